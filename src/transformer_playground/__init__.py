@@ -1,0 +1,1 @@
+"""Train, sample and compare small language models from a terminal."""

@@ -1,0 +1,123 @@
+"""`[model]`: the architecture, every ablation reachable from configuration alone."""
+
+from typing import Literal, Self
+
+from pydantic import model_validator
+
+from transformer_playground.config.base import Table, conflict, setting
+
+PositionalEncoding = Literal["learned", "sinusoidal", "rope", "alibi", "none"]
+Norm = Literal["layernorm", "rmsnorm"]
+NormPosition = Literal["pre", "post"]
+Activation = Literal["gelu", "gelu_tanh", "relu", "relu2", "silu", "swiglu", "geglu"]
+
+
+class ModelConfig(Table):
+    """The shape of the decoder-only transformer."""
+
+    n_layer: int = setting(4, "Number of transformer blocks.", ge=1)
+    n_head: int = setting(4, "Number of query heads per attention layer.", ge=1)
+    n_kv_head: int | None = setting(
+        None,
+        "Number of key/value heads: omitted = n_head (MHA), fewer = GQA, 1 = MQA.",
+        ge=1,
+    )
+    n_embd: int = setting(128, "Width of the residual stream.", ge=1)
+    block_size: int = setting(64, "Longest context in tokens.", ge=1)
+    vocab_size: int | None = setting(
+        None,
+        "Rows of the embedding table: omitted = the tokenizer's vocabulary, larger = padded.",
+        ge=2,
+    )
+    dropout: float = setting(
+        0.0, "Dropout probability on embeddings, attention and residual branches.", ge=0, lt=1
+    )
+    bias: bool = setting(False, "Bias terms in linear layers and layer norms.")
+    positional_encoding: PositionalEncoding = setting(
+        "learned", "How the model knows token positions."
+    )
+    rope_theta: float = setting(
+        10_000.0, "Base of the rotary frequencies (positional_encoding = rope).", gt=0
+    )
+    norm: Norm = setting("layernorm", "Normalisation layer.")
+    norm_position: NormPosition = setting(
+        "pre", "Normalise the input of each branch (pre) or the residual sum after it (post)."
+    )
+    norm_eps: float = setting(1e-5, "Constant added inside the normalisation.", gt=0)
+    activation: Activation = setting(
+        "gelu", "MLP non-linearity; swiglu and geglu add a gate matrix."
+    )
+    mlp_enabled: bool = setting(True, "Whether blocks have an MLP at all.")
+    mlp_ratio: float = setting(
+        4.0, "MLP hidden width as a multiple of n_embd, for gated activations too.", gt=0
+    )
+    qk_norm: bool = setting(False, "RMS-normalise queries and keys per head.")
+    attention_window: int | None = setting(
+        None, "Each token sees only this many latest tokens; omitted = the whole context.", ge=1
+    )
+    logit_softcap: float = setting(
+        0.0, "Squash logits into (-cap, cap) with tanh; 0 = off.", ge=0
+    )
+    tie_embeddings: bool = setting(True, "Share the input embedding with the output head.")
+    parallel_residual: bool = setting(
+        False, "Attention and MLP read the same input and are added together (pre-norm only)."
+    )
+    init_std: float = setting(
+        0.02, "Standard deviation of the initial weights before depth scaling.", gt=0
+    )
+    zero_init_output: bool = setting(
+        False, "Start the output projection of every branch at zero instead of scaled normal."
+    )
+
+    @property
+    def kv_heads(self) -> int:
+        """Number of key/value heads after the default is filled in."""
+        return self.n_kv_head if self.n_kv_head is not None else self.n_head
+
+    @property
+    def head_dim(self) -> int:
+        """Width of one attention head."""
+        return self.n_embd // self.n_head
+
+    @property
+    def mlp_hidden(self) -> int:
+        """Width of the MLP's hidden layer."""
+        return max(1, round(self.mlp_ratio * self.n_embd))
+
+    @model_validator(mode="after")
+    def _check_shape(self) -> Self:
+        if self.n_embd % self.n_head:
+            raise conflict(
+                f"n_embd = {self.n_embd} is not divisible by n_head = {self.n_head}; "
+                "each head needs a whole number of channels",
+                "model.n_embd",
+                "model.n_head",
+            )
+        if self.n_head % self.kv_heads:
+            raise conflict(
+                f"n_head = {self.n_head} is not divisible by n_kv_head = {self.kv_heads}",
+                "model.n_head",
+                "model.n_kv_head",
+            )
+        if self.positional_encoding == "rope" and self.head_dim % 2:
+            raise conflict(
+                f"rope rotates pairs of channels, but a head has {self.head_dim} "
+                "(n_embd / n_head); choose an even number",
+                "model.positional_encoding",
+                "model.n_embd",
+                "model.n_head",
+            )
+        if self.parallel_residual and self.norm_position == "post":
+            raise conflict(
+                "parallel_residual needs norm_position = 'pre'",
+                "model.parallel_residual",
+                "model.norm_position",
+            )
+        if self.attention_window is not None and self.attention_window > self.block_size:
+            raise conflict(
+                f"attention_window = {self.attention_window} is larger than "
+                f"block_size = {self.block_size}; omit it for full attention",
+                "model.attention_window",
+                "model.block_size",
+            )
+        return self

@@ -1,0 +1,69 @@
+"""`[prepare]`: from text to token files."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, Strict, model_validator
+
+from transformer_playground.config.base import Folder, Table, Words, conflict, setting
+
+TokenizerType = Literal["char", "gpt2", "sentencepiece"]
+
+
+class Download(Table):
+    """`[prepare.downloads.<name>]`: a public file with its pinned hash."""
+
+    url: str = setting(..., "Where the file can be fetched.", pattern=r"^https?://\S+$")
+    sha256: str = setting(
+        ..., "SHA-256 that the fetched file must have.", pattern=r"^[0-9a-f]{64}$"
+    )
+    file: str = setting(
+        ..., "File name inside raw_dir.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
+    )
+
+
+class PrepareConfig(Table):
+    """Where the text comes from and how it becomes tokens."""
+
+    raw_dir: Folder = setting(Path("raw"), "Folder with the input texts (.txt, .xml).")
+    dataset_dir: Folder = setting(Path("datasets"), "Folder for train.bin, val.bin and meta.pkl.")
+    bundled: Literal["tiny_shakespeare", "bundestag_sample"] | None = setting(
+        None, "Text shipped with the package that seeds raw_dir when it is empty."
+    )
+    downloads: Annotated[dict[str, Download], Strict(False)] = Field(
+        default_factory=dict,
+        description="Public files that `fetch` can name.",
+    )
+    fetch: Words = setting((), "Names from `downloads` to fetch into raw_dir when missing.")
+    tokenizer_type: TokenizerType = setting("char", "Which tokenizer encodes the text.")
+    vocab_size: int = setting(2048, "Vocabulary of a trained SentencePiece model.", ge=16)
+    sentencepiece_model: Literal["bpe", "unigram"] = setting(
+        "bpe", "Algorithm of a trained SentencePiece model."
+    )
+    character_coverage: float = setting(
+        1.0, "Share of characters that a SentencePiece model covers without byte fallback.",
+        gt=0, le=1,
+    )
+    documents: Literal["files", "lines"] = setting(
+        "files",
+        "What one document is: a file (or one speech of a protocol), or each non-empty line.",
+    )
+    val_fraction: float = setting(
+        0.1, "Share held out for validation: the tail of the text, or random lines.", gt=0, lt=1
+    )
+    seed: int = setting(1337, "Seed of the random split (documents = lines).", ge=0)
+    doc_separator: str = setting("\n\n", "Text between two documents (documents = files).")
+    add_structure_tokens: bool = setting(
+        False, "Mark speaker, party, date and interjections of protocols with <|...|> tokens."
+    )
+
+    @model_validator(mode="after")
+    def _check_fetch(self) -> Self:
+        for name in self.fetch:
+            if name not in self.downloads:
+                known = ", ".join(sorted(self.downloads)) or "none"
+                raise conflict(
+                    f"fetch names '{name}', which is not in prepare.downloads (known: {known})",
+                    "prepare.fetch",
+                )
+        return self

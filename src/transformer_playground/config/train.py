@@ -1,0 +1,152 @@
+"""`[train.*]`: batches, optimizer, schedule, runtime and checkpoint policy."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from transformer_playground.config.base import Table, conflict, setting
+
+Device = Literal["auto", "cpu", "cuda", "mps"]
+DType = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class DataConfig(Table):
+    """`[train.data]`: what one optimizer step reads."""
+
+    batch_size: int = setting(12, "Sequences per micro-batch.", ge=1)
+    block_size: int | None = setting(
+        None, "Tokens per sequence: omitted = model.block_size, never longer.", ge=1
+    )
+    grad_accum_steps: int = setting(1, "Micro-batches per optimizer step.", ge=1)
+    sampler: Literal["random", "sequential"] = setting(
+        "random", "Random windows, or shuffled passes over consecutive windows."
+    )
+
+
+class OptimConfig(Table):
+    """`[train.optim]`: how gradients become updates."""
+
+    optimizer: Literal["adamw", "muon"] = setting(
+        "adamw", "adamw for all, or muon for hidden matrices with adamw for the rest."
+    )
+    learning_rate: float = setting(1e-3, "Peak learning rate of AdamW.", gt=0)
+    weight_decay: float = setting(0.1, "Decoupled decay of matrices; vectors never decay.", ge=0)
+    beta1: float = setting(0.9, "AdamW first-moment decay.", ge=0, lt=1)
+    beta2: float = setting(0.99, "AdamW second-moment decay.", ge=0, lt=1)
+    eps: float = setting(1e-8, "AdamW denominator constant.", gt=0)
+    muon_learning_rate: float = setting(0.02, "Peak learning rate of Muon.", gt=0)
+    muon_momentum: float = setting(0.95, "Nesterov momentum of Muon.", ge=0, lt=1)
+    grad_clip: float = setting(1.0, "Largest global gradient norm; 0 = no clipping.", ge=0)
+
+
+class ScheduleConfig(Table):
+    """`[train.schedule]`: the learning rate over time."""
+
+    schedule: Literal["constant", "cosine", "linear", "wsd"] = setting(
+        "cosine", "Shape after warmup; wsd = warmup, stable, decay."
+    )
+    warmup_iters: int = setting(100, "Steps of linear warmup.", ge=0)
+    lr_decay_iters: int | None = setting(
+        None, "Step at which the decay ends: omitted = max_iters.", ge=1
+    )
+    min_lr: float = setting(1e-4, "Learning rate after the decay.", ge=0)
+    wsd_decay_fraction: float = setting(
+        0.2, "Share of lr_decay_iters spent decaying (schedule = wsd).", gt=0, le=1
+    )
+
+
+class RuntimeConfig(Table):
+    """`[train.runtime]`: how long, where and how often."""
+
+    max_iters: int = setting(2000, "Optimizer steps of the whole run.", ge=0)
+    eval_interval: int = setting(250, "Steps between evaluations.", ge=1)
+    eval_iters: int = setting(20, "Batches per split in each evaluation.", ge=1)
+    log_interval: int = setting(10, "Steps between logged training rows.", ge=1)
+    sample_interval: int = setting(0, "Steps between samples during training; 0 = none.", ge=0)
+    seed: int = setting(1337, "Seed of initialisation, batches, dropout and evaluation.", ge=0)
+    device: Device = setting("auto", "auto = cuda, then mps, then cpu.")
+    dtype: DType = setting("auto", "Arithmetic of forward and backward; auto picks what gains.")
+    compile: bool = setting(False, "torch.compile the model; slow start, then faster steps.")
+    threads: int = setting(0, "CPU threads of the training thread; 0 = every core.", ge=0)
+    ema_decay: float = setting(
+        0.0, "Keep, evaluate and sample an exponential average of the weights; 0 = off.",
+        ge=0, lt=1,
+    )
+    early_stop_patience: int = setting(
+        0, "Stop after this many evaluations without improvement; 0 = never.", ge=0
+    )
+    early_stop_min_delta: float = setting(
+        0.0, "Smallest fall of val_loss that counts as improvement for early stopping.", ge=0
+    )
+    tensorboard: bool = setting(True, "Write TensorBoard scalars under logs/tb.")
+
+
+class KeepConfig(Table):
+    """`[train.checkpointing.keep]`: how many checkpoint files stay."""
+
+    last: int = setting(2, "Newest checkpoints to keep; 0 = only what last.pt points at.", ge=0)
+    best: int = setting(1, "Best checkpoints to keep; 0 = only what best_val.pt points at.", ge=0)
+
+
+class CheckpointingConfig(Table):
+    """`[train.checkpointing]`: when checkpoints are written and which ones stay."""
+
+    interval: int = setting(0, "Steps between checkpoints; 0 = at each evaluation.", ge=0)
+    interval_minutes: float = setting(
+        10.0, "Also save when this long has passed since the last save; 0 = never.", ge=0
+    )
+    keep: KeepConfig = Field(default_factory=KeepConfig)
+
+
+class TrainConfig(Table):
+    """`[train]`: everything that turns a model and data into a trained model."""
+
+    data: DataConfig = Field(default_factory=DataConfig)
+    optim: OptimConfig = Field(default_factory=OptimConfig)
+    schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
+    runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
+    checkpointing: CheckpointingConfig = Field(default_factory=CheckpointingConfig)
+
+    @property
+    def decay_iters(self) -> int:
+        """Step at which the learning-rate decay ends."""
+        return self.schedule.lr_decay_iters or max(1, self.runtime.max_iters)
+
+    @model_validator(mode="after")
+    def _check_schedule(self) -> Self:
+        schedule = self.schedule
+        if schedule.schedule != "constant":
+            if schedule.warmup_iters > self.decay_iters:
+                raise conflict(
+                    f"warmup_iters = {schedule.warmup_iters} is longer than the whole schedule "
+                    f"of {self.decay_iters} steps (lr_decay_iters, or max_iters)",
+                    "train.schedule.warmup_iters",
+                    "train.schedule.lr_decay_iters",
+                    "train.runtime.max_iters",
+                )
+            if schedule.min_lr > self.optim.learning_rate:
+                raise conflict(
+                    f"min_lr = {schedule.min_lr:g} is above "
+                    f"learning_rate = {self.optim.learning_rate:g}",
+                    "train.schedule.min_lr",
+                    "train.optim.learning_rate",
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _check_precision(self) -> Self:
+        runtime = self.runtime
+        if runtime.dtype == "float16" and runtime.device in ("cpu", "mps"):
+            raise conflict(
+                f"dtype = 'float16' cannot train on {runtime.device}; "
+                "use 'auto', 'bfloat16' or 'float32'",
+                "train.runtime.dtype",
+                "train.runtime.device",
+            )
+        if runtime.compile and runtime.device == "mps":
+            raise conflict(
+                "compile = true is not supported on mps; set compile = false",
+                "train.runtime.compile",
+                "train.runtime.device",
+            )
+        return self
