@@ -1,0 +1,122 @@
+"""From files, environment and flags to one validated configuration."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from pydantic import ValidationError
+
+from transformer_playground.config.fields import Key
+from transformer_playground.config.layers import Layer, Merged, Problem, merge, screen
+from transformer_playground.config.paths import resolve_paths
+from transformer_playground.config.problems import config_error, describe
+from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.config.sources import (
+    environment_layers,
+    flag_layers,
+    read_layer,
+    shown_path,
+)
+from transformer_playground.config.toml_text import toml_key
+
+_NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class LoadedConfig:
+    """A valid configuration and where its values come from.
+
+    Args:
+        config: Every setting; paths are absolute.
+        provenance: Dotted key -> file, variable or flag, for each value that is not the default.
+        path: The experiment's own configuration file.
+    """
+
+    config: ExperimentConfig
+    provenance: dict[str, str]
+    path: Path
+
+
+def load_config(
+    path: Path,
+    *,
+    defaults: Path | None = None,
+    overrides: Sequence[str] = (),
+    environ: Mapping[str, str] = _NO_ENVIRONMENT,
+    home: Path | None = None,
+    project: Path | None = None,
+) -> LoadedConfig:
+    """Lay all sources over each other and validate the whole once.
+
+    Later wins: `defaults`, the file at `path`, the JSON objects in the environment, `overrides`.
+    Relative paths in the file are relative to its folder, those in the environment and in
+    `overrides` to the current directory. Those of the schema and of `defaults`, which speak for
+    each experiment, are relative to `home`.
+
+    Args:
+        path: The experiment's `config.toml`.
+        defaults: A file with values for every experiment.
+        overrides: `dotted.key=value` each, as given to `--set`.
+        environ: Where to look for `ML_PLAYGROUND_TRAIN_OVERRIDES` and its like.
+        home: The experiment's folder; left out, that of `path`.
+        project: The folder that relative paths may not leave; left out, `home`.
+
+    Raises:
+        ConfigError: With every problem that was found.
+    """
+    stated_in = path.absolute().parent
+    home = home.absolute() if home else stated_in
+    layers: list[Layer] = []
+    if defaults is not None:
+        layers.append(read_layer(defaults, home))
+    layers.append(read_layer(path, stated_in))
+    layers += environment_layers(environ)
+    layers += flag_layers(overrides)
+
+    problems: list[Problem] = []
+    for number, layer in enumerate(layers):
+        layers[number], found = screen(layer)
+        problems += found
+    merged = merge(layers)
+    problems += resolve_paths(merged, home=home, project=project or home)
+    config = _validate(merged, problems, _hint(defaults))
+    return LoadedConfig(config, _provenance(config, merged, home), path)
+
+
+def _hint(defaults: Path | None) -> str:
+    return f"All settings and their defaults are in {shown_path(defaults)}." if defaults else ""
+
+
+def _validate(merged: Merged, problems: list[Problem], hint: str) -> ExperimentConfig:
+    try:
+        config = ExperimentConfig.model_validate(merged.values)
+    except ValidationError as error:
+        # A value that was taken out above may be the cause of a conflict: it would mislead.
+        raise config_error(
+            [*problems, *describe(error, merged, conflicts=not problems)], hint
+        ) from error
+    if problems:
+        raise config_error(problems, hint)
+    return config
+
+
+def _provenance(config: ExperimentConfig, merged: Merged, home: Path) -> dict[str, str]:
+    defaults = Merged()
+    resolve_paths(defaults, home=home, project=home)
+    default_values = dict(_leaves(ExperimentConfig.model_validate(defaults.values).model_dump()))
+    found: dict[str, str] = {}
+    for key, value in _leaves(config.model_dump()):
+        origin = merged.origins.get(key)
+        if origin is not None and (key not in default_values or default_values[key] != value):
+            found[toml_key(key)] = origin.name
+    return found
+
+
+def _leaves(table: Mapping[str, Any], prefix: Key = ()) -> Iterator[tuple[Key, Any]]:
+    for name, value in table.items():
+        if isinstance(value, Mapping):
+            yield from _leaves(value, (*prefix, name))
+        else:
+            yield (*prefix, name), value

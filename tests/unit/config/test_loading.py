@@ -1,0 +1,267 @@
+"""All layers together: precedence, provenance, paths and every way to be wrong."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from builders.configs import TINY_TOML, write_experiment
+from transformer_playground.config.loading import LoadedConfig, load_config
+from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.errors import ConfigError
+
+TRAIN = "ML_PLAYGROUND_TRAIN_OVERRIDES"
+SAMPLE = "ML_PLAYGROUND_SAMPLE_OVERRIDES"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    folder = tmp_path / "project"
+    (folder / "experiments").mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def _load(
+    project: Path,
+    text: str,
+    *overrides: str,
+    environ: dict[str, str] | None = None,
+    defaults: str | None = None,
+) -> LoadedConfig:
+    folder = write_experiment(project / "experiments", "x", text)
+    defaults_path = None
+    if defaults is not None:
+        defaults_path = project / "experiments" / "default_config.toml"
+        defaults_path.write_text(defaults, encoding="utf-8")
+    return load_config(
+        folder / "config.toml",
+        defaults=defaults_path,
+        overrides=overrides,
+        environ=environ or {},
+        project=project,
+    )
+
+
+def _refusal(
+    project: Path, text: str, *overrides: str, environ: dict[str, str] | None = None
+) -> str:
+    with pytest.raises(ConfigError) as caught:
+        _load(project, text, *overrides, environ=environ)
+    assert caught.value.exit_code == 2
+    return caught.value.message
+
+
+def test_an_empty_file_gives_the_schema_defaults(project: Path) -> None:
+    loaded = _load(project, "")
+    assert loaded.config.model == ExperimentConfig().model
+    assert loaded.provenance == {}
+
+
+def test_later_layers_win_and_each_value_names_its_layer(project: Path) -> None:
+    loaded = _load(
+        project,
+        "[train.runtime]\nmax_iters = 20\nlog_interval = 2\n[train.schedule]\nwarmup_iters = 0",
+        "train.runtime.eval_iters=44",
+        environ={TRAIN: '{"runtime": {"log_interval": 33, "eval_iters": 33}}'},
+        defaults="[train.runtime]\nmax_iters = 1\nlog_interval = 1\neval_iters = 1\nseed = 1\n",
+    )
+    runtime = loaded.config.train.runtime
+    assert (runtime.seed, runtime.max_iters) == (1, 20)
+    assert (runtime.log_interval, runtime.eval_iters) == (33, 44)
+    assert loaded.provenance == {
+        "train.runtime.seed": "experiments/default_config.toml",
+        "train.runtime.max_iters": "experiments/x/config.toml",
+        "train.schedule.warmup_iters": "experiments/x/config.toml",
+        "train.runtime.log_interval": TRAIN,
+        "train.runtime.eval_iters": "--set",
+    }
+
+
+def test_a_value_equal_to_the_default_has_no_provenance(project: Path) -> None:
+    loaded = _load(project, '[model]\nn_layer = 4\n[prepare]\nraw_dir = "raw"\n')
+    assert loaded.provenance == {}
+
+
+def test_a_later_flag_wins_over_an_earlier_one(project: Path) -> None:
+    loaded = _load(project, "", "model.n_layer=5", "model.n_layer=6")
+    assert loaded.config.model.n_layer == 6
+
+
+def test_set_can_unset_what_the_file_sets(project: Path) -> None:
+    loaded = _load(project, "[model]\nn_kv_head = 2\n", "model.n_kv_head=none")
+    assert loaded.config.model.n_kv_head is None
+
+
+def test_a_json_null_unsets_too(project: Path) -> None:
+    loaded = _load(
+        project, "[train.data]\nblock_size = 8\n", environ={TRAIN: '{"data": {"block_size": null}}'}
+    )
+    assert loaded.config.train.data.block_size is None
+
+
+def test_a_dumped_configuration_validates_to_an_equal_one(project: Path) -> None:
+    download = '[prepare.downloads."a b"]\nurl = "https://example.org/a"\nfile = "a.txt"\nsha256 = '
+    text = f'{TINY_TOML}\n{download}"{"0" * 64}"\n'
+    config = _load(project, text, 'experiment.tags=["a", "ä"]').config
+    again = ExperimentConfig.model_validate(json.loads(json.dumps(config.model_dump(mode="json"))))
+    assert again == config
+
+
+def test_relative_paths_are_relative_to_what_states_them(project: Path) -> None:
+    (project / "elsewhere").mkdir()
+    home = project / "experiments" / "x"
+    stated = _load(project, '[prepare]\nraw_dir = "../shared"\n').config.prepare
+    assert stated.raw_dir == project / "experiments" / "shared"
+    assert stated.dataset_dir == home / "datasets"
+    flagged = _load(project, "", "prepare.raw_dir=elsewhere").config.prepare
+    assert flagged.raw_dir == project / "elsewhere"
+
+
+def test_relative_paths_of_the_defaults_file_are_relative_to_each_experiment(project: Path) -> None:
+    config = _load(project, "", defaults='[prepare]\nraw_dir = "texts"\n').config
+    assert config.prepare.raw_dir == project / "experiments" / "x" / "texts"
+
+
+def test_a_config_file_elsewhere_keeps_its_relative_paths_beside_itself(
+    project: Path, tmp_path: Path
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    path = elsewhere / "other.toml"
+    path.write_text('[prepare]\nraw_dir = "texts"\n')
+    home = project / "experiments" / "x"
+    home.mkdir()
+    prepare = load_config(path, home=home, project=project).config.prepare
+    assert prepare.raw_dir == elsewhere / "texts"
+    assert prepare.dataset_dir == home / "datasets"
+
+
+@pytest.mark.parametrize("path", ["../../../out", "a/../../../../out"])
+def test_a_relative_path_may_not_leave_the_project(project: Path, path: str) -> None:
+    message = _refusal(project, f'[prepare]\nraw_dir = "{path}"\n')
+    assert (
+        f'experiments/x/config.toml: prepare.raw_dir = "{path}" leads out of the project' in message
+    )
+
+
+def test_a_link_that_leads_out_counts_as_leaving(project: Path, tmp_path: Path) -> None:
+    home = write_experiment(project / "experiments", "x", "")
+    (home / "raw").symlink_to(tmp_path, target_is_directory=True)
+    assert "leads out of the project" in _refusal(project, "")
+
+
+def test_an_absolute_path_may_be_anywhere(project: Path, tmp_path: Path) -> None:
+    config = _load(project, f'[prepare]\nraw_dir = "{tmp_path / "out"}"\n').config
+    assert config.prepare.raw_dir == tmp_path / "out"
+
+
+def test_a_home_folder_is_absolute(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert (
+        _load(project, "", "prepare.raw_dir=~/texts").config.prepare.raw_dir == tmp_path / "texts"
+    )
+    assert "not known" in _refusal(project, "", "prepare.raw_dir=~no-such-user-here/x")
+
+
+@pytest.mark.parametrize("path", ["", "a\\u0000b"])
+def test_text_that_is_no_path_is_refused(project: Path, path: str) -> None:
+    assert "is not a path" in _refusal(project, f'[prepare]\nraw_dir = "{path}"\n')
+
+
+@pytest.mark.parametrize(
+    ("text", "flags", "message"),
+    [
+        (
+            "[model]\nn_layr = 3\n",
+            [],
+            "experiments/x/config.toml: unknown key model.n_layr = 3; did you mean model.n_layer",
+        ),
+        ("", ["learning_rate=1"], "--set: unknown key learning_rate = 1; did you mean train.optim"),
+        ("", ["train.optm.beta1=1"], "--set: unknown table [train.optm]; did you mean train.optim"),
+        ("[trian]\n", [], "unknown table [trian]; did you mean train?"),
+        ("[zzz]\n", [], "the top level has experiment, prepare, model, train, sample"),
+        ("", ["sample.qqqq=1"], "unknown key sample.qqqq = 1; [sample] has runtime, sample."),
+        (
+            '[model]\nn_layer = "four"\n',
+            [],
+            'config.toml: model.n_layer = "four" must be a whole number, at least 1. '
+            "Number of transformer blocks.",
+        ),
+        ("[model]\nn_layer = true\n", [], "model.n_layer = true must be a whole number"),
+        ("[model]\nn_layer = 2.0\n", [], "model.n_layer = 2.0 must be a whole number"),
+        ("[model]\nbias = 1\n", [], "model.bias = 1 must be true or false"),
+        ("[model]\ndropout = 1.5\n", [], "= 1.5 must be a number, at least 0, less than 1."),
+        ("", ["model.norm=rmsnrm"], '"layernorm", "rmsnorm"; did you mean "rmsnorm"?'),
+        ("", ["model.norm=none"], 'model.norm = "none" must be one of "layernorm", "rmsnorm"'),
+        (
+            "",
+            ["experiment.description=42"],
+            "text in quotes: --set 'experiment.description=\"42\"'",
+        ),
+        ("[prepare]\nraw_dir = 3\n", [], "prepare.raw_dir = 3 must be a path"),
+        ('[experiment]\ntags = ["a", 3]\n', [], "experiment.tags, item 2, = 3 must be text"),
+        ('[experiment]\ntags = "a"\n', [], 'experiment.tags = "a" must be a list of texts'),
+        ("[train]\noptim = 3\n", [], "train.optim = 3 must be a table: write [train.optim]"),
+        ("[model]\nn_layer = 2020-01-01\n", [], "model.n_layer = 2020-01-01 is a date or time"),
+        ("[model]\nn_layer = 07:30:00\n", [], "is a date or time"),
+        ("[model]\nn_embd = 99999999999999999999\n", [], "must fit in 64 bits"),
+        ("[model]\nnorm_eps = nan\n", [], "model.norm_eps = nan is not a finite number"),
+        ("[model]\nnorm_eps = 1e999\n", [], "is not a finite number"),
+        ("", ["experiment.description=\udcff"], "not valid Unicode"),
+        (
+            '[prepare.downloads.x]\nurl = "ftp://x"\n',
+            [],
+            'prepare.downloads.x.url = "ftp://x" must be text, matching',
+        ),
+        ("[prepare.downloads.x]\n", [], "prepare.downloads.x.sha256 is missing: text, matching"),
+        ("[prepare]\ndownloads = 3\n", [], "prepare.downloads = 3 must be a table"),
+    ],
+)
+def test_each_fault_says_where_what_and_how_to_mend_it(
+    project: Path, text: str, flags: list[str], message: str
+) -> None:
+    assert message in _refusal(project, text, *flags)
+
+
+def test_all_faults_are_told_at_once_one_line_each(project: Path) -> None:
+    message = _refusal(
+        project,
+        "[model]\nn_layr = 3\nnorm_eps = inf\n[train.runtime]\nseed = -1\n",
+        "sample.sample.top_p=2",
+        environ={SAMPLE: '{"sample": {"top_k": "many"}}'},
+    )
+    first, *rest = message.strip().splitlines()
+    assert first == "5 problems in the configuration:"
+    assert len(rest) == 5
+    starts = sorted(line.removeprefix("  - ").split(":")[0] for line in rest)
+    assert starts == ["--set", SAMPLE, *["experiments/x/config.toml"] * 3]
+
+
+def test_an_impossible_combination_names_where_each_part_was_set(project: Path) -> None:
+    message = _refusal(project, "[model]\nn_embd = 130\n")
+    assert "n_embd = 130 is not divisible by n_head = 4" in message
+    assert "(model.n_embd: experiments/x/config.toml; model.n_head: default)" in message
+    assert "model.n_head: --set" in _refusal(project, "[model]\nn_embd = 10\n", "model.n_head=3")
+
+
+def test_a_value_that_was_refused_causes_no_conflict_to_be_told(project: Path) -> None:
+    message = _refusal(project, "[model]\nn_embd = 2020-01-01\nn_head = 3\n")
+    assert "divisible" not in message
+
+
+def test_long_values_are_cut(project: Path) -> None:
+    assert len(_refusal(project, f'[model]\nnorm = "{"x" * 5000}"\n')) < 300
+
+
+def test_the_hint_points_at_the_list_of_settings(project: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        _load(project, "x = 1\n", defaults="")
+    assert "experiments/default_config.toml" in caught.value.hint
+
+
+def test_a_broken_defaults_file_is_named(project: Path) -> None:
+    with pytest.raises(ConfigError, match=r"experiments/default_config\.toml, line 1"):
+        _load(project, "", defaults="= 3")

@@ -1,0 +1,245 @@
+"""Files, environment and flags become layers, or one clear error."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from transformer_playground.config.sources import (
+    MAX_BYTES,
+    environment_layers,
+    flag_layers,
+    read_layer,
+)
+from transformer_playground.config.toml_text import toml_string, toml_value
+from transformer_playground.errors import ConfigError
+
+_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+_SCALARS = st.one_of(
+    st.booleans(),
+    st.integers(-(2**63), 2**63 - 1),
+    st.floats(allow_nan=False, allow_infinity=False),
+    _TEXT,
+)
+_VALUES = st.recursive(
+    _SCALARS,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(_TEXT, inner, max_size=3)),
+    max_leaves=6,
+)
+
+
+_CALM = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def _write(folder: Path, data: bytes) -> Path:
+    path = folder / "config.toml"
+    path.write_bytes(data)
+    return path
+
+
+def _refusal(folder: Path, data: bytes) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read_layer(_write(folder, data), folder)
+    return str(caught.value)
+
+
+def _flag_value(flag: str) -> Any:
+    (layer,) = flag_layers([flag])
+    node: Any = layer.values
+    while isinstance(node, dict) and len(node) == 1:
+        (node,) = node.values()
+    return node
+
+
+@_CALM
+@given(_VALUES)
+@example('\x7f\x00\x85\u2028"\\')
+def test_a_value_written_as_toml_reads_back_equal(value: object) -> None:
+    assert tomllib.loads(f"value = {toml_value(value)}")["value"] == value
+
+
+@_CALM
+@given(_SCALARS)
+def test_set_reads_every_toml_value(value: object) -> None:
+    assert _flag_value(f"some.key={toml_value(value)}") == value
+
+
+@_CALM
+@given(st.from_regex(r"[A-Za-z_/.][A-Za-z_/. -]{0,20}", fullmatch=True))
+def test_set_takes_bare_words_as_text(words: str) -> None:
+    if words.strip() in ("true", "false", "nan", "inf"):
+        return
+    assert _flag_value(f"some.key={words}") == words.strip()
+
+
+@_CALM
+@given(_TEXT)
+def test_set_either_sets_exactly_its_key_or_is_refused(text: str) -> None:
+    try:
+        (layer,) = flag_layers([f"some.key={text}"])
+    except ConfigError:
+        return
+    assert list(layer.values) == ["some"]
+    assert list(layer.values["some"]) == ["key"]
+
+
+@_CALM
+@given(_TEXT)
+def test_set_survives_any_key(text: str) -> None:
+    try:
+        (layer,) = flag_layers([text])
+    except ConfigError:
+        return
+    assert len(layer.values) == 1
+
+
+def test_set_splits_at_the_first_equals_sign() -> None:
+    assert _flag_value("sample.sample.start=a=b") == "a=b"
+
+
+def test_set_with_nothing_after_the_equals_sign_is_empty_text() -> None:
+    assert _flag_value("sample.sample.start=") == ""
+
+
+def test_set_merges_an_inline_table() -> None:
+    (layer,) = flag_layers(["train.optim={beta1 = 0.8, beta2 = 0.9}"])
+    assert layer.values == {"train": {"optim": {"beta1": 0.8, "beta2": 0.9}}}
+
+
+@pytest.mark.parametrize("word", ["none", "null", " none "])
+def test_the_bare_word_none_unsets_a_setting_that_may_be_unset(word: str) -> None:
+    assert _flag_value(f"model.n_kv_head={word}") is None
+
+
+@pytest.mark.parametrize(
+    ("flag", "value"),
+    [
+        ("model.positional_encoding=none", "none"),
+        ("sample.sample.start=none", "none"),
+        ("experiment.description=null", "null"),
+        ('model.n_kv_head="none"', "none"),
+    ],
+)
+def test_none_is_a_word_like_any_other_where_nothing_can_be_unset(flag: str, value: str) -> None:
+    assert _flag_value(flag) == value
+
+
+def test_set_without_an_equals_sign_shows_the_form() -> None:
+    with pytest.raises(ConfigError, match=r"--set model\.n_layer has no '='.*dotted\.key=value"):
+        flag_layers(["model.n_layer"])
+
+
+@pytest.mark.parametrize(
+    "flag", ["=3", "a..b=3", "a b=3", "[a]\nb=3", ".=1", ".".join("a" * 40) + "=1"]
+)
+def test_set_with_a_broken_key_is_refused(flag: str) -> None:
+    with pytest.raises(ConfigError, match="dotted key"):
+        flag_layers([flag])
+
+
+@pytest.mark.parametrize("value", ["[1, 2", '"open', "{a = }", "'x' y", "[" * 5000])
+def test_set_with_half_a_toml_value_is_refused(value: str) -> None:
+    with pytest.raises(ConfigError, match="not a TOML value"):
+        flag_layers([f"model.n_layer={value}"])
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("[model]\nn_layer == 3\n", "line 2, column 10"),
+        ("[model]\nn_layer = 3\nn_layer = 4\n", "line 3"),
+        ("[model\n", "line 1"),
+        ('a = 1\nb = "open', "line 2, column 10"),
+        ("n = " + "9" * 5000, "line 1"),
+    ],
+)
+def test_a_syntax_error_names_file_line_and_column(tmp_path: Path, text: str, place: str) -> None:
+    message = _refusal(tmp_path, text.encode())
+    assert "config.toml, " + place in message
+    assert "at line" not in message
+
+
+def test_the_faulty_line_is_shown(tmp_path: Path) -> None:
+    assert "The line reads: n_layer == 3" in _refusal(tmp_path, b"[model]\nn_layer == 3\n")
+
+
+def test_bytes_that_are_not_utf8_name_their_line(tmp_path: Path) -> None:
+    message = _refusal(tmp_path, b"# ok\ndescription = 'caf\xe9'\n")
+    assert "line 2: byte 0xe9 is not UTF-8" in message
+
+
+def test_a_byte_order_mark_is_named(tmp_path: Path) -> None:
+    assert "byte order mark" in _refusal(tmp_path, b"\xef\xbb\xbf[model]\n")
+
+
+def test_size_is_checked_before_anything_is_parsed(tmp_path: Path) -> None:
+    assert "larger than 256 KiB" in _refusal(tmp_path, b"not toml " * MAX_BYTES)
+    full = b"#" * (MAX_BYTES - 1) + b"\n"
+    assert read_layer(_write(tmp_path, full), tmp_path).values == {}
+    assert "larger than 256 KiB" in _refusal(tmp_path, full + b"\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a = " + "[" * 20_000 + "]" * 20_000,
+        "a = " + "[" * 40 + "]" * 40,
+        ".".join("a" * 100_000) + " = 1",
+        ".".join("a" * 30) + " = 1",
+        "a = " + "{b = " * 5_000 + "1" + "}" * 5_000,
+        "[" + " . ".join(['"a"'] * 20_000) + "]",
+    ],
+)
+def test_nesting_without_end_is_an_error_not_a_crash(tmp_path: Path, text: str) -> None:
+    assert "nested more than" in _refusal(tmp_path, text.encode())
+
+
+def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="does not exist"):
+        read_layer(tmp_path / "nowhere.toml", tmp_path)
+    with pytest.raises(ConfigError, match="not a plain file"):
+        read_layer(tmp_path, tmp_path)
+
+
+def test_environment_objects_land_in_their_tables() -> None:
+    layers = environment_layers(
+        {
+            "ML_PLAYGROUND_TRAIN_OVERRIDES": '{"optim": {"learning_rate": 0.5}}',
+            "ML_PLAYGROUND_SAMPLE_OVERRIDES": '{"sample": {"top_k": 3}}',
+            "PATH": "{}",
+        }
+    )
+    assert [(layer.name, layer.values) for layer in layers] == [
+        ("ML_PLAYGROUND_TRAIN_OVERRIDES", {"train": {"optim": {"learning_rate": 0.5}}}),
+        ("ML_PLAYGROUND_SAMPLE_OVERRIDES", {"sample": {"sample": {"top_k": 3}}}),
+    ]
+
+
+@pytest.mark.parametrize("blank", ["", "  \n"])
+def test_a_blank_variable_is_as_good_as_none(blank: str) -> None:
+    assert environment_layers({"ML_PLAYGROUND_TRAIN_OVERRIDES": blank}) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("{oops", "not valid JSON: .*line 1 column 2"),
+        ("[1]", "not a JSON object"),
+        ("3", "not a JSON object"),
+        ('{"a": 1, "a": 2}', '"a" is there twice'),
+        ("9" * 5000, "not valid JSON"),
+        ("[" * 100_000, "nested more than"),
+        (json.dumps({"a": "x" * MAX_BYTES}), "larger than 256 KiB"),
+    ],
+)
+def test_a_variable_that_is_no_json_object_is_named(text: str, complaint: str) -> None:
+    with pytest.raises(ConfigError, match=f"ML_PLAYGROUND_TRAIN_OVERRIDES.*{complaint}"):
+        environment_layers({"ML_PLAYGROUND_TRAIN_OVERRIDES": text})
+
+
+def test_strings_show_every_control_character_escaped() -> None:
+    assert toml_string("a\x1b\x7f\n") == '"a\\u001b\\u007f\\n"'
