@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from transformer_playground.files import replace_text
+
 COUNT = 18_000
 SEED = 2718
 LEXICON = Path(__file__).with_name("lexicon.toml")
@@ -225,7 +227,7 @@ def generate(count: int = COUNT, seed: int = SEED) -> list[str]:
 def write_phrases(path: Path) -> int:
     """Write the corpus to `path`, one phrase per line, and return how many there are."""
     phrases = generate()
-    path.write_text("".join(f"{phrase}\n" for phrase in phrases), encoding="utf-8", newline="\n")
+    replace_text(path, "".join(f"{phrase}\n" for phrase in phrases))
     return len(phrases)
 
 

@@ -1,10 +1,12 @@
 """Prepare the phrases experiment: write the corpus if there is none, then tokenize it."""
 
+import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
 
+from transformer_playground.data.corpora import find_inputs
 from transformer_playground.data.prepare import PrepareReport, prepare_dataset
 from transformer_playground.experiments.registry import PrepareContext, register
 
@@ -13,17 +15,20 @@ _CORPUS = "phrases.txt"
 
 @register("phrases")
 def main(context: PrepareContext) -> PrepareReport:
-    """Seed `raw/` with generated phrases unless it holds text, then run the standard preparer."""
+    """Write phrases into `raw_dir` unless it holds text, then run the standard preparer."""
     config = context.config.prepare
-    if not _has_text(config.raw_dir):
-        config.raw_dir.mkdir(parents=True, exist_ok=True)
-        written = _generator().write_phrases(config.raw_dir / _CORPUS)
-        context.report(f"raw/ held no text: generated {written:,} phrases as {_CORPUS}")
-    return prepare_dataset(config, report=context.report, force=context.force)
+    notes: tuple[str, ...] = ()
+    if not find_inputs(config.raw_dir):
+        notes = (_seed(config.raw_dir),)
+        context.report(notes[0])
+    report = prepare_dataset(config, report=context.report, force=context.force)
+    return dataclasses.replace(report, notes=(*notes, *report.notes))
 
 
-def _has_text(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.glob("*.txt"))
+def _seed(raw_dir: Path) -> str:
+    raw_dir.mkdir(parents=True, exist_ok=True)
+    count = _generator().write_phrases(raw_dir / _CORPUS)
+    return f"{raw_dir} had no text, so {count:,} phrases were generated there as {_CORPUS}."
 
 
 def _generator() -> ModuleType:
@@ -34,7 +39,7 @@ def _generator() -> ModuleType:
     if spec is None or spec.loader is None:
         raise ImportError(f"{path} cannot be loaded")
     module = importlib.util.module_from_spec(spec)
-    # Dataclasses look their own module up while they are being made.
+    # A dataclass looks up its own module while it is being made.
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
