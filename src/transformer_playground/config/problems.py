@@ -42,8 +42,9 @@ def nearest_keys(key: Key) -> list[str]:
     entries = [entry for entry in schema_index().values() if ANY_NAME not in entry.key]
     same_table = [entry for entry in _siblings(key) if entry.key[-1] != ANY_NAME]
     same_name = [entry.name for entry in entries if entry.key[-1] == key[-1]]
+    if same_name:
+        return same_name[:_LISTED]
     found = [
-        *same_name,
         *_close_names(key, same_table),
         *_close_names(key, entries),
         *difflib.get_close_matches(toml_key(key), [entry.name for entry in entries], cutoff=0.8),
@@ -94,7 +95,7 @@ def _describe_one(fault: dict[str, Any], merged: Merged) -> Problem:
     if items:
         allowed = "text"
     shown = shortened(toml_value(fault["input"]))
-    message = f"{subject} = {shown} must be {allowed}{_suggestion(entry, fault['input'], where)}."
+    message = f"{subject} = {shown} must be {allowed}{_suggestion(entry, fault['input'], where)}"
     return Problem(where, f"{message} {description}".strip())
 
 
@@ -120,11 +121,11 @@ def _unknown(key: Key, value: Any) -> str:
 
 def _suggestion(entry: Entry | None, value: Any, where: str) -> str:
     if entry is None:
-        return ""
+        return "."
     if entry.choices and isinstance(value, str):
         close = difflib.get_close_matches(value, entry.choices, n=1)
-        return f"; did you mean {toml_string(close[0])}?" if close else ""
+        return f"; did you mean {toml_string(close[0])}?" if close else "."
     if entry.is_text and where == "--set" and not isinstance(value, dict | list):
         quoted = toml_string(toml_value(value))
-        return f" in quotes: --set '{entry.name}={quoted}'"
-    return ""
+        return f" in quotes: --set '{entry.name}={quoted}'."
+    return "."

@@ -1,1 +1,1 @@
-""""""
+"""Experiment folders: discovery, preparers, scaffold. Free of torch."""

@@ -1,0 +1,164 @@
+"""Which experiments there are, and the configuration of the one that is asked for.
+
+Nothing here runs or imports a file of an experiment.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from transformer_playground.config.loading import LoadedConfig, load_config
+from transformer_playground.config.sources import shown_path
+from transformer_playground.errors import UsageError
+
+CONFIG_FILE = "config.toml"
+DEFAULTS_FILE = "default_config.toml"
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_NAME_RULE = "Names start with a letter or digit and hold up to 100 letters, digits, '.', '_', '-'."
+_LISTED = 20
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One experiment on disk.
+
+    Args:
+        name: What runs are named after.
+        folder: Holds its files; relative paths of the defaults are relative to it.
+        config_path: The configuration file to load.
+    """
+
+    name: str
+    folder: Path
+    config_path: Path
+
+
+def check_experiment_name(name: str) -> str:
+    """Give `name` back if it can name an experiment.
+
+    Raises:
+        UsageError: It cannot, a path such as "../x" included.
+    """
+    if not _NAME.fullmatch(name):
+        raise UsageError(f"'{name}' is not an experiment name.", _NAME_RULE)
+    return name
+
+
+def discover(experiments_dir: Path) -> list[Experiment]:
+    """List every folder of `experiments_dir` with a `config.toml`, by name.
+
+    A configuration that cannot be read is listed too: loading it says what is wrong. Folders that
+    no command could name are left out, and so are links that lead elsewhere. A missing
+    `experiments_dir` holds no experiments.
+    """
+    try:
+        names = sorted(entry.name for entry in experiments_dir.iterdir())
+    except OSError:
+        return []
+    return [
+        _experiment(experiments_dir, name)
+        for name in names
+        if _NAME.fullmatch(name)
+        and _is_inside(experiments_dir, name)
+        and os.path.lexists(experiments_dir / name / CONFIG_FILE)
+    ]
+
+
+def find_experiment(experiments_dir: Path, name: str) -> Experiment:
+    """Find one experiment by its exact name.
+
+    Raises:
+        UsageError: No such experiment, a name that cannot be one, or a link that leads elsewhere.
+    """
+    check_experiment_name(name)
+    folder = experiments_dir / name
+    if os.path.lexists(folder) and not _is_inside(experiments_dir, name):
+        raise UsageError(
+            f"The experiment '{name}' is a link that leads out of {shown_path(experiments_dir)}.",
+            "Copy the folder instead, or give its folder's parent as --experiments-dir.",
+        )
+    if os.path.lexists(folder / CONFIG_FILE):
+        return _experiment(experiments_dir, name)
+    if folder.is_dir():
+        raise UsageError(
+            f"The folder {shown_path(folder)} has no {CONFIG_FILE}.",
+            "A folder becomes an experiment by having one; it may be empty.",
+        )
+    raise UsageError(f"There is no experiment '{name}'.", _what_there_is(experiments_dir, name))
+
+
+def load_experiment(
+    experiments_dir: Path,
+    name: str | None,
+    config_path: Path | None,
+    overrides: Sequence[str],
+    environ: Mapping[str, str],
+) -> tuple[Experiment, LoadedConfig]:
+    """Find the experiment and load its configuration.
+
+    Args:
+        experiments_dir: Holds the experiments and `default_config.toml`; its parent is the project.
+        name: An experiment in it, or `None` if `config_path` alone says what to load.
+        config_path: A file to load instead of the experiment's own.
+        overrides: `dotted.key=value` each.
+        environ: The environment, for the override variables.
+
+    Raises:
+        UsageError: Neither name nor file, or no such experiment.
+        ConfigError: The configuration is not valid.
+    """
+    experiment = _chosen(experiments_dir, name, config_path)
+    defaults = experiments_dir / DEFAULTS_FILE
+    loaded = load_config(
+        experiment.config_path,
+        defaults=defaults if os.path.lexists(defaults) else None,
+        overrides=overrides,
+        environ=environ,
+        home=experiment.folder,
+        project=experiments_dir.resolve().parent,
+    )
+    return experiment, loaded
+
+
+def _chosen(experiments_dir: Path, name: str | None, config_path: Path | None) -> Experiment:
+    if name is None and config_path is None:
+        raise UsageError("No experiment is named.", _what_there_is(experiments_dir, ""))
+    if name is None:
+        assert config_path is not None
+        return _from_file(config_path)
+    experiment = find_experiment(experiments_dir, name)
+    return replace(experiment, config_path=config_path) if config_path else experiment
+
+
+def _from_file(config_path: Path) -> Experiment:
+    """Name a file given alone after its experiment's folder, or after itself if it is in none."""
+    folder = config_path.absolute().parent.resolve()
+    stem = folder.name if (folder / CONFIG_FILE).is_file() else config_path.stem
+    name = re.sub(r"[^A-Za-z0-9._-]", "-", stem).lstrip("._-")[:100]
+    return Experiment(name or "experiment", folder, config_path)
+
+
+def _experiment(experiments_dir: Path, name: str) -> Experiment:
+    folder = experiments_dir / name
+    return Experiment(name, folder, folder / CONFIG_FILE)
+
+
+def _is_inside(experiments_dir: Path, name: str) -> bool:
+    root = os.path.realpath(experiments_dir)
+    return Path(os.path.realpath(experiments_dir / name)).parent.is_relative_to(root)
+
+
+def _what_there_is(experiments_dir: Path, name: str) -> str:
+    known = [experiment.name for experiment in discover(experiments_dir)]
+    place = shown_path(experiments_dir)
+    if not known:
+        return f"{place} holds none; `tp new NAME` makes one, --experiments-dir looks elsewhere."
+    near = difflib.get_close_matches(name, known, n=3)
+    if near:
+        return f"Did you mean {' or '.join(near)}?"
+    more = " …" if len(known) > _LISTED else ""
+    return f"{place} has {', '.join(known[:_LISTED])}{more}."
