@@ -1,0 +1,188 @@
+"""Causal self-attention with grouped heads, sliding window, biases and a key-value cache."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from transformer_playground.config.model import ModelConfig
+from transformer_playground.model.kv_cache import KVCache
+from transformer_playground.model.linear import linear
+from transformer_playground.model.positions import Rotation, alibi_bias, rotate, rotation
+
+# Up to this many keys a CPU is faster with two plain matrix products, twice as fast in bfloat16;
+# beyond it the (heads, T, T) score matrix costs too much memory.
+_PLAIN_CPU_KEYS = 512
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What all layers of one forward pass share: which key each query sees, and how it is turned.
+
+    Attributes:
+        mask: Added to the scaled scores, (1 or n_head, T, L); None if every query sees every key
+            or `causal` says it all.
+        causal: The fused kernel applies the lower-triangular mask by itself.
+        fused: Use the fused kernel instead of two plain matrix products.
+        rotation: Cosines and sines of rope, if the model has it.
+    """
+
+    mask: Tensor | None
+    causal: bool
+    fused: bool
+    rotation: Rotation | None
+
+
+def build_scope(
+    config: ModelConfig, start: int, end: int, *, device: torch.device, dtype: torch.dtype
+) -> Scope:
+    """The scope of tokens at the positions `start` to `end - 1` which also see those before.
+
+    Args:
+        config: Shape of the model.
+        start: Position of the first query.
+        end: Position after the last query; keys are those of 0 to `end - 1`.
+        device: Where the model computes.
+        dtype: Number format of the activations.
+    """
+    turned = (
+        rotation(config, start, end, device=device, dtype=dtype)
+        if config.positional_encoding == "rope"
+        else None
+    )
+    fused = device.type != "cpu" or end > _PLAIN_CPU_KEYS
+    biased = config.positional_encoding == "alibi"
+    windowed = config.attention_window is not None and config.attention_window < end
+    if not (biased or windowed):
+        if end - start == 1:
+            return Scope(mask=None, causal=False, fused=fused, rotation=turned)
+        if fused and start == 0:
+            return Scope(mask=None, causal=True, fused=True, rotation=turned)
+    mask = _mask(config, start, end, device=device, dtype=dtype)
+    return Scope(mask=mask, causal=False, fused=fused, rotation=turned)
+
+
+def _mask(
+    config: ModelConfig, start: int, end: int, *, device: torch.device, dtype: torch.dtype
+) -> Tensor:
+    """0 (or the ALiBi penalty) where a query sees a key, -inf elsewhere; (1 or n_head, T, L)."""
+    queries = torch.arange(start, end, device=device)
+    keys = torch.arange(end, device=device)
+    hidden = keys > queries.unsqueeze(1)
+    if config.attention_window is not None:
+        # Sliding window (Child et al. 2019; Beltagy et al. 2020, "Longformer"; Mistral 7B).
+        hidden |= keys <= queries.unsqueeze(1) - config.attention_window
+    if config.positional_encoding == "alibi":
+        bias = alibi_bias(config.n_head, queries, keys, dtype)
+    else:
+        bias = torch.zeros(1, 1, 1, device=device, dtype=dtype)
+    return bias.masked_fill(hidden, float("-inf"))
+
+
+class Attention(nn.Module):
+    """Multi-head attention (Vaswani et al. 2017) whose key/value heads may be shared by groups.
+
+    `n_kv_head` = `n_head` is plain multi-head attention, fewer is grouped-query attention
+    (Ainslie et al. 2023), one is multi-query attention (Shazeer 2019). The rows of `qkv` are the
+    queries of all heads, then the keys, then the values.
+
+    `qk_norm` scales each head's query and key to unit root mean square, without a learned gain,
+    before rope turns them (Henry et al. 2020, "Query-Key Normalization"; as in nanochat).
+    """
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.n_head, self.kv_heads, self.head_dim = config.n_head, config.kv_heads, config.head_dim
+        self.dropout = config.dropout
+        self.qk_norm_eps = config.norm_eps if config.qk_norm else None
+        heads = config.n_head + 2 * config.kv_heads
+        self.qkv = linear(config.n_embd, heads * config.head_dim, bias=config.bias)
+        self.output = linear(config.n_embd, config.n_embd, bias=config.bias)
+
+    def forward(self, x: Tensor, scope: Scope, cache: KVCache | None = None) -> Tensor:
+        """(B, T, n_embd) to (B, T, n_embd); with a cache, after the tokens it holds."""
+        batch, length, width = x.shape
+        queries, keys, values = self._heads(x, scope)
+        if cache is not None:
+            keys, values = cache.write(self.layer, keys, values)
+        dropout = self.dropout if self.training else 0.0
+        attend = attend_fused if scope.fused else attend_plain
+        mixed = attend(queries, keys, values, scope, dropout)
+        combined: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, length, width))
+        return combined
+
+    def _heads(self, x: Tensor, scope: Scope) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (B, n_head, T, head_dim); keys and values (B, kv_heads, T, head_dim)."""
+        batch, length, _ = x.shape
+        heads = self.qkv(x).view(batch, length, -1, self.head_dim)
+        turning = [self.n_head, self.kv_heads]
+        if self.qk_norm_eps is None and scope.rotation is None:
+            queries, keys, values = heads.split([*turning, self.kv_heads], dim=2)
+        else:
+            # Queries and keys are treated alike, so one pass over both does it.
+            both, values = heads.split([sum(turning), self.kv_heads], dim=2)
+            if self.qk_norm_eps is not None:
+                both = functional.rms_norm(both, (self.head_dim,), eps=self.qk_norm_eps)
+            if scope.rotation is not None:
+                both = rotate(both, scope.rotation)
+            queries, keys = both.split(turning, dim=2)
+        return queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2)
+
+
+def attend_plain(
+    queries: Tensor, keys: Tensor, values: Tensor, scope: Scope, dropout: float
+) -> Tensor:
+    """Attention as two matrix products around a masked softmax.
+
+    Args:
+        queries: (B, n_head, T, head_dim).
+        keys: (B, kv_heads, L, head_dim).
+        values: Same shape as `keys`.
+        scope: Which key each query sees.
+        dropout: Probability of dropping an attention weight.
+
+    Returns:
+        (B, n_head, T, head_dim).
+    """
+    batch, n_head, length, channels = queries.shape
+    kv_heads = keys.shape[1]
+    # The query heads of a group stand below each other, so that shared keys need no copies.
+    grouped = queries.reshape(batch * kv_heads, -1, channels)
+    transposed = keys.reshape(batch * kv_heads, -1, channels).transpose(1, 2)
+    scale = channels**-0.5
+    if scope.mask is None:
+        scores = torch.bmm(grouped * scale, transposed)
+    else:
+        mask = _spread(scope.mask, batch, kv_heads, n_head // kv_heads)
+        scores = torch.baddbmm(mask, grouped, transposed, alpha=scale)
+    weights = (
+        functional.dropout(scores.softmax(dim=-1), dropout) if dropout else scores.softmax(dim=-1)
+    )
+    mixed = torch.bmm(weights, values.reshape(batch * kv_heads, -1, channels))
+    return mixed.view(batch, n_head, length, channels)
+
+
+def _spread(mask: Tensor, batch: int, kv_heads: int, group: int) -> Tensor:
+    """Bring a mask (1 or n_head, T, L) to what broadcasts to (B * kv_heads, group * T, L)."""
+    if mask.shape[0] == 1:
+        return mask if group == 1 else mask.repeat(1, group, 1)
+    return mask.view(kv_heads, group * mask.shape[1], -1).repeat(batch, 1, 1)
+
+
+def attend_fused(
+    queries: Tensor, keys: Tensor, values: Tensor, scope: Scope, dropout: float
+) -> Tensor:
+    """`attend_plain` by torch's fused kernel, which never holds the whole score matrix.
+
+    Source: Dao et al. 2022, "FlashAttention".
+    """
+    group = queries.shape[1] // keys.shape[1]
+    if group > 1:
+        # Not every fused kernel knows shared heads; copying keys is cheaper than doing without.
+        keys = keys.repeat_interleave(group, dim=1)
+        values = values.repeat_interleave(group, dim=1)
+    return functional.scaled_dot_product_attention(
+        queries, keys, values, attn_mask=scope.mask, dropout_p=dropout, is_causal=scope.causal
+    )
