@@ -1,1 +1,1 @@
-""""""
+"""The training loop, its optimizers and schedules, and the events it emits."""

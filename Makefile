@@ -1,0 +1,83 @@
+# Every workflow goes through uv. A uv on PATH is used; otherwise a private one is installed.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+UV_HOME := .tools/uv
+UV := $(shell command -v uv 2>/dev/null || echo $(UV_HOME)/bin/uv)
+RUN := $(UV) run --frozen
+PYTEST := $(RUN) pytest
+WORKERS ?= 2
+PORT ?= 6006
+CONFIG_FLAG = $(if $(CONFIG),--config $(CONFIG))
+need_exp = @test -n "$(EXP)" || { echo "Name an experiment: make $@ EXP=shakespeare"; exit 2; }
+
+.PHONY: help setup run tui test unit integration e2e acceptance lint format types imports quality \
+	quality-ext bench tensorboard prepare train sample loop reference clean
+
+help: ## Show this list
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+$(UV_HOME)/bin/uv:
+	$(PYTHON) -m venv $(UV_HOME)
+	$(UV_HOME)/bin/pip install --quiet uv
+
+# The stamp lies inside the environment, so deleting .venv asks for a new sync.
+.venv/.synced: pyproject.toml | $(filter $(UV_HOME)/bin/uv,$(UV))
+	$(UV) sync
+	@touch $@
+
+setup: .venv/.synced ## Install everything into .venv
+
+run: setup ## The main job: prepare, train and sample the shakespeare experiment
+	$(RUN) tp-tui --run shakespeare
+
+tui: setup ## The console
+	$(RUN) tp-tui
+
+test: setup ## All tests
+	$(PYTEST) -n $(WORKERS)
+
+unit integration e2e acceptance: setup ## One part of the tests
+	$(PYTEST) -n $(WORKERS) tests/$@
+
+lint: setup ## Style and format, without changing files
+	$(RUN) ruff check .
+	$(RUN) ruff format --check .
+
+format: setup ## Mend style and format
+	$(RUN) ruff check --fix .
+	$(RUN) ruff format .
+
+types: setup ## mypy (strict) and pyright
+	$(RUN) mypy
+	$(RUN) pyright
+
+imports: setup ## The floors of the house: who may import whom
+	$(RUN) lint-imports
+
+quality: lint types imports test ## Everything CI asks for
+
+quality-ext: setup ## Mutation testing with Cosmic Ray; slow, not part of CI
+	@mkdir -p .cache
+	$(UV) run --frozen --group mutation cosmic-ray init cosmic-ray.toml .cache/mutations.sqlite
+	$(UV) run --frozen --group mutation cosmic-ray exec cosmic-ray.toml .cache/mutations.sqlite
+	$(UV) run --frozen --group mutation cr-report .cache/mutations.sqlite --show-pending | tail -5
+
+bench: setup ## Speed, as ratios measured side by side
+	for script in benchmarks/bench_*.py; do $(RUN) python $$script; done
+
+tensorboard: setup ## Curves in a browser on 127.0.0.1
+	$(RUN) tp tensorboard --port $(PORT)
+
+prepare train sample loop: setup ## One step for EXP=name, with CONFIG=path if given
+	$(need_exp)
+	$(RUN) tp $@ $(EXP) $(if $(filter-out sample,$@),$(CONFIG_FLAG))
+
+reference: setup ## Regenerate experiments/default_config.toml from the schema
+	$(RUN) python -m transformer_playground.config.reference > .cache/default_config.toml
+	mv .cache/default_config.toml experiments/default_config.toml
+
+clean: ## Remove the environment and caches; runs and data stay
+	rm -rf .venv .tools .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis uv.lock

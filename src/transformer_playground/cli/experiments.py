@@ -1,0 +1,57 @@
+"""`tp experiments` and `tp new`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+from rich.table import Table
+
+from transformer_playground.cli.console import print_table, say, say_json
+from transformer_playground.cli.options import EXPERIMENTS_DIR, AsJson, ExperimentsDir
+from transformer_playground.errors import PlaygroundError
+from transformer_playground.experiments.discovery import Experiment, discover, load_experiment
+from transformer_playground.experiments.registry import dataset_state
+from transformer_playground.experiments.scaffold import scaffold
+
+
+def experiments(
+    experiments_dir: ExperimentsDir = EXPERIMENTS_DIR, json_output: AsJson = False
+) -> None:
+    """List the experiments, what they are and whether their data is prepared."""
+    rows = [_row(experiments_dir, each) for each in discover(experiments_dir)]
+    if json_output:
+        say_json(rows)
+        return
+    if not rows:
+        say(f"No experiments in {experiments_dir}. Make one: tp new my_experiment")
+        return
+    table = Table("experiment", "kind", "data", "description", box=None, pad_edge=False)
+    print_table(table, [[row[key] for key in ("name", "kind", "data", "about")] for row in rows])
+
+
+def _row(experiments_dir: Path, experiment: Experiment) -> dict[str, str]:
+    try:
+        _, loaded = load_experiment(experiments_dir, experiment.name)
+        table = loaded.config.experiment
+        return {
+            "name": experiment.name,
+            "kind": table.kind,
+            "data": dataset_state(experiment, loaded.config),
+            "about": table.description,
+        }
+    except PlaygroundError as error:
+        return {"name": experiment.name, "kind": "?", "data": "broken", "about": error.message}
+
+
+def new(
+    name: Annotated[str, typer.Argument(help="Name of the new experiment's folder.")],
+    template: Annotated[
+        Literal["char", "gpt2", "sentencepiece"],
+        typer.Option("--template", help="Which tokenizer the experiment begins with."),
+    ] = "char",
+    experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
+) -> None:
+    """Make a new experiment that runs as it stands."""
+    for path in scaffold(experiments_dir, name, template):
+        say(f"created {path}")
+    say(f"Next: tp loop {name}")

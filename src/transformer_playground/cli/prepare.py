@@ -1,0 +1,58 @@
+"""`tp prepare`."""
+
+import dataclasses
+import os
+from typing import Annotated
+
+import typer
+
+from transformer_playground.cli.console import note, say, say_json
+from transformer_playground.cli.options import (
+    EXPERIMENTS_DIR,
+    AsJson,
+    ConfigPath,
+    ExperimentsDir,
+    OptionalExperiment,
+    Overrides,
+)
+from transformer_playground.data.prepare import PrepareReport
+from transformer_playground.experiments.discovery import load_experiment
+from transformer_playground.experiments.registry import prepare_experiment
+
+
+def prepare(
+    experiment: OptionalExperiment = None,
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+    force: Annotated[bool, typer.Option("--force", help="Rebuild even if up to date.")] = False,
+    experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
+    json_output: AsJson = False,
+) -> None:
+    """Turn an experiment's text into train.bin, val.bin and meta.pkl."""
+    found, loaded = load_experiment(
+        experiments_dir, experiment, config, overrides or (), os.environ
+    )
+    report = prepare_experiment(found, loaded.config, report=note, force=force)
+    if json_output:
+        say_json(dataclasses.asdict(report))
+    else:
+        say(describe_report(report))
+
+
+def describe_report(report: PrepareReport) -> str:
+    """What preparation did, in a few lines."""
+    lines = [
+        f"{word}: {', '.join(names)}"
+        for word, names in (
+            ("created", report.created),
+            ("refreshed", report.refreshed),
+            ("up to date", report.skipped),
+        )
+        if names
+    ]
+    lines += [f"note: {text}" for text in report.notes]
+    lines.append(
+        f"{report.train_tokens:,} training and {report.val_tokens:,} validation tokens, "
+        f"vocabulary {report.vocab_size:,}"
+    )
+    return "\n".join(lines)

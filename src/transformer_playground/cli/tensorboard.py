@@ -1,0 +1,27 @@
+"""`tp tensorboard`."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from transformer_playground.cli.console import note
+from transformer_playground.cli.options import RUNS_DIR, RunsDir
+from transformer_playground.errors import RunError
+from transformer_playground.runs.layout import find_run
+
+
+def tensorboard(
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="One run only.")] = None,
+    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 6006,
+    runs_dir: RunsDir = RUNS_DIR,
+) -> None:
+    """Show training curves in a browser; listens on 127.0.0.1 only."""
+    folder = find_run(runs_dir, run).tensorboard if run else runs_dir
+    if not folder.is_dir():
+        raise RunError(f"there is nothing to show: {folder} does not exist.", "Train a run first.")
+    note(f"TensorBoard on http://127.0.0.1:{port}")
+    arguments = ["--logdir", str(folder), "--host", "127.0.0.1", "--port", str(port)]
+    # Becoming TensorBoard hands it Ctrl-C and the exit code without a process in between.
+    os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", *arguments])

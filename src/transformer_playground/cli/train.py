@@ -1,0 +1,72 @@
+"""`tp train` and `tp loop`."""
+
+from typing import Annotated
+
+import typer
+
+from transformer_playground.cli.options import (
+    EXPERIMENTS_DIR,
+    RUNS_DIR,
+    AsJson,
+    ConfigPath,
+    ExperimentsDir,
+    OptionalExperiment,
+    Overrides,
+    Resume,
+    RunId,
+    RunsDir,
+)
+from transformer_playground.cli.pipeline import Job, run_job
+
+
+def train(
+    experiment: OptionalExperiment = None,
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+    run_id: RunId = None,
+    resume: Resume = None,
+    experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
+    runs_dir: RunsDir = RUNS_DIR,
+    json_output: AsJson = False,
+) -> int:
+    """Train a new run, or continue one from its newest valid checkpoint."""
+    return run_job(
+        Job(
+            experiment=experiment,
+            config=config,
+            overrides=tuple(overrides or ()),
+            run_id=run_id,
+            resume=resume,
+            experiments_dir=experiments_dir,
+            runs_dir=runs_dir,
+            json_output=json_output,
+        )
+    )
+
+
+def loop(
+    experiment: OptionalExperiment = None,
+    config: ConfigPath = None,
+    overrides: Overrides = None,
+    run_id: RunId = None,
+    resume: Resume = None,
+    experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
+    runs_dir: RunsDir = RUNS_DIR,
+    json_output: AsJson = False,
+    force: Annotated[bool, typer.Option("--force", help="Prepare even if up to date.")] = False,
+) -> int:
+    """Prepare if needed, train and sample: the whole job in one command."""
+    return run_job(
+        Job(
+            experiment=experiment,
+            config=config,
+            overrides=tuple(overrides or ()),
+            run_id=run_id,
+            resume=resume,
+            experiments_dir=experiments_dir,
+            runs_dir=runs_dir,
+            json_output=json_output,
+            whole=True,
+            force_prepare=force,
+        )
+    )

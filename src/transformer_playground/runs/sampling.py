@@ -1,0 +1,163 @@
+"""A run as something to sample from, with nothing but its own folder."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from transformer_playground.checkpoints.discovery import choose
+from transformer_playground.checkpoints.loading import build_model, load_payload
+from transformer_playground.config.prepare import PrepareConfig
+from transformer_playground.config.sample import DecodingConfig, SampleConfig
+from transformer_playground.data.tokenizers import StreamDecoder, Tokenizer, load_tokenizer
+from transformer_playground.errors import RunError, UsageError
+from transformer_playground.model.gpt import GPT, count_parameters
+from transformer_playground.model.hardware import choose_device, choose_precision
+from transformer_playground.runs.layout import RunFolder
+from transformer_playground.sampling.generate import Generation, SamplingSettings, generate, stream
+from transformer_playground.sampling.prompts import Prompt, resolve_prompt
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """What the user asked for; what is left out stays as the run's saved config has it.
+
+    `decoding` and `runtime` hold values for `[sample.sample]` and `[sample.runtime]`; `checkpoint`
+    is auto, best, last or a file name.
+    """
+
+    checkpoint: str | None = None
+    decoding: Mapping[str, Any] = field(default_factory=dict)
+    runtime: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A model in evaluation mode, its tokenizer, and the settings to sample with."""
+
+    checkpoint: Path
+    step: int
+    skipped: tuple[str, ...]
+    model: GPT
+    tokenizer: Tokenizer
+    prompt: Prompt
+    decoding: DecodingConfig
+    seed: int
+
+    @property
+    def settings(self) -> SamplingSettings:
+        """The decoding knobs as the generator takes them."""
+        return SamplingSettings(
+            max_new_tokens=self.decoding.max_new_tokens,
+            temperature=self.decoding.temperature,
+            top_k=self.decoding.top_k,
+            top_p=self.decoding.top_p,
+            seed=self.seed,
+        )
+
+
+def load_run(run: RunFolder, request: SampleRequest) -> LoadedRun:
+    """Load a run's tokenizer and checkpoint.
+
+    A folder without config.json but with a nanoGPT `ckpt.pt` can be sampled too: with default
+    settings, and the tokenizer of the `meta.pkl` beside it or, as nanoGPT does without one, GPT-2's.
+
+    Raises:
+        PlaygroundError: The run has no whole checkpoint, a setting is out of range, or the prompt
+            cannot be encoded.
+    """
+    saved = run.read_config()["config"] if run.config_path.is_file() else {}
+    config = _merge(saved.get("sample", {}), request)
+    found = choose(run.checkpoints, request.checkpoint or config.runtime.checkpoint)
+    tokenizer = _tokenizer(run)
+    prompt = resolve_prompt(
+        config.sample, tokenizer, PrepareConfig.model_validate(saved.get("prepare", {}))
+    )
+    payload = load_payload(found.path)
+    device = choose_device(config.runtime.device)
+    precision = choose_precision(config.runtime.dtype, device, count_weights(payload))
+    return LoadedRun(
+        checkpoint=found.path,
+        step=payload["step"],
+        skipped=tuple(str(skipped) for skipped in found.skipped),
+        model=build_model(payload, device=device, dtype=precision.dtype).eval(),
+        tokenizer=tokenizer,
+        prompt=prompt,
+        decoding=config.sample,
+        seed=config.runtime.seed,
+    )
+
+
+def draw(loaded: LoadedRun) -> list[dict[str, Any]]:
+    """All samples as one batch: {"prompt", "text", "tokens", "finish_reason", …} each."""
+    generations = generate(
+        loaded.model,
+        loaded.prompt.tokens,
+        loaded.settings,
+        n_samples=loaded.decoding.num_samples,
+        stop_token=loaded.tokenizer.eos_id,
+        valid_vocab=loaded.tokenizer.vocab_size,
+    )
+    return [
+        {
+            "step": loaded.step,
+            "prompt": loaded.prompt.text,
+            "text": loaded.tokenizer.decode(_without_stop(generation, loaded.tokenizer)),
+            "tokens": list(generation.tokens),
+            "logprobs": list(generation.logprobs),
+            "finish_reason": generation.finish_reason,
+            "seed": loaded.seed,
+            "temperature": loaded.decoding.temperature,
+            "top_k": loaded.decoding.top_k,
+            "top_p": loaded.decoding.top_p,
+        }
+        for generation in generations
+    ]
+
+
+def stream_text(loaded: LoadedRun) -> Iterator[str]:
+    """One sample as pieces of text, each as soon as its characters are whole."""
+    decoder = StreamDecoder(loaded.tokenizer)
+    steps = stream(
+        loaded.model,
+        loaded.prompt.tokens,
+        loaded.settings,
+        stop_token=loaded.tokenizer.eos_id,
+        valid_vocab=loaded.tokenizer.vocab_size,
+    )
+    for drawn in steps:
+        for token in drawn:
+            if token.token != loaded.tokenizer.eos_id:
+                yield decoder.push(token.token)
+    yield decoder.flush()
+
+
+def _without_stop(generation: Generation, tokenizer: Tokenizer) -> list[int]:
+    return [token for token in generation.tokens if token != tokenizer.eos_id]
+
+
+def _merge(saved: Mapping[str, Any], request: SampleRequest) -> SampleConfig:
+    values = {
+        "runtime": {**saved.get("runtime", {}), **request.runtime},
+        "sample": {**saved.get("sample", {}), **request.decoding},
+    }
+    try:
+        return SampleConfig.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise UsageError(f"sample.{name}: {first['msg']}, not {first['input']!r}.") from error
+
+
+def _tokenizer(run: RunFolder) -> Tokenizer:
+    for folder in (run.tokenizer, run.root):
+        if (folder / "meta.pkl").is_file():
+            return load_tokenizer(folder)
+    if run.config_path.is_file():
+        raise RunError(
+            f"run '{run.run_id}' has lost its tokenizer: {run.tokenizer} has no meta.pkl.",
+            "Copy meta.pkl (and spm.model) there from the experiment's dataset folder.",
+        )
+    return gpt2_tokenizer()

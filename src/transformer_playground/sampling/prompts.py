@@ -1,0 +1,68 @@
+"""From what the user asked for to the tokens a model starts with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformer_playground.config.prepare import PrepareConfig
+from transformer_playground.config.sample import DecodingConfig
+from transformer_playground.data.tokenizers import Tokenizer
+from transformer_playground.errors import SamplingError
+
+_FILE_PREFIX = "FILE:"
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The text shown before a sample, and the token ids the model is given."""
+
+    text: str
+    tokens: tuple[int, ...]
+
+
+def resolve_prompt(
+    decoding: DecodingConfig, tokenizer: Tokenizer, prepare: PrepareConfig
+) -> Prompt:
+    """Encode a prompt the way the training data was encoded.
+
+    Args:
+        decoding: `start` is the text, or FILE:path to read it from a UTF-8 file; `unconditional`
+            ignores it and begins as a document begins.
+        tokenizer: The tokenizer of the model.
+        prepare: The settings its data was prepared with: where each line is a document, prompts
+            begin with the start-of-text token too.
+
+    Raises:
+        SamplingError: The file cannot be read, or there is nothing to start from.
+        DataError: The text has characters that the tokenizer lacks.
+    """
+    opening = () if tokenizer.bos_id is None else (tokenizer.bos_id,)
+    if decoding.unconditional:
+        return Prompt("", opening or _encoded("\n", tokenizer))
+    text = _prompt_text(decoding.start)
+    tokens = _encoded(text, tokenizer)
+    if prepare.documents == "lines" or not tokens:
+        tokens = opening + tokens
+    if not tokens:
+        raise SamplingError(
+            "the prompt is empty and the tokenizer has no start-of-text token.",
+            "Give at least one character, for example --prompt with a line break.",
+        )
+    return Prompt(text, tokens)
+
+
+def _encoded(text: str, tokenizer: Tokenizer) -> tuple[int, ...]:
+    return tuple(tokenizer.encode(text))
+
+
+def _prompt_text(start: str) -> str:
+    if not start.startswith(_FILE_PREFIX):
+        return start
+    path = Path(start.removeprefix(_FILE_PREFIX)).expanduser()
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SamplingError(f"the prompt file {path} is not UTF-8 text.") from error
+    except OSError as error:
+        raise SamplingError(
+            f"the prompt file {path} cannot be read: {error.strerror}."
+        ) from error

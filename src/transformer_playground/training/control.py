@@ -1,0 +1,77 @@
+"""How others steer a running trainer, from any thread."""
+
+import threading
+
+
+class TrainingControl:
+    """Requests to a trainer; each takes effect within one step or evaluation batch."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+        self._running = threading.Event()
+        self._running.set()
+        self._evaluate = threading.Event()
+        self._sample = threading.Event()
+        self._checkpoint = threading.Event()
+
+    def stop(self) -> None:
+        """Save a checkpoint and end; a paused trainer ends too."""
+        self._stop.set()
+        self._running.set()
+
+    def pause(self) -> None:
+        """Hold before the next step until `resume` or `stop`."""
+        if not self._stop.is_set():
+            self._running.clear()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._running.set()
+
+    def evaluate_now(self) -> None:
+        """Evaluate before the next step."""
+        self._evaluate.set()
+
+    def sample_now(self) -> None:
+        """Draw a sample before the next step."""
+        self._sample.set()
+
+    def checkpoint_now(self) -> None:
+        """Save a checkpoint before the next step."""
+        self._checkpoint.set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stop.is_set()
+
+    @property
+    def paused(self) -> bool:
+        """Whether the trainer is asked to hold."""
+        return not self._running.is_set()
+
+    def has_request(self) -> bool:
+        """Whether an evaluation, sample or checkpoint is waiting to be done."""
+        return self._evaluate.is_set() or self._sample.is_set() or self._checkpoint.is_set()
+
+    def wait_while_paused(self, timeout: float) -> None:
+        """Block for at most `timeout` seconds or until resumed or stopped."""
+        self._running.wait(timeout)
+
+    def take_evaluate(self) -> bool:
+        """Whether an evaluation was asked for; asking is forgotten."""
+        return _take(self._evaluate)
+
+    def take_sample(self) -> bool:
+        """Whether a sample was asked for; asking is forgotten."""
+        return _take(self._sample)
+
+    def take_checkpoint(self) -> bool:
+        """Whether a checkpoint was asked for; asking is forgotten."""
+        return _take(self._checkpoint)
+
+
+def _take(request: threading.Event) -> bool:
+    asked = request.is_set()
+    request.clear()
+    return asked

@@ -1,0 +1,113 @@
+"""Loss over fixed windows of a split."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.data.batches import evaluation_batches
+from transformer_playground.data.dataset import Dataset, TokenArray
+from transformer_playground.model.gpt import GPT
+from transformer_playground.model.loss import summed_cross_entropy
+
+
+@torch.no_grad()
+def mean_loss(
+    model: GPT,
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    device: torch.device,
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> float | None:
+    """Mean cross-entropy per token in nats, in evaluation mode.
+
+    Args:
+        model: Its mode (training or evaluation) is restored afterwards.
+        batches: Pairs of inputs and targets, each (B, T) token ids; sizes may differ.
+        device: Where the model lives.
+        cancelled: Asked before each batch; true ends the evaluation.
+
+    Returns:
+        The mean over all targets, or None if cancelled.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        total, count = 0.0, 0
+        for inputs, targets in batches:
+            if cancelled():
+                return None
+            tokens = torch.from_numpy(inputs).to(device)
+            expected = torch.from_numpy(targets).to(device)
+            total += summed_cross_entropy(model(tokens), expected).item()
+            count += targets.size
+        return total / count
+    finally:
+        model.train(was_training)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Mean losses of both splits, and what they mean in other units."""
+
+    train_loss: float
+    val_loss: float
+    bytes_per_val_token: float
+
+    @property
+    def train_ppl(self) -> float:
+        """Perplexity on the training windows."""
+        return _perplexity(self.train_loss)
+
+    @property
+    def val_ppl(self) -> float:
+        """Perplexity on the validation windows."""
+        return _perplexity(self.val_loss)
+
+    @property
+    def val_bits_per_byte(self) -> float:
+        """Validation loss per UTF-8 byte of text, which compares across tokenizers."""
+        return self.val_loss / math.log(2) / self.bytes_per_val_token
+
+
+def evaluate(
+    model: GPT,
+    dataset: Dataset,
+    config: ExperimentConfig,
+    device: torch.device,
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Losses | None:
+    """Losses on the fixed windows of both splits that the run's seed names.
+
+    Returns:
+        The losses, or None if cancelled.
+    """
+    losses = []
+    for tokens in (dataset.train, dataset.val):
+        loss = mean_loss(model, fixed_windows(tokens, config), device, cancelled=cancelled)
+        if loss is None:
+            return None
+        losses.append(loss)
+    return Losses(losses[0], losses[1], dataset.bytes_per_val_token)
+
+
+def fixed_windows(
+    tokens: TokenArray, config: ExperimentConfig
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The evaluation batches of a split: the same each time for the same configuration."""
+    return evaluation_batches(
+        tokens,
+        batch_size=config.train.data.batch_size,
+        block_size=config.train_block_size,
+        n_batches=config.train.runtime.eval_iters,
+        seed=config.train.runtime.seed,
+    )
+
+
+def _perplexity(loss: float) -> float:
+    # exp overflows a float beyond this, and such a model is equally useless at any larger number.
+    return math.exp(min(loss, 700.0))

@@ -1,0 +1,113 @@
+"""What training tells the world: small frozen records that every display and file consumes.
+
+Steps count finished optimizer steps. `time` is Unix time in seconds. Losses are mean
+cross-entropy per token in nats.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import Literal
+
+RunState = Literal["running", "paused", "finished", "stopped", "failed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """The fields that every event has."""
+
+    step: int
+    time: float = field(default_factory=time.time)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunStarted(Event):
+    """Training begins, or goes on from the checkpoint named in `resumed_from`."""
+
+    run_id: str
+    max_iters: int
+    parameters: int
+    device: str
+    dtype: str
+    tokens_per_step: int
+    resumed_from: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepLogged(Event):
+    """Means over the optimizer steps since the previous logged step.
+
+    `grad_norm` is the global norm before clipping, of the latest step. `tokens_per_sec` counts
+    training steps only, not evaluation, sampling, saving or pauses.
+    """
+
+    train_loss: float
+    lr: float
+    tokens_per_sec: float
+    step_time_ms: float
+    grad_norm: float
+    tokens_seen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evaluated(Event):
+    """Losses in evaluation mode on the same fixed windows each time."""
+
+    train_loss: float
+    val_loss: float
+    train_ppl: float
+    val_ppl: float
+    val_bits_per_byte: float | None
+    is_best: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampled(Event):
+    """A text drawn during training."""
+
+    prompt: str
+    text: str
+    seed: int
+    temperature: float
+    top_k: int
+    top_p: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointSaved(Event):
+    """A checkpoint is whole on disk; `kinds` holds "last", "best" or both."""
+
+    kinds: tuple[str, ...]
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Warned(Event):
+    """Something went wrong that does not stop training."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusChanged(Event):
+    """The run is now in another state."""
+
+    status: RunState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFinished(Event):
+    """Training ended on its own terms or because it was asked to stop."""
+
+    status: Literal["finished", "stopped"]
+    early_stopped: bool
+    best_val_loss: float | None
+    best_step: int | None
+    tokens_seen: int
+    wall_time: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFailed(Event):
+    """Training ended with an error."""
+
+    error: str

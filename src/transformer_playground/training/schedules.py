@@ -1,0 +1,52 @@
+"""Learning-rate schedules as pure functions of the step.
+
+Each shape maps a step after warmup to a share of the way from the peak (1) to `min_lr` (0).
+"""
+
+import math
+from collections.abc import Callable
+
+from transformer_playground.config.train import ScheduleConfig, TrainConfig
+
+
+def _constant(_progress: float, _schedule: ScheduleConfig) -> float:
+    return 1.0
+
+
+def _cosine(progress: float, _schedule: ScheduleConfig) -> float:
+    """Half a cosine (Loshchilov & Hutter 2017, SGDR without restarts)."""
+    return 0.5 * (1.0 + math.cos(math.pi * progress))
+
+
+def _linear(progress: float, _schedule: ScheduleConfig) -> float:
+    return 1.0 - progress
+
+
+def _wsd(progress: float, schedule: ScheduleConfig) -> float:
+    """Warmup, stable, decay (Hu et al. 2024, MiniCPM), with a linear decay."""
+    return min(1.0, (1.0 - progress) / schedule.wsd_decay_fraction)
+
+
+_SHAPES: dict[str, Callable[[float, ScheduleConfig], float]] = {
+    "constant": _constant,
+    "cosine": _cosine,
+    "linear": _linear,
+    "wsd": _wsd,
+}
+
+
+def learning_rate(step: int, config: TrainConfig) -> float:
+    """Learning rate for the optimizer step that follows `step` finished steps.
+
+    Linear warmup that never starts at zero, then the configured shape down to `min_lr` at
+    `lr_decay_iters`, then `min_lr` for ever. `constant` stays at the peak.
+    """
+    schedule, peak = config.schedule, config.optim.learning_rate
+    if step < schedule.warmup_iters:
+        return peak * (step + 1) / (schedule.warmup_iters + 1)
+    span = config.decay_iters - schedule.warmup_iters
+    progress = min(1.0, (step - schedule.warmup_iters) / span) if span > 0 else 1.0
+    share = _SHAPES[schedule.schedule](progress, schedule)
+    if schedule.schedule == "constant":
+        return peak
+    return schedule.min_lr + share * (peak - schedule.min_lr)

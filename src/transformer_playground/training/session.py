@@ -1,0 +1,178 @@
+"""From a configuration to a trained run: new runs, resumed runs, and their records."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from transformer_playground.checkpoints.discovery import newest_valid
+from transformer_playground.checkpoints.loading import load_payload
+from transformer_playground.config.model import ModelConfig
+from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.errors import RunError
+from transformer_playground.files import replace_json
+from transformer_playground.model.gpt import count_parameters
+from transformer_playground.runs.layout import RunFolder, create_run, new_run_id
+from transformer_playground.runs.lock import RunLock
+from transformer_playground.runs.summary import write_summary
+from transformer_playground.training.checkpointing import Resumption
+from transformer_playground.training.control import TrainingControl
+from transformer_playground.training.environment import describe_environment
+from transformer_playground.training.materials import Materials, gather_materials
+from transformer_playground.training.sinks.base import Sink
+from transformer_playground.training.sinks.lines import LogFileSink
+from transformer_playground.training.sinks.metrics import MetricsSink
+from transformer_playground.training.state import TrainingState
+from transformer_playground.training.trainer import Trainer
+
+Notify = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the user asked to train.
+
+    `provenance` says where each non-default value was set; `folder` holds the experiment.
+    """
+
+    experiment: str
+    config: ExperimentConfig
+    provenance: Mapping[str, str]
+    folder: Path
+
+    @property
+    def prepare_command(self) -> str:
+        """The command that makes this experiment's dataset."""
+        return f"tp prepare {self.experiment}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run that training has left in good order."""
+
+    run: RunFolder
+    state: TrainingState
+    summary: Mapping[str, Any]
+
+
+def train_new_run(
+    plan: Plan,
+    runs_dir: Path,
+    run_id: str | None,
+    sinks: Sequence[Sink],
+    control: TrainingControl,
+) -> Outcome:
+    """Create a run and train it from step 0.
+
+    Raises:
+        PlaygroundError: What is wrong; nothing is left behind unless training had begun.
+    """
+    materials = gather_materials(plan.config, prepare_command=plan.prepare_command)
+    run_id = run_id or new_run_id(plan.experiment)
+    run = create_run(runs_dir, run_id, _record(run_id, plan, materials))
+    with RunLock(run):
+        materials.tokenizer.save(run.tokenizer)
+        return _train(materials, run, sinks, control, None)
+
+
+def resume_run(
+    plan: Plan,
+    run: RunFolder,
+    sinks: Sequence[Sink],
+    control: TrainingControl,
+    notify: Notify,
+) -> Outcome:
+    """Continue a run from its newest valid checkpoint, with the model it was started with.
+
+    Args:
+        plan: The configuration as it is now; the model's saved arguments win over it.
+        run: The run to go on with.
+        sinks: Where events go, besides the run's own files.
+        control: Requests from other threads.
+        notify: Takes a sentence for each difference and each damaged checkpoint passed over.
+
+    Raises:
+        RunError: Another process writes the run, or its dataset has changed.
+        CheckpointError: No checkpoint is valid; training never starts again at 0 by itself.
+    """
+    with RunLock(run):
+        found = newest_valid(run.checkpoints)
+        for skipped in found.skipped:
+            notify(f"passed over a damaged checkpoint: {skipped}")
+        payload = load_payload(found.path)
+        plan = replace(plan, config=_with_saved_model(plan.config, payload["model_args"], notify))
+        materials = gather_materials(plan.config, prepare_command=plan.prepare_command)
+        record = run.read_config()
+        _refuse_changed_dataset(run, record, materials)
+        kept = {key: record[key] for key in ("created", "environment") if key in record}
+        replace_json(run.config_path, _record(run.run_id, plan, materials) | kept)
+        return _train(materials, run, sinks, control, Resumption(payload, found.path))
+
+
+def _train(
+    materials: Materials,
+    run: RunFolder,
+    sinks: Sequence[Sink],
+    control: TrainingControl,
+    resumption: Resumption | None,
+) -> Outcome:
+    own_sinks: list[Sink] = [MetricsSink(run), LogFileSink(run.log_path)]
+    if materials.config.train.runtime.tensorboard:
+        # Imported late: it takes a second, and runs may do without it.
+        from transformer_playground.training.sinks.tensorboard import TensorBoardSink
+
+        resumed_at = resumption.payload["step"] if resumption else None
+        own_sinks.append(TensorBoardSink(run.tensorboard, resumed_at=resumed_at))
+    trainer = Trainer(materials, run, [*own_sinks, *sinks], control, resumption=resumption)
+    try:
+        state = trainer.fit()
+    finally:
+        summary = write_summary(run)
+    return Outcome(run, state, summary)
+
+
+def _record(run_id: str, plan: Plan, materials: Materials) -> dict[str, Any]:
+    dataset = materials.dataset
+    return {
+        "schema_version": 1,
+        "run_id": run_id,
+        "experiment": plan.experiment,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "config": plan.config.model_dump(mode="json"),
+        "provenance": dict(plan.provenance),
+        "parameters": count_parameters(materials.model),
+        "dataset": {
+            "fingerprint": dataset.fingerprint,
+            "train_tokens": len(dataset.train),
+            "val_tokens": len(dataset.val),
+            "vocab_size": dataset.vocab_size,
+            "bytes_per_val_token": dataset.bytes_per_val_token,
+        },
+        "environment": describe_environment(
+            materials.device, materials.precision.name, plan.folder
+        ),
+    }
+
+
+def _with_saved_model(
+    config: ExperimentConfig, saved: Mapping[str, Any], notify: Notify
+) -> ExperimentConfig:
+    model = ModelConfig.model_validate(dict(saved))
+    for name in ModelConfig.model_fields:
+        now, then = getattr(config.model, name), getattr(model, name)
+        # An omitted vocabulary size is the tokenizer's, which the dataset's fingerprint checks.
+        if now != then and not (name == "vocab_size" and now is None):
+            notify(f"model.{name}: keeping the run's {then!r} instead of {now!r}")
+    values = config.model_dump() | {"model": model.model_dump()}
+    return ExperimentConfig.model_validate(values)
+
+
+def _refuse_changed_dataset(
+    run: RunFolder, record: Mapping[str, Any], materials: Materials
+) -> None:
+    if record["dataset"]["fingerprint"] != materials.dataset.fingerprint:
+        raise RunError(
+            f"the dataset has changed since run '{run.run_id}' began.",
+            "Restore its input and prepare again, or start a new run.",
+        )

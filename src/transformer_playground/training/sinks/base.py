@@ -1,0 +1,61 @@
+"""The contract of a sink, and the hub that hands every event to all of them."""
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from transformer_playground.errors import TrainingError
+from transformer_playground.training.events import Event, Warned
+
+
+class Sink(Protocol):
+    """A consumer of training events, called from the training thread."""
+
+    essential: bool
+    """Whether training must stop when this sink fails."""
+
+    def handle(self, event: Event) -> None:
+        """Take in one event; must not block on a reader."""
+
+    def close(self) -> None:
+        """No more events will come."""
+
+
+class SinkHub:
+    """Delivers events to sinks; one that fails is reported to the others and dropped."""
+
+    def __init__(self, sinks: Iterable[Sink]) -> None:
+        self._sinks = list(sinks)
+
+    def emit(self, event: Event) -> None:
+        """Hand `event` to every sink.
+
+        Raises:
+            TrainingError: An essential sink failed.
+        """
+        for sink in tuple(self._sinks):
+            try:
+                sink.handle(event)
+            except Exception as error:  # a broken display must not end hours of training
+                self._drop(sink, error, event.step)
+
+    def close(self) -> None:
+        """Close every sink; a failure to close is reported to those still open."""
+        while self._sinks:
+            sink = self._sinks.pop()
+            try:
+                sink.close()
+            except Exception as error:
+                self.emit(Warned(step=0, message=f"{type(sink).__name__} did not close: {error}"))
+
+    def _drop(self, sink: Sink, error: Exception, step: int) -> None:
+        if sink not in self._sinks:
+            return
+        self._sinks.remove(sink)
+        if sink.essential:
+            raise TrainingError(
+                f"the run's records cannot be written: {error}.",
+                "Free some space or mend the folder, then resume the run.",
+            ) from error
+        self.emit(
+            Warned(step=step, message=f"{type(sink).__name__} failed and was dropped: {error}")
+        )

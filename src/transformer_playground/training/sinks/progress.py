@@ -1,0 +1,78 @@
+"""A live progress bar for people at a terminal."""
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from transformer_playground.terminal import visible
+from transformer_playground.training.events import (
+    CheckpointSaved,
+    Evaluated,
+    Event,
+    RunStarted,
+    StepLogged,
+)
+from transformer_playground.training.sinks.lines import describe
+
+
+class ProgressSink:
+    """Step, losses, learning rate, speed and remaining time on one line; the rest scrolls above."""
+
+    essential = False
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[numbers]}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("eta"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task: TaskID | None = None
+        self._val_loss = ""
+
+    def handle(self, event: Event) -> None:
+        """Update the bar, or print the event above it."""
+        match event:
+            case RunStarted():
+                self._print(event)
+                self._task = self._progress.add_task(
+                    "", total=event.max_iters, completed=event.step, numbers=""
+                )
+                self._progress.start()
+            case StepLogged():
+                self._update(event)
+            case Evaluated():
+                self._val_loss = f" val {event.val_loss:.4f}"
+                self._print(event)
+            case CheckpointSaved():
+                return
+            case _:
+                self._print(event)
+
+    def close(self) -> None:
+        """Leave the last state of the bar on the screen."""
+        self._progress.stop()
+
+    def _update(self, event: StepLogged) -> None:
+        if self._task is None:
+            return
+        numbers = (
+            f"loss {event.train_loss:.4f}{self._val_loss} lr {event.lr:.1e} "
+            f"{event.tokens_per_sec:,.0f} tok/s"
+        )
+        self._progress.update(self._task, completed=event.step, numbers=numbers)
+
+    def _print(self, event: Event) -> None:
+        self._console.print(Text(visible(describe(event))))

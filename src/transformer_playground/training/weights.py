@@ -1,0 +1,114 @@
+"""The float32 weights that the optimizer owns, and the copies the model computes with.
+
+With a float32 model both are the same tensors. In bfloat16 or float16 the model holds rounded
+copies: gradients are summed into float32 masters, and stepped masters are rounded back (Micikevicius
+et al. 2018, "Mixed Precision Training"). Compared with autocast this casts each weight once a step.
+"""
+
+import contextlib
+from collections.abc import Iterator, Mapping
+
+import torch
+from torch import Tensor, nn
+
+from transformer_playground.errors import CheckpointError
+
+
+class MasterWeights:
+    """Float32 masters of a model's parameters, with an optional moving average.
+
+    Args:
+        model: A float32 model; it is cast to `dtype` in place.
+        dtype: Format of forward and backward.
+        ema_decay: Decay per step of the average of the masters; 0 keeps none.
+    """
+
+    def __init__(self, model: nn.Module, dtype: torch.dtype, *, ema_decay: float = 0.0) -> None:
+        named = list(model.named_parameters())
+        self.names = [name for name, _ in named]
+        if dtype == torch.float32:
+            self.masters = [parameter for _, parameter in named]
+        else:
+            self.masters = [nn.Parameter(parameter.detach().clone()) for _, parameter in named]
+            model.to(dtype)
+        self._copies = [parameter for _, parameter in model.named_parameters()]
+        self._shared = dtype == torch.float32
+        self._ema_decay = ema_decay
+        self._ema = [master.detach().clone() for master in self.masters] if ema_decay else None
+
+    def named(self) -> list[tuple[str, nn.Parameter]]:
+        """Names and master tensors, each tensor once."""
+        return list(zip(self.names, self.masters, strict=True))
+
+    def collect_gradients(self) -> None:
+        """Add the gradients of one micro-batch to the masters' and clear the model's."""
+        if self._shared:
+            return
+        for master, copy in zip(self.masters, self._copies, strict=True):
+            if copy.grad is None:
+                continue
+            if master.grad is None:
+                master.grad = copy.grad.float()
+            else:
+                master.grad.add_(copy.grad)
+            copy.grad = None
+
+    @torch.no_grad()
+    def publish(self) -> None:
+        """After an optimizer step: update the average and hand the new weights to the model."""
+        if self._ema is not None:
+            torch._foreach_lerp_(self._ema, self.masters, 1.0 - self._ema_decay)
+        self._copy_to_model(self.masters)
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within the block the model computes with the moving average, if one is kept."""
+        if self._ema is None:
+            yield
+            return
+        current = [master.detach().clone() for master in self.masters] if self._shared else None
+        with torch.no_grad():
+            torch._foreach_copy_(self._copies, self._ema)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                torch._foreach_copy_(self._copies, current or self.masters)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The float32 weights by parameter name."""
+        return {name: master.detach() for name, master in self.named()}
+
+    def ema_state_dict(self) -> dict[str, Tensor] | None:
+        """The float32 average by parameter name, or None if none is kept."""
+        return None if self._ema is None else dict(zip(self.names, self._ema, strict=True))
+
+    @torch.no_grad()
+    def load(self, weights: Mapping[str, Tensor], ema: Mapping[str, Tensor] | None) -> None:
+        """Restore weights and average; an average that was not kept before starts at the weights.
+
+        Raises:
+            CheckpointError: Names or shapes are not this model's.
+        """
+        self._fill(self.masters, weights)
+        if self._ema is not None:
+            self._fill(self._ema, weights if ema is None else ema)
+        self._copy_to_model(self.masters)
+
+    def _fill(self, targets: list[nn.Parameter] | list[Tensor], source: Mapping[str, Tensor]) -> None:
+        if set(source) != set(self.names):
+            strange = sorted(set(source) ^ set(self.names))[0]
+            raise CheckpointError(
+                f"the checkpoint's weights are not this model's: '{strange}' is on one side only."
+            )
+        for name, target in zip(self.names, targets, strict=True):
+            if target.shape != source[name].shape:
+                raise CheckpointError(
+                    f"the checkpoint's '{name}' has shape {tuple(source[name].shape)}, "
+                    f"the model's has {tuple(target.shape)}."
+                )
+            target.copy_(source[name])
+
+    def _copy_to_model(self, source: list[nn.Parameter]) -> None:
+        if not self._shared:
+            torch._foreach_copy_(self._copies, source)

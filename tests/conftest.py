@@ -1,0 +1,9 @@
+"""Settings for the whole suite."""
+
+import os
+
+# Tests run side by side; more threads than cores would only get in each other's way. Read by torch
+# when it is first imported, and inherited by child processes.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+for variable in ("ML_PLAYGROUND_TRAIN_OVERRIDES", "ML_PLAYGROUND_SAMPLE_OVERRIDES", "NO_COLOR"):
+    os.environ.pop(variable, None)

@@ -1,0 +1,37 @@
+import threading
+
+from transformer_playground.training.control import TrainingControl
+
+
+def test_stop_releases_a_paused_trainer() -> None:
+    control = TrainingControl()
+    control.pause()
+    waiting = threading.Thread(target=control.wait_while_paused, args=(30.0,))
+    waiting.start()
+    control.stop()
+    waiting.join(timeout=10.0)
+    assert not waiting.is_alive()
+    assert control.stopping
+    assert not control.paused
+
+
+def test_a_stopping_trainer_cannot_be_paused_again() -> None:
+    control = TrainingControl()
+    control.stop()
+    control.pause()
+    assert not control.paused
+
+
+def test_a_request_is_taken_once() -> None:
+    control = TrainingControl()
+    control.evaluate_now()
+    control.sample_now()
+    control.checkpoint_now()
+    assert control.has_request()
+    assert (control.take_evaluate(), control.take_sample(), control.take_checkpoint()) == (
+        True,
+        True,
+        True,
+    )
+    assert not control.take_evaluate()
+    assert not control.has_request()

@@ -1,0 +1,76 @@
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transformer_playground.config.train import TrainConfig
+from transformer_playground.training.schedules import learning_rate
+
+
+def train_config(**schedule: Any) -> TrainConfig:
+    values = {"warmup_iters": 10, "lr_decay_iters": 110, "min_lr": 0.1, **schedule}
+    return TrainConfig.model_validate({"optim": {"learning_rate": 1.0}, "schedule": values})
+
+
+@pytest.mark.parametrize("name", ["constant", "cosine", "linear", "wsd"])
+def test_warmup_climbs_in_equal_steps_to_the_peak(name: str) -> None:
+    config = train_config(schedule=name)
+    rates = [learning_rate(step, config) for step in range(11)]
+    assert rates[0] == pytest.approx(1 / 11)
+    assert rates[10] == pytest.approx(1.0)
+    steps = [b - a for a, b in zip(rates, rates[1:], strict=False)]
+    assert steps == pytest.approx([1 / 11] * 10)
+
+
+@pytest.mark.parametrize("name", ["cosine", "linear", "wsd"])
+def test_a_decay_ends_at_min_lr_and_stays_there(name: str) -> None:
+    config = train_config(schedule=name)
+    assert learning_rate(110, config) == pytest.approx(0.1)
+    assert learning_rate(5000, config) == pytest.approx(0.1)
+
+
+def test_constant_never_decays() -> None:
+    assert learning_rate(10_000, train_config(schedule="constant")) == 1.0
+
+
+def test_cosine_is_half_way_in_the_middle_and_steepest_there() -> None:
+    config = train_config(schedule="cosine")
+    assert learning_rate(60, config) == pytest.approx(0.55)
+    quarter = 0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi / 4))
+    assert learning_rate(35, config) == pytest.approx(quarter)
+
+
+def test_linear_falls_evenly() -> None:
+    assert learning_rate(35, train_config(schedule="linear")) == pytest.approx(0.1 + 0.9 * 0.75)
+
+
+def test_wsd_is_flat_until_its_last_share_and_then_linear() -> None:
+    config = train_config(schedule="wsd", wsd_decay_fraction=0.2)
+    assert learning_rate(89, config) == pytest.approx(1.0)
+    assert learning_rate(100, config) == pytest.approx(0.55)
+
+
+def test_an_omitted_decay_end_is_max_iters() -> None:
+    config = TrainConfig.model_validate(
+        {
+            "optim": {"learning_rate": 1.0},
+            "schedule": {"schedule": "linear", "warmup_iters": 0, "min_lr": 0.0},
+            "runtime": {"max_iters": 200},
+        }
+    )
+    assert learning_rate(100, config) == pytest.approx(0.5)
+
+
+@given(
+    name=st.sampled_from(["constant", "cosine", "linear", "wsd"]),
+    step=st.integers(0, 300),
+    warmup=st.integers(0, 110),
+    fraction=st.floats(0.01, 1.0),
+)
+def test_rates_stay_between_zero_and_the_peak(
+    name: str, step: int, warmup: int, fraction: float
+) -> None:
+    config = train_config(schedule=name, warmup_iters=warmup, wsd_decay_fraction=fraction)
+    assert 0 < learning_rate(step, config) <= 1.0 + 1e-12
