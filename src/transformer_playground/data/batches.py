@@ -1,0 +1,164 @@
+"""Windows of a token file, chosen by number alone: the position in the data is one integer."""
+
+import mmap
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from transformer_playground.data.dataset import TokenArray
+from transformer_playground.data.permutation import permuted
+from transformer_playground.errors import DataError
+
+Tokens = npt.NDArray[np.int64]
+Batch = tuple[Tokens, Tokens]
+
+# Keeps the streams of random windows, epoch offsets and evaluation apart.
+_RANDOM, _PHASE, _EVALUATION = 1, 2, 3
+_BATCHES_BETWEEN_RELEASES = 64
+
+
+class BatchSampler:
+    """Training batches; batch `i` depends on `seed` and `i` alone, so `i` is the whole state.
+
+    Args:
+        tokens: One split, usually a memory map; never copied as a whole.
+        batch_size: Windows per batch.
+        block_size: Tokens per window.
+        seed: Chooses the windows.
+        order: `random` draws each window anywhere. `sequential` cuts the split into
+            windows side by side and visits each once per epoch, in an order and from a first
+            token that change with the epoch.
+
+    Raises:
+        DataError: The split is shorter than one window and the token after it.
+    """
+
+    def __init__(
+        self,
+        tokens: TokenArray,
+        *,
+        batch_size: int,
+        block_size: int,
+        seed: int,
+        order: Literal["random", "sequential"],
+    ) -> None:
+        _require_window(tokens, block_size)
+        self._windows = _Windows(tokens)
+        self._batch_size = batch_size
+        self._block_size = block_size
+        self._seed = seed
+        self._starts = self._random_starts if order == "random" else self._sequential_starts
+
+    @property
+    def windows_per_epoch(self) -> int:
+        """Windows that a sequential epoch visits, whatever its first token."""
+        return max(1, (len(self._windows) - self._block_size) // self._block_size)
+
+    def batch(self, index: int) -> Batch:
+        """Return inputs and targets of batch `index`, each (batch_size, block_size) int64."""
+        return self._windows.take(self._starts(index), self._block_size)
+
+    def _random_starts(self, index: int) -> Tokens:
+        generator = np.random.default_rng((_RANDOM, self._seed, index))
+        return generator.integers(len(self._windows) - self._block_size, size=self._batch_size)
+
+    def _sequential_starts(self, index: int) -> Tokens:
+        count = self.windows_per_epoch
+        first = index * self._batch_size
+        starts = np.empty(self._batch_size, dtype=np.int64)
+        done = 0
+        while done < self._batch_size:
+            epoch, position = divmod(first + done, count)
+            several = min(self._batch_size - done, count - position)
+            positions = np.arange(position, position + several, dtype=np.int64)
+            windows = permuted(positions, count, key=(self._seed, epoch))
+            starts[done : done + several] = self._phase(epoch) + windows * self._block_size
+            done += several
+        return starts
+
+    def _phase(self, epoch: int) -> int:
+        """Choose the first token of an epoch's first window."""
+        spare = len(self._windows) - 1 - self.windows_per_epoch * self._block_size
+        choices = min(self._block_size, spare + 1)
+        return int(np.random.default_rng((_PHASE, self._seed, epoch)).integers(choices))
+
+
+def evaluation_batches(
+    tokens: TokenArray, *, batch_size: int, block_size: int, n_batches: int, seed: int
+) -> Iterator[Batch]:
+    """Yield the same random windows on each call: (batch_size, block_size) inputs and targets.
+
+    Raises:
+        DataError: The split is shorter than one window and the token after it.
+    """
+    _require_window(tokens, block_size)
+    windows = _Windows(tokens)
+    for index in range(n_batches):
+        generator = np.random.default_rng((_EVALUATION, seed, index))
+        starts = generator.integers(len(windows) - block_size, size=batch_size)
+        yield windows.take(starts, block_size)
+
+
+def all_batches(tokens: TokenArray, *, batch_size: int, block_size: int) -> Iterator[Batch]:
+    """Yield windows side by side over the whole split: each token but the first is a target once.
+
+    Batches have up to (batch_size, block_size) tokens; the last ones may be smaller.
+
+    Raises:
+        DataError: The split has fewer than two tokens.
+    """
+    _require_window(tokens, 1)
+    windows = _Windows(tokens)
+    targets = len(tokens) - 1
+    whole = targets // block_size
+    for first in range(0, whole, batch_size):
+        numbers = np.arange(first, min(first + batch_size, whole), dtype=np.int64)
+        yield windows.take(numbers * block_size, block_size)
+    if rest := targets % block_size:
+        yield windows.take(np.array([whole * block_size], dtype=np.int64), rest)
+
+
+class _Windows:
+    """Copies windows out of a token file without letting its pages pile up in memory."""
+
+    def __init__(self, tokens: TokenArray) -> None:
+        self._tokens: TokenArray = np.asarray(tokens)
+        self._mapping = _mapping_of(tokens)
+        self._taken = 0
+
+    def __len__(self) -> int:
+        return len(self._tokens)
+
+    def take(self, starts: Tokens, length: int) -> Batch:
+        """Copy inputs and targets of the windows at `starts`."""
+        places = starts[:, None] + np.arange(length + 1)
+        tokens = self._tokens[places].astype(np.int64)
+        self._taken += 1
+        if self._taken % _BATCHES_BETWEEN_RELEASES == 0:
+            self._release()
+        return np.ascontiguousarray(tokens[:, :-1]), np.ascontiguousarray(tokens[:, 1:])
+
+    def _release(self) -> None:
+        # Touched pages of a map count as the process's memory until someone gives them back;
+        # the system's file cache keeps them, so touching them again costs next to nothing.
+        if self._mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def _mapping_of(tokens: TokenArray) -> mmap.mmap | None:
+    base: Any = tokens
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = getattr(base, "base", None)
+    return base
+
+
+def _require_window(tokens: TokenArray, block_size: int) -> None:
+    if len(tokens) > block_size:
+        return
+    raise DataError(
+        f"A split of {len(tokens):,} tokens is too short for block_size = {block_size}: "
+        f"one window and its targets need {block_size + 1:,}.",
+        "Add text, or lower block_size.",
+    )

@@ -1,0 +1,124 @@
+"""Raw inputs: which files a dataset is made of, and where they come from."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformer_playground.config.prepare import PrepareConfig
+from transformer_playground.data.downloads import fetch
+from transformer_playground.errors import DataError
+from transformer_playground.files import replace_file, sha256_file
+
+SUFFIXES = (".txt", ".xml")
+_BUNDLED = Path(__file__).parent / "bundled"
+
+
+@dataclass(frozen=True)
+class RawInput:
+    """One input file as it was when the dataset was made."""
+
+    path: Path
+    size: int
+    sha256: str
+
+    @property
+    def identity(self) -> dict[str, str | int]:
+        """What `meta.pkl` records, and what a later look at the folder is compared with."""
+        return {"name": self.path.name, "size": self.size, "sha256": self.sha256}
+
+
+def bundled_text(name: str) -> Path:
+    """Path of a text that comes with the package."""
+    return _BUNDLED / f"{name}.txt"
+
+
+def input_paths(raw_dir: Path) -> list[Path]:
+    """List the .txt and .xml files of a folder by name; hidden files do not count.
+
+    Links to plain files are followed, folders are not entered.
+
+    Raises:
+        DataError: `raw_dir` is a file.
+    """
+    if not raw_dir.exists():
+        return []
+    if not raw_dir.is_dir():
+        raise DataError(f"{raw_dir} is a file.", "Let prepare.raw_dir name a folder.")
+    return sorted(
+        path
+        for path in raw_dir.iterdir()
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
+
+
+def find_inputs(raw_dir: Path) -> list[RawInput]:
+    """Hash every input file of a folder.
+
+    Raises:
+        DataError: `raw_dir` is a file.
+        OSError: A file cannot be read.
+    """
+    return [_raw_input(path) for path in input_paths(raw_dir)]
+
+
+def _raw_input(path: Path) -> RawInput:
+    return RawInput(path, path.stat().st_size, sha256_file(path))
+
+
+def expected_inputs(config: PrepareConfig) -> list[RawInput]:
+    """List what `gather_inputs` would find now, as far as it can be known without writing."""
+    found = find_inputs(config.raw_dir)
+    if found or config.fetch or config.bundled is None:
+        return found
+    return [_raw_input(bundled_text(config.bundled))]
+
+
+def gather_inputs(
+    config: PrepareConfig, *, report: Callable[[str], None]
+) -> tuple[list[RawInput], list[str]]:
+    """Bring the inputs together: what `fetch` names, what lies in raw_dir, else the bundled text.
+
+    Returns:
+        The inputs, and notes for the user on what was fetched or seeded.
+
+    Raises:
+        DataError: There is no text at all, or a download failed.
+        OSError: The disk refused.
+    """
+    notes = _fetch_all(config, report)
+    found = find_inputs(config.raw_dir)
+    if not found and config.bundled is not None:
+        notes.append(_seed(config.raw_dir, config.bundled))
+        report(notes[-1])
+        found = find_inputs(config.raw_dir)
+    if not found:
+        raise DataError(
+            f"{config.raw_dir} has no .txt or .xml file to prepare.",
+            "Put UTF-8 text files or plenary protocols there.",
+        )
+    return found, notes
+
+
+def _fetch_all(config: PrepareConfig, report: Callable[[str], None]) -> list[str]:
+    notes = []
+    for name in config.fetch:
+        download = config.downloads[name]
+        if Path(download.file).suffix.lower() not in SUFFIXES:
+            raise DataError(
+                f"The download '{name}' would be saved as {download.file}, "
+                "but only .txt and .xml files are prepared.",
+                f"Change prepare.downloads.{name}.file.",
+            )
+        if note := fetch(name, download, config.raw_dir, report=report):
+            notes.append(note)
+    return notes
+
+
+def _seed(raw_dir: Path, name: str) -> str:
+    source = bundled_text(name)
+    raw_dir.mkdir(parents=True, exist_ok=True)
+    target = raw_dir / source.name
+    with source.open("rb") as content:
+        replace_file(target, lambda file: shutil.copyfileobj(content, file))
+    return f"{raw_dir} had no text, so the bundled {source.name} was copied there."

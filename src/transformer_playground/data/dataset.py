@@ -1,0 +1,145 @@
+"""A prepared dataset, opened without reading it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from transformer_playground.data.install import TRAIN_FILE, VAL_FILE, is_settled, settle
+from transformer_playground.data.meta import META_FILE, META_VERSION, read_meta
+from transformer_playground.errors import DataError
+from transformer_playground.files import sha256_file
+
+TokenArray = npt.NDArray[np.unsignedinteger[Any]]
+
+_DTYPES = {"uint16": np.uint16, "uint32": np.uint32}
+# A replacement by another process takes milliseconds; a second look finds it finished.
+_ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Token files mapped into memory, and what is known about them.
+
+    `val_bytes` counts the UTF-8 bytes of the validation text, for bits per byte. `fingerprint`
+    names the content: the same tokens from the same tokenizer have the same one.
+    """
+
+    folder: Path
+    train: TokenArray
+    val: TokenArray
+    vocab_size: int
+    fingerprint: str
+    val_bytes: int
+
+    @property
+    def val_bytes_per_token(self) -> float:
+        """UTF-8 bytes of validation text per validation token."""
+        return self.val_bytes / len(self.val)
+
+
+def open_dataset(folder: Path, *, prepare_command: str) -> Dataset:
+    """Map a prepared dataset; its tokens are read as they are used.
+
+    Args:
+        folder: Where `prepare` wrote it.
+        prepare_command: What the user can run to make or mend it.
+
+    Raises:
+        DataError: An artifact is missing or damaged.
+    """
+    hint = f"Run `{prepare_command}`."
+    for _ in range(_ATTEMPTS):
+        settle(folder)
+        before = _stamp(folder)
+        try:
+            dataset = _open(folder)
+        except DataError as error:
+            problem = error
+        else:
+            if _stamp(folder) == before and is_settled(folder):
+                return dataset
+            problem = DataError(f"{folder} is being replaced by another process.")
+        if _stamp(folder) == before and is_settled(folder):
+            break
+    raise DataError(problem.message, hint) from problem
+
+
+def _open(folder: Path) -> Dataset:
+    meta = check_artifacts(folder)
+    dtype = _DTYPES[meta["dtype"]]
+    return Dataset(
+        folder=folder,
+        train=np.memmap(folder / TRAIN_FILE, dtype=dtype, mode="r"),
+        val=np.memmap(folder / VAL_FILE, dtype=dtype, mode="r"),
+        vocab_size=meta["vocab_size"],
+        fingerprint=meta["fingerprint"],
+        val_bytes=meta["val_bytes"],
+    )
+
+
+def check_artifacts(folder: Path, *, hashes: bool = False) -> dict[str, Any]:
+    """Check the files of a dataset against its `meta.pkl`, and return that.
+
+    Args:
+        folder: The dataset folder.
+        hashes: Also read every file and compare its SHA-256.
+
+    Raises:
+        DataError: An artifact is missing, damaged or of another version.
+    """
+    if not folder.is_dir():
+        raise DataError(f"There is no prepared dataset at {folder}.")
+    meta = read_meta(folder / META_FILE)
+    if not _is_complete(meta):
+        raise DataError(f"{folder / META_FILE} does not describe a dataset of this version.")
+    for name, expected in meta["files"].items():
+        path = folder / name
+        if not path.is_file():
+            raise DataError(f"{path} is missing.")
+        if path.stat().st_size != expected["size"]:
+            raise DataError(
+                f"{path} is damaged: {path.stat().st_size:,} bytes instead of {expected['size']:,}."
+            )
+        if hashes and sha256_file(path) != expected["sha256"]:
+            raise DataError(f"{path} is damaged: its SHA-256 is not the recorded one.")
+    return meta
+
+
+def _is_complete(meta: dict[str, Any]) -> bool:
+    """Whether everything that is used later is there with the right type and adds up."""
+    types = {
+        "vocab_size": int,
+        "dtype": str,
+        "fingerprint": str,
+        "val_bytes": int,
+        "train_tokens": int,
+        "val_tokens": int,
+        "files": dict,
+    }
+    if meta.get("version") != META_VERSION:
+        return False
+    if any(type(meta.get(name)) is not kind for name, kind in types.items()):
+        return False
+    files = meta["files"]
+    if meta["dtype"] not in _DTYPES or not {TRAIN_FILE, VAL_FILE} <= files.keys():
+        return False
+    for name, entry in files.items():
+        # A name with a folder in it would lead out of the dataset.
+        if type(name) is not str or Path(name).name != name or type(entry) is not dict:
+            return False
+        if type(entry.get("size")) is not int or type(entry.get("sha256")) is not str:
+            return False
+    width = np.dtype(_DTYPES[meta["dtype"]]).itemsize
+    counts = {TRAIN_FILE: meta["train_tokens"], VAL_FILE: meta["val_tokens"]}
+    return all(count > 0 and files[name]["size"] == count * width for name, count in counts.items())
+
+
+def _stamp(folder: Path) -> tuple[int, int] | None:
+    try:
+        status = (folder / META_FILE).stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns

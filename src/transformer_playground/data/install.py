@@ -1,0 +1,137 @@
+"""All-or-nothing replacement of a prepared dataset, safe against a crash at any point.
+
+The new files are built in a hidden folder inside the dataset folder. Renaming that folder to
+`.ready` commits them: until then the old dataset is untouched, from then on the new one is
+complete, and whoever comes next finishes moving its files into place. Other files in the dataset
+folder are never touched.
+"""
+
+import contextlib
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from filelock import FileLock, Timeout
+
+from transformer_playground.data.meta import META_FILE, read_meta
+from transformer_playground.data.tokenizers.sentencepiece import MODEL_FILE
+from transformer_playground.errors import DataError
+from transformer_playground.files import fsync_folder
+
+TRAIN_FILE = "train.bin"
+VAL_FILE = "val.bin"
+ARTIFACTS = (TRAIN_FILE, VAL_FILE, MODEL_FILE, META_FILE)
+
+_READY = ".ready"
+_BUILDING = ".building-"
+_LOCK = ".prepare.lock"
+_PATIENCE_SECONDS = 600
+
+_T = TypeVar("_T")
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path, *, report: Callable[[str], None]) -> Iterator[None]:
+    """Be the only one who prepares `folder`; finishes or clears what a crash left behind.
+
+    Raises:
+        DataError: Another process has been preparing it for ten minutes.
+        OSError: The folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / _LOCK)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        report(f"Waiting for another process that prepares {folder}")
+        try:
+            lock.acquire(timeout=_PATIENCE_SECONDS)
+        except Timeout:
+            raise DataError(
+                f"Another process has been preparing {folder} for a long time.",
+                "Wait for it to end, or stop it.",
+            ) from None
+    try:
+        _finish(folder)
+        for abandoned in folder.glob(f"{_BUILDING}*"):
+            shutil.rmtree(abandoned, ignore_errors=True)
+        yield
+    finally:
+        lock.release()
+
+
+def settle(folder: Path) -> None:
+    """Finish a committed replacement that was cut short; nothing to do almost always.
+
+    Raises:
+        DataError: The folder cannot be written, or another process holds it for too long.
+    """
+    if not (folder / _READY).is_dir():
+        return
+    try:
+        with exclusive(folder, report=lambda _: None):
+            return
+    except OSError as error:
+        raise DataError(
+            f"The new dataset in {folder} cannot be moved into place: {error.strerror}.",
+            "Make the folder writable.",
+        ) from error
+
+
+def is_settled(folder: Path) -> bool:
+    """Whether no replacement waits to be finished."""
+    return not (folder / _READY).is_dir()
+
+
+def replace_artifacts(folder: Path, build: Callable[[Path], _T]) -> _T:
+    """Let `build` fill an empty folder, then put its files in place of the old artifacts.
+
+    Call inside `exclusive`.
+
+    Args:
+        folder: The dataset folder.
+        build: Writes all artifacts, flushed, `meta.pkl` with its `files` among them.
+
+    Returns:
+        What `build` returned.
+
+    Raises:
+        OSError: The disk refused; the old dataset is whole and nothing else is left.
+    """
+    building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=folder))
+    try:
+        building.chmod(0o755)
+        result = build(building)
+        fsync_folder(building)
+        building.rename(folder / _READY)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    fsync_folder(folder)
+    _finish(folder)
+    return result
+
+
+def _finish(folder: Path) -> None:
+    ready = folder / _READY
+    if not ready.is_dir():
+        return
+    # meta.pkl comes last: it names the other files, and without it the rest cannot be finished.
+    for name in ARTIFACTS:
+        if (ready / name).exists():
+            (ready / name).replace(folder / name)
+    fsync_folder(folder)
+    for name in _superseded(folder):
+        (folder / name).unlink(missing_ok=True)
+    shutil.rmtree(ready)
+    fsync_folder(folder)
+
+
+def _superseded(folder: Path) -> list[str]:
+    """Artifacts that the meta.pkl in place does not know: an old tokenizer's model."""
+    try:
+        named = read_meta(folder / META_FILE).get("files", {})
+    except DataError:
+        return []
+    return [name for name in ARTIFACTS if name != META_FILE and name not in named]

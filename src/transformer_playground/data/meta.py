@@ -1,0 +1,77 @@
+"""`meta.pkl`: what a dataset or tokenizer folder is, in a form that nanoGPT can read too."""
+
+import io
+import pickle
+from pathlib import Path
+from typing import Any, NoReturn
+
+from transformer_playground.errors import DataError
+from transformer_playground.files import replace_file
+
+META_FILE = "meta.pkl"
+META_VERSION = 1
+
+# The largest honest file maps every Unicode character both ways, a few MiB.
+_MAX_BYTES = 32 << 20
+# Readable by every Python that can run nanoGPT.
+_PROTOCOL = 4
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """Builds numbers, strings and containers; refuses whatever could run code."""
+
+    def find_class(self, module_name: str, global_name: str) -> NoReturn:
+        raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}")
+
+    def persistent_load(self, pid: object) -> NoReturn:
+        raise pickle.UnpicklingError(f"it refers to an object outside the file ({pid!r})")
+
+
+def read_meta(path: Path) -> dict[str, Any]:
+    """Read a `meta.pkl` of plain built-in values; nothing in the file can run.
+
+    Raises:
+        DataError: The file is missing, unreadable, too large, damaged, or anything but a plain
+            dictionary.
+    """
+    try:
+        size = path.stat().st_size
+        if size > _MAX_BYTES:
+            raise DataError(
+                f"{path} has {size:,} bytes, more than any real {META_FILE}.",
+                "Delete it and prepare the dataset again.",
+            )
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist.", "Prepare the dataset first.") from None
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    value = _unpickle(path, content)
+    if type(value) is not dict or not all(type(key) is str for key in value):
+        raise DataError(
+            f"{path} is not a plain dictionary of settings.",
+            "Delete it and prepare the dataset again.",
+        )
+    return value
+
+
+def _unpickle(path: Path, content: bytes) -> Any:
+    try:
+        return _PlainUnpickler(io.BytesIO(content)).load()
+    # Damaged opcodes fail as almost any exception, MemoryError and RecursionError included.
+    except Exception as error:  # noqa: BLE001
+        reason = str(error) or type(error).__name__
+        raise DataError(
+            f"{path} is damaged or not a plain {META_FILE}: {reason}.",
+            "Nothing in it was run. Delete it and prepare the dataset again.",
+        ) from None
+
+
+def write_meta(path: Path, meta: dict[str, Any]) -> None:
+    """Create or replace a `meta.pkl` as one whole.
+
+    Raises:
+        OSError: The disk refused; the old file stays.
+    """
+    content = pickle.dumps(meta, protocol=_PROTOCOL)
+    replace_file(path, lambda file: file.write(content))

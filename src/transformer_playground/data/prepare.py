@@ -1,0 +1,151 @@
+"""The standard preparer: text in `raw_dir` becomes `train.bin`, `val.bin` and `meta.pkl`."""
+
+import errno
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from transformer_playground.config.prepare import PrepareConfig
+from transformer_playground.data.corpora import (
+    RawInput,
+    expected_inputs,
+    gather_inputs,
+    input_paths,
+)
+from transformer_playground.data.dataset import check_artifacts
+from transformer_playground.data.install import ARTIFACTS, exclusive, replace_artifacts, settle
+from transformer_playground.data.meta import META_FILE, read_meta
+from transformer_playground.data.recipe import build_dataset, settings_of
+from transformer_playground.errors import DataError
+
+
+@dataclass(frozen=True)
+class PrepareReport:
+    """What `prepare` did: names of artifacts, sizes of the dataset, and what the user may note."""
+
+    created: tuple[str, ...]
+    refreshed: tuple[str, ...]
+    skipped: tuple[str, ...]
+    train_tokens: int
+    val_tokens: int
+    vocab_size: int
+    notes: tuple[str, ...]
+
+
+def dataset_state(config: PrepareConfig) -> Literal["prepared", "stale", "missing"]:
+    """Tell whether `prepare_dataset` would have to build the dataset; builds nothing.
+
+    Damaged artifacts, changed inputs and changed settings are all `stale`.
+
+    Raises:
+        DataError: The inputs cannot be read.
+    """
+    folder = config.dataset_dir
+    settle(folder)
+    if not (folder / META_FILE).exists():
+        return "missing"
+    try:
+        meta = check_artifacts(folder)
+    except DataError:
+        return "stale"
+    try:
+        inputs = expected_inputs(config)
+    except OSError as error:
+        raise _unusable(error) from error
+    return "prepared" if _is_current(meta, config, inputs) else "stale"
+
+
+def prepare_dataset(
+    config: PrepareConfig, *, report: Callable[[str], None], force: bool = False
+) -> PrepareReport:
+    """Build the dataset unless it is there already and matches inputs and settings.
+
+    Interrupted at any point, by a crash or a full disk, it leaves a whole dataset: the old one,
+    or the new one.
+
+    Args:
+        config: The `[prepare]` table with absolute paths.
+        report: Called with one line per stage.
+        force: Build even when nothing has changed.
+
+    Raises:
+        DataError: No usable text, settings that the text cannot fill, or a disk that refuses.
+    """
+    try:
+        with exclusive(config.dataset_dir, report=report):
+            return _prepare(config, report, force=force)
+    except OSError as error:
+        raise _unusable(error) from error
+
+
+def _prepare(config: PrepareConfig, report: Callable[[str], None], *, force: bool) -> PrepareReport:
+    folder = config.dataset_dir
+    meta = None if force else _intact_meta(config)
+    if meta and not config.bundled and not input_paths(config.raw_dir):
+        note = f"{config.raw_dir} has no text any more; the dataset made from it was kept."
+        return _skipped(meta, [note], report)
+    inputs, notes = gather_inputs(config, report=report)
+    if meta and _is_current(meta, config, inputs):
+        return _skipped(meta, notes, report)
+    before = {name for name in ARTIFACTS if (folder / name).exists()}
+    notes += replace_artifacts(
+        folder, lambda target: build_dataset(target, config, inputs, report=report)
+    )
+    meta = read_meta(folder / META_FILE)
+    return PrepareReport(
+        created=tuple(name for name in _artifacts(meta) if name not in before),
+        refreshed=tuple(name for name in _artifacts(meta) if name in before),
+        skipped=(),
+        **_sizes(meta),
+        notes=tuple(notes),
+    )
+
+
+def _intact_meta(config: PrepareConfig) -> dict[str, Any] | None:
+    """Read the meta of a dataset made with these settings whose files are as they were written."""
+    try:
+        meta = check_artifacts(config.dataset_dir, hashes=True)
+    except DataError:
+        return None
+    return meta if meta.get("settings") == settings_of(config) else None
+
+
+def _is_current(meta: dict[str, Any], config: PrepareConfig, inputs: Sequence[RawInput]) -> bool:
+    if meta.get("settings") != settings_of(config):
+        return False
+    # A dataset that travelled without its raw text has nothing to be compared with.
+    return not inputs or meta.get("inputs") == [item.identity for item in inputs]
+
+
+def _skipped(
+    meta: dict[str, Any], notes: Sequence[str], report: Callable[[str], None]
+) -> PrepareReport:
+    report("Nothing has changed since the dataset was prepared")
+    return PrepareReport(
+        created=(),
+        refreshed=(),
+        skipped=tuple(_artifacts(meta)),
+        **_sizes(meta),
+        notes=tuple(notes),
+    )
+
+
+def _artifacts(meta: dict[str, Any]) -> list[str]:
+    return [name for name in ARTIFACTS if name == META_FILE or name in meta["files"]]
+
+
+def _sizes(meta: dict[str, Any]) -> dict[str, Any]:
+    return {name: meta[name] for name in ("train_tokens", "val_tokens", "vocab_size")}
+
+
+def _unusable(error: OSError) -> DataError:
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DataError(
+            f"The disk is full{where}; the dataset was not changed.",
+            "Free some space and prepare again.",
+        )
+    return DataError(
+        f"The dataset cannot be prepared: {error.strerror or error}{where}.",
+        "Check that the path is there and that you may read and write it.",
+    )

@@ -1,0 +1,62 @@
+"""Strict UTF-8 text from files, in pieces."""
+
+import codecs
+import io
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from transformer_playground.errors import DataError
+
+CHUNK_BYTES = 1 << 20
+
+
+def read_text(path: Path) -> Iterator[str]:
+    r"""Characters of a UTF-8 file in pieces of about a MiB; line ends become "\n".
+
+    A byte order mark at the start is dropped; everything else stays as it is.
+
+    Raises:
+        DataError: The bytes are not UTF-8; the message has the offset of the first bad one.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    newlines = io.IncrementalNewlineDecoder(None, translate=True)
+    offset = 0
+    with path.open("rb") as file:
+        if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8:
+            offset = len(codecs.BOM_UTF8)
+        file.seek(offset)
+        more = True
+        while more:
+            chunk = file.read(CHUNK_BYTES)
+            more = bool(chunk)
+            waiting = len(decoder.getstate()[0])
+            try:
+                decoded = decoder.decode(chunk, final=not more)
+            except UnicodeDecodeError as error:
+                raise _not_utf8(path, offset - waiting + error.start) from None
+            offset += len(chunk)
+            if text := newlines.decode(decoded, final=not more):
+                yield text
+
+
+def _not_utf8(path: Path, offset: int) -> DataError:
+    return DataError(
+        f"{path} is not UTF-8 text: the byte at offset {offset:,} does not fit.",
+        "Save the file as UTF-8, for example with `iconv -f latin1 -t utf-8 OLD > NEW`.",
+    )
+
+
+def lines_of(pieces: Iterable[str]) -> Iterator[str]:
+    r"""Lines of a text that comes in pieces, without the "\n" that ends them."""
+    rest: list[str] = []
+    for piece in pieces:
+        first, newline, others = piece.partition("\n")
+        rest.append(first)
+        if not newline:
+            continue
+        yield "".join(rest)
+        *whole, last = others.split("\n")
+        yield from whole
+        rest = [last]
+    if last := "".join(rest):
+        yield last

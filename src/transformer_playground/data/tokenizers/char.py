@@ -1,0 +1,112 @@
+"""One token per character, with nanoGPT's tables."""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from transformer_playground.data.meta import META_FILE, META_VERSION, write_meta
+from transformer_playground.data.tokenizers.base import TokenTable
+from transformer_playground.errors import DataError
+
+_SHOWN = 10
+
+
+class CharTokenizer:
+    """The characters of the training text; no unknown token, no end-of-text token.
+
+    Args:
+        characters: The alphabet in the order of its ids.
+    """
+
+    kind = "char"
+    bos_id: int | None = None
+    eos_id: int | None = None
+
+    def __init__(self, characters: Sequence[str]) -> None:
+        self.characters = tuple(characters)
+        self.vocab_size = len(self.characters)
+        self._ids = {char: index for index, char in enumerate(self.characters)}
+        codes = np.array([ord(char) for char in self.characters], dtype=np.uint32)
+        self._sorted_ids = np.argsort(codes).astype(np.uint32)
+        self._sorted_codes = codes[self._sorted_ids]
+        self._table = TokenTable([char.encode("utf-8") for char in self.characters])
+
+    @classmethod
+    def from_meta(cls, meta: dict[str, Any]) -> "CharTokenizer":
+        """Build the tokenizer that a `meta.pkl` holds, ours or nanoGPT's.
+
+        Raises:
+            DataError: `stoi` does not number single characters from 0.
+        """
+        stoi = meta.get("stoi")
+        if not isinstance(stoi, dict) or not stoi:
+            raise DataError(f"{META_FILE} has no character table 'stoi'.", "Prepare again.")
+        if not all(type(char) is str and len(char) == 1 for char in stoi):
+            raise DataError(f"{META_FILE}: 'stoi' has keys that are not single characters.")
+        if any("\ud800" <= char <= "\udfff" for char in stoi):
+            raise DataError(f"{META_FILE}: 'stoi' has half a surrogate pair as a character.")
+        by_id = {index: char for char, index in stoi.items() if type(index) is int}
+        if by_id.keys() != set(range(len(stoi))):
+            raise DataError(f"{META_FILE}: 'stoi' does not number its characters from 0.")
+        return cls([by_id[index] for index in range(len(stoi))])
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids, one per character.
+
+        Raises:
+            DataError: The text has characters outside the alphabet; the message names them.
+        """
+        try:
+            return [self._ids[char] for char in text]
+        except KeyError:
+            unknown = sorted(set(text) - set(self.characters))
+        shown = ", ".join(map(repr, unknown[:_SHOWN]))
+        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+        raise DataError(
+            f"The tokenizer lacks {shown}{more}: it knows the {self.vocab_size} characters "
+            "of its training text only.",
+            "Leave them out, or prepare with text that has them.",
+        )
+
+    def encode_known(self, text: str) -> tuple[npt.NDArray[np.uint32], Counter[str]]:
+        """Token ids of the characters in the alphabet, and a count of those left out."""
+        codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+        places = np.searchsorted(self._sorted_codes, codes).clip(max=self.vocab_size - 1)
+        known = self._sorted_codes[places] == codes
+        return self._sorted_ids[places[known]], Counter(map(chr, codes[~known]))
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of token ids.
+
+        Raises:
+            DataError: An id is outside the vocabulary.
+        """
+        return self._table.decode(ids)
+
+    def token_bytes(self, token: int) -> bytes:
+        """UTF-8 bytes of one character.
+
+        Raises:
+            DataError: The id is outside the vocabulary.
+        """
+        return self._table.token_bytes(token)
+
+    def describe(self) -> dict[str, Any]:
+        """Give nanoGPT's keys, and which tokenizer this is."""
+        return {
+            "version": META_VERSION,
+            "kind": self.kind,
+            "vocab_size": self.vocab_size,
+            "stoi": dict(self._ids),
+            "itos": dict(enumerate(self.characters)),
+            "tokenizer": {"name": self.kind},
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write `meta.pkl`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_meta(folder / META_FILE, self.describe())

@@ -1,0 +1,214 @@
+"""SentencePiece models (BPE or unigram), trained on the corpus at hand.
+
+Kudo & Richardson 2018, "SentencePiece: A simple and language independent subword tokenizer";
+byte fallback makes every text encodable, identity normalisation makes it come back unchanged.
+"""
+
+import hashlib
+import io
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import sentencepiece
+
+from transformer_playground.data.meta import META_FILE, META_VERSION, write_meta
+from transformer_playground.data.tokenizers.base import TokenTable, require_unicode
+from transformer_playground.errors import DataError
+from transformer_playground.files import replace_file
+
+MODEL_FILE = "spm.model"
+END_OF_TEXT = "</s>"
+
+_UNKNOWN, _BOS, _EOS = 0, 1, 2
+# SentencePiece writes a space as this character; text that has it is spelt in bytes instead.
+_SPACE_MARK = "\u2581"
+# Whitespace that must survive; as symbols of their own they also keep pieces within a line.
+_WHITESPACE_SYMBOLS = ("\n", "\t")
+_ERRORS_ONLY = 2
+
+
+class SentencePieceTokenizer:
+    """A trained SentencePiece model: id 0 unknown, 1 start, 2 end of a document.
+
+    Args:
+        model: The serialised model.
+
+    Raises:
+        DataError: The bytes are not a model of the kind that `train` makes.
+    """
+
+    kind = "sentencepiece"
+    bos_id: int | None = _BOS
+    eos_id: int | None = _EOS
+
+    def __init__(self, model: bytes) -> None:
+        self.model = model
+        self._processor = _load(model)
+        self.vocab_size: int = self._processor.get_piece_size()
+        self._table = TokenTable([self._bytes_of(token) for token in range(self.vocab_size)])
+        self._space_mark = [
+            self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in _SPACE_MARK.encode()
+        ]
+
+    def _bytes_of(self, token: int) -> bytes:
+        if self._processor.is_control(token):
+            return b""
+        if self._processor.is_unknown(token):
+            return "\N{REPLACEMENT CHARACTER}".encode()
+        piece: str = self._processor.id_to_piece(token)
+        if self._processor.is_byte(token):
+            return bytes([int(piece[3:-1], 16)])
+        return piece.replace(_SPACE_MARK, " ").encode()
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids, without start or end of text.
+
+        Raises:
+            DataError: The text is not valid Unicode.
+        """
+        require_unicode(text)
+        if _SPACE_MARK not in text:
+            return list(self._processor.encode(text))
+        first, *others = text.split(_SPACE_MARK)
+        ids = list(self._processor.encode(first))
+        for part in others:
+            ids += self._space_mark
+            ids += self._processor.encode(part)
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of token ids; start and end of text are silent.
+
+        Raises:
+            DataError: An id is outside the vocabulary.
+        """
+        return self._table.decode(ids)
+
+    def token_bytes(self, token: int) -> bytes:
+        """Bytes of one token; empty for start and end of text.
+
+        Raises:
+            DataError: The id is outside the vocabulary.
+        """
+        return self._table.token_bytes(token)
+
+    def describe(self) -> dict[str, Any]:
+        """Which tokenizer this is; the model itself is a file beside `meta.pkl`."""
+        digest = hashlib.sha256(self.model).hexdigest()
+        return {
+            "version": META_VERSION,
+            "kind": self.kind,
+            "vocab_size": self.vocab_size,
+            "tokenizer": {"name": self.kind, "file": MODEL_FILE, "sha256": digest},
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write `spm.model` and `meta.pkl`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(folder / MODEL_FILE, lambda file: file.write(self.model))
+        write_meta(folder / META_FILE, self.describe())
+
+    @classmethod
+    def load(cls, folder: Path, meta: dict[str, Any]) -> "SentencePieceTokenizer":
+        """Load the model beside a `meta.pkl`.
+
+        Raises:
+            DataError: The model is missing, or not the one that `meta.pkl` names.
+        """
+        path = folder / MODEL_FILE
+        try:
+            model = path.read_bytes()
+        except OSError as error:
+            raise DataError(
+                f"{path} cannot be read: {error.strerror}.", "Prepare the dataset again."
+            ) from error
+        reference = meta.get("tokenizer")
+        expected = reference.get("sha256") if isinstance(reference, dict) else None
+        if hashlib.sha256(model).hexdigest() != expected:
+            raise DataError(
+                f"{path} is not the model that {META_FILE} beside it names.",
+                "Prepare the dataset again.",
+            )
+        return cls(model)
+
+
+def _load(model: bytes) -> Any:
+    processor = sentencepiece.SentencePieceProcessor()
+    try:
+        processor.load_from_serialized_proto(model)
+        special = (processor.unk_id(), processor.bos_id(), processor.eos_id())
+        usable = special == (_UNKNOWN, _BOS, _EOS) and processor.is_byte(
+            processor.piece_to_id("<0x00>")
+        )
+    except (RuntimeError, TypeError, ValueError, IndexError, OSError):
+        usable = False
+    if not usable:
+        raise DataError(
+            f"The {MODEL_FILE} is damaged or was not trained by prepare.",
+            "Prepare the dataset again.",
+        )
+    return processor
+
+
+def train(
+    lines: Iterable[str],
+    *,
+    vocab_size: int,
+    algorithm: Literal["bpe", "unigram"],
+    character_coverage: float,
+    symbols: Sequence[str] = (),
+) -> SentencePieceTokenizer:
+    """Train a model; the same lines and settings give the same bytes.
+
+    Args:
+        lines: Training text, line by line, without line ends.
+        vocab_size: Exact number of tokens, the 256 bytes and the special tokens included.
+        algorithm: Byte-pair merges (`bpe`) or a pruned language model (`unigram`).
+        character_coverage: Share of characters with a token of their own; the rest is bytes.
+        symbols: Strings that are always one token.
+
+    Raises:
+        DataError: The text cannot fill the vocabulary, or its characters do not fit into it.
+    """
+    model = io.BytesIO()
+    try:
+        sentencepiece.SentencePieceTrainer.train(
+            sentence_iterator=(line for line in lines if line),
+            model_writer=model,
+            vocab_size=vocab_size,
+            model_type=algorithm,
+            character_coverage=character_coverage,
+            user_defined_symbols=[*_WHITESPACE_SYMBOLS, *symbols],
+            byte_fallback=True,
+            unk_id=_UNKNOWN,
+            bos_id=_BOS,
+            eos_id=_EOS,
+            pad_id=-1,
+            normalization_rule_name="identity",
+            add_dummy_prefix=False,
+            remove_extra_whitespaces=False,
+            max_sentence_length=1 << 30,
+            # More threads change the order of sums, and with it the model.
+            num_threads=1,
+            minloglevel=_ERRORS_ONLY,
+        )
+    except RuntimeError as error:
+        raise _explained(str(error), vocab_size) from error
+    return SentencePieceTokenizer(model.getvalue())
+
+
+def _explained(reason: str, vocab_size: int) -> DataError:
+    if largest := re.search(r"value <= (\d+)", reason):
+        return DataError(
+            f"prepare.vocab_size = {vocab_size} is more than this training text can fill.",
+            f"Set it to {largest[1]} or less, or add text.",
+        )
+    if smallest := re.search(r"\d+ vs (\d+)", reason):
+        return DataError(
+            f"prepare.vocab_size = {vocab_size} has no room for the bytes and characters "
+            "of this training text.",
+            f"Set it to more than {smallest[1]}, or lower prepare.character_coverage.",
+        )
+    return DataError(f"SentencePiece could not be trained: {reason.strip()}.")
