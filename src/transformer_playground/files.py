@@ -1,15 +1,20 @@
 """Durable, all-or-nothing file writes."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
+import secrets
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
 _HASH_CHUNK = 1 << 20
+# What file systems without hard links (FAT, some network mounts) answer to link().
+_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
 def sha256_file(path: Path) -> str:
@@ -64,6 +69,30 @@ def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     fsync_folder(path.parent)
 
 
+def share_file(source: Path, target: Path) -> None:
+    """Give the bytes of `source` a second name, switching an existing `target` in one step.
+
+    A hard link, or a copy where the file system has none: either way `target` stays whole when
+    `source` is deleted or replaced later. The caller syncs the folder.
+
+    Raises:
+        OSError: The disk refused; `target` is as it was and nothing is left over.
+    """
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        try:
+            os.link(source, temporary)
+        except OSError as error:
+            if error.errno not in _NO_HARD_LINKS:
+                raise
+            with source.open("rb") as original:
+                write_durably(temporary, lambda copy: shutil.copyfileobj(original, copy))
+        os.replace(temporary, target)
+    finally:
+        # rename() between two names of one file does nothing, so the first name may still be there.
+        temporary.unlink(missing_ok=True)
+
+
 def replace_text(path: Path, text: str) -> None:
     """`replace_file` for UTF-8 text."""
     replace_file(path, lambda file: file.write(text.encode("utf-8")))
@@ -71,4 +100,7 @@ def replace_text(path: Path, text: str) -> None:
 
 def replace_json(path: Path, value: Any) -> None:
     """`replace_file` for one JSON document, readable and with a final newline."""
-    replace_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    document = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    # A lone surrogate (a file name that is not UTF-8) becomes \udcXX, which JSON reads back.
+    encoded = document.encode("utf-8", "backslashreplace")
+    replace_file(path, lambda file: file.write(encoded))

@@ -1,1 +1,1 @@
-""""""
+"""Checkpoints: saved atomically, found and checked without torch, loaded safely."""

@@ -1,0 +1,283 @@
+"""Find checkpoints that are whole, without loading them: sizes and hashes against sidecars."""
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from transformer_playground.checkpoints.sidecar import (
+    LEGACY_NAME,
+    POINTERS,
+    CheckpointInfo,
+    Kind,
+    is_pointer,
+    read_sidecar,
+    sidecar_path,
+)
+from transformer_playground.errors import CheckpointError, UsageError
+from transformer_playground.files import sha256_file
+
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+
+HashFile = Callable[[Path], str]
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A file that looks like a checkpoint but cannot be used, and why."""
+
+    path: Path
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path.name}: {self.reason}"
+
+
+@dataclass(frozen=True)
+class CheckpointListing:
+    """Every checkpoint of a folder, newest first, and what is not one."""
+
+    valid: tuple[CheckpointInfo, ...]
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True)
+class Found:
+    """The checkpoint to use.
+
+    Attributes:
+        path: The file.
+        info: What its sidecar says; None for a file that has none (nanoGPT's, or named by hand).
+        skipped: Files that came first but are damaged: show them, never swallow them.
+    """
+
+    path: Path
+    info: CheckpointInfo | None
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True)
+class FolderScan:
+    """The sidecars of one folder, read but not yet held against the files.
+
+    Attributes:
+        claims: Checkpoint file -> what its own sidecar says.
+        problems: Checkpoint file -> why it has no usable sidecar.
+    """
+
+    claims: dict[Path, CheckpointInfo]
+    problems: dict[Path, str]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every checkpoint file or what is left of one."""
+        return (*self.claims, *self.problems)
+
+    def newest_first(self) -> list[Path]:
+        """Files in the order in which to try them; those of unknown age first, to be reported.
+
+        Pointers whose own sidecar is unusable come last: they may be one save behind.
+        """
+        known = sorted(self.claims.values(), key=lambda info: info.age_key, reverse=True)
+        unknown = sorted(self.problems, key=is_pointer)
+        first = [path for path in unknown if not is_pointer(path)]
+        return first + [info.path for info in known] + unknown[len(first) :]
+
+    def preferred(self, kind: Kind) -> list[Path]:
+        """Files of one kind in the order in which to sample from them, the pointer first."""
+        known = [info for info in self.claims.values() if info.kind == kind]
+        if kind == "best":
+            known.sort(key=lambda info: (info.metric or 0.0, -info.sequence))
+        else:
+            known.sort(key=lambda info: info.age_key, reverse=True)
+        pointers = [path for path in self.files if path.name == POINTERS[kind]]
+        return pointers + [info.path for info in known if not is_pointer(info.path)]
+
+    def check(self, path: Path, hash_file: HashFile = sha256_file) -> CheckpointInfo:
+        """The sidecar that vouches for the bytes of `path`.
+
+        A pointer and its sidecar are two files, which cannot be switched in one step. In between,
+        the sidecar of the checkpoint that it already points at answers for it.
+
+        Raises:
+            CheckpointError: No sidecar does; the message is the reason alone.
+        """
+        own = self.claims.get(path)
+        vouchers = [own] if own else []
+        if is_pointer(path):
+            vouchers += [info for info in self.claims.values() if info is not own]
+        if not vouchers:
+            raise CheckpointError(self.problems.get(path, "it has no sidecar"))
+        try:
+            size = path.stat().st_size
+            fitting = [info for info in vouchers if info.size == size]
+            digest = hash_file(path) if fitting else ""
+        except FileNotFoundError:
+            raise CheckpointError("the file is missing") from None
+        except OSError as error:
+            raise CheckpointError(f"it cannot be read: {error.strerror}") from error
+        if not fitting:
+            reason = f"it has {size} bytes where its sidecar says {vouchers[0].size}"
+            raise CheckpointError(self.problems.get(path, reason))
+        for info in fitting:
+            if info.sha256 == digest:
+                return replace(info, path=path)
+        raise CheckpointError("its content does not match the hash in its sidecar")
+
+    def first_whole(
+        self, paths: Iterable[Path], hash_file: HashFile = sha256_file
+    ) -> tuple[CheckpointInfo | None, tuple[Skipped, ...]]:
+        """The first of `paths` that is whole, and those skipped on the way."""
+        skipped: list[Skipped] = []
+        for path in paths:
+            try:
+                return self.check(path, hash_file), tuple(skipped)
+            except CheckpointError as error:
+                skipped.append(Skipped(path, error.message))
+        return None, tuple(skipped)
+
+
+def scan_folder(folder: Path) -> FolderScan:
+    """Read every sidecar of `folder`; an absent folder is an empty one.
+
+    Raises:
+        CheckpointError: The folder cannot be listed.
+    """
+    scan = FolderScan({}, {})
+    try:
+        entries = list(folder.iterdir())
+    except FileNotFoundError:
+        return scan
+    except OSError as error:
+        raise CheckpointError(f"Cannot list {folder}: {error.strerror}.") from error
+    for path in sorted({entry.with_suffix(".pt") for entry in entries if _is_checkpoint(entry)}):
+        try:
+            scan.claims[path] = read_sidecar(sidecar_path(path))
+        except CheckpointError as error:
+            scan.problems[path] = error.message
+    return scan
+
+
+def list_checkpoints(folder: Path, hash_file: HashFile = sha256_file) -> CheckpointListing:
+    """Hold every checkpoint of `folder` against its sidecar.
+
+    Raises:
+        CheckpointError: The folder cannot be listed.
+    """
+    scan = scan_folder(folder)
+    valid: list[CheckpointInfo] = []
+    skipped: list[Skipped] = []
+    for path in scan.files:
+        info, reasons = scan.first_whole([path], hash_file)
+        valid += [info] if info else []
+        skipped += reasons
+    valid.sort(key=lambda info: info.age_key, reverse=True)
+    return CheckpointListing(tuple(valid), tuple(skipped))
+
+
+def newest_valid(folder: Path) -> Found:
+    """The checkpoint to resume from: from newest to oldest, the first whole one.
+
+    Raises:
+        CheckpointError: There is none; the message lists what was found. That is never a licence
+            to begin again at step 0.
+    """
+    info, skipped = _search(folder, FolderScan.newest_first)
+    if info is None:
+        raise _nothing_whole(folder, skipped)
+    return Found(info.path, info, skipped)
+
+
+def choose(folder: Path, name: str = "auto") -> Found:
+    """The checkpoint to sample from.
+
+    Args:
+        folder: The run's checkpoint folder. A nanoGPT `ckpt.pt` may also lie in its parent.
+        name: "auto" (best, then last, then `ckpt.pt`), "best", "last", or a file name in `folder`.
+
+    Raises:
+        UsageError: `name` is not a plain file name or leads out of the folder.
+        CheckpointError: Nothing whole was found; the message lists what was.
+    """
+    if name not in ("auto", "best", "last"):
+        return _choose_file(folder, name)
+
+    def order(scan: FolderScan) -> list[Path]:
+        best = scan.preferred("best") if name in ("auto", "best") else []
+        return best + (scan.preferred("last") if name in ("auto", "last") else [])
+
+    info, skipped = _search(folder, order)
+    if info is not None:
+        return Found(info.path, info, skipped)
+    legacy = _legacy_file(folder) if name == "auto" else None
+    if legacy is not None:
+        return Found(legacy, None, skipped)
+    raise _nothing_whole(folder, _search(folder, FolderScan.newest_first)[1] or skipped)
+
+
+def _search(
+    folder: Path, order: Callable[[FolderScan], list[Path]]
+) -> tuple[CheckpointInfo | None, tuple[Skipped, ...]]:
+    scan = scan_folder(folder)
+    info, skipped = scan.first_whole(order(scan))
+    if skipped:
+        # A save that went on during the scan makes whole files look damaged; now it has passed.
+        scan = scan_folder(folder)
+        info, skipped = scan.first_whole(order(scan))
+    return info, skipped
+
+
+def _choose_file(folder: Path, name: str) -> Found:
+    if not _FILE_NAME.fullmatch(name):
+        raise UsageError(
+            f"'{name}' is not the name of a checkpoint file.",
+            "Use auto, best, last or a file name from the run's checkpoints folder.",
+        )
+    path = _legacy_file(folder) if name == LEGACY_NAME else folder / name
+    if path is None or not path.is_file():
+        scan = scan_folder(folder)
+        known = ", ".join(sorted(path.name for path in scan.claims)) or "none"
+        raise CheckpointError(
+            f"There is no checkpoint '{name}' in {folder}.", f"Checkpoints there: {known}."
+        )
+    if not path.resolve().is_relative_to(folder.parent.resolve()):
+        raise UsageError(
+            f"The checkpoint '{name}' is a link that leads out of the run folder.",
+            "Copy the file into the checkpoints folder.",
+        )
+    scan = scan_folder(folder)
+    if path not in scan.claims and not sidecar_path(path).exists():
+        return Found(path, None, ())
+    try:
+        info = scan.check(path)
+    except CheckpointError as error:
+        raise CheckpointError(
+            f"The checkpoint {path} is damaged: {error.message}.",
+            "Choose another one: auto, best or last.",
+        ) from error
+    return Found(path, info, ())
+
+
+def _legacy_file(folder: Path) -> Path | None:
+    places = (folder / LEGACY_NAME, folder.parent / LEGACY_NAME)
+    return next((path for path in places if path.is_file()), None)
+
+
+def _is_checkpoint(path: Path) -> bool:
+    if path.name.startswith("."):
+        return False
+    if path.suffix == ".json":
+        return path.name.startswith("ckpt_") or is_pointer(path.with_suffix(".pt"))
+    return path.suffix == ".pt" and path.name != LEGACY_NAME
+
+
+def _nothing_whole(folder: Path, skipped: Iterable[Skipped]) -> CheckpointError:
+    found = "; ".join(str(problem) for problem in skipped)
+    if not found:
+        return CheckpointError(
+            f"There is no checkpoint in {folder}.", "Train first, or name another run."
+        )
+    return CheckpointError(
+        f"No usable checkpoint in {folder}: {found}.",
+        "Restore one of these files, or start a new run.",
+    )

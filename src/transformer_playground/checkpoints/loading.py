@@ -1,0 +1,158 @@
+"""From a checkpoint file to a payload or a model; every fault becomes one clear sentence.
+
+Files are read by `torch.load(weights_only=True)` and never otherwise: a pickle can run code.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformer_playground.checkpoints import nanogpt
+from transformer_playground.checkpoints.discovery import scan_folder
+from transformer_playground.checkpoints.payload import check_gpt, check_header, model_config
+from transformer_playground.checkpoints.sidecar import sidecar_path
+from transformer_playground.errors import CheckpointError
+
+if TYPE_CHECKING:
+    import torch
+
+    from transformer_playground.model.gpt import GPT
+
+_HINT = "Choose another checkpoint, or restore this file."
+
+
+def load_payload(path: Path) -> dict[str, Any]:
+    """Read a GPT checkpoint onto the CPU; a nanoGPT one is converted.
+
+    Args:
+        path: The file. Its bytes are held against its sidecar when there is one.
+
+    Returns:
+        A payload with every key of the format (see `payload.py`).
+
+    Raises:
+        CheckpointError: The file is missing, truncated, changed, foreign or of another version, or
+            a key is missing or of the wrong type.
+    """
+    payload = _read(path)
+    try:
+        if nanogpt.is_legacy(payload):
+            payload = nanogpt.convert(payload)
+        check_gpt(payload)
+    except CheckpointError as error:
+        raise _unusable(path, error.message) from error
+    return payload
+
+
+def read_payload(path: Path, *, kind: str) -> dict[str, Any]:
+    """Read a checkpoint of another kind than "gpt": only its header is checked.
+
+    Raises:
+        CheckpointError: As `load_payload`, for the file and its header.
+    """
+    payload = _read(path)
+    try:
+        check_header(payload, kind)
+    except CheckpointError as error:
+        raise _unusable(path, error.message) from error
+    return payload
+
+
+def build_model(
+    payload: dict[str, Any],
+    *,
+    device: "torch.device | str" = "cpu",
+    dtype: "torch.dtype | None" = None,
+    use_ema: bool = True,
+) -> "GPT":
+    """Build the model of a payload, ready for evaluation.
+
+    Args:
+        payload: What `load_payload` returned.
+        device: Where the model goes.
+        dtype: Type of its floating-point weights; None keeps float32.
+        use_ema: Take the averaged weights where the payload has them.
+
+    Raises:
+        CheckpointError: The weights do not fit the model arguments.
+    """
+    import torch
+
+    from transformer_playground.model.gpt import GPT
+
+    config, vocab_size = model_config(payload["model_args"])
+    weights = payload["ema"] if use_ema and payload["ema"] is not None else payload["model"]
+    # A few hostile numbers must not be able to ask for all the memory: first only the shapes.
+    if config.n_layer > len(weights):
+        raise CheckpointError(
+            f"The checkpoint has {len(weights)} weights, too few for {config.n_layer} layers.",
+            _HINT,
+        )
+    with torch.device("meta"):
+        skeleton = GPT(config, vocab_size)
+    _check_fit(skeleton.state_dict(), weights)
+    model = GPT(config, vocab_size)
+    model.load_state_dict(weights)
+    return model.to(device=device, dtype=dtype).eval()
+
+
+def _read(path: Path) -> dict[str, Any]:
+    # Importing torch takes seconds; finding and checking files must not pay for it.
+    import torch
+
+    _check_bytes(path)
+    try:
+        payload = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise _unusable(path, "there is no such file") from None
+    except OSError as error:
+        raise _unusable(path, error.strerror or "it cannot be read") from error
+    except Exception as error:
+        # What a damaged archive raises is not documented: at least RuntimeError, UnpicklingError,
+        # EOFError, KeyError, ValueError, TypeError, AttributeError and UnicodeDecodeError.
+        raise _unusable(path, "it is damaged or not a checkpoint") from error
+    if not isinstance(payload, dict):
+        raise _unusable(path, f"it holds a {type(payload).__name__}, not a checkpoint")
+    return payload
+
+
+def _check_bytes(path: Path) -> None:
+    if not sidecar_path(path).exists():
+        return
+    try:
+        scan_folder(path.parent).check(path)
+    except CheckpointError:
+        # A save may have been switching this very pointer; by now it has passed.
+        try:
+            scan_folder(path.parent).check(path)
+        except CheckpointError as error:
+            raise _unusable(path, error.message) from error
+
+
+def _check_fit(expected: "dict[str, torch.Tensor]", weights: "dict[str, torch.Tensor]") -> None:
+    missing = sorted(expected.keys() - weights.keys())
+    surplus = sorted(weights.keys() - expected.keys())
+    wrong = [name for name in expected.keys() & weights.keys() if _differs(expected, weights, name)]
+    if missing:
+        raise CheckpointError(f"The checkpoint lacks the weight '{missing[0]}'.", _HINT)
+    if surplus:
+        raise CheckpointError(
+            f"The checkpoint has a weight '{surplus[0]}' that its model arguments do not know.",
+            _HINT,
+        )
+    if wrong:
+        name = min(wrong)
+        raise CheckpointError(
+            f"The weight '{name}' has shape {tuple(weights[name].shape)}, but the model arguments "
+            f"ask for {tuple(expected[name].shape)}.",
+            _HINT,
+        )
+
+
+def _differs(
+    expected: "dict[str, torch.Tensor]", weights: "dict[str, torch.Tensor]", name: str
+) -> bool:
+    return expected[name].shape != weights[name].shape
+
+
+def _unusable(path: Path, reason: str) -> CheckpointError:
+    return CheckpointError(f"The checkpoint {path} cannot be used: {reason}.", _HINT)

@@ -1,0 +1,104 @@
+"""Read the checkpoints of nanoGPT (github.com/karpathy/nanoGPT), so that they can be sampled.
+
+Its `ckpt.pt` is a dict with "model", "model_args" and "iter_num". Its architecture is one point of
+ours: learned positions, pre-norm LayerNorm with eps 1e-5, exact GELU, tied embeddings.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from transformer_playground.checkpoints.payload import FORMAT, VERSION, check_weights
+from transformer_playground.errors import CheckpointError
+
+# torch.compile wraps the model, and the wrapper's name ends up in every key.
+_COMPILED_PREFIX = "_orig_mod."
+# Causal masks that versions without fused attention saved as if they were weights.
+_MASKS = (".attn.bias", ".attn.masked_bias")
+_RENAMED = (
+    (r"^transformer\.wte\.", "token_embedding."),
+    (r"^transformer\.wpe\.", "positions."),
+    (r"^transformer\.ln_f\.", "final_norm."),
+    (r"^transformer\.h\.(\d+)\.ln_1\.", r"blocks.\1.attention_norm."),
+    (r"^transformer\.h\.(\d+)\.ln_2\.", r"blocks.\1.mlp_norm."),
+    (r"^transformer\.h\.(\d+)\.attn\.c_attn\.", r"blocks.\1.attention.qkv."),
+    (r"^transformer\.h\.(\d+)\.attn\.c_proj\.", r"blocks.\1.attention.output."),
+    (r"^transformer\.h\.(\d+)\.mlp\.c_fc\.", r"blocks.\1.mlp.up."),
+    (r"^transformer\.h\.(\d+)\.mlp\.c_proj\.", r"blocks.\1.mlp.down."),
+    (r"^lm_head\.", "head."),
+)
+_SHAPE_KEYS = ("n_layer", "n_head", "n_embd", "block_size", "vocab_size")
+
+
+def is_legacy(payload: Mapping[str, Any]) -> bool:
+    """Whether `payload` has the shape of a nanoGPT checkpoint."""
+    return "format" not in payload and {"model", "model_args"} <= payload.keys()
+
+
+def convert(payload: Mapping[str, Any]) -> dict[str, Any]:
+    """Bring a nanoGPT checkpoint into our format, enough of it to sample.
+
+    Raises:
+        CheckpointError: It is not one after all; the message is the reason alone.
+    """
+    saved, shape = payload["model"], payload["model_args"]
+    if not isinstance(saved, dict) or not isinstance(shape, dict):
+        raise CheckpointError("its 'model' or 'model_args' is not a dict")
+    check_weights(saved, "model")
+    unprefixed = {name.removeprefix(_COMPILED_PREFIX): value for name, value in saved.items()}
+    weights = {name: value for name, value in unprefixed.items() if not name.endswith(_MASKS)}
+    step = payload.get("iter_num", 0)
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": "gpt",
+        "step": step if isinstance(step, int) else 0,
+        "tokens_seen": 0,
+        "model": _rename(weights),
+        "model_args": _model_args(shape, weights),
+        "optimizer": {},
+        "scaler": None,
+        "ema": None,
+        "generators": {},
+        "batch_cursor": 0,
+        "best_val_loss": None,
+        "best_step": None,
+        "val_loss": None,
+        "progress": {},
+        "config": {},
+    }
+
+
+def _model_args(shape: Mapping[Any, Any], weights: Mapping[str, Any]) -> dict[str, Any]:
+    missing = [key for key in _SHAPE_KEYS if key not in shape]
+    if missing:
+        raise CheckpointError(f"its 'model_args' has no '{missing[0]}'")
+    return {
+        **{key: shape[key] for key in _SHAPE_KEYS},
+        "dropout": float(shape.get("dropout", 0.0)),
+        # Versions before the option existed always had biases.
+        "bias": shape.get("bias", True),
+        "activation": "gelu",
+        "positional_encoding": "learned",
+        "norm": "layernorm",
+        "norm_position": "pre",
+        "tie_embeddings": _is_tied(weights),
+    }
+
+
+def _is_tied(weights: Mapping[str, Any]) -> bool:
+    table, head = weights.get("transformer.wte.weight"), weights.get("lm_head.weight")
+    return head is None or (table is not None and bool(table.equal(head)))
+
+
+def _rename(weights: Mapping[str, Any]) -> dict[str, Any]:
+    renamed = {}
+    tied = _is_tied(weights)
+    for name, value in weights.items():
+        if name == "lm_head.weight" and tied:
+            continue
+        ours = name
+        for theirs, new in _RENAMED:
+            ours = re.sub(theirs, new, ours)
+        renamed[ours] = value
+    return renamed

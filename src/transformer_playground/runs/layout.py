@@ -1,0 +1,207 @@
+"""Where everything of a run lies, and how a run folder comes to be and is opened."""
+
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from transformer_playground.errors import RunError, UsageError
+from transformer_playground.files import fsync_folder, replace_json
+
+_RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+SCHEMA_VERSION = 1
+# Leaves room for "-YYYYMMDD-HHMMSS-xxxx" within the 100 characters of a run id.
+_LONGEST_STEM = 79
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The paths of one run; nothing about the run lies outside `root`."""
+
+    root: Path
+
+    @property
+    def run_id(self) -> str:
+        """Name of the run."""
+        return self.root.name
+
+    @property
+    def config_path(self) -> Path:
+        """Resolved configuration, provenance and environment."""
+        return self.root / "config.json"
+
+    @property
+    def metrics_path(self) -> Path:
+        """Append-only rows of training and evaluation."""
+        return self.root / "metrics.jsonl"
+
+    @property
+    def samples_path(self) -> Path:
+        """Append-only rows of generated text."""
+        return self.root / "samples.jsonl"
+
+    @property
+    def summary_path(self) -> Path:
+        """The run in a few numbers; recomputable from the rest."""
+        return self.root / "summary.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of checkpoints."""
+        return self.root / "checkpoints"
+
+    @property
+    def tokenizer(self) -> Path:
+        """Folder of what decodes this run's tokens."""
+        return self.root / "tokenizer"
+
+    @property
+    def reports(self) -> Path:
+        """Folder of reports and plots."""
+        return self.root / "reports"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of logs."""
+        return self.root / "logs"
+
+    @property
+    def tensorboard(self) -> Path:
+        """Folder of TensorBoard events."""
+        return self.logs / "tb"
+
+    @property
+    def log_path(self) -> Path:
+        """Plain-text log of training."""
+        return self.logs / "train.log"
+
+    @property
+    def lock_path(self) -> Path:
+        """File that the writing process locks."""
+        return self.root / "writer.lock"
+
+    @property
+    def writer_path(self) -> Path:
+        """Who writes this run: process, host and heartbeat."""
+        return self.root / "writer.json"
+
+
+def new_run_id(experiment: str) -> str:
+    """A fresh id: `<experiment>-<YYYYMMDD-HHMMSS>-<4 hex>` in local time.
+
+    Characters that an id cannot hold become dashes.
+    """
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", experiment).lstrip("._-")[:_LONGEST_STEM] or "run"
+    return f"{stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+
+
+def check_run_id(name: str) -> str:
+    """Return `name` if it can be the name of a run.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if not _RUN_ID.fullmatch(name):
+        raise UsageError(
+            f"'{name}' is not a run id.",
+            "Use up to 100 letters, digits, dots, dashes and underscores; "
+            "the first must be a letter or digit.",
+        )
+    return name
+
+
+def create_run(runs_dir: Path, run_id: str, run_config: Mapping[str, Any]) -> RunFolder:
+    """Make a new run folder with its `config.json`: complete, or not at all.
+
+    Args:
+        runs_dir: Folder of all runs; made when missing.
+        run_id: Name of the new run.
+        run_config: What goes into `config.json`; schema version, id and time of creation are
+            added.
+
+    Raises:
+        UsageError: The id is malformed or taken, also by another process at this very moment.
+        RunError: The disk refused.
+    """
+    root = runs_dir / check_run_id(run_id)
+    temporary = runs_dir / f".{run_id}.{secrets.token_hex(4)}.tmp"
+    if os.path.lexists(root):
+        raise _taken(run_id)
+    try:
+        runs_dir.mkdir(parents=True, exist_ok=True)
+        staged = RunFolder(temporary)
+        for folder in (staged.checkpoints, staged.tokenizer, staged.reports, staged.tensorboard):
+            folder.mkdir(parents=True)
+        replace_json(staged.config_path, {**_identity(run_id), **run_config})
+        # Renaming a folder onto another that is not empty fails, so only one of two creators wins.
+        temporary.rename(root)
+        fsync_folder(runs_dir)
+    except OSError as error:
+        if os.path.lexists(root):
+            raise _taken(run_id) from error
+        raise RunError(
+            f"The run '{run_id}' could not be created in {runs_dir}: {error.strerror}.",
+            "Check the disk and the folder's permissions, or choose another --runs-dir.",
+        ) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return RunFolder(root)
+
+
+def open_run(runs_dir: Path, run_id: str) -> RunFolder:
+    """Open an existing run by its exact id.
+
+    Raises:
+        UsageError: The id is malformed or leads out of `runs_dir`.
+        RunError: There is no such run.
+    """
+    root = runs_dir / check_run_id(run_id)
+    if not root.is_dir():
+        raise RunError(f"There is no run '{run_id}' in {runs_dir}.", "See: tp runs")
+    home = runs_dir.resolve()
+    if not root.resolve().is_relative_to(home):
+        raise UsageError(
+            f"The run '{run_id}' is a link that leads out of {runs_dir}.",
+            "Move or copy the run folder itself, or point --runs-dir at the folder it is in.",
+        )
+    return RunFolder(root)
+
+
+def read_run_config(run: RunFolder) -> dict[str, Any]:
+    """Read `config.json` of a run.
+
+    Raises:
+        RunError: It is missing or damaged.
+    """
+    hint = "Restore config.json from a copy of the run."
+    try:
+        document = json.loads(run.config_path.read_bytes())
+    except FileNotFoundError:
+        raise RunError(f"The run '{run.run_id}' has no config.json.", hint) from None
+    except OSError as error:
+        raise RunError(
+            f"The config.json of run '{run.run_id}' cannot be read: {error.strerror}."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise RunError(f"The config.json of run '{run.run_id}' is not valid JSON.", hint) from error
+    if not isinstance(document, dict):
+        raise RunError(f"The config.json of run '{run.run_id}' is not a JSON object.", hint)
+    return document
+
+
+def _identity(run_id: str) -> dict[str, Any]:
+    created = datetime.now().astimezone().isoformat()
+    return {"schema_version": SCHEMA_VERSION, "run_id": run_id, "created": created}
+
+
+def _taken(run_id: str) -> UsageError:
+    return UsageError(
+        f"There is already a run '{run_id}'.",
+        "Choose another --run-id, or continue that run with --resume.",
+    )

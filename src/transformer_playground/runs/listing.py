@@ -1,0 +1,171 @@
+"""The rows of `tp runs`, and finding a run by what a user types."""
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+from transformer_playground.errors import PlaygroundError, RunError, UsageError
+from transformer_playground.runs.layout import RunFolder, open_run, read_run_config
+from transformer_playground.runs.metrics import read_rows
+from transformer_playground.runs.status import derive_status
+from transformer_playground.runs.summary import best_evaluation, latest
+
+_MOST_CANDIDATES = 8
+_T = TypeVar("_T", int, float, str)
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run in a list.
+
+    Attributes:
+        run_id: Name of its folder, untrusted text.
+        state: A state of `RunStatus`, or "broken".
+        problem: Why it failed or is broken.
+        created: When it was created, seconds since 1970.
+        updated: When it last wrote a row, seconds since 1970.
+        tokens_per_second: The newest measured throughput.
+    """
+
+    run_id: str
+    state: str
+    problem: str | None = None
+    experiment: str | None = None
+    step: int | None = None
+    max_iters: int | None = None
+    best_val_loss: float | None = None
+    tokens_per_second: float | None = None
+    parameters: int | None = None
+    created: float | None = None
+    updated: float | None = None
+
+
+def list_runs(runs_dir: Path) -> list[RunRow]:
+    """Every run folder, newest first; one that cannot be read is listed as broken.
+
+    Raises:
+        RunError: `runs_dir` cannot be listed.
+    """
+    rows = [_row(runs_dir, entry.name) for entry in _entries(runs_dir)]
+    return sorted(rows, key=lambda row: (-(row.created or 0.0), row.run_id))
+
+
+def find_run(runs_dir: Path, name: str) -> RunFolder:
+    """Find a run by its id, a unique beginning of it, `EXPERIMENT@latest` or `EXPERIMENT@best`.
+
+    Raises:
+        UsageError: Nothing fits, or several do; the message names candidates.
+        RunError: `runs_dir` cannot be listed.
+    """
+    experiment, at, which = name.rpartition("@")
+    if at:
+        return _find_by_experiment(runs_dir, experiment, which)
+    known = sorted(entry.name for entry in _entries(runs_dir))
+    if name in known:
+        return open_run(runs_dir, name)
+    fitting = [run_id for run_id in known if name and run_id.startswith(name)]
+    if len(fitting) == 1:
+        return open_run(runs_dir, fitting[0])
+    if fitting:
+        shown = ", ".join(fitting[:_MOST_CANDIDATES])
+        more = ", …" if len(fitting) > _MOST_CANDIDATES else ""
+        raise UsageError(
+            f"'{name}' fits {len(fitting)} runs: {shown}{more}.",
+            "Type more of the id, or EXPERIMENT@latest or EXPERIMENT@best.",
+        )
+    nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
+    hint = f"Nearest: {', '.join(nearest)}." if nearest else "See: tp runs"
+    raise UsageError(f"There is no run '{name}' in {runs_dir}.", hint)
+
+
+def _find_by_experiment(runs_dir: Path, experiment: str, which: str) -> RunFolder:
+    if which not in ("latest", "best"):
+        raise UsageError(
+            f"'{experiment}@{which}' asks for an unknown choice '{which}'.",
+            "Use EXPERIMENT@latest or EXPERIMENT@best.",
+        )
+    rows = [row for row in list_runs(runs_dir) if row.state != "broken"]
+    own = [row for row in rows if row.experiment == experiment]
+    if not own:
+        names = sorted({row.experiment for row in rows if row.experiment})
+        nearest = difflib.get_close_matches(experiment, names, n=3, cutoff=0.4) or names[:3]
+        hint = f"Experiments with runs: {', '.join(nearest)}." if nearest else "See: tp runs"
+        raise UsageError(f"There is no run of experiment '{experiment}' in {runs_dir}.", hint)
+    if which == "latest":
+        return open_run(runs_dir, own[0].run_id)
+    evaluated = [row for row in own if row.best_val_loss is not None]
+    if not evaluated:
+        raise UsageError(
+            f"No run of experiment '{experiment}' has been evaluated yet.",
+            f"Use {experiment}@latest.",
+        )
+    best = min(evaluated, key=lambda row: row.best_val_loss or 0.0)
+    return open_run(runs_dir, best.run_id)
+
+
+def _row(runs_dir: Path, name: str) -> RunRow:
+    try:
+        run = open_run(runs_dir, name)
+        config = read_run_config(run)
+        status = derive_status(run)
+    except PlaygroundError as error:
+        return RunRow(name, "broken", problem=error.message)
+    rows = read_rows(run.metrics_path)
+    best = best_evaluation(rows)
+    return RunRow(
+        run_id=name,
+        state=status.state,
+        problem=status.error,
+        experiment=_of_type(config.get("experiment"), str),
+        step=_of_type(latest(rows, "step", ("train", "eval", "checkpoint")), int),
+        max_iters=_of_type(_nested(config, "config", "train", "runtime", "max_iters"), int),
+        best_val_loss=best["val_loss"] if best else None,
+        tokens_per_second=_of_type(latest(rows, "tokens_per_sec", ("train",)), float),
+        parameters=_of_type(config.get("parameters"), int),
+        created=_timestamp(config.get("created")),
+        updated=_modified(run.metrics_path),
+    )
+
+
+def _entries(runs_dir: Path) -> list[Path]:
+    try:
+        return [entry for entry in runs_dir.iterdir() if _is_candidate(entry)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RunError(f"Cannot list {runs_dir}: {error.strerror}.") from error
+
+
+def _is_candidate(path: Path) -> bool:
+    return not path.name.startswith(".") and path.is_dir()
+
+
+def _nested(document: Any, *keys: str) -> Any:
+    for key in keys:
+        if not isinstance(document, Mapping):
+            return None
+        document = document.get(key)
+    return document
+
+
+def _of_type(value: object, kind: type[_T]) -> _T | None:
+    return value if isinstance(value, kind) and not isinstance(value, bool) else None
+
+
+def _timestamp(value: object) -> float | None:
+    if not isinstance(value, str):
+        return None
+    try:
+        return datetime.fromisoformat(value).timestamp()
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
+def _modified(path: Path) -> float | None:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return None

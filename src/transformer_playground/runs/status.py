@@ -1,0 +1,86 @@
+"""What state a run is in, derived from its rows and its writer without ever locking."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Literal
+
+from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.lock import read_writer
+from transformer_playground.runs.metrics import Row, is_metrics_row, parse_lines
+
+State = Literal["new", "running", "finished", "stopped", "failed", "interrupted"]
+
+_BLOCK = 1 << 16
+_ENDS: dict[object, State] = {"finished": "finished", "stopped": "stopped", "failed": "failed"}
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """State of a run.
+
+    Attributes:
+        state: "new" never wrote a row; "interrupted" lost its writer without a last word.
+        error: Why it failed.
+        pid: The writing process while it runs.
+    """
+
+    state: State
+    error: str | None = None
+    pid: int | None = None
+
+
+def derive_status(run: RunFolder) -> RunStatus:
+    """The state of `run`: its own last word, unless that was "running" and the writer is gone."""
+    last_word = last_status_row(run.metrics_path)
+    end = _ENDS.get(last_word.get("status")) if last_word else None
+    if end is not None and last_word is not None:
+        error = last_word.get("error")
+        return RunStatus(end, error=error if isinstance(error, str) else None)
+    writer = read_writer(run)
+    if writer is not None and writer.is_alive():
+        return RunStatus("running", pid=writer.pid)
+    if last_word is None and writer is None and not _has_rows(run.metrics_path):
+        return RunStatus("new")
+    return RunStatus("interrupted")
+
+
+def last_status_row(path: Path) -> Row | None:
+    """The newest whole `status` row of a metrics file, searched from its end."""
+    try:
+        with path.open("rb") as file:
+            for line in _lines_backwards(file):
+                if b'"status"' not in line:
+                    continue
+                for row in parse_lines(line):
+                    if row.get("event") == "status" and is_metrics_row(row):
+                        return row
+    except OSError:
+        return None
+    return None
+
+
+def _lines_backwards(file: IO[bytes]) -> Iterator[bytes]:
+    start = file.seek(0, os.SEEK_END)
+    tail = b""
+    is_torn = True  # what follows the last newline is not a row yet
+    while start > 0:
+        length = min(_BLOCK, start)
+        start -= length
+        file.seek(start)
+        first, *lines = (file.read(length) + tail).split(b"\n")
+        if is_torn and lines:
+            lines.pop()
+            is_torn = False
+        yield from reversed(lines)
+        tail = first
+    if not is_torn:
+        yield tail
+
+
+def _has_rows(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except OSError:
+        return False
