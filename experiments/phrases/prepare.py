@@ -1,34 +1,25 @@
-"""Prepare the phrases experiment: write the corpus if there is none, then tokenize it."""
+"""Ready the phrases experiment: write the corpus if there is none."""
 
-import dataclasses
 import importlib.util
 import sys
 from pathlib import Path
 from types import ModuleType
 
 from transformer_playground.data.corpora import find_inputs
-from transformer_playground.data.prepare import PrepareReport, prepare_dataset
 from transformer_playground.experiments.registry import PrepareContext, register
 
 _CORPUS = "phrases.txt"
 
 
 @register("phrases")
-def main(context: PrepareContext) -> PrepareReport:
-    """Write phrases into `raw_dir` unless it holds text, then run the standard preparer."""
-    config = context.config.prepare
-    notes: tuple[str, ...] = ()
-    if not find_inputs(config.raw_dir):
-        notes = (_seed(config.raw_dir),)
-        context.report(notes[0])
-    report = prepare_dataset(config, report=context.report, force=context.force)
-    return dataclasses.replace(report, notes=(*notes, *report.notes))
-
-
-def _seed(raw_dir: Path) -> str:
+def main(context: PrepareContext) -> None:
+    """Write phrases into `raw_dir` unless it holds text; the standard preparer does the rest."""
+    raw_dir = context.config.prepare.raw_dir
+    if find_inputs(raw_dir):
+        return
     raw_dir.mkdir(parents=True, exist_ok=True)
     count = _generator().write_phrases(raw_dir / _CORPUS)
-    return f"{raw_dir} had no text, so {count:,} phrases were generated there as {_CORPUS}."
+    context.report(f"{raw_dir} had no text, so {count:,} phrases were written to {_CORPUS} there.")
 
 
 def _generator() -> ModuleType:
