@@ -1,0 +1,230 @@
+from dataclasses import replace
+from itertools import islice
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders.models import VOCAB_SIZE, architectures, lively_model, tiny_model
+from transformer_playground.config.model import ModelConfig
+from transformer_playground.errors import SamplingError
+from transformer_playground.model.gpt import GPT
+from transformer_playground.sampling.generate import (
+    DrawnToken,
+    Generation,
+    SamplingSettings,
+    generate,
+    stream,
+)
+
+_PROMPT = (3, 1, 4)
+_DRAWS = SamplingSettings(max_new_tokens=8, temperature=1.0, top_k=0, top_p=1.0, seed=5)
+_GREEDY = replace(_DRAWS, temperature=0.0)
+
+
+def _tokens(generations: list[Generation]) -> list[tuple[int, ...]]:
+    return [generation.tokens for generation in generations]
+
+
+@torch.inference_mode()
+def _greedy_reference(model: GPT, prompt: tuple[int, ...], new: int) -> tuple[int, ...]:
+    """No cache, no batch: read the context again for each token; cut it when it is full."""
+    block = model.config.block_size
+    context = list(prompt if len(prompt) <= block else prompt[-(block // 2) :])
+    drawn = []
+    for _ in range(new):
+        if len(context) > block:
+            context = context[-(block // 2) :]
+        drawn.append(int(model(torch.tensor([context]))[0, -1].argmax()))
+        context.append(drawn[-1])
+    return tuple(drawn)
+
+
+@settings(max_examples=40, deadline=None)
+@given(config=architectures(), length=st.integers(1, 12))
+def test_greedy_tokens_are_those_of_reading_everything_again(
+    config: ModelConfig, length: int
+) -> None:
+    model = lively_model(config=config)
+    prompt = tuple(i * i % 13 for i in range(length))
+    fits = 12 - length + 1
+    greedy = replace(_GREEDY, max_new_tokens=fits)
+    assert generate(model, prompt, greedy)[0].tokens == _greedy_reference(model, prompt, fits)
+
+
+@pytest.mark.parametrize("length", [1, 11, 12, 13, 40])
+@pytest.mark.parametrize("positions", ["learned", "rope", "alibi"])
+def test_a_text_longer_than_the_context_slides_on(positions: str, length: int) -> None:
+    model = lively_model(positional_encoding=positions)
+    prompt = tuple(i * i % 13 for i in range(length))
+    greedy = replace(_GREEDY, max_new_tokens=50)
+    assert generate(model, prompt, greedy)[0].tokens == _greedy_reference(model, prompt, 50)
+
+
+def test_a_long_text_costs_a_bounded_number_of_readings_for_each_token() -> None:
+    model = tiny_model(block_size=16)
+    read: list[int] = []
+    model.blocks[0].register_forward_hook(lambda _m, inputs, _y: read.append(inputs[0].shape[1]))
+    generate(model, _PROMPT, replace(_DRAWS, max_new_tokens=400))
+    assert max(read) == 8
+    assert sum(read) <= 2 * 400 + 16
+
+
+def test_the_prompt_is_read_once_for_all_samples() -> None:
+    model = tiny_model()
+    read: list[tuple[int, int]] = []
+    model.blocks[0].register_forward_hook(
+        lambda _module, inputs, _output: read.append(tuple(inputs[0].shape[:2]))
+    )
+    generate(model, _PROMPT, replace(_DRAWS, max_new_tokens=3), n_samples=5)
+    assert read == [(1, 3), (5, 1), (5, 1)]
+
+
+def test_a_context_of_one_token_still_works() -> None:
+    model = lively_model(block_size=1)
+    assert len(generate(model, _PROMPT, _DRAWS)[0].tokens) == 8
+
+
+@pytest.mark.parametrize("filters", [{}, {"top_k": 3}, {"top_p": 0.7}, {"top_k": 5, "top_p": 0.5}])
+def test_the_seed_alone_decides_the_samples(filters: dict[str, float]) -> None:
+    model, draws = lively_model(), replace(_DRAWS, **filters)  # type: ignore[arg-type]
+    torch.manual_seed(1)
+    first = generate(model, _PROMPT, draws, n_samples=3)
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    assert generate(model, _PROMPT, draws, n_samples=3) == first
+    assert torch.equal(torch.get_rng_state(), before)
+    assert _tokens(generate(model, _PROMPT, replace(draws, seed=6), n_samples=3)) != _tokens(first)
+
+
+def test_samples_of_one_batch_differ() -> None:
+    assert len(set(_tokens(generate(tiny_model(), _PROMPT, _DRAWS, n_samples=4)))) == 4
+
+
+def test_a_stream_hands_out_what_generate_returns() -> None:
+    model = lively_model()
+    steps = list(stream(model, _PROMPT, _DRAWS, n_samples=3, stop_token=7))
+    whole = generate(model, _PROMPT, _DRAWS, n_samples=3, stop_token=7)
+    for sample, generation in enumerate(whole):
+        drawn = [token for step in steps for token in step if token.sample == sample]
+        assert drawn == [
+            DrawnToken(sample, position, token, logprob)
+            for position, (token, logprob) in enumerate(
+                zip(generation.tokens, generation.logprobs, strict=True)
+            )
+        ]
+
+
+def test_a_stream_computes_only_what_is_asked_of_it() -> None:
+    model = tiny_model()
+    passes: list[int] = []
+    model.blocks[0].register_forward_hook(lambda *_: passes.append(1))
+    first_two = list(islice(stream(model, _PROMPT, _DRAWS), 2))
+    assert [step[0].position for step in first_two] == [0, 1]
+    assert len(passes) == 2
+
+
+def test_a_sample_ends_before_its_stop_token_and_changes_no_other() -> None:
+    model = tiny_model()
+    draws = replace(_DRAWS, max_new_tokens=15)
+    free = generate(model, _PROMPT, draws, n_samples=6)
+    stopped = generate(model, _PROMPT, draws, n_samples=6, stop_token=7)
+    assert {generation.finish_reason for generation in stopped} == {"stop", "length"}
+    for whole, cut in zip(free, stopped, strict=True):
+        end = whole.tokens.index(7) if 7 in whole.tokens else len(whole.tokens)
+        assert cut.tokens == whole.tokens[:end]
+        assert cut.finish_reason == ("stop" if end < len(whole.tokens) else "length")
+
+
+def test_ended_samples_are_no_longer_computed() -> None:
+    model = tiny_model()
+    sizes: list[int] = []
+    model.blocks[0].register_forward_hook(lambda _m, inputs, _y: sizes.append(len(inputs[0])))
+    draws = replace(_DRAWS, max_new_tokens=200)
+    ends = [len(each.tokens) for each in generate(model, _PROMPT, draws, n_samples=4, stop_token=7)]
+    assert sizes[1:] == [sum(end >= step for end in ends) for step in range(1, len(sizes))]
+    assert len(sizes) == max(ends) + 1 < 200
+
+
+def test_rows_that_pad_the_vocabulary_are_never_drawn() -> None:
+    model = lively_model(vocab_size=16)
+    with torch.no_grad():
+        model.token_embedding.weight[13:] *= 30
+    free = generate(model, _PROMPT, _DRAWS, n_samples=8)
+    assert any(token >= 13 for generation in free for token in generation.tokens)
+    for settings_ in (_DRAWS, _GREEDY):
+        masked = generate(model, _PROMPT, settings_, n_samples=8, valid_vocab=VOCAB_SIZE)
+        assert all(token < 13 for generation in masked for token in generation.tokens)
+
+
+def test_log_probabilities_are_the_models_own() -> None:
+    model = lively_model()
+    draws = replace(_DRAWS, temperature=0.7, top_k=4, top_p=0.9)
+    for generation in generate(model, _PROMPT, draws, n_samples=2):
+        with torch.inference_mode():
+            logits = model(torch.tensor([_PROMPT + generation.tokens[:-1]]))[0, 2:]
+        expected = logits.log_softmax(dim=-1).gather(1, torch.tensor([generation.tokens]).T)
+        torch.testing.assert_close(
+            torch.tensor(generation.logprobs), expected.flatten(), rtol=1e-4, atol=1e-4
+        )
+
+
+def test_cancelling_takes_effect_before_the_next_token() -> None:
+    asked: list[bool] = []
+
+    def after_three() -> bool:
+        asked.append(True)
+        return len(asked) > 3
+
+    (generation,) = generate(tiny_model(), _PROMPT, _DRAWS, cancelled=after_three)
+    assert generation.finish_reason == "cancelled"
+    assert len(generation.tokens) == 3
+
+
+def test_sampling_leaves_the_model_in_the_mode_it_found() -> None:
+    model = lively_model(dropout=0.5)
+    quiet = generate(model, _PROMPT, _DRAWS)
+    model.train()
+    steps = stream(model, _PROMPT, _DRAWS)
+    tokens = []
+    for step in steps:
+        assert model.training
+        assert torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()
+        tokens.append(step[0].token)
+    assert tuple(tokens) == quiet[0].tokens
+
+
+def test_a_bfloat16_model_samples() -> None:
+    model = lively_model().to(torch.bfloat16)
+    assert len(generate(model, _PROMPT, _DRAWS, n_samples=2)[1].tokens) == 8
+
+
+@pytest.mark.parametrize(
+    ("prompt", "changes", "message"),
+    [
+        ((), {}, "the prompt is empty"),
+        ((3, 13), {}, "token 13, but the model knows 0 to 12"),
+        ((-1,), {}, "token -1"),
+        (_PROMPT, {"max_new_tokens": 0}, "max_new_tokens"),
+        (_PROMPT, {"temperature": -1.0}, "temperature"),
+        (_PROMPT, {"temperature": float("nan")}, "temperature"),
+        (_PROMPT, {"top_k": -1}, "top_k"),
+        (_PROMPT, {"top_p": 0.0}, "top_p"),
+        (_PROMPT, {"top_p": 1.1}, "top_p"),
+    ],
+)
+def test_impossible_requests_are_refused_at_once(
+    prompt: tuple[int, ...], changes: dict[str, float], message: str
+) -> None:
+    impossible = replace(_DRAWS, **changes)  # type: ignore[arg-type]
+    with pytest.raises(SamplingError, match=message):
+        stream(tiny_model(), prompt, impossible)
+    with pytest.raises(SamplingError, match=message):
+        generate(tiny_model(), prompt, impossible)
+
+
+def test_no_samples_at_all_are_refused() -> None:
+    with pytest.raises(SamplingError, match="number of samples"):
+        generate(tiny_model(), _PROMPT, _DRAWS, n_samples=0)
