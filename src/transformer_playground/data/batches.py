@@ -16,7 +16,9 @@ Batch = tuple[Tokens, Tokens]
 
 # Keeps the streams of random windows, epoch offsets and evaluation apart.
 _RANDOM, _PHASE, _EVALUATION = 1, 2, 3
-_BATCHES_BETWEEN_RELEASES = 64
+_WINDOWS_BETWEEN_RELEASES = 32
+# A smaller file may lie in memory as a whole.
+_LARGE_FILE = 64 << 20
 
 
 class BatchSampler:
@@ -125,7 +127,7 @@ class _Windows:
 
     def __init__(self, tokens: TokenArray) -> None:
         self._tokens: TokenArray = np.asarray(tokens)
-        self._mapping = _mapping_of(tokens)
+        self._mapping = _mapping_of(tokens) if tokens.nbytes > _LARGE_FILE else None
         self._taken = 0
 
     def __len__(self) -> int:
@@ -133,21 +135,28 @@ class _Windows:
 
     def take(self, starts: Tokens, length: int) -> Batch:
         """Copy inputs and targets of the windows at `starts`."""
-        places = starts[:, None] + np.arange(length + 1)
-        tokens = self._tokens[places].astype(np.int64)
-        self._taken += 1
-        if self._taken % _BATCHES_BETWEEN_RELEASES == 0:
-            self._release()
+        tokens = np.empty((len(starts), length + 1), dtype=np.int64)
+        span = np.arange(length + 1)
+        for first in range(0, len(starts), _WINDOWS_BETWEEN_RELEASES):
+            group = slice(first, first + _WINDOWS_BETWEEN_RELEASES)
+            tokens[group] = self._tokens[starts[group, None] + span]
+            self._release_after(len(starts[group]))
         return np.ascontiguousarray(tokens[:, :-1]), np.ascontiguousarray(tokens[:, 1:])
 
-    def _release(self) -> None:
-        # Touched pages of a map count as the process's memory until someone gives them back;
-        # the system's file cache keeps them, so touching them again costs next to nothing.
-        if self._mapping is not None and hasattr(mmap, "MADV_DONTNEED"):
-            self._mapping.madvise(mmap.MADV_DONTNEED)
+    def _release_after(self, windows: int) -> None:
+        # Touched pages of a map, up to 2 MiB around each window, count as the process's memory
+        # until they are given back; the system's file cache keeps them for the next touch.
+        self._taken += windows
+        if self._mapping is None or self._taken < _WINDOWS_BETWEEN_RELEASES:
+            return
+        self._taken = 0
+        self._mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def _mapping_of(tokens: TokenArray) -> mmap.mmap | None:
+    """Find the memory map behind an array, if it has one whose pages can be given back."""
+    if not hasattr(mmap, "MADV_DONTNEED"):
+        return None
     base: Any = tokens
     while base is not None and not isinstance(base, mmap.mmap):
         base = getattr(base, "base", None)

@@ -57,23 +57,27 @@ def open_dataset(folder: Path, *, prepare_command: str) -> Dataset:
         try:
             dataset = _open(folder)
         except DataError as error:
-            problem = error
-        else:
-            if _stamp(folder) == before and is_settled(folder):
-                return dataset
-            problem = DataError(f"{folder} is being replaced by another process.")
-        if _stamp(folder) == before and is_settled(folder):
-            break
-    raise DataError(problem.message, hint) from problem
+            if is_settled(folder) and _stamp(folder) == before:
+                raise DataError(error.message, hint) from error
+            continue
+        if is_settled(folder) and _stamp(folder) == before:
+            return dataset
+    raise DataError(f"{folder} is being replaced by another process again and again.", hint)
 
 
 def _open(folder: Path) -> Dataset:
     meta = check_artifacts(folder)
     dtype = _DTYPES[meta["dtype"]]
+    try:
+        train, val = (
+            np.memmap(folder / name, dtype=dtype, mode="r") for name in (TRAIN_FILE, VAL_FILE)
+        )
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}.") from error
     return Dataset(
         folder=folder,
-        train=np.memmap(folder / TRAIN_FILE, dtype=dtype, mode="r"),
-        val=np.memmap(folder / VAL_FILE, dtype=dtype, mode="r"),
+        train=train,
+        val=val,
         vocab_size=meta["vocab_size"],
         fingerprint=meta["fingerprint"],
         val_bytes=meta["val_bytes"],

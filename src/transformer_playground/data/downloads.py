@@ -39,11 +39,12 @@ def fetch(
 
 def _retrieve(name: str, download: Download, path: Path) -> None:
     # Slow to import and seldom needed.
-    import pooch  # noqa: PLC0415
+    import pooch
 
     pooch.get_logger().setLevel(logging.CRITICAL)
     by_hand = f"Put the file at {path} by hand, or remove '{name}' from prepare.fetch."
-    downloader: Any = pooch.HTTPDownloader(timeout=_TIMEOUT_SECONDS)
+    # Streamed, a refused download would leave its connection open; texts fit into memory.
+    downloader: Any = pooch.HTTPDownloader(timeout=_TIMEOUT_SECONDS, stream=False)
     try:
         pooch.retrieve(
             download.url,

@@ -1,8 +1,13 @@
 """A shuffled order of any length that costs no memory."""
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
+_Words = npt.NDArray[np.uint64]
+
+# Even, so that the two halves end up where they began.
 _ROUNDS = 4
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _HALF_WORD = np.uint64(32)
@@ -13,35 +18,36 @@ def permuted(
 ) -> npt.NDArray[np.int64]:
     """Where each position of 0 … length - 1 goes under the permutation that `key` names.
 
-    A Feistel network on the next power of four, walked until it lands inside the range (Black &
-    Rogaway 2002, "Ciphers with arbitrary finite domains"): a bijection for any keys, at constant
-    cost per position.
+    A generalised Feistel network on a rectangle just larger than the range, walked until it lands
+    inside (Black & Rogaway 2002, "Ciphers with arbitrary finite domains"): a bijection whatever
+    the keys, at constant cost per position.
 
     Args:
         positions: Values in 0 … length - 1, any number of them.
         length: Size of the range, up to 2^62.
         key: Names the permutation.
     """
-    half = np.uint64(max(1, ((length - 1).bit_length() + 1) // 2))
+    width = math.isqrt(length - 1) + 1
+    height = -(-length // width)
+    sides = (np.uint64(width), np.uint64(height))
     keys = np.random.default_rng(key).integers(1 << 63, size=_ROUNDS, dtype=np.uint64)
-    places = _feistel(positions.astype(np.uint64), half, keys)
+    places = _feistel(positions.astype(np.uint64), sides, keys)
     while (outside := places >= np.uint64(length)).any():
-        places[outside] = _feistel(places[outside], half, keys)
+        places[outside] = _feistel(places[outside], sides, keys)
     return places.astype(np.int64)
 
 
-def _feistel(
-    values: npt.NDArray[np.uint64], half: np.uint64, keys: npt.NDArray[np.uint64]
-) -> npt.NDArray[np.uint64]:
-    mask = np.uint64((1 << int(half)) - 1)
-    left, right = values >> half, values & mask
-    for key in keys:
-        left, right = right, left ^ (_scrambled(right ^ key) & mask)
-    return (left << half) | right
+def _feistel(values: _Words, sides: tuple[np.uint64, np.uint64], keys: _Words) -> _Words:
+    width = sides[0]
+    left, right = values % width, values // width
+    for number, key in enumerate(keys):
+        side = sides[number % 2]
+        left, right = right, (left + _scrambled(right ^ key) % side) % side
+    return right * width + left
 
 
-def _scrambled(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Multiply and fold twice, so that every input bit reaches the low bits."""
+def _scrambled(values: _Words) -> _Words:
+    """Multiply and fold, so that every input bit reaches every output bit."""
     values = (values ^ (values >> _HALF_WORD)) * _MIX
     values = (values ^ (values >> _HALF_WORD)) * _MIX
     return values ^ (values >> _HALF_WORD)

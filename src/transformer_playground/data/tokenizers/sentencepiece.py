@@ -21,6 +21,8 @@ from transformer_playground.files import replace_file
 MODEL_FILE = "spm.model"
 END_OF_TEXT = "</s>"
 
+Algorithm = Literal["bpe", "unigram"]
+
 _UNKNOWN, _BOS, _EOS = 0, 1, 2
 # SentencePiece writes a space as this character; text that has it is spelt in bytes instead.
 _SPACE_MARK = "\u2581"
@@ -156,7 +158,7 @@ def train(
     lines: Iterable[str],
     *,
     vocab_size: int,
-    algorithm: Literal["bpe", "unigram"],
+    algorithm: Algorithm,
     character_coverage: float,
     symbols: Sequence[str] = (),
 ) -> SentencePieceTokenizer:

@@ -1,0 +1,117 @@
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders.corpora import STORY
+from transformer_playground.data import bins
+from transformer_playground.data.bins import EncodedFile, token_dtype, write_tokens
+from transformer_playground.data.documents import Mark, Piece
+from transformer_playground.data.tokenizers import Tokenizer
+from transformer_playground.data.tokenizers import sentencepiece as spm
+from transformer_playground.data.tokenizers.char import CharTokenizer
+from transformer_playground.data.tokenizers.gpt2 import Gpt2Tokenizer
+from transformer_playground.files import sha256_file
+
+WORDS = ["cat", " cat", "the", ".", " ", "  ", "\n", "\n\n", "\t", "\u00a0", "ü", "▁", "x" * 9]
+
+
+@cache
+def tokenizer_of(kind: str) -> Tokenizer:
+    if kind == "char":
+        return CharTokenizer(sorted(set("".join(WORDS) + STORY)))
+    if kind == "gpt2":
+        return Gpt2Tokenizer()
+    return spm.train(
+        STORY.splitlines(),
+        vocab_size=310,
+        algorithm="bpe" if kind == "bpe" else "unigram",
+        character_coverage=1.0,
+    )
+
+
+def write(
+    path: Path, pieces: Iterable[Piece], tokenizer: Tokenizer, end_bytes: int = 0
+) -> tuple[EncodedFile, list[int]]:
+    encoded = write_tokens(path, iter(pieces), tokenizer, end_bytes=end_bytes)
+    return encoded, np.fromfile(path, dtype=np.uint16).tolist()
+
+
+@pytest.mark.parametrize("kind", ["char", "gpt2", "bpe", "unigram"])
+@settings(max_examples=60, deadline=None)
+@given(pieces=st.lists(st.sampled_from(WORDS), min_size=1), chunk=st.integers(1, 12))
+def test_text_encoded_in_chunks_equals_text_encoded_whole(
+    kind: str, pieces: list[str], chunk: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    tokenizer = tokenizer_of(kind)
+    path = tmp_path_factory.mktemp("bins") / "train.bin"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bins, "_CHUNK", chunk)
+        encoded, ids = write(path, pieces, tokenizer)
+
+    whole = "".join(pieces)
+    assert ids == tokenizer.encode(whole)
+    assert encoded.tokens == len(ids)
+    assert encoded.text_bytes == len(whole.encode())
+    assert encoded.sha256 == sha256_file(path)
+
+
+def test_documents_stand_between_start_and_end(tmp_path: Path) -> None:
+    tokenizer = tokenizer_of("bpe")
+    lines: list[Piece] = [Mark.START, "cat", Mark.END, Mark.START, "the", Mark.END]
+
+    encoded, ids = write(tmp_path / "train.bin", lines, tokenizer, end_bytes=1)
+
+    assert ids == [1, *tokenizer.encode("cat"), 2, 1, *tokenizer.encode("the"), 2]
+    assert encoded.text_bytes == len("cat\nthe\n")
+
+
+def test_one_token_stands_between_documents_when_it_is_both_start_and_end(
+    tmp_path: Path,
+) -> None:
+    tokenizer = Gpt2Tokenizer()
+    lines: list[Piece] = [Mark.START, "cat", Mark.END, Mark.START, "the", Mark.END]
+
+    _, ids = write(tmp_path / "train.bin", lines, tokenizer)
+
+    end = tokenizer.eos_id
+    assert ids == [end, *tokenizer.encode("cat"), end, *tokenizer.encode("the"), end]
+
+
+def test_a_mark_separates_what_would_merge_otherwise(tmp_path: Path) -> None:
+    tokenizer = Gpt2Tokenizer()
+
+    _, ids = write(tmp_path / "train.bin", ["ca", Mark.END, "t<|endoftext|>"], tokenizer)
+
+    assert ids[:2] == [*tokenizer.encode("ca"), 50256]
+    assert ids.count(50256) == 1
+
+
+def test_characters_the_tokenizer_lacks_are_left_out_and_counted(tmp_path: Path) -> None:
+    encoded, ids = write(tmp_path / "val.bin", ["aбb", "éбa"], CharTokenizer("ab"))
+
+    assert ids == [0, 1, 0]
+    assert encoded.left_out == {"б": 2, "é": 1}
+    assert encoded.text_bytes == 3
+
+
+@pytest.mark.parametrize(
+    ("vocab_size", "dtype"), [(65, "uint16"), (65536, "uint16"), (65537, "uint32")]
+)
+def test_the_smallest_type_that_holds_every_id_is_chosen(vocab_size: int, dtype: str) -> None:
+    assert token_dtype(vocab_size) == dtype
+
+
+def test_a_vocabulary_beyond_16_bits_is_written_as_32_bits(tmp_path: Path) -> None:
+    alphabet = [chr(code) for code in range(0x10000, 0x10000 + 70_000)]
+    path = tmp_path / "train.bin"
+
+    encoded = write_tokens(path, iter([alphabet[-1]]), CharTokenizer(alphabet), end_bytes=0)
+
+    assert np.fromfile(path, dtype=np.uint32).tolist() == [69_999]
+    assert encoded.tokens == 1

@@ -1,0 +1,307 @@
+import codecs
+import subprocess
+import sys
+from functools import cache
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders.corpora import STORY
+from transformer_playground.data import markers
+from transformer_playground.data.meta import read_meta, write_meta
+from transformer_playground.data.tokenizers import StreamDecoder, Tokenizer, load_tokenizer
+from transformer_playground.data.tokenizers import sentencepiece as spm
+from transformer_playground.data.tokenizers.char import CharTokenizer
+from transformer_playground.data.tokenizers.gpt2 import Gpt2Tokenizer
+from transformer_playground.errors import DataError
+
+ALPHABET = sorted(set(STORY + "äöü€\t▁"))
+KINDS = ("char", "gpt2", "bpe", "unigram")
+
+anything = st.text(st.characters(exclude_categories=["Cs"]))
+# What tokenizers treat as special.
+tricky = st.lists(
+    st.sampled_from(["<|endoftext|>", "<|rede|>", "</s>", "<s>", "<unk>", "<0x0A>", "the", " cat"])
+    | st.sampled_from(" \n\t\r▁€\u3000\ufeff\0")
+).map("".join)
+known = st.text(st.sampled_from(ALPHABET))
+
+
+@cache
+def tokenizer_of(kind: str) -> Tokenizer:
+    if kind == "char":
+        return CharTokenizer(ALPHABET)
+    if kind == "gpt2":
+        return Gpt2Tokenizer()
+    return spm.train(
+        STORY.splitlines(),
+        vocab_size=330 if kind == "bpe" else 310,
+        algorithm="bpe" if kind == "bpe" else "unigram",
+        character_coverage=1.0,
+        symbols=markers.MARKERS,
+    )
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "bpe", "unigram"])
+@settings(max_examples=60, deadline=None)
+@given(text=anything | tricky)
+def test_any_text_comes_back_unchanged(kind: str, text: str) -> None:
+    tokenizer = tokenizer_of(kind)
+
+    ids = tokenizer.encode(text)
+
+    assert tokenizer.decode(ids) == text
+    assert all(0 <= token < tokenizer.vocab_size for token in ids)
+
+
+@settings(max_examples=40, deadline=None)
+@given(text=known)
+def test_text_in_the_alphabet_comes_back_unchanged(text: str) -> None:
+    tokenizer = tokenizer_of("char")
+
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=60, deadline=None)
+@given(data=st.data())
+def test_streamed_pieces_join_to_the_decoded_whole(kind: str, data: st.DataObject) -> None:
+    tokenizer = tokenizer_of(kind)
+    ids = data.draw(st.lists(st.integers(0, tokenizer.vocab_size - 1)))
+    decoder = StreamDecoder(tokenizer)
+
+    pieces = [decoder.push(token) for token in ids] + [decoder.flush()]
+
+    assert "".join(pieces) == tokenizer.decode(ids)
+
+
+def test_a_character_is_streamed_once_all_its_bytes_are_there() -> None:
+    tokenizer = tokenizer_of("gpt2")
+    decoder = StreamDecoder(tokenizer)
+    ids = tokenizer.encode("🦉")
+
+    pieces = [decoder.push(token) for token in ids]
+
+    assert len(ids) > 1
+    assert pieces == [""] * (len(ids) - 1) + ["🦉"]
+    assert decoder.flush() == ""
+
+
+def test_flush_shows_an_incomplete_character_and_starts_afresh() -> None:
+    tokenizer = tokenizer_of("gpt2")
+    decoder = StreamDecoder(tokenizer)
+    decoder.push(tokenizer.encode("🦉")[0])
+
+    assert decoder.flush() == "\N{REPLACEMENT CHARACTER}"
+    assert "".join(map(decoder.push, tokenizer.encode("cat"))) == "cat"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ids_outside_the_vocabulary_are_refused(kind: str) -> None:
+    tokenizer = tokenizer_of(kind)
+
+    for token in (tokenizer.vocab_size, -1):
+        with pytest.raises(DataError, match="outside the vocabulary"):
+            tokenizer.decode([token])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_saved_tokenizer_encodes_the_same_after_loading(kind: str, tmp_path: Path) -> None:
+    tokenizer = tokenizer_of(kind)
+    tokenizer.save(tmp_path / "tokenizer")
+
+    loaded = load_tokenizer(tmp_path / "tokenizer")
+
+    assert loaded.kind == tokenizer.kind
+    assert loaded.vocab_size == tokenizer.vocab_size
+    assert (loaded.bos_id, loaded.eos_id) == (tokenizer.bos_id, tokenizer.eos_id)
+    assert loaded.encode(STORY) == tokenizer.encode(STORY)
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "bpe"])
+def test_a_lone_surrogate_is_an_error_and_no_crash(kind: str) -> None:
+    with pytest.raises(DataError, match="not valid Unicode at character 1"):
+        tokenizer_of(kind).encode("a\udcff")
+
+
+def test_unknown_characters_are_named() -> None:
+    with pytest.raises(DataError, match="lacks 'ß', 'ж'") as raised:
+        tokenizer_of("char").encode("жaßж")
+
+    assert "training text" in raised.value.message
+
+
+def test_many_unknown_characters_are_counted_after_the_first_ten() -> None:
+    with pytest.raises(DataError, match="and 16 more"):
+        CharTokenizer("a").encode("".join(chr(ord("A") + index) for index in range(26)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(text=known | anything)
+def test_known_characters_are_encoded_in_bulk_and_the_others_counted(text: str) -> None:
+    tokenizer = CharTokenizer(ALPHABET)
+
+    ids, left_out = tokenizer.encode_known(text)
+
+    kept = "".join(char for char in text if char in ALPHABET)
+    assert ids.tolist() == tokenizer.encode(kept)
+    assert left_out.total() == len(text) - len(kept)
+
+
+def test_bulk_encoding_follows_an_alphabet_in_any_order() -> None:
+    ids, _ = CharTokenizer("cab").encode_known("abc")
+
+    assert ids.tolist() == [1, 2, 0]
+
+
+def test_tables_of_nanogpt_are_a_character_tokenizer(tmp_path: Path) -> None:
+    stoi = {"b": 0, "a": 1}
+    write_meta(tmp_path / "meta.pkl", {"vocab_size": 2, "stoi": stoi, "itos": {0: "b", 1: "a"}})
+
+    assert load_tokenizer(tmp_path).encode("ab") == [1, 0]
+
+
+@pytest.mark.parametrize(
+    "stoi",
+    [None, {}, [], {"ab": 0}, {"a": 1}, {"a": 0, "b": 0}, {"a": True}, {0: "a"}, {"\ud800": 0}],
+)
+def test_a_broken_character_table_is_refused(stoi: object, tmp_path: Path) -> None:
+    write_meta(tmp_path / "meta.pkl", {"kind": "char", "stoi": stoi})
+
+    with pytest.raises(DataError, match="stoi"):
+        load_tokenizer(tmp_path)
+
+
+def test_gpt2_gives_the_ids_everybody_else_gets() -> None:
+    tokenizer = Gpt2Tokenizer()
+
+    assert tokenizer.encode("Hello world") == [15496, 995]
+    assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.vocab_size) == (50256, 50256, 50257)
+
+
+def test_end_of_text_in_ordinary_text_is_no_special_token() -> None:
+    tokenizer = Gpt2Tokenizer()
+
+    assert 50256 not in tokenizer.encode("<|endoftext|>")
+    assert tokenizer.decode([50256]) == "<|endoftext|>"
+
+
+def test_a_meta_that_refers_to_another_bpe_table_is_refused(tmp_path: Path) -> None:
+    meta = Gpt2Tokenizer().describe() | {"tokenizer": {"name": "gpt2", "sha256": "0" * 64}}
+    write_meta(tmp_path / "meta.pkl", meta)
+
+    with pytest.raises(DataError, match="not the bundled one"):
+        load_tokenizer(tmp_path)
+
+
+def test_an_unknown_kind_is_named(tmp_path: Path) -> None:
+    write_meta(tmp_path / "meta.pkl", {"kind": "word"})
+
+    with pytest.raises(DataError, match="'word'"):
+        load_tokenizer(tmp_path)
+
+
+def test_training_twice_gives_the_same_model() -> None:
+    first, second = (
+        spm.train(STORY.splitlines(), vocab_size=320, algorithm="bpe", character_coverage=1.0)
+        for _ in range(2)
+    )
+
+    assert first.model == second.model
+
+
+def test_structure_markers_are_single_tokens() -> None:
+    tokenizer = tokenizer_of("bpe")
+
+    assert all(len(tokenizer.encode(marker)) == 1 for marker in markers.MARKERS)
+    assert len(tokenizer.encode("\n\t")) == 2
+
+
+def test_special_tokens_of_sentencepiece_are_silent_and_cannot_be_typed() -> None:
+    tokenizer = tokenizer_of("bpe")
+
+    assert (tokenizer.bos_id, tokenizer.eos_id) == (1, 2)
+    assert tokenizer.decode([1, *tokenizer.encode("cat"), 2]) == "cat"
+    assert {0, 1, 2}.isdisjoint(tokenizer.encode("<s> </s> <unk>"))
+
+
+@pytest.mark.parametrize("algorithm", ["bpe", "unigram"])
+def test_too_large_a_vocabulary_names_the_largest_possible(algorithm: spm.Algorithm) -> None:
+    def train(vocab_size: int) -> spm.SentencePieceTokenizer:
+        return spm.train(
+            STORY.splitlines(), vocab_size=vocab_size, algorithm=algorithm, character_coverage=1.0
+        )
+
+    with pytest.raises(DataError, match="vocab_size = 5000") as raised:
+        train(5000)
+
+    largest = int(raised.value.hint.split()[3])
+    assert train(largest).vocab_size == largest
+
+
+def test_too_small_a_vocabulary_says_what_is_needed() -> None:
+    with pytest.raises(DataError, match="no room") as raised:
+        spm.train(["some words"], vocab_size=100, algorithm="bpe", character_coverage=1.0)
+
+    assert "more than" in raised.value.hint
+
+
+def test_training_prints_nothing(tmp_path: Path) -> None:
+    code = (
+        "from transformer_playground.data.tokenizers import sentencepiece as spm\n"
+        "from transformer_playground.errors import DataError\n"
+        "train = lambda size: spm.train(['to be or not to be'] * 9, vocab_size=size,"
+        " algorithm='bpe', character_coverage=1.0)\n"
+        "train(270)\n"
+        "try:\n    train(9000)\nexcept DataError:\n    print('refused')\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+
+    assert (done.stdout, done.stderr) == ("refused\n", "")
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", codecs.BOM_UTF8 * 50])
+def test_a_damaged_model_is_refused(content: bytes) -> None:
+    with pytest.raises(DataError, match="damaged"):
+        spm.SentencePieceTokenizer(content)
+
+
+def test_a_truncated_model_is_refused() -> None:
+    tokenizer = tokenizer_of("bpe")
+    assert isinstance(tokenizer, spm.SentencePieceTokenizer)
+
+    with pytest.raises(DataError, match="damaged"):
+        spm.SentencePieceTokenizer(tokenizer.model[: len(tokenizer.model) // 2])
+
+
+def test_a_model_that_its_meta_does_not_name_is_refused(tmp_path: Path) -> None:
+    tokenizer_of("bpe").save(tmp_path)
+    other = tokenizer_of("unigram")
+    assert isinstance(other, spm.SentencePieceTokenizer)
+    (tmp_path / "spm.model").write_bytes(other.model)
+
+    with pytest.raises(DataError, match="not the model"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_missing_model_is_named(tmp_path: Path) -> None:
+    tokenizer_of("bpe").save(tmp_path)
+    (tmp_path / "spm.model").unlink()
+
+    with pytest.raises(DataError, match=r"spm\.model cannot be read"):
+        load_tokenizer(tmp_path)
+
+
+def test_saved_tables_hold_only_builtin_values(tmp_path: Path) -> None:
+    tokenizer_of("char").save(tmp_path)
+
+    meta = read_meta(tmp_path / "meta.pkl")
+
+    assert meta["itos"][meta["stoi"]["a"]] == "a"
+    assert {type(char) for char in meta["stoi"]} == {str}
+    assert {type(index) for index in meta["stoi"].values()} == {int}
