@@ -55,9 +55,7 @@ class ModelConfig(Table):
     attention_window: int | None = setting(
         None, "Each token sees only this many latest tokens; omitted = the whole context.", ge=1
     )
-    logit_softcap: float = setting(
-        0.0, "Squash logits into (-cap, cap) with tanh; 0 = off.", ge=0
-    )
+    logit_softcap: float = setting(0.0, "Squash logits into (-cap, cap) with tanh; 0 = off.", ge=0)
     tie_embeddings: bool = setting(True, "Share the input embedding with the output head.")
     parallel_residual: bool = setting(
         False, "Attention and MLP read the same input and are added together (pre-norm only)."

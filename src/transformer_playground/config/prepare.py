@@ -41,8 +41,10 @@ class PrepareConfig(Table):
         "bpe", "Algorithm of a trained SentencePiece model."
     )
     character_coverage: float = setting(
-        1.0, "Share of characters that a SentencePiece model covers without byte fallback.",
-        gt=0, le=1,
+        1.0,
+        "Share of characters that a SentencePiece model covers without byte fallback.",
+        gt=0,
+        le=1,
     )
     documents: Literal["files", "lines"] = setting(
         "files",

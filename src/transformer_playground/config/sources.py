@@ -26,7 +26,7 @@ _AT_END = " (at end of document)"
 # would keep it busy for minutes.
 _ENDLESS_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){64}""")
 _TOO_DEEP = f"tables or lists are nested more than {MAX_DEPTH} deep"
-_UNSET_WORDS = ("none", "null")
+UNSET_WORDS = ("none", "null")
 
 
 def shown_path(path: Path) -> str:
@@ -198,12 +198,12 @@ def _parse_key(text: str) -> Key:
 def _parse_value(key: Key, text: str) -> Any:
     """A TOML value, or bare words as text.
 
-    The bare words `none` and `null` unset a setting that may be unset, unless they are one of its
-    choices; for every other setting they are words like any other.
+    The bare words `none` and `null` unset a setting that may be unset; for every other setting
+    (`model.positional_encoding` has a choice "none") they are words like any other.
     """
     text = text.strip()
     entry = find_entry(key)
-    if entry is not None and entry.optional and text in _UNSET_WORDS and text not in entry.choices:
+    if entry is not None and entry.optional and text in UNSET_WORDS:
         return None
     try:
         document = tomllib.loads(f"value = {text}\n")

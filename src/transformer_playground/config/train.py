@@ -69,8 +69,10 @@ class RuntimeConfig(Table):
     compile: bool = setting(False, "torch.compile the model; slow start, then faster steps.")
     threads: int = setting(0, "CPU threads of the training thread; 0 = every core.", ge=0)
     ema_decay: float = setting(
-        0.0, "Keep, evaluate and sample an exponential average of the weights; 0 = off.",
-        ge=0, lt=1,
+        0.0,
+        "Keep, evaluate and sample an exponential average of the weights; 0 = off.",
+        ge=0,
+        lt=1,
     )
     early_stop_patience: int = setting(
         0, "Stop after this many evaluations without improvement; 0 = never.", ge=0

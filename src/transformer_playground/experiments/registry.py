@@ -24,6 +24,7 @@ from typing import Literal
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.config.sources import shown_path
 from transformer_playground.data import prepare as standard
+from transformer_playground.data.dataset import check_artifacts
 from transformer_playground.data.prepare import PrepareReport
 from transformer_playground.errors import DataError, PlaygroundError
 from transformer_playground.experiments import stamp
@@ -96,8 +97,14 @@ def prepare_experiment(
     prepared = _run_preparer(path, PrepareContext(experiment, config, report, force))
     if prepared is None:
         prepared = standard.prepare_dataset(config.prepare, report=report, force=force)
-    is_standard = standard.dataset_state(config.prepare) == "prepared"
-    stamp.write(config.prepare, path, is_standard=is_standard)
+    state = standard.dataset_state(config.prepare)
+    if state == "missing":
+        raise DataError(
+            f"The preparer in {shown_path(path)} left no dataset in "
+            f"{shown_path(config.prepare.dataset_dir)}.",
+            "Return None to let the standard preparer make it from raw_dir.",
+        )
+    stamp.write(config.prepare, path, is_standard=state == "prepared")
     return prepared
 
 
@@ -119,7 +126,15 @@ def dataset_state(
         case "standard":
             return state
         case "own":
-            return "prepared"
+            return "prepared" if _is_whole(config.prepare.dataset_dir) else "stale"
+
+
+def _is_whole(dataset_dir: Path) -> bool:
+    try:
+        check_artifacts(dataset_dir)
+    except DataError:
+        return False
+    return True
 
 
 def _preparer_path(experiment: Experiment) -> Path | None:

@@ -84,6 +84,14 @@ def test_every_merged_value_stands_in_the_layer_it_names(
 
 
 @_CALM
+@given(_TABLES, _TABLES)
+def test_no_origin_outlives_its_key(low: dict[str, Any], high: dict[str, Any]) -> None:
+    merged = merge([_layer("low", low), _layer("high", high)])
+    for key in merged.origins:
+        _at(merged.values, key)
+
+
+@_CALM
 @given(_TABLES, _TABLES, _TABLES)
 def test_merging_in_two_steps_or_one_is_the_same(
     first: dict[str, Any], second: dict[str, Any], third: dict[str, Any]

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from transformer_playground.config.fields import schema_index
 from transformer_playground.config.sources import (
     MAX_BYTES,
+    UNSET_WORDS,
     environment_layers,
     flag_layers,
     read_layer,
@@ -126,6 +128,15 @@ def test_the_bare_word_none_unsets_a_setting_that_may_be_unset(word: str) -> Non
 )
 def test_none_is_a_word_like_any_other_where_nothing_can_be_unset(flag: str, value: str) -> None:
     assert _flag_value(flag) == value
+
+
+def test_no_setting_that_may_be_unset_has_none_among_its_choices() -> None:
+    for entry in schema_index().values():
+        assert not (entry.optional and set(entry.choices) & set(UNSET_WORDS)), entry.name
+
+
+def test_set_cannot_smuggle_in_a_second_key() -> None:
+    assert _flag_value("some.key=1\nother = 2") == "1\nother = 2"
 
 
 def test_set_without_an_equals_sign_shows_the_form() -> None:

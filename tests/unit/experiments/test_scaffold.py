@@ -7,6 +7,7 @@ import pytest
 
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import discover, load_experiment
+from transformer_playground.experiments.registry import dataset_state, prepare_experiment
 from transformer_playground.experiments.scaffold import Template, scaffold
 
 TEMPLATES: tuple[Template, ...] = get_args(Template)
@@ -22,6 +23,15 @@ def test_every_template_loads_and_names_its_tokenizer(tmp_path: Path, template: 
     assert loaded.config.prepare.tokenizer_type == template
     assert loaded.config.prepare.bundled == "tiny_shakespeare"
     assert loaded.config.prepare.dataset_dir == folder / "datasets"
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_every_template_prepares_as_it_stands(tmp_path: Path, template: Template) -> None:
+    scaffold(tmp_path, "mine", template)
+    experiment, loaded = load_experiment(tmp_path, "mine", None, (), {})
+    prepared = prepare_experiment(experiment, loaded.config, report=lambda _: None)
+    assert prepared.val_tokens > 10 * loaded.config.model.block_size
+    assert dataset_state(experiment, loaded.config) == "prepared"
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
