@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from builders.corpora import STORY
@@ -42,6 +42,7 @@ def write(
 
 
 @pytest.mark.parametrize("kind", ["char", "gpt2", "bpe", "unigram"])
+@example(pieces=["cat", "\n\n", "\n", "cat"], chunk=5)
 @settings(max_examples=60, deadline=None)
 @given(pieces=st.lists(st.sampled_from(WORDS), min_size=1), chunk=st.integers(1, 12))
 def test_text_encoded_in_chunks_equals_text_encoded_whole(
