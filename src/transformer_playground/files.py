@@ -65,7 +65,7 @@ def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         write_durably(temporary, write)
         # mkstemp makes private files; a run folder is meant to be shared.
         temporary.chmod(0o644)
-        os.replace(temporary, path)
+        temporary.replace(path)
     fsync_folder(path.parent)
 
 
@@ -87,7 +87,7 @@ def share_file(source: Path, target: Path) -> None:
                 raise
             with source.open("rb") as original:
                 write_durably(temporary, lambda copy: shutil.copyfileobj(original, copy))
-        os.replace(temporary, target)
+        temporary.replace(target)
     finally:
         # rename() between two names of one file does nothing, so the first name may still be there.
         temporary.unlink(missing_ok=True)

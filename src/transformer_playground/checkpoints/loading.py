@@ -3,6 +3,7 @@
 Files are read by `torch.load(weights_only=True)` and never otherwise: a pickle can run code.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from transformer_playground.checkpoints import nanogpt
 from transformer_playground.checkpoints.discovery import scan_folder
 from transformer_playground.checkpoints.payload import check_gpt, check_header, model_config
 from transformer_playground.checkpoints.sidecar import sidecar_path
+from transformer_playground.config.model import ModelConfig
 from transformer_playground.errors import CheckpointError
 
 if TYPE_CHECKING:
@@ -58,7 +60,7 @@ def read_payload(path: Path, *, kind: str) -> dict[str, Any]:
 
 
 def build_model(
-    payload: dict[str, Any],
+    payload: Mapping[str, Any],
     *,
     device: "torch.device | str" = "cpu",
     dtype: "torch.dtype | None" = None,
@@ -75,22 +77,18 @@ def build_model(
     Raises:
         CheckpointError: The weights do not fit the model arguments.
     """
-    import torch
-
     from transformer_playground.model.gpt import GPT
 
     config, vocab_size = model_config(payload["model_args"])
     weights = payload["ema"] if use_ema and payload["ema"] is not None else payload["model"]
-    # A few hostile numbers must not be able to ask for all the memory: first only the shapes.
-    if config.n_layer > len(weights):
+    _check_bounds(config, vocab_size, weights)
+    try:
+        model = GPT(config, vocab_size)
+    except (RuntimeError, MemoryError) as error:
         raise CheckpointError(
-            f"The checkpoint has {len(weights)} weights, too few for {config.n_layer} layers.",
-            _HINT,
-        )
-    with torch.device("meta"):
-        skeleton = GPT(config, vocab_size)
-    _check_fit(skeleton.state_dict(), weights)
-    model = GPT(config, vocab_size)
+            "The checkpoint's model arguments ask for more memory than there is.", _HINT
+        ) from error
+    _check_fit({name: tuple(value.shape) for name, value in model.state_dict().items()}, weights)
     model.load_state_dict(weights)
     return model.to(device=device, dtype=dtype).eval()
 
@@ -128,30 +126,39 @@ def _check_bytes(path: Path) -> None:
             raise _unusable(path, error.message) from error
 
 
-def _check_fit(expected: "dict[str, torch.Tensor]", weights: "dict[str, torch.Tensor]") -> None:
-    missing = sorted(expected.keys() - weights.keys())
-    surplus = sorted(weights.keys() - expected.keys())
-    wrong = [name for name in expected.keys() & weights.keys() if _differs(expected, weights, name)]
-    if missing:
-        raise CheckpointError(f"The checkpoint lacks the weight '{missing[0]}'.", _HINT)
-    if surplus:
+def _check_bounds(
+    config: ModelConfig, vocab_size: int, weights: "Mapping[str, torch.Tensor]"
+) -> None:
+    """Refuse a few hostile numbers that would ask for all the memory before anything is built."""
+    if config.n_layer > len(weights):
         raise CheckpointError(
-            f"The checkpoint has a weight '{surplus[0]}' that its model arguments do not know.",
+            f"The checkpoint has {len(weights)} weights, too few for {config.n_layer} layers.",
             _HINT,
         )
-    if wrong:
-        name = min(wrong)
+    expected = {"token_embedding.weight": (vocab_size, config.n_embd)}
+    if config.positional_encoding == "learned":
+        expected["positions.weight"] = (config.block_size, config.n_embd)
+    if config.mlp_enabled:
+        expected["blocks.0.mlp.up.weight"] = (config.mlp_hidden, config.n_embd)
+    _check_fit(expected, {name: weights[name] for name in expected.keys() & weights.keys()})
+
+
+def _check_fit(
+    expected: Mapping[str, tuple[int, ...]], weights: "Mapping[str, torch.Tensor]"
+) -> None:
+    for name in sorted(expected.keys() - weights.keys()):
+        raise CheckpointError(f"The checkpoint lacks the weight '{name}'.", _HINT)
+    for name in sorted(weights.keys() - expected.keys()):
         raise CheckpointError(
-            f"The weight '{name}' has shape {tuple(weights[name].shape)}, but the model arguments "
-            f"ask for {tuple(expected[name].shape)}.",
-            _HINT,
+            f"The checkpoint has a weight '{name}' that its model arguments do not know.", _HINT
         )
-
-
-def _differs(
-    expected: "dict[str, torch.Tensor]", weights: "dict[str, torch.Tensor]", name: str
-) -> bool:
-    return expected[name].shape != weights[name].shape
+    for name, shape in expected.items():
+        if tuple(weights[name].shape) != shape:
+            raise CheckpointError(
+                f"The weight '{name}' has shape {tuple(weights[name].shape)}, but the model "
+                f"arguments ask for {shape}.",
+                _HINT,
+            )
 
 
 def _unusable(path: Path, reason: str) -> CheckpointError:

@@ -32,7 +32,10 @@ _SHAPE_KEYS = ("n_layer", "n_head", "n_embd", "block_size", "vocab_size")
 
 def is_legacy(payload: Mapping[str, Any]) -> bool:
     """Whether `payload` has the shape of a nanoGPT checkpoint."""
-    return "format" not in payload and {"model", "model_args"} <= payload.keys()
+    weights = payload.get("model")
+    if "format" in payload or "model_args" not in payload or not isinstance(weights, dict):
+        return False
+    return any(str(name).endswith("transformer.wte.weight") for name in weights)
 
 
 def convert(payload: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,8 +45,8 @@ def convert(payload: Mapping[str, Any]) -> dict[str, Any]:
         CheckpointError: It is not one after all; the message is the reason alone.
     """
     saved, shape = payload["model"], payload["model_args"]
-    if not isinstance(saved, dict) or not isinstance(shape, dict):
-        raise CheckpointError("its 'model' or 'model_args' is not a dict")
+    if not isinstance(shape, dict):
+        raise CheckpointError("its 'model_args' is not a dict")
     check_weights(saved, "model")
     unprefixed = {name.removeprefix(_COMPILED_PREFIX): value for name, value in saved.items()}
     weights = {name: value for name, value in unprefixed.items() if not name.endswith(_MASKS)}
@@ -75,7 +78,7 @@ def _model_args(shape: Mapping[Any, Any], weights: Mapping[str, Any]) -> dict[st
         raise CheckpointError(f"its 'model_args' has no '{missing[0]}'")
     return {
         **{key: shape[key] for key in _SHAPE_KEYS},
-        "dropout": float(shape.get("dropout", 0.0)),
+        "dropout": shape.get("dropout", 0.0),
         # Versions before the option existed always had biases.
         "bias": shape.get("bias", True),
         "activation": "gelu",

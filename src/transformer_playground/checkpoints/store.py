@@ -15,7 +15,6 @@ import errno
 import hashlib
 import json
 import math
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -130,7 +129,7 @@ class CheckpointStore:
                 written = write_payload(temporary, payload)
                 temporary.chmod(0o644)
                 placed.append(paths[0])
-                os.replace(temporary, paths[0])
+                temporary.replace(paths[0])
             self._hashes[_identity(paths[0])] = written.sha256
             saved = [
                 CheckpointInfo(

@@ -149,7 +149,7 @@ class RunLock:
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         try:
             temporary.write_text(json.dumps(asdict(record)) + "\n", encoding="utf-8")
-            os.replace(temporary, path)
+            temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
 

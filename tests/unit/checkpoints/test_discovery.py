@@ -1,0 +1,236 @@
+"""Finding checkpoints that are whole."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from builders.checkpoints import flip_byte, read, save
+from transformer_playground.checkpoints.discovery import choose, list_checkpoints, newest_valid
+from transformer_playground.errors import CheckpointError, UsageError
+
+
+def detach(path: Path) -> None:
+    """Give a file bytes of its own, so that damage to it spares its hard links."""
+    data = path.read_bytes()
+    path.unlink()
+    path.write_bytes(data)
+
+
+def test_the_newest_whole_checkpoint_is_found(tmp_path: Path) -> None:
+    for step in (9, 10, 100):
+        save(tmp_path, step, keep_last=3)
+
+    found = newest_valid(tmp_path)
+
+    assert found.path == tmp_path / "ckpt_last_00000100.pt"
+    assert found.info is not None
+    assert found.info.step == 100
+    assert found.skipped == ()
+
+
+@pytest.mark.parametrize(
+    "damage", ["truncated", "flipped", "no sidecar", "missing", "torn sidecar"]
+)
+def test_a_damaged_newest_file_is_passed_over_and_named(tmp_path: Path, damage: str) -> None:
+    for step in (1, 2):
+        save(tmp_path, step)
+    newest = tmp_path / "ckpt_last_00000002.pt"
+    for name in ("last.pt", "last.json"):
+        (tmp_path / name).unlink()
+    if damage == "truncated":
+        newest.write_bytes(newest.read_bytes()[:-1])
+    if damage == "flipped":
+        flip_byte(newest)
+    if damage == "no sidecar":
+        newest.with_suffix(".json").unlink()
+    if damage == "missing":
+        newest.unlink()
+    if damage == "torn sidecar":
+        newest.with_suffix(".json").write_text('{"schema_version": 1, "ki')
+
+    found = newest_valid(tmp_path)
+
+    assert found.path == tmp_path / "ckpt_last_00000001.pt"
+    assert [skipped.path for skipped in found.skipped] == [newest]
+    assert found.skipped[0].reason
+    assert "ckpt_last_00000002.pt: " in str(found.skipped[0])
+
+
+def test_no_whole_checkpoint_is_an_error_that_lists_what_was_found(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    flip_byte(tmp_path / "last.pt")
+
+    with pytest.raises(CheckpointError, match=r"ckpt_last_00000001\.pt: .*hash.*last\.pt: "):
+        newest_valid(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["empty", "absent"])
+def test_no_checkpoint_at_all_is_an_error(tmp_path: Path, folder: str) -> None:
+    (tmp_path / "empty").mkdir()
+
+    with pytest.raises(CheckpointError, match="There is no checkpoint"):
+        newest_valid(tmp_path / folder)
+
+
+def test_a_best_checkpoint_newer_than_every_last_one_is_resumed_from(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    save(tmp_path, 2, val_loss=1.0, last=False)
+
+    assert newest_valid(tmp_path).path.name == "ckpt_best_00000002_val_loss_1.0000.pt"
+
+
+def test_a_pointer_ahead_of_its_sidecar_is_vouched_for_by_its_target(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    stale = (tmp_path / "last.json").read_bytes()
+    save(tmp_path, 2)
+    (tmp_path / "last.json").unlink()
+    (tmp_path / "last.json").write_bytes(stale)
+
+    found = choose(tmp_path, "last")
+
+    assert found.path == tmp_path / "last.pt"
+    assert found.info is not None
+    assert found.info.step == 2
+    assert found.skipped == ()
+
+
+def test_an_orphan_is_not_vouched_for_by_its_twin(tmp_path: Path) -> None:
+    best = save(tmp_path, 1, val_loss=1.0)[1]
+    best.path.with_suffix(".json").unlink()
+
+    assert best.path not in [info.path for info in list_checkpoints(tmp_path).valid]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("schema_version", 2),
+        ("kind", "newest"),
+        ("step", -1),
+        ("step", "5"),
+        ("step", True),
+        ("metric", "low"),
+        ("size", None),
+        ("sha256", 5),
+        ("created", None),
+        ("sequence", 1.5),
+        ("tokens_seen", "many"),
+        ("config_hash", 3),
+    ],
+)
+def test_a_sidecar_with_a_wrong_value_is_not_trusted(
+    tmp_path: Path, key: str, value: object
+) -> None:
+    path = save(tmp_path, 1)[0].path.with_suffix(".json")
+    path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+    detach(path)
+
+    reasons = {skipped.path.name: skipped.reason for skipped in list_checkpoints(tmp_path).skipped}
+
+    assert key.replace("_", " ") in reasons["ckpt_last_00000001.pt"].replace("_", " ")
+
+
+@pytest.mark.parametrize("content", [b"[]", b"\xff\xfe", b"[" * 100_000, b""])
+def test_a_sidecar_that_is_not_an_object_is_not_trusted(tmp_path: Path, content: bytes) -> None:
+    path = save(tmp_path, 1)[0].path.with_suffix(".json")
+    detach(path)
+    path.write_bytes(content)
+
+    assert [skipped.path for skipped in list_checkpoints(tmp_path).skipped] == [
+        path.with_suffix(".pt")
+    ]
+
+
+def test_auto_prefers_best_then_last_then_nanogpt(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    (tmp_path / "ckpt.pt").write_bytes(b"nanoGPT")
+    assert choose(folder, "auto").path == tmp_path / "ckpt.pt"
+    (folder / "ckpt.pt").write_bytes(b"nanoGPT")
+    assert choose(folder, "auto").path == folder / "ckpt.pt"
+    save(folder, 1)
+    assert choose(folder, "auto").path == folder / "last.pt"
+    save(folder, 2, val_loss=1.0)
+    assert choose(folder, "auto").path == folder / "best_val.pt"
+
+
+def test_auto_says_which_damaged_files_it_passed_over(tmp_path: Path) -> None:
+    save(tmp_path, 1, val_loss=1.0)
+    detach(tmp_path / "best_val.pt")
+    flip_byte(tmp_path / "best_val.pt")
+
+    found = choose(tmp_path, "auto")
+
+    assert found.path.name == "ckpt_best_00000001_val_loss_1.0000.pt"
+    assert [skipped.path.name for skipped in found.skipped] == ["best_val.pt"]
+
+
+def test_best_and_last_are_what_they_say(tmp_path: Path) -> None:
+    save(tmp_path, 1, val_loss=1.0)
+    save(tmp_path, 2, val_loss=2.0)
+
+    assert read(choose(tmp_path, "best").path)["step"] == 1
+    assert read(choose(tmp_path, "last").path)["step"] == 2
+
+
+def test_best_is_an_error_when_nothing_was_evaluated(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+
+    with pytest.raises(CheckpointError):
+        choose(tmp_path, "best")
+
+
+def test_a_file_can_be_named(tmp_path: Path) -> None:
+    path = save(tmp_path, 1)[0].path
+
+    assert choose(tmp_path, "ckpt_last_00000001.pt").path == path
+
+
+def test_a_named_file_that_is_damaged_is_refused(tmp_path: Path) -> None:
+    flip_byte(save(tmp_path, 1)[0].path)
+
+    with pytest.raises(CheckpointError, match="damaged"):
+        choose(tmp_path, "ckpt_last_00000001.pt")
+
+
+def test_a_named_file_that_is_missing_lists_those_that_are_there(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+
+    with pytest.raises(CheckpointError, match=r"ckpt_last_00000001\.pt"):
+        choose(tmp_path, "ckpt_last_00000002.pt")
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.pt", "/etc/passwd", "a/b.pt", "..", "", ".hidden", "a\nb"]
+)
+def test_a_name_that_is_a_path_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(UsageError):
+        choose(tmp_path, name)
+
+
+def test_a_link_that_leads_out_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    (tmp_path / "secret.pt").write_bytes(b"secret")
+    (folder / "mine.pt").symlink_to(tmp_path / "secret.pt")
+
+    with pytest.raises(UsageError, match="leads out"):
+        choose(folder, "mine.pt")
+
+
+def test_finding_checkpoints_does_not_import_torch() -> None:
+    code = (
+        "import sys\n"
+        "import transformer_playground.checkpoints.discovery\n"
+        "import transformer_playground.checkpoints.loading\n"
+        "import transformer_playground.checkpoints.store\n"
+        "import transformer_playground.runs.listing\n"
+        "import transformer_playground.runs.lock\n"
+        "import transformer_playground.runs.samples\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
