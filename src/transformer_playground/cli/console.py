@@ -4,11 +4,15 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
 from transformer_playground.errors import PlaygroundError
-from transformer_playground.terminal import visible
+from transformer_playground.terminal import visible, visible_line
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -29,6 +33,30 @@ def note(text: str) -> None:
     """Print something about the work, not its result."""
     sys.stderr.write(visible(text) + "\n")
     sys.stderr.flush()
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: int = 0) -> None:
+    """Print a plain table; the last `numbers` columns are aligned to the right.
+
+    Cells keep their whole text when the output is not a terminal, so that it can be piped.
+    """
+    table = Table(box=None, pad_edge=False)
+    first_number = len(columns) - numbers
+    for index, column in enumerate(columns):
+        table.add_column(
+            column, justify="right" if index >= first_number else "left", no_wrap=index == 0
+        )
+    for row in rows:
+        table.add_row(*(Text(visible_line(cell)) for cell in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 1000
+    console.print(table)
+
+
+def is_terminal() -> bool:
+    """Whether a person watches standard output."""
+    return sys.stdout.isatty()
 
 
 def run_command(command: Callable[[], int]) -> int:

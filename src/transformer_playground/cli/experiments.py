@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
-from rich.table import Table
 
 from transformer_playground.cli.console import print_table, say, say_json
 from transformer_playground.cli.options import EXPERIMENTS_DIR, AsJson, ExperimentsDir
@@ -25,22 +24,27 @@ def experiments(
     if not rows:
         say(f"No experiments in {experiments_dir}. Make one: tp new my_experiment")
         return
-    table = Table("experiment", "kind", "data", "description", box=None, pad_edge=False)
-    print_table(table, [[row[key] for key in ("name", "kind", "data", "about")] for row in rows])
+    columns = ("experiment", "kind", "data", "description")
+    print_table(columns, [[row[column] for column in columns] for row in rows])
 
 
 def _row(experiments_dir: Path, experiment: Experiment) -> dict[str, str]:
     try:
-        _, loaded = load_experiment(experiments_dir, experiment.name)
+        _, loaded = load_experiment(experiments_dir, experiment.name, None, (), {})
         table = loaded.config.experiment
         return {
-            "name": experiment.name,
+            "experiment": experiment.name,
             "kind": table.kind,
             "data": dataset_state(experiment, loaded.config),
-            "about": table.description,
+            "description": table.description,
         }
     except PlaygroundError as error:
-        return {"name": experiment.name, "kind": "?", "data": "broken", "about": error.message}
+        return {
+            "experiment": experiment.name,
+            "kind": "?",
+            "data": "broken",
+            "description": error.message,
+        }
 
 
 def new(

@@ -1,20 +1,19 @@
 """The whole job that `tp train`, `tp loop` and `tp-tui --run` share."""
 
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from transformer_playground.cli.console import note, say, say_json
+from transformer_playground.cli.console import note, say
 from transformer_playground.cli.options import RESUME_LATEST
 from transformer_playground.cli.prepare import describe_report
 from transformer_playground.config.loading import LoadedConfig
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import Experiment, load_experiment
 from transformer_playground.experiments.registry import prepare_experiment
-from transformer_playground.runs.layout import RunFolder, find_run, run_exists
+from transformer_playground.runs.layout import RunFolder, open_run, read_run_config
+from transformer_playground.runs.listing import find_run
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ def run_job(job: Job) -> int:
     resumed = _run_to_resume(job)
     name = job.experiment
     if name is None and job.config is None and resumed is not None:
-        name = resumed.read_config()["experiment"]
+        name = read_run_config(resumed)["experiment"]
     experiment, loaded = load_experiment(
         job.experiments_dir, name, job.config, job.overrides, os.environ
     )
@@ -61,8 +60,9 @@ def _run_to_resume(job: Job) -> RunFolder | None:
     if job.resume is not None and job.run_id is not None:
         raise UsageError("--resume and --run-id exclude each other.", "Give one of them.")
     if job.resume is None:
-        exists = job.run_id is not None and run_exists(job.runs_dir, job.run_id)
-        return find_run(job.runs_dir, job.run_id) if exists and job.run_id else None
+        # A new run's id is checked when the run is created.
+        exists = job.run_id is not None and os.path.lexists(job.runs_dir / job.run_id)
+        return open_run(job.runs_dir, job.run_id) if exists and job.run_id else None
     if job.resume != RESUME_LATEST:
         return find_run(job.runs_dir, job.resume)
     if job.experiment is None:
@@ -74,13 +74,6 @@ def _run_to_resume(job: Job) -> RunFolder | None:
 
 
 def _prepare(job: Job, experiment: Experiment, loaded: LoadedConfig) -> None:
-    report = prepare_experiment(
-        experiment, loaded.config, report=note, force=job.force_prepare
-    )
+    report = prepare_experiment(experiment, loaded.config, report=note, force=job.force_prepare)
     if not job.json_output:
         say(describe_report(report))
-
-
-def is_terminal() -> bool:
-    """Whether a person watches standard output."""
-    return sys.stdout.isatty()

@@ -1,11 +1,14 @@
 """`tp sample`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from transformer_playground.cli.console import is_terminal
 from transformer_playground.cli.options import RUNS_DIR, AsJson, Checkpoint, RunsDir
+from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.listing import find_run, list_runs
 
 
 def sample(
@@ -47,5 +50,13 @@ def sample(
         decoding={key: value for key, value in decoding.items() if value is not None},
         runtime={} if seed is None else {"seed": seed},
     )
-    folder = find_run_or_latest(runs_dir, run)
-    print_samples(folder, request, json_output=json_output, stream=is_terminal())
+    print_samples(_find(runs_dir, run), request, json_output=json_output, stream=is_terminal())
+
+
+def _find(runs_dir: Path, name: str) -> RunFolder:
+    """A run by its id; else the latest of an experiment; else a run by the start of its id."""
+    rows = list_runs(runs_dir)
+    is_id = any(row.run_id == name for row in rows)
+    if not is_id and any(row.experiment == name for row in rows):
+        return find_run(runs_dir, f"{name}@latest")
+    return find_run(runs_dir, name)

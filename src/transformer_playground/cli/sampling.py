@@ -20,6 +20,8 @@ def print_samples(
 ) -> None:
     """Draw what the request asks for; a single sample streams when `stream` is set."""
     loaded = load_run(run, request)
+    for skipped in loaded.skipped:
+        note(f"passed over a damaged checkpoint: {skipped}")
     note(f"sampling from {loaded.checkpoint.name} of {run.run_id}")
     if json_output:
         for sample in draw(loaded):

@@ -9,7 +9,7 @@ import typer
 from transformer_playground.cli.console import note
 from transformer_playground.cli.options import RUNS_DIR, RunsDir
 from transformer_playground.errors import RunError
-from transformer_playground.runs.layout import find_run
+from transformer_playground.runs.listing import find_run
 
 
 def tensorboard(

@@ -2,13 +2,14 @@
 
 from rich.console import Console
 
-from transformer_playground.cli.console import note, say, say_json
-from transformer_playground.cli.pipeline import Job, is_terminal
-from transformer_playground.cli.sampling import SampleRequest, print_samples
+from transformer_playground.cli.console import is_terminal, note, say, say_json
+from transformer_playground.cli.pipeline import Job
+from transformer_playground.cli.sampling import print_samples
 from transformer_playground.cli.signals import stop_on_signals
 from transformer_playground.config.loading import LoadedConfig
 from transformer_playground.experiments.discovery import Experiment
 from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.sampling import SampleRequest
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.session import Outcome, Plan, resume_run, train_new_run
 from transformer_playground.training.sinks.base import Sink

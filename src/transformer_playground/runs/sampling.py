@@ -12,10 +12,11 @@ from transformer_playground.checkpoints.loading import build_model, load_payload
 from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.config.sample import DecodingConfig, SampleConfig
 from transformer_playground.data.tokenizers import StreamDecoder, Tokenizer, load_tokenizer
+from transformer_playground.data.tokenizers.gpt2 import Gpt2Tokenizer
 from transformer_playground.errors import RunError, UsageError
-from transformer_playground.model.gpt import GPT, count_parameters
+from transformer_playground.model.gpt import GPT
 from transformer_playground.model.hardware import choose_device, choose_precision
-from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.layout import RunFolder, read_run_config
 from transformer_playground.sampling.generate import Generation, SamplingSettings, generate, stream
 from transformer_playground.sampling.prompts import Prompt, resolve_prompt
 
@@ -62,13 +63,13 @@ def load_run(run: RunFolder, request: SampleRequest) -> LoadedRun:
     """Load a run's tokenizer and checkpoint.
 
     A folder without config.json but with a nanoGPT `ckpt.pt` can be sampled too: with default
-    settings, and the tokenizer of the `meta.pkl` beside it or, as nanoGPT does without one, GPT-2's.
+    settings, and the tokenizer of the `meta.pkl` beside it or, as in nanoGPT, GPT-2's.
 
     Raises:
         PlaygroundError: The run has no whole checkpoint, a setting is out of range, or the prompt
             cannot be encoded.
     """
-    saved = run.read_config()["config"] if run.config_path.is_file() else {}
+    saved = read_run_config(run)["config"] if run.config_path.is_file() else {}
     config = _merge(saved.get("sample", {}), request)
     found = choose(run.checkpoints, request.checkpoint or config.runtime.checkpoint)
     tokenizer = _tokenizer(run)
@@ -77,12 +78,13 @@ def load_run(run: RunFolder, request: SampleRequest) -> LoadedRun:
     )
     payload = load_payload(found.path)
     device = choose_device(config.runtime.device)
-    precision = choose_precision(config.runtime.dtype, device, count_weights(payload))
+    weights = sum(tensor.numel() for tensor in payload["model"].values())
+    precision = choose_precision(config.runtime.dtype, device, weights)
     return LoadedRun(
         checkpoint=found.path,
         step=payload["step"],
         skipped=tuple(str(skipped) for skipped in found.skipped),
-        model=build_model(payload, device=device, dtype=precision.dtype).eval(),
+        model=build_model(payload, device=device, dtype=precision.dtype),
         tokenizer=tokenizer,
         prompt=prompt,
         decoding=config.sample,
@@ -160,4 +162,4 @@ def _tokenizer(run: RunFolder) -> Tokenizer:
             f"run '{run.run_id}' has lost its tokenizer: {run.tokenizer} has no meta.pkl.",
             "Copy meta.pkl (and spm.model) there from the experiment's dataset folder.",
         )
-    return gpt2_tokenizer()
+    return Gpt2Tokenizer()

@@ -63,6 +63,4 @@ def _prompt_text(start: str) -> str:
     except UnicodeDecodeError as error:
         raise SamplingError(f"the prompt file {path} is not UTF-8 text.") from error
     except OSError as error:
-        raise SamplingError(
-            f"the prompt file {path} cannot be read: {error.strerror}."
-        ) from error
+        raise SamplingError(f"the prompt file {path} cannot be read: {error.strerror}.") from error

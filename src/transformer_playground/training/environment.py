@@ -12,8 +12,10 @@ import torch
 _PACKAGES = ("transformer-playground", "torch", "numpy", "pydantic", "tiktoken", "sentencepiece")
 
 
-def describe_environment(device: torch.device, dtype: str, folder: Path) -> dict[str, Any]:
-    """Versions, machine, device and the git state of the folder that holds the experiment."""
+def describe_environment(
+    device: torch.device, dtype: str, seed: int, folder: Path
+) -> dict[str, Any]:
+    """Versions, machine, device, seed and the git state of the folder that holds the experiment."""
     return {
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},
@@ -23,6 +25,7 @@ def describe_environment(device: torch.device, dtype: str, folder: Path) -> dict
         "device_name": _device_name(device),
         "threads": torch.get_num_threads(),
         "dtype": dtype,
+        "seed": seed,
         "git": _git_state(folder),
     }
 

@@ -55,7 +55,7 @@ class Losses:
 
     train_loss: float
     val_loss: float
-    bytes_per_val_token: float
+    val_bytes_per_token: float
 
     @property
     def train_ppl(self) -> float:
@@ -70,7 +70,7 @@ class Losses:
     @property
     def val_bits_per_byte(self) -> float:
         """Validation loss per UTF-8 byte of text, which compares across tokenizers."""
-        return self.val_loss / math.log(2) / self.bytes_per_val_token
+        return self.val_loss / math.log(2) / self.val_bytes_per_token
 
 
 def evaluate(
@@ -92,7 +92,7 @@ def evaluate(
         if loss is None:
             return None
         losses.append(loss)
-    return Losses(losses[0], losses[1], dataset.bytes_per_val_token)
+    return Losses(losses[0], losses[1], dataset.val_bytes_per_token)
 
 
 def fixed_windows(

@@ -1,6 +1,7 @@
 """From a configuration to a trained run: new runs, resumed runs, and their records."""
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +14,12 @@ from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.errors import RunError
 from transformer_playground.files import replace_json
 from transformer_playground.model.gpt import count_parameters
-from transformer_playground.runs.layout import RunFolder, create_run, new_run_id
+from transformer_playground.runs.layout import (
+    RunFolder,
+    create_run,
+    new_run_id,
+    read_run_config,
+)
 from transformer_playground.runs.lock import RunLock
 from transformer_playground.runs.summary import write_summary
 from transformer_playground.training.checkpointing import Resumption
@@ -103,7 +109,7 @@ def resume_run(
         payload = load_payload(found.path)
         plan = replace(plan, config=_with_saved_model(plan.config, payload["model_args"], notify))
         materials = gather_materials(plan.config, prepare_command=plan.prepare_command)
-        record = run.read_config()
+        record = read_run_config(run)
         _refuse_changed_dataset(run, record, materials)
         kept = {key: record[key] for key in ("created", "environment") if key in record}
         replace_json(run.config_path, _record(run.run_id, plan, materials) | kept)
@@ -117,19 +123,32 @@ def _train(
     control: TrainingControl,
     resumption: Resumption | None,
 ) -> Outcome:
-    own_sinks: list[Sink] = [MetricsSink(run), LogFileSink(run.log_path)]
-    if materials.config.train.runtime.tensorboard:
-        # Imported late: it takes a second, and runs may do without it.
-        from transformer_playground.training.sinks.tensorboard import TensorBoardSink
-
-        resumed_at = resumption.payload["step"] if resumption else None
-        own_sinks.append(TensorBoardSink(run.tensorboard, resumed_at=resumed_at))
-    trainer = Trainer(materials, run, [*own_sinks, *sinks], control, resumption=resumption)
+    with contextlib.ExitStack() as opened:
+        own_sinks: list[Sink] = []
+        for sink in _own_sinks(materials, run, resumption):
+            own_sinks.append(sink)
+            opened.callback(sink.close)
+        trainer = Trainer(materials, run, [*own_sinks, *sinks], control, resumption=resumption)
+        # From here on the trainer closes them, also when it fails.
+        opened.pop_all()
     try:
         state = trainer.fit()
     finally:
         summary = write_summary(run)
     return Outcome(run, state, summary)
+
+
+def _own_sinks(
+    materials: Materials, run: RunFolder, resumption: Resumption | None
+) -> Iterator[Sink]:
+    yield MetricsSink(run)
+    yield LogFileSink(run.log_path)
+    if materials.config.train.runtime.tensorboard:
+        # Imported late: it takes a second, and runs may do without it.
+        from transformer_playground.training.sinks.tensorboard import TensorBoardSink
+
+        resumed_at = resumption.payload["step"] if resumption else None
+        yield TensorBoardSink(run.tensorboard, resumed_at=resumed_at)
 
 
 def _record(run_id: str, plan: Plan, materials: Materials) -> dict[str, Any]:
@@ -147,10 +166,13 @@ def _record(run_id: str, plan: Plan, materials: Materials) -> dict[str, Any]:
             "train_tokens": len(dataset.train),
             "val_tokens": len(dataset.val),
             "vocab_size": dataset.vocab_size,
-            "bytes_per_val_token": dataset.bytes_per_val_token,
+            "val_bytes_per_token": dataset.val_bytes_per_token,
         },
         "environment": describe_environment(
-            materials.device, materials.precision.name, plan.folder
+            materials.device,
+            materials.precision.name,
+            plan.config.train.runtime.seed,
+            plan.folder,
         ),
     }
 

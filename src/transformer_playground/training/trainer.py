@@ -194,7 +194,7 @@ class Trainer:
             self._scaler.step(optimizer)
         self._scaler.update()
         self._optimizers.zero_grad()
-        self.weights.publish()
+        self.weights.publish(state.step)
         seconds = time.perf_counter() - began
         state.count_step(loss_value, norm_value, self._tokens_per_step, seconds)
 
@@ -249,7 +249,7 @@ class Trainer:
                 self.materials.dataset,
                 self.config,
                 self.materials.device,
-                cancelled=self._interrupted,
+                cancelled=self._watcher(),
             )
         if losses is None:
             return False
@@ -287,7 +287,7 @@ class Trainer:
                 self.materials.tokenizer,
                 seed=self.train.runtime.seed,
                 step=state.step,
-                cancelled=self._interrupted,
+                cancelled=self._watcher(),
             )
         if samples is None:
             return
@@ -295,10 +295,16 @@ class Trainer:
         for sampled in samples:
             self._hub.emit(sampled)
 
-    def _interrupted(self) -> bool:
-        """Asked within evaluations and samples: wait out a pause, and say whether to stop."""
-        self._hold()
-        return self.control.stopping
+    def _watcher(self) -> Callable[[], bool]:
+        """What evaluations and samples ask as they go on: waits out a pause, true means stop."""
+        asked_for_in_a_pause = self.control.paused
+
+        def interrupted() -> bool:
+            if not asked_for_in_a_pause:
+                self._hold()
+            return self.control.stopping
+
+        return interrupted
 
     def _hold(self) -> None:
         """While paused, wait until resumed, stopped or asked for something."""

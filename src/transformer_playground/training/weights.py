@@ -1,8 +1,9 @@
 """The float32 weights that the optimizer owns, and the copies the model computes with.
 
 With a float32 model both are the same tensors. In bfloat16 or float16 the model holds rounded
-copies: gradients are summed into float32 masters, and stepped masters are rounded back (Micikevicius
-et al. 2018, "Mixed Precision Training"). Compared with autocast this casts each weight once a step.
+copies: gradients are summed into float32 masters, and stepped masters are rounded back
+(Micikevicius et al. 2018, "Mixed Precision Training"). Compared with autocast this casts each
+weight once a step.
 """
 
 import contextlib
@@ -54,10 +55,18 @@ class MasterWeights:
             copy.grad = None
 
     @torch.no_grad()
-    def publish(self) -> None:
-        """After an optimizer step: update the average and hand the new weights to the model."""
+    def publish(self, step: int) -> None:
+        """After an optimizer step: update the average and hand the new weights to the model.
+
+        The decay grows to its full value over the first steps, so that the random weights of the
+        beginning are soon forgotten (as in TensorFlow's ExponentialMovingAverage).
+
+        Args:
+            step: How many steps were finished before this one.
+        """
         if self._ema is not None:
-            torch._foreach_lerp_(self._ema, self.masters, 1.0 - self._ema_decay)
+            decay = min(self._ema_decay, (1 + step) / (10 + step))
+            torch._foreach_lerp_(self._ema, self.masters, 1.0 - decay)
         self._copy_to_model(self.masters)
 
     @contextlib.contextmanager
@@ -95,7 +104,9 @@ class MasterWeights:
             self._fill(self._ema, weights if ema is None else ema)
         self._copy_to_model(self.masters)
 
-    def _fill(self, targets: list[nn.Parameter] | list[Tensor], source: Mapping[str, Tensor]) -> None:
+    def _fill(
+        self, targets: list[nn.Parameter] | list[Tensor], source: Mapping[str, Tensor]
+    ) -> None:
         if set(source) != set(self.names):
             strange = sorted(set(source) ^ set(self.names))[0]
             raise CheckpointError(

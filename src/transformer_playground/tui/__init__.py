@@ -1,1 +1,1 @@
-""""""
+"""`tp-tui`: the console; with `--run` the whole job without a screen."""

@@ -1,3 +1,4 @@
+import itertools
 import math
 from typing import Any
 
@@ -20,7 +21,7 @@ def test_warmup_climbs_in_equal_steps_to_the_peak(name: str) -> None:
     rates = [learning_rate(step, config) for step in range(11)]
     assert rates[0] == pytest.approx(1 / 11)
     assert rates[10] == pytest.approx(1.0)
-    steps = [b - a for a, b in zip(rates, rates[1:], strict=False)]
+    steps = [after - before for before, after in itertools.pairwise(rates)]
     assert steps == pytest.approx([1 / 11] * 10)
 
 

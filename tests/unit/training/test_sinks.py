@@ -83,7 +83,7 @@ class Recorder:
 
 class Broken(Recorder):
     def handle(self, event: Event) -> None:
-        raise OSError("no space left")
+        raise OSError(f"no space left for {type(event).__name__}")
 
 
 def test_every_event_reaches_every_sink_in_order() -> None:

@@ -37,7 +37,7 @@ def test_small_updates_are_not_lost_to_rounding() -> None:
     with torch.no_grad():
         for _ in range(100):
             weights.masters[1].add_(1e-4)
-            weights.publish()
+            weights.publish(1000)
     assert (layer.bias.detach() - before).float().mean().item() == pytest.approx(0.01, rel=0.1)
 
 
@@ -60,7 +60,7 @@ def test_the_average_follows_the_weights_by_its_decay(dtype: torch.dtype) -> Non
     weights = MasterWeights(layer, dtype, ema_decay=0.75)
     with torch.no_grad():
         weights.masters[1].fill_(1.1)
-    weights.publish()
+    weights.publish(1000)
     average = weights.ema_state_dict()
     assert average is not None
     assert average["bias"].tolist() == pytest.approx([0.35, 0.35])
@@ -72,7 +72,7 @@ def test_the_model_computes_with_the_average_only_inside_the_block(dtype: torch.
     weights = MasterWeights(layer, dtype, ema_decay=0.5)
     with torch.no_grad():
         weights.masters[1].fill_(2.1)
-    weights.publish()
+    weights.publish(1000)
     current = layer.bias.detach().clone()
     with weights.averaged():
         assert layer.bias.float().tolist() == pytest.approx([1.1, 1.1], rel=0.01)
@@ -85,7 +85,7 @@ def test_saved_weights_come_back_exactly(dtype: torch.dtype) -> None:
     saved = MasterWeights(model(), dtype, ema_decay=0.5)
     with torch.no_grad():
         saved.masters[0].mul_(1.01)
-    saved.publish()
+    saved.publish(1000)
     layer = model()
     restored = MasterWeights(layer, dtype, ema_decay=0.5)
     restored.load(saved.state_dict(), saved.ema_state_dict())
@@ -100,3 +100,15 @@ def test_weights_of_another_model_are_refused() -> None:
         weights.load({"weight": torch.zeros(5, 3), "bias": torch.zeros(2)}, None)
     with pytest.raises(CheckpointError, match="gain"):
         weights.load({"gain": torch.zeros(5), "bias": torch.zeros(2)}, None)
+
+
+def test_the_average_forgets_the_random_beginning_quickly() -> None:
+    layer = model()
+    weights = MasterWeights(layer, torch.float32, ema_decay=0.999)
+    with torch.no_grad():
+        weights.masters[1].fill_(5.0)
+    for step in range(50):
+        weights.publish(step)
+    average = weights.ema_state_dict()
+    assert average is not None
+    assert average["bias"].tolist() == pytest.approx([5.0, 5.0], abs=0.01)

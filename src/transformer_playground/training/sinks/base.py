@@ -35,7 +35,7 @@ class SinkHub:
         for sink in tuple(self._sinks):
             try:
                 sink.handle(event)
-            except Exception as error:  # a broken display must not end hours of training
+            except Exception as error:  # noqa: BLE001 - a broken display must not end training
                 self._drop(sink, error, event.step)
 
     def close(self) -> None:
@@ -44,7 +44,7 @@ class SinkHub:
             sink = self._sinks.pop()
             try:
                 sink.close()
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - the others must be closed too
                 self.emit(Warned(step=0, message=f"{type(sink).__name__} did not close: {error}"))
 
     def _drop(self, sink: Sink, error: Exception, step: int) -> None:

@@ -1,0 +1,132 @@
+"""Tiny real runs: a 2,000-character corpus, a model of a few thousand weights, some steps."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.data.prepare import prepare_dataset
+from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.metrics import read_rows
+from transformer_playground.training.control import TrainingControl
+from transformer_playground.training.events import Event
+from transformer_playground.training.session import Outcome, Plan, resume_run, train_new_run
+from transformer_playground.training.sinks.base import Sink
+
+TEXT = "".join(
+    f"{number} bottles hang on the wall, {number} bottles; one of them falls.\n"
+    for number in range(40, 0, -1)
+)
+
+BASE: dict[str, Any] = {
+    "model": {"n_layer": 2, "n_head": 2, "n_embd": 16, "block_size": 16},
+    "train": {
+        "data": {"batch_size": 4},
+        "schedule": {"warmup_iters": 2, "min_lr": 1e-4},
+        "runtime": {
+            "max_iters": 20,
+            "eval_interval": 5,
+            "eval_iters": 2,
+            "log_interval": 3,
+            "dtype": "float32",
+            "device": "cpu",
+            "tensorboard": False,
+        },
+    },
+    "sample": {"sample": {"start": "1", "max_new_tokens": 8}},
+}
+
+
+def merged(base: dict[str, Any], *changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with nested `changes` laid over it, the later ones winning."""
+    result = dict(base)
+    for change in changes:
+        for key, value in change.items():
+            inner = result.get(key)
+            both = isinstance(inner, dict) and isinstance(value, dict)
+            result[key] = merged(inner, value) if both else value
+    return result
+
+
+def runtime(**settings: Any) -> dict[str, Any]:
+    """A change of `[train.runtime]`."""
+    return {"train": {"runtime": settings}}
+
+
+def prepared_config(folder: Path, *changes: dict[str, Any]) -> ExperimentConfig:
+    """A valid configuration whose dataset is prepared below `folder`."""
+    raw = folder / "raw"
+    raw.mkdir(parents=True, exist_ok=True)
+    (raw / "input.txt").write_text(TEXT, encoding="utf-8")
+    paths = {"prepare": {"raw_dir": str(raw), "dataset_dir": str(folder / "datasets")}}
+    config = ExperimentConfig.model_validate(merged(BASE, paths, *changes))
+    prepare_dataset(config.prepare, report=lambda _: None)
+    return config
+
+
+@dataclass
+class Recorder:
+    """Keeps every event; calls `react` on each, if given."""
+
+    essential: bool = False
+    events: list[Event] = field(default_factory=list)
+    react: Any = None
+
+    def handle(self, event: Event) -> None:
+        self.events.append(event)
+        if self.react is not None:
+            self.react(event)
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        """The events of one kind, in order."""
+        return [event for event in self.events if isinstance(event, kind)]
+
+
+def train(
+    folder: Path,
+    *changes: dict[str, Any],
+    run_id: str = "run",
+    sinks: Sequence[Sink] = (),
+    control: TrainingControl | None = None,
+) -> Outcome:
+    """Train a new tiny run below `folder`."""
+    plan = plan_for(folder, *changes)
+    return train_new_run(plan, folder / "runs", run_id, sinks, control or TrainingControl())
+
+
+def resume(
+    folder: Path,
+    *changes: dict[str, Any],
+    run_id: str = "run",
+    sinks: Sequence[Sink] = (),
+    control: TrainingControl | None = None,
+    notices: list[str] | None = None,
+) -> Outcome:
+    """Continue a tiny run below `folder`."""
+    notify = (notices if notices is not None else []).append
+    return resume_run(
+        plan_for(folder, *changes),
+        RunFolder(folder / "runs" / run_id),
+        sinks,
+        control or TrainingControl(),
+        notify,
+    )
+
+
+def plan_for(folder: Path, *changes: dict[str, Any]) -> Plan:
+    """The plan of a tiny experiment with its dataset prepared."""
+    return Plan("tiny", prepared_config(folder, *changes), {}, folder)
+
+
+def rows_of(run: RunFolder, event: str) -> list[dict[str, Any]]:
+    """The rows of one kind without what a clock decides."""
+    clocks = {"time", "tokens_per_sec", "step_time_ms"}
+    return [
+        {key: value for key, value in row.items() if key not in clocks}
+        for row in read_rows(run.metrics_path)
+        if row["event"] == event
+    ]
