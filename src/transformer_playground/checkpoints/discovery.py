@@ -104,8 +104,11 @@ class FolderScan:
         """
         own = self.claims.get(path)
         vouchers = [own] if own else []
-        if is_pointer(path):
-            vouchers += [info for info in self.claims.values() if info is not own]
+        vouchers += [
+            info
+            for info in self.claims.values()
+            if info is not own and POINTERS[info.kind] == path.name
+        ]
         if not vouchers:
             raise CheckpointError(self.problems.get(path, "it has no sidecar"))
         try:

@@ -28,6 +28,7 @@ from transformer_playground.checkpoints.sidecar import (
     Kind,
     is_pointer,
     is_rotated,
+    read_sidecar,
     sidecar_path,
     write_sidecar,
 )
@@ -170,12 +171,24 @@ class CheckpointStore:
 
     def _switch_pointer(self, kind: Kind) -> None:
         pointer = self._folder / POINTERS[kind]
-        target = self._ranked(kind)[0]
-        if is_pointer(target.path):
+        ranked = self._ranked(kind)
+        target = ranked[0]
+        if is_pointer(target.path) or self._is_settled(pointer, ranked, target):
             return
         share_file(target.path, pointer)
         share_file(sidecar_path(target.path), sidecar_path(pointer))
         fsync_folder(self._folder)
+
+    @staticmethod
+    def _is_settled(
+        pointer: Path, ranked: Sequence[CheckpointInfo], target: CheckpointInfo
+    ) -> bool:
+        if not any(info.path == pointer and info.sha256 == target.sha256 for info in ranked):
+            return False
+        try:
+            return read_sidecar(sidecar_path(pointer)).sha256 == target.sha256
+        except CheckpointError:
+            return False
 
     def _prune(self, kind: Kind, protect: Path | None) -> None:
         rotated = [info for info in self._ranked(kind) if not is_pointer(info.path)]

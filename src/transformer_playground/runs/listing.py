@@ -11,7 +11,7 @@ from transformer_playground.errors import PlaygroundError, RunError, UsageError
 from transformer_playground.runs.layout import RunFolder, open_run, read_run_config
 from transformer_playground.runs.metrics import read_rows
 from transformer_playground.runs.status import derive_status
-from transformer_playground.runs.summary import best_evaluation, latest
+from transformer_playground.runs.summary import PROGRESS, best_evaluation, latest
 
 _MOST_CANDIDATES = 8
 _T = TypeVar("_T", int, float, str)
@@ -120,7 +120,7 @@ def _row(runs_dir: Path, name: str) -> RunRow:
         state=status.state,
         problem=status.error,
         experiment=_of_type(config.get("experiment"), str),
-        step=_of_type(latest(rows, "step", ("train", "eval", "checkpoint")), int),
+        step=_of_type(latest(rows, "step", PROGRESS), int),
         max_iters=_of_type(_nested(config, "config", "train", "runtime", "max_iters"), int),
         best_val_loss=best["val_loss"] if best else None,
         tokens_per_second=_of_type(latest(rows, "tokens_per_sec", ("train",)), float),

@@ -10,6 +10,9 @@ from transformer_playground.runs.layout import RunFolder, read_run_config
 from transformer_playground.runs.metrics import Row, Timeline, read_raw_rows
 from transformer_playground.runs.status import derive_status
 
+# Rows whose step says how far training has come.
+PROGRESS = ("train", "eval", "checkpoint", "status")
+
 
 def summarise(run: RunFolder) -> dict[str, Any]:
     """Compute the summary of a run from `config.json` and `metrics.jsonl`.
@@ -36,9 +39,9 @@ def summarise(run: RunFolder) -> dict[str, Any]:
         "params": config.get("parameters"),
         "best_val_loss": best["val_loss"] if best else None,
         "best_step": best["step"] if best else None,
-        "final_step": latest(rows, "step", ("train", "eval", "checkpoint")),
+        "final_step": latest(rows, "step", PROGRESS),
         "early_stopped": _stopped_early(raw_rows),
-        "tokens_seen": latest(rows, "tokens_seen", ("train",)),
+        "tokens_seen": latest(rows, "tokens_seen", PROGRESS),
         "wall_time_s": _wall_time(raw_rows),
     }
 
