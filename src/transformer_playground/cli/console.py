@@ -1,5 +1,6 @@
 """How commands speak: results to standard output, everything else to standard error."""
 
+import io
 import json
 import os
 import signal
@@ -24,8 +25,10 @@ def say(text: str) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Print one JSON document on one line."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=True, allow_nan=False) + "\n")
+    """Print one JSON document on one line, of printable ASCII only."""
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False)
+    # JSON leaves DEL as it is, and nothing else that a terminal obeys.
+    sys.stdout.write(text.replace("\x7f", "\\u007f") + "\n")
     sys.stdout.flush()
 
 
@@ -51,7 +54,11 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, number
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 1000
-    console.print(table)
+    # Rich would answer a closed pipe by itself, with an exit code of 1.
+    with console.capture() as printed:
+        console.print(table)
+    sys.stdout.write(printed.get())
+    sys.stdout.flush()
 
 
 def is_terminal() -> bool:
@@ -62,9 +69,12 @@ def is_terminal() -> bool:
 def run_command(command: Callable[[], int]) -> int:
     """Run a command and turn the ends it may come to into exit codes.
 
-    A `PlaygroundError` becomes its sentence; Ctrl-C becomes 130; a closed pipe (`tp runs | head`)
-    is the reader's choice and no error.
+    A `PlaygroundError` becomes its sentence, and so does a disk that refuses; Ctrl-C becomes 130;
+    a closed pipe (`tp runs | head`) is the reader's choice and no error.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What the terminal's encoding lacks is shown by its code instead of ending the command.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = command()
         sys.stdout.flush()
@@ -78,6 +88,14 @@ def run_command(command: Callable[[], int]) -> int:
         note("interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        # Python flushes standard output once more at exit and would complain there.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _discard_output()
         return 0
+    except OSError as error:
+        note(f"error: {error}.")
+        _discard_output()
+        return 1
+
+
+def _discard_output() -> None:
+    # Python flushes standard output once more at exit and would complain there.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -3,6 +3,7 @@
 import sys
 
 import typer
+import typer.main
 
 from transformer_playground.cli.console import run_command
 from transformer_playground.cli.experiments import experiments, new
@@ -12,10 +13,11 @@ from transformer_playground.cli.runs import runs
 from transformer_playground.cli.sample import sample
 from transformer_playground.cli.tensorboard import tensorboard
 from transformer_playground.cli.train import loop, train
+from transformer_playground.errors import UsageError
 
 app = typer.Typer(
+    name="tp",
     help="Train, sample and compare small language models.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -26,12 +28,18 @@ for command in (prepare, train, sample, loop, runs, experiments, new, tensorboar
 
 def run_app(application: typer.Typer, arguments: list[str]) -> int:
     """Run a Typer application; commands return their exit code or nothing."""
+    command = typer.main.get_command(application)
+    name = command.name or "tp"
 
     def invoke() -> int:
+        # Typer's own main() would turn Ctrl-C and closed pipes into exit codes without a word.
         try:
-            code = application(args=with_resume_default(arguments), standalone_mode=False)
+            with command.make_context(name, with_resume_default(arguments)) as context:
+                code = command.invoke(context)
         except typer.Exit as end:
             return end.exit_code
+        except typer.TyperException as error:
+            raise UsageError(error.format_message(), f"See: {name} --help") from error
         return code if isinstance(code, int) else 0
 
     return run_command(invoke)
@@ -39,4 +47,4 @@ def run_app(application: typer.Typer, arguments: list[str]) -> int:
 
 def run() -> None:
     """Entry point of `tp`."""
-    sys.exit(run_app(app, sys.argv[1:]))
+    sys.exit(run_app(app, sys.argv[1:] or ["--help"]))

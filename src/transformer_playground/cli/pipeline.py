@@ -1,18 +1,24 @@
 """The whole job that `tp train`, `tp loop` and `tp-tui --run` share."""
 
 import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from transformer_playground.cli.console import note, say
-from transformer_playground.cli.options import RESUME_LATEST
+from transformer_playground.cli.options import EXPERIMENTS_DIR, RESUME_LATEST, RUNS_DIR
 from transformer_playground.cli.prepare import describe_report
 from transformer_playground.config.loading import LoadedConfig
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import Experiment, load_experiment
 from transformer_playground.experiments.registry import prepare_experiment
-from transformer_playground.runs.layout import RunFolder, open_run, read_run_config
+from transformer_playground.runs.layout import (
+    RunFolder,
+    check_run_id,
+    open_run,
+    read_run_config,
+)
 from transformer_playground.runs.listing import find_run
 
 
@@ -56,13 +62,30 @@ def run_job(job: Job) -> int:
     return train_to_end(job, experiment, loaded, resumed)
 
 
+def resume_command(job: Job, experiment: str, run_id: str) -> str:
+    """The command that continues a run of this job, ready for a shell."""
+    words = ["tp", "train"]
+    if job.config is None:
+        words.append(experiment)
+    else:
+        words += [*([job.experiment] if job.experiment else []), "--config", str(job.config)]
+    for override in job.overrides:
+        words += ["--set", override]
+    if job.experiments_dir != EXPERIMENTS_DIR:
+        words += ["--experiments-dir", str(job.experiments_dir)]
+    if job.runs_dir != RUNS_DIR:
+        words += ["--runs-dir", str(job.runs_dir)]
+    return shlex.join([*words, "--run-id", run_id])
+
+
 def _run_to_resume(job: Job) -> RunFolder | None:
     if job.resume is not None and job.run_id is not None:
         raise UsageError("--resume and --run-id exclude each other.", "Give one of them.")
+    if job.run_id is not None:
+        exists = os.path.lexists(job.runs_dir / check_run_id(job.run_id))
+        return open_run(job.runs_dir, job.run_id) if exists else None
     if job.resume is None:
-        # A new run's id is checked when the run is created.
-        exists = job.run_id is not None and os.path.lexists(job.runs_dir / job.run_id)
-        return open_run(job.runs_dir, job.run_id) if exists and job.run_id else None
+        return None
     if job.resume != RESUME_LATEST:
         return find_run(job.runs_dir, job.resume)
     if job.experiment is None:

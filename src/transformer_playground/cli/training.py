@@ -3,7 +3,7 @@
 from rich.console import Console
 
 from transformer_playground.cli.console import is_terminal, note, say, say_json
-from transformer_playground.cli.pipeline import Job
+from transformer_playground.cli.pipeline import Job, resume_command
 from transformer_playground.cli.sampling import print_samples
 from transformer_playground.cli.signals import stop_on_signals
 from transformer_playground.config.loading import LoadedConfig
@@ -33,7 +33,7 @@ def train_to_end(
     if request.signal is not None:
         note(
             f"stopped by {request.signal.name}; saved in {outcome.run.checkpoints}. "
-            f"Go on with: tp train {experiment.name} --run-id {outcome.run.run_id}"
+            f"Go on with: {resume_command(job, experiment.name, outcome.run.run_id)}"
         )
         return request.exit_code
     _summarise(job, outcome)

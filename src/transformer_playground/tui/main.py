@@ -18,7 +18,12 @@ from transformer_playground.cli.options import (
 )
 from transformer_playground.cli.pipeline import Job, run_job
 
-app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+app = typer.Typer(
+    name="tp-tui",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
 
 
 @app.command()
