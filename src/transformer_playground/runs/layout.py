@@ -139,12 +139,8 @@ def create_run(runs_dir: Path, run_id: str, run_config: Mapping[str, Any]) -> Ru
         for folder in (staged.checkpoints, staged.tokenizer, staged.reports, staged.tensorboard):
             folder.mkdir(parents=True)
         replace_json(staged.config_path, {**_identity(run_id), **run_config})
-        # Renaming a folder onto another that is not empty fails, so only one of two creators wins.
-        temporary.rename(root)
-        fsync_folder(runs_dir)
+        _claim(temporary, root)
     except OSError as error:
-        if os.path.lexists(root):
-            raise _taken(run_id) from error
         raise RunError(
             f"The run '{run_id}' could not be created in {runs_dir}: {error.strerror}.",
             "Check the disk and the folder's permissions, or choose another --runs-dir.",
@@ -152,6 +148,22 @@ def create_run(runs_dir: Path, run_id: str, run_config: Mapping[str, Any]) -> Ru
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return RunFolder(root)
+
+
+def _claim(staged: Path, root: Path) -> None:
+    """Give a finished folder its name; of two processes that want the same one, one succeeds."""
+    try:
+        # Renaming a folder onto another that is not empty fails.
+        staged.rename(root)
+    except OSError as error:
+        if os.path.lexists(root):
+            raise _taken(root.name) from error
+        raise
+    try:
+        fsync_folder(root.parent)
+    except OSError:
+        shutil.rmtree(root, ignore_errors=True)
+        raise
 
 
 def open_run(runs_dir: Path, run_id: str) -> RunFolder:

@@ -117,6 +117,8 @@ class RunLock:
             self._lock.release()
 
     def _acquire(self) -> None:
+        if not self._run.root.is_dir():  # the lock would make the folder
+            raise RunError(f"The run '{self._run.run_id}' is gone: {self._run.root}.")
         try:
             self._lock.acquire()
         except Timeout:

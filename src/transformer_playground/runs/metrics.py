@@ -20,8 +20,6 @@ _READ_BLOCK = 1 << 22
 _FINGERPRINT = 256
 # Python writes NaN and Infinity, which are not JSON; files from elsewhere may hold them.
 _DECODER = json.JSONDecoder(parse_constant=lambda _: None)
-# What happened stays true after a resume; measurements after the resumed step do not.
-_HISTORY = ("status", "resume")
 
 
 class JsonLines:
@@ -159,8 +157,8 @@ def is_metrics_row(row: Row) -> bool:
 class Timeline:
     """The rows that still hold after every resume.
 
-    A `resume` row at step N drops measurements after N: training went back there. Of two rows with
-    the same event and step the later holds.
+    A `resume` row at step N drops the rows after N, for training went back there; only earlier
+    `resume` rows stay. Of two measurements with the same event and step the later holds.
     """
 
     def __init__(self) -> None:
@@ -175,7 +173,7 @@ class Timeline:
                 self._rows = {
                     key: kept
                     for key, kept in self._rows.items()
-                    if key[1] <= step or key[0] in _HISTORY
+                    if key[1] <= step or key[0] == "resume"
                 }
             self._count += 1
             is_measurement = event in ("train", "eval", "checkpoint")

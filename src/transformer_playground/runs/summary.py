@@ -93,7 +93,7 @@ def _wall_time(rows: Sequence[Row]) -> float:
         time = row.get("time")
         if not _is_finite(time):
             continue
-        if begin is None or (row["event"] == "status" and row.get("status") == "running"):
+        if begin is None or row["event"] == "resume" or row.get("status") == "running":
             total += _span(begin, end)
             begin = time
         end = time

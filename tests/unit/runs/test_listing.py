@@ -1,0 +1,163 @@
+"""Listing runs in spite of broken ones, and finding one by what a user types."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from builders.runs import eval_row, make_run, status_row, train_row
+from transformer_playground.errors import PlaygroundError, UsageError
+from transformer_playground.runs.listing import find_run, list_runs
+
+ROWS = [
+    status_row(0, "running"),
+    eval_row(0, 4.0),
+    train_row(20),
+    eval_row(20, 2.0),
+    train_row(30),
+    status_row(30, "stopped"),
+]
+
+
+def test_a_run_is_listed_with_its_numbers(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=ROWS, created="2026-01-02T03:04:05+00:00")
+
+    (row,) = list_runs(tmp_path)
+
+    assert row.run_id == "tiny-1"
+    assert (row.experiment, row.state, row.problem) == ("tiny", "stopped", None)
+    assert (row.step, row.max_iters) == (30, 100)
+    assert row.best_val_loss == 2.0
+    assert row.tokens_per_second == 530.0
+    assert row.parameters == 1234
+    assert row.created == 1767323045.0
+    assert row.updated == run.metrics_path.stat().st_mtime
+
+
+def test_the_newest_run_comes_first(tmp_path: Path) -> None:
+    for day in (2, 3, 1):
+        make_run(tmp_path, f"run-{day}", created=f"2026-01-0{day}T00:00:00+00:00")
+
+    assert [row.run_id for row in list_runs(tmp_path)] == ["run-3", "run-2", "run-1"]
+
+
+def test_no_runs_folder_is_no_runs(tmp_path: Path) -> None:
+    assert list_runs(tmp_path / "none") == []
+
+
+def test_a_failed_run_is_listed_with_its_error(tmp_path: Path) -> None:
+    make_run(tmp_path, rows=[status_row(1, "failed", error="loss is nan")])
+
+    assert list_runs(tmp_path)[0].problem == "loss is nan"
+
+
+def test_broken_folders_are_listed_with_their_reason(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", "good")
+    make_run(tmp_path / "elsewhere", "secret")
+    runs = tmp_path / "runs"
+    (runs / "empty").mkdir()
+    make_run(runs, "torn").config_path.write_bytes(b'{"experiment": "x')
+    (runs / "\x1b]0;owned\x07").mkdir()
+    (runs / os.fsdecode(b"\xff")).mkdir()
+    (runs / "out").symlink_to(tmp_path / "elsewhere" / "secret")
+
+    rows = {row.run_id: row for row in list_runs(runs)}
+
+    assert rows.pop("good").state == "new"
+    assert set(rows) == {"empty", "torn", "\x1b]0;owned\x07", os.fsdecode(b"\xff"), "out"}
+    assert {row.state for row in rows.values()} == {"broken"}
+    assert "no config.json" in str(rows["empty"].problem)
+    assert "JSON" in str(rows["torn"].problem)
+    assert "leads out" in str(rows["out"].problem)
+
+
+def test_hidden_folders_and_files_are_no_runs(tmp_path: Path) -> None:
+    make_run(tmp_path, "good")
+    (tmp_path / ".trash").mkdir()
+    (tmp_path / "README.md").write_text("runs")
+
+    assert [row.run_id for row in list_runs(tmp_path)] == ["good"]
+
+
+def test_odd_values_in_a_config_are_left_out(tmp_path: Path) -> None:
+    make_run(
+        tmp_path,
+        experiment=5,
+        config={"train": []},
+        parameters="many",
+        created="yesterday",
+        rows=[train_row(1, tokens_per_sec="fast")],
+    )
+
+    (row,) = list_runs(tmp_path)
+
+    assert (row.experiment, row.max_iters, row.parameters, row.created) == (None,) * 4
+    assert row.tokens_per_second is None
+
+
+def test_a_run_is_found_by_its_exact_id_even_if_others_begin_like_it(tmp_path: Path) -> None:
+    make_run(tmp_path, "tiny")
+    make_run(tmp_path, "tiny-2")
+
+    assert find_run(tmp_path, "tiny").run_id == "tiny"
+
+
+def test_a_run_is_found_by_a_unique_beginning(tmp_path: Path) -> None:
+    make_run(tmp_path, "tiny-1")
+    make_run(tmp_path, "tiny-22")
+
+    assert find_run(tmp_path, "tiny-2").run_id == "tiny-22"
+
+
+def test_an_ambiguous_beginning_names_the_candidates(tmp_path: Path) -> None:
+    for number in range(12):
+        make_run(tmp_path, f"tiny-{number:02}")
+
+    with pytest.raises(UsageError, match=r"12 runs: tiny-00, .*tiny-07, …"):
+        find_run(tmp_path, "tiny")
+
+
+def test_an_unknown_run_names_the_nearest(tmp_path: Path) -> None:
+    make_run(tmp_path, "shakespeare-1")
+
+    with pytest.raises(UsageError, match="shakespeare-1"):
+        find_run(tmp_path, "shakespere-1")
+
+
+def test_latest_and_best_of_an_experiment(tmp_path: Path) -> None:
+    for number, loss in ((1, 3.0), (2, 1.0), (3, None)):
+        rows = [eval_row(5, loss)]
+        make_run(tmp_path, f"r{number}", rows, created=f"2026-01-0{number}T00:00:00+00:00")
+    make_run(tmp_path, "other", [eval_row(5, 0.1)], experiment="tiny2")
+
+    assert find_run(tmp_path, "tiny@latest").run_id == "r3"
+    assert find_run(tmp_path, "tiny@best").run_id == "r2"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("tyni@latest", "Experiments with runs: tiny"),
+        ("tiny@best", "not been evaluated|has been evaluated"),
+        ("tiny@newest", "@latest or"),
+        ("", "no run ''"),
+        ("@latest", "no run"),
+        ("../secret", "no run"),
+        ("/etc", "no run"),
+    ],
+)
+def test_what_fits_nothing_is_a_clear_error(tmp_path: Path, name: str, said: str) -> None:
+    make_run(tmp_path, "tiny-1")
+
+    with pytest.raises(UsageError, match=said):
+        find_run(tmp_path, name)
+
+
+def test_a_link_that_leads_out_is_not_found(tmp_path: Path) -> None:
+    make_run(tmp_path / "elsewhere", "secret")
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine").symlink_to(tmp_path / "elsewhere" / "secret")
+
+    for name in ("mine", "mi"):
+        with pytest.raises(PlaygroundError, match="leads out"):
+            find_run(tmp_path / "runs", name)

@@ -1,0 +1,100 @@
+"""One writer for each run."""
+
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from builders.runs import make_run
+from transformer_playground.errors import RunError
+from transformer_playground.runs import lock
+from transformer_playground.runs.lock import RunLock, read_writer
+
+
+def test_a_second_writer_is_refused_with_the_first_ones_pid(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    with RunLock(run), pytest.raises(RunError, match=rf"process {os.getpid()}\b"), RunLock(run):
+        pytest.fail("two writers")
+
+
+def test_a_refused_writer_leaves_the_first_ones_record_alone(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    with RunLock(run):
+        with pytest.raises(RunError), RunLock(run):
+            pytest.fail("two writers")
+        assert read_writer(run) is not None
+
+
+def test_the_lock_is_free_after_the_block_whatever_happened(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    with pytest.raises(ZeroDivisionError), RunLock(run):
+        raise ZeroDivisionError
+    with RunLock(run):
+        assert read_writer(run) is not None
+    assert read_writer(run) is None
+
+
+def test_the_record_of_a_dead_writer_is_taken_over(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    record = {"pid": 2**22 + 1, "host": "h", "process_started": 1.0, "heartbeat": 1.0}
+    run.writer_path.write_text(json.dumps(record))
+
+    with RunLock(run):
+        writer = read_writer(run)
+        assert writer is not None
+        assert writer.pid == os.getpid()
+
+
+def test_a_living_writer_on_another_machine_is_respected(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    record = {"pid": 7, "host": "another.example", "process_started": 1.0}
+    run.writer_path.write_text(json.dumps(record | {"heartbeat": time.time()}))
+
+    with pytest.raises(RunError, match=r"process 7 on another\.example"), RunLock(run):
+        pytest.fail("two writers")
+    run.writer_path.write_text(json.dumps(record | {"heartbeat": time.time() - 61}))
+    with RunLock(run):
+        assert read_writer(run) is not None
+
+
+def test_the_heart_beats_and_survives_a_refusing_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
+    run = make_run(tmp_path)
+
+    def newer_than(moment: float) -> bool:
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            writer = read_writer(run)
+            if writer is not None and writer.heartbeat > moment:
+                return True
+            time.sleep(0.01)
+        return False
+
+    with RunLock(run):
+        assert newer_than(time.time())
+        moved = run.root.rename(tmp_path / "away")
+        time.sleep(0.05)
+        moved.rename(run.root)
+        assert newer_than(time.time())
+
+
+def test_a_link_in_place_of_the_lock_is_refused(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    run.lock_path.symlink_to(tmp_path / "elsewhere")
+
+    with pytest.raises(RunError, match="could not be locked"), RunLock(run):
+        pytest.fail("followed a link")
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_run_folder_that_vanished_is_a_clear_error(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    run.root.rename(tmp_path / "gone")
+
+    with pytest.raises(RunError, match="is gone"), RunLock(run):
+        pytest.fail("locked nothing")
+    assert not run.root.exists()

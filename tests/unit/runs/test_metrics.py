@@ -1,0 +1,322 @@
+"""Rows of metrics.jsonl: written whole, read in spite of everything."""
+
+import json
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from builders.runs import eval_row, resume_row, status_row, train_row
+from transformer_playground.errors import RunError
+from transformer_playground.runs.metrics import (
+    JsonLines,
+    MetricsReader,
+    encode_row,
+    parse_lines,
+    read_raw_rows,
+    read_rows,
+)
+
+ROWS = [
+    status_row(0, "running"),
+    eval_row(0, 4.2),
+    train_row(10, message='quotes " and \\ and \x1b[31m and ä and \u2028 and \udc80'),
+    train_row(20, train_loss=None),
+    resume_row(10),
+    train_row(20),
+]
+
+VALUES = st.none() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False)
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> bytes:
+    with JsonLines(path) as metrics:
+        for row in rows:
+            metrics.append(row)
+    return path.read_bytes()
+
+
+def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
+    write(tmp_path / "m", ROWS)
+
+    assert read_raw_rows(tmp_path / "m") == ROWS
+
+
+def test_every_byte_prefix_gives_all_of_its_whole_rows(tmp_path: Path) -> None:
+    data = write(tmp_path / "m", ROWS)
+    for length in range(len(data) + 1):
+        (tmp_path / "prefix").write_bytes(data[:length])
+        whole = data[:length].count(b"\n")
+        assert read_raw_rows(tmp_path / "prefix") == ROWS[:whole]
+
+
+def test_every_byte_prefix_can_be_appended_to(tmp_path: Path) -> None:
+    data = write(tmp_path / "m", ROWS)
+    extra = train_row(99)
+    for length in range(len(data) + 1):
+        path = tmp_path / "prefix"
+        path.write_bytes(data[:length])
+        write(path, [extra])
+        rows = read_raw_rows(path)
+        whole = data[:length].count(b"\n")
+        # A line that lacked nothing but its newline is finished, a torn one is cut off.
+        finished = int(length < len(data) and data[length : length + 1] == b"\n")
+        assert rows == [*ROWS[: whole + finished], extra]
+        assert path.read_bytes().endswith(b"}\n")
+
+
+def test_a_growing_file_is_read_once_and_in_order(tmp_path: Path) -> None:
+    data = write(tmp_path / "m", ROWS)
+    path = tmp_path / "growing"
+    reader = MetricsReader(path)
+    assert reader.poll().rows == []
+    got = []
+    with path.open("wb", buffering=0) as file:
+        for index in range(len(data)):
+            file.write(data[index : index + 1])
+            poll = reader.poll()
+            assert not poll.reset
+            got += poll.rows
+            assert got == ROWS[: data[: index + 1].count(b"\n")]
+
+
+@pytest.mark.parametrize("way", ["truncated", "replaced", "overwritten", "deleted"])
+def test_a_file_that_begins_anew_is_noticed(tmp_path: Path, way: str) -> None:
+    path = tmp_path / "m"
+    write(path, ROWS)
+    reader = MetricsReader(path)
+    reader.poll()
+    longer = [train_row(step) for step in range(50)]
+    if way == "truncated":
+        os.truncate(path, 0)
+        assert reader.poll().reset
+        write(path, longer)
+        assert reader.poll().rows == longer
+        return
+    if way == "deleted":
+        path.unlink()
+        poll = reader.poll()
+        assert (poll.rows, poll.reset) == ([], True)
+        write(path, longer)
+        assert reader.poll().rows == longer
+        return
+    write(tmp_path / "new", longer)
+    if way == "replaced":
+        (tmp_path / "new").replace(path)
+    else:
+        path.write_bytes((tmp_path / "new").read_bytes())
+    poll = reader.poll()
+    assert (poll.rows, poll.reset) == (longer, True)
+    assert reader.poll().rows == []
+
+
+def test_a_repaired_tail_is_no_new_beginning(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    write(path, ROWS[:2])
+    with path.open("ab") as file:
+        file.write(b'{"event": "train", "st')
+    reader = MetricsReader(path)
+    assert reader.poll().rows == ROWS[:2]
+    write(path, ROWS[2:3])
+
+    poll = reader.poll()
+    assert (poll.rows, poll.reset) == (ROWS[2:3], False)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"   ",
+        b"\xff\xfe",
+        b"null",
+        b"5",
+        b"[1, 2]",
+        b'"text"',
+        b"{",
+        b"}",
+        b'{"event": "train", "step": 1},{"event": "train", "step": 2}',
+        b'{"step": 1}',
+        b'{"event": "train"}',
+        b'{"event": 5, "step": 1}',
+        b'{"event": "train", "step": "1"}',
+        b'{"event": "train", "step": true}',
+        b'{"event": "train", "step": 1.5}',
+        b"[" * 100_000,
+        b'{"event": "train", "step": ' + b"9" * 10_000 + b"}",
+        b"\0" * 512,
+    ],
+)
+def test_a_line_that_is_no_row_is_left_out(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "m").write_bytes(
+        b"\n".join([encode_row(ROWS[0]).strip(), line, encode_row(ROWS[1]).strip(), b""])
+    )
+
+    assert read_raw_rows(tmp_path / "m") == ROWS[:2]
+
+
+def test_unknown_events_and_keys_pass_through(tmp_path: Path) -> None:
+    row = {"event": "adapter", "step": 3, "something": [1]}
+    write(tmp_path / "m", [row])
+
+    assert read_rows(tmp_path / "m") == [row]
+
+
+def test_numbers_that_json_lacks_become_null(tmp_path: Path) -> None:
+    row = train_row(1, train_loss=math.nan, grad_norm=math.inf, nested={"x": [-math.inf, 1.0]})
+    data = write(tmp_path / "m", [row])
+
+    parsed = json.loads(data, parse_constant=pytest.fail)
+    assert parsed["train_loss"] is None
+    assert parsed["grad_norm"] is None
+    assert parsed["nested"] == {"x": [None, 1.0]}
+
+
+def test_numbers_that_json_lacks_are_read_as_null() -> None:
+    assert parse_lines(b'{"event": "train", "step": 1, "loss": NaN}\n')[0]["loss"] is None
+
+
+def test_files_hold_no_bytes_that_a_terminal_obeys(tmp_path: Path) -> None:
+    data = write(tmp_path / "m", [train_row(1, text="\x1b]52;c;x\x07 \x9b1m \u202e")])
+
+    assert all(byte == 0x0A or 0x20 <= byte < 0x7F for byte in data)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.dictionaries(st.text(), VALUES)))
+def test_any_row_is_one_line(tmp_path: Path, rows: list[dict[str, Any]]) -> None:
+    path = tmp_path / "m"
+    path.unlink(missing_ok=True)
+    data = write(path, rows)
+
+    assert data.count(b"\n") == len(rows)
+    assert parse_lines(data) == rows
+
+
+def test_rows_after_the_resumed_step_are_dropped(tmp_path: Path) -> None:
+    write(
+        tmp_path / "m",
+        [
+            status_row(0, "running"),
+            train_row(10),
+            eval_row(20, 3.0),
+            train_row(20),
+            {"event": "warning", "step": 25, "message": "hot"},
+            train_row(30),
+            status_row(30, "failed"),
+            resume_row(20),
+            status_row(20, "running"),
+            train_row(30, train_loss=1.0),
+        ],
+    )
+
+    assert read_rows(tmp_path / "m") == [
+        status_row(0, "running"),
+        train_row(10),
+        eval_row(20, 3.0),
+        train_row(20),
+        resume_row(20),
+        status_row(20, "running"),
+        train_row(30, train_loss=1.0),
+    ]
+
+
+def test_of_two_rows_for_one_step_the_later_holds(tmp_path: Path) -> None:
+    write(tmp_path / "m", [train_row(20), resume_row(20), train_row(20, train_loss=9.0)])
+
+    assert read_rows(tmp_path / "m") == [train_row(20, train_loss=9.0), resume_row(20)]
+
+
+def test_going_back_twice_keeps_the_last_telling(tmp_path: Path) -> None:
+    write(
+        tmp_path / "m",
+        [
+            *(train_row(step) for step in range(0, 50, 10)),
+            resume_row(20),
+            train_row(30, lr=2.0),
+            train_row(40, lr=2.0),
+            resume_row(10),
+            train_row(20, lr=3.0),
+        ],
+    )
+
+    rows = [row for row in read_rows(tmp_path / "m") if row["event"] == "train"]
+    assert [(row["step"], row["lr"]) for row in rows] == [(0, 1e-3), (10, 1e-3), (20, 3.0)]
+
+
+def test_an_absent_file_has_no_rows(tmp_path: Path) -> None:
+    assert read_rows(tmp_path / "none") == []
+
+
+def test_a_folder_in_place_of_the_file_has_no_rows(tmp_path: Path) -> None:
+    assert read_rows(tmp_path) == []
+
+
+def test_a_refusing_disk_never_leaves_half_a_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "m"
+    metrics = JsonLines(path)
+    metrics.append(ROWS[0])
+    real_write, calls = os.write, 0
+
+    def short_then_full(descriptor: int, data: bytes) -> int:
+        nonlocal calls
+        calls += 1
+        if calls % 2:
+            return real_write(descriptor, data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", short_then_full)
+    with pytest.raises(RunError, match="No space left"):
+        metrics.append(ROWS[1])
+    assert path.read_bytes() == encode_row(ROWS[0])
+
+    def refuse(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as deeper:
+        deeper.setattr(os, "ftruncate", refuse)
+        with pytest.raises(RunError):
+            metrics.append(ROWS[1])
+    assert path.read_bytes() != encode_row(ROWS[0])
+    monkeypatch.undo()
+
+    metrics.append(ROWS[2])
+    metrics.close()
+    assert read_raw_rows(path) == [ROWS[0], ROWS[2]]
+
+
+def test_short_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real_write = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: real_write(fd, data[:7]))
+
+    write(tmp_path / "m", ROWS)
+
+    assert read_raw_rows(tmp_path / "m") == ROWS
+
+
+def test_an_unwritable_place_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match="could not be written"):
+        JsonLines(tmp_path / "missing" / "m")
+
+
+def test_closing_twice_does_nothing(tmp_path: Path) -> None:
+    metrics = JsonLines(tmp_path / "m")
+    metrics.close()
+    metrics.close()
+
+
+def test_lines_longer_than_a_block_are_read_and_repaired(tmp_path: Path) -> None:
+    long = train_row(1, message="x" * 9_000_000)
+    path = tmp_path / "m"
+    write(path, [ROWS[0], long])
+    assert read_raw_rows(path) == [ROWS[0], long]
+
+    os.truncate(path, path.stat().st_size - 2)
+    write(path, [ROWS[1]])
+    assert read_raw_rows(path) == ROWS[:2]

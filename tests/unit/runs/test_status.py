@@ -1,0 +1,149 @@
+"""The state of a run, derived from its rows and its writer."""
+
+import json
+import os
+import platform
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from builders.runs import append_rows, eval_row, make_run, resume_row, status_row, train_row
+from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.lock import RunLock, read_writer
+from transformer_playground.runs.status import derive_status, last_status_row
+
+
+def write_writer(run: RunFolder, **changes: object) -> None:
+    record = {
+        "pid": os.getpid(),
+        "host": platform.node(),
+        "process_started": psutil.Process().create_time(),
+        "heartbeat": time.time(),
+    }
+    run.writer_path.write_text(json.dumps(record | changes))
+
+
+def test_a_run_that_never_started_is_new(tmp_path: Path) -> None:
+    assert derive_status(make_run(tmp_path)).state == "new"
+
+
+def test_a_run_with_a_living_writer_is_running(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=[status_row(0, "running")])
+    with RunLock(run):
+        status = derive_status(run)
+
+    assert (status.state, status.pid) == ("running", os.getpid())
+
+
+def test_a_run_is_running_from_the_moment_its_lock_is_held(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    with RunLock(run):
+        assert derive_status(run).state == "running"
+
+
+@pytest.mark.parametrize("word", ["finished", "stopped", "failed"])
+def test_the_last_word_of_a_run_is_its_state(tmp_path: Path, word: str) -> None:
+    run = make_run(tmp_path, rows=[status_row(0, "running"), status_row(9, word)])
+
+    assert derive_status(run).state == word
+    with RunLock(run):  # the process that has just ended it still writes its summary
+        assert derive_status(run).state == word
+
+
+def test_a_failed_run_says_why(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=[status_row(9, "failed", error="loss is nan")])
+
+    assert derive_status(run).error == "loss is nan"
+
+
+@pytest.mark.parametrize("word", ["running", "paused", "dreaming"])
+def test_a_run_without_a_last_word_or_a_writer_was_interrupted(tmp_path: Path, word: str) -> None:
+    run = make_run(tmp_path, rows=[status_row(0, word), train_row(10)])
+
+    assert derive_status(run).state == "interrupted"
+
+
+def test_a_run_that_died_before_its_first_row_was_interrupted(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    write_writer(run, process_started=1.0)
+
+    assert derive_status(run).state == "interrupted"
+
+
+def test_a_resumed_run_is_running_again(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=[status_row(0, "running"), status_row(9, "failed", error="x")])
+    append_rows(run, [resume_row(5), status_row(5, "running")])
+    with RunLock(run):
+        assert derive_status(run).state == "running"
+    assert derive_status(run).state == "interrupted"
+    assert derive_status(run).error is None
+
+
+def test_another_process_with_the_same_id_is_not_the_writer(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=[status_row(0, "running")])
+    write_writer(run, process_started=psutil.Process().create_time() - 100)
+
+    assert derive_status(run).state == "interrupted"
+
+
+def test_a_process_that_is_gone_is_not_the_writer(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=[status_row(0, "running")])
+    write_writer(run, pid=2**22 + 1)
+
+    assert derive_status(run).state == "interrupted"
+
+
+@pytest.mark.parametrize(("age", "state"), [(5, "running"), (59, "running"), (61, "interrupted")])
+def test_a_writer_elsewhere_lives_while_its_heart_beats(
+    tmp_path: Path, age: int, state: str
+) -> None:
+    run = make_run(tmp_path, rows=[status_row(0, "running")])
+    write_writer(run, host="another.example", heartbeat=time.time() - age, pid=1)
+
+    assert derive_status(run).state == state
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"{}", b'{"pid": "x"}', b"\xff", b'{"pid": 1e999}', b"[" * 9999]
+)
+def test_an_unreadable_writer_record_is_no_writer(tmp_path: Path, content: bytes) -> None:
+    run = make_run(tmp_path, rows=[status_row(0, "running")])
+    run.writer_path.write_bytes(content)
+
+    assert read_writer(run) is None
+    assert derive_status(run).state == "interrupted"
+
+
+def test_a_torn_last_word_does_not_count(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=[status_row(0, "running"), status_row(9, "finished")])
+    os.truncate(run.metrics_path, run.metrics_path.stat().st_size - 1)
+
+    assert derive_status(run).state == "interrupted"
+
+
+@pytest.mark.parametrize("padding", [0, 1, 100, 65_000, 65_536, 70_000, 200_000])
+def test_the_last_status_is_found_however_far_back(tmp_path: Path, padding: int) -> None:
+    run = make_run(tmp_path, rows=[status_row(0, "running"), status_row(5, "stopped")])
+    append_rows(run, [train_row(6, message="x" * padding), eval_row(7, 1.0)])
+
+    row = last_status_row(run.metrics_path)
+
+    assert row is not None
+    assert row["status"] == "stopped"
+
+
+@pytest.mark.parametrize("length", range(65_400, 65_660, 13))
+def test_a_status_row_across_a_block_border_is_found(tmp_path: Path, length: int) -> None:
+    run = make_run(tmp_path, rows=[status_row(5, "stopped")])
+    append_rows(run, [train_row(6, message="x" * length)])
+
+    assert derive_status(run).state == "stopped"
+
+
+def test_text_that_mentions_a_status_is_not_one(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=[status_row(0, "finished")])
+    append_rows(run, [train_row(1, message='{"event": "status", "status": "failed"}', status="x")])
+
+    assert derive_status(run).state == "finished"
