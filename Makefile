@@ -66,7 +66,7 @@ quality-ext: setup ## Mutation testing with Cosmic Ray; slow, not part of CI
 	$(UV) run --frozen --group mutation cr-report .cache/mutations.sqlite --show-pending | tail -5
 
 bench: setup ## Speed, as ratios measured side by side
-	for script in benchmarks/bench_*.py; do $(RUN) python $$script; done
+	for script in benchmarks/*.py; do $(RUN) python $$script; done
 
 tensorboard: setup ## Curves in a browser on 127.0.0.1
 	$(RUN) tp tensorboard --port $(PORT)

@@ -44,8 +44,8 @@ def merged(base: dict[str, Any], *changes: dict[str, Any]) -> dict[str, Any]:
     for change in changes:
         for key, value in change.items():
             inner = result.get(key)
-            both = isinstance(inner, dict) and isinstance(value, dict)
-            result[key] = merged(inner, value) if both else value
+            nested = isinstance(inner, dict) and isinstance(value, dict)
+            result[key] = merged(dict(inner or {}), value) if nested else value
     return result
 
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from transformer_playground.checkpoints.store import CheckpointInfo, CheckpointStore
+from transformer_playground.checkpoints.sidecar import CheckpointInfo
+from transformer_playground.checkpoints.store import CheckpointStore
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.errors import CheckpointError
 from transformer_playground.model.gpt import GPT

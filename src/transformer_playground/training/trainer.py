@@ -180,7 +180,7 @@ class Trainer:
         for micro_step in range(self.train.data.grad_accum_steps):
             inputs, targets = self._next_batch(micro_step)
             share = summed_cross_entropy(self._forward(inputs), targets) / self._tokens_per_step
-            self._scaler.scale(share).backward()
+            self._scaler.scale(share).backward()  # type: ignore[no-untyped-call]
             self.weights.collect_gradients()
             loss += share.detach()
         for optimizer in self._optimizers:

@@ -7,7 +7,7 @@ weight once a step.
 """
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -66,8 +66,9 @@ class MasterWeights:
         """
         if self._ema is not None:
             decay = min(self._ema_decay, (1 + step) / (10 + step))
-            torch._foreach_lerp_(self._ema, self.masters, 1.0 - decay)
-        self._copy_to_model(self.masters)
+            for average, master in zip(self._ema, self.masters, strict=True):
+                average.lerp_(master, 1.0 - decay)
+        self._hand_over()
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
@@ -75,14 +76,12 @@ class MasterWeights:
         if self._ema is None:
             yield
             return
-        current = [master.detach().clone() for master in self.masters] if self._shared else None
-        with torch.no_grad():
-            torch._foreach_copy_(self._copies, self._ema)
+        current = [copy.detach().clone() for copy in self._copies]
+        _copy(self._ema, self._copies)
         try:
             yield
         finally:
-            with torch.no_grad():
-                torch._foreach_copy_(self._copies, current or self.masters)
+            _copy(current, self._copies)
 
     def state_dict(self) -> dict[str, Tensor]:
         """The float32 weights by parameter name."""
@@ -102,11 +101,9 @@ class MasterWeights:
         self._fill(self.masters, weights)
         if self._ema is not None:
             self._fill(self._ema, weights if ema is None else ema)
-        self._copy_to_model(self.masters)
+        self._hand_over()
 
-    def _fill(
-        self, targets: list[nn.Parameter] | list[Tensor], source: Mapping[str, Tensor]
-    ) -> None:
+    def _fill(self, targets: Sequence[Tensor], source: Mapping[str, Tensor]) -> None:
         if set(source) != set(self.names):
             strange = sorted(set(source) ^ set(self.names))[0]
             raise CheckpointError(
@@ -120,6 +117,12 @@ class MasterWeights:
                 )
             target.copy_(source[name])
 
-    def _copy_to_model(self, source: list[nn.Parameter]) -> None:
+    def _hand_over(self) -> None:
         if not self._shared:
-            torch._foreach_copy_(self._copies, source)
+            _copy(self.masters, self._copies)
+
+
+@torch.no_grad()
+def _copy(sources: Sequence[Tensor], targets: Sequence[Tensor]) -> None:
+    for source, target in zip(sources, targets, strict=True):
+        target.copy_(source)

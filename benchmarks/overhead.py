@@ -1,0 +1,117 @@
+"""Share of a run spent outside forward, backward and optimizer step. Goal: at most 3 %.
+
+Trains `shakespeare_char` as a user would, with every file the run writes, in a temporary folder.
+The time inside the model (forward, loss, backward) and the optimizer (gradient clipping, step,
+master weights) is summed up by wrapping those functions; the rest is batches, logging, metrics,
+TensorBoard, checkpoints and the loop itself.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import torch
+
+from transformer_playground.experiments.discovery import load_experiment
+from transformer_playground.experiments.registry import prepare_experiment
+from transformer_playground.model.gpt import GPT
+from transformer_playground.training import evaluation, trainer
+from transformer_playground.training.control import TrainingControl
+from transformer_playground.training.optimizers import OptimizerSet
+from transformer_playground.training.session import Plan, train_new_run
+from transformer_playground.training.weights import MasterWeights
+
+EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+
+
+class Clock:
+    """Sums up the time inside wrapped functions; a wrapped function inside another counts once."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._inside = False
+
+    def wrap(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*arguments: Any, **options: Any) -> Any:
+            if self._inside:
+                return function(*arguments, **options)
+            self._inside = True
+            began = time.perf_counter()
+            try:
+                return function(*arguments, **options)
+            finally:
+                self._inside = False
+                spent = time.perf_counter() - began
+                self.seconds[name] = self.seconds.get(name, 0.0) + spent
+
+        return timed
+
+
+def patches(clock: Clock) -> list[Any]:
+    targets: list[tuple[str, Any, str]] = [
+        ("forward", GPT, "forward"),
+        ("forward", trainer, "summed_cross_entropy"),
+        ("forward", evaluation, "summed_cross_entropy"),
+        ("backward", torch.Tensor, "backward"),
+        ("optimizer", torch.optim.AdamW, "step"),
+        ("optimizer", torch.nn.utils, "clip_grad_norm_"),
+        ("optimizer", OptimizerSet, "zero_grad"),
+        ("optimizer", MasterWeights, "publish"),
+        ("optimizer", MasterWeights, "collect_gradients"),
+    ]
+    return [
+        mock.patch.object(owner, attribute, clock.wrap(name, getattr(owner, attribute)))
+        for name, owner, attribute in targets
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--iters", type=int, default=2000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        overrides = [
+            f"prepare.dataset_dir={folder}/datasets",
+            f"prepare.raw_dir={folder}/raw",
+            f"train.runtime.max_iters={arguments.iters}",
+            "train.schedule.lr_decay_iters=2000",
+        ]
+        experiment, loaded = load_experiment(
+            EXPERIMENTS, "shakespeare_char", None, overrides, os.environ
+        )
+        prepare_experiment(experiment, loaded.config, report=print)
+        plan = Plan(experiment.name, loaded.config, loaded.provenance, experiment.folder)
+        clock = Clock()
+        active = patches(clock)
+        for patch in active:
+            patch.start()
+        began = time.perf_counter()
+        train_new_run(plan, Path(folder) / "runs", None, [], TrainingControl())
+        total = time.perf_counter() - began
+        for patch in active:
+            patch.stop()
+    inside = sum(clock.seconds.values())
+    for name, seconds in clock.seconds.items():
+        print(f"{name:10} {seconds:8.2f} s {100 * seconds / total:6.1f} %")
+    print(f"{'the rest':10} {total - inside:8.2f} s {100 * (1 - inside / total):6.1f} %")
+    print(
+        json.dumps(
+            {
+                "benchmark": "overhead",
+                "steps": arguments.iters,
+                "total_s": round(total, 2),
+                "overhead_share": round(1 - inside / total, 4),
+                "goal": 0.03,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
