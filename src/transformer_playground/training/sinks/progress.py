@@ -7,9 +7,9 @@ from rich.progress import (
     Progress,
     TaskID,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from transformer_playground.terminal import visible
@@ -22,6 +22,10 @@ from transformer_playground.training.events import (
 )
 from transformer_playground.training.sinks.lines import describe
 
+_NARROWEST_BAR = 6
+# Step, numbers and remaining time of a long run.
+_ROOM_FOR_WORDS = 74
+
 
 class ProgressSink:
     """Step, losses, learning rate, speed and remaining time on one line; the rest scrolls above."""
@@ -30,15 +34,16 @@ class ProgressSink:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._progress = Progress(
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[numbers]}", markup=False),
-            TimeElapsedColumn(),
+        words = (
+            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            # The one column that gives way, by wrapping, where the terminal is narrow.
+            TextColumn("{task.fields[numbers]}", markup=False, table_column=Column(no_wrap=False)),
             TextColumn("eta"),
             TimeRemainingColumn(),
-            console=console,
         )
+        room = console.width - _ROOM_FOR_WORDS
+        bar = (BarColumn(bar_width=max(_NARROWEST_BAR, room)),) if room >= 0 else ()
+        self._progress = Progress(*bar, *words, console=console)
         self._task: TaskID | None = None
         self._val_loss = ""
 
