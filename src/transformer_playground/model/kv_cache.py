@@ -28,20 +28,21 @@ class KVCache:
         device: torch.device,
         dtype: torch.dtype,
     ) -> None:
-        shape = (config.n_layer, batch_size, config.kv_heads, capacity, config.head_dim)
-        self._keys = torch.empty(shape, device=device, dtype=dtype)
-        self._values = torch.empty(shape, device=device, dtype=dtype)
+        shape = (batch_size, config.kv_heads, capacity, config.head_dim)
+        layers = range(config.n_layer)
+        self._keys = [torch.empty(shape, device=device, dtype=dtype) for _ in layers]
+        self._values = [torch.empty(shape, device=device, dtype=dtype) for _ in layers]
         self.length = 0
 
     @property
     def batch_size(self) -> int:
         """Number of sequences."""
-        return self._keys.shape[1]
+        return self._keys[0].shape[0]
 
     @property
     def capacity(self) -> int:
         """Tokens that fit."""
-        return self._keys.shape[3]
+        return self._keys[0].shape[2]
 
     def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Store one layer's new keys and values behind those of the tokens read before.
@@ -56,12 +57,12 @@ class KVCache:
         Returns:
             Views of all the layer's keys and values so far, (B, kv_heads, length + T, head_dim).
         """
-        end = self.length + keys.shape[2]
-        all_keys = self._keys[layer, :, :, :end]
-        all_values = self._values[layer, :, :, :end]
-        all_keys[:, :, self.length :].copy_(keys)
-        all_values[:, :, self.length :].copy_(values)
-        return all_keys, all_values
+        new = keys.shape[2]
+        end = self.length + new
+        all_keys, all_values = self._keys[layer], self._values[layer]
+        all_keys.narrow(2, self.length, new).copy_(keys)
+        all_values.narrow(2, self.length, new).copy_(values)
+        return all_keys.narrow(2, 0, end), all_values.narrow(2, 0, end)
 
     def advance(self, tokens: int) -> None:
         """Count tokens that every layer has stored."""
@@ -78,12 +79,12 @@ class KVCache:
             rows: Indices of sequences, int64 (new batch size,).
         """
         chosen = object.__new__(type(self))
-        chosen._keys, chosen._values = self._rows(self._keys, rows), self._rows(self._values, rows)
+        chosen._keys = [self._rows(stored, rows) for stored in self._keys]
+        chosen._values = [self._rows(stored, rows) for stored in self._values]
         chosen.length = self.length
         return chosen
 
     def _rows(self, stored: Tensor, rows: Tensor) -> Tensor:
-        layers, _, heads, capacity, channels = stored.shape
-        chosen = stored.new_empty(layers, len(rows), heads, capacity, channels)
-        chosen[:, :, :, : self.length] = stored[:, rows, :, : self.length]
+        chosen = stored.new_empty(len(rows), *stored.shape[1:])
+        chosen[:, :, : self.length] = stored[rows, :, : self.length]
         return chosen

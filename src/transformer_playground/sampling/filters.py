@@ -49,21 +49,19 @@ def filter_tokens(logits: Tensor, *, temperature: float, top_k: int, top_p: floa
         top_p: Keep the fewest tokens that hold this probability together (Holtzman et al. 2019,
             nucleus sampling); 1 = all.
     """
-    scaled = (logits - logits.amax(dim=-1, keepdim=True)) / temperature
+    weights = (logits / temperature).softmax(dim=-1)
     if 0 < top_k < logits.shape[-1]:
-        kept, tokens = scaled.topk(top_k, dim=-1)
-        weights = kept.exp()
+        kept, tokens = weights.topk(top_k, dim=-1)
         if top_p < 1:
-            weights = _nucleus(weights, top_p * weights.sum(dim=-1, keepdim=True))
-        return Candidates(weights, tokens)
-    weights = scaled.exp()
+            kept = _nucleus(kept, top_p * kept.sum(dim=-1, keepdim=True))
+        return Candidates(kept, tokens)
     if top_p < 1:
         return _nucleus_of_all(weights, top_p)
     return Candidates(weights, None)
 
 
 def _nucleus_of_all(weights: Tensor, top_p: float) -> Candidates:
-    mass = top_p * weights.sum(dim=-1, keepdim=True)
+    mass = weights.new_full((len(weights), 1), top_p)
     size = min(_NUCLEUS_GUESS, weights.shape[-1])
     likeliest, tokens = weights.topk(size, dim=-1)
     if size < weights.shape[-1] and bool((likeliest.sum(dim=-1, keepdim=True) < mass).any()):

@@ -13,6 +13,9 @@ from transformer_playground.model.gpt import GPT
 from transformer_playground.sampling.context import DecodingContext
 from transformer_playground.sampling.filters import filter_tokens
 
+# Divided by less, the differences of float32 logits overflow.
+_GREEDY_BELOW = 1e-5
+
 
 @dataclass(frozen=True)
 class SamplingSettings:
@@ -244,14 +247,13 @@ class _Sampler:
 
     def draw(self, logits: Tensor, alive: list[int]) -> tuple[Tensor, Tensor]:
         """Tokens int64 and their log-probabilities float32, each (len(alive),)."""
-        logits = logits[:, : self._vocab]
-        tokens = self._choose(logits, alive)
-        chosen = logits.gather(1, tokens.unsqueeze(1)).squeeze(1)
-        return tokens, chosen - logits.logsumexp(dim=-1)
+        logprobs = logits[:, : self._vocab].log_softmax(dim=-1)
+        tokens = self._choose(logprobs, alive)
+        return tokens, logprobs.gather(1, tokens.unsqueeze(1)).squeeze(1)
 
     def _choose(self, logits: Tensor, alive: list[int]) -> Tensor:
         settings = self._settings
-        if settings.temperature == 0:
+        if settings.temperature < _GREEDY_BELOW:
             return logits.argmax(dim=-1)
         uniform = torch.rand(self._n_samples, generator=self._generator)
         if len(alive) < self._n_samples:
