@@ -16,6 +16,7 @@ from transformer_playground.files import fsync_folder, replace_json
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 SCHEMA_VERSION = 1
+_ALWAYS_THERE = {"experiment": str, "config": dict}
 # Leaves room for "-YYYYMMDD-HHMMSS-xxxx" within the 100 characters of a run id.
 _LONGEST_STEM = 79
 
@@ -204,6 +205,9 @@ def read_run_config(run: RunFolder) -> dict[str, Any]:
         raise RunError(f"The config.json of run '{run.run_id}' is not valid JSON.", hint) from error
     if not isinstance(document, dict):
         raise RunError(f"The config.json of run '{run.run_id}' is not a JSON object.", hint)
+    for key, kind in _ALWAYS_THERE.items():
+        if not isinstance(document.get(key), kind):
+            raise RunError(f"The config.json of run '{run.run_id}' has no '{key}'.", hint)
     return document
 
 

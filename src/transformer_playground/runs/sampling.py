@@ -70,12 +70,10 @@ def load_run(run: RunFolder, request: SampleRequest) -> LoadedRun:
             cannot be encoded.
     """
     saved = read_run_config(run)["config"] if run.config_path.is_file() else {}
-    config = _merge(saved.get("sample", {}), request)
+    config = _merge(_table(saved, "sample"), request)
     found = choose(run.checkpoints, request.checkpoint or config.runtime.checkpoint)
     tokenizer = _tokenizer(run)
-    prompt = resolve_prompt(
-        config.sample, tokenizer, PrepareConfig.model_validate(saved.get("prepare", {}))
-    )
+    prompt = resolve_prompt(config.sample, tokenizer, _prepare_config(run, saved))
     payload = load_payload(found.path)
     device = choose_device(config.runtime.device)
     weights = sum(tensor.numel() for tensor in payload["model"].values())
@@ -142,8 +140,8 @@ def _without_stop(generation: Generation, tokenizer: Tokenizer) -> list[int]:
 
 def _merge(saved: Mapping[str, Any], request: SampleRequest) -> SampleConfig:
     values = {
-        "runtime": {**saved.get("runtime", {}), **request.runtime},
-        "sample": {**saved.get("sample", {}), **request.decoding},
+        "runtime": {**_table(saved, "runtime"), **request.runtime},
+        "sample": {**_table(saved, "sample"), **request.decoding},
     }
     try:
         return SampleConfig.model_validate(values)
@@ -151,6 +149,22 @@ def _merge(saved: Mapping[str, Any], request: SampleRequest) -> SampleConfig:
         first = error.errors()[0]
         name = ".".join(str(part) for part in first["loc"])
         raise UsageError(f"sample.{name}: {first['msg']}, not {first['input']!r}.") from error
+
+
+def _table(saved: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    table = saved.get(name)
+    return table if isinstance(table, dict) else {}
+
+
+def _prepare_config(run: RunFolder, saved: Mapping[str, Any]) -> PrepareConfig:
+    try:
+        return PrepareConfig.model_validate(_table(saved, "prepare"))
+    except ValidationError as error:
+        key = ".".join(["prepare", *map(str, error.errors()[0]["loc"])])
+        raise RunError(
+            f"the settings saved in {run.config_path} are not valid: {key}.",
+            "Restore config.json from a copy of the run.",
+        ) from error
 
 
 def _tokenizer(run: RunFolder) -> Tokenizer:

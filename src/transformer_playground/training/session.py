@@ -193,7 +193,8 @@ def _with_saved_model(
 def _refuse_changed_dataset(
     run: RunFolder, record: Mapping[str, Any], materials: Materials
 ) -> None:
-    if record["dataset"]["fingerprint"] != materials.dataset.fingerprint:
+    then = record.get("dataset")
+    if not isinstance(then, dict) or then.get("fingerprint") != materials.dataset.fingerprint:
         raise RunError(
             f"the dataset has changed since run '{run.run_id}' began.",
             "Restore its input and prepare again, or start a new run.",

@@ -159,6 +159,7 @@ class Trainer:
             self._optimizer_step()
             if state.step % self.train.runtime.log_interval == 0:
                 self._log_step(rate)
+        self._refuse_unsaved_end()
         self._hub.emit(
             RunFinished(
                 step=state.step,
@@ -338,6 +339,14 @@ class Trainer:
         kinds = tuple(info.kind for info in saved)
         path = f"{saved[0].path.parent.name}/{saved[0].path.name}"
         self._hub.emit(CheckpointSaved(step=state.step, kinds=kinds, path=path))
+
+    def _refuse_unsaved_end(self) -> None:
+        step = self.state.step
+        if self.world.writes and not self._checkpointer.has_saved(step):
+            raise TrainingError(
+                f"training came to its end, but its last checkpoint (step {step}) was not saved.",
+                "Free some disk space and resume the run: it goes on from the newest checkpoint.",
+            )
 
     def _announce(self) -> None:
         self._hub.emit(
