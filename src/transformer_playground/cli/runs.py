@@ -6,6 +6,7 @@ import time
 from transformer_playground.cli.console import print_table, say, say_json
 from transformer_playground.cli.options import RUNS_DIR, AsJson, RunsDir
 from transformer_playground.runs.listing import RunRow, list_runs
+from transformer_playground.terminal import visible_line
 
 _COLUMNS = ("run", "status", "step", "val loss", "tokens/s", "params", "age")
 _GLYPHS = {
@@ -32,7 +33,7 @@ def runs(runs_dir: RunsDir = RUNS_DIR, json_output: AsJson = False) -> None:
     print_table(_COLUMNS, [_cells(row) for row in rows], numbers=5)
     for row in rows:
         if row.problem:
-            say(f"{row.run_id}: {row.problem}")
+            say(visible_line(f"{row.run_id}: {row.problem}"))
 
 
 def _cells(row: RunRow) -> tuple[str, ...]:

@@ -1,12 +1,13 @@
 """`tp sample`."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from transformer_playground.cli.console import is_terminal
-from transformer_playground.cli.options import RUNS_DIR, AsJson, Checkpoint, RunsDir
+from transformer_playground.cli.options import RUNS_DIR, AsJson, Checkpoint, Overrides, RunsDir
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.listing import find_run, list_runs
 
@@ -26,6 +27,7 @@ def sample(
     top_p: Annotated[float | None, typer.Option("--top-p")] = None,
     seed: Annotated[int | None, typer.Option("--seed", min=0)] = None,
     checkpoint: Checkpoint = None,
+    overrides: Overrides = None,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
@@ -47,8 +49,12 @@ def sample(
     }
     request = SampleRequest(
         checkpoint=checkpoint,
-        decoding={key: value for key, value in decoding.items() if value is not None},
-        runtime={} if seed is None else {"seed": seed},
+        options={
+            "sample": {key: value for key, value in decoding.items() if value is not None},
+            "runtime": {} if seed is None else {"seed": seed},
+        },
+        overrides=overrides or (),
+        environ=os.environ,
     )
     print_samples(_find(runs_dir, run), request, json_output=json_output, stream=is_terminal())
 

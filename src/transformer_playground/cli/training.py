@@ -1,5 +1,7 @@
 """Training as a foreground command: signals, display, summary, samples."""
 
+import os
+
 from rich.console import Console
 
 from transformer_playground.cli.console import is_terminal, note, say, say_json
@@ -39,7 +41,10 @@ def train_to_end(
     _summarise(job, outcome)
     if job.whole:
         print_samples(
-            outcome.run, SampleRequest(), json_output=job.json_output, stream=is_terminal()
+            outcome.run,
+            SampleRequest(environ=os.environ),
+            json_output=job.json_output,
+            stream=is_terminal(),
         )
     return 0
 

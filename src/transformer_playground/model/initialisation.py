@@ -18,8 +18,9 @@ def initialise(
 
     - Norm gains are 1, biases 0.
     - Matrices inside the blocks are N(0, init_std); those which write into the residual stream
-      are N(0, init_std / sqrt(branches)), so that its variance does not grow with depth
-      (Radford et al. 2019, GPT-2), or 0 with `zero_init_output` (Zhang et al. 2019, "Fixup").
+      are N(0, s / sqrt(branches)), so that its variance does not grow with depth (Radford et al.
+      2019, GPT-2), or 0 with `zero_init_output` (Zhang et al. 2019, "Fixup"). s is the standard
+      deviation of the embeddings, lest the branches drown them.
     - Embeddings and the head are small enough that untrained logits are near 0 at any width:
       the untrained loss is ln(vocab_size).
 
@@ -31,7 +32,7 @@ def initialise(
     """
     generator = generator or torch.Generator().manual_seed(0)
     outputs = _branch_outputs(model)
-    output_std = 0.0 if config.zero_init_output else config.init_std / math.sqrt(len(outputs))
+    output_std = 0.0 if config.zero_init_output else embedding_std(config) / math.sqrt(len(outputs))
     for name, parameter in model.named_parameters():
         if parameter.dim() < 2:
             parameter.fill_(0.0 if name.endswith("bias") else 1.0)

@@ -1,6 +1,6 @@
 """A run as something to sample from, with nothing but its own folder."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,10 +10,11 @@ from pydantic import ValidationError
 from transformer_playground.checkpoints.discovery import choose
 from transformer_playground.checkpoints.loading import build_model, load_payload
 from transformer_playground.config.prepare import PrepareConfig
-from transformer_playground.config.sample import DecodingConfig, SampleConfig
+from transformer_playground.config.sample import DecodingConfig
+from transformer_playground.config.sampling import load_sample_config
 from transformer_playground.data.tokenizers import StreamDecoder, Tokenizer, load_tokenizer
 from transformer_playground.data.tokenizers.gpt2 import Gpt2Tokenizer
-from transformer_playground.errors import RunError, UsageError
+from transformer_playground.errors import RunError
 from transformer_playground.model.gpt import GPT
 from transformer_playground.model.hardware import choose_device, choose_precision
 from transformer_playground.runs.layout import RunFolder, read_run_config
@@ -25,13 +26,14 @@ from transformer_playground.sampling.prompts import Prompt, resolve_prompt
 class SampleRequest:
     """What the user asked for; what is left out stays as the run's saved config has it.
 
-    `decoding` and `runtime` hold values for `[sample.sample]` and `[sample.runtime]`; `checkpoint`
-    is auto, best, last or a file name.
+    `options` is a `[sample]` table made of the command's options, `overrides` holds `key=value`
+    settings, and `environ` is the environment. `checkpoint` is auto, best, last or a file name.
     """
 
     checkpoint: str | None = None
-    decoding: Mapping[str, Any] = field(default_factory=dict)
-    runtime: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Sequence[str] = ()
+    environ: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,12 @@ def load_run(run: RunFolder, request: SampleRequest) -> LoadedRun:
             cannot be encoded.
     """
     saved = read_run_config(run)["config"] if run.config_path.is_file() else {}
-    config = _merge(_table(saved, "sample"), request)
+    config = load_sample_config(
+        _table(saved, "sample"),
+        request.options,
+        overrides=request.overrides,
+        environ=request.environ,
+    )
     found = choose(run.checkpoints, request.checkpoint or config.runtime.checkpoint)
     tokenizer = _tokenizer(run)
     prompt = resolve_prompt(config.sample, tokenizer, _prepare_config(run, saved))
@@ -136,19 +143,6 @@ def stream_text(loaded: LoadedRun) -> Iterator[str]:
 
 def _without_stop(generation: Generation, tokenizer: Tokenizer) -> list[int]:
     return [token for token in generation.tokens if token != tokenizer.eos_id]
-
-
-def _merge(saved: Mapping[str, Any], request: SampleRequest) -> SampleConfig:
-    values = {
-        "runtime": {**_table(saved, "runtime"), **request.runtime},
-        "sample": {**_table(saved, "sample"), **request.decoding},
-    }
-    try:
-        return SampleConfig.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise UsageError(f"sample.{name}: {first['msg']}, not {first['input']!r}.") from error
 
 
 def _table(saved: Mapping[str, Any], name: str) -> Mapping[str, Any]:

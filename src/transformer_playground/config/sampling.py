@@ -1,0 +1,61 @@
+"""The `[sample]` table of a run, with what the user changes about it for one command."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from transformer_playground.config.layers import Layer, Problem, merge, screen
+from transformer_playground.config.problems import config_error, describe
+from transformer_playground.config.sample import SampleConfig
+from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.config.sources import environment_layers, flag_layers
+from transformer_playground.config.toml_text import toml_key
+
+SAMPLE_VARIABLE = "ML_PLAYGROUND_SAMPLE_OVERRIDES"
+
+
+def load_sample_config(
+    saved: Mapping[str, Any],
+    options: Mapping[str, Any],
+    *,
+    overrides: Sequence[str],
+    environ: Mapping[str, str],
+) -> SampleConfig:
+    """Lay what this command asks for over a run's saved settings.
+
+    Later wins: `saved`, the JSON object in the environment, `overrides`, `options`.
+
+    Args:
+        saved: The `[sample]` table of the run; empty for a run that has none.
+        options: A `[sample]` table made of the command's own options.
+        overrides: `sample.key=value` each, as given to `--set`.
+        environ: Where to look for `ML_PLAYGROUND_SAMPLE_OVERRIDES`.
+
+    Raises:
+        ConfigError: With every problem that was found.
+    """
+    layers = [
+        Layer("the run's config.json", Path.cwd(), {"sample": saved}),
+        *environment_layers({SAMPLE_VARIABLE: environ.get(SAMPLE_VARIABLE, "")}),
+        *flag_layers(overrides),
+        Layer("the command's options", Path.cwd(), {"sample": options}),
+    ]
+    problems: list[Problem] = []
+    for number, layer in enumerate(layers):
+        layers[number], found = screen(layer)
+        problems += found
+        problems += [
+            Problem(layer.name, f"{toml_key((table,))} cannot change after training.")
+            for table in layer.values
+            if table != "sample"
+        ]
+    merged = merge(layers)
+    try:
+        config = ExperimentConfig.model_validate(merged.values)
+    except ValidationError as error:
+        raise config_error([*problems, *describe(error, merged, conflicts=True)]) from error
+    if problems:
+        raise config_error(problems, "Sampling takes settings of [sample] only.")
+    return config.sample

@@ -1,0 +1,39 @@
+import pytest
+
+from transformer_playground.config.sampling import SAMPLE_VARIABLE, load_sample_config
+from transformer_playground.errors import ConfigError
+
+SAVED = {"sample": {"temperature": 0.5, "top_k": 7}, "runtime": {"seed": 3}}
+
+
+def test_what_is_left_out_stays_as_the_run_has_it() -> None:
+    config = load_sample_config(SAVED, {}, overrides=(), environ={})
+    assert (config.sample.temperature, config.sample.top_k, config.runtime.seed) == (0.5, 7, 3)
+
+
+def test_options_win_over_flags_over_the_environment_over_the_run() -> None:
+    environ = {SAMPLE_VARIABLE: '{"sample": {"temperature": 0.6, "top_k": 8, "top_p": 0.9}}'}
+    config = load_sample_config(
+        SAVED,
+        {"sample": {"temperature": 0.8}},
+        overrides=["sample.sample.temperature=0.7", "sample.sample.top_k=9"],
+        environ=environ,
+    )
+    decoding = config.sample
+    assert (decoding.temperature, decoding.top_k, decoding.top_p) == (0.8, 9, 0.9)
+    assert config.runtime.seed == 3
+
+
+def test_settings_of_training_are_refused_rather_than_ignored() -> None:
+    with pytest.raises(ConfigError, match="model"):
+        load_sample_config(SAVED, {}, overrides=["model.n_layer=3"], environ={})
+
+
+def test_an_unknown_setting_names_its_place_and_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"--set.*temperature"):
+        load_sample_config(SAVED, {}, overrides=["sample.sample.temprature=1"], environ={})
+
+
+def test_an_option_out_of_range_says_what_is_allowed() -> None:
+    with pytest.raises(ConfigError, match="top_p"):
+        load_sample_config(SAVED, {"sample": {"top_p": 0.0}}, overrides=(), environ={})
