@@ -246,8 +246,18 @@ class _Sampler:
         self._generator = torch.Generator().manual_seed(settings.seed)
 
     def draw(self, logits: Tensor, alive: list[int]) -> tuple[Tensor, Tensor]:
-        """Tokens int64 and their log-probabilities float32, each (len(alive),)."""
+        """Tokens int64 and their log-probabilities float32, each (len(alive),).
+
+        Raises:
+            SamplingError: The model gives no probabilities.
+        """
         logprobs = logits[:, : self._vocab].log_softmax(dim=-1)
+        # One logit that is not a number spoils every probability of its row.
+        if bool(logprobs[:, 0].isnan().any()):
+            raise SamplingError(
+                "the model's output is not a number: its weights diverged in training.",
+                "Sample from an earlier checkpoint, and train with a lower learning rate.",
+            )
         tokens = self._choose(logprobs, alive)
         return tokens, logprobs.gather(1, tokens.unsqueeze(1)).squeeze(1)
 

@@ -1,0 +1,199 @@
+"""`tp sample`: what it samples from, and which settings hold."""
+
+import pickle
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from builders.commands import Ended, Project, Tp
+from transformer_playground.runs.layout import RunFolder
+
+FIRST = ("sample", "first", "--json")
+
+
+def only_sample(ended: Ended) -> Mapping[str, Any]:
+    assert ended.code == 0, ended.err
+    (sample,) = ended.lines
+    assert sample["event"] == "sample"
+    return dict(sample)
+
+
+@pytest.mark.parametrize("name", ["first", "fi", "tiny", "tiny@latest", "tiny@best"])
+def test_a_run_is_found_by_id_beginning_and_experiment(trained: Project, tp: Tp, name: str) -> None:
+    ended = tp("sample", name)
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("1")
+    assert "first" in ended.err
+
+
+def test_an_experiment_means_its_latest_run_even_if_a_run_begins_like_it(
+    trained: Project, tp: Tp
+) -> None:
+    assert tp("train", "tiny", "--run-id", "tiny-again").code == 0
+    assert "tiny-again" in tp("sample", "tiny").err
+    assert "of first" in tp("sample", "first").err
+
+
+def test_a_beginning_that_fits_several_runs_is_refused_with_their_names(
+    trained: Project, tp: Tp
+) -> None:
+    shutil.copytree(trained.run_named("first").root, trained.run_named("fit").root)
+    ended = tp("sample", "fi")
+    assert ended.code == 2
+    assert "first" in ended.err
+    assert "fit" in ended.err
+
+
+def test_the_same_seed_gives_the_same_text(trained: Project, tp: Tp) -> None:
+    texts = [tp("sample", "first", "--seed", seed).out for seed in (7, 7, 8)]
+    assert texts[0] == texts[1] != texts[2]
+    assert tp("sample", "first").out == tp("sample", "first", "--seed", 1337).out
+
+
+def test_what_is_left_out_is_as_the_run_was_configured(project: Project, tp: Tp) -> None:
+    saved = {"num_samples": 2, "max_new_tokens": 9, "temperature": 0.5, "top_k": 3, "top_p": 0.7}
+    flags = [
+        word for key, value in saved.items() for word in ("--set", f"sample.sample.{key}={value}")
+    ]
+    seed = ("--set", "sample.runtime.seed=5")
+    assert tp("loop", "tiny", "--run-id", "first", *flags, *seed).code == 0
+    ended = tp(*FIRST)
+    assert len(ended.lines) == 2
+    for sample in ended.lines:
+        assert sample["prompt"] == "1"
+        assert len(sample["tokens"]) == len(sample["logprobs"]) == 9
+        assert (sample["temperature"], sample["top_k"], sample["top_p"]) == (0.5, 3, 0.7)
+        assert sample["seed"] == 5
+    # The experiment may say something else by now: the run's own settings hold.
+    changed = (project.experiment / "config.toml").read_text().replace("= 40", "= 3")
+    (project.experiment / "config.toml").write_text(changed)
+    assert tp(*FIRST).out == ended.out
+
+
+def test_flags_win_over_what_the_run_saved(trained: Project, tp: Tp) -> None:
+    sample = only_sample(
+        tp(
+            *FIRST,
+            *("--prompt", "the wall", "--max-new-tokens", 5, "--temperature", 0.3),
+            *("--top-k", 4, "--top-p", 0.9, "--seed", 11),
+        )
+    )
+    assert sample["prompt"] == "the wall"
+    assert len(sample["tokens"]) == 5
+    assert (sample["temperature"], sample["top_k"], sample["top_p"]) == (0.3, 4, 0.9)
+    assert sample["seed"] == 11
+    assert len(tp(*FIRST, "--n-samples", 3).lines) == 3
+
+
+def test_a_temperature_of_zero_ignores_the_seed(trained: Project, tp: Tp) -> None:
+    texts = {tp("sample", "first", "--temperature", 0, "--seed", seed).out for seed in range(3)}
+    assert len(texts) == 1
+
+
+def test_a_prompt_may_come_from_a_file(trained: Project, tp: Tp) -> None:
+    (trained.root / "prompt.txt").write_text("12 bottles")
+    ended = tp("sample", "first", "--prompt", "FILE:prompt.txt")
+    assert ended.out.startswith("12 bottles")
+
+
+def test_unconditional_sampling_shows_no_prompt(trained: Project, tp: Tp) -> None:
+    assert only_sample(tp(*FIRST, "--unconditional"))["prompt"] == ""
+
+
+def test_a_checkpoint_can_be_chosen(trained: Project, tp: Tp) -> None:
+    assert only_sample(tp(*FIRST, "--checkpoint", "ckpt_last_00000015.pt"))["step"] == 15
+    assert only_sample(tp(*FIRST, "--checkpoint", "best"))["step"] == 20
+    assert "last.pt" in tp("sample", "first", "--checkpoint", "last").err
+
+
+def test_samples_of_a_batch_are_told_apart(trained: Project, tp: Tp) -> None:
+    out = tp("sample", "first", "--n-samples", 2).out
+    assert "sample 1 of 2" in out
+    assert "sample 2 of 2" in out
+
+
+def test_a_run_that_was_moved_and_lost_its_experiment_still_samples(
+    trained: Project, tp: Tp, tmp_path: Path
+) -> None:
+    expected = tp("sample", "first").out
+    shutil.move(trained.run_named("first").root, tmp_path / "elsewhere" / "renamed")
+    shutil.rmtree(trained.experiment)
+    moved = tp("sample", "renamed", "--runs-dir", tmp_path / "elsewhere")
+    assert moved.code == 0, moved.err
+    assert moved.out == expected
+
+
+def test_a_run_on_a_folder_nobody_may_write_still_samples(trained: Project, tp: Tp) -> None:
+    before = trained.files()
+    assert tp("sample", "first").code == 0
+    assert trained.files() == before
+
+
+def nano_gpt_weights(n_layer: int, width: int, context: int, vocab: int) -> dict[str, torch.Tensor]:
+    """Weights under the names that nanoGPT gives them."""
+    generator = torch.Generator().manual_seed(1)
+
+    def matrix(*shape: int) -> torch.Tensor:
+        return torch.randn(*shape, generator=generator) * 0.05
+
+    table = matrix(vocab, width)
+    weights = {
+        "transformer.wte.weight": table,
+        "transformer.wpe.weight": matrix(context, width),
+        "transformer.ln_f.weight": torch.ones(width),
+        "lm_head.weight": table,
+    }
+    for layer in range(n_layer):
+        block = f"transformer.h.{layer}"
+        weights |= {
+            f"{block}.ln_1.weight": torch.ones(width),
+            f"{block}.attn.c_attn.weight": matrix(3 * width, width),
+            f"{block}.attn.c_proj.weight": matrix(width, width),
+            f"{block}.ln_2.weight": torch.ones(width),
+            f"{block}.mlp.c_fc.weight": matrix(4 * width, width),
+            f"{block}.mlp.c_proj.weight": matrix(width, 4 * width),
+        }
+    return weights
+
+
+def write_nano_gpt_run(folder: Path, characters: str) -> None:
+    folder.mkdir(parents=True)
+    shape = {"n_layer": 2, "n_head": 2, "n_embd": 16, "block_size": 16, "bias": False}
+    model_args = {**shape, "vocab_size": len(characters), "dropout": 0.0}
+    weights = nano_gpt_weights(2, 16, 16, len(characters))
+    compiled = {f"_orig_mod.{name}": tensor for name, tensor in weights.items()}
+    torch.save(
+        {
+            "model": compiled,
+            "optimizer": {},
+            "model_args": model_args,
+            "iter_num": 250,
+            "best_val_loss": torch.tensor(1.5),
+            "config": {"out_dir": "out"},
+        },
+        folder / "ckpt.pt",
+    )
+    meta = {
+        "vocab_size": len(characters),
+        "itos": dict(enumerate(characters)),
+        "stoi": {character: index for index, character in enumerate(characters)},
+    }
+    (folder / "meta.pkl").write_bytes(pickle.dumps(meta))
+
+
+def test_a_folder_of_nano_gpt_can_be_sampled(project: Project, tp: Tp) -> None:
+    run = RunFolder(project.root / "runs" / "out-shakespeare-char")
+    write_nano_gpt_run(run.root, "\n abcdefgh")
+    sample = only_sample(tp("sample", "out-shakespeare-char", "--json", "--max-new-tokens", 30))
+    assert sample["step"] == 250
+    assert len(sample["tokens"]) == 30
+    assert set(sample["text"]) <= set("\n abcdefgh")
+    ended = tp("sample", "out-shakespeare-char", "--prompt", "bad egg")
+    assert ended.code == 0, ended.err
+    assert ended.out.startswith("bad egg")
+    assert tp("sample", "out-shakespeare-char", "--prompt", "Q").code == 1
+    assert tp("runs").code == 0
