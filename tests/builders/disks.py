@@ -15,6 +15,9 @@ _CHANGES_NAMES = ("replace", "link", "unlink")
 _CALLS = (*_CHANGES_NAMES, "fsync", "open", "chmod")
 
 Trouble = Callable[[int], None]
+# File name -> inode number, GONE for a name that was removed.
+Names = dict[str, int]
+GONE = 0
 
 
 class Crash(BaseException):
@@ -58,8 +61,8 @@ def crash_at(number: int) -> Trouble:
 class WatchedDisk:
     """Counts the disk operations of a block and remembers what would survive a power cut.
 
-    A file's bytes survive once the file was synced; names survive from the last sync of the folder
-    on, in the order in which they changed (as journalling file systems have it).
+    A file's bytes survive once the file was synced. Of the changes of names since the folder was
+    last synced, any may be lost: those from some moment on, a single one, or all but removals.
 
     Args:
         folder: Where the block works.
@@ -72,7 +75,8 @@ class WatchedDisk:
         self._trouble = trouble
         self._bytes = {path.stat().st_ino: path.read_bytes() for path in self._files()}
         self._held: list[int] = []
-        self._names = [self._listing()]
+        self._synced_names = self._listing()
+        self._changes: list[Names] = []
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -89,8 +93,16 @@ class WatchedDisk:
 
     def after_power_cut(self) -> Iterator[dict[str, bytes]]:
         """Every state (name -> bytes) in which the folder may come back."""
-        for names in [*self._names, self._listing()]:
-            yield {name: self._bytes.get(inode, b"") for name, inode in names.items()}
+        self._note_changes()
+        changes = self._changes
+        kept = [changes[:length] for length in range(len(changes) + 1)]
+        kept += [changes[:index] + changes[index + 1 :] for index in range(len(changes))]
+        kept.append([change for change in changes if not any(change.values())])
+        for choice in kept:
+            names = dict(self._synced_names)
+            for change in choice:
+                names.update(change)
+            yield {name: self._bytes.get(inode, b"") for name, inode in names.items() if inode}
 
     def _around(self, name: str) -> Callable[..., Any]:
         real = getattr(os, name)
@@ -101,7 +113,7 @@ class WatchedDisk:
             self._before()
             result = real(*args, **options)
             if name in _CHANGES_NAMES:
-                self._names.append(self._listing())
+                self._note_changes()
             if name == "fsync":
                 self._synced(args[0])
             return result
@@ -124,17 +136,30 @@ class WatchedDisk:
     def _synced(self, descriptor: int) -> None:
         state = _fstat(descriptor)
         if stat.S_ISDIR(state.st_mode):
-            self._names = [self._listing()]
+            self._synced_names, self._changes = self._listing(), []
             return
         for path in self._files():
             if path.stat().st_ino == state.st_ino:
                 self._bytes[state.st_ino] = path.read_bytes()
 
+    def _note_changes(self) -> None:
+        before = dict(self._synced_names)
+        for earlier in self._changes:
+            before.update(earlier)
+        now = self._listing()
+        change = {
+            name: now.get(name, GONE)
+            for name in before | now
+            if now.get(name, GONE) != before.get(name, GONE)
+        }
+        if change:
+            self._changes.append(change)
+
     def _files(self) -> list[Path]:
         return sorted(path for path in self._folder.iterdir() if path.is_file())
 
-    def _listing(self) -> dict[str, int]:
-        listing = {}
+    def _listing(self) -> Names:
+        listing: Names = {}
         for path in self._files():
             # A file that stays open keeps its inode number from being given to another one.
             self._held.append(_open(path, os.O_RDONLY))

@@ -175,9 +175,14 @@ class CheckpointStore:
         target = ranked[0]
         if is_pointer(target.path) or self._is_settled(pointer, ranked, target):
             return
-        share_file(target.path, pointer)
-        share_file(sidecar_path(target.path), sidecar_path(pointer))
-        fsync_folder(self._folder)
+        for source, name in (
+            (target.path, pointer),
+            (sidecar_path(target.path), sidecar_path(pointer)),
+        ):
+            share_file(source, name)
+            # Not every disk keeps two renames in order, and the sidecar must not come first: what
+            # vouched for the file before may be gone.
+            fsync_folder(self._folder)
 
     @staticmethod
     def _is_settled(

@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import subprocess
 import time
 from pathlib import Path
 
@@ -93,6 +94,22 @@ def test_a_process_that_is_gone_is_not_the_writer(tmp_path: Path) -> None:
     write_writer(run, pid=2**22 + 1)
 
     assert derive_status(run).state == "interrupted"
+
+
+def test_a_dead_process_that_nobody_has_buried_is_not_the_writer(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=[status_row(0, "running")])
+    with subprocess.Popen(["sleep", "600"]) as process:
+        started = psutil.Process(process.pid).create_time()
+        write_writer(run, pid=process.pid, process_started=started)
+        alive = derive_status(run)
+        process.kill()
+        deadline = time.monotonic() + 20
+        while derive_status(run).state == "running" and time.monotonic() < deadline:
+            time.sleep(0.01)
+        dead = derive_status(run)
+
+    assert (alive.state, alive.pid) == ("running", process.pid)
+    assert dead.state == "interrupted"
 
 
 @pytest.mark.parametrize(("age", "state"), [(5, "running"), (59, "running"), (61, "interrupted")])
