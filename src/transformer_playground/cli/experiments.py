@@ -48,7 +48,9 @@ def _row(experiments_dir: Path, experiment: Experiment) -> dict[str, str]:
 
 
 def new(
-    name: Annotated[str, typer.Argument(help="Name of the new experiment's folder.")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="Name of the new experiment's folder.")
+    ],
     template: Annotated[
         Literal["char", "gpt2", "sentencepiece"],
         typer.Option("--template", help="Which tokenizer the experiment begins with."),

@@ -1,0 +1,33 @@
+"""The command that continues a run."""
+
+import shlex
+from pathlib import Path
+
+import pytest
+
+from transformer_playground.cli.options import EXPERIMENTS_DIR, RUNS_DIR
+from transformer_playground.cli.pipeline import Job, resume_command
+
+
+@pytest.mark.parametrize(
+    ("job", "words"),
+    [
+        (Job("tiny", EXPERIMENTS_DIR, RUNS_DIR), ["tiny"]),
+        (Job(None, EXPERIMENTS_DIR, RUNS_DIR, resume="tiny-1"), ["tiny"]),
+        (
+            Job(None, EXPERIMENTS_DIR, RUNS_DIR, config=Path("my configs/a.toml")),
+            ["--config", "my configs/a.toml"],
+        ),
+        (
+            Job("tiny", EXPERIMENTS_DIR, RUNS_DIR, config=Path("a.toml")),
+            ["tiny", "--config", "a.toml"],
+        ),
+        (
+            Job("tiny", Path("e"), Path("r"), overrides=('a.b="x y"', "c=1")),
+            shlex.split("tiny --set 'a.b=\"x y\"' --set c=1 --experiments-dir e --runs-dir r"),
+        ),
+    ],
+)
+def test_the_resume_command_repeats_what_the_job_was_given(job: Job, words: list[str]) -> None:
+    command = resume_command(job, "tiny", "tiny-1")
+    assert shlex.split(command) == ["tp", "train", *words, "--run-id", "tiny-1"]

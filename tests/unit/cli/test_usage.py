@@ -1,0 +1,53 @@
+"""Help, and commands that are wrong before anything is looked at."""
+
+import pytest
+
+from transformer_playground.cli.main import app, run_app
+from transformer_playground.tui.main import app as tui
+
+VERBS = ("prepare", "train", "sample", "loop", "runs", "experiments", "new", "tensorboard")
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_app(app, [verb, "--help"]) == 0
+    captured = capsys.readouterr()
+    assert f"tp {verb}" in captured.out
+    assert captured.err == ""
+
+
+def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_app(app, ["--help"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"  {verb} " in out for verb in VERBS)
+
+
+def test_the_console_s_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_app(tui, ["--help"]) == 0
+    out = capsys.readouterr().out
+    assert "tp-tui" in out
+    assert "--run" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["frobnicate"], "frobnicate"),
+        (["train", "--bogus"], "--bogus"),
+        (["train", "a", "b"], "b"),
+        (["sample"], "EXP|RUN"),
+        (["new"], "NAME"),
+        (["train", "--set"], "--set"),
+        (["tensorboard", "--port", "0"], "--port"),
+        (["tensorboard", "--port", "many"], "--port"),
+    ],
+)
+def test_wrong_usage_is_one_sentence_and_where_to_look(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_app(app, words) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("error: ")
+    assert said in captured.err
+    assert "--help" in captured.err
