@@ -1,7 +1,7 @@
 """`tp experiments` and `tp new`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -24,11 +24,13 @@ def experiments(
     if not rows:
         say(f"No experiments in {experiments_dir}. Make one: tp new my_experiment")
         return
-    columns = ("experiment", "kind", "data", "description")
-    print_table(columns, [[row[column] for column in columns] for row in rows])
+    columns = ("experiment", "kind", "data", "description", "tags")
+    print_table(
+        columns, [[*(row[name] for name in columns[:-1]), " ".join(row["tags"])] for row in rows]
+    )
 
 
-def _row(experiments_dir: Path, experiment: Experiment) -> dict[str, str]:
+def _row(experiments_dir: Path, experiment: Experiment) -> dict[str, Any]:
     try:
         _, loaded = load_experiment(experiments_dir, experiment.name, None, (), {})
         table = loaded.config.experiment
@@ -36,6 +38,7 @@ def _row(experiments_dir: Path, experiment: Experiment) -> dict[str, str]:
             "experiment": experiment.name,
             "kind": table.kind,
             "data": dataset_state(experiment, loaded.config),
+            "tags": list(table.tags),
             "description": table.description,
         }
     except PlaygroundError as error:
@@ -43,6 +46,7 @@ def _row(experiments_dir: Path, experiment: Experiment) -> dict[str, str]:
             "experiment": experiment.name,
             "kind": "?",
             "data": "broken",
+            "tags": [],
             "description": error.message,
         }
 

@@ -1,0 +1,122 @@
+"""Settings that change how a run computes or what it keeps, not what it learns."""
+
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from builders.training import Recorder, prepared_config, rows_of, runtime, train
+
+from transformer_playground.errors import ConfigError
+from transformer_playground.runs.sampling import SampleRequest, draw, load_run
+from transformer_playground.training.events import Event, StepLogged
+from transformer_playground.training.materials import gather_materials
+
+
+def test_threads_are_set_in_the_training_thread(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def react(event: Event) -> None:
+        if isinstance(event, StepLogged):
+            seen.append(torch.get_num_threads())
+
+    change = runtime(threads=2, max_iters=3)
+    thread = threading.Thread(
+        target=train, args=(tmp_path, change), kwargs={"sinks": [Recorder(react=react)]}
+    )
+    thread.start()
+    thread.join()
+    assert seen == [2]
+
+
+def test_a_compiled_model_takes_the_same_steps(tmp_path: Path) -> None:
+    from torch._dynamo.utils import counters
+
+    counters.clear()
+    short = {**runtime(max_iters=3, log_interval=1), "model": {"n_layer": 1}}
+    plain = train(tmp_path, short, run_id="plain").run
+    assert counters["stats"]["unique_graphs"] == 0
+    compiled = train(tmp_path, short, runtime(compile=True), run_id="compiled").run
+    assert counters["stats"]["unique_graphs"] > 0
+    losses = [[row["train_loss"] for row in rows_of(run, "train")] for run in (plain, compiled)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+@pytest.mark.parametrize(("last", "best"), [(1, 3), (3, 1), (0, 0), (2, 0)])
+def test_keep_decides_how_many_files_stay(last: int, best: int, tmp_path: Path) -> None:
+    keep = {"last": last, "best": best}
+    folder = train(tmp_path, {"train": {"checkpointing": {"keep": keep}}}).run.checkpoints
+    assert len(list(folder.glob("ckpt_last_*.pt"))) == last
+    assert len(list(folder.glob("ckpt_best_*.pt"))) == min(best, 5)
+    assert (folder / "last.pt").is_file()
+    assert (folder / "best_val.pt").is_file()
+
+
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(ConfigError, match="cuda"):
+        train(tmp_path, runtime(device="cuda"))
+    assert not (tmp_path / "runs").exists()
+
+
+def test_float16_is_refused_where_it_cannot_train(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA")
+    with pytest.raises(ConfigError, match="float16"):
+        train(tmp_path, runtime(device="auto", dtype="float16"))
+
+
+def test_small_models_stay_in_float32_under_auto(tmp_path: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("on CUDA every model gains from bfloat16")
+    config = prepared_config(tmp_path, runtime(dtype="auto"))
+    assert gather_materials(config, prepare_command="").precision.dtype == torch.float32
+
+
+def test_the_saved_sampling_settings_decide_unless_overridden(tmp_path: Path) -> None:
+    saved = {
+        "sample": {
+            "sample": {
+                "start": "2 bottles",
+                "num_samples": 3,
+                "max_new_tokens": 5,
+                "temperature": 0.0,
+            },
+            "runtime": {"seed": 5, "checkpoint": "last"},
+        }
+    }
+    run = train(tmp_path, saved).run
+    loaded = load_run(run, SampleRequest())
+    samples = draw(loaded)
+    assert loaded.checkpoint.name == "last.pt"
+    assert {sample["prompt"] for sample in samples} == {"2 bottles"}
+    assert [len(sample["tokens"]) for sample in samples] == [5, 5, 5]
+    assert len({sample["text"] for sample in samples}) == 1
+    options = {"sample": {"temperature": 2.0, "num_samples": 8, "start": "3"}}
+    changed = draw(load_run(run, SampleRequest(checkpoint="best", options=options)))
+    assert len({sample["text"] for sample in changed}) > 1
+    assert changed[0]["prompt"] == "3"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"sample": {"temperature": 0.1}},
+        {"sample": {"top_k": 1}},
+        {"sample": {"top_p": 0.05}},
+        {"sample": {"unconditional": True}},
+        {"runtime": {"seed": 99}},
+        {"runtime": {"dtype": "bfloat16"}},
+    ],
+    ids=str,
+)
+def test_every_sampling_knob_changes_the_samples(
+    options: dict[str, dict[str, object]], tmp_path: Path
+) -> None:
+    run = train(tmp_path).run
+    base = {"sample": {"max_new_tokens": 12, "temperature": 1.0}, "runtime": {"seed": 1}}
+    changed = {table: {**base[table], **options.get(table, {})} for table in base}
+    first = draw(load_run(run, SampleRequest(options=base)))[0]
+    second = draw(load_run(run, SampleRequest(options=changed)))[0]
+    assert (first["tokens"], first["logprobs"]) != (second["tokens"], second["logprobs"])
