@@ -89,6 +89,24 @@ def test_flags_win_over_what_the_run_saved(trained: Project, tp: Tp) -> None:
     assert len(tp(*FIRST, "--n-samples", 3).lines) == 3
 
 
+def test_flags_win_over_set_and_set_over_the_environment(
+    trained: Project, tp: Tp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = '{"sample": {"top_k": 2, "max_new_tokens": 5, "temperature": 0.1}}'
+    monkeypatch.setenv("ML_PLAYGROUND_SAMPLE_OVERRIDES", overrides)
+    lower = ("--set", "sample.sample.top_k=3", "--set", "sample.sample.max_new_tokens=6")
+    sample = only_sample(tp(*FIRST, *lower, "--max-new-tokens", 7))
+    assert (sample["temperature"], sample["top_k"], len(sample["tokens"])) == (0.1, 3, 7)
+
+
+@pytest.mark.parametrize("setting", ["sample.sample.topk=3", "sample.sample.top_k=many"])
+def test_a_wrong_setting_for_sampling_is_refused(trained: Project, tp: Tp, setting: str) -> None:
+    ended = tp("sample", "first", "--set", setting)
+    assert ended.code == 2
+    assert ended.err.startswith("error: ")
+    assert "top" in ended.err
+
+
 def test_a_temperature_of_zero_ignores_the_seed(trained: Project, tp: Tp) -> None:
     texts = {tp("sample", "first", "--temperature", 0, "--seed", seed).out for seed in range(3)}
     assert len(texts) == 1
