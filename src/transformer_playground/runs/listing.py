@@ -50,7 +50,9 @@ def list_runs(runs_dir: Path) -> list[RunRow]:
         RunError: `runs_dir` cannot be listed.
     """
     rows = [_row(runs_dir, entry.name) for entry in _entries(runs_dir)]
-    return sorted(rows, key=lambda row: (-(row.created or 0.0), row.run_id))
+    return sorted(
+        rows, key=lambda row: (row.created or 0.0, row.updated or 0.0, row.run_id), reverse=True
+    )
 
 
 def find_run(runs_dir: Path, name: str) -> RunFolder:
