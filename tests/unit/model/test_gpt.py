@@ -1,7 +1,6 @@
 import pytest
 import torch
 from hypothesis import given, settings
-from torch.nn import functional
 
 from builders.models import architectures, lively_model, tiny_model, tokens_of
 from transformer_playground.config.model import ModelConfig
@@ -38,16 +37,6 @@ def test_bfloat16_is_the_same_model_within_rounding(config: ModelConfig) -> None
     loss = summed_cross_entropy(rounded, targets)
     assert loss.dtype == torch.float32
     torch.testing.assert_close(loss, exact, rtol=0.01, atol=0)
-
-
-def test_the_summed_loss_adds_up_over_parts_of_a_batch() -> None:
-    logits, targets = torch.randn(4, 6, 13), tokens_of(0, 4, 6)
-    whole = summed_cross_entropy(logits, targets)
-    parts = sum(summed_cross_entropy(logits[i : i + 1], targets[i : i + 1]) for i in range(4))
-    torch.testing.assert_close(whole, torch.as_tensor(parts))
-    torch.testing.assert_close(
-        whole, 24 * functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
-    )
 
 
 def test_a_softcap_bounds_logits_and_keeps_small_ones() -> None:

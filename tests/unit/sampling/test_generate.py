@@ -158,6 +158,13 @@ def test_rows_that_pad_the_vocabulary_are_never_drawn() -> None:
         assert all(token < 13 for generation in masked for token in generation.tokens)
 
 
+def test_a_temperature_next_to_zero_is_greedy() -> None:
+    model = lively_model()
+    for temperature in (1e-4, 1e-40):
+        cold = replace(_DRAWS, temperature=temperature)
+        assert generate(model, _PROMPT, cold) == generate(model, _PROMPT, _GREEDY)
+
+
 def test_log_probabilities_are_the_models_own() -> None:
     model = lively_model()
     draws = replace(_DRAWS, temperature=0.7, top_k=4, top_p=0.9)
