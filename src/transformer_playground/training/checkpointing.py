@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from transformer_playground.checkpoints.payload import FORMAT, VERSION
 from transformer_playground.checkpoints.sidecar import CheckpointInfo
 from transformer_playground.checkpoints.store import CheckpointStore
 from transformer_playground.config.schema import ExperimentConfig
@@ -16,9 +17,6 @@ from transformer_playground.model.gpt import GPT
 from transformer_playground.training.optimizers import OptimizerSet
 from transformer_playground.training.state import TrainingState
 from transformer_playground.training.weights import MasterWeights
-
-FORMAT = "transformer-playground"
-VERSION = 1
 
 
 @dataclasses.dataclass(frozen=True)

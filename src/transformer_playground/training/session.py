@@ -157,7 +157,7 @@ def _record(run_id: str, plan: Plan, materials: Materials) -> dict[str, Any]:
         "schema_version": 1,
         "run_id": run_id,
         "experiment": plan.experiment,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
         "config": plan.config.model_dump(mode="json"),
         "provenance": dict(plan.provenance),
         "parameters": count_parameters(materials.model),

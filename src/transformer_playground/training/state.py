@@ -27,6 +27,10 @@ class TrainingState:
     evaluations_without_improvement: int = 0
     wall_time: float = 0.0
 
+    def __post_init__(self) -> None:
+        # What the newest best has beaten matters only until that is saved: no field, not stored.
+        self._beaten: tuple[float | None, int | None] = (None, None)
+
     def count_step(self, loss: float, grad_norm: float, tokens: int, seconds: float) -> None:
         """One more optimizer step is done."""
         self.step += 1
@@ -54,5 +58,10 @@ class TrainingState:
             self.evaluations_without_improvement += 1
         if self.best_val_loss is not None and val_loss >= self.best_val_loss:
             return False
+        self._beaten = (self.best_val_loss, self.best_step)
         self.best_val_loss, self.best_step = val_loss, self.step
         return True
+
+    def retract_best(self) -> None:
+        """The newest best could not be saved; the next that beats its forerunner is best again."""
+        self.best_val_loss, self.best_step = self._beaten

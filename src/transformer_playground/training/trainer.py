@@ -335,6 +335,8 @@ class Trainer:
             saved = self._checkpointer.save(state, last=last, best=best)
         except CheckpointError as error:
             self._hub.emit(Warned(step=state.step, message=f"checkpoint not saved: {error}"))
+            if best:
+                state.retract_best()
             return
         kinds = tuple(info.kind for info in saved)
         path = f"{saved[0].path.parent.name}/{saved[0].path.name}"

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from builders.training import Recorder, prepared_config, rows_of, runtime, train
 
+from builders.training import Recorder, prepared_config, rows_of, runtime, train
 from transformer_playground.errors import ConfigError
 from transformer_playground.runs.sampling import SampleRequest, draw, load_run
 from transformer_playground.training.events import Event, StepLogged

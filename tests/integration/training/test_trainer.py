@@ -34,6 +34,7 @@ from transformer_playground.training.events import (
     Warned,
 )
 from transformer_playground.training.materials import gather_materials
+from transformer_playground.training.state import TrainingState
 
 
 def losses(run: RunFolder) -> list[float]:
@@ -304,6 +305,17 @@ def test_a_failed_save_warns_and_training_goes_on(
     assert any("checkpoint not saved" in event.message for event in recorder.of(Warned))
     assert 5 not in {event.step for event in recorder.of(CheckpointSaved)}
     assert 10 in {event.step for event in recorder.of(CheckpointSaved)}
+
+
+def test_a_retracted_best_gives_way_to_any_loss_below_its_forerunner() -> None:
+    state = TrainingState()
+    for step, loss in ((0, 4.0), (5, 2.0)):
+        state.step = step
+        assert state.judge(loss, min_delta=0.0)
+    state.retract_best()
+    assert (state.best_val_loss, state.best_step) == (4.0, 0)
+    state.step = 10
+    assert state.judge(3.0, min_delta=0.0)
 
 
 def test_the_saved_model_wins_over_the_config_with_a_notice(tmp_path: Path) -> None:
