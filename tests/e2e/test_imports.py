@@ -1,0 +1,84 @@
+"""What needs no torch starts without it, and nothing needs the console's toolkit."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+import transformer_playground
+from builders.commands import CONFIG, Project
+from builders.runs import make_run, train_row
+
+HEAVY = ("torch", "transformers", "peft", "tensorboard", "textual")
+
+RUN_SCRIPT = """\
+import json, sys
+from transformer_playground.{room}.main import run
+sys.argv = {argv!r}
+try:
+    run()
+finally:
+    print(json.dumps(sorted({heavy!r} & sys.modules.keys())), file=sys.stderr)
+"""
+
+# Rooms that work without a model.
+LIGHT_ROOMS = ("config", "data", "experiments")
+LIGHT_MODULES = (
+    *("cli.main", "tui.main", "checkpoints.discovery"),
+    *("runs.layout", "runs.listing", "runs.lock", "runs.metrics", "runs.samples"),
+    *("runs.status", "runs.summary"),
+)
+
+
+def imported_by(project: Project, source: str) -> list[str]:
+    ended = project.child(sys.executable, "-c", source)
+    assert ended.code == 0, ended.err
+    heavy = json.loads(ended.err.splitlines()[-1])
+    assert isinstance(heavy, list)
+    return heavy
+
+
+@pytest.mark.parametrize(
+    ("room", "words"),
+    [
+        ("cli", ["tp", "--help"]),
+        ("cli", ["tp", "train", "--help"]),
+        ("cli", ["tp", "runs"]),
+        ("cli", ["tp", "experiments"]),
+        ("cli", ["tp", "prepare", "tiny"]),
+        ("cli", ["tp", "new", "other"]),
+        ("tui", ["tp-tui", "--help"]),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_light_command_imports_nothing_heavy(
+    project: Project, room: str, words: list[str]
+) -> None:
+    make_run(project.root / "runs", rows=[train_row(1)])
+    source = RUN_SCRIPT.format(room=room, argv=words, heavy=set(HEAVY))
+    assert imported_by(project, source) == []
+
+
+def test_a_wrong_configuration_is_refused_before_anything_heavy(project: Project) -> None:
+    (project.experiment / "config.toml").write_text(CONFIG.replace("n_head = 2", "n_head = 3"))
+    source = RUN_SCRIPT.format(room="cli", argv=["tp", "train", "tiny"], heavy=set(HEAVY))
+    ended = project.child(sys.executable, "-c", source)
+    assert ended.code == 2
+    assert json.loads(ended.err.splitlines()[-1]) == []
+
+
+def test_light_rooms_import_nothing_heavy(project: Project) -> None:
+    root = Path(transformer_playground.__path__[0])
+    modules = [
+        ".".join(path.relative_to(root).with_suffix("").parts)
+        for room in LIGHT_ROOMS
+        for path in sorted((root / room).rglob("*.py"))
+        if path.stem != "__init__"
+    ]
+    assert len(modules) > 20
+    imports = "\n".join(f"import transformer_playground.{name}" for name in modules)
+    others = "\n".join(f"import transformer_playground.{name}" for name in LIGHT_MODULES)
+    report = f"print(json.dumps(sorted({set(HEAVY)!r} & sys.modules.keys())), file=sys.stderr)"
+    source = f"import json, sys\n{imports}\n{others}\n{report}"
+    assert imported_by(project, source) == []

@@ -1,0 +1,94 @@
+"""Commands at a terminal, in a pipe that closes, and on a disk that is full."""
+
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import termios
+
+import pytest
+
+from builders.commands import CONTROL, PATIENCE_SECONDS, TP, Project, in_process
+from builders.runs import make_run, train_row
+
+# What Rich draws a moving line with: colours, the cursor, erased lines.
+DRAWING = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\?25[lh]|\x1b\[2K|\x1b\[[0-9]*A|\r")
+
+
+def at_terminal(project: Project, columns: int, *words: str) -> tuple[int, str]:
+    """Exit code and raw output of a command whose three streams are a terminal."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    child = subprocess.Popen(
+        [str(TP), *words],
+        cwd=project.root,
+        env={**os.environ, "TERM": "xterm-256color"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    output = b""
+    try:
+        while chunk := os.read(ours, 1 << 16):
+            output += chunk
+    except OSError:
+        # Linux reports the end of a terminal as an error.
+        pass
+    finally:
+        os.close(ours)
+    return child.wait(PATIENCE_SECONDS), output.decode()
+
+
+@pytest.mark.parametrize("columns", [40, 120])
+def test_a_progress_bar_stays_clean_around_a_hostile_model(
+    project: Project, capsys: pytest.CaptureFixture[str], columns: int
+) -> None:
+    hostile = "\x1b]52;c;cm0=\x07\x9b31m\x7f\u202e\x08\x00 1 bottle\n"
+    project.raw.write_text(hostile * 60, encoding="utf-8")
+    code, output = at_terminal(
+        project,
+        columns,
+        *("loop", "tiny", "--run-id", "r", "--set", "train.runtime.sample_interval=10"),
+        *("--set", "sample.sample.temperature=9", "--set", "sample.sample.max_new_tokens=200"),
+    )
+    assert code == 0, output
+    assert "Traceback" not in output
+    drawn = DRAWING.sub("", output)
+    assert CONTROL.search(drawn) is None
+    assert "\N{SYMBOL FOR ESCAPE}" in drawn
+    for text in ("20/20", "lr ", "tok/s", "eta", "val "):
+        assert text in drawn.replace("\n", " ")
+    # At a terminal the sample comes piece by piece; it is the same text all the same.
+    sampled = in_process(project, capsys, "sample", "r").out
+    assert drawn.replace("\r\n", "\n").endswith(sampled)
+
+
+def test_a_table_fits_a_narrow_terminal(project: Project) -> None:
+    make_run(project.root / "runs", "tiny-20260101-101010-abcd", rows=[train_row(1)])
+    code, output = at_terminal(project, 40, "runs")
+    assert code == 0
+    plain = DRAWING.sub("", output)
+    assert "tiny-20260101-101010-abcd" in plain
+    assert max(map(len, plain.splitlines())) <= 40
+
+
+@pytest.mark.parametrize("words", ["runs", "runs --json", "experiments", "--help"])
+def test_a_reader_that_leaves_early_sees_no_traceback(project: Project, words: str) -> None:
+    for number in range(300):
+        make_run(project.root / "runs", f"run-{number:03}")
+    ended = project.child("bash", "-c", f"{TP} {words} | head -c 10; exit ${{PIPESTATUS[0]}}")
+    assert ended.code == 0, ended.err
+    assert ended.err == ""
+
+
+def test_training_goes_on_when_its_output_cannot_be_written(project: Project) -> None:
+    assert project.child(TP, "prepare", "tiny").code == 0
+    program = f"{TP} train tiny --run-id r | head -n 1; exit ${{PIPESTATUS[0]}}"
+    ended = project.child("bash", "-c", program)
+    assert ended.code == 0, ended.err
+    assert "Traceback" not in ended.err
+    assert (project.run_named("r").checkpoints / "ckpt_last_00000020.pt").is_file()
+    assert "was dropped" in project.run_named("r").log_path.read_text()
