@@ -7,6 +7,7 @@ weights, gradient clipping. Rounds alternate, so that both meet the same disturb
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -133,6 +134,8 @@ def ours(shape: Shape, vocab_size: int) -> tuple[Step, Loss, str, int]:
     def loss_of(inputs: Tensor, targets: Tensor) -> Tensor:
         return summed_cross_entropy(model(inputs), targets) / targets.numel()
 
+    steps = itertools.count(1)
+
     def step(inputs: Tensor, targets: Tensor) -> None:
         loss_of(inputs, targets).backward()  # type: ignore[no-untyped-call]
         weights.collect_gradients()
@@ -140,7 +143,7 @@ def ours(shape: Shape, vocab_size: int) -> tuple[Step, Loss, str, int]:
         for optimizer in optimizers:
             optimizer.step()
         optimizers.zero_grad()
-        weights.publish()
+        weights.publish(next(steps))
 
     return step, _without_gradients(loss_of), precision.name, parameters
 
