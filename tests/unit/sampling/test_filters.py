@@ -59,6 +59,15 @@ def test_the_likeliest_token_survives_any_top_p() -> None:
     assert kept.tolist() == [[0, 1, 0]]
 
 
+@pytest.mark.parametrize(("top_p", "kept"), [(0.3, 1), (0.45, 2), (0.65, 2), (0.75, 3), (0.95, 4)])
+def test_top_p_keeps_the_token_that_reaches_it_and_none_after(top_p: float, kept: int) -> None:
+    logits = torch.tensor([[0.1, 0.4, 0.2, 0.3]]).log()
+    for top_k in (0, 4):
+        candidates = filter_tokens(logits, temperature=1, top_k=top_k, top_p=top_p)
+        expected = {1, 3, 2, 0} if kept == 4 else set([1, 3, 2][:kept])
+        assert set(_distribution(candidates, 4)[0].nonzero().flatten().tolist()) == expected
+
+
 def test_top_p_counts_within_what_top_k_left() -> None:
     logits = torch.tensor([[0.4, 0.3, 0.2, 0.1]]).log()
     kept = _distribution(filter_tokens(logits, temperature=1, top_k=2, top_p=0.55), 4)
