@@ -61,12 +61,17 @@ def build_added_positions(config: ModelConfig) -> nn.Module | None:
 def embedding_std(config: ModelConfig) -> float:
     """Standard deviation that token and position embeddings start with.
 
-    A tied head scores the current token by its own embedding's squared length. After the final norm
-    that score is about `std * n_embd`, less by sqrt(2) where an equally long position is added; for
-    a wide model and the usual 0.02 it puts nearly all probability on repeating the token. Bounded
-    by 1.8 it moves a loss of ln(65) by 2 %, and GPT-2's 0.02 stays as it is up to 128 wide.
+    A tied head scores the current token by its own embedding's squared length. Alone in the
+    residual stream that score is about `std * n_embd` after the final norm, less by sqrt(2) where
+    an equally long position is added: for a wide model and the usual 0.02 it would put nearly all
+    probability on repeating the token. The branches of a pre-norm block, as large as the embeddings,
+    dilute it. Where these start at zero, where there are no MLPs, and after a norm the score is
+    bounded by 1.8, which moves a loss of ln(65) by 2 %.
     """
-    if not config.tie_embeddings:
+    is_diluted = (
+        config.mlp_enabled and config.norm_position == "pre" and not config.zero_init_output
+    )
+    if is_diluted or not config.tie_embeddings:
         return config.init_std
     share = 0.5**0.5 if config.positional_encoding in ADDED_POSITIONS else 1.0
     return min(config.init_std, _LARGEST_OWN_SCORE / (share * config.n_embd))
