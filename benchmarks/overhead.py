@@ -38,6 +38,8 @@ class Clock:
         self._inside = False
 
     def wrap(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, with its time added to `name`."""
+
         def timed(*arguments: Any, **options: Any) -> Any:
             if self._inside:
                 return function(*arguments, **options)

@@ -64,9 +64,9 @@ def embedding_std(config: ModelConfig) -> float:
     A tied head scores the current token by its own embedding's squared length. Alone in the
     residual stream that score is about `std * n_embd` after the final norm, less by sqrt(2) where
     an equally long position is added: for a wide model and the usual 0.02 it would put nearly all
-    probability on repeating the token. The branches of a pre-norm block, as large as the embeddings,
-    dilute it. Where these start at zero, where there are no MLPs, and after a norm the score is
-    bounded by 1.8, which moves a loss of ln(65) by 2 %.
+    probability on repeating the token. The branches of a pre-norm block, as large as the
+    embeddings, dilute it. Where these start at zero, where there are no MLPs, and after a norm the
+    score is bounded by 1.8, which moves a loss of ln(65) by 2 %.
     """
     is_diluted = (
         config.mlp_enabled and config.norm_position == "pre" and not config.zero_init_output

@@ -1,1 +1,1 @@
-""""""
+"""From a prompt to text: encoding it, decoding strategies, streaming."""

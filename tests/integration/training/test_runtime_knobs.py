@@ -115,7 +115,10 @@ def test_every_sampling_knob_changes_the_samples(
     options: dict[str, dict[str, object]], tmp_path: Path
 ) -> None:
     run = train(tmp_path).run
-    base = {"sample": {"max_new_tokens": 12, "temperature": 1.0}, "runtime": {"seed": 1}}
+    base: dict[str, dict[str, object]] = {
+        "sample": {"max_new_tokens": 12, "temperature": 1.0},
+        "runtime": {"seed": 1},
+    }
     changed = {table: {**base[table], **options.get(table, {})} for table in base}
     first = draw(load_run(run, SampleRequest(options=base)))[0]
     second = draw(load_run(run, SampleRequest(options=changed)))[0]
