@@ -5,6 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from transformer_playground.checkpoints.discovery import newest_valid
+from transformer_playground.checkpoints.loading import load_payload
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.prepare import prepare_dataset
 from transformer_playground.runs.layout import RunFolder
@@ -130,3 +134,23 @@ def rows_of(run: RunFolder, event: str) -> list[dict[str, Any]]:
         for row in read_rows(run.metrics_path)
         if row["event"] == event
     ]
+
+
+def equal(left: Any, right: Any) -> bool:
+    """Whether two payloads are the same, bit for bit."""
+    if isinstance(left, torch.Tensor):
+        return isinstance(right, torch.Tensor) and torch.equal(left, right)
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(equal(left[key], right[key]) for key in left)
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(map(equal, left, right))
+    return bool(left == right)
+
+
+def final_payload(run: RunFolder) -> dict[str, Any]:
+    """The newest checkpoint without what a clock decides."""
+    payload = load_payload(newest_valid(run.checkpoints).path)
+    for clock in ("wall_time", "window_seconds"):
+        payload["progress"].pop(clock)
+    payload.pop("config")
+    return payload

@@ -4,12 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
-from builders.training import Recorder, merged, resume, rows_of, runtime, train
-from transformer_playground.checkpoints.discovery import newest_valid
-from transformer_playground.checkpoints.loading import load_payload
-from transformer_playground.runs.layout import RunFolder
+from builders.training import (
+    Recorder,
+    equal,
+    final_payload,
+    merged,
+    resume,
+    rows_of,
+    runtime,
+    train,
+)
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import Evaluated, Event, RunStarted, StepLogged
 
@@ -31,24 +36,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     },
     "bfloat16": {"model": {"dropout": 0.1}, "train": {"runtime": {"dtype": "bfloat16"}}},
 }
-
-
-def equal(left: Any, right: Any) -> bool:
-    if isinstance(left, torch.Tensor):
-        return isinstance(right, torch.Tensor) and torch.equal(left, right)
-    if isinstance(left, dict):
-        return left.keys() == right.keys() and all(equal(left[key], right[key]) for key in left)
-    if isinstance(left, list | tuple):
-        return len(left) == len(right) and all(map(equal, left, right))
-    return bool(left == right)
-
-
-def final_payload(run: RunFolder) -> dict[str, Any]:
-    payload = load_payload(newest_valid(run.checkpoints).path)
-    for clock in ("wall_time", "window_seconds"):
-        payload["progress"].pop(clock)
-    payload.pop("config")
-    return payload
 
 
 def stop_after(control: TrainingControl, step: int) -> Recorder:
