@@ -57,7 +57,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, number
     # Rich would answer a closed pipe by itself, with an exit code of 1.
     with console.capture() as printed:
         console.print(table)
-    sys.stdout.write(printed.get())
+    for line in printed.get().splitlines():
+        sys.stdout.write(line.rstrip() + "\n")
     sys.stdout.flush()
 
 
