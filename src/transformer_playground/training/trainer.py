@@ -212,7 +212,8 @@ class Trainer:
         if math.isfinite(loss) and (math.isfinite(norm) or self._scaler.is_enabled()):
             return
         self._optimizers.zero_grad()
-        if not self._checkpointer.has_saved(self.state.step):
+        # Weights that give no finite loss are lost: the run must go on from an earlier checkpoint.
+        if math.isfinite(loss) and not self._checkpointer.has_saved(self.state.step):
             self._save(last=True, best=False)
         what = f"gradient norm is {norm}" if math.isfinite(loss) else f"loss is {loss}"
         raise TrainingError(
