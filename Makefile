@@ -13,11 +13,11 @@ PORT ?= 6006
 CONFIG_FLAG = $(if $(CONFIG),--config $(CONFIG))
 need_exp = @test -n "$(EXP)" || { echo "Name an experiment: make $@ EXP=shakespeare"; exit 2; }
 
-.PHONY: help setup run tui test unit integration e2e acceptance lint format types imports quality \
+.PHONY: help setup run test unit integration e2e acceptance lint format types imports quality \
 	quality-ext bench tensorboard prepare train sample loop reference clean
 
 help: ## Show this list
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@awk -F ':.*## ' '/^[a-z][a-z0-9 -]*:.*## / { printf "%-34s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(UV_HOME)/bin/uv:
 	$(PYTHON) -m venv $(UV_HOME)
@@ -32,9 +32,6 @@ setup: .venv/.synced ## Install everything into .venv
 
 run: setup ## The main job: prepare, train and sample the shakespeare experiment
 	$(RUN) tp-tui --run shakespeare
-
-tui: setup ## The console
-	$(RUN) tp-tui
 
 test: setup ## All tests
 	$(PYTEST) -n $(WORKERS)
@@ -76,6 +73,7 @@ prepare train sample loop: setup ## One step for EXP=name, with CONFIG=path if g
 	$(RUN) tp $@ $(EXP) $(if $(filter-out sample,$@),$(CONFIG_FLAG))
 
 reference: setup ## Regenerate experiments/default_config.toml from the schema
+	@mkdir -p .cache
 	$(RUN) python -m transformer_playground.config.reference > .cache/default_config.toml
 	mv .cache/default_config.toml experiments/default_config.toml
 
