@@ -6,7 +6,10 @@ from typing import Any
 
 from transformer_playground.config.fields import ANY_NAME, schema_index
 from transformer_playground.config.layers import DEFAULT_ORIGIN, Merged, Problem
+from transformer_playground.config.sample import PROMPT_FILE
 from transformer_playground.config.toml_text import shortened, toml_string
+
+_PROMPT = ("sample", "sample", "start")
 
 
 def resolve_paths(merged: Merged, *, home: Path, project: Path) -> list[Problem]:
@@ -14,7 +17,8 @@ def resolve_paths(merged: Merged, *, home: Path, project: Path) -> list[Problem]
 
     A stated path is relative to the folder of the layer that states it, a default to `home`. A
     relative path, links followed, must stay inside the project or, stated in a file elsewhere,
-    inside that file's folder. `~` is the user's home folder and makes a path absolute.
+    inside that file's folder. `~` is the user's home folder and makes a path absolute. The same
+    holds for the path in a prompt that is read from a file.
 
     Args:
         merged: Changed in place.
@@ -26,7 +30,8 @@ def resolve_paths(merged: Merged, *, home: Path, project: Path) -> list[Problem]
     """
     problems: list[Problem] = []
     for entry in schema_index().values():
-        if not entry.is_path or ANY_NAME in entry.key:
+        is_prompt = entry.key == _PROMPT
+        if not (entry.is_path or is_prompt) or ANY_NAME in entry.key:
             continue
         *parents, name = entry.key
         table: dict[str, Any] = merged.values
@@ -39,8 +44,11 @@ def resolve_paths(merged: Merged, *, home: Path, project: Path) -> list[Problem]
         if not isinstance(text, str | Path):
             continue
         text = str(text)
+        prefix = PROMPT_FILE if is_prompt else ""
+        if not text.startswith(prefix):
+            continue
         try:
-            table[name] = str(_absolute(text, folder, project))
+            table[name] = f"{prefix}{_absolute(text.removeprefix(prefix), folder, project)}"
         except ValueError as error:
             table.pop(name, None)
             shown = shortened(toml_string(text))

@@ -7,6 +7,9 @@ from pydantic import Field
 from transformer_playground.config.base import Table, setting
 from transformer_playground.config.train import Device, DType
 
+PROMPT_FILE = "FILE:"
+"""What a `start` begins with that is the path of a file with the prompt."""
+
 
 class SampleRuntimeConfig(Table):
     """`[sample.runtime]`: which weights, where."""

@@ -4,11 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transformer_playground.config.prepare import PrepareConfig
-from transformer_playground.config.sample import DecodingConfig
+from transformer_playground.config.sample import PROMPT_FILE, DecodingConfig
 from transformer_playground.data.tokenizers import Tokenizer
 from transformer_playground.errors import SamplingError
-
-_FILE_PREFIX = "FILE:"
 
 
 @dataclass(frozen=True)
@@ -55,9 +53,20 @@ def _encoded(text: str, tokenizer: Tokenizer) -> tuple[int, ...]:
 
 
 def _prompt_text(start: str) -> str:
-    if not start.startswith(_FILE_PREFIX):
+    if not start.startswith(PROMPT_FILE):
         return start
-    path = Path(start.removeprefix(_FILE_PREFIX)).expanduser()
+    stated = start.removeprefix(PROMPT_FILE)
+    if not stated or "\0" in stated:
+        raise SamplingError(
+            f"the prompt '{start}' names no file.", f"Write the path behind {PROMPT_FILE}."
+        )
+    try:
+        path = Path(stated).expanduser()
+    except RuntimeError as error:
+        raise SamplingError(
+            f"the prompt file {stated} is in a home folder that is not known.",
+            "Write the path without ~.",
+        ) from error
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:

@@ -265,3 +265,40 @@ def test_the_hint_points_at_the_list_of_settings(project: Path) -> None:
 def test_a_broken_defaults_file_is_named(project: Path) -> None:
     with pytest.raises(ConfigError, match=r"experiments/default_config\.toml, line 1"):
         _load(project, "", defaults="= 3")
+
+
+def test_a_prompt_file_is_relative_to_the_file_that_states_it(project: Path) -> None:
+    loaded = _load(project, '[sample.sample]\nstart = "FILE:prompt.txt"\n')
+    expected = project / "experiments" / "x" / "prompt.txt"
+    assert loaded.config.sample.sample.start == f"FILE:{expected}"
+    assert loaded.provenance == {"sample.sample.start": "experiments/x/config.toml"}
+
+
+def test_a_prompt_file_of_a_flag_or_the_environment_is_relative_to_the_current_folder(
+    project: Path,
+) -> None:
+    by_flag = _load(project, "", 'sample.sample.start="FILE:prompt.txt"')
+    by_variable = _load(project, "", environ={SAMPLE: '{"sample": {"start": "FILE:prompt.txt"}}'})
+    for loaded in (by_flag, by_variable):
+        assert loaded.config.sample.sample.start == f"FILE:{project / 'prompt.txt'}"
+
+
+def test_a_prompt_that_is_text_stays_as_it_is(project: Path) -> None:
+    loaded = _load(project, '[sample.sample]\nstart = "see FILE:../../../x"\n')
+    assert loaded.config.sample.sample.start == "see FILE:../../../x"
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ("", "is not a path"),
+        ("../../../secret.txt", "leads out of the project"),
+        ("~nobody-of-this-name/x", "home folder"),
+    ],
+)
+def test_a_prompt_file_that_cannot_be_meant_is_refused(
+    project: Path, stated: str, said: str
+) -> None:
+    message = _refusal(project, f'[sample.sample]\nstart = "FILE:{stated}"\n')
+    assert "sample.sample.start" in message
+    assert said in message

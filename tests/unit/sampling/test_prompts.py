@@ -1,0 +1,44 @@
+"""Prompts that are read from files."""
+
+from pathlib import Path
+
+import pytest
+
+from builders.corpora import prepared
+from transformer_playground.config.sample import DecodingConfig
+from transformer_playground.data.tokenizers import load_tokenizer
+from transformer_playground.errors import SamplingError
+from transformer_playground.sampling.prompts import Prompt, resolve_prompt
+
+
+def prompt_from(folder: Path, start: str) -> Prompt:
+    config = prepared(folder)
+    return resolve_prompt(DecodingConfig(start=start), load_tokenizer(config.dataset_dir), config)
+
+
+def test_a_prompt_file_is_read_as_it_stands(tmp_path: Path) -> None:
+    (tmp_path / "prompt.txt").write_text("the cat\n", encoding="utf-8")
+    assert prompt_from(tmp_path, f"FILE:{tmp_path / 'prompt.txt'}").text == "the cat\n"
+
+
+@pytest.mark.parametrize(
+    ("stated", "said"),
+    [
+        ("~nobody-of-this-name/prompt.txt", "home folder"),
+        ("a\0b", "names no file"),
+        ("", "names no file"),
+        ("missing.txt", "cannot be read"),
+        (".", "cannot be read"),
+    ],
+)
+def test_a_path_that_leads_to_no_file_is_a_clear_error(
+    tmp_path: Path, stated: str, said: str
+) -> None:
+    with pytest.raises(SamplingError, match=said):
+        prompt_from(tmp_path, f"FILE:{stated}")
+
+
+def test_a_prompt_file_that_is_no_text_is_a_clear_error(tmp_path: Path) -> None:
+    (tmp_path / "prompt.bin").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SamplingError, match="not UTF-8"):
+        prompt_from(tmp_path, f"FILE:{tmp_path / 'prompt.bin'}")
