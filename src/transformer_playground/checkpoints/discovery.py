@@ -84,14 +84,22 @@ class FolderScan:
         return first + [info.path for info in known] + unknown[len(first) :]
 
     def preferred(self, kind: Kind) -> list[Path]:
-        """Files of one kind in the order in which to sample from them, the pointer first."""
+        """Files of one kind in the order in which to sample from them.
+
+        The pointer comes before others of the same state, but not before a better one: a disk may
+        have refused to switch it.
+        """
+        unknown = [path for path in self.problems if path.name == POINTERS[kind]]
         known = [info for info in self.claims.values() if info.kind == kind]
-        if kind == "best":
-            known.sort(key=lambda info: (info.metric or 0.0, -info.sequence))
-        else:
-            known.sort(key=lambda info: info.age_key, reverse=True)
-        pointers = [path for path in self.files if path.name == POINTERS[kind]]
-        return pointers + [info.path for info in known if not is_pointer(info.path)]
+        known.sort(
+            key=lambda info: (
+                info.metric or 0.0 if kind == "best" else 0.0,
+                -info.sequence,
+                -info.step,
+                not is_pointer(info.path),
+            )
+        )
+        return unknown + [info.path for info in known]
 
     def check(self, path: Path, hash_file: HashFile = sha256_file) -> CheckpointInfo:
         """The sidecar that vouches for the bytes of `path`.

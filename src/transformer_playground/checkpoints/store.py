@@ -1,11 +1,14 @@
 """Save checkpoints so that no crash, full disk or kill can ever take the previous ones away.
 
-Order of one save, each step durable before the next begins:
+Order of one save, each of the first three steps durable before the next begins:
 
-1. the bytes go to a hidden temporary file in the same folder;
-2. the file gets its final name, then its sidecar: now the checkpoint exists;
+1. the bytes go to a hidden temporary file in the same folder and get their final name;
+2. the sidecar follows: now the checkpoint exists, and the save counts as done;
 3. `last.pt` and `best_val.pt` are switched by link and rename, then their sidecars;
 4. what the retention policy no longer wants is removed, sidecar first.
+
+If the disk refuses step 3 or 4, the next save does it again. Until then a pointer may be one save
+behind, so discovery goes by what the sidecars say and not by a pointer's name.
 
 A committed file is never rewritten: a second save at the same step gets a name of its own.
 """
@@ -77,8 +80,8 @@ class CheckpointStore:
             What was saved: last first, then best.
 
         Raises:
-            CheckpointError: The disk refused. Every earlier checkpoint is as it was and no partial
-                file is left; the next save tries again.
+            CheckpointError: The disk refused and nothing was saved. Every earlier checkpoint is as
+                it was; what a broken disk would not let us remove goes with the next save.
         """
         wanted: list[tuple[Kind, float | None]] = [("last", None)] if last else []
         if best_metric is not None:
@@ -93,12 +96,15 @@ class CheckpointStore:
             before = self._listing()
             self._check_space(payload, before)
             saved = self._commit(payload, step, wanted, before)
+        except OSError as error:
+            raise self._refused(step, error) from error
+        # The checkpoint exists whatever happens now. Nothing is pruned beside a pointer that could
+        # not be switched: the new file may be the only one of its state.
+        with contextlib.suppress(OSError, CheckpointError):
             for info in saved:
                 self._switch_pointer(info.kind)
             for info in saved:
                 self._prune(info.kind, protect)
-        except OSError as error:
-            raise self._refused(step, error) from error
         return saved
 
     def _remove_leftovers(self, protect: Path | None) -> None:
@@ -150,6 +156,7 @@ class CheckpointStore:
             for path in paths[1:]:
                 placed.append(path)
                 share_file(paths[0], path)
+            fsync_folder(self._folder)
             for info in saved:
                 placed.append(sidecar_path(info.path))
                 write_sidecar(info)
@@ -191,9 +198,10 @@ class CheckpointStore:
         if not any(info.path == pointer and info.sha256 == target.sha256 for info in ranked):
             return False
         try:
-            return read_sidecar(sidecar_path(pointer)).sha256 == target.sha256
+            own = read_sidecar(sidecar_path(pointer))
         except CheckpointError:
             return False
+        return (own.sha256, own.sequence) == (target.sha256, target.sequence)
 
     def _prune(self, kind: Kind, protect: Path | None) -> None:
         rotated = [info for info in self._ranked(kind) if not is_pointer(info.path)]

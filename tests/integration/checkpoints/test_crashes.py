@@ -89,13 +89,17 @@ def unseen(
             yield state
 
 
-def error_of(way: Save, folder: Path, step: int, trouble: Trouble) -> CheckpointError | None:
+def error_of(
+    way: Save, folder: Path, step: int, trouble: Trouble
+) -> tuple[CheckpointError | None, int]:
+    """What saving raised, and how many operations it asked of the disk."""
+    disk = WatchedDisk(folder, trouble)
     try:
-        with WatchedDisk(folder, trouble):
+        with disk:
             way.run(folder, step)
     except CheckpointError as error:
-        return error
-    return None
+        return error, disk.operations
+    return None, disk.operations
 
 
 def check_whole(folder: Path, step: int) -> None:
@@ -105,12 +109,28 @@ def check_whole(folder: Path, step: int) -> None:
     assert found.info.step in (1, step)
     assert read(found.path)["step"] == found.info.step
     for choice, pointer in (("last", "last.pt"), ("best", "best_val.pt")):
+        pointed = choose(folder, pointer).info
+        assert pointed is not None
+        assert read(folder / pointer)["step"] == pointed.step
         chosen = choose(folder, choice)
-        assert chosen.path == folder / pointer
         assert chosen.skipped == ()
         assert chosen.info is not None
         assert read(chosen.path)["step"] == chosen.info.step
         assert chosen.info.step in (1, step)
+
+
+def check_told_truly(error: CheckpointError | None, folder: Path, way: Save, step: int) -> None:
+    """An error means that nothing was saved, none that the new state is what readers get."""
+    if error is not None:
+        assert f"step {step} could not be saved" in error.message
+        assert [info.step for info in list_checkpoints(folder).valid if info.step != 1] == []
+        return
+    expected = {"last": step if way.last else 1, "best": step if way.val_loss == 0.5 else 1}
+    found = {choice: choose(folder, choice).info for choice in expected}
+    assert {choice: info.step for choice, info in found.items() if info} == expected
+    newest = newest_valid(folder).info
+    assert newest is not None
+    assert newest.step == step
 
 
 def check_recovers(folder: Path, way: Save) -> None:
@@ -195,11 +215,11 @@ def test_one_failing_operation_is_a_clear_error_that_harms_nothing(
 ) -> None:
     for number in itertools.count(1):
         folder = folder_with_one_save(way, tmp_path / str(number))
-        error = error_of(way, folder, step, refuse_once(number))
-        if error is None:
+        error, operations = error_of(way, folder, step, refuse_once(number))
+        if operations < number:
             assert number > 12
             return
-        assert f"step {step} could not be saved" in error.message
+        check_told_truly(error, folder, way, step)
         assert not [name for name in names(folder) if name.endswith(".tmp")]
         # At worst the removal of an unwanted checkpoint stopped between its two files.
         for skipped in list_checkpoints(folder).skipped:
@@ -214,10 +234,12 @@ def test_a_disk_that_refuses_everything_from_some_moment_on_harms_nothing(
 ) -> None:
     for number in itertools.count(1):
         folder = folder_with_one_save(way, tmp_path / str(number))
-        error = error_of(way, folder, 2, refuse_from(number))
-        if error is None:
+        error, operations = error_of(way, folder, 2, refuse_from(number))
+        if operations < number:
             return
-        assert "disk" in error.hint
+        assert error is None or "disk" in error.hint
+        if error is None:
+            check_told_truly(error, folder, way, 2)
         check_whole(folder, 2)
         check_recovers(folder, way)
 
@@ -227,12 +249,28 @@ def test_a_failed_save_leaves_the_folder_as_it_was(tmp_path: Path) -> None:
     for number in itertools.count(1):
         folder = folder_with_one_save(Save(), tmp_path / str(number))
         before = {path.name: path.read_bytes() for path in folder.iterdir()}
-        assert error_of(Save(), folder, 2, refuse_once(number)) is not None
-        after = {path.name: path.read_bytes() for path in folder.iterdir()}
-        if "ckpt_last_00000002.json" in after:
+        error, _ = error_of(Save(), folder, 2, refuse_once(number))
+        if error is None:
             assert number > 8
             return
-        assert after == before
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_no_power_cut_leaves_a_new_sidecar_without_its_file(tmp_path: Path) -> None:
+    for number in itertools.count(1):
+        folder = folder_with_one_save(Save(), tmp_path / str(number))
+        crashed = False
+        with WatchedDisk(folder, crash_at(number)) as disk:
+            try:
+                Save(val_loss=0.5).run(folder, 2)
+            except Crash:
+                crashed = True
+            states = list(disk.after_power_cut())
+        for state in states:
+            sidecars = [name for name in state if "_00000002" in name and name.endswith(".json")]
+            assert all(state.get(name.replace(".json", ".pt")) for name in sidecars)
+        if not crashed:
+            return
 
 
 @pytest.mark.parametrize("limit", [0, 1, 1000, 1500])

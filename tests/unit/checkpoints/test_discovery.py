@@ -89,12 +89,26 @@ def test_a_pointer_ahead_of_its_sidecar_is_vouched_for_by_its_target(tmp_path: P
     (tmp_path / "last.json").unlink()
     (tmp_path / "last.json").write_bytes(stale)
 
-    found = choose(tmp_path, "last")
+    for name in ("last.pt", "last"):
+        found = choose(tmp_path, name)
+        assert found.info is not None
+        assert found.info.step == 2
+        assert found.skipped == ()
 
-    assert found.path == tmp_path / "last.pt"
-    assert found.info is not None
-    assert found.info.step == 2
-    assert found.skipped == ()
+
+@pytest.mark.parametrize(("kind", "pointer"), [("last", "last.pt"), ("best", "best_val.pt")])
+def test_a_pointer_that_was_left_behind_is_not_preferred(
+    tmp_path: Path, kind: str, pointer: str
+) -> None:
+    save(tmp_path, 1, val_loss=2.0)
+    sidecar = pointer.replace(".pt", ".json")
+    old = {name: (tmp_path / name).read_bytes() for name in (pointer, sidecar)}
+    save(tmp_path, 2, val_loss=1.0)
+    for name, data in old.items():
+        (tmp_path / name).unlink()
+        (tmp_path / name).write_bytes(data)
+
+    assert read(choose(tmp_path, kind).path)["step"] == 2
 
 
 def test_an_orphan_is_not_vouched_for_by_its_twin(tmp_path: Path) -> None:
