@@ -57,7 +57,8 @@ class Clock:
 
 def patches(clock: Clock) -> list[Any]:
     targets: list[tuple[str, Any, str]] = [
-        ("forward", GPT, "forward"),
+        ("forward", GPT, "hidden"),
+        ("forward", GPT, "logits"),
         ("forward", trainer, "summed_cross_entropy"),
         ("forward", evaluation, "summed_cross_entropy"),
         ("backward", torch.Tensor, "backward"),

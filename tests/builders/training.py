@@ -82,6 +82,9 @@ class Recorder:
         if self.react is not None:
             self.react(event)
 
+    def sync(self) -> None:
+        """Nothing is held back."""
+
     def close(self) -> None:
         """Nothing is held open."""
 

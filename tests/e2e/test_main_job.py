@@ -85,7 +85,8 @@ def test_the_job_without_a_screen_goes_on_with_a_run_in_plain_words(
 ) -> None:
     short = ["--run-id", "r", "--set", "train.runtime.max_iters=5"]
     assert in_process(project, capsys, "loop", "tiny", *short).code == 0
-    ended = project.child(TP_TUI, "--run", "tiny", "--resume", "r")
+    longer = ["--set", "train.runtime.max_iters=20"]
+    ended = project.child(TP_TUI, "--run", "tiny", "--resume", "r", *longer)
     assert ended.code == 0, ended.err
     assert "step 5 of 20" in ended.out
     assert "step 20: finished" in ended.out

@@ -24,7 +24,9 @@ def at_terminal(project: Project, columns: int, *words: str) -> tuple[int, str]:
     child = subprocess.Popen(
         [str(TP), *words],
         cwd=project.root,
-        env={**os.environ, "TERM": "xterm-256color"},
+        # A size in the environment would win over the terminal's own.
+        env={key: os.environ[key] for key in os.environ.keys() - {"COLUMNS", "LINES"}}
+        | {"TERM": "xterm-256color"},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

@@ -10,6 +10,7 @@ from transformer_playground.cli.console import note, say
 from transformer_playground.cli.options import EXPERIMENTS_DIR, RESUME_LATEST, RUNS_DIR
 from transformer_playground.cli.prepare import describe_report
 from transformer_playground.config.loading import LoadedConfig
+from transformer_playground.config.resuming import differences, load_resumed_config
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import Experiment, load_experiment
 from transformer_playground.experiments.registry import prepare_experiment
@@ -56,6 +57,8 @@ def run_job(job: Job) -> int:
     )
     if job.whole:
         _prepare(job, experiment, loaded)
+    if resumed is not None:
+        loaded = _resumed_config(job, resumed, loaded)
     # torch and all that needs it come after everything that can fail without it.
     from transformer_playground.cli.training import train_to_end
 
@@ -69,8 +72,6 @@ def resume_command(job: Job, experiment: str, run_id: str) -> str:
         words.append(experiment)
     else:
         words += [*([job.experiment] if job.experiment else []), "--config", str(job.config)]
-    for override in job.overrides:
-        words += ["--set", override]
     if job.experiments_dir != EXPERIMENTS_DIR:
         words += ["--experiments-dir", str(job.experiments_dir)]
     if job.runs_dir != RUNS_DIR:
@@ -94,6 +95,20 @@ def _run_to_resume(job: Job) -> RunFolder | None:
             "Name the experiment or the run.",
         )
     return find_run(job.runs_dir, f"{job.experiment}@latest")
+
+
+def _resumed_config(job: Job, run: RunFolder, current: LoadedConfig) -> LoadedConfig:
+    saved = read_run_config(run).get("config")
+    loaded = load_resumed_config(
+        saved if isinstance(saved, dict) else {},
+        current,
+        stated_file=job.config,
+        overrides=job.overrides,
+        environ=os.environ,
+    )
+    for sentence in differences(loaded, current):
+        note(sentence)
+    return loaded
 
 
 def _prepare(job: Job, experiment: Experiment, loaded: LoadedConfig) -> None:

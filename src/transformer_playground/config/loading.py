@@ -75,13 +75,24 @@ def load_config(
     layers += environment_layers(environ)
     layers += flag_layers(overrides)
 
+    return combine(layers, path=path, home=home, project=project or home, hint=_hint(defaults))
+
+
+def combine(
+    layers: list[Layer], *, path: Path, home: Path, project: Path, hint: str = ""
+) -> LoadedConfig:
+    """Validate the whole of some layers, the later ones winning.
+
+    Raises:
+        ConfigError: With every problem that was found, and `hint`.
+    """
     problems: list[Problem] = []
     for number, layer in enumerate(layers):
         layers[number], found = screen(layer)
         problems += found
     merged = merge(layers)
-    problems += resolve_paths(merged, home=home, project=project or home)
-    config = _validate(merged, problems, _hint(defaults))
+    problems += resolve_paths(merged, home=home, project=project)
+    config = _validate(merged, problems, hint)
     return LoadedConfig(config, _provenance(config, merged, home), path)
 
 
@@ -105,18 +116,19 @@ def _validate(merged: Merged, problems: list[Problem], hint: str) -> ExperimentC
 def _provenance(config: ExperimentConfig, merged: Merged, home: Path) -> dict[str, str]:
     defaults = Merged()
     resolve_paths(defaults, home=home, project=home)
-    default_values = dict(_leaves(ExperimentConfig.model_validate(defaults.values).model_dump()))
+    default_values = dict(leaves(ExperimentConfig.model_validate(defaults.values).model_dump()))
     found: dict[str, str] = {}
-    for key, value in _leaves(config.model_dump()):
+    for key, value in leaves(config.model_dump()):
         origin = merged.origins.get(key)
         if origin is not None and (key not in default_values or default_values[key] != value):
             found[toml_key(key)] = origin.name
     return found
 
 
-def _leaves(table: Mapping[str, Any], prefix: Key = ()) -> Iterator[tuple[Key, Any]]:
+def leaves(table: Mapping[str, Any], prefix: Key = ()) -> Iterator[tuple[Key, Any]]:
+    """Every value of nested tables with its key, depth first."""
     for name, value in table.items():
         if isinstance(value, Mapping):
-            yield from _leaves(value, (*prefix, name))
+            yield from leaves(value, (*prefix, name))
         else:
             yield (*prefix, name), value

@@ -63,6 +63,17 @@ class JsonLines:
             raise self._refused(error) from error
         self._end += len(data)
 
+    def sync(self) -> None:
+        """Wait until every row is on the disk.
+
+        Raises:
+            RunError: The disk refused.
+        """
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise self._refused(error) from error
+
     def close(self) -> None:
         """Close the file; further calls do nothing."""
         if self._descriptor >= 0:

@@ -15,6 +15,7 @@ from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.errors import CheckpointError
 from transformer_playground.model.gpt import GPT
 from transformer_playground.training.optimizers import OptimizerSet
+from transformer_playground.training.randomness import RANDOMNESS_SCHEME
 from transformer_playground.training.state import TrainingState
 from transformer_playground.training.weights import MasterWeights
 
@@ -98,7 +99,7 @@ class Checkpointer:
         """Everything needed to go on bit for bit, as plain values and tensors.
 
         No generator state is among it: all randomness derives from the seed and the step
-        (see `training.randomness`), and the batch cursor is a count.
+        (see `training.randomness`), and the batch cursor counts the micro-batches drawn.
         """
         config, model = self._config, self._model
         return {
@@ -112,8 +113,8 @@ class Checkpointer:
             "optimizer": self._optimizers.state_dict(),
             "scaler": self._scaler.state_dict() or None,
             "ema": self._weights.ema_state_dict(),
-            "generators": {"scheme": "counter", "seed": config.train.runtime.seed},
-            "batch_cursor": state.step * config.train.data.grad_accum_steps,
+            "generators": {"scheme": RANDOMNESS_SCHEME, "seed": config.train.runtime.seed},
+            "batch_cursor": state.batches_drawn,
             "best_val_loss": state.best_val_loss,
             "best_step": state.best_step,
             "val_loss": state.val_loss,
@@ -134,6 +135,11 @@ def restore(
     Raises:
         CheckpointError: It belongs to another model or optimizer, or is damaged.
     """
+    if payload["generators"].get("scheme") != RANDOMNESS_SCHEME:
+        raise CheckpointError(
+            "the checkpoint's random numbers were drawn in a way that this version does not know.",
+            "Continue the run with the version that wrote it, or start a new one.",
+        )
     weights.load(payload["model"], payload["ema"])
     try:
         optimizers.load_state_dict(payload["optimizer"])

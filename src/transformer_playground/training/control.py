@@ -7,6 +7,7 @@ class TrainingControl:
     """Requests to a trainer; each takes effect within one step or evaluation batch."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._stop = threading.Event()
         self._running = threading.Event()
         self._running.set()
@@ -16,13 +17,15 @@ class TrainingControl:
 
     def stop(self) -> None:
         """Save a checkpoint and end; a paused trainer ends too."""
-        self._stop.set()
-        self._running.set()
+        with self._lock:
+            self._stop.set()
+            self._running.set()
 
     def pause(self) -> None:
         """Hold before the next step until `resume` or `stop`."""
-        if not self._stop.is_set():
-            self._running.clear()
+        with self._lock:
+            if not self._stop.is_set():
+                self._running.clear()
 
     def resume(self) -> None:
         """Go on after `pause`."""

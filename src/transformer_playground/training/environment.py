@@ -9,11 +9,13 @@ from typing import Any
 
 import torch
 
+from transformer_playground.config.train import RuntimeConfig
+
 _PACKAGES = ("transformer-playground", "torch", "numpy", "pydantic", "tiktoken", "sentencepiece")
 
 
 def describe_environment(
-    device: torch.device, dtype: str, seed: int, folder: Path
+    device: torch.device, dtype: str, runtime: RuntimeConfig, folder: Path
 ) -> dict[str, Any]:
     """Versions, machine, device, seed and the git state of the folder that holds the experiment."""
     return {
@@ -23,9 +25,9 @@ def describe_environment(
         "host": socket.gethostname(),
         "device": str(device),
         "device_name": _device_name(device),
-        "threads": torch.get_num_threads(),
+        "threads": runtime.threads or torch.get_num_threads(),
         "dtype": dtype,
-        "seed": seed,
+        "seed": runtime.seed,
         "git": _git_state(folder),
     }
 

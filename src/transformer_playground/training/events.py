@@ -28,6 +28,7 @@ class RunStarted(Event):
     parameters: int
     device: str
     dtype: str
+    dtype_reason: str
     tokens_per_step: int
     resumed_from: str | None
 

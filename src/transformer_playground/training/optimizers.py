@@ -41,7 +41,7 @@ class OptimizerSet:
         return {type(each).__name__: each.state_dict() for each in self._optimizers}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave.
+        """Restore what `state_dict` gave; settings such as decay stay as configured now.
 
         Raises:
             ValueError: The state belongs to other optimizers or other parameters.
@@ -50,7 +50,14 @@ class OptimizerSet:
         if sorted(state) != sorted(names):
             raise ValueError(f"state of {sorted(state)} cannot be loaded into {sorted(names)}")
         for optimizer in self._optimizers:
+            configured = [_settings(group) for group in optimizer.param_groups]
             optimizer.load_state_dict(state[type(optimizer).__name__])
+            for group, settings in zip(optimizer.param_groups, configured, strict=True):
+                group.update(settings)
+
+
+def _settings(group: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in group.items() if name != "params"}
 
 
 def build_optimizers(

@@ -9,6 +9,9 @@ generator states to go on bit for bit.
 import numpy as np
 import torch
 
+RANDOMNESS_SCHEME = "counter"
+"""Stands in checkpoints, so that another way of drawing could be told apart."""
+
 _PURPOSES = {"initialisation": 1, "dropout": 2, "sample": 3}
 
 

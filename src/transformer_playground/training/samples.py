@@ -34,20 +34,15 @@ def draw_samples(
         top_p=decoding.top_p,
         seed=step_seed,
     )
-    was_training = model.training
-    model.eval()
-    try:
-        generations = generate(
-            model,
-            prompt.tokens,
-            settings,
-            n_samples=decoding.num_samples,
-            stop_token=tokenizer.eos_id,
-            valid_vocab=tokenizer.vocab_size,
-            cancelled=cancelled,
-        )
-    finally:
-        model.train(was_training)
+    generations = generate(
+        model,
+        prompt.tokens,
+        settings,
+        n_samples=decoding.num_samples,
+        stop_token=tokenizer.eos_id,
+        valid_vocab=tokenizer.vocab_size,
+        cancelled=cancelled,
+    )
     if any(generation.finish_reason == "cancelled" for generation in generations):
         return None
     return [

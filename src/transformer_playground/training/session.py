@@ -7,11 +7,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from transformer_playground.checkpoints.discovery import newest_valid
 from transformer_playground.checkpoints.loading import load_payload
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.config.schema import ExperimentConfig
-from transformer_playground.errors import RunError
+from transformer_playground.errors import ConfigError, PlaygroundError, RunError, UsageError
 from transformer_playground.files import replace_json
 from transformer_playground.model.gpt import count_parameters
 from transformer_playground.runs.layout import (
@@ -26,9 +28,10 @@ from transformer_playground.training.checkpointing import Resumption
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.environment import describe_environment
 from transformer_playground.training.materials import Materials, gather_materials
+from transformer_playground.training.memory import memory_as_sentence
 from transformer_playground.training.sinks.base import Sink
 from transformer_playground.training.sinks.lines import LogFileSink
-from transformer_playground.training.sinks.metrics import MetricsSink
+from transformer_playground.training.sinks.metrics import MetricsSink, SamplesSink
 from transformer_playground.training.state import TrainingState
 from transformer_playground.training.trainer import Trainer
 
@@ -74,12 +77,14 @@ def train_new_run(
     Raises:
         PlaygroundError: What is wrong; nothing is left behind unless training had begun.
     """
-    materials = gather_materials(plan.config, prepare_command=plan.prepare_command)
+    with memory_as_sentence():
+        materials = gather_materials(plan.config, prepare_command=plan.prepare_command)
     run_id = run_id or new_run_id(plan.experiment)
     run = create_run(runs_dir, run_id, _record(run_id, plan, materials))
     with RunLock(run):
         materials.tokenizer.save(run.tokenizer)
-        return _train(materials, run, sinks, control, None)
+        trainer = _trainer(materials, run, sinks, control, None)
+        return _train(trainer, run)
 
 
 def resume_run(
@@ -103,45 +108,57 @@ def resume_run(
         CheckpointError: No checkpoint is valid; training never starts again at 0 by itself.
     """
     with RunLock(run):
+        record = read_run_config(run)
+        _refuse_other_experiment(run, record, plan)
         found = newest_valid(run.checkpoints)
         for skipped in found.skipped:
             notify(f"passed over a damaged checkpoint: {skipped}")
         payload = load_payload(found.path)
         plan = replace(plan, config=_with_saved_model(plan.config, payload["model_args"], notify))
-        materials = gather_materials(plan.config, prepare_command=plan.prepare_command)
-        record = read_run_config(run)
+        with memory_as_sentence():
+            materials = gather_materials(plan.config, prepare_command=plan.prepare_command)
         _refuse_changed_dataset(run, record, materials)
+        trainer = _trainer(materials, run, sinks, control, Resumption(payload, found.path))
         kept = {key: record[key] for key in ("created", "environment") if key in record}
         replace_json(run.config_path, _record(run.run_id, plan, materials) | kept)
-        return _train(materials, run, sinks, control, Resumption(payload, found.path))
+        return _train(trainer, run)
 
 
-def _train(
+def _trainer(
     materials: Materials,
     run: RunFolder,
     sinks: Sequence[Sink],
     control: TrainingControl,
     resumption: Resumption | None,
-) -> Outcome:
+) -> Trainer:
     with contextlib.ExitStack() as opened:
         own_sinks: list[Sink] = []
         for sink in _own_sinks(materials, run, resumption):
             own_sinks.append(sink)
             opened.callback(sink.close)
-        trainer = Trainer(materials, run, [*own_sinks, *sinks], control, resumption=resumption)
+        with memory_as_sentence():
+            trainer = Trainer(materials, run, [*own_sinks, *sinks], control, resumption=resumption)
         # From here on the trainer closes them, also when it fails.
         opened.pop_all()
+    return trainer
+
+
+def _train(trainer: Trainer, run: RunFolder) -> Outcome:
     try:
         state = trainer.fit()
-    finally:
-        summary = write_summary(run)
-    return Outcome(run, state, summary)
+    except BaseException:
+        # What went wrong matters more than the summary, which can be made again from the rest.
+        with contextlib.suppress(PlaygroundError):
+            write_summary(run)
+        raise
+    return Outcome(run, state, write_summary(run))
 
 
 def _own_sinks(
     materials: Materials, run: RunFolder, resumption: Resumption | None
 ) -> Iterator[Sink]:
     yield MetricsSink(run)
+    yield SamplesSink(run)
     yield LogFileSink(run.log_path)
     if materials.config.train.runtime.tensorboard:
         # Imported late: it takes a second, and runs may do without it.
@@ -171,7 +188,7 @@ def _record(run_id: str, plan: Plan, materials: Materials) -> dict[str, Any]:
         "environment": describe_environment(
             materials.device,
             materials.precision.name,
-            plan.config.train.runtime.seed,
+            plan.config.train.runtime,
             plan.folder,
         ),
     }
@@ -187,7 +204,22 @@ def _with_saved_model(
         if now != then and not (name == "vocab_size" and now is None):
             notify(f"model.{name}: keeping the run's {then!r} instead of {now!r}")
     values = config.model_dump() | {"model": model.model_dump()}
-    return ExperimentConfig.model_validate(values)
+    try:
+        return ExperimentConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(
+            f"the run's model does not go with the settings: {error.errors()[0]['msg']}.",
+            "A resumed run keeps its model; change the other setting.",
+        ) from error
+
+
+def _refuse_other_experiment(run: RunFolder, record: Mapping[str, Any], plan: Plan) -> None:
+    if record.get("experiment") != plan.experiment:
+        raise UsageError(
+            f"run '{run.run_id}' belongs to experiment '{record.get('experiment')}', "
+            f"not to '{plan.experiment}'.",
+            "Name that experiment, or choose another --run-id for a new run.",
+        )
 
 
 def _refuse_changed_dataset(

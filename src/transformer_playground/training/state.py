@@ -8,12 +8,14 @@ class TrainingState:
     """Where a run stands between two optimizer steps.
 
     `evaluated_at` and `sampled_at` are the steps at which that was last done, so that a resumed run
-    neither repeats nor skips it. The `window_*` fields sum up the steps since the last logged row.
-    `wall_time` is seconds spent in `fit`, over all sessions of the run.
+    neither repeats nor skips it. `batches_drawn` is the cursor of this process's batches. The
+    `window_*` fields sum up the steps since the last logged row. `wall_time` is seconds spent in
+    `fit`, over all sessions of the run.
     """
 
     step: int = 0
     tokens_seen: int = 0
+    batches_drawn: int = 0
     evaluated_at: int | None = None
     sampled_at: int | None = None
     window_loss: float = 0.0
@@ -31,10 +33,13 @@ class TrainingState:
         # What the newest best has beaten matters only until that is saved: no field, not stored.
         self._beaten: tuple[float | None, int | None] = (None, None)
 
-    def count_step(self, loss: float, grad_norm: float, tokens: int, seconds: float) -> None:
+    def count_step(
+        self, loss: float, grad_norm: float, *, tokens: int, batches: int, seconds: float
+    ) -> None:
         """One more optimizer step is done."""
         self.step += 1
         self.tokens_seen += tokens
+        self.batches_drawn += batches
         self.window_loss += loss
         self.window_steps += 1
         self.window_seconds += seconds

@@ -26,6 +26,7 @@ from transformer_playground.training.events import (
     Warned,
 )
 from transformer_playground.training.materials import Materials
+from transformer_playground.training.memory import memory_as_sentence
 from transformer_playground.training.optimizers import build_optimizers
 from transformer_playground.training.randomness import seed_dropout
 from transformer_playground.training.samples import draw_samples
@@ -123,19 +124,14 @@ class Trainer:
             # The setting belongs to the calling thread, which is the one that trains.
             torch.set_num_threads(threads)
         try:
-            self._run()
+            with memory_as_sentence():
+                self._run()
         except PlaygroundError as error:
             self._record_failure(str(error))
             raise
         except Exception as error:
-            if not _is_out_of_memory(error):
-                self._record_failure(repr(error))
-                raise
-            self._record_failure("out of memory")
-            raise TrainingError(
-                f"out of memory at step {self.state.step}.",
-                "Lower train.data.batch_size and raise grad_accum_steps, or shrink the model.",
-            ) from error
+            self._record_failure(repr(error))
+            raise
         finally:
             self._hub.close()
         return self.state
@@ -160,6 +156,8 @@ class Trainer:
             if state.step % self.train.runtime.log_interval == 0:
                 self._log_step(rate)
         self._refuse_unsaved_end()
+        if self._is_complete() and state.window_steps:
+            self._log_step(rate)
         self._hub.emit(
             RunFinished(
                 step=state.step,
@@ -196,13 +194,16 @@ class Trainer:
         self._scaler.update()
         self._optimizers.zero_grad()
         self.weights.publish(state.step)
-        seconds = time.perf_counter() - began
-        state.count_step(loss_value, norm_value, self._tokens_per_step, seconds)
+        state.count_step(
+            loss_value,
+            norm_value,
+            tokens=self._tokens_per_step,
+            batches=self.train.data.grad_accum_steps,
+            seconds=time.perf_counter() - began,
+        )
 
     def _next_batch(self, micro_step: int) -> tuple[Tensor, Tensor]:
-        index = self.world.batch_index(
-            self.state.step, micro_step, self.train.data.grad_accum_steps
-        )
+        index = self.world.batch_index(self.state.batches_drawn + micro_step)
         inputs, targets = self.materials.batches.batch(index)
         device = self.materials.device
         return torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
@@ -243,7 +244,7 @@ class Trainer:
         state, runtime = self.state, self.train.runtime
         on_schedule = state.step % runtime.eval_interval == 0 or state.step >= runtime.max_iters
         due = on_schedule and state.evaluated_at != state.step
-        if not (self.control.take_evaluate() or due):
+        if not self.control.take_evaluate() and not due:
             return False
         with self.weights.averaged():
             losses = evaluate(
@@ -260,9 +261,8 @@ class Trainer:
                 f"the validation loss is {losses.val_loss} at step {state.step}.",
                 "Lower train.optim.learning_rate or lengthen train.schedule.warmup_iters.",
             )
-        improved = state.evaluated_at != state.step and state.judge(
-            losses.val_loss, min_delta=runtime.early_stop_min_delta
-        )
+        # An evaluation that was asked for must not change when a run stops or what it calls best.
+        improved = due and state.judge(losses.val_loss, min_delta=runtime.early_stop_min_delta)
         self._hub.emit(
             Evaluated(
                 step=state.step,
@@ -332,6 +332,7 @@ class Trainer:
         if not self.world.writes:
             return
         state.wall_time = self._wall_time()
+        self._hub.sync(state.step)
         try:
             saved = self._checkpointer.save(state, last=last, best=best)
         except CheckpointError as error:
@@ -360,6 +361,7 @@ class Trainer:
                 parameters=count_parameters(self.model),
                 device=str(self.materials.device),
                 dtype=self.materials.precision.name,
+                dtype_reason=self.materials.precision.reason,
                 tokens_per_step=self._tokens_per_step,
                 resumed_from=self._resumption.path.name if self._resumption else None,
             )
@@ -384,9 +386,3 @@ class Trainer:
         # If the record itself is what failed, the reason still travels with the exception.
         with contextlib.suppress(TrainingError):
             self._hub.emit(RunFailed(step=self.state.step, error=reason))
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or (
-        isinstance(error, RuntimeError) and "allocate memory" in str(error)
-    )

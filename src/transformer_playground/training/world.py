@@ -19,6 +19,6 @@ class World:
         """Whether this process writes the run folder."""
         return self.rank == 0
 
-    def batch_index(self, step: int, micro_step: int, grad_accum_steps: int) -> int:
-        """The batch that this process reads: no two processes or micro-steps share one."""
-        return (step * grad_accum_steps + micro_step) * self.size + self.rank
+    def batch_index(self, drawn: int) -> int:
+        """The batch this process reads after `drawn` others: no two processes share one."""
+        return drawn * self.size + self.rank

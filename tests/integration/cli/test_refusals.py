@@ -223,7 +223,8 @@ def test_one_damaged_checkpoint_is_passed_over_aloud(trained: Project, tp: Tp) -
 
 
 @pytest.mark.parametrize(
-    "run_id", ["../x", "..", ".", "", "/elsewhere/x", "a/b", "a\nb", "a\x1b[31m", ".hidden", "x" * 101]
+    "run_id",
+    ["../x", "..", ".", "", "/elsewhere/x", "a/b", "a\nb", "a\x1b[31m", ".hidden", "x" * 101],
 )
 @pytest.mark.parametrize("verb", ["train", "loop"])
 def test_a_run_id_that_leaves_the_folder_is_refused(
@@ -311,7 +312,7 @@ def test_a_non_finite_loss_fails_the_run_with_its_reason(trained: Project, tp: T
     losses = [row["train_loss"] for row in read_rows(run.metrics_path) if row["event"] == "train"]
     assert None not in losses
     assert tp("sample", "hot", "--checkpoint", "last").code == 0
-    resumed = tp("train", "tiny", "--run-id", "hot")
+    resumed = tp("train", "tiny", "--run-id", "hot", "--set", "train.optim.learning_rate=1e-3")
     assert resumed.code == 0, resumed.err
     assert "at step 0 of 20" in resumed.out
 

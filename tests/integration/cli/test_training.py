@@ -158,3 +158,16 @@ def test_a_new_experiment_trains_as_it_stands(project: Project, tp: Tp, template
     )
     assert ended.code == 0, ended.err
     assert [line["event"] for line in ended.lines[-2:]] == ["summary", "sample"]
+
+
+def test_a_resumed_run_keeps_the_settings_it_was_started_with(trained: Project, tp: Tp) -> None:
+    settings = ("train.optim.learning_rate=0.004", "train.runtime.seed=11")
+    started = [word for setting in settings for word in ("--set", setting)]
+    assert tp("train", "tiny", "--run-id", "own", *started).code == 0
+    resumed = tp("train", "tiny", "--run-id", "own", "--set", "train.runtime.max_iters=24")
+    assert resumed.code == 0, resumed.err
+    assert "train.optim.learning_rate: going on with 0.004" in resumed.err
+    saved = record(trained, "own")["config"]["train"]
+    assert saved["optim"]["learning_rate"] == 0.004
+    assert saved["runtime"]["seed"] == 11
+    assert saved["runtime"]["max_iters"] == 24

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import math
 import threading
@@ -7,7 +8,15 @@ from typing import Any
 import pytest
 import torch
 
-from builders.training import Recorder, prepared_config, resume, rows_of, runtime, train
+from builders.training import (
+    Recorder,
+    plan_for,
+    prepared_config,
+    resume,
+    rows_of,
+    runtime,
+    train,
+)
 from transformer_playground.checkpoints.discovery import choose
 from transformer_playground.checkpoints.loading import build_model, load_payload
 from transformer_playground.errors import (
@@ -16,9 +25,11 @@ from transformer_playground.errors import (
     DataError,
     RunError,
     TrainingError,
+    UsageError,
 )
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.metrics import read_rows
+from transformer_playground.runs.samples import read_samples
 from transformer_playground.runs.status import derive_status
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.evaluation import evaluate
@@ -34,6 +45,7 @@ from transformer_playground.training.events import (
     Warned,
 )
 from transformer_playground.training.materials import gather_materials
+from transformer_playground.training.session import resume_run
 from transformer_playground.training.state import TrainingState
 
 
@@ -120,8 +132,8 @@ def test_accumulation_equals_one_large_batch_of_the_same_windows(tmp_path: Path)
 def test_rows_count_steps_and_tokens(tmp_path: Path) -> None:
     run = train(tmp_path, {"train": {"data": {"grad_accum_steps": 2}}}).run
     rows = rows_of(run, "train")
-    assert [row["step"] for row in rows] == [3, 6, 9, 12, 15, 18]
-    assert [row["tokens_seen"] for row in rows] == [step * 4 * 16 * 2 for step in range(3, 19, 3)]
+    assert [row["step"] for row in rows] == [3, 6, 9, 12, 15, 18, 20]
+    assert [row["tokens_seen"] for row in rows] == [row["step"] * 4 * 16 * 2 for row in rows]
     assert [row["step"] for row in rows_of(run, "eval")] == [0, 5, 10, 15, 20]
 
 
@@ -222,6 +234,73 @@ def test_requests_are_served_before_the_next_step(tmp_path: Path) -> None:
     train(tmp_path, control=control, sinks=[recorder])
     at_six = [type(event) for event in recorder.events if event.step == 6]
     assert at_six == [StepLogged, Evaluated, Sampled, CheckpointSaved]
+
+
+def test_evaluations_asked_for_change_neither_the_best_nor_when_a_run_stops(
+    tmp_path: Path,
+) -> None:
+    change = runtime(log_interval=1, early_stop_patience=2)
+    plain = train(tmp_path, change, run_id="plain")
+    control = TrainingControl()
+
+    def react(event: Event) -> None:
+        if isinstance(event, StepLogged):
+            control.evaluate_now()
+
+    watched = train(
+        tmp_path, change, run_id="watched", control=control, sinks=[Recorder(react=react)]
+    )
+    assert watched.state.best_step == plain.state.best_step
+    assert watched.state.step == plain.state.step
+    assert losses(watched.run) == losses(plain.run)
+    assert len(rows_of(watched.run, "eval")) > len(rows_of(plain.run, "eval"))
+
+
+def test_early_stopping_wants_an_improvement_of_at_least_min_delta(tmp_path: Path) -> None:
+    change = runtime(early_stop_patience=2, max_iters=40)
+    assert train(tmp_path, change, run_id="any").state.step == 40
+    strict = runtime(early_stop_min_delta=10.0)
+    assert train(tmp_path, change, strict, run_id="strict").state.step == 10
+
+
+def test_a_change_of_accumulation_repeats_no_batch(tmp_path: Path) -> None:
+    train(tmp_path, {"train": {"data": {"grad_accum_steps": 2}}})
+    outcome = resume(tmp_path, runtime(max_iters=24))
+    assert outcome.state.batches_drawn == 20 * 2 + 4
+
+
+def test_a_refused_resume_leaves_the_record_as_it_was(tmp_path: Path) -> None:
+    run = train(tmp_path).run
+    before = run.config_path.read_bytes()
+    with pytest.raises(CheckpointError):
+        resume(tmp_path, {"train": {"optim": {"optimizer": "muon"}}})
+    assert run.config_path.read_bytes() == before
+
+
+def test_a_run_of_another_experiment_is_refused(tmp_path: Path) -> None:
+    run = train(tmp_path).run
+    other = dataclasses.replace(plan_for(tmp_path), experiment="other")
+    with pytest.raises(UsageError, match="belongs to experiment 'tiny'"):
+        resume_run(other, run, [], TrainingControl(), lambda _: None)
+
+
+def test_samples_that_a_resume_supersedes_are_not_read_twice(tmp_path: Path) -> None:
+    change = {"train": {"checkpointing": {"interval": 10}, "runtime": {"sample_interval": 4}}}
+    run = train(tmp_path, change, runtime(max_iters=18)).run
+    for path in [*run.checkpoints.glob("*00000018*"), *run.checkpoints.glob("*00000015*")]:
+        path.unlink()
+    for pointer in ("last", "best_val"):
+        for suffix in (".pt", ".json"):
+            (run.checkpoints / f"{pointer}{suffix}").unlink()
+    resume(tmp_path, change, runtime(max_iters=18))
+    assert [row["step"] for row in read_samples(run)] == [0, 4, 8, 12, 16]
+
+
+def test_a_model_that_fits_no_memory_is_a_sentence(tmp_path: Path) -> None:
+    huge = {"model": {"n_embd": 60_000, "n_head": 2, "n_layer": 900}}
+    with pytest.raises(TrainingError, match="out of memory"):
+        train(tmp_path, huge)
+    assert not (tmp_path / "runs").exists()
 
 
 def test_a_paused_run_makes_no_steps_until_resumed(tmp_path: Path) -> None:

@@ -114,3 +114,16 @@ def test_state_of_another_optimizer_is_refused() -> None:
     named = parameters()
     with pytest.raises(ValueError, match="Muon"):
         optimizers(named).load_state_dict(optimizers(named, optimizer="muon").state_dict())
+
+
+def test_a_restored_optimizer_keeps_its_moments_but_follows_the_settings_of_now() -> None:
+    named = parameters()
+    first = optimizers(named, weight_decay=0.1, beta1=0.9)
+    step(named, first, 1.0)
+    second = optimizers(named, weight_decay=0.5, beta1=0.8)
+    second.load_state_dict(first.state_dict())
+    (adamw,) = second
+    assert adamw.param_groups[0]["weight_decay"] == 0.5
+    assert adamw.param_groups[1]["weight_decay"] == 0.0
+    assert adamw.param_groups[0]["betas"] == (0.8, 0.99)
+    assert adamw.state[dict(named)["embedding"]]["exp_avg"].abs().max() > 0

@@ -28,6 +28,7 @@ STARTED = RunStarted(
     parameters=10,
     device="cpu",
     dtype="float32",
+    dtype_reason="as configured",
     tokens_per_step=4,
     resumed_from=None,
 )
@@ -76,6 +77,9 @@ class Recorder:
 
     def handle(self, event: Event) -> None:
         self.events.append(event)
+
+    def sync(self) -> None:
+        """Nothing is held back."""
 
     def close(self) -> None:
         self.closed = True
@@ -138,6 +142,7 @@ def test_a_resumed_start_is_preceded_by_a_resume_row() -> None:
         parameters=10,
         device="cpu",
         dtype="float32",
+        dtype_reason="as configured",
         tokens_per_step=4,
         resumed_from="ckpt.pt",
     )

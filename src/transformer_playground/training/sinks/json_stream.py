@@ -20,5 +20,8 @@ class JsonStreamSink:
         for row in event_rows(event):
             self._write(row)
 
+    def sync(self) -> None:
+        """Nothing here outlives a crash or needs to."""
+
     def close(self) -> None:
         """Nothing is held open."""

@@ -56,7 +56,7 @@ def _started(event: RunStarted) -> str:
     words = "starting" if event.resumed_from is None else f"resuming from {event.resumed_from}"
     return (
         f"{event.run_id}: {words} at step {event.step} of {event.max_iters}, "
-        f"{event.parameters:,} parameters, {event.device}, {event.dtype}, "
+        f"{event.parameters:,} parameters, {event.device}, {event.dtype} ({event.dtype_reason}), "
         f"{event.tokens_per_step:,} tokens a step"
     )
 
@@ -81,6 +81,9 @@ class LineSink:
         """Write the event's words, with control characters made visible."""
         self._write(visible(describe(event)))
 
+    def sync(self) -> None:
+        """Nothing here outlives a crash or needs to."""
+
     def close(self) -> None:
         """Nothing is held open."""
 
@@ -99,6 +102,9 @@ class LogFileSink:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.time))
         self._file.write(f"{stamp} {visible(describe(event))}\n")
         self._file.flush()
+
+    def sync(self) -> None:
+        """Nothing here outlives a crash or needs to."""
 
     def close(self) -> None:
         """Close the file."""

@@ -7,24 +7,47 @@ from transformer_playground.training.sinks.rows import event_rows
 
 
 class MetricsSink:
-    """Appends every event as a row; training stops if it cannot."""
+    """Appends every event but samples as rows; training stops if it cannot."""
 
     essential = True
 
     def __init__(self, run: RunFolder) -> None:
-        self._metrics = JsonLines(run.metrics_path)
-        self._samples = JsonLines(run.samples_path)
+        self._rows = JsonLines(run.metrics_path)
 
     def handle(self, event: Event) -> None:
         """Append the event's rows."""
         if isinstance(event, Sampled):
-            for row in event_rows(event):
-                self._samples.append({key: row[key] for key in row if key != "event"})
             return
         for row in event_rows(event):
-            self._metrics.append(row)
+            self._rows.append(row)
+
+    def sync(self) -> None:
+        """Rows are on the disk before the checkpoint that counts on them."""
+        self._rows.sync()
 
     def close(self) -> None:
-        """Close both files."""
-        self._metrics.close()
-        self._samples.close()
+        """Close the file."""
+        self._rows.close()
+
+
+class SamplesSink:
+    """Appends every sample as a row."""
+
+    essential = False
+
+    def __init__(self, run: RunFolder) -> None:
+        self._rows = JsonLines(run.samples_path)
+
+    def handle(self, event: Event) -> None:
+        """Append a sample's row."""
+        if isinstance(event, Sampled):
+            for row in event_rows(event):
+                self._rows.append({key: row[key] for key in row if key != "event"})
+
+    def sync(self) -> None:
+        """Rows are on the disk before the checkpoint that counts on them."""
+        self._rows.sync()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._rows.close()

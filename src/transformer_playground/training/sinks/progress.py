@@ -66,6 +66,9 @@ class ProgressSink:
             case _:
                 self._print(event)
 
+    def sync(self) -> None:
+        """Nothing here outlives a crash or needs to."""
+
     def close(self) -> None:
         """Leave the last state of the bar on the screen."""
         self._progress.stop()

@@ -30,6 +30,9 @@ class TensorBoardSink:
             case _:
                 return
 
+    def sync(self) -> None:
+        """Nothing here outlives a crash or needs to."""
+
     def close(self) -> None:
         """Flush and close the event file."""
         self._writer.close()

@@ -1,0 +1,72 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders.configs import TINY_TOML
+
+from transformer_playground.config.loading import LoadedConfig, load_config
+from transformer_playground.config.resuming import differences, load_resumed_config
+from transformer_playground.errors import ConfigError
+
+
+def write(folder: Path, extra: str = "") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "config.toml"
+    path.write_text(TINY_TOML + extra, encoding="utf-8")
+    return path
+
+
+def saved_by(path: Path, *overrides: str) -> dict[str, Any]:
+    return load_config(path, overrides=overrides).config.model_dump(mode="json")
+
+
+def resumed(saved: dict[str, Any], current: LoadedConfig, *overrides: str) -> LoadedConfig:
+    return load_resumed_config(saved, current, stated_file=None, overrides=overrides, environ={})
+
+
+def test_a_run_goes_on_with_what_it_was_started_with(tmp_path: Path) -> None:
+    path = write(tmp_path / "one")
+    saved = saved_by(path, "train.optim.learning_rate=0.005", "train.runtime.seed=5")
+    config = resumed(saved, load_config(path)).config
+    assert config.train.optim.learning_rate == 0.005
+    assert config.train.runtime.seed == 5
+    assert config.model_dump(mode="json") == saved
+
+
+def test_what_the_command_states_wins_and_is_recorded(tmp_path: Path) -> None:
+    path = write(tmp_path / "one")
+    saved = saved_by(path, "train.runtime.seed=5")
+    loaded = resumed(saved, load_config(path), "train.runtime.seed=6")
+    assert loaded.config.train.runtime.seed == 6
+    assert loaded.provenance["train.runtime.seed"] == "--set"
+
+
+def test_a_file_given_with_the_command_wins_over_the_run(tmp_path: Path) -> None:
+    path = write(tmp_path / "one")
+    stated = tmp_path / "other.toml"
+    stated.write_text("[train.runtime]\nseed = 7\n", encoding="utf-8")
+    loaded = load_resumed_config(
+        saved_by(path), load_config(path), stated_file=stated, overrides=(), environ={}
+    )
+    assert loaded.config.train.runtime.seed == 7
+
+
+def test_the_data_lies_where_the_experiment_is_now(tmp_path: Path) -> None:
+    saved = saved_by(write(tmp_path / "one"))
+    moved = load_config(write(tmp_path / "two"))
+    assert resumed(saved, moved).config.prepare == moved.config.prepare
+
+
+def test_each_difference_to_the_experiment_is_said(tmp_path: Path) -> None:
+    path = write(tmp_path / "one")
+    current = load_config(path)
+    loaded = resumed(saved_by(path, "train.runtime.seed=5"), current)
+    (sentence,) = differences(loaded, current)
+    assert sentence.startswith("train.runtime.seed: going on with 5")
+    assert list(differences(resumed(saved_by(path), current), current)) == []
+
+
+def test_a_damaged_record_is_a_sentence(tmp_path: Path) -> None:
+    current = load_config(write(tmp_path / "one"))
+    with pytest.raises(ConfigError, match=r"config\.json.*n_layer"):
+        resumed({"model": {"n_layer": "many"}}, current)
