@@ -50,11 +50,6 @@ class Entry:
         return self.table is not None
 
     @property
-    def required(self) -> bool:
-        """Whether there is no default."""
-        return self.info.is_required()
-
-    @property
     def default(self) -> Any:
         """The schema's default value."""
         return self.info.get_default(call_default_factory=True)
@@ -101,7 +96,7 @@ class Entry:
             for attribute, words in _BOUNDS.items():
                 bound = getattr(constraint, attribute, None)
                 if bound is not None:
-                    yield f"{words} {bound:g}"
+                    yield f"{words} {bound if isinstance(bound, int) else format(bound, 'g')}"
             pattern = getattr(constraint, "pattern", None)
             if pattern is not None:
                 yield f"matching {pattern}"

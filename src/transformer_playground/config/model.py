@@ -15,15 +15,15 @@ Activation = Literal["gelu", "gelu_tanh", "relu", "relu2", "silu", "swiglu", "ge
 class ModelConfig(Table):
     """The shape of the decoder-only transformer."""
 
-    n_layer: int = setting(4, "Number of transformer blocks.", ge=1)
+    n_layer: int = setting(4, "Number of transformer blocks.", ge=1, le=1000)
     n_head: int = setting(4, "Number of query heads per attention layer.", ge=1)
     n_kv_head: int | None = setting(
         None,
         "Number of key/value heads: omitted = n_head (MHA), fewer = GQA, 1 = MQA.",
         ge=1,
     )
-    n_embd: int = setting(128, "Width of the residual stream.", ge=1)
-    block_size: int = setting(64, "Longest context in tokens.", ge=1)
+    n_embd: int = setting(128, "Width of the residual stream.", ge=1, le=65_536)
+    block_size: int = setting(64, "Longest context in tokens.", ge=1, le=16_777_216)
     vocab_size: int | None = setting(
         None,
         "Rows of the embedding table: omitted = the tokenizer's vocabulary, larger = padded.",

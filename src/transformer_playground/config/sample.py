@@ -1,10 +1,10 @@
 """`[sample.*]`: how text is drawn from a trained model."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from transformer_playground.config.base import Table, setting
+from transformer_playground.config.base import Table, conflict, setting
 from transformer_playground.config.train import Device, DType
 
 PROMPT_FILE = "FILE:"
@@ -21,6 +21,17 @@ class SampleRuntimeConfig(Table):
     dtype: DType = setting("float32", "Arithmetic of sampling.")
     seed: int = setting(1337, "Seed of the sampler.", ge=0)
 
+    @model_validator(mode="after")
+    def _check_precision(self) -> Self:
+        if self.dtype == "float16" and self.device in ("cpu", "mps"):
+            raise conflict(
+                f"dtype = 'float16' needs a CUDA device, not {self.device}; "
+                "use 'auto', 'bfloat16' or 'float32'",
+                "sample.runtime.dtype",
+                "sample.runtime.device",
+            )
+        return self
+
 
 class DecodingConfig(Table):
     """`[sample.sample]`: the prompt and the decoding knobs."""
@@ -29,7 +40,7 @@ class DecodingConfig(Table):
     unconditional: bool = setting(
         False, "Ignore `start` and begin at the tokenizer's start-of-text token."
     )
-    num_samples: int = setting(1, "How many texts to draw, as one batch.", ge=1)
+    num_samples: int = setting(1, "How many texts to draw, as one batch.", ge=1, le=10_000)
     max_new_tokens: int = setting(200, "Tokens to draw after the prompt.", ge=1)
     temperature: float = setting(0.8, "Softmax temperature; 0 = always the likeliest.", ge=0)
     top_k: int = setting(0, "Keep only the k likeliest tokens; 0 = all.", ge=0)

@@ -13,7 +13,7 @@ DType = Literal["auto", "float32", "bfloat16", "float16"]
 class DataConfig(Table):
     """`[train.data]`: what one optimizer step reads."""
 
-    batch_size: int = setting(12, "Sequences per micro-batch.", ge=1)
+    batch_size: int = setting(12, "Sequences per micro-batch.", ge=1, le=1_000_000)
     block_size: int | None = setting(
         None, "Tokens per sequence: omitted = model.block_size, never longer.", ge=1
     )
@@ -67,7 +67,7 @@ class RuntimeConfig(Table):
     device: Device = setting("auto", "auto = cuda, then mps, then cpu.")
     dtype: DType = setting("auto", "Arithmetic of forward and backward; auto picks what gains.")
     compile: bool = setting(False, "torch.compile the model; slow start, then faster steps.")
-    threads: int = setting(0, "CPU threads of the training thread; 0 = every core.", ge=0)
+    threads: int = setting(0, "CPU threads of the training thread; 0 = every core.", ge=0, le=1024)
     ema_decay: float = setting(
         0.0,
         "Keep, evaluate and sample an exponential average of the weights; 0 = off.",
@@ -140,7 +140,7 @@ class TrainConfig(Table):
         runtime = self.runtime
         if runtime.dtype == "float16" and runtime.device in ("cpu", "mps"):
             raise conflict(
-                f"dtype = 'float16' cannot train on {runtime.device}; "
+                f"dtype = 'float16' needs a CUDA device, not {runtime.device}; "
                 "use 'auto', 'bfloat16' or 'float32'",
                 "train.runtime.dtype",
                 "train.runtime.device",

@@ -60,13 +60,13 @@ def choose_precision(requested: DType, device: torch.device, parameters: int) ->
         parameters: Number of weights; small models gain nothing from bfloat16 on a CPU.
 
     Raises:
-        ConfigError: The device cannot train in the requested format.
+        ConfigError: The device cannot compute in the requested format.
     """
     if requested == "auto":
         return _automatic(device, parameters)
     if requested == "float16" and device.type != "cuda":
         raise ConfigError(
-            f"dtype = 'float16' cannot train on {device.type}.",
+            f"dtype = 'float16' needs a CUDA device, not {device.type}.",
             "Use 'auto', 'bfloat16' or 'float32'.",
         )
     return Precision(_DTYPES[requested], "as configured")

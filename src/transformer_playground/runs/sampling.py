@@ -1,10 +1,12 @@
 """A run as something to sample from, with nothing but its own folder."""
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import ValidationError
 
 from transformer_playground.checkpoints.discovery import choose
@@ -14,7 +16,7 @@ from transformer_playground.config.sample import DecodingConfig
 from transformer_playground.config.sampling import load_sample_config
 from transformer_playground.data.tokenizers import StreamDecoder, Tokenizer, load_tokenizer
 from transformer_playground.data.tokenizers.gpt2 import Gpt2Tokenizer
-from transformer_playground.errors import RunError
+from transformer_playground.errors import RunError, SamplingError
 from transformer_playground.model.gpt import GPT
 from transformer_playground.model.hardware import choose_device, choose_precision
 from transformer_playground.runs.layout import RunFolder, read_run_config
@@ -81,15 +83,17 @@ def load_run(run: RunFolder, request: SampleRequest) -> LoadedRun:
     found = choose(run.checkpoints, request.checkpoint or config.runtime.checkpoint)
     tokenizer = _tokenizer(run)
     prompt = resolve_prompt(config.sample, tokenizer, _prepare_config(run, saved))
-    payload = load_payload(found.path)
     device = choose_device(config.runtime.device)
-    weights = sum(tensor.numel() for tensor in payload["model"].values())
-    precision = choose_precision(config.runtime.dtype, device, weights)
+    with _memory_explained("load the model", "Free memory, or sample on another device."):
+        payload = load_payload(found.path)
+        weights = sum(tensor.numel() for tensor in payload["model"].values())
+        precision = choose_precision(config.runtime.dtype, device, weights)
+        model = build_model(payload, device=device, dtype=precision.dtype)
     return LoadedRun(
         checkpoint=found.path,
         step=payload["step"],
         skipped=tuple(str(skipped) for skipped in found.skipped),
-        model=build_model(payload, device=device, dtype=precision.dtype),
+        model=model,
         tokenizer=tokenizer,
         prompt=prompt,
         decoding=config.sample,
@@ -98,15 +102,21 @@ def load_run(run: RunFolder, request: SampleRequest) -> LoadedRun:
 
 
 def draw(loaded: LoadedRun) -> list[dict[str, Any]]:
-    """All samples as one batch: {"prompt", "text", "tokens", "finish_reason", …} each."""
-    generations = generate(
-        loaded.model,
-        loaded.prompt.tokens,
-        loaded.settings,
-        n_samples=loaded.decoding.num_samples,
-        stop_token=loaded.tokenizer.eos_id,
-        valid_vocab=loaded.tokenizer.vocab_size,
-    )
+    """All samples as one batch: {"prompt", "text", "tokens", "finish_reason", …} each.
+
+    Raises:
+        SamplingError: The samples do not fit into memory together.
+    """
+    count = loaded.decoding.num_samples
+    with _memory_explained(f"draw {count:,} samples at once", "Ask for fewer samples."):
+        generations = generate(
+            loaded.model,
+            loaded.prompt.tokens,
+            loaded.settings,
+            n_samples=count,
+            stop_token=loaded.tokenizer.eos_id,
+            valid_vocab=loaded.tokenizer.vocab_size,
+        )
     return [
         {
             "step": loaded.step,
@@ -125,7 +135,11 @@ def draw(loaded: LoadedRun) -> list[dict[str, Any]]:
 
 
 def stream_text(loaded: LoadedRun) -> Iterator[str]:
-    """One sample as pieces of text, each as soon as its characters are whole."""
+    """One sample as pieces of text, each as soon as its characters are whole.
+
+    Raises:
+        SamplingError: The sample does not fit into memory.
+    """
     decoder = StreamDecoder(loaded.tokenizer)
     steps = stream(
         loaded.model,
@@ -134,11 +148,25 @@ def stream_text(loaded: LoadedRun) -> Iterator[str]:
         stop_token=loaded.tokenizer.eos_id,
         valid_vocab=loaded.tokenizer.vocab_size,
     )
-    for drawn in steps:
-        for token in drawn:
-            if token.token != loaded.tokenizer.eos_id:
-                yield decoder.push(token.token)
+    with _memory_explained("draw a sample", "Free memory, or sample on another device."):
+        for drawn in steps:
+            for token in drawn:
+                if token.token != loaded.tokenizer.eos_id:
+                    yield decoder.push(token.token)
     yield decoder.flush()
+
+
+@contextlib.contextmanager
+def _memory_explained(work: str, hint: str) -> Iterator[None]:
+    """Turn the many ways to run out of memory into one error."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # Only CUDA has a type of its own for it.
+        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not known and "allocate memory" not in str(error):
+            raise
+        raise SamplingError(f"there is not enough memory to {work}.", hint) from error
 
 
 def _without_stop(generation: Generation, tokenizer: Tokenizer) -> list[int]:

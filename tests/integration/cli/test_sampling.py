@@ -107,6 +107,12 @@ def test_a_wrong_setting_for_sampling_is_refused(trained: Project, tp: Tp, setti
     assert "top" in ended.err
 
 
+def test_a_slip_in_the_number_of_samples_is_refused(trained: Project, tp: Tp) -> None:
+    ended = tp("sample", "first", "--n-samples", 10**12)
+    assert ended.code == 2
+    assert "at most 10000" in ended.err
+
+
 def test_a_temperature_of_zero_ignores_the_seed(trained: Project, tp: Tp) -> None:
     texts = {tp("sample", "first", "--temperature", 0, "--seed", seed).out for seed in range(3)}
     assert len(texts) == 1

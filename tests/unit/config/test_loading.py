@@ -187,7 +187,7 @@ def test_text_that_is_no_path_is_refused(project: Path, path: str) -> None:
         (
             '[model]\nn_layer = "four"\n',
             [],
-            'config.toml: model.n_layer = "four" must be a whole number, at least 1. '
+            'config.toml: model.n_layer = "four" must be a whole number, at least 1, at most 1000. '
             "Number of transformer blocks.",
         ),
         ("[model]\nn_layer = true\n", [], "model.n_layer = true must be a whole number"),
@@ -302,3 +302,22 @@ def test_a_prompt_file_that_cannot_be_meant_is_refused(
     message = _refusal(project, f'[sample.sample]\nstart = "FILE:{stated}"\n')
     assert "sample.sample.start" in message
     assert said in message
+
+
+@pytest.mark.parametrize(
+    ("override", "limit"),
+    [
+        ("model.n_layer=1001", "at most 1000"),
+        ("model.n_embd=65540", "at most 65536"),
+        ("model.block_size=16777217", "at most 16777216"),
+        ("train.data.batch_size=1000001", "at most 1000000"),
+        ("train.runtime.threads=1025", "at most 1024"),
+        ("sample.sample.num_samples=10001", "at most 10000"),
+    ],
+)
+def test_a_size_that_can_only_be_a_slip_is_refused_with_the_limit(
+    project: Path, override: str, limit: str
+) -> None:
+    message = _refusal(project, "", override)
+    assert override.split("=", maxsplit=1)[0] in message
+    assert limit in message

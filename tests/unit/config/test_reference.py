@@ -57,7 +57,7 @@ def test_entries_say_what_a_value_may_be() -> None:
         name: entry.allowed
         for name, entry in ((entry.name, entry) for entry in schema_index().values())
     }
-    assert allowed["model.n_layer"] == "a whole number, at least 1"
+    assert allowed["model.n_layer"] == "a whole number, at least 1, at most 1000"
     assert allowed["model.n_kv_head"] == "a whole number, at least 1"
     assert allowed["model.bias"] == "true or false"
     assert allowed["prepare.val_fraction"] == "a number, more than 0, less than 1"
@@ -70,7 +70,7 @@ def test_entries_say_what_a_value_may_be() -> None:
 def test_keys_with_free_names_are_found_by_any_name() -> None:
     entry = find_entry(("prepare", "downloads", "my file", "url"))
     assert entry is not None
-    assert entry.required
+    assert entry.key == ("prepare", "downloads", "*", "url")
     assert find_entry(("prepare", "downloads", "my file", "nope")) is None
     assert find_entry(("prepare", "raw_dir", "deeper")) is None
     assert find_entry(()) is None

@@ -37,3 +37,16 @@ def test_an_unknown_setting_names_its_place_and_the_nearest() -> None:
 def test_an_option_out_of_range_says_what_is_allowed() -> None:
     with pytest.raises(ConfigError, match="top_p"):
         load_sample_config(SAVED, {"sample": {"top_p": 0.0}}, overrides=(), environ={})
+
+
+@pytest.mark.parametrize("device", ["cpu", "mps"])
+def test_float16_is_refused_where_it_cannot_be_computed(device: str) -> None:
+    options = {"runtime": {"dtype": "float16", "device": device}}
+    with pytest.raises(ConfigError, match=f"needs a CUDA device, not {device}"):
+        load_sample_config(SAVED, options, overrides=(), environ={})
+
+
+def test_float16_is_left_to_the_device_where_that_is_not_known_yet() -> None:
+    options = {"runtime": {"dtype": "float16", "device": "auto"}}
+    config = load_sample_config(SAVED, options, overrides=(), environ={})
+    assert config.runtime.dtype == "float16"
