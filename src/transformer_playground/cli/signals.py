@@ -1,11 +1,17 @@
-"""Ctrl-C and SIGTERM ask training to save and end; a second one ends it at once."""
+"""Ctrl-C, SIGTERM and a closed terminal ask training to save and end; a second ends it at once."""
 
 import contextlib
 import signal
+import sys
 import types
 from collections.abc import Iterator
 
 from transformer_playground.training.control import TrainingControl
+
+# Not every platform has the signal of a closed terminal.
+_STOPPING = tuple(
+    signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 
 
 class StopRequest:
@@ -22,16 +28,18 @@ class StopRequest:
 
 @contextlib.contextmanager
 def stop_on_signals(control: TrainingControl) -> Iterator[StopRequest]:
-    """Within the block SIGINT and SIGTERM stop training through `control`."""
+    """Within the block SIGINT, SIGTERM and SIGHUP stop training through `control`."""
     request = StopRequest()
 
     def handle(number: int, _frame: types.FrameType | None) -> None:
         if request.signal is not None:
-            raise KeyboardInterrupt
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            sys.exit(128 + number)
         request.signal = signal.Signals(number)
         control.stop()
 
-    previous = {each: signal.signal(each, handle) for each in (signal.SIGINT, signal.SIGTERM)}
+    previous = {each: signal.signal(each, handle) for each in _STOPPING}
     try:
         yield request
     finally:
