@@ -32,6 +32,7 @@ class BatchSampler:
         order: `random` draws each window anywhere. `sequential` cuts the split into
             windows side by side and visits each once per epoch, in an order and from a first
             token that change with the epoch.
+        vocab_size: Where given, a batch with a token beyond it is refused.
 
     Raises:
         DataError: The split is shorter than one window and the token after it.
@@ -45,9 +46,10 @@ class BatchSampler:
         block_size: int,
         seed: int,
         order: Literal["random", "sequential"],
+        vocab_size: int | None = None,
     ) -> None:
         _require_window(tokens, block_size)
-        self._windows = _Windows(tokens)
+        self._windows = _Windows(tokens, vocab_size)
         self._batch_size = batch_size
         self._block_size = block_size
         self._seed = seed
@@ -59,7 +61,11 @@ class BatchSampler:
         return max(1, (len(self._windows) - self._block_size) // self._block_size)
 
     def batch(self, index: int) -> Batch:
-        """Return inputs and targets of batch `index`, each (batch_size, block_size) int64."""
+        """Return inputs and targets of batch `index`, each (batch_size, block_size) int64.
+
+        Raises:
+            DataError: A token of it is outside the vocabulary.
+        """
         return self._windows.take(self._starts(index), self._block_size)
 
     def _random_starts(self, index: int) -> Tokens:
@@ -88,31 +94,40 @@ class BatchSampler:
 
 
 def evaluation_batches(
-    tokens: TokenArray, *, batch_size: int, block_size: int, n_batches: int, seed: int
+    tokens: TokenArray,
+    *,
+    batch_size: int,
+    block_size: int,
+    n_batches: int,
+    seed: int,
+    vocab_size: int | None = None,
 ) -> Iterator[Batch]:
     """Yield the same random windows on each call: (batch_size, block_size) inputs and targets.
 
     Raises:
-        DataError: The split is shorter than one window and the token after it.
+        DataError: The split is shorter than one window and the token after it, or a token is
+            outside the vocabulary.
     """
     _require_window(tokens, block_size)
-    windows = _Windows(tokens)
+    windows = _Windows(tokens, vocab_size)
     for index in range(n_batches):
         generator = np.random.default_rng((_EVALUATION, seed, index))
         starts = generator.integers(len(windows) - block_size, size=batch_size)
         yield windows.take(starts, block_size)
 
 
-def all_batches(tokens: TokenArray, *, batch_size: int, block_size: int) -> Iterator[Batch]:
+def all_batches(
+    tokens: TokenArray, *, batch_size: int, block_size: int, vocab_size: int | None = None
+) -> Iterator[Batch]:
     """Yield windows side by side over the whole split: each token but the first is a target once.
 
     Batches have up to (batch_size, block_size) tokens; the last ones may be smaller.
 
     Raises:
-        DataError: The split has fewer than two tokens.
+        DataError: The split has fewer than two tokens, or a token is outside the vocabulary.
     """
     _require_window(tokens, 1)
-    windows = _Windows(tokens)
+    windows = _Windows(tokens, vocab_size)
     targets = len(tokens) - 1
     whole = targets // block_size
     for first in range(0, whole, batch_size):
@@ -125,8 +140,9 @@ def all_batches(tokens: TokenArray, *, batch_size: int, block_size: int) -> Iter
 class _Windows:
     """Copies windows out of a token file without letting its pages pile up in memory."""
 
-    def __init__(self, tokens: TokenArray) -> None:
+    def __init__(self, tokens: TokenArray, vocab_size: int | None) -> None:
         self._tokens: TokenArray = np.asarray(tokens)
+        self._vocab_size = vocab_size
         self._mapping = _mapping_of(tokens) if tokens.nbytes > _LARGE_FILE else None
         self._taken = 0
 
@@ -141,7 +157,17 @@ class _Windows:
             group = slice(first, first + _WINDOWS_BETWEEN_RELEASES)
             tokens[group] = self._tokens[starts[group, None] + span]
             self._release_after(len(starts[group]))
+        self._refuse_strange(tokens)
         return np.ascontiguousarray(tokens[:, :-1]), np.ascontiguousarray(tokens[:, 1:])
+
+    def _refuse_strange(self, tokens: Tokens) -> None:
+        if self._vocab_size is None or (highest := int(tokens.max())) < self._vocab_size:
+            return
+        raise DataError(
+            f"The token files are damaged: token {highest} is outside the vocabulary of "
+            f"{self._vocab_size:,}.",
+            "Write them again: tp prepare --force EXPERIMENT",
+        )
 
     def _release_after(self, windows: int) -> None:
         # Touched pages of a map, up to 2 MiB around each window, count as the process's memory

@@ -212,3 +212,32 @@ def _resident_bytes() -> int:
         pytest.skip("needs /proc")
     line = next(line for line in status.read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) << 10
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_token_outside_the_vocabulary_is_a_damaged_file(order: str) -> None:
+    def first_batch(vocab_size: int | None) -> None:
+        BatchSampler(
+            counting(20),
+            batch_size=64,
+            block_size=8,
+            seed=1,
+            order="random" if order == "random" else "sequential",
+            vocab_size=vocab_size,
+        ).batch(0)
+
+    first_batch(20)
+    first_batch(None)
+    with pytest.raises(DataError, match=r"outside the vocabulary of 10\..*tp prepare --force"):
+        first_batch(10)
+
+
+def test_evaluation_refuses_tokens_outside_the_vocabulary_too() -> None:
+    fixed = evaluation_batches(
+        counting(20), batch_size=64, block_size=8, n_batches=1, seed=1, vocab_size=10
+    )
+    whole = all_batches(counting(20), batch_size=4, block_size=8, vocab_size=19)
+    for batches in (fixed, whole):
+        with pytest.raises(DataError, match="outside the vocabulary"):
+            list(batches)
+    assert list(all_batches(counting(20), batch_size=4, block_size=8, vocab_size=20))
