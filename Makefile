@@ -58,7 +58,7 @@ quality: lint types imports test ## Everything CI asks for
 
 quality-ext: setup ## Mutation testing with Cosmic Ray; slow, not part of CI
 	@mkdir -p .cache
-	$(UV) run --frozen --group mutation cosmic-ray init cosmic-ray.toml .cache/mutations.sqlite
+	$(UV) run --frozen --group mutation cosmic-ray init --force cosmic-ray.toml .cache/mutations.sqlite
 	$(UV) run --frozen --group mutation cosmic-ray exec cosmic-ray.toml .cache/mutations.sqlite
 	$(UV) run --frozen --group mutation cr-report .cache/mutations.sqlite --show-pending | tail -5
 
