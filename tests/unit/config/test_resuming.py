@@ -2,8 +2,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from builders.configs import TINY_TOML
 
+from builders.configs import TINY_TOML
 from transformer_playground.config.loading import LoadedConfig, load_config
 from transformer_playground.config.resuming import differences, load_resumed_config
 from transformer_playground.errors import ConfigError
