@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformer_playground.checkpoints import nanogpt
 from transformer_playground.checkpoints.discovery import scan_folder
-from transformer_playground.checkpoints.payload import check_gpt, check_header, model_config
+from transformer_playground.checkpoints.payload import check_gpt, model_config
 from transformer_playground.checkpoints.sidecar import sidecar_path
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.errors import CheckpointError
@@ -40,20 +40,6 @@ def load_payload(path: Path) -> dict[str, Any]:
         if nanogpt.is_legacy(payload):
             payload = nanogpt.convert(payload)
         check_gpt(payload)
-    except CheckpointError as error:
-        raise _unusable(path, error.message) from error
-    return payload
-
-
-def read_payload(path: Path, *, kind: str) -> dict[str, Any]:
-    """Read a checkpoint of another kind than "gpt": only its header is checked.
-
-    Raises:
-        CheckpointError: As `load_payload`, for the file and its header.
-    """
-    payload = _read(path)
-    try:
-        check_header(payload, kind)
     except CheckpointError as error:
         raise _unusable(path, error.message) from error
     return payload

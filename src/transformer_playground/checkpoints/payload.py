@@ -30,20 +30,15 @@ _GPT_KEYS: dict[str, tuple[type, ...]] = {
 }
 
 
-def check_header(payload: Mapping[str, Any], kind: str) -> None:
-    """Check that `payload` is ours, of a version we know and of the wanted kind.
-
-    Raises:
-        CheckpointError: It is not; the message is the reason alone.
-    """
+def _check_header(payload: Mapping[str, Any]) -> None:
     if payload.get("format") != FORMAT:
         raise CheckpointError("it was not written by this program")
     if payload.get("version") != VERSION:
         raise CheckpointError(
             f"it has format version {payload.get('version')!r}, this program reads {VERSION}"
         )
-    if payload.get("kind") != kind:
-        raise CheckpointError(f"it holds a '{payload.get('kind')}', not a '{kind}'")
+    if payload.get("kind") != "gpt":
+        raise CheckpointError(f"it holds a '{payload.get('kind')}', not a 'gpt'")
 
 
 def check_gpt(payload: Mapping[str, Any]) -> None:
@@ -52,7 +47,7 @@ def check_gpt(payload: Mapping[str, Any]) -> None:
     Raises:
         CheckpointError: A key is missing or of the wrong type; the message is the reason alone.
     """
-    check_header(payload, "gpt")
+    _check_header(payload)
     for key, types in _GPT_KEYS.items():
         if key not in payload:
             raise CheckpointError(f"'{key}' is missing")

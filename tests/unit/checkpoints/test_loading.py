@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from builders.checkpoints import flip_byte, gpt_payload, tiny_model
-from transformer_playground.checkpoints.loading import build_model, load_payload, read_payload
+from transformer_playground.checkpoints.loading import build_model, load_payload
 from transformer_playground.checkpoints.store import CheckpointStore
 from transformer_playground.errors import CheckpointError
 
@@ -193,11 +193,11 @@ def test_a_missing_key_is_refused(tmp_path: Path, key: str) -> None:
         ({"n_embd": 16}, "has shape"),
         ({"n_layer": 1}, "do not know"),
         ({"n_layer": 3}, "lacks the weight"),
-        ({"n_layer": 1_000_000}, "too few"),
-        ({"vocab_size": 1_000_000_000, "n_embd": 80_000}, "has shape"),
+        ({"n_layer": 1000}, "too few"),
+        ({"vocab_size": 1_000_000_000, "n_embd": 60_000}, "has shape"),
         ({"mlp_ratio": 1e9}, "has shape"),
-        ({"block_size": 10**12}, "has shape"),
-        ({"block_size": 10**12, "positional_encoding": "sinusoidal"}, "more memory"),
+        ({"block_size": 10**7}, "has shape"),
+        ({"block_size": 10**12, "positional_encoding": "sinusoidal"}, "does not fit|more memory"),
         ({"bias": True}, "lacks the weight"),
     ],
 )
@@ -209,12 +209,3 @@ def test_weights_that_do_not_fit_the_arguments_are_refused(
 
     with pytest.raises(CheckpointError, match=said):
         build_model(payload)
-
-
-def test_another_kind_is_read_with_its_header_checked(tmp_path: Path) -> None:
-    header = {"format": "transformer-playground", "version": 1, "kind": "lora"}
-    path = write(tmp_path / "a.pt", header | {"adapter": {}})
-
-    assert read_payload(path, kind="lora")["adapter"] == {}
-    with pytest.raises(CheckpointError, match="not a 'gpt'"):
-        read_payload(path, kind="gpt")

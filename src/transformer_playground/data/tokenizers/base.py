@@ -67,17 +67,18 @@ class Tokenizer(Protocol):
         ...
 
 
-class TokenTable:
-    """The bytes of each token id: the one place where ids become text."""
+class TableDecoder:
+    """A tokenizer's way back: the one place where ids become text.
+
+    Args:
+        tokens: The bytes of each token id.
+    """
 
     def __init__(self, tokens: Sequence[bytes]) -> None:
-        self._tokens = tuple(tokens)
-
-    def __len__(self) -> int:
-        return len(self._tokens)
+        self._tokens = tokens
 
     def token_bytes(self, token: int) -> bytes:
-        """Bytes of one token.
+        """UTF-8 bytes of one token: often a part of a character, or empty for a silent one.
 
         Raises:
             DataError: The id is outside the vocabulary.

@@ -9,13 +9,13 @@ import numpy as np
 import numpy.typing as npt
 
 from transformer_playground.data.meta import META_FILE, META_VERSION, write_meta
-from transformer_playground.data.tokenizers.base import TokenTable
+from transformer_playground.data.tokenizers.base import TableDecoder
 from transformer_playground.errors import DataError
 
 _SHOWN = 10
 
 
-class CharTokenizer:
+class CharTokenizer(TableDecoder):
     """The characters of the training text; no unknown token, no end-of-text token.
 
     Args:
@@ -33,7 +33,7 @@ class CharTokenizer:
         codes = np.array([ord(char) for char in self.characters], dtype=np.uint32)
         self._sorted_ids = np.argsort(codes).astype(np.uint32)
         self._sorted_codes = codes[self._sorted_ids]
-        self._table = TokenTable([char.encode("utf-8") for char in self.characters])
+        super().__init__([char.encode("utf-8") for char in self.characters])
 
     @classmethod
     def from_meta(cls, meta: dict[str, Any]) -> "CharTokenizer":
@@ -78,22 +78,6 @@ class CharTokenizer:
         places = np.searchsorted(self._sorted_codes, codes).clip(max=self.vocab_size - 1)
         known = self._sorted_codes[places] == codes
         return self._sorted_ids[places[known]], Counter(map(chr, codes[~known]))
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of token ids.
-
-        Raises:
-            DataError: An id is outside the vocabulary.
-        """
-        return self._table.decode(ids)
-
-    def token_bytes(self, token: int) -> bytes:
-        """UTF-8 bytes of one character.
-
-        Raises:
-            DataError: The id is outside the vocabulary.
-        """
-        return self._table.token_bytes(token)
 
     def describe(self) -> dict[str, Any]:
         """Give nanoGPT's keys, and which tokenizer this is."""

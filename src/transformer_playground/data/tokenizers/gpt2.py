@@ -3,14 +3,13 @@
 import base64
 import functools
 import hashlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import tiktoken
 
 from transformer_playground.data.meta import META_FILE, META_VERSION, write_meta
-from transformer_playground.data.tokenizers.base import TokenTable, require_unicode
+from transformer_playground.data.tokenizers.base import TableDecoder, require_unicode
 from transformer_playground.errors import DataError
 
 END_OF_TEXT = "<|endoftext|>"
@@ -55,12 +54,12 @@ def _encoding() -> tiktoken.Encoding:
 
 
 @functools.cache
-def _table() -> TokenTable:
+def _tokens() -> tuple[bytes, ...]:
     ranks = _ranks()
-    return TokenTable([*sorted(ranks, key=ranks.__getitem__), END_OF_TEXT.encode()])
+    return (*sorted(ranks, key=ranks.__getitem__), END_OF_TEXT.encode())
 
 
-class Gpt2Tokenizer:
+class Gpt2Tokenizer(TableDecoder):
     """GPT-2's 50,257 tokens; `<|endoftext|>` both starts and ends a document.
 
     Raises:
@@ -74,7 +73,7 @@ class Gpt2Tokenizer:
 
     def __init__(self) -> None:
         self._encoding = _encoding()
-        self._table = _table()
+        super().__init__(_tokens())
 
     @classmethod
     def from_meta(cls, meta: dict[str, Any]) -> "Gpt2Tokenizer":
@@ -98,22 +97,6 @@ class Gpt2Tokenizer:
         """
         require_unicode(text)
         return self._encoding.encode_ordinary(text)
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of token ids.
-
-        Raises:
-            DataError: An id is outside the vocabulary.
-        """
-        return self._table.decode(ids)
-
-    def token_bytes(self, token: int) -> bytes:
-        """Bytes of one token, often a part of a character.
-
-        Raises:
-            DataError: The id is outside the vocabulary.
-        """
-        return self._table.token_bytes(token)
 
     def describe(self) -> dict[str, Any]:
         """Which tokenizer this is."""

@@ -14,7 +14,7 @@ from typing import Any, Literal
 import sentencepiece
 
 from transformer_playground.data.meta import META_FILE, META_VERSION, write_meta
-from transformer_playground.data.tokenizers.base import TokenTable, require_unicode
+from transformer_playground.data.tokenizers.base import TableDecoder, require_unicode
 from transformer_playground.errors import DataError
 from transformer_playground.files import replace_file
 
@@ -31,7 +31,7 @@ _WHITESPACE_SYMBOLS = ("\n", "\t")
 _ERRORS_ONLY = 2
 
 
-class SentencePieceTokenizer:
+class SentencePieceTokenizer(TableDecoder):
     """A trained SentencePiece model: id 0 unknown, 1 start, 2 end of a document.
 
     Args:
@@ -49,7 +49,7 @@ class SentencePieceTokenizer:
         self.model = model
         self._processor = _load(model)
         self.vocab_size: int = self._processor.get_piece_size()
-        self._table = TokenTable([self._bytes_of(token) for token in range(self.vocab_size)])
+        super().__init__([self._bytes_of(token) for token in range(self.vocab_size)])
         self._space_mark = [
             self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in _SPACE_MARK.encode()
         ]
@@ -79,22 +79,6 @@ class SentencePieceTokenizer:
             ids += self._space_mark
             ids += self._processor.encode(part)
         return ids
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """Text of token ids; start and end of text are silent.
-
-        Raises:
-            DataError: An id is outside the vocabulary.
-        """
-        return self._table.decode(ids)
-
-    def token_bytes(self, token: int) -> bytes:
-        """Bytes of one token; empty for start and end of text.
-
-        Raises:
-            DataError: The id is outside the vocabulary.
-        """
-        return self._table.token_bytes(token)
 
     def describe(self) -> dict[str, Any]:
         """Which tokenizer this is; the model itself is a file beside `meta.pkl`."""
