@@ -69,3 +69,14 @@ class PrepareConfig(Table):
                     "prepare.fetch",
                 )
         return self
+
+    @model_validator(mode="after")
+    def _check_markers(self) -> Self:
+        if self.add_structure_tokens and self.documents == "lines":
+            raise conflict(
+                "add_structure_tokens puts each marker on a line of its own, which "
+                "documents = 'lines' would take for a document; set documents = 'files'",
+                "prepare.add_structure_tokens",
+                "prepare.documents",
+            )
+        return self

@@ -321,3 +321,10 @@ def test_a_size_that_can_only_be_a_slip_is_refused_with_the_limit(
     message = _refusal(project, "", override)
     assert override.split("=", maxsplit=1)[0] in message
     assert limit in message
+
+
+def test_markers_and_one_document_a_line_exclude_each_other(project: Path) -> None:
+    text = '[prepare]\ndocuments = "lines"\nadd_structure_tokens = true\n'
+    message = _refusal(project, text)
+    assert "documents = 'files'" in message
+    assert "prepare.add_structure_tokens: experiments/x/config.toml" in message
