@@ -63,6 +63,21 @@ class Generation:
 
 
 @dataclass(frozen=True)
+class _Request:
+    model: GPT
+    prompt: Sequence[int]
+    settings: SamplingSettings
+    n_samples: int
+    stop_token: int | None
+    valid_vocab: int | None
+    cancelled: Callable[[], bool]
+
+    @property
+    def vocab(self) -> int:
+        return min(self.valid_vocab or self.model.vocab_size, self.model.vocab_size)
+
+
+@dataclass(frozen=True)
 class _Step:
     drawn: list[DrawnToken] = field(default_factory=list)
     stopped: list[int] = field(default_factory=list)
@@ -99,16 +114,9 @@ def stream(
     Raises:
         SamplingError: The prompt is empty or not of this vocabulary, or a setting is impossible.
     """
-    steps = _decode(
-        model,
-        prompt,
-        settings,
-        n_samples=n_samples,
-        stop_token=stop_token,
-        valid_vocab=valid_vocab,
-        cancelled=cancelled,
-    )
-    return (step.drawn for step in steps if step.drawn)
+    request = _Request(model, prompt, settings, n_samples, stop_token, valid_vocab, cancelled)
+    _check(request)
+    return (step.drawn for step in _steps(request) if step.drawn)
 
 
 def generate(
@@ -122,17 +130,11 @@ def generate(
     cancelled: Callable[[], bool] = _never,
 ) -> list[Generation]:
     """Draw whole samples; arguments and errors are those of `stream`, and so are the tokens."""
+    request = _Request(model, prompt, settings, n_samples, stop_token, valid_vocab, cancelled)
+    _check(request)
     drawn: list[list[DrawnToken]] = [[] for _ in range(n_samples)]
     stopped: set[int] = set()
-    for step in _decode(
-        model,
-        prompt,
-        settings,
-        n_samples=n_samples,
-        stop_token=stop_token,
-        valid_vocab=valid_vocab,
-        cancelled=cancelled,
-    ):
+    for step in _steps(request):
         stopped.update(step.stopped)
         for token in step.drawn:
             drawn[token.sample].append(token)
@@ -154,38 +156,17 @@ def _finish_reason(*, stopped: bool, complete: bool) -> Literal["length", "stop"
     return "length" if complete else "cancelled"
 
 
-def _decode(
-    model: GPT,
-    prompt: Sequence[int],
-    settings: SamplingSettings,
-    *,
-    n_samples: int,
-    stop_token: int | None,
-    valid_vocab: int | None,
-    cancelled: Callable[[], bool],
-) -> Iterator[_Step]:
-    vocab = min(valid_vocab or model.vocab_size, model.vocab_size)
-    _check(prompt, settings, n_samples, vocab)
-    return _steps(model, prompt, settings, n_samples, stop_token, vocab, cancelled)
-
-
-def _steps(
-    model: GPT,
-    prompt: Sequence[int],
-    settings: SamplingSettings,
-    n_samples: int,
-    stop_token: int | None,
-    vocab: int,
-    cancelled: Callable[[], bool],
-) -> Iterator[_Step]:
-    sampler = _Sampler(settings, n_samples, vocab)
+def _steps(request: _Request) -> Iterator[_Step]:
+    model, settings, n_samples = request.model, request.settings, request.n_samples
+    stop_token = request.stop_token
+    sampler = _Sampler(settings, n_samples, request.vocab)
     alive = list(range(n_samples))
     with _Evaluating(model):
         context = DecodingContext(
-            model, prompt, n_samples=n_samples, max_new_tokens=settings.max_new_tokens
+            model, request.prompt, n_samples=n_samples, max_new_tokens=settings.max_new_tokens
         )
     for position in range(settings.max_new_tokens):
-        if cancelled():
+        if request.cancelled():
             return
         with _Evaluating(model):
             tokens, logprobs = sampler.draw(context.next_logits(), alive)
@@ -277,19 +258,20 @@ class _Sampler:
         return candidates.draw(uniform.to(logits.device))
 
 
-def _check(prompt: Sequence[int], settings: SamplingSettings, n_samples: int, vocab: int) -> None:
-    if not prompt:
+def _check(request: _Request) -> None:
+    settings, vocab = request.settings, request.vocab
+    if not request.prompt:
         raise SamplingError(
             "the prompt is empty.", "Start with at least one token, such as the start-of-text one."
         )
-    strangers = sorted({token for token in prompt if not 0 <= token < vocab})
+    strangers = sorted({token for token in request.prompt if not 0 <= token < vocab})
     if strangers:
         raise SamplingError(
             f"the prompt holds token {strangers[0]}, but the model knows 0 to {vocab - 1}.",
             "Encode it with the tokenizer that the model was trained with.",
         )
     limits = (
-        (n_samples >= 1, "the number of samples must be at least 1."),
+        (request.n_samples >= 1, "the number of samples must be at least 1."),
         (settings.max_new_tokens >= 1, "max_new_tokens must be at least 1."),
         (0 <= settings.temperature < math.inf, "temperature must be 0 or more, and finite."),
         (settings.top_k >= 0, "top_k must be 0 (all tokens) or more."),
