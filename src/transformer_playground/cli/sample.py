@@ -7,9 +7,18 @@ from typing import Annotated
 import typer
 
 from transformer_playground.cli.console import is_terminal
-from transformer_playground.cli.options import RUNS_DIR, AsJson, Checkpoint, Overrides, RunsDir
+from transformer_playground.cli.options import (
+    EXPERIMENTS_DIR,
+    RUNS_DIR,
+    AsJson,
+    Checkpoint,
+    Overrides,
+    RunsDir,
+)
+from transformer_playground.errors import UsageError
+from transformer_playground.experiments.discovery import discover
 from transformer_playground.runs.layout import RunFolder
-from transformer_playground.runs.listing import find_run, list_runs
+from transformer_playground.runs.listing import find_run_or_latest
 
 
 def sample(
@@ -60,9 +69,11 @@ def sample(
 
 
 def _find(runs_dir: Path, name: str) -> RunFolder:
-    """A run by its id; else the latest of an experiment; else a run by the start of its id."""
-    rows = list_runs(runs_dir)
-    is_id = any(row.run_id == name for row in rows)
-    if not is_id and any(row.experiment == name for row in rows):
-        return find_run(runs_dir, f"{name}@latest")
-    return find_run(runs_dir, name)
+    try:
+        return find_run_or_latest(runs_dir, name)
+    except UsageError as error:
+        if name not in [experiment.name for experiment in discover(EXPERIMENTS_DIR)]:
+            raise
+        raise UsageError(
+            f"Experiment '{name}' has no run in {runs_dir} yet.", f"Train one: tp train {name}"
+        ) from error

@@ -1,7 +1,7 @@
 """The rows of `tp runs`, and finding a run by what a user types."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -81,6 +81,38 @@ def find_run(runs_dir: Path, name: str) -> RunFolder:
     nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"Nearest: {', '.join(nearest)}." if nearest else "See: tp runs"
     raise UsageError(f"There is no run '{name}' in {runs_dir}.", hint)
+
+
+def find_run_or_latest(runs_dir: Path, name: str) -> RunFolder:
+    """Find a run by its id, else the latest of the experiment `name`, else as `find_run` does.
+
+    Raises:
+        UsageError: Nothing fits, or several do; the message names candidates.
+        RunError: `runs_dir` cannot be listed.
+    """
+    entries = _entries(runs_dir)
+    if name and not any(entry.name == name for entry in entries):
+        own = [
+            (created, _modified(run.metrics_path) or 0.0, run.run_id)
+            for run, experiment, created in _configured(runs_dir, entries)
+            if experiment == name
+        ]
+        if own:
+            return open_run(runs_dir, max(own)[-1])
+    return find_run(runs_dir, name)
+
+
+def _configured(runs_dir: Path, entries: list[Path]) -> Iterator[tuple[RunFolder, str, float]]:
+    """Whole runs with their experiment and time of creation; metrics stay unread."""
+    for entry in entries:
+        try:
+            run = open_run(runs_dir, entry.name)
+            config = read_run_config(run)
+        except PlaygroundError:
+            continue
+        experiment = _of_type(config.get("experiment"), str)
+        if experiment is not None:
+            yield run, experiment, _timestamp(config.get("created")) or 0.0
 
 
 def _find_by_experiment(runs_dir: Path, experiment: str, which: str) -> RunFolder:

@@ -38,6 +38,13 @@ def test_an_experiment_means_its_latest_run_even_if_a_run_begins_like_it(
     assert "of first" in tp("sample", "first").err
 
 
+def test_an_experiment_without_runs_is_told_how_to_get_one(project: Project, tp: Tp) -> None:
+    ended = tp("sample", "tiny")
+    assert ended.code == 2
+    assert "tp train tiny" in ended.err
+    assert "tp train" not in tp("sample", "nobody").err
+
+
 def test_a_beginning_that_fits_several_runs_is_refused_with_their_names(
     trained: Project, tp: Tp
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from builders.runs import eval_row, make_run, status_row, train_row
 from transformer_playground.errors import PlaygroundError, UsageError
-from transformer_playground.runs.listing import find_run, list_runs
+from transformer_playground.runs.listing import find_run, find_run_or_latest, list_runs
 
 ROWS = [
     status_row(0, "running"),
@@ -161,3 +161,32 @@ def test_a_link_that_leads_out_is_not_found(tmp_path: Path) -> None:
     for name in ("mine", "mi"):
         with pytest.raises(PlaygroundError, match="leads out"):
             find_run(tmp_path / "runs", name)
+
+
+def test_a_name_means_an_id_then_an_experiment_then_a_beginning(tmp_path: Path) -> None:
+    for number in (1, 2):
+        make_run(tmp_path, f"r{number}", created=f"2026-01-0{number}T00:00:00+00:00")
+    make_run(tmp_path, "tiny-other", experiment="else", created="2026-01-03T00:00:00+00:00")
+
+    assert find_run_or_latest(tmp_path, "tiny").run_id == "r2"
+    assert find_run_or_latest(tmp_path, "tiny-").run_id == "tiny-other"
+    assert find_run_or_latest(tmp_path, "tiny@latest").run_id == "r2"
+    make_run(tmp_path, "tiny", experiment="else")
+    assert find_run_or_latest(tmp_path, "tiny").run_id == "tiny"
+
+
+def test_the_latest_run_is_found_past_broken_ones_and_with_unreadable_metrics(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "empty").mkdir()
+    make_run(tmp_path, "torn").config_path.write_bytes(b"{")
+    make_run(tmp_path, "whole").metrics_path.mkdir()
+
+    assert find_run_or_latest(tmp_path, "tiny").run_id == "whole"
+
+
+@pytest.mark.parametrize("name", ["", "nobody", "../secret"])
+def test_a_name_that_means_nothing_is_a_clear_error(tmp_path: Path, name: str) -> None:
+    make_run(tmp_path, "tiny-1")
+    with pytest.raises(UsageError, match="no run"):
+        find_run_or_latest(tmp_path, name)
