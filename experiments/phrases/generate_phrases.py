@@ -18,7 +18,7 @@ SEED = 2718
 LEXICON = Path(__file__).with_name("lexicon.toml")
 
 _VOWELS = "aeiou"
-_SHORTEST, _LONGEST = 3, 9
+_SHORTEST, _LONGEST = 4, 9
 
 _T = TypeVar("_T")
 
@@ -214,7 +214,7 @@ class PhraseGrammar:
 
 
 def generate(count: int = COUNT, seed: int = SEED) -> list[str]:
-    """`count` distinct phrases of 3 to 9 words; the same arguments give the same phrases."""
+    """`count` distinct phrases of 4 to 9 words; the same arguments give the same phrases."""
     grammar = PhraseGrammar(tomllib.loads(LEXICON.read_text(encoding="utf-8")), seed)
     phrases: dict[str, None] = {}
     while len(phrases) < count:
