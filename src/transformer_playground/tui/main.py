@@ -16,7 +16,7 @@ from transformer_playground.cli.options import (
     RunId,
     RunsDir,
 )
-from transformer_playground.cli.pipeline import Job, run_job
+from transformer_playground.cli.train import loop
 
 app = typer.Typer(
     name="tp-tui",
@@ -39,17 +39,14 @@ def tp_tui(
     json_output: AsJson = False,
 ) -> int:
     """Train an experiment from preparation to samples, without a screen."""
-    return run_job(
-        Job(
-            experiment=experiment,
-            overrides=tuple(overrides or ()),
-            run_id=run_id,
-            resume=resume,
-            experiments_dir=experiments_dir,
-            runs_dir=runs_dir,
-            json_output=json_output,
-            whole=True,
-        )
+    return loop(
+        experiment,
+        overrides=overrides,
+        run_id=run_id,
+        resume=resume,
+        experiments_dir=experiments_dir,
+        runs_dir=runs_dir,
+        json_output=json_output,
     )
 
 
