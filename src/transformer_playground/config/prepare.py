@@ -43,7 +43,7 @@ class PrepareConfig(Table):
     character_coverage: float = setting(
         1.0,
         "Share of characters that a SentencePiece model covers without byte fallback.",
-        gt=0,
+        ge=0.98,
         le=1,
     )
     documents: Literal["files", "lines"] = setting(

@@ -395,3 +395,25 @@ def test_a_prepare_that_waits_too_long_gives_up(
 
     with FileLock(config.dataset_dir / ".prepare.lock"), pytest.raises(DataError, match="Another"):
         prepare(config)
+
+
+def test_the_sentencepiece_algorithm_decides_the_tokens(tmp_path: Path) -> None:
+    tokens = {}
+    for algorithm in ("bpe", "unigram"):
+        config = prepared(tmp_path / algorithm, sentencepiece_model=algorithm, **SPM)
+        tokenizer = load_tokenizer(config.dataset_dir)
+        tokens[algorithm] = tokenizer.encode(STORY)
+        assert tokenizer.decode(tokens[algorithm]) == STORY
+    assert tokens["bpe"] != tokens["unigram"]
+
+
+def test_characters_that_coverage_leaves_out_become_bytes(tmp_path: Path) -> None:
+    pieces = {}
+    for coverage in (1.0, 0.98):
+        config = prepared(
+            tmp_path / str(coverage), STORY * 5 + "é", character_coverage=coverage, **SPM
+        )
+        tokenizer = load_tokenizer(config.dataset_dir)
+        pieces[coverage] = tokenizer.encode("é")
+        assert tokenizer.decode(pieces[coverage]) == "é"
+    assert len(pieces[0.98]) > len(pieces[1.0])

@@ -328,3 +328,7 @@ def test_markers_and_one_document_a_line_exclude_each_other(project: Path) -> No
     message = _refusal(project, text)
     assert "documents = 'files'" in message
     assert "prepare.add_structure_tokens: experiments/x/config.toml" in message
+
+
+def test_a_coverage_that_no_sentencepiece_model_takes_is_refused(project: Path) -> None:
+    assert "at least 0.98" in _refusal(project, "", "prepare.character_coverage=0.9")

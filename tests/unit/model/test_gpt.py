@@ -92,3 +92,10 @@ def test_post_norm_leaves_every_block_normalised() -> None:
     torch.testing.assert_close(
         hidden.square().mean(dim=-1), torch.ones(2, 12), rtol=1e-2, atol=1e-2
     )
+
+
+@pytest.mark.parametrize("norm", ["layernorm", "rmsnorm"])
+def test_a_larger_norm_eps_changes_the_logits(norm: str) -> None:
+    tokens = tokens_of(0, 2, 12)
+    small, large = (lively_model(norm=norm, norm_eps=norm_eps)(tokens) for norm_eps in (1e-5, 0.5))
+    assert not torch.allclose(small, large, rtol=1e-3)
