@@ -123,7 +123,7 @@ def test_changed_settings_rebuild(change: dict[str, Any], tmp_path: Path) -> Non
 
 def test_settings_that_do_not_shape_this_dataset_change_nothing(tmp_path: Path) -> None:
     prepared(tmp_path)
-    config = prepare_config(tmp_path, seed=7, vocab_size=999, character_coverage=0.9)
+    config = prepare_config(tmp_path, seed=7, vocab_size=999, character_coverage=0.99)
 
     assert dataset_state(config) == "prepared"
     assert prepare(config).skipped
@@ -411,7 +411,7 @@ def test_characters_that_coverage_leaves_out_become_bytes(tmp_path: Path) -> Non
     pieces = {}
     for coverage in (1.0, 0.98):
         config = prepared(
-            tmp_path / str(coverage), STORY * 5 + "é", character_coverage=coverage, **SPM
+            tmp_path / str(coverage), "é" + STORY * 5, character_coverage=coverage, **SPM
         )
         tokenizer = load_tokenizer(config.dataset_dir)
         pieces[coverage] = tokenizer.encode("é")
