@@ -70,7 +70,8 @@ class RuntimeConfig(Table):
     threads: int = setting(0, "CPU threads of the training thread; 0 = every core.", ge=0, le=1024)
     ema_decay: float = setting(
         0.0,
-        "Keep, evaluate and sample an exponential average of the weights; 0 = off.",
+        "Keep, evaluate and sample an exponential average of the weights; 0 = off. Early on the "
+        "decay is at most (1 + step) / (10 + step).",
         ge=0,
         lt=1,
     )

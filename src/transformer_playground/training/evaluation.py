@@ -88,7 +88,8 @@ def evaluate(
     """
     losses = []
     for tokens in (dataset.train, dataset.val):
-        loss = mean_loss(model, fixed_windows(tokens, config), device, cancelled=cancelled)
+        windows = fixed_windows(tokens, config, dataset.vocab_size)
+        loss = mean_loss(model, windows, device, cancelled=cancelled)
         if loss is None:
             return None
         losses.append(loss)
@@ -96,15 +97,20 @@ def evaluate(
 
 
 def fixed_windows(
-    tokens: TokenArray, config: ExperimentConfig
+    tokens: TokenArray, config: ExperimentConfig, vocab_size: int
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The evaluation batches of a split: the same each time for the same configuration."""
+    """The evaluation batches of a split: the same each time for the same configuration.
+
+    Raises:
+        DataError: The split is shorter than a block, or has a token beyond the vocabulary.
+    """
     return evaluation_batches(
         tokens,
         batch_size=config.train.data.batch_size,
         block_size=config.train_block_size,
         n_batches=config.train.runtime.eval_iters,
         seed=config.train.runtime.seed,
+        vocab_size=vocab_size,
     )
 
 

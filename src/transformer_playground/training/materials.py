@@ -62,8 +62,9 @@ def gather_materials(config: ExperimentConfig, *, prepare_command: str) -> Mater
         block_size=config.train_block_size,
         seed=runtime.seed,
         order=data.sampler,
+        vocab_size=dataset.vocab_size,
     )
-    next(fixed_windows(dataset.val, config))
+    next(fixed_windows(dataset.val, config, dataset.vocab_size))
     prompt = resolve_prompt(config.sample.sample, tokenizer, config.prepare)
     device = choose_device(runtime.device)
     generator = initialisation_generator(runtime.seed)

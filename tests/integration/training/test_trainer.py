@@ -486,6 +486,15 @@ def test_a_corpus_shorter_than_a_block_leaves_no_run(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
+def test_tokens_beyond_the_vocabulary_are_a_sentence(tmp_path: Path) -> None:
+    config = prepared_config(tmp_path)
+    damaged = config.prepare.dataset_dir / "train.bin"
+    damaged.write_bytes(b"\xff" * damaged.stat().st_size)
+    materials = gather_materials(config, prepare_command="tp prepare tiny")
+    with pytest.raises(DataError, match="--force"):
+        materials.batches.batch(0)
+
+
 def test_a_vocabulary_smaller_than_the_tokenizers_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="vocab_size"):
         train(tmp_path, {"model": {"vocab_size": 5}})
