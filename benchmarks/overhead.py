@@ -3,7 +3,8 @@
 Trains `shakespeare_char` as a user would, with every file the run writes, in a temporary folder.
 The time inside the model (forward, loss, backward) and the optimizer (gradient clipping, step,
 master weights) is summed up by wrapping those functions; the rest is batches, logging, metrics,
-TensorBoard, checkpoints and the loop itself.
+TensorBoard, checkpoints and the loop itself. Samples drawn on the way are a line of their own. A
+short run comes first, so that importing libraries is not mistaken for work.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -59,6 +61,7 @@ def patches(clock: Clock) -> list[Any]:
     targets: list[tuple[str, Any, str]] = [
         ("forward", GPT, "hidden"),
         ("forward", GPT, "logits"),
+        ("samples", trainer, "draw_samples"),
         ("forward", trainer, "summed_cross_entropy"),
         ("forward", evaluation, "summed_cross_entropy"),
         ("backward", torch.Tensor, "backward"),
@@ -90,6 +93,10 @@ def main() -> None:
         )
         prepare_experiment(experiment, loaded.config, report=print)
         plan = Plan(experiment.name, loaded.config, loaded.provenance, experiment.folder)
+        short = loaded.config.train.runtime.model_copy(update={"max_iters": 2})
+        brief = loaded.config.train.model_copy(update={"runtime": short})
+        warm_up = replace(plan, config=loaded.config.model_copy(update={"train": brief}))
+        train_new_run(warm_up, Path(folder) / "runs", None, [], TrainingControl())
         clock = Clock()
         active = patches(clock)
         for patch in active:

@@ -19,4 +19,5 @@ def linear(inputs: int, outputs: int, *, bias: bool) -> nn.Linear:
 
 def embedding(rows: int, width: int) -> nn.Embedding:
     """An embedding table with unset weights."""
-    return nn.Embedding(rows, width, device="meta").to_empty(device="cpu")
+    # Built on the meta device like the above, it would import half a second of torch's internals.
+    return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False)

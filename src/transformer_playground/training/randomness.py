@@ -26,6 +26,16 @@ def initialisation_generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(derived_seed(seed, "initialisation"))
 
 
-def seed_dropout(seed: int, step: int) -> None:
-    """Seed torch's default generators, which only dropout draws from, for one optimizer step."""
-    torch.manual_seed(derived_seed(seed, "dropout", step))
+def seed_dropout(seed: int, step: int, device: torch.device) -> None:
+    """Seed the device's default generator, which only dropout draws from, for one optimizer step.
+
+    `torch.manual_seed` would do it for every kind of device there could be, at the price of a
+    stack trace for each that is not there.
+    """
+    value = derived_seed(seed, "dropout", step)
+    if device.type == "cuda":
+        torch.cuda.manual_seed_all(value)
+    elif device.type == "mps":
+        torch.mps.manual_seed(value)
+    else:
+        torch.default_generator.manual_seed(value)

@@ -173,7 +173,7 @@ class Trainer:
     def _optimizer_step(self) -> None:
         began = time.perf_counter()
         state = self.state
-        seed_dropout(self.train.runtime.seed, state.step)
+        seed_dropout(self.train.runtime.seed, state.step, self.materials.device)
         self.model.train()
         loss = torch.zeros((), device=self.materials.device)
         for micro_step in range(self.train.data.grad_accum_steps):
