@@ -20,4 +20,4 @@ def linear(inputs: int, outputs: int, *, bias: bool) -> nn.Linear:
 def embedding(rows: int, width: int) -> nn.Embedding:
     """An embedding table with unset weights."""
     # Built on the meta device like the above, it would import half a second of torch's internals.
-    return nn.Embedding.from_pretrained(torch.empty(rows, width), freeze=False)
+    return nn.Embedding(rows, width, _weight=torch.empty(rows, width))
