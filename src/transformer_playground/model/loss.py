@@ -44,7 +44,8 @@ class _SlicedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, upstream: Tensor) -> tuple[Tensor, None]:
+    def backward(ctx: Any, *upstreams: Tensor) -> tuple[Tensor, None]:
+        (upstream,) = upstreams
         logits, targets = ctx.saved_tensors
         gradient = torch.empty_like(logits)
         for (part, aims), result in zip(
