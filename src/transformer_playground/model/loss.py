@@ -44,8 +44,9 @@ class _SlicedCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *upstreams: Tensor) -> tuple[Tensor, None]:
-        (upstream,) = upstreams
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride] - the decorator is untyped
+        ctx: Any, upstream: Tensor
+    ) -> tuple[Tensor, None]:
         logits, targets = ctx.saved_tensors
         gradient = torch.empty_like(logits)
         for (part, aims), result in zip(
