@@ -138,6 +138,8 @@ class Trainer:
 
     def _run(self) -> None:
         state = self.state
+        # Evaluations and samples leave the mode as they find it.
+        self.model.train()
         self._announce()
         if self._resumption is None:
             self._save(last=True, best=False)
@@ -173,8 +175,8 @@ class Trainer:
     def _optimizer_step(self) -> None:
         began = time.perf_counter()
         state = self.state
-        seed_dropout(self.train.runtime.seed, state.step, self.materials.device)
-        self.model.train()
+        if self.config.model.dropout:
+            seed_dropout(self.train.runtime.seed, state.step, self.materials.device)
         loss = torch.zeros((), device=self.materials.device)
         for micro_step in range(self.train.data.grad_accum_steps):
             inputs, targets = self._next_batch(micro_step)
