@@ -3,7 +3,6 @@
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +79,7 @@ def train_new_run(
     with memory_as_sentence():
         materials = gather_materials(plan.config, prepare_command=plan.prepare_command)
     run_id = run_id or new_run_id(plan.experiment)
-    run = create_run(runs_dir, run_id, _record(run_id, plan, materials))
+    run = create_run(runs_dir, run_id, _record(plan, materials))
     with RunLock(run):
         materials.tokenizer.save(run.tokenizer)
         trainer = _trainer(materials, run, sinks, control, None)
@@ -119,8 +118,9 @@ def resume_run(
             materials = gather_materials(plan.config, prepare_command=plan.prepare_command)
         _refuse_changed_dataset(run, record, materials)
         trainer = _trainer(materials, run, sinks, control, Resumption(payload, found.path))
-        kept = {key: record[key] for key in ("created", "environment") if key in record}
-        replace_json(run.config_path, _record(run.run_id, plan, materials) | kept)
+        # The run's identity stays, and so does the environment it began in.
+        kept = {key: record[key] for key in ("environment",) if key in record}
+        replace_json(run.config_path, record | _record(plan, materials) | kept)
         return _train(trainer, run)
 
 
@@ -168,13 +168,10 @@ def _own_sinks(
         yield TensorBoardSink(run.tensorboard, resumed_at=resumed_at)
 
 
-def _record(run_id: str, plan: Plan, materials: Materials) -> dict[str, Any]:
+def _record(plan: Plan, materials: Materials) -> dict[str, Any]:
     dataset = materials.dataset
     return {
-        "schema_version": 1,
-        "run_id": run_id,
         "experiment": plan.experiment,
-        "created": datetime.now(UTC).isoformat(timespec="microseconds"),
         "config": plan.config.model_dump(mode="json"),
         "provenance": dict(plan.provenance),
         "parameters": count_parameters(materials.model),

@@ -159,7 +159,7 @@ class Trainer:
                 self._log_step(rate)
         self._refuse_unsaved_end()
         if self._is_complete() and state.window_steps:
-            self._log_step(rate)
+            self._log_step(learning_rate(state.step - 1, self.train))
         self._hub.emit(
             RunFinished(
                 step=state.step,
