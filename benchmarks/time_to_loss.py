@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from transformer_playground.analysis.losses import mean_loss
 from transformer_playground.checkpoints.discovery import choose
 from transformer_playground.checkpoints.loading import build_model, load_payload
 from transformer_playground.data.batches import all_batches
@@ -21,7 +22,6 @@ from transformer_playground.data.dataset import open_dataset
 from transformer_playground.experiments.discovery import load_experiment
 from transformer_playground.experiments.registry import prepare_experiment
 from transformer_playground.training.control import TrainingControl
-from transformer_playground.training.evaluation import mean_loss
 from transformer_playground.training.session import Plan, train_new_run
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"

@@ -83,6 +83,26 @@ def find_run(runs_dir: Path, name: str) -> RunFolder:
     raise UsageError(f"There is no run '{name}' in {runs_dir}.", hint)
 
 
+def find_runs(runs_dir: Path, names: str) -> list[RunFolder]:
+    """Find several runs, their names separated by commas; each name is one of `find_run`.
+
+    Raises:
+        UsageError: No name is given, one of them fits nothing or several runs, or two name the
+            same run.
+        RunError: `runs_dir` cannot be listed.
+    """
+    stated = [name.strip() for name in names.split(",") if name.strip()]
+    if not stated:
+        raise UsageError("No run is named.", "Give run ids, separated by commas.")
+    found: list[RunFolder] = []
+    for name in stated:
+        run = find_run(runs_dir, name)
+        if run in found:
+            raise UsageError(f"The run '{run.run_id}' is named twice.", "Name each run once.")
+        found.append(run)
+    return found
+
+
 def find_run_or_latest(runs_dir: Path, name: str) -> RunFolder:
     """Find a run by its id, else the latest of the experiment `name`, else as `find_run` does.
 

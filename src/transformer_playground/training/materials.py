@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
+from transformer_playground.analysis.losses import fixed_windows
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.batches import BatchSampler
 from transformer_playground.data.dataset import Dataset, open_dataset
@@ -12,7 +13,6 @@ from transformer_playground.errors import ConfigError
 from transformer_playground.model.gpt import GPT, count_parameters
 from transformer_playground.model.hardware import Precision, choose_device, choose_precision
 from transformer_playground.sampling.prompts import Prompt, resolve_prompt
-from transformer_playground.training.evaluation import fixed_windows
 from transformer_playground.training.randomness import initialisation_generator
 
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from transformer_playground.analysis.losses import evaluate
 from transformer_playground.errors import CheckpointError, PlaygroundError, TrainingError
 from transformer_playground.model.gpt import count_parameters
 from transformer_playground.model.loss import summed_cross_entropy
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.training.checkpointing import Checkpointer, Resumption, restore
 from transformer_playground.training.control import TrainingControl
-from transformer_playground.training.evaluation import evaluate
 from transformer_playground.training.events import (
     CheckpointSaved,
     Evaluated,

@@ -17,6 +17,7 @@ from builders.training import (
     runtime,
     train,
 )
+from transformer_playground.analysis.losses import evaluate
 from transformer_playground.checkpoints.discovery import choose
 from transformer_playground.checkpoints.loading import build_model, load_payload
 from transformer_playground.errors import (
@@ -32,7 +33,6 @@ from transformer_playground.runs.metrics import read_rows
 from transformer_playground.runs.samples import read_samples
 from transformer_playground.runs.status import derive_status
 from transformer_playground.training.control import TrainingControl
-from transformer_playground.training.evaluation import evaluate
 from transformer_playground.training.events import (
     CheckpointSaved,
     Evaluated,

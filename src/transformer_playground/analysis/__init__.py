@@ -1,0 +1,1 @@
+"""What finished and running runs tell: losses, texts, reports, comparisons, plots."""
