@@ -3,6 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from transformer_playground.analysis.verbatim import CHUNK_SIZE, LongestShared
+
 
 @dataclass(frozen=True)
 class Match:
@@ -63,9 +65,30 @@ class ExactMatches:
     novel: float | None
 
 
-def longest_matches(texts: Sequence[str], reference: str) -> Matches:
-    """For each text the longest passage that occurs verbatim in the reference."""
-    found = tuple(_longest_match(index, text, reference) for index, text in enumerate(texts))
+def longest_matches(
+    texts: Sequence[str], reference: str, *, chunk_size: int = CHUNK_SIZE
+) -> Matches:
+    """For each text the longest passage that occurs verbatim in the reference.
+
+    Exact and case-sensitive, in code points: nothing is normalised. Of several passages of equal
+    length the one that occurs earliest in the reference counts, at its first place in the text.
+
+    `LongestShared` says how it is found: in time that grows with the reference and in memory that
+    grows with the texts.
+
+    Args:
+        texts: What was generated.
+        reference: What the model was trained on.
+        chunk_size: Code points of the reference that are worked on at a time: decides about
+            memory (some 60 bytes each), never about the result.
+    """
+    shared = LongestShared(texts, reference, chunk_size=chunk_size)
+    found = tuple(
+        _match(index, text, reference, int(place), int(length))
+        for index, (text, place, length) in enumerate(
+            zip(texts, shared.places, shared.lengths, strict=True)
+        )
+    )
     return Matches(
         per_text=found,
         longest=max(found, key=lambda match: match.length, default=None),
@@ -120,14 +143,9 @@ def _exact_matches(
     )
 
 
-def _longest_match(index: int, text: str, reference: str) -> Match:
-    for length in range(len(text), 0, -1):
-        windows = {text[start : start + length] for start in range(len(text) - length + 1)}
-        places = [(reference.find(window), window) for window in windows if window in reference]
-        if places:
-            place, window = min(places)
-            return Match(index, text.find(window), place, window, length / len(text))
-    return Match(index, 0, 0, "", 0.0)
+def _match(index: int, text: str, reference: str, place: int, length: int) -> Match:
+    passage = reference[place : place + length]
+    return Match(index, text.index(passage), place, passage, length / len(text) if text else 0.0)
 
 
 def _stripped(texts: Sequence[str]) -> list[str]:

@@ -1,0 +1,202 @@
+"""The longest substring that each of many texts shares with one large reference."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from transformer_playground.analysis.naming import IntArray, KeyTable, pair_keys, room_after
+
+BoolArray = np.ndarray[tuple[int], np.dtype[np.bool_]]
+
+CHUNK_SIZE = 1 << 21
+_NONE = -1
+_NOWHERE = np.iinfo(np.int64).max
+
+
+@dataclass(frozen=True)
+class _Level:
+    """The texts' windows of one length, numbered so that equal windows have equal numbers.
+
+    Attributes:
+        length: Code points in a window, a power of two.
+        table: Numbers a window's key: its code point, or the pair of its halves' numbers.
+        names: For each place in the texts laid end to end the number of the window that starts
+            there, −1 where the text ends sooner.
+    """
+
+    length: int
+    table: KeyTable
+    names: IntArray
+
+
+@dataclass(frozen=True)
+class _Places:
+    """Where a stretch of the reference spells a window of one level.
+
+    Attributes:
+        names: The number of the window that starts at each place, −1 where it is none of the texts.
+        starts: The places where it is one, ascending.
+    """
+
+    names: IntArray
+    starts: IntArray
+
+
+class LongestShared:
+    """Finds each text's longest substring that occurs in a reference, exactly.
+
+    Windows whose length is a power of two are named by numbers, a window of 2L code points by the
+    names of its halves; the reference keeps the places that spell a window of the texts, fewer
+    for each doubling. A window of any other length is two overlapping windows of the power of two
+    below, and "some window of length L occurs" is monotone in L, so bisection ends the search.
+    Source of the naming: Karp, Miller & Rosenberg 1972, "Rapid Identification of Repeated
+    Patterns in Strings, Trees and Arrays". Names stand for exact pairs, not for hashes: there are
+    no collisions to verify.
+
+    Args:
+        texts: Of any length; empty ones share nothing.
+        reference: Of any length.
+        chunk_size: Code points of the reference that are worked on at a time, at least as many as
+            the longest text has: decides about memory, never about the result.
+
+    Attributes:
+        lengths: Of each text's longest shared substring, in code points.
+        places: Where the earliest substring of that length starts in the reference, in code
+            points; 0 where nothing is shared.
+    """
+
+    def __init__(
+        self, texts: Sequence[str], reference: str, *, chunk_size: int = CHUNK_SIZE
+    ) -> None:
+        sizes = [len(text) for text in texts]
+        self._sizes = np.array(sizes, dtype=np.int64)
+        self._text = np.repeat(np.arange(len(texts)), sizes)
+        self._room = room_after(sizes)
+        self._levels = list(_levels(_code_points("".join(texts)), self._room))
+        self.lengths = np.zeros(len(texts), dtype=np.int64)
+        self.places = np.zeros(len(texts), dtype=np.int64)
+        longest = max(sizes, default=0)
+        step = max(chunk_size, longest, 1)
+        for begin in range(0, len(reference), step):
+            # A substring that starts in this chunk may end almost a whole text behind it.
+            self._search(_code_points(reference[begin : begin + step + longest]), begin)
+
+    def _search(self, chunk: IntArray, begin: int) -> None:
+        """Improves the results by what starts in a chunk of the reference, `begin` its place."""
+        level: _Level | None = None
+        places = _Places(chunk, np.arange(len(chunk)))
+        alive = np.ones(len(self._sizes), dtype=np.bool_)
+        for longer in self._levels:
+            longer_places = _spelled(longer, level, places)
+            first = self._first_windows(longer, longer_places)
+            self._record(longer.length, first, begin)
+            reached = first != _NOWHERE
+            if level is not None:
+                self._bisect(level, places, alive & ~reached, begin)
+            if not reached.any():
+                return
+            level, places, alive = longer, longer_places, reached
+        if level is not None:
+            self._bisect(level, places, alive, begin)
+
+    def _bisect(self, level: _Level, places: _Places, chosen: BoolArray, begin: int) -> None:
+        """Ends the search for texts that share a window of this level and none of the next."""
+        low = np.maximum(self.lengths, level.length)
+        high = np.minimum(self._sizes + 1, 2 * level.length)
+        while (open_texts := chosen & (low + 1 < high)).any():
+            middle = (low + high) // 2
+            for length in np.unique(middle[open_texts]):
+                asked = open_texts & (middle == length)
+                first = self._first_of_length(int(length), level, places, asked)
+                self._record(int(length), first, begin)
+                found = first != _NOWHERE
+                low = np.where(asked & found, length, low)
+                high = np.where(asked & ~found, length, high)
+
+    def _first_windows(self, level: _Level, places: _Places) -> IntArray:
+        """For each text the first place of any of its windows of a level, or `_NOWHERE`."""
+        windows = np.flatnonzero(level.names != _NONE)
+        earliest = _earliest(places.names[places.starts], places.starts, level.table.size)
+        return self._first_per_text(windows, earliest[level.names[windows]])
+
+    def _first_of_length(
+        self, length: int, level: _Level, places: _Places, asked: BoolArray
+    ) -> IntArray:
+        """The same for windows of any length from the level's up to its double, for some texts."""
+        shift = length - level.length
+        windows = np.flatnonzero(asked[self._text] & (self._room >= length))
+        keys = pair_keys(level.names[windows], level.names[windows + shift], level.table.size)
+        table = KeyTable(keys)
+        starts, names = _joined(places, shift, table, level.table.size)
+        earliest = _earliest(names, starts, table.size)
+        return self._first_per_text(windows, earliest[table.find(keys)])
+
+    def _first_per_text(self, windows: IntArray, first: IntArray) -> IntArray:
+        result = np.full(len(self._sizes), _NOWHERE)
+        np.minimum.at(result, self._text[windows], first)
+        return result
+
+    def _record(self, length: int, first: IntArray, begin: int) -> None:
+        # Strictly longer only: a match of equal length in an earlier chunk lies earlier.
+        better = (first != _NOWHERE) & (length > self.lengths)
+        self.lengths[better] = length
+        self.places[better] = first[better] + begin
+
+
+def _levels(characters: IntArray, room: IntArray) -> Iterator[_Level]:
+    """Levels of length 1, 2, 4 … as far as one text reaches."""
+    if len(characters) == 0:
+        return
+    table = KeyTable(characters)
+    level = _Level(1, table, table.find(characters))
+    yield level
+    while (length := 2 * level.length) <= room.max():
+        windows = np.flatnonzero(room >= length)
+        keys = pair_keys(
+            level.names[windows], level.names[windows + level.length], level.table.size
+        )
+        table = KeyTable(keys)
+        names = np.full(len(characters), _NONE, dtype=np.int32)
+        names[windows] = table.find(keys)
+        level = _Level(length, table, names)
+        yield level
+
+
+def _spelled(level: _Level, halves: _Level | None, places: _Places) -> _Places:
+    """Where the reference spells windows of a level, from where it spells those of half its length.
+
+    Args:
+        level: What to look for.
+        halves: The level below; None for the lowest, whose windows are code points.
+        places: Of the level below; the chunk's code points for the lowest.
+    """
+    if halves is None:
+        names = level.table.find(places.names)
+        return _Places(names, np.flatnonzero(names != _NONE))
+    starts, found = _joined(places, halves.length, level.table, halves.table.size)
+    names = np.full(len(places.names), _NONE, dtype=np.int32)
+    names[starts] = found
+    return _Places(names, starts)
+
+
+def _joined(places: _Places, shift: int, table: KeyTable, size: int) -> tuple[IntArray, IntArray]:
+    """Starts of two windows `shift` apart whose pair a table knows, and the pair's number."""
+    starts = places.starts[places.starts < len(places.names) - shift]
+    second = places.names[starts + shift]
+    known = second != _NONE
+    starts = starts[known]
+    numbers = table.find(pair_keys(places.names[starts], second[known], size))
+    found = numbers != _NONE
+    return starts[found], numbers[found]
+
+
+def _earliest(names: IntArray, starts: IntArray, size: int) -> IntArray:
+    """For each name the first of its ascending starts, `_NOWHERE` for names without one."""
+    first = np.full(size, _NOWHERE)
+    first[names[::-1]] = starts[::-1]  # the last assignment stays
+    return first
+
+
+def _code_points(text: str) -> IntArray:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype=np.uint32)
