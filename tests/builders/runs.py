@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from transformer_playground.runs.layout import RunFolder, create_run
+from transformer_playground.runs.lines import JsonLines
 from transformer_playground.runs.lock import RunLock
-from transformer_playground.runs.metrics import JsonLines
 
 
 def run_config(experiment: str = "tiny", **changes: Any) -> dict[str, Any]:

@@ -1,168 +1,25 @@
-"""Read and write `metrics.jsonl`: append-only, one JSON object a line, a line is a whole row.
+"""Read `metrics.jsonl`, which only ever grows, and tell which of its rows still hold."""
 
-A line without its newline is torn: readers leave it alone, the next writer repairs it.
-"""
-
-import json
-import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import IO
 
-from transformer_playground.errors import RunError
+from transformer_playground.runs.lines import Row, parse_lines
 
-Row = dict[str, Any]
-
-_TAIL_BLOCK = 1 << 16
-_READ_BLOCK = 1 << 22
+# Events of which one row a step holds.
+MEASUREMENTS = ("train", "eval", "checkpoint")
+# Beyond this a step is no step, and no float64 either.
+_STEPS = 1 << 53
+_READ_BLOCK = 1 << 20
 _FINGERPRINT = 256
-# Python writes NaN and Infinity, which are not JSON; files from elsewhere may hold them.
-_DECODER = json.JSONDecoder(parse_constant=lambda _: None)
-
-
-class JsonLines:
-    """Appends rows to a file, each in one write, so that a reader never sees half a row in between.
-
-    Args:
-        path: The file; made when missing, its torn last line repaired.
-
-    Raises:
-        RunError: The disk refused.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._end = 0
-        try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        except OSError as error:
-            raise self._refused(error) from error
-        try:
-            self._end = _repair_tail(self._descriptor)
-        except OSError as error:
-            os.close(self._descriptor)
-            raise self._refused(error) from error
-
-    def append(self, row: Mapping[str, Any]) -> None:
-        """Write one row; NaN and infinities become null.
-
-        Raises:
-            RunError: The disk refused; the file ends with the row before.
-        """
-        data = encode_row(row)
-        try:
-            if os.fstat(self._descriptor).st_size != self._end:
-                self._end = _repair_tail(self._descriptor)
-            written = 0
-            while written < len(data):
-                written += os.write(self._descriptor, data[written:])
-        except OSError as error:
-            self._cut_back()
-            raise self._refused(error) from error
-        self._end += len(data)
-
-    def sync(self) -> None:
-        """Wait until every row is on the disk.
-
-        Raises:
-            RunError: The disk refused.
-        """
-        try:
-            os.fsync(self._descriptor)
-        except OSError as error:
-            raise self._refused(error) from error
-
-    def close(self) -> None:
-        """Close the file; further calls do nothing."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def _cut_back(self) -> None:
-        try:
-            os.ftruncate(self._descriptor, self._end)
-        except OSError:
-            # The size now differs from what was written, so the next append repairs the tail.
-            return
-
-    def _refused(self, error: OSError) -> RunError:
-        return RunError(
-            f"{self._path} could not be written: {error.strerror}.",
-            "Free some disk space or check the folder's permissions, then resume the run.",
-        )
-
-
-def encode_row(row: Mapping[str, Any]) -> bytes:
-    """One row as a line of pure ASCII JSON with its newline."""
-    try:
-        text = json.dumps(row, allow_nan=False)
-    except ValueError:
-        text = json.dumps(_finite(row), allow_nan=False)
-    return text.encode("ascii") + b"\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
-
-
-def _repair_tail(descriptor: int) -> int:
-    """Finish a last line that lacks only its newline or cut off a torn one; return the size."""
-    size = os.fstat(descriptor).st_size
-    tail = b""
-    start = size
-    while start > 0 and b"\n" not in tail:
-        length = min(_TAIL_BLOCK, start)
-        start -= length
-        tail = os.pread(descriptor, length, start) + tail
-    torn = tail.rpartition(b"\n")[2]
-    if not torn:
-        return size
-    if _parse_object(torn) is not None:
-        os.write(descriptor, b"\n")
-        return size + 1
-    os.ftruncate(descriptor, size - len(torn))
-    return size - len(torn)
-
-
-def _parse_object(line: bytes) -> Row | None:
-    try:
-        value = _DECODER.decode(line.decode("utf-8"))
-    except (ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
-
-
-def parse_lines(data: bytes) -> list[Row]:
-    """Every line of `data` that is a JSON object; anything else is left out."""
-    lines = data.split(b"\n")
-    # One call for the whole block is several times faster; damaged lines need one call each.
-    rows: list[Row]
-    try:
-        rows = _DECODER.decode(f"[{b','.join(line for line in lines if line).decode('utf-8')}]")
-    except (ValueError, RecursionError):
-        rows = []
-    if len(rows) == sum(1 for line in lines if line) and all(type(row) is dict for row in rows):
-        return rows
-    return [row for line in lines if line and (row := _parse_object(line)) is not None]
 
 
 def is_metrics_row(row: Row) -> bool:
     """Whether a row has what each row of `metrics.jsonl` has: an event and a step."""
-    return isinstance(row.get("event"), str) and type(row.get("step")) is int
+    step = row.get("step")
+    return isinstance(row.get("event"), str) and type(step) is int and abs(step) < _STEPS
 
 
 class Timeline:
@@ -187,7 +44,7 @@ class Timeline:
                     if key[1] <= step or key[0] == "resume"
                 }
             self._count += 1
-            is_measurement = event in ("train", "eval", "checkpoint")
+            is_measurement = event in MEASUREMENTS
             self._rows[(event, step, 0 if is_measurement else self._count)] = row
 
     @property
@@ -209,59 +66,86 @@ class Poll:
     reset: bool
 
 
+@dataclass(frozen=True)
+class Mark:
+    """How far a file was read, for a later reader to go on from there.
+
+    Attributes:
+        offset: Bytes read, all of them whole lines.
+        inode: The file's.
+        last_bytes: The bytes before `offset`, as hexadecimal digits.
+    """
+
+    offset: int = 0
+    inode: int | None = None
+    last_bytes: str = ""
+
+
 class MetricsReader:
     """Follows a growing metrics file, reading each byte once.
 
     Args:
         path: The file; it need not exist yet.
+        mark: Where an earlier reader of this file stopped.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, mark: Mark | None = None) -> None:
         self._path = path
-        self._offset = 0
-        self._file_id: tuple[int, int] | None = None
-        self._last_bytes = b""
+        self._mark = mark or Mark()
+
+    @property
+    def mark(self) -> Mark:
+        """Where this reader stands."""
+        return self._mark
 
     def poll(self) -> Poll:
         """Read the rows added since the last call; an unreadable file counts as empty."""
-        try:
-            with self._path.open("rb") as file:
-                reset = self._was_replaced(file.fileno())
-                if reset:
-                    self._offset = 0
-                file.seek(self._offset)
-                rows = [row for row in self._read_lines(file) if is_metrics_row(row)]
-        except OSError:
-            return self._forget()
+        rows: list[Row] = []
+        reset = False
+        for part in self.blocks():
+            if part.reset:
+                rows, reset = [], True
+            rows += part.rows
         return Poll(rows, reset)
 
-    def _read_lines(self, file: IO[bytes]) -> Iterator[Row]:
-        torn = b""
+    def blocks(self) -> Iterator[Poll]:
+        """`poll` in parts of bounded size, so that a large file need not fit into memory."""
+        try:
+            with self._path.open("rb") as file:
+                if self._was_replaced(file.fileno()):
+                    self._mark = Mark()
+                    yield Poll([], reset=True)
+                file.seek(self._mark.offset)
+                for rows in self._read_blocks(file):
+                    yield Poll(rows, reset=False)
+        except OSError:
+            had_rows = self._mark.offset > 0
+            self._mark = Mark()
+            yield Poll([], had_rows)
+
+    def _read_blocks(self, file: IO[bytes]) -> Iterator[list[Row]]:
+        inode = os.fstat(file.fileno()).st_ino
+        torn: list[bytes] = []
         while block := file.read(_READ_BLOCK):
             whole, newline, rest = block.rpartition(b"\n")
             if not newline:
-                torn += block
+                torn.append(block)
                 continue
-            lines = torn + whole + newline
-            torn = rest
-            self._offset += len(lines)
-            self._last_bytes = lines[-_FINGERPRINT:]
-            yield from parse_lines(lines)
+            lines = b"".join([*torn, whole, newline])
+            torn = [rest]
+            end = self._mark.offset + len(lines)
+            self._mark = Mark(end, inode, lines[-_FINGERPRINT:].hex())
+            yield [row for row in parse_lines(lines) if is_metrics_row(row)]
 
     def _was_replaced(self, descriptor: int) -> bool:
-        state = os.fstat(descriptor)
-        previous, self._file_id = self._file_id, (state.st_dev, state.st_ino)
-        if self._offset == 0:
+        mark = self._mark
+        if mark.offset == 0:
             return False
-        if self._file_id != previous or state.st_size < self._offset:
+        state = os.fstat(descriptor)
+        if state.st_ino != mark.inode or state.st_size < mark.offset:
             return True
-        length = len(self._last_bytes)
-        return os.pread(descriptor, length, self._offset - length) != self._last_bytes
-
-    def _forget(self) -> Poll:
-        had_rows = self._offset > 0
-        self._offset, self._file_id, self._last_bytes = 0, None, b""
-        return Poll([], had_rows)
+        length = len(mark.last_bytes) // 2
+        return os.pread(descriptor, length, mark.offset - length).hex() != mark.last_bytes
 
 
 def read_raw_rows(path: Path) -> list[Row]:

@@ -3,7 +3,8 @@
 from typing import Any
 
 from transformer_playground.runs.layout import RunFolder
-from transformer_playground.runs.metrics import parse_lines, read_raw_rows
+from transformer_playground.runs.lines import parse_lines
+from transformer_playground.runs.metrics import read_raw_rows
 
 
 def read_samples(run: RunFolder) -> list[dict[str, Any]]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import IO, Literal
 
 from transformer_playground.runs.layout import RunFolder
-from transformer_playground.runs.lock import read_writer
-from transformer_playground.runs.metrics import Row, is_metrics_row, parse_lines
+from transformer_playground.runs.lines import Row, parse_lines
+from transformer_playground.runs.lock import Writer, read_writer
+from transformer_playground.runs.metrics import is_metrics_row
 
 State = Literal["new", "running", "finished", "stopped", "failed", "interrupted"]
 
@@ -33,12 +34,29 @@ class RunStatus:
 
 def derive_status(run: RunFolder) -> RunStatus:
     """The state of `run`: its own last word, unless that was "running" and the writer is gone."""
-    last_word = last_status_row(run.metrics_path)
-    end = _ENDS.get(last_word.get("status")) if last_word else None
-    if end is not None and last_word is not None:
-        error = last_word.get("error")
-        return RunStatus(end, error=error if isinstance(error, str) else None)
     writer = read_writer(run)
+    last_word = last_status_row(run.metrics_path) or {}
+    return judge_status(run, last_word.get("status"), last_word.get("error"), writer)
+
+
+def judge_status(
+    run: RunFolder, last_word: object, error: object, writer: Writer | None
+) -> RunStatus:
+    """The state of `run`, given what its newest `status` row says.
+
+    Args:
+        run: The run.
+        last_word: The row's `status`; None without such a row.
+        error: The row's `error`.
+        writer: The writer as it was *before* the row was read: one that has left meanwhile may
+            have left a later row.
+    """
+    end = _ENDS.get(last_word) if isinstance(last_word, str) else None
+    if end is not None:
+        return RunStatus(end, error=error if isinstance(error, str) else None)
+    if writer is None or not writer.is_alive():
+        # It may have come meanwhile, for the row that was read can be its first.
+        writer = read_writer(run)
     if writer is not None and writer.is_alive():
         return RunStatus("running", pid=writer.pid)
     if last_word is None and writer is None and not _has_rows(run.metrics_path):

@@ -7,7 +7,8 @@ from typing import Any
 from transformer_playground.errors import RunError
 from transformer_playground.files import replace_json
 from transformer_playground.runs.layout import RunFolder, read_run_config
-from transformer_playground.runs.metrics import Row, Timeline, read_raw_rows
+from transformer_playground.runs.lines import Row
+from transformer_playground.runs.metrics import Timeline, read_raw_rows
 from transformer_playground.runs.status import derive_status
 
 # Rows whose step says how far training has come.

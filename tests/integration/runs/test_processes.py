@@ -15,9 +15,10 @@ from builders.runs import (
     try_to_create,
 )
 from transformer_playground.errors import RunError
+from transformer_playground.runs.lines import JsonLines
 from transformer_playground.runs.listing import list_runs
 from transformer_playground.runs.lock import RunLock
-from transformer_playground.runs.metrics import JsonLines, MetricsReader, read_raw_rows
+from transformer_playground.runs.metrics import MetricsReader, read_raw_rows
 from transformer_playground.runs.status import derive_status
 
 _FORKS = multiprocessing.get_context("forkserver")

@@ -12,14 +12,8 @@ from hypothesis import strategies as st
 
 from builders.runs import eval_row, resume_row, status_row, train_row
 from transformer_playground.errors import RunError
-from transformer_playground.runs.metrics import (
-    JsonLines,
-    MetricsReader,
-    encode_row,
-    parse_lines,
-    read_raw_rows,
-    read_rows,
-)
+from transformer_playground.runs.lines import JsonLines, encode_row, parse_lines
+from transformer_playground.runs.metrics import MetricsReader, read_raw_rows, read_rows
 
 ROWS = [
     status_row(0, "running"),
@@ -30,7 +24,12 @@ ROWS = [
     train_row(20),
 ]
 
-VALUES = st.none() | st.integers() | st.text() | st.floats(allow_nan=False, allow_infinity=False)
+VALUES = (
+    st.none()
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False)
+)
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> bytes:

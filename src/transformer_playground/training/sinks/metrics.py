@@ -1,7 +1,7 @@
 """The run's own record: metrics.jsonl and samples.jsonl."""
 
 from transformer_playground.runs.layout import RunFolder
-from transformer_playground.runs.metrics import JsonLines
+from transformer_playground.runs.lines import JsonLines
 from transformer_playground.training.events import Event, Sampled
 from transformer_playground.training.sinks.rows import event_rows
 

@@ -1,0 +1,166 @@
+"""Files of one JSON object a line: rows are appended whole and parsed one by one.
+
+A line without its newline is torn: readers leave it alone, the next writer repairs it.
+"""
+
+import json
+import math
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import orjson
+
+from transformer_playground.errors import RunError
+
+Row = dict[str, Any]
+
+_TAIL_BLOCK = 1 << 16
+# Python writes NaN and Infinity, which are not JSON; files from elsewhere may hold them.
+_LENIENT = json.JSONDecoder(parse_constant=lambda _: None)
+
+
+class JsonLines:
+    """Appends rows to a file, each in one write, so that a reader never sees half a row in between.
+
+    Args:
+        path: The file; made when missing, its torn last line repaired.
+
+    Raises:
+        RunError: The disk refused.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._end = 0
+        try:
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise self._refused(error) from error
+        try:
+            self._end = _repair_tail(self._descriptor)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise self._refused(error) from error
+
+    def append(self, row: Mapping[str, Any]) -> None:
+        """Write one row; NaN and infinities become null.
+
+        Raises:
+            RunError: The disk refused; the file ends with the row before.
+        """
+        data = encode_row(row)
+        try:
+            if os.fstat(self._descriptor).st_size != self._end:
+                self._end = _repair_tail(self._descriptor)
+            written = 0
+            while written < len(data):
+                written += os.write(self._descriptor, data[written:])
+        except OSError as error:
+            self._cut_back()
+            raise self._refused(error) from error
+        self._end += len(data)
+
+    def sync(self) -> None:
+        """Wait until every row is on the disk.
+
+        Raises:
+            RunError: The disk refused.
+        """
+        try:
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise self._refused(error) from error
+
+    def close(self) -> None:
+        """Close the file; further calls do nothing."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _cut_back(self) -> None:
+        try:
+            os.ftruncate(self._descriptor, self._end)
+        except OSError:
+            # The size now differs from what was written, so the next append repairs the tail.
+            return
+
+    def _refused(self, error: OSError) -> RunError:
+        return RunError(
+            f"{self._path} could not be written: {error.strerror}.",
+            "Free some disk space or check the folder's permissions, then resume the run.",
+        )
+
+
+def encode_row(row: Mapping[str, Any]) -> bytes:
+    """One row as a line of pure ASCII JSON with its newline."""
+    try:
+        text = json.dumps(row, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(row), allow_nan=False)
+    return text.encode("ascii") + b"\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+def _repair_tail(descriptor: int) -> int:
+    """Finish a last line that lacks only its newline or cut off a torn one; return the size."""
+    size = os.fstat(descriptor).st_size
+    tail = b""
+    start = size
+    while start > 0 and b"\n" not in tail:
+        length = min(_TAIL_BLOCK, start)
+        start -= length
+        tail = os.pread(descriptor, length, start) + tail
+    torn = tail.rpartition(b"\n")[2]
+    if not torn:
+        return size
+    if _parse_object(torn) is not None:
+        os.write(descriptor, b"\n")
+        return size + 1
+    os.ftruncate(descriptor, size - len(torn))
+    return size - len(torn)
+
+
+def parse_lines(data: bytes) -> list[Row]:
+    """Every line of `data` that is a JSON object; anything else is left out.
+
+    NaN and infinities are read as None, whole numbers beyond 64 bits as floats.
+    """
+    lines = [line for line in data.split(b"\n") if line]
+    try:
+        values = list(map(orjson.loads, lines))
+    except ValueError:
+        return [row for line in lines if (row := _parse_object(line)) is not None]
+    return [value for value in values if type(value) is dict]
+
+
+def _parse_object(line: bytes) -> Row | None:
+    try:
+        value = orjson.loads(line)
+    except ValueError:
+        value = _parse_leniently(line)
+    return value if isinstance(value, dict) else None
+
+
+def _parse_leniently(line: bytes) -> Any:
+    """Read what orjson refuses but Python writes: NaN, infinities, lone surrogates."""
+    try:
+        return _LENIENT.decode(line.decode("utf-8"))
+    except (ValueError, RecursionError):
+        return None

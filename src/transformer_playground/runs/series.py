@@ -1,0 +1,241 @@
+"""The numbers of a metrics file as columns: read once, then kept up to date as the file grows."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transformer_playground.runs.columns import FloatArray, Table, numbers
+from transformer_playground.runs.lines import Row
+from transformer_playground.runs.metrics import MEASUREMENTS, Mark, MetricsReader
+
+Axis = Literal["step", "tokens", "time"]
+
+# Files of ours have a handful; one that is made up must not eat the memory.
+_MOST_EVENTS = 32
+_ELAPSED = "\0elapsed"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One quantity along one axis, both read-only and unaffected by later polls.
+
+    Attributes:
+        x: Positions: steps, tokens or seconds, in order of step.
+        y: Values; NaN where the file holds null or a number that is not finite.
+    """
+
+    x: FloatArray
+    y: FloatArray
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Seconds spent training; the time between a stop and a resume, or in a pause, is left out.
+
+    Attributes:
+        total: Seconds in stretches that are over.
+        begin: When the present stretch began, seconds since 1970.
+        end: Time of its newest row.
+    """
+
+    total: float = 0.0
+    begin: float | None = None
+    end: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds up to the newest row."""
+        if self.begin is None or self.end is None:
+            return self.total
+        # A clock that was set back must not make a run shorter.
+        return self.total + max(0.0, self.end - self.begin)
+
+    def advance(self, times: FloatArray, begins: Iterable[int]) -> tuple["Clock", FloatArray]:
+        """Take in rows written at `times`; new stretches start at the indices `begins`.
+
+        Returns:
+            The clock after them, and the seconds at each row (NaN where the time is unknown).
+        """
+        known = np.isfinite(times)
+        starts = {index for index in begins if known[index]}
+        clock, seconds = self, np.full(len(times), np.nan)
+        for first, last in pairwise([*sorted(starts | {0}), len(times)]):
+            part = times[first:last]
+            stamped = part[known[first:last]]
+            if not stamped.size:
+                continue
+            if clock.begin is None or first in starts:
+                clock = Clock(clock.seconds, begin=float(stamped[0]))
+            begin = clock.begin if clock.begin is not None else math.nan
+            seconds[first:last] = clock.total + np.maximum(0.0, part - begin)
+            clock = Clock(clock.total, clock.begin, end=float(stamped[-1]))
+        return clock, seconds
+
+
+class RunSeries:
+    """The rows of a metrics file that still hold, as columns of numbers.
+
+    What holds is what `metrics.read_rows` says: a resume drops the rows after its step, and of
+    two measurements with the same event and step the later counts. Rows of an event are kept in
+    order of step. A poll reads only what was added since the last one.
+
+    Args:
+        path: The file; it need not exist yet.
+        mark: Where an earlier reader stopped: only what came later is taken in.
+        clock: The clock of that reader.
+    """
+
+    def __init__(self, path: Path, mark: Mark | None = None, clock: Clock | None = None) -> None:
+        self._reader = MetricsReader(path, mark)
+        self._tables: dict[str, Table] = {}
+        self.clock = clock or Clock()
+        self.last_status: Row | None = None
+        self.was_reset = False
+
+    @property
+    def mark(self) -> Mark:
+        """How far the file was read."""
+        return self._reader.mark
+
+    @property
+    def rows(self) -> int:
+        """How many rows hold."""
+        return sum(len(table) for table in self._tables.values())
+
+    @property
+    def events(self) -> tuple[str, ...]:
+        """Events that have rows."""
+        return tuple(event for event, table in self._tables.items() if len(table))
+
+    def keys(self, event: str) -> tuple[str, ...]:
+        """Keys of `event` that have held a number, `step` among them."""
+        table = self._tables.get(event)
+        return tuple(key for key in table.keys if key != _ELAPSED) if table else ()
+
+    def poll(self) -> bool:
+        """Take in what was added to the file; whether anything changed.
+
+        `was_reset` then tells whether the file had begun anew, so that all earlier rows are gone.
+        """
+        changed = self.was_reset = False
+        for part in self._reader.blocks():
+            if part.reset:
+                self._tables, self.clock, self.last_status = {}, Clock(), None
+                changed = self.was_reset = True
+            if part.rows:
+                self._extend(part.rows)
+                changed = True
+        return changed
+
+    def column(self, event: str, key: str) -> FloatArray:
+        """All values of `key` in rows of `event`, NaN where there is none; read-only."""
+        table = self._tables.get(event)
+        return table.column(key) if table else np.empty(0)
+
+    def newest(self, event: str, key: str) -> float | None:
+        """The finite value of `key` at the highest step of `event`."""
+        values = self.column(event, key)
+        if values.size and math.isfinite(values[-1]):
+            return float(values[-1])
+        finite = np.flatnonzero(np.isfinite(values))
+        return float(values[finite[-1]]) if finite.size else None
+
+    def curve(self, event: str, key: str, x: Axis = "step") -> Curve:
+        """`key` of `event` along an axis, empty when there is no such number.
+
+        Args:
+            event: Event of the rows, such as "train" or "eval".
+            key: Key of the values.
+            x: "step"; "tokens" seen, for rows that do not say so from the train rows around
+                them; or "time", seconds of training with pauses left out.
+
+        Rows whose position on the axis is unknown are left out.
+        """
+        table = self._tables.get(event)
+        if table is None or key not in table.keys:
+            return Curve(np.empty(0), np.empty(0))
+        positions, values = self._positions(table, x), table.column(key)
+        known = np.isfinite(positions)
+        if not known.all():
+            positions, values = positions[known], values[known]
+        return Curve(positions, values)
+
+    def _positions(self, table: Table, x: Axis) -> FloatArray:
+        if x == "tokens":
+            return self._tokens(table)
+        return table.column(_ELAPSED if x == "time" else "step")
+
+    def _tokens(self, table: Table) -> FloatArray:
+        seen = table.column("tokens_seen")
+        unknown = np.isnan(seen)
+        if not unknown.any():
+            return seen
+        filled = seen.copy()
+        filled[unknown] = self._tokens_at(table.column("step")[unknown])
+        return filled
+
+    def _tokens_at(self, steps: FloatArray) -> FloatArray:
+        """Tokens seen after these steps, by straight lines through the train rows from (0, 0)."""
+        counts = self.column("train", "tokens_seen")
+        counted = np.isfinite(counts) & (self.column("train", "step") > 0)
+        known_steps = np.append(0.0, self.column("train", "step")[counted])
+        known_tokens = np.append(0.0, counts[counted])
+        if len(known_steps) > 1:
+            per_step = (known_tokens[-1] - known_tokens[-2]) / (known_steps[-1] - known_steps[-2])
+        else:
+            per_step = self.newest("status", "tokens_per_step") or math.nan
+        beyond = known_tokens[-1] + (steps - known_steps[-1]) * per_step
+        within = np.interp(steps, known_steps, known_tokens)
+        tokens: FloatArray = np.where(steps > known_steps[-1], beyond, within)
+        return tokens
+
+    def _extend(self, rows: Sequence[Row]) -> None:
+        begins = [
+            index
+            for index, row in enumerate(rows)
+            if row["event"] == "resume" or row.get("status") == "running"
+        ]
+        times = numbers([row.get("time") for row in rows])
+        self.clock, seconds = self.clock.advance(times, begins)
+        resumes = [index for index in begins if rows[index]["event"] == "resume"]
+        for first, last in pairwise(sorted({0, *resumes, len(rows)})):
+            if rows[first]["event"] == "resume":
+                self._go_back_to(rows[first]["step"])
+            self._add(rows[first:last], seconds[first:last])
+
+    def _go_back_to(self, step: int) -> None:
+        for event, table in self._tables.items():
+            if event != "resume":
+                table.cut_after(step)
+
+    def _add(self, rows: Sequence[Row], seconds: FloatArray) -> None:
+        places: dict[str, list[int]] = {}
+        for index, row in enumerate(rows):
+            places.setdefault(row["event"], []).append(index)
+        if "status" in places:
+            self.last_status = rows[places["status"][-1]]
+        for event, indices in places.items():
+            table = self._table(event)
+            if table is None:
+                continue
+            own = rows if len(indices) == len(rows) else [rows[index] for index in indices]
+            columns = {
+                key: numbers([row.get(key) for row in own])
+                for key in dict.fromkeys(chain.from_iterable(own))
+                if key not in ("event", "step", _ELAPSED)
+            }
+            chosen: NDArray[np.intp] = np.array(indices, dtype=np.intp)
+            columns[_ELAPSED] = seconds[chosen]
+            table.add(numbers([row["step"] for row in own]), columns)
+
+    def _table(self, event: str) -> Table | None:
+        table = self._tables.get(event)
+        if table is None and len(self._tables) < _MOST_EVENTS:
+            table = self._tables[event] = Table(one_per_step=event in MEASUREMENTS)
+        return table

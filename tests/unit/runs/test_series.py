@@ -1,0 +1,237 @@
+"""Columns of a metrics file equal what its rows say, however the file came to be."""
+
+import math
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from builders.runs import append_rows, eval_row, make_run, resume_row, status_row, train_row
+from transformer_playground.runs.lines import encode_row
+from transformer_playground.runs.metrics import read_rows
+from transformer_playground.runs.series import Curve, RunSeries
+from transformer_playground.runs.summary import summarise
+
+EVENTS = ("train", "eval", "checkpoint", "status", "warning")
+KEYS = ("train_loss", "val_loss", "tokens_seen", "time", "new")
+
+steps = st.integers(0, 12)
+values = st.one_of(
+    st.none(), st.integers(-5, 5), st.floats(-9, 9), st.text(max_size=3), st.booleans()
+)
+any_rows = st.fixed_dictionaries(
+    {"event": st.sampled_from((*EVENTS, "resume")), "step": steps},
+    optional=dict.fromkeys(KEYS, values),
+)
+
+
+def number(value: object) -> float:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if is_number and math.isfinite(value) else math.nan  # type: ignore[arg-type]
+
+
+def plain_curve(path: Path, event: str, key: str) -> tuple[list[float], list[float]]:
+    rows = [row for row in read_rows(path) if row["event"] == event]
+    rows.sort(key=lambda row: row["step"])
+    return [float(row["step"]) for row in rows], [number(row.get(key)) for row in rows]
+
+
+def assert_equals_rows(series: RunSeries, path: Path) -> None:
+    for event in EVENTS:
+        for key in KEYS:
+            curve = series.curve(event, key)
+            at, expected = plain_curve(path, event, key)
+            if all(math.isnan(value) for value in expected):
+                assert np.isnan(curve.y).all()
+                continue
+            np.testing.assert_array_equal(curve.x, at)
+            np.testing.assert_array_equal(curve.y, expected)
+    assert series.rows == len(read_rows(path))
+
+
+def write(path: Path, *rows: dict[str, Any]) -> None:
+    with path.open("ab") as file:
+        file.write(b"".join(map(encode_row, rows)))
+
+
+def points(curve: Curve) -> list[tuple[float, float]]:
+    return list(zip(curve.x.tolist(), curve.y.tolist(), strict=True))
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(any_rows, max_size=40), st.lists(st.integers(0, 4000), max_size=6), st.booleans())
+def test_columns_equal_the_rows_however_the_file_grew(
+    tmp_path: Path, rows: list[dict[str, Any]], cuts: list[int], look: bool
+) -> None:
+    path = tmp_path / "m"
+    path.write_bytes(b"")
+    data = b"".join(map(encode_row, rows))
+    series = RunSeries(path)
+    seen: list[tuple[Curve, list[float], list[float]]] = []
+    ends = [*sorted(min(cut, len(data)) for cut in cuts), len(data)]
+    for begin, end in zip([0, *ends], ends, strict=False):
+        with path.open("ab") as file:
+            file.write(data[begin:end])
+        series.poll()
+        if look:
+            assert_equals_rows(series, path)
+            curve = series.curve("train", "train_loss")
+            seen.append((curve, curve.x.tolist(), curve.y.tolist()))
+
+    assert_equals_rows(series, path)
+    assert not series.poll()
+    for curve, x, y in seen:
+        np.testing.assert_array_equal(curve.x, x)
+        np.testing.assert_array_equal(curve.y, y)
+
+
+def test_every_byte_prefix_gives_the_columns_of_its_whole_rows(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    write(path, train_row(10), eval_row(10, 3.0), resume_row(10), train_row(20, lr=None))
+    data = path.read_bytes()
+    growing = RunSeries(tmp_path / "growing")
+    for end in range(len(data) + 1):
+        (tmp_path / "growing").write_bytes(data[:end])
+        growing.poll()
+        assert_equals_rows(growing, tmp_path / "growing")
+
+
+@pytest.mark.parametrize("way", ["truncated", "replaced", "deleted"])
+def test_a_file_that_begins_anew_under_the_reader_is_read_anew(tmp_path: Path, way: str) -> None:
+    path = tmp_path / "m"
+    write(path, status_row(0, "running"), train_row(10), train_row(20))
+    series = RunSeries(path)
+    series.poll()
+    before = series.curve("train", "train_loss")
+    if way == "truncated":
+        os.truncate(path, 0)
+    else:
+        path.unlink()
+    if way == "replaced":
+        write(path, *(train_row(step, train_loss=7.0) for step in range(5)))
+
+    assert series.poll()
+    assert series.was_reset
+    assert_equals_rows(series, path)
+    assert len(before.x) == 2
+    write(path, train_row(90))
+    assert series.poll()
+    assert not series.was_reset
+    assert_equals_rows(series, path)
+
+
+def test_a_row_with_nan_is_a_gap_and_not_a_loss_of_its_neighbours(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    write(path, train_row(1))
+    with path.open("a") as file:
+        file.write('{"event": "train", "step": 2, "train_loss": NaN, "lr": 0.5}\n')
+        file.write('{"event": "train", "step": 3, "train_loss": -Infinity, "lr": 1e999}\n')
+        file.write('{"event": "train", "step": 4, "train_lo\n{"event": "train", "step": 5}\n')
+    write(path, train_row(6))
+    series = RunSeries(path)
+    series.poll()
+
+    curve = series.curve("train", "train_loss")
+    assert curve.x.tolist() == [1, 2, 3, 5, 6]
+    assert np.isnan(curve.y).tolist() == [False, True, True, True, False]
+    assert series.curve("train", "lr").y[1] == 0.5
+    assert series.newest("train", "train_loss") == train_row(6)["train_loss"]
+
+
+def test_the_newest_number_is_found_before_gaps(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    write(path, train_row(1, train_loss=2.5), train_row(2, train_loss=None))
+    series = RunSeries(path)
+    series.poll()
+
+    assert series.newest("train", "train_loss") == 2.5
+    assert series.newest("train", "nothing") is None
+    assert series.newest("eval", "val_loss") is None
+
+
+def test_time_leaves_out_what_lies_between_a_stop_and_a_resume(tmp_path: Path) -> None:
+    run = make_run(
+        tmp_path,
+        rows=[
+            status_row(0, "running", time=100.0),
+            train_row(10, time=110.0),
+            train_row(20, time=120.0),
+            status_row(20, "paused", time=121.0),
+            status_row(20, "running", time=500.0),
+            train_row(30, time=509.0),
+            status_row(30, "stopped", time=510.0),
+        ],
+    )
+    series = RunSeries(run.metrics_path)
+    series.poll()
+    append_rows(
+        run,
+        [
+            resume_row(10, time=9000.0),
+            status_row(10, "running", time=9000.0),
+            train_row(20, time=9012.0),
+            train_row(30, time="noon"),
+            status_row(30, "finished", time=9020.0),
+        ],
+    )
+    series.poll()
+
+    # What a resume superseded was time spent all the same.
+    assert [x for x, _ in points(series.curve("train", "lr", "time"))] == [10.0, 31.0 + 12.0]
+    assert series.clock.seconds == summarise(run)["wall_time_s"] == 51.0
+    whole = RunSeries(run.metrics_path)
+    whole.poll()
+    assert whole.clock == series.clock
+
+
+def test_evaluations_lie_among_the_tokens_of_the_train_rows_around_them(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    write(path, *(eval_row(step, float(step)) for step in (0, 5, 20, 40)))
+    series = RunSeries(path)
+    series.poll()
+    assert points(series.curve("eval", "val_loss", "tokens")) == [(0.0, 0.0)]
+    write(path, status_row(0, "running", tokens_per_step=7))
+    series.poll()
+    assert series.curve("eval", "val_loss", "tokens").x.tolist() == [0, 35, 140, 280]
+    write(path, train_row(10, tokens_seen=100), train_row(30, tokens_seen=500))
+    series.poll()
+
+    assert series.curve("eval", "val_loss", "tokens").x.tolist() == [0, 50, 300, 700]
+    assert series.curve("train", "lr", "tokens").x.tolist() == [100, 500]
+
+
+def test_what_does_not_exist_is_an_empty_curve(tmp_path: Path) -> None:
+    series = RunSeries(tmp_path / "none")
+
+    assert not series.poll()
+    assert points(series.curve("train", "train_loss")) == []
+    write(tmp_path / "none", train_row(1))
+    series.poll()
+    assert points(series.curve("train", "message")) == []
+    assert series.keys("train")[0] == "step"
+    assert series.events == ("train",)
+
+
+def test_a_made_up_file_cannot_fill_the_memory_with_columns(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    write(path, *({"event": f"e{i}", "step": i, "x": 1} for i in range(500)))
+    write(path, *({"event": "train", "step": i, f"k{i}": 1} for i in range(500)))
+    write(path, {"event": "e0", "step": 10**30, "x": 1})
+    series = RunSeries(path)
+    series.poll()
+
+    assert len(series.events) < 100
+    assert sum(len(series.keys(event)) for event in series.events) < 500
+
+
+def test_curves_cannot_be_written_to(tmp_path: Path) -> None:
+    write(tmp_path / "m", train_row(1))
+    series = RunSeries(tmp_path / "m")
+    series.poll()
+
+    with pytest.raises(ValueError, match="read-only"):
+        series.curve("train", "lr").y[0] = 5.0
