@@ -41,8 +41,13 @@ def ngram_novelty(
 
     Returns:
         For each size the share, or None if no text has that many words.
+
+    Raises:
+        ValueError: A size is below 1.
     """
     wanted = list(sizes)
+    if min(wanted, default=1) < 1:
+        raise ValueError(f"an n-gram has at least one word, not {min(wanted)}")
     words = [split_words(text) for text in texts]
     vocabulary = {word: number for number, word in enumerate(set(chain.from_iterable(words)))}
     longest = min(max(wanted, default=0), max(map(len, words), default=0))
@@ -55,26 +60,25 @@ class _Level:
     """The texts' n-grams of one size, each marked once the reference shows it.
 
     Attributes:
-        table: Numbers the pairs of an (n−1)-gram's number and a word's number.
         grams: The number of each n-gram of the texts, one entry per occurrence.
     """
 
     def __init__(self, shorter: IntArray, last: IntArray, n_words: int) -> None:
         keys = pair_keys(shorter, last, n_words)
         self._n_words = n_words
-        self.table = KeyTable(keys)
-        self.grams = self.table.find(keys)
-        self._seen = np.zeros(self.table.size, dtype=np.bool_)
+        self._table = KeyTable(keys)
+        self.grams = self._table.find(keys)
+        self._seen = np.zeros(self._table.size, dtype=np.bool_)
 
     def mark(self, shorter: IntArray, last: IntArray) -> IntArray:
         """Marks the n-grams that these pairs spell; their numbers, −1 for pairs of no text."""
-        grams = self.table.find(pair_keys(shorter, last, self._n_words))
+        grams = self._table.find(pair_keys(shorter, last, self._n_words))
         self._seen[grams[grams != _UNKNOWN]] = True
         return grams
 
     def novelty(self) -> float:
         """Share of the occurrences whose n-gram was never marked."""
-        return 1 - float(np.mean(self._seen[self.grams]))
+        return float(np.mean(~self._seen[self.grams]))
 
 
 def _levels(words: list[list[str]], vocabulary: dict[str, int], longest: int) -> Iterator[_Level]:

@@ -140,8 +140,9 @@ def zipf_coefficient(words: Iterable[str]) -> float | None:
     ranks = np.log(np.arange(1, len(counts) + 1))
     frequencies = np.log(np.array(counts, dtype=np.float64))
     centred = ranks - ranks.mean()
-    slope = centred @ (frequencies - frequencies.mean()) / (centred @ centred)
-    return 0.0 - float(slope)  # not -slope, which would show equal frequencies as -0.0
+    # The intercept drops out, so any shift will do: this one leaves equal frequencies exactly flat.
+    slope = centred @ (frequencies - frequencies[0]) / (centred @ centred)
+    return 0.0 - float(slope)  # not -slope, which would show a flat line as -0.0
 
 
 def _ngrams(words: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
