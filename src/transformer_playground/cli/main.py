@@ -5,6 +5,7 @@ import sys
 import typer
 import typer.main
 
+from transformer_playground.cli.compare import compare
 from transformer_playground.cli.console import run_command
 from transformer_playground.cli.experiments import experiments, new
 from transformer_playground.cli.options import with_resume_default
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (prepare, train, sample, loop, runs, experiments, new, tensorboard):
+for command in (prepare, train, sample, loop, runs, compare, experiments, new, tensorboard):
     app.command()(command)
 
 

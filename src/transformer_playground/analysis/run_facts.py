@@ -1,0 +1,179 @@
+"""What a run folder says about one run: settings, data, machine, state and numbers."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from transformer_playground.analysis.measures import Measures, measure
+from transformer_playground.config.loading import leaves
+from transformer_playground.config.toml_text import toml_key
+from transformer_playground.data.meta import META_FILE, read_meta
+from transformer_playground.errors import DataError, RunError
+from transformer_playground.runs.layout import RunFolder, read_run_config
+from transformer_playground.runs.lines import Row
+from transformer_playground.runs.metrics import read_rows
+from transformer_playground.runs.status import derive_status
+from transformer_playground.runs.summary import summarise
+
+SEED = "train.runtime.seed"
+# Where the data lies says nothing about the run: another machine has other folders.
+LOCATIONS = frozenset({"prepare.raw_dir", "prepare.dataset_dir"})
+
+_EVAL_KEYS = ("val_loss", "train_loss", "val_bits_per_byte")
+_TRAIN_KEYS = ("tokens_per_sec", "tokens_seen")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """One run, whole; all text in it is untrusted.
+
+    Attributes:
+        run_id: Name of its folder.
+        state: A state of `RunStatus`.
+        problem: Why it failed.
+        experiment: The experiment it belongs to.
+        seed: `train.runtime.seed`.
+        settings: Every setting by its dotted key, as plain JSON values.
+        fingerprint: Names its prepared dataset; None if unknown.
+        tokenizer: Equal for equal tokenizers; None if unknown.
+        environment: Where it was trained: host, device and the like, as far as known.
+        measures: Its numbers.
+        evaluations: How many evaluations its metrics hold.
+        last_was_finite: Whether the last evaluation has a finite validation loss.
+        missing: Keys that its metrics rows lack, as rows of older versions do.
+    """
+
+    run_id: str
+    state: str
+    problem: str | None
+    experiment: str
+    seed: int | None
+    settings: Mapping[str, Any]
+    fingerprint: str | None
+    tokenizer: str | None
+    environment: Mapping[str, str]
+    measures: Measures
+    evaluations: int
+    last_was_finite: bool
+    missing: tuple[str, ...]
+
+    @property
+    def configuration(self) -> str:
+        """Equal for runs that differ in nothing but their seed and where their data lies."""
+        rest = {key: self.settings[key] for key in self.settings.keys() - LOCATIONS - {SEED}}
+        identity = [self.experiment, self.fingerprint, self.tokenizer, rest]
+        return json.dumps(identity, sort_keys=True)
+
+
+def collect(run: RunFolder) -> RunFacts:
+    """Read what there is to know about a run; nothing outside its folder is needed.
+
+    Raises:
+        RunError: Its `config.json` is missing or damaged.
+    """
+    config = read_run_config(run)
+    status = derive_status(run)
+    rows = read_rows(run.metrics_path)
+    evaluations = [row for row in rows if row["event"] == "eval"]
+    settings = _settings(run, config["config"])
+    return RunFacts(
+        run_id=run.run_id,
+        state=status.state,
+        problem=status.error,
+        experiment=config["experiment"],
+        seed=_whole_number(settings.get(SEED)),
+        settings=settings,
+        fingerprint=_text(_table(config, "dataset").get("fingerprint")),
+        tokenizer=_tokenizer(run),
+        environment=_environment(_table(config, "environment")),
+        measures=measure(config.get("parameters"), summarise(run), rows),
+        evaluations=len(evaluations),
+        last_was_finite=bool(evaluations) and _is_finite(evaluations[-1].get("val_loss")),
+        missing=_missing_keys(rows),
+    )
+
+
+def same_tokenizer(first: RunFacts, other: RunFacts) -> bool:
+    """Whether two runs are known to count the same tokens."""
+    if first.tokenizer is not None and other.tokenizer is not None:
+        return first.tokenizer == other.tokenizer
+    return first.fingerprint is not None and first.fingerprint == other.fingerprint
+
+
+def _settings(run: RunFolder, nested: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return {toml_key(key): _plain(value) for key, value in leaves(nested)}
+    except RecursionError:
+        raise RunError(
+            f"The settings of run '{run.run_id}' are nested too deeply.",
+            "Restore config.json from a copy of the run.",
+        ) from None
+
+
+def _plain(value: Any) -> Any:
+    """`value` as every JSON writer takes it: Python reads NaN and Infinity, which are not JSON."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _tokenizer(run: RunFolder) -> str | None:
+    try:
+        meta = read_meta(run.tokenizer / META_FILE)
+    except DataError:
+        return None
+    # nanoGPT's files have the character table alone.
+    identity = [meta.get("tokenizer"), meta.get("stoi")]
+    if identity == [None, None]:
+        return None
+    text = json.dumps(identity, sort_keys=True, default=repr)
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _environment(table: Mapping[str, Any]) -> dict[str, str]:
+    packages, git = _table(table, "packages"), _table(table, "git")
+    found = {
+        "host": table.get("host"),
+        "device": table.get("device"),
+        "device name": table.get("device_name"),
+        "threads": table.get("threads"),
+        "dtype": table.get("dtype"),
+        "torch": packages.get("torch"),
+        "code": git.get("commit"),
+    }
+    return {name: str(value) for name, value in found.items() if isinstance(value, str | int)}
+
+
+def _missing_keys(rows: list[Row]) -> tuple[str, ...]:
+    wanted = {"eval": _EVAL_KEYS, "train": _TRAIN_KEYS}
+    return tuple(
+        key
+        for event, keys in wanted.items()
+        for key in keys
+        if any(row["event"] == event for row in rows)
+        and not any(key in row for row in rows if row["event"] == event)
+    )
+
+
+def _table(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    table = document.get(name)
+    return table if isinstance(table, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _whole_number(value: object) -> int | None:
+    return value if type(value) is int else None
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
