@@ -11,6 +11,8 @@ BoolArray = np.ndarray[tuple[int], np.dtype[np.bool_]]
 
 CHUNK_SIZE = 1 << 21
 _NONE = -1
+# From here on a level has so many lengths that sorting out repeated places pays.
+_MANY_LENGTHS = 16
 _NOWHERE = np.iinfo(np.int64).max
 
 
@@ -102,6 +104,10 @@ class LongestShared:
 
     def _bisect(self, level: _Level, places: _Places, chosen: BoolArray, begin: int) -> None:
         """Ends the search for texts that share a window of this level and none of the next."""
+        if not chosen.any():
+            return
+        if level.length >= _MANY_LENGTHS:
+            places = _without_repeats(places, level)
         low = np.maximum(self.lengths, level.length)
         high = np.minimum(self._sizes + 1, 2 * level.length)
         while (open_texts := chosen & (low + 1 < high)).any():
@@ -189,6 +195,23 @@ def _joined(places: _Places, shift: int, table: KeyTable, size: int) -> tuple[In
     numbers = table.find(pair_keys(places.names[starts], second[known], size))
     found = numbers != _NONE
     return starts[found], numbers[found]
+
+
+def _without_repeats(places: _Places, level: _Level) -> _Places:
+    """Leaves out places that, as far as windows up to twice the level's go, repeat an earlier one.
+
+    A repetitive reference spells the same windows at a great many places. What can match from a
+    place on ends where the unbroken run of known windows ends that begins there, so the first and
+    the last window of that run, and its length, say all.
+    """
+    starts, names = places.starts, places.names
+    run_ends = np.append(np.flatnonzero(np.diff(starts) != 1), len(starts) - 1)
+    last = np.repeat(starts[run_ends], np.diff(run_ends, prepend=-1))
+    run = np.minimum(last - starts, level.length - 1)
+    ends = pair_keys(names[starts], names[starts + run], level.table.size)
+    kinds = pair_keys(KeyTable(ends).find(ends), run, level.length)
+    _, first = np.unique(kinds, return_index=True)
+    return _Places(names, starts[np.sort(first)])
 
 
 def _earliest(names: IntArray, starts: IntArray, size: int) -> IntArray:

@@ -19,6 +19,9 @@ from transformer_playground.analysis.overlap import (
 
 # Few letters make long matches; the others are 4-byte, combining, lone surrogates and NUL.
 REPETITIVE = st.text(st.sampled_from("ab"), max_size=40)
+LOOPING = st.lists(
+    st.sampled_from(["a", "b", "a" * 17, "a" * 40, "ab" * 9, "ab" * 20, "aab" * 11]), max_size=5
+).map("".join)
 UNUSUAL = st.text(st.sampled_from("a\u0301é👍\ud83d\udc4d\x00\n"), max_size=25)
 
 
@@ -85,6 +88,15 @@ def test_surrogates_at_the_borders_of_texts_stay_apart() -> None:
     st.integers(1, 9),
 )
 def test_matches_of_repetitive_texts_are_those_of_naive_search_whatever_the_chunks(
+    texts: list[str], reference: str, chunk_size: int
+) -> None:
+    expected = [brute_force(index, text, reference) for index, text in enumerate(texts)]
+    found = longest_matches(texts, reference, chunk_size=chunk_size)
+    assert list(found.per_text) == expected
+
+
+@given(st.lists(LOOPING, max_size=4), LOOPING, st.integers(1, 300))
+def test_matches_of_long_loops_are_those_of_naive_search(
     texts: list[str], reference: str, chunk_size: int
 ) -> None:
     expected = [brute_force(index, text, reference) for index, text in enumerate(texts)]
