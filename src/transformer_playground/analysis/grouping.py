@@ -30,7 +30,7 @@ class Delta:
 
     Attributes:
         difference: Its mean minus the first's.
-        percent: The same in percent of the first's size; None if that is 0.
+        percent: The same in percent of the first's size; None if that is (next to) 0.
         standard_error: Of the difference, after Welch (The generalization of "Student's" problem,
             1947): sqrt(s1²/n1 + s2²/n2). None unless both have at least two values.
     """
@@ -58,6 +58,8 @@ def delta(first: Estimate, other: Estimate) -> Delta | None:
         return None
     difference = other.mean - first.mean
     percent = 100 * difference / abs(first.mean) if first.mean else None
+    if percent is not None and not math.isfinite(percent):
+        percent = None
     error = None
     if first.standard_error is not None and other.standard_error is not None:
         error = math.hypot(first.standard_error, other.standard_error)

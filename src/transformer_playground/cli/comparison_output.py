@@ -117,7 +117,7 @@ def _print(table: TextTable) -> None:
 
 def _print_side_by_side(answers: Sequence[Answer], width: int) -> None:
     for index in range(max(len(each.texts) for each in answers) or 1):
-        table = Table(box=None, pad_edge=False, expand=True, padding=(0, 2, 0, 0))
+        table = Table(box=None, pad_edge=False, expand=True, padding=(0, 2, 0, 0), header_style="")
         for each in answers:
             table.add_column(Text(visible_line(_title(each))), ratio=1, overflow="fold")
         table.add_row(*(Text(visible(_answer(each, index))) for each in answers))

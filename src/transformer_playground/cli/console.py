@@ -47,7 +47,9 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, number
     first_number = len(columns) - numbers
     for index, column in enumerate(columns):
         table.add_column(
-            column, justify="right" if index >= first_number else "left", no_wrap=index == 0
+            Text(visible_line(column)),
+            justify="right" if index >= first_number else "left",
+            no_wrap=index == 0,
         )
     for row in rows:
         table.add_row(*(Text(visible_line(cell)) for cell in row))
