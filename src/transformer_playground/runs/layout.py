@@ -53,6 +53,11 @@ class RunFolder:
         return self.root / "summary.json"
 
     @property
+    def notes_path(self) -> Path:
+        """What people say about the run."""
+        return self.root / "notes.json"
+
+    @property
     def checkpoints(self) -> Path:
         """Folder of checkpoints."""
         return self.root / "checkpoints"
@@ -190,7 +195,7 @@ def read_run_config(run: RunFolder) -> dict[str, Any]:
     """Read `config.json` of a run.
 
     Raises:
-        RunError: It is missing or damaged.
+        RunError: It is missing or damaged, or a newer version of this program wrote it.
     """
     hint = "Restore config.json from a copy of the run."
     try:
@@ -205,6 +210,13 @@ def read_run_config(run: RunFolder) -> dict[str, Any]:
         raise RunError(f"The config.json of run '{run.run_id}' is not valid JSON.", hint) from error
     if not isinstance(document, dict):
         raise RunError(f"The config.json of run '{run.run_id}' is not a JSON object.", hint)
+    version = document.get("schema_version")
+    if isinstance(version, int) and version > SCHEMA_VERSION:
+        raise RunError(
+            f"The run '{run.run_id}' was written by a newer version: "
+            f"its schema is {version}, this one reads up to {SCHEMA_VERSION}.",
+            "Open it with the version that wrote it.",
+        )
     for key, kind in _ALWAYS_THERE.items():
         if not isinstance(document.get(key), kind):
             raise RunError(f"The config.json of run '{run.run_id}' has no '{key}'.", hint)
