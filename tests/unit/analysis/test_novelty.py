@@ -63,6 +63,7 @@ def test_texts_may_be_longer_than_the_reference() -> None:
 
 def test_unusual_sizes_are_measured_and_impossible_ones_refused() -> None:
     assert ngram_novelty(["a b c"], "a b", [3, 1]) == {3: 1.0, 1: 1 / 3}
+    assert ngram_novelty(["a " * 14 + "b"], "a " * 12, [12, 13]) == {12: 1 / 4, 13: 1.0}
     assert ngram_novelty(["a"], "a", []) == {}
     with pytest.raises(ValueError, match="not 0"):
         ngram_novelty(["a"], "a", [1, 0])
