@@ -1,12 +1,23 @@
 """`tp sample`."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from transformer_playground.cli.console import is_terminal
+from transformer_playground.cli.decoding import (
+    Decoding,
+    MaxNewTokens,
+    NSamples,
+    Out,
+    Prompt,
+    Seed,
+    Temperature,
+    TopK,
+    TopP,
+    Unconditional,
+    draw_from,
+)
 from transformer_playground.cli.options import (
     EXPERIMENTS_DIR,
     RUNS_DIR,
@@ -23,20 +34,17 @@ from transformer_playground.runs.listing import find_run_or_latest
 
 def sample(
     run: Annotated[str, typer.Argument(metavar="EXP|RUN", help="An experiment or a run.")],
-    prompt: Annotated[
-        str | None, typer.Option("--prompt", help="Text to go on from; FILE:path reads it.")
-    ] = None,
-    unconditional: Annotated[
-        bool, typer.Option("--unconditional", help="Start as a document starts.")
-    ] = False,
-    n_samples: Annotated[int | None, typer.Option("--n-samples", min=1)] = None,
-    max_new_tokens: Annotated[int | None, typer.Option("--max-new-tokens", min=1)] = None,
-    temperature: Annotated[float | None, typer.Option("--temperature", min=0.0)] = None,
-    top_k: Annotated[int | None, typer.Option("--top-k", min=0)] = None,
-    top_p: Annotated[float | None, typer.Option("--top-p")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0)] = None,
+    prompt: Prompt = None,
+    unconditional: Unconditional = False,
+    n_samples: NSamples = None,
+    max_new_tokens: MaxNewTokens = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    seed: Seed = None,
     checkpoint: Checkpoint = None,
     overrides: Overrides = None,
+    out: Out = None,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
@@ -44,28 +52,21 @@ def sample(
 
     What is left out comes from the run's saved config.
     """
-    from transformer_playground.cli.sampling import print_samples
-    from transformer_playground.runs.sampling import SampleRequest
-
-    decoding = {
-        "start": prompt,
-        "unconditional": True if unconditional else (False if prompt is not None else None),
-        "num_samples": n_samples,
-        "max_new_tokens": max_new_tokens,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-    }
-    request = SampleRequest(
+    decoding = Decoding(
+        prompt=prompt,
+        unconditional=unconditional,
+        n_samples=n_samples,
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        seed=seed,
         checkpoint=checkpoint,
-        options={
-            "sample": {key: value for key, value in decoding.items() if value is not None},
-            "runtime": {} if seed is None else {"seed": seed},
-        },
-        overrides=overrides or (),
-        environ=os.environ,
+        overrides=tuple(overrides or ()),
+        out=out,
+        json_output=json_output,
     )
-    print_samples(_find(runs_dir, run), request, json_output=json_output, stream=is_terminal())
+    draw_from(_find(runs_dir, run), decoding)
 
 
 def _find(runs_dir: Path, name: str) -> RunFolder:

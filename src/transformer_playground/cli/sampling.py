@@ -1,16 +1,22 @@
-"""Sampling from a run and printing the result, whole or as it comes."""
+"""Sampling from a run: printing the result, whole or as it comes, and writing it."""
 
+import json
 import sys
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from transformer_playground.cli.console import note, say, say_json
+from transformer_playground.files import replace_text
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.sampling import (
+    Collected,
     LoadedRun,
+    Piece,
     SampleRequest,
     draw,
     load_run,
-    stream_text,
+    stream_pieces,
 )
 from transformer_playground.terminal import visible
 
@@ -18,32 +24,87 @@ from transformer_playground.terminal import visible
 def print_samples(
     run: RunFolder, request: SampleRequest, *, json_output: bool, stream: bool
 ) -> None:
-    """Draw what the request asks for; a single sample streams when `stream` is set."""
+    """Draw what the request asks for and print it; token by token if `stream` is set."""
+    loaded = load_for_sampling(run, request)
+    if json_output:
+        for row in draw(loaded):
+            say_json(as_event(row))
+    elif stream:
+        _print_stream(loaded)
+    else:
+        rows = draw(loaded)
+        for row in rows:
+            _print_heading(row["index"], len(rows))
+            say(f"{row['prompt']}{row['text']}")
+
+
+def write_samples(run: RunFolder, request: SampleRequest, out: Path, *, json_output: bool) -> None:
+    """Draw what the request asks for and write it to `out` as JSON lines, all or nothing.
+
+    Nothing is printed unless JSON is asked for.
+    """
+    rows = [as_event(row) for row in draw(load_for_sampling(run, request))]
+    replace_text(out, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+    note(f"wrote {len(rows):,} sample{'s' if len(rows) > 1 else ''} to {out}")
+    if json_output:
+        for row in rows:
+            say_json(row)
+
+
+def load_for_sampling(run: RunFolder, request: SampleRequest) -> LoadedRun:
+    """Load a run and say which checkpoint it is."""
     loaded = load_run(run, request)
     for skipped in loaded.skipped:
         note(f"passed over a damaged checkpoint: {skipped}")
     note(f"sampling from {loaded.checkpoint.name} of {run.run_id}")
-    if json_output:
-        for sample in draw(loaded):
-            say_json({"event": "sample", **sample})
-        return
-    if stream and loaded.decoding.num_samples == 1:
-        _print_stream(loaded)
-        return
-    samples = draw(loaded)
-    for number, sample in enumerate(samples, start=1):
-        if len(samples) > 1:
-            say(f"--- sample {number} of {len(samples)} ---")
-        say(_text(sample))
+    return loaded
 
 
-def _text(sample: dict[str, Any]) -> str:
-    return f"{sample['prompt']}{sample['text']}"
+def as_event(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A sample as one row of a stream of events."""
+    return {"event": "sample", **row}
+
+
+def _print_heading(sample: int, count: int) -> None:
+    if count > 1:
+        say(f"--- sample {sample + 1} of {count} ---")
 
 
 def _print_stream(loaded: LoadedRun) -> None:
-    sys.stdout.write(visible(loaded.prompt.text))
-    for piece in stream_text(loaded):
-        sys.stdout.write(visible(piece))
-        sys.stdout.flush()
-    say("")
+    """Print the first sample as it comes and each further one when it and those before are whole.
+
+    Interrupted, it ends the line, so that what was drawn stays as it is.
+    """
+    collected, count = Collected(loaded), loaded.decoding.num_samples
+    printed = 0
+    _print_heading(0, count)
+    _print_piece(loaded.prompt.text)
+    try:
+        for piece in stream_pieces(loaded):
+            collected.add(piece)
+            if piece.sample == 0:
+                _print_piece(piece.text)
+            printed = _print_whole(collected, printed, count, piece)
+    except KeyboardInterrupt:
+        if printed == 0:
+            say("")
+        raise
+
+
+def _print_piece(text: str) -> None:
+    sys.stdout.write(visible(text))
+    sys.stdout.flush()
+
+
+def _print_whole(collected: Collected, printed: int, count: int, piece: Piece) -> int:
+    if piece.finish_reason is None:
+        return printed
+    while printed < count and collected.is_whole(printed):
+        if printed == 0:
+            say("")
+        else:
+            row = collected.row(printed)
+            _print_heading(printed, count)
+            say(f"{row['prompt']}{row['text']}")
+        printed += 1
+    return printed

@@ -1,7 +1,7 @@
 """A run as something to sample from, with nothing but its own folder."""
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,13 @@ from transformer_playground.errors import RunError, SamplingError
 from transformer_playground.model.gpt import GPT
 from transformer_playground.model.hardware import choose_device, choose_precision
 from transformer_playground.runs.layout import RunFolder, read_run_config
-from transformer_playground.sampling.generate import Generation, SamplingSettings, generate, stream
+from transformer_playground.sampling.generate import (
+    DrawnToken,
+    Ending,
+    SamplingSettings,
+    Step,
+    stream,
+)
 from transformer_playground.sampling.prompts import Prompt, resolve_prompt
 
 
@@ -30,9 +36,11 @@ class SampleRequest:
 
     `options` is a `[sample]` table made of the command's options, `overrides` holds `key=value`
     settings, and `environ` is the environment. `checkpoint` is auto, best, last or a file name.
+    `prompt` is the text to go on from as it stands, where `sample.start` may also name a file.
     """
 
     checkpoint: str | None = None
+    prompt: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     overrides: Sequence[str] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -42,6 +50,7 @@ class SampleRequest:
 class LoadedRun:
     """A model in evaluation mode, its tokenizer, and the settings to sample with."""
 
+    run_id: str
     checkpoint: Path
     step: int
     skipped: tuple[str, ...]
@@ -82,7 +91,9 @@ def load_run(run: RunFolder, request: SampleRequest) -> LoadedRun:
     )
     found = choose(run.checkpoints, request.checkpoint or config.runtime.checkpoint)
     tokenizer = _tokenizer(run)
-    prompt = resolve_prompt(config.sample, tokenizer, _prepare_config(run, saved))
+    prompt = resolve_prompt(
+        config.sample, tokenizer, _prepare_config(run, saved), text=request.prompt
+    )
     device = choose_device(config.runtime.device)
     with _memory_explained("load the model", "Free memory, or sample on another device."):
         payload = load_payload(found.path)
@@ -90,6 +101,7 @@ def load_run(run: RunFolder, request: SampleRequest) -> LoadedRun:
         precision = choose_precision(config.runtime.dtype, device, weights)
         model = build_model(payload, device=device, dtype=precision.dtype)
     return LoadedRun(
+        run_id=run.run_id,
         checkpoint=found.path,
         step=payload["step"],
         skipped=tuple(str(skipped) for skipped in found.skipped),
@@ -101,59 +113,142 @@ def load_run(run: RunFolder, request: SampleRequest) -> LoadedRun:
     )
 
 
-def draw(loaded: LoadedRun) -> list[dict[str, Any]]:
-    """All samples as one batch: {"prompt", "text", "tokens", "finish_reason", …} each.
+@dataclass(frozen=True)
+class Piece:
+    """What one token adds to the text of one sample, or the sample's end.
 
-    Raises:
-        SamplingError: The samples do not fit into memory together.
+    Attributes:
+        sample: Which sample, from 0.
+        text: The characters that are whole by now; those of a token may come with a later one.
+        drawn: The token, with its log-probability and alternatives; None at the end.
+        finish_reason: Why the sample ends here; None while it goes on.
     """
-    count = loaded.decoding.num_samples
-    with _memory_explained(f"draw {count:,} samples at once", "Ask for fewer samples."):
-        generations = generate(
-            loaded.model,
-            loaded.prompt.tokens,
-            loaded.settings,
-            n_samples=count,
-            stop_token=loaded.tokenizer.eos_id,
-            valid_vocab=loaded.tokenizer.vocab_size,
-        )
-    return [
-        {
+
+    sample: int
+    text: str
+    drawn: DrawnToken | None = None
+    finish_reason: Ending | None = None
+
+
+class Collected:
+    """Samples put together from their pieces, as the rows that are printed and written.
+
+    Args:
+        loaded: What the pieces are drawn from.
+    """
+
+    def __init__(self, loaded: LoadedRun) -> None:
+        self._loaded = loaded
+        count = loaded.decoding.num_samples
+        self._texts: list[list[str]] = [[] for _ in range(count)]
+        self._drawn: list[list[DrawnToken]] = [[] for _ in range(count)]
+        self._endings: dict[int, Ending] = {}
+
+    def add(self, piece: Piece) -> None:
+        """Take the next piece."""
+        self._texts[piece.sample].append(piece.text)
+        if piece.drawn is not None:
+            self._drawn[piece.sample].append(piece.drawn)
+        if piece.finish_reason is not None:
+            self._endings[piece.sample] = piece.finish_reason
+
+    def is_whole(self, sample: int) -> bool:
+        """Whether this sample has come to its end."""
+        return sample in self._endings
+
+    def row(self, sample: int) -> dict[str, Any]:
+        """One sample: docs/schemas/sample.json describes it, but for its `event`."""
+        loaded, drawn = self._loaded, self._drawn[sample]
+        tokenizer = loaded.tokenizer
+        return {
+            "run_id": loaded.run_id,
+            "checkpoint": loaded.checkpoint.name,
             "step": loaded.step,
+            "index": sample,
             "prompt": loaded.prompt.text,
-            "text": loaded.tokenizer.decode(_without_stop(generation, loaded.tokenizer)),
-            "tokens": list(generation.tokens),
-            "logprobs": list(generation.logprobs),
-            "finish_reason": generation.finish_reason,
+            "prompt_tokens": list(loaded.prompt.tokens),
+            "text": "".join(self._texts[sample]),
+            "tokens": [each.token for each in drawn],
+            "token_texts": [token_text(tokenizer, each.token) for each in drawn],
+            "logprobs": [each.logprob for each in drawn],
+            "finish_reason": self._endings.get(sample, "cancelled"),
             "seed": loaded.seed,
             "temperature": loaded.decoding.temperature,
             "top_k": loaded.decoding.top_k,
             "top_p": loaded.decoding.top_p,
         }
-        for generation in generations
-    ]
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every sample, in order."""
+        return [self.row(sample) for sample in range(self._loaded.decoding.num_samples)]
 
 
-def stream_text(loaded: LoadedRun) -> Iterator[str]:
-    """One sample as pieces of text, each as soon as its characters are whole.
+def draw(
+    loaded: LoadedRun, *, cancelled: Callable[[], bool] = lambda: False
+) -> list[dict[str, Any]]:
+    """All samples, drawn in batches: {"prompt", "text", "tokens", "finish_reason", …} each.
+
+    Arguments and errors are those of `stream_pieces`.
+    """
+    collected = Collected(loaded)
+    for piece in stream_pieces(loaded, cancelled=cancelled):
+        collected.add(piece)
+    return collected.rows()
+
+
+def stream_pieces(
+    loaded: LoadedRun, *, alternatives: int = 0, cancelled: Callable[[], bool] = lambda: False
+) -> Iterator[Piece]:
+    """All samples as pieces of text, as they are drawn.
+
+    Args:
+        loaded: The run.
+        alternatives: How many of the likeliest tokens to name beside each drawn one.
+        cancelled: Asked before each step. When it says yes every open sample ends, as cancelled.
+
+    Yields:
+        A piece for each token, then one for the end of each sample. Samples that are drawn
+        together come interleaved.
 
     Raises:
-        SamplingError: The sample does not fit into memory.
+        SamplingError: A setting is impossible, or the samples do not fit into memory.
     """
-    decoder = StreamDecoder(loaded.tokenizer)
+    count, tokenizer = loaded.decoding.num_samples, loaded.tokenizer
     steps = stream(
         loaded.model,
         loaded.prompt.tokens,
         loaded.settings,
-        stop_token=loaded.tokenizer.eos_id,
-        valid_vocab=loaded.tokenizer.vocab_size,
+        n_samples=count,
+        stop_token=tokenizer.eos_id,
+        valid_vocab=tokenizer.vocab_size,
+        alternatives=alternatives,
+        cancelled=cancelled,
     )
-    with _memory_explained("draw a sample", "Free memory, or sample on another device."):
-        for drawn in steps:
-            for token in drawn:
-                if token.token != loaded.tokenizer.eos_id:
-                    yield decoder.push(token.token)
-    yield decoder.flush()
+    open_samples = {sample: StreamDecoder(tokenizer) for sample in range(count)}
+    for step in _without_running_out(steps, count):
+        for drawn in step.drawn:
+            text = open_samples[drawn.sample].push(drawn.token)
+            yield Piece(drawn.sample, text, drawn)
+        for sample, reason in step.ended.items():
+            yield Piece(sample, open_samples.pop(sample).flush(), finish_reason=reason)
+    for sample, decoder in open_samples.items():
+        yield Piece(sample, decoder.flush(), finish_reason="cancelled")
+
+
+def token_text(tokenizer: Tokenizer, token: int) -> str:
+    """One token's own text; a part of a character becomes the replacement character."""
+    return tokenizer.token_bytes(token).decode("utf-8", "replace")
+
+
+def _without_running_out(steps: Iterator[Step], count: int) -> Iterator[Step]:
+    work = "draw a sample" if count == 1 else f"draw {count:,} samples"
+    while True:
+        # Only the drawing itself: an error of whoever takes the pieces is not about memory.
+        with _memory_explained(work, "Ask for fewer tokens, or sample on another device."):
+            step = next(steps, None)
+        if step is None:
+            return
+        yield step
 
 
 @contextlib.contextmanager
@@ -167,10 +262,6 @@ def _memory_explained(work: str, hint: str) -> Iterator[None]:
         if not known and "allocate memory" not in str(error):
             raise
         raise SamplingError(f"there is not enough memory to {work}.", hint) from error
-
-
-def _without_stop(generation: Generation, tokenizer: Tokenizer) -> list[int]:
-    return [token for token in generation.tokens if token != tokenizer.eos_id]
 
 
 def _table(saved: Mapping[str, Any], name: str) -> Mapping[str, Any]:

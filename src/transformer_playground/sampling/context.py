@@ -15,7 +15,9 @@ class DecodingContext:
     The prompt is read once, whatever the number of sequences. Each further token costs one pass
     over one position. A context that no longer fits into `block_size` is cut to its newest half
     block, which is read again: the price of a token stays constant on average however long the
-    text grows, and the model always sees at least the last `block_size // 2` tokens.
+    text grows, and the model always sees at least the last `block_size // 2` tokens. Moving the
+    stored keys and values along instead would be wrong, even for relative positions: beyond the
+    first layer they still hold what was read of the tokens that were cut off.
 
     Args:
         model: The model, in evaluation mode.
@@ -29,14 +31,14 @@ class DecodingContext:
     ) -> None:
         self._model = model
         self._block = model.config.block_size
-        self._kept = max(1, self._block // 2)
+        self._kept = _kept(self._block)
         weight = model.token_embedding.weight
         opening = list(prompt if len(prompt) <= self._block else prompt[-self._kept :])
         self._unread = torch.tensor([opening], device=weight.device)
         self._cache = KVCache(
             model.config,
             batch_size=1,
-            capacity=min(self._block, len(opening) + max_new_tokens),
+            capacity=needed_capacity(model, len(prompt), max_new_tokens),
             device=weight.device,
             dtype=weight.dtype,
         )
@@ -68,3 +70,14 @@ class DecodingContext:
         self._cache = self._cache.select(rows)
         self._newest = self._newest[rows]
         self._unread = self._unread[rows]
+
+
+def needed_capacity(model: GPT, prompt_length: int, max_new_tokens: int) -> int:
+    """Tokens that the cache of one sequence holds at most."""
+    block = model.config.block_size
+    opening = prompt_length if prompt_length <= block else _kept(block)
+    return min(block, opening + max_new_tokens)
+
+
+def _kept(block_size: int) -> int:
+    return max(1, block_size // 2)

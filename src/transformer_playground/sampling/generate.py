@@ -1,39 +1,45 @@
-"""Drawing texts from a model: several at a time, step by step, reproducibly."""
+"""Drawing texts from a model: several at a time, step by step, reproducibly.
+
+The random numbers of a sample come from the seed and the sample's index alone. So the first five of
+ten samples are the five that are drawn for the same seed, and how they are batched changes nothing,
+as far as the arithmetic allows: a matrix product may round its last bit differently with another
+number of rows, which moves log-probabilities by about 1e-6 and, very rarely, the choice between two
+tokens.
+"""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 
 from transformer_playground.errors import SamplingError
 from transformer_playground.model.gpt import GPT
-from transformer_playground.sampling.context import DecodingContext
-from transformer_playground.sampling.filters import filter_tokens
+from transformer_playground.sampling.batches import batches
+from transformer_playground.sampling.context import DecodingContext, needed_capacity
+from transformer_playground.sampling.sampler import Sampler, SamplingSettings
 
-# Divided by less, the differences of float32 logits overflow.
-_GREEDY_BELOW = 1e-5
+__all__ = [
+    "Alternative",
+    "DrawnToken",
+    "Ending",
+    "Generation",
+    "SamplingSettings",
+    "Step",
+    "generate",
+    "stream",
+]
+
+Ending = Literal["length", "stop", "cancelled"]
 
 
-@dataclass(frozen=True)
-class SamplingSettings:
-    """How tokens are drawn.
+class Alternative(NamedTuple):
+    """A token that could have come, and its log-probability under the model."""
 
-    Attributes:
-        max_new_tokens: Most tokens of one sample.
-        temperature: Divides the logits; 0 takes the likeliest token.
-        top_k: Draw from the k likeliest tokens; 0 = all.
-        top_p: Draw from the fewest tokens with this probability together; 1 = all.
-        seed: Of the only random numbers there are: same seed, same samples.
-    """
-
-    max_new_tokens: int
-    temperature: float
-    top_k: int
-    top_p: float
-    seed: int
+    token: int
+    logprob: float
 
 
 @dataclass(frozen=True)
@@ -45,12 +51,27 @@ class DrawnToken:
         position: Which of its new tokens, from 0.
         token: The token's id.
         logprob: Its log-probability under the model: at temperature 1, before any filter.
+        alternatives: The likeliest tokens at this place, the likeliest first, if asked for.
     """
 
     sample: int
     position: int
     token: int
     logprob: float
+    alternatives: tuple[Alternative, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One decoding step of the samples that are drawn together.
+
+    Attributes:
+        drawn: The new token of each sample that has one.
+        ended: Samples with no more tokens to come, and why.
+    """
+
+    drawn: list[DrawnToken] = field(default_factory=list)
+    ended: Mapping[int, Literal["length", "stop"]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -59,7 +80,7 @@ class Generation:
 
     tokens: tuple[int, ...]
     logprobs: tuple[float, ...]
-    finish_reason: Literal["length", "stop", "cancelled"]
+    finish_reason: Ending
 
 
 @dataclass(frozen=True)
@@ -70,17 +91,12 @@ class _Request:
     n_samples: int
     stop_token: int | None
     valid_vocab: int | None
+    alternatives: int
     cancelled: Callable[[], bool]
 
     @property
     def vocab(self) -> int:
         return min(self.valid_vocab or self.model.vocab_size, self.model.vocab_size)
-
-
-@dataclass(frozen=True)
-class _Step:
-    drawn: list[DrawnToken] = field(default_factory=list)
-    stopped: list[int] = field(default_factory=list)
 
 
 def _never() -> bool:
@@ -95,28 +111,34 @@ def stream(
     n_samples: int = 1,
     stop_token: int | None = None,
     valid_vocab: int | None = None,
+    alternatives: int = 0,
     cancelled: Callable[[], bool] = _never,
-) -> Iterator[list[DrawnToken]]:
+) -> Iterator[Step]:
     """Draw samples and hand out their tokens as they come.
+
+    Many samples are drawn in batches, one after the other: see `batches`.
 
     Args:
         model: Any model; it computes in evaluation mode and is given back as it was.
         prompt: What all samples continue, at least one token.
         settings: How tokens are drawn.
-        n_samples: Number of samples, drawn as one batch.
+        n_samples: Number of samples.
         stop_token: Ends its sample and is not handed out.
         valid_vocab: Number of real tokens if the embedding table is padded.
+        alternatives: How many of the likeliest tokens to name beside each drawn one.
         cancelled: Asked before each step; the stream ends when it says yes.
 
     Yields:
-        For each decoding step the tokens of the samples that go on.
+        What came of each decoding step.
 
     Raises:
         SamplingError: The prompt is empty or not of this vocabulary, or a setting is impossible.
     """
-    request = _Request(model, prompt, settings, n_samples, stop_token, valid_vocab, cancelled)
+    request = _Request(
+        model, prompt, settings, n_samples, stop_token, valid_vocab, alternatives, cancelled
+    )
     _check(request)
-    return (step.drawn for step in _steps(request) if step.drawn)
+    return _steps(request)
 
 
 def generate(
@@ -130,65 +152,89 @@ def generate(
     cancelled: Callable[[], bool] = _never,
 ) -> list[Generation]:
     """Draw whole samples; arguments and errors are those of `stream`, and so are the tokens."""
-    request = _Request(model, prompt, settings, n_samples, stop_token, valid_vocab, cancelled)
-    _check(request)
-    drawn: list[list[DrawnToken]] = [[] for _ in range(n_samples)]
-    stopped: set[int] = set()
-    for step in _steps(request):
-        stopped.update(step.stopped)
+    drawn: list[list[DrawnToken]] = [[] for _ in range(max(n_samples, 0))]
+    endings: dict[int, Ending] = {}
+    for step in stream(
+        model,
+        prompt,
+        settings,
+        n_samples=n_samples,
+        stop_token=stop_token,
+        valid_vocab=valid_vocab,
+        cancelled=cancelled,
+    ):
+        endings.update(step.ended)
         for token in step.drawn:
             drawn[token.sample].append(token)
     return [
         Generation(
             tokens=tuple(token.token for token in tokens),
             logprobs=tuple(token.logprob for token in tokens),
-            finish_reason=_finish_reason(
-                stopped=sample in stopped, complete=len(tokens) == settings.max_new_tokens
-            ),
+            finish_reason=endings.get(sample, "cancelled"),
         )
         for sample, tokens in enumerate(drawn)
     ]
 
 
-def _finish_reason(*, stopped: bool, complete: bool) -> Literal["length", "stop", "cancelled"]:
-    if stopped:
-        return "stop"
-    return "length" if complete else "cancelled"
+def _steps(request: _Request) -> Iterator[Step]:
+    capacity = needed_capacity(request.model, len(request.prompt), request.settings.max_new_tokens)
+    for samples in batches(request.model, request.n_samples, capacity):
+        yield from _batch_steps(request, samples)
 
 
-def _steps(request: _Request) -> Iterator[_Step]:
-    model, settings, n_samples = request.model, request.settings, request.n_samples
-    stop_token = request.stop_token
-    sampler = _Sampler(settings, n_samples, request.vocab)
-    alive = list(range(n_samples))
+def _batch_steps(request: _Request, samples: range) -> Iterator[Step]:
+    model, settings = request.model, request.settings
+    sampler = Sampler(settings, samples, request.vocab)
+    alive = list(samples)
     with _Evaluating(model):
         context = DecodingContext(
-            model, request.prompt, n_samples=n_samples, max_new_tokens=settings.max_new_tokens
+            model,
+            request.prompt,
+            n_samples=len(samples),
+            max_new_tokens=settings.max_new_tokens,
         )
     for position in range(settings.max_new_tokens):
         if request.cancelled():
             return
         with _Evaluating(model):
-            tokens, logprobs = sampler.draw(context.next_logits(), alive)
-        ids = tokens.tolist()
-        pairs = list(zip(alive, ids, logprobs.tolist(), strict=True))
-        stopped = [sample for sample, token, _ in pairs if token == stop_token]
-        yield _Step(
-            [
-                DrawnToken(sample, position, token, logprob)
-                for sample, token, logprob in pairs
-                if token != stop_token
-            ],
-            stopped,
-        )
-        if len(stopped) == len(alive):
+            logprobs = sampler.logprobs(context.next_logits())
+            tokens = sampler.draw(logprobs, [sample - samples.start for sample in alive])
+            drawn = _drawn(logprobs, tokens, alive, position, request.alternatives)
+        is_last = position + 1 == settings.max_new_tokens
+        going = [token for token in drawn if token.token != request.stop_token]
+        ended: dict[int, Literal["length", "stop"]] = {
+            token.sample: "stop" for token in drawn if token.token == request.stop_token
+        }
+        if is_last:
+            ended |= {token.sample: "length" for token in going}
+        yield Step(going, ended)
+        if is_last or not going:
             return
         with _Evaluating(model):
             context.append(tokens)
-            if stopped:
-                rows = [row for row, token in enumerate(ids) if token != stop_token]
+            if ended:
+                rows = [row for row, sample in enumerate(alive) if sample not in ended]
                 alive = [alive[row] for row in rows]
                 context.keep(torch.tensor(rows, device=tokens.device))
+
+
+def _drawn(
+    logprobs: Tensor, tokens: Tensor, alive: list[int], position: int, alternatives: int
+) -> list[DrawnToken]:
+    own = logprobs.gather(1, tokens.unsqueeze(1)).squeeze(1).tolist()
+    others: Sequence[tuple[Alternative, ...]] = [()] * len(alive)
+    if alternatives:
+        likeliest = logprobs.topk(min(alternatives, logprobs.shape[1]), dim=-1)
+        others = [
+            tuple(map(Alternative, ids, values))
+            for ids, values in zip(
+                likeliest.indices.tolist(), likeliest.values.tolist(), strict=True
+            )
+        ]
+    return [
+        DrawnToken(sample, position, token, logprob, other)
+        for sample, token, logprob, other in zip(alive, tokens.tolist(), own, others, strict=True)
+    ]
 
 
 class _Evaluating:
@@ -211,51 +257,6 @@ class _Evaluating:
         self._inference.__exit__(*error)
         if self._was_training:
             self._model.train()
-
-
-class _Sampler:
-    """Turns logits into tokens with one random number for each sample and step.
-
-    Samples that have ended still use up theirs, so that one sample's end changes no other.
-    """
-
-    def __init__(self, settings: SamplingSettings, n_samples: int, vocab: int) -> None:
-        self._settings = settings
-        self._n_samples = n_samples
-        self._vocab = vocab
-        # On the CPU everywhere, so that a seed means the same on every device.
-        self._generator = torch.Generator().manual_seed(settings.seed)
-
-    def draw(self, logits: Tensor, alive: list[int]) -> tuple[Tensor, Tensor]:
-        """Tokens int64 and their log-probabilities float32, each (len(alive),).
-
-        Raises:
-            SamplingError: The model gives no probabilities.
-        """
-        logprobs = logits[:, : self._vocab].log_softmax(dim=-1)
-        # One logit that is not a number spoils every probability of its row.
-        if bool(logprobs[:, 0].isnan().any()):
-            raise SamplingError(
-                "the model's output is not a number: its weights diverged in training.",
-                "Sample from an earlier checkpoint, and train with a lower learning rate.",
-            )
-        tokens = self._choose(logprobs, alive)
-        return tokens, logprobs.gather(1, tokens.unsqueeze(1)).squeeze(1)
-
-    def _choose(self, logits: Tensor, alive: list[int]) -> Tensor:
-        settings = self._settings
-        if settings.temperature < _GREEDY_BELOW:
-            return logits.argmax(dim=-1)
-        uniform = torch.rand(self._n_samples, generator=self._generator)
-        if len(alive) < self._n_samples:
-            uniform = uniform[alive]
-        candidates = filter_tokens(
-            logits,
-            temperature=settings.temperature,
-            top_k=settings.top_k,
-            top_p=settings.top_p,
-        )
-        return candidates.draw(uniform.to(logits.device))
 
 
 def _check(request: _Request) -> None:

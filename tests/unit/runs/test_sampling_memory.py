@@ -1,5 +1,8 @@
 """Samples beyond the memory end in a sentence."""
 
+import resource
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,17 +12,28 @@ from builders.models import tiny_model
 from transformer_playground.config.sample import DecodingConfig
 from transformer_playground.data.tokenizers import load_tokenizer
 from transformer_playground.errors import SamplingError
-from transformer_playground.runs.sampling import LoadedRun, draw
+from transformer_playground.runs.sampling import LoadedRun, draw, stream_pieces
 from transformer_playground.sampling.prompts import Prompt
 
-# The keys and values of so many texts of this length are beyond any address space.
+# The keys of one text of this length take 4 GB in each layer.
 LENGTH = 16_000_000
-MOST_SAMPLES = 10_000
+LEFT = 2 << 30
+
+
+@pytest.fixture
+def little_memory() -> Iterator[None]:
+    """Let this process take no more than two further gigabytes."""
+    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (used + LEFT, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def loaded_run(folder: Path, *, n_samples: int, width: int) -> LoadedRun:
     tokenizer = load_tokenizer(prepared(folder).dataset_dir)
     return LoadedRun(
+        run_id="r",
         checkpoint=folder / "last.pt",
         step=1,
         skipped=(),
@@ -37,6 +51,21 @@ def loaded_run(folder: Path, *, n_samples: int, width: int) -> LoadedRun:
     )
 
 
-def test_more_samples_than_memory_holds_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(SamplingError, match=r"draw 10,000 samples at once.*fewer samples"):
-        draw(loaded_run(tmp_path, n_samples=MOST_SAMPLES, width=64))
+@pytest.mark.parametrize(("n_samples", "named"), [(1, "draw a sample"), (900, "draw 900 samples")])
+@pytest.mark.usefixtures("little_memory")
+def test_more_tokens_than_memory_holds_are_refused(
+    tmp_path: Path, n_samples: int, named: str
+) -> None:
+    with pytest.raises(SamplingError, match=rf"memory to {named}\..*fewer tokens"):
+        draw(loaded_run(tmp_path, n_samples=n_samples, width=64))
+
+
+def test_an_error_of_whoever_takes_the_pieces_is_not_taken_for_a_lack_of_memory(
+    tmp_path: Path,
+) -> None:
+    loaded = loaded_run(tmp_path, n_samples=1, width=8)
+    short = replace(loaded, decoding=DecodingConfig(max_new_tokens=2))
+    pieces = stream_pieces(short)
+    next(pieces)
+    with pytest.raises(MemoryError):
+        pieces.throw(MemoryError())

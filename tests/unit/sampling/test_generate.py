@@ -10,6 +10,7 @@ from builders.models import VOCAB_SIZE, architectures, lively_model, tiny_model
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.errors import SamplingError
 from transformer_playground.model.gpt import GPT
+from transformer_playground.sampling.batches import batches
 from transformer_playground.sampling.generate import (
     DrawnToken,
     Generation,
@@ -102,12 +103,66 @@ def test_samples_of_one_batch_differ() -> None:
     assert len(set(_tokens(generate(tiny_model(), _PROMPT, _DRAWS, n_samples=4)))) == 4
 
 
+def test_asking_for_more_samples_keeps_the_first_ones() -> None:
+    model = tiny_model()
+    many = generate(model, _PROMPT, _DRAWS, n_samples=150)
+    for fewer in (1, 3, 70):
+        assert _tokens(generate(model, _PROMPT, _DRAWS, n_samples=fewer)) == _tokens(many)[:fewer]
+    # Neighbouring seeds share none of them.
+    others = generate(model, _PROMPT, replace(_DRAWS, seed=_DRAWS.seed + 1), n_samples=150)
+    assert len({*_tokens(many), *_tokens(others)}) == 300
+
+
+def test_many_samples_are_drawn_in_batches_of_which_none_is_small() -> None:
+    model = tiny_model()
+    sizes: list[int] = []
+    model.blocks[0].register_forward_hook(lambda _m, inputs, _y: sizes.append(len(inputs[0])))
+    generate(model, _PROMPT, replace(_DRAWS, max_new_tokens=2), n_samples=130)
+    assert sizes == [1, 43, 1, 43, 1, 44]
+
+
+def test_samples_with_large_caches_are_drawn_few_at_a_time() -> None:
+    # Keys and values of one of them take 2 * 2 layers * 16 * 4 bytes for each token: 256 MiB.
+    model = tiny_model(block_size=2**20, positional_encoding="none")
+    assert [len(batch) for batch in batches(model, 9, 2**20)] == [3, 3, 3]
+    assert [len(batch) for batch in batches(model, 2, 2**40)] == [1, 1]
+
+
+def test_alternatives_are_the_likeliest_tokens_and_the_drawn_one_ranks_among_them() -> None:
+    model = lively_model()
+    seen = list(_PROMPT)
+    for step in stream(model, _PROMPT, _DRAWS, alternatives=VOCAB_SIZE + 5):
+        (drawn,) = step.drawn
+        with torch.inference_mode():
+            logprobs = model(torch.tensor([seen]))[0, -1].log_softmax(dim=-1)
+        assert [each.token for each in drawn.alternatives] == logprobs.argsort(
+            descending=True
+        ).tolist()
+        assert drawn.logprob in [each.logprob for each in drawn.alternatives]
+        assert drawn.alternatives[0].logprob == pytest.approx(float(logprobs.max()), abs=1e-4)
+        seen.append(drawn.token)
+    (few,) = next(stream(model, _PROMPT, _DRAWS, alternatives=2)).drawn
+    assert len(few.alternatives) == 2
+    assert next(stream(model, _PROMPT, _DRAWS)).drawn[0].alternatives == ()
+
+
+def test_a_stream_says_which_samples_have_ended_and_why() -> None:
+    model = tiny_model()
+    draws = replace(_DRAWS, max_new_tokens=15)
+    steps = list(stream(model, _PROMPT, draws, n_samples=12, stop_token=7))
+    whole = generate(model, _PROMPT, draws, n_samples=12, stop_token=7)
+    endings = [pair for step in steps for pair in step.ended.items()]
+    assert len(endings) == 12
+    for sample, reason in endings:
+        assert reason == whole[sample].finish_reason
+
+
 def test_a_stream_hands_out_what_generate_returns() -> None:
     model = lively_model()
     steps = list(stream(model, _PROMPT, _DRAWS, n_samples=3, stop_token=7))
     whole = generate(model, _PROMPT, _DRAWS, n_samples=3, stop_token=7)
     for sample, generation in enumerate(whole):
-        drawn = [token for step in steps for token in step if token.sample == sample]
+        drawn = [token for step in steps for token in step.drawn if token.sample == sample]
         assert drawn == [
             DrawnToken(sample, position, token, logprob)
             for position, (token, logprob) in enumerate(
@@ -121,15 +176,15 @@ def test_a_stream_computes_only_what_is_asked_of_it() -> None:
     passes: list[int] = []
     model.blocks[0].register_forward_hook(lambda *_: passes.append(1))
     first_two = list(islice(stream(model, _PROMPT, _DRAWS), 2))
-    assert [step[0].position for step in first_two] == [0, 1]
+    assert [step.drawn[0].position for step in first_two] == [0, 1]
     assert len(passes) == 2
 
 
 def test_a_sample_ends_before_its_stop_token_and_changes_no_other() -> None:
     model = tiny_model()
     draws = replace(_DRAWS, max_new_tokens=15)
-    free = generate(model, _PROMPT, draws, n_samples=6)
-    stopped = generate(model, _PROMPT, draws, n_samples=6, stop_token=7)
+    free = generate(model, _PROMPT, draws, n_samples=12)
+    stopped = generate(model, _PROMPT, draws, n_samples=12, stop_token=7)
     assert {generation.finish_reason for generation in stopped} == {"stop", "length"}
     for whole, cut in zip(free, stopped, strict=True):
         end = whole.tokens.index(7) if 7 in whole.tokens else len(whole.tokens)
@@ -199,7 +254,7 @@ def test_sampling_leaves_the_model_in_the_mode_it_found() -> None:
         assert model.training
         assert torch.is_grad_enabled()
         assert not torch.is_inference_mode_enabled()
-        tokens.append(step[0].token)
+        tokens.append(step.drawn[0].token)
     assert tuple(tokens) == quiet[0].tokens
 
 
