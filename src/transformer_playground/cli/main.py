@@ -8,6 +8,7 @@ import typer.main
 from transformer_playground.cli.compare import compare
 from transformer_playground.cli.console import run_command
 from transformer_playground.cli.experiments import experiments, new
+from transformer_playground.cli.generate import generate
 from transformer_playground.cli.options import with_resume_default
 from transformer_playground.cli.prepare import prepare
 from transformer_playground.cli.runs import runs
@@ -23,7 +24,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (prepare, train, sample, loop, runs, compare, experiments, new, tensorboard):
+for command in (
+    prepare,
+    train,
+    sample,
+    generate,
+    loop,
+    runs,
+    compare,
+    experiments,
+    new,
+    tensorboard,
+):
     app.command()(command)
 
 
