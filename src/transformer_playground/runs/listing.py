@@ -2,19 +2,17 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
 from transformer_playground.errors import PlaygroundError, RunError, UsageError
-from transformer_playground.runs.layout import RunFolder, open_run, read_run_config
-from transformer_playground.runs.metrics import read_rows
-from transformer_playground.runs.status import derive_status
-from transformer_playground.runs.summary import PROGRESS, best_evaluation, latest
+from transformer_playground.runs.index import Known, look_up
+from transformer_playground.runs.layout import RunFolder, check_run_id, open_run, read_run_config
 
 _MOST_CANDIDATES = 8
-_T = TypeVar("_T", int, float, str)
+_T = TypeVar("_T", int, str)
 
 
 @dataclass(frozen=True)
@@ -28,6 +26,16 @@ class RunRow:
         created: When it was created, seconds since 1970.
         updated: When it last wrote a row, seconds since 1970.
         tokens_per_second: The newest measured throughput.
+        train_loss: The newest, in nats per token.
+        val_loss: The newest, in nats per token.
+        best_step: Step of `best_val_loss`.
+        bits_per_byte: Of the newest evaluation that says so.
+        tokens_seen: Tokens trained on.
+        wall_time: Seconds spent training, pauses left out.
+        seed: Seed of training.
+        tags: Given by the user, untrusted text.
+        note: Given by the user, untrusted text.
+        settings: Every setting by its dotted key, such as "model.norm".
     """
 
     run_id: str
@@ -41,6 +49,16 @@ class RunRow:
     parameters: int | None = None
     created: float | None = None
     updated: float | None = None
+    train_loss: float | None = None
+    val_loss: float | None = None
+    best_step: int | None = None
+    bits_per_byte: float | None = None
+    tokens_seen: int | None = None
+    wall_time: float | None = None
+    seed: int | None = None
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def list_runs(runs_dir: Path) -> list[RunRow]:
@@ -49,7 +67,15 @@ def list_runs(runs_dir: Path) -> list[RunRow]:
     Raises:
         RunError: `runs_dir` cannot be listed.
     """
-    rows = [_row(runs_dir, entry.name) for entry in _entries(runs_dir)]
+    opened = {entry.name: _open_entry(runs_dir, entry) for entry in _entries(runs_dir)}
+    runs = [run for run in opened.values() if isinstance(run, RunFolder)]
+    results = {**opened, **look_up(runs_dir, runs)} if runs else opened
+    rows = []
+    for name, result in results.items():
+        if isinstance(result, Known):
+            rows.append(_row(result, name))
+        elif isinstance(result, PlaygroundError):
+            rows.append(RunRow(name, "broken", problem=result.message))
     return sorted(
         rows, key=lambda row: (row.created or 0.0, row.updated or 0.0, row.run_id), reverse=True
     )
@@ -160,28 +186,41 @@ def _find_by_experiment(runs_dir: Path, experiment: str, which: str) -> RunFolde
     return open_run(runs_dir, best.run_id)
 
 
-def _row(runs_dir: Path, name: str) -> RunRow:
-    try:
-        run = open_run(runs_dir, name)
-        config = read_run_config(run)
-        status = derive_status(run)
-    except PlaygroundError as error:
-        return RunRow(name, "broken", problem=error.message)
-    rows = read_rows(run.metrics_path)
-    best = best_evaluation(rows)
+def _row(known: Known, run_id: str) -> RunRow:
+    identity, tally = known.entry.identity, known.entry.tally
     return RunRow(
-        run_id=name,
-        state=status.state,
-        problem=status.error,
-        experiment=_of_type(config.get("experiment"), str),
-        step=_of_type(latest(rows, "step", PROGRESS), int),
-        max_iters=_of_type(_nested(config, "config", "train", "runtime", "max_iters"), int),
-        best_val_loss=best["val_loss"] if best else None,
-        tokens_per_second=_of_type(latest(rows, "tokens_per_sec", ("train",)), float),
-        parameters=_of_type(config.get("parameters"), int),
-        created=_timestamp(config.get("created")),
-        updated=_modified(run.metrics_path),
+        run_id=run_id,
+        state=known.status.state,
+        problem=known.status.error,
+        experiment=identity.experiment,
+        step=tally.step,
+        max_iters=_of_type(identity.settings.get("train.runtime.max_iters"), int),
+        best_val_loss=tally.best_val_loss,
+        tokens_per_second=tally.tokens_per_second,
+        parameters=identity.parameters,
+        created=_timestamp(identity.created),
+        updated=known.updated,
+        train_loss=tally.train_loss,
+        val_loss=tally.val_loss,
+        best_step=tally.best_step,
+        bits_per_byte=tally.bits_per_byte,
+        tokens_seen=tally.tokens_seen,
+        wall_time=round(tally.clock.seconds, 3),
+        seed=identity.seed,
+        tags=known.entry.annotations.tags,
+        note=known.entry.annotations.note,
+        settings=identity.settings,
     )
+
+
+def _open_entry(runs_dir: Path, entry: Path) -> RunFolder | PlaygroundError:
+    try:
+        # Only a link can lead out; looking that up for each folder would take most of the time.
+        if entry.is_symlink():
+            return open_run(runs_dir, entry.name)
+        return RunFolder(runs_dir / check_run_id(entry.name))
+    except PlaygroundError as error:
+        return error
 
 
 def _entries(runs_dir: Path) -> list[Path]:
@@ -195,14 +234,6 @@ def _entries(runs_dir: Path) -> list[Path]:
 
 def _is_candidate(path: Path) -> bool:
     return not path.name.startswith(".") and path.is_dir()
-
-
-def _nested(document: Any, *keys: str) -> Any:
-    for key in keys:
-        if not isinstance(document, Mapping):
-            return None
-        document = document.get(key)
-    return document
 
 
 def _of_type(value: object, kind: type[_T]) -> _T | None:

@@ -13,10 +13,12 @@ from numpy.typing import NDArray
 from transformer_playground.runs.columns import FloatArray, Table, numbers
 from transformer_playground.runs.lines import Row
 from transformer_playground.runs.metrics import MEASUREMENTS, Mark, MetricsReader
+from transformer_playground.runs.tally import PROGRESS, Clock
 
 Axis = Literal["step", "tokens", "time"]
 
-# Files of ours have a handful; one that is made up must not eat the memory.
+_OUR_EVENTS = (*PROGRESS, "resume")
+# One that is made up must not eat the memory.
 _MOST_EVENTS = 32
 _ELAPSED = "\0elapsed"
 
@@ -32,50 +34,6 @@ class Curve:
 
     x: FloatArray
     y: FloatArray
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Seconds spent training; the time between a stop and a resume, or in a pause, is left out.
-
-    Attributes:
-        total: Seconds in stretches that are over.
-        begin: When the present stretch began, seconds since 1970.
-        end: Time of its newest row.
-    """
-
-    total: float = 0.0
-    begin: float | None = None
-    end: float | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Seconds up to the newest row."""
-        if self.begin is None or self.end is None:
-            return self.total
-        # A clock that was set back must not make a run shorter.
-        return self.total + max(0.0, self.end - self.begin)
-
-    def advance(self, times: FloatArray, begins: Iterable[int]) -> tuple["Clock", FloatArray]:
-        """Take in rows written at `times`; new stretches start at the indices `begins`.
-
-        Returns:
-            The clock after them, and the seconds at each row (NaN where the time is unknown).
-        """
-        known = np.isfinite(times)
-        starts = {index for index in begins if known[index]}
-        clock, seconds = self, np.full(len(times), np.nan)
-        for first, last in pairwise([*sorted(starts | {0}), len(times)]):
-            part = times[first:last]
-            stamped = part[known[first:last]]
-            if not stamped.size:
-                continue
-            if clock.begin is None or first in starts:
-                clock = Clock(clock.seconds, begin=float(stamped[0]))
-            begin = clock.begin if clock.begin is not None else math.nan
-            seconds[first:last] = clock.total + np.maximum(0.0, part - begin)
-            clock = Clock(clock.total, clock.begin, end=float(stamped[-1]))
-        return clock, seconds
 
 
 class RunSeries:
@@ -202,7 +160,7 @@ class RunSeries:
             if row["event"] == "resume" or row.get("status") == "running"
         ]
         times = numbers([row.get("time") for row in rows])
-        self.clock, seconds = self.clock.advance(times, begins)
+        self.clock, seconds = _advance(self.clock, times, begins)
         resumes = [index for index in begins if rows[index]["event"] == "resume"]
         for first, last in pairwise(sorted({0, *resumes, len(rows)})):
             if rows[first]["event"] == "resume":
@@ -236,6 +194,29 @@ class RunSeries:
 
     def _table(self, event: str) -> Table | None:
         table = self._tables.get(event)
-        if table is None and len(self._tables) < _MOST_EVENTS:
+        if table is None and (event in _OUR_EVENTS or len(self._tables) < _MOST_EVENTS):
             table = self._tables[event] = Table(one_per_step=event in MEASUREMENTS)
         return table
+
+
+def _advance(clock: Clock, times: FloatArray, begins: Iterable[int]) -> tuple[Clock, FloatArray]:
+    """Take in rows written at `times`; new stretches start at the indices `begins`.
+
+    Returns:
+        The clock after them, and the seconds at each row (NaN where the time is unknown).
+    """
+    known = np.isfinite(times)
+    starts = {index for index in begins if known[index]}
+    seconds = np.full(len(times), np.nan)
+    for first, last in pairwise([*sorted(starts | {0}), len(times)]):
+        part = times[first:last]
+        stamped = part[known[first:last]]
+        if not stamped.size:
+            continue
+        begin = clock.begin
+        if begin is None or first in starts:
+            begin = float(stamped[0])
+            clock = Clock(clock.seconds, begin)
+        seconds[first:last] = clock.total + np.maximum(0.0, part - begin)
+        clock = Clock(clock.total, begin, end=float(stamped[-1]))
+    return clock, seconds

@@ -1,18 +1,16 @@
 """`summary.json`: a run in a few numbers, recomputable from its configuration and its rows."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from transformer_playground.errors import RunError
 from transformer_playground.files import replace_json
+from transformer_playground.runs.counting import count_rows
 from transformer_playground.runs.layout import RunFolder, read_run_config
 from transformer_playground.runs.lines import Row
-from transformer_playground.runs.metrics import Timeline, read_raw_rows
-from transformer_playground.runs.status import derive_status
-
-# Rows whose step says how far training has come.
-PROGRESS = ("train", "eval", "checkpoint", "status")
+from transformer_playground.runs.lock import read_writer
+from transformer_playground.runs.status import judge_status
 
 
 def summarise(run: RunFolder) -> dict[str, Any]:
@@ -27,23 +25,20 @@ def summarise(run: RunFolder) -> dict[str, Any]:
         RunError: `config.json` is missing or damaged.
     """
     config = read_run_config(run)
-    raw_rows = read_raw_rows(run.metrics_path)
-    timeline = Timeline()
-    timeline.extend(raw_rows)
-    rows = timeline.rows
-    best = best_evaluation(rows)
+    writer = read_writer(run)
+    tally, _ = count_rows(run.metrics_path)
     return {
         "run_id": run.run_id,
         "experiment": config.get("experiment"),
         "created": config.get("created"),
-        "status": derive_status(run).state,
+        "status": judge_status(run, tally.last_word, tally.error, writer).state,
         "params": config.get("parameters"),
-        "best_val_loss": best["val_loss"] if best else None,
-        "best_step": best["step"] if best else None,
-        "final_step": latest(rows, "step", PROGRESS),
-        "early_stopped": _stopped_early(raw_rows),
-        "tokens_seen": latest(rows, "tokens_seen", PROGRESS),
-        "wall_time_s": _wall_time(raw_rows),
+        "best_val_loss": tally.best_val_loss,
+        "best_step": tally.best_step,
+        "final_step": tally.step,
+        "early_stopped": tally.early_stopped,
+        "tokens_seen": tally.tokens_seen,
+        "wall_time_s": round(tally.clock.seconds, 3),
     }
 
 
@@ -70,40 +65,6 @@ def best_evaluation(rows: Iterable[Row]) -> Row | None:
         row for row in rows if row["event"] == "eval" and _is_finite(row.get("val_loss"))
     ]
     return min(evaluations, key=lambda row: row["val_loss"], default=None)
-
-
-def latest(rows: Sequence[Row], key: str, events: Sequence[str]) -> Any:
-    """The newest value of `key` among rows of these events, or None."""
-    for row in reversed(rows):
-        if row["event"] in events and row.get(key) is not None:
-            return row[key]
-    return None
-
-
-def _stopped_early(rows: Sequence[Row]) -> bool:
-    for row in reversed(rows):
-        if row["event"] == "status":
-            return row.get("early_stopped") is True
-    return False
-
-
-def _wall_time(rows: Sequence[Row]) -> float:
-    total = 0.0
-    begin = end = None
-    for row in rows:
-        time = row.get("time")
-        if not _is_finite(time):
-            continue
-        if begin is None or row["event"] == "resume" or row.get("status") == "running":
-            total += _span(begin, end)
-            begin = time
-        end = time
-    return round(total + _span(begin, end), 3)
-
-
-def _span(begin: float | None, end: float | None) -> float:
-    # A clock that was set back must not make a run shorter.
-    return max(0.0, end - begin) if begin is not None and end is not None else 0.0
 
 
 def _is_finite(value: object) -> bool:

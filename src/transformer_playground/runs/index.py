@@ -1,0 +1,307 @@
+"""What lists show of each run, kept in `runs/.index.json` so that it is not read again each time.
+
+A run's part of the index holds as long as its files are the ones that were read: same inode, size,
+time of modification and time of change. A file changed in the last moments before it was read is
+not vouched for, since a second change within the file system's clock tick would look the same;
+"last moments" are told by the clock that stamps the files, that of the file system. Whether a run
+is running is never stored. The index is a cache: what it lacks is read from the runs, and if it
+cannot be written nothing is lost but time.
+
+A run that is being written is counted on from where the last count ended, so that listing again
+and again reads each row once. Without a living writer a changed file is counted from its first
+row.
+"""
+
+import contextlib
+import functools
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import orjson
+from pydantic import TypeAdapter
+
+from transformer_playground.errors import PlaygroundError
+from transformer_playground.files import temporary_sibling
+from transformer_playground.runs.annotations import Annotations, read_annotations
+from transformer_playground.runs.layout import RunFolder, read_run_config
+from transformer_playground.runs.lock import Writer, read_writer
+from transformer_playground.runs.metrics import Mark
+from transformer_playground.runs.status import RunStatus, judge_status
+from transformer_playground.runs.tally import Tally
+
+INDEX_NAME = ".index.json"
+_LARGEST_INDEX = 1 << 28
+_LARGEST_ENTRY = 1 << 18
+# Coarser than the clock tick of any file system in use (FAT: 2 s).
+_SETTLED_NS = 2_500_000_000
+# Bytes of rows by which a running run may be ahead of the index before that is stored again.
+_WORTH_STORING = 1 << 20
+
+_T = TypeVar("_T", int, str)
+
+# Inode, size, mtime and ctime in ns; zeros for a file that is not there.
+Stamp = tuple[int, int, int, int]
+_ABSENT: Stamp = (0, 0, 0, 0)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What `config.json` says that lists show; None or empty for what it does not say.
+
+    Attributes:
+        experiment: Name of the experiment.
+        created: When the run was created, ISO 8601.
+        parameters: Number of weights.
+        seed: Seed of training.
+        settings: Every setting by its dotted key.
+    """
+
+    experiment: str | None
+    created: str | None
+    parameters: int | None
+    seed: int | None
+    settings: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What the index holds of one run.
+
+    Attributes:
+        identity: From `config.json`.
+        annotations: From `notes.json`.
+        tally: From `metrics.jsonl`.
+        mark: How far the tally reaches.
+        stamps: Of config.json, notes.json and metrics.jsonl as they were read; None for one whose
+            content may have changed since without a trace.
+    """
+
+    identity: Identity
+    annotations: Annotations
+    tally: Tally
+    mark: Mark
+    stamps: tuple[Stamp | None, Stamp | None, Stamp | None]
+
+
+@dataclass(frozen=True)
+class Known:
+    """A run as it stands now.
+
+    Attributes:
+        entry: What its files say.
+        status: Its state.
+        updated: When its metrics file was last written, seconds since 1970.
+    """
+
+    entry: Entry
+    status: RunStatus
+    updated: float | None
+
+
+@dataclass(frozen=True)
+class Index:
+    """The whole file.
+
+    Attributes:
+        schema_version: Only this one is read.
+        runs: Entries by run id.
+    """
+
+    schema_version: Literal[1]
+    runs: dict[str, Entry]
+
+
+def look_up(runs_dir: Path, runs: Iterable[RunFolder]) -> dict[str, Known | PlaygroundError]:
+    """What lists show of these runs, by run id; an error for one that cannot be read.
+
+    Serves from the index what still holds, reads the rest, and stores it. `runs` must be all runs
+    of `runs_dir`: the index forgets others.
+    """
+    path = runs_dir / INDEX_NAME
+    stored = _load(path)
+    found: dict[str, Known | PlaygroundError] = {}
+    changed: list[RunFolder] = []
+    for run in runs:
+        known = _serve(run, stored.get(run.run_id))
+        if known is None:
+            changed.append(run)
+        else:
+            found[run.run_id] = known
+    if not changed and len(found) == len(stored):
+        return found
+    with contextlib.suppress(OSError), temporary_sibling(path) as temporary:
+        now = temporary.stat().st_mtime_ns
+        for run in changed:
+            found[run.run_id] = _read(run, stored.get(run.run_id), now)
+        if _is_worth_storing(stored, found):
+            _store(temporary, found)
+            temporary.replace(path)
+    # Where nothing can be stored, everything is read all the same.
+    for run in changed:
+        if run.run_id not in found:
+            found[run.run_id] = _read(run, stored.get(run.run_id), now=0)
+    return found
+
+
+def _serve(run: RunFolder, entry: Entry | None) -> Known | None:
+    """A run from its entry alone, or None when the entry does not hold any more."""
+    if entry is None or None in entry.stamps:
+        return None
+    writer = read_writer(run)
+    if _stamps(run) != entry.stamps:
+        return None
+    return _known(run, entry, writer)
+
+
+def _read(run: RunFolder, old: Entry | None, now: int) -> Known | PlaygroundError:
+    """Read what `old` does not vouch for; `now` is the file system's time in ns."""
+    # Before the rows: a writer that leaves after this cannot have written rows that are missed.
+    writer = read_writer(run)
+    stamps = _stamps(run)
+    holds = [bool(old) and before == stamp for before, stamp in zip(_old(old), stamps, strict=True)]
+    try:
+        identity = old.identity if old and holds[0] else _identity(read_run_config(run))
+    except PlaygroundError as error:
+        return error
+    annotations = old.annotations if old and holds[1] else read_annotations(run)
+    if old and holds[2]:
+        tally, mark = old.tally, old.mark
+    else:
+        tally, mark = _count(run, old, writer)
+    vouched = [
+        stamp if held or _is_settled(stamp, now) else None
+        for held, stamp in zip(holds, stamps, strict=True)
+    ]
+    if mark.offset == 0 and stamps[2][1] > 0:
+        # No whole row in a file that is not empty: perhaps the disk only refused just now.
+        vouched[2] = None
+    entry = Entry(identity, annotations, tally, mark, (vouched[0], vouched[1], vouched[2]))
+    return _known(run, entry, writer)
+
+
+def _count(run: RunFolder, old: Entry | None, writer: Writer | None) -> tuple[Tally, Mark]:
+    # Here, so that lists served from the index start without numpy.
+    from transformer_playground.runs.counting import count_on, count_rows
+
+    if old is not None and writer is not None and writer.is_alive():
+        counted = count_on(run.metrics_path, old.tally, old.mark)
+        if counted is not None:
+            return counted
+    return count_rows(run.metrics_path)
+
+
+def _known(run: RunFolder, entry: Entry, writer: Writer | None) -> Known:
+    status = judge_status(run, entry.tally.last_word, entry.tally.error, writer)
+    try:
+        updated = run.metrics_path.stat().st_mtime
+    except OSError:
+        updated = None
+    return Known(entry, status, updated)
+
+
+def _identity(config: Mapping[str, Any]) -> Identity:
+    settings = flatten(config["config"])
+    return Identity(
+        experiment=_of_type(config.get("experiment"), str),
+        created=_of_type(config.get("created"), str),
+        parameters=_of_type(config.get("parameters"), int),
+        seed=_of_type(settings.get("train.runtime.seed"), int),
+        settings=settings,
+    )
+
+
+def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
+    """Nested tables as one, with dotted keys; an empty table stays as a value."""
+    flat: dict[str, Any] = {}
+    # A stack of our own: a made-up file may nest deeper than Python calls.
+    waiting: list[tuple[str, Any]] = list(table.items())[::-1]
+    while waiting:
+        key, value = waiting.pop()
+        if isinstance(value, dict) and value:
+            waiting += [(f"{key}.{inner}", item) for inner, item in list(value.items())[::-1]]
+        else:
+            flat[key] = value
+    return flat
+
+
+def _of_type(value: object, kind: type[_T]) -> _T | None:
+    return value if isinstance(value, kind) and not isinstance(value, bool) else None
+
+
+def _stamps(run: RunFolder) -> tuple[Stamp, Stamp, Stamp]:
+    return _stamp(run.config_path), _stamp(run.notes_path), _stamp(run.metrics_path)
+
+
+def _stamp(path: Path) -> Stamp:
+    try:
+        state = path.stat()
+    except OSError:
+        return _ABSENT
+    return state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
+
+
+def _old(entry: Entry | None) -> tuple[Stamp | None, Stamp | None, Stamp | None]:
+    return entry.stamps if entry is not None else (None, None, None)
+
+
+def _is_settled(stamp: Stamp, now: int) -> bool:
+    return max(stamp[2], stamp[3]) < now - _SETTLED_NS
+
+
+def _load(path: Path) -> dict[str, Entry]:
+    try:
+        state = path.lstat()
+        # Whatever else bears this name (a pipe, a link to a device) might never end.
+        if not stat.S_ISREG(state.st_mode) or state.st_size > _LARGEST_INDEX:
+            return {}
+        return _adapter().validate_json(path.read_bytes(), strict=True).runs
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
+@functools.cache
+def _adapter() -> TypeAdapter[Index]:
+    return TypeAdapter(Index)
+
+
+def _is_worth_storing(
+    stored: Mapping[str, Entry], found: Mapping[str, Known | PlaygroundError]
+) -> bool:
+    entries = {name: known for name, known in found.items() if isinstance(known, Known)}
+    if stored.keys() - entries.keys():
+        return True
+    return any(_is_news(stored.get(name), known) for name, known in entries.items())
+
+
+def _is_news(old: Entry | None, known: Known) -> bool:
+    """Whether storing what is known of a run spares a later list a noticeable reading."""
+    entry = known.entry
+    gained = [
+        now is not None and now != before
+        for now, before in zip(entry.stamps, _old(old), strict=True)
+    ]
+    if known.status.state != "running":
+        return any(gained)
+    # A running run's rows change all the time; the others' entries need not be written each time.
+    behind = entry.mark.offset - (old.mark.offset if old else 0)
+    return any(gained[:2]) or behind > _WORTH_STORING
+
+
+def _store(temporary: Path, found: Mapping[str, Known | PlaygroundError]) -> None:
+    parts = []
+    for name, known in found.items():
+        if not isinstance(known, Known):
+            continue
+        try:
+            part = orjson.dumps({name: known.entry})[1:-1]
+        except TypeError:
+            # Text that is no Unicode (lone surrogates) or numbers beyond 64 bits.
+            continue
+        if len(part) <= _LARGEST_ENTRY:
+            parts.append(part)
+    # Not synced: a torn index is as good as none.
+    temporary.write_bytes(b'{"schema_version":1,"runs":{%s}}' % b",\n".join(parts))
+    temporary.chmod(0o644)

@@ -1,0 +1,400 @@
+"""The list of runs is the same with and without its cache, whatever became of either."""
+
+import json
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.disks import WatchedDisk, refuse_from
+from builders.runs import (
+    append_rows,
+    eval_row,
+    make_run,
+    resume_row,
+    status_row,
+    train_row,
+)
+from transformer_playground.runs.annotations import Annotations, write_annotations
+from transformer_playground.runs.index import INDEX_NAME
+from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.listing import RunRow, find_run, list_runs
+from transformer_playground.runs.lock import RunLock
+
+ROWS = [
+    status_row(0, "running", time=100.0),
+    eval_row(0, 4.0, val_bits_per_byte=6.0),
+    train_row(10, time=110.0),
+    eval_row(20, 2.0, val_bits_per_byte=3.0),
+    train_row(20, time=120.0),
+    status_row(20, "finished", time=121.0),
+]
+
+
+def settle(runs_dir: Path) -> None:
+    """Make the files as old as those of yesterday: what the index holds is then trusted.
+
+    Only the time of change cannot be set, so the file system's clock is let pass by instead.
+    """
+    time.sleep(2.6)
+    list_runs(runs_dir)
+
+
+def without_cache(runs_dir: Path) -> list[RunRow]:
+    index = runs_dir / INDEX_NAME
+    kept = index.read_bytes() if index.is_file() else None
+    index.unlink(missing_ok=True)
+    rows = list_runs(runs_dir)
+    if kept is not None:
+        index.write_bytes(kept)
+    return rows
+
+
+def entries(runs_dir: Path) -> dict[str, Any]:
+    runs: dict[str, Any] = json.loads((runs_dir / INDEX_NAME).read_bytes())["runs"]
+    return runs
+
+
+def poison(runs_dir: Path) -> None:
+    """Make entries tell a lie that shows whether they are served."""
+    document = json.loads((runs_dir / INDEX_NAME).read_bytes())
+    for entry in document["runs"].values():
+        entry["tally"]["best_val_loss"] = 0.25
+        entry["identity"]["experiment"] = "poisoned"
+        entry["annotations"]["note"] = "poisoned"
+    (runs_dir / INDEX_NAME).write_text(json.dumps(document))
+
+
+def test_a_row_tells_what_a_list_shows(tmp_path: Path) -> None:
+    config = {"model": {"norm": "rmsnorm"}, "train": {"runtime": {"seed": 0, "max_iters": 100}}}
+    run = make_run(tmp_path, rows=ROWS, config=config)
+    write_annotations(run, Annotations("a note", ("b", "a")))
+
+    for _ in range(2):
+        (row,) = list_runs(tmp_path)
+        assert (row.step, row.best_val_loss, row.best_step) == (20, 2.0, 20)
+        assert (row.train_loss, row.val_loss, row.bits_per_byte) == (3.8, 2.0, 3.0)
+        assert (row.tokens_seen, row.wall_time, row.seed) == (200, 21.0, 0)
+        assert (row.note, row.tags) == ("a note", ("b", "a"))
+        assert dict(row.settings) == {
+            "model.norm": "rmsnorm",
+            "train.runtime.seed": 0,
+            "train.runtime.max_iters": 100,
+        }
+
+
+def same_size_edit(run: RunFolder) -> None:
+    path = run.metrics_path
+    state = path.stat()
+    changed = path.read_bytes().replace(b'"val_loss": 2.0', b'"val_loss": 1.0')
+    path.write_bytes(changed)
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    assert path.stat().st_size == state.st_size
+
+
+def other_config(run: RunFolder) -> None:
+    run.config_path.write_text(
+        run.config_path.read_text().replace('"experiment": "tiny"', '"experiment": "tidy"')
+    )
+
+
+CHANGES: dict[str, Callable[[RunFolder], object]] = {
+    "same size, same time": same_size_edit,
+    "grown": lambda run: append_rows(run, [eval_row(30, 1.5), status_row(30, "failed", error="x")]),
+    "resumed": lambda run: append_rows(run, [resume_row(0), status_row(0, "stopped")]),
+    "truncated": lambda run: os.truncate(run.metrics_path, 300),
+    "emptied": lambda run: os.truncate(run.metrics_path, 0),
+    "metrics gone": lambda run: run.metrics_path.unlink(),
+    "config edited": other_config,
+    "config damaged": lambda run: run.config_path.write_text("{"),
+    "noted": lambda run: write_annotations(run, Annotations("words", ("new",))),
+    "removed": lambda run: shutil.rmtree(run.root),
+    "trashed": lambda run: run.root.rename(run.root.parent / ".hidden"),
+    "renamed": lambda run: run.root.rename(run.root.with_name("other-name")),
+}
+
+
+def test_the_list_is_true_after_each_kind_of_change(tmp_path: Path) -> None:
+    folders = {}
+    for number, change in enumerate(CHANGES):
+        folders[change] = tmp_path / str(number)
+        for run_id in ("changed", "other"):
+            make_run(folders[change], run_id, ROWS)
+        list_runs(folders[change])
+    time.sleep(2.6)
+    for change, folder in folders.items():
+        before = list_runs(folder)
+        assert list_runs(folder) == before
+        CHANGES[change](RunFolder(folder / "changed"))
+        after = list_runs(folder)
+        assert after != before, change
+        assert after == without_cache(folder) == list_runs(folder), change
+
+
+def test_a_change_in_the_moment_of_reading_is_not_missed(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=ROWS)
+    for loss in (b"1.0", b"3.0", b"1.5"):
+        before = run.metrics_path.read_bytes()
+        list_runs(tmp_path)
+        head, _, tail = before.rpartition(b'"val_loss": ')
+        run.metrics_path.write_bytes(head + b'"val_loss": ' + loss + tail[3:])
+        assert list_runs(tmp_path)[0].val_loss == float(loss)
+
+
+def test_unchanged_runs_are_served_from_the_index_and_changed_ones_are_not(tmp_path: Path) -> None:
+    for run_id in ("same", "grown", "noted", "configured"):
+        make_run(tmp_path / "runs", run_id, ROWS)
+    list_runs(tmp_path / "runs")
+    settle(tmp_path / "runs")
+    poison(tmp_path / "runs")
+    # The folder may move: nothing in the index depends on where it lies.
+    runs = (tmp_path / "runs").rename(tmp_path / "moved")
+    append_rows(RunFolder(runs / "grown"), [train_row(30)])
+    write_annotations(RunFolder(runs / "noted"), Annotations("mine"))
+    other_config(RunFolder(runs / "configured"))
+    shutil.copytree(runs, tmp_path / "copied")
+
+    rows = {row.run_id: row for row in list_runs(runs)}
+    shown = {name: (row.best_val_loss, row.experiment, row.note) for name, row in rows.items()}
+    assert shown == {
+        "same": (0.25, "poisoned", "poisoned"),
+        "grown": (2.0, "poisoned", "poisoned"),
+        "noted": (0.25, "poisoned", "mine"),
+        "configured": (0.25, "tidy", "poisoned"),
+    }
+    assert {row.best_val_loss for row in list_runs(tmp_path / "copied")} == {2.0}
+
+
+def test_a_writer_that_dies_shows_without_any_change_of_files(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=ROWS[:-1])
+    with RunLock(run):
+        writer = run.writer_path.read_text()
+        assert list_runs(tmp_path)[0].state == "running"
+        settle(tmp_path)
+        assert list_runs(tmp_path)[0].state == "running"
+    dead = json.loads(writer) | {"process_started": 1.0}
+    run.writer_path.write_text(json.dumps(dead))
+    assert list_runs(tmp_path)[0].state == "interrupted"
+    run.writer_path.write_text(writer)
+    assert list_runs(tmp_path)[0].state == "running"
+
+
+def test_a_running_run_is_counted_on_and_true_at_every_row(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=[status_row(0, "running", time=5.0)])
+    rows = [
+        *ROWS[1:5],
+        eval_row(20, 1.5),
+        train_row(30, train_loss=None),
+        eval_row(30, 1.5),
+        status_row(30, "paused"),
+        status_row(30, "running", time=9000.0),
+        train_row(40, time=9010.0),
+        resume_row(10, time=9100.0),
+        train_row(20, time=9200.0),
+        eval_row(40, 3.0),
+        status_row(40, "finished", time=9300.0),
+    ]
+    with RunLock(run):
+        # A large beginning, so that the index is stored with it.
+        append_rows(run, [{"event": "warning", "step": 0, "message": "x" * 2_000_000}])
+        list_runs(tmp_path)
+        assert entries(tmp_path)["tiny-1"]["mark"]["offset"] > 2_000_000
+        for row in rows:
+            append_rows(run, [row])
+            assert list_runs(tmp_path) == without_cache(tmp_path)
+
+
+def test_a_running_run_is_not_read_from_its_first_row_again(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=[status_row(0, "running"), eval_row(0, 4.0), train_row(1)])
+    with RunLock(run):
+        append_rows(run, [{"event": "warning", "step": 0, "message": "x" * 2_000_000}])
+        list_runs(tmp_path)
+        poison(tmp_path)
+        append_rows(run, [train_row(2)])
+        (row,) = list_runs(tmp_path)
+        assert (row.step, row.best_val_loss) == (2, 0.25)
+    append_rows(run, [status_row(2, "finished")])
+    # The last word comes from a whole reading.
+    assert list_runs(tmp_path)[0].best_val_loss == 4.0
+
+
+DAMAGES: dict[str, bytes] = {
+    "empty": b"",
+    "torn": b'{"schema_version":1,"runs":{"tiny-1":{"iden',
+    "binary": b"\x00\xff" * 50,
+    "deep": b"[" * 100_000,
+    "foreign": b'{"runs": ["a", "b"]}',
+    "another version": b'{"schema_version": 2, "runs": {}}',
+    "list": b"[]",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_an_index_that_is_none_is_replaced(tmp_path: Path, damage: str) -> None:
+    make_run(tmp_path, rows=ROWS)
+    (tmp_path / INDEX_NAME).write_bytes(DAMAGES[damage])
+
+    assert [row.best_val_loss for row in list_runs(tmp_path)] == [2.0]
+    settle(tmp_path)
+    assert list(entries(tmp_path)) == ["tiny-1"]
+
+
+@pytest.mark.parametrize(
+    ("part", "key", "value"),
+    [
+        ("tally", "best_val_loss", "low"),
+        ("tally", "step", 1.5),
+        ("mark", "offset", "x"),
+        ("identity", "settings", [1]),
+        ("annotations", "tags", "abc"),
+        ("annotations", "note", 5),
+    ],
+)
+def test_an_index_with_made_up_values_is_ignored(
+    tmp_path: Path, part: str, key: str, value: object
+) -> None:
+    run = make_run(tmp_path, rows=ROWS)
+    list_runs(tmp_path)
+    entry = {
+        "identity": {"experiment": None, "created": None, "parameters": None, "seed": None},
+        "annotations": {"note": "", "tags": []},
+        "tally": {},
+        "mark": {},
+        "stamps": [None, None, None],
+    }
+    entry["identity"] |= {"settings": {}}  # type: ignore[operator]
+    entry[part] |= {key: value}  # type: ignore[operator]
+    (tmp_path / INDEX_NAME).write_text(
+        json.dumps({"schema_version": 1, "runs": {run.run_id: entry}})
+    )
+
+    assert [row.best_val_loss for row in list_runs(tmp_path)] == [2.0]
+
+
+@pytest.mark.parametrize(
+    "mark",
+    [
+        {"offset": -5, "inode": 1, "last_bytes": "zz"},
+        {"offset": 10**15, "inode": 1, "last_bytes": ""},
+        {"offset": 3, "inode": 1, "last_bytes": "aa" * 50},
+    ],
+)
+def test_a_made_up_mark_is_not_counted_on(tmp_path: Path, mark: dict[str, Any]) -> None:
+    run = make_run(tmp_path, rows=[*ROWS[:-1], train_row(21, message="x" * 2_000_000)])
+    with RunLock(run):
+        list_runs(tmp_path)
+        document = json.loads((tmp_path / INDEX_NAME).read_bytes())
+        inode = run.metrics_path.stat().st_ino
+        document["runs"]["tiny-1"]["mark"] = {**mark, "inode": inode}
+        (tmp_path / INDEX_NAME).write_text(json.dumps(document))
+
+        assert list_runs(tmp_path)[0].best_val_loss == 2.0
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link to a device"])
+def test_what_is_no_file_in_place_of_the_index_is_left_unread(tmp_path: Path, kind: str) -> None:
+    make_run(tmp_path, rows=ROWS)
+    path = tmp_path / INDEX_NAME
+    if kind == "folder":
+        (path / "x").mkdir(parents=True)
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/dev/zero")
+
+    assert [row.best_val_loss for row in list_runs(tmp_path)] == [2.0]
+
+
+def test_a_disk_that_refuses_means_no_cache_and_no_litter(tmp_path: Path) -> None:
+    make_run(tmp_path, rows=ROWS)
+    expected = list_runs(tmp_path)
+    (tmp_path / INDEX_NAME).unlink(missing_ok=True)
+    with WatchedDisk(tmp_path, refuse_from(10**9)) as healthy:
+        list_runs(tmp_path)
+    (tmp_path / INDEX_NAME).unlink(missing_ok=True)
+    for number in range(1, healthy.operations + 1):
+        with WatchedDisk(tmp_path, refuse_from(number)):
+            assert list_runs(tmp_path) == expected
+        for left in tmp_path.glob(".*"):
+            left.unlink()  # a disk that refuses everything refuses cleaning up as well
+
+
+def test_a_folder_that_may_only_be_read_is_listed(tmp_path: Path) -> None:
+    make_run(tmp_path, rows=ROWS)
+    tmp_path.chmod(0o555)
+    try:
+        assert [row.best_val_loss for row in list_runs(tmp_path)] == [2.0]
+    finally:
+        tmp_path.chmod(0o755)
+
+
+def test_text_that_is_no_unicode_and_huge_numbers_are_listed_all_the_same(tmp_path: Path) -> None:
+    odd = {"a": "\udc80", "b": 10**40, "c": {}}
+    make_run(tmp_path, "odd", ROWS, config=odd)
+    make_run(tmp_path, "plain", ROWS)
+    first = list_runs(tmp_path)
+    settle(tmp_path)
+
+    assert list_runs(tmp_path) == first
+    assert {row.run_id: dict(row.settings) for row in first}["odd"] == odd
+    assert list(entries(tmp_path)) == ["plain"]
+
+
+def test_lists_made_at_the_same_time_do_no_harm(tmp_path: Path) -> None:
+    for number in range(10):
+        make_run(tmp_path, f"r{number}", ROWS)
+    expected = list_runs(tmp_path)
+    (tmp_path / INDEX_NAME).unlink(missing_ok=True)
+    results: list[list[RunRow]] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(list_runs(tmp_path))) for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert results == [expected] * 8
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
+
+
+def test_a_run_of_a_newer_version_is_named_and_not_misread(tmp_path: Path) -> None:
+    make_run(tmp_path, "newer", ROWS, schema_version=2)
+    make_run(tmp_path, "older", ROWS, schema_version=0)
+
+    rows = {row.run_id: row for row in list_runs(tmp_path)}
+    assert (rows["newer"].state, rows["newer"].best_val_loss) == ("broken", None)
+    assert "written by a newer version" in str(rows["newer"].problem)
+    assert rows["older"].best_val_loss == 2.0
+
+
+def test_rows_that_lack_keys_are_listed_with_what_they_say(tmp_path: Path) -> None:
+    bare = [{"event": "train", "step": 7}, {"event": "eval", "step": 9, "val_loss": 2.5}]
+    make_run(tmp_path, rows=bare, config={})
+
+    (row,) = list_runs(tmp_path)
+    assert (row.step, row.best_val_loss, row.best_step) == (9, 2.5, 9)
+    assert (row.train_loss, row.tokens_seen, row.wall_time, row.seed) == (None, None, 0.0, None)
+
+
+def test_hidden_folders_are_not_indexed(tmp_path: Path) -> None:
+    make_run(tmp_path / ".trash", "gone", ROWS)
+    make_run(tmp_path, "here", ROWS)
+    settle(tmp_path)
+
+    assert [row.run_id for row in list_runs(tmp_path)] == ["here"]
+    assert list(entries(tmp_path)) == ["here"]
+
+
+def test_the_best_run_is_found_through_the_index(tmp_path: Path) -> None:
+    make_run(tmp_path, "first", [eval_row(5, 1.0)])
+    run = make_run(tmp_path, "second", [eval_row(5, 2.0)])
+    assert find_run(tmp_path, "tiny@best").run_id == "first"
+    append_rows(run, [eval_row(6, 0.5)])
+
+    assert find_run(tmp_path, "tiny@best").run_id == "second"
