@@ -1,0 +1,181 @@
+"""The console: owner of training, of what the views share, and of the settings."""
+
+import importlib
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from textual.app import App
+from textual.screen import Screen
+from textual.signal import Signal
+
+from transformer_playground.errors import ConfigError
+from transformer_playground.terminal import visible
+from transformer_playground.tui.bindings import bindings_for, known_ids
+from transformer_playground.tui.settings import (
+    Settings,
+    load_settings,
+    save_settings,
+    settings_path,
+)
+from transformer_playground.tui.state.catalog import Snapshot, look
+from transformer_playground.tui.state.training import TrainingQueue, Update, describe
+from transformer_playground.tui.state.workspace import Workspace
+from transformer_playground.tui.themes import THEMES
+
+# Python's default of 5 ms is what a key press may wait for while training computes in Python.
+_SWITCH_INTERVAL = 0.001
+_DRAIN_SECONDS = 0.1
+# Below 60 x 16 a view says only that; two panes from 100 columns, three from 140.
+_WIDTHS = [(0, "-tiny"), (60, "-narrow"), (100, "-wide"), (140, "-broad")]
+_HEIGHTS = [(0, "-flat"), (16, "-low"), (30, "-tall")]
+
+
+def _view(name: str) -> Screen[None]:
+    # Imported when first shown: the first frame needs one of them.
+    module = importlib.import_module(f"transformer_playground.tui.screens.{name}")
+    view: type[Screen[None]] = getattr(module, f"{name.title()}View")
+    return view()
+
+
+class Console(App[int]):
+    """The dashboard over `experiments/` and `runs/`.
+
+    Args:
+        experiments_dir: Folder of experiments.
+        runs_dir: Folder of runs.
+    """
+
+    TITLE = "Transformer Playground"
+    CSS_PATH = "console.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    BINDINGS = bindings_for("everywhere")
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {
+        name: partial(_view, name) for name in ("runs", "live", "sample", "compare")
+    }
+    DEFAULT_MODE = "runs"
+    HORIZONTAL_BREAKPOINTS = _WIDTHS
+    VERTICAL_BREAKPOINTS = _HEIGHTS
+
+    def __init__(self, experiments_dir: Path, runs_dir: Path) -> None:
+        super().__init__()
+        self.experiments_dir, self.runs_dir = experiments_dir, runs_dir
+        self.training = TrainingQueue(experiments_dir, runs_dir)
+        self.workspace = Workspace()
+        self.snapshot = Snapshot()
+        self.activity = ""
+        self.settings = Settings()
+        # What views follow: a new snapshot, a new choice of runs, what training did, a word on it.
+        self.catalog_changed: Signal[Snapshot] = Signal(self, "catalog")
+        self.choice_changed: Signal[Workspace] = Signal(self, "choice")
+        self.training_changed: Signal[list[Update]] = Signal(self, "training")
+        self.activity_changed: Signal[str] = Signal(self, "activity")
+        for theme in THEMES:
+            self.register_theme(theme)
+
+    def on_mount(self) -> None:
+        """Take over the settings and look around."""
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+        self.theme = THEMES[0].name
+        self._load_settings()
+        self.look_around()
+        self.run_worker(self.training.work, group="training", thread=True, exit_on_error=False)
+        self.set_interval(_DRAIN_SECONDS, self._drain)
+
+    def _drain(self) -> None:
+        """Publish what training did since the last time."""
+        updates = self.training.drain()
+        if not updates:
+            return
+        with self.batch_update():
+            self.training_changed.publish(updates)
+            self._say(describe(self.training))
+
+    def _say(self, activity: str) -> None:
+        if activity != self.activity:
+            self.activity = activity
+            self.activity_changed.publish(activity)
+
+    def look_around(self) -> None:
+        """Refresh the snapshot in a thread; the next look follows by itself."""
+        self.run_worker(self._look, group="look", thread=True, exclusive=True, exit_on_error=False)
+
+    def _look(self) -> None:
+        snapshot = look(self.experiments_dir, self.runs_dir)
+        self.call_from_thread(self._take, snapshot)
+
+    def _take(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        self.workspace.keep_only(snapshot.runs)
+        self.catalog_changed.publish(snapshot)
+        self.set_timer(snapshot.next_look, self.look_around)
+
+    def choose(self, *, current: str | None = None) -> None:
+        """Publish a change of the workspace; `current` puts the cursor on a run first."""
+        if current is not None:
+            self.workspace.current = current
+        self.choice_changed.publish(self.workspace)
+
+    def action_view(self, name: str) -> None:
+        """Go to a view."""
+        self.switch_mode(name)
+
+    def action_keys(self) -> None:
+        """Show every key."""
+        from transformer_playground.tui.screens.keys import KeysScreen
+
+        self.push_screen(KeysScreen(self.settings.keys))
+
+    def action_leave(self) -> None:
+        """Quit; while something trains or waits, ask first."""
+        if self.training.active is None and not self.training.waiting:
+            self.exit(0)
+            return
+        from transformer_playground.tui.screens.confirm import ConfirmScreen
+
+        question = "Training goes on. Quit saves a checkpoint first; the run can be resumed."
+        answers = (("quit", "Save and quit"), ("stay", "Stay"))
+        self.push_screen(ConfirmScreen(question, answers), self._leave_if_confirmed)
+
+    def _leave_if_confirmed(self, answer: str | None) -> None:
+        if answer == "quit":
+            self._say("saving …")
+            self.training.close()
+            self.set_interval(_DRAIN_SECONDS, self._leave_when_saved)
+
+    def _leave_when_saved(self) -> None:
+        if not any(worker.group == "training" and worker.is_running for worker in self.workers):
+            self.exit(0)
+
+    def on_unmount(self) -> None:
+        """However the console ends, training saves and its thread ends with it."""
+        self.training.close()
+        self.settings.theme = self.theme
+        self.save_settings()
+
+    def _load_settings(self) -> None:
+        try:
+            self.settings = load_settings(settings_path())
+        except ConfigError as error:
+            self.notify(
+                visible(str(error)), title="Settings ignored", severity="warning", markup=False
+            )
+        unknown = sorted(self.settings.keys.keys() - known_ids())
+        if unknown:
+            self.notify(
+                visible(f"Unknown keys: {', '.join(unknown)}"), severity="warning", markup=False
+            )
+        self.set_keymap(
+            {name: keys for name, keys in self.settings.keys.items() if name in known_ids()}
+        )
+        if self.settings.theme in self.available_themes:
+            self.theme = self.settings.theme
+
+    def save_settings(self) -> None:
+        """Write what is to be remembered; a disk that refuses is no reason to stop."""
+        try:
+            save_settings(settings_path(), self.settings)
+        except (OSError, ConfigError) as error:
+            self.log(f"settings not saved: {error}")

@@ -1,0 +1,48 @@
+"""The console, driven by a pilot over a tiny project."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from textual.pilot import Pilot
+
+from builders.commands import PATIENCE_SECONDS, Project
+from transformer_playground.tui.app import Console
+
+Steps = Callable[[Console, Pilot[Any]], Awaitable[None]]
+
+
+def with_console(project: Project, steps: Steps, size: tuple[int, int] = (80, 24)) -> None:
+    """Open the console over a project and let `steps` use it; faults of the console are raised."""
+
+    async def drive() -> None:
+        console = Console(project.root / "experiments", project.root / "runs")
+        async with console.run_test(size=size, notifications=True) as pilot:
+            await steps(console, pilot)
+
+    asyncio.run(drive())
+
+
+async def until(
+    pilot: Pilot[Any], condition: Callable[[], object], patience: float = PATIENCE_SECONDS
+) -> None:
+    """Let the console work until `condition` holds.
+
+    Raises:
+        TimeoutError: It never did.
+    """
+    deadline = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {patience:.0f} s for {condition}")
+        await pilot.pause(0.02)
+
+
+def shown(console: Console) -> str:
+    """The text on the screen, line by line."""
+    width, height = console.size
+    return "\n".join(
+        "".join(segment.text for segment in console.screen._compositor.render_strips()[row])
+        for row in range(height)
+    ) if width else ""
