@@ -36,13 +36,30 @@ ROWS = [
 ]
 
 
-def settle(runs_dir: Path) -> None:
-    """Make the files as old as those of yesterday: what the index holds is then trusted.
+# Files younger than this are not trusted to the index.
+SETTLED_SECONDS = 2.6
 
-    Only the time of change cannot be set, so the file system's clock is let pass by instead.
-    """
-    time.sleep(2.6)
-    list_runs(runs_dir)
+
+class Settled:
+    """Runs folders whose files have settled: all are made at once, so that one wait is enough."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._spare = [root / str(number) for number in range(len(CHANGES) + 20)]
+        for folder in self._spare:
+            make_run(folder, rows=ROWS)
+        make_run(root / "odd", "odd", ROWS, config=ODD)
+        make_run(root / "running", rows=ROWS[:-1])
+        time.sleep(SETTLED_SECONDS)
+
+    def take(self, name: str = "") -> Path:
+        """A folder that no other test has used."""
+        return self._root / name if name else self._spare.pop()
+
+
+@pytest.fixture(scope="module")
+def settled(tmp_path_factory: pytest.TempPathFactory) -> Settled:
+    return Settled(tmp_path_factory.mktemp("settled"))
 
 
 def without_cache(runs_dir: Path) -> list[RunRow]:
@@ -88,6 +105,9 @@ def test_a_row_tells_what_a_list_shows(tmp_path: Path) -> None:
         }
 
 
+ODD = {"a": "\udc80", "b": 10**40, "c": {}}
+
+
 def same_size_edit(run: RunFolder) -> None:
     path = run.metrics_path
     state = path.stat()
@@ -119,21 +139,17 @@ CHANGES: dict[str, Callable[[RunFolder], object]] = {
 }
 
 
-def test_the_list_is_true_after_each_kind_of_change(tmp_path: Path) -> None:
-    folders = {}
-    for number, change in enumerate(CHANGES):
-        folders[change] = tmp_path / str(number)
-        for run_id in ("changed", "other"):
-            make_run(folders[change], run_id, ROWS)
-        list_runs(folders[change])
-    time.sleep(2.6)
-    for change, folder in folders.items():
-        before = list_runs(folder)
-        assert list_runs(folder) == before
-        CHANGES[change](RunFolder(folder / "changed"))
-        after = list_runs(folder)
-        assert after != before, change
-        assert after == without_cache(folder) == list_runs(folder), change
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_list_is_true_after_each_kind_of_change(settled: Settled, change: str) -> None:
+    folder = settled.take()
+    before = list_runs(folder)
+    assert list(entries(folder)) == ["tiny-1"]
+    assert list_runs(folder) == before
+
+    CHANGES[change](RunFolder(folder / "tiny-1"))
+    after = list_runs(folder)
+    assert after != before
+    assert after == without_cache(folder) == list_runs(folder)
 
 
 def test_a_change_in_the_moment_of_reading_is_not_missed(tmp_path: Path) -> None:
@@ -146,11 +162,13 @@ def test_a_change_in_the_moment_of_reading_is_not_missed(tmp_path: Path) -> None
         assert list_runs(tmp_path)[0].val_loss == float(loss)
 
 
-def test_unchanged_runs_are_served_from_the_index_and_changed_ones_are_not(tmp_path: Path) -> None:
+def test_unchanged_runs_are_served_from_the_index_and_changed_ones_are_not(
+    settled: Settled, tmp_path: Path
+) -> None:
+    (tmp_path / "runs").mkdir()
     for run_id in ("same", "grown", "noted", "configured"):
-        make_run(tmp_path / "runs", run_id, ROWS)
+        (settled.take() / "tiny-1").rename(tmp_path / "runs" / run_id)
     list_runs(tmp_path / "runs")
-    settle(tmp_path / "runs")
     poison(tmp_path / "runs")
     # The folder may move: nothing in the index depends on where it lies.
     runs = (tmp_path / "runs").rename(tmp_path / "moved")
@@ -170,18 +188,19 @@ def test_unchanged_runs_are_served_from_the_index_and_changed_ones_are_not(tmp_p
     assert {row.best_val_loss for row in list_runs(tmp_path / "copied")} == {2.0}
 
 
-def test_a_writer_that_dies_shows_without_any_change_of_files(tmp_path: Path) -> None:
-    run = make_run(tmp_path, rows=ROWS[:-1])
+def test_a_writer_that_dies_shows_without_any_change_of_files(settled: Settled) -> None:
+    runs = settled.take("running")
+    run = RunFolder(runs / "tiny-1")
     with RunLock(run):
         writer = run.writer_path.read_text()
-        assert list_runs(tmp_path)[0].state == "running"
-        settle(tmp_path)
-        assert list_runs(tmp_path)[0].state == "running"
+        assert list_runs(runs)[0].state == "running"
+    assert list_runs(runs)[0].state == "interrupted"
+    assert None not in entries(runs)["tiny-1"]["stamps"]
     dead = json.loads(writer) | {"process_started": 1.0}
     run.writer_path.write_text(json.dumps(dead))
-    assert list_runs(tmp_path)[0].state == "interrupted"
+    assert list_runs(runs)[0].state == "interrupted"
     run.writer_path.write_text(writer)
-    assert list_runs(tmp_path)[0].state == "running"
+    assert list_runs(runs)[0].state == "running"
 
 
 def test_a_running_run_is_counted_on_and_true_at_every_row(tmp_path: Path) -> None:
@@ -235,13 +254,12 @@ DAMAGES: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_an_index_that_is_none_is_replaced(tmp_path: Path, damage: str) -> None:
-    make_run(tmp_path, rows=ROWS)
-    (tmp_path / INDEX_NAME).write_bytes(DAMAGES[damage])
+def test_an_index_that_is_none_is_replaced(settled: Settled, damage: str) -> None:
+    runs = settled.take()
+    (runs / INDEX_NAME).write_bytes(DAMAGES[damage])
 
-    assert [row.best_val_loss for row in list_runs(tmp_path)] == [2.0]
-    settle(tmp_path)
-    assert list(entries(tmp_path)) == ["tiny-1"]
+    assert [row.best_val_loss for row in list_runs(runs)] == [2.0]
+    assert list(entries(runs)) == ["tiny-1"]
 
 
 @pytest.mark.parametrize(
@@ -333,21 +351,21 @@ def test_a_folder_that_may_only_be_read_is_listed(tmp_path: Path) -> None:
         tmp_path.chmod(0o755)
 
 
-def test_text_that_is_no_unicode_and_huge_numbers_are_listed_all_the_same(tmp_path: Path) -> None:
-    odd = {"a": "\udc80", "b": 10**40, "c": {}}
-    make_run(tmp_path, "odd", ROWS, config=odd)
-    make_run(tmp_path, "plain", ROWS)
-    first = list_runs(tmp_path)
-    settle(tmp_path)
+def test_text_that_is_no_unicode_and_huge_numbers_are_listed_all_the_same(
+    settled: Settled,
+) -> None:
+    runs = settled.take("odd")
+    (settled.take() / "tiny-1").rename(runs / "plain")
+    first = list_runs(runs)
 
-    assert list_runs(tmp_path) == first
-    assert {row.run_id: dict(row.settings) for row in first}["odd"] == odd
-    assert list(entries(tmp_path)) == ["plain"]
+    assert list_runs(runs) == first
+    assert {row.run_id: dict(row.settings) for row in first}["odd"] == ODD
+    assert list(entries(runs)) == ["plain"]
 
 
-def test_lists_made_at_the_same_time_do_no_harm(tmp_path: Path) -> None:
-    for number in range(10):
-        make_run(tmp_path, f"r{number}", ROWS)
+def test_lists_made_at_the_same_time_do_no_harm(settled: Settled, tmp_path: Path) -> None:
+    for number in range(3):
+        (settled.take() / "tiny-1").rename(tmp_path / f"r{number}")
     expected = list_runs(tmp_path)
     (tmp_path / INDEX_NAME).unlink(missing_ok=True)
     results: list[list[RunRow]] = []
@@ -360,6 +378,7 @@ def test_lists_made_at_the_same_time_do_no_harm(tmp_path: Path) -> None:
         thread.join()
 
     assert results == [expected] * 8
+    assert len(entries(tmp_path)) == 3
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
 
 
@@ -382,13 +401,12 @@ def test_rows_that_lack_keys_are_listed_with_what_they_say(tmp_path: Path) -> No
     assert (row.train_loss, row.tokens_seen, row.wall_time, row.seed) == (None, None, 0.0, None)
 
 
-def test_hidden_folders_are_not_indexed(tmp_path: Path) -> None:
-    make_run(tmp_path / ".trash", "gone", ROWS)
-    make_run(tmp_path, "here", ROWS)
-    settle(tmp_path)
+def test_hidden_folders_are_not_indexed(settled: Settled) -> None:
+    runs = settled.take()
+    make_run(runs / ".trash", "gone", ROWS)
 
-    assert [row.run_id for row in list_runs(tmp_path)] == ["here"]
-    assert list(entries(tmp_path)) == ["here"]
+    assert [row.run_id for row in list_runs(runs)] == ["tiny-1"]
+    assert list(entries(runs)) == ["tiny-1"]
 
 
 def test_the_best_run_is_found_through_the_index(tmp_path: Path) -> None:
