@@ -27,7 +27,7 @@ LIGHT_ROOMS = ("config", "data", "experiments")
 LIGHT_MODULES = (
     *("cli.main", "tui.main", "checkpoints.discovery"),
     *("runs.layout", "runs.listing", "runs.lock", "runs.metrics", "runs.samples"),
-    *("runs.status", "runs.summary"),
+    *("runs.status", "runs.summary", "runs.series", "runs.index", "runs.counting"),
 )
 
 

@@ -134,7 +134,8 @@ class MetricsReader:
             lines = b"".join([*torn, whole, newline])
             torn = [rest]
             end = self._mark.offset + len(lines)
-            self._mark = Mark(end, inode, lines[-_FINGERPRINT:].hex())
+            last = (self._mark.last_bytes + lines[-_FINGERPRINT:].hex())[-2 * _FINGERPRINT :]
+            self._mark = Mark(end, inode, last)
             yield [row for row in parse_lines(lines) if is_metrics_row(row)]
 
     def _was_replaced(self, descriptor: int) -> bool:

@@ -1,0 +1,89 @@
+"""A tally that is carried on equals one of the whole file."""
+
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from builders.runs import eval_row, resume_row, status_row, train_row
+from transformer_playground.runs.counting import count_on, count_rows
+from transformer_playground.runs.lines import encode_row
+from transformer_playground.runs.metrics import read_rows
+from transformer_playground.runs.summary import best_evaluation
+
+numbers = st.none() | st.integers(0, 4).map(float)
+times = st.floats(0, 100)
+
+
+def moves(event: str) -> st.SearchStrategy[dict[str, Any]]:
+    keys = ("train_loss", "val_loss", "val_bits_per_byte", "tokens_per_sec", "tokens_seen")
+    rest = dict.fromkeys(keys, numbers) | {"time": times, "early_stopped": st.booleans()}
+    status = st.sampled_from(["running", "paused", "failed"])
+    given_status = {"status": status} if event == "status" else {}
+    return st.fixed_dictionaries(
+        {"event": st.just(event), "step": st.integers(0, 3), **given_status}, optional=rest
+    )
+
+
+# Mostly ahead, as training goes; now and then back.
+any_moves = st.lists(
+    st.sampled_from(["train", "train", "eval", "eval", "status", "checkpoint", "resume"]).flatmap(
+        moves
+    ),
+    max_size=30,
+)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(any_moves, st.integers(0, 30))
+def test_counting_on_equals_counting_the_whole(
+    tmp_path: Path, rows: list[dict[str, Any]], cut: int
+) -> None:
+    step = 0
+    for row in rows:
+        back = row["event"] == "resume" or (row["step"] == 0 and row["event"] == "checkpoint")
+        step = max(0, step - 2) if back else step + row["step"]
+        row["step"] = step
+    path = tmp_path / "m"
+    path.write_bytes(b"".join(map(encode_row, rows[:cut])))
+    tally, mark = count_rows(path)
+    with path.open("ab") as file:
+        file.writelines(map(encode_row, rows[cut:]))
+
+    counted = count_on(path, tally, mark)
+    whole = count_rows(path)
+    if counted is None:
+        supersedes = any(row["event"] == "resume" for row in rows[cut:])
+        steps = [(row["event"], row["step"]) for row in rows]
+        assert supersedes or len(set(steps)) < len(steps) or steps != sorted(steps, key=_step)
+    else:
+        assert counted == whole
+    best = best_evaluation(sorted(read_rows(path), key=lambda row: row["step"])) or {}
+    assert whole[0].best_val_loss == best.get("val_loss")
+    assert whole[0].best_step == best.get("step")
+
+
+def _step(pair: tuple[str, int]) -> int:
+    return pair[1]
+
+
+def test_only_what_cannot_supersede_is_counted_on(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    path.write_bytes(b"".join(map(encode_row, [train_row(10), eval_row(10, 2.0)])))
+    start = count_rows(path)
+
+    def after(row: dict[str, Any]) -> bool:
+        with path.open("ab") as file:
+            before = file.tell()
+            file.write(encode_row(row))
+        counted = count_on(path, *start) is not None
+        with path.open("r+b") as file:
+            file.truncate(before)
+        return counted
+
+    assert after(train_row(11))
+    assert after(status_row(5, "paused"))
+    assert not after(train_row(10))
+    assert not after(eval_row(9, 5.0))
+    assert not after(resume_row(10))
