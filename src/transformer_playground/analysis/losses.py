@@ -60,17 +60,17 @@ class Losses:
     @property
     def train_ppl(self) -> float:
         """Perplexity on the training windows."""
-        return _perplexity(self.train_loss)
+        return perplexity(self.train_loss)
 
     @property
     def val_ppl(self) -> float:
         """Perplexity on the validation windows."""
-        return _perplexity(self.val_loss)
+        return perplexity(self.val_loss)
 
     @property
     def val_bits_per_byte(self) -> float:
         """Validation loss per UTF-8 byte of text, which compares across tokenizers."""
-        return self.val_loss / math.log(2) / self.val_bytes_per_token
+        return bits_per_byte(self.val_loss, self.val_bytes_per_token)
 
 
 def evaluate(
@@ -114,6 +114,12 @@ def fixed_windows(
     )
 
 
-def _perplexity(loss: float) -> float:
+def perplexity(loss: float) -> float:
+    """The exponential of a mean loss in nats per token."""
     # exp overflows a float beyond this, and such a model is equally useless at any larger number.
     return math.exp(min(loss, 700.0))
+
+
+def bits_per_byte(loss: float, bytes_per_token: float) -> float:
+    """A mean loss in nats per token as bits per UTF-8 byte of the text those tokens spell."""
+    return loss / math.log(2) / bytes_per_token

@@ -11,6 +11,7 @@ from transformer_playground.cli.experiments import experiments, new
 from transformer_playground.cli.generate import generate
 from transformer_playground.cli.options import with_resume_default
 from transformer_playground.cli.prepare import prepare
+from transformer_playground.cli.report import report
 from transformer_playground.cli.runs import runs
 from transformer_playground.cli.sample import sample
 from transformer_playground.cli.tensorboard import tensorboard
@@ -32,6 +33,7 @@ for command in (
     loop,
     runs,
     compare,
+    report,
     experiments,
     new,
     tensorboard,

@@ -1,0 +1,107 @@
+"""Finding the prepared dataset that a run was trained on, wherever run and dataset lie by now."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformer_playground.data.dataset import Dataset, open_dataset
+from transformer_playground.errors import DataError
+
+
+@dataclass(frozen=True)
+class FoundDataset:
+    """A run's dataset, or why there is none.
+
+    Attributes:
+        dataset: The dataset; None if it was not found.
+        is_checked: Whether it was held against the fingerprint that the run recorded; a folder
+            without such a record has nothing to hold it against.
+        problem: Why there is none: one or more sentences.
+        hint: What the user can do about it.
+    """
+
+    dataset: Dataset | None
+    is_checked: bool = False
+    problem: str = ""
+    hint: str = ""
+
+
+def find_dataset(
+    record: Mapping[str, Any], *, stated: Path | None, experiments_dir: Path | None
+) -> FoundDataset:
+    """Look for a run's dataset where it may be.
+
+    Args:
+        record: The run's `config.json`; empty for a folder without one.
+        stated: The folder that the user names; then no other place is tried.
+        experiments_dir: Where the run's experiment may have its `datasets` folder, tried after
+            the place that the run recorded.
+
+    Raises:
+        DataError: What `stated` names is no whole dataset, or not the one of this run.
+    """
+    expected = _fingerprint(record)
+    if stated is not None:
+        return FoundDataset(_open(stated, record, expected), is_checked=expected is not None)
+    if expected is None:
+        # Without a fingerprint any folder of that name would pass for the run's own.
+        return FoundDataset(
+            None,
+            problem="The run does not say which dataset it was trained on.",
+            hint="Name the folder of its dataset with --dataset.",
+        )
+    problems: list[str] = []
+    for folder in _places(record, experiments_dir):
+        try:
+            return FoundDataset(_open(folder, record, expected), is_checked=True)
+        except DataError as error:
+            problems.append(error.message)
+    return FoundDataset(
+        None,
+        problem=" ".join(problems) or "The run does not say where its dataset was.",
+        hint=f"Name its folder with --dataset, or make it again: {_prepare_command(record)}",
+    )
+
+
+def _open(folder: Path, record: Mapping[str, Any], expected: str | None) -> Dataset:
+    dataset = open_dataset(folder, prepare_command=_prepare_command(record))
+    if expected is not None and dataset.fingerprint != expected:
+        raise DataError(
+            f"The dataset in {folder} is not the one this run was trained on: "
+            f"its fingerprint is {dataset.fingerprint[:12]}…, not {expected[:12]}….",
+            "Restore its input and prepare again, or name the right folder with --dataset.",
+        )
+    return dataset
+
+
+def _places(record: Mapping[str, Any], experiments_dir: Path | None) -> Iterator[Path]:
+    config = record.get("config")
+    prepare = config.get("prepare") if isinstance(config, dict) else None
+    recorded = prepare.get("dataset_dir") if isinstance(prepare, dict) else None
+    tried = set()
+    if isinstance(recorded, str) and recorded and "\0" not in recorded:
+        tried.add(Path(recorded))
+        yield Path(recorded)
+    experiment = _experiment(record)
+    if experiments_dir is not None and experiment is not None:
+        folder = (experiments_dir / experiment / "datasets").resolve()
+        if folder not in tried:
+            yield folder
+
+
+def _fingerprint(record: Mapping[str, Any]) -> str | None:
+    dataset = record.get("dataset")
+    fingerprint = dataset.get("fingerprint") if isinstance(dataset, dict) else None
+    return fingerprint if isinstance(fingerprint, str) else None
+
+
+def _experiment(record: Mapping[str, Any]) -> str | None:
+    name = record.get("experiment")
+    if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
+        return None
+    return None if "\0" in name else name
+
+
+def _prepare_command(record: Mapping[str, Any]) -> str:
+    return f"tp prepare {_experiment(record) or 'EXPERIMENT'}"

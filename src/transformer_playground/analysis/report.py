@@ -1,0 +1,82 @@
+"""Quality and overfitting of one run: `make_report` is the whole of it."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from transformer_playground.analysis import report_collect as collect
+from transformer_playground.analysis.report_collect import ReportRequest
+from transformer_playground.analysis.report_corpus import Corpus, read_corpus
+from transformer_playground.analysis.report_files import write_report
+from transformer_playground.analysis.report_parts import Report
+from transformer_playground.analysis.report_quick import quick_report
+from transformer_playground.errors import DataError, SamplingError
+from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.sampling import draw
+
+__all__ = ["Report", "ReportRequest", "make_report", "quick_report", "write_report"]
+
+
+def make_report(
+    run: RunFolder, request: ReportRequest, *, progress: Callable[[str], object] = lambda _: None
+) -> Report:
+    """Evaluate a run's checkpoint, let it write, and measure what it wrote.
+
+    The model is loaded once, and evaluated and sampled in the number format of sampling
+    (`sample.runtime.dtype`). What cannot be had is null, with the reason in `missing`.
+
+    Args:
+        run: The run; nothing outside its folder is needed but its dataset.
+        request: What to report about, and how.
+        progress: Takes a sentence about what comes next.
+
+    Raises:
+        PlaygroundError: The run has no whole checkpoint, a setting is out of range, or the dataset
+            that the request names is not the run's.
+    """
+    began = time.monotonic()
+    subject = collect.open_subject(run, request)
+    for skipped in subject.loaded.skipped:
+        progress(f"passed over a damaged checkpoint: {skipped}")
+    progress(f"evaluating {subject.loaded.checkpoint.name} of {run.run_id}")
+    windows = collect.windows_part(subject, evaluate=True)
+    full = collect.full_part(subject, max_batches=request.eval_batches)
+    evaluation = collect.evaluation_part(subject, windows, full)
+    samples = _samples(subject, progress)
+    sampling = collect.sampling_part(subject, samples) if samples else None
+    texts = None
+    if samples:
+        progress("comparing the samples with the dataset" if subject.dataset else "measuring")
+        corpus = _corpus(subject, request)
+        texts = collect.texts_part([sample["text"] for sample in samples], corpus)
+    return collect.assemble(subject, "full", evaluation, sampling, texts, time.monotonic() - began)
+
+
+def _samples(
+    subject: collect.Subject, progress: Callable[[str], object]
+) -> Sequence[Mapping[str, Any]]:
+    decoding = subject.loaded.decoding
+    progress(f"drawing {decoding.num_samples:,} samples of {decoding.max_new_tokens:,} tokens")
+    try:
+        return draw(subject.loaded)
+    except SamplingError as error:
+        subject.lacks("texts", error.message, error.hint)
+        subject.lacks("sampling", error.message)
+        return []
+
+
+def _corpus(subject: collect.Subject, request: ReportRequest) -> Corpus | None:
+    part = "texts.reference"
+    if subject.dataset is None:
+        subject.lacks(part, "It needs the run's dataset.")
+        return None
+    try:
+        return read_corpus(
+            subject.dataset,
+            subject.loaded.tokenizer,
+            by_line=subject.by_line,
+            max_bytes=request.max_searched_bytes,
+        )
+    except DataError as error:
+        subject.lacks(part, error.message, error.hint)
+        return None

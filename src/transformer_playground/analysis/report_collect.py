@@ -1,0 +1,283 @@
+"""The parts of a report, each with the reason where one cannot be had."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from transformer_playground.analysis.datasets import FoundDataset, find_dataset
+from transformer_playground.analysis.report_corpus import Corpus, real_pieces
+from transformer_playground.analysis.report_evaluation import (
+    full_validation,
+    history,
+    recorded_losses,
+    saved_config,
+    window_losses,
+)
+from transformer_playground.analysis.report_measures import compare_real, compare_samples, measure
+from transformer_playground.analysis.report_parts import (
+    CheckpointFacts,
+    DatasetFacts,
+    Evaluation,
+    FullValidation,
+    Missing,
+    Reference,
+    Report,
+    Sampling,
+    Texts,
+    WindowLosses,
+)
+from transformer_playground.analysis.verdicts import judge
+from transformer_playground.data.dataset import Dataset
+from transformer_playground.errors import DataError, PlaygroundError
+from transformer_playground.runs.layout import RunFolder, read_run_config
+from transformer_playground.runs.lines import Row
+from transformer_playground.runs.metrics import read_rows
+from transformer_playground.runs.sampling import LoadedRun, SampleRequest, load_run
+
+N_SAMPLES = 200
+MAX_SEARCHED_BYTES = 50_000_000
+N_EXAMPLES = 3
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """What to report about, and how.
+
+    Attributes:
+        sampling: Checkpoint and decoding; what is left out is as the run's saved config has it,
+            but for 200 samples that begin as a document begins.
+        dataset: The dataset's folder; None = where the run recorded it, then in `experiments_dir`.
+        experiments_dir: Folder of experiments, or None.
+        eval_batches: Most batches of the whole validation split to evaluate; None = all.
+        max_searched_bytes: Most bytes of each split that texts are compared with.
+    """
+
+    sampling: SampleRequest = field(default_factory=SampleRequest)
+    dataset: Path | None = None
+    experiments_dir: Path | None = None
+    eval_batches: int | None = None
+    max_searched_bytes: int = MAX_SEARCHED_BYTES
+
+
+@dataclass
+class Subject:
+    """A run made ready for a report: everything is loaded once. `missing` grows on the way."""
+
+    run: RunFolder
+    record: Mapping[str, Any]
+    rows: Sequence[Row]
+    found: FoundDataset
+    loaded: LoadedRun
+    missing: list[Missing] = field(default_factory=list)
+
+    @property
+    def dataset(self) -> Dataset | None:
+        """The run's dataset, if it was found."""
+        return self.found.dataset
+
+    @property
+    def by_line(self) -> bool:
+        """Whether each line of the dataset is a document of its own."""
+        config = self.record.get("config")
+        prepare = config.get("prepare") if isinstance(config, dict) else None
+        return isinstance(prepare, dict) and prepare.get("documents") == "lines"
+
+    def lacks(self, part: str, reason: str, hint: str = "") -> None:
+        """Note why a part of the report is null."""
+        self.missing.append(Missing(part, reason, hint))
+
+
+def open_subject(run: RunFolder, request: ReportRequest) -> Subject:
+    """Load a run's checkpoint, metrics and dataset.
+
+    Raises:
+        PlaygroundError: The run has no whole checkpoint, a setting is out of range, or the dataset
+            that the request names is not the run's.
+    """
+    record = read_run_config(run) if run.config_path.is_file() else {}
+    found = find_dataset(record, stated=request.dataset, experiments_dir=request.experiments_dir)
+    subject = Subject(run, record, read_rows(run.metrics_path), found, _load(run, request.sampling))
+    if found.dataset is None:
+        subject.lacks("dataset", found.problem, found.hint)
+    return subject
+
+
+def windows_part(
+    subject: Subject, *, evaluate: bool, cancelled: Callable[[], bool] = lambda: False
+) -> WindowLosses | None:
+    """Losses on the training's windows: evaluated where wanted and possible, else as recorded."""
+    step, part = subject.loaded.step, "evaluation.windows"
+    reason = "The run's metrics hold no evaluation at the checkpoint's step."
+    hint = ""
+    if evaluate and subject.dataset is not None:
+        try:
+            config = saved_config(subject.record)
+            losses = window_losses(
+                subject.loaded.model, subject.dataset, config, step, cancelled=cancelled
+            )
+            if losses is not None and not _is_number(losses.train_loss, losses.val_loss):
+                subject.lacks(part, "The loss is not a number: the weights diverged in training.")
+                return None
+            if losses is not None:
+                return losses
+        except PlaygroundError as error:
+            reason, hint = error.message, error.hint
+    recorded = recorded_losses(subject.rows, step)
+    if recorded is None:
+        subject.lacks(part, reason, hint)
+    return recorded
+
+
+def full_part(
+    subject: Subject,
+    *,
+    max_batches: int | None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> FullValidation | None:
+    """Loss over the whole validation split."""
+    part = "evaluation.full_validation"
+    if subject.dataset is None:
+        subject.lacks(part, "It needs the run's dataset.")
+        return None
+    try:
+        full = full_validation(
+            subject.loaded.model,
+            subject.dataset,
+            _block_size(subject),
+            max_batches=max_batches,
+            cancelled=cancelled,
+        )
+    except DataError as error:
+        subject.lacks(part, error.message, error.hint)
+        return None
+    if full is None:
+        subject.lacks(part, "There was no time left for it.", "tp report evaluates it.")
+    elif not _is_number(full.loss):
+        subject.lacks(part, "The loss is not a number: the weights diverged in training.")
+        return None
+    return full
+
+
+def evaluation_part(
+    subject: Subject, windows: WindowLosses | None, full: FullValidation | None
+) -> Evaluation:
+    """All that is known about losses."""
+    course = history(subject.rows, windows)
+    if course is None:
+        subject.lacks(
+            "evaluation.history",
+            "The run's metrics hold no evaluation with a finite validation loss.",
+        )
+    uniform = math.log(subject.loaded.tokenizer.vocab_size)
+    return Evaluation(uniform, windows, full, course)
+
+
+def sampling_part(subject: Subject, samples: Sequence[Mapping[str, Any]]) -> Sampling:
+    """How these samples were drawn."""
+    loaded = subject.loaded
+    decoding = loaded.decoding
+    return Sampling(
+        n_samples=len(samples),
+        max_new_tokens=decoding.max_new_tokens,
+        temperature=decoding.temperature,
+        top_k=decoding.top_k,
+        top_p=decoding.top_p,
+        seed=loaded.seed,
+        unconditional=decoding.unconditional,
+        prompt=loaded.prompt.text,
+        tokens_drawn=sum(len(sample["tokens"]) for sample in samples),
+        stopped=sum(sample["finish_reason"] == "stop" for sample in samples),
+    )
+
+
+def texts_part(texts: Sequence[str], corpus: Corpus | None) -> Texts:
+    """What the model wrote, beside as much real validation text where there is a corpus."""
+    examples = tuple(texts[:N_EXAMPLES])
+    if corpus is None:
+        return Texts(None, measure(texts, None), None, examples)
+    pieces = real_pieces(corpus.val, [len(text) for text in texts], by_line=corpus.by_line)
+    reference = Reference(
+        train_share=corpus.train_share,
+        train_chars=len(corpus.train),
+        val_share=corpus.val_share,
+        val_chars=len(corpus.val),
+        unit="lines" if corpus.by_line else "passages",
+        pieces_overlap=pieces.overlap,
+    )
+    return Texts(
+        reference=reference,
+        model=measure(texts, compare_samples(texts, corpus)),
+        validation=measure(pieces.texts, compare_real(pieces.texts, corpus)),
+        examples=examples,
+    )
+
+
+def assemble(
+    subject: Subject,
+    kind: Literal["full", "quick"],
+    evaluation: Evaluation,
+    sampling: Sampling | None,
+    texts: Texts | None,
+    seconds: float,
+) -> Report:
+    """The whole report, with its verdicts."""
+    loaded, dataset = subject.loaded, subject.dataset
+    experiment = subject.record.get("experiment")
+    return Report(
+        run_id=subject.run.run_id,
+        experiment=experiment if isinstance(experiment, str) else None,
+        created=datetime.now().astimezone().isoformat(timespec="seconds"),
+        kind=kind,
+        checkpoint=CheckpointFacts(loaded.checkpoint.name, loaded.step, loaded.skipped),
+        dataset=None
+        if dataset is None
+        else DatasetFacts(str(dataset.folder), dataset.fingerprint, subject.found.is_checked),
+        evaluation=evaluation,
+        sampling=sampling,
+        texts=texts,
+        verdicts=judge(evaluation, sampling, texts, diverged=_has_diverged(loaded)),
+        missing=tuple(subject.missing),
+        seconds=round(seconds, 3),
+    )
+
+
+def _load(run: RunFolder, request: SampleRequest) -> LoadedRun:
+    stated = request.options.get("sample", {})
+    table = {"num_samples": N_SAMPLES, **stated}
+    if request.prompt is not None or {"start", "unconditional"} & stated.keys():
+        return load_run(run, _with_table(request, table))
+    try:
+        return load_run(run, _with_table(request, {**table, "unconditional": True}))
+    except DataError:
+        # A tokenizer without start token and line break has no beginning: the run's own prompt.
+        return load_run(run, _with_table(request, table))
+
+
+def _with_table(request: SampleRequest, table: Mapping[str, Any]) -> SampleRequest:
+    return SampleRequest(
+        checkpoint=request.checkpoint,
+        prompt=request.prompt,
+        options={**request.options, "sample": table},
+        overrides=request.overrides,
+        environ=request.environ,
+    )
+
+
+def _block_size(subject: Subject) -> int:
+    try:
+        return saved_config(subject.record).train_block_size
+    except PlaygroundError:
+        return subject.loaded.model.config.block_size
+
+
+def _has_diverged(loaded: LoadedRun) -> bool:
+    return not all(bool(torch.isfinite(weight).all()) for weight in loaded.model.parameters())
+
+
+def _is_number(*values: float) -> bool:
+    return all(map(math.isfinite, values))

@@ -1,0 +1,190 @@
+"""How well a run's checkpoint predicts its dataset, and what its metrics say."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from pydantic import ValidationError
+
+from transformer_playground.analysis.losses import (
+    Losses,
+    bits_per_byte,
+    evaluate,
+    mean_loss,
+    perplexity,
+)
+from transformer_playground.analysis.report_parts import FullValidation, History, WindowLosses
+from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.data.batches import all_batches
+from transformer_playground.data.dataset import Dataset
+from transformer_playground.errors import RunError
+from transformer_playground.model.gpt import GPT
+from transformer_playground.runs.lines import Row
+from transformer_playground.runs.summary import best_evaluation
+
+_MOST_WINDOWS = 64
+# Logits of one batch: 128 MiB in float32.
+_MOST_LOGITS = 1 << 25
+
+
+def saved_config(record: Mapping[str, Any]) -> ExperimentConfig:
+    """The settings that a run recorded.
+
+    Raises:
+        RunError: They are missing, or not valid in this version.
+    """
+    try:
+        return ExperimentConfig.model_validate(record.get("config"))
+    except ValidationError as error:
+        key = ".".join(map(str, error.errors()[0]["loc"])) or "config"
+        raise RunError(
+            f"The settings saved in config.json are not valid in this version: {key}.",
+            "The training's own windows are unknown without them.",
+        ) from error
+
+
+def window_losses(
+    model: GPT,
+    dataset: Dataset,
+    config: ExperimentConfig,
+    step: int,
+    *,
+    cancelled: Callable[[], bool],
+) -> WindowLosses | None:
+    """Evaluate on the windows that the run's training evaluates on.
+
+    Returns:
+        The losses, or None if cancelled.
+
+    Raises:
+        DataError: A split is shorter than a block, or damaged.
+    """
+    device = model.token_embedding.weight.device
+    losses = evaluate(model, dataset, config, device, cancelled=cancelled)
+    return None if losses is None else _windows(losses, step)
+
+
+def recorded_losses(rows: Sequence[Row], step: int) -> WindowLosses | None:
+    """The evaluation that training made at this step, from its metrics."""
+    for row in reversed(rows):
+        train, val = _finite(row.get("train_loss")), _finite(row.get("val_loss"))
+        if row["event"] == "eval" and row["step"] == step and train is not None and val is not None:
+            return WindowLosses(
+                source="metrics",
+                step=step,
+                train_loss=train,
+                val_loss=val,
+                train_perplexity=perplexity(train),
+                val_perplexity=perplexity(val),
+                val_bits_per_byte=_finite(row.get("val_bits_per_byte")),
+                generalisation_gap=val - train,
+            )
+    return None
+
+
+def full_validation(
+    model: GPT,
+    dataset: Dataset,
+    block_size: int,
+    *,
+    max_batches: int | None,
+    cancelled: Callable[[], bool],
+) -> FullValidation | None:
+    """Evaluate on windows side by side from the first validation token on.
+
+    Args:
+        model: The model.
+        dataset: Its dataset.
+        block_size: Tokens per window: the more context, the lower the loss, so that of training.
+        max_batches: Most batches of up to 64 windows to evaluate; None = the whole split.
+        cancelled: Asked before each batch.
+
+    Returns:
+        The loss, or None if cancelled.
+
+    Raises:
+        DataError: The split is too short or damaged.
+    """
+    fitting = _MOST_LOGITS // (block_size * model.vocab_size)
+    batches = all_batches(
+        dataset.val,
+        batch_size=max(1, min(_MOST_WINDOWS, fitting)),
+        block_size=block_size,
+        vocab_size=dataset.vocab_size,
+    )
+    counted = _Counted(islice(batches, max_batches))
+    loss = mean_loss(model, counted, model.token_embedding.weight.device, cancelled=cancelled)
+    if loss is None:
+        return None
+    return FullValidation(
+        loss=loss,
+        perplexity=perplexity(loss),
+        bits_per_byte=bits_per_byte(loss, dataset.val_bytes_per_token),
+        tokens=counted.targets,
+        share=counted.targets / (len(dataset.val) - 1),
+    )
+
+
+def history(rows: Sequence[Row], windows: WindowLosses | None) -> History | None:
+    """The course of the losses, or None if no evaluation has a finite validation loss.
+
+    Args:
+        rows: The run's metrics.
+        windows: The losses of the checkpoint at hand.
+    """
+    best = best_evaluation(rows)
+    if best is None:
+        return None
+    evaluations = [
+        row for row in rows if row["event"] == "eval" and _finite(row.get("val_loss")) is not None
+    ]
+    newest = max(evaluations, key=lambda row: row["step"])
+    return History(
+        evaluations=len(evaluations),
+        best_step=best["step"],
+        best_val_loss=float(best["val_loss"]),
+        newest_step=newest["step"],
+        newest_val_loss=float(newest["val_loss"]),
+        newest_val_rise=float(newest["val_loss"] - best["val_loss"]),
+        newest_train_change=_difference(newest.get("train_loss"), best.get("train_loss")),
+        checkpoint_val_rise=windows.val_loss - best["val_loss"] if windows else None,
+    )
+
+
+class _Counted:
+    """Passes batches on and counts their targets."""
+
+    def __init__(self, batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> None:
+        self._batches = batches
+        self.targets = 0
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for inputs, targets in self._batches:
+            self.targets += targets.size
+            yield inputs, targets
+
+
+def _windows(losses: Losses, step: int) -> WindowLosses:
+    return WindowLosses(
+        source="evaluated",
+        step=step,
+        train_loss=losses.train_loss,
+        val_loss=losses.val_loss,
+        train_perplexity=losses.train_ppl,
+        val_perplexity=losses.val_ppl,
+        val_bits_per_byte=losses.val_bits_per_byte,
+        generalisation_gap=losses.val_loss - losses.train_loss,
+    )
+
+
+def _difference(later: object, earlier: object) -> float | None:
+    one, other = _finite(later), _finite(earlier)
+    return None if one is None or other is None else one - other
+
+
+def _finite(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return float(value)
