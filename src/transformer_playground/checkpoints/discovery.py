@@ -246,10 +246,8 @@ def _choose_file(folder: Path, name: str) -> Found:
         )
     path = _legacy_file(folder) if name == LEGACY_NAME else folder / name
     if path is None or not path.is_file():
-        scan = scan_folder(folder)
-        known = ", ".join(sorted(path.name for path in scan.claims)) or "none"
         raise CheckpointError(
-            f"There is no checkpoint '{name}' in {folder}.", f"Checkpoints there: {known}."
+            f"There is no checkpoint '{name}' in {folder}.", _others(scan_folder(folder))
         )
     if not path.resolve().is_relative_to(folder.parent.resolve()):
         raise UsageError(
@@ -264,9 +262,14 @@ def _choose_file(folder: Path, name: str) -> Found:
     except CheckpointError as error:
         raise CheckpointError(
             f"The checkpoint {path} is damaged: {error.message}.",
-            "Choose another one: auto, best or last.",
+            _others(scan, path),
         ) from error
     return Found(path, info, ())
+
+
+def _others(scan: FolderScan, left_out: Path | None = None) -> str:
+    names = sorted(path.name for path in scan.claims if path != left_out)
+    return f"Checkpoints there: {', '.join(names) or 'none'}."
 
 
 def _legacy_file(folder: Path) -> Path | None:

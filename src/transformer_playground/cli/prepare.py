@@ -34,7 +34,7 @@ def prepare(
     )
     report = prepare_experiment(found, loaded.config, report=note, force=force)
     if json_output:
-        say_json(dataclasses.asdict(report))
+        say_json({"schema_version": 1, **dataclasses.asdict(report)})
     else:
         say(describe_report(report))
 
