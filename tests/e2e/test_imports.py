@@ -45,6 +45,7 @@ def imported_by(project: Project, source: str) -> list[str]:
         ("cli", ["tp", "--help"]),
         ("cli", ["tp", "train", "--help"]),
         ("cli", ["tp", "runs"]),
+        ("cli", ["tp", "compare", "--run-ids", "tiny-1,tiny-2", "--json"]),
         ("cli", ["tp", "experiments"]),
         ("cli", ["tp", "prepare", "tiny"]),
         ("cli", ["tp", "new", "other"]),
@@ -55,7 +56,8 @@ def imported_by(project: Project, source: str) -> list[str]:
 def test_a_light_command_imports_nothing_heavy(
     project: Project, room: str, words: list[str]
 ) -> None:
-    make_run(project.root / "runs", rows=[train_row(1)])
+    for run_id in ("tiny-1", "tiny-2"):
+        make_run(project.root / "runs", run_id, rows=[train_row(1)])
     source = RUN_SCRIPT.format(room=room, argv=words, heavy=set(HEAVY))
     assert imported_by(project, source) == []
 

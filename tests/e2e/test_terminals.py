@@ -4,6 +4,7 @@ import fcntl
 import os
 import pty
 import re
+import shutil
 import struct
 import subprocess
 import termios
@@ -11,6 +12,7 @@ import termios
 import pytest
 
 from builders.commands import CONTROL, PATIENCE_SECONDS, TP, Project, in_process
+from builders.comparisons import finished_run
 from builders.runs import make_run, train_row
 
 # What Rich draws a moving line with: colours, the cursor, erased lines.
@@ -75,6 +77,36 @@ def test_a_table_fits_a_narrow_terminal(project: Project) -> None:
     plain = DRAWING.sub("", output)
     assert "tiny-20260101-101010-abcd" in plain
     assert max(map(len, plain.splitlines())) <= 40
+
+
+def test_a_comparison_fits_its_terminal_whatever_the_runs_are_called(project: Project) -> None:
+    names = [f"shakespeare_char-20261121-04024{number}-ab1{number}" for number in range(6)]
+    for number, name in enumerate(names):
+        finished_run(project.root / "runs", name, 2.0 - number / 10, model={"x": "y" * number * 30})
+    for count in (3, 6):
+        code, output = at_terminal(project, 80, "compare", "--run-ids", ",".join(names[:count]))
+        assert code == 0, output
+        lines = DRAWING.sub("", output).splitlines()
+        assert max(map(len, lines)) <= 80
+        assert f"[{count}] {names[count - 1]}" in lines
+        assert any(line.startswith("[2]") and "(-5.0 %)" in line for line in lines) or count == 3
+
+
+def test_samples_lie_side_by_side_where_there_is_room(
+    project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert in_process(project, capsys, "loop", "tiny", "--run-id", "one").code == 0
+    shutil.copytree(project.run_named("one").root, project.run_named("two").root)
+    words = ("compare", "--run-ids", "one,two", "--no-group", "--prompt", "10 b")
+    for columns, together in ((100, True), (99, False)):
+        code, output = at_terminal(project, columns, *words)
+        assert code == 0, output
+        drawn = DRAWING.sub("", output)
+        assert CONTROL.search(drawn) is None
+        assert "␛" not in drawn
+        titles = [line.count("(best_val.pt, step") for line in drawn.splitlines()]
+        assert max(titles) == (2 if together else 1)
+        assert max(line.count("10 b") for line in drawn.splitlines()) == (2 if together else 1)
 
 
 @pytest.mark.parametrize("words", ["runs", "runs --json", "experiments", "--help"])

@@ -12,7 +12,9 @@ def ask(run: RunFolder, question: Question) -> Answer:
     A run that cannot answer says why instead of raising, so that others can go on.
     """
     request = SampleRequest(
-        checkpoint=question.checkpoint, options=question.settings.model_dump(mode="json")
+        checkpoint=question.checkpoint,
+        prompt=question.prompt,
+        options=question.settings.model_dump(mode="json"),
     )
     try:
         loaded = load_run(run, request)

@@ -17,11 +17,13 @@ class Question:
         settings: Prompt, decoding and seed.
         settings_from: The run whose saved settings fill what the command left out.
         checkpoint: auto, best, last or a file name.
+        prompt: The prompt as it stands; None = what the settings say.
     """
 
     settings: SampleConfig
     settings_from: str
     checkpoint: str
+    prompt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ def question(
     options: Mapping[str, Any],
     checkpoint: str | None,
     environ: Mapping[str, str],
+    *,
+    prompt: str | None = None,
 ) -> Question:
     """One question for all runs: what the command states over what `first` has saved.
 
@@ -60,6 +64,7 @@ def question(
         options: A `[sample]` table made of the command's options.
         checkpoint: auto, best, last or a file name; None = as `first` has it.
         environ: Where to look for overrides of `[sample]`.
+        prompt: The prompt as it stands, used instead of `sample.start`.
 
     Raises:
         RunError: The `config.json` of `first` is missing or damaged.
@@ -69,4 +74,4 @@ def question(
     settings = load_sample_config(
         saved if isinstance(saved, dict) else {}, options, overrides=(), environ=environ
     )
-    return Question(settings, first.run_id, checkpoint or settings.runtime.checkpoint)
+    return Question(settings, first.run_id, checkpoint or settings.runtime.checkpoint, prompt)

@@ -15,6 +15,17 @@ from transformer_playground.checkpoints.discovery import scan_folder
 from transformer_playground.cli import comparison_output as output
 from transformer_playground.cli.comparison_format import FEW_COLUMNS
 from transformer_playground.cli.console import note, say_json
+from transformer_playground.cli.decoding import (
+    STANDARD_INPUT,
+    MaxNewTokens,
+    Prompt,
+    Seed,
+    Temperature,
+    TopK,
+    TopP,
+    Unconditional,
+    read_standard_input,
+)
 from transformer_playground.cli.options import RUNS_DIR, AsJson, Checkpoint, RunsDir
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.layout import RunFolder
@@ -39,12 +50,8 @@ def compare(
     no_group: Annotated[
         bool, typer.Option("--no-group", help="Do not average runs that differ in their seed.")
     ] = False,
-    prompt: Annotated[
-        str | None, typer.Option("--prompt", help="Text to go on from; FILE:path reads it.")
-    ] = None,
-    unconditional: Annotated[
-        bool, typer.Option("--unconditional", help="Start as a document starts.")
-    ] = False,
+    prompt: Prompt = None,
+    unconditional: Unconditional = False,
     n_samples: Annotated[
         int | None,
         typer.Option(
@@ -53,11 +60,11 @@ def compare(
             help="Texts from each run; left out: 3 of up to four that have checkpoints.",
         ),
     ] = None,
-    max_new_tokens: Annotated[int | None, typer.Option("--max-new-tokens", min=1)] = None,
-    temperature: Annotated[float | None, typer.Option("--temperature", min=0.0)] = None,
-    top_k: Annotated[int | None, typer.Option("--top-k", min=0)] = None,
-    top_p: Annotated[float | None, typer.Option("--top-p")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0)] = None,
+    max_new_tokens: MaxNewTokens = None,
+    temperature: Temperature = None,
+    top_k: TopK = None,
+    top_p: TopP = None,
+    seed: Seed = None,
     checkpoint: Checkpoint = None,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
@@ -72,7 +79,7 @@ def compare(
         formats=(json_output, csv_output, markdown), prompt=prompt, unconditional=unconditional
     )
     decoding = {
-        "start": prompt,
+        "start": None if prompt == STANDARD_INPUT else prompt,
         "unconditional": True if unconditional else (False if prompt is not None else None),
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
@@ -82,6 +89,7 @@ def compare(
     asked = _Asked(
         n_samples,
         {key: value for key, value in decoding.items() if value is not None},
+        prompt == STANDARD_INPUT,
         seed,
         checkpoint,
     )
@@ -109,6 +117,7 @@ class _Asked:
 
     n_samples: int | None
     decoding: Mapping[str, Any]
+    from_standard_input: bool
     seed: int | None
     checkpoint: str | None
 
@@ -147,7 +156,8 @@ class _Asked:
             "sample": {**self.decoding, "num_samples": self.n_samples or _SAMPLES},
             "runtime": {} if self.seed is None else {"seed": self.seed},
         }
-        return question(first, options, self.checkpoint, os.environ)
+        prompt = read_standard_input() if self.from_standard_input else None
+        return question(first, options, self.checkpoint, os.environ, prompt=prompt)
 
 
 def _refuse_contradictions(

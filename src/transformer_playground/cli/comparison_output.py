@@ -17,7 +17,7 @@ from transformer_playground.analysis.comparison_document import records
 from transformer_playground.analysis.comparison_sampling import Answer, Question
 from transformer_playground.cli.comparison_format import FEW_COLUMNS, TextTable, fit, text_table
 from transformer_playground.cli.console import is_terminal, note, print_table, say
-from transformer_playground.config.toml_text import toml_value
+from transformer_playground.config.toml_text import shortened, toml_value
 from transformer_playground.terminal import visible, visible_line
 
 _COLUMN_OF_TEXT = 50
@@ -141,7 +141,8 @@ def _title(each: Answer) -> str:
 
 def _headline(question: Question) -> str:
     decoding = question.settings.sample
-    start = "no prompt" if decoding.unconditional else f"prompt {toml_value(decoding.start)}"
+    stated = decoding.start if question.prompt is None else question.prompt
+    start = "no prompt" if decoding.unconditional else f"prompt {shortened(toml_value(stated))}"
     knobs = (
         f"temperature {decoding.temperature:g}, top-k {decoding.top_k}, top-p {decoding.top_p:g}"
     )

@@ -13,7 +13,8 @@ from transformer_playground.cli.console import is_terminal, note
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.layout import RunFolder
 
-_STANDARD_INPUT = "-"
+STANDARD_INPUT = "-"
+"""A `--prompt` that is read from standard input."""
 
 Prompt = Annotated[
     str | None,
@@ -87,7 +88,7 @@ def draw_from(run: RunFolder, decoding: Decoding) -> None:
     """
     # torch comes after everything that can fail without it.
     decoding.check()
-    text = _standard_input() if decoding.prompt == _STANDARD_INPUT else None
+    text = read_standard_input() if decoding.prompt == STANDARD_INPUT else None
     from transformer_playground.cli.sampling import print_samples, write_samples
     from transformer_playground.runs.sampling import SampleRequest
 
@@ -106,7 +107,7 @@ def draw_from(run: RunFolder, decoding: Decoding) -> None:
 
 def _options(decoding: Decoding) -> dict[str, Any]:
     """A `[sample]` table of what was given."""
-    from_here = decoding.prompt is None or decoding.prompt == _STANDARD_INPUT
+    from_here = decoding.prompt is None or decoding.prompt == STANDARD_INPUT
     sample = {
         "start": None if from_here else decoding.prompt,
         "unconditional": None if decoding.prompt is None else False,
@@ -124,7 +125,12 @@ def _options(decoding: Decoding) -> dict[str, Any]:
     }
 
 
-def _standard_input() -> str:
+def read_standard_input() -> str:
+    """The prompt, from standard input to its end.
+
+    Raises:
+        PlaygroundError: It is closed, not UTF-8, or too large.
+    """
     from transformer_playground.sampling.prompts import read_prompt
 
     if sys.stdin is None:
