@@ -87,3 +87,16 @@ def test_only_what_cannot_supersede_is_counted_on(tmp_path: Path) -> None:
     assert not after(train_row(10))
     assert not after(eval_row(9, 5.0))
     assert not after(resume_row(10))
+
+
+def test_of_equally_good_evaluations_the_earlier_is_the_best_one(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    path.write_bytes(encode_row(eval_row(10, 2.0)))
+    start = count_rows(path)
+    with path.open("ab") as file:
+        file.write(encode_row(eval_row(20, 2.0)))
+
+    counted = count_on(path, *start)
+    assert counted == count_rows(path)
+    assert counted is not None
+    assert counted[0].best_step == 10

@@ -416,3 +416,14 @@ def test_the_best_run_is_found_through_the_index(tmp_path: Path) -> None:
     append_rows(run, [eval_row(6, 0.5)])
 
     assert find_run(tmp_path, "tiny@best").run_id == "second"
+
+
+def test_a_file_changed_just_before_it_was_read_is_not_vouched_for(settled: Settled) -> None:
+    runs = settled.take()
+    make_run(runs, "fresh", ROWS)
+    list_runs(runs)
+
+    assert None not in entries(runs)["tiny-1"]["stamps"]
+    config, notes, metrics = entries(runs)["fresh"]["stamps"]
+    assert (config, metrics) == (None, None)
+    assert notes is not None

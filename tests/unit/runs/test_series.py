@@ -235,3 +235,17 @@ def test_curves_cannot_be_written_to(tmp_path: Path) -> None:
 
     with pytest.raises(ValueError, match="read-only"):
         series.curve("train", "lr").y[0] = 5.0
+
+
+def test_a_curve_stays_as_it_was_when_training_went_back(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    write(path, train_row(10), train_row(20, train_loss=5.0), train_row(30))
+    series = RunSeries(path)
+    series.poll()
+    before = series.curve("train", "train_loss")
+    write(path, resume_row(10), train_row(15, train_loss=9.0))
+    series.poll()
+
+    assert before.x.tolist() == [10, 20, 30]
+    assert before.y[1] == 5.0
+    assert series.curve("train", "train_loss").x.tolist() == [10, 15]
