@@ -12,7 +12,7 @@ from transformer_playground.cli.generate import generate
 from transformer_playground.cli.options import with_resume_default
 from transformer_playground.cli.prepare import prepare
 from transformer_playground.cli.report import report
-from transformer_playground.cli.runs import runs
+from transformer_playground.cli.runs import runs_app
 from transformer_playground.cli.sample import sample
 from transformer_playground.cli.tensorboard import tensorboard
 from transformer_playground.cli.train import loop, train
@@ -31,7 +31,6 @@ for command in (
     sample,
     generate,
     loop,
-    runs,
     compare,
     report,
     experiments,
@@ -39,6 +38,7 @@ for command in (
     tensorboard,
 ):
     app.command()(command)
+app.add_typer(runs_app, name="runs")
 
 
 def run_app(application: typer.Typer, arguments: list[str]) -> int:

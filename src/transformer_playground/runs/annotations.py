@@ -2,6 +2,8 @@
 
 import json
 import re
+import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +49,33 @@ def read_annotations(run: RunFolder) -> Annotations:
         return Annotations()
 
 
+def annotations_problem(run: RunFolder) -> str | None:
+    """Why the annotations of a run cannot be read, if so; an absent file is no problem."""
+    try:
+        _read(run)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"notes.json cannot be read: {error.strerror}"
+    except (ValueError, RecursionError):
+        return "notes.json is damaged"
+    return None
+
+
+def retag(tags: Sequence[str], add: Sequence[str], remove: Sequence[str]) -> tuple[str, ...]:
+    """Tags after adding some at the end and removing others.
+
+    Raises:
+        UsageError: One of them cannot be a tag, or is both to be added and to be removed.
+    """
+    for tag in (*add, *remove):
+        check_tag(tag)
+    both = sorted(set(add) & set(remove))
+    if both:
+        raise UsageError(f"The tag '{both[0]}' is both to be added and to be removed.", "Choose.")
+    return tuple(tag for tag in dict.fromkeys((*tags, *add)) if tag not in remove)
+
+
 def write_annotations(run: RunFolder, annotations: Annotations) -> None:
     """Replace the annotations of a run.
 
@@ -84,18 +113,21 @@ def _refuse_damage(run: RunFolder) -> None:
 
 
 def _read(run: RunFolder) -> Annotations:
-    if run.notes_path.stat().st_size > _LARGEST_FILE:
-        raise ValueError("too large")
+    state = run.notes_path.stat()
+    # Whatever else bears this name (a pipe, a link to a device) might never end.
+    if not stat.S_ISREG(state.st_mode) or state.st_size > _LARGEST_FILE:
+        raise ValueError("not a file of ours")
     document = json.loads(run.notes_path.read_bytes())
     if not isinstance(document, dict):
         raise ValueError("not an object")
     note, tags = document.get("note", ""), document.get("tags", [])
-    if not isinstance(note, str) or not _are_tags(tags):
+    # What is beyond the limits would be cut off by the next change, so it counts as damage.
+    if not isinstance(note, str) or len(note) > LONGEST_NOTE or not _are_tags(tags):
         raise ValueError("not a note and tags")
-    return Annotations(note[:LONGEST_NOTE], tuple(tags[:MOST_TAGS]))
+    return Annotations(note, tuple(tags))
 
 
 def _are_tags(tags: Any) -> bool:
-    return isinstance(tags, list) and all(
-        isinstance(tag, str) and _TAG.fullmatch(tag) for tag in tags
-    )
+    if not isinstance(tags, list) or len(tags) > MOST_TAGS:
+        return False
+    return all(isinstance(tag, str) and _TAG.fullmatch(tag) for tag in tags)

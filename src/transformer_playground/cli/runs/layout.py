@@ -1,0 +1,91 @@
+"""Tables that fit a terminal: unimportant columns go, and long cells are cut."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len, set_cell_size
+
+from transformer_playground.cli.console import is_terminal, say
+from transformer_playground.terminal import visible_line
+
+_GAP = 2
+_NARROWEST = 8
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table.
+
+    Attributes:
+        header: What stands above it.
+        cells: Its texts, as many as there are rows; untrusted.
+        to_the_right: How it is aligned.
+        weight: Where space is short, columns of little weight go first; None never goes.
+    """
+
+    header: str
+    cells: Sequence[str]
+    to_the_right: bool = False
+    weight: int | None = None
+
+
+def print_columns(columns: Sequence[Column]) -> None:
+    """Print a table; at a terminal so that each row is one line, elsewhere in full."""
+    shown = [_harmless(column) for column in columns]
+    width = shutil.get_terminal_size().columns if is_terminal() else None
+    widths = [_width(column) for column in shown]
+    if width is not None:
+        shown = _without_the_unimportant(shown, width)
+        widths = _narrowed([_width(column) for column in shown], width)
+    for cells in zip(*((column.header, *column.cells) for column in shown), strict=True):
+        parts = [
+            _aligned(cell, size, column.to_the_right)
+            for cell, size, column in zip(cells, widths, shown, strict=True)
+        ]
+        say((" " * _GAP).join(parts).rstrip())
+
+
+def _harmless(column: Column) -> Column:
+    cells = tuple(map(visible_line, column.cells))
+    return Column(visible_line(column.header), cells, column.to_the_right, column.weight)
+
+
+def _width(column: Column) -> int:
+    return max(map(cell_len, (column.header, *column.cells)))
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + _GAP * (len(widths) - 1)
+
+
+def _without_the_unimportant(columns: Sequence[Column], width: int) -> list[Column]:
+    kept = list(columns)
+    while _total([_width(column) for column in kept]) > width:
+        weights = [column.weight for column in kept if column.weight is not None]
+        if not weights:
+            break
+        kept = [column for column in kept if column.weight != min(weights)]
+    return kept
+
+
+def _narrowed(widths: Sequence[int], width: int) -> list[int]:
+    """Take from the widest column first, until all fit or none can give more."""
+    narrowed = list(widths)
+    while (excess := _total(narrowed) - width) > 0:
+        widest = max(narrowed)
+        if widest <= _NARROWEST:
+            break
+        # Down to the next in width at most, so that the widest ones share the loss.
+        next_in_width = max((size for size in narrowed if size < widest), default=_NARROWEST)
+        floor = max(next_in_width, _NARROWEST, widest - excess)
+        narrowed[narrowed.index(widest)] = floor if floor < widest else widest - 1
+    return narrowed
+
+
+def _aligned(cell: str, size: int, to_the_right: bool) -> str:
+    length = cell_len(cell)
+    if length > size:
+        return set_cell_size(cell, size - 1) + "…"
+    padding = " " * (size - length)
+    return padding + cell if to_the_right else cell + padding

@@ -1,0 +1,207 @@
+"""`tp runs show`."""
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from transformer_playground.cli.console import say, say_json
+from transformer_playground.cli.options import RUNS_DIR, AsJson, RunsDir
+from transformer_playground.cli.runs.layout import Column, print_columns
+from transformer_playground.runs.details import CheckpointFile, RunDetails, describe_run
+from transformer_playground.runs.fields import FIELDS, GLYPHS, setting_text
+from transformer_playground.runs.listing import RunRow, find_run, list_runs
+from transformer_playground.runs.units import age_text, date_text, duration_text, size_text
+from transformer_playground.terminal import visible_line
+
+_LABEL_WIDTH = 13
+
+Fact = tuple[str, str]
+
+
+def show(
+    run_id: Annotated[
+        str, typer.Argument(metavar="ID", help="A run, a unique beginning, EXP@latest.")
+    ],
+    runs_dir: RunsDir = RUNS_DIR,
+    json_output: AsJson = False,
+) -> None:
+    """Show everything about one run."""
+    run = find_run(runs_dir, run_id)
+    rows = {row.run_id: row for row in list_runs(runs_dir)}
+    details = describe_run(run, rows.get(run.run_id) or RunRow(run.run_id, "broken"))
+    if json_output:
+        say_json(details.as_json())
+        return
+    _print(details, time.time())
+
+
+def _print(details: RunDetails, now: float) -> None:
+    say(visible_line(details.row.run_id))
+    _print_facts("", _overview(details, now))
+    _print_facts("Progress", _progress(details.row, now))
+    _print_facts("Dataset", _dataset(details.dataset))
+    _print_settings(details)
+    _print_checkpoints(details.checkpoints, now)
+    _print_reports(details, now)
+    _print_facts("Environment", _environment(details.environment))
+    _print_note(details.row)
+    for problem in details.problems:
+        say(visible_line(f"! {problem}"))
+
+
+def _overview(details: RunDetails, now: float) -> Iterator[Fact]:
+    row = details.row
+    state = f"{GLYPHS.get(row.state, '?')} {row.state}"
+    yield "status", state if details.pid is None else f"{state}, process {details.pid}"
+    # A broken run's reason is among the problems below.
+    if row.problem and row.problem not in details.problems:
+        yield "error", row.problem
+    yield "experiment", row.experiment or ""
+    if row.created is not None:
+        yield "created", f"{date_text(row.created)}, {age_text(now - row.created)} ago"
+    yield "folder", str(details.path)
+    yield "tags", ", ".join(row.tags)
+
+
+def _progress(row: RunRow, now: float) -> Iterator[Fact]:
+    yield "step", FIELDS["step"].text(row, now)
+    best = FIELDS["best_val_loss"].text(row, now)
+    where = f" at step {row.best_step:,}" if best and row.best_step is not None else ""
+    yield "best val loss", best + where
+    for key, label in (
+        ("val_loss", "val loss"),
+        ("train_loss", "train loss"),
+        ("bits_per_byte", "bits per byte"),
+    ):
+        yield label, FIELDS[key].text(row, now)
+    yield "parameters", "" if row.parameters is None else f"{row.parameters:,}"
+    yield "tokens seen", "" if row.tokens_seen is None else f"{row.tokens_seen:,}"
+    # A run that never began has spent no time, which is not worth a line.
+    yield "wall time", duration_text(row.wall_time) if row.wall_time else ""
+    yield "throughput", _throughput(row)
+    yield "seed", "" if row.seed is None else str(row.seed)
+
+
+def _throughput(row: RunRow) -> str:
+    return "" if row.tokens_per_second is None else f"{row.tokens_per_second:,.0f} tokens/s"
+
+
+def _dataset(dataset: Any) -> Iterator[Fact]:
+    for key, label in (
+        ("train_tokens", "train tokens"),
+        ("val_tokens", "val tokens"),
+        ("vocab_size", "vocabulary"),
+        ("val_bytes_per_token", "bytes/token"),
+        ("fingerprint", "fingerprint"),
+    ):
+        yield label, _value(dataset.get(key))
+
+
+def _environment(environment: Any) -> Iterator[Fact]:
+    git = environment.get("git")
+    if isinstance(git, dict):
+        changed = " (with uncommitted changes)" if git.get("dirty") else ""
+        yield "git commit", f"{_value(git.get('commit'))}{changed}"
+    for key in ("device", "device_name", "dtype", "threads", "host", "platform", "python"):
+        yield key.replace("_", " "), _value(environment.get(key))
+    packages = environment.get("packages")
+    if isinstance(packages, dict):
+        yield "packages", ", ".join(f"{name} {version}" for name, version in packages.items())
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return ""
+    is_count = isinstance(value, int) and not isinstance(value, bool)
+    return f"{value:,}" if is_count else setting_text(value)
+
+
+def _print_facts(title: str, facts: Iterator[Fact]) -> None:
+    lines = [visible_line(f"  {label:<{_LABEL_WIDTH}} {text}") for label, text in facts if text]
+    if lines:
+        _print_title(title)
+    for line in lines:
+        say(line)
+
+
+def _print_title(title: str) -> None:
+    if title:
+        say(f"\n{title}")
+
+
+def _print_settings(details: RunDetails) -> None:
+    if not details.changed:
+        return
+    _print_title("Settings that are not the default")
+    settings = details.changed
+    print_columns(
+        [
+            Column("  setting", [f"  {setting.key}" for setting in settings]),
+            Column("value", [setting_text(setting.value) for setting in settings]),
+            Column("set by", [setting.origin for setting in settings]),
+        ]
+    )
+
+
+def _print_checkpoints(checkpoints: Sequence[CheckpointFile], now: float) -> None:
+    if not checkpoints:
+        return
+    _print_title("Checkpoints")
+    print_columns(
+        [
+            Column("  file", [f"  {file.name}" for file in checkpoints]),
+            Column("kind", [file.kind or "✗ damaged" for file in checkpoints]),
+            Column("step", [_step(file) for file in checkpoints], True),
+            Column("val loss", [_metric(file) for file in checkpoints], True, 2),
+            Column("size", [_size(file) for file in checkpoints], True, 3),
+            Column("age", [_age(file.created, now) for file in checkpoints], True, 1),
+        ]
+    )
+    for file in checkpoints:
+        if file.problem:
+            say(visible_line(f"  {file.name}: {file.problem}"))
+
+
+def _step(file: CheckpointFile) -> str:
+    return "" if file.step is None else f"{file.step:,}"
+
+
+def _metric(file: CheckpointFile) -> str:
+    return "" if file.metric is None else f"{file.metric:.4f}"
+
+
+def _size(file: CheckpointFile) -> str:
+    return "" if file.size is None else size_text(file.size)
+
+
+def _age(created: str | None, now: float) -> str:
+    try:
+        return (
+            "" if created is None else age_text(now - datetime.fromisoformat(created).timestamp())
+        )
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
+def _print_reports(details: RunDetails, now: float) -> None:
+    if not details.reports:
+        return
+    _print_title("Reports and plots")
+    files = details.reports
+    print_columns(
+        [
+            Column("  file", [f"  {file.name}" for file in files]),
+            Column("size", [size_text(file.size) for file in files], True, 2),
+            Column("age", [age_text(now - file.modified) for file in files], True, 1),
+        ]
+    )
+
+
+def _print_note(row: RunRow) -> None:
+    if row.note:
+        _print_title("Note")
+        for line in row.note.splitlines():
+            say(f"  {line}")

@@ -1,0 +1,211 @@
+"""Everything that a run folder says about one run."""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from transformer_playground.checkpoints.discovery import list_checkpoints
+from transformer_playground.errors import PlaygroundError
+from transformer_playground.files import sha256_file
+from transformer_playground.runs.annotations import annotations_problem
+from transformer_playground.runs.layout import RunFolder, read_run_config
+from transformer_playground.runs.listing import RunRow
+from transformer_playground.runs.plain import plain
+from transformer_playground.runs.status import derive_status
+
+_DATASET = ("fingerprint", "train_tokens", "val_tokens", "vocab_size", "val_bytes_per_token")
+_MOST_REPORTS = 1000
+
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class ChangedSetting:
+    """A setting that is not the default.
+
+    Attributes:
+        key: Dotted key.
+        value: Its value.
+        origin: The file, variable or flag that set it, untrusted text.
+    """
+
+    key: str
+    value: Any
+    origin: str
+
+
+@dataclass(frozen=True)
+class CheckpointFile:
+    """A checkpoint, or what is left of one.
+
+    Attributes:
+        name: Its file name.
+        kind: "last" or "best"; None for a damaged one.
+        step: Steps done.
+        metric: Validation loss of a best one.
+        size: Bytes.
+        created: When it was saved, ISO 8601.
+        problem: Why it cannot be used.
+    """
+
+    name: str
+    kind: str | None = None
+    step: int | None = None
+    metric: float | None = None
+    size: int | None = None
+    created: str | None = None
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class ReportFile:
+    """A file in `reports/`.
+
+    Attributes:
+        name: Its path within that folder, untrusted text.
+        size: Bytes.
+        modified: When it was last written, seconds since 1970.
+    """
+
+    name: str
+    size: int
+    modified: float
+
+
+@dataclass(frozen=True)
+class RunDetails:
+    """One run as a whole.
+
+    Attributes:
+        row: What lists show of it.
+        path: Its folder.
+        pid: The process that writes it.
+        changed: Settings that are not the defaults.
+        checkpoints: Newest first, then what is damaged.
+        reports: By name.
+        dataset: fingerprint, train_tokens, val_tokens, vocab_size, val_bytes_per_token.
+        environment: As in `config.json`.
+        problems: What could not be read, a sentence each.
+    """
+
+    row: RunRow
+    path: Path
+    pid: int | None = None
+    changed: tuple[ChangedSetting, ...] = ()
+    checkpoints: tuple[CheckpointFile, ...] = ()
+    reports: tuple[ReportFile, ...] = ()
+    dataset: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    problems: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as one JSON object."""
+        document: dict[str, Any] = plain(self)
+        row = document.pop("row")
+        return {"schema_version": 1, **row, **document}
+
+
+def describe_run(run: RunFolder, row: RunRow) -> RunDetails:
+    """Read everything about a run; parts that cannot be read become problems.
+
+    Args:
+        run: The run.
+        row: What lists show of it.
+    """
+    problems: list[str] = []
+    config: dict[str, Any] = {}
+    checkpoints: tuple[CheckpointFile, ...] = ()
+    reports: tuple[ReportFile, ...] = ()
+    config = _attempt(lambda: read_run_config(run), config, problems)
+    checkpoints = _attempt(lambda: _checkpoints(run), checkpoints, problems)
+    reports = _attempt(lambda: _reports(run.reports), reports, problems)
+    damage = annotations_problem(run)
+    if damage:
+        problems.append(f"{damage}, so its note and tags are not shown.")
+    return RunDetails(
+        row=row,
+        path=run.root,
+        pid=derive_status(run).pid,
+        changed=_changed(row.settings, _table(config, "provenance")),
+        checkpoints=checkpoints,
+        reports=reports,
+        dataset={key: _table(config, "dataset").get(key) for key in _DATASET},
+        environment=_table(config, "environment"),
+        problems=tuple(dict.fromkeys(problems)),
+    )
+
+
+def _attempt(read: Callable[[], _T], otherwise: _T, problems: list[str]) -> _T:
+    try:
+        return read()
+    except PlaygroundError as error:
+        problems.append(error.message)
+    except OSError as error:
+        problems.append(f"{error.filename} cannot be read: {error.strerror}.")
+    return otherwise
+
+
+def _changed(
+    settings: Mapping[str, Any], provenance: Mapping[str, Any]
+) -> tuple[ChangedSetting, ...]:
+    return tuple(
+        ChangedSetting(key, settings[key], str(origin))
+        for key, origin in provenance.items()
+        if key in settings
+    )
+
+
+def _checkpoints(run: RunFolder) -> tuple[CheckpointFile, ...]:
+    listing = list_checkpoints(run.checkpoints, _hash_each_file_once())
+    whole = [
+        CheckpointFile(info.path.name, info.kind, info.step, info.metric, info.size, info.created)
+        for info in listing.valid
+    ]
+    damaged = [
+        CheckpointFile(skipped.path.name, size=_size(skipped.path), problem=skipped.reason)
+        for skipped in listing.skipped
+    ]
+    return (*whole, *damaged)
+
+
+def _hash_each_file_once() -> Callable[[Path], str]:
+    # last.pt, best_val.pt and the files they point at are names of the same bytes.
+    known: dict[tuple[int, int], str] = {}
+
+    def hash_file(path: Path) -> str:
+        state = path.stat()
+        identity = (state.st_dev, state.st_ino)
+        if identity not in known:
+            known[identity] = sha256_file(path)
+        return known[identity]
+
+    return hash_file
+
+
+def _size(path: Path) -> int | None:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return None
+
+
+def _reports(folder: Path) -> tuple[ReportFile, ...]:
+    found: list[ReportFile] = []
+    for parent, folders, files in os.walk(folder):
+        folders.sort()
+        for name in sorted(files):
+            path = Path(parent) / name
+            if name.startswith(".") or not path.is_file():
+                continue
+            state = path.stat()
+            found.append(ReportFile(str(path.relative_to(folder)), state.st_size, state.st_mtime))
+            if len(found) >= _MOST_REPORTS:
+                return tuple(found)
+    return tuple(found)
+
+
+def _table(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = config.get(key)
+    return value if isinstance(value, dict) else {}

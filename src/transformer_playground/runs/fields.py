@@ -1,0 +1,211 @@
+"""What can be shown of a run in a list, filtered by and sorted by: each thing declared once."""
+
+import difflib
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from transformer_playground.config.toml_text import toml_value
+from transformer_playground.errors import UsageError
+from transformer_playground.runs.listing import RunRow
+from transformer_playground.runs.plain import plain
+from transformer_playground.runs.units import age_text, count_text, date_text, duration_text
+
+Kind = Literal["text", "number", "duration", "date", "tags", "status", "setting"]
+STATES = ("new", "running", "finished", "stopped", "failed", "interrupted", "broken")
+"""Every state a listed run can be in."""
+
+GLYPHS = {
+    "running": "▶",
+    "finished": "✓",
+    "stopped": "■",
+    "failed": "✗",
+    "interrupted": "!",
+    "new": "·",
+    "broken": "?",
+}
+"""One character for each state."""
+
+DEFAULT_COLUMNS = ("run", "status", "step", "best_val_loss", "tokens_per_second", "params", "age")
+"""What a list shows unless asked for something else; tags follow where there are any."""
+
+
+def _nothing(_: RunRow) -> str:
+    return ""
+
+
+@dataclass(frozen=True)
+class Field:
+    """Something that each run has, or lacks.
+
+    Attributes:
+        key: What to call it in filters, sorts and choices of columns.
+        header: What stands above its column.
+        kind: How its values compare, and how people write them.
+        read: Its value, None for a run that lacks it. Takes the row and the time now, in seconds
+            since 1970.
+        show: Its value as people read it.
+        after: What stands behind that in a cell.
+        to_the_right: Whether its column is aligned to the right.
+        weight: Where space is short, columns of little weight go first.
+    """
+
+    key: str
+    header: str
+    kind: Kind
+    read: Callable[[RunRow, float], Any]
+    show: Callable[[Any], str] = str
+    after: Callable[[RunRow], str] = _nothing
+    to_the_right: bool = False
+    weight: int = 0
+
+    def value(self, row: RunRow, now: float) -> Any:
+        """Its value for a run; None for missing ones, NaN among them."""
+        value = self.read(row, now)
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+    def text(self, row: RunRow, now: float) -> str:
+        """Its cell for a run, untrusted text; empty for a run that lacks it."""
+        value = self.value(row, now)
+        return "" if value is None else self.show(value) + self.after(row)
+
+
+def _field(
+    key: str,
+    header: str,
+    kind: Kind,
+    read: Callable[[RunRow], Any],
+    show: Callable[[Any], str] = str,
+    weight: int = 0,
+) -> Field:
+    return Field(
+        key,
+        header,
+        kind,
+        lambda row, _: read(row),
+        show,
+        to_the_right=kind in ("number", "duration"),
+        weight=weight,
+    )
+
+
+def _loss(value: float) -> str:
+    return f"{value:.4f}"
+
+
+def _end(row: RunRow) -> str:
+    return "" if row.max_iters is None else f"/{row.max_iters:,}"
+
+
+def _status(state: str) -> str:
+    return f"{GLYPHS.get(state, '?')} {state}"
+
+
+_FIELDS = (
+    _field("run", "run", "text", lambda row: row.run_id, weight=100),
+    _field("status", "status", "status", lambda row: row.state, _status, weight=90),
+    _field("experiment", "experiment", "text", lambda row: row.experiment),
+    Field(
+        "step",
+        "step",
+        "number",
+        lambda row, _: row.step,
+        "{:,}".format,
+        after=_end,
+        to_the_right=True,
+        weight=60,
+    ),
+    _field("max_iters", "of steps", "number", lambda row: row.max_iters, "{:,}".format),
+    _field("best_val_loss", "best val", "number", lambda row: row.best_val_loss, _loss, weight=80),
+    _field("best_step", "best step", "number", lambda row: row.best_step, "{:,}".format),
+    _field("val_loss", "val loss", "number", lambda row: row.val_loss, _loss),
+    _field("train_loss", "train loss", "number", lambda row: row.train_loss, _loss),
+    _field("bits_per_byte", "bits/byte", "number", lambda row: row.bits_per_byte, _loss),
+    _field(
+        "tokens_per_second",
+        "tokens/s",
+        "number",
+        lambda row: row.tokens_per_second,
+        count_text,
+        weight=40,
+    ),
+    _field("params", "params", "number", lambda row: row.parameters, count_text, weight=20),
+    _field("tokens_seen", "tokens", "number", lambda row: row.tokens_seen, count_text),
+    _field("wall_time", "time", "duration", lambda row: row.wall_time, duration_text),
+    _field("seed", "seed", "number", lambda row: row.seed),
+    Field(
+        "age",
+        "age",
+        "duration",
+        lambda row, now: None if row.created is None else now - row.created,
+        age_text,
+        to_the_right=True,
+        weight=50,
+    ),
+    _field("created", "created", "date", lambda row: row.created, date_text),
+    _field("updated", "updated", "date", lambda row: row.updated, date_text),
+    _field("tag", "tags", "tags", lambda row: row.tags or None, ", ".join, weight=30),
+    _field("note", "note", "text", lambda row: row.note or None),
+    _field("problem", "problem", "text", lambda row: row.problem),
+)
+FIELDS = {field.key: field for field in _FIELDS}
+"""Every field but the settings, by key."""
+
+_ALIASES = {
+    "id": "run",
+    "run_id": "run",
+    "state": "status",
+    "exp": "experiment",
+    "tags": "tag",
+    "notes": "note",
+    "best": "best_val_loss",
+    "parameters": "params",
+    "tokens": "tokens_seen",
+    "tokens_per_sec": "tokens_per_second",
+    "time": "wall_time",
+    "bpb": "bits_per_byte",
+    "error": "problem",
+}
+
+
+def find_field(name: str, settings: Iterable[str]) -> Field:
+    """The field called `name`: one of `FIELDS`, another name for it, or a setting.
+
+    Args:
+        name: What the user calls it.
+        settings: Dotted keys of the settings there are.
+
+    Raises:
+        UsageError: There is none; the message names the nearest.
+    """
+    key = name.lower().replace("-", "_")
+    field = FIELDS.get(_ALIASES.get(key, key))
+    if field is not None:
+        return field
+    known = sorted(set(settings))
+    if name in known:
+        return setting_field(name)
+    ending = [setting for setting in known if setting.endswith(f".{name}")]
+    nearest = ending or difflib.get_close_matches(key, [*FIELDS, *known], n=3, cutoff=0.5)
+    hint = f"Nearest: {', '.join(nearest[:3])}." if nearest else f"There are: {', '.join(FIELDS)}."
+    raise UsageError(
+        f"Runs have no field '{name}'.",
+        f"{hint} To search for the text itself, put it in quotes within the filter.",
+    )
+
+
+def setting_field(key: str) -> Field:
+    """The field of the setting with this dotted key."""
+    return Field(key, key, "setting", lambda row, _: plain(row.settings.get(key)), setting_text)
+
+
+def setting_text(value: Any) -> str:
+    """A setting as people read it: words bare, the rest as TOML."""
+    is_plain = isinstance(value, str) and value.strip() == value != ""
+    return str(value) if is_plain else toml_value(value)
+
+
+def setting_keys(rows: Iterable[RunRow]) -> set[str]:
+    """Dotted keys of every setting that any of the runs has."""
+    return {key for row in rows for key in row.settings}

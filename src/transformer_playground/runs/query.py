@@ -1,0 +1,257 @@
+"""The language of `tp runs`: which runs, and in which order.
+
+A query is terms separated by spaces, all of which must hold. A term is `field`, an operator
+(`:` `=` `!=` `<` `<=` `>` `>=`) and a value, or a word to look for in the id, the experiment, the
+tags and the note. `-` in front negates. Quotes hold a value or a word together.
+"""
+
+import math
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from transformer_playground.errors import UsageError
+from transformer_playground.runs.fields import STATES, Field, find_field
+from transformer_playground.runs.listing import RunRow
+from transformer_playground.runs.units import date_text, parse_duration, parse_number
+
+LONGEST_QUERY = 10_000
+
+# Quotes may stand anywhere in a term; what they hold is taken as it is.
+_TERM = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""")
+_COMPARISON = re.compile(r"([A-Za-z][\w.-]*)(!=|<=|>=|[:=<>])(.*)", re.DOTALL)
+_QUOTED = re.compile(r""""([^"]*)"|'([^']*)'""")
+_MISSING = ("none", "null")
+_SYNTAX = "Terms look like: status:running val_loss<1.9 model.norm=rmsnorm -tag:old word"
+
+Test = Callable[[Any], bool]
+
+
+@dataclass(frozen=True)
+class Query:
+    """Terms that must all hold for a run."""
+
+    terms: tuple[Callable[[RunRow, float], bool], ...] = ()
+
+    def holds(self, row: RunRow, now: float) -> bool:
+        """Whether a run is asked for; `now` in seconds since 1970."""
+        return all(term(row, now) for term in self.terms)
+
+
+def parse_query(text: str, settings: Iterable[str] = ()) -> Query:
+    """Parse a query.
+
+    Args:
+        text: The query; an empty one holds for every run.
+        settings: Dotted keys of the settings there are.
+
+    Raises:
+        UsageError: A field is unknown, a value does not fit its field, or a quote is left open.
+    """
+    if len(text) > LONGEST_QUERY:
+        raise UsageError(f"The filter has {len(text):,} characters.", "Write a shorter one.")
+    known = frozenset(settings)
+    return Query(tuple(_parse_term(term, known) for term in _split(text)))
+
+
+def select(rows: Iterable[RunRow], query: Query, now: float) -> list[RunRow]:
+    """The runs for which the query holds, in their order."""
+    return [row for row in rows if query.holds(row, now)]
+
+
+def sort_rows(
+    rows: Sequence[RunRow],
+    keys: str,
+    now: float,
+    settings: Iterable[str] = (),
+    *,
+    reverse: bool = False,
+) -> list[RunRow]:
+    """Sort runs; those without a value come last, whichever way round.
+
+    Args:
+        rows: The runs.
+        keys: Names of fields, separated by commas, the most important first; a `-` in front of one
+            puts its largest value first.
+        now: Seconds since 1970.
+        settings: Dotted keys of the settings there are.
+        reverse: Turn each key round.
+
+    Raises:
+        UsageError: A field is unknown, or none is named.
+    """
+    names = [name.strip() for name in keys.split(",") if name.strip()]
+    if not names:
+        raise UsageError("No field to sort by is named.", "For example: --sort val_loss")
+    known = frozenset(settings)
+    ordered = list(rows)
+    for name in reversed(names):
+        field = find_field(name.removeprefix("-"), known)
+        ordered = _sort_by(field, ordered, now, downwards=name.startswith("-") != reverse)
+    return ordered
+
+
+def _sort_by(field: Field, rows: list[RunRow], now: float, *, downwards: bool) -> list[RunRow]:
+    valued = [(field.value(row, now), row) for row in rows]
+    present = [pair for pair in valued if pair[0] is not None]
+    present.sort(key=lambda pair: _sort_key(pair[0]), reverse=downwards)
+    return [row for _, row in present] + [row for value, row in valued if value is None]
+
+
+def _sort_key(value: Any) -> tuple[int, float, str]:
+    # A setting may be a number in one run and a word in another.
+    if isinstance(value, int | float):
+        return (0, value, "")
+    return (1, 0.0, str(value).casefold())
+
+
+def _split(text: str) -> list[str]:
+    terms = _TERM.findall(text)
+    if re.sub(r"\s", "", text) != re.sub(r"\s", "", "".join(terms)):
+        raise UsageError(f"A quote is left open in the filter: {text}", _SYNTAX)
+    return terms
+
+
+def _parse_term(term: str, settings: frozenset[str]) -> Callable[[RunRow, float], bool]:
+    if term.startswith("--"):
+        raise UsageError(f"There is no option '{term}'.", "See: tp runs list --help")
+    if term.startswith("-") and len(term) > 1:
+        positive = _parse_term(term[1:], settings)
+        return lambda row, now: not positive(row, now)
+    match = _COMPARISON.fullmatch(term)
+    if match is None:
+        return _word(_unquoted(term))
+    field = find_field(match[1], settings)
+    operator, value = match[2], _unquoted(match[3])
+    if not value:
+        raise UsageError(f"There is no value after '{match[1]}{operator}'.", _SYNTAX)
+    test = _test(field, operator, value)
+    return lambda row, now: test(field.value(row, now))
+
+
+def _unquoted(text: str) -> str:
+    return _QUOTED.sub(lambda match: match[1] if match[1] is not None else match[2], text)
+
+
+def _word(word: str) -> Callable[[RunRow, float], bool]:
+    wanted = word.casefold()
+
+    def holds(row: RunRow, _: float) -> bool:
+        texts = (row.run_id, row.experiment or "", row.note, *row.tags)
+        return any(wanted in text.casefold() for text in texts)
+
+    return holds
+
+
+def _test(field: Field, operator: str, value: str) -> Test:
+    """What a field's value must pass, for one operator and value."""
+    if operator == "!=":
+        equal = _test(field, "=", value)
+        return lambda found: not equal(found)
+    if value.lower() in _MISSING and operator in ":=":
+        return lambda found: found is None
+    match field.kind:
+        case "number":
+            return _ordered(operator, _required(parse_number(value), field, value, "a number"))
+        case "duration":
+            seconds = _required(parse_duration(value), field, value, "a duration, such as 5m or 3d")
+            return _ordered(operator, seconds)
+        case "date":
+            return _date_test(field, operator, value)
+        case "setting":
+            return _setting_test(field, operator, value)
+        case _:
+            return _text_test(field, operator, value)
+
+
+def _required(parsed: float | None, field: Field, value: str, what: str) -> float:
+    if parsed is None:
+        raise UsageError(f"'{value}' is not {what}, which '{field.key}' is compared with.", _SYNTAX)
+    return parsed
+
+
+def _ordered(operator: str, wanted: float) -> Test:
+    def holds(found: Any) -> bool:
+        if isinstance(found, bool) or not isinstance(found, int | float):
+            return False
+        match operator:
+            case "<":
+                return found < wanted
+            case "<=":
+                return found <= wanted
+            case ">":
+                return found > wanted
+            case ">=":
+                return found >= wanted
+            case _:
+                return found == wanted or _is_close(found, wanted)
+
+    return holds
+
+
+def _is_close(found: float, wanted: float) -> bool:
+    try:
+        return math.isclose(found, wanted)
+    except OverflowError:
+        # A whole number from a made-up file, too large for a float.
+        return False
+
+
+def _text_test(field: Field, operator: str, value: str) -> Test:
+    if operator not in ":=":
+        raise UsageError(
+            f"'{field.key}' is text, which '{operator}' cannot compare.", "Use : or = or !=."
+        )
+    wanted = value.casefold()
+    if field.kind == "status" and not any(_fits_text(state, operator, wanted) for state in STATES):
+        raise UsageError(f"No run can be '{value}'.", f"States are: {', '.join(STATES)}.")
+    if field.kind == "tags":
+        return lambda found: wanted in (tag.casefold() for tag in found or ())
+    return lambda found: found is not None and _fits_text(found, operator, wanted)
+
+
+def _fits_text(text: str, operator: str, wanted: str) -> bool:
+    folded = text.casefold()
+    return wanted in folded if operator == ":" else wanted == folded
+
+
+def _date_test(field: Field, operator: str, value: str) -> Test:
+    try:
+        moment = datetime.fromisoformat(value)
+        wanted = moment.timestamp()
+    except (ValueError, OverflowError, OSError):
+        raise UsageError(
+            f"'{value}' is not a date, which '{field.key}' is compared with.",
+            "For example: created>=2026-01-31",
+        ) from None
+    if operator not in ":=":
+        return _ordered(operator, wanted)
+    if ":" in value:
+        return lambda found: found is not None and math.floor(found) == wanted
+    # A day means the whole of it.
+    day = date_text(wanted)[:10]
+    return lambda found: found is not None and date_text(found)[:10] == day
+
+
+def _setting_test(field: Field, operator: str, value: str) -> Test:
+    number = parse_number(value)
+    if operator not in ":=":
+        return _ordered(operator, _required(number, field, value, "a number"))
+    wanted = value.casefold()
+
+    def holds(found: Any) -> bool:
+        match found:
+            case bool():
+                return wanted == str(found).lower()
+            case int() | float():
+                return number is not None and _ordered("=", number)(found)
+            case str():
+                return _fits_text(found, operator, wanted)
+            case list():
+                return any(holds(item) for item in found)
+            case _:
+                return False
+
+    return holds
