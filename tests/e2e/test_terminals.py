@@ -1,19 +1,14 @@
 """Commands at a terminal, in a pipe that closes, and on a disk that is full."""
 
-import fcntl
-import os
-import pty
 import re
 import shutil
-import struct
-import subprocess
-import termios
 
 import pytest
 
-from builders.commands import CONTROL, PATIENCE_SECONDS, TP, Project, in_process
+from builders.commands import CONTROL, TP, Project, in_process
 from builders.comparisons import finished_run
 from builders.runs import make_run, train_row
+from builders.terminals import AtTerminal
 
 # What Rich draws a moving line with: colours, the cursor, erased lines.
 DRAWING = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\?25[lh]|\x1b\[2K|\x1b\[[0-9]*A|\r")
@@ -21,29 +16,7 @@ DRAWING = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\?25[lh]|\x1b\[2K|\x1b\[[0-9]*A|\r")
 
 def at_terminal(project: Project, columns: int, *words: str) -> tuple[int, str]:
     """Exit code and raw output of a command whose three streams are a terminal."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    child = subprocess.Popen(
-        [str(TP), *words],
-        cwd=project.root,
-        # A size in the environment would win over the terminal's own.
-        env={key: os.environ[key] for key in os.environ.keys() - {"COLUMNS", "LINES"}}
-        | {"TERM": "xterm-256color"},
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-    )
-    os.close(theirs)
-    output = b""
-    try:
-        while chunk := os.read(ours, 1 << 16):
-            output += chunk
-    except OSError:
-        # Linux reports the end of a terminal as an error.
-        pass
-    finally:
-        os.close(ours)
-    return child.wait(PATIENCE_SECONDS), output.decode()
+    return AtTerminal(project, *words, columns=columns).wait()
 
 
 @pytest.mark.parametrize("columns", [40, 120])

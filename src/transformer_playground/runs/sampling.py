@@ -1,22 +1,24 @@
 """A run as something to sample from, with nothing but its own folder."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import ValidationError
 
-from transformer_playground.checkpoints.discovery import choose
+from transformer_playground.checkpoints.discovery import HashFile, choose
 from transformer_playground.checkpoints.loading import build_model, load_payload
 from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.config.sample import DecodingConfig
 from transformer_playground.config.sampling import load_sample_config
+from transformer_playground.config.train import Device, DType
 from transformer_playground.data.tokenizers import StreamDecoder, Tokenizer, load_tokenizer
 from transformer_playground.data.tokenizers.gpt2 import Gpt2Tokenizer
 from transformer_playground.errors import RunError, SamplingError
+from transformer_playground.files import sha256_file
 from transformer_playground.model.gpt import GPT
 from transformer_playground.model.hardware import choose_device, choose_precision
 from transformer_playground.runs.layout import RunFolder, read_run_config
@@ -72,11 +74,55 @@ class LoadedRun:
         )
 
 
-def load_run(run: RunFolder, request: SampleRequest) -> LoadedRun:
+class LoadedModel(NamedTuple):
+    """The weights of a checkpoint in evaluation mode, and the optimizer steps behind them."""
+
+    model: GPT
+    step: int
+
+
+def load_model(path: Path, device: Device, dtype: DType) -> LoadedModel:
+    """Build the model of a checkpoint file.
+
+    Args:
+        path: The file.
+        device: As `[sample.runtime]` has it: auto, cpu, cuda or mps.
+        dtype: As `[sample.runtime]` has it.
+
+    Raises:
+        CheckpointError: The file is not a whole checkpoint.
+        PlaygroundError: The device or its memory does not do.
+    """
+    chosen = choose_device(device)
+    with _memory_explained("load the model", "Free memory, or sample on another device."):
+        payload = load_payload(path)
+        weights = sum(tensor.numel() for tensor in payload["model"].values())
+        precision = choose_precision(dtype, chosen, weights)
+        model = build_model(payload, device=chosen, dtype=precision.dtype)
+    return LoadedModel(model, payload["step"])
+
+
+ModelLoader = Callable[[Path, Device, DType], LoadedModel]
+
+
+def load_run(
+    run: RunFolder,
+    request: SampleRequest,
+    *,
+    load: ModelLoader = load_model,
+    hash_file: HashFile = sha256_file,
+) -> LoadedRun:
     """Load a run's tokenizer and checkpoint.
 
     A folder without config.json but with a nanoGPT `ckpt.pt` can be sampled too: with default
     settings, and the tokenizer of the `meta.pkl` beside it or, as in nanoGPT, GPT-2's.
+
+    Args:
+        run: The run.
+        request: What to sample, and how.
+        load: Gives the model of a checkpoint file, as `load_model` does; whoever samples again and
+            again can keep models.
+        hash_file: SHA-256 of a file, likewise.
 
     Raises:
         PlaygroundError: The run has no whole checkpoint, a setting is out of range, or the prompt
@@ -89,23 +135,19 @@ def load_run(run: RunFolder, request: SampleRequest) -> LoadedRun:
         overrides=request.overrides,
         environ=request.environ,
     )
-    found = choose(run.checkpoints, request.checkpoint or config.runtime.checkpoint)
+    name = request.checkpoint or config.runtime.checkpoint
+    found = choose(run.checkpoints, name, hash_file)
     tokenizer = _tokenizer(run)
     prompt = resolve_prompt(
         config.sample, tokenizer, _prepare_config(run, saved), text=request.prompt
     )
-    device = choose_device(config.runtime.device)
-    with _memory_explained("load the model", "Free memory, or sample on another device."):
-        payload = load_payload(found.path)
-        weights = sum(tensor.numel() for tensor in payload["model"].values())
-        precision = choose_precision(config.runtime.dtype, device, weights)
-        model = build_model(payload, device=device, dtype=precision.dtype)
+    loaded = load(found.path, config.runtime.device, config.runtime.dtype)
     return LoadedRun(
         run_id=run.run_id,
         checkpoint=found.path,
-        step=payload["step"],
+        step=loaded.step,
         skipped=tuple(str(skipped) for skipped in found.skipped),
-        model=model,
+        model=loaded.model,
         tokenizer=tokenizer,
         prompt=prompt,
         decoding=config.sample,
@@ -198,7 +240,7 @@ def draw(
 
 def stream_pieces(
     loaded: LoadedRun, *, alternatives: int = 0, cancelled: Callable[[], bool] = lambda: False
-) -> Iterator[Piece]:
+) -> Generator[Piece]:
     """All samples as pieces of text, as they are drawn.
 
     Args:

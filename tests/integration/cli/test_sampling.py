@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from builders.commands import Ended, Project, Tp
+from builders.schemas import check
 from transformer_playground.runs.layout import RunFolder
 
 FIRST = ("sample", "first", "--json")
@@ -223,8 +224,10 @@ def test_a_folder_of_nano_gpt_can_be_sampled(project: Project, tp: Tp) -> None:
     assert sample["step"] == 250
     assert len(sample["tokens"]) == 30
     assert set(sample["text"]) <= set("\n abcdefgh")
-    ended = tp("sample", "out-shakespeare-char", "--prompt", "bad egg")
-    assert ended.code == 0, ended.err
-    assert ended.out.startswith("bad egg")
+    check("sample", sample)
+    for words in (("sample", run.run_id), ("generate", "--run-id", "out-shake")):
+        ended = tp(*words, "--prompt", "bad egg")
+        assert ended.code == 0, ended.err
+        assert ended.out.startswith("bad egg")
     assert tp("sample", "out-shakespeare-char", "--prompt", "Q").code == 1
     assert tp("runs").code == 0

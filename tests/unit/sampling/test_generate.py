@@ -130,7 +130,7 @@ def test_samples_with_large_caches_are_drawn_few_at_a_time() -> None:
 
 def test_alternatives_are_the_likeliest_tokens_and_the_drawn_one_ranks_among_them() -> None:
     model = lively_model()
-    seen = list(_PROMPT)
+    seen: list[int] = [*_PROMPT]
     for step in stream(model, _PROMPT, _DRAWS, alternatives=VOCAB_SIZE + 5):
         (drawn,) = step.drawn
         with torch.inference_mode():
