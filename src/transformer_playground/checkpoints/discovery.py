@@ -199,25 +199,26 @@ def newest_valid(folder: Path) -> Found:
     return Found(info.path, info, skipped)
 
 
-def choose(folder: Path, name: str = "auto") -> Found:
+def choose(folder: Path, name: str = "auto", hash_file: HashFile = sha256_file) -> Found:
     """The checkpoint to sample from.
 
     Args:
         folder: The run's checkpoint folder. A nanoGPT `ckpt.pt` may also lie in its parent.
         name: "auto" (best, then last, then `ckpt.pt`), "best", "last", or a file name in `folder`.
+        hash_file: SHA-256 of a file; whoever asks again and again can remember it.
 
     Raises:
         UsageError: `name` is not a plain file name or leads out of the folder.
         CheckpointError: Nothing whole was found; the message lists what was.
     """
     if name not in ("auto", "best", "last"):
-        return _choose_file(folder, name)
+        return _choose_file(folder, name, hash_file)
 
     def order(scan: FolderScan) -> list[Path]:
         best = scan.preferred("best") if name in ("auto", "best") else []
         return best + (scan.preferred("last") if name in ("auto", "last") else [])
 
-    info, skipped = _search(folder, order)
+    info, skipped = _search(folder, order, hash_file)
     if info is not None:
         return Found(info.path, info, skipped)
     legacy = _legacy_file(folder) if name == "auto" else None
@@ -227,18 +228,20 @@ def choose(folder: Path, name: str = "auto") -> Found:
 
 
 def _search(
-    folder: Path, order: Callable[[FolderScan], list[Path]]
+    folder: Path,
+    order: Callable[[FolderScan], list[Path]],
+    hash_file: HashFile = sha256_file,
 ) -> tuple[CheckpointInfo | None, tuple[Skipped, ...]]:
     scan = scan_folder(folder)
-    info, skipped = scan.first_whole(order(scan))
+    info, skipped = scan.first_whole(order(scan), hash_file)
     if skipped:
         # A save that went on during the scan makes whole files look damaged; now it has passed.
         scan = scan_folder(folder)
-        info, skipped = scan.first_whole(order(scan))
+        info, skipped = scan.first_whole(order(scan), hash_file)
     return info, skipped
 
 
-def _choose_file(folder: Path, name: str) -> Found:
+def _choose_file(folder: Path, name: str, hash_file: HashFile) -> Found:
     if not _FILE_NAME.fullmatch(name):
         raise UsageError(
             f"'{name}' is not the name of a checkpoint file.",
@@ -258,7 +261,7 @@ def _choose_file(folder: Path, name: str) -> Found:
     if path not in scan.claims and not sidecar_path(path).exists():
         return Found(path, None, ())
     try:
-        info = scan.check(path)
+        info = scan.check(path, hash_file)
     except CheckpointError as error:
         raise CheckpointError(
             f"The checkpoint {path} is damaged: {error.message}.",
