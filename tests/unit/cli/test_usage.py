@@ -5,7 +5,17 @@ import pytest
 from transformer_playground.cli.main import app, run_app
 from transformer_playground.tui.main import app as tui
 
-VERBS = ("prepare", "train", "sample", "loop", "runs", "experiments", "new", "tensorboard")
+VERBS = (
+    "prepare",
+    "train",
+    "sample",
+    "generate",
+    "loop",
+    "runs",
+    "experiments",
+    "new",
+    "tensorboard",
+)
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -36,6 +46,7 @@ def test_the_console_s_command_explains_itself(capsys: pytest.CaptureFixture[str
         (["train", "--bogus"], "--bogus"),
         (["train", "a", "b"], "b"),
         (["sample"], "EXP|RUN"),
+        (["generate"], "--run-id"),
         (["new"], "NAME"),
         (["train", "--set"], "--set"),
         (["tensorboard", "--port", "0"], "--port"),
