@@ -84,17 +84,15 @@ def decimate(x: ArrayLike, y: ArrayLike, columns: int) -> tuple[FloatArray, Floa
 def _extremes(x: FloatArray, y: FloatArray, columns: int) -> NDArray[np.bool_]:
     """Which points are an end of the curve or the lowest or highest of their column."""
     # Each end takes one place, so that what lies between must do with a column less.
-    width = x[-1] - x[0]
-    share = (x - x[0]) / width if width > 0 else np.zeros_like(x)
-    column = np.minimum((share * (columns - 1)).astype(np.int64), columns - 2)
-    starts = np.flatnonzero(np.diff(column, prepend=-1))
+    inner = np.searchsorted(x, np.linspace(x[0], x[-1], columns)[1:-1])
+    starts = np.unique(np.append(inner[inner < x.size], 0))
     sizes = np.diff(starts, append=x.size)
     kept = np.zeros(x.size, dtype=np.bool_)
     kept[[0, -1]] = True
     for extreme in (np.minimum, np.maximum):
         reached = np.flatnonzero(y == np.repeat(extreme.reduceat(y, starts), sizes))
-        first = np.diff(column[reached], prepend=-1) > 0
-        kept[reached[first]] = True
+        column = np.searchsorted(starts, reached, side="right")
+        kept[reached[np.diff(column, prepend=0) > 0]] = True
     return kept
 
 

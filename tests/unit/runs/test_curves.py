@@ -1,5 +1,6 @@
-"""Smoothing, thinning out and splitting of curves."""
+"""Curves made ready to look at."""
 
+import itertools
 import math
 
 import numpy as np
@@ -9,88 +10,155 @@ from hypothesis import strategies as st
 
 from transformer_playground.runs.curves import debiased_ema, decimate, split_at_gaps
 
-FINITE = st.floats(-1e6, 1e6)
-WITH_GAPS = st.one_of(FINITE, st.just(math.nan))
+NAN = math.nan
+LOSSES = st.floats(-1e6, 1e6) | st.just(NAN) | st.just(math.inf)
+# Long enough for several rounds of every kind, with ties, gaps and uneven distances.
+CURVES = st.lists(
+    st.tuples(st.integers(0, 50), st.sampled_from([-2.0, 0.5, 1.0, 3.0, 7.25, NAN])),
+    max_size=120,
+).map(lambda points: sorted(points, key=lambda point: point[0]))
 
 
-def plain_average(values: list[float], weight: float) -> list[float]:
-    total = mass = 0.0
-    averages = []
+def ema_by_the_book(values: list[float], weight: float) -> list[float]:
+    smooth, average, count = [], 0.0, 0
     for value in values:
-        if math.isfinite(value):
-            total = weight * total + (1 - weight) * value
-            mass = weight * mass + (1 - weight)
-        averages.append(total / mass if math.isfinite(value) else value)
-    return averages
+        if not math.isfinite(value):
+            smooth.append(NAN)
+            continue
+        count += 1
+        average = weight * average + (1 - weight) * value
+        smooth.append(average / (1 - weight**count))
+    return smooth
 
 
-@given(st.lists(WITH_GAPS, max_size=700), st.floats(0, 0.999))
-def test_the_average_follows_its_recurrence_across_blocks_and_gaps(
-    values: list[float], weight: float
-) -> None:
-    smooth = debiased_ema(values, weight)
-    expected = np.array(plain_average(values, weight), dtype=float)
-    np.testing.assert_allclose(smooth, expected, rtol=1e-6, atol=1e-3)
+@given(values=st.lists(LOSSES, max_size=300), weight=st.floats(0, 0.999))
+def test_the_average_is_that_of_the_formula(values: list[float], weight: float) -> None:
+    expected = ema_by_the_book(values, weight)
+    scale = max((abs(value) for value in values if math.isfinite(value)), default=1.0)
+
+    np.testing.assert_allclose(debiased_ema(values, weight), expected, rtol=1e-9, atol=1e-9 * scale)
 
 
-def test_the_average_starts_at_the_first_value_and_not_at_zero() -> None:
-    assert debiased_ema([5.0, 5.0, 5.0], 0.99).tolist() == pytest.approx([5.0, 5.0, 5.0])
+def test_the_average_of_three_values_worked_out_by_hand() -> None:
+    # The plain average is 1, 2.5 and 5.25; its weights sum to 1/2, 3/4 and 7/8.
+    np.testing.assert_allclose(debiased_ema([2.0, 4.0, NAN, 8.0], 0.5), [2.0, 10 / 3, NAN, 6.0])
 
 
-def test_weight_zero_changes_nothing_and_the_input_stays() -> None:
-    values = np.array([1.0, math.nan, 3.0])
-    smooth = debiased_ema(values, 0)
-    assert smooth is not values
-    np.testing.assert_array_equal(smooth, values)
+def test_a_weight_of_zero_changes_nothing() -> None:
+    np.testing.assert_array_equal(debiased_ema([3.0, NAN, 1.0], 0.0), [3.0, NAN, 1.0])
 
 
-@pytest.mark.parametrize("weight", [-0.1, 1.0, math.nan])
-def test_a_weight_outside_its_range_is_refused(weight: float) -> None:
+@pytest.mark.parametrize("weight", [-0.1, 1.0, NAN])
+def test_a_weight_that_is_no_share_is_refused(weight: float) -> None:
     with pytest.raises(ValueError, match="weight"):
         debiased_ema([1.0], weight)
 
 
-@given(st.lists(WITH_GAPS, min_size=1, max_size=400), st.integers(2, 40))
-def test_thinning_keeps_the_ends_and_the_extremes_of_the_curve(
-    values: list[float], columns: int
+@given(points=CURVES, columns=st.integers(2, 20))
+def test_thinning_keeps_extremes_ends_and_order(
+    points: list[tuple[int, float]], columns: int
 ) -> None:
-    x, y = np.arange(len(values), dtype=float), np.array(values)
+    x, y = [float(point[0]) for point in points], [point[1] for point in points]
+
     thin_x, thin_y = decimate(x, y, columns)
-    assert np.isfinite(thin_y).sum() <= 2 * columns
-    assert (thin_x[0], thin_x[-1]) == (x[0], x[-1])
-    assert np.all(np.diff(thin_x) > 0)
-    np.testing.assert_array_equal(thin_y, y[thin_x.astype(int)])
-    if np.isfinite(y).any():
-        assert np.nanmin(thin_y) == np.nanmin(y)
-        assert np.nanmax(thin_y) == np.nanmax(y)
-    if np.isnan(y).any():
-        assert np.isnan(thin_y).any()
+
+    finite = [value for value in y if math.isfinite(value)]
+    kept = thin_y[np.isfinite(thin_y)]
+    assert len(kept) <= 2 * columns
+    assert np.all(np.diff(thin_x) >= 0)
+    assert {*zip(thin_x.tolist(), np.nan_to_num(thin_y).tolist(), strict=True)} <= {
+        *zip(x, np.nan_to_num(y).tolist(), strict=True)
+    }
+    if finite:
+        assert (min(kept), max(kept)) == (min(finite), max(finite))
+        assert (kept[0], kept[-1]) == (finite[0], finite[-1])
+    if points:
+        assert (thin_x[0], thin_x[-1]) == (x[0], x[-1])
 
 
-def test_each_column_keeps_its_lowest_and_highest_point_in_order() -> None:
-    rng = np.random.default_rng(7)
-    x, y = np.arange(1000.0), rng.normal(size=1000)
-    y[500] = 9.0
-    thin_x, _ = decimate(x, y, 11)
-    column = np.minimum((x / x[-1] * 10).astype(int), 9)
-    wanted = {0.0, 999.0}
-    for number in range(10):
-        inside = np.flatnonzero(column == number)
-        wanted |= {float(inside[y[inside].argmin()]), float(inside[y[inside].argmax()])}
-    assert set(thin_x) == wanted
+@given(points=CURVES, columns=st.integers(2, 20))
+def test_thinning_keeps_each_gap_that_parts_two_points_that_stay(
+    points: list[tuple[int, float]], columns: int
+) -> None:
+    # Positions of their own tell which points stayed.
+    y = [value for _, value in points]
+    x = [float(index) for index in range(len(y))]
+
+    thin_x, thin_y = decimate(x, y, columns)
+
+    stayed = [int(place) for place in thin_x[np.isfinite(thin_y)]]
+    for first, last in itertools.pairwise(stayed):
+        parted = any(math.isnan(value) for value in y[first:last])
+        shown = bool(np.isnan(thin_y[(thin_x > first) & (thin_x < last)]).any())
+        assert shown == parted
 
 
-def test_few_points_and_a_single_x_are_left_in_peace() -> None:
-    x, y = np.array([1.0, 2.0]), np.array([3.0, math.nan])
-    assert decimate(x, y, 10) == (x, y)
-    same_x = np.full(100, 4.0)
-    thin_x, thin_y = decimate(same_x, np.arange(100.0), 5)
-    assert set(thin_x) == {4.0}
-    assert {0.0, 99.0} == set(thin_y)
+def test_of_each_column_the_lowest_and_the_highest_stay_in_their_order() -> None:
+    x = np.arange(1000.0)
+    y = np.sin(x)
+    y[137], y[141] = 9.0, -9.0  # up before down
+    y[737], y[741] = -8.0, 8.0  # down before up
+
+    thin_x, thin_y = decimate(x, y, 11)
+
+    for place in (137, 141, 737, 741):
+        assert thin_y[thin_x == place] == y[place]
+    for column in range(10):
+        inside = (x >= column * 99.9) & (x < (column + 1) * 99.9)
+        shown = thin_y[(thin_x >= column * 99.9) & (thin_x < (column + 1) * 99.9)]
+        assert (shown.min(), shown.max()) == (y[inside].min(), y[inside].max())
 
 
-def test_stretches_end_where_a_gap_begins() -> None:
-    y = np.array([math.nan, 1.0, 2.0, math.inf, 3.0, math.nan])
-    parts = split_at_gaps(np.arange(6.0), y)
-    assert [(list(x), list(part)) for x, part in parts] == [([1, 2], [1, 2]), ([4], [3])]
-    assert split_at_gaps(np.array([]), np.array([])) == []
+@given(points=CURVES)
+def test_a_curve_of_few_points_comes_back_as_it_is(points: list[tuple[int, float]]) -> None:
+    x, y = [float(point[0]) for point in points], [point[1] for point in points]
+
+    thin_x, thin_y = decimate(x, y, max(2, (len(points) + 1) // 2))
+
+    np.testing.assert_array_equal(thin_x, x)
+    np.testing.assert_array_equal(thin_y, y)
+
+
+def test_a_million_points_of_which_many_are_missing_become_few() -> None:
+    y = np.random.default_rng(0).normal(size=1_000_000)
+    y[::7] = NAN
+    y[-1000:] = math.inf
+
+    thin_x, thin_y = decimate(np.arange(1e6), y, 800)
+
+    assert np.isfinite(thin_y).sum() <= 1600
+    assert len(thin_y) <= 3201
+    assert thin_x[-1] == 999_999
+    assert np.isnan(thin_y[-1])
+
+
+def test_all_points_at_one_place_keep_their_extremes() -> None:
+    _, thin_y = decimate(np.full(100, 3.0), np.arange(100.0), 4)
+
+    assert (thin_y.min(), thin_y.max()) == (0.0, 99.0)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "columns"), [([0.0], [1.0, 2.0], 8), ([[0.0]], [[1.0]], 8), ([0.0], [1.0], 1)]
+)
+def test_what_is_no_curve_is_refused(x: object, y: object, columns: int) -> None:
+    with pytest.raises(ValueError, match=r"values|columns"):
+        decimate(np.array(x), np.array(y), columns)
+
+
+@given(points=CURVES)
+def test_the_stretches_between_gaps_hold_every_finite_point(
+    points: list[tuple[int, float]],
+) -> None:
+    x, y = [float(index) for index in range(len(points))], [point[1] for point in points]
+
+    stretches = split_at_gaps(x, y)
+
+    places = [int(place) for stretch, _ in stretches for place in stretch]
+    assert places == [index for index, value in enumerate(y) if math.isfinite(value)]
+    for stretch_x, stretch_y in stretches:
+        assert len(stretch_x) > 0
+        assert np.all(np.diff(stretch_x) == 1)
+        np.testing.assert_array_equal(stretch_y, [y[int(place)] for place in stretch_x])
+    ends = [int(stretch[-1]) for stretch, _ in stretches[:-1]]
+    assert all(math.isnan(y[end + 1]) for end in ends)
