@@ -139,7 +139,7 @@ def load_run(
     found = choose(run.checkpoints, name, hash_file)
     tokenizer = _tokenizer(run)
     prompt = resolve_prompt(
-        config.sample, tokenizer, _prepare_config(run, saved)
+        config.sample, tokenizer, _prepare_config(run, saved), text=request.prompt
     )
     loaded = load(found.path, config.runtime.device, config.runtime.dtype)
     return LoadedRun(
