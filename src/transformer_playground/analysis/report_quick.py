@@ -23,10 +23,14 @@ _FEWEST_TOKENS = 16
 # Rounds of samples, each at most twice as large as the one before: 200 in all.
 _ROUNDS = (8, 16, 32, 64, 80)
 _PROBE_TOKENS = 4
-_PROBE_BYTES = 1 << 16
-_PROBE_BATCHES = 2
+_PROBE_BYTES = 1 << 14
+_PROBE_BATCHES = 1
+# Comparing again pays for so many times as much text.
+_WORTHWHILE = 2
 # Shares of the time that is left when a part begins.
 _FOR_SAMPLES, _FOR_COMPARING = 0.5, 0.6
+# The rest is for what cannot be cut short: a probe, a step, the writing.
+_PLANNED = 0.8
 # An estimate may be wrong by so much.
 _SAFETY = 1.5
 
@@ -47,7 +51,7 @@ def quick_report(
 
     Args:
         run: A run that has a checkpoint.
-        seconds: How long this may take; the first steps of a part may overstep it a little.
+        seconds: How long this may take.
         dataset: The dataset's folder; None = where the run recorded it.
         experiments_dir: Where else to look for it.
         notify: Takes a sentence when there is no report because something is wrong.
@@ -58,7 +62,7 @@ def quick_report(
     if seconds < MIN_SECONDS:
         return None
     try:
-        return _quick_report(run, _Deadline(seconds), dataset, experiments_dir)
+        return _quick_report(run, _Deadline(seconds * _PLANNED), dataset, experiments_dir)
     except (PlaygroundError, OSError, MemoryError) as error:
         notify(f"there is no report: {error}")
         return None
@@ -170,13 +174,16 @@ def _texts(subject: collect.Subject, texts: Sequence[str], deadline: _Deadline) 
     if subject.dataset is None:
         subject.lacks(part, "It needs the run's dataset.")
         return collect.texts_part(texts, None)
+    if deadline.has_passed():
+        subject.lacks(part, "There was no time left to compare texts.", "tp report does.")
+        return collect.texts_part(texts, None)
     allowance = deadline.part(_FOR_COMPARING)
     began = time.monotonic()
     found = _compared(subject, texts, _PROBE_BYTES)
     per_byte = (time.monotonic() - began) / _PROBE_BYTES
     affordable = int(max(0.0, allowance.left) / (per_byte * _SAFETY))
     is_all = found.reference is not None and found.reference.train_share == 1
-    if is_all or affordable < 2 * _PROBE_BYTES:
+    if is_all or affordable < _WORTHWHILE * _PROBE_BYTES:
         return found
     return _compared(subject, texts, min(affordable, collect.MAX_SEARCHED_BYTES))
 

@@ -205,7 +205,7 @@ def _course(evaluation: Evaluation) -> Iterator[str]:
 
 def _history(history: History) -> Iterator[str]:
     yield (
-        f"Lowest validation loss of {history.evaluations:,} evaluations in training: "
+        f"Lowest validation loss of {_evaluations(history.evaluations)} in training: "
         f"{history.best_val_loss:.4f} at step {history.best_step:,}"
     )
     if history.checkpoint_val_rise is not None:
@@ -369,3 +369,7 @@ def _whole_percent(value: float | None) -> str:
 
 def _percent(value: float) -> str:
     return f"{100 * value:.3g} %"
+
+
+def _evaluations(count: int) -> str:
+    return "1 evaluation" if count == 1 else f"{count:,} evaluations"
