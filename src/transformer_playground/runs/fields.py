@@ -189,10 +189,7 @@ def find_field(name: str, settings: Iterable[str]) -> Field:
     ending = [setting for setting in known if setting.endswith(f".{name}")]
     nearest = ending or difflib.get_close_matches(key, [*FIELDS, *known], n=3, cutoff=0.5)
     hint = f"Nearest: {', '.join(nearest[:3])}." if nearest else f"There are: {', '.join(FIELDS)}."
-    raise UsageError(
-        f"Runs have no field '{name}'.",
-        f"{hint} To search for the text itself, put it in quotes within the filter.",
-    )
+    raise UsageError(f"Runs have no field '{name}'.", hint)
 
 
 def setting_field(key: str) -> Field:

@@ -123,7 +123,11 @@ def _parse_term(term: str, settings: frozenset[str]) -> Callable[[RunRow, float]
     match = _COMPARISON.fullmatch(term)
     if match is None:
         return _word(_unquoted(term))
-    field = find_field(match[1], settings)
+    try:
+        field = find_field(match[1], settings)
+    except UsageError as error:
+        hint = f"{error.hint} To look for the text itself, put it in quotes within the filter."
+        raise UsageError(error.message, hint) from None
     operator, value = match[2], _unquoted(match[3])
     if not value:
         raise UsageError(f"There is no value after '{match[1]}{operator}'.", _SYNTAX)

@@ -21,6 +21,7 @@ from transformer_playground.runs.management import claimed, rewrite_id
 
 TRASH_NAME = ".trash"
 _MOST_COPIES = 10_000
+_MOST_CANDIDATES = 8
 _COPY = re.compile(r"(.+)~(\d{1,5})", re.DOTALL)
 
 
@@ -202,8 +203,10 @@ def _find(runs_dir: Path, name: str) -> Path:
     if len(fitting) == 1:
         return known[fitting[0]]
     if fitting:
-        shown = [entry if "~" in entry else f"{entry}~1" for entry in fitting[:8]]
-        more = ", …" if len(fitting) > len(shown) else ""
+        # Its own name would mean all of its copies, too.
+        shown = [f"{entry}~1" if f"{entry}~2" in known else entry for entry in fitting]
+        more = ", …" if len(shown) > _MOST_CANDIDATES else ""
+        shown = shown[:_MOST_CANDIDATES]
         raise UsageError(
             f"'{name}' fits {len(fitting)} deleted runs: {', '.join(shown)}{more}.",
             "Name one of them as it stands here; see: tp runs deleted",
