@@ -196,7 +196,7 @@ def test_options_of_sampling_and_evaluation_change_the_report(memorised: RunFold
         request(num_samples=3, max_new_tokens=7, temperature=9.0),
         request(num_samples=3, max_new_tokens=7, top_k=1),
         request(num_samples=3, max_new_tokens=7, top_p=0.01),
-        request(num_samples=3, max_new_tokens=7, start="kayak\n"),
+        request(num_samples=3, max_new_tokens=7, start="jolly\n"),
     ):
         assert make_report(memorised, changed).texts != first.texts, changed
 
@@ -248,8 +248,12 @@ def test_a_moved_dataset_is_found_by_option_or_among_experiments(
 ) -> None:
     run, dataset = moved(memorised, tmp_path), dataset_of(memorised)
     experiments = dataset.parents[1]
-    for where in ({"dataset": dataset}, {"experiments_dir": experiments}):
-        found = make_report(run, ReportRequest(request().sampling, **where))
+    sampling = request().sampling
+    for where in (
+        ReportRequest(sampling, dataset=dataset),
+        ReportRequest(sampling, experiments_dir=experiments),
+    ):
+        found = make_report(run, where)
         assert found.dataset is not None
         assert found.dataset.is_checked
         assert found.texts == report.texts
@@ -326,7 +330,8 @@ def test_weights_that_are_no_numbers_are_named(memorised: RunFolder, tmp_path: P
     stated = ReportRequest(request(spoil_weights(run)).sampling, dataset=dataset_of(memorised))
     report = make_report(run, stated)
     assert [verdict.kind for verdict in report.verdicts] == ["diverged"]
-    assert report.sampling is report.texts is None
+    assert report.sampling is None
+    assert report.texts is None
     assert "not a number" in reasons(report)["texts"]
     assert "not a number" in reasons(report)["evaluation.full_validation"]
     assert "diverged" in summary(report)
@@ -434,8 +439,8 @@ def test_a_quick_report_of_diverged_weights_says_so(memorised: RunFolder, tmp_pa
     run = moved(memorised, tmp_path)
     spoilt = run.checkpoints / spoil_weights(run)
     content = spoilt.read_bytes()
-    for path in run.checkpoints.iterdir():
-        path.unlink()
+    for file in run.checkpoints.iterdir():
+        file.unlink()
     (run.checkpoints / "ckpt.pt").write_bytes(content)
     path = quick_report(run, seconds=600, dataset=dataset_of(memorised))
     assert path is not None

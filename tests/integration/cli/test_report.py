@@ -15,6 +15,7 @@ from transformer_playground.analysis.report_collect import ReportRequest
 from transformer_playground.analysis.report_files import write_report
 from transformer_playground.analysis.report_text import WIDTH
 from transformer_playground.errors import RunError
+from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.sampling import SampleRequest
 
 FEW = ("--n-samples", 4, "--max-new-tokens", 30)
@@ -95,6 +96,10 @@ def test_a_moved_run_folder_is_reported_without_its_dataset_and_with_it_again(
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(trained.root / "runs", elsewhere)
+    config = RunFolder(elsewhere / "first").config_path
+    record = json.loads(config.read_bytes())
+    record["config"]["prepare"]["dataset_dir"] = str(trained.experiment / "datasets")
+    config.write_text(json.dumps(record))
     (trained.root / "experiments").rename(tmp_path / "kept")
     words = (*FIRST, "--runs-dir", elsewhere)
     ended = tp(*words)
