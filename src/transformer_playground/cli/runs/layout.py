@@ -32,18 +32,31 @@ class Column:
 
 def print_columns(columns: Sequence[Column]) -> None:
     """Print a table; at a terminal so that each row is one line, elsewhere in full."""
+    for line in table_lines(columns, shutil.get_terminal_size().columns if is_terminal() else None):
+        say(line)
+
+
+def table_lines(columns: Sequence[Column], width: int | None) -> list[str]:
+    """The lines of a table, the header first, with control characters made visible.
+
+    Args:
+        columns: What to show; at least one.
+        width: Terminal columns to fit into; None for as many as it takes.
+    """
     shown = [_harmless(column) for column in columns]
-    width = shutil.get_terminal_size().columns if is_terminal() else None
-    widths = [_width(column) for column in shown]
     if width is not None:
         shown = _without_the_unimportant(shown, width)
-        widths = _narrowed([_width(column) for column in shown], width)
+    widths = [_width(column) for column in shown]
+    if width is not None:
+        widths = _narrowed(widths, width)
+    lines: list[str] = []
     for cells in zip(*((column.header, *column.cells) for column in shown), strict=True):
         parts = [
             _aligned(cell, size, column.to_the_right)
             for cell, size, column in zip(cells, widths, shown, strict=True)
         ]
-        say((" " * _GAP).join(parts).rstrip())
+        lines.append((" " * _GAP).join(parts).rstrip())
+    return lines
 
 
 def _harmless(column: Column) -> Column:

@@ -1,0 +1,53 @@
+"""Tables that fit a terminal."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from transformer_playground.cli.runs.layout import Column, table_lines
+
+COLUMNS = [
+    Column("run", ["a-rather-long-name", "b"]),
+    Column("step", ["1", "2,000"], to_the_right=True, weight=3),
+    Column("params", ["796k", "1.00M"], to_the_right=True, weight=1),
+    Column("note", ["short", "漢字 and more"], weight=2),
+]
+
+
+def test_a_table_without_a_width_is_whole() -> None:
+    assert table_lines(COLUMNS, None) == [
+        "run                  step  params  note",
+        "a-rather-long-name      1    796k  short",
+        "b                   2,000   1.00M  漢字 and more",
+    ]
+
+
+def test_the_least_important_columns_go_first() -> None:
+    headers = [table_lines(COLUMNS, width)[0].split() for width in (60, 44, 26, 20)]
+    assert headers == [
+        ["run", "step", "params", "note"],
+        ["run", "step", "note"],
+        ["run", "step"],
+        ["run"],
+    ]
+
+
+def test_what_cannot_go_is_cut_the_longest_first() -> None:
+    columns = [Column("id", ["x" * 30]), Column("value", ["y" * 50]), Column("n", ["12345678"])]
+    (_, row) = table_lines(columns, 40)
+    parts = row.split()
+    assert [part[-1] for part in parts] == ["…", "…", "8"]
+    assert [len(part) for part in parts] == [14, 14, 8]
+
+
+def test_control_characters_become_visible() -> None:
+    lines = table_lines([Column("\x1b[31m", ["a\nb\tc\x07"])], None)
+    assert lines == ["␛[31m", "a␊b␉c␇"]
+
+
+@pytest.mark.parametrize("width", [30, 40, 80])
+@given(st.lists(st.tuples(st.text(max_size=40), st.text(max_size=90)), min_size=1, max_size=3))
+def test_no_line_is_wider_than_the_terminal(width: int, cells: list[tuple[str, str]]) -> None:
+    columns = [Column(header, [cell]) for header, cell in cells]
+    assert max(map(cell_len, table_lines(columns, width))) <= width
