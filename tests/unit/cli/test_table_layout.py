@@ -38,7 +38,7 @@ def test_what_cannot_go_is_cut_the_longest_first() -> None:
     (_, row) = table_lines(columns, 40)
     parts = row.split()
     assert [part[-1] for part in parts] == ["…", "…", "8"]
-    assert [len(part) for part in parts] == [14, 14, 8]
+    assert [len(part) for part in parts] == [14, 14, 8], row
 
 
 def test_control_characters_become_visible() -> None:

@@ -83,16 +83,10 @@ def _without_the_unimportant(columns: Sequence[Column], width: int) -> list[Colu
 
 
 def _narrowed(widths: Sequence[int], width: int) -> list[int]:
-    """Take from the widest column first, until all fit or none can give more."""
-    narrowed = list(widths)
-    while (excess := _total(narrowed) - width) > 0:
-        widest = max(narrowed)
-        if widest <= _NARROWEST:
-            break
-        # Down to the next in width at most, so that the widest ones share the loss.
-        next_in_width = max((size for size in narrowed if size < widest), default=_NARROWEST)
-        floor = max(next_in_width, _NARROWEST, widest - excess)
-        narrowed[narrowed.index(widest)] = floor if floor < widest else widest - 1
+    """Take from the widest columns until all fit or none can give more."""
+    narrowed = [min(size, width) for size in widths]
+    while _total(narrowed) > width and max(narrowed) > _NARROWEST:
+        narrowed[narrowed.index(max(narrowed))] -= 1
     return narrowed
 
 
