@@ -63,7 +63,9 @@ def quick_report(
         return None
     try:
         return _quick_report(run, _Deadline(seconds * _PLANNED), dataset, experiments_dir)
-    except (PlaygroundError, OSError, MemoryError) as error:
+    except (PlaygroundError, OSError, MemoryError, RuntimeError) as error:
+        # torch has no other type for running out of memory or a device that is gone. The training
+        # is over and whole: nothing that happens here may look as if it were not.
         notify(f"there is no report: {error}")
         return None
 

@@ -325,6 +325,19 @@ def test_metrics_that_say_nothing_cost_only_the_course(
     assert summary(report)
 
 
+def test_metrics_of_absurd_size_are_still_json(memorised: RunFolder, tmp_path: Path) -> None:
+    run = moved(memorised, tmp_path)
+    run.metrics_path.write_text(
+        '{"event": "eval", "step": 75, "train_loss": 1, "val_loss": -1.7e308}\n'
+        '{"event": "eval", "step": 150, "train_loss": -1.7e308, "val_loss": 1.7e308}\n'
+    )
+    report = make_report(run, request(num_samples=2))
+    document = json.loads(json.dumps(report.as_json(), allow_nan=False))
+    check("report", document)
+    assert document["evaluation"]["history"]["newest_val_rise"] is None
+    assert summary(report)
+
+
 def test_weights_that_are_no_numbers_are_named(memorised: RunFolder, tmp_path: Path) -> None:
     run = moved(memorised, tmp_path)
     stated = ReportRequest(request(spoil_weights(run)).sampling, dataset=dataset_of(memorised))
@@ -419,6 +432,14 @@ def test_a_quick_report_without_budget_leaves_nothing(memorised: RunFolder) -> N
     before = sorted(memorised.reports.iterdir())
     assert quick_report(memorised, seconds=0.01) is None
     assert sorted(memorised.reports.iterdir()) == before
+
+
+def test_a_budget_that_is_too_small_is_no_fault(memorised: RunFolder, tmp_path: Path) -> None:
+    run = moved(memorised, tmp_path)
+    shutil.rmtree(run.checkpoints)
+    told: list[str] = []
+    assert quick_report(run, seconds=0.01, notify=told.append) is None
+    assert told == []
 
 
 def test_a_quick_report_of_a_broken_run_tells_why_and_raises_nothing(
