@@ -4,6 +4,7 @@ import errno
 import json
 import multiprocessing
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -170,6 +171,36 @@ def test_a_running_run_is_neither_renamed_nor_deleted(tmp_path: Path, running: R
     with pytest.raises(RunError, match="another process"):
         delete_runs([idle, running])
     assert {row.run_id for row in list_runs(tmp_path)} == {"idle", "busy"}
+
+
+def test_a_run_that_another_machine_writes_is_left_alone(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "far", [status_row(0, "running")])
+    writer = {"pid": 4242, "host": "elsewhere", "process_started": 1.0, "heartbeat": time.time()}
+    run.writer_path.write_text(json.dumps(writer))
+    for act in (lambda: delete_runs([run]), lambda: rename_run(run, "new")):
+        with pytest.raises(RunError, match="process 4242"):
+            act()
+    run.writer_path.write_text(json.dumps(writer | {"heartbeat": time.time() - 600}))
+    assert rename_run(run, "new")[0].root.is_dir()
+
+
+@pytest.mark.parametrize("kind", ["file", "empty folder", "dangling link"])
+def test_whatever_has_the_name_in_the_trash_stays(tmp_path: Path, kind: str) -> None:
+    run = make_run(tmp_path, "mine", ROWS)
+    taken = tmp_path / ".trash" / "mine"
+    taken.parent.mkdir()
+    if kind == "file":
+        taken.write_text("kept")
+    elif kind == "empty folder":
+        taken.mkdir()
+    else:
+        taken.symlink_to(tmp_path / "nowhere")
+    state = taken.lstat()
+
+    (moved,) = delete_runs([run])
+
+    assert moved.path.name == "mine~2"
+    assert taken.lstat().st_ino == state.st_ino
 
 
 def test_a_deleted_run_comes_back_as_it_was(tmp_path: Path) -> None:
