@@ -101,7 +101,7 @@ def _gaps(missing: NDArray[np.intp], points: NDArray[np.intp]) -> NDArray[np.int
     before = np.searchsorted(missing, points)
     bounds = np.concatenate([[0], before, [missing.size]])
     opened = bounds[1:] > bounds[:-1]
-    chosen = missing[bounds[:-1][opened]]
+    chosen: NDArray[np.intp] = missing[bounds[:-1][opened]]
     if missing.size and bounds[-1] > bounds[-2]:
         chosen[-1] = missing[-1]
     return chosen
