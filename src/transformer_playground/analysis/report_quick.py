@@ -25,8 +25,8 @@ _ROUNDS = (8, 16, 32, 64, 80)
 _PROBE_TOKENS = 4
 _PROBE_BYTES = 1 << 14
 _PROBE_BATCHES = 1
-# Comparing again pays for so many times as much text.
-_WORTHWHILE = 2
+# Comparing again pays for so many times as much text; more at once would be a wild guess.
+_WORTHWHILE, _GROWTH = 2, 8
 # Shares of the time that is left when a part begins.
 _FOR_SAMPLES, _FOR_COMPARING = 0.5, 0.6
 # The rest is for what cannot be cut short: a probe, a step, the writing.
@@ -180,14 +180,16 @@ def _texts(subject: collect.Subject, texts: Sequence[str], deadline: _Deadline) 
         subject.lacks(part, "There was no time left to compare texts.", "tp report does.")
         return collect.texts_part(texts, None)
     allowance = deadline.part(_FOR_COMPARING)
-    began = time.monotonic()
-    found = _compared(subject, texts, _PROBE_BYTES)
-    per_byte = (time.monotonic() - began) / _PROBE_BYTES
-    affordable = int(max(0.0, allowance.left) / (per_byte * _SAFETY))
-    is_all = found.reference is not None and found.reference.train_share == 1
-    if is_all or affordable < _WORTHWHILE * _PROBE_BYTES:
-        return found
-    return _compared(subject, texts, min(affordable, collect.MAX_SEARCHED_BYTES))
+    size = _PROBE_BYTES
+    while True:
+        began = time.monotonic()
+        found = _compared(subject, texts, size)
+        # A part of the time is spent on the texts alone, so this never expects too little.
+        factor = min(_GROWTH, allowance.left / (time.monotonic() - began) / _SAFETY)
+        is_all = found.reference is None or found.reference.train_share == 1
+        if is_all or factor < _WORTHWHILE or size == collect.MAX_SEARCHED_BYTES:
+            return found
+        size = min(int(size * factor), collect.MAX_SEARCHED_BYTES)
 
 
 def _compared(subject: collect.Subject, texts: Sequence[str], max_bytes: int) -> Texts:
