@@ -6,14 +6,16 @@ from typing import Literal
 
 from textual.binding import Binding, BindingType
 
-Place = Literal["everywhere", "runs", "live", "sample", "compare", "dialog"]
+Place = Literal["everywhere", "runs", "live", "sample", "samples", "compare", "chart", "dialog"]
 
 PLACES: Mapping[Place, str] = {
     "everywhere": "Everywhere",
     "runs": "Runs",
     "live": "Live",
     "sample": "Sample",
+    "samples": "Sampled text",
     "compare": "Compare",
+    "chart": "Charts",
     "dialog": "Dialogs",
 }
 
@@ -54,6 +56,43 @@ KEYS: tuple[Key, ...] = (
     Key("everywhere", "new", "n", "app.launch", "train", "Train a new run.", footer=True),
     Key("everywhere", "help", "question_mark,f1", "app.keys", "keys", "Show every key.", True),
     Key("everywhere", "palette", "ctrl+p", "app.command_palette", "commands", "Find a command."),
+    Key("chart", "crosshair", "c", "toggle_crosshair", "values", "Point at a step.", footer=True),
+    Key("chart", "left", "left", "move_crosshair(-1)", "previous", "Point at the point before."),
+    Key("chart", "right", "right", "move_crosshair(1)", "next", "Point at the next point."),
+    Key("chart", "leave", "escape", "leave_crosshair", "no values", "Point at nothing."),
+    Key("chart", "log", "l", "toggle_log", "log", "Switch the log axis on or off.", footer=True),
+    Key("chart", "smooth", "s", "next_smoothing", "smooth", "Smooth more, or not at all.", True),
+    Key("chart", "zoom_in", "plus,equals_sign", "zoom(1)", "zoom", "Zoom in.", footer=True),
+    Key("chart", "zoom_out", "minus", "zoom(-1)", "zoom out", "Zoom out."),
+    Key("chart", "taller", "ctrl+up", "zoom_up(1)", "taller", "Zoom in from bottom to top."),
+    Key("chart", "flatter", "ctrl+down", "zoom_up(-1)", "flatter", "Zoom out from bottom to top."),
+    Key("chart", "pan_left", "shift+left", "pan(-0.2, 0.0)", "pan left", "Look further left."),
+    Key("chart", "pan_right", "shift+right", "pan(0.2, 0.0)", "pan right", "Look further right."),
+    Key("chart", "pan_up", "shift+up", "pan(0.0, 0.2)", "pan up", "Look further up."),
+    Key("chart", "pan_down", "shift+down", "pan(0.0, -0.2)", "pan down", "Look further down."),
+    Key("chart", "reset", "0", "reset_view", "all", "Show everything, and follow new data."),
+    Key("sample", "draw", "enter", "draw", "sample", "Sample.", footer=True),
+    Key("sample", "stop", "ctrl+x", "stop", "stop", "Stop sampling at once.", footer=True),
+    Key("sample", "out", "escape", "out", "out", "Stop; else leave the field, or the token.", True),
+    Key("sample", "prompt", "i", "write", "prompt", "Write the prompt."),
+    Key("sample", "newline", "ctrl+j", "newline", "line break", "Put a line break in the prompt."),
+    Key("sample", "older", "up", "recall(1)", "older", "In the prompt: an older one."),
+    Key("sample", "newer", "down", "recall(-1)", "newer", "In the prompt: a newer one."),
+    Key("sample", "run", "r", "pick_run", "run", "Choose the run to sample from.", footer=True),
+    Key("sample", "checkpoint", "c", "pick_checkpoint", "checkpoint", "Choose a checkpoint.", True),
+    Key("sample", "beside", "b", "beside", "beside", "Sample marked runs, or best and last.", True),
+    Key("sample", "unconditional", "u", "unconditional", "no prompt", "Begin without a prompt."),
+    Key("samples", "colours", "o", "colours", "colours", "Colour tokens by probability.", True),
+    Key("samples", "left", "left,h", "point(-1)", "token", "Point at the token before."),
+    Key("samples", "right", "right,l", "point(1)", "token", "Point at the next token."),
+    Key("samples", "up", "up,k", "step(-1)", "up", "Scroll up."),
+    Key("samples", "down", "down,j", "step(1)", "down", "Scroll down."),
+    Key("samples", "page_up", "pageup", "page(-1)", "page up", "Scroll a page up."),
+    Key("samples", "page_down", "pagedown", "page(1)", "page down", "Scroll a page down."),
+    Key("samples", "first", "g,home", "end(-1)", "start", "Go to the start of the text."),
+    Key("samples", "last", "G,end", "end(1)", "end", "Go to the end, and follow it."),
+    Key("samples", "copy", "y", "copy", "copy", "Copy the samples of the pane.", footer=True),
+    Key("samples", "export", "x", "export", "export", "Write all samples to a file.", footer=True),
     Key("dialog", "close", "escape", "dismiss_dialog", "close", "Close the dialog.", footer=True),
     Key("everywhere", "quit", "q,ctrl+q", "app.leave", "quit", "Quit; training is saved.", True),
 )

@@ -1,18 +1,291 @@
-"""The sample view."""
+"""The sample view: checkpoints, a prompt, and the text that comes of it."""
+
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
-from textual.widgets import DataTable
+from textual.content import Content
+from textual.timer import Timer
+from textual.widgets import Static
 
+from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import bindings_for
+from transformer_playground.tui.screens.pick import PickScreen
 from transformer_playground.tui.screens.view import View
+from transformer_playground.tui.state.checkpoint_choices import (
+    Choices,
+    first_with_checkpoint,
+    sources_of,
+)
+from transformer_playground.tui.state.sampling import (
+    Ask,
+    Drawing,
+    SamplingService,
+    Source,
+    Update,
+)
+from transformer_playground.tui.state.sampling_form import History
+from transformer_playground.tui.widgets.sample_form import SampleForm
+from transformer_playground.tui.widgets.sample_panes import SamplePanes
+from transformer_playground.tui.widgets.source_words import choice_words, run_words, source_words
+
+_TICK_SECONDS = 0.06
+# Of each tick, so that keys are answered however fast a model is.
+_BUSY_SECONDS = 0.03
+_AT_ONCE = 256
 
 
 class SampleView(View):
-    """Sample."""
+    """Draws from one checkpoint, or the same from several."""
 
     NAME = "sample"
     BINDINGS = bindings_for("sample")
+    AUTO_FOCUS: ClassVar[str | None] = "#prompt"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._choices: Choices | None = None
+        self._checkpoint = "best"
+        self._beside = False
+        self._drawing: Drawing | None = None
+        self._backlog: list[Update] = []
+        self._history = History()
 
     def compose_body(self) -> ComposeResult:
-        """A table."""
-        yield DataTable(id="sample-table")
+        """The form, the texts, and what is known about a token."""
+        yield Static(id="sample-empty", markup=False)
+        yield SampleForm()
+        yield SamplePanes()
+
+    def on_mount(self) -> None:
+        """Take over what the settings remember."""
+        super().on_mount()
+        settings = self.console.settings
+        self._history = History(settings.remembered("sample", "history", []))
+        self._service = SamplingService(self.console.runs_dir)
+        self._timer: Timer = self.set_interval(_TICK_SECONDS, self._tick, pause=True)
+        self._began = 0.0
+        self._panes.set_colours(settings.remembered("sample", "colours", False))
+        self._show_choices()
+
+    def on_unmount(self) -> None:
+        """Let the worker end."""
+        if self._drawing is not None:
+            self._drawing.stop()
+
+    def refresh_view(self) -> None:
+        """See which checkpoints there are."""
+        known = self._choices.run_id if self._choices else None
+        wanted = [self.console.workspace.current, known, *self.console.snapshot.runs]
+        candidates = list(dict.fromkeys(filter(None, wanted)))
+        find = partial(self._find, candidates)
+        self.run_worker(find, group="find", thread=True, exclusive=True, exit_on_error=False)
+
+    def _find(self, candidates: list[str]) -> None:
+        choices = first_with_checkpoint(self.console.runs_dir, candidates)
+        self.app.call_from_thread(self._take_choices, choices)
+
+    def _take_choices(self, choices: Choices | None) -> None:
+        self._choices = choices
+        self._show_choices()
+
+    # What is on show
+
+    @property
+    def _form(self) -> SampleForm:
+        return self.query_one(SampleForm)
+
+    @property
+    def _panes(self) -> SamplePanes:
+        return self.query_one(SamplePanes)
+
+    @property
+    def _is_sampling(self) -> bool:
+        return self._drawing is not None
+
+    @property
+    def _sources(self) -> tuple[Source, ...]:
+        if self._choices is None:
+            return ()
+        name = self._checkpoint if self._choices.named(self._checkpoint) else None
+        name = name or self._choices.checkpoints[0].name
+        chosen = self.console.workspace.chosen()
+        return sources_of(self._choices, name, chosen, beside=self._beside)
+
+    @property
+    def _settings(self) -> Mapping[str, Any]:
+        row = self.console.snapshot.runs.get(self._sources[0].run_id) if self._sources else None
+        return row.settings if row else {}
+
+    def _show_choices(self) -> None:
+        is_empty = self._choices is None
+        self.query_one("#sample-empty").display = is_empty
+        self._form.display = self._panes.display = not is_empty
+        if self._choices is None:
+            key = visible_line(self.console.settings.keys.get("everywhere.new", "n"))
+            text = f"No run has a checkpoint yet.\n\n{key} trains one."
+            self.query_one("#sample-empty", Static).update(Content(text))
+            return
+        sources = self._sources
+        words = source_words(self.console, self._choices, sources)
+        self._form.offer(words, self._settings, len(sources))
+        if self._panes.is_empty and not self._is_sampling:
+            self._clear("Enter samples.")
+
+    def _clear(self, remark: str) -> None:
+        titles = [run_words(self.console, source) for source in self._sources]
+        self._panes.clear(titles, remark)
+
+    # Sampling
+
+    def on_input_submitted(self) -> None:
+        """Enter in any field samples."""
+        self.action_draw()
+
+    def action_draw(self) -> None:
+        """Sample what the form says."""
+        if self._choices is None:
+            return
+        problem = self._form.problem()
+        if problem is not None:
+            problem[1].focus()
+            return
+        if self._drawing is not None:
+            self._drawing.stop()
+        self._remember_prompt()
+        job = self.console.training.active
+        ask = Ask(
+            self._sources,
+            self._form.typed_prompt,
+            self._form.options(),
+            # The cores belong to the training that goes on.
+            threads=1 if job is not None and job.state == "running" else None,
+        )
+        self._clear("loading …")
+        self._drawing, self._backlog = Drawing(ask), []
+        body = partial(self._service.work, self._drawing)
+        self.run_worker(body, group="sampling", thread=True, exit_on_error=False)
+        self._began = time.monotonic()
+        self._timer.resume()
+        self._form.say("▶ loading …", style="$accent")
+        self.refresh_bindings()
+
+    def action_stop(self) -> None:
+        """End every sample before its next token."""
+        if self._drawing is not None:
+            self._drawing.stop()
+            self._form.say("■ stopping …")
+
+    def _tick(self) -> None:
+        drawing = self._drawing
+        if drawing is None:
+            return
+        is_over = drawing.is_over
+        self._backlog += drawing.drain()
+        deadline = time.monotonic() + _BUSY_SECONDS
+        taken = 0
+        with self.app.batch_update():
+            while taken < len(self._backlog) and time.monotonic() < deadline:
+                self._panes.take(self._backlog[taken : taken + _AT_ONCE])
+                taken += _AT_ONCE
+            del self._backlog[:taken]
+            if is_over and not self._backlog:
+                self._end(drawing)
+            elif taken and not drawing.is_stopping:
+                self._form.say(f"▶ {self._panes.n_tokens:,} tokens", style="$accent")
+
+    def _end(self, drawing: Drawing) -> None:
+        self._drawing = None
+        self._timer.pause()
+        self._panes.end()
+        tokens = self._panes.n_tokens
+        speed = f", {tokens / drawing.seconds:,.0f} tokens/s" if drawing.seconds and tokens else ""
+        glyph = "■ stopped:" if drawing.is_stopping else "✓"
+        self._form.say(f"{glyph} {tokens:,} tokens{speed}" if tokens else "")
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer to stop only what runs."""
+        if action == "stop":
+            return self._is_sampling
+        return super().check_action(action, parameters)
+
+    def _remember_prompt(self) -> None:
+        self._history.add(self._form.prompt.value)
+        self.console.settings.remember("sample", "history", self._history.entries)
+
+    # Form and choice
+
+    def action_out(self) -> None:
+        """One layer out: stop, leave the field, point at no token."""
+        view = self._panes.chosen
+        if self._is_sampling:
+            self.action_stop()
+        elif not view.has_focus:
+            view.focus()
+        else:
+            view.pointed = None
+
+    def action_write(self) -> None:
+        """Go to the prompt."""
+        self._form.prompt.focus()
+
+    def action_newline(self) -> None:
+        """Put a line break where the cursor is."""
+        if self._form.prompt.has_focus:
+            self._form.prompt.insert_text_at_cursor("\n")
+
+    def action_recall(self, by: int) -> None:
+        """Go through the prompts of the past."""
+        prompt = self._form.prompt
+        if prompt.has_focus:
+            prompt.value = self._history.move(by, prompt.value)
+            prompt.cursor_position = len(prompt.value)
+
+    def action_unconditional(self) -> None:
+        """Begin with the prompt, or as a document begins."""
+        self._form.toggle_unconditional()
+
+    def action_beside(self) -> None:
+        """Sample from one checkpoint, or from several side by side."""
+        self._beside = not self._beside
+        self._choose_anew()
+
+    def action_pick_run(self) -> None:
+        """Choose among all runs."""
+        runs = self.console.snapshot.runs
+        options = [(run_id, run_words(self.console, Source(run_id, ""))) for run_id in runs]
+        current = self._choices.run_id if self._choices else None
+        self.app.push_screen(PickScreen("Run to sample from", options, current), self._take_run)
+
+    def _take_run(self, run_id: str | None) -> None:
+        if run_id is not None:
+            self._beside = False
+            self._panes.clear([], "")
+            self.console.choose(current=run_id)
+            self.refresh_view()
+
+    def action_pick_checkpoint(self) -> None:
+        """Choose among the checkpoints of the run."""
+        if self._choices is None:
+            return
+        options = [(each.name, choice_words(each)) for each in self._choices.checkpoints]
+        pick = PickScreen("Checkpoint", options, self._checkpoint)
+        self.app.push_screen(pick, self._take_checkpoint)
+
+    def _take_checkpoint(self, name: str | None) -> None:
+        if name is not None:
+            self._checkpoint, self._beside = name, False
+            self._choose_anew()
+
+    def _choose_anew(self) -> None:
+        if self._drawing is not None:
+            self._drawing.stop()
+            self._drawing = None
+            self._timer.pause()
+            self.refresh_bindings()
+        self._form.say("")
+        self._clear("Enter samples.")
+        self._show_choices()
