@@ -10,6 +10,7 @@ from transformer_playground.cli.console import run_command
 from transformer_playground.cli.experiments import experiments, new
 from transformer_playground.cli.generate import generate
 from transformer_playground.cli.options import with_resume_default
+from transformer_playground.cli.plot_loss import plot_loss
 from transformer_playground.cli.prepare import prepare
 from transformer_playground.cli.report import report
 from transformer_playground.cli.runs import runs_app
@@ -33,6 +34,7 @@ for command in (
     loop,
     compare,
     report,
+    plot_loss,
     experiments,
     new,
     tensorboard,

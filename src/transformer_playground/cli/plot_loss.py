@@ -1,0 +1,114 @@
+"""`tp plot-loss`."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from transformer_playground.cli.console import note, say, say_json
+from transformer_playground.cli.options import RUNS_DIR, AsJson, RunsDir
+from transformer_playground.runs.listing import find_runs
+from transformer_playground.runs.series import Axis
+from transformer_playground.terminal import visible_line
+
+if TYPE_CHECKING:
+    from transformer_playground.analysis.loss_curves import LossCurves
+    from transformer_playground.analysis.plot import PlotRequest, PlotResult
+
+_SCHEMA_VERSION = 1
+
+
+def plot_loss(
+    run_id: Annotated[
+        str,
+        typer.Option(
+            "--run-id",
+            metavar="ID[,ID…]",
+            help="Runs: id, unique beginning, EXP@latest, EXP@best; several are laid over "
+            "each other.",
+        ),
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE",
+            help="A file ending in .svg or .png; left out: loss-curve.svg in the run's reports "
+            "folder, or in the current folder for several runs.",
+        ),
+    ] = None,
+    title: Annotated[
+        str | None, typer.Option("--title", help="Words above the picture; left out: the run.")
+    ] = None,
+    log_y: Annotated[bool, typer.Option("--log-y", help="A logarithmic loss axis.")] = False,
+    smooth: Annotated[
+        float,
+        typer.Option(
+            "--smooth",
+            metavar="WEIGHT",
+            help="Moving average over the training loss: 0 (none) to below 1.",
+        ),
+    ] = 0.0,
+    x: Annotated[
+        Axis, typer.Option("--x", help="Steps, training tokens seen, or time spent training.")
+    ] = "step",
+    runs_dir: RunsDir = RUNS_DIR,
+    json_output: AsJson = False,
+) -> None:
+    """Draw training and validation loss, with the best point marked, as SVG or PNG.
+
+    A file that is there already is replaced.
+    """
+    runs = find_runs(runs_dir, run_id)
+
+    from transformer_playground.analysis.plot import FILE_NAME, PlotRequest
+    from transformer_playground.analysis.plot import plot_loss as plot
+
+    home = runs[0].reports if len(runs) == 1 else Path()
+    request = PlotRequest(
+        out=home / FILE_NAME if out is None else out, title=title, log_y=log_y, smooth=smooth, x=x
+    )
+    result = plot(runs, request)
+    for skipped in result.skipped:
+        note(visible_line(f"left out {skipped}: it has no finite loss"))
+    if json_output:
+        say_json(_document(request, result))
+        return
+    for curves in result.shown:
+        say(visible_line(f"{curves.run_id}: {_best_in_words(curves)}"))
+    say(visible_line(f"plot: {result.path}"))
+
+
+def _best_in_words(curves: "LossCurves") -> str:
+    if curves.best is None:
+        return "not evaluated yet"
+    return f"best val loss {curves.best.loss:.4f} at step {curves.best.step:,}"
+
+
+def _document(request: "PlotRequest", result: "PlotResult") -> dict[str, Any]:
+    return {
+        "schema_version": _SCHEMA_VERSION,
+        "path": str(result.path),
+        "format": result.format,
+        "x": request.x,
+        "log_y": request.log_y,
+        "smooth": request.smooth,
+        "runs": [_run_entry(curves) for curves in result.shown],
+        "skipped": list(result.skipped),
+    }
+
+
+def _run_entry(curves: "LossCurves") -> dict[str, Any]:
+    return {
+        "run_id": curves.run_id,
+        "train_points": _finite(curves.train.y.tolist()),
+        "val_points": _finite(curves.val.y.tolist()),
+        "breaks": len(curves.breaks.x),
+        "best_val_loss": curves.best.loss if curves.best else None,
+        "best_step": curves.best.step if curves.best else None,
+    }
+
+
+def _finite(values: list[float]) -> int:
+    return sum(map(math.isfinite, values))
