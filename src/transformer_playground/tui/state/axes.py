@@ -88,7 +88,7 @@ def fitted(low: float, high: float, air: float = 0.0) -> Span:
         high: The highest position.
         air: Share of the length that is left free at both ends.
     """
-    low, high = max(-LIMIT, low), min(LIMIT, high)
+    low, high = (max(-LIMIT, min(LIMIT, end)) for end in (low, high))
     size = max(abs(low), abs(high))
     if high - low <= max(_FINEST_SHARE * size, _FINEST):
         pad = 0.1 * size if size > _FINEST / _FINEST_SHARE else 1.0
@@ -150,7 +150,8 @@ def _linear_ticks(span: Span, most: int, kind: Kind) -> list[Tick]:
 def _multiples(span: Span, digit: int, power: int) -> list[float]:
     """Multiples of `digit` times ten to the `power` inside the span, rounded once each."""
     step = digit * 10.0**power
-    first, last = math.ceil(span.low / step), math.floor(span.high / step)
+    # One more at each end: the quotients are rounded.
+    first, last = math.floor(span.low / step), math.ceil(span.high / step)
     scale = 10.0 ** abs(power) if abs(power) <= 22 else None
     values = []
     for count in range(first, min(last, first + 1000) + 1):
@@ -165,8 +166,8 @@ def _multiples(span: Span, digit: int, power: int) -> list[float]:
 
 def _time_ticks(span: Span, most: int) -> list[Tick]:
     for step in _TIME_STEPS:
-        if span.width / step <= most:
-            first, last = math.ceil(span.low / step), math.floor(span.high / step)
+        first, last = math.ceil(span.low / step), math.floor(span.high / step)
+        if last - first < most:
             return [
                 Tick(count * step, duration(count * step, step)) for count in range(first, last + 1)
             ]
@@ -176,7 +177,11 @@ def _time_ticks(span: Span, most: int) -> list[Tick]:
         values = _multiples(days, digit, power)
         if len(values) <= most:
             break
-    return [Tick(value * _DAY, f"{tick_label(value, digit * 10.0**power)}d") for value in values]
+    resolution = digit * 10.0**power
+    return [
+        Tick(value * _DAY, f"{tick_label(value, resolution)}d" if value else "0")
+        for value in values
+    ]
 
 
 def _log_ticks(span: Span, most: int) -> list[Tick]:
@@ -186,9 +191,7 @@ def _log_ticks(span: Span, most: int) -> list[Tick]:
         every = math.ceil(decades / most)
         chosen = range(math.ceil(first / every) * every, last + 1, every)
         return [_log_tick(1, power) for power in chosen]
-    finer = [
-        _log_tick(digit, power) for power in range(first - 1, last + 1) for digit in (1, 2, 5)
-    ]
+    finer = [_log_tick(digit, power) for power in range(first - 1, last + 1) for digit in (1, 2, 5)]
     finer = [tick for tick in finer if span.low <= tick.position <= span.high]
     if _FEWEST_LOG_TICKS <= len(finer) <= most:
         return finer

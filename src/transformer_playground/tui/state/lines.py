@@ -1,14 +1,19 @@
 """The lines of a chart, and what has to be known of each before it can be drawn."""
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
+from rich.cells import cell_len
 
 from transformer_playground.runs.curves import debiased_ema
+from transformer_playground.terminal import visible_line
 from transformer_playground.tui.state.axes import LIMIT, FloatArray, on_log_axis
 from transformer_playground.tui.state.raster import Points, drawable
+
+_LARGEST_LOG = math.log10(LIMIT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +50,12 @@ class ChartLine:
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y):
             raise ValueError(f"line {self.key!r} has {len(self.x)} x and {len(self.y)} y")
+
+    @property
+    def sign(self) -> str:
+        """The glyph as one harmless cell."""
+        sign = visible_line(self.glyph)[:1]
+        return sign if cell_len(sign) == 1 else "●"
 
     def has_data_of(self, other: "ChartLine") -> bool:
         """Whether both draw the same arrays in the same way."""
@@ -89,7 +100,9 @@ class PreparedLine:
         """The line that carries glyph and values: smoothed if the chart smooths it."""
         if not self._weight:
             return self.raw
-        return self._points(debiased_ema(self._y, self._weight))
+        # Larger ones would overflow within the average.
+        bounded = np.where(np.isfinite(self._y), np.clip(self._y, -LIMIT, LIMIT), np.nan)
+        return self._points(debiased_ema(bounded, self._weight))
 
     @property
     def is_smoothed(self) -> bool:
@@ -136,7 +149,8 @@ class PreparedLine:
 
     def _points(self, y: FloatArray) -> Points:
         if self._log:
-            return drawable(self._x, on_log_axis(y))
+            places = on_log_axis(np.where(np.isfinite(y), y, np.nan))
+            return drawable(self._x, np.clip(places, -_LARGEST_LOG, _LARGEST_LOG))
         points = drawable(self._x, y)
         if len(points.y) and max(points.y.max(), -points.y.min()) > LIMIT:
             return Points(points.x, np.clip(points.y, -LIMIT, LIMIT), points.starts)

@@ -4,7 +4,7 @@ import math
 
 # The widest text that `short` makes of a finite number, its sign included.
 SHORT_WIDTH = 8
-_UNITS = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 _LARGEST, _SMALLEST = 1e15, 1e-3
 _MOST_DECIMALS = 3
 
@@ -16,13 +16,15 @@ def short(value: float) -> str:
     """
     if not math.isfinite(value):
         return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
-    # Rounded first, so that 999.996 becomes 1.000k and not 1000.00.
-    value = float(f"{value:.4g}") if abs(value) >= 1000 else float(f"{value:.5g}")
+    if abs(value) < _LARGEST:
+        # Rounded first, so that 999.996 becomes 1.000k and not 1000.00.
+        value = float(f"{value:.4g}") if abs(value) >= 1000 else float(f"{value:.5g}")
     size = abs(value)
     if value == 0:
         return "0.0000"
     if size >= _LARGEST or size < _SMALLEST:
-        return _tidy_exponent(f"{value:.2e}" if _exponent(value) > -100 else f"{value:.1e}")
+        text = _tidy_exponent(f"{value:.2e}")
+        return text if len(text) <= SHORT_WIDTH else _tidy_exponent(f"{value:.0e}")
     for unit, letter in _UNITS:
         if size >= unit:
             return f"{value / unit:.{3 - _exponent(value / unit)}f}{letter}"
@@ -43,9 +45,11 @@ def tick_label(value: float, resolution: float) -> str:
     if size >= _LARGEST or size < _SMALLEST:
         return _tidy_exponent(f"{value:.{min(17, max(0, _exponent(value) - fine))}e}")
     for unit, letter in _UNITS:
-        decimals = max(0, _exponent(unit) - fine)
-        if size >= unit * (1 - 1e-9) and decimals <= _MOST_DECIMALS:
-            return f"{value / unit:.{decimals}f}{letter}"
+        if size >= unit * (1 - 1e-9):
+            decimals = max(0, _exponent(unit) - fine)
+            if decimals <= _MOST_DECIMALS:
+                return f"{value / unit:.{decimals}f}{letter}"
+            break
     return f"{value:,.{min(17, max(0, -fine))}f}"
 
 

@@ -1,7 +1,8 @@
 """What stands in the character cells of a chart's plotting area."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +23,11 @@ from transformer_playground.tui.state.raster import (
 )
 
 # Owners of cells that belong to no line.
-NOBODY, GRID, BROKEN = -1, -2, -3
-BEST_MARK, BROKEN_MARK, GRID_MARK = "◎", "✕", "·"
+NOBODY, GRID, BROKEN, CROSSHAIR = -1, -2, -3, -4
+BEST_MARK, BROKEN_MARK, GRID_MARK, CROSSHAIR_MARK = "◎", "✕", "·", "│"
 _AIR = 0.05
 _GRID_EVERY = 4
-# A glyph stands on a line every so many cells; with fewer points than one in so many cells, on each.
+# A glyph stands on a line every so many cells; where points are few, on each of them.
 _GLYPH_EVERY = 24
 _FEW_SHARE = 3
 _ROWS_A_TICK = 3
@@ -39,7 +40,7 @@ class Picture:
     Attributes:
         characters: uint32 [rows, columns]: code points.
         owner: int16 [rows, columns]: twice a line's number, plus one where it is faint; or one of
-            `NOBODY`, `GRID`, `BROKEN`.
+            `NOBODY`, `GRID`, `BROKEN`, `CROSSHAIR`.
         x: What is on show across.
         y: What is on show from bottom to top; logarithms on a log axis.
         x_ticks: Ticks across.
@@ -110,9 +111,7 @@ def draw_picture(
     """
     dots = columns * DOTS_ACROSS
     shown = [reduce_to_columns(line.shown, x, dots) for line in lines]
-    raw = [
-        reduce_to_columns(line.raw, x, dots) if line.is_smoothed else None for line in lines
-    ]
+    raw = [reduce_to_columns(line.raw, x, dots) if line.is_smoothed else None for line in lines]
     y = y or _fitting_y([*shown, *(part for part in raw if part is not None)])
     painter = _Painter(Canvas(columns, rows), y)
     for number, part in enumerate(raw):
@@ -123,11 +122,11 @@ def draw_picture(
             painter.add_line(part, 2 * number + 1)
     for number, (line, part) in enumerate(zip(lines, shown, strict=True)):
         if line.line.style == "points":
-            painter.add_glyphs(_corners(part), 2 * number, line.line.glyph)
+            painter.add_signs(_corners(part), 2 * number, ord(line.line.sign))
         elif line.line.style == "line":
             painter.add_line(part, 2 * number)
             glyphs = _glyph_places(part, line.shown, x, columns, number, len(lines))
-            painter.add_glyphs(glyphs, 2 * number, line.line.glyph)
+            painter.add_signs(glyphs, 2 * number, ord(line.line.sign))
     for number, line in enumerate(lines):
         painter.add_best(line.best, x, 2 * number, log=y_kind == "log")
     x_ticks = ticks(x, max(1, columns // 11), x_kind)
@@ -135,6 +134,33 @@ def draw_picture(
     painter.add_broken(lines, x)
     painter.add_grid(y_ticks)
     return Picture(painter.characters, painter.owner, x, y, x_ticks, y_ticks)
+
+
+def with_crosshair(
+    picture: Picture, lines: Sequence[PreparedLine], at: float, *, log: bool
+) -> Picture:
+    """The picture with a vertical line at a position, and each line's glyph where it is read."""
+    characters, owner = picture.characters.copy(), picture.owner.copy()
+    column = picture.column_of(at)
+    if column is not None:
+        free = (owner[:, column] == NOBODY) | (owner[:, column] == GRID)
+        characters[free, column] = ord(CROSSHAIR_MARK)
+        owner[free, column] = CROSSHAIR
+    for number, line in enumerate(lines):
+        reading = line.nearest(at)
+        place = None if reading is None else _cell_of(picture, reading, log=log)
+        if place is not None:
+            characters[place] = ord(line.line.sign)
+            owner[place] = 2 * number
+    return replace(picture, characters=characters, owner=owner)
+
+
+def _cell_of(picture: Picture, reading: Reading, *, log: bool) -> tuple[int, int] | None:
+    if log and reading.y <= 0:
+        return None
+    row = picture.row_of(math.log10(reading.y) if log else reading.y)
+    column = picture.column_of(reading.x)
+    return None if row is None or column is None else (row, column)
 
 
 def _fitting_y(parts: Sequence[Stretches]) -> Span:
@@ -205,25 +231,21 @@ class _Painter:
         cells = dots.reshape(canvas.columns, DOTS_ACROSS, canvas.rows, DOTS_DOWN)
         self._signs[cells.any(axis=(1, 3)).T] = 0
 
-    def add_glyphs(
-        self, places: tuple[IntArray, FloatArray], owner: int, glyph: str
-    ) -> None:
+    def add_signs(self, places: tuple[IntArray, FloatArray], owner: int, sign: int) -> None:
         column, y = places
         down = self._canvas.rows * DOTS_DOWN
         row = row_of(y, self._y, down).astype(np.int64)
         inside = (row >= 0) & (row < down)
         cells = (row[inside] // DOTS_DOWN, column[inside] // DOTS_ACROSS)
-        self._signs[cells] = ord(glyph[:1] or "●")
+        self._signs[cells] = sign
         self._canvas.owner[cells] = owner
 
     def add_best(self, best: Reading | None, x: Span, owner: int, *, log: bool) -> None:
         column = None if best is None else _column_of(best.x, x, self._canvas.columns)
         if best is None or column is None:
             return
-        y = float(np.log10(best.y)) if log else best.y
-        self.add_glyphs(
-            (np.array([column * DOTS_ACROSS]), np.array([y])), owner, BEST_MARK
-        )
+        y = math.log10(best.y) if log else best.y
+        self.add_signs((np.array([column * DOTS_ACROSS]), np.array([y])), owner, ord(BEST_MARK))
 
     def add_broken(self, lines: Sequence[PreparedLine], x: Span) -> None:
         """Mark on the bottom row where values were not numbers."""

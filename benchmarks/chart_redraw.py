@@ -1,0 +1,140 @@
+"""Drawing a chart of 1,000,000 points, against a plain loop over the points in the same process.
+
+The loop does the least that a chart must: it places each point into a grid of dots, without joins,
+gaps or axes. Both sides draw the same line into the same number of dots, in turn.
+
+First drawing: everything that new data cost (finding gaps, drawing). Redraw: what a change of the
+window or the size costs. Crosshair: what moving it costs on the screen of a running console.
+"""
+
+import argparse
+import asyncio
+import json
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+from textual.app import App, ComposeResult
+
+from transformer_playground.tui.state.axes import FloatArray
+from transformer_playground.tui.state.lines import ChartLine, PreparedLine
+from transformer_playground.tui.state.picture import draw_picture, extent
+from transformer_playground.tui.widgets.chart import Chart
+
+_COLUMNS, _ROWS = 130, 38
+
+
+def losses(count: int, seed: int) -> tuple[FloatArray, FloatArray]:
+    """Steps, and losses that fall noisily."""
+    steps = np.arange(1, count + 1, dtype=np.float64)
+    noise = np.random.default_rng(seed).normal(0, 0.1, count)
+    return steps, 1.5 + 3 / steps**0.3 + noise
+
+
+def prepare(count: int, lines: int, smoothing: float) -> list[PreparedLine]:
+    return [
+        PreparedLine(
+            ChartLine(str(seed), str(seed), *losses(count, seed), "#56b4e9"),
+            log=False,
+            smoothing=smoothing,
+        )
+        for seed in range(lines)
+    ]
+
+
+def draw_all(lines: list[PreparedLine]) -> None:
+    span = extent(lines)
+    if span is not None:
+        draw_picture(lines, span, None, _COLUMNS, _ROWS)
+
+
+def plain_loop(x: FloatArray, y: FloatArray) -> None:
+    columns, rows = 2 * _COLUMNS, 4 * _ROWS
+    grid = [[False] * columns for _ in range(rows)]
+    left, right, low, high = x.min(), x.max(), y.min(), y.max()
+    for a, b in zip(x.tolist(), y.tolist(), strict=True):
+        column = int((a - left) / (right - left) * (columns - 1))
+        row = int((high - b) / (high - low) * (rows - 1))
+        grid[row][column] = True
+
+
+def milliseconds(work: Callable[[], object], repeats: int) -> float:
+    taken = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        work()
+        taken.append((time.perf_counter() - began) * 1000)
+    return statistics.median(taken)
+
+
+class _Stage(App[None]):
+    def compose(self) -> ComposeResult:
+        yield Chart()
+
+
+async def on_screen(count: int, repeats: int) -> tuple[float, float]:
+    """Milliseconds of a zoom and of a move of the crosshair, all rows rendered."""
+    stage = _Stage()
+    async with stage.run_test(size=(140, 45)) as pilot:
+        chart = stage.query_one(Chart)
+        chart.set_lines([ChartLine("run", "run", *losses(count, 1), "#56b4e9")])
+        await pilot.pause()
+        chart.action_toggle_crosshair()
+
+        def render() -> None:
+            for y in range(chart.size.height):
+                chart.render_line(y)
+
+        def zoom() -> None:
+            chart.action_zoom(1)
+            render()
+            chart.action_reset_view()
+
+        def move() -> None:
+            chart.action_move_crosshair(-1)
+            render()
+
+        render()
+        return milliseconds(zoom, repeats), milliseconds(move, repeats)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--points", type=int, default=1_000_000)
+    parser.add_argument("--repeats", type=int, default=15)
+    arguments = parser.parse_args()
+    count, repeats = arguments.points, arguments.repeats
+
+    x, y = losses(count, 0)
+    one, four, smoothed = prepare(count, 1, 0), prepare(count, 4, 0), prepare(count, 1, 0.9)
+    loop = milliseconds(lambda: plain_loop(x, y), 3)
+    first = milliseconds(lambda: draw_all(prepare_again(one)), repeats)
+    first_smoothed = milliseconds(lambda: draw_all(prepare_again(smoothed)), repeats)
+    for lines in (one, four, smoothed):
+        draw_all(lines)
+    redraw = milliseconds(lambda: draw_all(one), repeats)
+    zoom, move = asyncio.run(on_screen(count, repeats))
+    figures = {
+        "points": count,
+        "plain_loop_ms": loop,
+        "first_drawing_ms": first,
+        "first_drawing_smoothed_ms": first_smoothed,
+        "redraw_ms": redraw,
+        "redraw_four_lines_ms": milliseconds(lambda: draw_all(four), repeats),
+        "redraw_smoothed_ms": milliseconds(lambda: draw_all(smoothed), repeats),
+        "zoom_on_screen_ms": zoom,
+        "crosshair_on_screen_ms": move,
+        "times_faster_than_plain_loop": loop / redraw,
+    }
+    print(json.dumps({name: round(value, 2) for name, value in figures.items()}, indent=2))
+
+
+def prepare_again(lines: list[PreparedLine]) -> list[PreparedLine]:
+    """The same lines with nothing known of them."""
+    smoothing = 0.9 if lines[0].is_smoothed else 0.0
+    return [PreparedLine(line.line, log=False, smoothing=smoothing) for line in lines]
+
+
+if __name__ == "__main__":
+    main()

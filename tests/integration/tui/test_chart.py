@@ -1,0 +1,458 @@
+"""The chart as its user meets it: keys, mouse, any size, any data, and nothing done unseen."""
+
+import asyncio
+import math
+import os
+import re
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.cells import cell_len
+from textual.app import App, ComposeResult
+from textual.events import MouseScrollUp
+from textual.pilot import Pilot
+
+import transformer_playground.tui
+from transformer_playground.tui.bindings import KEYS
+from transformer_playground.tui.state.lines import ChartLine
+from transformer_playground.tui.themes import THEMES
+from transformer_playground.tui.widgets.chart import SMOOTHINGS, Chart
+from transformer_playground.tui.widgets.sparkline import Sparkline
+
+_STYLESHEET = Path(transformer_playground.tui.__file__).with_name("console.tcss")
+
+
+class Stage(App[None]):
+    """A chart alone on the screen, with the console's stylesheet."""
+
+    CSS_PATH = str(_STYLESHEET)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.chart = Chart()
+        self.spark = Sparkline("loss")
+
+    def compose(self) -> ComposeResult:
+        yield self.chart
+        yield self.spark
+
+    def on_mount(self) -> None:
+        for theme in THEMES:
+            self.register_theme(theme)
+        self.theme = THEMES[0].name
+        self.chart.focus()
+
+
+Steps = Callable[[Chart, Pilot[Any]], Awaitable[None]]
+
+
+def on_stage(steps: Steps, size: tuple[int, int] = (80, 24)) -> None:
+    async def drive() -> None:
+        stage = Stage()
+        async with stage.run_test(size=size) as pilot:
+            await pilot.pause()
+            await steps(stage.chart, pilot)
+
+    asyncio.run(drive())
+
+
+def line(y: list[float], key: str = "run", **how: Any) -> ChartLine:
+    x = np.arange(len(y), dtype=float) * 10
+    fields = {"colour": "#56b4e9", "glyph": "●", "label": key, **how}
+    return ChartLine(key, x=x, y=np.array(y), **fields)
+
+
+def rows(chart: Chart) -> list[str]:
+    return [chart.render_line(y).text for y in range(chart.size.height)]
+
+
+def text(chart: Chart) -> str:
+    return "\n".join(rows(chart))
+
+
+async def every_action(chart: Chart) -> None:
+    """Do what each key of a chart does, drawing in between."""
+    for key in KEYS:
+        if key.place == "chart":
+            assert await chart.app.run_action(key.action, chart) or key.action == "leave_crosshair"
+            rows(chart)
+
+
+def falling(count: int = 200) -> list[float]:
+    return [4 / (1 + index / 20) + 1 for index in range(count)]
+
+
+def test_a_line_its_name_its_newest_value_and_both_axes_are_shown() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        chart.set_lines([line(falling(), label="baseline")])
+        await pilot.pause()
+        shown = rows(chart)
+        assert re.search(r"● baseline +1\.3653", shown[0])
+        assert shown[-1].split() == ["0", "500", "1.0k", "1.5k", "step"]
+        assert [row.split()[0] for row in shown if "┤" in row] == ["5", "4", "3", "2"]
+        assert {len(row) for row in shown} == {chart.size.width}
+
+    on_stage(steps)
+
+
+def test_zooming_panning_and_resetting_by_keys() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        chart.set_lines([line(falling())])
+        assert chart.viewport.follows
+        await pilot.press("plus")
+        zoomed = chart.viewport.x
+        assert zoomed is not None
+        assert (zoomed.low, zoomed.high) == pytest.approx((248.75, 1741.25))
+        before = text(chart)
+        await pilot.press("shift+right")
+        panned = chart.viewport.x
+        assert panned is not None
+        assert panned.low > zoomed.low
+        assert panned.width == pytest.approx(zoomed.width)
+        assert text(chart) != before
+        await pilot.press("shift+left")
+        assert text(chart) == before
+        await pilot.press("shift+up", "ctrl+up")
+        assert chart.viewport.y is not None
+        await pilot.press("0")
+        assert chart.viewport.follows
+        await pilot.press("plus", "minus", "minus")
+        assert chart.viewport.follows
+
+    on_stage(steps)
+
+
+def test_the_axis_follows_new_data_only_while_nothing_is_zoomed() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        chart.set_lines([line(falling(100))])
+        await pilot.pause()
+        chart.set_lines([line(falling(400))])
+        await pilot.pause()
+        assert "3k" in rows(chart)[-1] or "3.0k" in rows(chart)[-1]
+        await pilot.press("plus")
+        axis = rows(chart)[-1]
+        chart.set_lines([line(falling(4000))])
+        await pilot.pause()
+        assert rows(chart)[-1] == axis
+
+    on_stage(steps)
+
+
+def test_the_crosshair_shows_the_values_of_every_line_and_moves_by_data_points() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        chart.set_lines(
+            [line([5.0, 4.0, 3.0, 2.0], "one"), line([50.0, 40.0, 30.0], "two", glyph="▲")]
+        )
+        await pilot.press("c")
+        assert chart.crosshair == 30.0
+        assert re.search(r"one +2\.0000 +▲ two +–", rows(chart)[0])
+        await pilot.press("left")
+        assert chart.crosshair == 20.0
+        assert re.search(r"one +3\.0000 +▲ two +30\.000", rows(chart)[0])
+        assert " 20 " in rows(chart)[-1]
+        await pilot.press("left", "left", "left", "left")
+        assert chart.crosshair == 0.0
+        await pilot.press("right")
+        assert chart.crosshair == 10.0
+        await pilot.press("escape")
+        assert chart.crosshair is None
+        assert re.search(r"one +2\.0000", rows(chart)[0])
+        await pilot.press("right", "c")
+        assert chart.crosshair is None
+
+    on_stage(steps)
+
+
+def test_the_crosshair_steps_at_least_a_dot_and_pulls_the_window_along() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        chart.set_lines([line(falling(100_000))])
+        await pilot.press("c", "left")
+        assert chart.crosshair is not None
+        assert chart.crosshair < 999_990 - 1000
+        await pilot.press("plus", "plus", "plus")
+        for _ in range(60):
+            chart.action_move_crosshair(-1)
+        window = chart.viewport.x
+        assert window is not None
+        for _ in range(150):
+            chart.action_move_crosshair(1)
+        moved = chart.viewport.x
+        assert moved is not None
+        assert chart.crosshair is not None
+        assert moved.low <= chart.crosshair <= moved.high
+        assert moved.high > window.high
+
+    on_stage(steps)
+
+
+def test_escape_is_left_to_others_while_there_is_no_crosshair() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        chart.set_lines([line(falling())])
+        assert not chart.check_action("leave_crosshair", ())
+        await pilot.press("c")
+        assert chart.check_action("leave_crosshair", ())
+
+    on_stage(steps)
+
+
+def test_the_mouse_points_zooms_and_drags() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        chart.set_lines([line(falling())])
+        await pilot.pause()
+        await pilot.hover(chart, offset=(43, 8))
+        assert chart.crosshair is not None
+        assert chart.crosshair % 10 == 0
+        picture = chart.picture()
+        assert picture is not None
+        assert abs(picture.x_at(43 - chart.area()[0]) - chart.crosshair) <= 10
+        about = picture.x_at(43 - chart.area()[0])
+        await pilot._post_mouse_events([MouseScrollUp], chart, (43, 8), button=0)
+        window = chart.viewport.x
+        assert window is not None
+        assert window.share(about) == pytest.approx(picture.x.share(about))
+        await pilot.mouse_down(chart, offset=(40, 8))
+        await pilot.hover(chart, offset=(60, 8))
+        await pilot.mouse_up(chart, offset=(60, 8))
+        dragged = chart.viewport.x
+        assert dragged is not None
+        assert dragged.low < window.low
+        assert chart.viewport.y is None
+        await pilot.hover(Sparkline)
+        assert chart.crosshair is None
+
+    on_stage(steps)
+
+
+def test_a_log_axis_leaves_out_what_it_cannot_show_and_says_so() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        chart.set_lines([line([1000.0, 100.0, 0.0, -5.0, 10.0, 1.0])])
+        await pilot.press("l")
+        assert chart.log_y
+        labels = [row.split()[0] for row in rows(chart) if "┤" in row]
+        assert labels == ["1k", "100", "10", "1"]
+        assert "2 ≤ 0 left out" in text(chart)
+        await pilot.press("l")
+        assert "left out" not in text(chart)
+
+    on_stage(steps)
+
+
+def test_smoothing_grows_with_each_press_and_then_ends() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        noisy = [1.0 if index % 2 else 3.0 for index in range(200)]
+        chart.set_lines([line(noisy)])
+        await pilot.pause()
+        raw = text(chart)
+        seen = []
+        for _ in SMOOTHINGS:
+            await pilot.press("s")
+            seen.append(chart.smoothing)
+        assert seen == [*SMOOTHINGS[1:], 0.0]
+        assert text(chart) == raw
+        chart.smoothing = 0.9
+        assert re.search(r"1\.8\d\d\d|1\.9\d\d\d", rows(chart)[0])
+        chart.smoothing = 7.0
+        assert chart.smoothing == 0.99
+        chart.smoothing = math.nan
+        assert chart.smoothing == 0.0
+
+    on_stage(steps)
+
+
+@pytest.mark.parametrize(
+    ("lines", "log", "said"),
+    [
+        ([], False, "nothing to draw yet"),
+        ([line([])], False, "nothing to draw yet"),
+        ([line([math.nan, math.inf])], False, "no finite values"),
+        ([line([-1.0, 0.0])], True, "no positive values for a log axis"),
+    ],
+)
+def test_nothing_to_draw_is_said_in_words(lines: list[ChartLine], log: bool, said: str) -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        chart.log_y = log
+        chart.set_lines(lines)
+        await pilot.pause()
+        assert said in text(chart)
+        await every_action(chart)
+        await pilot.hover(chart, offset=(20, 5))
+
+    on_stage(steps)
+
+
+@pytest.mark.parametrize(
+    "y",
+    [
+        [2.5],
+        [2.5] * 50,
+        [0.0, 1e300, -1e300, 1e308],
+        [1e-300, 2e-300],
+        [1.0, math.nan, 2.0, math.nan, math.inf, 3.0],
+    ],
+)
+def test_odd_data_are_drawn_and_every_key_works_on_them(y: list[float]) -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        chart.set_lines([line(y, best="lowest"), line([], "empty")])
+        await pilot.pause()
+        assert "●" in text(chart)
+        await every_action(chart)
+        assert len(rows(chart)) == chart.size.height
+
+    on_stage(steps)
+
+
+def test_any_size_at_any_time() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        chart.set_lines([line(falling(), str(number), best="lowest") for number in range(9)])
+        await pilot.press("c")
+        for width, height in [(1, 1), (2, 3), (200, 60), (10, 4), (300, 5), (30, 100), (80, 24)]:
+            await pilot.resize_terminal(width, height)
+            await pilot.pause()
+            drawn = rows(chart)
+            assert {len(row) for row in drawn} <= {chart.size.width}
+        assert "+" not in rows(chart)[0]
+
+    on_stage(steps)
+
+
+def test_a_small_chart_keeps_its_lines_and_drops_the_rest() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        chart.set_lines([line([float(index) for index in range(100)])])
+        await pilot.pause()
+        assert any("⠀" < sign <= "⣿" for sign in text(chart))
+
+    on_stage(steps, (6, 4))
+
+
+def test_a_chart_that_is_not_shown_draws_nothing() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        chart.display = False
+        await pilot.pause()
+        before = chart.frames_drawn
+        for count in range(1, 30):
+            chart.set_lines([line(falling(count))])
+        await pilot.pause()
+        assert chart.frames_drawn == before
+        chart.display = True
+        await pilot.pause()
+        assert chart.frames_drawn == before + 1
+
+    on_stage(steps)
+
+
+def test_many_changes_between_two_frames_cost_one_drawing() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        await pilot.pause()
+        before = chart.frames_drawn
+        for count in range(1, 50):
+            chart.set_lines([line(falling(count))])
+        await pilot.pause()
+        assert chart.frames_drawn == before + 1
+
+    on_stage(steps)
+
+
+def test_names_cannot_smuggle_anything_onto_the_terminal() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        nasty = "[red]a[/] \x1b[31m\x9b \u202e" + "長" * 500
+        chart.title = chart.x_label = nasty
+        chart.set_lines([line(falling(), "x", label=nasty, glyph="\x1b", colour="no colour")])
+        await pilot.press("c")
+        shown = text(chart)
+        assert "[red]a[/]" in shown
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", shown)
+        for y in range(chart.size.height):
+            strip = chart.render_line(y)
+            assert sum(cell_len(segment.text) for segment in strip) == chart.size.width
+
+    on_stage(steps)
+
+
+def test_runs_differ_without_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(os.environ, "NO_COLOR", "1")
+
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        chart.set_lines(
+            [line(falling(), "one", glyph="●"), line(falling()[::-1], "two", glyph="▲")]
+        )
+        await pilot.pause()
+        plot = "\n".join(row for row in rows(chart) if "│" in row or "┤" in row)
+        assert "●" in plot
+        assert "▲" in plot
+
+    on_stage(steps)
+
+
+def test_another_theme_changes_the_colours() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        chart.set_lines([line(falling())])
+        await pilot.pause()
+        dark = chart.render_line(0)
+        pilot.app.theme = THEMES[1].name
+        await pilot.pause()
+        assert list(chart.render_line(0)) != list(dark)
+
+    on_stage(steps)
+
+
+def test_only_lines_with_new_data_are_prepared_anew() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        still, live = line(falling(), "still"), line(falling(50), "live")
+        chart.set_lines([still, live])
+        await pilot.pause()
+        known = chart.leading_line()
+        chart.set_lines([still, line(falling(60), "live")])
+        await pilot.pause()
+        assert chart.leading_line() is known
+        chart.set_lines([line(falling(300), "still"), live])
+        await pilot.pause()
+        assert chart.leading_line() is not known
+
+    on_stage(steps)
+
+
+def test_a_sparkline_shows_name_value_range_and_course_without_moving() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        spark = pilot.app.query_one(Sparkline)
+        for value in (4.0, 3.0, 2.0, 1.0):
+            spark.push(value)
+        await pilot.pause()
+        first, second = spark.render_line(0).text, spark.render_line(1).text
+        assert re.match(r"loss +1\.0000 ", first)
+        assert "1.0000–4.0000" in second
+        assert first.endswith("█▃  ")
+        assert second.endswith("██▆▁")
+        place = first.index("1.0000")
+        spark.push(12_345.6)
+        await pilot.pause()
+        assert spark.render_line(0).text.index("12.35k") == place
+        for value in (math.nan, math.inf, -math.inf, 0.0):
+            spark.push(value)
+        assert spark.render_line(1).text.count("×") == 3
+        assert len(spark.render_line(0).text) == spark.size.width
+        spark.log_scale = True
+        assert spark.render_line(1).text.count("×") == 4
+
+    on_stage(steps)
+
+
+def test_a_sparkline_of_any_width_is_one() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        spark = pilot.app.query_one(Sparkline)
+        for index in range(2000):
+            spark.push(math.sin(index))
+        for width in (1, 5, 22, 30, 200):
+            await pilot.resize_terminal(width, 10)
+            await pilot.pause()
+            assert len(spark.render_line(0).text) == spark.size.width
+        spark.display = False
+        await pilot.pause()
+        before = spark.frames_drawn
+        spark.push(1.0)
+        await pilot.pause()
+        assert spark.frames_drawn == before
+
+    on_stage(steps)
