@@ -145,14 +145,15 @@ def _affordable_tokens(loaded: LoadedRun, deadline: _Deadline) -> int:
 
 def _rounds(loaded: LoadedRun, deadline: _Deadline) -> list[Mapping[str, Any]]:
     drawn: list[Mapping[str, Any]] = []
-    per_sample = 0.0
+    last_count, last_seconds = _ROUNDS[0], 0.0
     for number, count in enumerate(_ROUNDS):
-        if per_sample * count > deadline.left:
+        # Half of a step's cost, roughly, does not grow with the samples that share it.
+        if last_seconds * (1 + count / last_count) / 2 > deadline.left:
             break
         began = time.monotonic()
         asked = _asked(loaded, count, loaded.seed + number, loaded.decoding.max_new_tokens)
         samples = draw(asked, cancelled=deadline.has_passed)
-        per_sample = (time.monotonic() - began) / count
+        last_count, last_seconds = count, time.monotonic() - began
         if any(sample["finish_reason"] == "cancelled" for sample in samples):
             # The whole ones among them are the short ones: they would bend every measure.
             break
