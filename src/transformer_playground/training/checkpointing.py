@@ -22,10 +22,11 @@ from transformer_playground.training.weights import MasterWeights
 
 @dataclasses.dataclass(frozen=True)
 class Resumption:
-    """A checkpoint to go on from."""
+    """A checkpoint to go on from; one of another run if `same_run` is false."""
 
     payload: Mapping[str, Any]
     path: Path
+    same_run: bool = True
 
 
 class Checkpointer:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from transformer_playground.checkpoints.discovery import newest_valid
+from transformer_playground.checkpoints.discovery import choose, newest_valid
 from transformer_playground.checkpoints.loading import load_payload
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.config.schema import ExperimentConfig
@@ -23,11 +23,13 @@ from transformer_playground.runs.layout import (
 )
 from transformer_playground.runs.lock import RunLock
 from transformer_playground.runs.summary import write_summary
+from transformer_playground.training.artifacts import Artifacts, make_artifacts
 from transformer_playground.training.checkpointing import Resumption
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.environment import describe_environment
 from transformer_playground.training.materials import Materials, gather_materials
 from transformer_playground.training.memory import memory_as_sentence
+from transformer_playground.training.optimizers import build_optimizers
 from transformer_playground.training.sinks.base import Sink
 from transformer_playground.training.sinks.lines import LogFileSink
 from transformer_playground.training.sinks.metrics import MetricsSink, SamplesSink
@@ -57,11 +59,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A run that training has left in good order."""
+    """A run that training has left in good order, and what was made of it then."""
 
     run: RunFolder
     state: TrainingState
     summary: Mapping[str, Any]
+    artifacts: Artifacts
 
 
 def train_new_run(
@@ -124,6 +127,88 @@ def resume_run(
         return _train(trainer, run)
 
 
+def branch_run(
+    plan: Plan,
+    parent: RunFolder,
+    checkpoint: str,
+    runs_dir: Path,
+    run_id: str | None,
+    sinks: Sequence[Sink],
+    control: TrainingControl,
+    notify: Notify,
+) -> Outcome:
+    """Create a run that starts where a checkpoint of another run stands, with settings of its own.
+
+    Weights, average, optimizer state and step come from the checkpoint, and so does the shape of
+    the model. With unchanged settings the new run repeats what its parent did from there on, bit
+    for bit. Best losses and the patience of early stopping are counted anew.
+
+    Args:
+        plan: The configuration; the model's saved arguments win over it.
+        parent: The run to branch off; it is only read.
+        checkpoint: "auto", "best", "last" or a file name from the parent's checkpoints folder.
+        runs_dir: Where the new run goes.
+        run_id: Name of the new run; None makes one up.
+        sinks: Where events go, besides the run's own files.
+        control: Requests from other threads.
+        notify: Takes a sentence for each difference that the settings alone do not show.
+
+    Raises:
+        RunError: The dataset is not the one that the parent was trained on.
+        CheckpointError: The checkpoint is missing, damaged or from another program.
+        PlaygroundError: What else is wrong; nothing is left behind unless training had begun.
+    """
+    record = read_run_config(parent)
+    found = choose(parent.checkpoints, checkpoint)
+    payload = load_payload(found.path)
+    plan = replace(plan, config=_with_saved_model(plan.config, payload["model_args"], notify))
+    with memory_as_sentence():
+        materials = gather_materials(plan.config, prepare_command=plan.prepare_command)
+    _refuse_changed_dataset(parent, record, materials)
+    payload = _fitting_payload(payload, materials, notify)
+    ancestry = {
+        "parent": {
+            "run_id": parent.run_id,
+            "checkpoint": found.path.name,
+            "step": payload["step"],
+        }
+    }
+    run = create_run(
+        runs_dir, run_id or new_run_id(plan.experiment), _record(plan, materials) | ancestry
+    )
+    with RunLock(run):
+        materials.tokenizer.save(run.tokenizer)
+        start = Resumption(payload, found.path, same_run=False)
+        return _train(_trainer(materials, run, sinks, control, start), run)
+
+
+def _fitting_payload(
+    payload: Mapping[str, Any], materials: Materials, notify: Notify
+) -> dict[str, Any]:
+    """A parent's payload as a new run starts from it: its records are its own."""
+    model = materials.model
+    fresh = build_optimizers(
+        materials.config.train.optim, list(model.named_parameters()), model.hidden_matrices()
+    ).state_dict()
+    own = {
+        "evaluated_at": None,
+        "val_loss": None,
+        "best_val_loss": None,
+        "best_step": None,
+        "reference_val_loss": None,
+        "evaluations_without_improvement": 0,
+        "wall_time": 0.0,
+    }
+    fitting = {**payload, "progress": {**payload["progress"], **own}}
+    if payload["optimizer"].keys() != fresh.keys():
+        notify(
+            f"the optimizer starts afresh: the checkpoint holds the state of "
+            f"{' and '.join(payload['optimizer']) or 'none'}, not of {' and '.join(fresh)}"
+        )
+        fitting["optimizer"] = fresh
+    return fitting
+
+
 def _trainer(
     materials: Materials,
     run: RunFolder,
@@ -151,7 +236,14 @@ def _train(trainer: Trainer, run: RunFolder) -> Outcome:
         with contextlib.suppress(PlaygroundError):
             write_summary(run)
         raise
-    return Outcome(run, state, write_summary(run))
+    summary = write_summary(run)
+    artifacts = make_artifacts(
+        run,
+        trainer.train.runtime,
+        wall_time=summary["wall_time_s"],
+        stopped=trainer.control.stopping,
+    )
+    return Outcome(run, state, summary, artifacts)
 
 
 def _own_sinks(
@@ -164,7 +256,8 @@ def _own_sinks(
         # Imported late: it takes a second, and runs may do without it.
         from transformer_playground.training.sinks.tensorboard import TensorBoardSink
 
-        resumed_at = resumption.payload["step"] if resumption else None
+        same_run = resumption is not None and resumption.same_run
+        resumed_at = resumption.payload["step"] if resumption and same_run else None
         yield TensorBoardSink(run.tensorboard, resumed_at=resumed_at)
 
 

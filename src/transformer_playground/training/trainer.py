@@ -70,7 +70,8 @@ class Trainer:
         self.control = control or TrainingControl()
         self.world = world or World()
         self._hub = SinkHub(sinks)
-        self._resumption = resumption
+        # A run that starts from another's checkpoint is new in all but its state.
+        self._resumption = resumption if resumption and resumption.same_run else None
         self._tokens_per_step = (
             self.train.data.batch_size
             * config.train_block_size
@@ -106,7 +107,7 @@ class Trainer:
             weights=self.weights,
             optimizers=self._optimizers,
             scaler=self._scaler,
-            resumed=resumption,
+            resumed=self._resumption,
         )
 
     def fit(self) -> TrainingState:

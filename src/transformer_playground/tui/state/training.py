@@ -2,24 +2,22 @@
 
 The console's own thread submits, steers and drains; `TrainingQueue.work` runs in a worker thread
 and is the only place that touches torch. Neither waits for the other: reports go through a bounded
-queue whose oldest entries give way, for the run's files hold every one of them.
+box whose oldest entries give way, for the run's files hold every one of them.
 """
 
 import itertools
 import os
 import threading
-from collections import deque
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
+from transformer_playground.config.loading import LoadedConfig
 from transformer_playground.config.resuming import load_resumed_config
 from transformer_playground.errors import PlaygroundError
-from transformer_playground.experiments.discovery import load_experiment
-from transformer_playground.experiments.registry import prepare_experiment
+from transformer_playground.experiments.discovery import Experiment, load_experiment
+from transformer_playground.experiments.registry import dataset_state, prepare_experiment
 from transformer_playground.runs.layout import open_run, read_run_config
-from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import (
     Event,
     RunFailed,
@@ -27,69 +25,11 @@ from transformer_playground.training.events import (
     RunStarted,
     StatusChanged,
     StepLogged,
+    Warned,
 )
+from transformer_playground.tui.state.jobs import Job, JobState, Launch, Update, UpdateBox
 
-JobState = Literal[
-    "queued", "preparing", "starting", "running", "paused", "finished", "stopped", "failed"
-]
-_ENDED = ("finished", "stopped", "failed")
-_MOST_UPDATES = 10_000
-
-
-@dataclass(frozen=True)
-class Launch:
-    """What the user asked to train.
-
-    Attributes:
-        experiment: Name of the experiment.
-        overrides: `dotted.key=value` each.
-        run_id: Name of the new run; None makes one up.
-        resume: Id of a run to go on with instead of a new one.
-    """
-
-    experiment: str
-    overrides: tuple[str, ...] = ()
-    run_id: str | None = None
-    resume: str | None = None
-
-
-@dataclass
-class Job:
-    """A launch on its way.
-
-    Attributes:
-        number: Counts from 1 in this console.
-        message: What preparation says, or why the job failed.
-        latest: The newest logged step.
-    """
-
-    number: int
-    launch: Launch
-    control: TrainingControl = field(default_factory=TrainingControl)
-    state: JobState = "queued"
-    run_id: str | None = None
-    step: int = 0
-    max_iters: int = 0
-    message: str = ""
-    latest: StepLogged | None = None
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether nothing more will happen to it."""
-        return self.state in _ENDED
-
-    @property
-    def is_active(self) -> bool:
-        """Whether the worker is at it."""
-        return not self.has_ended and self.state != "queued"
-
-
-@dataclass(frozen=True)
-class Update:
-    """Something happened to a job; `event` is None when only its state or message changed."""
-
-    job: Job
-    event: Event | None = None
+__all__ = ["Job", "JobState", "Launch", "TrainingQueue", "Update", "describe"]
 
 
 class TrainingQueue:
@@ -104,7 +44,7 @@ class TrainingQueue:
         self._experiments_dir, self._runs_dir = experiments_dir, runs_dir
         self._jobs: list[Job] = []
         self._numbers = itertools.count(1)
-        self._updates: deque[Update] = deque(maxlen=_MOST_UPDATES)
+        self._updates = UpdateBox()
         self._wake = threading.Condition()
         self._closed = False
 
@@ -120,7 +60,7 @@ class TrainingQueue:
 
     @property
     def waiting(self) -> tuple[Job, ...]:
-        """Jobs that wait for their turn."""
+        """Jobs that have not begun, in their order."""
         return tuple(job for job in self._jobs if job.state == "queued")
 
     def job_of(self, run_id: str) -> Job | None:
@@ -128,10 +68,11 @@ class TrainingQueue:
         return next((job for job in reversed(self._jobs) if job.run_id == run_id), None)
 
     def submit(self, launch: Launch) -> Job:
-        """Put a launch at the end of the queue."""
+        """Put a launch at the end of the queue; a closed queue stops it at once."""
         with self._wake:
             job = Job(next(self._numbers), launch, run_id=launch.resume or launch.run_id)
             self._jobs.append(job)
+            self._change(job, "stopped" if self._closed else "queued")
             self._wake.notify()
         return job
 
@@ -142,33 +83,56 @@ class TrainingQueue:
             if job.state == "queued":
                 self._change(job, "stopped")
 
+    def pause(self, job: Job) -> None:
+        """Hold a run before its next step; nothing for a job that does not train."""
+        if job.is_training:
+            job.control.pause()
+
+    def go_on(self, job: Job) -> None:
+        """Let a paused run go on."""
+        job.control.resume()
+
+    def evaluate(self, job: Job) -> None:
+        """Evaluate before the next step, also within a pause."""
+        if job.is_training:
+            job.control.evaluate_now()
+
+    def sample(self, job: Job) -> None:
+        """Draw a sample before the next step, also within a pause."""
+        if job.is_training:
+            job.control.sample_now()
+
+    def checkpoint(self, job: Job) -> None:
+        """Save a checkpoint before the next step, also within a pause."""
+        if job.is_training:
+            job.control.checkpoint_now()
+
     def close(self) -> None:
         """Stop everything; `work` returns once the running job has saved."""
-        for job in self._jobs:
-            if not job.has_ended:
-                self.stop(job)
         with self._wake:
             self._closed = True
             self._wake.notify()
+        for job in self._jobs:
+            if not job.has_ended:
+                self.stop(job)
 
     def drain(self) -> list[Update]:
         """What happened since the last call, oldest first."""
-        updates: list[Update] = []
-        while self._updates:
-            updates.append(self._updates.popleft())
-        return updates
+        return self._updates.take_all()
 
     def work(self) -> None:
         """Do jobs until closed; the body of the worker thread."""
         while (job := self._next()) is not None:
             try:
                 self._do(job)
+            except _StopError:
+                self._end(job, "stopped")
             except PlaygroundError as error:
-                self._end(job, str(error))
+                self._end(job, "failed", str(error))
             except Exception as error:  # noqa: BLE001 - the console outlives any job
-                self._end(job, f"{type(error).__name__}: {error}")
+                self._end(job, "failed", f"{type(error).__name__}: {error}")
             else:
-                self._end(job, "")
+                self._end(job, "finished")
 
     def _next(self) -> Job | None:
         with self._wake:
@@ -181,49 +145,70 @@ class TrainingQueue:
         return None
 
     def _do(self, job: Job) -> None:
+        _refuse_stopped(job)
+        experiment, loaded = self._settle(job)
+        _refuse_stopped(job)
+        self._change(job, "starting")
+        # The first import of torch takes a second or more.
+        from transformer_playground.training.session import (
+            Plan,
+            branch_run,
+            resume_run,
+            train_new_run,
+        )
+
+        _refuse_stopped(job)
+        plan = Plan(experiment.name, loaded.config, loaded.provenance, experiment.folder)
+        launch, control, sinks = job.launch, job.control, [_QueueSink(self, job)]
+        tell = partial(self._tell, job)
+        if launch.resume is not None:
+            resume_run(plan, open_run(self._runs_dir, launch.resume), sinks, control, tell)
+        elif launch.branch is not None:
+            parent, checkpoint = launch.branch
+            origin = open_run(self._runs_dir, parent)
+            branch_run(
+                plan, origin, checkpoint, self._runs_dir, launch.run_id, sinks, control, tell
+            )
+        else:
+            train_new_run(plan, self._runs_dir, launch.run_id, sinks, control)
+
+    def _settle(self, job: Job) -> tuple[Experiment, LoadedConfig]:
+        """Load the settings and see to it that the dataset is there."""
         launch = job.launch
-        resumed = open_run(self._runs_dir, launch.resume) if launch.resume else None
         experiment, loaded = load_experiment(
             self._experiments_dir, launch.experiment, None, launch.overrides, os.environ
         )
-        prepare_experiment(experiment, loaded.config, report=partial(self._tell, job))
-        if resumed is not None:
-            saved = read_run_config(resumed).get("config")
-            loaded = load_resumed_config(
-                saved if isinstance(saved, dict) else {},
-                loaded,
-                stated_file=None,
-                overrides=launch.overrides,
-                environ=os.environ,
-            )
-        self._change(job, "starting")
-        # The first import of torch takes a second or more.
-        from transformer_playground.training.session import Plan, resume_run, train_new_run
+        # A run that goes on needs the very dataset it began with, not one made anew.
+        if launch.origin is None or dataset_state(experiment, loaded.config) == "missing":
+            prepare_experiment(experiment, loaded.config, report=partial(self._tell, job))
+        if launch.origin is not None:
+            loaded = self._going_on(launch.origin, launch, loaded)
+        return experiment, loaded
 
-        plan = Plan(experiment.name, loaded.config, loaded.provenance, experiment.folder)
-        sink = _QueueSink(self, job)
-        if resumed is None:
-            train_new_run(plan, self._runs_dir, launch.run_id, [sink], job.control)
-        else:
-            resume_run(plan, resumed, [sink], job.control, partial(self._tell, job))
+    def _going_on(self, run_id: str, launch: Launch, current: LoadedConfig) -> LoadedConfig:
+        saved: dict[str, Any] = read_run_config(open_run(self._runs_dir, run_id))["config"]
+        return load_resumed_config(
+            saved,
+            current,
+            stated_file=None,
+            overrides=launch.overrides,
+            environ=os.environ,
+        )
 
     def _tell(self, job: Job, text: str) -> None:
         # A stop during preparation takes effect where preparation next says something.
-        if job.control.stopping:
-            raise _StopError
+        _refuse_stopped(job)
         job.message = text
-        self._updates.append(Update(job))
+        self._updates.put(Update(job))
 
     def _change(self, job: Job, state: JobState) -> None:
         job.state = state
-        self._updates.append(Update(job))
+        self._updates.put(Update(job))
 
-    def _end(self, job: Job, problem: str) -> None:
-        if job.has_ended:
-            return
-        job.message = problem
-        stopped = job.control.stopping
-        self._change(job, "stopped" if stopped else "failed" if problem else "finished")
+    def _end(self, job: Job, state: JobState, problem: str = "") -> None:
+        job.message = problem or job.message
+        # What training itself said last (finished, stopped, failed) counts.
+        self._change(job, job.state if job.has_ended else state)
 
     def take(self, job: Job, event: Event) -> None:
         """Note what training emitted; called from the training thread."""
@@ -236,13 +221,15 @@ class TrainingQueue:
                 job.latest = event
             case StatusChanged(status="paused" | "running" as status):
                 job.state = status
+            case Warned():
+                job.message = event.message
             case RunFinished():
                 job.state = event.status
             case RunFailed():
                 job.state, job.message = "failed", event.error
             case _:
                 pass
-        self._updates.append(Update(job, event))
+        self._updates.put(Update(job, event))
 
 
 def describe(queue: TrainingQueue) -> str:
@@ -251,17 +238,21 @@ def describe(queue: TrainingQueue) -> str:
     waiting = f" +{len(queue.waiting)} queued" if queue.waiting else ""
     if job is None:
         return waiting.strip()
-    name = job.run_id or job.launch.experiment
-    if job.state not in ("running", "paused"):
-        return f"{job.state} {name}{waiting}"
+    if not job.is_training:
+        return f"{job.state} {job.name}{waiting}"
     glyph = "▶" if job.state == "running" else "‖"
     share = f"{job.step / job.max_iters:.0%}" if job.max_iters else f"step {job.step:,}"
     speed = f" {job.latest.tokens_per_sec:,.0f} tok/s" if job.latest else ""
-    return f"{glyph} {name} {share}{speed}{waiting}"
+    return f"{glyph} {job.name} {share}{speed}{waiting}"
+
+
+def _refuse_stopped(job: Job) -> None:
+    if job.control.stopping:
+        raise _StopError
 
 
 class _StopError(PlaygroundError):
-    """Raised to leave a preparation that the user stopped."""
+    """Raised to leave a job that the user stopped before it trained."""
 
     def __init__(self) -> None:
         super().__init__("stopped")
@@ -276,7 +267,7 @@ class _QueueSink:
         self._queue, self._job = queue, job
 
     def handle(self, event: Event) -> None:
-        """Never blocks: the queue drops what is oldest when nobody reads."""
+        """Never blocks: the box drops what is oldest when nobody reads."""
         self._queue.take(self._job, event)
 
     def sync(self) -> None:

@@ -1,0 +1,129 @@
+"""A training job of the console, and the box through which it reports."""
+
+import itertools
+import threading
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Literal
+
+from transformer_playground.training.control import TrainingControl
+from transformer_playground.training.events import (
+    Evaluated,
+    Event,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    StepLogged,
+)
+
+JobState = Literal[
+    "queued", "preparing", "starting", "running", "paused", "finished", "stopped", "failed"
+]
+ENDED = frozenset({"finished", "stopped", "failed"})
+MOST_UPDATES = 10_000
+_LASTING = (RunStarted, Evaluated, RunFinished, RunFailed)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What the user asked to train: a new run, or one that is resumed or branched off.
+
+    Attributes:
+        experiment: Name of the experiment.
+        overrides: `dotted.key=value` each.
+        run_id: Name of the new run; None makes one up.
+        resume: Id of a run to go on with instead of a new one.
+        branch: Run and checkpoint file from which a new run starts, with that run's settings.
+    """
+
+    experiment: str
+    overrides: tuple[str, ...] = ()
+    run_id: str | None = None
+    resume: str | None = None
+    branch: tuple[str, str] | None = None
+
+    @property
+    def origin(self) -> str | None:
+        """The run whose settings count, if one goes before."""
+        return self.resume or (self.branch[0] if self.branch else None)
+
+
+@dataclass
+class Job:
+    """A launch on its way.
+
+    Attributes:
+        number: Counts from 1 in this console.
+        message: What preparation says, the latest warning, or why the job failed.
+        latest: The newest logged step.
+    """
+
+    number: int
+    launch: Launch
+    control: TrainingControl = field(default_factory=TrainingControl)
+    state: JobState = "queued"
+    run_id: str | None = None
+    step: int = 0
+    max_iters: int = 0
+    message: str = ""
+    latest: StepLogged | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing more will happen to it."""
+        return self.state in ENDED
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the worker is at it."""
+        return not self.has_ended and self.state != "queued"
+
+    @property
+    def is_training(self) -> bool:
+        """Whether it takes requests: it runs or is paused."""
+        return self.state in {"running", "paused"}
+
+    @property
+    def name(self) -> str:
+        """The run's id, or the experiment while there is none."""
+        return self.run_id or self.launch.experiment
+
+
+@dataclass(frozen=True)
+class Update:
+    """Something happened to a job; `event` is None when only its state or message changed."""
+
+    job: Job
+    event: Event | None = None
+
+
+class UpdateBox:
+    """Updates on their way from the training thread to the console, bounded and never waited for.
+
+    When nobody empties it, the oldest of the many (logged steps, samples, messages) give way; what
+    a run has few of (its start, its evaluations, its end) stays.
+
+    Args:
+        most: How many of the many are kept.
+    """
+
+    def __init__(self, most: int = MOST_UPDATES) -> None:
+        self._many: deque[tuple[int, Update]] = deque(maxlen=most)
+        self._few: list[tuple[int, Update]] = []
+        self._order = itertools.count()
+        # Held for an append or a swap only, so neither thread ever waits for the other's work.
+        self._lock = threading.Lock()
+
+    def put(self, update: Update) -> None:
+        """Add the newest update."""
+        with self._lock:
+            target = self._few if isinstance(update.event, _LASTING) else self._many
+            target.append((next(self._order), update))
+
+    def take_all(self) -> list[Update]:
+        """Empty the box, oldest first."""
+        with self._lock:
+            taken = [*self._many, *self._few]
+            self._many.clear()
+            self._few.clear()
+        return [update for _, update in sorted(taken, key=lambda numbered: numbered[0])]

@@ -1,0 +1,164 @@
+"""A branch: a new run that starts from a checkpoint of another."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from builders.training import (
+    Recorder,
+    equal,
+    final_payload,
+    plan_for,
+    resume,
+    rows_of,
+    runtime,
+    train,
+)
+from transformer_playground.checkpoints.discovery import newest_valid
+from transformer_playground.checkpoints.loading import load_payload
+from transformer_playground.data.prepare import prepare_dataset
+from transformer_playground.errors import CheckpointError, RunError, UsageError
+from transformer_playground.runs.layout import RunFolder, read_run_config
+from transformer_playground.training.control import TrainingControl
+from transformer_playground.training.events import Event, RunStarted, StepLogged
+from transformer_playground.training.session import Outcome, branch_run
+
+LONG = {"train": {"checkpointing": {"keep": {"last": 10}}, "runtime": {"log_interval": 3}}}
+MIDDLE = "ckpt_last_00000010.pt"
+
+
+def branch(
+    folder: Path,
+    *changes: dict[str, object],
+    checkpoint: str = MIDDLE,
+    run_id: str = "branch",
+    sinks: tuple[Recorder, ...] = (),
+    notices: list[str] | None = None,
+) -> Outcome:
+    return branch_run(
+        plan_for(folder, *changes),
+        RunFolder(folder / "runs" / "parent"),
+        checkpoint,
+        folder / "runs",
+        run_id,
+        sinks,
+        TrainingControl(),
+        (notices if notices is not None else []).append,
+    )
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"model": {"dropout": 0.2}, "train": {"runtime": {"ema_decay": 0.9}}}],
+    ids=["plain", "dropout and average"],
+)
+def test_with_unchanged_settings_it_repeats_its_parent_bit_for_bit(
+    settings: dict[str, object], tmp_path: Path
+) -> None:
+    parent = train(tmp_path, LONG, settings, run_id="parent").run
+    before = {path: path.read_bytes() for path in parent.root.rglob("*") if path.is_file()}
+    run = branch(tmp_path, LONG, settings).run
+    assert rows_of(run, "train") == [row for row in rows_of(parent, "train") if row["step"] > 10]
+    losses = [(row["step"], row["val_loss"]) for row in rows_of(parent, "eval")]
+    assert [(row["step"], row["val_loss"]) for row in rows_of(run, "eval")] == [
+        (step, loss) for step, loss in losses if step >= 10
+    ]
+    ours, theirs = final_payload(run), final_payload(parent)
+    for part in ("model", "optimizer", "ema", "step", "tokens_seen", "batch_cursor"):
+        assert equal(ours[part], theirs[part]), part
+    assert before == {path: path.read_bytes() for path in before}
+
+
+def test_its_folder_says_where_it_comes_from_and_begins_with_a_checkpoint(tmp_path: Path) -> None:
+    train(tmp_path, LONG, run_id="parent")
+    at_start: list[int] = []
+
+    def look(event: Event) -> None:
+        if isinstance(event, StepLogged):
+            found = newest_valid(tmp_path / "runs" / "branch" / "checkpoints")
+            at_start.append(load_payload(found.path)["step"])
+
+    recorder = Recorder(react=look)
+    run = branch(tmp_path, LONG, sinks=(recorder,)).run
+    assert read_run_config(run)["parent"] == {
+        "run_id": "parent",
+        "checkpoint": MIDDLE,
+        "step": 10,
+    }
+    assert at_start[0] == 10
+    started = recorder.of(RunStarted)[0]
+    assert (started.step, started.resumed_from) == (10, None)
+    rows = [json.loads(line) for line in run.metrics_path.read_text().splitlines()]
+    assert rows[0]["event"] == "status"
+    assert all(row["event"] != "resume" for row in rows)
+
+
+def test_changed_settings_count_from_the_checkpoint_on(tmp_path: Path) -> None:
+    train(tmp_path, LONG, run_id="parent")
+    change = {"train": {"optim": {"learning_rate": 5e-4}, "runtime": {"max_iters": 25}}}
+    outcome = branch(tmp_path, LONG, change)
+    assert outcome.state.step == 25
+    rates = [row["lr"] for row in rows_of(outcome.run, "train")]
+    assert max(rates) <= 5e-4
+
+
+def test_the_shape_of_the_model_stays(tmp_path: Path) -> None:
+    train(tmp_path, LONG, run_id="parent")
+    notices: list[str] = []
+    run = branch(tmp_path, LONG, {"model": {"n_layer": 3}}, notices=notices).run
+    assert notices == ["model.n_layer: keeping the run's 2 instead of 3"]
+    assert read_run_config(run)["config"]["model"]["n_layer"] == 2
+
+
+def test_another_optimizer_starts_afresh_and_that_is_said(tmp_path: Path) -> None:
+    train(tmp_path, LONG, run_id="parent")
+    notices: list[str] = []
+    muon = {"train": {"optim": {"optimizer": "muon"}}}
+    run = branch(tmp_path, LONG, muon, notices=notices).run
+    assert len(notices) == 1
+    assert notices[0].startswith("the optimizer starts afresh")
+    assert sorted(final_payload(run)["optimizer"]) == ["AdamW", "Muon"]
+
+
+def test_its_best_checkpoint_is_its_own_and_patience_starts_anew(tmp_path: Path) -> None:
+    impatient = runtime(early_stop_patience=1, early_stop_min_delta=100.0)
+    parent = train(tmp_path, LONG, impatient, run_id="parent")
+    assert parent.summary["early_stopped"]
+    assert parent.state.step == 5
+    outcome = branch(tmp_path, LONG, impatient, checkpoint="ckpt_last_00000005.pt")
+    assert outcome.state.step == 10
+    assert (outcome.run.checkpoints / "best_val.pt").exists()
+
+
+def test_it_can_be_resumed_and_keeps_its_ancestry(tmp_path: Path) -> None:
+    train(tmp_path, LONG, run_id="parent")
+    run = branch(tmp_path, LONG).run
+    resume(tmp_path, LONG, runtime(max_iters=23), run_id="branch")
+    assert read_run_config(run)["parent"]["run_id"] == "parent"
+    assert rows_of(run, "train")[-1]["step"] == 23
+
+
+def test_nothing_is_left_behind_when_it_cannot_begin(tmp_path: Path) -> None:
+    train(tmp_path, LONG, run_id="parent")
+    with pytest.raises(CheckpointError, match="no checkpoint 'ckpt_none.pt'"):
+        branch(tmp_path, LONG, checkpoint="ckpt_none.pt")
+    with pytest.raises(UsageError, match="not the name of a checkpoint file"):
+        branch(tmp_path, LONG, checkpoint="../../x.pt")
+    with pytest.raises(UsageError, match="already a run 'parent'"):
+        branch(tmp_path, LONG, run_id="parent")
+    plan = plan_for(tmp_path, LONG)
+    (tmp_path / "raw" / "input.txt").write_text("another text, 123 and more\n" * 90)
+    prepare_dataset(plan.config.prepare, report=lambda _: None)
+    with pytest.raises(RunError, match="the dataset has changed since run 'parent' began"):
+        branch_run(
+            plan,
+            RunFolder(tmp_path / "runs" / "parent"),
+            MIDDLE,
+            tmp_path / "runs",
+            "branch",
+            [],
+            TrainingControl(),
+            print,
+        )
+    assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["parent"]
