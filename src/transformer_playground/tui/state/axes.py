@@ -124,7 +124,7 @@ def ticks(span: Span, most: int, kind: Kind = "linear") -> list[Tick]:
         found = _time_ticks(span, most)
     else:
         found = _linear_ticks(span, most, kind)
-    return list(_distinct(found))
+    return list(_distinct(tick for tick in found if span.low <= tick.position <= span.high))
 
 
 def _distinct(found: Iterable[Tick]) -> Iterable[Tick]:
@@ -137,7 +137,7 @@ def _distinct(found: Iterable[Tick]) -> Iterable[Tick]:
 
 def _linear_ticks(span: Span, most: int, kind: Kind) -> list[Tick]:
     exponent = math.floor(math.log10(span.width / most))
-    for digit, power in ((1, exponent), (2, exponent), (5, exponent), (1, exponent + 1)):
+    for digit, power in _steps_from(exponent):
         values = _multiples(span, digit, power)
         if len(values) <= most:
             break
@@ -145,6 +145,11 @@ def _linear_ticks(span: Span, most: int, kind: Kind) -> list[Tick]:
     if kind == "seconds":
         return [Tick(value, duration(value, step)) for value in values]
     return [Tick(value, tick_label(value, step)) for value in values]
+
+
+def _steps_from(exponent: int) -> list[tuple[int, int]]:
+    """Steps to try, as a digit and a power of ten, finest first."""
+    return [(digit, power) for power in (exponent, exponent + 1) for digit in (1, 2, 5)]
 
 
 def _multiples(span: Span, digit: int, power: int) -> list[float]:
@@ -173,7 +178,7 @@ def _time_ticks(span: Span, most: int) -> list[Tick]:
             ]
     days = Span(span.low / _DAY, span.high / _DAY)
     exponent = max(0, math.floor(math.log10(days.width / most)))
-    for digit, power in ((1, exponent), (2, exponent), (5, exponent), (1, exponent + 1)):
+    for digit, power in _steps_from(exponent):
         values = _multiples(days, digit, power)
         if len(values) <= most:
             break

@@ -20,7 +20,7 @@ DOTS_ACROSS, DOTS_DOWN = 2, 4
 BRAILLE = 0x2800
 # Bit of each dot in a braille character: [column][row].
 _BITS = np.array([[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]], dtype=np.uint8)
-# Rows further away than this cannot be told from each other.
+# What lies so many heights away looks the same as what lies further.
 _FAR = 1e6
 
 
@@ -187,8 +187,8 @@ def draw(stretches: Stretches, span: Span, columns: int, rows: int) -> BoolArray
 def row_of(values: FloatArray, span: Span, rows: int) -> FloatArray:
     """The row of dots of each y, whole but unbounded: 0 at the span's high end."""
     with np.errstate(over="ignore"):
-        share = (span.high - values) / span.width
-        return np.clip(np.rint(share * (rows - 1)), -_FAR, _FAR)
+        share = np.clip((span.high - values) / span.width, -_FAR, _FAR)
+    return np.rint(share * (rows - 1))
 
 
 def _joins(
