@@ -456,3 +456,16 @@ def test_a_sparkline_of_any_width_is_one() -> None:
         assert spark.frames_drawn == before
 
     on_stage(steps)
+
+
+def test_labels_that_need_more_room_get_it_and_nothing_jumps_back() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        chart.set_lines([line([1_000_000.0 + index for index in range(20)])])
+        await pilot.pause()
+        assert "1,000,010 ┤" in text(chart)
+        wide = chart.area()
+        chart.set_lines([line([1.0, 2.0, 3.0])])
+        await pilot.pause()
+        assert chart.area() == wide
+
+    on_stage(steps)
