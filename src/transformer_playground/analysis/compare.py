@@ -101,7 +101,15 @@ def compare(
         raise UsageError(
             "A comparison takes at least two runs.", f"To look at one: tp runs show {only}"
         )
-    runs = _hide_perplexity([collect(folder) for folder in folders])
+    runs = [collect(folder) for folder in folders]
+    return compare_facts(runs, group=group, all_settings=all_settings)
+
+
+def compare_facts(
+    facts: Sequence[RunFacts], *, group: bool = True, all_settings: bool = False
+) -> Comparison:
+    """What `compare` makes of at least two runs that have been read."""
+    runs = _hide_perplexity(facts)
     groups = group_by_seed(runs, _same, lambda run: run.seed) if group else [[run] for run in runs]
     return Comparison(
         columns=_columns(groups),

@@ -5,7 +5,7 @@ import io
 import re
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -58,42 +58,59 @@ def print_markdown(
     comparison: Comparison, question: Question | None, answers: Sequence[Answer]
 ) -> None:
     """The table, the remarks and the samples as GitHub-flavoured Markdown."""
-    labels = [column.label for column in comparison.columns]
-    table = text_table(comparison, labels, shorten=False)
-    say(_markdown_row(table.header))
-    say(_markdown_row([":--", *["--:"] * (len(table.header) - 1)], escape=False))
-    for row in table.rows:
-        say(_markdown_row([row[0].strip(), *row[1:]]))
-    if comparison.remarks:
-        say("")
-    for remark in comparison.remarks:
-        say(f"- {escape_markdown(remark)}")
-    if question is not None:
-        say(f"\n{escape_markdown(_headline(question))}")
-    for each in answers:
-        say(f"\n### {escape_markdown(_title(each))}")
-        if each.problem is not None:
-            say(f"\n{escape_markdown(each.problem)}")
-        for text in each.texts:
-            say(f"\n{_fenced(each.prompt + text)}")
+    for part in _markdown_parts(comparison, question, answers):
+        say(part)
+
+
+def markdown_text(comparison: Comparison) -> str:
+    """What `print_markdown` prints of a comparison without samples."""
+    return "".join(f"{part}\n" for part in _markdown_parts(comparison, None, ()))
 
 
 def print_csv(comparison: Comparison) -> None:
     """One row for each run at full precision; remarks go to standard error."""
-    rows = records(comparison)
-    written = io.StringIO()
-    writer = csv.writer(written, lineterminator="\n")
-    writer.writerow([_csv_cell(key) for key in rows[0]])
-    writer.writerows([_csv_cell(value) for value in row.values()] for row in rows)
-    sys.stdout.write(written.getvalue())
+    sys.stdout.write(csv_text(comparison))
     sys.stdout.flush()
     for remark in comparison.remarks:
         note(visible_line(remark))
 
 
+def csv_text(comparison: Comparison) -> str:
+    """One row for each run at full precision, below a row of names."""
+    rows = records(comparison)
+    written = io.StringIO()
+    writer = csv.writer(written, lineterminator="\n")
+    writer.writerow([_csv_cell(key) for key in rows[0]])
+    writer.writerows([_csv_cell(value) for value in row.values()] for row in rows)
+    return written.getvalue()
+
+
 def escape_markdown(text: str) -> str:
     """One line of text that Markdown shows as it is, inside a table too."""
     return _MARKDOWN.sub(lambda found: f"\\{found[0]}", visible_line(text))
+
+
+def _markdown_parts(
+    comparison: Comparison, question: Question | None, answers: Sequence[Answer]
+) -> Iterator[str]:
+    labels = [column.label for column in comparison.columns]
+    table = text_table(comparison, labels, shorten=False)
+    yield _markdown_row(table.header)
+    yield _markdown_row([":--", *["--:"] * (len(table.header) - 1)], escape=False)
+    for row in table.rows:
+        yield _markdown_row([row[0].strip(), *row[1:]])
+    if comparison.remarks:
+        yield ""
+    for remark in comparison.remarks:
+        yield f"- {escape_markdown(remark)}"
+    if question is not None:
+        yield f"\n{escape_markdown(_headline(question))}"
+    for each in answers:
+        yield f"\n### {escape_markdown(_title(each))}"
+        if each.problem is not None:
+            yield f"\n{escape_markdown(each.problem)}"
+        for text in each.texts:
+            yield f"\n{_fenced(each.prompt + text)}"
 
 
 def _print_within(comparison: Comparison, labels: list[str], width: int) -> None:

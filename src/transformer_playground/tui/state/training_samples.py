@@ -1,0 +1,52 @@
+"""Samples that runs drew while they trained, found by step."""
+
+import bisect
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.samples import read_samples
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What a run wrote at one step; untrusted text, each with its prompt in front."""
+
+    step: int
+    texts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SampleTrack:
+    """The samples of one run, in order of step."""
+
+    drawn: tuple[Drawn, ...] = ()
+
+    def at(self, step: int) -> Drawn | None:
+        """The newest samples that are not newer than `step`."""
+        index = bisect.bisect_right(self.drawn, step, key=lambda each: each.step)
+        return self.drawn[index - 1] if index else None
+
+
+def read_track(run: RunFolder) -> SampleTrack:
+    """Every sample of a run that has a step and a text."""
+    texts: dict[int, list[str]] = {}
+    for row in read_samples(run):
+        step, text, prompt = row.get("step"), row.get("text"), row.get("prompt")
+        if isinstance(step, int) and not isinstance(step, bool) and isinstance(text, str):
+            before = prompt if isinstance(prompt, str) else ""
+            texts.setdefault(step, []).append(before + text)
+    return SampleTrack(tuple(Drawn(step, tuple(texts[step])) for step in sorted(texts)))
+
+
+def steps_of(tracks: Iterable[SampleTrack]) -> tuple[int, ...]:
+    """Every step at which some run drew, in order."""
+    return tuple(sorted({drawn.step for track in tracks for drawn in track.drawn}))
+
+
+def moved(steps: tuple[int, ...], step: int | None, by: int) -> int | None:
+    """The step `by` further on in `steps`, at most the last one; None stands for the last one."""
+    if not steps:
+        return None
+    here = len(steps) - 1 if step is None else bisect.bisect_right(steps, step) - 1
+    return steps[min(max(0, here + by), len(steps) - 1)]
