@@ -1,6 +1,7 @@
 """Plots of training and validation loss, as SVG or PNG."""
 
 import logging
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ FORMATS = ("svg", "png")
 FILE_NAME = "loss-curve.svg"
 # What fits above the picture in one line.
 _LONGEST_TITLE = 72
+# No script needs more on one letter.
+_MOST_MARKS = 4
 # Legal characters that XML does not admit.
 _NOT_XML = {0xFFFE: "\ufffd", 0xFFFF: "\ufffd"}
 
@@ -97,11 +100,21 @@ def plot_loss(runs: Sequence[RunFolder], request: PlotRequest) -> PlotResult:
 
 def harmless_title(title: str) -> str:
     """`title` on one line that a picture has room for and XML can hold."""
-    # Some characters take two places, and others none however many there are.
-    line = visible_line(title.strip()[: 4 * _LONGEST_TITLE]).translate(_NOT_XML)
-    if cell_len(line) <= _LONGEST_TITLE and len(title) <= 4 * _LONGEST_TITLE:
+    line = _without_piles(visible_line(title.strip()).translate(_NOT_XML))
+    if cell_len(line) <= _LONGEST_TITLE:
         return line
-    return set_cell_size(line, min(cell_len(line), _LONGEST_TITLE - 1)).rstrip() + "…"
+    return set_cell_size(line, _LONGEST_TITLE - 1).rstrip() + "…"
+
+
+def _without_piles(line: str) -> str:
+    """Leave out marks piled on one letter so high that the picture would have to make room."""
+    kept: list[str] = []
+    height = 0
+    for character in line:
+        height = height + 1 if unicodedata.category(character).startswith("M") else 0
+        if height <= _MOST_MARKS:
+            kept.append(character)
+    return "".join(kept)
 
 
 def _default_title(shown: Sequence[LossCurves]) -> str:
@@ -126,15 +139,10 @@ def _nothing_to_show(curves: Sequence[LossCurves]) -> RunError:
             f"None of the {len(curves)} runs has a finite loss to plot.",
             "Train them until their first logged step or evaluation.",
         )
-    run_id = curves[0].run_id
-    if curves[0].train.x.size or curves[0].val.x.size:
-        return RunError(
-            f"The run '{run_id}' has no finite loss to plot.",
-            "Its losses are all NaN or out of range: lower the learning rate and train again.",
-        )
     return RunError(
-        f"The run '{run_id}' has no losses to plot yet.",
-        "Train it until its first logged step or evaluation.",
+        f"The run '{curves[0].run_id}' has no finite loss to plot.",
+        "Train it until its first logged step or evaluation; if it has diverged, lower the "
+        "learning rate.",
     )
 
 

@@ -46,8 +46,9 @@ _LOCK = threading.Lock()
 
 @dataclass(frozen=True)
 class _Look:
-    """How the curves of one run are drawn."""
+    """How the curves of one run are drawn; `number` names them in an SVG, as in `val-1`."""
 
+    number: int
     train: str
     val: str
     marker: str
@@ -129,9 +130,9 @@ def draw(
 
 def _look(place: int, *, alone: bool) -> _Look:
     if alone:
-        return _Look(train=COLOURS[0], val=COLOURS[1], marker=MARKERS[0])
+        return _Look(number=1, train=COLOURS[0], val=COLOURS[1], marker=MARKERS[0])
     colour = COLOURS[place % len(COLOURS)]
-    return _Look(train=colour, val=colour, marker=MARKERS[place % len(MARKERS)])
+    return _Look(place + 1, train=colour, val=colour, marker=MARKERS[place % len(MARKERS)])
 
 
 def _furthest(run: LossCurves) -> float:
@@ -142,10 +143,12 @@ def _draw_train(
     axes: Axes, curve: Curve, look: _Look, scale: Scale, *, smooth: float, columns: int
 ) -> None:
     measured = {"linewidth": 0.9, "alpha": 0.3} if smooth else {"linewidth": 1.0, "alpha": 0.75}
-    _draw_line(axes, curve, scale, columns, color=look.train, zorder=2, **measured)
+    name = f"train-{look.number}"
+    _draw_line(axes, curve, scale, columns, gid=name, color=look.train, zorder=2, **measured)
     if smooth:
         average = Curve(curve.x, debiased_ema(curve.y, smooth))
-        _draw_line(axes, average, scale, columns, color=look.train, linewidth=1.1, zorder=3)
+        style = {"gid": f"{name}-smoothed", "color": look.train, "linewidth": 1.1, "zorder": 3}
+        _draw_line(axes, average, scale, columns, **style)
 
 
 def _draw_val(axes: Axes, curve: Curve, look: _Look, scale: Scale, columns: int) -> None:
@@ -155,6 +158,7 @@ def _draw_val(axes: Axes, curve: Curve, look: _Look, scale: Scale, columns: int)
         curve,
         scale,
         columns,
+        gid=f"val-{look.number}",
         color=look.val,
         linewidth=2.0,
         marker=look.marker,
@@ -174,10 +178,13 @@ def _draw_line(axes: Axes, curve: Curve, scale: Scale, columns: int, **style: An
     lone = [(float(a[0]), float(b[0])) for a, b in split_at_gaps(x, y) if a.size == 1]
     if lone and "marker" not in style:
         places, values = zip(*lone, strict=True)
-        axes.plot(places, values, linestyle="none", marker=".", markersize=3, **_dots(style))
+        name = f"{style['gid']}-points"
+        axes.plot(
+            places, values, gid=name, linestyle="none", marker=".", markersize=3, **_shade(style)
+        )
 
 
-def _dots(style: dict[str, Any]) -> dict[str, Any]:
+def _shade(style: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in style.items() if key in ("color", "alpha", "zorder")}
 
 
@@ -188,6 +195,7 @@ def _draw_breaks(axes: Axes, breaks: Curve, look: _Look, scale: Scale) -> None:
     axes.plot(
         breaks.x[chosen] / scale.unit,
         breaks.y[chosen],
+        gid=f"breaks-{look.number}",
         linestyle="none",
         marker="X",
         markersize=9,
@@ -210,6 +218,7 @@ def _draw_best(
         axes.plot(
             [best.x / scale.unit],
             [best.loss],
+            gid=f"best-{look.number}",
             linestyle="none",
             marker="*",
             markersize=13,
