@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,13 +25,15 @@ from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import Event, RunStarted, StepLogged
 from transformer_playground.training.session import Outcome, branch_run
 
-LONG = {"train": {"checkpointing": {"keep": {"last": 10}}, "runtime": {"log_interval": 3}}}
+LONG: dict[str, Any] = {
+    "train": {"checkpointing": {"keep": {"last": 10}}, "runtime": {"log_interval": 3}}
+}
 MIDDLE = "ckpt_last_00000010.pt"
 
 
 def branch(
     folder: Path,
-    *changes: dict[str, object],
+    *changes: dict[str, Any],
     checkpoint: str = MIDDLE,
     run_id: str = "branch",
     sinks: tuple[Recorder, ...] = (),
@@ -54,7 +57,7 @@ def branch(
     ids=["plain", "dropout and average"],
 )
 def test_with_unchanged_settings_it_repeats_its_parent_bit_for_bit(
-    settings: dict[str, object], tmp_path: Path
+    settings: dict[str, Any], tmp_path: Path
 ) -> None:
     parent = train(tmp_path, LONG, settings, run_id="parent").run
     before = {path: path.read_bytes() for path in parent.root.rglob("*") if path.is_file()}
@@ -141,7 +144,7 @@ def test_it_can_be_resumed_and_keeps_its_ancestry(tmp_path: Path) -> None:
 
 def test_nothing_is_left_behind_when_it_cannot_begin(tmp_path: Path) -> None:
     train(tmp_path, LONG, run_id="parent")
-    with pytest.raises(CheckpointError, match="no checkpoint 'ckpt_none.pt'"):
+    with pytest.raises(CheckpointError, match=r"no checkpoint 'ckpt_none\.pt'"):
         branch(tmp_path, LONG, checkpoint="ckpt_none.pt")
     with pytest.raises(UsageError, match="not the name of a checkpoint file"):
         branch(tmp_path, LONG, checkpoint="../../x.pt")

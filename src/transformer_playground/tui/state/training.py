@@ -6,18 +6,15 @@ box whose oldest entries give way, for the run's files hold every one of them.
 """
 
 import itertools
-import os
 import threading
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from transformer_playground.config.loading import LoadedConfig
-from transformer_playground.config.resuming import load_resumed_config
 from transformer_playground.errors import PlaygroundError
-from transformer_playground.experiments.discovery import Experiment, load_experiment
+from transformer_playground.experiments.discovery import Experiment
 from transformer_playground.experiments.registry import dataset_state, prepare_experiment
-from transformer_playground.runs.layout import open_run, read_run_config
+from transformer_playground.runs.layout import open_run
 from transformer_playground.training.events import (
     Event,
     RunFailed,
@@ -28,6 +25,7 @@ from transformer_playground.training.events import (
     Warned,
 )
 from transformer_playground.tui.state.jobs import Job, JobState, Launch, Update, UpdateBox
+from transformer_playground.tui.state.launching import load_launch
 
 __all__ = ["Job", "JobState", "Launch", "TrainingQueue", "Update", "describe"]
 
@@ -175,25 +173,11 @@ class TrainingQueue:
     def _settle(self, job: Job) -> tuple[Experiment, LoadedConfig]:
         """Load the settings and see to it that the dataset is there."""
         launch = job.launch
-        experiment, loaded = load_experiment(
-            self._experiments_dir, launch.experiment, None, launch.overrides, os.environ
-        )
+        experiment, loaded = load_launch(self._experiments_dir, self._runs_dir, launch)
         # A run that goes on needs the very dataset it began with, not one made anew.
         if launch.origin is None or dataset_state(experiment, loaded.config) == "missing":
             prepare_experiment(experiment, loaded.config, report=partial(self._tell, job))
-        if launch.origin is not None:
-            loaded = self._going_on(launch.origin, launch, loaded)
         return experiment, loaded
-
-    def _going_on(self, run_id: str, launch: Launch, current: LoadedConfig) -> LoadedConfig:
-        saved: dict[str, Any] = read_run_config(open_run(self._runs_dir, run_id))["config"]
-        return load_resumed_config(
-            saved,
-            current,
-            stated_file=None,
-            overrides=launch.overrides,
-            environ=os.environ,
-        )
 
     def _tell(self, job: Job, text: str) -> None:
         # A stop during preparation takes effect where preparation next says something.

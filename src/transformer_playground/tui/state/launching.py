@@ -1,0 +1,186 @@
+"""What a launch would train, told before anything is trained; no torch."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from transformer_playground.config.fields import find_entry
+from transformer_playground.config.loading import LoadedConfig, leaves
+from transformer_playground.config.resuming import load_resumed_config
+from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.config.toml_text import toml_key, toml_value
+from transformer_playground.data.dataset import check_artifacts
+from transformer_playground.errors import ConfigError, DataError, PlaygroundError
+from transformer_playground.experiments.discovery import Experiment, discover, load_experiment
+from transformer_playground.experiments.registry import dataset_state
+from transformer_playground.runs.layout import check_run_id, open_run, read_run_config
+from transformer_playground.tui.state.jobs import Launch
+from transformer_playground.tui.state.model_size import parameters
+
+DataState = Literal["prepared", "stale", "missing"]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """One value that is not the schema's default."""
+
+    key: str
+    value: str
+    origin: str
+    description: str
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a launch would do.
+
+    Attributes:
+        config: The settings; None if they are not valid.
+        changed: What differs from the defaults, in the schema's order.
+        data: State of the dataset; None if the settings are not valid.
+        parameters: Size of the model; None while the vocabulary is not known.
+        problem: Why it cannot be launched.
+    """
+
+    config: ExperimentConfig | None = None
+    changed: tuple[Changed, ...] = ()
+    data: DataState | None = None
+    parameters: int | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One experiment to choose."""
+
+    name: str
+    kind: str
+    data: str
+    description: str
+
+
+def load_launch(
+    experiments_dir: Path, runs_dir: Path, launch: Launch
+) -> tuple[Experiment, LoadedConfig]:
+    """The settings of a launch: the experiment's, or those of the run that goes before.
+
+    Raises:
+        PlaygroundError: They are not valid, or there is no such experiment or run.
+    """
+    experiment, current = load_experiment(
+        experiments_dir, launch.experiment, None, launch.overrides, os.environ
+    )
+    if launch.origin is None:
+        return experiment, current
+    if touched := [text for text in launch.overrides if text.strip().startswith("model.")]:
+        raise ConfigError(
+            f"{touched[0]} cannot be set: a run keeps the model that its checkpoint holds.",
+            "Start a new run to train another model.",
+        )
+    saved = read_run_config(open_run(runs_dir, launch.origin))["config"]
+    loaded = load_resumed_config(
+        saved, current, stated_file=None, overrides=launch.overrides, environ=os.environ
+    )
+    return experiment, loaded
+
+
+def preview(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Preview:
+    """Load the settings of a launch and tell what they mean; never raises."""
+    try:
+        found, loaded = load_launch(experiments_dir, runs_dir, launch)
+        state = dataset_state(found, loaded.config)
+    except PlaygroundError as error:
+        return Preview(problem=str(error))
+    return Preview(
+        config=loaded.config,
+        changed=_changed(loaded),
+        data=state,
+        parameters=_parameters(loaded.config),
+    )
+
+
+def check_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> str:
+    """Why a launch cannot begin; empty if nothing speaks against it."""
+    try:
+        load_launch(experiments_dir, runs_dir, launch)
+    except PlaygroundError as error:
+        return str(error)
+    return check_name(runs_dir, launch.run_id or "")
+
+
+def check_name(runs_dir: Path, run_id: str) -> str:
+    """Why a new run cannot have this id; empty if it can, or if none is given."""
+    try:
+        taken = bool(run_id) and os.path.lexists(runs_dir / check_run_id(run_id))
+    except PlaygroundError as error:
+        return str(error)
+    return f"There is already a run '{run_id}'. Choose another id." if taken else ""
+
+
+def choices(experiments_dir: Path) -> list[Choice]:
+    """Every experiment; one whose settings are not valid says why."""
+    return [_choice(experiments_dir, each.name) for each in discover(experiments_dir)]
+
+
+def sentences(config: ExperimentConfig, size: int | None) -> list[tuple[str, str]]:
+    """What matters of the settings: a label and a line for each.
+
+    Args:
+        config: The settings.
+        size: Number of parameters, if it is known.
+    """
+    model, train = config.model, config.train
+    data, optim, schedule, runtime = train.data, train.optim, train.schedule, train.runtime
+    count = "" if size is None else f"{_millions(size)} parameters · "
+    shape = (
+        f"{model.n_layer} layers · {model.n_head} heads · width {model.n_embd:,}"
+        f" · context {model.block_size:,}"
+    )
+    tokens = data.batch_size * config.train_block_size * data.grad_accum_steps
+    accumulated = f" × {data.grad_accum_steps}" if data.grad_accum_steps > 1 else ""
+    batch = (
+        f"{runtime.max_iters:,} steps · {data.batch_size:,} × {config.train_block_size:,}"
+        f"{accumulated} = {tokens:,} tokens each"
+    )
+    decay = "" if schedule.schedule == "constant" else f" to {schedule.min_lr:g}"
+    rate = (
+        f"{optim.optimizer}, {schedule.schedule} from {optim.learning_rate:g}{decay}"
+        f", {schedule.warmup_iters:,} steps of warmup"
+    )
+    return [("model", count + shape), ("training", batch), ("learning", rate)]
+
+
+def _choice(experiments_dir: Path, name: str) -> Choice:
+    found = preview(experiments_dir, experiments_dir, Launch(name))
+    if found.config is None:
+        return Choice(name, "?", "broken", found.problem.partition("\n")[0])
+    table = found.config.experiment
+    return Choice(name, table.kind, found.data or "", table.description)
+
+
+def _changed(loaded: LoadedConfig) -> tuple[Changed, ...]:
+    found = []
+    for key, value in leaves(loaded.config.model_dump(mode="json")):
+        origin = loaded.provenance.get(toml_key(key))
+        if origin is not None:
+            entry = find_entry(key)
+            description = entry.description if entry else ""
+            found.append(Changed(toml_key(key), toml_value(value), origin, description))
+    return tuple(found)
+
+
+def _parameters(config: ExperimentConfig) -> int | None:
+    vocab_size = config.model.vocab_size
+    if vocab_size is None:
+        try:
+            vocab_size = check_artifacts(config.prepare.dataset_dir)["vocab_size"]
+        except DataError:
+            return None
+    return parameters(config.model, vocab_size)
+
+
+def _millions(count: int) -> str:
+    if count >= 1_000_000:
+        return f"{count / 1e6:,.2f} M"
+    return f"{count / 1e3:,.1f} k" if count >= 10_000 else f"{count:,}"
