@@ -12,6 +12,7 @@ from textual.screen import Screen
 from textual.signal import Signal
 
 from transformer_playground.errors import ConfigError
+from transformer_playground.experiments.discovery import discover
 from transformer_playground.terminal import visible
 from transformer_playground.tui.bindings import bindings_for, known_ids
 from transformer_playground.tui.settings import (
@@ -21,6 +22,8 @@ from transformer_playground.tui.settings import (
     settings_path,
 )
 from transformer_playground.tui.state.catalog import Snapshot, look
+from transformer_playground.tui.state.jobs import Launch
+from transformer_playground.tui.state.launching import Choice, choices
 from transformer_playground.tui.state.training import TrainingQueue, Update, describe
 from transformer_playground.tui.state.workspace import Workspace
 from transformer_playground.tui.themes import THEMES
@@ -108,7 +111,9 @@ class Console(App[int]):
 
     def _take(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
-        self.workspace.keep_only(snapshot.runs)
+        # A run that is about to begin has no folder yet, but may be chosen.
+        jobs = [job.run_id for job in self.training.jobs if job.run_id and not job.has_ended]
+        self.workspace.keep_only([*snapshot.runs, *jobs])
         self.catalog_changed.publish(snapshot)
         self.set_timer(snapshot.next_look, self.look_around)
 
@@ -121,6 +126,50 @@ class Console(App[int]):
     def action_view(self, name: str) -> None:
         """Go to a view."""
         self.switch_mode(name)
+
+    def action_launch(self) -> None:
+        """Ask what to train: the experiment under the cursor, or one of a list."""
+        names = [experiment.name for experiment in discover(self.experiments_dir)]
+        current = self.snapshot.runs.get(self.workspace.current or "")
+        at_hand = self.workspace.experiment or (current.experiment if current else None)
+        if at_hand in names or len(names) == 1:
+            self.ask_launch(Launch(at_hand if at_hand in names else names[0]))
+        elif names:
+            self.run_worker(self._list_experiments, group="launch", thread=True, exclusive=True)
+        else:
+            text = f"No experiments in {self.experiments_dir}. Make one: tp new my_experiment"
+            self.notify(visible(text), severity="warning", markup=False)
+
+    def _list_experiments(self) -> None:
+        found = choices(self.experiments_dir)
+        self.call_from_thread(self._pick_experiment, found)
+
+    def _pick_experiment(self, found: list[Choice]) -> None:
+        from transformer_playground.tui.screens.launch import choice_options
+        from transformer_playground.tui.screens.pick import PickScreen
+
+        def take(name: str | None) -> None:
+            if name is not None:
+                self.ask_launch(Launch(name))
+
+        self.push_screen(PickScreen("Train", choice_options(found), None), take)
+
+    def ask_launch(self, launch: Launch) -> None:
+        """Show the launch form; what it closes with is trained."""
+        from transformer_playground.tui.screens.launch import LaunchScreen
+
+        self.push_screen(LaunchScreen(self.experiments_dir, self.runs_dir, launch), self.launch)
+
+    def launch(self, launch: Launch | None) -> None:
+        """Put a launch into the queue and go to where it can be watched."""
+        if launch is None:
+            return
+        job = self.training.submit(launch)
+        waits = self.training.active is not None or len(self.training.waiting) > 1
+        words = f"{job.name} is {'queued' if waits else 'on its way'}."
+        self.notify(visible(words), markup=False)
+        self.choose(current=job.run_id)
+        self.action_view("live")
 
     def action_keys(self) -> None:
         """Show every key."""

@@ -6,7 +6,18 @@ from typing import Literal
 
 from textual.binding import Binding, BindingType
 
-Place = Literal["everywhere", "runs", "live", "sample", "samples", "compare", "chart", "dialog"]
+Place = Literal[
+    "everywhere",
+    "runs",
+    "live",
+    "sample",
+    "samples",
+    "compare",
+    "chart",
+    "launch",
+    "edit",
+    "dialog",
+]
 
 PLACES: Mapping[Place, str] = {
     "everywhere": "Everywhere",
@@ -16,6 +27,8 @@ PLACES: Mapping[Place, str] = {
     "samples": "Sampled text",
     "compare": "Compare",
     "chart": "Charts",
+    "launch": "Launch form",
+    "edit": "Settings file",
     "dialog": "Dialogs",
 }
 
@@ -93,6 +106,12 @@ KEYS: tuple[Key, ...] = (
     Key("samples", "last", "G,end", "end(1)", "end", "Go to the end, and follow it."),
     Key("samples", "copy", "y", "copy", "copy", "Copy the samples of the pane.", footer=True),
     Key("samples", "export", "x", "export", "export", "Write all samples to a file.", footer=True),
+    Key("launch", "train", "f5,ctrl+enter", "train", "train", "Train with these settings."),
+    Key("launch", "edit", "ctrl+t", "edit", "edit file", "Edit the experiment's file."),
+    Key("launch", "keep", "ctrl+s", "keep", "keep", "Write what is set into the file."),
+    Key("launch", "other", "ctrl+o", "other", "other", "Choose another experiment."),
+    Key("edit", "save", "ctrl+s", "save", "save", "Check the settings and save the file."),
+    Key("edit", "reload", "ctrl+r", "reload", "reload", "Take what the file holds now."),
     Key("dialog", "close", "escape", "dismiss_dialog", "close", "Close the dialog.", footer=True),
     Key("everywhere", "quit", "q,ctrl+q", "app.leave", "quit", "Quit; training is saved.", True),
 )

@@ -59,6 +59,12 @@ def is_complete(text: str) -> bool:
     return bool(separator and value.strip()) and entry is not None and not entry.is_table
 
 
+def takes_words(text: str) -> bool:
+    """Whether the setting before the `=` takes one of a few words."""
+    entry = find_entry(tuple(text.partition("=")[0].strip().split(".")))
+    return entry is not None and not entry.is_table and any(_options(entry))
+
+
 def describe_key(text: str) -> str:
     """What the setting before the `=` is and accepts, on one line; empty if there is none."""
     entry = find_entry(tuple(text.partition("=")[0].strip().split(".")))

@@ -5,19 +5,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from transformer_playground.config.fields import find_entry
 from transformer_playground.config.loading import LoadedConfig, leaves
 from transformer_playground.config.resuming import load_resumed_config
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.config.toml_text import toml_key, toml_value
 from transformer_playground.data.dataset import check_artifacts
 from transformer_playground.errors import ConfigError, DataError, PlaygroundError
-from transformer_playground.experiments.discovery import Experiment, discover, load_experiment
+from transformer_playground.experiments.discovery import (
+    Experiment,
+    discover,
+    find_experiment,
+    load_experiment,
+)
 from transformer_playground.experiments.registry import dataset_state
 from transformer_playground.runs.layout import check_run_id, open_run, read_run_config
 from transformer_playground.tui.state.jobs import Launch
 from transformer_playground.tui.state.model_size import parameters
 
+# How provenance names an override.
+_TYPED = "--set"
 DataState = Literal["prepared", "stale", "missing"]
 
 
@@ -28,7 +34,6 @@ class Changed:
     key: str
     value: str
     origin: str
-    description: str
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Preview:
 
     Attributes:
         config: The settings; None if they are not valid.
-        changed: What differs from the defaults, in the schema's order.
+        changed: What differs from the defaults: overrides first, then in the schema's order.
         data: State of the dataset; None if the settings are not valid.
         parameters: Size of the model; None while the vocabulary is not known.
         problem: Why it cannot be launched.
@@ -75,8 +80,8 @@ def load_launch(
         return experiment, current
     if touched := [text for text in launch.overrides if text.strip().startswith("model.")]:
         raise ConfigError(
-            f"{touched[0]} cannot be set: a run keeps the model that its checkpoint holds.",
-            "Start a new run to train another model.",
+            f"{touched[0]} cannot be set: a run keeps the model that its checkpoint holds; "
+            "start a new run to train another."
         )
     saved = read_run_config(open_run(runs_dir, launch.origin))["config"]
     loaded = load_resumed_config(
@@ -91,13 +96,22 @@ def preview(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Preview:
         found, loaded = load_launch(experiments_dir, runs_dir, launch)
         state = dataset_state(found, loaded.config)
     except PlaygroundError as error:
-        return Preview(problem=str(error))
+        return Preview(problem=_said(error))
     return Preview(
         config=loaded.config,
-        changed=_changed(loaded),
+        changed=_changed(loaded, experiments_dir.absolute()),
         data=state,
         parameters=_parameters(loaded.config),
     )
+
+
+def config_file(experiments_dir: Path, experiment: str) -> Path:
+    """The file with an experiment's settings.
+
+    Raises:
+        UsageError: There is no such experiment.
+    """
+    return find_experiment(experiments_dir, experiment).config_path
 
 
 def check_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> str:
@@ -105,7 +119,7 @@ def check_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> str:
     try:
         load_launch(experiments_dir, runs_dir, launch)
     except PlaygroundError as error:
-        return str(error)
+        return _said(error)
     return check_name(runs_dir, launch.run_id or "")
 
 
@@ -134,7 +148,7 @@ def sentences(config: ExperimentConfig, size: int | None) -> list[tuple[str, str
     data, optim, schedule, runtime = train.data, train.optim, train.schedule, train.runtime
     count = "" if size is None else f"{_millions(size)} parameters · "
     shape = (
-        f"{model.n_layer} layers · {model.n_head} heads · width {model.n_embd:,}"
+        f"{model.n_layer} layers × {model.n_embd:,} wide · {model.n_head} heads"
         f" · context {model.block_size:,}"
     )
     tokens = data.batch_size * config.train_block_size * data.grad_accum_steps
@@ -151,6 +165,11 @@ def sentences(config: ExperimentConfig, size: int | None) -> list[tuple[str, str
     return [("model", count + shape), ("training", batch), ("learning", rate)]
 
 
+def _said(error: PlaygroundError) -> str:
+    """The error where completion is at hand: what is wrong with a setting, without where to look."""
+    return error.message if isinstance(error, ConfigError) else str(error)
+
+
 def _choice(experiments_dir: Path, name: str) -> Choice:
     found = preview(experiments_dir, experiments_dir, Launch(name))
     if found.config is None:
@@ -159,15 +178,20 @@ def _choice(experiments_dir: Path, name: str) -> Choice:
     return Choice(name, table.kind, found.data or "", table.description)
 
 
-def _changed(loaded: LoadedConfig) -> tuple[Changed, ...]:
+def _changed(loaded: LoadedConfig, home: Path) -> tuple[Changed, ...]:
     found = []
     for key, value in leaves(loaded.config.model_dump(mode="json")):
         origin = loaded.provenance.get(toml_key(key))
-        if origin is not None:
-            entry = find_entry(key)
-            description = entry.description if entry else ""
-            found.append(Changed(toml_key(key), toml_value(value), origin, description))
-    return tuple(found)
+        # The table `experiment` only labels; it trains nothing.
+        if origin is not None and key[0] != "experiment":
+            found.append(Changed(toml_key(key), toml_value(value), _short(origin, home)))
+    return tuple(sorted(found, key=lambda each: each.origin != _TYPED))
+
+
+def _short(origin: str, home: Path) -> str:
+    """A file of the project by its path from the experiments folder on."""
+    path = Path(origin).absolute()
+    return str(path.relative_to(home)) if path.is_relative_to(home) else origin
 
 
 def _parameters(config: ExperimentConfig) -> int | None:
@@ -183,4 +207,4 @@ def _parameters(config: ExperimentConfig) -> int | None:
 def _millions(count: int) -> str:
     if count >= 1_000_000:
         return f"{count / 1e6:,.2f} M"
-    return f"{count / 1e3:,.1f} k" if count >= 10_000 else f"{count:,}"
+    return f"{count / 1e3:,.0f} k" if count >= 10_000 else f"{count:,}"

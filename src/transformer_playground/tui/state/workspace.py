@@ -14,11 +14,13 @@ class Workspace:
         current: The run under the cursor, or None.
         marked: Marked runs in the order of marking.
         baseline: The run that others are measured against, or None.
+        experiment: The experiment under the cursor, or None.
     """
 
     current: str | None = None
     marked: list[str] = field(default_factory=list)
     baseline: str | None = None
+    experiment: str | None = None
     _slots: dict[str, int] = field(default_factory=dict)
 
     def chosen(self) -> list[str]:
