@@ -31,12 +31,12 @@ class PickScreen(ModalScreen[str | None]):
         self, title: str, options: Sequence[tuple[str, Content]], current: str | None
     ) -> None:
         super().__init__()
-        self._title, self._options, self._current = title, options, current
+        self._heading, self._options, self._current = title, options, current
 
     def compose(self) -> ComposeResult:
         """The words to look for above the list."""
         with Vertical(classes="dialog", id="pick") as dialog:
-            dialog.border_title = Content(self._title)
+            dialog.border_title = Content(self._heading)
             dialog.border_subtitle = "type to narrow · enter picks · esc closes"
             yield LineInput(placeholder="all", id="pick-words")
             yield OptionList(id="pick-list")

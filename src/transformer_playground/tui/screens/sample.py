@@ -22,7 +22,6 @@ from transformer_playground.tui.state.checkpoint_choices import (
 from transformer_playground.tui.state.sampling import (
     Ask,
     Drawing,
-    SamplingService,
     Source,
     Update,
 )
@@ -31,7 +30,7 @@ from transformer_playground.tui.widgets.sample_form import SampleForm
 from transformer_playground.tui.widgets.sample_panes import SamplePanes
 from transformer_playground.tui.widgets.source_words import choice_words, run_words, source_words
 
-_TICK_SECONDS = 0.06
+_TICK_SECONDS = 0.08
 # Of each tick, so that keys are answered however fast a model is.
 _BUSY_SECONDS = 0.03
 _AT_ONCE = 256
@@ -64,7 +63,7 @@ class SampleView(View):
         super().on_mount()
         settings = self.console.settings
         self._history = History(settings.remembered("sample", "history", []))
-        self._service = SamplingService(self.console.runs_dir)
+        self._service = self.console.sampling
         self._timer: Timer = self.set_interval(_TICK_SECONDS, self._tick, pause=True)
         self._began = 0.0
         self._panes.set_colours(settings.remembered("sample", "colours", False))
@@ -203,7 +202,7 @@ class SampleView(View):
         tokens = self._panes.n_tokens
         speed = f", {tokens / drawing.seconds:,.0f} tokens/s" if drawing.seconds and tokens else ""
         glyph = "■ stopped:" if drawing.is_stopping else "✓"
-        self._form.say(f"{glyph} {tokens:,} tokens{speed}" if tokens else "")
+        self._form.say(f"{glyph} {tokens:,} tokens{speed}" if tokens else "nothing was drawn")
         self.refresh_bindings()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

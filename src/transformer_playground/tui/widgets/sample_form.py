@@ -81,7 +81,7 @@ class SampleForm(Vertical):
             columns: From how many checkpoints is drawn.
         """
         self._settings, self._columns = settings, columns
-        self.query_one("#sample-source", Static).update(source)
+        self.query_one("#sample-source", Static).update(source, layout=False)
         for knob in KNOBS:
             self._field(knob.name).placeholder = default_of(knob, settings)
         self._label_prompt()
@@ -123,7 +123,7 @@ class SampleForm(Vertical):
             field = self._field(knob.name)
             field.set_class(complaint(knob, self._text(knob.name)) is not None, "wrong")
         word = Content.styled(visible(problem[0]), "$error") if problem else self._word
-        self.query_one("#sample-word", Static).update(word)
+        self.query_one("#sample-word", Static).update(word, layout=False)
 
     def _label_prompt(self) -> None:
         field = self.prompt

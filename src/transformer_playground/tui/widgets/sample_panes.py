@@ -104,7 +104,7 @@ class SamplePanes(Vertical):
     def end(self) -> None:
         """Mark what a stop left unfinished."""
         for view in self.shown:
-            if view.transcript is None:
+            if view.transcript is None and not view.has_problem:
                 view.say("stopped")
 
     def rows(self) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,8 @@
 """Drawn text, token by token: as it comes, in colours of probability, with a token to point at."""
 
+import itertools
 import math
+import operator
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -22,6 +24,8 @@ from transformer_playground.tui.state.transcript import (
     Transcript,
     level,
 )
+
+_BASE = ""
 
 
 class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
@@ -59,6 +63,7 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         self.transcript: Transcript | None = None
         self._remark, self._is_problem = "", False
         self._remark_flow = Flow(1)
+        self._looks: dict[str, Style] = {}
 
     def say(self, remark: str, *, problem: bool = False) -> None:
         """Show a remark below the text; untrusted text."""
@@ -70,10 +75,15 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         """Show other text, from its start."""
         self.transcript = transcript
         self.pointed = None
-        self._remark = ""
+        self._remark, self._is_problem = "", False
         self._wrap()
         self.scroll_to(y=0, animate=False, immediate=True)
         self.grow()
+
+    @property
+    def has_problem(self) -> bool:
+        """Whether the remark tells what went wrong."""
+        return self._is_problem
 
     @property
     def text_width(self) -> int:
@@ -128,36 +138,54 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
             place = self.transcript.at(offset.y + self.scroll_offset.y, offset.x)
             self.pointed = place
 
+    def notify_style_update(self) -> None:
+        """Look styles up anew: theme, focus or classes have changed."""
+        super().notify_style_update()
+        self._looks.clear()
+
     def render_line(self, y: int) -> Strip:
         """One row of text."""
         width = self.scrollable_content_region.width
         strip = Strip(self._segments(y + self.scroll_offset.y))
-        return strip.crop_extend(0, width, self.rich_style)
+        return strip.crop_extend(0, width, self._look(_BASE))
 
     def _segments(self, row: int) -> list[Segment]:
         transcript = self.transcript
         text_rows = transcript.n_rows if transcript else 0
         if transcript is not None and row < text_rows:
             sample, runs = transcript.row(row)
-            return [
-                Segment(text, self._style(transcript, Place(sample, token))) for token, text in runs
-            ]
-        if not self._remark or row - text_rows >= len(self._remark_flow):
+            names = [self._look_name(transcript, sample, token) for token, _ in runs]
+        elif self._remark and row - text_rows < len(self._remark_flow):
+            runs = self._remark_flow[row - text_rows]
+            names = ["token--problem" if self._is_problem else "token--plain"] * len(runs)
+        else:
             return []
-        name = "token--problem" if self._is_problem else "token--plain"
-        style = self.get_component_rich_style(name)
-        return [Segment(text, style) for _, text in self._remark_flow[row - text_rows]]
+        # Few and long ones: each costs the terminal a change of style.
+        alike = itertools.groupby(zip(names, runs, strict=True), key=operator.itemgetter(0))
+        return [
+            Segment("".join(text for _, (_, text) in group), self._look(name))
+            for name, group in alike
+        ]
 
-    def _style(self, transcript: Transcript, place: Place) -> Style:
-        if place == self.pointed:
-            return self.get_component_rich_style("token--pointed")
-        if place.token in (PROMPT, PLAIN):
-            name = "prompt" if place.token == PROMPT else "plain"
-            return self.get_component_rich_style(f"token--{name}")
+    def _look_name(self, transcript: Transcript, sample: int, token: int) -> str:
+        pointed = self.pointed
+        if token == PROMPT:
+            return "token--prompt"
+        if token == PLAIN:
+            return "token--plain"
+        if pointed is not None and pointed.token == token and pointed.sample == sample:
+            return "token--pointed"
         if not self.colours:
-            return self.rich_style
-        number = level(transcript.token(place).logprob)
-        return self.get_component_rich_style(f"token--{number}")
+            return _BASE
+        return f"token--{level(transcript.token(Place(sample, token)).logprob)}"
+
+    def _look(self, name: str) -> Style:
+        style = self._looks.get(name)
+        if style is None:
+            # Textual computes it anew each time, which takes longer than all the rest.
+            style = self.get_component_rich_style(name) if name else self.rich_style
+            self._looks[name] = style
+        return style
 
     @property
     def _n_rows(self) -> int:

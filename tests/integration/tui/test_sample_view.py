@@ -1,0 +1,409 @@
+"""The sample view as its user meets it: keys alone, any checkpoint, while training goes on."""
+
+import contextlib
+import json
+import shutil
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from builders.commands import CONTROL, Project, make_project
+from builders.console import shown, until, with_console
+from builders.schemas import check
+from builders.training import TEXT
+from transformer_playground.cli.main import app, run_app
+from transformer_playground.tui.app import Console
+from transformer_playground.tui.screens.sample import SampleView
+from transformer_playground.tui.state.training import Launch
+from transformer_playground.tui.widgets.sample_form import SampleForm
+from transformer_playground.tui.widgets.sample_panes import SamplePanes
+from transformer_playground.tui.widgets.token_detail import TokenDetail
+from transformer_playground.tui.widgets.token_view import TokenView
+
+HOSTILE = "\x1b]52;c;cm0=\x07\x1b[31m\x9b31m\x7f\u202e[/red][bold]\x08"
+NAMES = {" ": "space", ":": "colon", ".": "full_stop", "-": "minus"}
+
+
+def trained(root: Path, *run_ids: str, text: str = TEXT) -> Project:
+    project = make_project(root, text=text)
+    with contextlib.chdir(root):
+        for run_id in run_ids:
+            assert run_app(app, ["loop", "tiny", "--run-id", run_id]) == 0
+    return project
+
+
+@pytest.fixture(scope="module")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with the runs `one` and `two`, of which `two` is newer."""
+    return trained(tmp_path_factory.mktemp("two") / "project", "one", "two")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An empty folder to stand in, with settings of its own."""
+    monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "settings"))
+    here = tmp_path / "here"
+    here.mkdir()
+    with contextlib.chdir(here):
+        yield here
+
+
+@pytest.fixture
+def project(two_runs: Project, tmp_path: Path) -> Project:
+    """A copy of the two runs to change."""
+    return Project(shutil.copytree(two_runs.root, tmp_path / "project"))
+
+
+async def open_view(console: Console, pilot: Pilot[Any]) -> None:
+    await until(pilot, lambda: console.snapshot.runs)
+    await pilot.press("3")
+    await until(pilot, lambda: isinstance(console.screen, SampleView))
+    await until(pilot, lambda: console.screen.query_one(SampleForm).display)
+
+
+async def write(pilot: Pilot[Any], text: str) -> None:
+    await pilot.press(*(NAMES.get(char, char) for char in text))
+
+
+async def fill(console: Console, pilot: Pilot[Any], field: str, text: str) -> None:
+    console.screen.query_one(f"#{field}").focus()
+    await pilot.pause()
+    await write(pilot, text)
+
+
+def word(console: Console) -> str:
+    return str(console.screen.query_one("#sample-word", Static).content)
+
+
+async def draw(console: Console, pilot: Pilot[Any]) -> None:
+    console.screen.query_one(SampleForm).say("about to begin")
+    await pilot.press("enter")
+    await ended(console, pilot)
+
+
+async def ended(console: Console, pilot: Pilot[Any]) -> None:
+    going = ("about to begin", "▶", "■ stopping")
+    await until(pilot, lambda: not word(console).startswith(going))
+    await pilot.pause()
+
+
+def panes(console: Console) -> list[TokenView]:
+    return console.screen.query_one(SamplePanes).shown
+
+
+def texts(console: Console) -> list[str]:
+    return [
+        "\n".join(view.transcript.texts()) if view.transcript else "" for view in panes(console)
+    ]
+
+
+@pytest.mark.parametrize("size", [(80, 24), (140, 45)])
+def test_by_keys_alone_one_samples_reads_probabilities_copies_and_exports(
+    two_runs: Project, home: Path, size: tuple[int, int]
+) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await write(pilot, "12 bottles")
+        await draw(console, pilot)
+        assert texts(console)[0].startswith("12 bottles")
+        assert "✓ 40 tokens" in shown(console)
+        assert "12 bottles" in shown(console)
+
+        await pilot.press("escape", "o")
+        await pilot.pause()
+        assert "≥50%" in shown(console)
+        await pilot.press("right", "right", "right", "left")
+        await pilot.pause()
+        detail = str(console.screen.query_one(TokenDetail).content)
+        assert detail.startswith("token 2  “")
+        assert detail.count("%") == 7
+        assert "likeliest" in shown(console)
+
+        await pilot.press("y", "x")
+        assert console.clipboard == texts(console)[0]
+        await until(pilot, lambda: list(home.glob("samples-*.jsonl")))
+        await pilot.press("escape", "escape", "1")
+
+    with_console(two_runs, steps, size)
+
+    (path,) = home.glob("samples-*.jsonl")
+    (row,) = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    check("sample", row)
+    assert row["run_id"] == "two"
+    assert row["prompt"] == "12 bottles"
+    assert len(row["tokens"]) == 40
+
+
+def test_fields_say_what_is_wrong_while_typing_and_change_what_is_drawn(two_runs: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await fill(console, pilot, "top_p", "2")
+        await pilot.pause()
+        assert word(console) == "top-p must be a number, more than 0, at most 1."
+        await pilot.press("enter")
+        await pilot.pause()
+        assert texts(console) == [""]
+
+        await pilot.press("backspace")
+        await fill(console, pilot, "max_new_tokens", "5")
+        await fill(console, pilot, "num_samples", "3")
+        await draw(console, pilot)
+        assert word(console).startswith("✓ 15 tokens")
+        first = texts(console)
+        await draw(console, pilot)
+        assert texts(console) == first
+        await fill(console, pilot, "seed", "99")
+        await draw(console, pilot)
+        assert texts(console) != first
+
+    with_console(two_runs, steps)
+
+
+@pytest.mark.parametrize("key", ["ctrl+x", "escape"])
+def test_sampling_stops_at_once_from_within_the_prompt(two_runs: Project, key: str) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await fill(console, pilot, "max_new_tokens", "100000")
+        console.screen.query_one("#prompt").focus()
+        await pilot.press("1", "enter")
+        await until(pilot, lambda: len(texts(console)[0]) > 20)
+        await pilot.press(key)
+        await ended(console, pilot)
+        assert "stopped" in word(console)
+        assert 20 < len(texts(console)[0]) < 90_000
+        assert console.screen.query_one("#prompt").has_focus
+
+    with_console(two_runs, steps)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (140, 45)])
+def test_marked_runs_are_sampled_beside_each_other_or_below_each_other(
+    two_runs: Project, size: tuple[int, int]
+) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        for run_id in ("one", "two"):
+            console.workspace.toggle_mark(run_id)
+        await write(pilot, "7")
+        await pilot.press("escape", "b")
+        await draw(console, pilot)
+
+        first, second = panes(console)
+        assert len(texts(console)[0]) == len(texts(console)[1]) == 41
+        assert "one · best" in shown(console)
+        assert "two · best" in shown(console)
+        is_beside = first.region.y == second.region.y and first.region.x < second.region.x
+        is_below = first.region.x == second.region.x and first.region.y < second.region.y
+        assert (is_beside, is_below) == (size[0] >= 100, size[0] < 100)
+        assert not first.region.overlaps(second.region)
+
+        await pilot.press("b")
+        await pilot.pause()
+        assert len(panes(console)) == 1
+
+    with_console(two_runs, steps, size)
+
+
+def test_best_and_last_of_one_run_are_sampled_beside_each_other(two_runs: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await pilot.press("escape", "b")
+        await draw(console, pilot)
+        assert "two · best" in shown(console)
+        assert "two · last" in shown(console)
+        assert all(texts(console))
+
+    with_console(two_runs, steps, (140, 45))
+
+
+def test_run_and_checkpoint_are_picked_from_lists_that_typing_narrows(two_runs: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await pilot.press("escape", "r", "o", "n", "enter")
+        await until(pilot, lambda: "one" in shown(console).splitlines()[2])
+        assert console.workspace.current == "one"
+        await pilot.press("c", "down", "enter")
+        await until(pilot, lambda: "last · step 20" in shown(console))
+        await draw(console, pilot)
+        assert "one · last" in shown(console)
+        assert texts(console)[0]
+
+    with_console(two_runs, steps)
+
+
+def test_prompts_of_the_past_come_back_even_after_a_restart(
+    two_runs: Project, tmp_path: Path
+) -> None:
+    async def first(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await write(pilot, "12")
+        await pilot.press("ctrl+j")
+        await draw(console, pilot)
+        assert texts(console)[0].startswith("12\n")
+
+    async def second(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await pilot.press("5", "up")
+        assert console.screen.query_one(SampleForm).prompt.value == "12␊"
+        await pilot.press("down")
+        assert console.screen.query_one(SampleForm).prompt.value == "5"
+
+    with_console(two_runs, first)
+    saved = tomllib.loads((tmp_path / "settings/console.toml").read_text(encoding="utf-8"))
+    assert saved["layout"]["sample"]["history"] == ["12␊"]
+    with_console(two_runs, second)
+
+
+def test_without_a_prompt_a_text_begins_as_documents_begin(two_runs: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await write(pilot, "99")
+        await pilot.press("escape", "u")
+        await draw(console, pilot)
+        assert texts(console)[0]
+        assert not texts(console)[0].startswith("99")
+
+    with_console(two_runs, steps)
+
+
+def test_the_text_is_followed_only_while_the_reader_is_at_its_end(two_runs: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await fill(console, pilot, "max_new_tokens", "100000")
+        await pilot.press("enter")
+        (view,) = panes(console)
+        await until(pilot, lambda: view.max_scroll_y > 1)
+        assert view.scroll_offset.y > 0
+        view.focus()
+        await pilot.press("g")
+        rows = view.max_scroll_y
+        await until(pilot, lambda: view.max_scroll_y > rows + 1)
+        assert view.scroll_offset.y == 0
+        await pilot.press("G")
+        rows = view.max_scroll_y
+        await until(pilot, lambda: view.max_scroll_y > rows + 1)
+        assert view.scroll_offset.y > rows
+        await pilot.press("ctrl+x")
+        await ended(console, pilot)
+
+    with_console(two_runs, steps)
+
+
+def test_a_click_points_at_a_token(two_runs: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await pilot.press("1")
+        await draw(console, pilot)
+        # Inside the frame; the prompt takes the first cell.
+        await pilot.click(panes(console)[0], offset=(4, 1))
+        await pilot.pause()
+        assert str(console.screen.query_one(TokenDetail).content).startswith("token 2 ")
+
+    with_console(two_runs, steps)
+
+
+def test_what_goes_wrong_is_a_sentence_in_the_pane_and_the_console_lives_on(
+    project: Project,
+) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await write(pilot, "Z")
+        await draw(console, pilot)
+        assert "✗" in shown(console), shown(console)
+        assert "Z" in shown(console)
+        await pilot.press("backspace")
+        for file in project.run_named("two").checkpoints.glob("*.pt"):
+            file.write_bytes(b"torn")
+        await draw(console, pilot)
+        assert "No usable checkpoint" in shown(console)
+        await pilot.press("escape", "r", "o", "n", "enter")
+        await until(pilot, lambda: "one" in shown(console).splitlines()[2])
+        await draw(console, pilot)
+        assert len(texts(console)[0]) > 20
+
+    with_console(project, steps)
+
+
+def test_a_run_that_vanishes_is_a_sentence_too(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        shutil.rmtree(project.root / "runs")
+        await pilot.press("enter")
+        await pilot.pause()
+        await until(pilot, lambda: "There is no run" in shown(console)
+                    or "No run has a checkpoint" in shown(console))  # fmt: skip
+
+    with_console(project, steps)
+
+
+def test_no_checkpoint_yet_says_which_key_trains_one(tmp_path: Path) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await pilot.press("3")
+        await until(pilot, lambda: "No run has a checkpoint yet." in shown(console))
+        assert "n trains one." in shown(console)
+        await pilot.press("enter", "o", "right", "b", "c", "y", "x", "escape", "escape")
+        assert isinstance(console.screen, SampleView)
+
+    with_console(make_project(tmp_path / "empty"), steps)
+
+
+def test_hostile_samples_and_prompts_are_shown_as_symbols(tmp_path: Path) -> None:
+    project = trained(tmp_path / "hostile", "run", text=(HOSTILE + "1 bottle\n") * 60)
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await fill(console, pilot, "temperature", "9")
+        await fill(console, pilot, "max_new_tokens", "300")
+        prompt = console.screen.query_one(SampleForm).prompt
+        prompt.focus()
+        console.copy_to_clipboard("\x1b[/red]\n1")
+        await pilot.press("ctrl+v")
+        assert prompt.value == "␛[/red]␊1"
+        await draw(console, pilot)
+        assert texts(console)[0].startswith("␛[/red]\n1")
+        await pilot.press("escape", "o", *["right"] * 20, "y")
+        await pilot.pause()
+        for text in (shown(console), console.clipboard):
+            assert "␛" in text
+            assert CONTROL.search(text) is None
+
+    with_console(project, steps)
+
+
+def test_sampling_works_while_training_goes_on_and_does_not_stop_it(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        endless = ("train.runtime.max_iters=1000000", "train.runtime.eval_interval=20")
+        job = console.training.submit(Launch("tiny", endless, "endless"))
+        await until(pilot, lambda: job.step > 40)
+        console.choose(current="endless")
+        await open_view(console, pilot)
+        await until(pilot, lambda: "endless" in shown(console).splitlines()[2])
+        before = job.step
+        await pilot.press("1")
+        await draw(console, pilot)
+        assert len(texts(console)[0]) == 41, shown(console)
+        await until(pilot, lambda: job.step > before + 40)
+        assert job.state == "running"
+        console.training.stop(job)
+        await until(pilot, lambda: job.has_ended)
+
+    with_console(project, steps)
+
+
+def test_any_resize_keeps_the_text(two_runs: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await pilot.press("1")
+        await draw(console, pilot)
+        for size in ((140, 45), (61, 17), (20, 5), (1, 1), (80, 24)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+        assert "✓ 40 tokens" in shown(console)
+        assert panes(console)[0].transcript.n_rows < 10  # type: ignore[union-attr]
+
+    with_console(two_runs, steps)
