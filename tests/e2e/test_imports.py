@@ -10,7 +10,7 @@ import transformer_playground
 from builders.commands import CONFIG, Project
 from builders.runs import make_run, train_row
 
-HEAVY = ("torch", "transformers", "peft", "tensorboard", "textual")
+HEAVY = ("torch", "transformers", "peft", "tensorboard", "textual", "matplotlib")
 
 RUN_SCRIPT = """\
 import json, sys
@@ -28,6 +28,7 @@ LIGHT_MODULES = (
     *("cli.main", "tui.main", "checkpoints.discovery"),
     *("runs.layout", "runs.listing", "runs.lock", "runs.metrics", "runs.samples"),
     *("runs.status", "runs.summary", "runs.series", "runs.index", "runs.counting"),
+    *("runs.curves", "analysis.loss_curves", "analysis.plot", "training.sinks.lines"),
 )
 
 
@@ -59,6 +60,14 @@ def test_a_light_command_imports_nothing_heavy(
     for run_id in ("tiny-1", "tiny-2"):
         make_run(project.root / "runs", run_id, rows=[train_row(1)])
     source = RUN_SCRIPT.format(room=room, argv=words, heavy=set(HEAVY))
+    assert imported_by(project, source) == []
+
+
+def test_a_plot_is_drawn_without_torch_and_without_a_display(project: Project) -> None:
+    make_run(project.root / "runs", "tiny-1", rows=[train_row(1)])
+    words = ["tp", "plot-loss", "--run-id", "tiny-1"]
+    unwanted = {*HEAVY, "matplotlib.pyplot"} - {"matplotlib"}
+    source = RUN_SCRIPT.format(room="cli", argv=words, heavy=unwanted)
     assert imported_by(project, source) == []
 
 

@@ -171,6 +171,8 @@ def _draw_val(axes: Axes, curve: Curve, look: _Look, scale: Scale, columns: int)
 
 
 def _draw_line(axes: Axes, curve: Curve, scale: Scale, columns: int, **style: Any) -> None:
+    if not np.isfinite(curve.y).any():
+        return
     order = np.argsort(curve.x, kind="stable")
     x, y = decimate(curve.x[order] / scale.unit, curve.y[order], columns)
     axes.plot(x, y, solid_joinstyle="round", solid_capstyle="round", **style)

@@ -32,13 +32,20 @@ def train_to_end(
             outcome = train_new_run(plan, job.runs_dir, job.run_id, sinks, control)
         else:
             outcome = resume_run(plan, resumed, sinks, control, note)
-    if request.signal is not None:
+    for remark in outcome.artifacts.remarks:
+        note(remark)
+    if request.signal is not None and outcome.summary["status"] != "finished":
         note(
             f"stopped by {request.signal.name}; saved in {outcome.run.checkpoints}. "
             f"Go on with: {resume_command(job, experiment.name, outcome.run.run_id)}"
         )
+        for path in outcome.artifacts.paths:
+            note(f"plot: {path}")
         return request.exit_code
     _summarise(job, outcome)
+    if request.signal is not None:
+        note(f"{request.signal.name} came when training had finished")
+        return request.exit_code
     if job.whole:
         print_samples(
             outcome.run,
@@ -58,10 +65,13 @@ def _display(job: Job) -> Sink:
 
 
 def _summarise(job: Job, outcome: Outcome) -> None:
+    made = [str(path.relative_to(outcome.run.root)) for path in outcome.artifacts.paths]
     if job.json_output:
-        say_json({"event": "summary", **outcome.summary})
+        say_json({"event": "summary", **outcome.summary, "artifacts": made})
         return
     state = outcome.state
     best = "none" if state.best_val_loss is None else f"{state.best_val_loss:.4f}"
     say(f"run {outcome.run.run_id}: best val loss {best} at step {state.best_step}")
     say(f"files: {outcome.run.root}")
+    for name in made:
+        say(f"  {name}")

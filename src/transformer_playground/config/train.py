@@ -82,6 +82,13 @@ class RuntimeConfig(Table):
         0.0, "Smallest fall of val_loss that counts as improvement for early stopping.", ge=0
     )
     tensorboard: bool = setting(True, "Write TensorBoard scalars under logs/tb.")
+    auto_plot: bool = setting(
+        True, "Draw reports/loss-curve.svg when training ends, unless the run was short."
+    )
+    auto_report: bool = setting(
+        True,
+        "Write a small report when training ends; with the plot at most 5 % of the run's time.",
+    )
 
 
 class KeepConfig(Table):

@@ -99,8 +99,12 @@ class LogFileSink:
 
     def handle(self, event: Event) -> None:
         """Append the event's words."""
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.time))
-        self._file.write(f"{stamp} {visible(describe(event))}\n")
+        self.write(describe(event), event.time)
+
+    def write(self, line: str, moment: float | None = None) -> None:
+        """Append any words with the time of a moment in Unix seconds; None = now."""
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+        self._file.write(f"{stamp} {visible(line)}\n")
         self._file.flush()
 
     def sync(self) -> None:
