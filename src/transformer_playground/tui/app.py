@@ -24,6 +24,7 @@ from transformer_playground.tui.settings import (
 from transformer_playground.tui.state.catalog import Snapshot, look
 from transformer_playground.tui.state.jobs import Launch
 from transformer_playground.tui.state.launching import Choice, choices
+from transformer_playground.tui.state.sampling import SamplingService
 from transformer_playground.tui.state.training import TrainingQueue, Update, describe
 from transformer_playground.tui.state.workspace import Workspace
 from transformer_playground.tui.themes import THEMES
@@ -66,6 +67,8 @@ class Console(App[int]):
         super().__init__()
         self.experiments_dir, self.runs_dir = experiments_dir, runs_dir
         self.training = TrainingQueue(experiments_dir, runs_dir)
+        # One for all views: it keeps the models that were sampled from.
+        self.sampling = SamplingService(runs_dir)
         self.workspace = Workspace()
         self.snapshot = Snapshot()
         self.activity = ""

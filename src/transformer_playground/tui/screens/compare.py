@@ -1,18 +1,340 @@
-"""The compare view."""
+"""The compare view: chosen runs side by side, in numbers, curves and samples."""
 
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import ClassVar
+
+from textual import events
 from textual.app import ComposeResult
-from textual.widgets import DataTable
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.notifications import SeverityLevel
+from textual.widget import Widget
+from textual.widgets import Input, Static
 
+from transformer_playground.analysis.compare import Comparison
+from transformer_playground.cli.comparison_output import markdown_text
+from transformer_playground.errors import PlaygroundError
+from transformer_playground.runs.layout import RunFolder
+from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.bindings import bindings_for
+from transformer_playground.tui.screens.pick import PickScreen
 from transformer_playground.tui.screens.view import View
+from transformer_playground.tui.state.comparing import AXES, Compared, Comparer, Request
+from transformer_playground.tui.state.comparison_files import FORMATS, Look, export
+from transformer_playground.tui.state.pane_order import ranks
+from transformer_playground.tui.state.sampling import Source
+from transformer_playground.tui.widgets.comparison_curves import ComparisonCurves
+from transformer_playground.tui.widgets.comparison_pane import ComparisonPane
+from transformer_playground.tui.widgets.comparison_samples import ComparisonSamples
+from transformer_playground.tui.widgets.pane_tabs import PaneTabs
+from transformer_playground.tui.widgets.source_words import run_words
+from transformer_playground.tui.widgets.training_samples import TrainingSamples
+
+_PANES = ("Table", "Curves", "Samples", "Training samples")
 
 
 class CompareView(View):
-    """Compare."""
+    """Compares the baseline with the other chosen runs."""
 
     NAME = "compare"
     BINDINGS = bindings_for("compare")
+    AUTO_FOCUS: ClassVar[str | None] = "#compare-table"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._group, self._all_settings, self._axis = True, False, AXES[0]
+        self._compared: Compared | None = None
+        self._is_looking = self._look_again = False
+        # Panes by how lately each was used; the first is the active one.
+        self._recent = [0, 1, 3, 2]
 
     def compose_body(self) -> ComposeResult:
-        """A table."""
-        yield DataTable(id="compare-table")
+        """Tabs above the panes, or a sentence while there is nothing to compare."""
+        yield Static(id="compare-empty", markup=False)
+        yield PaneTabs(_PANES)
+        with Horizontal(id="compare-panes"):
+            yield ComparisonPane()
+            yield ComparisonCurves()
+            yield ComparisonSamples()
+            yield TrainingSamples()
+
+    def on_mount(self) -> None:
+        """Take over what the settings remember."""
+        super().on_mount()
+        settings = self.console.settings
+        self._group = settings.remembered("compare", "group", True)
+        self._all_settings = settings.remembered("compare", "all_settings", False)
+        self._comparer = Comparer(self.console.runs_dir)
+        self._rank()
+        self._show_empty()
+
+    # Following the chosen runs
+
+    def refresh_view(self) -> None:
+        """Compare anew if the chosen runs or their files have changed."""
+        if self._is_looking:
+            self._look_again = True
+            return
+        request = self._request
+        if len(request.run_ids) < 2:
+            self._compared = None
+            self._show_empty()
+            return
+        self._is_looking = True
+        states = {run_id: row.state for run_id, row in self.console.snapshot.runs.items()}
+        body = partial(self._look, request, states)
+        self.run_worker(body, group="compare", thread=True, exit_on_error=False)
+
+    @property
+    def _request(self) -> Request:
+        chosen = tuple(dict.fromkeys(self.console.workspace.chosen()))
+        return Request(chosen, self._group, self._all_settings, self._axis)
+
+    def _look(self, request: Request, states: Mapping[str, str]) -> None:
+        compared = None
+        try:
+            compared = self._comparer.look(request, states)
+        finally:
+            self.app.call_from_thread(self._take, compared)
+
+    def _take(self, compared: Compared | None) -> None:
+        self._is_looking = False
+        if compared is not None and compared.request == self._request:
+            self._compared = compared
+            self._show()
+        if self._look_again:
+            self._look_again = False
+            if self.is_current:
+                self.refresh_view()
+
+    def _show(self) -> None:
+        compared = self._compared
+        if compared is None or compared.comparison is None:
+            self._show_empty()
+            return
+        with self.app.batch_update():
+            self._set_empty(is_empty=False)
+            comparison = compared.comparison
+            self.query_one(ComparisonPane).show(self.console, compared, comparison)
+            self.query_one(ComparisonCurves).show(self.console, compared)
+            first = comparison.columns[0].best_run
+            self.query_one(ComparisonSamples).offer(
+                {
+                    column.best_run.run_id: self._words(column.best_run.run_id)
+                    for column in comparison.columns
+                },
+                first.settings,
+            )
+            titles = {run_id: self._words(run_id) for run_id in compared.tracks}
+            self.query_one(TrainingSamples).show(compared.tracks, titles)
+
+    def _words(self, run_id: str) -> Content:
+        return run_words(self.console, Source(run_id, ""))
+
+    def _show_empty(self) -> None:
+        problems = self._compared.problems if self._compared else {}
+        chosen = self.console.workspace.chosen()
+        lines = [Content.styled(f"✗ {visible_line(text)}", "$error") for text in problems.values()]
+        if not problems and chosen:
+            lines.append(Content.assemble("So far only ", self._words(chosen[0]), "."))
+        lines.append(Content("A comparison takes at least two runs."))
+        lines.append(Content(""))
+        lines.append(Content(f"{self._key('compare.mark', 'm')} picks runs here."))
+        marks = f"Among the runs ({self._key('everywhere.runs', '1')}) "
+        marks += f"{self._key('runs.mark', 'space')} marks, "
+        lines.append(Content(f"{marks}{self._key('runs.pin', 'p')} pins the baseline."))
+        self.query_one("#compare-empty", Static).update(Content("\n").join(lines))
+        self._set_empty(is_empty=True)
+
+    def _key(self, name: str, default: str) -> str:
+        return visible_line(self.console.settings.keys.get(name, default))
+
+    def _set_empty(self, *, is_empty: bool) -> None:
+        was_empty = self.query_one("#compare-empty").display
+        self.query_one("#compare-empty").display = is_empty
+        for shown in (self.query_one(PaneTabs), self.query_one("#compare-panes")):
+            shown.display = not is_empty
+        if was_empty and not is_empty and self.focused is None:
+            self._focus_pane()
+
+    # Panes
+
+    @property
+    def _panes(self) -> list[Widget]:
+        return list(self.query(".compare-pane"))
+
+    def _rank(self) -> None:
+        """Show the active pane, and as many others as the stylesheet has room for."""
+        for number, pane in enumerate(self._panes):
+            for rank in range(len(_PANES)):
+                pane.set_class(ranks(self._recent)[number] == rank, f"-rank-{rank}")
+        self.query_one(PaneTabs).active = self._recent[0]
+
+    def _open(self, number: int) -> None:
+        if number != self._recent[0]:
+            self._recent.remove(number)
+            self._recent.insert(0, number)
+            self._rank()
+
+    def _focus_pane(self) -> None:
+        """Put the focus into the active pane."""
+        pane = self._panes[self._recent[0]]
+        chain = [widget for widget in pane.query("*") if widget.can_focus and widget.display]
+        target = pane if pane.can_focus else next(iter(chain), None)
+        if target is not None:
+            self.call_after_refresh(self.set_focus, target)
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """What has the focus lies in the active pane."""
+        for number, pane in enumerate(self._panes):
+            if pane in event.widget.ancestors_with_self:
+                self._open(number)
+
+    def on_pane_tabs_asked(self, event: PaneTabs.Asked) -> None:
+        """Show the pane whose name was clicked."""
+        self._open(event.number)
+        self._focus_pane()
+
+    def action_pane(self, by: int) -> None:
+        """Go to the next pane."""
+        self._open((self._recent[0] + by) % len(_PANES))
+        self._focus_pane()
+
+    def action_tab(self, by: int) -> None:
+        """Go to the next field of the pane, or to the next pane."""
+        pane = self._panes[self._recent[0]]
+        chain = [widget for widget in self.focus_chain if pane in widget.ancestors_with_self]
+        here = chain.index(self.focused) if self.focused in chain else -1
+        if self.focused in chain and 0 <= here + by < len(chain):
+            self.set_focus(chain[here + by])
+        else:
+            self.action_pane(by)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer only what has an effect."""
+        if action == "stop":
+            return self._samples.is_sampling
+        is_empty = self._compared is None or self._compared.comparison is None
+        if is_empty and action in ("pin", "group", "all_settings", "axis", "copy", "export"):
+            return None
+        return super().check_action(action, parameters)
+
+    # Choices
+
+    def action_pin(self) -> None:
+        """Pin the run under the column cursor as the baseline, or unpin it."""
+        workspace = self.console.workspace
+        run_id = self.query_one(ComparisonPane).column_key
+        if run_id is None:
+            return
+        self._mark_all()
+        workspace.toggle_baseline(run_id)
+        self.console.choose()
+
+    def _mark_all(self) -> None:
+        """Mark what is compared, so that no other choice takes it out of the comparison."""
+        workspace = self.console.workspace
+        for run_id in workspace.chosen():
+            if run_id not in workspace.marked:
+                workspace.toggle_mark(run_id)
+
+    def action_mark(self) -> None:
+        """Choose a run to add, or to leave out."""
+        chosen = self.console.workspace.chosen()
+        options = [
+            (run_id, Content.assemble("✓ " if run_id in chosen else "  ", self._words(run_id)))
+            for run_id in self.console.snapshot.runs
+        ]
+        others = [run_id for run_id in self.console.snapshot.runs if run_id not in chosen]
+        pick = PickScreen("Compare, or leave out (✓)", options, next(iter(others), None))
+        self.app.push_screen(pick, self._take_mark)
+
+    def _take_mark(self, run_id: str | None) -> None:
+        if run_id is None:
+            return
+        workspace = self.console.workspace
+        self._mark_all()
+        if workspace.baseline == run_id:
+            workspace.toggle_baseline(run_id)
+        workspace.toggle_mark(run_id)
+        if workspace.current == run_id:
+            workspace.current = next(iter(workspace.marked), run_id)
+        self.console.choose()
+
+    def action_group(self) -> None:
+        """Average runs that differ in their seed, or not."""
+        self._group = not self._group
+        self.console.settings.remember("compare", "group", self._group)
+        self.refresh_view()
+
+    def action_all_settings(self) -> None:
+        """Show every setting, or those that differ."""
+        self._all_settings = not self._all_settings
+        self.console.settings.remember("compare", "all_settings", self._all_settings)
+        self.refresh_view()
+
+    def action_axis(self) -> None:
+        """Draw the curves along steps, tokens or time."""
+        self._axis = AXES[(AXES.index(self._axis) + 1) % len(AXES)]
+        self.refresh_view()
+
+    # Samples
+
+    @property
+    def _samples(self) -> ComparisonSamples:
+        return self.query_one(ComparisonSamples)
+
+    def action_write(self) -> None:
+        """Go to the prompt."""
+        self._open(_PANES.index("Samples"))
+        self.call_after_refresh(self.set_focus, self._samples.form.prompt)
+
+    def action_stop(self) -> None:
+        """End the samples before their next token."""
+        self._samples.stop()
+
+    def action_scrub(self, by: int) -> None:
+        """Look at the samples of another training step."""
+        self._open(_PANES.index("Training samples"))
+        self.query_one(TrainingSamples).action_scrub(by)
+
+    def action_out(self) -> None:
+        """One layer out: stop, or leave the field."""
+        if self._samples.is_sampling:
+            self._samples.stop()
+        elif isinstance(self.focused, Input):
+            self.set_focus(self._samples.panes.chosen)
+
+    # Copy and export
+
+    def action_copy(self) -> None:
+        """Copy the table as Markdown."""
+        comparison = self._compared.comparison if self._compared else None
+        if comparison is not None:
+            self.app.copy_to_clipboard(visible(markdown_text(comparison)))
+            self.notify("Copied the table as Markdown.", markup=False)
+
+    def action_export(self) -> None:
+        """Write the comparison to a file."""
+        options = [(kind, Content(words)) for kind, words in FORMATS.items()]
+        self.app.push_screen(PickScreen("Export as", options, None), self._take_format)
+
+    def _take_format(self, kind: str | None) -> None:
+        compared = self._compared
+        if kind is not None and compared is not None and compared.comparison is not None:
+            chart = self.query_one(ComparisonCurves)
+            look = Look(compared.request.axis, chart.log_y, chart.smoothing)
+            body = partial(self._export, kind, compared.comparison, look)
+            self.run_worker(body, group="export", thread=True, exit_on_error=False)
+
+    def _export(self, kind: str, comparison: Comparison, look: Look) -> None:
+        severity: SeverityLevel = "information"
+        runs = [RunFolder(self.console.runs_dir / run.run_id) for run in comparison.runs]
+        try:
+            said = f"Wrote {export(kind, comparison, runs, look, Path.cwd())}"
+        except PlaygroundError as error:
+            said, severity = str(error), "error"
+        notify = partial(self.notify, visible_line(said), severity=severity, markup=False)
+        self.app.call_from_thread(notify)

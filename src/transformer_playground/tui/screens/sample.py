@@ -48,6 +48,8 @@ class SampleView(View):
         self._choices: Choices | None = None
         self._checkpoint = "best"
         self._beside = False
+        # What the panes are for.
+        self._offered: tuple[Source, ...] = ()
         self._drawing: Drawing | None = None
         self._backlog: list[Update] = []
         self._history = History()
@@ -130,11 +132,12 @@ class SampleView(View):
         sources = self._sources
         words = source_words(self.console, self._choices, sources)
         self._form.offer(words, self._settings, len(sources))
-        if self._panes.is_empty and not self._is_sampling:
+        if sources != self._offered and self._panes.is_empty and not self._is_sampling:
             self._clear("Enter samples.")
 
     def _clear(self, remark: str) -> None:
-        titles = [run_words(self.console, source) for source in self._sources]
+        self._offered = self._sources
+        titles = [run_words(self.console, source) for source in self._offered]
         self._panes.clear(titles, remark)
 
     # Sampling
@@ -263,6 +266,7 @@ class SampleView(View):
         if run_id is not None:
             self._beside = False
             self._panes.clear([], "")
+            self._offered = ()
             self.console.choose(current=run_id)
             self.refresh_view()
 
