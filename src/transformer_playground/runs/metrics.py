@@ -1,7 +1,7 @@
 """Read `metrics.jsonl`, which only ever grows, and tell which of its rows still hold."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -87,11 +87,18 @@ class MetricsReader:
     Args:
         path: The file; it need not exist yet.
         mark: Where an earlier reader of this file stopped.
+        accept: Which rows count: another file of rows has other ones.
     """
 
-    def __init__(self, path: Path, mark: Mark | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        mark: Mark | None = None,
+        accept: Callable[[Row], bool] = is_metrics_row,
+    ) -> None:
         self._path = path
         self._mark = mark or Mark()
+        self._accept = accept
 
     @property
     def mark(self) -> Mark:
@@ -136,7 +143,7 @@ class MetricsReader:
             end = self._mark.offset + len(lines)
             last = (self._mark.last_bytes + lines[-_FINGERPRINT:].hex())[-2 * _FINGERPRINT :]
             self._mark = Mark(end, inode, last)
-            yield [row for row in parse_lines(lines) if is_metrics_row(row)]
+            yield [row for row in parse_lines(lines) if self._accept(row)]
 
     def _was_replaced(self, descriptor: int) -> bool:
         mark = self._mark

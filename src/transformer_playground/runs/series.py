@@ -1,7 +1,7 @@
 """The numbers of a metrics file as columns: read once, then kept up to date as the file grows."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from transformer_playground.runs.columns import FloatArray, Table, numbers
 from transformer_playground.runs.lines import Row
-from transformer_playground.runs.metrics import MEASUREMENTS, Mark, MetricsReader
+from transformer_playground.runs.metrics import MEASUREMENTS, Mark, MetricsReader, Poll
 from transformer_playground.runs.tally import PROGRESS, Clock
 
 Axis = Literal["step", "tokens", "time"]
@@ -47,10 +47,18 @@ class RunSeries:
         path: The file; it need not exist yet.
         mark: Where an earlier reader stopped: only what came later is taken in.
         clock: The clock of that reader.
+        listener: Is handed each part of the file as it is read, for what is no number in it.
     """
 
-    def __init__(self, path: Path, mark: Mark | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        mark: Mark | None = None,
+        clock: Clock | None = None,
+        listener: Callable[[Poll], None] | None = None,
+    ) -> None:
         self._reader = MetricsReader(path, mark)
+        self._listener = listener
         self._tables: dict[str, Table] = {}
         self.clock = clock or Clock()
         self.last_status: Row | None = None
@@ -83,6 +91,8 @@ class RunSeries:
         """
         changed = self.was_reset = False
         for part in self._reader.blocks():
+            if self._listener is not None:
+                self._listener(part)
             if part.reset:
                 self._tables, self.clock, self.last_status = {}, Clock(), None
                 changed = self.was_reset = True

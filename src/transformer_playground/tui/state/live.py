@@ -1,0 +1,287 @@
+"""What the live view shows of runs: quantities, numbers, remaining time and lines of the log."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from transformer_playground.runs.fields import GLYPHS
+from transformer_playground.runs.lines import Row
+from transformer_playground.runs.series import Axis, RunSeries
+from transformer_playground.terminal import visible_line
+from transformer_playground.training.events import Event, Warned
+from transformer_playground.tui.state.axes import FloatArray
+from transformer_playground.tui.state.jobs import Update
+from transformer_playground.tui.state.numbers import short
+
+AXES: tuple[Axis, ...] = ("step", "tokens", "time")
+# Enough rows for a robust middle, few enough to follow a machine that gets busier.
+_RECENT_ROWS = 400
+_LONGEST_TEXT = 2_000
+_STATE_GLYPHS = {**GLYPHS, "paused": "‖", "queued": "…", "preparing": "…", "starting": "…"}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One line that a run has in the chart.
+
+    Attributes:
+        event: Event of the rows.
+        key: Key of the values in them.
+        name: What the legend calls it.
+        leads: Whether it is the one to look at: in full colour, never smoothed.
+    """
+
+    event: str
+    key: str
+    name: str
+    leads: bool = False
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Something that the chart can show.
+
+    Attributes:
+        key: Its name in the settings.
+        title: Its name on the screen.
+        parts: The lines of each run.
+    """
+
+    key: str
+    title: str
+    parts: tuple[Part, ...]
+
+
+def _of_training(key: str, title: str) -> Quantity:
+    return Quantity(key, title, (Part("train", key, title),))
+
+
+QUANTITIES = (
+    Quantity(
+        "loss",
+        "loss",
+        (Part("train", "train_loss", "train"), Part("eval", "val_loss", "val", leads=True)),
+    ),
+    _of_training("lr", "learning rate"),
+    _of_training("tokens_per_sec", "tokens/s"),
+    _of_training("grad_norm", "gradient norm"),
+    _of_training("step_time_ms", "step time (ms)"),
+    Quantity(
+        "bits_per_byte",
+        "bits per byte",
+        (Part("eval", "val_bits_per_byte", "val", leads=True),),
+    ),
+)
+
+
+def quantity_named(key: str) -> Quantity:
+    """The quantity with this key, or the first."""
+    return next((each for each in QUANTITIES if each.key == key), QUANTITIES[0])
+
+
+@dataclass(frozen=True)
+class Facts:
+    """The numbers of one run.
+
+    Attributes:
+        values: Key of a row -> its newest finite value.
+        best: Lowest validation loss and its step.
+        broken: Step of the newest training row if its loss is not a finite number.
+        elapsed: Seconds of training, pauses left out.
+        remaining: Seconds until the end at the pace of late, evaluations included.
+    """
+
+    step: int | None = None
+    max_iters: int | None = None
+    values: dict[str, float] | None = None
+    best: tuple[float, int] | None = None
+    broken: int | None = None
+    device: str = ""
+    dtype: str = ""
+    error: str = ""
+    elapsed: float = 0.0
+    remaining: float | None = None
+
+    def value(self, key: str) -> float | None:
+        """The newest value of a key, None while there is none."""
+        return (self.values or {}).get(key)
+
+
+_TRAIN_KEYS = ("train_loss", "lr", "tokens_per_sec", "step_time_ms", "grad_norm", "tokens_seen")
+_EVAL_KEYS = ("val_loss", "val_bits_per_byte")
+
+
+def facts_of(series: RunSeries, start: Row | None) -> Facts:
+    """The numbers of a run.
+
+    Args:
+        series: Its metrics.
+        start: The status row with which training last began, if there is one.
+    """
+    start, last = start or {}, series.last_status or {}
+    found = [("train", key) for key in _TRAIN_KEYS] + [("eval", key) for key in _EVAL_KEYS]
+    newest = {key: series.newest(event, key) for event, key in found}
+    steps, losses = series.column("train", "step"), series.column("train", "train_loss")
+    reached = [series.column(event, "step") for event in ("train", "eval", "status")]
+    end = start.get("max_iters")
+    max_iters = end if type(end) is int and end > 0 else None
+    is_broken = bool(len(losses)) and not math.isfinite(losses[-1])
+    return Facts(
+        step=max((int(column[-1]) for column in reached if len(column)), default=None),
+        max_iters=max_iters,
+        values={key: value for key, value in newest.items() if value is not None},
+        best=_best(series),
+        broken=int(steps[-1]) if is_broken else None,
+        device=_word(start.get("device")),
+        dtype=_word(start.get("dtype")),
+        error=_word(last.get("error")) if last.get("status") == "failed" else "",
+        elapsed=series.clock.total,
+        remaining=_remaining(series, max_iters),
+    )
+
+
+def _word(value: object) -> str:
+    return visible_line(value[:_LONGEST_TEXT]) if isinstance(value, str) else ""
+
+
+def _best(series: RunSeries) -> tuple[float, int] | None:
+    losses = series.column("eval", "val_loss")
+    if not np.isfinite(losses).any():
+        return None
+    index = int(np.nanargmin(losses))
+    return float(losses[index]), int(series.column("eval", "step")[index])
+
+
+def _remaining(series: RunSeries, max_iters: int | None) -> float | None:
+    if max_iters is None:
+        return None
+    curve = series.curve("train", "step", "time")
+    evaluated = series.column("eval", "step")
+    return remaining_seconds(curve.y, curve.x, evaluated, max_iters)
+
+
+def remaining_seconds(
+    steps: FloatArray, seconds: FloatArray, evaluated: FloatArray, end: int
+) -> float | None:
+    """How long training still takes, judged by its latest rows; None while they are too few.
+
+    Medians, so that a moment in which the machine slept or was busy does not count: one for a
+    step, one for what an evaluation (with its sample and checkpoint) adds.
+
+    Args:
+        steps: Steps of training rows, ascending.
+        seconds: Seconds of training at each of them.
+        evaluated: Steps at which the run was evaluated, ascending.
+        end: The last step.
+    """
+    steps, seconds = steps[-_RECENT_ROWS:], seconds[-_RECENT_ROWS:]
+    taken, spent = np.diff(steps), np.diff(seconds)
+    usable = (taken > 0) & (spent >= 0)
+    if not usable.any():
+        return None
+    # An evaluation at step n happens after the training row of step n.
+    has_evaluation = np.isin(steps[:-1], evaluated) & usable
+    plain = usable & ~has_evaluation
+    if not plain.any():
+        plain = usable
+    pace = float(np.median(spent[plain] / taken[plain]))
+    left = max(0.0, end - float(steps[-1]))
+    remaining = left * pace
+    gaps = np.diff(evaluated[-_RECENT_ROWS:])
+    if plain is not usable and has_evaluation.any() and (gaps > 0).any():
+        extra = np.median(spent[has_evaluation] - pace * taken[has_evaluation])
+        remaining += max(0.0, float(extra)) * left / float(np.median(gaps[gaps > 0]))
+    return remaining
+
+
+def state_words(state: str) -> str:
+    """Glyph and word of a state."""
+    return f"{_STATE_GLYPHS.get(state, '?')} {visible_line(state)}"
+
+
+LogKind = Literal["evaluation", "checkpoint", "warning", "status", "error"]
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """Something that happened to a run.
+
+    Attributes:
+        text: Harmless, on one line.
+    """
+
+    time: float
+    step: int
+    kind: LogKind
+    text: str
+
+
+def log_line(row: Row) -> LogLine | None:
+    """A row of the metrics as a line of the log; None for one that is not told."""
+    told = _told(row)
+    if told is None:
+        return None
+    return LogLine(number(row.get("time")) or 0.0, row["step"], told[0], told[1])
+
+
+def warnings_in(updates: Sequence[Update], run_id: str | None) -> list[LogLine]:
+    """What training warned of in a run, for rows that could not be written to its files."""
+    return [
+        LogLine(event.time, event.step, "warning", visible_line(event.message[:_LONGEST_TEXT]))
+        for event in _events(updates, run_id)
+        if isinstance(event, Warned)
+    ]
+
+
+def _events(updates: Sequence[Update], run_id: str | None) -> list[Event]:
+    return [each.event for each in updates if each.event and each.job.run_id == run_id]
+
+
+def _told(row: Row) -> tuple[LogKind, str] | None:
+    match row["event"]:
+        case "eval":
+            star = " ★ best" if row.get("is_best") is True else ""
+            parts = [("train", row.get("train_loss")), ("val", row.get("val_loss"))]
+            numbers = " · ".join(f"{name} {_number(value)}" for name, value in parts)
+            return "evaluation", f"{numbers}{star}"
+        case "checkpoint":
+            kinds = row.get("kinds")
+            names = kinds if isinstance(kinds, list) else []
+            return "checkpoint", f"checkpoint {' and '.join(_word(name) for name in names)}"
+        case "warning":
+            return "warning", _word(row.get("message")) or "a warning without words"
+        case "resume":
+            return "status", f"resumed from {_word(row.get('checkpoint')) or 'a checkpoint'}"
+        case "status":
+            return _told_status(row)
+    return None
+
+
+def _told_status(row: Row) -> tuple[LogKind, str]:
+    state = _word(row.get("status")) or "?"
+    error = _word(row.get("error"))
+    if state == "failed":
+        return "error", f"failed: {error}" if error else "failed"
+    best = row.get("best_val_loss")
+    ending = f" · best val {_number(best)}" if best is not None else ""
+    early = " early" if row.get("early_stopped") is True else ""
+    return "status", f"{state}{early}{ending}"
+
+
+def number(value: object) -> float | None:
+    """A value out of a file as a finite number, None for anything else."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    try:
+        found = float(value)
+    except OverflowError:
+        return None
+    return found if math.isfinite(found) else None
+
+
+def _number(value: object) -> str:
+    found = number(value)
+    return "not a number" if found is None else short(found)
