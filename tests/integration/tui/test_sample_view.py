@@ -3,6 +3,7 @@
 import contextlib
 import json
 import shutil
+import threading
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -316,6 +317,10 @@ def test_what_goes_wrong_is_a_sentence_in_the_pane_and_the_console_lives_on(
         await draw(console, pilot)
         assert "✗" in shown(console), shown(console)
         assert "Z" in shown(console)
+        before = console.snapshot
+        await until(pilot, lambda: console.snapshot is not before)
+        await pilot.pause(0.2)
+        assert "✗" in shown(console)
         await pilot.press("backspace")
         for file in project.run_named("two").checkpoints.glob("*.pt"):
             file.write_bytes(b"torn")
@@ -393,6 +398,18 @@ def test_sampling_works_while_training_goes_on_and_does_not_stop_it(project: Pro
         await until(pilot, lambda: job.has_ended)
 
     with_console(project, steps)
+
+
+def test_quitting_while_sampling_ends_the_worker(two_runs: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await fill(console, pilot, "max_new_tokens", "100000")
+        await pilot.press("enter")
+        await until(pilot, lambda: len(texts(console)[0]) > 20)
+
+    with_console(two_runs, steps)
+
+    assert not [each for each in threading.enumerate() if "asyncio" in each.name]
 
 
 def test_any_resize_keeps_the_text(two_runs: Project) -> None:

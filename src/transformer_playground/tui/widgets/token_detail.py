@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from transformer_playground.sampling.generate import DrawnToken
 
 _MUTED = "$foreground 60%"
-_LEGEND = "before temperature and filters"
+_LEGEND = "probability before temperature and filters"
 _LIKELIEST = Content.styled("likeliest", _MUTED)
 
 
