@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 # As many as are drawn from side by side, so that asking all of them again loads none.
 _MOST_MODELS = 6
 _MOST_HASHES = 256
-_K, _V = TypeVar("_K"), TypeVar("_V")
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 # Device, inode, bytes, time of change: training replaces files, it never writes into one.
 _Identity = tuple[int, int, int, int]
 
