@@ -275,14 +275,18 @@ def _entries(
     averaged = f"training (smoothed {smooth:g})" if smooth else "training"
     if len(runs) == 1:
         train, val = _strokes(looks[0].train, looks[0].val, looks[0].marker)
-        entries = [(train, averaged), (val, "validation")]
+        entries = []
     else:
         named = list(zip(runs, looks, strict=True))[:_MOST_NAMED]
         entries = [(_strokes(k.train, k.val, k.marker)[1], _named(run)) for run, k in named]
         train, val = _strokes(_MUTED, _MUTED, "")
         hidden = len(runs) - len(named)
         more = [(Line2D([], [], linestyle="none"), f"and {hidden} more")] if hidden else []
-        entries += [*more, (train, averaged), (val, "validation")]
+        entries += more
+    if any(np.isfinite(run.train.y).any() for run in runs):
+        entries.append((train, averaged))
+    if any(np.isfinite(run.val.y).any() for run in runs):
+        entries.append((val, "validation"))
     if any(run.best for run in runs):
         entries.append((_symbol("*", 11, looks), "best validation"))
     if any(run.breaks.x.size for run in runs):

@@ -196,6 +196,19 @@ def test_a_run_that_has_nothing_to_show_is_refused(
     assert not (tmp_path / "plot.svg").exists()
 
 
+@pytest.mark.parametrize(
+    ("rows", "there", "absent"),
+    [([train_row(1)], "training", "validation"), ([eval_row(1, 2.0)], "validation", "training")],
+)
+def test_the_legend_names_only_what_is_there(
+    rows: list[dict[str, Any]], there: str, absent: str, tmp_path: Path
+) -> None:
+    texts = drawn(tmp_path, make_run(tmp_path / "runs", rows=rows)).texts
+
+    assert there in texts
+    assert absent not in texts
+
+
 def test_a_torn_file_shows_its_whole_rows(tmp_path: Path, run: RunFolder) -> None:
     with run.metrics_path.open("ab") as metrics:
         metrics.write(b'{"event": "train", "step": 110, "train_l')
