@@ -22,10 +22,12 @@ from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.screens.pick import PickScreen
 from transformer_playground.tui.screens.view import View
 from transformer_playground.tui.state.comparing import AXES, Compared, Comparer, Request
+from transformer_playground.tui.state.comparing_choice import pin, toggle
 from transformer_playground.tui.state.comparison_files import FORMATS, Look, export
 from transformer_playground.tui.state.pane_order import ranks
 from transformer_playground.tui.state.sampling import Source
 from transformer_playground.tui.widgets.comparison_curves import ComparisonCurves
+from transformer_playground.tui.widgets.comparison_hint import hint
 from transformer_playground.tui.widgets.comparison_pane import ComparisonPane
 from transformer_playground.tui.widgets.comparison_samples import ComparisonSamples
 from transformer_playground.tui.widgets.pane_tabs import PaneTabs
@@ -47,6 +49,8 @@ class CompareView(View):
         self._group, self._all_settings, self._axis = True, False, AXES[0]
         self._compared: Compared | None = None
         self._is_looking = self._look_again = False
+        # Run id -> why it is no longer compared.
+        self._gone: dict[str, str] = {}
         # Panes by how lately each was used; the first is the active one.
         self._recent = [0, 1, 3, 2]
 
@@ -69,6 +73,7 @@ class CompareView(View):
         self._comparer = Comparer(self.console.runs_dir)
         self._rank()
         self._show_empty()
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._show())
 
     # Following the chosen runs
 
@@ -78,24 +83,36 @@ class CompareView(View):
             self._look_again = True
             return
         request = self._request
+        self._notice_gone(request)
         if len(request.run_ids) < 2:
             self._compared = None
             self._show_empty()
             return
         self._is_looking = True
         states = {run_id: row.state for run_id, row in self.console.snapshot.runs.items()}
-        body = partial(self._look, request, states)
+        body = partial(self._look, request, states, self._compared)
         self.run_worker(body, group="compare", thread=True, exit_on_error=False)
 
     @property
     def _request(self) -> Request:
         chosen = tuple(dict.fromkeys(self.console.workspace.chosen()))
-        return Request(chosen, self._group, self._all_settings, self._axis)
+        pinned = self.console.workspace.baseline
+        return Request(chosen, self._group, self._all_settings, self._axis, pinned)
 
-    def _look(self, request: Request, states: Mapping[str, str]) -> None:
+    def _notice_gone(self, request: Request) -> None:
+        """Remember which compared runs have vanished; one that was renamed has not."""
+        known = self.console.snapshot.runs
+        before = self._compared.request.run_ids if self._compared else ()
+        if len(request.run_ids) < len(before):
+            for run_id in before:
+                if run_id not in known:
+                    self._gone[run_id] = f"The folder of run '{run_id}' is gone."
+        self._gone = {key: words for key, words in self._gone.items() if key not in known}
+
+    def _look(self, request: Request, states: Mapping[str, str], shown: Compared | None) -> None:
         compared = None
         try:
-            compared = self._comparer.look(request, states)
+            compared = self._comparer.look(request, states, shown)
         finally:
             self.app.call_from_thread(self._take, compared)
 
@@ -117,7 +134,8 @@ class CompareView(View):
         with self.app.batch_update():
             self._set_empty(is_empty=False)
             comparison = compared.comparison
-            self.query_one(ComparisonPane).show(self.console, compared, comparison)
+            gone = list(self._gone.values())
+            self.query_one(ComparisonPane).show(self.console, compared, comparison, gone)
             self.query_one(ComparisonCurves).show(self.console, compared)
             first = comparison.columns[0].best_run
             self.query_one(ComparisonSamples).offer(
@@ -135,21 +153,9 @@ class CompareView(View):
 
     def _show_empty(self) -> None:
         problems = self._compared.problems if self._compared else {}
-        chosen = self.console.workspace.chosen()
-        lines = [Content.styled(f"✗ {visible_line(text)}", "$error") for text in problems.values()]
-        if not problems and chosen:
-            lines.append(Content.assemble("So far only ", self._words(chosen[0]), "."))
-        lines.append(Content("A comparison takes at least two runs."))
-        lines.append(Content(""))
-        lines.append(Content(f"{self._key('compare.mark', 'm')} picks runs here."))
-        marks = f"Among the runs ({self._key('everywhere.runs', '1')}) "
-        marks += f"{self._key('runs.mark', 'space')} marks, "
-        lines.append(Content(f"{marks}{self._key('runs.pin', 'p')} pins the baseline."))
-        self.query_one("#compare-empty", Static).update(Content("\n").join(lines))
+        words = hint(self.console, [*self._gone.values(), *problems.values()])
+        self.query_one("#compare-empty", Static).update(words)
         self._set_empty(is_empty=True)
-
-    def _key(self, name: str, default: str) -> str:
-        return visible_line(self.console.settings.keys.get(name, default))
 
     def _set_empty(self, *, is_empty: bool) -> None:
         was_empty = self.query_one("#compare-empty").display
@@ -178,13 +184,15 @@ class CompareView(View):
             self._recent.insert(0, number)
             self._rank()
 
-    def _focus_pane(self) -> None:
-        """Put the focus into the active pane."""
+    def _focus_pane(self, field: int | None = None) -> None:
+        """Put the focus into the active pane: on what is read there, or on one of its fields."""
         pane = self._panes[self._recent[0]]
         chain = [widget for widget in pane.query("*") if widget.can_focus and widget.display]
-        target = pane if pane.can_focus else next(iter(chain), None)
-        if target is not None:
-            self.call_after_refresh(self.set_focus, target)
+        if field is None:
+            chain = [widget for widget in chain if not isinstance(widget, Input)]
+        targets = [pane] if pane.can_focus else chain
+        if targets:
+            self.call_after_refresh(self.set_focus, targets[field or 0])
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
         """What has the focus lies in the active pane."""
@@ -210,7 +218,8 @@ class CompareView(View):
         if self.focused in chain and 0 <= here + by < len(chain):
             self.set_focus(chain[here + by])
         else:
-            self.action_pane(by)
+            self._open((self._recent[0] + by) % len(_PANES))
+            self._focus_pane(0 if by > 0 else -1)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what has an effect."""
@@ -225,20 +234,10 @@ class CompareView(View):
 
     def action_pin(self) -> None:
         """Pin the run under the column cursor as the baseline, or unpin it."""
-        workspace = self.console.workspace
         run_id = self.query_one(ComparisonPane).column_key
-        if run_id is None:
-            return
-        self._mark_all()
-        workspace.toggle_baseline(run_id)
-        self.console.choose()
-
-    def _mark_all(self) -> None:
-        """Mark what is compared, so that no other choice takes it out of the comparison."""
-        workspace = self.console.workspace
-        for run_id in workspace.chosen():
-            if run_id not in workspace.marked:
-                workspace.toggle_mark(run_id)
+        if run_id is not None:
+            pin(self.console.workspace, run_id)
+            self.console.choose()
 
     def action_mark(self) -> None:
         """Choose a run to add, or to leave out."""
@@ -252,16 +251,10 @@ class CompareView(View):
         self.app.push_screen(pick, self._take_mark)
 
     def _take_mark(self, run_id: str | None) -> None:
-        if run_id is None:
-            return
-        workspace = self.console.workspace
-        self._mark_all()
-        if workspace.baseline == run_id:
-            workspace.toggle_baseline(run_id)
-        workspace.toggle_mark(run_id)
-        if workspace.current == run_id:
-            workspace.current = next(iter(workspace.marked), run_id)
-        self.console.choose()
+        if run_id is not None:
+            self._gone.clear()
+            toggle(self.console.workspace, run_id)
+            self.console.choose()
 
     def action_group(self) -> None:
         """Average runs that differ in their seed, or not."""

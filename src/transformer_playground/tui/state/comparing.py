@@ -28,12 +28,14 @@ class Request:
         group: Average runs that differ in nothing but their seed.
         all_settings: Name every setting, not only those that differ.
         axis: What the curves lie along.
+        pinned: The run that was pinned as the baseline, if one was.
     """
 
     run_ids: tuple[str, ...]
     group: bool = True
     all_settings: bool = False
     axis: Axis = "step"
+    pinned: str | None = None
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Compared:
 
     Attributes:
         request: The request.
+        version: Grows with each change of the runs' files.
         comparison: None while fewer than two runs can be read.
         problems: Run id -> why it cannot be read, in one sentence.
         curves: Run id -> validation loss.
@@ -49,6 +52,7 @@ class Compared:
     """
 
     request: Request
+    version: int
     comparison: Comparison | None = None
     problems: Mapping[str, str] = field(default_factory=dict)
     curves: Mapping[str, Curve] = field(default_factory=dict)
@@ -76,11 +80,13 @@ class Comparer:
     def __init__(self, runs_dir: Path) -> None:
         self._runs_dir = runs_dir
         self._known: dict[str, _Known] = {}
-        self._last: Request | None = None
+        self._version = 0
         self._rest_until = 0.0
 
-    def look(self, request: Request, states: Mapping[str, str]) -> Compared | None:
-        """Compare; None while neither the request nor a run has changed.
+    def look(
+        self, request: Request, states: Mapping[str, str], shown: Compared | None = None
+    ) -> Compared | None:
+        """Compare; None if `shown` is what would come of it.
 
         Files that change all the time are read again after a pause, which is longer the longer
         reading takes.
@@ -88,8 +94,9 @@ class Comparer:
         Args:
             request: What to compare.
             states: Run id -> its state; a run whose process has died changes no file.
+            shown: What is on show.
         """
-        is_new = request != self._last
+        is_new = shown is None or shown.request != request or shown.version != self._version
         if not is_new and time.monotonic() < self._rest_until:
             return None
         began = time.thread_time()
@@ -99,7 +106,7 @@ class Comparer:
         changed = [self._read(run_id, states.get(run_id)) for run_id in request.run_ids]
         spent = time.thread_time() - began
         self._rest_until = time.monotonic() + spent / _LARGEST_SHARE
-        self._last = request
+        self._version += any(changed)
         return self._compared(request) if is_new or any(changed) else None
 
     def _compared(self, request: Request) -> Compared:
@@ -112,6 +119,7 @@ class Comparer:
             )
         return Compared(
             request=request,
+            version=self._version,
             comparison=comparison,
             problems={key: each.problem for key, each in known.items() if each.problem},
             curves={
@@ -139,6 +147,8 @@ class Comparer:
             known.problem = str(error)
         except OSError as error:
             known.problem = f"run '{run_id}' cannot be read: {error.strerror or error}."
+        except Exception as error:  # noqa: BLE001 - the console outlives any run folder
+            known.problem = f"run '{run_id}' cannot be read: {type(error).__name__}: {error}"
         return True
 
 

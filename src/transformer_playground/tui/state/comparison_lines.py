@@ -20,8 +20,8 @@ WIDEST = 36
 # Differences within so many standard errors may well be chance.
 _STANDARD_ERRORS = 2
 _MORE_IS_BETTER = frozenset({"tokens_per_second"})
-# More of these is neither good nor bad.
-_NEUTRAL = frozenset({"parameters", "tokens_seen"})
+# Less of these is neither good nor bad: a model that learns little has a small gap, too.
+_NEUTRAL = frozenset({"parameters", "tokens_seen", "generalisation_gap"})
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Line:
     Attributes:
         key: Tells it from the other lines.
         label: What it is about, safe to show.
-        kind: A "heading" has no cells.
+        kind: A "heading" has no cells; a "word" is no number.
         cells: One for each column of the comparison.
     """
 
     key: str
     label: str
-    kind: Literal["heading", "value", "delta"]
+    kind: Literal["heading", "word", "value", "delta"]
     cells: tuple[LineCell, ...]
 
 
@@ -104,7 +104,9 @@ def _line(row: TableRow, prefix: str) -> Line:
     key = f"{row.key}.delta" if row.is_delta else f"{prefix}{row.key}"
     label = "  Δ" if row.is_delta else shortened(visible_line(row.label))
     cells = tuple(_cell(row, cell) for cell in row.cells)
-    return Line(key, label, "delta" if row.is_delta else "value", cells)
+    if row.is_delta:
+        return Line(key, label, "delta", cells)
+    return Line(key, label, "word" if row.kind == "value" else "value", cells)
 
 
 def _cell(row: TableRow, cell: Cell) -> LineCell:

@@ -1,5 +1,6 @@
 """The table of a comparison, and what a reader must know to read it rightly."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
@@ -12,6 +13,7 @@ from transformer_playground.terminal import visible_line
 from transformer_playground.tui.state.comparing import Compared
 from transformer_playground.tui.state.comparison_lines import SIGNS, lines_of, names_of, verdicts_in
 from transformer_playground.tui.themes import PLAIN, SERIES
+from transformer_playground.tui.widgets.comparison_hint import problem_lines
 from transformer_playground.tui.widgets.comparison_table import ComparisonTable, Heading
 
 if TYPE_CHECKING:
@@ -36,8 +38,14 @@ class ComparisonPane(Vertical):
         """The run under the column cursor."""
         return self.query_one(ComparisonTable).column_key
 
-    def show(self, console: "Console", compared: Compared, comparison: Comparison) -> None:
-        """Show a comparison."""
+    def show(
+        self,
+        console: "Console",
+        compared: Compared,
+        comparison: Comparison,
+        gone: Sequence[str] = (),
+    ) -> None:
+        """Show a comparison; `gone` says which runs are no longer part of it."""
         lines = lines_of(comparison, all_settings=compared.request.all_settings)
         names = names_of(comparison)
         headings = [
@@ -48,10 +56,7 @@ class ComparisonPane(Vertical):
         self.border_title = Content(f"Δ to {headings[0].glyph} {names[0]}")
         meanings = [f"{SIGNS[verdict]} {_MEANINGS[verdict]}" for verdict in verdicts_in(lines)]
         self.border_subtitle = Content(" · ".join(meanings))
-        problems = [
-            Content.styled(f"✗ {visible_line(problem)}", "$error")
-            for problem in compared.problems.values()
-        ]
+        problems = problem_lines([*gone, *compared.problems.values()])
         remarks = [
             Content.styled(f"· {visible_line(remark)}", "$foreground 60%")
             for remark in comparison.remarks

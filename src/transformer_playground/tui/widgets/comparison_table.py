@@ -13,7 +13,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from transformer_playground.tui.bindings import bindings_for
-from transformer_playground.tui.state.comparison_lines import SIGNS, Line, shortened
+from transformer_playground.tui.state.comparison_lines import SIGNS, WIDEST, Line, shortened
 
 _GAP = 2
 _NARROWEST = 12
@@ -21,6 +21,7 @@ _NARROWEST = 12
 _WIDEST_NAME = 22
 # As wide as the names of numbers are; those of settings may be longer.
 _SHORT_LABEL = 17
+_TIGHT_WORD = 16
 _SIGN = 2
 
 
@@ -134,14 +135,20 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._widths = [self._width(number) for number in range(len(self._headings))]
         if self._label_width + sum(_GAP + width for width in self._widths) > self.size.width:
             self._label_width = min(labels, _SHORT_LABEL)
+            self._widths = [
+                self._width(number, is_tight=True) for number in range(len(self._headings))
+            ]
         self.virtual_size = Size(self.size.width, len(self._lines) + 1)
         self._show_cursor()
         self.refresh()
 
-    def _width(self, number: int) -> int:
-        name = min(cell_len(_title(self._headings[number])), _WIDEST_NAME)
+    def _width(self, number: int, *, is_tight: bool = False) -> int:
+        """Numbers are never cut as long as the table has room for them; words may be."""
+        widest_name, widest_word = (0, _TIGHT_WORD) if is_tight else (_WIDEST_NAME, WIDEST)
+        name = min(cell_len(_title(self._headings[number])), widest_name)
         cells = [
-            cell_len(line.cells[number].text) + (_SIGN if number else 0)
+            min(cell_len(line.cells[number].text), widest_word if line.kind == "word" else WIDEST)
+            + (_SIGN if number else 0)
             for line in self._lines
             if line.cells
         ]
@@ -204,10 +211,12 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
         line = self._lines[row]
         is_current = row == self._row and self.has_focus
         under = self._of("row") if is_current else Style()
+        if line.kind == "heading":
+            text = set_cell_size(line.label, self.size.width)
+            return [Segment(text, under + self._of("heading"))]
         label = set_cell_size(_ending(line.label, self._label_width), self._label_width)
-        kind = "heading" if line.kind == "heading" else "label"
-        segments = [Segment(label, under + self._of(kind))]
-        for number in self._shown() if line.cells else ():
+        segments = [Segment(label, under + self._of("label"))]
+        for number in self._shown():
             cell, width = line.cells[number], self._widths[number]
             room = width - (_SIGN if number else 0)
             text = shortened(cell.text, room)

@@ -127,5 +127,5 @@ class TrainingSamples(Vertical):
             ("step ", _MUTED),
             f"{step:>{len(f'{steps[-1]:,}')},} ",
             *bar,
-            (f" {index + 1} of {len(steps)} {left_out}", _MUTED),
+            (f" {index + 1} of {len(steps)} · ← →{left_out}", _MUTED),
         )
