@@ -138,7 +138,7 @@ def facts_of(series: RunSeries, start: Row | None) -> Facts:
         device=_word(start.get("device")),
         dtype=_word(start.get("dtype")),
         error=_word(last.get("error")) if last.get("status") == "failed" else "",
-        elapsed=series.clock.total,
+        elapsed=series.clock.seconds,
         remaining=_remaining(series, max_iters),
     )
 

@@ -124,6 +124,7 @@ class Tail:
         self._had_rows = False
         self._life = 0
         self._kept: tuple[tuple[Quantity, Axis], tuple[Curve, ...]] | None = None
+        self._focus: Focus | None = None
 
     def poll(self) -> bool:
         """Take in what was added; whether anything was."""
@@ -131,7 +132,10 @@ class Tail:
         if changed:
             self._kept = None
         self._had_rows |= self.series.rows > 0
-        return changed | self._poll_samples()
+        changed |= self._poll_samples()
+        if changed:
+            self._focus = None
+        return changed
 
     @property
     def problem(self) -> str:
@@ -153,7 +157,12 @@ class Tail:
         return self._kept[1]
 
     def focus(self) -> Focus:
-        """Numbers, samples and log."""
+        """Numbers, samples and log; the same object while nothing was added."""
+        if self._focus is None:
+            self._focus = self._look_closely()
+        return self._focus
+
+    def _look_closely(self) -> Focus:
         curves = [self.series.curve("train", key) for key in _SPARK_KEYS]
         return Focus(
             self._folder.run_id,

@@ -1,0 +1,183 @@
+"""Steering the run in focus, and writing its chart to a file."""
+
+import itertools
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+import psutil
+from textual.content import Content
+from textual.widgets import Static
+
+from transformer_playground.errors import PlaygroundError
+from transformer_playground.runs.layout import open_run
+from transformer_playground.terminal import visible, visible_line
+from transformer_playground.tui.screens.confirm import ConfirmScreen
+from transformer_playground.tui.screens.view import View
+from transformer_playground.tui.state.jobs import Job
+from transformer_playground.tui.state.live import Facts
+from transformer_playground.tui.state.live_words import Standing, queue_words
+from transformer_playground.tui.state.tails import Ask, Frame
+from transformer_playground.tui.state.training import TrainingQueue
+from transformer_playground.tui.widgets.chart import Chart
+
+_ELSEWHERE = "This run is trained elsewhere: only the process that trains it can do that."
+_AT_REST = "This run does not train now."
+
+
+class LiveControls(View):
+    """What the live view can do to runs."""
+
+    @property
+    def focus_run(self) -> str | None:
+        """The run to steer."""
+        raise NotImplementedError
+
+    def chart_ask(self) -> Ask:
+        """What the chart shows."""
+        raise NotImplementedError
+
+    # What is known beside the numbers
+
+    def standing(self, facts: Facts) -> Standing:
+        """Where the run in focus stands."""
+        run_id = self.focus_run
+        if run_id is None:
+            return Standing()
+        row = self.console.snapshot.runs.get(run_id)
+        job = self.console.training.job_of(run_id)
+        waiting = tuple(visible_line(each.name) for each in self.console.training.waiting)
+        if job is not None and not job.has_ended:
+            memory = psutil.Process().memory_info().rss
+            return Standing(job.state, job.message, is_ours=True, memory=memory, waiting=waiting)
+        if job is not None and job.state == "failed":
+            return Standing("failed", job.message, is_failure=True, waiting=waiting)
+        state = row.state if row else job.state if job else ""
+        problem = facts.error or (row.problem if row and row.problem else "")
+        is_failure = state in ("failed", "broken")
+        return Standing(state, problem if is_failure else "", is_failure, waiting=waiting)
+
+    def show_word(self, standing: Standing, frame: Frame | None) -> None:
+        """Say below the panes what goes wrong, and who waits."""
+        words = []
+        if standing.problem:
+            style = "$error" if standing.is_failure else "$warning"
+            sign = "✗" if standing.is_failure else "!"
+            words.append(Content.styled(f"{sign} {visible_line(standing.problem)}", style))
+        for run in frame.runs if frame else ():
+            if run.problem:
+                text = f"! {visible_line(run.run_id)}: {run.problem}"
+                words.append(Content.styled(text, "$warning"))
+        if standing.waiting:
+            words.append(Content.styled(queue_words(standing.waiting), "$text-muted"))
+        line = self.query_one("#live-word", Static)
+        line.display = bool(words)
+        line.update(Content("   ").join(words))
+
+    def say_gone(self, run_id: str) -> None:
+        """Say that a run on show is no longer there."""
+        text = f"{visible_line(run_id)}: its folder is gone."
+        self.notify(text, severity="warning", markup=False)
+
+    # Steering
+
+    def _job(self) -> Job | None:
+        """The job that trains the run in focus; says why there is none."""
+        run_id = self.focus_run
+        job = self.console.training.job_of(run_id) if run_id else None
+        if job is not None and not job.has_ended:
+            return job
+        row = self.console.snapshot.runs.get(run_id) if run_id else None
+        is_elsewhere = row is not None and row.state == "running" and job is None
+        self.notify(_ELSEWHERE if is_elsewhere else _AT_REST, markup=False)
+        return None
+
+    def _ask_for(self, request: Callable[[TrainingQueue, Job], None], words: str) -> None:
+        job = self._job()
+        if job is None:
+            return
+        if not job.is_training:
+            self.notify("It has not begun yet.", markup=False)
+            return
+        request(self.console.training, job)
+        self.notify(words, markup=False, timeout=2)
+
+    def action_pause(self) -> None:
+        """Pause before the next step, or go on."""
+        job = self._job()
+        if job is None:
+            return
+        if job.control.paused:
+            self.console.training.go_on(job)
+        else:
+            self._ask_for(TrainingQueue.pause, "Pausing before the next step.")
+
+    def action_evaluate(self) -> None:
+        """Evaluate before the next step."""
+        self._ask_for(TrainingQueue.evaluate, "Evaluating.")
+
+    def action_sample(self) -> None:
+        """Draw a sample before the next step."""
+        self._ask_for(TrainingQueue.sample, "Sampling.")
+
+    def action_checkpoint(self) -> None:
+        """Save a checkpoint before the next step."""
+        self._ask_for(TrainingQueue.checkpoint, "Saving a checkpoint.")
+
+    def action_stop(self) -> None:
+        """Ask, then save and end the run."""
+        job = self._job()
+        if job is None:
+            return
+        question = f"Stop {job.name}? It saves a checkpoint first and can be resumed."
+        answers = (("stop", "Save and stop"), ("stay", "Go on"))
+        self.app.push_screen(ConfirmScreen(question, answers), partial(self._stop, job))
+
+    def _stop(self, job: Job, answer: str | None) -> None:
+        if answer == "stop":
+            self.console.training.stop(job)
+
+    # Writing the chart
+
+    def action_write(self) -> None:
+        """Write the chart as a picture."""
+        ask = self.chart_ask()
+        if not ask.runs:
+            return
+        if ask.quantity.key != "loss":
+            self.notify("Only the chart of the loss can be written; m goes there.", markup=False)
+            return
+        chart = self.query_one("#live-chart", Chart)
+        write = partial(self._write, ask, chart.log_y, chart.smoothing)
+        self.run_worker(write, group="write", thread=True, exit_on_error=False)
+
+    def _write(self, ask: Ask, log_y: bool, smoothing: float) -> None:
+        # Matplotlib takes its time to load.
+        from transformer_playground.analysis.plot import PlotRequest, plot_loss
+
+        try:
+            runs = [open_run(self.console.runs_dir, run_id) for run_id in ask.runs]
+            folder = runs[0].reports if len(runs) == 1 else Path.cwd()
+            folder.mkdir(parents=True, exist_ok=True)
+            request = PlotRequest(_free_name(folder), log_y=log_y, smooth=smoothing, x=ask.x)
+            path = plot_loss(runs, request).path
+        except PlaygroundError as error:
+            self.app.call_from_thread(self._told, str(error), "error")
+        except OSError as error:
+            text = f"The picture could not be written: {error.strerror}."
+            self.app.call_from_thread(self._told, text, "error")
+        else:
+            self.app.call_from_thread(self._told, f"Written to {path}", "information")
+
+    def _told(self, text: str, severity: str) -> None:
+        if severity == "error":
+            self.notify(visible(text), severity="error", markup=False)
+        else:
+            self.notify(visible(text), markup=False)
+
+
+def _free_name(folder: Path) -> Path:
+    stem = f"loss-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    return next(path for name in names if not (path := folder / f"{name}.svg").exists())

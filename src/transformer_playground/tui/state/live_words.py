@@ -1,0 +1,165 @@
+"""The numbers of a run as labels and values, in the order of reading."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from transformer_playground.runs.units import count_text, duration_text, size_text
+from transformer_playground.training.events import StepLogged
+from transformer_playground.tui.state.jobs import Job
+from transformer_playground.tui.state.live import Facts
+from transformer_playground.tui.state.numbers import short
+
+_NONE = "–"
+_FULL, _HALF, _EMPTY = "━", "╸", "─"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where a run stands, as far as the console knows more than the run's numbers.
+
+    Attributes:
+        state: As in lists of runs, or the state of the job that trains it.
+        problem: Why it failed, or the latest warning.
+        is_failure: Whether `problem` ended it.
+        is_ours: Whether this console trains it.
+        memory: Bytes of this process while it trains.
+        waiting: Names of the jobs in the queue.
+    """
+
+    state: str = ""
+    problem: str = ""
+    is_failure: bool = False
+    is_ours: bool = False
+    memory: int | None = None
+    waiting: tuple[str, ...] = ()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it trains now."""
+        return self.state == "running"
+
+
+def with_event(facts: Facts, job: Job | None) -> Facts:
+    """The numbers with what the job said since the files were read."""
+    event: StepLogged | None = job.latest if job else None
+    if job is None or event is None or event.step <= (facts.step or 0):
+        return facts
+    values = {
+        "train_loss": event.train_loss,
+        "lr": event.lr,
+        "tokens_per_sec": event.tokens_per_sec,
+        "step_time_ms": event.step_time_ms,
+        "grad_norm": event.grad_norm,
+        "tokens_seen": float(event.tokens_seen),
+    }
+    return replace(
+        facts,
+        step=event.step,
+        max_iters=job.max_iters or facts.max_iters,
+        values={**(facts.values or {}), **values},
+    )
+
+
+def share_done(facts: Facts) -> float | None:
+    """How far training is, from 0 to 1; None while its length is unknown."""
+    if facts.max_iters is None or facts.step is None:
+        return None
+    return min(1.0, max(0.0, facts.step / facts.max_iters))
+
+
+def progress_bar(share: float, width: int) -> tuple[str, str]:
+    """The full and the empty part of a bar, together `width` cells."""
+    halves = round(share * 2 * width)
+    full = _FULL * (halves // 2) + _HALF * (halves % 2)
+    return full, _EMPTY * (width - len(full))
+
+
+def step_text(facts: Facts) -> str:
+    """How many steps of how many."""
+    step = _NONE if facts.step is None else f"{facts.step:,}"
+    return step if facts.max_iters is None else f"{step} / {facts.max_iters:,}"
+
+
+def time_words(facts: Facts, standing: Standing) -> tuple[str, str]:
+    """What there is to say of time: what is left of a run that trains, else what it took."""
+    if standing.is_live and facts.remaining is not None:
+        return "left", duration_text(facts.remaining)
+    return "trained", duration_text(facts.elapsed)
+
+
+def best_text(facts: Facts) -> str:
+    """The lowest validation loss and where it was."""
+    return _NONE if facts.best is None else f"{short(facts.best[0])} @ {facts.best[1]:,}"
+
+
+Tone = Literal["plain", "error"]
+
+
+def table(facts: Facts, standing: Standing) -> list[tuple[str, str, Tone]]:
+    """Every number with its label."""
+    left, time_text = time_words(facts, standing)
+    loss: tuple[str, str, Tone] = ("train loss", _value(facts, "train_loss"), "plain")
+    if facts.broken is not None:
+        loss = ("train loss", "not a number", "error")
+    rows: list[tuple[str, str, Tone]] = [
+        ("step", step_text(facts), "plain"),
+        (left, time_text, "plain"),
+        loss,
+        ("val loss", _value(facts, "val_loss"), "plain"),
+        ("best val", best_text(facts), "plain"),
+        ("bits per byte", _value(facts, "val_bits_per_byte"), "plain"),
+        ("gradient norm", _value(facts, "grad_norm"), "plain"),
+        ("step time", step_time(facts), "plain"),
+        ("tokens seen", tokens(facts), "plain"),
+    ]
+    if facts.device:
+        rows.append(("device", f"{facts.device} {facts.dtype}".strip(), "plain"))
+    if standing.memory is not None:
+        rows.append(("memory", size_text(standing.memory), "plain"))
+    return rows
+
+
+def line(facts: Facts, standing: Standing) -> list[tuple[str, str, Tone]]:
+    """The numbers that matter most, each value padded to a width that stands still."""
+    broken = facts.broken is not None
+    loss = "nan" if broken else _value(facts, "train_loss")
+    cells: list[tuple[str, str, Tone]] = [
+        ("train", loss.rjust(7), "error" if broken else "plain"),
+        ("val", _value(facts, "val_loss").rjust(7), "plain"),
+        ("grad", _value(facts, "grad_norm").rjust(7), "plain"),
+        ("step", step_time(facts).rjust(8), "plain"),
+        ("seen", tokens(facts).rjust(5), "plain"),
+    ]
+    if standing.memory is not None:
+        cells.append(("mem", size_text(standing.memory).replace(" ", "").rjust(8), "plain"))
+    elif facts.device:
+        cells.append(("", f"{facts.device} {facts.dtype}".strip(), "plain"))
+    return cells
+
+
+def step_time(facts: Facts) -> str:
+    """Time of a step."""
+    value = facts.value("step_time_ms")
+    if value is None:
+        return _NONE
+    return f"{value:.1f} ms" if value < 1000 else f"{value / 1000:.2f} s"
+
+
+def tokens(facts: Facts) -> str:
+    """How many tokens were seen."""
+    value = facts.value("tokens_seen")
+    return _NONE if value is None else count_text(value)
+
+
+def queue_words(waiting: Sequence[str]) -> str:
+    """Who waits, in a few words."""
+    if not waiting:
+        return ""
+    shown = ", ".join(waiting[:3])
+    return f"waiting: {shown}{f' and {len(waiting) - 3} more' if len(waiting) > 3 else ''}"
+
+
+def _value(facts: Facts, key: str) -> str:
+    value = facts.value(key)
+    return _NONE if value is None else short(value)

@@ -1,0 +1,153 @@
+"""The numbers of the run in focus, and its sparklines."""
+
+import numpy as np
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.content import Content
+from textual.widgets import Static
+
+from transformer_playground.runs.series import Curve
+from transformer_playground.terminal import visible_line
+from transformer_playground.training.events import StepLogged
+from transformer_playground.tui.state.live import Facts, state_words
+from transformer_playground.tui.state.live_words import (
+    Standing,
+    Tone,
+    best_text,
+    line,
+    progress_bar,
+    share_done,
+    step_text,
+    table,
+    time_words,
+)
+from transformer_playground.tui.state.tails import Focus
+from transformer_playground.tui.widgets.sparkline import Sparkline
+
+_BAR_WIDTH = 16
+_MUTED = "$text-muted"
+_TONES: dict[Tone, str] = {"plain": "$foreground", "error": "bold $error"}
+_STATE_STYLES = {"running": "bold $accent", "failed": "bold $error", "finished": "$success"}
+
+
+class LiveNumbers(Container):
+    """Where the run stands: two lines and sparklines, or a pane where there is room."""
+
+    def __init__(self) -> None:
+        super().__init__(id="live-numbers")
+        self._seen: tuple[str, int] | None = None
+        self._newest = -1.0
+        self._shown: tuple[Facts, Standing] | None = None
+
+    def compose(self) -> ComposeResult:
+        """Both forms of the numbers, of which the stylesheet shows one, and the sparklines."""
+        yield Static(id="live-lines", markup=False)
+        yield Static(id="live-table", markup=False)
+        with Container(id="live-sparks"):
+            yield Sparkline("loss", id="spark-loss")
+            yield Sparkline("lr", id="spark-lr")
+            yield Sparkline("tok/s", id="spark-speed")
+
+    def on_resize(self) -> None:
+        """The other form may be on show now, or a narrower one."""
+        self._draw()
+
+    def show(self, facts: Facts, standing: Standing) -> None:
+        """Show these numbers."""
+        if self._shown != (facts, standing):
+            self._shown = facts, standing
+            self._draw()
+
+    def take(self, focus: Focus) -> None:
+        """Let the sparklines catch up with a run's files."""
+        if self._seen != (focus.run_id, focus.life):
+            self.begin(focus.run_id, focus.life)
+        first = int(np.searchsorted(_steps(focus), self._newest, side="right"))
+        for spark, curve in zip(self._sparks(), focus.recent, strict=True):
+            for value in curve.y[first:]:
+                spark.push(float(value))
+        if len(_steps(focus)):
+            self._newest = max(self._newest, float(_steps(focus)[-1]))
+
+    def push(self, run_id: str, event: StepLogged) -> None:
+        """One more logged step of the run in focus, ahead of its files."""
+        if self._seen is None or self._seen[0] != run_id or event.step <= self._newest:
+            return
+        self._newest = event.step
+        values = (event.train_loss, event.lr, event.tokens_per_sec)
+        for spark, value in zip(self._sparks(), values, strict=True):
+            spark.push(value)
+
+    def begin(self, run_id: str, life: int) -> None:
+        """Forget the values of another run, or of steps that hold no longer."""
+        self._seen, self._newest = (run_id, life), -1.0
+        for spark in self._sparks():
+            spark.clear()
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.begin("", 0)
+        self._seen = self._shown = None
+        for name in ("#live-lines", "#live-table"):
+            self.query_one(name, Static).update("")
+
+    def _sparks(self) -> list[Sparkline]:
+        return list(self.query(Sparkline))
+
+    def _draw(self) -> None:
+        if self._shown is None:
+            return
+        facts, standing = self._shown
+        if self.query_one("#live-table").display:
+            width = max(10, self.content_size.width)
+            self.query_one("#live-table", Static).update(_as_table(facts, standing, width))
+        else:
+            self.query_one("#live-lines", Static).update(_as_lines(facts, standing))
+
+
+def _steps(focus: Focus) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
+    curve: Curve = focus.recent[0]
+    return curve.x
+
+
+def _state(standing: Standing) -> Content:
+    style = _STATE_STYLES.get(standing.state, "$foreground")
+    return Content.styled(state_words(standing.state) if standing.state else "", style)
+
+
+def _bar(facts: Facts, standing: Standing, width: int) -> Content:
+    share = share_done(facts)
+    if share is None:
+        return Content("")
+    full, empty = progress_bar(share, width)
+    colour = "$accent" if standing.is_live else "$primary"
+    return Content.assemble((full, colour), (empty, _MUTED), f" {share:4.0%}")
+
+
+def _as_lines(facts: Facts, standing: Standing) -> Content:
+    label, time_text = time_words(facts, standing)
+    first = Content.assemble(
+        _state(standing),
+        "  ",
+        _bar(facts, standing, _BAR_WIDTH),
+        "  ",
+        step_text(facts),
+        (f"  {label} ", _MUTED),
+        time_text,
+        ("  best ", _MUTED),
+        best_text(facts),
+    )
+    cells = [
+        Content.assemble((f"{name} " if name else "", _MUTED), (visible_line(value), _TONES[tone]))
+        for name, value, tone in line(facts, standing)
+    ]
+    return Content.assemble(first, "\n", Content("  ").join(cells))
+
+
+def _as_table(facts: Facts, standing: Standing, width: int) -> Content:
+    rows = [_state(standing), _bar(facts, standing, width - 5)]
+    for label, value, tone in table(facts, standing):
+        shown = Content(visible_line(value)).truncate(max(1, width - len(label) - 1), ellipsis=True)
+        gap = " " * max(1, width - len(label) - shown.cell_length)
+        rows.append(Content.assemble((label, _MUTED), gap, (shown.plain, _TONES[tone])))
+    return Content("\n").join(rows)
