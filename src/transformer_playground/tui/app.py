@@ -5,15 +5,17 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
 from textual.screen import Screen
 from textual.signal import Signal
+from textual.timer import Timer
 
 from transformer_playground.errors import ConfigError
 from transformer_playground.experiments.discovery import discover
 from transformer_playground.terminal import visible
+from transformer_playground.training.events import RunFailed, RunFinished, RunStarted
 from transformer_playground.tui.bindings import bindings_for, known_ids
 from transformer_playground.tui.settings import (
     Settings,
@@ -23,11 +25,13 @@ from transformer_playground.tui.settings import (
 )
 from transformer_playground.tui.state.catalog import Snapshot, look
 from transformer_playground.tui.state.jobs import Launch
-from transformer_playground.tui.state.launching import Choice, choices
 from transformer_playground.tui.state.sampling import SamplingService
 from transformer_playground.tui.state.training import TrainingQueue, Update, describe
 from transformer_playground.tui.state.workspace import Workspace
 from transformer_playground.tui.themes import THEMES
+
+if TYPE_CHECKING:
+    from transformer_playground.tui.state.launching import Choice
 
 # Python's default of 5 ms is what a key press may wait for while training computes in Python.
 _SWITCH_INTERVAL = 0.001
@@ -72,6 +76,7 @@ class Console(App[int]):
         self.workspace = Workspace()
         self.snapshot = Snapshot()
         self.activity = ""
+        self._next_look: Timer | None = None
         self.settings = Settings()
         # What views follow: a new snapshot, a new choice of runs, what training did, a word on it.
         self.catalog_changed: Signal[Snapshot] = Signal(self, "catalog")
@@ -98,6 +103,22 @@ class Console(App[int]):
         with self.batch_update():
             self.training_changed.publish(updates)
             self._say(describe(self.training))
+        for update in updates:
+            self._tell_of(update)
+
+    def _tell_of(self, update: Update) -> None:
+        """Say when a run ends or fails, and look at its files when it begins or ends."""
+        job = update.job
+        if isinstance(update.event, RunStarted | RunFinished | RunFailed):
+            self.look_around()
+        if not (job.has_ended and update.event is None):
+            return
+        text = f"{job.name} {job.state}" + (f": {job.message}" if job.state == "failed" else ".")
+        self.notify(
+            visible(text),
+            severity="error" if job.state == "failed" else "information",
+            markup=False,
+        )
 
     def _say(self, activity: str) -> None:
         if activity != self.activity:
@@ -118,7 +139,10 @@ class Console(App[int]):
         jobs = [job.run_id for job in self.training.jobs if job.run_id and not job.has_ended]
         self.workspace.keep_only([*snapshot.runs, *jobs])
         self.catalog_changed.publish(snapshot)
-        self.set_timer(snapshot.next_look, self.look_around)
+        if self._next_look is not None:
+            # Whoever asked for a look in between must not start a second chain of looks.
+            self._next_look.stop()
+        self._next_look = self.set_timer(snapshot.next_look, self.look_around)
 
     def choose(self, *, current: str | None = None) -> None:
         """Publish a change of the workspace; `current` puts the cursor on a run first."""
@@ -144,10 +168,12 @@ class Console(App[int]):
             self.notify(visible(text), severity="warning", markup=False)
 
     def _list_experiments(self) -> None:
+        from transformer_playground.tui.state.launching import choices
+
         found = choices(self.experiments_dir)
         self.call_from_thread(self._pick_experiment, found)
 
-    def _pick_experiment(self, found: list[Choice]) -> None:
+    def _pick_experiment(self, found: "list[Choice]") -> None:
         from transformer_playground.tui.screens.launch import choice_options
         from transformer_playground.tui.screens.pick import PickScreen
 

@@ -1,0 +1,264 @@
+"""The details of a run or an experiment as lines of text, safe to print."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from rich.cells import cell_len
+
+from transformer_playground.config.toml_text import shortened, toml_value
+from transformer_playground.runs.fields import GLYPHS
+from transformer_playground.runs.row import RunRow
+from transformer_playground.runs.units import (
+    age_text,
+    count_text,
+    date_text,
+    duration_text,
+    size_text,
+)
+from transformer_playground.terminal import visible, visible_line
+from transformer_playground.tui.state.experiments import GLYPHS as DATA_GLYPHS
+from transformer_playground.tui.state.experiments import ExperimentFacts
+from transformer_playground.tui.state.run_facts import Checkpoint, RunFacts
+
+Role = Literal["title", "label", "value", "muted", "live", "good", "bad", "accent"]
+Line = tuple[tuple[str, Role], ...]
+Pair = tuple[str, str, Role]
+
+_LABEL = 11
+_PAIR = 34
+_LONGEST_TEXT = 4_000
+_LONGEST_VALUE = 300
+_BLANK: Line = ()
+_ROLES: Mapping[str, Role] = {
+    "running": "live",
+    "paused": "live",
+    "failed": "bad",
+    "broken": "bad",
+    "interrupted": "bad",
+    "finished": "good",
+}
+
+
+def run_overview(
+    row: RunRow, facts: RunFacts | None, baseline: RunRow | None, width: int, now: float
+) -> list[Line]:
+    """State, numbers, note and checkpoints of a run."""
+    state = visible_line(f"{GLYPHS.get(row.state, '‖')} {row.state}")
+    pid = f" by process {facts.pid}" if facts is not None and facts.pid else ""
+    experiment = f"  {visible_line(row.experiment)}" if row.experiment else ""
+    role = _ROLES.get(row.state, "value")
+    head: Line = ((state, role), (pid, "muted"), (experiment, "muted"))
+    lines = [head]
+    if row.problem:
+        lines.append(((_text(row.problem), "bad"),))
+    lines += _pairs(_numbers(row, baseline, now), width)
+    if row.note:
+        lines += [_BLANK, *_paragraph(row.note)]
+    if row.tags:
+        lines.append((("tags ", "label"), (visible_line("  ".join(row.tags)), "accent")))
+    if facts is not None:
+        lines += _checkpoint_lines(facts.checkpoints)
+        lines += _pairs(_origin(facts, row), width)
+        lines += _problems(facts.problems)
+    return lines
+
+
+def settings_lines(settings: Mapping[str, Any], provenance: Mapping[str, str]) -> list[Line]:
+    """Every setting with what it is for: first those that are not the default, and who set them."""
+    changed = [key for key in settings if key in provenance]
+    others = [key for key in settings if key not in provenance]
+    lines: list[Line] = []
+    if changed:
+        lines.append((("not the default", "title"),))
+        for key in changed:
+            lines += _setting(key, settings[key], provenance[key])
+        lines.append(_BLANK)
+    lines.append((("defaults", "title"),))
+    for key in others:
+        lines += _setting(key, settings[key], None)
+    return lines
+
+
+def sample_lines(facts: RunFacts) -> list[Line]:
+    """The newest texts that a run drew while it trained."""
+    if facts.problems:
+        return _problems(facts.problems)
+    if not facts.samples:
+        return [(("No samples yet; they come while the run trains.", "muted"),)]
+    lines: list[Line] = []
+    for sample in facts.samples:
+        step = sample.get("step")
+        shown = f"{step:,}" if isinstance(step, int) else "?"
+        lines += [((f"step {shown}", "title"),)]
+        prompt, text = str(sample.get("prompt", "")), str(sample.get("text", ""))
+        lines += _paragraph(prompt + text)
+        lines.append(_BLANK)
+    return lines
+
+
+def log_lines(facts: RunFacts) -> list[Line]:
+    """The end of a run's log."""
+    if facts.problems:
+        return _problems(facts.problems)
+    if not facts.log:
+        return [(("No log.", "muted"),)]
+    return [((shortened(visible_line(line), _LONGEST_TEXT), "value"),) for line in facts.log]
+
+
+def experiment_overview(facts: ExperimentFacts | None) -> list[Line]:
+    """What an experiment is, the state of its data, and what to do next."""
+    if facts is None:
+        return [(("reading …", "muted"),)]
+    role: Role = {"prepared": "good", "broken": "bad"}.get(facts.data, "muted")  # type: ignore[assignment]
+    lines: list[Line] = [
+        ((f"{DATA_GLYPHS[facts.data]} {_DATA_WORDS[facts.data]}", role),),
+    ]
+    if facts.data == "broken":
+        return [*lines, ((_text(facts.description), "bad"),)]
+    if facts.description:
+        lines.append(((_text(facts.description), "value"),))
+    if facts.tags:
+        lines.append((("tags ", "label"), (visible_line("  ".join(facts.tags)), "accent")))
+    if facts.readme:
+        lines += [_BLANK, *_paragraph(facts.readme)]
+    lines += [_BLANK, (("enter trains it", "muted"),)]
+    return lines
+
+
+_DATA_WORDS = {
+    "prepared": "data prepared",
+    "stale": "data stale: it is prepared anew before training",
+    "missing": "data missing: it is prepared before training",
+    "broken": "the configuration is not valid",
+}
+
+
+def _numbers(row: RunRow, baseline: RunRow | None, now: float) -> Iterator[Pair]:
+    if row.step is not None:
+        end = f" of {row.max_iters:,}" if row.max_iters else ""
+        yield ("step", f"{row.step:,}{end}", "value")
+    if row.train_loss is not None:
+        yield ("train loss", f"{row.train_loss:.4f}", "value")
+    if row.val_loss is not None:
+        yield ("val loss", f"{row.val_loss:.4f}", "value")
+    if row.best_val_loss is not None:
+        at = f" at {row.best_step:,}" if row.best_step is not None else ""
+        yield ("best val", f"{row.best_val_loss:.4f}{at}", "value")
+    yield from _against(row, baseline)
+    if row.bits_per_byte is not None:
+        yield ("bits/byte", f"{row.bits_per_byte:.4f}", "value")
+    if row.parameters is not None:
+        yield ("parameters", count_text(row.parameters), "value")
+    if row.tokens_seen is not None:
+        yield ("tokens", count_text(row.tokens_seen), "value")
+    if row.tokens_per_second is not None:
+        yield ("tokens/s", count_text(row.tokens_per_second), "value")
+    if row.wall_time is not None:
+        yield ("time", duration_text(row.wall_time), "value")
+    if row.seed is not None:
+        yield ("seed", visible_line(str(row.seed)[:40]), "value")
+    if row.created is not None:
+        yield ("created", f"{age_text(now - row.created)} ago", "value")
+
+
+def _against(row: RunRow, baseline: RunRow | None) -> Iterator[Pair]:
+    if baseline is None:
+        return
+    if baseline.run_id == row.run_id:
+        yield ("compared", "this is the baseline", "accent")
+    elif row.val_loss is not None and baseline.val_loss is not None:
+        difference = row.val_loss - baseline.val_loss
+        role: Role = "good" if difference < 0 else "bad" if difference > 0 else "muted"
+        yield ("to baseline", f"{difference:+.4f}", role)
+
+
+def _origin(facts: RunFacts, row: RunRow) -> Iterator[Pair]:
+    environment, dataset = facts.environment, facts.dataset
+    device = environment.get("device_name") or environment.get("device")
+    if device:
+        yield ("device", _value(device), "muted")
+    if environment.get("dtype"):
+        yield ("dtype", _value(environment["dtype"]), "muted")
+    if environment.get("host"):
+        yield ("host", _value(environment["host"]), "muted")
+    tokens = dataset.get("train_tokens")
+    if isinstance(tokens, int):
+        yield ("train set", f"{count_text(tokens)} tokens", "muted")
+    if dataset.get("vocab_size"):
+        yield ("vocabulary", _value(dataset["vocab_size"]), "muted")
+    if row.created is not None:
+        yield ("date", date_text(row.created), "muted")
+    yield ("folder", visible_line(str(facts.path)), "muted")
+
+
+def _pairs(pairs: Iterable[Pair], width: int) -> Iterator[Line]:
+    """Labels and values, side by side as far as there is room."""
+    columns = max(1, width // _PAIR)
+    short: list[Pair] = []
+    for pair in pairs:
+        if cell_len(pair[1]) > _PAIR - _LABEL - 2 and columns > 1:
+            yield from _rows(short, columns)
+            short = []
+            yield ((pair[0].ljust(_LABEL + 1), "label"), (pair[1], pair[2]))
+        else:
+            short.append(pair)
+    yield from _rows(short, columns)
+
+
+def _rows(pairs: Sequence[Pair], columns: int) -> Iterator[Line]:
+    for start in range(0, len(pairs), columns):
+        spans: list[tuple[str, Role]] = []
+        for label, value, role in pairs[start : start + columns]:
+            gap = " " * max(1, _PAIR - _LABEL - 1 - cell_len(value))
+            spans.append((label.ljust(_LABEL + 1), "label"))
+            spans.append((value, role))
+            spans.append((gap, "muted"))
+        yield tuple(spans[:-1])
+
+
+def _setting(key: str, value: Any, origin: str | None) -> Iterator[Line]:
+    # The schema is pydantic, which the first frame does not wait for.
+    from transformer_playground.config.fields import schema_index
+
+    entry = {entry.name: entry for entry in schema_index().values()}.get(key)
+    shown = visible_line(shortened(toml_value(value), _LONGEST_VALUE))
+    spans: list[tuple[str, Role]] = [(visible_line(key), "label"), (f" {shown}", "value")]
+    if origin is not None:
+        spans.append((f"  {visible_line(origin)}", "accent"))
+    yield tuple(spans)
+    if entry is not None and entry.description:
+        yield ((f"  {entry.description}", "muted"),)
+
+
+def _checkpoint_lines(checkpoints: Sequence[Checkpoint]) -> Iterator[Line]:
+    if not checkpoints:
+        return
+    yield _BLANK
+    yield (("checkpoints", "title"),)
+    for each in checkpoints:
+        name = visible_line(shortened(each.name, 60))
+        if each.problem:
+            yield ((name, "value"), (f"  {visible_line(each.problem)}", "bad"))
+            continue
+        metric = f"  val {each.metric:.4f}" if each.metric is not None else ""
+        size = size_text(each.size) if each.size is not None else ""
+        step = f"step {each.step:,}" if each.step is not None else ""
+        yield ((name, "value"), (f"  {each.kind}  {step}{metric}  {size}", "muted"))
+    yield _BLANK
+
+
+def _problems(problems: Iterable[str]) -> list[Line]:
+    return [((_text(problem), "bad"),) for problem in problems]
+
+
+def _paragraph(text: str) -> Iterator[Line]:
+    for line in _text(text).split("\n"):
+        yield ((line, "value"),)
+
+
+def _value(value: object) -> str:
+    return visible_line(shortened(str(value), 80))
+
+
+def _text(text: str) -> str:
+    return visible(shortened(text, _LONGEST_TEXT)).replace("\t", "    ")

@@ -1,0 +1,96 @@
+"""The table of runs as a file: CSV and JSON with whole values, Markdown as people read it."""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from transformer_playground.errors import PlaygroundError
+from transformer_playground.files import replace_text
+from transformer_playground.runs.fields import FIELDS
+from transformer_playground.runs.row import RunRow
+from transformer_playground.runs.plain import plain
+from transformer_playground.terminal import visible_line
+from transformer_playground.tui.state.table import Column
+
+Format = Literal["csv", "md", "json"]
+FORMATS: dict[Format, str] = {"csv": "CSV", "md": "Markdown", "json": "JSON"}
+_MOST_FILES = 10_000
+
+
+class ExportError(PlaygroundError):
+    """The file could not be written."""
+
+
+def export_table(
+    folder: Path, rows: Sequence[RunRow], columns: Sequence[Column], kind: Format, now: float
+) -> Path:
+    """Write the table into a new file of `folder`: `runs.csv`, or `runs-2.csv` if that is taken.
+
+    Raises:
+        ExportError: The disk refused; nothing is left over.
+    """
+    shown = [Column("run", "run", FIELDS["run"]), *_exported(columns)]
+    match kind:
+        case "csv":
+            text = _csv(rows, shown, now)
+        case "md":
+            text = _markdown(rows, shown, now)
+        case "json":
+            text = json.dumps(plain(list(rows)), indent=2, ensure_ascii=False) + "\n"
+    path = _free_name(folder, kind)
+    try:
+        # A lone surrogate, of a folder's name that is not UTF-8, cannot be written as such.
+        replace_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
+    except OSError as error:
+        raise ExportError(
+            f"{path} could not be written: {error.strerror}.",
+            "Check the disk and the folder's permissions.",
+        ) from error
+    return path
+
+
+def _exported(columns: Sequence[Column]) -> list[Column]:
+    """Each field once: progress is the step, and the difference to a baseline is no field."""
+    fields = {column.field.key: column.field for column in columns if column.key != "delta"}
+    return [Column(key, field.header, field) for key, field in fields.items()]
+
+
+def _csv(rows: Sequence[RunRow], columns: Sequence[Column], now: float) -> str:
+    target = io.StringIO()
+    writer = csv.writer(target, lineterminator="\n")
+    writer.writerow([column.field.key for column in columns])
+    for row in rows:
+        writer.writerow([_cell(column.field.value(row, now)) for column in columns])
+    return target.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    if value is None:
+        return ""
+    return " ".join(value) if isinstance(value, tuple) else value
+
+
+def _markdown(rows: Sequence[RunRow], columns: Sequence[Column], now: float) -> str:
+    lines = [
+        _markdown_row([column.field.header for column in columns]),
+        _markdown_row(["--:" if column.to_the_right else ":--" for column in columns]),
+    ]
+    lines += [_markdown_row([each.field.text(row, now) for each in columns]) for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def _markdown_row(cells: Sequence[str]) -> str:
+    shown = [visible_line(cell).replace("\\", "\\\\").replace("|", "\\|") for cell in cells]
+    return f"| {' | '.join(shown)} |"
+
+
+def _free_name(folder: Path, kind: Format) -> Path:
+    for number in range(1, _MOST_FILES):
+        path = folder / ("runs" if number == 1 else f"runs-{number}")
+        path = path.with_name(f"{path.name}.{kind}")
+        if not path.exists():
+            return path
+    raise ExportError(f"{folder} is full of exported tables.", "Delete some.")
