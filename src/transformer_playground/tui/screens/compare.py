@@ -5,12 +5,9 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
-from textual import events
 from textual.app import ComposeResult
-from textual.containers import Horizontal
 from textual.content import Content
 from textual.notifications import SeverityLevel
-from textual.widget import Widget
 from textual.widgets import Input, Static
 
 from transformer_playground.analysis.compare import Comparison
@@ -24,17 +21,21 @@ from transformer_playground.tui.screens.view import View
 from transformer_playground.tui.state.comparing import AXES, Compared, Comparer, Request
 from transformer_playground.tui.state.comparing_choice import pin, toggle
 from transformer_playground.tui.state.comparison_files import FORMATS, Look, export
-from transformer_playground.tui.state.pane_order import ranks
 from transformer_playground.tui.state.sampling import Source
 from transformer_playground.tui.widgets.comparison_curves import ComparisonCurves
 from transformer_playground.tui.widgets.comparison_hint import hint
 from transformer_playground.tui.widgets.comparison_pane import ComparisonPane
 from transformer_playground.tui.widgets.comparison_samples import ComparisonSamples
-from transformer_playground.tui.widgets.pane_tabs import PaneTabs
+from transformer_playground.tui.widgets.pane_deck import PaneDeck
 from transformer_playground.tui.widgets.source_words import run_words
 from transformer_playground.tui.widgets.training_samples import TrainingSamples
 
-_PANES = ("Table", "Curves", "Samples", "Training samples")
+# Places of panes that keys lead to.
+_SAMPLES, _TRAINING = 2, 3
+_NEEDS_RUNS = (
+    *("pin", "group", "all_settings", "axis", "copy", "export"),
+    *("pane", "tab", "scrub", "write"),
+)
 
 
 class CompareView(View):
@@ -51,18 +52,19 @@ class CompareView(View):
         self._is_looking = self._look_again = False
         # Run id -> why it is no longer compared.
         self._gone: dict[str, str] = {}
-        # Panes by how lately each was used; the first is the active one.
-        self._recent = [0, 1, 3, 2]
 
     def compose_body(self) -> ComposeResult:
         """Tabs above the panes, or a sentence while there is nothing to compare."""
         yield Static(id="compare-empty", markup=False)
-        yield PaneTabs(_PANES)
-        with Horizontal(id="compare-panes"):
-            yield ComparisonPane()
-            yield ComparisonCurves()
-            yield ComparisonSamples()
-            yield TrainingSamples()
+        yield PaneDeck(
+            (
+                ("Table", ComparisonPane()),
+                ("Curves", ComparisonCurves()),
+                ("Samples", ComparisonSamples()),
+                ("Training samples", TrainingSamples()),
+            ),
+            recent=(0, 1, 3, 2),
+        )
 
     def on_mount(self) -> None:
         """Take over what the settings remember."""
@@ -71,9 +73,13 @@ class CompareView(View):
         self._group = settings.remembered("compare", "group", True)
         self._all_settings = settings.remembered("compare", "all_settings", False)
         self._comparer = Comparer(self.console.runs_dir)
-        self._rank()
         self._show_empty()
         self.app.theme_changed_signal.subscribe(self, lambda _: self._show())
+
+    @property
+    def compared(self) -> Compared | None:
+        """What is on show."""
+        return self._compared
 
     # Following the chosen runs
 
@@ -158,75 +164,32 @@ class CompareView(View):
         self._set_empty(is_empty=True)
 
     def _set_empty(self, *, is_empty: bool) -> None:
-        was_empty = self.query_one("#compare-empty").display
-        self.query_one("#compare-empty").display = is_empty
-        for shown in (self.query_one(PaneTabs), self.query_one("#compare-panes")):
-            shown.display = not is_empty
+        empty = self.query_one("#compare-empty")
+        was_empty = empty.display
+        empty.display, self._deck.display = is_empty, not is_empty
         if was_empty and not is_empty and self.focused is None:
-            self._focus_pane()
+            self._deck.enter()
 
     # Panes
 
     @property
-    def _panes(self) -> list[Widget]:
-        return list(self.query(".compare-pane"))
-
-    def _rank(self) -> None:
-        """Show the active pane, and as many others as the stylesheet has room for."""
-        for number, pane in enumerate(self._panes):
-            for rank in range(len(_PANES)):
-                pane.set_class(ranks(self._recent)[number] == rank, f"-rank-{rank}")
-        self.query_one(PaneTabs).active = self._recent[0]
-
-    def _open(self, number: int) -> None:
-        if number != self._recent[0]:
-            self._recent.remove(number)
-            self._recent.insert(0, number)
-            self._rank()
-
-    def _focus_pane(self, field: int | None = None) -> None:
-        """Put the focus into the active pane: on what is read there, or on one of its fields."""
-        pane = self._panes[self._recent[0]]
-        chain = [widget for widget in pane.query("*") if widget.can_focus and widget.display]
-        if field is None:
-            chain = [widget for widget in chain if not isinstance(widget, Input)]
-        targets = [pane] if pane.can_focus else chain
-        if targets:
-            self.call_after_refresh(self.set_focus, targets[field or 0])
-
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        """What has the focus lies in the active pane."""
-        for number, pane in enumerate(self._panes):
-            if pane in event.widget.ancestors_with_self:
-                self._open(number)
-
-    def on_pane_tabs_asked(self, event: PaneTabs.Asked) -> None:
-        """Show the pane whose name was clicked."""
-        self._open(event.number)
-        self._focus_pane()
+    def _deck(self) -> PaneDeck:
+        return self.query_one(PaneDeck)
 
     def action_pane(self, by: int) -> None:
         """Go to the next pane."""
-        self._open((self._recent[0] + by) % len(_PANES))
-        self._focus_pane()
+        self._deck.go(by)
 
     def action_tab(self, by: int) -> None:
         """Go to the next field of the pane, or to the next pane."""
-        pane = self._panes[self._recent[0]]
-        chain = [widget for widget in self.focus_chain if pane in widget.ancestors_with_self]
-        here = chain.index(self.focused) if self.focused in chain else -1
-        if self.focused in chain and 0 <= here + by < len(chain):
-            self.set_focus(chain[here + by])
-        else:
-            self._open((self._recent[0] + by) % len(_PANES))
-            self._focus_pane(0 if by > 0 else -1)
+        self._deck.tab(by)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer only what has an effect."""
         if action == "stop":
             return self._samples.is_sampling
         is_empty = self._compared is None or self._compared.comparison is None
-        if is_empty and action in ("pin", "group", "all_settings", "axis", "copy", "export"):
+        if is_empty and action in _NEEDS_RUNS:
             return None
         return super().check_action(action, parameters)
 
@@ -281,7 +244,7 @@ class CompareView(View):
 
     def action_write(self) -> None:
         """Go to the prompt."""
-        self._open(_PANES.index("Samples"))
+        self._deck.open(_SAMPLES)
         self.call_after_refresh(self.set_focus, self._samples.form.prompt)
 
     def action_stop(self) -> None:
@@ -290,7 +253,7 @@ class CompareView(View):
 
     def action_scrub(self, by: int) -> None:
         """Look at the samples of another training step."""
-        self._open(_PANES.index("Training samples"))
+        self._deck.open(_TRAINING)
         self.query_one(TrainingSamples).action_scrub(by)
 
     def action_out(self) -> None:

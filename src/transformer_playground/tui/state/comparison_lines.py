@@ -75,9 +75,18 @@ def shortened(text: str, width: int = WIDEST) -> str:
     """Text of at most `width` cells; a longer one loses its middle, for names differ at ends."""
     if cell_len(text) <= width:
         return text
-    head = (width - 1) // 2
-    tail = text[-(width - 1 - head) :]
-    return set_cell_size(text, head).rstrip() + "…" + tail
+    head = set_cell_size(text, max(0, width - 1) // 2).rstrip()
+    return head + ending(text, width - cell_len(head))
+
+
+def ending(text: str, width: int) -> str:
+    """Text of at most `width` cells, at least 1; of a longer one the end, which tells it apart."""
+    if cell_len(text) <= width:
+        return text
+    kept = text[len(text) - width + 1 :]
+    while cell_len(kept) >= width:
+        kept = kept[1:]
+    return f"…{kept}"
 
 
 def verdict_on(key: str, difference: Delta) -> Verdict | None:

@@ -13,7 +13,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from transformer_playground.tui.bindings import bindings_for
-from transformer_playground.tui.state.comparison_lines import SIGNS, WIDEST, Line, shortened
+from transformer_playground.tui.state.comparison_lines import SIGNS, WIDEST, Line, ending, shortened
 
 _GAP = 2
 _NARROWEST = 12
@@ -62,6 +62,16 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._widths: list[int] = []
         self._label_width = 0
         self._row = self._column = self._first = 0
+
+    @property
+    def headings(self) -> tuple[Heading, ...]:
+        """The columns."""
+        return self._headings
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """What the table says, line by line."""
+        return self._lines
 
     @property
     def column_key(self) -> str | None:
@@ -214,7 +224,7 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
         if line.kind == "heading":
             text = set_cell_size(line.label, self.size.width)
             return [Segment(text, under + self._of("heading"))]
-        label = set_cell_size(_ending(line.label, self._label_width), self._label_width)
+        label = set_cell_size(ending(line.label, self._label_width), self._label_width)
         segments = [Segment(label, under + self._of("label"))]
         for number in self._shown():
             cell, width = line.cells[number], self._widths[number]
@@ -239,16 +249,6 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
         if name in ("row", "cursor"):
             return Style(bgcolor=style.bgcolor, bold=style.bold)
         return Style(color=style.color, bold=style.bold, underline=style.underline)
-
-
-def _ending(text: str, width: int) -> str:
-    """Text of at most `width` cells; of a longer one the end, which tells settings apart."""
-    if cell_len(text) <= width:
-        return text
-    kept = text[-(width - 1) :]
-    while cell_len(kept) >= width:
-        kept = kept[1:]
-    return f"…{kept}"
 
 
 def _title(heading: Heading) -> str:

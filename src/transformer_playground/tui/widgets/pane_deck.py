@@ -1,0 +1,87 @@
+"""Panes, as many of them as the screen has room for, and tabs that tell which there are."""
+
+from collections.abc import Sequence
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.widget import Widget
+from textual.widgets import Input
+
+from transformer_playground.tui.state.pane_order import ranks
+from transformer_playground.tui.widgets.pane_tabs import PaneTabs
+
+
+class PaneDeck(Vertical):
+    """Panes beside each other; the stylesheet says how many of them, by the class `-rank-N`.
+
+    Args:
+        panes: Title and widget of each.
+        recent: Numbers of the panes in the order in which they are worth showing.
+    """
+
+    def __init__(self, panes: Sequence[tuple[str, Widget]], recent: Sequence[int]) -> None:
+        super().__init__()
+        self._titles = [title for title, _ in panes]
+        self._decked = [pane for _, pane in panes]
+        self._recent = list(recent)
+
+    def compose(self) -> ComposeResult:
+        """Tabs above the panes."""
+        yield PaneTabs(self._titles)
+        with Horizontal():
+            yield from self._decked
+
+    def on_mount(self) -> None:
+        """Show the first."""
+        self._rank()
+
+    def open(self, number: int) -> None:
+        """Make a pane the active one."""
+        if number != self._recent[0]:
+            self._recent.remove(number)
+            self._recent.insert(0, number)
+            self._rank()
+
+    def enter(self, field: int | None = None) -> None:
+        """Put the focus into the active pane: on what is read there, or on one of its fields."""
+        pane = self._decked[self._recent[0]]
+        inside = [widget for widget in pane.query("*") if widget.can_focus and widget.display]
+        if field is None:
+            inside = [widget for widget in inside if not isinstance(widget, Input)]
+        targets = [pane] if pane.can_focus else inside
+        if targets:
+            self.call_after_refresh(self.screen.set_focus, targets[field or 0])
+
+    def go(self, by: int) -> None:
+        """Go to the next pane."""
+        self.open((self._recent[0] + by) % len(self._decked))
+        self.enter()
+
+    def tab(self, by: int) -> None:
+        """Go to the next field of the active pane, or to the next pane."""
+        pane, focused = self._decked[self._recent[0]], self.screen.focused
+        chain = [each for each in self.screen.focus_chain if pane in each.ancestors_with_self]
+        if focused in chain and 0 <= chain.index(focused) + by < len(chain):
+            self.screen.set_focus(chain[chain.index(focused) + by])
+            return
+        self.open((self._recent[0] + by) % len(self._decked))
+        self.enter(0 if by > 0 else -1)
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """What has the focus lies in the active pane."""
+        for number, pane in enumerate(self._decked):
+            if pane in event.widget.ancestors_with_self:
+                self.open(number)
+
+    def on_pane_tabs_asked(self, event: PaneTabs.Asked) -> None:
+        """Show the pane whose name was clicked."""
+        self.open(event.number)
+        self.enter()
+
+    def _rank(self) -> None:
+        order = ranks(self._recent)
+        for number, pane in enumerate(self._decked):
+            for rank in range(len(self._decked)):
+                pane.set_class(order[number] == rank, f"-rank-{rank}")
+        self.query_one(PaneTabs).active = self._recent[0]
