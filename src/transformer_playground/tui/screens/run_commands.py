@@ -15,8 +15,8 @@ from transformer_playground.runs.annotations import (
     write_annotations,
 )
 from transformer_playground.runs.layout import RunFolder, check_run_id, open_run
-from transformer_playground.runs.row import RunRow
 from transformer_playground.runs.management import rename_run
+from transformer_playground.runs.row import RunRow
 from transformer_playground.runs.trash import Moved, delete_runs, restore_run
 from transformer_playground.terminal import visible
 from transformer_playground.tui.screens.annotate import WriteScreen

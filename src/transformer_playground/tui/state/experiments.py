@@ -80,6 +80,10 @@ class ExperimentReader:
         return found
 
     def _read(self, experiment: Experiment) -> tuple[ExperimentFacts, tuple[Path, ...], Signature]:
+        # Here, so that the first frame does not wait for the whole schema.
+        from transformer_playground.config.loading import leaves
+        from transformer_playground.experiments.registry import PREPARER_FILE, dataset_state
+
         folder = experiment.folder
         paths: tuple[Path, ...] = (
             experiment.config_path,

@@ -10,8 +10,8 @@ from typing import Any, Literal
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.files import replace_text
 from transformer_playground.runs.fields import FIELDS
-from transformer_playground.runs.row import RunRow
 from transformer_playground.runs.plain import plain
+from transformer_playground.runs.row import RunRow
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.state.table import Column
 

@@ -6,8 +6,8 @@ from typing import Literal
 
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.fields import FIELDS, GLYPHS, Field, find_field, setting_keys
-from transformer_playground.runs.row import RunRow
 from transformer_playground.runs.query import Query, parse_query, select, sort_rows
+from transformer_playground.runs.row import RunRow
 from transformer_playground.terminal import visible_line
 
 Role = Literal["value", "muted", "live", "good", "bad", "warn", "accent"]
