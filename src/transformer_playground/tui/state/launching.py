@@ -166,7 +166,7 @@ def sentences(config: ExperimentConfig, size: int | None) -> list[tuple[str, str
 
 
 def _said(error: PlaygroundError) -> str:
-    """The error where completion is at hand: what is wrong with a setting, without where to look."""
+    """What is wrong; where to look settings up is no help where they are completed."""
     return error.message if isinstance(error, ConfigError) else str(error)
 
 

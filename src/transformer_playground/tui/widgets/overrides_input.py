@@ -201,6 +201,7 @@ class OverridesInput(Vertical):
         added.clear_options()
         added.add_options(Option(Content(visible_line(text))) for text in self.overrides)
         added.display = bool(self.overrides)
+        added.highlighted = len(self.overrides) - 1 if self.overrides else None
 
 
 def _line(completion: Completion) -> Content:

@@ -1,0 +1,341 @@
+"""Launching from the console, by keyboard alone, with tiny real runs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.events import Paste
+from textual.pilot import Pilot
+from textual.widgets import TextArea
+
+from builders.commands import CONFIG, Project, make_project
+from builders.console import shown, until, with_console
+from transformer_playground.runs.layout import read_run_config
+from transformer_playground.tui.app import Console
+from transformer_playground.tui.screens.edit_config import EditConfigScreen
+from transformer_playground.tui.screens.launch import LaunchScreen
+from transformer_playground.tui.state.jobs import Launch
+from transformer_playground.tui.widgets.overrides_input import OverridesInput
+
+NAMES = {
+    "=": "equals_sign",
+    ".": "full_stop",
+    "_": "underscore",
+    "-": "minus",
+    " ": "space",
+    '"': "quotation_mark",
+}
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "settings"))
+    return make_project(tmp_path / "project")
+
+
+async def write(pilot: Pilot[Any], text: str) -> None:
+    await pilot.press(*(NAMES.get(char, char) for char in text))
+
+
+async def paste(console: Console, pilot: Pilot[Any], text: str) -> None:
+    assert console.focused is not None
+    console.focused.post_message(Paste(text))
+    await pilot.pause()
+
+
+async def open_form(console: Console, pilot: Pilot[Any]) -> LaunchScreen:
+    await pilot.press("n")
+    await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
+    await until(pilot, lambda: "tokens each" in shown(console))
+    assert isinstance(console.screen, LaunchScreen)
+    return console.screen
+
+
+def all_ended(console: Console) -> bool:
+    return bool(console.training.jobs) and all(job.has_ended for job in console.training.jobs)
+
+
+def settings_of(project: Project) -> dict[str, Any]:
+    (run,) = project.runs
+    settings: dict[str, Any] = read_run_config(run)["config"]
+    return settings
+
+
+def test_three_keys_lead_from_nothing_to_a_trained_run(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_form(console, pilot)
+        assert "○ missing: prepared before training" in shown(console)
+        assert "20 steps · 4 × 16 = 64 tokens each" in shown(console)
+        await pilot.press("enter")
+        assert console.current_mode == "live"
+        assert console.workspace.current == console.training.jobs[0].run_id
+        await until(pilot, lambda: all_ended(console))
+        assert console.training.jobs[0].state == "finished"
+        await until(pilot, lambda: console.training.jobs[0].run_id in console.snapshot.runs)
+        assert console.workspace.current == console.training.jobs[0].run_id
+
+    with_console(project, steps)
+    (run,) = project.runs
+    assert run.run_id.startswith("tiny-")
+
+
+def test_an_override_is_typed_with_completion_and_trained(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_form(console, pilot)
+        await write(pilot, "positional")
+        await pilot.press("tab")
+        assert console.screen.query_one(OverridesInput).typed == "model.positional_encoding="
+        await write(pilot, "ro")
+        await pilot.press("enter")
+        assert console.screen.query_one(OverridesInput).overrides == [
+            "model.positional_encoding=rope"
+        ]
+        await paste(console, pilot, "train.runtime.max_iters=3")
+        await pilot.press("enter", "enter")
+        await until(pilot, lambda: all_ended(console))
+
+    with_console(project, steps)
+    assert settings_of(project)["model"]["positional_encoding"] == "rope"
+    assert settings_of(project)["train"]["runtime"]["max_iters"] == 3
+
+
+def test_arrows_choose_among_completions(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_form(console, pilot)
+        await paste(console, pilot, "model.norm=")
+        await pilot.press("down", "down", "enter")
+        assert console.screen.query_one(OverridesInput).overrides == ["model.norm=rmsnorm"]
+        await until(pilot, lambda: '"rmsnorm"  set here' in shown(console))
+
+    with_console(project, steps)
+
+
+def test_a_number_that_begins_like_the_present_one_stays_as_typed(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_form(console, pilot)
+        await paste(console, pilot, "train.runtime.max_iters=2")
+        await pilot.press("enter")
+        assert console.screen.query_one(OverridesInput).overrides == ["train.runtime.max_iters=2"]
+
+    with_console(project, steps)
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        ("model.n_layer=0", "model.n_layer = 0 must be a whole number, at least 1"),
+        ("model.n_layers=2", "unknown key model.n_layers = 2; did you mean model.n_layer?"),
+        ("model.n_head=3", "n_embd = 16 is not divisible by n_head = 3"),
+        ("model.norm=lms", "must be one of"),
+        ("nothing=[", "is not a TOML value"),
+    ],
+)
+def test_what_is_wrong_is_said_while_typing_and_cannot_be_launched(
+    project: Project, typed: str, sentence: str
+) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_form(console, pilot)
+        await paste(console, pilot, typed)
+        await until(pilot, lambda: words(sentence) in words(shown(console)))
+        await pilot.press("enter", "f5")
+        await pilot.pause()
+        assert isinstance(console.screen, LaunchScreen)
+        assert console.screen.query_one(OverridesInput).overrides == []
+        assert not console.training.jobs
+
+    with_console(project, steps, size=(140, 45))
+
+
+def words(text: str) -> str:
+    return " ".join(text.replace("│", " ").split())
+
+
+def test_overrides_can_be_taken_back(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_form(console, pilot)
+        for text in ("train.runtime.seed=1", "train.runtime.seed=2", "model.bias=true"):
+            await paste(console, pilot, text)
+            await pilot.press("enter")
+        fields = console.screen.query_one(OverridesInput)
+        assert fields.overrides == ["train.runtime.seed=2", "model.bias=true"]
+        await pilot.press("backspace")
+        assert (fields.overrides, fields.typed) == (["train.runtime.seed=2"], "model.bias=true")
+        await pilot.press("ctrl+u", "shift+tab", "delete")
+        assert fields.overrides == []
+
+    with_console(project, steps)
+
+
+def test_a_run_id_is_checked(project: Project) -> None:
+    (project.root / "runs" / "taken").mkdir(parents=True)
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_form(console, pilot)
+        await pilot.press("tab")
+        await write(pilot, "taken")
+        assert "already a run 'taken'" in shown(console)
+        await pilot.press("enter")
+        assert not console.training.jobs
+        await write(pilot, " x")
+        assert "is not a run id" in shown(console)
+        await pilot.press("backspace", "backspace")
+        await write(pilot, "-2")
+        assert "already" not in shown(console)
+        await pilot.press("enter")
+        assert console.training.jobs[0].run_id == "taken-2"
+        console.training.close()
+
+    with_console(project, steps)
+
+
+def test_escape_closes_the_form_and_trains_nothing(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_form(console, pilot)
+        await pilot.press("escape")
+        assert not isinstance(console.screen, LaunchScreen)
+        assert not console.training.jobs
+
+    with_console(project, steps)
+
+
+def test_of_several_experiments_one_is_chosen_first(project: Project) -> None:
+    make_project(project.root / "other").experiment.rename(project.root / "experiments" / "zebra")
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: console.snapshot.experiments)
+        console.workspace.experiment = None
+        await pilot.press("n")
+        await until(pilot, lambda: "type to narrow" in shown(console))
+        assert "gpt  missing   bottles on a wall" in shown(console)
+        await write(pilot, "zeb")
+        await pilot.press("enter")
+        await until(pilot, lambda: "Train zebra" in shown(console))
+        await pilot.press("escape")
+        console.workspace.experiment = "zebra"
+        await pilot.press("n")
+        await until(pilot, lambda: "Train zebra" in shown(console))
+        await pilot.press("ctrl+o")
+        await until(pilot, lambda: "type to narrow" in shown(console))
+        await pilot.press("up", "enter")
+        await until(pilot, lambda: "Train tiny" in shown(console))
+
+    with_console(project, steps)
+
+
+def test_the_file_is_edited_with_its_comments_and_checked_before_it_is_saved(
+    project: Project,
+) -> None:
+    path = project.experiment / "config.toml"
+    path.write_text(CONFIG + "# the last word\n", encoding="utf-8")
+    before = path.read_bytes()
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_form(console, pilot)
+        await pilot.press("ctrl+t")
+        await until(pilot, lambda: isinstance(console.screen, EditConfigScreen))
+        text = console.screen.query_one(TextArea)
+        await pilot.press("pageup", "ctrl+home", "enter", "up")
+        await write(pilot, "nonsense")
+        await pilot.press("ctrl+s")
+        assert "line 1" in shown(console)
+        assert "tiny/config.toml" in shown(console)
+        assert ".tmp" not in shown(console)
+        assert path.read_bytes() == before
+        await pilot.press(*["backspace"] * len("nonsense"))
+        await pilot.press("number_sign")
+        await write(pilot, "first")
+        text.text = text.text.replace("max_iters = 20", "max_iters = 7")
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
+        await until(pilot, lambda: "7 steps" in shown(console))
+
+    with_console(project, steps)
+    expected = "#first\n" + before.decode().replace("max_iters = 20", "max_iters = 7")
+    assert path.read_text(encoding="utf-8") == expected
+    assert [each.name for each in project.experiment.iterdir() if "tmp" in each.name] == []
+
+
+def test_a_change_made_elsewhere_is_shown_and_not_written_over_unseen(project: Project) -> None:
+    path = project.experiment / "config.toml"
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_form(console, pilot)
+        await pilot.press("ctrl+t")
+        await until(pilot, lambda: isinstance(console.screen, EditConfigScreen))
+        await pilot.press("number_sign", "enter")
+        theirs = CONFIG.replace("max_iters = 20", "max_iters = 99")
+        path.write_text(theirs, encoding="utf-8")
+        await pilot.press("ctrl+s")
+        await pilot.pause()
+        assert "changed elsewhere" in shown(console)
+        assert path.read_text(encoding="utf-8") == theirs
+        await pilot.press("escape")
+        assert "Not saved" in shown(console)
+        await pilot.press("ctrl+r")
+        assert console.screen.query_one(TextArea).text == theirs
+        await pilot.press("escape")
+        await until(pilot, lambda: "99 steps" in shown(console))
+
+    with_console(project, steps, size=(100, 40))
+
+
+def test_overrides_can_be_written_into_the_file(project: Project) -> None:
+    path = project.experiment / "config.toml"
+    path.write_text(CONFIG.replace("n_layer = 2", "n_layer = 2  # few"), encoding="utf-8")
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_form(console, pilot)
+        await paste(console, pilot, "model.n_layer=3")
+        await pilot.press("enter", "ctrl+s")
+        fields = console.screen.query_one(OverridesInput)
+        assert fields.overrides == []
+        await until(pilot, lambda: "3 layers" in shown(console))
+
+    with_console(project, steps)
+    assert path.read_text(encoding="utf-8") == CONFIG.replace("n_layer = 2", "n_layer = 3  # few")
+
+
+def test_a_broken_file_is_told_in_the_form_and_cannot_be_launched(project: Project) -> None:
+    (project.experiment / "config.toml").write_text("[model\n\x1b]0;owned\x07", encoding="utf-8")
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await pilot.press("n")
+        await until(pilot, lambda: "config.toml, line 1" in shown(console))
+        assert "\x1b" not in shown(console)
+        await pilot.press("enter")
+        assert isinstance(console.screen, LaunchScreen)
+        assert not console.training.jobs
+
+    with_console(project, steps)
+
+
+@pytest.mark.parametrize("size", [(60, 16), (80, 24), (140, 45), (30, 8)])
+def test_the_form_fits_every_size_with_everything_in_it(
+    project: Project, size: tuple[int, int]
+) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        console.ask_launch(Launch("tiny", ("model.bias=true", "model.qk_norm=true")))
+        await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
+        await pilot.pause()
+        await until(pilot, lambda: "tokens each" in shown(console))
+        await paste(console, pilot, "model.norm=")
+        await pilot.resize_terminal(*size)
+        await pilot.pause()
+        field = console.screen.query_one("#override")
+        if size >= (60, 16):
+            assert field.region.bottom <= size[1]
+            assert "model.norm=" in shown(console)
+
+    with_console(project, steps, size=(80, 24))
+
+
+def test_without_experiments_it_says_how_to_make_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "settings"))
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await pilot.press("n")
+        await until(pilot, lambda: "tp new" in shown(console))
+
+    with_console(Project(tmp_path), steps)

@@ -1,0 +1,193 @@
+"""Training inside the console: several runs, steering, leaving; tiny real runs."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from builders.commands import Project, make_project
+from builders.console import shown, until, with_console
+from transformer_playground.checkpoints.discovery import newest_valid
+from transformer_playground.runs.listing import list_runs
+from transformer_playground.tui.app import Console
+from transformer_playground.tui.screens.confirm import ConfirmScreen
+from transformer_playground.tui.state.jobs import Job, Launch
+
+ENDLESS = ("train.runtime.max_iters=1000000", "train.runtime.eval_interval=1000000")
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "settings"))
+    return make_project(tmp_path / "project")
+
+
+async def start(console: Console, pilot: Pilot[Any], *overrides: str, run_id: str) -> Job:
+    console.launch(Launch("tiny", overrides, run_id=run_id))
+    job = console.training.jobs[-1]
+    await until(pilot, lambda: job.state == "running" and job.step > 2)
+    return job
+
+
+def states(project: Project) -> dict[str, str]:
+    return {row.run_id: row.state for row in list_runs(project.root / "runs")}
+
+
+def assert_resumable(project: Project, run_id: str, step: int) -> None:
+    found = newest_valid(project.run_named(run_id).checkpoints)
+    assert found.info is not None
+    assert found.info.step >= step
+    assert not found.skipped
+
+
+def test_of_two_launches_the_second_waits_for_the_first(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        first = await start(console, pilot, *ENDLESS, run_id="first")
+        console.launch(Launch("tiny", ("train.runtime.max_iters=3",), run_id="second"))
+        await until(pilot, lambda: "+1 queued" in shown(console))
+        assert "second is queued." in shown(console)
+        assert console.workspace.current == "second"
+        console.training.stop(first)
+        await until(pilot, lambda: all(job.has_ended for job in console.training.jobs))
+        await until(pilot, lambda: {"first", "second"} <= console.snapshot.runs.keys())
+
+    with_console(project, steps)
+    assert states(project) == {"first": "stopped", "second": "finished"}
+
+
+def test_views_are_told_of_every_turn(project: Project) -> None:
+    seen: list[str] = []
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        console.training_changed.subscribe(
+            console,
+            lambda updates: seen.extend(type(update.event).__name__ for update in updates),
+        )
+        job = await start(console, pilot, *ENDLESS, run_id="first")
+        console.training.pause(job)
+        await until(pilot, lambda: "‖ first" in shown(console))
+        console.training.go_on(job)
+        await until(pilot, lambda: "▶ first" in shown(console))
+        console.training.stop(job)
+        await until(pilot, lambda: "RunFinished" in seen)
+
+    with_console(project, steps)
+    for event in ("RunStarted", "StepLogged", "StatusChanged", "CheckpointSaved"):
+        assert event in seen
+
+
+def test_leaving_while_training_asks_saves_and_ends(project: Project) -> None:
+    steps_done: list[int] = []
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        job = await start(console, pilot, *ENDLESS, run_id="first")
+        console.launch(Launch("tiny", run_id="second"))
+        await pilot.press("q")
+        assert isinstance(console.screen, ConfirmScreen)
+        assert "can be resumed" in shown(console)
+        await pilot.press("escape")
+        assert job.state == "running"
+        await pilot.press("q", "enter")
+        await until(pilot, lambda: console.return_code == 0 and not console.is_running)
+        steps_done.append(job.step)
+
+    with_console(project, steps)
+    assert states(project) == {"first": "stopped"}
+    assert_resumable(project, "first", steps_done[0])
+
+
+@pytest.mark.parametrize("way", ["exit", "crash", "end"])
+def test_however_the_console_ends_the_run_is_saved(project: Project, way: str) -> None:
+    steps_done: list[int] = []
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        job = await start(console, pilot, *ENDLESS, run_id="first")
+        steps_done.append(job.step)
+        if way == "exit":
+            console.exit(0)
+        elif way == "crash":
+            console.call_later(crash)
+            await until(pilot, lambda: not console.is_running)
+
+    def crash() -> None:
+        raise ZeroDivisionError("a fault of the console")
+
+    if way == "crash":
+        with pytest.raises(ZeroDivisionError):
+            with_console(project, steps)
+    else:
+        with_console(project, steps)
+    assert states(project) == {"first": "stopped"}
+    assert_resumable(project, "first", steps_done[0])
+
+
+def test_a_run_that_fails_says_why_and_the_console_goes_on(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        console.launch(
+            Launch(
+                "tiny",
+                (
+                    "train.optim.learning_rate=1e30",
+                    "train.optim.grad_clip=0.0",
+                    "train.schedule.schedule=constant",
+                    "train.schedule.warmup_iters=0",
+                ),
+                run_id="bad",
+            )
+        )
+        bad = console.training.jobs[0]
+        await until(pilot, lambda: bad.has_ended)
+        assert bad.state == "failed"
+        await until(pilot, lambda: "bad failed" in shown(console))
+        assert "Lower train.optim.learning_rate" in bad.message
+        console.launch(Launch("tiny", ("train.runtime.max_iters=3",), run_id="good"))
+        await until(pilot, lambda: console.training.jobs[1].has_ended)
+        await until(pilot, lambda: "good finished" in shown(console))
+
+    with_console(project, steps, size=(120, 40))
+    assert states(project) == {"bad": "failed", "good": "finished"}
+
+
+def test_a_stopped_run_is_resumed_and_branched_from_the_form(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        job = await start(console, pilot, *ENDLESS, run_id="first")
+        console.training.stop(job)
+        await until(pilot, lambda: job.has_ended)
+        console.ask_launch(
+            Launch("tiny", (f"train.runtime.max_iters={job.step + 2}",), resume="first")
+        )
+        await pilot.pause()
+        await until(pilot, lambda: "Resume first" in shown(console))
+        await pilot.press("enter")
+        await until(pilot, lambda: len(console.training.jobs) == 2)
+        again = console.training.jobs[1]
+        await until(pilot, lambda: again.has_ended)
+        assert again.state == "finished", again.message
+        longer = f"train.runtime.max_iters={job.step + 4}"
+        console.ask_launch(Launch("tiny", (longer,), run_id="twig", branch=("first", "last")))
+        await pilot.pause()
+        await until(pilot, lambda: "Branch off first at last" in shown(console))
+        await pilot.press("enter")
+        await until(pilot, lambda: len(console.training.jobs) == 3)
+        branch = console.training.jobs[2]
+        await until(pilot, lambda: branch.has_ended)
+        assert branch.state == "finished", branch.message
+
+    with_console(project, steps)
+    assert states(project) == {"first": "finished", "twig": "finished"}
+
+
+def test_a_branch_cannot_change_the_model(project: Project) -> None:
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        job = await start(console, pilot, *ENDLESS, run_id="first")
+        console.training.stop(job)
+        await until(pilot, lambda: job.has_ended)
+        console.ask_launch(Launch("tiny", ("model.n_layer=3",), branch=("first", "last")))
+        await pilot.pause()
+        await pilot.press("enter")
+        await until(pilot, lambda: "a run keeps the model" in shown(console))
+        assert len(console.training.jobs) == 1
+
+    with_console(project, steps, size=(120, 40))
