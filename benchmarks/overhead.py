@@ -20,10 +20,11 @@ from unittest import mock
 
 import torch
 
+from transformer_playground.analysis import losses
 from transformer_playground.experiments.discovery import load_experiment
 from transformer_playground.experiments.registry import prepare_experiment
 from transformer_playground.model.gpt import GPT
-from transformer_playground.training import evaluation, trainer
+from transformer_playground.training import trainer
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.optimizers import OptimizerSet
 from transformer_playground.training.session import Plan, train_new_run
@@ -63,7 +64,7 @@ def patches(clock: Clock) -> list[Any]:
         ("forward", GPT, "logits"),
         ("samples", trainer, "draw_samples"),
         ("forward", trainer, "summed_cross_entropy"),
-        ("forward", evaluation, "summed_cross_entropy"),
+        ("forward", losses, "summed_cross_entropy"),
         ("backward", torch.Tensor, "backward"),
         ("optimizer", torch.optim.AdamW, "step"),
         ("optimizer", torch.nn.utils, "clip_grad_norm_"),

@@ -14,6 +14,7 @@ import pytest
 
 from builders.training import TEXT
 from transformer_playground.cli.main import app, run_app
+from transformer_playground.runs.index import INDEX_NAME
 from transformer_playground.runs.layout import RunFolder
 
 TP = Path(sys.executable).parent / "tp"
@@ -46,6 +47,8 @@ device = "cpu"
 dtype = "float32"
 threads = 1
 tensorboard = false
+auto_plot = false
+auto_report = false
 
 [sample.sample]
 start = "1"
@@ -98,11 +101,11 @@ class Project:
         return RunFolder(self.root / "runs" / run_id)
 
     def files(self) -> dict[str, bytes]:
-        """Every file but locks, which stay behind by design."""
+        """Every file but locks and the index of runs, which stay behind by design."""
         return {
             str(path.relative_to(self.root)): path.read_bytes()
             for path in sorted(self.root.rglob("*"))
-            if path.is_file() and path.suffix != ".lock"
+            if path.is_file() and path.suffix != ".lock" and path.name != INDEX_NAME
         }
 
     def child(self, *command: object, environ: Mapping[str, str] | None = None) -> Ended:

@@ -4,7 +4,7 @@ import random
 from pathlib import Path
 from typing import Any
 
-from builders.training import BASE, merged
+from builders.training import BASE, merged, runtime
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.prepare import prepare_dataset
 from transformer_playground.runs.layout import RunFolder
@@ -31,7 +31,9 @@ def train_on(
     (home / "raw" / "input.txt").write_text(text, encoding="utf-8")
     paths = {"prepare": {"raw_dir": str(home / "raw"), "dataset_dir": str(home / "datasets")}}
     start = {"sample": {"sample": {"start": text[0]}}}
-    config = ExperimentConfig.model_validate(merged(BASE, paths, start, *changes))
+    # On a busy machine even a tiny run may take long enough for a report of its own.
+    quiet = runtime(auto_plot=False, auto_report=False)
+    config = ExperimentConfig.model_validate(merged(BASE, paths, start, quiet, *changes))
     prepare_dataset(config.prepare, report=lambda _: None)
     plan = Plan(experiment, config, {}, home)
     return train_new_run(plan, folder / "runs", run_id, [], TrainingControl()).run
