@@ -19,9 +19,10 @@ from transformer_playground.runs.fields import (
     find_field,
     setting_keys,
 )
-from transformer_playground.runs.listing import RunRow, list_runs
+from transformer_playground.runs.listing import list_runs
 from transformer_playground.runs.plain import plain
 from transformer_playground.runs.query import parse_query, select, sort_rows
+from transformer_playground.runs.row import RunRow
 from transformer_playground.terminal import visible_line
 
 _LONGEST_PROBLEM = 300

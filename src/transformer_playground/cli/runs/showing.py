@@ -12,7 +12,8 @@ from transformer_playground.cli.options import RUNS_DIR, AsJson, RunsDir
 from transformer_playground.cli.runs.layout import Column, print_columns
 from transformer_playground.runs.details import CheckpointFile, RunDetails, describe_run
 from transformer_playground.runs.fields import FIELDS, GLYPHS, setting_text
-from transformer_playground.runs.listing import RunRow, find_run, list_runs
+from transformer_playground.runs.listing import find_run, list_runs
+from transformer_playground.runs.row import RunRow
 from transformer_playground.runs.units import age_text, date_text, duration_text, size_text
 from transformer_playground.terminal import visible_line
 
