@@ -63,7 +63,7 @@ def compare(
     Sampling settings that are left out are those of the first run, for all of them.
     """
     forms: dict[Form, bool] = {"json": json_output, "csv": csv_output, "markdown": markdown}
-    stated = [form for form, is_stated in forms.items() if is_stated]
+    stated: list[Form] = [form for form, is_stated in forms.items() if is_stated]
     _refuse_contradictions(stated, prompt=prompt, unconditional=unconditional)
     decoding = {
         "start": None if prompt == STANDARD_INPUT else prompt,
@@ -88,7 +88,7 @@ def compare(
         "json" if json_output else "csv" if csv_output else "markdown" if markdown else "text"
     )
     folders = find_runs(runs_dir, ",".join(run_ids))
-    form = stated[0] if stated else "text"
+    form: Form = stated[0] if stated else "text"
     print_comparison(folders, asked, form, group=not no_group, all_settings=all_settings)
 
 
