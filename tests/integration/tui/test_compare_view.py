@@ -218,7 +218,7 @@ def test_the_same_prompt_and_seed_is_asked_of_each_run(
         await pilot.press("7", "enter")
         await until(pilot, lambda: samples.is_sampling or not samples.panes.is_empty)
         await until(pilot, lambda: not samples.is_sampling)
-        texts = [view.transcript.texts() for view in samples.panes.shown if view.transcript]
+        texts = [list(view.transcript.texts()) for view in samples.panes.shown if view.transcript]
         assert texts == [[f"12{text}"] for text in expected]
         await pilot.press("escape")
         await until(pilot, lambda: samples.panes.chosen.has_focus)

@@ -245,7 +245,7 @@ class CompareView(View):
     def action_write(self) -> None:
         """Go to the prompt."""
         self._deck.open(_SAMPLES)
-        self.call_after_refresh(self.set_focus, self._samples.form.prompt)
+        self.set_focus(self._samples.form.prompt)
 
     def action_stop(self) -> None:
         """End the samples before their next token."""

@@ -28,7 +28,7 @@ class ComparisonSamples(Vertical):
     """A form, and what each run writes."""
 
     def __init__(self) -> None:
-        super().__init__(id="compare-samples", classes="compare-pane")
+        super().__init__(id="compare-samples", classes="compare-pane -roomy")
         self._sources: tuple[Source, ...] = ()
         self._titles: Sequence[Content] = ()
         self._drawing: Drawing | None = None

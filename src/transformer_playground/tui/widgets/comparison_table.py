@@ -148,9 +148,19 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
             self._widths = [
                 self._width(number, is_tight=True) for number in range(len(self._headings))
             ]
+            self._widen_for_names()
         self.virtual_size = Size(self.size.width, len(self._lines) + 1)
         self._show_cursor()
         self.refresh()
+
+    def _widen_for_names(self) -> None:
+        """Give what room is left to names that were cut."""
+        spare = self.size.width - self._label_width - sum(_GAP + width for width in self._widths)
+        for number, heading in enumerate(self._headings):
+            wanted = min(cell_len(_title(heading)), _WIDEST_NAME) + (_SIGN if number else 0)
+            given = min(max(0, wanted - self._widths[number]), max(0, spare))
+            self._widths[number] += given
+            spare -= given
 
     def _width(self, number: int, *, is_tight: bool = False) -> int:
         """Numbers are never cut as long as the table has room for them; words may be."""

@@ -14,6 +14,7 @@ from transformer_playground.tui.widgets.pane_tabs import PaneTabs
 
 class PaneDeck(Vertical):
     """Panes beside each other; the stylesheet says how many of them, by the class `-rank-N`.
+    While a pane of class `-roomy` is the active one, the deck has that class, too.
 
     Args:
         panes: Title and widget of each.
@@ -51,7 +52,7 @@ class PaneDeck(Vertical):
             inside = [widget for widget in inside if not isinstance(widget, Input)]
         targets = [pane] if pane.can_focus else inside
         if targets:
-            self.call_after_refresh(self.screen.set_focus, targets[field or 0])
+            self.screen.set_focus(targets[field or 0])
 
     def go(self, by: int) -> None:
         """Go to the next pane."""
@@ -85,3 +86,5 @@ class PaneDeck(Vertical):
             for rank in range(len(self._decked)):
                 pane.set_class(order[number] == rank, f"-rank-{rank}")
         self.query_one(PaneTabs).active = self._recent[0]
+        # Some panes need the room of two.
+        self.set_class(self._decked[self._recent[0]].has_class("-roomy"), "-roomy")
