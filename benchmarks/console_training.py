@@ -1,0 +1,191 @@
+"""Training inside the console against the same training without it. Goal: at least 0.95x.
+
+Both sides train `shakespeare_char` in this process, in turn, round by round: without a console,
+with a sink that only looks at the clock, and in the console's own thread while a headless driver
+shows the live view at 120x40 and presses a key every quarter of a second. What counts is tokens
+over the time from the first logged step to the last, so that neither side pays for imports and
+start-up. Key latency is the time from pressing a key until it was handled and the screen redrawn.
+"""
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import statistics
+import tempfile
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from textual.events import Key
+
+from transformer_playground.experiments.discovery import load_experiment
+from transformer_playground.experiments.registry import prepare_experiment
+from transformer_playground.training.control import TrainingControl
+from transformer_playground.training.events import Event, StepLogged
+from transformer_playground.training.session import Plan, train_new_run
+from transformer_playground.tui.app import Console
+from transformer_playground.tui.state.jobs import Launch, Update
+
+EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+EXPERIMENT = "shakespeare_char"
+SIZE = (120, 40)
+KEYS = ("down", "up", "j", "k")
+SECONDS_BETWEEN_KEYS = 0.25
+
+
+@dataclass
+class Side:
+    """Throughput of each round."""
+
+    tokens_per_second: list[float] = field(default_factory=list)
+
+    @property
+    def median(self) -> float:
+        """Tokens per second of the middle round."""
+        return statistics.median(self.tokens_per_second)
+
+
+class Meter:
+    """A sink that only looks at the clock."""
+
+    essential = False
+
+    def __init__(self) -> None:
+        self.first: tuple[float, int] | None = None
+        self.last = (0.0, 0)
+
+    def handle(self, event: Event) -> None:
+        """Note the time of a logged step."""
+        if isinstance(event, StepLogged):
+            self.last = (event.time, event.tokens_seen)
+            self.first = self.first or self.last
+
+    def sync(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    @property
+    def tokens_per_second(self) -> float:
+        """From the first logged step to the last."""
+        assert self.first is not None
+        return (self.last[1] - self.first[1]) / (self.last[0] - self.first[0])
+
+
+def headless(overrides: tuple[str, ...], runs_dir: Path) -> float:
+    """Train in a thread, as the console does, with nobody watching."""
+    experiment, loaded = load_experiment(EXPERIMENTS, EXPERIMENT, None, overrides, os.environ)
+    plan = Plan(experiment.name, loaded.config, loaded.provenance, experiment.folder)
+    meter = Meter()
+    thread = threading.Thread(
+        target=train_new_run, args=(plan, runs_dir, None, [meter], TrainingControl())
+    )
+    thread.start()
+    thread.join()
+    return meter.tokens_per_second
+
+
+def in_console(overrides: tuple[str, ...], runs_dir: Path, latencies: list[float]) -> float:
+    """Train in the console with the live view on show, pressing keys all the while."""
+    return asyncio.run(_drive(overrides, runs_dir, latencies))
+
+
+async def _drive(overrides: tuple[str, ...], runs_dir: Path, latencies: list[float]) -> float:
+    console = Console(EXPERIMENTS, runs_dir)
+    meter = Meter()
+
+    def follow(updates: list[Update]) -> None:
+        for update in updates:
+            if update.event is not None:
+                meter.handle(update.event)
+
+    async with console.run_test(size=SIZE):
+        console.training_changed.subscribe(console, follow)
+        console.launch(Launch(EXPERIMENT, overrides))
+        (job,) = console.training.jobs
+        for key in itertools.cycle(KEYS):
+            await asyncio.sleep(SECONDS_BETWEEN_KEYS)
+            if job.has_ended:
+                break
+            if job.state == "running":
+                latencies.append(await _press(console, key))
+        await asyncio.sleep(SECONDS_BETWEEN_KEYS)
+        if job.state != "finished":
+            raise SystemExit(f"training in the console {job.state}: {job.message}")
+    return meter.tokens_per_second
+
+
+async def _press(console: Console, key: str) -> float:
+    """Seconds from the key to the redrawn screen."""
+    done = asyncio.Event()
+    target = console.focused or console.screen
+    began = time.perf_counter()
+    console.post_message(Key(key, key if len(key) == 1 else None))
+    # The app hands the key on to the focused widget; each takes its messages in their order.
+    console.call_later(lambda: target.call_after_refresh(done.set))
+    await done.wait()
+    return time.perf_counter() - began
+
+
+def percentile(values: list[float], share: float) -> float:
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--iters", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--threads", type=int, default=0, help="0 = every core")
+    arguments = parser.parse_args()
+    outside, inside = Side(), Side()
+    latencies: list[float] = []
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TRANSFORMER_PLAYGROUND_CONFIG_DIR"] = folder
+        overrides = (
+            f"prepare.dataset_dir={folder}/datasets",
+            f"prepare.raw_dir={folder}/raw",
+            f"train.runtime.max_iters={arguments.iters}",
+            f"train.runtime.threads={arguments.threads}",
+            "train.schedule.lr_decay_iters=2000",
+            # Both sides draw no samples, whose length depends on what the model writes.
+            "train.runtime.sample_interval=0",
+        )
+        experiment, loaded = load_experiment(EXPERIMENTS, EXPERIMENT, None, overrides, os.environ)
+        prepare_experiment(experiment, loaded.config, report=print)
+        runs_dir = Path(folder) / "runs"
+        headless((*overrides, "train.runtime.max_iters=30"), runs_dir)
+        for number in range(arguments.rounds):
+            outside.tokens_per_second.append(headless(overrides, runs_dir))
+            inside.tokens_per_second.append(in_console(overrides, runs_dir, latencies))
+            print(
+                f"round {number + 1}: headless {outside.tokens_per_second[-1]:10,.0f} tokens/s, "
+                f"console {inside.tokens_per_second[-1]:10,.0f} tokens/s"
+            )
+    ratio = inside.median / outside.median
+    print(
+        f"{ratio:.3f}x of headless; 95 % of keys within {1e3 * percentile(latencies, 0.95):.0f} ms"
+    )
+    print(
+        json.dumps(
+            {
+                "benchmark": "console_training",
+                "rounds": arguments.rounds,
+                "headless_tokens_per_s": round(outside.median),
+                "console_tokens_per_s": round(inside.median),
+                "ratio": round(ratio, 3),
+                "goal": 0.95,
+                "keys": len(latencies),
+                "key_ms_median": round(1e3 * percentile(latencies, 0.5), 1),
+                "key_ms_p95": round(1e3 * percentile(latencies, 0.95), 1),
+                "key_ms_goal": 100,
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    main()
