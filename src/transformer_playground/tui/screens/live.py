@@ -49,6 +49,7 @@ _SLOWER = 1.5
 _LARGEST_SHARE = 0.05
 _FAINT = 0.5
 _MOST_WARNINGS = 100
+_TALL = 30
 
 
 class LiveView(LiveControls):
@@ -211,6 +212,10 @@ class LiveView(LiveControls):
             self._draw_lines()
             self._show_focus(frame)
 
+    def on_resize(self) -> None:
+        """The legend may have room for more names, or for fewer."""
+        self._draw_lines()
+
     def _chart_title(self, frame: Frame) -> str:
         names = [run.run_id for run in frame.runs]
         whose = names[0] if len(names) == 1 else f"{len(names)} runs"
@@ -220,7 +225,13 @@ class LiveView(LiveControls):
         if self._frame is None:
             return
         smoothed = self._chart.smoothing > 0
-        self._chart.set_lines(chart_lines(self._frame, self._paints, is_smoothed=smoothed))
+        lines = chart_lines(
+            self._frame,
+            self._paints,
+            is_smoothed=smoothed,
+            has_room=self.size.height >= _TALL,
+        )
+        self._chart.set_lines(lines)
 
     @property
     def _paints(self) -> dict[str, Paint]:

@@ -34,6 +34,7 @@ class ChartLine:
         on_top: Drawn over the others.
         best: Which value is marked as the best one.
         smooth: Whether the chart's smoothing applies to it.
+        in_legend: Whether the legend names it.
     """
 
     key: str
@@ -46,6 +47,7 @@ class ChartLine:
     on_top: bool = False
     best: Literal["lowest", "highest"] | None = None
     smooth: bool = True
+    in_legend: bool = True
 
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y):

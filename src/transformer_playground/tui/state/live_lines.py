@@ -11,6 +11,8 @@ from transformer_playground.tui.state.workspace import Workspace
 
 AXIS_TITLES: dict[Axis, str] = {"step": "step", "tokens": "tokens seen", "time": "time"}
 
+_FAINT_GLYPH = "·"
+
 
 @dataclass(frozen=True)
 class Paint:
@@ -60,8 +62,17 @@ def run_in_focus(
     return next((run_id for run_id in candidates if run_id in shown), None)
 
 
-def chart_lines(frame: Frame, paints: Mapping[str, Paint], *, is_smoothed: bool) -> list[ChartLine]:
-    """The curves of a frame; what is to be looked at in full colour, the rest faint."""
+def chart_lines(
+    frame: Frame, paints: Mapping[str, Paint], *, is_smoothed: bool, has_room: bool
+) -> list[ChartLine]:
+    """The curves of a frame; what is to be looked at in full colour, the rest faint.
+
+    Args:
+        frame: What there is to see.
+        paints: How each run looks.
+        is_smoothed: Whether the chart smooths.
+        has_room: Whether the legend may name the faint ones of several runs, too.
+    """
     quantity, alone = frame.ask.quantity, len(frame.runs) == 1
     lines = []
     for run in frame.runs:
@@ -77,15 +88,16 @@ def chart_lines(frame: Frame, paints: Mapping[str, Paint], *, is_smoothed: bool)
                     x=curve.x,
                     y=curve.y,
                     colour=paint.faint if is_faint else paint.colour,
-                    glyph="·" if is_faint else paint.glyph,
+                    glyph=_FAINT_GLYPH if is_faint else paint.glyph,
                     style="dim" if is_faint and not is_smoothed else "line",
-                    on_top=paint.on_top or not is_faint,
+                    on_top=paint.on_top,
                     best="lowest" if part.leads else None,
                     smooth=not part.leads,
+                    in_legend=alone or has_room or not is_faint,
                 )
             )
-    # What leads comes last among those on top, the baseline after all.
-    return sorted(lines, key=lambda line: paints[line.key.partition("/")[2]].on_top)
+    # Later ones are drawn over earlier ones.
+    return sorted(lines, key=lambda line: line.glyph != _FAINT_GLYPH)
 
 
 def _is_faint(part: Part, quantity: Quantity) -> bool:
@@ -93,4 +105,4 @@ def _is_faint(part: Part, quantity: Quantity) -> bool:
 
 
 def _label(run_id: str, part: Part, quantity: Quantity) -> str:
-    return f"{run_id} {part.name}" if len(quantity.parts) > 1 else run_id
+    return f"{run_id} {part.name}" if _is_faint(part, quantity) else run_id

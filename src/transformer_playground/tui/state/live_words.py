@@ -78,7 +78,10 @@ def progress_bar(share: float, width: int) -> tuple[str, str]:
 def step_text(facts: Facts) -> str:
     """How many steps of how many."""
     step = _NONE if facts.step is None else f"{facts.step:,}"
-    return step if facts.max_iters is None else f"{step} / {facts.max_iters:,}"
+    if facts.max_iters is None:
+        return step
+    end = f"{facts.max_iters:,}"
+    return f"{step.rjust(len(end))}/{end}"
 
 
 def time_words(facts: Facts, standing: Standing) -> tuple[str, str]:
@@ -125,14 +128,14 @@ def line(facts: Facts, standing: Standing) -> list[tuple[str, str, Tone]]:
     broken = facts.broken is not None
     loss = "nan" if broken else _value(facts, "train_loss")
     cells: list[tuple[str, str, Tone]] = [
-        ("train", loss.rjust(7), "error" if broken else "plain"),
-        ("val", _value(facts, "val_loss").rjust(7), "plain"),
-        ("grad", _value(facts, "grad_norm").rjust(7), "plain"),
-        ("step", step_time(facts).rjust(8), "plain"),
-        ("seen", tokens(facts).rjust(5), "plain"),
+        ("train", loss.rjust(6), "error" if broken else "plain"),
+        ("val", _value(facts, "val_loss").rjust(6), "plain"),
+        ("grad", _value(facts, "grad_norm").rjust(6), "plain"),
+        ("", step_time(facts).rjust(8), "plain"),
+        ("", f"{tokens(facts):>5} tok", "plain"),
     ]
     if standing.memory is not None:
-        cells.append(("mem", size_text(standing.memory).replace(" ", "").rjust(8), "plain"))
+        cells.append(("mem", size_text(standing.memory), "plain"))
     elif facts.device:
         cells.append(("", f"{facts.device} {facts.dtype}".strip(), "plain"))
     return cells

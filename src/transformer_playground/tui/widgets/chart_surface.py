@@ -244,6 +244,7 @@ class ChartSurface(Widget):
         entries = [
             entry(line, self._crosshair, palette.line(line, faint=line.line.style == "dim"))
             for line in lines
+            if line.line.in_legend
         ]
         left_out, broken = (
             sum(line.left_out for line in lines),

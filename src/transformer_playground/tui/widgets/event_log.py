@@ -36,6 +36,7 @@ class EventLog(ScrollView, can_focus=True):
         super().__init__(id="live-log", classes="pane")
         self.border_title = "log"
         self._lines: tuple[LogLine, ...] = ()
+        self._step_width = 1
 
     @property
     def lines(self) -> Sequence[LogLine]:
@@ -48,6 +49,7 @@ class EventLog(ScrollView, can_focus=True):
             return
         at_end = self.scroll_offset.y >= self.max_scroll_y
         self._lines = lines
+        self._step_width = max((len(f"{line.step:,}") for line in lines), default=1)
         self.virtual_size = Size(self.scrollable_content_region.width, len(lines))
         if at_end:
             self.scroll_end(animate=False, force=True, immediate=True, x_axis=False)
@@ -71,7 +73,7 @@ class EventLog(ScrollView, can_focus=True):
         return strip.crop_extend(0, width, self.rich_style)
 
     def _segments(self, line: LogLine, width: int) -> list[Segment]:
-        head = f"{_clock(line.time)} {line.step:>9,} "
+        head = f"{_clock(line.time)} {f'{line.step:,}'.rjust(self._step_width)} "
         text = f"{_GLYPHS[line.kind]} {line.text}"
         tone = line.kind if line.kind in ("warning", "error") else "text"
         room = max(1, width - len(head))

@@ -24,7 +24,7 @@ from transformer_playground.tui.state.live_words import (
 from transformer_playground.tui.state.tails import Focus
 from transformer_playground.tui.widgets.sparkline import Sparkline
 
-_BAR_WIDTH = 16
+_BAR_WIDTH = 10
 _MUTED = "$text-muted"
 _TONES: dict[Tone, str] = {"plain": "$foreground", "error": "bold $error"}
 _STATE_STYLES = {"running": "bold $accent", "failed": "bold $error", "finished": "$success"}

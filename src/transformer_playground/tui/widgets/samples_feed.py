@@ -76,7 +76,14 @@ class SamplesFeed(VerticalScroll):
         if texts == self._drawn:
             return
         self._drawn = texts
-        parts = [Content.assemble((each.prompt, _MUTED), each.text) for each in texts]
+        parts = [_text(each) for each in texts]
         text = Content.assemble(("\n╌╌╌\n", _MUTED)).join(parts) if parts else Content(_EMPTY)
         self.query_one("#live-sample-text", Static).update(text)
         self.scroll_home(animate=False)
+
+
+def _text(sample: SampleText) -> Content:
+    """Prompt and text, without the empty lines at the start that many of them have."""
+    prompt = sample.prompt.lstrip("\n")
+    text = sample.text if prompt else sample.text.lstrip("\n")
+    return Content.assemble((prompt, _MUTED), text)
