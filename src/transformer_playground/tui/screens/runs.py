@@ -16,6 +16,7 @@ from transformer_playground.tui.screens.columns import ColumnsScreen
 from transformer_playground.tui.screens.details_feed import DetailsFeed
 from transformer_playground.tui.screens.run_commands import RunCommands
 from transformer_playground.tui.screens.view import View
+from transformer_playground.tui.settings import Settings
 from transformer_playground.tui.state.catalog import Snapshot
 from transformer_playground.tui.state.jobs import Launch, Update
 from transformer_playground.tui.state.live_rows import LiveRows
@@ -39,15 +40,11 @@ class RunsView(View):
 
     def compose_body(self) -> ComposeResult:
         """Experiments, runs and details; how they lie depends on the room."""
-        settings = self.console.settings
-        self.table_state = RunsTableState(
-            settings.remembered("runs", "columns", list(DEFAULT_COLUMNS)),
-            settings.remembered("runs", "sort", DEFAULT_SORT),
-            settings.remembered("runs", "downwards", False),
-        )
+        self.table_state = RunsTableState()
         self._live = LiveRows()
         self._commands = RunCommands(self.console)
         self._feed = DetailsFeed(self.console, self._show_details)
+        self._settings: Settings | None = None
         self._seen: Snapshot | None = None
         self._current: str | None = None
         self._pane: Pane = "runs"
@@ -75,6 +72,7 @@ class RunsView(View):
 
     def refresh_view(self) -> None:
         """Show the newest snapshot; nothing is drawn where nothing has changed."""
+        self._take_settings()
         snapshot = self.console.snapshot
         now = time.time()
         is_new = snapshot is not self._seen
@@ -95,12 +93,25 @@ class RunsView(View):
         self._title()
         self._show_details()
 
+    def _take_settings(self) -> None:
+        """Take over what is remembered, once the settings have been read."""
+        settings, state = self.console.settings, self.table_state
+        if settings is self._settings:
+            return
+        self._settings = settings
+        keys = settings.remembered("runs", "columns", list(DEFAULT_COLUMNS))
+        state.sort = settings.remembered("runs", "sort", DEFAULT_SORT)
+        state.downwards = settings.remembered("runs", "downwards", False)
+        state.choose_columns([key for key in keys if isinstance(key, str)], time.time())
+
     def _follow_cursor(self) -> None:
         """Go to the run that another view, or a command, has chosen."""
         current = self.console.workspace.current
-        if current != self._current and current is not None:
-            self._table.put_cursor(current)
-        self._current = current
+        if current == self._current:
+            return
+        if current is None or self._table.put_cursor(current):
+            # One that is not listed yet, such as a restored run, is gone to when it is.
+            self._current = current
 
     def _take_snapshot(self, snapshot: Snapshot) -> None:
         is_first = self._seen is None or (not self._seen.runs and not self._seen.experiments)

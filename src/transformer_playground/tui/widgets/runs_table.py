@@ -102,10 +102,12 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
                 self.refresh_line(self.scroll_offset.y + number + 1)
         self._drawn = drawn
 
-    def put_cursor(self, run_id: str) -> None:
-        """Put the cursor on a run, if it is shown."""
-        if run_id in self._state.order:
-            self._move_to(self._state.order.index(run_id))
+    def put_cursor(self, run_id: str) -> bool:
+        """Put the cursor on a run; False if it is not shown."""
+        if run_id not in self._state.order:
+            return False
+        self._move_to(self._state.order.index(run_id))
+        return True
 
     def move(self, by: float) -> None:
         """Move the cursor by rows; an infinity leads to an end."""
