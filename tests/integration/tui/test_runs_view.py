@@ -1,0 +1,545 @@
+"""The runs view as its user meets it: keys alone, real files, broken ones and hostile ones."""
+
+import csv
+import json
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from builders.commands import CONTROL, TP, Project, make_project
+from builders.comparisons import finished_run
+from builders.console import shown, until, with_console
+from builders.runs import make_run, status_row, train_row
+from transformer_playground.runs.annotations import Annotations, read_annotations, write_annotations
+from transformer_playground.tui.app import Console
+from transformer_playground.tui.screens.annotate import WriteScreen
+from transformer_playground.tui.screens.columns import ColumnsScreen
+from transformer_playground.tui.screens.confirm import ConfirmScreen
+from transformer_playground.tui.screens.runs import RunsView
+from transformer_playground.tui.widgets.runs_table import RunsTable
+
+SIZES = [(80, 24), (140, 45), (180, 50)]
+HOSTILE = "\x1b]52;c;cm0=\x07\x1b[31m\x9b31m\x7f\u202e[/red][bold]\x08"
+LOSSES = {"ant": 2.0, "bee": 1.5, "cat": 2.5}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder to stand in, with settings of its own."""
+    monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "settings"))
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    return folder
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """Three finished runs: ant, bee, and cat, which differs in a setting."""
+    project = make_project(tmp_path / "project")
+    for run_id, loss in LOSSES.items():
+        model = {"norm": "rmsnorm"} if run_id == "cat" else None
+        finished_run(project.root / "runs", run_id, loss, model=model)
+    return project
+
+
+def view(console: Console) -> RunsView:
+    screen = console.screen_stack[0]
+    assert isinstance(screen, RunsView)
+    return screen
+
+
+def order(console: Console) -> list[str]:
+    return list(view(console).table_state.order)
+
+
+def cursor(console: Console) -> str | None:
+    return view(console).query_one(RunsTable).cursor
+
+
+async def ready(console: Console, pilot: Pilot[Any], runs: int = 3) -> None:
+    await until(pilot, lambda: len(order(console)) == runs and cursor(console) is not None)
+
+
+async def go_to(console: Console, pilot: Pilot[Any], run_id: str) -> None:
+    await pilot.press("g")
+    while cursor(console) != run_id:
+        await pilot.press("j")
+    await until(pilot, lambda: console.workspace.current == run_id)
+
+
+def typed(text: str) -> list[str]:
+    names = {" ": "space", "<": "less_than_sign", "_": "underscore", ".": "full_stop"}
+    names |= {":": "colon", "=": "equals_sign", "-": "minus"}
+    return [names.get(char, char) for char in text]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_table_shows_state_losses_and_the_selected_run(
+    project: Project, size: tuple[int, int]
+) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await go_to(console, pilot, "bee")
+        await until(pilot, lambda: "checkpoints" in shown(console) or "bits/byte" in shown(console))
+        text = shown(console)
+        for word in ("ant", "bee", "cat", "✓ finished", "1.5000", "100%", "Runs 3"):
+            assert word in text
+        assert ("Experiments" in text) == (size[0] > 80)
+
+    with_console(project, steps, size)
+
+
+def test_the_filter_holds_while_it_is_typed_and_escape_takes_it_away(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await pilot.press("slash", *typed("val_l"))
+        # Half a name of a field is not yet a word to look for.
+        assert len(order(console)) == 3
+        await pilot.press(*typed("oss<2.2"))
+        await until(pilot, lambda: sorted(order(console)) == ["ant", "bee"])
+        assert "Runs 2 of 3" in shown(console)
+        await pilot.press(*typed(" val_loss<q"))
+        await until(pilot, lambda: "'q' is not a number" in shown(console))
+        assert sorted(order(console)) == ["ant", "bee"]
+        await pilot.press("escape")
+        await until(pilot, lambda: len(order(console)) == 3)
+        assert "'q' is not a number" not in shown(console)
+        await pilot.press("slash", *typed("model.norm=rmsnorm"), "enter")
+        await until(pilot, lambda: order(console) == ["cat"])
+        # Back in the table, keys are keys again and the filter is still on show.
+        await pilot.press("space")
+        assert console.workspace.marked == ["cat"]
+        assert "model.norm=rmsnorm" in shown(console)
+
+    with_console(project, steps)
+
+
+def test_sorting_goes_through_the_columns_and_is_remembered(project: Project) -> None:
+    async def sort(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await go_to(console, pilot, "cat")
+        for _ in range(10):
+            if view(console).table_state.sort == "val_loss":
+                break
+            await pilot.press("o")
+        assert order(console) == ["bee", "ant", "cat"]
+        assert "val↑" in shown(console)
+        await pilot.press("O")
+        assert order(console) == ["cat", "ant", "bee"]
+        # The cursor stays on its run, wherever that goes.
+        assert cursor(console) == "cat"
+
+    async def come_back(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        assert order(console) == ["cat", "ant", "bee"]
+
+    with_console(project, sort)
+    with_console(project, come_back)
+
+
+def test_a_click_on_a_header_sorts_by_it(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await until(pilot, lambda: " val " in shown(console).splitlines()[2])
+        header = shown(console).splitlines()[2]
+        table = view(console).query_one(RunsTable)
+        for expected in (["bee", "ant", "cat"], ["cat", "ant", "bee"]):
+            offset = (header.index(" val") + 2 - table.region.x, 0)
+            await pilot.click(RunsTable, offset=offset)
+            await until(pilot, lambda wanted=expected: order(console) == wanted)
+
+    with_console(project, steps)
+
+
+def test_marks_and_a_baseline_show_with_glyphs_and_differences(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await go_to(console, pilot, "ant")
+        await pilot.press("p")
+        await until(pilot, lambda: order(console)[0] == "ant")
+        await go_to(console, pilot, "bee")
+        await pilot.press("space")
+        await until(pilot, lambda: "1 marked" in shown(console))
+        text = shown(console)
+        assert "⌂● ant" in text
+        assert "▲ bee" in text
+        assert "-0.5000" in text
+        assert "+0.5000" in text
+        await pilot.press("A")
+        await until(pilot, lambda: not console.workspace.marked)
+        assert "▲ bee" not in shown(console)
+        await pilot.press("1", "g", "p")
+        await until(pilot, lambda: "-0.5000" not in shown(console))
+
+    with_console(project, steps)
+
+
+def test_columns_are_chosen_from_fields_and_settings_and_remembered(project: Project) -> None:
+    async def choose(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await pilot.press("c")
+        await until(pilot, lambda: isinstance(console.screen, ColumnsScreen))
+        await pilot.press(*typed("model.norm"), "space")
+        for _ in range(len("model.norm")):
+            await pilot.press("backspace")
+        await pilot.press(*typed("train_loss"), "enter", "escape")
+        await until(pilot, lambda: "model.norm" in shown(console))
+        assert "rmsnorm" in shown(console)
+        assert " train " not in shown(console).splitlines()[2]
+
+    async def come_back(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        assert "rmsnorm" in shown(console)
+
+    with_console(project, choose, (140, 45))
+    with_console(project, come_back, (140, 45))
+
+
+def test_columns_beyond_the_edge_come_with_the_arrow_keys(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        state = view(console).table_state
+        state.choose_columns([*state.keys, "params", "seed", "wall_time", "created"], 0.0)
+        view(console).action_reverse()
+        await until(pilot, lambda: "more →" in shown(console))
+        assert "seed" not in shown(console).splitlines()[2]
+        await pilot.press(*["right"] * 6)
+        await until(pilot, lambda: "seed" in shown(console).splitlines()[2])
+        assert "ant" in shown(console)
+
+    with_console(project, steps)
+
+
+def test_a_note_and_tags_are_written_into_the_run_folder(project: Project) -> None:
+    run = project.run_named("bee")
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await go_to(console, pilot, "bee")
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(console.screen, WriteScreen))
+        await pilot.press(*"best", "enter", *"of all", "ctrl+s")
+        await until(pilot, lambda: read_annotations(run).note == "best\nof all")
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(console.screen, WriteScreen))
+        await pilot.press(*typed("good -bad"), "enter")
+        await until(pilot, lambda: "'-bad' is not a tag" in shown(console))
+        for _ in range(5):
+            await pilot.press("backspace")
+        await pilot.press(*typed(" final"), "enter")
+        await until(pilot, lambda: read_annotations(run).tags == ("good", "final"))
+        assert read_annotations(run).note == "best\nof all"
+        await until(pilot, lambda: "good, final" in shown(console))
+
+    with_console(project, steps, (140, 45))
+
+
+def test_a_rename_carries_marks_and_cursor_along(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await go_to(console, pilot, "bee")
+        await pilot.press("space")
+        await go_to(console, pilot, "bee")
+        await pilot.press("R")
+        await until(pilot, lambda: isinstance(console.screen, WriteScreen))
+        await pilot.press("x", "enter")
+        await until(pilot, lambda: "beex" in order(console))
+        assert console.workspace.marked == ["beex"]
+        await until(pilot, lambda: cursor(console) == "beex")
+        assert project.run_named("beex").config_path.is_file()
+        # A name that is taken is refused in words, and nothing happens.
+        await pilot.press("R")
+        await until(pilot, lambda: isinstance(console.screen, WriteScreen))
+        await pilot.press(*["backspace"] * 4, *"ant", "enter")
+        await until(pilot, lambda: "already a run 'ant'" in shown(console))
+        assert sorted(order(console)) == ["ant", "beex", "cat"]
+
+    with_console(project, steps, (140, 45))
+
+
+def test_deleting_asks_and_can_be_undone(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await go_to(console, pilot, "bee")
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(console.screen, ConfirmScreen))
+        await pilot.press("escape")
+        assert len(project.runs) == 3
+        await pilot.press("d")
+        await until(pilot, lambda: isinstance(console.screen, ConfirmScreen))
+        await pilot.press("enter")
+        await until(pilot, lambda: len(order(console)) == 2)
+        assert not project.run_named("bee").root.exists()
+        assert cursor(console) in ("ant", "cat")
+        await pilot.press("u")
+        await until(pilot, lambda: len(order(console)) == 3)
+        assert project.run_named("bee").config_path.is_file()
+        await until(pilot, lambda: cursor(console) == "bee")
+        await pilot.press("u")
+        await until(pilot, lambda: "Nothing was deleted here" in shown(console))
+
+    with_console(project, steps)
+
+
+def test_marked_runs_are_deleted_and_restored_together(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await pilot.press("g", "space", "space", "d")
+        await until(pilot, lambda: "2 marked runs" in shown(console))
+        await pilot.press("enter")
+        await until(pilot, lambda: len(order(console)) == 1)
+        await pilot.press("u")
+        await ready(console, pilot)
+
+    with_console(project, steps)
+
+
+@pytest.mark.parametrize("kind", ["csv", "md", "json"])
+def test_the_table_is_exported_as_it_is_shown(project: Project, home: Path, kind: str) -> None:
+    (home / f"runs.{kind}").write_text("mine")
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await pilot.press("slash", *typed("val_loss<2.2"), "enter")
+        await until(pilot, lambda: len(order(console)) == 2)
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(console.screen, ConfirmScreen))
+        await pilot.press(*["tab"] * ["csv", "md", "json"].index(kind), "enter")
+        await until(pilot, (home / f"runs-2.{kind}").is_file)
+        await until(pilot, lambda: f"runs-2.{kind}" in shown(console).replace("\n", ""))
+
+    with_console(project, steps, (140, 45))
+    text = (home / f"runs-2.{kind}").read_text()
+    assert (home / f"runs.{kind}").read_text() == "mine"
+    match kind:
+        case "csv":
+            rows = list(csv.DictReader(text.splitlines()))
+            assert {row["run"]: row["val_loss"] for row in rows} == {"ant": "2.0", "bee": "1.5"}
+        case "md":
+            assert "| ant | ✓ finished |" in text
+            assert text.splitlines()[1].startswith("| :-- |")
+        case "json":
+            assert {row["run_id"]: row["val_loss"] for row in json.loads(text)} == {
+                "ant": 2.0,
+                "bee": 1.5,
+            }
+
+
+def test_a_resume_is_refused_where_there_is_nothing_to_resume(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await pilot.press("r")
+        await until(pilot, lambda: "there is nothing to resume" in shown(console).replace("\n", ""))
+        assert not console.training.jobs
+
+    with_console(project, steps, (140, 45))
+
+
+def test_the_id_is_copied(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await go_to(console, pilot, "cat")
+        await pilot.press("y")
+        await until(pilot, lambda: console.clipboard == "cat")
+
+    with_console(project, steps)
+
+
+def test_sections_show_settings_with_provenance_samples_and_the_log(project: Project) -> None:
+    run = project.run_named("cat")
+    document = json.loads(run.config_path.read_text())
+    document["provenance"] = {"model.norm": "--set"}
+    run.config_path.write_text(json.dumps(document))
+    sample = {"step": 50, "time": 1050.0, "prompt": "once", "text": " upon a time"}
+    run.samples_path.write_text(json.dumps(sample) + "\n")
+    run.logs.mkdir(exist_ok=True)
+    run.log_path.write_text("first line\nlast line\n")
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await go_to(console, pilot, "cat")
+        await pilot.press("v")
+        await until(pilot, lambda: "model.norm rmsnorm" in shown(console).replace('"', ""))
+        await until(pilot, lambda: "not the default" in shown(console))
+        assert "--set" in shown(console)
+        await pilot.press("v")
+        await until(pilot, lambda: "once upon a time" in shown(console))
+        await pilot.press("v")
+        await until(pilot, lambda: "last line" in shown(console))
+
+    with_console(project, steps, (140, 45))
+
+
+def test_experiments_show_their_data_and_lead_to_training(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await pilot.press("shift+tab")
+        await until(pilot, lambda: "· missing" in shown(console))
+        assert "bottles on a wall" in shown(console)
+        assert console.workspace.experiment == "tiny"
+        (project.experiment / "config.toml").write_text("nonsense = ")
+        await until(pilot, lambda: "✗ broken" in shown(console))
+        await pilot.press("escape")
+        await until(pilot, lambda: "ant" in shown(console))
+        assert console.workspace.experiment is None
+
+    with_console(project, steps)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_without_runs_three_keys_are_named_and_enter_opens_the_launch_form(
+    tmp_path: Path, size: tuple[int, int]
+) -> None:
+    project = make_project(tmp_path / "project")
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: "three keys away" in shown(console))
+        assert "tiny" in shown(console)
+        await pilot.press("enter")
+        await until(pilot, lambda: type(console.screen).__name__ == "LaunchScreen")
+
+    with_console(project, steps, size)
+
+
+def test_without_experiments_it_says_how_to_make_one(tmp_path: Path) -> None:
+    project = Project(tmp_path)
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: "tp new my_experiment" in shown(console))
+        for key in ("tab", "slash", "space", "d", "e", "p", "enter", "x", "j", "G", "v", "o", "c"):
+            await pilot.press(key)
+        await pilot.press("escape")
+        make_project(tmp_path / "later")
+        shutil.move(tmp_path / "later" / "experiments", tmp_path / "experiments")
+        await until(pilot, lambda: "three keys away" in shown(console))
+
+    with_console(project, steps)
+
+
+def test_the_cursor_stays_on_its_run_when_others_come_and_go(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await go_to(console, pilot, "bee")
+        for number in range(5):
+            finished_run(project.root / "runs", f"new-{number}")
+        await until(pilot, lambda: len(order(console)) == 8)
+        assert cursor(console) == "bee"
+        shutil.rmtree(project.run_named("new-4").root)
+        await until(pilot, lambda: len(order(console)) == 7)
+        assert cursor(console) == "bee"
+        # The run under the cursor vanishes: a neighbour takes its place, and nothing breaks.
+        shutil.rmtree(project.run_named("bee").root)
+        await until(pilot, lambda: len(order(console)) == 6)
+        assert cursor(console) in order(console)
+
+    with_console(project, steps)
+
+
+def test_commands_on_a_run_that_has_just_vanished_say_so(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await go_to(console, pilot, "bee")
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(console.screen, WriteScreen))
+        shutil.rmtree(project.run_named("bee").root)
+        await pilot.press(*"gone", "enter")
+        await until(pilot, lambda: "no run 'bee'" in shown(console))
+        assert not project.run_named("bee").root.exists()
+
+    with_console(project, steps, (140, 45))
+
+
+def test_hostile_names_notes_errors_and_samples_never_reach_the_terminal(project: Project) -> None:
+    runs = project.root / "runs"
+    failed = make_run(
+        runs,
+        "failed",
+        [
+            status_row(0, "running"),
+            train_row(1),
+            status_row(1, "failed", error=HOSTILE + "x" * 10_000),
+        ],
+        experiment=HOSTILE,
+    )
+    write_annotations(failed, Annotations(note=HOSTILE * 20))
+    document = json.loads(failed.config_path.read_text())
+    document["config"]["model"] = {HOSTILE: HOSTILE}
+    document["provenance"] = {f"model.{HOSTILE}": HOSTILE}
+    failed.config_path.write_text(json.dumps(document))
+    failed.samples_path.write_text(
+        json.dumps({"step": HOSTILE, "prompt": HOSTILE, "text": HOSTILE}) + "\n[1]\n"
+    )
+    failed.logs.mkdir(exist_ok=True)
+    failed.log_path.write_bytes(HOSTILE.encode() + b"\xff\xfe\n")
+    (runs / f"bad{HOSTILE}".replace("/", "")).mkdir()
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot, 5)
+        await go_to(console, pilot, "failed")
+        await until(pilot, lambda: "✗ failed" in shown(console))
+        assert "[/red]" in shown(console)
+        for key in ("v", "v", "v", "v", "tab", "G", "tab", "tab", "G", "e"):
+            await pilot.press(key)
+            await pilot.pause(0.05)
+            assert not CONTROL.search(shown(console))
+        await pilot.press("escape", "y")
+        await pilot.pause(0.05)
+        for size in ((60, 16), (200, 60), (30, 5), (100, 20), (80, 24)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            assert not CONTROL.search(shown(console))
+
+    with_console(project, steps, (140, 45))
+
+
+def test_without_colours_state_and_choice_are_told_by_glyphs_and_words(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    runs = project.root / "runs"
+    make_run(
+        runs, "dog", [status_row(0, "running"), status_row(1, "failed", error="out of memory")]
+    )
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot, 4)
+        await go_to(console, pilot, "dog")
+        await pilot.press("p")
+        await until(pilot, lambda: "⌂● dog" in shown(console))
+        assert "✗ failed" in shown(console)
+        assert "out of memory" in shown(console)
+
+    with_console(project, steps)
+
+
+def test_a_run_that_another_process_trains_comes_live(project: Project) -> None:
+    config = project.experiment / "config.toml"
+    config.write_text(config.read_text().replace("max_iters = 20", "max_iters = 100000"))
+    words = [str(TP), "loop", "tiny", "--run-id", "elsewhere"]
+    with subprocess.Popen(
+        words, cwd=project.root, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as child:
+        try:
+
+            async def steps(console: Console, pilot: Pilot[Any]) -> None:
+                rows = view(console).table_state
+                await until(pilot, lambda: "elsewhere" in rows.runs)
+                await until(pilot, lambda: rows.runs["elsewhere"].state == "running")
+                await until(pilot, lambda: (rows.runs["elsewhere"].step or 0) > 0)
+                first = rows.runs["elsewhere"].step or 0
+                await until(pilot, lambda: (rows.runs["elsewhere"].step or 0) > first)
+                assert "▶ running" in shown(console)
+                await go_to(console, pilot, "elsewhere")
+                await until(pilot, lambda: f"by process {child.pid}" in shown(console))
+                child.send_signal(signal.SIGTERM)
+                await until(pilot, lambda: rows.runs["elsewhere"].state == "stopped")
+
+            with_console(project, steps)
+        finally:
+            child.kill()
