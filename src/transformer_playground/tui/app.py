@@ -183,6 +183,12 @@ class Console(App[int]):
 
         self.push_screen(PickScreen("Train", choice_options(found), None), take)
 
+    def action_branch(self) -> None:
+        """Branch a new run off a checkpoint of the current one."""
+        from transformer_playground.tui.screens.branching import branch_off
+
+        branch_off(self)
+
     def ask_launch(self, launch: Launch) -> None:
         """Show the launch form; what it closes with is trained."""
         from transformer_playground.tui.screens.launch import LaunchScreen

@@ -71,6 +71,7 @@ KEYS: tuple[Key, ...] = (
     Key("everywhere", "sample", "3", "app.view('sample')", "sample", "Go to the sampling pane."),
     Key("everywhere", "compare", "4", "app.view('compare')", "compare", "Compare marked runs."),
     Key("everywhere", "new", "n", "app.launch", "train", "Train a new run.", footer=True),
+    Key("everywhere", "branch", "B", "app.branch", "branch", "Train on from a checkpoint anew."),
     Key("everywhere", "help", "question_mark,f1", "app.keys", "keys", "Show every key.", True),
     Key("everywhere", "palette", "ctrl+p", "app.command_palette", "commands", "Find a command."),
     Key("runs", "open", "enter", "open", "watch", "Watch the chosen runs.", footer=True),

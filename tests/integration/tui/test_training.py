@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.events import Paste
 from textual.pilot import Pilot
 
 from builders.commands import Project, make_project
@@ -12,6 +13,7 @@ from transformer_playground.checkpoints.discovery import newest_valid
 from transformer_playground.runs.listing import list_runs
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.screens.confirm import ConfirmScreen
+from transformer_playground.tui.screens.launch import LaunchScreen
 from transformer_playground.tui.state.jobs import Job, Launch
 
 ENDLESS = ("train.runtime.max_iters=1000000", "train.runtime.eval_interval=1000000")
@@ -164,10 +166,19 @@ def test_a_stopped_run_is_resumed_and_branched_from_the_form(project: Project) -
         again = console.training.jobs[1]
         await until(pilot, lambda: again.has_ended)
         assert again.state == "finished", again.message
-        longer = f"train.runtime.max_iters={job.step + 4}"
-        console.ask_launch(Launch("tiny", (longer,), run_id="twig", branch=("first", "last")))
-        await pilot.pause()
+        await until(pilot, lambda: "first" in console.snapshot.runs)
+        console.choose(current="first")
+        await pilot.press("B")
+        await until(pilot, lambda: "Branch off first at" in shown(console))
+        await pilot.press("down", "enter")
+        await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
         await until(pilot, lambda: "Branch off first at last" in shown(console))
+        assert console.focused is not None
+        console.focused.post_message(Paste(f"train.runtime.max_iters={job.step + 4}"))
+        await pilot.pause()
+        await pilot.press("enter", "tab")
+        console.focused.post_message(Paste("twig"))
+        await pilot.pause()
         await pilot.press("enter")
         await until(pilot, lambda: len(console.training.jobs) == 3)
         branch = console.training.jobs[2]
