@@ -95,6 +95,15 @@ def cells(console: Console, key: str) -> list[str]:
 
 
 async def compare(console: Console, pilot: Pilot[Any], *run_ids: str) -> None:
+    """Mark runs elsewhere, then come to see them."""
+    await until(pilot, lambda: console.snapshot.runs)
+    console.workspace.marked = list(run_ids)
+    console.choose()
+    await open_view(console, pilot)
+    await until(pilot, lambda: len(table(console).headings) > 1 and not is_looking(console))
+
+
+async def compare_by_keys(console: Console, pilot: Pilot[Any], *run_ids: str) -> None:
     await open_view(console, pilot)
     # The run under the cursor of the list is compared unless others are marked.
     await pick(console, pilot, *console.workspace.chosen())
@@ -118,7 +127,7 @@ def test_numbers_and_differing_settings_are_those_of_the_command(
     difference = document["columns"][1]["deltas"]["best_val_loss"]["difference"]
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        await compare(console, pilot, "learned-s1", "rope-s1")
+        await compare_by_keys(console, pilot, "learned-s1", "rope-s1")
         assert columns(console) == ["learned-s1", "rope-s1"]
         assert cells(console, "best_val_loss") == [f"{m['best_val_loss']:.4f}" for m in measures]
         assert cells(console, "parameters") == [f"{m['parameters']:,}" for m in measures]

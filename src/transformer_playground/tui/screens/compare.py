@@ -14,6 +14,7 @@ from transformer_playground.analysis.compare import Comparison
 from transformer_playground.cli.comparison_output import markdown_text
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.series import Axis
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.screens.pick import PickScreen
@@ -47,7 +48,8 @@ class CompareView(View):
 
     def __init__(self) -> None:
         super().__init__()
-        self._group, self._all_settings, self._axis = True, False, AXES[0]
+        self._group, self._all_settings = True, False
+        self._axis: Axis = "step"
         self._compared: Compared | None = None
         self._is_looking = self._look_again = False
         # Run id -> why it is no longer compared.
