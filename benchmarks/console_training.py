@@ -27,7 +27,7 @@ from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import Event, StepLogged
 from transformer_playground.training.session import Plan, train_new_run
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.state.jobs import Launch, Update
+from transformer_playground.tui.state.jobs import Job, Launch, Update
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 EXPERIMENT = "shakespeare_char"
@@ -107,27 +107,32 @@ async def _drive(overrides: tuple[str, ...], runs_dir: Path, latencies: list[flo
         console.training_changed.subscribe(console, follow)
         console.launch(Launch(EXPERIMENT, overrides))
         (job,) = console.training.jobs
-        for key in itertools.cycle(KEYS):
-            await asyncio.sleep(SECONDS_BETWEEN_KEYS)
-            if job.has_ended:
-                break
-            if job.state == "running":
-                latencies.append(await _press(console, key))
+        # Keys come from a thread, as they do from a terminal: at moments that suit nobody.
+        await asyncio.to_thread(_type, console, job, latencies)
         await asyncio.sleep(SECONDS_BETWEEN_KEYS)
         if job.state != "finished":
             raise SystemExit(f"training in the console {job.state}: {job.message}")
     return meter.tokens_per_second
 
 
-async def _press(console: Console, key: str) -> float:
+def _type(console: Console, job: Job, latencies: list[float]) -> None:
+    for key in itertools.cycle(KEYS):
+        time.sleep(SECONDS_BETWEEN_KEYS)
+        if job.has_ended:
+            return
+        if job.state == "running":
+            latencies.append(_press(console, key))
+
+
+def _press(console: Console, key: str) -> float:
     """Seconds from the key to the redrawn screen."""
-    done = asyncio.Event()
+    done = threading.Event()
     target = console.focused or console.screen
     began = time.perf_counter()
     console.post_message(Key(key, key if len(key) == 1 else None))
     # The app hands the key on to the focused widget; each takes its messages in their order.
     console.call_later(lambda: target.call_after_refresh(done.set))
-    await done.wait()
+    done.wait()
     return time.perf_counter() - began
 
 
