@@ -63,7 +63,7 @@ def compare(
     Sampling settings that are left out are those of the first run, for all of them.
     """
     forms: dict[Form, bool] = {"json": json_output, "csv": csv_output, "markdown": markdown}
-    stated: list[Form] = [form for form, is_stated in forms.items() if is_stated]
+    stated: list[Form] = [name for name, is_stated in forms.items() if is_stated]
     _refuse_contradictions(stated, prompt=prompt, unconditional=unconditional)
     decoding = {
         "start": None if prompt == STANDARD_INPUT else prompt,
