@@ -47,12 +47,12 @@ _WIDTHS = {
     "status": 10,
     "progress": _BAR_CELLS + 5,
     "step": 9,
-    "age": 4,
     "train_loss": 6,
     "val_loss": 6,
     "tokens_per_second": 6,
-    "delta": 7,
 }
+# What changes all the time, or with the baseline.
+_FIXED = {"age": 4, "delta": 7}
 
 
 @dataclass(frozen=True)
@@ -118,13 +118,23 @@ class RunsTableState:
         self.problem = ""
         self.sort, self.downwards = sort, downwards
         self._query = Query()
+        self._settings: frozenset[str] = frozenset()
         self._widths: dict[str, int] = {}
+        self._measured: dict[str, dict[str, RunRow]] = {}
 
     def take(self, runs: Mapping[str, RunRow], now: float) -> bool:
         """Show these runs; False if they are the ones that are shown already."""
-        if runs == self.runs and list(runs) == list(self.runs):
+        old = self.runs
+        # Rows that are equal stay the same objects, so that nothing of them is worked out again.
+        kept = {
+            run_id: old[run_id] if run_id in old and old[run_id] == row else row
+            for run_id, row in runs.items()
+        }
+        is_same = all(row is old.get(run_id) for run_id, row in kept.items())
+        if is_same and list(kept) == list(old):
             return False
-        self.runs = runs
+        self.runs = kept
+        self._settings = frozenset(setting_keys(kept.values()))
         self.arrange(now)
         return True
 
@@ -138,7 +148,7 @@ class RunsTableState:
     def filter(self, text: str, now: float) -> None:
         """Show only what a filter asks for; one that does not parse changes `problem` alone."""
         self.filter_text = text
-        settings = setting_keys(self.runs.values())
+        settings = self._settings
         before = self._query
         try:
             self._query = parse_query(text, settings)
@@ -168,7 +178,7 @@ class RunsTableState:
     def choose_columns(self, keys: Sequence[str], now: float) -> None:
         """Show these columns beside the run's id."""
         self.keys = tuple(key for key in dict.fromkeys(keys) if key != "run")
-        self._widths = {}
+        self._widths, self._measured = {}, {}
         self.arrange(now)
 
     def arrange(self, now: float) -> None:
@@ -176,9 +186,7 @@ class RunsTableState:
         chosen = select(self.runs.values(), self._query, now)
         key = _PROGRESS.field.key if self.sort == _PROGRESS.key else self.sort
         try:
-            chosen = sort_rows(
-                chosen, key, now, setting_keys(self.runs.values()), reverse=self.downwards
-            )
+            chosen = sort_rows(chosen, key, now, self._settings, reverse=self.downwards)
         except UsageError:
             # A setting that no run has any more.
             self.sort, self.downwards = DEFAULT_SORT, False
@@ -189,11 +197,10 @@ class RunsTableState:
 
     def columns(self) -> list[Column]:
         """The columns behind the run's id; deltas follow the loss once a baseline is pinned."""
-        settings = setting_keys(self.runs.values())
         found: list[Column] = []
         for key in self.keys:
             try:
-                found.append(find_column(key, settings))
+                found.append(find_column(key, self._settings))
             except UsageError:
                 continue
             if key == "val_loss" and self.baseline in self.runs:
@@ -202,9 +209,16 @@ class RunsTableState:
 
     def width(self, column: Column, now: float) -> int:
         """Cells that a column needs; it never shrinks, so that nothing jumps about."""
-        needed = max((len(self.text(run_id, column, now)) for run_id in self.order), default=0)
-        least = _WIDTHS.get(column.key, len(column.header) + 1)
-        width = max(least, needed, len(column.header) + 1, self._widths.get(column.key, 0))
+        if column.key in _FIXED:
+            return _FIXED[column.key]
+        measured = self._measured.setdefault(column.key, {})
+        least = max(_WIDTHS.get(column.key, 0), len(column.header) + 1)
+        width = max(least, self._widths.get(column.key, 0))
+        for run_id in self.order:
+            row = self.runs[run_id]
+            if measured.get(run_id) is not row:
+                measured[run_id] = row
+                width = max(width, len(self.text(run_id, column, now)))
         self._widths[column.key] = min(width, _WIDEST)
         return self._widths[column.key]
 
