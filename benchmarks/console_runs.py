@@ -1,0 +1,110 @@
+"""The console's table over 1,000 runs: what a snapshot costs, and what a key waits meanwhile.
+
+The runs are generated in a temporary folder. "Unchanged" and "one changed" are the time on the
+console's own thread to take over a snapshot that is equal to the one before, or differs in one
+row. "Key" is the time from a key press to the cursor on the next row and its repaint, with a
+changed snapshot taken over just before each press.
+"""
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+from run_list import make_runs
+from transformer_playground.runs.listing import RunRow
+from transformer_playground.tui.app import Console
+from transformer_playground.tui.screens.runs import RunsView
+from transformer_playground.tui.state.catalog import Snapshot, look
+from transformer_playground.tui.widgets.runs_table import RunsTable
+
+_PATIENCE = 120.0
+
+
+def altered(snapshot: Snapshot, number: int) -> Snapshot:
+    """The snapshot with another loss in one row, every row an object of its own."""
+    runs: dict[str, RunRow] = {
+        run_id: dataclasses.replace(row) for run_id, row in snapshot.runs.items()
+    }
+    first = next(iter(runs))
+    runs[first] = dataclasses.replace(runs[first], val_loss=2.0 + number / 1000)
+    return dataclasses.replace(snapshot, runs=runs)
+
+
+def copied(snapshot: Snapshot) -> Snapshot:
+    runs = {run_id: dataclasses.replace(row) for run_id, row in snapshot.runs.items()}
+    return dataclasses.replace(snapshot, runs=runs)
+
+
+async def measure(root: Path, runs: int, rounds: int) -> dict[str, float]:
+    console = Console(root / "experiments", root / "runs")
+    async with console.run_test(size=(140, 45)) as pilot:
+        began = time.monotonic()
+        while len(console.snapshot.runs) < runs:
+            await pilot.pause(0.05)
+            if time.monotonic() - began > _PATIENCE:
+                raise SystemExit("the runs were never listed")
+        view = console.screen
+        if not isinstance(view, RunsView):
+            raise SystemExit("the runs view did not open first")
+        table = view.query_one(RunsTable)
+        # From here on snapshots come from this script alone.
+        for worker in console.workers:
+            if worker.group == "look":
+                worker.cancel()
+        snapshot = console.snapshot
+
+        def apply(new: Snapshot) -> float:
+            console.snapshot = new
+            start = time.perf_counter()
+            view.refresh_view()
+            return (time.perf_counter() - start) * 1000
+
+        unchanged = [apply(copied(snapshot)) for _ in range(rounds)]
+        changed = [apply(altered(snapshot, number)) for number in range(rounds)]
+        waits: list[float] = []
+        for number in range(rounds):
+            new = altered(snapshot, rounds + number)
+            before = table.cursor
+            start = time.perf_counter()
+            apply(new)
+            console.simulate_key("j" if number % 40 < 20 else "k")
+            while table.cursor == before:
+                await asyncio.sleep(0)
+            painted = asyncio.Event()
+            view.call_after_refresh(painted.set)
+            await painted.wait()
+            waits.append((time.perf_counter() - start) * 1000)
+    return {
+        "unchanged_ms": statistics.median(unchanged),
+        "one_changed_ms": statistics.median(changed),
+        "key_median_ms": statistics.median(waits),
+        "key_p95_ms": statistics.quantiles(waits, n=20)[-1],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=60)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        os.environ["TRANSFORMER_PLAYGROUND_CONFIG_DIR"] = str(root / "settings")
+        make_runs(root / "runs", arguments.runs, rows=20)
+        look(root / "experiments", root / "runs")
+        figures = asyncio.run(measure(root, arguments.runs, arguments.rounds))
+    for name, value in figures.items():
+        print(f"{name.removesuffix('_ms').replace('_', ' '):12} {value:8.2f} ms")
+    rounded = {name: round(value, 2) for name, value in figures.items()}
+    shape = {"benchmark": "console_runs", "runs": arguments.runs, "rounds": arguments.rounds}
+    print(json.dumps({**shape, **rounded, "goal_key_p95_ms": 100}))
+
+
+if __name__ == "__main__":
+    main()
