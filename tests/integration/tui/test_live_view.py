@@ -1,0 +1,329 @@
+"""The live view by keyboard alone: what it shows of runs that are trained here and elsewhere."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+import builders
+from builders.commands import CONTROL, Project, make_project
+from builders.console import shown, until, with_console
+from builders.runs import append_rows, eval_row, make_run, status_row, train_row
+from transformer_playground.runs.lines import JsonLines
+from transformer_playground.training.events import StepLogged, Warned
+from transformer_playground.tui.app import Console
+from transformer_playground.tui.screens.live import LiveView
+from transformer_playground.tui.state.jobs import Job, Launch, Update
+from transformer_playground.tui.state.tails import MOST_LINES
+from transformer_playground.tui.widgets.chart import Chart
+from transformer_playground.tui.widgets.event_log import EventLog
+from transformer_playground.tui.widgets.samples_feed import SamplesFeed
+
+SIZES = [(80, 24), (140, 45)]
+ROWS = [
+    status_row(0, "running", max_iters=100, device="cpu", dtype="float32"),
+    *(train_row(step) for step in range(1, 41)),
+    eval_row(0, 4.25, val_bits_per_byte=6.0),
+    eval_row(40, 3.5, val_bits_per_byte=5.0),
+]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "config"))
+    return make_project(tmp_path / "project")
+
+
+def add_run(project: Project, name: str, rows: Sequence[dict[str, Any]] = ROWS) -> None:
+    make_run(project.root / "runs", name, rows, experiment="tiny")
+
+
+async def open_live(console: Console, pilot: Pilot[Any], *marked: str) -> LiveView:
+    await until(pilot, lambda: set(marked) <= set(console.snapshot.runs) != set())
+    for name in marked:
+        console.workspace.toggle_mark(name)
+    console.choose()
+    await pilot.press("2")
+    await until(pilot, lambda: isinstance(console.screen, LiveView) and console.screen.looks)
+    view = console.screen
+    assert isinstance(view, LiveView)
+    await until(pilot, lambda: "Live" in shown(console))
+    return view
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_two_runs_lie_over_each_other_and_toggles_change_what_is_shown(
+    project: Project, size: tuple[int, int]
+) -> None:
+    for name in ("first", "second"):
+        add_run(project, name)
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_live(console, pilot, "first", "second")
+        await until(pilot, lambda: "loss · 2 runs" in shown(console))
+        await until(pilot, lambda: "● first" in shown(console) and "▲ second" in shown(console))
+        await pilot.press("l", "s")
+        await until(pilot, lambda: "log · smooth 0.60" in shown(console))
+        await pilot.press("x")
+        await until(
+            pilot, lambda: "tokens seen ─╯" in shown(console) or " tokens seen" in shown(console)
+        )
+        for title in ("learning rate", "tokens/s", "gradient norm", "step time", "bits per byte"):
+            await pilot.press("m")
+            await until(pilot, lambda title=title: f"{title}" in shown(console).splitlines()[1])
+        assert console.settings.layout["live"] == {
+            "log": True,
+            "smoothing": 0.6,
+            "x": "tokens",
+            "quantity": "bits_per_byte",
+        }
+
+    with_console(project, steps, size)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_numbers_of_the_run_in_focus_are_shown_and_brackets_change_it(
+    project: Project, size: tuple[int, int]
+) -> None:
+    add_run(project, "first")
+    add_run(project, "second", [*ROWS, train_row(80, train_loss=1.2345), eval_row(80, 2.75)])
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        view = await open_live(console, pilot, "first", "second")
+        seen = set()
+        for _ in range(2):
+            focus = view.focus_run
+            best, share = ("2.7500 @ 80", " 80%") if focus == "second" else ("3.5000 @ 40", " 40%")
+            await until(pilot, lambda b=best, s=share: b in shown(console) and s in shown(console))
+            seen.add(focus)
+            await pilot.press("right_square_bracket")
+        assert seen == {"first", "second"}
+
+    with_console(project, steps, size)
+
+
+ELSEWHERE = """
+import sys
+from pathlib import Path
+from builders.runs import append_rows, eval_row, train_row
+from transformer_playground.runs.layout import RunFolder
+run = RunFolder(Path(sys.argv[1]))
+for step in range(41, 61):
+    append_rows(run, [train_row(step)])
+append_rows(run, [eval_row(60, 1.875)])
+"""
+
+
+def test_a_run_trained_by_another_process_updates_live(project: Project) -> None:
+    add_run(project, "elsewhere")
+    root = project.run_named("elsewhere").root
+    tests = Path(builders.__file__).parents[1]
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_live(console, pilot, "elsewhere")
+        await until(pilot, lambda: "40/100" in shown(console))
+        other = subprocess.Popen(
+            [sys.executable, "-c", ELSEWHERE, root], env={**os.environ, "PYTHONPATH": str(tests)}
+        )
+        await until(pilot, lambda: "60/100" in shown(console) and "1.8750 @ 60" in shown(console))
+        assert other.wait(60) == 0
+
+    with_console(project, steps)
+
+
+def test_a_loss_that_is_no_number_is_said_and_marked(project: Project) -> None:
+    add_run(project, "broken", [*ROWS, train_row(41, train_loss=None)])
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_live(console, pilot, "broken")
+        await until(pilot, lambda: "train    nan" in shown(console))
+        assert "not a number" in shown(console)
+
+    with_console(project, steps)
+
+
+def test_an_error_that_ended_a_run_is_shown_in_words(project: Project) -> None:
+    add_run(project, "failed", [*ROWS, status_row(40, "failed", error="no space left [/red]")])
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_live(console, pilot, "failed")
+        await until(pilot, lambda: "✗ no space left [/red]" in shown(console))
+        assert "✗ failed" in shown(console)
+
+    with_console(project, steps)
+
+
+def test_a_file_cut_under_the_reader_and_a_vanished_folder_are_said(project: Project) -> None:
+    add_run(project, "cut")
+    run = project.run_named("cut")
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        view = await open_live(console, pilot, "cut")
+        await until(pilot, lambda: "40/100" in shown(console))
+        await pilot.press("t")
+        run.metrics_path.write_bytes(run.metrics_path.read_bytes()[:700])
+        await until(pilot, lambda: "metrics.jsonl was cut" in shown(console))
+        shutil.rmtree(run.root)
+        await until(pilot, lambda: "cut" not in console.snapshot.runs)
+        await until(pilot, lambda: "No run to follow yet." in shown(console))
+        assert view.is_current
+
+    with_console(project, steps)
+
+
+def test_samples_are_harmless_and_can_be_scrubbed(project: Project) -> None:
+    add_run(project, "writes")
+    run = project.run_named("writes")
+
+    def write(step: int, text: str) -> None:
+        with JsonLines(run.samples_path) as samples:
+            samples.append({"step": step, "time": 1.0, "prompt": "", "text": text})
+
+    write(10, "early\x1b[2J[/red]\u202e words")
+    write(20, "middle")
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_live(console, pilot, "writes")
+        await until(pilot, lambda: "middle" in shown(console))
+        await pilot.press("less_than_sign")
+        await until(pilot, lambda: "early␛[2J[/red]" in shown(console))
+        assert not CONTROL.search(shown(console))
+        write(30, "late")
+        await until(pilot, lambda: len(console.screen.query_one(SamplesFeed)._steps) == 3)
+        assert "early" in shown(console)
+        await pilot.press("greater_than_sign", "greater_than_sign")
+        await until(pilot, lambda: "late" in shown(console))
+        write(40, "newest of all")
+        await until(pilot, lambda: "newest of all" in shown(console))
+
+    with_console(project, steps)
+
+
+def test_the_focused_pane_can_have_all_the_room(project: Project) -> None:
+    add_run(project, "run")
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        view = await open_live(console, pilot, "run")
+        await until(pilot, lambda: "40/100" in shown(console))
+        chart, small = view.query_one("#live-chart", Chart), view.query_one("#live-chart").size
+        await pilot.press("z")
+        await until(pilot, lambda: chart.size.height > small.height)
+        assert "40/100" not in shown(console)
+        await pilot.press("escape")
+        await until(pilot, lambda: chart.size == small)
+
+    with_console(project, steps)
+
+
+def test_a_hidden_view_looks_at_nothing(project: Project) -> None:
+    add_run(project, "run")
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        view = await open_live(console, pilot, "run")
+        await until(pilot, lambda: "40/100" in shown(console))
+        await pilot.press("1")
+        await until(pilot, lambda: not view.is_current and not view._is_looking)
+        looks, drawn = view.looks, view.query_one("#live-chart", Chart).frames_drawn
+        append_rows(project.run_named("run"), [train_row(50)])
+        before = console.snapshot
+        await until(pilot, lambda: console.snapshot is not before)
+        console.training_changed.publish([])
+        await pilot.pause()
+        assert view.looks == looks
+        assert view.query_one("#live-chart", Chart).frames_drawn == drawn
+        await pilot.press("2")
+        await until(pilot, lambda: "50/100" in shown(console))
+
+    with_console(project, steps)
+
+
+def test_a_flood_of_events_leaves_a_bounded_log_and_answers_keys(project: Project) -> None:
+    add_run(project, "flood")
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        view = await open_live(console, pilot, "flood")
+        await until(pilot, lambda: "40/100" in shown(console))
+        job = Job(1, Launch("tiny"), state="running", run_id="flood")
+        for start in range(0, 100_000, 10_000):
+            updates = [Update(job, _logged(step)) for step in range(start, start + 10_000)]
+            updates += [Update(job, Warned(step=start, message=f"warned {n}")) for n in range(500)]
+            console.training_changed.publish(updates)
+            await pilot.pause()
+        append_rows(
+            project.run_named("flood"),
+            [{"event": "warning", "step": 1, "message": str(n)} for n in range(2 * MOST_LINES)],
+        )
+        log = view.query_one(EventLog)
+        await until(pilot, lambda: any(line.text == str(2 * MOST_LINES - 1) for line in log.lines))
+        assert len(log.lines) <= MOST_LINES + 100
+        await pilot.press("l")
+        assert view.query_one("#live-chart", Chart).log_y
+
+    with_console(project, steps)
+
+
+def _logged(step: int) -> StepLogged:
+    return StepLogged(
+        step=step,
+        train_loss=1.0,
+        lr=1e-3,
+        tokens_per_sec=100.0,
+        step_time_ms=1.0,
+        grad_norm=1.0,
+        tokens_seen=step,
+    )
+
+
+def test_a_run_trained_here_is_paused_and_steered_and_stopped_by_keys(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        overrides = ("train.runtime.max_iters=100000", "train.runtime.eval_interval=50000")
+        job = console.training.submit(Launch("tiny", overrides, run_id="ours"))
+        await until(pilot, lambda: job.step > 3)
+        view = await open_live(console, pilot, "ours")
+        await until(pilot, lambda: "▶ running" in shown(console) and "mem" in shown(console))
+        await pilot.press("P")
+        await until(pilot, lambda: "‖ paused" in shown(console))
+        at = job.step
+        await pilot.press("t", "E", "K", "G")
+        log = view.query_one(EventLog)
+        done = {"evaluation", "checkpoint"}
+        await until(pilot, lambda: done <= {line.kind for line in log.lines if line.step == at})
+        await until(pilot, lambda: len(view.query_one(SamplesFeed)._steps) > 0)
+        await pilot.press("P")
+        await until(pilot, lambda: job.step > at)
+        await pilot.press("S")
+        await until(pilot, lambda: "Save and stop" in shown(console))
+        await pilot.press("enter")
+        await until(pilot, lambda: job.state == "stopped")
+        await until(pilot, lambda: "■ stopped" in shown(console))
+        await pilot.press("P")
+        await until(pilot, lambda: "does not train now" in shown(console))
+
+    with_console(project, steps)
+
+
+def test_the_chart_is_written_as_a_picture_and_said_where(project: Project) -> None:
+    add_run(project, "run")
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_live(console, pilot, "run")
+        await pilot.press("w")
+        folder = project.run_named("run").reports
+        await until(pilot, lambda: list(folder.glob("loss-*.svg")))
+        await until(pilot, lambda: "Written to" in shown(console))
+
+    with_console(project, steps)
+
+
+def test_without_runs_the_view_says_how_to_get_one(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await pilot.press("2")
+        await until(pilot, lambda: "No run to follow yet." in shown(console))
+
+    with_console(project, steps)
