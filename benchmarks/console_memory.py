@@ -2,6 +2,7 @@
 
 Feeds training events and metrics rows of one run through the view, without a terminal, and prints
 the resident memory before and after. The first tenth is a warm-up: caches and pools fill then.
+What grows is the run's own numbers, some 70 bytes a logged step, and what the chart draws of them.
 
     python benchmarks/console_memory.py [--steps 100000]
 """

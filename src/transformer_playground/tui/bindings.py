@@ -107,7 +107,7 @@ KEYS: tuple[Key, ...] = (
     ),
     Key("live", "axis", "x", "axis", "axis", "Draw by step, tokens or time.", footer=True),
     Key("live", "pane", "t", "other_pane", "log", "Show the log, or the samples.", footer=True),
-    Key("live", "maximise", "z", "maximise", "large", "Give the focused pane all the room.", True),
+    Key("live", "maximise", "z", "maximise", "large", "Give the focused pane all the room."),
     Key("live", "earlier", "less_than_sign", "scrub(-1)", "earlier", "Samples of a step before."),
     Key("live", "later", "greater_than_sign", "scrub(1)", "later", "Samples of the next step."),
     Key("live", "next", "right_square_bracket", "focus_run(1)", "next run", "The next run's data."),

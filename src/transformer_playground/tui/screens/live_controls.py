@@ -70,7 +70,7 @@ class LiveControls(View):
                 text = f"! {visible_line(run.run_id)}: {run.problem}"
                 words.append(Content.styled(text, "$warning"))
         if standing.waiting:
-            words.append(Content.styled(queue_words(standing.waiting), "$text-muted"))
+            words.append(Content.styled(queue_words(standing.waiting), "$foreground 60%"))
         line = self.query_one("#live-word", Static)
         line.display = bool(words)
         line.update(Content("   ").join(words))

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from rich.cells import set_cell_size
 from rich.segment import Segment
+from textual.content import Content
 from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
@@ -34,7 +35,7 @@ class EventLog(ScrollView, can_focus=True):
 
     def __init__(self) -> None:
         super().__init__(id="live-log", classes="pane")
-        self.border_title = "log"
+        self.border_title = Content("log")
         self._lines: tuple[LogLine, ...] = ()
         self._step_width = 1
 

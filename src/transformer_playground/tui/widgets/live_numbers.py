@@ -25,7 +25,7 @@ from transformer_playground.tui.state.tails import Focus
 from transformer_playground.tui.widgets.sparkline import Sparkline
 
 _BAR_WIDTH = 10
-_MUTED = "$text-muted"
+_MUTED = "$foreground 60%"
 _TONES: dict[Tone, str] = {"plain": "$foreground", "error": "bold $error"}
 _STATE_STYLES = {"running": "bold $accent", "failed": "bold $error", "finished": "$success"}
 

@@ -9,7 +9,7 @@ from textual.widgets import Static
 
 from transformer_playground.tui.state.tails import SampleText
 
-_MUTED = "$text-muted"
+_MUTED = "$foreground 60%"
 _EMPTY = "no samples yet"
 
 
