@@ -91,7 +91,8 @@ class Console(App[int]):
         sys.setswitchinterval(_SWITCH_INTERVAL)
         self.theme = THEMES[0].name
         self._load_settings()
-        self.look_around()
+        # The first frame comes first: listing brings in what takes as long as the toolkit itself.
+        self.call_after_refresh(self.look_around)
         self.run_worker(self.training.work, group="training", thread=True, exit_on_error=False)
         self.set_interval(_DRAIN_SECONDS, self._drain)
 

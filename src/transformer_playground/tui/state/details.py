@@ -48,7 +48,8 @@ def run_overview(
     experiment = f"  {visible_line(row.experiment)}" if row.experiment else ""
     role = _ROLES.get(row.state, "value")
     head: Line = ((state, role), (pid, "muted"), (experiment, "muted"))
-    lines = [head]
+    lines: list[Line] = []
+    lines.append(head)
     if row.problem:
         lines.append(((_text(row.problem), "bad"),))
     lines += _pairs(_numbers(row, baseline, now), width)
@@ -109,10 +110,11 @@ def experiment_overview(facts: ExperimentFacts | None) -> list[Line]:
     """What an experiment is, the state of its data, and what to do next."""
     if facts is None:
         return [(("reading …", "muted"),)]
-    role: Role = {"prepared": "good", "broken": "bad"}.get(facts.data, "muted")  # type: ignore[assignment]
-    lines: list[Line] = [
-        ((f"{DATA_GLYPHS[facts.data]} {_DATA_WORDS[facts.data]}", role),),
-    ]
+    head: Line = (
+        (f"{DATA_GLYPHS[facts.data]} {_DATA_WORDS[facts.data]}", _DATA_ROLES[facts.data]),
+    )
+    lines: list[Line] = []
+    lines.append(head)
     if facts.data == "broken":
         return [*lines, ((_text(facts.description), "bad"),)]
     if facts.description:
@@ -125,6 +127,12 @@ def experiment_overview(facts: ExperimentFacts | None) -> list[Line]:
     return lines
 
 
+_DATA_ROLES: Mapping[str, Role] = {
+    "prepared": "good",
+    "stale": "muted",
+    "missing": "muted",
+    "broken": "bad",
+}
 _DATA_WORDS = {
     "prepared": "data prepared",
     "stale": "data stale: it is prepared anew before training",

@@ -67,6 +67,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._first_column, self._gap = 0, _GAPS[0]
         self._layout: list[tuple[Column, int]] = []
         self._run_width = _NARROWEST_RUN
+        self._styles: dict[str, Style] = {}
         self._drawn: list[tuple[object, ...]] = []
 
     @property
@@ -206,10 +207,19 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         colour = series.colour(dark=self.app.current_theme.dark)
         return [pointer, pin, (series.glyph + " ", Style(color=colour))]
 
+    def notify_style_update(self) -> None:
+        """Another theme, or the focus: look the styles up anew."""
+        super().notify_style_update()
+        self._styles.clear()
+
     def _style(self, name: str) -> Style:
-        style = self.get_component_rich_style(f"runs--{name}")
-        # The line's own background shows through.
-        return Style(color=style.color, bold=style.bold, dim=style.dim, underline=style.underline)
+        if name not in self._styles:
+            style = self.get_component_rich_style(f"runs--{name}")
+            # The line's own background shows through.
+            self._styles[name] = Style(
+                color=style.color, bold=style.bold, dim=style.dim, underline=style.underline
+            )
+        return self._styles[name]
 
     def _arrange(self) -> None:
         """Give each column its width, as many of them as there is room for."""
