@@ -16,14 +16,32 @@ import tempfile
 import time
 from pathlib import Path
 
-from run_list import make_runs
-from transformer_playground.runs.listing import RunRow
+from transformer_playground.runs.layout import create_run
+from transformer_playground.runs.lines import encode_row
+from transformer_playground.runs.row import RunRow
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.screens.runs import RunsView
 from transformer_playground.tui.state.catalog import Snapshot, look
 from transformer_playground.tui.widgets.runs_table import RunsTable
 
 _PATIENCE = 120.0
+_STEPS = 20
+
+
+def make_runs(runs_dir: Path, count: int) -> None:
+    """Finished runs with some rows and about as many settings as a real one has."""
+    tables = {f"table{number}": {f"key{key}": key for key in range(15)} for number in range(5)}
+    settings = tables | {"train": {"runtime": {"max_iters": _STEPS, "seed": 1}}}
+    for number in range(count):
+        config = {"experiment": f"experiment{number % 7}", "config": settings, "parameters": 1}
+        run = create_run(runs_dir, f"run-{number:04}", config)
+        rows: list[dict[str, object]] = [
+            {"event": "train", "step": step, "time": 1e9 + step, "train_loss": 3 - step / 10}
+            for step in range(_STEPS)
+        ]
+        rows.append({"event": "eval", "step": _STEPS, "time": 2e9, "val_loss": 1 + number / count})
+        rows.append({"event": "status", "step": _STEPS, "time": 2e9, "status": "finished"})
+        run.metrics_path.write_bytes(b"".join(map(encode_row, rows)))
 
 
 def altered(snapshot: Snapshot, number: int) -> Snapshot:
@@ -96,7 +114,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         os.environ["TRANSFORMER_PLAYGROUND_CONFIG_DIR"] = str(root / "settings")
-        make_runs(root / "runs", arguments.runs, rows=20)
+        make_runs(root / "runs", arguments.runs)
         look(root / "experiments", root / "runs")
         figures = asyncio.run(measure(root, arguments.runs, arguments.rounds))
     for name, value in figures.items():

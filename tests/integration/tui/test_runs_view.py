@@ -5,6 +5,7 @@ import json
 import shutil
 import signal
 import subprocess
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ def test_a_click_on_a_header_sorts_by_it(project: Project) -> None:
         for expected in (["bee", "ant", "cat"], ["cat", "ant", "bee"]):
             offset = (header.index(" val") + 2 - table.region.x, 0)
             await pilot.click(RunsTable, offset=offset)
-            await until(pilot, lambda wanted=expected: order(console) == wanted)
+            await until(pilot, partial(lambda wanted: order(console) == wanted, expected))
 
     with_console(project, steps)
 

@@ -59,7 +59,7 @@ def test_a_filter_that_does_not_parse_leaves_the_rows_and_says_why() -> None:
     assert state.order == ("a",)
     assert "no value" in state.problem
     state.filter("zebra", NOW)
-    assert state.order == ()
+    assert not state.order
     assert state.problem == ""
 
 
