@@ -1,7 +1,7 @@
 """Changes to a configuration file that leave its comments and layout as they are."""
 
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, MutableMapping
 from typing import Any
 
 from transformer_playground.config.fields import Key
@@ -53,6 +53,7 @@ def set_overrides(text: str, overrides: Iterable[str]) -> str:
 def _put(document: Any, key: Key, value: Any) -> bool:
     """Change the parsed document; true if the setting's table was not there."""
     import tomlkit
+    from tomlkit.items import Item
 
     *tables, name = key
     target, is_new = document, False
@@ -63,7 +64,7 @@ def _put(document: Any, key: Key, value: Any) -> bool:
             is_new = True
             target[part] = tomlkit.table(is_super_table=depth < len(tables))
         target = target[part]
-        if not isinstance(target, Mapping):
+        if not isinstance(target, MutableMapping):
             where = toml_key(key[:depth])
             raise ConfigError(f"{where} is a plain value in the file, not a table.")
     if value is None:
@@ -71,7 +72,7 @@ def _put(document: Any, key: Key, value: Any) -> bool:
         return False
     new = tomlkit.item(value)
     old = target.get(name)
-    if hasattr(old, "trivia"):
+    if isinstance(old, Item):
         # The comment behind the old value stays where it is.
         new.trivia.comment_ws, new.trivia.comment = old.trivia.comment_ws, old.trivia.comment
     target[name] = new
