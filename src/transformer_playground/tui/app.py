@@ -16,7 +16,7 @@ from transformer_playground.errors import ConfigError
 from transformer_playground.experiments.discovery import discover
 from transformer_playground.terminal import visible
 from transformer_playground.training.events import RunFailed, RunFinished, RunStarted
-from transformer_playground.tui.bindings import bindings_for, known_ids
+from transformer_playground.tui.bindings import bindings_for, check_keymap
 from transformer_playground.tui.settings import (
     Settings,
     load_settings,
@@ -78,6 +78,7 @@ class Console(App[int]):
         self.activity = ""
         self._next_look: Timer | None = None
         self.settings = Settings()
+        self._may_save = True
         # What views follow: a new snapshot, a new choice of runs, what training did, a word on it.
         self.catalog_changed: Signal[Snapshot] = Signal(self, "catalog")
         self.choice_changed: Signal[Workspace] = Signal(self, "choice")
@@ -85,12 +86,14 @@ class Console(App[int]):
         self.activity_changed: Signal[str] = Signal(self, "activity")
         for theme in THEMES:
             self.register_theme(theme)
+        self._complaints = self._load_settings()
 
     def on_mount(self) -> None:
         """Take over the settings and look around."""
         sys.setswitchinterval(_SWITCH_INTERVAL)
-        self.theme = THEMES[0].name
-        self._load_settings()
+        if self._complaints:
+            text = visible("\n".join(self._complaints))
+            self.notify(text, title="Settings", severity="warning", markup=False)
         # The first frame comes first: listing brings in what takes as long as the toolkit itself.
         self.call_after_refresh(self.look_around)
         self.run_worker(self.training.work, group="training", thread=True, exit_on_error=False)
@@ -237,29 +240,31 @@ class Console(App[int]):
     def on_unmount(self) -> None:
         """However the console ends, training saves and its thread ends with it."""
         self.training.close()
-        self.settings.theme = self.theme
         self.save_settings()
 
-    def _load_settings(self) -> None:
+    def _load_settings(self) -> list[str]:
+        """Take over what the settings file says; return what is wrong with it."""
+        complaints: list[str] = []
         try:
             self.settings = load_settings(settings_path())
         except ConfigError as error:
-            self.notify(
-                visible(str(error)), title="Settings ignored", severity="warning", markup=False
-            )
-        unknown = sorted(self.settings.keys.keys() - known_ids())
-        if unknown:
-            self.notify(
-                visible(f"Unknown keys: {', '.join(unknown)}"), severity="warning", markup=False
-            )
-        self.set_keymap(
-            {name: keys for name, keys in self.settings.keys.items() if name in known_ids()}
-        )
-        if self.settings.theme in self.available_themes:
-            self.theme = self.settings.theme
+            self._may_save = False
+            complaints.append(str(error))
+        keymap, problems = check_keymap(self.settings.keys)
+        self.set_keymap(keymap)
+        theme = self.settings.theme
+        if theme is not None and theme not in self.available_themes:
+            problems.append(f"There is no theme {theme}.")
+            theme = None
+        # Before the stylesheet is read for the first time: a later change reads it again.
+        self.set_reactive(Console.theme, theme or THEMES[0].name)
+        return complaints + problems
 
     def save_settings(self) -> None:
         """Write what is to be remembered; a disk that refuses is no reason to stop."""
+        if not self._may_save:
+            return
+        self.settings.theme = self.theme
         try:
             save_settings(settings_path(), self.settings)
         except (OSError, ConfigError) as error:

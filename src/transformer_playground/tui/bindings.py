@@ -1,10 +1,12 @@
 """Every key of the console in one table: it drives the bindings, the help and the settings file."""
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from textual.binding import Binding, BindingType
+from textual.keys import _character_to_key
 
 Place = Literal[
     "everywhere",
@@ -35,6 +37,9 @@ PLACES: Mapping[Place, str] = {
     "edit": "Settings file",
     "dialog": "Dialogs",
 }
+
+
+_KEY_NAME = re.compile(r"[a-zA-Z0-9_+]{1,60}")
 
 
 @dataclass(frozen=True)
@@ -208,9 +213,44 @@ def bindings_for(place: Place) -> list[BindingType]:
     ]
 
 
-def known_ids() -> frozenset[str]:
-    """Every id that a settings file may remap."""
-    return frozenset(key.id for key in KEYS)
+def check_keymap(stated: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The part of a user's keymap that can be used, and what is wrong with the rest.
+
+    Keys that clash, that nobody can press or that belong to no binding are left as they were.
+    """
+    known = {key.id: key for key in KEYS}
+    problems = [f"Nothing is called {name}." for name in sorted(stated.keys() - known.keys())]
+    keymap: dict[str, str] = {}
+    for name in (name for name in stated if name in known):
+        pressed = split_keys(stated[name])
+        if not pressed or not all(map(_KEY_NAME.fullmatch, pressed)):
+            problems.append(f"{name}: '{stated[name]}' is no key.")
+        else:
+            keymap[name] = ",".join(pressed)
+    for name in list(keymap):
+        other = _clash(name, keymap)
+        if other is not None:
+            problems.append(f"{name}: {other} has the key {keymap.pop(name)} already.")
+    return keymap, problems
+
+
+def split_keys(keys: str) -> list[str]:
+    """Keys that are separated by commas; one character stands for itself."""
+    names = (key.strip() for key in keys.split(","))
+    return [_character_to_key(name) if len(name) == 1 else name for name in names if name]
+
+
+def _clash(name: str, keymap: Mapping[str, str]) -> str | None:
+    mine = next(key for key in KEYS if key.id == name)
+    pressed = set(split_keys(keymap[name]))
+    # A key of a view and one that works everywhere would both answer, as would two of one place.
+    for key in KEYS:
+        is_near = key.place == mine.place or "everywhere" in {key.place, mine.place}
+        if key is mine or not is_near:
+            continue
+        if pressed & set(split_keys(keymap.get(key.id, key.keys))):
+            return key.id
+    return None
 
 
 def by_place(places: Mapping[Place, str] = PLACES) -> Iterator[tuple[str, list[Key]]]:

@@ -116,7 +116,8 @@ def experiment_overview(facts: ExperimentFacts | None) -> list[Line]:
     lines: list[Line] = []
     lines.append(head)
     if facts.data == "broken":
-        return [*lines, ((_text(facts.description), "bad"),)]
+        lines.append(((_text(facts.description), "bad"),))
+        return lines
     if facts.description:
         lines.append(((_text(facts.description), "value"),))
     if facts.tags:
