@@ -244,9 +244,8 @@ def _told(row: Row) -> tuple[LogKind, str] | None:
     match row["event"]:
         case "eval":
             star = " ★ best" if row.get("is_best") is True else ""
-            parts = [("train", row.get("train_loss")), ("val", row.get("val_loss"))]
-            numbers = " · ".join(f"{name} {_number(value)}" for name, value in parts)
-            return "evaluation", f"{numbers}{star}"
+            val, train = _number(row.get("val_loss")), _number(row.get("train_loss"))
+            return "evaluation", f"val {val}{star} · train {train}"
         case "checkpoint":
             kinds = row.get("kinds")
             names = kinds if isinstance(kinds, list) else []
