@@ -90,7 +90,8 @@ def sample_lines(facts: RunFacts) -> list[Line]:
     for sample in facts.samples:
         step = sample.get("step")
         shown = f"{step:,}" if isinstance(step, int) else "?"
-        lines += [((f"step {shown}", "title"),)]
+        head: Line = ((f"step {shown}", "title"),)
+        lines.append(head)
         prompt, text = str(sample.get("prompt", "")), str(sample.get("text", ""))
         lines += _paragraph(prompt + text)
         lines.append(_BLANK)
@@ -123,7 +124,8 @@ def experiment_overview(facts: ExperimentFacts | None) -> list[Line]:
     if facts.tags:
         lines.append((("tags ", "label"), (visible_line("  ".join(facts.tags)), "accent")))
     if facts.readme:
-        lines += [_BLANK, *_paragraph(facts.readme)]
+        lines.append(_BLANK)
+        lines += _paragraph(facts.readme)
     lines += [_BLANK, (("enter trains it", "muted"),)]
     return lines
 
