@@ -104,3 +104,10 @@ def replace_json(path: Path, value: Any) -> None:
     # A lone surrogate (a file name that is not UTF-8) becomes \udcXX, which JSON reads back.
     encoded = document.encode("utf-8", "backslashreplace")
     replace_file(path, lambda file: file.write(encoded))
+
+
+def shown_path(path: Path) -> str:
+    """A path as a user would type it: relative if it lies below the current directory."""
+    absolute = path.absolute()
+    here = Path.cwd()
+    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)

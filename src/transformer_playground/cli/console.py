@@ -8,10 +8,6 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.terminal import visible, visible_line
 
@@ -43,6 +39,10 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, number
 
     Cells keep their whole text when the output is not a terminal, so that it can be piped.
     """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
     table = Table(box=None, pad_edge=False)
     first_number = len(columns) - numbers
     for index, column in enumerate(columns):

@@ -13,13 +13,9 @@ from transformer_playground.config.layers import Layer, Merged, Problem, merge, 
 from transformer_playground.config.paths import resolve_paths
 from transformer_playground.config.problems import config_error, describe
 from transformer_playground.config.schema import ExperimentConfig
-from transformer_playground.config.sources import (
-    environment_layers,
-    flag_layers,
-    read_layer,
-    shown_path,
-)
+from transformer_playground.config.sources import environment_layers, flag_layers, read_layer
 from transformer_playground.config.toml_text import toml_key
+from transformer_playground.files import shown_path
 
 _NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 

@@ -11,6 +11,7 @@ from transformer_playground.config.fields import Key, find_entry
 from transformer_playground.config.layers import Layer
 from transformer_playground.config.toml_text import shortened, toml_string
 from transformer_playground.errors import ConfigError
+from transformer_playground.files import shown_path
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16
@@ -27,13 +28,6 @@ _AT_END = " (at end of document)"
 _ENDLESS_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){64}""")
 _TOO_DEEP = f"tables or lists are nested more than {MAX_DEPTH} deep"
 UNSET_WORDS = ("none", "null")
-
-
-def shown_path(path: Path) -> str:
-    """A path as a user would type it: relative if it lies below the current directory."""
-    absolute = path.absolute()
-    here = Path.cwd()
-    return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
 
 
 def read_layer(path: Path, folder: Path) -> Layer:

@@ -9,10 +9,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from transformer_playground.config.loading import LoadedConfig, load_config
-from transformer_playground.config.sources import shown_path
 from transformer_playground.errors import UsageError
+from transformer_playground.files import shown_path
+
+if TYPE_CHECKING:
+    from transformer_playground.config.loading import LoadedConfig
 
 CONFIG_FILE = "config.toml"
 DEFAULTS_FILE = "default_config.toml"
@@ -97,7 +100,7 @@ def load_experiment(
     config_path: Path | None,
     overrides: Sequence[str],
     environ: Mapping[str, str],
-) -> tuple[Experiment, LoadedConfig]:
+) -> tuple[Experiment, "LoadedConfig"]:
     """Find the experiment and load its configuration.
 
     Args:
@@ -113,6 +116,9 @@ def load_experiment(
     """
     experiment = _chosen(experiments_dir, name, config_path)
     defaults = experiments_dir / DEFAULTS_FILE
+    # The schema is pydantic, which what only lists experiments does not wait for.
+    from transformer_playground.config.loading import load_config
+
     loaded = load_config(
         experiment.config_path,
         defaults=defaults if os.path.lexists(defaults) else None,

@@ -22,13 +22,13 @@ from types import ModuleType
 from typing import Literal
 
 from transformer_playground.config.schema import ExperimentConfig
-from transformer_playground.config.sources import shown_path
 from transformer_playground.data import prepare as standard
 from transformer_playground.data.dataset import check_artifacts
 from transformer_playground.data.prepare import PrepareReport
 from transformer_playground.errors import DataError, PlaygroundError
 from transformer_playground.experiments import stamp
 from transformer_playground.experiments.discovery import CONFIG_FILE, Experiment
+from transformer_playground.files import shown_path
 
 PREPARER_FILE = "prepare.py"
 

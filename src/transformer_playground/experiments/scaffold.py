@@ -7,10 +7,9 @@ import tempfile
 from pathlib import Path
 from typing import Literal
 
-from transformer_playground.config.sources import shown_path
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import CONFIG_FILE, check_experiment_name
-from transformer_playground.files import fsync_folder, replace_text
+from transformer_playground.files import fsync_folder, replace_text, shown_path
 
 Template = Literal["char", "gpt2", "sentencepiece"]
 

@@ -11,8 +11,8 @@ from transformer_playground.errors import PlaygroundError
 from transformer_playground.files import sha256_file
 from transformer_playground.runs.annotations import annotations_problem
 from transformer_playground.runs.layout import RunFolder, read_run_config
-from transformer_playground.runs.listing import RunRow
 from transformer_playground.runs.plain import plain
+from transformer_playground.runs.row import RunRow
 from transformer_playground.runs.status import derive_status
 
 _DATASET = ("fingerprint", "train_tokens", "val_tokens", "vocab_size", "val_bytes_per_token")

@@ -8,8 +8,8 @@ from typing import Any, Literal
 
 from transformer_playground.config.toml_text import toml_value
 from transformer_playground.errors import UsageError
-from transformer_playground.runs.listing import RunRow
 from transformer_playground.runs.plain import plain
+from transformer_playground.runs.row import RunRow
 from transformer_playground.runs.units import age_text, count_text, date_text, duration_text
 
 Kind = Literal["text", "number", "duration", "date", "tags", "status", "setting"]

@@ -18,10 +18,9 @@ import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import orjson
-from pydantic import TypeAdapter
 
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.files import temporary_sibling
@@ -31,6 +30,9 @@ from transformer_playground.runs.lock import Writer, read_writer
 from transformer_playground.runs.metrics import Mark
 from transformer_playground.runs.status import RunStatus, judge_status
 from transformer_playground.runs.tally import Tally
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 INDEX_NAME = ".index.json"
 _LARGEST_INDEX = 1 << 28
@@ -263,7 +265,9 @@ def _load(path: Path) -> dict[str, Entry]:
 
 
 @functools.cache
-def _adapter() -> TypeAdapter[Index]:
+def _adapter() -> "TypeAdapter[Index]":
+    from pydantic import TypeAdapter
+
     return TypeAdapter(Index)
 
 

@@ -11,13 +11,13 @@ import secrets
 import threading
 import time
 from dataclasses import asdict, dataclass
-from typing import Self
-
-import psutil
-from filelock import FileLock, Timeout
+from typing import TYPE_CHECKING, Self
 
 from transformer_playground.errors import RunError
 from transformer_playground.runs.layout import RunFolder
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 HEARTBEAT_SECONDS = 5.0
 # A writer on another machine is presumed gone after this many seconds without a heartbeat.
@@ -52,6 +52,9 @@ class Writer:
         """Whether it still runs: looked up here, judged by its heartbeat elsewhere."""
         if not self.is_here:
             return time.time() - self.heartbeat < STALE_SECONDS
+        # Imported where it is needed: what only lists runs shall start quickly.
+        import psutil
+
         try:
             process = psutil.Process(self.pid)
             is_same = abs(process.create_time() - self.process_started) < _START_TOLERANCE
@@ -87,7 +90,7 @@ class RunLock:
 
     def __init__(self, run: RunFolder) -> None:
         self._run = run
-        self._lock = FileLock(run.lock_path, timeout=0, thread_local=False)
+        self._lock = _file_lock(run)
         self._released = threading.Event()
         self._heart: threading.Thread | None = None
 
@@ -121,7 +124,7 @@ class RunLock:
             raise RunError(f"The run '{self._run.run_id}' is gone: {self._run.root}.")
         try:
             self._lock.acquire()
-        except Timeout:
+        except TimeoutError:
             raise self._held(read_writer(self._run)) from None
         except OSError as error:
             raise self._refused(error) from error
@@ -140,6 +143,8 @@ class RunLock:
                 continue
 
     def _beat(self) -> None:
+        import psutil
+
         record = Writer(
             pid=os.getpid(),
             host=platform.node(),
@@ -170,3 +175,9 @@ class RunLock:
             f"The run '{self._run.run_id}' could not be locked: {error.strerror}.",
             "Check the disk and the permissions of the run folder.",
         )
+
+
+def _file_lock(run: RunFolder) -> "FileLock":
+    from filelock import FileLock
+
+    return FileLock(run.lock_path, timeout=0, thread_local=False)

@@ -11,8 +11,6 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from transformer_playground.errors import RunError, UsageError
 from transformer_playground.files import fsync_folder, replace_json
 from transformer_playground.runs.layout import RunFolder, check_run_id
@@ -46,10 +44,12 @@ def claimed(run: RunFolder, done: str) -> Iterator[None]:
     status = derive_status(run)
     if status.state == "running":
         raise _running(run, status.pid, done)
+    from filelock import FileLock
+
     lock = FileLock(run.lock_path, timeout=0)
     try:
         lock.acquire()
-    except Timeout:
+    except TimeoutError:
         writer = read_writer(run)
         raise _running(run, writer.pid if writer else None, done) from None
     except OSError as error:

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from transformer_playground.cli.main import run_app
 from transformer_playground.cli.options import (
     EXPERIMENTS_DIR,
     RUNS_DIR,
@@ -17,6 +16,7 @@ from transformer_playground.cli.options import (
     RunId,
     RunsDir,
 )
+from transformer_playground.cli.running import run_app
 from transformer_playground.errors import UsageError
 
 app = typer.Typer(

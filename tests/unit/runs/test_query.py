@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.fields import FIELDS, find_field, setting_keys
-from transformer_playground.runs.listing import RunRow
+from transformer_playground.runs.row import RunRow
 from transformer_playground.runs.query import parse_query, select, sort_rows
 
 NOW = datetime(2026, 3, 10, 12, 0).timestamp()

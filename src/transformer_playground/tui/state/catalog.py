@@ -7,7 +7,7 @@ from pathlib import Path
 
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.experiments.discovery import Experiment, discover
-from transformer_playground.runs.listing import RunRow, list_runs
+from transformer_playground.runs.row import RunRow
 
 _SHORTEST_WAIT = 1.0
 # Looking around may take this share of one core at most, so that training keeps the rest.
@@ -33,6 +33,9 @@ class Snapshot:
 
 def look(experiments_dir: Path, runs_dir: Path) -> Snapshot:
     """List what there is; a folder that cannot be listed counts as empty, with a reason."""
+    # Imported by the first look, which comes after the first frame.
+    from transformer_playground.runs.listing import list_runs
+
     began = time.thread_time()
     problem: str | None = None
     experiments: list[Experiment] = []

@@ -3,10 +3,9 @@
 import os
 from pathlib import Path
 
-from transformer_playground.config.sources import shown_path
 from transformer_playground.errors import ConfigError
 from transformer_playground.experiments.discovery import load_experiment
-from transformer_playground.files import replace_text, temporary_sibling
+from transformer_playground.files import replace_text, shown_path, temporary_sibling
 
 
 def save_config(experiments_dir: Path, experiment: str, path: Path, text: str, seen: str) -> None:

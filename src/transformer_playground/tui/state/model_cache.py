@@ -4,11 +4,11 @@ from collections import OrderedDict
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from transformer_playground.config.train import Device, DType
 from transformer_playground.errors import CheckpointError
 from transformer_playground.files import sha256_file
 
 if TYPE_CHECKING:
+    from transformer_playground.config.train import Device, DType
     from transformer_playground.runs.sampling import LoadedModel
 
 # As many as are drawn from side by side, so that asking all of them again loads none.
@@ -33,7 +33,7 @@ class ModelCache:
         self._models: _Recent[tuple[_Identity, str, str], LoadedModel] = _Recent(most)
         self._hashes: _Recent[_Identity, str] = _Recent(_MOST_HASHES)
 
-    def load(self, path: Path, device: Device, dtype: DType) -> "LoadedModel":
+    def load(self, path: Path, device: "Device", dtype: "DType") -> "LoadedModel":
         """What `runs.sampling.load_model` gives, loaded at most once.
 
         Raises:

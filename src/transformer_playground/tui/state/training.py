@@ -9,11 +9,10 @@ import itertools
 import threading
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from transformer_playground.config.loading import LoadedConfig
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.experiments.discovery import Experiment
-from transformer_playground.experiments.registry import dataset_state, prepare_experiment
 from transformer_playground.runs.layout import open_run
 from transformer_playground.training.events import (
     Event,
@@ -25,7 +24,9 @@ from transformer_playground.training.events import (
     Warned,
 )
 from transformer_playground.tui.state.jobs import Job, JobState, Launch, Update, UpdateBox
-from transformer_playground.tui.state.launching import load_launch
+
+if TYPE_CHECKING:
+    from transformer_playground.config.loading import LoadedConfig
 
 __all__ = ["Job", "JobState", "Launch", "TrainingQueue", "Update", "describe"]
 
@@ -170,8 +171,11 @@ class TrainingQueue:
         else:
             train_new_run(plan, self._runs_dir, launch.run_id, sinks, control)
 
-    def _settle(self, job: Job) -> tuple[Experiment, LoadedConfig]:
+    def _settle(self, job: Job) -> tuple[Experiment, "LoadedConfig"]:
         """Load the settings and see to it that the dataset is there."""
+        from transformer_playground.experiments.registry import dataset_state, prepare_experiment
+        from transformer_playground.tui.state.launching import load_launch
+
         launch = job.launch
         experiment, loaded = load_launch(self._experiments_dir, self._runs_dir, launch)
         # A run that goes on needs the very dataset it began with, not one made anew.

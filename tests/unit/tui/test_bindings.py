@@ -1,0 +1,55 @@
+import re
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transformer_playground.tui.bindings import KEYS, check_keymap, split_keys
+
+
+def test_no_two_bindings_of_one_place_share_a_key() -> None:
+    stated = [(key.place, pressed) for key in KEYS for pressed in split_keys(key.keys)]
+    assert len(stated) == len(set(stated))
+
+
+def test_every_binding_has_an_id_of_its_own_and_a_whole_sentence_of_help() -> None:
+    ids = [key.id for key in KEYS]
+    assert len(ids) == len(set(ids))
+    for key in KEYS:
+        assert re.fullmatch(r"[A-Z].*[.…]", key.help), key.id
+        assert len(key.label.split()) <= 2, key.id
+
+
+def test_keys_that_fit_are_taken_over_and_characters_may_be_typed_as_they_are() -> None:
+    keymap, problems = check_keymap({"runs.filter": "f", "everywhere.help": "!, f1"})
+    assert problems == []
+    assert keymap == {"runs.filter": "f", "everywhere.help": "exclamation_mark,f1"}
+
+
+def test_a_clash_an_unknown_binding_and_nonsense_are_told_and_left_out() -> None:
+    keymap, problems = check_keymap(
+        {"runs.filter": "o", "runs.nothing": "f", "runs.pin": "\x1b]0;x\x07", "runs.mark": " , "}
+    )
+    assert keymap == {}
+    assert len(problems) == 4
+    assert "runs.sort" in "\n".join(problems)
+    assert "runs.nothing" in problems[0]
+
+
+def test_a_key_that_works_everywhere_is_not_taken_by_a_view() -> None:
+    keymap, problems = check_keymap({"runs.pin": "q"})
+    assert keymap == {}
+    assert "everywhere.quit" in problems[0]
+
+
+def test_two_keys_may_change_places() -> None:
+    keymap, problems = check_keymap({"runs.pin": "o", "runs.sort": "p"})
+    assert problems == []
+    assert keymap == {"runs.pin": "o", "runs.sort": "p"}
+
+
+@given(st.dictionaries(st.sampled_from([key.id for key in KEYS]) | st.text(), st.text()))
+def test_no_keymap_crashes_and_what_is_taken_over_does_not_clash(stated: dict[str, str]) -> None:
+    keymap, problems = check_keymap(stated)
+    assert len(keymap) + len(problems) == len(stated)
+    for name in keymap:
+        assert check_keymap(keymap)[0][name]
