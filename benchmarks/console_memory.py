@@ -74,6 +74,7 @@ def _logged(step: int) -> StepLogged:
         lr=1e-3,
         tokens_per_sec=10_000.0,
         step_time_ms=50.0,
+        data_share=0.01,
         grad_norm=1.0,
         tokens_seen=step * 768,
     )

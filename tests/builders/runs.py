@@ -51,6 +51,7 @@ def train_row(step: int, **changes: Any) -> dict[str, Any]:
         "lr": 1e-3,
         "tokens_per_sec": 500.0 + step,
         "step_time_ms": 20.0,
+        "data_share": 0.01,
         "grad_norm": 1.0,
         "tokens_seen": step * 10,
     } | changes

@@ -131,7 +131,7 @@ def plan_for(folder: Path, *changes: dict[str, Any]) -> Plan:
 
 def rows_of(run: RunFolder, event: str) -> list[dict[str, Any]]:
     """The rows of one kind without what a clock decides."""
-    clocks = {"time", "tokens_per_sec", "step_time_ms"}
+    clocks = {"time", "tokens_per_sec", "step_time_ms", "data_share"}
     return [
         {key: value for key, value in row.items() if key not in clocks}
         for row in read_rows(run.metrics_path)
@@ -153,7 +153,7 @@ def equal(left: Any, right: Any) -> bool:
 def final_payload(run: RunFolder) -> dict[str, Any]:
     """The newest checkpoint without what a clock decides."""
     payload = load_payload(newest_valid(run.checkpoints).path)
-    for clock in ("wall_time", "window_seconds"):
+    for clock in ("wall_time", "window_seconds", "window_data_seconds"):
         payload["progress"].pop(clock)
     payload.pop("config")
     return payload

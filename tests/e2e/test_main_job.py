@@ -62,8 +62,8 @@ def test_loop_prepares_trains_and_samples(project: Project) -> None:
     rows = [json.loads(line) for line in run.metrics_path.read_text().splitlines()]
     assert steps(rows, "train") == STEPS
     assert {
-        *("step", "time", "train_loss", "lr", "tokens_per_sec", "step_time_ms", "grad_norm"),
-        "tokens_seen",
+        *("step", "time", "train_loss", "lr", "tokens_per_sec", "step_time_ms", "data_share"),
+        *("grad_norm", "tokens_seen"),
     } <= next(row for row in rows if row["event"] == "train").keys()
 
 

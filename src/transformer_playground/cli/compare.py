@@ -84,9 +84,6 @@ def compare(
         checkpoint,
     )
     asked.refuse_what_draws_nothing(csv_output=csv_output)
-    form: Form = (
-        "json" if json_output else "csv" if csv_output else "markdown" if markdown else "text"
-    )
     folders = find_runs(runs_dir, ",".join(run_ids))
     form: Form = stated[0] if stated else "text"
     print_comparison(folders, asked, form, group=not no_group, all_settings=all_settings)

@@ -38,13 +38,15 @@ class StepLogged(Event):
     """Means over the optimizer steps since the previous logged step.
 
     `grad_norm` is the global norm before clipping, of the latest step. `tokens_per_sec` counts
-    training steps only, not evaluation, sampling, saving or pauses.
+    training steps only, not evaluation, sampling, saving or pauses. `data_share` is the part of the
+    steps' time, from 0 to 1, that fetching batches took.
     """
 
     train_loss: float
     lr: float
     tokens_per_sec: float
     step_time_ms: float
+    data_share: float
     grad_norm: float
     tokens_seen: int
 

@@ -21,6 +21,7 @@ class TrainingState:
     window_loss: float = 0.0
     window_steps: int = 0
     window_seconds: float = 0.0
+    window_data_seconds: float = 0.0
     grad_norm: float = 0.0
     val_loss: float | None = None
     best_val_loss: float | None = None
@@ -34,20 +35,29 @@ class TrainingState:
         self._beaten: tuple[float | None, int | None] = (None, None)
 
     def count_step(
-        self, loss: float, grad_norm: float, *, tokens: int, batches: int, seconds: float
+        self,
+        loss: float,
+        grad_norm: float,
+        *,
+        tokens: int,
+        batches: int,
+        seconds: float,
+        data_seconds: float,
     ) -> None:
-        """One more optimizer step is done."""
+        """One more optimizer step is done; `data_seconds` of its `seconds` went into its batches."""
         self.step += 1
         self.tokens_seen += tokens
         self.batches_drawn += batches
         self.window_loss += loss
         self.window_steps += 1
         self.window_seconds += seconds
+        self.window_data_seconds += data_seconds
         self.grad_norm = grad_norm
 
     def close_window(self) -> None:
         """A row was logged; start summing anew."""
-        self.window_loss, self.window_steps, self.window_seconds = 0.0, 0, 0.0
+        self.window_loss, self.window_steps = 0.0, 0
+        self.window_seconds = self.window_data_seconds = 0.0
 
     def judge(self, val_loss: float, *, min_delta: float) -> bool:
         """Take in an evaluation; true if it is the best so far.

@@ -179,8 +179,11 @@ class Trainer:
         if self.config.model.dropout:
             seed_dropout(self.train.runtime.seed, state.step, self.materials.device)
         loss = torch.zeros((), device=self.materials.device)
+        data_seconds = 0.0
         for micro_step in range(self.train.data.grad_accum_steps):
+            asked = time.perf_counter()
             inputs, targets = self._next_batch(micro_step)
+            data_seconds += time.perf_counter() - asked
             share = summed_cross_entropy(self._forward(inputs), targets) / self._tokens_per_step
             self._scaler.scale(share).backward()  # type: ignore[no-untyped-call]
             self.weights.collect_gradients()
@@ -203,6 +206,7 @@ class Trainer:
             tokens=self._tokens_per_step,
             batches=self.train.data.grad_accum_steps,
             seconds=time.perf_counter() - began,
+            data_seconds=data_seconds,
         )
 
     def _next_batch(self, micro_step: int) -> tuple[Tensor, Tensor]:
@@ -236,6 +240,7 @@ class Trainer:
                 lr=rate,
                 tokens_per_sec=state.window_steps * self._tokens_per_step / seconds,
                 step_time_ms=1e3 * seconds / state.window_steps,
+                data_share=state.window_data_seconds / seconds,
                 grad_norm=state.grad_norm,
                 tokens_seen=state.tokens_seen,
             )

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,14 @@ ROWS = [
     eval_row(0, 4.25, val_bits_per_byte=6.0),
     eval_row(40, 3.5, val_bits_per_byte=5.0),
 ]
+
+
+def shows(console: Console, *texts: str) -> bool:
+    return all(text in shown(console) for text in texts)
+
+
+def is_titled(console: Console, title: str) -> bool:
+    return title in shown(console).splitlines()[1]
 
 
 @pytest.fixture
@@ -72,9 +81,10 @@ def test_two_runs_lie_over_each_other_and_toggles_change_what_is_shown(
         await until(pilot, lambda: "log · smooth 0.60" in shown(console))
         await pilot.press("x")
         await until(pilot, lambda: " tokens seen" in shown(console))
-        for title in ("learning rate", "tokens/s", "gradient norm", "step time", "bits per byte"):
+        titles = ("learning rate", "tokens/s", "gradient norm", "step time", "share of data")
+        for title in (*titles, "bits per byte"):
             await pilot.press("m")
-            await until(pilot, lambda title=title: f"{title}" in shown(console).splitlines()[1])
+            await until(pilot, partial(is_titled, console, title))
         assert console.settings.layout["live"] == {
             "log": True,
             "smoothing": 0.6,
@@ -98,7 +108,7 @@ def test_the_numbers_of_the_run_in_focus_are_shown_and_brackets_change_it(
         for _ in range(2):
             focus = view.focus_run
             best, share = ("2.7500 @ 80", " 80%") if focus == "second" else ("3.5000 @ 40", " 40%")
-            await until(pilot, lambda b=best, s=share: b in shown(console) and s in shown(console))
+            await until(pilot, partial(shows, console, best, share))
             seen.add(focus)
             await pilot.press("right_square_bracket")
         assert seen == {"first", "second"}
@@ -108,6 +118,7 @@ def test_the_numbers_of_the_run_in_focus_are_shown_and_brackets_change_it(
 
 ELSEWHERE = """
 import sys
+from functools import partial
 from pathlib import Path
 from builders.runs import append_rows, eval_row, train_row
 from transformer_playground.runs.layout import RunFolder
@@ -273,6 +284,7 @@ def _logged(step: int) -> StepLogged:
         lr=1e-3,
         tokens_per_sec=100.0,
         step_time_ms=1.0,
+        data_share=0.01,
         grad_norm=1.0,
         tokens_seen=step,
     )

@@ -40,6 +40,7 @@ EVENTS: list[Event] = [
         lr=0.1,
         tokens_per_sec=5.0,
         step_time_ms=3.0,
+        data_share=0.01,
         grad_norm=1.0,
         tokens_seen=4,
     ),

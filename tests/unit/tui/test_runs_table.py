@@ -116,6 +116,7 @@ def test_what_training_says_is_shown_before_the_files_say_it() -> None:
         lr=0.1,
         tokens_per_sec=99.0,
         step_time_ms=1.0,
+        data_share=0.01,
         grad_norm=1.0,
         tokens_seen=700,
     )

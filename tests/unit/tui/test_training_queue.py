@@ -60,6 +60,7 @@ def step_logged(step: int) -> StepLogged:
         lr=0.1,
         tokens_per_sec=1.0,
         step_time_ms=1.0,
+        data_share=0.01,
         grad_norm=1.0,
         tokens_seen=step,
     )

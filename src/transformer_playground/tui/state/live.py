@@ -69,6 +69,7 @@ QUANTITIES = (
     _of_training("tokens_per_sec", "tokens/s"),
     _of_training("grad_norm", "gradient norm"),
     _of_training("step_time_ms", "step time (ms)"),
+    _of_training("data_share", "share of data loading"),
     Quantity(
         "bits_per_byte",
         "bits per byte",
@@ -110,7 +111,15 @@ class Facts:
         return (self.values or {}).get(key)
 
 
-_TRAIN_KEYS = ("train_loss", "lr", "tokens_per_sec", "step_time_ms", "grad_norm", "tokens_seen")
+_TRAIN_KEYS = (
+    "train_loss",
+    "lr",
+    "tokens_per_sec",
+    "step_time_ms",
+    "data_share",
+    "grad_norm",
+    "tokens_seen",
+)
 _EVAL_KEYS = ("val_loss", "val_bits_per_byte")
 
 

@@ -50,6 +50,7 @@ def with_event(facts: Facts, job: Job | None) -> Facts:
         "lr": event.lr,
         "tokens_per_sec": event.tokens_per_sec,
         "step_time_ms": event.step_time_ms,
+        "data_share": event.data_share,
         "grad_norm": event.grad_norm,
         "tokens_seen": float(event.tokens_seen),
     }
@@ -114,6 +115,7 @@ def table(facts: Facts, standing: Standing) -> list[tuple[str, str, Tone]]:
         ("bits per byte", _value(facts, "val_bits_per_byte"), "plain"),
         ("gradient norm", _value(facts, "grad_norm"), "plain"),
         ("step time", step_time(facts), "plain"),
+        ("data loading", data_share(facts), "plain"),
         ("tokens seen", tokens(facts), "plain"),
     ]
     if facts.device:
@@ -147,6 +149,12 @@ def step_time(facts: Facts) -> str:
     if value is None:
         return _NONE
     return f"{value:.1f} ms" if value < 1000 else f"{value / 1000:.2f} s"
+
+
+def data_share(facts: Facts) -> str:
+    """How much of a step's time fetching batches takes."""
+    value = facts.value("data_share")
+    return _NONE if value is None else f"{value:.1%}"
 
 
 def tokens(facts: Facts) -> str:
