@@ -137,19 +137,21 @@ def _distinct(found: Iterable[Tick]) -> Iterable[Tick]:
 
 def _linear_ticks(span: Span, most: int, kind: Kind) -> list[Tick]:
     exponent = math.floor(math.log10(span.width / most))
-    for digit, power in _steps_from(exponent):
-        values = _multiples(span, digit, power)
-        if len(values) <= most:
-            break
-    step = digit * 10.0**power
+    values, step = _finest_that_fit(span, most, exponent)
     if kind == "seconds":
         return [Tick(value, duration(value, step)) for value in values]
     return [Tick(value, tick_label(value, step)) for value in values]
 
 
-def _steps_from(exponent: int) -> list[tuple[int, int]]:
-    """Steps to try, as a digit and a power of ten, finest first."""
-    return [(digit, power) for power in (exponent, exponent + 1) for digit in (1, 2, 5)]
+def _finest_that_fit(span: Span, most: int, exponent: int) -> tuple[list[float], float]:
+    """Multiples inside the span of the finest step with at most so many of them, and that step."""
+    steps = [(digit, power) for power in (exponent, exponent + 1) for digit in (1, 2, 5)]
+    for digit, power in steps:
+        values = _multiples(span, digit, power)
+        if len(values) <= most:
+            return values, digit * 10.0**power
+    digit, power = steps[-1]
+    return _multiples(span, digit, power), digit * 10.0**power
 
 
 def _multiples(span: Span, digit: int, power: int) -> list[float]:
@@ -178,11 +180,7 @@ def _time_ticks(span: Span, most: int) -> list[Tick]:
             ]
     days = Span(span.low / _DAY, span.high / _DAY)
     exponent = max(0, math.floor(math.log10(days.width / most)))
-    for digit, power in _steps_from(exponent):
-        values = _multiples(days, digit, power)
-        if len(values) <= most:
-            break
-    resolution = digit * 10.0**power
+    values, resolution = _finest_that_fit(days, most, exponent)
     return [
         Tick(value * _DAY, f"{tick_label(value, resolution)}d" if value else "0")
         for value in values
