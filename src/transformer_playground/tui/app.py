@@ -1,6 +1,9 @@
 """The console: owner of training, of what the views share, and of the settings."""
 
+import asyncio
+import contextlib
 import importlib
+import signal
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -8,13 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
+from textual.command import Provider
 from textual.screen import Screen
 from textual.signal import Signal
 from textual.timer import Timer
 
 from transformer_playground.errors import ConfigError
 from transformer_playground.experiments.discovery import discover
-from transformer_playground.terminal import visible
+from transformer_playground.terminal import visible, visible_line
 from transformer_playground.training.events import RunFailed, RunFinished, RunStarted
 from transformer_playground.tui.bindings import bindings_for, check_keymap
 from transformer_playground.tui.settings import (
@@ -48,7 +52,14 @@ def _view(name: str) -> Screen[None]:
     return view()
 
 
-class Console(App[int]):
+def _commands() -> type[Provider]:
+    # Imported when the palette is first opened.
+    from transformer_playground.tui.commands import ConsoleCommands
+
+    return ConsoleCommands
+
+
+class Console(App[int], inherit_bindings=False):
     """The dashboard over `experiments/` and `runs/`.
 
     Args:
@@ -58,7 +69,9 @@ class Console(App[int]):
 
     TITLE = "Transformer Playground"
     CSS_PATH = "console.tcss"
-    ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar = {_commands}
+    # The footer sets this key apart at its end, where no other key pushes it out.
+    COMMAND_PALETTE_BINDING = "question_mark"
     BINDINGS = bindings_for("everywhere")
     MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {
         name: partial(_view, name) for name in ("runs", "live", "sample", "compare")
@@ -98,6 +111,19 @@ class Console(App[int]):
         self.call_after_refresh(self.look_around)
         self.run_worker(self.training.work, group="training", thread=True, exit_on_error=False)
         self.set_interval(_DRAIN_SECONDS, self._drain)
+        self._heed_signals()
+
+    def _heed_signals(self) -> None:
+        """A console that is told to end, or whose window closes, saves what trains first."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            # Only the main thread of a process is told of signals.
+            with contextlib.suppress(ValueError, RuntimeError):
+                loop.add_signal_handler(number, self._leave_at_once, 128 + number)
+
+    def _leave_at_once(self, code: int) -> None:
+        self.training.close()
+        self.set_interval(_DRAIN_SECONDS, partial(self._leave_when_saved, code))
 
     def _drain(self) -> None:
         """Publish what training did since the last time."""
@@ -117,12 +143,15 @@ class Console(App[int]):
             self.look_around()
         if not (job.has_ended and update.event is None):
             return
-        text = f"{job.name} {job.state}" + (f": {job.message}" if job.state == "failed" else ".")
+        has_failed = job.state == "failed"
         self.notify(
-            visible(text),
-            severity="error" if job.state == "failed" else "information",
+            visible(f"failed: {job.message}" if has_failed else job.state),
+            title=visible_line(job.name),
+            severity="error" if has_failed else "information",
             markup=False,
         )
+        if self.settings.bell:
+            self.bell()
 
     def _say(self, activity: str) -> None:
         if activity != self.activity:
@@ -213,8 +242,10 @@ class Console(App[int]):
     def action_keys(self) -> None:
         """Show every key."""
         from transformer_playground.tui.screens.keys import KeysScreen
+        from transformer_playground.tui.screens.view import View
 
-        self.push_screen(KeysScreen(self.settings.keys))
+        here = self.screen.NAME if isinstance(self.screen, View) else None
+        self.push_screen(KeysScreen(self._keys_of_user, here))
 
     def action_leave(self) -> None:
         """Quit; while something trains or waits, ask first."""
@@ -233,9 +264,9 @@ class Console(App[int]):
             self.training.close()
             self.set_interval(_DRAIN_SECONDS, self._leave_when_saved)
 
-    def _leave_when_saved(self) -> None:
+    def _leave_when_saved(self, code: int = 0) -> None:
         if not any(worker.group == "training" and worker.is_running for worker in self.workers):
-            self.exit(0)
+            self.exit(code)
 
     def on_unmount(self) -> None:
         """However the console ends, training saves and its thread ends with it."""
@@ -251,6 +282,7 @@ class Console(App[int]):
             self._may_save = False
             complaints.append(str(error))
         keymap, problems = check_keymap(self.settings.keys)
+        self._keys_of_user = keymap
         self.set_keymap(keymap)
         theme = self.settings.theme
         if theme is not None and theme not in self.available_themes:
@@ -259,6 +291,21 @@ class Console(App[int]):
         # Before the stylesheet is read for the first time: a later change reads it again.
         self.set_reactive(Console.theme, theme or THEMES[0].name)
         return complaints + problems
+
+    def use_theme(self, name: str) -> None:
+        """Change the colours, and remember them when the console closes."""
+        self.theme = name
+
+    def action_theme(self) -> None:
+        """Change between dark and light."""
+        names = [theme.name for theme in THEMES]
+        at = names.index(self.theme) if self.theme in names else -1
+        self.use_theme(names[(at + 1) % len(names)])
+
+    def open_run(self, run_id: str) -> None:
+        """Watch a run."""
+        self.choose(current=run_id)
+        self.action_view("live")
 
     def save_settings(self) -> None:
         """Write what is to be remembered; a disk that refuses is no reason to stop."""

@@ -77,8 +77,9 @@ KEYS: tuple[Key, ...] = (
     Key("everywhere", "compare", "4", "app.view('compare')", "compare", "Compare marked runs."),
     Key("everywhere", "new", "n", "app.launch", "train", "Train a new run.", footer=True),
     Key("everywhere", "branch", "B", "app.branch", "branch", "Train on from a checkpoint anew."),
-    Key("everywhere", "help", "question_mark,f1", "app.keys", "keys", "Show every key.", True),
+    Key("everywhere", "help", "question_mark,f1", "app.keys", "keys", "Show every key."),
     Key("everywhere", "palette", "ctrl+p", "app.command_palette", "commands", "Find a command."),
+    Key("everywhere", "theme", "f2", "app.theme", "colours", "Change between dark and light."),
     Key("runs", "open", "enter", "open", "watch", "Watch the chosen runs.", footer=True),
     Key("runs", "filter", "slash", "filter", "filter", "Filter the runs.", footer=True),
     Key("runs", "mark", "space", "mark", "mark", "Mark the run, or take its mark away.", True),
@@ -200,7 +201,15 @@ KEYS: tuple[Key, ...] = (
     Key("scrub", "up", "up,k", "scroll_text(-1)", "up", "Scroll up."),
     Key("scrub", "down", "down,j", "scroll_text(1)", "down", "Scroll down."),
     Key("dialog", "close", "escape", "dismiss_dialog", "close", "Close the dialog.", footer=True),
-    Key("everywhere", "quit", "q,ctrl+q", "app.leave", "quit", "Quit; training is saved.", True),
+    Key(
+        "everywhere",
+        "quit",
+        "q,ctrl+q,ctrl+c",
+        "app.leave",
+        "quit",
+        "Quit; training is saved.",
+        True,
+    ),
 )
 
 
@@ -253,9 +262,34 @@ def _clash(name: str, keymap: Mapping[str, str]) -> str | None:
     return None
 
 
-def by_place(places: Mapping[Place, str] = PLACES) -> Iterator[tuple[str, list[Key]]]:
-    """The table grouped for reading: title of a place and its keys."""
-    for place, title in places.items():
+def by_place(first: str | None = None) -> Iterator[tuple[str, list[Key]]]:
+    """The table grouped for reading: title of a place and its keys, one place before all others."""
+    for place, title in sorted(PLACES.items(), key=lambda item: item[0] != first):
         keys = [key for key in KEYS if key.place == place]
         if keys:
             yield title, keys
+
+
+_SHOWN = {
+    "question_mark": "?",
+    "slash": "/",
+    "plus": "+",
+    "equals_sign": "=",
+    "minus": "-",
+    "less_than_sign": "<",
+    "greater_than_sign": ">",
+    "left_square_bracket": "[",
+    "right_square_bracket": "]",
+    "left": "←",
+    "right": "→",
+    "up": "↑",
+    "down": "↓",
+    "escape": "esc",
+}
+
+
+def keys_text(keys: str) -> str:
+    """Keys as people write them."""
+    return " ".join(
+        "+".join(_SHOWN.get(part, part) for part in name.split("+")) for name in split_keys(keys)
+    )

@@ -32,11 +32,13 @@ class Settings:
 
     Attributes:
         theme: Name of a theme.
+        bell: Whether the terminal rings when a run of this console ends.
         keys: Id of a binding -> keys, separated by commas.
         layout: View -> setting -> value; each view reads and writes its own table.
     """
 
     theme: str | None = None
+    bell: bool = False
     keys: dict[str, str] = field(default_factory=dict)
     layout: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -58,6 +60,9 @@ def load_settings(path: Path) -> Settings:
     """
     document = _read(path)
     theme = document.get("theme")
+    bell = document.get("bell", False)
+    if not isinstance(bell, bool):
+        raise ConfigError(f"{path}: bell must be true or false.")
     keys, layout = document.get("keys", {}), document.get("layout", {})
     if theme is not None and not isinstance(theme, str):
         raise ConfigError(f"{path}: theme must be a name.", 'Write theme = "playground-dark".')
@@ -65,7 +70,8 @@ def load_settings(path: Path) -> Settings:
         raise ConfigError(f"{path}: [keys] must map names to keys.", 'Write runs.filter = "f".')
     if not _is_table(layout) or not all(map(_is_table, layout.values())):
         raise ConfigError(f"{path}: [layout] must hold one table for each view.")
-    return Settings(theme, _leaves(keys), {view: dict(table) for view, table in layout.items()})
+    views = {view: dict(table) for view, table in layout.items()}
+    return Settings(theme, bell, _leaves(keys), views)
 
 
 def save_settings(path: Path, settings: Settings) -> None:

@@ -3,54 +3,92 @@
 from collections.abc import Iterator, Mapping
 
 from textual.app import ComposeResult
-from textual.containers import VerticalScroll
+from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from transformer_playground.terminal import visible_line
-from transformer_playground.tui.bindings import Key, bindings_for, by_place
+from transformer_playground.tui.bindings import Key, bindings_for, by_place, keys_text
+from transformer_playground.tui.widgets.line_input import LineInput
 
-_NAMES = {"question_mark": "?", "slash": "/", "space": "space", "plus": "+", "minus": "-"}
 _KEY_WIDTH = 16
 
 
 class KeysScreen(ModalScreen[None]):
-    """Shows every key, remapped ones as the user has them.
+    """Shows every key, remapped ones as the user has them; typing narrows them down.
 
     Args:
         remapped: Id of a binding -> the user's keys.
+        here: The view that the user comes from: its keys come first.
     """
 
     BINDINGS = bindings_for("dialog")
 
-    def __init__(self, remapped: Mapping[str, str]) -> None:
+    def __init__(self, remapped: Mapping[str, str], here: str | None = None) -> None:
         super().__init__()
-        self._remapped = remapped
+        self._remapped, self._here = remapped, here
 
     def compose(self) -> ComposeResult:
-        """One scrolling list."""
-        with VerticalScroll(classes="dialog", id="keys") as scroll:
-            scroll.border_title = "Keys"
-            scroll.border_subtitle = "esc closes · any of them can be remapped in the settings"
-            yield Static(Content("\n").join(self._lines()))
+        """The words to look for above one scrolling list."""
+        with Vertical(classes="dialog", id="keys") as dialog:
+            dialog.border_title = "Keys"
+            dialog.border_subtitle = "type to search · ↑↓ scroll · esc closes"
+            yield LineInput(placeholder="search", id="keys-words")
+            with VerticalScroll(id="keys-scroll", can_focus=False):
+                yield Static(id="keys-list")
 
     def on_mount(self) -> None:
-        """Let the arrow keys scroll."""
-        self.query_one("#keys").focus()
+        """Show all of them."""
+        self._show("")
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Show those that have all the words."""
+        self._show(event.value)
+
+    def key_up(self) -> None:
+        """Scroll up."""
+        self._scroll.scroll_up(animate=False)
+
+    def key_down(self) -> None:
+        """Scroll down."""
+        self._scroll.scroll_down(animate=False)
+
+    def key_pageup(self) -> None:
+        """Scroll a page up."""
+        self._scroll.scroll_page_up(animate=False)
+
+    def key_pagedown(self) -> None:
+        """Scroll a page down."""
+        self._scroll.scroll_page_down(animate=False)
 
     def action_dismiss_dialog(self) -> None:
         """Close."""
         self.dismiss(None)
 
-    def _lines(self) -> Iterator[Content]:
-        for title, keys in by_place():
+    @property
+    def _scroll(self) -> VerticalScroll:
+        return self.query_one("#keys-scroll", VerticalScroll)
+
+    def _show(self, words: str) -> None:
+        lines = list(self._lines(words.casefold().split()))
+        nothing = Content.styled("Nothing is called that.", "$text-muted")
+        self.query_one("#keys-list", Static).update(Content("\n").join(lines or [nothing]))
+        self._scroll.scroll_home(animate=False)
+
+    def _lines(self, words: list[str]) -> Iterator[Content]:
+        for title, keys in by_place(first=self._here):
+            fitting = [key for key in keys if all(word in self._searched(key) for word in words)]
+            if not fitting:
+                continue
             yield Content.styled(title, "bold $primary")
-            for key in keys:
+            for key in fitting:
                 shown = visible_line(self._shown(key)).ljust(_KEY_WIDTH)
                 yield Content.assemble("  ", (shown, "$accent"), " ", key.help)
             yield Content("")
 
+    def _searched(self, key: Key) -> str:
+        return f"{key.id} {self._shown(key)} {key.label} {key.help}".casefold()
+
     def _shown(self, key: Key) -> str:
-        keys = self._remapped.get(key.id, key.keys).split(",")
-        return " ".join(_NAMES.get(name.strip(), name.strip()) for name in keys)
+        return keys_text(self._remapped.get(key.id, key.keys))

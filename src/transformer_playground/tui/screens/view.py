@@ -28,7 +28,7 @@ class View(Screen[None]):
         with Container(id="body"):
             yield from self.compose_body()
         yield Static("too small: needs 60 x 16", id="too-small", markup=False)
-        yield Footer(compact=True, show_command_palette=False)
+        yield Footer(compact=True)
 
     def compose_body(self) -> ComposeResult:
         """What the view shows."""
