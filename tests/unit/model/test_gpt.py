@@ -23,6 +23,9 @@ def test_every_parameter_learns(config: ModelConfig) -> None:
     for name, gradient in zip(names, gradients, strict=True):
         # One key alone, or two whose size does not count, leave attention no choice to learn.
         indifferent = "qkv" in name and config.attention_window == 1
+        # A handful of rectified units may all happen to be off for every token.
+        is_rectified = config.activation in ("relu", "relu2")
+        indifferent |= "mlp" in name and is_rectified and config.mlp_hidden <= 4
         assert indifferent or gradient.abs().max() > 0, name
 
 
