@@ -3,10 +3,12 @@
 import fcntl
 import os
 import pty
+import select
 import signal
 import struct
 import subprocess
 import termios
+from pathlib import Path
 
 from builders.commands import PATIENCE_SECONDS, TP, Project
 
@@ -18,17 +20,29 @@ class AtTerminal:
         project: In whose folder it runs.
         words: The command.
         columns: Width of the terminal.
+        program: `tp`, or another program.
+        config: The user's config folder, instead of the real one.
     """
 
-    def __init__(self, project: Project, *words: str, columns: int = 80) -> None:
+    def __init__(
+        self,
+        project: Project,
+        *words: str,
+        columns: int = 80,
+        program: Path = TP,
+        config: Path | None = None,
+    ) -> None:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self._child = subprocess.Popen(
-            [str(TP), *words],
+            [str(program), *words],
             cwd=project.root,
             # A size in the environment would win over the terminal's own.
             env={key: os.environ[key] for key in os.environ.keys() - {"COLUMNS", "LINES"}}
-            | {"TERM": "xterm-256color"},
+            | {"TERM": "xterm-256color"}
+            | ({"TRANSFORMER_PLAYGROUND_CONFIG_DIR": str(config)} if config else {}),
+            # Of its own session, as at a real terminal: its window can close.
+            start_new_session=True,
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
@@ -54,6 +68,24 @@ class AtTerminal:
     def interrupt(self) -> None:
         """Do what Ctrl-C does."""
         self._child.send_signal(signal.SIGINT)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it a signal."""
+        self._child.send_signal(number)
+
+    def close_window(self) -> None:
+        """Do what closing a terminal's window does: a hangup, and nobody there any more."""
+        os.close(self._ours)
+        self._child.send_signal(signal.SIGHUP)
+
+    def wait_for_end(self) -> int:
+        """Exit code of a command whose window is closed."""
+        return self._child.wait(PATIENCE_SECONDS)
+
+    def read_what_is_there(self) -> None:
+        """Take what it writes within a tenth of a second."""
+        if select.select([self._ours], [], [], 0.1)[0]:
+            self._read()
 
     def wait(self) -> tuple[int, str]:
         """Exit code and raw output, once it has ended."""

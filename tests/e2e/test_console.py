@@ -1,0 +1,65 @@
+"""The console at a terminal of its own: killed, told to end, its window closed."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from builders.commands import CONFIG, PATIENCE_SECONDS, TP, TP_TUI, Project, make_project
+from builders.terminals import AtTerminal
+from transformer_playground.checkpoints.discovery import newest_valid
+from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.lock import read_writer
+
+LONG = CONFIG.replace("max_iters = 20", "max_iters = 1000000")
+
+
+@pytest.fixture
+def long_project(tmp_path: Path) -> Project:
+    return make_project(tmp_path / "project", LONG)
+
+
+def training_console(project: Project) -> tuple[AtTerminal, RunFolder]:
+    """A console that trains, once its run has a checkpoint."""
+    terminal = AtTerminal(project, program=TP_TUI, config=project.root / "config")
+    terminal.read_until(1, after="4 Compare")
+    terminal.type("n")
+    terminal.read_until(1, after="Train")
+    terminal.type("\x1b[15~")
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not any(list(run.checkpoints.glob("*.json")) for run in project.runs):
+        assert time.monotonic() < deadline, terminal.output
+        terminal.read_what_is_there()
+    return terminal, project.runs[0]
+
+
+@pytest.mark.parametrize(
+    ("number", "saves"),
+    [(signal.SIGKILL, False), (signal.SIGTERM, True), (signal.SIGHUP, True)],
+    ids=["kill", "term", "hangup"],
+)
+def test_a_console_that_is_ended_leaves_a_run_that_goes_on(
+    long_project: Project, number: signal.Signals, saves: bool
+) -> None:
+    terminal, run = training_console(long_project)
+    terminal.signal(number)
+    code, output = terminal.wait()
+    assert "Traceback" not in output
+    assert code == (128 + number if saves else -number)
+    assert (read_writer(run) is None) == saves
+    reached = newest_valid(run.checkpoints).info.step
+    ended = long_project.child(
+        *(TP, "train", "tiny", "--resume", run.run_id),
+        *("--set", f"train.runtime.max_iters={reached + 3}"),
+    )
+    assert ended.code == 0, ended.err
+    assert newest_valid(run.checkpoints).info.step == reached + 3
+
+
+def test_a_console_whose_window_is_gone_saves_and_ends(long_project: Project) -> None:
+    terminal, run = training_console(long_project)
+    terminal.close_window()
+    assert terminal.wait_for_end() in {0, 128 + signal.SIGHUP, -signal.SIGHUP}
+    assert read_writer(run) is None
+    assert newest_valid(run.checkpoints).path.is_file()
