@@ -1,5 +1,6 @@
 """`tp-tui`: the console; with `--run`, the whole job without a screen."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -18,6 +19,8 @@ from transformer_playground.cli.options import (
 )
 from transformer_playground.cli.running import run_app
 from transformer_playground.errors import UsageError
+
+WEB_PORT = 8000
 
 app = typer.Typer(
     name="tp-tui",
@@ -39,16 +42,29 @@ def tp_tui(
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
+    web: Annotated[
+        bool, typer.Option("--web", help="Serve the console to browsers of this machine.")
+    ] = False,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=1, max=65535, help=f"Port of --web.  [default: {WEB_PORT}]"),
+    ] = None,
 ) -> int:
     """Open the console; with --run, train an experiment from preparation to samples without it."""
     if experiment is None:
+        if port is not None and not web:
+            raise UsageError("--port needs --web.")
         stated = {"--set": overrides, "--run-id": run_id, "--resume": resume, "--json": json_output}
         alone = [name for name, value in stated.items() if value]
         if alone:
             raise UsageError(
                 f"{alone[0]} needs --run EXP.", "Without --run the console opens and asks there."
             )
+        if web:
+            return _serve(experiments_dir, runs_dir, WEB_PORT if port is None else port)
         return _open_console(experiments_dir, runs_dir)
+    if web or port is not None:
+        raise UsageError("--run works without a screen: leave out --web and --port.")
     from transformer_playground.cli.train import loop
 
     return loop(
@@ -62,9 +78,17 @@ def tp_tui(
     )
 
 
+def _serve(experiments_dir: Path, runs_dir: Path, port: int) -> int:
+    from transformer_playground.tui.web import serve
+
+    folders = ["--experiments-dir", str(experiments_dir), "--runs-dir", str(runs_dir)]
+    return serve(folders, port)
+
+
 def _open_console(experiments_dir: Path, runs_dir: Path) -> int:
-    # Textual draws on standard error.
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+    # Textual draws on standard error; behind `--web`, its driver talks to the browser instead.
+    is_served = "TEXTUAL_DRIVER" in os.environ
+    if not is_served and not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise UsageError(
             "The console needs a terminal.",
             "Use `tp-tui --run EXP` in scripts, and `tp runs` to look at runs.",
