@@ -93,3 +93,34 @@ def test_light_rooms_import_nothing_heavy(project: Project) -> None:
     report = f"print(json.dumps(sorted({set(HEAVY)!r} & sys.modules.keys())), file=sys.stderr)"
     source = f"import json, sys\n{imports}\n{others}\n{report}"
     assert imported_by(project, source) == []
+
+
+def test_the_first_frame_of_the_console_needs_nothing_but_its_toolkit(project: Project) -> None:
+    make_run(project.root / "runs", "tiny-1", rows=[train_row(1)])
+    unwanted = {*HEAVY, "numpy", "pydantic", "tomlkit", "psutil", "aiohttp"} - {"textual"}
+    source = f"""\
+import asyncio, json, sys
+from pathlib import Path
+from textual.app import App
+import transformer_playground.tui.main
+from transformer_playground.tui.app import Console
+
+seen = []
+
+draw = App._display
+
+def display(self, screen, renderable):
+    seen.append(sorted({unwanted!r} & sys.modules.keys()))
+    draw(self, screen, renderable)
+
+App._display = display
+
+async def look():
+    async with Console(Path("experiments"), Path("runs")).run_test() as pilot:
+        while not pilot.app.snapshot.runs:
+            await pilot.pause()
+
+asyncio.run(look())
+print(json.dumps([seen[0], sorted({set(HEAVY)!r} & sys.modules.keys())]), file=sys.stderr)
+"""
+    assert imported_by(project, source) == [[], ["textual"]]
