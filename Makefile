@@ -14,7 +14,7 @@ CONFIG_FLAG = $(if $(CONFIG),--config $(CONFIG))
 need_exp = @test -n "$(EXP)" || { echo "Name an experiment: make $@ EXP=shakespeare"; exit 2; }
 
 .PHONY: help setup run test unit integration e2e acceptance lint format types imports quality \
-	quality-ext bench tensorboard prepare train sample loop reference clean
+	quality-ext bench tui screenshots tensorboard prepare train sample loop reference clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9 -]*:.*## / { printf "%-34s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,12 @@ quality-ext: setup ## Mutation testing with Cosmic Ray; slow, not part of CI
 
 bench: setup ## Speed, as ratios measured side by side
 	for script in benchmarks/*.py; do $(RUN) python $$script; done
+
+tui: setup ## Open the console
+	$(RUN) tp-tui
+
+screenshots: setup ## Draw the pictures of the console in docs/pictures anew
+	$(RUN) python docs/take_pictures.py
 
 tensorboard: setup ## Curves in a browser on 127.0.0.1
 	$(RUN) tp tensorboard --port $(PORT)

@@ -1,4 +1,6 @@
+import importlib.util
 import re
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -53,3 +55,14 @@ def test_no_keymap_crashes_and_what_is_taken_over_does_not_clash(stated: dict[st
     assert len(keymap) + len(problems) == len(stated)
     for name in keymap:
         assert check_keymap(keymap)[0][name]
+
+
+def test_the_manual_lists_the_keys_as_they_are() -> None:
+    folder = Path(__file__).parents[3] / "docs"
+    spec = importlib.util.spec_from_file_location("keys_table", folder / "keys_table.py")
+    assert spec is not None
+    assert spec.loader is not None
+    keys_table = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(keys_table)
+    document = (folder / "console.md").read_text(encoding="utf-8")
+    assert keys_table.with_keys(document) == document, "run: python docs/keys_table.py"
