@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import App
 from textual.command import Provider
+from textual.driver import Driver
 from textual.screen import Screen
 from textual.signal import Signal
 from textual.timer import Timer
@@ -100,6 +101,15 @@ class Console(App[int], inherit_bindings=False):
         for theme in THEMES:
             self.register_theme(theme)
         self._complaints = self._load_settings()
+
+    def get_driver_class(self) -> type[Driver]:
+        """Textual's choice, made to outlive its terminal where that can be lost."""
+        chosen = super().get_driver_class()
+        if chosen.__name__ != "LinuxDriver":
+            return chosen
+        from transformer_playground.tui.driver import TerminalDriver
+
+        return TerminalDriver
 
     def on_mount(self) -> None:
         """Take over the settings and look around."""
