@@ -111,7 +111,7 @@ def measure(parameters: Any, summary: Mapping[str, Any], rows: Sequence[Row]) ->
         parameters=number(parameters),
         tokens_seen=number(summary.get("tokens_seen")),
         final_step=number(summary.get("final_step")),
-        wall_time_s=number(summary.get("wall_time_s")) if rows else None,
+        wall_time_s=number(summary.get("wall_time_s")) if _are_timed(rows) else None,
         tokens_per_second=_median_rate(rows),
         best_val_loss=best_loss,
         best_step=None if best_loss is None else number(best.get("step")),
@@ -131,6 +131,10 @@ def number(value: object) -> float | None:
         return None
     # Compared before any conversion: an integer may be too large for a float. NaN is not below.
     return value if abs(value) < _LARGEST else None
+
+
+def _are_timed(rows: Sequence[Row]) -> bool:
+    return any(number(row.get("time")) is not None for row in rows)
 
 
 def _median_rate(rows: Sequence[Row]) -> float | None:

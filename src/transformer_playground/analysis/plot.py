@@ -53,7 +53,8 @@ class PlotResult:
         path: The file.
         format: Its format, "svg" or "png".
         shown: The runs in it, in the order of their colours.
-        skipped: Ids of runs that have no finite loss to show.
+        skipped: Ids of runs that have no finite loss to show, or none whose place on the axis is
+            known.
     """
 
     path: Path
@@ -74,7 +75,7 @@ def plot_loss(runs: Sequence[RunFolder], request: PlotRequest) -> PlotResult:
     Raises:
         UsageError: The file's ending is no known format, it is a folder, or `smooth` is no
             weight.
-        RunError: No run has a finite loss, or the disk refused.
+        RunError: No run has a finite loss whose place on the axis is known, or the disk refused.
     """
     kind = _format(request.out)
     if not 0 <= request.smooth < 1:
@@ -85,7 +86,7 @@ def plot_loss(runs: Sequence[RunFolder], request: PlotRequest) -> PlotResult:
     curves = [read_loss_curves(run, request.x, positive=request.log_y) for run in runs]
     shown = tuple(each for each in curves if not each.is_empty)
     if not shown:
-        raise _nothing_to_show(curves)
+        raise _nothing_to_show(runs, request)
     render = _renderer()
     title = harmless_title(_default_title(shown) if request.title is None else request.title)
 
@@ -133,14 +134,21 @@ def _format(out: Path) -> str:
     return kind
 
 
-def _nothing_to_show(curves: Sequence[LossCurves]) -> RunError:
-    if len(curves) > 1:
+def _nothing_to_show(runs: Sequence[RunFolder], request: PlotRequest) -> RunError:
+    by_step = [read_loss_curves(run, positive=request.log_y) for run in runs]
+    if not all(each.is_empty for each in by_step):
+        named = f"the run '{runs[0].run_id}'" if len(runs) == 1 else "these runs"
         return RunError(
-            f"None of the {len(curves)} runs has a finite loss to plot.",
+            f"The metrics of {named} do not tell the {request.x} of any loss.",
+            "Those of older versions may not; use --x step.",
+        )
+    if len(runs) > 1:
+        return RunError(
+            f"None of the {len(runs)} runs has a finite loss to plot.",
             "Train them until their first logged step or evaluation.",
         )
     return RunError(
-        f"The run '{curves[0].run_id}' has no finite loss to plot.",
+        f"The run '{runs[0].run_id}' has no finite loss to plot.",
         "Train it until its first logged step or evaluation; if it has diverged, lower the "
         "learning rate.",
     )

@@ -23,7 +23,7 @@ SEED = "train.runtime.seed"
 LOCATIONS = frozenset({"prepare.raw_dir", "prepare.dataset_dir"})
 
 _EVAL_KEYS = ("val_loss", "train_loss", "val_bits_per_byte")
-_TRAIN_KEYS = ("tokens_per_sec", "tokens_seen")
+_TRAIN_KEYS = ("tokens_per_sec", "tokens_seen", "time")
 
 
 @dataclass(frozen=True)

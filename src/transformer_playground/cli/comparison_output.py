@@ -5,6 +5,7 @@ import io
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -35,12 +36,13 @@ def print_comparison(comparison: Comparison) -> None:
     if comparison.remarks:
         say("")
     for remark in comparison.remarks:
-        say(visible_line(remark))
+        _say_sentence(remark)
 
 
 def print_answers(question: Question, answers: Sequence[Answer]) -> None:
     """What each run wrote: side by side where the terminal is wide enough, else one by one."""
-    say(f"\n{visible_line(_headline(question))}")
+    say("")
+    _say_sentence(_headline(question))
     width = shutil.get_terminal_size().columns
     if is_terminal() and len(answers) * _COLUMN_OF_TEXT <= width:
         _print_side_by_side(answers, width)
@@ -130,6 +132,15 @@ def _print_within(comparison: Comparison, labels: list[str], width: int) -> None
 
 def _print(table: TextTable) -> None:
     print_table(table.header, table.rows, numbers=len(table.header) - 1)
+
+
+def _say_sentence(sentence: str) -> None:
+    """Print untrusted text on one line, or broken between words where a person reads it."""
+    line = visible_line(sentence)
+    if is_terminal():
+        width = shutil.get_terminal_size().columns
+        line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+    say(line)
 
 
 def _print_side_by_side(answers: Sequence[Answer], width: int) -> None:

@@ -71,7 +71,8 @@ def plot_loss(
     )
     result = plot(runs, request)
     for skipped in result.skipped:
-        note(visible_line(f"left out {skipped}: it has no finite loss"))
+        along = "" if x == "step" else f" whose {x} is known"
+        note(visible_line(f"left out {skipped}: it has no finite loss{along}"))
     if json_output:
         say_json(_document(request, result))
         return

@@ -7,6 +7,9 @@ from transformer_playground.cli.console import run_command
 from transformer_playground.cli.options import with_resume_default
 from transformer_playground.errors import UsageError
 
+# What the library that checks options puts before a sentence, to no one's use.
+_VALIDATOR = "Value error, "
+
 
 def run_app(application: typer.Typer, arguments: list[str]) -> int:
     """Run a Typer application; commands return their exit code or nothing."""
@@ -21,7 +24,14 @@ def run_app(application: typer.Typer, arguments: list[str]) -> int:
         except typer.Exit as end:
             return end.exit_code
         except typer.TyperException as error:
-            raise UsageError(error.format_message(), f"See: {name} --help") from error
+            message = error.format_message().replace(_VALIDATOR, "")
+            raise UsageError(message, f"See: {_asked_of(error) or name} --help") from error
         return code if isinstance(code, int) else 0
 
     return run_command(invoke)
+
+
+def _asked_of(error: typer.TyperException) -> str | None:
+    """The command, such as `tp runs show`, that the words were for."""
+    context = getattr(error, "ctx", None)
+    return context.command_path if context is not None else None

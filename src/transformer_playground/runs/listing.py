@@ -74,13 +74,16 @@ def find_runs(runs_dir: Path, names: str) -> list[RunFolder]:
     stated = [name.strip() for name in names.split(",") if name.strip()]
     if not stated:
         raise UsageError("No run is named.", "Give run ids, separated by commas.")
-    found: list[RunFolder] = []
+    found: dict[RunFolder, str] = {}
     for name in stated:
         run = find_run(runs_dir, name)
         if run in found:
-            raise UsageError(f"The run '{run.run_id}' is named twice.", "Name each run once.")
-        found.append(run)
-    return found
+            raise UsageError(
+                f"The run '{run.run_id}' is named twice, as '{found[run]}' and as '{name}'.",
+                "Name each run once.",
+            )
+        found[run] = name
+    return list(found)
 
 
 def find_run_or_latest(runs_dir: Path, name: str) -> RunFolder:

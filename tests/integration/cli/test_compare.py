@@ -5,6 +5,7 @@ import io
 import json
 import math
 import shutil
+import sys
 from typing import Any
 
 import pytest
@@ -375,3 +376,19 @@ def test_the_remarks_in_json_are_those_of_the_table(runs_dir: Any, tp: Tp) -> No
     assert found["remarks"]
     assert ended.out.endswith("\n".join(found["remarks"]) + "\n")
     assert json.dumps(found["sampling"]) == "null"
+
+
+def test_sentences_break_between_words_at_the_terminals_width(
+    runs_dir: Any, tp: Tp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for seed, run_id in enumerate(("a", "b", "c")):
+        finished_run(runs_dir, run_id, seed=seed, model={"n_layer": 2 if run_id != "c" else 3})
+    piped = tp("compare", "--run-ids", "a,b,c", *TABLE_ONLY)
+    monkeypatch.setattr(type(sys.stdout), "isatty", lambda _: True)
+    monkeypatch.setenv("COLUMNS", "60")
+    watched = tp("compare", "--run-ids", "a,b,c", *TABLE_ONLY)
+    (sentence,) = [each for each in piped.out.splitlines() if each.startswith("Groups are")]
+    assert len(sentence) > 60
+    assert sentence in " ".join(watched.out.split())
+    below_the_table = watched.out.split("\n\n")[-1]
+    assert max(map(len, below_the_table.splitlines())) <= 60

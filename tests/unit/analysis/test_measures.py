@@ -56,6 +56,12 @@ def test_a_run_without_rows_has_no_wall_time() -> None:
     assert measured(train_row(1), wall_time_s=7.5).wall_time_s == 7.5
 
 
+def test_rows_without_times_leave_the_wall_time_unknown() -> None:
+    row = train_row(1)
+    del row["time"]
+    assert measured(row, wall_time_s=0.0).wall_time_s is None
+
+
 @pytest.mark.parametrize(
     "value", [None, True, "1", [1], math.nan, math.inf, -math.inf, 10**400, 1e300]
 )

@@ -196,6 +196,18 @@ def test_a_run_that_has_nothing_to_show_is_refused(
     assert not (tmp_path / "plot.svg").exists()
 
 
+def test_losses_whose_place_on_the_axis_is_unknown_are_not_called_infinite(
+    tmp_path: Path,
+) -> None:
+    row = train_row(1)
+    del row["time"]
+    old = make_run(tmp_path / "runs", rows=[row])
+
+    with pytest.raises(RunError, match=r"'tiny-1' do not tell the time of any loss\..*--x step"):
+        drawn(tmp_path, old, x="time")
+    drawn(tmp_path, old)
+
+
 @pytest.mark.parametrize(
     ("rows", "there", "absent"),
     [([train_row(1)], "training", "validation"), ([eval_row(1, 2.0)], "validation", "training")],

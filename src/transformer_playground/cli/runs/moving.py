@@ -47,7 +47,10 @@ def delete(
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
-    """Move runs to the trash, runs/.trash/, from where `tp runs restore` brings them back."""
+    """Move runs to the trash, runs/.trash/.
+
+    `tp runs restore` brings them back.
+    """
     runs: list[RunFolder] = [find_run(runs_dir, run_id) for run_id in run_ids]
     moved = delete_runs(runs)
     lines = [f"{each.run_id} is in the trash; undo: {_undo(each)}" for each in moved]
