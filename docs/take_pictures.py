@@ -19,7 +19,7 @@ from transformer_playground.tui.app import Console
 HERE = Path(__file__).resolve().parent
 WIDE, NARROW = (120, 36), (80, 24)
 # The fonts that the toolkit links to would be fetched from elsewhere by whoever opens a picture.
-FONTS = re.compile(r"@font-face\s*\{.*?\}", re.DOTALL)
+FONTS = re.compile(r"@font-face\s*\{.*?\}|<!--.*?-->", re.DOTALL)
 CONFIG = """\
 [experiment]
 description = "The documents of this project, character by character"

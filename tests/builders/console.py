@@ -41,8 +41,5 @@ async def until(
 
 def shown(console: Console) -> str:
     """The text on the screen, line by line."""
-    width, height = console.size
-    return "\n".join(
-        "".join(segment.text for segment in console.screen._compositor.render_strips()[row])
-        for row in range(height)
-    ) if width else ""
+    strips = console.screen._compositor.render_strips()
+    return "\n".join("".join(segment.text for segment in strip) for strip in strips)

@@ -34,6 +34,13 @@ def training_console(project: Project) -> tuple[AtTerminal, RunFolder]:
     return terminal, project.runs[0]
 
 
+def newest_step(run: RunFolder) -> int:
+    """How far the checkpoint to resume from has come."""
+    info = newest_valid(run.checkpoints).info
+    assert info is not None
+    return info.step
+
+
 @pytest.mark.parametrize(
     ("number", "saves"),
     [(signal.SIGKILL, False), (signal.SIGTERM, True), (signal.SIGHUP, True)],
@@ -48,13 +55,13 @@ def test_a_console_that_is_ended_leaves_a_run_that_goes_on(
     assert "Traceback" not in output
     assert code == (128 + number if saves else -number)
     assert (read_writer(run) is None) == saves
-    reached = newest_valid(run.checkpoints).info.step
+    reached = newest_step(run)
     ended = long_project.child(
         *(TP, "train", "tiny", "--resume", run.run_id),
         *("--set", f"train.runtime.max_iters={reached + 3}"),
     )
     assert ended.code == 0, ended.err
-    assert newest_valid(run.checkpoints).info.step == reached + 3
+    assert newest_step(run) == reached + 3
 
 
 def test_a_console_whose_window_is_gone_saves_and_ends(long_project: Project) -> None:

@@ -69,14 +69,14 @@ def test_the_palette_finds_experiments_and_runs(project: Project, size: tuple[in
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: len(console.snapshot.runs) == 3)
         await pilot.press("ctrl+p")
-        await until(pilot, lambda: CommandPalette.is_open(console))
+        await until(pilot, lambda: isinstance(console.screen, CommandPalette))
         await pilot.press(*"open tiny-1")
         await until(pilot, lambda: "open tiny-1" in shown(console))
         await pilot.press("enter")
         await until(pilot, lambda: console.current_mode == "live")
         assert console.workspace.current == "tiny-1"
         await pilot.press("ctrl+p")
-        await until(pilot, lambda: CommandPalette.is_open(console))
+        await until(pilot, lambda: isinstance(console.screen, CommandPalette))
         await pilot.press(*"train tiny")
         await until(pilot, lambda: "Set up a new run" in shown(console))
         await pilot.press("enter")
@@ -92,7 +92,7 @@ def test_a_hostile_run_in_the_palette_stays_text(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: hostile in console.snapshot.runs)
         await pilot.press("ctrl+p")
-        await until(pilot, lambda: CommandPalette.is_open(console))
+        await until(pilot, lambda: isinstance(console.screen, CommandPalette))
         await pilot.press(*"open bold")
         await until(pilot, lambda: "[bold]" in shown(console))
         assert CONTROL.search(shown(console)) is None

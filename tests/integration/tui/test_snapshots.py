@@ -1,0 +1,115 @@
+"""Each view as text, held against files: `UPDATE_SNAPSHOTS=1 pytest …` writes them anew."""
+
+import math
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from builders.commands import CONFIG, make_project
+from builders.console import shown, until, with_console
+from builders.runs import make_run
+from transformer_playground.tui.app import Console
+
+NOW = 1_800_000_000.0
+CREATED = "2027-01-15T06:00:00+00:00"
+SNAPSHOTS = Path(__file__).parent / "snapshots"
+VIEWS = ("runs", "live", "sample", "compare")
+PATIENCE = 20.0
+SIZES = [(80, 24), (120, 40), (200, 60)]
+
+
+@pytest.fixture(autouse=True)
+def fixed_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+def rows(best: float, *, breaks: bool) -> list[dict[str, Any]]:
+    began = NOW - 7200
+    found: list[dict[str, Any]] = [
+        {"event": "status", "status": "running", "step": 0, "time": began, "tokens_per_step": 64}
+    ]
+    for step in range(10, 201, 10):
+        loss = best + 2 * math.exp(-step / 50)
+        at = {"step": step, "time": began + step}
+        found.append(
+            at
+            | {"event": "train", "train_loss": None if breaks and step > 150 else loss}
+            | {"lr": 1e-3, "tokens_per_sec": 5000.0, "step_time_ms": 12.5, "grad_norm": 1.5}
+            | {"tokens_seen": step * 64}
+        )
+        if step % 50 == 0:
+            found.append(
+                at
+                | {"event": "eval", "train_loss": loss, "val_loss": loss + 0.1, "is_best": True}
+                | {"train_ppl": math.exp(loss), "val_ppl": math.exp(loss + 0.1)}
+                | {"val_bits_per_byte": loss}
+            )
+    end = {"event": "status", "step": 200, "time": began + 200}
+    failed = {"status": "failed", "error": "the loss is not finite at step 160"}
+    return [*found, end | (failed if breaks else {"status": "finished"})]
+
+
+def check(name: str, view: str, size: tuple[int, int], *, breaks: bool = False) -> None:
+    project = make_project(Path("project"), CONFIG)
+    for number, run_id in enumerate(("tiny-a", "tiny-b")):
+        settings = {"model": {"n_layer": number}, "train": {"runtime": {"max_iters": 200}}}
+        made = rows(1.5 + number, breaks=breaks)
+        run = make_run(project.root / "runs", run_id, made, config=settings, created=CREATED)
+        os.utime(run.root, (NOW - 7000, NOW - 7000))
+    path = SNAPSHOTS / f"{name}.txt"
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: len(console.snapshot.runs) == 2)
+        # The table puts its cursor on a run first, and says so in a message.
+        await until(pilot, lambda: console.workspace.current is not None)
+        await pilot.pause()
+        console.workspace.marked[:] = ["tiny-a", "tiny-b"]
+        console.choose(current="tiny-a")
+        await until(pilot, lambda: "2 marked" in shown(console))
+        console.action_view(view)
+        if os.environ.get("UPDATE_SNAPSHOTS"):
+            await pilot.pause(4)
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(grid(console), encoding="utf-8")
+        expected = path.read_text(encoding="utf-8")
+        try:
+            await until(pilot, lambda: grid(console) == expected, PATIENCE)
+        except TimeoutError:
+            assert grid(console).splitlines() == expected.splitlines()
+
+    with_console(project, steps, size)
+
+
+def grid(console: Console) -> str:
+    return "\n".join(line.rstrip() for line in shown(console).splitlines()) + "\n"
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+def test_a_view_looks_as_it_did(view: str, size: tuple[int, int]) -> None:
+    check(f"{view}-{size[0]}x{size[1]}", view, size)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_view_says_without_colour_what_it_says_with_it(
+    view: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    check(f"{view}-80x24", view, (80, 24))
+
+
+@pytest.mark.parametrize("view", ["runs", "live", "compare"])
+def test_a_view_shows_a_loss_that_is_not_finite(view: str) -> None:
+    check(f"{view}-nan-120x40", view, (120, 40), breaks=True)
