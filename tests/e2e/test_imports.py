@@ -3,6 +3,7 @@
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,4 +124,5 @@ async def look():
 asyncio.run(look())
 print(json.dumps([seen[0], sorted({set(HEAVY)!r} & sys.modules.keys())]), file=sys.stderr)
 """
-    assert imported_by(project, source) == [[], ["textual"]]
+    at_first_frame_and_at_last: list[Any] = list(imported_by(project, source))
+    assert at_first_frame_and_at_last == [[], ["textual"]]

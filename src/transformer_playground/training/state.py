@@ -44,7 +44,7 @@ class TrainingState:
         seconds: float,
         data_seconds: float,
     ) -> None:
-        """One more optimizer step is done; `data_seconds` of its `seconds` went into its batches."""
+        """One more step is done; `data_seconds` of its `seconds` went into its batches."""
         self.step += 1
         self.tokens_seen += tokens
         self.batches_drawn += batches

@@ -24,8 +24,8 @@ from transformer_playground.runs.annotations import Annotations, write_annotatio
 from transformer_playground.runs.index import INDEX_NAME
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.listing import find_run, list_runs
-from transformer_playground.runs.row import RunRow
 from transformer_playground.runs.lock import RunLock
+from transformer_playground.runs.row import RunRow
 
 ROWS = [
     status_row(0, "running", time=100.0),

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.fields import FIELDS, find_field, setting_keys
-from transformer_playground.runs.row import RunRow
 from transformer_playground.runs.query import parse_query, select, sort_rows
+from transformer_playground.runs.row import RunRow
 
 NOW = datetime(2026, 3, 10, 12, 0).timestamp()
 DAY = 86_400.0
