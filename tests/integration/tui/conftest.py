@@ -1,0 +1,16 @@
+"""Pilots wait for the console to come to rest, but not long: something always ticks in it."""
+
+from functools import partial
+
+import pytest
+from textual._wait import wait_for_idle
+
+# Textual's own second would make up most of the time these tests take.
+_LONGEST_REST = 0.1
+
+
+@pytest.fixture(autouse=True)
+def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "textual.pilot.wait_for_idle", partial(wait_for_idle, max_sleep=_LONGEST_REST)
+    )
