@@ -2,35 +2,24 @@
 
 from collections.abc import Sequence
 
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from transformer_playground.terminal import visible_line
-from transformer_playground.tui.bindings import bindings_for
+from transformer_playground.tui.screens.narrowing import NarrowingScreen
 from transformer_playground.tui.widgets.line_input import LineInput
 
-_MOVES = {
-    "up": "cursor_up",
-    "down": "cursor_down",
-    "pageup": "page_up",
-    "pagedown": "page_down",
-}
 
-
-class ColumnsScreen(ModalScreen[list[str] | None]):
+class ColumnsScreen(NarrowingScreen[list[str] | None]):
     """Closes with the keys of the chosen columns in their order.
 
     Args:
         known: (key, what it is called) of every column there is; untrusted text.
         chosen: Keys of those that are shown.
     """
-
-    BINDINGS = bindings_for("dialog")
 
     def __init__(self, known: Sequence[tuple[str, str]], chosen: Sequence[str]) -> None:
         super().__init__()
@@ -68,20 +57,9 @@ class ColumnsScreen(ModalScreen[list[str] | None]):
         """Switch what was clicked."""
         self._switch()
 
-    async def on_key(self, event: events.Key) -> None:
-        """Move in the list while the words keep the focus."""
-        action = _MOVES.get(event.key)
-        if action is not None:
-            event.stop()
-            await self._list.run_action(action)
-
     def action_dismiss_dialog(self) -> None:
         """Close with the choice."""
         self.dismiss(self._chosen)
-
-    @property
-    def _list(self) -> OptionList:
-        return self.query_one("#columns-list", OptionList)
 
     def _switch(self) -> None:
         highlighted = self._list.highlighted_option

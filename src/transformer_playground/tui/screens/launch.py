@@ -59,7 +59,6 @@ class LaunchScreen(ModalScreen[Launch | None]):
         super().__init__()
         self._experiments_dir, self._runs_dir = experiments_dir, runs_dir
         self._base = launch
-        self._preview = Preview()
         self._pending: Timer | None = None
 
     def compose(self) -> ComposeResult:
@@ -203,7 +202,6 @@ class LaunchScreen(ModalScreen[Launch | None]):
         is_outdated = typed != self._fields.typed or launch.experiment != self._base.experiment
         if is_outdated or not self.is_attached:
             return
-        self._preview = found
         is_about_typed = bool(found.problem and typed)
         self._fields.say(
             _sentence(found.problem) if is_about_typed else "", is_error=is_about_typed

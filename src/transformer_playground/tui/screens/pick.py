@@ -2,21 +2,17 @@
 
 from collections.abc import Sequence
 
-from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
-from transformer_playground.tui.bindings import bindings_for
+from transformer_playground.tui.screens.narrowing import NarrowingScreen
 from transformer_playground.tui.widgets.line_input import LineInput
 
-_MOVES = {"up": "cursor_up", "down": "cursor_down", "pageup": "page_up", "pagedown": "page_down"}
 
-
-class PickScreen(ModalScreen[str | None]):
+class PickScreen(NarrowingScreen[str | None]):
     """Closes with the id of what was picked, or None.
 
     Args:
@@ -24,8 +20,6 @@ class PickScreen(ModalScreen[str | None]):
         options: (id, how it is shown) of each.
         current: Id of the one to begin at.
     """
-
-    BINDINGS = bindings_for("dialog")
 
     def __init__(
         self, title: str, options: Sequence[tuple[str, Content]], current: str | None
@@ -60,20 +54,9 @@ class PickScreen(ModalScreen[str | None]):
         """Pick what was clicked."""
         self.dismiss(event.option_id)
 
-    async def on_key(self, event: events.Key) -> None:
-        """Move in the list while the words keep the focus."""
-        action = _MOVES.get(event.key)
-        if action is not None:
-            event.stop()
-            await self._list.run_action(action)
-
     def action_dismiss_dialog(self) -> None:
         """Close without a pick."""
         self.dismiss(None)
-
-    @property
-    def _list(self) -> OptionList:
-        return self.query_one("#pick-list", OptionList)
 
     def _narrow(self, words: str) -> None:
         wanted = words.casefold().split()

@@ -1,6 +1,5 @@
 """The sample view: checkpoints, a prompt, and the text that comes of it."""
 
-import time
 from collections.abc import Mapping
 from functools import partial
 from typing import Any, ClassVar
@@ -19,21 +18,13 @@ from transformer_playground.tui.state.checkpoint_choices import (
     first_with_checkpoint,
     sources_of,
 )
-from transformer_playground.tui.state.sampling import (
-    Ask,
-    Drawing,
-    Source,
-    Update,
-)
+from transformer_playground.tui.state.sampling import Ask, Drawing, Source
 from transformer_playground.tui.state.sampling_form import History
 from transformer_playground.tui.widgets.sample_form import SampleForm
 from transformer_playground.tui.widgets.sample_panes import SamplePanes
 from transformer_playground.tui.widgets.source_words import choice_words, run_words, source_words
 
 _TICK_SECONDS = 0.08
-# Of each tick, so that keys are answered however fast a model is.
-_BUSY_SECONDS = 0.03
-_AT_ONCE = 256
 
 
 class SampleView(View):
@@ -51,7 +42,6 @@ class SampleView(View):
         # What the panes are for.
         self._offered: tuple[Source, ...] = ()
         self._drawing: Drawing | None = None
-        self._backlog: list[Update] = []
         self._history = History()
 
     def compose_body(self) -> ComposeResult:
@@ -67,7 +57,6 @@ class SampleView(View):
         self._history = History(settings.remembered("sample", "history", []))
         self._service = self.console.sampling
         self._timer: Timer = self.set_interval(_TICK_SECONDS, self._tick, pause=True)
-        self._began = 0.0
         self._panes.set_colours(settings.remembered("sample", "colours", False))
         self._show_choices()
 
@@ -157,19 +146,17 @@ class SampleView(View):
         if self._drawing is not None:
             self._drawing.stop()
         self._remember_prompt()
-        job = self.console.training.active
         ask = Ask(
             self._sources,
             self._form.typed_prompt,
             self._form.options(),
             # The cores belong to the training that goes on.
-            threads=1 if job is not None and job.state == "running" else None,
+            threads=1 if self.console.training.is_computing else None,
         )
         self._clear("loading …")
-        self._drawing, self._backlog = Drawing(ask), []
+        self._drawing = Drawing(ask)
         body = partial(self._service.work, self._drawing)
         self.run_worker(body, group="sampling", thread=True, exit_on_error=False)
-        self._began = time.monotonic()
         self._timer.resume()
         self._form.say("▶ loading …", style="$accent")
         self.refresh_bindings()
@@ -184,18 +171,11 @@ class SampleView(View):
         drawing = self._drawing
         if drawing is None:
             return
-        is_over = drawing.is_over
-        self._backlog += drawing.drain()
-        deadline = time.monotonic() + _BUSY_SECONDS
-        taken = 0
         with self.app.batch_update():
-            while taken < len(self._backlog) and time.monotonic() < deadline:
-                self._panes.take(self._backlog[taken : taken + _AT_ONCE])
-                taken += _AT_ONCE
-            del self._backlog[:taken]
-            if is_over and not self._backlog:
+            has_shown = drawing.hand_on(self._panes.take)
+            if drawing.is_done:
                 self._end(drawing)
-            elif taken and not drawing.is_stopping:
+            elif has_shown and not drawing.is_stopping:
                 self._form.say(f"▶ {self._panes.n_tokens:,} tokens", style="$accent")
 
     def _end(self, drawing: Drawing) -> None:

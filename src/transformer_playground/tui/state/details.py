@@ -6,6 +6,7 @@ from typing import Any, Literal
 from rich.cells import cell_len
 
 from transformer_playground.config.toml_text import shortened, toml_value
+from transformer_playground.runs.details import CheckpointFile
 from transformer_playground.runs.fields import GLYPHS
 from transformer_playground.runs.row import RunRow
 from transformer_playground.runs.units import (
@@ -18,7 +19,7 @@ from transformer_playground.runs.units import (
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.state.experiments import GLYPHS as DATA_GLYPHS
 from transformer_playground.tui.state.experiments import ExperimentFacts
-from transformer_playground.tui.state.run_facts import Checkpoint, RunFacts
+from transformer_playground.tui.state.run_facts import RunFacts
 
 Role = Literal["title", "label", "value", "muted", "live", "good", "bad", "accent"]
 Line = tuple[tuple[str, Role], ...]
@@ -241,7 +242,7 @@ def _setting(key: str, value: Any, origin: str | None) -> Iterator[Line]:
         yield ((f"  {entry.description}", "muted"),)
 
 
-def _checkpoint_lines(checkpoints: Sequence[Checkpoint]) -> Iterator[Line]:
+def _checkpoint_lines(checkpoints: Sequence[CheckpointFile]) -> Iterator[Line]:
     if not checkpoints:
         return
     yield _BLANK

@@ -9,6 +9,7 @@ from transformer_playground.checkpoints.discovery import scan_folder
 from transformer_playground.checkpoints.sidecar import CheckpointInfo, is_pointer
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.runs.annotations import annotations_problem
+from transformer_playground.runs.details import CheckpointFile
 from transformer_playground.runs.layout import RunFolder, open_run, read_run_config
 from transformer_playground.runs.samples import read_samples
 from transformer_playground.runs.status import derive_status
@@ -20,27 +21,6 @@ SECTIONS: tuple[Section, ...] = ("overview", "settings", "samples", "log")
 _MOST_SAMPLES = 5
 _MOST_LOG_LINES = 300
 _LOG_BYTES = 65_536
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint file, by its sidecar.
-
-    Attributes:
-        name: File name, untrusted text.
-        kind: "last" or "best"; None for one without a usable sidecar.
-        step: Steps done.
-        metric: Validation loss of a best one.
-        size: Bytes.
-        problem: Why it cannot be used.
-    """
-
-    name: str
-    kind: str | None = None
-    step: int | None = None
-    metric: float | None = None
-    size: int | None = None
-    problem: str | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +48,7 @@ class RunFacts:
     provenance: Mapping[str, str] = field(default_factory=dict)
     dataset: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
-    checkpoints: tuple[Checkpoint, ...] = ()
+    checkpoints: tuple[CheckpointFile, ...] = ()
     samples: tuple[Mapping[str, Any], ...] = ()
     log: tuple[str, ...] = ()
     problems: tuple[str, ...] = ()
@@ -110,7 +90,7 @@ def stamp(runs_dir: Path, run_id: str, section: Section) -> tuple[float, ...]:
 def _read(run: RunFolder, section: Section) -> RunFacts:
     problems: list[str] = []
     config: dict[str, Any] = {}
-    checkpoints: tuple[Checkpoint, ...] = ()
+    checkpoints: tuple[CheckpointFile, ...] = ()
     try:
         config = read_run_config(run)
     except PlaygroundError as error:
@@ -135,26 +115,26 @@ def _read(run: RunFolder, section: Section) -> RunFacts:
     )
 
 
-def _checkpoints(run: RunFolder) -> tuple[Checkpoint, ...]:
+def _checkpoints(run: RunFolder) -> tuple[CheckpointFile, ...]:
     """By sidecar and size: hashing gigabytes is for those who use a file, not for who looks."""
     scan = scan_folder(run.checkpoints)
     claims = sorted(scan.claims.values(), key=lambda info: info.age_key, reverse=True)
     whole = [_describe(info) for info in claims if not is_pointer(info.path)]
     damaged = [
-        Checkpoint(path.name, problem=problem)
+        CheckpointFile(path.name, problem=problem)
         for path, problem in scan.problems.items()
         if not is_pointer(path)
     ]
     return (*whole, *damaged)
 
 
-def _describe(info: CheckpointInfo) -> Checkpoint:
+def _describe(info: CheckpointInfo) -> CheckpointFile:
     try:
         size = info.path.stat().st_size
     except OSError:
-        return Checkpoint(info.path.name, info.kind, info.step, problem="the file is missing")
+        return CheckpointFile(info.path.name, info.kind, info.step, problem="the file is missing")
     problem = None if size == info.size else "its size is not what its sidecar says"
-    return Checkpoint(info.path.name, info.kind, info.step, info.metric, size, problem)
+    return CheckpointFile(info.path.name, info.kind, info.step, info.metric, size, problem=problem)
 
 
 def _modified(path: Path) -> float:

@@ -8,7 +8,7 @@ import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,9 @@ ALTERNATIVES = 6
 """How many of the likeliest tokens are kept beside each drawn one."""
 # Drained ten times a second, so many pieces hold nobody up.
 _MOST_UPDATES = 50_000
+# How long showing them may keep the console busy at a time, however fast a model is.
+_BUSY_SECONDS = 0.03
+_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -93,6 +96,7 @@ class Drawing:
     def __init__(self, ask: Ask) -> None:
         self.ask = ask
         self._updates: list[Update] = []
+        self._backlog: list[Update] = []
         self._room = threading.Condition()
         self._stopping = False
         self._over = False
@@ -107,6 +111,11 @@ class Drawing:
     def is_over(self) -> bool:
         """Whether nothing more will come but what `drain` has not given yet."""
         return self._over
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is over and `hand_on` has handed on all of it."""
+        return self._over and not self._updates and not self._backlog
 
     @property
     def seconds(self) -> float:
@@ -125,6 +134,23 @@ class Drawing:
             updates, self._updates = self._updates, []
             self._room.notify_all()
         return updates
+
+    def hand_on(self, show: Callable[[Sequence[Update]], object]) -> bool:
+        """Show what came, a portion at a time, for no longer than a key can wait.
+
+        What is left over comes first the next time. A view calls this instead of `drain`.
+
+        Returns:
+            Whether anything was shown.
+        """
+        self._backlog += self.drain()
+        deadline = time.monotonic() + _BUSY_SECONDS
+        shown = 0
+        while shown < len(self._backlog) and time.monotonic() < deadline:
+            show(self._backlog[shown : shown + _AT_ONCE])
+            shown += _AT_ONCE
+        del self._backlog[:shown]
+        return shown > 0
 
     def put(self, update: Update) -> None:
         """Add what has come; waits while nobody drains, but not once stopped."""

@@ -58,6 +58,12 @@ class TrainingQueue:
         return next((job for job in self._jobs if job.is_active), None)
 
     @property
+    def is_computing(self) -> bool:
+        """Whether training takes steps now, so that the cores are in use."""
+        job = self.active
+        return job is not None and job.state == "running"
+
+    @property
     def waiting(self) -> tuple[Job, ...]:
         """Jobs that have not begun, in their order."""
         return tuple(job for job in self._jobs if job.state == "queued")

@@ -1,6 +1,5 @@
 """The same prompt and seed to every compared run."""
 
-import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
@@ -19,9 +18,6 @@ if TYPE_CHECKING:
     from transformer_playground.tui.app import Console
 
 _TICK_SECONDS = 0.06
-# Of each tick, so that keys are answered however fast a model is.
-_BUSY_SECONDS = 0.03
-_AT_ONCE = 256
 
 
 class ComparisonSamples(Vertical):
@@ -32,7 +28,6 @@ class ComparisonSamples(Vertical):
         self._sources: tuple[Source, ...] = ()
         self._titles: Sequence[Content] = ()
         self._drawing: Drawing | None = None
-        self._backlog: list[Update] = []
         self._n_loaded = 0
 
     def compose(self) -> ComposeResult:
@@ -91,16 +86,15 @@ class ComparisonSamples(Vertical):
             return
         self._forget()
         console = cast("Console", self.app)
-        job = console.training.active
         ask = Ask(
             self._sources,
             self.form.typed_prompt,
             self.form.options(),
             # The cores belong to the training that goes on.
-            threads=1 if job is not None and job.state == "running" else None,
+            threads=1 if console.training.is_computing else None,
         )
         self.panes.clear(self._titles, "waiting …")
-        self._drawing, self._backlog, self._n_loaded = Drawing(ask), [], 0
+        self._drawing, self._n_loaded = Drawing(ask), 0
         body = partial(console.sampling.work, self._drawing)
         self.run_worker(body, group="sampling", thread=True, exit_on_error=False)
         self._timer.resume()
@@ -129,18 +123,11 @@ class ComparisonSamples(Vertical):
         drawing = self._drawing
         if drawing is None:
             return
-        is_over = drawing.is_over
-        self._backlog += drawing.drain()
-        deadline = time.monotonic() + _BUSY_SECONDS
-        taken = 0
         with self.app.batch_update():
-            while taken < len(self._backlog) and time.monotonic() < deadline:
-                self._take(self._backlog[taken : taken + _AT_ONCE])
-                taken += _AT_ONCE
-            del self._backlog[:taken]
-            if is_over and not self._backlog:
+            has_shown = drawing.hand_on(self._take)
+            if drawing.is_done:
                 self._end(drawing)
-            elif taken and not drawing.is_stopping:
+            elif has_shown and not drawing.is_stopping:
                 self._tell_loading()
 
     def _take(self, updates: Sequence[Update]) -> None:
