@@ -52,3 +52,7 @@ class TrainingError(PlaygroundError):
 
 class SamplingError(PlaygroundError):
     """Text cannot be generated: a prompt the tokenizer cannot encode, no model to sample from."""
+
+
+class ModelError(PlaygroundError):
+    """A pretrained model or an adapter is missing, unreadable, or does not fit its use."""

@@ -1,0 +1,1 @@
+"""Pretrained language models: loaded, adapted with low-rank matrices, saved and merged."""
