@@ -5,5 +5,7 @@ import os
 # Tests run side by side; more threads than cores would only get in each other's way. Read by torch
 # when it is first imported, and inherited by child processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Read when the library is first imported, too: no test asks the hub for a model.
+os.environ["HF_HUB_OFFLINE"] = "1"
 for variable in ("ML_PLAYGROUND_TRAIN_OVERRIDES", "ML_PLAYGROUND_SAMPLE_OVERRIDES", "NO_COLOR"):
     os.environ.pop(variable, None)
