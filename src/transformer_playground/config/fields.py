@@ -97,6 +97,8 @@ class Entry:
                 bound = getattr(constraint, attribute, None)
                 if bound is not None:
                     yield f"{words} {bound if isinstance(bound, int) else format(bound, 'g')}"
+            if getattr(constraint, "min_length", None):
+                yield "not empty"
             pattern = getattr(constraint, "pattern", None)
             if pattern is not None:
                 yield f"matching {pattern}"

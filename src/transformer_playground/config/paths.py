@@ -4,12 +4,14 @@ import os
 from pathlib import Path
 from typing import Any
 
-from transformer_playground.config.fields import ANY_NAME, schema_index
+from transformer_playground.config.fields import ANY_NAME, Key, schema_index
+from transformer_playground.config.finetuning import is_model_path
 from transformer_playground.config.layers import DEFAULT_ORIGIN, Merged, Problem
 from transformer_playground.config.sample import PROMPT_FILE
 from transformer_playground.config.toml_text import shortened, toml_string
 
 _PROMPT = ("sample", "sample", "start")
+_MODEL = ("hf_model", "model_name")
 
 
 def resolve_paths(merged: Merged, *, home: Path, project: Path) -> list[Problem]:
@@ -18,7 +20,7 @@ def resolve_paths(merged: Merged, *, home: Path, project: Path) -> list[Problem]
     A stated path is relative to the folder of the layer that states it, a default to `home`. A
     relative path, links followed, must stay inside the project or, stated in a file elsewhere,
     inside that file's folder. `~` is the user's home folder and makes a path absolute. The same
-    holds for the path in a prompt that is read from a file.
+    holds for the path in a prompt that is read from a file, and for a pretrained model's folder.
 
     Args:
         merged: Changed in place.
@@ -30,8 +32,7 @@ def resolve_paths(merged: Merged, *, home: Path, project: Path) -> list[Problem]
     """
     problems: list[Problem] = []
     for entry in schema_index().values():
-        is_prompt = entry.key == _PROMPT
-        if not (entry.is_path or is_prompt) or ANY_NAME in entry.key:
+        if not (entry.is_path or entry.key in (_PROMPT, _MODEL)) or ANY_NAME in entry.key:
             continue
         *parents, name = entry.key
         table: dict[str, Any] = merged.values
@@ -44,9 +45,9 @@ def resolve_paths(merged: Merged, *, home: Path, project: Path) -> list[Problem]
         if not isinstance(text, str | Path):
             continue
         text = str(text)
-        prefix = PROMPT_FILE if is_prompt else ""
-        if not text.startswith(prefix):
+        if not _names_path(entry.key, text):
             continue
+        prefix = PROMPT_FILE if entry.key == _PROMPT else ""
         try:
             table[name] = f"{prefix}{_absolute(text.removeprefix(prefix), folder, project)}"
         except ValueError as error:
@@ -54,6 +55,12 @@ def resolve_paths(merged: Merged, *, home: Path, project: Path) -> list[Problem]
             shown = shortened(toml_string(text))
             problems.append(Problem(where, f"{entry.name} = {shown} {error}"))
     return problems
+
+
+def _names_path(key: Key, text: str) -> bool:
+    if key == _PROMPT:
+        return text.startswith(PROMPT_FILE)
+    return key != _MODEL or is_model_path(text)
 
 
 def _absolute(text: str, folder: Path, project: Path) -> Path:

@@ -7,7 +7,7 @@ from pydantic import Field, Strict, model_validator
 
 from transformer_playground.config.base import Folder, Table, Words, conflict, setting
 
-TokenizerType = Literal["char", "gpt2", "sentencepiece"]
+TokenizerType = Literal["char", "gpt2", "sentencepiece", "huggingface"]
 
 
 class Download(Table):
@@ -22,10 +22,22 @@ class Download(Table):
     )
 
 
+class ColumnsConfig(Table):
+    """`[prepare.columns]`: which columns of a CSV hold what; what is omitted is inferred."""
+
+    speech: str | None = setting(None, "Column with the text.", min_length=1)
+    speaker: str | None = setting(None, "Column with who speaks.", min_length=1)
+    party: str | None = setting(None, "Column with the speaker's party.", min_length=1)
+    date: str | None = setting(None, "Column with the date or year.", min_length=1)
+    topic: str | None = setting(None, "Column with the subject of the debate.", min_length=1)
+
+
 class PrepareConfig(Table):
     """Where the text comes from and how it becomes tokens."""
 
-    raw_dir: Folder = setting(Path("raw"), "Folder with the input texts (.txt, .xml).")
+    raw_dir: Folder = setting(
+        Path("raw"), "Folder with the input texts (.txt, .xml; .csv for kind = lora)."
+    )
     dataset_dir: Folder = setting(Path("datasets"), "Folder for train.bin, val.bin and meta.pkl.")
     bundled: Literal["tiny_shakespeare", "bundestag_sample"] | None = setting(
         None, "Text shipped with the package that seeds raw_dir when it is empty."
@@ -35,7 +47,9 @@ class PrepareConfig(Table):
         description="Public files that `fetch` can name.",
     )
     fetch: Words = setting((), "Names from `downloads` to fetch into raw_dir when missing.")
-    tokenizer_type: TokenizerType = setting("char", "Which tokenizer encodes the text.")
+    tokenizer_type: TokenizerType = setting(
+        "char", "Which tokenizer encodes the text; huggingface = the one of hf_model (kind = lora)."
+    )
     vocab_size: int = setting(2048, "Vocabulary of a trained SentencePiece model.", ge=16)
     sentencepiece_model: Literal["bpe", "unigram"] = setting(
         "bpe", "Algorithm of a trained SentencePiece model."
@@ -48,16 +62,28 @@ class PrepareConfig(Table):
     )
     documents: Literal["files", "lines"] = setting(
         "files",
-        "What one document is: a file (or one speech of a protocol), or each non-empty line.",
+        "What one document is: a file (or a speech of a protocol or CSV), or each non-empty line.",
     )
     val_fraction: float = setting(
-        0.1, "Share held out for validation: the tail of the text, or random lines.", gt=0, lt=1
+        0.1,
+        "Share held out for validation: the tail of the text, or random lines; for kind = lora "
+        "random documents.",
+        gt=0,
+        lt=1,
     )
-    seed: int = setting(1337, "Seed of the random split (documents = lines).", ge=0)
-    doc_separator: str = setting("\n\n", "Text between two documents (documents = files).")
+    seed: int = setting(1337, "Seed of the random split (documents = lines, or kind = lora).", ge=0)
+    doc_separator: str = setting(
+        "\n\n",
+        "Text between two documents (documents = files). For kind = lora a special token that ends "
+        "each document; white space = the tokenizer's own.",
+    )
     add_structure_tokens: bool = setting(
         False, "Mark speaker, party, date and interjections of protocols with <|...|> tokens."
     )
+    conditioning_header: bool = setting(
+        True, "Begin each speech of a CSV with lines for speaker, party, year and topic."
+    )
+    columns: ColumnsConfig = Field(default_factory=ColumnsConfig)
 
     @model_validator(mode="after")
     def _check_fetch(self) -> Self:

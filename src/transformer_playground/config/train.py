@@ -15,7 +15,7 @@ class DataConfig(Table):
 
     batch_size: int = setting(12, "Sequences per micro-batch.", ge=1, le=1_000_000)
     block_size: int | None = setting(
-        None, "Tokens per sequence: omitted = model.block_size, never longer.", ge=1
+        None, "Tokens per sequence: omitted = block_size of model or hf_model, never longer.", ge=1
     )
     grad_accum_steps: int = setting(1, "Micro-batches per optimizer step.", ge=1)
     sampler: Literal["random", "sequential"] = setting(
