@@ -31,7 +31,7 @@ from transformer_playground.tui.settings import (
 from transformer_playground.tui.state.catalog import Snapshot, look
 from transformer_playground.tui.state.jobs import Launch
 from transformer_playground.tui.state.sampling import SamplingService
-from transformer_playground.tui.state.training import TrainingQueue, Update, describe
+from transformer_playground.tui.state.training import TrainingQueue, Update, describe, ending
 from transformer_playground.tui.state.workspace import Workspace
 from transformer_playground.tui.themes import THEMES
 
@@ -151,13 +151,12 @@ class Console(App[int], inherit_bindings=False):
         job = update.job
         if isinstance(update.event, RunStarted | RunFinished | RunFailed):
             self.look_around()
-        if not (job.has_ended and update.event is None):
+        if not update.is_end:
             return
-        has_failed = job.state == "failed"
         self.notify(
-            visible(f"failed: {job.message}" if has_failed else job.state),
+            visible(ending(job)),
             title=visible_line(job.name),
-            severity="error" if has_failed else "information",
+            severity="error" if job.state == "failed" else "information",
             markup=False,
         )
         if self.settings.bell:

@@ -55,6 +55,7 @@ class Job:
     Attributes:
         number: Counts from 1 in this console.
         message: What preparation says, the latest warning, or why the job failed.
+        made: What was made of the run when it had ended, and what could not be, a line each.
         latest: The newest logged step.
     """
 
@@ -66,6 +67,7 @@ class Job:
     step: int = 0
     max_iters: int = 0
     message: str = ""
+    made: tuple[str, ...] = ()
     latest: StepLogged | None = None
 
     @property
@@ -91,10 +93,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Update:
-    """Something happened to a job; `event` is None when only its state or message changed."""
+    """Something happened to a job.
+
+    Attributes:
+        job: The job as it is by now, which may be further on than this update.
+        event: What training emitted; None when only the job's state or message changed.
+        is_end: Whether the job ended with this update; true of one update of each job.
+    """
 
     job: Job
     event: Event | None = None
+    is_end: bool = False
 
 
 class UpdateBox:
@@ -117,7 +126,8 @@ class UpdateBox:
     def put(self, update: Update) -> None:
         """Add the newest update."""
         with self._lock:
-            target = self._few if isinstance(update.event, _LASTING) else self._many
+            is_lasting = update.is_end or isinstance(update.event, _LASTING)
+            target = self._few if is_lasting else self._many
             target.append((next(self._order), update))
 
     def take_all(self) -> list[Update]:

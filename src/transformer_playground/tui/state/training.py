@@ -28,7 +28,7 @@ from transformer_playground.tui.state.jobs import Job, JobState, Launch, Update,
 if TYPE_CHECKING:
     from transformer_playground.config.loading import LoadedConfig
 
-__all__ = ["Job", "JobState", "Launch", "TrainingQueue", "Update", "describe"]
+__all__ = ["Job", "JobState", "Launch", "TrainingQueue", "Update", "describe", "ending"]
 
 
 class TrainingQueue:
@@ -167,15 +167,18 @@ class TrainingQueue:
         launch, control, sinks = job.launch, job.control, [_QueueSink(self, job)]
         tell = partial(self._tell, job)
         if launch.resume is not None:
-            resume_run(plan, open_run(self._runs_dir, launch.resume), sinks, control, tell)
+            resumed = open_run(self._runs_dir, launch.resume)
+            outcome = resume_run(plan, resumed, sinks, control, tell)
         elif launch.branch is not None:
             parent, checkpoint = launch.branch
             origin = open_run(self._runs_dir, parent)
-            branch_run(
+            outcome = branch_run(
                 plan, origin, checkpoint, self._runs_dir, launch.run_id, sinks, control, tell
             )
         else:
-            train_new_run(plan, self._runs_dir, launch.run_id, sinks, control)
+            outcome = train_new_run(plan, self._runs_dir, launch.run_id, sinks, control)
+        made = outcome.artifacts
+        job.made = (*(f"wrote {path}" for path in made.paths), *made.remarks)
 
     def _settle(self, job: Job) -> tuple[Experiment, "LoadedConfig"]:
         """Load the settings and see to it that the dataset is there."""
@@ -197,7 +200,7 @@ class TrainingQueue:
 
     def _change(self, job: Job, state: JobState) -> None:
         job.state = state
-        self._updates.put(Update(job))
+        self._updates.put(Update(job, is_end=job.has_ended))
 
     def _end(self, job: Job, state: JobState, problem: str = "") -> None:
         job.message = problem or job.message
@@ -238,6 +241,12 @@ def describe(queue: TrainingQueue) -> str:
     share = f"{job.step / job.max_iters:.0%}" if job.max_iters else f"step {job.step:,}"
     speed = f" {job.latest.tokens_per_sec:,.0f} tok/s" if job.latest else ""
     return f"{glyph} {job.name} {share}{speed}{waiting}"
+
+
+def ending(job: Job) -> str:
+    """How a job ended and what was made of its run then, untrusted text of one line or more."""
+    state = f"failed: {job.message}" if job.state == "failed" else job.state
+    return "\n".join((state, *job.made))
 
 
 def _refuse_stopped(job: Job) -> None:
