@@ -8,6 +8,7 @@ from the environment by those libraries; nothing here stores or shows it.
 import contextlib
 import os
 import re
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,7 +32,7 @@ def explained(model_name: str, revision: str | None = None) -> Iterator[None]:
         ModelError: Whatever the block raises, explained; a PlaygroundError passes as it is.
     """
     try:
-        with _quiet():
+        with quiet():
             yield
     except PlaygroundError:
         raise
@@ -40,7 +41,8 @@ def explained(model_name: str, revision: str | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
+    """Keep what loads and changes models from drawing bars and writing notes, inside only."""
     import huggingface_hub.utils.logging as hub_logging
     import transformers.utils.logging as model_logging
 
@@ -52,7 +54,10 @@ def _quiet() -> Iterator[None]:
     hub_logging.set_verbosity_error()
     model_logging.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():
+            # What these libraries ask of each other is nothing that a user could change.
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         model_logging.set_verbosity(levels[0])
         hub_logging.set_verbosity(levels[1])

@@ -7,6 +7,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
+from transformer_playground.hub import quiet
+
 Architecture = Literal["qwen2", "gemma3", "llama"]
 ARCHITECTURES: tuple[Architecture, ...] = ("qwen2", "gemma3", "llama")
 
@@ -79,7 +81,8 @@ def _built(
             for parameter in model.parameters():
                 if parameter.dim() == 1:
                     parameter.add_(torch.randn_like(parameter) * 0.1)
-    model.save_pretrained(folder)
+    with quiet():
+        model.save_pretrained(folder)
     return folder
 
 

@@ -1,0 +1,61 @@
+"""Adapters on the disk in PEFT's own format."""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import save
+from torch import Tensor
+
+from transformer_playground.files import replace_file, replace_json
+from transformer_playground.pretrained.model import AdaptedModel
+
+CONFIG_FILE = "adapter_config.json"
+WEIGHTS_FILE = "adapter_model.safetensors"
+
+
+def save_adapter(
+    model: AdaptedModel, folder: Path, weights: Mapping[str, Tensor] | None = None
+) -> None:
+    """Write what was trained so that PEFT loads it without us.
+
+    `PeftModel.from_pretrained(base, folder)` gives the same model, where `base` is the base model;
+    its embeddings must first be resized to `vocab_size` if that is larger than they are.
+
+    Args:
+        model: The adapted model.
+        folder: Created if it is missing. Each file is replaced as a whole.
+        weights: Trained parameters by name, to be written instead of the model's own.
+
+    Raises:
+        OSError: The disk refused; each file is the old one or the new.
+    """
+    from peft import get_peft_model_state_dict
+
+    state = dict(model.adapted.state_dict())
+    if weights is not None:
+        state |= {name.removeprefix("adapted."): tensor for name, tensor in weights.items()}
+    # Rows of new tokens are adapters themselves; the tables they belong to stay with the base.
+    tensors = get_peft_model_state_dict(
+        model.adapted, state_dict=state, save_embedding_layers=False
+    )
+    # Written as one piece each: shared or strided memory has no place in the format.
+    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(
+        folder / WEIGHTS_FILE, lambda file: file.write(save(whole, metadata={"format": "pt"}))
+    )
+    replace_json(folder / CONFIG_FILE, _config(model))
+
+
+def _config(model: AdaptedModel) -> dict[str, object]:
+    """What PEFT would write: it knows only how to write it into a folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        model.adapted.peft_config["default"].save_pretrained(folder)
+        config: dict[str, object] = json.loads(Path(folder, CONFIG_FILE).read_bytes())
+    for key in ("target_modules", "modules_to_save"):
+        # Sets have another order each time.
+        if isinstance(names := config[key], list):
+            config[key] = sorted(names)
+    return config | {"inference_mode": True}

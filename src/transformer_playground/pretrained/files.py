@@ -1,0 +1,109 @@
+"""Which files hold a base model's weights, and what tells it from any other base model."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from transformer_playground.config.finetuning import HfModelConfig
+from transformer_playground.errors import ModelError
+from transformer_playground.hub import explained
+
+_ROWS_READ = 4
+_GGUF_BLOCK = 4096
+_GGUF_BLOCKS = 256
+
+
+def weight_files(hf: HfModelConfig) -> list[Path]:
+    """The files that hold the weights, on this disk; fetched from the hub if they are missing.
+
+    Raises:
+        ModelError: They cannot be had.
+    """
+    with explained(hf.model_name, hf.revision):
+        if hf.gguf_file is not None:
+            return [_file(hf, hf.gguf_file)]
+        try:
+            return [_file(hf, "model.safetensors")]
+        except OSError as not_whole:
+            try:
+                index = _file(hf, "model.safetensors.index.json")
+            except OSError:
+                raise not_whole from None
+        parts = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        return [_file(hf, part) for part in parts]
+
+
+def base_fingerprint(hf: HfModelConfig) -> str:
+    """Tells a base model from another one, quickly: a hash of every weight's name and some values.
+
+    A few rows of each tensor are read, so that a variant which was trained differs wherever it was
+    trained. It is taken from the files: it does not depend on the format that the weights are
+    loaded in, on how they are spread over files, or on where these lie.
+
+    Raises:
+        ModelError: The weights cannot be had or read.
+    """
+    files = weight_files(hf)
+    digest = hashlib.sha256()
+    with explained(hf.model_name, hf.revision):
+        if hf.gguf_file is not None:
+            _add_blocks(digest, files[0])
+        else:
+            for name, path in sorted(_tensors(files)):
+                _add_tensor(digest, name, path)
+    return digest.hexdigest()[:32]
+
+
+def check_fingerprint(hf: HfModelConfig, expected: str) -> None:
+    """Refuse a base model that is not the one an adapter was trained on.
+
+    Raises:
+        ModelError: It is another one, or cannot be had.
+    """
+    if base_fingerprint(hf) != expected:
+        raise ModelError(
+            f"The adapter belongs to another base model than {hf.model_name} is now.",
+            "An adapter is a difference to the very weights that it was trained on: give back the "
+            "former files, or set hf_model.revision to the commit that was used.",
+        )
+
+
+def _file(hf: HfModelConfig, name: str) -> Path:
+    from transformers.utils.hub import cached_file
+
+    return Path(cached_file(hf.model_name, name, revision=hf.revision))
+
+
+def _tensors(files: list[Path]) -> list[tuple[str, Path]]:
+    from safetensors import safe_open
+
+    found = []
+    for path in files:
+        with safe_open(path, framework="pt") as file:
+            found += [(name, path) for name in file.keys()]  # noqa: SIM118
+    return found
+
+
+def _add_tensor(digest: "hashlib._Hash", name: str, path: Path) -> None:
+    import torch
+    from safetensors import safe_open
+
+    with safe_open(path, framework="pt") as file:
+        tensor = file.get_slice(name)
+        shape = tensor.get_shape()
+        digest.update(f"{name} {tensor.get_dtype()} {shape}\n".encode())
+        if not shape:
+            return
+        for step in range(_ROWS_READ):
+            row = step * (shape[0] - 1) // (_ROWS_READ - 1)
+            values = tensor[row : row + 1].contiguous()
+            digest.update(values.view(torch.uint8).numpy().tobytes())
+
+
+def _add_blocks(digest: "hashlib._Hash", path: Path) -> None:
+    size = path.stat().st_size
+    digest.update(f"gguf {size}\n".encode())
+    with path.open("rb") as file:
+        for step in range(_GGUF_BLOCKS):
+            file.seek(step * max(size - _GGUF_BLOCK, 0) // (_GGUF_BLOCKS - 1))
+            digest.update(file.read(_GGUF_BLOCK))

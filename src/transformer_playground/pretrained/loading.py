@@ -1,0 +1,98 @@
+"""A base model from the hub, its cache or a folder: safe formats only, no code of others."""
+
+from typing import Any
+
+import torch
+
+from transformer_playground.config.finetuning import HfModelConfig
+from transformer_playground.errors import ConfigError, ModelError
+from transformer_playground.hub import explained
+from transformer_playground.model.hardware import Precision, cpu_has_bfloat16
+from transformer_playground.pretrained.files import weight_files
+
+_FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+# Below this, a step is mostly small kernels, and bfloat16's casts eat its gain.
+_SMALL_FILES = 2_000_000
+_SHOWN_NAMES = 3
+
+
+def choose_base_precision(hf: HfModelConfig, device: torch.device) -> Precision:
+    """The number format of the frozen weights, and why.
+
+    Adapters are trained in float32 whatever it is.
+
+    Raises:
+        ConfigError: The device cannot compute in the configured format.
+        ModelError: The model is needed to decide and cannot be had.
+    """
+    if hf.dtype == "auto":
+        return _automatic(hf, device)
+    if hf.dtype == "float16" and device.type != "cuda":
+        raise ConfigError(
+            f"hf_model.dtype = 'float16' needs a CUDA device, not {device.type}.",
+            "Use 'auto', 'bfloat16' or 'float32'.",
+        )
+    if hf.dtype == "bfloat16" and device.type == "mps" and not _mps_has_bfloat16():
+        return Precision(torch.float32, "bfloat16 on MPS needs macOS 14; fell back to float32")
+    return Precision(_FORMATS[hf.dtype], "as configured")
+
+
+def _automatic(hf: HfModelConfig, device: torch.device) -> Precision:
+    if device.type == "cuda":
+        if torch.cuda.is_bf16_supported(including_emulation=False):
+            return Precision(torch.bfloat16, "this GPU computes in bfloat16")
+        return Precision(torch.float32, "this GPU has no bfloat16; fell back to float32")
+    if device.type == "mps":
+        return Precision(torch.float32, "the safe choice on MPS")
+    if not cpu_has_bfloat16():
+        return Precision(torch.float32, "this CPU has no bfloat16 arithmetic")
+    if sum(path.stat().st_size for path in weight_files(hf)) < _SMALL_FILES:
+        return Precision(torch.float32, "the model is too small to gain from bfloat16")
+    return Precision(torch.bfloat16, "this CPU multiplies matrices in bfloat16")
+
+
+def _mps_has_bfloat16() -> bool:
+    return torch.backends.mps.is_macos_or_newer(14, 0)
+
+
+def load_base(hf: HfModelConfig, *, device: torch.device, dtype: torch.dtype) -> Any:
+    """Load a causal language model with its pretrained weights.
+
+    Weights are read file by file straight into the format asked for. Only safetensors and GGUF
+    files are read, and no program code that comes with a model is run.
+
+    Returns:
+        transformers' model on `device`, in evaluation mode.
+
+    Raises:
+        ModelError: It cannot be had, is no causal language model, or lacks weights.
+    """
+    with explained(hf.model_name, hf.revision):
+        from transformers import AutoModelForCausalLM
+
+        options: dict[str, Any] = (
+            {"use_safetensors": True} if hf.gguf_file is None else {"gguf_file": hf.gguf_file}
+        )
+        if hf.revision is not None:
+            options["revision"] = hf.revision
+        model, report = AutoModelForCausalLM.from_pretrained(
+            hf.model_name,
+            dtype=dtype,
+            trust_remote_code=False,
+            output_loading_info=True,
+            **options,
+        )
+        _check_complete(hf.model_name, report)
+        return model.to(device)
+
+
+def _check_complete(model_name: str, report: dict[str, Any]) -> None:
+    # transformers fills what is missing with random numbers and only logs it.
+    lacking = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
+    if lacking:
+        shown = ", ".join(lacking[:_SHOWN_NAMES])
+        raise ModelError(
+            f"{model_name} lacks {len(lacking)} of the weights of a causal language model, "
+            f"such as {shown}.",
+            "It is of another kind, or its files do not fit its config.json.",
+        )

@@ -1,0 +1,22 @@
+"""Adapters merged into their base model."""
+
+import copy
+from typing import Any
+
+from transformer_playground.pretrained.model import AdaptedModel
+
+
+def merged(model: AdaptedModel) -> Any:
+    """A plain model of transformers with the adapters worked into its weights.
+
+    It takes the base model's memory once more: `model` stays as it is.
+
+    Returns:
+        transformers' model in evaluation mode; `save_pretrained` writes a folder that
+        `AutoModelForCausalLM` loads. Its configuration states the size of the vocabulary.
+    """
+    adapted = copy.deepcopy(model.adapted)
+    whole = adapted.merge_and_unload(safe_merge=True).eval()
+    whole.requires_grad_(False)
+    whole.tie_weights()
+    return whole

@@ -1,0 +1,178 @@
+"""A pretrained model with adapters that looks like our own to everything above it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
+from transformer_playground.pretrained.cache import AdaptedCache
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an adapted model is made from; with its trained weights it is the whole model.
+
+    Attributes:
+        hf_model: The base model.
+        peft: The adapters, their target modules resolved to names.
+        new_tokens: Ids whose embedding rows are trained, ascending.
+        vocab_size: Rows of the embedding table.
+        block_size: Longest context in tokens.
+        base_fingerprint: Of the base's weights, see `files.base_fingerprint`.
+    """
+
+    hf_model: HfModelConfig
+    peft: PeftConfig
+    new_tokens: tuple[int, ...]
+    vocab_size: int
+    block_size: int
+    base_fingerprint: str
+
+
+class AdaptedModel(nn.Module):
+    """A frozen causal language model and the small matrices that are trained beside it.
+
+    Trained are exactly the parameters that require gradients, all in float32; their names stay the
+    same for the same recipe.
+
+    Args:
+        adapted: PEFT's model around transformers' one.
+        recipe: What it was made from.
+    """
+
+    def __init__(self, adapted: Any, recipe: Recipe) -> None:
+        super().__init__()
+        self.adapted = adapted
+        self.recipe = recipe
+        self.vocab_size = recipe.vocab_size
+        self.block_size = recipe.block_size
+        self._cached_bytes: list[tuple[int, int | None]] | None = None
+
+    @property
+    def base(self) -> Any:
+        """The model of transformers, adapters in place."""
+        return self.adapted.get_base_model()
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._table.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The format of the frozen weights and the activations."""
+        return self._table.dtype
+
+    @property
+    def _table(self) -> Tensor:
+        # The frozen weight itself: PEFT's wrapper would build a copy with the new rows in place.
+        embedding = self.base.get_input_embeddings()
+        while hasattr(embedding, "original_module"):
+            embedding = embedding.original_module
+        table: Tensor = embedding.weight
+        return table
+
+    def forward(self, tokens: Tensor, positions: Tensor | None = None) -> Tensor:
+        """Score every possible next token at every position.
+
+        Args:
+            tokens: (B, T) int64, T at most `block_size`.
+            positions: (B, T) int64, beginning at 0 where a document begins: no token sees another
+                document's. None = each row is one document.
+
+        Returns:
+            Logits (B, T, vocab_size) in the format of the activations.
+
+        Raises:
+            ValueError: More tokens than `block_size`.
+        """
+        if tokens.shape[1] > self.block_size:
+            raise ValueError(
+                f"{tokens.shape[1]} tokens do not fit into a context of {self.block_size}"
+            )
+        logits: Tensor = self.base(
+            input_ids=tokens, **_given(position_ids=positions), use_cache=False
+        ).logits
+        return logits
+
+    def next_logits(self, tokens: Tensor, cache: AdaptedCache) -> Tensor:
+        """Read tokens that follow those in the cache, which holds them afterwards.
+
+        Args:
+            tokens: (B, T) int64.
+            cache: From `new_cache`, for B sequences.
+
+        Returns:
+            Logits of the next token, float32 (B, vocab_size).
+
+        Raises:
+            ValueError: More tokens than fit into the cache.
+        """
+        end = cache.length + tokens.shape[1]
+        if end > min(cache.capacity, self.block_size):
+            raise ValueError(f"{end} tokens do not fit into a context of {cache.capacity}")
+        logits: Tensor = self.base(
+            input_ids=tokens, past_key_values=cache.states, use_cache=True, logits_to_keep=1
+        ).logits
+        return logits[:, -1].float()
+
+    def new_cache(self, batch_size: int, capacity: int) -> AdaptedCache:
+        """An empty cache for sequences of at most `capacity` tokens."""
+        return AdaptedCache(self.base.config, batch_size=batch_size, capacity=capacity)
+
+    def cache_bytes(self, capacity: int) -> int:
+        """Bytes that one sequence's keys and values take when `capacity` tokens are read."""
+        if self._cached_bytes is None:
+            self._cached_bytes = self._measured_cache()
+        return sum(
+            each * (capacity if window is None else min(capacity, window))
+            for each, window in self._cached_bytes
+        )
+
+    def _measured_cache(self) -> list[tuple[int, int | None]]:
+        """Bytes a token, and the most tokens that are kept, of each layer."""
+        cache = self.new_cache(1, 1)
+        was_training = self.training
+        self.eval()
+        with torch.inference_mode():
+            self.next_logits(torch.zeros(1, 1, dtype=torch.int64, device=self.device), cache)
+        self.train(was_training)
+        return [
+            (
+                layer.keys.nbytes + layer.values.nbytes,
+                # A sliding layer keeps its window but for the token that is read next.
+                layer.sliding_window - 1 if layer.is_sliding else None,
+            )
+            for layer in cache.states.layers
+        ]
+
+    def hidden_matrices(self) -> set[str]:
+        """No weight is one that Muon is made for: an adapter's matrices are thin."""
+        return set()
+
+    def args(self) -> dict[str, Any]:
+        """Plain values from which `rebuild` makes this model again, with its trained weights."""
+        recipe = self.recipe
+        return {
+            "hf_model": recipe.hf_model.model_dump(mode="json"),
+            "peft": recipe.peft.model_dump(mode="json"),
+            "new_tokens": list(recipe.new_tokens),
+            "vocab_size": recipe.vocab_size,
+            "block_size": recipe.block_size,
+            "base_fingerprint": recipe.base_fingerprint,
+        }
+
+    def trained(self) -> dict[str, nn.Parameter]:
+        """The parameters that are trained, by name."""
+        return {
+            name: parameter
+            for name, parameter in self.named_parameters()
+            if parameter.requires_grad
+        }
+
+
+def _given(**options: Tensor | None) -> dict[str, Tensor]:
+    """The options that are not None: some architectures know no positions."""
+    return {name: value for name, value in options.items() if value is not None}

@@ -1,0 +1,111 @@
+"""Which linear layers get an adapter."""
+
+from collections import Counter
+from typing import Any
+
+from torch import nn
+
+from transformer_playground.config.finetuning import PeftConfig
+from transformer_playground.errors import ModelError
+
+# What architectures call the projections of attention, the most usual names first. Keys are left
+# out: Hu et al. 2021 ("LoRA", section 7.1) found that they add little beside queries and values.
+_ATTENTION = (
+    ("q_proj", "v_proj", "o_proj"),
+    ("q_proj", "v_proj", "out_proj"),
+    ("q_proj", "v_proj", "dense"),
+    ("qkv_proj", "o_proj"),
+    ("query_key_value", "dense"),
+    ("Wqkv", "out_proj"),
+    ("c_attn",),
+)
+_MLP = (
+    ("gate_proj", "up_proj", "down_proj"),
+    ("gate_up_proj", "down_proj"),
+    ("dense_h_to_4h", "dense_4h_to_h"),
+    ("up_proj", "down_proj"),
+    ("c_fc", "c_proj"),
+    ("fc1", "fc2"),
+)
+
+
+def resolve_targets(base: Any, peft: PeftConfig) -> tuple[str, ...]:
+    """The ends of the names of the linear layers that get an adapter.
+
+    Args:
+        base: The model, not yet adapted.
+        peft: The `[peft]` table; "auto" takes the attention's projections.
+
+    Raises:
+        ModelError: A name fits no linear layer, or "auto" finds none it knows.
+    """
+    layers = linear_layers(base)
+    ends = Counter(name.rpartition(".")[2] for name in layers)
+    if peft.auto_targets:
+        names = _family(_ATTENTION, ends, "attention projections", "peft.target_modules")
+    else:
+        names = peft.target_modules
+    if peft.extend_mlp_targets:
+        names += _family(_MLP, ends, "layers of an MLP", "peft.target_modules instead")
+    strangers = [name for name in names if not any(is_named(layer, name) for layer in layers)]
+    if strangers:
+        raise ModelError(
+            f"peft.target_modules names '{strangers[0]}', but the model has no such linear layer.",
+            _available(ends),
+        )
+    return tuple(dict.fromkeys(names))
+
+
+def linear_layers(base: Any) -> dict[str, nn.Module]:
+    """Linear layers by their names, but for the output head, which is no place for an adapter."""
+    from transformers.pytorch_utils import Conv1D
+
+    head = base.get_output_embeddings()
+    return {
+        name: module
+        for name, module in base.named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and module is not head
+    }
+
+
+def are_transposed(base: Any, targets: tuple[str, ...]) -> bool:
+    """Whether the targeted layers store their weights the other way round, as GPT-2's do.
+
+    Raises:
+        ModelError: Some do and some do not.
+    """
+    from transformers.pytorch_utils import Conv1D
+
+    kinds = {
+        isinstance(module, Conv1D)
+        for name, module in linear_layers(base).items()
+        if any(is_named(name, target) for target in targets)
+    }
+    if len(kinds) > 1:
+        raise ModelError(
+            "peft.target_modules names layers that store their weights in two ways.",
+            "Name layers of one kind only.",
+        )
+    return kinds == {True}
+
+
+def is_named(module: str, name: str) -> bool:
+    """Whether a module's full name is `name` or ends in it, part by part."""
+    return module == name or module.endswith("." + name)
+
+
+def _family(
+    families: tuple[tuple[str, ...], ...], ends: Counter[str], what: str, setting: str
+) -> tuple[str, ...]:
+    for family in families:
+        if all(name in ends for name in family):
+            return family
+    raise ModelError(
+        f"This architecture has no {what} under a known name.",
+        f"Name the layers in {setting}. {_available(ends)}",
+    )
+
+
+def _available(ends: Counter[str]) -> str:
+    shown = ", ".join(f"{name} ({count} times)" for name, count in sorted(ends.items()))
+    return f"Its linear layers are {shown}."
