@@ -8,15 +8,16 @@ import numpy as np
 import torch
 
 from transformer_playground.config.schema import ExperimentConfig
-from transformer_playground.data.batches import evaluation_batches
+from transformer_playground.data.batches import count_targets, evaluation_batches
 from transformer_playground.data.dataset import Dataset, TokenArray
-from transformer_playground.model.gpt import GPT
+from transformer_playground.data.rows import DocumentRows, evaluation_rows
+from transformer_playground.model.interface import LanguageModel
 from transformer_playground.model.loss import summed_cross_entropy
 
 
 @torch.no_grad()
 def mean_loss(
-    model: GPT,
+    model: LanguageModel,
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
     device: torch.device,
     *,
@@ -43,8 +44,8 @@ def mean_loss(
             tokens = torch.from_numpy(inputs).to(device)
             expected = torch.from_numpy(targets).to(device)
             total += summed_cross_entropy(model(tokens), expected).item()
-            count += targets.size
-        return total / count
+            count += count_targets(targets)
+        return total / max(count, 1)
     finally:
         model.train(was_training)
 
@@ -74,7 +75,7 @@ class Losses:
 
 
 def evaluate(
-    model: GPT,
+    model: LanguageModel,
     dataset: Dataset,
     config: ExperimentConfig,
     device: torch.device,
@@ -88,7 +89,7 @@ def evaluate(
     """
     losses = []
     for tokens in (dataset.train, dataset.val):
-        windows = fixed_windows(tokens, config, dataset.vocab_size)
+        windows = fixed_windows(tokens, config, dataset)
         loss = mean_loss(model, windows, device, cancelled=cancelled)
         if loss is None:
             return None
@@ -97,20 +98,44 @@ def evaluate(
 
 
 def fixed_windows(
-    tokens: TokenArray, config: ExperimentConfig, vocab_size: int
+    tokens: TokenArray, config: ExperimentConfig, dataset: Dataset
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The evaluation batches of a split: the same each time for the same configuration.
+
+    Args:
+        tokens: `dataset.train` or `dataset.val`.
+        config: Sizes, number and seed; documents are packed or padded as they are in training.
+        dataset: What the split belongs to.
 
     Raises:
         DataError: The split is shorter than a block, or has a token beyond the vocabulary.
     """
+    size, count = config.train.data.batch_size, config.train.runtime.eval_iters
+    seed = config.train.runtime.seed
+    if (rows := document_rows(tokens, config, dataset)) is not None:
+        return evaluation_rows(rows, batch_size=size, n_batches=count, seed=seed)
     return evaluation_batches(
         tokens,
-        batch_size=config.train.data.batch_size,
+        batch_size=size,
         block_size=config.train_block_size,
-        n_batches=config.train.runtime.eval_iters,
-        seed=config.train.runtime.seed,
-        vocab_size=vocab_size,
+        n_batches=count,
+        seed=seed,
+        vocab_size=dataset.vocab_size,
+        end_token=dataset.end_token,
+    )
+
+
+def document_rows(
+    tokens: TokenArray, config: ExperimentConfig, dataset: Dataset
+) -> DocumentRows | None:
+    """The split's documents as padded rows, or None where text is read in full windows."""
+    if dataset.end_token is None or config.hf_model.packing:
+        return None
+    return DocumentRows(
+        tokens,
+        end_token=dataset.end_token,
+        block_size=config.train_block_size,
+        vocab_size=dataset.vocab_size,
     )
 
 

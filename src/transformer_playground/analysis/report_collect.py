@@ -272,7 +272,7 @@ def _block_size(subject: Subject) -> int:
     try:
         return saved_config(subject.record).train_block_size
     except PlaygroundError:
-        return subject.loaded.model.config.block_size
+        return subject.loaded.model.block_size
 
 
 def _has_diverged(loaded: LoadedRun) -> bool:

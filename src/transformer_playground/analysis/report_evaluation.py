@@ -17,10 +17,10 @@ from transformer_playground.analysis.losses import (
 )
 from transformer_playground.analysis.report_parts import FullValidation, History, WindowLosses
 from transformer_playground.config.schema import ExperimentConfig
-from transformer_playground.data.batches import all_batches
+from transformer_playground.data.batches import all_batches, count_targets
 from transformer_playground.data.dataset import Dataset
 from transformer_playground.errors import RunError
-from transformer_playground.model.gpt import GPT
+from transformer_playground.model.interface import LanguageModel
 from transformer_playground.runs.lines import Row
 from transformer_playground.runs.summary import best_evaluation
 
@@ -46,7 +46,7 @@ def saved_config(record: Mapping[str, Any]) -> ExperimentConfig:
 
 
 def window_losses(
-    model: GPT,
+    model: LanguageModel,
     dataset: Dataset,
     config: ExperimentConfig,
     step: int,
@@ -61,7 +61,7 @@ def window_losses(
     Raises:
         DataError: A split is shorter than a block, or damaged.
     """
-    device = model.token_embedding.weight.device
+    device = model.device
     losses = evaluate(model, dataset, config, device, cancelled=cancelled)
     return None if losses is None else _windows(losses, step)
 
@@ -85,7 +85,7 @@ def recorded_losses(rows: Sequence[Row], step: int) -> WindowLosses | None:
 
 
 def full_validation(
-    model: GPT,
+    model: LanguageModel,
     dataset: Dataset,
     block_size: int,
     *,
@@ -113,9 +113,10 @@ def full_validation(
         batch_size=max(1, min(_MOST_WINDOWS, fitting)),
         block_size=block_size,
         vocab_size=dataset.vocab_size,
+        end_token=dataset.end_token,
     )
     counted = _Counted(islice(batches, max_batches))
-    loss = mean_loss(model, counted, model.token_embedding.weight.device, cancelled=cancelled)
+    loss = mean_loss(model, counted, model.device, cancelled=cancelled)
     if loss is None:
         return None
     return FullValidation(
@@ -123,7 +124,7 @@ def full_validation(
         perplexity=perplexity(loss),
         bits_per_byte=bits_per_byte(loss, dataset.val_bytes_per_token),
         tokens=counted.targets,
-        share=counted.targets / (len(dataset.val) - 1),
+        share=counted.places / (len(dataset.val) - 1),
     )
 
 
@@ -154,15 +155,16 @@ def history(rows: Sequence[Row], windows: WindowLosses | None) -> History | None
 
 
 class _Counted:
-    """Passes batches on and counts their targets."""
+    """Passes batches on and counts their targets, and their places, where not all are targets."""
 
     def __init__(self, batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> None:
         self._batches = batches
-        self.targets = 0
+        self.targets = self.places = 0
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         for inputs, targets in self._batches:
-            self.targets += targets.size
+            self.targets += count_targets(targets)
+            self.places += targets.size
             yield inputs, targets
 
 

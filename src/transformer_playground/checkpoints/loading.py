@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformer_playground.checkpoints import nanogpt
 from transformer_playground.checkpoints.discovery import scan_folder
-from transformer_playground.checkpoints.payload import check_gpt, model_config
+from transformer_playground.checkpoints.payload import check_payload, model_config
 from transformer_playground.checkpoints.sidecar import sidecar_path
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.errors import CheckpointError
@@ -18,12 +18,13 @@ if TYPE_CHECKING:
     import torch
 
     from transformer_playground.model.gpt import GPT
+    from transformer_playground.model.interface import LanguageModel
 
 _HINT = "Choose another checkpoint, or restore this file."
 
 
 def load_payload(path: Path) -> dict[str, Any]:
-    """Read a GPT checkpoint onto the CPU; a nanoGPT one is converted.
+    """Read a checkpoint onto the CPU; a nanoGPT one is converted.
 
     Args:
         path: The file. Its bytes are held against its sidecar when there is one.
@@ -39,7 +40,7 @@ def load_payload(path: Path) -> dict[str, Any]:
     try:
         if nanogpt.is_legacy(payload):
             payload = nanogpt.convert(payload)
-        check_gpt(payload)
+        check_payload(payload)
     except CheckpointError as error:
         raise _unusable(path, error.message) from error
     return payload
@@ -51,22 +52,33 @@ def build_model(
     device: "torch.device | str" = "cpu",
     dtype: "torch.dtype | None" = None,
     use_ema: bool = True,
-) -> "GPT":
+) -> "LanguageModel":
     """Build the model of a payload, ready for evaluation.
 
     Args:
         payload: What `load_payload` returned.
         device: Where the model goes.
-        dtype: Type of its floating-point weights; None keeps float32.
+        dtype: Type of its floating-point weights; None keeps float32, and for a finetuned model
+            what its base was trained in.
         use_ema: Take the averaged weights where the payload has them.
 
     Raises:
-        CheckpointError: The weights do not fit the model arguments.
+        CheckpointError: The weights do not fit the model arguments, or the pretrained model that
+            they were trained beside is not the one they find.
+        ModelError: The pretrained model cannot be had.
     """
+    weights = payload["ema"] if use_ema and payload["ema"] is not None else payload["model"]
+    if payload["kind"] == "lora":
+        from transformer_playground.pretrained.adaptation import rebuild
+
+        return rebuild(payload["model_args"], weights, device=device, dtype=dtype).eval()
+    return _build_gpt(payload["model_args"], weights).to(device=device, dtype=dtype).eval()
+
+
+def _build_gpt(args: Mapping[str, Any], weights: "Mapping[str, torch.Tensor]") -> "GPT":
     from transformer_playground.model.gpt import GPT
 
-    config, vocab_size = model_config(payload["model_args"])
-    weights = payload["ema"] if use_ema and payload["ema"] is not None else payload["model"]
+    config, vocab_size = model_config(args)
     _check_bounds(config, vocab_size, weights)
     try:
         model = GPT(config, vocab_size)
@@ -76,7 +88,7 @@ def build_model(
         ) from error
     _check_fit({name: tuple(value.shape) for name, value in model.state_dict().items()}, weights)
     model.load_state_dict(weights)
-    return model.to(device=device, dtype=dtype).eval()
+    return model
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a GPT checkpoint contains, checked key by key before anything is built from it."""
+"""What a checkpoint contains, checked key by key before anything is built from it."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,8 +11,11 @@ from transformer_playground.errors import CheckpointError
 FORMAT = "transformer-playground"
 VERSION = 1
 
+KINDS = ("gpt", "lora")
+"""A model of our own, and the adapters of a pretrained one."""
+
 _NONE = type(None)
-_GPT_KEYS: dict[str, tuple[type, ...]] = {
+_KEYS: dict[str, tuple[type, ...]] = {
     "step": (int,),
     "tokens_seen": (int,),
     "model": (dict,),
@@ -37,18 +40,18 @@ def _check_header(payload: Mapping[str, Any]) -> None:
         raise CheckpointError(
             f"it has format version {payload.get('version')!r}, this program reads {VERSION}"
         )
-    if payload.get("kind") != "gpt":
-        raise CheckpointError(f"it holds a '{payload.get('kind')}', not a 'gpt'")
+    if payload.get("kind") not in KINDS:
+        raise CheckpointError(f"it holds a '{payload.get('kind')}', not a {' or a '.join(KINDS)}")
 
 
-def check_gpt(payload: Mapping[str, Any]) -> None:
+def check_payload(payload: Mapping[str, Any]) -> None:
     """Check every key that training or sampling will read.
 
     Raises:
         CheckpointError: A key is missing or of the wrong type; the message is the reason alone.
     """
     _check_header(payload)
-    for key, types in _GPT_KEYS.items():
+    for key, types in _KEYS.items():
         if key not in payload:
             raise CheckpointError(f"'{key}' is missing")
         value = payload[key]
@@ -57,7 +60,8 @@ def check_gpt(payload: Mapping[str, Any]) -> None:
     check_weights(payload["model"], "model")
     if payload["ema"] is not None:
         check_weights(payload["ema"], "ema")
-    model_config(payload["model_args"])
+    if payload["kind"] == "gpt":
+        model_config(payload["model_args"])
 
 
 def check_weights(weights: Mapping[Any, Any], key: str) -> None:

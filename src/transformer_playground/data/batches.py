@@ -14,6 +14,9 @@ from transformer_playground.errors import DataError
 Tokens = npt.NDArray[np.int64]
 Batch = tuple[Tokens, Tokens]
 
+IGNORED = -100
+"""A target that no loss counts, as in torch and transformers."""
+
 # Keeps the streams of random windows, epoch offsets and evaluation apart.
 _RANDOM, _PHASE, _EVALUATION = 1, 2, 3
 _WINDOWS_BETWEEN_RELEASES = 32
@@ -33,6 +36,8 @@ class BatchSampler:
             windows side by side and visits each once per epoch, in an order and from a first
             token that change with the epoch.
         vocab_size: Where given, a batch with a token beyond it is refused.
+        end_token: Where given, what follows this token begins a document of its own, which nothing
+            before it foretells: that target is `IGNORED`.
 
     Raises:
         DataError: The split is shorter than one window and the token after it.
@@ -47,9 +52,10 @@ class BatchSampler:
         seed: int,
         order: Literal["random", "sequential"],
         vocab_size: int | None = None,
+        end_token: int | None = None,
     ) -> None:
         _require_window(tokens, block_size)
-        self._windows = _Windows(tokens, vocab_size)
+        self._windows = _Windows(tokens, vocab_size, end_token)
         self._batch_size = batch_size
         self._block_size = block_size
         self._seed = seed
@@ -101,6 +107,7 @@ def evaluation_batches(
     n_batches: int,
     seed: int,
     vocab_size: int | None = None,
+    end_token: int | None = None,
 ) -> Iterator[Batch]:
     """Yield the same random windows on each call: (batch_size, block_size) inputs and targets.
 
@@ -109,7 +116,7 @@ def evaluation_batches(
             outside the vocabulary.
     """
     _require_window(tokens, block_size)
-    windows = _Windows(tokens, vocab_size)
+    windows = _Windows(tokens, vocab_size, end_token)
     for index in range(n_batches):
         generator = np.random.default_rng((_EVALUATION, seed, index))
         starts = generator.integers(len(windows) - block_size, size=batch_size)
@@ -117,9 +124,16 @@ def evaluation_batches(
 
 
 def all_batches(
-    tokens: TokenArray, *, batch_size: int, block_size: int, vocab_size: int | None = None
+    tokens: TokenArray,
+    *,
+    batch_size: int,
+    block_size: int,
+    vocab_size: int | None = None,
+    end_token: int | None = None,
 ) -> Iterator[Batch]:
     """Yield windows side by side over the whole split: each token but the first is a target once.
+
+    With an `end_token`, targets that begin a document are `IGNORED`, as in training.
 
     Batches have up to (batch_size, block_size) tokens; the last ones may be smaller.
 
@@ -127,7 +141,7 @@ def all_batches(
         DataError: The split has fewer than two tokens, or a token is outside the vocabulary.
     """
     _require_window(tokens, 1)
-    windows = _Windows(tokens, vocab_size)
+    windows = _Windows(tokens, vocab_size, end_token)
     targets = len(tokens) - 1
     whole = targets // block_size
     for first in range(0, whole, batch_size):
@@ -140,9 +154,12 @@ def all_batches(
 class _Windows:
     """Copies windows out of a token file without letting its pages pile up in memory."""
 
-    def __init__(self, tokens: TokenArray, vocab_size: int | None) -> None:
+    def __init__(
+        self, tokens: TokenArray, vocab_size: int | None, end_token: int | None = None
+    ) -> None:
         self._tokens: TokenArray = np.asarray(tokens)
         self._vocab_size = vocab_size
+        self._end_token = end_token
         self._mapping = _mapping_of(tokens) if tokens.nbytes > _LARGE_FILE else None
         self._taken = 0
 
@@ -157,17 +174,11 @@ class _Windows:
             group = slice(first, first + _WINDOWS_BETWEEN_RELEASES)
             tokens[group] = self._tokens[starts[group, None] + span]
             self._release_after(len(starts[group]))
-        self._refuse_strange(tokens)
-        return np.ascontiguousarray(tokens[:, :-1]), np.ascontiguousarray(tokens[:, 1:])
-
-    def _refuse_strange(self, tokens: Tokens) -> None:
-        if self._vocab_size is None or (highest := int(tokens.max())) < self._vocab_size:
-            return
-        raise DataError(
-            f"The token files are damaged: token {highest} is outside the vocabulary of "
-            f"{self._vocab_size:,}.",
-            "Write them again: tp prepare --force EXPERIMENT",
-        )
+        refuse_strange(tokens, self._vocab_size)
+        inputs, targets = np.ascontiguousarray(tokens[:, :-1]), np.ascontiguousarray(tokens[:, 1:])
+        if self._end_token is not None:
+            targets = np.where(inputs == self._end_token, IGNORED, targets)
+        return inputs, targets
 
     def _release_after(self, windows: int) -> None:
         # Touched pages of a map, up to 2 MiB around each window, count as the process's memory
@@ -177,6 +188,26 @@ class _Windows:
             return
         self._taken = 0
         self._mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def refuse_strange(tokens: Tokens, vocab_size: int | None) -> None:
+    """Refuse tokens that the model does not know.
+
+    Raises:
+        DataError: A token is outside the vocabulary.
+    """
+    if vocab_size is None or (highest := int(tokens.max())) < vocab_size:
+        return
+    raise DataError(
+        f"The token files are damaged: token {highest} is outside the vocabulary of "
+        f"{vocab_size:,}.",
+        "Write them again: tp prepare --force EXPERIMENT",
+    )
+
+
+def count_targets(targets: Tokens) -> int:
+    """How many targets of a batch count."""
+    return int(np.count_nonzero(targets != IGNORED))
 
 
 def _mapping_of(tokens: TokenArray) -> mmap.mmap | None:

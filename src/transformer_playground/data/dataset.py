@@ -24,7 +24,8 @@ class Dataset:
     """Token files mapped into memory, and what is known about them.
 
     `val_bytes` counts the UTF-8 bytes of the validation text, for bits per byte. `fingerprint`
-    names the content: the same tokens from the same tokenizer have the same one.
+    names the content: the same tokens from the same tokenizer have the same one. `end_token` ends
+    each document of a dataset for finetuning; the others have no such edges.
     """
 
     folder: Path
@@ -33,6 +34,7 @@ class Dataset:
     vocab_size: int
     fingerprint: str
     val_bytes: int
+    end_token: int | None = None
 
     @property
     def val_bytes_per_token(self) -> float:
@@ -81,6 +83,7 @@ def _open(folder: Path) -> Dataset:
         vocab_size=meta["vocab_size"],
         fingerprint=meta["fingerprint"],
         val_bytes=meta["val_bytes"],
+        end_token=meta["eos_id"] if meta.get("kind") == "huggingface" else None,
     )
 
 

@@ -1,5 +1,7 @@
 """The decoder-only transformer (Radford et al. 2019, GPT-2), with every knob of `[model]`."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -8,13 +10,14 @@ from transformer_playground.config.model import ModelConfig
 from transformer_playground.model.attention import build_scope
 from transformer_playground.model.block import Block
 from transformer_playground.model.initialisation import initialise
+from transformer_playground.model.interface import LanguageModel
 from transformer_playground.model.kv_cache import KVCache
 from transformer_playground.model.linear import embedding, linear
 from transformer_playground.model.norms import build_norm
 from transformer_playground.model.positions import build_added_positions
 
 
-class GPT(nn.Module):
+class GPT(LanguageModel):
     """Embeddings, blocks, final norm (pre-norm only: post-norm blocks end in one), head.
 
     What a setting switches off is not allocated.
@@ -39,6 +42,21 @@ class GPT(nn.Module):
         # A tied head (Press & Wolf 2017) is the embedding table itself.
         self.head = None if config.tie_embeddings else linear(config.n_embd, vocab_size, bias=False)
         initialise(self, config, generator)
+
+    @property
+    def block_size(self) -> int:
+        """Longest context in tokens."""
+        return self.config.block_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.token_embedding.weight.device
+
+    @property
+    def has_dropout(self) -> bool:
+        """Whether a forward pass in training mode draws random numbers."""
+        return self.config.dropout > 0
 
     def forward(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
         """Score every possible next token at every position.
@@ -84,6 +102,36 @@ class GPT(nn.Module):
             logits = cap * torch.tanh(logits / cap)
         return logits
 
+    def next_logits(self, tokens: Tensor, cache: KVCache) -> Tensor:
+        """Logits of the token after the last one, float32 (B, vocab_size).
+
+        Args:
+            tokens: (B, T) int64; they follow those that `cache` holds.
+            cache: It holds the tokens afterwards.
+        """
+        return self.logits(self.hidden(tokens, cache)[:, -1]).float()
+
+    def new_cache(self, batch_size: int, capacity: int) -> KVCache:
+        """An empty cache for `batch_size` sequences of at most `capacity` tokens."""
+        weight = self.token_embedding.weight
+        return KVCache(
+            self.config,
+            batch_size=batch_size,
+            capacity=capacity,
+            device=weight.device,
+            dtype=weight.dtype,
+        )
+
+    def cache_bytes(self, capacity: int) -> int:
+        """Bytes that the keys and values of one sequence of `capacity` tokens take."""
+        config = self.config
+        values = 2 * config.n_layer * config.kv_heads * config.head_dim * capacity
+        return values * self.token_embedding.weight.element_size()
+
+    def args(self) -> dict[str, Any]:
+        """The `[model]` table as plain values, with the concrete vocabulary size."""
+        return self.config.model_dump(mode="json") | {"vocab_size": self.vocab_size}
+
     def hidden_matrices(self) -> set[str]:
         """Names of the matrices inside the blocks, the ones that Muon is made for."""
         return {
@@ -91,8 +139,3 @@ class GPT(nn.Module):
             for name, parameter in self.named_parameters()
             if name.startswith("blocks.") and parameter.dim() == 2
         }
-
-
-def count_parameters(model: nn.Module) -> int:
-    """Number of trained values, each shared tensor once."""
-    return sum(parameter.numel() for parameter in model.parameters())

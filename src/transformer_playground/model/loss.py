@@ -7,6 +7,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+# What torch's own cross entropy leaves out unless told otherwise.
+_IGNORED = -100
 # Float32 logits worked on at once on a CPU: 4 MB, which its caches hold.
 _SLICE_ELEMENTS = 1 << 20
 
@@ -18,7 +20,7 @@ def summed_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
     Args:
         logits: (B, T, V) in any floating format.
-        targets: (B, T) int64.
+        targets: (B, T) int64; those of -100 do not count.
     """
     rows, targets = logits.flatten(0, -2), targets.flatten()
     if rows.device.type == "cpu" and rows.numel() > _SLICE_ELEMENTS:
@@ -54,8 +56,9 @@ class _SlicedCrossEntropy(torch.autograd.Function):
         ):
             # The gradient is the softmax, less 1 at each target.
             slope = part.float().softmax(dim=-1)
-            slope[torch.arange(len(aims)), aims] -= 1
-            result.copy_(slope.mul_(upstream))
+            counted = aims != _IGNORED
+            slope[torch.arange(len(aims)), aims.where(counted, 0)] -= 1
+            result.copy_(slope.mul_((upstream * counted).unsqueeze(1)))
         return gradient, None
 
 

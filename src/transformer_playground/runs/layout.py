@@ -63,6 +63,11 @@ class RunFolder:
         return self.root / "checkpoints"
 
     @property
+    def adapters(self) -> Path:
+        """Folders in PEFT's format, one for each of best, last and final (kind = lora)."""
+        return self.root / "adapters"
+
+    @property
     def tokenizer(self) -> Path:
         """Folder of what decodes this run's tokens."""
         return self.root / "tokenizer"

@@ -19,7 +19,7 @@ from transformer_playground.data.tokenizers import StreamDecoder, Tokenizer, loa
 from transformer_playground.data.tokenizers.gpt2 import Gpt2Tokenizer
 from transformer_playground.errors import RunError, SamplingError
 from transformer_playground.files import sha256_file
-from transformer_playground.model.gpt import GPT
+from transformer_playground.model.interface import LanguageModel
 from transformer_playground.model.hardware import choose_device, choose_precision
 from transformer_playground.runs.layout import RunFolder, read_run_config
 from transformer_playground.sampling.generate import (
@@ -56,7 +56,7 @@ class LoadedRun:
     checkpoint: Path
     step: int
     skipped: tuple[str, ...]
-    model: GPT
+    model: LanguageModel
     tokenizer: Tokenizer
     prompt: Prompt
     decoding: DecodingConfig
@@ -77,7 +77,7 @@ class LoadedRun:
 class LoadedModel(NamedTuple):
     """The weights of a checkpoint in evaluation mode, and the optimizer steps behind them."""
 
-    model: GPT
+    model: LanguageModel
     step: int
 
 
@@ -96,10 +96,19 @@ def load_model(path: Path, device: Device, dtype: DType) -> LoadedModel:
     chosen = choose_device(device)
     with _memory_explained("load the model", "Free memory, or sample on another device."):
         payload = load_payload(path)
-        weights = sum(tensor.numel() for tensor in payload["model"].values())
-        precision = choose_precision(dtype, chosen, weights)
-        model = build_model(payload, device=chosen, dtype=precision.dtype)
+        arithmetic = _arithmetic(payload, dtype, chosen)
+        model = build_model(payload, device=chosen, dtype=arithmetic)
     return LoadedModel(model, payload["step"])
+
+
+def _arithmetic(
+    payload: Mapping[str, Any], dtype: DType, device: torch.device
+) -> torch.dtype | None:
+    """What to compute in; None leaves a finetuned model what its base was trained in."""
+    if payload["kind"] == "lora" and dtype == "auto":
+        return None
+    weights = sum(tensor.numel() for tensor in payload["model"].values())
+    return choose_precision(dtype, device, weights).dtype
 
 
 ModelLoader = Callable[[Path, Device, DType], LoadedModel]

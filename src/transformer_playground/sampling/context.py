@@ -5,8 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from transformer_playground.model.gpt import GPT
-from transformer_playground.model.kv_cache import KVCache
+from transformer_playground.model.interface import LanguageModel
 
 
 class DecodingContext:
@@ -27,29 +26,21 @@ class DecodingContext:
     """
 
     def __init__(
-        self, model: GPT, prompt: Sequence[int], *, n_samples: int, max_new_tokens: int
+        self, model: LanguageModel, prompt: Sequence[int], *, n_samples: int, max_new_tokens: int
     ) -> None:
         self._model = model
-        self._block = model.config.block_size
+        self._block = model.block_size
         self._kept = _kept(self._block)
-        weight = model.token_embedding.weight
         opening = list(prompt if len(prompt) <= self._block else prompt[-self._kept :])
-        self._unread = torch.tensor([opening], device=weight.device)
-        self._cache = KVCache(
-            model.config,
-            batch_size=1,
-            capacity=needed_capacity(model, len(prompt), max_new_tokens),
-            device=weight.device,
-            dtype=weight.dtype,
-        )
+        self._unread = torch.tensor([opening], device=model.device)
+        self._cache = model.new_cache(1, needed_capacity(model, len(prompt), max_new_tokens))
         # Only the newest tokens can ever be read again.
         self._newest = self._unread[:, -self._kept :]
         self._n_samples = n_samples
 
     def next_logits(self) -> Tensor:
         """Read what was appended; logits of the next token, float32 (sequences, vocab_size)."""
-        hidden = self._model.hidden(self._unread, self._cache)[:, -1]
-        logits = self._model.logits(hidden).float()
+        logits = self._model.next_logits(self._unread, self._cache)
         if len(logits) < self._n_samples:
             self.keep(torch.zeros(self._n_samples, dtype=torch.int64, device=logits.device))
             logits = logits.expand(self._n_samples, -1)
@@ -72,9 +63,9 @@ class DecodingContext:
         self._unread = self._unread[rows]
 
 
-def needed_capacity(model: GPT, prompt_length: int, max_new_tokens: int) -> int:
+def needed_capacity(model: LanguageModel, prompt_length: int, max_new_tokens: int) -> int:
     """Tokens that the cache of one sequence holds at most."""
-    block = model.config.block_size
+    block = model.block_size
     opening = prompt_length if prompt_length <= block else _kept(block)
     return min(block, opening + max_new_tokens)
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from transformer_playground.errors import SamplingError
-from transformer_playground.model.gpt import GPT
+from transformer_playground.model.interface import LanguageModel
 from transformer_playground.sampling.batches import batches
 from transformer_playground.sampling.context import DecodingContext, needed_capacity
 from transformer_playground.sampling.sampler import Sampler, SamplingSettings
@@ -85,7 +85,7 @@ class Generation:
 
 @dataclass(frozen=True)
 class _Request:
-    model: GPT
+    model: LanguageModel
     prompt: Sequence[int]
     settings: SamplingSettings
     n_samples: int
@@ -104,7 +104,7 @@ def _never() -> bool:
 
 
 def stream(
-    model: GPT,
+    model: LanguageModel,
     prompt: Sequence[int],
     settings: SamplingSettings,
     *,
@@ -142,7 +142,7 @@ def stream(
 
 
 def generate(
-    model: GPT,
+    model: LanguageModel,
     prompt: Sequence[int],
     settings: SamplingSettings,
     *,
@@ -243,7 +243,7 @@ class _Evaluating:
     There the caller may do with the model what it likes, or never come back.
     """
 
-    def __init__(self, model: GPT) -> None:
+    def __init__(self, model: LanguageModel) -> None:
         self._model = model
         self._inference = torch.inference_mode()
 

@@ -13,7 +13,7 @@ from transformer_playground.checkpoints.sidecar import CheckpointInfo
 from transformer_playground.checkpoints.store import CheckpointStore
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.errors import CheckpointError
-from transformer_playground.model.gpt import GPT
+from transformer_playground.model.interface import LanguageModel
 from transformer_playground.training.optimizers import OptimizerSet
 from transformer_playground.training.randomness import RANDOMNESS_SCHEME
 from transformer_playground.training.state import TrainingState
@@ -47,7 +47,7 @@ class Checkpointer:
         config: ExperimentConfig,
         folder: Path,
         *,
-        model: GPT,
+        model: LanguageModel,
         weights: MasterWeights,
         optimizers: OptimizerSet,
         scaler: torch.amp.GradScaler,
@@ -110,7 +110,7 @@ class Checkpointer:
             "step": state.step,
             "tokens_seen": state.tokens_seen,
             "model": self._weights.state_dict(),
-            "model_args": model.config.model_dump(mode="json") | {"vocab_size": model.vocab_size},
+            "model_args": model.args(),
             "optimizer": self._optimizers.state_dict(),
             "scaler": self._scaler.state_dict() or None,
             "ema": self._weights.ema_state_dict(),

@@ -1,40 +1,55 @@
 """Loading and checking what a trainer needs, before anything is written."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
-from transformer_playground.analysis.losses import fixed_windows
+from transformer_playground.analysis.losses import document_rows, fixed_windows
 from transformer_playground.config.schema import ExperimentConfig
-from transformer_playground.data.batches import BatchSampler
+from transformer_playground.data.batches import Batch, BatchSampler
 from transformer_playground.data.dataset import Dataset, open_dataset
+from transformer_playground.data.rows import RowSampler
 from transformer_playground.data.tokenizers import Tokenizer, load_tokenizer
 from transformer_playground.errors import ConfigError
-from transformer_playground.model.gpt import GPT, count_parameters
+from transformer_playground.model.gpt import GPT
 from transformer_playground.model.hardware import Precision, choose_device, choose_precision
+from transformer_playground.model.interface import LanguageModel, count_parameters
 from transformer_playground.sampling.prompts import Prompt, resolve_prompt
+from transformer_playground.training.pretrained import pretrained_model
 from transformer_playground.training.randomness import initialisation_generator
+
+
+class Batches(Protocol):
+    """Training batches by number."""
+
+    def batch(self, index: int) -> Batch:
+        """Inputs and targets of batch `index`, each (B, T) int64."""
+        ...
 
 
 @dataclass(frozen=True)
 class Materials:
-    """Config, data and an initialised model in float32 on its device.
+    """Config, data and a model on its device.
 
-    The trainer casts the model to `precision`. `prompt` is what samples during training start with.
+    `precision` is the arithmetic of forward and backward; `weights_dtype` is the format that the
+    trainer casts the trained weights to for it. `prompt` is what samples during training start
+    with.
     """
 
     config: ExperimentConfig
     dataset: Dataset
     tokenizer: Tokenizer
-    batches: BatchSampler
+    batches: Batches
     prompt: Prompt
-    model: GPT
+    model: LanguageModel
     device: torch.device
     precision: Precision
+    weights_dtype: torch.dtype
 
 
 def gather_materials(config: ExperimentConfig, *, prepare_command: str) -> Materials:
-    """Open the dataset and build the model.
+    """Open the dataset and build or load the model.
 
     Args:
         config: With absolute paths.
@@ -44,11 +59,55 @@ def gather_materials(config: ExperimentConfig, *, prepare_command: str) -> Mater
         DataError: The dataset is missing, damaged or shorter than a block, or the prompt has
             characters that the tokenizer lacks.
         SamplingError: The prompt is empty or its file cannot be read.
-        ConfigError: The vocabulary or device does not fit.
+        ConfigError: The vocabulary, the device or the layers to adapt do not fit.
+        ModelError: The pretrained model cannot be had.
     """
-    runtime, data = config.train.runtime, config.train.data
     dataset = open_dataset(config.prepare.dataset_dir, prepare_command=prepare_command)
     tokenizer = load_tokenizer(dataset.folder)
+    batches = _batches(config, dataset)
+    next(fixed_windows(dataset.val, config, dataset))
+    prompt = resolve_prompt(config.sample.sample, tokenizer, config.prepare)
+    device = choose_device(config.train.runtime.device)
+    model: LanguageModel
+    if config.experiment.kind == "lora":
+        model, precision = pretrained_model(
+            config, dataset, device, prepare_command=prepare_command
+        )
+        weights_dtype = torch.float32
+    else:
+        model = _own(config, dataset).to(device)
+        precision = choose_precision(config.train.runtime.dtype, device, count_parameters(model))
+        weights_dtype = precision.dtype
+    return Materials(
+        config=config,
+        dataset=dataset,
+        tokenizer=tokenizer,
+        batches=batches,
+        prompt=prompt,
+        model=model,
+        device=device,
+        precision=precision,
+        weights_dtype=weights_dtype,
+    )
+
+
+def _batches(config: ExperimentConfig, dataset: Dataset) -> Batches:
+    data, seed = config.train.data, config.train.runtime.seed
+    if (rows := document_rows(dataset.train, config, dataset)) is not None:
+        return RowSampler(rows, batch_size=data.batch_size, seed=seed, order=data.sampler)
+    return BatchSampler(
+        dataset.train,
+        batch_size=data.batch_size,
+        block_size=config.train_block_size,
+        seed=seed,
+        order=data.sampler,
+        vocab_size=dataset.vocab_size,
+        end_token=dataset.end_token,
+    )
+
+
+def _own(config: ExperimentConfig, dataset: Dataset) -> GPT:
+    """A transformer of our own with its initial weights, in float32."""
     vocab_size = config.model.vocab_size or dataset.vocab_size
     if vocab_size < dataset.vocab_size:
         raise ConfigError(
@@ -56,27 +115,5 @@ def gather_materials(config: ExperimentConfig, *, prepare_command: str) -> Mater
             f"{dataset.vocab_size} tokens.",
             "Omit it, or choose at least that many.",
         )
-    batches = BatchSampler(
-        dataset.train,
-        batch_size=data.batch_size,
-        block_size=config.train_block_size,
-        seed=runtime.seed,
-        order=data.sampler,
-        vocab_size=dataset.vocab_size,
-    )
-    next(fixed_windows(dataset.val, config, dataset.vocab_size))
-    prompt = resolve_prompt(config.sample.sample, tokenizer, config.prepare)
-    device = choose_device(runtime.device)
-    generator = initialisation_generator(runtime.seed)
-    model = GPT(config.model, vocab_size, generator=generator)
-    precision = choose_precision(runtime.dtype, device, count_parameters(model))
-    return Materials(
-        config=config,
-        dataset=dataset,
-        tokenizer=tokenizer,
-        batches=batches,
-        prompt=prompt,
-        model=model.to(device),
-        device=device,
-        precision=precision,
-    )
+    generator = initialisation_generator(config.train.runtime.seed)
+    return GPT(config.model, vocab_size, generator=generator)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from transformer_playground.config.sample import DecodingConfig
 from transformer_playground.data.tokenizers import Tokenizer
-from transformer_playground.model.gpt import GPT
+from transformer_playground.model.interface import LanguageModel
 from transformer_playground.sampling.generate import SamplingSettings, generate
 from transformer_playground.sampling.prompts import Prompt
 from transformer_playground.training.events import Sampled
@@ -12,7 +12,7 @@ from transformer_playground.training.randomness import derived_seed
 
 
 def draw_samples(
-    model: GPT,
+    model: LanguageModel,
     prompt: Prompt,
     decoding: DecodingConfig,
     tokenizer: Tokenizer,

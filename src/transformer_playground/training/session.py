@@ -10,11 +10,18 @@ from pydantic import ValidationError
 
 from transformer_playground.checkpoints.discovery import choose, newest_valid
 from transformer_playground.checkpoints.loading import load_payload
+from transformer_playground.config.finetuning import PeftConfig
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.config.schema import ExperimentConfig
-from transformer_playground.errors import ConfigError, PlaygroundError, RunError, UsageError
+from transformer_playground.errors import (
+    CheckpointError,
+    ConfigError,
+    PlaygroundError,
+    RunError,
+    UsageError,
+)
 from transformer_playground.files import replace_json
-from transformer_playground.model.gpt import count_parameters
+from transformer_playground.model.interface import count_parameters, trained_parameters
 from transformer_playground.runs.layout import (
     RunFolder,
     create_run,
@@ -116,10 +123,11 @@ def resume_run(
         for skipped in found.skipped:
             notify(f"passed over a damaged checkpoint: {skipped}")
         payload = load_payload(found.path)
-        plan = replace(plan, config=_with_saved_model(plan.config, payload["model_args"], notify))
+        plan = replace(plan, config=_with_saved_model(plan.config, payload, notify))
         with memory_as_sentence():
             materials = gather_materials(plan.config, prepare_command=plan.prepare_command)
         _refuse_changed_dataset(run, record, materials)
+        _refuse_other_base(payload, materials)
         trainer = _trainer(materials, run, sinks, control, Resumption(payload, found.path))
         # The run's identity stays, and so does the environment it began in.
         kept = {key: record[key] for key in ("environment",) if key in record}
@@ -161,10 +169,11 @@ def branch_run(
     record = read_run_config(parent)
     found = choose(parent.checkpoints, checkpoint)
     payload = load_payload(found.path)
-    plan = replace(plan, config=_with_saved_model(plan.config, payload["model_args"], notify))
+    plan = replace(plan, config=_with_saved_model(plan.config, payload, notify))
     with memory_as_sentence():
         materials = gather_materials(plan.config, prepare_command=plan.prepare_command)
     _refuse_changed_dataset(parent, record, materials)
+    _refuse_other_base(payload, materials)
     payload = _fitting_payload(payload, materials, notify)
     ancestry = {
         "parent": {
@@ -188,7 +197,7 @@ def _fitting_payload(
     """A parent's payload as a new run starts from it: its records are its own."""
     model = materials.model
     fresh = build_optimizers(
-        materials.config.train.optim, list(model.named_parameters()), model.hidden_matrices()
+        materials.config.train.optim, trained_parameters(model), model.hidden_matrices()
     ).state_dict()
     own = {
         "evaluated_at": None,
@@ -252,6 +261,10 @@ def _own_sinks(
     yield MetricsSink(run)
     yield SamplesSink(run)
     yield LogFileSink(run.log_path)
+    if materials.config.experiment.kind == "lora":
+        from transformer_playground.training.sinks.adapters import AdapterSink
+
+        yield AdapterSink(run, materials.model)
     if materials.config.train.runtime.tensorboard:
         # Imported late: it takes a second, and runs may do without it.
         from transformer_playground.training.sinks.tensorboard import TensorBoardSink
@@ -285,15 +298,23 @@ def _record(plan: Plan, materials: Materials) -> dict[str, Any]:
 
 
 def _with_saved_model(
-    config: ExperimentConfig, saved: Mapping[str, Any], notify: Notify
+    config: ExperimentConfig, payload: Mapping[str, Any], notify: Notify
 ) -> ExperimentConfig:
-    model = ModelConfig.model_validate(dict(saved))
-    for name in ModelConfig.model_fields:
-        now, then = getattr(config.model, name), getattr(model, name)
+    """The settings with those that shape the trained weights as the checkpoint has them."""
+    if payload["kind"] != config.experiment.kind:
+        raise UsageError(
+            f"the checkpoint is of kind '{payload['kind']}', "
+            f"but experiment.kind = '{config.experiment.kind}'.",
+            "A run keeps its kind; start a new run for the other one.",
+        )
+    name, saved = _saved_table(payload)
+    now = getattr(config, name)
+    for field in type(saved).model_fields:
+        new, kept = getattr(now, field), getattr(saved, field)
         # An omitted vocabulary size is the tokenizer's, which the dataset's fingerprint checks.
-        if now != then and not (name == "vocab_size" and now is None):
-            notify(f"model.{name}: keeping the run's {then!r} instead of {now!r}")
-    values = config.model_dump() | {"model": model.model_dump()}
+        if new != kept and not (field == "vocab_size" and new is None):
+            notify(f"{name}.{field}: keeping the run's {kept!r} instead of {new!r}")
+    values = config.model_dump() | {name: saved.model_dump()}
     try:
         return ExperimentConfig.model_validate(values)
     except ValidationError as error:
@@ -301,6 +322,29 @@ def _with_saved_model(
             f"the run's model does not go with the settings: {error.errors()[0]['msg']}.",
             "A resumed run keeps its model; change the other setting.",
         ) from error
+
+
+def _saved_table(payload: Mapping[str, Any]) -> tuple[str, ModelConfig | PeftConfig]:
+    args = payload["model_args"]
+    if payload["kind"] == "gpt":
+        return "model", ModelConfig.model_validate(dict(args))
+    try:
+        return "peft", PeftConfig.model_validate(args.get("peft"))
+    except ValidationError as error:
+        raise CheckpointError(
+            "The checkpoint's adapter settings are damaged.", "Choose another checkpoint."
+        ) from error
+
+
+def _refuse_other_base(payload: Mapping[str, Any], materials: Materials) -> None:
+    """Adapters mean nothing beside other frozen weights, even where the shapes agree."""
+    then = payload["model_args"].get("base_fingerprint")
+    if then != materials.model.args().get("base_fingerprint"):
+        raise CheckpointError(
+            f"hf_model.model_name = '{materials.config.hf_model.model_name}' is not the model that "
+            "the adapters of this run were trained beside.",
+            "Name that model (or its revision), or start a new run.",
+        )
 
 
 def _refuse_other_experiment(run: RunFolder, record: Mapping[str, Any], plan: Plan) -> None:

@@ -20,6 +20,7 @@ class TrainingState:
     sampled_at: int | None = None
     window_loss: float = 0.0
     window_steps: int = 0
+    window_tokens: int = 0
     window_seconds: float = 0.0
     window_data_seconds: float = 0.0
     grad_norm: float = 0.0
@@ -50,13 +51,14 @@ class TrainingState:
         self.batches_drawn += batches
         self.window_loss += loss
         self.window_steps += 1
+        self.window_tokens += tokens
         self.window_seconds += seconds
         self.window_data_seconds += data_seconds
         self.grad_norm = grad_norm
 
     def close_window(self) -> None:
         """A row was logged; start summing anew."""
-        self.window_loss, self.window_steps = 0.0, 0
+        self.window_loss, self.window_steps, self.window_tokens = 0.0, 0, 0
         self.window_seconds = self.window_data_seconds = 0.0
 
     def judge(self, val_loss: float, *, min_delta: float) -> bool:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from transformer_playground.analysis.losses import evaluate
+from transformer_playground.data.batches import Batch, count_targets
 from transformer_playground.errors import CheckpointError, PlaygroundError, TrainingError
-from transformer_playground.model.gpt import count_parameters
+from transformer_playground.model.interface import count_parameters
 from transformer_playground.model.loss import summed_cross_entropy
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.training.checkpointing import Checkpointer, Resumption, restore
@@ -80,7 +81,7 @@ class Trainer:
         )
         self.model = materials.model
         self.weights = MasterWeights(
-            self.model, materials.precision.dtype, ema_decay=self.train.runtime.ema_decay
+            self.model, materials.weights_dtype, ema_decay=self.train.runtime.ema_decay
         )
         self._optimizers = build_optimizers(
             self.train.optim, self.weights.named(), self.model.hidden_matrices()
@@ -176,15 +177,16 @@ class Trainer:
     def _optimizer_step(self) -> None:
         began = time.perf_counter()
         state = self.state
-        if self.config.model.dropout:
+        if self.model.has_dropout:
             seed_dropout(self.train.runtime.seed, state.step, self.materials.device)
+        batches = [self._next_batch(micro) for micro in range(self.train.data.grad_accum_steps)]
+        data_seconds = time.perf_counter() - began
+        # Padding and first tokens of documents are no targets, so batches may count differently.
+        n_targets = self.world.size * sum(count_targets(targets) for _, targets in batches)
         loss = torch.zeros((), device=self.materials.device)
-        data_seconds = 0.0
-        for micro_step in range(self.train.data.grad_accum_steps):
-            asked = time.perf_counter()
-            inputs, targets = self._next_batch(micro_step)
-            data_seconds += time.perf_counter() - asked
-            share = summed_cross_entropy(self._forward(inputs), targets) / self._tokens_per_step
+        for batch in batches:
+            inputs, targets = (torch.from_numpy(part).to(self.materials.device) for part in batch)
+            share = summed_cross_entropy(self._forward(inputs), targets) / max(n_targets, 1)
             self._scaler.scale(share).backward()  # type: ignore[no-untyped-call]
             self.weights.collect_gradients()
             loss += share.detach()
@@ -203,17 +205,15 @@ class Trainer:
         state.count_step(
             loss_value,
             norm_value,
-            tokens=self._tokens_per_step,
+            tokens=n_targets,
             batches=self.train.data.grad_accum_steps,
             seconds=time.perf_counter() - began,
             data_seconds=data_seconds,
         )
 
-    def _next_batch(self, micro_step: int) -> tuple[Tensor, Tensor]:
+    def _next_batch(self, micro_step: int) -> Batch:
         index = self.world.batch_index(self.state.batches_drawn + micro_step)
-        inputs, targets = self.materials.batches.batch(index)
-        device = self.materials.device
-        return torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
+        return self.materials.batches.batch(index)
 
     def _refuse_non_finite(self, loss: float, norm: float) -> None:
         # A scaler expects overflowing gradients now and then and skips their step by itself.
@@ -238,7 +238,7 @@ class Trainer:
                 step=state.step,
                 train_loss=state.window_loss / state.window_steps,
                 lr=rate,
-                tokens_per_sec=state.window_steps * self._tokens_per_step / seconds,
+                tokens_per_sec=state.window_tokens / seconds,
                 step_time_ms=1e3 * seconds / state.window_steps,
                 data_share=state.window_data_seconds / seconds,
                 grad_norm=state.grad_norm,

@@ -13,27 +13,29 @@ import torch
 from torch import Tensor, nn
 
 from transformer_playground.errors import CheckpointError
+from transformer_playground.model.interface import trained_parameters
 
 
 class MasterWeights:
     """Float32 masters of a model's parameters, with an optional moving average.
 
     Args:
-        model: A float32 model; it is cast to `dtype` in place.
-        dtype: Format of forward and backward.
+        model: Its trained parameters are float32. With float32 as `dtype` nothing is copied, and
+            frozen parameters may have any format.
+        dtype: Format of forward and backward; the model is cast to it in place.
         ema_decay: Decay per step of the average of the masters; 0 keeps none.
     """
 
     def __init__(self, model: nn.Module, dtype: torch.dtype, *, ema_decay: float = 0.0) -> None:
-        named = list(model.named_parameters())
+        named = trained_parameters(model)
         self.names = [name for name, _ in named]
-        if dtype == torch.float32:
-            self.masters = [parameter for _, parameter in named]
-        else:
-            self.masters = [nn.Parameter(parameter.detach().clone()) for _, parameter in named]
-            model.to(dtype)
-        self._copies = [parameter for _, parameter in model.named_parameters()]
+        self._copies = [parameter for _, parameter in named]
         self._shared = dtype == torch.float32
+        if self._shared:
+            self.masters = self._copies
+        else:
+            self.masters = [nn.Parameter(parameter.detach().clone()) for parameter in self._copies]
+            model.to(dtype)
         self._ema_decay = ema_decay
         self._ema = [master.detach().clone() for master in self.masters] if ema_decay else None
 

@@ -91,7 +91,7 @@ def test_a_flipped_byte_without_a_sidecar_never_escapes_as_another_error(
         ({}, "not written by this program"),
         ({"weights": torch.ones(2)}, "not written by this program"),
         ({"format": "transformer-playground", "version": 2, "kind": "gpt"}, "format version 2"),
-        ({"format": "transformer-playground", "version": 1, "kind": "lora"}, "'lora'"),
+        ({"format": "transformer-playground", "version": 1, "kind": "vit"}, "'vit'"),
         ({"format": "transformer-playground", "version": 1, "kind": "gpt"}, "'step' is missing"),
     ],
 )

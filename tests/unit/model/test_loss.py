@@ -57,3 +57,23 @@ def test_a_non_finite_logit_gives_a_non_finite_loss(monkeypatch: pytest.MonkeyPa
     assert summed_cross_entropy(logits, targets).isnan()
     monkeypatch.setattr(loss_module, "_SLICE_ELEMENTS", 13)
     assert summed_cross_entropy(logits, targets).isnan()
+
+
+@pytest.mark.parametrize("rows", [3, 5000])
+def test_ignored_targets_count_neither_in_the_loss_nor_in_its_gradient(rows: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(1, rows, 300, generator=generator, requires_grad=True)
+    targets = torch.randint(300, (1, rows), generator=generator)
+    masked = targets.clone()
+    masked[:, ::3] = -100
+    kept = masked[0] != -100
+
+    summed_cross_entropy(logits, masked).backward()
+    assert logits.grad is not None
+    gradient, logits.grad = logits.grad, None
+    summed_cross_entropy(logits[:, kept], targets[:, kept]).backward()
+    torch.testing.assert_close(gradient, logits.grad)
+    torch.testing.assert_close(
+        summed_cross_entropy(logits, masked),
+        summed_cross_entropy(logits[:, kept], targets[:, kept]),
+    )
