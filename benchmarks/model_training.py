@@ -23,8 +23,8 @@ from torch.nn import functional
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.config.train import OptimConfig
 from transformer_playground.model.gpt import GPT
-from transformer_playground.model.interface import count_parameters
 from transformer_playground.model.hardware import choose_precision
+from transformer_playground.model.interface import count_parameters
 from transformer_playground.model.loss import summed_cross_entropy
 from transformer_playground.training.optimizers import build_optimizers
 from transformer_playground.training.weights import MasterWeights

@@ -69,9 +69,11 @@ def build_model(
     """
     weights = payload["ema"] if use_ema and payload["ema"] is not None else payload["model"]
     if payload["kind"] == "lora":
+        import torch
+
         from transformer_playground.pretrained.adaptation import rebuild
 
-        return rebuild(payload["model_args"], weights, device=device, dtype=dtype).eval()
+        return rebuild(payload["model_args"], weights, device=torch.device(device), dtype=dtype)
     return _build_gpt(payload["model_args"], weights).to(device=device, dtype=dtype).eval()
 
 

@@ -19,7 +19,7 @@ from transformer_playground.pretrained.checks import (
     table_names,
 )
 from transformer_playground.pretrained.files import base_fingerprint, check_fingerprint
-from transformer_playground.pretrained.loading import load_base
+from transformer_playground.pretrained.loading import choose_base_precision, load_base
 from transformer_playground.pretrained.model import AdaptedModel, Recipe
 from transformer_playground.pretrained.probing import check_attention
 from transformer_playground.pretrained.targets import are_transposed, resolve_targets
@@ -33,6 +33,7 @@ def adapt(
     new_tokens: Sequence[int],
     vocab_size: int,
     block_size: int,
+    end_token: int,
     seed: int,
 ) -> AdaptedModel:
     """Freeze a model and put adapters into it; it is changed in place, its weights are not copied.
@@ -44,6 +45,7 @@ def adapt(
         new_tokens: Ids that the tokenizer was given in addition; their embedding rows are trained.
         vocab_size: Number of the tokenizer's tokens; the table grows if it has fewer rows.
         block_size: Longest context in tokens.
+        end_token: What ends each document of the text.
         seed: Of the adapters' first values. The global random numbers stay as they are.
 
     Raises:
@@ -70,6 +72,7 @@ def adapt(
         new_tokens=ids,
         vocab_size=max(old_rows, vocab_size),
         block_size=block_size,
+        end_token=end_token,
         base_fingerprint=fingerprint,
     )
     return AdaptedModel(adapted, recipe)
@@ -80,7 +83,7 @@ def rebuild(
     weights: Mapping[str, Tensor],
     *,
     device: torch.device,
-    dtype: torch.dtype,
+    dtype: torch.dtype | None = None,
 ) -> AdaptedModel:
     """Make an adapted model again, in evaluation mode.
 
@@ -88,7 +91,7 @@ def rebuild(
         args: What `AdaptedModel.args` gave.
         weights: The trained parameters, by name.
         device: Where it is to compute.
-        dtype: Format of the frozen weights.
+        dtype: Format of the frozen weights; None = as `[hf_model]` has it.
 
     Raises:
         ModelError: The base model cannot be had, or is not the one the adapter was trained on.
@@ -99,10 +102,13 @@ def rebuild(
         peft = PeftConfig(**args["peft"])
         new_tokens = [int(token) for token in args["new_tokens"]]
         vocab_size, block_size = int(args["vocab_size"]), int(args["block_size"])
+        end_token = int(args["end_token"])
         fingerprint = str(args["base_fingerprint"])
     except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise CheckpointError("its model_args do not describe an adapted model.") from error
     check_fingerprint(hf, fingerprint)
+    if dtype is None:
+        dtype = choose_base_precision(hf, device).dtype
     model = adapt(
         load_base(hf, device=device, dtype=dtype),
         peft,
@@ -110,6 +116,7 @@ def rebuild(
         new_tokens=new_tokens,
         vocab_size=vocab_size,
         block_size=block_size,
+        end_token=end_token,
         seed=0,
     )
     _fill(model, weights)

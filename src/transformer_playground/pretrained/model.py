@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
+from transformer_playground.model.interface import LanguageModel, trained_parameters
 from transformer_playground.pretrained.cache import AdaptedCache
 
 
@@ -20,6 +21,7 @@ class Recipe:
         new_tokens: Ids whose embedding rows are trained, ascending.
         vocab_size: Rows of the embedding table.
         block_size: Longest context in tokens.
+        end_token: What ends a document; the next token begins another one.
         base_fingerprint: Of the base's weights, see `files.base_fingerprint`.
     """
 
@@ -28,10 +30,11 @@ class Recipe:
     new_tokens: tuple[int, ...]
     vocab_size: int
     block_size: int
+    end_token: int
     base_fingerprint: str
 
 
-class AdaptedModel(nn.Module):
+class AdaptedModel(LanguageModel):
     """A frozen causal language model and the small matrices that are trained beside it.
 
     Trained are exactly the parameters that require gradients, all in float32; their names stay the
@@ -47,13 +50,22 @@ class AdaptedModel(nn.Module):
         self.adapted = adapted
         self.recipe = recipe
         self.vocab_size = recipe.vocab_size
-        self.block_size = recipe.block_size
         self._cached_bytes: list[tuple[int, int | None]] | None = None
 
     @property
     def base(self) -> Any:
         """The model of transformers, adapters in place."""
         return self.adapted.get_base_model()
+
+    @property
+    def block_size(self) -> int:
+        """Longest context in tokens."""
+        return self.recipe.block_size
+
+    @property
+    def has_dropout(self) -> bool:
+        """True: adapters have dropout, and base models may have their own."""
+        return True
 
     @property
     def device(self) -> torch.device:
@@ -74,13 +86,13 @@ class AdaptedModel(nn.Module):
         table: Tensor = embedding.weight
         return table
 
-    def forward(self, tokens: Tensor, positions: Tensor | None = None) -> Tensor:
+    def forward(self, tokens: Tensor) -> Tensor:
         """Score every possible next token at every position.
+
+        With packing, no token sees what comes before the end of the document before its own.
 
         Args:
             tokens: (B, T) int64, T at most `block_size`.
-            positions: (B, T) int64, beginning at 0 where a document begins: no token sees another
-                document's. None = each row is one document.
 
         Returns:
             Logits (B, T, vocab_size) in the format of the activations.
@@ -92,10 +104,17 @@ class AdaptedModel(nn.Module):
             raise ValueError(
                 f"{tokens.shape[1]} tokens do not fit into a context of {self.block_size}"
             )
-        logits: Tensor = self.base(
-            input_ids=tokens, **_given(position_ids=positions), use_cache=False
-        ).logits
+        options = {"position_ids": self._positions(tokens)} if self.recipe.hf_model.packing else {}
+        logits: Tensor = self.base(input_ids=tokens, **options, use_cache=False).logits
         return logits
+
+    def _positions(self, tokens: Tensor) -> Tensor:
+        """Of each token in its document (B, T): transformers lets none see another document's."""
+        places = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+        is_end = tokens == self.recipe.end_token
+        begins = torch.where(is_end, places + 1, 0).cummax(dim=1).values.roll(1, dims=1)
+        begins[:, 0] = 0
+        return places - begins
 
     def next_logits(self, tokens: Tensor, cache: AdaptedCache) -> Tensor:
         """Read tokens that follow those in the cache, which holds them afterwards.
@@ -161,18 +180,10 @@ class AdaptedModel(nn.Module):
             "new_tokens": list(recipe.new_tokens),
             "vocab_size": recipe.vocab_size,
             "block_size": recipe.block_size,
+            "end_token": recipe.end_token,
             "base_fingerprint": recipe.base_fingerprint,
         }
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that are trained, by name."""
-        return {
-            name: parameter
-            for name, parameter in self.named_parameters()
-            if parameter.requires_grad
-        }
-
-
-def _given(**options: Tensor | None) -> dict[str, Tensor]:
-    """The options that are not None: some architectures know no positions."""
-    return {name: value for name, value in options.items() if value is not None}
+        return dict(trained_parameters(self))

@@ -19,8 +19,8 @@ from transformer_playground.data.tokenizers import StreamDecoder, Tokenizer, loa
 from transformer_playground.data.tokenizers.gpt2 import Gpt2Tokenizer
 from transformer_playground.errors import RunError, SamplingError
 from transformer_playground.files import sha256_file
-from transformer_playground.model.interface import LanguageModel
 from transformer_playground.model.hardware import choose_device, choose_precision
+from transformer_playground.model.interface import LanguageModel
 from transformer_playground.runs.layout import RunFolder, read_run_config
 from transformer_playground.sampling.generate import (
     DrawnToken,
