@@ -125,7 +125,7 @@ def _suggestion(entry: Entry | None, value: Any, where: str) -> str:
     if entry.choices and isinstance(value, str):
         close = difflib.get_close_matches(value, entry.choices, n=1)
         return f"; did you mean {toml_string(close[0])}?" if close else "."
-    if entry.is_text and where == "--set" and not isinstance(value, dict | list):
+    if entry.is_text and where == "--set" and not isinstance(value, dict | list | str):
         quoted = toml_string(toml_value(value))
         return f" in quotes: --set '{entry.name}={quoted}'."
     return "."

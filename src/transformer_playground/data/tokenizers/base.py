@@ -16,7 +16,7 @@ class Tokenizer(Protocol):
 
     @property
     def kind(self) -> str:
-        """`char`, `gpt2` or `sentencepiece`."""
+        """`char`, `gpt2`, `sentencepiece` or `huggingface`."""
         ...
 
     @property

@@ -6,6 +6,7 @@ from transformer_playground.data.meta import META_FILE, read_meta
 from transformer_playground.data.tokenizers.base import Tokenizer
 from transformer_playground.data.tokenizers.char import CharTokenizer
 from transformer_playground.data.tokenizers.gpt2 import Gpt2Tokenizer
+from transformer_playground.data.tokenizers.huggingface import HuggingFaceTokenizer
 from transformer_playground.data.tokenizers.sentencepiece import SentencePieceTokenizer
 from transformer_playground.errors import DataError
 
@@ -26,7 +27,10 @@ def load_tokenizer(folder: Path) -> Tokenizer:
         return Gpt2Tokenizer.from_meta(meta)
     if kind == "sentencepiece":
         return SentencePieceTokenizer.load(folder, meta)
+    if kind == "huggingface":
+        return HuggingFaceTokenizer.load(folder, meta)
     raise DataError(
-        f"{path} names the tokenizer {kind!r}; known are char, gpt2 and sentencepiece.",
+        f"{path} names the tokenizer {kind!r}; known are char, gpt2, sentencepiece and "
+        "huggingface.",
         "Prepare the dataset again.",
     )

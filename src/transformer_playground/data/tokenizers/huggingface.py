@@ -1,0 +1,351 @@
+"""The tokenizer that a pretrained model brings, from its `tokenizer.json`."""
+
+import hashlib
+import itertools
+import operator
+import re
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformer_playground import hub
+from transformer_playground.config.finetuning import HfModelConfig
+from transformer_playground.data.meta import META_FILE, META_VERSION, write_meta
+from transformer_playground.data.tokenizers.base import TableDecoder, require_unicode
+from transformer_playground.data.tokenizers.token_table import (
+    SPACE_MARK,
+    byte_tokens,
+    token_table,
+    without_prefix_space,
+)
+from transformer_playground.errors import DataError
+from transformer_playground.files import replace_file
+
+TOKENIZER_FILE = "tokenizer.json"
+TOKENIZER_FILES = (
+    TOKENIZER_FILE,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "chat_template.jinja",
+)
+"""What plain transformers reads a tokenizer from."""
+
+_SHOWN = 10
+
+
+class HuggingFaceTokenizer(TableDecoder):
+    """A fast tokenizer of the Hugging Face kind: byte-level BPE, or SentencePiece-like.
+
+    No space is put before the text, not even where the model's own tokenizer does so, and no
+    start or end token around it. Text comes back unchanged but for the tokenizer's Unicode
+    normalisation, if it has one.
+
+    Args:
+        files: The tokenizer's files by name, `tokenizer.json` among them.
+        eos_id: Token that ends a document.
+        bos_id: Token that begins a document, if the tokenizer puts one there.
+        symbols: Special tokens that are meant when their names stand in a text.
+        new_tokens: Ids that the base model was never trained on.
+        base: Which model the tokenizer belongs to: model_name, revision, gguf_file.
+
+    Raises:
+        DataError: `tokenizer.json` is damaged or of a kind without exact bytes for each token.
+    """
+
+    kind = "huggingface"
+
+    def __init__(
+        self,
+        files: Mapping[str, bytes],
+        *,
+        eos_id: int,
+        bos_id: int | None = None,
+        symbols: Sequence[str] = (),
+        new_tokens: Sequence[int] = (),
+        base: Mapping[str, str | None] | None = None,
+    ) -> None:
+        self.files = dict(files)
+        self.symbols = tuple(symbols)
+        self.new_tokens = tuple(new_tokens)
+        self.base = dict(base or {})
+        self.bos_id: int | None = bos_id
+        self.eos_id: int | None = eos_id
+        spec = _parsed(self.files[TOKENIZER_FILE])
+        self._encoder = _encoder(spec, self.symbols)
+        self._ids: dict[str, int] = self._encoder.get_vocab(with_added_tokens=True)
+        tokens = token_table(spec, self._ids)
+        super().__init__(tokens)
+        self.vocab_size = len(tokens)
+        self._bytes = byte_tokens(spec, self._ids)
+        mark = self._ids.get(SPACE_MARK)
+        self._marks_spaces = mark is not None and tokens[mark] == b" "
+        self._special = {
+            token["id"]: token["content"]
+            for token in spec.get("added_tokens", [])
+            if token.get("special") and token["content"] not in self.symbols
+        }
+        unknown = self._ids.get(str(spec["model"].get("unk_token")))
+        self._unknown_id = spec["model"].get("unk_id", unknown)
+
+    @property
+    def eos_token(self) -> str:
+        """How the tokenizer's files write the token that ends a document."""
+        return next(name for name, token in self._ids.items() if token == self.eos_id)
+
+    def id_of(self, name: str) -> int | None:
+        """The id of a token as the tokenizer's files write it; None if there is none."""
+        return self._ids.get(name)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids, without start or end of text; names of special tokens are ordinary text.
+
+        Raises:
+            DataError: The text is not valid Unicode, or has characters that no token spells.
+        """
+        require_unicode(text)
+        if self._bytes is None:
+            self._require_known(text)
+        elif self._marks_spaces and SPACE_MARK in text:
+            return self._encode_space_marks(text, self._bytes)
+        ids = self._encode(text)
+        if self._special.keys().isdisjoint(ids):
+            return ids
+        # A model may know the names of special tokens as pieces of text: divide each name.
+        return [
+            token for part in _divided(text, self._special.values()) for token in self._encode(part)
+        ]
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self._encoder.encode(text, add_special_tokens=False).ids)
+
+    def _encode_space_marks(self, text: str, spelled: Sequence[int]) -> list[int]:
+        """Spell the character that stands for a space in bytes, so that it comes back as itself."""
+        first, *others = text.split(SPACE_MARK)
+        ids = self.encode(first)
+        for part in others:
+            ids += [spelled[byte] for byte in SPACE_MARK.encode()]
+            ids += self.encode(part)
+        return ids
+
+    def _require_known(self, text: str) -> None:
+        for symbol in self.symbols:
+            text = text.replace(symbol, "")
+        unknown = [char for char in sorted(set(text)) if not char.isspace() and self._lacks(char)]
+        if not unknown:
+            return
+        shown = ", ".join(map(repr, unknown[:_SHOWN]))
+        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+        raise DataError(
+            f"The model's tokenizer lacks {shown}{more}, and has no bytes to spell them with.",
+            "Leave them out, or choose a model whose tokenizer knows all bytes.",
+        )
+
+    def _lacks(self, char: str) -> bool:
+        ids = self._encode(char)
+        return not ids or self._unknown_id in ids
+
+    def describe(self) -> dict[str, Any]:
+        """Which tokenizer this is; its files lie beside `meta.pkl`."""
+        return {
+            "version": META_VERSION,
+            "kind": self.kind,
+            "vocab_size": self.vocab_size,
+            "bos_id": self.bos_id,
+            "eos_id": self.eos_id,
+            "eos_token": self.eos_token,
+            "symbols": list(self.symbols),
+            "new_tokens": list(self.new_tokens),
+            "base": dict(self.base),
+            "tokenizer": {
+                "name": self.kind,
+                "file": TOKENIZER_FILE,
+                "sha256": hashlib.sha256(self.files[TOKENIZER_FILE]).hexdigest(),
+            },
+        }
+
+    def save(self, folder: Path) -> None:
+        """Write `meta.pkl` and the files from which plain transformers loads the tokenizer too."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, content in self.files.items():
+            replace_file(folder / name, operator.methodcaller("write", content))
+        write_meta(folder / META_FILE, self.describe())
+
+    @classmethod
+    def load(cls, folder: Path, meta: Mapping[str, Any]) -> "HuggingFaceTokenizer":
+        """Load the tokenizer beside a `meta.pkl`.
+
+        Raises:
+            DataError: A file is missing or damaged, or not the one that `meta.pkl` names.
+        """
+        files = {}
+        for name in TOKENIZER_FILES:
+            path = folder / name
+            try:
+                files[name] = path.read_bytes()
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise DataError(
+                    f"{path} cannot be read: {error.strerror}.", "Prepare the dataset again."
+                ) from error
+        reference = meta.get("tokenizer")
+        expected = reference.get("sha256") if isinstance(reference, dict) else None
+        path = folder / TOKENIZER_FILE
+        if TOKENIZER_FILE not in files:
+            raise DataError(f"{path} does not exist.", "Prepare the dataset again.")
+        if hashlib.sha256(files[TOKENIZER_FILE]).hexdigest() != expected:
+            raise DataError(
+                f"{path} is not the tokenizer that {META_FILE} beside it names.",
+                "Prepare the dataset again.",
+            )
+        try:
+            return cls(files, **_arguments(meta))
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{folder / META_FILE} does not say which tokens begin and end a document.",
+                "Prepare the dataset again.",
+            ) from error
+
+
+def load_hub_tokenizer(
+    hf_model: HfModelConfig, *, end_token: str = "", symbols: Sequence[str] = ()
+) -> HuggingFaceTokenizer:
+    """Load the tokenizer of a pretrained model, special tokens added.
+
+    A token that the tokenizer has already is used as it is.
+
+    Args:
+        hf_model: Which model.
+        end_token: The special token that ends a document; empty = the tokenizer's own.
+        symbols: Special tokens that are meant when their names stand in a text.
+
+    Raises:
+        ModelError: The model cannot be found or read.
+        DataError: The tokenizer has no end token, is slow, or cannot take the new tokens.
+    """
+    name = hf_model.model_name
+    with hub.explained(name, hf_model.revision):
+        from transformers import AutoTokenizer
+
+        gguf = {"gguf_file": hf_model.gguf_file} if hf_model.gguf_file else {}
+        loaded = AutoTokenizer.from_pretrained(
+            name, revision=hf_model.revision, trust_remote_code=False, **gguf
+        )
+    if not getattr(loaded, "is_fast", False):
+        raise DataError(
+            f"{name} has only a slow tokenizer, written in Python ({type(loaded).__name__}).",
+            "Choose a model with a tokenizer.json.",
+        )
+    if not end_token and loaded.eos_token_id is None:
+        raise DataError(
+            f"The tokenizer of {name} has no token that ends a text (EOS).",
+            "Set prepare.doc_separator to a name for one, such as '<|endofspeech|>': it is added "
+            "to the tokenizer and trained.",
+        )
+    new_tokens = _add_tokens(loaded, [*([end_token] if end_token else []), *symbols])
+    if end_token:
+        loaded.eos_token = end_token
+    first = loaded("a")["input_ids"][:1]
+    begins = loaded.bos_token_id is not None and first == [loaded.bos_token_id]
+    return HuggingFaceTokenizer(
+        _saved_files(loaded),
+        eos_id=loaded.eos_token_id,
+        bos_id=loaded.bos_token_id if begins else None,
+        symbols=symbols,
+        new_tokens=new_tokens,
+        base={
+            "model_name": name,
+            "revision": hf_model.revision,
+            "gguf_file": hf_model.gguf_file,
+        },
+    )
+
+
+def _add_tokens(loaded: Any, names: Sequence[str]) -> list[int]:
+    """Add what the tokenizer lacks as special tokens; give their ids."""
+    from tokenizers import AddedToken
+
+    known = loaded.get_vocab()
+    added = {str(token) for token in loaded.added_tokens_decoder.values()}
+    for name in names:
+        if name in known and name not in added:
+            raise DataError(
+                f"'{name}' is an ordinary token of the tokenizer, which texts may hold anywhere.",
+                "Choose a name that no text has, such as '<|endofspeech|>'.",
+            )
+    missing = [name for name in dict.fromkeys(names) if name not in known]
+    tokens = [AddedToken(name, special=True, normalized=False) for name in missing]
+    loaded.add_tokens(tokens, special_tokens=True)
+    return [loaded.convert_tokens_to_ids(name) for name in missing]
+
+
+def _saved_files(loaded: Any) -> dict[str, bytes]:
+    with tempfile.TemporaryDirectory() as folder:
+        loaded.save_pretrained(folder)
+        paths = [Path(folder) / name for name in TOKENIZER_FILES]
+        return {path.name: path.read_bytes() for path in paths if path.exists()}
+
+
+def _parsed(content: bytes) -> dict[str, Any]:
+    import orjson
+
+    try:
+        spec = orjson.loads(content)
+    except ValueError as error:
+        raise DataError(f"{TOKENIZER_FILE} is damaged: {error}.", "Prepare again.") from None
+    if not isinstance(spec, dict) or not isinstance(spec.get("model"), dict):
+        raise DataError(f"{TOKENIZER_FILE} describes no tokenizer.", "Prepare again.")
+    return spec
+
+
+def _encoder(spec: Mapping[str, Any], symbols: Sequence[str]) -> Any:
+    """The same tokenizer for ordinary text: exact, repeatable, of unlimited length."""
+    import orjson
+    import tokenizers
+
+    changed = {
+        **spec,
+        "truncation": None,
+        "padding": None,
+        "post_processor": None,
+        "normalizer": without_prefix_space(spec.get("normalizer")),
+        "pre_tokenizer": without_prefix_space(spec.get("pre_tokenizer")),
+        # BPE with dropout would cut the same text differently each time.
+        "model": {key: value for key, value in spec["model"].items() if key != "dropout"},
+        "added_tokens": [
+            {**token, "special": token.get("special", False) and token["content"] not in symbols}
+            for token in spec.get("added_tokens", [])
+        ],
+    }
+    try:
+        encoder = tokenizers.Tokenizer.from_str(orjson.dumps(changed).decode())
+    # The parser raises plain Exception, whatever is wrong.
+    except Exception as error:  # noqa: BLE001
+        raise DataError(f"{TOKENIZER_FILE} is damaged: {error}.", "Prepare again.") from None
+    encoder.encode_special_tokens = True
+    return encoder
+
+
+def _divided(text: str, names: Iterable[str]) -> list[str]:
+    """Parts of a text, every one of the names in it divided after its first character."""
+    pattern = "|".join(map(re.escape, names))
+    cuts = [found.start() + 1 for found in re.finditer(pattern, text)]
+    return [text[start:stop] for start, stop in itertools.pairwise([0, *cuts, len(text)])]
+
+
+def _arguments(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """What `meta.pkl` says about the tokenizer beside it, checked."""
+    size, eos, bos = meta["vocab_size"], meta["eos_id"], meta["bos_id"]
+    ids = [eos, *([] if bos is None else [bos]), *meta["new_tokens"]]
+    if not all(type(token) is int and 0 <= token < size for token in ids):
+        raise ValueError("a token id outside the vocabulary")
+    if not all(isinstance(symbol, str) for symbol in meta["symbols"]):
+        raise ValueError("a symbol that is no text")
+    return {
+        "eos_id": eos,
+        "bos_id": bos,
+        "symbols": meta["symbols"],
+        "new_tokens": meta["new_tokens"],
+        "base": dict(meta["base"]),
+    }

@@ -1,0 +1,89 @@
+"""Small real tokenizers in the three shapes that causal language models use."""
+
+from typing import Any, Literal
+
+from builders.corpora import STORY
+
+Shape = Literal["bytelevel", "llama", "gemma", "unigram"]
+SHAPES: tuple[Shape, ...] = ("bytelevel", "llama", "gemma", "unigram")
+EOS, BOS, UNKNOWN = "</s>", "<s>", "<unk>"
+_BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+
+
+def build_fast_tokenizer(
+    shape: Shape, *, bytes_too: bool = True, eos: str | None = EOS, adds_bos: bool = True
+) -> Any:
+    """A tokenizer trained on a short story, as transformers' fast tokenizer.
+
+    Args:
+        shape: bytelevel as in Qwen and Llama 3; llama as in Llama 2, with a space put before each
+            text; gemma as in Gemma, with runs of line breaks as added tokens; unigram with its
+            special tokens among its pieces.
+        bytes_too: Whether every byte has a token (not for unigram, which never has).
+        eos: The end token; None = it has none.
+        adds_bos: Whether each text begins with `BOS`.
+    """
+    import tokenizers
+    from tokenizers import decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    special = [UNKNOWN, BOS, *([eos] if eos else [])]
+    trainer: Any
+    if shape == "unigram":
+        backend = tokenizers.Tokenizer(models.Unigram())
+        backend.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+        backend.decoder = decoders.Metaspace(prepend_scheme="always")
+        trainer = trainers.UnigramTrainer(
+            vocab_size=200, special_tokens=special, unk_token=UNKNOWN, show_progress=False
+        )
+    elif shape == "bytelevel":
+        backend = tokenizers.Tokenizer(models.BPE())
+        backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+        backend.decoder = decoders.ByteLevel()
+        trainer = trainers.BpeTrainer(
+            vocab_size=340,
+            special_tokens=special,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet() if bytes_too else [],
+            show_progress=False,
+        )
+    else:
+        backend = tokenizers.Tokenizer(models.BPE(byte_fallback=bytes_too, unk_token=UNKNOWN))
+        spaces = normalizers.Replace(" ", "▁")
+        backend.normalizer = (
+            normalizers.Sequence([normalizers.Prepend("▁"), spaces]) if shape == "llama" else spaces
+        )
+        joined = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+        stripped = [decoders.Strip(" ", 1, 0)] if shape == "llama" else []
+        backend.decoder = decoders.Sequence([*joined, *stripped])
+        trainer = trainers.BpeTrainer(
+            vocab_size=400 if bytes_too else 120,
+            special_tokens=[*special, *(_BYTES if bytes_too else [])],
+            show_progress=False,
+        )
+    # With brackets in its alphabet a unigram model can spell the names of special tokens.
+    text = STORY + "<b>" * 9 + "</b>" * 9
+    backend.train_from_iterator(text.splitlines(keepends=True), trainer)
+    if shape != "bytelevel":
+        backend = _bytes_are_ordinary(backend)
+    if shape == "gemma":
+        backend.add_tokens([tokenizers.AddedToken("\n\n", normalized=False)])
+    if adds_bos:
+        backend.post_processor = processors.TemplateProcessing(
+            single=f"{BOS} $A", special_tokens=[(BOS, backend.token_to_id(BOS))]
+        )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, bos_token=BOS, eos_token=eos, unk_token=UNKNOWN
+    )
+
+
+def _bytes_are_ordinary(backend: Any) -> Any:
+    """The trainer makes special tokens of the bytes; in real tokenizers they are plain pieces."""
+    import json
+
+    import tokenizers
+
+    spec = json.loads(backend.to_str())
+    spec["added_tokens"] = [
+        token for token in spec["added_tokens"] if token["content"] not in _BYTES
+    ]
+    return tokenizers.Tokenizer.from_str(json.dumps(spec))
