@@ -6,6 +6,7 @@ import typer
 
 from transformer_playground.cli.compare import compare
 from transformer_playground.cli.experiments import experiments, new
+from transformer_playground.cli.export_adapter import export_adapter
 from transformer_playground.cli.generate import generate
 from transformer_playground.cli.plot_loss import plot_loss
 from transformer_playground.cli.prepare import prepare
@@ -34,6 +35,7 @@ for command in (
     compare,
     report,
     plot_loss,
+    export_adapter,
     experiments,
     new,
     tensorboard,
