@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from textual.message import Message
 from textual.pilot import Pilot
 
 from builders.commands import PATIENCE_SECONDS, Project
@@ -13,12 +14,26 @@ from transformer_playground.tui.app import Console
 Steps = Callable[[Console, Pilot[Any]], Awaitable[None]]
 
 
-def with_console(project: Project, steps: Steps, size: tuple[int, int] = (80, 24)) -> None:
-    """Open the console over a project and let `steps` use it; faults of the console are raised."""
+def with_console(
+    project: Project,
+    steps: Steps,
+    size: tuple[int, int] = (80, 24),
+    *,
+    hook: Callable[[Message], None] | None = None,
+) -> None:
+    """Open the console over a project and let `steps` use it; faults of the console are raised.
+
+    Args:
+        project: The folder it opens.
+        steps: What the user does.
+        size: Columns and rows.
+        hook: Called with each message before it is handled.
+    """
 
     async def drive() -> None:
         console = Console(project.root / "experiments", project.root / "runs")
-        async with console.run_test(size=size, notifications=True) as pilot:
+        test = console.run_test(size=size, notifications=True, message_hook=hook)
+        async with test as pilot:
             await steps(console, pilot)
 
     asyncio.run(drive())

@@ -53,7 +53,8 @@ class AtTerminal:
     @property
     def output(self) -> str:
         """What it has written so far, with the terminal's line ends."""
-        return self._output.decode()
+        # The last character may have come in part only.
+        return self._output.decode(errors="replace")
 
     def read_until(self, size: int, *, after: str) -> None:
         """Wait until so many characters have come after the first `after`."""

@@ -1,8 +1,10 @@
 """The console in a browser: what the server answers, and to whom."""
 
 import asyncio
+import re
 import socket
 import subprocess
+from pathlib import Path
 
 import aiohttp
 import pytest
@@ -33,6 +35,20 @@ async def first_frame(address: str) -> str:
         return drawn.decode()
 
 
+async def page_and_what_it_loads(address: str) -> dict[str, bytes]:
+    """The page, and each file that the page names, by path."""
+    async with aiohttp.ClientSession(raise_for_status=True) as session:
+        async with session.get(address) as answer:
+            page = await answer.text()
+        found = {"": page.encode()}
+        for path in re.findall(r"""(?:href|src)="([^"]*)"|url\("([^"]*)"\)""", page):
+            name = "".join(path)
+            if not name.startswith("data:"):
+                async with session.get(f"{address}/{name}") as answer:
+                    found[name] = await answer.read()
+    return found
+
+
 async def answer_to_another_page(address: str) -> int:
     async with aiohttp.ClientSession() as session:
         try:
@@ -60,6 +76,12 @@ def test_a_browser_of_this_machine_gets_the_console_and_other_pages_do_not(
         assert address == f"http://127.0.0.1:{port}"
         asyncio.run(listening(port))
         assert "4 Compare" in asyncio.run(first_frame(address))
+        loaded = asyncio.run(page_and_what_it_loads(address))
+        assert {Path(name).suffix for name in loaded} == {"", ".css", ".js", ".ttf"}
+        assert all(loaded.values())
+        # Nothing comes from another machine, whether by a link, a script or a stylesheet.
+        page = loaded[""].decode()
+        assert re.findall(r"\w*:?//[\w.:]+", page) == [f"ws://127.0.0.1:{port}"]
         assert asyncio.run(answer_to_another_page(address)) == 403
         taken = project.child(TP_TUI, "--web", "--port", port)
         assert taken.code == 2

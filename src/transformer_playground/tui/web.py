@@ -4,6 +4,7 @@ import shlex
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -13,6 +14,8 @@ from transformer_playground.cli.console import note, say
 from transformer_playground.errors import UsageError
 
 HOST = "127.0.0.1"
+# The toolkit's own page asks another company's server for a font.
+_PAGES = Path(__file__).with_name("pages")
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
 
 
@@ -27,7 +30,8 @@ def serve(arguments: Sequence[str], port: int) -> int:
     say(f"http://{HOST}:{port}")
     note(f"From another machine: ssh -L {port}:{HOST}:{port} THIS-MACHINE, then open that address.")
     note("Everyone who can open it can train, sample and write files as you. Ctrl-C ends it.")
-    _LocalServer(command, HOST, port, title="Transformer Playground").serve()
+    title = "Transformer Playground"
+    _LocalServer(command, HOST, port, title=title, templates_path=_PAGES).serve()
     return 0
 
 

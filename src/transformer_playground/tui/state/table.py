@@ -61,7 +61,7 @@ class Column:
 
     Attributes:
         key: A field, a setting by its dotted key, "progress", or "delta" to the baseline.
-        header: What stands above it.
+        header: What stands above it, safe to print.
         field: What it shows.
     """
 
@@ -88,7 +88,7 @@ def find_column(key: str, settings: Iterable[str] = ()) -> Column:
     if key == _PROGRESS.key:
         return _PROGRESS
     field = find_field(key, settings)
-    return Column(field.key, _HEADERS.get(field.key, field.header), field)
+    return Column(field.key, visible_line(_HEADERS.get(field.key, field.header)), field)
 
 
 class RunsTableState:

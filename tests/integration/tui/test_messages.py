@@ -1,0 +1,184 @@
+"""What the console is told while it trains and samples: in which order, and nothing twice."""
+
+import contextlib
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.message import Message
+from textual.notifications import Notify
+from textual.pilot import Pilot
+from textual.worker import Worker
+
+from builders.commands import CONFIG, Project, make_project
+from builders.console import until, with_console
+from transformer_playground.cli.main import app, run_app
+from transformer_playground.training.events import CheckpointSaved, Evaluated, StepLogged
+from transformer_playground.tui.app import Console
+from transformer_playground.tui.screens.sample import SampleView
+from transformer_playground.tui.state.jobs import Job, Launch, Update
+from transformer_playground.tui.widgets.sample_form import SampleForm
+from transformer_playground.tui.widgets.sample_panes import SamplePanes
+
+DIVERGING = (
+    "train.optim.learning_rate=1e30",
+    "train.optim.grad_clip=0.0",
+    "train.schedule.schedule=constant",
+    "train.schedule.warmup_iters=0",
+)
+ENDLESS = ("train.runtime.max_iters=1000000", "train.runtime.eval_interval=1000000")
+# As soon as it is a run of its own, this is what becomes of a job.
+TURNS = {"RunStarted", "RunFinished", "RunFailed", "end"}
+
+
+@dataclass
+class Record:
+    """Turns of jobs, workers and notices in the order in which they came."""
+
+    seen: list[str] = field(default_factory=list)
+    updates: list[Update] = field(default_factory=list)
+
+    def hook(self, message: Message) -> None:
+        """Note what goes through the console's queues of messages."""
+        match message:
+            case Notify(notification=notice):
+                self.seen.append(f"{notice.title or 'notice'}: {notice.message}")
+            case Worker.StateChanged(worker=worker, state=state) if worker.group == "sampling":
+                self.seen.append(f"sampling {state.name}")
+            case _:
+                pass
+
+    def take(self, updates: list[Update]) -> None:
+        """Note what the views are told of training."""
+        self.updates += updates
+        turns = ["end" if each.is_end else type(each.event).__name__ for each in updates]
+        self.seen += [turn for turn in turns if turn in TURNS]
+
+    def events(self, kind: type) -> list[Any]:
+        """What training emitted of one kind."""
+        return [each.event for each in self.updates if isinstance(each.event, kind)]
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "settings"))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make_project(tmp_path / "project")
+
+
+def train(
+    project: Project, *overrides: str, stop_at: int | None = None, is_stalled: bool = False
+) -> tuple[Record, Job]:
+    """Train `tiny` as the run `first` and record what the console is told until it has ended."""
+    record, jobs = Record(), []
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        console.training_changed.subscribe(console, record.take)
+        console.launch(Launch("tiny", overrides, run_id="first"))
+        job = console.training.jobs[0]
+        jobs.append(job)
+        if is_stalled:
+            # A console that is busy for so long hears of the whole job at once.
+            while not job.has_ended:
+                time.sleep(0.01)
+        if stop_at is not None:
+            await until(pilot, lambda: job.step >= stop_at)
+            console.training.stop(job)
+        await until(pilot, lambda: any(each.is_end for each in record.updates))
+        await until(pilot, lambda: any(line.startswith("first: ") for line in record.seen))
+        # Whatever came twice would come within the next rounds.
+        for _ in range(5):
+            await pilot.pause(0.05)
+
+    with_console(project, steps, hook=record.hook)
+    return record, jobs[0]
+
+
+def test_a_launch_is_prepared_trained_and_told_of_in_this_order_and_once(project: Project) -> None:
+    record, job = train(project, "train.runtime.max_iters=6", "train.runtime.eval_interval=3")
+    assert record.seen == [
+        "notice: first is on its way.",
+        "RunStarted",
+        "RunFinished",
+        "end",
+        "first: finished",
+    ]
+    kinds = [type(each.event).__name__ for each in record.updates]
+    # Preparation, which has no event of its own, comes first; the end comes last.
+    before = kinds[: kinds.index("RunStarted")]
+    assert set(before) == {"NoneType"}
+    assert len(before) >= 2
+    assert kinds.count("NoneType") == len(before) + 1
+    assert kinds[-1] == "NoneType"
+    assert job.state == "finished"
+    steps = [event.step for event in record.events(StepLogged)]
+    assert steps == [1, 2, 3, 4, 5, 6]
+    assert [event.step for event in record.events(Evaluated)] == [0, 3, 6]
+    saved = Counter(str(event) for event in record.events(CheckpointSaved))
+    assert saved
+    assert set(saved.values()) == {1}
+
+
+def test_a_stop_is_told_after_the_checkpoint_and_once(project: Project) -> None:
+    record, job = train(project, *ENDLESS, stop_at=5)
+    assert record.seen[1:] == ["RunStarted", "RunFinished", "end", "first: stopped"]
+    kinds = [type(each.event).__name__ for each in record.updates]
+    assert kinds.index("RunFinished") > len(kinds) - 1 - kinds[::-1].index("CheckpointSaved")
+    assert record.events(CheckpointSaved)[-1].step == job.step
+
+
+def test_a_run_that_fails_is_told_once_with_its_reason(project: Project) -> None:
+    record, job = train(project, *DIVERGING)
+    assert record.seen[1:-1] == ["RunStarted", "RunFailed", "end"]
+    assert record.seen[-1] == f"first: failed: {job.message}"
+
+
+@pytest.mark.parametrize("is_stalled", [False, True])
+def test_a_launch_that_never_becomes_a_run_is_told_once(project: Project, is_stalled: bool) -> None:
+    record, job = train(project, "model.n_layer=0", is_stalled=is_stalled)
+    assert record.seen == ["notice: first is on its way.", "end", f"first: failed: {job.message}"]
+    assert "model.n_layer" in job.message
+    assert not project.runs
+
+
+def test_plot_and_report_are_named_when_a_run_ends(project: Project) -> None:
+    config = project.experiment / "config.toml"
+    config.write_text(CONFIG.replace("auto_plot = false", "auto_plot = true"), encoding="utf-8")
+    record, job = train(project, *ENDLESS, stop_at=5)
+    run = project.run_named("first")
+    plots = list(run.reports.glob("*.svg"))
+    words = [f"wrote {path}" for path in plots]
+    assert record.seen[-1] == "\n".join(["first: stopped", *words])
+    assert list(job.made) == words
+
+
+def test_sampling_begins_and_ends_once_and_shows_every_token(project: Project) -> None:
+    with contextlib.chdir(project.root):
+        assert run_app(app, ["loop", "tiny", "--run-id", "first"]) == 0
+    record = Record()
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: console.snapshot.runs)
+        await pilot.press("3")
+        await until(pilot, lambda: isinstance(console.screen, SampleView))
+        await until(pilot, lambda: console.screen.query_one(SampleForm).display)
+        await pilot.press("enter")
+        panes = console.screen.query_one(SamplePanes)
+        await until(pilot, lambda: panes.n_tokens == 40)
+        await until(pilot, lambda: "sampling SUCCESS" in record.seen)
+        await until(pilot, lambda: panes.shown[0].transcript.is_whole)  # type: ignore[union-attr]
+        (row,) = panes.rows()
+        assert row["finish_reason"] == "length"
+        assert len(row["text"]) == 40
+        for _ in range(3):
+            await pilot.pause(0.05)
+        assert panes.n_tokens == 40
+
+    with_console(project, steps, hook=record.hook)
+    assert record.seen == ["sampling PENDING", "sampling RUNNING", "sampling SUCCESS"]
