@@ -71,11 +71,17 @@ def _explanation(error: Exception, model_name: str, revision: str | None) -> Mod
     for explain in (_no_memory, _about_access, _about_files, _about_architecture):
         if explanation := explain(chain, text, model_name, revision):
             return explanation
-    first_line = _without_token(str(error)).strip().partition("\n")[0] or type(error).__name__
     return ModelError(
-        f"{model_name} cannot be loaded: {first_line}",
+        f"{model_name} cannot be loaded: {_beginning(error)}.",
         f"A model needs {_MODEL_FILES}, as transformers writes them.",
     )
+
+
+def _beginning(error: BaseException) -> str:
+    """The first two lines of what a library said; more would be advice for programmers."""
+    lines = _without_token(str(error)).split("\n")
+    words = " ".join(line.strip() for line in lines[:2]).strip().rstrip(".")
+    return words or type(error).__name__
 
 
 def _chain(error: BaseException) -> list[BaseException]:
@@ -150,7 +156,7 @@ def _about_access(
         return None
     if _offline():
         return ModelError(
-            f"{model_name} is not on this disk, and HF_HUB_OFFLINE forbids to download it.",
+            f"{model_name} is not on this disk, and HF_HUB_OFFLINE forbids downloading it.",
             f"Unset HF_HUB_OFFLINE, or {_by_hand(model_name, revision)}",
         )
     unreachable = {"LocalEntryNotFoundError", "ConnectionError", "TimeoutError", "HTTPError"}
@@ -198,6 +204,11 @@ def _about_files(
             f"A JSON file of {model_name} cannot be read.",
             "It is not JSON: a broken download or edit. Fetch the model again.",
         )
+    if "instantiate the backend tokenizer" in text:
+        return ModelError(
+            f"{model_name} has no tokenizer that can be read: no tokenizer.json.",
+            f"A model needs {_MODEL_FILES}.",
+        )
     if "model_type` key" in text:
         return ModelError(
             f"{model_name} does not say which model it is: no config.json with a model_type.",
@@ -231,8 +242,7 @@ def _about_architecture(
         )
     if any(isinstance(link, ImportError) for link in chain):
         return ModelError(
-            f"{model_name} needs a package that is not installed: "
-            f"{_without_token(str(chain[0])).strip().partition(chr(10))[0]}",
+            f"{model_name} needs a package that is not installed: {_beginning(chain[0])}.",
             "Quantised weights need their own packages; the plain copy of the model needs none.",
         )
     return None

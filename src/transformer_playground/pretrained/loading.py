@@ -14,6 +14,7 @@ _FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": tor
 # Below this, a step is mostly small kernels, and bfloat16's casts eat its gain.
 _SMALL_FILES = 2_000_000
 _SHOWN_NAMES = 3
+_GGUF_MAGIC = b"GGUF"
 
 
 def choose_base_precision(hf: HfModelConfig, device: torch.device) -> Precision:
@@ -67,6 +68,8 @@ def load_base(hf: HfModelConfig, *, device: torch.device, dtype: torch.dtype) ->
     Raises:
         ModelError: It cannot be had, is no causal language model, or lacks weights.
     """
+    if hf.gguf_file is not None:
+        _check_gguf(hf)
     with explained(hf.model_name, hf.revision):
         from transformers import AutoModelForCausalLM
 
@@ -80,10 +83,23 @@ def load_base(hf: HfModelConfig, *, device: torch.device, dtype: torch.dtype) ->
             dtype=dtype,
             trust_remote_code=False,
             output_loading_info=True,
+            # Refused below, by name.
+            ignore_mismatched_sizes=True,
             **options,
         )
         _check_complete(hf.model_name, report)
         return model.to(device)
+
+
+def _check_gguf(hf: HfModelConfig) -> None:
+    # What reads these files fails on others in a dozen ways.
+    (path,) = weight_files(hf)
+    with path.open("rb") as file:
+        if file.read(len(_GGUF_MAGIC)) != _GGUF_MAGIC:
+            raise ModelError(
+                f"{hf.gguf_file} of {hf.model_name} is no GGUF file.",
+                "Download it again and check hf_model.gguf_file.",
+            )
 
 
 def _check_complete(model_name: str, report: dict[str, Any]) -> None:

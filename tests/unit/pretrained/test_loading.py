@@ -1,0 +1,127 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from builders.adapted import CPU
+from builders.pretrained import ARCHITECTURES, Architecture, build_model_folder
+from transformer_playground.config.finetuning import HfModelConfig
+from transformer_playground.errors import ConfigError, ModelError
+from transformer_playground.model.hardware import cpu_has_bfloat16
+from transformer_playground.pretrained import loading
+from transformer_playground.pretrained.loading import choose_base_precision, load_base
+
+
+def _load(folder: Path, dtype: torch.dtype = torch.float32, **settings: Any) -> Any:
+    return load_base(HfModelConfig(model_name=str(folder), **settings), device=CPU, dtype=dtype)
+
+
+def _configure(folder: Path, **changes: Any) -> None:
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | changes))
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_weights_are_loaded_in_the_format_asked_for(
+    architecture: Architecture, dtype: torch.dtype, tmp_path: Path
+) -> None:
+    base = _load(build_model_folder(architecture, tmp_path), dtype)
+    assert {parameter.dtype for parameter in base.parameters()} == {dtype}
+    assert not base.training
+
+
+def test_nothing_is_printed(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    _load(build_model_folder("llama", tmp_path))
+    assert capfd.readouterr() == ("", "")
+
+
+def _no_weights(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def _half_the_weights(folder: Path) -> None:
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [
+        (lambda folder: (folder / "config.json").unlink(), "does not say which model it is"),
+        (lambda folder: (folder / "config.json").write_text("{"), "JSON file"),
+        (lambda folder: _configure(folder, model_type="martian"), "does not know"),
+        (lambda folder: _configure(folder, model_type="vit"), "not a causal language model"),
+        (lambda folder: _configure(folder, num_hidden_layers=3), r"lacks 9 of the weights.*layers"),
+        (lambda folder: _configure(folder, hidden_size=64), "lacks 21 of the weights"),
+        (lambda folder: _configure(folder, hidden_size="many"), "expected int, got str"),
+        (_no_weights, "no weights in the safetensors format"),
+        (_half_the_weights, "damaged"),
+    ],
+)
+def test_a_broken_model_is_refused_with_its_reason(
+    harm: Callable[[Path], object], told: str, tmp_path: Path
+) -> None:
+    folder = build_model_folder("llama", tmp_path)
+    harm(folder)
+    with pytest.raises(ModelError, match=told):
+        _load(folder)
+
+
+def test_code_that_comes_with_a_model_is_not_run(tmp_path: Path) -> None:
+    folder = build_model_folder("llama", tmp_path)
+    (folder / "mine.py").write_text("raise SystemExit('was run')\n")
+    _configure(
+        folder,
+        model_type="martian",
+        auto_map={"AutoConfig": "mine.Config", "AutoModelForCausalLM": "mine.Model"},
+    )
+    with pytest.raises(ModelError, match="never run"):
+        _load(folder)
+
+
+def test_a_file_that_is_no_gguf_is_called_so(tmp_path: Path) -> None:
+    folder = build_model_folder("llama", tmp_path)
+    (folder / "m.gguf").write_text("no")
+    with pytest.raises(ModelError, match=r"m\.gguf .*is no GGUF file"):
+        _load(folder, gguf_file="m.gguf")
+    with pytest.raises(ModelError, match=r"no file other\.gguf"):
+        _load(folder, gguf_file="other.gguf")
+
+
+def test_a_tiny_model_stays_in_float32_on_the_cpu(tmp_path: Path) -> None:
+    hf = HfModelConfig(model_name=str(build_model_folder("llama", tmp_path)))
+    precision = choose_base_precision(hf, CPU)
+    assert precision.dtype == torch.float32
+    assert "this CPU" in precision.reason or "too small" in precision.reason
+
+
+def test_a_large_model_takes_bfloat16_where_the_cpu_multiplies_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hf = HfModelConfig(model_name=str(build_model_folder("llama", tmp_path)))
+    monkeypatch.setattr(loading, "_SMALL_FILES", 10)
+    expected = torch.bfloat16 if cpu_has_bfloat16() else torch.float32
+    assert choose_base_precision(hf, CPU).dtype == expected
+
+
+def test_float32_is_said_to_be_the_choice_on_mps() -> None:
+    hf = HfModelConfig(model_name="some/model")
+    precision = choose_base_precision(hf, torch.device("mps"))
+    assert precision.dtype == torch.float32
+    assert "MPS" in precision.reason
+
+
+def test_a_stated_format_is_taken_and_needs_no_model() -> None:
+    hf = HfModelConfig(model_name="some/model", dtype="bfloat16")
+    assert choose_base_precision(hf, CPU).dtype == torch.bfloat16
+
+
+def test_float16_is_for_cuda() -> None:
+    hf = HfModelConfig(model_name="some/model", dtype="float16")
+    assert choose_base_precision(hf, torch.device("cuda")).dtype == torch.float16
+    with pytest.raises(ConfigError, match="needs a CUDA device"):
+        choose_base_precision(hf, CPU)
