@@ -44,7 +44,7 @@ class Preview:
         config: The settings; None if they are not valid.
         changed: What differs from the defaults: overrides first, then in the schema's order.
         data: State of the dataset; None if the settings are not valid.
-        parameters: Size of the model; None while the vocabulary is not known.
+        parameters: Size of the model; None while the vocabulary or the base model is not known.
         problem: Why it cannot be launched.
     """
 
@@ -144,13 +144,9 @@ def sentences(config: ExperimentConfig, size: int | None) -> list[tuple[str, str
         config: The settings.
         size: Number of parameters, if it is known.
     """
-    model, train = config.model, config.train
+    train = config.train
     data, optim, schedule, runtime = train.data, train.optim, train.schedule, train.runtime
-    count = "" if size is None else f"{_millions(size)} parameters · "
-    shape = (
-        f"{model.n_layer} layers × {model.n_embd:,} wide · {model.n_head} heads"
-        f" · context {model.block_size:,}"
-    )
+    shape = _adapted(config) if config.experiment.kind == "lora" else _own(config, size)
     tokens = data.batch_size * config.train_block_size * data.grad_accum_steps
     accumulated = f" × {data.grad_accum_steps}" if data.grad_accum_steps > 1 else ""
     batch = (
@@ -162,7 +158,26 @@ def sentences(config: ExperimentConfig, size: int | None) -> list[tuple[str, str
         f"{optim.optimizer}, {schedule.schedule} from {optim.learning_rate:g}{decay}"
         f", {schedule.warmup_iters:,} steps of warmup"
     )
-    return [("model", count + shape), ("training", batch), ("learning", rate)]
+    return [("model", shape), ("training", batch), ("learning", rate)]
+
+
+def _own(config: ExperimentConfig, size: int | None) -> str:
+    model = config.model
+    count = "" if size is None else f"{_millions(size)} parameters · "
+    return (
+        f"{count}{model.n_layer} layers × {model.n_embd:,} wide · {model.n_head} heads"
+        f" · context {model.block_size:,}"
+    )
+
+
+def _adapted(config: ExperimentConfig) -> str:
+    peft, targets = config.peft, "usual layers"
+    if not peft.auto_targets:
+        targets = ", ".join(peft.target_modules)
+    return (
+        f"{config.hf_model.model_name} · LoRA of rank {peft.r} on {targets}"
+        f" · context {config.train_block_size:,}"
+    )
 
 
 def _said(error: PlaygroundError) -> str:
@@ -195,6 +210,9 @@ def _short(origin: str, home: Path) -> str:
 
 
 def _parameters(config: ExperimentConfig) -> int | None:
+    if config.experiment.kind == "lora":
+        # How many an adapter has depends on its base model, which is not loaded for a preview.
+        return None
     vocab_size = config.model.vocab_size
     if vocab_size is None:
         try:
