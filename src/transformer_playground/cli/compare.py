@@ -15,7 +15,12 @@ from transformer_playground.cli.decoding import (
     TopP,
     Unconditional,
 )
-from transformer_playground.cli.options import RUNS_DIR, AsJson, Checkpoint, RunsDir
+from transformer_playground.cli.folders import RUNS_DIR
+from transformer_playground.cli.options import (
+    AsJson,
+    Checkpoint,
+    RunsDir,
+)
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.listing import find_runs
 

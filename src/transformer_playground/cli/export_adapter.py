@@ -6,7 +6,8 @@ from typing import Annotated
 import typer
 
 from transformer_playground.cli.console import say, say_json
-from transformer_playground.cli.options import RUNS_DIR, AsJson, RunsDir
+from transformer_playground.cli.folders import RUNS_DIR
+from transformer_playground.cli.options import AsJson, RunsDir
 from transformer_playground.runs.listing import find_run
 from transformer_playground.runs.units import size_text
 from transformer_playground.terminal import visible_line

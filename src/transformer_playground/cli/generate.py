@@ -17,7 +17,13 @@ from transformer_playground.cli.decoding import (
     Unconditional,
     draw_from,
 )
-from transformer_playground.cli.options import RUNS_DIR, AsJson, Checkpoint, Overrides, RunsDir
+from transformer_playground.cli.folders import RUNS_DIR
+from transformer_playground.cli.options import (
+    AsJson,
+    Checkpoint,
+    Overrides,
+    RunsDir,
+)
 from transformer_playground.runs.listing import find_run
 
 

@@ -38,9 +38,6 @@ Checkpoint = Annotated[
     str | None, typer.Option("--checkpoint", help="best, last, auto or a file name.")
 ]
 
-EXPERIMENTS_DIR = Path("experiments")
-RUNS_DIR = Path("runs")
-
 
 def with_resume_default(arguments: list[str]) -> list[str]:
     """Give a bare `--resume` its value, which Typer's options cannot leave out."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transformer_playground.cli.console import note, say
-from transformer_playground.cli.options import EXPERIMENTS_DIR, RESUME_LATEST, RUNS_DIR
+from transformer_playground.cli.folders import EXPERIMENTS_DIR, RUNS_DIR
+from transformer_playground.cli.options import RESUME_LATEST
 from transformer_playground.cli.prepare import describe_report
 from transformer_playground.config.loading import LoadedConfig
 from transformer_playground.config.resuming import differences, load_resumed_config

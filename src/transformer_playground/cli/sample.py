@@ -18,9 +18,8 @@ from transformer_playground.cli.decoding import (
     Unconditional,
     draw_from,
 )
+from transformer_playground.cli.folders import EXPERIMENTS_DIR, RUNS_DIR
 from transformer_playground.cli.options import (
-    EXPERIMENTS_DIR,
-    RUNS_DIR,
     AsJson,
     Checkpoint,
     Overrides,

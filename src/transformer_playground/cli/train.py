@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 
+from transformer_playground.cli.folders import EXPERIMENTS_DIR, RUNS_DIR
 from transformer_playground.cli.options import (
-    EXPERIMENTS_DIR,
-    RUNS_DIR,
     AsJson,
     ConfigPath,
     ExperimentsDir,

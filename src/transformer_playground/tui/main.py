@@ -1,91 +1,44 @@
-"""`tp-tui`: the console; with `--run`, the whole job without a screen."""
+"""Entry point of `tp-tui`: the console at once, or the reading of options first.
+
+Reading options brings in a library that takes as long as half of the console's start, so a command
+that names nothing but folders does without it.
+"""
 
 import os
 import sys
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated
 
-import typer
-
-from transformer_playground.cli.options import (
-    EXPERIMENTS_DIR,
-    RUNS_DIR,
-    AsJson,
-    ExperimentsDir,
-    Overrides,
-    Resume,
-    RunId,
-    RunsDir,
-)
-from transformer_playground.cli.running import run_app
+from transformer_playground.cli.console import run_command
+from transformer_playground.cli.folders import EXPERIMENTS_DIR, RUNS_DIR
 from transformer_playground.errors import UsageError
 
-WEB_PORT = 8000
 
-app = typer.Typer(
-    name="tp-tui",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+def folders_alone(arguments: Sequence[str]) -> tuple[Path, Path] | None:
+    """Folders of experiments and of runs, where the arguments say no more than these.
 
-
-@app.command()
-def tp_tui(
-    experiment: Annotated[
-        str | None,
-        typer.Option("--run", metavar="EXP", help="Prepare, train and sample EXP, then exit."),
-    ] = None,
-    overrides: Overrides = None,
-    run_id: RunId = None,
-    resume: Resume = None,
-    experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
-    runs_dir: RunsDir = RUNS_DIR,
-    json_output: AsJson = False,
-    web: Annotated[
-        bool, typer.Option("--web", help="Serve the console to browsers of this machine.")
-    ] = False,
-    port: Annotated[
-        int | None,
-        typer.Option("--port", min=1, max=65535, help=f"Port of --web.  [default: {WEB_PORT}]"),
-    ] = None,
-) -> int:
-    """Open the console; with --run, train an experiment from preparation to samples without it."""
-    if experiment is None:
-        if port is not None and not web:
-            raise UsageError("--port needs --web.")
-        stated = {"--set": overrides, "--run-id": run_id, "--resume": resume, "--json": json_output}
-        alone = [name for name, value in stated.items() if value]
-        if alone:
-            raise UsageError(
-                f"{alone[0]} needs --run EXP.", "Without --run the console opens and asks there."
-            )
-        if web:
-            return _serve(experiments_dir, runs_dir, WEB_PORT if port is None else port)
-        return _open_console(experiments_dir, runs_dir)
-    if web or port is not None:
-        raise UsageError("--run works without a screen: leave out --web and --port.")
-    from transformer_playground.cli.train import loop
-
-    return loop(
-        experiment,
-        overrides=overrides,
-        run_id=run_id,
-        resume=resume,
-        experiments_dir=experiments_dir,
-        runs_dir=runs_dir,
-        json_output=json_output,
-    )
+    Returns:
+        None where the arguments need a closer look, wrong ones among them.
+    """
+    folders = {"--experiments-dir": EXPERIMENTS_DIR, "--runs-dir": RUNS_DIR}
+    words = iter(arguments)
+    for word in words:
+        name, is_joined, value = word.partition("=")
+        if not is_joined:
+            value = next(words, "")
+        if name not in folders or not value or value.startswith("-"):
+            return None
+        folders[name] = Path(value)
+    return folders["--experiments-dir"], folders["--runs-dir"]
 
 
-def _serve(experiments_dir: Path, runs_dir: Path, port: int) -> int:
-    from transformer_playground.tui.web import serve
+def open_console(experiments_dir: Path, runs_dir: Path) -> int:
+    """Open the console on this terminal until the user quits.
 
-    folders = ["--experiments-dir", str(experiments_dir), "--runs-dir", str(runs_dir)]
-    return serve(folders, port)
-
-
-def _open_console(experiments_dir: Path, runs_dir: Path) -> int:
+    Raises:
+        UsageError: There is no terminal.
+    """
     # Textual draws on standard error; behind `--web`, its driver talks to the browser instead.
     is_served = "TEXTUAL_DRIVER" in os.environ
     if not is_served and not (sys.stdin.isatty() and sys.stderr.isatty()):
@@ -99,5 +52,12 @@ def _open_console(experiments_dir: Path, runs_dir: Path) -> int:
 
 
 def run() -> None:
-    """Entry point of `tp-tui`."""
-    sys.exit(run_app(app, sys.argv[1:]))
+    """Open the console, or do what the options ask for."""
+    arguments = sys.argv[1:]
+    folders = folders_alone(arguments)
+    if folders is not None:
+        sys.exit(run_command(partial(open_console, *folders)))
+    from transformer_playground.cli.running import run_app
+    from transformer_playground.tui.options import app
+
+    sys.exit(run_app(app, arguments))

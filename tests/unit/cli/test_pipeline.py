@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from transformer_playground.cli.options import EXPERIMENTS_DIR, RUNS_DIR
+from transformer_playground.cli.folders import EXPERIMENTS_DIR, RUNS_DIR
 from transformer_playground.cli.pipeline import Job, resume_command
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from transformer_playground.cli.main import app, run_app
-from transformer_playground.tui.main import app as tui
+from transformer_playground.tui.options import app as tui
 
 VERBS = (
     "prepare",

@@ -7,7 +7,8 @@ import typer
 
 from transformer_playground.cli.console import note as remark
 from transformer_playground.cli.console import say, say_json
-from transformer_playground.cli.options import RUNS_DIR, AsJson, RunsDir
+from transformer_playground.cli.folders import RUNS_DIR
+from transformer_playground.cli.options import AsJson, RunsDir
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.annotations import (
     LONGEST_NOTE,

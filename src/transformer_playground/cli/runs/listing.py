@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from transformer_playground.cli.console import is_terminal, note, say, say_json
-from transformer_playground.cli.options import RUNS_DIR, AsJson, RunsDir
+from transformer_playground.cli.folders import RUNS_DIR
+from transformer_playground.cli.options import AsJson, RunsDir
 from transformer_playground.cli.runs.layout import Column, print_columns
 from transformer_playground.cli.runs.moving import print_deleted
 from transformer_playground.config.toml_text import shortened

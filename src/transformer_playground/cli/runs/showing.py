@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from transformer_playground.cli.console import say, say_json
-from transformer_playground.cli.options import RUNS_DIR, AsJson, RunsDir
+from transformer_playground.cli.folders import RUNS_DIR
+from transformer_playground.cli.options import AsJson, RunsDir
 from transformer_playground.cli.runs.layout import Column, print_columns
 from transformer_playground.runs.details import CheckpointFile, RunDetails, describe_run
 from transformer_playground.runs.fields import FIELDS, GLYPHS, setting_text
