@@ -74,10 +74,15 @@ class AtTerminal:
         """Send it a signal."""
         self._child.send_signal(number)
 
-    def close_window(self) -> None:
-        """Do what closing a terminal's window does: a hangup, and nobody there any more."""
+    def close_window(self, *, is_told: bool = True) -> None:
+        """Do what closing a terminal's window does: a hangup, and nobody there any more.
+
+        Args:
+            is_told: Whether the system says so by a signal; it does in a session of its own only.
+        """
         os.close(self._ours)
-        self._child.send_signal(signal.SIGHUP)
+        if is_told:
+            self._child.send_signal(signal.SIGHUP)
 
     def wait_for_end(self) -> int:
         """Exit code of a command whose window is closed."""

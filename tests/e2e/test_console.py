@@ -64,9 +64,12 @@ def test_a_console_that_is_ended_leaves_a_run_that_goes_on(
     assert newest_step(run) == reached + 3
 
 
-def test_a_console_whose_window_is_gone_saves_and_ends(long_project: Project) -> None:
+@pytest.mark.parametrize("is_told", [True, False])
+def test_a_console_whose_window_is_gone_saves_and_ends(
+    long_project: Project, is_told: bool
+) -> None:
     terminal, run = training_console(long_project)
-    terminal.close_window()
+    terminal.close_window(is_told=is_told)
     assert terminal.wait_for_end() in {0, 128 + signal.SIGHUP, -signal.SIGHUP}
     assert read_writer(run) is None
     assert newest_valid(run.checkpoints).path.is_file()

@@ -1,6 +1,10 @@
 """A terminal that may go away: its window closed, its connection lost."""
 
 import contextlib
+import os
+import select
+import signal
+import threading
 from typing import IO, TYPE_CHECKING, Any
 
 from textual.drivers.linux_driver import LinuxDriver
@@ -30,9 +34,32 @@ class _PatientFile:
         return self._file.fileno()
 
 
+class _UntilGone(threading.Event):
+    """Ends the reading of keys; also when the terminal has gone, which the toolkit reads on from.
+
+    Args:
+        fileno: The terminal.
+    """
+
+    def __init__(self, fileno: int) -> None:
+        super().__init__()
+        self._poll = select.poll()
+        # A hangup is reported whatever one asks for.
+        self._poll.register(fileno, 0)
+
+    def is_set(self) -> bool:
+        """Asked before each reading."""
+        if not super().is_set() and self._poll.poll(0):
+            self.set()
+            # Where the terminal is not the session's own, the system tells nobody.
+            os.kill(os.getpid(), signal.SIGHUP)
+        return super().is_set()
+
+
 class TerminalDriver(LinuxDriver):
     """Textual's driver, which outlives its terminal for as long as it takes to save and end."""
 
     def __init__(self, app: "App[Any]", **options: Any) -> None:
         super().__init__(app, **options)
         self._file: Any = _PatientFile(self._file)
+        self.exit_event = _UntilGone(self.fileno)
