@@ -12,6 +12,8 @@ from transformer_playground.pretrained.loading import load_base
 from transformer_playground.pretrained.model import AdaptedModel
 
 CPU = torch.device("cpu")
+END = 0
+"""The id of the end token in every tokenizer of `build_tokenizer` that has one."""
 
 
 def adapted_model(
@@ -44,6 +46,7 @@ def adapted_model(
         new_tokens=range(tokens, tokens + added),
         vocab_size=tokens + added,
         block_size=block_size,
+        end_token=END,
         seed=seed,
     ).eval()
 
@@ -65,6 +68,6 @@ def stir(model: AdaptedModel, seed: int = 0) -> AdaptedModel:
 
 
 def some_tokens(model: AdaptedModel, batch: int = 2, length: int = 12, seed: int = 0) -> Tensor:
-    """Random tokens (batch, length) of the model's whole vocabulary."""
+    """Random tokens (batch, length) of the model's whole vocabulary but `END`."""
     generator = torch.Generator().manual_seed(seed)
-    return torch.randint(model.vocab_size, (batch, length), generator=generator)
+    return torch.randint(END + 1, model.vocab_size, (batch, length), generator=generator)

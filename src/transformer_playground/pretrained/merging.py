@@ -12,10 +12,13 @@ def merged(model: AdaptedModel) -> Any:
     It takes the base model's memory once more: `model` stays as it is.
 
     Returns:
-        transformers' model in evaluation mode; `save_pretrained` writes a folder that
+        transformers' model in evaluation mode and in the format of the base model; `save_pretrained` writes a folder that
         `AutoModelForCausalLM` loads. Its configuration states the size of the vocabulary.
     """
+    from transformer_playground.pretrained.whole_modules import take_format
+
     adapted = copy.deepcopy(model.adapted)
+    take_format(adapted, model.dtype)
     whole = adapted.merge_and_unload(safe_merge=True).eval()
     whole.requires_grad_(False)
     whole.tie_weights()

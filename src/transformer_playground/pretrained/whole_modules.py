@@ -24,6 +24,15 @@ def train_in_float32(adapted: nn.Module) -> None:
             parameter.data = parameter.data.float()
 
 
+def take_format(adapted: nn.Module, dtype: torch.dtype) -> None:
+    """Undo `train_in_float32` for modules trained as a whole: they become `dtype` like the rest."""
+    for module in _trained_copies(adapted):
+        module.to(dtype)
+        # Hooks are gone with their handles, but a copied model has hooks and no handles.
+        module._forward_pre_hooks.clear()
+        module._forward_hooks.clear()
+
+
 def fill_rows(adapted: nn.Module, means: Tensor, ids: Sequence[int]) -> None:
     """Begin the rows of new tokens with the mean of the old, in tables trained as a whole.
 

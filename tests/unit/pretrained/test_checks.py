@@ -1,0 +1,61 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from builders.adapted import adapted_model
+from builders.pretrained import CONTEXT, build_model_folder
+from transformer_playground.errors import ConfigError, ModelError
+
+
+def test_a_context_beyond_the_models_positions_is_refused(tmp_path: Path) -> None:
+    folder = build_model_folder("qwen2", tmp_path)
+    assert adapted_model(folder, block_size=CONTEXT).block_size == CONTEXT
+    with pytest.raises(ConfigError, match="129 tokens is longer than the 128") as caught:
+        adapted_model(folder, block_size=CONTEXT + 1)
+    assert "hf_model.block_size" in caught.value.hint
+
+
+def test_biases_are_trained_in_float32_only(tmp_path: Path) -> None:
+    folder = build_model_folder("qwen2", tmp_path)
+    model = adapted_model(folder, bias="all")
+    assert any(name.endswith("k_proj.bias") for name in model.trained())
+    with pytest.raises(ConfigError, match="bfloat16 here: too coarse"):
+        adapted_model(folder, bias="all", dtype=torch.bfloat16)
+
+
+def test_an_architecture_without_gradient_checkpointing_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from transformers import Qwen2ForCausalLM
+
+    monkeypatch.setattr(Qwen2ForCausalLM, "supports_gradient_checkpointing", False)
+    folder = build_model_folder("qwen2", tmp_path)
+    with pytest.raises(ConfigError, match="without gradient checkpointing"):
+        adapted_model(folder, hf={"gradient_checkpointing": True})
+    adapted_model(folder)
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        ({"modules_to_save": ["nothing"]}, "no such module"),
+        ({"modules_to_save": ["q_proj"]}, "'q_proj' gives it an adapter"),
+        ({"modules_to_save": ["self_attn"]}, "gives it an adapter"),
+        ({"modules_to_save": ["embed_tokens"]}, "would come apart"),
+        ({"modules_to_save": ["lm_head"]}, "would come apart"),
+    ],
+)
+def test_modules_that_cannot_be_trained_as_a_whole_are_refused(
+    settings: dict[str, Any], told: str, tmp_path: Path
+) -> None:
+    with pytest.raises((ConfigError, ModelError), match=told):
+        adapted_model(build_model_folder("llama", tmp_path, tie=True), **settings)
+
+
+def test_names_of_modules_are_matched_part_by_part(tmp_path: Path) -> None:
+    folder = build_model_folder("llama", tmp_path)
+    model = adapted_model(folder, modules_to_save=["norm"])
+    whole = [name for name in model.trained() if "modules_to_save" in name]
+    assert whole == ["adapted.base_model.model.model.norm.modules_to_save.default.weight"]
