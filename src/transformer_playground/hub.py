@@ -6,6 +6,7 @@ from the environment by those libraries; nothing here stores or shows it.
 """
 
 import contextlib
+import logging
 import os
 import re
 import warnings
@@ -51,7 +52,7 @@ def quiet() -> Iterator[None]:
     levels = model_logging.get_verbosity(), hub_logging.get_verbosity()
     bars = model_logging.is_progress_bar_enabled()
     model_logging.set_verbosity_error()
-    hub_logging.set_verbosity_error()
+    hub_logging.set_verbosity(logging.ERROR)
     model_logging.disable_progress_bar()
     try:
         with warnings.catch_warnings():

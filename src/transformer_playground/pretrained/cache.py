@@ -15,6 +15,10 @@ class AdaptedCache:
         config: transformers' configuration of the model.
         batch_size: Number of sequences decoded together.
         capacity: Most tokens a sequence can hold.
+
+    Attributes:
+        states: The cache that transformers' models write into.
+        length: Tokens read so far; the model counts them.
     """
 
     def __init__(self, config: Any, *, batch_size: int, capacity: int) -> None:
@@ -23,15 +27,12 @@ class AdaptedCache:
         self.states = DynamicCache(config=config)
         self.batch_size = batch_size
         self.capacity = capacity
-
-    @property
-    def length(self) -> int:
-        """Tokens read so far."""
-        return int(self.states.get_seq_length())
+        self.length = 0
 
     def reset(self) -> None:
         """Forget every token."""
         self.states.reset()
+        self.length = 0
 
     def select(self, rows: Tensor) -> Self:
         """A cache whose sequences are the given ones of this cache, repeats allowed.

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 from transformer_playground.config.finetuning import HfModelConfig
 from transformer_playground.errors import ModelError
@@ -71,7 +72,8 @@ def check_fingerprint(hf: HfModelConfig, expected: str) -> None:
 def _file(hf: HfModelConfig, name: str) -> Path:
     from transformers.utils.hub import cached_file
 
-    return Path(cached_file(hf.model_name, name, revision=hf.revision))
+    path: Any = cached_file(hf.model_name, name, revision=hf.revision)
+    return Path(path)
 
 
 def _tensors(files: list[Path]) -> list[tuple[str, Path]]:

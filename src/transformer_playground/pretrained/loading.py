@@ -78,7 +78,7 @@ def load_base(hf: HfModelConfig, *, device: torch.device, dtype: torch.dtype) ->
         )
         if hf.revision is not None:
             options["revision"] = hf.revision
-        model, report = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             hf.model_name,
             dtype=dtype,
             trust_remote_code=False,
@@ -87,6 +87,7 @@ def load_base(hf: HfModelConfig, *, device: torch.device, dtype: torch.dtype) ->
             ignore_mismatched_sizes=True,
             **options,
         )
+        model, report = loaded
         _check_complete(hf.model_name, report)
         return model.to(device)
 

@@ -12,8 +12,9 @@ def merged(model: AdaptedModel) -> Any:
     It takes the base model's memory once more: `model` stays as it is.
 
     Returns:
-        transformers' model in evaluation mode and in the format of the base model; `save_pretrained` writes a folder that
-        `AutoModelForCausalLM` loads. Its configuration states the size of the vocabulary.
+        transformers' model in evaluation mode and in the format of the base model;
+        `save_pretrained` writes a folder that `AutoModelForCausalLM` loads. Its configuration
+        states the size of the vocabulary.
     """
     from transformer_playground.pretrained.whole_modules import take_format
 

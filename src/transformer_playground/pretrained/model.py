@@ -135,6 +135,7 @@ class AdaptedModel(LanguageModel):
         logits: Tensor = self.base(
             input_ids=tokens, past_key_values=cache.states, use_cache=True, logits_to_keep=1
         ).logits
+        cache.length = end
         return logits[:, -1].float()
 
     def new_cache(self, batch_size: int, capacity: int) -> AdaptedCache:
@@ -158,14 +159,7 @@ class AdaptedModel(LanguageModel):
         with torch.inference_mode():
             self.next_logits(torch.zeros(1, 1, dtype=torch.int64, device=self.device), cache)
         self.train(was_training)
-        return [
-            (
-                layer.keys.nbytes + layer.values.nbytes,
-                # A sliding layer keeps its window but for the token that is read next.
-                layer.sliding_window - 1 if layer.is_sliding else None,
-            )
-            for layer in cache.states.layers
-        ]
+        return [_layer_bytes(layer) for layer in cache.states.layers]
 
     def hidden_matrices(self) -> set[str]:
         """No weight is one that Muon is made for: an adapter's matrices are thin."""
@@ -187,3 +181,16 @@ class AdaptedModel(LanguageModel):
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that are trained, by name."""
         return dict(trained_parameters(self))
+
+
+def _layer_bytes(layer: Any) -> tuple[int, int | None]:
+    """Bytes a token, and the most tokens that are kept, of a layer that has read one."""
+    grown = [
+        value for name in ("keys", "values") if (value := getattr(layer, name, None)) is not None
+    ]
+    if not grown:
+        # A recurrent layer's state is as large after any number of tokens.
+        return sum(value.nbytes for value in vars(layer).values() if isinstance(value, Tensor)), 1
+    # A sliding layer keeps its window but for the token that is read next.
+    window = layer.sliding_window - 1 if layer.is_sliding else None
+    return sum(value.nbytes for value in grown), window

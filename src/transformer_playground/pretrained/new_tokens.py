@@ -18,6 +18,8 @@ from torch.nn import functional
 class TrainedRows(TrainableTokensLayer):
     """PEFT's layer with a forward pass that costs as much as the new rows do."""
 
+    new_ids: Tensor
+
     def forward_adapters(self, x: Tensor, active_adapters: Sequence[str]) -> Tensor:
         """What the wrapped layer gives, with the new rows in place.
 
@@ -40,7 +42,7 @@ class TrainedRows(TrainableTokensLayer):
                 rows = rows * scale.to(rows.dtype)
             is_new = (ids[place] == x).unsqueeze(-1)
             return torch.where(is_new, functional.embedding(place, rows), result)
-        bias = self.base_layer.bias
+        bias: Any = self.base_layer.bias
         new = functional.linear(x, rows, None if bias is None else bias[ids])
         # The head's output is needed by no gradient, so it can be written into.
         return result.index_copy_(-1, ids, new)
@@ -81,7 +83,7 @@ def mean_rows(base: Any, ids: Sequence[int]) -> Tensor:
 def _mean_without(table: Tensor, ids: Sequence[int]) -> Tensor:
     # Piece by piece: a float32 copy of a large vocabulary's table would be a gigabyte.
     total = torch.zeros(table.shape[1], dtype=torch.float64, device="cpu")
-    for piece in table.split(4096):
+    for piece in torch.split(table, 4096):
         total += piece.float().sum(dim=0).cpu().double()
     inside = [token for token in ids if token < len(table)]
     total -= table[inside].float().sum(dim=0).cpu().double()

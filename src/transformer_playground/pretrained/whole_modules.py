@@ -15,7 +15,7 @@ def train_in_float32(adapted: nn.Module) -> None:
     """
     for module in _trained_copies(adapted):
         coarse = next(iter(module.parameters())).dtype
-        module.float()
+        module.to(torch.float32)
         if coarse != torch.float32:
             module.register_forward_pre_hook(_read_float32)
             module.register_forward_hook(_Give(coarse))
@@ -47,7 +47,8 @@ def fill_rows(adapted: nn.Module, means: Tensor, ids: Sequence[int]) -> None:
         if isinstance(table, ModulesToSaveWrapper):
             with torch.no_grad():
                 for copy in table.modules_to_save.values():
-                    copy.weight[list(ids)] = mean.to(copy.weight)
+                    weight: Any = copy.weight
+                    weight[list(ids)] = mean.to(weight)
 
 
 def _trained_copies(adapted: nn.Module) -> Iterator[nn.Module]:

@@ -38,7 +38,7 @@ def _train(model: AdaptedModel, steps: int = 5) -> list[float]:
         logits = model(tokens[:, :-1])
         loss = functional.cross_entropy(logits.flatten(0, 1).float(), tokens[:, 1:].flatten())
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.item())
     return losses

@@ -23,7 +23,7 @@ def _split(folder: Path) -> None:
     whole = folder / "model.safetensors"
     tensors = load_file(whole)
     whole.unlink()
-    index = {}
+    index: dict[str, str] = {}
     for part in range(2):
         name = f"model-{part}.safetensors"
         chosen = {key: tensors[key] for key in sorted(tensors)[part::2]}

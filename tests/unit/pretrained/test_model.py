@@ -10,10 +10,10 @@ from builders.pretrained import ARCHITECTURES, Architecture, build_model_folder
 from transformer_playground.pretrained.model import AdaptedModel
 
 # Gemma's sliding layers see 8 tokens; documents longer and shorter than that.
-_DOCUMENTS = (3, 11, 1, 1, 9)
+_DOCUMENTS = [3, 11, 1, 1, 9]
 
 
-def _packed(model: AdaptedModel, lengths: tuple[int, ...], seed: int = 0) -> Tensor:
+def _packed(model: AdaptedModel, lengths: list[int], seed: int = 0) -> Tensor:
     """One row of documents of these lengths, each with its end token."""
     tokens = some_tokens(model, batch=1, length=sum(lengths), seed=seed)
     tokens[0, torch.tensor(lengths).cumsum(0) - 1] = END
@@ -29,13 +29,13 @@ def model(request: pytest.FixtureRequest, tmp_path: Path) -> AdaptedModel:
 @torch.inference_mode()
 def test_packed_documents_have_the_logits_that_each_has_alone(model: AdaptedModel) -> None:
     tokens = _packed(model, _DOCUMENTS)
-    alone = torch.cat([model(part) for part in tokens.split(_DOCUMENTS, dim=1)], dim=1)
+    alone = torch.cat([model(part) for part in torch.split(tokens, _DOCUMENTS, dim=1)], dim=1)
     torch.testing.assert_close(model(tokens), alone, rtol=1e-4, atol=1e-5)
 
 
 @torch.inference_mode()
 def test_rows_of_one_batch_may_be_packed_differently(model: AdaptedModel) -> None:
-    rows = [_packed(model, _DOCUMENTS), _packed(model, (20, 5), seed=1)]
+    rows = [_packed(model, _DOCUMENTS), _packed(model, [20, 5], seed=1)]
     both = model(torch.cat(rows))
     torch.testing.assert_close(both, torch.cat([model(row) for row in rows]), rtol=1e-4, atol=1e-5)
 
@@ -57,7 +57,7 @@ def test_packed_documents_get_the_gradients_that_each_gets_alone(tmp_path: Path)
     model(tokens).square().sum().backward()
     packed = {name: parameter.grad for name, parameter in model.trained().items()}
     model.zero_grad()
-    for part in tokens.split(_DOCUMENTS, dim=1):
+    for part in torch.split(tokens, _DOCUMENTS, dim=1):
         model(part).square().sum().backward()
     for name, parameter in model.trained().items():
         torch.testing.assert_close(packed[name], parameter.grad, rtol=1e-3, atol=1e-3)
@@ -70,7 +70,7 @@ def test_next_logits_with_a_cache_are_the_last_without(
 ) -> None:
     tokens = some_tokens(model)
     cache = model.new_cache(2, 12)
-    for piece in tokens.split(sizes, dim=1):
+    for piece in torch.split(tokens, sizes, dim=1):
         logits = model.next_logits(piece, cache)
     assert cache.length == 12
     assert logits.dtype == torch.float32
@@ -111,7 +111,7 @@ def test_the_size_of_a_cache_is_foretold(model: AdaptedModel, capacity: int) -> 
     cache = model.new_cache(1, capacity)
     tokens = some_tokens(model, batch=1, length=capacity)
     # Token by token: what is read at once is only cut to a sliding window by the next token.
-    for token in tokens.split(1, dim=1):
+    for token in torch.split(tokens, 1, dim=1):
         model.next_logits(token, cache)
     taken = sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.states.layers)
     assert model.cache_bytes(capacity) == taken

@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -21,9 +22,9 @@ def _rows(model: AdaptedModel) -> dict[str, torch.Tensor]:
 
 
 def _as_peft_computes(model: AdaptedModel) -> AdaptedModel:
-    for module in model.modules():
-        if isinstance(module, TrainedRows):
-            module.__class__ = TrainableTokensLayer
+    layers: list[Any] = [each for each in model.modules() if isinstance(each, TrainedRows)]
+    for layer in layers:
+        layer.__class__ = TrainableTokensLayer
     return model
 
 

@@ -46,7 +46,7 @@ def test_auto_knows_architectures_with_one_matrix_for_all_three() -> None:
 
 def test_layers_of_the_mlp_are_added_to_either(tmp_path: Path) -> None:
     base = _base(tmp_path)
-    named = PeftConfig(target_modules="k_proj", extend_mlp_targets=True)
+    named = PeftConfig(target_modules=("k_proj",), extend_mlp_targets=True)
     assert resolve_targets(base, named) == ("k_proj", "gate_proj", "up_proj", "down_proj")
     assert resolve_targets(_gpt2(), PeftConfig(extend_mlp_targets=True)) == (
         "c_attn",
@@ -57,7 +57,7 @@ def test_layers_of_the_mlp_are_added_to_either(tmp_path: Path) -> None:
 
 def test_longer_names_pick_single_layers(tmp_path: Path) -> None:
     base = _base(tmp_path)
-    peft = PeftConfig(target_modules=["self_attn.q_proj", "layers.1.mlp.up_proj"])
+    peft = PeftConfig(target_modules=("self_attn.q_proj", "layers.1.mlp.up_proj"))
     assert resolve_targets(base, peft) == ("self_attn.q_proj", "layers.1.mlp.up_proj")
     assert not are_transposed(base, ("self_attn.q_proj",))
 
@@ -65,7 +65,7 @@ def test_longer_names_pick_single_layers(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["query", "proj", "embed_tokens", "lm_head", "layers"])
 def test_a_wrong_name_shows_the_right_ones(name: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError) as caught:
-        resolve_targets(_base(tmp_path), PeftConfig(target_modules=["q_proj", name]))
+        resolve_targets(_base(tmp_path), PeftConfig(target_modules=("q_proj", name)))
     assert f"'{name}'" in caught.value.message
     assert "q_proj (2 times)" in caught.value.hint
     assert "down_proj (2 times)" in caught.value.hint

@@ -24,7 +24,7 @@ def test_whole_modules_are_trained_in_float32_whatever_the_base_is(
     before = {name: parameter.detach().clone() for name, parameter in model.trained().items()}
     logits = model(tokens)
     assert logits.dtype == dtype
-    functional.cross_entropy(logits.flatten(0, 1).float(), tokens.flatten()).backward()
+    functional.cross_entropy(logits.flatten(0, 1).float(), tokens.flatten()).backward()  # type: ignore[no-untyped-call]
     torch.optim.SGD(model.trained().values(), lr=1.0).step()
     for name, parameter in model.trained().items():
         assert parameter.dtype == torch.float32
