@@ -1,5 +1,10 @@
-"""Small real tokenizers in the three shapes that causal language models use."""
+"""Small real tokenizers in the shapes that causal language models use."""
 
+import atexit
+import functools
+import shutil
+import tempfile
+from pathlib import Path
 from typing import Any, Literal
 
 from builders.corpora import STORY
@@ -8,6 +13,16 @@ Shape = Literal["bytelevel", "llama", "gemma", "unigram"]
 SHAPES: tuple[Shape, ...] = ("bytelevel", "llama", "gemma", "unigram")
 EOS, BOS, UNKNOWN = "</s>", "<s>", "<unk>"
 _BYTES = [f"<0x{byte:02X}>" for byte in range(256)]
+
+
+@functools.cache
+def tokenizer_folder(shape: Shape, **settings: Any) -> Path:
+    """The folder of a pretrained model, as far as its tokenizer needs it; built once a process."""
+    folder = _workshop() / "-".join([shape, *(f"{key}-{value}" for key, value in settings.items())])
+    build_fast_tokenizer(shape, **settings).save_pretrained(folder)
+    # An architecture whose tokenizer transformers does not know better than its files.
+    (folder / "config.json").write_text('{"model_type": "gpt_neox"}')
+    return folder
 
 
 def build_fast_tokenizer(
@@ -87,3 +102,10 @@ def _bytes_are_ordinary(backend: Any) -> Any:
         token for token in spec["added_tokens"] if token["content"] not in _BYTES
     ]
     return tokenizers.Tokenizer.from_str(json.dumps(spec))
+
+
+@functools.cache
+def _workshop() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="tiny-tokenizers-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

@@ -1,7 +1,7 @@
 """Raw inputs: which files a dataset is made of, and where they come from."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,9 @@ from transformer_playground.errors import DataError
 from transformer_playground.files import replace_file, sha256_file
 
 SUFFIXES = (".txt", ".xml")
+"""What a model of our own is trained on."""
+FINETUNING_SUFFIXES = (*SUFFIXES, ".csv")
+"""What a pretrained model is finetuned on: the rows of a CSV are documents of their own."""
 _BUNDLED = Path(__file__).parent / "bundled"
 
 
@@ -33,8 +36,8 @@ def bundled_text(name: str) -> Path:
     return _BUNDLED / f"{name}.txt"
 
 
-def input_paths(raw_dir: Path) -> list[Path]:
-    """List the .txt and .xml files of a folder by name; hidden files do not count.
+def input_paths(raw_dir: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
+    """List the files of a folder with these suffixes by name; hidden files do not count.
 
     Links to plain files are followed, folders are not entered.
 
@@ -48,34 +51,37 @@ def input_paths(raw_dir: Path) -> list[Path]:
     return sorted(
         path
         for path in raw_dir.iterdir()
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".") and path.is_file()
+        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
     )
 
 
-def find_inputs(raw_dir: Path) -> list[RawInput]:
+def find_inputs(raw_dir: Path, suffixes: Sequence[str] = SUFFIXES) -> list[RawInput]:
     """Hash every input file of a folder.
 
     Raises:
         DataError: `raw_dir` is a file.
         OSError: A file cannot be read.
     """
-    return [_raw_input(path) for path in input_paths(raw_dir)]
+    return [_raw_input(path) for path in input_paths(raw_dir, suffixes)]
 
 
 def _raw_input(path: Path) -> RawInput:
     return RawInput(path, path.stat().st_size, sha256_file(path))
 
 
-def expected_inputs(config: PrepareConfig) -> list[RawInput]:
+def expected_inputs(config: PrepareConfig, suffixes: Sequence[str] = SUFFIXES) -> list[RawInput]:
     """List what `gather_inputs` would find now, as far as it can be known without writing."""
-    found = find_inputs(config.raw_dir)
+    found = find_inputs(config.raw_dir, suffixes)
     if found or config.fetch or config.bundled is None:
         return found
     return [_raw_input(bundled_text(config.bundled))]
 
 
 def gather_inputs(
-    config: PrepareConfig, *, report: Callable[[str], None]
+    config: PrepareConfig,
+    *,
+    report: Callable[[str], None],
+    suffixes: Sequence[str] = SUFFIXES,
 ) -> tuple[list[RawInput], list[str]]:
     """Bring the inputs together: what `fetch` names, what lies in raw_dir, else the bundled text.
 
@@ -86,28 +92,45 @@ def gather_inputs(
         DataError: There is no text at all, or a download failed.
         OSError: The disk refused.
     """
-    notes = _fetch_all(config, report)
-    found = find_inputs(config.raw_dir)
+    notes = _fetch_all(config, report, suffixes)
+    found = find_inputs(config.raw_dir, suffixes)
     if not found and config.bundled is not None:
         notes.append(_seed(config.raw_dir, config.bundled))
         report(notes[-1])
-        found = find_inputs(config.raw_dir)
+        found = find_inputs(config.raw_dir, suffixes)
     if not found:
-        raise DataError(
-            f"{config.raw_dir} has no .txt or .xml file to prepare.",
-            "Put UTF-8 text files or plenary protocols there.",
-        )
+        raise _nothing_found(config.raw_dir, suffixes)
     return found, notes
 
 
-def _fetch_all(config: PrepareConfig, report: Callable[[str], None]) -> list[str]:
+def _nothing_found(raw_dir: Path, suffixes: Sequence[str]) -> DataError:
+    message = f"{raw_dir} has no {_either(suffixes)} file to prepare."
+    if ".csv" in suffixes:
+        return DataError(message, "Put UTF-8 text files, plenary protocols or CSV tables there.")
+    if input_paths(raw_dir, (".csv",)):
+        return DataError(
+            message,
+            "The CSV there is read only to finetune a pretrained model (kind = 'lora'), whose "
+            "documents its rows become; save its text as .txt for kind = 'gpt'.",
+        )
+    return DataError(message, "Put UTF-8 text files or plenary protocols there.")
+
+
+def _either(suffixes: Sequence[str]) -> str:
+    *others, last = suffixes
+    return f"{', '.join(others)} or {last}"
+
+
+def _fetch_all(
+    config: PrepareConfig, report: Callable[[str], None], suffixes: Sequence[str]
+) -> list[str]:
     notes = []
     for name in config.fetch:
         download = config.downloads[name]
-        if Path(download.file).suffix.lower() not in SUFFIXES:
+        if Path(download.file).suffix.lower() not in suffixes:
             raise DataError(
                 f"The download '{name}' would be saved as {download.file}, "
-                "but only .txt and .xml files are prepared.",
+                f"but only {' and '.join(suffixes)} files are prepared.",
                 f"Change prepare.downloads.{name}.file.",
             )
         if note := fetch(name, download, config.raw_dir, report=report):

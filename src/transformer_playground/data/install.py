@@ -16,13 +16,24 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 
 from transformer_playground.data.meta import META_FILE, read_meta
+from transformer_playground.data.tokenizers.huggingface import TOKENIZER_FILES
 from transformer_playground.data.tokenizers.sentencepiece import MODEL_FILE
 from transformer_playground.errors import DataError
 from transformer_playground.files import fsync_folder
 
 TRAIN_FILE = "train.bin"
 VAL_FILE = "val.bin"
-ARTIFACTS = (TRAIN_FILE, VAL_FILE, MODEL_FILE, META_FILE)
+TRAIN_DOCUMENTS = "train.jsonl"
+VAL_DOCUMENTS = "val.jsonl"
+ARTIFACTS = (
+    TRAIN_DOCUMENTS,
+    VAL_DOCUMENTS,
+    TRAIN_FILE,
+    VAL_FILE,
+    MODEL_FILE,
+    *TOKENIZER_FILES,
+    META_FILE,
+)
 
 _READY = ".ready"
 _BUILDING = ".building-"
@@ -118,20 +129,26 @@ def _finish(folder: Path) -> None:
     if not ready.is_dir():
         return
     # meta.pkl comes last: it names the other files, and without it the rest cannot be finished.
-    for name in ARTIFACTS:
+    # What it replaces names the files that are not needed any more.
+    needed = _named(ready)
+    superseded = _named(folder) - needed if needed else set()
+    for name in ARTIFACTS[:-1]:
         if (ready / name).exists():
             (ready / name).replace(folder / name)
-    fsync_folder(folder)
-    for name in _superseded(folder):
+    for name in superseded:
         (folder / name).unlink(missing_ok=True)
+    if (ready / META_FILE).exists():
+        fsync_folder(folder)
+        (ready / META_FILE).replace(folder / META_FILE)
+    fsync_folder(folder)
     shutil.rmtree(ready)
     fsync_folder(folder)
 
 
-def _superseded(folder: Path) -> list[str]:
-    """Artifacts that the meta.pkl in place does not know: an old tokenizer's model."""
+def _named(folder: Path) -> set[str]:
+    """Artifacts that the meta.pkl of a folder names, none if it cannot be read."""
     try:
-        named = read_meta(folder / META_FILE).get("files", {})
+        named = read_meta(folder / META_FILE).get("files")
     except DataError:
-        return []
-    return [name for name in ARTIFACTS if name != META_FILE and name not in named]
+        return set()
+    return {name for name in ARTIFACTS if isinstance(named, dict) and name in named}

@@ -1,12 +1,20 @@
-"""The standard preparer: text in `raw_dir` becomes `train.bin`, `val.bin` and `meta.pkl`."""
+"""The standard preparer: text in `raw_dir` becomes `train.bin`, `val.bin` and `meta.pkl`.
+
+For a model of our own the recipe is `recipe`, for a pretrained one `finetuning_recipe`.
+"""
 
 import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
+from transformer_playground.config.finetuning import HfModelConfig
 from transformer_playground.config.prepare import PrepareConfig
+from transformer_playground.data import finetuning_recipe, recipe
 from transformer_playground.data.corpora import (
+    FINETUNING_SUFFIXES,
+    SUFFIXES,
     RawInput,
     expected_inputs,
     gather_inputs,
@@ -15,7 +23,6 @@ from transformer_playground.data.corpora import (
 from transformer_playground.data.dataset import check_artifacts
 from transformer_playground.data.install import ARTIFACTS, exclusive, replace_artifacts, settle
 from transformer_playground.data.meta import META_FILE, read_meta
-from transformer_playground.data.recipe import build_dataset, settings_of
 from transformer_playground.errors import DataError
 
 
@@ -32,14 +39,44 @@ class PrepareReport:
     notes: tuple[str, ...]
 
 
-def dataset_state(config: PrepareConfig) -> Literal["prepared", "stale", "missing"]:
+@dataclass(frozen=True)
+class _Plan:
+    """What is prepared: the `[prepare]` table, and the pretrained model if it is for one."""
+
+    config: PrepareConfig
+    hf_model: HfModelConfig | None
+
+    @property
+    def suffixes(self) -> tuple[str, ...]:
+        return SUFFIXES if self.hf_model is None else FINETUNING_SUFFIXES
+
+    def settings(self) -> dict[str, Any]:
+        if self.hf_model is None:
+            return recipe.settings_of(self.config)
+        return finetuning_recipe.settings_of(self.config, self.hf_model)
+
+    def build(
+        self, target: Path, inputs: Sequence[RawInput], report: Callable[[str], None]
+    ) -> list[str]:
+        if self.hf_model is None:
+            return recipe.build_dataset(target, self.config, inputs, report=report)
+        return finetuning_recipe.build_dataset(
+            target, self.config, self.hf_model, inputs, report=report
+        )
+
+
+def dataset_state(
+    config: PrepareConfig, hf_model: HfModelConfig | None = None
+) -> Literal["prepared", "stale", "missing"]:
     """Tell whether `prepare_dataset` would have to build the dataset; builds nothing.
 
-    Damaged artifacts, changed inputs and changed settings are all `stale`.
+    Damaged artifacts, changed inputs and changed settings, another pretrained model among them,
+    are all `stale`.
 
     Raises:
         DataError: The inputs cannot be read.
     """
+    plan = _Plan(config, hf_model)
     folder = config.dataset_dir
     settle(folder)
     if not (folder / META_FILE).exists():
@@ -49,14 +86,18 @@ def dataset_state(config: PrepareConfig) -> Literal["prepared", "stale", "missin
     except DataError:
         return "stale"
     try:
-        inputs = expected_inputs(config)
+        inputs = expected_inputs(config, plan.suffixes)
     except OSError as error:
         raise _unusable(error) from error
-    return "prepared" if _is_current(meta, config, inputs) else "stale"
+    return "prepared" if _is_current(meta, plan, inputs) else "stale"
 
 
 def prepare_dataset(
-    config: PrepareConfig, *, report: Callable[[str], None], force: bool = False
+    config: PrepareConfig,
+    hf_model: HfModelConfig | None = None,
+    *,
+    report: Callable[[str], None],
+    force: bool = False,
 ) -> PrepareReport:
     """Build the dataset unless it is there already and matches inputs and settings.
 
@@ -65,32 +106,33 @@ def prepare_dataset(
 
     Args:
         config: The `[prepare]` table with absolute paths.
+        hf_model: The pretrained model to finetune on it; None for a model of our own.
         report: Called with one line per stage.
         force: Build even when nothing has changed.
 
     Raises:
         DataError: No usable text, settings that the text cannot fill, or a disk that refuses.
+        ModelError: The pretrained model's tokenizer cannot be had.
     """
     try:
         with exclusive(config.dataset_dir, report=report):
-            return _prepare(config, report, force=force)
+            return _prepare(_Plan(config, hf_model), report, force=force)
     except OSError as error:
         raise _unusable(error) from error
 
 
-def _prepare(config: PrepareConfig, report: Callable[[str], None], *, force: bool) -> PrepareReport:
+def _prepare(plan: _Plan, report: Callable[[str], None], *, force: bool) -> PrepareReport:
+    config = plan.config
     folder = config.dataset_dir
-    meta = None if force else _intact_meta(config)
-    if meta and not config.bundled and not input_paths(config.raw_dir):
+    meta = None if force else _intact_meta(plan)
+    if meta and not config.bundled and not input_paths(config.raw_dir, plan.suffixes):
         note = f"{config.raw_dir} has no text any more; the dataset made from it was kept."
         return _skipped(meta, [note], report)
-    inputs, notes = gather_inputs(config, report=report)
-    if meta and _is_current(meta, config, inputs):
+    inputs, notes = gather_inputs(config, report=report, suffixes=plan.suffixes)
+    if meta and _is_current(meta, plan, inputs):
         return _skipped(meta, notes, report)
     before = {name for name in ARTIFACTS if (folder / name).exists()}
-    notes += replace_artifacts(
-        folder, lambda target: build_dataset(target, config, inputs, report=report)
-    )
+    notes += replace_artifacts(folder, lambda target: plan.build(target, inputs, report))
     meta = read_meta(folder / META_FILE)
     return PrepareReport(
         created=tuple(name for name in _artifacts(meta) if name not in before),
@@ -101,17 +143,17 @@ def _prepare(config: PrepareConfig, report: Callable[[str], None], *, force: boo
     )
 
 
-def _intact_meta(config: PrepareConfig) -> dict[str, Any] | None:
+def _intact_meta(plan: _Plan) -> dict[str, Any] | None:
     """Read the meta of a dataset made with these settings whose files are as they were written."""
     try:
-        meta = check_artifacts(config.dataset_dir, hashes=True)
+        meta = check_artifacts(plan.config.dataset_dir, hashes=True)
     except DataError:
         return None
-    return meta if meta.get("settings") == settings_of(config) else None
+    return meta if meta.get("settings") == plan.settings() else None
 
 
-def _is_current(meta: dict[str, Any], config: PrepareConfig, inputs: Sequence[RawInput]) -> bool:
-    if meta.get("settings") != settings_of(config):
+def _is_current(meta: dict[str, Any], plan: _Plan, inputs: Sequence[RawInput]) -> bool:
+    if meta.get("settings") != plan.settings():
         return False
     # A dataset that travelled without its raw text has nothing to be compared with.
     return not inputs or meta.get("inputs") == [item.identity for item in inputs]

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
+from transformer_playground.config.finetuning import HfModelConfig
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data import prepare as standard
 from transformer_playground.data.dataset import check_artifacts
@@ -93,11 +94,15 @@ def prepare_experiment(
     """
     path = _preparer_path(experiment)
     if path is None:
-        return standard.prepare_dataset(config.prepare, report=report, force=force)
+        return standard.prepare_dataset(
+            config.prepare, _pretrained(config), report=report, force=force
+        )
     prepared = _run_preparer(path, PrepareContext(experiment, config, report, force))
     if prepared is None:
-        prepared = standard.prepare_dataset(config.prepare, report=report, force=force)
-    state = standard.dataset_state(config.prepare)
+        prepared = standard.prepare_dataset(
+            config.prepare, _pretrained(config), report=report, force=force
+        )
+    state = standard.dataset_state(config.prepare, _pretrained(config))
     if state == "missing":
         raise DataError(
             f"The preparer in {shown_path(path)} left no dataset in "
@@ -116,7 +121,7 @@ def dataset_state(
     With a `prepare.py`, an edit of that file makes the dataset stale too. If it writes a dataset of
     its own making, changed inputs are for it to notice: prepare always calls it.
     """
-    state = standard.dataset_state(config.prepare)
+    state = standard.dataset_state(config.prepare, _pretrained(config))
     path = _preparer_path(experiment)
     if path is None or state == "missing":
         return state
@@ -127,6 +132,10 @@ def dataset_state(
             return state
         case "own":
             return "prepared" if _is_whole(config.prepare.dataset_dir) else "stale"
+
+
+def _pretrained(config: ExperimentConfig) -> HfModelConfig | None:
+    return config.hf_model if config.experiment.kind == "lora" else None
 
 
 def _is_whole(dataset_dir: Path) -> bool:

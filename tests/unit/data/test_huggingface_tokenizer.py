@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.corpora import STORY
-from builders.hf_tokenizers import BOS, EOS, SHAPES, Shape, build_fast_tokenizer
+from builders.hf_tokenizers import BOS, EOS, SHAPES, Shape, tokenizer_folder
 from transformer_playground.config.finetuning import HfModelConfig
 from transformer_playground.data.markers import MARKERS
 from transformer_playground.data.meta import read_meta, write_meta
@@ -34,30 +34,10 @@ tricky = st.lists(
 
 
 @cache
-def _workshop() -> Path:
-    import atexit
-    import shutil
-    import tempfile
-
-    folder = Path(tempfile.mkdtemp(prefix="tokenizers-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
-
-
-@cache
-def base_folder(shape: Shape, **settings_: Any) -> Path:
-    """The folder of a base model, as far as its tokenizer needs it."""
-    folder = _workshop() / "-".join([shape, *(f"{key}{value}" for key, value in settings_.items())])
-    build_fast_tokenizer(shape, **settings_).save_pretrained(folder)
-    (folder / "config.json").write_text('{"model_type": "gpt_neox"}')
-    return folder
-
-
-@cache
 def tokenizer_of(
     shape: Shape, end_token: str = "", symbols: tuple[str, ...] = (), **settings_: Any
 ) -> HuggingFaceTokenizer:
-    model = HfModelConfig(model_name=str(base_folder(shape, **settings_)))
+    model = HfModelConfig(model_name=str(tokenizer_folder(shape, **settings_)))
     return load_hub_tokenizer(model, end_token=end_token, symbols=symbols)
 
 
@@ -90,7 +70,7 @@ def test_streamed_pieces_join_to_the_decoded_whole(shape: Shape, data: st.DataOb
 def test_words_inside_a_text_are_the_tokens_that_transformers_gives(shape: Shape) -> None:
     from transformers import AutoTokenizer
 
-    reference = AutoTokenizer.from_pretrained(base_folder(shape))
+    reference = AutoTokenizer.from_pretrained(tokenizer_folder(shape))
     text = " the cat and the wheel went round and round. The miller said nothing."
 
     ours = tokenizer_of(shape).encode(text)
@@ -165,6 +145,11 @@ def test_tokens_that_are_there_already_are_used_and_not_added_again() -> None:
     assert once.encode(BOS) == [once.id_of(BOS)]
 
 
+def test_a_marker_cannot_end_documents() -> None:
+    with pytest.raises(DataError, match="marks structure"):
+        tokenizer_of("bytelevel", MARKERS[0], MARKERS)
+
+
 def test_an_ordinary_token_cannot_end_documents() -> None:
     with pytest.raises(DataError, match="'er' is an ordinary token"):
         tokenizer_of("llama", "er")
@@ -194,7 +179,7 @@ def test_a_missing_model_is_explained(tmp_path: Path) -> None:
 
 
 def test_tokens_that_leave_no_exact_bytes_are_refused(tmp_path: Path) -> None:
-    folder = base_folder("bytelevel")
+    folder = tokenizer_folder("bytelevel")
     spec = json.loads((folder / "tokenizer.json").read_text())
     spec["decoder"] = {"type": "WordPiece", "prefix": "##", "cleanup": True}
 
@@ -216,7 +201,7 @@ def test_a_lone_surrogate_is_an_error() -> None:
 
 
 def test_dropout_of_the_base_does_not_reach_the_dataset() -> None:
-    spec = json.loads((base_folder("bytelevel") / "tokenizer.json").read_text())
+    spec = json.loads((tokenizer_folder("bytelevel") / "tokenizer.json").read_text())
     spec["model"]["dropout"] = 0.9
     noisy = HuggingFaceTokenizer({"tokenizer.json": json.dumps(spec).encode()}, eos_id=2)
     assert noisy.encode(STORY) == tokenizer_of("bytelevel").encode(STORY)
@@ -232,7 +217,7 @@ def test_a_saved_tokenizer_is_the_same_after_loading(shape: Shape, tmp_path: Pat
     assert isinstance(loaded, HuggingFaceTokenizer)
     assert loaded.describe() == tokenizer.describe()
     assert loaded.kind == "huggingface"
-    assert loaded.base["model_name"] == str(base_folder(shape))
+    assert loaded.base["model_name"] == str(tokenizer_folder(shape))
     text = f"{MARKERS[0]}the cat sat by the wheel"
     assert loaded.encode(text) == tokenizer.encode(text)
 

@@ -224,6 +224,11 @@ def load_hub_tokenizer(
         ModelError: The model cannot be found or read.
         DataError: The tokenizer has no end token, is slow, or cannot take the new tokens.
     """
+    if end_token in symbols:
+        raise DataError(
+            f"'{end_token}' marks structure, so it cannot end documents too.",
+            "Give prepare.doc_separator another name.",
+        )
     name = hf_model.model_name
     with hub.explained(name, hf_model.revision):
         from transformers import AutoTokenizer

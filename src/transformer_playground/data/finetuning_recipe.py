@@ -1,0 +1,239 @@
+"""One dataset for finetuning: whole documents, divided, as text and in the base model's tokens."""
+
+import hashlib
+import json
+import operator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from transformer_playground.config.finetuning import HfModelConfig, is_model_path
+from transformer_playground.config.prepare import PrepareConfig
+from transformer_playground.data import markers, speeches_csv
+from transformer_playground.data.bins import token_dtype
+from transformer_playground.data.corpora import RawInput
+from transformer_playground.data.finetuning_documents import read_documents
+from transformer_playground.data.install import (
+    TRAIN_DOCUMENTS,
+    TRAIN_FILE,
+    VAL_DOCUMENTS,
+    VAL_FILE,
+)
+from transformer_playground.data.meta import META_FILE, write_meta
+from transformer_playground.data.tokenizers.huggingface import (
+    TOKENIZER_FILE,
+    HuggingFaceTokenizer,
+    load_hub_tokenizer,
+)
+from transformer_playground.errors import DataError
+from transformer_playground.files import sha256_file, write_durably
+
+# Raise it when the same inputs and settings give other files than before.
+_VERSION = 1
+# Characters encoded in one go; a longer document is cut before a space.
+_CHUNK = 1 << 20
+_ALL_DOCUMENTS = ".documents.jsonl"
+
+
+@dataclass
+class _Encoded:
+    tokens: int = 0
+    text_bytes: int = 0
+
+
+def settings_of(config: PrepareConfig, hf_model: HfModelConfig) -> dict[str, Any]:
+    """Pick the settings that shape the dataset, and which tokenizer does."""
+    return {
+        "finetuning_recipe": _VERSION,
+        "documents": config.documents,
+        "val_fraction": config.val_fraction,
+        "seed": config.seed,
+        "doc_separator": config.doc_separator.strip(),
+        "add_structure_tokens": config.add_structure_tokens,
+        "conditioning_header": config.conditioning_header,
+        "columns": config.columns.model_dump(),
+        "base": _identity(hf_model),
+    }
+
+
+def _identity(hf_model: HfModelConfig) -> dict[str, str | None]:
+    """Which tokenizer a model has, the same after its folder was moved."""
+    name = hf_model.model_name
+    if not is_model_path(name):
+        return hf_model.model_dump(include={"model_name", "revision", "gguf_file"})
+    tokenizer = Path(name) / TOKENIZER_FILE
+    try:
+        digest = sha256_file(tokenizer)
+    except OSError:
+        digest = None
+    return {"folder": Path(name).name, "gguf_file": hf_model.gguf_file, "tokenizer": digest}
+
+
+def build_dataset(
+    target: Path,
+    config: PrepareConfig,
+    hf_model: HfModelConfig,
+    inputs: Sequence[RawInput],
+    *,
+    report: Callable[[str], None],
+) -> list[str]:
+    """Write every artifact of a dataset into an empty folder.
+
+    Each document becomes [start token, if the tokenizer puts one] + its text + the end token.
+
+    Args:
+        target: The empty folder.
+        config: The `[prepare]` table.
+        hf_model: Whose tokenizer.
+        inputs: The files to read, in order.
+        report: Called with one line per stage.
+
+    Returns:
+        Notes for the user.
+
+    Raises:
+        DataError: The text is unusable, of fewer than two documents, or has characters that the
+            tokenizer lacks; or the tokenizer has no end token.
+        ModelError: The tokenizer cannot be had.
+        OSError: The disk refused.
+    """
+    report(f"Loading the tokenizer of {hf_model.model_name}")
+    end_token = config.doc_separator.strip()
+    symbols = markers.MARKERS if config.add_structure_tokens else ()
+    tokenizer = load_hub_tokenizer(hf_model, end_token=end_token, symbols=symbols)
+    report(f"Reading {', '.join(item.path.name for item in inputs)}")
+    documents = _write_documents(target, config, [item.path for item in inputs])
+    report(f"Encoding {documents:,} documents with a vocabulary of {tokenizer.vocab_size:,}")
+    tokenizer.save(target)
+    train = _write_tokens(target / TRAIN_DOCUMENTS, target / TRAIN_FILE, tokenizer)
+    val = _write_tokens(target / VAL_DOCUMENTS, target / VAL_FILE, tokenizer)
+    described = tokenizer.describe()
+    files = _files(target, [TRAIN_DOCUMENTS, VAL_DOCUMENTS, TRAIN_FILE, VAL_FILE, *tokenizer.files])
+    write_meta(
+        target / META_FILE,
+        described
+        | {
+            "dtype": token_dtype(tokenizer.vocab_size),
+            "train_tokens": train.tokens,
+            "val_tokens": val.tokens,
+            "val_bytes": val.text_bytes,
+            "documents": documents,
+            "files": files,
+            "fingerprint": _fingerprint(described, files),
+            "inputs": [item.identity for item in inputs],
+            "settings": settings_of(config, hf_model),
+        },
+    )
+    tables = [item.path for item in inputs if item.path.suffix.lower() == ".csv"]
+    return [
+        *(speeches_csv.columns_note(path, config.columns) for path in tables),
+        *_token_notes(tokenizer, [*([end_token] if end_token else []), *symbols]),
+    ]
+
+
+def _token_notes(tokenizer: HuggingFaceTokenizer, wanted: Sequence[str]) -> list[str]:
+    there = [name for name in wanted if tokenizer.id_of(name) not in tokenizer.new_tokens]
+    if not there:
+        return []
+    return [f"The tokenizer has {', '.join(there)} already, so that nothing was added for it."]
+
+
+def _write_documents(target: Path, config: PrepareConfig, paths: Sequence[Path]) -> int:
+    """Write train.jsonl and val.jsonl, whole documents chosen by `prepare.seed`; count them."""
+    everything = target / _ALL_DOCUMENTS
+    total = 0
+
+    def write(file: IO[bytes]) -> None:
+        nonlocal total
+        for document in read_documents(paths, config):
+            file.write(orjson.dumps(document.record(), option=orjson.OPT_APPEND_NEWLINE))
+            total += 1
+
+    write_durably(everything, write)
+    for_val = _chosen_for_val(total, config, paths)
+    for name, wanted in ((TRAIN_DOCUMENTS, False), (VAL_DOCUMENTS, True)):
+        with everything.open("rb") as lines:
+            chosen = (line for line, is_val in zip(lines, for_val, strict=True) if is_val == wanted)
+            write_durably(target / name, operator.methodcaller("writelines", chosen))
+    everything.unlink()
+    return total
+
+
+def _chosen_for_val(
+    total: int, config: PrepareConfig, paths: Sequence[Path]
+) -> npt.NDArray[np.bool_]:
+    if not total:
+        shown = ", ".join(str(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
+        raise DataError(
+            f"There is no text in {shown}.", "Put text into the file, or another beside."
+        )
+    if total == 1:
+        raise DataError(
+            "A corpus of one document cannot be divided into training and validation.",
+            "Add files, or set prepare.documents = 'lines' to make each line a document."
+            if config.documents == "files"
+            else "Add lines.",
+        )
+    held_out = min(total - 1, max(1, round(total * config.val_fraction)))
+    for_val = np.zeros(total, dtype=np.bool_)
+    for_val[np.random.default_rng(config.seed).permutation(total)[:held_out]] = True
+    return for_val
+
+
+def _write_tokens(documents: Path, target: Path, tokenizer: HuggingFaceTokenizer) -> _Encoded:
+    """Encode the texts of a .jsonl into a token file."""
+    encoded = _Encoded()
+    dtype = np.dtype(token_dtype(tokenizer.vocab_size))
+    start = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
+
+    def write(file: IO[bytes]) -> None:
+        for text in _texts(documents):
+            body = (token for part in _chunks(text) for token in tokenizer.encode(part))
+            ids = np.array([*start, *body, tokenizer.eos_id], dtype=dtype)
+            file.write(ids.tobytes())
+            encoded.tokens += len(ids)
+            encoded.text_bytes += len(text.encode("utf-8"))
+
+    write_durably(target, write)
+    return encoded
+
+
+def _texts(documents: Path) -> Iterator[str]:
+    with documents.open("rb") as lines:
+        for line in lines:
+            yield orjson.loads(line)["text"]
+
+
+def _chunks(text: str) -> Iterator[str]:
+    """Parts of a long text, each but the first beginning with the space before a word."""
+    start = 0
+    while len(text) - start > _CHUNK:
+        cut = text.rfind(" ", start + 1, start + _CHUNK)
+        # A run of spaces may be one token.
+        while cut > start and text[cut - 1].isspace():
+            cut = text.rfind(" ", start + 1, cut)
+        if cut <= start:
+            break
+        yield text[start:cut]
+        start = cut
+    yield text[start:]
+
+
+def _files(target: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"size": (target / name).stat().st_size, "sha256": sha256_file(target / name)}
+        for name in names
+    }
+
+
+def _fingerprint(described: dict[str, Any], files: dict[str, dict[str, Any]]) -> str:
+    """Name the content: the same tokens from the same tokenizer, wherever the model lies."""
+    tokens = {name: files[name]["sha256"] for name in (TRAIN_FILE, VAL_FILE)}
+    special = [described[name] for name in ("bos_id", "eos_id", "new_tokens", "symbols")]
+    identity = [tokens, described["tokenizer"], special]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
