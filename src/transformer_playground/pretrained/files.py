@@ -45,14 +45,11 @@ def base_fingerprint(hf: HfModelConfig) -> str:
         ModelError: The weights cannot be had or read.
     """
     files = weight_files(hf)
-    digest = hashlib.sha256()
     with explained(hf.model_name, hf.revision):
         if hf.gguf_file is not None:
-            _add_blocks(digest, files[0])
-        else:
-            for name, path in sorted(_tensors(files)):
-                _add_tensor(digest, name, path)
-    return digest.hexdigest()[:32]
+            return _shortened(_blocks(files[0]))
+        marks = sorted(mark for path in files for mark in _tensor_marks(path))
+        return _shortened("".join(marks).encode())
 
 
 def check_fingerprint(hf: HfModelConfig, expected: str) -> None:
@@ -76,36 +73,40 @@ def _file(hf: HfModelConfig, name: str) -> Path:
     return Path(path)
 
 
-def _tensors(files: list[Path]) -> list[tuple[str, Path]]:
-    from safetensors import safe_open
-
-    found = []
-    for path in files:
-        with safe_open(path, framework="pt") as file:
-            found += [(name, path) for name in file.keys()]  # noqa: SIM118
-    return found
+def _shortened(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]
 
 
-def _add_tensor(digest: "hashlib._Hash", name: str, path: Path) -> None:
+def _tensor_marks(path: Path) -> list[str]:
+    """A line for each tensor of a file: its name, and a hash of its format, shape and some rows."""
     import torch
     from safetensors import safe_open
 
+    marks = []
     with safe_open(path, framework="pt") as file:
-        tensor = file.get_slice(name)
-        shape = tensor.get_shape()
-        digest.update(f"{name} {tensor.get_dtype()} {shape}\n".encode())
-        if not shape:
-            return
-        for step in range(_ROWS_READ):
-            row = step * (shape[0] - 1) // (_ROWS_READ - 1)
-            values = tensor[row : row + 1].contiguous()
-            digest.update(values.view(torch.uint8).numpy().tobytes())
+        for name in file.keys():  # noqa: SIM118
+            tensor = file.get_slice(name)
+            shape = tensor.get_shape()
+            content = f"{tensor.get_dtype()} {shape} ".encode()
+            for row in _spread(shape[0] if shape else 0, _ROWS_READ):
+                values = tensor[row : row + 1].contiguous()
+                content += values.view(torch.uint8).numpy().tobytes()
+            marks.append(f"{name} {_shortened(content)}\n")
+    return marks
 
 
-def _add_blocks(digest: "hashlib._Hash", path: Path) -> None:
+def _blocks(path: Path) -> bytes:
     size = path.stat().st_size
-    digest.update(f"gguf {size}\n".encode())
+    content = f"gguf {size} ".encode()
     with path.open("rb") as file:
-        for step in range(_GGUF_BLOCKS):
-            file.seek(step * max(size - _GGUF_BLOCK, 0) // (_GGUF_BLOCKS - 1))
-            digest.update(file.read(_GGUF_BLOCK))
+        for start in _spread(max(size - _GGUF_BLOCK, 1), _GGUF_BLOCKS):
+            file.seek(start)
+            content += file.read(_GGUF_BLOCK)
+    return content
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """At most `count` indices below `length`, the first and the last among them."""
+    if length <= count:
+        return list(range(length))
+    return [step * (length - 1) // (count - 1) for step in range(count)]

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from builders.adapted import CPU
+from builders.gguf_files import write_gguf
 from builders.pretrained import ARCHITECTURES, Architecture, build_model_folder
 from transformer_playground.config.finetuning import HfModelConfig
 from transformer_playground.errors import ConfigError, ModelError
@@ -81,6 +82,20 @@ def test_code_that_comes_with_a_model_is_not_run(tmp_path: Path) -> None:
     )
     with pytest.raises(ModelError, match="never run"):
         _load(folder)
+
+
+@pytest.mark.parametrize("tie", [True, False])
+@torch.inference_mode()
+def test_a_gguf_file_gives_the_logits_of_the_weights_it_was_made_of(
+    tie: bool, tmp_path: Path
+) -> None:
+    folder = build_model_folder("qwen2", tmp_path, tie=tie)
+    (tmp_path / "gguf").mkdir()
+    write_gguf(folder, tmp_path / "gguf" / "tiny.gguf")
+    tokens = torch.arange(1, 20).unsqueeze(0)
+    expected = _load(folder)(input_ids=tokens).logits
+    base = _load(tmp_path / "gguf", gguf_file="tiny.gguf")
+    torch.testing.assert_close(base(input_ids=tokens).logits, expected)
 
 
 def test_a_file_that_is_no_gguf_is_called_so(tmp_path: Path) -> None:
