@@ -1,0 +1,93 @@
+"""Tiny finetuned runs: a pretrained model of two layers, a dozen short documents, some steps."""
+
+from pathlib import Path
+from typing import Any
+
+from builders.pretrained import Architecture, build_model_folder
+from builders.training import merged
+from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.data.prepare import prepare_dataset
+from transformer_playground.runs.layout import RunFolder
+from transformer_playground.training.control import TrainingControl
+from transformer_playground.training.session import Outcome, Plan, resume_run, train_new_run
+
+LINES = [f"The cat sat by the wheel {number} times and watched." for number in range(12)]
+
+BASE: dict[str, Any] = {
+    "experiment": {"kind": "lora"},
+    "prepare": {"tokenizer_type": "huggingface", "documents": "lines", "val_fraction": 0.2},
+    "hf_model": {"block_size": 24, "dtype": "float32"},
+    "peft": {"r": 4, "lora_dropout": 0.0, "extend_mlp_targets": True},
+    "train": {
+        "data": {"batch_size": 4},
+        "optim": {"learning_rate": 1e-2, "weight_decay": 0.0},
+        "schedule": {"warmup_iters": 1, "min_lr": 1e-3},
+        "runtime": {
+            "max_iters": 12,
+            "eval_interval": 4,
+            "eval_iters": 2,
+            "log_interval": 1,
+            "device": "cpu",
+            "tensorboard": False,
+            "auto_plot": False,
+            "auto_report": False,
+        },
+    },
+    "sample": {"sample": {"start": "The cat", "max_new_tokens": 8}},
+}
+
+
+def lora_config(
+    folder: Path, architecture: Architecture = "qwen2", *changes: dict[str, Any]
+) -> ExperimentConfig:
+    """A valid configuration whose base model and dataset lie below `folder`."""
+    models, raw = folder / "models", folder / "raw"
+    base = models / f"tiny-{architecture}"
+    if not base.exists():
+        models.mkdir(parents=True, exist_ok=True)
+        build_model_folder(architecture, models)
+    raw.mkdir(exist_ok=True)
+    if not any(raw.iterdir()):
+        (raw / "lines.txt").write_text("\n".join(LINES), encoding="utf-8")
+    paths = {
+        "prepare": {"raw_dir": str(raw), "dataset_dir": str(folder / f"datasets-{architecture}")},
+        "hf_model": {"model_name": str(base)},
+    }
+    config = ExperimentConfig.model_validate(merged(BASE, paths, *changes))
+    prepare_dataset(config.prepare, hf_model=config.hf_model, report=lambda _: None)
+    return config
+
+
+def lora_plan(folder: Path, architecture: Architecture = "qwen2", *changes: dict[str, Any]) -> Plan:
+    """The plan of a tiny finetuning experiment with its dataset prepared."""
+    return Plan("tiny", lora_config(folder, architecture, *changes), {}, folder)
+
+
+def finetune(
+    folder: Path,
+    architecture: Architecture = "qwen2",
+    *changes: dict[str, Any],
+    run_id: str = "run",
+    sinks: Any = (),
+    control: TrainingControl | None = None,
+) -> Outcome:
+    """Finetune a new tiny run below `folder`."""
+    plan = lora_plan(folder, architecture, *changes)
+    return train_new_run(plan, folder / "runs", run_id, sinks, control or TrainingControl())
+
+
+def resume_finetuning(
+    folder: Path,
+    architecture: Architecture = "qwen2",
+    *changes: dict[str, Any],
+    run_id: str = "run",
+    notices: list[str] | None = None,
+) -> Outcome:
+    """Continue a tiny finetuned run below `folder`."""
+    return resume_run(
+        lora_plan(folder, architecture, *changes),
+        RunFolder(folder / "runs" / run_id),
+        (),
+        TrainingControl(),
+        (notices if notices is not None else []).append,
+    )
