@@ -75,8 +75,9 @@ def build_fast_tokenizer(
             special_tokens=[*special, *(_BYTES if bytes_too else [])],
             show_progress=False,
         )
-    # With brackets in its alphabet a unigram model can spell the names of special tokens.
-    text = STORY + "<b>" * 9 + "</b>" * 9
+    # With brackets in its alphabet a unigram model can spell the names of special tokens; runs of
+    # spaces are tokens in real tokenizers too.
+    text = STORY + "<b>" * 9 + "</b>" * 9 + "\n" + "a    b\n" * 30
     backend.train_from_iterator(text.splitlines(keepends=True), trainer)
     if shape != "bytelevel":
         backend = _bytes_are_ordinary(backend)

@@ -12,7 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.corpora import STORY
+from builders.gguf_files import write_gguf
 from builders.hf_tokenizers import BOS, EOS, SHAPES, Shape, tokenizer_folder
+from builders.pretrained import build_model_folder
 from transformer_playground.config.finetuning import HfModelConfig
 from transformer_playground.data.markers import MARKERS
 from transformer_playground.data.meta import read_meta, write_meta
@@ -107,6 +109,12 @@ def test_the_names_of_special_tokens_in_a_text_are_ordinary_text(shape: Shape) -
     assert {tokenizer.id_of(EOS), tokenizer.id_of(BOS)}.isdisjoint(ids)
 
 
+@pytest.mark.parametrize("shape", WITH_BYTES)
+def test_a_name_in_a_text_has_the_tokens_it_had_before_it_was_a_name(shape: Shape) -> None:
+    text = "the heyyy cat"
+    assert tokenizer_of(shape, "heyyy").encode(text) == tokenizer_of(shape).encode(text)
+
+
 def test_bos_and_eos_are_those_of_the_tokenizer() -> None:
     tokenizer = tokenizer_of("llama")
     assert (tokenizer.bos_id, tokenizer.eos_id) == (tokenizer.id_of(BOS), tokenizer.id_of(EOS))
@@ -176,6 +184,21 @@ def test_a_slow_tokenizer_is_refused(tmp_path: Path) -> None:
 def test_a_missing_model_is_explained(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="There is no folder"):
         load_hub_tokenizer(HfModelConfig(model_name=str(tmp_path / "none")))
+
+
+def test_the_tokenizer_of_a_gguf_file_is_that_of_its_model(tmp_path: Path) -> None:
+    model = build_model_folder("qwen2", tmp_path)
+    (tmp_path / "alone").mkdir()
+    write_gguf(model, tmp_path / "alone" / "tiny.gguf")
+
+    of_folder = load_hub_tokenizer(HfModelConfig(model_name=str(model)))
+    of_file = load_hub_tokenizer(
+        HfModelConfig(model_name=str(tmp_path / "alone"), gguf_file="tiny.gguf")
+    )
+
+    assert of_file.encode(STORY) == of_folder.encode(STORY)
+    assert of_file.eos_id == of_folder.eos_id
+    assert of_file.decode(of_file.encode("Grüße, ж")) == "Grüße, ж"
 
 
 def test_tokens_that_leave_no_exact_bytes_are_refused(tmp_path: Path) -> None:
