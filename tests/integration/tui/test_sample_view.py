@@ -19,6 +19,7 @@ from builders.schemas import check
 from builders.training import TEXT
 from transformer_playground.cli.main import app, run_app
 from transformer_playground.tui.app import Console
+from transformer_playground.tui.screens.launch import LaunchScreen
 from transformer_playground.tui.screens.sample import SampleView
 from transformer_playground.tui.state.training import Launch
 from transformer_playground.tui.widgets.sample_form import SampleForm
@@ -353,6 +354,8 @@ def test_no_checkpoint_yet_says_which_key_trains_one(tmp_path: Path) -> None:
         assert "n trains one." in shown(console)
         await pilot.press("enter", "o", "right", "b", "c", "y", "x", "escape", "escape")
         assert isinstance(console.screen, SampleView)
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
 
     with_console(make_project(tmp_path / "empty"), steps)
 

@@ -113,11 +113,15 @@ class SampleView(View):
         is_empty = self._choices is None
         self.query_one("#sample-empty").display = is_empty
         self._form.display = self._panes.display = not is_empty
+        # A field that nobody sees must not swallow the keys of the whole console.
+        self._form.disabled = is_empty
         if self._choices is None:
             key = visible_line(self.console.settings.keys.get("everywhere.new", "n"))
             text = f"No run has a checkpoint yet.\n\n{key} trains one."
             self.query_one("#sample-empty", Static).update(Content(text))
             return
+        if self.focused is None:
+            self._form.prompt.focus()
         sources = self._sources
         words = source_words(self.console, self._choices, sources)
         self._form.offer(words, self._settings, len(sources))
