@@ -137,6 +137,11 @@ def test_an_end_token_of_ones_own_is_added_once_and_ends_documents() -> None:
     assert tokenizer.eos_id not in tokenizer.encode(f"the cat {SEPARATOR}")
 
 
+def test_an_added_token_is_plain_text_whatever_its_letters_mean_to_a_byte_level_model() -> None:
+    tokenizer = tokenizer_of("bytelevel", "<ende-für-heute>")
+    assert tokenizer.token_bytes(tokenizer.eos_id or 0) == "<ende-für-heute>".encode()
+
+
 def test_markers_are_single_tokens_where_they_stand_in_a_text() -> None:
     for shape in WITH_BYTES:
         tokenizer = tokenizer_of(shape, "", MARKERS)

@@ -49,9 +49,10 @@ def test_columns_may_come_in_any_order_among_others(tmp_path: Path) -> None:
     assert speech == CsvSpeech("Danke.", party="SPD")
 
 
-def test_stated_columns_win_and_the_others_are_still_inferred(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["Original", "original", "ORIGINAL "])
+def test_stated_columns_win_and_the_others_are_still_inferred(name: str, tmp_path: Path) -> None:
     table = "Speech,Original,Party,Group\nshort,long,SPD,left\n"
-    (speech,) = _read(tmp_path, table, speech="original", party="Group")
+    (speech,) = _read(tmp_path, table, speech=name, party="Group")
     assert speech == CsvSpeech("long", party="left")
 
 
