@@ -15,7 +15,6 @@ def train_in_float32(adapted: nn.Module) -> None:
     """
     for module in _trained_copies(adapted):
         coarse = next(iter(module.parameters())).dtype
-        module.to(torch.float32)
         if coarse != torch.float32:
             module.register_forward_pre_hook(_read_float32)
             module.register_forward_hook(_Give(coarse))
