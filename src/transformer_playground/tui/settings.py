@@ -90,7 +90,8 @@ def save_settings(path: Path, settings: Settings) -> None:
         document["theme"] = settings.theme
     if settings.layout:
         document["layout"] = settings.layout
-    text = tomlkit.dumps(document)
+    # A setting of a run can be called anything, and a column may show it; TOML is UTF-8.
+    text = tomlkit.dumps(document).encode("utf-8", "replace").decode("utf-8")
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return
     path.parent.mkdir(parents=True, exist_ok=True)
