@@ -1,5 +1,8 @@
 """A base model from the hub, its cache or a folder: safe formats only, no code of others."""
 
+import contextlib
+import functools
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -70,7 +73,7 @@ def load_base(hf: HfModelConfig, *, device: torch.device, dtype: torch.dtype) ->
     """
     if hf.gguf_file is not None:
         _check_gguf(hf)
-    with explained(hf.model_name, hf.revision):
+    with explained(hf.model_name, hf.revision), _without_bar(hf):
         from transformers import AutoModelForCausalLM
 
         options: dict[str, Any] = (
@@ -101,6 +104,22 @@ def _check_gguf(hf: HfModelConfig) -> None:
                 f"{hf.gguf_file} of {hf.model_name} is no GGUF file.",
                 "Download it again and check hf_model.gguf_file.",
             )
+
+
+@contextlib.contextmanager
+def _without_bar(hf: HfModelConfig) -> Iterator[None]:
+    """Keep the bar from being drawn that transformers has no switch for: that of GGUF tensors."""
+    if hf.gguf_file is None:
+        yield
+        return
+    from transformers import modeling_gguf_pytorch_utils as gguf
+
+    bar = gguf.tqdm
+    gguf.tqdm = functools.partial(bar, disable=True)
+    try:
+        yield
+    finally:
+        gguf.tqdm = bar
 
 
 def _check_complete(model_name: str, report: dict[str, Any]) -> None:

@@ -34,8 +34,8 @@ def resolve_prompt(
         decoding: `start` is the text, or FILE:path to read it from a UTF-8 file; `unconditional`
             ignores it and begins as a document begins.
         tokenizer: The tokenizer of the model.
-        prepare: The settings its data was prepared with: where each line is a document, prompts
-            begin with the start-of-text token too.
+        prepare: The settings its data was prepared with: where each line is a document, or each
+            document begins with the start-of-text token of a pretrained model, prompts do too.
         text: The prompt itself, whatever it begins with; used instead of `start`.
 
     Raises:
@@ -47,7 +47,8 @@ def resolve_prompt(
         return Prompt("", opening or _encoded("\n", tokenizer))
     text = _prompt_text(decoding.start) if text is None else text
     tokens = _encoded(text, tokenizer)
-    if prepare.documents == "lines" or not tokens:
+    opened = prepare.documents == "lines" or prepare.tokenizer_type == "huggingface"
+    if opened or not tokens:
         tokens = opening + tokens
     if not tokens:
         raise SamplingError(
