@@ -6,7 +6,7 @@ import importlib
 import signal
 import sys
 from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -30,13 +30,14 @@ from transformer_playground.tui.settings import (
 )
 from transformer_playground.tui.state.catalog import Snapshot, look
 from transformer_playground.tui.state.jobs import Launch
-from transformer_playground.tui.state.sampling import SamplingService
 from transformer_playground.tui.state.training import TrainingQueue, Update, describe, ending
 from transformer_playground.tui.state.workspace import Workspace
+from transformer_playground.tui.stylesheet import LastingStylesheet
 from transformer_playground.tui.themes import THEMES
 
 if TYPE_CHECKING:
     from transformer_playground.tui.state.launching import Choice
+    from transformer_playground.tui.state.sampling import SamplingService
 
 # Python's default of 5 ms is what a key press may wait for while training computes in Python.
 _SWITCH_INTERVAL = 0.001
@@ -69,7 +70,7 @@ class Console(App[int], inherit_bindings=False):
     """
 
     TITLE = "Transformer Playground"
-    CSS_PATH = "console.tcss"
+    CSS_PATH = "styles/console.tcss"
     COMMANDS: ClassVar = {_commands}
     # The footer sets this key apart at its end, where no other key pushes it out.
     COMMAND_PALETTE_BINDING = "question_mark"
@@ -83,12 +84,12 @@ class Console(App[int], inherit_bindings=False):
 
     def __init__(self, experiments_dir: Path, runs_dir: Path) -> None:
         super().__init__()
+        self.stylesheet = LastingStylesheet(variables=self.get_css_variables())
         self.experiments_dir, self.runs_dir = experiments_dir, runs_dir
         self.training = TrainingQueue(experiments_dir, runs_dir)
-        # One for all views: it keeps the models that were sampled from.
-        self.sampling = SamplingService(runs_dir)
         self.workspace = Workspace()
         self.snapshot = Snapshot()
+        self.has_looked = False
         self.activity = ""
         self._next_look: Timer | None = None
         self.settings = Settings()
@@ -102,6 +103,14 @@ class Console(App[int], inherit_bindings=False):
             self.register_theme(theme)
         self._complaints = self._load_settings()
 
+    @cached_property
+    def sampling(self) -> "SamplingService":
+        """One for all views: it keeps the models that were sampled from."""
+        # Imported by the first view that samples.
+        from transformer_playground.tui.state.sampling import SamplingService
+
+        return SamplingService(self.runs_dir)
+
     def get_driver_class(self) -> type[Driver]:
         """Textual's choice, made to outlive its terminal where that can be lost."""
         chosen = super().get_driver_class()
@@ -112,16 +121,18 @@ class Console(App[int], inherit_bindings=False):
         return TerminalDriver
 
     def on_mount(self) -> None:
-        """Take over the settings and look around."""
+        """Take over the settings and be ready to train."""
         sys.setswitchinterval(_SWITCH_INTERVAL)
         if self._complaints:
             text = visible("\n".join(self._complaints))
             self.notify(text, title="Settings", severity="warning", markup=False)
-        # The first frame comes first: listing brings in what takes as long as the toolkit itself.
-        self.call_after_refresh(self.look_around)
         self.run_worker(self.training.work, group="training", thread=True, exit_on_error=False)
         self.set_interval(_DRAIN_SECONDS, self._drain)
         self._heed_signals()
+
+    def on_ready(self) -> None:
+        """Look around, now that the first frame is there: listing takes as long as all before."""
+        self.look_around()
 
     def _heed_signals(self) -> None:
         """A console that is told to end, or whose window closes, saves what trains first."""
@@ -176,7 +187,7 @@ class Console(App[int], inherit_bindings=False):
         self.call_from_thread(self._take, snapshot)
 
     def _take(self, snapshot: Snapshot) -> None:
-        self.snapshot = snapshot
+        self.snapshot, self.has_looked = snapshot, True
         # A run that is about to begin has no folder yet, but may be chosen.
         jobs = [job.run_id for job in self.training.jobs if job.run_id and not job.has_ended]
         self.workspace.keep_only([*snapshot.runs, *jobs])

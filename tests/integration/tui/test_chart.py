@@ -22,7 +22,7 @@ from transformer_playground.tui.themes import THEMES
 from transformer_playground.tui.widgets.chart import SMOOTHINGS, Chart
 from transformer_playground.tui.widgets.sparkline import Sparkline
 
-_STYLESHEET = Path(transformer_playground.tui.__file__).with_name("console.tcss")
+_STYLESHEET = Path(transformer_playground.tui.__file__).parent / "styles" / "charts.tcss"
 
 
 class Stage(App[None]):

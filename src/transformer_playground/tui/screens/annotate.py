@@ -6,13 +6,13 @@ from textual import events
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static, TextArea
 from textual.widgets.text_area import Edit, EditResult
 
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.bindings import bindings_for
+from transformer_playground.tui.screens.dialog import Dialog
 from transformer_playground.tui.widgets.line_input import LineInput
 
 Check = Callable[[str], object]
@@ -27,7 +27,7 @@ class TextInput(TextArea):
         return super().edit(edit)
 
 
-class WriteScreen(ModalScreen[str | None]):
+class WriteScreen(Dialog[str | None]):
     """Closes with what was written, or None.
 
     Args:

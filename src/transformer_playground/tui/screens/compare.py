@@ -8,6 +8,7 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.content import Content
 from textual.notifications import SeverityLevel
+from textual.types import CSSPathType
 from textual.widgets import Input, Static
 
 from transformer_playground.analysis.compare import Comparison
@@ -43,6 +44,7 @@ class CompareView(View):
     """Compares the baseline with the other chosen runs."""
 
     NAME = "compare"
+    CSS_PATH: ClassVar[CSSPathType | None] = ["../styles/charts.tcss", "../styles/compare.tcss"]
     BINDINGS = bindings_for("compare")
     AUTO_FOCUS: ClassVar[str | None] = "#compare-table"
 

@@ -4,14 +4,14 @@ from collections.abc import Sequence
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from transformer_playground.terminal import visible
 from transformer_playground.tui.bindings import bindings_for
+from transformer_playground.tui.screens.dialog import Dialog
 
 
-class ConfirmScreen(ModalScreen[str | None]):
+class ConfirmScreen(Dialog[str | None]):
     """Asks, and closes with the key of the answer, or None for "neither".
 
     Args:

@@ -7,16 +7,16 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static, TextArea
 
 from transformer_playground.errors import ConfigError
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.bindings import bindings_for
+from transformer_playground.tui.screens.dialog import Dialog
 from transformer_playground.tui.state.config_file import ChangedMeanwhileError, save_config
 
 
-class EditConfigScreen(ModalScreen[bool]):
+class EditConfigScreen(Dialog[bool]):
     """Closes with True after saving, with False when nothing was changed.
 
     Saving checks the whole configuration first and never writes over another's change unseen.

@@ -5,17 +5,17 @@ from collections.abc import Iterator, Mapping
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import Key, bindings_for, by_place, keys_text
+from transformer_playground.tui.screens.dialog import Dialog
 from transformer_playground.tui.widgets.line_input import LineInput
 
 _KEY_WIDTH = 16
 
 
-class KeysScreen(ModalScreen[None]):
+class KeysScreen(Dialog[None]):
     """Shows every key, remapped ones as the user has them; typing narrows them down.
 
     Args:

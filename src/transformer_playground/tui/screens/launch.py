@@ -9,7 +9,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.timer import Timer
 from textual.widgets import Input, Static
 
@@ -18,6 +17,7 @@ from transformer_playground.errors import PlaygroundError
 from transformer_playground.runs.layout import new_run_id
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.bindings import bindings_for
+from transformer_playground.tui.screens.dialog import Dialog
 from transformer_playground.tui.screens.edit_config import EditConfigScreen
 from transformer_playground.tui.screens.pick import PickScreen
 from transformer_playground.tui.state.config_file import save_config
@@ -44,7 +44,7 @@ _DATA = {
 }
 
 
-class LaunchScreen(ModalScreen[Launch | None]):
+class LaunchScreen(Dialog[Launch | None]):
     """Closes with the launch that the user made of the one it began with, or None.
 
     Args:

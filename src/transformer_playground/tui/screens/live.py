@@ -8,6 +8,7 @@ from textual.color import Color
 from textual.containers import Container
 from textual.content import Content
 from textual.timer import Timer
+from textual.types import CSSPathType
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -56,6 +57,7 @@ class LiveView(LiveControls):
     """Follows runs as they train, here or elsewhere."""
 
     NAME = "live"
+    CSS_PATH: ClassVar[CSSPathType | None] = ["../styles/charts.tcss", "../styles/live.tcss"]
     BINDINGS = bindings_for("live")
     AUTO_FOCUS: ClassVar[str | None] = "#live-chart"
 

@@ -3,16 +3,16 @@
 from typing import TypeVar
 
 from textual import events
-from textual.screen import ModalScreen
 from textual.widgets import OptionList
 
 from transformer_playground.tui.bindings import bindings_for
+from transformer_playground.tui.screens.dialog import Dialog
 
 _MOVES = {"up": "cursor_up", "down": "cursor_down", "pageup": "page_up", "pagedown": "page_down"}
 _Result = TypeVar("_Result")
 
 
-class NarrowingScreen(ModalScreen[_Result]):
+class NarrowingScreen(Dialog[_Result]):
     """Has one input and one list; the input keeps the focus while keys move in the list."""
 
     BINDINGS = bindings_for("dialog")

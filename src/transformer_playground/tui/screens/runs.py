@@ -1,8 +1,8 @@
 """The runs view: experiments, the table of runs, and the details of what is selected."""
 
 import time
-from collections.abc import Callable
-from typing import Literal
+from functools import cached_property
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical, VerticalScroll
@@ -10,12 +10,8 @@ from textual.content import Content
 from textual.widgets import OptionList
 
 from transformer_playground.runs.fields import FIELDS, setting_keys
-from transformer_playground.runs.row import RunRow
 from transformer_playground.tui.bindings import bindings_for
-from transformer_playground.tui.screens.columns import ColumnsScreen
-from transformer_playground.tui.screens.details_feed import DetailsFeed
-from transformer_playground.tui.screens.run_commands import RunCommands
-from transformer_playground.tui.screens.view import View
+from transformer_playground.tui.screens.run_actions import RunActions
 from transformer_playground.tui.settings import Settings
 from transformer_playground.tui.state.catalog import Snapshot
 from transformer_playground.tui.state.jobs import Launch, Update
@@ -27,23 +23,26 @@ from transformer_playground.tui.widgets.filter_bar import FilterBar
 from transformer_playground.tui.widgets.run_details import RunDetails, SectionBar
 from transformer_playground.tui.widgets.runs_table import RunsTable
 
+if TYPE_CHECKING:
+    from transformer_playground.tui.screens.details_feed import DetailsFeed
+
 Pane = Literal["runs", "details", "experiments"]
 _VAST = 170
 _PANES: tuple[Pane, ...] = ("runs", "details", "experiments")
 
 
-class RunsView(View):
+class RunsView(RunActions):
     """Runs and experiments."""
 
     NAME = "runs"
+    CSS_PATH = "../styles/runs.tcss"
     BINDINGS = bindings_for("runs")
+    AUTO_FOCUS: ClassVar[str | None] = "RunsTable"
 
     def compose_body(self) -> ComposeResult:
         """Experiments, runs and details; how they lie depends on the room."""
         self.table_state = RunsTableState()
         self._live = LiveRows()
-        self._commands = RunCommands(self.console)
-        self._feed = DetailsFeed(self.console, self._show_details)
         self._settings: Settings | None = None
         self._seen: Snapshot | None = None
         self._current: str | None = None
@@ -73,6 +72,9 @@ class RunsView(View):
     def refresh_view(self) -> None:
         """Show the newest snapshot; nothing is drawn where nothing has changed."""
         self._take_settings()
+        if not self.console.has_looked:
+            # What is not known yet must not look as if there were nothing.
+            return
         snapshot = self.console.snapshot
         now = time.time()
         is_new = snapshot is not self._seen
@@ -84,9 +86,9 @@ class RunsView(View):
             self.table_state.arrange(now)
             rearranged = True
         if rearranged or self._seen is None:
-            self._table.show()
+            self.table.show()
         else:
-            self._table.show_changes()
+            self.table.show_changes()
         self._follow_cursor()
         if is_new:
             self._take_snapshot(snapshot)
@@ -109,7 +111,7 @@ class RunsView(View):
         current = self.console.workspace.current
         if current == self._current:
             return
-        if current is None or self._table.put_cursor(current):
+        if current is None or self.table.put_cursor(current):
             # One that is not listed yet, such as a restored run, is gone to when it is.
             self._current = current
 
@@ -143,8 +145,8 @@ class RunsView(View):
             if self.table_state.replace(self._live.up_to_date(known[run_id]))
         ]
         if changed:
-            self._table.show_changes()
-        if self._table.cursor in changed:
+            self.table.show_changes()
+        if self.table.cursor in changed:
             self._show_details()
 
     def _show_experiments(self) -> None:
@@ -153,11 +155,13 @@ class RunsView(View):
             self._show_details()
 
     def _show_details(self) -> None:
+        if not self.console.has_looked:
+            return
         pane = self.query_one(RunDetails)
         if self._pane == "experiments" or (self._pane == "details" and self._of_experiment):
             self._feed.show_experiment(pane, self.query_one(ExperimentList).current)
             return
-        row = self._row()
+        row = self.row()
         workspace = self.console.workspace
         baseline = self.table_state.runs.get(workspace.baseline) if workspace.baseline else None
         self._feed.show_run(pane, row, baseline)
@@ -168,7 +172,7 @@ class RunsView(View):
         count = f"{total}" if shown == total else f"{shown} of {total}"
         pane = self.query_one("#runs-pane")
         pane.border_title = Content(f"Runs {count}" if total else "Runs")
-        left, right = self._table.hidden_columns if shown else (0, 0)
+        left, right = self.table.hidden_columns if shown else (0, 0)
         marked = len(self.console.workspace.marked)
         parts = [f"{marked} marked"] if marked else []
         parts += [f"←{left}"] if left else []
@@ -221,7 +225,7 @@ class RunsView(View):
         self._enter(pane)
         match pane:
             case "runs":
-                self._table.focus()
+                self.table.focus()
             case "details":
                 self._scroll.focus()
             case "experiments":
@@ -253,7 +257,7 @@ class RunsView(View):
         """Move in the pane in use."""
         match self._pane:
             case "runs":
-                self._table.move(by)
+                self.table.move(by)
             case "details":
                 self._scroll.scroll_relative(y=by, animate=False)
             case "experiments":
@@ -265,13 +269,13 @@ class RunsView(View):
         if self._pane == "details":
             self._scroll.scroll_relative(y=by * max(1, self._scroll.size.height - 1), animate=False)
         elif self._pane == "runs":
-            self._table.move_page(by)
+            self.table.move_page(by)
 
     def action_end(self, by: int) -> None:
         """Go to an end."""
         match self._pane:
             case "runs":
-                self._table.move(by * float("inf"))
+                self.table.move(by * float("inf"))
             case "details" if by < 0:
                 self._scroll.scroll_home(animate=False)
             case "details":
@@ -283,7 +287,7 @@ class RunsView(View):
     def action_sideways(self, by: int) -> None:
         """Other columns, or another section."""
         if self._pane == "runs":
-            self._table.shift_columns(by)
+            self.table.shift_columns(by)
             self._title()
         else:
             self._feed.step(by)
@@ -318,7 +322,7 @@ class RunsView(View):
 
     def on_filter_bar_left(self) -> None:
         """Back to the table."""
-        self._table.focus()
+        self.table.focus()
 
     def action_sort(self) -> None:
         """Sort by the next column."""
@@ -332,6 +336,8 @@ class RunsView(View):
 
     def action_columns(self) -> None:
         """Choose columns."""
+        from transformer_playground.tui.screens.columns import ColumnsScreen
+
         settings = sorted(setting_keys(self.table_state.runs.values()))
         known = [("progress", "share of the steps, as a bar")]
         known += [(key, field.header) for key, field in FIELDS.items() if key != "run"]
@@ -348,87 +354,30 @@ class RunsView(View):
         settings.remember("runs", "columns", list(state.keys))
         settings.remember("runs", "sort", state.sort)
         settings.remember("runs", "downwards", state.downwards)
-        self._table.show()
+        self.table.show()
         self._title()
         self._show_details()
 
     def action_open(self) -> None:
         """Watch the chosen runs."""
-        if self._row() is not None:
+        if self.row() is not None:
             self.console.action_view("live")
 
     def action_mark(self) -> None:
         """Mark the run, and go on to the next."""
-        if self._table.cursor is not None and self._pane == "runs":
-            self.console.workspace.toggle_mark(self._table.cursor)
-            self._table.refresh()
-            self._table.move(1)
+        if self.table.cursor is not None and self._pane == "runs":
+            self.console.workspace.toggle_mark(self.table.cursor)
+            self.table.refresh()
+            self.table.move(1)
             self.console.choose()
-
-    def action_unmark(self) -> None:
-        """Take every mark away."""
-        self.console.workspace.marked.clear()
-        self._table.refresh()
-        self.console.choose()
-
-    def action_pin(self) -> None:
-        """Make the run the baseline, or no longer."""
-        if self._table.cursor is not None:
-            self.console.workspace.toggle_baseline(self._table.cursor)
-            self.console.choose()
-
-    # Runs.
-
-    def action_note(self) -> None:
-        """Write a note."""
-        self._with_row(self._commands.note)
-
-    def action_tags(self) -> None:
-        """Write tags."""
-        self._with_row(self._commands.tags)
-
-    def action_rename(self) -> None:
-        """Give the run another name."""
-        self._with_row(self._commands.rename)
-
-    def action_delete(self) -> None:
-        """Delete marked runs, or the one under the cursor."""
-        chosen = list(self.console.workspace.marked)
-        if not chosen and self._table.cursor is not None:
-            chosen = [self._table.cursor]
-        if chosen:
-            self._commands.delete(chosen)
-
-    def action_undo(self) -> None:
-        """Put back what was deleted last."""
-        self._commands.undo()
-
-    def action_resume(self) -> None:
-        """Go on with the run."""
-        self._with_row(self._commands.resume)
-
-    def action_copy(self) -> None:
-        """Copy the run's id."""
-        self._with_row(self._commands.copy)
-
-    def action_export(self) -> None:
-        """Write the table to a file."""
-        if self.table_state.order:
-            self._commands.export(self.table_state)
-
-    def _with_row(self, command: Callable[[RunRow], None]) -> None:
-        row = self._row()
-        if row is not None:
-            command(row)
-
-    def _row(self) -> RunRow | None:
-        cursor = self._table.cursor
-        return self.table_state.runs.get(cursor) if cursor is not None else None
-
-    @property
-    def _table(self) -> RunsTable:
-        return self.query_one(RunsTable)
 
     @property
     def _scroll(self) -> VerticalScroll:
         return self.query_one("#details-scroll", VerticalScroll)
+
+    @cached_property
+    def _feed(self) -> "DetailsFeed":
+        # Imported by the first look, which comes after the first frame.
+        from transformer_playground.tui.screens.details_feed import DetailsFeed
+
+        return DetailsFeed(self.console, self._show_details)

@@ -31,8 +31,10 @@ class SampleView(View):
     """Draws from one checkpoint, or the same from several."""
 
     NAME = "sample"
+    CSS_PATH = "../styles/sample.tcss"
     BINDINGS = bindings_for("sample")
-    AUTO_FOCUS: ClassVar[str | None] = "#prompt"
+    # The prompt takes the focus once there is a checkpoint; a hidden field must not hold it.
+    AUTO_FOCUS: ClassVar[str | None] = ""
 
     def __init__(self) -> None:
         super().__init__()

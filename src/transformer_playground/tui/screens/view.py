@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.app import ComposeResult
 from textual.containers import Container
 from textual.screen import Screen
-from textual.widgets import Footer, Static
+from textual.widgets import Static
 
+from transformer_playground.tui.widgets.key_bar import KeyBar
 from transformer_playground.tui.widgets.top_bar import TopBar
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class View(Screen[None]):
         with Container(id="body"):
             yield from self.compose_body()
         yield Static("too small: needs 60 x 16", id="too-small", markup=False)
-        yield Footer(compact=True)
+        yield KeyBar()
 
     def compose_body(self) -> ComposeResult:
         """What the view shows."""

@@ -1,6 +1,7 @@
 """Details of the selected run or experiment: sections to choose from above a text to scroll."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from textual import events
 from textual.app import ComposeResult
@@ -12,9 +13,11 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from transformer_playground.terminal import visible_line
-from transformer_playground.tui.state.details import Line, Role
 
-_STYLES: dict[Role, str] = {
+if TYPE_CHECKING:
+    from transformer_playground.tui.state.details import Line, Role
+
+_STYLES: "dict[Role, str]" = {
     "title": "bold",
     "label": "$foreground 60%",
     "value": "",
@@ -62,6 +65,7 @@ class RunDetails(Vertical):
 
     def __init__(self) -> None:
         super().__init__(id="details", classes="pane")
+        self.border_title = Content("Details")
         self._shown: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
@@ -75,7 +79,9 @@ class RunDetails(Vertical):
         """Cells of a line."""
         return max(20, self.query_one("#details-scroll").size.width - 1)
 
-    def show(self, title: str, sections: Sequence[str], chosen: str, lines: Sequence[Line]) -> None:
+    def show(
+        self, title: str, sections: Sequence[str], chosen: str, lines: "Sequence[Line]"
+    ) -> None:
         """Show a text; another subject or section begins at its start, a log at its end."""
         subject = (title, chosen)
         if self._shown == (subject, tuple(lines)):
@@ -94,7 +100,7 @@ class RunDetails(Vertical):
             scroll.scroll_home(animate=False)
 
 
-def _content(lines: Sequence[Line]) -> Content:
+def _content(lines: "Sequence[Line]") -> Content:
     return Content("\n").join(
         Content.assemble(*((text, _STYLES[role]) for text, role in line)) for line in lines
     )
