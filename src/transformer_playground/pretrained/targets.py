@@ -6,7 +6,7 @@ from typing import Any
 from torch import nn
 
 from transformer_playground.config.finetuning import PeftConfig
-from transformer_playground.errors import ModelError
+from transformer_playground.errors import ConfigError, ModelError
 
 # What architectures call the projections of attention, the most usual names first. Keys are left
 # out: Hu et al. 2021 ("LoRA", section 7.1) found that they add little beside queries and values.
@@ -37,7 +37,8 @@ def resolve_targets(base: Any, peft: PeftConfig) -> tuple[str, ...]:
         peft: The `[peft]` table; "auto" takes the attention's projections.
 
     Raises:
-        ModelError: A name fits no linear layer, or "auto" finds none it knows.
+        ConfigError: A name fits no linear layer.
+        ModelError: "auto" finds none it knows.
     """
     layers = linear_layers(base)
     ends = Counter(name.rpartition(".")[2] for name in layers)
@@ -49,7 +50,7 @@ def resolve_targets(base: Any, peft: PeftConfig) -> tuple[str, ...]:
         names += _family(_MLP, ends, "layers of an MLP", "peft.target_modules instead")
     strangers = [name for name in names if not any(is_named(layer, name) for layer in layers)]
     if strangers:
-        raise ModelError(
+        raise ConfigError(
             f"peft.target_modules names '{strangers[0]}', but the model has no such linear layer.",
             _available(ends),
         )
@@ -72,7 +73,7 @@ def are_transposed(base: Any, targets: tuple[str, ...]) -> bool:
     """Whether the targeted layers store their weights the other way round, as GPT-2's do.
 
     Raises:
-        ModelError: Some do and some do not.
+        ConfigError: Some do and some do not.
     """
     from transformers.pytorch_utils import Conv1D
 
@@ -82,7 +83,7 @@ def are_transposed(base: Any, targets: tuple[str, ...]) -> bool:
         if any(is_named(name, target) for target in targets)
     }
     if len(kinds) > 1:
-        raise ModelError(
+        raise ConfigError(
             "peft.target_modules names layers that store their weights in two ways.",
             "Name layers of one kind only.",
         )

@@ -6,7 +6,7 @@ import pytest
 from builders.adapted import CPU
 from builders.pretrained import ARCHITECTURES, Architecture, build_model_folder
 from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
-from transformer_playground.errors import ModelError
+from transformer_playground.errors import ConfigError, ModelError
 from transformer_playground.pretrained.loading import load_base
 from transformer_playground.pretrained.targets import are_transposed, resolve_targets
 
@@ -64,7 +64,7 @@ def test_longer_names_pick_single_layers(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["query", "proj", "embed_tokens", "lm_head", "layers"])
 def test_a_wrong_name_shows_the_right_ones(name: str, tmp_path: Path) -> None:
-    with pytest.raises(ModelError) as caught:
+    with pytest.raises(ConfigError) as caught:
         resolve_targets(_base(tmp_path), PeftConfig(target_modules=("q_proj", name)))
     assert f"'{name}'" in caught.value.message
     assert "q_proj (2 times)" in caught.value.hint

@@ -1,0 +1,212 @@
+"""Every verb on an experiment of kind "lora", and its faults as a user meets them."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from builders.commands import Project, Tp
+from builders.finetuning import LINES
+from builders.pretrained import build_model_folder
+from builders.schemas import check
+from transformer_playground.cli.main import app, run_app
+
+CONFIG = """\
+[experiment]
+kind = "lora"
+
+[prepare]
+tokenizer_type = "huggingface"
+documents = "lines"
+val_fraction = 0.2
+
+[hf_model]
+model_name = "./tiny-qwen2"
+block_size = 24
+
+[peft]
+r = 4
+lora_dropout = 0.0
+
+[train.data]
+batch_size = 4
+
+[train.optim]
+learning_rate = 1e-2
+
+[train.schedule]
+warmup_iters = 2
+min_lr = 1e-3
+
+[train.runtime]
+max_iters = 8
+eval_interval = 4
+eval_iters = 2
+device = "cpu"
+tensorboard = false
+auto_plot = false
+auto_report = false
+
+[sample.runtime]
+dtype = "auto"
+
+[sample.sample]
+start = "The cat"
+max_new_tokens = 6
+"""
+
+
+@pytest.fixture(scope="session")
+def finetuned_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project whose model was finetuned as the run `first`; not to be changed."""
+    project = Project(tmp_path_factory.mktemp("finetuned") / "project")
+    (project.experiment / "raw").mkdir(parents=True)
+    (project.experiment / "config.toml").write_text(CONFIG, encoding="utf-8")
+    (project.experiment / "raw" / "lines.txt").write_text("\n".join(LINES), encoding="utf-8")
+    build_model_folder("qwen2", project.experiment)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project.root)
+        assert run_app(app, ["loop", "tiny", "--run-id", "first"]) == 0
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path, finetuned_once: Project) -> Project:
+    """A copy of the finetuned project."""
+    shutil.copytree(finetuned_once.root, tmp_path / "project")
+    return Project(tmp_path / "project")
+
+
+def test_every_verb_that_reads_a_run_works(project: Project, tp: Tp) -> None:
+    assert tp("train", "tiny", "--run-id", "second", "--set", "peft.r=2").code == 0
+
+    samples = tp("generate", "--run-id", "first", "--n-samples", "2", "--json")
+    assert samples.code == 0, samples.err
+    rows = [line for line in samples.lines if line["event"] == "sample"]
+    assert [row["prompt"] for row in rows] == ["The cat"] * 2
+    for line in samples.lines:
+        check("sample", line)
+    compared = tp("compare", "--run-ids", "first,second", "--json")
+    assert compared.code == 0, compared.err
+    check("compare", compared.lines[0])
+    assert "peft.r" in compared.out
+    report = tp("report", "--run-id", "first", "--n-samples", "3", "--json")
+    assert report.code == 0, report.err
+    check("report", report.lines[0])
+    assert report.lines[0]["evaluation"]["full_validation"]["loss"] > 0
+    shown = tp("runs", "show", "first", "--json")
+    assert shown.code == 0
+    check("runs-show", shown.lines[0])
+
+
+def test_a_run_goes_on_by_its_name(project: Project, tp: Tp) -> None:
+    ended = tp("train", "tiny", "--run-id", "first", "--set", "train.runtime.max_iters=10")
+
+    assert ended.code == 0, ended.err
+    assert "step 10: finished" in ended.out
+
+
+def test_the_merged_folder_is_a_model_that_plain_transformers_loads(
+    project: Project, tp: Tp
+) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from transformer_playground.checkpoints.discovery import choose
+    from transformer_playground.checkpoints.loading import build_model, load_payload
+
+    ended = tp("export-adapter", "first", "--merge", "--out", "merged", "--json")
+
+    assert ended.code == 0, ended.err
+    check("export-adapter", ended.lines[0])
+    assert ended.lines[0]["format"] == "transformers"
+    folder = project.root / "merged"
+    run = project.run_named("first")
+    adapted = build_model(load_payload(choose(run.checkpoints, "auto").path))
+    tokens = torch.tensor([AutoTokenizer.from_pretrained(folder)("The cat sat")["input_ids"]])
+    with torch.no_grad():
+        merged = AutoModelForCausalLM.from_pretrained(folder).eval()(input_ids=tokens).logits
+        torch.testing.assert_close(merged, adapted(tokens), rtol=1e-4, atol=1e-4)
+
+
+def test_adapters_are_exported_for_peft_beside_the_run(project: Project, tp: Tp) -> None:
+    ended = tp("export-adapter", "first", "--checkpoint", "last")
+
+    assert ended.code == 0, ended.err
+    folder = project.root / "runs" / "first" / "exports" / "adapter-step-8"
+    assert str(folder.relative_to(project.root)) in ended.out
+    names = {path.name for path in folder.iterdir()}
+    assert {"adapter_config.json", "adapter_model.safetensors", "tokenizer.json"} <= names
+    assert "meta.pkl" not in names
+    assert not list(folder.parent.glob(".*"))
+
+
+def test_a_folder_that_is_there_is_not_written_into(project: Project, tp: Tp) -> None:
+    (project.root / "mine").mkdir()
+    ended = tp("export-adapter", "first", "--merge", "--out", "mine")
+
+    assert ended.code == 2
+    assert "mine is there already" in ended.err
+    assert not any((project.root / "mine").iterdir())
+
+
+def test_a_run_of_a_model_of_its_own_has_no_adapters(trained_once: Project, tp: Tp) -> None:
+    ended = tp("export-adapter", "first", "--runs-dir", trained_once.root / "runs")
+
+    assert (ended.code, ended.out) == (1, "")
+    assert "has no adapters" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("setting", "code", "said"),
+    [
+        ("hf_model.model_name=./nowhere", 1, "nowhere"),
+        ("hf_model.model_name=nobody/no-such-model", 1, "hf download nobody/no-such-model"),
+        ('peft.target_modules=["q_prj"]', 2, "q_proj"),
+        ("hf_model.block_size=4096", 1, "block_size"),
+        ("train.optim.optimizer=muon", 2, "muon"),
+        ("model.n_layer=9", 2, "model.n_layer"),
+    ],
+)
+def test_what_is_wrong_is_one_sentence_and_nothing_is_left(
+    setting: str, code: int, said: str, project: Project, tp: Tp
+) -> None:
+    ended = tp("loop", "tiny", "--run-id", "wrong", "--set", setting)
+
+    assert (ended.code, "Traceback" in ended.err) == (code, False), ended.err
+    assert said in ended.err
+    assert not (project.root / "runs" / "wrong").exists()
+
+
+def test_a_moved_base_model_is_asked_for_by_name(project: Project, tp: Tp) -> None:
+    assert tp("train", "tiny", "--run-id", "mine").code == 0
+    shutil.rmtree(project.experiment / "tiny-qwen2")
+    ended = tp("sample", "mine")
+
+    assert ended.code == 1
+    assert "tiny-qwen2" in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_dataset_of_a_model_of_our_own_is_not_finetuned_on(project: Project, tp: Tp) -> None:
+    own = tp(
+        "prepare",
+        "tiny",
+        "--set",
+        "experiment.kind=gpt",
+        "--set",
+        "prepare.tokenizer_type=char",
+        "--set",
+        "hf_model.model_name=''",
+        "--set",
+        "hf_model.block_size=256",
+        "--set",
+        "peft.r=8",
+        "--set",
+        "peft.lora_dropout=0.05",
+    )
+    assert own.code == 0, own.err
+    ended = tp("train", "tiny", "--run-id", "wrong")
+
+    assert ended.code == 1
+    assert "tp prepare tiny" in ended.err
