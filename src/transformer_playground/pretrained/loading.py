@@ -114,12 +114,13 @@ def _without_bar(hf: HfModelConfig) -> Iterator[None]:
         return
     from transformers import modeling_gguf_pytorch_utils as gguf
 
-    bar = gguf.tqdm
-    gguf.tqdm = functools.partial(bar, disable=True)
+    module: Any = gguf
+    bar = module.tqdm
+    module.tqdm = functools.partial(bar, disable=True)
     try:
         yield
     finally:
-        gguf.tqdm = bar
+        module.tqdm = bar
 
 
 def _check_complete(model_name: str, report: dict[str, Any]) -> None:

@@ -22,6 +22,7 @@ from transformer_playground.errors import (
 )
 from transformer_playground.files import replace_json
 from transformer_playground.model.interface import count_parameters, trained_parameters
+from transformer_playground.pretrained.model import AdaptedModel
 from transformer_playground.runs.layout import (
     RunFolder,
     create_run,
@@ -37,6 +38,7 @@ from transformer_playground.training.environment import describe_environment
 from transformer_playground.training.materials import Materials, gather_materials
 from transformer_playground.training.memory import memory_as_sentence
 from transformer_playground.training.optimizers import build_optimizers
+from transformer_playground.training.sinks.adapters import AdapterSink
 from transformer_playground.training.sinks.base import Sink
 from transformer_playground.training.sinks.lines import LogFileSink
 from transformer_playground.training.sinks.metrics import MetricsSink, SamplesSink
@@ -261,9 +263,7 @@ def _own_sinks(
     yield MetricsSink(run)
     yield SamplesSink(run)
     yield LogFileSink(run.log_path)
-    if materials.config.experiment.kind == "lora":
-        from transformer_playground.training.sinks.adapters import AdapterSink
-
+    if isinstance(materials.model, AdaptedModel):
         yield AdapterSink(run, materials.model)
     if materials.config.train.runtime.tensorboard:
         # Imported late: it takes a second, and runs may do without it.

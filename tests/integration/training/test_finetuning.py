@@ -170,7 +170,7 @@ def test_targets_are_the_next_tokens_shifted_once(tmp_path: Path) -> None:
             whole = torch.tensor([*row[:length].tolist(), int(aims[length - 1])])
             with torch.no_grad():
                 # transformers shifts its labels by itself.
-                loss = model.base(input_ids=whole[None], labels=whole[None]).loss  # type: ignore[union-attr, operator]
+                loss = model.base(input_ids=whole[None], labels=whole[None]).loss  # type: ignore[operator]
             total, count = total + loss.item() * length, count + length
     assert recorder.of(Evaluated)[0].val_loss == pytest.approx(total / count, rel=1e-4)
 

@@ -35,6 +35,7 @@ def rows_for_trainer(config: ExperimentConfig) -> list[dict[str, list[int]]]:
         inputs, targets = materials.batches.batch(number)
         width = config.train_block_size - inputs.shape[1]
         end = materials.dataset.end_token
+        assert end is not None
         padded = np.pad(inputs, ((0, 0), (0, width + 1)), constant_values=end)
         labels = np.pad(targets, ((0, 0), (1, width)), constant_values=IGNORED)
         for read, aims in zip(padded, labels, strict=True):
@@ -69,9 +70,9 @@ def reference_losses(config: ExperimentConfig, folder: Path) -> list[float]:
         seed=1,
     )
     trainer = Trainer(
-        model=materials.model.adapted,  # type: ignore[arg-type]
+        model=materials.model.adapted,
         args=arguments,
-        train_dataset=rows_for_trainer(config),  # type: ignore[arg-type]
+        train_dataset=rows_for_trainer(config),
     )
     trainer.train()
     return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]

@@ -1,8 +1,8 @@
 """The adapters of a finetuned model in PEFT's own format, beside the run's checkpoints."""
 
 from transformer_playground.checkpoints.loading import load_payload
-from transformer_playground.model.interface import LanguageModel
 from transformer_playground.pretrained.adapter_files import save_adapter
+from transformer_playground.pretrained.model import AdaptedModel
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.training.events import CheckpointSaved, Event, RunFinished
 
@@ -20,7 +20,7 @@ class AdapterSink:
 
     essential = False
 
-    def __init__(self, run: RunFolder, model: LanguageModel) -> None:
+    def __init__(self, run: RunFolder, model: AdaptedModel) -> None:
         self._run, self._model = run, model
 
     def handle(self, event: Event) -> None:
