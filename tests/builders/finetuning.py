@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from builders.commands import Project
 from builders.pretrained import Architecture, build_model_folder
 from builders.training import merged
 from transformer_playground.config.schema import ExperimentConfig
@@ -12,6 +13,50 @@ from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.session import Outcome, Plan, resume_run, train_new_run
 
 LINES = [f"The cat sat by the wheel {number} times and watched." for number in range(12)]
+
+CONFIG = """\
+[experiment]
+kind = "lora"
+
+[prepare]
+tokenizer_type = "huggingface"
+documents = "lines"
+val_fraction = 0.2
+
+[hf_model]
+model_name = "./tiny-qwen2"
+block_size = 24
+
+[peft]
+r = 4
+lora_dropout = 0.0
+
+[train.data]
+batch_size = 4
+
+[train.optim]
+learning_rate = 1e-2
+
+[train.schedule]
+warmup_iters = 2
+min_lr = 1e-3
+
+[train.runtime]
+max_iters = 8
+eval_interval = 4
+eval_iters = 2
+device = "cpu"
+tensorboard = false
+auto_plot = false
+auto_report = false
+
+[sample.runtime]
+dtype = "auto"
+
+[sample.sample]
+start = "The cat"
+max_new_tokens = 6
+"""
 
 BASE: dict[str, Any] = {
     "experiment": {"kind": "lora"},
@@ -91,3 +136,13 @@ def resume_finetuning(
         TrainingControl(),
         (notices if notices is not None else []).append,
     )
+
+
+def make_finetuning_project(root: Path) -> Project:
+    """A project with the one experiment `tiny`, which finetunes the model in its own folder."""
+    project = Project(root)
+    (project.experiment / "raw").mkdir(parents=True)
+    (project.experiment / "config.toml").write_text(CONFIG, encoding="utf-8")
+    (project.experiment / "raw" / "lines.txt").write_text("\n".join(LINES), encoding="utf-8")
+    build_model_folder("qwen2", project.experiment)
+    return project

@@ -6,64 +6,15 @@ from pathlib import Path
 import pytest
 
 from builders.commands import Project, Tp
-from builders.finetuning import LINES
-from builders.pretrained import build_model_folder
+from builders.finetuning import make_finetuning_project
 from builders.schemas import check
 from transformer_playground.cli.main import app, run_app
-
-CONFIG = """\
-[experiment]
-kind = "lora"
-
-[prepare]
-tokenizer_type = "huggingface"
-documents = "lines"
-val_fraction = 0.2
-
-[hf_model]
-model_name = "./tiny-qwen2"
-block_size = 24
-
-[peft]
-r = 4
-lora_dropout = 0.0
-
-[train.data]
-batch_size = 4
-
-[train.optim]
-learning_rate = 1e-2
-
-[train.schedule]
-warmup_iters = 2
-min_lr = 1e-3
-
-[train.runtime]
-max_iters = 8
-eval_interval = 4
-eval_iters = 2
-device = "cpu"
-tensorboard = false
-auto_plot = false
-auto_report = false
-
-[sample.runtime]
-dtype = "auto"
-
-[sample.sample]
-start = "The cat"
-max_new_tokens = 6
-"""
 
 
 @pytest.fixture(scope="session")
 def finetuned_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """A project whose model was finetuned as the run `first`; not to be changed."""
-    project = Project(tmp_path_factory.mktemp("finetuned") / "project")
-    (project.experiment / "raw").mkdir(parents=True)
-    (project.experiment / "config.toml").write_text(CONFIG, encoding="utf-8")
-    (project.experiment / "raw" / "lines.txt").write_text("\n".join(LINES), encoding="utf-8")
-    build_model_folder("qwen2", project.experiment)
+    project = make_finetuning_project(tmp_path_factory.mktemp("finetuned") / "project")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project.root)
         assert run_app(app, ["loop", "tiny", "--run-id", "first"]) == 0

@@ -1,0 +1,49 @@
+"""A pretrained model is prepared for, finetuned and sampled inside the console."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+from textual.widgets import Static
+
+from builders.console import shown, until, with_console
+from builders.finetuning import make_finetuning_project
+from transformer_playground.tui.app import Console
+from transformer_playground.tui.screens.sample import SampleView
+from transformer_playground.tui.state.jobs import Launch
+from transformer_playground.tui.widgets.sample_form import SampleForm
+from transformer_playground.tui.widgets.sample_panes import SamplePanes
+
+
+def drawn(console: Console) -> list[str]:
+    """The samples on the screen that have come to their end."""
+    panes = [view for view in console.screen.query_one(SamplePanes).shown if view.transcript]
+    if "▶" in str(console.screen.query_one("#sample-word", Static).content):
+        return []
+    return ["".join(view.transcript.texts()) for view in panes if view.transcript]
+
+
+def test_from_an_experiment_to_a_sample(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "settings"))
+    project = make_finetuning_project(tmp_path / "project")
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: "tiny" in shown(console))
+        await pilot.press("n")
+        await until(pilot, lambda: "LoRA of rank 4 on usual layers" in shown(console))
+        await pilot.press("escape")
+        console.launch(Launch("tiny", run_id="tuned"))
+        (job,) = console.training.jobs
+        await until(pilot, lambda: job.has_ended)
+        assert job.state == "finished", job.message
+        await until(pilot, lambda: "tuned" in console.snapshot.runs)
+        await pilot.press("3")
+        await until(pilot, lambda: isinstance(console.screen, SampleView))
+        await until(pilot, lambda: console.screen.query_one(SampleForm).display)
+        await pilot.press("enter")
+        await until(pilot, lambda: drawn(console))
+        assert drawn(console)[0].startswith("The cat")
+
+    with_console(project, steps, (120, 40))
+    assert (project.run_named("tuned").adapters / "final" / "adapter_config.json").is_file()
