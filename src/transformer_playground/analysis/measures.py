@@ -1,13 +1,13 @@
 """The numbers that two runs are compared by, taken from what a run folder holds."""
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from transformer_playground.runs.lines import Row
 from transformer_playground.runs.summary import best_evaluation
+from transformer_playground.runs.throughput import Rates
 
 Kind = Literal["count", "seconds", "rate", "loss", "perplexity"]
 
@@ -139,8 +139,7 @@ def _are_timed(rows: Sequence[Row]) -> bool:
 
 def _median_rate(rows: Sequence[Row]) -> float | None:
     rates = [number(row.get("tokens_per_sec")) for row in rows if row["event"] == "train"]
-    measured = [rate for rate in rates if rate is not None]
-    return statistics.median(measured) if measured else None
+    return Rates().with_more(rate for rate in rates if rate is not None).median
 
 
 def _perplexity(loss: float | None) -> float | None:

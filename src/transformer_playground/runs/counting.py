@@ -9,6 +9,7 @@ import numpy as np
 from transformer_playground.runs.metrics import Mark
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.runs.tally import PROGRESS, Tally
+from transformer_playground.runs.throughput import Rates
 
 _T = TypeVar("_T")
 
@@ -17,16 +18,18 @@ def count_rows(path: Path) -> tuple[Tally, Mark]:
     """The tally of a metrics file, and how far it reaches; an absent file has an empty one."""
     series = RunSeries(path)
     series.poll()
-    return _tally(series), series.mark
+    return _tally(series, Rates()), series.mark
 
 
 def count_on(path: Path, tally: Tally, mark: Mark) -> tuple[Tally, Mark] | None:
     """`tally` with the rows that came after `mark`, without reading the earlier ones again.
 
     Returns:
-        None when only a whole count can tell: the file began anew, or the new rows supersede
-        earlier ones.
+        None when only a whole count can tell: the file began anew, the new rows supersede
+        earlier ones, or what is left of their throughputs does not hold the median.
     """
+    if tally.rates.has_lost_median or tally.tokens_per_second != tally.rates.median:
+        return None
     series = RunSeries(path, mark, tally.clock)
     series.poll()
     if series.was_reset or "resume" in series.events:
@@ -35,10 +38,15 @@ def count_on(path: Path, tally: Tally, mark: Mark) -> tuple[Tally, Mark] | None:
         steps = series.column(event, "step")
         if steps.size and last is not None and steps[0] <= last:
             return None
-    return _then(tally, _tally(series), has_status=series.last_status is not None), series.mark
+    later = _tally(series, tally.rates)
+    if later.rates.has_lost_median:
+        return None
+    return _then(tally, later, has_status=series.last_status is not None), series.mark
 
 
-def _tally(series: RunSeries) -> Tally:
+def _tally(series: RunSeries, earlier: Rates) -> Tally:
+    """The tally of some rows; throughputs are taken together with those of earlier ones."""
+    rates = earlier.with_more(series.column("train", "tokens_per_sec").tolist())
     best_loss, best_step = _best(series)
     status = series.last_status or {}
     last_word, error = status.get("status"), status.get("error")
@@ -51,12 +59,13 @@ def _tally(series: RunSeries) -> Tally:
         best_val_loss=best_loss,
         best_step=best_step,
         bits_per_byte=series.newest("eval", "val_bits_per_byte"),
-        tokens_per_second=series.newest("train", "tokens_per_sec"),
+        tokens_per_second=rates.median,
         tokens_seen=_largest(series, PROGRESS, "tokens_seen"),
         clock=series.clock,
         last_word=last_word if isinstance(last_word, str) else None,
         error=error if isinstance(error, str) else None,
         early_stopped=status.get("early_stopped") is True,
+        rates=rates,
     )
 
 
@@ -88,7 +97,6 @@ def _then(tally: Tally, later: Tally, *, has_status: bool) -> Tally:
         best_val_loss=best.best_val_loss,
         best_step=best.best_step,
         bits_per_byte=_newer(tally.bits_per_byte, later.bits_per_byte),
-        tokens_per_second=_newer(tally.tokens_per_second, later.tokens_per_second),
         tokens_seen=_higher(tally.tokens_seen, later.tokens_seen),
         last_word=word.last_word,
         error=word.error,

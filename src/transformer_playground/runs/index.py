@@ -16,7 +16,7 @@ import contextlib
 import functools
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
@@ -30,6 +30,7 @@ from transformer_playground.runs.lock import Writer, read_writer
 from transformer_playground.runs.metrics import Mark
 from transformer_playground.runs.status import RunStatus, judge_status
 from transformer_playground.runs.tally import Tally
+from transformer_playground.runs.throughput import Rates
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -112,7 +113,7 @@ class Index:
         runs: Entries by run id.
     """
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     runs: dict[str, Entry]
 
 
@@ -192,7 +193,11 @@ def _count(run: RunFolder, old: Entry | None, writer: Writer | None) -> tuple[Ta
         counted = count_on(run.metrics_path, old.tally, old.mark)
         if counted is not None:
             return counted
-    return count_rows(run.metrics_path)
+    tally, mark = count_rows(run.metrics_path)
+    if writer is None or not writer.is_alive():
+        # Nothing is counted on from here, and a thousand entries are to be read quickly.
+        tally = replace(tally, rates=Rates())
+    return tally, mark
 
 
 def _known(run: RunFolder, entry: Entry, writer: Writer | None) -> Known:
@@ -307,5 +312,5 @@ def _store(temporary: Path, found: Mapping[str, Known | PlaygroundError]) -> Non
         if len(part) <= _LARGEST_ENTRY:
             parts.append(part)
     # Not synced: a torn index is as good as none.
-    temporary.write_bytes(b'{"schema_version":1,"runs":{%s}}' % b",\n".join(parts))
+    temporary.write_bytes(b'{"schema_version":2,"runs":{%s}}' % b",\n".join(parts))
     temporary.chmod(0o644)

@@ -15,7 +15,7 @@ class RunRow:
         problem: Why it failed or is broken.
         created: When it was created, seconds since 1970.
         updated: When it last wrote a row, seconds since 1970.
-        tokens_per_second: The newest measured throughput.
+        tokens_per_second: Throughput: the median over the logged steps.
         train_loss: The newest, in nats per token.
         val_loss: The newest, in nats per token.
         best_step: Step of `best_val_loss`.

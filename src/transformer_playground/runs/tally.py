@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from transformer_playground.runs.throughput import Rates
+
 # Rows whose step says how far training has come.
 PROGRESS = ("train", "eval", "checkpoint", "status")
 
@@ -45,12 +47,13 @@ class Tally:
         best_val_loss: The lowest, the earliest of equals.
         best_step: Its step.
         bits_per_byte: Of the newest evaluation that says so.
-        tokens_per_second: The newest throughput.
+        tokens_per_second: Throughput: the median over the train rows.
         tokens_seen: The most tokens any row counts.
         clock: Time spent training.
         last_word: `status` of the newest status row.
         error: Its `error`.
         early_stopped: Whether it says that training stopped early.
+        rates: What that median needs to be carried on; empty where that was given up.
     """
 
     step: int | None = None
@@ -67,3 +70,4 @@ class Tally:
     last_word: str | None = None
     error: str | None = None
     early_stopped: bool = False
+    rates: Rates = field(default_factory=Rates)

@@ -223,6 +223,17 @@ def test_what_was_not_measured_is_a_dash_and_a_word(
     document(tp("compare", "--run-ids", "a,b", "--json", *TABLE_ONLY))
 
 
+def test_a_list_of_runs_and_a_comparison_tell_the_same_throughput(runs_dir: Any, tp: Tp) -> None:
+    rates = [1.0, 900.0, 500.0, 9_000.0]
+    rows = [train_row(step, tokens_per_sec=rate) for step, rate in enumerate(rates)]
+    finished_run(runs_dir, "a", rows=rows)
+    finished_run(runs_dir, "b", rows=rows[1:])
+    listed = {row["run_id"]: row["tokens_per_second"] for row in tp("runs", "--json").lines[0]}
+    assert listed == {"a": 700.0, "b": 900.0}
+    assert line(tp("compare", "--run-ids", "a,b", *TABLE_ONLY), "tokens/s")[:2] == ["700", "900"]
+    assert "700 tokens/s" in tp("runs", "show", "a").out
+
+
 def test_torn_and_foreign_metrics_harm_nobody(runs_dir: Any, tp: Tp) -> None:
     finished_run(runs_dir, "a")
     torn = finished_run(runs_dir, "b", 1.25, seed=2)

@@ -229,6 +229,20 @@ def test_a_running_run_is_counted_on_and_true_at_every_row(tmp_path: Path) -> No
             assert list_runs(tmp_path) == without_cache(tmp_path)
 
 
+def test_a_running_run_whose_pace_changes_keeps_a_true_throughput(tmp_path: Path) -> None:
+    slow = [train_row(step, tokens_per_sec=100.0 + step) for step in range(500)]
+    run = make_run(tmp_path, rows=[status_row(0, "running"), *slow])
+    with RunLock(run):
+        append_rows(run, [{"event": "warning", "step": 0, "message": "x" * 2_000_000}])
+        assert list_runs(tmp_path)[0].tokens_per_second == 349.5
+        for step in range(500, 1_500, 90):
+            fast = [train_row(at, tokens_per_sec=9_000.0) for at in range(step, step + 90)]
+            append_rows(run, fast)
+            (row,) = list_runs(tmp_path)
+            assert row.tokens_per_second == without_cache(tmp_path)[0].tokens_per_second
+        assert row.tokens_per_second == 9_000.0
+
+
 def test_a_running_run_is_not_read_from_its_first_row_again(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=[status_row(0, "running"), eval_row(0, 4.0), train_row(1)])
     with RunLock(run):
@@ -245,11 +259,11 @@ def test_a_running_run_is_not_read_from_its_first_row_again(tmp_path: Path) -> N
 
 DAMAGES: dict[str, bytes] = {
     "empty": b"",
-    "torn": b'{"schema_version":1,"runs":{"tiny-1":{"iden',
+    "torn": b'{"schema_version":2,"runs":{"tiny-1":{"iden',
     "binary": b"\x00\xff" * 50,
     "deep": b"[" * 100_000,
     "foreign": b'{"runs": ["a", "b"]}',
-    "another version": b'{"schema_version": 2, "runs": {}}',
+    "another version": b'{"schema_version": 1, "runs": {}}',
     "list": b"[]",
 }
 
@@ -289,7 +303,7 @@ def test_an_index_with_made_up_values_is_ignored(
     entry["identity"] |= {"settings": {}}  # type: ignore[operator]
     entry[part] |= {key: value}  # type: ignore[operator]
     (tmp_path / INDEX_NAME).write_text(
-        json.dumps({"schema_version": 1, "runs": {run.run_id: entry}})
+        json.dumps({"schema_version": 2, "runs": {run.run_id: entry}})
     )
 
     assert [row.best_val_loss for row in list_runs(tmp_path)] == [2.0]

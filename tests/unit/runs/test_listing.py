@@ -28,7 +28,7 @@ def test_a_run_is_listed_with_its_numbers(tmp_path: Path) -> None:
     assert (row.experiment, row.state, row.problem) == ("tiny", "stopped", None)
     assert (row.step, row.max_iters) == (30, 100)
     assert row.best_val_loss == 2.0
-    assert row.tokens_per_second == 530.0
+    assert row.tokens_per_second == 525.0
     assert row.parameters == 1234
     assert row.created == 1767323045.0
     assert row.updated == run.metrics_path.stat().st_mtime

@@ -134,7 +134,26 @@ def test_what_training_says_is_shown_before_the_files_say_it() -> None:
     merged = live.merge(rows(a=3.0, b=1.0))
     assert (merged["a"].state, merged["a"].step, merged["a"].max_iters) == ("running", 70, 200)
     assert (merged["a"].train_loss, merged["a"].val_loss) == (1.25, 1.75)
+    assert merged["a"].tokens_per_second == 99.0
     assert merged["b"] == rows(a=3.0, b=1.0)["b"]
+
+
+def test_a_measured_throughput_is_not_replaced_by_that_of_one_step() -> None:
+    job = Job(1, Launch("tiny"), state="running", run_id="a", step=70)
+    job.latest = StepLogged(
+        step=70,
+        train_loss=1.25,
+        lr=0.1,
+        tokens_per_sec=99.0,
+        step_time_ms=1.0,
+        data_share=0.01,
+        grad_norm=1.0,
+        tokens_seen=700,
+    )
+    live = LiveRows()
+    live.take([Update(job, job.latest)])
+    fresh = live.up_to_date(RunRow("a", "running", step=60, tokens_per_second=50.0))
+    assert (fresh.step, fresh.tokens_per_second) == (70, 50.0)
 
 
 def test_a_failure_is_told_until_the_files_tell_it() -> None:

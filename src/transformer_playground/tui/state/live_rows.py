@@ -73,6 +73,7 @@ def _with_step(row: RunRow, step: int, latest: StepLogged | None) -> RunRow:
         row,
         step=step,
         train_loss=latest.train_loss,
-        tokens_per_second=latest.tokens_per_sec,
+        # The files' median over all steps; the newest step's only until they have one.
+        tokens_per_second=row.tokens_per_second or latest.tokens_per_sec,
         tokens_seen=latest.tokens_seen,
     )
