@@ -116,6 +116,12 @@ def test_a_number_that_begins_like_the_present_one_stays_as_typed(project: Proje
         await paste(console, pilot, "train.runtime.max_iters=2")
         await pilot.press("enter")
         assert console.screen.query_one(OverridesInput).overrides == ["train.runtime.max_iters=2"]
+        # A setting that may also be unset offers a word beside its numbers.
+        for number in ("40", "4"):
+            await paste(console, pilot, f"train.schedule.lr_decay_iters={number}")
+            await pilot.press("enter")
+        overrides = console.screen.query_one(OverridesInput).overrides
+        assert overrides[-1] == "train.schedule.lr_decay_iters=4"
 
     with_console(project, steps)
 

@@ -59,10 +59,11 @@ def is_complete(text: str) -> bool:
     return bool(separator and value.strip()) and entry is not None and not entry.is_table
 
 
-def takes_words(text: str) -> bool:
-    """Whether the setting before the `=` takes one of a few words."""
-    entry = find_entry(tuple(text.partition("=")[0].strip().split(".")))
-    return entry is not None and not entry.is_table and any(_options(entry))
+def is_word(text: str) -> bool:
+    """Whether a `key=value` holds one of the few words that its setting takes."""
+    key, _, value = text.partition("=")
+    entry = find_entry(tuple(key.strip().split(".")))
+    return entry is not None and not entry.is_table and value.strip() in _options(entry)
 
 
 def describe_key(text: str) -> str:

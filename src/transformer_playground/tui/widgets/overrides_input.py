@@ -15,7 +15,7 @@ from transformer_playground.tui.state.completion import (
     complete,
     describe_key,
     is_complete,
-    takes_words,
+    is_word,
 )
 from transformer_playground.tui.widgets.line_input import LineInput
 
@@ -160,8 +160,8 @@ class OverridesInput(Vertical):
         chosen = self._completions[index]
         if self._moved or chosen.is_key or chosen.text == self.typed:
             return chosen
-        words = takes_words(self.typed) and is_complete(self.typed)
-        return chosen if words else None
+        # The beginning of a word stands for it, that of a number for itself.
+        return chosen if is_word(chosen.text) and is_complete(self.typed) else None
 
     def _fill(self, completion: Completion) -> None:
         self._field.value = completion.text
