@@ -3,7 +3,8 @@
 from transformer_playground.analysis.comparison_sampling import Answer, Question
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.runs.layout import RunFolder
-from transformer_playground.runs.sampling import SampleRequest, draw, load_run
+from transformer_playground.runs.sampling import draw, load_run
+from transformer_playground.runs.sampling_plan import SampleRequest
 
 
 def ask(run: RunFolder, question: Question) -> Answer:

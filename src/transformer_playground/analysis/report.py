@@ -5,49 +5,56 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from transformer_playground.analysis import report_collect as collect
-from transformer_playground.analysis.report_collect import ReportRequest
 from transformer_playground.analysis.report_corpus import Corpus, read_corpus
 from transformer_playground.analysis.report_files import write_report
 from transformer_playground.analysis.report_parts import Report
+from transformer_playground.analysis.report_plan import ReportPlan, ReportRequest, plan_report
 from transformer_playground.analysis.report_quick import quick_report
 from transformer_playground.errors import DataError, SamplingError
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.sampling import draw
 
-__all__ = ["Report", "ReportRequest", "make_report", "quick_report", "write_report"]
+__all__ = ["Report", "make_planned", "make_report", "quick_report", "write_report"]
 
 
 def make_report(
     run: RunFolder, request: ReportRequest, *, progress: Callable[[str], object] = lambda _: None
 ) -> Report:
+    """Plan a report and make it: `plan_report`, then `make_planned`.
+
+    Raises:
+        PlaygroundError: As these two do.
+    """
+    return make_planned(plan_report(run, request), progress=progress)
+
+
+def make_planned(plan: ReportPlan, *, progress: Callable[[str], object] = lambda _: None) -> Report:
     """Evaluate a run's checkpoint, let it write, and measure what it wrote.
 
     The model is loaded once, and evaluated and sampled in the number format of sampling
     (`sample.runtime.dtype`). What cannot be had is null, with the reason in `missing`.
 
     Args:
-        run: The run; nothing outside its folder is needed but its dataset.
-        request: What to report about, and how.
+        plan: From `plan_report`; nothing outside the run's folder is needed but its dataset.
         progress: Takes a sentence about what comes next.
 
     Raises:
-        PlaygroundError: The run has no whole checkpoint, a setting is out of range, or the dataset
-            that the request names is not the run's.
+        PlaygroundError: The checkpoint, the device or its memory does not do.
     """
     began = time.monotonic()
-    subject = collect.open_subject(run, request)
+    subject = collect.open_subject(plan)
     for skipped in subject.loaded.skipped:
         progress(f"passed over a damaged checkpoint: {skipped}")
-    progress(f"evaluating {subject.loaded.checkpoint.name} of {run.run_id}")
+    progress(f"evaluating {subject.loaded.checkpoint.name} of {plan.run.run_id}")
     windows = collect.windows_part(subject, evaluate=True)
-    full = collect.full_part(subject, max_batches=request.eval_batches)
+    full = collect.full_part(subject, max_batches=plan.request.eval_batches)
     evaluation = collect.evaluation_part(subject, windows, full)
     samples = _samples(subject, progress)
     sampling = collect.sampling_part(subject, samples) if samples else None
     texts = None
     if samples:
         progress("comparing the samples with the dataset" if subject.dataset else "measuring")
-        corpus = _corpus(subject, request)
+        corpus = _corpus(subject, plan.request)
         texts = collect.texts_part([sample["text"] for sample in samples], corpus)
     return collect.assemble(subject, "full", evaluation, sampling, texts, time.monotonic() - began)
 

@@ -4,12 +4,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
-from transformer_playground.analysis.datasets import FoundDataset, find_dataset
+from transformer_playground.analysis.datasets import FoundDataset
 from transformer_playground.analysis.report_corpus import Corpus, real_pieces
 from transformer_playground.analysis.report_evaluation import (
     full_validation,
@@ -31,37 +30,16 @@ from transformer_playground.analysis.report_parts import (
     Texts,
     WindowLosses,
 )
+from transformer_playground.analysis.report_plan import ReportPlan
 from transformer_playground.analysis.verdicts import judge
 from transformer_playground.data.dataset import Dataset
 from transformer_playground.errors import DataError, PlaygroundError
-from transformer_playground.runs.layout import RunFolder, read_run_config
+from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.lines import Row
 from transformer_playground.runs.metrics import read_rows
-from transformer_playground.runs.sampling import LoadedRun, SampleRequest, load_run
+from transformer_playground.runs.sampling import LoadedRun, load_planned
 
-N_SAMPLES = 200
-MAX_SEARCHED_BYTES = 50_000_000
 N_EXAMPLES = 3
-
-
-@dataclass(frozen=True)
-class ReportRequest:
-    """What to report about, and how.
-
-    Attributes:
-        sampling: Checkpoint and decoding; what is left out is as the run's saved config has it,
-            but for 200 samples that begin as a document begins.
-        dataset: The dataset's folder; None = where the run recorded it, then in `experiments_dir`.
-        experiments_dir: Folder of experiments, or None.
-        eval_batches: Most batches of the whole validation split to evaluate; None = all.
-        max_searched_bytes: Most bytes of each split that texts are compared with.
-    """
-
-    sampling: SampleRequest = field(default_factory=SampleRequest)
-    dataset: Path | None = None
-    experiments_dir: Path | None = None
-    eval_batches: int | None = None
-    max_searched_bytes: int = MAX_SEARCHED_BYTES
 
 
 @dataclass
@@ -92,16 +70,14 @@ class Subject:
         self.missing.append(Missing(part, reason, hint))
 
 
-def open_subject(run: RunFolder, request: ReportRequest) -> Subject:
-    """Load a run's checkpoint, metrics and dataset.
+def open_subject(plan: ReportPlan) -> Subject:
+    """Load the checkpoint and the metrics of the run of a plan.
 
     Raises:
-        PlaygroundError: The run has no whole checkpoint, a setting is out of range, or the dataset
-            that the request names is not the run's.
+        PlaygroundError: The checkpoint, the device or its memory does not do.
     """
-    record = read_run_config(run) if run.config_path.is_file() else {}
-    found = find_dataset(record, stated=request.dataset, experiments_dir=request.experiments_dir)
-    subject = Subject(run, record, read_rows(run.metrics_path), found, _load(run, request.sampling))
+    rows, found = read_rows(plan.run.metrics_path), plan.found
+    subject = Subject(plan.run, plan.record, rows, found, load_planned(plan.sampling))
     if found.dataset is None:
         subject.lacks("dataset", found.problem, found.hint)
     return subject
@@ -243,28 +219,6 @@ def assemble(
         verdicts=judge(evaluation, sampling, texts, diverged=_has_diverged(loaded)),
         missing=tuple(subject.missing),
         seconds=round(seconds, 3),
-    )
-
-
-def _load(run: RunFolder, request: SampleRequest) -> LoadedRun:
-    stated = request.options.get("sample", {})
-    table = {"num_samples": N_SAMPLES, **stated}
-    if request.prompt is not None or {"start", "unconditional"} & stated.keys():
-        return load_run(run, _with_table(request, table))
-    try:
-        return load_run(run, _with_table(request, {**table, "unconditional": True}))
-    except DataError:
-        # A tokenizer without start token and line break has no beginning: the run's own prompt.
-        return load_run(run, _with_table(request, table))
-
-
-def _with_table(request: SampleRequest, table: Mapping[str, Any]) -> SampleRequest:
-    return SampleRequest(
-        checkpoint=request.checkpoint,
-        prompt=request.prompt,
-        options={**request.options, "sample": table},
-        overrides=request.overrides,
-        environ=request.environ,
     )
 
 

@@ -10,6 +10,11 @@ from transformer_playground.analysis import report_collect as collect
 from transformer_playground.analysis.report_corpus import read_corpus
 from transformer_playground.analysis.report_files import write_report
 from transformer_playground.analysis.report_parts import FullValidation, Texts
+from transformer_playground.analysis.report_plan import (
+    MAX_SEARCHED_BYTES,
+    ReportRequest,
+    plan_report,
+)
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.sampling import LoadedRun, draw
@@ -99,8 +104,8 @@ class _Deadline:
 def _quick_report(
     run: RunFolder, deadline: _Deadline, dataset: Path | None, experiments_dir: Path | None
 ) -> Path | None:
-    request = collect.ReportRequest(dataset=dataset, experiments_dir=experiments_dir)
-    subject = collect.open_subject(run, request)
+    request = ReportRequest(dataset=dataset, experiments_dir=experiments_dir)
+    subject = collect.open_subject(plan_report(run, request))
     if deadline.has_passed():
         return None
     windows = collect.windows_part(subject, evaluate=False)
@@ -188,9 +193,9 @@ def _texts(subject: collect.Subject, texts: Sequence[str], deadline: _Deadline) 
         # A part of the time is spent on the texts alone, so this never expects too little.
         factor = min(_GROWTH, allowance.left / (time.monotonic() - began) / _SAFETY)
         is_all = found.reference is None or found.reference.train_share == 1
-        if is_all or factor < _WORTHWHILE or size == collect.MAX_SEARCHED_BYTES:
+        if is_all or factor < _WORTHWHILE or size == MAX_SEARCHED_BYTES:
             return found
-        size = min(int(size * factor), collect.MAX_SEARCHED_BYTES)
+        size = min(int(size * factor), MAX_SEARCHED_BYTES)
 
 
 def _compared(subject: collect.Subject, texts: Sequence[str], max_bytes: int) -> Texts:

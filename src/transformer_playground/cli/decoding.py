@@ -89,8 +89,7 @@ def draw_from(run: RunFolder, decoding: Decoding) -> None:
     # torch comes after everything that can fail without it.
     decoding.check()
     text = read_standard_input() if decoding.prompt == STANDARD_INPUT else None
-    from transformer_playground.cli.sampling import print_samples, write_samples
-    from transformer_playground.runs.sampling import SampleRequest
+    from transformer_playground.runs.sampling_plan import SampleRequest, plan_sampling
 
     request = SampleRequest(
         checkpoint=decoding.checkpoint,
@@ -99,10 +98,13 @@ def draw_from(run: RunFolder, decoding: Decoding) -> None:
         overrides=decoding.overrides,
         environ=os.environ,
     )
+    plan = plan_sampling(run, request)
+    from transformer_playground.cli.sampling import print_samples, write_samples
+
     if decoding.out is not None:
-        write_samples(run, request, decoding.out, json_output=decoding.json_output)
+        write_samples(plan, decoding.out, json_output=decoding.json_output)
     else:
-        print_samples(run, request, json_output=decoding.json_output, stream=is_terminal())
+        print_samples(plan, json_output=decoding.json_output, stream=is_terminal())
 
 
 def _options(decoding: Decoding) -> dict[str, Any]:

@@ -70,9 +70,8 @@ def report(
         raise UsageError("--prompt and --unconditional exclude each other.", "Choose one.")
     run = find_run(runs_dir, run_id)
 
-    from transformer_playground.analysis.report import ReportRequest, make_report, write_report
-    from transformer_playground.analysis.report_text import summary
-    from transformer_playground.runs.sampling import SampleRequest
+    from transformer_playground.analysis.report_plan import ReportRequest, plan_report
+    from transformer_playground.runs.sampling_plan import SampleRequest
 
     decoding = {
         "start": prompt,
@@ -96,7 +95,12 @@ def report(
         experiments_dir=experiments_dir,
         eval_batches=eval_batches,
     )
-    made = make_report(run, request, progress=lambda line: note(visible_line(line)))
+    plan = plan_report(run, request)
+    # torch comes after everything that can fail without it.
+    from transformer_playground.analysis.report import make_planned, write_report
+    from transformer_playground.analysis.report_text import summary
+
+    made = make_planned(plan, progress=lambda line: note(visible_line(line)))
     # The result first: a full disk must not take it away.
     if json_output:
         say_json(made.as_json())

@@ -8,24 +8,21 @@ from typing import Any
 
 from transformer_playground.cli.console import note, say, say_json
 from transformer_playground.files import replace_text
-from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.sampling import (
     Collected,
     LoadedRun,
     Piece,
-    SampleRequest,
     draw,
-    load_run,
+    load_planned,
     stream_pieces,
 )
+from transformer_playground.runs.sampling_plan import SamplingPlan
 from transformer_playground.terminal import visible
 
 
-def print_samples(
-    run: RunFolder, request: SampleRequest, *, json_output: bool, stream: bool
-) -> None:
-    """Draw what the request asks for and print it; token by token if `stream` is set."""
-    loaded = load_for_sampling(run, request)
+def print_samples(plan: SamplingPlan, *, json_output: bool, stream: bool) -> None:
+    """Draw what was asked for and print it; token by token if `stream` is set."""
+    loaded = load_for_sampling(plan)
     if json_output:
         for row in draw(loaded):
             say_json(as_event(row))
@@ -38,12 +35,12 @@ def print_samples(
             say(f"{row['prompt']}{row['text']}")
 
 
-def write_samples(run: RunFolder, request: SampleRequest, out: Path, *, json_output: bool) -> None:
-    """Draw what the request asks for and write it to `out` as JSON lines, all or nothing.
+def write_samples(plan: SamplingPlan, out: Path, *, json_output: bool) -> None:
+    """Draw what was asked for and write it to `out` as JSON lines, all or nothing.
 
     Nothing is printed unless JSON is asked for.
     """
-    rows = [as_event(row) for row in draw(load_for_sampling(run, request))]
+    rows = [as_event(row) for row in draw(load_for_sampling(plan))]
     replace_text(out, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
     note(f"wrote {len(rows):,} sample{'s' if len(rows) > 1 else ''} to {out}")
     if json_output:
@@ -51,12 +48,12 @@ def write_samples(run: RunFolder, request: SampleRequest, out: Path, *, json_out
             say_json(row)
 
 
-def load_for_sampling(run: RunFolder, request: SampleRequest) -> LoadedRun:
+def load_for_sampling(plan: SamplingPlan) -> LoadedRun:
     """Load a run and say which checkpoint it is."""
-    loaded = load_run(run, request)
+    loaded = load_planned(plan)
     for skipped in loaded.skipped:
         note(f"passed over a damaged checkpoint: {skipped}")
-    note(f"sampling from {loaded.checkpoint.name} of {run.run_id}")
+    note(f"sampling from {loaded.checkpoint.name} of {plan.run_id}")
     return loaded
 
 

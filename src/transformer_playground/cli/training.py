@@ -11,7 +11,7 @@ from transformer_playground.cli.signals import stop_on_signals
 from transformer_playground.config.loading import LoadedConfig
 from transformer_playground.experiments.discovery import Experiment
 from transformer_playground.runs.layout import RunFolder
-from transformer_playground.runs.sampling import SampleRequest
+from transformer_playground.runs.sampling_plan import SampleRequest, plan_sampling
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.session import Outcome, Plan, resume_run, train_new_run
 from transformer_playground.training.sinks.base import Sink
@@ -48,8 +48,7 @@ def train_to_end(
         return request.exit_code
     if job.whole:
         print_samples(
-            outcome.run,
-            SampleRequest(environ=os.environ),
+            plan_sampling(outcome.run, SampleRequest(environ=os.environ)),
             json_output=job.json_output,
             stream=is_terminal(),
         )

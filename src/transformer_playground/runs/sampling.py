@@ -1,27 +1,24 @@
 """A run as something to sample from, with nothing but its own folder."""
 
 import contextlib
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from pydantic import ValidationError
 
-from transformer_playground.checkpoints.discovery import HashFile, choose
+from transformer_playground.checkpoints.discovery import HashFile
 from transformer_playground.checkpoints.loading import build_model, load_payload
-from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.config.sample import DecodingConfig
-from transformer_playground.config.sampling import load_sample_config
 from transformer_playground.config.train import Device, DType
-from transformer_playground.data.tokenizers import StreamDecoder, Tokenizer, load_tokenizer
-from transformer_playground.data.tokenizers.gpt2 import Gpt2Tokenizer
-from transformer_playground.errors import RunError, SamplingError
+from transformer_playground.data.tokenizers import StreamDecoder, Tokenizer
+from transformer_playground.errors import SamplingError
 from transformer_playground.files import sha256_file
 from transformer_playground.model.hardware import choose_device, choose_precision
 from transformer_playground.model.interface import LanguageModel
-from transformer_playground.runs.layout import RunFolder, read_run_config
+from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.sampling_plan import SampleRequest, SamplingPlan, plan_sampling
 from transformer_playground.sampling.generate import (
     DrawnToken,
     Ending,
@@ -29,23 +26,7 @@ from transformer_playground.sampling.generate import (
     Step,
     stream,
 )
-from transformer_playground.sampling.prompts import Prompt, resolve_prompt
-
-
-@dataclass(frozen=True)
-class SampleRequest:
-    """What the user asked for; what is left out stays as the run's saved config has it.
-
-    `options` is a `[sample]` table made of the command's options, `overrides` holds `key=value`
-    settings, and `environ` is the environment. `checkpoint` is auto, best, last or a file name.
-    `prompt` is the text to go on from as it stands, where `sample.start` may also name a file.
-    """
-
-    checkpoint: str | None = None
-    prompt: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
-    overrides: Sequence[str] = ()
-    environ: Mapping[str, str] = field(default_factory=dict)
+from transformer_playground.sampling.prompts import Prompt
 
 
 @dataclass(frozen=True)
@@ -121,44 +102,35 @@ def load_run(
     load: ModelLoader = load_model,
     hash_file: HashFile = sha256_file,
 ) -> LoadedRun:
-    """Load a run's tokenizer and checkpoint.
-
-    A folder without config.json but with a nanoGPT `ckpt.pt` can be sampled too: with default
-    settings, and the tokenizer of the `meta.pkl` beside it or, as in nanoGPT, GPT-2's.
-
-    Args:
-        run: The run.
-        request: What to sample, and how.
-        load: Gives the model of a checkpoint file, as `load_model` does; whoever samples again and
-            again can keep models.
-        hash_file: SHA-256 of a file, likewise.
+    """Plan to sample from a run, and load it: `plan_sampling`, then `load_planned`.
 
     Raises:
-        PlaygroundError: The run has no whole checkpoint, a setting is out of range, or the prompt
-            cannot be encoded.
+        PlaygroundError: As these two do.
     """
-    saved = read_run_config(run)["config"] if run.config_path.is_file() else {}
-    config = load_sample_config(
-        _table(saved, "sample"),
-        request.options,
-        overrides=request.overrides,
-        environ=request.environ,
-    )
-    name = request.checkpoint or config.runtime.checkpoint
-    found = choose(run.checkpoints, name, hash_file)
-    tokenizer = _tokenizer(run)
-    prompt = resolve_prompt(
-        config.sample, tokenizer, _prepare_config(run, saved), text=request.prompt
-    )
+    return load_planned(plan_sampling(run, request, hash_file=hash_file), load=load)
+
+
+def load_planned(plan: SamplingPlan, *, load: ModelLoader = load_model) -> LoadedRun:
+    """Load what a plan has found.
+
+    Args:
+        plan: From `plan_sampling`.
+        load: Gives the model of a checkpoint file, as `load_model` does; whoever samples again and
+            again can keep models.
+
+    Raises:
+        PlaygroundError: The checkpoint, the device or its memory does not do.
+    """
+    config, found = plan.config, plan.found
     loaded = load(found.path, config.runtime.device, config.runtime.dtype)
     return LoadedRun(
-        run_id=run.run_id,
+        run_id=plan.run_id,
         checkpoint=found.path,
         step=loaded.step,
         skipped=tuple(str(skipped) for skipped in found.skipped),
         model=loaded.model,
-        tokenizer=tokenizer,
-        prompt=prompt,
+        tokenizer=plan.tokenizer,
+        prompt=plan.prompt,
         decoding=config.sample,
         seed=config.runtime.seed,
     )
@@ -313,31 +285,3 @@ def _memory_explained(work: str, hint: str) -> Iterator[None]:
         if not known and "allocate memory" not in str(error):
             raise
         raise SamplingError(f"there is not enough memory to {work}.", hint) from error
-
-
-def _table(saved: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    table = saved.get(name)
-    return table if isinstance(table, dict) else {}
-
-
-def _prepare_config(run: RunFolder, saved: Mapping[str, Any]) -> PrepareConfig:
-    try:
-        return PrepareConfig.model_validate(_table(saved, "prepare"))
-    except ValidationError as error:
-        key = ".".join(["prepare", *map(str, error.errors()[0]["loc"])])
-        raise RunError(
-            f"the settings saved in {run.config_path} are not valid: {key}.",
-            "Restore config.json from a copy of the run.",
-        ) from error
-
-
-def _tokenizer(run: RunFolder) -> Tokenizer:
-    for folder in (run.tokenizer, run.root):
-        if (folder / "meta.pkl").is_file():
-            return load_tokenizer(folder)
-    if run.config_path.is_file():
-        raise RunError(
-            f"run '{run.run_id}' has lost its tokenizer: {run.tokenizer} has no meta.pkl.",
-            "Copy meta.pkl (and spm.model) there from the experiment's dataset folder.",
-        )
-    return Gpt2Tokenizer()

@@ -15,18 +15,18 @@ from builders.schemas import check
 from builders.training import runtime
 from transformer_playground.analysis.report import (
     Report,
-    ReportRequest,
     make_report,
     quick_report,
     write_report,
 )
 from transformer_playground.analysis.report_collect import open_subject
+from transformer_playground.analysis.report_plan import ReportRequest, plan_report
 from transformer_playground.analysis.report_text import markdown_report, summary
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.batches import evaluation_batches
 from transformer_playground.errors import CheckpointError, DataError, PlaygroundError
 from transformer_playground.runs.layout import RunFolder, read_run_config
-from transformer_playground.runs.sampling import SampleRequest
+from transformer_playground.runs.sampling_plan import SampleRequest
 
 LEARNS_BY_HEART: dict[str, Any] = {
     "model": {"n_embd": 64, "block_size": 32, "positional_encoding": "rope"},
@@ -117,7 +117,7 @@ def test_an_untrained_model_is_told_so(untrained: RunFolder) -> None:
 
 
 def test_the_loss_of_the_whole_split_is_that_of_each_token_in_turn(memorised: RunFolder) -> None:
-    subject = open_subject(memorised, request())
+    subject = open_subject(plan_report(memorised, request()))
     dataset, model = subject.dataset, subject.loaded.model
     assert dataset is not None
     tokens = torch.tensor(np.asarray(dataset.val).astype(np.int64))
@@ -145,7 +145,7 @@ def test_windows_are_those_of_training(memorised: RunFolder, report: Report) -> 
     assert windows.source == "evaluated"
     assert windows.val_loss == pytest.approx(course.newest_val_loss, rel=1e-5)
     assert windows.generalisation_gap == windows.val_loss - windows.train_loss
-    subject = open_subject(memorised, request())
+    subject = open_subject(plan_report(memorised, request()))
     assert subject.dataset is not None
     config = ExperimentConfig.model_validate(subject.record["config"])
     losses = []

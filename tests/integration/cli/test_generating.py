@@ -11,7 +11,8 @@ import torch
 
 from builders.commands import CONTROL, Ended, Project, Tp
 from builders.schemas import check
-from transformer_playground.runs.sampling import SampleRequest, load_run
+from transformer_playground.runs.sampling import load_run
+from transformer_playground.runs.sampling_plan import SampleRequest
 from transformer_playground.sampling.prompts import read_prompt
 
 FIRST = ("generate", "--run-id", "first")

@@ -19,7 +19,8 @@ from transformer_playground.errors import CheckpointError, DataError, RunError
 from transformer_playground.files import sha256_file
 from transformer_playground.pretrained.model import AdaptedModel
 from transformer_playground.runs.layout import read_run_config
-from transformer_playground.runs.sampling import SampleRequest, draw, load_run
+from transformer_playground.runs.sampling import draw, load_run
+from transformer_playground.runs.sampling_plan import SampleRequest
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import Evaluated, Event, RunStarted, StepLogged
 from transformer_playground.training.materials import gather_materials

@@ -8,7 +8,8 @@ import torch
 
 from builders.training import Recorder, prepared_config, rows_of, runtime, train
 from transformer_playground.errors import ConfigError
-from transformer_playground.runs.sampling import SampleRequest, draw, load_run
+from transformer_playground.runs.sampling import draw, load_run
+from transformer_playground.runs.sampling_plan import SampleRequest
 from transformer_playground.training.events import Event, StepLogged
 from transformer_playground.training.materials import gather_materials
 

@@ -206,7 +206,8 @@ class SamplingService:
 
     def _stream(self, drawing: Drawing, column: int) -> Iterator[Update]:
         # The first import of torch takes a second or more.
-        from transformer_playground.runs.sampling import SampleRequest, load_run, stream_pieces
+        from transformer_playground.runs.sampling import load_run, stream_pieces
+        from transformer_playground.runs.sampling_plan import SampleRequest
 
         ask = drawing.ask
         source = ask.sources[column]
