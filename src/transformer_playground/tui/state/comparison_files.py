@@ -19,7 +19,7 @@ FORMATS: Mapping[str, str] = {
     "csv": "CSV, one row for each run at full precision",
     "json": "JSON, everything as tp compare --json prints it",
     "md": "Markdown, the table for a document",
-    "svg": "SVG, the loss curves as a picture",
+    "svg": "SVG, a plot of the loss curves",
 }
 
 
