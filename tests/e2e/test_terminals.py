@@ -9,6 +9,8 @@ from builders.commands import CONTROL, TP, Project, in_process
 from builders.comparisons import finished_run
 from builders.runs import make_run, train_row
 from builders.terminals import AtTerminal
+from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.runs.index import flatten
 
 # What Rich draws a moving line with: colours, the cursor, erased lines.
 DRAWING = re.compile(r"\x1b\[[0-9;]*m|\x1b\[\?25[lh]|\x1b\[2K|\x1b\[[0-9]*A|\r")
@@ -50,6 +52,19 @@ def test_a_table_fits_a_narrow_terminal(project: Project) -> None:
     plain = DRAWING.sub("", output)
     assert "tiny-20260101-101010-abcd" in plain
     assert max(map(len, plain.splitlines())) <= 40
+
+
+def test_no_name_of_a_setting_is_cut_in_a_usual_terminal(project: Project) -> None:
+    settings = ExperimentConfig.model_validate({}).model_dump(mode="json")
+    settings["prepare"]["raw_dir"] = "/a/long/way" * 20
+    origins = dict.fromkeys(flatten(settings), "experiments/shakespeare/config.toml, line 12")
+    make_run(project.root / "runs", "tiny-1", config=settings, provenance=origins)
+    code, output = at_terminal(project, 80, "runs", "show", "tiny-1")
+    assert code == 0
+    plain = DRAWING.sub("", output).partition("set by")[2].partition("Environment")[0]
+    rows = [line for line in plain.splitlines() if line.startswith("  ")]
+    assert {row.split()[0] for row in rows} == set(origins)
+    assert max(map(len, rows)) <= 80
 
 
 def test_a_comparison_fits_its_terminal_whatever_the_runs_are_called(project: Project) -> None:

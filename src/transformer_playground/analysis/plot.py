@@ -12,7 +12,7 @@ from rich.cells import cell_len, set_cell_size
 from transformer_playground.analysis.loss_curves import LossCurves, read_loss_curves
 from transformer_playground.errors import RunError, UsageError
 from transformer_playground.files import replace_file
-from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.layout import RunFolder, refuse_newer
 from transformer_playground.runs.series import Axis
 from transformer_playground.terminal import visible_line
 
@@ -75,8 +75,11 @@ def plot_loss(runs: Sequence[RunFolder], request: PlotRequest) -> PlotResult:
     Raises:
         UsageError: The file's ending is no known format, it is a folder, or `smooth` is no
             weight.
-        RunError: No run has a finite loss whose place on the axis is known, or the disk refused.
+        RunError: No run has a finite loss whose place on the axis is known, a newer version wrote
+            one of them, or the disk refused.
     """
+    for run in runs:
+        refuse_newer(run)
     kind = _format(request.out)
     if not 0 <= request.smooth < 1:
         raise UsageError(

@@ -215,6 +215,30 @@ def read_run_config(run: RunFolder) -> dict[str, Any]:
         raise RunError(f"The config.json of run '{run.run_id}' is not valid JSON.", hint) from error
     if not isinstance(document, dict):
         raise RunError(f"The config.json of run '{run.run_id}' is not a JSON object.", hint)
+    _refuse_newer(run, document)
+    for key, kind in _ALWAYS_THERE.items():
+        if not isinstance(document.get(key), kind):
+            raise RunError(f"The config.json of run '{run.run_id}' has no '{key}'.", hint)
+    return document
+
+
+def refuse_newer(run: RunFolder) -> None:
+    """Refuse a run that a newer version of this program wrote, for those who read its rows alone.
+
+    A run whose `config.json` is missing or damaged does not say so, and passes.
+
+    Raises:
+        RunError: A newer version wrote it.
+    """
+    try:
+        document = json.loads(run.config_path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return
+    if isinstance(document, dict):
+        _refuse_newer(run, document)
+
+
+def _refuse_newer(run: RunFolder, document: dict[str, Any]) -> None:
     version = document.get("schema_version")
     if isinstance(version, int) and version > SCHEMA_VERSION:
         raise RunError(
@@ -222,10 +246,6 @@ def read_run_config(run: RunFolder) -> dict[str, Any]:
             f"its schema is {version}, this one reads up to {SCHEMA_VERSION}.",
             "Open it with the version that wrote it.",
         )
-    for key, kind in _ALWAYS_THERE.items():
-        if not isinstance(document.get(key), kind):
-            raise RunError(f"The config.json of run '{run.run_id}' has no '{key}'.", hint)
-    return document
 
 
 def _identity(run_id: str) -> dict[str, Any]:

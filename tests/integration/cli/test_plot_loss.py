@@ -106,6 +106,32 @@ def test_a_run_that_was_moved_is_drawn(project: Project, runs_dir: Path, tp: Tp)
     assert (project.root / "elsewhere" / "renamed" / "reports" / "loss-curve.svg").is_file()
 
 
+def test_a_run_of_a_newer_version_is_refused_as_a_comparison_refuses_it(
+    runs_dir: Path, tp: Tp
+) -> None:
+    make_run(runs_dir, "new", ROWS, schema_version=2)
+    make_run(runs_dir, "old", ROWS)
+
+    drawn = tp("plot-loss", "--run-id", "old,new", "--out", "both.svg")
+
+    assert drawn.code == 1
+    assert "'new' was written by a newer version" in drawn.err
+    assert drawn.err == tp("compare", "--run-ids", "old,new").err
+    assert not (runs_dir.parent / "both.svg").exists()
+
+
+@pytest.mark.parametrize("record", [None, b"{", b"[1]"])
+def test_a_run_without_a_whole_record_is_drawn_from_its_rows(
+    runs_dir: Path, tp: Tp, record: bytes | None
+) -> None:
+    run = make_run(runs_dir, "tiny-1", ROWS)
+    run.config_path.unlink()
+    if record is not None:
+        run.config_path.write_bytes(record)
+
+    assert tp("plot-loss", "--run-id", "tiny-1").code == 0
+
+
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [

@@ -41,6 +41,16 @@ def test_what_cannot_go_is_cut_the_longest_first() -> None:
     assert [len(part) for part in parts] == [14, 14, 8], row
 
 
+def test_a_column_that_is_to_stay_whole_is_cut_last() -> None:
+    def row(width: int) -> str:
+        columns = [Column("key", ["k" * 30], is_whole=True), Column("v", ["y" * 50])]
+        return table_lines([*columns, Column("by", ["z" * 50])], width)[1]
+
+    assert row(80) == f"{'k' * 30}  {'y' * 22}…  {'z' * 22}…"
+    assert row(50) == f"{'k' * 30}  {'y' * 7}…  {'z' * 7}…"
+    assert row(40) == f"{'k' * 19}…  {'y' * 7}…  {'z' * 7}…"
+
+
 def test_control_characters_become_visible() -> None:
     lines = table_lines([Column("\x1b[31m", ["a\nb\tc\x07"])], None)
     assert lines == ["␛[31m", "a␊b␉c␇"]

@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rich.cells import cell_len, set_cell_size
 
@@ -22,12 +22,14 @@ class Column:
         cells: Its texts, as many as there are rows; untrusted.
         to_the_right: How it is aligned.
         weight: Where space is short, columns of little weight go first; None never goes.
+        is_whole: Whether its cells are cut only when all others are as narrow as can be.
     """
 
     header: str
     cells: Sequence[str]
     to_the_right: bool = False
     weight: int | None = None
+    is_whole: bool = False
 
 
 def print_columns(columns: Sequence[Column]) -> None:
@@ -48,7 +50,8 @@ def table_lines(columns: Sequence[Column], width: int | None) -> list[str]:
         shown = _without_the_unimportant(shown, width)
     widths = [_width(column) for column in shown]
     if width is not None:
-        widths = _narrowed(widths, width)
+        others = [not column.is_whole for column in shown]
+        widths = _narrowed(_narrowed(widths, width, others), width, [True] * len(widths))
     lines: list[str] = []
     for cells in zip(*((column.header, *column.cells) for column in shown), strict=True):
         parts = [
@@ -61,7 +64,7 @@ def table_lines(columns: Sequence[Column], width: int | None) -> list[str]:
 
 def _harmless(column: Column) -> Column:
     cells = tuple(map(visible_line, column.cells))
-    return Column(visible_line(column.header), cells, column.to_the_right, column.weight)
+    return replace(column, header=visible_line(column.header), cells=cells)
 
 
 def _width(column: Column) -> int:
@@ -82,11 +85,15 @@ def _without_the_unimportant(columns: Sequence[Column], width: int) -> list[Colu
     return kept
 
 
-def _narrowed(widths: Sequence[int], width: int) -> list[int]:
-    """Take from the widest columns until all fit or none can give more."""
+def _narrowed(widths: Sequence[int], width: int, may_give: Sequence[bool]) -> list[int]:
+    """Take from the widest columns that may give, until all fit or none can give more."""
     narrowed = [min(size, width) for size in widths]
-    while _total(narrowed) > width and max(narrowed) > _NARROWEST:
-        narrowed[narrowed.index(max(narrowed))] -= 1
+    givers = [place for place, gives in enumerate(may_give) if gives]
+    while givers and _total(narrowed) > width:
+        widest = max(givers, key=lambda place: narrowed[place])
+        if narrowed[widest] <= _NARROWEST:
+            break
+        narrowed[widest] -= 1
     return narrowed
 
 
