@@ -1,11 +1,13 @@
 """The `[sample]` table of a run, with what the user changes about it for one command."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from transformer_playground.config.finetuning import is_model_path
 from transformer_playground.config.layers import Layer, Problem, merge, screen
 from transformer_playground.config.problems import config_error, describe
 from transformer_playground.config.sample import SampleConfig
@@ -14,6 +16,22 @@ from transformer_playground.config.sources import environment_layers, flag_layer
 from transformer_playground.config.toml_text import toml_key
 
 SAMPLE_VARIABLE = "ML_PLAYGROUND_SAMPLE_OVERRIDES"
+BASE_KEY = "hf_model.model_name"
+"""The one setting outside `[sample]` that may be stated: where a base model lies by now."""
+
+
+def split_base(overrides: Sequence[str]) -> tuple[list[str], str | None]:
+    """The overrides without `BASE_KEY`, and what it says: a hub's name or an absolute path."""
+    kept, base = [], None
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key.strip() == BASE_KEY:
+            base = value.strip().strip("\"'")
+        else:
+            kept.append(override)
+    if base and is_model_path(base):
+        base = str(Path(base).expanduser().absolute())
+    return kept, base or None
 
 
 def load_sample_config(
@@ -51,7 +69,11 @@ def load_sample_config(
             for table in layer.values
             if table != "sample"
         ]
-    merged = merge(layers)
+    # What belongs to training was refused above; it must not be judged as if it were trained.
+    merged = merge(
+        replace(layer, values={key: layer.values[key] for key in layer.values if key == "sample"})
+        for layer in layers
+    )
     try:
         config = ExperimentConfig.model_validate(merged.values)
     except ValidationError as error:

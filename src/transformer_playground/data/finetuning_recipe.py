@@ -57,11 +57,11 @@ def settings_of(config: PrepareConfig, hf_model: HfModelConfig) -> dict[str, Any
         "add_structure_tokens": config.add_structure_tokens,
         "conditioning_header": config.conditioning_header,
         "columns": config.columns.model_dump(),
-        "base": _identity(hf_model),
+        "base": base_identity(hf_model),
     }
 
 
-def _identity(hf_model: HfModelConfig) -> dict[str, str | None]:
+def base_identity(hf_model: HfModelConfig) -> dict[str, str | None]:
     """Which tokenizer a model has, the same after its folder was moved."""
     name = hf_model.model_name
     if not is_model_path(name):

@@ -35,6 +35,7 @@ def adapt(
     block_size: int,
     end_token: int,
     seed: int,
+    targets: Sequence[str] | None = None,
 ) -> AdaptedModel:
     """Freeze a model and put adapters into it; it is changed in place, its weights are not copied.
 
@@ -47,6 +48,7 @@ def adapt(
         block_size: Longest context in tokens.
         end_token: What ends each document of the text.
         seed: Of the adapters' first values. The global random numbers stay as they are.
+        targets: The layers that `peft` meant when the adapters were made; None = find out.
 
     Raises:
         ModelError: The model cannot be trained in this way.
@@ -56,7 +58,7 @@ def adapt(
     check_context(base, hf, block_size)
     check_bias(base, peft)
     check_checkpointing(base, hf)
-    targets = resolve_targets(base, peft)
+    targets = resolve_targets(base, peft) if targets is None else tuple(targets)
     resolved = peft.model_copy(update={"target_modules": targets, "extend_mlp_targets": False})
     whole = resolve_whole_modules(base, resolved)
     check_attention(base, hf)
@@ -68,7 +70,8 @@ def adapt(
         )
     recipe = Recipe(
         hf_model=hf,
-        peft=resolved,
+        peft=peft,
+        targets=targets,
         new_tokens=ids,
         vocab_size=max(old_rows, vocab_size),
         block_size=block_size,
@@ -100,6 +103,7 @@ def rebuild(
     try:
         hf = HfModelConfig(**args["hf_model"])
         peft = PeftConfig(**args["peft"])
+        targets = [str(name) for name in args["targets"]]
         new_tokens = [int(token) for token in args["new_tokens"]]
         vocab_size, block_size = int(args["vocab_size"]), int(args["block_size"])
         end_token = int(args["end_token"])
@@ -118,6 +122,7 @@ def rebuild(
         block_size=block_size,
         end_token=end_token,
         seed=0,
+        targets=targets,
     )
     _fill(model, weights)
     return model.eval()

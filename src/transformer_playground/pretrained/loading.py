@@ -92,6 +92,9 @@ def load_base(hf: HfModelConfig, *, device: torch.device, dtype: torch.dtype) ->
         )
         model, report = loaded
         _check_complete(hf.model_name, report)
+        if hf.gguf_file is not None:
+            # Its tensors were made whole; transformers would refuse to write the model otherwise.
+            model.hf_quantizer.remove_quantization_config(model)
         return model.to(device)
 
 

@@ -17,7 +17,8 @@ class Recipe:
 
     Attributes:
         hf_model: The base model.
-        peft: The adapters, their target modules resolved to names.
+        peft: The adapters, as configured.
+        targets: The linear layers that have one, by the ends of their names.
         new_tokens: Ids whose embedding rows are trained, ascending.
         vocab_size: Rows of the embedding table.
         block_size: Longest context in tokens.
@@ -27,6 +28,7 @@ class Recipe:
 
     hf_model: HfModelConfig
     peft: PeftConfig
+    targets: tuple[str, ...]
     new_tokens: tuple[int, ...]
     vocab_size: int
     block_size: int
@@ -171,6 +173,7 @@ class AdaptedModel(LanguageModel):
         return {
             "hf_model": recipe.hf_model.model_dump(mode="json"),
             "peft": recipe.peft.model_dump(mode="json"),
+            "targets": list(recipe.targets),
             "new_tokens": list(recipe.new_tokens),
             "vocab_size": recipe.vocab_size,
             "block_size": recipe.block_size,

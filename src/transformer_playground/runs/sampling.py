@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,13 +63,14 @@ class LoadedModel(NamedTuple):
     step: int
 
 
-def load_model(path: Path, device: Device, dtype: DType) -> LoadedModel:
+def load_model(path: Path, device: Device, dtype: DType, *, base: str | None = None) -> LoadedModel:
     """Build the model of a checkpoint file.
 
     Args:
         path: The file.
         device: As `[sample.runtime]` has it: auto, cpu, cuda or mps.
         dtype: As `[sample.runtime]` has it.
+        base: Where the pretrained model of a finetuned one lies by now; None = where it lay.
 
     Raises:
         CheckpointError: The file is not a whole checkpoint.
@@ -77,6 +79,9 @@ def load_model(path: Path, device: Device, dtype: DType) -> LoadedModel:
     chosen = choose_device(device)
     with _memory_explained("load the model", "Free memory, or sample on another device."):
         payload = load_payload(path)
+        if base is not None and payload["kind"] == "lora":
+            args = payload["model_args"]
+            payload["model_args"] = args | {"hf_model": args["hf_model"] | {"model_name": base}}
         arithmetic = _arithmetic(payload, dtype, chosen)
         model = build_model(payload, device=chosen, dtype=arithmetic)
     return LoadedModel(model, payload["step"])
@@ -122,6 +127,8 @@ def load_planned(plan: SamplingPlan, *, load: ModelLoader = load_model) -> Loade
         PlaygroundError: The checkpoint, the device or its memory does not do.
     """
     config, found = plan.config, plan.found
+    if plan.base is not None:
+        load = partial(load_model, base=plan.base)
     loaded = load(found.path, config.runtime.device, config.runtime.dtype)
     return LoadedRun(
         run_id=plan.run_id,

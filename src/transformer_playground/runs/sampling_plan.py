@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from transformer_playground.checkpoints.discovery import Found, HashFile, choose
 from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.config.sample import SampleConfig
-from transformer_playground.config.sampling import load_sample_config
+from transformer_playground.config.sampling import load_sample_config, split_base
 from transformer_playground.data.tokenizers import Tokenizer, load_tokenizer
 from transformer_playground.data.tokenizers.gpt2 import Gpt2Tokenizer
 from transformer_playground.errors import RunError
@@ -23,8 +23,9 @@ class SampleRequest:
     """What the user asked for; what is left out stays as the run's saved config has it.
 
     `options` is a `[sample]` table made of the command's options, `overrides` holds `key=value`
-    settings, and `environ` is the environment. `checkpoint` is auto, best, last or a file name.
-    `prompt` is the text to go on from as it stands, where `sample.start` may also name a file.
+    settings (`hf_model.model_name` says where a base model lies by now), and `environ` is the
+    environment. `checkpoint` is auto, best, last or a file name. `prompt` is the text to go on from
+    as it stands, where `sample.start` may also name a file.
     """
 
     checkpoint: str | None = None
@@ -44,6 +45,7 @@ class SamplingPlan:
         found: The checkpoint to load.
         tokenizer: The run's.
         prompt: What every sample begins with.
+        base: Where the pretrained model of a finetuned one lies by now; None = where it lay.
     """
 
     run_id: str
@@ -51,6 +53,7 @@ class SamplingPlan:
     found: Found
     tokenizer: Tokenizer
     prompt: Prompt
+    base: str | None = None
 
 
 def plan_sampling(
@@ -71,10 +74,11 @@ def plan_sampling(
             cannot be encoded.
     """
     saved = read_run_config(run)["config"] if run.config_path.is_file() else {}
+    overrides, base = split_base(request.overrides)
     config = load_sample_config(
         _table(saved, "sample"),
         request.options,
-        overrides=request.overrides,
+        overrides=overrides,
         environ=request.environ,
     )
     found = choose(run.checkpoints, request.checkpoint or config.runtime.checkpoint, hash_file)
@@ -82,7 +86,7 @@ def plan_sampling(
     prompt = resolve_prompt(
         config.sample, tokenizer, _prepare_config(run, saved), text=request.prompt
     )
-    return SamplingPlan(run.run_id, config, found, tokenizer, prompt)
+    return SamplingPlan(run.run_id, config, found, tokenizer, prompt, base)
 
 
 def _table(saved: Mapping[str, Any], name: str) -> Mapping[str, Any]:

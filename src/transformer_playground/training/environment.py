@@ -11,7 +11,16 @@ import torch
 
 from transformer_playground.config.train import RuntimeConfig
 
-_PACKAGES = ("transformer-playground", "torch", "numpy", "pydantic", "tiktoken", "sentencepiece")
+_PACKAGES = (
+    "transformer-playground",
+    "torch",
+    "transformers",
+    "peft",
+    "numpy",
+    "pydantic",
+    "tiktoken",
+    "sentencepiece",
+)
 
 
 def describe_environment(

@@ -4,6 +4,7 @@ import torch
 
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.dataset import Dataset
+from transformer_playground.data.finetuning_recipe import base_identity
 from transformer_playground.data.meta import META_FILE, read_meta
 from transformer_playground.errors import DataError
 from transformer_playground.model.hardware import Precision
@@ -35,10 +36,18 @@ def pretrained_model(
     from transformer_playground.pretrained.loading import choose_base_precision, load_base
 
     hf = config.hf_model
-    new_tokens = read_meta(dataset.folder / META_FILE).get("new_tokens")
+    meta = read_meta(dataset.folder / META_FILE)
+    new_tokens, settings = meta.get("new_tokens"), meta.get("settings")
     if dataset.end_token is None or not isinstance(new_tokens, list):
         raise DataError(
             f"the dataset in {dataset.folder} was not prepared for finetuning.",
+            f"Run `{prepare_command}`.",
+        )
+    # Its numbers would be other words to another model, and nothing would tell.
+    if not isinstance(settings, dict) or settings.get("base") != base_identity(hf):
+        raise DataError(
+            f"the dataset in {dataset.folder} was prepared for another pretrained model than "
+            f"{hf.model_name}.",
             f"Run `{prepare_command}`.",
         )
     precision = choose_base_precision(hf, device)

@@ -7,6 +7,7 @@ import pytest
 
 from builders.commands import Project, Tp
 from builders.finetuning import make_finetuning_project
+from builders.pretrained import build_model_folder
 from builders.schemas import check
 from transformer_playground.cli.main import app, run_app
 
@@ -137,6 +138,36 @@ def test_a_moved_base_model_is_asked_for_by_name(project: Project, tp: Tp) -> No
     assert ended.code == 1
     assert "tiny-qwen2" in ended.err
     assert "Traceback" not in ended.err
+    build_model_folder("qwen2", project.root)
+    found = tp("sample", "mine", "--set", "hf_model.model_name=./tiny-qwen2")
+    assert (found.code, found.out.startswith("The cat")) == (0, True), found.err
+
+
+def test_other_settings_of_training_cannot_change_when_sampling(project: Project, tp: Tp) -> None:
+    ended = tp("sample", "first", "--set", "peft.r=2")
+
+    assert ended.code == 2
+    assert "peft cannot change after training" in ended.err
+    assert "kind = 'gpt'" not in ended.err
+
+
+def test_a_dataset_of_another_base_is_not_finetuned_on(project: Project, tp: Tp) -> None:
+    (project.root / "other").mkdir()
+    build_model_folder("qwen2", project.root / "other", bos=True)
+    other = project.root / "other" / "tiny-qwen2"
+    ended = tp("train", "tiny", "--run-id", "wrong", "--set", f"hf_model.model_name={other}")
+
+    assert ended.code == 1
+    assert "was prepared for another pretrained model" in ended.err
+    assert "tp prepare tiny" in ended.err
+
+
+def test_a_resumed_run_is_silent_about_what_is_the_same(project: Project, tp: Tp) -> None:
+    ended = tp("train", "tiny", "--run-id", "first", "--set", "train.runtime.max_iters=9")
+
+    assert ended.code == 0
+    assert "keeping" not in ended.err
+    assert "peft" not in ended.err
 
 
 def test_a_dataset_of_a_model_of_our_own_is_not_finetuned_on(project: Project, tp: Tp) -> None:

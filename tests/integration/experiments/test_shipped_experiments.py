@@ -16,11 +16,14 @@ from transformer_playground.experiments.registry import dataset_state, prepare_e
 SHIPPED = Path(__file__).parents[3] / "experiments"
 NAMES = [
     "bundestag_char",
+    "bundestag_finetuning_mps",
+    "bundestag_qwen15b_lora_mps",
     "bundestag_tiktoken",
     "phrases",
     "shakespeare",
     "shakespeare_char",
     "shakespeare_char_fast",
+    "speakger",
 ]
 
 
@@ -48,7 +51,7 @@ def prepared(project: Path, name: str) -> tuple[LoadedConfig, PrepareReport, lis
     return loaded, report, said
 
 
-def test_the_six_experiments_are_discovered() -> None:
+def test_every_experiment_is_discovered() -> None:
     assert [experiment.name for experiment in discover(SHIPPED)] == NAMES
 
 

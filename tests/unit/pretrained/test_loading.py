@@ -97,6 +97,8 @@ def test_a_gguf_file_gives_the_logits_of_the_weights_it_was_made_of_without_a_ba
     capfd.readouterr()
     base = _load(tmp_path / "gguf", gguf_file="tiny.gguf")
     assert capfd.readouterr() == ("", "")
+    base.save_pretrained(tmp_path / "again")
+    torch.testing.assert_close(_load(tmp_path / "again")(input_ids=tokens).logits, expected)
     torch.testing.assert_close(base(input_ids=tokens).logits, expected)
 
 

@@ -147,4 +147,5 @@ def test_what_it_says_of_itself_is_plain_and_true(
     args = json.loads(json.dumps(model.args()))
     assert args == model.args()
     assert args["new_tokens"] == [320, 321]
-    assert args["peft"]["target_modules"] == ["q_proj", "v_proj", "o_proj"]
+    assert args["peft"]["target_modules"] == ["auto"]
+    assert args["targets"] == ["q_proj", "v_proj", "o_proj"]
