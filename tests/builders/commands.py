@@ -1,5 +1,6 @@
 """A tiny project on disk, and its commands: as child processes and in this one."""
 
+import contextlib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 
 import pytest
 
+from builders.runs import claim_seconds
 from builders.training import TEXT
 from transformer_playground.cli.main import app, run_app
 from transformer_playground.runs.index import INDEX_NAME
@@ -54,6 +56,13 @@ auto_report = false
 start = "1"
 max_new_tokens = 40
 """
+
+# What makes the run of `train_for_an_hour` go on, and write a plot and a report when it ends.
+MORE_AND_EXTRAS = (
+    "train.runtime.max_iters=8",
+    "train.runtime.auto_plot=true",
+    "train.runtime.auto_report=true",
+)
 
 # C0 but newline and tab, DEL, C1, and the controls that reorder text.
 CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -141,6 +150,17 @@ def in_process(project: Project, capsys: pytest.CaptureFixture[str], *words: obj
         os.chdir(before)
     captured = capsys.readouterr()
     return Ended(code, captured.out, captured.err)
+
+
+def train_for_an_hour(project: Project) -> RunFolder:
+    """The run `first` of five steps, whose rows say that they took an hour."""
+    with contextlib.chdir(project.root):
+        assert run_app(app, ["prepare", "tiny"]) == 0
+        steps = ["--set", "train.runtime.max_iters=5"]
+        assert run_app(app, ["train", "tiny", "--run-id", "first", *steps]) == 0
+    run = project.run_named("first")
+    claim_seconds(run, 3_600.0)
+    return run
 
 
 class Tp(Protocol):

@@ -36,6 +36,8 @@ from transformer_playground.tui.stylesheet import LastingStylesheet
 from transformer_playground.tui.themes import THEMES
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from transformer_playground.tui.state.launching import Choice
     from transformer_playground.tui.state.sampling import SamplingService
 
@@ -274,19 +276,45 @@ class Console(App[int], inherit_bindings=False):
             return
         from transformer_playground.tui.screens.confirm import ConfirmScreen
 
-        question = "Training goes on. Quit saves a checkpoint first; the run can be resumed."
-        answers = (("quit", "Save and quit"), ("stay", "Stay"))
+        from transformer_playground.tui.state.training import question_before_leaving
+
+        question, yes = question_before_leaving(self.training)
+        answers = (("quit", yes), ("stay", "Stay"))
         self.push_screen(ConfirmScreen(question, answers), self._leave_if_confirmed)
 
     def _leave_if_confirmed(self, answer: str | None) -> None:
         if answer == "quit":
-            self._say("saving …")
+            job = self.training.active
+            if job is None or not job.is_reporting:
+                self._say("saving …")
             self.training.close()
             self.set_interval(_DRAIN_SECONDS, self._leave_when_saved)
 
     def _leave_when_saved(self, code: int = 0) -> None:
         if not any(worker.group == "training" and worker.is_running for worker in self.workers):
             self.exit(code)
+
+    def exit(
+        self,
+        result: int | None = None,
+        return_code: int = 0,
+        message: "RenderableType | None" = None,
+    ) -> None:
+        """Leave once each view stands: one that is being built would miss parts of itself."""
+        if self._is_building:
+            again = partial(self.exit, result, return_code, message)
+            self.set_timer(_DRAIN_SECONDS, again)
+        else:
+            super().exit(result, return_code, message)
+
+    @property
+    def _is_building(self) -> bool:
+        for mode in self.MODES:
+            # Only modes that were shown have screens.
+            with contextlib.suppress(KeyError):
+                if not all(screen.is_mounted for screen in self.get_screen_stack(mode)):
+                    return True
+        return False
 
     def on_unmount(self) -> None:
         """However the console ends, training saves and its thread ends with it."""

@@ -13,7 +13,7 @@ from textual.notifications import Notify
 from textual.pilot import Pilot
 from textual.worker import Worker
 
-from builders.commands import CONFIG, Project, make_project
+from builders.commands import MORE_AND_EXTRAS, Project, make_project, train_for_an_hour
 from builders.console import until, with_console
 from transformer_playground.cli.main import app, run_app
 from transformer_playground.training.events import CheckpointSaved, Evaluated, StepLogged
@@ -73,14 +73,21 @@ def project(tmp_path: Path) -> Project:
 
 
 def train(
-    project: Project, *overrides: str, stop_at: int | None = None, is_stalled: bool = False
+    project: Project,
+    *overrides: str,
+    resume: str | None = None,
+    stop_at: int | None = None,
+    is_stalled: bool = False,
 ) -> tuple[Record, Job]:
     """Train `tiny` as the run `first` and record what the console is told until it has ended."""
     record, jobs = Record(), []
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        # A console that stalls before its worker is there would stall for ever.
+        await until(pilot, lambda: any(each.group == "training" for each in console.workers))
         console.training_changed.subscribe(console, record.take)
-        console.launch(Launch("tiny", overrides, run_id="first"))
+        run_id = "first" if resume is None else None
+        console.launch(Launch("tiny", overrides, run_id=run_id, resume=resume))
         job = console.training.jobs[0]
         jobs.append(job)
         if is_stalled:
@@ -148,14 +155,16 @@ def test_a_launch_that_never_becomes_a_run_is_told_once(project: Project, is_sta
 
 
 def test_plot_and_report_are_named_when_a_run_ends(project: Project) -> None:
-    config = project.experiment / "config.toml"
-    config.write_text(CONFIG.replace("auto_plot = false", "auto_plot = true"), encoding="utf-8")
-    record, job = train(project, *ENDLESS, stop_at=5)
-    run = project.run_named("first")
-    plots = list(run.reports.glob("*.svg"))
-    words = [f"wrote {path}" for path in plots]
-    assert record.seen[-1] == "\n".join(["first: stopped", *words])
-    assert list(job.made) == words
+    run = train_for_an_hour(project)
+    record, _ = train(project, *MORE_AND_EXTRAS, resume="first")
+    plot, report = sorted(run.reports.iterdir())
+    assert (plot.name, report.suffix) == ("loss-curve.svg", ".json")
+    assert record.seen[1:] == [
+        "RunStarted",
+        "RunFinished",
+        "end",
+        f"first: finished\nwrote {plot}\nwrote {report}",
+    ]
 
 
 def test_sampling_begins_and_ends_once_and_shows_every_token(project: Project) -> None:

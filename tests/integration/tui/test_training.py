@@ -1,5 +1,8 @@
 """Training inside the console: several runs, steering, leaving; tiny real runs."""
 
+import asyncio
+import contextlib
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -7,9 +10,11 @@ import pytest
 from textual.events import Paste
 from textual.pilot import Pilot
 
-from builders.commands import Project, make_project
+from builders.commands import MORE_AND_EXTRAS, Project, make_project, train_for_an_hour
 from builders.console import shown, until, with_console
+from builders.runs import make_run, train_row
 from transformer_playground.checkpoints.discovery import newest_valid
+from transformer_playground.cli.main import app, run_app
 from transformer_playground.runs.listing import list_runs
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.screens.confirm import ConfirmScreen
@@ -90,13 +95,66 @@ def test_leaving_while_training_asks_saves_and_ends(project: Project) -> None:
         assert "can be resumed" in shown(console)
         await pilot.press("escape")
         assert job.state == "running"
+        (worker,) = [each for each in console.workers if each.group == "training"]
+        assert worker.is_running
         await pilot.press("q", "enter")
         await until(pilot, lambda: console.return_code == 0 and not console.is_running)
+        assert worker.is_finished
         steps_done.append(job.step)
 
+    before = set(threading.enumerate())
     with_console(project, steps)
+    assert set(threading.enumerate()) <= before
     assert states(project) == {"first": "stopped"}
     assert_resumable(project, "first", steps_done[0])
+    with contextlib.chdir(project.root):
+        more = f"train.runtime.max_iters={steps_done[0] + 2}"
+        assert run_app(app, ["train", "tiny", "--resume", "first", "--set", more]) == 0
+    assert states(project) == {"first": "finished"}
+    assert project.runs == [project.run_named("first")]
+
+
+def test_leaving_while_plot_and_report_are_written_asks_and_waits_for_them(
+    project: Project,
+) -> None:
+    run = train_for_an_hour(project)
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        console.launch(Launch("tiny", MORE_AND_EXTRAS, resume="first"))
+        job = console.training.jobs[0]
+        await until(pilot, lambda: job.is_reporting)
+        await pilot.press("q")
+        assert isinstance(console.screen, ConfirmScreen)
+        assert "plot and report of first" in shown(console)
+        await pilot.press("enter")
+        await until(pilot, lambda: console.return_code == 0 and not console.is_running)
+        assert not job.is_reporting
+
+    with_console(project, steps)
+    assert states(project) == {"first": "finished"}
+    assert sorted(path.suffix for path in run.reports.iterdir()) == [".json", ".svg"]
+
+
+@pytest.mark.parametrize(
+    ("views", "rounds"),
+    [(("live",), 0), (("live",), 4), (("sample",), 2), (("compare",), 1), (("live", "runs"), 0)],
+)
+def test_leaving_while_a_view_is_being_built_is_no_fault(
+    project: Project, views: tuple[str, ...], rounds: int
+) -> None:
+    make_run(project.root / "runs", "first", [train_row(1)])
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: console.snapshot.runs)
+        for view in views:
+            console.action_view(view)
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+        console.exit(7)
+        await until(pilot, lambda: not console.is_running)
+        assert console.return_value == 7
+
+    with_console(project, steps)
 
 
 @pytest.mark.parametrize("way", ["exit", "crash", "end"])

@@ -8,11 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from builders.commands import CONFIG, PATIENCE_SECONDS, Project, make_project
+from builders.commands import (
+    CONFIG,
+    MORE_AND_EXTRAS,
+    PATIENCE_SECONDS,
+    Project,
+    make_project,
+    train_for_an_hour,
+)
 from transformer_playground.checkpoints.discovery import newest_valid
 from transformer_playground.runs.layout import RunFolder, read_run_config
 from transformer_playground.runs.listing import list_runs
 from transformer_playground.runs.metrics import read_rows
+from transformer_playground.training.artifacts import Artifacts
 from transformer_playground.training.events import (
     CheckpointSaved,
     Evaluated,
@@ -23,7 +31,13 @@ from transformer_playground.training.events import (
     StepLogged,
 )
 from transformer_playground.tui.state.jobs import MOST_UPDATES, Job, Launch, Update, UpdateBox
-from transformer_playground.tui.state.training import TrainingQueue, describe
+from transformer_playground.tui.state.training import (
+    TrainingQueue,
+    describe,
+    ending,
+    made_words,
+    question_before_leaving,
+)
 
 ENDLESS = ("train.runtime.max_iters=1000000", "train.runtime.eval_interval=1000000")
 
@@ -284,6 +298,33 @@ def test_a_branch_goes_its_own_way_from_a_checkpoint(project: Project) -> None:
     saved = read_run_config(project.run_named("branch"))
     assert saved["parent"] == {"run_id": "parent", "checkpoint": checkpoint, "step": 10}
     assert saved["config"]["train"]["optim"]["learning_rate"] == 0.0005
+
+
+def test_the_words_at_the_end_name_what_was_made_and_what_was_not() -> None:
+    job = Job(1, Launch("tiny"), state="finished")
+    assert ending(job) == "finished"
+    plot = Path("runs") / "first" / "reports" / "loss-curve.svg"
+    job.made = made_words(Artifacts((plot,), ("the report was not made: no room.",)))
+    assert ending(job) == f"finished\nwrote {plot}\nthe report was not made: no room."
+    job.state, job.message = "failed", "the loss is nan"
+    assert ending(job).startswith("failed: the loss is nan\nwrote ")
+
+
+def test_a_job_is_at_work_until_plot_and_report_are_written(project: Project) -> None:
+    run = train_for_an_hour(project)
+    with working(project) as queue:
+        job = queue.submit(Launch("tiny", MORE_AND_EXTRAS, resume="first"))
+        wait_for(lambda: job.has_ended)
+        assert queue.active is job
+        assert describe(queue) == "writing plot and report of first"
+        assert "plot and report of first" in question_before_leaving(queue)[0]
+        queue.submit(Launch("tiny", run_id="second"))
+        assert "queued is not trained" in question_before_leaving(queue)[0]
+        queue.close()
+        wait_for(lambda: queue.active is None)
+    assert [update.is_end for update in queue.drain() if update.job is job][-1]
+    assert len(list(run.reports.iterdir())) == len(job.made) == 2
+    assert not (project.root / "runs" / "second").exists()
 
 
 def test_a_flood_that_nobody_reads_keeps_the_newest_and_all_that_matters() -> None:

@@ -55,6 +55,7 @@ class Job:
     Attributes:
         number: Counts from 1 in this console.
         message: What preparation says, the latest warning, or why the job failed.
+        is_reporting: Whether the run has ended and its plot and report are being made.
         made: What was made of the run when it had ended, and what could not be, a line each.
         latest: The newest logged step.
     """
@@ -67,18 +68,19 @@ class Job:
     step: int = 0
     max_iters: int = 0
     message: str = ""
+    is_reporting: bool = False
     made: tuple[str, ...] = ()
     latest: StepLogged | None = None
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing more will happen to it."""
+        """Whether its run will go no further."""
         return self.state in ENDED
 
     @property
     def is_active(self) -> bool:
         """Whether the worker is at it."""
-        return not self.has_ended and self.state != "queued"
+        return self.is_reporting or (not self.has_ended and self.state != "queued")
 
     @property
     def is_training(self) -> bool:

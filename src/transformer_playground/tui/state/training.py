@@ -27,8 +27,19 @@ from transformer_playground.tui.state.jobs import Job, JobState, Launch, Update,
 
 if TYPE_CHECKING:
     from transformer_playground.config.loading import LoadedConfig
+    from transformer_playground.training.artifacts import Artifacts
 
-__all__ = ["Job", "JobState", "Launch", "TrainingQueue", "Update", "describe", "ending"]
+__all__ = [
+    "Job",
+    "JobState",
+    "Launch",
+    "TrainingQueue",
+    "Update",
+    "describe",
+    "ending",
+    "made_words",
+    "question_before_leaving",
+]
 
 
 class TrainingQueue:
@@ -177,8 +188,7 @@ class TrainingQueue:
             )
         else:
             outcome = train_new_run(plan, self._runs_dir, launch.run_id, sinks, control)
-        made = outcome.artifacts
-        job.made = (*(f"wrote {path}" for path in made.paths), *made.remarks)
+        job.made = made_words(outcome.artifacts)
 
     def _settle(self, job: Job) -> tuple[Experiment, "LoadedConfig"]:
         """Load the settings and see to it that the dataset is there."""
@@ -203,7 +213,7 @@ class TrainingQueue:
         self._updates.put(Update(job, is_end=job.has_ended))
 
     def _end(self, job: Job, state: JobState, problem: str = "") -> None:
-        job.message = problem or job.message
+        job.message, job.is_reporting = problem or job.message, False
         # What training itself said last (finished, stopped, failed) counts.
         self._change(job, job.state if job.has_ended else state)
 
@@ -221,6 +231,8 @@ class TrainingQueue:
             case Warned():
                 job.message = event.message
             case RunFinished():
+                # In this order: there is no moment at which nobody is at the job.
+                job.is_reporting = True
                 job.state = event.status
             case RunFailed():
                 job.state, job.message = "failed", event.error
@@ -235,12 +247,31 @@ def describe(queue: TrainingQueue) -> str:
     waiting = f" +{len(queue.waiting)} queued" if queue.waiting else ""
     if job is None:
         return waiting.strip()
+    if job.is_reporting:
+        return f"writing plot and report of {job.name}{waiting}"
     if not job.is_training:
         return f"{job.state} {job.name}{waiting}"
     glyph = "▶" if job.state == "running" else "‖"
     share = f"{job.step / job.max_iters:.0%}" if job.max_iters else f"step {job.step:,}"
     speed = f" {job.latest.tokens_per_sec:,.0f} tok/s" if job.latest else ""
     return f"{glyph} {job.name} {share}{speed}{waiting}"
+
+
+def question_before_leaving(queue: TrainingQueue) -> tuple[str, str]:
+    """What to ask who leaves while something trains, waits or is written, and the word for yes."""
+    job = queue.active
+    if job is None or not job.is_reporting:
+        question = "Training goes on. Quit saves a checkpoint first; the run can be resumed."
+        return question, "Save and quit"
+    question = f"The plot and report of {job.name} are being written. Quit waits for them."
+    if queue.waiting:
+        question += " What is queued is not trained."
+    return question, "Finish and quit"
+
+
+def made_words(artifacts: "Artifacts") -> tuple[str, ...]:
+    """What was made of a run and what could not be, untrusted text, a line each."""
+    return (*(f"wrote {path}" for path in artifacts.paths), *artifacts.remarks)
 
 
 def ending(job: Job) -> str:
