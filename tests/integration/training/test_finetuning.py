@@ -1,5 +1,6 @@
 """A pretrained model is finetuned by the same loop, and what comes of it is usable by others."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,17 @@ from transformer_playground.data.dataset import open_dataset
 from transformer_playground.errors import CheckpointError, DataError, RunError
 from transformer_playground.files import sha256_file
 from transformer_playground.pretrained.model import AdaptedModel
-from transformer_playground.runs.layout import read_run_config
+from transformer_playground.runs.layout import RunFolder, read_run_config
 from transformer_playground.runs.sampling import draw, load_run
 from transformer_playground.runs.sampling_plan import SampleRequest
 from transformer_playground.training.control import TrainingControl
-from transformer_playground.training.events import Evaluated, Event, RunStarted, StepLogged
+from transformer_playground.training.events import (
+    Evaluated,
+    Event,
+    RunStarted,
+    StepLogged,
+    Warned,
+)
 from transformer_playground.training.materials import gather_materials
 from transformer_playground.training.schedules import learning_rate
 
@@ -30,6 +37,18 @@ MEMORISING: tuple[dict[str, Any], ...] = (
     {"peft": {"r": 16}, "train": {"optim": {"learning_rate": 2e-2}}},
     runtime(max_iters=120, eval_interval=60),
 )
+
+
+def saved_tensors(folder: Path) -> list[list[float]]:
+    from safetensors.torch import load_file
+
+    tensors = load_file(folder / "adapter_model.safetensors").values()
+    return sorted(tensor.flatten().tolist() for tensor in tensors)
+
+
+def kept_tensors(run: RunFolder, kind: str) -> list[list[float]]:
+    tensors = load_payload(choose(run.checkpoints, kind).path)["model"].values()
+    return sorted(tensor.flatten().tolist() for tensor in tensors)
 
 
 def newest_model(run: Any) -> AdaptedModel:
@@ -70,8 +89,6 @@ def test_a_text_is_learned_by_heart_and_the_adapters_serve_plain_peft(
 
 
 def test_the_best_adapters_are_those_of_the_best_checkpoint(tmp_path: Path) -> None:
-    from safetensors.torch import load_file
-
     # From where it stands at the fourth step a huge learning rate can only do harm.
     harm = {"train": {"optim": {"learning_rate": 5.0}, "schedule": {"warmup_iters": 8}}}
     run = finetune(tmp_path, "qwen2", harm).run
@@ -80,11 +97,8 @@ def test_the_best_adapters_are_those_of_the_best_checkpoint(tmp_path: Path) -> N
         choose(run.checkpoints, "best").path.resolve()
         != choose(run.checkpoints, "last").path.resolve()
     )
-    kept = load_payload(choose(run.checkpoints, "best").path)["model"]
-    saved = load_file(run.adapters / "best" / "adapter_model.safetensors")
-    assert sorted(map(tuple, (tensor.flatten().tolist() for tensor in kept.values()))) == sorted(
-        map(tuple, (tensor.flatten().tolist() for tensor in saved.values()))
-    )
+    assert saved_tensors(run.adapters / "best") == kept_tensors(run, "best")
+    assert saved_tensors(run.adapters / "last") == kept_tensors(run, "last")
 
 
 def test_frozen_weights_never_change_and_only_adapters_are_kept(tmp_path: Path) -> None:
@@ -287,3 +301,44 @@ def test_a_resumed_run_keeps_the_shape_of_its_adapters(tmp_path: Path) -> None:
     assert any("peft.r: keeping the run's 4 instead of 16" in notice for notice in notices)
     assert newest_model(run).recipe.peft.r == 4
     assert read_run_config(run)["config"]["peft"]["r"] == 4
+
+
+@pytest.mark.parametrize("kept", ["last", "best"])
+def test_adapters_are_written_though_no_checkpoint_of_their_kind_is_kept(
+    kept: str, tmp_path: Path
+) -> None:
+    run = finetune(tmp_path, "qwen2", {"train": {"checkpointing": {"keep": {kept: 0}}}}).run
+
+    for kind in ("last", "best"):
+        assert saved_tensors(run.adapters / kind) == kept_tensors(run, kind)
+    assert saved_tensors(run.adapters / "final") == kept_tensors(run, "last")
+
+
+def test_adapters_that_could_not_be_written_are_written_later(tmp_path: Path) -> None:
+    recorder = Recorder()
+    blocked = tmp_path / "runs" / "run" / "adapters"
+
+    def react(event: Event) -> None:
+        # A file stands where the folder should be, as long as the run is at its beginning.
+        if isinstance(event, RunStarted):
+            blocked.write_text("in the way")
+        elif isinstance(event, StepLogged) and event.step == 6:
+            blocked.unlink()
+
+    recorder.react = react
+    run = finetune(tmp_path, "qwen2", sinks=[recorder]).run
+
+    warnings = [event.message for event in recorder.of(Warned)]
+    assert warnings
+    assert all("not written" in message for message in warnings)
+    for kind in ("last", "best"):
+        assert saved_tensors(run.adapters / kind) == kept_tensors(run, kind)
+
+
+def test_a_run_that_goes_on_makes_its_adapters_anew(tmp_path: Path) -> None:
+    run = finetune(tmp_path, "qwen2").run
+    shutil.rmtree(run.adapters)
+    resume_finetuning(tmp_path, "qwen2", run_id=run.run_id)
+
+    for kind in ("last", "best"):
+        assert saved_tensors(run.adapters / kind) == kept_tensors(run, kind)

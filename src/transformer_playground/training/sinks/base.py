@@ -7,6 +7,10 @@ from transformer_playground.errors import PlaygroundError, TrainingError
 from transformer_playground.training.events import Event, Warned
 
 
+class SinkBehind(Exception):  # noqa: N818 - not an error of the run
+    """Raised by a sink that could not take in an event but will try again: it stays in use."""
+
+
 class Sink(Protocol):
     """A consumer of training events, called from the training thread."""
 
@@ -24,7 +28,10 @@ class Sink(Protocol):
 
 
 class SinkHub:
-    """Delivers events to sinks; one that fails is reported to the others and dropped."""
+    """Delivers events to sinks; one that fails is reported to the others and dropped.
+
+    One that is only behind is reported and kept.
+    """
 
     def __init__(self, sinks: Iterable[Sink]) -> None:
         self._sinks = list(sinks)
@@ -58,6 +65,8 @@ class SinkHub:
         for sink in tuple(self._sinks):
             try:
                 act(sink)
+            except SinkBehind as delay:
+                self.emit(Warned(step=step, message=str(delay)))
             except Exception as error:  # noqa: BLE001 - a broken display must not end training
                 self._drop(sink, error, step)
 
