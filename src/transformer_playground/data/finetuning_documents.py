@@ -2,7 +2,7 @@
 
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from transformer_playground.config.prepare import PrepareConfig
@@ -26,41 +26,50 @@ class Document:
         return {name: value for name, value in dataclasses.asdict(self).items() if value}
 
 
-def read_documents(paths: Sequence[Path], config: PrepareConfig) -> Iterator[Document]:
+def read_documents(paths: Sequence[Path], config: PrepareConfig) -> Iterator[list[Document]]:
     """Every document with text, without white space around it, in the order of the files.
 
     A document is a text file, a speech of a protocol or a row of a CSV. With `documents = "lines"`
     it is a line of a text file or protocol; a row of a CSV stays whole.
 
+    Yields:
+        What belongs together: the lines of one speech, or a single document.
+
     Raises:
         DataError: A file is unusable.
     """
     for path in paths:
-        for document in _documents_of(path, config):
-            text = document.text.strip()
-            if text:
-                yield dataclasses.replace(document, text=text)
+        for documents in _documents_of(path, config):
+            stripped = (dataclasses.replace(each, text=each.text.strip()) for each in documents)
+            if together := [document for document in stripped if document.text]:
+                yield together
 
 
-def _documents_of(path: Path, config: PrepareConfig) -> Iterator[Document]:
+def _documents_of(path: Path, config: PrepareConfig) -> Iterator[Iterable[Document]]:
     suffix = path.suffix.lower()
+    by_line = config.documents == "lines"
     if suffix == ".csv":
-        yield from _of_csv(path, config)
-        return
-    whole = _of_protocol if suffix == ".xml" else _of_text
-    for document in whole(path, structured=config.add_structure_tokens):
-        if config.documents == "files":
-            yield document
-        else:
-            for line in lines_of([document.text]):
-                yield dataclasses.replace(document, text=line)
+        for document in _of_csv(path, config):
+            yield [document]
+    elif suffix == ".xml":
+        for document in _of_protocol(path, structured=config.add_structure_tokens):
+            yield _lines(document) if by_line else [document]
+    else:
+        whole = _of_text(path, structured=config.add_structure_tokens)
+        for document in _lines(whole) if by_line else [whole]:
+            yield [document]
 
 
-def _of_text(path: Path, *, structured: bool) -> Iterator[Document]:
+def _lines(document: Document) -> Iterator[Document]:
+    for line in lines_of([document.text]):
+        yield dataclasses.replace(document, text=line)
+
+
+def _of_text(path: Path, *, structured: bool) -> Document:
     text = "".join(read_text(path)).strip()
     if text and structured:
         text = f"{markers.SPEECH}\n{text}\n{markers.END}"
-    yield Document(text, _name(path))
+    return Document(text, _name(path))
 
 
 def _of_protocol(path: Path, *, structured: bool) -> Iterator[Document]:

@@ -1,5 +1,6 @@
 """One dataset for finetuning: whole documents, divided, as text and in the base model's tokens."""
 
+import array
 import hashlib
 import json
 import operator
@@ -34,10 +35,18 @@ from transformer_playground.errors import DataError
 from transformer_playground.files import sha256_file, write_durably
 
 # Raise it when the same inputs and settings give other files than before.
-_VERSION = 1
+_VERSION = 2
 # Characters encoded in one go; a longer document is cut before a space.
 _CHUNK = 1 << 20
 _ALL_DOCUMENTS = ".documents.jsonl"
+
+
+@dataclass
+class _Read:
+    """Documents that were kept, documents left out because they were there already."""
+
+    documents: int = 0
+    repeats: int = 0
 
 
 @dataclass
@@ -107,8 +116,8 @@ def build_dataset(
     symbols = markers.MARKERS if config.add_structure_tokens else ()
     tokenizer = load_hub_tokenizer(hf_model, end_token=end_token, symbols=symbols)
     report(f"Reading {', '.join(item.path.name for item in inputs)}")
-    documents = _write_documents(target, config, [item.path for item in inputs])
-    report(f"Encoding {documents:,} documents with a vocabulary of {tokenizer.vocab_size:,}")
+    read = _write_documents(target, config, [item.path for item in inputs])
+    report(f"Encoding {read.documents:,} documents with a vocabulary of {tokenizer.vocab_size:,}")
     tokenizer.save(target)
     train = _write_tokens(target / TRAIN_DOCUMENTS, target / TRAIN_FILE, tokenizer)
     val = _write_tokens(target / VAL_DOCUMENTS, target / VAL_FILE, tokenizer)
@@ -122,7 +131,7 @@ def build_dataset(
             "train_tokens": train.tokens,
             "val_tokens": val.tokens,
             "val_bytes": val.text_bytes,
-            "documents": documents,
+            "documents": read.documents,
             "files": files,
             "fingerprint": _fingerprint(described, files),
             "inputs": [item.identity for item in inputs],
@@ -132,6 +141,7 @@ def build_dataset(
     tables = [item.path for item in inputs if item.path.suffix.lower() == ".csv"]
     return [
         *(speeches_csv.columns_note(path, config.columns) for path in tables),
+        *_repeats_note(read.repeats),
         *_token_notes(tokenizer, [*([end_token] if end_token else []), *symbols]),
     ]
 
@@ -143,25 +153,46 @@ def _token_notes(tokenizer: HuggingFaceTokenizer, wanted: Sequence[str]) -> list
     return [f"The tokenizer has {', '.join(there)} already, so that nothing was added for it."]
 
 
-def _write_documents(target: Path, config: PrepareConfig, paths: Sequence[Path]) -> int:
-    """Write train.jsonl and val.jsonl, whole documents chosen by `prepare.seed`; count them."""
+def _repeats_note(repeats: int) -> list[str]:
+    if not repeats:
+        return []
+    subject = "1 document has" if repeats == 1 else f"{repeats:,} documents have"
+    return [f"{subject} the same text as an earlier one: left out, so that none is in both parts."]
+
+
+def _write_documents(target: Path, config: PrepareConfig, paths: Sequence[Path]) -> _Read:
+    """Write train.jsonl and val.jsonl; `prepare.seed` chooses between them.
+
+    No text is in both: repeats are left out, and what belongs together is not divided.
+    """
     everything = target / _ALL_DOCUMENTS
-    total = 0
+    read = _Read()
+    # Of each group that stays together, how many documents it has.
+    sizes = array.array("q")
 
     def write(file: IO[bytes]) -> None:
-        nonlocal total
-        for document in read_documents(paths, config):
-            file.write(orjson.dumps(document.record(), option=orjson.OPT_APPEND_NEWLINE))
-            total += 1
+        seen: set[bytes] = set()
+        for together in read_documents(paths, config):
+            before = read.documents
+            for document in together:
+                digest = hashlib.blake2b(document.text.encode("utf-8"), digest_size=16).digest()
+                if digest in seen:
+                    read.repeats += 1
+                    continue
+                seen.add(digest)
+                file.write(orjson.dumps(document.record(), option=orjson.OPT_APPEND_NEWLINE))
+                read.documents += 1
+            if read.documents > before:
+                sizes.append(read.documents - before)
 
     write_durably(everything, write)
-    for_val = _chosen_for_val(total, config, paths)
+    for_val = np.repeat(_chosen_for_val(len(sizes), config, paths), np.array(sizes))
     for name, wanted in ((TRAIN_DOCUMENTS, False), (VAL_DOCUMENTS, True)):
         with everything.open("rb") as lines:
             chosen = (line for line, is_val in zip(lines, for_val, strict=True) if is_val == wanted)
             write_durably(target / name, operator.methodcaller("writelines", chosen))
     everything.unlink()
-    return total
+    return read
 
 
 def _chosen_for_val(
@@ -175,9 +206,10 @@ def _chosen_for_val(
     if total == 1:
         raise DataError(
             "A corpus of one document cannot be divided into training and validation.",
-            "Add files, or set prepare.documents = 'lines' to make each line a document."
+            "Add files, or set prepare.documents = 'lines' to make each line a document; "
+            "repeats do not count."
             if config.documents == "files"
-            else "Add lines.",
+            else "Add lines; repeats do not count, and those of one speech stay together.",
         )
     held_out = min(total - 1, max(1, round(total * config.val_fraction)))
     for_val = np.zeros(total, dtype=np.bool_)

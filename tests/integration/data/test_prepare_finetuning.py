@@ -230,6 +230,53 @@ def test_the_seed_divides_whole_documents_and_each_side_has_one(tmp_path: Path) 
     assert (len(records(config, "train")), len(records(config, "val"))) == (1, 1)
 
 
+@pytest.mark.parametrize(
+    ("names", "text", "settings", "kept", "left_out"),
+    [
+        (["a.txt", "b.txt", "c.txt"], "Danke.\nDanke.", {}, 1, 2),
+        (["a.txt", "b.txt"], LINES, {"documents": "lines"}, 40, 40),
+        (["a.csv", "b.csv"], TABLE, {}, 6, 6),
+        (["1.xml", "2.xml"], protocol(SPEECH, SHORT_SPEECH), {}, 2, 2),
+    ],
+)
+def test_a_text_that_comes_again_is_left_out_and_told(
+    names: list[str],
+    text: str,
+    settings: dict[str, Any],
+    kept: int,
+    left_out: int,
+    tmp_path: Path,
+) -> None:
+    for name in names:
+        write_raw(tmp_path, text, name)
+    write_raw(tmp_path, "Another.", "other.txt")
+    config = settings_for(tmp_path, val_fraction=0.5, **settings)
+
+    report = prepare(config)
+
+    texts = [record["text"] for record in _all(config)]
+    assert len(texts) == len(set(texts)) == kept + 1
+    assert report.notes[-1].startswith(f"{left_out} documents have the same text as an earlier")
+
+
+def test_lines_of_one_speech_stay_on_one_side(tmp_path: Path) -> None:
+    speeches = [
+        SHORT_SPEECH.replace("Ina", f"Ina{number}").replace("Danke", f"Danke {number}")
+        for number in range(8)
+    ]
+    write_raw(tmp_path, protocol(*speeches), "20213.xml")
+    config = settings_for(tmp_path, documents="lines", val_fraction=0.5)
+
+    prepare(config)
+
+    train, val = (
+        {record["speaker"] for record in records(config, split)} for split in ("train", "val")
+    )
+    assert len(_all(config)) == 16
+    assert train.isdisjoint(val)
+    assert (len(train), len(val)) == (4, 4)
+
+
 def test_a_text_longer_than_what_is_encoded_at_once_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -238,7 +285,7 @@ def test_a_text_longer_than_what_is_encoded_at_once_is_whole(
     text = "The  cat\n\nsat by    the wheel, " * 40 + "x" * 200
     for name in ("whole", "cut"):
         write_raw(tmp_path / name, text, "a.txt")
-        write_raw(tmp_path / name, text, "b.txt")
+        write_raw(tmp_path / name, text + "!", "b.txt")
         prepare(settings_for(tmp_path / name))
         monkeypatch.setattr(finetuning_recipe, "_CHUNK", 50)
     whole, cut = (files_of(tmp_path / name / "datasets") for name in ("whole", "cut"))
