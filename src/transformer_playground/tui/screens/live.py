@@ -43,7 +43,8 @@ from transformer_playground.tui.widgets.live_numbers import LiveNumbers
 from transformer_playground.tui.widgets.samples_feed import SamplesFeed
 
 # What training says is shown so often, and files are looked at between so often and so seldom.
-_TICK_SECONDS = _SHORTEST_WAIT = 0.25
+_TICK_SECONDS = 0.25
+_SHORTEST_WAIT = 0.5
 _LONGEST_WAIT = 2.0
 _SLOWER = 1.5
 # Looking at files may take this share of a core.
@@ -67,7 +68,9 @@ class LiveView(LiveControls):
         self._x: Axis = "step"
         self._shown: tuple[str, ...] = ()
         self._wanted: str | None = None
+        self._titled: str | None = None
         self._frame: Frame | None = None
+        self._next_frame: Frame | None = None
         self._is_looking = self._look_again = self._is_dirty = False
         self._wait = _SHORTEST_WAIT
         self._next_look: Timer | None = None
@@ -183,8 +186,12 @@ class LiveView(LiveControls):
         self._is_looking = False
         if not self.is_current:
             return
-        if frame.changed or self._frame is None or self._frame.ask != frame.ask:
+        if self._frame is None or self._frame.ask != frame.ask:
             self._show_frame(frame)
+            self._wait = _SHORTEST_WAIT
+        elif frame.changed:
+            # Drawn by the next tick, at once with what training says: redrawing costs most.
+            self._next_frame, self._is_dirty = frame, True
             self._wait = _SHORTEST_WAIT
         else:
             self._wait = min(_LONGEST_WAIT, self._wait * _SLOWER)
@@ -202,7 +209,7 @@ class LiveView(LiveControls):
     def _show_frame(self, frame: Frame) -> None:
         is_other_axis = self._frame is not None and self._frame.ask.x != frame.ask.x
         is_other_quantity = self._frame is None or self._frame.ask.quantity != frame.ask.quantity
-        self._frame = frame
+        self._frame, self._next_frame = frame, None
         chart = self._chart
         with self.app.batch_update():
             if is_other_axis or is_other_quantity:
@@ -259,8 +266,11 @@ class LiveView(LiveControls):
             feed.take(())
             log.set_lines(())
             return
-        numbers.border_title = Content(visible_line(focus.run_id))
-        log.border_title = Content(f"log · {visible_line(focus.run_id)}")
+        if focus.run_id != self._titled:
+            # A title that is set is drawn anew, with all that it is the title of.
+            self._titled = focus.run_id
+            numbers.border_title = Content(visible_line(focus.run_id))
+            log.border_title = Content(f"log · {visible_line(focus.run_id)}")
         numbers.take(focus)
         feed.take(focus.samples)
         log.set_lines(self._with_warnings(focus.run_id, focus.log))
@@ -299,7 +309,10 @@ class LiveView(LiveControls):
     def _tick(self) -> None:
         if self._is_dirty:
             self._is_dirty = False
-            self._show_numbers()
+            if self._next_frame is not None:
+                self._show_frame(self._next_frame)
+            else:
+                self._show_numbers()
             if self._next_look is not None and self._wait > _SHORTEST_WAIT:
                 self._look_now()
 

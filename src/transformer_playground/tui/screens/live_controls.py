@@ -71,9 +71,11 @@ class LiveControls(View):
                 words.append(Content.styled(text, "$warning"))
         if standing.waiting:
             words.append(Content.styled(queue_words(standing.waiting), "$foreground 60%"))
+        shown = Content("   ").join(words)
         line = self.query_one("#live-word", Static)
-        line.display = bool(words)
-        line.update(Content("   ").join(words))
+        if shown != line.content:
+            line.display = bool(words)
+            line.update(shown)
 
     def say_gone(self, run_id: str) -> None:
         """Say that a run on show is no longer there."""

@@ -37,6 +37,8 @@ class LiveNumbers(Container):
         super().__init__(id="live-numbers")
         self._seen: tuple[str, int] | None = None
         self._newest = -1.0
+        self._pushed: list[StepLogged] = []
+        self._table_lines = 0
         self._shown: tuple[Facts, Standing] | None = None
 
     def compose(self) -> ComposeResult:
@@ -53,7 +55,8 @@ class LiveNumbers(Container):
         self._draw()
 
     def show(self, facts: Facts, standing: Standing) -> None:
-        """Show these numbers."""
+        """Show these numbers, and in the sparklines what was pushed since the last time."""
+        self._draw_pushed()
         if self._shown != (facts, standing):
             self._shown = facts, standing
             self._draw()
@@ -62,6 +65,7 @@ class LiveNumbers(Container):
         """Let the sparklines catch up with a run's files."""
         if self._seen != (focus.run_id, focus.life):
             self.begin(focus.run_id, focus.life)
+        self._draw_pushed()
         first = int(np.searchsorted(_steps(focus), self._newest, side="right"))
         for spark, curve in zip(self._sparks(), focus.recent, strict=True):
             for value in curve.y[first:]:
@@ -70,17 +74,16 @@ class LiveNumbers(Container):
             self._newest = max(self._newest, float(_steps(focus)[-1]))
 
     def push(self, run_id: str, event: StepLogged) -> None:
-        """One more logged step of the run in focus, ahead of its files."""
+        """One more logged step of the run in focus, ahead of its files; `show` draws it."""
         if self._seen is None or self._seen[0] != run_id or event.step <= self._newest:
             return
         self._newest = event.step
-        values = (event.train_loss, event.lr, event.tokens_per_sec)
-        for spark, value in zip(self._sparks(), values, strict=True):
-            spark.push(value)
+        self._pushed.append(event)
 
     def begin(self, run_id: str, life: int) -> None:
         """Forget the values of another run, or of steps that hold no longer."""
         self._seen, self._newest = (run_id, life), -1.0
+        self._pushed.clear()
         for spark in self._sparks():
             spark.clear()
 
@@ -88,8 +91,16 @@ class LiveNumbers(Container):
         """Show nothing."""
         self.begin("", 0)
         self._seen = self._shown = None
+        self._table_lines = 0
         for name in ("#live-lines", "#live-table"):
             self.query_one(name, Static).update("")
+
+    def _draw_pushed(self) -> None:
+        for event in self._pushed:
+            values = (event.train_loss, event.lr, event.tokens_per_sec)
+            for spark, value in zip(self._sparks(), values, strict=True):
+                spark.push(value)
+        self._pushed.clear()
 
     def _sparks(self) -> list[Sparkline]:
         return list(self.query(Sparkline))
@@ -100,9 +111,14 @@ class LiveNumbers(Container):
         facts, standing = self._shown
         if self.query_one("#live-table").display:
             width = max(10, self.content_size.width)
-            self.query_one("#live-table", Static).update(_as_table(facts, standing, width))
+            content = _as_table(facts, standing, width)
+            lines = content.plain.count("\n")
+            # Laying out all panes anew is only for a table that has grown or shrunk.
+            has_grown, self._table_lines = lines != self._table_lines, lines
+            self.query_one("#live-table", Static).update(content, layout=has_grown)
         else:
-            self.query_one("#live-lines", Static).update(_as_lines(facts, standing))
+            content = _as_lines(facts, standing)
+            self.query_one("#live-lines", Static).update(content, layout=False)
 
 
 def _steps(focus: Focus) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":

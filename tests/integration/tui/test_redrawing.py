@@ -1,0 +1,59 @@
+"""The live view draws what training says at its own pace, however often training says something."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from builders.commands import make_project
+from builders.console import shown, until, with_console
+from builders.runs import make_run, train_row
+from transformer_playground.training.events import StepLogged
+from transformer_playground.tui.app import Console
+from transformer_playground.tui.screens.live import LiveView
+from transformer_playground.tui.state.jobs import Job, Launch, Update
+from transformer_playground.tui.widgets.sparkline import Sparkline
+
+
+def logged(step: int) -> StepLogged:
+    return StepLogged(
+        step=step,
+        train_loss=2.5,
+        lr=1e-3,
+        tokens_per_sec=98_765.0,
+        step_time_ms=1.0,
+        data_share=0.0,
+        grad_norm=1.0,
+        tokens_seen=step,
+    )
+
+
+def test_many_logged_steps_are_drawn_together(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "config"))
+    project = make_project(tmp_path / "project")
+    make_run(project.root / "runs", "tiny-1", rows=[train_row(1)])
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: console.workspace.current == "tiny-1")
+        await pilot.press("2")
+        await until(pilot, lambda: "1 " in shown(console) and console.screen.query(Sparkline))
+        view = console.screen
+        assert isinstance(view, LiveView)
+        await until(pilot, lambda: view._frame is not None)
+        view._tick_timer.pause()
+        await pilot.pause()
+        spark = view.query_one("#spark-speed", Sparkline)
+        drawn = spark.frames_drawn
+        job = Job(1, Launch("tiny"), state="running", run_id="tiny-1", max_iters=100)
+        for step in range(2, 32):
+            console.training_changed.publish([Update(job, logged(step))])
+            await pilot.pause()
+        # A look at the folder of runs may come in between, and draws too.
+        assert spark.frames_drawn <= drawn + 3
+        view._tick_timer.resume()
+        await until(pilot, lambda: spark._recent.newest == 98_765.0, 10)
+
+    with_console(project, steps)
