@@ -1,7 +1,9 @@
 """Time from the command to the console's first frame, against a bare Textual app. Goal: 1.5x.
 
 Both run as child processes at a terminal of their own, in turn, until their words are on the
-screen. The bare app is one `Static`; the console opens over a folder with a few runs.
+screen: of the console those at the top and those in its last line, so that what counts is a frame
+with its header, its panes and its keys. The bare app is one `Static`; the console opens over a
+folder with a few runs. Bytecode is kept for both, as an installed program has it.
 """
 
 import argparse
@@ -20,6 +22,8 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import psutil
+
 from transformer_playground.runs.layout import create_run
 
 BARE = """\
@@ -35,8 +39,10 @@ Bare().run()
 PATIENCE_SECONDS = 60.0
 
 
-def first_frame(command: Sequence[str], words: bytes, folder: Path) -> float:
-    """Seconds until a command has written `words` to its terminal.
+def first_frame(
+    command: Sequence[str], words: Sequence[bytes], folder: Path
+) -> tuple[float, float]:
+    """Seconds until a command has written all `words` to its terminal: by the clock, of the CPU.
 
     Raises:
         SystemExit: It ended, or took far too long, without them.
@@ -45,6 +51,8 @@ def first_frame(command: Sequence[str], words: bytes, folder: Path) -> float:
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
     environ = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
     environ["TRANSFORMER_PLAYGROUND_CONFIG_DIR"] = str(folder / "config")
+    environ["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
+    environ.pop("PYTHONDONTWRITEBYTECODE", None)
     began = time.perf_counter()
     child = subprocess.Popen(
         command, cwd=folder, env=environ, stdin=theirs, stdout=theirs, stderr=theirs
@@ -52,14 +60,16 @@ def first_frame(command: Sequence[str], words: bytes, folder: Path) -> float:
     os.close(theirs)
     written = b""
     try:
-        while words not in written:
+        while not all(word in written for word in words):
             if time.perf_counter() - began > PATIENCE_SECONDS:
                 raise SystemExit(f"{command[0]}: no first frame in {PATIENCE_SECONDS:.0f} s")
             try:
                 written += os.read(ours, 1 << 16)
             except OSError as error:
                 raise SystemExit(f"{command[0]} ended before its first frame") from error
-        return time.perf_counter() - began
+        elapsed = time.perf_counter() - began
+        times = psutil.Process(child.pid).cpu_times()
+        return elapsed, times.user + times.system
     finally:
         child.send_signal(signal.SIGKILL)
         child.wait()
@@ -68,7 +78,7 @@ def first_frame(command: Sequence[str], words: bytes, folder: Path) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--runs", type=int, default=5)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
@@ -78,26 +88,29 @@ def main() -> None:
         (folder / "experiments").mkdir()
         bare = [sys.executable, "-c", BARE]
         console = [str(Path(sys.executable).parent / "tp-tui")]
-        sides = {"bare": (bare, b"bare textual app"), "console": (console, b"4 Compare")}
-        times: dict[str, list[float]] = {side: [] for side in sides}
+        sides = {
+            "bare": (bare, (b"bare textual app",)),
+            "console": (console, (b"4 Compare", b" keys")),
+        }
+        clock: dict[str, list[float]] = {side: [] for side in sides}
+        cpu: dict[str, list[float]] = {side: [] for side in sides}
         for number in range(arguments.rounds + 1):
             for side, (command, words) in sides.items():
-                spent = first_frame(command, words, folder)
-                # The first round fills the file cache.
+                elapsed, computed = first_frame(command, words, folder)
+                # The first round fills the file cache and keeps the bytecode.
                 if number:
-                    times[side].append(spent)
-    medians = {side: statistics.median(spent) for side, spent in times.items()}
-    for side, median in medians.items():
-        low, high = min(times[side]), max(times[side])
-        print(f"{side:8} {median:6.2f} s  ({low:.2f} to {high:.2f})")
-    ratio = medians["console"] / medians["bare"]
-    print(f"{ratio:.2f}x")
-    figures = {f"{side}_s": round(median, 3) for side, median in medians.items()}
-    print(
-        json.dumps(
-            {"benchmark": "console_start", **figures, "ratio": round(ratio, 2), "goal_ratio": 1.5}
-        )
-    )
+                    clock[side].append(elapsed)
+                    cpu[side].append(computed)
+    figures: dict[str, float] = {}
+    for name, times in (("clock", clock), ("cpu", cpu)):
+        medians = {side: statistics.median(spent) for side, spent in times.items()}
+        for side, median in medians.items():
+            low, high = min(times[side]), max(times[side])
+            print(f"{name:6} {side:8} {median:6.2f} s  ({low:.2f} to {high:.2f})")
+            figures[f"{side}_{name}_s"] = round(median, 3)
+        figures[f"{name}_ratio"] = round(medians["console"] / medians["bare"], 2)
+        print(f"{name:6} {figures[f'{name}_ratio']:.2f}x")
+    print(json.dumps({"benchmark": "console_start", **figures, "goal_ratio": 1.5}))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import importlib
 import signal
 import sys
@@ -18,7 +19,6 @@ from textual.signal import Signal
 from textual.timer import Timer
 
 from transformer_playground.errors import ConfigError
-from transformer_playground.experiments.discovery import discover
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.training.events import RunFailed, RunFinished, RunStarted
 from transformer_playground.tui.bindings import bindings_for, check_keymap
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 # Python's default of 5 ms is what a key press may wait for while training computes in Python.
 _SWITCH_INTERVAL = 0.001
 _DRAIN_SECONDS = 0.1
+_FRAME_SECONDS = 0.01
 # Below 60 x 16 a view says only that; two panes from 100 columns, three from 140.
 _WIDTHS = [(0, "-tiny"), (60, "-narrow"), (100, "-wide"), (140, "-broad")]
 _HEIGHTS = [(0, "-flat"), (16, "-low"), (30, "-tall")]
@@ -86,7 +87,6 @@ class Console(App[int], inherit_bindings=False):
 
     def __init__(self, experiments_dir: Path, runs_dir: Path) -> None:
         super().__init__()
-        self.stylesheet = LastingStylesheet(variables=self.get_css_variables())
         self.experiments_dir, self.runs_dir = experiments_dir, runs_dir
         self.training = TrainingQueue(experiments_dir, runs_dir)
         self.workspace = Workspace()
@@ -104,6 +104,8 @@ class Console(App[int], inherit_bindings=False):
         for theme in THEMES:
             self.register_theme(theme)
         self._complaints = self._load_settings()
+        # Made when the theme is known: other colours would have it read again.
+        self.stylesheet = LastingStylesheet(variables=self.get_css_variables())
 
     @cached_property
     def sampling(self) -> "SamplingService":
@@ -123,18 +125,26 @@ class Console(App[int], inherit_bindings=False):
         return TerminalDriver
 
     def on_mount(self) -> None:
-        """Take over the settings and be ready to train."""
+        """Tell what is wrong with the settings, be ready to train, and heed signals."""
         sys.setswitchinterval(_SWITCH_INTERVAL)
         if self._complaints:
             text = visible("\n".join(self._complaints))
             self.notify(text, title="Settings", severity="warning", markup=False)
         self.run_worker(self.training.work, group="training", thread=True, exit_on_error=False)
-        self.set_interval(_DRAIN_SECONDS, self._drain)
         self._heed_signals()
 
     def on_ready(self) -> None:
-        """Look around, now that the first frame is there: listing takes as long as all before."""
+        """Go on when the first frame, which a thread writes, has had time to reach the terminal."""
+        self.set_timer(_FRAME_SECONDS, self._begin)
+
+    def _begin(self) -> None:
+        """Look around, and listen to what trains."""
+        if not gc.isenabled():
+            # The command has put it off. What is here now stays to the end: no need to go through.
+            gc.freeze()
+            gc.enable()
         self.look_around()
+        self.set_interval(_DRAIN_SECONDS, self._drain)
 
     def _heed_signals(self) -> None:
         """A console that is told to end, or whose window closes, saves what trains first."""
@@ -211,6 +221,8 @@ class Console(App[int], inherit_bindings=False):
 
     def action_launch(self) -> None:
         """Ask what to train: the experiment under the cursor, or one of a list."""
+        from transformer_playground.experiments.discovery import discover
+
         names = [experiment.name for experiment in discover(self.experiments_dir)]
         current = self.snapshot.runs.get(self.workspace.current or "")
         at_hand = self.workspace.experiment or (current.experiment if current else None)
@@ -275,7 +287,6 @@ class Console(App[int], inherit_bindings=False):
             self.exit(0)
             return
         from transformer_playground.tui.screens.confirm import ConfirmScreen
-
         from transformer_playground.tui.state.training import question_before_leaving
 
         question, yes = question_before_leaving(self.training)
@@ -336,7 +347,6 @@ class Console(App[int], inherit_bindings=False):
         if theme is not None and theme not in self.available_themes:
             problems.append(f"There is no theme {theme}.")
             theme = None
-        # Before the stylesheet is read for the first time: a later change reads it again.
         self.set_reactive(Console.theme, theme or THEMES[0].name)
         return complaints + problems
 

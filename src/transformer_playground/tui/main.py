@@ -4,6 +4,7 @@ Reading options brings in a library that takes as long as half of the console's 
 that names nothing but folders does without it.
 """
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -46,6 +47,8 @@ def open_console(experiments_dir: Path, runs_dir: Path) -> int:
             "The console needs a terminal.",
             "Use `tp-tui --run EXP` in scripts, and `tp runs` to look at runs.",
         )
+    # Nearly all that is made before the first frame stays: looking for what can go is in vain.
+    gc.disable()
     from transformer_playground.tui.app import Console
 
     return Console(experiments_dir, runs_dir).run() or 0

@@ -4,7 +4,6 @@ The file belongs to the user: what the console does not change, comments include
 """
 
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 import platformdirs
 
 from transformer_playground.errors import ConfigError
-from transformer_playground.files import replace_text
 
 _LARGEST = 256 * 1024
 _FOLDER_VARIABLE = "TRANSFORMER_PLAYGROUND_CONFIG_DIR"
@@ -83,6 +81,8 @@ def save_settings(path: Path, settings: Settings) -> None:
     """
     import tomlkit
 
+    from transformer_playground.files import replace_text
+
     _read(path)
     document = tomlkit.parse(path.read_text(encoding="utf-8")) if path.is_file() else None
     document = document if document is not None else tomlkit.document()
@@ -102,11 +102,17 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _LARGEST:
             raise ConfigError(f"{path} is larger than {_LARGEST // 1024} KiB.", "Shorten it.")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8: {error}.", "Mend it, or delete it.") from error
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise ConfigError(
             f"{path} is not valid TOML: {error}.", "Mend it, or delete it."

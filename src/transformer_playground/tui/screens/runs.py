@@ -74,6 +74,7 @@ class RunsView(RunActions):
         self._take_settings()
         if not self.console.has_looked:
             # What is not known yet must not look as if there were nothing.
+            self._title()
             return
         snapshot = self.console.snapshot
         now = time.time()

@@ -25,11 +25,21 @@ class View(Screen[None]):
 
     def compose(self) -> ComposeResult:
         """The frame around what `compose_body` yields."""
+        # Set before there are widgets, so that they need not be styled a second time.
+        self._fit(*self.app.size)
         yield TopBar(self.NAME)
         with Container(id="body"):
             yield from self.compose_body()
         yield Static("too small: needs 60 x 16", id="too-small", markup=False)
         yield KeyBar()
+
+    def _fit(self, width: int, height: int) -> None:
+        for room, breakpoints in (
+            (width, self.app.HORIZONTAL_BREAKPOINTS),
+            (height, self.app.VERTICAL_BREAKPOINTS),
+        ):
+            names = [name for least, name in sorted(breakpoints or ()) if room >= least]
+            self.add_class(*names[-1:])
 
     def compose_body(self) -> ComposeResult:
         """What the view shows."""

@@ -4,10 +4,13 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from transformer_playground.errors import PlaygroundError
-from transformer_playground.experiments.discovery import Experiment, discover
-from transformer_playground.runs.row import RunRow
+
+if TYPE_CHECKING:
+    from transformer_playground.experiments.discovery import Experiment
+    from transformer_playground.runs.row import RunRow
 
 _SHORTEST_WAIT = 1.0
 # Looking around may take this share of one core at most, so that training keeps the rest.
@@ -25,8 +28,8 @@ class Snapshot:
         next_look: Seconds to wait before looking again.
     """
 
-    runs: Mapping[str, RunRow] = field(default_factory=dict)
-    experiments: tuple[Experiment, ...] = ()
+    runs: "Mapping[str, RunRow]" = field(default_factory=dict)
+    experiments: "tuple[Experiment, ...]" = ()
     problem: str | None = None
     next_look: float = _SHORTEST_WAIT
 
@@ -34,6 +37,7 @@ class Snapshot:
 def look(experiments_dir: Path, runs_dir: Path) -> Snapshot:
     """List what there is; a folder that cannot be listed counts as empty, with a reason."""
     # Imported by the first look, which comes after the first frame.
+    from transformer_playground.experiments.discovery import discover
     from transformer_playground.runs.listing import list_runs
 
     began = time.thread_time()

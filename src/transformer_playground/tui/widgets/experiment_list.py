@@ -1,17 +1,20 @@
 """The experiments: name, state of their data, kind and description."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from transformer_playground.experiments.discovery import Experiment
 from transformer_playground.terminal import visible_line
-from transformer_playground.tui.state.experiments import GLYPHS, DataState, ExperimentFacts
 
-_STYLES: Mapping[DataState, str] = {
+if TYPE_CHECKING:
+    from transformer_playground.experiments.discovery import Experiment
+    from transformer_playground.tui.state.experiments import DataState, ExperimentFacts
+
+_STYLES: "Mapping[DataState, str]" = {
     "prepared": "$text-success",
     "stale": "$text-warning",
     "missing": "$foreground 60%",
@@ -35,7 +38,9 @@ class ExperimentList(OptionList):
         highlighted = self.highlighted_option
         return highlighted.id if highlighted else None
 
-    def show(self, experiments: Sequence[Experiment], facts: Mapping[str, ExperimentFacts]) -> None:
+    def show(
+        self, experiments: "Sequence[Experiment]", facts: "Mapping[str, ExperimentFacts]"
+    ) -> None:
         """Show these; the cursor stays on its experiment."""
         shown = [(each.name, facts.get(each.name)) for each in experiments]
         width = self.scrollable_content_region.width
@@ -63,9 +68,12 @@ class ExperimentList(OptionList):
                 self.replace_option_prompt(name, _prompt(name, each, width))
 
 
-def _prompt(name: str, facts: ExperimentFacts | None, width: int) -> Content:
+def _prompt(name: str, facts: "ExperimentFacts | None", width: int) -> Content:
     if facts is None:
         return Content.assemble(visible_line(name), "\n", ("…", "$foreground 60%"))
+    # Imported by the first look, which comes after the first frame.
+    from transformer_playground.tui.state.experiments import GLYPHS
+
     state = f"{GLYPHS[facts.data]} {facts.data}"
     room = max(1, width - len(state) - 1)
     title = Content(visible_line(name)).truncate(room, ellipsis=True)

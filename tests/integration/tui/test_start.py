@@ -1,0 +1,89 @@
+"""What the console does without while it opens, and what it says before it has looked around."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.css.parse import parse
+from textual.pilot import Pilot
+
+from builders.commands import Project, make_project
+from builders.console import shown, until, with_console
+from builders.runs import make_run, train_row
+from transformer_playground.tui.app import Console
+from transformer_playground.tui.screens.keys import KeysScreen
+from transformer_playground.tui.widgets.filter_bar import FilterBar
+from transformer_playground.tui.widgets.key_bar import KeyBar
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "config"))
+    return make_project(tmp_path / "project")
+
+
+def test_no_style_is_read_twice_until_the_colours_change(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: Counter[tuple[object, ...]] = Counter()
+
+    def count(scope: str, css: str, read_from: Any, **options: Any) -> Any:
+        read[scope, css, read_from, options["tie_breaker"]] += 1
+        return parse(scope, css, read_from, **options)
+
+    monkeypatch.setattr("textual.css.stylesheet.parse", count)
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        for view in ("live", "sample", "compare", "runs", "live"):
+            console.action_view(view)
+            await until(pilot, lambda: console.current_mode == view)  # noqa: B023
+            await pilot.pause()
+        assert len(read) > 20
+        assert set(read.values()) == {1}
+        await pilot.press("f2")
+        await until(pilot, lambda: max(read.values()) > 1)
+
+    with_console(project, steps)
+
+
+def test_a_click_in_the_line_of_keys_presses_the_key(project: Project) -> None:
+    make_run(project.root / "runs", "tiny-1", rows=[train_row(1)])
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: "/ filter" in shown(console) and console.snapshot.runs)
+        line = shown(console).splitlines()[-1]
+        await pilot.click(KeyBar, offset=(line.index("filter"), 0))
+        await until(pilot, lambda: console.screen.query_one(FilterBar).display)
+        await pilot.press("escape")
+        await until(pilot, lambda: shown(console).splitlines()[-1].rstrip().endswith("? keys"))
+        line = shown(console).splitlines()[-1]
+        await pilot.click(KeyBar, offset=(line.index("? keys"), 0))
+        await until(pilot, lambda: isinstance(console.screen, KeysScreen))
+
+    with_console(project, steps)
+
+
+def test_the_first_frame_has_panes_and_keys_and_claims_nothing_about_runs(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames: list[str] = []
+    draw = Console._display
+
+    def display(self: Console, *parts: Any) -> None:
+        draw(self, *parts)
+        frames.append("\n".join(strip.text for strip in self.screen._compositor.render_strips()))
+
+    monkeypatch.setattr(Console, "_display", display)
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: console.has_looked)
+
+    with_console(project, steps)
+    first = frames[0]
+    assert "4 Compare" in first
+    assert "Runs ─" in first
+    assert "Details ─" in first
+    assert first.rstrip().endswith("? keys")
+    assert "three keys away" not in first
+    assert "no experiments yet" not in first
