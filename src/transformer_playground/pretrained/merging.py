@@ -14,7 +14,7 @@ def merged(model: AdaptedModel) -> Any:
     Returns:
         transformers' model in evaluation mode and in the format of the base model;
         `save_pretrained` writes a folder that `AutoModelForCausalLM` loads. Its configuration
-        states the size of the vocabulary.
+        states the size of the vocabulary, and that texts end where documents did in training.
     """
     from transformer_playground.pretrained.whole_modules import take_format
 
@@ -23,4 +23,6 @@ def merged(model: AdaptedModel) -> Any:
     whole = adapted.merge_and_unload(safe_merge=True).eval()
     whole.requires_grad_(False)
     whole.tie_weights()
+    for config in (whole.config, whole.config.get_text_config(), whole.generation_config):
+        config.eos_token_id = model.recipe.end_token
     return whole

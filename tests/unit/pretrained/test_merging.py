@@ -1,3 +1,5 @@
+import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -5,7 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from builders.adapted import adapted_model, some_tokens, stir
+from builders.adapted import END, adapted_model, some_tokens, stir
 from builders.pretrained import ARCHITECTURES, Architecture, build_model_folder
 from transformer_playground.hub import quiet
 from transformer_playground.pretrained.merging import merged
@@ -67,3 +69,22 @@ def test_the_model_itself_stays_as_it_is(tmp_path: Path) -> None:
     merged(model)
     assert all(torch.equal(before[name], now) for name, now in model.named_parameters())
     assert torch.equal(model(tokens), logits)
+
+
+def test_generate_stops_at_the_token_that_ended_documents(tmp_path: Path) -> None:
+    folder = build_model_folder("gemma3", tmp_path)
+    configured = json.loads((folder / "generation_config.json").read_bytes())
+    listed = configured | {"eos_token_id": [END, 5]}
+    (folder / "generation_config.json").write_text(json.dumps(listed))
+    model = adapted_model(folder, added=2)
+    tokens = some_tokens(model, batch=1)
+    end = int(model(tokens)[0, -1].argmax())
+    model.recipe = dataclasses.replace(model.recipe, end_token=end)
+
+    with quiet():
+        merged(model).save_pretrained(tmp_path / "merged")
+        plain = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+        written = plain.generate(tokens, max_new_tokens=5, do_sample=False)
+
+    assert plain.config.eos_token_id == plain.generation_config.eos_token_id == end
+    assert written[0, tokens.shape[1] :].tolist() == [end]
