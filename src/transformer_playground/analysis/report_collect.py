@@ -32,6 +32,7 @@ from transformer_playground.analysis.report_parts import (
 )
 from transformer_playground.analysis.report_plan import ReportPlan
 from transformer_playground.analysis.verdicts import judge
+from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.dataset import Dataset
 from transformer_playground.errors import DataError, PlaygroundError
 from transformer_playground.runs.layout import RunFolder
@@ -124,7 +125,7 @@ def full_part(
         full = full_validation(
             subject.loaded.model,
             subject.dataset,
-            _block_size(subject),
+            _config(subject),
             max_batches=max_batches,
             cancelled=cancelled,
         )
@@ -222,11 +223,11 @@ def assemble(
     )
 
 
-def _block_size(subject: Subject) -> int:
+def _config(subject: Subject) -> ExperimentConfig | None:
     try:
-        return saved_config(subject.record).train_block_size
+        return saved_config(subject.record)
     except PlaygroundError:
-        return subject.loaded.model.block_size
+        return None
 
 
 def _has_diverged(loaded: LoadedRun) -> bool:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from transformer_playground.analysis.losses import (
     Losses,
     bits_per_byte,
+    document_rows,
     evaluate,
     mean_loss,
     perplexity,
@@ -19,6 +20,7 @@ from transformer_playground.analysis.report_parts import FullValidation, History
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.batches import all_batches, count_targets
 from transformer_playground.data.dataset import Dataset
+from transformer_playground.data.rows import all_rows
 from transformer_playground.errors import RunError
 from transformer_playground.model.interface import LanguageModel
 from transformer_playground.runs.lines import Row
@@ -87,17 +89,18 @@ def recorded_losses(rows: Sequence[Row], step: int) -> WindowLosses | None:
 def full_validation(
     model: LanguageModel,
     dataset: Dataset,
-    block_size: int,
+    config: ExperimentConfig | None,
     *,
     max_batches: int | None,
     cancelled: Callable[[], bool],
 ) -> FullValidation | None:
-    """Evaluate on windows side by side from the first validation token on.
+    """Evaluate on windows side by side from the first validation token on, or on each document.
 
     Args:
         model: The model.
         dataset: Its dataset.
-        block_size: Tokens per window: the more context, the lower the loss, so that of training.
+        config: Of the training: as many tokens a window, for more context means a lower loss, and
+            documents packed or padded as there. None = windows as long as the model can read.
         max_batches: Most batches of up to 64 windows to evaluate; None = the whole split.
         cancelled: Asked before each batch.
 
@@ -107,13 +110,20 @@ def full_validation(
     Raises:
         DataError: The split is too short or damaged.
     """
+    block_size = model.block_size if config is None else config.train_block_size
     fitting = _MOST_LOGITS // (block_size * model.vocab_size)
-    batches = all_batches(
-        dataset.val,
-        batch_size=max(1, min(_MOST_WINDOWS, fitting)),
-        block_size=block_size,
-        vocab_size=dataset.vocab_size,
-        end_token=dataset.end_token,
+    batch_size = max(1, min(_MOST_WINDOWS, fitting))
+    rows = None if config is None else document_rows(dataset.val, config, dataset)
+    batches = (
+        all_batches(
+            dataset.val,
+            batch_size=batch_size,
+            block_size=block_size,
+            vocab_size=dataset.vocab_size,
+            end_token=dataset.end_token,
+        )
+        if rows is None
+        else all_rows(rows, batch_size=batch_size)
     )
     counted = _Counted(islice(batches, max_batches))
     loss = mean_loss(model, counted, model.device, cancelled=cancelled)
@@ -124,7 +134,7 @@ def full_validation(
         perplexity=perplexity(loss),
         bits_per_byte=bits_per_byte(loss, dataset.val_bytes_per_token),
         tokens=counted.targets,
-        share=counted.places / (len(dataset.val) - 1),
+        share=counted.targets / rows.targets if rows else counted.places / (len(dataset.val) - 1),
     )
 
 

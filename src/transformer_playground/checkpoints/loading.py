@@ -11,6 +11,7 @@ from transformer_playground.checkpoints import nanogpt
 from transformer_playground.checkpoints.discovery import scan_folder
 from transformer_playground.checkpoints.payload import check_payload, model_config
 from transformer_playground.checkpoints.sidecar import sidecar_path
+from transformer_playground.config.finetuning import is_model_path
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.errors import CheckpointError
 
@@ -52,6 +53,7 @@ def build_model(
     device: "torch.device | str" = "cpu",
     dtype: "torch.dtype | None" = None,
     use_ema: bool = True,
+    base: str | None = None,
 ) -> "LanguageModel":
     """Build the model of a payload, ready for evaluation.
 
@@ -59,8 +61,9 @@ def build_model(
         payload: What `load_payload` returned.
         device: Where the model goes.
         dtype: Type of its floating-point weights; None keeps float32, and for a finetuned model
-            what its base was trained in.
+            what `hf_model.dtype` comes to on this device.
         use_ema: Take the averaged weights where the payload has them.
+        base: Where the pretrained model of a finetuned one lies by now; None = where it lay.
 
     Raises:
         CheckpointError: The weights do not fit the model arguments, or the pretrained model that
@@ -73,8 +76,18 @@ def build_model(
 
         from transformer_playground.pretrained.adaptation import rebuild
 
-        return rebuild(payload["model_args"], weights, device=torch.device(device), dtype=dtype)
+        args = _moved(payload["model_args"], base)
+        return rebuild(args, weights, device=torch.device(device), dtype=dtype)
     return _build_gpt(payload["model_args"], weights).to(device=device, dtype=dtype).eval()
+
+
+def _moved(args: Mapping[str, Any], base: str | None) -> Mapping[str, Any]:
+    """The arguments with another place for the base model; a folder has no revisions."""
+    stated = args.get("hf_model")
+    if base is None or not isinstance(stated, Mapping):
+        return args
+    revision = None if is_model_path(base) else stated.get("revision")
+    return {**args, "hf_model": {**stated, "model_name": base, "revision": revision}}
 
 
 def _build_gpt(args: Mapping[str, Any], weights: "Mapping[str, torch.Tensor]") -> "GPT":

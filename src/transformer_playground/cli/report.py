@@ -10,9 +10,11 @@ from transformer_playground.cli.console import note, say, say_json
 from transformer_playground.cli.folders import EXPERIMENTS_DIR, RUNS_DIR
 from transformer_playground.cli.options import (
     AsJson,
+    Base,
     Checkpoint,
     ExperimentsDir,
     RunsDir,
+    base_override,
 )
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.listing import find_run
@@ -54,6 +56,7 @@ def report(
         Path | None,
         typer.Option("--dataset", metavar="DIR", help="The run's prepared dataset, if it moved."),
     ] = None,
+    base: Base = None,
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
     runs_dir: RunsDir = RUNS_DIR,
     markdown: Annotated[
@@ -89,6 +92,7 @@ def report(
                 "sample": {key: value for key, value in decoding.items() if value is not None},
                 "runtime": {} if seed is None else {"seed": seed},
             },
+            overrides=base_override(base),
             environ=os.environ,
         ),
         dataset=dataset,

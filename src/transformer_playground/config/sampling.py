@@ -16,16 +16,16 @@ from transformer_playground.config.sources import environment_layers, flag_layer
 from transformer_playground.config.toml_text import toml_key
 
 SAMPLE_VARIABLE = "ML_PLAYGROUND_SAMPLE_OVERRIDES"
-BASE_KEY = "hf_model.model_name"
-"""The one setting outside `[sample]` that may be stated: where a base model lies by now."""
+# The one setting outside `[sample]` that may be stated: where a base model lies by now.
+_BASE_KEY = "hf_model.model_name"
 
 
 def split_base(overrides: Sequence[str]) -> tuple[list[str], str | None]:
-    """The overrides without `BASE_KEY`, and what it says: a hub's name or an absolute path."""
+    """The overrides without `hf_model.model_name`, and what it says: a name or absolute path."""
     kept, base = [], None
     for override in overrides:
         key, _, value = override.partition("=")
-        if key.strip() == BASE_KEY:
+        if key.strip() == _BASE_KEY:
             base = value.strip().strip("\"'")
         else:
             kept.append(override)

@@ -48,6 +48,11 @@ class DocumentRows:
     def __len__(self) -> int:
         return len(self._starts)
 
+    @property
+    def targets(self) -> int:
+        """Targets of all rows together."""
+        return int(self._lengths.sum())
+
     def take(self, rows: Tokens) -> Batch:
         """Inputs and targets of these rows, each (rows, longest) int64.
 
@@ -116,6 +121,16 @@ def evaluation_rows(
     for index in range(n_batches):
         generator = np.random.default_rng((_EVALUATION, seed, index))
         yield rows.take(generator.integers(len(rows), size=batch_size))
+
+
+def all_rows(rows: DocumentRows, *, batch_size: int) -> Iterator[Batch]:
+    """Yield every row once, in the order of the text.
+
+    Raises:
+        DataError: A token is outside the vocabulary.
+    """
+    for first in range(0, len(rows), batch_size):
+        yield rows.take(np.arange(first, min(first + batch_size, len(rows)), dtype=np.int64))
 
 
 def _rows(tokens: TokenArray, end_token: int, block_size: int) -> tuple[Tokens, Tokens]:

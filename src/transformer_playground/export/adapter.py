@@ -28,7 +28,9 @@ class Exported:
     size: int
 
 
-def export_adapter(run: RunFolder, *, checkpoint: str, out: Path | None, merge: bool) -> Exported:
+def export_adapter(
+    run: RunFolder, *, checkpoint: str, out: Path | None, merge: bool, base: str | None = None
+) -> Exported:
     """Write the adapters of a checkpoint, or the base model with the adapters merged into it.
 
     The tokenizer goes with them. The folder appears when it is whole.
@@ -39,6 +41,7 @@ def export_adapter(run: RunFolder, *, checkpoint: str, out: Path | None, merge: 
         out: The folder to make; None = below the run's `exports/`.
         merge: Write a whole model for `transformers` instead of adapters for `peft`. Its weights
             are in the format that the base was trained in.
+        base: Where the base model lies by now; None = where it lay.
 
     Raises:
         RunError: The run trained a model of its own, or the disk refused.
@@ -57,7 +60,7 @@ def export_adapter(run: RunFolder, *, checkpoint: str, out: Path | None, merge: 
         out = run.root / "exports" / f"{'merged' if merge else 'adapter'}-step-{payload['step']}"
     if out.exists():
         raise UsageError(f"{out} is there already.", "Name another folder with --out.")
-    model = build_model(payload)
+    model = build_model(payload, base=base)
     assert isinstance(model, AdaptedModel)
     try:
         with _whole(out) as staged:

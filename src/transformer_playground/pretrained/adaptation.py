@@ -11,7 +11,6 @@ from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
 from transformer_playground.errors import CheckpointError
 from transformer_playground.hub import quiet
 from transformer_playground.pretrained.checks import (
-    check_bias,
     check_checkpointing,
     check_context,
     heads_are_tied,
@@ -56,7 +55,6 @@ def adapt(
     """
     fingerprint = base_fingerprint(hf)
     check_context(base, hf, block_size)
-    check_bias(base, peft)
     check_checkpointing(base, hf)
     targets = resolve_targets(base, peft) if targets is None else tuple(targets)
     resolved = peft.model_copy(update={"target_modules": targets, "extend_mlp_targets": False})

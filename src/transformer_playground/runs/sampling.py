@@ -79,11 +79,8 @@ def load_model(path: Path, device: Device, dtype: DType, *, base: str | None = N
     chosen = choose_device(device)
     with _memory_explained("load the model", "Free memory, or sample on another device."):
         payload = load_payload(path)
-        if base is not None and payload["kind"] == "lora":
-            args = payload["model_args"]
-            payload["model_args"] = args | {"hf_model": args["hf_model"] | {"model_name": base}}
         arithmetic = _arithmetic(payload, dtype, chosen)
-        model = build_model(payload, device=chosen, dtype=arithmetic)
+        model = build_model(payload, device=chosen, dtype=arithmetic, base=base)
     return LoadedModel(model, payload["step"])
 
 

@@ -33,6 +33,7 @@ def pretrained_model(
     """
     # Imported late: it takes seconds, and runs of our own models do without it.
     from transformer_playground.pretrained.adaptation import adapt
+    from transformer_playground.pretrained.checks import check_bias
     from transformer_playground.pretrained.loading import choose_base_precision, load_base
 
     hf = config.hf_model
@@ -51,8 +52,10 @@ def pretrained_model(
             f"Run `{prepare_command}`.",
         )
     precision = choose_base_precision(hf, device)
+    base = load_base(hf, device=device, dtype=precision.dtype)
+    check_bias(base, config.peft)
     model = adapt(
-        load_base(hf, device=device, dtype=precision.dtype),
+        base,
         config.peft,
         hf=hf,
         new_tokens=new_tokens,

@@ -141,6 +141,25 @@ def test_a_moved_base_model_is_asked_for_by_name(project: Project, tp: Tp) -> No
     build_model_folder("qwen2", project.root)
     found = tp("sample", "mine", "--set", "hf_model.model_name=./tiny-qwen2")
     assert (found.code, found.out.startswith("The cat")) == (0, True), found.err
+    report = tp("report", "--run-id", "mine", "--n-samples", "2", "--base", "./tiny-qwen2")
+    assert report.code == 0, report.err
+    exported = tp("export-adapter", "mine", "--merge", "--base", "./tiny-qwen2")
+    assert exported.code == 0, exported.err
+
+
+def test_documents_that_were_padded_in_training_are_evaluated_alone(
+    project: Project, tp: Tp
+) -> None:
+    setting = ("--set", "hf_model.packing=false", "--set", "train.runtime.eval_iters=50")
+    assert tp("train", "tiny", "--run-id", "padded", *setting).code == 0
+    evaluation = tp("report", "--run-id", "padded", "--n-samples", "2", "--json").lines[0][
+        "evaluation"
+    ]
+
+    # Fifty random batches of the two held-out documents see both of them again and again.
+    whole, drawn = evaluation["full_validation"], evaluation["windows"]["val_loss"]
+    assert whole["share"] == 1.0
+    assert whole["loss"] == pytest.approx(drawn, rel=0.02)
 
 
 def test_other_settings_of_training_cannot_change_when_sampling(project: Project, tp: Tp) -> None:

@@ -6,7 +6,9 @@ import torch
 
 from builders.adapted import adapted_model
 from builders.pretrained import CONTEXT, build_model_folder
+from transformer_playground.config.finetuning import PeftConfig
 from transformer_playground.errors import ConfigError, ModelError
+from transformer_playground.pretrained.checks import check_bias
 
 
 def test_a_context_beyond_the_models_positions_is_refused(tmp_path: Path) -> None:
@@ -21,8 +23,11 @@ def test_biases_are_trained_in_float32_only(tmp_path: Path) -> None:
     folder = build_model_folder("qwen2", tmp_path)
     model = adapted_model(folder, bias="all")
     assert any(name.endswith("k_proj.bias") for name in model.trained())
+    check_bias(model.base, PeftConfig(bias="all"))
+    # One that was trained so can still be sampled in a coarse format.
+    coarse = adapted_model(folder, bias="all", dtype=torch.bfloat16)
     with pytest.raises(ConfigError, match="bfloat16 here: too coarse"):
-        adapted_model(folder, bias="all", dtype=torch.bfloat16)
+        check_bias(coarse.base, PeftConfig(bias="all"))
 
 
 def test_an_architecture_without_gradient_checkpointing_says_so(
