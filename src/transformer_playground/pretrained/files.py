@@ -14,12 +14,30 @@ _GGUF_BLOCK = 4096
 _GGUF_BLOCKS = 256
 
 
+def check_no_adapter(hf: HfModelConfig) -> None:
+    """Refuse a folder or repository with an adapter: transformers would apply it without a word.
+
+    Raises:
+        ModelError: It holds an adapter, or cannot be had.
+    """
+    with explained(hf.model_name, hf.revision):
+        from transformers.utils import find_adapter_config_file
+
+        if find_adapter_config_file(hf.model_name, revision=hf.revision) is not None:
+            raise ModelError(
+                f"{hf.model_name} holds an adapter (adapter_config.json), not a model alone.",
+                "Merge it with its base first (`tp export-adapter RUN --merge`, or PEFT's "
+                "merge_and_unload) and name the merged folder; or take the adapter's files out.",
+            )
+
+
 def weight_files(hf: HfModelConfig) -> list[Path]:
     """The files that hold the weights, on this disk; fetched from the hub if they are missing.
 
     Raises:
-        ModelError: They cannot be had.
+        ModelError: They cannot be had, or an adapter lies with them.
     """
+    check_no_adapter(hf)
     with explained(hf.model_name, hf.revision):
         if hf.gguf_file is not None:
             return [_file(hf, hf.gguf_file)]

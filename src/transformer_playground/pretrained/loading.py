@@ -11,7 +11,7 @@ from transformer_playground.config.finetuning import HfModelConfig
 from transformer_playground.errors import ConfigError, ModelError
 from transformer_playground.hub import explained
 from transformer_playground.model.hardware import Precision, cpu_has_bfloat16
-from transformer_playground.pretrained.files import weight_files
+from transformer_playground.pretrained.files import check_no_adapter, weight_files
 
 _FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # Below this, a step is mostly small kernels, and bfloat16's casts eat its gain.
@@ -69,8 +69,10 @@ def load_base(hf: HfModelConfig, *, device: torch.device, dtype: torch.dtype) ->
         transformers' model on `device`, in evaluation mode.
 
     Raises:
-        ModelError: It cannot be had, is no causal language model, or lacks weights.
+        ModelError: It cannot be had, is no causal language model, lacks weights, or has an adapter
+            with it.
     """
+    check_no_adapter(hf)
     if hf.gguf_file is not None:
         _check_gguf(hf)
     with explained(hf.model_name, hf.revision), _without_bar(hf):

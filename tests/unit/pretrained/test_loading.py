@@ -6,13 +6,15 @@ from typing import Any
 import pytest
 import torch
 
-from builders.adapted import CPU
+from builders.adapted import CPU, adapted_model, stir
 from builders.gguf_files import write_gguf
 from builders.pretrained import ARCHITECTURES, Architecture, build_model_folder
 from transformer_playground.config.finetuning import HfModelConfig
 from transformer_playground.errors import ConfigError, ModelError
 from transformer_playground.model.hardware import cpu_has_bfloat16
 from transformer_playground.pretrained import loading
+from transformer_playground.pretrained.adapter_files import save_adapter
+from transformer_playground.pretrained.files import base_fingerprint
 from transformer_playground.pretrained.loading import choose_base_precision, load_base
 
 
@@ -70,6 +72,21 @@ def test_a_broken_model_is_refused_with_its_reason(
     harm(folder)
     with pytest.raises(ModelError, match=told):
         _load(folder)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_folder_with_an_adapter_is_refused(alone: bool, tmp_path: Path) -> None:
+    model = stir(adapted_model(build_model_folder("llama", tmp_path)))
+    folder = tmp_path / ("adapter" if alone else "tiny-llama")
+    save_adapter(model, folder)
+    hf = HfModelConfig(model_name=str(folder))
+    for attempt in (
+        lambda: load_base(hf, device=CPU, dtype=torch.float32),
+        lambda: base_fingerprint(hf),
+    ):
+        with pytest.raises(ModelError, match="holds an adapter") as raised:
+            attempt()
+        assert "--merge" in raised.value.hint
 
 
 def test_code_that_comes_with_a_model_is_not_run(tmp_path: Path) -> None:
