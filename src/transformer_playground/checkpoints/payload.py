@@ -7,6 +7,7 @@ from pydantic import ValidationError
 
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.errors import CheckpointError
+from transformer_playground.pretrained.recipe import Recipe
 
 FORMAT = "transformer-playground"
 VERSION = 1
@@ -62,6 +63,8 @@ def check_payload(payload: Mapping[str, Any]) -> None:
         check_weights(payload["ema"], "ema")
     if payload["kind"] == "gpt":
         model_config(payload["model_args"])
+    else:
+        Recipe.from_args(payload["model_args"])
 
 
 def check_weights(weights: Mapping[Any, Any], key: str) -> None:

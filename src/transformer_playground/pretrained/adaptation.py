@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from pydantic import ValidationError
 from torch import Tensor
 
 from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
@@ -19,9 +18,15 @@ from transformer_playground.pretrained.checks import (
 )
 from transformer_playground.pretrained.files import base_fingerprint, check_fingerprint
 from transformer_playground.pretrained.loading import choose_base_precision, load_base
-from transformer_playground.pretrained.model import AdaptedModel, Recipe
+from transformer_playground.pretrained.model import AdaptedModel
 from transformer_playground.pretrained.probing import check_attention
-from transformer_playground.pretrained.targets import are_transposed, resolve_targets
+from transformer_playground.pretrained.recipe import Recipe
+from transformer_playground.pretrained.targets import (
+    are_transposed,
+    is_named,
+    linear_layers,
+    resolve_targets,
+)
 
 
 def adapt(
@@ -99,31 +104,58 @@ def rebuild(
         CheckpointError: `args` or `weights` do not belong to such a model.
     """
     try:
-        hf = HfModelConfig(**args["hf_model"])
-        peft = PeftConfig(**args["peft"])
-        targets = [str(name) for name in args["targets"]]
-        new_tokens = [int(token) for token in args["new_tokens"]]
-        vocab_size, block_size = int(args["vocab_size"]), int(args["block_size"])
-        end_token = int(args["end_token"])
-        fingerprint = str(args["base_fingerprint"])
-    except (KeyError, TypeError, ValueError, ValidationError) as error:
-        raise CheckpointError("its model_args do not describe an adapted model.") from error
-    check_fingerprint(hf, fingerprint)
+        recipe = Recipe.from_args(args)
+    except CheckpointError as error:
+        raise _unusable(error.message) from error
+    _check_rank(recipe.peft, weights)
+    hf = recipe.hf_model
+    check_fingerprint(hf, recipe.base_fingerprint)
     if dtype is None:
         dtype = choose_base_precision(hf, device).dtype
+    base = load_base(hf, device=device, dtype=dtype)
+    _check_fits(recipe, base)
     model = adapt(
-        load_base(hf, device=device, dtype=dtype),
-        peft,
+        base,
+        recipe.peft,
         hf=hf,
-        new_tokens=new_tokens,
-        vocab_size=vocab_size,
-        block_size=block_size,
-        end_token=end_token,
+        new_tokens=recipe.new_tokens,
+        vocab_size=recipe.vocab_size,
+        block_size=recipe.block_size,
+        end_token=recipe.end_token,
         seed=0,
-        targets=targets,
+        targets=recipe.targets,
     )
     _fill(model, weights)
     return model.eval()
+
+
+def _check_rank(peft: PeftConfig, weights: Mapping[str, Tensor]) -> None:
+    """Refuse adapters of another rank before any are made: they could ask for all the memory."""
+    for name, tensor in weights.items():
+        if ".lora_A." in name and tensor.shape[:1] != (peft.r,):
+            raise _unusable(
+                f"{name} is {_shape(tuple(tensor.shape))}, which is not of rank {peft.r}"
+            )
+
+
+def _check_fits(recipe: Recipe, base: Any) -> None:
+    rows = base.get_input_embeddings().weight.shape[0]
+    if recipe.vocab_size > rows + len(recipe.new_tokens):
+        raise _unusable(
+            f"its model_args have a vocabulary of {recipe.vocab_size:,}, but the base model has "
+            f"{rows:,} rows and {len(recipe.new_tokens):,} tokens were added"
+        )
+    layers = linear_layers(base)
+    for target in recipe.targets:
+        if not any(is_named(layer, target) for layer in layers):
+            raise _unusable(f"its model_args target '{target}', which the base model lacks")
+
+
+def _unusable(reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"The checkpoint cannot be used: {reason}.",
+        "Choose another checkpoint, or restore this file.",
+    )
 
 
 def _fill(model: AdaptedModel, weights: Mapping[str, Tensor]) -> None:
@@ -134,9 +166,9 @@ def _fill(model: AdaptedModel, weights: Mapping[str, Tensor]) -> None:
         name = next(
             name for name in sorted({*expected, *given}) if expected.get(name) != given.get(name)
         )
-        raise CheckpointError(
-            f"the adapter's weights do not fit: {name} should be "
-            f"{_shape(expected.get(name))} and is {_shape(given.get(name))}."
+        raise _unusable(
+            f"its weights do not fit its model_args: {name} should be "
+            f"{_shape(expected.get(name))} and is {_shape(given.get(name))}"
         )
     with torch.no_grad():
         for name, parameter in trained.items():

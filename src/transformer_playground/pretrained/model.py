@@ -1,39 +1,13 @@
 """A pretrained model with adapters that looks like our own to everything above it."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
 from transformer_playground.model.interface import LanguageModel, trained_parameters
 from transformer_playground.pretrained.cache import AdaptedCache
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What an adapted model is made from; with its trained weights it is the whole model.
-
-    Attributes:
-        hf_model: The base model.
-        peft: The adapters, as configured.
-        targets: The linear layers that have one, by the ends of their names.
-        new_tokens: Ids whose embedding rows are trained, ascending.
-        vocab_size: Rows of the embedding table.
-        block_size: Longest context in tokens.
-        end_token: What ends a document; the next token begins another one.
-        base_fingerprint: Of the base's weights, see `files.base_fingerprint`.
-    """
-
-    hf_model: HfModelConfig
-    peft: PeftConfig
-    targets: tuple[str, ...]
-    new_tokens: tuple[int, ...]
-    vocab_size: int
-    block_size: int
-    end_token: int
-    base_fingerprint: str
+from transformer_playground.pretrained.recipe import Recipe
 
 
 class AdaptedModel(LanguageModel):
@@ -169,17 +143,7 @@ class AdaptedModel(LanguageModel):
 
     def args(self) -> dict[str, Any]:
         """Plain values from which `rebuild` makes this model again, with its trained weights."""
-        recipe = self.recipe
-        return {
-            "hf_model": recipe.hf_model.model_dump(mode="json"),
-            "peft": recipe.peft.model_dump(mode="json"),
-            "targets": list(recipe.targets),
-            "new_tokens": list(recipe.new_tokens),
-            "vocab_size": recipe.vocab_size,
-            "block_size": recipe.block_size,
-            "end_token": recipe.end_token,
-            "base_fingerprint": recipe.base_fingerprint,
-        }
+        return self.recipe.args()
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that are trained, by name."""

@@ -11,7 +11,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from builders.adapted import adapted_model
 from builders.checkpoints import flip_byte, gpt_payload, tiny_model
+from builders.pretrained import build_model_folder
 from transformer_playground.checkpoints.loading import build_model, load_payload
 from transformer_playground.checkpoints.store import CheckpointStore
 from transformer_playground.errors import CheckpointError
@@ -209,3 +211,18 @@ def test_weights_that_do_not_fit_the_arguments_are_refused(
 
     with pytest.raises(CheckpointError, match=said):
         build_model(payload)
+
+
+def test_values_that_make_no_adapted_model_are_refused_with_the_file(tmp_path: Path) -> None:
+    model = adapted_model(build_model_folder("llama", tmp_path))
+    payload = gpt_payload(tiny_model(), kind="lora", model=model.trained(), model_args=model.args())
+    assert load_payload(write(tmp_path / "whole.pt", payload))["kind"] == "lora"
+
+    payload["model_args"] |= {"vocab_size": 10**13}
+    path = write(tmp_path / "hostile.pt", payload)
+
+    with pytest.raises(
+        CheckpointError, match=r"hostile\.pt cannot be used: .*vocab_size"
+    ) as raised:
+        load_payload(path)
+    assert "Choose another checkpoint" in raised.value.hint

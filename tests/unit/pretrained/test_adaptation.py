@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from builders.adapted import CPU, adapted_model, some_tokens, stir
 from builders.pretrained import ARCHITECTURES, Architecture, build_model_folder
-from transformer_playground.config.finetuning import HfModelConfig
+from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
 from transformer_playground.errors import CheckpointError, ModelError
 from transformer_playground.pretrained.adaptation import rebuild
 from transformer_playground.pretrained.loading import load_base
@@ -158,3 +158,37 @@ def test_weights_that_do_not_fit_are_named(change: str, tmp_path: Path) -> None:
 def test_values_of_something_else_are_refused(args: dict[str, Any]) -> None:
     with pytest.raises(CheckpointError, match="do not describe an adapted model"):
         rebuild(args, {}, device=CPU, dtype=torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"vocab_size": 10**13}, "vocab_size"),
+        ({"vocab_size": 2 * 10**8}, "vocab_size"),
+        ({"vocab_size": 10**6}, "1,000,000, but the base model has 320 rows and 2 tokens"),
+        ({"vocab_size": -4}, "vocab_size"),
+        ({"vocab_size": True}, "vocab_size"),
+        ({"new_tokens": [10**9]}, "new_tokens"),
+        ({"new_tokens": [-1]}, "new_tokens"),
+        ({"new_tokens": ["a"]}, "new_tokens"),
+        ({"new_tokens": 5}, "do not describe"),
+        ({"targets": []}, "targets"),
+        ({"targets": ["nope"]}, "'nope'"),
+        ({"targets": [3]}, "targets"),
+        ({"block_size": 0}, "block_size"),
+        ({"end_token": 2**70}, "end_token"),
+        ({"end_token": -1}, "end_token"),
+        ({"end_token": "x"}, "end_token"),
+        ({"base_fingerprint": 3}, "base model"),
+        ({"peft": PeftConfig(r=65536).model_dump(mode="json")}, "rank 65536"),
+    ],
+)
+def test_impossible_values_are_named_and_ask_for_no_memory(
+    change: dict[str, Any], named: str, tmp_path: Path
+) -> None:
+    model = adapted_model(build_model_folder("llama", tmp_path), added=2)
+    args = model.args() | change
+    with pytest.raises(CheckpointError, match=named) as caught:
+        rebuild(args, _weights(model), device=CPU, dtype=torch.float32)
+    assert caught.value.message.startswith("The checkpoint cannot be used: ")
+    assert "Choose another checkpoint" in caught.value.hint
