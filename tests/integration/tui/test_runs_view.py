@@ -21,6 +21,7 @@ from transformer_playground.tui.app import Console
 from transformer_playground.tui.screens.annotate import WriteScreen
 from transformer_playground.tui.screens.columns import ColumnsScreen
 from transformer_playground.tui.screens.confirm import ConfirmScreen
+from transformer_playground.tui.screens.launch import LaunchScreen
 from transformer_playground.tui.screens.runs import RunsView
 from transformer_playground.tui.widgets.runs_table import RunsTable
 
@@ -391,6 +392,48 @@ def test_experiments_show_their_data_and_lead_to_training(project: Project) -> N
         assert console.workspace.experiment is None
 
     with_console(project, steps)
+
+
+def test_a_config_that_is_edited_to_nonsense_while_it_is_shown_says_why_until_it_is_mended(
+    project: Project,
+) -> None:
+    config = project.experiment / "config.toml"
+    whole = config.read_bytes()
+    nonsense = {
+        b"nonsense = ": "line 1, column 12",
+        b"[model]\n\xff\xfe\x00": "is not UTF-8",
+        b"[model]\nn_layrs = 3\n": "unknown key model.n_layrs",
+        b'[model]\nn_layer = "\\u001b]0;t\\u0007\\u202e[/red]"\n': "must be a whole number",
+        b"a = " + b"[" * 100_000: "nested more than 16 deep",
+        b"# " + b"x" * 300_000: "larger than 256 KiB",
+    }
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        def words() -> str:
+            # As one paragraph, whatever the width of the pane breaks it into.
+            return " ".join(shown(console).replace("│", " ").split())
+
+        await ready(console, pilot)
+        await pilot.press("shift+tab")
+        await until(pilot, lambda: "· data missing" in words())
+        for content, problem in nonsense.items():
+            config.write_bytes(content)
+            console.look_around()
+            await until(pilot, lambda said=problem: said in words())  # type: ignore[misc]
+            assert "✗ the configuration is not valid" in words()
+            assert CONTROL.search(shown(console)) is None
+            # Its settings are no place to fall into, and neither is the form.
+            await pilot.press("n")
+            await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
+            await pilot.press("escape")
+            assert isinstance(console.screen, RunsView)
+        assert sorted(order(console)) == sorted(LOSSES)
+        config.write_bytes(whole)
+        console.look_around()
+        await until(pilot, lambda: "· data missing" in words())
+        assert not console.training.jobs
+
+    with_console(project, steps, (180, 50))
 
 
 @pytest.mark.parametrize("size", SIZES)
