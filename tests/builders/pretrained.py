@@ -143,6 +143,32 @@ def _config(architecture: Architecture, **settings: Any) -> Any:
             )
 
 
+def give_eyes(folder: Path) -> None:
+    """Put the Gemma model of a folder into one that reads pictures too, with new weights."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM, Gemma3Config
+
+    text: Any = AutoConfig.from_pretrained(folder)
+    config = Gemma3Config(
+        text_config=text.to_dict(),
+        vision_config={
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "image_size": 28,
+            "patch_size": 14,
+        },
+        mm_tokens_per_image=4,
+        boi_token_index=5,
+        eoi_token_index=6,
+        image_token_index=7,
+    )
+    with torch.random.fork_rng(devices=[]), quiet():
+        torch.manual_seed(0)
+        AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+
+
 @functools.cache
 def _workshop() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="tiny-models-"))

@@ -25,6 +25,7 @@ from transformer_playground.pretrained.targets import (
     are_transposed,
     is_named,
     linear_layers,
+    others_excluded,
     resolve_targets,
 )
 
@@ -210,6 +211,7 @@ def _adapted(
                 lora_dropout=peft.lora_dropout,
                 bias=peft.bias,
                 target_modules=list(peft.target_modules),
+                exclude_modules=others_excluded(base, peft.target_modules),
                 modules_to_save=list(whole) or None,
                 trainable_token_indices={
                     table: list(ids) for table in tables if ids and table not in whole

@@ -1,5 +1,6 @@
 """Which linear layers get an adapter."""
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -58,15 +59,41 @@ def resolve_targets(base: Any, peft: PeftConfig) -> tuple[str, ...]:
 
 
 def linear_layers(base: Any) -> dict[str, nn.Module]:
-    """Linear layers by their names, but for the output head, which is no place for an adapter."""
+    """Linear layers that read text, by their names.
+
+    The output head is no place for an adapter; layers that see or hear would learn nothing.
+    """
     from transformers.pytorch_utils import Conv1D
 
+    inside = text_prefix(base)
     head = base.get_output_embeddings()
     return {
         name: module
         for name, module in base.named_modules()
-        if isinstance(module, nn.Linear | Conv1D) and module is not head
+        if isinstance(module, nn.Linear | Conv1D) and module is not head and name.startswith(inside)
     }
+
+
+def text_prefix(base: Any) -> str:
+    """What the names of all modules begin with that read text, but for the head's; often empty."""
+    decoder = base.get_decoder()
+    name = next((name for name, module in base.named_modules() if module is decoder), "")
+    return f"{name}." if name else ""
+
+
+def others_excluded(base: Any, targets: tuple[str, ...]) -> str | None:
+    """A pattern of the names that PEFT must leave alone although they end like a target.
+
+    Returns:
+        None if the targets' names belong to layers that read text alone.
+    """
+    inside = text_prefix(base)
+    outside = [
+        name
+        for name, _ in base.named_modules()
+        if not name.startswith(inside) and any(is_named(name, target) for target in targets)
+    ]
+    return rf"(?!{re.escape(inside)}).*" if outside else None
 
 
 def are_transposed(base: Any, targets: tuple[str, ...]) -> bool:

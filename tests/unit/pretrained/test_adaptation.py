@@ -4,14 +4,18 @@ from typing import Any
 
 import pytest
 import torch
+from peft import PeftModel
 from torch import Tensor
 from torch.nn import functional
+from transformers import AutoModelForCausalLM
 
 from builders.adapted import CPU, adapted_model, some_tokens, stir
-from builders.pretrained import ARCHITECTURES, Architecture, build_model_folder
+from builders.pretrained import ARCHITECTURES, Architecture, build_model_folder, give_eyes
 from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
 from transformer_playground.errors import CheckpointError, ModelError
+from transformer_playground.hub import quiet
 from transformer_playground.pretrained.adaptation import rebuild
+from transformer_playground.pretrained.adapter_files import save_adapter
 from transformer_playground.pretrained.loading import load_base
 from transformer_playground.pretrained.model import AdaptedModel
 
@@ -192,3 +196,23 @@ def test_impossible_values_are_named_and_ask_for_no_memory(
         rebuild(args, _weights(model), device=CPU, dtype=torch.float32)
     assert caught.value.message.startswith("The checkpoint cannot be used: ")
     assert "Choose another checkpoint" in caught.value.hint
+
+
+@pytest.mark.parametrize("settings", [{}, {"target_modules": ["v_proj"]}])
+def test_layers_that_see_pictures_get_no_adapter(settings: dict[str, Any], tmp_path: Path) -> None:
+    folder = build_model_folder("gemma3", tmp_path)
+    give_eyes(folder)
+    model = adapted_model(folder, **settings)
+    names = [name for name, _ in model.named_modules()]
+    assert any("vision" in name and name.endswith("v_proj") for name in names)
+    adapted = [name for name in model.trained() if "v_proj" in name]
+    assert len(adapted) == 2 * 2
+    assert all(".language_model." in name for name in model.trained())
+
+    save_adapter(model, tmp_path / "adapter")
+    with quiet():
+        plain = AutoModelForCausalLM.from_pretrained(folder)
+        again = PeftModel.from_pretrained(plain, str(tmp_path / "adapter"))
+    assert sorted(name for name, _ in again.named_parameters() if "lora" in name) == sorted(
+        name.removeprefix("adapted.") for name in model.trained()
+    )

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 from builders.adapted import CPU
-from builders.pretrained import ARCHITECTURES, Architecture, build_model_folder
+from builders.pretrained import ARCHITECTURES, Architecture, build_model_folder, give_eyes
 from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
 from transformer_playground.errors import ConfigError, ModelError
 from transformer_playground.pretrained.loading import load_base
@@ -79,3 +79,20 @@ def test_an_architecture_without_known_names_shows_its_own(tmp_path: Path) -> No
         del layer.self_attn.q_proj
     with pytest.raises(ModelError, match=r"strange \(2 times\)"):
         resolve_targets(base, PeftConfig())
+
+
+def test_only_layers_that_read_text_can_be_named(tmp_path: Path) -> None:
+    import torch
+
+    folder = build_model_folder("gemma3", tmp_path)
+    give_eyes(folder)
+    base = load_base(HfModelConfig(model_name=str(folder)), device=CPU, dtype=torch.float32)
+    assert resolve_targets(base, PeftConfig(extend_mlp_targets=True))[:3] == (
+        "q_proj",
+        "v_proj",
+        "o_proj",
+    )
+    with pytest.raises(ConfigError, match="'out_proj'") as caught:
+        resolve_targets(base, PeftConfig(target_modules=("out_proj",)))
+    assert "q_proj (2 times)" in caught.value.hint
+    assert "out_proj" not in caught.value.hint
