@@ -32,12 +32,14 @@ from transformer_playground.data.tokenizers.huggingface import (
     load_hub_tokenizer,
 )
 from transformer_playground.errors import DataError
-from transformer_playground.files import sha256_file, write_durably
+from transformer_playground.files import sampled_bytes, sha256_file, write_durably
 
 # Raise it when the same inputs and settings give other files than before.
 _VERSION = 2
 # Characters encoded in one go; a longer document is cut before a space.
 _CHUNK = 1 << 20
+# A folder's files that say how a text becomes tokens and which of them end it.
+_IDENTIFYING = (TOKENIZER_FILE, "tokenizer_config.json", "special_tokens_map.json")
 _ALL_DOCUMENTS = ".documents.jsonl"
 
 
@@ -70,17 +72,30 @@ def settings_of(config: PrepareConfig, hf_model: HfModelConfig) -> dict[str, Any
     }
 
 
-def base_identity(hf_model: HfModelConfig) -> dict[str, str | None]:
+def base_identity(hf_model: HfModelConfig) -> dict[str, Any]:
     """Which tokenizer a model has, the same after its folder was moved."""
     name = hf_model.model_name
     if not is_model_path(name):
         return hf_model.model_dump(include={"model_name", "revision", "gguf_file"})
-    tokenizer = Path(name) / TOKENIZER_FILE
+    folder = Path(name)
+    identity: dict[str, Any] = {"folder": folder.name, "gguf_file": hf_model.gguf_file}
+    for file in _IDENTIFYING:
+        identity[file] = _digest(sha256_file, folder / file)
+    if hf_model.gguf_file is not None:
+        # It holds the tokenizer beside gigabytes of weights, which would take seconds to read.
+        identity["gguf"] = _digest(_sampled_sha256, folder / hf_model.gguf_file)
+    return identity
+
+
+def _digest(hashed: Callable[[Path], str], path: Path) -> str | None:
     try:
-        digest = sha256_file(tokenizer)
+        return hashed(path)
     except OSError:
-        digest = None
-    return {"folder": Path(name).name, "gguf_file": hf_model.gguf_file, "tokenizer": digest}
+        return None
+
+
+def _sampled_sha256(path: Path) -> str:
+    return hashlib.sha256(sampled_bytes(path)).hexdigest()
 
 
 def build_dataset(

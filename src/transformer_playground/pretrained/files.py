@@ -7,11 +7,10 @@ from typing import Any
 
 from transformer_playground.config.finetuning import HfModelConfig
 from transformer_playground.errors import ModelError
+from transformer_playground.files import sampled_bytes, spread_indices
 from transformer_playground.hub import explained
 
 _ROWS_READ = 4
-_GGUF_BLOCK = 4096
-_GGUF_BLOCKS = 256
 
 
 def check_no_adapter(hf: HfModelConfig) -> None:
@@ -65,7 +64,7 @@ def base_fingerprint(hf: HfModelConfig) -> str:
     files = weight_files(hf)
     with explained(hf.model_name, hf.revision):
         if hf.gguf_file is not None:
-            return _shortened(_blocks(files[0]))
+            return _shortened(b"gguf " + sampled_bytes(files[0]))
         marks = sorted(mark for path in files for mark in _tensor_marks(path))
         return _shortened("".join(marks).encode())
 
@@ -106,25 +105,8 @@ def _tensor_marks(path: Path) -> list[str]:
             tensor = file.get_slice(name)
             shape = tensor.get_shape()
             content = f"{tensor.get_dtype()} {shape} ".encode()
-            for row in _spread(shape[0] if shape else 0, _ROWS_READ):
+            for row in spread_indices(shape[0] if shape else 0, _ROWS_READ):
                 values = tensor[row : row + 1].contiguous()
                 content += values.view(torch.uint8).numpy().tobytes()
             marks.append(f"{name} {_shortened(content)}\n")
     return marks
-
-
-def _blocks(path: Path) -> bytes:
-    size = path.stat().st_size
-    content = f"gguf {size} ".encode()
-    with path.open("rb") as file:
-        for start in _spread(max(size - _GGUF_BLOCK, 1), _GGUF_BLOCKS):
-            file.seek(start)
-            content += file.read(_GGUF_BLOCK)
-    return content
-
-
-def _spread(length: int, count: int) -> list[int]:
-    """At most `count` indices below `length`, the first and the last among them."""
-    if length <= count:
-        return list(range(length))
-    return [step * (length - 1) // (count - 1) for step in range(count)]

@@ -1,6 +1,7 @@
 """Preparing texts for a pretrained model: whole documents, divided, in that model's tokens."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from builders.hf_tokenizers import BOS, EOS, Shape, tokenizer_folder
 from transformer_playground.config.finetuning import HfModelConfig
 from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.data.dataset import check_artifacts, open_dataset
+from transformer_playground.data.finetuning_recipe import base_identity
 from transformer_playground.data.markers import MARKERS
 from transformer_playground.data.meta import read_meta
 from transformer_playground.data.prepare import PrepareReport, dataset_state, prepare_dataset
@@ -335,6 +337,34 @@ def test_another_base_makes_the_dataset_stale(tmp_path: Path) -> None:
     assert dataset_state(config, hub) == "stale"
     assert prepare(config, base("llama")).refreshed == ARTIFACTS
     assert dataset_state(config, base("llama")) == "prepared"
+
+
+def test_another_end_in_the_tokenizers_settings_makes_the_dataset_stale(tmp_path: Path) -> None:
+    write_raw(tmp_path, LINES)
+    folder = shutil.copytree(tokenizer_folder("bytelevel"), tmp_path / "model")
+    hf_model = HfModelConfig(model_name=str(folder))
+    config = settings_for(tmp_path, documents="lines")
+    prepare(config, hf_model)
+    assert dataset_state(config, hf_model) == "prepared"
+
+    settings = json.loads((folder / "tokenizer_config.json").read_bytes())
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings | {"eos_token": BOS}))
+
+    assert dataset_state(config, hf_model) == "stale"
+    prepare(config, hf_model)
+    assert read_meta(config.dataset_dir / "meta.pkl")["eos_token"] == BOS
+
+
+def test_another_gguf_file_of_the_same_name_is_another_base(tmp_path: Path) -> None:
+    content = b"GGUF" + bytes(range(256)) * 10_000
+    (tmp_path / "m.gguf").write_bytes(content)
+    hf_model = HfModelConfig(model_name=str(tmp_path), gguf_file="m.gguf")
+    before = base_identity(hf_model)
+    assert base_identity(hf_model) == before
+
+    (tmp_path / "m.gguf").write_bytes(content[:-1] + b"x")
+
+    assert base_identity(hf_model) != before
 
 
 def test_settings_of_training_alone_leave_the_dataset_as_it_is(tmp_path: Path) -> None:
