@@ -104,6 +104,16 @@ def test_each_document_is_start_text_and_end(settings: dict[str, Any], tmp_path:
     assert decoded_documents(config, "val") == [record["text"] for record in val]
 
 
+def test_a_token_that_begins_and_ends_texts_only_ends_documents(tmp_path: Path) -> None:
+    write_raw(tmp_path, LINES)
+    config = settings_for(tmp_path, documents="lines", doc_separator=BOS)
+
+    prepare(config)
+
+    assert (loaded(config).bos_id, loaded(config).eos_id) == (None, loaded(config).id_of(BOS))
+    assert decoded_documents(config, "val") == [record["text"] for record in records(config, "val")]
+
+
 def test_the_meta_says_what_training_and_sampling_need(tmp_path: Path) -> None:
     write_raw(tmp_path, LINES)
     config = settings_for(tmp_path, documents="lines")

@@ -252,7 +252,8 @@ def load_hub_tokenizer(
     if end_token:
         loaded.eos_token = end_token
     first = loaded("a")["input_ids"][:1]
-    begins = loaded.bos_token_id is not None and first == [loaded.bos_token_id]
+    # Where one token both begins and ends texts (OPT), a start would be a document of its own.
+    begins = first == [loaded.bos_token_id] != [loaded.eos_token_id]
     return HuggingFaceTokenizer(
         _saved_files(loaded),
         eos_id=loaded.eos_token_id,
