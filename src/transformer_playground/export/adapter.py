@@ -13,7 +13,7 @@ from transformer_playground.data.meta import META_FILE
 from transformer_playground.errors import RunError, UsageError
 from transformer_playground.hub import quiet
 from transformer_playground.pretrained.adapter_files import save_adapter
-from transformer_playground.pretrained.merging import merged
+from transformer_playground.pretrained.merging import merge as merge_adapters
 from transformer_playground.pretrained.model import AdaptedModel
 from transformer_playground.runs.layout import RunFolder
 
@@ -67,7 +67,7 @@ def export_adapter(
             _copy_tokenizer(run, staged)
             if merge:
                 with quiet():
-                    merged(model).save_pretrained(staged, safe_serialization=True)
+                    merge_adapters(model).save_pretrained(staged, safe_serialization=True)
             else:
                 save_adapter(model, staged)
     except OSError as error:

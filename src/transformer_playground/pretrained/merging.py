@@ -1,15 +1,15 @@
 """Adapters merged into their base model."""
 
-import copy
 from typing import Any
 
 from transformer_playground.pretrained.model import AdaptedModel
 
 
-def merged(model: AdaptedModel) -> Any:
-    """A plain model of transformers with the adapters worked into its weights.
+def merge(model: AdaptedModel) -> Any:
+    """Work the adapters into the weights of the base model, which become a plain model's.
 
-    It takes the base model's memory once more: `model` stays as it is.
+    It takes no more memory than its largest table: `model` gives its weights away and is of no use
+    afterwards.
 
     Returns:
         transformers' model in evaluation mode and in the format of the base model;
@@ -18,9 +18,8 @@ def merged(model: AdaptedModel) -> Any:
     """
     from transformer_playground.pretrained.whole_modules import take_format
 
-    adapted = copy.deepcopy(model.adapted)
-    take_format(adapted, model.dtype)
-    whole = adapted.merge_and_unload(safe_merge=True).eval()
+    take_format(model.adapted, model.dtype)
+    whole = model.adapted.merge_and_unload(safe_merge=True).eval()
     whole.requires_grad_(False)
     whole.tie_weights()
     for config in (whole.config, whole.config.get_text_config(), whole.generation_config):

@@ -27,7 +27,7 @@ def take_format(adapted: nn.Module, dtype: torch.dtype) -> None:
     """Undo `train_in_float32` for modules trained as a whole: they become `dtype` like the rest."""
     for module in _trained_copies(adapted):
         module.to(dtype)
-        # Hooks are gone with their handles, but a copied model has hooks and no handles.
+        # Nothing else hooks into these modules, so no handles were kept.
         module._forward_pre_hooks.clear()
         module._forward_hooks.clear()
 

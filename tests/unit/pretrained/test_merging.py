@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM
 from builders.adapted import END, adapted_model, some_tokens, stir
 from builders.pretrained import ARCHITECTURES, Architecture, build_model_folder
 from transformer_playground.hub import quiet
-from transformer_playground.pretrained.merging import merged
+from transformer_playground.pretrained.merging import merge
 
 
 @pytest.mark.parametrize("tie", [True, False])
@@ -21,8 +21,10 @@ def test_plain_transformers_loads_it_with_the_same_logits(
 ) -> None:
     folder = build_model_folder(architecture, tmp_path, tie=tie)
     model = stir(adapted_model(folder, added=2, extend_mlp_targets=True))
+    tokens = some_tokens(model)
+    expected = model(tokens)
     with quiet():
-        merged(model).save_pretrained(tmp_path / "merged")
+        merge(model).save_pretrained(tmp_path / "merged")
         plain, report = AutoModelForCausalLM.from_pretrained(
             tmp_path / "merged", output_loading_info=True
         )
@@ -30,8 +32,6 @@ def test_plain_transformers_loads_it_with_the_same_logits(
     assert not report["unexpected_keys"]
     assert plain.config.vocab_size == model.vocab_size == 322
     assert plain.config.tie_word_embeddings is tie
-    tokens = some_tokens(model)
-    expected = model(tokens)
     torch.testing.assert_close(plain(input_ids=tokens).logits, expected, rtol=1e-3, atol=1e-4)
 
 
@@ -44,31 +44,37 @@ def test_whatever_is_trained_is_merged(settings: dict[str, Any], tmp_path: Path)
     folder = build_model_folder("qwen2", tmp_path, tie=False)
     model = stir(adapted_model(folder, **settings))
     tokens = some_tokens(model)
-    plain = merged(model)
-    torch.testing.assert_close(plain(input_ids=tokens).logits, model(tokens), rtol=1e-3, atol=1e-4)
+    expected = model(tokens)
+    plain = merge(model)
+    torch.testing.assert_close(plain(input_ids=tokens).logits, expected, rtol=1e-3, atol=1e-4)
 
 
 @torch.inference_mode()
 def test_a_coarse_base_with_a_module_in_float32_becomes_one_format(tmp_path: Path) -> None:
     folder = build_model_folder("qwen2", tmp_path, tie=False)
     model = stir(adapted_model(folder, dtype=torch.bfloat16, modules_to_save=["lm_head"]))
-    plain = merged(model)
-    assert {parameter.dtype for parameter in plain.parameters()} == {torch.bfloat16}
     tokens = some_tokens(model)
+    expected = model(tokens)
+    plain = merge(model)
+    assert {parameter.dtype for parameter in plain.parameters()} == {torch.bfloat16}
     torch.testing.assert_close(
-        plain(input_ids=tokens).logits.float(), model(tokens).float(), rtol=0.1, atol=0.2
+        plain(input_ids=tokens).logits.float(), expected.float(), rtol=0.1, atol=0.2
     )
 
 
-@torch.inference_mode()
-def test_the_model_itself_stays_as_it_is(tmp_path: Path) -> None:
+def test_the_base_is_merged_into_and_not_copied(tmp_path: Path) -> None:
     model = stir(adapted_model(build_model_folder("gemma3", tmp_path), added=2))
-    before = {name: parameter.clone() for name, parameter in model.named_parameters()}
-    tokens = some_tokens(model)
-    logits = model(tokens)
-    merged(model)
-    assert all(torch.equal(before[name], now) for name, now in model.named_parameters())
-    assert torch.equal(model(tokens), logits)
+    base = model.base
+    here = {
+        name: parameter.data_ptr()
+        for name, parameter in base.named_parameters()
+        if "_proj" not in name and "embed" not in name
+    }
+    plain = merge(model)
+    assert plain is base
+    assert len(here) > 8
+    assert {name: plain.get_parameter(name).data_ptr() for name in here} == here
+    assert not any("lora" in name for name, _ in plain.named_parameters())
 
 
 def test_generate_stops_at_the_token_that_ended_documents(tmp_path: Path) -> None:
@@ -82,7 +88,7 @@ def test_generate_stops_at_the_token_that_ended_documents(tmp_path: Path) -> Non
     model.recipe = dataclasses.replace(model.recipe, end_token=end)
 
     with quiet():
-        merged(model).save_pretrained(tmp_path / "merged")
+        merge(model).save_pretrained(tmp_path / "merged")
         plain = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
         written = plain.generate(tokens, max_new_tokens=5, do_sample=False)
 
