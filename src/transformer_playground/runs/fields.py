@@ -205,4 +205,4 @@ def setting_text(value: Any) -> str:
 
 def setting_keys(rows: Iterable[RunRow]) -> set[str]:
     """Dotted keys of every setting that any of the runs has."""
-    return {key for row in rows for key in row.settings}
+    return set().union(*(row.settings for row in rows))

@@ -93,7 +93,10 @@ class RunDetails(Vertical):
         bar.names, bar.chosen = tuple(sections), chosen
         scroll = self.query_one("#details-scroll", VerticalScroll)
         was_at_end = scroll.scroll_offset.y >= scroll.max_scroll_y
-        self.query_one("#details-text", Static).update(_content(lines))
+        text, content = self.query_one("#details-text", Static), _content(lines)
+        # Laying out the whole screen anew is what a key waits for longest.
+        height = content.get_height({}, text.size.width) if text.size.width else -1
+        text.update(content, layout=height != text.size.height)
         if chosen == "log" and (is_other or was_at_end):
             scroll.scroll_end(animate=False)
         elif is_other:
