@@ -1,6 +1,7 @@
 """Speeches in a CSV, one a row, in the manner of SpeakGer (Lange & Jentsch 2023)."""
 
 import csv
+import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "topic": ("topic", "thema", "agenda", "agendaitem", "tagesordnungspunkt", "top"),
 }
 _DELIMITERS = ",;\t|"
+# What Excel reads and writes before the first row; saved again, delimiters may follow.
+_STATED_DELIMITER = re.compile(rf'\s*"?sep=([{_DELIMITERS}])"?[{_DELIMITERS}\s]*', re.IGNORECASE)
 _LABELS = {"speaker": "Sprecher", "party": "Partei", "year": "Jahr", "topic": "Thema"}
 _YEAR = re.compile(r"(?<!\d)(?:1[6-9]|20)\d\d(?!\d)")
 # A field may be a speech of hours; Python's own limit is 128 KiB.
@@ -48,7 +51,8 @@ class CsvSpeech:
 def read_speeches(path: Path, stated: ColumnsConfig) -> Iterator[CsvSpeech]:
     """Every row that has a speech.
 
-    Commas, semicolons, tabs and bars are told apart by the first row, which names the columns.
+    Commas, semicolons, tabs and bars are told apart by the first row, which names the columns, or
+    by Excel's `sep=;` before it.
 
     Args:
         path: A UTF-8 file.
@@ -57,10 +61,11 @@ def read_speeches(path: Path, stated: ColumnsConfig) -> Iterator[CsvSpeech]:
     Raises:
         DataError: The file is not UTF-8 or not a table, or has no such column.
     """
-    rows = _rows(path)
+    skipped, delimiter = _opening(path)
+    rows = _rows(path, skipped, delimiter)
     header = next(rows, [])
     columns = _columns(path, header, stated)
-    for number, row in enumerate(rows, start=2):
+    for number, row in enumerate(rows, start=skipped + 2):
         if not row:
             continue
         if len(row) != len(header):
@@ -76,15 +81,16 @@ def read_speeches(path: Path, stated: ColumnsConfig) -> Iterator[CsvSpeech]:
 
 
 def columns_note(path: Path, stated: ColumnsConfig) -> str:
-    """Which column was taken for what, in one line.
+    """Which column was taken for what, in one line, and whether that gave no speech at all.
 
     Raises:
-        DataError: The file is not UTF-8 or has no such column.
+        DataError: The file is not UTF-8 or not a table, or has no such column.
     """
-    header = next(_rows(path), [])
+    header = next(_rows(path, *_opening(path)), [])
     chosen = _columns(path, header, stated)
     words = ", ".join(f"{field} = {header[index].strip()}" for field, index in chosen.items())
-    return f"{path.name}: {words}"
+    empty = next(read_speeches(path, stated), None) is None
+    return f"{path.name}: {words}{'; no row has a speech' if empty else ''}"
 
 
 def rendered(speech: CsvSpeech, *, header: bool, structured: bool) -> str:
@@ -120,16 +126,26 @@ def _one_line(value: str) -> str:
     return " ".join(value.split())
 
 
-def _rows(path: Path) -> Iterator[list[str]]:
+def _opening(path: Path) -> tuple[int, str]:
+    """Lines before the first row, which are empty or Excel's word on the delimiter; and that."""
+    stated = ""
+    for number, line in enumerate(lines_of(read_text(path))):
+        if not stated and (found := _STATED_DELIMITER.fullmatch(line)):
+            stated = found[1]
+        elif line.strip():
+            return number, stated or _delimiter(line)
+    return 0, _DELIMITERS[0]
+
+
+def _rows(path: Path, skipped: int, delimiter: str) -> Iterator[list[str]]:
     csv.field_size_limit(_LONGEST_FIELD)
-    first = next(lines_of(read_text(path)), "")
-    lines = (line + "\n" for line in lines_of(read_text(path)))
-    reader = csv.reader(lines, delimiter=_delimiter(first), strict=True)
+    lines = itertools.islice(lines_of(read_text(path)), skipped, None)
+    reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter, strict=True)
     try:
         yield from reader
     except csv.Error as error:
         raise DataError(
-            f"{path} is not a readable CSV: {error}, at line {reader.line_num}.",
+            f"{path} is not a readable CSV: {error}, at line {skipped + reader.line_num}.",
             "A cell in double quotes ends with one, and has each double quote inside it twice.",
         ) from None
 

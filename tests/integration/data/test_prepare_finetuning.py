@@ -211,6 +211,17 @@ def test_rows_of_a_table_become_speeches_under_a_header(tmp_path: Path) -> None:
     assert record["text"] in decoded_documents(config, "train") + decoded_documents(config, "val")
 
 
+def test_a_table_with_a_header_alone_is_told_beside_others(tmp_path: Path) -> None:
+    write_raw(tmp_path, TABLE, "reden.csv")
+    write_raw(tmp_path, "Rede,Redner\n", "leer.csv")
+
+    report = prepare(settings_for(tmp_path))
+
+    empty, full = report.notes
+    assert empty == "leer.csv: speech = Rede, speaker = Redner; no row has a speech"
+    assert "no row" not in full
+
+
 def test_rows_stay_whole_where_lines_are_documents(tmp_path: Path) -> None:
     write_raw(tmp_path, TABLE, "reden.csv")
     config = settings_for(tmp_path, documents="lines", conditioning_header=False)

@@ -86,6 +86,31 @@ def test_a_byte_order_mark_belongs_to_no_column(tmp_path: Path) -> None:
     assert [speech.speech for speech in read_speeches(path, ColumnsConfig())] == ["Danke."]
 
 
+@pytest.mark.parametrize(
+    "opening",
+    ["\n\n", " \r\n", "sep=;\r\n", "\nSEP=;;;\n\n", '"sep=;"\n', "\ufeffsep=;\n"],
+)
+def test_empty_lines_and_excels_delimiter_may_come_first(opening: str, tmp_path: Path) -> None:
+    table = opening + 'Rede;Partei\n"a;b,c";SPD\n'
+    assert _read(tmp_path, table) == [CsvSpeech("a;b,c", party="SPD")]
+    lines = opening.count("\n")
+    with pytest.raises(DataError, match=f"row {lines + 3}, has 1 cells"):
+        _read(tmp_path, table + "c\n")
+    with pytest.raises(DataError, match=f"at line {lines + 3}"):
+        _read(tmp_path, table + '"c;d\n')
+
+
+def test_the_stated_delimiter_wins(tmp_path: Path) -> None:
+    (speech,) = _read(tmp_path, "sep=\t\nSpeech\tName,Party,Date\nDanke.\tx\n")
+    assert speech == CsvSpeech("Danke.")
+
+
+def test_a_table_that_gave_no_speech_is_told(tmp_path: Path) -> None:
+    path = _write(tmp_path, "Rede;Partei\n;SPD\n")
+    note = columns_note(path, ColumnsConfig())
+    assert note == "reden.csv: speech = Rede, party = Partei; no row has a speech"
+
+
 def test_a_speech_may_be_longer_than_pythons_own_limit(tmp_path: Path) -> None:
     (speech,) = _read(tmp_path, f"Speech\n{'ja ' * 100_000}\n")
     assert len(speech.speech) == 3 * 100_000 - 1
