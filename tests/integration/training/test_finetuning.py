@@ -20,13 +20,14 @@ from transformer_playground.errors import CheckpointError, DataError, RunError
 from transformer_playground.files import sha256_file
 from transformer_playground.pretrained.model import AdaptedModel
 from transformer_playground.runs.layout import RunFolder, read_run_config
-from transformer_playground.runs.sampling import draw, load_run
+from transformer_playground.runs.sampling import draw, load_run, stream_pieces
 from transformer_playground.runs.sampling_plan import SampleRequest
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import (
     Evaluated,
     Event,
     RunStarted,
+    Sampled,
     StepLogged,
     Warned,
 )
@@ -277,6 +278,27 @@ def test_a_finetuned_run_samples_from_its_own_folder(tmp_path: Path) -> None:
     assert row["text"].startswith(" sat by the wheel")
     dataset = open_dataset(tmp_path / "datasets-llama", prepare_command="")
     assert dataset.end_token == loaded.tokenizer.eos_id
+
+
+def test_rows_that_no_token_has_are_never_drawn(tmp_path: Path) -> None:
+    (tmp_path / "models").mkdir()
+    build_model_folder("qwen2", tmp_path / "models", extra_rows=5000)
+    options = {"temperature": 1e6, "top_k": 0, "top_p": 1.0, "num_samples": 8, "max_new_tokens": 16}
+    recorder = Recorder()
+    run = finetune(
+        tmp_path,
+        "qwen2",
+        {"sample": {"sample": options}},
+        runtime(max_iters=2, sample_interval=1),
+        sinks=(recorder,),
+    ).run
+    assert [event for event in recorder.events if isinstance(event, Sampled)]
+
+    loaded = load_run(run, SampleRequest(options={"sample": options}))
+    drawn = [piece.drawn.token for piece in stream_pieces(loaded) if piece.drawn]
+    assert loaded.model.vocab_size == loaded.tokenizer.vocab_size + 5000
+    assert len(drawn) > 64
+    assert max(drawn) < loaded.tokenizer.vocab_size
 
 
 def test_adapters_of_another_base_model_are_refused(tmp_path: Path) -> None:
