@@ -11,6 +11,6 @@ _LONGEST_REST = 0.1
 
 @pytest.fixture(autouse=True)
 def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        "textual.pilot.wait_for_idle", partial(wait_for_idle, max_sleep=_LONGEST_REST)
-    )
+    short = partial(wait_for_idle, max_sleep=_LONGEST_REST)
+    for place in ("pilot", "app"):
+        monkeypatch.setattr(f"textual.{place}.wait_for_idle", short)
