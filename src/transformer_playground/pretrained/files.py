@@ -20,7 +20,7 @@ def check_no_adapter(hf: HfModelConfig) -> None:
         ModelError: It holds an adapter, or cannot be had.
     """
     with explained(hf.model_name, hf.revision):
-        from transformers.utils import find_adapter_config_file
+        from transformers.utils.peft_utils import find_adapter_config_file
 
         if find_adapter_config_file(hf.model_name, revision=hf.revision) is not None:
             raise ModelError(
