@@ -1,7 +1,8 @@
 """Memory of the console's live view over many logged steps.
 
 Feeds training events and metrics rows of one run through the view, without a terminal, and prints
-the resident memory before and after. The first tenth is a warm-up: caches and pools fill then.
+the resident memory before and after. The first tenth is a warm-up: caches and pools fill then. The
+library that checks settings is loaded before: the console does so once, whenever it first needs it.
 What grows is the run's own numbers, some 70 bytes a logged step, and what the chart draws of them.
 
     python benchmarks/console_memory.py [--steps 100000]
@@ -10,6 +11,7 @@ What grows is the run's own numbers, some 70 bytes a logged step, and what the c
 import argparse
 import asyncio
 import gc
+import importlib
 import os
 import tempfile
 from pathlib import Path
@@ -38,6 +40,7 @@ def main() -> None:
 
 
 async def _measure(folder: Path, steps: int) -> None:
+    importlib.import_module("transformer_playground.config.schema")
     settings = {"train": {"runtime": {"max_iters": steps}}}
     run = create_run(folder / "runs", "long", {"experiment": "none", "config": settings})
     (folder / "experiments").mkdir()
