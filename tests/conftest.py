@@ -1,10 +1,15 @@
 """Settings for the whole suite."""
 
 import os
+import signal
 
 # Tests run side by side; more threads than cores would only get in each other's way. Read by torch
 # when it is first imported, and inherited by child processes.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A job that a plain shell runs in the background ignores Ctrl-C, and so would each command under
+# test: programs hand down what they ignore.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 # Read when the library is first imported, too: no test asks the hub for a model.
 os.environ["HF_HUB_OFFLINE"] = "1"
 for variable in ("ML_PLAYGROUND_TRAIN_OVERRIDES", "ML_PLAYGROUND_SAMPLE_OVERRIDES", "NO_COLOR"):
