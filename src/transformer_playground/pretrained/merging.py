@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from transformer_playground.errors import CheckpointError
 from transformer_playground.pretrained.model import AdaptedModel
 
 
@@ -15,11 +16,22 @@ def merge(model: AdaptedModel) -> Any:
         transformers' model in evaluation mode and in the format of the base model;
         `save_pretrained` writes a folder that `AutoModelForCausalLM` loads. Its configuration
         states the size of the vocabulary, and that texts end where documents did in training.
+
+    Raises:
+        CheckpointError: A merged weight is not a number.
     """
     from transformer_playground.pretrained.whole_modules import take_format
 
     take_format(model.adapted, model.dtype)
-    whole = model.adapted.merge_and_unload(safe_merge=True).eval()
+    try:
+        whole = model.adapted.merge_and_unload(safe_merge=True).eval()
+    except ValueError as error:
+        if "NaN" not in str(error):
+            raise
+        raise CheckpointError(
+            "the adapters hold weights that are not numbers: training diverged.",
+            "Export an earlier checkpoint, or train with a lower learning rate.",
+        ) from error
     whole.requires_grad_(False)
     whole.tie_weights()
     for config in (whole.config, whole.config.get_text_config(), whole.generation_config):

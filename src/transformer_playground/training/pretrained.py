@@ -60,7 +60,7 @@ def pretrained_model(
         hf=hf,
         new_tokens=new_tokens,
         vocab_size=dataset.vocab_size,
-        block_size=config.train_block_size,
+        block_size=hf.block_size,
         end_token=dataset.end_token,
         seed=derived_seed(config.train.runtime.seed, "initialisation"),
     )

@@ -364,3 +364,11 @@ def test_a_run_that_goes_on_makes_its_adapters_anew(tmp_path: Path) -> None:
 
     for kind in ("last", "best"):
         assert saved_tensors(run.adapters / kind) == kept_tensors(run, kind)
+
+
+def test_samples_may_be_longer_than_the_sequences_of_training(tmp_path: Path) -> None:
+    run = finetune(tmp_path, "qwen2", {"train": {"data": {"block_size": 12}}}).run
+
+    model = newest_model(run)
+    assert model.block_size == 24
+    assert model(torch.ones(1, 24, dtype=torch.int64)).shape[1] == 24

@@ -9,6 +9,7 @@ from transformers import AutoModelForCausalLM
 
 from builders.adapted import END, adapted_model, some_tokens, stir
 from builders.pretrained import ARCHITECTURES, Architecture, build_model_folder
+from transformer_playground.errors import CheckpointError
 from transformer_playground.hub import quiet
 from transformer_playground.pretrained.merging import merge
 
@@ -94,3 +95,11 @@ def test_generate_stops_at_the_token_that_ended_documents(tmp_path: Path) -> Non
 
     assert plain.config.eos_token_id == plain.generation_config.eos_token_id == end
     assert written[0, tokens.shape[1] :].tolist() == [end]
+
+
+def test_weights_that_are_not_numbers_are_not_merged(tmp_path: Path) -> None:
+    model = adapted_model(build_model_folder("qwen2", tmp_path))
+    with torch.no_grad():
+        next(iter(model.trained().values())).fill_(torch.nan)
+    with pytest.raises(CheckpointError, match="training diverged"):
+        merge(model)
