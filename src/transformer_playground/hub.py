@@ -126,13 +126,14 @@ def _about_access(
         return ModelError(
             f"There is no folder {model_name}.",
             f"hf_model.model_name names a folder with {_MODEL_FILES}, or a model of the hub "
-            "such as Qwen/Qwen2.5-1.5B.",
+            "such as Qwen/Qwen2.5-1.5B. Where it moved to is said by "
+            "--set hf_model.model_name=FOLDER, or by --base where a command has that.",
         )
     raised = {kind.__name__ for link in chain for kind in type(link).__mro__}
     if "GatedRepoError" in raised or "gated repo" in text:
         return ModelError(
             f"{model_name} is gated: its owner lets only those have it who accepted its licence.",
-            f"Accept the licence on the model's page, https://huggingface.co/{model_name}, make an "
+            f"Accept the licence on the page of {model_name} on the hub, make an "
             "access token that may read, and set the environment variable HF_TOKEN to it. "
             "The token is used for the download alone and is written nowhere.",
         )

@@ -138,6 +138,7 @@ def test_a_moved_base_model_is_asked_for_by_name(project: Project, tp: Tp) -> No
     assert ended.code == 1
     assert "tiny-qwen2" in ended.err
     assert "Traceback" not in ended.err
+    assert "--set hf_model.model_name=" in ended.err
     build_model_folder("qwen2", project.root)
     found = tp("sample", "mine", "--set", "hf_model.model_name=./tiny-qwen2")
     assert (found.code, found.out.startswith("The cat")) == (0, True), found.err
