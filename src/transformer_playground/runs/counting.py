@@ -12,6 +12,9 @@ from transformer_playground.runs.tally import PROGRESS, Tally
 from transformer_playground.runs.throughput import Rates
 
 _T = TypeVar("_T")
+# Rows that count tokens. A newer checkpoint of a step replaces an older one, which no count that is
+# carried on would notice: none is asked.
+_TOKENS = tuple(event for event in PROGRESS if event != "checkpoint")
 
 
 def count_rows(path: Path) -> tuple[Tally, Mark]:
@@ -60,7 +63,7 @@ def _tally(series: RunSeries, earlier: Rates) -> Tally:
         best_step=best_step,
         bits_per_byte=series.newest("eval", "val_bits_per_byte"),
         tokens_per_second=rates.median,
-        tokens_seen=_largest(series, PROGRESS, "tokens_seen"),
+        tokens_seen=_largest(series, _TOKENS, "tokens_seen"),
         clock=series.clock,
         last_word=last_word if isinstance(last_word, str) else None,
         error=error if isinstance(error, str) else None,

@@ -100,3 +100,14 @@ def test_of_equally_good_evaluations_the_earlier_is_the_best_one(tmp_path: Path)
     assert counted == count_rows(path)
     assert counted is not None
     assert counted[0].best_step == 10
+
+
+def test_a_checkpoint_of_the_same_step_takes_no_tokens_away(tmp_path: Path) -> None:
+    checkpoint = {"event": "checkpoint", "step": 0, "tokens_seen": 7}
+    path = tmp_path / "m"
+    path.write_bytes(encode_row(checkpoint))
+    tally, mark = count_rows(path)
+    with path.open("ab") as file:
+        file.write(encode_row({"event": "checkpoint", "step": 0}))
+    counted = count_on(path, tally, mark)
+    assert counted == count_rows(path)
