@@ -70,7 +70,7 @@ def build_model(
             they were trained beside is not the one they find.
         ModelError: The pretrained model cannot be had.
     """
-    weights = payload["ema"] if use_ema and payload["ema"] is not None else payload["model"]
+    weights = averaged_weights(payload) if use_ema else payload["model"]
     if payload["kind"] == "lora":
         import torch
 
@@ -79,6 +79,12 @@ def build_model(
         args = _moved(payload["model_args"], base)
         return rebuild(args, weights, device=torch.device(device), dtype=dtype)
     return _build_gpt(payload["model_args"], weights).to(device=device, dtype=dtype).eval()
+
+
+def averaged_weights(payload: Mapping[str, Any]) -> "Mapping[str, torch.Tensor]":
+    """The averaged weights of a payload; the newest ones where no average was kept."""
+    weights: Mapping[str, torch.Tensor] = payload["ema"]
+    return payload["model"] if weights is None else weights
 
 
 def _moved(args: Mapping[str, Any], base: str | None) -> Mapping[str, Any]:

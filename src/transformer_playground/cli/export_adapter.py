@@ -7,7 +7,7 @@ import typer
 
 from transformer_playground.cli.console import say, say_json
 from transformer_playground.cli.folders import RUNS_DIR
-from transformer_playground.cli.options import AsJson, Base, RunsDir, base_override
+from transformer_playground.cli.options import AsJson, Base, RunsDir
 from transformer_playground.runs.listing import find_run
 from transformer_playground.runs.units import size_text
 from transformer_playground.terminal import visible_line
@@ -47,10 +47,10 @@ def export_adapter(
     """
     run = find_run(runs_dir, run_id)
 
-    from transformer_playground.config.sampling import split_base
+    from transformer_playground.config.finetuning import absolute_model_name
     from transformer_playground.export.adapter import export_adapter as export
 
-    _, moved = split_base(base_override(base))
+    moved = absolute_model_name(base) if base else None
     exported = export(run, checkpoint=checkpoint, out=out, merge=merge, base=moved)
     if json_output:
         say_json(

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 RESUME_LATEST = "@latest"
-BASE_KEY = "hf_model.model_name"
 
 ExperimentsDir = Annotated[
     Path, typer.Option("--experiments-dir", help="Folder of experiments.", show_default=True)
@@ -45,11 +44,6 @@ Base = Annotated[
         "--base", metavar="NAME", help="Base model of a finetuned run, if it moved: name or folder."
     ),
 ]
-
-
-def base_override(base: str | None) -> tuple[str, ...]:
-    """`--base` as the override that says the same."""
-    return () if base is None else (f"{BASE_KEY}={base}",)
 
 
 def with_resume_default(arguments: list[str]) -> list[str]:

@@ -14,7 +14,6 @@ from transformer_playground.cli.options import (
     Checkpoint,
     ExperimentsDir,
     RunsDir,
-    base_override,
 )
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.listing import find_run
@@ -74,6 +73,7 @@ def report(
     run = find_run(runs_dir, run_id)
 
     from transformer_playground.analysis.report_plan import ReportRequest, plan_report
+    from transformer_playground.config.sampling import base_override
     from transformer_playground.runs.sampling_plan import SampleRequest
 
     decoding = {

@@ -25,6 +25,13 @@ def is_model_path(model_name: str) -> bool:
     return model_name.startswith((".", "~")) or Path(model_name).is_absolute()
 
 
+def absolute_model_name(model_name: str) -> str:
+    """A folder's path made absolute, seen from the current folder; a hub's name as it is."""
+    if not is_model_path(model_name):
+        return model_name
+    return str(Path(model_name).expanduser().absolute())
+
+
 class HfModelConfig(Table):
     """`[hf_model]`: the pretrained causal language model that is finetuned (kind = lora)."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from transformer_playground.config.finetuning import is_model_path
+from transformer_playground.config.finetuning import absolute_model_name
 from transformer_playground.config.layers import Layer, Problem, merge, screen
 from transformer_playground.config.problems import config_error, describe
 from transformer_playground.config.sample import SampleConfig
@@ -29,9 +29,12 @@ def split_base(overrides: Sequence[str]) -> tuple[list[str], str | None]:
             base = value.strip().strip("\"'")
         else:
             kept.append(override)
-    if base and is_model_path(base):
-        base = str(Path(base).expanduser().absolute())
-    return kept, base or None
+    return kept, absolute_model_name(base) if base else None
+
+
+def base_override(base: str | None) -> tuple[str, ...]:
+    """A base model's place as the override that says it; none for None."""
+    return () if base is None else (f"{_BASE_KEY}={base}",)
 
 
 def load_sample_config(

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -65,6 +66,12 @@ def _unpickle(path: Path, content: bytes) -> Any:
             f"{path} is damaged or not a plain {META_FILE}: {reason}.",
             "Nothing in it was run. Delete it and prepare the dataset again.",
         ) from None
+
+
+def tokenizer_digest(meta: Mapping[str, Any]) -> str | None:
+    """SHA-256 that a `meta.pkl` records of its tokenizer, if it does."""
+    reference = meta.get("tokenizer")
+    return reference.get("sha256") if isinstance(reference, dict) else None
 
 
 def write_meta(path: Path, meta: dict[str, Any]) -> None:

@@ -40,7 +40,7 @@ def adapt(
     block_size: int,
     end_token: int,
     seed: int,
-    targets: Sequence[str] | None = None,
+    made: Recipe | None = None,
 ) -> AdaptedModel:
     """Freeze a model and put adapters into it; it is changed in place, its weights are not copied.
 
@@ -53,16 +53,17 @@ def adapt(
         block_size: Longest context in tokens.
         end_token: What ends each document of the text.
         seed: Of the adapters' first values. The global random numbers stay as they are.
-        targets: The layers that `peft` meant when the adapters were made; None = find out.
+        made: Of adapters that are made again: its targets are those that `peft` meant then, and its
+            fingerprint was found to be the base's.
 
     Raises:
         ModelError: The model cannot be trained in this way.
         ConfigError: The settings do not fit the model.
     """
-    fingerprint = base_fingerprint(hf)
+    fingerprint = base_fingerprint(hf) if made is None else made.base_fingerprint
     check_context(base, hf, block_size)
     check_checkpointing(base, hf)
-    targets = resolve_targets(base, peft) if targets is None else tuple(targets)
+    targets = resolve_targets(base, peft) if made is None else made.targets
     resolved = peft.model_copy(update={"target_modules": targets, "extend_mlp_targets": False})
     whole = resolve_whole_modules(base, resolved)
     check_attention(base, hf)
@@ -124,7 +125,7 @@ def rebuild(
         block_size=recipe.block_size,
         end_token=recipe.end_token,
         seed=0,
-        targets=recipe.targets,
+        made=recipe,
     )
     _fill(model, weights)
     return model.eval()

@@ -15,9 +15,10 @@ from textual.pilot import Pilot
 import builders
 from builders.commands import CONTROL, Project, make_project
 from builders.console import shown, until, with_console
+from builders.events import logged_step
 from builders.runs import append_rows, eval_row, make_run, status_row, train_row
 from transformer_playground.runs.lines import JsonLines
-from transformer_playground.training.events import StepLogged, Warned
+from transformer_playground.training.events import Warned
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.screens.live import LiveView
 from transformer_playground.tui.state.jobs import Job, Launch, Update
@@ -260,7 +261,7 @@ def test_a_flood_of_events_leaves_a_bounded_log_and_answers_keys(project: Projec
         await until(pilot, lambda: "40/100" in shown(console))
         job = Job(1, Launch("tiny"), state="running", run_id="flood")
         for start in range(0, 100_000, 10_000):
-            updates = [Update(job, _logged(step)) for step in range(start, start + 10_000)]
+            updates = [Update(job, logged_step(step)) for step in range(start, start + 10_000)]
             updates += [Update(job, Warned(step=start, message=f"warned {n}")) for n in range(500)]
             console.training_changed.publish(updates)
             await pilot.pause()
@@ -275,19 +276,6 @@ def test_a_flood_of_events_leaves_a_bounded_log_and_answers_keys(project: Projec
         assert view.query_one("#live-chart", Chart).log_y
 
     with_console(project, steps)
-
-
-def _logged(step: int) -> StepLogged:
-    return StepLogged(
-        step=step,
-        train_loss=1.0,
-        lr=1e-3,
-        tokens_per_sec=100.0,
-        step_time_ms=1.0,
-        data_share=0.01,
-        grad_norm=1.0,
-        tokens_seen=step,
-    )
 
 
 def test_a_run_trained_here_is_paused_and_steered_and_stopped_by_keys(project: Project) -> None:

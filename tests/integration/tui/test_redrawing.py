@@ -8,6 +8,7 @@ from textual.pilot import Pilot
 
 from builders.commands import make_project
 from builders.console import shown, until, with_console
+from builders.events import logged_step
 from builders.runs import make_run, train_row
 from transformer_playground.training.events import StepLogged
 from transformer_playground.tui.app import Console
@@ -17,16 +18,7 @@ from transformer_playground.tui.widgets.sparkline import Sparkline
 
 
 def logged(step: int) -> StepLogged:
-    return StepLogged(
-        step=step,
-        train_loss=2.5,
-        lr=1e-3,
-        tokens_per_sec=98_765.0,
-        step_time_ms=1.0,
-        data_share=0.0,
-        grad_norm=1.0,
-        tokens_seen=step,
-    )
+    return logged_step(step, train_loss=2.5, tokens_per_sec=98_765.0, data_share=0.0)
 
 
 def test_many_logged_steps_are_drawn_together(

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 
 import pytest
 
+from builders.events import logged_step
 from transformer_playground.runs.row import RunRow
-from transformer_playground.training.events import Evaluated, StepLogged
+from transformer_playground.training.events import Evaluated
 from transformer_playground.tui.state.jobs import Job, Launch, Update
 from transformer_playground.tui.state.live_rows import LiveRows
 from transformer_playground.tui.state.table import RunsTableState, find_column
@@ -110,16 +111,7 @@ def test_a_column_grows_with_its_content_and_never_shrinks() -> None:
 
 def test_what_training_says_is_shown_before_the_files_say_it() -> None:
     job = Job(1, Launch("tiny"), state="running", run_id="a", step=70, max_iters=200)
-    job.latest = StepLogged(
-        step=70,
-        train_loss=1.25,
-        lr=0.1,
-        tokens_per_sec=99.0,
-        step_time_ms=1.0,
-        data_share=0.01,
-        grad_norm=1.0,
-        tokens_seen=700,
-    )
+    job.latest = logged_step(70, train_loss=1.25, tokens_per_sec=99.0)
     evaluated = Evaluated(
         step=60,
         train_loss=1.5,
@@ -140,16 +132,7 @@ def test_what_training_says_is_shown_before_the_files_say_it() -> None:
 
 def test_a_measured_throughput_is_not_replaced_by_that_of_one_step() -> None:
     job = Job(1, Launch("tiny"), state="running", run_id="a", step=70)
-    job.latest = StepLogged(
-        step=70,
-        train_loss=1.25,
-        lr=0.1,
-        tokens_per_sec=99.0,
-        step_time_ms=1.0,
-        data_share=0.01,
-        grad_norm=1.0,
-        tokens_seen=700,
-    )
+    job.latest = logged_step(70, train_loss=1.25, tokens_per_sec=99.0)
     live = LiveRows()
     live.take([Update(job, job.latest)])
     fresh = live.up_to_date(RunRow("a", "running", step=60, tokens_per_second=50.0))

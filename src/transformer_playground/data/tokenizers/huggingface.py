@@ -11,7 +11,7 @@ from typing import Any
 
 from transformer_playground import hub
 from transformer_playground.config.finetuning import HfModelConfig
-from transformer_playground.data.meta import META_FILE, META_VERSION, write_meta
+from transformer_playground.data.meta import META_FILE, META_VERSION, tokenizer_digest, write_meta
 from transformer_playground.data.tokenizers.base import TableDecoder, require_unicode
 from transformer_playground.data.tokenizers.token_table import (
     SPACE_MARK,
@@ -189,12 +189,10 @@ class HuggingFaceTokenizer(TableDecoder):
                 raise DataError(
                     f"{path} cannot be read: {error.strerror}.", "Prepare the dataset again."
                 ) from error
-        reference = meta.get("tokenizer")
-        expected = reference.get("sha256") if isinstance(reference, dict) else None
         path = folder / TOKENIZER_FILE
         if TOKENIZER_FILE not in files:
             raise DataError(f"{path} does not exist.", "Prepare the dataset again.")
-        if hashlib.sha256(files[TOKENIZER_FILE]).hexdigest() != expected:
+        if hashlib.sha256(files[TOKENIZER_FILE]).hexdigest() != tokenizer_digest(meta):
             raise DataError(
                 f"{path} is not the tokenizer that {META_FILE} beside it names.",
                 "Prepare the dataset again.",

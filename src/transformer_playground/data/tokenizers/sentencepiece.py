@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import sentencepiece
 
-from transformer_playground.data.meta import META_FILE, META_VERSION, write_meta
+from transformer_playground.data.meta import META_FILE, META_VERSION, tokenizer_digest, write_meta
 from transformer_playground.data.tokenizers.base import TableDecoder, require_unicode
 from transformer_playground.errors import DataError
 from transformer_playground.files import replace_file
@@ -110,9 +110,7 @@ class SentencePieceTokenizer(TableDecoder):
             raise DataError(
                 f"{path} cannot be read: {error.strerror}.", "Prepare the dataset again."
             ) from error
-        reference = meta.get("tokenizer")
-        expected = reference.get("sha256") if isinstance(reference, dict) else None
-        if hashlib.sha256(model).hexdigest() != expected:
+        if hashlib.sha256(model).hexdigest() != tokenizer_digest(meta):
             raise DataError(
                 f"{path} is not the model that {META_FILE} beside it names.",
                 "Prepare the dataset again.",

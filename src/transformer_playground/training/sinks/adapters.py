@@ -1,10 +1,6 @@
 """The adapters of a finetuned model in PEFT's own format, beside the run's checkpoints."""
 
-from pathlib import Path
-
-from torch import Tensor
-
-from transformer_playground.checkpoints.loading import load_payload
+from transformer_playground.checkpoints.loading import averaged_weights, load_payload
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.pretrained.adapter_files import save_adapter
 from transformer_playground.pretrained.model import AdaptedModel
@@ -64,13 +60,8 @@ class AdapterSink:
         if not pointer.exists():
             return
         try:
-            save_adapter(self._model, self._run.adapters / kind, _weights(pointer))
+            weights = averaged_weights(load_payload(pointer))
+            save_adapter(self._model, self._run.adapters / kind, weights)
         except (OSError, PlaygroundError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             raise SinkBehind(f"adapters/{kind} not written: {reason}") from error
-
-
-def _weights(path: Path) -> dict[str, Tensor]:
-    payload = load_payload(path)
-    weights: dict[str, Tensor] = payload["model"] if payload["ema"] is None else payload["ema"]
-    return weights
