@@ -23,11 +23,11 @@ from textual.events import Key
 
 from transformer_playground.experiments.discovery import load_experiment
 from transformer_playground.experiments.registry import prepare_experiment
-from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import Event, StepLogged
-from transformer_playground.training.session import Plan, train_new_run
+from transformer_playground.training.launch import Launch
+from transformer_playground.training.session import Plan, start
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.state.jobs import Job, Launch, Update
+from transformer_playground.tui.state.jobs import Job, Update
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 EXPERIMENT = "shakespeare_char"
@@ -81,9 +81,7 @@ def headless(overrides: tuple[str, ...], runs_dir: Path) -> float:
     experiment, loaded = load_experiment(EXPERIMENTS, EXPERIMENT, None, overrides, os.environ)
     plan = Plan(experiment.name, loaded.config, loaded.provenance, experiment.folder)
     meter = Meter()
-    thread = threading.Thread(
-        target=train_new_run, args=(plan, runs_dir, None, [meter], TrainingControl())
-    )
+    thread = threading.Thread(target=start, args=(plan, runs_dir), kwargs={"sinks": [meter]})
     thread.start()
     thread.join()
     return meter.tokens_per_second

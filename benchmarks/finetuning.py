@@ -19,10 +19,9 @@ import numpy as np
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.batches import IGNORED, count_targets
 from transformer_playground.data.prepare import prepare_dataset
-from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import Event, StepLogged
 from transformer_playground.training.materials import gather_materials
-from transformer_playground.training.session import Plan, train_new_run
+from transformer_playground.training.session import Plan, start
 
 WORDS = (
     *("the", "miller", "cat", "sat", "by", "a", "wheel", "and"),
@@ -132,7 +131,7 @@ class Clock:
 def ours(config: ExperimentConfig, folder: Path, number: int) -> Clock:
     clock = Clock()
     plan = Plan("finetuning", config, {}, folder)
-    train_new_run(plan, folder / "runs", f"ours-{number}", [clock], TrainingControl())
+    start(plan, folder / "runs", run_id=f"ours-{number}", sinks=[clock])
     return clock
 
 

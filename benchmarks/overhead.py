@@ -25,9 +25,8 @@ from transformer_playground.experiments.discovery import load_experiment
 from transformer_playground.experiments.registry import prepare_experiment
 from transformer_playground.model.gpt import GPT
 from transformer_playground.training import trainer
-from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.optimizers import OptimizerSet
-from transformer_playground.training.session import Plan, train_new_run
+from transformer_playground.training.session import Plan, start
 from transformer_playground.training.weights import MasterWeights
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
@@ -97,13 +96,13 @@ def main() -> None:
         short = loaded.config.train.runtime.model_copy(update={"max_iters": 2})
         brief = loaded.config.train.model_copy(update={"runtime": short})
         warm_up = replace(plan, config=loaded.config.model_copy(update={"train": brief}))
-        train_new_run(warm_up, Path(folder) / "runs", None, [], TrainingControl())
+        start(warm_up, Path(folder) / "runs")
         clock = Clock()
         active = patches(clock)
         for patch in active:
             patch.start()
         began = time.perf_counter()
-        train_new_run(plan, Path(folder) / "runs", None, [], TrainingControl())
+        start(plan, Path(folder) / "runs")
         total = time.perf_counter() - began
         for patch in active:
             patch.stop()

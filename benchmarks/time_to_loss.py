@@ -21,8 +21,7 @@ from transformer_playground.data.batches import all_batches
 from transformer_playground.data.dataset import open_dataset
 from transformer_playground.experiments.discovery import load_experiment
 from transformer_playground.experiments.registry import prepare_experiment
-from transformer_playground.training.control import TrainingControl
-from transformer_playground.training.session import Plan, train_new_run
+from transformer_playground.training.session import Plan, start
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 TARGET = 1.88
@@ -45,7 +44,7 @@ def measure(preset: str, folder: Path) -> Result:
     config = loaded.config
     prepare_experiment(experiment, config, report=lambda _: None)
     plan = Plan(preset, config, loaded.provenance, experiment.folder)
-    outcome = train_new_run(plan, folder / "runs", None, [], TrainingControl())
+    outcome = start(plan, folder / "runs")
     dataset = open_dataset(config.prepare.dataset_dir, prepare_command=plan.prepare_command)
     model = build_model(load_payload(choose(outcome.run.checkpoints, "last").path))
     batches = all_batches(dataset.val, batch_size=64, block_size=config.train_block_size)

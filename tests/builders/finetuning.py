@@ -8,9 +8,8 @@ from builders.pretrained import Architecture, build_model_folder
 from builders.training import merged
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.prepare import prepare_dataset
-from transformer_playground.runs.layout import RunFolder
 from transformer_playground.training.control import TrainingControl
-from transformer_playground.training.session import Outcome, Plan, resume_run, train_new_run
+from transformer_playground.training.session import Outcome, Plan, start
 
 LINES = [f"The cat sat by the wheel {number} times and watched." for number in range(12)]
 
@@ -118,7 +117,7 @@ def finetune(
 ) -> Outcome:
     """Finetune a new tiny run below `folder`."""
     plan = lora_plan(folder, architecture, *changes)
-    return train_new_run(plan, folder / "runs", run_id, sinks, control or TrainingControl())
+    return start(plan, folder / "runs", run_id=run_id, sinks=sinks, control=control)
 
 
 def resume_finetuning(
@@ -129,12 +128,11 @@ def resume_finetuning(
     notices: list[str] | None = None,
 ) -> Outcome:
     """Continue a tiny finetuned run below `folder`."""
-    return resume_run(
+    return start(
         lora_plan(folder, architecture, *changes),
-        RunFolder(folder / "runs" / run_id),
-        (),
-        TrainingControl(),
-        (notices if notices is not None else []).append,
+        folder / "runs",
+        resume_from=run_id,
+        notify=(notices if notices is not None else []).append,
     )
 
 

@@ -8,8 +8,7 @@ from builders.training import BASE, merged, runtime
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.prepare import prepare_dataset
 from transformer_playground.runs.layout import RunFolder
-from transformer_playground.training.control import TrainingControl
-from transformer_playground.training.session import Plan, train_new_run
+from transformer_playground.training.session import Plan, start
 
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "ivory", "jolly")
 
@@ -30,10 +29,10 @@ def train_on(
     (home / "raw").mkdir(parents=True, exist_ok=True)
     (home / "raw" / "input.txt").write_text(text, encoding="utf-8")
     paths = {"prepare": {"raw_dir": str(home / "raw"), "dataset_dir": str(home / "datasets")}}
-    start = {"sample": {"sample": {"start": text[0]}}}
+    prompt = {"sample": {"sample": {"start": text[0]}}}
     # On a busy machine even a tiny run may take long enough for a report of its own.
     quiet = runtime(auto_plot=False, auto_report=False)
-    config = ExperimentConfig.model_validate(merged(BASE, paths, start, quiet, *changes))
+    config = ExperimentConfig.model_validate(merged(BASE, paths, prompt, quiet, *changes))
     prepare_dataset(config.prepare, report=lambda _: None)
     plan = Plan(experiment, config, {}, home)
-    return train_new_run(plan, folder / "runs", run_id, [], TrainingControl()).run
+    return start(plan, folder / "runs", run_id=run_id).run

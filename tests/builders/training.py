@@ -15,7 +15,7 @@ from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.metrics import read_rows
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import Event
-from transformer_playground.training.session import Outcome, Plan, resume_run, train_new_run
+from transformer_playground.training.session import Outcome, Plan, start
 from transformer_playground.training.sinks.base import Sink
 
 TEXT = "".join(
@@ -102,7 +102,7 @@ def train(
 ) -> Outcome:
     """Train a new tiny run below `folder`."""
     plan = plan_for(folder, *changes)
-    return train_new_run(plan, folder / "runs", run_id, sinks, control or TrainingControl())
+    return start(plan, folder / "runs", run_id=run_id, sinks=sinks, control=control)
 
 
 def resume(
@@ -115,12 +115,13 @@ def resume(
 ) -> Outcome:
     """Continue a tiny run below `folder`."""
     notify = (notices if notices is not None else []).append
-    return resume_run(
+    return start(
         plan_for(folder, *changes),
-        RunFolder(folder / "runs" / run_id),
-        sinks,
-        control or TrainingControl(),
-        notify,
+        folder / "runs",
+        resume_from=run_id,
+        sinks=sinks,
+        control=control,
+        notify=notify,
     )
 
 

@@ -15,7 +15,8 @@ from transformer_playground.cli.options import (
     RunId,
     RunsDir,
 )
-from transformer_playground.cli.pipeline import Job, run_job
+from transformer_playground.cli.pipeline import run_launch
+from transformer_playground.training.launch import Launch, PrepareWhen
 
 
 def train(
@@ -29,18 +30,9 @@ def train(
     json_output: AsJson = False,
 ) -> int:
     """Train a new run, or continue one from its newest valid checkpoint."""
-    return run_job(
-        Job(
-            experiment=experiment,
-            config=config,
-            overrides=tuple(overrides or ()),
-            run_id=run_id,
-            resume=resume,
-            experiments_dir=experiments_dir,
-            runs_dir=runs_dir,
-            json_output=json_output,
-        )
-    )
+    stated = tuple(overrides or ())
+    launch = Launch(experiment or "", stated, run_id, resume, config=config, prepare="never")
+    return run_launch(launch, experiments_dir, runs_dir, json_output=json_output)
 
 
 def loop(
@@ -55,17 +47,7 @@ def loop(
     force: Annotated[bool, typer.Option("--force", help="Prepare even if up to date.")] = False,
 ) -> int:
     """Prepare if needed, train and sample: the whole job in one command."""
-    return run_job(
-        Job(
-            experiment=experiment,
-            config=config,
-            overrides=tuple(overrides or ()),
-            run_id=run_id,
-            resume=resume,
-            experiments_dir=experiments_dir,
-            runs_dir=runs_dir,
-            json_output=json_output,
-            whole=True,
-            force_prepare=force,
-        )
-    )
+    stated = tuple(overrides or ())
+    prepare: PrepareWhen = "always" if force else "if needed"
+    launch = Launch(experiment or "", stated, run_id, resume, config=config, prepare=prepare)
+    return run_launch(launch, experiments_dir, runs_dir, json_output=json_output)

@@ -2,16 +2,17 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from transformer_playground.checkpoints.discovery import choose, newest_valid
+from transformer_playground.checkpoints.discovery import Found, choose, newest_valid
 from transformer_playground.checkpoints.loading import load_payload
 from transformer_playground.config.finetuning import PeftConfig
 from transformer_playground.config.model import ModelConfig
+from transformer_playground.config.resuming import recorded_vocab_size
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.errors import (
     CheckpointError,
@@ -27,6 +28,7 @@ from transformer_playground.runs.layout import (
     RunFolder,
     create_run,
     new_run_id,
+    open_run,
     read_run_config,
 )
 from transformer_playground.runs.lock import RunLock
@@ -76,121 +78,88 @@ class Outcome:
     artifacts: Artifacts
 
 
-def train_new_run(
+def start(
     plan: Plan,
     runs_dir: Path,
-    run_id: str | None,
-    sinks: Sequence[Sink],
-    control: TrainingControl,
+    *,
+    run_id: str | None = None,
+    resume_from: str | None = None,
+    branch_from: tuple[str, str] | None = None,
+    sinks: Sequence[Sink] = (),
+    control: TrainingControl | None = None,
+    notify: Notify = lambda _: None,
 ) -> Outcome:
-    """Create a run and train it from step 0.
+    """Train a new run from step 0, resume one, or branch a new run off another's checkpoint.
 
-    Raises:
-        PlaygroundError: What is wrong; nothing is left behind unless training had begun.
-    """
-    with memory_as_sentence():
-        materials = gather_materials(plan.config, prepare_command=plan.prepare_command)
-    run_id = run_id or new_run_id(plan.experiment)
-    run = create_run(runs_dir, run_id, _record(plan, materials))
-    with RunLock(run):
-        materials.tokenizer.save(run.tokenizer)
-        trainer = _trainer(materials, run, sinks, control, None)
-        return _train(trainer, run)
-
-
-def resume_run(
-    plan: Plan,
-    run: RunFolder,
-    sinks: Sequence[Sink],
-    control: TrainingControl,
-    notify: Notify,
-) -> Outcome:
-    """Continue a run from its newest valid checkpoint, with the model it was started with.
+    A resumed run continues from its newest valid checkpoint. A branch takes weights, average,
+    optimizer state and step from the checkpoint; with unchanged settings it repeats what its
+    parent did from there on, bit for bit, but best losses and patience are its own. Both keep the
+    model that the checkpoint holds.
 
     Args:
-        plan: The configuration as it is now; the model's saved arguments win over it.
-        run: The run to go on with.
+        plan: The configuration.
+        runs_dir: Folder of runs.
+        run_id: Name of the new run; None makes one up.
+        resume_from: Id of the run to resume.
+        branch_from: Id of the parent, which is only read, and "auto", "best", "last" or the name
+            of a file in its checkpoints folder.
         sinks: Where events go, besides the run's own files.
         control: Requests from other threads.
-        notify: Takes a sentence for each difference and each damaged checkpoint passed over.
+        notify: Takes a sentence for each setting of the checkpoint that is kept and for each
+            damaged checkpoint that is skipped.
 
     Raises:
         RunError: Another process writes the run, or its dataset has changed.
-        CheckpointError: No checkpoint is valid; training never starts again at 0 by itself.
+        CheckpointError: No checkpoint is valid; a run never starts again at step 0 by itself.
+        PlaygroundError: What else is wrong. A new run leaves nothing behind unless training had
+            begun; a run that is refused is left as it was.
     """
-    with RunLock(run):
-        record = read_run_config(run)
-        _refuse_other_experiment(run, record, plan)
-        found = newest_valid(run.checkpoints)
-        for skipped in found.skipped:
-            notify(f"passed over a damaged checkpoint: {skipped}")
-        payload = load_payload(found.path)
-        plan = replace(plan, config=_with_saved_model(plan.config, payload, notify))
-        with memory_as_sentence():
-            materials = gather_materials(plan.config, prepare_command=plan.prepare_command)
-        _refuse_changed_dataset(run, record, materials)
-        _refuse_other_base(payload, materials)
-        trainer = _trainer(materials, run, sinks, control, Resumption(payload, found.path))
-        # The run's identity stays, and so does the environment it began in.
-        kept = {key: record[key] for key in ("environment",) if key in record}
-        replace_json(run.config_path, record | _record(plan, materials) | kept)
-        return _train(trainer, run)
-
-
-def branch_run(
-    plan: Plan,
-    parent: RunFolder,
-    checkpoint: str,
-    runs_dir: Path,
-    run_id: str | None,
-    sinks: Sequence[Sink],
-    control: TrainingControl,
-    notify: Notify,
-) -> Outcome:
-    """Create a run that starts where a checkpoint of another run stands, with settings of its own.
-
-    Weights, average, optimizer state and step come from the checkpoint, and so does the shape of
-    the model. With unchanged settings the new run repeats what its parent did from there on, bit
-    for bit. Best losses and the patience of early stopping are counted anew.
-
-    Args:
-        plan: The configuration; the model's saved arguments win over it.
-        parent: The run to branch off; it is only read.
-        checkpoint: "auto", "best", "last" or a file name from the parent's checkpoints folder.
-        runs_dir: Where the new run goes.
-        run_id: Name of the new run; None makes one up.
-        sinks: Where events go, besides the run's own files.
-        control: Requests from other threads.
-        notify: Takes a sentence for each difference that the settings alone do not show.
-
-    Raises:
-        RunError: The dataset is not the one that the parent was trained on.
-        CheckpointError: The checkpoint is missing, damaged or from another program.
-        PlaygroundError: What else is wrong; nothing is left behind unless training had begun.
-    """
-    record = read_run_config(parent)
-    found = choose(parent.checkpoints, checkpoint)
-    payload = load_payload(found.path)
-    plan = replace(plan, config=_with_saved_model(plan.config, payload, notify))
-    with memory_as_sentence():
-        materials = gather_materials(plan.config, prepare_command=plan.prepare_command)
-    _refuse_changed_dataset(parent, record, materials)
-    _refuse_other_base(payload, materials)
-    payload = _fitting_payload(payload, materials, notify)
-    ancestry = {
-        "parent": {
-            "run_id": parent.run_id,
-            "checkpoint": found.path.name,
-            "step": payload["step"],
-        }
-    }
-    run = create_run(
-        runs_dir, run_id or new_run_id(plan.experiment), _record(plan, materials) | ancestry
-    )
+    control = control or TrainingControl()
+    if resume_from is not None:
+        run = open_run(runs_dir, resume_from)
+        with RunLock(run):
+            found = newest_valid(run.checkpoints)
+            materials, payload, saved = _continue(plan, run, found, notify)
+            trainer = _trainer(materials, run, sinks, control, Resumption(payload, found.path))
+            # The run's identity stays, and so does the environment it began in.
+            kept = {key: saved[key] for key in ("environment",) if key in saved}
+            replace_json(run.config_path, saved | _record(plan, materials) | kept)
+            return _train(trainer, run)
+    if branch_from is None:
+        materials, resumption, ancestry = _gather(plan, plan.config), None, {}
+    else:
+        parent = open_run(runs_dir, branch_from[0])
+        found = choose(parent.checkpoints, branch_from[1])
+        materials, payload, _ = _continue(plan, parent, found, notify)
+        own = _fitting_payload(payload, materials, notify)
+        resumption = Resumption(own, found.path, same_run=False)
+        origin = {"run_id": parent.run_id, "checkpoint": found.path.name, "step": payload["step"]}
+        ancestry = {"parent": origin}
+    run_id = run_id or new_run_id(plan.experiment)
+    run = create_run(runs_dir, run_id, _record(plan, materials) | ancestry)
     with RunLock(run):
         materials.tokenizer.save(run.tokenizer)
-        start = Resumption(payload, found.path, same_run=False)
-        return _train(_trainer(materials, run, sinks, control, start), run)
+        return _train(_trainer(materials, run, sinks, control, resumption), run)
+
+
+def _continue(
+    plan: Plan, run: RunFolder, found: Found, notify: Notify
+) -> tuple[Materials, dict[str, Any], dict[str, Any]]:
+    """What training continues with from a checkpoint, its payload, and the record of its run."""
+    saved = read_run_config(run)
+    for skipped in found.skipped:
+        notify(f"passed over a damaged checkpoint: {skipped}")
+    payload = load_payload(found.path)
+    vocab_size = recorded_vocab_size(saved)
+    materials = _gather(plan, _with_saved_model(plan.config, payload, vocab_size, notify))
+    _refuse_changed_dataset(run, saved, materials)
+    _refuse_other_base(payload, materials)
+    return materials, payload, saved
+
+
+def _gather(plan: Plan, config: ExperimentConfig) -> Materials:
+    with memory_as_sentence():
+        return gather_materials(config, prepare_command=plan.prepare_command)
 
 
 def _fitting_payload(
@@ -278,7 +247,7 @@ def _record(plan: Plan, materials: Materials) -> dict[str, Any]:
     dataset = materials.dataset
     return {
         "experiment": plan.experiment,
-        "config": plan.config.model_dump(mode="json"),
+        "config": materials.config.model_dump(mode="json"),
         "provenance": dict(plan.provenance),
         "parameters": count_parameters(materials.model),
         "dataset": {
@@ -291,14 +260,14 @@ def _record(plan: Plan, materials: Materials) -> dict[str, Any]:
         "environment": describe_environment(
             materials.device,
             materials.precision.name,
-            plan.config.train.runtime,
+            materials.config.train.runtime,
             plan.folder,
         ),
     }
 
 
 def _with_saved_model(
-    config: ExperimentConfig, payload: Mapping[str, Any], notify: Notify
+    config: ExperimentConfig, payload: Mapping[str, Any], vocab_size: int | None, notify: Notify
 ) -> ExperimentConfig:
     """The settings with those that shape the trained weights as the checkpoint has them."""
     if payload["kind"] != config.experiment.kind:
@@ -308,13 +277,14 @@ def _with_saved_model(
             "A run keeps its kind; start a new run for the other one.",
         )
     name, saved = _saved_table(payload)
-    now = getattr(config, name)
-    for field in type(saved).model_fields:
-        new, kept = getattr(now, field), getattr(saved, field)
-        # An omitted vocabulary size is the tokenizer's, which the dataset's fingerprint checks.
-        if new != kept and not (field == "vocab_size" and new is None):
-            notify(f"{name}.{field}: keeping the run's {kept!r} instead of {new!r}")
-    values = config.model_dump() | {name: saved.model_dump()}
+    table, now = saved.model_dump(), getattr(config, name).model_dump()
+    if name == "model" and now["vocab_size"] is None and table["vocab_size"] == vocab_size:
+        # Omitted, it stays omitted: training fills in the tokenizer's.
+        table["vocab_size"] = None
+    for field, kept in table.items():
+        if kept != now[field]:
+            notify(f"{name}.{field}: keeping the run's {kept!r} instead of {now[field]!r}")
+    values = config.model_dump() | {name: table}
     try:
         return ExperimentConfig.model_validate(values)
     except ValidationError as error:
@@ -344,15 +314,6 @@ def _refuse_other_base(payload: Mapping[str, Any], materials: Materials) -> None
             f"hf_model.model_name = '{materials.config.hf_model.model_name}' is not the model that "
             "the adapters of this run were trained beside.",
             "Name that model (or its revision), or start a new run.",
-        )
-
-
-def _refuse_other_experiment(run: RunFolder, record: Mapping[str, Any], plan: Plan) -> None:
-    if record.get("experiment") != plan.experiment:
-        raise UsageError(
-            f"run '{run.run_id}' belongs to experiment '{record.get('experiment')}', "
-            f"not to '{plan.experiment}'.",
-            "Name that experiment, or choose another --run-id for a new run.",
         )
 
 

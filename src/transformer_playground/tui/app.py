@@ -21,6 +21,7 @@ from textual.timer import Timer
 from transformer_playground.errors import ConfigError
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.training.events import RunFailed, RunFinished, RunStarted
+from transformer_playground.training.launch import Launch
 from transformer_playground.tui.bindings import bindings_for, check_keymap
 from transformer_playground.tui.settings import (
     Settings,
@@ -29,7 +30,6 @@ from transformer_playground.tui.settings import (
     settings_path,
 )
 from transformer_playground.tui.state.catalog import Snapshot, look
-from transformer_playground.tui.state.jobs import Launch
 from transformer_playground.tui.state.training import TrainingQueue, Update, describe, ending
 from transformer_playground.tui.state.workspace import Workspace
 from transformer_playground.tui.stylesheet import LastingStylesheet

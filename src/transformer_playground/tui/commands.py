@@ -10,9 +10,9 @@ from textual.content import Content
 from textual.types import IgnoreReturnCallbackType
 
 from transformer_playground.terminal import visible_line
+from transformer_playground.training.launch import Launch
 from transformer_playground.tui.bindings import KEYS
 from transformer_playground.tui.screens.view import View
-from transformer_playground.tui.state.jobs import Launch
 
 if TYPE_CHECKING:
     from transformer_playground.tui.app import Console

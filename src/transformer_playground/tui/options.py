@@ -62,17 +62,11 @@ def tp_tui(
         return open_console(experiments_dir, runs_dir)
     if web or port is not None:
         raise UsageError("--run works without a screen: leave out --web and --port.")
-    from transformer_playground.cli.train import loop
+    from transformer_playground.cli.pipeline import run_launch
+    from transformer_playground.training.launch import Launch
 
-    return loop(
-        experiment,
-        overrides=overrides,
-        run_id=run_id,
-        resume=resume,
-        experiments_dir=experiments_dir,
-        runs_dir=runs_dir,
-        json_output=json_output,
-    )
+    launch = Launch(experiment, tuple(overrides or ()), run_id, resume)
+    return run_launch(launch, experiments_dir, runs_dir, json_output=json_output)
 
 
 def _serve(experiments_dir: Path, runs_dir: Path, port: int) -> int:

@@ -212,3 +212,34 @@ def test_a_dataset_of_a_model_of_our_own_is_not_finetuned_on(project: Project, t
 
     assert ended.code == 1
     assert "tp prepare tiny" in ended.err
+
+
+def test_resuming_again_and_again_says_nothing_without_a_cause(project: Project, tp: Tp) -> None:
+    for steps in (10, 12, 14):
+        ended = tp("loop", "tiny", "--resume", "--set", f"train.runtime.max_iters={steps}")
+        assert ended.code == 0, ended.err
+        assert "the run's" not in ended.err
+
+
+@pytest.mark.parametrize("setting", ["peft.r=16", "peft.target_modules=q_proj"])
+def test_a_resume_refuses_other_adapters_and_takes_its_own(
+    setting: str, project: Project, tp: Tp
+) -> None:
+    ended = tp("loop", "tiny", "--resume", "--set", setting)
+    assert ended.code == 2
+    assert "cannot be set: a run keeps the adapters it was trained with" in ended.err
+    same = ["--set", "peft.r=4", "--set", "peft.target_modules=auto"]
+    assert tp("loop", "tiny", "--resume", *same).code == 0
+
+
+def test_a_resume_on_another_base_model_is_refused_and_leaves_the_dataset(
+    project: Project, tp: Tp
+) -> None:
+    build_model_folder("llama", project.experiment)
+    before = project.files()
+    other = f"hf_model.model_name={project.experiment / 'tiny-llama'}"
+    ended = tp("loop", "tiny", "--resume", "--set", other)
+    assert ended.code == 1
+    assert "tiny-llama" in ended.err
+    assert "Traceback" not in ended.err
+    assert project.files() == before

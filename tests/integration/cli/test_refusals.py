@@ -293,6 +293,7 @@ def test_a_damaged_record_of_a_run_is_named(trained: Project, tp: Tp, content: b
 
 def test_a_changed_dataset_is_not_trained_on_by_an_old_run(trained: Project, tp: Tp) -> None:
     trained.raw.write_text(trained.raw.read_text() + "One more line.\n")
+    assert tp("prepare", "tiny").code == 0
     before = trained.run_named("first").metrics_path.read_bytes()
     assert_refused(tp("loop", "tiny", "--run-id", "first"), 1, "dataset has changed")
     assert trained.run_named("first").metrics_path.read_bytes() == before

@@ -20,10 +20,9 @@ from transformer_playground.checkpoints.discovery import newest_valid
 from transformer_playground.checkpoints.loading import load_payload
 from transformer_playground.data.prepare import prepare_dataset
 from transformer_playground.errors import CheckpointError, RunError, UsageError
-from transformer_playground.runs.layout import RunFolder, read_run_config
-from transformer_playground.training.control import TrainingControl
+from transformer_playground.runs.layout import read_run_config
 from transformer_playground.training.events import Event, RunStarted, StepLogged
-from transformer_playground.training.session import Outcome, branch_run
+from transformer_playground.training.session import Outcome, start
 
 LONG: dict[str, Any] = {
     "train": {"checkpointing": {"keep": {"last": 10}}, "runtime": {"log_interval": 3}}
@@ -39,15 +38,13 @@ def branch(
     sinks: tuple[Recorder, ...] = (),
     notices: list[str] | None = None,
 ) -> Outcome:
-    return branch_run(
+    return start(
         plan_for(folder, *changes),
-        RunFolder(folder / "runs" / "parent"),
-        checkpoint,
         folder / "runs",
-        run_id,
-        sinks,
-        TrainingControl(),
-        (notices if notices is not None else []).append,
+        run_id=run_id,
+        branch_from=("parent", checkpoint),
+        sinks=sinks,
+        notify=(notices if notices is not None else []).append,
     )
 
 
@@ -154,14 +151,5 @@ def test_nothing_is_left_behind_when_it_cannot_begin(tmp_path: Path) -> None:
     (tmp_path / "raw" / "input.txt").write_text("another text, 123 and more\n" * 90)
     prepare_dataset(plan.config.prepare, report=lambda _: None)
     with pytest.raises(RunError, match="the dataset has changed since run 'parent' began"):
-        branch_run(
-            plan,
-            RunFolder(tmp_path / "runs" / "parent"),
-            MIDDLE,
-            tmp_path / "runs",
-            "branch",
-            [],
-            TrainingControl(),
-            print,
-        )
+        start(plan, tmp_path / "runs", run_id="branch", branch_from=("parent", MIDDLE))
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["parent"]

@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import math
 import threading
@@ -10,7 +9,6 @@ import torch
 
 from builders.training import (
     Recorder,
-    plan_for,
     prepared_config,
     resume,
     rows_of,
@@ -26,7 +24,6 @@ from transformer_playground.errors import (
     DataError,
     RunError,
     TrainingError,
-    UsageError,
 )
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.metrics import read_rows
@@ -45,7 +42,6 @@ from transformer_playground.training.events import (
     Warned,
 )
 from transformer_playground.training.materials import gather_materials
-from transformer_playground.training.session import resume_run
 from transformer_playground.training.state import TrainingState
 
 
@@ -275,13 +271,6 @@ def test_a_refused_resume_leaves_the_record_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError):
         resume(tmp_path, {"train": {"optim": {"optimizer": "muon"}}})
     assert run.config_path.read_bytes() == before
-
-
-def test_a_run_of_another_experiment_is_refused(tmp_path: Path) -> None:
-    run = train(tmp_path).run
-    other = dataclasses.replace(plan_for(tmp_path), experiment="other")
-    with pytest.raises(UsageError, match="belongs to experiment 'tiny'"):
-        resume_run(other, run, [], TrainingControl(), lambda _: None)
 
 
 def test_samples_that_a_resume_supersedes_are_not_read_twice(tmp_path: Path) -> None:

@@ -9,9 +9,9 @@ from textual.widgets import Static
 
 from builders.console import shown, until, with_console
 from builders.finetuning import make_finetuning_project
+from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.screens.sample import SampleView
-from transformer_playground.tui.state.jobs import Launch
 from transformer_playground.tui.widgets.sample_form import SampleForm
 from transformer_playground.tui.widgets.sample_panes import SamplePanes
 

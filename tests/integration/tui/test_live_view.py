@@ -19,9 +19,10 @@ from builders.events import logged_step
 from builders.runs import append_rows, eval_row, make_run, status_row, train_row
 from transformer_playground.runs.lines import JsonLines
 from transformer_playground.training.events import Warned
+from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.screens.live import LiveView
-from transformer_playground.tui.state.jobs import Job, Launch, Update
+from transformer_playground.tui.state.jobs import Job, Update
 from transformer_playground.tui.state.tails import MOST_LINES
 from transformer_playground.tui.widgets.chart import Chart
 from transformer_playground.tui.widgets.event_log import EventLog

@@ -17,9 +17,10 @@ from builders.commands import MORE_AND_EXTRAS, Project, make_project, train_for_
 from builders.console import until, with_console
 from transformer_playground.cli.main import app, run_app
 from transformer_playground.training.events import CheckpointSaved, Evaluated, StepLogged
+from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.screens.sample import SampleView
-from transformer_playground.tui.state.jobs import Job, Launch, Update
+from transformer_playground.tui.state.jobs import Job, Update
 from transformer_playground.tui.widgets.sample_form import SampleForm
 from transformer_playground.tui.widgets.sample_panes import SamplePanes
 

@@ -11,9 +11,10 @@ from builders.console import shown, until, with_console
 from builders.events import logged_step
 from builders.runs import make_run, train_row
 from transformer_playground.training.events import StepLogged
+from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.screens.live import LiveView
-from transformer_playground.tui.state.jobs import Job, Launch, Update
+from transformer_playground.tui.state.jobs import Job, Update
 from transformer_playground.tui.widgets.sparkline import Sparkline
 
 

@@ -18,10 +18,10 @@ from builders.console import shown, until, with_console
 from builders.schemas import check
 from builders.training import TEXT
 from transformer_playground.cli.main import app, run_app
+from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.screens.launch import LaunchScreen
 from transformer_playground.tui.screens.sample import SampleView
-from transformer_playground.tui.state.training import Launch
 from transformer_playground.tui.widgets.sample_form import SampleForm
 from transformer_playground.tui.widgets.sample_panes import SamplePanes
 from transformer_playground.tui.widgets.token_detail import TokenDetail

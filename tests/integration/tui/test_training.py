@@ -16,10 +16,11 @@ from builders.runs import make_run, train_row
 from transformer_playground.checkpoints.discovery import newest_valid
 from transformer_playground.cli.main import app, run_app
 from transformer_playground.runs.listing import list_runs
+from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.screens.confirm import ConfirmScreen
 from transformer_playground.tui.screens.launch import LaunchScreen
-from transformer_playground.tui.state.jobs import Job, Launch
+from transformer_playground.tui.state.jobs import Job
 
 ENDLESS = ("train.runtime.max_iters=1000000", "train.runtime.eval_interval=1000000")
 

@@ -6,29 +6,47 @@ from pathlib import Path
 import pytest
 
 from transformer_playground.cli.folders import EXPERIMENTS_DIR, RUNS_DIR
-from transformer_playground.cli.pipeline import Job, resume_command
+from transformer_playground.cli.pipeline import resume_command
+from transformer_playground.training.launch import Launch
 
 
 @pytest.mark.parametrize(
-    ("job", "words"),
+    ("launch", "experiments_dir", "runs_dir", "words"),
     [
-        (Job("tiny", EXPERIMENTS_DIR, RUNS_DIR), ["tiny"]),
-        (Job(None, EXPERIMENTS_DIR, RUNS_DIR, resume="tiny-1"), ["tiny"]),
+        (Launch("tiny"), EXPERIMENTS_DIR, RUNS_DIR, ["tiny"]),
+        (Launch("", resume="tiny-1"), EXPERIMENTS_DIR, RUNS_DIR, ["tiny"]),
         (
-            Job(None, EXPERIMENTS_DIR, RUNS_DIR, config=Path("my configs/a.toml")),
+            Launch("", config=Path("my configs/a.toml")),
+            EXPERIMENTS_DIR,
+            RUNS_DIR,
             ["--config", "my configs/a.toml"],
         ),
         (
-            Job("tiny", EXPERIMENTS_DIR, RUNS_DIR, config=Path("a.toml")),
+            Launch("tiny", config=Path("a.toml")),
+            EXPERIMENTS_DIR,
+            RUNS_DIR,
             ["tiny", "--config", "a.toml"],
         ),
         (
-            Job("tiny", Path("e"), Path("r"), overrides=('a.b="x y"', "c=1")),
+            # A file that is stated again is laid over the run, so what overrode it must be too.
+            Launch("tiny", ('a.b="x y"',), config=Path("a.toml")),
+            EXPERIMENTS_DIR,
+            RUNS_DIR,
+            ["tiny", "--config", "a.toml", "--set", 'a.b="x y"'],
+        ),
+        (
+            Launch("tiny", ('a.b="x y"', "c=1")),
+            Path("e"),
+            Path("r"),
             # The settings themselves are the run's own by now.
             shlex.split("tiny --experiments-dir e --runs-dir r"),
         ),
     ],
 )
-def test_the_resume_command_repeats_where_things_are(job: Job, words: list[str]) -> None:
-    command = resume_command(job, "tiny", "tiny-1")
+def test_the_resume_command_repeats_where_things_are(
+    launch: Launch, experiments_dir: Path, runs_dir: Path, words: list[str]
+) -> None:
+    command = resume_command(
+        launch, "tiny", "tiny-1", experiments_dir=experiments_dir, runs_dir=runs_dir
+    )
     assert shlex.split(command) == ["tp", "train", *words, "--run-id", "tiny-1"]

@@ -5,7 +5,12 @@ import pytest
 
 from builders.configs import TINY_TOML
 from transformer_playground.config.loading import LoadedConfig, load_config
-from transformer_playground.config.resuming import differences, load_resumed_config
+from transformer_playground.config.resuming import (
+    check_stated,
+    differences,
+    load_resumed_config,
+    stated_layers,
+)
 from transformer_playground.errors import ConfigError
 
 
@@ -21,7 +26,7 @@ def saved_by(path: Path, *overrides: str) -> dict[str, Any]:
 
 
 def resumed(saved: dict[str, Any], current: LoadedConfig, *overrides: str) -> LoadedConfig:
-    return load_resumed_config(saved, current, stated_file=None, overrides=overrides, environ={})
+    return load_resumed_config(saved, current, stated_layers(None, overrides, {}))
 
 
 def test_a_run_goes_on_with_what_it_was_started_with(tmp_path: Path) -> None:
@@ -45,9 +50,8 @@ def test_a_file_given_with_the_command_wins_over_the_run(tmp_path: Path) -> None
     path = write(tmp_path / "one")
     stated = tmp_path / "other.toml"
     stated.write_text("[train.runtime]\nseed = 7\n", encoding="utf-8")
-    loaded = load_resumed_config(
-        saved_by(path), load_config(path), stated_file=stated, overrides=(), environ={}
-    )
+    layers = stated_layers(stated, (), {})
+    loaded = load_resumed_config(saved_by(path), load_config(path), layers)
     assert loaded.config.train.runtime.seed == 7
 
 
@@ -62,7 +66,7 @@ def test_each_difference_to_the_experiment_is_said(tmp_path: Path) -> None:
     current = load_config(path)
     loaded = resumed(saved_by(path, "train.runtime.seed=5"), current)
     (sentence,) = differences(loaded, current)
-    assert sentence.startswith("train.runtime.seed: going on with 5")
+    assert sentence.startswith("train.runtime.seed: keeping the run's 5 (the experiment says ")
     assert list(differences(resumed(saved_by(path), current), current)) == []
 
 
@@ -70,3 +74,51 @@ def test_a_damaged_record_is_a_sentence(tmp_path: Path) -> None:
     current = load_config(write(tmp_path / "one"))
     with pytest.raises(ConfigError, match=r"config\.json.*n_layer"):
         resumed({"model": {"n_layer": "many"}}, current)
+
+
+def test_what_shapes_the_dataset_stays_as_the_run_was_trained(tmp_path: Path) -> None:
+    path = write(tmp_path / "one")
+    saved = saved_by(path)
+    current = load_config(write(tmp_path / "two", "\n[prepare]\nval_fraction = 0.3\n"))
+    loaded = resumed(saved, current)
+    assert loaded.config.prepare.val_fraction == 0.1
+    assert loaded.config.prepare.raw_dir == current.config.prepare.raw_dir
+    assert list(differences(loaded, current)) == [
+        "prepare.val_fraction: keeping the run's 0.1 (the experiment says 0.3)"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("override", "is_fine"),
+    [
+        ("model.n_layer=99", False),
+        ("model.vocab_size=24", True),
+        ("model.vocab_size=25", False),
+        ("model.mlp_ratio=4", True),
+        ("model.n_kv_head=none", True),
+        ("prepare.raw_dir=elsewhere", True),
+        ("prepare.seed=5", False),
+        ("train.runtime.seed=5", True),
+        ("model.n_lager=5", True),
+        ("model=5", True),
+    ],
+)
+def test_only_what_a_run_cannot_change_is_refused(
+    override: str, is_fine: bool, tmp_path: Path
+) -> None:
+    saved, stated = saved_by(write(tmp_path / "one")), stated_layers(None, [override], {})
+    if is_fine:
+        check_stated(saved, stated, vocab_size=24)
+        return
+    with pytest.raises(ConfigError, match="cannot be set: a run keeps the"):
+        check_stated(saved, stated, vocab_size=24)
+
+
+def test_an_optimizer_is_refused_on_resuming_and_free_in_a_branch(tmp_path: Path) -> None:
+    saved = saved_by(write(tmp_path / "one"))
+    stated = stated_layers(
+        None, (), {"ML_PLAYGROUND_TRAIN_OVERRIDES": '{"optim": {"optimizer": "muon"}}'}
+    )
+    check_stated(saved, stated, is_branch=True)
+    with pytest.raises(ConfigError, match=r"^ML_PLAYGROUND_TRAIN_OVERRIDES: train\.optim"):
+        check_stated(saved, stated)

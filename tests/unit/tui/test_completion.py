@@ -12,8 +12,8 @@ from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.experiments.discovery import load_experiment
 from transformer_playground.model.gpt import GPT
 from transformer_playground.model.interface import count_parameters
+from transformer_playground.training.launch import Launch
 from transformer_playground.tui.state.completion import complete, describe_key, is_complete
-from transformer_playground.tui.state.jobs import Launch
 from transformer_playground.tui.state.launching import (
     check_name,
     choices,

@@ -7,7 +7,8 @@ import pytest
 from builders.events import logged_step
 from transformer_playground.runs.row import RunRow
 from transformer_playground.training.events import Evaluated
-from transformer_playground.tui.state.jobs import Job, Launch, Update
+from transformer_playground.training.launch import Launch
+from transformer_playground.tui.state.jobs import Job, Update
 from transformer_playground.tui.state.live_rows import LiveRows
 from transformer_playground.tui.state.table import RunsTableState, find_column
 

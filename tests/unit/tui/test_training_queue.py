@@ -30,7 +30,8 @@ from transformer_playground.training.events import (
     Sampled,
     StepLogged,
 )
-from transformer_playground.tui.state.jobs import MOST_UPDATES, Job, Launch, Update, UpdateBox
+from transformer_playground.training.launch import Launch
+from transformer_playground.tui.state.jobs import MOST_UPDATES, Job, Update, UpdateBox
 from transformer_playground.tui.state.training import (
     TrainingQueue,
     describe,

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 from textual.content import Content
 
 from transformer_playground.terminal import visible_line
+from transformer_playground.training.launch import Launch
 from transformer_playground.tui.screens.pick import PickScreen
 from transformer_playground.tui.state.checkpoint_choices import Choice, choices_of
-from transformer_playground.tui.state.jobs import Launch
 
 if TYPE_CHECKING:
     from transformer_playground.tui.app import Console

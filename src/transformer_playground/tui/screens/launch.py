@@ -16,12 +16,12 @@ from transformer_playground.config.editing import set_overrides
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.runs.layout import new_run_id
 from transformer_playground.terminal import visible, visible_line
+from transformer_playground.training.launch import Launch
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.screens.dialog import Dialog
 from transformer_playground.tui.screens.edit_config import EditConfigScreen
 from transformer_playground.tui.screens.pick import PickScreen
 from transformer_playground.tui.state.config_file import save_config
-from transformer_playground.tui.state.jobs import Launch
 from transformer_playground.tui.state.launching import (
     Changed,
     Choice,
@@ -41,6 +41,7 @@ _DATA = {
     "prepared": "● prepared",
     "stale": "◐ stale: prepared again before training",
     "missing": "○ missing: prepared before training",
+    "kept": "◐ stale: used as it is, because the run began with it",
 }
 
 

@@ -19,10 +19,10 @@ from transformer_playground.runs.management import rename_run
 from transformer_playground.runs.row import RunRow
 from transformer_playground.runs.trash import Moved, delete_runs, restore_run
 from transformer_playground.terminal import visible
+from transformer_playground.training.launch import Launch
 from transformer_playground.tui.screens.annotate import WriteScreen
 from transformer_playground.tui.screens.confirm import ConfirmScreen
 from transformer_playground.tui.state.exporting import FORMATS, Format, export_table
-from transformer_playground.tui.state.jobs import Launch
 from transformer_playground.tui.state.table import RunsTableState
 
 if TYPE_CHECKING:

@@ -10,11 +10,12 @@ from textual.content import Content
 from textual.widgets import OptionList
 
 from transformer_playground.runs.fields import FIELDS, setting_keys
+from transformer_playground.training.launch import Launch
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.screens.run_actions import RunActions
 from transformer_playground.tui.settings import Settings
 from transformer_playground.tui.state.catalog import Snapshot
-from transformer_playground.tui.state.jobs import Launch, Update
+from transformer_playground.tui.state.jobs import Update
 from transformer_playground.tui.state.live_rows import LiveRows
 from transformer_playground.tui.state.table import DEFAULT_COLUMNS, DEFAULT_SORT, RunsTableState
 from transformer_playground.tui.widgets.empty_state import EmptyState

@@ -15,6 +15,7 @@ from transformer_playground.training.events import (
     RunStarted,
     StepLogged,
 )
+from transformer_playground.training.launch import Launch
 
 JobState = Literal[
     "queued", "preparing", "starting", "running", "paused", "finished", "stopped", "failed"
@@ -22,30 +23,6 @@ JobState = Literal[
 ENDED = frozenset({"finished", "stopped", "failed"})
 MOST_UPDATES = 10_000
 _LASTING = (RunStarted, Evaluated, RunFinished, RunFailed)
-
-
-@dataclass(frozen=True)
-class Launch:
-    """What the user asked to train: a new run, or one that is resumed or branched off.
-
-    Attributes:
-        experiment: Name of the experiment.
-        overrides: `dotted.key=value` each.
-        run_id: Name of the new run; None makes one up.
-        resume: Id of a run to go on with instead of a new one.
-        branch: Run and checkpoint file from which a new run starts, with that run's settings.
-    """
-
-    experiment: str
-    overrides: tuple[str, ...] = ()
-    run_id: str | None = None
-    resume: str | None = None
-    branch: tuple[str, str] | None = None
-
-    @property
-    def origin(self) -> str | None:
-        """The run whose settings count, if one goes before."""
-        return self.resume or (self.branch[0] if self.branch else None)
 
 
 @dataclass

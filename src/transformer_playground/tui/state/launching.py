@@ -6,25 +6,19 @@ from pathlib import Path
 from typing import Literal
 
 from transformer_playground.config.loading import LoadedConfig, leaves
-from transformer_playground.config.resuming import load_resumed_config
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.config.toml_text import toml_key, toml_value
 from transformer_playground.data.dataset import check_artifacts
 from transformer_playground.errors import ConfigError, DataError, PlaygroundError
-from transformer_playground.experiments.discovery import (
-    Experiment,
-    discover,
-    find_experiment,
-    load_experiment,
-)
+from transformer_playground.experiments.discovery import discover, find_experiment
 from transformer_playground.experiments.registry import dataset_state
-from transformer_playground.runs.layout import check_run_id, open_run, read_run_config
-from transformer_playground.tui.state.jobs import Launch
+from transformer_playground.runs.layout import check_run_id
+from transformer_playground.training.launch import Launch, settle
 from transformer_playground.tui.state.model_size import parameters
 
 # How provenance names an override.
 _TYPED = "--set"
-DataState = Literal["prepared", "stale", "missing"]
+DataState = Literal["prepared", "stale", "missing", "kept"]
 
 
 @dataclass(frozen=True)
@@ -43,7 +37,8 @@ class Preview:
     Attributes:
         config: The settings; None if they are not valid.
         changed: What differs from the defaults: overrides first, then in the schema's order.
-        data: State of the dataset; None if the settings are not valid.
+        data: State of the dataset, "kept" if it is stale but a run needs it as it is; None if the
+            settings are not valid.
         parameters: Size of the model; None while the vocabulary or the base model is not known.
         problem: Why it cannot be launched.
     """
@@ -65,42 +60,18 @@ class Choice:
     description: str
 
 
-def load_launch(
-    experiments_dir: Path, runs_dir: Path, launch: Launch
-) -> tuple[Experiment, LoadedConfig]:
-    """The settings of a launch: the experiment's, or those of the run that goes before.
-
-    Raises:
-        PlaygroundError: They are not valid, or there is no such experiment or run.
-    """
-    experiment, current = load_experiment(
-        experiments_dir, launch.experiment, None, launch.overrides, os.environ
-    )
-    if launch.origin is None:
-        return experiment, current
-    if touched := [text for text in launch.overrides if text.strip().startswith("model.")]:
-        raise ConfigError(
-            f"{touched[0]} cannot be set: a run keeps the model that its checkpoint holds; "
-            "start a new run to train another."
-        )
-    saved = read_run_config(open_run(runs_dir, launch.origin))["config"]
-    loaded = load_resumed_config(
-        saved, current, stated_file=None, overrides=launch.overrides, environ=os.environ
-    )
-    return experiment, loaded
-
-
 def preview(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Preview:
     """Load the settings of a launch and tell what they mean; never raises."""
     try:
-        found, loaded = load_launch(experiments_dir, runs_dir, launch)
-        state = dataset_state(found, loaded.config)
+        plan = settle(experiments_dir, runs_dir, launch)
+        loaded = plan.loaded
+        state: DataState = dataset_state(plan.experiment, loaded.config)
     except PlaygroundError as error:
         return Preview(problem=_said(error))
     return Preview(
         config=loaded.config,
         changed=_changed(loaded, experiments_dir.absolute()),
-        data=state,
+        data="kept" if state == "stale" and launch.origin is not None else state,
         parameters=_parameters(loaded.config),
     )
 
@@ -117,7 +88,7 @@ def config_file(experiments_dir: Path, experiment: str) -> Path:
 def check_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> str:
     """Why a launch cannot begin; empty if nothing speaks against it."""
     try:
-        load_launch(experiments_dir, runs_dir, launch)
+        settle(experiments_dir, runs_dir, launch)
     except PlaygroundError as error:
         return _said(error)
     return check_name(runs_dir, launch.run_id or "")

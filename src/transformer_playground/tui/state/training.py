@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformer_playground.errors import PlaygroundError
-from transformer_playground.experiments.discovery import Experiment
-from transformer_playground.runs.layout import open_run
 from transformer_playground.training.events import (
     Event,
     RunFailed,
@@ -23,16 +21,15 @@ from transformer_playground.training.events import (
     StepLogged,
     Warned,
 )
-from transformer_playground.tui.state.jobs import Job, JobState, Launch, Update, UpdateBox
+from transformer_playground.training.launch import Launch, settle
+from transformer_playground.tui.state.jobs import Job, JobState, Update, UpdateBox
 
 if TYPE_CHECKING:
-    from transformer_playground.config.loading import LoadedConfig
     from transformer_playground.training.artifacts import Artifacts
 
 __all__ = [
     "Job",
     "JobState",
-    "Launch",
     "TrainingQueue",
     "Update",
     "describe",
@@ -161,46 +158,18 @@ class TrainingQueue:
         return None
 
     def _do(self, job: Job) -> None:
+        tell = partial(self._tell, job)
         _refuse_stopped(job)
-        experiment, loaded = self._settle(job)
+        plan = settle(self._experiments_dir, self._runs_dir, job.launch)
+        plan.prepare(tell)
         _refuse_stopped(job)
         self._change(job, "starting")
-        # The first import of torch takes a second or more.
-        from transformer_playground.training.session import (
-            Plan,
-            branch_run,
-            resume_run,
-            train_new_run,
-        )
+        # The first import of torch takes a second or more; a stop during it leaves no run behind.
+        import transformer_playground.training.session  # noqa: F401
 
         _refuse_stopped(job)
-        plan = Plan(experiment.name, loaded.config, loaded.provenance, experiment.folder)
-        launch, control, sinks = job.launch, job.control, [_QueueSink(self, job)]
-        tell = partial(self._tell, job)
-        if launch.resume is not None:
-            resumed = open_run(self._runs_dir, launch.resume)
-            outcome = resume_run(plan, resumed, sinks, control, tell)
-        elif launch.branch is not None:
-            parent, checkpoint = launch.branch
-            origin = open_run(self._runs_dir, parent)
-            outcome = branch_run(
-                plan, origin, checkpoint, self._runs_dir, launch.run_id, sinks, control, tell
-            )
-        else:
-            outcome = train_new_run(plan, self._runs_dir, launch.run_id, sinks, control)
+        outcome = plan.train([_QueueSink(self, job)], job.control, tell)
         job.made = made_words(outcome.artifacts)
-
-    def _settle(self, job: Job) -> tuple[Experiment, "LoadedConfig"]:
-        """Load the settings and see to it that the dataset is there."""
-        from transformer_playground.experiments.registry import dataset_state, prepare_experiment
-        from transformer_playground.tui.state.launching import load_launch
-
-        launch = job.launch
-        experiment, loaded = load_launch(self._experiments_dir, self._runs_dir, launch)
-        # A run that goes on needs the very dataset it began with, not one made anew.
-        if launch.origin is None or dataset_state(experiment, loaded.config) == "missing":
-            prepare_experiment(experiment, loaded.config, report=partial(self._tell, job))
-        return experiment, loaded
 
     def _tell(self, job: Job, text: str) -> None:
         # A stop during preparation takes effect where preparation next says something.

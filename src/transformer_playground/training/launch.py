@@ -1,0 +1,167 @@
+"""Launch a run: settle its settings, prepare its dataset if needed, then train it.
+
+The command line and the console share this path. The records here load neither torch nor the
+schema, so that a form can hold and show a launch.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from transformer_playground.errors import UsageError
+from transformer_playground.experiments.discovery import Experiment, load_experiment
+from transformer_playground.runs.layout import open_run, read_run_config
+
+if TYPE_CHECKING:
+    from transformer_playground.config.loading import LoadedConfig
+    from transformer_playground.data.prepare import PrepareReport
+    from transformer_playground.training.control import TrainingControl
+    from transformer_playground.training.session import Outcome
+    from transformer_playground.training.sinks.base import Sink
+
+PrepareWhen = Literal["never", "if needed", "always"]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What the user asked to train: a new run, or one that is resumed or branched.
+
+    Attributes:
+        experiment: Name of the experiment; empty if `config` or the run to resume tells it.
+        overrides: `dotted.key=value` each.
+        run_id: Name of the new run; None makes one up.
+        resume: Id of a run to resume instead of starting a new one.
+        branch: Run and checkpoint file from which a new run starts, with that run's settings.
+        config: A configuration file to use instead of the experiment's own.
+        prepare: When to prepare the dataset; "never" makes a missing one an error.
+    """
+
+    experiment: str
+    overrides: tuple[str, ...] = ()
+    run_id: str | None = None
+    resume: str | None = None
+    branch: tuple[str, str] | None = None
+    config: Path | None = None
+    prepare: PrepareWhen = "if needed"
+
+    @property
+    def origin(self) -> str | None:
+        """The run whose settings, model and dataset are kept, if there is one."""
+        return self.resume or (self.branch[0] if self.branch else None)
+
+
+@dataclass(frozen=True)
+class LaunchPlan:
+    """A launch with its settings, checked; nothing has been written yet.
+
+    Attributes:
+        launch: What the user asked for.
+        runs_dir: Folder of runs.
+        experiment: The experiment.
+        loaded: The settings.
+        notices: A sentence for each setting in which a resumed run differs from its experiment.
+    """
+
+    launch: Launch
+    runs_dir: Path
+    experiment: Experiment
+    loaded: "LoadedConfig"
+    notices: tuple[str, ...] = ()
+
+    def prepare(self, report: Callable[[str], None]) -> "PrepareReport | None":
+        """Prepare the dataset if the launch asks for it; None if there was nothing to do.
+
+        A run that is resumed or branched needs the very dataset it began with, so one that is
+        there is left alone, even if it could not be made from the text of today.
+
+        Raises:
+            DataError: The corpus is unusable, or the experiment's `prepare.py` fails.
+        """
+        from transformer_playground.experiments.registry import prepare_experiment
+
+        config, when = self.loaded.config, self.launch.prepare
+        is_kept = self.launch.origin is not None and _has_dataset(config.prepare.dataset_dir)
+        if when == "never" or is_kept:
+            return None
+        return prepare_experiment(self.experiment, config, report=report, force=when == "always")
+
+    def train(
+        self,
+        sinks: "Sequence[Sink]",
+        control: "TrainingControl",
+        notify: Callable[[str], object],
+    ) -> "Outcome":
+        """Start, resume or branch the run and train it to its end; see `training.session.start`.
+
+        Args:
+            sinks: Where events go, besides the run's own files.
+            control: Requests from other threads.
+            notify: Takes the plan's notices, then those of training.
+        """
+        for notice in self.notices:
+            notify(notice)
+        # The first import of torch takes a second or more.
+        from transformer_playground.training.session import Plan, start
+
+        experiment, loaded, launch = self.experiment, self.loaded, self.launch
+        return start(
+            Plan(experiment.name, loaded.config, loaded.provenance, experiment.folder),
+            self.runs_dir,
+            run_id=launch.run_id,
+            resume_from=launch.resume,
+            branch_from=launch.branch,
+            sinks=sinks,
+            control=control,
+            notify=notify,
+        )
+
+
+def settle(experiments_dir: Path, runs_dir: Path, launch: Launch) -> LaunchPlan:
+    """Load the settings of a launch: the experiment's, or those of the run that it continues.
+
+    Raises:
+        UsageError: No such experiment, a run of another one, or a resume that would rebuild data.
+        ConfigError: The settings are not valid, or change what a run keeps.
+        RunError: There is no such run.
+    """
+
+    def load(name: str) -> tuple[Experiment, "LoadedConfig"]:
+        stated = launch.config, launch.overrides, os.environ
+        return load_experiment(experiments_dir, name or None, *stated)
+
+    if launch.origin is None:
+        return LaunchPlan(launch, runs_dir, *load(launch.experiment))
+    run = open_run(runs_dir, launch.origin)
+    if launch.prepare == "always":
+        raise UsageError(
+            f"--force would rebuild the dataset that run '{run.run_id}' needs unchanged.",
+            "Leave out --force, or start a new run.",
+        )
+    # The schema is pydantic, for which the console's first frame does not wait.
+    from transformer_playground.config import resuming
+
+    record = read_run_config(run)
+    saved, vocab_size = record["config"], resuming.recorded_vocab_size(record)
+    stated = resuming.stated_layers(launch.config, launch.overrides, os.environ)
+    is_branch = launch.resume is None
+    resuming.check_stated(saved, stated, vocab_size=vocab_size, is_branch=is_branch)
+    experiment, current = load(launch.experiment or ("" if launch.config else record["experiment"]))
+    if experiment.name != record["experiment"]:
+        raise UsageError(
+            f"run '{run.run_id}' belongs to experiment '{record['experiment']}', "
+            f"not to '{experiment.name}'.",
+            "Name that experiment, or choose another --run-id for a new run.",
+        )
+    loaded = resuming.load_resumed_config(saved, current, stated)
+    notices = tuple(resuming.differences(loaded, current, vocab_size))
+    return LaunchPlan(launch, runs_dir, experiment, loaded, notices)
+
+
+def _has_dataset(folder: Path) -> bool:
+    from transformer_playground.data import install, meta
+
+    # Finishes what a crash has cut short, so that a committed dataset is seen.
+    install.settle(folder)
+    return (folder / meta.META_FILE).exists()
