@@ -43,10 +43,10 @@ def load_resumed_config(
     """
     home = current.path.absolute().parent
     own, now = _without_none(saved), current.config.model_dump(mode="json")
-    prepare = {name: value for name, value in own.get("prepare", {}).items() if name not in _PLACES}
-    places = {name: value for name, value in now["prepare"].items() if name in _PLACES}
-    own["prepare"] = _without_none(prepare | places)
-    base, base_now = (_lookup(table, _BASE, "") for table in (own, now))
+    if isinstance(prepare := own.get("prepare", {}), Mapping):
+        kept = {name: value for name, value in prepare.items() if name not in _PLACES}
+        own["prepare"] = kept | _without_none({name: now["prepare"][name] for name in _PLACES})
+    base, base_now = (str(_lookup(table, _BASE, "")) for table in (own, now))
     if _is_moved(base, base_now):
         own["hf_model"] = own["hf_model"] | {"model_name": base_now}
     layers = [Layer("the run's config.json", home, own), *stated]

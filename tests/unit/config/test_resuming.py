@@ -74,6 +74,8 @@ def test_a_damaged_record_is_a_sentence(tmp_path: Path) -> None:
     current = load_config(write(tmp_path / "one"))
     with pytest.raises(ConfigError, match=r"config\.json.*n_layer"):
         resumed({"model": {"n_layer": "many"}}, current)
+    with pytest.raises(ConfigError, match=r"config\.json.*prepare"):
+        resumed({"prepare": 3, "hf_model": {"model_name": 5}}, current)
 
 
 def test_what_shapes_the_dataset_stays_as_the_run_was_trained(tmp_path: Path) -> None:
