@@ -1,7 +1,7 @@
 """`tp experiments` and `tp new`."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
@@ -11,7 +11,7 @@ from transformer_playground.cli.options import AsJson, ExperimentsDir
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.experiments.discovery import Experiment, discover, load_experiment
 from transformer_playground.experiments.registry import dataset_state
-from transformer_playground.experiments.scaffold import scaffold
+from transformer_playground.experiments.scaffold import Template, scaffold
 
 
 def experiments(
@@ -57,7 +57,7 @@ def new(
         str, typer.Argument(metavar="NAME", help="Name of the new experiment's folder.")
     ],
     template: Annotated[
-        Literal["char", "gpt2", "sentencepiece"],
+        Template,
         typer.Option("--template", help="Which tokenizer the experiment begins with."),
     ] = "char",
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,

@@ -1,13 +1,13 @@
 """What the two kinds of experiment demand of settings that belong to the other one."""
 
-from typing import Any
+from typing import Any, get_args
 
 from pydantic_core import PydanticCustomError
 
 from transformer_playground.config.base import Table, conflict
 from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
 from transformer_playground.config.model import ModelConfig
-from transformer_playground.config.prepare import PrepareConfig
+from transformer_playground.config.prepare import PrepareConfig, TokenizerType
 from transformer_playground.config.train import TrainConfig
 
 _KIND = "experiment.kind"
@@ -26,9 +26,10 @@ def gpt_conflict(
             *stated,
         )
     if prepare.tokenizer_type == "huggingface":
+        *others, last = (repr(name) for name in get_args(TokenizerType) if name != "huggingface")
         return conflict(
             "tokenizer_type = 'huggingface' is the tokenizer of a pretrained model, which "
-            "kind = 'gpt' has not; use 'char', 'gpt2' or 'sentencepiece'",
+            f"kind = 'gpt' has not; use {', '.join(others)} or {last}",
             "prepare.tokenizer_type",
             _KIND,
         )

@@ -12,7 +12,6 @@ import numpy.typing as npt
 
 from transformer_playground.data.documents import Mark, Piece
 from transformer_playground.data.tokenizers.base import Tokenizer
-from transformer_playground.data.tokenizers.char import CharTokenizer
 from transformer_playground.files import write_durably
 
 # Characters encoded, and tokens written, in one go.
@@ -40,7 +39,7 @@ def write_tokens(
     """Encode a stream of text and marks into a token file.
 
     A tokenizer whose start and end are the same token writes it once between two documents.
-    Characters that a character tokenizer lacks are left out and counted.
+    Characters that the tokenizer lacks are left out and counted where it can do so.
 
     Args:
         path: The file to write.
@@ -87,7 +86,7 @@ def _ids(
     pieces: Iterator[Piece], tokenizer: Tokenizer, encoded: EncodedFile, end_bytes: int
 ) -> Iterator[npt.NDArray[np.uint32]]:
     last_mark: int | None = None
-    for piece in _chunks(pieces, whole_words=not isinstance(tokenizer, CharTokenizer)):
+    for piece in _chunks(pieces, whole_words=not tokenizer.cuts_anywhere):
         if not isinstance(piece, Mark):
             last_mark = None
             yield _encode(piece, tokenizer, encoded)
@@ -101,8 +100,6 @@ def _ids(
 
 def _encode(text: str, tokenizer: Tokenizer, encoded: EncodedFile) -> npt.NDArray[np.uint32]:
     encoded.text_bytes += len(text.encode("utf-8"))
-    if not isinstance(tokenizer, CharTokenizer):
-        return np.array(tokenizer.encode(text), dtype=np.uint32)
     ids, left_out = tokenizer.encode_known(text)
     encoded.left_out += left_out
     encoded.text_bytes -= sum(len(char.encode()) * count for char, count in left_out.items())

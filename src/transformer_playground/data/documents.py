@@ -33,9 +33,9 @@ class Split:
     """Bytes of text that an END mark stands for, for bits per byte."""
 
 
-def text_lines(pieces: Iterator[Piece]) -> Iterator[str]:
-    """Lines of a stream; a mark ends a line."""
-    return lines_of("\n" if isinstance(piece, Mark) else piece for piece in pieces)
+def plain_text(pieces: Iterator[Piece]) -> Iterator[str]:
+    """A stream as text alone; a mark ends a line."""
+    return ("\n" if isinstance(piece, Mark) else piece for piece in pieces)
 
 
 def split_corpus(paths: Sequence[Path], config: PrepareConfig, *, end_of_text: str | None) -> Split:

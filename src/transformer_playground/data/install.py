@@ -7,6 +7,7 @@ folder are never touched.
 """
 
 import contextlib
+import functools
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -16,8 +17,7 @@ from typing import TypeVar
 from filelock import FileLock, Timeout
 
 from transformer_playground.data.meta import META_FILE, read_meta
-from transformer_playground.data.tokenizers.huggingface import TOKENIZER_FILES
-from transformer_playground.data.tokenizers.sentencepiece import MODEL_FILE
+from transformer_playground.data.tokenizers import tokenizers
 from transformer_playground.errors import DataError
 from transformer_playground.files import fsync_folder
 
@@ -25,15 +25,6 @@ TRAIN_FILE = "train.bin"
 VAL_FILE = "val.bin"
 TRAIN_DOCUMENTS = "train.jsonl"
 VAL_DOCUMENTS = "val.jsonl"
-ARTIFACTS = (
-    TRAIN_DOCUMENTS,
-    VAL_DOCUMENTS,
-    TRAIN_FILE,
-    VAL_FILE,
-    MODEL_FILE,
-    *TOKENIZER_FILES,
-    META_FILE,
-)
 
 _READY = ".ready"
 _BUILDING = ".building-"
@@ -41,6 +32,13 @@ _LOCK = ".prepare.lock"
 _PATIENCE_SECONDS = 600
 
 _T = TypeVar("_T")
+
+
+@functools.cache
+def artifacts() -> tuple[str, ...]:
+    """Names of all files that a dataset may consist of; `meta.pkl` comes last."""
+    of_tokenizers = (name for each in tokenizers().values() for name in each.file_names)
+    return (TRAIN_DOCUMENTS, VAL_DOCUMENTS, TRAIN_FILE, VAL_FILE, *of_tokenizers, META_FILE)
 
 
 @contextlib.contextmanager
@@ -132,7 +130,7 @@ def _finish(folder: Path) -> None:
     # What it replaces names the files that are not needed any more.
     needed = _named(ready)
     superseded = _named(folder) - needed if needed else set()
-    for name in ARTIFACTS[:-1]:
+    for name in artifacts()[:-1]:
         if (ready / name).exists():
             (ready / name).replace(folder / name)
     for name in superseded:
@@ -151,4 +149,4 @@ def _named(folder: Path) -> set[str]:
         named = read_meta(folder / META_FILE).get("files")
     except DataError:
         return set()
-    return {name for name in ARTIFACTS if isinstance(named, dict) and name in named}
+    return {name for name in artifacts() if isinstance(named, dict) and name in named}

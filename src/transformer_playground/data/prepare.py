@@ -21,7 +21,7 @@ from transformer_playground.data.corpora import (
     input_paths,
 )
 from transformer_playground.data.dataset import check_artifacts
-from transformer_playground.data.install import ARTIFACTS, exclusive, replace_artifacts, settle
+from transformer_playground.data.install import artifacts, exclusive, replace_artifacts, settle
 from transformer_playground.data.meta import META_FILE, read_meta
 from transformer_playground.errors import DataError
 
@@ -131,7 +131,7 @@ def _prepare(plan: _Plan, report: Callable[[str], None], *, force: bool) -> Prep
     inputs, notes = gather_inputs(config, report=report, suffixes=plan.suffixes)
     if meta and _is_current(meta, plan, inputs):
         return _skipped(meta, notes, report)
-    before = {name for name in ARTIFACTS if (folder / name).exists()}
+    before = {name for name in artifacts() if (folder / name).exists()}
     notes += replace_artifacts(folder, lambda target: plan.build(target, inputs, report))
     meta = read_meta(folder / META_FILE)
     return PrepareReport(
@@ -173,7 +173,7 @@ def _skipped(
 
 
 def _artifacts(meta: dict[str, Any]) -> list[str]:
-    return [name for name in ARTIFACTS if name == META_FILE or name in meta["files"]]
+    return [name for name in artifacts() if name == META_FILE or name in meta["files"]]
 
 
 def _sizes(meta: dict[str, Any]) -> dict[str, Any]:

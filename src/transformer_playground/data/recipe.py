@@ -2,31 +2,22 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from transformer_playground.config.prepare import PrepareConfig
-from transformer_playground.data import markers
 from transformer_playground.data.bins import EncodedFile, token_dtype, write_tokens
 from transformer_playground.data.corpora import RawInput
-from transformer_playground.data.documents import Mark, Piece, Split, split_corpus, text_lines
+from transformer_playground.data.documents import plain_text, split_corpus
 from transformer_playground.data.install import TRAIN_FILE, VAL_FILE
 from transformer_playground.data.meta import META_FILE, write_meta
-from transformer_playground.data.tokenizers import gpt2, sentencepiece
-from transformer_playground.data.tokenizers.base import Tokenizer
-from transformer_playground.data.tokenizers.char import CharTokenizer
+from transformer_playground.data.tokenizers import Tokenizer, tokenizers
 from transformer_playground.errors import DataError
 
 # Raise it when the same inputs and settings give other files than before.
 _VERSION = 1
 _SHOWN = 10
-
-_END_OF_TEXT = {
-    "char": None,
-    "gpt2": gpt2.END_OF_TEXT,
-    "sentencepiece": sentencepiece.END_OF_TEXT,
-}
 
 
 def settings_of(config: PrepareConfig) -> dict[str, Any]:
@@ -42,13 +33,8 @@ def settings_of(config: PrepareConfig) -> dict[str, Any]:
         settings["doc_separator"] = config.doc_separator
     else:
         settings["seed"] = config.seed
-    if config.tokenizer_type == "sentencepiece":
-        settings |= {
-            "vocab_size": config.vocab_size,
-            "sentencepiece_model": config.sentencepiece_model,
-            "character_coverage": config.character_coverage,
-        }
-    return settings
+    own = tokenizers()[config.tokenizer_type].settings
+    return settings | config.model_dump(include=set(own))
 
 
 def build_dataset(
@@ -74,10 +60,9 @@ def build_dataset(
         OSError: The disk refused.
     """
     report(f"Reading {', '.join(item.path.name for item in inputs)}")
-    split = split_corpus(
-        [item.path for item in inputs], config, end_of_text=_END_OF_TEXT[config.tokenizer_type]
-    )
-    tokenizer = _make_tokenizer(config, split, report)
+    kind = tokenizers()[config.tokenizer_type]
+    split = split_corpus([item.path for item in inputs], config, end_of_text=kind.end_of_text)
+    tokenizer = kind.build(plain_text(split.train()), config, report=report)
     tokenizer.save(target)
     report(f"Encoding with a vocabulary of {tokenizer.vocab_size:,}")
     train = write_tokens(target / TRAIN_FILE, split.train(), tokenizer, end_bytes=split.end_bytes)
@@ -94,32 +79,6 @@ def build_dataset(
     }
     write_meta(target / META_FILE, meta)
     return [_left_out_note(val)] if val.left_out else []
-
-
-def _make_tokenizer(
-    config: PrepareConfig, split: Split, report: Callable[[str], None]
-) -> Tokenizer:
-    """Fit the tokenizer to the training part alone."""
-    if config.tokenizer_type == "gpt2":
-        return gpt2.Gpt2Tokenizer()
-    if config.tokenizer_type == "char":
-        return CharTokenizer(sorted(_characters(split.train())))
-    report(f"Training SentencePiece ({config.sentencepiece_model}, {config.vocab_size:,} tokens)")
-    return sentencepiece.train(
-        text_lines(split.train()),
-        vocab_size=config.vocab_size,
-        algorithm=config.sentencepiece_model,
-        character_coverage=config.character_coverage,
-        symbols=markers.MARKERS if config.add_structure_tokens else (),
-    )
-
-
-def _characters(pieces: Iterator[Piece]) -> set[str]:
-    seen: set[str] = set()
-    for piece in pieces:
-        if not isinstance(piece, Mark):
-            seen.update(piece)
-    return seen
 
 
 def _left_out_note(val: EncodedFile) -> str:

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.corpora import SHORT_SPEECH, SPEECH, prepare_config, protocol, write_raw
-from transformer_playground.data.documents import Mark, Piece, Split, split_corpus, text_lines
+from transformer_playground.data.documents import Mark, Piece, Split, plain_text, split_corpus
+from transformer_playground.data.text import lines_of
 from transformer_playground.errors import DataError
 
 
@@ -163,4 +164,4 @@ def test_a_corpus_too_small_to_divide_is_refused(documents: str, text: str, tmp_
 def test_a_mark_ends_a_line() -> None:
     pieces: list[Piece] = [Mark.START, "a", Mark.END, Mark.START, "b\nc", Mark.END]
 
-    assert [line for line in text_lines(iter(pieces)) if line] == ["a", "b", "c"]
+    assert [line for line in lines_of(plain_text(iter(pieces))) if line] == ["a", "b", "c"]

@@ -1,6 +1,10 @@
-"""Character, GPT-2, SentencePiece and Hugging Face tokenizers behind one protocol."""
+"""Character, GPT-2, SentencePiece and Hugging Face tokenizers behind one registry."""
 
-from transformer_playground.data.tokenizers.base import StreamDecoder, Tokenizer
-from transformer_playground.data.tokenizers.loading import load_tokenizer
+from transformer_playground.data.tokenizers.base import (
+    StreamDecoder,
+    Tokenizer,
+    load_tokenizer,
+    tokenizers,
+)
 
-__all__ = ["StreamDecoder", "Tokenizer", "load_tokenizer"]
+__all__ = ["StreamDecoder", "Tokenizer", "load_tokenizer", "tokenizers"]

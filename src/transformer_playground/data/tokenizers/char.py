@@ -1,34 +1,33 @@
 """One token per character, with nanoGPT's tables."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from transformer_playground.data.meta import META_FILE, META_VERSION, write_meta
-from transformer_playground.data.tokenizers.base import TableDecoder
+from transformer_playground.config.prepare import PrepareConfig
+from transformer_playground.data.meta import META_FILE
+from transformer_playground.data.tokenizers.base import Tokenizer, register_tokenizer
 from transformer_playground.errors import DataError
 
 _SHOWN = 10
 
 
-class CharTokenizer(TableDecoder):
+@register_tokenizer("char")
+class CharTokenizer(Tokenizer):
     """The characters of the training text; no unknown token, no end-of-text token.
 
     Args:
         characters: The alphabet in the order of its ids.
     """
 
-    kind = "char"
-    bos_id: int | None = None
-    eos_id: int | None = None
+    cuts_anywhere = True
 
     def __init__(self, characters: Sequence[str]) -> None:
         self.characters = tuple(characters)
-        self.vocab_size = len(self.characters)
         self._ids = {char: index for index, char in enumerate(self.characters)}
         codes = np.array([ord(char) for char in self.characters], dtype=np.uint32)
         self._sorted_ids = np.argsort(codes).astype(np.uint32)
@@ -36,8 +35,18 @@ class CharTokenizer(TableDecoder):
         super().__init__([char.encode("utf-8") for char in self.characters])
 
     @classmethod
-    def from_meta(cls, meta: dict[str, Any]) -> "CharTokenizer":
-        """Build the tokenizer that a `meta.pkl` holds, ours or nanoGPT's.
+    def build(
+        cls, text: Iterator[str], config: PrepareConfig, *, report: Callable[[str], None]
+    ) -> "CharTokenizer":
+        """The alphabet of the training text, sorted."""
+        seen: set[str] = set()
+        for piece in text:
+            seen.update(piece)
+        return cls(sorted(seen))
+
+    @classmethod
+    def load(cls, folder: Path, meta: Mapping[str, Any]) -> "CharTokenizer":
+        """The tokenizer that a `meta.pkl` holds, ours or nanoGPT's.
 
         Raises:
             DataError: `stoi` does not number single characters from 0.
@@ -79,18 +88,6 @@ class CharTokenizer(TableDecoder):
         known = self._sorted_codes[places] == codes
         return self._sorted_ids[places[known]], Counter(map(chr, codes[~known]))
 
-    def describe(self) -> dict[str, Any]:
-        """Give nanoGPT's keys, and which tokenizer this is."""
-        return {
-            "version": META_VERSION,
-            "kind": self.kind,
-            "vocab_size": self.vocab_size,
-            "stoi": dict(self._ids),
-            "itos": dict(enumerate(self.characters)),
-            "tokenizer": {"name": self.kind},
-        }
-
-    def save(self, folder: Path) -> None:
-        """Write `meta.pkl`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        write_meta(folder / META_FILE, self.describe())
+    def _details(self) -> dict[str, Any]:
+        # nanoGPT's keys.
+        return {"stoi": dict(self._ids), "itos": dict(enumerate(self.characters))}

@@ -3,14 +3,21 @@
 import base64
 import functools
 import hashlib
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import tiktoken
-
-from transformer_playground.data.meta import META_FILE, META_VERSION, write_meta
-from transformer_playground.data.tokenizers.base import TableDecoder, require_unicode
+from transformer_playground.config.prepare import PrepareConfig
+from transformer_playground.data.meta import META_FILE, tokenizer_digest
+from transformer_playground.data.tokenizers.base import (
+    Tokenizer,
+    register_tokenizer,
+    require_unicode,
+)
 from transformer_playground.errors import DataError
+
+if TYPE_CHECKING:
+    import tiktoken
 
 END_OF_TEXT = "<|endoftext|>"
 END_OF_TEXT_ID = 50256
@@ -43,7 +50,9 @@ def _ranks() -> dict[bytes, int]:
 
 
 @functools.cache
-def _encoding() -> tiktoken.Encoding:
+def _encoding() -> "tiktoken.Encoding":
+    import tiktoken
+
     return tiktoken.Encoding(
         "gpt2",
         pat_str=_WORDS,
@@ -59,33 +68,39 @@ def _tokens() -> tuple[bytes, ...]:
     return (*sorted(ranks, key=ranks.__getitem__), END_OF_TEXT.encode())
 
 
-class Gpt2Tokenizer(TableDecoder):
+@register_tokenizer("gpt2")
+class Gpt2Tokenizer(Tokenizer):
     """GPT-2's 50,257 tokens; `<|endoftext|>` both starts and ends a document.
 
     Raises:
         DataError: The bundled table is missing or damaged.
     """
 
-    kind = "gpt2"
-    vocab_size = VOCAB_SIZE
-    bos_id: int | None = END_OF_TEXT_ID
-    eos_id: int | None = END_OF_TEXT_ID
+    end_of_text = END_OF_TEXT
+    bos_id = END_OF_TEXT_ID
+    eos_id = END_OF_TEXT_ID
 
     def __init__(self) -> None:
         self._encoding = _encoding()
         super().__init__(_tokens())
 
     @classmethod
-    def from_meta(cls, meta: dict[str, Any]) -> "Gpt2Tokenizer":
-        """Build the tokenizer a `meta.pkl` refers to.
+    def build(
+        cls, text: Iterator[str], config: PrepareConfig, *, report: Callable[[str], None]
+    ) -> "Gpt2Tokenizer":
+        """The bundled tokenizer, whatever the text."""
+        return cls()
+
+    @classmethod
+    def load(cls, folder: Path, meta: Mapping[str, Any]) -> "Gpt2Tokenizer":
+        """The tokenizer a `meta.pkl` refers to.
 
         Raises:
             DataError: It refers to another table or vocabulary size.
         """
-        reference = meta.get("tokenizer")
-        if meta.get("vocab_size") != VOCAB_SIZE or not isinstance(reference, dict):
+        if meta.get("vocab_size") != VOCAB_SIZE or not isinstance(meta.get("tokenizer"), dict):
             raise DataError(f"{META_FILE} does not describe GPT-2's {VOCAB_SIZE} tokens.")
-        if reference.get("sha256") != TABLE_SHA256:
+        if tokenizer_digest(meta) != TABLE_SHA256:
             raise DataError(f"{META_FILE} refers to a BPE table that is not the bundled one.")
         return cls()
 
@@ -98,16 +113,5 @@ class Gpt2Tokenizer(TableDecoder):
         require_unicode(text)
         return self._encoding.encode_ordinary(text)
 
-    def describe(self) -> dict[str, Any]:
-        """Which tokenizer this is."""
-        return {
-            "version": META_VERSION,
-            "kind": self.kind,
-            "vocab_size": self.vocab_size,
-            "tokenizer": {"name": self.kind, "sha256": TABLE_SHA256},
-        }
-
-    def save(self, folder: Path) -> None:
-        """Write `meta.pkl`, which refers to the bundled table."""
-        folder.mkdir(parents=True, exist_ok=True)
-        write_meta(folder / META_FILE, self.describe())
+    def _details(self) -> dict[str, Any]:
+        return {"tokenizer": {"sha256": TABLE_SHA256}}

@@ -2,7 +2,6 @@
 
 import hashlib
 import itertools
-import operator
 import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,8 +10,12 @@ from typing import Any
 
 from transformer_playground import hub
 from transformer_playground.config.finetuning import HfModelConfig
-from transformer_playground.data.meta import META_FILE, META_VERSION, tokenizer_digest, write_meta
-from transformer_playground.data.tokenizers.base import TableDecoder, require_unicode
+from transformer_playground.data.meta import META_FILE, tokenizer_digest
+from transformer_playground.data.tokenizers.base import (
+    Tokenizer,
+    register_tokenizer,
+    require_unicode,
+)
 from transformer_playground.data.tokenizers.token_table import (
     SPACE_MARK,
     byte_tokens,
@@ -20,7 +23,6 @@ from transformer_playground.data.tokenizers.token_table import (
     without_prefix_space,
 )
 from transformer_playground.errors import DataError
-from transformer_playground.files import replace_file
 
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_FILES = (
@@ -34,7 +36,8 @@ TOKENIZER_FILES = (
 _SHOWN = 10
 
 
-class HuggingFaceTokenizer(TableDecoder):
+@register_tokenizer("huggingface")
+class HuggingFaceTokenizer(Tokenizer):
     """A fast tokenizer of the Hugging Face kind: byte-level BPE, or SentencePiece-like.
 
     No space is put before the text, not even where the model's own tokenizer does so, and no
@@ -53,7 +56,8 @@ class HuggingFaceTokenizer(TableDecoder):
         DataError: `tokenizer.json` is damaged or of a kind without exact bytes for each token.
     """
 
-    kind = "huggingface"
+    file_names = TOKENIZER_FILES
+    opens_documents = True
 
     def __init__(
         self,
@@ -69,14 +73,13 @@ class HuggingFaceTokenizer(TableDecoder):
         self.symbols = tuple(symbols)
         self.new_tokens = tuple(new_tokens)
         self.base = dict(base or {})
-        self.bos_id: int | None = bos_id
-        self.eos_id: int | None = eos_id
+        self.bos_id = bos_id
+        self.eos_id = eos_id
         spec = _parsed(self.files[TOKENIZER_FILE])
         self._encoder = _encoder(spec, self.symbols)
         self._ids: dict[str, int] = self._encoder.get_vocab(with_added_tokens=True)
         tokens = token_table(spec, self._ids)
         super().__init__(tokens)
-        self.vocab_size = len(tokens)
         self._bytes = byte_tokens(spec, self._ids)
         mark = self._ids.get(SPACE_MARK)
         self._marks_spaces = mark is not None and tokens[mark] == b" "
@@ -145,12 +148,8 @@ class HuggingFaceTokenizer(TableDecoder):
         ids = self._encode(char)
         return not ids or self._unknown_id in ids
 
-    def describe(self) -> dict[str, Any]:
-        """Which tokenizer this is; its files lie beside `meta.pkl`."""
+    def _details(self) -> dict[str, Any]:
         return {
-            "version": META_VERSION,
-            "kind": self.kind,
-            "vocab_size": self.vocab_size,
             "bos_id": self.bos_id,
             "eos_id": self.eos_id,
             "eos_token": self.eos_token,
@@ -158,18 +157,10 @@ class HuggingFaceTokenizer(TableDecoder):
             "new_tokens": list(self.new_tokens),
             "base": dict(self.base),
             "tokenizer": {
-                "name": self.kind,
                 "file": TOKENIZER_FILE,
                 "sha256": hashlib.sha256(self.files[TOKENIZER_FILE]).hexdigest(),
             },
         }
-
-    def save(self, folder: Path) -> None:
-        """Write `meta.pkl` and the files from which plain transformers loads the tokenizer too."""
-        folder.mkdir(parents=True, exist_ok=True)
-        for name, content in self.files.items():
-            replace_file(folder / name, operator.methodcaller("write", content))
-        write_meta(folder / META_FILE, self.describe())
 
     @classmethod
     def load(cls, folder: Path, meta: Mapping[str, Any]) -> "HuggingFaceTokenizer":

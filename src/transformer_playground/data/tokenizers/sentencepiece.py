@@ -7,16 +7,20 @@ byte fallback makes every text encodable, identity normalisation makes it come b
 import hashlib
 import io
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import sentencepiece
-
-from transformer_playground.data.meta import META_FILE, META_VERSION, tokenizer_digest, write_meta
-from transformer_playground.data.tokenizers.base import TableDecoder, require_unicode
+from transformer_playground.config.prepare import PrepareConfig
+from transformer_playground.data.markers import MARKERS
+from transformer_playground.data.meta import META_FILE, tokenizer_digest
+from transformer_playground.data.text import lines_of
+from transformer_playground.data.tokenizers.base import (
+    Tokenizer,
+    register_tokenizer,
+    require_unicode,
+)
 from transformer_playground.errors import DataError
-from transformer_playground.files import replace_file
 
 MODEL_FILE = "spm.model"
 END_OF_TEXT = "</s>"
@@ -31,7 +35,8 @@ _WHITESPACE_SYMBOLS = ("\n", "\t")
 _ERRORS_ONLY = 2
 
 
-class SentencePieceTokenizer(TableDecoder):
+@register_tokenizer("sentencepiece")
+class SentencePieceTokenizer(Tokenizer):
     """A trained SentencePiece model: id 0 unknown, 1 start, 2 end of a document.
 
     Args:
@@ -41,15 +46,17 @@ class SentencePieceTokenizer(TableDecoder):
         DataError: The bytes are not a model of the kind that `train` makes.
     """
 
-    kind = "sentencepiece"
-    bos_id: int | None = _BOS
-    eos_id: int | None = _EOS
+    settings = ("vocab_size", "sentencepiece_model", "character_coverage")
+    file_names = (MODEL_FILE,)
+    end_of_text = END_OF_TEXT
+    bos_id = _BOS
+    eos_id = _EOS
 
     def __init__(self, model: bytes) -> None:
         self.model = model
+        self.files = {MODEL_FILE: model}
         self._processor = _load(model)
-        self.vocab_size: int = self._processor.get_piece_size()
-        super().__init__([self._bytes_of(token) for token in range(self.vocab_size)])
+        super().__init__(list(map(self._bytes_of, range(self._processor.get_piece_size()))))
         self._space_mark = [
             self._processor.piece_to_id(f"<0x{byte:02X}>") for byte in _SPACE_MARK.encode()
         ]
@@ -80,24 +87,28 @@ class SentencePieceTokenizer(TableDecoder):
             ids += self._processor.encode(part)
         return ids
 
-    def describe(self) -> dict[str, Any]:
-        """Which tokenizer this is; the model itself is a file beside `meta.pkl`."""
+    def _details(self) -> dict[str, Any]:
         digest = hashlib.sha256(self.model).hexdigest()
-        return {
-            "version": META_VERSION,
-            "kind": self.kind,
-            "vocab_size": self.vocab_size,
-            "tokenizer": {"name": self.kind, "file": MODEL_FILE, "sha256": digest},
-        }
-
-    def save(self, folder: Path) -> None:
-        """Write `spm.model` and `meta.pkl`."""
-        folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / MODEL_FILE, lambda file: file.write(self.model))
-        write_meta(folder / META_FILE, self.describe())
+        return {"tokenizer": {"file": MODEL_FILE, "sha256": digest}}
 
     @classmethod
-    def load(cls, folder: Path, meta: dict[str, Any]) -> "SentencePieceTokenizer":
+    def build(
+        cls, text: Iterator[str], config: PrepareConfig, *, report: Callable[[str], None]
+    ) -> "SentencePieceTokenizer":
+        """Train a model on the text, with structure tokens as symbols if they are added to it."""
+        report(
+            f"Training SentencePiece ({config.sentencepiece_model}, {config.vocab_size:,} tokens)"
+        )
+        return train(
+            lines_of(text),
+            vocab_size=config.vocab_size,
+            algorithm=config.sentencepiece_model,
+            character_coverage=config.character_coverage,
+            symbols=MARKERS if config.add_structure_tokens else (),
+        )
+
+    @classmethod
+    def load(cls, folder: Path, meta: Mapping[str, Any]) -> "SentencePieceTokenizer":
         """Load the model beside a `meta.pkl`.
 
         Raises:
@@ -119,6 +130,8 @@ class SentencePieceTokenizer(TableDecoder):
 
 
 def _load(model: bytes) -> Any:
+    import sentencepiece
+
     processor = sentencepiece.SentencePieceProcessor()
     try:
         processor.load_from_serialized_proto(model)
@@ -156,6 +169,8 @@ def train(
     Raises:
         DataError: The text cannot fill the vocabulary, or its characters do not fit into it.
     """
+    import sentencepiece
+
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
