@@ -1,12 +1,18 @@
 """Tiny real models, and the whole space of architectures to draw them from."""
 
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from hypothesis import strategies as st
 from torch import Tensor
 
-from transformer_playground.config.model import ModelConfig, NormPosition
+from transformer_playground.config.model import (
+    Activation,
+    ModelConfig,
+    Norm,
+    NormPosition,
+    PositionalEncoding,
+)
 from transformer_playground.model.gpt import GPT
 
 VOCAB_SIZE = 13
@@ -62,15 +68,11 @@ def architectures(draw: st.DrawFn, *, block_size: int = 12) -> ModelConfig:
         n_embd=n_head * draw(st.sampled_from([4, 6])),
         block_size=block_size,
         bias=draw(st.booleans()),
-        positional_encoding=draw(
-            st.sampled_from(["learned", "sinusoidal", "rope", "alibi", "none"])
-        ),
+        positional_encoding=draw(st.sampled_from(get_args(PositionalEncoding))),
         rope_theta=draw(st.sampled_from([100.0, 10_000.0])),
-        norm=draw(st.sampled_from(["layernorm", "rmsnorm"])),
+        norm=draw(st.sampled_from(get_args(Norm))),
         norm_position=norm_position,
-        activation=draw(
-            st.sampled_from(["gelu", "gelu_tanh", "relu", "relu2", "silu", "swiglu", "geglu"])
-        ),
+        activation=draw(st.sampled_from(get_args(Activation))),
         mlp_enabled=draw(st.booleans()),
         mlp_ratio=draw(st.sampled_from([0.5, 2.7, 4.0])),
         qk_norm=draw(st.booleans()),

@@ -154,9 +154,9 @@ def _check_bounds(
             f"The checkpoint has {len(weights)} weights, too few for {config.n_layer} layers.",
             _HINT,
         )
-    expected = {"token_embedding.weight": (vocab_size, config.n_embd)}
-    if config.positional_encoding == "learned":
-        expected["positions.weight"] = (config.block_size, config.n_embd)
+    expected: dict[str, tuple[int, ...]] = {"token_embedding.weight": (vocab_size, config.n_embd)}
+    if config.position_table:
+        expected["positions.weight"] = config.position_table
     if config.mlp_enabled:
         expected["blocks.0.mlp.up.weight"] = (config.mlp_hidden, config.n_embd)
     _check_fit(expected, {name: weights[name] for name in expected.keys() & weights.keys()})

@@ -1,5 +1,6 @@
 """`[model]`: the architecture, every ablation reachable from configuration alone."""
 
+import math
 from typing import Literal, Self
 
 from pydantic import model_validator
@@ -10,6 +11,9 @@ PositionalEncoding = Literal["learned", "sinusoidal", "rope", "alibi", "none"]
 Norm = Literal["layernorm", "rmsnorm"]
 NormPosition = Literal["pre", "post"]
 Activation = Literal["gelu", "gelu_tanh", "relu", "relu2", "silu", "swiglu", "geglu"]
+
+GATED: frozenset[Activation] = frozenset({"swiglu", "geglu"})
+"""Activations with a second matrix that gates the first."""
 
 
 class ModelConfig(Table):
@@ -81,6 +85,31 @@ class ModelConfig(Table):
     def mlp_hidden(self) -> int:
         """Width of the MLP's hidden layer."""
         return max(1, round(self.mlp_ratio * self.n_embd))
+
+    @property
+    def position_table(self) -> tuple[int, ...]:
+        """Shape of the trained table of the positional encoding; empty if it has none."""
+        return (self.block_size, self.n_embd) if self.positional_encoding == "learned" else ()
+
+    def parameter_count(self, vocab_size: int) -> int:
+        """Number of trained values of the model, shared ones counted once.
+
+        In closed form, so that it is known without torch; tests hold it against built models.
+
+        Args:
+            vocab_size: Rows of the embedding table, padding included.
+        """
+        width, hidden, bias = self.n_embd, self.mlp_hidden, int(self.bias)
+        norm = width * (1 + bias) if self.norm == "layernorm" else width
+        heads = (self.n_head + 2 * self.kv_heads) * self.head_dim
+        block = norm + (width + bias) * (heads + width)
+        if self.mlp_enabled:
+            widening = 2 if self.activation in GATED else 1
+            block += widening * (width + bias) * hidden + (hidden + bias) * width
+            block += 0 if self.parallel_residual else norm
+        total = self.n_layer * block + vocab_size * width * (1 if self.tie_embeddings else 2)
+        total += norm if self.norm_position == "pre" else 0
+        return total + (math.prod(self.position_table) if self.position_table else 0)
 
     @model_validator(mode="after")
     def _check_shape(self) -> Self:

@@ -1,5 +1,6 @@
 """Causal self-attention with grouped heads, sliding window, biases and a key-value cache."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -8,8 +9,8 @@ from torch.nn import functional
 
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.model.kv_cache import KVCache
-from transformer_playground.model.linear import linear
-from transformer_playground.model.positions import Rotation, alibi_bias, rotate, rotation
+from transformer_playground.model.layers import linear
+from transformer_playground.model.positions import Positions
 
 # Beyond this many keys the (heads, T, T) score matrix costs too much memory.
 _PLAIN_CPU_KEYS = 512
@@ -17,49 +18,54 @@ _PLAIN_CPU_KEYS = 512
 
 @dataclass(frozen=True)
 class Scope:
-    """What all layers of one forward pass share: which key each query sees, and how it is turned.
+    """What all layers of one forward pass share: which key each query sees, and where it is.
 
     Attributes:
         mask: Added to the scaled scores, (1 or n_head, T, L); None if every query sees every key
             or `causal` says it all.
         causal: The fused kernel applies the lower-triangular mask by itself.
         fused: Use the fused kernel instead of two plain matrix products.
-        rotation: Cosines and sines of rope, if the model has it.
+        transform: What the positional encoding does to queries and keys, if it does anything.
     """
 
     mask: Tensor | None
     causal: bool
     fused: bool
-    rotation: Rotation | None
+    transform: Callable[[Tensor], Tensor] | None
 
 
 def build_scope(
-    config: ModelConfig, start: int, end: int, *, device: torch.device, dtype: torch.dtype
+    config: ModelConfig,
+    positions: Positions,
+    start: int,
+    end: int,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
 ) -> Scope:
     """The scope of tokens at the positions `start` to `end - 1` which also see those before.
 
     Args:
         config: Shape of the model.
+        positions: Its positional encoding.
         start: Position of the first query.
         end: Position after the last query; keys are those of 0 to `end - 1`.
         device: Where the model computes.
         dtype: Number format of the activations.
     """
-    turned = (
-        rotation(config, start, end, device=device, dtype=dtype)
-        if config.positional_encoding == "rope"
-        else None
-    )
+    transform = positions.head_transform(start, end, device=device, dtype=dtype)
+    bias = positions.score_bias(start, end, device=device, dtype=dtype)
     fused = _prefers_fused(device, dtype, queries=end - start, keys=end)
-    biased = config.positional_encoding == "alibi"
     windowed = config.attention_window is not None and config.attention_window < end
-    if not (biased or windowed):
+    if bias is None and not windowed:
         if end - start == 1:
-            return Scope(mask=None, causal=False, fused=fused, rotation=turned)
+            return Scope(mask=None, causal=False, fused=fused, transform=transform)
         if fused and start == 0:
-            return Scope(mask=None, causal=True, fused=True, rotation=turned)
-    mask = _mask(config, start, end, device=device, dtype=dtype)
-    return Scope(mask=mask, causal=False, fused=fused, rotation=turned)
+            return Scope(mask=None, causal=True, fused=True, transform=transform)
+    if bias is None:
+        bias = torch.zeros(1, 1, 1, device=device, dtype=dtype)
+    mask = bias.masked_fill(_hidden_keys(config, start, end, device), float("-inf"))
+    return Scope(mask=mask, causal=False, fused=fused, transform=transform)
 
 
 def _prefers_fused(device: torch.device, dtype: torch.dtype, *, queries: int, keys: int) -> bool:
@@ -74,21 +80,15 @@ def _prefers_fused(device: torch.device, dtype: torch.dtype, *, queries: int, ke
     return queries == 1 and dtype == torch.float32
 
 
-def _mask(
-    config: ModelConfig, start: int, end: int, *, device: torch.device, dtype: torch.dtype
-) -> Tensor:
-    """0 (or the ALiBi penalty) where a query sees a key, -inf elsewhere; (1 or n_head, T, L)."""
-    queries = torch.arange(start, end, device=device)
+def _hidden_keys(config: ModelConfig, start: int, end: int, device: torch.device) -> Tensor:
+    """Where a query does not see a key, (T, L)."""
+    queries = torch.arange(start, end, device=device).unsqueeze(1)
     keys = torch.arange(end, device=device)
-    hidden = keys > queries.unsqueeze(1)
+    hidden = keys > queries
     if config.attention_window is not None:
         # Sliding window (Child et al. 2019; Beltagy et al. 2020, "Longformer"; Mistral 7B).
-        hidden |= keys <= queries.unsqueeze(1) - config.attention_window
-    if config.positional_encoding == "alibi":
-        bias = alibi_bias(config.n_head, queries, keys, dtype)
-    else:
-        bias = torch.zeros(1, 1, 1, device=device, dtype=dtype)
-    return bias.masked_fill(hidden, float("-inf"))
+        hidden |= keys <= queries - config.attention_window
+    return hidden
 
 
 class Attention(nn.Module):
@@ -99,7 +99,7 @@ class Attention(nn.Module):
     queries of all heads, then the keys, then the values.
 
     `qk_norm` scales each head's query and key to unit root mean square, without a learned gain,
-    before rope turns them (Henry et al. 2020, "Query-Key Normalization"; as in nanochat).
+    before positions change them (Henry et al. 2020, "Query-Key Normalization"; as in nanochat).
     """
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
@@ -129,15 +129,15 @@ class Attention(nn.Module):
         batch, length, _ = x.shape
         heads = self.qkv(x).view(batch, length, -1, self.head_dim)
         turning = [self.n_head, self.kv_heads]
-        if self.qk_norm_eps is None and scope.rotation is None:
+        if self.qk_norm_eps is None and scope.transform is None:
             queries, keys, values = heads.split([*turning, self.kv_heads], dim=2)
         else:
             # Queries and keys are treated alike, so one pass over both does it.
             both, values = heads.split([sum(turning), self.kv_heads], dim=2)
             if self.qk_norm_eps is not None:
                 both = functional.rms_norm(both, (self.head_dim,), eps=self.qk_norm_eps)
-            if scope.rotation is not None:
-                both = rotate(both, scope.rotation)
+            if scope.transform is not None:
+                both = scope.transform(both)
             queries, keys = both.split(turning, dim=2)
         return queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2)
 

@@ -1,5 +1,6 @@
-"""The decoder-only transformer (Radford et al. 2019, GPT-2), with every knob of `[model]`."""
+"""The decoder-only transformer (Radford et al. 2019, GPT-2), with every setting of `[model]`."""
 
+import math
 from typing import Any
 
 import torch
@@ -7,14 +8,52 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from transformer_playground.config.model import ModelConfig
-from transformer_playground.model.attention import build_scope
-from transformer_playground.model.block import Block
-from transformer_playground.model.initialisation import initialise
+from transformer_playground.model.attention import Attention, Scope, build_scope
 from transformer_playground.model.interface import LanguageModel
 from transformer_playground.model.kv_cache import KVCache
-from transformer_playground.model.linear import embedding, linear
-from transformer_playground.model.norms import build_norm
-from transformer_playground.model.positions import build_added_positions
+from transformer_playground.model.layers import build_norm, embedding, linear
+from transformer_playground.model.mlp import MLP
+from transformer_playground.model.positions import POSITIONS, embedding_std
+
+
+class Block(nn.Module):
+    """Attention and, if enabled, an MLP, each added to the residual stream.
+
+    - pre-norm: `x + branch(norm(x))` (Xiong et al. 2020; GPT-2).
+    - post-norm: `norm(x + branch(x))`, as in the first transformer (Vaswani et al. 2017).
+    - parallel: `x + attention(norm(x)) + mlp(norm(x))` with one shared norm (Wang & Komatsuzaki
+      2021, GPT-J).
+    """
+
+    def __init__(self, config: ModelConfig, layer: int) -> None:
+        super().__init__()
+        self.post_norm = config.norm_position == "post"
+        self.attention_norm = build_norm(config)
+        self.attention = Attention(config, layer)
+        self.mlp = MLP(config) if config.mlp_enabled else None
+        own_norm = config.mlp_enabled and not config.parallel_residual
+        self.mlp_norm = build_norm(config) if own_norm else None
+        self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
+
+    def forward(self, x: Tensor, scope: Scope, cache: KVCache | None = None) -> Tensor:
+        """(B, T, n_embd) to (B, T, n_embd)."""
+        if self.post_norm:
+            return self._post_norm(x, scope, cache)
+        normed: Tensor = self.attention_norm(x)
+        attended: Tensor = x + self.dropout(self.attention(normed, scope, cache))
+        if self.mlp is None:
+            return attended
+        if self.mlp_norm is not None:
+            normed = self.mlp_norm(attended)
+        combined: Tensor = attended + self.dropout(self.mlp(normed))
+        return combined
+
+    def _post_norm(self, x: Tensor, scope: Scope, cache: KVCache | None) -> Tensor:
+        attended: Tensor = self.attention_norm(x + self.dropout(self.attention(x, scope, cache)))
+        if self.mlp is None or self.mlp_norm is None:
+            return attended
+        combined: Tensor = self.mlp_norm(attended + self.dropout(self.mlp(attended)))
+        return combined
 
 
 class GPT(LanguageModel):
@@ -35,7 +74,7 @@ class GPT(LanguageModel):
         self.config = config
         self.vocab_size = vocab_size
         self.token_embedding = embedding(vocab_size, config.n_embd)
-        self.positions = build_added_positions(config)
+        self.positions = POSITIONS[config.positional_encoding](config)
         self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.final_norm = build_norm(config) if config.norm_position == "pre" else None
@@ -81,10 +120,11 @@ class GPT(LanguageModel):
         if end > min(capacity, self.config.block_size):
             raise ValueError(f"{end} tokens do not fit into a context of {capacity}")
         x: Tensor = self.token_embedding(tokens)
-        if self.positions is not None:
-            x = x + self.positions(start, end)
+        vectors = self.positions(start, end)
+        if vectors is not None:
+            x = x + vectors
         x = self.dropout(x)
-        scope = build_scope(self.config, start, end, device=x.device, dtype=x.dtype)
+        scope = build_scope(self.config, self.positions, start, end, device=x.device, dtype=x.dtype)
         for block in self.blocks:
             x = block(x, scope, cache)
         if cache is not None:
@@ -139,3 +179,52 @@ class GPT(LanguageModel):
             for name, parameter in self.named_parameters()
             if name.startswith("blocks.") and parameter.dim() == 2
         }
+
+
+@torch.no_grad()
+def initialise(
+    model: nn.Module, config: ModelConfig, generator: torch.Generator | None = None
+) -> None:
+    """Fill all parameters of `model` in a fixed order.
+
+    - Norm gains are 1, biases 0.
+    - Matrices inside the blocks are N(0, init_std); those which write into the residual stream
+      are N(0, s / sqrt(branches)), so that its variance does not grow with depth (Radford et al.
+      2019, GPT-2), or 0 with `zero_init_output` (Zhang et al. 2019, "Fixup"). s is the standard
+      deviation of the embeddings, lest the branches drown them.
+    - Embeddings and the head are small enough that untrained logits are near 0 at any width:
+      the untrained loss is ln(vocab_size).
+
+    Args:
+        model: The transformer to fill.
+        config: Its configuration.
+        generator: Source of all randomness, on the CPU; None = one seeded with 0. The global
+            generator is neither read nor moved.
+    """
+    generator = generator or torch.Generator().manual_seed(0)
+    outputs = _branch_outputs(model)
+    output_std = 0.0 if config.zero_init_output else embedding_std(config) / math.sqrt(len(outputs))
+    for name, parameter in model.named_parameters():
+        if parameter.dim() < 2:
+            parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+            continue
+        if name in ("token_embedding.weight", "positions.weight"):
+            std = embedding_std(config)
+        elif name == "head.weight":
+            std = head_std(config)
+        else:
+            std = output_std if id(parameter) in outputs else config.init_std
+        parameter.normal_(0.0, std, generator=generator)
+
+
+def head_std(config: ModelConfig) -> float:
+    """Standard deviation of an untied head: its logits, sums of n_embd terms, stay within 1/4."""
+    return min(config.init_std, 0.25 / math.sqrt(config.n_embd))
+
+
+def _branch_outputs(model: nn.Module) -> set[int]:
+    """Identities of the matrices that write into the residual stream."""
+    blocks = [module for module in model.modules() if isinstance(module, Block)]
+    layers = [block.attention.output for block in blocks]
+    layers += [block.mlp.down for block in blocks if block.mlp is not None]
+    return {id(layer.weight) for layer in layers}

@@ -1,13 +1,12 @@
 """The feed-forward half of a block."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from torch import Tensor, nn
 from torch.nn import functional
 
-from transformer_playground.config.model import Activation, ModelConfig
-from transformer_playground.model.linear import linear
+from transformer_playground.config.model import GATED, Activation, ModelConfig
+from transformer_playground.model.layers import linear
 
 
 def gelu(x: Tensor) -> Tensor:
@@ -35,39 +34,29 @@ def silu(x: Tensor) -> Tensor:
     return functional.silu(x)
 
 
-@dataclass(frozen=True)
-class ActivationKind:
-    """A non-linearity, and whether a second matrix gates it.
-
-    Gated: `down(function(gate(x)) * up(x))` (Shazeer 2020, "GLU Variants Improve Transformer").
-    """
-
-    function: Callable[[Tensor], Tensor]
-    gated: bool = False
-
-
-ACTIVATIONS: dict[Activation, ActivationKind] = {
-    "gelu": ActivationKind(gelu),
-    "gelu_tanh": ActivationKind(gelu_tanh),
-    "relu": ActivationKind(relu),
-    "relu2": ActivationKind(relu2),
-    "silu": ActivationKind(silu),
-    "swiglu": ActivationKind(silu, gated=True),
-    "geglu": ActivationKind(gelu, gated=True),
+ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
+    "gelu": gelu,
+    "gelu_tanh": gelu_tanh,
+    "relu": relu,
+    "relu2": relu2,
+    "silu": silu,
+    "swiglu": silu,
+    "geglu": gelu,
 }
 
 
 class MLP(nn.Module):
-    """Widen each token, apply the non-linearity, narrow it again."""
+    """Widen each token, apply the non-linearity, narrow it again.
+
+    Gated: `down(activation(gate(x)) * up(x))` (Shazeer 2020, "GLU Variants Improve Transformer").
+    """
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        kind = ACTIVATIONS[config.activation]
-        self.activation = kind.function
+        self.activation = ACTIVATIONS[config.activation]
         self.up = linear(config.n_embd, config.mlp_hidden, bias=config.bias)
-        self.gate = (
-            linear(config.n_embd, config.mlp_hidden, bias=config.bias) if kind.gated else None
-        )
+        gated = config.activation in GATED
+        self.gate = linear(config.n_embd, config.mlp_hidden, bias=config.bias) if gated else None
         self.down = linear(config.mlp_hidden, config.n_embd, bias=config.bias)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,7 +1,9 @@
-"""How tokens get to know where they are: added vectors, rotated queries and keys, or biases."""
+"""Positional encodings: added vectors, rotated queries and keys, or biases of the scores."""
 
+import functools
 import math
 from collections.abc import Callable
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -13,49 +15,108 @@ Rotation = tuple[Tensor, Tensor]
 _LARGEST_OWN_SCORE = 1.81
 
 
-class LearnedPositions(nn.Module):
-    """One trained vector for each position (Gehring et al. 2017; GPT-2)."""
+class Positions(nn.Module):
+    """A positional encoding: what it adds to embeddings, does to queries and keys, and to scores.
+
+    This one does nothing; each method of a subclass replaces what its encoding does. A trained
+    table is `self.weight`, of the shape `ModelConfig.position_table`.
+
+    Attributes:
+        adds_vectors: `forward` gives vectors about as long as the token embeddings.
+    """
+
+    adds_vectors: ClassVar[bool] = False
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.empty(config.block_size, config.n_embd))
+        self.config = config
+
+    def forward(self, start: int, end: int) -> Tensor | None:
+        """Vectors for the embeddings at positions `start` to `end - 1`, (end - start, n_embd)."""
+        return None
+
+    def head_transform(
+        self, start: int, end: int, *, device: torch.device, dtype: torch.dtype
+    ) -> Callable[[Tensor], Tensor] | None:
+        """What is done in every layer to queries and keys (B, end - start, heads, head_dim)."""
+        return None
+
+    def score_bias(
+        self, start: int, end: int, *, device: torch.device, dtype: torch.dtype
+    ) -> Tensor | None:
+        """What is added to the scores of queries `start` to `end - 1` with keys 0 to `end - 1`.
+
+        Returns:
+            (1 or n_head, end - start, end), of any value where a key comes after its query.
+        """
+        return None
+
+
+class LearnedPositions(Positions):
+    """One trained vector for each position (Gehring et al. 2017; GPT-2)."""
+
+    adds_vectors = True
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__(config)
+        self.weight = nn.Parameter(torch.empty(config.position_table))
 
     def forward(self, start: int, end: int) -> Tensor:
-        """Vectors of the positions `start` to `end - 1`, (end - start, n_embd)."""
+        """Rows of the table."""
         return self.weight[start:end]
 
 
-class SinusoidalPositions(nn.Module):
+class SinusoidalPositions(Positions):
     """Fixed sines and cosines of geometric wavelengths (Vaswani et al. 2017, section 3.5).
 
     The paper multiplies token embeddings by sqrt(n_embd) so that a table of amplitude 1 does not
     drown them. Here the table is scaled to the size that token embeddings start with instead.
     """
 
+    adds_vectors = True
     table: Tensor
 
     def __init__(self, config: ModelConfig) -> None:
-        super().__init__()
+        super().__init__(config)
         angles = _angles(0, config.block_size, config.n_embd, 10_000.0, torch.device("cpu"))
         table = torch.cat((angles.sin(), angles.cos()), dim=-1)[:, : config.n_embd]
         rms = table.square().mean().sqrt()
         self.register_buffer("table", table * (embedding_std(config) / rms), persistent=False)
 
     def forward(self, start: int, end: int) -> Tensor:
-        """Vectors of the positions `start` to `end - 1`, (end - start, n_embd)."""
+        """Rows of the table."""
         return self.table[start:end]
 
 
-ADDED_POSITIONS: dict[PositionalEncoding, Callable[[ModelConfig], nn.Module]] = {
+class RotaryPositions(Positions):
+    """Queries and keys turned by angles that grow with position (Su et al. 2021, "RoFormer")."""
+
+    def head_transform(
+        self, start: int, end: int, *, device: torch.device, dtype: torch.dtype
+    ) -> Callable[[Tensor], Tensor]:
+        """Turn channel pairs by the angles of the positions."""
+        turned = rotation(self.config, start, end, device=device, dtype=dtype)
+        return functools.partial(rotate, rotation=turned)
+
+
+class AlibiPositions(Positions):
+    """Scores that fall with distance (Press et al. 2021, "ALiBi")."""
+
+    def score_bias(
+        self, start: int, end: int, *, device: torch.device, dtype: torch.dtype
+    ) -> Tensor:
+        """The penalty of each distance."""
+        queries = torch.arange(start, end, device=device)
+        return alibi_bias(self.config.n_head, queries, torch.arange(end, device=device), dtype)
+
+
+POSITIONS: dict[PositionalEncoding, type[Positions]] = {
     "learned": LearnedPositions,
     "sinusoidal": SinusoidalPositions,
+    "rope": RotaryPositions,
+    "alibi": AlibiPositions,
+    "none": Positions,
 }
-
-
-def build_added_positions(config: ModelConfig) -> nn.Module | None:
-    """The module whose vectors are added to token embeddings; None for the other encodings."""
-    build = ADDED_POSITIONS.get(config.positional_encoding)
-    return None if build is None else build(config)
 
 
 def embedding_std(config: ModelConfig) -> float:
@@ -73,7 +134,7 @@ def embedding_std(config: ModelConfig) -> float:
     )
     if is_diluted or not config.tie_embeddings:
         return config.init_std
-    share = 0.5**0.5 if config.positional_encoding in ADDED_POSITIONS else 1.0
+    share = 0.5**0.5 if POSITIONS[config.positional_encoding].adds_vectors else 1.0
     return min(config.init_std, _LARGEST_OWN_SCORE / (share * config.n_embd))
 
 
@@ -83,7 +144,7 @@ def rotation(
     """Cosines and sines by which rope turns the positions `start` to `end - 1`.
 
     Computed in float32 and rounded once: a stored table would be rounded each time the model is
-    cast. Source: Su et al. 2021, "RoFormer".
+    cast.
 
     Returns:
         Two tensors (end - start, 1, head_dim / 2) that broadcast over heads.
@@ -100,7 +161,7 @@ def rotate(x: Tensor, rotation: Rotation) -> Tensor:
 
 
 def alibi_bias(n_head: int, queries: Tensor, keys: Tensor, dtype: torch.dtype) -> Tensor:
-    """Penalty that grows with distance, at another rate in each head (Press et al. 2021, "ALiBi").
+    """Penalty that grows with distance, at another rate in each head.
 
     Args:
         n_head: Number of query heads.

@@ -13,6 +13,7 @@ from transformer_playground.model.attention import (
     build_scope,
 )
 from transformer_playground.model.gpt import GPT
+from transformer_playground.model.positions import POSITIONS
 
 _LENGTH = 12
 _CPU = torch.device("cpu")
@@ -68,11 +69,12 @@ def test_plain_and_fused_attention_agree(config: ModelConfig, start: int, length
     generator = torch.Generator().manual_seed(0)
     queries = torch.randn(2, config.n_head, length, config.head_dim, generator=generator)
     keys, values = torch.randn(2, 2, config.kv_heads, end, config.head_dim, generator=generator)
-    scope = build_scope(config, start, end, device=_CPU, dtype=torch.float32)
+    positions = POSITIONS[config.positional_encoding](config)
+    scope = build_scope(config, positions, start, end, device=_CPU, dtype=torch.float32)
     plain = attend_plain(queries, keys, values, scope, 0.0)
     torch.testing.assert_close(attend_fused(queries, keys, values, scope, 0.0), plain)
     if scope.mask is not None and start == 0 and config.positional_encoding != "alibi":
-        implied = Scope(mask=None, causal=True, fused=True, rotation=None)
+        implied = Scope(mask=None, causal=True, fused=True, transform=None)
         if config.attention_window is None or config.attention_window >= end:
             torch.testing.assert_close(attend_fused(queries, keys, values, implied, 0.0), plain)
 

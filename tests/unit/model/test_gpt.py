@@ -72,8 +72,8 @@ def test_gated_activations_multiply_two_projections() -> None:
 )
 def test_activations_are_what_their_names_say(name: str, at_two: float) -> None:
     kind = ACTIVATIONS[name]  # type: ignore[index]
-    assert kind.function(torch.tensor(2.0)).item() == pytest.approx(at_two, abs=1e-4)
-    assert kind.function(torch.tensor(-30.0)).item() == pytest.approx(0, abs=1e-6)
+    assert kind(torch.tensor(2.0)).item() == pytest.approx(at_two, abs=1e-4)
+    assert kind(torch.tensor(-30.0)).item() == pytest.approx(0, abs=1e-6)
 
 
 def test_parallel_branches_read_the_same_input() -> None:

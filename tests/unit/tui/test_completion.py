@@ -1,6 +1,5 @@
 """What the launch form offers and tells: completions, sizes, previews."""
 
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -10,8 +9,6 @@ from transformer_playground.config.fields import ANY_NAME, schema_index
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.experiments.discovery import load_experiment
-from transformer_playground.model.gpt import GPT
-from transformer_playground.model.interface import count_parameters
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.state.completion import complete, describe_key, is_complete
 from transformer_playground.tui.state.launching import (
@@ -20,7 +17,6 @@ from transformer_playground.tui.state.launching import (
     preview,
     sentences,
 )
-from transformer_playground.tui.state.model_size import parameters
 
 
 def texts(typed: str, config: ExperimentConfig | None = None) -> list[str]:
@@ -80,33 +76,6 @@ def test_every_offered_value_is_one_that_its_setting_takes(tmp_path: Path) -> No
 )
 def test_a_whole_override_has_a_known_key_and_a_value(text: str, whole: bool) -> None:
     assert is_complete(text) is whole
-
-
-def test_the_size_counted_is_the_size_built() -> None:
-    shapes = product(
-        ("learned", "rope"), ("layernorm", "rmsnorm"), ("pre", "post"), ("gelu", "swiglu")
-    )
-    for positions, norm, norm_position, activation in shapes:
-        for other in (
-            {},
-            {"bias": True, "tie_embeddings": False, "n_kv_head": 2},
-            {"mlp_enabled": False},
-            {"parallel_residual": norm_position == "pre", "mlp_ratio": 2.7, "qk_norm": True},
-        ):
-            model = ModelConfig.model_validate(
-                {
-                    "n_layer": 2,
-                    "n_head": 4,
-                    "n_embd": 16,
-                    "block_size": 8,
-                    "positional_encoding": positions,
-                    "norm": norm,
-                    "norm_position": norm_position,
-                    "activation": activation,
-                    **other,
-                }
-            )
-            assert parameters(model, 11) == count_parameters(GPT(model, 11)), model
 
 
 def folders(project: Project) -> tuple[Path, Path]:

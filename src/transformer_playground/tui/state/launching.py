@@ -14,7 +14,6 @@ from transformer_playground.experiments.discovery import discover, find_experime
 from transformer_playground.experiments.registry import dataset_state
 from transformer_playground.runs.layout import check_run_id
 from transformer_playground.training.launch import Launch, settle
-from transformer_playground.tui.state.model_size import parameters
 
 # How provenance names an override.
 _TYPED = "--set"
@@ -190,7 +189,7 @@ def _parameters(config: ExperimentConfig) -> int | None:
             vocab_size = check_artifacts(config.prepare.dataset_dir)["vocab_size"]
         except DataError:
             return None
-    return parameters(config.model, vocab_size)
+    return config.model.parameter_count(vocab_size)
 
 
 def _millions(count: int) -> str:

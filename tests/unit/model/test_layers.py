@@ -3,7 +3,7 @@ from torch import Tensor, nn
 
 from builders.models import lively_model, tokens_of
 from transformer_playground.model.gpt import GPT
-from transformer_playground.model.linear import linear
+from transformer_playground.model.layers import linear
 from transformer_playground.model.loss import summed_cross_entropy
 
 
