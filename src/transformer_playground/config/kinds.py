@@ -8,7 +8,7 @@ from transformer_playground.config.base import Table, conflict
 from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.config.prepare import PrepareConfig, TokenizerType
-from transformer_playground.config.train import TrainConfig
+from transformer_playground.config.train import MATRIX_OPTIMIZERS, TrainConfig
 
 _KIND = "experiment.kind"
 
@@ -84,10 +84,10 @@ def lora_conflict(
 
 
 def _training_conflict(train: TrainConfig, hf_model: HfModelConfig) -> PydanticCustomError | None:
-    if train.optim.optimizer == "muon":
+    if (optimizer := train.optim.optimizer) in MATRIX_OPTIMIZERS:
         return conflict(
-            "optimizer = 'muon' is made for whole hidden matrices, not for the thin pairs of "
-            "LoRA; use 'adamw' with kind = 'lora'",
+            f"optimizer = '{optimizer}' is made for whole hidden matrices, not for the thin pairs "
+            "of LoRA; use 'adamw' with kind = 'lora'",
             "train.optim.optimizer",
             _KIND,
         )

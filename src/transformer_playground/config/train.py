@@ -8,6 +8,11 @@ from transformer_playground.config.base import Table, conflict, setting
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
+Optimizer = Literal["adamw", "muon"]
+Schedule = Literal["constant", "cosine", "linear", "wsd"]
+
+MATRIX_OPTIMIZERS: frozenset[Optimizer] = frozenset({"muon"})
+"""Made for whole hidden matrices, not for the thin pairs of LoRA."""
 
 
 class DataConfig(Table):
@@ -26,7 +31,7 @@ class DataConfig(Table):
 class OptimConfig(Table):
     """`[train.optim]`: how gradients become updates."""
 
-    optimizer: Literal["adamw", "muon"] = setting(
+    optimizer: Optimizer = setting(
         "adamw", "adamw for all, or muon for hidden matrices with adamw for the rest."
     )
     learning_rate: float = setting(1e-3, "Peak learning rate of AdamW.", gt=0)
@@ -42,9 +47,7 @@ class OptimConfig(Table):
 class ScheduleConfig(Table):
     """`[train.schedule]`: the learning rate over time."""
 
-    schedule: Literal["constant", "cosine", "linear", "wsd"] = setting(
-        "cosine", "Shape after warmup; wsd = warmup, stable, decay."
-    )
+    schedule: Schedule = setting("cosine", "Shape after warmup; wsd = warmup, stable, decay.")
     warmup_iters: int = setting(100, "Steps of linear warmup.", ge=0)
     lr_decay_iters: int | None = setting(
         None, "Step at which the decay ends: omitted = max_iters.", ge=1

@@ -1,12 +1,14 @@
-"""AdamW and Muon behind one small interface."""
+"""Optimizers by their name in the configuration, stepped together under one schedule."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from transformer_playground.config.train import OptimConfig
+from transformer_playground.config.train import OptimConfig, Optimizer
+
+NamedParameter = tuple[str, nn.Parameter]
 
 
 class OptimizerSet:
@@ -25,7 +27,7 @@ class OptimizerSet:
         return iter(self._optimizers)
 
     def set_learning_rate(self, learning_rate: float) -> None:
-        """Set AdamW's learning rate, and every other group's in proportion."""
+        """Set the learning rate; groups with another peak follow in proportion."""
         share = learning_rate / self._reference_lr
         for optimizer, peaks in zip(self._optimizers, self._peaks, strict=True):
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
@@ -60,47 +62,66 @@ def _settings(group: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in group.items() if name != "params"}
 
 
+def adamw(
+    config: OptimConfig, parameters: Sequence[NamedParameter], _hidden: set[str]
+) -> list[torch.optim.Optimizer]:
+    """AdamW (Loshchilov & Hutter 2019)."""
+    return [
+        torch.optim.AdamW(
+            decay_groups(config, parameters),
+            lr=config.learning_rate,
+            betas=(config.beta1, config.beta2),
+            eps=config.eps,
+            fused=True,
+        )
+    ]
+
+
+def muon(
+    config: OptimConfig, parameters: Sequence[NamedParameter], hidden: set[str]
+) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the blocks, AdamW for the rest (Jordan et al. 2024).
+
+    match_rms_adamw gives updates the size AdamW's have, so that weight decay and schedules carry
+    over (Liu et al. 2025, "Muon is Scalable for LLM Training").
+    """
+    matrices = torch.optim.Muon(
+        [tensor for name, tensor in parameters if name in hidden],
+        lr=config.muon_learning_rate,
+        weight_decay=config.weight_decay,
+        momentum=config.muon_momentum,
+        adjust_lr_fn="match_rms_adamw",
+    )
+    rest = [(name, tensor) for name, tensor in parameters if name not in hidden]
+    return [*adamw(config, rest, hidden), matrices]
+
+
+def decay_groups(config: OptimConfig, parameters: Sequence[NamedParameter]) -> list[dict[str, Any]]:
+    """Parameter groups in which gains and biases, being vectors, do not decay."""
+    matrices = [tensor for _, tensor in parameters if tensor.dim() >= 2]
+    vectors = [tensor for _, tensor in parameters if tensor.dim() < 2]
+    groups = [
+        {"params": matrices, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+OPTIMIZERS: dict[
+    Optimizer,
+    Callable[[OptimConfig, Sequence[NamedParameter], set[str]], list[torch.optim.Optimizer]],
+] = {"adamw": adamw, "muon": muon}
+
+
 def build_optimizers(
-    config: OptimConfig, parameters: Sequence[tuple[str, nn.Parameter]], hidden: set[str]
+    config: OptimConfig, parameters: Sequence[NamedParameter], hidden: set[str]
 ) -> OptimizerSet:
     """Optimizers for named float32 parameters.
 
     Args:
         config: The `[train.optim]` table.
         parameters: Names and tensors, each tensor once.
-        hidden: Names of the matrices inside the blocks, which Muon takes when it is chosen;
-            embeddings, the head and vectors always go to AdamW (Jordan et al. 2024).
+        hidden: Names of the matrices inside the blocks, for optimizers made for such alone.
     """
-    if config.optimizer == "adamw":
-        return OptimizerSet([_adamw(config, parameters)], config.learning_rate)
-    matrices = [tensor for name, tensor in parameters if name in hidden]
-    rest = [(name, tensor) for name, tensor in parameters if name not in hidden]
-    # match_rms_adamw gives updates the size AdamW's have, so that weight decay and schedules
-    # carry over (Liu et al. 2025, "Muon is Scalable for LLM Training").
-    muon = torch.optim.Muon(
-        matrices,
-        lr=config.muon_learning_rate,
-        weight_decay=config.weight_decay,
-        momentum=config.muon_momentum,
-        adjust_lr_fn="match_rms_adamw",
-    )
-    return OptimizerSet([_adamw(config, rest), muon], config.learning_rate)
-
-
-def _adamw(
-    config: OptimConfig, parameters: Sequence[tuple[str, nn.Parameter]]
-) -> torch.optim.Optimizer:
-    """AdamW (Loshchilov & Hutter 2019); gains and biases, being vectors, do not decay."""
-    matrices: list[Tensor] = [tensor for _, tensor in parameters if tensor.dim() >= 2]
-    vectors: list[Tensor] = [tensor for _, tensor in parameters if tensor.dim() < 2]
-    groups = [
-        {"params": matrices, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(
-        [group for group in groups if group["params"]],
-        lr=config.learning_rate,
-        betas=(config.beta1, config.beta2),
-        eps=config.eps,
-        fused=True,
-    )
+    optimizers = OPTIMIZERS[config.optimizer](config, parameters, hidden)
+    return OptimizerSet(optimizers, config.learning_rate)

@@ -6,7 +6,7 @@ Each shape maps a step after warmup to a share of the way from the peak (1) to `
 import math
 from collections.abc import Callable
 
-from transformer_playground.config.train import ScheduleConfig, TrainConfig
+from transformer_playground.config.train import Schedule, ScheduleConfig, TrainConfig
 
 
 def _constant(_progress: float, _schedule: ScheduleConfig) -> float:
@@ -27,7 +27,7 @@ def _wsd(progress: float, schedule: ScheduleConfig) -> float:
     return min(1.0, (1.0 - progress) / schedule.wsd_decay_fraction)
 
 
-_SHAPES: dict[str, Callable[[float, ScheduleConfig], float]] = {
+SCHEDULES: dict[Schedule, Callable[[float, ScheduleConfig], float]] = {
     "constant": _constant,
     "cosine": _cosine,
     "linear": _linear,
@@ -46,7 +46,7 @@ def learning_rate(step: int, config: TrainConfig) -> float:
         return peak * (step + 1) / (schedule.warmup_iters + 1)
     span = config.decay_iters - schedule.warmup_iters
     progress = min(1.0, (step - schedule.warmup_iters) / span) if span > 0 else 1.0
-    share = _SHAPES[schedule.schedule](progress, schedule)
+    share = SCHEDULES[schedule.schedule](progress, schedule)
     if schedule.schedule == "constant":
         return peak
     return schedule.min_lr + share * (peak - schedule.min_lr)
