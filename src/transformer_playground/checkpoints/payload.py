@@ -7,7 +7,6 @@ from pydantic import ValidationError
 
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.errors import CheckpointError
-from transformer_playground.pretrained.recipe import Recipe
 
 FORMAT = "transformer-playground"
 VERSION = 1
@@ -64,6 +63,8 @@ def check_payload(payload: Mapping[str, Any]) -> None:
     if payload["kind"] == "gpt":
         model_config(payload["model_args"])
     else:
+        from transformer_playground.pretrained.model import Recipe
+
         Recipe.from_args(payload["model_args"])
 
 

@@ -4,8 +4,9 @@ import array
 import hashlib
 import json
 import operator
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,10 +16,9 @@ import orjson
 
 from transformer_playground.config.finetuning import HfModelConfig, is_model_path
 from transformer_playground.config.prepare import PrepareConfig
-from transformer_playground.data import markers, speeches_csv
+from transformer_playground.data import bundestag, markers, speeches_csv
 from transformer_playground.data.bins import token_dtype
 from transformer_playground.data.corpora import RawInput
-from transformer_playground.data.finetuning_documents import read_documents
 from transformer_playground.data.install import (
     TRAIN_DOCUMENTS,
     TRAIN_FILE,
@@ -26,6 +26,7 @@ from transformer_playground.data.install import (
     VAL_FILE,
 )
 from transformer_playground.data.meta import META_FILE, write_meta
+from transformer_playground.data.text import lines_of, read_text
 from transformer_playground.data.tokenizers.huggingface import (
     TOKENIZER_FILE,
     HuggingFaceTokenizer,
@@ -41,6 +42,100 @@ _CHUNK = 1 << 20
 # A folder's files that say how a text becomes tokens and which of them end it.
 _IDENTIFYING = (TOKENIZER_FILE, "tokenizer_config.json", "special_tokens_map.json")
 _ALL_DOCUMENTS = ".documents.jsonl"
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text; empty fields are not known."""
+
+    text: str
+    source: str
+    speaker: str = ""
+    party: str = ""
+    date: str = ""
+    topic: str = ""
+
+    def record(self) -> dict[str, str]:
+        """What a line of train.jsonl holds: the text and what is known."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+
+def read_documents(paths: Sequence[Path], config: PrepareConfig) -> Iterator[list[Document]]:
+    """Every document with text, without white space around it, in the order of the files.
+
+    A document is a text file, a speech of a protocol or a row of a CSV. With `documents = "lines"`
+    it is a line of a text file or protocol; a row of a CSV stays whole.
+
+    Yields:
+        What belongs together: the lines of one speech, or a single document.
+
+    Raises:
+        DataError: A file is unusable.
+    """
+    for path in paths:
+        for documents in _documents_of(path, config):
+            stripped = (replace(each, text=each.text.strip()) for each in documents)
+            if together := [document for document in stripped if document.text]:
+                yield together
+
+
+def _documents_of(path: Path, config: PrepareConfig) -> Iterator[Iterable[Document]]:
+    suffix = path.suffix.lower()
+    by_line = config.documents == "lines"
+    if suffix == ".csv":
+        for document in _of_csv(path, config):
+            yield [document]
+    elif suffix == ".xml":
+        for document in _of_protocol(path, structured=config.add_structure_tokens):
+            yield _lines(document) if by_line else [document]
+    else:
+        whole = _of_text(path, structured=config.add_structure_tokens)
+        for document in _lines(whole) if by_line else [whole]:
+            yield [document]
+
+
+def _lines(document: Document) -> Iterator[Document]:
+    for line in lines_of([document.text]):
+        yield replace(document, text=line)
+
+
+def _of_text(path: Path, *, structured: bool) -> Document:
+    text = "".join(read_text(path)).strip()
+    if text and structured:
+        text = f"{markers.SPEECH}\n{text}\n{markers.END}"
+    return Document(text, _name(path))
+
+
+def _of_protocol(path: Path, *, structured: bool) -> Iterator[Document]:
+    render = bundestag.marked_text if structured else bundestag.plain_text
+    for speech in bundestag.read_speeches(path):
+        first = speech.turns[0]
+        yield Document(
+            text=render(speech),
+            source=_name(path),
+            speaker=first.speaker,
+            party=first.affiliation if first.is_party else "",
+            date=speech.date,
+        )
+
+
+def _of_csv(path: Path, config: PrepareConfig) -> Iterator[Document]:
+    for speech in speeches_csv.read_speeches(path, config.columns):
+        yield Document(
+            text=speeches_csv.rendered(
+                speech, header=config.conditioning_header, structured=config.add_structure_tokens
+            ),
+            source=_name(path),
+            speaker=speech.speaker,
+            party=speech.party,
+            date=speech.date,
+            topic=speech.topic,
+        )
+
+
+def _name(path: Path) -> str:
+    # A file's name may have bytes that are not UTF-8, which JSON cannot hold.
+    return os.fsencode(path.name).decode("utf-8", "replace")
 
 
 @dataclass

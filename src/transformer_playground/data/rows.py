@@ -5,9 +5,8 @@ from typing import Literal
 
 import numpy as np
 
-from transformer_playground.data.batches import IGNORED, Batch, Tokens, refuse_strange
+from transformer_playground.data.batches import IGNORED, Batch, Tokens, permuted, refuse_strange
 from transformer_playground.data.dataset import TokenArray
-from transformer_playground.data.permutation import permuted
 from transformer_playground.errors import DataError
 
 # Keep the streams of random rows and evaluation apart from each other and from those of windows.

@@ -10,17 +10,20 @@ from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
 from transformer_playground.errors import CheckpointError
 from transformer_playground.hub import quiet
 from transformer_playground.pretrained.checks import (
+    check_attention,
     check_checkpointing,
     check_context,
     heads_are_tied,
     resolve_whole_modules,
     table_names,
 )
-from transformer_playground.pretrained.files import base_fingerprint, check_fingerprint
-from transformer_playground.pretrained.loading import choose_base_precision, load_base
-from transformer_playground.pretrained.model import AdaptedModel
-from transformer_playground.pretrained.probing import check_attention
-from transformer_playground.pretrained.recipe import Recipe
+from transformer_playground.pretrained.loading import (
+    base_fingerprint,
+    check_fingerprint,
+    choose_base_precision,
+    load_base,
+)
+from transformer_playground.pretrained.model import AdaptedModel, Recipe
 from transformer_playground.pretrained.targets import (
     are_transposed,
     is_named,

@@ -1,13 +1,147 @@
-"""A pretrained model with adapters that looks like our own to everything above it."""
+"""A pretrained model with adapters, what it is made from, and its cache of keys and values."""
 
-from typing import Any
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor, nn
 
+from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
+from transformer_playground.errors import CheckpointError
 from transformer_playground.model.interface import LanguageModel, trained_parameters
-from transformer_playground.pretrained.cache import AdaptedCache
-from transformer_playground.pretrained.recipe import Recipe
+
+# Hundreds of times what real models have; more would be asked for by damaged files alone.
+_LARGEST = 1 << 24
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What an adapted model is made from; with its trained weights it is the whole model.
+
+    Attributes:
+        hf_model: The base model.
+        peft: The adapters, as configured.
+        targets: The linear layers that have one, by the ends of their names.
+        new_tokens: Ids whose embedding rows are trained, ascending.
+        vocab_size: Rows of the embedding table.
+        block_size: Longest context in tokens.
+        end_token: What ends a document; the next token begins another one.
+        base_fingerprint: Of the base's weights, see `loading.base_fingerprint`.
+    """
+
+    hf_model: HfModelConfig
+    peft: PeftConfig
+    targets: tuple[str, ...]
+    new_tokens: tuple[int, ...]
+    vocab_size: int
+    block_size: int
+    end_token: int
+    base_fingerprint: str
+
+    def args(self) -> dict[str, Any]:
+        """Plain values from which `from_args` makes this again."""
+        return {
+            "hf_model": self.hf_model.model_dump(mode="json"),
+            "peft": self.peft.model_dump(mode="json"),
+            "targets": list(self.targets),
+            "new_tokens": list(self.new_tokens),
+            "vocab_size": self.vocab_size,
+            "block_size": self.block_size,
+            "end_token": self.end_token,
+            "base_fingerprint": self.base_fingerprint,
+        }
+
+    @classmethod
+    def from_args(cls, args: Mapping[str, Any]) -> Self:
+        """Read what `args` gave; nothing is loaded.
+
+        Raises:
+            CheckpointError: These are values of something else, or impossible ones; the message is
+                the reason alone.
+        """
+        try:
+            recipe = cls(
+                hf_model=HfModelConfig(**args["hf_model"]),
+                peft=PeftConfig(**args["peft"]),
+                targets=tuple(args["targets"]),
+                new_tokens=tuple(args["new_tokens"]),
+                vocab_size=args["vocab_size"],
+                block_size=args["block_size"],
+                end_token=args["end_token"],
+                base_fingerprint=args["base_fingerprint"],
+            )
+        except (KeyError, TypeError, ValidationError) as error:
+            raise CheckpointError("its model_args do not describe an adapted model") from error
+        recipe._check()
+        return recipe
+
+    def _check(self) -> None:
+        if not self.hf_model.model_name or not isinstance(self.base_fingerprint, str):
+            raise _impossible("base model", self.hf_model.model_name)
+        if not self.targets or not all(isinstance(name, str) and name for name in self.targets):
+            raise _impossible("targets", list(self.targets))
+        for name in ("vocab_size", "block_size"):
+            if not _is_within(getattr(self, name), 1, _LARGEST + 1):
+                raise _impossible(name, getattr(self, name))
+        if not _is_within(self.end_token, 0, self.vocab_size):
+            raise _impossible("end_token", self.end_token)
+        for token in self.new_tokens:
+            if not _is_within(token, 0, self.vocab_size):
+                raise _impossible("new_tokens", token)
+
+
+def _is_within(value: object, first: int, behind: int) -> bool:
+    return type(value) is int and first <= value < behind
+
+
+def _impossible(name: str, value: object) -> CheckpointError:
+    return CheckpointError(f"its model_args have an impossible {name}, {value!r:.60}")
+
+
+class AdaptedCache:
+    """transformers' growing cache, with the interface of our own model's cache.
+
+    It holds what each layer needs and no more: a sliding layer keeps its window.
+
+    Args:
+        config: transformers' configuration of the model.
+        batch_size: Number of sequences decoded together.
+        capacity: Most tokens a sequence can hold.
+
+    Attributes:
+        states: The cache that transformers' models write into.
+        length: Tokens read so far; the model counts them.
+    """
+
+    def __init__(self, config: Any, *, batch_size: int, capacity: int) -> None:
+        from transformers import DynamicCache
+
+        self.states = DynamicCache(config=config)
+        self.batch_size = batch_size
+        self.capacity = capacity
+        self.length = 0
+
+    def reset(self) -> None:
+        """Forget every token."""
+        self.states.reset()
+        self.length = 0
+
+    def select(self, rows: Tensor) -> Self:
+        """A cache whose sequences are the given ones of this cache, repeats allowed.
+
+        Args:
+            rows: Indices of sequences, int64 (new batch size,).
+        """
+        chosen = copy.copy(self)
+        chosen.batch_size = len(rows)
+        # Layers replace their tensors and never write into them, so that shallow copies will do.
+        chosen.states = copy.copy(self.states)
+        chosen.states.layers = [copy.copy(layer) for layer in self.states.layers]
+        chosen.states.batch_select_indices(rows)
+        return chosen
 
 
 class AdaptedModel(LanguageModel):

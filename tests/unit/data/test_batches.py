@@ -5,9 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transformer_playground.data.batches import BatchSampler, all_batches, evaluation_batches
+from transformer_playground.data.batches import (
+    BatchSampler,
+    all_batches,
+    evaluation_batches,
+    permuted,
+)
 from transformer_playground.data.dataset import TokenArray
-from transformer_playground.data.permutation import permuted
 from transformer_playground.errors import DataError
 
 ORDERS = ("random", "sequential")
