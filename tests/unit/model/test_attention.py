@@ -13,7 +13,6 @@ from transformer_playground.model.attention import (
     build_scope,
 )
 from transformer_playground.model.gpt import GPT
-from transformer_playground.model.positions import POSITIONS
 
 _LENGTH = 12
 _CPU = torch.device("cpu")
@@ -69,7 +68,7 @@ def test_plain_and_fused_attention_agree(config: ModelConfig, start: int, length
     generator = torch.Generator().manual_seed(0)
     queries = torch.randn(2, config.n_head, length, config.head_dim, generator=generator)
     keys, values = torch.randn(2, 2, config.kv_heads, end, config.head_dim, generator=generator)
-    positions = POSITIONS[config.positional_encoding](config)
+    positions = lively_model(config=config).positions
     scope = build_scope(config, positions, start, end, device=_CPU, dtype=torch.float32)
     plain = attend_plain(queries, keys, values, scope, 0.0)
     torch.testing.assert_close(attend_fused(queries, keys, values, scope, 0.0), plain)
