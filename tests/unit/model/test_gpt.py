@@ -22,7 +22,8 @@ def test_every_parameter_learns(config: ModelConfig) -> None:
     gradients = torch.autograd.grad(loss, parameters)
     for name, gradient in zip(names, gradients, strict=True):
         # One key alone, or two whose size does not count, leave attention no choice to learn.
-        indifferent = "qkv" in name and config.attention_window == 1
+        biases = "positions" in name and not model.positions.adds_vectors
+        indifferent = ("qkv" in name or biases) and config.attention_window == 1
         # A handful of rectified units may all happen to be off for every token.
         is_rectified = config.activation in ("relu", "relu2")
         indifferent |= "mlp" in name and is_rectified and config.mlp_hidden <= 4
