@@ -22,7 +22,7 @@ from transformer_playground.runs.layout import create_run
 from transformer_playground.runs.lines import JsonLines
 from transformer_playground.training.events import StepLogged
 from transformer_playground.training.launch import Launch
-from transformer_playground.training.sinks.rows import event_rows
+from transformer_playground.training.sinks.jsonl import event_rows
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.state.jobs import Job, Update
 

@@ -7,7 +7,6 @@ weights, gradient clipping. Rounds alternate, so that both meet the same disturb
 """
 
 import argparse
-import itertools
 import json
 import os
 import statistics
@@ -26,8 +25,8 @@ from transformer_playground.model.gpt import GPT
 from transformer_playground.model.hardware import choose_precision
 from transformer_playground.model.interface import count_parameters
 from transformer_playground.model.loss import summed_cross_entropy
+from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.optimizers import build_optimizers
-from transformer_playground.training.weights import MasterWeights
 
 _OPTIM = OptimConfig()
 
@@ -129,22 +128,20 @@ def ours(shape: Shape, vocab_size: int) -> tuple[Step, Loss, str, int]:
     model = GPT(config, vocab_size).train()
     parameters = count_parameters(model)
     precision = choose_precision("auto", torch.device("cpu"), parameters)
-    weights = MasterWeights(model, precision.dtype)
+    weights = MixedPrecisionParams(model, precision.dtype)
     optimizers = build_optimizers(_OPTIM, weights.named(), model.hidden_matrices())
 
     def loss_of(inputs: Tensor, targets: Tensor) -> Tensor:
         return summed_cross_entropy(model(inputs), targets) / targets.numel()
 
-    steps = itertools.count(1)
-
     def step(inputs: Tensor, targets: Tensor) -> None:
         loss_of(inputs, targets).backward()  # type: ignore[no-untyped-call]
-        weights.collect_gradients()
+        weights.accumulate_grads()
         nn.utils.clip_grad_norm_(weights.masters, _OPTIM.grad_clip)
         for optimizer in optimizers:
             optimizer.step()
         optimizers.zero_grad()
-        weights.publish(next(steps))
+        weights.copy_to_model()
 
     return step, _without_gradients(loss_of), precision.name, parameters
 

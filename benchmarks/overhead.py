@@ -25,9 +25,9 @@ from transformer_playground.experiments.discovery import load_experiment
 from transformer_playground.experiments.registry import prepare_experiment
 from transformer_playground.model.gpt import GPT
 from transformer_playground.training import trainer
+from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.optimizers import OptimizerSet
 from transformer_playground.training.session import Plan, start
-from transformer_playground.training.weights import MasterWeights
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
@@ -68,8 +68,9 @@ def patches(clock: Clock) -> list[Any]:
         ("optimizer", torch.optim.AdamW, "step"),
         ("optimizer", torch.nn.utils, "clip_grad_norm_"),
         ("optimizer", OptimizerSet, "zero_grad"),
-        ("optimizer", MasterWeights, "publish"),
-        ("optimizer", MasterWeights, "collect_gradients"),
+        ("optimizer", MixedPrecisionParams, "update_ema"),
+        ("optimizer", MixedPrecisionParams, "copy_to_model"),
+        ("optimizer", MixedPrecisionParams, "accumulate_grads"),
     ]
     return [
         mock.patch.object(owner, attribute, clock.wrap(name, getattr(owner, attribute)))

@@ -29,7 +29,7 @@ LIGHT_MODULES = (
     *("cli.main", "tui.main", "checkpoints.discovery"),
     *("runs.layout", "runs.listing", "runs.lock", "runs.metrics", "runs.samples"),
     *("runs.status", "runs.summary", "runs.series", "runs.index", "runs.counting"),
-    *("runs.curves", "analysis.loss_curves", "analysis.plot", "training.sinks.lines"),
+    *("runs.curves", "analysis.loss_curves", "analysis.plot", "training.sinks.text"),
 )
 
 

@@ -123,9 +123,8 @@ def _train(plan: LaunchPlan, experiments_dir: Path, *, json_output: bool) -> int
 
 
 def _display(*, json_output: bool) -> "Sink":
-    from transformer_playground.training.sinks.json_stream import JsonStreamSink
-    from transformer_playground.training.sinks.lines import LineSink
     from transformer_playground.training.sinks.progress import ProgressSink
+    from transformer_playground.training.sinks.text import JsonStreamSink, LineSink
 
     if json_output:
         return JsonStreamSink(say_json)

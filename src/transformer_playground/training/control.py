@@ -1,6 +1,8 @@
-"""How others steer a running trainer, from any thread."""
+"""Thread-safe control of a running trainer: stop, pause and requests."""
 
 import threading
+
+_POLL_SECONDS = 0.1
 
 
 class TrainingControl:
@@ -22,13 +24,13 @@ class TrainingControl:
             self._running.set()
 
     def pause(self) -> None:
-        """Hold before the next step until `resume` or `stop`."""
+        """Wait before the next step until `resume` or `stop`."""
         with self._lock:
             if not self._stop.is_set():
                 self._running.clear()
 
     def resume(self) -> None:
-        """Go on after `pause`."""
+        """Continue after `pause`."""
         self._running.set()
 
     def evaluate_now(self) -> None:
@@ -50,31 +52,34 @@ class TrainingControl:
 
     @property
     def paused(self) -> bool:
-        """Whether the trainer is asked to hold."""
+        """Whether the trainer is asked to wait."""
         return not self._running.is_set()
 
     def has_request(self) -> bool:
-        """Whether an evaluation, sample or checkpoint is waiting to be done."""
+        """Whether an evaluation, sample or checkpoint is requested."""
         return self._evaluate.is_set() or self._sample.is_set() or self._checkpoint.is_set()
 
-    def wait_while_paused(self, timeout: float) -> None:
-        """Block for at most `timeout` seconds or until resumed or stopped."""
-        self._running.wait(timeout)
+    def wait_while_paused(self) -> None:
+        """Block until resumed, stopped or requested to do something."""
+        while self.paused and not self.has_request():
+            self._running.wait(_POLL_SECONDS)
 
     def take_evaluate(self) -> bool:
-        """Whether an evaluation was asked for; asking is forgotten."""
+        """Whether an evaluation was requested; clears the request."""
         return _take(self._evaluate)
 
     def take_sample(self) -> bool:
-        """Whether a sample was asked for; asking is forgotten."""
+        """Whether a sample was requested; clears the request."""
         return _take(self._sample)
 
     def take_checkpoint(self) -> bool:
-        """Whether a checkpoint was asked for; asking is forgotten."""
+        """Whether a checkpoint was requested; clears the request."""
         return _take(self._checkpoint)
 
 
 def _take(request: threading.Event) -> bool:
-    asked = request.is_set()
+    # Clearing only what was seen loses no request that comes in between.
+    if not request.is_set():
+        return False
     request.clear()
-    return asked
+    return True

@@ -1,4 +1,4 @@
-"""What a run was trained with: recorded so that a surprise can be traced."""
+"""The environment of a run, recorded for reproducibility."""
 
 import importlib.metadata
 import platform

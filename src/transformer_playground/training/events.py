@@ -1,4 +1,4 @@
-"""What training tells the world: small frozen records that every display and file consumes.
+"""Events of training: small frozen records that every display and file consumes.
 
 Steps count finished optimizer steps. `time` is Unix time in seconds. Losses are mean
 cross-entropy per token in nats.
@@ -13,7 +13,7 @@ RunState = Literal["running", "paused", "finished", "stopped", "failed"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """The fields that every event has."""
+    """Fields common to all events."""
 
     step: int
     time: float = field(default_factory=time.time)
@@ -21,7 +21,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
-    """Training begins, or goes on from the checkpoint named in `resumed_from`."""
+    """Training starts, or resumes from the checkpoint file `resumed_from`."""
 
     run_id: str
     max_iters: int
@@ -37,9 +37,9 @@ class RunStarted(Event):
 class StepLogged(Event):
     """Means over the optimizer steps since the previous logged step.
 
-    `grad_norm` is the global norm before clipping, of the latest step. `tokens_per_sec` counts
-    training steps only, not evaluation, sampling, saving or pauses. `data_share` is the part of the
-    steps' time, from 0 to 1, that fetching batches took.
+    `grad_norm` is the latest step's global norm before clipping. `tokens_per_sec` counts training
+    steps only, not evaluation, sampling, saving or pauses. `data_share` is the fraction of the
+    steps' time spent on loading batches.
     """
 
     train_loss: float
@@ -65,7 +65,7 @@ class Evaluated(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sampled(Event):
-    """A text drawn during training."""
+    """A sample drawn during training."""
 
     prompt: str
     text: str
@@ -77,7 +77,7 @@ class Sampled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointSaved(Event):
-    """A checkpoint is whole on disk; `kinds` holds "last", "best" or both."""
+    """A checkpoint is completely on disk; `kinds` holds "last", "best" or both."""
 
     kinds: tuple[str, ...]
     path: str
@@ -85,21 +85,21 @@ class CheckpointSaved(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Warned(Event):
-    """Something went wrong that does not stop training."""
+    """A problem that does not stop training."""
 
     message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusChanged(Event):
-    """The run is now in another state."""
+    """The run changed its state."""
 
     status: RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished(Event):
-    """Training ended on its own terms or because it was asked to stop."""
+    """Training reached its planned end or was stopped by request."""
 
     status: Literal["finished", "stopped"]
     early_stopped: bool

@@ -1,43 +1,34 @@
-"""Texts drawn while training goes on."""
+"""Samples drawn during training."""
 
 from collections.abc import Callable
 
-from transformer_playground.config.sample import DecodingConfig
-from transformer_playground.data.tokenizers import Tokenizer
-from transformer_playground.model.interface import LanguageModel
 from transformer_playground.sampling.generate import SamplingSettings, generate
-from transformer_playground.sampling.prompts import Prompt
 from transformer_playground.training.events import Sampled
+from transformer_playground.training.materials import Materials
 from transformer_playground.training.randomness import derived_seed
 
 
 def draw_samples(
-    model: LanguageModel,
-    prompt: Prompt,
-    decoding: DecodingConfig,
-    tokenizer: Tokenizer,
-    *,
-    seed: int,
-    step: int,
-    cancelled: Callable[[], bool],
+    materials: Materials, step: int, *, cancelled: Callable[[], bool]
 ) -> list[Sampled] | None:
-    """Draw the experiment's samples at a training step, from their own seed.
+    """Draw the experiment's samples at a training step, from a seed of their own.
 
     Returns:
-        One event for each text, or None if cancelled.
+        One event for each sample, or None if cancelled.
     """
-    step_seed = derived_seed(seed, "sample", step)
-    settings = SamplingSettings(
-        max_new_tokens=decoding.max_new_tokens,
-        temperature=decoding.temperature,
-        top_k=decoding.top_k,
-        top_p=decoding.top_p,
-        seed=step_seed,
-    )
+    config, prompt, tokenizer = materials.config, materials.prompt, materials.tokenizer
+    decoding = config.sample.sample
+    seed = derived_seed(config.train.runtime.seed, "sample", step)
     generations = generate(
-        model,
+        materials.model,
         prompt.tokens,
-        settings,
+        SamplingSettings(
+            max_new_tokens=decoding.max_new_tokens,
+            temperature=decoding.temperature,
+            top_k=decoding.top_k,
+            top_p=decoding.top_p,
+            seed=seed,
+        ),
         n_samples=decoding.num_samples,
         stop_token=tokenizer.eos_id,
         valid_vocab=tokenizer.vocab_size,
@@ -50,7 +41,7 @@ def draw_samples(
             step=step,
             prompt=prompt.text,
             text=tokenizer.decode(generation.tokens),
-            seed=step_seed,
+            seed=seed,
             temperature=decoding.temperature,
             top_k=decoding.top_k,
             top_p=decoding.top_p,

@@ -34,16 +34,16 @@ from transformer_playground.runs.layout import (
 from transformer_playground.runs.lock import RunLock
 from transformer_playground.runs.summary import write_summary
 from transformer_playground.training.artifacts import Artifacts, make_artifacts
-from transformer_playground.training.checkpointing import Resumption
+from transformer_playground.training.checkpointing import ResumePoint
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.environment import describe_environment
 from transformer_playground.training.materials import Materials, gather_materials
-from transformer_playground.training.memory import memory_as_sentence
+from transformer_playground.training.memory import translate_oom
 from transformer_playground.training.optimizers import build_optimizers
 from transformer_playground.training.sinks.adapters import AdapterSink
 from transformer_playground.training.sinks.base import Sink
-from transformer_playground.training.sinks.lines import LogFileSink
-from transformer_playground.training.sinks.metrics import MetricsSink, SamplesSink
+from transformer_playground.training.sinks.jsonl import MetricsSink, SamplesSink
+from transformer_playground.training.sinks.text import LogFileSink
 from transformer_playground.training.state import TrainingState
 from transformer_playground.training.trainer import Trainer
 
@@ -120,7 +120,7 @@ def start(
         with RunLock(run):
             found = newest_valid(run.checkpoints)
             materials, payload, saved = _continue(plan, run, found, notify)
-            trainer = _trainer(materials, run, sinks, control, Resumption(payload, found.path))
+            trainer = _trainer(materials, run, sinks, control, ResumePoint(payload, found.path))
             # The run's identity stays, and so does the environment it began in.
             kept = {key: saved[key] for key in ("environment",) if key in saved}
             replace_json(run.config_path, saved | _record(plan, materials) | kept)
@@ -132,7 +132,7 @@ def start(
         found = choose(parent.checkpoints, branch_from[1])
         materials, payload, _ = _continue(plan, parent, found, notify)
         own = _fitting_payload(payload, materials, notify)
-        resumption = Resumption(own, found.path, same_run=False)
+        resumption = ResumePoint(own, found.path, same_run=False)
         origin = {"run_id": parent.run_id, "checkpoint": found.path.name, "step": payload["step"]}
         ancestry = {"parent": origin}
     run_id = run_id or new_run_id(plan.experiment)
@@ -158,7 +158,7 @@ def _continue(
 
 
 def _gather(plan: Plan, config: ExperimentConfig) -> Materials:
-    with memory_as_sentence():
+    with translate_oom():
         return gather_materials(config, prepare_command=plan.prepare_command)
 
 
@@ -194,15 +194,15 @@ def _trainer(
     run: RunFolder,
     sinks: Sequence[Sink],
     control: TrainingControl,
-    resumption: Resumption | None,
+    resumption: ResumePoint | None,
 ) -> Trainer:
     with contextlib.ExitStack() as opened:
         own_sinks: list[Sink] = []
         for sink in _own_sinks(materials, run, resumption):
             own_sinks.append(sink)
             opened.callback(sink.close)
-        with memory_as_sentence():
-            trainer = Trainer(materials, run, [*own_sinks, *sinks], control, resumption=resumption)
+        with translate_oom():
+            trainer = Trainer(materials, run, [*own_sinks, *sinks], control, resume_from=resumption)
         # From here on the trainer closes them, also when it fails.
         opened.pop_all()
     return trainer
@@ -227,7 +227,7 @@ def _train(trainer: Trainer, run: RunFolder) -> Outcome:
 
 
 def _own_sinks(
-    materials: Materials, run: RunFolder, resumption: Resumption | None
+    materials: Materials, run: RunFolder, resumption: ResumePoint | None
 ) -> Iterator[Sink]:
     yield MetricsSink(run)
     yield SamplesSink(run)

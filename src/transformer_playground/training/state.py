@@ -1,16 +1,18 @@
-"""The counters of a training run, as a checkpoint keeps them."""
+"""Training counters, saved in every checkpoint."""
 
 from dataclasses import dataclass
+
+from transformer_playground.training.events import StepLogged
 
 
 @dataclass
 class TrainingState:
-    """Where a run stands between two optimizer steps.
+    """Progress of a run between two optimizer steps.
 
-    `evaluated_at` and `sampled_at` are the steps at which that was last done, so that a resumed run
-    neither repeats nor skips it. `batches_drawn` is the cursor of this process's batches. The
-    `window_*` fields sum up the steps since the last logged row. `wall_time` is seconds spent in
-    `fit`, over all sessions of the run.
+    `evaluated_at` and `sampled_at` are the steps of the last evaluation and sample, so that a
+    resumed run neither repeats nor skips one. `batches_drawn` counts the micro-batches of this
+    rank. The `window_*` fields add up the steps since the last logged row. `wall_time` is seconds
+    spent in `fit`, over all sessions of the run.
     """
 
     step: int = 0
@@ -32,8 +34,8 @@ class TrainingState:
     wall_time: float = 0.0
 
     def __post_init__(self) -> None:
-        # What the newest best has beaten matters only until that is saved: no field, not stored.
-        self._beaten: tuple[float | None, int | None] = (None, None)
+        # Needed only until the newest best is saved, so it is no field and not in checkpoints.
+        self._previous_best: tuple[float | None, int | None] = (None, None)
 
     def count_step(
         self,
@@ -45,7 +47,7 @@ class TrainingState:
         seconds: float,
         data_seconds: float,
     ) -> None:
-        """One more step is done; `data_seconds` of its `seconds` went into its batches."""
+        """Count one optimizer step; `data_seconds` of its `seconds` were spent on its batches."""
         self.step += 1
         self.tokens_seen += tokens
         self.batches_drawn += batches
@@ -56,16 +58,28 @@ class TrainingState:
         self.window_data_seconds += data_seconds
         self.grad_norm = grad_norm
 
-    def close_window(self) -> None:
-        """A row was logged; start summing anew."""
+    def close_window(self, lr: float) -> StepLogged:
+        """Reset the window and return its means, with the learning rate of the latest step."""
+        seconds = max(self.window_seconds, 1e-9)
+        logged = StepLogged(
+            step=self.step,
+            train_loss=self.window_loss / self.window_steps,
+            lr=lr,
+            tokens_per_sec=self.window_tokens / seconds,
+            step_time_ms=1e3 * seconds / self.window_steps,
+            data_share=self.window_data_seconds / seconds,
+            grad_norm=self.grad_norm,
+            tokens_seen=self.tokens_seen,
+        )
         self.window_loss, self.window_steps, self.window_tokens = 0.0, 0, 0
         self.window_seconds = self.window_data_seconds = 0.0
+        return logged
 
-    def judge(self, val_loss: float, *, min_delta: float) -> bool:
-        """Take in an evaluation; true if it is the best so far.
+    def record_eval(self, val_loss: float, *, min_delta: float) -> bool:
+        """Record a validation loss; true if it is the best so far.
 
-        The best checkpoint follows every improvement; early stopping counts only those of at least
-        `min_delta` against the last that counted, so that a slow crawl ends too.
+        The best checkpoint follows every improvement; early stopping counts only improvements of
+        at least `min_delta` over the last one that counted, so that slow progress stops too.
         """
         self.val_loss, self.evaluated_at = val_loss, self.step
         if self.reference_val_loss is None or val_loss < self.reference_val_loss - min_delta:
@@ -75,10 +89,10 @@ class TrainingState:
             self.evaluations_without_improvement += 1
         if self.best_val_loss is not None and val_loss >= self.best_val_loss:
             return False
-        self._beaten = (self.best_val_loss, self.best_step)
+        self._previous_best = (self.best_val_loss, self.best_step)
         self.best_val_loss, self.best_step = val_loss, self.step
         return True
 
     def retract_best(self) -> None:
-        """The newest best could not be saved; the next that beats its forerunner is best again."""
-        self.best_val_loss, self.best_step = self._beaten
+        """Restore the previous best: the newest could not be saved."""
+        self.best_val_loss, self.best_step = self._previous_best

@@ -4,52 +4,56 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from transformer_playground.analysis.losses import evaluate
-from transformer_playground.data.batches import Batch, count_targets
+from transformer_playground.data.batches import count_targets
 from transformer_playground.errors import CheckpointError, PlaygroundError, TrainingError
 from transformer_playground.model.interface import count_parameters
 from transformer_playground.model.loss import summed_cross_entropy
 from transformer_playground.runs.layout import RunFolder
-from transformer_playground.training.checkpointing import Checkpointer, Resumption, restore
+from transformer_playground.training.checkpointing import Checkpointer, ResumePoint
 from transformer_playground.training.control import TrainingControl
+from transformer_playground.training.distributed import DistInfo
 from transformer_playground.training.events import (
-    CheckpointSaved,
     Evaluated,
     RunFailed,
     RunFinished,
     RunStarted,
     StatusChanged,
-    StepLogged,
     Warned,
 )
 from transformer_playground.training.materials import Materials
-from transformer_playground.training.memory import memory_as_sentence
+from transformer_playground.training.memory import translate_oom
+from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.optimizers import build_optimizers
 from transformer_playground.training.randomness import seed_dropout
 from transformer_playground.training.samples import draw_samples
 from transformer_playground.training.schedules import learning_rate
-from transformer_playground.training.sinks.base import Sink, SinkHub
+from transformer_playground.training.sinks.base import EventBus, Sink
 from transformer_playground.training.state import TrainingState
-from transformer_playground.training.weights import MasterWeights
-from transformer_playground.training.world import World
 
-_PAUSE_POLL_SECONDS = 0.1
+StopReason = Literal["finished", "early stopped", "stopped by request"]
+
+
+def due(interval: int, step: int, *, done_at: int | None) -> bool:
+    """Whether what happens every `interval` steps (0 = never) is still to be done at this one."""
+    return interval > 0 and step % interval == 0 and done_at != step
 
 
 class Trainer:
-    """Trains one run to its end; see `fit`.
+    """Trains one run; see `fit`.
 
     Args:
         materials: Config, data and model.
         run: The run folder; the caller holds its lock.
-        sinks: Where events go; nothing but checkpoints is written or printed otherwise.
+        sinks: Receive every event; apart from checkpoints the trainer writes and prints nothing.
         control: Requests from other threads.
-        resumption: The checkpoint to continue from; None starts at step 0.
-        world: This process's place among those of the run.
+        resume_from: The checkpoint to continue from; None starts at step 0.
 
     Raises:
         PlaygroundError: Data, prompt or checkpoint do not fit; nothing was written.
@@ -62,54 +66,33 @@ class Trainer:
         sinks: Sequence[Sink],
         control: TrainingControl | None = None,
         *,
-        resumption: Resumption | None = None,
-        world: World | None = None,
+        resume_from: ResumePoint | None = None,
     ) -> None:
-        config = materials.config
-        self.materials, self.config, self.train = materials, config, config.train
+        config, model = materials.config, materials.model
+        self.materials, self.config, self.train, self.model = materials, config, config.train, model
         self.run = run
         self.control = control or TrainingControl()
-        self.world = world or World()
-        self._hub = SinkHub(sinks)
-        # A run that starts from another's checkpoint is new in all but its state.
-        self._resumption = resumption if resumption and resumption.same_run else None
-        self._tokens_per_step = (
-            self.train.data.batch_size
-            * config.train_block_size
-            * self.train.data.grad_accum_steps
-            * self.world.size
+        self.dist = DistInfo.current()
+        self._events = EventBus(sinks)
+        optim, runtime = self.train.optim, self.train.runtime
+        self.params = MixedPrecisionParams(
+            model, materials.weights_dtype, ema_decay=runtime.ema_decay
         )
-        self.model = materials.model
-        self.weights = MasterWeights(
-            self.model, materials.weights_dtype, ema_decay=self.train.runtime.ema_decay
+        self._optimizers = build_optimizers(optim, self.params.named(), model.hidden_matrices())
+        float16 = materials.precision.dtype == torch.float16
+        self._scaler = torch.amp.GradScaler(materials.device.type, enabled=float16)
+        self._forward: Callable[[Tensor], Tensor] = (
+            torch.compile(model) if runtime.compile else model
         )
-        self._optimizers = build_optimizers(
-            self.train.optim, self.weights.named(), self.model.hidden_matrices()
-        )
-        self._scaler = torch.amp.GradScaler(
-            materials.device.type, enabled=materials.precision.dtype == torch.float16
-        )
-        self._forward: Callable[[Tensor], Tensor] = self.model
-        if self.train.runtime.compile:
-            self._forward = torch.compile(self.model)
-        self.state = TrainingState()
-        if resumption is not None:
-            self.state = restore(
-                resumption.payload,
-                weights=self.weights,
-                optimizers=self._optimizers,
-                scaler=self._scaler,
-            )
-        self._wall_time_before = self.state.wall_time
         self._checkpointer = Checkpointer(
-            config,
-            run.checkpoints,
-            model=self.model,
-            weights=self.weights,
-            optimizers=self._optimizers,
-            scaler=self._scaler,
-            resumed=self._resumption,
+            run.checkpoints, materials, self.params, self._optimizers, self._scaler, resume_from
         )
+        self.state = TrainingState()
+        self._resumed_from: str | None = None
+        if resume_from is not None:
+            self.state = self._checkpointer.restore(resume_from.payload)
+            # A run that branches off another run's checkpoint is a new one.
+            self._resumed_from = resume_from.path.name if resume_from.same_run else None
 
     def fit(self) -> TrainingState:
         """Train until `max_iters`, early stopping or `control.stop()`, and save.
@@ -118,160 +101,185 @@ class Trainer:
             The final counters.
 
         Raises:
-            PlaygroundError: Training cannot go on; the run is marked failed and its newest
-                checkpoint is intact.
+            PlaygroundError: Training failed; the run is marked failed and its newest checkpoint is
+                intact.
         """
-        self._began = time.perf_counter()
+        # As if the earlier sessions of the run had just ended.
+        self._began = time.perf_counter() - self.state.wall_time
         if threads := self.train.runtime.threads:
             # The setting belongs to the calling thread, which is the one that trains.
             torch.set_num_threads(threads)
         try:
-            with memory_as_sentence():
-                self._run()
-        except PlaygroundError as error:
-            self._record_failure(str(error))
-            raise
+            with translate_oom():
+                self._train()
         except Exception as error:
-            self._record_failure(repr(error))
+            reason = str(error) if isinstance(error, PlaygroundError) else repr(error)
+            # If this record is what fails, the reason still travels with the exception.
+            with contextlib.suppress(TrainingError):
+                self._events.emit(RunFailed(step=self.state.step, error=reason))
             raise
         finally:
-            self._hub.close()
+            self._events.close()
         return self.state
 
-    def _run(self) -> None:
-        state = self.state
-        # Evaluations and samples leave the mode as they find it.
+    def _train(self) -> None:
+        state, runtime = self.state, self.train.runtime
+        control, checkpointer = self.control, self._checkpointer
+        # Evaluations and samples restore the mode that they find.
         self.model.train()
-        self._announce()
-        if self._resumption is None:
-            self._save(last=True, best=False)
+        data, precision = self.train.data, self.materials.precision
+        rows_per_step = data.batch_size * data.grad_accum_steps * self.dist.world_size
+        self._events.emit(
+            RunStarted(
+                step=state.step,
+                run_id=self.run.run_id,
+                max_iters=runtime.max_iters,
+                parameters=count_parameters(self.model),
+                device=str(self.materials.device),
+                dtype=precision.name,
+                dtype_reason=precision.reason,
+                tokens_per_step=rows_per_step * self.config.train_block_size,
+                resumed_from=self._resumed_from,
+            )
+        )
+        if self._resumed_from is None:
+            self.save(last=True, best=False)
+
         while True:
-            rate = learning_rate(state.step, self.train)
-            self._optimizers.set_learning_rate(rate)
-            improved = self._evaluate_when_due()
-            self._sample_when_due()
-            self._save_when_due(improved)
-            if self._is_over():
+            lr = learning_rate(state.step, self.train)
+            self._optimizers.set_learning_rate(lr)
+
+            is_best = False
+            # The step of the last evaluation need not be a multiple of the interval.
+            every = 1 if state.step >= runtime.max_iters else runtime.eval_interval
+            eval_due = due(every, state.step, done_at=state.evaluated_at)
+            if control.take_evaluate() or eval_due:
+                is_best = self.evaluate(scheduled=eval_due)
+            sample_due = due(runtime.sample_interval, state.step, done_at=state.sampled_at)
+            if control.take_sample() or sample_due:
+                self.sample()
+            reason = self.stop_reason()
+            last = control.take_checkpoint() or checkpointer.is_due(state.step, ending=bool(reason))
+            if last or is_best:
+                self.save(last=last, best=is_best)
+
+            if reason:
                 break
-            if self.control.paused:
-                self._hold()
+            # A stop requested since then must be saved, too: the next turn does.
+            if control.paused or control.stopping:
+                self._wait_while_paused()
                 continue
-            self._optimizer_step()
-            if state.step % self.train.runtime.log_interval == 0:
-                self._log_step(rate)
-        self._refuse_unsaved_end()
-        if self._is_complete() and state.window_steps:
-            self._log_step(learning_rate(state.step - 1, self.train))
-        self._hub.emit(
+
+            self.train_step()
+            if state.step % runtime.log_interval == 0:
+                self._events.emit(state.close_window(lr))
+
+        if self.dist.is_main and not checkpointer.has_saved(state.step):
+            raise TrainingError(
+                f"training ended, but its last checkpoint (step {state.step}) was not saved.",
+                "Free some disk space and resume the run from its newest checkpoint.",
+            )
+        finished = reason != "stopped by request"
+        if finished and state.window_steps:
+            self._events.emit(state.close_window(learning_rate(state.step - 1, self.train)))
+        self._events.emit(
             RunFinished(
                 step=state.step,
-                status="finished" if self._is_complete() else "stopped",
-                early_stopped=self._has_stalled(),
+                status="finished" if finished else "stopped",
+                early_stopped=reason == "early stopped",
                 best_val_loss=state.best_val_loss,
                 best_step=state.best_step,
                 tokens_seen=state.tokens_seen,
-                wall_time=self._wall_time(),
+                wall_time=time.perf_counter() - self._began,
             )
         )
 
-    def _optimizer_step(self) -> None:
+    def stop_reason(self) -> StopReason | None:
+        """Why training ends now; None if it continues.
+
+        The planned training ends only after its last evaluation; a request ends it at any step.
+        """
+        state, runtime = self.state, self.train.runtime
+        if state.evaluated_at == state.step:
+            if 0 < runtime.early_stop_patience <= state.evaluations_without_improvement:
+                return "early stopped"
+            if state.step >= runtime.max_iters:
+                return "finished"
+        return "stopped by request" if self.control.stopping else None
+
+    def train_step(self) -> None:
+        """Run one optimizer step over `grad_accum_steps` fresh micro-batches.
+
+        Raises:
+            TrainingError: Loss or gradient norm is not finite; the weights are unchanged.
+        """
         began = time.perf_counter()
-        state = self.state
+        state, device, n_micro = self.state, self.materials.device, self.train.data.grad_accum_steps
         if self.model.has_dropout:
-            seed_dropout(self.train.runtime.seed, state.step, self.materials.device)
-        batches = [self._next_batch(micro) for micro in range(self.train.data.grad_accum_steps)]
+            seed_dropout(self.train.runtime.seed, state.step, device)
+        drawn = range(state.batches_drawn, state.batches_drawn + n_micro)
+        batches = [self.materials.batches.batch(self.dist.batch_index(each)) for each in drawn]
         data_seconds = time.perf_counter() - began
-        # Padding and first tokens of documents are no targets, so batches may count differently.
-        n_targets = self.world.size * sum(count_targets(targets) for _, targets in batches)
-        loss = torch.zeros((), device=self.materials.device)
+
+        # Padding and first tokens of documents are no targets, so micro-batches and ranks count
+        # differently: a mean of their means would weight their tokens unequally.
+        local_targets = sum(count_targets(targets) for _, targets in batches)
+        n_targets = int(self.dist.sum(local_targets, device))
+        loss = torch.zeros((), device=device)
         for batch in batches:
-            inputs, targets = (torch.from_numpy(part).to(self.materials.device) for part in batch)
-            share = summed_cross_entropy(self._forward(inputs), targets) / max(n_targets, 1)
-            self._scaler.scale(share).backward()  # type: ignore[no-untyped-call]
-            self.weights.collect_gradients()
-            loss += share.detach()
+            inputs, targets = (torch.from_numpy(part).to(device) for part in batch)
+            micro_loss = summed_cross_entropy(self._forward(inputs), targets) / max(n_targets, 1)
+            self._scaler.scale(micro_loss).backward()  # type: ignore[no-untyped-call]
+            self.params.accumulate_grads()
+            loss += micro_loss.detach()
+
         for optimizer in self._optimizers:
             self._scaler.unscale_(optimizer)
-        norm = nn.utils.clip_grad_norm_(
-            self.weights.masters, self.train.optim.grad_clip or math.inf
-        )
-        loss_value, norm_value = loss.item(), norm.item()
-        self._refuse_non_finite(loss_value, norm_value)
+        max_norm = self.train.optim.grad_clip or math.inf
+        norm = nn.utils.clip_grad_norm_(self.params.masters, max_norm)
+        step_loss, grad_norm = self.dist.sum(loss.item(), device), norm.item()
+        self._refuse_non_finite(step_loss, grad_norm)
+
         for optimizer in self._optimizers:
             self._scaler.step(optimizer)
         self._scaler.update()
         self._optimizers.zero_grad()
-        self.weights.publish(state.step)
+        self.params.update_ema(state.step)
+        self.params.copy_to_model()
         state.count_step(
-            loss_value,
-            norm_value,
+            step_loss,
+            grad_norm,
             tokens=n_targets,
-            batches=self.train.data.grad_accum_steps,
+            batches=n_micro,
             seconds=time.perf_counter() - began,
             data_seconds=data_seconds,
         )
 
-    def _next_batch(self, micro_step: int) -> Batch:
-        index = self.world.batch_index(self.state.batches_drawn + micro_step)
-        return self.materials.batches.batch(index)
+    def evaluate(self, *, scheduled: bool) -> bool:
+        """Evaluate both splits, with the EMA weights if they are kept; true if it is a new best.
 
-    def _refuse_non_finite(self, loss: float, norm: float) -> None:
-        # A scaler expects overflowing gradients now and then and skips their step by itself.
-        if math.isfinite(loss) and (math.isfinite(norm) or self._scaler.is_enabled()):
-            return
-        self._optimizers.zero_grad()
-        # Weights that give no finite loss are lost: the run must go on from an earlier checkpoint.
-        if math.isfinite(loss) and not self._checkpointer.has_saved(self.state.step):
-            self._save(last=True, best=False)
-        what = f"gradient norm is {norm}" if math.isfinite(loss) else f"loss is {loss}"
-        raise TrainingError(
-            f"the {what} at step {self.state.step}; the weights were not touched by it.",
-            "Lower train.optim.learning_rate, lengthen train.schedule.warmup_iters or lower "
-            "train.optim.grad_clip, and resume.",
-        )
+        Only a `scheduled` evaluation counts for the best checkpoint and early stopping, so that
+        requests cannot change a run.
 
-    def _log_step(self, rate: float) -> None:
-        state = self.state
-        seconds = max(state.window_seconds, 1e-9)
-        self._hub.emit(
-            StepLogged(
-                step=state.step,
-                train_loss=state.window_loss / state.window_steps,
-                lr=rate,
-                tokens_per_sec=state.window_tokens / seconds,
-                step_time_ms=1e3 * seconds / state.window_steps,
-                data_share=state.window_data_seconds / seconds,
-                grad_norm=state.grad_norm,
-                tokens_seen=state.tokens_seen,
-            )
-        )
-        state.close_window()
-
-    def _evaluate_when_due(self) -> bool:
-        """Evaluate if the step or a request demands it; true if val_loss is a new best."""
-        state, runtime = self.state, self.train.runtime
-        on_schedule = state.step % runtime.eval_interval == 0 or state.step >= runtime.max_iters
-        due = on_schedule and state.evaluated_at != state.step
-        if not self.control.take_evaluate() and not due:
-            return False
-        with self.weights.averaged():
+        Raises:
+            TrainingError: The validation loss is not finite.
+        """
+        state, materials = self.state, self.materials
+        cancelled = partial(self._wait_while_paused, in_pause=self.control.paused)
+        with self.params.ema_weights():
             losses = evaluate(
-                self.model,
-                self.materials.dataset,
-                self.config,
-                self.materials.device,
-                cancelled=self._watcher(),
+                self.model, materials.dataset, self.config, materials.device, cancelled=cancelled
             )
         if losses is None:
             return False
         if not math.isfinite(losses.val_loss):
             raise TrainingError(
-                f"the validation loss is {losses.val_loss} at step {state.step}.",
+                f"validation loss is {losses.val_loss} at step {state.step}.",
                 "Lower train.optim.learning_rate or lengthen train.schedule.warmup_iters.",
             )
-        # An evaluation that was asked for must not change when a run stops or what it calls best.
-        improved = due and state.judge(losses.val_loss, min_delta=runtime.early_stop_min_delta)
-        self._hub.emit(
+        min_delta = self.train.runtime.early_stop_min_delta
+        is_best = scheduled and state.record_eval(losses.val_loss, min_delta=min_delta)
+        self._events.emit(
             Evaluated(
                 step=state.step,
                 train_loss=losses.train_loss,
@@ -279,118 +287,58 @@ class Trainer:
                 train_ppl=losses.train_ppl,
                 val_ppl=losses.val_ppl,
                 val_bits_per_byte=losses.val_bits_per_byte,
-                is_best=improved,
+                is_best=is_best,
             )
         )
-        return improved
+        return is_best
 
-    def _sample_when_due(self) -> None:
-        state, interval = self.state, self.train.runtime.sample_interval
-        due = interval > 0 and state.step % interval == 0 and state.sampled_at != state.step
-        if not (self.control.take_sample() or due):
-            return
-        with self.weights.averaged():
-            samples = draw_samples(
-                self.model,
-                self.materials.prompt,
-                self.config.sample.sample,
-                self.materials.tokenizer,
-                seed=self.train.runtime.seed,
-                step=state.step,
-                cancelled=self._watcher(),
-            )
-        if samples is None:
-            return
-        state.sampled_at = state.step
-        for sampled in samples:
-            self._hub.emit(sampled)
+    def sample(self) -> None:
+        """Draw the configured samples, with the EMA weights if they are kept."""
+        cancelled = partial(self._wait_while_paused, in_pause=self.control.paused)
+        with self.params.ema_weights():
+            samples = draw_samples(self.materials, self.state.step, cancelled=cancelled)
+        if samples is not None:
+            self.state.sampled_at = self.state.step
+            for sampled in samples:
+                self._events.emit(sampled)
 
-    def _watcher(self) -> Callable[[], bool]:
-        """What evaluations and samples ask as they go on: waits out a pause, true means stop."""
-        asked_for_in_a_pause = self.control.paused
-
-        def interrupted() -> bool:
-            if not asked_for_in_a_pause:
-                self._hold()
-            return self.control.stopping
-
-        return interrupted
-
-    def _hold(self) -> None:
-        """While paused, wait until resumed, stopped or asked for something."""
-        if not self.control.paused or self.control.has_request():
-            return
-        self._hub.emit(StatusChanged(step=self.state.step, status="paused"))
-        while self.control.paused and not self.control.has_request():
-            self.control.wait_while_paused(_PAUSE_POLL_SECONDS)
-        self._hub.emit(StatusChanged(step=self.state.step, status="running"))
-
-    def _save_when_due(self, improved: bool) -> None:
-        step, checkpointer = self.state.step, self._checkpointer
-        last = (
-            self.control.take_checkpoint()
-            or checkpointer.is_due(step)
-            or (self._is_over() and not checkpointer.has_saved(step))
-        )
-        if last or improved:
-            self._save(last=last, best=improved)
-
-    def _save(self, *, last: bool, best: bool) -> None:
+    def save(self, *, last: bool, best: bool) -> None:
+        """Save a checkpoint as last, best or both; one that cannot be written is a warning."""
         state = self.state
-        if not self.world.writes:
+        if not self.dist.is_main:
             return
-        state.wall_time = self._wall_time()
-        self._hub.sync(state.step)
+        state.wall_time = time.perf_counter() - self._began
+        self._events.sync(state.step)
         try:
-            saved = self._checkpointer.save(state, last=last, best=best)
+            self._events.emit(self._checkpointer.save(state, last=last, best=best))
         except CheckpointError as error:
-            self._hub.emit(Warned(step=state.step, message=f"checkpoint not saved: {error}"))
+            self._events.emit(Warned(step=state.step, message=f"checkpoint not saved: {error}"))
             if best:
                 state.retract_best()
+
+    def _refuse_non_finite(self, loss: float, norm: float) -> None:
+        # A scaler expects overflowing gradients now and then and skips their step by itself.
+        if math.isfinite(loss) and (math.isfinite(norm) or self._scaler.is_enabled()):
             return
-        kinds = tuple(info.kind for info in saved)
-        path = f"{saved[0].path.parent.name}/{saved[0].path.name}"
-        self._hub.emit(CheckpointSaved(step=state.step, kinds=kinds, path=path))
-
-    def _refuse_unsaved_end(self) -> None:
-        step = self.state.step
-        if self.world.writes and not self._checkpointer.has_saved(step):
-            raise TrainingError(
-                f"training came to its end, but its last checkpoint (step {step}) was not saved.",
-                "Free some disk space and resume the run: it goes on from the newest checkpoint.",
-            )
-
-    def _announce(self) -> None:
-        self._hub.emit(
-            RunStarted(
-                step=self.state.step,
-                run_id=self.run.run_id,
-                max_iters=self.train.runtime.max_iters,
-                parameters=count_parameters(self.model),
-                device=str(self.materials.device),
-                dtype=self.materials.precision.name,
-                dtype_reason=self.materials.precision.reason,
-                tokens_per_step=self._tokens_per_step,
-                resumed_from=self._resumption.path.name if self._resumption else None,
-            )
+        self._optimizers.zero_grad()
+        # Weights without a finite loss are useless: the run must resume from an earlier checkpoint.
+        if math.isfinite(loss) and not self._checkpointer.has_saved(self.state.step):
+            self.save(last=True, best=False)
+        what = f"gradient norm is {norm}" if math.isfinite(loss) else f"loss is {loss}"
+        raise TrainingError(
+            f"{what} at step {self.state.step}; this step was not applied.",
+            "Lower train.optim.learning_rate, lengthen train.schedule.warmup_iters or lower "
+            "train.optim.grad_clip, and resume.",
         )
 
-    def _is_over(self) -> bool:
-        return self.control.stopping or self._is_complete()
+    def _wait_while_paused(self, *, in_pause: bool = False) -> bool:
+        """Wait until resumed, stopped or requested to do something; true if training must stop.
 
-    def _is_complete(self) -> bool:
-        """Whether the planned training is done, its last evaluation included."""
-        reached = self.state.step >= self.train.runtime.max_iters or self._has_stalled()
-        return reached and self.state.evaluated_at == self.state.step
-
-    def _has_stalled(self) -> bool:
-        patience = self.train.runtime.early_stop_patience
-        return 0 < patience <= self.state.evaluations_without_improvement
-
-    def _wall_time(self) -> float:
-        return self._wall_time_before + time.perf_counter() - self._began
-
-    def _record_failure(self, reason: str) -> None:
-        # If the record itself is what failed, the reason still travels with the exception.
-        with contextlib.suppress(TrainingError):
-            self._hub.emit(RunFailed(step=self.state.step, error=reason))
+        Evaluations and samples call this as they proceed: a pause interrupts them too, unless they
+        were requested `in_pause`.
+        """
+        if self.control.paused and not in_pause and not self.control.has_request():
+            self._events.emit(StatusChanged(step=self.state.step, status="paused"))
+            self.control.wait_while_paused()
+            self._events.emit(StatusChanged(step=self.state.step, status="running"))
+        return self.control.stopping

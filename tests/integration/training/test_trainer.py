@@ -379,11 +379,11 @@ def test_a_retracted_best_gives_way_to_any_loss_below_its_forerunner() -> None:
     state = TrainingState()
     for step, loss in ((0, 4.0), (5, 2.0)):
         state.step = step
-        assert state.judge(loss, min_delta=0.0)
+        assert state.record_eval(loss, min_delta=0.0)
     state.retract_best()
     assert (state.best_val_loss, state.best_step) == (4.0, 0)
     state.step = 10
-    assert state.judge(3.0, min_delta=0.0)
+    assert state.record_eval(3.0, min_delta=0.0)
 
 
 def test_the_saved_model_wins_over_the_config_with_a_notice(tmp_path: Path) -> None:

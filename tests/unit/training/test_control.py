@@ -6,7 +6,7 @@ from transformer_playground.training.control import TrainingControl
 def test_stop_releases_a_paused_trainer() -> None:
     control = TrainingControl()
     control.pause()
-    waiting = threading.Thread(target=control.wait_while_paused, args=(30.0,))
+    waiting = threading.Thread(target=control.wait_while_paused)
     waiting.start()
     control.stop()
     waiting.join(timeout=10.0)

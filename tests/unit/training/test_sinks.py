@@ -17,9 +17,9 @@ from transformer_playground.training.events import (
     StepLogged,
     Warned,
 )
-from transformer_playground.training.sinks.base import SinkHub
-from transformer_playground.training.sinks.lines import LineSink, describe
-from transformer_playground.training.sinks.rows import event_rows
+from transformer_playground.training.sinks.base import EventBus
+from transformer_playground.training.sinks.jsonl import event_rows
+from transformer_playground.training.sinks.text import LineSink, describe
 
 STARTED = RunStarted(
     step=0,
@@ -93,17 +93,17 @@ class Broken(Recorder):
 
 def test_every_event_reaches_every_sink_in_order() -> None:
     sinks = [Recorder(), Recorder()]
-    hub = SinkHub(sinks)
+    bus = EventBus(sinks)
     for event in EVENTS:
-        hub.emit(event)
+        bus.emit(event)
     assert [sink.events for sink in sinks] == [EVENTS, EVENTS]
 
 
 def test_a_failing_sink_is_reported_once_and_dropped() -> None:
     recorder = Recorder()
-    hub = SinkHub([Broken(), recorder])
-    hub.emit(STARTED)
-    hub.emit(STARTED)
+    bus = EventBus([Broken(), recorder])
+    bus.emit(STARTED)
+    bus.emit(STARTED)
     warnings = [event for event in recorder.events if isinstance(event, Warned)]
     assert len(warnings) == 1
     assert "Broken" in warnings[0].message
@@ -113,18 +113,18 @@ def test_a_failing_sink_is_reported_once_and_dropped() -> None:
 
 def test_two_failing_sinks_do_not_chase_each_other() -> None:
     recorder = Recorder()
-    SinkHub([Broken(), Broken(), recorder]).emit(STARTED)
+    EventBus([Broken(), Broken(), recorder]).emit(STARTED)
     assert sum(isinstance(event, Warned) for event in recorder.events) == 2
 
 
 def test_a_failing_essential_sink_ends_training() -> None:
     with pytest.raises(TrainingError, match="no space left"):
-        SinkHub([Broken(essential=True)]).emit(STARTED)
+        EventBus([Broken(essential=True)]).emit(STARTED)
 
 
 def test_closing_closes_all_sinks() -> None:
     sinks = [Recorder(), Recorder()]
-    SinkHub(sinks).close()
+    EventBus(sinks).close()
     assert all(sink.closed for sink in sinks)
 
 

@@ -1,4 +1,4 @@
-"""The adapters of a finetuned model in PEFT's own format, beside the run's checkpoints."""
+"""Adapters of a finetuned model in PEFT's format, beside the run's checkpoints."""
 
 from transformer_playground.checkpoints.loading import averaged_weights, load_payload
 from transformer_playground.errors import PlaygroundError
@@ -6,34 +6,32 @@ from transformer_playground.pretrained.adapter_files import save_adapter
 from transformer_playground.pretrained.model import AdaptedModel
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.training.events import CheckpointSaved, Event, RunFinished, RunStarted
-from transformer_playground.training.sinks.base import SinkBehind
+from transformer_playground.training.sinks.base import Sink, SinkBehind
 
 _POINTERS = {"last": "last.pt", "best": "best_val.pt"}
 
 
-class AdapterSink:
-    """Keeps `adapters/last`, `adapters/best` and, at the end, `adapters/final`.
+class AdapterSink(Sink):
+    """Writes `adapters/last`, `adapters/best` and, at the end, `adapters/final`.
 
-    They are made from the checkpoints that `last.pt` and `best_val.pt` point at, so that both hold
-    the same weights (the averaged ones where the run keeps an average); a run that goes on makes
-    them anew, for it may have been killed between the two.
+    They are written from the checkpoints that `last.pt` and `best_val.pt` point to, so that both
+    hold the same weights (averaged ones if the run keeps an average). A resumed run writes them
+    again, since it may have been killed between checkpoint and adapters.
 
     Args:
         run: The run.
         model: The model being trained; it knows the adapters' settings.
     """
 
-    essential = False
-
     def __init__(self, run: RunFolder, model: AdaptedModel) -> None:
         self._run, self._model = run, model
         self._due: set[str] = set()
 
     def handle(self, event: Event) -> None:
-        """Write the adapters of new checkpoints, and what could not be written before.
+        """Write the adapters of new checkpoints, and those that failed before.
 
         Raises:
-            SinkBehind: The disk refused; the next event of this kind tries again.
+            SinkBehind: OSError while writing; the next event of this kind retries.
         """
         match event:
             case RunStarted(resumed_from=str()):
@@ -48,15 +46,9 @@ class AdapterSink:
             self._write(kind)
             self._due.remove(kind)
 
-    def sync(self) -> None:
-        """Nothing is held back."""
-
-    def close(self) -> None:
-        """Nothing is held open."""
-
     def _write(self, kind: str) -> None:
         pointer = self._run.checkpoints / _POINTERS.get(kind, _POINTERS["last"])
-        # A run may end, or go on, before it has a best checkpoint.
+        # A run may end, or be resumed, before it has a best checkpoint.
         if not pointer.exists():
             return
         try:

@@ -1,5 +1,6 @@
-"""The contract of a sink, and the hub that hands every event to all of them."""
+"""The sink protocol, and the event bus that delivers every event to all sinks."""
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -8,49 +9,53 @@ from transformer_playground.training.events import Event, Warned
 
 
 class SinkBehind(Exception):  # noqa: N818 - not an error of the run
-    """Raised by a sink that could not take in an event but will try again: it stays in use."""
+    """Raised by a sink that could not process an event but will retry: it stays in use."""
 
 
 class Sink(Protocol):
-    """A consumer of training events, called from the training thread."""
+    """A consumer of training events, called from the training thread.
 
-    essential: bool
+    Subclasses need only `handle`; the other members have defaults.
+    """
+
+    essential: bool = False
     """Whether training must stop when this sink fails."""
 
+    @abstractmethod
     def handle(self, event: Event) -> None:
-        """Take in one event; must not block on a reader."""
+        """Process one event; must not block on a reader."""
 
     def sync(self) -> None:
-        """Make durable what was taken in so far: a checkpoint is about to be written."""
+        """Make everything received so far durable: a checkpoint is about to be written."""
 
     def close(self) -> None:
-        """No more events will come."""
+        """Release resources; no more events will come."""
 
 
-class SinkHub:
+class EventBus:
     """Delivers events to sinks; one that fails is reported to the others and dropped.
 
-    One that is only behind is reported and kept.
+    One that raises `SinkBehind` is reported and kept.
     """
 
     def __init__(self, sinks: Iterable[Sink]) -> None:
         self._sinks = list(sinks)
 
     def emit(self, event: Event) -> None:
-        """Hand `event` to every sink.
+        """Deliver `event` to every sink.
 
         Raises:
             TrainingError: An essential sink failed.
         """
-        self._each(lambda sink: sink.handle(event), event.step)
+        self._for_each(lambda sink: sink.handle(event), event.step)
 
     def sync(self, step: int) -> None:
-        """Have every sink make durable what it took in.
+        """Sync every sink.
 
         Raises:
             TrainingError: An essential sink failed.
         """
-        self._each(lambda sink: sink.sync(), step)
+        self._for_each(lambda sink: sink.sync(), step)
 
     def close(self) -> None:
         """Close every sink; a failure to close is reported to those still open."""
@@ -61,16 +66,17 @@ class SinkHub:
             except Exception as error:  # noqa: BLE001 - the others must be closed too
                 self.emit(Warned(step=0, message=f"{type(sink).__name__} did not close: {error}"))
 
-    def _each(self, act: Callable[[Sink], None], step: int) -> None:
+    def _for_each(self, action: Callable[[Sink], None], step: int) -> None:
         for sink in tuple(self._sinks):
             try:
-                act(sink)
+                action(sink)
             except SinkBehind as delay:
                 self.emit(Warned(step=step, message=str(delay)))
             except Exception as error:  # noqa: BLE001 - a broken display must not end training
                 self._drop(sink, error, step)
 
     def _drop(self, sink: Sink, error: Exception, step: int) -> None:
+        # Reporting one failure can make another sink fail, so this one may be gone already.
         if sink not in self._sinks:
             return
         self._sinks.remove(sink)

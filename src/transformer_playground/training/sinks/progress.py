@@ -1,4 +1,4 @@
-"""A live progress bar for people at a terminal."""
+"""A live progress bar for a terminal."""
 
 from rich.console import Console
 from rich.progress import (
@@ -20,30 +20,29 @@ from transformer_playground.training.events import (
     RunStarted,
     StepLogged,
 )
-from transformer_playground.training.sinks.lines import describe
+from transformer_playground.training.sinks.base import Sink
+from transformer_playground.training.sinks.text import describe
 
-_NARROWEST_BAR = 6
-# Step, numbers and remaining time of a long run.
-_ROOM_FOR_WORDS = 74
+_MIN_BAR_WIDTH = 6
+# Width of step, metrics and remaining time of a long run.
+_TEXT_WIDTH = 74
 
 
-class ProgressSink:
+class ProgressSink(Sink):
     """Step, losses, learning rate, speed and remaining time on one line; the rest scrolls above."""
-
-    essential = False
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        words = (
+        columns = (
             MofNCompleteColumn(table_column=Column(no_wrap=True)),
-            # The one column that gives way, by wrapping, where the terminal is narrow.
-            TextColumn("{task.fields[numbers]}", markup=False, table_column=Column(no_wrap=False)),
+            # The only column that wraps in a narrow terminal.
+            TextColumn("{task.fields[metrics]}", markup=False, table_column=Column(no_wrap=False)),
             TextColumn("eta"),
             TimeRemainingColumn(),
         )
-        room = console.width - _ROOM_FOR_WORDS
-        bar = (BarColumn(bar_width=max(_NARROWEST_BAR, room)),) if room >= 0 else ()
-        self._progress = Progress(*bar, *words, console=console)
+        width = console.width - _TEXT_WIDTH
+        bar = (BarColumn(bar_width=max(_MIN_BAR_WIDTH, width)),) if width >= 0 else ()
+        self._progress = Progress(*bar, *columns, console=console)
         self._task: TaskID | None = None
         self._val_loss = ""
 
@@ -53,7 +52,7 @@ class ProgressSink:
             case RunStarted():
                 self._print(event)
                 self._task = self._progress.add_task(
-                    "", total=event.max_iters, completed=event.step, numbers=""
+                    "", total=event.max_iters, completed=event.step, metrics=""
                 )
                 self._progress.start()
             case StepLogged():
@@ -66,21 +65,18 @@ class ProgressSink:
             case _:
                 self._print(event)
 
-    def sync(self) -> None:
-        """Nothing here outlives a crash or needs to."""
-
     def close(self) -> None:
-        """Leave the last state of the bar on the screen."""
+        """Stop redrawing; the bar stays on the screen."""
         self._progress.stop()
 
     def _update(self, event: StepLogged) -> None:
         if self._task is None:
             return
-        numbers = (
+        metrics = (
             f"loss {event.train_loss:.4f}{self._val_loss} lr {event.lr:.1e} "
             f"{event.tokens_per_sec:,.0f} tok/s"
         )
-        self._progress.update(self._task, completed=event.step, numbers=numbers)
+        self._progress.update(self._task, completed=event.step, metrics=metrics)
 
     def _print(self, event: Event) -> None:
         self._console.print(Text(visible(describe(event))))

@@ -1,16 +1,15 @@
-"""Scalars for TensorBoard under the run's logs/tb folder."""
+"""TensorBoard scalars in the run's logs/tb folder."""
 
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
 
 from transformer_playground.training.events import Evaluated, Event, StepLogged
+from transformer_playground.training.sinks.base import Sink
 
 
-class TensorBoardSink:
+class TensorBoardSink(Sink):
     """train/loss, train/lr, train/tokens_per_sec, train/step_time_ms and val/loss by step."""
-
-    essential = False
 
     def __init__(self, folder: Path, *, resumed_at: int | None) -> None:
         # purge_step makes TensorBoard hide the rows that a resumed run writes again.
@@ -29,9 +28,6 @@ class TensorBoardSink:
                 self._add(event, "val/loss", event.val_loss)
             case _:
                 return
-
-    def sync(self) -> None:
-        """Nothing here outlives a crash or needs to."""
 
     def close(self) -> None:
         """Flush and close the event file."""

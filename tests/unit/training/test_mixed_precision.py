@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from transformer_playground.errors import CheckpointError
-from transformer_playground.training.weights import MasterWeights
+from transformer_playground.training.mixed_precision import MixedPrecisionParams
 
 FORMATS = [torch.float32, torch.bfloat16]
 
@@ -18,36 +18,36 @@ def model() -> nn.Linear:
 
 def test_float32_masters_are_the_models_own_tensors() -> None:
     layer = model()
-    weights = MasterWeights(layer, torch.float32)
+    weights = MixedPrecisionParams(layer, torch.float32)
     assert weights.masters[0] is layer.weight
 
 
 def test_bfloat16_masters_keep_the_float32_values() -> None:
     layer = model()
     exact = layer.weight.detach().clone()
-    weights = MasterWeights(layer, torch.bfloat16)
+    weights = MixedPrecisionParams(layer, torch.bfloat16)
     assert layer.weight.dtype == torch.bfloat16
     assert torch.equal(weights.masters[0].detach(), exact)
 
 
 def test_small_updates_are_not_lost_to_rounding() -> None:
     layer = model()
-    weights = MasterWeights(layer, torch.bfloat16)
+    weights = MixedPrecisionParams(layer, torch.bfloat16)
     before = layer.bias.detach().clone()
     with torch.no_grad():
         for _ in range(100):
             weights.masters[1].add_(1e-4)
-            weights.publish(1000)
+            weights.copy_to_model()
     assert (layer.bias.detach() - before).float().mean().item() == pytest.approx(0.01, rel=0.1)
 
 
 def test_micro_batches_are_summed_in_float32() -> None:
     layer = model()
-    weights = MasterWeights(layer, torch.bfloat16)
+    weights = MixedPrecisionParams(layer, torch.bfloat16)
     for value in (256.0, 1.0):
         layer.bias.grad = torch.full_like(layer.bias, value)
         layer.weight.grad = torch.zeros_like(layer.weight)
-        weights.collect_gradients()
+        weights.accumulate_grads()
     # bfloat16 has 8 bits of precision: 256 + 1 would round to 256.
     assert weights.masters[1].grad is not None
     assert weights.masters[1].grad.tolist() == [257.0, 257.0]
@@ -57,10 +57,11 @@ def test_micro_batches_are_summed_in_float32() -> None:
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_the_average_follows_the_weights_by_its_decay(dtype: torch.dtype) -> None:
     layer = model()
-    weights = MasterWeights(layer, dtype, ema_decay=0.75)
+    weights = MixedPrecisionParams(layer, dtype, ema_decay=0.75)
     with torch.no_grad():
         weights.masters[1].fill_(1.1)
-    weights.publish(1000)
+    weights.update_ema(1000)
+    weights.copy_to_model()
     average = weights.ema_state_dict()
     assert average is not None
     assert average["bias"].tolist() == pytest.approx([0.35, 0.35])
@@ -69,12 +70,13 @@ def test_the_average_follows_the_weights_by_its_decay(dtype: torch.dtype) -> Non
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_the_model_computes_with_the_average_only_inside_the_block(dtype: torch.dtype) -> None:
     layer = model()
-    weights = MasterWeights(layer, dtype, ema_decay=0.5)
+    weights = MixedPrecisionParams(layer, dtype, ema_decay=0.5)
     with torch.no_grad():
         weights.masters[1].fill_(2.1)
-    weights.publish(1000)
+    weights.update_ema(1000)
+    weights.copy_to_model()
     current = layer.bias.detach().clone()
-    with weights.averaged():
+    with weights.ema_weights():
         assert layer.bias.float().tolist() == pytest.approx([1.1, 1.1], rel=0.01)
     assert torch.equal(layer.bias, current)
     assert weights.masters[1].tolist() == pytest.approx([2.1, 2.1])
@@ -82,12 +84,13 @@ def test_the_model_computes_with_the_average_only_inside_the_block(dtype: torch.
 
 @pytest.mark.parametrize("dtype", FORMATS)
 def test_saved_weights_come_back_exactly(dtype: torch.dtype) -> None:
-    saved = MasterWeights(model(), dtype, ema_decay=0.5)
+    saved = MixedPrecisionParams(model(), dtype, ema_decay=0.5)
     with torch.no_grad():
         saved.masters[0].mul_(1.01)
-    saved.publish(1000)
+    saved.update_ema(1000)
+    saved.copy_to_model()
     layer = model()
-    restored = MasterWeights(layer, dtype, ema_decay=0.5)
+    restored = MixedPrecisionParams(layer, dtype, ema_decay=0.5)
     restored.load(saved.state_dict(), saved.ema_state_dict())
     for name, tensor in saved.state_dict().items():
         assert torch.equal(restored.state_dict()[name], tensor)
@@ -95,7 +98,7 @@ def test_saved_weights_come_back_exactly(dtype: torch.dtype) -> None:
 
 
 def test_weights_of_another_model_are_refused() -> None:
-    weights = MasterWeights(model(), torch.float32)
+    weights = MixedPrecisionParams(model(), torch.float32)
     with pytest.raises(CheckpointError, match="shape"):
         weights.load({"weight": torch.zeros(5, 3), "bias": torch.zeros(2)}, None)
     with pytest.raises(CheckpointError, match="gain"):
@@ -104,11 +107,12 @@ def test_weights_of_another_model_are_refused() -> None:
 
 def test_the_average_forgets_the_random_beginning_quickly() -> None:
     layer = model()
-    weights = MasterWeights(layer, torch.float32, ema_decay=0.999)
+    weights = MixedPrecisionParams(layer, torch.float32, ema_decay=0.999)
     with torch.no_grad():
         weights.masters[1].fill_(5.0)
     for step in range(50):
-        weights.publish(step)
+        weights.update_ema(step)
+        weights.copy_to_model()
     average = weights.ema_state_dict()
     assert average is not None
     assert average["bias"].tolist() == pytest.approx([5.0, 5.0], abs=0.01)

@@ -1,8 +1,9 @@
-"""Events as plain sentences, for logs and pipes."""
+"""Events as lines of text: plain text and JSON for a stream, and the run's log file."""
 
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from transformer_playground.terminal import visible
 from transformer_playground.training.events import (
@@ -17,10 +18,12 @@ from transformer_playground.training.events import (
     StepLogged,
     Warned,
 )
+from transformer_playground.training.sinks.base import Sink
+from transformer_playground.training.sinks.jsonl import event_rows
 
 
 def describe(event: Event) -> str:
-    """One or more lines of plain text that say what happened."""
+    """One or more lines of plain text for an event."""
     match event:
         case RunStarted():
             return _started(event)
@@ -49,7 +52,7 @@ def describe(event: Event) -> str:
         case RunFailed():
             return f"step {event.step}: failed: {event.error}"
         case _:
-            raise TypeError(f"no words for {type(event).__name__}")
+            raise TypeError(f"no text for {type(event).__name__}")
 
 
 def _started(event: RunStarted) -> str:
@@ -69,46 +72,45 @@ def _finished(event: RunFinished) -> str:
     return f"step {event.step}: {event.status}{early}{best}, {event.wall_time:.1f} s"
 
 
-class LineSink:
-    """Writes each event as plain lines through a function that takes one string."""
-
-    essential = False
+class LineSink(Sink):
+    """Passes each event as plain text to `write`."""
 
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
 
     def handle(self, event: Event) -> None:
-        """Write the event's words, with control characters made visible."""
+        """Write the event's text, with control characters made visible."""
         self._write(visible(describe(event)))
 
-    def sync(self) -> None:
-        """Nothing here outlives a crash or needs to."""
 
-    def close(self) -> None:
-        """Nothing is held open."""
+class JsonStreamSink(Sink):
+    """Passes each row of an event to `write`, for another program to read."""
+
+    def __init__(self, write: Callable[[Any], object]) -> None:
+        self._write = write
+
+    def handle(self, event: Event) -> None:
+        """Write the event's rows."""
+        for row in event_rows(event):
+            self._write(row)
 
 
-class LogFileSink:
+class LogFileSink(Sink):
     """Appends each event with its local time to `logs/train.log`."""
-
-    essential = False
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
 
     def handle(self, event: Event) -> None:
-        """Append the event's words."""
+        """Append the event's text."""
         self.write(describe(event), event.time)
 
-    def write(self, line: str, moment: float | None = None) -> None:
-        """Append any words with the time of a moment in Unix seconds; None = now."""
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+    def write(self, line: str, timestamp: float | None = None) -> None:
+        """Append `line`, stamped with a Unix time in seconds; None = now."""
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(timestamp))
         self._file.write(f"{stamp} {visible(line)}\n")
         self._file.flush()
-
-    def sync(self) -> None:
-        """Nothing here outlives a crash or needs to."""
 
     def close(self) -> None:
         """Close the file."""

@@ -1,9 +1,9 @@
-"""The float32 weights that the optimizer owns, and the copies the model computes with.
+"""Mixed-precision parameters: float32 master weights and the copies that the model computes with.
 
 With a float32 model both are the same tensors. In bfloat16 or float16 the model holds rounded
-copies: gradients are summed into float32 masters, and stepped masters are rounded back
-(Micikevicius et al. 2018, "Mixed Precision Training"). Compared with autocast this casts each
-weight once a step.
+copies: gradients are accumulated in the float32 masters, and updated masters are rounded back
+(Micikevicius et al. 2018, "Mixed Precision Training"). Unlike autocast, this casts each weight
+once per step.
 """
 
 import contextlib
@@ -16,20 +16,20 @@ from transformer_playground.errors import CheckpointError
 from transformer_playground.model.interface import trained_parameters
 
 
-class MasterWeights:
-    """Float32 masters of a model's parameters, with an optional moving average.
+class MixedPrecisionParams:
+    """Float32 master weights of a model, with an optional exponential moving average (EMA).
 
     Args:
         model: Its trained parameters are float32. With float32 as `dtype` nothing is copied, and
             frozen parameters may have any format.
         dtype: Format of forward and backward; the model is cast to it in place.
-        ema_decay: Decay per step of the average of the masters; 0 keeps none.
+        ema_decay: Decay of the EMA per step; 0 keeps none.
     """
 
     def __init__(self, model: nn.Module, dtype: torch.dtype, *, ema_decay: float = 0.0) -> None:
-        named = trained_parameters(model)
-        self.names = [name for name, _ in named]
-        self._copies = [parameter for _, parameter in named]
+        trained = trained_parameters(model)
+        self.names = [name for name, _ in trained]
+        self._copies = [parameter for _, parameter in trained]
         self._shared = dtype == torch.float32
         if self._shared:
             self.masters = self._copies
@@ -40,11 +40,11 @@ class MasterWeights:
         self._ema = [master.detach().clone() for master in self.masters] if ema_decay else None
 
     def named(self) -> list[tuple[str, nn.Parameter]]:
-        """Names and master tensors, each tensor once."""
+        """Names and master weights, each tensor once."""
         return list(zip(self.names, self.masters, strict=True))
 
-    def collect_gradients(self) -> None:
-        """Add the gradients of one micro-batch to the masters' and clear the model's."""
+    def accumulate_grads(self) -> None:
+        """Add the model's gradients to the masters' and clear the model's."""
         if self._shared:
             return
         for master, copy in zip(self.masters, self._copies, strict=True):
@@ -56,25 +56,30 @@ class MasterWeights:
                 master.grad.add_(copy.grad)
             copy.grad = None
 
-    @torch.no_grad()
-    def publish(self, step: int) -> None:
-        """After an optimizer step: update the average and hand the new weights to the model.
+    def copy_to_model(self) -> None:
+        """Round the masters to the model's parameters."""
+        if not self._shared:
+            _copy(self.masters, self._copies)
 
-        The decay grows to its full value over the first steps, so that the random weights of the
-        beginning are soon forgotten (as in TensorFlow's ExponentialMovingAverage).
+    @torch.no_grad()
+    def update_ema(self, step: int) -> None:
+        """Move the EMA towards the masters, if one is kept.
+
+        The decay grows to its full value over the first steps, so that the random initial weights
+        are soon forgotten (as in TensorFlow's ExponentialMovingAverage).
 
         Args:
             step: How many steps were finished before this one.
         """
-        if self._ema is not None:
-            decay = min(self._ema_decay, (1 + step) / (10 + step))
-            for average, master in zip(self._ema, self.masters, strict=True):
-                average.lerp_(master, 1.0 - decay)
-        self._hand_over()
+        if self._ema is None:
+            return
+        decay = min(self._ema_decay, (1 + step) / (10 + step))
+        for average, master in zip(self._ema, self.masters, strict=True):
+            average.lerp_(master, 1.0 - decay)
 
     @contextlib.contextmanager
-    def averaged(self) -> Iterator[None]:
-        """Within the block the model computes with the moving average, if one is kept."""
+    def ema_weights(self) -> Iterator[None]:
+        """Within the block the model computes with the EMA, if one is kept."""
         if self._ema is None:
             yield
             return
@@ -90,26 +95,25 @@ class MasterWeights:
         return {name: master.detach() for name, master in self.named()}
 
     def ema_state_dict(self) -> dict[str, Tensor] | None:
-        """The float32 average by parameter name, or None if none is kept."""
+        """The float32 EMA by parameter name, or None if none is kept."""
         return None if self._ema is None else dict(zip(self.names, self._ema, strict=True))
 
-    @torch.no_grad()
     def load(self, weights: Mapping[str, Tensor], ema: Mapping[str, Tensor] | None) -> None:
-        """Restore weights and average; an average that was not kept before starts at the weights.
+        """Restore weights and EMA; without a saved EMA it starts from the weights.
 
         Raises:
-            CheckpointError: Names or shapes are not this model's.
+            CheckpointError: Names or shapes do not match this model.
         """
         self._fill(self.masters, weights)
         if self._ema is not None:
             self._fill(self._ema, weights if ema is None else ema)
-        self._hand_over()
+        self.copy_to_model()
 
     def _fill(self, targets: Sequence[Tensor], source: Mapping[str, Tensor]) -> None:
         if set(source) != set(self.names):
-            strange = sorted(set(source) ^ set(self.names))[0]
+            name = min(set(source) ^ set(self.names))
             raise CheckpointError(
-                f"the checkpoint's weights are not this model's: '{strange}' is on one side only."
+                f"the checkpoint does not match this model: '{name}' exists in only one of them."
             )
         for name, target in zip(self.names, targets, strict=True):
             if target.shape != source[name].shape:
@@ -117,11 +121,7 @@ class MasterWeights:
                     f"the checkpoint's '{name}' has shape {tuple(source[name].shape)}, "
                     f"the model's has {tuple(target.shape)}."
                 )
-            target.copy_(source[name])
-
-    def _hand_over(self) -> None:
-        if not self._shared:
-            _copy(self.masters, self._copies)
+        _copy([source[name] for name in self.names], targets)
 
 
 @torch.no_grad()
