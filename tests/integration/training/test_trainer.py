@@ -217,6 +217,19 @@ def test_stopping_saves_and_says_stopped(tmp_path: Path) -> None:
     assert recorder.of(RunFinished)[0].status == "stopped"
 
 
+def test_a_stop_during_the_save_of_a_best_checkpoint_is_saved_too(tmp_path: Path) -> None:
+    control = TrainingControl()
+
+    def react(event: Event) -> None:
+        if isinstance(event, CheckpointSaved) and (event.step, event.kinds) == (5, ("best",)):
+            control.stop()
+
+    rarely = {"train": {"checkpointing": {"interval": 1000}}}
+    outcome = train(tmp_path, rarely, control=control, sinks=[Recorder(react=react)])
+    assert outcome.summary["status"] == "stopped"
+    assert load_payload(choose(outcome.run.checkpoints, "last").path)["step"] == 5
+
+
 def test_requests_are_served_before_the_next_step(tmp_path: Path) -> None:
     control = TrainingControl()
 
