@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from transformer_playground.analysis.compare import MISSING, Comparison, setting_of
-from transformer_playground.analysis.comparison_sampling import Answer, Question
+from transformer_playground.analysis.comparison_sampling import SampleResult
 from transformer_playground.analysis.grouping import Delta, delta, estimate
 from transformer_playground.analysis.measures import QUANTITIES
 from transformer_playground.analysis.run_facts import RunFacts, same_tokenizer
+from transformer_playground.runs.sampling_plan import SampleSpec
 
 SCHEMA_VERSION = 1
 
 
 def as_document(
-    comparison: Comparison, question: Question | None = None, answers: Sequence[Answer] = ()
+    comparison: Comparison, question: SampleSpec | None = None, answers: Sequence[SampleResult] = ()
 ) -> dict[str, Any]:
     """Everything of a comparison as JSON values; without a question, `sampling` is None."""
     return {
@@ -52,7 +53,7 @@ def records(comparison: Comparison) -> list[dict[str, Any]]:
     ]
 
 
-def _sampling(question: Question, answers: Sequence[Answer]) -> dict[str, Any]:
+def _sampling(question: SampleSpec, answers: Sequence[SampleResult]) -> dict[str, Any]:
     decoding = question.settings.sample
     return {
         "settings_from": question.settings_from,

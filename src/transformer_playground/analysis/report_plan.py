@@ -1,7 +1,7 @@
 """All that can be said about a report before weights are loaded; without torch."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,22 +66,12 @@ def plan_report(run: RunFolder, request: ReportRequest) -> ReportPlan:
 
 
 def _plan_samples(run: RunFolder, request: SampleRequest) -> SamplingPlan:
-    stated = request.options.get("sample", {})
-    table = {"num_samples": N_SAMPLES, **stated}
-    if request.prompt is not None or {"start", "unconditional"} & stated.keys():
-        return plan_sampling(run, _with_table(request, table))
-    try:
-        return plan_sampling(run, _with_table(request, {**table, "unconditional": True}))
-    except DataError:
-        # A tokenizer without start token and line break has no beginning: the run's own prompt.
-        return plan_sampling(run, _with_table(request, table))
-
-
-def _with_table(request: SampleRequest, table: Mapping[str, Any]) -> SampleRequest:
-    return SampleRequest(
-        checkpoint=request.checkpoint,
-        prompt=request.prompt,
-        options={**request.options, "sample": table},
-        overrides=request.overrides,
-        environ=request.environ,
-    )
+    if request.n_samples is None:
+        request = replace(request, n_samples=N_SAMPLES)
+    if request.prompt is None and request.unconditional is None:
+        try:
+            return plan_sampling(run, replace(request, unconditional=True))
+        except DataError:
+            # A tokenizer without start token and line break has no beginning: the run's own prompt.
+            pass
+    return plan_sampling(run, request)

@@ -1,32 +1,37 @@
 """`tp compare`."""
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from transformer_playground.cli.decoding import (
-    STANDARD_INPUT,
-    MaxNewTokens,
-    Prompt,
-    Seed,
-    Temperature,
-    TopK,
-    TopP,
-    Unconditional,
-)
+from transformer_playground.checkpoints.discovery import scan_folder
+from transformer_playground.cli.console import note, say_json
+from transformer_playground.cli.decoding import sample_options, with_standard_input
 from transformer_playground.cli.folders import RUNS_DIR
-from transformer_playground.cli.options import (
-    AsJson,
-    Checkpoint,
-    RunsDir,
-)
+from transformer_playground.cli.options import AsJson, RunsDir
 from transformer_playground.errors import UsageError
+from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.listing import find_runs
+from transformer_playground.runs.sampling_plan import SampleRequest, SampleSpec, resolve_request
+from transformer_playground.terminal import visible_line
+
+if TYPE_CHECKING:
+    from transformer_playground.analysis.compare import Comparison
+    from transformer_playground.analysis.comparison_sampling import SampleResult
 
 Form = Literal["text", "json", "csv", "markdown"]
+_SAMPLES = 3
 
 
+@sample_options(
+    n_samples=typer.Option(
+        "--n-samples",
+        min=0,
+        help="Samples from each run; default: 3 from each of up to four runs with checkpoints.",
+    )
+)
 def compare(
     run_ids: Annotated[
         list[str],
@@ -36,68 +41,99 @@ def compare(
             help="Runs: ids, unique beginnings, EXP@latest, EXP@best; repeatable.",
         ),
     ],
+    request: SampleRequest,
     all_settings: Annotated[
         bool, typer.Option("--all", help="Show every setting, not only those that differ.")
     ] = False,
     no_group: Annotated[
         bool, typer.Option("--no-group", help="Do not average runs that differ in their seed.")
     ] = False,
-    prompt: Prompt = None,
-    unconditional: Unconditional = False,
-    n_samples: Annotated[
-        int | None,
-        typer.Option(
-            "--n-samples",
-            min=0,
-            help="Texts from each run; left out: 3 of up to four that have checkpoints.",
-        ),
-    ] = None,
-    max_new_tokens: MaxNewTokens = None,
-    temperature: Temperature = None,
-    top_k: TopK = None,
-    top_p: TopP = None,
-    seed: Seed = None,
-    checkpoint: Checkpoint = None,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
     csv_output: Annotated[bool, typer.Option("--csv", help="One row for each run.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="A table for a document.")] = False,
 ) -> None:
-    """Compare runs: what differs, what came of it, and what they write.
+    """Compare runs: settings, metrics and samples.
 
-    Sampling settings that are left out are those of the first run, for all of them.
+    Sampling options that are left out default to the first run's saved config, for all runs.
     """
     forms: dict[Form, bool] = {"json": json_output, "csv": csv_output, "markdown": markdown}
     stated: list[Form] = [name for name, is_stated in forms.items() if is_stated]
-    _refuse_contradictions(stated, prompt=prompt, unconditional=unconditional)
-    decoding = {
-        "start": None if prompt == STANDARD_INPUT else prompt,
-        "unconditional": True if unconditional else (False if prompt is not None else None),
-        "max_new_tokens": max_new_tokens,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-    }
-    # What compares is loaded when it is asked for; listing commands start without it.
-    from transformer_playground.cli.comparing import Asked, print_comparison
-
-    asked = Asked(
-        n_samples,
-        {key: value for key, value in decoding.items() if value is not None},
-        prompt == STANDARD_INPUT,
-        seed,
-        checkpoint,
-    )
-    asked.refuse_what_draws_nothing(csv_output=csv_output)
-    folders = find_runs(runs_dir, ",".join(run_ids))
-    form: Form = stated[0] if stated else "text"
-    print_comparison(folders, asked, form, group=not no_group, all_settings=all_settings)
-
-
-def _refuse_contradictions(
-    forms: Sequence[Form], *, prompt: str | None, unconditional: bool
-) -> None:
-    if len(forms) > 1:
+    if len(stated) > 1:
         raise UsageError("--json, --csv and --markdown exclude each other.", "Choose one.")
-    if prompt is not None and unconditional:
-        raise UsageError("--prompt and --unconditional exclude each other.", "Choose one.")
+    _refuse_ineffective(request, csv_output=csv_output)
+    folders = find_runs(runs_dir, ",".join(run_ids))
+    # What compares is loaded when it is asked for; listing commands start without it.
+    from transformer_playground.analysis.compare import compare as compare_runs
+    from transformer_playground.analysis.comparison_document import as_document
+    from transformer_playground.cli import comparison_output as output
+
+    comparison = compare_runs(folders, group=not no_group, all_settings=all_settings)
+    if csv_output:
+        output.print_csv(comparison)
+        return
+    spec = _spec(request, folders[0]) if _draws(request, comparison, folders) else None
+    if not stated:
+        output.print_comparison(comparison)
+    results = _draw(comparison, folders, spec) if spec is not None else []
+    if json_output:
+        say_json(as_document(comparison, spec, results))
+    elif markdown:
+        output.print_markdown(comparison, spec, results)
+    elif spec is not None:
+        output.print_answers(spec, results)
+
+
+def _says_how(request: SampleRequest) -> bool:
+    """Whether a request states anything but the number of samples."""
+    return replace(request, n_samples=None) != SampleRequest(environ=request.environ)
+
+
+def _refuse_ineffective(request: SampleRequest, *, csv_output: bool) -> None:
+    if csv_output and (request.n_samples or _says_how(request)):
+        raise UsageError(
+            "A CSV table has no place for samples.", "Leave out the sampling options, or --csv."
+        )
+    if request.n_samples == 0 and _says_how(request):
+        raise UsageError(
+            "--n-samples 0 draws nothing, so other sampling options have no effect.",
+            "Leave them out, or ask for samples.",
+        )
+
+
+def _draws(request: SampleRequest, comparison: "Comparison", folders: Sequence[RunFolder]) -> bool:
+    """Whether samples are to be drawn; a note says why not if nothing was asked."""
+    from transformer_playground.cli.comparison_format import FEW_COLUMNS
+
+    if request.n_samples is not None or _says_how(request):
+        return request.n_samples != 0
+    if len(comparison.columns) > FEW_COLUMNS:
+        note(f"For samples of more than {FEW_COLUMNS} columns add --n-samples {_SAMPLES}.")
+        return False
+    if not any(scan_folder(folder.checkpoints).files for folder in folders):
+        note("None of these runs has a checkpoint, so there are no samples.")
+        return False
+    return True
+
+
+def _spec(request: SampleRequest, first: RunFolder) -> SampleSpec:
+    request = replace(request, n_samples=request.n_samples or _SAMPLES)
+    return resolve_request(first, with_standard_input(request))
+
+
+def _draw(
+    comparison: "Comparison", folders: Sequence[RunFolder], spec: SampleSpec
+) -> list["SampleResult"]:
+    """Draw from each column's best run, one after the other."""
+    from transformer_playground.analysis.comparison_sampling import draw_samples
+
+    by_id = {folder.run_id: folder for folder in folders}
+    results = []
+    for column in comparison.columns:
+        run = by_id[column.best_run.run_id]
+        of_group = f", the best of {column.label}" if len(column.runs) > 1 else ""
+        note(visible_line(f"sampling from {run.run_id}{of_group}"))
+        results.append(draw_samples(run, spec))
+        for skipped in results[-1].skipped:
+            note(visible_line(f"skipped a damaged checkpoint: {skipped}"))
+    return results

@@ -15,10 +15,11 @@ from rich.text import Text
 
 from transformer_playground.analysis.compare import Comparison
 from transformer_playground.analysis.comparison_document import records
-from transformer_playground.analysis.comparison_sampling import Answer, Question
+from transformer_playground.analysis.comparison_sampling import SampleResult
 from transformer_playground.cli.comparison_format import FEW_COLUMNS, TextTable, fit, text_table
 from transformer_playground.cli.console import is_terminal, note, print_table, say
 from transformer_playground.config.toml_text import shortened, toml_value
+from transformer_playground.runs.sampling_plan import SampleSpec
 from transformer_playground.terminal import visible, visible_line
 
 _COLUMN_OF_TEXT = 50
@@ -39,7 +40,7 @@ def print_comparison(comparison: Comparison) -> None:
         _say_sentence(remark)
 
 
-def print_answers(question: Question, answers: Sequence[Answer]) -> None:
+def print_answers(question: SampleSpec, answers: Sequence[SampleResult]) -> None:
     """What each run wrote: side by side where the terminal is wide enough, else one by one."""
     say("")
     _say_sentence(_headline(question))
@@ -57,7 +58,7 @@ def print_answers(question: Question, answers: Sequence[Answer]) -> None:
 
 
 def print_markdown(
-    comparison: Comparison, question: Question | None, answers: Sequence[Answer]
+    comparison: Comparison, question: SampleSpec | None, answers: Sequence[SampleResult]
 ) -> None:
     """The table, the remarks and the samples as GitHub-flavoured Markdown."""
     for part in _markdown_parts(comparison, question, answers):
@@ -93,7 +94,7 @@ def escape_markdown(text: str) -> str:
 
 
 def _markdown_parts(
-    comparison: Comparison, question: Question | None, answers: Sequence[Answer]
+    comparison: Comparison, question: SampleSpec | None, answers: Sequence[SampleResult]
 ) -> Iterator[str]:
     labels = [column.label for column in comparison.columns]
     table = text_table(comparison, labels, shorten=False)
@@ -143,7 +144,7 @@ def _say_sentence(sentence: str) -> None:
     say(line)
 
 
-def _print_side_by_side(answers: Sequence[Answer], width: int) -> None:
+def _print_side_by_side(answers: Sequence[SampleResult], width: int) -> None:
     for index in range(max(len(each.texts) for each in answers) or 1):
         table = Table(box=None, pad_edge=False, expand=True, padding=(0, 2, 0, 0), header_style="")
         for each in answers:
@@ -155,19 +156,19 @@ def _print_side_by_side(answers: Sequence[Answer], width: int) -> None:
         say("\n" + "\n".join(line.rstrip() for line in printed.get().splitlines()))
 
 
-def _answer(each: Answer, index: int) -> str:
+def _answer(each: SampleResult, index: int) -> str:
     if each.problem is not None:
         return each.problem if index == 0 else ""
     return each.prompt + each.texts[index] if index < len(each.texts) else ""
 
 
-def _title(each: Answer) -> str:
+def _title(each: SampleResult) -> str:
     if each.step is None:
         return each.run_id
     return f"{each.run_id} ({each.checkpoint}, step {each.step:,})"
 
 
-def _headline(question: Question) -> str:
+def _headline(question: SampleSpec) -> str:
     decoding = question.settings.sample
     stated = decoding.start if question.prompt is None else question.prompt
     start = "no prompt" if decoding.unconditional else f"prompt {shortened(toml_value(stated))}"

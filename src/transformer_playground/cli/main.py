@@ -7,13 +7,12 @@ import typer
 from transformer_playground.cli.compare import compare
 from transformer_playground.cli.experiments import experiments, new
 from transformer_playground.cli.export_adapter import export_adapter
-from transformer_playground.cli.generate import generate
 from transformer_playground.cli.plot_loss import plot_loss
 from transformer_playground.cli.prepare import prepare
 from transformer_playground.cli.report import report
 from transformer_playground.cli.running import run_app
 from transformer_playground.cli.runs import runs_app
-from transformer_playground.cli.sample import sample
+from transformer_playground.cli.sample import generate, sample
 from transformer_playground.cli.tensorboard import tensorboard
 from transformer_playground.cli.train import loop, train
 

@@ -34,10 +34,6 @@ Resume = Annotated[
         help="Continue a run; without ID the experiment's latest.",
     ),
 ]
-Checkpoint = Annotated[
-    str | None, typer.Option("--checkpoint", help="best, last, auto or a file name.")
-]
-
 Base = Annotated[
     str | None,
     typer.Option(

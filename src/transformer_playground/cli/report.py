@@ -1,25 +1,28 @@
 """`tp report`."""
 
-import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from transformer_playground.cli.console import note, say, say_json
+from transformer_playground.cli.decoding import sample_options, with_standard_input
 from transformer_playground.cli.folders import EXPERIMENTS_DIR, RUNS_DIR
 from transformer_playground.cli.options import (
     AsJson,
     Base,
-    Checkpoint,
     ExperimentsDir,
     RunsDir,
 )
-from transformer_playground.errors import UsageError
 from transformer_playground.runs.listing import find_run
+from transformer_playground.runs.sampling_plan import SampleRequest
 from transformer_playground.terminal import visible_line
 
 
+@sample_options(
+    n_samples=typer.Option("--n-samples", min=1, help="Number of samples; default: 200.")
+)
 def report(
     run_id: Annotated[
         str,
@@ -27,21 +30,7 @@ def report(
             "--run-id", metavar="ID", help="A run: id, unique beginning, EXP@latest, EXP@best."
         ),
     ],
-    checkpoint: Checkpoint = None,
-    n_samples: Annotated[
-        int | None, typer.Option("--n-samples", min=1, help="Texts to draw; left out: 200.")
-    ] = None,
-    max_new_tokens: Annotated[int | None, typer.Option("--max-new-tokens", min=1)] = None,
-    temperature: Annotated[float | None, typer.Option("--temperature", min=0.0)] = None,
-    top_k: Annotated[int | None, typer.Option("--top-k", min=0)] = None,
-    top_p: Annotated[float | None, typer.Option("--top-p")] = None,
-    seed: Annotated[int | None, typer.Option("--seed", min=0)] = None,
-    prompt: Annotated[
-        str | None, typer.Option("--prompt", help="Text to go on from; FILE:path reads it.")
-    ] = None,
-    unconditional: Annotated[
-        bool, typer.Option("--unconditional", help="Start as a document starts: the default.")
-    ] = False,
+    request: SampleRequest,
     eval_batches: Annotated[
         int | None,
         typer.Option(
@@ -63,43 +52,24 @@ def report(
     ] = False,
     json_output: AsJson = False,
 ) -> None:
-    """Report on a run's quality: losses, what it writes, and what of that is copied.
+    """Report on a run's quality: losses, sample statistics and memorisation.
 
-    Prints a summary and writes it into the run's reports folder. Sampling settings that are left
-    out are those of the run.
+    Prints a summary and writes it into the run's reports folder. Sampling options that are left
+    out default to the run's saved config; without a prompt, samples are unconditional.
     """
-    if prompt is not None and unconditional:
-        raise UsageError("--prompt and --unconditional exclude each other.", "Choose one.")
     run = find_run(runs_dir, run_id)
 
     from transformer_playground.analysis.report_plan import ReportRequest, plan_report
     from transformer_playground.config.sampling import base_override
-    from transformer_playground.runs.sampling_plan import SampleRequest
 
-    decoding = {
-        "start": prompt,
-        "unconditional": True if unconditional else (False if prompt is not None else None),
-        "num_samples": n_samples,
-        "max_new_tokens": max_new_tokens,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-    }
-    request = ReportRequest(
-        sampling=SampleRequest(
-            checkpoint=checkpoint,
-            options={
-                "sample": {key: value for key, value in decoding.items() if value is not None},
-                "runtime": {} if seed is None else {"seed": seed},
-            },
-            overrides=base_override(base),
-            environ=os.environ,
-        ),
+    sampling = replace(with_standard_input(request), overrides=base_override(base))
+    asked = ReportRequest(
+        sampling=sampling,
         dataset=dataset,
         experiments_dir=experiments_dir,
         eval_batches=eval_batches,
     )
-    plan = plan_report(run, request)
+    plan = plan_report(run, asked)
     # torch comes after everything that can fail without it.
     from transformer_playground.analysis.report import make_planned, write_report
     from transformer_playground.analysis.report_text import summary

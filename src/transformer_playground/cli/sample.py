@@ -1,71 +1,62 @@
-"""`tp sample`."""
+"""`tp sample` and `tp generate`: draw samples from a run."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from transformer_playground.cli.decoding import (
-    Decoding,
-    MaxNewTokens,
-    NSamples,
-    Out,
-    Prompt,
-    Seed,
-    Temperature,
-    TopK,
-    TopP,
-    Unconditional,
-    draw_from,
-)
+from transformer_playground.cli.console import is_terminal
+from transformer_playground.cli.decoding import sample_options, with_standard_input
 from transformer_playground.cli.folders import EXPERIMENTS_DIR, RUNS_DIR
-from transformer_playground.cli.options import (
-    AsJson,
-    Checkpoint,
-    Overrides,
-    RunsDir,
-)
+from transformer_playground.cli.options import AsJson, Overrides, RunsDir
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import discover
 from transformer_playground.runs.layout import RunFolder
-from transformer_playground.runs.listing import find_run_or_latest
+from transformer_playground.runs.listing import find_run, find_run_or_latest
+from transformer_playground.runs.sampling_plan import SampleRequest, plan_sampling
+
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="FILE", help="Write the samples to this file, as JSON lines."),
+]
 
 
+@sample_options()
 def sample(
     run: Annotated[str, typer.Argument(metavar="EXP|RUN", help="An experiment or a run.")],
-    prompt: Prompt = None,
-    unconditional: Unconditional = False,
-    n_samples: NSamples = None,
-    max_new_tokens: MaxNewTokens = None,
-    temperature: Temperature = None,
-    top_k: TopK = None,
-    top_p: TopP = None,
-    seed: Seed = None,
-    checkpoint: Checkpoint = None,
+    request: SampleRequest,
     overrides: Overrides = None,
     out: Out = None,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
-    """Draw text from a run, or from an experiment's latest run.
+    """Draw samples from a run, or from an experiment's latest run.
 
-    What is left out comes from the run's saved config.
+    Options that are left out default to the run's saved config.
     """
-    decoding = Decoding(
-        prompt=prompt,
-        unconditional=unconditional,
-        n_samples=n_samples,
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        seed=seed,
-        checkpoint=checkpoint,
-        overrides=tuple(overrides or ()),
-        out=out,
-        json_output=json_output,
-    )
-    draw_from(_find(runs_dir, run), decoding)
+    request = replace(request, overrides=overrides or ())
+    _draw(_find(runs_dir, run), request, out, json_output=json_output)
+
+
+@sample_options()
+def generate(
+    run_id: Annotated[
+        str,
+        typer.Option("--run-id", help="A run: its id, a beginning of it, EXP@latest or EXP@best."),
+    ],
+    request: SampleRequest,
+    overrides: Overrides = None,
+    out: Out = None,
+    runs_dir: RunsDir = RUNS_DIR,
+    json_output: AsJson = False,
+) -> None:
+    """Draw samples from a finished or running run.
+
+    Options that are left out default to the run's saved config.
+    """
+    request = replace(request, overrides=overrides or ())
+    _draw(find_run(runs_dir, run_id), request, out, json_output=json_output)
 
 
 def _find(runs_dir: Path, name: str) -> RunFolder:
@@ -77,3 +68,24 @@ def _find(runs_dir: Path, name: str) -> RunFolder:
         raise UsageError(
             f"Experiment '{name}' has no run in {runs_dir} yet.", f"Train one: tp train {name}"
         ) from error
+
+
+def _draw(run: RunFolder, request: SampleRequest, out: Path | None, *, json_output: bool) -> None:
+    # torch comes after everything that can fail without it.
+    if out is not None:
+        _check_out(out)
+    plan = plan_sampling(run, with_standard_input(request))
+    from transformer_playground.cli.sampling import print_samples, write_samples
+
+    if out is not None:
+        write_samples(plan, out, json_output=json_output)
+    else:
+        print_samples(plan, json_output=json_output, stream=is_terminal())
+
+
+def _check_out(out: Path) -> None:
+    # A device or a pipe would be replaced by a file.
+    if out.exists() and not out.is_file():
+        raise UsageError(f"--out {out} is not a file.", "Name a file to write the samples to.")
+    if not out.absolute().parent.is_dir():
+        raise UsageError(f"--out {out} is in a folder that does not exist.", "Make it first.")

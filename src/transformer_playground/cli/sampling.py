@@ -1,4 +1,4 @@
-"""Sampling from a run: printing the result, whole or as it comes, and writing it."""
+"""Samples of a run, printed whole or as they are drawn, or written to a file."""
 
 import json
 import sys
@@ -8,15 +8,9 @@ from typing import Any
 
 from transformer_playground.cli.console import note, say, say_json
 from transformer_playground.files import replace_text
-from transformer_playground.runs.sampling import (
-    Collected,
-    LoadedRun,
-    Piece,
-    draw,
-    load_planned,
-    stream_pieces,
-)
+from transformer_playground.runs.sampling import LoadedRun, draw, load_planned, stream_samples
 from transformer_playground.runs.sampling_plan import SamplingPlan
+from transformer_playground.sampling.samples import Sample
 from transformer_playground.terminal import visible
 
 
@@ -52,7 +46,7 @@ def load_for_sampling(plan: SamplingPlan) -> LoadedRun:
     """Load a run and say which checkpoint it is."""
     loaded = load_planned(plan)
     for skipped in loaded.skipped:
-        note(f"passed over a damaged checkpoint: {skipped}")
+        note(f"skipped a damaged checkpoint: {skipped}")
     note(f"sampling from {loaded.checkpoint.name} of {plan.run_id}")
     return loaded
 
@@ -68,40 +62,33 @@ def _print_heading(sample: int, count: int) -> None:
 
 
 def _print_stream(loaded: LoadedRun) -> None:
-    """Print the first sample as it comes and each further one when it and those before are whole.
+    """Print the first sample token by token, and each further one when it and those before ended.
 
     Interrupted, it ends the line, so that what was drawn stays as it is.
     """
-    collected, count = Collected(loaded), loaded.decoding.num_samples
+    count = loaded.decoding.num_samples
+    samples = [Sample() for _ in range(count)]
     printed = 0
     _print_heading(0, count)
-    _print_piece(loaded.prompt.text)
+    _print_text(loaded.prompt.text)
     try:
-        for piece in stream_pieces(loaded):
-            collected.add(piece)
-            if piece.sample == 0:
-                _print_piece(piece.text)
-            printed = _print_whole(collected, printed, count, piece)
+        for event in stream_samples(loaded):
+            samples[event.sample].add(event)
+            if event.sample == 0:
+                _print_text(event.text)
+            while printed < count and samples[printed].end is not None:
+                if printed == 0:
+                    say("")
+                else:
+                    _print_heading(printed, count)
+                    say(f"{loaded.prompt.text}{samples[printed].text}")
+                printed += 1
     except KeyboardInterrupt:
         if printed == 0:
             say("")
         raise
 
 
-def _print_piece(text: str) -> None:
+def _print_text(text: str) -> None:
     sys.stdout.write(visible(text))
     sys.stdout.flush()
-
-
-def _print_whole(collected: Collected, printed: int, count: int, piece: Piece) -> int:
-    if piece.finish_reason is None:
-        return printed
-    while printed < count and collected.is_whole(printed):
-        if printed == 0:
-            say("")
-        else:
-            row = collected.row(printed)
-            _print_heading(printed, count)
-            say(f"{row['prompt']}{row['text']}")
-        printed += 1
-    return printed

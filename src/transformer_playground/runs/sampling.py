@@ -1,7 +1,6 @@
-"""A run as something to sample from, with nothing but its own folder."""
+"""Sampling from a run, with nothing but its own folder."""
 
-import contextlib
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,21 +12,21 @@ from transformer_playground.checkpoints.discovery import HashFile
 from transformer_playground.checkpoints.loading import build_model, load_payload
 from transformer_playground.config.sample import DecodingConfig
 from transformer_playground.config.train import Device, DType
-from transformer_playground.data.tokenizers import StreamDecoder, Tokenizer
+from transformer_playground.data.tokenizers import Tokenizer
 from transformer_playground.errors import SamplingError
 from transformer_playground.files import sha256_file
 from transformer_playground.model.hardware import choose_device, choose_precision
 from transformer_playground.model.interface import LanguageModel
 from transformer_playground.runs.layout import RunFolder
-from transformer_playground.runs.sampling_plan import SampleRequest, SamplingPlan, plan_sampling
-from transformer_playground.sampling.generate import (
-    DrawnToken,
-    Ending,
-    SamplingSettings,
-    Step,
-    stream,
+from transformer_playground.runs.sampling_plan import (
+    SampleRequest,
+    SampleSpec,
+    SamplingPlan,
+    plan_sampling,
 )
+from transformer_playground.sampling.generate import SamplingSettings, stream
 from transformer_playground.sampling.prompts import Prompt
+from transformer_playground.sampling.samples import Sample, SampleEvent
 
 
 @dataclass(frozen=True)
@@ -43,17 +42,6 @@ class LoadedRun:
     prompt: Prompt
     decoding: DecodingConfig
     seed: int
-
-    @property
-    def settings(self) -> SamplingSettings:
-        """The decoding knobs as the generator takes them."""
-        return SamplingSettings(
-            max_new_tokens=self.decoding.max_new_tokens,
-            temperature=self.decoding.temperature,
-            top_k=self.decoding.top_k,
-            top_p=self.decoding.top_p,
-            seed=self.seed,
-        )
 
 
 class LoadedModel(NamedTuple):
@@ -77,10 +65,16 @@ def load_model(path: Path, device: Device, dtype: DType, *, base: str | None = N
         PlaygroundError: The device or its memory does not do.
     """
     chosen = choose_device(device)
-    with _memory_explained("load the model", "Free memory, or sample on another device."):
+    try:
         payload = load_payload(path)
         arithmetic = _arithmetic(payload, dtype, chosen)
         model = build_model(payload, device=chosen, dtype=arithmetic, base=base)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        raise _out_of_memory(
+            "load the model", "Free memory, or sample on another device."
+        ) from error
     return LoadedModel(model, payload["step"])
 
 
@@ -99,7 +93,7 @@ ModelLoader = Callable[[Path, Device, DType], LoadedModel]
 
 def load_run(
     run: RunFolder,
-    request: SampleRequest,
+    request: SampleRequest | SampleSpec,
     *,
     load: ModelLoader = load_model,
     hash_file: HashFile = sha256_file,
@@ -123,10 +117,10 @@ def load_planned(plan: SamplingPlan, *, load: ModelLoader = load_model) -> Loade
     Raises:
         PlaygroundError: The checkpoint, the device or its memory does not do.
     """
-    config, found = plan.config, plan.found
-    if plan.base is not None:
-        load = partial(load_model, base=plan.base)
-    loaded = load(found.path, config.runtime.device, config.runtime.dtype)
+    settings, found = plan.spec.settings, plan.found
+    if plan.spec.base is not None:
+        load = partial(load_model, base=plan.spec.base)
+    loaded = load(found.path, settings.runtime.device, settings.runtime.dtype)
     return LoadedRun(
         run_id=plan.run_id,
         checkpoint=found.path,
@@ -135,131 +129,78 @@ def load_planned(plan: SamplingPlan, *, load: ModelLoader = load_model) -> Loade
         model=loaded.model,
         tokenizer=plan.tokenizer,
         prompt=plan.prompt,
-        decoding=config.sample,
-        seed=config.runtime.seed,
+        decoding=settings.sample,
+        seed=settings.runtime.seed,
     )
 
 
-@dataclass(frozen=True)
-class Piece:
-    """What one token adds to the text of one sample, or the sample's end.
-
-    Attributes:
-        sample: Which sample, from 0.
-        text: The characters that are whole by now; those of a token may come with a later one.
-        drawn: The token, with its log-probability and alternatives; None at the end.
-        finish_reason: Why the sample ends here; None while it goes on.
-    """
-
-    sample: int
-    text: str
-    drawn: DrawnToken | None = None
-    finish_reason: Ending | None = None
-
-
-class Collected:
-    """Samples put together from their pieces, as the rows that are printed and written.
-
-    Args:
-        loaded: What the pieces are drawn from.
-    """
-
-    def __init__(self, loaded: LoadedRun) -> None:
-        self._loaded = loaded
-        count = loaded.decoding.num_samples
-        self._texts: list[list[str]] = [[] for _ in range(count)]
-        self._drawn: list[list[DrawnToken]] = [[] for _ in range(count)]
-        self._endings: dict[int, Ending] = {}
-
-    def add(self, piece: Piece) -> None:
-        """Take the next piece."""
-        self._texts[piece.sample].append(piece.text)
-        if piece.drawn is not None:
-            self._drawn[piece.sample].append(piece.drawn)
-        if piece.finish_reason is not None:
-            self._endings[piece.sample] = piece.finish_reason
-
-    def is_whole(self, sample: int) -> bool:
-        """Whether this sample has come to its end."""
-        return sample in self._endings
-
-    def row(self, sample: int) -> dict[str, Any]:
-        """One sample: docs/schemas/sample.json describes it, but for its `event`."""
-        loaded, drawn = self._loaded, self._drawn[sample]
-        tokenizer = loaded.tokenizer
-        return {
-            "run_id": loaded.run_id,
-            "checkpoint": loaded.checkpoint.name,
-            "step": loaded.step,
-            "index": sample,
-            "prompt": loaded.prompt.text,
-            "prompt_tokens": list(loaded.prompt.tokens),
-            "text": "".join(self._texts[sample]),
-            "tokens": [each.token for each in drawn],
-            "token_texts": [token_text(tokenizer, each.token) for each in drawn],
-            "logprobs": [each.logprob for each in drawn],
-            "finish_reason": self._endings.get(sample, "cancelled"),
-            "seed": loaded.seed,
-            "temperature": loaded.decoding.temperature,
-            "top_k": loaded.decoding.top_k,
-            "top_p": loaded.decoding.top_p,
-        }
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Every sample, in order."""
-        return [self.row(sample) for sample in range(self._loaded.decoding.num_samples)]
+def sample_row(loaded: LoadedRun, index: int, sample: Sample) -> dict[str, Any]:
+    """One sample: docs/schemas/sample.json describes it, but for its `event`."""
+    tokenizer = loaded.tokenizer
+    return {
+        "run_id": loaded.run_id,
+        "checkpoint": loaded.checkpoint.name,
+        "step": loaded.step,
+        "index": index,
+        "prompt": loaded.prompt.text,
+        "prompt_tokens": list(loaded.prompt.tokens),
+        "text": sample.text,
+        "tokens": list(sample.token_ids),
+        "token_texts": [token_text(tokenizer, token) for token in sample.token_ids],
+        "logprobs": list(sample.logprobs),
+        "finish_reason": sample.finish_reason,
+        "seed": loaded.seed,
+        "temperature": loaded.decoding.temperature,
+        "top_k": loaded.decoding.top_k,
+        "top_p": loaded.decoding.top_p,
+    }
 
 
 def draw(
     loaded: LoadedRun, *, cancelled: Callable[[], bool] = lambda: False
 ) -> list[dict[str, Any]]:
-    """All samples, drawn in batches: {"prompt", "text", "tokens", "finish_reason", …} each.
+    """All samples, drawn in batches, as rows: see `sample_row`.
 
-    Arguments and errors are those of `stream_pieces`.
+    Arguments and errors are those of `stream_samples`.
     """
-    collected = Collected(loaded)
-    for piece in stream_pieces(loaded, cancelled=cancelled):
-        collected.add(piece)
-    return collected.rows()
+    samples = [Sample() for _ in range(loaded.decoding.num_samples)]
+    for event in stream_samples(loaded, cancelled=cancelled):
+        samples[event.sample].add(event)
+    return [sample_row(loaded, index, sample) for index, sample in enumerate(samples)]
 
 
-def stream_pieces(
+def stream_samples(
     loaded: LoadedRun, *, alternatives: int = 0, cancelled: Callable[[], bool] = lambda: False
-) -> Generator[Piece]:
-    """All samples as pieces of text, as they are drawn.
-
-    Args:
-        loaded: The run.
-        alternatives: How many of the likeliest tokens to name beside each drawn one.
-        cancelled: Asked before each step. When it says yes every open sample ends, as cancelled.
-
-    Yields:
-        A piece for each token, then one for the end of each sample. Samples that are drawn
-        together come interleaved.
+) -> Generator[SampleEvent]:
+    """All samples, token by token as they are drawn: `stream` with the settings of a run.
 
     Raises:
         SamplingError: A setting is impossible, or the samples do not fit into memory.
     """
-    count, tokenizer = loaded.decoding.num_samples, loaded.tokenizer
-    steps = stream(
+    count = loaded.decoding.num_samples
+    events = stream(
         loaded.model,
         loaded.prompt.tokens,
-        loaded.settings,
+        SamplingSettings.from_config(loaded.decoding, loaded.seed),
         n_samples=count,
-        stop_token=tokenizer.eos_id,
-        valid_vocab=tokenizer.vocab_size,
+        tokenizer=loaded.tokenizer,
         alternatives=alternatives,
         cancelled=cancelled,
     )
-    open_samples = {sample: StreamDecoder(tokenizer) for sample in range(count)}
-    for step in _without_running_out(steps, count):
-        for drawn in step.drawn:
-            text = open_samples[drawn.sample].push(drawn.token)
-            yield Piece(drawn.sample, text, drawn)
-        for sample, reason in step.ended.items():
-            yield Piece(sample, open_samples.pop(sample).flush(), finish_reason=reason)
-    for sample, decoder in open_samples.items():
-        yield Piece(sample, decoder.flush(), finish_reason="cancelled")
+    work = "draw a sample" if count == 1 else f"draw {count:,} samples"
+    while True:
+        # Only the drawing itself: an error of whoever takes the tokens is not about memory.
+        try:
+            event = next(events, None)
+        except (MemoryError, RuntimeError) as error:
+            if not _is_out_of_memory(error):
+                raise
+            raise _out_of_memory(
+                work, "Ask for fewer tokens, or sample on another device."
+            ) from error
+        if event is None:
+            return
+        yield event
 
 
 def token_text(tokenizer: Tokenizer, token: int) -> str:
@@ -267,25 +208,11 @@ def token_text(tokenizer: Tokenizer, token: int) -> str:
     return tokenizer.token_bytes(token).decode("utf-8", "replace")
 
 
-def _without_running_out(steps: Iterator[Step], count: int) -> Iterator[Step]:
-    work = "draw a sample" if count == 1 else f"draw {count:,} samples"
-    while True:
-        # Only the drawing itself: an error of whoever takes the pieces is not about memory.
-        with _memory_explained(work, "Ask for fewer tokens, or sample on another device."):
-            step = next(steps, None)
-        if step is None:
-            return
-        yield step
+def _is_out_of_memory(error: Exception) -> bool:
+    # Only CUDA has a type of its own for it.
+    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+    return known or "allocate memory" in str(error)
 
 
-@contextlib.contextmanager
-def _memory_explained(work: str, hint: str) -> Iterator[None]:
-    """Turn the many ways to run out of memory into one error."""
-    try:
-        yield
-    except (MemoryError, RuntimeError) as error:
-        # Only CUDA has a type of its own for it.
-        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not known and "allocate memory" not in str(error):
-            raise
-        raise SamplingError(f"there is not enough memory to {work}.", hint) from error
+def _out_of_memory(work: str, hint: str) -> SamplingError:
+    return SamplingError(f"there is not enough memory to {work}.", hint)

@@ -1,63 +1,142 @@
-"""All that can be said about sampling from a run before its weights are loaded; without torch."""
+"""Sample requests, and what they come to for a run before its weights are loaded.
+
+Importing this loads no library; settling a request loads pydantic, and nothing here loads torch.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from pydantic import ValidationError
+from typing import TYPE_CHECKING, Any
 
 from transformer_playground.checkpoints.discovery import Found, HashFile, choose
-from transformer_playground.config.prepare import PrepareConfig
-from transformer_playground.config.sample import SampleConfig
-from transformer_playground.config.sampling import load_sample_config, split_base
-from transformer_playground.data.tokenizers import Tokenizer, load_tokenizer
-from transformer_playground.data.tokenizers.gpt2 import Gpt2Tokenizer
 from transformer_playground.errors import RunError
 from transformer_playground.files import sha256_file
 from transformer_playground.runs.layout import RunFolder, read_run_config
-from transformer_playground.sampling.prompts import Prompt, resolve_prompt
+
+if TYPE_CHECKING:
+    from transformer_playground.config.prepare import PrepareConfig
+    from transformer_playground.config.sample import SampleConfig
+    from transformer_playground.data.tokenizers import Tokenizer
+    from transformer_playground.sampling.prompts import Prompt
 
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """What the user asked for; what is left out stays as the run's saved config has it.
+    """What can be asked of a run by flags or a form; None = as the run's saved config has it.
 
-    `options` is a `[sample]` table made of the command's options, `overrides` holds `key=value`
-    settings (`hf_model.model_name` says where a base model lies by now), and `environ` is the
-    environment. `checkpoint` is auto, best, last or a file name. `prompt` is the text to go on from
-    as it stands, where `sample.start` may also name a file.
+    Attributes:
+        prompt: The prompt; FILE:path names a file with it, unless `prompt_is_literal`.
+        unconditional: Sample without a prompt; None = only if the run does and no prompt is given.
+        n_samples: Number of samples.
+        max_new_tokens: Maximum new tokens per sample.
+        temperature: Sampling temperature; 0 = greedy.
+        top_k: Sample from the k likeliest tokens; 0 = all.
+        top_p: Sample from the fewest tokens with this total probability; 1 = all.
+        seed: Seed of the sampler.
+        checkpoint: auto, best, last or a file name.
+        prompt_is_literal: Whether `prompt` is the text itself, whatever it begins with.
+        overrides: `key=value` settings of `[sample]`; `hf_model.model_name` says where a base model
+            lies by now.
+        environ: The environment, which may hold overrides too.
     """
 
-    checkpoint: str | None = None
     prompt: str | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    unconditional: bool | None = None
+    n_samples: int | None = None
+    max_new_tokens: int | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    checkpoint: str | None = None
+    prompt_is_literal: bool = False
     overrides: Sequence[str] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
+
+    def as_table(self) -> dict[str, Any]:
+        """The `[sample]` table of what is stated."""
+        unconditional = self.unconditional
+        if unconditional is None and self.prompt is not None:
+            unconditional = False
+        sample = {
+            "start": None if self.prompt_is_literal else self.prompt,
+            "unconditional": unconditional,
+            "num_samples": self.n_samples,
+            "max_new_tokens": self.max_new_tokens,
+            "temperature": self.temperature,
+            "top_k": self.top_k,
+            "top_p": self.top_p,
+        }
+        return {
+            "sample": {key: value for key, value in sample.items() if value is not None},
+            "runtime": {} if self.seed is None else {"seed": self.seed},
+        }
+
+
+@dataclass(frozen=True)
+class SampleSpec:
+    """Settled settings of samples, which can be drawn from several runs.
+
+    Attributes:
+        settings: Prompt, decoding, seed and device.
+        settings_from: The run whose saved settings fill what the request left out.
+        checkpoint: auto, best, last or a file name.
+        prompt: The prompt as it stands; None = what the settings say.
+        base: Where the pretrained model of a finetuned run lies by now; None = where it lay.
+    """
+
+    settings: "SampleConfig"
+    settings_from: str
+    checkpoint: str
+    prompt: str | None = None
+    base: str | None = None
 
 
 @dataclass(frozen=True)
 class SamplingPlan:
-    """What a request comes to for a run.
+    """What sampling from one run takes, but for its weights.
 
     Attributes:
         run_id: The run.
-        config: The settings that hold.
+        spec: The settings that hold.
         found: The checkpoint to load.
         tokenizer: The run's.
         prompt: What every sample begins with.
-        base: Where the pretrained model of a finetuned one lies by now; None = where it lay.
     """
 
     run_id: str
-    config: SampleConfig
+    spec: SampleSpec
     found: Found
-    tokenizer: Tokenizer
-    prompt: Prompt
-    base: str | None = None
+    tokenizer: "Tokenizer"
+    prompt: "Prompt"
+
+
+def resolve_request(run: RunFolder, request: SampleRequest) -> SampleSpec:
+    """Settle a request with the saved settings of a run.
+
+    Raises:
+        RunError: The run's config.json is damaged.
+        ConfigError: A setting is out of range.
+    """
+    from transformer_playground.config.sampling import load_sample_config, split_base
+
+    overrides, base = split_base(request.overrides)
+    settings = load_sample_config(
+        _table(_saved(run), "sample"),
+        request.as_table(),
+        overrides=overrides,
+        environ=request.environ,
+    )
+    return SampleSpec(
+        settings=settings,
+        settings_from=run.run_id,
+        checkpoint=request.checkpoint or settings.runtime.checkpoint,
+        prompt=request.prompt if request.prompt_is_literal else None,
+        base=base,
+    )
 
 
 def plan_sampling(
-    run: RunFolder, request: SampleRequest, *, hash_file: HashFile = sha256_file
+    run: RunFolder, request: SampleRequest | SampleSpec, *, hash_file: HashFile = sha256_file
 ) -> SamplingPlan:
     """Find what sampling takes: settings, a whole checkpoint, the tokenizer and the prompt.
 
@@ -66,27 +145,25 @@ def plan_sampling(
 
     Args:
         run: The run.
-        request: What to sample, and how.
+        request: A request to settle with this run's saved settings, or settled settings.
         hash_file: SHA-256 of a file; whoever samples again and again can remember it.
 
     Raises:
         PlaygroundError: The run has no whole checkpoint, a setting is out of range, or the prompt
             cannot be encoded.
     """
-    saved = read_run_config(run)["config"] if run.config_path.is_file() else {}
-    overrides, base = split_base(request.overrides)
-    config = load_sample_config(
-        _table(saved, "sample"),
-        request.options,
-        overrides=overrides,
-        environ=request.environ,
-    )
-    found = choose(run.checkpoints, request.checkpoint or config.runtime.checkpoint, hash_file)
+    from transformer_playground.sampling.prompts import resolve_prompt
+
+    spec = resolve_request(run, request) if isinstance(request, SampleRequest) else request
+    found = choose(run.checkpoints, spec.checkpoint, hash_file)
     tokenizer = _tokenizer(run)
-    prompt = resolve_prompt(
-        config.sample, tokenizer, _prepare_config(run, saved), text=request.prompt
-    )
-    return SamplingPlan(run.run_id, config, found, tokenizer, prompt, base)
+    prompt = resolve_prompt(spec.settings.sample, tokenizer, _prepare_config(run), text=spec.prompt)
+    return SamplingPlan(run.run_id, spec, found, tokenizer, prompt)
+
+
+def _saved(run: RunFolder) -> Mapping[str, Any]:
+    config: Mapping[str, Any] = read_run_config(run)["config"] if run.config_path.is_file() else {}
+    return config
 
 
 def _table(saved: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -94,9 +171,13 @@ def _table(saved: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return table if isinstance(table, dict) else {}
 
 
-def _prepare_config(run: RunFolder, saved: Mapping[str, Any]) -> PrepareConfig:
+def _prepare_config(run: RunFolder) -> "PrepareConfig":
+    from pydantic import ValidationError
+
+    from transformer_playground.config.prepare import PrepareConfig
+
     try:
-        return PrepareConfig.model_validate(_table(saved, "prepare"))
+        return PrepareConfig.model_validate(_table(_saved(run), "prepare"))
     except ValidationError as error:
         key = ".".join(["prepare", *map(str, error.errors()[0]["loc"])])
         raise RunError(
@@ -105,7 +186,10 @@ def _prepare_config(run: RunFolder, saved: Mapping[str, Any]) -> PrepareConfig:
         ) from error
 
 
-def _tokenizer(run: RunFolder) -> Tokenizer:
+def _tokenizer(run: RunFolder) -> "Tokenizer":
+    from transformer_playground.data.tokenizers import load_tokenizer
+    from transformer_playground.data.tokenizers.gpt2 import Gpt2Tokenizer
+
     for folder in (run.tokenizer, run.root):
         if (folder / "meta.pkl").is_file():
             return load_tokenizer(folder)

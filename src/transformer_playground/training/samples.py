@@ -19,32 +19,25 @@ def draw_samples(
     config, prompt, tokenizer = materials.config, materials.prompt, materials.tokenizer
     decoding = config.sample.sample
     seed = derived_seed(config.train.runtime.seed, "sample", step)
-    generations = generate(
+    samples = generate(
         materials.model,
         prompt.tokens,
-        SamplingSettings(
-            max_new_tokens=decoding.max_new_tokens,
-            temperature=decoding.temperature,
-            top_k=decoding.top_k,
-            top_p=decoding.top_p,
-            seed=seed,
-        ),
+        SamplingSettings.from_config(decoding, seed),
         n_samples=decoding.num_samples,
-        stop_token=tokenizer.eos_id,
-        valid_vocab=tokenizer.vocab_size,
+        tokenizer=tokenizer,
         cancelled=cancelled,
     )
-    if any(generation.finish_reason == "cancelled" for generation in generations):
+    if any(sample.finish_reason == "cancelled" for sample in samples):
         return None
     return [
         Sampled(
             step=step,
             prompt=prompt.text,
-            text=tokenizer.decode(generation.tokens),
+            text=sample.text,
             seed=seed,
             temperature=decoding.temperature,
             top_k=decoding.top_k,
             top_p=decoding.top_p,
         )
-        for generation in generations
+        for sample in samples
     ]

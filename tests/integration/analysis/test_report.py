@@ -41,11 +41,8 @@ UNTRAINED = {"train": {"schedule": {"warmup_iters": 0}, "runtime": {"max_iters":
 
 
 def request(checkpoint: str = "last", *, seed: int = 1337, **sample: Any) -> ReportRequest:
-    options = {
-        "sample": {"num_samples": 40, "max_new_tokens": 40} | sample,
-        "runtime": {"seed": seed},
-    }
-    return ReportRequest(sampling=SampleRequest(checkpoint=checkpoint, options=options))
+    options = {"n_samples": 40, "max_new_tokens": 40} | sample
+    return ReportRequest(sampling=SampleRequest(checkpoint=checkpoint, seed=seed, **options))
 
 
 @pytest.fixture(scope="module")
@@ -186,23 +183,23 @@ def test_real_text_has_the_size_of_the_samples(report: Report) -> None:
 
 
 def test_options_of_sampling_and_evaluation_change_the_report(memorised: RunFolder) -> None:
-    small = request(num_samples=3, max_new_tokens=7)
+    small = request(n_samples=3, max_new_tokens=7)
     first = make_report(memorised, small)
     assert first.sampling is not None
     assert (first.sampling.n_samples, first.sampling.tokens_drawn) == (3, 21)
     assert first.texts == make_report(memorised, small).texts
     for changed in (
-        request(num_samples=3, max_new_tokens=7, seed=5),
-        request(num_samples=3, max_new_tokens=7, temperature=9.0),
-        request(num_samples=3, max_new_tokens=7, top_k=1),
-        request(num_samples=3, max_new_tokens=7, top_p=0.01),
-        request(num_samples=3, max_new_tokens=7, start="jolly\n"),
+        request(n_samples=3, max_new_tokens=7, seed=5),
+        request(n_samples=3, max_new_tokens=7, temperature=9.0),
+        request(n_samples=3, max_new_tokens=7, top_k=1),
+        request(n_samples=3, max_new_tokens=7, top_p=0.01),
+        request(n_samples=3, max_new_tokens=7, prompt="jolly\n"),
     ):
         assert make_report(memorised, changed).texts != first.texts, changed
 
 
 def test_part_of_the_split_and_of_the_text_is_stated(untrained: RunFolder) -> None:
-    whole = request(num_samples=2)
+    whole = request(n_samples=2)
     cut = ReportRequest(whole.sampling, eval_batches=1, max_searched_bytes=100)
     report = make_report(untrained, cut)
     full = report.evaluation.full_validation
@@ -221,7 +218,7 @@ def test_what_is_printed_and_written_follows_the_schema(
     memorised: RunFolder, untrained: RunFolder, tmp_path: Path
 ) -> None:
     for run in (memorised, untrained, moved(memorised, tmp_path)):
-        document = make_report(run, request(num_samples=2)).as_json()
+        document = make_report(run, request(n_samples=2)).as_json()
         check("report", json.loads(json.dumps(document, allow_nan=False)))
 
 
@@ -275,10 +272,10 @@ def test_a_run_without_config_is_reported_with_what_it_has(
 ) -> None:
     run = moved(memorised, tmp_path)
     run.config_path.unlink()
-    report = make_report(run, request(num_samples=2))
+    report = make_report(run, request(n_samples=2))
     assert report.experiment is None
     assert "does not say which dataset" in reasons(report)["dataset"]
-    stated = ReportRequest(request(num_samples=2).sampling, dataset=dataset_of(memorised))
+    stated = ReportRequest(request(n_samples=2).sampling, dataset=dataset_of(memorised))
     report = make_report(run, stated)
     assert report.dataset is not None
     assert not report.dataset.is_checked
@@ -295,7 +292,7 @@ def test_settings_of_another_version_cost_only_the_windows(
     record["config"]["train"]["optim"]["of_old"] = 1
     run.config_path.write_text(json.dumps(record))
     run.metrics_path.unlink()
-    stated = ReportRequest(request(num_samples=2).sampling, dataset=dataset_of(memorised))
+    stated = ReportRequest(request(n_samples=2).sampling, dataset=dataset_of(memorised))
     report = make_report(run, stated)
     assert report.evaluation.windows is None
     assert "train.optim.of_old" in reasons(report)["evaluation.windows"]
@@ -318,7 +315,7 @@ def test_metrics_that_say_nothing_cost_only_the_course(
 ) -> None:
     run = moved(memorised, tmp_path)
     run.metrics_path.write_bytes(content)
-    report = make_report(run, request(num_samples=2))
+    report = make_report(run, request(n_samples=2))
     assert report.evaluation.history is None
     assert {"evaluation.history", "evaluation.windows"} <= reasons(report).keys()
     check("report", report.as_json())
@@ -331,7 +328,7 @@ def test_metrics_of_absurd_size_are_still_json(memorised: RunFolder, tmp_path: P
         '{"event": "eval", "step": 75, "train_loss": 1, "val_loss": -1.7e308}\n'
         '{"event": "eval", "step": 150, "train_loss": -1.7e308, "val_loss": 1.7e308}\n'
     )
-    report = make_report(run, request(num_samples=2))
+    report = make_report(run, request(n_samples=2))
     document = json.loads(json.dumps(report.as_json(), allow_nan=False))
     check("report", document)
     assert document["evaluation"]["history"]["newest_val_rise"] is None
@@ -361,7 +358,7 @@ def test_a_run_without_checkpoint_is_an_error(memorised: RunFolder, tmp_path: Pa
 
 def test_a_tokenizer_without_a_beginning_starts_with_the_runs_prompt(tmp_path: Path) -> None:
     run = train_on(tmp_path, random_words(60).replace("\n", " "), UNTRAINED)
-    report = make_report(run, request(num_samples=2))
+    report = make_report(run, request(n_samples=2))
     assert report.sampling is not None
     assert not report.sampling.unconditional
     assert report.sampling.prompt == random_words(1)[0]
@@ -371,7 +368,7 @@ def test_lines_that_are_documents_are_compared_as_lines(tmp_path: Path) -> None:
     names = "".join(f"{first}{second}\n" for first in WORDS for second in WORDS[:5])
     lines = {"prepare": {"documents": "lines"}}
     run = train_on(tmp_path, names, UNTRAINED, lines)
-    report = make_report(run, request(num_samples=4))
+    report = make_report(run, request(n_samples=4))
     assert report.texts is not None
     assert report.texts.reference is not None
     assert report.texts.reference.unit == "lines"
@@ -470,7 +467,7 @@ def test_a_quick_report_of_diverged_weights_says_so(memorised: RunFolder, tmp_pa
 
 def test_stopped_runs_and_seeds_are_no_obstacle(tmp_path: Path) -> None:
     run = train_on(tmp_path, random_words(60), runtime(max_iters=2, eval_interval=50, seed=3))
-    report = make_report(run, request(num_samples=2))
+    report = make_report(run, request(n_samples=2))
     assert report.evaluation.windows is not None
     with pytest.raises(PlaygroundError):
         make_report(run, request("nothing.pt"))

@@ -13,9 +13,9 @@ import pytest
 
 from builders.commands import Ended, Project, Tp
 from builders.schemas import check
-from transformer_playground.analysis.comparison_samples import ask
-from transformer_playground.analysis.comparison_sampling import question
+from transformer_playground.analysis.comparison_sampling import draw_samples
 from transformer_playground.model.gpt import GPT
+from transformer_playground.runs.sampling_plan import SampleRequest, resolve_request
 
 BOTH = ("compare", "--run-ids", "first,second", "--max-new-tokens", 5)
 
@@ -142,13 +142,13 @@ def test_a_prompt_that_a_tokenizer_lacks_is_a_sentence_too(two: Project, tp: Tp)
         assert each["checkpoint"] is None
 
 
-def test_damaged_checkpoints_are_passed_over_aloud(two: Project, tp: Tp) -> None:
+def test_damaged_checkpoints_are_skipped_with_a_note(two: Project, tp: Tp) -> None:
     path = two.run_named("second").checkpoints / "best_val.pt"
     path.unlink()
     path.write_bytes(b"torn")
     ended = tp(*BOTH, "--json")
     assert answers(ended)[1]["skipped"]
-    assert "passed over a damaged checkpoint: best_val.pt" in ended.err
+    assert "skipped a damaged checkpoint: best_val.pt" in ended.err
 
 
 def test_of_a_group_its_best_run_speaks(trained: Project, tp: Tp) -> None:
@@ -207,14 +207,14 @@ def test_each_model_is_read_once_however_many_samples(
 
 def test_a_model_is_gone_before_the_next_one_comes(two: Project) -> None:
     runs = [two.run_named(run_id) for run_id in ("first", "second")]
-    asked = question(runs[0], {"sample": {"max_new_tokens": 3}}, None, {})
+    spec = resolve_request(runs[0], SampleRequest(max_new_tokens=3))
     # Without the collector: nothing but the call itself may hold the model.
     gc.collect()
     gc.disable()
     try:
         before = models()
         for run in runs:
-            assert ask(run, asked).problem is None
+            assert draw_samples(run, spec).problem is None
             assert {id(model) for model in models()} == {id(model) for model in before}
     finally:
         gc.enable()

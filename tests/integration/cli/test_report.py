@@ -158,8 +158,7 @@ def test_a_disk_that_refuses_takes_only_the_file(trained: Project, tp: Tp) -> No
 
 def test_a_disk_that_fills_at_any_moment_leaves_no_partial_report(trained: Project) -> None:
     run = trained.run_named("first")
-    options = {"sample": {"num_samples": 2, "max_new_tokens": 5}}
-    made = make_report(run, ReportRequest(SampleRequest(options=options)))
+    made = make_report(run, ReportRequest(SampleRequest(n_samples=2, max_new_tokens=5)))
     with WatchedDisk(run.reports) as disk:
         write_report(run, made, markdown=True)
     assert disk.operations > 4

@@ -20,8 +20,9 @@ from transformer_playground.errors import CheckpointError, DataError, RunError
 from transformer_playground.files import sha256_file
 from transformer_playground.pretrained.model import AdaptedModel
 from transformer_playground.runs.layout import RunFolder, read_run_config
-from transformer_playground.runs.sampling import draw, load_run, stream_pieces
+from transformer_playground.runs.sampling import draw, load_run, stream_samples
 from transformer_playground.runs.sampling_plan import SampleRequest
+from transformer_playground.sampling.samples import SampledToken
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import (
     Evaluated,
@@ -272,7 +273,7 @@ def test_gradient_checkpointing_changes_no_loss(tmp_path: Path) -> None:
 def test_a_finetuned_run_samples_from_its_own_folder(tmp_path: Path) -> None:
     run = finetune(tmp_path, "llama", *MEMORISING).run
 
-    loaded = load_run(run, SampleRequest(options={"sample": {"temperature": 0.0}}))
+    loaded = load_run(run, SampleRequest(temperature=0.0))
     (row,) = draw(loaded)
     assert row["prompt"] == "The cat"
     assert row["text"].startswith(" sat by the wheel")
@@ -294,8 +295,8 @@ def test_rows_that_no_token_has_are_never_drawn(tmp_path: Path) -> None:
     ).run
     assert [event for event in recorder.events if isinstance(event, Sampled)]
 
-    loaded = load_run(run, SampleRequest(options={"sample": options}))
-    drawn = [piece.drawn.token for piece in stream_pieces(loaded) if piece.drawn]
+    loaded = load_run(run, SampleRequest())
+    drawn = [event.id for event in stream_samples(loaded) if isinstance(event, SampledToken)]
     assert loaded.model.vocab_size == loaded.tokenizer.vocab_size + 5000
     assert len(drawn) > 64
     assert max(drawn) < loaded.tokenizer.vocab_size

@@ -1,7 +1,9 @@
 """Settings that change how a run computes or what it keeps, not what it learns."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -94,8 +96,8 @@ def test_the_saved_sampling_settings_decide_unless_overridden(tmp_path: Path) ->
     assert {sample["prompt"] for sample in samples} == {"2 bottles"}
     assert [len(sample["tokens"]) for sample in samples] == [5, 5, 5]
     assert len({sample["text"] for sample in samples}) == 1
-    options = {"sample": {"temperature": 2.0, "num_samples": 8, "start": "3"}}
-    changed = draw(load_run(run, SampleRequest(checkpoint="best", options=options)))
+    request = SampleRequest(checkpoint="best", temperature=2.0, n_samples=8, prompt="3")
+    changed = draw(load_run(run, request))
     assert len({sample["text"] for sample in changed}) > 1
     assert changed[0]["prompt"] == "3"
 
@@ -103,24 +105,18 @@ def test_the_saved_sampling_settings_decide_unless_overridden(tmp_path: Path) ->
 @pytest.mark.parametrize(
     "options",
     [
-        {"sample": {"temperature": 0.1}},
-        {"sample": {"top_k": 1}},
-        {"sample": {"top_p": 0.05}},
-        {"sample": {"unconditional": True}},
-        {"runtime": {"seed": 99}},
-        {"runtime": {"dtype": "bfloat16"}},
+        {"temperature": 0.1},
+        {"top_k": 1},
+        {"top_p": 0.05},
+        {"unconditional": True},
+        {"seed": 99},
+        {"overrides": ("sample.runtime.dtype=bfloat16",)},
     ],
     ids=str,
 )
-def test_every_sampling_knob_changes_the_samples(
-    options: dict[str, dict[str, object]], tmp_path: Path
-) -> None:
+def test_every_sampling_knob_changes_the_samples(options: dict[str, Any], tmp_path: Path) -> None:
     run = train(tmp_path).run
-    base: dict[str, dict[str, object]] = {
-        "sample": {"max_new_tokens": 12, "temperature": 1.0},
-        "runtime": {"seed": 1},
-    }
-    changed = {table: {**base[table], **options.get(table, {})} for table in base}
-    first = draw(load_run(run, SampleRequest(options=base)))[0]
-    second = draw(load_run(run, SampleRequest(options=changed)))[0]
+    base = SampleRequest(max_new_tokens=12, temperature=1.0, seed=1)
+    first = draw(load_run(run, base))[0]
+    second = draw(load_run(run, replace(base, **options)))[0]
     assert (first["tokens"], first["logprobs"]) != (second["tokens"], second["logprobs"])

@@ -12,7 +12,7 @@ from builders.models import tiny_model
 from transformer_playground.config.sample import DecodingConfig
 from transformer_playground.data.tokenizers import load_tokenizer
 from transformer_playground.errors import SamplingError
-from transformer_playground.runs.sampling import LoadedRun, draw, stream_pieces
+from transformer_playground.runs.sampling import LoadedRun, draw, stream_samples
 from transformer_playground.sampling.prompts import Prompt
 
 # The keys of one text of this length take 4 GB in each layer.
@@ -60,12 +60,12 @@ def test_more_tokens_than_memory_holds_are_refused(
         draw(loaded_run(tmp_path, n_samples=n_samples, width=64))
 
 
-def test_an_error_of_whoever_takes_the_pieces_is_not_taken_for_a_lack_of_memory(
+def test_an_error_of_whoever_takes_the_tokens_is_not_taken_for_a_lack_of_memory(
     tmp_path: Path,
 ) -> None:
     loaded = loaded_run(tmp_path, n_samples=1, width=8)
     short = replace(loaded, decoding=DecodingConfig(max_new_tokens=2))
-    pieces = stream_pieces(short)
-    next(pieces)
+    events = stream_samples(short)
+    next(events)
     with pytest.raises(MemoryError):
-        pieces.throw(MemoryError())
+        events.throw(MemoryError())

@@ -1,4 +1,4 @@
-"""Samples as pieces of text, while they are drawn."""
+"""Samples of a run, token by token as they are drawn."""
 
 from dataclasses import replace
 
@@ -8,14 +8,9 @@ from builders.corpora import prepared
 from builders.models import lively_model
 from transformer_playground.config.sample import DecodingConfig
 from transformer_playground.data.tokenizers import load_tokenizer
-from transformer_playground.runs.sampling import (
-    Collected,
-    LoadedRun,
-    draw,
-    stream_pieces,
-    token_text,
-)
+from transformer_playground.runs.sampling import LoadedRun, draw, stream_samples, token_text
 from transformer_playground.sampling.prompts import Prompt
+from transformer_playground.sampling.samples import Sample, SampledToken, SampleEnd
 
 LENGTH = 9
 
@@ -39,46 +34,56 @@ def loaded(tmp_path_factory: pytest.TempPathFactory) -> LoadedRun:
 
 
 def test_pieces_joined_are_the_whole_samples(loaded: LoadedRun) -> None:
-    pieces = list(stream_pieces(loaded))
+    events = list(stream_samples(loaded))
     for row in draw(loaded):
-        own = [piece for piece in pieces if piece.sample == row["index"]]
-        assert "".join(piece.text for piece in own) == row["text"]
-        assert [piece.finish_reason for piece in own] == [None] * LENGTH + ["length"]
-        drawn = [piece.drawn for piece in own if piece.drawn]
-        assert [each.token for each in drawn] == row["tokens"]
+        own = [event for event in events if event.sample == row["index"]]
+        assert "".join(event.text for event in own) == row["text"]
+        *drawn, end = own
+        assert isinstance(end, SampleEnd)
+        assert end.finish_reason == "length"
+        drawn = [event for event in drawn if isinstance(event, SampledToken)]
+        assert len(drawn) == LENGTH
+        assert [each.id for each in drawn] == row["tokens"]
         assert [each.logprob for each in drawn] == row["logprobs"]
 
 
 def test_samples_grow_side_by_side(loaded: LoadedRun) -> None:
-    order = [piece.sample for piece in stream_pieces(loaded) if piece.drawn]
+    events = stream_samples(loaded)
+    order = [event.sample for event in events if isinstance(event, SampledToken)]
     assert order == [0, 1, 2] * LENGTH
 
 
 def test_the_likeliest_tokens_can_be_had_beside_each_drawn_one(loaded: LoadedRun) -> None:
-    for piece in stream_pieces(loaded, alternatives=4):
-        if piece.drawn is None:
+    for token in stream_samples(loaded, alternatives=4):
+        if isinstance(token, SampleEnd):
             continue
-        scores = [each.logprob for each in piece.drawn.alternatives]
+        scores = [each.logprob for each in token.alternatives]
         assert len(scores) == 4
         assert scores == sorted(scores, reverse=True)
-        assert scores[0] >= piece.drawn.logprob
-        assert all(token_text(loaded.tokenizer, each.token) for each in piece.drawn.alternatives)
+        assert scores[0] >= token.logprob
+        assert all(token_text(loaded.tokenizer, each.id) for each in token.alternatives)
 
 
 def test_samples_stop_at_once_and_keep_what_they_have(loaded: LoadedRun) -> None:
-    collected = Collected(loaded)
-    pieces = stream_pieces(loaded, cancelled=lambda: bool(collected.row(2)["tokens"]))
-    for piece in pieces:
-        collected.add(piece)
-    for row, whole in zip(collected.rows(), draw(loaded), strict=True):
-        assert row["finish_reason"] == "cancelled"
-        assert row["tokens"] == whole["tokens"][:1]
-        assert row["text"] == whole["text"][: len(row["text"])]
-        assert collected.is_whole(row["index"])
+    samples = [Sample() for _ in range(3)]
+    for event in stream_samples(loaded, cancelled=lambda: bool(samples[2].tokens)):
+        samples[event.sample].add(event)
+    for sample, whole in zip(samples, draw(loaded), strict=True):
+        assert sample.finish_reason == "cancelled"
+        assert list(sample.token_ids) == whole["tokens"][:1]
+        assert sample.text == whole["text"][: len(sample.text)]
+        assert sample.end is not None
+
+
+def test_samples_that_never_began_end_too(loaded: LoadedRun) -> None:
+    many = replace(loaded, decoding=loaded.decoding.model_copy(update={"num_samples": 70}))
+    events = list(stream_samples(many, cancelled=lambda: True))
+    assert events == [SampleEnd(sample, "cancelled") for sample in range(70)]
 
 
 def test_more_samples_than_one_batch_holds_come_in_order(loaded: LoadedRun) -> None:
     many = replace(loaded, decoding=loaded.decoding.model_copy(update={"num_samples": 70}))
-    ended = [piece.sample for piece in stream_pieces(many) if piece.finish_reason]
+    events = stream_samples(many)
+    ended = [event.sample for event in events if isinstance(event, SampleEnd)]
     assert ended == list(range(70))
     assert [row["tokens"] for row in draw(many)][:3] == [row["tokens"] for row in draw(loaded)]

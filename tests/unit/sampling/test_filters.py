@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from transformer_playground.sampling.filters import Candidates, filter_tokens
+from transformer_playground.sampling.sampler import Candidates, filter_tokens
 
 
 def _distribution(candidates: Candidates, vocab: int) -> Tensor:

@@ -1,3 +1,4 @@
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -10,22 +11,36 @@ from builders.models import VOCAB_SIZE, architectures, lively_model, tiny_model
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.errors import SamplingError
 from transformer_playground.model.gpt import GPT
-from transformer_playground.sampling.batches import batches
-from transformer_playground.sampling.generate import (
-    DrawnToken,
-    Generation,
-    SamplingSettings,
-    generate,
-    stream,
-)
+from transformer_playground.sampling.generate import SamplingSettings, batches, generate, stream
+from transformer_playground.sampling.samples import Sample, SampledToken, SampleEnd
 
 _PROMPT = (3, 1, 4)
 _DRAWS = SamplingSettings(max_new_tokens=8, temperature=1.0, top_k=0, top_p=1.0, seed=5)
 _GREEDY = replace(_DRAWS, temperature=0.0)
 
 
-def _tokens(generations: list[Generation]) -> list[tuple[int, ...]]:
-    return [generation.tokens for generation in generations]
+class Stops:
+    """A tokenizer of `VOCAB_SIZE` letters of which one may end a document."""
+
+    kind = "char"
+    vocab_size = VOCAB_SIZE
+    bos_id = None
+
+    def __init__(self, eos_id: int | None) -> None:
+        self.eos_id = eos_id
+
+    def encode(self, text: str) -> list[int]:
+        return [ord(char) - 65 for char in text]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        return "".join(chr(65 + token) for token in ids)
+
+    def token_bytes(self, token: int) -> bytes:
+        return self.decode([token]).encode()
+
+
+def _tokens(samples: list[Sample]) -> list[tuple[int, ...]]:
+    return [sample.token_ids for sample in samples]
 
 
 @torch.inference_mode()
@@ -51,7 +66,7 @@ def test_greedy_tokens_are_those_of_reading_everything_again(
     prompt = tuple(i * i % 13 for i in range(length))
     fits = 12 - length + 1
     greedy = replace(_GREEDY, max_new_tokens=fits)
-    assert generate(model, prompt, greedy)[0].tokens == _greedy_reference(model, prompt, fits)
+    assert generate(model, prompt, greedy)[0].token_ids == _greedy_reference(model, prompt, fits)
 
 
 @pytest.mark.parametrize("length", [1, 11, 12, 13, 40])
@@ -60,7 +75,7 @@ def test_a_text_longer_than_the_context_slides_on(positions: str, length: int) -
     model = lively_model(positional_encoding=positions)
     prompt = tuple(i * i % 13 for i in range(length))
     greedy = replace(_GREEDY, max_new_tokens=50)
-    assert generate(model, prompt, greedy)[0].tokens == _greedy_reference(model, prompt, 50)
+    assert generate(model, prompt, greedy)[0].token_ids == _greedy_reference(model, prompt, 50)
 
 
 def test_a_long_text_costs_a_bounded_number_of_readings_for_each_token() -> None:
@@ -84,7 +99,7 @@ def test_the_prompt_is_read_once_for_all_samples() -> None:
 
 def test_a_context_of_one_token_still_works() -> None:
     model = lively_model(block_size=1)
-    assert len(generate(model, _PROMPT, _DRAWS)[0].tokens) == 8
+    assert len(generate(model, _PROMPT, _DRAWS)[0].token_ids) == 8
 
 
 @pytest.mark.parametrize("filters", [{}, {"top_k": 3}, {"top_p": 0.7}, {"top_k": 5, "top_p": 0.5}])
@@ -131,44 +146,49 @@ def test_samples_with_large_caches_are_drawn_few_at_a_time() -> None:
 def test_alternatives_are_the_likeliest_tokens_and_the_drawn_one_ranks_among_them() -> None:
     model = lively_model()
     seen: list[int] = [*_PROMPT]
-    for step in stream(model, _PROMPT, _DRAWS, alternatives=VOCAB_SIZE + 5):
-        (drawn,) = step.drawn
+    for drawn in stream(model, _PROMPT, _DRAWS, alternatives=VOCAB_SIZE + 5):
+        if isinstance(drawn, SampleEnd):
+            continue
         with torch.inference_mode():
             logprobs = model(torch.tensor([seen]))[0, -1].log_softmax(dim=-1)
-        assert [each.token for each in drawn.alternatives] == logprobs.argsort(
+        assert [each.id for each in drawn.alternatives] == logprobs.argsort(
             descending=True
         ).tolist()
         assert drawn.logprob in [each.logprob for each in drawn.alternatives]
         assert drawn.alternatives[0].logprob == pytest.approx(float(logprobs.max()), abs=1e-4)
-        seen.append(drawn.token)
-    (few,) = next(stream(model, _PROMPT, _DRAWS, alternatives=2)).drawn
-    assert len(few.alternatives) == 2
-    assert next(stream(model, _PROMPT, _DRAWS)).drawn[0].alternatives == ()
+        seen.append(drawn.id)
+    for count in (2, 0):
+        first = next(stream(model, _PROMPT, _DRAWS, alternatives=count))
+        assert isinstance(first, SampledToken)
+        assert len(first.alternatives) == count
 
 
 def test_a_stream_says_which_samples_have_ended_and_why() -> None:
     model = tiny_model()
     draws = replace(_DRAWS, max_new_tokens=15)
-    steps = list(stream(model, _PROMPT, draws, n_samples=12, stop_token=7))
-    whole = generate(model, _PROMPT, draws, n_samples=12, stop_token=7)
-    endings = [pair for step in steps for pair in step.ended.items()]
-    assert len(endings) == 12
-    for sample, reason in endings:
-        assert reason == whole[sample].finish_reason
+    events = list(stream(model, _PROMPT, draws, n_samples=12, tokenizer=Stops(7)))
+    whole = generate(model, _PROMPT, draws, n_samples=12, tokenizer=Stops(7))
+    endings = [event for event in events if isinstance(event, SampleEnd)]
+    assert sorted(end.sample for end in endings) == list(range(12))
+    for end in endings:
+        assert end.finish_reason == whole[end.sample].finish_reason
 
 
 def test_a_stream_hands_out_what_generate_returns() -> None:
     model = lively_model()
-    steps = list(stream(model, _PROMPT, _DRAWS, n_samples=3, stop_token=7))
-    whole = generate(model, _PROMPT, _DRAWS, n_samples=3, stop_token=7)
+    events = list(stream(model, _PROMPT, _DRAWS, n_samples=3, tokenizer=Stops(7)))
+    whole = generate(model, _PROMPT, _DRAWS, n_samples=3, tokenizer=Stops(7))
     for sample, generation in enumerate(whole):
-        drawn = [token for step in steps for token in step.drawn if token.sample == sample]
+        drawn = [
+            event for event in events if isinstance(event, SampledToken) and event.sample == sample
+        ]
         assert drawn == [
-            DrawnToken(sample, position, token, logprob)
+            SampledToken(sample, position, token, logprob, chr(65 + token))
             for position, (token, logprob) in enumerate(
-                zip(generation.tokens, generation.logprobs, strict=True)
+                zip(generation.token_ids, generation.logprobs, strict=True)
             )
         ]
+        assert generation.text == "".join(token.text for token in drawn)
 
 
 def test_a_stream_computes_only_what_is_asked_of_it() -> None:
@@ -176,7 +196,7 @@ def test_a_stream_computes_only_what_is_asked_of_it() -> None:
     passes: list[int] = []
     model.blocks[0].register_forward_hook(lambda *_: passes.append(1))
     first_two = list(islice(stream(model, _PROMPT, _DRAWS), 2))
-    assert [step.drawn[0].position for step in first_two] == [0, 1]
+    assert [token.position for token in first_two if isinstance(token, SampledToken)] == [0, 1]
     assert len(passes) == 2
 
 
@@ -184,12 +204,12 @@ def test_a_sample_ends_before_its_stop_token_and_changes_no_other() -> None:
     model = tiny_model()
     draws = replace(_DRAWS, max_new_tokens=15)
     free = generate(model, _PROMPT, draws, n_samples=12)
-    stopped = generate(model, _PROMPT, draws, n_samples=12, stop_token=7)
+    stopped = generate(model, _PROMPT, draws, n_samples=12, tokenizer=Stops(7))
     assert {generation.finish_reason for generation in stopped} == {"stop", "length"}
     for whole, cut in zip(free, stopped, strict=True):
-        end = whole.tokens.index(7) if 7 in whole.tokens else len(whole.tokens)
-        assert cut.tokens == whole.tokens[:end]
-        assert cut.finish_reason == ("stop" if end < len(whole.tokens) else "length")
+        end = whole.token_ids.index(7) if 7 in whole.token_ids else len(whole.token_ids)
+        assert cut.token_ids == whole.token_ids[:end]
+        assert cut.finish_reason == ("stop" if end < len(whole.token_ids) else "length")
 
 
 def test_ended_samples_are_no_longer_computed() -> None:
@@ -197,7 +217,10 @@ def test_ended_samples_are_no_longer_computed() -> None:
     sizes: list[int] = []
     model.blocks[0].register_forward_hook(lambda _m, inputs, _y: sizes.append(len(inputs[0])))
     draws = replace(_DRAWS, max_new_tokens=200)
-    ends = [len(each.tokens) for each in generate(model, _PROMPT, draws, n_samples=4, stop_token=7)]
+    ends = [
+        len(each.token_ids)
+        for each in generate(model, _PROMPT, draws, n_samples=4, tokenizer=Stops(7))
+    ]
     assert sizes[1:] == [sum(end >= step for end in ends) for step in range(1, len(sizes))]
     assert len(sizes) == max(ends) + 1 < 200
 
@@ -207,10 +230,10 @@ def test_rows_that_pad_the_vocabulary_are_never_drawn() -> None:
     with torch.no_grad():
         model.token_embedding.weight[13:] *= 30
     free = generate(model, _PROMPT, _DRAWS, n_samples=8)
-    assert any(token >= 13 for generation in free for token in generation.tokens)
+    assert any(token >= 13 for generation in free for token in generation.token_ids)
     for settings_ in (_DRAWS, _GREEDY):
-        masked = generate(model, _PROMPT, settings_, n_samples=8, valid_vocab=VOCAB_SIZE)
-        assert all(token < 13 for generation in masked for token in generation.tokens)
+        masked = generate(model, _PROMPT, settings_, n_samples=8, tokenizer=Stops(None))
+        assert all(token < 13 for generation in masked for token in generation.token_ids)
 
 
 def test_a_temperature_next_to_zero_is_greedy() -> None:
@@ -225,8 +248,8 @@ def test_log_probabilities_are_the_models_own() -> None:
     draws = replace(_DRAWS, temperature=0.7, top_k=4, top_p=0.9)
     for generation in generate(model, _PROMPT, draws, n_samples=2):
         with torch.inference_mode():
-            logits = model(torch.tensor([_PROMPT + generation.tokens[:-1]]))[0, 2:]
-        expected = logits.log_softmax(dim=-1).gather(1, torch.tensor([generation.tokens]).T)
+            logits = model(torch.tensor([_PROMPT + generation.token_ids[:-1]]))[0, 2:]
+        expected = logits.log_softmax(dim=-1).gather(1, torch.tensor([generation.token_ids]).T)
         torch.testing.assert_close(
             torch.tensor(generation.logprobs), expected.flatten(), rtol=1e-4, atol=1e-4
         )
@@ -241,26 +264,26 @@ def test_cancelling_takes_effect_before_the_next_token() -> None:
 
     (generation,) = generate(tiny_model(), _PROMPT, _DRAWS, cancelled=after_three)
     assert generation.finish_reason == "cancelled"
-    assert len(generation.tokens) == 3
+    assert len(generation.token_ids) == 3
 
 
 def test_sampling_leaves_the_model_in_the_mode_it_found() -> None:
     model = lively_model(dropout=0.5)
     quiet = generate(model, _PROMPT, _DRAWS)
     model.train()
-    steps = stream(model, _PROMPT, _DRAWS)
     tokens = []
-    for step in steps:
+    for event in stream(model, _PROMPT, _DRAWS):
         assert model.training
         assert torch.is_grad_enabled()
         assert not torch.is_inference_mode_enabled()
-        tokens.append(step.drawn[0].token)
-    assert tuple(tokens) == quiet[0].tokens
+        if isinstance(event, SampledToken):
+            tokens.append(event.id)
+    assert tuple(tokens) == quiet[0].token_ids
 
 
 def test_a_bfloat16_model_samples() -> None:
     model = lively_model().to(torch.bfloat16)
-    assert len(generate(model, _PROMPT, _DRAWS, n_samples=2)[1].tokens) == 8
+    assert len(generate(model, _PROMPT, _DRAWS, n_samples=2)[1].token_ids) == 8
 
 
 @pytest.mark.parametrize(

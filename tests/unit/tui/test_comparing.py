@@ -20,8 +20,8 @@ from transformer_playground.tui.state.comparison_lines import (
 )
 from transformer_playground.tui.state.pane_order import ranks
 from transformer_playground.tui.state.training_samples import (
-    Drawn,
     SampleTrack,
+    StepSamples,
     moved,
     read_track,
     steps_of,
@@ -141,10 +141,10 @@ def test_samples_are_found_at_or_before_a_step(tmp_path: Path) -> None:
     run.samples_path.write_text(lines + '{"step": 40', encoding="utf-8")
     track = read_track(run)
     assert track.at(-1) is None
-    assert track.at(0) == track.at(9) == Drawn(0, ("a",))
+    assert track.at(0) == track.at(9) == StepSamples(0, ("a",))
     assert track.at(10) == track.at(11)
-    assert track.at(99) == Drawn(10, (">b", ">c"))
-    assert steps_of([track, SampleTrack((Drawn(5, ("x",)),))]) == (0, 5, 10)
+    assert track.at(99) == StepSamples(10, (">b", ">c"))
+    assert steps_of([track, SampleTrack((StepSamples(5, ("x",)),))]) == (0, 5, 10)
 
 
 def test_going_through_steps_ends_at_the_ends() -> None:

@@ -11,8 +11,7 @@ from rich.style import Style
 from builders.hostile import harm_in, hostile_texts
 from transformer_playground.runs.details import CheckpointFile
 from transformer_playground.runs.row import RunRow
-from transformer_playground.runs.sampling import Piece
-from transformer_playground.sampling.generate import DrawnToken
+from transformer_playground.sampling.samples import SampledToken, SampleEnd
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.state.checkpoint_choices import Choice
 from transformer_playground.tui.state.comparison_lines import ending, shortened
@@ -101,8 +100,8 @@ def settings(text: str) -> Iterator[str]:
 
 def transcripts(text: str) -> Iterator[str]:
     transcript = Transcript(text, 1, width=9)
-    transcript.add(Piece(0, text, DrawnToken(0, 0, 0, -1.0)))
-    transcript.add(Piece(0, text, finish_reason="length"))
+    transcript.add(SampledToken(0, 0, 0, -1.0, text))
+    transcript.add(SampleEnd(0, "length", text))
     transcript.arrange()
     yield transcript.text(0)
     for number in range(transcript.n_rows):

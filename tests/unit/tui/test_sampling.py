@@ -12,18 +12,16 @@ import torch
 
 from builders.training import runtime, train
 from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.sampling_plan import SampleRequest
+from transformer_playground.sampling.samples import SampledToken, SampleEnd
 from transformer_playground.tui.state.sampling import (
-    Ask,
-    Began,
-    Drawing,
-    Drawn,
     Failed,
+    SampleJob,
     SamplingService,
     Source,
+    Started,
     Update,
 )
-
-LONG = {"sample": {"max_new_tokens": 1_000_000}}
 
 
 @pytest.fixture(scope="module")
@@ -34,33 +32,31 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def ask(
-    *sources: Source, prompt: str | None = "1", threads: int | None = None, **sample: Any
-) -> Ask:
-    return Ask(sources or (Source("run"),), prompt, {"sample": sample}, threads)
+def job(*sources: Source, prompt: str = "1", threads: int | None = None, **asked: Any) -> SampleJob:
+    request = SampleRequest(prompt=prompt, prompt_is_literal=True, **asked)
+    return SampleJob(sources or (Source("run"),), request, threads)
 
 
-def drawn(service: SamplingService, what: Ask) -> list[Update]:
-    drawing = Drawing(what)
-    service.work(drawing)
-    assert drawing.is_over
-    return drawing.drain()
+def drawn(service: SamplingService, job: SampleJob) -> list[Update]:
+    service.work(job)
+    assert job.is_over
+    return job.drain()
 
 
 def text_of(updates: list[Update], column: int = 0, sample: int = 0) -> str:
     return "".join(
-        update.piece.text
-        for update in updates
-        if isinstance(update, Drawn) and update.column == column and update.piece.sample == sample
+        event.text
+        for at, event in updates
+        if isinstance(event, SampledToken | SampleEnd) and (at, event.sample) == (column, sample)
     )
 
 
 def models(updates: list[Update]) -> list[Any]:
-    return [update.loaded.model for update in updates if isinstance(update, Began)]
+    return [event.loaded.model for _, event in updates if isinstance(event, Started)]
 
 
 def problems(updates: list[Update]) -> list[str]:
-    return [update.problem for update in updates if isinstance(update, Failed)]
+    return [event.problem for _, event in updates if isinstance(event, Failed)]
 
 
 @contextmanager
@@ -73,12 +69,13 @@ def in_thread(body: Callable[[], object]) -> Iterator[threading.Thread]:
 
 
 def test_a_drawing_gives_every_sample_with_alternatives_of_each_token(trained: Path) -> None:
-    updates = drawn(SamplingService(trained / "runs"), ask(num_samples=3, max_new_tokens=5))
+    updates = drawn(SamplingService(trained / "runs"), job(n_samples=3, max_new_tokens=5))
 
-    assert isinstance(updates[0], Began)
+    assert isinstance(updates[0].event, Started)
     assert [len(text_of(updates, sample=sample)) for sample in range(3)] == [5, 5, 5]
-    tokens = [update.piece.drawn for update in updates if isinstance(update, Drawn)]
-    for token in filter(None, tokens):
+    tokens = [event for _, event in updates if isinstance(event, SampledToken)]
+    assert len(tokens) == 15
+    for token in tokens:
         likeliest = [each.logprob for each in token.alternatives]
         assert likeliest == sorted(likeliest, reverse=True)
         assert len(likeliest) == 6
@@ -88,8 +85,7 @@ def test_the_same_seed_gives_the_same_text_and_another_one_another(trained: Path
     service = SamplingService(trained / "runs")
 
     def text(seed: int) -> str:
-        options = {"sample": {"max_new_tokens": 30}, "runtime": {"seed": seed}}
-        return text_of(drawn(service, Ask((Source("run"),), "1", options)))
+        return text_of(drawn(service, job(max_new_tokens=30, seed=seed)))
 
     assert text(1) == text(1)
     assert text(1) != text(2)
@@ -98,26 +94,26 @@ def test_the_same_seed_gives_the_same_text_and_another_one_another(trained: Path
 def test_several_sources_grow_side_by_side(trained: Path) -> None:
     updates = drawn(
         SamplingService(trained / "runs"),
-        ask(Source("run", "best"), Source("run", "last"), max_new_tokens=5),
+        job(Source("run", "best"), Source("run", "last"), max_new_tokens=5),
     )
 
-    columns = [update.column for update in updates if isinstance(update, Drawn)]
+    columns = [at for at, event in updates if not isinstance(event, Started)]
     assert columns == [0, 1] * 6
 
 
 def test_a_source_that_fails_leaves_the_others_alone(trained: Path) -> None:
     updates = drawn(
         SamplingService(trained / "runs"),
-        ask(Source("nowhere"), Source("run"), max_new_tokens=5),
+        job(Source("nowhere"), Source("run"), max_new_tokens=5),
     )
 
     assert len(text_of(updates, column=1)) == 5
-    assert [(update.column, "nowhere" in update.problem) for update in updates
-            if isinstance(update, Failed)] == [(0, True)]  # fmt: skip
+    failures = [(at, event.problem) for at, event in updates if isinstance(event, Failed)]
+    assert [(at, "nowhere" in problem) for at, problem in failures] == [(0, True)]
 
 
 def test_a_character_that_the_tokenizer_lacks_becomes_a_sentence(trained: Path) -> None:
-    (problem,) = problems(drawn(SamplingService(trained / "runs"), ask(prompt="Ω")))
+    (problem,) = problems(drawn(SamplingService(trained / "runs"), job(prompt="Ω")))
 
     assert "Ω" in problem
 
@@ -127,30 +123,30 @@ def test_a_damaged_checkpoint_becomes_a_sentence(trained: Path, tmp_path: Path) 
     for file in (tmp_path / "runs/run/checkpoints").glob("*.pt"):
         file.write_bytes(b"torn")
 
-    (problem,) = problems(drawn(SamplingService(tmp_path / "runs"), ask()))
+    (problem,) = problems(drawn(SamplingService(tmp_path / "runs"), job()))
 
     assert "checkpoint" in problem
 
 
 def test_a_model_is_loaded_once_however_often_and_by_whatever_name(trained: Path) -> None:
     service = SamplingService(trained / "runs")
-    (first,) = models(drawn(service, ask(Source("run", "last"))))
+    (first,) = models(drawn(service, job(Source("run", "last"))))
     (name,) = {path.name for path in (trained / "runs/run/checkpoints").glob("ckpt_last_*20.pt")}
 
-    assert models(drawn(service, ask(Source("run", "last"), prompt="2"))) == [first]
-    assert models(drawn(service, ask(Source("run", name)))) == [first]
+    assert models(drawn(service, job(Source("run", "last"), prompt="2"))) == [first]
+    assert models(drawn(service, job(Source("run", name)))) == [first]
 
 
 def test_a_checkpoint_that_training_replaced_is_loaded_anew(tmp_path: Path) -> None:
     train(tmp_path)
     train(tmp_path, runtime(seed=7), run_id="other")
     service = SamplingService(tmp_path / "runs")
-    (before,) = models(drawn(service, ask(Source("run", "last"))))
+    (before,) = models(drawn(service, job(Source("run", "last"))))
     old, new = (RunFolder(tmp_path / "runs" / name).checkpoints for name in ("run", "other"))
     shutil.rmtree(old)
     shutil.copytree(new, old)
 
-    (after,) = models(drawn(service, ask(Source("run", "last"))))
+    (after,) = models(drawn(service, job(Source("run", "last"))))
 
     weights = [model.token_embedding.weight for model in (before, after)]
     assert not torch.equal(*weights)
@@ -159,59 +155,56 @@ def test_a_checkpoint_that_training_replaced_is_loaded_anew(tmp_path: Path) -> N
 def test_a_damaged_file_is_not_taken_for_the_whole_one_that_was_there(tmp_path: Path) -> None:
     train(tmp_path)
     service = SamplingService(tmp_path / "runs")
-    drawn(service, ask())
+    drawn(service, job())
     for file in RunFolder(tmp_path / "runs/run").checkpoints.glob("*.pt"):
         data = bytearray(file.read_bytes())
         data[len(data) // 2] ^= 1
         file.unlink()
         file.write_bytes(data)
 
-    assert problems(drawn(service, ask()))
+    assert problems(drawn(service, job()))
 
 
 def test_stopping_ends_every_sample_before_its_next_token(trained: Path) -> None:
     service = SamplingService(trained / "runs")
-    drawing = Drawing(Ask((Source("run"),), "1", LONG))
-    with in_thread(lambda: service.work(drawing)):
+    long = job(max_new_tokens=1_000_000)
+    with in_thread(lambda: service.work(long)):
         updates: list[Update] = []
         while len(updates) < 3:
-            updates += drawing.drain()
-        drawing.stop()
-    updates += drawing.drain()
+            updates += long.drain()
+        long.stop()
+    updates += long.drain()
 
-    last = updates[-1]
-    assert isinstance(last, Drawn)
-    assert last.piece.finish_reason == "cancelled"
+    last = updates[-1].event
+    assert isinstance(last, SampleEnd)
+    assert last.finish_reason == "cancelled"
     assert len(updates) < 1_000_000
 
 
 def test_drawing_waits_when_nobody_drains_and_a_stop_frees_it(trained: Path) -> None:
     service = SamplingService(trained / "runs")
-    drawing = Drawing(Ask((Source("run"),), "1", {"sample": {"max_new_tokens": 10**6}}))
-    update = Failed(0, "x")
+    long = job(max_new_tokens=1_000_000)
+    update = Update(0, Failed("x"))
     for _ in range(50_000):
-        drawing.put(update)
-    with in_thread(lambda: service.work(drawing)) as thread:
+        long.put(update)
+    with in_thread(lambda: service.work(long)) as thread:
         thread.join(0.2)
         assert thread.is_alive()
-        drawing.stop()
+        long.stop()
 
 
 def test_what_was_stopped_before_its_turn_loads_nothing(trained: Path) -> None:
-    drawing = Drawing(ask())
-    drawing.stop()
+    stopped = job()
+    stopped.stop()
 
-    SamplingService(trained / "runs").work(drawing)
-
-    assert drawing.is_over
-    assert drawing.drain() == []
+    assert drawn(SamplingService(trained / "runs"), stopped) == []
 
 
-class ThreadCounter(Drawing):
+class ThreadCounter(SampleJob):
     """Notes how many threads compute each time that something comes."""
 
-    def __init__(self, what: Ask) -> None:
-        super().__init__(what)
+    def __init__(self) -> None:
+        super().__init__((Source("run"),), SampleRequest(prompt="1"), threads=1)
         self.seen: set[int] = set()
 
     def put(self, update: Update) -> None:
@@ -223,9 +216,9 @@ def test_the_number_of_threads_holds_for_the_drawing_alone(trained: Path) -> Non
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        drawing = ThreadCounter(ask(threads=1))
-        SamplingService(trained / "runs").work(drawing)
-        assert drawing.seen == {1}
+        counter = ThreadCounter()
+        SamplingService(trained / "runs").work(counter)
+        assert counter.seen == {1}
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(before)

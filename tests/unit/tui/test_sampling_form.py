@@ -20,8 +20,8 @@ from transformer_playground.tui.state.sampling_form import (
     default_of,
     excess,
     meant,
-    options,
     prompt_of,
+    request_of,
 )
 
 BY_NAME = {knob.name: knob for knob in KNOBS}
@@ -62,7 +62,7 @@ def test_what_the_schema_accepts_gets_none(name: str, text: str) -> None:
 def test_fields_become_a_sample_table_of_the_right_types() -> None:
     values = VALUES | {"temperature": "1", "seed": "7", "num_samples": "3"}
 
-    table = options(values, unconditional=True)
+    table = request_of(values, None, unconditional=True).as_table()
 
     assert table["runtime"] == {"seed": 7}
     assert table["sample"]["temperature"] == 1.0

@@ -7,18 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from transformer_playground.runs.sampling import Piece
-from transformer_playground.sampling.generate import DrawnToken, Ending
+from transformer_playground.sampling.samples import FinishReason, SampledToken, SampleEnd
 from transformer_playground.terminal import visible
 from transformer_playground.tui.state.transcript import Flow, Place, Transcript, level
 
 
-def piece(text: str, sample: int = 0, logprob: float = -1.0) -> Piece:
-    return Piece(sample, text, DrawnToken(sample, 0, 7, logprob))
+def token(text: str, sample: int = 0) -> SampledToken:
+    return SampledToken(sample, 0, 7, -1.0, text)
 
 
-def ending(sample: int = 0, text: str = "", reason: Ending = "length") -> Piece:
-    return Piece(sample, text, finish_reason=reason)
+def ending(sample: int = 0, text: str = "", reason: FinishReason = "length") -> SampleEnd:
+    return SampleEnd(sample, reason, text)
 
 
 def rows(transcript: Transcript) -> list[str]:
@@ -31,7 +30,7 @@ def rows(transcript: Transcript) -> list[str]:
 def filled(*texts: str, prompt: str = "", width: int = 10) -> Transcript:
     transcript = Transcript(prompt, 1, width)
     for text in texts:
-        transcript.add(piece(text))
+        transcript.add(token(text))
     transcript.arrange()
     return transcript
 
@@ -85,7 +84,7 @@ def test_a_token_is_found_where_it_is_shown_and_prompt_and_gaps_are_none() -> No
 def test_the_pointer_walks_over_every_sample_and_stays_at_the_ends() -> None:
     transcript = Transcript("", 3, 10)
     for sample in (0, 0, 2):
-        transcript.add(piece("x", sample))
+        transcript.add(token("x", sample))
     transcript.arrange()
 
     walked = [transcript.neighbour(None, 1)]
@@ -102,7 +101,7 @@ def test_the_pointer_walks_over_every_sample_and_stays_at_the_ends() -> None:
 def test_samples_are_told_apart_by_headings() -> None:
     transcript = Transcript("p", 2, 20)
     for sample in (0, 1):
-        transcript.add(piece(str(sample), sample))
+        transcript.add(token(str(sample), sample))
         transcript.add(ending(sample))
     transcript.arrange()
 
@@ -116,8 +115,11 @@ def test_what_ends_a_text_belongs_to_its_last_token() -> None:
     transcript.add(ending(text="�", reason="cancelled"))
     transcript.arrange()
 
-    assert rows(transcript) == ["a�"]
-    assert transcript.at(0, 1) == Place(0, 0)
+    for width in (10, 9):
+        transcript.wrap(width)
+        assert rows(transcript) == ["a�"]
+        assert transcript.at(0, 1) == Place(0, 0)
+    assert transcript.text(0) == "a�"
     assert transcript.was_cancelled
 
 

@@ -1,4 +1,4 @@
-"""The sample view: checkpoints, a prompt, and the text that comes of it."""
+"""Sample view: checkpoints, a prompt, and samples."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -6,11 +6,11 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.timer import Timer
 from textual.widgets import Static
 
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import bindings_for
+from transformer_playground.tui.sample.runner import SampleRunner
 from transformer_playground.tui.screens.pick import PickScreen
 from transformer_playground.tui.screens.view import View
 from transformer_playground.tui.state.checkpoint_choices import (
@@ -18,17 +18,15 @@ from transformer_playground.tui.state.checkpoint_choices import (
     first_with_checkpoint,
     sources_of,
 )
-from transformer_playground.tui.state.sampling import Ask, Drawing, Source
+from transformer_playground.tui.state.sampling import Source
 from transformer_playground.tui.state.sampling_form import History
 from transformer_playground.tui.widgets.sample_form import SampleForm
 from transformer_playground.tui.widgets.sample_panes import SamplePanes
 from transformer_playground.tui.widgets.source_words import choice_words, run_words, source_words
 
-_TICK_SECONDS = 0.08
-
 
 class SampleView(View):
-    """Draws from one checkpoint, or the same from several."""
+    """Samples from one checkpoint, or the same from several."""
 
     NAME = "sample"
     CSS_PATH = "../styles/sample.tcss"
@@ -43,7 +41,7 @@ class SampleView(View):
         self._beside = False
         # What the panes are for.
         self._offered: tuple[Source, ...] = ()
-        self._drawing: Drawing | None = None
+        self._runner = SampleRunner(self)
         self._history = History()
 
     def compose_body(self) -> ComposeResult:
@@ -57,15 +55,12 @@ class SampleView(View):
         super().on_mount()
         settings = self.console.settings
         self._history = History(settings.remembered("sample", "history", []))
-        self._service = self.console.sampling
-        self._timer: Timer = self.set_interval(_TICK_SECONDS, self._tick, pause=True)
         self._panes.set_colours(settings.remembered("sample", "colours", False))
         self._show_choices()
 
     def on_unmount(self) -> None:
         """Let the worker end."""
-        if self._drawing is not None:
-            self._drawing.stop()
+        self._runner.close()
 
     def refresh_view(self) -> None:
         """See which checkpoints there are."""
@@ -87,15 +82,11 @@ class SampleView(View):
 
     @property
     def _form(self) -> SampleForm:
-        return self.query_one(SampleForm)
+        return self._runner.form
 
     @property
     def _panes(self) -> SamplePanes:
-        return self.query_one(SamplePanes)
-
-    @property
-    def _is_sampling(self) -> bool:
-        return self._drawing is not None
+        return self._runner.panes
 
     @property
     def _sources(self) -> tuple[Source, ...]:
@@ -127,13 +118,16 @@ class SampleView(View):
         sources = self._sources
         words = source_words(self.console, self._choices, sources)
         self._form.offer(words, self._settings, len(sources))
-        if sources != self._offered and self._panes.is_empty and not self._is_sampling:
+        if sources != self._offered and self._panes.is_empty and not self._runner.is_running:
             self._clear("Enter samples.")
 
     def _clear(self, remark: str) -> None:
         self._offered = self._sources
-        titles = [run_words(self.console, source) for source in self._offered]
-        self._panes.clear(titles, remark)
+        self._panes.clear(self._titles, remark)
+
+    @property
+    def _titles(self) -> list[Content]:
+        return [run_words(self.console, source) for source in self._sources]
 
     # Sampling
 
@@ -145,59 +139,18 @@ class SampleView(View):
         """Sample what the form says."""
         if self._choices is None:
             return
-        problem = self._form.problem()
-        if problem is not None:
-            problem[1].focus()
-            return
-        if self._drawing is not None:
-            self._drawing.stop()
-        self._remember_prompt()
-        ask = Ask(
-            self._sources,
-            self._form.typed_prompt,
-            self._form.options(),
-            # The cores belong to the training that goes on.
-            threads=1 if self.console.training.is_computing else None,
-        )
-        self._clear("loading …")
-        self._drawing = Drawing(ask)
-        body = partial(self._service.work, self._drawing)
-        self.run_worker(body, group="sampling", thread=True, exit_on_error=False)
-        self._timer.resume()
-        self._form.say("▶ loading …", style="$accent")
-        self.refresh_bindings()
+        if self._runner.start(self._sources, self._titles):
+            self._offered = self._sources
+            self._remember_prompt()
 
     def action_stop(self) -> None:
         """End every sample before its next token."""
-        if self._drawing is not None:
-            self._drawing.stop()
-            self._form.say("■ stopping …")
-
-    def _tick(self) -> None:
-        drawing = self._drawing
-        if drawing is None:
-            return
-        with self.app.batch_update():
-            has_shown = drawing.hand_on(self._panes.take)
-            if drawing.is_done:
-                self._end(drawing)
-            elif has_shown and not drawing.is_stopping:
-                self._form.say(f"▶ {self._panes.n_tokens:,} tokens", style="$accent")
-
-    def _end(self, drawing: Drawing) -> None:
-        self._drawing = None
-        self._timer.pause()
-        self._panes.end()
-        tokens = self._panes.n_tokens
-        speed = f", {tokens / drawing.seconds:,.0f} tokens/s" if drawing.seconds and tokens else ""
-        glyph = "■ stopped:" if drawing.is_stopping else "✓"
-        self._form.say(f"{glyph} {tokens:,} tokens{speed}" if tokens else "nothing was drawn")
-        self.refresh_bindings()
+        self._runner.stop()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Offer to stop only what runs."""
         if action == "stop":
-            return self._is_sampling
+            return self._runner.is_running
         return super().check_action(action, parameters)
 
     def _remember_prompt(self) -> None:
@@ -209,7 +162,7 @@ class SampleView(View):
     def action_out(self) -> None:
         """One layer out: stop, leave the field, point at no token."""
         view = self._panes.chosen
-        if self._is_sampling:
+        if self._runner.is_running:
             self.action_stop()
         elif not view.has_focus:
             view.focus()
@@ -233,7 +186,7 @@ class SampleView(View):
             prompt.cursor_position = len(prompt.value)
 
     def action_unconditional(self) -> None:
-        """Begin with the prompt, or as a document begins."""
+        """Sample with the prompt, or without it."""
         self._form.toggle_unconditional()
 
     def action_beside(self) -> None:
@@ -270,11 +223,6 @@ class SampleView(View):
             self._choose_anew()
 
     def _choose_anew(self) -> None:
-        if self._drawing is not None:
-            self._drawing.stop()
-            self._drawing = None
-            self._timer.pause()
-            self.refresh_bindings()
-        self._form.say("")
+        self._runner.discard()
         self._clear("Enter samples.")
         self._show_choices()

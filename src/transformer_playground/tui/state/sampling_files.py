@@ -15,14 +15,14 @@ def export(rows: Iterable[Mapping[str, Any]], folder: Path) -> Path:
     """Write samples as docs/schemas/sample.json describes them, one a line, all or nothing.
 
     Args:
-        rows: Samples, as `runs.sampling.Collected` makes them.
-        folder: Where the new file comes to be.
+        rows: Samples, as `runs.sampling.sample_row` makes them.
+        folder: Where to write the new file.
 
     Returns:
         The file.
 
     Raises:
-        SamplingError: The disk refused.
+        SamplingError: OSError while writing.
     """
     lines = "".join(json.dumps({"event": "sample", **row}, allow_nan=False) + "\n" for row in rows)
     try:

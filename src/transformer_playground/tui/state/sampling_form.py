@@ -1,4 +1,4 @@
-"""What is typed before sampling: the decoding knobs and the prompts of the past."""
+"""Form of a sample request: its fields, and the history of prompts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from transformer_playground.config.sample import (
     DecodingConfig,
     SampleRuntimeConfig,
 )
+from transformer_playground.runs.sampling_plan import SampleRequest
 from transformer_playground.terminal import visible_line
 
 MOST_PROMPTS = 50
@@ -99,20 +100,28 @@ def excess(values: Mapping[str, str], columns: int) -> str | None:
     )
 
 
-def options(values: Mapping[str, str], *, unconditional: bool) -> dict[str, Any]:
-    """The `[sample]` table of a form whose fields are valid.
+def request_of(
+    values: Mapping[str, str], prompt: str | None, *, unconditional: bool
+) -> SampleRequest:
+    """The request of a form whose fields are valid.
 
     Args:
         values: Text of each knob by its name.
-        unconditional: Whether to begin as a document begins.
+        prompt: From `prompt_of`.
+        unconditional: Whether to sample without a prompt.
 
     Raises:
         ValueError: A field is not valid.
     """
-    table: dict[str, Any] = {"sample": {"unconditional": unconditional}, "runtime": {}}
-    for knob in KNOBS:
-        table[knob.table][knob.name] = _value(knob, values[knob.name])
-    return table
+    settings: dict[str, Any] = {knob.name: _value(knob, values[knob.name]) for knob in KNOBS}
+    n_samples = settings.pop("num_samples")
+    return SampleRequest(
+        prompt=prompt,
+        prompt_is_literal=True,
+        unconditional=unconditional,
+        n_samples=n_samples,
+        **settings,
+    )
 
 
 def prompt_of(typed: str, settings: Mapping[str, Any]) -> str | None:

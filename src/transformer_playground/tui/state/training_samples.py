@@ -9,8 +9,8 @@ from transformer_playground.runs.samples import read_samples
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """What a run wrote at one step; untrusted text, each with its prompt in front."""
+class StepSamples:
+    """The samples of a run at one training step; untrusted text, each with its prompt in front."""
 
     step: int
     texts: tuple[str, ...]
@@ -20,9 +20,9 @@ class Drawn:
 class SampleTrack:
     """The samples of one run, in order of step."""
 
-    drawn: tuple[Drawn, ...] = ()
+    drawn: tuple[StepSamples, ...] = ()
 
-    def at(self, step: int) -> Drawn | None:
+    def at(self, step: int) -> StepSamples | None:
         """The newest samples that are not newer than `step`."""
         index = bisect.bisect_right(self.drawn, step, key=lambda each: each.step)
         return self.drawn[index - 1] if index else None
@@ -36,7 +36,7 @@ def read_track(run: RunFolder) -> SampleTrack:
         if isinstance(step, int) and not isinstance(step, bool) and isinstance(text, str):
             before = prompt if isinstance(prompt, str) else ""
             texts.setdefault(step, []).append(before + text)
-    return SampleTrack(tuple(Drawn(step, tuple(texts[step])) for step in sorted(texts)))
+    return SampleTrack(tuple(StepSamples(step, tuple(texts[step])) for step in sorted(texts)))
 
 
 def steps_of(tracks: Iterable[SampleTrack]) -> tuple[int, ...]:

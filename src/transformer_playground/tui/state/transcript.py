@@ -4,15 +4,11 @@ import bisect
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
+from transformer_playground.sampling.samples import Sample, SampledToken, SampleEvent
 from transformer_playground.terminal import visible
-
-if TYPE_CHECKING:
-    from transformer_playground.runs.sampling import Piece
-    from transformer_playground.sampling.generate import DrawnToken
 
 LEVELS = (0.5, 0.2, 0.05, 0.01)
 """Least probability of each level but the last, the likeliest first."""
@@ -108,16 +104,14 @@ class Transcript:
     """The samples of one source, one below the other.
 
     Args:
-        prompt: What each sample goes on from, untrusted text.
+        prompt: What each sample continues, untrusted text.
         count: Number of samples.
         width: Cells of a row.
     """
 
     def __init__(self, prompt: str, count: int, width: int) -> None:
+        self.samples = [Sample() for _ in range(count)]
         self._prompt = visible(prompt)
-        self._texts: list[list[str]] = [[] for _ in range(count)]
-        self._tokens: list[list[DrawnToken]] = [[] for _ in range(count)]
-        self._endings: list[str] = [""] * count
         self._flows: list[Flow] = []
         self._starts: list[int] = []
         self._width = 0
@@ -126,46 +120,40 @@ class Transcript:
     @property
     def n_tokens(self) -> int:
         """Tokens so far, of all samples."""
-        return sum(map(len, self._tokens))
+        return sum(len(sample.tokens) for sample in self.samples)
 
     @property
     def is_whole(self) -> bool:
-        """Whether every sample has come to its end."""
-        return all(self._endings)
+        """Whether every sample has ended."""
+        return all(sample.end for sample in self.samples)
 
     @property
     def was_cancelled(self) -> bool:
         """Whether a sample was stopped before its end."""
-        return "cancelled" in self._endings
+        return any(each.end and each.finish_reason == "cancelled" for each in self.samples)
 
-    def add(self, piece: "Piece") -> None:
-        """Take the next piece; `arrange` makes it count for the rows."""
-        text, tokens = visible(piece.text), self._tokens[piece.sample]
-        token = PLAIN
-        if piece.drawn is not None:
-            token = len(tokens)
-            tokens.append(piece.drawn)
-            self._texts[piece.sample].append(text)
-        elif piece.finish_reason is not None:
-            self._endings[piece.sample] = piece.finish_reason
-            if text and tokens:
-                # What the last token left open.
-                token = len(tokens) - 1
-                self._texts[piece.sample][-1] += text
-        self._flows[piece.sample].push(token, text)
+    def add(self, event: SampleEvent) -> None:
+        """Take the next event; `arrange` makes it count for the rows."""
+        sample = self.samples[event.sample]
+        sample.add(event)
+        # What the end of a sample completes belongs to its last token.
+        token = len(sample.tokens) - 1 if sample.tokens else PLAIN
+        self._flows[event.sample].push(token, visible(event.text))
 
     def wrap(self, width: int) -> None:
         """Lay everything out anew when the width is another one."""
         if width == self._width:
             return
         self._width = width
-        self._flows = [Flow(max(1, width)) for _ in self._texts]
-        for number, (flow, texts) in enumerate(zip(self._flows, self._texts, strict=True)):
-            if len(self._texts) > 1:
-                flow.push(PLAIN, f"── {number + 1} of {len(self._texts)} ──\n")
+        self._flows = [Flow(max(1, width)) for _ in self.samples]
+        for number, (flow, sample) in enumerate(zip(self._flows, self.samples, strict=True)):
+            if len(self.samples) > 1:
+                flow.push(PLAIN, f"── {number + 1} of {len(self.samples)} ──\n")
             flow.push(PROMPT, self._prompt)
-            for token, text in enumerate(texts):
-                flow.push(token, text)
+            for index, token in enumerate(sample.tokens):
+                flow.push(index, visible(token.text))
+            if sample.end and sample.tokens:
+                flow.push(len(sample.tokens) - 1, visible(sample.end.text))
         self.arrange()
 
     def arrange(self) -> None:
@@ -185,17 +173,17 @@ class Transcript:
         sample = bisect.bisect_right(self._starts, number) - 1
         return sample, self._flows[sample][number - self._starts[sample]]
 
-    def token(self, place: Place) -> "DrawnToken":
-        """What was drawn at a place."""
-        return self._tokens[place.sample][place.token]
+    def token(self, place: Place) -> SampledToken:
+        """The token at a place."""
+        return self.samples[place.sample].tokens[place.token]
 
     def text(self, sample: int) -> str:
         """Prompt and text of a sample, safe to show."""
-        return self._prompt + "".join(self._texts[sample])
+        return self._prompt + visible(self.samples[sample].text)
 
     def texts(self) -> Iterator[str]:
         """`text` of every sample."""
-        return map(self.text, range(len(self._texts)))
+        return map(self.text, range(len(self.samples)))
 
     def at(self, row: int, column: int) -> Place | None:
         """The token whose cell this is."""
@@ -219,19 +207,18 @@ class Transcript:
 
     def neighbour(self, place: Place | None, by: int) -> Place | None:
         """The token `by` further on, across samples; without a place, from the nearest end."""
+        lengths = [len(sample.tokens) for sample in self.samples]
         if place is None:
-            filled = [sample for sample, tokens in enumerate(self._tokens) if tokens]
+            filled = [sample for sample, length in enumerate(lengths) if length]
             if not filled:
                 return None
             last = filled[-1]
-            first = Place(filled[0], 0)
-            return first if by > 0 else Place(last, len(self._tokens[last]) - 1)
+            return Place(filled[0], 0) if by > 0 else Place(last, lengths[last] - 1)
         sample, token = place.sample, place.token + by
         while token < 0 and sample > 0:
             sample -= 1
-            token += len(self._tokens[sample])
-        while token >= len(self._tokens[sample]) and sample + 1 < len(self._tokens):
-            token -= len(self._tokens[sample])
+            token += lengths[sample]
+        while token >= lengths[sample] and sample + 1 < len(lengths):
+            token -= lengths[sample]
             sample += 1
-        inside = 0 <= token < len(self._tokens[sample])
-        return Place(sample, token) if inside else place
+        return Place(sample, token) if 0 <= token < lengths[sample] else place

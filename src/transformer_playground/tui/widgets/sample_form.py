@@ -1,4 +1,4 @@
-"""Where to sample from, the prompt, and how to draw."""
+"""Sample form: source, prompt and sampling settings."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +8,7 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from transformer_playground.runs.sampling_plan import SampleRequest
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.state.sampling_form import (
     KNOBS,
@@ -15,8 +16,8 @@ from transformer_playground.tui.state.sampling_form import (
     default_of,
     default_prompt,
     excess,
-    options,
     prompt_of,
+    request_of,
 )
 from transformer_playground.tui.widgets.line_input import LineInput
 
@@ -38,10 +39,10 @@ class SampleForm(Vertical):
         self._settings: Mapping[str, Any] = {}
         self._columns = 1
         self._unconditional: bool | None = None
-        self._word = Content("")
+        self._status = Content("")
 
     def compose(self) -> ComposeResult:
-        """Source, prompt, fields, and a line for what is to be said."""
+        """Source, prompt, fields, and a status line."""
         yield Static(id="sample-source", markup=False)
         with Horizontal(classes="line"):
             yield Static("prompt ", classes="muted label")
@@ -62,15 +63,10 @@ class SampleForm(Vertical):
 
     @property
     def unconditional(self) -> bool:
-        """Whether to begin as a document begins, without a prompt."""
+        """Whether to sample without a prompt, from the start-of-text token."""
         if self._unconditional is None:
             return self._settings.get("sample.sample.unconditional") is True
         return self._unconditional
-
-    @property
-    def typed_prompt(self) -> str | None:
-        """What to go on from; None leaves it to the run's saved config."""
-        return prompt_of(self.prompt.value, self._settings)
 
     def offer(self, source: Content, settings: Mapping[str, Any], columns: int) -> None:
         """Show where to sample from, and take over its defaults.
@@ -85,15 +81,15 @@ class SampleForm(Vertical):
         for knob in KNOBS:
             self._field(knob.name).placeholder = default_of(knob, settings)
         self._label_prompt()
-        self._judge()
+        self._check()
 
     def toggle_unconditional(self) -> None:
-        """Begin as a document begins, or with the prompt again."""
+        """Sample without the prompt, or with it again."""
         self._unconditional = not self.unconditional
         self._label_prompt()
 
     def problem(self) -> tuple[str, Input] | None:
-        """What is wrong in one sentence, and the field to mend."""
+        """What is wrong in one sentence, and the field to fix."""
         for knob in KNOBS:
             field = self._field(knob.name)
             fault = complaint(knob, self._text(knob.name))
@@ -102,36 +98,37 @@ class SampleForm(Vertical):
         fault = excess({knob.name: self._text(knob.name) for knob in KNOBS}, self._columns)
         return (fault, self._field("max_new_tokens")) if fault else None
 
-    def options(self) -> dict[str, Any]:
-        """The `[sample]` table that the fields make; only without a `problem`."""
+    def request(self) -> SampleRequest:
+        """What the fields ask for; only without a `problem`."""
         values = {knob.name: self._text(knob.name) for knob in KNOBS}
-        return options(values, unconditional=self.unconditional)
+        prompt = prompt_of(self.prompt.value, self._settings)
+        return request_of(values, prompt, unconditional=self.unconditional)
 
-    def say(self, word: str, *, style: str = "$foreground 60%") -> None:
-        """Say how sampling goes; untrusted text. What is wrong with a field goes first."""
-        self._word = Content.styled(visible_line(word), style)
-        self._judge()
+    def say(self, status: str, *, style: str = "$foreground 60%") -> None:
+        """Show a status; untrusted text. What is wrong with a field goes first."""
+        self._status = Content.styled(visible_line(status), style)
+        self._check()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Judge while typing."""
+        """Check while typing."""
         event.stop()
-        self._judge()
+        self._check()
 
-    def _judge(self) -> None:
+    def _check(self) -> None:
         problem = self.problem()
         for knob in KNOBS:
             field = self._field(knob.name)
             field.set_class(complaint(knob, self._text(knob.name)) is not None, "wrong")
-        word = Content.styled(visible(problem[0]), "$error") if problem else self._word
-        self.query_one("#sample-word", Static).update(word, layout=False)
+        status = Content.styled(visible(problem[0]), "$error") if problem else self._status
+        self.query_one("#sample-word", Static).update(status, layout=False)
 
     def _label_prompt(self) -> None:
         field = self.prompt
         field.disabled = self.unconditional
         hint = visible_line(default_prompt(self._settings))
         field.placeholder = (
-            "unconditional: begins as a document begins"
-            if (self.unconditional)
+            "unconditional: from the start-of-text token"
+            if self.unconditional
             else f"{hint}  (ctrl+j for {_LINE_BREAK})"
         )
 

@@ -1,4 +1,4 @@
-"""The texts of a drawing, one pane for each checkpoint, side by side or below each other."""
+"""Sample panes: the texts of a job, one pane for each checkpoint."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -14,7 +14,7 @@ from textual.notifications import SeverityLevel
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import bindings_for
-from transformer_playground.tui.state.sampling import Began, Drawn, Failed, Update
+from transformer_playground.tui.state.sampling import Failed, Started, Update
 from transformer_playground.tui.state.sampling_files import export
 from transformer_playground.tui.state.transcript import Transcript
 from transformer_playground.tui.state.workspace import SLOTS
@@ -22,7 +22,7 @@ from transformer_playground.tui.widgets.token_detail import TokenDetail
 from transformer_playground.tui.widgets.token_view import TokenView
 
 if TYPE_CHECKING:
-    from transformer_playground.runs.sampling import Collected, LoadedRun
+    from transformer_playground.runs.sampling import LoadedRun
     from transformer_playground.tui.app import Console
 
 
@@ -34,7 +34,6 @@ class SamplePanes(Vertical):
     def __init__(self) -> None:
         super().__init__(id="sample-panes")
         self._loaded: dict[int, LoadedRun] = {}
-        self._collected: dict[int, Collected] = {}
 
     def compose(self) -> ComposeResult:
         """Every pane that can be needed; what is hidden costs nothing."""
@@ -65,13 +64,12 @@ class SamplePanes(Vertical):
 
     @property
     def is_empty(self) -> bool:
-        """Whether no source has begun yet."""
-        return not self._collected
+        """Whether no source has started yet."""
+        return not self._loaded
 
     def clear(self, titles: Sequence[Content], remark: str) -> None:
         """Empty panes with these titles."""
         self._loaded.clear()
-        self._collected.clear()
         for number, view in enumerate(self.views):
             view.display = number < len(titles)
             if view.display:
@@ -87,14 +85,13 @@ class SamplePanes(Vertical):
         for update in updates:
             view = views[update.column]
             changed.add(update.column)
-            match update:
-                case Began():
-                    self._begin(update, view)
-                case Drawn() if view.transcript is not None:
-                    view.transcript.add(update.piece)
-                    self._collected[update.column].add(update.piece)
-                case Failed():
-                    view.say(f"✗ {update.problem}", problem=True)
+            match update.event:
+                case Started(loaded):
+                    self._start(update.column, loaded, view)
+                case Failed(problem):
+                    view.say(f"✗ {problem}", problem=True)
+                case event if view.transcript is not None:
+                    view.transcript.add(event)
                 case _:
                     pass
         for column in changed:
@@ -109,8 +106,12 @@ class SamplePanes(Vertical):
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Every sample of every pane as a row to write."""
-        for collected in list(self._collected.values()):
-            yield from collected.rows()
+        from transformer_playground.runs.sampling import sample_row
+
+        for column, loaded in list(self._loaded.items()):
+            transcript = self.views[column].transcript
+            for index, sample in enumerate(transcript.samples if transcript else ()):
+                yield sample_row(loaded, index, sample)
 
     def set_colours(self, colours: bool) -> None:
         """Colour tokens by probability, or not."""
@@ -178,11 +179,11 @@ class SamplePanes(Vertical):
 
     def _show_detail(self) -> None:
         view = next((view for view in self.shown if view.pointed), self.views[0])
-        drawn = None
+        token = None
         if view.transcript is not None and view.pointed is not None:
-            drawn = view.transcript.token(view.pointed)
+            token = view.transcript.token(view.pointed)
         text_of = partial(self._token_text, view)
-        self.query_one(TokenDetail).tell(drawn, text_of, colours=view.colours)
+        self.query_one(TokenDetail).tell(token, text_of, colours=view.colours)
 
     def _token_text(self, view: TokenView, token: int) -> str:
         # Tokens are there, so torch has been imported.
@@ -190,17 +191,13 @@ class SamplePanes(Vertical):
 
         return token_text(self._loaded[self.views.index(view)].tokenizer, token)
 
-    def _begin(self, update: Began, view: TokenView) -> None:
-        from transformer_playground.runs.sampling import Collected
-
-        loaded = update.loaded
-        self._loaded[update.column] = loaded
-        self._collected[update.column] = Collected(loaded)
+    def _start(self, column: int, loaded: "LoadedRun", view: TokenView) -> None:
+        self._loaded[column] = loaded
         count = loaded.decoding.num_samples
         view.show(Transcript(loaded.prompt.text, count, view.text_width))
         skipped = "; ".join(loaded.skipped)
         if skipped:
-            view.say(f"\npassed over a damaged checkpoint: {skipped}", problem=True)
+            view.say(f"\nskipped a damaged checkpoint: {skipped}", problem=True)
 
     def _tell_progress(self, view: TokenView) -> None:
         transcript = view.transcript

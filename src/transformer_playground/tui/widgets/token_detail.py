@@ -2,16 +2,13 @@
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from textual.content import Content
 from textual.widgets import Static
 
+from transformer_playground.sampling.samples import SampledToken
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.state.transcript import LEVELS
-
-if TYPE_CHECKING:
-    from transformer_playground.sampling.generate import DrawnToken
 
 _MUTED = "$foreground 60%"
 _LEGEND = "probability before temperature and filters"
@@ -26,31 +23,31 @@ class TokenDetail(Static):
         self.display = False
 
     def tell(
-        self, drawn: "DrawnToken | None", text_of: Callable[[int], str], *, colours: bool
+        self, token: SampledToken | None, text_of: Callable[[int], str], *, colours: bool
     ) -> None:
-        """Show a token and what the model held likely in its place.
+        """Show a token and the likeliest ones at its position.
 
         Args:
-            drawn: The token that is pointed at, if any.
+            token: The token that is pointed at, if any.
             text_of: Text of a token id, untrusted.
             colours: Whether the legend is wanted while no token is pointed at.
         """
-        self.display = drawn is not None or colours
-        if drawn is None:
+        self.display = token is not None or colours
+        if token is None:
             self.update(legend() if colours else "")
             return
         heading = Content.assemble(
-            (f"token {drawn.position + 1:,}  ", _MUTED),
-            _quoted(text_of(drawn.token)),
-            (f" {_percent(drawn.logprob)}", "bold"),
+            (f"token {token.position + 1:,}  ", _MUTED),
+            _quoted(text_of(token.id)),
+            (f" {_percent(token.logprob)}", "bold"),
             (f"  {_LEGEND}", _MUTED),
         )
         alternatives = [
             Content.assemble(
-                _quoted(text_of(each.token)),
+                _quoted(text_of(each.id)),
                 f" {_percent(each.logprob)}",
-            ).stylize("bold underline" if each.token == drawn.token else "")
-            for each in drawn.alternatives
+            ).stylize("bold underline" if each.id == token.id else "")
+            for each in token.alternatives
         ]
         self.update(Content("\n").join([heading, Content("  ").join([_LIKELIEST, *alternatives])]))
 

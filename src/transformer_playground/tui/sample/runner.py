@@ -1,0 +1,125 @@
+"""Runs sample jobs for a widget with a form and panes, and reports their progress."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, cast
+
+from textual.content import Content
+from textual.timer import Timer
+from textual.widget import Widget
+
+from transformer_playground.tui.state.sampling import Failed, SampleJob, Source, Started, Update
+from transformer_playground.tui.widgets.sample_form import SampleForm
+from transformer_playground.tui.widgets.sample_panes import SamplePanes
+
+if TYPE_CHECKING:
+    from transformer_playground.tui.app import Console
+
+_TICK_SECONDS = 0.08
+
+
+class SampleRunner:
+    """Draws what a form says and shows it in panes, one job at a time.
+
+    Args:
+        owner: The widget that holds one `SampleForm` and one `SamplePanes`.
+    """
+
+    def __init__(self, owner: Widget) -> None:
+        self._owner = owner
+        self._job: SampleJob | None = None
+        self._timer: Timer | None = None
+        self._n_loaded = 0
+
+    @property
+    def form(self) -> SampleForm:
+        """Prompt and settings."""
+        return self._owner.query_one(SampleForm)
+
+    @property
+    def panes(self) -> SamplePanes:
+        """The texts."""
+        return self._owner.query_one(SamplePanes)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether samples are being drawn."""
+        return self._job is not None
+
+    def start(self, sources: Sequence[Source], titles: Sequence[Content]) -> bool:
+        """Draw from each source; a field that is wrong takes the focus instead.
+
+        Returns:
+            Whether a job has started.
+        """
+        problem = self.form.problem()
+        if problem is not None:
+            problem[1].focus()
+            return False
+        self.discard()
+        console = cast("Console", self._owner.app)
+        # While a run trains, the cores are left to it.
+        threads = 1 if console.training.is_computing else None
+        self._job, self._n_loaded = SampleJob(sources, self.form.request(), threads), 0
+        self.panes.clear(titles, "loading …")
+        body = partial(console.sampling.work, self._job)
+        self._owner.run_worker(body, group="sampling", thread=True, exit_on_error=False)
+        self._timer = self._owner.set_interval(_TICK_SECONDS, self._tick)
+        self._say_progress(self._job)
+        self._owner.screen.refresh_bindings()
+        return True
+
+    def stop(self) -> None:
+        """End every sample before its next token."""
+        if self._job is not None:
+            self._job.stop()
+            self.form.say("■ stopping …")
+
+    def close(self) -> None:
+        """Let the worker end; the owner is going away."""
+        if self._job is not None:
+            self._job.stop()
+
+    def discard(self) -> None:
+        """Stop, and show nothing more of what is being drawn."""
+        if self._job is not None:
+            self.close()
+            self._end()
+        self.form.say("")
+
+    def _end(self) -> None:
+        self._job = None
+        if self._timer is not None:
+            self._timer.stop()
+        self._owner.screen.refresh_bindings()
+
+    def _tick(self) -> None:
+        job = self._job
+        if job is None:
+            return
+        with self._owner.app.batch_update():
+            has_shown = job.deliver(self._show)
+            if job.is_done:
+                self._end()
+                self.panes.end()
+                self._say_result(job)
+            elif has_shown and not job.is_stopping:
+                self._say_progress(job)
+
+    def _show(self, updates: Sequence[Update]) -> None:
+        self._n_loaded += sum(isinstance(update.event, Started | Failed) for update in updates)
+        self.panes.take(updates)
+
+    def _say_progress(self, job: SampleJob) -> None:
+        count = len(job.sources)
+        if self._n_loaded >= count:
+            word = f"{self.panes.n_tokens:,} tokens"
+        else:
+            word = "loading …" if count == 1 else f"loading {self._n_loaded + 1} of {count} …"
+        self.form.say(f"▶ {word}", style="$accent")
+
+    def _say_result(self, job: SampleJob) -> None:
+        tokens = self.panes.n_tokens
+        speed = f", {tokens / job.seconds:,.0f} tokens/s" if job.seconds and tokens else ""
+        glyph = "■ stopped:" if job.is_stopping else "✓"
+        self.form.say(f"{glyph} {tokens:,} tokens{speed}" if tokens else "nothing was drawn")
