@@ -13,7 +13,7 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from builders.commands import CONTROL, Project, make_project
+from builders.commands import CONTROL, Project, in_process, make_project
 from builders.console import shown, until, with_console
 from builders.schemas import check
 from builders.training import TEXT
@@ -164,6 +164,45 @@ def test_fields_say_what_is_wrong_while_typing_and_change_what_is_drawn(two_runs
         assert texts(console) != first
 
     with_console(two_runs, steps)
+
+
+def test_flags_the_form_and_a_comparison_draw_the_same_tokens(
+    two_runs: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = {
+        "temperature": "1.3",
+        "top_k": "9",
+        "top_p": "0.9",
+        "max_new_tokens": "12",
+        "num_samples": "3",
+        "seed": "7",
+    }
+    flags = ["--prompt", "12 b", "--checkpoint", "last"]
+    for name, value in asked.items():
+        flags += ["--" + name.replace("num_samples", "n-samples").replace("_", "-"), value]
+    sampled = in_process(two_runs, capsys, "sample", "two", *flags, "--json").lines
+    generated = in_process(two_runs, capsys, "generate", "--run-id", "two", *flags, "--json").lines
+    words = ("compare", "--run-ids", "one,two", "--no-group", *flags, "--json")
+    (comparison,) = in_process(two_runs, capsys, *words).lines
+    rows: list[dict[str, Any]] = []
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await pilot.press("escape", "c", "down", "enter")
+        await until(pilot, lambda: "last · step 20" in shown(console))
+        for field, text in {"prompt": "12 b", **asked}.items():
+            await fill(console, pilot, field, text)
+        await draw(console, pilot)
+        rows.extend(console.screen.query_one(SamplePanes).rows())
+
+    with_console(two_runs, steps)
+
+    assert len({tuple(row["tokens"]) for row in sampled}) == 3
+    assert generated == sampled == [{"event": "sample", **row} for row in rows]
+    assert comparison["sampling"]["runs"][1]["texts"] == [row["text"] for row in sampled]
+    check("compare", comparison)
+    for row in sampled:
+        check("sample", row)
 
 
 @pytest.mark.parametrize("key", ["ctrl+x", "escape"])
