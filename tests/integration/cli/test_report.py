@@ -1,5 +1,6 @@
 """`tp report`: what it prints, what it writes, and what it says when something is wrong."""
 
+import io
 import json
 import shutil
 from pathlib import Path
@@ -154,6 +155,15 @@ def test_a_disk_that_refuses_takes_only_the_file(trained: Project, tp: Tp) -> No
     assert ended.code == 1
     assert "Report on first" in ended.out
     assert "could not be written" in ended.err
+
+
+def test_the_prompt_may_come_from_standard_input(
+    trained: Project, tp: Tp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"9 bot")))
+    flags = ("--n-samples", 2, "--max-new-tokens", 5, "--json")
+    (found,) = tp(*FIRST, "--prompt", "-", *flags).lines
+    assert (found["sampling"]["prompt"], found["sampling"]["unconditional"]) == ("9 bot", False)
 
 
 def test_a_disk_that_fills_at_any_moment_leaves_no_partial_report(trained: Project) -> None:

@@ -204,6 +204,7 @@ class SampleView(View):
     def _take_run(self, run_id: str | None) -> None:
         if run_id is not None:
             self._beside = False
+            self._runner.discard()
             self._panes.clear([], "")
             self._offered = ()
             self.console.choose(current=run_id)
