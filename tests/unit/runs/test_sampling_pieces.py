@@ -38,10 +38,8 @@ def test_pieces_joined_are_the_whole_samples(loaded: LoadedRun) -> None:
     for row in draw(loaded):
         own = [event for event in events if event.sample == row["index"]]
         assert "".join(event.text for event in own) == row["text"]
-        *drawn, end = own
-        assert isinstance(end, SampleEnd)
-        assert end.finish_reason == "length"
-        drawn = [event for event in drawn if isinstance(event, SampledToken)]
+        assert own[LENGTH:] == [SampleEnd(row["index"], "length")]
+        drawn = [event for event in own if isinstance(event, SampledToken)]
         assert len(drawn) == LENGTH
         assert [each.id for each in drawn] == row["tokens"]
         assert [each.logprob for each in drawn] == row["logprobs"]

@@ -1,6 +1,7 @@
-from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from builders.models import VOCAB_SIZE, architectures, lively_model, tiny_model
 from transformer_playground.config.model import ModelConfig
+from transformer_playground.data.tokenizers.base import TableDecoder
 from transformer_playground.errors import SamplingError
 from transformer_playground.model.gpt import GPT
 from transformer_playground.sampling.generate import SamplingSettings, batches, generate, stream
@@ -19,7 +21,7 @@ _DRAWS = SamplingSettings(max_new_tokens=8, temperature=1.0, top_k=0, top_p=1.0,
 _GREEDY = replace(_DRAWS, temperature=0.0)
 
 
-class Stops:
+class Stops(TableDecoder):
     """A tokenizer of `VOCAB_SIZE` letters of which one may end a document."""
 
     kind = "char"
@@ -27,16 +29,17 @@ class Stops:
     bos_id = None
 
     def __init__(self, eos_id: int | None) -> None:
+        super().__init__([bytes([65 + token]) for token in range(VOCAB_SIZE)])
         self.eos_id = eos_id
 
     def encode(self, text: str) -> list[int]:
-        return [ord(char) - 65 for char in text]
+        raise NotImplementedError
 
-    def decode(self, ids: Sequence[int]) -> str:
-        return "".join(chr(65 + token) for token in ids)
+    def describe(self) -> dict[str, Any]:
+        raise NotImplementedError
 
-    def token_bytes(self, token: int) -> bytes:
-        return self.decode([token]).encode()
+    def save(self, folder: Path) -> None:
+        raise NotImplementedError
 
 
 def _tokens(samples: list[Sample]) -> list[tuple[int, ...]]:
