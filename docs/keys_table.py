@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from transformer_playground.tables import markdown_row, markdown_rule
 from transformer_playground.tui.bindings import by_place, keys_text
 
 DOCUMENT = Path(__file__).resolve().parent / "console.md"
 _HEADING = "## Keys\n"
+_HEADER = ("place", "keys", "name in the settings", "what it does")
 
 
 def with_keys(document: str) -> str:
@@ -16,15 +18,15 @@ def with_keys(document: str) -> str:
 
 
 def _lines() -> Iterator[str]:
-    yield "| place | keys | name in the settings | what it does |"
-    yield "|---|---|---|---|"
+    yield markdown_row(_HEADER)
+    yield markdown_rule([False] * len(_HEADER))
     for title, keys in by_place():
         for key in keys:
             # A bar would end the cell.
             shown = " ".join(
                 f"`{each}`" for each in keys_text(key.keys).replace("|", "\\|").split()
             )
-            yield f"| {title} | {shown} | {key.id} | {key.help} |"
+            yield markdown_row([title, shown, key.id, key.help])
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def test_a_progress_bar_stays_clean_around_a_hostile_model(
     drawn = DRAWING.sub("", output)
     assert CONTROL.search(drawn) is None
     assert "\N{SYMBOL FOR ESCAPE}" in drawn
-    for text in ("20/20", "lr ", "tok/s", "eta", "val "):
+    for text in ("20/20", "lr ", "tokens/s", "eta", "val "):
         assert text in drawn.replace("\n", " ")
     # At a terminal the sample comes piece by piece; it is the same text all the same.
     sampled = in_process(project, capsys, "sample", "r").out
@@ -77,7 +77,7 @@ def test_a_comparison_fits_its_terminal_whatever_the_runs_are_called(project: Pr
         lines = DRAWING.sub("", output).splitlines()
         assert max(map(len, lines)) <= 80
         assert f"[{count}] {names[count - 1]}" in lines
-        assert any(line.startswith("[2]") and "(-5.0 %)" in line for line in lines) or count == 3
+        assert any(line.startswith("[2]") and "(-5%)" in line for line in lines) or count == 3
 
 
 def test_samples_lie_side_by_side_where_there_is_room(

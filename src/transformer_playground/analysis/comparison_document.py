@@ -15,9 +15,9 @@ SCHEMA_VERSION = 1
 
 
 def as_document(
-    comparison: Comparison, question: SampleSpec | None = None, answers: Sequence[SampleResult] = ()
+    comparison: Comparison, spec: SampleSpec | None = None, results: Sequence[SampleResult] = ()
 ) -> dict[str, Any]:
-    """Everything of a comparison as JSON values; without a question, `sampling` is None."""
+    """Everything of a comparison as JSON values; without a spec, `sampling` is None."""
     return {
         "schema_version": SCHEMA_VERSION,
         "reference": comparison.columns[0].label,
@@ -35,7 +35,7 @@ def as_document(
             for column in comparison.columns
         ],
         "remarks": list(comparison.remarks),
-        "sampling": None if question is None else _sampling(question, answers),
+        "sampling": None if spec is None else _sampling(spec, results),
     }
 
 
@@ -53,17 +53,17 @@ def records(comparison: Comparison) -> list[dict[str, Any]]:
     ]
 
 
-def _sampling(question: SampleSpec, answers: Sequence[SampleResult]) -> dict[str, Any]:
-    decoding = question.settings.sample
+def _sampling(spec: SampleSpec, results: Sequence[SampleResult]) -> dict[str, Any]:
+    decoding = spec.settings.sample
     return {
-        "settings_from": question.settings_from,
-        "checkpoint": question.checkpoint,
-        "seed": question.settings.runtime.seed,
+        "settings_from": spec.settings_from,
+        "checkpoint": spec.checkpoint,
+        "seed": spec.settings.runtime.seed,
         "temperature": decoding.temperature,
         "top_k": decoding.top_k,
         "top_p": decoding.top_p,
         "max_new_tokens": decoding.max_new_tokens,
-        "runs": [dataclasses.asdict(answer) for answer in answers],
+        "runs": [dataclasses.asdict(result) for result in results],
     }
 
 

@@ -1,12 +1,44 @@
-"""A comparison as rows and columns, before anybody decides what a cell looks like."""
+"""Comparison tables: rows and columns of a comparison, and their text for screens and files."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from transformer_playground.analysis.compare import Column, Comparison, setting_of
+from transformer_playground import tables
+from transformer_playground.analysis.compare import MISSING, Column, Comparison, setting_of
+from transformer_playground.analysis.comparison_document import records
+from transformer_playground.analysis.comparison_sampling import SampleResult
 from transformer_playground.analysis.grouping import Delta, Estimate
 from transformer_playground.analysis.measures import QUANTITIES, Kind
+from transformer_playground.config.toml_text import shortened, toml_value
+from transformer_playground.formatting import (
+    UNKNOWN,
+    count_text,
+    duration_text,
+    loss_text,
+    percent_text,
+    perplexity_text,
+    position_text,
+    signed_text,
+)
+from transformer_playground.runs.sampling_plan import SampleSpec
+from transformer_playground.terminal import visible
+
+FEW_COLUMNS = 4
+"""Up to so many runs or groups lie side by side; more stand one below the other."""
+
+_LONGEST_VALUE = 32
+_SHOW: Mapping[str, Callable[[float], str]] = {
+    "count": count_text,
+    "step": lambda value: position_text(round(value)),
+    "seconds": duration_text,
+    "rate": count_text,
+    "loss": loss_text,
+    "perplexity": perplexity_text,
+}
+# Of the differences, what a long table has room for.
+_MAIN_DELTAS = ("best_val_loss", "best_bits_per_byte")
 
 
 @dataclass(frozen=True)
@@ -41,6 +73,104 @@ class TableRow:
 def rows_of(comparison: Comparison) -> tuple[TableRow, ...]:
     """State, settings, then each quantity followed by its differences, where there are some."""
     return (*_identity_rows(comparison), *_setting_rows(comparison), *_quantity_rows(comparison))
+
+
+def text_table(
+    comparison: Comparison, labels: Sequence[str], *, shorten: bool
+) -> list[tables.Column]:
+    """The comparison with one column for each of its columns, or one row if they are many.
+
+    Args:
+        comparison: What to show.
+        labels: What to call its columns.
+        shorten: Cut long values.
+    """
+    rows = rows_of(comparison)
+    if len(labels) <= FEW_COLUMNS:
+        lines = [
+            [
+                "  Δ" if row.is_delta else row.label,
+                *(cell_text(row, cell, shorten) for cell in row.cells),
+            ]
+            for row in rows
+        ]
+        return tables.labelled_columns(("", *labels), lines)
+    kept = [row for row in rows if not row.is_delta or row.key in _MAIN_DELTAS]
+    numbers = [
+        tables.Column(
+            f"Δ {row.label}" if row.is_delta else row.label,
+            [cell_text(row, cell, shorten) for cell in row.cells],
+            to_the_right=True,
+        )
+        for row in kept
+    ]
+    return [tables.Column("", labels), *numbers]
+
+
+def cell_text(row: TableRow, cell: Cell, shorten: bool = False) -> str:
+    """One cell as people read it."""
+    match cell:
+        case Values(values):
+            return ", ".join(_value_text(value, shorten=shorten) for value in values)
+        case Estimate():
+            return _estimate_text(cell, row)
+        case Delta():
+            return _delta_text(cell, row)
+        case None:
+            return ""
+
+
+def csv_text(comparison: Comparison) -> str:
+    """One row for each run at full precision, below a row of names."""
+    rows = records(comparison)
+    return tables.csv_text(list(rows[0]), (list(row.values()) for row in rows), toml_value)
+
+
+def markdown_text(comparison: Comparison) -> str:
+    """The table and the remarks as a Markdown document."""
+    return "".join(f"{line}\n" for line in markdown_lines(comparison))
+
+
+def markdown_lines(
+    comparison: Comparison, spec: SampleSpec | None = None, results: Sequence[SampleResult] = ()
+) -> Iterator[str]:
+    """The table, the remarks and the samples as parts of a Markdown document."""
+    labels = [column.label for column in comparison.columns]
+    yield from tables.markdown_table(text_table(comparison, labels, shorten=False))
+    if comparison.remarks:
+        yield ""
+    for remark in comparison.remarks:
+        yield f"- {tables.escape_markdown(remark)}"
+    if spec is not None:
+        yield f"\n{tables.escape_markdown(spec_text(spec))}"
+    for each in results:
+        yield f"\n### {tables.escape_markdown(result_title(each))}"
+        if each.problem is not None:
+            yield f"\n{tables.escape_markdown(each.problem)}"
+        for text in each.texts:
+            yield f"\n{_fenced(each.prompt + text)}"
+
+
+def spec_text(spec: SampleSpec) -> str:
+    """How the samples were drawn, in a sentence."""
+    decoding = spec.settings.sample
+    stated = decoding.start if spec.prompt is None else spec.prompt
+    start = "no prompt" if decoding.unconditional else f"prompt {shortened(toml_value(stated))}"
+    decoding_text = (
+        f"temperature {decoding.temperature:g}, top-k {decoding.top_k}, top-p {decoding.top_p:g}"
+    )
+    return (
+        f"Samples: {start}, seed {spec.settings.runtime.seed}, {decoding_text}, up to "
+        f"{decoding.max_new_tokens:,} tokens; what the command leaves out is as "
+        f"{spec.settings_from} has it."
+    )
+
+
+def result_title(result: SampleResult) -> str:
+    """Which run wrote the samples, and from which checkpoint."""
+    if result.step is None:
+        return result.run_id
+    return f"{result.run_id} ({result.checkpoint}, step {result.step:,})"
 
 
 def _identity_rows(comparison: Comparison) -> Iterator[TableRow]:
@@ -81,3 +211,38 @@ def _quantity_rows(comparison: Comparison) -> Iterator[TableRow]:
         deltas = tuple(column.deltas.get(each.key) for column in columns)
         if any(delta is not None and delta.difference for delta in deltas):
             yield TableRow(each.key, each.label, each.kind, is_delta=True, cells=deltas)
+
+
+def _value_text(value: Any, *, shorten: bool) -> str:
+    if value is MISSING:
+        return UNKNOWN
+    # A word reads better bare; what could be taken for something else keeps its quotes.
+    is_plain = isinstance(value, str) and value.strip() == value != ""
+    text = value if is_plain else toml_value(value)
+    return shortened(text, _LONGEST_VALUE) if shorten else text
+
+
+def _estimate_text(value: Estimate, row: TableRow) -> str:
+    if value.mean is None:
+        return UNKNOWN
+    show = _SHOW[row.kind]
+    # Of equal counts there is nothing to be unsure about.
+    if value.standard_error is None or (row.kind in ("count", "step") and not value.standard_error):
+        return show(value.mean)
+    return f"{show(value.mean)} ± {show(value.standard_error)}"
+
+
+def _delta_text(value: Delta, row: TableRow) -> str:
+    show = _SHOW[row.kind]
+    text = signed_text(value.difference, show)
+    if value.standard_error:
+        text += f" ± {show(value.standard_error)}"
+    if value.percent is None:
+        return text
+    return f"{text} ({signed_text(value.percent / 100, percent_text)})"
+
+
+def _fenced(text: str) -> str:
+    longest = max(map(len, re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{visible(text)}\n{fence}"

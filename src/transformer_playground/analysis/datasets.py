@@ -7,6 +7,7 @@ from typing import Any
 
 from transformer_playground.data.dataset import Dataset, open_dataset
 from transformer_playground.errors import DataError
+from transformer_playground.jsonvalues import as_table, as_text
 
 
 @dataclass(frozen=True)
@@ -76,11 +77,10 @@ def _open(folder: Path, record: Mapping[str, Any], expected: str | None) -> Data
 
 
 def _places(record: Mapping[str, Any], experiments_dir: Path | None) -> Iterator[Path]:
-    config = record.get("config")
-    prepare = config.get("prepare") if isinstance(config, dict) else None
-    recorded = prepare.get("dataset_dir") if isinstance(prepare, dict) else None
+    prepare = as_table(as_table(record.get("config")).get("prepare"))
+    recorded = as_text(prepare.get("dataset_dir"))
     tried = set()
-    if isinstance(recorded, str) and recorded and "\0" not in recorded:
+    if recorded and "\0" not in recorded:
         tried.add(Path(recorded))
         yield Path(recorded)
     experiment = _experiment(record)
@@ -91,9 +91,7 @@ def _places(record: Mapping[str, Any], experiments_dir: Path | None) -> Iterator
 
 
 def _fingerprint(record: Mapping[str, Any]) -> str | None:
-    dataset = record.get("dataset")
-    fingerprint = dataset.get("fingerprint") if isinstance(dataset, dict) else None
-    return fingerprint if isinstance(fingerprint, str) else None
+    return as_text(as_table(record.get("dataset")).get("fingerprint"))
 
 
 def _experiment(record: Mapping[str, Any]) -> str | None:

@@ -5,14 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from transformer_playground.jsonvalues import as_number
 from transformer_playground.runs.lines import Row
 from transformer_playground.runs.summary import best_evaluation
 from transformer_playground.runs.throughput import Rates
 
-Kind = Literal["count", "seconds", "rate", "loss", "perplexity"]
-
-# Nothing a run measures comes near; sums of such numbers cannot overflow either.
-_LARGEST = 1e100
+Kind = Literal["count", "step", "seconds", "rate", "loss", "perplexity"]
 
 
 @dataclass(frozen=True)
@@ -79,11 +77,11 @@ class Quantity:
 QUANTITIES = (
     Quantity("parameters", "parameters", "count"),
     Quantity("tokens_seen", "tokens seen", "count", per_token=True),
-    Quantity("final_step", "steps", "count", has_delta=False),
+    Quantity("final_step", "steps", "step", has_delta=False),
     Quantity("wall_time_s", "wall time", "seconds"),
     Quantity("tokens_per_second", "tokens/s", "rate", per_token=True),
     Quantity("best_val_loss", "best val loss", "loss", per_token=True),
-    Quantity("best_step", "best step", "count", has_delta=False),
+    Quantity("best_step", "best step", "step", has_delta=False),
     Quantity("final_train_loss", "final train loss", "loss", per_token=True),
     Quantity("final_val_loss", "final val loss", "loss", per_token=True),
     Quantity("generalisation_gap", "gap val - train", "loss", per_token=True),
@@ -104,46 +102,38 @@ def measure(parameters: Any, summary: Mapping[str, Any], rows: Sequence[Row]) ->
     """
     best = best_evaluation(rows) or {}
     final = next((row for row in reversed(rows) if row["event"] == "eval"), {})
-    best_loss, final_loss = number(best.get("val_loss")), number(final.get("val_loss"))
-    train_loss = number(final.get("train_loss"))
+    best_loss, final_loss = as_number(best.get("val_loss")), as_number(final.get("val_loss"))
+    train_loss = as_number(final.get("train_loss"))
     gap = None if final_loss is None or train_loss is None else final_loss - train_loss
     return Measures(
-        parameters=number(parameters),
-        tokens_seen=number(summary.get("tokens_seen")),
-        final_step=number(summary.get("final_step")),
-        wall_time_s=number(summary.get("wall_time_s")) if _are_timed(rows) else None,
+        parameters=as_number(parameters),
+        tokens_seen=as_number(summary.get("tokens_seen")),
+        final_step=as_number(summary.get("final_step")),
+        wall_time_s=as_number(summary.get("wall_time_s")) if _are_timed(rows) else None,
         tokens_per_second=_median_rate(rows),
         best_val_loss=best_loss,
-        best_step=None if best_loss is None else number(best.get("step")),
+        best_step=None if best_loss is None else as_number(best.get("step")),
         final_train_loss=train_loss,
         final_val_loss=final_loss,
         generalisation_gap=gap,
-        best_bits_per_byte=number(best.get("val_bits_per_byte")),
-        final_bits_per_byte=number(final.get("val_bits_per_byte")),
+        best_bits_per_byte=as_number(best.get("val_bits_per_byte")),
+        final_bits_per_byte=as_number(final.get("val_bits_per_byte")),
         best_perplexity=_perplexity(best_loss),
         final_perplexity=_perplexity(final_loss),
     )
 
 
-def number(value: object) -> float | None:
-    """`value` if it is a finite number that a run can have measured."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    # Compared before any conversion: an integer may be too large for a float. NaN is not below.
-    return value if abs(value) < _LARGEST else None
-
-
 def _are_timed(rows: Sequence[Row]) -> bool:
-    return any(number(row.get("time")) is not None for row in rows)
+    return any(as_number(row.get("time")) is not None for row in rows)
 
 
 def _median_rate(rows: Sequence[Row]) -> float | None:
-    rates = [number(row.get("tokens_per_sec")) for row in rows if row["event"] == "train"]
+    rates = [as_number(row.get("tokens_per_sec")) for row in rows if row["event"] == "train"]
     return Rates().with_more(rate for rate in rates if rate is not None).median
 
 
 def _perplexity(loss: float | None) -> float | None:
     try:
-        return None if loss is None else number(math.exp(loss))
+        return None if loss is None else as_number(math.exp(loss))
     except OverflowError:
         return None

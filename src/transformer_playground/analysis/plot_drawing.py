@@ -19,6 +19,7 @@ from rich.cells import cell_len
 
 from transformer_playground.analysis.loss_curves import LossCurves
 from transformer_playground.analysis.plot_axes import Scale, label_axes, scale_for
+from transformer_playground.formatting import loss_text
 from transformer_playground.runs.curves import debiased_ema, decimate, split_at_gaps
 from transformer_playground.runs.series import Axis, Curve
 
@@ -237,7 +238,7 @@ def _draw_best(
     axes.axhline(best.loss, color=look.val, linewidth=0.9, linestyle=(0, (5, 4)), zorder=1.5)
     # On the left and below the lowest loss there is nothing else to see.
     axes.annotate(
-        f"best {best.loss:.4f} {scale.at(best.x)}{whose}",
+        f"best {loss_text(best.loss)} {scale.at(best.x)}{whose}",
         xy=(0.012, best.loss),
         xycoords=("axes fraction", "data"),
         xytext=(0, -4),
@@ -319,7 +320,7 @@ def _symbol(marker: str, size: float, looks: Sequence[_Look]) -> Line2D:
 
 def _named(run: LossCurves) -> str:
     name = _shortened(run.run_id)
-    return name if run.best is None else f"{name}  {run.best.loss:.4f}"
+    return name if run.best is None else f"{name}  {loss_text(run.best.loss)}"
 
 
 def _shortened(name: str) -> str:

@@ -35,6 +35,7 @@ from transformer_playground.analysis.verdicts import judge
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.dataset import Dataset
 from transformer_playground.errors import DataError, PlaygroundError
+from transformer_playground.jsonvalues import as_table, as_text
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.lines import Row
 from transformer_playground.runs.metrics import read_rows
@@ -62,9 +63,8 @@ class Subject:
     @property
     def by_line(self) -> bool:
         """Whether each line of the dataset is a document of its own."""
-        config = self.record.get("config")
-        prepare = config.get("prepare") if isinstance(config, dict) else None
-        return isinstance(prepare, dict) and prepare.get("documents") == "lines"
+        prepare = as_table(as_table(self.record.get("config")).get("prepare"))
+        return prepare.get("documents") == "lines"
 
     def lacks(self, part: str, reason: str, hint: str = "") -> None:
         """Note why a part of the report is null."""
@@ -204,10 +204,9 @@ def assemble(
 ) -> Report:
     """The whole report, with its verdicts."""
     loaded, dataset = subject.loaded, subject.dataset
-    experiment = subject.record.get("experiment")
     return Report(
         run_id=subject.run.run_id,
-        experiment=experiment if isinstance(experiment, str) else None,
+        experiment=as_text(subject.record.get("experiment")),
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
         kind=kind,
         checkpoint=CheckpointFacts(loaded.checkpoint.name, loaded.step, loaded.skipped),

@@ -1,6 +1,5 @@
 """How well a run's checkpoint predicts its dataset, and what its metrics say."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
@@ -22,6 +21,7 @@ from transformer_playground.data.batches import all_batches, count_targets
 from transformer_playground.data.dataset import Dataset
 from transformer_playground.data.rows import all_rows
 from transformer_playground.errors import RunError
+from transformer_playground.jsonvalues import as_number
 from transformer_playground.model.interface import LanguageModel
 from transformer_playground.runs.lines import Row
 from transformer_playground.runs.summary import best_evaluation
@@ -71,7 +71,7 @@ def window_losses(
 def recorded_losses(rows: Sequence[Row], step: int) -> WindowLosses | None:
     """The evaluation that training made at this step, from its metrics."""
     for row in reversed(rows):
-        train, val = _finite(row.get("train_loss")), _finite(row.get("val_loss"))
+        train, val = as_number(row.get("train_loss")), as_number(row.get("val_loss"))
         if row["event"] == "eval" and row["step"] == step and train is not None and val is not None:
             return WindowLosses(
                 source="metrics",
@@ -80,7 +80,7 @@ def recorded_losses(rows: Sequence[Row], step: int) -> WindowLosses | None:
                 val_loss=val,
                 train_perplexity=perplexity(train),
                 val_perplexity=perplexity(val),
-                val_bits_per_byte=_finite(row.get("val_bits_per_byte")),
+                val_bits_per_byte=as_number(row.get("val_bits_per_byte")),
                 generalisation_gap=val - train,
             )
     return None
@@ -149,7 +149,7 @@ def history(rows: Sequence[Row], windows: WindowLosses | None) -> History | None
     if best is None:
         return None
     evaluations = [
-        row for row in rows if row["event"] == "eval" and _finite(row.get("val_loss")) is not None
+        row for row in rows if row["event"] == "eval" and as_number(row.get("val_loss")) is not None
     ]
     newest = max(evaluations, key=lambda row: row["step"])
     return History(
@@ -192,11 +192,5 @@ def _windows(losses: Losses, step: int) -> WindowLosses:
 
 
 def _difference(later: object, earlier: object) -> float | None:
-    one, other = _finite(later), _finite(earlier)
+    one, other = as_number(later), as_number(earlier)
     return None if one is None or other is None else one - other
-
-
-def _finite(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        return None
-    return float(value)

@@ -1,12 +1,12 @@
 """What a report is made of; docs/schemas/report.json documents each field."""
 
-import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from transformer_playground.analysis.overlap import ExactMatches
 from transformer_playground.analysis.texts import TextStatistics
+from transformer_playground.jsonvalues import plain
 
 SCHEMA_VERSION = 1
 
@@ -190,15 +190,5 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """The report as docs/schemas/report.json describes it."""
-        document: dict[str, Any] = _plain({"schema_version": SCHEMA_VERSION, **asdict(self)})
+        document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **plain(self)}
         return document
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    return value

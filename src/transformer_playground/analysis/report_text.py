@@ -4,8 +4,7 @@ All control characters of untrusted text are made visible here, in Markdown too.
 """
 
 import textwrap
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 from transformer_playground.analysis.report_parts import (
     Evaluation,
@@ -15,23 +14,28 @@ from transformer_playground.analysis.report_parts import (
     TextMeasures,
     Texts,
 )
+from transformer_playground.formatting import (
+    UNKNOWN,
+    loss_text,
+    optional_text,
+    percent_text,
+    perplexity_text,
+    signed_text,
+)
+from transformer_playground.tables import (
+    Column,
+    escape_markdown,
+    labelled_columns,
+    markdown_table,
+    table_lines,
+)
 from transformer_playground.terminal import visible, visible_line
 
 WIDTH = 80
-NOTHING = "–"
 _MARKS = {"good": "+", "bad": "!", "unclear": "?"}
 _EXCERPT = 600
 _DUPLICATES = 3
 _DUPLICATE_CHARS = 60
-_LABEL, _NUMBER, _GRAM = 42, 12, 6
-
-
-@dataclass(frozen=True)
-class _Table:
-    """Rows of cells: a label, then numbers."""
-
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def summary(report: Report) -> str:
@@ -69,7 +73,7 @@ def _summary_lines(report: Report) -> Iterator[str]:
         if novelty is not None:
             yield ""
             yield "  New word n-grams, by number of words (share not in the training text):"
-            yield from _plain(novelty, _GRAM, label=12)
+            yield from _plain(novelty)
         yield from _summary_excerpts(report.texts)
     if report.missing:
         yield ""
@@ -95,16 +99,16 @@ def _summary_excerpts(texts: Texts) -> Iterator[str]:
 
 
 def _markdown_lines(report: Report) -> Iterator[str]:
-    yield f"# Report on {_escaped(report.run_id)}"
+    yield f"# Report on {escape_markdown(report.run_id)}"
     yield ""
-    yield _escaped(_subject_line(report))
+    yield escape_markdown(_subject_line(report))
     yield ""
     for verdict in report.verdicts:
-        yield f"- {_escaped(verdict.sentence)}."
+        yield f"- {escape_markdown(verdict.sentence)}."
     yield ""
     yield "## Loss"
     yield ""
-    yield from _pipes(_losses(report))
+    yield from markdown_table(_losses(report))
     yield ""
     for line in _course(report.evaluation):
         yield f"- {line}"
@@ -112,23 +116,23 @@ def _markdown_lines(report: Report) -> Iterator[str]:
         yield ""
         yield "## Texts"
         yield ""
-        yield _escaped(_how_drawn(report))
+        yield escape_markdown(_how_drawn(report))
         yield from _remarks(report.texts)
         yield ""
-        yield from _pipes(_measures(report.texts))
+        yield from markdown_table(_measures(report.texts))
         novelty = _novelty(report.texts)
         if novelty is not None:
             yield ""
             yield "New word n-grams, by number of words (share not in the training text):"
             yield ""
-            yield from _pipes(novelty)
+            yield from markdown_table(novelty)
         yield from _markdown_excerpts(report.texts)
     if report.missing:
         yield ""
         yield "## Missing"
         yield ""
         for missing in report.missing:
-            yield _escaped(f"- {missing.part}: {missing.reason} {missing.hint}".rstrip())
+            yield escape_markdown(f"- {missing.part}: {missing.reason} {missing.hint}".rstrip())
 
 
 def _markdown_excerpts(texts: Texts) -> Iterator[str]:
@@ -160,7 +164,7 @@ def _subject_line(report: Report) -> str:
     return visible_line("; ".join(parts))
 
 
-def _losses(report: Report) -> _Table:
+def _losses(report: Report) -> list[Column]:
     evaluation = report.evaluation
     windows, full = evaluation.windows, evaluation.full_validation
     rows: list[tuple[str, ...]] = []
@@ -169,36 +173,37 @@ def _losses(report: Report) -> _Table:
         rows += [
             (
                 f"train, fixed windows{source}",
-                f"{windows.train_loss:.4f}",
-                _perplexity(windows.train_perplexity),
+                loss_text(windows.train_loss),
+                perplexity_text(windows.train_perplexity),
                 "",
             ),
             (
                 f"validation, fixed windows{source}",
-                f"{windows.val_loss:.4f}",
-                _perplexity(windows.val_perplexity),
+                loss_text(windows.val_loss),
+                perplexity_text(windows.val_perplexity),
                 _digits(windows.val_bits_per_byte),
             ),
         ]
     if full is not None:
-        part = "whole split" if full.share == 1 else f"{_percent(full.share)} of the split"
+        part = "whole split" if full.share == 1 else f"{percent_text(full.share)} of the split"
         rows.append(
             (
                 f"validation, {part}",
-                f"{full.loss:.4f}",
-                _perplexity(full.perplexity),
+                loss_text(full.loss),
+                perplexity_text(full.perplexity),
                 _digits(full.bits_per_byte),
             )
         )
-    rows.append(("guessing uniformly", f"{evaluation.uniform_loss:.4f}", "", ""))
-    return _Table(("", "nats/token", "perplexity", "bits/byte"), tuple(rows))
+    rows.append(("guessing uniformly", loss_text(evaluation.uniform_loss), "", ""))
+    return labelled_columns(("", "nats/token", "perplexity", "bits/byte"), rows)
 
 
 def _course(evaluation: Evaluation) -> Iterator[str]:
     windows = evaluation.windows
     if windows is not None:
         yield "Fixed windows: the same random places of a split at each evaluation in training."
-        yield f"Gap, validation minus train on fixed windows: {windows.generalisation_gap:+.4f}"
+        gap = signed_text(windows.generalisation_gap, loss_text)
+        yield f"Gap, validation minus train on fixed windows: {gap}"
     if evaluation.history is not None:
         yield from _history(evaluation.history)
 
@@ -206,13 +211,14 @@ def _course(evaluation: Evaluation) -> Iterator[str]:
 def _history(history: History) -> Iterator[str]:
     yield (
         f"Lowest validation loss of {_evaluations(history.evaluations)} in training: "
-        f"{history.best_val_loss:.4f} at step {history.best_step:,}"
+        f"{loss_text(history.best_val_loss)} at step {history.best_step:,}"
     )
     if history.checkpoint_val_rise is not None:
-        yield f"Rise from there, this checkpoint: {history.checkpoint_val_rise:+.4f}"
+        rise = signed_text(history.checkpoint_val_rise, loss_text)
+        yield f"Rise from there, this checkpoint: {rise}"
     yield (
         f"Rise from there, newest evaluation (step {history.newest_step:,}): "
-        f"{history.newest_val_rise:+.4f}"
+        f"{signed_text(history.newest_val_rise, loss_text)}"
     )
 
 
@@ -247,21 +253,21 @@ def _remarks(texts: Texts) -> Iterator[str]:
         yield "The validation text is shorter than all samples together: real passages overlap."
     if reference.train_share < 1:
         yield (
-            f"Only the first {_percent(reference.train_share)} of the training text "
+            f"Only the first {percent_text(reference.train_share)} of the training text "
             f"({reference.train_chars:,} characters) was searched."
         )
 
 
-def _measures(texts: Texts) -> _Table:
+def _measures(texts: Texts) -> list[Column]:
     real = texts.validation
     columns = [_column(texts.model)] + ([_column(real)] if real else [])
     header = ("", "model", "real") if real else ("", "model")
     rows = tuple(
         (label, *(column[label] for column in columns))
         for label in columns[0]
-        if any(column[label] != NOTHING for column in columns)
+        if any(column[label] != UNKNOWN for column in columns)
     )
-    return _Table(header, rows)
+    return labelled_columns(header, rows)
 
 
 def _column(measures: TextMeasures) -> Mapping[str, str]:
@@ -271,48 +277,39 @@ def _column(measures: TextMeasures) -> Mapping[str, str]:
         measures.longest_match,
     )
     return {
-        "not empty": _share(statistics.non_empty_ratio),
-        "distinct samples": _share(statistics.unique_ratio),
-        "whole in the training text": _share(exact.train if exact else None),
-        "whole in the validation text": _share(exact.val if exact else None),
-        "whole in either": _share(exact.either if exact else None),
-        "in neither (novel)": _share(exact.novel if exact else None),
-        "longest passage from training, characters": f"{longest.length:,}" if longest else NOTHING,
-        "  mean over the samples, characters": f"{longest.mean_length:,.1f}"
-        if longest
-        else NOTHING,
-        "  mean share of a sample": _share(longest.mean_share if longest else None),
+        "not empty": _percent(statistics.non_empty_ratio),
+        "distinct samples": _percent(statistics.unique_ratio),
+        "whole in the training text": _percent(exact.train if exact else None),
+        "whole in the validation text": _percent(exact.val if exact else None),
+        "whole in either": _percent(exact.either if exact else None),
+        "in neither (novel)": _percent(exact.novel if exact else None),
+        "longest passage from training, characters": optional_text(
+            longest.length if longest else None, "{:,}".format, UNKNOWN
+        ),
+        "  mean over the samples, characters": _mean(longest.mean_length if longest else None),
+        "  mean share of a sample": _percent(longest.mean_share if longest else None),
         "distinct words (distinct-1)": _digits(statistics.distinct_1),
         "distinct word pairs (distinct-2)": _digits(statistics.distinct_2),
-        "repeated 4-word sequences (seq-rep-4)": _share(statistics.seq_rep_4),
+        "repeated 4-word sequences (seq-rep-4)": _percent(statistics.seq_rep_4),
         "Zipf coefficient": _digits(statistics.zipf_coefficient),
         "mean length, characters": _mean(statistics.avg_chars),
         "mean length, words": _mean(statistics.avg_words),
     }
 
 
-def _novelty(texts: Texts) -> _Table | None:
+def _novelty(texts: Texts) -> list[Column] | None:
     model = texts.model.ngram_novelty
     if model is None:
         return None
     real = texts.validation.ngram_novelty if texts.validation else None
-    rows = [("model", *(_whole_percent(share) for share in model.values()))]
+    rows = [("model", *map(_percent, model.values()))]
     if real is not None:
-        rows.append(("real", *(_whole_percent(real.get(size)) for size in model)))
-    return _Table(("", *model), tuple(rows))
+        rows.append(("real", *(_percent(real.get(size)) for size in model)))
+    return labelled_columns(("", *model), rows)
 
 
-def _plain(table: _Table, width: int = _NUMBER, *, label: int = _LABEL) -> Iterator[str]:
-    for row in (table.header, *table.rows):
-        cells = "".join(cell.rjust(width) for cell in row[1:])
-        yield f"  {row[0].ljust(label)}{cells}".rstrip()
-
-
-def _pipes(table: _Table) -> Iterator[str]:
-    yield f"| {' | '.join(table.header)} |"
-    yield f"|{'---|' + '---:|' * (len(table.header) - 1)}"
-    for row in table.rows:
-        yield f"| {' | '.join(cell.strip() for cell in row)} |"
+def _plain(columns: Sequence[Column]) -> Iterator[str]:
+    return (f"  {line}".rstrip() for line in table_lines(columns))
 
 
 def _wrapped(text: str, indent: str | None = None) -> Iterator[str]:
@@ -337,38 +334,21 @@ def _shortened(text: str, length: int) -> str:
     return text if len(text) <= length else f"{text[:length]}…"
 
 
-def _escaped(text: str) -> str:
-    """Untrusted text as one line of Markdown that is nothing but text."""
-    return "".join(f"\\{char}" if char in "\\`*_[]<>|#&!~" else char for char in visible_line(text))
-
-
 def _longest_title(longest: LongestMatch) -> str:
     unit = "character" if longest.length == 1 else "characters"
     return f"Longest passage that is in the training text, too ({longest.length:,} {unit}):"
 
 
-def _perplexity(value: float) -> str:
-    return f"{value:,.3f}" if value < 1e6 else f"{value:.2e}"
+def _percent(value: float | None) -> str:
+    return optional_text(value, percent_text, UNKNOWN)
 
 
 def _digits(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.3f}"
+    return optional_text(value, loss_text, UNKNOWN)
 
 
 def _mean(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:,.1f}"
-
-
-def _share(value: float | None) -> str:
-    return NOTHING if value is None else f"{100 * value:.1f} %"
-
-
-def _whole_percent(value: float | None) -> str:
-    return NOTHING if value is None else f"{100 * value:.0f} %"
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.3g} %"
+    return optional_text(value, "{:,.1f}".format, UNKNOWN)
 
 
 def _evaluations(count: int) -> str:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ from transformer_playground.config.loading import leaves
 from transformer_playground.config.toml_text import toml_key
 from transformer_playground.data.meta import META_FILE, read_meta
 from transformer_playground.errors import DataError, RunError
+from transformer_playground.jsonvalues import as_int, as_number, as_table, as_text, plain
 from transformer_playground.runs.layout import RunFolder, read_run_config
 from transformer_playground.runs.lines import Row
 from transformer_playground.runs.metrics import read_rows
@@ -84,14 +84,15 @@ def collect(run: RunFolder) -> RunFacts:
         state=status.state,
         problem=status.error,
         experiment=config["experiment"],
-        seed=_whole_number(settings.get(SEED)),
+        seed=as_int(settings.get(SEED)),
         settings=settings,
-        fingerprint=_text(_table(config, "dataset").get("fingerprint")),
+        fingerprint=as_text(as_table(config.get("dataset")).get("fingerprint")),
         tokenizer=_tokenizer(run),
-        environment=_environment(_table(config, "environment")),
+        environment=_environment(as_table(config.get("environment"))),
         measures=measure(config.get("parameters"), summarise(run), rows),
         evaluations=len(evaluations),
-        last_was_finite=bool(evaluations) and _is_finite(evaluations[-1].get("val_loss")),
+        last_was_finite=bool(evaluations)
+        and as_number(evaluations[-1].get("val_loss")) is not None,
         missing=_missing_keys(rows),
     )
 
@@ -105,23 +106,12 @@ def same_tokenizer(first: RunFacts, other: RunFacts) -> bool:
 
 def _settings(run: RunFolder, nested: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        return {toml_key(key): _plain(value) for key, value in leaves(nested)}
+        return {toml_key(key): plain(value, str) for key, value in leaves(nested)}
     except RecursionError:
         raise RunError(
             f"The settings of run '{run.run_id}' are nested too deeply.",
             "Restore config.json from a copy of the run.",
         ) from None
-
-
-def _plain(value: Any) -> Any:
-    """`value` as every JSON writer takes it: Python reads NaN and Infinity, which are not JSON."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return value
 
 
 def _tokenizer(run: RunFolder) -> str | None:
@@ -138,7 +128,7 @@ def _tokenizer(run: RunFolder) -> str | None:
 
 
 def _environment(table: Mapping[str, Any]) -> dict[str, str]:
-    packages, git = _table(table, "packages"), _table(table, "git")
+    packages, git = as_table(table.get("packages")), as_table(table.get("git"))
     found = {
         "host": table.get("host"),
         "device": table.get("device"),
@@ -160,20 +150,3 @@ def _missing_keys(rows: list[Row]) -> tuple[str, ...]:
         if any(row["event"] == event for row in rows)
         and not any(key in row for row in rows if row["event"] == event)
     )
-
-
-def _table(document: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    table = document.get(name)
-    return table if isinstance(table, dict) else {}
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _whole_number(value: object) -> int | None:
-    return value if type(value) is int else None
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)

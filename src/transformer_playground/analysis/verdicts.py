@@ -32,6 +32,7 @@ from transformer_playground.analysis.report_parts import (
     Verdict,
     WindowLosses,
 )
+from transformer_playground.formatting import loss_text, percent_text
 
 UNTRAINED_SHARE = 0.98
 RISE_NATS = 0.05
@@ -93,13 +94,12 @@ def _untrained(evaluation: Evaluation) -> Verdict | None:
     loss = windows.val_loss if windows else full.loss if full else None
     if loss is None or guessing <= 0 or loss < UNTRAINED_SHARE * guessing:
         return None
-    known = f"guessing uniformly, ln({round(math.exp(guessing)):,}) = {guessing:.2f}"
+    known = f"guessing uniformly, ln({round(math.exp(guessing)):,}) = {loss_text(guessing)}"
     if loss <= (2 - UNTRAINED_SHARE) * guessing:
-        share = 100 * (1 - UNTRAINED_SHARE)
-        meaning = f"is within {share:.0f} % of {known}"
+        meaning = f"is within {percent_text(1 - UNTRAINED_SHARE)} of {known}"
     else:
         meaning = f"is worse than {known}"
-    return Verdict("untrained", "bad", f"untrained: validation loss {loss:.2f} {meaning}")
+    return Verdict("untrained", "bad", f"untrained: validation loss {loss_text(loss)} {meaning}")
 
 
 def _has_course(history: History) -> bool:
@@ -110,12 +110,12 @@ def _course(history: History) -> Verdict | None:
     rise, change = history.newest_val_rise, history.newest_train_change
     if rise < RISE_NATS:
         return None
-    what = f"validation loss rose by {rise:.2f} from step {history.best_step:,}"
+    what = f"validation loss rose by {loss_text(rise)} from step {history.best_step:,}"
     until = f"to step {history.newest_step:,}"
     if change is not None and change < 0:
-        sentence = f"overfitting: {what} {until} while training loss fell by {-change:.2f}"
+        sentence = f"overfitting: {what} {until} while training loss fell by {loss_text(-change)}"
         return Verdict("overfitting", "bad", sentence)
-    also = "" if change is None else f", and training loss rose by {change:.2f}"
+    also = "" if change is None else f", and training loss rose by {loss_text(change)}"
     return Verdict("unstable", "bad", f"unstable: {what} {until}{also}")
 
 
@@ -124,8 +124,9 @@ def _wide_gap(windows: WindowLosses) -> Verdict | None:
     if gap < max(GAP_NATS, GAP_SHARE * windows.train_loss):
         return None
     sentence = (
-        f"wide gap: validation loss {windows.val_loss:.2f} is {gap:.2f} above training loss "
-        f"{windows.train_loss:.2f}: the model knows its training text better than such text"
+        f"wide gap: validation loss {loss_text(windows.val_loss)} is {loss_text(gap)} above "
+        f"training loss {loss_text(windows.train_loss)}: the model knows its training text better "
+        "than such text"
     )
     return Verdict("wide_gap", "bad", sentence)
 
@@ -137,10 +138,10 @@ def _no_overfitting(evaluation: Evaluation) -> str:
         course = f"validation loss is lowest at the newest evaluation, step {history.best_step:,}"
     else:
         course = (
-            f"validation loss rose by only {history.newest_val_rise:.3f} "
+            f"validation loss rose by only {loss_text(history.newest_val_rise)} "
             f"since step {history.best_step:,}"
         )
-    gap = f"; it is {windows.generalisation_gap:.2f} above training loss" if windows else ""
+    gap = f"; it is {loss_text(windows.generalisation_gap)} above training loss" if windows else ""
     return f"no sign of overfitting: {course}{gap}"
 
 
@@ -151,11 +152,15 @@ def _about_copies(texts: Texts) -> Iterator[Verdict]:
     whole, covered = model
     real_whole, real_covered = real or (0.0, 0.0)
     searched = texts.reference.train_share
-    where = "the training text" if searched >= _ALL else f"{searched:.0%} of the training text"
+    where = (
+        "the training text"
+        if searched >= _ALL
+        else f"{percent_text(searched)} of the training text"
+    )
     beside = (
-        f"{_percent(whole)} of samples occur word for word in {where} "
-        f"(real text: {_percent(real_whole)}), and the longest such passage covers "
-        f"{_percent(covered)} of a sample on average (real text: {_percent(real_covered)})"
+        f"{percent_text(whole)} of samples occur word for word in {where} "
+        f"(real text: {percent_text(real_whole)}), and the longest such passage covers "
+        f"{percent_text(covered)} of a sample on average (real text: {percent_text(real_covered)})"
     )
     if (whole >= MEMORISED_WHOLE and whole - real_whole >= MEMORISED_WHOLE_EXTRA) or (
         covered >= MEMORISED_COVERED and covered - real_covered >= MEMORISED_COVERED_EXTRA
@@ -186,13 +191,13 @@ def _about_variety(texts: Texts, sampling: Sampling) -> Iterator[Verdict]:
     real = texts.validation.statistics if texts.validation else None
     filled, repeated, distinct = model.non_empty_ratio, model.seq_rep_4, model.unique_ratio
     if filled is not None and filled < NON_EMPTY:
-        sentence = f"empty: only {_percent(filled)} of samples hold more than white space"
+        sentence = f"empty: only {percent_text(filled)} of samples hold more than white space"
         yield Verdict("empty", "bad", sentence)
     usual = (real.seq_rep_4 if real else None) or 0.0
     if repeated is not None and repeated >= max(REPETITIVE, usual + REPETITIVE_EXTRA):
         sentence = (
-            f"repetitive: {_percent(repeated)} of the 4-word sequences of a sample repeat an "
-            f"earlier one (real text: {_percent(usual)})"
+            f"repetitive: {percent_text(repeated)} of the 4-word sequences of a sample repeat an "
+            f"earlier one (real text: {percent_text(usual)})"
         )
         yield Verdict("repetitive", "bad", sentence)
     usual = (real.unique_ratio if real else None) or 1.0
@@ -200,9 +205,7 @@ def _about_variety(texts: Texts, sampling: Sampling) -> Iterator[Verdict]:
         why = (
             "; temperature 0 always takes the likeliest token" if sampling.temperature == 0 else ""
         )
-        sentence = f"samples repeat each other: only {_percent(distinct)} of them are distinct{why}"
+        sentence = (
+            f"samples repeat each other: only {percent_text(distinct)} of them are distinct{why}"
+        )
         yield Verdict("duplicates", "bad", sentence)
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %" if share else "0 %"

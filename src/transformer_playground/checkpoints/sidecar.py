@@ -5,13 +5,13 @@ marks the save as complete.
 """
 
 import json
-import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from transformer_playground.errors import CheckpointError
 from transformer_playground.files import replace_json
+from transformer_playground.jsonvalues import as_int, as_number
 
 Kind = Literal["last", "best"]
 
@@ -110,7 +110,7 @@ def _parse(checkpoint: Path, document: dict[str, Any]) -> CheckpointInfo:
     checks = {
         "kind": kind in ("last", "best"),
         "step": _is_count(document.get("step")),
-        "metric": _is_number(metric) or (metric is None and kind == "last"),
+        "metric": as_number(metric) is not None or (metric is None and kind == "last"),
         "size": _is_count(document.get("size")),
         "sha256": isinstance(document.get("sha256"), str),
         "created": isinstance(document.get("created"), str),
@@ -136,8 +136,5 @@ def _parse(checkpoint: Path, document: dict[str, Any]) -> CheckpointInfo:
 
 
 def _is_count(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    count = as_int(value)
+    return count is not None and count >= 0

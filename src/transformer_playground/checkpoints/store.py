@@ -38,6 +38,8 @@ from transformer_playground.checkpoints.sidecar import (
 from transformer_playground.checkpoints.writing import estimated_size, write_payload
 from transformer_playground.errors import CheckpointError
 from transformer_playground.files import fsync_folder, sha256_file, share_file, temporary_sibling
+from transformer_playground.formatting import size_text
+from transformer_playground.jsonvalues import as_int
 
 _SPACE_MARGIN = 1 << 20
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -119,7 +121,7 @@ class CheckpointStore:
         if free < expected + _SPACE_MARGIN:
             raise OSError(
                 errno.ENOSPC,
-                f"disk full: about {_megabytes(expected)} needed, {_megabytes(free)} free",
+                f"disk full: about {size_text(expected)} needed, {size_text(free)} free",
             )
 
     def _commit(
@@ -148,7 +150,7 @@ class CheckpointStore:
                     sha256=written.sha256,
                     created=datetime.now().astimezone().isoformat(timespec="seconds"),
                     sequence=1 + max((info.sequence for info in before.valid), default=0),
-                    tokens_seen=_count(payload.get("tokens_seen")),
+                    tokens_seen=as_int(payload.get("tokens_seen")),
                     config_hash=_config_hash(payload.get("config")),
                 )
                 for path, (kind, metric) in zip(paths, wanted, strict=True)
@@ -252,16 +254,8 @@ def _same(path: Path, other: Path | None) -> bool:
     return other is not None and path.resolve() == other.resolve()
 
 
-def _count(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
 def _config_hash(config: object) -> str:
     if not isinstance(config, Mapping):
         return ""
     canonical = json.dumps(config, sort_keys=True, default=str)
     return hashlib.sha256(canonical.encode("utf-8", "backslashreplace")).hexdigest()
-
-
-def _megabytes(count: int) -> str:
-    return f"{count / 1e6:.1f} MB"

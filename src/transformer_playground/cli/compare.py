@@ -81,7 +81,7 @@ def compare(
     elif markdown:
         output.print_markdown(comparison, spec, results)
     elif spec is not None:
-        output.print_answers(spec, results)
+        output.print_results(spec, results)
 
 
 def _says_how(request: SampleRequest) -> bool:
@@ -103,7 +103,7 @@ def _refuse_ineffective(request: SampleRequest, *, csv_output: bool) -> None:
 
 def _draws(request: SampleRequest, comparison: "Comparison", folders: Sequence[RunFolder]) -> bool:
     """Whether samples are to be drawn; a note says why not if nothing was asked."""
-    from transformer_playground.cli.comparison_format import FEW_COLUMNS
+    from transformer_playground.analysis.comparison_table import FEW_COLUMNS
 
     if request.n_samples is not None or _says_how(request):
         return request.n_samples != 0

@@ -3,13 +3,15 @@
 import io
 import json
 import os
+import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from transformer_playground.errors import PlaygroundError
-from transformer_playground.terminal import visible, visible_line
+from transformer_playground.tables import Column, table_lines
+from transformer_playground.terminal import visible
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -34,34 +36,11 @@ def note(text: str) -> None:
     sys.stderr.flush()
 
 
-def print_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: int = 0) -> None:
-    """Print a plain table; the last `numbers` columns are aligned to the right.
-
-    Cells keep their whole text when the output is not a terminal, so that it can be piped.
-    """
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False)
-    first_number = len(columns) - numbers
-    for index, column in enumerate(columns):
-        table.add_column(
-            Text(visible_line(column)),
-            justify="right" if index >= first_number else "left",
-            no_wrap=index == 0,
-        )
-    for row in rows:
-        table.add_row(*(Text(visible_line(cell)) for cell in row))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 1000
-    # Rich would answer a closed pipe by itself, with an exit code of 1.
-    with console.capture() as printed:
-        console.print(table)
-    for line in printed.get().splitlines():
-        sys.stdout.write(line.rstrip() + "\n")
-    sys.stdout.flush()
+def print_table(columns: Sequence[Column]) -> None:
+    """Print a table; at a terminal so that each row is one line, elsewhere in full."""
+    width = shutil.get_terminal_size().columns if is_terminal() else None
+    for line in table_lines(columns, width):
+        say(line)
 
 
 def is_terminal() -> bool:

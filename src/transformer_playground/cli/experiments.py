@@ -12,6 +12,7 @@ from transformer_playground.errors import PlaygroundError
 from transformer_playground.experiments.discovery import Experiment, discover, load_experiment
 from transformer_playground.experiments.registry import dataset_state
 from transformer_playground.experiments.scaffold import Template, scaffold
+from transformer_playground.tables import Column
 
 
 def experiments(
@@ -25,10 +26,10 @@ def experiments(
     if not rows:
         say(f"No experiments in {experiments_dir}. Make one: tp new my_experiment")
         return
-    columns = ("experiment", "kind", "data", "description", "tags")
-    print_table(
-        columns, [[*(row[name] for name in columns[:-1]), " ".join(row["tags"])] for row in rows]
-    )
+    columns = [Column(key, [row[key] for row in rows]) for key in ("experiment", "kind", "data")]
+    columns.append(Column("description", [row["description"] for row in rows]))
+    columns.append(Column("tags", [" ".join(row["tags"]) for row in rows], weight=1))
+    print_table(columns)
 
 
 def _row(experiments_dir: Path, experiment: Experiment) -> dict[str, Any]:

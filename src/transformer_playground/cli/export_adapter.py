@@ -8,8 +8,8 @@ import typer
 from transformer_playground.cli.console import say, say_json
 from transformer_playground.cli.folders import RUNS_DIR
 from transformer_playground.cli.options import AsJson, Base, RunsDir
+from transformer_playground.formatting import size_text
 from transformer_playground.runs.listing import find_run
-from transformer_playground.runs.units import size_text
 from transformer_playground.terminal import visible_line
 
 _SCHEMA_VERSION = 1

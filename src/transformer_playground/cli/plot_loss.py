@@ -9,6 +9,7 @@ import typer
 from transformer_playground.cli.console import note, say, say_json
 from transformer_playground.cli.folders import RUNS_DIR
 from transformer_playground.cli.options import AsJson, RunsDir
+from transformer_playground.formatting import loss_text
 from transformer_playground.runs.listing import find_runs
 from transformer_playground.runs.series import Axis
 from transformer_playground.terminal import visible_line
@@ -85,7 +86,7 @@ def plot_loss(
 def _best_in_words(curves: "LossCurves") -> str:
     if curves.best is None:
         return "not evaluated yet"
-    return f"best val loss {curves.best.loss:.4f} at step {curves.best.step:,}"
+    return f"best val loss {loss_text(curves.best.loss)} at step {curves.best.step:,}"
 
 
 def _document(request: "PlotRequest", result: "PlotResult") -> dict[str, Any]:

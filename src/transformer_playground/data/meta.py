@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from transformer_playground.errors import DataError
 from transformer_playground.files import replace_file
+from transformer_playground.jsonvalues import as_table
 
 META_FILE = "meta.pkl"
 META_VERSION = 1
@@ -70,8 +71,8 @@ def _unpickle(path: Path, content: bytes) -> Any:
 
 def tokenizer_digest(meta: Mapping[str, Any]) -> str | None:
     """SHA-256 that a `meta.pkl` records of its tokenizer, if it does."""
-    reference = meta.get("tokenizer")
-    return reference.get("sha256") if isinstance(reference, dict) else None
+    digest: str | None = as_table(meta.get("tokenizer")).get("sha256")
+    return digest
 
 
 def write_meta(path: Path, meta: dict[str, Any]) -> None:

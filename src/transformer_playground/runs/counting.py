@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from transformer_playground.jsonvalues import as_text
 from transformer_playground.runs.metrics import Mark
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.runs.tally import PROGRESS, Tally
@@ -65,8 +66,8 @@ def _tally(series: RunSeries, earlier: Rates) -> Tally:
         tokens_per_second=rates.median,
         tokens_seen=_largest(series, _TOKENS, "tokens_seen"),
         clock=series.clock,
-        last_word=last_word if isinstance(last_word, str) else None,
-        error=error if isinstance(error, str) else None,
+        last_word=as_text(last_word),
+        error=as_text(error),
         early_stopped=status.get("early_stopped") is True,
         rates=rates,
     )

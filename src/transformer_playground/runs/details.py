@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from transformer_playground.checkpoints.discovery import list_checkpoints
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.files import sha256_file
+from transformer_playground.jsonvalues import as_table, plain
 from transformer_playground.runs.annotations import annotations_problem
 from transformer_playground.runs.layout import RunFolder, read_run_config
-from transformer_playground.runs.plain import plain
 from transformer_playground.runs.row import RunRow
 from transformer_playground.runs.status import derive_status
 
@@ -124,15 +124,16 @@ def describe_run(run: RunFolder, row: RunRow) -> RunDetails:
     damage = annotations_problem(run)
     if damage:
         problems.append(f"{damage}, so its note and tags are not shown.")
+    dataset = as_table(config.get("dataset"))
     return RunDetails(
         row=row,
         path=run.root,
         pid=derive_status(run).pid,
-        changed=_changed(row.settings, _table(config, "provenance")),
+        changed=_changed(row.settings, as_table(config.get("provenance"))),
         checkpoints=checkpoints,
         reports=reports,
-        dataset={key: _table(config, "dataset").get(key) for key in _DATASET},
-        environment=_table(config, "environment"),
+        dataset={key: dataset.get(key) for key in _DATASET},
+        environment=as_table(config.get("environment")),
         problems=tuple(dict.fromkeys(problems)),
     )
 
@@ -204,8 +205,3 @@ def _reports(folder: Path) -> tuple[ReportFile, ...]:
             if len(found) >= _MOST_REPORTS:
                 return tuple(found)
     return tuple(found)
-
-
-def _table(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = config.get(key)
-    return value if isinstance(value, dict) else {}

@@ -8,9 +8,15 @@ from typing import Any, Literal
 
 from transformer_playground.config.toml_text import toml_value
 from transformer_playground.errors import UsageError
-from transformer_playground.runs.plain import plain
+from transformer_playground.formatting import (
+    age_text,
+    count_text,
+    date_text,
+    duration_text,
+    loss_text,
+)
+from transformer_playground.jsonvalues import plain
 from transformer_playground.runs.row import RunRow
-from transformer_playground.runs.units import age_text, count_text, date_text, duration_text
 
 Kind = Literal["text", "number", "duration", "date", "tags", "status", "setting"]
 STATES = ("new", "running", "finished", "stopped", "failed", "interrupted", "broken")
@@ -90,10 +96,6 @@ def _field(
     )
 
 
-def _loss(value: float) -> str:
-    return f"{value:.4f}"
-
-
 def _end(row: RunRow) -> str:
     return "" if row.max_iters is None else f"/{row.max_iters:,}"
 
@@ -117,11 +119,13 @@ _FIELDS = (
         weight=60,
     ),
     _field("max_iters", "of steps", "number", lambda row: row.max_iters, "{:,}".format),
-    _field("best_val_loss", "best val", "number", lambda row: row.best_val_loss, _loss, weight=80),
+    _field(
+        "best_val_loss", "best val", "number", lambda row: row.best_val_loss, loss_text, weight=80
+    ),
     _field("best_step", "best step", "number", lambda row: row.best_step, "{:,}".format),
-    _field("val_loss", "val loss", "number", lambda row: row.val_loss, _loss),
-    _field("train_loss", "train loss", "number", lambda row: row.train_loss, _loss),
-    _field("bits_per_byte", "bits/byte", "number", lambda row: row.bits_per_byte, _loss),
+    _field("val_loss", "val loss", "number", lambda row: row.val_loss, loss_text),
+    _field("train_loss", "train loss", "number", lambda row: row.train_loss, loss_text),
+    _field("bits_per_byte", "bits/byte", "number", lambda row: row.bits_per_byte, loss_text),
     _field(
         "tokens_per_second",
         "tokens/s",

@@ -18,12 +18,13 @@ import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.files import temporary_sibling
+from transformer_playground.jsonvalues import as_int, as_text
 from transformer_playground.runs.annotations import Annotations, read_annotations
 from transformer_playground.runs.layout import RunFolder, read_run_config
 from transformer_playground.runs.lock import Writer, read_writer
@@ -43,7 +44,6 @@ _SETTLED_NS = 2_500_000_000
 # Bytes of rows by which a running run may be ahead of the index before that is stored again.
 _WORTH_STORING = 1 << 20
 
-_T = TypeVar("_T", int, str)
 
 # Inode, size, mtime and ctime in ns; zeros for a file that is not there.
 Stamp = tuple[int, int, int, int]
@@ -212,10 +212,10 @@ def _known(run: RunFolder, entry: Entry, writer: Writer | None) -> Known:
 def _identity(config: Mapping[str, Any]) -> Identity:
     settings = flatten(config["config"])
     return Identity(
-        experiment=_of_type(config.get("experiment"), str),
-        created=_of_type(config.get("created"), str),
-        parameters=_of_type(config.get("parameters"), int),
-        seed=_of_type(settings.get("train.runtime.seed"), int),
+        experiment=as_text(config.get("experiment")),
+        created=as_text(config.get("created")),
+        parameters=as_int(config.get("parameters")),
+        seed=as_int(settings.get("train.runtime.seed")),
         settings=settings,
     )
 
@@ -232,10 +232,6 @@ def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
         else:
             flat[key] = value
     return flat
-
-
-def _of_type(value: object, kind: type[_T]) -> _T | None:
-    return value if isinstance(value, kind) and not isinstance(value, bool) else None
 
 
 def _stamps(run: RunFolder) -> tuple[Stamp, Stamp, Stamp]:

@@ -4,7 +4,6 @@ A line without its newline is torn: readers leave it alone, the next writer repa
 """
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any, Self
 import orjson
 
 from transformer_playground.errors import RunError
+from transformer_playground.jsonvalues import plain
 
 Row = dict[str, Any]
 
@@ -104,18 +104,8 @@ def encode_row(row: Mapping[str, Any]) -> bytes:
     try:
         text = json.dumps(row, allow_nan=False)
     except ValueError:
-        text = json.dumps(_finite(row), allow_nan=False)
+        text = json.dumps(plain(row), allow_nan=False)
     return text.encode("ascii") + b"\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return value
 
 
 def _repair_tail(descriptor: int) -> int:

@@ -4,15 +4,14 @@ import difflib
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 
 from transformer_playground.errors import PlaygroundError, RunError, UsageError
+from transformer_playground.jsonvalues import as_int, as_text
 from transformer_playground.runs.index import Known, look_up
 from transformer_playground.runs.layout import RunFolder, check_run_id, open_run, read_run_config
 from transformer_playground.runs.row import RunRow
 
 _MOST_CANDIDATES = 8
-_T = TypeVar("_T", int, str)
 
 
 def list_runs(runs_dir: Path) -> list[RunRow]:
@@ -113,7 +112,7 @@ def _configured(runs_dir: Path, entries: list[Path]) -> Iterator[tuple[RunFolder
             config = read_run_config(run)
         except PlaygroundError:
             continue
-        experiment = _of_type(config.get("experiment"), str)
+        experiment = as_text(config.get("experiment"))
         if experiment is not None:
             yield run, experiment, _timestamp(config.get("created")) or 0.0
 
@@ -151,7 +150,7 @@ def _row(known: Known, run_id: str) -> RunRow:
         problem=known.status.error,
         experiment=identity.experiment,
         step=tally.step,
-        max_iters=_of_type(identity.settings.get("train.runtime.max_iters"), int),
+        max_iters=as_int(identity.settings.get("train.runtime.max_iters")),
         best_val_loss=tally.best_val_loss,
         tokens_per_second=tally.tokens_per_second,
         parameters=identity.parameters,
@@ -191,10 +190,6 @@ def _entries(runs_dir: Path) -> list[Path]:
 
 def _is_candidate(path: Path) -> bool:
     return not path.name.startswith(".") and path.is_dir()
-
-
-def _of_type(value: object, kind: type[_T]) -> _T | None:
-    return value if isinstance(value, kind) and not isinstance(value, bool) else None
 
 
 def _timestamp(value: object) -> float | None:

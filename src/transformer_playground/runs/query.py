@@ -13,9 +13,9 @@ from datetime import datetime
 from typing import Any
 
 from transformer_playground.errors import UsageError
+from transformer_playground.formatting import date_text, parse_duration, parse_number
 from transformer_playground.runs.fields import STATES, Field, find_field
 from transformer_playground.runs.row import RunRow
-from transformer_playground.runs.units import date_text, parse_duration, parse_number
 
 LONGEST_QUERY = 10_000
 

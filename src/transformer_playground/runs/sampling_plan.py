@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from transformer_playground.checkpoints.discovery import Found, HashFile, choose
 from transformer_playground.errors import RunError
 from transformer_playground.files import sha256_file
+from transformer_playground.jsonvalues import as_table
 from transformer_playground.runs.layout import RunFolder, read_run_config
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ def resolve_request(run: RunFolder, request: SampleRequest) -> SampleSpec:
 
     overrides, base = split_base(request.overrides)
     settings = load_sample_config(
-        _table(_saved(run), "sample"),
+        as_table(_saved(run).get("sample")),
         request.as_table(),
         overrides=overrides,
         environ=request.environ,
@@ -166,18 +167,13 @@ def _saved(run: RunFolder) -> Mapping[str, Any]:
     return config
 
 
-def _table(saved: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    table = saved.get(name)
-    return table if isinstance(table, dict) else {}
-
-
 def _prepare_config(run: RunFolder) -> "PrepareConfig":
     from pydantic import ValidationError
 
     from transformer_playground.config.prepare import PrepareConfig
 
     try:
-        return PrepareConfig.model_validate(_table(_saved(run), "prepare"))
+        return PrepareConfig.model_validate(as_table(_saved(run).get("prepare")))
     except ValidationError as error:
         key = ".".join(["prepare", *map(str, error.errors()[0]["loc"])])
         raise RunError(

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from transformer_playground.jsonvalues import as_text
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.lines import Row, parse_lines
 from transformer_playground.runs.lock import Writer, read_writer
@@ -53,7 +54,7 @@ def judge_status(
     """
     end = _ENDS.get(last_word) if isinstance(last_word, str) else None
     if end is not None:
-        return RunStatus(end, error=error if isinstance(error, str) else None)
+        return RunStatus(end, error=as_text(error))
     if writer is None or not writer.is_alive():
         # It may have come meanwhile, for the row that was read can be its first.
         writer = read_writer(run)

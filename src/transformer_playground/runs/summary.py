@@ -1,11 +1,11 @@
 """`summary.json`: a run in a few numbers, recomputable from its configuration and its rows."""
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
 from transformer_playground.errors import RunError
 from transformer_playground.files import replace_json
+from transformer_playground.jsonvalues import as_number
 from transformer_playground.runs.counting import count_rows
 from transformer_playground.runs.layout import RunFolder, read_run_config
 from transformer_playground.runs.lines import Row
@@ -62,10 +62,6 @@ def write_summary(run: RunFolder) -> dict[str, Any]:
 def best_evaluation(rows: Iterable[Row]) -> Row | None:
     """The evaluation of lowest finite validation loss, the earliest of equals."""
     evaluations = [
-        row for row in rows if row["event"] == "eval" and _is_finite(row.get("val_loss"))
+        row for row in rows if row["event"] == "eval" and as_number(row.get("val_loss")) is not None
     ]
     return min(evaluations, key=lambda row: row["val_loss"], default=None)
-
-
-def _is_finite(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -70,10 +70,10 @@ def test_numbers_and_their_differences_from_the_first_run(runs_dir: Any, tp: Tp)
     finished_run(runs_dir, "a", rows=evaluated(1.5, 2.0, 4.0), parameters=1000)
     finished_run(runs_dir, "b", rows=evaluated(1.0, 1.75, 3.0), parameters=1500, seed=2)
     ended = tp("compare", "--run-ids", "a,b", "--no-group", *TABLE_ONLY)
-    assert line(ended, "parameters") == ["1,000", "1,500"]
-    assert line(ended, "  Δ") == ["+500 (+50.0 %)"]
+    assert line(ended, "parameters") == ["1.00k", "1.50k"]
+    assert line(ended, "  Δ") == ["+500 (+50%)"]
     assert line(ended, "best val loss") == ["2.0000", "1.7500"]
-    assert "-0.2500 (-12.5 %)" in ended.out
+    assert "-0.2500 (-12.5%)" in ended.out
     assert line(ended, "gap val - train") == ["0.5000", "0.7500"]
     assert line(ended, "best bits/byte") == ["4.0000", "3.0000"]
     assert line(ended, "best perplexity") == ["7.389", "5.755"]
@@ -101,7 +101,7 @@ def test_seeds_of_one_configuration_become_a_mean_with_its_error(runs_dir: Any, 
     assert line(ended, "train.runtime.seed") == ["1, 2, 3", "1, 2"]
     # s = 1 and n = 3; s² = 1/2 and n = 2. The difference: sqrt(1/3 + 1/4).
     assert line(ended, "best val loss") == ["3.0000 ± 0.5774", "1.5000 ± 0.5000"]
-    assert "-1.5000 ± 0.7638 (-50.0 %)" in ended.out
+    assert "-1.5000 ± 0.7638 (-50%)" in ended.out
     assert "p =" not in ended.out
 
     found = document(tp("compare", "--run-ids", names, "--json", *TABLE_ONLY))

@@ -147,7 +147,7 @@ def test_show_tells_everything(runs_dir: Path, tp: Tp) -> None:
         "30/100",
         "1.5000 at step 30",
         "2.5000",
-        "1,234",
+        "1.23k",
         "model.norm",
         "rmsnorm",
         "--set",

@@ -17,6 +17,7 @@ from builders.comparisons import finished_run
 from builders.console import shown, until, with_console
 from builders.schemas import check
 from transformer_playground.cli.main import app, run_app
+from transformer_playground.formatting import count_text
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.screens.compare import CompareView
@@ -130,7 +131,7 @@ def test_numbers_and_differing_settings_are_those_of_the_command(
         await compare_by_keys(console, pilot, "learned-s1", "rope-s1")
         assert columns(console) == ["learned-s1", "rope-s1"]
         assert cells(console, "best_val_loss") == [f"{m['best_val_loss']:.4f}" for m in measures]
-        assert cells(console, "parameters") == [f"{m['parameters']:,}" for m in measures]
+        assert cells(console, "parameters") == [count_text(m["parameters"]) for m in measures]
         assert cells(console, "best_val_loss.delta")[1].startswith(f"{difference:+.4f}")
         settings = [line.key for line in table(console).lines if line.key.startswith("setting:")]
         assert settings == [f"setting:{key}" for key in document["settings"]]
@@ -424,7 +425,7 @@ def test_without_colours_better_and_worse_are_told_by_signs(
         line = next(line for line in table(console).lines if line.key == "best_val_loss.delta")
         assert [cell.verdict for cell in line.cells] == [None, "better", "worse"]
         text = shown(console)
-        assert "-0.5000 (-25.0 %) ✓" in text
+        assert "-0.5000 (-25%) ✓" in text
         assert "✓ better · ✗ worse" in text
 
     with_console(project, steps, (120, 40))

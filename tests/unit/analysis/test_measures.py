@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from builders.runs import eval_row, train_row
-from transformer_playground.analysis.measures import QUANTITIES, Measures, measure, number
+from transformer_playground.analysis.measures import QUANTITIES, Measures, measure
+from transformer_playground.jsonvalues import as_number
 
 
 def measured(*rows: dict[str, Any], **summary: Any) -> Measures:
@@ -66,9 +67,9 @@ def test_rows_without_times_leave_the_wall_time_unknown() -> None:
     "value", [None, True, "1", [1], math.nan, math.inf, -math.inf, 10**400, 1e300]
 )
 def test_what_no_run_measures_is_no_number(value: object) -> None:
-    assert number(value) is None
+    assert as_number(value) is None
 
 
 @pytest.mark.parametrize("value", [0, -1.5, 10**15])
 def test_a_number_stays_as_it_is(value: float) -> None:
-    assert number(value) is value
+    assert as_number(value) is value

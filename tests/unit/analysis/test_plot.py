@@ -69,7 +69,7 @@ def test_words_name_the_run_the_axes_the_curves_and_the_best_value(
     ("x", "label", "best"),
     [
         ("tokens", "tokens seen", "best 2.0000 at 600 tokens"),
-        ("time", "training time (s)", "best 2.0000 after 60 s"),
+        ("time", "training time (s)", "best 2.0000 after 1m 00s"),
     ],
 )
 def test_the_horizontal_axis_is_the_one_asked_for(

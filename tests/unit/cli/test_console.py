@@ -11,6 +11,7 @@ import pytest
 from builders.commands import CONTROL
 from transformer_playground.cli.console import note, print_table, run_command, say, say_json
 from transformer_playground.errors import DataError, UsageError
+from transformer_playground.tables import Column
 
 HOSTILE = "".join(map(chr, range(0xA0))) + "\u202e\u2066"
 
@@ -53,7 +54,7 @@ def test_everything_that_is_said_is_free_of_controls(capsys: pytest.CaptureFixtu
     say(HOSTILE)
     say_json({HOSTILE: HOSTILE})
     note(HOSTILE)
-    print_table(["name", "what"], [[HOSTILE, HOSTILE]])
+    print_table([Column("name", [HOSTILE]), Column("what", [HOSTILE])])
     captured = capsys.readouterr()
     for stream in (captured.out, captured.err):
         assert CONTROL.search(stream) is None
@@ -65,12 +66,12 @@ def test_json_keeps_the_text_it_escapes(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_a_table_cell_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(["name"], [["two\nlines\tand a tab"]])
+    print_table([Column("name", ["two\nlines\tand a tab"])])
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
 def test_a_piped_table_keeps_long_cells_whole(capsys: pytest.CaptureFixture[str]) -> None:
-    print_table(["name", "number"], [["x" * 100, "7" * 100]], numbers=1)
+    print_table([Column("name", ["x" * 100]), Column("number", ["7" * 100], True)])
     out = capsys.readouterr().out
     assert "x" * 100 in out
     assert "7" * 100 in out
@@ -80,6 +81,7 @@ def test_a_piped_table_keeps_long_cells_whole(capsys: pytest.CaptureFixture[str]
 SPEAK = """\
 import sys
 from transformer_playground.cli.console import print_table, run_command, say
+from transformer_playground.tables import Column
 def command():
     for _ in range(2000):
         {statement}
@@ -88,7 +90,7 @@ sys.exit(run_command(command))
 """
 
 
-@pytest.mark.parametrize("statement", ["say('x' * 100)", "print_table(['a'], [['x' * 100]])"])
+@pytest.mark.parametrize("statement", ["say('x' * 100)", "print_table([Column('a', ['x' * 100])])"])
 def test_a_reader_that_leaves_is_no_error(statement: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -3,19 +3,11 @@
 import math
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transformer_playground.tui.state.axes import Kind, Span, fitted, on_log_axis, ticks
 from transformer_playground.tui.state.layout import arrange
-from transformer_playground.tui.state.numbers import (
-    SHORT_WIDTH,
-    duration,
-    exact,
-    short,
-    tick_label,
-)
 from transformer_playground.tui.state.viewport import Viewport
 
 
@@ -67,7 +59,7 @@ def test_ticks_of_time_are_parts_of_hours_and_days() -> None:
     assert labels(0, 3600, 5, "seconds") == ["0", "15m", "30m", "45m", "1h"]
     assert labels(0, 40, 5, "seconds") == ["0", "10s", "20s", "30s", "40s"]
     assert labels(0, 4 * 86400, 5, "seconds") == ["0", "1d", "2d", "3d", "4d"]
-    assert labels(3600, 3720, 5, "seconds")[:3] == ["1h", "1h30s", "1h1m"]
+    assert labels(3600, 3720, 5, "seconds")[:3] == ["1h", "1h 00m 30s", "1h 01m"]
 
 
 def test_a_log_axis_has_decades_and_where_there_is_room_twos_and_fives() -> None:
@@ -89,47 +81,6 @@ def test_a_window_too_fine_for_numbers_has_no_ticks_that_coincide() -> None:
     low = 1e15
     found = ticks(Span(low, math.nextafter(low, 2e15)), 5)
     assert len({tick.label for tick in found}) == len(found)
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.floats())
-def test_a_short_number_is_short(value: float) -> None:
-    assert len(short(value)) <= SHORT_WIDTH
-    if math.isfinite(value):
-        assert len(exact(value)) <= 14
-        duration(value)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (1.479, "1.4790"),
-        (12.3456, "12.346"),
-        (123.456, "123.46"),
-        (999.996, "1.000k"),
-        (12_345.6, "12.35k"),
-        (3e-4, "3.00e-4"),
-        (0.00123, "0.00123"),
-        (2.5e9, "2.500B"),
-        (-1.479, "-1.4790"),
-        (0.0, "0.0000"),
-        (math.nan, "nan"),
-        (-math.inf, "-inf"),
-    ],
-)
-def test_measured_values_have_four_or_five_digits(value: float, text: str) -> None:
-    assert short(value) == text
-
-
-def test_positions_and_durations_read_as_people_write_them() -> None:
-    assert (exact(1940.0), exact(1234567.0), exact(0.5)) == ("1,940", "1,234,567", "0.50000")
-    assert (duration(5430), duration(45), duration(0), duration(200_000)) == (
-        "1h30m30s",
-        "45s",
-        "0",
-        "2d7h33m20s",
-    )
-    assert tick_label(1_000_010, 5) == "1,000,010"
 
 
 def test_zooming_keeps_the_position_it_is_about() -> None:

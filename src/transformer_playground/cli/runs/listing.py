@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 
-from transformer_playground.cli.console import is_terminal, note, say, say_json
+from transformer_playground.cli.console import is_terminal, note, print_table, say, say_json
 from transformer_playground.cli.folders import RUNS_DIR
 from transformer_playground.cli.options import AsJson, RunsDir
-from transformer_playground.cli.runs.layout import Column, print_columns
 from transformer_playground.cli.runs.moving import print_deleted
 from transformer_playground.config.toml_text import shortened
 from transformer_playground.errors import UsageError
+from transformer_playground.jsonvalues import plain
 from transformer_playground.runs.fields import (
     DEFAULT_COLUMNS,
     FIELDS,
@@ -21,9 +21,9 @@ from transformer_playground.runs.fields import (
     setting_keys,
 )
 from transformer_playground.runs.listing import list_runs
-from transformer_playground.runs.plain import plain
 from transformer_playground.runs.query import parse_query, select, sort_rows
 from transformer_playground.runs.row import RunRow
+from transformer_playground.tables import Column
 from transformer_playground.terminal import visible_line
 
 _LONGEST_PROBLEM = 300
@@ -117,7 +117,7 @@ def _say_nothing_is_there(runs_dir: object, rows: Sequence[RunRow]) -> None:
 
 
 def _print(rows: Sequence[RunRow], fields: Sequence[Field], now: float, is_chosen: bool) -> None:
-    print_columns(
+    print_table(
         [
             Column(
                 field.header,

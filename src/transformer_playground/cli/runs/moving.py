@@ -7,14 +7,14 @@ from typing import Annotated, Any
 
 import typer
 
-from transformer_playground.cli.console import note, say, say_json
+from transformer_playground.cli.console import note, print_table, say, say_json
 from transformer_playground.cli.folders import RUNS_DIR
 from transformer_playground.cli.options import AsJson, RunsDir
-from transformer_playground.cli.runs.layout import Column, print_columns
+from transformer_playground.formatting import age_text, loss_text, optional_text
+from transformer_playground.jsonvalues import plain
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.listing import find_run
 from transformer_playground.runs.management import rename_run
-from transformer_playground.runs.plain import plain
 from transformer_playground.runs.trash import (
     DeletedRun,
     Moved,
@@ -22,7 +22,7 @@ from transformer_playground.runs.trash import (
     list_deleted,
     restore_run,
 )
-from transformer_playground.runs.units import age_text
+from transformer_playground.tables import Column
 from transformer_playground.terminal import visible_line
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="A run, a unique beginning, EXP@latest.")]
@@ -88,12 +88,14 @@ def print_deleted(runs_dir: Path, json_output: bool) -> None:
         say("The trash is empty.")
         return
     now = time.time()
-    print_columns(
+    print_table(
         [
             Column("run", [run.name for run in found]),
             Column("experiment", [run.experiment or "" for run in found], weight=1),
-            Column("step", [_number(run.step, ",") for run in found], True, 2),
-            Column("best val", [_number(run.best_val_loss, ".4f") for run in found], True, 3),
+            Column("step", [optional_text(run.step, "{:,}".format) for run in found], True, 2),
+            Column(
+                "best val", [optional_text(run.best_val_loss, loss_text) for run in found], True, 3
+            ),
             Column("deleted", [age_text(now - run.deleted) for run in found], True, 4),
         ]
     )
@@ -104,10 +106,6 @@ def _print_problems(found: Sequence[DeletedRun]) -> None:
     for run in found:
         if run.problem:
             say(visible_line(f"{run.name}: {run.problem}"))
-
-
-def _number(value: float | None, form: str) -> str:
-    return "" if value is None else format(value, form)
 
 
 def _undo(moved: Moved) -> str:

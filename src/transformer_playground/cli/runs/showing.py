@@ -7,15 +7,24 @@ from typing import Annotated, Any
 
 import typer
 
-from transformer_playground.cli.console import say, say_json
+from transformer_playground.cli.console import print_table, say, say_json
 from transformer_playground.cli.folders import RUNS_DIR
 from transformer_playground.cli.options import AsJson, RunsDir
-from transformer_playground.cli.runs.layout import Column, print_columns
+from transformer_playground.formatting import (
+    age_text,
+    date_text,
+    duration_text,
+    loss_text,
+    optional_text,
+    rate_text,
+    size_text,
+)
+from transformer_playground.jsonvalues import as_int
 from transformer_playground.runs.details import CheckpointFile, RunDetails, describe_run
 from transformer_playground.runs.fields import FIELDS, GLYPHS, setting_text
 from transformer_playground.runs.listing import find_run, list_runs
 from transformer_playground.runs.row import RunRow
-from transformer_playground.runs.units import age_text, date_text, duration_text, size_text
+from transformer_playground.tables import Column
 from transformer_playground.terminal import visible_line
 
 _LABEL_WIDTH = 13
@@ -79,16 +88,12 @@ def _progress(row: RunRow, now: float) -> Iterator[Fact]:
         ("bits_per_byte", "bits per byte"),
     ):
         yield label, FIELDS[key].text(row, now)
-    yield "parameters", "" if row.parameters is None else f"{row.parameters:,}"
-    yield "tokens seen", "" if row.tokens_seen is None else f"{row.tokens_seen:,}"
+    yield "parameters", FIELDS["params"].text(row, now)
+    yield "tokens seen", FIELDS["tokens_seen"].text(row, now)
     # A run that never began has spent no time, which is not worth a line.
     yield "wall time", duration_text(row.wall_time) if row.wall_time else ""
-    yield "throughput", _throughput(row)
-    yield "seed", "" if row.seed is None else str(row.seed)
-
-
-def _throughput(row: RunRow) -> str:
-    return "" if row.tokens_per_second is None else f"{row.tokens_per_second:,.0f} tokens/s"
+    yield "throughput", optional_text(row.tokens_per_second, rate_text)
+    yield "seed", optional_text(row.seed, str)
 
 
 def _dataset(dataset: Any) -> Iterator[Fact]:
@@ -117,8 +122,7 @@ def _environment(environment: Any) -> Iterator[Fact]:
 def _value(value: Any) -> str:
     if value is None:
         return ""
-    is_count = isinstance(value, int) and not isinstance(value, bool)
-    return f"{value:,}" if is_count else setting_text(value)
+    return setting_text(value) if as_int(value) is None else f"{value:,}"
 
 
 def _print_facts(title: str, facts: Iterator[Fact]) -> None:
@@ -139,7 +143,7 @@ def _print_settings(details: RunDetails) -> None:
         return
     _print_title("Settings that are not the default")
     settings = details.changed
-    print_columns(
+    print_table(
         [
             Column("  setting", [f"  {setting.key}" for setting in settings], is_whole=True),
             Column("value", [setting_text(setting.value) for setting in settings]),
@@ -152,31 +156,21 @@ def _print_checkpoints(checkpoints: Sequence[CheckpointFile], now: float) -> Non
     if not checkpoints:
         return
     _print_title("Checkpoints")
-    print_columns(
+    print_table(
         [
             Column("  file", [f"  {file.name}" for file in checkpoints]),
             Column("kind", [file.kind or "✗ damaged" for file in checkpoints]),
-            Column("step", [_step(file) for file in checkpoints], True),
-            Column("val loss", [_metric(file) for file in checkpoints], True, 2),
-            Column("size", [_size(file) for file in checkpoints], True, 3),
+            Column("step", [optional_text(file.step, "{:,}".format) for file in checkpoints], True),
+            Column(
+                "val loss", [optional_text(file.metric, loss_text) for file in checkpoints], True, 2
+            ),
+            Column("size", [optional_text(file.size, size_text) for file in checkpoints], True, 3),
             Column("age", [_age(file.created, now) for file in checkpoints], True, 1),
         ]
     )
     for file in checkpoints:
         if file.problem:
             say(visible_line(f"  {file.name}: {file.problem}"))
-
-
-def _step(file: CheckpointFile) -> str:
-    return "" if file.step is None else f"{file.step:,}"
-
-
-def _metric(file: CheckpointFile) -> str:
-    return "" if file.metric is None else f"{file.metric:.4f}"
-
-
-def _size(file: CheckpointFile) -> str:
-    return "" if file.size is None else size_text(file.size)
 
 
 def _age(created: str | None, now: float) -> str:
@@ -193,7 +187,7 @@ def _print_reports(details: RunDetails, now: float) -> None:
         return
     _print_title("Reports and plots")
     files = details.reports
-    print_columns(
+    print_table(
         [
             Column("  file", [f"  {file.name}" for file in files]),
             Column("size", [size_text(file.size) for file in files], True, 2),

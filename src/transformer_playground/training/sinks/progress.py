@@ -12,6 +12,7 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from transformer_playground.formatting import learning_rate_text, loss_text, rate_text
 from transformer_playground.terminal import visible
 from transformer_playground.training.events import (
     CheckpointSaved,
@@ -58,7 +59,7 @@ class ProgressSink(Sink):
             case StepLogged():
                 self._update(event)
             case Evaluated():
-                self._val_loss = f" val {event.val_loss:.4f}"
+                self._val_loss = f" val {loss_text(event.val_loss)}"
                 self._print(event)
             case CheckpointSaved():
                 return
@@ -73,8 +74,8 @@ class ProgressSink(Sink):
         if self._task is None:
             return
         metrics = (
-            f"loss {event.train_loss:.4f}{self._val_loss} lr {event.lr:.1e} "
-            f"{event.tokens_per_sec:,.0f} tok/s"
+            f"loss {loss_text(event.train_loss)}{self._val_loss} "
+            f"lr {learning_rate_text(event.lr)} {rate_text(event.tokens_per_sec)}"
         )
         self._progress.update(self._task, completed=event.step, metrics=metrics)
 

@@ -5,6 +5,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from transformer_playground.formatting import (
+    count_text,
+    date_text,
+    duration_text,
+    learning_rate_text,
+    loss_text,
+    milliseconds_text,
+    rate_text,
+    value_text,
+)
 from transformer_playground.terminal import visible
 from transformer_playground.training.events import (
     CheckpointSaved,
@@ -29,15 +39,16 @@ def describe(event: Event) -> str:
             return _started(event)
         case StepLogged():
             return (
-                f"step {event.step}: loss {event.train_loss:.4f}, lr {event.lr:.2e}, "
-                f"{event.tokens_per_sec:,.0f} tokens/s, {event.step_time_ms:.1f} ms, "
-                f"grad norm {event.grad_norm:.2f}"
+                f"step {event.step}: loss {loss_text(event.train_loss)}, "
+                f"lr {learning_rate_text(event.lr)}, {rate_text(event.tokens_per_sec)}, "
+                f"{milliseconds_text(event.step_time_ms)}, "
+                f"grad norm {value_text(event.grad_norm)}"
             )
         case Evaluated():
             mark = " (best)" if event.is_best else ""
             return (
-                f"step {event.step}: train loss {event.train_loss:.4f}, "
-                f"val loss {event.val_loss:.4f}{mark}"
+                f"step {event.step}: train loss {loss_text(event.train_loss)}, "
+                f"val loss {loss_text(event.val_loss)}{mark}"
             )
         case Sampled():
             return f"step {event.step}: sample\n{event.prompt}{event.text}"
@@ -59,8 +70,8 @@ def _started(event: RunStarted) -> str:
     words = "starting" if event.resumed_from is None else f"resuming from {event.resumed_from}"
     return (
         f"{event.run_id}: {words} at step {event.step} of {event.max_iters}, "
-        f"{event.parameters:,} parameters, {event.device}, {event.dtype} ({event.dtype_reason}), "
-        f"{event.tokens_per_step:,} tokens a step"
+        f"{count_text(event.parameters)} parameters, {event.device}, "
+        f"{event.dtype} ({event.dtype_reason}), {event.tokens_per_step:,} tokens a step"
     )
 
 
@@ -68,8 +79,8 @@ def _finished(event: RunFinished) -> str:
     early = ", stopped early: no improvement" if event.early_stopped else ""
     best = ""
     if event.best_val_loss is not None:
-        best = f", best val loss {event.best_val_loss:.4f} at step {event.best_step}"
-    return f"step {event.step}: {event.status}{early}{best}, {event.wall_time:.1f} s"
+        best = f", best val loss {loss_text(event.best_val_loss)} at step {event.best_step}"
+    return f"step {event.step}: {event.status}{early}{best}, {duration_text(event.wall_time)}"
 
 
 class LineSink(Sink):
@@ -108,7 +119,7 @@ class LogFileSink(Sink):
 
     def write(self, line: str, timestamp: float | None = None) -> None:
         """Append `line`, stamped with a Unix time in seconds; None = now."""
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(timestamp))
+        stamp = date_text(time.time() if timestamp is None else timestamp)
         self._file.write(f"{stamp} {visible(line)}\n")
         self._file.flush()
 

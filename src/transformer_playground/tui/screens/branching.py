@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from transformer_playground.formatting import loss_text
 from transformer_playground.terminal import visible_line
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.screens.pick import PickScreen
@@ -42,7 +43,7 @@ def branch_off(console: "Console") -> None:
 
 def _option(choice: Choice) -> tuple[str, Content]:
     step = "" if choice.step is None else f"  step {choice.step:,}"
-    loss = "" if choice.metric is None else f"  val loss {choice.metric:.4f}"
+    loss = "" if choice.metric is None else f"  val loss {loss_text(choice.metric)}"
     return choice.name, Content.assemble(
         visible_line(choice.name), (f"{step}{loss}", "$text-muted")
     )

@@ -12,7 +12,7 @@ from textual.types import CSSPathType
 from textual.widgets import Input, Static
 
 from transformer_playground.analysis.compare import Comparison
-from transformer_playground.cli.comparison_output import markdown_text
+from transformer_playground.analysis.comparison_table import markdown_text
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.series import Axis

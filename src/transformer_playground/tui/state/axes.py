@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer_playground.tui.state.numbers import duration, tick_label
+from transformer_playground.formatting import tick_duration_text, tick_text
 
 FloatArray = NDArray[np.float64]
 Kind = Literal["linear", "log", "seconds"]
@@ -139,8 +139,8 @@ def _linear_ticks(span: Span, most: int, kind: Kind) -> list[Tick]:
     exponent = math.floor(math.log10(span.width / most))
     values, step = _finest_that_fit(span, most, exponent)
     if kind == "seconds":
-        return [Tick(value, duration(value, step)) for value in values]
-    return [Tick(value, tick_label(value, step)) for value in values]
+        return [Tick(value, tick_duration_text(value, step)) for value in values]
+    return [Tick(value, tick_text(value, step)) for value in values]
 
 
 def _finest_that_fit(span: Span, most: int, exponent: int) -> tuple[list[float], float]:
@@ -176,14 +176,14 @@ def _time_ticks(span: Span, most: int) -> list[Tick]:
         first, last = math.ceil(span.low / step), math.floor(span.high / step)
         if last - first < most:
             return [
-                Tick(count * step, duration(count * step, step)) for count in range(first, last + 1)
+                Tick(count * step, tick_duration_text(count * step, step))
+                for count in range(first, last + 1)
             ]
     days = Span(span.low / _DAY, span.high / _DAY)
     exponent = max(0, math.floor(math.log10(days.width / most)))
     values, resolution = _finest_that_fit(days, most, exponent)
     return [
-        Tick(value * _DAY, f"{tick_label(value, resolution)}d" if value else "0")
-        for value in values
+        Tick(value * _DAY, f"{tick_text(value, resolution)}d" if value else "0") for value in values
     ]
 
 
@@ -212,7 +212,7 @@ def _log_tick(digit: int, power: int) -> Tick:
     position = math.log10(digit) + power
     if abs(power) > 300:
         return Tick(position, f"{digit}e{power}")
-    return Tick(position, tick_label(digit * 10.0**power, 10.0**power))
+    return Tick(position, tick_text(digit * 10.0**power, 10.0**power))
 
 
 def on_log_axis(values: FloatArray) -> FloatArray:

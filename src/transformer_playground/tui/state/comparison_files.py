@@ -8,8 +8,8 @@ from pathlib import Path
 
 from transformer_playground.analysis.compare import Comparison
 from transformer_playground.analysis.comparison_document import as_document
+from transformer_playground.analysis.comparison_table import csv_text, markdown_text
 from transformer_playground.analysis.plot import PlotRequest, plot_loss
-from transformer_playground.cli.comparison_output import csv_text, markdown_text
 from transformer_playground.errors import RunError
 from transformer_playground.files import replace_json, replace_text
 from transformer_playground.runs.layout import RunFolder

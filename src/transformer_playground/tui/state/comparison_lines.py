@@ -7,9 +7,8 @@ from typing import Literal
 from rich.cells import cell_len, set_cell_size
 
 from transformer_playground.analysis.compare import Comparison
-from transformer_playground.analysis.comparison_table import Cell, TableRow, rows_of
+from transformer_playground.analysis.comparison_table import Cell, TableRow, cell_text, rows_of
 from transformer_playground.analysis.grouping import Delta
-from transformer_playground.cli.comparison_format import cell_text
 from transformer_playground.terminal import visible_line
 
 Verdict = Literal["better", "worse", "unclear"]

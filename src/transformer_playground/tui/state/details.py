@@ -6,16 +6,20 @@ from typing import Any, Literal
 from rich.cells import cell_len
 
 from transformer_playground.config.toml_text import shortened, toml_value
-from transformer_playground.runs.details import CheckpointFile
-from transformer_playground.runs.fields import GLYPHS
-from transformer_playground.runs.row import RunRow
-from transformer_playground.runs.units import (
+from transformer_playground.formatting import (
     age_text,
     count_text,
     date_text,
     duration_text,
+    loss_text,
+    optional_text,
+    signed_text,
     size_text,
 )
+from transformer_playground.jsonvalues import as_int
+from transformer_playground.runs.details import CheckpointFile
+from transformer_playground.runs.fields import GLYPHS
+from transformer_playground.runs.row import RunRow
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.state.experiments import GLYPHS as DATA_GLYPHS
 from transformer_playground.tui.state.experiments import ExperimentFacts
@@ -89,8 +93,7 @@ def sample_lines(facts: RunFacts) -> list[Line]:
         return [(("No samples yet; they come while the run trains.", "muted"),)]
     lines: list[Line] = []
     for sample in facts.samples:
-        step = sample.get("step")
-        shown = f"{step:,}" if isinstance(step, int) else "?"
+        shown = optional_text(as_int(sample.get("step")), "{:,}".format, "?")
         head: Line = ((f"step {shown}", "title"),)
         lines.append(head)
         prompt, text = str(sample.get("prompt", "")), str(sample.get("text", ""))
@@ -150,15 +153,15 @@ def _numbers(row: RunRow, baseline: RunRow | None, now: float) -> Iterator[Pair]
         end = f" of {row.max_iters:,}" if row.max_iters else ""
         yield ("step", f"{row.step:,}{end}", "value")
     if row.train_loss is not None:
-        yield ("train loss", f"{row.train_loss:.4f}", "value")
+        yield ("train loss", loss_text(row.train_loss), "value")
     if row.val_loss is not None:
-        yield ("val loss", f"{row.val_loss:.4f}", "value")
+        yield ("val loss", loss_text(row.val_loss), "value")
     if row.best_val_loss is not None:
         at = f" at {row.best_step:,}" if row.best_step is not None else ""
-        yield ("best val", f"{row.best_val_loss:.4f}{at}", "value")
+        yield ("best val", f"{loss_text(row.best_val_loss)}{at}", "value")
     yield from _against(row, baseline)
     if row.bits_per_byte is not None:
-        yield ("bits/byte", f"{row.bits_per_byte:.4f}", "value")
+        yield ("bits/byte", loss_text(row.bits_per_byte), "value")
     if row.parameters is not None:
         yield ("parameters", count_text(row.parameters), "value")
     if row.tokens_seen is not None:
@@ -181,7 +184,7 @@ def _against(row: RunRow, baseline: RunRow | None) -> Iterator[Pair]:
     elif row.val_loss is not None and baseline.val_loss is not None:
         difference = row.val_loss - baseline.val_loss
         role: Role = "good" if difference < 0 else "bad" if difference > 0 else "muted"
-        yield ("to baseline", f"{difference:+.4f}", role)
+        yield ("to baseline", signed_text(difference, loss_text), role)
 
 
 def _origin(facts: RunFacts, row: RunRow) -> Iterator[Pair]:
@@ -193,8 +196,8 @@ def _origin(facts: RunFacts, row: RunRow) -> Iterator[Pair]:
         yield ("dtype", _value(environment["dtype"]), "muted")
     if environment.get("host"):
         yield ("host", _value(environment["host"]), "muted")
-    tokens = dataset.get("train_tokens")
-    if isinstance(tokens, int):
+    tokens = as_int(dataset.get("train_tokens"))
+    if tokens is not None:
         yield ("train set", f"{count_text(tokens)} tokens", "muted")
     if dataset.get("vocab_size"):
         yield ("vocabulary", _value(dataset["vocab_size"]), "muted")
@@ -252,8 +255,8 @@ def _checkpoint_lines(checkpoints: Sequence[CheckpointFile]) -> Iterator[Line]:
         if each.problem:
             yield ((name, "value"), (f"  {visible_line(each.problem)}", "bad"))
             continue
-        metric = f"  val {each.metric:.4f}" if each.metric is not None else ""
-        size = size_text(each.size) if each.size is not None else ""
+        metric = "" if each.metric is None else f"  val {loss_text(each.metric)}"
+        size = optional_text(each.size, size_text)
         step = f"step {each.step:,}" if each.step is not None else ""
         yield ((name, "value"), (f"  {each.kind}  {step}{metric}  {size}", "muted"))
     yield _BLANK

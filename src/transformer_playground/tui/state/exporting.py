@@ -1,18 +1,17 @@
 """The table of runs as a file: CSV and JSON with whole values, Markdown as people read it."""
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from transformer_playground import tables
+from transformer_playground.config.toml_text import toml_value
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.files import replace_text
+from transformer_playground.jsonvalues import plain
 from transformer_playground.runs.fields import FIELDS
-from transformer_playground.runs.plain import plain
 from transformer_playground.runs.row import RunRow
-from transformer_playground.terminal import visible_line
 from transformer_playground.tui.state.table import Column
 
 Format = Literal["csv", "md", "json"]
@@ -59,32 +58,22 @@ def _exported(columns: Sequence[Column]) -> list[Column]:
 
 
 def _csv(rows: Sequence[RunRow], columns: Sequence[Column], now: float) -> str:
-    target = io.StringIO()
-    writer = csv.writer(target, lineterminator="\n")
-    writer.writerow([column.field.key for column in columns])
-    for row in rows:
-        writer.writerow([_cell(column.field.value(row, now)) for column in columns])
-    return target.getvalue()
+    values = ([_value(each.field.value(row, now)) for each in columns] for row in rows)
+    return tables.csv_text([column.field.key for column in columns], values, toml_value)
 
 
-def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
+def _value(value: Any) -> Any:
     return " ".join(value) if isinstance(value, tuple) else value
 
 
 def _markdown(rows: Sequence[RunRow], columns: Sequence[Column], now: float) -> str:
-    lines = [
-        _markdown_row([column.field.header for column in columns]),
-        _markdown_row(["--:" if column.to_the_right else ":--" for column in columns]),
+    shown = [
+        tables.Column(
+            each.field.header, [each.field.text(row, now) for row in rows], each.to_the_right
+        )
+        for each in columns
     ]
-    lines += [_markdown_row([each.field.text(row, now) for each in columns]) for row in rows]
-    return "\n".join(lines) + "\n"
-
-
-def _markdown_row(cells: Sequence[str]) -> str:
-    shown = [visible_line(cell).replace("\\", "\\\\").replace("|", "\\|") for cell in cells]
-    return f"| {' | '.join(shown)} |"
+    return "\n".join(tables.markdown_table(shown)) + "\n"
 
 
 def _free_name(folder: Path, kind: Format) -> Path:

@@ -12,6 +12,7 @@ from transformer_playground.data.dataset import check_artifacts
 from transformer_playground.errors import ConfigError, DataError, PlaygroundError
 from transformer_playground.experiments.discovery import discover, find_experiment
 from transformer_playground.experiments.registry import dataset_state
+from transformer_playground.formatting import count_text, learning_rate_text
 from transformer_playground.runs.layout import check_run_id
 from transformer_playground.training.launch import Launch, settle
 
@@ -123,9 +124,10 @@ def sentences(config: ExperimentConfig, size: int | None) -> list[tuple[str, str
         f"{runtime.max_iters:,} steps · {data.batch_size:,} × {config.train_block_size:,}"
         f"{accumulated} = {tokens:,} tokens each"
     )
-    decay = "" if schedule.schedule == "constant" else f" to {schedule.min_lr:g}"
+    decay = "" if schedule.schedule == "constant" else f" to {learning_rate_text(schedule.min_lr)}"
+    highest = learning_rate_text(optim.learning_rate)
     rate = (
-        f"{optim.optimizer}, {schedule.schedule} from {optim.learning_rate:g}{decay}"
+        f"{optim.optimizer}, {schedule.schedule} from {highest}{decay}"
         f", {schedule.warmup_iters:,} steps of warmup"
     )
     return [("model", shape), ("training", batch), ("learning", rate)]
@@ -133,7 +135,7 @@ def sentences(config: ExperimentConfig, size: int | None) -> list[tuple[str, str
 
 def _own(config: ExperimentConfig, size: int | None) -> str:
     model = config.model
-    count = "" if size is None else f"{_millions(size)} parameters · "
+    count = "" if size is None else f"{count_text(size)} parameters · "
     return (
         f"{count}{model.n_layer} layers × {model.n_embd:,} wide · {model.n_head} heads"
         f" · context {model.block_size:,}"
@@ -190,9 +192,3 @@ def _parameters(config: ExperimentConfig) -> int | None:
         except DataError:
             return None
     return config.model.parameter_count(vocab_size)
-
-
-def _millions(count: int) -> str:
-    if count >= 1_000_000:
-        return f"{count / 1e6:,.2f} M"
-    return f"{count / 1e3:,.0f} k" if count >= 10_000 else f"{count:,}"

@@ -7,6 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from transformer_playground.formatting import loss_text
+from transformer_playground.jsonvalues import as_int, as_number, as_text
 from transformer_playground.runs.fields import GLYPHS
 from transformer_playground.runs.lines import Row
 from transformer_playground.runs.series import Axis, RunSeries
@@ -14,7 +16,6 @@ from transformer_playground.terminal import visible_line
 from transformer_playground.training.events import Event, Warned
 from transformer_playground.tui.state.axes import FloatArray
 from transformer_playground.tui.state.jobs import Update
-from transformer_playground.tui.state.numbers import short
 
 AXES: tuple[Axis, ...] = ("step", "tokens", "time")
 # Enough rows for a robust middle, few enough to follow a machine that gets busier.
@@ -135,8 +136,8 @@ def facts_of(series: RunSeries, start: Row | None) -> Facts:
     newest = {key: series.newest(event, key) for event, key in found}
     steps, losses = series.column("train", "step"), series.column("train", "train_loss")
     reached = [series.column(event, "step") for event in ("train", "eval", "status")]
-    end = start.get("max_iters")
-    max_iters = end if type(end) is int and end > 0 else None
+    end = as_int(start.get("max_iters")) or 0
+    max_iters = end if end > 0 else None
     is_broken = bool(len(losses)) and not math.isfinite(losses[-1])
     return Facts(
         step=max((int(column[-1]) for column in reached if len(column)), default=None),
@@ -153,7 +154,7 @@ def facts_of(series: RunSeries, start: Row | None) -> Facts:
 
 
 def _word(value: object) -> str:
-    return visible_line(value[:_LONGEST_TEXT]) if isinstance(value, str) else ""
+    return visible_line((as_text(value) or "")[:_LONGEST_TEXT])
 
 
 def _best(series: RunSeries) -> tuple[float, int] | None:
@@ -233,7 +234,7 @@ def log_line(row: Row) -> LogLine | None:
     told = _told(row)
     if told is None:
         return None
-    return LogLine(number(row.get("time")) or 0.0, row["step"], told[0], told[1])
+    return LogLine(as_number(row.get("time")) or 0.0, row["step"], told[0], told[1])
 
 
 def warnings_in(updates: Sequence[Update], run_id: str | None) -> list[LogLine]:
@@ -279,17 +280,6 @@ def _told_status(row: Row) -> tuple[LogKind, str]:
     return "status", f"{state}{early}{ending}"
 
 
-def number(value: object) -> float | None:
-    """A value out of a file as a finite number, None for anything else."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return None
-    try:
-        found = float(value)
-    except OverflowError:
-        return None
-    return found if math.isfinite(found) else None
-
-
 def _number(value: object) -> str:
-    found = number(value)
-    return "not a number" if found is None else short(found)
+    found = as_number(value)
+    return "not a number" if found is None else loss_text(found)

@@ -4,13 +4,22 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from transformer_playground.runs.units import count_text, duration_text, size_text
+from transformer_playground.formatting import (
+    UNKNOWN,
+    count_text,
+    duration_text,
+    loss_text,
+    milliseconds_text,
+    optional_text,
+    percent_text,
+    progress_percent,
+    size_text,
+    value_text,
+)
 from transformer_playground.training.events import StepLogged
 from transformer_playground.tui.state.jobs import Job
 from transformer_playground.tui.state.live import Facts
-from transformer_playground.tui.state.numbers import short
 
-_NONE = "–"
 _FULL, _HALF, _EMPTY = "━", "╸", "─"
 
 
@@ -62,23 +71,23 @@ def with_event(facts: Facts, job: Job | None) -> Facts:
     )
 
 
-def share_done(facts: Facts) -> float | None:
-    """How far training is, from 0 to 1; None while its length is unknown."""
+def percent_done(facts: Facts) -> int | None:
+    """Percent of the steps that are done, rounded down; None while their number is unknown."""
     if facts.max_iters is None or facts.step is None:
         return None
-    return min(1.0, max(0.0, facts.step / facts.max_iters))
+    return progress_percent(facts.step, facts.max_iters)
 
 
-def progress_bar(share: float, width: int) -> tuple[str, str]:
+def progress_bar(percent: int, width: int) -> tuple[str, str]:
     """The full and the empty part of a bar, together `width` cells."""
-    halves = round(share * 2 * width)
+    halves = percent * 2 * width // 100
     full = _FULL * (halves // 2) + _HALF * (halves % 2)
     return full, _EMPTY * (width - len(full))
 
 
 def step_text(facts: Facts) -> str:
     """How many steps of how many."""
-    step = _NONE if facts.step is None else f"{facts.step:,}"
+    step = optional_text(facts.step, "{:,}".format, UNKNOWN)
     if facts.max_iters is None:
         return step
     end = f"{facts.max_iters:,}"
@@ -94,7 +103,7 @@ def time_words(facts: Facts, standing: Standing) -> tuple[str, str]:
 
 def best_text(facts: Facts) -> str:
     """The lowest validation loss and where it was."""
-    return _NONE if facts.best is None else f"{short(facts.best[0])} @ {facts.best[1]:,}"
+    return UNKNOWN if facts.best is None else f"{loss_text(facts.best[0])} @ {facts.best[1]:,}"
 
 
 Tone = Literal["plain", "error"]
@@ -145,22 +154,17 @@ def line(facts: Facts, standing: Standing) -> list[tuple[str, str, Tone]]:
 
 def step_time(facts: Facts) -> str:
     """Time of a step."""
-    value = facts.value("step_time_ms")
-    if value is None:
-        return _NONE
-    return f"{value:.1f} ms" if value < 1000 else f"{value / 1000:.2f} s"
+    return optional_text(facts.value("step_time_ms"), milliseconds_text, UNKNOWN)
 
 
 def data_share(facts: Facts) -> str:
     """How much of a step's time fetching batches takes."""
-    value = facts.value("data_share")
-    return _NONE if value is None else f"{value:.1%}"
+    return optional_text(facts.value("data_share"), percent_text, UNKNOWN)
 
 
 def tokens(facts: Facts) -> str:
     """How many tokens were seen."""
-    value = facts.value("tokens_seen")
-    return _NONE if value is None else count_text(value)
+    return optional_text(facts.value("tokens_seen"), count_text, UNKNOWN)
 
 
 def queue_words(waiting: Sequence[str]) -> str:
@@ -172,5 +176,4 @@ def queue_words(waiting: Sequence[str]) -> str:
 
 
 def _value(facts: Facts, key: str) -> str:
-    value = facts.value(key)
-    return _NONE if value is None else short(value)
+    return optional_text(facts.value(key), value_text if key == "grad_norm" else loss_text, UNKNOWN)

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from transformer_playground.checkpoints.discovery import scan_folder
 from transformer_playground.checkpoints.sidecar import CheckpointInfo, is_pointer
 from transformer_playground.errors import PlaygroundError
+from transformer_playground.jsonvalues import as_table
 from transformer_playground.runs.annotations import annotations_problem
 from transformer_playground.runs.details import CheckpointFile
 from transformer_playground.runs.layout import RunFolder, open_run, read_run_config
@@ -107,9 +108,9 @@ def _read(run: RunFolder, section: Section) -> RunFacts:
         section,
         run.root,
         pid=derive_status(run).pid,
-        provenance={key: str(value) for key, value in _table(config, "provenance").items()},
-        dataset=_table(config, "dataset"),
-        environment=_table(config, "environment"),
+        provenance={key: str(value) for key, value in as_table(config.get("provenance")).items()},
+        dataset=as_table(config.get("dataset")),
+        environment=as_table(config.get("environment")),
         checkpoints=checkpoints,
         problems=tuple(problems),
     )
@@ -142,8 +143,3 @@ def _modified(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return -1.0
-
-
-def _table(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    value = config.get(key)
-    return value if isinstance(value, dict) else {}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from transformer_playground.errors import UsageError
+from transformer_playground.formatting import loss_text, progress_percent, signed_text
 from transformer_playground.runs.fields import FIELDS, GLYPHS, Field, find_field, setting_keys
 from transformer_playground.runs.query import Query, parse_query, select, sort_rows
 from transformer_playground.runs.row import RunRow
@@ -252,7 +253,7 @@ class RunsTableState:
 
     def _delta(self, row: RunRow) -> str:
         difference = self._difference(row)
-        return "" if difference is None else f"{difference:+.4f}"
+        return "" if difference is None else signed_text(difference, loss_text)
 
     def _delta_role(self, row: RunRow) -> Role:
         difference = self._difference(row)
@@ -283,7 +284,6 @@ def _progress(row: RunRow) -> str:
         return ""
     if not row.max_iters:
         return f"{row.step:,}"
-    share = min(max(row.step / row.max_iters, 0.0), 1.0)
-    filled = int(share * _BAR_CELLS)
-    # Rounded down: only what is done shows 100%.
-    return f"{'━' * filled}{'╌' * (_BAR_CELLS - filled)} {int(share * 100):3}%"
+    percent = progress_percent(row.step, row.max_iters)
+    filled = percent * _BAR_CELLS // 100
+    return f"{'━' * filled}{'╌' * (_BAR_CELLS - filled)} {percent:3}%"

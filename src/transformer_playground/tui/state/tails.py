@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from transformer_playground.jsonvalues import as_number, as_text
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.lines import Row
 from transformer_playground.runs.metrics import MetricsReader, Poll, is_metrics_row
@@ -20,7 +21,6 @@ from transformer_playground.tui.state.live import (
     Quantity,
     facts_of,
     log_line,
-    number,
 )
 
 MOST_LINES = 500
@@ -212,16 +212,15 @@ def _is_sample(row: Row) -> bool:
 
 
 def _sample(row: Row) -> SampleText:
-    prompt = row.get("prompt")
     return SampleText(
         row["step"],
-        visible(prompt[:_LONGEST_SAMPLE]) if isinstance(prompt, str) else "",
+        visible((as_text(row.get("prompt")) or "")[:_LONGEST_SAMPLE]),
         visible(row["text"][:_LONGEST_SAMPLE]),
     )
 
 
 def _time(row: Row) -> float:
-    return number(row.get("time")) or 0.0
+    return as_number(row.get("time")) or 0.0
 
 
 @dataclass

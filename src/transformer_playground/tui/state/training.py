@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformer_playground.errors import PlaygroundError
+from transformer_playground.formatting import progress_percent, rate_text
 from transformer_playground.training.events import (
     Event,
     RunFailed,
@@ -221,9 +222,11 @@ def describe(queue: TrainingQueue) -> str:
     if not job.is_training:
         return f"{job.state} {job.name}{waiting}"
     glyph = "▶" if job.state == "running" else "‖"
-    share = f"{job.step / job.max_iters:.0%}" if job.max_iters else f"step {job.step:,}"
-    speed = f" {job.latest.tokens_per_sec:,.0f} tok/s" if job.latest else ""
-    return f"{glyph} {job.name} {share}{speed}{waiting}"
+    done = (
+        f"{progress_percent(job.step, job.max_iters)}%" if job.max_iters else f"step {job.step:,}"
+    )
+    speed = f" {rate_text(job.latest.tokens_per_sec)}" if job.latest else ""
+    return f"{glyph} {job.name} {done}{speed}{waiting}"
 
 
 def question_before_leaving(queue: TrainingQueue) -> tuple[str, str]:

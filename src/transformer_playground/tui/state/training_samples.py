@@ -4,6 +4,7 @@ import bisect
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from transformer_playground.jsonvalues import as_int, as_text
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.samples import read_samples
 
@@ -32,10 +33,9 @@ def read_track(run: RunFolder) -> SampleTrack:
     """Every sample of a run that has a step and a text."""
     texts: dict[int, list[str]] = {}
     for row in read_samples(run):
-        step, text, prompt = row.get("step"), row.get("text"), row.get("prompt")
-        if isinstance(step, int) and not isinstance(step, bool) and isinstance(text, str):
-            before = prompt if isinstance(prompt, str) else ""
-            texts.setdefault(step, []).append(before + text)
+        step, text = as_int(row.get("step")), as_text(row.get("text"))
+        if step is not None and text is not None:
+            texts.setdefault(step, []).append((as_text(row.get("prompt")) or "") + text)
     return SampleTrack(tuple(StepSamples(step, tuple(texts[step])) for step in sorted(texts)))
 
 

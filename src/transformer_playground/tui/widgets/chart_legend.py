@@ -8,16 +8,16 @@ from rich.segment import Segment
 from rich.style import Style
 from textual.strip import Strip
 
+from transformer_playground.formatting import VALUE_WIDTH, value_text
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.state.lines import PreparedLine
-from transformer_playground.tui.state.numbers import SHORT_WIDTH, short
 from transformer_playground.tui.state.picture import BEST_MARK
 
 _WIDEST_NAME = 32
 _NARROWEST_NAME = 8
 _GAP = 3
 # Glyph, value and the spaces around them.
-_FIXED = 2 + 1 + SHORT_WIDTH
+_FIXED = 2 + 1 + VALUE_WIDTH
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ def entry(line: PreparedLine, at: float | None, style: Style) -> Entry:
     return Entry(
         line.line.sign,
         visible_line(line.line.label),
-        "–" if reading is None else short(reading.y),
-        "" if line.best is None else f"{BEST_MARK} {short(line.best.y)}",
+        "–" if reading is None else value_text(reading.y),
+        "" if line.best is None else f"{BEST_MARK} {value_text(line.best.y)}",
         style,
     )
 
@@ -69,7 +69,7 @@ class Legend:
         count = len(entries) + len(notes)
         longest = max((cell_len(each.name) for each in entries), default=0)
         longest = min(max(longest, _NARROWEST_NAME), _WIDEST_NAME)
-        best = SHORT_WIDTH + 3 if any(each.best for each in entries) else 0
+        best = VALUE_WIDTH + 3 if any(each.best for each in entries) else 0
         # Everything, then without the best values, then with shorter names.
         self._best_width, self._name_width = best, longest
         across = -(-count // max(1, rows))
@@ -110,7 +110,7 @@ class Legend:
         return [
             Segment(f"{each.glyph} ", each.style),
             Segment(_fit(each.name, self._name_width), self._muted),
-            Segment(each.value.rjust(SHORT_WIDTH + 1), self._value),
+            Segment(each.value.rjust(VALUE_WIDTH + 1), self._value),
             Segment(
                 each.best.rjust(self._best_width)[: self._best_width] if self._best_width else "",
                 self._muted,

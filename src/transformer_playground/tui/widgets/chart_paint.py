@@ -11,10 +11,10 @@ from rich.style import Style
 from textual.color import Color, ColorParseError
 from textual.strip import Strip
 
+from transformer_playground.formatting import duration_text, position_text
 from transformer_playground.tui.state.axes import Kind, Tick
 from transformer_playground.tui.state.layout import Layout
 from transformer_playground.tui.state.lines import PreparedLine
-from transformer_playground.tui.state.numbers import duration, exact
 from transformer_playground.tui.state.picture import BROKEN, CROSSHAIR, GRID, Picture
 
 _FAINT = 0.38
@@ -114,7 +114,7 @@ def axis_strips(
     if layout.axis:
         here = None
         if at is not None and (column := picture.column_of(at)) is not None:
-            here = column, f" {duration(at) if kind == 'seconds' else exact(at)} "
+            here = column, f" {duration_text(at) if kind == 'seconds' else position_text(at)} "
         strips.append(_label_row(ticks, here, label, layout, palette))
     return strips
 

@@ -1,7 +1,6 @@
 """What happened to a run, one line each."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import ClassVar
 
 from rich.cells import set_cell_size
@@ -11,6 +10,7 @@ from textual.geometry import Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from transformer_playground.formatting import clock_text
 from transformer_playground.tui.state.live import LogKind, LogLine
 
 _EMPTY = "nothing happened yet"
@@ -74,7 +74,7 @@ class EventLog(ScrollView, can_focus=True):
         return strip.crop_extend(0, width, self.rich_style)
 
     def _segments(self, line: LogLine, width: int) -> list[Segment]:
-        head = f"{_clock(line.time)} {f'{line.step:,}'.rjust(self._step_width)} "
+        head = f"{clock_text(line.time)} {f'{line.step:,}'.rjust(self._step_width)} "
         text = f"{_GLYPHS[line.kind]} {line.text}"
         tone = line.kind if line.kind in ("warning", "error") else "text"
         room = max(1, width - len(head))
@@ -85,11 +85,3 @@ class EventLog(ScrollView, can_focus=True):
             Segment(head, self.get_component_rich_style("log--muted")),
             Segment(shown, self.get_component_rich_style(f"log--{tone}")),
         ]
-
-
-def _clock(time: float) -> str:
-    """Local time of day, as wide whether it is known or not."""
-    try:
-        return datetime.fromtimestamp(time).astimezone().strftime("%H:%M:%S")
-    except (ValueError, OverflowError, OSError):
-        return "--:--:--"

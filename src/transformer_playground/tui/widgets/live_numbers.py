@@ -6,6 +6,7 @@ from textual.containers import Container
 from textual.content import Content
 from textual.widgets import Static
 
+from transformer_playground.formatting import count_text, learning_rate_text
 from transformer_playground.runs.series import Curve
 from transformer_playground.terminal import visible_line
 from transformer_playground.training.events import StepLogged
@@ -15,8 +16,8 @@ from transformer_playground.tui.state.live_words import (
     Tone,
     best_text,
     line,
+    percent_done,
     progress_bar,
-    share_done,
     step_text,
     table,
     time_words,
@@ -47,8 +48,8 @@ class LiveNumbers(Container):
         yield Static(id="live-table", markup=False)
         with Container(id="live-sparks"):
             yield Sparkline("loss", id="spark-loss")
-            yield Sparkline("lr", id="spark-lr")
-            yield Sparkline("tok/s", id="spark-speed")
+            yield Sparkline("lr", id="spark-lr", show=learning_rate_text)
+            yield Sparkline("tok/s", id="spark-speed", show=count_text)
 
     def on_resize(self) -> None:
         """The other form may be on show now, or a narrower one."""
@@ -132,12 +133,12 @@ def _state(standing: Standing) -> Content:
 
 
 def _bar(facts: Facts, standing: Standing, width: int) -> Content:
-    share = share_done(facts)
-    if share is None:
+    percent = percent_done(facts)
+    if percent is None:
         return Content("")
-    full, empty = progress_bar(share, width)
+    full, empty = progress_bar(percent, width)
     colour = "$accent" if standing.is_live else "$primary"
-    return Content.assemble((full, colour), (empty, _MUTED), f" {share:4.0%}")
+    return Content.assemble((full, colour), (empty, _MUTED), f" {percent:3}%")
 
 
 def _as_lines(facts: Facts, standing: Standing) -> Content:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from textual.content import Content
 
+from transformer_playground.formatting import loss_text
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.state.checkpoint_choices import Choice, Choices
 from transformer_playground.tui.state.sampling import Source
@@ -34,7 +35,7 @@ def choice_words(choice: Choice) -> Content:
     if choice.step is not None:
         words.append(f"step {choice.step:,}")
     if choice.metric is not None:
-        words.append(f"val loss {choice.metric:.4f}")
+        words.append(f"val loss {loss_text(choice.metric)}")
     return Content(" · ").join(map(Content, words))
 
 

@@ -1,5 +1,6 @@
 """The newest value of a quantity and how it came about, in one or two rows."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -8,9 +9,9 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
+from transformer_playground.formatting import UNKNOWN, VALUE_WIDTH, optional_text, value_text
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.state.blocks import Recent, block_rows
-from transformer_playground.tui.state.numbers import SHORT_WIDTH, short
 
 CAPACITY = 512
 
@@ -26,6 +27,7 @@ class Sparkline(Widget):
         capacity: How many values are kept.
         log_scale: Draw logarithms.
         unit: What stands behind the newest value.
+        show: The text of a value, of at most `VALUE_WIDTH` characters.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"sparkline--muted", "sparkline--value"}
@@ -39,11 +41,13 @@ class Sparkline(Widget):
         capacity: int = CAPACITY,
         log_scale: bool = False,
         unit: str = "",
+        show: Callable[[float], str] = value_text,
         id: str | None = None,  # noqa: A002 - the toolkit's name for it
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
         self._title, self._unit = visible_line(title), visible_line(unit)
+        self._show = show
         self._recent = Recent(capacity)
         self._rows: list[Strip] | None = None
         self._shape = (0, 0)
@@ -103,19 +107,19 @@ class Sparkline(Widget):
     def _heads(self, rows: int, muted: Style, value: Style) -> list[list[Segment]]:
         """What stands to the left of the blocks: all rows equally wide, whatever the values."""
         newest = self._recent.newest
-        number = "–" if newest is None else short(newest)
+        number = optional_text(newest, self._show, UNKNOWN)
         unit = f" {self._unit}" if self._unit else ""
         if rows < 2:
             return [
                 [
                     Segment(f"{self._title} ", muted),
-                    Segment(number.rjust(SHORT_WIDTH), value),
+                    Segment(number.rjust(VALUE_WIDTH), value),
                     Segment(unit, muted),
                 ]
             ]
         span = self._recent.span
-        extent = f"{short(span[0])}–{short(span[1])}" if span else ""
-        width = max(2 * SHORT_WIDTH + 1, len(self._title) + 1 + SHORT_WIDTH + len(unit))
+        extent = "–".join(map(self._show, span)) if span else ""
+        width = max(2 * VALUE_WIDTH + 1, len(self._title) + 1 + VALUE_WIDTH + len(unit))
         gap = width - len(self._title) - len(unit)
         return [
             [Segment(self._title, muted), Segment(number.rjust(gap), value), Segment(unit, muted)],

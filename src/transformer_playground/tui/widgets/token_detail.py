@@ -6,6 +6,7 @@ from collections.abc import Callable
 from textual.content import Content
 from textual.widgets import Static
 
+from transformer_playground.formatting import percent_text
 from transformer_playground.sampling.samples import SampledToken
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.state.transcript import LEVELS
@@ -39,13 +40,13 @@ class TokenDetail(Static):
         heading = Content.assemble(
             (f"token {token.position + 1:,}  ", _MUTED),
             _quoted(text_of(token.id)),
-            (f" {_percent(token.logprob)}", "bold"),
+            (f" {percent_text(math.exp(token.logprob))}", "bold"),
             (f"  {_LEGEND}", _MUTED),
         )
         alternatives = [
             Content.assemble(
                 _quoted(text_of(each.id)),
-                f" {_percent(each.logprob)}",
+                f" {percent_text(math.exp(each.logprob))}",
             ).stylize("bold underline" if each.id == token.id else "")
             for each in token.alternatives
         ]
@@ -54,7 +55,7 @@ class TokenDetail(Static):
 
 def legend() -> Content:
     """The colours and the probabilities they stand for."""
-    names = [f"≥{least:.0%}" for least in LEVELS] + [f"<{LEVELS[-1]:.0%}"]
+    names = [f"≥{percent_text(least)}" for least in LEVELS] + [f"<{percent_text(LEVELS[-1])}"]
     swatches = [Content.styled(name, style) for name, style in zip(names, STYLES, strict=True)]
     return Content("  ").join([*swatches, Content.styled(_LEGEND, _MUTED)])
 
@@ -67,10 +68,6 @@ STYLES = (
     "bold underline $error",
 )
 """How each level looks, as in the stylesheet: brightness and lines tell it without colours too."""
-
-
-def _percent(logprob: float) -> str:
-    return f"{math.exp(logprob):.1%}"
 
 
 def _quoted(text: str) -> Content:

@@ -1,12 +1,11 @@
-"""Cells of a comparison as text, and tables cut to a width."""
+"""Cells of a comparison as text."""
 
 import pytest
 
 from transformer_playground.analysis.compare import MISSING
-from transformer_playground.analysis.comparison_table import Cell, TableRow, Values
+from transformer_playground.analysis.comparison_table import Cell, TableRow, Values, cell_text
 from transformer_playground.analysis.grouping import Delta, Estimate
 from transformer_playground.analysis.measures import Kind
-from transformer_playground.cli.comparison_format import TextTable, cell_text, fit
 
 
 def shown(kind: Kind, cell: Cell) -> str:
@@ -16,16 +15,18 @@ def shown(kind: Kind, cell: Cell) -> str:
 @pytest.mark.parametrize(
     ("kind", "mean", "expected"),
     [
-        ("count", 1536000, "1,536,000"),
+        ("count", 1536000, "1.54M"),
+        ("step", 2000, "2,000"),
+        ("step", 199.6, "200"),
         ("loss", 1.23456, "1.2346"),
         ("perplexity", 1234.5678, "1,234.568"),
-        ("rate", 1234.5, "1,234"),
-        ("seconds", 59.94, "59.9s"),
+        ("rate", 1234.5, "1.23k"),
+        ("seconds", 59.4, "59s"),
         ("seconds", 59.96, "1m 00s"),
-        ("seconds", 3599.6, "1h 00m 00s"),
-        ("seconds", 7325, "2h 02m 05s"),
-        ("loss", 1e99, "1e+99"),
-        ("seconds", 1e99, "1e+99"),
+        ("seconds", 3599.6, "1h 00m"),
+        ("seconds", 7325, "2h 02m"),
+        ("loss", 1e99, "1.00e99"),
+        ("seconds", 1e99, "1.00e99s"),
         ("count", None, "–"),
     ],
 )
@@ -40,22 +41,11 @@ def test_a_standard_error_stands_behind_its_mean() -> None:
 
 
 def test_differences_have_a_sign_and_a_percentage() -> None:
-    assert shown("loss", Delta(-0.5, -25.0, None)) == "-0.5000 (-25.0 %)"
-    assert shown("seconds", Delta(90.0, 12.34, 1.5)) == "+1m 30s ± 1.5s (+12.3 %)"
+    assert shown("loss", Delta(-0.5, -25.0, None)) == "-0.5000 (-25%)"
+    assert shown("seconds", Delta(90.0, 12.34, 1.5)) == "+1m 30s ± 1.5s (+12.3%)"
     assert shown("loss", Delta(0.5, None, None)) == "+0.5000"
 
 
 def test_settings_keep_the_quotes_they_need() -> None:
     cell = Values(("rope", "", " x", None, True, 1e-05, ["a"], MISSING))
     assert shown("count", cell) == 'rope, "", " x", none, true, 1e-5, ["a"], –'
-
-
-def test_a_table_is_cut_between_columns_and_repeats_its_labels() -> None:
-    table = TextTable(("", "aaaa", "bbbb", "cc"), (("row", "1", "2", "3"),))
-    # 3 + (2 + 4) + (2 + 4) = 15; with the last column 19.
-    assert fit(table, 19) == [table]
-    assert fit(table, 18) == [
-        TextTable(("", "aaaa", "bbbb"), (("row", "1", "2"),)),
-        TextTable(("", "cc"), (("row", "3"),)),
-    ]
-    assert [piece.header for piece in fit(table, 1)] == [("", "aaaa"), ("", "bbbb"), ("", "cc")]

@@ -1,0 +1,243 @@
+"""Number formatting: the one text form of each quantity, and parsing of what people type.
+
+Counts have three digits and a unit (804k), durations and ages their largest units (1h 02m, 5m),
+shares one decimal (12.3%), losses four. Whole numbers that must be exact, such as steps, are
+Python's `:,`.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import TypeVar
+
+_T = TypeVar("_T")
+
+UNKNOWN = "–"
+"""Stands for a value that is not known, where an empty cell could be taken for a fault."""
+VALUE_WIDTH = 8
+"""The widest text that `value_text` makes, its sign included."""
+
+_COUNT_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+_FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
+_NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d{1,3})?)([kmgbt]?)", re.IGNORECASE)
+_LARGEST, _SMALLEST = 1e15, 1e-3
+_LARGEST_FIXED = 1e6
+_MOST_DECIMALS = 3
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
+_DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+|\d+(?:\.\d+)?", re.IGNORECASE)
+_PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)", re.IGNORECASE)
+# Below this a fraction of a second matters; above the other, days say nothing any more.
+_FEW_SECONDS, _MOST_SECONDS = 9.95, 1e12
+
+_SIZE_STEP = 1024
+_SIZE_UNITS = ("KiB", "MiB", "GiB", "TiB")
+
+
+def optional_text(value: _T | None, show: Callable[[_T], str], missing: str = "") -> str:
+    """`show(value)`, or `missing` for None."""
+    return missing if value is None else show(value)
+
+
+def count_text(value: float) -> str:
+    """A count of parameters or tokens, or tokens per second: 950, 13.2k, 804k, 1.54M."""
+    if not abs(value) < _LARGEST * 1000:
+        return value_text(value)
+    for factor, unit in _COUNT_UNITS:
+        # Beyond this the smaller unit would round up to 1000 of itself.
+        if abs(value) >= factor * 0.9995:
+            scaled = value / factor
+            digits = 0 if abs(scaled) >= 99.95 else 1 if abs(scaled) >= 9.995 else 2
+            return f"{scaled:.{digits}f}{unit}"
+    return f"{value:.0f}"
+
+
+def rate_text(tokens_per_second: float) -> str:
+    """Speed of training or sampling: 5.00k tokens/s."""
+    return f"{count_text(tokens_per_second)} tokens/s"
+
+
+def size_text(size: int) -> str:
+    """Bytes in binary units: 812 B, 9.1 MiB."""
+    if size < _SIZE_STEP:
+        return f"{size} B"
+    power = min((size.bit_length() - 1) // 10, len(_SIZE_UNITS))
+    return f"{size / _SIZE_STEP**power:.1f} {_SIZE_UNITS[power - 1]}"
+
+
+def loss_text(value: float) -> str:
+    """A loss, or another mean per token or byte, with four decimals: 1.4790."""
+    return f"{value:.4f}" if abs(value) < _LARGEST_FIXED else value_text(value)
+
+
+def perplexity_text(value: float) -> str:
+    """A perplexity: 1,234.568, 2.50e9."""
+    return f"{value:,.3f}" if value < _LARGEST_FIXED else _tidy_exponent(f"{value:.2e}")
+
+
+def learning_rate_text(value: float) -> str:
+    """A learning rate with three digits: 3.00e-4."""
+    return _tidy_exponent(f"{value:.2e}") if value and math.isfinite(value) else f"{value:g}"
+
+
+def percent_text(share: float) -> str:
+    """A share as a percentage, rounded to one decimal: 12.3%, 87%."""
+    return f"{100 * share:.1f}".removesuffix(".0") + "%"
+
+
+def progress_percent(done: int, total: int) -> int:
+    """Percent of `total` that are done, rounded down: never 100 before the end."""
+    return min(max(100 * done // total, 0), 100)
+
+
+def signed_text(difference: float, show: Callable[[float], str]) -> str:
+    """A difference with its sign: +0.0123, -1m 30s."""
+    return ("-" if difference < 0 else "+") + show(abs(difference))
+
+
+def duration_text(seconds: float) -> str:
+    """A duration in its largest two units: 1.5s, 12s, 1m 57s, 3h 05m, 2d 04h."""
+    if not abs(seconds) < _MOST_SECONDS:
+        return f"{value_text(seconds)}s"
+    if 0 < seconds < _FEW_SECONDS and not float(seconds).is_integer():
+        return f"{seconds:.1f}s"
+    return " ".join(_time_parts(max(round(seconds), 0))[:2]) or "0s"
+
+
+def milliseconds_text(milliseconds: float) -> str:
+    """A time of a step: 12.5 ms, 1.25 s."""
+    if milliseconds < 1000:
+        return f"{milliseconds:.1f} ms"
+    return f"{milliseconds / 1000:.2f} s"
+
+
+def age_text(seconds: float) -> str:
+    """How long ago, in one unit: 12s, 5m, 3h, 2d."""
+    for unit in "dhm":
+        if seconds >= _SECONDS[unit]:
+            return f"{seconds / _SECONDS[unit]:.0f}{unit}"
+    return f"{max(seconds, 0):.0f}s"
+
+
+def date_text(timestamp: float) -> str:
+    """Seconds since 1970 in local time: 2026-01-31 09:05:00; empty beyond all calendars."""
+    return _local_time(timestamp, "%Y-%m-%d %H:%M:%S")
+
+
+def clock_text(timestamp: float) -> str:
+    """Local time of day: 09:05:00; as wide beyond all calendars."""
+    return _local_time(timestamp, "%H:%M:%S") or "--:--:--"
+
+
+def value_text(value: float) -> str:
+    """Any measured value in at most `VALUE_WIDTH` characters: 1.4790, 12.35k, 3.00e-4."""
+    if not math.isfinite(value):
+        return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"
+    exact = value
+    if abs(value) < _LARGEST:
+        # Rounded first, so that 999.996 becomes 1.000k and not 1000.00.
+        digits = 4 if abs(value) >= 1000 else 5 if abs(value) >= 100 or abs(value) < 1 else 6
+        value = float(f"{value:.{digits}g}")
+    size = abs(value)
+    if value == 0:
+        return "0.0000"
+    if size >= _LARGEST or size < _SMALLEST:
+        text = _tidy_exponent(f"{value:.2e}")
+        return text if len(text) <= VALUE_WIDTH else _tidy_exponent(f"{value:.0e}")
+    for unit, letter in _COUNT_UNITS:
+        if size >= unit:
+            return f"{value / unit:.{3 - _exponent(value / unit)}f}{letter}"
+    # Four decimals where losses lie, rounded once, as `loss_text` has them.
+    return f"{exact:.{2 if size >= 100 else 4 if size >= 0.1 else 5}f}"
+
+
+def position_text(value: float) -> str:
+    """A position on an axis: whole numbers in full up to ten digits, others like `value_text`."""
+    if math.isfinite(value) and value == round(value) and abs(value) < 1e10:
+        return f"{value:,.0f}"
+    return value_text(value)
+
+
+def tick_text(value: float, resolution: float) -> str:
+    """A round value on an axis: 0.5, 200, 1.2k, 3M, 2e-5.
+
+    Args:
+        value: A multiple of `resolution`, but for rounding.
+        resolution: Distance to the next value that must read differently.
+    """
+    size = abs(value)
+    if size < resolution / 2 or value == 0:
+        return "0"
+    fine = _exponent(resolution)
+    if size >= _LARGEST or size < _SMALLEST:
+        return _tidy_exponent(f"{value:.{min(17, max(0, _exponent(value) - fine))}e}")
+    for unit, letter in _COUNT_UNITS:
+        if size >= unit * (1 - 1e-9):
+            decimals = max(0, _exponent(unit) - fine)
+            if decimals <= _MOST_DECIMALS:
+                return f"{value / unit:.{decimals}f}{letter}"
+            break
+    return f"{value:,.{min(17, max(0, -fine))}f}"
+
+
+def tick_duration_text(seconds: float, resolution: float = 1.0) -> str:
+    """A time on an axis, in units no smaller than it needs: 45s, 1h, 1h 30m, 1h 00m 30s.
+
+    Args:
+        seconds: A multiple of `resolution`, but for rounding.
+        resolution: Seconds to the next time that must read differently.
+    """
+    if not math.isfinite(seconds):
+        return value_text(seconds)
+    if resolution < 1:
+        return f"{tick_text(seconds, resolution)}s"
+    parts = _time_parts(round(abs(seconds)))
+    while len(parts) > 1 and parts[-1].startswith("00"):
+        parts.pop()
+    return ("-" if seconds < 0 and parts else "") + (" ".join(parts) or "0")
+
+
+def parse_number(text: str) -> float | None:
+    """A number as people write it (1e6, 10k, 2M, 1.5B), or None; never an infinity or NaN."""
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        return None
+    value = float(match[1]) * _FACTORS[match[2].lower()]
+    return value if math.isfinite(value) else None
+
+
+def parse_duration(text: str) -> float | None:
+    """Seconds of a duration (90, 5m, 1h30m, 3d, 2w), or None."""
+    if not _DURATION.fullmatch(text):
+        return None
+    parts = [(float(match[1]), match[2].lower() or "s") for match in _PART.finditer(text)]
+    seconds = sum(value * _SECONDS[unit] for value, unit in parts)
+    return seconds if math.isfinite(seconds) else None
+
+
+def _time_parts(seconds: int) -> list[str]:
+    """Days, hours, minutes and seconds from the first that is not zero on: 1h, 02m, 05s."""
+    parts: list[str] = []
+    for unit in "dhms":
+        count, seconds = divmod(seconds, int(_SECONDS[unit]))
+        if count or parts:
+            parts.append(f"{count:02}{unit}" if parts else f"{count}{unit}")
+    return parts
+
+
+def _local_time(timestamp: float, form: str) -> str:
+    try:
+        return datetime.fromtimestamp(timestamp).astimezone().strftime(form)
+    except (ValueError, OverflowError, OSError):
+        return ""
+
+
+def _exponent(value: float) -> int:
+    """The power of ten of the first digit; powers of ten that are a hair short count as reached."""
+    return math.floor(math.log10(abs(value)) + 1e-9)
+
+
+def _tidy_exponent(text: str) -> str:
+    mantissa, exponent = text.split("e")
+    return f"{mantissa}e{int(exponent)}"
