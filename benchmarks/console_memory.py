@@ -58,7 +58,8 @@ async def _measure(folder: Path, steps: int) -> None:
                 for event in events:
                     for row in event_rows(event):
                         metrics.append(row)
-                console.training_changed.publish([Update(job, event) for event in events])
+                    console.training.take(job, event)
+                console.training_changed.publish([Update(job)])
                 await pilot.pause(0.02)
                 if start % max(_BATCH, steps // 10 // _BATCH * _BATCH) == 0:
                     sizes.append((start, _resident()))

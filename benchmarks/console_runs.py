@@ -16,9 +16,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.layout import create_run
 from transformer_playground.runs.lines import encode_row
-from transformer_playground.runs.row import RunRow
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.screens.runs import RunsView
 from transformer_playground.tui.state.catalog import Snapshot, look
@@ -46,11 +46,12 @@ def make_runs(runs_dir: Path, count: int) -> None:
 
 def altered(snapshot: Snapshot, number: int) -> Snapshot:
     """The snapshot with another loss in one row, every row an object of its own."""
-    runs: dict[str, RunRow] = {
+    runs: dict[str, RunInfo] = {
         run_id: dataclasses.replace(row) for run_id, row in snapshot.runs.items()
     }
     first = next(iter(runs))
-    runs[first] = dataclasses.replace(runs[first], val_loss=2.0 + number / 1000)
+    summary = dataclasses.replace(runs[first].summary, val_loss=2.0 + number / 1000)
+    runs[first] = dataclasses.replace(runs[first], summary=summary)
     return dataclasses.replace(snapshot, runs=runs)
 
 

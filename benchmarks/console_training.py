@@ -23,11 +23,12 @@ from textual.events import Key
 
 from transformer_playground.experiments.discovery import load_experiment
 from transformer_playground.experiments.registry import prepare_experiment
+from transformer_playground.runs.metrics import read_raw_rows
 from transformer_playground.training.events import Event, StepLogged
 from transformer_playground.training.launch import Launch
 from transformer_playground.training.session import Plan, start
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.state.jobs import Job, Update
+from transformer_playground.tui.state.jobs import Job
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 EXPERIMENT = "shakespeare_char"
@@ -94,15 +95,7 @@ def in_console(overrides: tuple[str, ...], runs_dir: Path, latencies: list[float
 
 async def _drive(overrides: tuple[str, ...], runs_dir: Path, latencies: list[float]) -> float:
     console = Console(EXPERIMENTS, runs_dir)
-    meter = Meter()
-
-    def follow(updates: list[Update]) -> None:
-        for update in updates:
-            if update.event is not None:
-                meter.handle(update.event)
-
     async with console.run_test(size=SIZE):
-        console.training_changed.subscribe(console, follow)
         console.launch(Launch(EXPERIMENT, overrides))
         (job,) = console.training.jobs
         # Keys come from a thread, as they do from a terminal: at moments that suit nobody.
@@ -110,7 +103,12 @@ async def _drive(overrides: tuple[str, ...], runs_dir: Path, latencies: list[flo
         await asyncio.sleep(SECONDS_BETWEEN_KEYS)
         if job.state != "finished":
             raise SystemExit(f"training in the console {job.state}: {job.message}")
-    return meter.tokens_per_second
+    first, *_, last = (
+        (row["time"], row["tokens_seen"])
+        for row in read_raw_rows(runs_dir / job.name / "metrics.jsonl")
+        if row["event"] == "train"
+    )
+    return float((last[1] - first[1]) / (last[0] - first[0]))
 
 
 def _type(console: Console, job: Job, latencies: list[float]) -> None:

@@ -86,8 +86,10 @@ def percent_text(share: float) -> str:
     return f"{100 * share:.1f}".removesuffix(".0") + "%"
 
 
-def progress_percent(done: int, total: int) -> int:
-    """Percent of `total` that are done, rounded down: never 100 before the end."""
+def percent_done(done: int | None, total: int | None) -> int | None:
+    """Progress in whole percent, rounded down: never 100 before the end; None if unknown."""
+    if done is None or not total:
+        return None
     return min(max(100 * done // total, 0), 100)
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from builders.metrics import read_rows
 from builders.training import Recorder, resume, runtime, train
 from transformer_playground.runs.layout import RunFolder
-from transformer_playground.runs.metrics import read_rows
 from transformer_playground.training.events import Event, StepLogged
 
 TRAIN = {

@@ -3,13 +3,17 @@
 import json
 import time
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.layout import RunFolder, create_run
 from transformer_playground.runs.lines import JsonLines
 from transformer_playground.runs.lock import RunLock
+from transformer_playground.runs.metrics import TrainingClock
+from transformer_playground.runs.summary import RunSummary
 
 
 def run_config(experiment: str = "tiny", **changes: Any) -> dict[str, Any]:
@@ -31,6 +35,21 @@ def make_run(
     run = create_run(runs_dir, run_id, run_config(**changes))
     append_rows(run, rows)
     return run
+
+
+def run_info(run_id: str, state: str = "finished", **facts: Any) -> RunInfo:
+    """A run as lists show it.
+
+    Args:
+        run_id: Its id.
+        state: Its state.
+        facts: Fields of `RunInfo` and of `RunSummary`; `wall_time` in seconds.
+    """
+    if "wall_time" in facts:
+        facts["clock"] = TrainingClock(facts.pop("wall_time"))
+    names = {field.name for field in fields(RunSummary)}
+    summary = RunSummary(**{key: facts.pop(key) for key in names & facts.keys()})
+    return RunInfo(run_id, state, summary=summary, **facts)
 
 
 def append_rows(run: RunFolder, rows: Iterable[Mapping[str, Any]]) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
+from builders.metrics import read_rows
 from transformer_playground.checkpoints.discovery import newest_valid
 from transformer_playground.checkpoints.loading import load_payload
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.prepare import prepare_dataset
 from transformer_playground.runs.layout import RunFolder
-from transformer_playground.runs.metrics import read_rows
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import Event
 from transformer_playground.training.session import Outcome, Plan, start

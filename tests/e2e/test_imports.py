@@ -27,8 +27,8 @@ finally:
 LIGHT_ROOMS = ("config", "data", "experiments")
 LIGHT_MODULES = (
     *("cli.main", "tui.main", "checkpoints.discovery"),
-    *("runs.layout", "runs.listing", "runs.lock", "runs.metrics", "runs.samples"),
-    *("runs.status", "runs.summary", "runs.series", "runs.index", "runs.counting"),
+    *("runs.layout", "runs.listing", "runs.lock", "runs.metrics"),
+    *("runs.status", "runs.summary", "runs.series", "runs.index"),
     *("runs.curves", "analysis.loss_curves", "analysis.plot", "training.sinks.text"),
 )
 

@@ -19,10 +19,10 @@ from transformer_playground.formatting import (
     optional_text,
     parse_duration,
     parse_number,
+    percent_done,
     percent_text,
     perplexity_text,
     position_text,
-    progress_percent,
     rate_text,
     signed_text,
     size_text,
@@ -114,13 +114,15 @@ def test_a_moment_beyond_all_calendars_is_empty() -> None:
     [(0, 3, 0), (1, 3, 33), (29, 100, 29), (999, 1000, 99), (1999, 2000, 99), (5, 5, 100)],
 )
 def test_progress_is_rounded_down(done: int, total: int, percent: int) -> None:
-    assert progress_percent(done, total) == percent
+    assert percent_done(done, total) == percent
 
 
 @given(st.integers(-5, 10**15), st.integers(1, 10**15))
 def test_only_what_is_done_is_at_100_percent(done: int, total: int) -> None:
-    assert 0 <= progress_percent(done, total) <= 100
-    assert (progress_percent(done, total) == 100) == (done >= total)
+    percent = percent_done(done, total)
+    assert percent is not None
+    assert 0 <= percent <= 100
+    assert (percent == 100) == (done >= total)
 
 
 def test_shares_have_one_decimal() -> None:

@@ -51,7 +51,7 @@ class Column:
     def best_run(self) -> RunFacts:
         """The run of lowest validation loss; the first, if none was evaluated."""
         worst = float("inf")
-        losses = [run.measures.best_val_loss for run in self.runs]
+        losses = [run.measures["best_val_loss"] for run in self.runs]
         ranked = [worst if loss is None else loss for loss in losses]
         return self.runs[ranked.index(min(ranked))]
 
@@ -124,7 +124,7 @@ def _hide_perplexity(runs: Sequence[RunFacts]) -> list[RunFacts]:
     shown = [any(agreeing), *agreeing]
     hidden = {each.key: None for each in QUANTITIES if each.kind == "perplexity"}
     return [
-        run if is_shown else replace(run, measures=replace(run.measures, **hidden))
+        run if is_shown else replace(run, measures={**run.measures, **hidden})
         for run, is_shown in zip(runs, shown, strict=True)
     ]
 
@@ -138,8 +138,7 @@ def _columns(groups: Sequence[Sequence[RunFacts]]) -> tuple[Column, ...]:
     columns: list[Column] = []
     for runs in groups:
         estimates = {
-            each.key: estimate(getattr(run.measures, each.key) for run in runs)
-            for each in QUANTITIES
+            each.key: estimate(run.measures[each.key] for run in runs) for each in QUANTITIES
         }
         deltas = _deltas(columns[0], runs, estimates) if columns else {}
         columns.append(Column(_label(runs), tuple(runs), estimates, deltas))

@@ -78,7 +78,7 @@ def _run(comparison: Comparison, run: RunFacts) -> dict[str, Any]:
         "dataset": run.fingerprint,
         "environment": dict(run.environment),
         "settings": {key: value for key, value in shown.items() if value is not MISSING},
-        "measures": dataclasses.asdict(run.measures),
+        "measures": dict(run.measures),
     }
 
 
@@ -94,7 +94,7 @@ def _record(comparison: Comparison, number: int, run: RunFacts, first: RunFacts)
     for key in comparison.settings:
         value = setting_of(run, key)
         record[f"config.{key}"] = None if value is MISSING else value
-    record |= dataclasses.asdict(run.measures)
+    record |= run.measures
     for each in QUANTITIES:
         if each.has_delta:
             found = _difference(each.key, first, run, per_token=each.per_token)
@@ -106,5 +106,5 @@ def _record(comparison: Comparison, number: int, run: RunFacts, first: RunFacts)
 def _difference(key: str, first: RunFacts, run: RunFacts, *, per_token: bool) -> Delta | None:
     if run is first or (per_token and not same_tokenizer(first, run)):
         return None
-    before, after = (estimate([getattr(each.measures, key)]) for each in (first, run))
+    before, after = (estimate([each.measures[key]]) for each in (first, run))
     return delta(before, after)

@@ -77,11 +77,11 @@ def _on_run(run: RunFacts) -> Iterator[str]:
     if run.state != "finished":
         reason = f": {run.problem}" if run.problem else ""
         yield f"{run.run_id} is {run.state}{reason}; its numbers are those so far."
-    if not run.evaluations:
+    if run.summary.eval_step is None:
         yield f"{run.run_id} has no evaluation yet."
-    elif run.measures.best_val_loss is None:
+    elif run.summary.best_val_loss is None:
         yield f"{run.run_id} has no evaluation with a finite validation loss."
-    elif not run.last_was_finite:
+    elif run.summary.final_val_loss is None:
         yield f"{run.run_id}: the loss of its last evaluation is not finite."
     if run.missing:
         lacking = ", ".join(run.missing)

@@ -5,10 +5,9 @@ from itertools import pairwise
 
 import numpy as np
 
-from transformer_playground.runs.columns import FloatArray
 from transformer_playground.runs.curves import split_at_gaps
 from transformer_playground.runs.layout import RunFolder
-from transformer_playground.runs.series import Axis, Curve, RunSeries
+from transformer_playground.runs.series import Axis, Curve, FloatArray, RunSeries, lowest
 
 # Beyond this a loss says no more than that training has diverged, and no axis can show it.
 _LARGEST = 1e12
@@ -77,10 +76,10 @@ def _shown(curve: Curve, *, positive: bool) -> Curve:
 
 
 def _best(val: Curve, steps: FloatArray) -> Best | None:
-    if not np.isfinite(val.y).any():
+    best = lowest(val.y)
+    if best is None:
         return None
-    lowest = int(np.nanargmin(val.y))
-    return Best(float(val.x[lowest]), float(val.y[lowest]), int(steps[lowest]))
+    return Best(float(val.x[best]), float(val.y[best]), int(steps[best]))
 
 
 def _breaks(curves: tuple[Curve, Curve], *, has_failed: bool) -> Curve:

@@ -37,9 +37,8 @@ from transformer_playground.data.dataset import Dataset
 from transformer_playground.errors import DataError, PlaygroundError
 from transformer_playground.jsonvalues import as_table, as_text
 from transformer_playground.runs.layout import RunFolder
-from transformer_playground.runs.lines import Row
-from transformer_playground.runs.metrics import read_rows
 from transformer_playground.runs.sampling import LoadedRun, load_planned
+from transformer_playground.runs.series import RunSeries
 
 N_EXAMPLES = 3
 
@@ -50,7 +49,7 @@ class Subject:
 
     run: RunFolder
     record: Mapping[str, Any]
-    rows: Sequence[Row]
+    series: RunSeries
     found: FoundDataset
     loaded: LoadedRun
     missing: list[Missing] = field(default_factory=list)
@@ -77,8 +76,9 @@ def open_subject(plan: ReportPlan) -> Subject:
     Raises:
         PlaygroundError: The checkpoint, the device or its memory does not do.
     """
-    rows, found = read_rows(plan.run.metrics_path), plan.found
-    subject = Subject(plan.run, plan.record, rows, found, load_planned(plan.sampling))
+    series, found = RunSeries(plan.run.metrics_path), plan.found
+    series.poll()
+    subject = Subject(plan.run, plan.record, series, found, load_planned(plan.sampling))
     if found.dataset is None:
         subject.lacks("dataset", found.problem, found.hint)
     return subject
@@ -104,7 +104,7 @@ def windows_part(
                 return losses
         except PlaygroundError as error:
             reason, hint = error.message, error.hint
-    recorded = recorded_losses(subject.rows, step)
+    recorded = recorded_losses(subject.series, step)
     if recorded is None:
         subject.lacks(part, reason, hint)
     return recorded
@@ -144,7 +144,7 @@ def evaluation_part(
     subject: Subject, windows: WindowLosses | None, full: FullValidation | None
 ) -> Evaluation:
     """All that is known about losses."""
-    course = history(subject.rows, windows)
+    course = history(subject.series, windows)
     if course is None:
         subject.lacks(
             "evaluation.history",

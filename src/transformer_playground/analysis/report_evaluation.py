@@ -1,6 +1,6 @@
 """How well a run's checkpoint predicts its dataset, and what its metrics say."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
@@ -21,10 +21,8 @@ from transformer_playground.data.batches import all_batches, count_targets
 from transformer_playground.data.dataset import Dataset
 from transformer_playground.data.rows import all_rows
 from transformer_playground.errors import RunError
-from transformer_playground.jsonvalues import as_number
 from transformer_playground.model.interface import LanguageModel
-from transformer_playground.runs.lines import Row
-from transformer_playground.runs.summary import best_evaluation
+from transformer_playground.runs.series import RunSeries, lowest
 
 _MOST_WINDOWS = 64
 # Logits of one batch: 128 MiB in float32.
@@ -68,22 +66,23 @@ def window_losses(
     return None if losses is None else _windows(losses, step)
 
 
-def recorded_losses(rows: Sequence[Row], step: int) -> WindowLosses | None:
+def recorded_losses(series: RunSeries, step: int) -> WindowLosses | None:
     """The evaluation that training made at this step, from its metrics."""
-    for row in reversed(rows):
-        train, val = as_number(row.get("train_loss")), as_number(row.get("val_loss"))
-        if row["event"] == "eval" and row["step"] == step and train is not None and val is not None:
-            return WindowLosses(
-                source="metrics",
-                step=step,
-                train_loss=train,
-                val_loss=val,
-                train_perplexity=perplexity(train),
-                val_perplexity=perplexity(val),
-                val_bits_per_byte=as_number(row.get("val_bits_per_byte")),
-                generalisation_gap=val - train,
-            )
-    return None
+    (found,) = np.nonzero(series.column("eval", "step") == step)
+    index = int(found[0]) if found.size else None
+    train, val = (series.at("eval", key, index) for key in ("train_loss", "val_loss"))
+    if train is None or val is None:
+        return None
+    return WindowLosses(
+        source="metrics",
+        step=step,
+        train_loss=train,
+        val_loss=val,
+        train_perplexity=perplexity(train),
+        val_perplexity=perplexity(val),
+        val_bits_per_byte=series.at("eval", "val_bits_per_byte", index),
+        generalisation_gap=val - train,
+    )
 
 
 def full_validation(
@@ -138,29 +137,29 @@ def full_validation(
     )
 
 
-def history(rows: Sequence[Row], windows: WindowLosses | None) -> History | None:
+def history(series: RunSeries, windows: WindowLosses | None) -> History | None:
     """The course of the losses, or None if no evaluation has a finite validation loss.
 
     Args:
-        rows: The run's metrics.
+        series: The run's metrics.
         windows: The losses of the checkpoint at hand.
     """
-    best = best_evaluation(rows)
+    steps, losses = series.column("eval", "step"), series.column("eval", "val_loss")
+    best, finite = lowest(losses), np.flatnonzero(np.isfinite(losses))
     if best is None:
         return None
-    evaluations = [
-        row for row in rows if row["event"] == "eval" and as_number(row.get("val_loss")) is not None
-    ]
-    newest = max(evaluations, key=lambda row: row["step"])
+    newest = int(finite[-1])
+    best_loss, newest_loss = float(losses[best]), float(losses[newest])
+    train, best_train = (series.at("eval", "train_loss", index) for index in (newest, best))
     return History(
-        evaluations=len(evaluations),
-        best_step=best["step"],
-        best_val_loss=float(best["val_loss"]),
-        newest_step=newest["step"],
-        newest_val_loss=float(newest["val_loss"]),
-        newest_val_rise=float(newest["val_loss"] - best["val_loss"]),
-        newest_train_change=_difference(newest.get("train_loss"), best.get("train_loss")),
-        checkpoint_val_rise=windows.val_loss - best["val_loss"] if windows else None,
+        evaluations=len(finite),
+        best_step=int(steps[best]),
+        best_val_loss=best_loss,
+        newest_step=int(steps[newest]),
+        newest_val_loss=newest_loss,
+        newest_val_rise=newest_loss - best_loss,
+        newest_train_change=None if train is None or best_train is None else train - best_train,
+        checkpoint_val_rise=windows.val_loss - best_loss if windows else None,
     )
 
 
@@ -189,8 +188,3 @@ def _windows(losses: Losses, step: int) -> WindowLosses:
         val_bits_per_byte=losses.val_bits_per_byte,
         generalisation_gap=losses.val_loss - losses.train_loss,
     )
-
-
-def _difference(later: object, earlier: object) -> float | None:
-    one, other = as_number(later), as_number(earlier)
-    return None if one is None or other is None else one - other

@@ -6,17 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from transformer_playground.analysis.measures import Measures, measure
+from transformer_playground.analysis.measures import Measures, measures_of
 from transformer_playground.config.loading import leaves
 from transformer_playground.config.toml_text import toml_key
 from transformer_playground.data.meta import META_FILE, read_meta
 from transformer_playground.errors import DataError, RunError
-from transformer_playground.jsonvalues import as_int, as_number, as_table, as_text, plain
+from transformer_playground.jsonvalues import as_int, as_table, as_text, plain
 from transformer_playground.runs.layout import RunFolder, read_run_config
-from transformer_playground.runs.lines import Row
-from transformer_playground.runs.metrics import read_rows
-from transformer_playground.runs.status import derive_status
-from transformer_playground.runs.summary import summarise
+from transformer_playground.runs.lock import read_writer
+from transformer_playground.runs.series import RunSeries
+from transformer_playground.runs.status import judge_status
+from transformer_playground.runs.summary import RunSummary, summary_of
 
 SEED = "train.runtime.seed"
 # Where the data lies says nothing about the run: another machine has other folders.
@@ -40,9 +40,8 @@ class RunFacts:
         fingerprint: Names its prepared dataset; None if unknown.
         tokenizer: Equal for equal tokenizers; None if unknown.
         environment: Where it was trained: host, device and the like, as far as known.
-        measures: Its numbers.
-        evaluations: How many evaluations its metrics hold.
-        last_was_finite: Whether the last evaluation has a finite validation loss.
+        summary: Its metrics.
+        measures: The figures it is compared by.
         missing: Keys that its metrics rows lack, as rows of older versions do.
     """
 
@@ -55,9 +54,8 @@ class RunFacts:
     fingerprint: str | None
     tokenizer: str | None
     environment: Mapping[str, str]
+    summary: RunSummary
     measures: Measures
-    evaluations: int
-    last_was_finite: bool
     missing: tuple[str, ...]
 
     @property
@@ -68,16 +66,23 @@ class RunFacts:
         return json.dumps(identity, sort_keys=True)
 
 
-def collect(run: RunFolder) -> RunFacts:
+def collect(run: RunFolder, series: RunSeries | None = None) -> RunFacts:
     """Read what there is to know about a run; nothing outside its folder is needed.
+
+    Args:
+        run: The run.
+        series: Its metrics as they were read before, brought up to date here; None = unread.
 
     Raises:
         RunError: Its `config.json` is missing or damaged.
     """
     config = read_run_config(run)
-    status = derive_status(run)
-    rows = read_rows(run.metrics_path)
-    evaluations = [row for row in rows if row["event"] == "eval"]
+    # Before the rows, as `judge_status` asks.
+    writer = read_writer(run)
+    series = RunSeries(run.metrics_path) if series is None else series
+    series.poll()
+    summary = summary_of(series)
+    status = judge_status(run, summary.status, summary.error, writer)
     settings = _settings(run, config["config"])
     return RunFacts(
         run_id=run.run_id,
@@ -89,11 +94,9 @@ def collect(run: RunFolder) -> RunFacts:
         fingerprint=as_text(as_table(config.get("dataset")).get("fingerprint")),
         tokenizer=_tokenizer(run),
         environment=_environment(as_table(config.get("environment"))),
-        measures=measure(config.get("parameters"), summarise(run), rows),
-        evaluations=len(evaluations),
-        last_was_finite=bool(evaluations)
-        and as_number(evaluations[-1].get("val_loss")) is not None,
-        missing=_missing_keys(rows),
+        summary=summary,
+        measures=measures_of(config.get("parameters"), summary),
+        missing=_missing_keys(series),
     )
 
 
@@ -141,12 +144,12 @@ def _environment(table: Mapping[str, Any]) -> dict[str, str]:
     return {name: str(value) for name, value in found.items() if isinstance(value, str | int)}
 
 
-def _missing_keys(rows: list[Row]) -> tuple[str, ...]:
+def _missing_keys(series: RunSeries) -> tuple[str, ...]:
     wanted = {"eval": _EVAL_KEYS, "train": _TRAIN_KEYS}
     return tuple(
         key
         for event, keys in wanted.items()
+        if event in series.events
         for key in keys
-        if any(row["event"] == event for row in rows)
-        and not any(key in row for row in rows if row["event"] == event)
+        if key not in series.named_keys(event)
     )

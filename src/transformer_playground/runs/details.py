@@ -11,8 +11,8 @@ from transformer_playground.errors import PlaygroundError
 from transformer_playground.files import sha256_file
 from transformer_playground.jsonvalues import as_table, plain
 from transformer_playground.runs.annotations import annotations_problem
+from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.layout import RunFolder, read_run_config
-from transformer_playground.runs.row import RunRow
 from transformer_playground.runs.status import derive_status
 
 _DATASET = ("fingerprint", "train_tokens", "val_tokens", "vocab_size", "val_bytes_per_token")
@@ -90,7 +90,7 @@ class RunDetails:
         problems: What could not be read, a sentence each.
     """
 
-    row: RunRow
+    row: RunInfo
     path: Path
     pid: int | None = None
     changed: tuple[ChangedSetting, ...] = ()
@@ -102,12 +102,12 @@ class RunDetails:
 
     def as_json(self) -> dict[str, Any]:
         """All of it as one JSON object."""
-        document: dict[str, Any] = plain(self)
-        row = document.pop("row")
-        return {"schema_version": 1, **row, **document}
+        others: dict[str, Any] = plain({**vars(self), "row": None})
+        del others["row"]
+        return {"schema_version": 1, **self.row.as_json(), **others}
 
 
-def describe_run(run: RunFolder, row: RunRow) -> RunDetails:
+def describe_run(run: RunFolder, row: RunInfo) -> RunDetails:
     """Read everything about a run; parts that cannot be read become problems.
 
     Args:

@@ -2,8 +2,8 @@
 
 import difflib
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from transformer_playground.config.toml_text import toml_value
@@ -16,7 +16,8 @@ from transformer_playground.formatting import (
     loss_text,
 )
 from transformer_playground.jsonvalues import plain
-from transformer_playground.runs.row import RunRow
+from transformer_playground.runs.metrics import FileOffset
+from transformer_playground.runs.summary import RunSummary
 
 Kind = Literal["text", "number", "duration", "date", "tags", "status", "setting"]
 STATES = ("new", "running", "finished", "stopped", "failed", "interrupted", "broken")
@@ -37,7 +38,77 @@ DEFAULT_COLUMNS = ("run", "status", "step", "best_val_loss", "tokens_per_second"
 """What a list shows unless asked for something else; tags follow where there are any."""
 
 
-def _nothing(_: RunRow) -> str:
+@dataclass(frozen=True)
+class RunInfo:
+    """One run as lists show it.
+
+    Attributes:
+        run_id: Name of its folder, untrusted text.
+        state: A state of `RunStatus`, or "broken".
+        problem: Why it failed or is broken.
+        max_iters: Optimizer steps it was to train for.
+        created: When it was created, seconds since 1970.
+        updated: When it last wrote a row, seconds since 1970.
+        seed: Seed of training.
+        tags: Given by the user, untrusted text.
+        note: Given by the user, untrusted text.
+        settings: Every setting by its dotted key, such as "model.norm".
+        summary: Its metrics.
+        position: How far its metrics were read.
+    """
+
+    run_id: str
+    state: str
+    problem: str | None = None
+    experiment: str | None = None
+    max_iters: int | None = None
+    parameters: int | None = None
+    created: float | None = None
+    updated: float | None = None
+    seed: int | None = None
+    tags: tuple[str, ...] = ()
+    note: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    summary: RunSummary = field(default_factory=RunSummary)
+    position: FileOffset = field(default_factory=FileOffset, compare=False)
+
+    @property
+    def wall_time(self) -> float | None:
+        """Seconds spent training; None for a run that cannot be read."""
+        return None if self.state == "broken" else self.summary.wall_time_s
+
+    def as_json(self) -> dict[str, Any]:
+        """One flat JSON object."""
+        summary = self.summary
+        document: dict[str, Any] = plain(
+            {
+                "run_id": self.run_id,
+                "state": self.state,
+                "problem": self.problem,
+                "experiment": self.experiment,
+                "step": summary.step,
+                "max_iters": self.max_iters,
+                "best_val_loss": summary.best_val_loss,
+                "tokens_per_second": summary.tokens_per_sec_median,
+                "parameters": self.parameters,
+                "created": self.created,
+                "updated": self.updated,
+                "train_loss": summary.train_loss,
+                "val_loss": summary.val_loss,
+                "best_step": summary.best_step,
+                "bits_per_byte": summary.bits_per_byte,
+                "tokens_seen": summary.tokens_seen,
+                "wall_time": self.wall_time,
+                "seed": self.seed,
+                "tags": self.tags,
+                "note": self.note,
+                "settings": self.settings,
+            }
+        )
+        return document
+
+
+def _nothing(_: RunInfo) -> str:
     return ""
 
 
@@ -60,18 +131,18 @@ class Field:
     key: str
     header: str
     kind: Kind
-    read: Callable[[RunRow, float], Any]
+    read: Callable[[RunInfo, float], Any]
     show: Callable[[Any], str] = str
-    after: Callable[[RunRow], str] = _nothing
+    after: Callable[[RunInfo], str] = _nothing
     to_the_right: bool = False
     weight: int = 0
 
-    def value(self, row: RunRow, now: float) -> Any:
+    def value(self, row: RunInfo, now: float) -> Any:
         """Its value for a run; None for missing ones, NaN among them."""
         value = self.read(row, now)
         return None if isinstance(value, float) and math.isnan(value) else value
 
-    def text(self, row: RunRow, now: float) -> str:
+    def text(self, row: RunInfo, now: float) -> str:
         """Its cell for a run, untrusted text; empty for a run that lacks it."""
         value = self.value(row, now)
         return "" if value is None else self.show(value) + self.after(row)
@@ -81,7 +152,7 @@ def _field(
     key: str,
     header: str,
     kind: Kind,
-    read: Callable[[RunRow], Any],
+    read: Callable[[RunInfo], Any],
     show: Callable[[Any], str] = str,
     weight: int = 0,
 ) -> Field:
@@ -96,7 +167,7 @@ def _field(
     )
 
 
-def _end(row: RunRow) -> str:
+def _end(row: RunInfo) -> str:
     return "" if row.max_iters is None else f"/{row.max_iters:,}"
 
 
@@ -112,7 +183,7 @@ _FIELDS = (
         "step",
         "step",
         "number",
-        lambda row, _: row.step,
+        lambda row, _: row.summary.step,
         "{:,}".format,
         after=_end,
         to_the_right=True,
@@ -120,23 +191,34 @@ _FIELDS = (
     ),
     _field("max_iters", "of steps", "number", lambda row: row.max_iters, "{:,}".format),
     _field(
-        "best_val_loss", "best val", "number", lambda row: row.best_val_loss, loss_text, weight=80
+        "best_val_loss",
+        "best val",
+        "number",
+        lambda row: row.summary.best_val_loss,
+        loss_text,
+        weight=80,
     ),
-    _field("best_step", "best step", "number", lambda row: row.best_step, "{:,}".format),
-    _field("val_loss", "val loss", "number", lambda row: row.val_loss, loss_text),
-    _field("train_loss", "train loss", "number", lambda row: row.train_loss, loss_text),
-    _field("bits_per_byte", "bits/byte", "number", lambda row: row.bits_per_byte, loss_text),
+    _field("best_step", "best step", "number", lambda row: row.summary.best_step, "{:,}".format),
+    _field("val_loss", "val loss", "number", lambda row: row.summary.val_loss, loss_text),
+    _field("train_loss", "train loss", "number", lambda row: row.summary.train_loss, loss_text),
+    _field(
+        "bits_per_byte",
+        "bits/byte",
+        "number",
+        lambda row: row.summary.bits_per_byte,
+        loss_text,
+    ),
     _field(
         "tokens_per_second",
         "tokens/s",
         "number",
-        lambda row: row.tokens_per_second,
+        lambda row: row.summary.tokens_per_sec_median,
         count_text,
         weight=40,
     ),
     _field("params", "params", "number", lambda row: row.parameters, count_text, weight=20),
-    _field("tokens_seen", "tokens", "number", lambda row: row.tokens_seen, count_text),
-    _field("wall_time", "time", "duration", lambda row: row.wall_time, duration_text),
+    _field("tokens_seen", "tokens", "number", lambda row: row.summary.tokens_seen, count_text),
+    _field("wall_time", "time", "duration", lambda row: row.wall_time or None, duration_text),
     _field("seed", "seed", "number", lambda row: row.seed),
     Field(
         "age",
@@ -207,6 +289,6 @@ def setting_text(value: Any) -> str:
     return str(value) if is_plain else toml_value(value)
 
 
-def setting_keys(rows: Iterable[RunRow]) -> set[str]:
+def setting_keys(rows: Iterable[RunInfo]) -> set[str]:
     """Dotted keys of every setting that any of the runs has."""
     return set().union(*(row.settings for row in rows))

@@ -28,10 +28,14 @@ from transformer_playground.jsonvalues import as_int, as_text
 from transformer_playground.runs.annotations import Annotations, read_annotations
 from transformer_playground.runs.layout import RunFolder, read_run_config
 from transformer_playground.runs.lock import Writer, read_writer
-from transformer_playground.runs.metrics import Mark
+from transformer_playground.runs.metrics import FileOffset
 from transformer_playground.runs.status import RunStatus, judge_status
-from transformer_playground.runs.tally import Tally
-from transformer_playground.runs.throughput import Rates
+from transformer_playground.runs.summary import (
+    RunningMedian,
+    RunSummary,
+    read_summary,
+    update_summary,
+)
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -46,8 +50,8 @@ _WORTH_STORING = 1 << 20
 
 
 # Inode, size, mtime and ctime in ns; zeros for a file that is not there.
-Stamp = tuple[int, int, int, int]
-_ABSENT: Stamp = (0, 0, 0, 0)
+FileSignature = tuple[int, int, int, int]
+_ABSENT: FileSignature = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
@@ -76,21 +80,21 @@ class Entry:
     Attributes:
         identity: From `config.json`.
         annotations: From `notes.json`.
-        tally: From `metrics.jsonl`.
-        mark: How far the tally reaches.
-        stamps: Of config.json, notes.json and metrics.jsonl as they were read; None for one whose
-            content may have changed since without a trace.
+        summary: From `metrics.jsonl`.
+        position: How far the summary reaches.
+        signatures: Of config.json, notes.json and metrics.jsonl as they were read; None for one
+            whose content may have changed since without a trace.
     """
 
     identity: Identity
     annotations: Annotations
-    tally: Tally
-    mark: Mark
-    stamps: tuple[Stamp | None, Stamp | None, Stamp | None]
+    summary: RunSummary
+    position: FileOffset
+    signatures: tuple[FileSignature | None, FileSignature | None, FileSignature | None]
 
 
 @dataclass(frozen=True)
-class Known:
+class IndexedRun:
     """A run as it stands now.
 
     Attributes:
@@ -113,11 +117,11 @@ class Index:
         runs: Entries by run id.
     """
 
-    schema_version: Literal[2]
+    schema_version: Literal[3]
     runs: dict[str, Entry]
 
 
-def look_up(runs_dir: Path, runs: Iterable[RunFolder]) -> dict[str, Known | PlaygroundError]:
+def look_up(runs_dir: Path, runs: Iterable[RunFolder]) -> dict[str, IndexedRun | PlaygroundError]:
     """What lists show of these runs, by run id; an error for one that cannot be read.
 
     Serves from the index what still holds, reads the rest, and stores it. `runs` must be all runs
@@ -125,7 +129,7 @@ def look_up(runs_dir: Path, runs: Iterable[RunFolder]) -> dict[str, Known | Play
     """
     path = runs_dir / INDEX_NAME
     stored = _load(path)
-    found: dict[str, Known | PlaygroundError] = {}
+    found: dict[str, IndexedRun | PlaygroundError] = {}
     changed: list[RunFolder] = []
     for run in runs:
         known = _serve(run, stored.get(run.run_id))
@@ -149,64 +153,64 @@ def look_up(runs_dir: Path, runs: Iterable[RunFolder]) -> dict[str, Known | Play
     return found
 
 
-def _serve(run: RunFolder, entry: Entry | None) -> Known | None:
+def _serve(run: RunFolder, entry: Entry | None) -> IndexedRun | None:
     """A run from its entry alone, or None when the entry does not hold any more."""
-    if entry is None or None in entry.stamps:
+    if entry is None or None in entry.signatures:
         return None
     writer = read_writer(run)
-    if _stamps(run) != entry.stamps:
+    if _signatures(run) != entry.signatures:
         return None
     return _known(run, entry, writer)
 
 
-def _read(run: RunFolder, old: Entry | None, now: int) -> Known | PlaygroundError:
+def _read(run: RunFolder, old: Entry | None, now: int) -> IndexedRun | PlaygroundError:
     """Read what `old` does not vouch for; `now` is the file system's time in ns."""
     # Before the rows: a writer that leaves after this cannot have written rows that are missed.
     writer = read_writer(run)
-    stamps = _stamps(run)
-    holds = [bool(old) and before == stamp for before, stamp in zip(_old(old), stamps, strict=True)]
+    signatures = _signatures(run)
+    holds = [
+        bool(old) and before == signature
+        for before, signature in zip(_old(old), signatures, strict=True)
+    ]
     try:
         identity = old.identity if old and holds[0] else _identity(read_run_config(run))
     except PlaygroundError as error:
         return error
     annotations = old.annotations if old and holds[1] else read_annotations(run)
     if old and holds[2]:
-        tally, mark = old.tally, old.mark
+        summary, position = old.summary, old.position
     else:
-        tally, mark = _count(run, old, writer)
+        summary, position = _summarise(run, old, writer)
     vouched = [
-        stamp if held or _is_settled(stamp, now) else None
-        for held, stamp in zip(holds, stamps, strict=True)
+        signature if held or _is_settled(signature, now) else None
+        for held, signature in zip(holds, signatures, strict=True)
     ]
-    if mark.offset == 0 and stamps[2][1] > 0:
+    if position.offset == 0 and signatures[2][1] > 0:
         # No whole row in a file that is not empty: perhaps the disk only refused just now.
         vouched[2] = None
-    entry = Entry(identity, annotations, tally, mark, (vouched[0], vouched[1], vouched[2]))
+    entry = Entry(identity, annotations, summary, position, (vouched[0], vouched[1], vouched[2]))
     return _known(run, entry, writer)
 
 
-def _count(run: RunFolder, old: Entry | None, writer: Writer | None) -> tuple[Tally, Mark]:
-    # Here, so that lists served from the index start without numpy.
-    from transformer_playground.runs.counting import count_on, count_rows
-
-    if old is not None and writer is not None and writer.is_alive():
-        counted = count_on(run.metrics_path, old.tally, old.mark)
-        if counted is not None:
-            return counted
-    tally, mark = count_rows(run.metrics_path)
-    if writer is None or not writer.is_alive():
-        # Nothing is counted on from here, and a thousand entries are to be read quickly.
-        tally = replace(tally, rates=Rates())
-    return tally, mark
+def _summarise(
+    run: RunFolder, old: Entry | None, writer: Writer | None
+) -> tuple[RunSummary, FileOffset]:
+    if writer is not None and writer.is_alive():
+        if old is not None:
+            return update_summary(run.metrics_path, old.summary, old.position)
+        return read_summary(run.metrics_path)
+    summary, position = read_summary(run.metrics_path)
+    # Nothing is carried on from here, and a thousand entries are to be read quickly.
+    return replace(summary, throughput=RunningMedian()), position
 
 
-def _known(run: RunFolder, entry: Entry, writer: Writer | None) -> Known:
-    status = judge_status(run, entry.tally.last_word, entry.tally.error, writer)
+def _known(run: RunFolder, entry: Entry, writer: Writer | None) -> IndexedRun:
+    status = judge_status(run, entry.summary.status, entry.summary.error, writer)
     try:
         updated = run.metrics_path.stat().st_mtime
     except OSError:
         updated = None
-    return Known(entry, status, updated)
+    return IndexedRun(entry, status, updated)
 
 
 def _identity(config: Mapping[str, Any]) -> Identity:
@@ -234,11 +238,11 @@ def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _stamps(run: RunFolder) -> tuple[Stamp, Stamp, Stamp]:
-    return _stamp(run.config_path), _stamp(run.notes_path), _stamp(run.metrics_path)
+def _signatures(run: RunFolder) -> tuple[FileSignature, FileSignature, FileSignature]:
+    return _signature(run.config_path), _signature(run.notes_path), _signature(run.metrics_path)
 
 
-def _stamp(path: Path) -> Stamp:
+def _signature(path: Path) -> FileSignature:
     try:
         state = path.stat()
     except OSError:
@@ -246,12 +250,14 @@ def _stamp(path: Path) -> Stamp:
     return state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
 
-def _old(entry: Entry | None) -> tuple[Stamp | None, Stamp | None, Stamp | None]:
-    return entry.stamps if entry is not None else (None, None, None)
+def _old(
+    entry: Entry | None,
+) -> tuple[FileSignature | None, FileSignature | None, FileSignature | None]:
+    return entry.signatures if entry is not None else (None, None, None)
 
 
-def _is_settled(stamp: Stamp, now: int) -> bool:
-    return max(stamp[2], stamp[3]) < now - _SETTLED_NS
+def _is_settled(signature: FileSignature, now: int) -> bool:
+    return max(signature[2], signature[3]) < now - _SETTLED_NS
 
 
 def _load(path: Path) -> dict[str, Entry]:
@@ -273,32 +279,32 @@ def _adapter() -> "TypeAdapter[Index]":
 
 
 def _is_worth_storing(
-    stored: Mapping[str, Entry], found: Mapping[str, Known | PlaygroundError]
+    stored: Mapping[str, Entry], found: Mapping[str, IndexedRun | PlaygroundError]
 ) -> bool:
-    entries = {name: known for name, known in found.items() if isinstance(known, Known)}
+    entries = {name: known for name, known in found.items() if isinstance(known, IndexedRun)}
     if stored.keys() - entries.keys():
         return True
     return any(_is_news(stored.get(name), known) for name, known in entries.items())
 
 
-def _is_news(old: Entry | None, known: Known) -> bool:
+def _is_news(old: Entry | None, known: IndexedRun) -> bool:
     """Whether storing what is known of a run spares a later list a noticeable reading."""
     entry = known.entry
     gained = [
         now is not None and now != before
-        for now, before in zip(entry.stamps, _old(old), strict=True)
+        for now, before in zip(entry.signatures, _old(old), strict=True)
     ]
     if known.status.state != "running":
         return any(gained)
     # A running run's rows change all the time; the others' entries need not be written each time.
-    behind = entry.mark.offset - (old.mark.offset if old else 0)
+    behind = entry.position.offset - (old.position.offset if old else 0)
     return any(gained[:2]) or behind > _WORTH_STORING
 
 
-def _store(temporary: Path, found: Mapping[str, Known | PlaygroundError]) -> None:
+def _store(temporary: Path, found: Mapping[str, IndexedRun | PlaygroundError]) -> None:
     parts = []
     for name, known in found.items():
-        if not isinstance(known, Known):
+        if not isinstance(known, IndexedRun):
             continue
         try:
             part = orjson.dumps({name: known.entry})[1:-1]
@@ -308,5 +314,5 @@ def _store(temporary: Path, found: Mapping[str, Known | PlaygroundError]) -> Non
         if len(part) <= _LARGEST_ENTRY:
             parts.append(part)
     # Not synced: a torn index is as good as none.
-    temporary.write_bytes(b'{"schema_version":2,"runs":{%s}}' % b",\n".join(parts))
+    temporary.write_bytes(b'{"schema_version":3,"runs":{%s}}' % b",\n".join(parts))
     temporary.chmod(0o644)

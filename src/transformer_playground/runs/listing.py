@@ -2,19 +2,23 @@
 
 import difflib
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from transformer_playground.errors import PlaygroundError, RunError, UsageError
 from transformer_playground.jsonvalues import as_int, as_text
-from transformer_playground.runs.index import Known, look_up
+from transformer_playground.runs.fields import RunInfo
+from transformer_playground.runs.index import IndexedRun, look_up
 from transformer_playground.runs.layout import RunFolder, check_run_id, open_run, read_run_config
-from transformer_playground.runs.row import RunRow
+from transformer_playground.runs.lock import read_writer
+from transformer_playground.runs.status import judge_status
+from transformer_playground.runs.summary import update_summary
 
 _MOST_CANDIDATES = 8
 
 
-def list_runs(runs_dir: Path) -> list[RunRow]:
+def list_runs(runs_dir: Path) -> list[RunInfo]:
     """Every run folder, newest first; one that cannot be read is listed as broken.
 
     Raises:
@@ -25,12 +29,29 @@ def list_runs(runs_dir: Path) -> list[RunRow]:
     results = {**opened, **look_up(runs_dir, runs)} if runs else opened
     rows = []
     for name, result in results.items():
-        if isinstance(result, Known):
+        if isinstance(result, IndexedRun):
             rows.append(_row(result, name))
         elif isinstance(result, PlaygroundError):
-            rows.append(RunRow(name, "broken", problem=result.message))
+            rows.append(RunInfo(name, "broken", problem=result.message))
     return sorted(
         rows, key=lambda row: (row.created or 0.0, row.updated or 0.0, row.run_id), reverse=True
+    )
+
+
+def refresh_run(runs_dir: Path, row: RunInfo) -> RunInfo:
+    """The row of a run after it has written more, of which only that is read."""
+    run = RunFolder(runs_dir / row.run_id)
+    # Before the rows, as `judge_status` asks.
+    writer = read_writer(run)
+    summary, position = update_summary(run.metrics_path, row.summary, row.position)
+    status = judge_status(run, summary.status, summary.error, writer)
+    return replace(
+        row,
+        state=status.state,
+        problem=status.error,
+        updated=_modified(run.metrics_path),
+        summary=summary,
+        position=position,
     )
 
 
@@ -132,40 +153,33 @@ def _find_by_experiment(runs_dir: Path, experiment: str, which: str) -> RunFolde
         raise UsageError(f"There is no run of experiment '{experiment}' in {runs_dir}.", hint)
     if which == "latest":
         return open_run(runs_dir, own[0].run_id)
-    evaluated = [row for row in own if row.best_val_loss is not None]
+    evaluated = [row for row in own if row.summary.best_val_loss is not None]
     if not evaluated:
         raise UsageError(
             f"No run of experiment '{experiment}' has been evaluated yet.",
             f"Use {experiment}@latest.",
         )
-    best = min(evaluated, key=lambda row: row.best_val_loss or 0.0)
+    best = min(evaluated, key=lambda row: row.summary.best_val_loss or 0.0)
     return open_run(runs_dir, best.run_id)
 
 
-def _row(known: Known, run_id: str) -> RunRow:
-    identity, tally = known.entry.identity, known.entry.tally
-    return RunRow(
+def _row(known: IndexedRun, run_id: str) -> RunInfo:
+    identity, annotations = known.entry.identity, known.entry.annotations
+    return RunInfo(
         run_id=run_id,
         state=known.status.state,
         problem=known.status.error,
         experiment=identity.experiment,
-        step=tally.step,
         max_iters=as_int(identity.settings.get("train.runtime.max_iters")),
-        best_val_loss=tally.best_val_loss,
-        tokens_per_second=tally.tokens_per_second,
         parameters=identity.parameters,
         created=_timestamp(identity.created),
         updated=known.updated,
-        train_loss=tally.train_loss,
-        val_loss=tally.val_loss,
-        best_step=tally.best_step,
-        bits_per_byte=tally.bits_per_byte,
-        tokens_seen=tally.tokens_seen,
-        wall_time=round(tally.clock.seconds, 3),
         seed=identity.seed,
-        tags=known.entry.annotations.tags,
-        note=known.entry.annotations.note,
+        tags=annotations.tags,
+        note=annotations.note,
         settings=identity.settings,
+        summary=known.entry.summary,
+        position=known.entry.position,
     )
 
 

@@ -1,11 +1,12 @@
-"""Read `metrics.jsonl`, which only ever grows, and tell which of its rows still hold."""
+"""Read `metrics.jsonl`, which only ever grows, and tell which rows a resume has superseded."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.lines import Row, parse_lines
 
 # Events of which one row a step holds.
@@ -22,37 +23,6 @@ def is_metrics_row(row: Row) -> bool:
     return isinstance(row.get("event"), str) and type(step) is int and abs(step) < _STEPS
 
 
-class Timeline:
-    """The rows that still hold after every resume.
-
-    A `resume` row at step N drops the rows after N, for training went back there; only earlier
-    `resume` rows stay. Of two measurements with the same event and step the later holds.
-    """
-
-    def __init__(self) -> None:
-        self._rows: dict[tuple[str, int, int], Row] = {}
-        self._count = 0
-
-    def extend(self, rows: Iterable[Row]) -> None:
-        """Take in further rows in file order."""
-        for row in rows:
-            event, step = row["event"], row["step"]
-            if event == "resume":
-                self._rows = {
-                    key: kept
-                    for key, kept in self._rows.items()
-                    if key[1] <= step or key[0] == "resume"
-                }
-            self._count += 1
-            is_measurement = event in MEASUREMENTS
-            self._rows[(event, step, 0 if is_measurement else self._count)] = row
-
-    @property
-    def rows(self) -> list[Row]:
-        """The rows in order."""
-        return list(self._rows.values())
-
-
 @dataclass(frozen=True)
 class Poll:
     """What a reader found since the last call.
@@ -67,8 +37,8 @@ class Poll:
 
 
 @dataclass(frozen=True)
-class Mark:
-    """How far a file was read, for a later reader to go on from there.
+class FileOffset:
+    """How far a file was read, for a later reader to continue from there.
 
     Attributes:
         offset: Bytes read, all of them whole lines.
@@ -86,24 +56,24 @@ class MetricsReader:
 
     Args:
         path: The file; it need not exist yet.
-        mark: Where an earlier reader of this file stopped.
+        start: Where an earlier reader of this file stopped.
         accept: Which rows count: another file of rows has other ones.
     """
 
     def __init__(
         self,
         path: Path,
-        mark: Mark | None = None,
+        start: FileOffset | None = None,
         accept: Callable[[Row], bool] = is_metrics_row,
     ) -> None:
         self._path = path
-        self._mark = mark or Mark()
+        self._position = start or FileOffset()
         self._accept = accept
 
     @property
-    def mark(self) -> Mark:
-        """Where this reader stands."""
-        return self._mark
+    def position(self) -> FileOffset:
+        """How far this reader has read."""
+        return self._position
 
     def poll(self) -> Poll:
         """Read the rows added since the last call; an unreadable file counts as empty."""
@@ -120,14 +90,14 @@ class MetricsReader:
         try:
             with self._path.open("rb") as file:
                 if self._was_replaced(file.fileno()):
-                    self._mark = Mark()
+                    self._position = FileOffset()
                     yield Poll([], reset=True)
-                file.seek(self._mark.offset)
+                file.seek(self._position.offset)
                 for rows in self._read_blocks(file):
                     yield Poll(rows, reset=False)
         except OSError:
-            had_rows = self._mark.offset > 0
-            self._mark = Mark()
+            had_rows = self._position.offset > 0
+            self._position = FileOffset()
             yield Poll([], had_rows)
 
     def _read_blocks(self, file: IO[bytes]) -> Iterator[list[Row]]:
@@ -140,29 +110,79 @@ class MetricsReader:
                 continue
             lines = b"".join([*torn, whole, newline])
             torn = [rest]
-            end = self._mark.offset + len(lines)
-            last = (self._mark.last_bytes + lines[-_FINGERPRINT:].hex())[-2 * _FINGERPRINT :]
-            self._mark = Mark(end, inode, last)
+            end = self._position.offset + len(lines)
+            last = (self._position.last_bytes + lines[-_FINGERPRINT:].hex())[-2 * _FINGERPRINT :]
+            self._position = FileOffset(end, inode, last)
             yield [row for row in parse_lines(lines) if self._accept(row)]
 
     def _was_replaced(self, descriptor: int) -> bool:
-        mark = self._mark
-        if mark.offset == 0:
+        known = self._position
+        if known.offset == 0:
             return False
         state = os.fstat(descriptor)
-        if state.st_ino != mark.inode or state.st_size < mark.offset:
+        if state.st_ino != known.inode or state.st_size < known.offset:
             return True
-        length = len(mark.last_bytes) // 2
-        return os.pread(descriptor, length, mark.offset - length).hex() != mark.last_bytes
+        length = len(known.last_bytes) // 2
+        return os.pread(descriptor, length, known.offset - length).hex() != known.last_bytes
 
 
-def read_raw_rows(path: Path) -> list[Row]:
-    """Every whole row of a metrics file, superseded ones included; an absent file has none."""
-    return MetricsReader(path).poll().rows
+def read_raw_rows(path: Path, accept: Callable[[Row], bool] = is_metrics_row) -> list[Row]:
+    """Every whole row that counts, superseded ones included; an absent file has none."""
+    return MetricsReader(path, accept=accept).poll().rows
 
 
-def read_rows(path: Path) -> list[Row]:
-    """The rows of a metrics file that still hold (see `Timeline`); an absent file has none."""
-    timeline = Timeline()
-    timeline.extend(read_raw_rows(path))
-    return timeline.rows
+@dataclass(frozen=True)
+class TrainingClock:
+    """Seconds spent training; the time between a stop and a resume, or in a pause, is left out.
+
+    Attributes:
+        total: Seconds in stretches that are over.
+        begin: When the present stretch began, seconds since 1970; None before any row has a time.
+        end: Time of its newest row.
+    """
+
+    total: float = 0.0
+    begin: float | None = None
+    end: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """Seconds up to the newest row."""
+        if self.begin is None or self.end is None:
+            return self.total
+        # A clock that was set back must not make a run shorter.
+        return self.total + max(0.0, self.end - self.begin)
+
+
+def is_superseded(sample: Row, resumes: Iterable[tuple[float, float]]) -> bool:
+    """Whether the run went back before a sample and draws it again.
+
+    Args:
+        sample: A row of `samples.jsonl`.
+        resumes: Step and time of each resume of the run.
+    """
+    step, time = sample.get("step"), sample.get("time")
+    if not isinstance(step, int | float) or not isinstance(time, int | float):
+        return False
+    return any(step > back_to and time <= at for back_to, at in resumes)
+
+
+def read_samples(
+    run: RunFolder, resumes: Sequence[tuple[float, float]] | None = None
+) -> list[dict[str, Any]]:
+    """Every whole row of `samples.jsonl` that no resume superseded; an absent file has none.
+
+    Args:
+        run: The run.
+        resumes: Step and time of each resume; None = as `metrics.jsonl` says.
+    """
+    rows = read_raw_rows(run.samples_path, accept=bool)
+    if resumes is None and rows:
+        found = read_raw_rows(run.metrics_path, accept=_is_resume)
+        resumes = [(row["step"], row["time"]) for row in found]
+    return [row for row in rows if not is_superseded(row, resumes or ())]
+
+
+def _is_resume(row: Row) -> bool:
+    is_timed = isinstance(row.get("time"), int | float)
+    return row.get("event") == "resume" and is_timed and is_metrics_row(row)

@@ -14,8 +14,7 @@ from typing import Any
 
 from transformer_playground.errors import UsageError
 from transformer_playground.formatting import date_text, parse_duration, parse_number
-from transformer_playground.runs.fields import STATES, Field, find_field
-from transformer_playground.runs.row import RunRow
+from transformer_playground.runs.fields import STATES, Field, RunInfo, find_field
 
 LONGEST_QUERY = 10_000
 
@@ -33,9 +32,9 @@ Test = Callable[[Any], bool]
 class Query:
     """Terms that must all hold for a run."""
 
-    terms: tuple[Callable[[RunRow, float], bool], ...] = ()
+    terms: tuple[Callable[[RunInfo, float], bool], ...] = ()
 
-    def holds(self, row: RunRow, now: float) -> bool:
+    def holds(self, row: RunInfo, now: float) -> bool:
         """Whether a run is asked for; `now` in seconds since 1970."""
         return all(term(row, now) for term in self.terms)
 
@@ -56,19 +55,19 @@ def parse_query(text: str, settings: Iterable[str] = ()) -> Query:
     return Query(tuple(_parse_term(term, known) for term in _split(text)))
 
 
-def select(rows: Iterable[RunRow], query: Query, now: float) -> list[RunRow]:
+def select(rows: Iterable[RunInfo], query: Query, now: float) -> list[RunInfo]:
     """The runs for which the query holds, in their order."""
     return [row for row in rows if query.holds(row, now)]
 
 
 def sort_rows(
-    rows: Sequence[RunRow],
+    rows: Sequence[RunInfo],
     keys: str,
     now: float,
     settings: Iterable[str] = (),
     *,
     reverse: bool = False,
-) -> list[RunRow]:
+) -> list[RunInfo]:
     """Sort runs; those without a value come last, whichever way round.
 
     Args:
@@ -93,7 +92,7 @@ def sort_rows(
     return ordered
 
 
-def _sort_by(field: Field, rows: list[RunRow], now: float, *, downwards: bool) -> list[RunRow]:
+def _sort_by(field: Field, rows: list[RunInfo], now: float, *, downwards: bool) -> list[RunInfo]:
     valued = [(field.value(row, now), row) for row in rows]
     present = [pair for pair in valued if pair[0] is not None]
     present.sort(key=lambda pair: _sort_key(pair[0]), reverse=downwards)
@@ -114,7 +113,7 @@ def _split(text: str) -> list[str]:
     return terms
 
 
-def _parse_term(term: str, settings: frozenset[str]) -> Callable[[RunRow, float], bool]:
+def _parse_term(term: str, settings: frozenset[str]) -> Callable[[RunInfo, float], bool]:
     if term.startswith("--"):
         raise UsageError(f"There is no option '{term}'.", "See: tp runs list --help")
     if term.startswith("-") and len(term) > 1:
@@ -139,10 +138,10 @@ def _unquoted(text: str) -> str:
     return _QUOTED.sub(lambda match: match[1] if match[1] is not None else match[2], text)
 
 
-def _word(word: str) -> Callable[[RunRow, float], bool]:
+def _word(word: str) -> Callable[[RunInfo, float], bool]:
     wanted = word.casefold()
 
-    def holds(row: RunRow, _: float) -> bool:
+    def holds(row: RunInfo, _: float) -> bool:
         texts = (row.run_id, row.experiment or "", row.note, *row.tags)
         return any(wanted in text.casefold() for text in texts)
 

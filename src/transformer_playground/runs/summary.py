@@ -1,44 +1,313 @@
-"""`summary.json`: a run in a few numbers, recomputable from its configuration and its rows."""
+"""Summary of a run: its metrics in one record, read from `metrics.jsonl`, kept as `summary.json`.
 
-from collections.abc import Iterable
-from typing import Any
+Every list, view, comparison and report takes the numbers of a run from a `RunSummary`.
+"""
+
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from transformer_playground.errors import RunError
 from transformer_playground.files import replace_json
-from transformer_playground.jsonvalues import as_number
-from transformer_playground.runs.counting import count_rows
 from transformer_playground.runs.layout import RunFolder, read_run_config
-from transformer_playground.runs.lines import Row
 from transformer_playground.runs.lock import read_writer
+from transformer_playground.runs.metrics import FileOffset, TrainingClock
 from transformer_playground.runs.status import judge_status
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from transformer_playground.runs.series import RunSeries
+
+# Nothing a run measures comes near; sums of such numbers cannot overflow either.
+LARGEST = 1e100
+# On each side of the median: so many steps in a row may be faster, or slower, than all of them.
+_KEPT = 100
+
+
+@dataclass(frozen=True)
+class RunningMedian:
+    """Median of a growing set of numbers, of which those around the median are kept.
+
+    Attributes:
+        below: How many are lower than those kept, or equal to the lowest.
+        kept: Those around the median, in order.
+        above: How many are higher than those kept, or equal to the highest.
+    """
+
+    below: int = 0
+    kept: tuple[float, ...] = ()
+    above: int = 0
+
+    @property
+    def median(self) -> float | None:
+        """The exact median; None if there are no numbers, or if it is not among those kept."""
+        count = self.below + len(self.kept) + self.above
+        low, high = (count - 1) // 2 - self.below, count // 2 - self.below
+        if low < 0 or high >= len(self.kept):
+            return None
+        return (self.kept[low] + self.kept[high]) / 2
+
+    @property
+    def has_lost_median(self) -> bool:
+        """Whether only all the numbers together can tell the median, or where more belong."""
+        return self.median is None and self != RunningMedian()
+
+    def with_more(self, values: "ArrayLike") -> "RunningMedian":
+        """These and further numbers, in any order; NaN and infinities are left out.
+
+        Only valid as long as the median is not lost.
+        """
+        import numpy as np
+
+        added = np.asarray(values, dtype=np.float64)
+        added = added[np.abs(added) < LARGEST]
+        lowest = self.kept[0] if self.below else -LARGEST
+        highest = self.kept[-1] if self.above else LARGEST
+        # Between those kept and those counted there is nothing that could be in a wrong place.
+        known = np.append(self.kept, added[(added >= lowest) & (added <= highest)])
+        below = self.below + int(np.count_nonzero(added < lowest))
+        above = self.above + int(np.count_nonzero(added > highest))
+        middle = (below + len(known) + above) // 2 - below
+        start = min(max(0, middle - _KEPT), len(known))
+        stop = min(max(start, middle + _KEPT), len(known))
+        if start < stop:
+            # Sorting all of a long run would take most of the time of a summary.
+            known.partition([start, stop - 1])
+        kept = tuple(np.sort(known[start:stop]).tolist())
+        return RunningMedian(below + start, kept, above + len(known) - stop)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """The metrics of one run, rows that a resume superseded left out; None where unknown.
+
+    Losses are mean cross-entropies in nats per token. Those of evaluations, of both splits, are
+    taken in evaluation mode on the same fixed windows each time. Time, status and error count
+    superseded rows too: they tell what happened, not what holds.
+
+    Attributes:
+        step: Optimizer steps done.
+        train_step: Step of the newest train row.
+        eval_step: Step of the last evaluation.
+        train_loss: The newest finite one of the train rows.
+        val_loss: The newest finite validation loss.
+        bits_per_byte: The newest finite bits per UTF-8 byte of validation text.
+        best_val_loss: The lowest finite validation loss, the earliest of equals.
+        best_step: Step of that evaluation.
+        best_bits_per_byte: Its bits per byte.
+        final_train_loss: Training loss of the last evaluation; None if it is not finite.
+        final_val_loss: Its validation loss, likewise.
+        final_bits_per_byte: Its bits per byte, likewise.
+        tokens_per_sec: Throughput of the newest train row that tells a finite one.
+        tokens_per_sec_median: Throughput: the median over the train rows, which leave out
+            evaluation, sampling and saving. It ignores slow first steps and short disturbances.
+        tokens_seen: Training tokens of all steps.
+        clock: Time spent training.
+        status: What the newest status row says.
+        error: The error it names.
+        early_stopped: Whether it says that training stopped early.
+        throughput: What the median needs to be carried on; empty where that was given up.
+    """
+
+    step: int | None = None
+    train_step: int | None = None
+    eval_step: int | None = None
+    train_loss: float | None = None
+    val_loss: float | None = None
+    bits_per_byte: float | None = None
+    best_val_loss: float | None = None
+    best_step: int | None = None
+    best_bits_per_byte: float | None = None
+    final_train_loss: float | None = None
+    final_val_loss: float | None = None
+    final_bits_per_byte: float | None = None
+    tokens_per_sec: float | None = None
+    tokens_per_sec_median: float | None = None
+    tokens_seen: int | None = None
+    clock: TrainingClock = field(default_factory=TrainingClock)
+    status: str | None = None
+    error: str | None = None
+    early_stopped: bool = False
+    throughput: RunningMedian = field(default_factory=RunningMedian, compare=False)
+
+    @property
+    def wall_time_s(self) -> float:
+        """Seconds spent training, pauses between a stop and a resume left out."""
+        return round(self.clock.seconds, 3)
+
+    @property
+    def generalisation_gap(self) -> float | None:
+        """`final_val_loss - final_train_loss`."""
+        if self.final_val_loss is None or self.final_train_loss is None:
+            return None
+        return self.final_val_loss - self.final_train_loss
+
+    @property
+    def best_perplexity(self) -> float | None:
+        """`exp(best_val_loss)`; None if that is too large to be a number."""
+        return _perplexity(self.best_val_loss)
+
+    @property
+    def final_perplexity(self) -> float | None:
+        """`exp(final_val_loss)`; None if that is too large to be a number."""
+        return _perplexity(self.final_val_loss)
+
+
+def _perplexity(loss: float | None) -> float | None:
+    return None if loss is None or loss > math.log(LARGEST) else math.exp(loss)
+
+
+def summary_of(series: "RunSeries", throughput: RunningMedian | None = None) -> RunSummary:
+    """The summary of the rows of a series.
+
+    Args:
+        series: The rows.
+        throughput: That of rows before them, for the median over both.
+    """
+    from transformer_playground.runs.series import PROGRESS, lowest
+
+    rates = (throughput or RunningMedian()).with_more(series.column("train", "tokens_per_sec"))
+    best = lowest(series.column("eval", "val_loss"))
+    best_step = series.at("eval", "step", best)
+    status = series.last_status or {}
+    return RunSummary(
+        step=_largest(series, PROGRESS, "step"),
+        train_step=_largest(series, ("train",), "step"),
+        eval_step=_largest(series, ("eval",), "step"),
+        train_loss=series.newest("train", "train_loss"),
+        val_loss=series.newest("eval", "val_loss"),
+        bits_per_byte=series.newest("eval", "val_bits_per_byte"),
+        best_val_loss=series.at("eval", "val_loss", best),
+        best_step=None if best_step is None else int(best_step),
+        best_bits_per_byte=series.at("eval", "val_bits_per_byte", best),
+        final_train_loss=series.at("eval", "train_loss", -1),
+        final_val_loss=series.at("eval", "val_loss", -1),
+        final_bits_per_byte=series.at("eval", "val_bits_per_byte", -1),
+        tokens_per_sec=series.newest("train", "tokens_per_sec"),
+        tokens_per_sec_median=rates.median,
+        # A newer checkpoint of a step replaces an older one, which no summary that is carried on
+        # would notice: what checkpoints count is left out.
+        tokens_seen=_largest(series, ("train", "eval", "status"), "tokens_seen"),
+        clock=series.clock,
+        status=_text(status.get("status")),
+        error=_text(status.get("error")),
+        early_stopped=status.get("early_stopped") is True,
+        throughput=rates,
+    )
+
+
+def _largest(series: "RunSeries", events: tuple[str, ...], key: str) -> int | None:
+    import numpy as np
+
+    columns = [series.column(event, key) for event in events]
+    known = [column[np.isfinite(column)] for column in columns]
+    return max((int(column.max()) for column in known if column.size), default=None)
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def read_summary(path: Path) -> tuple[RunSummary, FileOffset]:
+    """The summary of a metrics file, and how far it reaches; an absent file has an empty one."""
+    from transformer_playground.runs.series import RunSeries
+
+    series = RunSeries(path)
+    series.poll()
+    return summary_of(series), series.position
+
+
+def carry_on(
+    path: Path, summary: RunSummary, start: FileOffset
+) -> tuple[RunSummary, FileOffset] | None:
+    """`summary` with the rows that came after `start`, without reading the earlier ones again.
+
+    Returns:
+        None when only the whole file can tell: it was replaced, the new rows supersede earlier
+        ones, or what is kept of their throughput does not hold the median.
+    """
+    from transformer_playground.runs.series import RunSeries
+
+    if summary.throughput.has_lost_median or (
+        summary.tokens_per_sec_median != summary.throughput.median
+    ):
+        return None
+    series = RunSeries(path, start, summary.clock)
+    series.poll()
+    if series.was_reset or "resume" in series.events:
+        return None
+    for event, last in (("train", summary.train_step), ("eval", summary.eval_step)):
+        steps = series.column(event, "step")
+        if steps.size and last is not None and steps[0] <= last:
+            return None
+    later = summary_of(series, summary.throughput)
+    if later.throughput.has_lost_median:
+        return None
+    return _joined(summary, later, has_status=series.last_status is not None), series.position
+
+
+def update_summary(
+    path: Path, summary: RunSummary, start: FileOffset
+) -> tuple[RunSummary, FileOffset]:
+    """`summary`, which reaches to `start`, brought up to the end of the file."""
+    return carry_on(path, summary, start) or read_summary(path)
+
+
+_NEWEST = ("train_step", "eval_step", "train_loss", "val_loss", "bits_per_byte", "tokens_per_sec")
+_HIGHEST = ("step", "tokens_seen")
+_OF_BEST = ("best_val_loss", "best_step", "best_bits_per_byte")
+_OF_LAST = ("final_train_loss", "final_val_loss", "final_bits_per_byte")
+_OF_STATUS = ("status", "error", "early_stopped")
+
+
+def _joined(earlier: RunSummary, later: RunSummary, *, has_status: bool) -> RunSummary:
+    """The summary of two stretches of rows of which the later supersedes nothing."""
+    kept = [key for key in _NEWEST if getattr(later, key) is None]
+    kept += [key for key in _HIGHEST if _outdoes(getattr(earlier, key), getattr(later, key))]
+    # Of equal losses the earlier is the best one.
+    best = earlier.best_val_loss
+    if best is not None and (later.best_val_loss is None or best <= later.best_val_loss):
+        kept += _OF_BEST
+    if later.eval_step is None:
+        kept += _OF_LAST
+    if not has_status:
+        kept += _OF_STATUS
+    changes: dict[str, Any] = {key: getattr(earlier, key) for key in kept}
+    return replace(later, **changes)
+
+
+def _outdoes(value: float | None, other: float | None) -> bool:
+    """Whether `value` is higher, or known where the other is not."""
+    return value is not None and (other is None or value > other)
 
 
 def summarise(run: RunFolder) -> dict[str, Any]:
-    """Compute the summary of a run from `config.json` and `metrics.jsonl`.
+    """Compute `summary.json` of a run from `config.json` and `metrics.jsonl`.
 
     Returns:
         run_id, experiment, created, status, params, best_val_loss, best_step, final_step,
-        early_stopped, tokens_seen, wall_time_s (seconds spent training, pauses between a stop and
-        a resume left out). What is unknown yet is None.
+        early_stopped, tokens_seen, wall_time_s. What is unknown yet is None.
 
     Raises:
         RunError: `config.json` is missing or damaged.
     """
     config = read_run_config(run)
     writer = read_writer(run)
-    tally, _ = count_rows(run.metrics_path)
+    summary, _ = read_summary(run.metrics_path)
     return {
         "run_id": run.run_id,
         "experiment": config.get("experiment"),
         "created": config.get("created"),
-        "status": judge_status(run, tally.last_word, tally.error, writer).state,
+        "status": judge_status(run, summary.status, summary.error, writer).state,
         "params": config.get("parameters"),
-        "best_val_loss": tally.best_val_loss,
-        "best_step": tally.best_step,
-        "final_step": tally.step,
-        "early_stopped": tally.early_stopped,
-        "tokens_seen": tally.tokens_seen,
-        "wall_time_s": round(tally.clock.seconds, 3),
+        "best_val_loss": summary.best_val_loss,
+        "best_step": summary.best_step,
+        "final_step": summary.step,
+        "early_stopped": summary.early_stopped,
+        "tokens_seen": summary.tokens_seen,
+        "wall_time_s": summary.wall_time_s,
     }
 
 
@@ -46,7 +315,7 @@ def write_summary(run: RunFolder) -> dict[str, Any]:
     """Compute the summary, write `summary.json` and return it.
 
     Raises:
-        RunError: `config.json` is missing or damaged, or the disk refused.
+        RunError: `config.json` is missing or damaged, or the file could not be written.
     """
     summary = summarise(run)
     try:
@@ -57,11 +326,3 @@ def write_summary(run: RunFolder) -> dict[str, Any]:
             "Check the disk; the summary can be computed again at any time.",
         ) from error
     return summary
-
-
-def best_evaluation(rows: Iterable[Row]) -> Row | None:
-    """The evaluation of lowest finite validation loss, the earliest of equals."""
-    evaluations = [
-        row for row in rows if row["event"] == "eval" and as_number(row.get("val_loss")) is not None
-    ]
-    return min(evaluations, key=lambda row: row["val_loss"], default=None)

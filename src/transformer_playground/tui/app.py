@@ -20,7 +20,6 @@ from textual.timer import Timer
 
 from transformer_playground.errors import ConfigError
 from transformer_playground.terminal import visible, visible_line
-from transformer_playground.training.events import RunFailed, RunFinished, RunStarted
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.bindings import bindings_for, check_keymap
 from transformer_playground.tui.settings import (
@@ -165,16 +164,16 @@ class Console(App[int], inherit_bindings=False):
             return
         with self.batch_update():
             self.training_changed.publish(updates)
-            self._say(describe(self.training))
+            self._say(describe(self.training, self.snapshot.runs))
         for update in updates:
             self._tell_of(update)
 
     def _tell_of(self, update: Update) -> None:
         """Say when a run ends or fails, and look at its files when it begins or ends."""
         job = update.job
-        if isinstance(update.event, RunStarted | RunFinished | RunFailed):
+        if update.news in ("started", "trained"):
             self.look_around()
-        if not update.is_end:
+        if update.news != "ended":
             return
         self.notify(
             visible(ending(job)),

@@ -8,7 +8,7 @@ import pytest
 
 from builders.commands import Project, Tp
 from builders.events import logged_step
-from builders.runs import eval_row, make_run, status_row, train_row
+from builders.runs import eval_row, make_run, run_info, status_row, train_row
 from transformer_playground.analysis.report_parts import (
     CheckpointFacts,
     Evaluation,
@@ -17,16 +17,16 @@ from transformer_playground.analysis.report_parts import (
 )
 from transformer_playground.analysis.report_text import markdown_report, summary
 from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.listing import list_runs
-from transformer_playground.runs.row import RunRow
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.training.events import Evaluated, RunFinished, RunStarted
 from transformer_playground.training.sinks.text import describe
 from transformer_playground.tui.state.details import run_overview
 from transformer_playground.tui.state.exporting import export_table
 from transformer_playground.tui.state.launching import sentences
-from transformer_playground.tui.state.live import facts_of
-from transformer_playground.tui.state.live_words import Standing, table
+from transformer_playground.tui.state.live import stats_of
+from transformer_playground.tui.state.live_words import RunActivity, stats_table
 from transformer_playground.tui.state.table import RunsTableState, find_column
 
 PARAMETERS, SECONDS, LOSS, RATE, TOKENS = 804_096, 3_725.0, 12.34567, 12_345.0, 1_536_000
@@ -55,7 +55,7 @@ def runs_dir(project: Project) -> Path:
     return project.root / "runs"
 
 
-def row_of(runs_dir: Path) -> RunRow:
+def row_of(runs_dir: Path) -> RunInfo:
     return next(row for row in list_runs(runs_dir) if row.run_id == "a")
 
 
@@ -85,8 +85,7 @@ def test_comparisons_agree(tp: Tp, form: tuple[str, ...]) -> None:
 def test_the_live_view_agrees(runs_dir: Path) -> None:
     series = RunSeries(runs_dir / "a" / "metrics.jsonl")
     series.poll()
-    facts = facts_of(series, {"max_iters": 2000})
-    shown = "\n".join(text for _, text, _ in table(facts, Standing()))
+    shown = "\n".join(text for _, text, _ in stats_table(stats_of(series), RunActivity()))
     has(shown, "time", "loss", "tokens")
 
 
@@ -140,10 +139,10 @@ def test_progress_reaches_100_percent_only_at_the_end(runs_dir: Path) -> None:
 
 
 def test_an_exported_table_is_safe_in_a_spreadsheet_and_in_markdown(tmp_path: Path) -> None:
-    rows = [RunRow("a", "finished", val_loss=-0.5, note="=HYPERLINK(1)", tags=("x", "y"))]
+    rows = [run_info("a", "finished", val_loss=-0.5, note="=HYPERLINK(1)", tags=("x", "y"))]
     columns = [find_column(key) for key in ("val_loss", "tag", "note")]
     written = export_table(tmp_path, rows, columns, "csv", 0.0).read_text(encoding="utf-8")
     assert written.splitlines() == ["run,val_loss,tag,note", "a,-0.5,x y,'=HYPERLINK(1)"]
-    rows = [RunRow("a", "finished", note="**bold** | <b>")]
+    rows = [RunInfo("a", "finished", note="**bold** | <b>")]
     written = export_table(tmp_path, rows, columns, "md", 0.0).read_text(encoding="utf-8")
     assert r"| \*\*bold\*\* \| \<b\> |" in written

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from builders.metrics import read_rows
 from builders.pictures import read_picture
 from builders.runs import claim_seconds
 from builders.training import Recorder, resume, rows_of, runtime, train
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.lock import RunLock
-from transformer_playground.runs.metrics import read_rows
 from transformer_playground.runs.status import derive_status
 from transformer_playground.runs.summary import summarise
 from transformer_playground.training.control import TrainingControl

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 
+from builders.metrics import read_rows
 from builders.training import (
     Recorder,
     prepared_config,
@@ -26,8 +27,7 @@ from transformer_playground.errors import (
     TrainingError,
 )
 from transformer_playground.runs.layout import RunFolder
-from transformer_playground.runs.metrics import read_rows
-from transformer_playground.runs.samples import read_samples
+from transformer_playground.runs.metrics import read_samples
 from transformer_playground.runs.status import derive_status
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import (

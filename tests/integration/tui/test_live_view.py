@@ -22,7 +22,7 @@ from transformer_playground.training.events import Warned
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.screens.live import LiveView
-from transformer_playground.tui.state.jobs import Job, Update
+from transformer_playground.tui.state.jobs import Job
 from transformer_playground.tui.state.tails import MOST_LINES
 from transformer_playground.tui.widgets.chart import Chart
 from transformer_playground.tui.widgets.event_log import EventLog
@@ -262,9 +262,11 @@ def test_a_flood_of_events_leaves_a_bounded_log_and_answers_keys(project: Projec
         await until(pilot, lambda: "40/100" in shown(console))
         job = Job(1, Launch("tiny"), state="running", run_id="flood")
         for start in range(0, 100_000, 10_000):
-            updates = [Update(job, logged_step(step)) for step in range(start, start + 10_000)]
-            updates += [Update(job, Warned(step=start, message=f"warned {n}")) for n in range(500)]
-            console.training_changed.publish(updates)
+            for step in range(start, start + 10_000):
+                console.training.take(job, logged_step(step))
+            for n in range(500):
+                console.training.take(job, Warned(step=start, message=f"warned {n}"))
+            console._drain()
             await pilot.pause()
         append_rows(
             project.run_named("flood"),

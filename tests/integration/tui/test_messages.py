@@ -2,7 +2,6 @@
 
 import contextlib
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,8 @@ from textual.worker import Worker
 
 from builders.commands import MORE_AND_EXTRAS, Project, make_project, train_for_an_hour
 from builders.console import until, with_console
+from builders.metrics import read_rows
 from transformer_playground.cli.main import app, run_app
-from transformer_playground.training.events import CheckpointSaved, Evaluated, StepLogged
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.screens.sample import SampleView
@@ -32,7 +31,7 @@ DIVERGING = (
 )
 ENDLESS = ("train.runtime.max_iters=1000000", "train.runtime.eval_interval=1000000")
 # As soon as it is a run of its own, this is what becomes of a job.
-TURNS = {"RunStarted", "RunFinished", "RunFailed", "end"}
+TURNS = {"started", "trained", "ended"}
 
 
 @dataclass
@@ -55,8 +54,7 @@ class Record:
     def take(self, updates: list[Update]) -> None:
         """Note what the views are told of training."""
         self.updates += updates
-        turns = ["end" if each.is_end else type(each.event).__name__ for each in updates]
-        self.seen += [turn for turn in turns if turn in TURNS]
+        self.seen += [each.news for each in updates if each.news in TURNS]
 
     @property
     def turns(self) -> list[str]:
@@ -67,10 +65,6 @@ class Record:
     def notices(self) -> list[str]:
         """What the user is told; it goes another way, and may come just before the view's turn."""
         return [each for each in self.seen if each not in TURNS]
-
-    def events(self, kind: type) -> list[Any]:
-        """What training emitted of one kind."""
-        return [each.event for each in self.updates if isinstance(each.event, kind)]
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +102,7 @@ def train(
         if stop_at is not None:
             await until(pilot, lambda: job.step >= stop_at)
             console.training.stop(job)
-        await until(pilot, lambda: any(each.is_end for each in record.updates))
+        await until(pilot, lambda: "ended" in record.turns)
         await until(pilot, lambda: any(line.startswith("first: ") for line in record.seen))
         # Whatever came twice would come within the next rounds.
         for _ in range(5):
@@ -120,43 +114,37 @@ def train(
 
 def test_a_launch_is_prepared_trained_and_told_of_in_this_order_and_once(project: Project) -> None:
     record, job = train(project, "train.runtime.max_iters=6", "train.runtime.eval_interval=3")
-    assert record.turns == ["RunStarted", "RunFinished", "end"]
+    assert record.turns == ["started", "trained", "ended"]
     assert record.notices == ["notice: first is on its way.", "first: finished"]
-    kinds = [type(each.event).__name__ for each in record.updates]
-    # Preparation, which has no event of its own, comes first; the end comes last.
-    before = kinds[: kinds.index("RunStarted")]
-    assert set(before) == {"NoneType"}
-    assert len(before) >= 2
-    assert kinds.count("NoneType") == len(before) + 1
-    assert kinds[-1] == "NoneType"
+    kinds = [each.news for each in record.updates]
+    # Preparation comes first; the end comes last.
+    assert set(kinds[: kinds.index("started")]) == {"progress"}
+    assert kinds[-1] == "ended"
     assert job.state == "finished"
-    steps = [event.step for event in record.events(StepLogged)]
-    assert steps == [1, 2, 3, 4, 5, 6]
-    assert [event.step for event in record.events(Evaluated)] == [0, 3, 6]
-    saved = Counter(str(event) for event in record.events(CheckpointSaved))
-    assert saved
-    assert set(saved.values()) == {1}
+    rows = read_rows(project.run_named("first").metrics_path)
+    assert [row["step"] for row in rows if row["event"] == "train"] == [1, 2, 3, 4, 5, 6]
+    assert [row["step"] for row in rows if row["event"] == "eval"] == [0, 3, 6]
 
 
 def test_a_stop_is_told_after_the_checkpoint_and_once(project: Project) -> None:
     record, job = train(project, *ENDLESS, stop_at=5)
-    assert record.turns == ["RunStarted", "RunFinished", "end"]
+    assert record.turns == ["started", "trained", "ended"]
     assert record.notices[1:] == ["first: stopped"]
-    kinds = [type(each.event).__name__ for each in record.updates]
-    assert kinds.index("RunFinished") > len(kinds) - 1 - kinds[::-1].index("CheckpointSaved")
-    assert record.events(CheckpointSaved)[-1].step == job.step
+    saved, ended = read_rows(project.run_named("first").metrics_path)[-2:]
+    assert (saved["event"], saved["step"]) == ("checkpoint", job.step)
+    assert ended["status"] == "stopped"
 
 
 def test_a_run_that_fails_is_told_once_with_its_reason(project: Project) -> None:
     record, job = train(project, *DIVERGING)
-    assert record.turns == ["RunStarted", "RunFailed", "end"]
+    assert record.turns == ["started", "trained", "ended"]
     assert record.notices[1:] == [f"first: failed: {job.message}"]
 
 
 @pytest.mark.parametrize("is_stalled", [False, True])
 def test_a_launch_that_never_becomes_a_run_is_told_once(project: Project, is_stalled: bool) -> None:
     record, job = train(project, "model.n_layer=0", is_stalled=is_stalled)
-    assert record.turns == ["end"]
+    assert record.turns == ["ended"]
     assert record.notices == ["notice: first is on its way.", f"first: failed: {job.message}"]
     assert "model.n_layer" in job.message
     assert not project.runs
@@ -167,7 +155,7 @@ def test_plot_and_report_are_named_when_a_run_ends(project: Project) -> None:
     record, _ = train(project, *MORE_AND_EXTRAS, resume="first")
     plot, report = sorted(run.reports.iterdir())
     assert (plot.name, report.suffix) == ("loss-curve.svg", ".json")
-    assert record.turns == ["RunStarted", "RunFinished", "end"]
+    assert record.turns == ["started", "trained", "ended"]
     assert record.notices[1:] == [f"first: finished\nwrote {plot}\nwrote {report}"]
 
 

@@ -8,9 +8,7 @@ from textual.pilot import Pilot
 
 from builders.commands import make_project
 from builders.console import shown, until, with_console
-from builders.events import logged_step
-from builders.runs import make_run, train_row
-from transformer_playground.training.events import StepLogged
+from builders.runs import append_rows, make_run, train_row
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.screens.live import LiveView
@@ -18,16 +16,12 @@ from transformer_playground.tui.state.jobs import Job, Update
 from transformer_playground.tui.widgets.sparkline import Sparkline
 
 
-def logged(step: int) -> StepLogged:
-    return logged_step(step, train_loss=2.5, tokens_per_sec=98_765.0, data_share=0.0)
-
-
 def test_many_logged_steps_are_drawn_together(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "config"))
     project = make_project(tmp_path / "project")
-    make_run(project.root / "runs", "tiny-1", rows=[train_row(1)])
+    run = make_run(project.root / "runs", "tiny-1", rows=[train_row(1)])
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: console.workspace.current == "tiny-1")
@@ -42,7 +36,8 @@ def test_many_logged_steps_are_drawn_together(
         drawn = spark.frames_drawn
         job = Job(1, Launch("tiny"), state="running", run_id="tiny-1", max_iters=100)
         for step in range(2, 32):
-            console.training_changed.publish([Update(job, logged(step))])
+            append_rows(run, [train_row(step, train_loss=2.5, tokens_per_sec=98_765.0)])
+            console.training_changed.publish([Update(job)])
             await pilot.pause()
         # A look at the folder of runs may come in between, and draws too.
         assert spark.frames_drawn <= drawn + 3

@@ -575,9 +575,9 @@ def test_a_run_that_another_process_trains_comes_live(project: Project) -> None:
                 rows = view(console).table_state
                 await until(pilot, lambda: "elsewhere" in rows.runs)
                 await until(pilot, lambda: rows.runs["elsewhere"].state == "running")
-                await until(pilot, lambda: (rows.runs["elsewhere"].step or 0) > 0)
-                first = rows.runs["elsewhere"].step or 0
-                await until(pilot, lambda: (rows.runs["elsewhere"].step or 0) > first)
+                await until(pilot, lambda: (rows.runs["elsewhere"].summary.step or 0) > 0)
+                first = rows.runs["elsewhere"].summary.step or 0
+                await until(pilot, lambda: (rows.runs["elsewhere"].summary.step or 0) > first)
                 assert "▶ running" in shown(console)
                 await go_to(console, pilot, "elsewhere")
                 await until(pilot, lambda: f"by process {child.pid}" in shown(console))

@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 
 from builders.commands import MORE_AND_EXTRAS, Project, make_project, train_for_an_hour
 from builders.console import shown, until, with_console
+from builders.metrics import read_rows
 from builders.runs import make_run, train_row
 from transformer_playground.checkpoints.discovery import newest_valid
 from transformer_playground.cli.main import app, run_app
@@ -70,7 +71,7 @@ def test_views_are_told_of_every_turn(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         console.training_changed.subscribe(
             console,
-            lambda updates: seen.extend(type(update.event).__name__ for update in updates),
+            lambda updates: seen.extend(update.news for update in updates),
         )
         job = await start(console, pilot, *ENDLESS, run_id="first")
         console.training.pause(job)
@@ -78,11 +79,12 @@ def test_views_are_told_of_every_turn(project: Project) -> None:
         console.training.go_on(job)
         await until(pilot, lambda: "▶ first" in shown(console))
         console.training.stop(job)
-        await until(pilot, lambda: "RunFinished" in seen)
+        await until(pilot, lambda: "trained" in seen)
 
     with_console(project, steps)
-    for event in ("RunStarted", "StepLogged", "StatusChanged", "CheckpointSaved"):
-        assert event in seen
+    assert [each for each in seen if each != "progress"][:2] == ["started", "trained"]
+    events = {row["event"] for row in read_rows(project.run_named("first").metrics_path)}
+    assert {"train", "status", "checkpoint"} <= events
 
 
 def test_leaving_while_training_asks_saves_and_ends(project: Project) -> None:

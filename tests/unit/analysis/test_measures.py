@@ -1,25 +1,39 @@
 """The numbers of one run, from its rows."""
 
 import math
-from dataclasses import fields
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from builders.runs import eval_row, train_row
-from transformer_playground.analysis.measures import QUANTITIES, Measures, measure
+from transformer_playground.analysis.measures import QUANTITIES, measures_of
 from transformer_playground.jsonvalues import as_number
+from transformer_playground.runs.lines import encode_row
+from transformer_playground.runs.summary import RunSummary, read_summary
+
+Measured = Callable[..., SimpleNamespace]
 
 
-def measured(*rows: dict[str, Any], **summary: Any) -> Measures:
-    return measure(10, summary, rows)
+@pytest.fixture
+def measured(tmp_path: Path) -> Measured:
+    def measure(*rows: dict[str, Any]) -> SimpleNamespace:
+        (tmp_path / "m").write_bytes(b"".join(map(encode_row, rows)))
+        summary, _ = read_summary(tmp_path / "m")
+        return SimpleNamespace(**measures_of(10, summary))
+
+    return measure
 
 
 def test_each_quantity_is_described_once() -> None:
-    assert [each.key for each in QUANTITIES] == [field.name for field in fields(Measures)]
+    keys = [each.key for each in QUANTITIES]
+    assert len(keys) == len(set(keys))
+    assert [*measures_of(10, RunSummary())] == keys
 
 
-def test_best_and_final_are_those_of_their_evaluations() -> None:
+def test_best_and_final_are_those_of_their_evaluations(measured: Measured) -> None:
     found = measured(
         eval_row(10, 3.0, train_loss=2.9, val_bits_per_byte=4.0),
         eval_row(20, 2.0, train_loss=1.9, val_bits_per_byte=2.5),
@@ -33,13 +47,13 @@ def test_best_and_final_are_those_of_their_evaluations() -> None:
     assert found.final_perplexity == pytest.approx(math.e**2.25)
 
 
-def test_throughput_is_the_median_of_the_training_rows() -> None:
+def test_throughput_is_the_median_of_the_training_rows(measured: Measured) -> None:
     rates = [1.0, 500.0, None, 510.0, 505.0, 90_000.0]
     rows = [train_row(step, tokens_per_sec=rate) for step, rate in enumerate(rates)]
     assert measured(*rows).tokens_per_second == 505.0
 
 
-def test_a_last_evaluation_that_is_not_finite_leaves_the_best_one_alone() -> None:
+def test_a_last_evaluation_that_is_not_finite_leaves_the_best_one_alone(measured: Measured) -> None:
     found = measured(eval_row(10, 3.0, train_loss=2.9), eval_row(20, None, train_loss=float("nan")))
     assert found.best_val_loss == 3.0
     assert found.final_val_loss is None
@@ -48,19 +62,19 @@ def test_a_last_evaluation_that_is_not_finite_leaves_the_best_one_alone() -> Non
     assert found.final_perplexity is None
 
 
-def test_a_loss_beyond_any_perplexity_has_none() -> None:
+def test_a_loss_beyond_any_perplexity_has_none(measured: Measured) -> None:
     assert measured(eval_row(1, 5000.0)).best_perplexity is None
 
 
-def test_a_run_without_rows_has_no_wall_time() -> None:
-    assert measured(wall_time_s=0.0).wall_time_s is None
-    assert measured(train_row(1), wall_time_s=7.5).wall_time_s == 7.5
+def test_a_run_without_rows_has_no_wall_time(measured: Measured) -> None:
+    assert measured().wall_time_s is None
+    assert measured(train_row(1), train_row(2, time=1008.5)).wall_time_s == 7.5
 
 
-def test_rows_without_times_leave_the_wall_time_unknown() -> None:
+def test_rows_without_times_leave_the_wall_time_unknown(measured: Measured) -> None:
     row = train_row(1)
     del row["time"]
-    assert measured(row, wall_time_s=0.0).wall_time_s is None
+    assert measured(row).wall_time_s is None
 
 
 @pytest.mark.parametrize(

@@ -243,7 +243,7 @@ def test_finding_checkpoints_does_not_import_torch() -> None:
         "import transformer_playground.checkpoints.store\n"
         "import transformer_playground.runs.listing\n"
         "import transformer_playground.runs.lock\n"
-        "import transformer_playground.runs.samples\n"
+        "import transformer_playground.runs.metrics\n"
         "sys.exit('torch' in sys.modules)"
     )
 

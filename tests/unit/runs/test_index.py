@@ -21,11 +21,11 @@ from builders.runs import (
     train_row,
 )
 from transformer_playground.runs.annotations import Annotations, write_annotations
+from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.index import INDEX_NAME
 from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.listing import find_run, list_runs
 from transformer_playground.runs.lock import RunLock
-from transformer_playground.runs.row import RunRow
 
 ROWS = [
     status_row(0, "running", time=100.0),
@@ -63,7 +63,7 @@ def settled(tmp_path_factory: pytest.TempPathFactory) -> Settled:
     return Settled(tmp_path_factory.mktemp("settled"))
 
 
-def without_cache(runs_dir: Path) -> list[RunRow]:
+def without_cache(runs_dir: Path) -> list[RunInfo]:
     index = runs_dir / INDEX_NAME
     kept = index.read_bytes() if index.is_file() else None
     index.unlink(missing_ok=True)
@@ -82,7 +82,7 @@ def poison(runs_dir: Path) -> None:
     """Make entries tell a lie that shows whether they are served."""
     document = json.loads((runs_dir / INDEX_NAME).read_bytes())
     for entry in document["runs"].values():
-        entry["tally"]["best_val_loss"] = 0.25
+        entry["summary"]["best_val_loss"] = 0.25
         entry["identity"]["experiment"] = "poisoned"
         entry["annotations"]["note"] = "poisoned"
     (runs_dir / INDEX_NAME).write_text(json.dumps(document))
@@ -95,9 +95,13 @@ def test_a_row_tells_what_a_list_shows(tmp_path: Path) -> None:
 
     for _ in range(2):
         (row,) = list_runs(tmp_path)
-        assert (row.step, row.best_val_loss, row.best_step) == (20, 2.0, 20)
-        assert (row.train_loss, row.val_loss, row.bits_per_byte) == (3.8, 2.0, 3.0)
-        assert (row.tokens_seen, row.wall_time, row.seed) == (200, 21.0, 0)
+        assert (row.summary.step, row.summary.best_val_loss, row.summary.best_step) == (20, 2.0, 20)
+        assert (row.summary.train_loss, row.summary.val_loss, row.summary.bits_per_byte) == (
+            3.8,
+            2.0,
+            3.0,
+        )
+        assert (row.summary.tokens_seen, row.wall_time, row.seed) == (200, 21.0, 0)
         assert (row.note, row.tags) == ("a note", ("b", "a"))
         assert dict(row.settings) == {
             "model.norm": "rmsnorm",
@@ -160,7 +164,7 @@ def test_a_change_in_the_moment_of_reading_is_not_missed(tmp_path: Path) -> None
         list_runs(tmp_path)
         head, _, tail = before.rpartition(b'"val_loss": ')
         run.metrics_path.write_bytes(head + b'"val_loss": ' + loss + tail[3:])
-        assert list_runs(tmp_path)[0].val_loss == float(loss)
+        assert list_runs(tmp_path)[0].summary.val_loss == float(loss)
 
 
 def test_unchanged_runs_are_served_from_the_index_and_changed_ones_are_not(
@@ -179,14 +183,16 @@ def test_unchanged_runs_are_served_from_the_index_and_changed_ones_are_not(
     shutil.copytree(runs, tmp_path / "copied")
 
     rows = {row.run_id: row for row in list_runs(runs)}
-    shown = {name: (row.best_val_loss, row.experiment, row.note) for name, row in rows.items()}
+    shown = {
+        name: (row.summary.best_val_loss, row.experiment, row.note) for name, row in rows.items()
+    }
     assert shown == {
         "same": (0.25, "poisoned", "poisoned"),
         "grown": (2.0, "poisoned", "poisoned"),
         "noted": (0.25, "poisoned", "mine"),
         "configured": (0.25, "tidy", "poisoned"),
     }
-    assert {row.best_val_loss for row in list_runs(tmp_path / "copied")} == {2.0}
+    assert {row.summary.best_val_loss for row in list_runs(tmp_path / "copied")} == {2.0}
 
 
 def test_a_writer_that_dies_shows_without_any_change_of_files(settled: Settled) -> None:
@@ -196,7 +202,7 @@ def test_a_writer_that_dies_shows_without_any_change_of_files(settled: Settled) 
         writer = run.writer_path.read_text()
         assert list_runs(runs)[0].state == "running"
     assert list_runs(runs)[0].state == "interrupted"
-    assert None not in entries(runs)["tiny-1"]["stamps"]
+    assert None not in entries(runs)["tiny-1"]["signatures"]
     dead = json.loads(writer) | {"process_started": 1.0}
     run.writer_path.write_text(json.dumps(dead))
     assert list_runs(runs)[0].state == "interrupted"
@@ -223,7 +229,7 @@ def test_a_running_run_is_counted_on_and_true_at_every_row(tmp_path: Path) -> No
         # A large beginning, so that the index is stored with it.
         append_rows(run, [{"event": "warning", "step": 0, "message": "x" * 2_000_000}])
         list_runs(tmp_path)
-        assert entries(tmp_path)["tiny-1"]["mark"]["offset"] > 2_000_000
+        assert entries(tmp_path)["tiny-1"]["position"]["offset"] > 2_000_000
         for row in rows:
             append_rows(run, [row])
             assert list_runs(tmp_path) == without_cache(tmp_path)
@@ -234,13 +240,16 @@ def test_a_running_run_whose_pace_changes_keeps_a_true_throughput(tmp_path: Path
     run = make_run(tmp_path, rows=[status_row(0, "running"), *slow])
     with RunLock(run):
         append_rows(run, [{"event": "warning", "step": 0, "message": "x" * 2_000_000}])
-        assert list_runs(tmp_path)[0].tokens_per_second == 349.5
+        assert list_runs(tmp_path)[0].summary.tokens_per_sec_median == 349.5
         for step in range(500, 1_500, 90):
             fast = [train_row(at, tokens_per_sec=9_000.0) for at in range(step, step + 90)]
             append_rows(run, fast)
             (row,) = list_runs(tmp_path)
-            assert row.tokens_per_second == without_cache(tmp_path)[0].tokens_per_second
-        assert row.tokens_per_second == 9_000.0
+            assert (
+                row.summary.tokens_per_sec_median
+                == without_cache(tmp_path)[0].summary.tokens_per_sec_median
+            )
+        assert row.summary.tokens_per_sec_median == 9_000.0
 
 
 def test_a_running_run_is_not_read_from_its_first_row_again(tmp_path: Path) -> None:
@@ -251,19 +260,19 @@ def test_a_running_run_is_not_read_from_its_first_row_again(tmp_path: Path) -> N
         poison(tmp_path)
         append_rows(run, [train_row(2)])
         (row,) = list_runs(tmp_path)
-        assert (row.step, row.best_val_loss) == (2, 0.25)
+        assert (row.summary.step, row.summary.best_val_loss) == (2, 0.25)
     append_rows(run, [status_row(2, "finished")])
     # The last word comes from a whole reading.
-    assert list_runs(tmp_path)[0].best_val_loss == 4.0
+    assert list_runs(tmp_path)[0].summary.best_val_loss == 4.0
 
 
 DAMAGES: dict[str, bytes] = {
     "empty": b"",
-    "torn": b'{"schema_version":2,"runs":{"tiny-1":{"iden',
+    "torn": b'{"schema_version":3,"runs":{"tiny-1":{"iden',
     "binary": b"\x00\xff" * 50,
     "deep": b"[" * 100_000,
     "foreign": b'{"runs": ["a", "b"]}',
-    "another version": b'{"schema_version": 1, "runs": {}}',
+    "another version": b'{"schema_version": 2, "runs": {}}',
     "list": b"[]",
 }
 
@@ -273,16 +282,16 @@ def test_an_index_that_is_none_is_replaced(settled: Settled, damage: str) -> Non
     runs = settled.take()
     (runs / INDEX_NAME).write_bytes(DAMAGES[damage])
 
-    assert [row.best_val_loss for row in list_runs(runs)] == [2.0]
+    assert [row.summary.best_val_loss for row in list_runs(runs)] == [2.0]
     assert list(entries(runs)) == ["tiny-1"]
 
 
 @pytest.mark.parametrize(
     ("part", "key", "value"),
     [
-        ("tally", "best_val_loss", "low"),
-        ("tally", "step", 1.5),
-        ("mark", "offset", "x"),
+        ("summary", "best_val_loss", "low"),
+        ("summary", "step", 1.5),
+        ("position", "offset", "x"),
         ("identity", "settings", [1]),
         ("annotations", "tags", "abc"),
         ("annotations", "note", 5),
@@ -296,17 +305,17 @@ def test_an_index_with_made_up_values_is_ignored(
     entry = {
         "identity": {"experiment": None, "created": None, "parameters": None, "seed": None},
         "annotations": {"note": "", "tags": []},
-        "tally": {},
-        "mark": {},
-        "stamps": [None, None, None],
+        "summary": {},
+        "position": {},
+        "signatures": [None, None, None],
     }
     entry["identity"] |= {"settings": {}}  # type: ignore[operator]
     entry[part] |= {key: value}  # type: ignore[operator]
     (tmp_path / INDEX_NAME).write_text(
-        json.dumps({"schema_version": 2, "runs": {run.run_id: entry}})
+        json.dumps({"schema_version": 3, "runs": {run.run_id: entry}})
     )
 
-    assert [row.best_val_loss for row in list_runs(tmp_path)] == [2.0]
+    assert [row.summary.best_val_loss for row in list_runs(tmp_path)] == [2.0]
 
 
 @pytest.mark.parametrize(
@@ -323,10 +332,10 @@ def test_a_made_up_mark_is_not_counted_on(tmp_path: Path, mark: dict[str, Any]) 
         list_runs(tmp_path)
         document = json.loads((tmp_path / INDEX_NAME).read_bytes())
         inode = run.metrics_path.stat().st_ino
-        document["runs"]["tiny-1"]["mark"] = {**mark, "inode": inode}
+        document["runs"]["tiny-1"]["position"] = {**mark, "inode": inode}
         (tmp_path / INDEX_NAME).write_text(json.dumps(document))
 
-        assert list_runs(tmp_path)[0].best_val_loss == 2.0
+        assert list_runs(tmp_path)[0].summary.best_val_loss == 2.0
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link to a device"])
@@ -340,7 +349,7 @@ def test_what_is_no_file_in_place_of_the_index_is_left_unread(tmp_path: Path, ki
     else:
         path.symlink_to("/dev/zero")
 
-    assert [row.best_val_loss for row in list_runs(tmp_path)] == [2.0]
+    assert [row.summary.best_val_loss for row in list_runs(tmp_path)] == [2.0]
 
 
 def test_a_disk_that_refuses_means_no_cache_and_no_litter(tmp_path: Path) -> None:
@@ -361,7 +370,7 @@ def test_a_folder_that_may_only_be_read_is_listed(tmp_path: Path) -> None:
     make_run(tmp_path, rows=ROWS)
     tmp_path.chmod(0o555)
     try:
-        assert [row.best_val_loss for row in list_runs(tmp_path)] == [2.0]
+        assert [row.summary.best_val_loss for row in list_runs(tmp_path)] == [2.0]
     finally:
         tmp_path.chmod(0o755)
 
@@ -383,7 +392,7 @@ def test_lists_made_at_the_same_time_do_no_harm(settled: Settled, tmp_path: Path
         (settled.take() / "tiny-1").rename(tmp_path / f"r{number}")
     expected = list_runs(tmp_path)
     (tmp_path / INDEX_NAME).unlink(missing_ok=True)
-    results: list[list[RunRow]] = []
+    results: list[list[RunInfo]] = []
     threads = [
         threading.Thread(target=lambda: results.append(list_runs(tmp_path))) for _ in range(8)
     ]
@@ -402,9 +411,9 @@ def test_a_run_of_a_newer_version_is_named_and_not_misread(tmp_path: Path) -> No
     make_run(tmp_path, "older", ROWS, schema_version=0)
 
     rows = {row.run_id: row for row in list_runs(tmp_path)}
-    assert (rows["newer"].state, rows["newer"].best_val_loss) == ("broken", None)
+    assert (rows["newer"].state, rows["newer"].summary.best_val_loss) == ("broken", None)
     assert "written by a newer version" in str(rows["newer"].problem)
-    assert rows["older"].best_val_loss == 2.0
+    assert rows["older"].summary.best_val_loss == 2.0
 
 
 def test_rows_that_lack_keys_are_listed_with_what_they_say(tmp_path: Path) -> None:
@@ -412,8 +421,13 @@ def test_rows_that_lack_keys_are_listed_with_what_they_say(tmp_path: Path) -> No
     make_run(tmp_path, rows=bare, config={})
 
     (row,) = list_runs(tmp_path)
-    assert (row.step, row.best_val_loss, row.best_step) == (9, 2.5, 9)
-    assert (row.train_loss, row.tokens_seen, row.wall_time, row.seed) == (None, None, 0.0, None)
+    assert (row.summary.step, row.summary.best_val_loss, row.summary.best_step) == (9, 2.5, 9)
+    assert (row.summary.train_loss, row.summary.tokens_seen, row.wall_time, row.seed) == (
+        None,
+        None,
+        0.0,
+        None,
+    )
 
 
 def test_hidden_folders_are_not_indexed(settled: Settled) -> None:
@@ -438,7 +452,7 @@ def test_a_file_changed_just_before_it_was_read_is_not_vouched_for(settled: Sett
     make_run(runs, "fresh", ROWS)
     list_runs(runs)
 
-    assert None not in entries(runs)["tiny-1"]["stamps"]
-    config, notes, metrics = entries(runs)["fresh"]["stamps"]
+    assert None not in entries(runs)["tiny-1"]["signatures"]
+    config, notes, metrics = entries(runs)["fresh"]["signatures"]
     assert (config, metrics) == (None, None)
     assert notes is not None

@@ -26,9 +26,9 @@ def test_a_run_is_listed_with_its_numbers(tmp_path: Path) -> None:
 
     assert row.run_id == "tiny-1"
     assert (row.experiment, row.state, row.problem) == ("tiny", "stopped", None)
-    assert (row.step, row.max_iters) == (30, 100)
-    assert row.best_val_loss == 2.0
-    assert row.tokens_per_second == 525.0
+    assert (row.summary.step, row.max_iters) == (30, 100)
+    assert row.summary.best_val_loss == 2.0
+    assert row.summary.tokens_per_sec_median == 525.0
     assert row.parameters == 1234
     assert row.created == 1767323045.0
     assert row.updated == run.metrics_path.stat().st_mtime
@@ -92,7 +92,7 @@ def test_odd_values_in_a_config_are_left_out(tmp_path: Path) -> None:
     (row,) = list_runs(tmp_path)
 
     assert (row.experiment, row.max_iters, row.parameters, row.created) == (None,) * 4
-    assert row.tokens_per_second is None
+    assert row.summary.tokens_per_sec_median is None
 
 
 def test_a_run_is_found_by_its_exact_id_even_if_others_begin_like_it(tmp_path: Path) -> None:

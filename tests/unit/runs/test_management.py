@@ -127,7 +127,7 @@ def test_a_rename_that_dies_half_way_leaves_a_usable_run(tmp_path: Path) -> None
             rename_run(run, name)
         run = find_run(tmp_path, name)
         (row,) = list_runs(tmp_path)
-        assert (row.run_id, row.state, row.step) == (name, "finished", 5)
+        assert (row.run_id, row.state, row.summary.step) == (name, "finished", 5)
         with RunLock(run):
             assert write_summary(run)["run_id"] == name
     renamed, problem = rename_run(run, "third")
@@ -230,7 +230,7 @@ def test_runs_of_one_name_lie_side_by_side_in_the_trash(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="mine~1, mine~2, mine~3"):
         restore_run(tmp_path, "mine")
     assert restore_run(tmp_path, "mine~2").path.name == "mine"
-    assert list_runs(tmp_path)[0].step == 1
+    assert list_runs(tmp_path)[0].summary.step == 1
     with pytest.raises(UsageError, match="already a run 'mine'") as caught:
         restore_run(tmp_path, "mine~1")
     assert "--as NEW" in caught.value.hint

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from builders.metrics import read_rows
 from builders.runs import eval_row, resume_row, status_row, train_row
 from transformer_playground.errors import RunError
 from transformer_playground.runs.lines import JsonLines, encode_row, parse_lines
-from transformer_playground.runs.metrics import MetricsReader, read_raw_rows, read_rows
+from transformer_playground.runs.metrics import MetricsReader, read_raw_rows
 
 ROWS = [
     status_row(0, "running"),

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders.runs import run_info
 from transformer_playground.errors import UsageError
-from transformer_playground.runs.fields import FIELDS, find_field, setting_keys
+from transformer_playground.runs.fields import FIELDS, RunInfo, find_field, setting_keys
 from transformer_playground.runs.query import parse_query, select, sort_rows
-from transformer_playground.runs.row import RunRow
 
 NOW = datetime(2026, 3, 10, 12, 0).timestamp()
 DAY = 86_400.0
 
 ROWS = [
-    RunRow(
+    run_info(
         "rope-1",
         "finished",
         experiment="shakespeare",
@@ -26,14 +26,14 @@ ROWS = [
         val_loss=1.8,
         best_val_loss=1.79,
         parameters=796_000,
-        tokens_per_second=14_000.0,
+        tokens_per_sec_median=14_000.0,
         wall_time=117.0,
         created=NOW - 2 * 3_600,
         tags=("Fast", "baseline"),
         note="the one\nto beat",
         settings={"model.norm": "rmsnorm", "model.bias": False, "train.optim.lr": 1e-3},
     ),
-    RunRow(
+    run_info(
         "learned-1",
         "running",
         experiment="shakespeare",
@@ -43,7 +43,7 @@ ROWS = [
         wall_time=50.0,
         settings={"model.norm": "layernorm", "model.bias": True, "train.optim.lr": 0.01},
     ),
-    RunRow(
+    run_info(
         "bundestag-1",
         "failed",
         problem="The loss is nan.",
@@ -53,12 +53,12 @@ ROWS = [
         tags=("old",),
         settings={"model.norm": None, "experiment.tags": ["german", "fast"]},
     ),
-    RunRow("torn", "broken", problem="no config.json"),
+    run_info("torn", "broken", problem="no config.json"),
 ]
 SETTINGS = setting_keys(ROWS)
 
 
-def chosen(text: str, rows: Sequence[RunRow] = ROWS) -> set[str]:
+def chosen(text: str, rows: Sequence[RunInfo] = ROWS) -> set[str]:
     return {row.run_id for row in select(rows, parse_query(text, SETTINGS), NOW)}
 
 
@@ -153,7 +153,7 @@ def test_what_cannot_be_asked_is_said_clearly(text: str, said: str) -> None:
     assert said in str(caught.value)
 
 
-def ids(rows: list[RunRow]) -> list[str]:
+def ids(rows: list[RunInfo]) -> list[str]:
     return [row.run_id for row in rows]
 
 
@@ -189,7 +189,7 @@ _odd.append([[[float("nan")]]])
 
 
 def test_settings_of_every_type_can_be_compared_and_sorted() -> None:
-    rows = [RunRow(f"r{n}", "new", settings={"x.y": value}) for n, value in enumerate(_odd)]
+    rows = [run_info(f"r{n}", "new", settings={"x.y": value}) for n, value in enumerate(_odd)]
     for operator in (":", "=", "!=", "<", "<=", ">", ">="):
         select(rows, parse_query(f"x.y{operator}5", {"x.y"}), NOW)
     assert chosen_of(rows, "x.y>1e300") == {"r3"}
@@ -200,7 +200,7 @@ def test_settings_of_every_type_can_be_compared_and_sorted() -> None:
     assert all(find_field("x.y", {"x.y"}).text(row, NOW) is not None for row in rows)
 
 
-def chosen_of(rows: list[RunRow], text: str) -> set[str]:
+def chosen_of(rows: list[RunInfo], text: str) -> set[str]:
     return {row.run_id for row in select(rows, parse_query(text, setting_keys(rows)), NOW)}
 
 
@@ -222,20 +222,24 @@ def test_a_negated_term_chooses_exactly_the_others(terms: list[str]) -> None:
 
 
 def test_each_field_shows_a_full_row_and_an_empty_one() -> None:
-    full = replace(
-        ROWS[0],
-        max_iters=2_000,
+    numbers = replace(
+        ROWS[0].summary,
         best_step=1_900,
         train_loss=1.5,
         bits_per_byte=2.6,
         tokens_seen=1_536_000,
+    )
+    full = replace(
+        ROWS[0],
+        summary=numbers,
+        max_iters=2_000,
         seed=1,
         updated=NOW,
         problem="none at all",
     )
     for field in FIELDS.values():
         assert field.text(full, NOW) != ""
-        shown = field.text(RunRow("x", "new"), NOW)
+        shown = field.text(run_info("x", "new"), NOW)
         assert (shown == "") == (field.key not in ("run", "status"))
     texts = {key: field.text(full, NOW) for key, field in FIELDS.items()}
     assert texts["step"] == "2,000/2,000"

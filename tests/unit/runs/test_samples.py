@@ -4,7 +4,7 @@ from pathlib import Path
 
 from builders.runs import make_run
 from transformer_playground.runs.lines import JsonLines
-from transformer_playground.runs.samples import read_samples
+from transformer_playground.runs.metrics import read_samples
 
 
 def test_samples_come_back_with_every_character(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from rich.style import Style
 
 from builders.hostile import harm_in, hostile_texts
 from transformer_playground.runs.details import CheckpointFile
-from transformer_playground.runs.row import RunRow
+from transformer_playground.runs.fields import RunInfo
 from transformer_playground.sampling.samples import SampledToken, SampleEnd
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.state.checkpoint_choices import Choice
@@ -47,9 +47,9 @@ def names(text: str) -> Iterator[str]:
 
 
 def table_cells(text: str) -> Iterator[str]:
-    row = RunRow(text, text, text, experiment=text, tags=(text, text), note=text)
+    row = RunInfo(text, text, text, experiment=text, tags=(text, text), note=text)
     state = RunsTableState(("status", "experiment", "tag", "note", "problem", f"model.{text}"))
-    state.take({text: RunRow(**{**vars(row), "settings": {f"model.{text}": text}})}, now=0.0)
+    state.take({text: RunInfo(**{**vars(row), "settings": {f"model.{text}": text}})}, now=0.0)
     for column in state.columns():
         yield column.header
         yield state.text(text, column, 0.0)
@@ -71,7 +71,7 @@ def log_of_the_run(text: str) -> Iterator[str]:
 
 
 def details(text: str) -> Iterator[str]:
-    row = RunRow(text, text, text, experiment=text, tags=(text,), note=text)
+    row = RunInfo(text, text, text, experiment=text, tags=(text,), note=text)
     facts = RunFacts(
         text,
         "overview",

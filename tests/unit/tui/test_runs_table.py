@@ -1,23 +1,24 @@
 """The state of the runs table: filter, order, columns and cells, without a screen."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 
-from builders.events import logged_step
-from transformer_playground.runs.row import RunRow
-from transformer_playground.training.events import Evaluated
+from builders.runs import append_rows, eval_row, make_run, run_info, status_row, train_row
+from transformer_playground.runs.fields import RunInfo
+from transformer_playground.runs.listing import list_runs
 from transformer_playground.training.launch import Launch
-from transformer_playground.tui.state.jobs import Job, Update
-from transformer_playground.tui.state.live_rows import LiveRows
+from transformer_playground.tui.state.catalog import RowReader
+from transformer_playground.tui.state.jobs import Job, with_job, with_jobs
 from transformer_playground.tui.state.table import RunsTableState, find_column
 
 NOW = 10_000.0
 
 
-def rows(**losses: float | None) -> Mapping[str, RunRow]:
+def rows(**losses: float | None) -> Mapping[str, RunInfo]:
     return {
-        run_id: RunRow(
+        run_id: run_info(
             run_id, "finished", step=50, max_iters=100, val_loss=loss, created=NOW - 60 - number
         )
         for number, (run_id, loss) in enumerate(losses.items())
@@ -95,58 +96,55 @@ def test_progress_is_a_bar_that_is_full_only_at_the_end(
     step: int | None, most: int | None, shown: str
 ) -> None:
     state = RunsTableState()
-    state.take({"a": RunRow("a", "running", step=step, max_iters=most)}, NOW)
+    state.take({"a": run_info("a", "running", step=step, max_iters=most)}, NOW)
     assert state.text("a", find_column("progress"), NOW) == shown
 
 
 def test_a_column_grows_with_its_content_and_never_shrinks() -> None:
     state = RunsTableState(["note"])
-    state.take({"a": RunRow("a", "finished", note="seven letters")}, NOW)
+    state.take({"a": run_info("a", "finished", note="seven letters")}, NOW)
     column = find_column("note")
     assert state.width(column, NOW) == len("seven letters")
-    state.take({"a": RunRow("a", "finished", note="x")}, NOW)
+    state.take({"a": run_info("a", "finished", note="x")}, NOW)
     assert state.width(column, NOW) == len("seven letters")
-    state.take({"a": RunRow("a", "finished", note="x" * 1_000)}, NOW)
+    state.take({"a": run_info("a", "finished", note="x" * 1_000)}, NOW)
     assert state.width(column, NOW) < 100
 
 
-def test_what_training_says_is_shown_before_the_files_say_it() -> None:
-    job = Job(1, Launch("tiny"), state="running", run_id="a", step=70, max_iters=200)
-    job.latest = logged_step(70, train_loss=1.25, tokens_per_sec=99.0)
-    evaluated = Evaluated(
-        step=60,
-        train_loss=1.5,
-        val_loss=1.75,
-        train_ppl=1.0,
-        val_ppl=1.0,
-        val_bits_per_byte=None,
-        is_best=True,
+def test_a_run_in_training_has_the_state_of_its_job_and_the_numbers_of_its_files() -> None:
+    job = Job(1, Launch("tiny"), state="paused", run_id="a", step=70, max_iters=200)
+    shown = with_jobs(rows(a=3.0, b=1.0), [job])
+    assert (shown["a"].state, shown["a"].summary.step, shown["a"].max_iters) == ("paused", 50, 100)
+    assert shown["a"].summary.val_loss == 3.0
+    assert shown["b"] == rows(a=3.0, b=1.0)["b"]
+
+
+def test_what_a_run_writes_between_two_snapshots_is_shown(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "a", [status_row(0, "running"), train_row(60)])
+    (listed,) = list_runs(tmp_path)
+    append_rows(run, [train_row(70, train_loss=1.25), eval_row(70, 1.75)])
+    reader = RowReader(tmp_path)
+    assert reader.newest({"a": listed}) == {"a": listed}
+    reader.read([listed])
+    fresh = reader.newest({"a": listed})["a"]
+    assert fresh.summary == list_runs(tmp_path)[0].summary
+    assert (fresh.summary.step, fresh.summary.train_loss, fresh.summary.val_loss) == (
+        70,
+        1.25,
+        1.75,
     )
-    live = LiveRows()
-    assert live.take([Update(job, evaluated)]) == {"a"}
-    merged = live.merge(rows(a=3.0, b=1.0))
-    assert (merged["a"].state, merged["a"].step, merged["a"].max_iters) == ("running", 70, 200)
-    assert (merged["a"].train_loss, merged["a"].val_loss) == (1.25, 1.75)
-    assert merged["a"].tokens_per_second == 99.0
-    assert merged["b"] == rows(a=3.0, b=1.0)["b"]
-
-
-def test_a_measured_throughput_is_not_replaced_by_that_of_one_step() -> None:
-    job = Job(1, Launch("tiny"), state="running", run_id="a", step=70)
-    job.latest = logged_step(70, train_loss=1.25, tokens_per_sec=99.0)
-    live = LiveRows()
-    live.take([Update(job, job.latest)])
-    fresh = live.up_to_date(RunRow("a", "running", step=60, tokens_per_second=50.0))
-    assert (fresh.step, fresh.tokens_per_second) == (70, 50.0)
+    # A later snapshot knows as much or more.
+    append_rows(run, [train_row(80)])
+    (later,) = list_runs(tmp_path)
+    assert reader.newest({"a": later})["a"] is later
 
 
 def test_a_failure_is_told_until_the_files_tell_it() -> None:
     job = Job(1, Launch("tiny"), state="failed", run_id="a", message="out of memory")
-    live = LiveRows()
-    live.take([Update(job)])
-    late = live.up_to_date(RunRow("a", "running"))
+    job.ended_at = NOW
+    late = with_job(run_info("a", "running", updated=NOW - 1), job)
     assert (late.state, late.problem) == ("failed", "out of memory")
-    settled = RunRow("a", "failed", problem="the whole story")
-    assert live.up_to_date(settled) == settled
+    settled = run_info("a", "failed", problem="the whole story")
+    assert with_job(settled, job) == settled
     # Another process may go on with it: from here on, its files count.
-    assert live.up_to_date(RunRow("a", "running")).state == "running"
+    assert with_job(run_info("a", "running", updated=NOW + 1), job).state == "running"

@@ -16,15 +16,21 @@ from transformer_playground.tui.state.live import (
     remaining_seconds,
 )
 from transformer_playground.tui.state.live_lines import run_in_focus, runs_to_show
-from transformer_playground.tui.state.tails import MOST_LINES, MOST_SAMPLES, RECENT, Ask, Tails
+from transformer_playground.tui.state.tails import (
+    MOST_LINES,
+    MOST_SAMPLES,
+    RECENT,
+    RunFollowers,
+    ViewRequest,
+)
 from transformer_playground.tui.state.workspace import Workspace
 
 LOSS = QUANTITIES[0]
 START = status_row(0, "running", max_iters=100, device="cpu", dtype="float32")
 
 
-def ask(*runs: str, quantity: str = "loss") -> Ask:
-    return Ask(runs, runs[0], quantity_named(quantity))
+def ask(*runs: str, quantity: str = "loss") -> ViewRequest:
+    return ViewRequest(runs, runs[0], quantity_named(quantity))
 
 
 def write_samples(run: RunFolder, *steps: int, text: str = "words", time: float = 0.0) -> None:
@@ -36,11 +42,11 @@ def write_samples(run: RunFolder, *steps: int, text: str = "words", time: float 
 def test_a_second_look_brings_only_what_was_added_and_keeps_what_was_not(tmp_path: Path) -> None:
     run = make_run(tmp_path, "a", [START, train_row(1), eval_row(1, 3.0)])
     make_run(tmp_path, "b", [train_row(1)])
-    tails = Tails(tmp_path)
-    first = tails.look(ask("a", "b"))
+    followers = RunFollowers(tmp_path)
+    first = followers.poll(ask("a", "b"))
     append_rows(run, [train_row(2)])
-    second = tails.look(ask("a", "b"))
-    third = tails.look(ask("a", "b"))
+    second = followers.poll(ask("a", "b"))
+    third = followers.poll(ask("a", "b"))
     assert [list(curve.x) for curve in first.runs[0].curves] == [[1], [1]]
     assert list(second.runs[0].curves[0].x) == [1, 2]
     assert second.runs[1].curves[0] is first.runs[1].curves[0]
@@ -50,29 +56,30 @@ def test_a_second_look_brings_only_what_was_added_and_keeps_what_was_not(tmp_pat
 def test_runs_that_are_not_asked_for_are_forgotten(tmp_path: Path) -> None:
     for name in "ab":
         make_run(tmp_path, name, [train_row(1)])
-    tails = Tails(tmp_path)
-    tails.look(ask("a", "b"))
-    tails.look(ask("b"))
-    assert list(tails.followed) == ["b"]
+    followers = RunFollowers(tmp_path)
+    followers.poll(ask("a", "b"))
+    followers.poll(ask("b"))
+    assert list(followers.followed) == ["b"]
 
 
 def test_the_numbers_of_a_run_are_its_newest_finite_ones(tmp_path: Path) -> None:
     rows = [START, train_row(1), eval_row(1, 3.0), eval_row(2, 2.5), eval_row(3, 2.75)]
     make_run(tmp_path, "a", [*rows, train_row(4, train_loss=None, grad_norm=7.0)])
-    focus = Tails(tmp_path).look(ask("a")).focus
+    focus = RunFollowers(tmp_path).poll(ask("a")).focus
     assert focus is not None
-    facts = focus.facts
-    assert (facts.step, facts.max_iters, facts.best) == (4, 100, (2.5, 2))
-    assert (facts.value("val_loss"), facts.value("grad_norm")) == (2.75, 7.0)
-    assert (facts.broken, facts.device) == (4, "cpu")
+    stats = focus.stats
+    assert (stats.summary.step, stats.max_iters) == (4, 100)
+    assert (stats.summary.best_val_loss, stats.summary.best_step) == (2.5, 2)
+    assert (stats.summary.val_loss, stats.newest("grad_norm")) == (2.75, 7.0)
+    assert (stats.diverged_at, stats.device) == (4, "cpu")
 
 
 def test_a_file_cut_under_the_reader_is_read_anew_and_the_log_says_so(tmp_path: Path) -> None:
     run = make_run(tmp_path, "a", [train_row(step) for step in range(1, 9)])
-    tails = Tails(tmp_path)
-    life = tails.look(ask("a")).focus.life  # type: ignore[union-attr]
+    followers = RunFollowers(tmp_path)
+    life = followers.poll(ask("a")).focus.life  # type: ignore[union-attr]
     run.metrics_path.write_bytes(run.metrics_path.read_bytes()[:200])
-    frame = tails.look(ask("a"))
+    frame = followers.poll(ask("a"))
     assert frame.focus is not None
     assert len(frame.runs[0].curves[0].x) == 1
     assert frame.focus.life > life
@@ -81,12 +88,12 @@ def test_a_file_cut_under_the_reader_is_read_anew_and_the_log_says_so(tmp_path: 
 
 def test_a_vanished_folder_is_told_and_one_that_comes_back_is_read(tmp_path: Path) -> None:
     run = make_run(tmp_path, "a", [train_row(1)])
-    tails = Tails(tmp_path)
-    tails.look(ask("a"))
+    followers = RunFollowers(tmp_path)
+    followers.poll(ask("a"))
     shutil.move(run.root, tmp_path / "elsewhere")
-    assert tails.look(ask("a")).runs[0].problem == "its folder is gone"
+    assert followers.poll(ask("a")).runs[0].problem == "its folder is gone"
     shutil.move(tmp_path / "elsewhere", run.root)
-    back = tails.look(ask("a")).runs[0]
+    back = followers.poll(ask("a")).runs[0]
     assert (back.problem, len(back.curves[0].x)) == ("", 1)
 
 
@@ -95,7 +102,7 @@ def test_what_is_kept_of_a_long_run_is_bounded(tmp_path: Path) -> None:
     run = make_run(tmp_path, "a", [train_row(step) for step in many])
     append_rows(run, [{"event": "warning", "step": step, "message": "w"} for step in many])
     write_samples(run, *many)
-    focus = Tails(tmp_path).look(ask("a")).focus
+    focus = RunFollowers(tmp_path).poll(ask("a")).focus
     assert focus is not None
     assert (len(focus.log), len(focus.samples)) == (MOST_LINES, MOST_SAMPLES)
     assert {len(curve.x) for curve in focus.recent} == {RECENT}
@@ -105,11 +112,11 @@ def test_what_is_kept_of_a_long_run_is_bounded(tmp_path: Path) -> None:
 def test_samples_that_a_resume_went_back_before_are_left_out(tmp_path: Path) -> None:
     run = make_run(tmp_path, "a", [train_row(9)])
     write_samples(run, 4, 8, time=1500.0)
-    tails = Tails(tmp_path)
-    tails.look(ask("a"))
+    followers = RunFollowers(tmp_path)
+    followers.poll(ask("a"))
     append_rows(run, [resume_row(5)])
     write_samples(run, 8, text="again", time=3000.0)
-    focus = tails.look(ask("a")).focus
+    focus = followers.poll(ask("a")).focus
     assert focus is not None
     assert [sample.text for sample in focus.samples] == ["words 4", "again 8"]
 
@@ -127,7 +134,7 @@ def test_hostile_rows_and_samples_become_harmless_text(tmp_path: Path) -> None:
     with JsonLines(run.samples_path) as samples:
         samples.append({"step": huge, "text": "no step"})
         samples.append({"step": 2, "text": None})
-    focus = Tails(tmp_path).look(ask("a")).focus
+    focus = RunFollowers(tmp_path).poll(ask("a")).focus
     assert focus is not None
     told = "".join(line.text for line in focus.log) + "".join(each.text for each in focus.samples)
     assert len(focus.log) == 4

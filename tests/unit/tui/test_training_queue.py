@@ -16,22 +16,17 @@ from builders.commands import (
     make_project,
     train_for_an_hour,
 )
+from builders.events import logged_step
+from builders.metrics import read_rows
 from transformer_playground.checkpoints.discovery import newest_valid
+from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.layout import RunFolder, read_run_config
 from transformer_playground.runs.listing import list_runs
-from transformer_playground.runs.metrics import read_rows
+from transformer_playground.runs.metrics import read_samples
+from transformer_playground.runs.summary import RunSummary
 from transformer_playground.training.artifacts import Artifacts
-from transformer_playground.training.events import (
-    CheckpointSaved,
-    Evaluated,
-    RunFailed,
-    RunFinished,
-    RunStarted,
-    Sampled,
-    StepLogged,
-)
 from transformer_playground.training.launch import Launch
-from transformer_playground.tui.state.jobs import MOST_UPDATES, Job, Update, UpdateBox
+from transformer_playground.tui.state.jobs import EventBuffer, Job, Update
 from transformer_playground.tui.state.training import (
     TrainingQueue,
     describe,
@@ -68,19 +63,6 @@ def is_at(job: Job, step: int) -> Callable[[], bool]:
     return lambda: job.step >= step and job.state == "running"
 
 
-def step_logged(step: int) -> StepLogged:
-    return StepLogged(
-        step=step,
-        train_loss=1.0,
-        lr=0.1,
-        tokens_per_sec=1.0,
-        step_time_ms=1.0,
-        data_share=0.01,
-        grad_norm=1.0,
-        tokens_seen=step,
-    )
-
-
 def states(project: Project) -> dict[str, str]:
     return {row.run_id: row.state for row in list_runs(project.root / "runs")}
 
@@ -94,13 +76,12 @@ def test_a_launch_prepares_trains_and_tells_of_both(project: Project) -> None:
     with working(project) as queue:
         job = queue.submit(Launch("tiny", ("train.runtime.max_iters=4",), run_id="first"))
         wait_for(lambda: job.has_ended)
-        wait_for(lambda: describe(queue) == "")
+        wait_for(lambda: describe(queue, {}) == "")
         updates = queue.drain()
     assert job.state == "finished"
     assert job.step == job.max_iters == 4
-    kinds = [type(update.event) for update in updates if update.event is not None]
-    assert kinds[0] is RunStarted
-    assert kinds[-1] is RunFinished
+    turns = [update.news for update in updates if update.news != "progress"]
+    assert turns == ["started", "trained", "ended"]
     assert (project.experiment / "datasets").is_dir()
     saved = read_run_config(project.run_named("first"))
     assert saved["config"]["train"]["runtime"]["max_iters"] == 4
@@ -114,7 +95,7 @@ def test_several_launches_run_one_after_another(project: Project) -> None:
         wait_for(is_at(first, 2))
         assert queue.waiting == (second,)
         assert queue.active is first
-        assert describe(queue).endswith("+1 queued")
+        assert describe(queue, {}).endswith("+1 queued")
         queue.stop(first)
         wait_for(lambda: second.has_ended)
     assert (first.state, second.state) == ("stopped", "finished")
@@ -179,18 +160,18 @@ def test_requests_reach_a_paused_run(project: Project) -> None:
         queue.pause(job)
         wait_for(lambda: job.state == "paused")
         queue.drain()
-        step = job.step
+        step, run = job.step, project.run_named("first")
+        before = len(read_rows(run.metrics_path))
         queue.evaluate(job)
         queue.sample(job)
         queue.checkpoint(job)
-        seen: list[type] = []
 
-        def all_done() -> bool:
-            seen.extend(type(update.event) for update in queue.drain())
-            return {Evaluated, Sampled, CheckpointSaved} <= set(seen)
+        def written() -> set[str]:
+            return {row["event"] for row in read_rows(run.metrics_path)[before:]}
 
-        wait_for(all_done)
-        assert StepLogged not in seen
+        wait_for(lambda: {"eval", "checkpoint"} <= written() and read_samples(run))
+        assert "train" not in written()
+        assert {update.news for update in queue.drain()} == {"progress"}
         wait_for(lambda: job.state == "paused")
         assert job.step == step
         queue.go_on(job)
@@ -317,49 +298,46 @@ def test_a_job_is_at_work_until_plot_and_report_are_written(project: Project) ->
         job = queue.submit(Launch("tiny", MORE_AND_EXTRAS, resume="first"))
         wait_for(lambda: job.has_ended)
         assert queue.active is job
-        assert describe(queue) == "writing plot and report of first"
+        assert describe(queue, {}) == "writing plot and report of first"
         assert "plot and report of first" in question_before_leaving(queue)[0]
         queue.submit(Launch("tiny", run_id="second"))
         assert "queued is not trained" in question_before_leaving(queue)[0]
         queue.close()
         wait_for(lambda: queue.active is None)
-    assert [update.is_end for update in queue.drain() if update.job is job][-1]
+    assert [update.news for update in queue.drain() if update.job is job][-1] == "ended"
     assert len(list(run.reports.iterdir())) == len(job.made) == 2
     assert not (project.root / "runs" / "second").exists()
 
 
-def test_a_flood_that_nobody_reads_keeps_the_newest_and_all_that_matters() -> None:
-    box, job = UpdateBox(), Job(1, Launch("tiny"))
-    started = RunStarted(
-        step=0,
-        run_id="r",
-        max_iters=1,
-        parameters=1,
-        device="cpu",
-        dtype="float32",
-        dtype_reason="",
-        tokens_per_step=1,
-        resumed_from=None,
-    )
-    box.put(Update(job, started))
-    box.put(Update(job, RunFailed(step=1, error="broken")))
-    for step in range(100_000):
-        box.put(Update(job, step_logged(step)))
-    events = [update.event for update in box.take_all()]
-    assert isinstance(events[0], RunStarted)
-    assert isinstance(events[1], RunFailed)
-    assert [event.step for event in events[2:] if event] == list(
-        range(100_000 - MOST_UPDATES, 100_000)
-    )
-    assert box.take_all() == []
+def test_a_flood_that_nobody_reads_waits_as_one_update_of_each_kind() -> None:
+    buffer, job, other = EventBuffer(), Job(1, Launch("tiny")), Job(2, Launch("tiny"))
+    buffer.put(Update(job, "started"))
+    for _ in range(100_000):
+        buffer.put(Update(job))
+    buffer.put(Update(other))
+    buffer.put(Update(job, "ended"))
+    taken = [(update.job.number, update.news) for update in buffer.take_all()]
+    assert taken == [(1, "started"), (1, "progress"), (2, "progress"), (1, "ended")]
+    assert buffer.take_all() == []
 
 
-def test_updates_come_in_the_order_in_which_they_happened() -> None:
-    box, job = UpdateBox(), Job(1, Launch("tiny"))
-    events = [step_logged(1), RunFailed(step=1, error="a"), step_logged(2)]
-    for event in events:
-        box.put(Update(job, event))
-    assert [update.event for update in box.take_all()] == events
+def test_an_event_says_no_more_than_that_there_is_something_to_read(project: Project) -> None:
+    queue = TrainingQueue(project.root / "experiments", project.root / "runs")
+    job = queue.submit(Launch("tiny", run_id="first"))
+    queue.drain()
+    for step in range(1, 1_001):
+        queue.take(job, logged_step(step))
+    assert queue.drain() == [Update(job)]
+    assert job.step == 1_000
+
+
+def test_the_top_bar_takes_the_throughput_from_the_files(project: Project) -> None:
+    queue = TrainingQueue(project.root / "experiments", project.root / "runs")
+    job = queue.submit(Launch("tiny", run_id="first"))
+    job.state, job.step, job.max_iters = "running", 299, 300
+    assert describe(queue, {}) == "▶ first 99%"
+    runs = {"first": RunInfo("first", "running", summary=RunSummary(tokens_per_sec=12_345.0))}
+    assert describe(queue, runs) == "▶ first 99% 12.3k tokens/s"
 
 
 def test_runs_that_ended_hold_no_lock(project: Project) -> None:

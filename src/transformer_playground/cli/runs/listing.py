@@ -12,17 +12,16 @@ from transformer_playground.cli.options import AsJson, RunsDir
 from transformer_playground.cli.runs.moving import print_deleted
 from transformer_playground.config.toml_text import shortened
 from transformer_playground.errors import UsageError
-from transformer_playground.jsonvalues import plain
 from transformer_playground.runs.fields import (
     DEFAULT_COLUMNS,
     FIELDS,
     Field,
+    RunInfo,
     find_field,
     setting_keys,
 )
 from transformer_playground.runs.listing import list_runs
 from transformer_playground.runs.query import parse_query, select, sort_rows
-from transformer_playground.runs.row import RunRow
 from transformer_playground.tables import Column
 from transformer_playground.terminal import visible_line
 
@@ -89,7 +88,7 @@ def list_command(
     chosen = sort_rows(chosen, sort, now, settings, reverse=reverse)
     shown = chosen[:limit]
     if json_output:
-        say_json(plain(shown))
+        say_json([row.as_json() for row in shown])
         return
     if not shown:
         _say_nothing_is_there(runs_dir, rows)
@@ -99,7 +98,7 @@ def list_command(
         note(f"{len(chosen) - len(shown)} more.")
 
 
-def _fields(names: str | None, rows: Sequence[RunRow], settings: set[str]) -> list[Field]:
+def _fields(names: str | None, rows: Sequence[RunInfo], settings: set[str]) -> list[Field]:
     if names is None:
         fields = [FIELDS[key] for key in DEFAULT_COLUMNS]
         return [*fields, FIELDS["tag"]] if any(row.tags for row in rows) else fields
@@ -109,14 +108,14 @@ def _fields(names: str | None, rows: Sequence[RunRow], settings: set[str]) -> li
     return fields
 
 
-def _say_nothing_is_there(runs_dir: object, rows: Sequence[RunRow]) -> None:
+def _say_nothing_is_there(runs_dir: object, rows: Sequence[RunInfo]) -> None:
     if rows:
         say(f"None of the {len(rows)} runs in {runs_dir} fits.")
     else:
         say(f"No runs in {runs_dir}. Make one: tp loop shakespeare")
 
 
-def _print(rows: Sequence[RunRow], fields: Sequence[Field], now: float, is_chosen: bool) -> None:
+def _print(rows: Sequence[RunInfo], fields: Sequence[Field], now: float, is_chosen: bool) -> None:
     print_table(
         [
             Column(

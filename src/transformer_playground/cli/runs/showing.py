@@ -21,9 +21,8 @@ from transformer_playground.formatting import (
 )
 from transformer_playground.jsonvalues import as_int
 from transformer_playground.runs.details import CheckpointFile, RunDetails, describe_run
-from transformer_playground.runs.fields import FIELDS, GLYPHS, setting_text
+from transformer_playground.runs.fields import FIELDS, GLYPHS, RunInfo, setting_text
 from transformer_playground.runs.listing import find_run, list_runs
-from transformer_playground.runs.row import RunRow
 from transformer_playground.tables import Column
 from transformer_playground.terminal import visible_line
 
@@ -42,7 +41,7 @@ def show(
     """Show everything about one run."""
     run = find_run(runs_dir, run_id)
     rows = {row.run_id: row for row in list_runs(runs_dir)}
-    details = describe_run(run, rows.get(run.run_id) or RunRow(run.run_id, "broken"))
+    details = describe_run(run, rows.get(run.run_id) or RunInfo(run.run_id, "broken"))
     if json_output:
         say_json(details.as_json())
         return
@@ -77,10 +76,12 @@ def _overview(details: RunDetails, now: float) -> Iterator[Fact]:
     yield "tags", ", ".join(row.tags)
 
 
-def _progress(row: RunRow, now: float) -> Iterator[Fact]:
+def _progress(row: RunInfo, now: float) -> Iterator[Fact]:
     yield "step", FIELDS["step"].text(row, now)
     best = FIELDS["best_val_loss"].text(row, now)
-    where = f" at step {row.best_step:,}" if best and row.best_step is not None else ""
+    where = (
+        f" at step {row.summary.best_step:,}" if best and row.summary.best_step is not None else ""
+    )
     yield "best val loss", best + where
     for key, label in (
         ("val_loss", "val loss"),
@@ -92,7 +93,7 @@ def _progress(row: RunRow, now: float) -> Iterator[Fact]:
     yield "tokens seen", FIELDS["tokens_seen"].text(row, now)
     # A run that never began has spent no time, which is not worth a line.
     yield "wall time", duration_text(row.wall_time) if row.wall_time else ""
-    yield "throughput", optional_text(row.tokens_per_second, rate_text)
+    yield "throughput", optional_text(row.summary.tokens_per_sec_median, rate_text)
     yield "seed", optional_text(row.seed, str)
 
 
@@ -196,7 +197,7 @@ def _print_reports(details: RunDetails, now: float) -> None:
     )
 
 
-def _print_note(row: RunRow) -> None:
+def _print_note(row: RunInfo) -> None:
     if row.note:
         _print_title("Note")
         for line in row.note.splitlines():

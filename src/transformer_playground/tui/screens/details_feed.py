@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from transformer_playground.experiments.discovery import Experiment
-from transformer_playground.runs.row import RunRow
+from transformer_playground.runs.fields import RunInfo
 from transformer_playground.tui.state.details import (
     Line,
     experiment_overview,
@@ -62,7 +62,7 @@ class DetailsFeed:
         """Show the section `by` further on."""
         self._section = SECTIONS[(SECTIONS.index(self._section) + by) % len(SECTIONS)]
 
-    def show_run(self, pane: RunDetails, row: RunRow | None, baseline: RunRow | None) -> None:
+    def show_run(self, pane: RunDetails, row: RunInfo | None, baseline: RunInfo | None) -> None:
         """Show the chosen section of a run."""
         if row is None:
             self._wanted = None
@@ -111,7 +111,7 @@ class DetailsFeed:
         self._console.run_worker(read, group="experiments", thread=True, exit_on_error=False)
 
     def _run_lines(
-        self, row: RunRow, facts: RunFacts | None, baseline: RunRow | None, width: int
+        self, row: RunInfo, facts: RunFacts | None, baseline: RunInfo | None, width: int
     ) -> list[Line]:
         match self._section:
             case "overview":

@@ -1,5 +1,6 @@
 """The live view: curves of the chosen runs, the numbers of one of them, its samples and log."""
 
+import time
 from functools import partial
 from typing import Any, ClassVar
 
@@ -7,24 +8,20 @@ from textual.app import ComposeResult
 from textual.color import Color
 from textual.containers import Container
 from textual.content import Content
-from textual.timer import Timer
 from textual.types import CSSPathType
 from textual.widget import Widget
 from textual.widgets import Static
 
 from transformer_playground.runs.series import Axis
 from transformer_playground.terminal import visible_line
-from transformer_playground.training.events import StepLogged
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.screens.live_controls import LiveControls
 from transformer_playground.tui.state.live import (
     AXES,
     QUANTITIES,
-    Facts,
-    LogLine,
     Quantity,
+    RunStats,
     quantity_named,
-    warnings_in,
 )
 from transformer_playground.tui.state.live_lines import (
     AXIS_TITLES,
@@ -33,8 +30,7 @@ from transformer_playground.tui.state.live_lines import (
     run_in_focus,
     runs_to_show,
 )
-from transformer_playground.tui.state.live_words import with_event
-from transformer_playground.tui.state.tails import RECENT, Ask, Frame, Tails
+from transformer_playground.tui.state.tails import LiveFrame, RunFollowers, ViewRequest
 from transformer_playground.tui.state.training import Update
 from transformer_playground.tui.themes import PLAIN, SERIES
 from transformer_playground.tui.widgets.chart import Chart
@@ -42,15 +38,16 @@ from transformer_playground.tui.widgets.event_log import EventLog
 from transformer_playground.tui.widgets.live_numbers import LiveNumbers
 from transformer_playground.tui.widgets.samples_feed import SamplesFeed
 
-# What training says is shown so often, and files are looked at between so often and so seldom.
+# Files are polled so often where training here says that they have grown, else between so often
+# and so seldom; drawing the chart costs most.
 _TICK_SECONDS = 0.25
+_CHART_SECONDS = 0.5
 _SHORTEST_WAIT = 0.5
 _LONGEST_WAIT = 2.0
 _SLOWER = 1.5
-# Looking at files may take this share of a core.
+# Polling may take this share of a core.
 _LARGEST_SHARE = 0.05
 _FAINT = 0.5
-_MOST_WARNINGS = 100
 _TALL = 30
 
 
@@ -69,12 +66,11 @@ class LiveView(LiveControls):
         self._shown: tuple[str, ...] = ()
         self._wanted: str | None = None
         self._titled: str | None = None
-        self._frame: Frame | None = None
-        self._next_frame: Frame | None = None
-        self._is_looking = self._look_again = self._is_dirty = False
+        self._frame: LiveFrame | None = None
+        self._is_looking = self._is_woken = self._is_dirty = self._is_chart_old = False
         self._wait = _SHORTEST_WAIT
-        self._next_look: Timer | None = None
-        self._warnings: dict[str, list[LogLine]] = {}
+        # By the monotonic clock; a poll that is asked for waits for the first, others for the next.
+        self._rest_until = self._next_look = self._next_chart = 0.0
         self._listed: set[str] = set()
         self.looks = 0
 
@@ -92,7 +88,7 @@ class LiveView(LiveControls):
     def on_mount(self) -> None:
         """Take over what the settings remember, and follow training."""
         remembered = self.console.settings.remembered
-        self._tails = Tails(self.console.runs_dir)
+        self._followers = RunFollowers(self.console.runs_dir)
         self._quantity = quantity_named(remembered("live", "quantity", "loss"))
         self._x = next(x for x in (remembered("live", "x", "step"), "step") if x in AXES)
         chart = self._chart
@@ -116,7 +112,7 @@ class LiveView(LiveControls):
     def on_screen_suspend(self) -> None:
         """Nothing is done for a view that nobody sees."""
         self._tick_timer.pause()
-        self._stop_waiting()
+        self._next_look = 0.0
 
     def refresh_view(self) -> None:
         """See which runs to show, and look at them if they are others than before."""
@@ -126,7 +122,7 @@ class LiveView(LiveControls):
         shown = runs_to_show(self.console.workspace, self._training, [*self.console.snapshot.runs])
         self.query_one("#live").display = bool(shown)
         self._show_empty(is_empty=not shown)
-        if shown != self._shown or self._next_look is None:
+        if shown != self._shown or not self._next_look:
             self._shown = shown
             self._look_now()
 
@@ -156,79 +152,69 @@ class LiveView(LiveControls):
             key = visible_line(self.console.settings.keys.get("everywhere.new", "n"))
             empty.update(Content(f"No run to follow yet.\n\n{key} trains one."))
 
-    # Looking at files
+    # Reading files
 
     def _look_now(self) -> None:
         self._wait = _SHORTEST_WAIT
         self._look()
 
     def _look(self) -> None:
-        self._stop_waiting()
-        if not self.is_current:
+        if self._is_looking or not self.is_current:
             return
-        if self._is_looking:
-            self._look_again = True
-            return
-        self._is_looking, self._look_again = True, False
+        self._is_looking, self._is_woken = True, False
         self.looks += 1
-        look = partial(self._look_in_thread, self.chart_ask())
-        self.run_worker(look, group="tails", thread=True, exit_on_error=False)
+        look = partial(self._look_in_thread, self.chart_request())
+        self.run_worker(look, group="followers", thread=True, exit_on_error=False)
 
-    def chart_ask(self) -> Ask:
+    def chart_request(self) -> ViewRequest:
         """What the chart is to show."""
-        return Ask(self._shown, self.focus_run, self._quantity, self._x)
+        return ViewRequest(self._shown, self.focus_run, self._quantity, self._x)
 
-    def _look_in_thread(self, ask: Ask) -> None:
-        frame = self._tails.look(ask)
+    def _look_in_thread(self, request: ViewRequest) -> None:
+        frame = self._followers.poll(request)
         self.app.call_from_thread(self._take, frame)
 
-    def _take(self, frame: Frame) -> None:
+    def _take(self, frame: LiveFrame) -> None:
         self._is_looking = False
         if not self.is_current:
             return
-        if self._frame is None or self._frame.ask != frame.ask:
+        if frame.changed or self._frame is None or self._frame.request != frame.request:
+            self._wait = _SHORTEST_WAIT
             self._show_frame(frame)
-            self._wait = _SHORTEST_WAIT
-        elif frame.changed:
-            # Drawn by the next tick, at once with what training says: redrawing costs most.
-            self._next_frame, self._is_dirty = frame, True
-            self._wait = _SHORTEST_WAIT
         else:
             self._wait = min(_LONGEST_WAIT, self._wait * _SLOWER)
-        if self._look_again:
+        now = time.monotonic()
+        self._rest_until = now + frame.spent / _LARGEST_SHARE
+        self._next_look = max(now + self._wait, self._rest_until)
+        if frame.request != self.chart_request():
             self._look()
-            return
-        wait = max(self._wait, frame.spent / _LARGEST_SHARE)
-        self._next_look = self.set_timer(wait, self._look)
 
-    def _stop_waiting(self) -> None:
-        if self._next_look is not None:
-            self._next_look.stop()
-            self._next_look = None
-
-    def _show_frame(self, frame: Frame) -> None:
-        is_other_axis = self._frame is not None and self._frame.ask.x != frame.ask.x
-        is_other_quantity = self._frame is None or self._frame.ask.quantity != frame.ask.quantity
-        self._frame, self._next_frame = frame, None
-        chart = self._chart
+    def _show_frame(self, frame: LiveFrame) -> None:
+        before = self._frame.request if self._frame else None
+        request, chart = frame.request, self._chart
+        self._frame = frame
         with self.app.batch_update():
-            if is_other_axis or is_other_quantity:
+            if before is None or (before.x, before.quantity) != (request.x, request.quantity):
                 chart.action_reset_view()
                 chart.point_at(None)
-            chart.x_label = AXIS_TITLES[frame.ask.x]
-            chart.x_kind = "seconds" if frame.ask.x == "time" else "linear"
-            chart.title = self._chart_title(frame)
-            self._draw_lines()
+            if before != request:
+                chart.x_label = AXIS_TITLES[request.x]
+                chart.x_kind = "seconds" if request.x == "time" else "linear"
+                chart.title = self._chart_title(frame)
+                self._draw_lines()
+            else:
+                self._is_chart_old = True
+                self._draw_old_chart()
             self._show_focus(frame)
 
     def on_resize(self) -> None:
         """The legend may have room for more names, or for fewer."""
         self._draw_lines()
 
-    def _chart_title(self, frame: Frame) -> str:
+    def _chart_title(self, frame: LiveFrame) -> str:
         names = [run.run_id for run in frame.runs]
         whose = names[0] if len(names) == 1 else f"{len(names)} runs"
-        return f"{frame.ask.quantity.title} · {whose}"
+        return f"{frame.request.quantity.title} · {whose}"
 
     def _draw_lines(self) -> None:
         if self._frame is None:
@@ -241,12 +227,18 @@ class LiveView(LiveControls):
             has_room=self.size.height >= _TALL,
         )
         self._chart.set_lines(lines)
+        self._is_chart_old = False
+        self._next_chart = time.monotonic() + _CHART_SECONDS
+
+    def _draw_old_chart(self) -> None:
+        if self._is_chart_old and time.monotonic() >= self._next_chart:
+            self._draw_lines()
 
     @property
     def _paints(self) -> dict[str, Paint]:
         workspace, theme = self.console.workspace, self.console.current_theme
         background = Color.parse(theme.background or "#000000")
-        runs = self._frame.ask.runs if self._frame else ()
+        runs = self._frame.request.runs if self._frame else ()
         paints = {}
         for run_id in runs:
             slot = workspace.slot(run_id)
@@ -258,7 +250,7 @@ class LiveView(LiveControls):
             paints[run_id] = Paint(series.glyph, colour, faint, run_id == workspace.baseline)
         return paints
 
-    def _show_focus(self, frame: Frame) -> None:
+    def _show_focus(self, frame: LiveFrame) -> None:
         focus, numbers = frame.focus, self.query_one(LiveNumbers)
         feed, log = self.query_one(SamplesFeed), self.query_one(EventLog)
         if focus is None:
@@ -273,57 +265,36 @@ class LiveView(LiveControls):
             log.border_title = Content(f"log · {visible_line(focus.run_id)}")
         numbers.take(focus)
         feed.take(focus.samples)
-        log.set_lines(self._with_warnings(focus.run_id, focus.log))
+        log.set_lines(focus.log)
         self._show_numbers()
-
-    def _with_warnings(self, run_id: str, lines: tuple[LogLine, ...]) -> tuple[LogLine, ...]:
-        """The log with warnings that could not be written to the run's files."""
-        written = {(line.step, line.text) for line in lines}
-        extra = [
-            line for line in self._warnings.get(run_id, []) if (line.step, line.text) not in written
-        ]
-        return tuple(sorted([*lines, *extra], key=lambda line: line.time)) if extra else lines
 
     # What training says
 
     def _training_changed(self, updates: list[Update]) -> None:
-        for run_id in {update.job.run_id for update in updates if update.job.run_id}:
-            heard = warnings_in(updates, run_id)
-            if heard:
-                self._warnings[run_id] = [*self._warnings.get(run_id, []), *heard][-_MOST_WARNINGS:]
         if not self.is_current:
             return
-        focus, numbers = self.focus_run, self.query_one(LiveNumbers)
-        if focus is None:
+        if self.focus_run is None:
             self.refresh_view()
             return
-        logged = [
-            update.event
-            for update in updates
-            if update.job.run_id == focus and isinstance(update.event, StepLogged)
-        ]
-        for event in logged[-RECENT:]:
-            numbers.push(focus, event)
         self._is_dirty = True
+        self._is_woken |= any(update.job.run_id in self._shown for update in updates)
 
     def _tick(self) -> None:
+        now = time.monotonic()
+        if now >= self._next_look or (self._is_woken and now >= self._rest_until):
+            self._look()
         if self._is_dirty:
             self._is_dirty = False
-            if self._next_frame is not None:
-                self._show_frame(self._next_frame)
-            else:
-                self._show_numbers()
-            if self._next_look is not None and self._wait > _SHORTEST_WAIT:
-                self._look_now()
+            self._show_numbers()
+        self._draw_old_chart()
 
     def _show_numbers(self) -> None:
         focus = self._frame.focus if self._frame else None
-        run_id = self.focus_run
-        job = self.console.training.job_of(run_id) if run_id else None
-        facts = focus.facts if focus is not None and focus.run_id == run_id else Facts()
-        standing = self.standing(facts)
-        self.query_one(LiveNumbers).show(with_event(facts, job), standing)
-        self.show_word(standing, self._frame)
+        is_known = focus is not None and focus.run_id == self.focus_run
+        stats = focus.stats if focus is not None and is_known else RunStats()
+        activity = self.activity(stats)
+        self.query_one(LiveNumbers).show(stats, activity)
+        self.show_word(activity, self._frame)
 
     # Keys
 

@@ -16,9 +16,9 @@ from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.screens.confirm import ConfirmScreen
 from transformer_playground.tui.screens.view import View
 from transformer_playground.tui.state.jobs import Job
-from transformer_playground.tui.state.live import Facts
-from transformer_playground.tui.state.live_words import Standing, queue_words
-from transformer_playground.tui.state.tails import Ask, Frame
+from transformer_playground.tui.state.live import RunStats
+from transformer_playground.tui.state.live_words import RunActivity, queue_text
+from transformer_playground.tui.state.tails import LiveFrame, ViewRequest
 from transformer_playground.tui.state.training import TrainingQueue
 from transformer_playground.tui.widgets.chart import Chart
 
@@ -34,43 +34,43 @@ class LiveControls(View):
         """The run to steer."""
         raise NotImplementedError
 
-    def chart_ask(self) -> Ask:
+    def chart_request(self) -> ViewRequest:
         """What the chart shows."""
         raise NotImplementedError
 
     # What is known beside the numbers
 
-    def standing(self, facts: Facts) -> Standing:
-        """Where the run in focus stands."""
+    def activity(self, stats: RunStats) -> RunActivity:
+        """What becomes of the run in focus now."""
         run_id = self.focus_run
         if run_id is None:
-            return Standing()
+            return RunActivity()
         row = self.console.snapshot.runs.get(run_id)
         job = self.console.training.job_of(run_id)
         waiting = tuple(visible_line(each.name) for each in self.console.training.waiting)
         if job is not None and not job.has_ended:
             memory = psutil.Process().memory_info().rss
-            return Standing(job.state, job.message, is_ours=True, memory=memory, waiting=waiting)
+            return RunActivity(job.state, job.message, is_ours=True, memory=memory, waiting=waiting)
         if job is not None and job.state == "failed":
-            return Standing("failed", job.message, is_failure=True, waiting=waiting)
+            return RunActivity("failed", job.message, is_failure=True, waiting=waiting)
         state = row.state if row else job.state if job else ""
-        problem = facts.error or (row.problem if row and row.problem else "")
+        problem = stats.error or (row.problem if row and row.problem else "")
         is_failure = state in ("failed", "broken")
-        return Standing(state, problem if is_failure else "", is_failure, waiting=waiting)
+        return RunActivity(state, problem if is_failure else "", is_failure, waiting=waiting)
 
-    def show_word(self, standing: Standing, frame: Frame | None) -> None:
+    def show_word(self, activity: RunActivity, frame: LiveFrame | None) -> None:
         """Say below the panes what goes wrong, and who waits."""
         words = []
-        if standing.problem:
-            style = "$error" if standing.is_failure else "$warning"
-            sign = "✗" if standing.is_failure else "!"
-            words.append(Content.styled(f"{sign} {visible_line(standing.problem)}", style))
+        if activity.problem:
+            style = "$error" if activity.is_failure else "$warning"
+            sign = "✗" if activity.is_failure else "!"
+            words.append(Content.styled(f"{sign} {visible_line(activity.problem)}", style))
         for run in frame.runs if frame else ():
             if run.problem:
                 text = f"! {visible_line(run.run_id)}: {run.problem}"
                 words.append(Content.styled(text, "$warning"))
-        if standing.waiting:
-            words.append(Content.styled(queue_words(standing.waiting), "$foreground 60%"))
+        if activity.waiting:
+            words.append(Content.styled(queue_text(activity.waiting), "$foreground 60%"))
         shown = Content("   ").join(words)
         line = self.query_one("#live-word", Static)
         if shown != line.content:
@@ -144,26 +144,26 @@ class LiveControls(View):
 
     def action_write(self) -> None:
         """Write the chart as a picture."""
-        ask = self.chart_ask()
-        if not ask.runs:
+        request = self.chart_request()
+        if not request.runs:
             return
-        if ask.quantity.key != "loss":
+        if request.quantity.key != "loss":
             self.notify("Only the chart of the loss can be written; m goes there.", markup=False)
             return
         chart = self.query_one("#live-chart", Chart)
-        write = partial(self._write, ask, chart.log_y, chart.smoothing)
+        write = partial(self._write, request, chart.log_y, chart.smoothing)
         self.run_worker(write, group="write", thread=True, exit_on_error=False)
 
-    def _write(self, ask: Ask, log_y: bool, smoothing: float) -> None:
+    def _write(self, request: ViewRequest, log_y: bool, smoothing: float) -> None:
         # Matplotlib takes its time to load.
         from transformer_playground.analysis.plot import PlotRequest, plot_loss
 
         try:
-            runs = [open_run(self.console.runs_dir, run_id) for run_id in ask.runs]
+            runs = [open_run(self.console.runs_dir, run_id) for run_id in request.runs]
             folder = runs[0].reports if len(runs) == 1 else Path.cwd()
             folder.mkdir(parents=True, exist_ok=True)
-            request = PlotRequest(_free_name(folder), log_y=log_y, smooth=smoothing, x=ask.x)
-            path = plot_loss(runs, request).path
+            wanted = PlotRequest(_free_name(folder), log_y=log_y, smooth=smoothing, x=request.x)
+            path = plot_loss(runs, wanted).path
         except PlaygroundError as error:
             self.app.call_from_thread(self._told, str(error), "error")
         except OSError as error:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from transformer_playground.runs.row import RunRow
+from transformer_playground.runs.fields import RunInfo
 from transformer_playground.tui.screens.view import View
 from transformer_playground.tui.state.table import RunsTableState
 from transformer_playground.tui.widgets.runs_table import RunsTable
@@ -21,6 +21,11 @@ class RunActions(View):
     """
 
     table_state: RunsTableState
+
+    def action_open(self) -> None:
+        """Watch the chosen runs."""
+        if self.row() is not None:
+            self.console.action_view("live")
 
     def action_unmark(self) -> None:
         """Take every mark away."""
@@ -71,12 +76,12 @@ class RunActions(View):
         if self.table_state.order:
             self._commands.export(self.table_state)
 
-    def _with_row(self, command: Callable[[RunRow], None]) -> None:
+    def _with_row(self, command: Callable[[RunInfo], None]) -> None:
         row = self.row()
         if row is not None:
             command(row)
 
-    def row(self) -> RunRow | None:
+    def row(self) -> RunInfo | None:
         """The run under the cursor."""
         cursor = self.table.cursor
         return self.table_state.runs.get(cursor) if cursor is not None else None

@@ -14,9 +14,9 @@ from transformer_playground.runs.annotations import (
     read_annotations,
     write_annotations,
 )
+from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.layout import RunFolder, check_run_id, open_run
 from transformer_playground.runs.management import rename_run
-from transformer_playground.runs.row import RunRow
 from transformer_playground.runs.trash import Moved, delete_runs, restore_run
 from transformer_playground.terminal import visible
 from transformer_playground.training.launch import Launch
@@ -46,7 +46,7 @@ class RunCommands:
         self._console = console
         self._deleted: list[list[Moved]] = []
 
-    def note(self, row: RunRow) -> None:
+    def note(self, row: RunInfo) -> None:
         """Write a note."""
 
         def check(text: str) -> None:
@@ -62,7 +62,7 @@ class RunCommands:
         title = f"Note on {row.run_id}"
         self._console.push_screen(WriteScreen(title, row.note, check, several_lines=True), save)
 
-    def tags(self, row: RunRow) -> None:
+    def tags(self, row: RunInfo) -> None:
         """Write tags."""
 
         def save(text: str | None) -> None:
@@ -73,7 +73,7 @@ class RunCommands:
         screen = WriteScreen(f"Tags of {row.run_id}", " ".join(row.tags), _tags, _TAGS_HINT)
         self._console.push_screen(screen, save)
 
-    def rename(self, row: RunRow) -> None:
+    def rename(self, row: RunInfo) -> None:
         """Give a run another name."""
 
         def save(name: str | None) -> None:
@@ -110,7 +110,7 @@ class RunCommands:
         runs_dir = self._console.runs_dir
         self._do(lambda: [restore_run(runs_dir, each.path.name) for each in moved], self._restored)
 
-    def resume(self, row: RunRow) -> None:
+    def resume(self, row: RunInfo) -> None:
         """Go on with a run that was broken off."""
         if row.state not in _RESUMABLE:
             self._say(f"{row.run_id} is {row.state}: there is nothing to resume.")
@@ -125,7 +125,7 @@ class RunCommands:
         self._console.training.submit(Launch(row.experiment, resume=row.run_id))
         self._say(f"{row.run_id} goes on from its newest checkpoint.")
 
-    def copy(self, row: RunRow) -> None:
+    def copy(self, row: RunInfo) -> None:
         """Put a run's id on the clipboard."""
         self._console.copy_to_clipboard(visible(row.run_id))
         self._say(f"Copied {row.run_id}")

@@ -1,7 +1,8 @@
 """The runs view: experiments, the table of runs, and the details of what is selected."""
 
 import time
-from functools import cached_property
+from collections.abc import Iterable, Mapping
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from textual.app import ComposeResult
@@ -9,14 +10,13 @@ from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import OptionList
 
-from transformer_playground.runs.fields import FIELDS, setting_keys
+from transformer_playground.runs.fields import FIELDS, RunInfo, setting_keys
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.screens.run_actions import RunActions
 from transformer_playground.tui.settings import Settings
-from transformer_playground.tui.state.catalog import Snapshot
-from transformer_playground.tui.state.jobs import Update
-from transformer_playground.tui.state.live_rows import LiveRows
+from transformer_playground.tui.state.catalog import RowReader, Snapshot
+from transformer_playground.tui.state.jobs import Update, with_jobs
 from transformer_playground.tui.state.table import DEFAULT_COLUMNS, DEFAULT_SORT, RunsTableState
 from transformer_playground.tui.widgets.empty_state import EmptyState
 from transformer_playground.tui.widgets.experiment_list import ExperimentList
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 Pane = Literal["runs", "details", "experiments"]
 _VAST = 170
+# Rows of runs in training are read again at most so often.
+_READ_SECONDS = 0.25
 _PANES: tuple[Pane, ...] = ("runs", "details", "experiments")
 
 
@@ -43,7 +45,8 @@ class RunsView(RunActions):
     def compose_body(self) -> ComposeResult:
         """Experiments, runs and details; how they lie depends on the room."""
         self.table_state = RunsTableState()
-        self._live = LiveRows()
+        self._grown: set[str] = set()
+        self._rows = RowReader(self.console.runs_dir)
         self._settings: Settings | None = None
         self._seen: Snapshot | None = None
         self._current: str | None = None
@@ -82,7 +85,7 @@ class RunsView(RunActions):
         is_new = snapshot is not self._seen
         rearranged = False
         if is_new:
-            rearranged = self.table_state.take(self._live.merge(snapshot.runs), now)
+            rearranged = self.table_state.take(self._up_to_date(snapshot.runs), now)
         if self.table_state.baseline != self.console.workspace.baseline:
             self.table_state.baseline = self.console.workspace.baseline
             self.table_state.arrange(now)
@@ -135,21 +138,39 @@ class RunsView(RunActions):
                 self._go_to("experiments")
 
     def _take_updates(self, updates: list[Update]) -> None:
-        """Bring the rows of runs in training up to date, without waiting for their files."""
-        touched = self._live.take(updates)
+        """Show the states of jobs at once, and read what their runs' files have gained."""
         if not self.is_current:
             self._seen = None
             return
         known = self.console.snapshot.runs
-        changed = [
-            run_id
-            for run_id in touched & known.keys()
-            if self.table_state.replace(self._live.up_to_date(known[run_id]))
-        ]
+        touched = {update.job.run_id for update in updates if update.job.run_id} & known.keys()
+        self._show_rows(touched)
+        if touched and not self._grown:
+            self.set_timer(_READ_SECONDS, self._read_grown)
+        self._grown |= touched
+
+    def _read_grown(self) -> None:
+        runs = self.console.snapshot.runs
+        rows, self._grown = [runs[each] for each in self._grown if each in runs], set()
+        self.run_worker(partial(self._read_rows, rows), thread=True, exit_on_error=False)
+
+    def _read_rows(self, rows: list[RunInfo]) -> None:
+        self._rows.read(rows)
+        self.app.call_from_thread(self._show_rows, {row.run_id for row in rows})
+
+    def _show_rows(self, run_ids: Iterable[str]) -> None:
+        if not self.is_current:
+            return
+        runs = self.console.snapshot.runs
+        rows = self._up_to_date({each: runs[each] for each in run_ids if each in runs})
+        changed = [each for each, row in rows.items() if self.table_state.replace(row)]
         if changed:
             self.table.show_changes()
         if self.table.cursor in changed:
             self._show_details()
+
+    def _up_to_date(self, runs: Mapping[str, RunInfo]) -> dict[str, RunInfo]:
+        return with_jobs(self._rows.newest(runs), self.console.training.jobs)
 
     def _show_experiments(self) -> None:
         self.query_one(ExperimentList).show(self.console.snapshot.experiments, self._feed.facts)
@@ -359,11 +380,6 @@ class RunsView(RunActions):
         self.table.show()
         self._title()
         self._show_details()
-
-    def action_open(self) -> None:
-        """Watch the chosen runs."""
-        if self.row() is not None:
-            self.console.action_view("live")
 
     def action_mark(self) -> None:
         """Mark the run, and go on to the next."""

@@ -1,8 +1,8 @@
 """What there is to show: experiments and runs, refreshed off the console's own thread."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ from transformer_playground.errors import PlaygroundError
 
 if TYPE_CHECKING:
     from transformer_playground.experiments.discovery import Experiment
-    from transformer_playground.runs.row import RunRow
+    from transformer_playground.runs.fields import RunInfo
 
 _SHORTEST_WAIT = 1.0
 # Looking around may take this share of one core at most, so that training keeps the rest.
@@ -28,7 +28,7 @@ class Snapshot:
         next_look: Seconds to wait before looking again.
     """
 
-    runs: "Mapping[str, RunRow]" = field(default_factory=dict)
+    runs: "Mapping[str, RunInfo]" = field(default_factory=dict)
     experiments: "tuple[Experiment, ...]" = ()
     problem: str | None = None
     next_look: float = _SHORTEST_WAIT
@@ -43,7 +43,7 @@ def look(experiments_dir: Path, runs_dir: Path) -> Snapshot:
     began = time.thread_time()
     problem: str | None = None
     experiments: list[Experiment] = []
-    runs: list[RunRow] = []
+    runs: list[RunInfo] = []
     try:
         runs = list_runs(runs_dir)
         experiments = discover(experiments_dir)
@@ -56,3 +56,36 @@ def look(experiments_dir: Path, runs_dir: Path) -> Snapshot:
         problem,
         max(_SHORTEST_WAIT, spent / _LARGEST_SHARE),
     )
+
+
+class RowReader:
+    """Rows of runs in training, read again between one snapshot and the next.
+
+    Args:
+        runs_dir: Folder of runs.
+    """
+
+    def __init__(self, runs_dir: Path) -> None:
+        self._runs_dir = runs_dir
+        self._fresh: Mapping[str, RunInfo] = {}
+
+    def read(self, rows: "Iterable[RunInfo]") -> None:
+        """Read what these runs have written since; blocks, so do it in a thread."""
+        # Imported when something trains, long after the first frame.
+        from transformer_playground.runs.listing import refresh_run
+
+        newest = self.newest({row.run_id: row for row in rows})
+        self._fresh = {each: refresh_run(self._runs_dir, row) for each, row in newest.items()}
+
+    def newest(self, runs: "Mapping[str, RunInfo]") -> "dict[str, RunInfo]":
+        """The rows of a snapshot with what was read of the same metrics files since."""
+        return {run_id: self._newest(row) for run_id, row in runs.items()}
+
+    def _newest(self, row: "RunInfo") -> "RunInfo":
+        fresh = self._fresh.get(row.run_id)
+        if fresh is None or fresh.position.inode != row.position.inode:
+            return row
+        if fresh.position.offset <= row.position.offset:
+            return row
+        # Settings, notes and tags may have changed since.
+        return replace(row, summary=fresh.summary, position=fresh.position, updated=fresh.updated)

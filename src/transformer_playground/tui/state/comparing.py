@@ -140,9 +140,8 @@ class Comparer:
         known.stamp, known.facts, known.problem = stamp, None, None
         try:
             run = open_run(self._runs_dir, run_id)
-            known.facts = collect(run)
-            known.track = read_track(run)
-            known.series.poll()
+            known.facts = collect(run, known.series)
+            known.track = read_track(run, known.series.resumes)
         except PlaygroundError as error:
             known.problem = str(error)
         except OSError as error:

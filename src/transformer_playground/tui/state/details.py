@@ -1,6 +1,6 @@
 """The details of a run or an experiment as lines of text, safe to print."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from rich.cells import cell_len
@@ -18,8 +18,7 @@ from transformer_playground.formatting import (
 )
 from transformer_playground.jsonvalues import as_int
 from transformer_playground.runs.details import CheckpointFile
-from transformer_playground.runs.fields import GLYPHS
-from transformer_playground.runs.row import RunRow
+from transformer_playground.runs.fields import GLYPHS, RunInfo
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.state.experiments import GLYPHS as DATA_GLYPHS
 from transformer_playground.tui.state.experiments import ExperimentFacts
@@ -45,7 +44,7 @@ _ROLES: Mapping[str, Role] = {
 
 
 def run_overview(
-    row: RunRow, facts: RunFacts | None, baseline: RunRow | None, width: int, now: float
+    row: RunInfo, facts: RunFacts | None, baseline: RunInfo | None, width: int, now: float
 ) -> list[Line]:
     """State, numbers, note and checkpoints of a run."""
     state = visible_line(f"{GLYPHS.get(row.state, '‖')} {row.state}")
@@ -148,46 +147,47 @@ _DATA_WORDS = {
 }
 
 
-def _numbers(row: RunRow, baseline: RunRow | None, now: float) -> Iterator[Pair]:
-    if row.step is not None:
+def _numbers(row: RunInfo, baseline: RunInfo | None, now: float) -> Iterator[Pair]:
+    summary = row.summary
+    if summary.step is not None:
         end = f" of {row.max_iters:,}" if row.max_iters else ""
-        yield ("step", f"{row.step:,}{end}", "value")
-    if row.train_loss is not None:
-        yield ("train loss", loss_text(row.train_loss), "value")
-    if row.val_loss is not None:
-        yield ("val loss", loss_text(row.val_loss), "value")
-    if row.best_val_loss is not None:
-        at = f" at {row.best_step:,}" if row.best_step is not None else ""
-        yield ("best val", f"{loss_text(row.best_val_loss)}{at}", "value")
+        yield ("step", f"{summary.step:,}{end}", "value")
+    yield from _known("train loss", summary.train_loss, loss_text)
+    yield from _known("val loss", summary.val_loss, loss_text)
+    if summary.best_val_loss is not None:
+        at = f" at {summary.best_step:,}" if summary.best_step is not None else ""
+        yield ("best val", f"{loss_text(summary.best_val_loss)}{at}", "value")
     yield from _against(row, baseline)
-    if row.bits_per_byte is not None:
-        yield ("bits/byte", loss_text(row.bits_per_byte), "value")
-    if row.parameters is not None:
-        yield ("parameters", count_text(row.parameters), "value")
-    if row.tokens_seen is not None:
-        yield ("tokens", count_text(row.tokens_seen), "value")
-    if row.tokens_per_second is not None:
-        yield ("tokens/s", count_text(row.tokens_per_second), "value")
-    if row.wall_time is not None:
-        yield ("time", duration_text(row.wall_time), "value")
+    yield from _known("bits/byte", summary.bits_per_byte, loss_text)
+    yield from _known("parameters", row.parameters, count_text)
+    yield from _known("tokens", summary.tokens_seen, count_text)
+    yield from _known("tokens/s", summary.tokens_per_sec_median, count_text)
+    yield from _known("time", row.wall_time, duration_text)
     if row.seed is not None:
         yield ("seed", visible_line(str(row.seed)[:40]), "value")
     if row.created is not None:
         yield ("created", f"{age_text(now - row.created)} ago", "value")
 
 
-def _against(row: RunRow, baseline: RunRow | None) -> Iterator[Pair]:
+def _known(label: str, value: float | None, show: Callable[[float], str]) -> Iterator[Pair]:
+    if value is not None:
+        yield (label, show(value), "value")
+
+
+def _against(row: RunInfo, baseline: RunInfo | None) -> Iterator[Pair]:
     if baseline is None:
         return
     if baseline.run_id == row.run_id:
         yield ("compared", "this is the baseline", "accent")
-    elif row.val_loss is not None and baseline.val_loss is not None:
-        difference = row.val_loss - baseline.val_loss
+        return
+    loss, reference = row.summary.val_loss, baseline.summary.val_loss
+    if loss is not None and reference is not None:
+        difference = loss - reference
         role: Role = "good" if difference < 0 else "bad" if difference > 0 else "muted"
         yield ("to baseline", signed_text(difference, loss_text), role)
 
 
-def _origin(facts: RunFacts, row: RunRow) -> Iterator[Pair]:
+def _origin(facts: RunFacts, row: RunInfo) -> Iterator[Pair]:
     environment, dataset = facts.environment, facts.dataset
     device = environment.get("device_name") or environment.get("device")
     if device:

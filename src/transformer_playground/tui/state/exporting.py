@@ -9,9 +9,7 @@ from transformer_playground import tables
 from transformer_playground.config.toml_text import toml_value
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.files import replace_text
-from transformer_playground.jsonvalues import plain
-from transformer_playground.runs.fields import FIELDS
-from transformer_playground.runs.row import RunRow
+from transformer_playground.runs.fields import FIELDS, RunInfo
 from transformer_playground.tui.state.table import Column
 
 Format = Literal["csv", "md", "json"]
@@ -24,7 +22,7 @@ class ExportError(PlaygroundError):
 
 
 def export_table(
-    folder: Path, rows: Sequence[RunRow], columns: Sequence[Column], kind: Format, now: float
+    folder: Path, rows: Sequence[RunInfo], columns: Sequence[Column], kind: Format, now: float
 ) -> Path:
     """Write the table into a new file of `folder`: `runs.csv`, or `runs-2.csv` if that is taken.
 
@@ -38,7 +36,7 @@ def export_table(
         case "md":
             text = _markdown(rows, shown, now)
         case "json":
-            text = json.dumps(plain(list(rows)), indent=2, ensure_ascii=False) + "\n"
+            text = json.dumps([row.as_json() for row in rows], indent=2, ensure_ascii=False) + "\n"
     path = _free_name(folder, kind)
     try:
         # A lone surrogate, of a folder's name that is not UTF-8, cannot be written as such.
@@ -57,7 +55,7 @@ def _exported(columns: Sequence[Column]) -> list[Column]:
     return [Column(key, field.header, field) for key, field in fields.items()]
 
 
-def _csv(rows: Sequence[RunRow], columns: Sequence[Column], now: float) -> str:
+def _csv(rows: Sequence[RunInfo], columns: Sequence[Column], now: float) -> str:
     values = ([_value(each.field.value(row, now)) for each in columns] for row in rows)
     return tables.csv_text([column.field.key for column in columns], values, toml_value)
 
@@ -66,7 +64,7 @@ def _value(value: Any) -> Any:
     return " ".join(value) if isinstance(value, tuple) else value
 
 
-def _markdown(rows: Sequence[RunRow], columns: Sequence[Column], now: float) -> str:
+def _markdown(rows: Sequence[RunInfo], columns: Sequence[Column], now: float) -> str:
     shown = [
         tables.Column(
             each.field.header, [each.field.text(row, now) for row in rows], each.to_the_right

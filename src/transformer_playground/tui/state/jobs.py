@@ -1,28 +1,19 @@
-"""A training job of the console, and the box through which it reports."""
+"""A training job of the console, and the updates by which it wakes the readers of its run."""
 
-import itertools
 import threading
-from collections import deque
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from transformer_playground.runs.fields import RunInfo
 from transformer_playground.training.control import TrainingControl
-from transformer_playground.training.events import (
-    Evaluated,
-    Event,
-    RunFailed,
-    RunFinished,
-    RunStarted,
-    StepLogged,
-)
 from transformer_playground.training.launch import Launch
 
 JobState = Literal[
     "queued", "preparing", "starting", "running", "paused", "finished", "stopped", "failed"
 ]
 ENDED = frozenset({"finished", "stopped", "failed"})
-MOST_UPDATES = 10_000
-_LASTING = (RunStarted, Evaluated, RunFinished, RunFailed)
+News = Literal["progress", "started", "trained", "ended"]
 
 
 @dataclass
@@ -31,10 +22,12 @@ class Job:
 
     Attributes:
         number: Counts from 1 in this console.
+        step: Optimizer steps done. Counted here as well as in the run's files, which the top bar
+            does not read, and which say nothing before the first logged step.
         message: What preparation says, the latest warning, or why the job failed.
         is_reporting: Whether the run has ended and its plot and report are being made.
         made: What was made of the run when it had ended, and what could not be, a line each.
-        latest: The newest logged step.
+        ended_at: When the job ended, seconds since 1970; 0 until then.
     """
 
     number: int
@@ -47,7 +40,7 @@ class Job:
     message: str = ""
     is_reporting: bool = False
     made: tuple[str, ...] = ()
-    latest: StepLogged | None = None
+    ended_at: float = 0.0
 
     @property
     def has_ended(self) -> bool:
@@ -70,49 +63,62 @@ class Job:
         return self.run_id or self.launch.experiment
 
 
+def with_jobs(runs: Mapping[str, RunInfo], jobs: Iterable[Job]) -> dict[str, RunInfo]:
+    """The runs by id, those that are trained here in the state of their newest job.
+
+    Their numbers stay those of their files.
+    """
+    newest = {job.run_id: job for job in jobs if job.run_id is not None}
+    return {
+        run_id: with_job(run, newest[run_id]) if run_id in newest else run
+        for run_id, run in runs.items()
+    }
+
+
+def with_job(run: RunInfo, job: Job) -> RunInfo:
+    """A run in the state of the job that trains it."""
+    if job.has_ended:
+        is_told = run.state in ENDED
+        is_written_since = 0 < job.ended_at < (run.updated or 0.0)
+        if is_told or is_written_since:
+            # Its own last word counts, and what another process has made of it since.
+            return run
+    problem = job.message if job.state == "failed" else ""
+    return replace(run, state=job.state, problem=problem or run.problem)
+
+
 @dataclass(frozen=True)
 class Update:
-    """Something happened to a job.
+    """Something happened to a job; what its run measured is read from the run's files.
 
     Attributes:
         job: The job as it is by now, which may be further on than this update.
-        event: What training emitted; None when only the job's state or message changed.
-        is_end: Whether the job ended with this update; true of one update of each job.
+        news: "started" when its run has begun, "trained" when the run has ended and its plot and
+            report may follow, "ended" once for each job, "progress" for everything else.
     """
 
     job: Job
-    event: Event | None = None
-    is_end: bool = False
+    news: News = "progress"
 
 
-class UpdateBox:
-    """Updates on their way from the training thread to the console, bounded and never waited for.
+class EventBuffer:
+    """Updates on their way from the training thread to the console, never waited for.
 
-    When nobody empties it, the oldest of the many (logged steps, samples, messages) give way; what
-    a run has few of (its start, its evaluations, its end) stays.
-
-    Args:
-        most: How many of the many are kept.
+    Each kind of news of a job waits once, however often it comes before somebody asks.
     """
 
-    def __init__(self, most: int = MOST_UPDATES) -> None:
-        self._many: deque[tuple[int, Update]] = deque(maxlen=most)
-        self._few: list[tuple[int, Update]] = []
-        self._order = itertools.count()
-        # Held for an append or a swap only, so neither thread ever waits for the other's work.
+    def __init__(self) -> None:
+        self._waiting: dict[tuple[int, News], Update] = {}
+        # Held for an insertion or a swap only, so neither thread ever waits for the other's work.
         self._lock = threading.Lock()
 
     def put(self, update: Update) -> None:
-        """Add the newest update."""
+        """Add an update."""
         with self._lock:
-            is_lasting = update.is_end or isinstance(update.event, _LASTING)
-            target = self._few if is_lasting else self._many
-            target.append((next(self._order), update))
+            self._waiting.setdefault((update.job.number, update.news), update)
 
     def take_all(self) -> list[Update]:
-        """Empty the box, oldest first."""
+        """Empty the buffer, oldest first."""
         with self._lock:
-            taken = [*self._many, *self._few]
-            self._many.clear()
-            self._few.clear()
-        return [update for _, update in sorted(taken, key=lambda numbered: numbered[0])]
+            taken, self._waiting = self._waiting, {}
+        return list(taken.values())

@@ -1,8 +1,8 @@
-"""What the live view shows of runs: quantities, numbers, remaining time and lines of the log."""
+"""Live statistics of runs: quantities of the chart, numbers, remaining time, lines of the log."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -11,11 +11,9 @@ from transformer_playground.formatting import loss_text
 from transformer_playground.jsonvalues import as_int, as_number, as_text
 from transformer_playground.runs.fields import GLYPHS
 from transformer_playground.runs.lines import Row
-from transformer_playground.runs.series import Axis, RunSeries
+from transformer_playground.runs.series import Axis, FloatArray, RunSeries
+from transformer_playground.runs.summary import RunSummary, summary_of
 from transformer_playground.terminal import visible_line
-from transformer_playground.training.events import Event, Warned
-from transformer_playground.tui.state.axes import FloatArray
-from transformer_playground.tui.state.jobs import Update
 
 AXES: tuple[Axis, ...] = ("step", "tokens", "time")
 # Enough rows for a robust middle, few enough to follow a machine that gets busier.
@@ -85,84 +83,55 @@ def quantity_named(key: str) -> Quantity:
 
 
 @dataclass(frozen=True)
-class Facts:
+class RunStats:
     """The numbers of one run.
 
     Attributes:
-        values: Key of a row -> its newest finite value.
-        best: Lowest validation loss and its step.
-        broken: Step of the newest training row if its loss is not a finite number.
-        elapsed: Seconds of training, pauses left out.
+        summary: Its metrics, as everywhere.
+        values: Key of a train row -> its newest finite value.
+        diverged_at: Step of the newest train row if its loss is not a finite number.
+        error: Why it failed, harmless text.
         remaining: Seconds until the end at the pace of late, evaluations included.
     """
 
-    step: int | None = None
+    summary: RunSummary = field(default_factory=RunSummary)
+    values: Mapping[str, float | None] = field(default_factory=dict)
     max_iters: int | None = None
-    values: dict[str, float] | None = None
-    best: tuple[float, int] | None = None
-    broken: int | None = None
+    diverged_at: int | None = None
     device: str = ""
     dtype: str = ""
     error: str = ""
-    elapsed: float = 0.0
     remaining: float | None = None
 
-    def value(self, key: str) -> float | None:
+    def newest(self, key: str) -> float | None:
         """The newest value of a key, None while there is none."""
-        return (self.values or {}).get(key)
+        return self.values.get(key)
 
 
-_TRAIN_KEYS = (
-    "train_loss",
-    "lr",
-    "tokens_per_sec",
-    "step_time_ms",
-    "data_share",
-    "grad_norm",
-    "tokens_seen",
-)
-_EVAL_KEYS = ("val_loss", "val_bits_per_byte")
+_TRAIN_KEYS = ("grad_norm", "step_time_ms", "data_share")
 
 
-def facts_of(series: RunSeries, start: Row | None) -> Facts:
-    """The numbers of a run.
-
-    Args:
-        series: Its metrics.
-        start: The status row with which training last began, if there is one.
-    """
-    start, last = start or {}, series.last_status or {}
-    found = [("train", key) for key in _TRAIN_KEYS] + [("eval", key) for key in _EVAL_KEYS]
-    newest = {key: series.newest(event, key) for event, key in found}
-    steps, losses = series.column("train", "step"), series.column("train", "train_loss")
-    reached = [series.column(event, "step") for event in ("train", "eval", "status")]
+def stats_of(series: RunSeries) -> RunStats:
+    """The numbers of a run from its metrics."""
+    start, summary = series.last_start or {}, summary_of(series)
+    losses = series.column("train", "train_loss")
+    is_diverged = bool(len(losses)) and not math.isfinite(losses[-1])
     end = as_int(start.get("max_iters")) or 0
     max_iters = end if end > 0 else None
-    is_broken = bool(len(losses)) and not math.isfinite(losses[-1])
-    return Facts(
-        step=max((int(column[-1]) for column in reached if len(column)), default=None),
+    return RunStats(
+        summary=summary,
+        values={key: series.newest("train", key) for key in _TRAIN_KEYS},
         max_iters=max_iters,
-        values={key: value for key, value in newest.items() if value is not None},
-        best=_best(series),
-        broken=int(steps[-1]) if is_broken else None,
+        diverged_at=summary.train_step if is_diverged else None,
         device=_word(start.get("device")),
         dtype=_word(start.get("dtype")),
-        error=_word(last.get("error")) if last.get("status") == "failed" else "",
-        elapsed=series.clock.seconds,
+        error=_word(summary.error) if summary.status == "failed" else "",
         remaining=_remaining(series, max_iters),
     )
 
 
 def _word(value: object) -> str:
     return visible_line((as_text(value) or "")[:_LONGEST_TEXT])
-
-
-def _best(series: RunSeries) -> tuple[float, int] | None:
-    losses = series.column("eval", "val_loss")
-    if not np.isfinite(losses).any():
-        return None
-    index = int(np.nanargmin(losses))
-    return float(losses[index]), int(series.column("eval", "step")[index])
 
 
 def _remaining(series: RunSeries, max_iters: int | None) -> float | None:
@@ -235,19 +204,6 @@ def log_line(row: Row) -> LogLine | None:
     if told is None:
         return None
     return LogLine(as_number(row.get("time")) or 0.0, row["step"], told[0], told[1])
-
-
-def warnings_in(updates: Sequence[Update], run_id: str | None) -> list[LogLine]:
-    """What training warned of in a run, for rows that could not be written to its files."""
-    return [
-        LogLine(event.time, event.step, "warning", visible_line(event.message[:_LONGEST_TEXT]))
-        for event in _events(updates, run_id)
-        if isinstance(event, Warned)
-    ]
-
-
-def _events(updates: Sequence[Update], run_id: str | None) -> list[Event]:
-    return [each.event for each in updates if each.event and each.job.run_id == run_id]
 
 
 def _told(row: Row) -> tuple[LogKind, str] | None:

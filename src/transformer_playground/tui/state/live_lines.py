@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from transformer_playground.runs.series import Axis
 from transformer_playground.tui.state.lines import ChartLine
 from transformer_playground.tui.state.live import Part, Quantity
-from transformer_playground.tui.state.tails import Frame
+from transformer_playground.tui.state.tails import LiveFrame
 from transformer_playground.tui.state.workspace import Workspace
 
 AXIS_TITLES: dict[Axis, str] = {"step": "step", "tokens": "tokens seen", "time": "time"}
@@ -63,7 +63,7 @@ def run_in_focus(
 
 
 def chart_lines(
-    frame: Frame, paints: Mapping[str, Paint], *, is_smoothed: bool, has_room: bool
+    frame: LiveFrame, paints: Mapping[str, Paint], *, is_smoothed: bool, has_room: bool
 ) -> list[ChartLine]:
     """The curves of a frame; what is to be looked at in full colour, the rest faint.
 
@@ -73,7 +73,7 @@ def chart_lines(
         is_smoothed: Whether the chart smooths.
         has_room: Whether the legend may name the faint ones of several runs, too.
     """
-    quantity, alone = frame.ask.quantity, len(frame.runs) == 1
+    quantity, alone = frame.request.quantity, len(frame.runs) == 1
     lines = []
     for run in frame.runs:
         paint = paints[run.run_id]

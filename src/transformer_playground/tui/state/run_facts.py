@@ -12,7 +12,7 @@ from transformer_playground.jsonvalues import as_table
 from transformer_playground.runs.annotations import annotations_problem
 from transformer_playground.runs.details import CheckpointFile
 from transformer_playground.runs.layout import RunFolder, open_run, read_run_config
-from transformer_playground.runs.samples import read_samples
+from transformer_playground.runs.metrics import read_samples
 from transformer_playground.runs.status import derive_status
 from transformer_playground.tui.state.text_files import read_last_lines
 

@@ -5,10 +5,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from transformer_playground.errors import UsageError
-from transformer_playground.formatting import loss_text, progress_percent, signed_text
-from transformer_playground.runs.fields import FIELDS, GLYPHS, Field, find_field, setting_keys
+from transformer_playground.formatting import loss_text, percent_done, signed_text
+from transformer_playground.runs.fields import (
+    FIELDS,
+    GLYPHS,
+    Field,
+    RunInfo,
+    find_field,
+    setting_keys,
+)
 from transformer_playground.runs.query import Query, parse_query, select, sort_rows
-from transformer_playground.runs.row import RunRow
 from transformer_playground.terminal import visible_line
 
 Role = Literal["value", "muted", "live", "good", "bad", "warn", "accent"]
@@ -111,7 +117,7 @@ class RunsTableState:
         sort: str = DEFAULT_SORT,
         downwards: bool = False,
     ) -> None:
-        self.runs: Mapping[str, RunRow] = {}
+        self.runs: Mapping[str, RunInfo] = {}
         self.order: tuple[str, ...] = ()
         self.baseline: str | None = None
         self.keys: tuple[str, ...] = tuple(columns)
@@ -121,9 +127,9 @@ class RunsTableState:
         self._query = Query()
         self._settings: frozenset[str] = frozenset()
         self._widths: dict[str, int] = {}
-        self._measured: dict[str, dict[str, RunRow]] = {}
+        self._measured: dict[str, dict[str, RunInfo]] = {}
 
-    def take(self, runs: Mapping[str, RunRow], now: float) -> bool:
+    def take(self, runs: Mapping[str, RunInfo], now: float) -> bool:
         """Show these runs; False if they are the ones that are shown already."""
         old = self.runs
         # Rows that are equal stay the same objects, so that nothing of them is worked out again.
@@ -139,7 +145,7 @@ class RunsTableState:
         self.arrange(now)
         return True
 
-    def replace(self, row: RunRow) -> bool:
+    def replace(self, row: RunInfo) -> bool:
         """Show a newer row of a run where it stands until the next `take`; False if it is old."""
         if self.runs.get(row.run_id) == row or row.run_id not in self.runs:
             return False
@@ -251,23 +257,22 @@ class RunsTableState:
             case _:
                 return "value"
 
-    def _delta(self, row: RunRow) -> str:
+    def _delta(self, row: RunInfo) -> str:
         difference = self._difference(row)
         return "" if difference is None else signed_text(difference, loss_text)
 
-    def _delta_role(self, row: RunRow) -> Role:
+    def _delta_role(self, row: RunInfo) -> Role:
         difference = self._difference(row)
         if not difference:
             return "muted"
         return "good" if difference < 0 else "bad"
 
-    def _difference(self, row: RunRow) -> float | None:
+    def _difference(self, row: RunInfo) -> float | None:
         baseline = self.runs.get(self.baseline) if self.baseline else None
         if baseline is None or baseline is row:
             return None
-        if row.val_loss is None or baseline.val_loss is None:
-            return None
-        return row.val_loss - baseline.val_loss
+        loss, reference = row.summary.val_loss, baseline.summary.val_loss
+        return None if loss is None or reference is None else loss - reference
 
     def _has_tags(self) -> bool:
         return any(row.tags for row in self.runs.values())
@@ -279,11 +284,10 @@ def _is_unfinished(text: str, settings: Iterable[str]) -> bool:
     return bool(last) and any(key.startswith(last) for key in (*FIELDS, *settings))
 
 
-def _progress(row: RunRow) -> str:
-    if row.step is None:
-        return ""
-    if not row.max_iters:
-        return f"{row.step:,}"
-    percent = progress_percent(row.step, row.max_iters)
+def _progress(row: RunInfo) -> str:
+    step = row.summary.step
+    percent = percent_done(step, row.max_iters)
+    if percent is None:
+        return "" if step is None else f"{step:,}"
     filled = percent * _BAR_CELLS // 100
     return f"{'━' * filled}{'╌' * (_BAR_CELLS - filled)} {percent:3}%"

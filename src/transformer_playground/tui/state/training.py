@@ -1,29 +1,31 @@
 """Training jobs, one after another in one thread, and what they report.
 
 The console's own thread submits, steers and drains; `TrainingQueue.work` runs in a worker thread
-and is the only place that touches torch. Neither waits for the other: reports go through a bounded
-box whose oldest entries give way, for the run's files hold every one of them.
+and is the only place that touches torch. Neither waits for the other: events of training only wake
+the readers of the run's files, which hold every number.
 """
 
 import itertools
 import threading
+import time
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformer_playground.errors import PlaygroundError
-from transformer_playground.formatting import progress_percent, rate_text
+from transformer_playground.formatting import percent_done, rate_text
+from transformer_playground.runs.fields import RunInfo
 from transformer_playground.training.events import (
     Event,
     RunFailed,
     RunFinished,
     RunStarted,
     StatusChanged,
-    StepLogged,
     Warned,
 )
 from transformer_playground.training.launch import Launch, settle
-from transformer_playground.tui.state.jobs import Job, JobState, Update, UpdateBox
+from transformer_playground.tui.state.jobs import EventBuffer, Job, JobState, News, Update
 
 if TYPE_CHECKING:
     from transformer_playground.training.artifacts import Artifacts
@@ -52,7 +54,7 @@ class TrainingQueue:
         self._experiments_dir, self._runs_dir = experiments_dir, runs_dir
         self._jobs: list[Job] = []
         self._numbers = itertools.count(1)
-        self._updates = UpdateBox()
+        self._updates = EventBuffer()
         self._wake = threading.Condition()
         self._closed = False
 
@@ -180,22 +182,22 @@ class TrainingQueue:
 
     def _change(self, job: Job, state: JobState) -> None:
         job.state = state
-        self._updates.put(Update(job, is_end=job.has_ended))
+        self._updates.put(Update(job, "ended" if job.has_ended else "progress"))
 
     def _end(self, job: Job, state: JobState, problem: str = "") -> None:
         job.message, job.is_reporting = problem or job.message, False
+        job.ended_at = time.time()
         # What training itself said last (finished, stopped, failed) counts.
         self._change(job, job.state if job.has_ended else state)
 
     def take(self, job: Job, event: Event) -> None:
-        """Note what training emitted; called from the training thread."""
+        """Note how a job stands and wake its readers; called from the training thread."""
+        news: News = "progress"
         job.step = max(job.step, event.step)
         match event:
             case RunStarted():
                 job.run_id, job.max_iters, job.state = event.run_id, event.max_iters, "running"
-                job.message = ""
-            case StepLogged():
-                job.latest = event
+                job.message, news = "", "started"
             case StatusChanged(status="paused" | "running" as status):
                 job.state = status
             case Warned():
@@ -203,16 +205,21 @@ class TrainingQueue:
             case RunFinished():
                 # In this order: there is no moment at which nobody is at the job.
                 job.is_reporting = True
-                job.state = event.status
+                job.state, news = event.status, "trained"
             case RunFailed():
-                job.state, job.message = "failed", event.error
+                job.state, job.message, news = "failed", event.error, "trained"
             case _:
                 pass
-        self._updates.put(Update(job, event))
+        self._updates.put(Update(job, news))
 
 
-def describe(queue: TrainingQueue) -> str:
-    """What trains and what waits, in a few words; empty when nothing does."""
+def describe(queue: TrainingQueue, runs: Mapping[str, RunInfo]) -> str:
+    """What trains and what waits, in a few words; empty when nothing does.
+
+    Args:
+        queue: The jobs.
+        runs: Every run by its id, for its throughput.
+    """
     job = queue.active
     waiting = f" +{len(queue.waiting)} queued" if queue.waiting else ""
     if job is None:
@@ -222,11 +229,12 @@ def describe(queue: TrainingQueue) -> str:
     if not job.is_training:
         return f"{job.state} {job.name}{waiting}"
     glyph = "▶" if job.state == "running" else "‖"
-    done = (
-        f"{progress_percent(job.step, job.max_iters)}%" if job.max_iters else f"step {job.step:,}"
-    )
-    speed = f" {rate_text(job.latest.tokens_per_sec)}" if job.latest else ""
-    return f"{glyph} {job.name} {done}{speed}{waiting}"
+    percent = percent_done(job.step, job.max_iters)
+    share = f"step {job.step:,}" if percent is None else f"{percent}%"
+    run = runs.get(job.run_id or "")
+    newest = run.summary.tokens_per_sec if run else None
+    speed = "" if newest is None else f" {rate_text(newest)}"
+    return f"{glyph} {job.name} {share}{speed}{waiting}"
 
 
 def question_before_leaving(queue: TrainingQueue) -> tuple[str, str]:
@@ -273,7 +281,7 @@ class _QueueSink:
         self._queue, self._job = queue, job
 
     def handle(self, event: Event) -> None:
-        """Never blocks: the box drops what is oldest when nobody reads."""
+        """Never blocks."""
         self._queue.take(self._job, event)
 
     def sync(self) -> None:

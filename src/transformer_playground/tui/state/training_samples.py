@@ -1,12 +1,12 @@
 """Samples that runs drew while they trained, found by step."""
 
 import bisect
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from transformer_playground.jsonvalues import as_int, as_text
 from transformer_playground.runs.layout import RunFolder
-from transformer_playground.runs.samples import read_samples
+from transformer_playground.runs.metrics import read_samples
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,15 @@ class SampleTrack:
         return self.drawn[index - 1] if index else None
 
 
-def read_track(run: RunFolder) -> SampleTrack:
-    """Every sample of a run that has a step and a text."""
+def read_track(run: RunFolder, resumes: Sequence[tuple[float, float]] | None = None) -> SampleTrack:
+    """Every sample of a run that has a step and a text.
+
+    Args:
+        run: The run.
+        resumes: Step and time of each of its resumes, where they are known already.
+    """
     texts: dict[int, list[str]] = {}
-    for row in read_samples(run):
+    for row in read_samples(run, resumes):
         step, text = as_int(row.get("step")), as_text(row.get("text"))
         if step is not None and text is not None:
             texts.setdefault(step, []).append((as_text(row.get("prompt")) or "") + text)

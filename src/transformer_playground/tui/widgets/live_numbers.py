@@ -9,18 +9,17 @@ from textual.widgets import Static
 from transformer_playground.formatting import count_text, learning_rate_text
 from transformer_playground.runs.series import Curve
 from transformer_playground.terminal import visible_line
-from transformer_playground.training.events import StepLogged
-from transformer_playground.tui.state.live import Facts, state_words
+from transformer_playground.tui.state.live import RunStats, state_words
 from transformer_playground.tui.state.live_words import (
-    Standing,
+    RunActivity,
     Tone,
     best_text,
-    line,
-    percent_done,
+    percent_of,
     progress_bar,
+    stats_line,
+    stats_table,
     step_text,
-    table,
-    time_words,
+    time_text,
 )
 from transformer_playground.tui.state.tails import Focus
 from transformer_playground.tui.widgets.sparkline import Sparkline
@@ -38,9 +37,8 @@ class LiveNumbers(Container):
         super().__init__(id="live-numbers")
         self._seen: tuple[str, int] | None = None
         self._newest = -1.0
-        self._pushed: list[StepLogged] = []
         self._table_lines = 0
-        self._shown: tuple[Facts, Standing] | None = None
+        self._shown: tuple[RunStats, RunActivity] | None = None
 
     def compose(self) -> ComposeResult:
         """Both forms of the numbers, of which the stylesheet shows one, and the sparklines."""
@@ -55,18 +53,16 @@ class LiveNumbers(Container):
         """The other form may be on show now, or a narrower one."""
         self._draw()
 
-    def show(self, facts: Facts, standing: Standing) -> None:
-        """Show these numbers, and in the sparklines what was pushed since the last time."""
-        self._draw_pushed()
-        if self._shown != (facts, standing):
-            self._shown = facts, standing
+    def show(self, stats: RunStats, activity: RunActivity) -> None:
+        """Show these numbers."""
+        if self._shown != (stats, activity):
+            self._shown = stats, activity
             self._draw()
 
     def take(self, focus: Focus) -> None:
         """Let the sparklines catch up with a run's files."""
         if self._seen != (focus.run_id, focus.life):
             self.begin(focus.run_id, focus.life)
-        self._draw_pushed()
         first = int(np.searchsorted(_steps(focus), self._newest, side="right"))
         for spark, curve in zip(self._sparks(), focus.recent, strict=True):
             for value in curve.y[first:]:
@@ -74,17 +70,9 @@ class LiveNumbers(Container):
         if len(_steps(focus)):
             self._newest = max(self._newest, float(_steps(focus)[-1]))
 
-    def push(self, run_id: str, event: StepLogged) -> None:
-        """One more logged step of the run in focus, ahead of its files; `show` draws it."""
-        if self._seen is None or self._seen[0] != run_id or event.step <= self._newest:
-            return
-        self._newest = event.step
-        self._pushed.append(event)
-
     def begin(self, run_id: str, life: int) -> None:
         """Forget the values of another run, or of steps that hold no longer."""
         self._seen, self._newest = (run_id, life), -1.0
-        self._pushed.clear()
         for spark in self._sparks():
             spark.clear()
 
@@ -96,29 +84,22 @@ class LiveNumbers(Container):
         for name in ("#live-lines", "#live-table"):
             self.query_one(name, Static).update("")
 
-    def _draw_pushed(self) -> None:
-        for event in self._pushed:
-            values = (event.train_loss, event.lr, event.tokens_per_sec)
-            for spark, value in zip(self._sparks(), values, strict=True):
-                spark.push(value)
-        self._pushed.clear()
-
     def _sparks(self) -> list[Sparkline]:
         return list(self.query(Sparkline))
 
     def _draw(self) -> None:
         if self._shown is None:
             return
-        facts, standing = self._shown
+        stats, activity = self._shown
         if self.query_one("#live-table").display:
             width = max(10, self.content_size.width)
-            content = _as_table(facts, standing, width)
+            content = _as_table(stats, activity, width)
             lines = content.plain.count("\n")
             # Laying out all panes anew is only for a table that has grown or shrunk.
             has_grown, self._table_lines = lines != self._table_lines, lines
             self.query_one("#live-table", Static).update(content, layout=has_grown)
         else:
-            content = _as_lines(facts, standing)
+            content = _as_lines(stats, activity)
             self.query_one("#live-lines", Static).update(content, layout=False)
 
 
@@ -127,43 +108,43 @@ def _steps(focus: Focus) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
     return curve.x
 
 
-def _state(standing: Standing) -> Content:
-    style = _STATE_STYLES.get(standing.state, "$foreground")
-    return Content.styled(state_words(standing.state) if standing.state else "", style)
+def _state(activity: RunActivity) -> Content:
+    style = _STATE_STYLES.get(activity.state, "$foreground")
+    return Content.styled(state_words(activity.state) if activity.state else "", style)
 
 
-def _bar(facts: Facts, standing: Standing, width: int) -> Content:
-    percent = percent_done(facts)
+def _bar(stats: RunStats, activity: RunActivity, width: int) -> Content:
+    percent = percent_of(stats)
     if percent is None:
         return Content("")
     full, empty = progress_bar(percent, width)
-    colour = "$accent" if standing.is_live else "$primary"
+    colour = "$accent" if activity.is_live else "$primary"
     return Content.assemble((full, colour), (empty, _MUTED), f" {percent:3}%")
 
 
-def _as_lines(facts: Facts, standing: Standing) -> Content:
-    label, time_text = time_words(facts, standing)
+def _as_lines(stats: RunStats, activity: RunActivity) -> Content:
+    label, time = time_text(stats, activity)
     first = Content.assemble(
-        _state(standing),
+        _state(activity),
         "  ",
-        _bar(facts, standing, _BAR_WIDTH),
+        _bar(stats, activity, _BAR_WIDTH),
         "  ",
-        step_text(facts),
+        step_text(stats),
         (f"  {label} ", _MUTED),
-        time_text,
+        time,
         ("  best ", _MUTED),
-        best_text(facts),
+        best_text(stats),
     )
     cells = [
         Content.assemble((f"{name} " if name else "", _MUTED), (visible_line(value), _TONES[tone]))
-        for name, value, tone in line(facts, standing)
+        for name, value, tone in stats_line(stats, activity)
     ]
     return Content.assemble(first, "\n", Content("  ").join(cells))
 
 
-def _as_table(facts: Facts, standing: Standing, width: int) -> Content:
-    rows = [_state(standing), _bar(facts, standing, width - 5)]
-    for label, value, tone in table(facts, standing):
+def _as_table(stats: RunStats, activity: RunActivity, width: int) -> Content:
+    rows = [_state(activity), _bar(stats, activity, width - 5)]
+    for label, value, tone in stats_table(stats, activity):
         shown = Content(visible_line(value)).truncate(max(1, width - len(label) - 1), ellipsis=True)
         gap = " " * max(1, width - len(label) - shown.cell_length)
         rows.append(Content.assemble((label, _MUTED), gap, (shown.plain, _TONES[tone])))

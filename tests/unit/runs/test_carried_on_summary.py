@@ -1,4 +1,4 @@
-"""A tally that is carried on equals one of the whole file."""
+"""A summary that is carried on equals one of the whole file."""
 
 from pathlib import Path
 from typing import Any
@@ -6,11 +6,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from builders.metrics import read_rows
 from builders.runs import eval_row, resume_row, status_row, train_row
-from transformer_playground.runs.counting import count_on, count_rows
 from transformer_playground.runs.lines import encode_row
-from transformer_playground.runs.metrics import read_rows
-from transformer_playground.runs.summary import best_evaluation
+from transformer_playground.runs.summary import carry_on, read_summary
 
 numbers = st.none() | st.integers(0, 4).map(float)
 times = st.floats(0, 100)
@@ -37,7 +36,7 @@ any_moves = st.lists(
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(any_moves, st.integers(0, 30))
-def test_counting_on_equals_counting_the_whole(
+def test_a_summary_that_is_carried_on_equals_that_of_the_whole_file(
     tmp_path: Path, rows: list[dict[str, Any]], cut: int
 ) -> None:
     step = 0
@@ -47,19 +46,22 @@ def test_counting_on_equals_counting_the_whole(
         row["step"] = step
     path = tmp_path / "m"
     path.write_bytes(b"".join(map(encode_row, rows[:cut])))
-    tally, mark = count_rows(path)
+    summary, position = read_summary(path)
     with path.open("ab") as file:
         file.writelines(map(encode_row, rows[cut:]))
 
-    counted = count_on(path, tally, mark)
-    whole = count_rows(path)
-    if counted is None:
+    carried = carry_on(path, summary, position)
+    whole = read_summary(path)
+    if carried is None:
         supersedes = any(row["event"] == "resume" for row in rows[cut:])
         steps = [(row["event"], row["step"]) for row in rows]
         assert supersedes or len(set(steps)) < len(steps) or steps != sorted(steps, key=_step)
     else:
-        assert counted == whole
-    best = best_evaluation(sorted(read_rows(path), key=lambda row: row["step"])) or {}
+        assert carried == whole
+        assert carried[0].throughput == whole[0].throughput
+    evaluations = [row for row in read_rows(path) if row["event"] == "eval"]
+    known = [row for row in evaluations if row.get("val_loss") is not None]
+    best = min(known, key=lambda row: (row["val_loss"], row["step"]), default={})
     assert whole[0].best_val_loss == best.get("val_loss")
     assert whole[0].best_step == best.get("step")
 
@@ -68,19 +70,19 @@ def _step(pair: tuple[str, int]) -> int:
     return pair[1]
 
 
-def test_only_what_cannot_supersede_is_counted_on(tmp_path: Path) -> None:
+def test_only_rows_that_cannot_supersede_are_carried_on(tmp_path: Path) -> None:
     path = tmp_path / "m"
     path.write_bytes(b"".join(map(encode_row, [train_row(10), eval_row(10, 2.0)])))
-    start = count_rows(path)
+    start = read_summary(path)
 
     def after(row: dict[str, Any]) -> bool:
         with path.open("ab") as file:
             before = file.tell()
             file.write(encode_row(row))
-        counted = count_on(path, *start) is not None
+        carried = carry_on(path, *start) is not None
         with path.open("r+b") as file:
             file.truncate(before)
-        return counted
+        return carried
 
     assert after(train_row(11))
     assert after(status_row(5, "paused"))
@@ -92,22 +94,22 @@ def test_only_what_cannot_supersede_is_counted_on(tmp_path: Path) -> None:
 def test_of_equally_good_evaluations_the_earlier_is_the_best_one(tmp_path: Path) -> None:
     path = tmp_path / "m"
     path.write_bytes(encode_row(eval_row(10, 2.0)))
-    start = count_rows(path)
+    start = read_summary(path)
     with path.open("ab") as file:
         file.write(encode_row(eval_row(20, 2.0)))
 
-    counted = count_on(path, *start)
-    assert counted == count_rows(path)
-    assert counted is not None
-    assert counted[0].best_step == 10
+    carried = carry_on(path, *start)
+    assert carried == read_summary(path)
+    assert carried is not None
+    assert carried[0].best_step == 10
 
 
 def test_a_checkpoint_of_the_same_step_takes_no_tokens_away(tmp_path: Path) -> None:
     checkpoint = {"event": "checkpoint", "step": 0, "tokens_seen": 7}
     path = tmp_path / "m"
     path.write_bytes(encode_row(checkpoint))
-    tally, mark = count_rows(path)
+    summary, position = read_summary(path)
     with path.open("ab") as file:
         file.write(encode_row({"event": "checkpoint", "step": 0}))
-    counted = count_on(path, tally, mark)
-    assert counted == count_rows(path)
+    carried = carry_on(path, summary, position)
+    assert carried == read_summary(path)

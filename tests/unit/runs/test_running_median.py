@@ -1,0 +1,43 @@
+"""The median that is carried on is that of all numbers, or it is said to be lost."""
+
+import random
+import statistics
+
+import pytest
+
+from transformer_playground.runs.summary import RunningMedian
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_median_that_is_carried_on_is_exact_or_lost(seed: int) -> None:
+    source = random.Random(seed)
+    seen: list[float] = []
+    running = RunningMedian()
+    medians = 0
+    while len(seen) < 3_000:
+        # Few distinct values, so that many are equal to those at the ends of what is kept.
+        centre = source.choice([1_000, 1_000, 1_100])
+        more = [float(source.randint(centre - 150, centre)) for _ in range(source.randint(1, 90))]
+        seen += more
+        running = running.with_more(more)
+        if running.has_lost_median:
+            assert running.median is None
+            running = RunningMedian().with_more(seen)
+        medians += 1
+        assert running.median == statistics.median(seen)
+        assert running.below + len(running.kept) + running.above == len(seen)
+        assert len(running.kept) <= 200
+    assert medians > 30
+
+
+def test_a_pace_that_changes_for_good_loses_the_median() -> None:
+    running = RunningMedian().with_more([1.0 + step / 1_000 for step in range(1_000)])
+    assert not running.with_more([50.0] * 150).has_lost_median
+    assert running.with_more([50.0] * 1_500).has_lost_median
+
+
+def test_what_is_no_number_is_left_out() -> None:
+    running = RunningMedian().with_more([float("nan"), float("inf"), 1e300, 5.0])
+    assert running.median == 5.0
+    assert RunningMedian().median is None
+    assert not RunningMedian().has_lost_median
