@@ -17,8 +17,8 @@ from collections.abc import Callable
 import torch
 
 from transformer_playground.config.model import ModelConfig
+from transformer_playground.generation.generate import SamplingSettings, generate
 from transformer_playground.model.gpt import GPT
-from transformer_playground.sampling.generate import SamplingSettings, generate
 
 _VOCAB = 65
 _PROMPT = (0,)

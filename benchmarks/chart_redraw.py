@@ -17,10 +17,10 @@ from collections.abc import Callable
 import numpy as np
 from textual.app import App, ComposeResult
 
-from transformer_playground.tui.state.axes import FloatArray
-from transformer_playground.tui.state.lines import ChartLine, PreparedLine
-from transformer_playground.tui.state.picture import draw_picture, extent
-from transformer_playground.tui.widgets.chart import Chart
+from transformer_playground.tui.charts.axes import FloatArray
+from transformer_playground.tui.charts.braille_picture import draw_picture, extent
+from transformer_playground.tui.charts.chart import Chart
+from transformer_playground.tui.charts.series import ChartLine, PreparedLine
 
 _COLUMNS, _ROWS = 130, 38
 

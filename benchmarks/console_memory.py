@@ -18,13 +18,13 @@ from pathlib import Path
 
 import psutil
 
-from transformer_playground.runs.layout import create_run
-from transformer_playground.runs.lines import JsonLines
+from transformer_playground.runs.folder import create_run
+from transformer_playground.runs.jsonl import JsonLines
 from transformer_playground.training.events import StepLogged
 from transformer_playground.training.launch import Launch
 from transformer_playground.training.sinks.jsonl import event_rows
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.state.jobs import Job, Update
+from transformer_playground.tui.core.jobs import Job, Update
 
 _BATCH = 500
 _MIB = 1024**2

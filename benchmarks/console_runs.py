@@ -17,12 +17,12 @@ import time
 from pathlib import Path
 
 from transformer_playground.runs.fields import RunInfo
-from transformer_playground.runs.layout import create_run
-from transformer_playground.runs.lines import encode_row
+from transformer_playground.runs.folder import create_run
+from transformer_playground.runs.jsonl import encode_row
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.screens.runs import RunsView
-from transformer_playground.tui.state.catalog import Snapshot, look
-from transformer_playground.tui.widgets.runs_table import RunsTable
+from transformer_playground.tui.core.snapshot import Snapshot, look
+from transformer_playground.tui.runs.table import RunsTable
+from transformer_playground.tui.runs.view import RunsView
 
 _PATIENCE = 120.0
 _STEPS = 20

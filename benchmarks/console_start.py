@@ -24,7 +24,7 @@ from pathlib import Path
 
 import psutil
 
-from transformer_playground.runs.layout import create_run
+from transformer_playground.runs.folder import create_run
 
 BARE = """\
 from textual.app import App

@@ -26,9 +26,9 @@ from transformer_playground.experiments.registry import prepare_experiment
 from transformer_playground.runs.metrics import read_raw_rows
 from transformer_playground.training.events import Event, StepLogged
 from transformer_playground.training.launch import Launch
-from transformer_playground.training.session import Plan, start
+from transformer_playground.training.run import Plan, start
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.state.jobs import Job
+from transformer_playground.tui.core.jobs import Job
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 EXPERIMENT = "shakespeare_char"

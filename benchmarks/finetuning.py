@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 
 from transformer_playground.config.schema import ExperimentConfig
-from transformer_playground.data.batches import IGNORED, count_targets
+from transformer_playground.data.loader import IGNORED, count_targets
 from transformer_playground.data.prepare import prepare_dataset
 from transformer_playground.training.events import Event, StepLogged
-from transformer_playground.training.materials import gather_materials
-from transformer_playground.training.session import Plan, start
+from transformer_playground.training.run import Plan, start
+from transformer_playground.training.setup import gather_materials
 
 WORDS = (
     *("the", "miller", "cat", "sat", "by", "a", "wheel", "and"),

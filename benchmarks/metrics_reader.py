@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from transformer_playground.runs.lines import JsonLines, encode_row
+from transformer_playground.runs.jsonl import JsonLines, encode_row
 from transformer_playground.runs.series import RunSeries
 
 _EVAL_EVERY = 1000

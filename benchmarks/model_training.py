@@ -21,9 +21,9 @@ from torch.nn import functional
 
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.config.train import OptimConfig
+from transformer_playground.model.base import count_parameters
+from transformer_playground.model.device import choose_precision
 from transformer_playground.model.gpt import GPT
-from transformer_playground.model.hardware import choose_precision
-from transformer_playground.model.interface import count_parameters
 from transformer_playground.model.loss import summed_cross_entropy
 from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.optimizers import build_optimizers

@@ -20,14 +20,14 @@ from unittest import mock
 
 import torch
 
-from transformer_playground.analysis import losses
+from transformer_playground.evaluation import loss as losses
 from transformer_playground.experiments.discovery import load_experiment
 from transformer_playground.experiments.registry import prepare_experiment
 from transformer_playground.model.gpt import GPT
 from transformer_playground.training import trainer
 from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.optimizers import OptimizerSet
-from transformer_playground.training.session import Plan, start
+from transformer_playground.training.run import Plan, start
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from transformer_playground.runs.folder import create_run
 from transformer_playground.runs.index import INDEX_NAME
-from transformer_playground.runs.layout import create_run
-from transformer_playground.runs.lines import JsonLines, encode_row
+from transformer_playground.runs.jsonl import JsonLines, encode_row
 from transformer_playground.runs.listing import list_runs
 
 _SETTLE_SECONDS = 3.0

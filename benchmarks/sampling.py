@@ -16,8 +16,8 @@ import torch
 import transformers
 
 from transformer_playground.config.model import ModelConfig
+from transformer_playground.generation.generate import SamplingSettings, generate
 from transformer_playground.model.gpt import GPT
-from transformer_playground.sampling.generate import SamplingSettings, generate
 
 _VOCAB = 65
 _PROMPT = (20, 43, 50, 50, 53, 1, 58, 46)

@@ -15,8 +15,8 @@ from collections.abc import Callable
 from importlib.resources import files
 from typing import TypeVar
 
-from transformer_playground.analysis.novelty import ngram_novelty
-from transformer_playground.analysis.overlap import longest_matches
+from transformer_playground.text_metrics.novelty import ngram_novelty
+from transformer_playground.text_metrics.overlap import longest_matches
 
 _TEXT_LENGTH = 500
 _TEXTS = 200

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import torch
 
-from transformer_playground.analysis.losses import mean_loss
 from transformer_playground.checkpoints.discovery import choose
 from transformer_playground.checkpoints.loading import build_model, load_payload
-from transformer_playground.data.batches import all_batches
 from transformer_playground.data.dataset import open_dataset
+from transformer_playground.data.loader import all_batches
+from transformer_playground.evaluation.loss import mean_loss
 from transformer_playground.experiments.discovery import load_experiment
 from transformer_playground.experiments.registry import prepare_experiment
-from transformer_playground.training.session import Plan, start
+from transformer_playground.training.run import Plan, start
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 TARGET = 1.88

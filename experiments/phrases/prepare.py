@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from transformer_playground.data.corpora import find_inputs
+from transformer_playground.data.sources.corpora import find_inputs
 from transformer_playground.experiments.registry import PrepareContext, register
 
 _CORPUS = "phrases.txt"

@@ -12,7 +12,7 @@ import sys
 # All that the children need is there already; torch imports the first when an optimizer is made.
 import torch._dynamo  # noqa: F401
 
-import transformer_playground.training.session  # noqa: F401
+import transformer_playground.training.run  # noqa: F401
 from transformer_playground.cli.main import app, run_app
 
 

@@ -15,8 +15,8 @@ import pytest
 
 from builders.commands import CONFIG, PATIENCE_SECONDS, Project, in_process, make_project
 from builders.training import equal, final_payload, rows_of
-from transformer_playground.runs.layout import RunFolder
-from transformer_playground.runs.lines import Row
+from transformer_playground.runs.folder import RunFolder
+from transformer_playground.runs.jsonl import Row
 from transformer_playground.runs.metrics import read_raw_rows
 from transformer_playground.runs.status import derive_status
 

@@ -7,7 +7,7 @@ import pytest
 
 from builders.metrics import read_rows
 from builders.training import Recorder, resume, runtime, train
-from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.folder import RunFolder
 from transformer_playground.training.events import Event, StepLogged
 
 TRAIN = {

@@ -7,8 +7,7 @@ from typing import Any
 
 import torch
 
-from transformer_playground.checkpoints.payload import FORMAT, VERSION
-from transformer_playground.checkpoints.sidecar import CheckpointInfo
+from transformer_playground.checkpoints.format import FORMAT, VERSION, CheckpointInfo
 from transformer_playground.checkpoints.store import CheckpointStore
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.errors import CheckpointError

@@ -16,8 +16,8 @@ import pytest
 from builders.runs import claim_seconds
 from builders.training import TEXT
 from transformer_playground.cli.main import app, run_app
+from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.index import INDEX_NAME
-from transformer_playground.runs.layout import RunFolder
 
 TP = Path(sys.executable).parent / "tp"
 TP_TUI = Path(sys.executable).parent / "tp-tui"

@@ -5,7 +5,7 @@ from typing import Any
 
 from builders.runs import eval_row, make_run, status_row, train_row
 from transformer_playground.data.meta import META_FILE, write_meta
-from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.folder import RunFolder
 
 ALPHABET = "abc"
 FINGERPRINT = "f" * 64

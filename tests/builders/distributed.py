@@ -12,11 +12,11 @@ import numpy as np
 import torch.distributed as dist
 
 from builders.training import Recorder, prepared_config, runtime
-from transformer_playground.data.batches import IGNORED, Batch
-from transformer_playground.runs.layout import create_run
+from transformer_playground.data.loader import IGNORED, Batch
+from transformer_playground.runs.folder import create_run
 from transformer_playground.training.distributed import DistInfo
 from transformer_playground.training.events import RunStarted, StepLogged
-from transformer_playground.training.materials import Materials, gather_materials
+from transformer_playground.training.setup import Materials, gather_materials
 from transformer_playground.training.trainer import Trainer
 
 

@@ -3,13 +3,13 @@
 from pathlib import Path
 from typing import Any
 
+from builders.base_models import Architecture, build_model_folder
 from builders.commands import Project
-from builders.pretrained import Architecture, build_model_folder
 from builders.training import merged
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.prepare import prepare_dataset
 from transformer_playground.training.control import TrainingControl
-from transformer_playground.training.session import Outcome, Plan, start
+from transformer_playground.training.run import Outcome, Plan, start
 
 LINES = [f"The cat sat by the wheel {number} times and watched." for number in range(12)]
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from transformer_playground.runs.lines import Row
+from transformer_playground.runs.jsonl import Row
 from transformer_playground.runs.metrics import MEASUREMENTS, read_raw_rows
 
 

@@ -7,8 +7,8 @@ from typing import Any
 from builders.training import BASE, merged, runtime
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.prepare import prepare_dataset
-from transformer_playground.runs.layout import RunFolder
-from transformer_playground.training.session import Plan, start
+from transformer_playground.runs.folder import RunFolder
+from transformer_playground.training.run import Plan, start
 
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "ivory", "jolly")
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from transformer_playground.runs.fields import RunInfo
-from transformer_playground.runs.layout import RunFolder, create_run
-from transformer_playground.runs.lines import JsonLines
+from transformer_playground.runs.folder import RunFolder, create_run
+from transformer_playground.runs.jsonl import JsonLines
 from transformer_playground.runs.lock import RunLock
 from transformer_playground.runs.metrics import TrainingClock
 from transformer_playground.runs.summary import RunSummary

@@ -12,10 +12,10 @@ from transformer_playground.checkpoints.discovery import newest_valid
 from transformer_playground.checkpoints.loading import load_payload
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.prepare import prepare_dataset
-from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.folder import RunFolder
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import Event
-from transformer_playground.training.session import Outcome, Plan, start
+from transformer_playground.training.run import Outcome, Plan, start
 from transformer_playground.training.sinks.base import Sink
 
 TEXT = "".join(

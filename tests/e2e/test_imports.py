@@ -15,7 +15,7 @@ HEAVY = ("torch", "transformers", "peft", "tensorboard", "textual", "matplotlib"
 
 RUN_SCRIPT = """\
 import json, sys
-from transformer_playground.{room}.main import run
+from transformer_playground.{command}.main import run
 sys.argv = {argv!r}
 try:
     run()
@@ -23,13 +23,13 @@ finally:
     print(json.dumps(sorted({heavy!r} & sys.modules.keys())), file=sys.stderr)
 """
 
-# Rooms that work without a model.
-LIGHT_ROOMS = ("config", "data", "experiments")
+# Packages that work without a model.
+LIGHT_PACKAGES = ("config", "data", "experiments")
 LIGHT_MODULES = (
     *("cli.main", "tui.main", "checkpoints.discovery"),
-    *("runs.layout", "runs.listing", "runs.lock", "runs.metrics"),
+    *("runs.folder", "runs.listing", "runs.lock", "runs.metrics"),
     *("runs.status", "runs.summary", "runs.series", "runs.index"),
-    *("runs.curves", "analysis.loss_curves", "analysis.plot", "training.sinks.text"),
+    *("runs.curves", "plots.loss_curves", "plots.loss_plot", "training.sinks.text"),
 )
 
 
@@ -42,7 +42,7 @@ def imported_by(project: Project, source: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("room", "words"),
+    ("command", "words"),
     [
         ("cli", ["tp", "--help"]),
         ("cli", ["tp", "train", "--help"]),
@@ -56,11 +56,11 @@ def imported_by(project: Project, source: str) -> list[str]:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_light_command_imports_nothing_heavy(
-    project: Project, room: str, words: list[str]
+    project: Project, command: str, words: list[str]
 ) -> None:
     for run_id in ("tiny-1", "tiny-2"):
         make_run(project.root / "runs", run_id, rows=[train_row(1)])
-    source = RUN_SCRIPT.format(room=room, argv=words, heavy=set(HEAVY))
+    source = RUN_SCRIPT.format(command=command, argv=words, heavy=set(HEAVY))
     assert imported_by(project, source) == []
 
 
@@ -68,24 +68,24 @@ def test_a_plot_is_drawn_without_torch_and_without_a_display(project: Project) -
     make_run(project.root / "runs", "tiny-1", rows=[train_row(1)])
     words = ["tp", "plot-loss", "--run-id", "tiny-1"]
     unwanted = {*HEAVY, "matplotlib.pyplot"} - {"matplotlib"}
-    source = RUN_SCRIPT.format(room="cli", argv=words, heavy=unwanted)
+    source = RUN_SCRIPT.format(command="cli", argv=words, heavy=unwanted)
     assert imported_by(project, source) == []
 
 
 def test_a_wrong_configuration_is_refused_before_anything_heavy(project: Project) -> None:
     (project.experiment / "config.toml").write_text(CONFIG.replace("n_head = 2", "n_head = 3"))
-    source = RUN_SCRIPT.format(room="cli", argv=["tp", "train", "tiny"], heavy=set(HEAVY))
+    source = RUN_SCRIPT.format(command="cli", argv=["tp", "train", "tiny"], heavy=set(HEAVY))
     ended = project.child(sys.executable, "-c", source)
     assert ended.code == 2
     assert json.loads(ended.err.splitlines()[-1]) == []
 
 
-def test_light_rooms_import_nothing_heavy(project: Project) -> None:
+def test_light_packages_import_nothing_heavy(project: Project) -> None:
     root = Path(transformer_playground.__path__[0])
     modules = [
         ".".join(path.relative_to(root).with_suffix("").parts)
-        for room in LIGHT_ROOMS
-        for path in sorted((root / room).rglob("*.py"))
+        for package in LIGHT_PACKAGES
+        for path in sorted((root / package).rglob("*.py"))
         if path.stem != "__init__"
     ]
     assert len(modules) > 20

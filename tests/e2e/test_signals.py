@@ -12,7 +12,7 @@ import pytest
 from builders.commands import PATIENCE_SECONDS, TP, Project, in_process, make_project
 from builders.training import rows_of
 from transformer_playground.checkpoints.discovery import newest_valid
-from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.status import derive_status
 
 # Enough output to fill any pipe that nobody reads, so that training cannot end by itself.

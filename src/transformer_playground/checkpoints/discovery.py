@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from transformer_playground.checkpoints.sidecar import (
+from transformer_playground.checkpoints.format import (
     LEGACY_NAME,
     POINTERS,
     CheckpointInfo,

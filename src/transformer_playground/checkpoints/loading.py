@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformer_playground.checkpoints import nanogpt
 from transformer_playground.checkpoints.discovery import scan_folder
-from transformer_playground.checkpoints.payload import check_payload, model_config
-from transformer_playground.checkpoints.sidecar import sidecar_path
+from transformer_playground.checkpoints.format import check_payload, model_config, sidecar_path
 from transformer_playground.config.finetuning import is_model_path
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.errors import CheckpointError
@@ -18,8 +17,8 @@ from transformer_playground.errors import CheckpointError
 if TYPE_CHECKING:
     import torch
 
+    from transformer_playground.model.base import LanguageModel
     from transformer_playground.model.gpt import GPT
-    from transformer_playground.model.interface import LanguageModel
 
 _HINT = "Choose another checkpoint, or restore this file."
 
@@ -74,7 +73,7 @@ def build_model(
     if payload["kind"] == "lora":
         import torch
 
-        from transformer_playground.pretrained.adaptation import rebuild
+        from transformer_playground.finetuning.build import rebuild
 
         args = _moved(payload["model_args"], base)
         return rebuild(args, weights, device=torch.device(device), dtype=dtype)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from transformer_playground.checkpoints.payload import FORMAT, VERSION, check_weights
+from transformer_playground.checkpoints.format import FORMAT, VERSION, check_weights
 from transformer_playground.errors import CheckpointError
 
 # torch.compile wraps the model, and the wrapper's name ends up in every key.

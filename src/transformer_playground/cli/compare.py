@@ -7,19 +7,22 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from transformer_playground.checkpoints.discovery import scan_folder
-from transformer_playground.cli.console import note, say_json
-from transformer_playground.cli.decoding import sample_options, with_standard_input
-from transformer_playground.cli.folders import RUNS_DIR
-from transformer_playground.cli.options import AsJson, RunsDir
+from transformer_playground.cli.options import RUNS_DIR, AsJson, RunsDir
+from transformer_playground.cli.output import note, say_json
+from transformer_playground.cli.sample_options import sample_options, with_standard_input
 from transformer_playground.errors import UsageError
-from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.folder import RunFolder
+from transformer_playground.runs.generation_request import (
+    SampleRequest,
+    SampleSpec,
+    resolve_request,
+)
 from transformer_playground.runs.listing import find_runs
-from transformer_playground.runs.sampling_plan import SampleRequest, SampleSpec, resolve_request
 from transformer_playground.terminal import visible_line
 
 if TYPE_CHECKING:
-    from transformer_playground.analysis.compare import Comparison
-    from transformer_playground.analysis.comparison_sampling import SampleResult
+    from transformer_playground.comparison.compare import Comparison
+    from transformer_playground.comparison.samples import SampleResult
 
 Form = Literal["text", "json", "csv", "markdown"]
 _SAMPLES = 3
@@ -64,9 +67,9 @@ def compare(
     _refuse_ineffective(request, csv_output=csv_output)
     folders = find_runs(runs_dir, ",".join(run_ids))
     # What compares is loaded when it is asked for; listing commands start without it.
-    from transformer_playground.analysis.compare import compare as compare_runs
-    from transformer_playground.analysis.comparison_document import as_document
-    from transformer_playground.cli import comparison_output as output
+    from transformer_playground.cli import compare_output as output
+    from transformer_playground.comparison.compare import compare as compare_runs
+    from transformer_playground.comparison.render import as_document
 
     comparison = compare_runs(folders, group=not no_group, all_settings=all_settings)
     if csv_output:
@@ -103,7 +106,7 @@ def _refuse_ineffective(request: SampleRequest, *, csv_output: bool) -> None:
 
 def _draws(request: SampleRequest, comparison: "Comparison", folders: Sequence[RunFolder]) -> bool:
     """Whether samples are to be drawn; a note says why not if nothing was asked."""
-    from transformer_playground.analysis.comparison_table import FEW_COLUMNS
+    from transformer_playground.comparison.render import FEW_COLUMNS
 
     if request.n_samples is not None or _says_how(request):
         return request.n_samples != 0
@@ -125,7 +128,7 @@ def _draw(
     comparison: "Comparison", folders: Sequence[RunFolder], spec: SampleSpec
 ) -> list["SampleResult"]:
     """Draw from each column's best run, one after the other."""
-    from transformer_playground.analysis.comparison_sampling import draw_samples
+    from transformer_playground.comparison.samples import draw_samples
 
     by_id = {folder.run_id: folder for folder in folders}
     results = []

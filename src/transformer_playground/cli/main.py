@@ -4,13 +4,13 @@ import sys
 
 import typer
 
+from transformer_playground.cli.app import run_app
 from transformer_playground.cli.compare import compare
 from transformer_playground.cli.experiments import experiments, new
-from transformer_playground.cli.export_adapter import export_adapter
+from transformer_playground.cli.export import export_adapter
 from transformer_playground.cli.plot_loss import plot_loss
 from transformer_playground.cli.prepare import prepare
 from transformer_playground.cli.report import report
-from transformer_playground.cli.running import run_app
 from transformer_playground.cli.runs import runs_app
 from transformer_playground.cli.sample import generate, sample
 from transformer_playground.cli.tensorboard import tensorboard

@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 RESUME_LATEST = "@latest"
-
 ExperimentsDir = Annotated[
     Path, typer.Option("--experiments-dir", help="Folder of experiments.", show_default=True)
 ]
@@ -50,3 +49,7 @@ def with_resume_default(arguments: list[str]) -> list[str]:
         bare = argument == "--resume" and following.startswith("-")
         result.append(f"--resume={RESUME_LATEST}" if bare else argument)
     return result
+
+
+EXPERIMENTS_DIR = Path("experiments")
+RUNS_DIR = Path("runs")

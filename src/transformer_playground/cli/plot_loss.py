@@ -6,17 +6,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from transformer_playground.cli.console import note, say, say_json
-from transformer_playground.cli.folders import RUNS_DIR
-from transformer_playground.cli.options import AsJson, RunsDir
+from transformer_playground.cli.options import RUNS_DIR, AsJson, RunsDir
+from transformer_playground.cli.output import note, say, say_json
 from transformer_playground.formatting import loss_text
 from transformer_playground.runs.listing import find_runs
 from transformer_playground.runs.series import Axis
 from transformer_playground.terminal import visible_line
 
 if TYPE_CHECKING:
-    from transformer_playground.analysis.loss_curves import LossCurves
-    from transformer_playground.analysis.plot import PlotRequest, PlotResult
+    from transformer_playground.plots.loss_curves import LossCurves
+    from transformer_playground.plots.loss_plot import PlotRequest, PlotResult
 
 _SCHEMA_VERSION = 1
 
@@ -64,8 +63,8 @@ def plot_loss(
     """
     runs = find_runs(runs_dir, run_id)
 
-    from transformer_playground.analysis.plot import FILE_NAME, PlotRequest
-    from transformer_playground.analysis.plot import plot_loss as plot
+    from transformer_playground.plots.loss_plot import FILE_NAME, PlotRequest
+    from transformer_playground.plots.loss_plot import plot_loss as plot
 
     home = runs[0].reports if len(runs) == 1 else Path()
     request = PlotRequest(

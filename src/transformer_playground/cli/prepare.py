@@ -6,15 +6,15 @@ from typing import Annotated
 
 import typer
 
-from transformer_playground.cli.console import note, say, say_json
-from transformer_playground.cli.folders import EXPERIMENTS_DIR
 from transformer_playground.cli.options import (
+    EXPERIMENTS_DIR,
     AsJson,
     ConfigPath,
     ExperimentsDir,
     OptionalExperiment,
     Overrides,
 )
+from transformer_playground.cli.output import note, say, say_json
 from transformer_playground.data.prepare import PrepareReport
 from transformer_playground.experiments.discovery import load_experiment
 from transformer_playground.experiments.registry import prepare_experiment

@@ -6,17 +6,18 @@ from typing import Annotated
 
 import typer
 
-from transformer_playground.cli.console import note, say, say_json
-from transformer_playground.cli.decoding import sample_options, with_standard_input
-from transformer_playground.cli.folders import EXPERIMENTS_DIR, RUNS_DIR
 from transformer_playground.cli.options import (
+    EXPERIMENTS_DIR,
+    RUNS_DIR,
     AsJson,
     Base,
     ExperimentsDir,
     RunsDir,
 )
+from transformer_playground.cli.output import note, say, say_json
+from transformer_playground.cli.sample_options import sample_options, with_standard_input
+from transformer_playground.runs.generation_request import SampleRequest
 from transformer_playground.runs.listing import find_run
-from transformer_playground.runs.sampling_plan import SampleRequest
 from transformer_playground.terminal import visible_line
 
 
@@ -59,8 +60,8 @@ def report(
     """
     run = find_run(runs_dir, run_id)
 
-    from transformer_playground.analysis.report_plan import ReportRequest, plan_report
     from transformer_playground.config.sampling import base_override
+    from transformer_playground.report.plan import ReportRequest, plan_report
 
     sampling = replace(with_standard_input(request), overrides=base_override(base))
     asked = ReportRequest(
@@ -71,8 +72,8 @@ def report(
     )
     plan = plan_report(run, asked)
     # torch comes after everything that can fail without it.
-    from transformer_playground.analysis.report import make_planned, write_report
-    from transformer_playground.analysis.report_text import summary
+    from transformer_playground.report.full import make_planned, write_report
+    from transformer_playground.report.render import summary
 
     made = make_planned(plan, progress=lambda line: note(visible_line(line)))
     # The result first: a full disk must not take it away.

@@ -1,11 +1,17 @@
 """`tp train` and `tp loop`."""
 
-from typing import Annotated
+import os
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from transformer_playground.cli.folders import EXPERIMENTS_DIR, RUNS_DIR
 from transformer_playground.cli.options import (
+    EXPERIMENTS_DIR,
+    RESUME_LATEST,
+    RUNS_DIR,
     AsJson,
     ConfigPath,
     ExperimentsDir,
@@ -15,8 +21,144 @@ from transformer_playground.cli.options import (
     RunId,
     RunsDir,
 )
-from transformer_playground.cli.pipeline import run_launch
-from transformer_playground.training.launch import Launch, PrepareWhen
+from transformer_playground.cli.output import is_terminal, note, say, say_json
+from transformer_playground.errors import UsageError
+from transformer_playground.runs.folder import RunFolder, check_run_id, open_run
+from transformer_playground.runs.listing import find_run
+from transformer_playground.training.launch import Launch, LaunchPlan, PrepareWhen, settle
+
+if TYPE_CHECKING:
+    from transformer_playground.training.run import Outcome
+    from transformer_playground.training.sinks.base import Sink
+
+
+def run_launch(
+    launch: Launch, experiments_dir: Path, runs_dir: Path, *, json_output: bool = False
+) -> int:
+    """Train, and unless the launch prepares nothing, prepare before and sample after.
+
+    Args:
+        launch: As the options state it: `resume` may be any name of a run, and the `run_id` of an
+            existing run resumes it.
+        experiments_dir: Folder of experiments.
+        runs_dir: Folder of runs.
+        json_output: Whether to print JSON lines.
+
+    Returns:
+        The exit code: 0, or 128 plus the signal that asked training to stop.
+    """
+    if (resumed := _run_to_resume(launch, runs_dir)) is not None:
+        launch = replace(launch, resume=resumed.run_id, run_id=None)
+    plan = settle(experiments_dir, runs_dir, launch)
+    report = plan.prepare(note)
+    if report is not None and not json_output:
+        from transformer_playground.cli.prepare import describe_report
+
+        say(describe_report(report))
+    return _train(plan, experiments_dir, json_output=json_output)
+
+
+def resume_command(
+    launch: Launch, experiment: str, run_id: str, *, experiments_dir: Path, runs_dir: Path
+) -> str:
+    """The command that resumes a run of this launch, ready for a shell."""
+    words = ["tp", "train"]
+    if launch.config is None:
+        words.append(experiment)
+    else:
+        words += [*filter(None, [launch.experiment]), "--config", str(launch.config)]
+        # The file is stated again, and so must be what overrides it.
+        words += [word for override in launch.overrides for word in ("--set", override)]
+    if experiments_dir != EXPERIMENTS_DIR:
+        words += ["--experiments-dir", str(experiments_dir)]
+    if runs_dir != RUNS_DIR:
+        words += ["--runs-dir", str(runs_dir)]
+    return shlex.join([*words, "--run-id", run_id])
+
+
+def _run_to_resume(launch: Launch, runs_dir: Path) -> RunFolder | None:
+    if launch.resume is not None and launch.run_id is not None:
+        raise UsageError("--resume and --run-id exclude each other.", "Give one of them.")
+    if launch.run_id is not None:
+        exists = os.path.lexists(runs_dir / check_run_id(launch.run_id))
+        return open_run(runs_dir, launch.run_id) if exists else None
+    if launch.resume is None:
+        return None
+    if launch.resume != RESUME_LATEST:
+        return find_run(runs_dir, launch.resume)
+    if not launch.experiment:
+        raise UsageError(
+            "--resume without an id continues an experiment's latest run, but none is named.",
+            "Name the experiment or the run.",
+        )
+    return find_run(runs_dir, f"{launch.experiment}@latest")
+
+
+def _train(plan: LaunchPlan, experiments_dir: Path, *, json_output: bool) -> int:
+    """Train with a display that suits the output, then print a summary and samples."""
+    # torch and all that needs it come after everything that can fail without it.
+    from transformer_playground.cli.sample import print_samples
+    from transformer_playground.cli.signals import stop_on_signals
+    from transformer_playground.runs.generation_request import SampleRequest, plan_sampling
+    from transformer_playground.training.control import TrainingControl
+
+    control = TrainingControl()
+    with stop_on_signals(control) as request:
+        outcome = plan.train([_display(json_output=json_output)], control, note)
+    for remark in outcome.artifacts.remarks:
+        note(remark)
+    if request.signal is not None and outcome.summary["status"] != "finished":
+        command = resume_command(
+            plan.launch,
+            plan.experiment.name,
+            outcome.run.run_id,
+            experiments_dir=experiments_dir,
+            runs_dir=plan.runs_dir,
+        )
+        note(
+            f"stopped by {request.signal.name}; saved in {outcome.run.checkpoints}. "
+            f"Go on with: {command}"
+        )
+        for path in outcome.artifacts.paths:
+            note(f"plot: {path}")
+        return request.exit_code
+    _summarise(outcome, json_output=json_output)
+    if request.signal is not None:
+        note(f"{request.signal.name} came when training had finished")
+        return request.exit_code
+    if plan.launch.prepare != "never":
+        print_samples(
+            plan_sampling(outcome.run, SampleRequest(environ=os.environ)),
+            json_output=json_output,
+            stream=is_terminal(),
+        )
+    return 0
+
+
+def _display(*, json_output: bool) -> "Sink":
+    from transformer_playground.training.sinks.progress import ProgressSink
+    from transformer_playground.training.sinks.text import JsonStreamSink, LineSink
+
+    if json_output:
+        return JsonStreamSink(say_json)
+    if is_terminal():
+        from rich.console import Console
+
+        return ProgressSink(Console(highlight=False))
+    return LineSink(say)
+
+
+def _summarise(outcome: "Outcome", *, json_output: bool) -> None:
+    made = [str(path.relative_to(outcome.run.root)) for path in outcome.artifacts.paths]
+    if json_output:
+        say_json({"event": "summary", **outcome.summary, "artifacts": made})
+        return
+    state = outcome.state
+    best = "none" if state.best_val_loss is None else f"{state.best_val_loss:.4f}"
+    say(f"run {outcome.run.run_id}: best val loss {best} at step {state.best_step}")
+    say(f"files: {outcome.run.root}")
+    for name in made:
+        say(f"  {name}")
 
 
 def train(

@@ -4,10 +4,10 @@ import tomllib
 from collections.abc import Iterable, MutableMapping
 from typing import Any
 
-from transformer_playground.config.fields import Key
+from transformer_playground.config.introspection import Key
 from transformer_playground.config.loading import leaves
 from transformer_playground.config.sources import flag_layers
-from transformer_playground.config.toml_text import toml_key
+from transformer_playground.config.toml import toml_key
 from transformer_playground.errors import ConfigError
 
 

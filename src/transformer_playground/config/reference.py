@@ -8,8 +8,8 @@ import sys
 import textwrap
 from collections.abc import Iterator
 
-from transformer_playground.config.fields import ANY_NAME, Entry, schema_index
-from transformer_playground.config.toml_text import toml_key, toml_value
+from transformer_playground.config.introspection import ANY_NAME, Entry, schema_index
+from transformer_playground.config.toml import toml_key, toml_value
 
 _HEADER = """\
 # Every setting with its default. An experiment's config.toml states only what differs.

@@ -4,12 +4,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformer_playground.config.fields import Key, find_entry
 from transformer_playground.config.finetuning import is_model_path
-from transformer_playground.config.layers import Layer, merge
+from transformer_playground.config.introspection import Key, find_entry
 from transformer_playground.config.loading import LoadedConfig, combine, leaves
-from transformer_playground.config.sources import environment_layers, flag_layers, read_layer
-from transformer_playground.config.toml_text import toml_key, toml_value
+from transformer_playground.config.sources import (
+    Layer,
+    environment_layers,
+    flag_layers,
+    merge,
+    read_layer,
+)
+from transformer_playground.config.toml import toml_key, toml_value
 from transformer_playground.errors import ConfigError
 
 # Where the text comes from and where the dataset lies: these may change when a run moves.

@@ -7,13 +7,19 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from transformer_playground.config.errors import config_error, describe
 from transformer_playground.config.finetuning import absolute_model_name
-from transformer_playground.config.layers import Layer, Problem, merge, screen
-from transformer_playground.config.problems import config_error, describe
 from transformer_playground.config.sample import SampleConfig
 from transformer_playground.config.schema import ExperimentConfig
-from transformer_playground.config.sources import environment_layers, flag_layers
-from transformer_playground.config.toml_text import toml_key
+from transformer_playground.config.sources import (
+    Layer,
+    Problem,
+    environment_layers,
+    flag_layers,
+    merge,
+    screen,
+)
+from transformer_playground.config.toml import toml_key
 
 SAMPLE_VARIABLE = "ML_PLAYGROUND_SAMPLE_OVERRIDES"
 # The one setting outside `[sample]` that may be stated: where a base model lies by now.

@@ -6,7 +6,7 @@ from pydantic import Field, model_validator
 
 from transformer_playground.config.base import Table, Words, conflict, setting
 from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
-from transformer_playground.config.kinds import gpt_conflict, lora_conflict
+from transformer_playground.config.kind_checks import gpt_conflict, lora_conflict
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.config.sample import SampleConfig

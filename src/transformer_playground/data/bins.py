@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from transformer_playground.data.documents import Mark, Piece
+from transformer_playground.data.sources.documents import Mark, Piece
 from transformer_playground.data.tokenizers.base import Tokenizer
 from transformer_playground.files import write_durably
 

@@ -11,8 +11,12 @@ from typing import Any, Literal
 
 from transformer_playground.config.finetuning import HfModelConfig
 from transformer_playground.config.prepare import PrepareConfig
-from transformer_playground.data import finetuning_recipe, recipe
-from transformer_playground.data.corpora import (
+from transformer_playground.data import build_finetuning as finetuning_recipe
+from transformer_playground.data import build_pretraining as recipe
+from transformer_playground.data.dataset import check_artifacts
+from transformer_playground.data.install import artifacts, exclusive, replace_artifacts, settle
+from transformer_playground.data.meta import META_FILE, read_meta
+from transformer_playground.data.sources.corpora import (
     FINETUNING_SUFFIXES,
     SUFFIXES,
     RawInput,
@@ -20,9 +24,6 @@ from transformer_playground.data.corpora import (
     gather_inputs,
     input_paths,
 )
-from transformer_playground.data.dataset import check_artifacts
-from transformer_playground.data.install import artifacts, exclusive, replace_artifacts, settle
-from transformer_playground.data.meta import META_FILE, read_meta
 from transformer_playground.errors import DataError
 
 

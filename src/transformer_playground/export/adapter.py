@@ -11,11 +11,11 @@ from transformer_playground.checkpoints.discovery import choose
 from transformer_playground.checkpoints.loading import build_model, load_payload
 from transformer_playground.data.meta import META_FILE
 from transformer_playground.errors import RunError, UsageError
+from transformer_playground.finetuning.adapter_io import merge as merge_adapters
+from transformer_playground.finetuning.adapter_io import save_adapter
+from transformer_playground.finetuning.model import AdaptedModel
 from transformer_playground.hub import quiet
-from transformer_playground.pretrained.adapter_files import merge as merge_adapters
-from transformer_playground.pretrained.adapter_files import save_adapter
-from transformer_playground.pretrained.model import AdaptedModel
-from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.folder import RunFolder
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.model.attention import Attention, Scope, build_scope
-from transformer_playground.model.interface import LanguageModel
+from transformer_playground.model.base import LanguageModel
 from transformer_playground.model.kv_cache import KVCache
 from transformer_playground.model.layers import build_norm, embedding, linear
 from transformer_playground.model.mlp import MLP

@@ -9,7 +9,7 @@ from typing import Any
 
 from transformer_playground.errors import RunError, UsageError
 from transformer_playground.files import replace_json
-from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.folder import RunFolder
 
 LONGEST_NOTE = 10_000
 MOST_TAGS = 50

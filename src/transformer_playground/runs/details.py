@@ -12,7 +12,7 @@ from transformer_playground.files import sha256_file
 from transformer_playground.jsonvalues import as_table, plain
 from transformer_playground.runs.annotations import annotations_problem
 from transformer_playground.runs.fields import RunInfo
-from transformer_playground.runs.layout import RunFolder, read_run_config
+from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.status import derive_status
 
 _DATASET = ("fingerprint", "train_tokens", "val_tokens", "vocab_size", "val_bytes_per_token")

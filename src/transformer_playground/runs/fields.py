@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from transformer_playground.config.toml_text import toml_value
+from transformer_playground.config.toml import toml_value
 from transformer_playground.errors import UsageError
 from transformer_playground.formatting import (
     age_text,

@@ -26,7 +26,7 @@ from transformer_playground.errors import PlaygroundError
 from transformer_playground.files import temporary_sibling
 from transformer_playground.jsonvalues import as_int, as_text
 from transformer_playground.runs.annotations import Annotations, read_annotations
-from transformer_playground.runs.layout import RunFolder, read_run_config
+from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.lock import Writer, read_writer
 from transformer_playground.runs.metrics import FileOffset
 from transformer_playground.runs.status import RunStatus, judge_status

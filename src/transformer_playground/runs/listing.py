@@ -9,8 +9,8 @@ from pathlib import Path
 from transformer_playground.errors import PlaygroundError, RunError, UsageError
 from transformer_playground.jsonvalues import as_int, as_text
 from transformer_playground.runs.fields import RunInfo
+from transformer_playground.runs.folder import RunFolder, check_run_id, open_run, read_run_config
 from transformer_playground.runs.index import IndexedRun, look_up
-from transformer_playground.runs.layout import RunFolder, check_run_id, open_run, read_run_config
 from transformer_playground.runs.lock import read_writer
 from transformer_playground.runs.status import judge_status
 from transformer_playground.runs.summary import update_summary

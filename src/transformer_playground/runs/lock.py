@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Self
 
 from transformer_playground.errors import RunError
-from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from filelock import FileLock

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from transformer_playground.runs.layout import RunFolder
-from transformer_playground.runs.lines import Row, parse_lines
+from transformer_playground.runs.folder import RunFolder
+from transformer_playground.runs.jsonl import Row, parse_lines
 
 # Events of which one row a step holds.
 MEASUREMENTS = ("train", "eval", "checkpoint")

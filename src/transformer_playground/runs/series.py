@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer_playground.runs.lines import Row
+from transformer_playground.runs.jsonl import Row
 from transformer_playground.runs.metrics import (
     MEASUREMENTS,
     FileOffset,

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import IO, Literal
 
 from transformer_playground.jsonvalues import as_text
-from transformer_playground.runs.layout import RunFolder
-from transformer_playground.runs.lines import Row, parse_lines
+from transformer_playground.runs.folder import RunFolder
+from transformer_playground.runs.jsonl import Row, parse_lines
 from transformer_playground.runs.lock import Writer, read_writer
 from transformer_playground.runs.metrics import is_metrics_row
 

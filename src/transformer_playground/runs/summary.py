@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformer_playground.errors import RunError
 from transformer_playground.files import replace_json
-from transformer_playground.runs.layout import RunFolder, read_run_config
+from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.lock import read_writer
 from transformer_playground.runs.metrics import FileOffset, TrainingClock
 from transformer_playground.runs.status import judge_status

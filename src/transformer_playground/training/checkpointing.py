@@ -8,14 +8,14 @@ from typing import Any
 
 import torch
 
-from transformer_playground.checkpoints.payload import FORMAT, VERSION
+from transformer_playground.checkpoints.format import FORMAT, VERSION
 from transformer_playground.checkpoints.store import CheckpointStore
 from transformer_playground.errors import CheckpointError
 from transformer_playground.training.events import CheckpointSaved
-from transformer_playground.training.materials import Materials
 from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.optimizers import OptimizerSet
-from transformer_playground.training.randomness import RANDOMNESS_SCHEME
+from transformer_playground.training.rng import RANDOMNESS_SCHEME
+from transformer_playground.training.setup import Materials
 from transformer_playground.training.state import TrainingState
 
 

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Literal
 
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import Experiment, load_experiment
-from transformer_playground.runs.layout import open_run, read_run_config
+from transformer_playground.runs.folder import open_run, read_run_config
 
 if TYPE_CHECKING:
     from transformer_playground.config.loading import LoadedConfig
     from transformer_playground.data.prepare import PrepareReport
     from transformer_playground.training.control import TrainingControl
-    from transformer_playground.training.session import Outcome
+    from transformer_playground.training.run import Outcome
     from transformer_playground.training.sinks.base import Sink
 
 PrepareWhen = Literal["never", "if needed", "always"]
@@ -103,7 +103,7 @@ class LaunchPlan:
         for notice in self.notices:
             notify(notice)
         # The first import of torch takes a second or more.
-        from transformer_playground.training.session import Plan, start
+        from transformer_playground.training.run import Plan, start
 
         experiment, loaded, launch = self.experiment, self.loaded, self.launch
         return start(

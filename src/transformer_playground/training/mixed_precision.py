@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from transformer_playground.errors import CheckpointError
-from transformer_playground.model.interface import trained_parameters
+from transformer_playground.model.base import trained_parameters
 
 
 class MixedPrecisionParams:

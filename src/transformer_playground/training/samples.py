@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from transformer_playground.sampling.generate import SamplingSettings, generate
+from transformer_playground.generation.generate import SamplingSettings, generate
 from transformer_playground.training.events import Sampled
-from transformer_playground.training.materials import Materials
-from transformer_playground.training.randomness import derived_seed
+from transformer_playground.training.rng import derived_seed
+from transformer_playground.training.setup import Materials
 
 
 def draw_samples(

@@ -10,12 +10,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from transformer_playground.analysis.losses import evaluate
-from transformer_playground.data.batches import count_targets
+from transformer_playground.data.loader import count_targets
 from transformer_playground.errors import CheckpointError, PlaygroundError, TrainingError
-from transformer_playground.model.interface import count_parameters
+from transformer_playground.evaluation.loss import evaluate
+from transformer_playground.model.base import count_parameters
 from transformer_playground.model.loss import summed_cross_entropy
-from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.folder import RunFolder
 from transformer_playground.training.checkpointing import Checkpointer, ResumePoint
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.distributed import DistInfo
@@ -27,13 +27,12 @@ from transformer_playground.training.events import (
     StatusChanged,
     Warned,
 )
-from transformer_playground.training.materials import Materials
-from transformer_playground.training.memory import translate_oom
 from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.optimizers import build_optimizers
-from transformer_playground.training.randomness import seed_dropout
+from transformer_playground.training.rng import seed_dropout
 from transformer_playground.training.samples import draw_samples
 from transformer_playground.training.schedules import learning_rate
+from transformer_playground.training.setup import Materials, translate_oom
 from transformer_playground.training.sinks.base import EventBus, Sink
 from transformer_playground.training.state import TrainingState
 

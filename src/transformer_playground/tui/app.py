@@ -22,23 +22,22 @@ from transformer_playground.errors import ConfigError
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.bindings import bindings_for, check_keymap
+from transformer_playground.tui.core.job_queue import TrainingQueue, Update, describe, ending
+from transformer_playground.tui.core.snapshot import Snapshot, look
+from transformer_playground.tui.core.workspace import Workspace
 from transformer_playground.tui.settings import (
     Settings,
     load_settings,
     save_settings,
     settings_path,
 )
-from transformer_playground.tui.state.catalog import Snapshot, look
-from transformer_playground.tui.state.training import TrainingQueue, Update, describe, ending
-from transformer_playground.tui.state.workspace import Workspace
-from transformer_playground.tui.stylesheet import LastingStylesheet
-from transformer_playground.tui.themes import THEMES
+from transformer_playground.tui.themes import THEMES, LastingStylesheet
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from transformer_playground.tui.state.launching import Choice
-    from transformer_playground.tui.state.sampling import SamplingService
+    from transformer_playground.tui.launch.service import Choice
+    from transformer_playground.tui.sample.service import SamplingService
 
 # Python's default of 5 ms is what a key press may wait for while training computes in Python.
 _SWITCH_INTERVAL = 0.001
@@ -51,14 +50,14 @@ _HEIGHTS = [(0, "-flat"), (16, "-low"), (30, "-tall")]
 
 def _view(name: str) -> Screen[None]:
     # Imported when first shown: the first frame needs one of them.
-    module = importlib.import_module(f"transformer_playground.tui.screens.{name}")
+    module = importlib.import_module(f"transformer_playground.tui.{name}.view")
     view: type[Screen[None]] = getattr(module, f"{name.title()}View")
     return view()
 
 
 def _commands() -> type[Provider]:
     # Imported when the palette is first opened.
-    from transformer_playground.tui.commands import ConsoleCommands
+    from transformer_playground.tui.palette import ConsoleCommands
 
     return ConsoleCommands
 
@@ -72,7 +71,7 @@ class Console(App[int], inherit_bindings=False):
     """
 
     TITLE = "Transformer Playground"
-    CSS_PATH = "styles/console.tcss"
+    CSS_PATH = "console.tcss"
     COMMANDS: ClassVar = {_commands}
     # The footer sets this key apart at its end, where no other key pushes it out.
     COMMAND_PALETTE_BINDING = "question_mark"
@@ -110,7 +109,7 @@ class Console(App[int], inherit_bindings=False):
     def sampling(self) -> "SamplingService":
         """One for all views: it keeps the models that were sampled from."""
         # Imported by the first view that samples.
-        from transformer_playground.tui.state.sampling import SamplingService
+        from transformer_playground.tui.sample.service import SamplingService
 
         return SamplingService(self.runs_dir)
 
@@ -234,14 +233,14 @@ class Console(App[int], inherit_bindings=False):
             self.notify(visible(text), severity="warning", markup=False)
 
     def _list_experiments(self) -> None:
-        from transformer_playground.tui.state.launching import choices
+        from transformer_playground.tui.launch.service import choices
 
         found = choices(self.experiments_dir)
         self.call_from_thread(self._pick_experiment, found)
 
     def _pick_experiment(self, found: "list[Choice]") -> None:
-        from transformer_playground.tui.screens.launch import choice_options
-        from transformer_playground.tui.screens.pick import PickScreen
+        from transformer_playground.tui.dialogs.pick import PickScreen
+        from transformer_playground.tui.launch.view import choice_options
 
         def take(name: str | None) -> None:
             if name is not None:
@@ -251,13 +250,13 @@ class Console(App[int], inherit_bindings=False):
 
     def action_branch(self) -> None:
         """Branch a new run off a checkpoint of the current one."""
-        from transformer_playground.tui.screens.branching import branch_off
+        from transformer_playground.tui.launch.branch import branch_off
 
         branch_off(self)
 
     def ask_launch(self, launch: Launch) -> None:
         """Show the launch form; what it closes with is trained."""
-        from transformer_playground.tui.screens.launch import LaunchScreen
+        from transformer_playground.tui.launch.view import LaunchScreen
 
         self.push_screen(LaunchScreen(self.experiments_dir, self.runs_dir, launch), self.launch)
 
@@ -274,8 +273,8 @@ class Console(App[int], inherit_bindings=False):
 
     def action_keys(self) -> None:
         """Show every key."""
-        from transformer_playground.tui.screens.keys import KeysScreen
-        from transformer_playground.tui.screens.view import View
+        from transformer_playground.tui.dialogs.help import KeysScreen
+        from transformer_playground.tui.shared.view import View
 
         here = self.screen.NAME if isinstance(self.screen, View) else None
         self.push_screen(KeysScreen(self._keys_of_user, here))
@@ -285,8 +284,8 @@ class Console(App[int], inherit_bindings=False):
         if self.training.active is None and not self.training.waiting:
             self.exit(0)
             return
-        from transformer_playground.tui.screens.confirm import ConfirmScreen
-        from transformer_playground.tui.state.training import question_before_leaving
+        from transformer_playground.tui.core.job_queue import question_before_leaving
+        from transformer_playground.tui.dialogs.base import ConfirmScreen
 
         question, yes = question_before_leaving(self.training)
         answers = (("quit", yes), ("stay", "Stay"))

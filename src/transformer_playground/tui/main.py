@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from transformer_playground.cli.console import run_command
-from transformer_playground.cli.folders import EXPERIMENTS_DIR, RUNS_DIR
+from transformer_playground.cli.options import EXPERIMENTS_DIR, RUNS_DIR
+from transformer_playground.cli.output import run_command
 from transformer_playground.errors import UsageError
 
 
@@ -60,7 +60,7 @@ def run() -> None:
     folders = folders_alone(arguments)
     if folders is not None:
         sys.exit(run_command(partial(open_console, *folders)))
-    from transformer_playground.cli.running import run_app
+    from transformer_playground.cli.app import run_app
     from transformer_playground.tui.options import app
 
     sys.exit(run_app(app, arguments))

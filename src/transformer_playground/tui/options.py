@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from transformer_playground.cli.folders import EXPERIMENTS_DIR, RUNS_DIR
 from transformer_playground.cli.options import (
+    EXPERIMENTS_DIR,
+    RUNS_DIR,
     AsJson,
     ExperimentsDir,
     Overrides,
@@ -62,7 +63,7 @@ def tp_tui(
         return open_console(experiments_dir, runs_dir)
     if web or port is not None:
         raise UsageError("--run works without a screen: leave out --web and --port.")
-    from transformer_playground.cli.pipeline import run_launch
+    from transformer_playground.cli.train import run_launch
     from transformer_playground.training.launch import Launch
 
     launch = Launch(experiment, tuple(overrides or ()), run_id, resume)

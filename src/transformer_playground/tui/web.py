@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from textual_serve.server import Server
 
-from transformer_playground.cli.console import note, say
+from transformer_playground.cli.output import note, say
 from transformer_playground.errors import UsageError
 
 HOST = "127.0.0.1"

@@ -13,9 +13,9 @@ import pytest
 
 from builders.commands import Ended, Project, Tp
 from builders.schemas import check
-from transformer_playground.analysis.comparison_sampling import draw_samples
+from transformer_playground.comparison.samples import draw_samples
 from transformer_playground.model.gpt import GPT
-from transformer_playground.runs.sampling_plan import SampleRequest, resolve_request
+from transformer_playground.runs.generation_request import SampleRequest, resolve_request
 
 BOTH = ("compare", "--run-ids", "first,second", "--max-new-tokens", 5)
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from builders.base_models import build_model_folder
 from builders.commands import Project, Tp
 from builders.finetuning import make_finetuning_project
-from builders.pretrained import build_model_folder
 from builders.schemas import check
 from transformer_playground.cli.main import app, run_app
 

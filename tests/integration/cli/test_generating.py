@@ -11,9 +11,9 @@ import torch
 
 from builders.commands import CONTROL, Ended, Project, Tp
 from builders.schemas import check
-from transformer_playground.runs.sampling import load_run
-from transformer_playground.runs.sampling_plan import SampleRequest
-from transformer_playground.sampling.prompts import read_prompt
+from transformer_playground.generation.prompts import read_prompt
+from transformer_playground.runs.generation import load_run
+from transformer_playground.runs.generation_request import SampleRequest
 
 FIRST = ("generate", "--run-id", "first")
 

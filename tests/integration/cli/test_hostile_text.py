@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from builders.commands import CONTROL, Ended, Project, Tp
-from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.folder import RunFolder
 
 # Sets the clipboard, sets the title, turns red, C1, DEL, reorders, returns, rings.
 HOSTILE = "\x1b]52;c;cm0=\x07\x1b]0;t\x07\x1b[31m\x9b31m\x7f\u202eabc\u2066\r\x08\x00\u2028"

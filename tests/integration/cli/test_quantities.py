@@ -9,25 +9,25 @@ import pytest
 from builders.commands import Project, Tp
 from builders.events import logged_step
 from builders.runs import eval_row, make_run, run_info, status_row, train_row
-from transformer_playground.analysis.report_parts import (
+from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.report.render import markdown_report, summary
+from transformer_playground.report.schema import (
     CheckpointFacts,
     Evaluation,
     History,
     Report,
 )
-from transformer_playground.analysis.report_text import markdown_report, summary
-from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.listing import list_runs
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.training.events import Evaluated, RunFinished, RunStarted
 from transformer_playground.training.sinks.text import describe
-from transformer_playground.tui.state.details import run_overview
-from transformer_playground.tui.state.exporting import export_table
-from transformer_playground.tui.state.launching import sentences
-from transformer_playground.tui.state.live import stats_of
-from transformer_playground.tui.state.live_words import RunActivity, stats_table
-from transformer_playground.tui.state.table import RunsTableState, find_column
+from transformer_playground.tui.launch.service import sentences
+from transformer_playground.tui.live.state import stats_of
+from transformer_playground.tui.live.stats_text import RunActivity, stats_table
+from transformer_playground.tui.runs.details_text import run_overview
+from transformer_playground.tui.runs.export import export_table
+from transformer_playground.tui.runs.table_state import RunsTableState, find_column
 
 PARAMETERS, SECONDS, LOSS, RATE, TOKENS = 804_096, 3_725.0, 12.34567, 12_345.0, 1_536_000
 SHOWN = {

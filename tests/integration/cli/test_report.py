@@ -11,13 +11,13 @@ import pytest
 from builders.commands import CONTROL, Ended, Project, Tp
 from builders.disks import WatchedDisk, refuse_from
 from builders.schemas import check
-from transformer_playground.analysis.report import make_report
-from transformer_playground.analysis.report_files import write_report
-from transformer_playground.analysis.report_plan import ReportRequest
-from transformer_playground.analysis.report_text import WIDTH
 from transformer_playground.errors import RunError
-from transformer_playground.runs.layout import RunFolder
-from transformer_playground.runs.sampling_plan import SampleRequest
+from transformer_playground.report.files import write_report
+from transformer_playground.report.full import make_report
+from transformer_playground.report.plan import ReportRequest
+from transformer_playground.report.render import WIDTH
+from transformer_playground.runs.folder import RunFolder
+from transformer_playground.runs.generation_request import SampleRequest
 
 FEW = ("--n-samples", 4, "--max-new-tokens", 30)
 FIRST = ("report", "--run-id", "first", *FEW)

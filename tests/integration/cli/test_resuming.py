@@ -10,10 +10,10 @@ from builders.commands import CONFIG, Ended, Project, Tp
 from builders.metrics import read_rows
 from transformer_playground.cli.main import run_app
 from transformer_playground.errors import PlaygroundError
-from transformer_playground.runs.layout import read_run_config
+from transformer_playground.runs.folder import read_run_config
 from transformer_playground.training.launch import Launch, settle
+from transformer_playground.tui.launch.service import check_launch, preview
 from transformer_playground.tui.options import app as tp_tui
-from transformer_playground.tui.state.launching import check_launch, preview
 
 
 def dataset(project: Project) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ import torch
 
 from builders.commands import Ended, Project, Tp
 from builders.schemas import check
-from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.folder import RunFolder
 
 FIRST = ("sample", "first", "--json")
 

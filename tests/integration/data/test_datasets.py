@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from builders.corpora import STORY, prepare, prepare_config, prepared, write_raw
-from transformer_playground.data.batches import BatchSampler
 from transformer_playground.data.dataset import Dataset, open_dataset
+from transformer_playground.data.loader import BatchSampler
 from transformer_playground.data.meta import read_meta, write_meta
 from transformer_playground.errors import DataError
 

@@ -20,10 +20,11 @@ from builders.corpora import (
     protocol,
     write_raw,
 )
-from transformer_playground.data import corpora, install
+from transformer_playground.data import install
 from transformer_playground.data.dataset import open_dataset
 from transformer_playground.data.meta import read_meta
 from transformer_playground.data.prepare import dataset_state, prepare_dataset
+from transformer_playground.data.sources import corpora
 from transformer_playground.data.tokenizers import load_tokenizer
 from transformer_playground.errors import DataError
 

@@ -21,11 +21,11 @@ from builders.corpora import (
 from builders.hf_tokenizers import BOS, EOS, Shape, tokenizer_folder
 from transformer_playground.config.finetuning import HfModelConfig
 from transformer_playground.config.prepare import PrepareConfig
+from transformer_playground.data.build_finetuning import base_identity
 from transformer_playground.data.dataset import check_artifacts, open_dataset
-from transformer_playground.data.finetuning_recipe import base_identity
-from transformer_playground.data.markers import MARKERS
 from transformer_playground.data.meta import read_meta
 from transformer_playground.data.prepare import PrepareReport, dataset_state, prepare_dataset
+from transformer_playground.data.sources.markers import MARKERS
 from transformer_playground.data.tokenizers import load_tokenizer
 from transformer_playground.data.tokenizers.huggingface import HuggingFaceTokenizer
 from transformer_playground.errors import DataError, ModelError
@@ -303,7 +303,7 @@ def test_lines_of_one_speech_stay_on_one_side(tmp_path: Path) -> None:
 def test_a_text_longer_than_what_is_encoded_at_once_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from transformer_playground.data import finetuning_recipe
+    from transformer_playground.data import build_finetuning as finetuning_recipe
 
     text = "The  cat\n\nsat by    the wheel, " * 40 + "x" * 200
     for name in ("whole", "cut"):

@@ -15,7 +15,7 @@ from builders.runs import (
     try_to_create,
 )
 from transformer_playground.errors import RunError
-from transformer_playground.runs.lines import JsonLines
+from transformer_playground.runs.jsonl import JsonLines
 from transformer_playground.runs.listing import list_runs
 from transformer_playground.runs.lock import RunLock
 from transformer_playground.runs.metrics import MetricsReader, read_raw_rows

@@ -12,25 +12,25 @@ import pytest
 
 from builders.comparisons import finished_run
 from builders.runs import append_rows, eval_row, resume_row, status_row, train_row
-from transformer_playground.analysis.compare import compare
-from transformer_playground.analysis.comparison_document import as_document
-from transformer_playground.analysis.loss_curves import read_loss_curves
-from transformer_playground.analysis.report_evaluation import history
 from transformer_playground.cli.main import app, run_app
+from transformer_playground.comparison.compare import compare
+from transformer_playground.comparison.render import as_document
+from transformer_playground.plots.loss_curves import read_loss_curves
+from transformer_playground.report.evaluation import history
 from transformer_playground.runs.fields import FIELDS
-from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.listing import list_runs, refresh_run
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.runs.summary import read_summary, write_summary
-from transformer_playground.tui.state.live import quantity_named
-from transformer_playground.tui.state.live_words import (
+from transformer_playground.tui.live.follower import RunFollowers, ViewRequest
+from transformer_playground.tui.live.state import quantity_named
+from transformer_playground.tui.live.stats_text import (
     RunActivity,
     best_text,
     percent_of,
     time_text,
 )
-from transformer_playground.tui.state.table import RunsTableState, find_column
-from transformer_playground.tui.state.tails import RunFollowers, ViewRequest
+from transformer_playground.tui.runs.table_state import RunsTableState, find_column
 
 NAN = float("nan")
 # A resume supersedes what comes after step 40, the machine rested for an hour before it, a loss is

@@ -20,9 +20,9 @@ from transformer_playground.checkpoints.discovery import newest_valid
 from transformer_playground.checkpoints.loading import load_payload
 from transformer_playground.data.prepare import prepare_dataset
 from transformer_playground.errors import CheckpointError, RunError, UsageError
-from transformer_playground.runs.layout import read_run_config
+from transformer_playground.runs.folder import read_run_config
 from transformer_playground.training.events import Event, RunStarted, StepLogged
-from transformer_playground.training.session import Outcome, start
+from transformer_playground.training.run import Outcome, start
 
 LONG: dict[str, Any] = {
     "train": {"checkpointing": {"keep": {"last": 10}}, "runtime": {"log_interval": 3}}

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from builders.distributed import padded_materials, train_on_ranks
-from transformer_playground.analysis.losses import mean_loss
+from transformer_playground.evaluation.loss import mean_loss
 from transformer_playground.training.distributed import DistInfo
 
 

@@ -8,21 +8,21 @@ import pytest
 import torch
 from torch.nn import functional
 
+from builders.base_models import ARCHITECTURES, Architecture, build_model_folder
 from builders.finetuning import finetune, lora_config, resume_finetuning
-from builders.pretrained import ARCHITECTURES, Architecture, build_model_folder
 from builders.training import Recorder, equal, final_payload, rows_of, runtime
-from transformer_playground.analysis.losses import fixed_windows
 from transformer_playground.checkpoints.discovery import choose
 from transformer_playground.checkpoints.loading import build_model, load_payload
-from transformer_playground.data.batches import IGNORED
 from transformer_playground.data.dataset import open_dataset
+from transformer_playground.data.loader import IGNORED
 from transformer_playground.errors import CheckpointError, DataError, RunError
+from transformer_playground.evaluation.loss import fixed_windows
 from transformer_playground.files import sha256_file
-from transformer_playground.pretrained.model import AdaptedModel
-from transformer_playground.runs.layout import RunFolder, read_run_config
-from transformer_playground.runs.sampling import draw, load_run, stream_samples
-from transformer_playground.runs.sampling_plan import SampleRequest
-from transformer_playground.sampling.samples import SampledToken
+from transformer_playground.finetuning.model import AdaptedModel
+from transformer_playground.generation.samples import SampledToken
+from transformer_playground.runs.folder import RunFolder, read_run_config
+from transformer_playground.runs.generation import draw, load_run, stream_samples
+from transformer_playground.runs.generation_request import SampleRequest
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import (
     Evaluated,
@@ -32,8 +32,8 @@ from transformer_playground.training.events import (
     StepLogged,
     Warned,
 )
-from transformer_playground.training.materials import gather_materials
 from transformer_playground.training.schedules import learning_rate
+from transformer_playground.training.setup import gather_materials
 
 MEMORISING: tuple[dict[str, Any], ...] = (
     {"peft": {"r": 16}, "train": {"optim": {"learning_rate": 2e-2}}},

@@ -9,9 +9,9 @@ import pytest
 from builders.finetuning import finetune, lora_config
 from builders.training import Recorder, runtime
 from transformer_playground.config.schema import ExperimentConfig
-from transformer_playground.data.batches import IGNORED
+from transformer_playground.data.loader import IGNORED
 from transformer_playground.training.events import StepLogged
-from transformer_playground.training.materials import gather_materials
+from transformer_playground.training.setup import gather_materials
 
 STEPS = 10
 CHANGES: tuple[dict[str, Any], ...] = (

@@ -10,10 +10,10 @@ import torch
 
 from builders.training import Recorder, prepared_config, rows_of, runtime, train
 from transformer_playground.errors import ConfigError
-from transformer_playground.runs.sampling import draw, load_run
-from transformer_playground.runs.sampling_plan import SampleRequest
+from transformer_playground.runs.generation import draw, load_run
+from transformer_playground.runs.generation_request import SampleRequest
 from transformer_playground.training.events import Event, StepLogged
-from transformer_playground.training.materials import gather_materials
+from transformer_playground.training.setup import gather_materials
 
 
 def test_threads_are_set_in_the_training_thread(tmp_path: Path) -> None:

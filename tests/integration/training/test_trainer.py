@@ -16,7 +16,6 @@ from builders.training import (
     runtime,
     train,
 )
-from transformer_playground.analysis.losses import evaluate
 from transformer_playground.checkpoints.discovery import choose
 from transformer_playground.checkpoints.loading import build_model, load_payload
 from transformer_playground.errors import (
@@ -26,7 +25,8 @@ from transformer_playground.errors import (
     RunError,
     TrainingError,
 )
-from transformer_playground.runs.layout import RunFolder
+from transformer_playground.evaluation.loss import evaluate
+from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.metrics import read_samples
 from transformer_playground.runs.status import derive_status
 from transformer_playground.training.control import TrainingControl
@@ -41,7 +41,7 @@ from transformer_playground.training.events import (
     StepLogged,
     Warned,
 )
-from transformer_playground.training.materials import gather_materials
+from transformer_playground.training.setup import gather_materials
 from transformer_playground.training.state import TrainingState
 
 

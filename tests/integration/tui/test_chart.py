@@ -17,12 +17,12 @@ from textual.pilot import Pilot
 
 import transformer_playground.tui
 from transformer_playground.tui.bindings import KEYS
-from transformer_playground.tui.state.lines import ChartLine
+from transformer_playground.tui.charts.chart import SMOOTHINGS, Chart
+from transformer_playground.tui.charts.series import ChartLine
+from transformer_playground.tui.charts.sparkline import Sparkline
 from transformer_playground.tui.themes import THEMES
-from transformer_playground.tui.widgets.chart import SMOOTHINGS, Chart
-from transformer_playground.tui.widgets.sparkline import Sparkline
 
-_STYLESHEET = Path(transformer_playground.tui.__file__).parent / "styles" / "charts.tcss"
+_STYLESHEET = Path(transformer_playground.tui.__file__).parent / "charts" / "charts.tcss"
 
 
 class Stage(App[None]):

@@ -14,18 +14,18 @@ from textual.pilot import Pilot
 
 from builders.commands import CONTROL, Project, in_process, make_project
 from builders.comparisons import finished_run
-from builders.console import shown, until, with_console
 from builders.schemas import check
+from builders.tui import shown, until, with_console
 from transformer_playground.cli.main import app, run_app
 from transformer_playground.formatting import count_text
-from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.folder import RunFolder
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.screens.compare import CompareView
-from transformer_playground.tui.screens.pick import PickScreen
-from transformer_playground.tui.widgets.comparison_curves import ComparisonCurves
-from transformer_playground.tui.widgets.comparison_samples import ComparisonSamples
-from transformer_playground.tui.widgets.comparison_table import ComparisonTable
-from transformer_playground.tui.widgets.training_samples import SampleText
+from transformer_playground.tui.compare.pane import ComparisonCurves
+from transformer_playground.tui.compare.samples import ComparisonSamples
+from transformer_playground.tui.compare.table import ComparisonTable
+from transformer_playground.tui.compare.training_samples import SampleText
+from transformer_playground.tui.compare.view import CompareView
+from transformer_playground.tui.dialogs.pick import PickScreen
 
 SIZES = [(80, 24), (140, 45)]
 HOSTILE = "\x1b]52;c;cm0=\x07\x1b[31m\x9b31m\x7f\u202e[/red][bold]\x08"

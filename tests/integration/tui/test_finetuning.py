@@ -7,13 +7,13 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
-from builders.console import shown, until, with_console
 from builders.finetuning import make_finetuning_project
+from builders.tui import shown, until, with_console
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.screens.sample import SampleView
-from transformer_playground.tui.widgets.sample_form import SampleForm
-from transformer_playground.tui.widgets.sample_panes import SamplePanes
+from transformer_playground.tui.sample.form import SampleForm
+from transformer_playground.tui.sample.panes import SamplePanes
+from transformer_playground.tui.sample.view import SampleView
 
 
 def drawn(console: Console) -> list[str]:

@@ -12,13 +12,13 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.strip import Strip
 
-from builders.console import until, with_console
 from builders.hostile import harm_in, hostile_project, hostile_texts
+from builders.tui import until, with_console
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.screens.columns import ColumnsScreen
-from transformer_playground.tui.screens.launch import LaunchScreen
-from transformer_playground.tui.widgets.event_log import EventLog
-from transformer_playground.tui.widgets.runs_table import RunsTable
+from transformer_playground.tui.launch.view import LaunchScreen
+from transformer_playground.tui.live.event_log import EventLog
+from transformer_playground.tui.runs.column_picker import ColumnsScreen
+from transformer_playground.tui.runs.table import RunsTable
 
 RUNS = 25
 _TURN = 0.005

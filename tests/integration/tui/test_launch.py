@@ -9,13 +9,13 @@ from textual.pilot import Pilot
 from textual.widgets import TextArea
 
 from builders.commands import CONFIG, Project, make_project
-from builders.console import shown, until, with_console
-from transformer_playground.runs.layout import read_run_config
+from builders.tui import shown, until, with_console
+from transformer_playground.runs.folder import read_run_config
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.screens.edit_config import EditConfigScreen
-from transformer_playground.tui.screens.launch import LaunchScreen
-from transformer_playground.tui.widgets.overrides_input import OverridesInput
+from transformer_playground.tui.launch.edit_config import EditConfigScreen
+from transformer_playground.tui.launch.overrides_input import OverridesInput
+from transformer_playground.tui.launch.view import LaunchScreen
 
 NAMES = {
     "=": "equals_sign",

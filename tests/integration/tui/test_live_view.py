@@ -14,19 +14,19 @@ from textual.pilot import Pilot
 
 import builders
 from builders.commands import CONTROL, Project, make_project
-from builders.console import shown, until, with_console
 from builders.events import logged_step
 from builders.runs import append_rows, eval_row, make_run, status_row, train_row
-from transformer_playground.runs.lines import JsonLines
+from builders.tui import shown, until, with_console
+from transformer_playground.runs.jsonl import JsonLines
 from transformer_playground.training.events import Warned
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.screens.live import LiveView
-from transformer_playground.tui.state.jobs import Job
-from transformer_playground.tui.state.tails import MOST_LINES
-from transformer_playground.tui.widgets.chart import Chart
-from transformer_playground.tui.widgets.event_log import EventLog
-from transformer_playground.tui.widgets.samples_feed import SamplesFeed
+from transformer_playground.tui.charts.chart import Chart
+from transformer_playground.tui.core.jobs import Job
+from transformer_playground.tui.live.event_log import EventLog
+from transformer_playground.tui.live.follower import MOST_LINES
+from transformer_playground.tui.live.samples_pane import SamplesFeed
+from transformer_playground.tui.live.view import LiveView
 
 SIZES = [(80, 24), (140, 45)]
 ROWS = [
@@ -123,7 +123,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from builders.runs import append_rows, eval_row, train_row
-from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.folder import RunFolder
 run = RunFolder(Path(sys.argv[1]))
 for step in range(41, 61):
     append_rows(run, [train_row(step)])

@@ -13,15 +13,15 @@ from textual.pilot import Pilot
 from textual.worker import Worker
 
 from builders.commands import MORE_AND_EXTRAS, Project, make_project, train_for_an_hour
-from builders.console import until, with_console
 from builders.metrics import read_rows
+from builders.tui import until, with_console
 from transformer_playground.cli.main import app, run_app
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.screens.sample import SampleView
-from transformer_playground.tui.state.jobs import Job, Update
-from transformer_playground.tui.widgets.sample_form import SampleForm
-from transformer_playground.tui.widgets.sample_panes import SamplePanes
+from transformer_playground.tui.core.jobs import Job, Update
+from transformer_playground.tui.sample.form import SampleForm
+from transformer_playground.tui.sample.panes import SamplePanes
+from transformer_playground.tui.sample.view import SampleView
 
 DIVERGING = (
     "train.optim.learning_rate=1e30",

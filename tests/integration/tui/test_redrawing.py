@@ -7,13 +7,13 @@ import pytest
 from textual.pilot import Pilot
 
 from builders.commands import make_project
-from builders.console import shown, until, with_console
 from builders.runs import append_rows, make_run, train_row
+from builders.tui import shown, until, with_console
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.screens.live import LiveView
-from transformer_playground.tui.state.jobs import Job, Update
-from transformer_playground.tui.widgets.sparkline import Sparkline
+from transformer_playground.tui.charts.sparkline import Sparkline
+from transformer_playground.tui.core.jobs import Job, Update
+from transformer_playground.tui.live.view import LiveView
 
 
 def test_many_logged_steps_are_drawn_together(

@@ -14,16 +14,16 @@ from textual.pilot import Pilot
 
 from builders.commands import CONTROL, TP, Project, make_project
 from builders.comparisons import finished_run
-from builders.console import shown, until, with_console
 from builders.runs import make_run, status_row, train_row
+from builders.tui import shown, until, with_console
 from transformer_playground.runs.annotations import Annotations, read_annotations, write_annotations
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.screens.annotate import WriteScreen
-from transformer_playground.tui.screens.columns import ColumnsScreen
-from transformer_playground.tui.screens.confirm import ConfirmScreen
-from transformer_playground.tui.screens.launch import LaunchScreen
-from transformer_playground.tui.screens.runs import RunsView
-from transformer_playground.tui.widgets.runs_table import RunsTable
+from transformer_playground.tui.dialogs.base import ConfirmScreen
+from transformer_playground.tui.dialogs.edit_text import WriteScreen
+from transformer_playground.tui.launch.view import LaunchScreen
+from transformer_playground.tui.runs.column_picker import ColumnsScreen
+from transformer_playground.tui.runs.table import RunsTable
+from transformer_playground.tui.runs.view import RunsView
 
 SIZES = [(80, 24), (140, 45), (180, 50)]
 HOSTILE = "\x1b]52;c;cm0=\x07\x1b[31m\x9b31m\x7f\u202e[/red][bold]\x08"

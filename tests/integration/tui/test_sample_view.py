@@ -14,18 +14,18 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from builders.commands import CONTROL, Project, in_process, make_project
-from builders.console import shown, until, with_console
 from builders.schemas import check
 from builders.training import TEXT
+from builders.tui import shown, until, with_console
 from transformer_playground.cli.main import app, run_app
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.screens.launch import LaunchScreen
-from transformer_playground.tui.screens.sample import SampleView
-from transformer_playground.tui.widgets.sample_form import SampleForm
-from transformer_playground.tui.widgets.sample_panes import SamplePanes
-from transformer_playground.tui.widgets.token_detail import TokenDetail
-from transformer_playground.tui.widgets.token_view import TokenView
+from transformer_playground.tui.launch.view import LaunchScreen
+from transformer_playground.tui.sample.form import SampleForm
+from transformer_playground.tui.sample.panes import SamplePanes
+from transformer_playground.tui.sample.token_detail import TokenDetail
+from transformer_playground.tui.sample.token_view import TokenView
+from transformer_playground.tui.sample.view import SampleView
 
 HOSTILE = "\x1b]52;c;cm0=\x07\x1b[31m\x9b31m\x7f\u202e[/red][bold]\x08"
 NAMES = {" ": "space", ":": "colon", ".": "full_stop", "-": "minus"}

@@ -8,11 +8,11 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from builders.commands import CONTROL, Project, make_project
-from builders.console import shown, until, with_console
 from builders.runs import make_run, train_row
+from builders.tui import shown, until, with_console
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.screens.keys import KeysScreen
-from transformer_playground.tui.screens.launch import LaunchScreen
+from transformer_playground.tui.dialogs.help import KeysScreen
+from transformer_playground.tui.launch.view import LaunchScreen
 
 HOSTILE = "\x1b]52;c;cm0=\x07\x9b31m\u202e[/red][bold]\x00"
 

@@ -11,8 +11,8 @@ import pytest
 from textual.pilot import Pilot
 
 from builders.commands import CONFIG, make_project
-from builders.console import shown, until, with_console
 from builders.runs import make_run
+from builders.tui import shown, until, with_console
 from transformer_playground.tui.app import Console
 
 NOW = 1_800_000_000.0

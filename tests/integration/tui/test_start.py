@@ -9,12 +9,12 @@ from textual.css.parse import parse
 from textual.pilot import Pilot
 
 from builders.commands import Project, make_project
-from builders.console import shown, until, with_console
 from builders.runs import make_run, train_row
+from builders.tui import shown, until, with_console
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.screens.keys import KeysScreen
-from transformer_playground.tui.widgets.filter_bar import FilterBar
-from transformer_playground.tui.widgets.key_bar import KeyBar
+from transformer_playground.tui.dialogs.help import KeysScreen
+from transformer_playground.tui.runs.filter_bar import FilterBar
+from transformer_playground.tui.shared.key_bar import KeyBar
 
 
 @pytest.fixture

@@ -11,17 +11,17 @@ from textual.events import Paste
 from textual.pilot import Pilot
 
 from builders.commands import MORE_AND_EXTRAS, Project, make_project, train_for_an_hour
-from builders.console import shown, until, with_console
 from builders.metrics import read_rows
 from builders.runs import make_run, train_row
+from builders.tui import shown, until, with_console
 from transformer_playground.checkpoints.discovery import newest_valid
 from transformer_playground.cli.main import app, run_app
 from transformer_playground.runs.listing import list_runs
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.screens.confirm import ConfirmScreen
-from transformer_playground.tui.screens.launch import LaunchScreen
-from transformer_playground.tui.state.jobs import Job
+from transformer_playground.tui.core.jobs import Job
+from transformer_playground.tui.dialogs.base import ConfirmScreen
+from transformer_playground.tui.launch.view import LaunchScreen
 
 ENDLESS = ("train.runtime.max_iters=1000000", "train.runtime.eval_interval=1000000")
 

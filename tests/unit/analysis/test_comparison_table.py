@@ -2,10 +2,9 @@
 
 import pytest
 
-from transformer_playground.analysis.compare import MISSING
-from transformer_playground.analysis.comparison_table import Cell, TableRow, Values, cell_text
-from transformer_playground.analysis.grouping import Delta, Estimate
-from transformer_playground.analysis.measures import Kind
+from transformer_playground.comparison.compare import MISSING, Delta, Estimate
+from transformer_playground.comparison.render import Cell, TableRow, Values, cell_text
+from transformer_playground.comparison.run_metrics import Kind
 
 
 def shown(kind: Kind, cell: Cell) -> str:

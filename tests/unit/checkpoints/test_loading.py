@@ -11,9 +11,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from builders.adapted import adapted_model
+from builders.base_models import build_model_folder
 from builders.checkpoints import flip_byte, gpt_payload, tiny_model
-from builders.pretrained import build_model_folder
+from builders.lora_models import adapted_model
 from transformer_playground.checkpoints.loading import build_model, load_payload
 from transformer_playground.checkpoints.store import CheckpointStore
 from transformer_playground.errors import CheckpointError

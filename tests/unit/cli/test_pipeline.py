@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from transformer_playground.cli.folders import EXPERIMENTS_DIR, RUNS_DIR
-from transformer_playground.cli.pipeline import resume_command
+from transformer_playground.cli.options import EXPERIMENTS_DIR, RUNS_DIR
+from transformer_playground.cli.train import resume_command
 from transformer_playground.training.launch import Launch
 
 

@@ -5,7 +5,7 @@ import sys
 import tomllib
 from pathlib import Path
 
-from transformer_playground.config.fields import find_entry, schema_index
+from transformer_playground.config.introspection import find_entry, schema_index
 from transformer_playground.config.loading import load_config
 from transformer_playground.config.reference import default_config_text
 from transformer_playground.config.schema import ExperimentConfig

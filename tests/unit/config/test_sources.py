@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from transformer_playground.config.fields import schema_index
+from transformer_playground.config.introspection import schema_index
 from transformer_playground.config.sources import (
     MAX_BYTES,
     UNSET_WORDS,
@@ -17,7 +17,7 @@ from transformer_playground.config.sources import (
     flag_layers,
     read_layer,
 )
-from transformer_playground.config.toml_text import toml_string, toml_value
+from transformer_playground.config.toml import toml_string, toml_value
 from transformer_playground.errors import ConfigError
 
 _TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from builders.corpora import STORY
 from transformer_playground.data import bins
 from transformer_playground.data.bins import EncodedFile, token_dtype, write_tokens
-from transformer_playground.data.documents import Mark, Piece
+from transformer_playground.data.sources.documents import Mark, Piece
 from transformer_playground.data.tokenizers import Tokenizer
 from transformer_playground.data.tokenizers import sentencepiece as spm
 from transformer_playground.data.tokenizers.char import CharTokenizer

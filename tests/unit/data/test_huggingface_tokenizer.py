@@ -11,13 +11,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders.base_models import build_model_folder
 from builders.corpora import STORY
 from builders.gguf_files import write_gguf
 from builders.hf_tokenizers import BOS, EOS, SHAPES, Shape, tokenizer_folder
-from builders.pretrained import build_model_folder
 from transformer_playground.config.finetuning import HfModelConfig
-from transformer_playground.data.markers import MARKERS
 from transformer_playground.data.meta import read_meta, write_meta
+from transformer_playground.data.sources.markers import MARKERS
 from transformer_playground.data.tokenizers import StreamDecoder, load_tokenizer
 from transformer_playground.data.tokenizers.huggingface import (
     HuggingFaceTokenizer,

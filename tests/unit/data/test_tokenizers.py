@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.corpora import STORY
-from transformer_playground.data import markers
 from transformer_playground.data.meta import read_meta, write_meta
+from transformer_playground.data.sources import markers
 from transformer_playground.data.tokenizers import StreamDecoder, Tokenizer, load_tokenizer
 from transformer_playground.data.tokenizers import sentencepiece as spm
 from transformer_playground.data.tokenizers.char import CharTokenizer

@@ -2,7 +2,7 @@ from collections import Counter
 
 import pytest
 
-from transformer_playground.data.corpora import bundled_text
+from transformer_playground.data.sources.corpora import bundled_text
 
 
 @pytest.fixture(scope="module")

@@ -2,8 +2,8 @@ from hypothesis import given, settings
 
 from builders.models import architectures, tiny_config
 from transformer_playground.config.model import ModelConfig
+from transformer_playground.model.base import count_parameters
 from transformer_playground.model.gpt import GPT
-from transformer_playground.model.interface import count_parameters
 
 
 @settings(max_examples=200, deadline=None)

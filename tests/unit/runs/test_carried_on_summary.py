@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from builders.metrics import read_rows
 from builders.runs import eval_row, resume_row, status_row, train_row
-from transformer_playground.runs.lines import encode_row
+from transformer_playground.runs.jsonl import encode_row
 from transformer_playground.runs.summary import carry_on, read_summary
 
 numbers = st.none() | st.integers(0, 4).map(float)

@@ -22,8 +22,8 @@ from builders.runs import (
 )
 from transformer_playground.runs.annotations import Annotations, write_annotations
 from transformer_playground.runs.fields import RunInfo
+from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.index import INDEX_NAME
-from transformer_playground.runs.layout import RunFolder
 from transformer_playground.runs.listing import find_run, list_runs
 from transformer_playground.runs.lock import RunLock
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from builders.metrics import read_rows
 from builders.runs import eval_row, resume_row, status_row, train_row
 from transformer_playground.errors import RunError
-from transformer_playground.runs.lines import JsonLines, encode_row, parse_lines
+from transformer_playground.runs.jsonl import JsonLines, encode_row, parse_lines
 from transformer_playground.runs.metrics import MetricsReader, read_raw_rows
 
 ROWS = [

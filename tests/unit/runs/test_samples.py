@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from builders.runs import make_run
-from transformer_playground.runs.lines import JsonLines
+from transformer_playground.runs.jsonl import JsonLines
 from transformer_playground.runs.metrics import read_samples
 
 

@@ -9,28 +9,28 @@ import pytest
 from rich.style import Style
 
 from builders.hostile import harm_in, hostile_texts
+from transformer_playground.generation.samples import SampledToken, SampleEnd
 from transformer_playground.runs.details import CheckpointFile
 from transformer_playground.runs.fields import RunInfo
-from transformer_playground.sampling.samples import SampledToken, SampleEnd
 from transformer_playground.terminal import visible, visible_line
-from transformer_playground.tui.state.checkpoint_choices import Choice
-from transformer_playground.tui.state.comparison_lines import ending, shortened
-from transformer_playground.tui.state.details import (
+from transformer_playground.tui.charts.legend import Legend, entry
+from transformer_playground.tui.charts.series import ChartLine, PreparedLine
+from transformer_playground.tui.compare.table_state import ending, shortened
+from transformer_playground.tui.live.state import log_line, state_words
+from transformer_playground.tui.runs.details_state import RunFacts
+from transformer_playground.tui.runs.details_text import (
     experiment_overview,
     log_lines,
     run_overview,
     sample_lines,
     settings_lines,
 )
-from transformer_playground.tui.state.experiments import ExperimentFacts
-from transformer_playground.tui.state.lines import ChartLine, PreparedLine
-from transformer_playground.tui.state.live import log_line, state_words
-from transformer_playground.tui.state.run_facts import RunFacts
-from transformer_playground.tui.state.sampling_form import History
-from transformer_playground.tui.state.table import RunsTableState
-from transformer_playground.tui.state.transcript import Transcript
-from transformer_playground.tui.widgets.chart_legend import Legend, entry
-from transformer_playground.tui.widgets.source_words import choice_words
+from transformer_playground.tui.runs.experiments_state import ExperimentFacts
+from transformer_playground.tui.runs.table_state import RunsTableState
+from transformer_playground.tui.sample.checkpoints import Choice
+from transformer_playground.tui.sample.form_state import History
+from transformer_playground.tui.sample.labels import choice_words
+from transformer_playground.tui.sample.transcript import Transcript
 
 Gate = Callable[[str], Iterator[str]]
 ONE = np.ones(1)

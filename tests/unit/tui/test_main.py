@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from transformer_playground.cli.running import run_app
+from transformer_playground.cli.app import run_app
 from transformer_playground.tui import options
 from transformer_playground.tui.main import folders_alone
 

@@ -6,11 +6,10 @@ from typing import Annotated
 
 import typer
 
-from transformer_playground.cli.console import is_terminal, note, print_table, say, say_json
-from transformer_playground.cli.folders import RUNS_DIR
-from transformer_playground.cli.options import AsJson, RunsDir
+from transformer_playground.cli.options import RUNS_DIR, AsJson, RunsDir
+from transformer_playground.cli.output import is_terminal, note, print_table, say, say_json
 from transformer_playground.cli.runs.moving import print_deleted
-from transformer_playground.config.toml_text import shortened
+from transformer_playground.config.toml import shortened
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.fields import (
     DEFAULT_COLUMNS,

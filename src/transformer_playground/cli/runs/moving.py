@@ -7,19 +7,18 @@ from typing import Annotated, Any
 
 import typer
 
-from transformer_playground.cli.console import note, print_table, say, say_json
-from transformer_playground.cli.folders import RUNS_DIR
-from transformer_playground.cli.options import AsJson, RunsDir
+from transformer_playground.cli.options import RUNS_DIR, AsJson, RunsDir
+from transformer_playground.cli.output import note, print_table, say, say_json
 from transformer_playground.formatting import age_text, loss_text, optional_text
 from transformer_playground.jsonvalues import plain
-from transformer_playground.runs.layout import RunFolder
+from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.listing import find_run
-from transformer_playground.runs.management import rename_run
-from transformer_playground.runs.trash import (
+from transformer_playground.runs.manage import (
     DeletedRun,
     Moved,
     delete_runs,
     list_deleted,
+    rename_run,
     restore_run,
 )
 from transformer_playground.tables import Column

@@ -7,9 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from transformer_playground.cli.console import print_table, say, say_json
-from transformer_playground.cli.folders import RUNS_DIR
-from transformer_playground.cli.options import AsJson, RunsDir
+from transformer_playground.cli.options import RUNS_DIR, AsJson, RunsDir
+from transformer_playground.cli.output import print_table, say, say_json
 from transformer_playground.formatting import (
     age_text,
     date_text,

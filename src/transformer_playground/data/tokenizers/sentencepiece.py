@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from transformer_playground.config.prepare import PrepareConfig
-from transformer_playground.data.markers import MARKERS
 from transformer_playground.data.meta import META_FILE, tokenizer_digest
-from transformer_playground.data.text import lines_of
+from transformer_playground.data.sources.markers import MARKERS
+from transformer_playground.data.sources.text import lines_of
 from transformer_playground.data.tokenizers.base import (
     Tokenizer,
     register_tokenizer,

@@ -2,9 +2,9 @@
 
 from transformer_playground.checkpoints.loading import averaged_weights, load_payload
 from transformer_playground.errors import PlaygroundError
-from transformer_playground.pretrained.adapter_files import save_adapter
-from transformer_playground.pretrained.model import AdaptedModel
-from transformer_playground.runs.layout import RunFolder
+from transformer_playground.finetuning.adapter_io import save_adapter
+from transformer_playground.finetuning.model import AdaptedModel
+from transformer_playground.runs.folder import RunFolder
 from transformer_playground.training.events import CheckpointSaved, Event, RunFinished, RunStarted
 from transformer_playground.training.sinks.base import Sink, SinkBehind
 

@@ -3,8 +3,8 @@
 import dataclasses
 from typing import Any
 
-from transformer_playground.runs.layout import RunFolder
-from transformer_playground.runs.lines import JsonLines
+from transformer_playground.runs.folder import RunFolder
+from transformer_playground.runs.jsonl import JsonLines
 from transformer_playground.training.events import (
     CheckpointSaved,
     Evaluated,

@@ -8,9 +8,9 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widget import Widget
 
-from transformer_playground.tui.state.sampling import Failed, SampleJob, Source, Started, Update
-from transformer_playground.tui.widgets.sample_form import SampleForm
-from transformer_playground.tui.widgets.sample_panes import SamplePanes
+from transformer_playground.tui.sample.form import SampleForm
+from transformer_playground.tui.sample.panes import SamplePanes
+from transformer_playground.tui.sample.service import Failed, SampleJob, Source, Started, Update
 
 if TYPE_CHECKING:
     from transformer_playground.tui.app import Console

@@ -1,1 +1,0 @@
-"""What finished and running runs tell: losses, texts, reports, comparisons, plots."""

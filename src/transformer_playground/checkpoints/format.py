@@ -1,0 +1,239 @@
+"""The sidecar of a checkpoint: a small JSON file beside it that says what it is and vouches for it.
+
+A checkpoint file without a valid sidecar is not a checkpoint: the sidecar is written last, so it
+marks the save as complete.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from transformer_playground.config.model import ModelConfig
+from transformer_playground.errors import CheckpointError
+from transformer_playground.files import replace_json
+from transformer_playground.jsonvalues import as_int, as_number
+
+Kind = Literal["last", "best"]
+SCHEMA_VERSION = 1
+POINTERS: dict[Kind, str] = {"last": "last.pt", "best": "best_val.pt"}
+LEGACY_NAME = "ckpt.pt"
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """What a sidecar says about the checkpoint file beside it.
+
+    Attributes:
+        path: The checkpoint file.
+        kind: Whether it was saved as the newest or as the best state.
+        step: Optimizer steps done.
+        metric: Validation loss, for a best checkpoint.
+        size: Bytes of the file.
+        sha256: Hash of the file, as hex.
+        created: When it was saved, ISO 8601 with the offset from UTC.
+        sequence: Number of the save within its folder; tells newer from older even after training
+            went back to an earlier step, and needs no clock.
+        tokens_seen: Training tokens up to `step`, when the payload says so.
+        config_hash: SHA-256 of the configuration snapshot; empty without one.
+    """
+
+    path: Path
+    kind: Kind
+    step: int
+    metric: float | None
+    size: int
+    sha256: str
+    created: str
+    sequence: int = 0
+    tokens_seen: int | None = None
+    config_hash: str = ""
+
+    @property
+    def age_key(self) -> tuple[int, int, bool, bool]:
+        """Sorts newer checkpoints after older ones, and names that rotate after pointers."""
+        return (self.sequence, self.step, not is_pointer(self.path), self.kind == "last")
+
+
+def is_pointer(path: Path) -> bool:
+    """Whether `path` is `last.pt` or `best_val.pt`."""
+    return path.name in POINTERS.values()
+
+
+def is_rotated(path: Path) -> bool:
+    """Whether `path` is a checkpoint (or its sidecar) that retention may remove one day."""
+    return path.name.startswith(("ckpt_last_", "ckpt_best_")) and path.suffix in (".pt", ".json")
+
+
+def sidecar_path(checkpoint: Path) -> Path:
+    """Where the sidecar of `checkpoint` is."""
+    return checkpoint.with_suffix(".json")
+
+
+def write_sidecar(info: CheckpointInfo) -> None:
+    """Write the sidecar of `info.path` in one durable step.
+
+    Raises:
+        OSError: The disk refused; nothing is left over.
+    """
+    document = asdict(info)
+    del document["path"]
+    replace_json(sidecar_path(info.path), {"schema_version": SCHEMA_VERSION, **document})
+
+
+def read_sidecar(path: Path) -> CheckpointInfo:
+    """Read the sidecar at `path` strictly.
+
+    Raises:
+        CheckpointError: It is missing, unreadable, damaged or from another version; the message is
+            the reason alone, for a list that names the file.
+    """
+    try:
+        document = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise CheckpointError("it has no sidecar, so its save never completed") from None
+    except OSError as error:
+        raise CheckpointError(f"its sidecar cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError("its sidecar is not valid JSON") from error
+    if not isinstance(document, dict):
+        raise CheckpointError("its sidecar is not a JSON object")
+    if document.get("schema_version") != SCHEMA_VERSION:
+        version = document.get("schema_version")
+        raise CheckpointError(f"its sidecar has schema version {version!r}, not {SCHEMA_VERSION}")
+    return _parse(path.with_suffix(".pt"), document)
+
+
+def _parse(checkpoint: Path, document: dict[str, Any]) -> CheckpointInfo:
+    kind, metric = document.get("kind"), document.get("metric")
+    tokens_seen = document.get("tokens_seen")
+    checks = {
+        "kind": kind in ("last", "best"),
+        "step": _is_count(document.get("step")),
+        "metric": as_number(metric) is not None or (metric is None and kind == "last"),
+        "size": _is_count(document.get("size")),
+        "sha256": isinstance(document.get("sha256"), str),
+        "created": isinstance(document.get("created"), str),
+        "sequence": _is_count(document.get("sequence", 0)),
+        "tokens_seen": tokens_seen is None or _is_count(tokens_seen),
+        "config_hash": isinstance(document.get("config_hash", ""), str),
+    }
+    for key, fits in checks.items():
+        if not fits:
+            raise CheckpointError(f"its sidecar has no usable '{key}'")
+    return CheckpointInfo(
+        path=checkpoint,
+        kind=document["kind"],
+        step=document["step"],
+        metric=None if metric is None else float(metric),
+        size=document["size"],
+        sha256=document["sha256"],
+        created=document["created"],
+        sequence=document.get("sequence", 0),
+        tokens_seen=tokens_seen,
+        config_hash=document.get("config_hash", ""),
+    )
+
+
+def _is_count(value: object) -> bool:
+    count = as_int(value)
+    return count is not None and count >= 0
+
+
+FORMAT = "transformer-playground"
+VERSION = 1
+KINDS = ("gpt", "lora")
+"""A model of our own, and the adapters of a pretrained one."""
+
+
+_NONE = type(None)
+_KEYS: dict[str, tuple[type, ...]] = {
+    "step": (int,),
+    "tokens_seen": (int,),
+    "model": (dict,),
+    "model_args": (dict,),
+    "optimizer": (dict,),
+    "scaler": (dict, _NONE),
+    "ema": (dict, _NONE),
+    "generators": (dict,),
+    "batch_cursor": (int,),
+    "best_val_loss": (float, int, _NONE),
+    "best_step": (int, _NONE),
+    "val_loss": (float, int, _NONE),
+    "progress": (dict,),
+    "config": (dict,),
+}
+
+
+def _check_header(payload: Mapping[str, Any]) -> None:
+    if payload.get("format") != FORMAT:
+        raise CheckpointError("it was not written by this program")
+    if payload.get("version") != VERSION:
+        raise CheckpointError(
+            f"it has format version {payload.get('version')!r}, this program reads {VERSION}"
+        )
+    if payload.get("kind") not in KINDS:
+        raise CheckpointError(f"it holds a '{payload.get('kind')}', not a {' or a '.join(KINDS)}")
+
+
+def check_payload(payload: Mapping[str, Any]) -> None:
+    """Check every key that training or sampling will read.
+
+    Raises:
+        CheckpointError: A key is missing or of the wrong type; the message is the reason alone.
+    """
+    _check_header(payload)
+    for key, types in _KEYS.items():
+        if key not in payload:
+            raise CheckpointError(f"'{key}' is missing")
+        value = payload[key]
+        if not isinstance(value, types) or isinstance(value, bool):
+            raise CheckpointError(f"'{key}' is a {type(value).__name__}")
+    check_weights(payload["model"], "model")
+    if payload["ema"] is not None:
+        check_weights(payload["ema"], "ema")
+    if payload["kind"] == "gpt":
+        model_config(payload["model_args"])
+    else:
+        from transformer_playground.finetuning.model import Recipe
+
+        Recipe.from_args(payload["model_args"])
+
+
+def check_weights(weights: Mapping[Any, Any], key: str) -> None:
+    """Check that `weights` maps names to tensors.
+
+    Raises:
+        CheckpointError: It does not; the message is the reason alone.
+    """
+    import torch
+
+    for name, tensor in weights.items():
+        if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
+            raise CheckpointError(f"'{key}' holds something else than named tensors")
+
+
+def model_config(model_args: Mapping[str, Any]) -> tuple[ModelConfig, int]:
+    """The model's shape and its concrete vocabulary size.
+
+    Raises:
+        CheckpointError: They are unusable; the message is the reason alone.
+    """
+    try:
+        config = ModelConfig(**model_args)
+    except (ValidationError, TypeError) as error:
+        raise CheckpointError(f"'model_args' does not fit: {_first_problem(error)}") from error
+    if config.vocab_size is None:
+        raise CheckpointError("'model_args' has no vocab_size")
+    return config, config.vocab_size
+
+
+def _first_problem(error: ValidationError | TypeError) -> str:
+    if isinstance(error, TypeError):
+        return "its keys are not names"
+    problem = error.errors(include_url=False)[0]
+    place = ".".join(str(part) for part in problem["loc"])
+    return f"{place}: {problem['msg']}" if place else problem["msg"]

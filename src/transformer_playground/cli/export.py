@@ -1,0 +1,72 @@
+"""`tp export-adapter`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from transformer_playground.cli.options import RUNS_DIR, AsJson, Base, RunsDir
+from transformer_playground.cli.output import say, say_json
+from transformer_playground.formatting import size_text
+from transformer_playground.runs.listing import find_run
+from transformer_playground.terminal import visible_line
+
+_SCHEMA_VERSION = 1
+
+
+def export_adapter(
+    run_id: Annotated[
+        str,
+        typer.Argument(metavar="RUN", help="Run: id, unique beginning, EXP@latest or EXP@best."),
+    ],
+    merge: Annotated[
+        bool,
+        typer.Option(
+            "--merge",
+            help="Work the adapters into the base model: a folder that transformers loads alone.",
+        ),
+    ] = False,
+    checkpoint: Annotated[
+        str,
+        typer.Option("--checkpoint", help="auto, best, last or a file name; auto prefers best."),
+    ] = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FOLDER", help="A folder to make; left out: in the run's exports."
+        ),
+    ] = None,
+    base: Base = None,
+    runs_dir: RunsDir = RUNS_DIR,
+    json_output: AsJson = False,
+) -> None:
+    """Write a finetuned run's adapters for peft, or merged with their base for transformers.
+
+    The tokenizer goes with them. A folder that is there already is left alone.
+    """
+    run = find_run(runs_dir, run_id)
+
+    from transformer_playground.config.finetuning import absolute_model_name
+    from transformer_playground.export.adapter import export_adapter as export
+
+    moved = absolute_model_name(base) if base else None
+    exported = export(run, checkpoint=checkpoint, out=out, merge=merge, base=moved)
+    if json_output:
+        say_json(
+            {
+                "schema_version": _SCHEMA_VERSION,
+                "run_id": run.run_id,
+                "folder": str(exported.folder),
+                "format": "transformers" if merge else "peft",
+                "checkpoint": exported.checkpoint.name,
+                "step": exported.step,
+                "bytes": exported.size,
+            }
+        )
+        return
+    what = "merged model" if merge else "adapters"
+    say(
+        visible_line(
+            f"{what} of step {exported.step:,} ({size_text(exported.size)}): {exported.folder}"
+        )
+    )

@@ -1,0 +1,1 @@
+"""Comparison of runs: settings, metrics and samples."""

@@ -1,0 +1,357 @@
+"""Runs side by side: what differs in their settings, and what came of it."""
+
+import math
+import re
+import statistics
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import takewhile
+from typing import Any, TypeVar
+
+from transformer_playground.comparison.run_metrics import (
+    LOCATIONS,
+    QUANTITIES,
+    RunFacts,
+    collect,
+    same_tokenizer,
+)
+from transformer_playground.errors import UsageError
+from transformer_playground.runs.folder import RunFolder
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over runs.
+
+    Attributes:
+        mean: Arithmetic mean; None if no run has a value.
+        standard_error: Sample standard deviation / sqrt(n); None for fewer than two values.
+        n: Number of values.
+    """
+
+    mean: float | None
+    standard_error: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Delta:
+    """How far one estimate lies from the first one.
+
+    Attributes:
+        difference: Its mean minus the first's.
+        percent: The same in percent of the first's size; None if that is (next to) 0.
+        standard_error: Of the difference, after Welch (The generalization of "Student's" problem,
+            1947): sqrt(s1²/n1 + s2²/n2). None unless both have at least two values.
+    """
+
+    difference: float
+    percent: float | None
+    standard_error: float | None
+
+
+def estimate(values: Iterable[float | None]) -> Estimate:
+    """Mean and standard error of the values that are there."""
+    measured = [value for value in values if value is not None]
+    count = len(measured)
+    if not measured:
+        return Estimate(None, None, 0)
+    # One value stays exactly as it is, a large integer too.
+    mean = measured[0] if count == 1 else statistics.fmean(measured)
+    error = statistics.stdev(measured) / math.sqrt(count) if count > 1 else None
+    return Estimate(mean, error, count)
+
+
+def delta(first: Estimate, other: Estimate) -> Delta | None:
+    """The difference `other - first`; None if one of them has no value."""
+    if first.mean is None or other.mean is None:
+        return None
+    difference = other.mean - first.mean
+    percent = 100 * difference / abs(first.mean) if first.mean else None
+    if percent is not None and not math.isfinite(percent):
+        percent = None
+    error = None
+    if first.standard_error is not None and other.standard_error is not None:
+        error = math.hypot(first.standard_error, other.standard_error)
+    return Delta(difference, percent, error)
+
+
+def group_by_seed(
+    items: Sequence[T], same: Callable[[T], str | None], seed: Callable[[T], int | None]
+) -> list[list[T]]:
+    """Put together what differs in nothing but its seed, in order of first appearance.
+
+    Args:
+        items: What to group.
+        same: Equal for items that may stand together; None for one that stands alone.
+        seed: The seed. A seed that its group has already repeats an experiment rather than adding
+            an independent one, so that item stands alone; so does one without a seed.
+    """
+    groups: list[list[T]] = []
+    open_groups: dict[str, list[T]] = {}
+    for item in items:
+        key, own_seed = same(item), seed(item)
+        group = None if key is None or own_seed is None else open_groups.get(key)
+        if group is not None and own_seed not in [seed(other) for other in group]:
+            group.append(item)
+            continue
+        groups.append([item])
+        if key is not None and own_seed is not None:
+            open_groups.setdefault(key, groups[-1])
+    return groups
+
+
+_COMMIT_DIGITS = 10
+_MOST_NAMED = 8
+
+
+def remarks_on(groups: Sequence[Sequence[RunFacts]], *, grouped: bool) -> tuple[str, ...]:
+    """Everything a reader of these runs' numbers should be told.
+
+    Args:
+        groups: The runs, in the groups they are shown in.
+        grouped: Whether seeds were to be grouped.
+    """
+    runs = [run for group in groups for run in group]
+    return (
+        *_on_data(runs),
+        *_on_environment(runs),
+        *(_on_grouping(groups) if grouped else ()),
+        *(sentence for run in runs for sentence in _on_run(run)),
+    )
+
+
+def _on_data(runs: Sequence[RunFacts]) -> Iterator[str]:
+    prints = {run.fingerprint for run in runs}
+    if len(prints) > 1:
+        unknown = " (or are not known)" if None in prints else ""
+        yield (
+            f"The datasets differ{unknown}: losses and bits per byte are measured on different "
+            "validation texts."
+        )
+    first, *rest = runs
+    others = [run for run in rest if not same_tokenizer(first, run)]
+    if others:
+        is_known = all(run.tokenizer is not None for run in (first, *others))
+        what = "another tokenizer than" if is_known else "perhaps another tokenizer than"
+        yield (
+            f"With {what} {first.run_id}: {_named(others)}. Bits per byte still compare; "
+            "perplexities and differences per token are left out."
+        )
+
+
+def _on_environment(runs: Sequence[RunFacts]) -> Iterator[str]:
+    names = list(dict.fromkeys(name for run in runs for name in run.environment))
+    differing = []
+    for name in names:
+        values = list(dict.fromkeys(run.environment.get(name, "unknown") for run in runs))
+        if len(values) > 1:
+            shown = [value[:_COMMIT_DIGITS] for value in values] if name == "code" else values
+            differing.append(f"{name} {' / '.join(shown[:_MOST_NAMED])}")
+    if differing:
+        yield (
+            f"Trained in different environments ({'; '.join(differing)}): "
+            "wall time and tokens/s may differ for that reason alone."
+        )
+
+
+def _on_grouping(groups: Sequence[Sequence[RunFacts]]) -> Iterator[str]:
+    if any(len(group) > 1 for group in groups):
+        yield (
+            "Groups are finished runs of one configuration with different seeds: mean ± standard "
+            "error; the ± of a difference is its standard error (Welch)."
+        )
+    seen: set[tuple[str, int]] = set()
+    for run in (run for group in groups for run in group):
+        if run.state != "finished" or run.seed is None:
+            continue
+        if (run.configuration, run.seed) in seen:
+            yield f"{run.run_id} repeats a seed of its configuration, so no mean includes it."
+        seen.add((run.configuration, run.seed))
+
+
+def _on_run(run: RunFacts) -> Iterator[str]:
+    if run.state != "finished":
+        reason = f": {run.problem}" if run.problem else ""
+        yield f"{run.run_id} is {run.state}{reason}; its numbers are those so far."
+    if run.summary.eval_step is None:
+        yield f"{run.run_id} has no evaluation yet."
+    elif run.summary.best_val_loss is None:
+        yield f"{run.run_id} has no evaluation with a finite validation loss."
+    elif run.summary.final_val_loss is None:
+        yield f"{run.run_id}: the loss of its last evaluation is not finite."
+    if run.missing:
+        lacking = ", ".join(run.missing)
+        yield f"{run.run_id}: its metrics lack {lacking}, as those of older versions do."
+
+
+def _named(runs: Sequence[RunFacts]) -> str:
+    ids = [run.run_id for run in runs]
+    more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
+    return ", ".join(ids[:_MOST_NAMED]) + more
+
+
+_ID_PART = re.compile(r"[^-._]*[-._]|[^-._]+")
+MISSING = object()
+"""Stands for a setting that a run does not have, which differs from every value, null too."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A run, or several of the same configuration with different seeds.
+
+    Attributes:
+        label: The run's id, or what stands for the group's ids; untrusted text.
+        runs: Its runs.
+        estimates: Each key of `QUANTITIES` -> mean over the runs.
+        deltas: Key -> difference from the first column, where one makes sense; the first column
+            has none.
+    """
+
+    label: str
+    runs: tuple[RunFacts, ...]
+    estimates: Mapping[str, Estimate]
+    deltas: Mapping[str, Delta]
+
+    @property
+    def best_run(self) -> RunFacts:
+        """The run of lowest validation loss; the first, if none was evaluated."""
+        worst = float("inf")
+        losses = [run.measures["best_val_loss"] for run in self.runs]
+        ranked = [worst if loss is None else loss for loss in losses]
+        return self.runs[ranked.index(min(ranked))]
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Runs compared with the first one.
+
+    Attributes:
+        columns: Runs or groups; the first is what the others are held against.
+        settings: Dotted keys to show, in the order of the configuration.
+        remarks: What a reader must know to read the numbers rightly, a sentence each.
+    """
+
+    columns: tuple[Column, ...]
+    settings: tuple[str, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def runs(self) -> tuple[RunFacts, ...]:
+        """Every run, column by column."""
+        return tuple(run for column in self.columns for run in column.runs)
+
+    @property
+    def is_grouped(self) -> bool:
+        """Whether some column stands for several runs."""
+        return any(len(column.runs) > 1 for column in self.columns)
+
+
+def compare(
+    folders: Sequence[RunFolder], *, group: bool = True, all_settings: bool = False
+) -> Comparison:
+    """Compare runs with the first of them.
+
+    Args:
+        folders: At least two runs.
+        group: Show finished runs that differ in nothing but their seed (and in where their data
+            lies) as one column of means.
+        all_settings: Name every setting, not only those that differ.
+
+    Raises:
+        UsageError: Fewer than two runs are given.
+        RunError: The `config.json` of a run is missing or damaged.
+    """
+    if len(folders) < 2:
+        only = folders[0].run_id if folders else "ID"
+        raise UsageError(
+            "A comparison takes at least two runs.", f"To look at one: tp runs show {only}"
+        )
+    runs = [collect(folder) for folder in folders]
+    return compare_facts(runs, group=group, all_settings=all_settings)
+
+
+def compare_facts(
+    facts: Sequence[RunFacts], *, group: bool = True, all_settings: bool = False
+) -> Comparison:
+    """What `compare` makes of at least two runs that have been read."""
+    runs = _hide_perplexity(facts)
+    groups = group_by_seed(runs, _same, lambda run: run.seed) if group else [[run] for run in runs]
+    return Comparison(
+        columns=_columns(groups),
+        settings=_shown_settings(runs, all_settings=all_settings),
+        remarks=remarks_on(groups, grouped=group),
+    )
+
+
+def _hide_perplexity(runs: Sequence[RunFacts]) -> list[RunFacts]:
+    """Keep perplexities where at least two runs, the first among them, count the same tokens."""
+    agreeing = [same_tokenizer(runs[0], run) for run in runs[1:]]
+    shown = [any(agreeing), *agreeing]
+    hidden = {each.key: None for each in QUANTITIES if each.kind == "perplexity"}
+    return [
+        run if is_shown else replace(run, measures={**run.measures, **hidden})
+        for run, is_shown in zip(runs, shown, strict=True)
+    ]
+
+
+def _same(run: RunFacts) -> str | None:
+    """What runs of one group share; None for a run whose numbers are not its last ones."""
+    return run.configuration if run.state == "finished" else None
+
+
+def _columns(groups: Sequence[Sequence[RunFacts]]) -> tuple[Column, ...]:
+    columns: list[Column] = []
+    for runs in groups:
+        estimates = {
+            each.key: estimate(run.measures[each.key] for run in runs) for each in QUANTITIES
+        }
+        deltas = _deltas(columns[0], runs, estimates) if columns else {}
+        columns.append(Column(_label(runs), tuple(runs), estimates, deltas))
+    return tuple(columns)
+
+
+def _deltas(
+    first: Column, runs: Sequence[RunFacts], estimates: Mapping[str, Estimate]
+) -> dict[str, Delta]:
+    # Runs of one group share their tokenizer, so that the first of each speaks for all.
+    comparable = same_tokenizer(first.runs[0], runs[0])
+    found = {
+        each.key: delta(first.estimates[each.key], estimates[each.key])
+        for each in QUANTITIES
+        if each.has_delta and (comparable or not each.per_token)
+    }
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _label(runs: Sequence[RunFacts]) -> str:
+    ids = [run.run_id for run in runs]
+    if len(ids) == 1:
+        return ids[0]
+    parts = zip(*map(_ID_PART.findall, ids), strict=False)
+    shared = "".join(same[0] for same in takewhile(lambda part: len(set(part)) == 1, parts))
+    return f"{shared}{{{','.join(run_id.removeprefix(shared) for run_id in ids)}}}"
+
+
+def _shown_settings(runs: Sequence[RunFacts], *, all_settings: bool) -> tuple[str, ...]:
+    keys = list(dict.fromkeys(key for run in runs for key in run.settings))
+    if all_settings:
+        return tuple(keys)
+    return tuple(key for key in keys if key not in LOCATIONS and _differs(key, runs))
+
+
+def _differs(key: str, runs: Sequence[RunFacts]) -> bool:
+    first = setting_of(runs[0], key)
+    return any(_differ(setting_of(run, key), first) for run in runs[1:])
+
+
+def _differ(left: Any, right: Any) -> bool:
+    # JSON's true and 1 are two values, Python's are one.
+    return left != right or isinstance(left, bool) != isinstance(right, bool)
+
+
+def setting_of(run: RunFacts, key: str) -> Any:
+    """A run's value of a setting, or `MISSING`."""
+    return run.settings.get(key, MISSING)

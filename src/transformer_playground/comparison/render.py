@@ -1,0 +1,356 @@
+"""Comparison tables: rows and columns of a comparison, and their text for screens and files."""
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from transformer_playground import tables
+from transformer_playground.comparison.compare import (
+    MISSING,
+    Column,
+    Comparison,
+    Delta,
+    Estimate,
+    delta,
+    estimate,
+    setting_of,
+)
+from transformer_playground.comparison.run_metrics import QUANTITIES, Kind, RunFacts, same_tokenizer
+from transformer_playground.comparison.samples import SampleResult
+from transformer_playground.config.toml import shortened, toml_value
+from transformer_playground.formatting import (
+    UNKNOWN,
+    count_text,
+    duration_text,
+    loss_text,
+    percent_text,
+    perplexity_text,
+    position_text,
+    signed_text,
+)
+from transformer_playground.runs.generation_request import SampleSpec
+from transformer_playground.terminal import visible
+
+SCHEMA_VERSION = 1
+
+
+def as_document(
+    comparison: Comparison, spec: SampleSpec | None = None, results: Sequence[SampleResult] = ()
+) -> dict[str, Any]:
+    """Everything of a comparison as JSON values; without a spec, `sampling` is None."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "reference": comparison.columns[0].label,
+        "settings": list(comparison.settings),
+        "runs": [_run(comparison, run) for run in comparison.runs],
+        "columns": [
+            {
+                "label": column.label,
+                "run_ids": [run.run_id for run in column.runs],
+                "measures": {
+                    key: dataclasses.asdict(value) for key, value in column.estimates.items()
+                },
+                "deltas": {key: dataclasses.asdict(value) for key, value in column.deltas.items()},
+            }
+            for column in comparison.columns
+        ],
+        "remarks": list(comparison.remarks),
+        "sampling": None if spec is None else _sampling(spec, results),
+    }
+
+
+def records(comparison: Comparison) -> list[dict[str, Any]]:
+    """One flat record for each run, all with the same keys; what is unknown is None.
+
+    Settings are named `config.<key>`. Differences are from the first run: `<quantity>_delta` and,
+    in percent, `<quantity>_delta_percent`. `group` numbers the columns of the comparison from 1.
+    """
+    first = comparison.runs[0]
+    return [
+        _record(comparison, number, run, first)
+        for number, column in enumerate(comparison.columns, start=1)
+        for run in column.runs
+    ]
+
+
+def _sampling(spec: SampleSpec, results: Sequence[SampleResult]) -> dict[str, Any]:
+    decoding = spec.settings.sample
+    return {
+        "settings_from": spec.settings_from,
+        "checkpoint": spec.checkpoint,
+        "seed": spec.settings.runtime.seed,
+        "temperature": decoding.temperature,
+        "top_k": decoding.top_k,
+        "top_p": decoding.top_p,
+        "max_new_tokens": decoding.max_new_tokens,
+        "runs": [dataclasses.asdict(result) for result in results],
+    }
+
+
+def _run(comparison: Comparison, run: RunFacts) -> dict[str, Any]:
+    shown = {key: setting_of(run, key) for key in comparison.settings}
+    return {
+        "run_id": run.run_id,
+        "experiment": run.experiment,
+        "state": run.state,
+        "problem": run.problem,
+        "seed": run.seed,
+        "dataset": run.fingerprint,
+        "environment": dict(run.environment),
+        "settings": {key: value for key, value in shown.items() if value is not MISSING},
+        "measures": dict(run.measures),
+    }
+
+
+def _record(comparison: Comparison, number: int, run: RunFacts, first: RunFacts) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "run_id": run.run_id,
+        "group": number,
+        "experiment": run.experiment,
+        "state": run.state,
+        "seed": run.seed,
+        "dataset": run.fingerprint,
+    }
+    for key in comparison.settings:
+        value = setting_of(run, key)
+        record[f"config.{key}"] = None if value is MISSING else value
+    record |= run.measures
+    for each in QUANTITIES:
+        if each.has_delta:
+            found = _difference(each.key, first, run, per_token=each.per_token)
+            record[f"{each.key}_delta"] = found.difference if found else None
+            record[f"{each.key}_delta_percent"] = found.percent if found else None
+    return record
+
+
+def _difference(key: str, first: RunFacts, run: RunFacts, *, per_token: bool) -> Delta | None:
+    if run is first or (per_token and not same_tokenizer(first, run)):
+        return None
+    before, after = (estimate([each.measures[key]]) for each in (first, run))
+    return delta(before, after)
+
+
+FEW_COLUMNS = 4
+"""Up to so many runs or groups lie side by side; more stand one below the other."""
+
+
+_LONGEST_VALUE = 32
+_SHOW: Mapping[str, Callable[[float], str]] = {
+    "count": count_text,
+    "step": lambda value: position_text(round(value)),
+    "seconds": duration_text,
+    "rate": count_text,
+    "loss": loss_text,
+    "perplexity": perplexity_text,
+}
+# Of the differences, what a long table has room for.
+_MAIN_DELTAS = ("best_val_loss", "best_bits_per_byte")
+
+
+@dataclass(frozen=True)
+class Values:
+    """The distinct values of a column's runs; `MISSING` among them where a run has none."""
+
+    values: tuple[Any, ...]
+
+
+Cell = Values | Estimate | Delta | None
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One line of a comparison.
+
+    Attributes:
+        key: Name of the setting or quantity.
+        label: What people call it.
+        kind: How its cells are to be read; "value" for what is not measured.
+        is_delta: It holds differences from the first column.
+        cells: One for each column of the comparison; None where there is nothing to say.
+    """
+
+    key: str
+    label: str
+    kind: Kind | Literal["value"]
+    is_delta: bool
+    cells: tuple[Cell, ...]
+
+
+def rows_of(comparison: Comparison) -> tuple[TableRow, ...]:
+    """State, settings, then each quantity followed by its differences, where there are some."""
+    return (*_identity_rows(comparison), *_setting_rows(comparison), *_quantity_rows(comparison))
+
+
+def text_table(
+    comparison: Comparison, labels: Sequence[str], *, shorten: bool
+) -> list[tables.Column]:
+    """The comparison with one column for each of its columns, or one row if they are many.
+
+    Args:
+        comparison: What to show.
+        labels: What to call its columns.
+        shorten: Cut long values.
+    """
+    rows = rows_of(comparison)
+    if len(labels) <= FEW_COLUMNS:
+        lines = [
+            [
+                "  Δ" if row.is_delta else row.label,
+                *(cell_text(row, cell, shorten) for cell in row.cells),
+            ]
+            for row in rows
+        ]
+        return tables.labelled_columns(("", *labels), lines)
+    kept = [row for row in rows if not row.is_delta or row.key in _MAIN_DELTAS]
+    numbers = [
+        tables.Column(
+            f"Δ {row.label}" if row.is_delta else row.label,
+            [cell_text(row, cell, shorten) for cell in row.cells],
+            to_the_right=True,
+        )
+        for row in kept
+    ]
+    return [tables.Column("", labels), *numbers]
+
+
+def cell_text(row: TableRow, cell: Cell, shorten: bool = False) -> str:
+    """One cell as people read it."""
+    match cell:
+        case Values(values):
+            return ", ".join(_value_text(value, shorten=shorten) for value in values)
+        case Estimate():
+            return _estimate_text(cell, row)
+        case Delta():
+            return _delta_text(cell, row)
+        case None:
+            return ""
+
+
+def csv_text(comparison: Comparison) -> str:
+    """One row for each run at full precision, below a row of names."""
+    rows = records(comparison)
+    return tables.csv_text(list(rows[0]), (list(row.values()) for row in rows), toml_value)
+
+
+def markdown_text(comparison: Comparison) -> str:
+    """The table and the remarks as a Markdown document."""
+    return "".join(f"{line}\n" for line in markdown_lines(comparison))
+
+
+def markdown_lines(
+    comparison: Comparison, spec: SampleSpec | None = None, results: Sequence[SampleResult] = ()
+) -> Iterator[str]:
+    """The table, the remarks and the samples as parts of a Markdown document."""
+    labels = [column.label for column in comparison.columns]
+    yield from tables.markdown_table(text_table(comparison, labels, shorten=False))
+    if comparison.remarks:
+        yield ""
+    for remark in comparison.remarks:
+        yield f"- {tables.escape_markdown(remark)}"
+    if spec is not None:
+        yield f"\n{tables.escape_markdown(spec_text(spec))}"
+    for each in results:
+        yield f"\n### {tables.escape_markdown(result_title(each))}"
+        if each.problem is not None:
+            yield f"\n{tables.escape_markdown(each.problem)}"
+        for text in each.texts:
+            yield f"\n{_fenced(each.prompt + text)}"
+
+
+def spec_text(spec: SampleSpec) -> str:
+    """How the samples were drawn, in a sentence."""
+    decoding = spec.settings.sample
+    stated = decoding.start if spec.prompt is None else spec.prompt
+    start = "no prompt" if decoding.unconditional else f"prompt {shortened(toml_value(stated))}"
+    decoding_text = (
+        f"temperature {decoding.temperature:g}, top-k {decoding.top_k}, top-p {decoding.top_p:g}"
+    )
+    return (
+        f"Samples: {start}, seed {spec.settings.runtime.seed}, {decoding_text}, up to "
+        f"{decoding.max_new_tokens:,} tokens; what the command leaves out is as "
+        f"{spec.settings_from} has it."
+    )
+
+
+def result_title(result: SampleResult) -> str:
+    """Which run wrote the samples, and from which checkpoint."""
+    if result.step is None:
+        return result.run_id
+    return f"{result.run_id} ({result.checkpoint}, step {result.step:,})"
+
+
+def _identity_rows(comparison: Comparison) -> Iterator[TableRow]:
+    yield _values("state", "state", comparison, lambda run: run.state)
+    if comparison.is_grouped:
+        counts = tuple(Values((len(column.runs),)) for column in comparison.columns)
+        yield TableRow("n", "runs (n)", "value", is_delta=False, cells=counts)
+    if len({run.experiment for run in comparison.runs}) > 1:
+        yield _values("experiment", "experiment", comparison, lambda run: run.experiment)
+    if len({run.fingerprint for run in comparison.runs}) > 1:
+        yield _values("dataset", "dataset", comparison, lambda run: run.fingerprint)
+
+
+def _setting_rows(comparison: Comparison) -> Iterator[TableRow]:
+    for key in comparison.settings:
+        yield _values(key, key, comparison, lambda run, key=key: setting_of(run, key))
+
+
+def _values(key: str, label: str, comparison: Comparison, value_of: Any) -> TableRow:
+    cells = tuple(_distinct(column, value_of) for column in comparison.columns)
+    return TableRow(key, label, "value", is_delta=False, cells=cells)
+
+
+def _distinct(column: Column, value_of: Any) -> Values:
+    found: list[Any] = []
+    for run in column.runs:
+        value = value_of(run)
+        if not any(value is other or value == other for other in found):
+            found.append(value)
+    return Values(tuple(found))
+
+
+def _quantity_rows(comparison: Comparison) -> Iterator[TableRow]:
+    columns = comparison.columns
+    for each in QUANTITIES:
+        estimates = tuple(column.estimates[each.key] for column in columns)
+        yield TableRow(each.key, each.label, each.kind, is_delta=False, cells=estimates)
+        deltas = tuple(column.deltas.get(each.key) for column in columns)
+        if any(delta is not None and delta.difference for delta in deltas):
+            yield TableRow(each.key, each.label, each.kind, is_delta=True, cells=deltas)
+
+
+def _value_text(value: Any, *, shorten: bool) -> str:
+    if value is MISSING:
+        return UNKNOWN
+    # A word reads better bare; what could be taken for something else keeps its quotes.
+    is_plain = isinstance(value, str) and value.strip() == value != ""
+    text = value if is_plain else toml_value(value)
+    return shortened(text, _LONGEST_VALUE) if shorten else text
+
+
+def _estimate_text(value: Estimate, row: TableRow) -> str:
+    if value.mean is None:
+        return UNKNOWN
+    show = _SHOW[row.kind]
+    # Of equal counts there is nothing to be unsure about.
+    if value.standard_error is None or (row.kind in ("count", "step") and not value.standard_error):
+        return show(value.mean)
+    return f"{show(value.mean)} ± {show(value.standard_error)}"
+
+
+def _delta_text(value: Delta, row: TableRow) -> str:
+    show = _SHOW[row.kind]
+    text = signed_text(value.difference, show)
+    if value.standard_error:
+        text += f" ± {show(value.standard_error)}"
+    if value.percent is None:
+        return text
+    return f"{text} ({signed_text(value.percent / 100, percent_text)})"
+
+
+def _fenced(text: str) -> str:
+    longest = max(map(len, re.findall(r"`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}text\n{visible(text)}\n{fence}"

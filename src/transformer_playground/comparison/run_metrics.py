@@ -1,0 +1,217 @@
+"""What a run folder says about one run: settings, data, machine, state and numbers."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from transformer_playground.config.loading import leaves
+from transformer_playground.config.toml import toml_key
+from transformer_playground.data.meta import META_FILE, read_meta
+from transformer_playground.errors import DataError, RunError
+from transformer_playground.jsonvalues import as_int, as_number, as_table, as_text, plain
+from transformer_playground.runs.folder import RunFolder, read_run_config
+from transformer_playground.runs.lock import read_writer
+from transformer_playground.runs.series import RunSeries
+from transformer_playground.runs.status import judge_status
+from transformer_playground.runs.summary import RunSummary, summary_of
+
+Kind = Literal["count", "step", "seconds", "rate", "loss", "perplexity"]
+Measures = Mapping[str, float | None]
+"""Key of each of `QUANTITIES` -> one run's figure; None where it was not measured."""
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One figure of a run.
+
+    Attributes:
+        key: Its name in comparisons.
+        label: What people call it.
+        kind: What kind of number it is.
+        per_token: It counts tokens, so that it says nothing across tokenizers.
+        has_delta: The difference between two runs means something.
+        source: Its name in `RunSummary`, where that differs.
+    """
+
+    key: str
+    label: str
+    kind: Kind
+    per_token: bool = False
+    has_delta: bool = True
+    source: str = ""
+
+
+QUANTITIES = (
+    Quantity("parameters", "parameters", "count"),
+    Quantity("tokens_seen", "tokens seen", "count", per_token=True),
+    Quantity("final_step", "steps", "step", has_delta=False, source="step"),
+    Quantity("wall_time_s", "wall time", "seconds"),
+    Quantity(
+        "tokens_per_second", "tokens/s", "rate", per_token=True, source="tokens_per_sec_median"
+    ),
+    Quantity("best_val_loss", "best val loss", "loss", per_token=True),
+    Quantity("best_step", "best step", "step", has_delta=False),
+    Quantity("final_train_loss", "final train loss", "loss", per_token=True),
+    Quantity("final_val_loss", "final val loss", "loss", per_token=True),
+    Quantity("generalisation_gap", "gap val - train", "loss", per_token=True),
+    Quantity("best_bits_per_byte", "best bits/byte", "loss"),
+    Quantity("final_bits_per_byte", "final bits/byte", "loss"),
+    Quantity("best_perplexity", "best perplexity", "perplexity", per_token=True),
+    Quantity("final_perplexity", "final perplexity", "perplexity", per_token=True),
+)
+
+
+def measures_of(parameters: object, summary: RunSummary) -> Measures:
+    """The figures of a run.
+
+    Args:
+        parameters: What `config.json` says of the number of weights.
+        summary: Its metrics.
+    """
+    others: dict[str, object] = {"parameters": parameters}
+    if summary.clock.begin is None:
+        # No row says when it was written.
+        others["wall_time_s"] = None
+    return {
+        key: as_number(others[key] if key in others else getattr(summary, each.source or key))
+        for each in QUANTITIES
+        for key in [each.key]
+    }
+
+
+SEED = "train.runtime.seed"
+# Where the data lies says nothing about the run: another machine has other folders.
+LOCATIONS = frozenset({"prepare.raw_dir", "prepare.dataset_dir"})
+_EVAL_KEYS = ("val_loss", "train_loss", "val_bits_per_byte")
+_TRAIN_KEYS = ("tokens_per_sec", "tokens_seen", "time")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """One run, whole; all text in it is untrusted.
+
+    Attributes:
+        run_id: Name of its folder.
+        state: A state of `RunStatus`.
+        problem: Why it failed.
+        experiment: The experiment it belongs to.
+        seed: `train.runtime.seed`.
+        settings: Every setting by its dotted key, as plain JSON values.
+        fingerprint: Names its prepared dataset; None if unknown.
+        tokenizer: Equal for equal tokenizers; None if unknown.
+        environment: Where it was trained: host, device and the like, as far as known.
+        summary: Its metrics.
+        measures: The figures it is compared by.
+        missing: Keys that its metrics rows lack, as rows of older versions do.
+    """
+
+    run_id: str
+    state: str
+    problem: str | None
+    experiment: str
+    seed: int | None
+    settings: Mapping[str, Any]
+    fingerprint: str | None
+    tokenizer: str | None
+    environment: Mapping[str, str]
+    summary: RunSummary
+    measures: Measures
+    missing: tuple[str, ...]
+
+    @property
+    def configuration(self) -> str:
+        """Equal for runs that differ in nothing but their seed and where their data lies."""
+        rest = {key: self.settings[key] for key in self.settings.keys() - LOCATIONS - {SEED}}
+        identity = [self.experiment, self.fingerprint, self.tokenizer, rest]
+        return json.dumps(identity, sort_keys=True)
+
+
+def collect(run: RunFolder, series: RunSeries | None = None) -> RunFacts:
+    """Read what there is to know about a run; nothing outside its folder is needed.
+
+    Args:
+        run: The run.
+        series: Its metrics as they were read before, brought up to date here; None = unread.
+
+    Raises:
+        RunError: Its `config.json` is missing or damaged.
+    """
+    config = read_run_config(run)
+    # Before the rows, as `judge_status` asks.
+    writer = read_writer(run)
+    series = RunSeries(run.metrics_path) if series is None else series
+    series.poll()
+    summary = summary_of(series)
+    status = judge_status(run, summary.status, summary.error, writer)
+    settings = _settings(run, config["config"])
+    return RunFacts(
+        run_id=run.run_id,
+        state=status.state,
+        problem=status.error,
+        experiment=config["experiment"],
+        seed=as_int(settings.get(SEED)),
+        settings=settings,
+        fingerprint=as_text(as_table(config.get("dataset")).get("fingerprint")),
+        tokenizer=_tokenizer(run),
+        environment=_environment(as_table(config.get("environment"))),
+        summary=summary,
+        measures=measures_of(config.get("parameters"), summary),
+        missing=_missing_keys(series),
+    )
+
+
+def same_tokenizer(first: RunFacts, other: RunFacts) -> bool:
+    """Whether two runs are known to count the same tokens."""
+    if first.tokenizer is not None and other.tokenizer is not None:
+        return first.tokenizer == other.tokenizer
+    return first.fingerprint is not None and first.fingerprint == other.fingerprint
+
+
+def _settings(run: RunFolder, nested: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return {toml_key(key): plain(value, str) for key, value in leaves(nested)}
+    except RecursionError:
+        raise RunError(
+            f"The settings of run '{run.run_id}' are nested too deeply.",
+            "Restore config.json from a copy of the run.",
+        ) from None
+
+
+def _tokenizer(run: RunFolder) -> str | None:
+    try:
+        meta = read_meta(run.tokenizer / META_FILE)
+    except DataError:
+        return None
+    # nanoGPT's files have the character table alone.
+    identity = [meta.get("tokenizer"), meta.get("stoi")]
+    if identity == [None, None]:
+        return None
+    text = json.dumps(identity, sort_keys=True, default=repr)
+    return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
+
+
+def _environment(table: Mapping[str, Any]) -> dict[str, str]:
+    packages, git = as_table(table.get("packages")), as_table(table.get("git"))
+    found = {
+        "host": table.get("host"),
+        "device": table.get("device"),
+        "device name": table.get("device_name"),
+        "threads": table.get("threads"),
+        "dtype": table.get("dtype"),
+        "torch": packages.get("torch"),
+        "code": git.get("commit"),
+    }
+    return {name: str(value) for name, value in found.items() if isinstance(value, str | int)}
+
+
+def _missing_keys(series: RunSeries) -> tuple[str, ...]:
+    wanted = {"eval": _EVAL_KEYS, "train": _TRAIN_KEYS}
+    return tuple(
+        key
+        for event, keys in wanted.items()
+        if event in series.events
+        for key in keys
+        if key not in series.named_keys(event)
+    )

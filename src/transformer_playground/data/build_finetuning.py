@@ -1,0 +1,381 @@
+"""One dataset for finetuning: whole documents, divided, as text and in the base model's tokens."""
+
+import array
+import hashlib
+import json
+import operator
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from transformer_playground.config.finetuning import HfModelConfig, is_model_path
+from transformer_playground.config.prepare import PrepareConfig
+from transformer_playground.data.bins import token_dtype
+from transformer_playground.data.install import (
+    TRAIN_DOCUMENTS,
+    TRAIN_FILE,
+    VAL_DOCUMENTS,
+    VAL_FILE,
+)
+from transformer_playground.data.meta import META_FILE, write_meta
+from transformer_playground.data.sources import bundestag, markers, speeches_csv
+from transformer_playground.data.sources.corpora import RawInput
+from transformer_playground.data.sources.text import lines_of, read_text
+from transformer_playground.data.tokenizers.huggingface import (
+    TOKENIZER_FILE,
+    HuggingFaceTokenizer,
+    load_hub_tokenizer,
+)
+from transformer_playground.errors import DataError
+from transformer_playground.files import sampled_bytes, sha256_file, write_durably
+
+# Raise it when the same inputs and settings give other files than before.
+_VERSION = 2
+# Characters encoded in one go; a longer document is cut before a space.
+_CHUNK = 1 << 20
+# A folder's files that say how a text becomes tokens and which of them end it.
+_IDENTIFYING = (TOKENIZER_FILE, "tokenizer_config.json", "special_tokens_map.json")
+_ALL_DOCUMENTS = ".documents.jsonl"
+
+
+@dataclass(frozen=True)
+class Document:
+    """One text; empty fields are not known."""
+
+    text: str
+    source: str
+    speaker: str = ""
+    party: str = ""
+    date: str = ""
+    topic: str = ""
+
+    def record(self) -> dict[str, str]:
+        """What a line of train.jsonl holds: the text and what is known."""
+        return {name: value for name, value in asdict(self).items() if value}
+
+
+def read_documents(paths: Sequence[Path], config: PrepareConfig) -> Iterator[list[Document]]:
+    """Every document with text, without white space around it, in the order of the files.
+
+    A document is a text file, a speech of a protocol or a row of a CSV. With `documents = "lines"`
+    it is a line of a text file or protocol; a row of a CSV stays whole.
+
+    Yields:
+        What belongs together: the lines of one speech, or a single document.
+
+    Raises:
+        DataError: A file is unusable.
+    """
+    for path in paths:
+        for documents in _documents_of(path, config):
+            stripped = (replace(each, text=each.text.strip()) for each in documents)
+            if together := [document for document in stripped if document.text]:
+                yield together
+
+
+def _documents_of(path: Path, config: PrepareConfig) -> Iterator[Iterable[Document]]:
+    suffix = path.suffix.lower()
+    by_line = config.documents == "lines"
+    if suffix == ".csv":
+        for document in _of_csv(path, config):
+            yield [document]
+    elif suffix == ".xml":
+        for document in _of_protocol(path, structured=config.add_structure_tokens):
+            yield _lines(document) if by_line else [document]
+    else:
+        whole = _of_text(path, structured=config.add_structure_tokens)
+        for document in _lines(whole) if by_line else [whole]:
+            yield [document]
+
+
+def _lines(document: Document) -> Iterator[Document]:
+    for line in lines_of([document.text]):
+        yield replace(document, text=line)
+
+
+def _of_text(path: Path, *, structured: bool) -> Document:
+    text = "".join(read_text(path)).strip()
+    if text and structured:
+        text = f"{markers.SPEECH}\n{text}\n{markers.END}"
+    return Document(text, _name(path))
+
+
+def _of_protocol(path: Path, *, structured: bool) -> Iterator[Document]:
+    render = bundestag.marked_text if structured else bundestag.plain_text
+    for speech in bundestag.read_speeches(path):
+        first = speech.turns[0]
+        yield Document(
+            text=render(speech),
+            source=_name(path),
+            speaker=first.speaker,
+            party=first.affiliation if first.is_party else "",
+            date=speech.date,
+        )
+
+
+def _of_csv(path: Path, config: PrepareConfig) -> Iterator[Document]:
+    for speech in speeches_csv.read_speeches(path, config.columns):
+        yield Document(
+            text=speeches_csv.rendered(
+                speech, header=config.conditioning_header, structured=config.add_structure_tokens
+            ),
+            source=_name(path),
+            speaker=speech.speaker,
+            party=speech.party,
+            date=speech.date,
+            topic=speech.topic,
+        )
+
+
+def _name(path: Path) -> str:
+    # A file's name may have bytes that are not UTF-8, which JSON cannot hold.
+    return os.fsencode(path.name).decode("utf-8", "replace")
+
+
+@dataclass
+class _Read:
+    """Documents that were kept, documents left out because they were there already."""
+
+    documents: int = 0
+    repeats: int = 0
+
+
+@dataclass
+class _Encoded:
+    tokens: int = 0
+    text_bytes: int = 0
+
+
+def settings_of(config: PrepareConfig, hf_model: HfModelConfig) -> dict[str, Any]:
+    """Pick the settings that shape the dataset, and which tokenizer does."""
+    return {
+        "finetuning_recipe": _VERSION,
+        "documents": config.documents,
+        "val_fraction": config.val_fraction,
+        "seed": config.seed,
+        "doc_separator": config.doc_separator.strip(),
+        "add_structure_tokens": config.add_structure_tokens,
+        "conditioning_header": config.conditioning_header,
+        "columns": config.columns.model_dump(),
+        "base": base_identity(hf_model),
+    }
+
+
+def base_identity(hf_model: HfModelConfig) -> dict[str, Any]:
+    """Which tokenizer a model has, the same after its folder was moved."""
+    name = hf_model.model_name
+    if not is_model_path(name):
+        return hf_model.model_dump(include={"model_name", "revision", "gguf_file"})
+    folder = Path(name)
+    identity: dict[str, Any] = {"folder": folder.name, "gguf_file": hf_model.gguf_file}
+    for file in _IDENTIFYING:
+        identity[file] = _digest(sha256_file, folder / file)
+    if hf_model.gguf_file is not None:
+        # It holds the tokenizer beside gigabytes of weights, which would take seconds to read.
+        identity["gguf"] = _digest(_sampled_sha256, folder / hf_model.gguf_file)
+    return identity
+
+
+def _digest(hashed: Callable[[Path], str], path: Path) -> str | None:
+    try:
+        return hashed(path)
+    except OSError:
+        return None
+
+
+def _sampled_sha256(path: Path) -> str:
+    return hashlib.sha256(sampled_bytes(path)).hexdigest()
+
+
+def build_dataset(
+    target: Path,
+    config: PrepareConfig,
+    hf_model: HfModelConfig,
+    inputs: Sequence[RawInput],
+    *,
+    report: Callable[[str], None],
+) -> list[str]:
+    """Write every artifact of a dataset into an empty folder.
+
+    Each document becomes [start token, if the tokenizer puts one] + its text + the end token.
+
+    Args:
+        target: The empty folder.
+        config: The `[prepare]` table.
+        hf_model: Whose tokenizer.
+        inputs: The files to read, in order.
+        report: Called with one line per stage.
+
+    Returns:
+        Notes for the user.
+
+    Raises:
+        DataError: The text is unusable, of fewer than two documents, or has characters that the
+            tokenizer lacks; or the tokenizer has no end token.
+        ModelError: The tokenizer cannot be had.
+        OSError: The disk refused.
+    """
+    report(f"Loading the tokenizer of {hf_model.model_name}")
+    end_token = config.doc_separator.strip()
+    symbols = markers.MARKERS if config.add_structure_tokens else ()
+    tokenizer = load_hub_tokenizer(hf_model, end_token=end_token, symbols=symbols)
+    report(f"Reading {', '.join(item.path.name for item in inputs)}")
+    read = _write_documents(target, config, [item.path for item in inputs])
+    report(f"Encoding {read.documents:,} documents with a vocabulary of {tokenizer.vocab_size:,}")
+    tokenizer.save(target)
+    train = _write_tokens(target / TRAIN_DOCUMENTS, target / TRAIN_FILE, tokenizer)
+    val = _write_tokens(target / VAL_DOCUMENTS, target / VAL_FILE, tokenizer)
+    described = tokenizer.describe()
+    files = _files(target, [TRAIN_DOCUMENTS, VAL_DOCUMENTS, TRAIN_FILE, VAL_FILE, *tokenizer.files])
+    write_meta(
+        target / META_FILE,
+        described
+        | {
+            "dtype": token_dtype(tokenizer.vocab_size),
+            "train_tokens": train.tokens,
+            "val_tokens": val.tokens,
+            "val_bytes": val.text_bytes,
+            "documents": read.documents,
+            "files": files,
+            "fingerprint": _fingerprint(described, files),
+            "inputs": [item.identity for item in inputs],
+            "settings": settings_of(config, hf_model),
+        },
+    )
+    tables = [item.path for item in inputs if item.path.suffix.lower() == ".csv"]
+    return [
+        *(speeches_csv.columns_note(path, config.columns) for path in tables),
+        *_repeats_note(read.repeats),
+        *_token_notes(tokenizer, [*([end_token] if end_token else []), *symbols]),
+    ]
+
+
+def _token_notes(tokenizer: HuggingFaceTokenizer, wanted: Sequence[str]) -> list[str]:
+    there = [name for name in wanted if tokenizer.id_of(name) not in tokenizer.new_tokens]
+    if not there:
+        return []
+    return [f"The tokenizer has {', '.join(there)} already, so that nothing was added for it."]
+
+
+def _repeats_note(repeats: int) -> list[str]:
+    if not repeats:
+        return []
+    subject = "1 document has" if repeats == 1 else f"{repeats:,} documents have"
+    return [f"{subject} the same text as an earlier one: left out, so that none is in both parts."]
+
+
+def _write_documents(target: Path, config: PrepareConfig, paths: Sequence[Path]) -> _Read:
+    """Write train.jsonl and val.jsonl; `prepare.seed` chooses between them.
+
+    No text is in both: repeats are left out, and what belongs together is not divided.
+    """
+    everything = target / _ALL_DOCUMENTS
+    read = _Read()
+    # Of each group that stays together, how many documents it has.
+    sizes = array.array("q")
+
+    def write(file: IO[bytes]) -> None:
+        seen: set[bytes] = set()
+        for together in read_documents(paths, config):
+            before = read.documents
+            for document in together:
+                digest = hashlib.blake2b(document.text.encode("utf-8"), digest_size=16).digest()
+                if digest in seen:
+                    read.repeats += 1
+                    continue
+                seen.add(digest)
+                file.write(orjson.dumps(document.record(), option=orjson.OPT_APPEND_NEWLINE))
+                read.documents += 1
+            if read.documents > before:
+                sizes.append(read.documents - before)
+
+    write_durably(everything, write)
+    for_val = np.repeat(_chosen_for_val(len(sizes), config, paths), np.array(sizes))
+    for name, wanted in ((TRAIN_DOCUMENTS, False), (VAL_DOCUMENTS, True)):
+        with everything.open("rb") as lines:
+            chosen = (line for line, is_val in zip(lines, for_val, strict=True) if is_val == wanted)
+            write_durably(target / name, operator.methodcaller("writelines", chosen))
+    everything.unlink()
+    return read
+
+
+def _chosen_for_val(
+    total: int, config: PrepareConfig, paths: Sequence[Path]
+) -> npt.NDArray[np.bool_]:
+    if not total:
+        shown = ", ".join(str(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
+        raise DataError(
+            f"There is no text in {shown}.", "Put text into the file, or another beside."
+        )
+    if total == 1:
+        raise DataError(
+            "A corpus of one document cannot be divided into training and validation.",
+            "Add files, or set prepare.documents = 'lines' to make each line a document; "
+            "repeats do not count."
+            if config.documents == "files"
+            else "Add lines; repeats do not count, and those of one speech stay together.",
+        )
+    held_out = min(total - 1, max(1, round(total * config.val_fraction)))
+    for_val = np.zeros(total, dtype=np.bool_)
+    for_val[np.random.default_rng(config.seed).permutation(total)[:held_out]] = True
+    return for_val
+
+
+def _write_tokens(documents: Path, target: Path, tokenizer: HuggingFaceTokenizer) -> _Encoded:
+    """Encode the texts of a .jsonl into a token file."""
+    encoded = _Encoded()
+    dtype = np.dtype(token_dtype(tokenizer.vocab_size))
+    start = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
+
+    def write(file: IO[bytes]) -> None:
+        for text in _texts(documents):
+            body = (token for part in _chunks(text) for token in tokenizer.encode(part))
+            ids = np.array([*start, *body, tokenizer.eos_id], dtype=dtype)
+            file.write(ids.tobytes())
+            encoded.tokens += len(ids)
+            encoded.text_bytes += len(text.encode("utf-8"))
+
+    write_durably(target, write)
+    return encoded
+
+
+def _texts(documents: Path) -> Iterator[str]:
+    with documents.open("rb") as lines:
+        for line in lines:
+            yield orjson.loads(line)["text"]
+
+
+def _chunks(text: str) -> Iterator[str]:
+    """Parts of a long text, each but the first beginning with the space before a word."""
+    start = 0
+    while len(text) - start > _CHUNK:
+        cut = text.rfind(" ", start + 1, start + _CHUNK)
+        # A run of spaces may be one token.
+        while cut > start and text[cut - 1].isspace():
+            cut = text.rfind(" ", start + 1, cut)
+        if cut <= start:
+            break
+        yield text[start:cut]
+        start = cut
+    yield text[start:]
+
+
+def _files(target: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"size": (target / name).stat().st_size, "sha256": sha256_file(target / name)}
+        for name in names
+    }
+
+
+def _fingerprint(described: dict[str, Any], files: dict[str, dict[str, Any]]) -> str:
+    """Name the content: the same tokens from the same tokenizer, wherever the model lies."""
+    tokens = {name: files[name]["sha256"] for name in (TRAIN_FILE, VAL_FILE)}
+    special = [described[name] for name in ("bos_id", "eos_id", "new_tokens", "symbols")]
+    identity = [tokens, described["tokenizer"], special]
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()

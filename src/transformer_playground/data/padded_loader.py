@@ -1,0 +1,157 @@
+"""Batches of one document a row, padded: the other way to respect the edges of documents."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+
+from transformer_playground.data.dataset import TokenArray
+from transformer_playground.data.loader import IGNORED, Batch, Tokens, permuted, refuse_strange
+from transformer_playground.errors import DataError
+
+# Keep the streams of random rows and evaluation apart from each other and from those of windows.
+_RANDOM, _EVALUATION = 4, 5
+# Tokens searched at once for the ends of documents: 8 MiB as the comparison sees them.
+_SCANNED = 1 << 20
+
+
+class DocumentRows:
+    """The documents of a split as rows of at most `block_size` inputs.
+
+    A longer document takes several rows, each going on where the one before ended, so that every
+    token but a document's first is a target of exactly one row. A row is padded with `end_token`
+    to the longest of its batch; what stands in the padding is no target.
+
+    Args:
+        tokens: One split; each document is followed by `end_token`.
+        end_token: What ends a document; it is part of it.
+        block_size: Most inputs of a row.
+        vocab_size: A batch with a token beyond it is refused.
+
+    Raises:
+        DataError: No document has a token to foretell.
+    """
+
+    def __init__(
+        self, tokens: TokenArray, *, end_token: int, block_size: int, vocab_size: int
+    ) -> None:
+        self._tokens: TokenArray = np.asarray(tokens)
+        self._end_token, self._vocab_size = end_token, vocab_size
+        self._starts, self._lengths = _rows(self._tokens, end_token, block_size)
+        if not len(self._starts):
+            raise DataError(
+                "The split has no document of two tokens or more.",
+                "Add text, or prepare the dataset again.",
+            )
+
+    def __len__(self) -> int:
+        return len(self._starts)
+
+    @property
+    def targets(self) -> int:
+        """Targets of all rows together."""
+        return int(self._lengths.sum())
+
+    def take(self, rows: Tokens) -> Batch:
+        """Inputs and targets of these rows, each (rows, longest) int64.
+
+        Raises:
+            DataError: A token is outside the vocabulary.
+        """
+        starts, lengths = self._starts[rows], self._lengths[rows]
+        shape = (len(rows), int(lengths.max()))
+        inputs = np.full(shape, self._end_token, dtype=np.int64)
+        targets = np.full(shape, IGNORED, dtype=np.int64)
+        for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):
+            read = self._tokens[start : start + length + 1].astype(np.int64)
+            inputs[row, :length], targets[row, :length] = read[:-1], read[1:]
+        refuse_strange(inputs, self._vocab_size)
+        refuse_strange(targets, self._vocab_size)
+        return inputs, targets
+
+
+class RowSampler:
+    """Training batches; batch `i` depends on `seed` and `i` alone, so `i` is the whole state.
+
+    Args:
+        rows: Where rows come from.
+        batch_size: Rows per batch.
+        seed: Chooses the rows.
+        order: `random` draws each row anew; `sequential` visits each once per epoch, in an order
+            that changes with the epoch.
+    """
+
+    def __init__(
+        self,
+        rows: DocumentRows,
+        *,
+        batch_size: int,
+        seed: int,
+        order: Literal["random", "sequential"],
+    ) -> None:
+        self._rows, self._batch_size, self._seed, self._order = rows, batch_size, seed, order
+
+    def batch(self, index: int) -> Batch:
+        """Inputs and targets of batch `index`, each (batch_size, longest row) int64.
+
+        Raises:
+            DataError: A token of it is outside the vocabulary.
+        """
+        if self._order == "random":
+            generator = np.random.default_rng((_RANDOM, self._seed, index))
+            return self._rows.take(generator.integers(len(self._rows), size=self._batch_size))
+        numbers = np.arange(self._batch_size, dtype=np.int64) + index * self._batch_size
+        epochs, places = np.divmod(numbers, len(self._rows))
+        chosen = np.empty_like(numbers)
+        for epoch in np.unique(epochs):
+            here = epochs == epoch
+            chosen[here] = permuted(places[here], len(self._rows), key=(self._seed, int(epoch)))
+        return self._rows.take(chosen)
+
+
+def evaluation_rows(
+    rows: DocumentRows, *, batch_size: int, n_batches: int, seed: int
+) -> Iterator[Batch]:
+    """Yield the same random rows on each call.
+
+    Raises:
+        DataError: A token is outside the vocabulary.
+    """
+    for index in range(n_batches):
+        generator = np.random.default_rng((_EVALUATION, seed, index))
+        yield rows.take(generator.integers(len(rows), size=batch_size))
+
+
+def all_rows(rows: DocumentRows, *, batch_size: int) -> Iterator[Batch]:
+    """Yield every row once, in the order of the text.
+
+    Raises:
+        DataError: A token is outside the vocabulary.
+    """
+    for first in range(0, len(rows), batch_size):
+        yield rows.take(np.arange(first, min(first + batch_size, len(rows)), dtype=np.int64))
+
+
+def _rows(tokens: TokenArray, end_token: int, block_size: int) -> tuple[Tokens, Tokens]:
+    """First token and number of inputs of each row."""
+    ends = _ends(tokens, end_token)
+    begins = np.concatenate(([0], ends[:-1] + 1)).astype(np.int64)
+    # The last token of a document is only ever a target.
+    inputs = ends - begins
+    counts = -(-inputs // block_size)
+    number_in_document = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    starts = np.repeat(begins, counts) + number_in_document * block_size
+    lengths = np.minimum(block_size, np.repeat(inputs, counts) - number_in_document * block_size)
+    return starts, lengths
+
+
+def _ends(tokens: TokenArray, end_token: int) -> Tokens:
+    """Where documents end; the last one does at the end of the split, come what may."""
+    found = [
+        np.flatnonzero(tokens[first : first + _SCANNED] == end_token) + first
+        for first in range(0, len(tokens), _SCANNED)
+    ]
+    ends = np.concatenate(found) if found else np.empty(0, dtype=np.int64)
+    if len(tokens) and (not len(ends) or ends[-1] != len(tokens) - 1):
+        ends = np.append(ends, len(tokens) - 1)
+    return ends.astype(np.int64)

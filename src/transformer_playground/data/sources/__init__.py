@@ -1,0 +1,1 @@
+"""Text sources: corpora, document splits and file formats."""

@@ -1,0 +1,174 @@
+"""From input files to the training and the validation part, as streams of text and marks."""
+
+import enum
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from transformer_playground.config.prepare import PrepareConfig
+from transformer_playground.data.sources import bundestag, markers
+from transformer_playground.data.sources.text import lines_of, read_text
+from transformer_playground.errors import DataError
+
+
+class Mark(enum.Enum):
+    """A place in the stream that is a token of its own and no text."""
+
+    START = "start of a document"
+    END = "end of a document"
+
+
+Piece = str | Mark
+
+
+@dataclass(frozen=True)
+class Split:
+    """The two parts of a corpus; each call reads the files again, so that none is held."""
+
+    train: Callable[[], Iterator[Piece]]
+    val: Callable[[], Iterator[Piece]]
+    end_bytes: int
+    """Bytes of text that an END mark stands for, for bits per byte."""
+
+
+def plain_text(pieces: Iterator[Piece]) -> Iterator[str]:
+    """A stream as text alone; a mark ends a line."""
+    return ("\n" if isinstance(piece, Mark) else piece for piece in pieces)
+
+
+def split_corpus(paths: Sequence[Path], config: PrepareConfig, *, end_of_text: str | None) -> Split:
+    r"""Divide a corpus as `[prepare]` says.
+
+    `documents = "files"`: documents joined by `doc_separator`; the last `val_fraction` of the
+    characters is for validation, wherever that cuts (as nanoGPT does). A separator equal to
+    `end_of_text` becomes an END mark.
+
+    `documents = "lines"`: each stripped non-empty line is a document, between START and END
+    marks where the tokenizer has such tokens, else followed by "\n"; random lines are for
+    validation.
+
+    Args:
+        paths: Input files in order.
+        config: The `[prepare]` table.
+        end_of_text: How the tokenizer writes its end-of-text token; None if it has none.
+
+    Raises:
+        DataError: The corpus is empty or too small to divide, or a file is unusable.
+    """
+    if config.documents == "lines":
+        return _split_lines(paths, config, marked=end_of_text is not None)
+    return _split_files(paths, config, end_of_text)
+
+
+def _split_files(paths: Sequence[Path], config: PrepareConfig, end_of_text: str | None) -> Split:
+    separator: Piece = config.doc_separator
+    if separator == end_of_text:
+        separator = Mark.END
+    mark_length = len(config.doc_separator)
+
+    def joined() -> Iterator[Piece]:
+        first = True
+        for document in _documents(paths, structured=config.add_structure_tokens):
+            if not first:
+                yield separator
+            first = False
+            yield from document
+
+    total, blank = 0, True
+    for piece in joined():
+        total += mark_length if isinstance(piece, Mark) else len(piece)
+        blank = blank and (isinstance(piece, Mark) or not piece.strip())
+    if blank:
+        raise _empty(paths)
+    cut = int(total * (1 - config.val_fraction))
+    if not 0 < cut < total:
+        raise DataError(
+            f"A corpus of {total} characters cannot be divided with "
+            f"val_fraction = {config.val_fraction:g}.",
+            "Add text, or change prepare.val_fraction.",
+        )
+    return Split(
+        train=lambda: _between(joined(), 0, cut, mark_length),
+        val=lambda: _between(joined(), cut, total, mark_length),
+        end_bytes=0,
+    )
+
+
+def _between(pieces: Iterator[Piece], start: int, stop: int, mark_length: int) -> Iterator[Piece]:
+    """Characters `start` up to `stop`; a mark belongs to the side where it begins."""
+    position = 0
+    for piece in pieces:
+        begin = position
+        if begin >= stop:
+            return
+        if isinstance(piece, Mark):
+            position += mark_length
+            if begin >= start:
+                yield piece
+            continue
+        position += len(piece)
+        if wanted := piece[max(0, start - begin) : stop - begin]:
+            yield wanted
+
+
+def _split_lines(paths: Sequence[Path], config: PrepareConfig, *, marked: bool) -> Split:
+    def lines() -> Iterator[str]:
+        for document in _documents(paths, structured=config.add_structure_tokens):
+            yield from filter(None, map(str.strip, lines_of(document)))
+
+    total = sum(1 for _ in lines())
+    if not total:
+        raise _empty(paths)
+    if total == 1:
+        raise DataError(
+            "A corpus of one line cannot be divided into training and validation.",
+            "Add lines, or set prepare.documents = 'files'.",
+        )
+    held_out = min(total - 1, max(1, round(total * config.val_fraction)))
+    for_val = np.zeros(total, dtype=np.bool_)
+    chosen = np.random.default_rng(config.seed).permutation(total)[:held_out]
+    for_val[chosen] = True
+
+    def part(*, wanted: bool) -> Iterator[Piece]:
+        for line, is_val in zip(lines(), for_val, strict=True):
+            if is_val != wanted:
+                continue
+            if marked:
+                yield Mark.START
+                yield line
+                yield Mark.END
+            else:
+                yield line + "\n"
+
+    return Split(
+        train=lambda: part(wanted=False), val=lambda: part(wanted=True), end_bytes=len("\n")
+    )
+
+
+def _documents(paths: Sequence[Path], *, structured: bool) -> Iterator[Iterator[str]]:
+    """Each document that has text, as an iterator over its pieces."""
+    for path in paths:
+        if path.suffix.lower() == ".xml":
+            render = bundestag.marked_text if structured else bundestag.plain_text
+            for speech in bundestag.read_speeches(path):
+                yield iter([render(speech)])
+            continue
+        pieces = read_text(path)
+        if (first := next(pieces, None)) is not None:
+            yield _text_document(first, pieces, structured=structured)
+
+
+def _text_document(first: str, others: Iterator[str], *, structured: bool) -> Iterator[str]:
+    if structured:
+        yield markers.SPEECH + "\n"
+    yield first
+    yield from others
+    if structured:
+        yield "\n" + markers.END
+
+
+def _empty(paths: Sequence[Path]) -> DataError:
+    shown = ", ".join(str(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
+    return DataError(f"There is no text in {shown}.", "Put text into the file, or another beside.")

@@ -1,0 +1,200 @@
+"""Speeches in a CSV, one a row, in the manner of SpeakGer (Lange & Jentsch 2023)."""
+
+import csv
+import itertools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformer_playground.config.prepare import ColumnsConfig
+from transformer_playground.data.sources import markers
+from transformer_playground.data.sources.text import lines_of, read_text
+from transformer_playground.errors import DataError
+
+# What the columns are called in German and English corpora, without case, spaces and underscores.
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "speech": ("speech", "speechtext", "speechcontent", "text", "rede", "redetext", "content"),
+    "speaker": ("speaker", "speakername", "redner", "rednerin", "sprecher", "sprecherin", "name"),
+    "party": ("party", "partei", "fraktion", "faction", "parliamentarygroup"),
+    "date": ("date", "datum", "speechdate", "sitzungsdatum", "year", "jahr"),
+    "topic": ("topic", "thema", "agenda", "agendaitem", "tagesordnungspunkt", "top"),
+}
+_DELIMITERS = ",;\t|"
+# What Excel reads and writes before the first row; saved again, delimiters may follow.
+_STATED_DELIMITER = re.compile(rf'\s*"?sep=([{_DELIMITERS}])"?[{_DELIMITERS}\s]*', re.IGNORECASE)
+_LABELS = {"speaker": "Sprecher", "party": "Partei", "year": "Jahr", "topic": "Thema"}
+_YEAR = re.compile(r"(?<!\d)(?:1[6-9]|20)\d\d(?!\d)")
+# A field may be a speech of hours; Python's own limit is 128 KiB.
+_LONGEST_FIELD = 1 << 30
+# What tables from pandas and R write where nothing is known.
+_MISSING = {"", "nan", "na", "n/a", "none", "null"}
+
+
+@dataclass(frozen=True)
+class CsvSpeech:
+    """One row; empty fields are not known."""
+
+    speech: str
+    speaker: str = ""
+    party: str = ""
+    date: str = ""
+    topic: str = ""
+
+    @property
+    def year(self) -> str:
+        """Four digits from the date; empty if it has none."""
+        found = _YEAR.search(self.date)
+        return found[0] if found else ""
+
+
+def read_speeches(path: Path, stated: ColumnsConfig) -> Iterator[CsvSpeech]:
+    """Every row that has a speech.
+
+    Commas, semicolons, tabs and bars are told apart by the first row, which names the columns, or
+    by Excel's `sep=;` before it.
+
+    Args:
+        path: A UTF-8 file.
+        stated: Columns that are not to be inferred.
+
+    Raises:
+        DataError: The file is not UTF-8 or not a table, or has no such column.
+    """
+    skipped, delimiter = _opening(path)
+    rows = _rows(path, skipped, delimiter)
+    header = next(rows, [])
+    columns = _columns(path, header, stated)
+    for number, row in enumerate(rows, start=skipped + 2):
+        if not row:
+            continue
+        if len(row) != len(header):
+            raise DataError(
+                f"{path}, row {number}, has {len(row)} cells; the first row names {len(header)} "
+                "columns.",
+                "Text with a delimiter or a line break in it must stand in double quotes.",
+            )
+        cells = {field: row[index].strip() for field, index in columns.items()}
+        known = {field: text for field, text in cells.items() if text.casefold() not in _MISSING}
+        if "speech" in known:
+            yield CsvSpeech(**known)
+
+
+def columns_note(path: Path, stated: ColumnsConfig) -> str:
+    """Which column was taken for what, in one line, and whether that gave no speech at all.
+
+    Raises:
+        DataError: The file is not UTF-8 or not a table, or has no such column.
+    """
+    header = next(_rows(path, *_opening(path)), [])
+    chosen = _columns(path, header, stated)
+    words = ", ".join(f"{field} = {header[index].strip()}" for field, index in chosen.items())
+    empty = next(read_speeches(path, stated), None) is None
+    return f"{path.name}: {words}{'; no row has a speech' if empty else ''}"
+
+
+def rendered(speech: CsvSpeech, *, header: bool, structured: bool) -> str:
+    """The text that a model learns.
+
+    Args:
+        speech: The row.
+        header: Whether lines for speaker, party, year and topic, as far as known, and an empty
+            line stand before the speech.
+        structured: Whether it stands between structure markers; without `header`, markers say
+            date, speaker and party too.
+    """
+    parts = [speech.speech]
+    if header and (lines := _header(speech)):
+        parts = [*lines, "", *parts]
+    if not structured:
+        return "\n".join(parts)
+    marked = (
+        (markers.DATE, speech.date),
+        (markers.SPEAKER, speech.speaker),
+        (markers.PARTY, speech.party),
+    )
+    known = [] if header else [marker + _one_line(value) for marker, value in marked if value]
+    return "\n".join([markers.SPEECH, *known, *parts, markers.END])
+
+
+def _header(speech: CsvSpeech) -> list[str]:
+    values = ((label, _one_line(getattr(speech, name))) for name, label in _LABELS.items())
+    return [f"{label}: {value}" for label, value in values if value]
+
+
+def _one_line(value: str) -> str:
+    return " ".join(value.split())
+
+
+def _opening(path: Path) -> tuple[int, str]:
+    """Lines before the first row, which are empty or Excel's word on the delimiter; and that."""
+    stated = ""
+    for number, line in enumerate(lines_of(read_text(path))):
+        if not stated and (found := _STATED_DELIMITER.fullmatch(line)):
+            stated = found[1]
+        elif line.strip():
+            return number, stated or _delimiter(line)
+    return 0, _DELIMITERS[0]
+
+
+def _rows(path: Path, skipped: int, delimiter: str) -> Iterator[list[str]]:
+    csv.field_size_limit(_LONGEST_FIELD)
+    lines = itertools.islice(lines_of(read_text(path)), skipped, None)
+    reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter, strict=True)
+    try:
+        yield from reader
+    except csv.Error as error:
+        raise DataError(
+            f"{path} is not a readable CSV: {error}, at line {skipped + reader.line_num}.",
+            "A cell in double quotes ends with one, and has each double quote inside it twice.",
+        ) from None
+
+
+def _delimiter(first_line: str) -> str:
+    """Choose what divides the first row into the most columns that are known, or into the most."""
+
+    def score(delimiter: str) -> tuple[int, int]:
+        names = first_line.split(delimiter)
+        return len(_inferred(names)), len(names)
+
+    return max(_DELIMITERS, key=score)
+
+
+def _columns(path: Path, header: Sequence[str], stated: ColumnsConfig) -> dict[str, int]:
+    """The place of each field's column, the stated ones first."""
+    places = _inferred(header)
+    for field in _NAMES:
+        name = getattr(stated, field)
+        if name is None:
+            continue
+        places[field] = _place(path, header, field, name)
+    if "speech" not in places:
+        raise DataError(
+            f"{path} has no column that is known to hold speeches; it has {_listed(header)}.",
+            "Name it: set prepare.columns.speech.",
+        )
+    return {field: places[field] for field in _NAMES if field in places}
+
+
+def _place(path: Path, header: Sequence[str], field: str, name: str) -> int:
+    for wanted in (name, name.strip().casefold()):
+        for index, column in enumerate(header):
+            if wanted in (column, column.strip().casefold()):
+                return index
+    raise DataError(
+        f"{path} has no column '{name}'; it has {_listed(header)}.",
+        f"Change prepare.columns.{field}.",
+    )
+
+
+def _inferred(header: Sequence[str]) -> dict[str, int]:
+    plain = [re.sub(r"[\s_-]", "", name.strip('"')).casefold() for name in header]
+    return {
+        field: plain.index(found)
+        for field, names in _NAMES.items()
+        if (found := next((name for name in names if name in plain), None))
+    }
+
+
+def _listed(header: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in header) or "none"

@@ -1,0 +1,1 @@
+"""Loss of a model on a data split."""

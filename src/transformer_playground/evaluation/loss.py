@@ -1,0 +1,150 @@
+"""Loss over fixed windows of a split."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.data.dataset import Dataset, TokenArray
+from transformer_playground.data.loader import count_targets, evaluation_batches
+from transformer_playground.data.padded_loader import DocumentRows, evaluation_rows
+from transformer_playground.model.base import LanguageModel
+from transformer_playground.model.loss import summed_cross_entropy
+
+
+@torch.no_grad()
+def mean_loss(
+    model: LanguageModel,
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    device: torch.device,
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> float | None:
+    """Mean cross-entropy per token in nats, in evaluation mode.
+
+    Args:
+        model: Its mode (training or evaluation) is restored afterwards.
+        batches: Pairs of inputs and targets, each (B, T) token ids; sizes may differ.
+        device: Where the model lives.
+        cancelled: Asked before each batch; true ends the evaluation.
+
+    Returns:
+        The mean over all targets, or None if cancelled.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        total, count = 0.0, 0
+        for inputs, targets in batches:
+            if cancelled():
+                return None
+            tokens = torch.from_numpy(inputs).to(device)
+            expected = torch.from_numpy(targets).to(device)
+            total += summed_cross_entropy(model(tokens), expected).item()
+            count += count_targets(targets)
+        return total / max(count, 1)
+    finally:
+        model.train(was_training)
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Mean losses of both splits, and what they mean in other units."""
+
+    train_loss: float
+    val_loss: float
+    val_bytes_per_token: float
+
+    @property
+    def train_ppl(self) -> float:
+        """Perplexity on the training windows."""
+        return perplexity(self.train_loss)
+
+    @property
+    def val_ppl(self) -> float:
+        """Perplexity on the validation windows."""
+        return perplexity(self.val_loss)
+
+    @property
+    def val_bits_per_byte(self) -> float:
+        """Validation loss per UTF-8 byte of text, which compares across tokenizers."""
+        return bits_per_byte(self.val_loss, self.val_bytes_per_token)
+
+
+def evaluate(
+    model: LanguageModel,
+    dataset: Dataset,
+    config: ExperimentConfig,
+    device: torch.device,
+    *,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Losses | None:
+    """Losses on the fixed windows of both splits that the run's seed names.
+
+    Returns:
+        The losses, or None if cancelled.
+    """
+    losses = []
+    for tokens in (dataset.train, dataset.val):
+        windows = fixed_windows(tokens, config, dataset)
+        loss = mean_loss(model, windows, device, cancelled=cancelled)
+        if loss is None:
+            return None
+        losses.append(loss)
+    return Losses(losses[0], losses[1], dataset.val_bytes_per_token)
+
+
+def fixed_windows(
+    tokens: TokenArray, config: ExperimentConfig, dataset: Dataset
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """The evaluation batches of a split: the same each time for the same configuration.
+
+    Args:
+        tokens: `dataset.train` or `dataset.val`.
+        config: Sizes, number and seed; documents are packed or padded as they are in training.
+        dataset: What the split belongs to.
+
+    Raises:
+        DataError: The split is shorter than a block, or has a token beyond the vocabulary.
+    """
+    size, count = config.train.data.batch_size, config.train.runtime.eval_iters
+    seed = config.train.runtime.seed
+    if (rows := document_rows(tokens, config, dataset)) is not None:
+        return evaluation_rows(rows, batch_size=size, n_batches=count, seed=seed)
+    return evaluation_batches(
+        tokens,
+        batch_size=size,
+        block_size=config.train_block_size,
+        n_batches=count,
+        seed=seed,
+        vocab_size=dataset.vocab_size,
+        end_token=dataset.end_token,
+    )
+
+
+def document_rows(
+    tokens: TokenArray, config: ExperimentConfig, dataset: Dataset
+) -> DocumentRows | None:
+    """The split's documents as padded rows, or None where text is read in full windows."""
+    if dataset.end_token is None or config.hf_model.packing:
+        return None
+    return DocumentRows(
+        tokens,
+        end_token=dataset.end_token,
+        block_size=config.train_block_size,
+        vocab_size=dataset.vocab_size,
+    )
+
+
+def perplexity(loss: float) -> float:
+    """The exponential of a mean loss in nats per token."""
+    # exp overflows a float beyond this, and such a model is equally useless at any larger number.
+    return math.exp(min(loss, 700.0))
+
+
+def bits_per_byte(loss: float, bytes_per_token: float) -> float:
+    """A mean loss in nats per token as bits per UTF-8 byte of the text those tokens spell."""
+    return loss / math.log(2) / bytes_per_token

@@ -1,0 +1,1 @@
+"""Parameter-efficient finetuning (LoRA) of Hugging Face models."""

@@ -1,0 +1,234 @@
+"""Putting adapters into a base model, and making an adapted model again from what was saved."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
+from transformer_playground.errors import CheckpointError
+from transformer_playground.finetuning.base_model import (
+    base_fingerprint,
+    check_fingerprint,
+    choose_base_precision,
+    load_base,
+)
+from transformer_playground.finetuning.checks import (
+    check_attention,
+    check_checkpointing,
+    check_context,
+    heads_are_tied,
+    resolve_whole_modules,
+    table_names,
+)
+from transformer_playground.finetuning.model import AdaptedModel, Recipe
+from transformer_playground.finetuning.targets import (
+    are_transposed,
+    is_named,
+    linear_layers,
+    others_excluded,
+    resolve_targets,
+)
+from transformer_playground.hub import quiet
+
+
+def adapt(
+    base: Any,
+    peft: PeftConfig,
+    *,
+    hf: HfModelConfig,
+    new_tokens: Sequence[int],
+    vocab_size: int,
+    block_size: int,
+    end_token: int,
+    seed: int,
+    made: Recipe | None = None,
+) -> AdaptedModel:
+    """Freeze a model and put adapters into it; it is changed in place, its weights are not copied.
+
+    Args:
+        base: What `load_base` gave.
+        peft: The `[peft]` table.
+        hf: The `[hf_model]` table that `base` was loaded by.
+        new_tokens: Ids that the tokenizer was given in addition; their embedding rows are trained.
+        vocab_size: Number of the tokenizer's tokens; the table grows if it has fewer rows.
+        block_size: Longest context in tokens.
+        end_token: What ends each document of the text.
+        seed: Of the adapters' first values. The global random numbers stay as they are.
+        made: Of adapters that are made again: its targets are those that `peft` meant then, and its
+            fingerprint was found to be the base's.
+
+    Raises:
+        ModelError: The model cannot be trained in this way.
+        ConfigError: The settings do not fit the model.
+    """
+    fingerprint = base_fingerprint(hf) if made is None else made.base_fingerprint
+    check_context(base, hf, block_size)
+    check_checkpointing(base, hf)
+    targets = resolve_targets(base, peft) if made is None else made.targets
+    resolved = peft.model_copy(update={"target_modules": targets, "extend_mlp_targets": False})
+    whole = resolve_whole_modules(base, resolved)
+    check_attention(base, hf)
+    old_rows = base.get_input_embeddings().weight.shape[0]
+    ids = tuple(sorted({*new_tokens, *range(old_rows, vocab_size)}))
+    with quiet():
+        adapted = _adapted(
+            base, resolved, hf, whole=whole, ids=ids, rows=max(old_rows, vocab_size), seed=seed
+        )
+    recipe = Recipe(
+        hf_model=hf,
+        peft=peft,
+        targets=targets,
+        new_tokens=ids,
+        vocab_size=max(old_rows, vocab_size),
+        block_size=block_size,
+        end_token=end_token,
+        base_fingerprint=fingerprint,
+    )
+    return AdaptedModel(adapted, recipe)
+
+
+def rebuild(
+    args: Mapping[str, Any],
+    weights: Mapping[str, Tensor],
+    *,
+    device: torch.device,
+    dtype: torch.dtype | None = None,
+) -> AdaptedModel:
+    """Make an adapted model again, in evaluation mode.
+
+    Args:
+        args: What `AdaptedModel.args` gave.
+        weights: The trained parameters, by name.
+        device: Where it is to compute.
+        dtype: Format of the frozen weights; None = as `[hf_model]` has it.
+
+    Raises:
+        ModelError: The base model cannot be had, or is not the one the adapter was trained on.
+        CheckpointError: `args` or `weights` do not belong to such a model.
+    """
+    try:
+        recipe = Recipe.from_args(args)
+    except CheckpointError as error:
+        raise _unusable(error.message) from error
+    _check_rank(recipe.peft, weights)
+    hf = recipe.hf_model
+    check_fingerprint(hf, recipe.base_fingerprint)
+    if dtype is None:
+        dtype = choose_base_precision(hf, device).dtype
+    base = load_base(hf, device=device, dtype=dtype)
+    _check_fits(recipe, base)
+    model = adapt(
+        base,
+        recipe.peft,
+        hf=hf,
+        new_tokens=recipe.new_tokens,
+        vocab_size=recipe.vocab_size,
+        block_size=recipe.block_size,
+        end_token=recipe.end_token,
+        seed=0,
+        made=recipe,
+    )
+    _fill(model, weights)
+    return model.eval()
+
+
+def _check_rank(peft: PeftConfig, weights: Mapping[str, Tensor]) -> None:
+    """Refuse adapters of another rank before any are made: they could ask for all the memory."""
+    for name, tensor in weights.items():
+        if ".lora_A." in name and tensor.shape[:1] != (peft.r,):
+            raise _unusable(
+                f"{name} is {_shape(tuple(tensor.shape))}, which is not of rank {peft.r}"
+            )
+
+
+def _check_fits(recipe: Recipe, base: Any) -> None:
+    rows = base.get_input_embeddings().weight.shape[0]
+    if recipe.vocab_size > rows + len(recipe.new_tokens):
+        raise _unusable(
+            f"its model_args have a vocabulary of {recipe.vocab_size:,}, but the base model has "
+            f"{rows:,} rows and {len(recipe.new_tokens):,} tokens were added"
+        )
+    layers = linear_layers(base)
+    for target in recipe.targets:
+        if not any(is_named(layer, target) for layer in layers):
+            raise _unusable(f"its model_args target '{target}', which the base model lacks")
+
+
+def _unusable(reason: str) -> CheckpointError:
+    return CheckpointError(
+        f"The checkpoint cannot be used: {reason}.",
+        "Choose another checkpoint, or restore this file.",
+    )
+
+
+def _fill(model: AdaptedModel, weights: Mapping[str, Tensor]) -> None:
+    trained = model.trained()
+    expected = {name: tuple(parameter.shape) for name, parameter in trained.items()}
+    given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if expected != given:
+        name = next(
+            name for name in sorted({*expected, *given}) if expected.get(name) != given.get(name)
+        )
+        raise _unusable(
+            f"its weights do not fit its model_args: {name} should be "
+            f"{_shape(expected.get(name))} and is {_shape(given.get(name))}"
+        )
+    with torch.no_grad():
+        for name, parameter in trained.items():
+            parameter.copy_(weights[name])
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "absent" if shape is None else " x ".join(map(str, shape))
+
+
+def _adapted(
+    base: Any,
+    peft: PeftConfig,
+    hf: HfModelConfig,
+    *,
+    whole: Sequence[str],
+    ids: Sequence[int],
+    rows: int,
+    seed: int,
+) -> Any:
+    from peft import LoraConfig, get_peft_model
+
+    from transformer_playground.finetuning.modules_to_save import fill_rows, train_in_float32
+    from transformer_playground.finetuning.new_tokens import mean_rows, train_rows
+
+    means = mean_rows(base, ids) if ids else None
+    # Adapters are drawn on the CPU, whatever the device: a seed means the same everywhere.
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        if rows > base.get_input_embeddings().weight.shape[0]:
+            base.resize_token_embeddings(rows, mean_resizing=False)
+        tables = table_names(base)[: 1 if heads_are_tied(base) else 2]
+        adapted = get_peft_model(
+            base,
+            LoraConfig(
+                task_type="CAUSAL_LM",
+                r=peft.r,
+                lora_alpha=peft.lora_alpha,
+                lora_dropout=peft.lora_dropout,
+                bias=peft.bias,
+                target_modules=list(peft.target_modules),
+                exclude_modules=others_excluded(base, peft.target_modules),
+                modules_to_save=list(whole) or None,
+                trainable_token_indices={
+                    table: list(ids) for table in tables if ids and table not in whole
+                }
+                or None,
+                fan_in_fan_out=are_transposed(base, peft.target_modules),
+                revision=hf.revision,
+            ),
+        )
+    if means is not None:
+        train_rows(adapted, means, ids)
+        fill_rows(adapted, means, ids)
+    train_in_float32(adapted)
+    if hf.gradient_checkpointing:
+        base.activation_checkpointing_enable({"use_reentrant": False})
+    return adapted

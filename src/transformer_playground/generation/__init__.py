@@ -1,0 +1,1 @@
+"""Text generation: prompts, sampling filters and cached decoding."""

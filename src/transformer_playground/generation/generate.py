@@ -1,0 +1,322 @@
+"""Text generation: several samples at a time, step by step, reproducibly.
+
+The random numbers of a sample come from the seed and the sample's index alone. So the first five of
+ten samples are the five that are drawn for the same seed, and how they are batched changes nothing,
+as far as the arithmetic allows: a matrix product may round its last bit differently with another
+number of rows, which moves log-probabilities by about 1e-6 and, very rarely, the choice between two
+tokens.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from transformer_playground.data.tokenizers import StreamDecoder, Tokenizer
+from transformer_playground.errors import SamplingError
+from transformer_playground.generation.sampler import Sampler, SamplingSettings
+from transformer_playground.generation.samples import (
+    Alternative,
+    FinishReason,
+    Sample,
+    SampledToken,
+    SampleEnd,
+    SampleEvent,
+)
+from transformer_playground.model.base import LanguageModel
+
+__all__ = ["SamplingSettings", "generate", "stream"]
+
+# One pass over 64 rows keeps the cores as busy as one over 200, and its activations stay in
+# their caches; accelerators want more rows.
+_MOST_ON_CPU = 64
+_MOST_ON_ACCELERATOR = 512
+# Keys and values of samples decoded together take at most so much memory.
+_CACHE_BYTES = 1 << 30
+
+
+@dataclass(frozen=True)
+class _Request:
+    model: LanguageModel
+    prompt: Sequence[int]
+    settings: SamplingSettings
+    n_samples: int
+    tokenizer: Tokenizer | None
+    alternatives: int
+    cancelled: Callable[[], bool]
+
+    @property
+    def stop_token(self) -> int | None:
+        return self.tokenizer.eos_id if self.tokenizer else None
+
+    @property
+    def vocab(self) -> int:
+        size = self.model.vocab_size
+        return min(self.tokenizer.vocab_size, size) if self.tokenizer else size
+
+
+def _never() -> bool:
+    return False
+
+
+def stream(
+    model: LanguageModel,
+    prompt: Sequence[int],
+    settings: SamplingSettings,
+    *,
+    n_samples: int = 1,
+    tokenizer: Tokenizer | None = None,
+    alternatives: int = 0,
+    cancelled: Callable[[], bool] = _never,
+) -> Iterator[SampleEvent]:
+    """Draw samples and yield their tokens as they are drawn.
+
+    Many samples are drawn in batches, one after the other: see `batches`.
+
+    Args:
+        model: Any model; it computes in evaluation mode and is given back as it was.
+        prompt: What all samples continue, at least one token.
+        settings: How tokens are drawn.
+        n_samples: Number of samples.
+        tokenizer: Gives tokens their text. Its end-of-text token ends a sample and is not yielded;
+            ids beyond its vocabulary, which pad an embedding table, are never drawn. None = no
+            text, no stop token, and every id of the model.
+        alternatives: How many of the likeliest tokens to name beside each drawn one.
+        cancelled: Called before each step; when true, every open sample ends.
+
+    Yields:
+        Each token, then the end of each sample. Samples of one batch come interleaved.
+
+    Raises:
+        SamplingError: The prompt is empty or not of this vocabulary, or a setting is impossible.
+    """
+    request = _Request(model, prompt, settings, n_samples, tokenizer, alternatives, cancelled)
+    _check(request)
+    return _events(request)
+
+
+def generate(
+    model: LanguageModel,
+    prompt: Sequence[int],
+    settings: SamplingSettings,
+    *,
+    n_samples: int = 1,
+    tokenizer: Tokenizer | None = None,
+    cancelled: Callable[[], bool] = _never,
+) -> list[Sample]:
+    """Draw whole samples; arguments, errors and tokens are those of `stream`."""
+    samples = [Sample() for _ in range(max(n_samples, 0))]
+    for event in stream(
+        model,
+        prompt,
+        settings,
+        n_samples=n_samples,
+        tokenizer=tokenizer,
+        cancelled=cancelled,
+    ):
+        samples[event.sample].add(event)
+    return samples
+
+
+def batches(model: LanguageModel, n_samples: int, capacity: int) -> Iterator[range]:
+    """Split samples into batches of nearly the same size, in order.
+
+    A batch is as large as is fast and as its keys and values fit into a gigabyte, but never empty.
+
+    Args:
+        model: The model to decode with.
+        n_samples: Number of samples.
+        capacity: Tokens that each sample's key-value cache holds.
+    """
+    most = _MOST_ON_CPU if model.device.type == "cpu" else _MOST_ON_ACCELERATOR
+    most = max(1, min(most, _CACHE_BYTES // model.cache_bytes(capacity)))
+    count = -(-n_samples // most)
+    edges = [n_samples * number // count for number in range(count + 1)]
+    return (range(first, end) for first, end in itertools.pairwise(edges))
+
+
+def _events(request: _Request) -> Iterator[SampleEvent]:
+    capacity = _needed_capacity(request.model, len(request.prompt), request.settings.max_new_tokens)
+    for samples in batches(request.model, request.n_samples, capacity):
+        yield from _batch_events(request, samples)
+
+
+def _batch_events(request: _Request, samples: range) -> Iterator[SampleEvent]:
+    model, settings = request.model, request.settings
+    sampler = Sampler(settings, samples, request.vocab)
+    texts = _Texts(request.tokenizer, samples)
+    alive = list(samples)
+    with _Evaluating(model):
+        context = DecodingContext(
+            model,
+            request.prompt,
+            n_samples=len(samples),
+            max_new_tokens=settings.max_new_tokens,
+        )
+    for position in range(settings.max_new_tokens):
+        if request.cancelled():
+            yield from texts.ends(alive, "cancelled")
+            return
+        with _Evaluating(model):
+            logprobs = sampler.logprobs(context.next_logits())
+            tokens = sampler.draw(logprobs, [sample - samples.start for sample in alive])
+            ids = tokens.tolist()
+            own = logprobs.gather(1, tokens.unsqueeze(1)).squeeze(1).tolist()
+            others = _alternatives(logprobs, request.alternatives)
+        rows = [row for row, token in enumerate(ids) if token != request.stop_token]
+        for row in rows:
+            sample, token = alive[row], ids[row]
+            yield SampledToken(
+                sample, position, token, own[row], texts.push(sample, token), others[row]
+            )
+        if len(rows) < len(alive):
+            kept = [alive[row] for row in rows]
+            yield from texts.ends(sorted({*alive} - {*kept}), "stop")
+            alive = kept
+        if not alive or position + 1 == settings.max_new_tokens:
+            break
+        with _Evaluating(model):
+            context.append(tokens)
+            if len(rows) < len(ids):
+                context.keep(torch.tensor(rows, device=tokens.device))
+    yield from texts.ends(alive, "length")
+
+
+def _alternatives(logprobs: Tensor, count: int) -> Sequence[tuple[Alternative, ...]]:
+    if not count:
+        return [()] * len(logprobs)
+    likeliest = logprobs.topk(min(count, logprobs.shape[1]), dim=-1)
+    return [
+        tuple(map(Alternative, ids, values))
+        for ids, values in zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
+    ]
+
+
+class _Texts:
+    """The texts of samples drawn together, as far as their characters are complete."""
+
+    def __init__(self, tokenizer: Tokenizer | None, samples: Sequence[int]) -> None:
+        self._decoders = {sample: StreamDecoder(tokenizer) for sample in samples if tokenizer}
+
+    def push(self, sample: int, token: int) -> str:
+        return self._decoders[sample].push(token) if self._decoders else ""
+
+    def ends(self, samples: Iterable[int], reason: FinishReason) -> Iterator[SampleEnd]:
+        for sample in samples:
+            rest = self._decoders[sample].flush() if self._decoders else ""
+            yield SampleEnd(sample, reason, rest)
+
+
+class DecodingContext:
+    """Sequences that began with one prompt and are continued together.
+
+    The prompt is read once, whatever the number of sequences. Each further token costs one pass
+    over one position. A context that no longer fits into `block_size` is cut to its newest half
+    block, which is read again: the price of a token stays constant on average however long the
+    text grows, and the model always sees at least the last `block_size // 2` tokens. Moving the
+    stored keys and values along instead would be wrong, even for relative positions: beyond the
+    first layer they still hold what was read of the tokens that were cut off.
+
+    Args:
+        model: The model, in evaluation mode.
+        prompt: At least one token; the same cut applies if it is longer than `block_size`.
+        n_samples: Number of sequences.
+        max_new_tokens: Tokens to come, so that no more memory is taken than they can fill.
+    """
+
+    def __init__(
+        self, model: LanguageModel, prompt: Sequence[int], *, n_samples: int, max_new_tokens: int
+    ) -> None:
+        self._model = model
+        self._block = model.block_size
+        self._kept = _kept(self._block)
+        opening = list(prompt if len(prompt) <= self._block else prompt[-self._kept :])
+        self._unread = torch.tensor([opening], device=model.device)
+        self._cache = model.new_cache(1, _needed_capacity(model, len(prompt), max_new_tokens))
+        # Only the newest tokens can ever be read again.
+        self._newest = self._unread[:, -self._kept :]
+        self._n_samples = n_samples
+
+    def next_logits(self) -> Tensor:
+        """Read what was appended; logits of the next token, float32 (sequences, vocab_size)."""
+        logits = self._model.next_logits(self._unread, self._cache)
+        if len(logits) < self._n_samples:
+            self.keep(torch.zeros(self._n_samples, dtype=torch.int64, device=logits.device))
+            logits = logits.expand(self._n_samples, -1)
+        return logits
+
+    def append(self, tokens: Tensor) -> None:
+        """Add one token to each sequence, int64 (sequences,)."""
+        column = tokens.unsqueeze(1)
+        self._newest = torch.cat((self._newest, column), dim=1)[:, -self._kept :]
+        self._unread = column
+        if self._cache.length == self._block:
+            self._cache.reset()
+            self._unread = self._newest
+
+    def keep(self, rows: Tensor) -> None:
+        """Go on with these sequences only, int64 indices; repeats are allowed."""
+        self._n_samples = len(rows)
+        self._cache = self._cache.select(rows)
+        self._newest = self._newest[rows]
+        self._unread = self._unread[rows]
+
+
+def _needed_capacity(model: LanguageModel, prompt_length: int, max_new_tokens: int) -> int:
+    """Tokens that the cache of one sequence holds at most."""
+    block = model.block_size
+    opening = prompt_length if prompt_length <= block else _kept(block)
+    return min(block, opening + max_new_tokens)
+
+
+def _kept(block_size: int) -> int:
+    return max(1, block_size // 2)
+
+
+class _Evaluating:
+    """Evaluation mode without gradients, never held between two steps of a stream.
+
+    There the caller may do with the model what it likes, or never come back.
+    """
+
+    def __init__(self, model: LanguageModel) -> None:
+        self._model = model
+        self._inference = torch.inference_mode()
+
+    def __enter__(self) -> None:
+        self._was_training = self._model.training
+        if self._was_training:
+            self._model.eval()
+        self._inference.__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        self._inference.__exit__(*error)
+        if self._was_training:
+            self._model.train()
+
+
+def _check(request: _Request) -> None:
+    settings, vocab = request.settings, request.vocab
+    if not request.prompt:
+        raise SamplingError(
+            "the prompt is empty.", "Start with at least one token, such as the start-of-text one."
+        )
+    strangers = sorted({token for token in request.prompt if not 0 <= token < vocab})
+    if strangers:
+        raise SamplingError(
+            f"the prompt holds token {strangers[0]}, but the model knows 0 to {vocab - 1}.",
+            "Encode it with the tokenizer that the model was trained with.",
+        )
+    limits = (
+        (request.n_samples >= 1, "the number of samples must be at least 1."),
+        (settings.max_new_tokens >= 1, "max_new_tokens must be at least 1."),
+        (0 <= settings.temperature < math.inf, "temperature must be 0 or more, and finite."),
+        (settings.top_k >= 0, "top_k must be 0 (all tokens) or more."),
+        (0 < settings.top_p <= 1, "top_p must be above 0 and at most 1 (all tokens)."),
+    )
+    for holds, complaint in limits:
+        if not holds:
+            raise SamplingError(complaint)

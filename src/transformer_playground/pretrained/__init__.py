@@ -1,1 +1,0 @@
-"""Pretrained language models: loaded, adapted with low-rank matrices, saved and merged."""

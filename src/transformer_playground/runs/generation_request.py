@@ -1,0 +1,197 @@
+"""Sample requests, and what they come to for a run before its weights are loaded.
+
+Importing this loads no library; settling a request loads pydantic, and nothing here loads torch.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from transformer_playground.checkpoints.discovery import Found, HashFile, choose
+from transformer_playground.errors import RunError
+from transformer_playground.files import sha256_file
+from transformer_playground.jsonvalues import as_table
+from transformer_playground.runs.folder import RunFolder, read_run_config
+
+if TYPE_CHECKING:
+    from transformer_playground.config.prepare import PrepareConfig
+    from transformer_playground.config.sample import SampleConfig
+    from transformer_playground.data.tokenizers import Tokenizer
+    from transformer_playground.generation.prompts import Prompt
+
+
+@dataclass(frozen=True)
+class SampleRequest:
+    """What can be asked of a run by flags or a form; None = as the run's saved config has it.
+
+    Attributes:
+        prompt: The prompt; FILE:path names a file with it, unless `prompt_is_literal`.
+        unconditional: Sample without a prompt; None = only if the run does and no prompt is given.
+        n_samples: Number of samples.
+        max_new_tokens: Maximum new tokens per sample.
+        temperature: Sampling temperature; 0 = greedy.
+        top_k: Sample from the k likeliest tokens; 0 = all.
+        top_p: Sample from the fewest tokens with this total probability; 1 = all.
+        seed: Seed of the sampler.
+        checkpoint: auto, best, last or a file name.
+        prompt_is_literal: Whether `prompt` is the text itself, whatever it begins with.
+        overrides: `key=value` settings of `[sample]`; `hf_model.model_name` says where a base model
+            lies by now.
+        environ: The environment, which may hold overrides too.
+    """
+
+    prompt: str | None = None
+    unconditional: bool | None = None
+    n_samples: int | None = None
+    max_new_tokens: int | None = None
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    seed: int | None = None
+    checkpoint: str | None = None
+    prompt_is_literal: bool = False
+    overrides: Sequence[str] = ()
+    environ: Mapping[str, str] = field(default_factory=dict)
+
+    def as_table(self) -> dict[str, Any]:
+        """The `[sample]` table of what is stated."""
+        unconditional = self.unconditional
+        if unconditional is None and self.prompt is not None:
+            unconditional = False
+        sample = {
+            "start": None if self.prompt_is_literal else self.prompt,
+            "unconditional": unconditional,
+            "num_samples": self.n_samples,
+            "max_new_tokens": self.max_new_tokens,
+            "temperature": self.temperature,
+            "top_k": self.top_k,
+            "top_p": self.top_p,
+        }
+        return {
+            "sample": {key: value for key, value in sample.items() if value is not None},
+            "runtime": {} if self.seed is None else {"seed": self.seed},
+        }
+
+
+@dataclass(frozen=True)
+class SampleSpec:
+    """Settled settings of samples, which can be drawn from several runs.
+
+    Attributes:
+        settings: Prompt, decoding, seed and device.
+        settings_from: The run whose saved settings fill what the request left out.
+        checkpoint: auto, best, last or a file name.
+        prompt: The prompt as it stands; None = what the settings say.
+        base: Where the pretrained model of a finetuned run lies by now; None = where it lay.
+    """
+
+    settings: "SampleConfig"
+    settings_from: str
+    checkpoint: str
+    prompt: str | None = None
+    base: str | None = None
+
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """What sampling from one run takes, but for its weights.
+
+    Attributes:
+        run_id: The run.
+        spec: The settings that hold.
+        found: The checkpoint to load.
+        tokenizer: The run's.
+        prompt: What every sample begins with.
+    """
+
+    run_id: str
+    spec: SampleSpec
+    found: Found
+    tokenizer: "Tokenizer"
+    prompt: "Prompt"
+
+
+def resolve_request(run: RunFolder, request: SampleRequest) -> SampleSpec:
+    """Settle a request with the saved settings of a run.
+
+    Raises:
+        RunError: The run's config.json is damaged.
+        ConfigError: A setting is out of range.
+    """
+    from transformer_playground.config.sampling import load_sample_config, split_base
+
+    overrides, base = split_base(request.overrides)
+    settings = load_sample_config(
+        as_table(_saved(run).get("sample")),
+        request.as_table(),
+        overrides=overrides,
+        environ=request.environ,
+    )
+    return SampleSpec(
+        settings=settings,
+        settings_from=run.run_id,
+        checkpoint=request.checkpoint or settings.runtime.checkpoint,
+        prompt=request.prompt if request.prompt_is_literal else None,
+        base=base,
+    )
+
+
+def plan_sampling(
+    run: RunFolder, request: SampleRequest | SampleSpec, *, hash_file: HashFile = sha256_file
+) -> SamplingPlan:
+    """Find what sampling takes: settings, a whole checkpoint, the tokenizer and the prompt.
+
+    A folder without config.json but with a nanoGPT `ckpt.pt` can be sampled too: with default
+    settings, and the tokenizer of the `meta.pkl` beside it or, as in nanoGPT, GPT-2's.
+
+    Args:
+        run: The run.
+        request: A request to settle with this run's saved settings, or settled settings.
+        hash_file: SHA-256 of a file; whoever samples again and again can remember it.
+
+    Raises:
+        PlaygroundError: The run has no whole checkpoint, a setting is out of range, or the prompt
+            cannot be encoded.
+    """
+    from transformer_playground.generation.prompts import resolve_prompt
+
+    spec = resolve_request(run, request) if isinstance(request, SampleRequest) else request
+    found = choose(run.checkpoints, spec.checkpoint, hash_file)
+    tokenizer = _tokenizer(run)
+    prompt = resolve_prompt(spec.settings.sample, tokenizer, _prepare_config(run), text=spec.prompt)
+    return SamplingPlan(run.run_id, spec, found, tokenizer, prompt)
+
+
+def _saved(run: RunFolder) -> Mapping[str, Any]:
+    config: Mapping[str, Any] = read_run_config(run)["config"] if run.config_path.is_file() else {}
+    return config
+
+
+def _prepare_config(run: RunFolder) -> "PrepareConfig":
+    from pydantic import ValidationError
+
+    from transformer_playground.config.prepare import PrepareConfig
+
+    try:
+        return PrepareConfig.model_validate(as_table(_saved(run).get("prepare")))
+    except ValidationError as error:
+        key = ".".join(["prepare", *map(str, error.errors()[0]["loc"])])
+        raise RunError(
+            f"the settings saved in {run.config_path} are not valid: {key}.",
+            "Restore config.json from a copy of the run.",
+        ) from error
+
+
+def _tokenizer(run: RunFolder) -> "Tokenizer":
+    from transformer_playground.data.tokenizers import load_tokenizer
+    from transformer_playground.data.tokenizers.gpt2 import Gpt2Tokenizer
+
+    for folder in (run.tokenizer, run.root):
+        if (folder / "meta.pkl").is_file():
+            return load_tokenizer(folder)
+    if run.config_path.is_file():
+        raise RunError(
+            f"run '{run.run_id}' has lost its tokenizer: {run.tokenizer} has no meta.pkl.",
+            "Copy meta.pkl (and spm.model) there from the experiment's dataset folder.",
+        )
+    return Gpt2Tokenizer()

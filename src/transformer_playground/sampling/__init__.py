@@ -1,1 +1,0 @@
-"""From a prompt to text: encoding it, decoding strategies, streaming."""

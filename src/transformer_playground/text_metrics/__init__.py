@@ -1,0 +1,1 @@
+"""Statistics of generated text: diversity, novelty and overlap with the training data."""

@@ -1,0 +1,103 @@
+"""Post-run artifacts: the loss plot and a small report, made when training ends.
+
+Both are extras: they may take only a small share of the run's training time, and a failure is
+logged, never raised.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformer_playground.config.train import RuntimeConfig
+from transformer_playground.runs.folder import RunFolder
+from transformer_playground.training.sinks.text import LogFileSink
+
+# Share of the run's training time that both may take together.
+BUDGET_SHARE = 0.05
+# A generous estimate for a plot, with the time to load the plotting library.
+PLOT_SECONDS = 1.5
+# A report draws a few hundred samples and no more, however long the run was.
+_MAX_REPORT_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """Paths of what was made, and a sentence for each failure or shortcoming."""
+
+    paths: tuple[Path, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+
+def make_artifacts(
+    run: RunFolder, settings: RuntimeConfig, *, wall_time: float, stopped: bool
+) -> Artifacts:
+    """Plot the losses of a run and report on it, if its settings and its time budget allow.
+
+    Args:
+        run: A run whose training has just ended without an error.
+        settings: Its `auto_plot` and `auto_report`.
+        wall_time: Seconds that it has trained for.
+        stopped: Whether a user stopped it and is waiting: then only the plot is made.
+
+    Returns:
+        What was made. No error is raised.
+    """
+    job = _PostRun(run, budget=BUDGET_SHARE * wall_time)
+    if settings.auto_plot:
+        job.attempt("loss plot", "tp plot-loss", PLOT_SECONDS, job.plot)
+    if settings.auto_report and not stopped:
+        from transformer_playground.report.quick import MIN_SECONDS
+
+        job.attempt("report", "tp report", MIN_SECONDS, job.report)
+    return Artifacts(tuple(job.paths), tuple(job.remarks))
+
+
+class _PostRun:
+    """Tracks the time budget and collects the results."""
+
+    def __init__(self, run: RunFolder, budget: float) -> None:
+        self._run, self._deadline = run, time.monotonic() + budget
+        self.paths: list[Path] = []
+        self.remarks: list[str] = []
+
+    def attempt(
+        self, what: str, command: str, min_seconds: float, make: Callable[[float], Path | None]
+    ) -> None:
+        """Call `make` with the seconds left, unless they are too few."""
+        command = f"{command} --run-id {self._run.run_id}"
+        seconds = self._deadline - time.monotonic()
+        if seconds < min_seconds:
+            self._log(f"no {what}: the run was too short for it; make it with: {command}")
+            return
+        try:
+            path = make(seconds)
+        except Exception as error:  # noqa: BLE001 - a trained run must not fail for an extra
+            self._remark(f"the {what} was not made: {error} Try: {command}")
+            return
+        if path is not None:
+            self.paths.append(path)
+            self._log(f"{what}: {path.relative_to(self._run.root)}")
+
+    def plot(self, _seconds: float) -> Path:
+        from transformer_playground.plots.loss_plot import FILE_NAME, PlotRequest, plot_loss
+
+        return plot_loss([self._run], PlotRequest(self._run.reports / FILE_NAME)).path
+
+    def report(self, seconds: float) -> Path | None:
+        from transformer_playground.report.quick import quick_report
+
+        seconds = min(seconds, _MAX_REPORT_SECONDS)
+        return quick_report(self._run, seconds=seconds, notify=self._remark)
+
+    def _remark(self, sentence: str) -> None:
+        self.remarks.append(sentence)
+        self._log(f"warning: {sentence}")
+
+    def _log(self, line: str) -> None:
+        # The log is for reading later; it must not fail a run that is done.
+        with contextlib.suppress(OSError):
+            log = LogFileSink(self._run.log_path)
+            with contextlib.closing(log):
+                log.write(line)

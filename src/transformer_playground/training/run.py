@@ -1,0 +1,327 @@
+"""From a configuration to a trained run: new runs, resumed runs, and their records."""
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from transformer_playground.checkpoints.discovery import Found, choose, newest_valid
+from transformer_playground.checkpoints.loading import load_payload
+from transformer_playground.config.finetuning import PeftConfig
+from transformer_playground.config.model import ModelConfig
+from transformer_playground.config.resuming import recorded_vocab_size
+from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.errors import (
+    CheckpointError,
+    ConfigError,
+    PlaygroundError,
+    RunError,
+    UsageError,
+)
+from transformer_playground.files import replace_json
+from transformer_playground.finetuning.model import AdaptedModel
+from transformer_playground.model.base import count_parameters, trained_parameters
+from transformer_playground.runs.folder import (
+    RunFolder,
+    create_run,
+    new_run_id,
+    open_run,
+    read_run_config,
+)
+from transformer_playground.runs.lock import RunLock
+from transformer_playground.runs.summary import write_summary
+from transformer_playground.training.checkpointing import ResumePoint
+from transformer_playground.training.control import TrainingControl
+from transformer_playground.training.environment import describe_environment
+from transformer_playground.training.optimizers import build_optimizers
+from transformer_playground.training.post_run import Artifacts, make_artifacts
+from transformer_playground.training.setup import Materials, gather_materials, translate_oom
+from transformer_playground.training.sinks.adapters import AdapterSink
+from transformer_playground.training.sinks.base import Sink
+from transformer_playground.training.sinks.jsonl import MetricsSink, SamplesSink
+from transformer_playground.training.sinks.text import LogFileSink
+from transformer_playground.training.state import TrainingState
+from transformer_playground.training.trainer import Trainer
+
+Notify = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the user asked to train.
+
+    `provenance` says where each non-default value was set; `folder` holds the experiment.
+    """
+
+    experiment: str
+    config: ExperimentConfig
+    provenance: Mapping[str, str]
+    folder: Path
+
+    @property
+    def prepare_command(self) -> str:
+        """The command that makes this experiment's dataset."""
+        return f"tp prepare {self.experiment}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A run that training has left in good order, and what was made of it then."""
+
+    run: RunFolder
+    state: TrainingState
+    summary: Mapping[str, Any]
+    artifacts: Artifacts
+
+
+def start(
+    plan: Plan,
+    runs_dir: Path,
+    *,
+    run_id: str | None = None,
+    resume_from: str | None = None,
+    branch_from: tuple[str, str] | None = None,
+    sinks: Sequence[Sink] = (),
+    control: TrainingControl | None = None,
+    notify: Notify = lambda _: None,
+) -> Outcome:
+    """Train a new run from step 0, resume one, or branch a new run off another's checkpoint.
+
+    A resumed run continues from its newest valid checkpoint. A branch takes weights, average,
+    optimizer state and step from the checkpoint; with unchanged settings it repeats what its
+    parent did from there on, bit for bit, but best losses and patience are its own. Both keep the
+    model that the checkpoint holds.
+
+    Args:
+        plan: The configuration.
+        runs_dir: Folder of runs.
+        run_id: Name of the new run; None makes one up.
+        resume_from: Id of the run to resume.
+        branch_from: Id of the parent, which is only read, and "auto", "best", "last" or the name
+            of a file in its checkpoints folder.
+        sinks: Where events go, besides the run's own files.
+        control: Requests from other threads.
+        notify: Takes a sentence for each setting of the checkpoint that is kept and for each
+            damaged checkpoint that is skipped.
+
+    Raises:
+        RunError: Another process writes the run, or its dataset has changed.
+        CheckpointError: No checkpoint is valid; a run never starts again at step 0 by itself.
+        PlaygroundError: What else is wrong. A new run leaves nothing behind unless training had
+            begun; a run that is refused is left as it was.
+    """
+    control = control or TrainingControl()
+    if resume_from is not None:
+        run = open_run(runs_dir, resume_from)
+        with RunLock(run):
+            found = newest_valid(run.checkpoints)
+            materials, payload, saved = _continue(plan, run, found, notify)
+            trainer = _trainer(materials, run, sinks, control, ResumePoint(payload, found.path))
+            # The run's identity stays, and so does the environment it began in.
+            kept = {key: saved[key] for key in ("environment",) if key in saved}
+            replace_json(run.config_path, saved | _record(plan, materials) | kept)
+            return _train(trainer, run)
+    if branch_from is None:
+        materials, resumption, ancestry = _gather(plan, plan.config), None, {}
+    else:
+        parent = open_run(runs_dir, branch_from[0])
+        found = choose(parent.checkpoints, branch_from[1])
+        materials, payload, _ = _continue(plan, parent, found, notify)
+        own = _fitting_payload(payload, materials, notify)
+        resumption = ResumePoint(own, found.path, same_run=False)
+        origin = {"run_id": parent.run_id, "checkpoint": found.path.name, "step": payload["step"]}
+        ancestry = {"parent": origin}
+    run_id = run_id or new_run_id(plan.experiment)
+    run = create_run(runs_dir, run_id, _record(plan, materials) | ancestry)
+    with RunLock(run):
+        materials.tokenizer.save(run.tokenizer)
+        return _train(_trainer(materials, run, sinks, control, resumption), run)
+
+
+def _continue(
+    plan: Plan, run: RunFolder, found: Found, notify: Notify
+) -> tuple[Materials, dict[str, Any], dict[str, Any]]:
+    """What training continues with from a checkpoint, its payload, and the record of its run."""
+    saved = read_run_config(run)
+    for skipped in found.skipped:
+        notify(f"passed over a damaged checkpoint: {skipped}")
+    payload = load_payload(found.path)
+    vocab_size = recorded_vocab_size(saved)
+    materials = _gather(plan, _with_saved_model(plan.config, payload, vocab_size, notify))
+    _refuse_changed_dataset(run, saved, materials)
+    _refuse_other_base(payload, materials)
+    return materials, payload, saved
+
+
+def _gather(plan: Plan, config: ExperimentConfig) -> Materials:
+    with translate_oom():
+        return gather_materials(config, prepare_command=plan.prepare_command)
+
+
+def _fitting_payload(
+    payload: Mapping[str, Any], materials: Materials, notify: Notify
+) -> dict[str, Any]:
+    """A parent's payload as a new run starts from it: its records are its own."""
+    model = materials.model
+    fresh = build_optimizers(
+        materials.config.train.optim, trained_parameters(model), model.hidden_matrices()
+    ).state_dict()
+    own = {
+        "evaluated_at": None,
+        "val_loss": None,
+        "best_val_loss": None,
+        "best_step": None,
+        "reference_val_loss": None,
+        "evaluations_without_improvement": 0,
+        "wall_time": 0.0,
+    }
+    fitting = {**payload, "progress": {**payload["progress"], **own}}
+    if payload["optimizer"].keys() != fresh.keys():
+        notify(
+            f"the optimizer starts afresh: the checkpoint holds the state of "
+            f"{' and '.join(payload['optimizer']) or 'none'}, not of {' and '.join(fresh)}"
+        )
+        fitting["optimizer"] = fresh
+    return fitting
+
+
+def _trainer(
+    materials: Materials,
+    run: RunFolder,
+    sinks: Sequence[Sink],
+    control: TrainingControl,
+    resumption: ResumePoint | None,
+) -> Trainer:
+    with contextlib.ExitStack() as opened:
+        own_sinks: list[Sink] = []
+        for sink in _own_sinks(materials, run, resumption):
+            own_sinks.append(sink)
+            opened.callback(sink.close)
+        with translate_oom():
+            trainer = Trainer(materials, run, [*own_sinks, *sinks], control, resume_from=resumption)
+        # From here on the trainer closes them, also when it fails.
+        opened.pop_all()
+    return trainer
+
+
+def _train(trainer: Trainer, run: RunFolder) -> Outcome:
+    try:
+        state = trainer.fit()
+    except BaseException:
+        # What went wrong matters more than the summary, which can be made again from the rest.
+        with contextlib.suppress(PlaygroundError):
+            write_summary(run)
+        raise
+    summary = write_summary(run)
+    artifacts = make_artifacts(
+        run,
+        trainer.train.runtime,
+        wall_time=summary["wall_time_s"],
+        stopped=trainer.control.stopping,
+    )
+    return Outcome(run, state, summary, artifacts)
+
+
+def _own_sinks(
+    materials: Materials, run: RunFolder, resumption: ResumePoint | None
+) -> Iterator[Sink]:
+    yield MetricsSink(run)
+    yield SamplesSink(run)
+    yield LogFileSink(run.log_path)
+    if isinstance(materials.model, AdaptedModel):
+        yield AdapterSink(run, materials.model)
+    if materials.config.train.runtime.tensorboard:
+        # Imported late: it takes a second, and runs may do without it.
+        from transformer_playground.training.sinks.tensorboard import TensorBoardSink
+
+        same_run = resumption is not None and resumption.same_run
+        resumed_at = resumption.payload["step"] if resumption and same_run else None
+        yield TensorBoardSink(run.tensorboard, resumed_at=resumed_at)
+
+
+def _record(plan: Plan, materials: Materials) -> dict[str, Any]:
+    dataset = materials.dataset
+    return {
+        "experiment": plan.experiment,
+        "config": materials.config.model_dump(mode="json"),
+        "provenance": dict(plan.provenance),
+        "parameters": count_parameters(materials.model),
+        "dataset": {
+            "fingerprint": dataset.fingerprint,
+            "train_tokens": len(dataset.train),
+            "val_tokens": len(dataset.val),
+            "vocab_size": dataset.vocab_size,
+            "val_bytes_per_token": dataset.val_bytes_per_token,
+        },
+        "environment": describe_environment(
+            materials.device,
+            materials.precision.name,
+            materials.config.train.runtime,
+            plan.folder,
+        ),
+    }
+
+
+def _with_saved_model(
+    config: ExperimentConfig, payload: Mapping[str, Any], vocab_size: int | None, notify: Notify
+) -> ExperimentConfig:
+    """The settings with those that shape the trained weights as the checkpoint has them."""
+    if payload["kind"] != config.experiment.kind:
+        raise UsageError(
+            f"the checkpoint is of kind '{payload['kind']}', "
+            f"but experiment.kind = '{config.experiment.kind}'.",
+            "A run keeps its kind; start a new run for the other one.",
+        )
+    name, saved = _saved_table(payload)
+    table, now = saved.model_dump(), getattr(config, name).model_dump()
+    if name == "model" and now["vocab_size"] is None and table["vocab_size"] == vocab_size:
+        # Omitted, it stays omitted: training fills in the tokenizer's.
+        table["vocab_size"] = None
+    for field, kept in table.items():
+        if kept != now[field]:
+            notify(f"{name}.{field}: keeping the run's {kept!r} instead of {now[field]!r}")
+    values = config.model_dump() | {name: table}
+    try:
+        return ExperimentConfig.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError(
+            f"the run's model does not go with the settings: {error.errors()[0]['msg']}.",
+            "A resumed run keeps its model; change the other setting.",
+        ) from error
+
+
+def _saved_table(payload: Mapping[str, Any]) -> tuple[str, ModelConfig | PeftConfig]:
+    args = payload["model_args"]
+    if payload["kind"] == "gpt":
+        return "model", ModelConfig.model_validate(dict(args))
+    try:
+        return "peft", PeftConfig.model_validate(args.get("peft"))
+    except ValidationError as error:
+        raise CheckpointError(
+            "The checkpoint's adapter settings are damaged.", "Choose another checkpoint."
+        ) from error
+
+
+def _refuse_other_base(payload: Mapping[str, Any], materials: Materials) -> None:
+    """Adapters mean nothing beside other frozen weights, even where the shapes agree."""
+    then = payload["model_args"].get("base_fingerprint")
+    if then != materials.model.args().get("base_fingerprint"):
+        raise CheckpointError(
+            f"hf_model.model_name = '{materials.config.hf_model.model_name}' is not the model that "
+            "the adapters of this run were trained beside.",
+            "Name that model (or its revision), or start a new run.",
+        )
+
+
+def _refuse_changed_dataset(
+    run: RunFolder, record: Mapping[str, Any], materials: Materials
+) -> None:
+    then = record.get("dataset")
+    if not isinstance(then, dict) or then.get("fingerprint") != materials.dataset.fingerprint:
+        raise RunError(
+            f"the dataset has changed since run '{run.run_id}' began.",
+            "Restore its input and prepare again, or start a new run.",
+        )

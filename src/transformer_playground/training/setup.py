@@ -1,0 +1,196 @@
+"""Loading and checking what a trainer needs, before anything is written."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.data.build_finetuning import base_identity
+from transformer_playground.data.dataset import Dataset, open_dataset
+from transformer_playground.data.loader import Batch, BatchSampler
+from transformer_playground.data.meta import META_FILE, read_meta
+from transformer_playground.data.padded_loader import RowSampler
+from transformer_playground.data.tokenizers import Tokenizer, load_tokenizer
+from transformer_playground.errors import ConfigError, DataError, TrainingError
+from transformer_playground.evaluation.loss import document_rows, fixed_windows
+from transformer_playground.generation.prompts import Prompt, resolve_prompt
+from transformer_playground.model.base import LanguageModel, count_parameters
+from transformer_playground.model.device import Precision, choose_device, choose_precision
+from transformer_playground.model.gpt import GPT
+from transformer_playground.training.rng import derived_seed, initialisation_generator
+
+
+def pretrained_model(
+    config: ExperimentConfig, dataset: Dataset, device: torch.device, *, prepare_command: str
+) -> tuple[LanguageModel, Precision]:
+    """Load the base model and put adapters into it, drawn from the run's seed.
+
+    Args:
+        config: With `[hf_model]` and `[peft]`.
+        dataset: Its tokenizer says which tokens are new to the base model.
+        device: Where the model goes.
+        prepare_command: What to tell the user to run if the dataset is of another model.
+
+    Returns:
+        The model, its frozen weights in the format of the precision.
+
+    Raises:
+        ModelError: The base model cannot be had.
+        ConfigError: The settings do not fit the model.
+        DataError: The dataset was prepared for another model.
+    """
+    # Imported late: it takes seconds, and runs of our own models do without it.
+    from transformer_playground.finetuning.base_model import choose_base_precision, load_base
+    from transformer_playground.finetuning.build import adapt
+    from transformer_playground.finetuning.checks import check_bias
+
+    hf = config.hf_model
+    meta = read_meta(dataset.folder / META_FILE)
+    new_tokens, settings = meta.get("new_tokens"), meta.get("settings")
+    if dataset.end_token is None or not isinstance(new_tokens, list):
+        raise DataError(
+            f"the dataset in {dataset.folder} was not prepared for finetuning.",
+            f"Run `{prepare_command}`.",
+        )
+    # Its numbers would be other words to another model, and nothing would tell.
+    if not isinstance(settings, dict) or settings.get("base") != base_identity(hf):
+        raise DataError(
+            f"the dataset in {dataset.folder} was prepared for another pretrained model than "
+            f"{hf.model_name}.",
+            f"Run `{prepare_command}`.",
+        )
+    precision = choose_base_precision(hf, device)
+    base = load_base(hf, device=device, dtype=precision.dtype)
+    check_bias(base, config.peft)
+    model = adapt(
+        base,
+        config.peft,
+        hf=hf,
+        new_tokens=new_tokens,
+        vocab_size=dataset.vocab_size,
+        block_size=hf.block_size,
+        end_token=dataset.end_token,
+        seed=derived_seed(config.train.runtime.seed, "initialisation"),
+    )
+    return model, precision
+
+
+class Batches(Protocol):
+    """Training batches by number."""
+
+    def batch(self, index: int) -> Batch:
+        """Inputs and targets of batch `index`, each (B, T) int64."""
+        ...
+
+
+@dataclass(frozen=True)
+class Materials:
+    """Config, data and a model on its device.
+
+    `precision` is the arithmetic of forward and backward; `weights_dtype` is the format that the
+    trainer casts the trained weights to for it. `prompt` is what samples during training start
+    with.
+    """
+
+    config: ExperimentConfig
+    dataset: Dataset
+    tokenizer: Tokenizer
+    batches: Batches
+    prompt: Prompt
+    model: LanguageModel
+    device: torch.device
+    precision: Precision
+    weights_dtype: torch.dtype
+
+
+def gather_materials(config: ExperimentConfig, *, prepare_command: str) -> Materials:
+    """Open the dataset and build or load the model.
+
+    Args:
+        config: With absolute paths.
+        prepare_command: What to tell the user to run if the dataset is missing.
+
+    Raises:
+        DataError: The dataset is missing, damaged or shorter than a block, or the prompt has
+            characters that the tokenizer lacks.
+        SamplingError: The prompt is empty or its file cannot be read.
+        ConfigError: The vocabulary, the device or the layers to adapt do not fit.
+        ModelError: The pretrained model cannot be had.
+    """
+    dataset = open_dataset(config.prepare.dataset_dir, prepare_command=prepare_command)
+    tokenizer = load_tokenizer(dataset.folder)
+    batches = _batches(config, dataset)
+    next(fixed_windows(dataset.val, config, dataset))
+    prompt = resolve_prompt(config.sample.sample, tokenizer, config.prepare)
+    device = choose_device(config.train.runtime.device)
+    model: LanguageModel
+    if config.experiment.kind == "lora":
+        model, precision = pretrained_model(
+            config, dataset, device, prepare_command=prepare_command
+        )
+        weights_dtype = torch.float32
+    else:
+        model = _own(config, dataset).to(device)
+        precision = choose_precision(config.train.runtime.dtype, device, count_parameters(model))
+        weights_dtype = precision.dtype
+    return Materials(
+        config=config,
+        dataset=dataset,
+        tokenizer=tokenizer,
+        batches=batches,
+        prompt=prompt,
+        model=model,
+        device=device,
+        precision=precision,
+        weights_dtype=weights_dtype,
+    )
+
+
+def _batches(config: ExperimentConfig, dataset: Dataset) -> Batches:
+    data, seed = config.train.data, config.train.runtime.seed
+    if (rows := document_rows(dataset.train, config, dataset)) is not None:
+        return RowSampler(rows, batch_size=data.batch_size, seed=seed, order=data.sampler)
+    return BatchSampler(
+        dataset.train,
+        batch_size=data.batch_size,
+        block_size=config.train_block_size,
+        seed=seed,
+        order=data.sampler,
+        vocab_size=dataset.vocab_size,
+        end_token=dataset.end_token,
+    )
+
+
+def _own(config: ExperimentConfig, dataset: Dataset) -> GPT:
+    """A transformer of our own with its initial weights, in float32."""
+    vocab_size = config.model.vocab_size or dataset.vocab_size
+    if vocab_size < dataset.vocab_size:
+        raise ConfigError(
+            f"model.vocab_size = {vocab_size} is smaller than the dataset's "
+            f"{dataset.vocab_size} tokens.",
+            "Omit it, or choose at least that many.",
+        )
+    generator = initialisation_generator(config.train.runtime.seed)
+    return GPT(config.model, vocab_size, generator=generator)
+
+
+@contextlib.contextmanager
+def translate_oom() -> Iterator[None]:
+    """Translate every out-of-memory error of torch and numpy into a `TrainingError`."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # The CPU allocator raises a plain RuntimeError, numpy a subclass of MemoryError.
+        if not (
+            isinstance(error, torch.OutOfMemoryError | MemoryError)
+            or "allocate memory" in str(error)
+            or "Storage size calculation" in str(error)
+        ):
+            raise
+        raise TrainingError(
+            "out of memory.",
+            "Lower train.data.batch_size and raise grad_accum_steps, or shrink the model.",
+        ) from error

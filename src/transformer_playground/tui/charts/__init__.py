@@ -1,0 +1,1 @@
+"""Line charts and sparklines drawn with braille characters."""

@@ -1,0 +1,163 @@
+"""The table of a comparison, and what a reader must know to read it rightly."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import Static
+
+from transformer_playground.comparison.compare import Column, Comparison
+from transformer_playground.runs.series import Axis
+from transformer_playground.terminal import visible_line
+from transformer_playground.tui.charts.chart import Chart
+from transformer_playground.tui.charts.series import ChartLine
+from transformer_playground.tui.compare.service import Compared
+from transformer_playground.tui.compare.table import ComparisonTable, Heading
+from transformer_playground.tui.compare.table_state import SIGNS, lines_of, names_of, verdicts_in
+from transformer_playground.tui.sample.labels import run_words
+from transformer_playground.tui.sample.service import Source
+from transformer_playground.tui.themes import PLAIN, SERIES
+
+if TYPE_CHECKING:
+    from transformer_playground.tui.app import Console
+_MUTED = "$foreground 60%"
+
+
+def hint(console: "Console", problems: Iterable[str]) -> Content:
+    """How to choose runs, after what is wrong with those that are chosen."""
+    chosen = console.workspace.chosen()
+    lines = problem_lines(problems)
+    if chosen:
+        words = Content("  ").join(run_words(console, Source(run_id, "")) for run_id in chosen)
+        lines += [Content.assemble(("chosen: ", _MUTED), words), Content("")]
+    pick, runs = _key(console, "compare.mark"), _key(console, "everywhere.runs")
+    mark, pin = _key(console, "runs.mark"), _key(console, "runs.pin")
+    lines += [
+        Content("A comparison takes at least two runs."),
+        Content(""),
+        Content.assemble((pick, "$accent"), (" picks a run here", _MUTED)),
+        Content.assemble(
+            ("among the runs (", _MUTED),
+            (runs, "$accent"),
+            (") ", _MUTED),
+            (mark, "$accent"),
+            (" marks one, ", _MUTED),
+            (pin, "$accent"),
+            (" pins the baseline", _MUTED),
+        ),
+    ]
+    return Content("\n").join(lines)
+
+
+def problem_lines(problems: Iterable[str]) -> list[Content]:
+    """Each problem on a line; untrusted text."""
+    return [Content.styled(f"✗ {visible_line(problem)}", "$error") for problem in problems]
+
+
+_DEFAULTS = {"compare.mark": "m", "everywhere.runs": "1", "runs.mark": "space", "runs.pin": "p"}
+
+
+def _key(console: "Console", name: str) -> str:
+    return visible_line(console.settings.keys.get(name, _DEFAULTS[name]))
+
+
+_MEANINGS = {"better": "better", "worse": "worse", "unclear": "within 2 standard errors"}
+
+
+class ComparisonPane(Vertical):
+    """Table, problems and remarks."""
+
+    def __init__(self) -> None:
+        super().__init__(id="compare-pane", classes="compare-pane pane")
+
+    def compose(self) -> ComposeResult:
+        """The table above the remarks."""
+        yield ComparisonTable()
+        yield Static(id="compare-remarks", markup=False)
+
+    @property
+    def column_key(self) -> str | None:
+        """The run under the column cursor."""
+        return self.query_one(ComparisonTable).column_key
+
+    def show(
+        self,
+        console: "Console",
+        compared: Compared,
+        comparison: Comparison,
+        gone: Sequence[str] = (),
+    ) -> None:
+        """Show a comparison; `gone` says which runs are no longer part of it."""
+        lines = lines_of(comparison, all_settings=compared.request.all_settings)
+        names = names_of(comparison)
+        headings = [
+            _heading(console, column, name)
+            for column, name in zip(comparison.columns, names, strict=True)
+        ]
+        self.query_one(ComparisonTable).show(headings, lines)
+        self.border_title = Content(f"Δ to {headings[0].glyph} {names[0]}")
+        meanings = [f"{SIGNS[verdict]} {_MEANINGS[verdict]}" for verdict in verdicts_in(lines)]
+        self.border_subtitle = Content(" · ".join(meanings))
+        problems = problem_lines([*gone, *compared.problems.values()])
+        remarks = [
+            Content.styled(f"· {visible_line(remark)}", "$foreground 60%")
+            for remark in comparison.remarks
+        ]
+        static = self.query_one("#compare-remarks", Static)
+        static.update(Content("\n").join([*problems, *remarks]))
+        static.display = bool(problems or remarks)
+
+
+def _heading(console: "Console", column: Column, name: str) -> Heading:
+    ids = [run.run_id for run in column.runs]
+    workspace = console.workspace
+    slot = workspace.slot(ids[0])
+    series = PLAIN if slot is None else SERIES[slot]
+    return Heading(
+        key=ids[0],
+        name=name,
+        glyph=series.glyph,
+        colour=series.colour(dark=console.current_theme.dark),
+        is_pinned=workspace.baseline in ids,
+    )
+
+
+_LABELS: dict[Axis, str] = {"step": "step", "tokens": "tokens", "time": "time trained"}
+
+
+class ComparisonCurves(Chart):
+    """The baseline lies on top; each line's lowest point is marked."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            id="compare-curves",
+            classes="compare-pane pane",
+            empty="none of these runs has been evaluated yet",
+        )
+        self.title = "validation loss"
+
+    def show(self, console: "Console", compared: Compared) -> None:
+        """Draw these runs."""
+        axis = compared.request.axis
+        self.x_label = _LABELS[axis]
+        self.x_kind = "seconds" if axis == "time" else "linear"
+        first = next(iter(compared.curves), None)
+        lines = []
+        for run_id, curve in compared.curves.items():
+            slot = console.workspace.slot(run_id)
+            series = PLAIN if slot is None else SERIES[slot]
+            lines.append(
+                ChartLine(
+                    key=run_id,
+                    label=run_id,
+                    x=curve.x,
+                    y=curve.y,
+                    colour=series.colour(dark=console.current_theme.dark),
+                    glyph=series.glyph,
+                    on_top=run_id == first,
+                    best="lowest",
+                )
+            )
+        self.set_lines(lines)

@@ -1,0 +1,122 @@
+"""A comparison as lines for the screen: what each cell says, and whether it is for the better."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.cells import cell_len, set_cell_size
+
+from transformer_playground.comparison.compare import Comparison, Delta
+from transformer_playground.comparison.render import Cell, TableRow, cell_text, rows_of
+from transformer_playground.terminal import visible_line
+
+Verdict = Literal["better", "worse", "unclear"]
+
+SIGNS: dict[Verdict, str] = {"better": "✓", "worse": "✗", "unclear": "≈"}
+WIDEST = 36
+"""Cells that a name or a value may take."""
+# Differences within so many standard errors may well be chance.
+_STANDARD_ERRORS = 2
+_MORE_IS_BETTER = frozenset({"tokens_per_second"})
+# Less of these is neither good nor bad: a model that learns little has a small gap, too.
+_NEUTRAL = frozenset({"parameters", "tokens_seen", "generalisation_gap"})
+
+
+@dataclass(frozen=True)
+class LineCell:
+    """A cell, safe to show."""
+
+    text: str
+    verdict: Verdict | None = None
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of the table.
+
+    Attributes:
+        key: Tells it from the other lines.
+        label: What it is about, safe to show.
+        kind: A "heading" has no cells; a "word" is no number.
+        cells: One for each column of the comparison.
+    """
+
+    key: str
+    label: str
+    kind: Literal["heading", "word", "value", "delta"]
+    cells: tuple[LineCell, ...]
+
+
+def lines_of(comparison: Comparison, *, all_settings: bool) -> tuple[Line, ...]:
+    """State, settings and numbers, with a heading over the last two."""
+    rows = rows_of(comparison)
+    values = [row for row in rows if row.kind == "value"]
+    first_setting = len(values) - len(comparison.settings)
+    settings = values[first_setting:]
+    heading = "every setting" if all_settings else "settings that differ"
+    return (
+        *(_line(row, "") for row in values[:first_setting]),
+        *([Line("#settings", heading, "heading", ())] if settings else []),
+        # A setting may be called like anything else.
+        *(_line(row, "setting:") for row in settings),
+        Line("#numbers", "numbers", "heading", ()),
+        *(_line(row, "") for row in rows if row.kind != "value"),
+    )
+
+
+def names_of(comparison: Comparison) -> tuple[str, ...]:
+    """What to call each column, safe to show and short."""
+    return tuple(shortened(visible_line(column.label)) for column in comparison.columns)
+
+
+def shortened(text: str, width: int = WIDEST) -> str:
+    """Text of at most `width` cells; a longer one loses its middle, for names differ at ends."""
+    if cell_len(text) <= width:
+        return text
+    head = set_cell_size(text, max(0, width - 1) // 2).rstrip()
+    return head + ending(text, width - cell_len(head))
+
+
+def ending(text: str, width: int) -> str:
+    """Text of at most `width` cells, at least 1; of a longer one the end, which tells it apart."""
+    if cell_len(text) <= width:
+        return text
+    kept = text[len(text) - width + 1 :]
+    while cell_len(kept) >= width:
+        kept = kept[1:]
+    return f"…{kept}"
+
+
+def verdict_on(key: str, difference: Delta) -> Verdict | None:
+    """What a difference from the baseline means; None if neither direction is better.
+
+    "unclear" where it lies within two standard errors of zero.
+    """
+    if key in _NEUTRAL or not difference.difference:
+        return None
+    error = difference.standard_error
+    if error is not None and abs(difference.difference) <= _STANDARD_ERRORS * error:
+        return "unclear"
+    is_better = (difference.difference > 0) == (key in _MORE_IS_BETTER)
+    return "better" if is_better else "worse"
+
+
+def verdicts_in(lines: tuple[Line, ...]) -> Iterator[Verdict]:
+    """Every verdict that some cell has, each once, in the order of `SIGNS`."""
+    found = {cell.verdict for line in lines for cell in line.cells}
+    return (verdict for verdict in SIGNS if verdict in found)
+
+
+def _line(row: TableRow, prefix: str) -> Line:
+    key = f"{row.key}.delta" if row.is_delta else f"{prefix}{row.key}"
+    label = "  Δ" if row.is_delta else shortened(visible_line(row.label))
+    cells = tuple(_cell(row, cell) for cell in row.cells)
+    if row.is_delta:
+        return Line(key, label, "delta", cells)
+    return Line(key, label, "word" if row.kind == "value" else "value", cells)
+
+
+def _cell(row: TableRow, cell: Cell) -> LineCell:
+    text = visible_line(cell_text(row, cell, shorten=True))
+    verdict = verdict_on(row.key, cell) if isinstance(cell, Delta) else None
+    return LineCell(shortened(text), verdict)

@@ -1,0 +1,1 @@
+"""Training jobs, shared selection and snapshots of the folders."""

@@ -1,0 +1,142 @@
+"""Completion of `key=value` overrides: keys by what they are called, values by what is allowed."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from transformer_playground.config.introspection import ANY_NAME, Entry, find_entry, schema_index
+from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.config.toml import toml_string, toml_value
+
+_MOST = 50
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One way to go on.
+
+    Attributes:
+        text: What the field will hold.
+        note: What it means, on one line.
+    """
+
+    text: str
+    note: str
+
+    @property
+    def is_key(self) -> bool:
+        """Whether a value is still to follow."""
+        return self.text.endswith("=")
+
+
+def complete(text: str, config: ExperimentConfig | None) -> list[Completion]:
+    """Ways to go on with what was typed, the likeliest first.
+
+    Args:
+        text: `part.of.key`, `dotted.key=` or `dotted.key=part`.
+        config: The settings as they are, for current values; None if they are not valid.
+    """
+    key, separator, value = text.partition("=")
+    if not separator:
+        return [_key_completion(entry, config) for entry in _matching(key.strip())[:_MOST]]
+    entry = find_entry(tuple(key.strip().split(".")))
+    if entry is None or entry.is_table:
+        return []
+    # A choice may be typed with or without its quotes.
+    typed = value.strip().strip('"')
+    options = dict(_values(entry, current_value(config, entry)))
+    return [
+        Completion(f"{entry.name}={option}", note)
+        for option, note in options.items()
+        if option.strip('"').startswith(typed)
+    ]
+
+
+def is_complete(text: str) -> bool:
+    """Whether this is a whole `key=value` of a known setting."""
+    key, separator, value = text.partition("=")
+    entry = find_entry(tuple(key.strip().split(".")))
+    return bool(separator and value.strip()) and entry is not None and not entry.is_table
+
+
+def is_word(text: str) -> bool:
+    """Whether a `key=value` holds one of the few words that its setting takes."""
+    key, _, value = text.partition("=")
+    entry = find_entry(tuple(key.strip().split(".")))
+    return entry is not None and not entry.is_table and value.strip() in _options(entry)
+
+
+def describe_key(text: str) -> str:
+    """What the setting before the `=` is and accepts, on one line; empty if there is none."""
+    entry = find_entry(tuple(text.partition("=")[0].strip().split(".")))
+    if entry is None or entry.is_table:
+        return ""
+    return f"{entry.description} {entry.allowed[:1].upper()}{entry.allowed[1:]}."
+
+
+def current_value(config: ExperimentConfig | None, entry: Entry) -> Any:
+    """A setting's value in `config`; the schema's default without one."""
+    if config is None:
+        return entry.default
+    value: Any = config
+    for part in entry.key:
+        value = value.get(part) if isinstance(value, Mapping) else getattr(value, part)
+    return value
+
+
+def _key_completion(entry: Entry, config: ExperimentConfig | None) -> Completion:
+    value = current_value(config, entry)
+    return Completion(f"{entry.name}=", f"{toml_value(_plain(value))} · {entry.description}")
+
+
+def _matching(words: str) -> list[Entry]:
+    """Settings whose key has every word, the best match first."""
+    wanted = words.casefold().split()
+    found = [
+        entry
+        for entry in schema_index().values()
+        if not entry.is_table
+        and ANY_NAME not in entry.key
+        and all(word in entry.name for word in wanted)
+    ]
+    first = wanted[0] if wanted else ""
+    return sorted(found, key=lambda entry: _distance(entry, first))
+
+
+def _distance(entry: Entry, word: str) -> int:
+    """0 for the key or its last part itself, 1 for a beginning of one, 2 for a part in between."""
+    last = entry.key[-1]
+    if word in {entry.name, last}:
+        return 0
+    if entry.name.startswith(word) or last.startswith(word):
+        return 1
+    return 2
+
+
+def _values(entry: Entry, current: Any) -> Iterator[tuple[str, str]]:
+    now, default = _written(current), _written(entry.default)
+    for option in _options(entry):
+        notes = [note for note, value in (("now", now), ("default", default)) if value == option]
+        yield option, ", ".join(notes)
+    yield now, "now, default" if now == default else "now"
+    yield default, "default"
+
+
+def _options(entry: Entry) -> Iterator[str]:
+    yield from entry.choices
+    if bool in (entry.info.annotation, *get_args(entry.info.annotation)):
+        yield from ("true", "false")
+    if entry.optional:
+        yield "none"
+
+
+def _written(value: Any) -> str:
+    """A value as it is typed: choices and other single words without quotes."""
+    plain = _plain(value)
+    if isinstance(plain, str):
+        return plain if plain.replace("_", "").isalnum() and plain.isascii() else toml_string(plain)
+    return toml_value(plain)
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

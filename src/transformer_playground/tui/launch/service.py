@@ -1,0 +1,246 @@
+"""What a launch would train, told before anything is trained; no torch."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from transformer_playground.config.loading import LoadedConfig, leaves
+from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.config.toml import toml_key, toml_value
+from transformer_playground.data.dataset import check_artifacts
+from transformer_playground.errors import ConfigError, DataError, PlaygroundError
+from transformer_playground.experiments.discovery import discover, find_experiment, load_experiment
+from transformer_playground.experiments.registry import dataset_state
+from transformer_playground.files import replace_text, shown_path, temporary_sibling
+from transformer_playground.formatting import count_text, learning_rate_text
+from transformer_playground.runs.folder import check_run_id
+from transformer_playground.training.launch import Launch, settle
+
+# How provenance names an override.
+_TYPED = "--set"
+DataState = Literal["prepared", "stale", "missing", "kept"]
+
+
+@dataclass(frozen=True)
+class Changed:
+    """One value that is not the schema's default."""
+
+    key: str
+    value: str
+    origin: str
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a launch would do.
+
+    Attributes:
+        config: The settings; None if they are not valid.
+        changed: What differs from the defaults: overrides first, then in the schema's order.
+        data: State of the dataset, "kept" if it is stale but a run needs it as it is; None if the
+            settings are not valid.
+        parameters: Size of the model; None while the vocabulary or the base model is not known.
+        problem: Why it cannot be launched.
+    """
+
+    config: ExperimentConfig | None = None
+    changed: tuple[Changed, ...] = ()
+    data: DataState | None = None
+    parameters: int | None = None
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One experiment to choose."""
+
+    name: str
+    kind: str
+    data: str
+    description: str
+
+
+def preview(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Preview:
+    """Load the settings of a launch and tell what they mean; never raises."""
+    try:
+        plan = settle(experiments_dir, runs_dir, launch)
+        loaded = plan.loaded
+        state: DataState = dataset_state(plan.experiment, loaded.config)
+    except PlaygroundError as error:
+        return Preview(problem=_said(error))
+    return Preview(
+        config=loaded.config,
+        changed=_changed(loaded, experiments_dir.absolute()),
+        data="kept" if state == "stale" and launch.origin is not None else state,
+        parameters=_parameters(loaded.config),
+    )
+
+
+def config_file(experiments_dir: Path, experiment: str) -> Path:
+    """The file with an experiment's settings.
+
+    Raises:
+        UsageError: There is no such experiment.
+    """
+    return find_experiment(experiments_dir, experiment).config_path
+
+
+def check_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> str:
+    """Why a launch cannot begin; empty if nothing speaks against it."""
+    try:
+        settle(experiments_dir, runs_dir, launch)
+    except PlaygroundError as error:
+        return _said(error)
+    return check_name(runs_dir, launch.run_id or "")
+
+
+def check_name(runs_dir: Path, run_id: str) -> str:
+    """Why a new run cannot have this id; empty if it can, or if none is given."""
+    try:
+        taken = bool(run_id) and os.path.lexists(runs_dir / check_run_id(run_id))
+    except PlaygroundError as error:
+        return str(error)
+    return f"There is already a run '{run_id}'. Choose another id." if taken else ""
+
+
+def choices(experiments_dir: Path) -> list[Choice]:
+    """Every experiment; one whose settings are not valid says why."""
+    return [_choice(experiments_dir, each.name) for each in discover(experiments_dir)]
+
+
+def sentences(config: ExperimentConfig, size: int | None) -> list[tuple[str, str]]:
+    """What matters of the settings: a label and a line for each.
+
+    Args:
+        config: The settings.
+        size: Number of parameters, if it is known.
+    """
+    train = config.train
+    data, optim, schedule, runtime = train.data, train.optim, train.schedule, train.runtime
+    shape = _adapted(config) if config.experiment.kind == "lora" else _own(config, size)
+    tokens = data.batch_size * config.train_block_size * data.grad_accum_steps
+    accumulated = f" × {data.grad_accum_steps}" if data.grad_accum_steps > 1 else ""
+    batch = (
+        f"{runtime.max_iters:,} steps · {data.batch_size:,} × {config.train_block_size:,}"
+        f"{accumulated} = {tokens:,} tokens each"
+    )
+    decay = "" if schedule.schedule == "constant" else f" to {learning_rate_text(schedule.min_lr)}"
+    highest = learning_rate_text(optim.learning_rate)
+    rate = (
+        f"{optim.optimizer}, {schedule.schedule} from {highest}{decay}"
+        f", {schedule.warmup_iters:,} steps of warmup"
+    )
+    return [("model", shape), ("training", batch), ("learning", rate)]
+
+
+def _own(config: ExperimentConfig, size: int | None) -> str:
+    model = config.model
+    count = "" if size is None else f"{count_text(size)} parameters · "
+    return (
+        f"{count}{model.n_layer} layers × {model.n_embd:,} wide · {model.n_head} heads"
+        f" · context {model.block_size:,}"
+    )
+
+
+def _adapted(config: ExperimentConfig) -> str:
+    peft, targets = config.peft, "usual layers"
+    if not peft.auto_targets:
+        targets = ", ".join(peft.target_modules)
+    return (
+        f"{config.hf_model.model_name} · LoRA of rank {peft.r} on {targets}"
+        f" · context {config.train_block_size:,}"
+    )
+
+
+def _said(error: PlaygroundError) -> str:
+    """What is wrong; where to look settings up is no help where they are completed."""
+    return error.message if isinstance(error, ConfigError) else str(error)
+
+
+def _choice(experiments_dir: Path, name: str) -> Choice:
+    found = preview(experiments_dir, experiments_dir, Launch(name))
+    if found.config is None:
+        return Choice(name, "?", "broken", found.problem.partition("\n")[0])
+    table = found.config.experiment
+    return Choice(name, table.kind, found.data or "", table.description)
+
+
+def _changed(loaded: LoadedConfig, home: Path) -> tuple[Changed, ...]:
+    found = []
+    for key, value in leaves(loaded.config.model_dump(mode="json")):
+        origin = loaded.provenance.get(toml_key(key))
+        # The table `experiment` only labels; it trains nothing.
+        if origin is not None and key[0] != "experiment":
+            found.append(Changed(toml_key(key), toml_value(value), _short(origin, home)))
+    return tuple(sorted(found, key=lambda each: each.origin != _TYPED))
+
+
+def _short(origin: str, home: Path) -> str:
+    """A file of the project by its path from the experiments folder on."""
+    path = Path(origin).absolute()
+    return str(path.relative_to(home)) if path.is_relative_to(home) else origin
+
+
+def _parameters(config: ExperimentConfig) -> int | None:
+    if config.experiment.kind == "lora":
+        # How many an adapter has depends on its base model, which is not loaded for a preview.
+        return None
+    vocab_size = config.model.vocab_size
+    if vocab_size is None:
+        try:
+            vocab_size = check_artifacts(config.prepare.dataset_dir)["vocab_size"]
+        except DataError:
+            return None
+    return config.model.parameter_count(vocab_size)
+
+
+def save_config(experiments_dir: Path, experiment: str, path: Path, text: str, seen: str) -> None:
+    """Replace an experiment's file by `text` if the whole configuration is valid with it.
+
+    Args:
+        experiments_dir: Folder of experiments.
+        experiment: Whose file it is.
+        path: The file.
+        text: The new content.
+        seen: What the file held when editing began.
+
+    Raises:
+        ConfigError: The settings are not valid, or the disk refused; the file is as it was.
+        ChangedMeanwhileError: The file holds something else by now.
+    """
+    try:
+        current = path.read_bytes()
+        with temporary_sibling(path) as trial:
+            trial.write_text(text, encoding="utf-8", newline="")
+            _check_trial(experiments_dir, experiment, trial, path)
+        if current != seen.encode("utf-8"):
+            raise ChangedMeanwhileError(current.decode("utf-8", "replace"))
+        replace_text(path, text)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise ConfigError(f"{shown_path(path)} could not be saved: {reason}.") from error
+
+
+class ChangedMeanwhileError(ConfigError):
+    """Somebody else wrote the file.
+
+    Args:
+        text: What it holds now.
+    """
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            "The file was changed elsewhere meanwhile.", "Save again to keep yours, or reload it."
+        )
+        self.text = text
+
+
+def _check_trial(experiments_dir: Path, experiment: str, trial: Path, path: Path) -> None:
+    try:
+        load_experiment(experiments_dir, experiment, trial, (), os.environ)
+    except ConfigError as error:
+        real, tried = shown_path(path), shown_path(trial)
+        raise ConfigError(
+            error.message.replace(tried, real), error.hint.replace(tried, real)
+        ) from error

@@ -1,0 +1,109 @@
+"""Details of the selected run or experiment: sections to choose from above a text to scroll."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical, VerticalScroll
+from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widget import Widget
+from textual.widgets import Static
+
+from transformer_playground.terminal import visible_line
+
+if TYPE_CHECKING:
+    from transformer_playground.tui.runs.details_text import Line, Role
+
+_STYLES: "dict[Role, str]" = {
+    "title": "bold",
+    "label": "$foreground 60%",
+    "value": "",
+    "muted": "$foreground 60%",
+    "live": "$accent",
+    "good": "$text-success",
+    "bad": "$text-error",
+    "accent": "$text-accent",
+}
+
+
+class SectionBar(Widget):
+    """Names of sections in one line, the chosen one set off."""
+
+    chosen: reactive[str] = reactive("")
+    names: reactive[tuple[str, ...]] = reactive(())
+
+    class Picked(Message):
+        """A section was clicked."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.name = name
+
+    def render(self) -> Content:
+        """The line."""
+        parts = [
+            (f" {name} ", "bold reverse" if name == self.chosen else "$foreground 60%")
+            for name in self.names
+        ]
+        return Content.assemble(*parts)
+
+    def on_click(self, event: events.Click) -> None:
+        """Choose what was clicked."""
+        end = 0
+        for name in self.names:
+            end += len(name) + 2
+            if event.x < end:
+                self.post_message(self.Picked(name))
+                return
+
+
+class RunDetails(Vertical):
+    """The pane of details."""
+
+    def __init__(self) -> None:
+        super().__init__(id="details", classes="pane")
+        self.border_title = Content("Details")
+        self._shown: tuple[object, ...] = ()
+
+    def compose(self) -> ComposeResult:
+        """Sections above the text."""
+        yield SectionBar(id="sections")
+        with VerticalScroll(id="details-scroll"):
+            yield Static("", id="details-text", markup=False)
+
+    @property
+    def text_width(self) -> int:
+        """Cells of a line."""
+        return max(20, self.query_one("#details-scroll").size.width - 1)
+
+    def show(
+        self, title: str, sections: Sequence[str], chosen: str, lines: "Sequence[Line]"
+    ) -> None:
+        """Show a text; another subject or section begins at its start, a log at its end."""
+        subject = (title, chosen)
+        if self._shown == (subject, tuple(lines)):
+            return
+        is_other = self._shown[:1] != (subject,)
+        self._shown = (subject, tuple(lines))
+        self.border_title = Content(visible_line(title[:200]))
+        bar = self.query_one(SectionBar)
+        bar.names, bar.chosen = tuple(sections), chosen
+        scroll = self.query_one("#details-scroll", VerticalScroll)
+        was_at_end = scroll.scroll_offset.y >= scroll.max_scroll_y
+        text, content = self.query_one("#details-text", Static), _content(lines)
+        # Laying out the whole screen anew is what a key waits for longest.
+        height = content.get_height({}, text.size.width) if text.size.width else -1
+        text.update(content, layout=height != text.size.height)
+        if chosen == "log" and (is_other or was_at_end):
+            scroll.scroll_end(animate=False)
+        elif is_other:
+            scroll.scroll_home(animate=False)
+
+
+def _content(lines: "Sequence[Line]") -> Content:
+    return Content("\n").join(
+        Content.assemble(*((text, _STYLES[role]) for text, role in line)) for line in lines
+    )

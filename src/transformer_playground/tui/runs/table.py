@@ -1,0 +1,310 @@
+"""The table of runs: a virtual list whose visible lines alone are ever drawn."""
+
+import math
+import time
+from typing import ClassVar
+
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Size
+from textual.message import Message
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+
+from transformer_playground.terminal import visible_line
+from transformer_playground.tui.core.workspace import Workspace
+from transformer_playground.tui.runs.table_state import Column, RunsTableState
+from transformer_playground.tui.themes import PLAIN, SERIES
+
+# Between columns, on a narrow table and on a wide one.
+_GAPS = (1, 2)
+_WIDE = 96
+_MARK_CELLS = 4
+_WIDEST_RUN = 44
+_NARROWEST_RUN = 16
+
+
+class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
+    """One line for each run below a line of headers.
+
+    Args:
+        state: What to show.
+        workspace: Marks, the baseline and colours.
+    """
+
+    ALLOW_SELECT = False
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "runs--header",
+        "runs--sorted",
+        "runs--cursor",
+        *(f"runs--{role}" for role in ("value", "muted", "live", "good", "bad", "warn", "accent")),
+    }
+
+    class Highlighted(Message):
+        """The cursor is on another run, or on none."""
+
+        def __init__(self, run_id: str | None) -> None:
+            super().__init__()
+            self.run_id = run_id
+
+    class Opened(Message):
+        """A run was double-clicked."""
+
+    class HeaderClicked(Message):
+        """The header of a column was clicked."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
+    def __init__(self, state: RunsTableState, workspace: Workspace) -> None:
+        super().__init__(id="runs-table")
+        self._state, self._workspace = state, workspace
+        self._cursor: str | None = None
+        self._row = 0
+        self._first_column, self._gap = 0, _GAPS[0]
+        self._layout: list[tuple[Column, int]] = []
+        self._run_width = _NARROWEST_RUN
+        self._styles: dict[str, Style] = {}
+        self._drawn: list[tuple[object, ...]] = []
+
+    @property
+    def cursor(self) -> str | None:
+        """The run under the cursor."""
+        return self._cursor
+
+    @property
+    def hidden_columns(self) -> tuple[int, int]:
+        """How many columns lie beyond the left and the right edge."""
+        total = len(self._state.columns())
+        return self._first_column, total - self._first_column - len(self._layout)
+
+    def show(self) -> None:
+        """Take over what the state has become; the cursor stays on its run."""
+        order = self._state.order
+        if self._cursor in order:
+            self._row = order.index(self._cursor)
+        else:
+            # The run is gone: its neighbour takes its place.
+            self._row = min(self._row, max(0, len(order) - 1))
+        self._set_cursor(order[self._row] if order else None)
+        self.virtual_size = Size(self.size.width, len(order) + 1)
+        self._arrange()
+        self._redraw()
+        self._show_cursor()
+
+    def show_changes(self) -> None:
+        """Draw the visible lines whose content has changed, ages for instance."""
+        drawn = self._content()
+        for number, (old, new) in enumerate(zip(self._drawn, drawn, strict=False)):
+            if old != new:
+                self.refresh_line(self.scroll_offset.y + number + 1)
+        self._drawn = drawn
+
+    def put_cursor(self, run_id: str) -> bool:
+        """Put the cursor on a run; False if it is not shown."""
+        if run_id not in self._state.order:
+            return False
+        self._move_to(self._state.order.index(run_id))
+        return True
+
+    def move(self, by: float) -> None:
+        """Move the cursor by rows; an infinity leads to an end."""
+        last = len(self._state.order) - 1
+        target = (last if by > 0 else 0) if math.isinf(by) else self._row + int(by)
+        self._move_to(min(max(target, 0), last))
+
+    def move_page(self, by: int) -> None:
+        """Move the cursor by pages."""
+        self.move(by * max(1, self.size.height - 2))
+
+    def shift_columns(self, by: int) -> None:
+        """Show columns further to the right, or to the left."""
+        before, beyond = self.hidden_columns
+        if (by > 0 and beyond > 0) or (by < 0 and before > 0):
+            self._first_column += by
+            self._arrange()
+            self._redraw()
+
+    def on_resize(self) -> None:
+        """Lay the columns out anew."""
+        self.virtual_size = Size(self.size.width, len(self._state.order) + 1)
+        self._first_column = 0
+        self._arrange()
+        self._redraw()
+        self._show_cursor()
+
+    def on_click(self, event: events.Click) -> None:
+        """Put the cursor where the click was, open what is clicked twice, or sort."""
+        if event.y == 0:
+            key = self._column_at(event.x)
+            if key is not None:
+                self.post_message(self.HeaderClicked(key))
+            return
+        row = event.y - 1 + self.scroll_offset.y
+        if row < len(self._state.order):
+            self._move_to(row)
+            if event.chain > 1:
+                self.post_message(self.Opened())
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        """Remember what is drawn now."""
+        super().watch_scroll_y(old_value, new_value)
+        self._drawn = self._content()
+
+    def render_line(self, y: int) -> Strip:
+        """The headers, or the line of a run."""
+        width = self.size.width
+        base = self.rich_style
+        if y == 0:
+            return self._strip(self._header(), base, width)
+        row = y - 1 + self.scroll_offset.y
+        if row >= len(self._state.order):
+            return Strip.blank(width, base)
+        run_id = self._state.order[row]
+        is_current = run_id == self._cursor
+        style = base + self.get_component_rich_style("runs--cursor") if is_current else base
+        return self._strip(self._line(run_id, is_current), style, width)
+
+    def _strip(self, parts: list[tuple[str, Style]], base: Style, width: int) -> Strip:
+        segments = [Segment(text, base + style) for text, style in parts]
+        return Strip(segments).adjust_cell_length(width, base)
+
+    def _header(self) -> list[tuple[str, Style]]:
+        cells = [("run", self._run_width, False, "run")]
+        cells += [(c.header, width, c.to_the_right, c.key) for c, width in self._layout]
+        parts = [(" " * _MARK_CELLS, Style())]
+        for text, width, to_the_right, key in cells:
+            is_sorted = key == self._state.sort
+            arrow = ("↓" if self._state.downwards else "↑") if is_sorted else ""
+            style = self._style("sorted" if is_sorted else "header")
+            shown = fit(text, width - len(arrow)) + arrow
+            parts.append((_pad(shown, width, to_the_right) + " " * self._gap, style))
+        return parts
+
+    def _line(self, run_id: str, is_current: bool) -> list[tuple[str, Style]]:
+        now = time.time()
+        parts = [*self._mark(run_id, is_current)]
+        name = fit(_middle(visible_line(run_id), self._run_width), self._run_width)
+        parts.append((_pad(name, self._run_width) + " " * self._gap, self._style("value")))
+        for column, width in self._layout:
+            text = fit(self._state.text(run_id, column, now), width)
+            style = self._style(self._state.role(run_id, column))
+            parts.append((_pad(text, width, column.to_the_right) + " " * self._gap, style))
+        return parts
+
+    def _mark(self, run_id: str, is_current: bool) -> list[tuple[str, Style]]:
+        """Cursor, baseline and the glyph of a chosen run."""
+        workspace = self._workspace
+        pointer = ("▌" if is_current else " ", self._style("accent"))
+        pin = ("⌂" if workspace.baseline == run_id else " ", self._style("accent"))
+        if run_id not in workspace.marked and run_id != workspace.baseline:
+            return [pointer, pin, ("  ", Style())]
+        slot = workspace.slot(run_id)
+        series = PLAIN if slot is None else SERIES[slot]
+        colour = series.colour(dark=self.app.current_theme.dark)
+        return [pointer, pin, (series.glyph + " ", Style(color=colour))]
+
+    def notify_style_update(self) -> None:
+        """Another theme, or the focus: look the styles up anew."""
+        super().notify_style_update()
+        self._styles.clear()
+
+    def _style(self, name: str) -> Style:
+        if name not in self._styles:
+            style = self.get_component_rich_style(f"runs--{name}")
+            # The line's own background shows through.
+            self._styles[name] = Style(
+                color=style.color, bold=style.bold, dim=style.dim, underline=style.underline
+            )
+        return self._styles[name]
+
+    def _arrange(self) -> None:
+        """Give each column its width, as many of them as there is room for."""
+        now = time.time()
+        order = self._state.order
+        columns = [(each, self._state.width(each, now)) for each in self._state.columns()]
+        wanted = max(map(len, order), default=3)
+        self._gap = _GAPS[self.size.width >= _WIDE]
+        room = self.size.width - _MARK_CELLS - self._gap
+        taken = sum(width + self._gap for _, width in columns)
+        self._run_width = min(_WIDEST_RUN, max(_NARROWEST_RUN, min(wanted, room - taken)))
+        self._first_column = min(self._first_column, max(0, len(columns) - 1))
+        room -= self._run_width
+        self._layout = []
+        for column, width in columns[self._first_column :]:
+            least = min(width, len(column.header)) if not column.to_the_right else width
+            if room < least:
+                break
+            self._layout.append((column, min(width, room)))
+            room -= width + self._gap
+
+    def _redraw(self) -> None:
+        self._drawn = self._content()
+        self.refresh()
+
+    def _content(self) -> list[tuple[object, ...]]:
+        """What the visible lines say, to tell whether they have changed."""
+        now = time.time()
+        first = self.scroll_offset.y
+        shown = self._state.order[first : first + max(0, self.size.height - 1)]
+        return [
+            (run_id, *(self._state.text(run_id, column, now) for column, _ in self._layout))
+            for run_id in shown
+        ]
+
+    def _column_at(self, x: int) -> str | None:
+        end = _MARK_CELLS + self._run_width + self._gap
+        if x < end:
+            return "run"
+        for column, width in self._layout:
+            end += width + self._gap
+            if x < end:
+                return column.key
+        return None
+
+    def _move_to(self, row: int) -> None:
+        if not self._state.order:
+            return
+        before, self._row = self._row, row
+        self._set_cursor(self._state.order[row])
+        self.refresh_line(before + 1)
+        self.refresh_line(row + 1)
+        self._show_cursor()
+
+    def _set_cursor(self, run_id: str | None) -> None:
+        if run_id != self._cursor:
+            self._cursor = run_id
+            self.post_message(self.Highlighted(run_id))
+
+    def _show_cursor(self) -> None:
+        """Scroll so that the cursor is in view."""
+        visible = self.size.height - 1
+        if visible <= 0:
+            return
+        top = self.scroll_offset.y
+        target = min(max(top, self._row - visible + 1), self._row)
+        if target != top:
+            self.scroll_to(y=target, animate=False, immediate=True, force=True)
+
+
+def fit(text: str, width: int) -> str:
+    """The text, cut with an ellipsis to at most `width` cells."""
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, width - 1).rstrip() + "…" if width > 0 else ""
+
+
+def _middle(text: str, width: int) -> str:
+    """The text, cut in its middle: run ids begin alike and differ at their ends."""
+    if cell_len(text) <= width:
+        return text
+    head = (width - 1) // 2
+    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
+
+
+def _pad(text: str, width: int, to_the_right: bool = False) -> str:
+    gap = " " * max(0, width - cell_len(text))
+    return gap + text if to_the_right else text + gap

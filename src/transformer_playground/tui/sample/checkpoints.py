@@ -1,0 +1,93 @@
+"""Which checkpoints there are to sample from; nothing here reads more than sidecars."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformer_playground.checkpoints.discovery import scan_folder
+from transformer_playground.checkpoints.format import LEGACY_NAME, CheckpointInfo, Kind
+from transformer_playground.errors import PlaygroundError
+from transformer_playground.runs.folder import RunFolder, open_run
+from transformer_playground.tui.core.workspace import SLOTS
+from transformer_playground.tui.sample.service import Source
+
+_KINDS: tuple[Kind, ...] = ("best", "last")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A checkpoint by the name to ask for it.
+
+    Attributes:
+        name: best, last, auto or a file name.
+        step: Optimizer steps done, where a sidecar says so.
+        metric: Validation loss in nats per token, likewise.
+    """
+
+    name: str
+    step: int | None = None
+    metric: float | None = None
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The checkpoints of a run: best and last first, then the files, newest first."""
+
+    run_id: str
+    checkpoints: tuple[Choice, ...] = ()
+
+    def named(self, name: str) -> Choice | None:
+        """The choice of this name."""
+        return next((choice for choice in self.checkpoints if choice.name == name), None)
+
+
+def choices_of(runs_dir: Path, run_id: str) -> Choices:
+    """The checkpoints of a run; none if it cannot be read."""
+    try:
+        run = open_run(runs_dir, run_id)
+        scan = scan_folder(run.checkpoints)
+    except PlaygroundError:
+        return Choices(run_id)
+    found: list[Choice] = []
+    for kind in _KINDS:
+        preferred = [path for path in scan.preferred(kind) if path in scan.claims]
+        if preferred:
+            found.append(_choice(kind, scan.claims[preferred[0]]))
+    ordered = [path for path in scan.newest_first() if path in scan.claims]
+    found += [_choice(path.name, scan.claims[path]) for path in ordered]
+    if _has_legacy(run):
+        found.append(Choice(LEGACY_NAME))
+    return Choices(run_id, tuple(found))
+
+
+def first_with_checkpoint(runs_dir: Path, run_ids: Iterable[str]) -> Choices | None:
+    """The choices of the first run that has any."""
+    found = (choices_of(runs_dir, run_id) for run_id in run_ids)
+    return next((choices for choices in found if choices.checkpoints), None)
+
+
+def sources_of(
+    choices: Choices, checkpoint: str, chosen: Sequence[str], *, beside: bool
+) -> tuple[Source, ...]:
+    """What to draw from.
+
+    Args:
+        choices: The run that is looked at.
+        checkpoint: Name of its checkpoint.
+        chosen: The runs that are marked.
+        beside: Whether to draw from several: from the marked runs, or from best and last of one.
+    """
+    if not beside:
+        return (Source(choices.run_id, checkpoint),)
+    if len(chosen) > 1:
+        name = checkpoint if checkpoint in _KINDS else "auto"
+        return tuple(Source(run_id, name) for run_id in chosen[:SLOTS])
+    return tuple(Source(choices.run_id, name) for name in _KINDS if choices.named(name))
+
+
+def _choice(name: str, info: CheckpointInfo) -> Choice:
+    return Choice(name, info.step, info.metric)
+
+
+def _has_legacy(run: RunFolder) -> bool:
+    return any((folder / LEGACY_NAME).is_file() for folder in (run.checkpoints, run.root))

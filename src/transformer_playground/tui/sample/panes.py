@@ -1,0 +1,211 @@
+"""Sample panes: the texts of a job, one pane for each checkpoint."""
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from textual.app import ComposeResult
+from textual.containers import Container, Vertical
+from textual.content import Content
+from textual.notifications import SeverityLevel
+
+from transformer_playground.errors import PlaygroundError
+from transformer_playground.terminal import visible_line
+from transformer_playground.tui.bindings import bindings_for
+from transformer_playground.tui.core.workspace import SLOTS
+from transformer_playground.tui.sample.export import export
+from transformer_playground.tui.sample.service import Failed, Started, Update
+from transformer_playground.tui.sample.token_detail import TokenDetail
+from transformer_playground.tui.sample.token_view import TokenView
+from transformer_playground.tui.sample.transcript import Transcript
+
+if TYPE_CHECKING:
+    from transformer_playground.runs.generation import LoadedRun
+    from transformer_playground.tui.app import Console
+
+
+class SamplePanes(Vertical):
+    """As many panes as there are checkpoints; the others stay hidden."""
+
+    BINDINGS = bindings_for("samples")
+
+    def __init__(self) -> None:
+        super().__init__(id="sample-panes")
+        self._loaded: dict[int, LoadedRun] = {}
+
+    def compose(self) -> ComposeResult:
+        """Every pane that can be needed; what is hidden costs nothing."""
+        with Container(id="sample-texts"):
+            for number in range(SLOTS):
+                yield TokenView(f"sample-{number}")
+        yield TokenDetail()
+
+    @property
+    def views(self) -> list[TokenView]:
+        """Every pane, hidden ones too."""
+        return list(self.query(TokenView))
+
+    @property
+    def shown(self) -> list[TokenView]:
+        """The panes on show."""
+        return [view for view in self.views if view.display]
+
+    @property
+    def chosen(self) -> TokenView:
+        """The pane with the focus, else the first one."""
+        return next((view for view in self.shown if view.has_focus), self.views[0])
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens so far, of all panes."""
+        return sum(view.transcript.n_tokens for view in self.shown if view.transcript)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no source has started yet."""
+        return not self._loaded
+
+    def clear(self, titles: Sequence[Content], remark: str) -> None:
+        """Empty panes with these titles."""
+        self._loaded.clear()
+        for number, view in enumerate(self.views):
+            view.display = number < len(titles)
+            if view.display:
+                view.border_title = titles[number]
+                view.border_subtitle = None
+                view.show(None)
+                view.say(remark)
+        self._show_detail()
+
+    def take(self, updates: Sequence[Update]) -> None:
+        """Show what has come."""
+        views, changed = self.views, set()
+        for update in updates:
+            view = views[update.column]
+            changed.add(update.column)
+            match update.event:
+                case Started(loaded):
+                    self._start(update.column, loaded, view)
+                case Failed(problem):
+                    view.say(f"✗ {problem}", problem=True)
+                case event if view.transcript is not None:
+                    view.transcript.add(event)
+                case _:
+                    pass
+        for column in changed:
+            views[column].grow()
+            self._tell_progress(views[column])
+
+    def end(self) -> None:
+        """Mark what a stop left unfinished."""
+        for view in self.shown:
+            if view.transcript is None and not view.has_problem:
+                view.say("stopped")
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """Every sample of every pane as a row to write."""
+        from transformer_playground.runs.generation import sample_row
+
+        for column, loaded in list(self._loaded.items()):
+            transcript = self.views[column].transcript
+            for index, sample in enumerate(transcript.samples if transcript else ()):
+                yield sample_row(loaded, index, sample)
+
+    def set_colours(self, colours: bool) -> None:
+        """Colour tokens by probability, or not."""
+        for view in self.views:
+            view.colours = colours
+        self._show_detail()
+
+    def on_token_view_pointed(self, message: TokenView.Pointed) -> None:
+        """Tell about the token; one at a time is pointed at."""
+        message.stop()
+        if message.view.pointed is not None:
+            for view in self.views:
+                if view is not message.view:
+                    view.pointed = None
+        self._show_detail()
+
+    def action_colours(self) -> None:
+        """Switch the colours."""
+        colours = not self.views[0].colours
+        cast("Console", self.app).settings.remember("sample", "colours", colours)
+        self.set_colours(colours)
+
+    def action_point(self, by: int) -> None:
+        """Point at another token."""
+        self.chosen.point(by)
+
+    def action_step(self, by: int) -> None:
+        """Scroll by rows."""
+        self.chosen.step(by)
+
+    def action_page(self, by: int) -> None:
+        """Scroll by a page."""
+        self.chosen.step(by * max(1, self.chosen.scrollable_content_region.height - 1))
+
+    def action_end(self, by: int) -> None:
+        """Scroll to an end."""
+        self.chosen.step(by * math.inf)
+
+    def action_copy(self) -> None:
+        """Copy the samples of the chosen pane, safe to show."""
+        transcript = self.chosen.transcript
+        if transcript is None:
+            self.notify("There is nothing to copy yet.", markup=False)
+            return
+        text = "\n\n".join(transcript.texts())
+        self.app.copy_to_clipboard(text)
+        self.notify(f"Copied {len(text):,} characters.", markup=False)
+
+    def action_export(self) -> None:
+        """Write all samples to a file in the current folder."""
+        begun = [view.transcript for view in self.shown if view.transcript is not None]
+        if not begun or not all(transcript.is_whole for transcript in begun):
+            self.notify("There is nothing to export until sampling ends.", markup=False)
+            return
+        self.run_worker(self._export, group="export", thread=True, exit_on_error=False)
+
+    def _export(self) -> None:
+        severity: SeverityLevel = "information"
+        try:
+            said = f"Wrote {export(self.rows(), Path.cwd())}"
+        except PlaygroundError as error:
+            said, severity = str(error), "error"
+        notify = partial(self.notify, visible_line(said), severity=severity, markup=False)
+        self.app.call_from_thread(notify)
+
+    def _show_detail(self) -> None:
+        view = next((view for view in self.shown if view.pointed), self.views[0])
+        token = None
+        if view.transcript is not None and view.pointed is not None:
+            token = view.transcript.token(view.pointed)
+        text_of = partial(self._token_text, view)
+        self.query_one(TokenDetail).tell(token, text_of, colours=view.colours)
+
+    def _token_text(self, view: TokenView, token: int) -> str:
+        # Tokens are there, so torch has been imported.
+        from transformer_playground.runs.generation import token_text
+
+        return token_text(self._loaded[self.views.index(view)].tokenizer, token)
+
+    def _start(self, column: int, loaded: "LoadedRun", view: TokenView) -> None:
+        self._loaded[column] = loaded
+        count = loaded.decoding.num_samples
+        view.show(Transcript(loaded.prompt.text, count, view.text_width))
+        skipped = "; ".join(loaded.skipped)
+        if skipped:
+            view.say(f"\nskipped a damaged checkpoint: {skipped}", problem=True)
+
+    def _tell_progress(self, view: TokenView) -> None:
+        transcript = view.transcript
+        if transcript is None:
+            return
+        tokens = f"{transcript.n_tokens:,} tokens"
+        if not transcript.is_whole:
+            state = f"▶ {tokens}"
+        else:
+            state = f"■ stopped, {tokens}" if transcript.was_cancelled else f"✓ {tokens}"
+        view.border_subtitle = Content(state)

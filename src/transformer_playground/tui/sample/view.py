@@ -1,0 +1,229 @@
+"""Sample view: checkpoints, a prompt, and samples."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.content import Content
+from textual.widgets import Static
+
+from transformer_playground.terminal import visible_line
+from transformer_playground.tui.bindings import bindings_for
+from transformer_playground.tui.dialogs.pick import PickScreen
+from transformer_playground.tui.sample.checkpoints import (
+    Choices,
+    first_with_checkpoint,
+    sources_of,
+)
+from transformer_playground.tui.sample.form import SampleForm
+from transformer_playground.tui.sample.form_state import History
+from transformer_playground.tui.sample.labels import choice_words, run_words, source_words
+from transformer_playground.tui.sample.panes import SamplePanes
+from transformer_playground.tui.sample.runner import SampleRunner
+from transformer_playground.tui.sample.service import Source
+from transformer_playground.tui.shared.view import View
+
+
+class SampleView(View):
+    """Samples from one checkpoint, or the same from several."""
+
+    NAME = "sample"
+    CSS_PATH = "sample.tcss"
+    BINDINGS = bindings_for("sample")
+    # The prompt takes the focus once there is a checkpoint; a hidden field must not hold it.
+    AUTO_FOCUS: ClassVar[str | None] = ""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._choices: Choices | None = None
+        self._checkpoint = "best"
+        self._beside = False
+        # What the panes are for.
+        self._offered: tuple[Source, ...] = ()
+        self._runner = SampleRunner(self)
+        self._history = History()
+
+    def compose_body(self) -> ComposeResult:
+        """The form, the texts, and what is known about a token."""
+        yield Static(id="sample-empty", markup=False)
+        yield SampleForm()
+        yield SamplePanes()
+
+    def on_mount(self) -> None:
+        """Take over what the settings remember."""
+        super().on_mount()
+        settings = self.console.settings
+        self._history = History(settings.remembered("sample", "history", []))
+        self._panes.set_colours(settings.remembered("sample", "colours", False))
+        self._show_choices()
+
+    def on_unmount(self) -> None:
+        """Let the worker end."""
+        self._runner.close()
+
+    def refresh_view(self) -> None:
+        """See which checkpoints there are."""
+        known = self._choices.run_id if self._choices else None
+        wanted = [self.console.workspace.current, known, *self.console.snapshot.runs]
+        candidates = list(dict.fromkeys(filter(None, wanted)))
+        find = partial(self._find, candidates)
+        self.run_worker(find, group="find", thread=True, exclusive=True, exit_on_error=False)
+
+    def _find(self, candidates: list[str]) -> None:
+        choices = first_with_checkpoint(self.console.runs_dir, candidates)
+        self.app.call_from_thread(self._take_choices, choices)
+
+    def _take_choices(self, choices: Choices | None) -> None:
+        self._choices = choices
+        self._show_choices()
+
+    # What is on show
+
+    @property
+    def _form(self) -> SampleForm:
+        return self._runner.form
+
+    @property
+    def _panes(self) -> SamplePanes:
+        return self._runner.panes
+
+    @property
+    def _sources(self) -> tuple[Source, ...]:
+        if self._choices is None:
+            return ()
+        name = self._checkpoint if self._choices.named(self._checkpoint) else None
+        name = name or self._choices.checkpoints[0].name
+        chosen = self.console.workspace.chosen()
+        return sources_of(self._choices, name, chosen, beside=self._beside)
+
+    @property
+    def _settings(self) -> Mapping[str, Any]:
+        row = self.console.snapshot.runs.get(self._sources[0].run_id) if self._sources else None
+        return row.settings if row else {}
+
+    def _show_choices(self) -> None:
+        is_empty = self._choices is None
+        self.query_one("#sample-empty").display = is_empty
+        self._form.display = self._panes.display = not is_empty
+        # A field that nobody sees must not swallow the keys of the whole console.
+        self._form.disabled = is_empty
+        if self._choices is None:
+            key = visible_line(self.console.settings.keys.get("everywhere.new", "n"))
+            text = f"No run has a checkpoint yet.\n\n{key} trains one."
+            self.query_one("#sample-empty", Static).update(Content(text))
+            return
+        if self.focused is None:
+            self._form.prompt.focus()
+        sources = self._sources
+        words = source_words(self.console, self._choices, sources)
+        self._form.offer(words, self._settings, len(sources))
+        if sources != self._offered and self._panes.is_empty and not self._runner.is_running:
+            self._clear("Enter samples.")
+
+    def _clear(self, remark: str) -> None:
+        self._offered = self._sources
+        self._panes.clear(self._titles, remark)
+
+    @property
+    def _titles(self) -> list[Content]:
+        return [run_words(self.console, source) for source in self._sources]
+
+    # Sampling
+
+    def on_input_submitted(self) -> None:
+        """Enter in any field samples."""
+        self.action_draw()
+
+    def action_draw(self) -> None:
+        """Sample what the form says."""
+        if self._choices is None:
+            return
+        if self._runner.start(self._sources, self._titles):
+            self._offered = self._sources
+            self._remember_prompt()
+
+    def action_stop(self) -> None:
+        """End every sample before its next token."""
+        self._runner.stop()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer to stop only what runs."""
+        if action == "stop":
+            return self._runner.is_running
+        return super().check_action(action, parameters)
+
+    def _remember_prompt(self) -> None:
+        self._history.add(self._form.prompt.value)
+        self.console.settings.remember("sample", "history", self._history.entries)
+
+    # Form and choice
+
+    def action_out(self) -> None:
+        """One layer out: stop, leave the field, point at no token."""
+        view = self._panes.chosen
+        if self._runner.is_running:
+            self.action_stop()
+        elif not view.has_focus:
+            view.focus()
+        else:
+            view.pointed = None
+
+    def action_write(self) -> None:
+        """Go to the prompt."""
+        self._form.prompt.focus()
+
+    def action_newline(self) -> None:
+        """Put a line break where the cursor is."""
+        if self._form.prompt.has_focus:
+            self._form.prompt.insert_text_at_cursor("\n")
+
+    def action_recall(self, by: int) -> None:
+        """Go through the prompts of the past."""
+        prompt = self._form.prompt
+        if prompt.has_focus:
+            prompt.value = self._history.move(by, prompt.value)
+            prompt.cursor_position = len(prompt.value)
+
+    def action_unconditional(self) -> None:
+        """Sample with the prompt, or without it."""
+        self._form.toggle_unconditional()
+
+    def action_beside(self) -> None:
+        """Sample from one checkpoint, or from several side by side."""
+        self._beside = not self._beside
+        self._choose_anew()
+
+    def action_pick_run(self) -> None:
+        """Choose among all runs."""
+        runs = self.console.snapshot.runs
+        options = [(run_id, run_words(self.console, Source(run_id, ""))) for run_id in runs]
+        current = self._choices.run_id if self._choices else None
+        self.app.push_screen(PickScreen("Run to sample from", options, current), self._take_run)
+
+    def _take_run(self, run_id: str | None) -> None:
+        if run_id is not None:
+            self._beside = False
+            self._runner.discard()
+            self._panes.clear([], "")
+            self._offered = ()
+            self.console.choose(current=run_id)
+            self.refresh_view()
+
+    def action_pick_checkpoint(self) -> None:
+        """Choose among the checkpoints of the run."""
+        if self._choices is None:
+            return
+        options = [(each.name, choice_words(each)) for each in self._choices.checkpoints]
+        pick = PickScreen("Checkpoint", options, self._checkpoint)
+        self.app.push_screen(pick, self._take_checkpoint)
+
+    def _take_checkpoint(self, name: str | None) -> None:
+        if name is not None:
+            self._checkpoint, self._beside = name, False
+            self._choose_anew()
+
+    def _choose_anew(self) -> None:
+        self._runner.discard()
+        self._clear("Enter samples.")
+        self._show_choices()

@@ -1,0 +1,117 @@
+"""What the four views have in common."""
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Container
+from textual.content import Content
+from textual.reactive import reactive
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Static
+
+from transformer_playground.terminal import visible_line
+from transformer_playground.tui.shared.key_bar import KeyBar
+
+if TYPE_CHECKING:
+    from transformer_playground.tui.app import Console
+VIEWS = (("runs", "Runs"), ("live", "Live"), ("sample", "Sample"), ("compare", "Compare"))
+_NAME = " tp "
+
+
+class TopBar(Widget):
+    """Names of the views, the active one set off, and a word on training at the right.
+
+    Args:
+        view: The view that this bar belongs to.
+    """
+
+    activity: reactive[str] = reactive("")
+
+    def __init__(self, view: str) -> None:
+        super().__init__(id="top-bar")
+        self._view = view
+
+    def render(self) -> Content:
+        """The line, as wide as the widget."""
+        tabs = [
+            (_tab(number, title), "bold reverse" if view == self._view else "")
+            for number, (view, title) in enumerate(VIEWS, start=1)
+        ]
+        left = Content.assemble((_NAME, "bold $primary"), *tabs)
+        room = max(0, self.size.width - left.cell_length - 2)
+        activity = Content(visible_line(self.activity)).truncate(room, ellipsis=True)
+        gap = max(1, self.size.width - left.cell_length - activity.cell_length - 1)
+        return Content.assemble(left, " " * gap, activity.stylize("$accent"))
+
+    def on_click(self, event: events.Click) -> None:
+        """Go to the view whose name was clicked."""
+        start = len(_NAME)
+        for number, (view, title) in enumerate(VIEWS, start=1):
+            end = start + len(_tab(number, title))
+            if start <= event.x < end:
+                self.app.run_worker(self.app.run_action(f"view('{view}')"))
+            start = end
+
+
+def _tab(number: int, title: str) -> str:
+    return f" {number} {title} "
+
+
+class View(Screen[None]):
+    """A full screen with the top bar, a body and the keys at the bottom.
+
+    A view that is not on show does nothing when things change; `refresh_view` brings it up to date
+    when it comes back.
+    """
+
+    NAME: ClassVar[str]
+
+    def compose(self) -> ComposeResult:
+        """The frame around what `compose_body` yields."""
+        # Set before there are widgets, so that they need not be styled a second time.
+        self._fit(*self.app.size)
+        yield TopBar(self.NAME)
+        with Container(id="body"):
+            yield from self.compose_body()
+        yield Static("too small: needs 60 x 16", id="too-small", markup=False)
+        yield KeyBar()
+
+    def _fit(self, width: int, height: int) -> None:
+        for room, breakpoints in (
+            (width, self.app.HORIZONTAL_BREAKPOINTS),
+            (height, self.app.VERTICAL_BREAKPOINTS),
+        ):
+            names = [name for least, name in sorted(breakpoints or ()) if room >= least]
+            self.add_class(*names[-1:])
+
+    def compose_body(self) -> ComposeResult:
+        """What the view shows."""
+        raise NotImplementedError
+
+    def refresh_view(self) -> None:
+        """Show what has changed while the view was away; called each time it comes on show."""
+
+    @property
+    def console(self) -> "Console":
+        """The app, by its own type."""
+        return cast("Console", self.app)
+
+    def on_mount(self) -> None:
+        """Follow what the app publishes."""
+        self.console.catalog_changed.subscribe(self, self._when_shown)
+        self.console.choice_changed.subscribe(self, self._when_shown)
+        self.console.activity_changed.subscribe(self, self._show_activity)
+
+    def on_screen_resume(self) -> None:
+        """Catch up."""
+        self._show_activity(self.console.activity)
+        self.refresh_view()
+
+    def _when_shown(self, _: object) -> None:
+        if self.is_current:
+            self.refresh_view()
+
+    def _show_activity(self, activity: str) -> None:
+        self.query_one(TopBar).activity = activity

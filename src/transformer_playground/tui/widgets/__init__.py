@@ -1,1 +1,0 @@
-"""Pieces of screens, one a file."""

@@ -1,0 +1,130 @@
+"""How commands speak and end."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from builders.commands import CONTROL
+from transformer_playground.cli.output import note, print_table, run_command, say, say_json
+from transformer_playground.errors import DataError, UsageError
+from transformer_playground.tables import Column
+
+HOSTILE = "".join(map(chr, range(0xA0))) + "\u202e\u2066"
+
+
+def test_a_command_without_fault_gives_its_own_code() -> None:
+    assert run_command(lambda: 0) == 0
+    assert run_command(lambda: 143) == 143
+
+
+@pytest.mark.parametrize(("error", "code"), [(DataError("no.", "do."), 1), (UsageError("no."), 2)])
+def test_a_fault_becomes_its_sentence_and_its_mend(
+    error: DataError | UsageError, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> int:
+        raise error
+
+    assert run_command(command) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == ["error: no.", *([error.hint] if error.hint else [])]
+
+
+def test_an_interrupted_command_says_so_and_gives_130(capsys: pytest.CaptureFixture[str]) -> None:
+    def command() -> int:
+        raise KeyboardInterrupt
+
+    assert run_command(command) == 130
+    assert capsys.readouterr().err.strip()
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    def command() -> int:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_command(command)
+
+
+def test_everything_that_is_said_is_free_of_controls(capsys: pytest.CaptureFixture[str]) -> None:
+    say(HOSTILE)
+    say_json({HOSTILE: HOSTILE})
+    note(HOSTILE)
+    print_table([Column("name", [HOSTILE]), Column("what", [HOSTILE])])
+    captured = capsys.readouterr()
+    for stream in (captured.out, captured.err):
+        assert CONTROL.search(stream) is None
+
+
+def test_json_keeps_the_text_it_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    say_json({"text": HOSTILE})
+    assert json.loads(capsys.readouterr().out) == {"text": HOSTILE}
+
+
+def test_a_table_cell_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([Column("name", ["two\nlines\tand a tab"])])
+    assert len(capsys.readouterr().out.splitlines()) == 2
+
+
+def test_a_piped_table_keeps_long_cells_whole(capsys: pytest.CaptureFixture[str]) -> None:
+    print_table([Column("name", ["x" * 100]), Column("number", ["7" * 100], True)])
+    out = capsys.readouterr().out
+    assert "x" * 100 in out
+    assert "7" * 100 in out
+
+
+# Standard output of the test run itself must not be a closed pipe, so these have their own process.
+SPEAK = """\
+import sys
+from transformer_playground.cli.output import print_table, run_command, say
+from transformer_playground.tables import Column
+def command():
+    for _ in range(2000):
+        {statement}
+    return 0
+sys.exit(run_command(command))
+"""
+
+
+@pytest.mark.parametrize("statement", ["say('x' * 100)", "print_table([Column('a', ['x' * 100])])"])
+def test_a_reader_that_leaves_is_no_error(statement: str) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [sys.executable, "-c", SPEAK.format(statement=statement)],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(writing)
+    assert done.returncode == 0
+    assert done.stderr == b""
+
+
+def test_output_that_cannot_be_written_is_an_error_without_a_traceback(tmp_path: Path) -> None:
+    no_room = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))\n"
+    with (tmp_path / "out").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", no_room + SPEAK.format(statement="say('x')")],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith(b"error: ")
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_an_encoding_that_lacks_characters_ends_no_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SPEAK.format(statement="say('\\u2713 caf\\xe9')")],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"caf" in done.stdout

@@ -1,0 +1,182 @@
+"""Tables of speeches: which column is what, and the text that a row becomes."""
+
+from pathlib import Path
+
+import pytest
+
+from transformer_playground.config.prepare import ColumnsConfig
+from transformer_playground.data.sources.speeches_csv import (
+    CsvSpeech,
+    columns_note,
+    read_speeches,
+    rendered,
+)
+from transformer_playground.errors import DataError
+
+WHOLE = CsvSpeech("Guten Tag.\nDanke.", "Erika Muster", "Grüne", "13.03.1998", "Brücken  bauen")
+
+
+def _write(folder: Path, text: str, encoding: str = "utf-8") -> Path:
+    path = folder / "reden.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+def _read(folder: Path, text: str, **stated: str) -> list[CsvSpeech]:
+    return list(read_speeches(_write(folder, text), ColumnsConfig(**stated)))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "Speech,Speaker,Party,Date,Topic",
+        "rede,redner,fraktion,datum,thema",
+        "TEXT,Name,Partei,Jahr,Agenda",
+        "speech_text,Speaker Name,faction,year,agenda-item",
+    ],
+)
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_columns_are_known_by_their_names_in_two_languages(
+    header: str, delimiter: str, tmp_path: Path
+) -> None:
+    rows = [header, "Guten Tag.,Erika,Grüne,1998,Brücken"]
+    (speech,) = _read(tmp_path, "\n".join(rows).replace(",", delimiter))
+    assert speech == CsvSpeech("Guten Tag.", "Erika", "Grüne", "1998", "Brücken")
+
+
+def test_columns_may_come_in_any_order_among_others(tmp_path: Path) -> None:
+    (speech,) = _read(tmp_path, "id,Party,Session,Speech\n7,SPD,3,Danke.\n")
+    assert speech == CsvSpeech("Danke.", party="SPD")
+
+
+@pytest.mark.parametrize("name", ["Original", "original", "ORIGINAL "])
+def test_stated_columns_win_and_the_others_are_still_inferred(name: str, tmp_path: Path) -> None:
+    table = "Speech,Original,Party,Group\nshort,long,SPD,left\n"
+    (speech,) = _read(tmp_path, table, speech=name, party="Group")
+    assert speech == CsvSpeech("long", party="left")
+
+
+def test_a_stated_column_that_is_not_there_is_named_beside_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no column 'Wer'; it has 'Speech', 'Who'") as raised:
+        _read(tmp_path, "Speech,Who\na,b\n", speaker="Wer")
+    assert "prepare.columns.speaker" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("table", "listed"),
+    [("id,words\n1,a\n", "'id', 'words'"), ("", "none"), ("just a sentence\n", "'just a")],
+)
+def test_without_a_speech_column_the_columns_are_listed(
+    table: str, listed: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=f"known to hold speeches; it has {listed}") as raised:
+        _read(tmp_path, table)
+    assert "prepare.columns.speech" in raised.value.hint
+
+
+def test_quoted_cells_hold_delimiters_quotes_and_line_breaks(tmp_path: Path) -> None:
+    table = 'Speech,Party\r\n"Ja, ""gut"".\r\nWeiter.",FDP\r\n\r\nNein.,SPD\r\n'
+    first, second = _read(tmp_path, table)
+    assert first == CsvSpeech('Ja, "gut".\nWeiter.', party="FDP")
+    assert second.speech == "Nein."
+
+
+def test_a_byte_order_mark_belongs_to_no_column(tmp_path: Path) -> None:
+    path = _write(tmp_path, "Speech\nDanke.\n", "utf-8-sig")
+    assert [speech.speech for speech in read_speeches(path, ColumnsConfig())] == ["Danke."]
+
+
+@pytest.mark.parametrize(
+    "opening",
+    ["\n\n", " \r\n", "sep=;\r\n", "\nSEP=;;;\n\n", '"sep=;"\n', "\ufeffsep=;\n"],
+)
+def test_empty_lines_and_excels_delimiter_may_come_first(opening: str, tmp_path: Path) -> None:
+    table = opening + 'Rede;Partei\n"a;b,c";SPD\n'
+    assert _read(tmp_path, table) == [CsvSpeech("a;b,c", party="SPD")]
+    lines = opening.count("\n")
+    with pytest.raises(DataError, match=f"row {lines + 3}, has 1 cells"):
+        _read(tmp_path, table + "c\n")
+    with pytest.raises(DataError, match=f"at line {lines + 3}"):
+        _read(tmp_path, table + '"c;d\n')
+
+
+def test_the_stated_delimiter_wins(tmp_path: Path) -> None:
+    (speech,) = _read(tmp_path, "sep=\t\nSpeech\tName,Party,Date\nDanke.\tx\n")
+    assert speech == CsvSpeech("Danke.")
+
+
+def test_a_table_that_gave_no_speech_is_told(tmp_path: Path) -> None:
+    path = _write(tmp_path, "Rede;Partei\n;SPD\n")
+    note = columns_note(path, ColumnsConfig())
+    assert note == "reden.csv: speech = Rede, party = Partei; no row has a speech"
+
+
+def test_a_speech_may_be_longer_than_pythons_own_limit(tmp_path: Path) -> None:
+    (speech,) = _read(tmp_path, f"Speech\n{'ja ' * 100_000}\n")
+    assert len(speech.speech) == 3 * 100_000 - 1
+
+
+def test_rows_without_a_speech_are_left_out_and_missing_values_are_not_known(
+    tmp_path: Path,
+) -> None:
+    table = "Speech,Speaker,Party\n,Erika,SPD\nnan,Otto,SPD\nDanke.,NaN,None\n"
+    assert _read(tmp_path, table) == [CsvSpeech("Danke.")]
+
+
+def test_another_encoding_is_an_error_with_the_way_out(tmp_path: Path) -> None:
+    path = _write(tmp_path, "Rede\nGrün\n", "latin-1")
+    with pytest.raises(DataError, match="is not UTF-8") as raised:
+        list(read_speeches(path, ColumnsConfig()))
+    assert "iconv" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("table", "complaint"),
+    [
+        ("Speech,Party\na,b,c\n", "row 2, has 3 cells; the first row names 2"),
+        ("Speech,Party\na,b\nc\n", "row 3, has 1 cells"),
+        ('Speech,Party\n"a,b\n', "not a readable CSV"),
+        ('Speech,Party\n"a"b,c\n', "not a readable CSV"),
+    ],
+)
+def test_a_broken_table_says_where(table: str, complaint: str, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=complaint):
+        _read(tmp_path, table)
+
+
+def test_the_choice_of_columns_is_told(tmp_path: Path) -> None:
+    path = _write(tmp_path, "Datum;Rede;Fraktion\n1998;a;b\n")
+    note = columns_note(path, ColumnsConfig())
+    assert note == "reden.csv: speech = Rede, party = Fraktion, date = Datum"
+
+
+def test_the_header_says_what_is_known_and_an_empty_line_divides(tmp_path: Path) -> None:
+    assert rendered(WHOLE, header=True, structured=False) == (
+        "Sprecher: Erika Muster\nPartei: Grüne\nJahr: 1998\nThema: Brücken bauen\n\n"
+        "Guten Tag.\nDanke."
+    )
+    partly = CsvSpeech("Danke.", party="SPD", date="gestern")
+    assert rendered(partly, header=True, structured=False) == "Partei: SPD\n\nDanke."
+
+
+def test_without_a_header_the_text_is_the_speech_alone() -> None:
+    assert rendered(WHOLE, header=False, structured=False) == WHOLE.speech
+    assert rendered(CsvSpeech("Danke."), header=True, structured=False) == "Danke."
+
+
+def test_markers_stand_around_the_header_or_take_its_place() -> None:
+    with_header = rendered(WHOLE, header=True, structured=True)
+    assert with_header.startswith("<|rede|>\nSprecher: Erika Muster\n")
+    assert with_header.endswith("Danke.\n<|ende|>")
+    assert rendered(WHOLE, header=False, structured=True) == (
+        "<|rede|>\n<|datum|>13.03.1998\n<|sprecher|>Erika Muster\n<|partei|>Grüne\n"
+        "Guten Tag.\nDanke.\n<|ende|>"
+    )
+
+
+@pytest.mark.parametrize(
+    ("date", "year"),
+    [("1998", "1998"), ("1949-09-07", "1949"), ("7. 9. 1949", "1949"), ("12345", ""), ("", "")],
+)
+def test_the_year_is_taken_from_any_date(date: str, year: str) -> None:
+    assert CsvSpeech("x", date=date).year == year

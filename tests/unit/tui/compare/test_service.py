@@ -1,0 +1,181 @@
+"""What the compare view knows without a screen: reading, judging, choosing, scrubbing."""
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.cells import cell_len
+
+from builders.comparisons import evaluated, finished_run
+from builders.runs import append_rows
+from transformer_playground.comparison.compare import Delta, compare
+from transformer_playground.tui.compare.service import (
+    Comparer,
+    Request,
+    SampleTrack,
+    StepSamples,
+    moved,
+    read_track,
+    steps_of,
+)
+from transformer_playground.tui.compare.table_state import (
+    lines_of,
+    shortened,
+    verdict_on,
+    verdicts_in,
+)
+from transformer_playground.tui.core.workspace import Workspace, pin, toggle
+from transformer_playground.tui.shared.panes import ranks
+
+
+def test_nothing_is_compared_anew_until_request_or_files_change(tmp_path: Path) -> None:
+    run, _ = finished_run(tmp_path, "one"), finished_run(tmp_path, "two", 1.0)
+    comparer = Comparer(tmp_path)
+    request = Request(("one", "two"), group=False)
+    first = comparer.look(request, {})
+    assert first is not None
+    assert first.comparison is not None
+    assert comparer.look(request, {}, first) is None
+
+    turned = comparer.look(Request(("two", "one"), group=False), {}, first)
+    assert turned is not None
+    assert turned.comparison is not None
+    assert turned.comparison.columns[0].label == "two"
+
+    append_rows(run, evaluated(0.5, 0.25, step=101))
+    changed = None
+    while changed is None:
+        changed = comparer.look(request, {}, first)
+    assert changed.comparison is not None
+    assert changed.comparison.columns[0].estimates["best_val_loss"].mean == 0.25
+    assert changed.curves["one"].y.tolist() == [2.0, 0.25]
+
+
+def test_a_change_that_was_read_but_not_shown_is_shown_later(tmp_path: Path) -> None:
+    run, _ = finished_run(tmp_path, "one"), finished_run(tmp_path, "two")
+    comparer = Comparer(tmp_path)
+    request = Request(("one", "two"))
+    shown = comparer.look(request, {})
+    append_rows(run, evaluated(0.5, 0.25, step=101))
+    lost = None
+    while lost is None:
+        lost = comparer.look(request, {}, shown)
+    assert comparer.look(request, {}, shown) is not None
+    assert comparer.look(request, {}, lost) is None
+
+
+def test_a_run_whose_process_died_is_read_again(tmp_path: Path) -> None:
+    finished_run(tmp_path, "one"), finished_run(tmp_path, "two")
+    comparer = Comparer(tmp_path)
+    request = Request(("one", "two"))
+    shown = comparer.look(request, {"one": "running"})
+    changed = None
+    while changed is None:
+        changed = comparer.look(request, {"one": "interrupted"}, shown)
+    assert changed.version > (shown.version if shown else 0)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"config": 1}', "\x00", "[" * 100_000])
+def test_a_broken_run_leaves_the_others_and_says_why(tmp_path: Path, text: str) -> None:
+    for run_id in ("one", "two", "three"):
+        finished_run(tmp_path, run_id)
+    (tmp_path / "two" / "config.json").write_text(text, encoding="utf-8")
+    compared = Comparer(tmp_path).look(Request(("one", "two", "gone", "three"), group=False), {})
+    assert compared is not None
+    assert compared.comparison is not None
+    assert [column.label for column in compared.comparison.columns] == ["one", "three"]
+    assert compared.problems.keys() == {"two", "gone"}
+    assert compared.tracks.keys() == compared.curves.keys() == {"one", "three"}
+
+
+@pytest.mark.parametrize(
+    ("key", "difference", "error", "verdict"),
+    [
+        ("best_val_loss", -0.1, None, "better"),
+        ("best_val_loss", 0.1, None, "worse"),
+        ("best_val_loss", 0.1, 0.06, "unclear"),
+        ("best_val_loss", 0.1, 0.04, "worse"),
+        ("best_val_loss", 0.0, None, None),
+        ("tokens_per_second", 10.0, None, "better"),
+        ("tokens_per_second", -10.0, None, "worse"),
+        ("wall_time_s", -10.0, None, "better"),
+        ("parameters", -10.0, None, None),
+        ("generalisation_gap", -0.1, None, None),
+    ],
+)
+def test_a_difference_is_judged_by_its_direction_and_its_error(
+    key: str, difference: float, error: float | None, verdict: str | None
+) -> None:
+    assert verdict_on(key, Delta(difference, None, error)) == verdict
+
+
+def test_lines_have_keys_of_their_own_whatever_settings_are_called(tmp_path: Path) -> None:
+    first = finished_run(tmp_path, "one", model={"norm": "a"}, config={"state": 1, "n": 1})
+    other = finished_run(tmp_path, "two", 1.0, config={"best_val_loss": 2, "#numbers": 3})
+    lines = lines_of(compare([first, other]), all_settings=False)
+    keys = [line.key for line in lines]
+    assert len(keys) == len(set(keys))
+    assert keys.index("#settings") < keys.index("setting:state") < keys.index("#numbers")
+    assert set(verdicts_in(lines)) == {"better"}
+
+
+@pytest.mark.parametrize("text", ["", "short", "x" * 100, "宽" * 50, "a宽" * 30])
+def test_a_long_name_keeps_both_ends_within_its_width(text: str) -> None:
+    cut = shortened(text, 11)
+    assert cell_len(cut) <= 11
+    assert cut == text or ("…" in cut and cut[0] == text[0] and (cut[-1] == text[-1]))
+
+
+def test_samples_are_found_at_or_before_a_step(tmp_path: Path) -> None:
+    run = finished_run(tmp_path, "one")
+    rows = [
+        {"step": 10, "text": "b", "prompt": ">"},
+        {"step": 0, "text": "a", "prompt": 7},
+        {"step": 10, "text": "c", "prompt": ">"},
+        {"step": True, "text": "no"},
+        {"step": 20, "text": None},
+        {"step": "30", "text": "no"},
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    run.samples_path.write_text(lines + '{"step": 40', encoding="utf-8")
+    track = read_track(run)
+    assert track.at(-1) is None
+    assert track.at(0) == track.at(9) == StepSamples(0, ("a",))
+    assert track.at(10) == track.at(11)
+    assert track.at(99) == StepSamples(10, (">b", ">c"))
+    assert steps_of([track, SampleTrack((StepSamples(5, ("x",)),))]) == (0, 5, 10)
+
+
+def test_going_through_steps_ends_at_the_ends() -> None:
+    steps = (0, 5, 10)
+    assert moved(steps, None, 0) == 10
+    assert moved(steps, None, -1) == 5
+    assert moved(steps, 5, 1) == 10
+    assert moved(steps, 5, 9) == 10
+    assert moved(steps, 5, -9) == 0
+    assert moved(steps, 7, 0) == 5
+    assert moved((), 7, 1) is None
+
+
+def test_pinning_and_unpinning_keeps_every_run(tmp_path: Path) -> None:
+    workspace = Workspace(current="a", baseline="b")
+    pin(workspace, "a")
+    assert workspace.chosen() == ["a", "b"]
+    pin(workspace, "a")
+    assert set(workspace.chosen()) == {"a", "b"}
+
+
+def test_a_run_is_added_and_left_out_whatever_made_it_part_of_the_comparison() -> None:
+    workspace = Workspace(current="a")
+    toggle(workspace, "b")
+    assert workspace.chosen() == ["a", "b"]
+    toggle(workspace, "a")
+    assert workspace.chosen() == ["b"]
+    pin(workspace, "b")
+    toggle(workspace, "b")
+    assert workspace.chosen() == []
+
+
+def test_the_active_pane_then_the_table_then_what_was_used_last() -> None:
+    assert ranks([0, 1, 3, 2]) == [0, 1, 3, 2]
+    assert ranks([2, 1, 0, 3]) == [1, 2, 0, 3]

@@ -1,0 +1,190 @@
+"""Following runs through their files, and what is told of them."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from builders.runs import append_rows, eval_row, make_run, resume_row, status_row, train_row
+from transformer_playground.runs.folder import RunFolder
+from transformer_playground.runs.jsonl import JsonLines
+from transformer_playground.tui.core.workspace import Workspace
+from transformer_playground.tui.live.chart_series import run_in_focus, runs_to_show
+from transformer_playground.tui.live.follower import (
+    MOST_LINES,
+    MOST_SAMPLES,
+    RECENT,
+    RunFollowers,
+    ViewRequest,
+)
+from transformer_playground.tui.live.state import (
+    QUANTITIES,
+    log_line,
+    quantity_named,
+    remaining_seconds,
+)
+
+LOSS = QUANTITIES[0]
+START = status_row(0, "running", max_iters=100, device="cpu", dtype="float32")
+
+
+def ask(*runs: str, quantity: str = "loss") -> ViewRequest:
+    return ViewRequest(runs, runs[0], quantity_named(quantity))
+
+
+def write_samples(run: RunFolder, *steps: int, text: str = "words", time: float = 0.0) -> None:
+    with JsonLines(run.samples_path) as samples:
+        for step in steps:
+            samples.append({"step": step, "time": time, "prompt": "p", "text": f"{text} {step}"})
+
+
+def test_a_second_look_brings_only_what_was_added_and_keeps_what_was_not(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "a", [START, train_row(1), eval_row(1, 3.0)])
+    make_run(tmp_path, "b", [train_row(1)])
+    followers = RunFollowers(tmp_path)
+    first = followers.poll(ask("a", "b"))
+    append_rows(run, [train_row(2)])
+    second = followers.poll(ask("a", "b"))
+    third = followers.poll(ask("a", "b"))
+    assert [list(curve.x) for curve in first.runs[0].curves] == [[1], [1]]
+    assert list(second.runs[0].curves[0].x) == [1, 2]
+    assert second.runs[1].curves[0] is first.runs[1].curves[0]
+    assert (first.changed, second.changed, third.changed) == (True, True, False)
+
+
+def test_runs_that_are_not_asked_for_are_forgotten(tmp_path: Path) -> None:
+    for name in "ab":
+        make_run(tmp_path, name, [train_row(1)])
+    followers = RunFollowers(tmp_path)
+    followers.poll(ask("a", "b"))
+    followers.poll(ask("b"))
+    assert list(followers.followed) == ["b"]
+
+
+def test_the_numbers_of_a_run_are_its_newest_finite_ones(tmp_path: Path) -> None:
+    rows = [START, train_row(1), eval_row(1, 3.0), eval_row(2, 2.5), eval_row(3, 2.75)]
+    make_run(tmp_path, "a", [*rows, train_row(4, train_loss=None, grad_norm=7.0)])
+    focus = RunFollowers(tmp_path).poll(ask("a")).focus
+    assert focus is not None
+    stats = focus.stats
+    assert (stats.summary.step, stats.max_iters) == (4, 100)
+    assert (stats.summary.best_val_loss, stats.summary.best_step) == (2.5, 2)
+    assert (stats.summary.val_loss, stats.newest("grad_norm")) == (2.75, 7.0)
+    assert (stats.diverged_at, stats.device) == (4, "cpu")
+
+
+def test_a_file_cut_under_the_reader_is_read_anew_and_the_log_says_so(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "a", [train_row(step) for step in range(1, 9)])
+    followers = RunFollowers(tmp_path)
+    life = followers.poll(ask("a")).focus.life  # type: ignore[union-attr]
+    run.metrics_path.write_bytes(run.metrics_path.read_bytes()[:200])
+    frame = followers.poll(ask("a"))
+    assert frame.focus is not None
+    assert len(frame.runs[0].curves[0].x) == 1
+    assert frame.focus.life > life
+    assert "cut, replaced or removed" in frame.focus.log[-1].text
+
+
+def test_a_vanished_folder_is_told_and_one_that_comes_back_is_read(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "a", [train_row(1)])
+    followers = RunFollowers(tmp_path)
+    followers.poll(ask("a"))
+    shutil.move(run.root, tmp_path / "elsewhere")
+    assert followers.poll(ask("a")).runs[0].problem == "its folder is gone"
+    shutil.move(tmp_path / "elsewhere", run.root)
+    back = followers.poll(ask("a")).runs[0]
+    assert (back.problem, len(back.curves[0].x)) == ("", 1)
+
+
+def test_what_is_kept_of_a_long_run_is_bounded(tmp_path: Path) -> None:
+    many = range(MOST_LINES + MOST_SAMPLES + RECENT)
+    run = make_run(tmp_path, "a", [train_row(step) for step in many])
+    append_rows(run, [{"event": "warning", "step": step, "message": "w"} for step in many])
+    write_samples(run, *many)
+    focus = RunFollowers(tmp_path).poll(ask("a")).focus
+    assert focus is not None
+    assert (len(focus.log), len(focus.samples)) == (MOST_LINES, MOST_SAMPLES)
+    assert {len(curve.x) for curve in focus.recent} == {RECENT}
+    assert focus.samples[-1].step == focus.log[-1].step == many[-1]
+
+
+def test_samples_that_a_resume_went_back_before_are_left_out(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "a", [train_row(9)])
+    write_samples(run, 4, 8, time=1500.0)
+    followers = RunFollowers(tmp_path)
+    followers.poll(ask("a"))
+    append_rows(run, [resume_row(5)])
+    write_samples(run, 8, text="again", time=3000.0)
+    focus = followers.poll(ask("a")).focus
+    assert focus is not None
+    assert [sample.text for sample in focus.samples] == ["words 4", "again 8"]
+
+
+def test_hostile_rows_and_samples_become_harmless_text(tmp_path: Path) -> None:
+    huge = 10**400
+    rows = [
+        {"event": "warning", "step": 1, "time": huge, "message": "\x1b[2Jred\n\u202e"},
+        {"event": "status", "step": 2, "status": ["?"], "error": 5},
+        {"event": "checkpoint", "step": 3, "kinds": [None, "\x9b"]},
+        {"event": "eval", "step": 4, "val_loss": "x", "is_best": "yes"},
+    ]
+    run = make_run(tmp_path, "a", rows)
+    write_samples(run, 1, text="\x1b]0;title\x07[/red]")
+    with JsonLines(run.samples_path) as samples:
+        samples.append({"step": huge, "text": "no step"})
+        samples.append({"step": 2, "text": None})
+    focus = RunFollowers(tmp_path).poll(ask("a")).focus
+    assert focus is not None
+    told = "".join(line.text for line in focus.log) + "".join(each.text for each in focus.samples)
+    assert len(focus.log) == 4
+    assert len(focus.samples) == 1
+    assert told.isprintable() or not set(told) & set("\x1b\x9b\x07\n\u202e")
+
+
+@pytest.mark.parametrize(
+    ("row", "kind", "words"),
+    [
+        (eval_row(5, 1.5, is_best=True), "evaluation", "val 1.5000 ★ best"),
+        (eval_row(5, None), "evaluation", "val not a number"),
+        (status_row(5, "failed", error="no space left"), "error", "failed: no space left"),
+        (resume_row(5), "status", "resumed from ckpt_last_00000005.pt"),
+    ],
+)
+def test_the_log_tells_rows_in_words(row: dict[str, object], kind: str, words: str) -> None:
+    line = log_line(row)
+    assert line is not None
+    assert line.kind == kind
+    assert words in line.text
+
+
+def test_remaining_time_counts_steps_and_evaluations_but_no_hiccup() -> None:
+    # 2 s for each 10 steps, 5 s more after each 50; the machine slept once for an hour.
+    steps = np.arange(10.0, 510.0, 10.0)
+    spent = np.where(steps % 50 == 0, 7.0, 2.0)
+    spent[22] += 3600.0
+    seconds = np.concatenate([[0.0], np.cumsum(spent)[:-1]])
+    left = remaining_seconds(steps, seconds, np.arange(50.0, 510.0, 50.0), 1000)
+    assert left == pytest.approx(500 * 0.2 + 10 * 5.0, rel=0.02)
+
+
+def test_remaining_time_is_unknown_before_two_rows() -> None:
+    one = np.array([10.0])
+    assert remaining_seconds(one, one, np.empty(0), 100) is None
+
+
+def test_chosen_runs_come_before_what_trains_and_that_before_the_newest() -> None:
+    workspace = Workspace()
+    assert runs_to_show(workspace, None, []) == ()
+    assert runs_to_show(workspace, None, ["new", "old"]) == ("new",)
+    assert runs_to_show(workspace, "trains", ["new", "old"]) == ("trains",)
+    workspace.current = "old"
+    assert runs_to_show(workspace, "trains", ["new", "old"]) == ("old",)
+
+
+def test_the_focus_goes_where_the_user_went_else_under_the_cursor() -> None:
+    assert run_in_focus(["a", "b", "c"], "b", "a", None) == "b"
+    assert run_in_focus(["a", "b", "c"], "gone", "a", "c") == "a"
+    assert run_in_focus(["a", "b", "c"], None, None, "b") == "b"
+    assert run_in_focus(["a", "b"], None, None, None) == "b"
+    assert run_in_focus([], None, None, None) is None

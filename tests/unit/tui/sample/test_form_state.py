@@ -1,0 +1,150 @@
+"""The fields before sampling: what they accept, what they stand for, and past prompts."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builders.commands import CONTROL
+from transformer_playground.errors import SamplingError
+from transformer_playground.terminal import visible_line
+from transformer_playground.tui.sample.export import export
+from transformer_playground.tui.sample.form_state import (
+    KNOBS,
+    MOST_PROMPTS,
+    History,
+    complaint,
+    default_of,
+    excess,
+    meant,
+    prompt_of,
+    request_of,
+)
+from transformer_playground.tui.settings import Settings, load_settings, save_settings
+
+BY_NAME = {knob.name: knob for knob in KNOBS}
+VALUES = {knob.name: default_of(knob, {}) for knob in KNOBS}
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("temperature", "-1"),
+        ("temperature", "nan"),
+        ("temperature", "warm"),
+        ("top_k", "1.5"),
+        ("top_p", "0"),
+        ("top_p", "1.1"),
+        ("max_new_tokens", "0"),
+        ("num_samples", "9" * 5000),
+        ("seed", "-1"),
+        ("seed", ""),
+    ],
+)
+def test_what_the_schema_refuses_gets_one_sentence(name: str, text: str) -> None:
+    said = complaint(BY_NAME[name], text)
+
+    assert said is not None
+    assert said.startswith(f"{BY_NAME[name].label} must be a ")
+    assert said.endswith(".")
+    assert text not in said or len(text) < 4
+
+
+@pytest.mark.parametrize(
+    ("name", "text"), [("temperature", "0"), ("temperature", "1e-3"), ("top_p", "1"), ("seed", "0")]
+)
+def test_what_the_schema_accepts_gets_none(name: str, text: str) -> None:
+    assert complaint(BY_NAME[name], text) is None
+
+
+def test_fields_become_a_sample_table_of_the_right_types() -> None:
+    values = VALUES | {"temperature": "1", "seed": "7", "num_samples": "3"}
+
+    table = request_of(values, None, unconditional=True).as_table()
+
+    assert table["runtime"] == {"seed": 7}
+    assert table["sample"]["temperature"] == 1.0
+    assert table["sample"]["num_samples"] == 3
+    assert table["sample"]["unconditional"] is True
+
+
+def test_an_empty_field_stands_for_the_runs_own_value_unless_that_is_nonsense() -> None:
+    knob = BY_NAME["temperature"]
+
+    assert default_of(knob, {"sample.sample.temperature": 0.5}) == "0.5"
+    assert default_of(knob, {"sample.sample.temperature": "[/red]"}) == "0.8"
+    assert default_of(knob, {}) == "0.8"
+
+
+def test_more_tokens_than_the_console_holds_are_refused_with_what_does_it() -> None:
+    large = VALUES | {"max_new_tokens": "1000", "num_samples": "51"}
+
+    assert excess(large, 1) is None
+    assert "tp generate" in (excess(large, 2) or "")
+    assert excess(VALUES | {"max_new_tokens": "9" * 4000, "num_samples": "9" * 4000}, 1)
+
+
+def test_the_prompt_is_what_was_typed_else_the_runs_own_but_a_file_is_left_to_the_run() -> None:
+    assert prompt_of("a␊b", {"sample.sample.start": "x"}) == "a\nb"
+    assert prompt_of("", {"sample.sample.start": "x"}) == "x"
+    assert prompt_of("", {"sample.sample.start": "FILE:x"}) is None
+    assert prompt_of("FILE:x", {}) == "FILE:x"
+
+
+@given(st.text(st.characters(max_codepoint=0x7F)))
+def test_symbols_of_control_characters_mean_the_characters(text: str) -> None:
+    assert meant(visible_line(text)) == text
+
+
+def test_history_goes_back_and_forth_and_keeps_what_was_being_typed() -> None:
+    history = History(["a", "b"])
+
+    walked = [history.move(1, "draft"), history.move(1, "b"), history.move(1, "a")]
+    walked += [history.move(-1, "a"), history.move(-1, "b"), history.move(-1, "draft")]
+
+    assert walked == ["b", "a", "a", "b", "draft", "draft"]
+
+
+def test_history_keeps_the_newest_once_each_and_nothing_endless() -> None:
+    history = History()
+    for number in range(60):
+        history.add(f"p{number}")
+    history.add("p30")
+    history.add("")
+    history.add("x" * 10_000)
+
+    assert len(history.entries) == MOST_PROMPTS
+    assert history.entries[-2:] == ["p59", "p30"]
+    assert history.entries.count("p30") == 1
+
+
+def test_a_history_full_of_the_worst_fits_into_the_settings_and_comes_back(tmp_path: Path) -> None:
+    history = History([3, None, "\x1b]0;x\x07", "\ud800"])
+    for number in range(MOST_PROMPTS):
+        history.add(f"{number}" + "😀" * 900)
+    settings = Settings()
+    settings.remember("sample", "history", history.entries)
+    save_settings(tmp_path / "console.toml", settings)
+
+    kept = load_settings(tmp_path / "console.toml").remembered("sample", "history", [])
+
+    assert History(kept).entries == history.entries
+    assert not any(CONTROL.search(entry) for entry in History(["\x1b[31m\n"]).entries)
+
+
+def test_samples_are_written_whole_and_never_over_another_file(tmp_path: Path) -> None:
+    rows = [{"text": "\x1b[31m\n"}, {"text": "ü"}]
+
+    paths = {export(rows, tmp_path) for _ in range(3)}
+
+    assert len(paths) == 3
+    for path in paths:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert [json.loads(line) for line in lines] == [{"event": "sample", **row} for row in rows]
+
+
+def test_a_folder_that_cannot_be_written_to_is_said(tmp_path: Path) -> None:
+    with pytest.raises(SamplingError, match="could not be written"):
+        export([], tmp_path / "missing")

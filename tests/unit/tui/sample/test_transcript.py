@@ -1,0 +1,138 @@
+"""Drawn text as rows: wrapped as it comes, found by row and column."""
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+
+from transformer_playground.generation.samples import FinishReason, SampledToken, SampleEnd
+from transformer_playground.terminal import visible
+from transformer_playground.tui.sample.transcript import Flow, Place, Transcript, level
+
+
+def token(text: str, sample: int = 0) -> SampledToken:
+    return SampledToken(sample, 0, 7, -1.0, text)
+
+
+def ending(sample: int = 0, text: str = "", reason: FinishReason = "length") -> SampleEnd:
+    return SampleEnd(sample, reason, text)
+
+
+def rows(transcript: Transcript) -> list[str]:
+    return [
+        "".join(text for _, text in transcript.row(number)[1])
+        for number in range(transcript.n_rows)
+    ]
+
+
+def filled(*texts: str, prompt: str = "", width: int = 10) -> Transcript:
+    transcript = Transcript(prompt, 1, width)
+    for text in texts:
+        transcript.add(token(text))
+    transcript.arrange()
+    return transcript
+
+
+def test_text_is_wrapped_at_spaces_and_long_words_are_cut() -> None:
+    transcript = filled("one two three ", "incomprehensible")
+
+    assert rows(transcript) == ["one two ", "three ", "incomprehe", "nsible"]
+
+
+def test_a_line_break_leaves_a_cell_to_point_at() -> None:
+    transcript = filled("a", "\n", "b")
+
+    assert rows(transcript) == ["a ", "b"]
+    assert transcript.at(0, 1) == Place(0, 1)
+
+
+def test_wide_characters_count_twice() -> None:
+    assert rows(filled("漢字" * 4, width=6)) == ["漢字漢", "字漢字", "漢字"]
+
+
+@given(st.lists(st.text(max_size=12), max_size=12), st.integers(2, 12), st.integers(2, 12))
+def test_wrapping_loses_nothing_keeps_the_width_and_does_not_depend_on_how_it_came(
+    texts: list[str], width: int, before: int
+) -> None:
+    came = filled(*texts, width=width)
+    rewrapped = filled(*texts, width=before)
+    rewrapped.wrap(width)
+    flow = Flow(width)
+    flow.push(0, visible("".join(texts)))
+
+    assert rows(came) == rows(rewrapped)
+    assert rows(came) == ["".join(text for _, text in flow[row]) for row in range(len(flow))]
+    # A space or a line break may hang out by one.
+    assert all(cell_len(row.rstrip()) <= width for row in rows(came))
+    kept = visible("".join(texts)).replace("\t", "    ").replace("\n", " ")
+    assert "".join(rows(came)) == kept
+
+
+def test_a_token_is_found_where_it_is_shown_and_prompt_and_gaps_are_none() -> None:
+    transcript = filled("cd", "ef gh", "ij", prompt="ab", width=6)
+
+    assert rows(transcript) == ["abcdef ", "ghij"]
+    assert [transcript.at(0, column) for column in (0, 2, 4)] == [None, Place(0, 0), Place(0, 1)]
+    assert transcript.at(1, 2) == Place(0, 2)
+    assert transcript.at(1, 40) is None
+    assert transcript.at(9, 0) is None
+    assert transcript.row_of(Place(0, 2)) == 1
+
+
+def test_the_pointer_walks_over_every_sample_and_stays_at_the_ends() -> None:
+    transcript = Transcript("", 3, 10)
+    for sample in (0, 0, 2):
+        transcript.add(token("x", sample))
+    transcript.arrange()
+
+    walked = [transcript.neighbour(None, 1)]
+    for _ in range(3):
+        walked.append(transcript.neighbour(walked[-1], 1))
+
+    assert walked == [Place(0, 0), Place(0, 1), Place(2, 0), Place(2, 0)]
+    assert transcript.neighbour(Place(2, 0), -1) == Place(0, 1)
+    assert transcript.neighbour(Place(0, 0), -1) == Place(0, 0)
+    assert transcript.neighbour(None, -1) == Place(2, 0)
+    assert Transcript("", 2, 10).neighbour(None, 1) is None
+
+
+def test_samples_are_told_apart_by_headings() -> None:
+    transcript = Transcript("p", 2, 20)
+    for sample in (0, 1):
+        transcript.add(token(str(sample), sample))
+        transcript.add(ending(sample))
+    transcript.arrange()
+
+    assert rows(transcript) == ["── 1 of 2 ── ", "p0", "── 2 of 2 ── ", "p1"]
+    assert list(transcript.texts()) == ["p0", "p1"]
+    assert transcript.is_whole
+
+
+def test_what_ends_a_text_belongs_to_its_last_token() -> None:
+    transcript = filled("a")
+    transcript.add(ending(text="�", reason="cancelled"))
+    transcript.arrange()
+
+    for width in (10, 9):
+        transcript.wrap(width)
+        assert rows(transcript) == ["a�"]
+        assert transcript.at(0, 1) == Place(0, 0)
+    assert transcript.text(0) == "a�"
+    assert transcript.was_cancelled
+
+
+def test_escape_sequences_are_shown_even_when_split_over_tokens() -> None:
+    assert rows(filled("\x1b", "[2J", "\x9b", width=20)) == ["␛[2J\\x9b"]
+
+
+@pytest.mark.parametrize(
+    ("probability", "expected"), [(1, 0), (0.51, 0), (0.49, 1), (0.06, 2), (0.02, 3), (0.001, 4)]
+)
+def test_levels_go_from_likely_to_unlikely(probability: float, expected: int) -> None:
+    assert level(math.log(probability)) == expected
+
+
+def test_what_cannot_be_has_the_last_level() -> None:
+    assert level(-math.inf) == 4
