@@ -97,7 +97,7 @@ def _run_to_resume(launch: Launch, runs_dir: Path) -> RunFolder | None:
 def _train(plan: LaunchPlan, experiments_dir: Path, *, json_output: bool) -> int:
     """Train with a display that suits the output, then print a summary and samples."""
     # torch and all that needs it come after everything that can fail without it.
-    from transformer_playground.cli.sample import print_samples
+    from transformer_playground.cli.print_samples import print_samples
     from transformer_playground.cli.signals import stop_on_signals
     from transformer_playground.runs.generation_request import SampleRequest, plan_sampling
     from transformer_playground.training.control import TrainingControl
