@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from transformer_playground.checkpoints.discovery import scan_folder
-from transformer_playground.cli.options import RUNS_DIR, AsJson, RunsDir
+from transformer_playground.cli.options import AsJson, RunsDir
 from transformer_playground.cli.output import note, say_json
 from transformer_playground.cli.sample_options import sample_options, with_standard_input
 from transformer_playground.errors import UsageError
-from transformer_playground.runs.folder import RunFolder
+from transformer_playground.runs.folder import RUNS_DIR, RunFolder
 from transformer_playground.runs.generation_request import (
     SampleRequest,
     SampleSpec,

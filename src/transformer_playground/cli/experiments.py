@@ -5,10 +5,15 @@ from typing import Annotated, Any
 
 import typer
 
-from transformer_playground.cli.options import EXPERIMENTS_DIR, AsJson, ExperimentsDir
+from transformer_playground.cli.options import AsJson, ExperimentsDir
 from transformer_playground.cli.output import print_table, say, say_json
 from transformer_playground.errors import PlaygroundError
-from transformer_playground.experiments.discovery import Experiment, discover, load_experiment
+from transformer_playground.experiments.discovery import (
+    EXPERIMENTS_DIR,
+    Experiment,
+    discover,
+    load_experiment,
+)
 from transformer_playground.experiments.registry import dataset_state
 from transformer_playground.experiments.scaffold import Template, scaffold
 from transformer_playground.tables import Column

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from transformer_playground.cli.options import RUNS_DIR, AsJson, Base, RunsDir
+from transformer_playground.cli.options import AsJson, Base, RunsDir
 from transformer_playground.cli.output import say, say_json
 from transformer_playground.formatting import size_text
+from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.runs.listing import find_run
 from transformer_playground.terminal import visible_line
 

@@ -49,7 +49,3 @@ def with_resume_default(arguments: list[str]) -> list[str]:
         bare = argument == "--resume" and following.startswith("-")
         result.append(f"--resume={RESUME_LATEST}" if bare else argument)
     return result
-
-
-EXPERIMENTS_DIR = Path("experiments")
-RUNS_DIR = Path("runs")

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from transformer_playground.cli.options import RUNS_DIR, AsJson, RunsDir
+from transformer_playground.cli.options import AsJson, RunsDir
 from transformer_playground.cli.output import note, say, say_json
 from transformer_playground.formatting import loss_text
+from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.runs.listing import find_runs
 from transformer_playground.runs.series import Axis
 from transformer_playground.terminal import visible_line

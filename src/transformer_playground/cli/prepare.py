@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from transformer_playground.cli.options import (
-    EXPERIMENTS_DIR,
     AsJson,
     ConfigPath,
     ExperimentsDir,
@@ -16,7 +15,7 @@ from transformer_playground.cli.options import (
 )
 from transformer_playground.cli.output import note, say, say_json
 from transformer_playground.data.prepare import PrepareReport
-from transformer_playground.experiments.discovery import load_experiment
+from transformer_playground.experiments.discovery import EXPERIMENTS_DIR, load_experiment
 from transformer_playground.experiments.registry import prepare_experiment
 
 

@@ -6,16 +6,11 @@ from typing import Annotated
 
 import typer
 
-from transformer_playground.cli.options import (
-    EXPERIMENTS_DIR,
-    RUNS_DIR,
-    AsJson,
-    Base,
-    ExperimentsDir,
-    RunsDir,
-)
+from transformer_playground.cli.options import AsJson, Base, ExperimentsDir, RunsDir
 from transformer_playground.cli.output import note, say, say_json
 from transformer_playground.cli.sample_options import sample_options, with_standard_input
+from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
+from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.runs.generation_request import SampleRequest
 from transformer_playground.runs.listing import find_run
 from transformer_playground.terminal import visible_line

@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from transformer_playground.cli.options import EXPERIMENTS_DIR, RUNS_DIR, AsJson, Overrides, RunsDir
+from transformer_playground.cli.options import AsJson, Overrides, RunsDir
 from transformer_playground.cli.output import is_terminal
 from transformer_playground.cli.sample_options import sample_options, with_standard_input
 from transformer_playground.errors import UsageError
-from transformer_playground.experiments.discovery import discover
-from transformer_playground.runs.folder import RunFolder
+from transformer_playground.experiments.discovery import EXPERIMENTS_DIR, discover
+from transformer_playground.runs.folder import RUNS_DIR, RunFolder
 from transformer_playground.runs.generation_request import SampleRequest, plan_sampling
 from transformer_playground.runs.listing import find_run, find_run_or_latest
 

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from transformer_playground.cli.options import RUNS_DIR, RunsDir
+from transformer_playground.cli.options import RunsDir
 from transformer_playground.cli.output import note
 from transformer_playground.errors import RunError
+from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.runs.listing import find_run
 
 

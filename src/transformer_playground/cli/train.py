@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from transformer_playground.cli.options import (
-    EXPERIMENTS_DIR,
     RESUME_LATEST,
-    RUNS_DIR,
     AsJson,
     ConfigPath,
     ExperimentsDir,
@@ -23,7 +21,8 @@ from transformer_playground.cli.options import (
 )
 from transformer_playground.cli.output import is_terminal, note, say, say_json
 from transformer_playground.errors import UsageError
-from transformer_playground.runs.folder import RunFolder, check_run_id, open_run
+from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
+from transformer_playground.runs.folder import RUNS_DIR, RunFolder, check_run_id, open_run
 from transformer_playground.runs.listing import find_run
 from transformer_playground.training.launch import Launch, LaunchPlan, PrepareWhen, settle
 

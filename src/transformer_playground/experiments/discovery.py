@@ -17,6 +17,7 @@ from transformer_playground.files import shown_path
 if TYPE_CHECKING:
     from transformer_playground.config.loading import LoadedConfig
 
+EXPERIMENTS_DIR = Path("experiments")
 CONFIG_FILE = "config.toml"
 DEFAULTS_FILE = "default_config.toml"
 

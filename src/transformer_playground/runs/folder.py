@@ -15,6 +15,7 @@ from transformer_playground.errors import RunError, UsageError
 from transformer_playground.files import fsync_folder, replace_json
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+RUNS_DIR = Path("runs")
 SCHEMA_VERSION = 1
 _ALWAYS_THERE = {"experiment": str, "config": dict}
 # Leaves room for "-YYYYMMDD-HHMMSS-xxxx" within the 100 characters of a run id.

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from transformer_playground.cli.options import EXPERIMENTS_DIR, RUNS_DIR
 from transformer_playground.cli.output import run_command
 from transformer_playground.errors import UsageError
+from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
+from transformer_playground.runs.folder import RUNS_DIR
 
 
 def folders_alone(arguments: Sequence[str]) -> tuple[Path, Path] | None:

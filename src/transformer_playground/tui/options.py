@@ -6,8 +6,6 @@ from typing import Annotated
 import typer
 
 from transformer_playground.cli.options import (
-    EXPERIMENTS_DIR,
-    RUNS_DIR,
     AsJson,
     ExperimentsDir,
     Overrides,
@@ -16,6 +14,8 @@ from transformer_playground.cli.options import (
     RunsDir,
 )
 from transformer_playground.errors import UsageError
+from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
+from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.tui.main import open_console
 
 WEB_PORT = 8000

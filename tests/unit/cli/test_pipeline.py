@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from transformer_playground.cli.options import EXPERIMENTS_DIR, RUNS_DIR
 from transformer_playground.cli.train import resume_command
+from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
+from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.training.launch import Launch
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from transformer_playground.cli.options import RUNS_DIR, AsJson, RunsDir
+from transformer_playground.cli.options import AsJson, RunsDir
 from transformer_playground.cli.output import note as remark
 from transformer_playground.cli.output import say, say_json
 from transformer_playground.errors import UsageError
@@ -17,7 +17,7 @@ from transformer_playground.runs.annotations import (
     retag,
     write_annotations,
 )
-from transformer_playground.runs.folder import RunFolder
+from transformer_playground.runs.folder import RUNS_DIR, RunFolder
 from transformer_playground.runs.listing import find_run
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="A run, a unique beginning, EXP@latest.")]

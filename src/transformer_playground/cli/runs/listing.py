@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from transformer_playground.cli.options import RUNS_DIR, AsJson, RunsDir
+from transformer_playground.cli.options import AsJson, RunsDir
 from transformer_playground.cli.output import is_terminal, note, print_table, say, say_json
 from transformer_playground.cli.runs.moving import print_deleted
 from transformer_playground.config.toml import shortened
@@ -19,6 +19,7 @@ from transformer_playground.runs.fields import (
     find_field,
     setting_keys,
 )
+from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.runs.listing import list_runs
 from transformer_playground.runs.query import parse_query, select, sort_rows
 from transformer_playground.tables import Column

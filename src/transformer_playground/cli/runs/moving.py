@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from transformer_playground.cli.options import RUNS_DIR, AsJson, RunsDir
+from transformer_playground.cli.options import AsJson, RunsDir
 from transformer_playground.cli.output import note, print_table, say, say_json
 from transformer_playground.formatting import age_text, loss_text, optional_text
 from transformer_playground.jsonvalues import plain
-from transformer_playground.runs.folder import RunFolder
+from transformer_playground.runs.folder import RUNS_DIR, RunFolder
 from transformer_playground.runs.listing import find_run
 from transformer_playground.runs.manage import (
     DeletedRun,

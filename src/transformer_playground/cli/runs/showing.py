@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from transformer_playground.cli.options import RUNS_DIR, AsJson, RunsDir
+from transformer_playground.cli.options import AsJson, RunsDir
 from transformer_playground.cli.output import print_table, say, say_json
 from transformer_playground.formatting import (
     age_text,
@@ -21,6 +21,7 @@ from transformer_playground.formatting import (
 from transformer_playground.jsonvalues import as_int
 from transformer_playground.runs.details import CheckpointFile, RunDetails, describe_run
 from transformer_playground.runs.fields import FIELDS, GLYPHS, RunInfo, setting_text
+from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.runs.listing import find_run, list_runs
 from transformer_playground.tables import Column
 from transformer_playground.terminal import visible_line
