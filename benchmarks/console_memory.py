@@ -19,7 +19,7 @@ from pathlib import Path
 import psutil
 
 from transformer_playground.runs.folder import create_run
-from transformer_playground.runs.jsonl import JsonLines
+from transformer_playground.runs.jsonl import JsonlWriter
 from transformer_playground.training.events import StepLogged
 from transformer_playground.training.launch import Launch
 from transformer_playground.training.sinks.jsonl import event_rows
@@ -52,7 +52,7 @@ async def _measure(folder: Path, steps: int) -> None:
         while "long" not in console.snapshot.runs:
             await pilot.pause(0.05)
         await pilot.press("2")
-        with JsonLines(run.metrics_path) as metrics:
+        with JsonlWriter(run.metrics_path) as metrics:
             for start in range(0, steps, _BATCH):
                 events = [_logged(step) for step in range(start, min(steps, start + _BATCH))]
                 for event in events:

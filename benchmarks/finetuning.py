@@ -21,7 +21,7 @@ from transformer_playground.data.loader import IGNORED, count_targets
 from transformer_playground.data.prepare import prepare_dataset
 from transformer_playground.training.events import Event, StepLogged
 from transformer_playground.training.run import Plan, start
-from transformer_playground.training.setup import gather_materials
+from transformer_playground.training.setup import build_setup
 
 WORDS = (
     *("the", "miller", "cat", "sat", "by", "a", "wheel", "and"),
@@ -138,13 +138,13 @@ def ours(config: ExperimentConfig, folder: Path, number: int) -> Clock:
 def theirs(config: ExperimentConfig, folder: Path) -> Clock:
     from transformers import Trainer, TrainerCallback, TrainingArguments
 
-    materials = gather_materials(config, prepare_command="")
+    setup = build_setup(config, prepare_command="")
     data, steps = config.train.data, config.train.runtime.max_iters
     rows, counts = [], []
     for index in range(steps * data.grad_accum_steps):
-        inputs, targets = materials.batches.batch(index)
+        inputs, targets = setup.batches.batch(index)
         counts.append(count_targets(targets))
-        end = inputs[:, :1] * 0 + (materials.dataset.end_token or 0)
+        end = inputs[:, :1] * 0 + (setup.dataset.end_token or 0)
         for read, aims in zip(np.hstack([inputs, end]), targets, strict=True):
             rows.append({"input_ids": read.tolist(), "labels": [IGNORED, *aims.tolist()]})
     clock = Clock()
@@ -155,7 +155,7 @@ def theirs(config: ExperimentConfig, folder: Path) -> Clock:
             clock.steps.append((time.perf_counter(), sum(counts[:done])))
 
     trainer = Trainer(
-        model=materials.model.adapted,
+        model=setup.model.adapted,
         args=TrainingArguments(
             output_dir=str(folder / "theirs"),
             max_steps=steps,

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from transformer_playground.runs.jsonl import JsonLines, encode_row
+from transformer_playground.runs.jsonl import JsonlWriter, encode_row
 from transformer_playground.runs.series import RunSeries
 
 _EVAL_EVERY = 1000
@@ -127,7 +127,7 @@ def poll_seconds(path: Path, series: RunSeries, count: int) -> float:
     """The median time of a poll that finds `count` new rows."""
     spent = []
     step = int(series.newest("train", "step") or 0)
-    with JsonLines(path) as metrics:
+    with JsonlWriter(path) as metrics:
         for _ in range(_POLLS):
             for _ in range(count):
                 step += 1

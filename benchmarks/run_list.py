@@ -17,7 +17,7 @@ from typing import Any
 
 from transformer_playground.runs.folder import create_run
 from transformer_playground.runs.index import INDEX_NAME
-from transformer_playground.runs.jsonl import JsonLines, encode_row
+from transformer_playground.runs.jsonl import JsonlWriter, encode_row
 from transformer_playground.runs.listing import list_runs
 
 _SETTLE_SECONDS = 3.0
@@ -87,7 +87,7 @@ def main() -> None:
                 raise SystemExit("runs are missing in the list")
 
         def change_one() -> None:
-            with JsonLines(runs_dir / "run-0000" / "metrics.jsonl") as metrics:
+            with JsonlWriter(runs_dir / "run-0000" / "metrics.jsonl") as metrics:
                 metrics.append({"event": "train", "step": 10**6, "time": time.time()})
 
         def forget() -> None:

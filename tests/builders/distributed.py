@@ -16,7 +16,7 @@ from transformer_playground.data.loader import IGNORED, Batch
 from transformer_playground.runs.folder import create_run
 from transformer_playground.training.distributed import DistInfo
 from transformer_playground.training.events import RunStarted, StepLogged
-from transformer_playground.training.setup import Materials, gather_materials
+from transformer_playground.training.setup import TrainingSetup, build_setup
 from transformer_playground.training.trainer import Trainer
 
 
@@ -41,11 +41,11 @@ class RankReport:
     checkpoints: int
 
 
-def padded_materials(folder: Path) -> Materials:
+def padded_materials(folder: Path) -> TrainingSetup:
     """A tiny model with padded batches, the same in every process."""
     accumulate = {"train": {"data": {"grad_accum_steps": 2}, "schedule": {"warmup_iters": 0}}}
     config = prepared_config(folder, accumulate, runtime(max_iters=1, log_interval=1))
-    return replace(gather_materials(config, prepare_command=""), batches=PaddedBatches())
+    return replace(build_setup(config, prepare_command=""), batches=PaddedBatches())
 
 
 def train_on_ranks(folder: Path, world_size: int) -> list[RankReport]:

@@ -10,7 +10,7 @@ from typing import Any
 
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import RunFolder, create_run
-from transformer_playground.runs.jsonl import JsonLines
+from transformer_playground.runs.jsonl import JsonlWriter
 from transformer_playground.runs.lock import RunLock
 from transformer_playground.runs.metrics import TrainingClock
 from transformer_playground.runs.summary import RunSummary
@@ -56,7 +56,7 @@ def append_rows(run: RunFolder, rows: Iterable[Mapping[str, Any]]) -> None:
     """Add rows as a training process would."""
     rows = list(rows)
     if rows:
-        with JsonLines(run.metrics_path) as metrics:
+        with JsonlWriter(run.metrics_path) as metrics:
             for row in rows:
                 metrics.append(row)
 
@@ -113,7 +113,7 @@ def hold_lock(run: RunFolder, started: Connection) -> None:
 def append_for_ever(path: Path, progress: Connection) -> None:
     """Append numbered rows, reporting each completed one, until the process is killed."""
     step = 0
-    with JsonLines(path) as metrics:
+    with JsonlWriter(path) as metrics:
         while True:
             metrics.append(train_row(step, message="x" * 2000))
             progress.send(step)

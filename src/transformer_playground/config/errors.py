@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from transformer_playground.config.introspection import (
     ANY_NAME,
-    Entry,
     Key,
+    SchemaField,
     find_entry,
     schema_index,
 )
@@ -58,7 +58,7 @@ def nearest_keys(key: Key) -> list[str]:
     return list(dict.fromkeys(found))[:_LISTED]
 
 
-def _siblings(key: Key) -> list[Entry]:
+def _siblings(key: Key) -> list[SchemaField]:
     """What may stand where `key` stands."""
     parent: Key = ()
     if key[:-1]:
@@ -74,7 +74,7 @@ def _siblings(key: Key) -> list[Entry]:
     ]
 
 
-def _close_names(key: Key, entries: Iterable[Entry]) -> list[str]:
+def _close_names(key: Key, entries: Iterable[SchemaField]) -> list[str]:
     by_name: dict[str, list[str]] = {}
     for entry in entries:
         by_name.setdefault(entry.key[-1], []).append(entry.name)
@@ -125,7 +125,7 @@ def _unknown(key: Key, value: Any) -> str:
     return f"unknown {subject}{shown}; {place} has {known}."
 
 
-def _suggestion(entry: Entry | None, value: Any, where: str) -> str:
+def _suggestion(entry: SchemaField | None, value: Any, where: str) -> str:
     if entry is None:
         return "."
     if entry.choices and isinstance(value, str):

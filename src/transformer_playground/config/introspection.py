@@ -31,7 +31,7 @@ _BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less tha
 
 
 @dataclass(frozen=True)
-class Entry:
+class SchemaField:
     """One key of the schema: a setting, a table, or a table of named tables."""
 
     key: Key
@@ -117,28 +117,28 @@ def _table_type(annotation: Any) -> type[BaseModel] | None:
     return annotation if is_table else None
 
 
-def _walk(table: type[BaseModel], prefix: Key) -> Iterator[Entry]:
+def _walk(table: type[BaseModel], prefix: Key) -> Iterator[SchemaField]:
     for name, info in table.model_fields.items():
         key = (*prefix, name)
         annotation = _bare(info.annotation)
         if table_type := _table_type(annotation):
-            yield Entry(key, info, table_type)
+            yield SchemaField(key, info, table_type)
             yield from _walk(table_type, key)
         elif get_origin(annotation) is dict and (named := _table_type(get_args(annotation)[1])):
-            yield Entry(key, info, named, named_tables=True)
-            yield Entry((*key, ANY_NAME), info, named)
+            yield SchemaField(key, info, named, named_tables=True)
+            yield SchemaField((*key, ANY_NAME), info, named)
             yield from _walk(named, (*key, ANY_NAME))
         else:
-            yield Entry(key, info, None)
+            yield SchemaField(key, info, None)
 
 
 @functools.cache
-def schema_index() -> Mapping[Key, Entry]:
+def schema_index() -> Mapping[Key, SchemaField]:
     """Every table and setting of the schema by key, in the schema's order."""
     return types.MappingProxyType({entry.key: entry for entry in _walk(ExperimentConfig, ())})
 
 
-def find_entry(key: Key) -> Entry | None:
+def find_entry(key: Key) -> SchemaField | None:
     """The schema's entry for a key as a user writes it, or `None` if there is none."""
     index = schema_index()
     pattern: Key = ()

@@ -23,7 +23,7 @@ from transformer_playground.config.sources import (
     flag_layers,
     merge,
     read_layer,
-    screen,
+    validate_values,
 )
 from transformer_playground.config.toml import shortened, toml_key, toml_string
 from transformer_playground.files import shown_path
@@ -167,7 +167,7 @@ def combine(
     """
     problems: list[Problem] = []
     for number, layer in enumerate(layers):
-        layers[number], found = screen(layer)
+        layers[number], found = validate_values(layer)
         problems += found
     merged = merge(layers)
     problems += resolve_paths(merged, home=home, project=project)

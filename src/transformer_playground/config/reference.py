@@ -8,7 +8,7 @@ import sys
 import textwrap
 from collections.abc import Iterator
 
-from transformer_playground.config.introspection import ANY_NAME, Entry, schema_index
+from transformer_playground.config.introspection import ANY_NAME, SchemaField, schema_index
 from transformer_playground.config.toml import toml_key, toml_value
 
 _HEADER = """\
@@ -40,11 +40,11 @@ def _tables() -> Iterator[str]:
             yield _named_table(entry, below) if ANY_NAME in entry.key else _table(entry, below)
 
 
-def _table(table: Entry, settings: list[Entry]) -> str:
+def _table(table: SchemaField, settings: list[SchemaField]) -> str:
     return "\n".join([f"[{table.name}]", *map(_setting, settings)])
 
 
-def _named_table(table: Entry, settings: list[Entry]) -> str:
+def _named_table(table: SchemaField, settings: list[SchemaField]) -> str:
     heading = toml_key([part if part != ANY_NAME else "NAME" for part in table.key])
     lines = [*_comment(f"{table.description} Any number of:"), f"# [{heading}]"]
     for setting in settings:
@@ -52,14 +52,14 @@ def _named_table(table: Entry, settings: list[Entry]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _setting(setting: Entry) -> str:
+def _setting(setting: SchemaField) -> str:
     lines = _comment(f"{setting.description} {_sentence(setting.allowed)}")
     unset = setting.default is None
     assignment = f"{setting.key[-1]} =" if unset else _assignment(setting)
     return "\n".join([*lines, f"# {assignment}" if unset else assignment, ""])
 
 
-def _assignment(setting: Entry) -> str:
+def _assignment(setting: SchemaField) -> str:
     return f"{setting.key[-1]} = {toml_value(setting.default)}"
 
 

@@ -17,7 +17,7 @@ from transformer_playground.config.sources import (
     environment_layers,
     flag_layers,
     merge,
-    screen,
+    validate_values,
 )
 from transformer_playground.config.toml import toml_key
 
@@ -71,7 +71,7 @@ def load_sample_config(
     ]
     problems: list[Problem] = []
     for number, layer in enumerate(layers):
-        layers[number], found = screen(layer)
+        layers[number], found = validate_values(layer)
         problems += found
         problems += [
             Problem(layer.name, f"{toml_key((table,))} cannot change after training.")

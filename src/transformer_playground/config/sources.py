@@ -95,7 +95,7 @@ def _forget_below(merged: Merged, key: Key) -> None:
         del merged.origins[known]
 
 
-def screen(layer: Layer) -> tuple[Layer, list[Problem]]:
+def validate_values(layer: Layer) -> tuple[Layer, list[Problem]]:
     """Take out values that no setting accepts, whatever its type.
 
     These are the things that TOML or JSON can write and a run could not store or would misread:

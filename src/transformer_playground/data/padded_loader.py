@@ -15,7 +15,7 @@ _RANDOM, _EVALUATION = 4, 5
 _SCANNED = 1 << 20
 
 
-class DocumentRows:
+class PaddedDocuments:
     """The documents of a split as rows of at most `block_size` inputs.
 
     A longer document takes several rows, each going on where the one before ended, so that every
@@ -83,7 +83,7 @@ class RowSampler:
 
     def __init__(
         self,
-        rows: DocumentRows,
+        rows: PaddedDocuments,
         *,
         batch_size: int,
         seed: int,
@@ -110,7 +110,7 @@ class RowSampler:
 
 
 def evaluation_rows(
-    rows: DocumentRows, *, batch_size: int, n_batches: int, seed: int
+    rows: PaddedDocuments, *, batch_size: int, n_batches: int, seed: int
 ) -> Iterator[Batch]:
     """Yield the same random rows on each call.
 
@@ -122,7 +122,7 @@ def evaluation_rows(
         yield rows.take(generator.integers(len(rows), size=batch_size))
 
 
-def all_rows(rows: DocumentRows, *, batch_size: int) -> Iterator[Batch]:
+def all_rows(rows: PaddedDocuments, *, batch_size: int) -> Iterator[Batch]:
     """Yield every row once, in the order of the text.
 
     Raises:

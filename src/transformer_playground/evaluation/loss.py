@@ -10,7 +10,7 @@ import torch
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.dataset import Dataset, TokenArray
 from transformer_playground.data.loader import count_targets, evaluation_batches
-from transformer_playground.data.padded_loader import DocumentRows, evaluation_rows
+from transformer_playground.data.padded_loader import PaddedDocuments, evaluation_rows
 from transformer_playground.model.base import LanguageModel
 from transformer_playground.model.loss import summed_cross_entropy
 
@@ -127,11 +127,11 @@ def fixed_windows(
 
 def document_rows(
     tokens: TokenArray, config: ExperimentConfig, dataset: Dataset
-) -> DocumentRows | None:
+) -> PaddedDocuments | None:
     """The split's documents as padded rows, or None where text is read in full windows."""
     if dataset.end_token is None or config.hf_model.packing:
         return None
-    return DocumentRows(
+    return PaddedDocuments(
         tokens,
         end_token=dataset.end_token,
         block_size=config.train_block_size,

@@ -17,7 +17,7 @@ _PLAIN_CPU_KEYS = 512
 
 
 @dataclass(frozen=True)
-class Scope:
+class AttentionContext:
     """What all layers of one forward pass share: which key each query sees, and where it is.
 
     Attributes:
@@ -34,7 +34,7 @@ class Scope:
     transform: Callable[[Tensor], Tensor] | None
 
 
-def build_scope(
+def build_attention_context(
     config: ModelConfig,
     positions: Positions,
     start: int,
@@ -42,7 +42,7 @@ def build_scope(
     *,
     device: torch.device,
     dtype: torch.dtype,
-) -> Scope:
+) -> AttentionContext:
     """The scope of tokens at the positions `start` to `end - 1` which also see those before.
 
     Args:
@@ -59,13 +59,13 @@ def build_scope(
     windowed = config.attention_window is not None and config.attention_window < end
     if bias is None and not windowed:
         if end - start == 1:
-            return Scope(mask=None, causal=False, fused=fused, transform=transform)
+            return AttentionContext(mask=None, causal=False, fused=fused, transform=transform)
         if fused and start == 0:
-            return Scope(mask=None, causal=True, fused=True, transform=transform)
+            return AttentionContext(mask=None, causal=True, fused=True, transform=transform)
     if bias is None:
         bias = torch.zeros(1, 1, 1, device=device, dtype=dtype)
     mask = bias.masked_fill(_hidden_keys(config, start, end, device), float("-inf"))
-    return Scope(mask=mask, causal=False, fused=fused, transform=transform)
+    return AttentionContext(mask=mask, causal=False, fused=fused, transform=transform)
 
 
 def _prefers_fused(device: torch.device, dtype: torch.dtype, *, queries: int, keys: int) -> bool:
@@ -112,7 +112,7 @@ class Attention(nn.Module):
         self.qkv = linear(config.n_embd, heads * config.head_dim, bias=config.bias)
         self.output = linear(config.n_embd, config.n_embd, bias=config.bias)
 
-    def forward(self, x: Tensor, scope: Scope, cache: KVCache | None = None) -> Tensor:
+    def forward(self, x: Tensor, scope: AttentionContext, cache: KVCache | None = None) -> Tensor:
         """(B, T, n_embd) to (B, T, n_embd); with a cache, after the tokens it holds."""
         batch, length, width = x.shape
         queries, keys, values = self._heads(x, scope)
@@ -124,7 +124,7 @@ class Attention(nn.Module):
         combined: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, length, width))
         return combined
 
-    def _heads(self, x: Tensor, scope: Scope) -> tuple[Tensor, Tensor, Tensor]:
+    def _heads(self, x: Tensor, scope: AttentionContext) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, n_head, T, head_dim); keys and values (B, kv_heads, T, head_dim)."""
         batch, length, _ = x.shape
         heads = self.qkv(x).view(batch, length, -1, self.head_dim)
@@ -143,7 +143,7 @@ class Attention(nn.Module):
 
 
 def attend_plain(
-    queries: Tensor, keys: Tensor, values: Tensor, scope: Scope, dropout: float
+    queries: Tensor, keys: Tensor, values: Tensor, scope: AttentionContext, dropout: float
 ) -> Tensor:
     """Attention as two matrix products around a masked softmax.
 
@@ -183,7 +183,7 @@ def _spread(mask: Tensor, batch: int, kv_heads: int, group: int) -> Tensor:
 
 
 def attend_fused(
-    queries: Tensor, keys: Tensor, values: Tensor, scope: Scope, dropout: float
+    queries: Tensor, keys: Tensor, values: Tensor, scope: AttentionContext, dropout: float
 ) -> Tensor:
     """`attend_plain` by torch's fused kernel, which never holds the whole score matrix.
 

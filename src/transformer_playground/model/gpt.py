@@ -8,7 +8,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from transformer_playground.config.model import ModelConfig
-from transformer_playground.model.attention import Attention, Scope, build_scope
+from transformer_playground.model.attention import (
+    Attention,
+    AttentionContext,
+    build_attention_context,
+)
 from transformer_playground.model.base import LanguageModel
 from transformer_playground.model.kv_cache import KVCache
 from transformer_playground.model.layers import build_norm, embedding, linear
@@ -35,7 +39,7 @@ class Block(nn.Module):
         self.mlp_norm = build_norm(config) if own_norm else None
         self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
 
-    def forward(self, x: Tensor, scope: Scope, cache: KVCache | None = None) -> Tensor:
+    def forward(self, x: Tensor, scope: AttentionContext, cache: KVCache | None = None) -> Tensor:
         """(B, T, n_embd) to (B, T, n_embd)."""
         if self.post_norm:
             return self._post_norm(x, scope, cache)
@@ -48,7 +52,7 @@ class Block(nn.Module):
         combined: Tensor = attended + self.dropout(self.mlp(normed))
         return combined
 
-    def _post_norm(self, x: Tensor, scope: Scope, cache: KVCache | None) -> Tensor:
+    def _post_norm(self, x: Tensor, scope: AttentionContext, cache: KVCache | None) -> Tensor:
         attended: Tensor = self.attention_norm(x + self.dropout(self.attention(x, scope, cache)))
         if self.mlp is None or self.mlp_norm is None:
             return attended
@@ -124,7 +128,9 @@ class GPT(LanguageModel):
         if vectors is not None:
             x = x + vectors
         x = self.dropout(x)
-        scope = build_scope(self.config, self.positions, start, end, device=x.device, dtype=x.dtype)
+        scope = build_attention_context(
+            self.config, self.positions, start, end, device=x.device, dtype=x.dtype
+        )
         for block in self.blocks:
             x = block(x, scope, cache)
         if cache is not None:

@@ -21,7 +21,7 @@ _TAIL_BLOCK = 1 << 16
 _LENIENT = json.JSONDecoder(parse_constant=lambda _: None)
 
 
-class JsonLines:
+class JsonlWriter:
     """Appends rows to a file, each in one write, so that a reader never sees half a row in between.
 
     Args:

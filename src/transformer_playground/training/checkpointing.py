@@ -15,7 +15,7 @@ from transformer_playground.training.events import CheckpointSaved
 from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.optimizers import OptimizerSet
 from transformer_playground.training.rng import RANDOMNESS_SCHEME
-from transformer_playground.training.setup import Materials
+from transformer_playground.training.setup import TrainingSetup
 from transformer_playground.training.state import TrainingState
 
 
@@ -33,7 +33,7 @@ class Checkpointer:
 
     Args:
         folder: The run's checkpoints folder.
-        materials: Configuration and model.
+        setup: Configuration and model.
         params: The float32 weights and their moving average.
         optimizers: Their states are saved too.
         scaler: The float16 loss scaler; a disabled one saves nothing.
@@ -43,13 +43,13 @@ class Checkpointer:
     def __init__(
         self,
         folder: Path,
-        materials: Materials,
+        setup: TrainingSetup,
         params: MixedPrecisionParams,
         optimizers: OptimizerSet,
         scaler: torch.amp.GradScaler,
         resume_from: ResumePoint | None,
     ) -> None:
-        self._config, self._model = materials.config, materials.model
+        self._config, self._model = setup.config, setup.model
         train = self._config.train
         policy = train.checkpointing
         self._interval = policy.interval or train.runtime.eval_interval

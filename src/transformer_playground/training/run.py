@@ -38,7 +38,7 @@ from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.environment import describe_environment
 from transformer_playground.training.optimizers import build_optimizers
 from transformer_playground.training.post_run import Artifacts, make_artifacts
-from transformer_playground.training.setup import Materials, gather_materials, translate_oom
+from transformer_playground.training.setup import TrainingSetup, build_setup, translate_oom
 from transformer_playground.training.sinks.adapters import AdapterSink
 from transformer_playground.training.sinks.base import Sink
 from transformer_playground.training.sinks.jsonl import MetricsSink, SamplesSink
@@ -118,56 +118,56 @@ def start(
         run = open_run(runs_dir, resume_from)
         with RunLock(run):
             found = newest_valid(run.checkpoints)
-            materials, payload, saved = _continue(plan, run, found, notify)
-            trainer = _trainer(materials, run, sinks, control, ResumePoint(payload, found.path))
+            setup, payload, saved = _continue(plan, run, found, notify)
+            trainer = _trainer(setup, run, sinks, control, ResumePoint(payload, found.path))
             # The run's identity stays, and so does the environment it began in.
             kept = {key: saved[key] for key in ("environment",) if key in saved}
-            replace_json(run.config_path, saved | _record(plan, materials) | kept)
+            replace_json(run.config_path, saved | _record(plan, setup) | kept)
             return _train(trainer, run)
     if branch_from is None:
-        materials, resumption, ancestry = _gather(plan, plan.config), None, {}
+        setup, resumption, ancestry = _gather(plan, plan.config), None, {}
     else:
         parent = open_run(runs_dir, branch_from[0])
         found = choose(parent.checkpoints, branch_from[1])
-        materials, payload, _ = _continue(plan, parent, found, notify)
-        own = _fitting_payload(payload, materials, notify)
+        setup, payload, _ = _continue(plan, parent, found, notify)
+        own = _fitting_payload(payload, setup, notify)
         resumption = ResumePoint(own, found.path, same_run=False)
         origin = {"run_id": parent.run_id, "checkpoint": found.path.name, "step": payload["step"]}
         ancestry = {"parent": origin}
     run_id = run_id or new_run_id(plan.experiment)
-    run = create_run(runs_dir, run_id, _record(plan, materials) | ancestry)
+    run = create_run(runs_dir, run_id, _record(plan, setup) | ancestry)
     with RunLock(run):
-        materials.tokenizer.save(run.tokenizer)
-        return _train(_trainer(materials, run, sinks, control, resumption), run)
+        setup.tokenizer.save(run.tokenizer)
+        return _train(_trainer(setup, run, sinks, control, resumption), run)
 
 
 def _continue(
     plan: Plan, run: RunFolder, found: Found, notify: Notify
-) -> tuple[Materials, dict[str, Any], dict[str, Any]]:
+) -> tuple[TrainingSetup, dict[str, Any], dict[str, Any]]:
     """What training continues with from a checkpoint, its payload, and the record of its run."""
     saved = read_run_config(run)
     for skipped in found.skipped:
         notify(f"passed over a damaged checkpoint: {skipped}")
     payload = load_payload(found.path)
     vocab_size = recorded_vocab_size(saved)
-    materials = _gather(plan, _with_saved_model(plan.config, payload, vocab_size, notify))
-    _refuse_changed_dataset(run, saved, materials)
-    _refuse_other_base(payload, materials)
-    return materials, payload, saved
+    setup = _gather(plan, _with_saved_model(plan.config, payload, vocab_size, notify))
+    _refuse_changed_dataset(run, saved, setup)
+    _refuse_other_base(payload, setup)
+    return setup, payload, saved
 
 
-def _gather(plan: Plan, config: ExperimentConfig) -> Materials:
+def _gather(plan: Plan, config: ExperimentConfig) -> TrainingSetup:
     with translate_oom():
-        return gather_materials(config, prepare_command=plan.prepare_command)
+        return build_setup(config, prepare_command=plan.prepare_command)
 
 
 def _fitting_payload(
-    payload: Mapping[str, Any], materials: Materials, notify: Notify
+    payload: Mapping[str, Any], setup: TrainingSetup, notify: Notify
 ) -> dict[str, Any]:
     """A parent's payload as a new run starts from it: its records are its own."""
-    model = materials.model
+    model = setup.model
     fresh = build_optimizers(
-        materials.config.train.optim, trained_parameters(model), model.hidden_matrices()
+        setup.config.train.optim, trained_parameters(model), model.hidden_matrices()
     ).state_dict()
     own = {
         "evaluated_at": None,
@@ -189,7 +189,7 @@ def _fitting_payload(
 
 
 def _trainer(
-    materials: Materials,
+    setup: TrainingSetup,
     run: RunFolder,
     sinks: Sequence[Sink],
     control: TrainingControl,
@@ -197,11 +197,11 @@ def _trainer(
 ) -> Trainer:
     with contextlib.ExitStack() as opened:
         own_sinks: list[Sink] = []
-        for sink in _own_sinks(materials, run, resumption):
+        for sink in _own_sinks(setup, run, resumption):
             own_sinks.append(sink)
             opened.callback(sink.close)
         with translate_oom():
-            trainer = Trainer(materials, run, [*own_sinks, *sinks], control, resume_from=resumption)
+            trainer = Trainer(setup, run, [*own_sinks, *sinks], control, resume_from=resumption)
         # From here on the trainer closes them, also when it fails.
         opened.pop_all()
     return trainer
@@ -226,14 +226,14 @@ def _train(trainer: Trainer, run: RunFolder) -> Outcome:
 
 
 def _own_sinks(
-    materials: Materials, run: RunFolder, resumption: ResumePoint | None
+    setup: TrainingSetup, run: RunFolder, resumption: ResumePoint | None
 ) -> Iterator[Sink]:
     yield MetricsSink(run)
     yield SamplesSink(run)
     yield LogFileSink(run.log_path)
-    if isinstance(materials.model, AdaptedModel):
-        yield AdapterSink(run, materials.model)
-    if materials.config.train.runtime.tensorboard:
+    if isinstance(setup.model, AdaptedModel):
+        yield AdapterSink(run, setup.model)
+    if setup.config.train.runtime.tensorboard:
         # Imported late: it takes a second, and runs may do without it.
         from transformer_playground.training.sinks.tensorboard import TensorBoardSink
 
@@ -242,13 +242,13 @@ def _own_sinks(
         yield TensorBoardSink(run.tensorboard, resumed_at=resumed_at)
 
 
-def _record(plan: Plan, materials: Materials) -> dict[str, Any]:
-    dataset = materials.dataset
+def _record(plan: Plan, setup: TrainingSetup) -> dict[str, Any]:
+    dataset = setup.dataset
     return {
         "experiment": plan.experiment,
-        "config": materials.config.model_dump(mode="json"),
+        "config": setup.config.model_dump(mode="json"),
         "provenance": dict(plan.provenance),
-        "parameters": count_parameters(materials.model),
+        "parameters": count_parameters(setup.model),
         "dataset": {
             "fingerprint": dataset.fingerprint,
             "train_tokens": len(dataset.train),
@@ -257,9 +257,9 @@ def _record(plan: Plan, materials: Materials) -> dict[str, Any]:
             "val_bytes_per_token": dataset.val_bytes_per_token,
         },
         "environment": describe_environment(
-            materials.device,
-            materials.precision.name,
-            materials.config.train.runtime,
+            setup.device,
+            setup.precision.name,
+            setup.config.train.runtime,
             plan.folder,
         ),
     }
@@ -305,22 +305,22 @@ def _saved_table(payload: Mapping[str, Any]) -> tuple[str, ModelConfig | PeftCon
         ) from error
 
 
-def _refuse_other_base(payload: Mapping[str, Any], materials: Materials) -> None:
+def _refuse_other_base(payload: Mapping[str, Any], setup: TrainingSetup) -> None:
     """Adapters mean nothing beside other frozen weights, even where the shapes agree."""
     then = payload["model_args"].get("base_fingerprint")
-    if then != materials.model.args().get("base_fingerprint"):
+    if then != setup.model.args().get("base_fingerprint"):
         raise CheckpointError(
-            f"hf_model.model_name = '{materials.config.hf_model.model_name}' is not the model that "
+            f"hf_model.model_name = '{setup.config.hf_model.model_name}' is not the model that "
             "the adapters of this run were trained beside.",
             "Name that model (or its revision), or start a new run.",
         )
 
 
 def _refuse_changed_dataset(
-    run: RunFolder, record: Mapping[str, Any], materials: Materials
+    run: RunFolder, record: Mapping[str, Any], setup: TrainingSetup
 ) -> None:
     then = record.get("dataset")
-    if not isinstance(then, dict) or then.get("fingerprint") != materials.dataset.fingerprint:
+    if not isinstance(then, dict) or then.get("fingerprint") != setup.dataset.fingerprint:
         raise RunError(
             f"the dataset has changed since run '{run.run_id}' began.",
             "Restore its input and prepare again, or start a new run.",

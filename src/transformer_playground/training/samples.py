@@ -5,22 +5,22 @@ from collections.abc import Callable
 from transformer_playground.generation.generate import SamplingSettings, generate
 from transformer_playground.training.events import Sampled
 from transformer_playground.training.rng import derived_seed
-from transformer_playground.training.setup import Materials
+from transformer_playground.training.setup import TrainingSetup
 
 
 def draw_samples(
-    materials: Materials, step: int, *, cancelled: Callable[[], bool]
+    setup: TrainingSetup, step: int, *, cancelled: Callable[[], bool]
 ) -> list[Sampled] | None:
     """Draw the experiment's samples at a training step, from a seed of their own.
 
     Returns:
         One event for each sample, or None if cancelled.
     """
-    config, prompt, tokenizer = materials.config, materials.prompt, materials.tokenizer
+    config, prompt, tokenizer = setup.config, setup.prompt, setup.tokenizer
     decoding = config.sample.sample
     seed = derived_seed(config.train.runtime.seed, "sample", step)
     samples = generate(
-        materials.model,
+        setup.model,
         prompt.tokens,
         SamplingSettings.from_config(decoding, seed),
         n_samples=decoding.num_samples,

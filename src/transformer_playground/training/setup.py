@@ -87,7 +87,7 @@ class Batches(Protocol):
 
 
 @dataclass(frozen=True)
-class Materials:
+class TrainingSetup:
     """Config, data and a model on its device.
 
     `precision` is the arithmetic of forward and backward; `weights_dtype` is the format that the
@@ -106,7 +106,7 @@ class Materials:
     weights_dtype: torch.dtype
 
 
-def gather_materials(config: ExperimentConfig, *, prepare_command: str) -> Materials:
+def build_setup(config: ExperimentConfig, *, prepare_command: str) -> TrainingSetup:
     """Open the dataset and build or load the model.
 
     Args:
@@ -136,7 +136,7 @@ def gather_materials(config: ExperimentConfig, *, prepare_command: str) -> Mater
         model = _own(config, dataset).to(device)
         precision = choose_precision(config.train.runtime.dtype, device, count_parameters(model))
         weights_dtype = precision.dtype
-    return Materials(
+    return TrainingSetup(
         config=config,
         dataset=dataset,
         tokenizer=tokenizer,

@@ -32,7 +32,7 @@ from transformer_playground.training.optimizers import build_optimizers
 from transformer_playground.training.rng import seed_dropout
 from transformer_playground.training.samples import draw_samples
 from transformer_playground.training.schedules import learning_rate
-from transformer_playground.training.setup import Materials, translate_oom
+from transformer_playground.training.setup import TrainingSetup, translate_oom
 from transformer_playground.training.sinks.base import EventBus, Sink
 from transformer_playground.training.state import TrainingState
 
@@ -48,7 +48,7 @@ class Trainer:
     """Trains one run; see `fit`.
 
     Args:
-        materials: Config, data and model.
+        setup: Config, data and model.
         run: The run folder; the caller holds its lock.
         sinks: Receive every event; apart from checkpoints the trainer writes and prints nothing.
         control: Requests from other threads.
@@ -60,31 +60,29 @@ class Trainer:
 
     def __init__(
         self,
-        materials: Materials,
+        setup: TrainingSetup,
         run: RunFolder,
         sinks: Sequence[Sink],
         control: TrainingControl | None = None,
         *,
         resume_from: ResumePoint | None = None,
     ) -> None:
-        config, model = materials.config, materials.model
-        self.materials, self.config, self.train, self.model = materials, config, config.train, model
+        config, model = setup.config, setup.model
+        self.setup, self.config, self.train, self.model = setup, config, config.train, model
         self.run = run
         self.control = control or TrainingControl()
         self.dist = DistInfo.current()
         self._events = EventBus(sinks)
         optim, runtime = self.train.optim, self.train.runtime
-        self.params = MixedPrecisionParams(
-            model, materials.weights_dtype, ema_decay=runtime.ema_decay
-        )
+        self.params = MixedPrecisionParams(model, setup.weights_dtype, ema_decay=runtime.ema_decay)
         self._optimizers = build_optimizers(optim, self.params.named(), model.hidden_matrices())
-        float16 = materials.precision.dtype == torch.float16
-        self._scaler = torch.amp.GradScaler(materials.device.type, enabled=float16)
+        float16 = setup.precision.dtype == torch.float16
+        self._scaler = torch.amp.GradScaler(setup.device.type, enabled=float16)
         self._forward: Callable[[Tensor], Tensor] = (
             torch.compile(model) if runtime.compile else model
         )
         self._checkpointer = Checkpointer(
-            run.checkpoints, materials, self.params, self._optimizers, self._scaler, resume_from
+            run.checkpoints, setup, self.params, self._optimizers, self._scaler, resume_from
         )
         self.state = TrainingState()
         self._resumed_from: str | None = None
@@ -126,7 +124,7 @@ class Trainer:
         control, checkpointer = self.control, self._checkpointer
         # Evaluations and samples restore the mode that they find.
         self.model.train()
-        data, precision = self.train.data, self.materials.precision
+        data, precision = self.train.data, self.setup.precision
         rows_per_step = data.batch_size * data.grad_accum_steps * self.dist.world_size
         self._events.emit(
             RunStarted(
@@ -134,7 +132,7 @@ class Trainer:
                 run_id=self.run.run_id,
                 max_iters=runtime.max_iters,
                 parameters=count_parameters(self.model),
-                device=str(self.materials.device),
+                device=str(self.setup.device),
                 dtype=precision.name,
                 dtype_reason=precision.reason,
                 tokens_per_step=rows_per_step * self.config.train_block_size,
@@ -213,11 +211,11 @@ class Trainer:
             TrainingError: Loss or gradient norm is not finite; the weights are unchanged.
         """
         began = time.perf_counter()
-        state, device, n_micro = self.state, self.materials.device, self.train.data.grad_accum_steps
+        state, device, n_micro = self.state, self.setup.device, self.train.data.grad_accum_steps
         if self.model.has_dropout:
             seed_dropout(self.train.runtime.seed, state.step, device)
         drawn = range(state.batches_drawn, state.batches_drawn + n_micro)
-        batches = [self.materials.batches.batch(self.dist.batch_index(each)) for each in drawn]
+        batches = [self.setup.batches.batch(self.dist.batch_index(each)) for each in drawn]
         data_seconds = time.perf_counter() - began
 
         # Padding and first tokens of documents are no targets, so micro-batches and ranks count
@@ -263,11 +261,11 @@ class Trainer:
         Raises:
             TrainingError: The validation loss is not finite.
         """
-        state, materials = self.state, self.materials
+        state, setup = self.state, self.setup
         cancelled = partial(self._wait_while_paused, in_pause=self.control.paused)
         with self.params.ema_weights():
             losses = evaluate(
-                self.model, materials.dataset, self.config, materials.device, cancelled=cancelled
+                self.model, setup.dataset, self.config, setup.device, cancelled=cancelled
             )
         if losses is None:
             return False
@@ -295,7 +293,7 @@ class Trainer:
         """Draw the configured samples, with the EMA weights if they are kept."""
         cancelled = partial(self._wait_while_paused, in_pause=self.control.paused)
         with self.params.ema_weights():
-            samples = draw_samples(self.materials, self.state.step, cancelled=cancelled)
+            samples = draw_samples(self.setup, self.state.step, cancelled=cancelled)
         if samples is not None:
             self.state.sampled_at = self.state.step
             for sampled in samples:

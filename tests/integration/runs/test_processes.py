@@ -15,7 +15,7 @@ from builders.runs import (
     try_to_create,
 )
 from transformer_playground.errors import RunError
-from transformer_playground.runs.jsonl import JsonLines
+from transformer_playground.runs.jsonl import JsonlWriter
 from transformer_playground.runs.listing import list_runs
 from transformer_playground.runs.lock import RunLock
 from transformer_playground.runs.metrics import MetricsReader, read_raw_rows
@@ -89,7 +89,7 @@ def test_rows_survive_killed_writers_while_a_reader_follows(tmp_path: Path) -> N
         assert len(rows) >= total + reported
         assert [row["step"] for row in rows[total:]] == list(range(len(rows) - total))
         total = len(rows)
-    with JsonLines(path) as metrics:
+    with JsonlWriter(path) as metrics:
         metrics.append(train_row(0))
     followed += reader.poll().rows
 

@@ -10,9 +10,9 @@ from transformer_playground.training.distributed import DistInfo
 
 
 def test_padded_rows_are_normalised_by_the_targets_of_all_ranks(tmp_path: Path) -> None:
-    materials = padded_materials(tmp_path)
-    batches = [materials.batches.batch(index) for index in range(4)]
-    expected = mean_loss(materials.model, batches, materials.device)
+    setup = padded_materials(tmp_path)
+    batches = [setup.batches.batch(index) for index in range(4)]
+    expected = mean_loss(setup.model, batches, setup.device)
 
     reports = train_on_ranks(tmp_path, 2)
     # Rank 0 reads batches 0 and 2, rank 1 reads 1 and 3: 1 + 7 and 4 + 10 targets.

@@ -33,7 +33,7 @@ from transformer_playground.training.events import (
     Warned,
 )
 from transformer_playground.training.schedules import learning_rate
-from transformer_playground.training.setup import gather_materials
+from transformer_playground.training.setup import build_setup
 
 MEMORISING: tuple[dict[str, Any], ...] = (
     {"peft": {"r": 16}, "train": {"optim": {"learning_rate": 2e-2}}},
@@ -169,7 +169,7 @@ def test_the_first_step_moves_weights_by_the_learning_rate_and_not_by_its_square
 
 def test_targets_are_the_next_tokens_shifted_once(tmp_path: Path) -> None:
     config = lora_config(tmp_path, "qwen2", {"hf_model": {"packing": False}})
-    materials = gather_materials(config, prepare_command="")
+    setup = build_setup(config, prepare_command="")
     recorder = Recorder()
     finetune(
         tmp_path,
@@ -179,9 +179,9 @@ def test_targets_are_the_next_tokens_shifted_once(tmp_path: Path) -> None:
         sinks=[recorder],
     )
 
-    model = materials.model.eval()
+    model = setup.model.eval()
     total, count = 0.0, 0
-    for inputs, targets in fixed_windows(materials.dataset.val, config, materials.dataset):
+    for inputs, targets in fixed_windows(setup.dataset.val, config, setup.dataset):
         for row, aims in zip(inputs, targets, strict=True):
             length = int((aims != IGNORED).sum())
             whole = torch.tensor([*row[:length].tolist(), int(aims[length - 1])])
@@ -194,8 +194,8 @@ def test_targets_are_the_next_tokens_shifted_once(tmp_path: Path) -> None:
 
 def test_packed_documents_do_not_see_each_other(tmp_path: Path) -> None:
     config = lora_config(tmp_path)
-    materials = gather_materials(config, prepare_command="")
-    model, end = materials.model.eval(), materials.dataset.end_token
+    setup = build_setup(config, prepare_command="")
+    model, end = setup.model.eval(), setup.dataset.end_token
     assert end is not None
 
     first, second = [5, 6, 7, end], [8, 9, 10, 11]
@@ -209,14 +209,14 @@ def test_packed_documents_do_not_see_each_other(tmp_path: Path) -> None:
 def test_a_step_is_divided_by_the_targets_of_all_its_batches(packing: bool, tmp_path: Path) -> None:
     change = {"hf_model": {"packing": packing}, "train": {"data": {"grad_accum_steps": 3}}}
     config = lora_config(tmp_path, "qwen2", change)
-    materials = gather_materials(config, prepare_command="")
+    setup = build_setup(config, prepare_command="")
     recorder = Recorder()
     finetune(tmp_path, "qwen2", change, runtime(max_iters=1), sinks=[recorder])
 
-    model = materials.model.train()
+    model = setup.model.train()
     logits, aims = [], []
     for number in range(3):
-        inputs, targets = materials.batches.batch(number)
+        inputs, targets = setup.batches.batch(number)
         with torch.no_grad():
             logits.append(model(torch.from_numpy(inputs)).flatten(0, 1))
         aims.append(torch.from_numpy(targets).flatten())

@@ -11,7 +11,7 @@ from builders.training import Recorder, runtime
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.loader import IGNORED
 from transformer_playground.training.events import StepLogged
-from transformer_playground.training.setup import gather_materials
+from transformer_playground.training.setup import build_setup
 
 STEPS = 10
 CHANGES: tuple[dict[str, Any], ...] = (
@@ -29,12 +29,12 @@ CHANGES: tuple[dict[str, Any], ...] = (
 
 def rows_for_trainer(config: ExperimentConfig) -> list[dict[str, list[int]]]:
     """Our batches as transformers wants them: it shifts the labels itself."""
-    materials = gather_materials(config, prepare_command="")
+    setup = build_setup(config, prepare_command="")
     rows = []
     for number in range(STEPS * config.train.data.grad_accum_steps):
-        inputs, targets = materials.batches.batch(number)
+        inputs, targets = setup.batches.batch(number)
         width = config.train_block_size - inputs.shape[1]
-        end = materials.dataset.end_token
+        end = setup.dataset.end_token
         assert end is not None
         padded = np.pad(inputs, ((0, 0), (0, width + 1)), constant_values=end)
         labels = np.pad(targets, ((0, 0), (1, width)), constant_values=IGNORED)
@@ -46,7 +46,7 @@ def rows_for_trainer(config: ExperimentConfig) -> list[dict[str, list[int]]]:
 def reference_losses(config: ExperimentConfig, folder: Path) -> list[float]:
     from transformers import Trainer, TrainingArguments
 
-    materials = gather_materials(config, prepare_command="")
+    setup = build_setup(config, prepare_command="")
     optim, data = config.train.optim, config.train.data
     arguments = TrainingArguments(
         output_dir=str(folder),
@@ -70,7 +70,7 @@ def reference_losses(config: ExperimentConfig, folder: Path) -> list[float]:
         seed=1,
     )
     trainer = Trainer(
-        model=materials.model.adapted,
+        model=setup.model.adapted,
         args=arguments,
         train_dataset=rows_for_trainer(config),
     )

@@ -13,7 +13,7 @@ from transformer_playground.errors import ConfigError
 from transformer_playground.runs.generation import draw, load_run
 from transformer_playground.runs.generation_request import SampleRequest
 from transformer_playground.training.events import Event, StepLogged
-from transformer_playground.training.setup import gather_materials
+from transformer_playground.training.setup import build_setup
 
 
 def test_threads_are_set_in_the_training_thread(tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_small_models_stay_in_float32_under_auto(tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("on CUDA every model gains from bfloat16")
     config = prepared_config(tmp_path, runtime(dtype="auto"))
-    assert gather_materials(config, prepare_command="").precision.dtype == torch.float32
+    assert build_setup(config, prepare_command="").precision.dtype == torch.float32
 
 
 def test_the_saved_sampling_settings_decide_unless_overridden(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ from transformer_playground.training.events import (
     StepLogged,
     Warned,
 )
-from transformer_playground.training.setup import gather_materials
+from transformer_playground.training.setup import build_setup
 from transformer_playground.training.state import TrainingState
 
 
@@ -136,10 +136,10 @@ def test_rows_count_steps_and_tokens(tmp_path: Path) -> None:
 def test_evaluation_rows_agree_with_each_other(tmp_path: Path) -> None:
     config = prepared_config(tmp_path)
     run = train(tmp_path).run
-    materials = gather_materials(config, prepare_command="")
+    setup = build_setup(config, prepare_command="")
     row = rows_of(run, "eval")[-1]
     assert row["val_ppl"] == pytest.approx(math.exp(row["val_loss"]))
-    bytes_per_token = materials.dataset.val_bytes_per_token
+    bytes_per_token = setup.dataset.val_bytes_per_token
     assert row["val_bits_per_byte"] == pytest.approx(
         row["val_loss"] / math.log(2) / bytes_per_token
     )
@@ -150,13 +150,13 @@ def test_the_average_is_what_is_evaluated_and_what_sampling_loads(tmp_path: Path
     run = train(tmp_path, change).run
     assert losses(run) == losses(train(tmp_path, run_id="plain").run)
     config = prepared_config(tmp_path, change)
-    materials = gather_materials(config, prepare_command="")
+    setup = build_setup(config, prepare_command="")
     payload = load_payload(choose(run.checkpoints, "last").path)
     logged = rows_of(run, "eval")[-1]["val_loss"]
     seen = {}
     for use_ema in (True, False):
         model = build_model(payload, use_ema=use_ema)
-        measured = evaluate(model, materials.dataset, config, materials.device)
+        measured = evaluate(model, setup.dataset, config, setup.device)
         assert measured is not None
         seen[use_ema] = measured.val_loss
     assert seen[True] == pytest.approx(logged)
@@ -478,7 +478,7 @@ def test_a_missing_dataset_names_the_command_and_leaves_no_run(tmp_path: Path) -
     config = prepared_config(tmp_path)
     (config.prepare.dataset_dir / "train.bin").unlink()
     with pytest.raises(DataError, match="tp prepare tiny"):
-        gather_materials(config, prepare_command="tp prepare tiny")
+        build_setup(config, prepare_command="tp prepare tiny")
     assert not (tmp_path / "runs").exists()
 
 
@@ -492,9 +492,9 @@ def test_tokens_beyond_the_vocabulary_are_a_sentence(tmp_path: Path) -> None:
     config = prepared_config(tmp_path)
     damaged = config.prepare.dataset_dir / "train.bin"
     damaged.write_bytes(b"\xff" * damaged.stat().st_size)
-    materials = gather_materials(config, prepare_command="tp prepare tiny")
+    setup = build_setup(config, prepare_command="tp prepare tiny")
     with pytest.raises(DataError, match="--force"):
-        materials.batches.batch(0)
+        setup.batches.batch(0)
 
 
 def test_a_vocabulary_smaller_than_the_tokenizers_is_refused(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from builders.commands import CONTROL, Project, make_project
 from builders.events import logged_step
 from builders.runs import append_rows, eval_row, make_run, status_row, train_row
 from builders.tui import shown, until, with_console
-from transformer_playground.runs.jsonl import JsonLines
+from transformer_playground.runs.jsonl import JsonlWriter
 from transformer_playground.training.events import Warned
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
@@ -193,7 +193,7 @@ def test_samples_are_harmless_and_can_be_scrubbed(project: Project) -> None:
     run = project.run_named("writes")
 
     def write(step: int, text: str) -> None:
-        with JsonLines(run.samples_path) as samples:
+        with JsonlWriter(run.samples_path) as samples:
             samples.append({"step": step, "time": 1.0, "prompt": "", "text": text})
 
     write(10, "early\x1b[2J[/red]\u202e words")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transformer_playground.config.sources import Layer, merge, screen
+from transformer_playground.config.sources import Layer, merge, validate_values
 
 _NAMES = st.sampled_from(["a", "b", "c", "model", "n_layer"])
 _LEAVES = st.sampled_from([0, 1, True, "", "text", [], [1, 2]])
@@ -122,7 +122,7 @@ def test_merging_changes_no_layer(low: dict[str, Any], high: dict[str, Any]) -> 
 def test_values_that_no_setting_takes_are_taken_out_with_a_reason(
     value: object, complaint: str
 ) -> None:
-    clean, problems = screen(_layer("file", {"model": {"n_layer": value, "n_head": 2}}))
+    clean, problems = validate_values(_layer("file", {"model": {"n_layer": value, "n_head": 2}}))
     assert clean.values == {"model": {"n_head": 2}}
     assert len(problems) == 1
     assert complaint in str(problems[0])
@@ -130,6 +130,6 @@ def test_values_that_no_setting_takes_are_taken_out_with_a_reason(
 
 
 def test_a_plain_value_cannot_hide_a_table_of_the_layers_below() -> None:
-    clean, problems = screen(_layer("file", {"train": {"optim": 3}}))
+    clean, problems = validate_values(_layer("file", {"train": {"optim": 3}}))
     assert clean.values == {"train": {}}
     assert "train.optim = 3 must be a table" in str(problems[0])

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transformer_playground.data.loader import IGNORED, BatchSampler, all_batches, count_targets
-from transformer_playground.data.padded_loader import DocumentRows, RowSampler, evaluation_rows
+from transformer_playground.data.padded_loader import PaddedDocuments, RowSampler, evaluation_rows
 from transformer_playground.errors import DataError
 
 END = 0
@@ -18,8 +18,8 @@ def joined(texts: list[list[int]]) -> np.ndarray:
     return np.array([token for text in texts for token in (*text, END)], dtype=np.uint16)
 
 
-def rows_of(tokens: np.ndarray, block_size: int) -> DocumentRows:
-    return DocumentRows(tokens, end_token=END, block_size=block_size, vocab_size=10)
+def rows_of(tokens: np.ndarray, block_size: int) -> PaddedDocuments:
+    return PaddedDocuments(tokens, end_token=END, block_size=block_size, vocab_size=10)
 
 
 @given(documents.filter(any), st.integers(1, 6))

@@ -7,10 +7,10 @@ from torch import Tensor
 from builders.models import architectures, lively_model, tokens_of
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.model.attention import (
-    Scope,
+    AttentionContext,
     attend_fused,
     attend_plain,
-    build_scope,
+    build_attention_context,
 )
 from transformer_playground.model.gpt import GPT
 
@@ -69,12 +69,12 @@ def test_plain_and_fused_attention_agree(config: ModelConfig, start: int, length
     queries = torch.randn(2, config.n_head, length, config.head_dim, generator=generator)
     keys, values = torch.randn(2, 2, config.kv_heads, end, config.head_dim, generator=generator)
     positions = lively_model(config=config).positions
-    scope = build_scope(config, positions, start, end, device=_CPU, dtype=torch.float32)
+    scope = build_attention_context(config, positions, start, end, device=_CPU, dtype=torch.float32)
     plain = attend_plain(queries, keys, values, scope, 0.0)
     torch.testing.assert_close(attend_fused(queries, keys, values, scope, 0.0), plain)
     biased = positions.score_bias(start, end, device=_CPU, dtype=torch.float32) is not None
     if scope.mask is not None and start == 0 and not biased:
-        implied = Scope(mask=None, causal=True, fused=True, transform=None)
+        implied = AttentionContext(mask=None, causal=True, fused=True, transform=None)
         if config.attention_window is None or config.attention_window >= end:
             torch.testing.assert_close(attend_fused(queries, keys, values, implied, 0.0), plain)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from builders.metrics import read_rows
 from builders.runs import eval_row, resume_row, status_row, train_row
 from transformer_playground.errors import RunError
-from transformer_playground.runs.jsonl import JsonLines, encode_row, parse_lines
+from transformer_playground.runs.jsonl import JsonlWriter, encode_row, parse_lines
 from transformer_playground.runs.metrics import MetricsReader, read_raw_rows
 
 ROWS = [
@@ -34,7 +34,7 @@ VALUES = (
 
 
 def write(path: Path, rows: list[dict[str, Any]]) -> bytes:
-    with JsonLines(path) as metrics:
+    with JsonlWriter(path) as metrics:
         for row in rows:
             metrics.append(row)
     return path.read_bytes()
@@ -260,7 +260,7 @@ def test_a_refusing_disk_never_leaves_half_a_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "m"
-    metrics = JsonLines(path)
+    metrics = JsonlWriter(path)
     metrics.append(ROWS[0])
     real_write, calls = os.write, 0
 
@@ -302,11 +302,11 @@ def test_short_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_an_unwritable_place_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="could not be written"):
-        JsonLines(tmp_path / "missing" / "m")
+        JsonlWriter(tmp_path / "missing" / "m")
 
 
 def test_closing_twice_does_nothing(tmp_path: Path) -> None:
-    metrics = JsonLines(tmp_path / "m")
+    metrics = JsonlWriter(tmp_path / "m")
     metrics.close()
     metrics.close()
 

@@ -4,7 +4,7 @@ import dataclasses
 from typing import Any
 
 from transformer_playground.runs.folder import RunFolder
-from transformer_playground.runs.jsonl import JsonLines
+from transformer_playground.runs.jsonl import JsonlWriter
 from transformer_playground.training.events import (
     CheckpointSaved,
     Evaluated,
@@ -57,7 +57,7 @@ class MetricsSink(Sink):
     essential = True
 
     def __init__(self, run: RunFolder) -> None:
-        self._rows = JsonLines(run.metrics_path)
+        self._rows = JsonlWriter(run.metrics_path)
 
     def handle(self, event: Event) -> None:
         """Append the event's rows."""
@@ -79,7 +79,7 @@ class SamplesSink(Sink):
     """Appends a row for every sample."""
 
     def __init__(self, run: RunFolder) -> None:
-        self._rows = JsonLines(run.samples_path)
+        self._rows = JsonlWriter(run.samples_path)
 
     def handle(self, event: Event) -> None:
         """Append a sample's row."""

@@ -4,7 +4,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from transformer_playground.config.introspection import ANY_NAME, Entry, find_entry, schema_index
+from transformer_playground.config.introspection import (
+    ANY_NAME,
+    SchemaField,
+    find_entry,
+    schema_index,
+)
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.config.toml import toml_string, toml_value
 
@@ -74,7 +79,7 @@ def describe_key(text: str) -> str:
     return f"{entry.description} {entry.allowed[:1].upper()}{entry.allowed[1:]}."
 
 
-def current_value(config: ExperimentConfig | None, entry: Entry) -> Any:
+def current_value(config: ExperimentConfig | None, entry: SchemaField) -> Any:
     """A setting's value in `config`; the schema's default without one."""
     if config is None:
         return entry.default
@@ -84,12 +89,12 @@ def current_value(config: ExperimentConfig | None, entry: Entry) -> Any:
     return value
 
 
-def _key_completion(entry: Entry, config: ExperimentConfig | None) -> Completion:
+def _key_completion(entry: SchemaField, config: ExperimentConfig | None) -> Completion:
     value = current_value(config, entry)
     return Completion(f"{entry.name}=", f"{toml_value(_plain(value))} · {entry.description}")
 
 
-def _matching(words: str) -> list[Entry]:
+def _matching(words: str) -> list[SchemaField]:
     """Settings whose key has every word, the best match first."""
     wanted = words.casefold().split()
     found = [
@@ -103,7 +108,7 @@ def _matching(words: str) -> list[Entry]:
     return sorted(found, key=lambda entry: _distance(entry, first))
 
 
-def _distance(entry: Entry, word: str) -> int:
+def _distance(entry: SchemaField, word: str) -> int:
     """0 for the key or its last part itself, 1 for a beginning of one, 2 for a part in between."""
     last = entry.key[-1]
     if word in {entry.name, last}:
@@ -113,7 +118,7 @@ def _distance(entry: Entry, word: str) -> int:
     return 2
 
 
-def _values(entry: Entry, current: Any) -> Iterator[tuple[str, str]]:
+def _values(entry: SchemaField, current: Any) -> Iterator[tuple[str, str]]:
     now, default = _written(current), _written(entry.default)
     for option in _options(entry):
         notes = [note for note, value in (("now", now), ("default", default)) if value == option]
@@ -122,7 +127,7 @@ def _values(entry: Entry, current: Any) -> Iterator[tuple[str, str]]:
     yield default, "default"
 
 
-def _options(entry: Entry) -> Iterator[str]:
+def _options(entry: SchemaField) -> Iterator[str]:
     yield from entry.choices
     if bool in (entry.info.annotation, *get_args(entry.info.annotation)):
         yield from ("true", "false")

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from transformer_playground.config.introspection import Entry, schema_index
+from transformer_playground.config.introspection import SchemaField, schema_index
 from transformer_playground.config.sample import (
     PROMPT_FILE,
     DecodingConfig,
@@ -42,7 +42,7 @@ class Knob:
     label: str
 
     @property
-    def entry(self) -> Entry:
+    def entry(self) -> SchemaField:
         """What the schema says about it."""
         return schema_index()["sample", self.table, self.name]
 

@@ -8,7 +8,7 @@ import pytest
 
 from builders.runs import append_rows, eval_row, make_run, resume_row, status_row, train_row
 from transformer_playground.runs.folder import RunFolder
-from transformer_playground.runs.jsonl import JsonLines
+from transformer_playground.runs.jsonl import JsonlWriter
 from transformer_playground.tui.core.workspace import Workspace
 from transformer_playground.tui.live.chart_series import run_in_focus, runs_to_show
 from transformer_playground.tui.live.follower import (
@@ -34,7 +34,7 @@ def ask(*runs: str, quantity: str = "loss") -> ViewRequest:
 
 
 def write_samples(run: RunFolder, *steps: int, text: str = "words", time: float = 0.0) -> None:
-    with JsonLines(run.samples_path) as samples:
+    with JsonlWriter(run.samples_path) as samples:
         for step in steps:
             samples.append({"step": step, "time": time, "prompt": "p", "text": f"{text} {step}"})
 
@@ -131,7 +131,7 @@ def test_hostile_rows_and_samples_become_harmless_text(tmp_path: Path) -> None:
     ]
     run = make_run(tmp_path, "a", rows)
     write_samples(run, 1, text="\x1b]0;title\x07[/red]")
-    with JsonLines(run.samples_path) as samples:
+    with JsonlWriter(run.samples_path) as samples:
         samples.append({"step": huge, "text": "no step"})
         samples.append({"step": 2, "text": None})
     focus = RunFollowers(tmp_path).poll(ask("a")).focus
