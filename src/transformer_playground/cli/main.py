@@ -44,5 +44,5 @@ app.add_typer(runs_app, name="runs")
 
 
 def run() -> None:
-    """SchemaField point of `tp`."""
+    """Entry point of `tp`."""
     sys.exit(run_app(app, sys.argv[1:] or ["--help"]))

@@ -43,7 +43,7 @@ def build_attention_context(
     device: torch.device,
     dtype: torch.dtype,
 ) -> AttentionContext:
-    """The scope of tokens at the positions `start` to `end - 1` which also see those before.
+    """The context of tokens at the positions `start` to `end - 1` which also see those before.
 
     Args:
         config: Shape of the model.
@@ -112,38 +112,38 @@ class Attention(nn.Module):
         self.qkv = linear(config.n_embd, heads * config.head_dim, bias=config.bias)
         self.output = linear(config.n_embd, config.n_embd, bias=config.bias)
 
-    def forward(self, x: Tensor, scope: AttentionContext, cache: KVCache | None = None) -> Tensor:
+    def forward(self, x: Tensor, context: AttentionContext, cache: KVCache | None = None) -> Tensor:
         """(B, T, n_embd) to (B, T, n_embd); with a cache, after the tokens it holds."""
         batch, length, width = x.shape
-        queries, keys, values = self._heads(x, scope)
+        queries, keys, values = self._heads(x, context)
         if cache is not None:
             keys, values = cache.write(self.layer, keys, values)
         dropout = self.dropout if self.training else 0.0
-        attend = attend_fused if scope.fused else attend_plain
-        mixed = attend(queries, keys, values, scope, dropout)
+        attend = attend_fused if context.fused else attend_plain
+        mixed = attend(queries, keys, values, context, dropout)
         combined: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, length, width))
         return combined
 
-    def _heads(self, x: Tensor, scope: AttentionContext) -> tuple[Tensor, Tensor, Tensor]:
+    def _heads(self, x: Tensor, context: AttentionContext) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, n_head, T, head_dim); keys and values (B, kv_heads, T, head_dim)."""
         batch, length, _ = x.shape
         heads = self.qkv(x).view(batch, length, -1, self.head_dim)
         turning = [self.n_head, self.kv_heads]
-        if self.qk_norm_eps is None and scope.transform is None:
+        if self.qk_norm_eps is None and context.transform is None:
             queries, keys, values = heads.split([*turning, self.kv_heads], dim=2)
         else:
             # Queries and keys are treated alike, so one pass over both does it.
             both, values = heads.split([sum(turning), self.kv_heads], dim=2)
             if self.qk_norm_eps is not None:
                 both = functional.rms_norm(both, (self.head_dim,), eps=self.qk_norm_eps)
-            if scope.transform is not None:
-                both = scope.transform(both)
+            if context.transform is not None:
+                both = context.transform(both)
             queries, keys = both.split(turning, dim=2)
         return queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2)
 
 
 def attend_plain(
-    queries: Tensor, keys: Tensor, values: Tensor, scope: AttentionContext, dropout: float
+    queries: Tensor, keys: Tensor, values: Tensor, context: AttentionContext, dropout: float
 ) -> Tensor:
     """Attention as two matrix products around a masked softmax.
 
@@ -151,7 +151,7 @@ def attend_plain(
         queries: (B, n_head, T, head_dim).
         keys: (B, kv_heads, L, head_dim).
         values: Same shape as `keys`.
-        scope: Which key each query sees.
+        context: Which key each query sees.
         dropout: Probability of dropping an attention weight.
 
     Returns:
@@ -163,10 +163,10 @@ def attend_plain(
     grouped = queries.reshape(batch * kv_heads, -1, channels)
     transposed = keys.reshape(batch * kv_heads, -1, channels).transpose(1, 2)
     scale = channels**-0.5
-    if scope.mask is None:
+    if context.mask is None:
         scores = torch.bmm(grouped * scale, transposed)
     else:
-        mask = _spread(scope.mask, batch, kv_heads, n_head // kv_heads)
+        mask = _spread(context.mask, batch, kv_heads, n_head // kv_heads)
         scores = torch.baddbmm(mask, grouped, transposed, alpha=scale)
     weights = (
         functional.dropout(scores.softmax(dim=-1), dropout) if dropout else scores.softmax(dim=-1)
@@ -183,7 +183,7 @@ def _spread(mask: Tensor, batch: int, kv_heads: int, group: int) -> Tensor:
 
 
 def attend_fused(
-    queries: Tensor, keys: Tensor, values: Tensor, scope: AttentionContext, dropout: float
+    queries: Tensor, keys: Tensor, values: Tensor, context: AttentionContext, dropout: float
 ) -> Tensor:
     """`attend_plain` by torch's fused kernel, which never holds the whole score matrix.
 
@@ -195,5 +195,5 @@ def attend_fused(
         keys = keys.repeat_interleave(group, dim=1)
         values = values.repeat_interleave(group, dim=1)
     return functional.scaled_dot_product_attention(
-        queries, keys, values, attn_mask=scope.mask, dropout_p=dropout, is_causal=scope.causal
+        queries, keys, values, attn_mask=context.mask, dropout_p=dropout, is_causal=context.causal
     )

@@ -39,12 +39,12 @@ class Block(nn.Module):
         self.mlp_norm = build_norm(config) if own_norm else None
         self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
 
-    def forward(self, x: Tensor, scope: AttentionContext, cache: KVCache | None = None) -> Tensor:
+    def forward(self, x: Tensor, context: AttentionContext, cache: KVCache | None = None) -> Tensor:
         """(B, T, n_embd) to (B, T, n_embd)."""
         if self.post_norm:
-            return self._post_norm(x, scope, cache)
+            return self._post_norm(x, context, cache)
         normed: Tensor = self.attention_norm(x)
-        attended: Tensor = x + self.dropout(self.attention(normed, scope, cache))
+        attended: Tensor = x + self.dropout(self.attention(normed, context, cache))
         if self.mlp is None:
             return attended
         if self.mlp_norm is not None:
@@ -52,8 +52,8 @@ class Block(nn.Module):
         combined: Tensor = attended + self.dropout(self.mlp(normed))
         return combined
 
-    def _post_norm(self, x: Tensor, scope: AttentionContext, cache: KVCache | None) -> Tensor:
-        attended: Tensor = self.attention_norm(x + self.dropout(self.attention(x, scope, cache)))
+    def _post_norm(self, x: Tensor, context: AttentionContext, cache: KVCache | None) -> Tensor:
+        attended: Tensor = self.attention_norm(x + self.dropout(self.attention(x, context, cache)))
         if self.mlp is None or self.mlp_norm is None:
             return attended
         combined: Tensor = self.mlp_norm(attended + self.dropout(self.mlp(attended)))
@@ -128,11 +128,11 @@ class GPT(LanguageModel):
         if vectors is not None:
             x = x + vectors
         x = self.dropout(x)
-        scope = build_attention_context(
+        context = build_attention_context(
             self.config, self.positions, start, end, device=x.device, dtype=x.dtype
         )
         for block in self.blocks:
-            x = block(x, scope, cache)
+            x = block(x, context, cache)
         if cache is not None:
             cache.advance(end - start)
         if self.final_norm is not None:

@@ -74,7 +74,7 @@ class Identity:
 
 
 @dataclass(frozen=True)
-class SchemaField:
+class IndexEntry:
     """What the index holds of one run.
 
     Attributes:
@@ -103,7 +103,7 @@ class IndexedRun:
         updated: When its metrics file was last written, seconds since 1970.
     """
 
-    entry: SchemaField
+    entry: IndexEntry
     status: RunStatus
     updated: float | None
 
@@ -118,7 +118,7 @@ class Index:
     """
 
     schema_version: Literal[3]
-    runs: dict[str, SchemaField]
+    runs: dict[str, IndexEntry]
 
 
 def look_up(runs_dir: Path, runs: Iterable[RunFolder]) -> dict[str, IndexedRun | PlaygroundError]:
@@ -153,7 +153,7 @@ def look_up(runs_dir: Path, runs: Iterable[RunFolder]) -> dict[str, IndexedRun |
     return found
 
 
-def _serve(run: RunFolder, entry: SchemaField | None) -> IndexedRun | None:
+def _serve(run: RunFolder, entry: IndexEntry | None) -> IndexedRun | None:
     """A run from its entry alone, or None when the entry does not hold any more."""
     if entry is None or None in entry.signatures:
         return None
@@ -163,7 +163,7 @@ def _serve(run: RunFolder, entry: SchemaField | None) -> IndexedRun | None:
     return _known(run, entry, writer)
 
 
-def _read(run: RunFolder, old: SchemaField | None, now: int) -> IndexedRun | PlaygroundError:
+def _read(run: RunFolder, old: IndexEntry | None, now: int) -> IndexedRun | PlaygroundError:
     """Read what `old` does not vouch for; `now` is the file system's time in ns."""
     # Before the rows: a writer that leaves after this cannot have written rows that are missed.
     writer = read_writer(run)
@@ -188,14 +188,14 @@ def _read(run: RunFolder, old: SchemaField | None, now: int) -> IndexedRun | Pla
     if position.offset == 0 and signatures[2][1] > 0:
         # No whole row in a file that is not empty: perhaps the disk only refused just now.
         vouched[2] = None
-    entry = SchemaField(
+    entry = IndexEntry(
         identity, annotations, summary, position, (vouched[0], vouched[1], vouched[2])
     )
     return _known(run, entry, writer)
 
 
 def _summarise(
-    run: RunFolder, old: SchemaField | None, writer: Writer | None
+    run: RunFolder, old: IndexEntry | None, writer: Writer | None
 ) -> tuple[RunSummary, FileOffset]:
     if writer is not None and writer.is_alive():
         if old is not None:
@@ -206,7 +206,7 @@ def _summarise(
     return replace(summary, throughput=RunningMedian()), position
 
 
-def _known(run: RunFolder, entry: SchemaField, writer: Writer | None) -> IndexedRun:
+def _known(run: RunFolder, entry: IndexEntry, writer: Writer | None) -> IndexedRun:
     status = judge_status(run, entry.summary.status, entry.summary.error, writer)
     try:
         updated = run.metrics_path.stat().st_mtime
@@ -253,7 +253,7 @@ def _signature(path: Path) -> FileSignature:
 
 
 def _old(
-    entry: SchemaField | None,
+    entry: IndexEntry | None,
 ) -> tuple[FileSignature | None, FileSignature | None, FileSignature | None]:
     return entry.signatures if entry is not None else (None, None, None)
 
@@ -262,7 +262,7 @@ def _is_settled(signature: FileSignature, now: int) -> bool:
     return max(signature[2], signature[3]) < now - _SETTLED_NS
 
 
-def _load(path: Path) -> dict[str, SchemaField]:
+def _load(path: Path) -> dict[str, IndexEntry]:
     try:
         state = path.lstat()
         # Whatever else bears this name (a pipe, a link to a device) might never end.
@@ -281,7 +281,7 @@ def _adapter() -> "TypeAdapter[Index]":
 
 
 def _is_worth_storing(
-    stored: Mapping[str, SchemaField], found: Mapping[str, IndexedRun | PlaygroundError]
+    stored: Mapping[str, IndexEntry], found: Mapping[str, IndexedRun | PlaygroundError]
 ) -> bool:
     entries = {name: known for name, known in found.items() if isinstance(known, IndexedRun)}
     if stored.keys() - entries.keys():
@@ -289,7 +289,7 @@ def _is_worth_storing(
     return any(_is_news(stored.get(name), known) for name, known in entries.items())
 
 
-def _is_news(old: SchemaField | None, known: IndexedRun) -> bool:
+def _is_news(old: IndexEntry | None, known: IndexedRun) -> bool:
     """Whether storing what is known of a run spares a later list a noticeable reading."""
     entry = known.entry
     gained = [

@@ -1,4 +1,4 @@
-"""SchemaField point of `tp-tui`: the console at once, or the reading of options first.
+"""Entry point of `tp-tui`: the console at once, or the reading of options first.
 
 Reading options brings in a library that takes as long as half of the console's start, so a command
 that names nothing but folders does without it.

@@ -21,7 +21,7 @@ _FIXED = 2 + 1 + VALUE_WIDTH
 
 
 @dataclass(frozen=True)
-class SchemaField:
+class LegendEntry:
     """One line's part of the legend."""
 
     glyph: str
@@ -31,10 +31,10 @@ class SchemaField:
     style: Style
 
 
-def entry(line: PreparedLine, at: float | None, style: Style) -> SchemaField:
+def entry(line: PreparedLine, at: float | None, style: Style) -> LegendEntry:
     """What the legend says of a line: its value at a position, or its newest one."""
     reading = line.newest if at is None else line.nearest(at)
-    return SchemaField(
+    return LegendEntry(
         line.line.sign,
         visible_line(line.line.label),
         "–" if reading is None else value_text(reading.y),
@@ -57,7 +57,7 @@ class Legend:
 
     def __init__(
         self,
-        entries: Sequence[SchemaField],
+        entries: Sequence[LegendEntry],
         notes: Sequence[tuple[str, Style]],
         width: int,
         rows: int,
@@ -106,7 +106,7 @@ class Legend:
             segments.extend(cell)
         return Strip(segments).adjust_cell_length(self._width)
 
-    def _cell(self, each: SchemaField) -> list[Segment]:
+    def _cell(self, each: LegendEntry) -> list[Segment]:
         return [
             Segment(f"{each.glyph} ", each.style),
             Segment(_fit(each.name, self._name_width), self._muted),
