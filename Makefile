@@ -43,7 +43,7 @@ lint: setup ## Style and format, without changing files
 	$(RUN) ruff check .
 	$(RUN) ruff format --check .
 
-format: setup ## Mend style and format
+format: setup ## Fix style and format
 	$(RUN) ruff check --fix .
 	$(RUN) ruff format .
 
@@ -51,10 +51,10 @@ types: setup ## mypy (strict) and pyright
 	$(RUN) mypy
 	$(RUN) pyright
 
-imports: setup ## The floors of the house: who may import whom
+imports: setup ## Import contracts between packages
 	$(RUN) lint-imports
 
-quality: lint types imports test ## Everything CI asks for
+quality: lint types imports test ## Everything that CI runs
 
 quality-ext: setup ## Mutation testing with Cosmic Ray; slow, not part of CI
 	@mkdir -p .cache
@@ -68,7 +68,7 @@ bench: setup ## Speed, as ratios measured side by side
 tui: setup ## Open the console
 	$(RUN) tp-tui
 
-screenshots: setup ## Draw the pictures of the console in docs/pictures anew
+screenshots: setup ## Regenerate the pictures of the console in docs/pictures
 	$(RUN) python docs/take_pictures.py
 
 tensorboard: setup ## Curves in a browser on 127.0.0.1
