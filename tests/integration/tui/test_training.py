@@ -202,7 +202,7 @@ def test_a_run_that_fails_says_why_and_the_console_goes_on(project: Project) -> 
         bad = console.training.jobs[0]
         await until(pilot, lambda: bad.has_ended)
         assert bad.state == "failed"
-        await until(pilot, lambda: "failed: the " in shown(console))
+        await until(pilot, lambda: "failed: loss is" in shown(console))
         assert "Lower train.optim.learning_rate" in bad.message
         console.launch(Launch("tiny", ("train.runtime.max_iters=3",), run_id="good"))
         await until(pilot, lambda: console.training.jobs[1].has_ended)
