@@ -67,7 +67,8 @@ class Flow:
             return
         width = 1 if char < _FIRST_NOT_ASCII else cell_len(char)
         overflows = self._used + width > self._width and bool(self._open)
-        if overflows and char != " ":
+        # What is left behind the last space may still be too long for a wide character.
+        while char != " " and self._open and self._used + width > self._width:
             self._break(self._cut or len(self._open))
         self._open.append((token, char, width))
         self._used += width

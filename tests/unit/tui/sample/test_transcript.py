@@ -50,6 +50,7 @@ def test_a_line_break_leaves_a_cell_to_point_at() -> None:
 
 def test_wide_characters_count_twice() -> None:
     assert rows(filled("漢字" * 4, width=6)) == ["漢字漢", "字漢字", "漢字"]
+    assert rows(filled(" 00漢", width=3)) == [" ", "00", "漢"]
 
 
 @given(st.lists(st.text(max_size=12), max_size=12), st.integers(2, 12), st.integers(2, 12))
