@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from pathlib import PurePath
 from typing import Any
 
-# Nothing a run measures comes near; sums of such numbers cannot overflow either.
-_LARGEST = 1e100
+LARGEST = 1e100
+"""No run measures a number of this size or beyond; sums of smaller ones cannot overflow."""
 _DEEPEST = 40
 
 
@@ -19,7 +19,7 @@ def as_number(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     # Compared before any conversion: an integer may be too large for a float. NaN is not below.
-    return value if abs(value) < _LARGEST else None
+    return value if abs(value) < LARGEST else None
 
 
 def as_int(value: object) -> int | None:

@@ -5,9 +5,10 @@ from itertools import pairwise
 
 import numpy as np
 
+from transformer_playground.runs.column_buffer import FloatArray
 from transformer_playground.runs.curves import split_at_gaps
 from transformer_playground.runs.folder import RunFolder
-from transformer_playground.runs.series import Axis, Curve, FloatArray, RunSeries, lowest
+from transformer_playground.runs.series import Axis, Curve, RunSeries, lowest
 
 # Beyond this a loss says no more than that training has diverged, and no axis can show it.
 _LARGEST = 1e12

@@ -20,10 +20,10 @@ from transformer_playground.evaluation.loss import (
     mean_loss,
     perplexity,
 )
+from transformer_playground.jsonvalues import LARGEST
 from transformer_playground.model.base import LanguageModel
 from transformer_playground.report.schema import FullValidation, History, WindowLosses
 from transformer_playground.runs.series import RunSeries, lowest
-from transformer_playground.runs.summary import LARGEST
 
 _MOST_WINDOWS = 64
 # Logits of one batch: 128 MiB in float32.

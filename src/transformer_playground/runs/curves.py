@@ -8,7 +8,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from transformer_playground.runs.series import FloatArray
+from transformer_playground.runs.column_buffer import FloatArray
 
 # What a term this much smaller adds to a float64 sum is lost in rounding.
 _NEGLIGIBLE = 1e-18

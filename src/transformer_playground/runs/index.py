@@ -29,13 +29,9 @@ from transformer_playground.runs.annotations import Annotations, read_annotation
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.lock import Writer, read_writer
 from transformer_playground.runs.metrics import FileOffset
+from transformer_playground.runs.running_median import RunningMedian
 from transformer_playground.runs.status import RunStatus, judge_status
-from transformer_playground.runs.summary import (
-    RunningMedian,
-    RunSummary,
-    read_summary,
-    update_summary,
-)
+from transformer_playground.runs.summary import RunSummary, read_summary, update_summary
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter

@@ -1,15 +1,16 @@
 """The numbers of a metrics file as columns: read once, then kept up to date as the file grows."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from transformer_playground.runs.column_buffer import ColumnBuffer, FloatArray, numbers
 from transformer_playground.runs.jsonl import Row
 from transformer_playground.runs.metrics import (
     MEASUREMENTS,
@@ -18,20 +19,16 @@ from transformer_playground.runs.metrics import (
     Poll,
     TrainingClock,
 )
+from transformer_playground.runs.running_median import RunningMedian
 
 Axis = Literal["step", "tokens", "time"]
-FloatArray = NDArray[np.float64]
 
 PROGRESS = ("train", "eval", "checkpoint", "status")
 """Events whose step says how far training has come."""
 
 _ELAPSED = "\0elapsed"
-# Our files have a handful of each; a made-up one must not exhaust the memory.
+# Our files have a handful; a made-up one must not exhaust the memory.
 _MOST_EVENTS = 32
-_MOST_KEYS = 128
-_LEAST_CAPACITY = 16
-_GROWTH = 1.25
-_NUMBERS = {int, float, type(None)}
 
 
 @dataclass(frozen=True)
@@ -77,6 +74,8 @@ class RunSeries:
         self._reader = MetricsReader(path, start)
         self._listener = listener
         self._tables: dict[str, ColumnBuffer] = {}
+        # The median so far, of how many rows, and what it stays true for.
+        self._throughput: tuple[object, int, RunningMedian] | None = None
         self.clock = clock or TrainingClock()
         self.last_status: Row | None = None
         self.last_start: Row | None = None
@@ -121,6 +120,7 @@ class RunSeries:
                 self._listener(part)
             if part.reset:
                 self._tables, self.clock = {}, TrainingClock()
+                self._throughput = None
                 self.last_status = self.last_start = None
                 changed = self.was_reset = True
             if part.rows:
@@ -148,6 +148,24 @@ class RunSeries:
         finite = np.flatnonzero(np.isfinite(values))
         return float(values[finite[-1]]) if finite.size else None
 
+    def throughput(self, earlier: RunningMedian) -> RunningMedian:
+        """Running median of the train rows' tokens per second, on top of that of `earlier` rows.
+
+        Costs as much as the rows added since the last call, unless earlier ones changed.
+        """
+        table = self._tables.get("train")
+        if table is None:
+            return earlier
+        basis, rates = (earlier, table.revision), table.column("tokens_per_sec")
+        _, count, median = self._throughput or (None, 0, earlier)
+        if self._throughput is None or self._throughput[0] != basis or median.has_lost_median:
+            count, median = 0, earlier
+        median = median.with_more(rates[count:])
+        if median.has_lost_median and count:
+            median = earlier.with_more(rates)
+        self._throughput = basis, len(rates), median
+        return median
+
     def curve(self, event: str, key: str, x: Axis = "step") -> Curve:
         """`key` of `event` along an axis, empty when there is no such number.
 
@@ -168,12 +186,12 @@ class RunSeries:
             positions, values = positions[known], values[known]
         return Curve(positions, values)
 
-    def _positions(self, table: "ColumnBuffer", x: Axis) -> FloatArray:
+    def _positions(self, table: ColumnBuffer, x: Axis) -> FloatArray:
         if x == "tokens":
             return self._tokens(table)
         return table.column(_ELAPSED if x == "time" else "step")
 
-    def _tokens(self, table: "ColumnBuffer") -> FloatArray:
+    def _tokens(self, table: ColumnBuffer) -> FloatArray:
         seen = table.column("tokens_seen")
         unknown = np.isnan(seen)
         if not unknown.any():
@@ -238,7 +256,7 @@ class RunSeries:
             columns[_ELAPSED] = seconds[chosen]
             table.add(numbers([row["step"] for row in own]), columns)
 
-    def _table(self, event: str) -> "ColumnBuffer | None":
+    def _table(self, event: str) -> ColumnBuffer | None:
         table = self._tables.get(event)
         is_ours = event in PROGRESS or event == "resume"
         if table is None and (is_ours or len(self._tables) < _MOST_EVENTS):
@@ -274,120 +292,3 @@ def _advance(
 def lowest(values: FloatArray) -> int | None:
     """Where the lowest finite value is, the earliest of equals; None without a finite one."""
     return int(np.nanargmin(values)) if np.isfinite(values).any() else None
-
-
-def numbers(values: Sequence[Any]) -> FloatArray:
-    """Values as float64; NaN for whatever is not a finite number."""
-    if not set(map(type, values)) <= _NUMBERS:
-        values = [value if type(value) in _NUMBERS else None for value in values]
-    try:
-        array = np.array(values, dtype=np.float64)
-    except OverflowError:
-        array = np.array([_number(value) for value in values], dtype=np.float64)
-    array[np.isinf(array)] = np.nan
-    return array
-
-
-def _number(value: float | None) -> float | None:
-    try:
-        return None if value is None else float(value)
-    except OverflowError:
-        return None
-
-
-class ColumnBuffer:
-    """Rows of numbers in order of their step.
-
-    Args:
-        one_per_step: Of several rows with the same step only the latest is kept.
-
-    Attributes:
-        named: Keys that rows have had, also where no value was a number.
-    """
-
-    def __init__(self, *, one_per_step: bool) -> None:
-        self._one_per_step = one_per_step
-        self._columns: dict[str, FloatArray] = {"step": np.empty(_LEAST_CAPACITY)}
-        self._length = 0
-        self.named: set[str] = set()
-        # Rows below this are seen through views and must not be written to any more.
-        self._seen = 0
-
-    def __len__(self) -> int:
-        return self._length
-
-    @property
-    def keys(self) -> tuple[str, ...]:
-        """Keys that have held a number; "step" is one."""
-        return tuple(self._columns)
-
-    def column(self, key: str) -> FloatArray:
-        """The values of `key`, NaN where a row has none; read-only, and fixed for good."""
-        if key not in self._columns:
-            return np.full(self._length, np.nan)
-        self._seen = max(self._seen, self._length)
-        view = self._columns[key][: self._length]
-        view.flags.writeable = False
-        return view
-
-    def cut_after(self, step: float) -> None:
-        """Drop the rows after `step`."""
-        self._length = self._place(step, "right")
-
-    def add(self, steps: FloatArray, columns: Mapping[str, FloatArray]) -> None:
-        """Take in rows: their steps, and their other values by key, in the order of writing."""
-        if len(self.named) < _MOST_KEYS:
-            self.named |= columns.keys()
-        known = {key: values for key, values in columns.items() if self._takes(key, values)}
-        if self._follows_on(steps):
-            self._append(steps, known)
-            return
-        first = self._place(float(steps.min()), "left")
-        behind = slice(first, self._length)
-        steps = np.append(self._columns["step"][behind], steps)
-        order = np.argsort(steps, kind="stable")
-        if self._one_per_step:
-            ordered = steps[order]
-            order = order[np.append(ordered[1:] != ordered[:-1], True)]
-        added = len(steps) - (self._length - first)
-        merged = {
-            key: np.append(self._columns[key][behind], known.get(key, np.full(added, np.nan)))
-            for key in self._columns
-            if key != "step"
-        }
-        self._length = first
-        self._append(steps[order], {key: values[order] for key, values in merged.items()})
-
-    def _place(self, step: float, side: Any) -> int:
-        return int(np.searchsorted(self._columns["step"][: self._length], step, side))
-
-    def _takes(self, key: str, values: FloatArray) -> bool:
-        if key in self._columns:
-            return True
-        if len(self._columns) >= _MOST_KEYS or np.isnan(values).all():
-            return False
-        self._columns[key] = np.full(len(self._columns["step"]), np.nan)
-        return True
-
-    def _follows_on(self, steps: FloatArray) -> bool:
-        before = (
-            self._columns["step"][self._length - 1 : self._length] if self._length else steps[:0]
-        )
-        gaps = np.diff(np.append(before, steps))
-        return bool((gaps > 0).all() if self._one_per_step else (gaps >= 0).all())
-
-    def _append(self, steps: FloatArray, columns: Mapping[str, FloatArray]) -> None:
-        end = self._length + len(steps)
-        capacity = len(self._columns["step"])
-        if end > capacity or self._length < self._seen:
-            self._move(max(end, int(capacity * _GROWTH) if end > capacity else capacity))
-        for key, stored in self._columns.items():
-            stored[self._length : end] = steps if key == "step" else columns.get(key, np.nan)
-        self._length = end
-
-    def _move(self, capacity: int) -> None:
-        for key, stored in self._columns.items():
-            moved = np.empty(capacity)
-            moved[: self._length] = stored[: self._length]
-            self._columns[key] = moved
-        self._seen = 0

@@ -10,73 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 from transformer_playground.errors import RunError
 from transformer_playground.files import replace_json
+from transformer_playground.jsonvalues import LARGEST, as_text
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.lock import read_writer
 from transformer_playground.runs.metrics import FileOffset, TrainingClock
+from transformer_playground.runs.running_median import RunningMedian
 from transformer_playground.runs.status import judge_status
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
     from transformer_playground.runs.series import RunSeries
-
-# Nothing a run measures comes near; sums of such numbers cannot overflow either.
-LARGEST = 1e100
-# On each side of the median: so many steps in a row may be faster, or slower, than all of them.
-_KEPT = 100
-
-
-@dataclass(frozen=True)
-class RunningMedian:
-    """Median of a growing set of numbers, of which those around the median are kept.
-
-    Attributes:
-        below: How many are lower than those kept, or equal to the lowest.
-        kept: Those around the median, in order.
-        above: How many are higher than those kept, or equal to the highest.
-    """
-
-    below: int = 0
-    kept: tuple[float, ...] = ()
-    above: int = 0
-
-    @property
-    def median(self) -> float | None:
-        """The exact median; None if there are no numbers, or if it is not among those kept."""
-        count = self.below + len(self.kept) + self.above
-        low, high = (count - 1) // 2 - self.below, count // 2 - self.below
-        if low < 0 or high >= len(self.kept):
-            return None
-        return (self.kept[low] + self.kept[high]) / 2
-
-    @property
-    def has_lost_median(self) -> bool:
-        """Whether only all the numbers together can tell the median, or where more belong."""
-        return self.median is None and self != RunningMedian()
-
-    def with_more(self, values: "ArrayLike") -> "RunningMedian":
-        """These and further numbers, in any order; NaN and infinities are left out.
-
-        Only valid as long as the median is not lost.
-        """
-        import numpy as np
-
-        added = np.asarray(values, dtype=np.float64)
-        added = added[np.abs(added) < LARGEST]
-        lowest = self.kept[0] if self.below else -LARGEST
-        highest = self.kept[-1] if self.above else LARGEST
-        # Between those kept and those counted there is nothing that could be in a wrong place.
-        known = np.append(self.kept, added[(added >= lowest) & (added <= highest)])
-        below = self.below + int(np.count_nonzero(added < lowest))
-        above = self.above + int(np.count_nonzero(added > highest))
-        middle = (below + len(known) + above) // 2 - below
-        start = min(max(0, middle - _KEPT), len(known))
-        stop = min(max(start, middle + _KEPT), len(known))
-        if start < stop:
-            # Sorting all of a long run would take most of the time of a summary.
-            known.partition([start, stop - 1])
-        kept = tuple(np.sort(known[start:stop]).tolist())
-        return RunningMedian(below + start, kept, above + len(known) - stop)
 
 
 @dataclass(frozen=True)
@@ -168,7 +110,7 @@ def summary_of(series: "RunSeries", throughput: RunningMedian | None = None) -> 
     """
     from transformer_playground.runs.series import PROGRESS, lowest
 
-    rates = (throughput or RunningMedian()).with_more(series.column("train", "tokens_per_sec"))
+    rates = series.throughput(throughput or RunningMedian())
     best = lowest(series.column("eval", "val_loss"))
     best_step = series.at("eval", "step", best)
     status = series.last_status or {}
@@ -191,8 +133,8 @@ def summary_of(series: "RunSeries", throughput: RunningMedian | None = None) -> 
         # would notice: what checkpoints count is left out.
         tokens_seen=_largest(series, ("train", "eval", "status"), "tokens_seen"),
         clock=series.clock,
-        status=_text(status.get("status")),
-        error=_text(status.get("error")),
+        status=as_text(status.get("status")),
+        error=as_text(status.get("error")),
         early_stopped=status.get("early_stopped") is True,
         throughput=rates,
     )
@@ -204,10 +146,6 @@ def _largest(series: "RunSeries", events: tuple[str, ...], key: str) -> int | No
     columns = [series.column(event, key) for event in events]
     known = [column[np.isfinite(column)] for column in columns]
     return max((int(column.max()) for column in known if column.size), default=None)
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
 
 
 def read_summary(path: Path) -> tuple[RunSummary, FileOffset]:

@@ -71,7 +71,7 @@ _SOURCES = 512
 
 
 class LastingStylesheet(Stylesheet):
-    """Textual's stylesheet, which would read all rules anew for each view, and twice for the first.
+    """Textual's stylesheet, but it parses rules once, not again for each view.
 
     Rules are read again where the colours that they name have changed.
 

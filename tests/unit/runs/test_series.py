@@ -3,6 +3,7 @@
 import math
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from builders.metrics import read_rows
 from builders.runs import append_rows, eval_row, make_run, resume_row, status_row, train_row
 from transformer_playground.runs.jsonl import encode_row
+from transformer_playground.runs.running_median import RunningMedian
 from transformer_playground.runs.series import Curve, RunSeries
 from transformer_playground.runs.summary import summarise
 
@@ -249,3 +251,44 @@ def test_a_curve_stays_as_it_was_when_training_went_back(tmp_path: Path) -> None
     assert before.x.tolist() == [10, 20, 30]
     assert before.y[1] == 5.0
     assert series.curve("train", "train_loss").x.tolist() == [10, 15]
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(("train", "train", "train", "resume")), st.integers(0, 30)),
+        max_size=40,
+    )
+)
+def test_the_running_median_follows_appended_replaced_and_superseded_rows(
+    written: list[tuple[str, int]],
+) -> None:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "metrics.jsonl"
+        series = RunSeries(path)
+        for count, (event, step) in enumerate(written):
+            rate = {"tokens_per_sec": count * 7 % 11} if event == "train" else {}
+            write(path, {"event": event, "step": step, **rate})
+            series.poll()
+            rates = series.column("train", "tokens_per_sec")
+            median = series.throughput(RunningMedian()).median
+            assert median == (float(np.median(rates)) if rates.size else None)
+
+
+def test_the_running_median_of_a_growing_file_costs_only_what_was_added(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "metrics.jsonl"
+    sizes: list[int] = []
+    with_more = RunningMedian.with_more
+
+    def counted(median: RunningMedian, values: Any) -> RunningMedian:
+        sizes.append(len(values))
+        return with_more(median, values)
+
+    monkeypatch.setattr(RunningMedian, "with_more", counted)
+    series = RunSeries(path)
+    for steps_added in (range(1, 101), range(101, 102)):
+        write(path, *(train_row(step) for step in steps_added))
+        series.poll()
+        series.throughput(RunningMedian())
+    assert sizes == [100, 1]

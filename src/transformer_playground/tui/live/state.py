@@ -9,9 +9,10 @@ import numpy as np
 
 from transformer_playground.formatting import loss_text
 from transformer_playground.jsonvalues import as_int, as_number, as_text
+from transformer_playground.runs.column_buffer import FloatArray
 from transformer_playground.runs.fields import GLYPHS
 from transformer_playground.runs.jsonl import Row
-from transformer_playground.runs.series import Axis, FloatArray, RunSeries
+from transformer_playground.runs.series import Axis, RunSeries
 from transformer_playground.runs.summary import RunSummary, summary_of
 from transformer_playground.terminal import visible_line
 

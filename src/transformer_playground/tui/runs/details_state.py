@@ -20,16 +20,16 @@ from transformer_playground.runs.status import derive_status
 
 def read_start(path: Path, size: int) -> str:
     """The first `size` bytes as text; empty if there are none to read."""
-    return _text_files_read(path, size, from_end=False)
+    return _read_text(path, size, from_end=False)
 
 
 def read_last_lines(path: Path, count: int, size: int) -> list[str]:
     """The last whole lines, `count` at most, within the last `size` bytes."""
-    lines = _text_files_read(path, size, from_end=True).splitlines()
+    lines = _read_text(path, size, from_end=True).splitlines()
     return lines[-count:]
 
 
-def _text_files_read(path: Path, size: int, *, from_end: bool) -> str:
+def _read_text(path: Path, size: int, *, from_end: bool) -> str:
     try:
         # A pipe or a device of that name might never end.
         if not stat.S_ISREG(path.stat().st_mode):

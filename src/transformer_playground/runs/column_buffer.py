@@ -1,0 +1,136 @@
+"""Growing columns of numbers in order of step, read through views that stay as they are."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+# Our files have a handful; a made-up one must not exhaust the memory.
+_MOST_KEYS = 128
+_LEAST_CAPACITY = 16
+_GROWTH = 1.25
+_NUMBERS = {int, float, type(None)}
+
+
+def numbers(values: Sequence[Any]) -> FloatArray:
+    """Values as float64; NaN for whatever is not a finite number."""
+    if not set(map(type, values)) <= _NUMBERS:
+        values = [value if type(value) in _NUMBERS else None for value in values]
+    try:
+        array = np.array(values, dtype=np.float64)
+    except OverflowError:
+        array = np.array([_number(value) for value in values], dtype=np.float64)
+    array[np.isinf(array)] = np.nan
+    return array
+
+
+def _number(value: float | None) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except OverflowError:
+        return None
+
+
+class ColumnBuffer:
+    """Rows of numbers in order of their step.
+
+    Args:
+        one_per_step: Of several rows with the same step only the latest is kept.
+
+    Attributes:
+        named: Keys that rows have had, also where no value was a number.
+        revision: Changes with every change of rows that were there before.
+    """
+
+    def __init__(self, *, one_per_step: bool) -> None:
+        self._one_per_step = one_per_step
+        self._columns: dict[str, FloatArray] = {"step": np.empty(_LEAST_CAPACITY)}
+        self._length = 0
+        self.revision = 0
+        self.named: set[str] = set()
+        # Rows below this are seen through views and must not be written to any more.
+        self._seen = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Keys that have held a number; "step" is one."""
+        return tuple(self._columns)
+
+    def column(self, key: str) -> FloatArray:
+        """The values of `key`, NaN where a row has none; read-only, and fixed for good."""
+        if key not in self._columns:
+            return np.full(self._length, np.nan)
+        self._seen = max(self._seen, self._length)
+        view = self._columns[key][: self._length]
+        view.flags.writeable = False
+        return view
+
+    def cut_after(self, step: float) -> None:
+        """Drop the rows after `step`."""
+        self._length = self._place(step, "right")
+        self.revision += 1
+
+    def add(self, steps: FloatArray, columns: Mapping[str, FloatArray]) -> None:
+        """Take in rows: their steps, and their other values by key, in the order of writing."""
+        if len(self.named) < _MOST_KEYS:
+            self.named |= columns.keys()
+        known = {key: values for key, values in columns.items() if self._takes(key, values)}
+        if self._follows_on(steps):
+            self._append(steps, known)
+            return
+        self.revision += 1
+        first = self._place(float(steps.min()), "left")
+        behind = slice(first, self._length)
+        steps = np.append(self._columns["step"][behind], steps)
+        order = np.argsort(steps, kind="stable")
+        if self._one_per_step:
+            ordered = steps[order]
+            order = order[np.append(ordered[1:] != ordered[:-1], True)]
+        added = len(steps) - (self._length - first)
+        merged = {
+            key: np.append(self._columns[key][behind], known.get(key, np.full(added, np.nan)))
+            for key in self._columns
+            if key != "step"
+        }
+        self._length = first
+        self._append(steps[order], {key: values[order] for key, values in merged.items()})
+
+    def _place(self, step: float, side: Any) -> int:
+        return int(np.searchsorted(self._columns["step"][: self._length], step, side))
+
+    def _takes(self, key: str, values: FloatArray) -> bool:
+        if key in self._columns:
+            return True
+        if len(self._columns) >= _MOST_KEYS or np.isnan(values).all():
+            return False
+        self._columns[key] = np.full(len(self._columns["step"]), np.nan)
+        return True
+
+    def _follows_on(self, steps: FloatArray) -> bool:
+        before = (
+            self._columns["step"][self._length - 1 : self._length] if self._length else steps[:0]
+        )
+        gaps = np.diff(np.append(before, steps))
+        return bool((gaps > 0).all() if self._one_per_step else (gaps >= 0).all())
+
+    def _append(self, steps: FloatArray, columns: Mapping[str, FloatArray]) -> None:
+        end = self._length + len(steps)
+        capacity = len(self._columns["step"])
+        if end > capacity or self._length < self._seen:
+            self._move(max(end, int(capacity * _GROWTH) if end > capacity else capacity))
+        for key, stored in self._columns.items():
+            stored[self._length : end] = steps if key == "step" else columns.get(key, np.nan)
+        self._length = end
+
+    def _move(self, capacity: int) -> None:
+        for key, stored in self._columns.items():
+            moved = np.empty(capacity)
+            moved[: self._length] = stored[: self._length]
+            self._columns[key] = moved
+        self._seen = 0
