@@ -20,7 +20,6 @@ from transformer_playground.evaluation.loss import (
     mean_loss,
     perplexity,
 )
-from transformer_playground.jsonvalues import LARGEST
 from transformer_playground.model.base import LanguageModel
 from transformer_playground.report.schema import FullValidation, History, WindowLosses
 from transformer_playground.runs.series import RunSeries, lowest
@@ -146,8 +145,6 @@ def history(series: RunSeries, windows: WindowLosses | None) -> History | None:
         windows: The losses of the checkpoint at hand.
     """
     steps, losses = series.column("eval", "step"), series.column("eval", "val_loss")
-    # Sums of larger numbers could overflow, and no run measures them.
-    losses = np.where(np.abs(losses) < LARGEST, losses, np.nan)
     best, finite = lowest(losses), np.flatnonzero(np.isfinite(losses))
     if best is None:
         return None

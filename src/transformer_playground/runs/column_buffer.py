@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from transformer_playground.jsonvalues import LARGEST
+
 FloatArray = NDArray[np.float64]
 
 # Our files have a handful; a made-up one must not exhaust the memory.
@@ -16,14 +18,14 @@ _NUMBERS = {int, float, type(None)}
 
 
 def numbers(values: Sequence[Any]) -> FloatArray:
-    """Values as float64; NaN for whatever is not a finite number."""
+    """Values as float64; NaN for whatever no run can have measured (see `LARGEST`)."""
     if not set(map(type, values)) <= _NUMBERS:
         values = [value if type(value) in _NUMBERS else None for value in values]
     try:
         array = np.array(values, dtype=np.float64)
     except OverflowError:
         array = np.array([_number(value) for value in values], dtype=np.float64)
-    array[np.isinf(array)] = np.nan
+    array[~(np.abs(array) < LARGEST)] = np.nan
     return array
 
 

@@ -113,11 +113,12 @@ def summary_of(series: "RunSeries", throughput: RunningMedian | None = None) -> 
     rates = series.throughput(throughput or RunningMedian())
     best = lowest(series.column("eval", "val_loss"))
     best_step = series.at("eval", "step", best)
+    reached = (_last_step(series, event) for event in PROGRESS)
     status = series.last_status or {}
     return RunSummary(
-        step=_largest(series, PROGRESS, "step"),
-        train_step=_largest(series, ("train",), "step"),
-        eval_step=_largest(series, ("eval",), "step"),
+        step=max((step for step in reached if step is not None), default=None),
+        train_step=_last_step(series, "train"),
+        eval_step=_last_step(series, "eval"),
         train_loss=series.newest("train", "train_loss"),
         val_loss=series.newest("eval", "val_loss"),
         bits_per_byte=series.newest("eval", "val_bits_per_byte"),
@@ -140,12 +141,17 @@ def summary_of(series: "RunSeries", throughput: RunningMedian | None = None) -> 
     )
 
 
+def _last_step(series: "RunSeries", event: str) -> int | None:
+    step = series.at(event, "step", -1)
+    return None if step is None else int(step)
+
+
 def _largest(series: "RunSeries", events: tuple[str, ...], key: str) -> int | None:
     import numpy as np
 
     columns = [series.column(event, key) for event in events]
-    known = [column[np.isfinite(column)] for column in columns]
-    return max((int(column.max()) for column in known if column.size), default=None)
+    highest = [float(np.fmax.reduce(column)) for column in columns if column.size]
+    return max((int(value) for value in highest if math.isfinite(value)), default=None)
 
 
 def read_summary(path: Path) -> tuple[RunSummary, FileOffset]:
