@@ -4,6 +4,7 @@ A run is normally one process. Under an initialised `torch.distributed` process 
 reads its own batches and counts targets over all ranks; gradients are not exchanged.
 """
 
+import os
 from dataclasses import dataclass
 
 import torch
@@ -23,7 +24,8 @@ class DistInfo:
         """Read the initialised process group; a single process if there is none."""
         if not (dist.is_available() and dist.is_initialized()):
             return cls()
-        local_rank = dist.get_node_local_rank(fallback_rank=0)
+        # torchrun sets it; torch exports no function that reads it.
+        local_rank = int(os.environ.get("LOCAL_RANK", "0"))
         return cls(dist.get_rank(), local_rank, dist.get_world_size())
 
     @property
