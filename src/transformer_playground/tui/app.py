@@ -93,6 +93,8 @@ class Console(App[int], inherit_bindings=False):
         self.activity = ""
         self._next_look: Timer | None = None
         self.settings = Settings()
+        # The user's keys that are valid: id of a binding -> keys.
+        self.keymap: dict[str, str] = {}
         self._may_save = True
         # What views follow: a new snapshot, a new choice of runs, what training did, a word on it.
         self.catalog_changed: Signal[Snapshot] = Signal(self, "catalog")
@@ -277,7 +279,7 @@ class Console(App[int], inherit_bindings=False):
         from transformer_playground.tui.shared.view import View
 
         here = self.screen.NAME if isinstance(self.screen, View) else None
-        self.push_screen(KeysScreen(self._keys_of_user, here))
+        self.push_screen(KeysScreen(self.keymap, here))
 
     def action_leave(self) -> None:
         """Quit; while something trains or waits, ask first."""
@@ -339,7 +341,7 @@ class Console(App[int], inherit_bindings=False):
             self._may_save = False
             complaints.append(str(error))
         keymap, problems = check_keymap(self.settings.keys)
-        self._keys_of_user = keymap
+        self.keymap = keymap
         self.set_keymap(keymap)
         theme = self.settings.theme
         if theme is not None and theme not in self.available_themes:

@@ -288,6 +288,17 @@ _SHOWN = {
 }
 
 
+def key_hint(binding_id: str, keymap: Mapping[str, str]) -> str:
+    """The first key of a binding as a hint shows it, such as "esc" for `runs.out`.
+
+    Args:
+        binding_id: An id of the table.
+        keymap: The user's keys as `check_keymap` returns them (`Console.keymap`).
+    """
+    key = next(key for key in KEYS if key.id == binding_id)
+    return keys_text(split_keys(keymap.get(binding_id, key.keys))[0])
+
+
 def keys_text(keys: str) -> str:
     """Keys as people write them."""
     return " ".join(

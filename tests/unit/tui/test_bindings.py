@@ -5,7 +5,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transformer_playground.tui.bindings import KEYS, check_keymap, split_keys
+from transformer_playground.tui.bindings import KEYS, check_keymap, key_hint, split_keys
 
 
 def test_no_two_bindings_of_one_place_share_a_key() -> None:
@@ -47,6 +47,15 @@ def test_two_keys_may_change_places() -> None:
     keymap, problems = check_keymap({"runs.pin": "o", "runs.sort": "p"})
     assert problems == []
     assert keymap == {"runs.pin": "o", "runs.sort": "p"}
+
+
+def test_a_hint_shows_the_first_key_and_follows_the_keymap() -> None:
+    assert key_hint("runs.out", {}) == "esc"
+    assert key_hint("everywhere.quit", {}) == "q"
+    keymap, _ = check_keymap({"runs.out": "f8,x"})
+    assert keymap == {}, "x exports in the same view"
+    keymap, _ = check_keymap({"runs.out": "f8,f9"})
+    assert key_hint("runs.out", keymap) == "f8"
 
 
 @given(st.dictionaries(st.sampled_from([key.id for key in KEYS]) | st.text(), st.text()))

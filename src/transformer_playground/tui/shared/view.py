@@ -12,6 +12,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from transformer_playground.terminal import visible_line
+from transformer_playground.tui.bindings import key_hint
 from transformer_playground.tui.shared.key_bar import KeyBar
 
 if TYPE_CHECKING:
@@ -97,6 +98,10 @@ class View(Screen[None]):
     def console(self) -> "Console":
         """The app, by its own type."""
         return cast("Console", self.app)
+
+    def key_hint(self, binding_id: str) -> str:
+        """The key of a binding as a hint shows it, with the user's keymap applied."""
+        return key_hint(binding_id, self.console.keymap)
 
     def on_mount(self) -> None:
         """Follow what the app publishes."""
