@@ -89,7 +89,7 @@ def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     fsync_folder(path.parent)
 
 
-def share_file(source: Path, target: Path) -> None:
+def link_or_copy(source: Path, target: Path) -> None:
     """Give the bytes of `source` a second name, switching an existing `target` in one step.
 
     A hard link, or a copy where the file system has none: either way `target` stays whole when
@@ -126,7 +126,7 @@ def replace_json(path: Path, value: Any) -> None:
     replace_file(path, lambda file: file.write(encoded))
 
 
-def shown_path(path: Path) -> str:
+def display_path(path: Path) -> str:
     """A path as a user would type it: relative if it lies below the current directory."""
     absolute = path.absolute()
     here = Path.cwd()

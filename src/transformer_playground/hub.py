@@ -20,7 +20,7 @@ _MODEL_FILES = "config.json, model.safetensors, tokenizer.json and the other sma
 
 
 @contextlib.contextmanager
-def explained(model_name: str, revision: str | None = None) -> Iterator[None]:
+def translate_load_errors(model_name: str, revision: str | None = None) -> Iterator[None]:
     """Run what loads a model or a tokenizer; say in plain words why it fails.
 
     The libraries' progress bars, reports and warnings are off inside, and as before afterwards.
@@ -33,7 +33,7 @@ def explained(model_name: str, revision: str | None = None) -> Iterator[None]:
         ModelError: Whatever the block raises, explained; a PlaygroundError passes as it is.
     """
     try:
-        with quiet():
+        with silence_libraries():
             yield
     except PlaygroundError:
         raise
@@ -42,7 +42,7 @@ def explained(model_name: str, revision: str | None = None) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def quiet() -> Iterator[None]:
+def silence_libraries() -> Iterator[None]:
     """Keep what loads and changes models from drawing bars and writing notes, inside only."""
     import huggingface_hub.utils.logging as hub_logging
     import transformers.utils.logging as model_logging

@@ -32,12 +32,12 @@ def as_text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def as_table(value: object) -> dict[str, Any]:
+def as_object(value: object) -> dict[str, Any]:
     """`value` if it is a JSON object, else an empty one."""
     return value if isinstance(value, dict) else {}
 
 
-def plain(value: Any, non_finite: Callable[[float], Any] = lambda _: None) -> Any:
+def to_jsonable(value: Any, non_finite: Callable[[float], Any] = lambda _: None) -> Any:
     """`value` as every JSON writer takes it: dataclasses as objects, paths as text.
 
     What is nested deeper than any of our files becomes "…".

@@ -28,16 +28,16 @@ class Column:
     Attributes:
         header: What stands above it.
         cells: Its texts, as many as there are rows; untrusted.
-        to_the_right: How it is aligned.
+        right_aligned: How it is aligned.
         weight: Where space is short, columns of little weight go first; None never goes.
-        is_whole: Whether its cells are cut only when all others are as narrow as can be.
+        shrink_last: Whether its cells are cut only when all others are as narrow as can be.
     """
 
     header: str
     cells: Sequence[str]
-    to_the_right: bool = False
+    right_aligned: bool = False
     weight: int | None = None
-    is_whole: bool = False
+    shrink_last: bool = False
 
 
 def labelled_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Column]:
@@ -59,12 +59,12 @@ def table_lines(columns: Sequence[Column], width: int | None = None) -> list[str
         shown = _without_the_unimportant(shown, width)
     widths = [_width(column) for column in shown]
     if width is not None:
-        others = [not column.is_whole for column in shown]
+        others = [not column.shrink_last for column in shown]
         widths = _narrowed(_narrowed(widths, width, others), width, [True] * len(widths))
     lines: list[str] = []
     for cells in zip(*((column.header, *column.cells) for column in shown), strict=True):
         parts = [
-            _aligned(cell, size, column.to_the_right)
+            _aligned(cell, size, column.right_aligned)
             for cell, size, column in zip(cells, widths, shown, strict=True)
         ]
         lines.append((" " * _GAP).join(parts).rstrip())
@@ -95,7 +95,7 @@ def markdown_table(columns: Sequence[Column]) -> list[str]:
     header, *lines = [
         markdown_row([escape_markdown(cell.strip()) for cell in cells]) for cells in rows
     ]
-    return [header, markdown_rule([column.to_the_right for column in columns]), *lines]
+    return [header, markdown_rule([column.right_aligned for column in columns]), *lines]
 
 
 def markdown_row(cells: Iterable[str]) -> str:
@@ -103,9 +103,9 @@ def markdown_row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def markdown_rule(to_the_right: Iterable[bool]) -> str:
+def markdown_rule(right_aligned: Iterable[bool]) -> str:
     """The line below a Markdown table's header, with the alignment of each column."""
-    return markdown_row("--:" if right else ":--" for right in to_the_right)
+    return markdown_row("--:" if right else ":--" for right in right_aligned)
 
 
 def escape_markdown(text: str) -> str:
@@ -175,9 +175,9 @@ def _narrowed(widths: Sequence[int], width: int, may_give: Sequence[bool]) -> li
     return narrowed
 
 
-def _aligned(cell: str, size: int, to_the_right: bool) -> str:
+def _aligned(cell: str, size: int, right_aligned: bool) -> str:
     length = cell_len(cell)
     if length > size:
         return set_cell_size(cell, size - 1) + "…"
     padding = " " * (size - length)
-    return padding + cell if to_the_right else cell + padding
+    return padding + cell if right_aligned else cell + padding

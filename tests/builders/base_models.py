@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any, Literal
 
-from transformer_playground.hub import quiet
+from transformer_playground.hub import silence_libraries
 
 Architecture = Literal["qwen2", "gemma3", "llama"]
 ARCHITECTURES: tuple[Architecture, ...] = ("qwen2", "gemma3", "llama")
@@ -81,7 +81,7 @@ def _built(
             for parameter in model.parameters():
                 if parameter.dim() == 1:
                     parameter.add_(torch.randn_like(parameter) * 0.1)
-    with quiet():
+    with silence_libraries():
         model.save_pretrained(folder)
     return folder
 
@@ -164,7 +164,7 @@ def give_eyes(folder: Path) -> None:
         eoi_token_index=6,
         image_token_index=7,
     )
-    with torch.random.fork_rng(devices=[]), quiet():
+    with torch.random.fork_rng(devices=[]), silence_libraries():
         torch.manual_seed(0)
         AutoModelForCausalLM.from_config(config).save_pretrained(folder)
 

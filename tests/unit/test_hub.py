@@ -15,20 +15,20 @@ from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import logging as model_logging
 
 from transformer_playground.errors import DataError, ModelError
-from transformer_playground.hub import explained, quiet
+from transformer_playground.hub import silence_libraries, translate_load_errors
 
 _REQUEST = httpx2.Request("GET", "https://hub.invalid/model")
 _NAME = "nobody/nothing"
 
 
 def _explanation(error: Exception, name: str = _NAME, revision: str | None = None) -> ModelError:
-    with pytest.raises(ModelError) as caught, explained(name, revision):
+    with pytest.raises(ModelError) as caught, translate_load_errors(name, revision):
         raise error
     return caught.value
 
 
 def test_a_model_that_is_not_on_disk_says_how_to_fetch_it_offline() -> None:
-    with pytest.raises(ModelError) as caught, explained(_NAME, "v2"):
+    with pytest.raises(ModelError) as caught, translate_load_errors(_NAME, "v2"):
         AutoConfig.from_pretrained(_NAME, revision="v2")
     assert "is not on this disk" in caught.value.message
     assert "HF_HUB_OFFLINE" in str(caught.value)
@@ -38,7 +38,7 @@ def test_a_model_that_is_not_on_disk_says_how_to_fetch_it_offline() -> None:
 
 
 def test_a_tokenizer_that_is_not_on_disk_says_the_same() -> None:
-    with pytest.raises(ModelError, match="is not on this disk"), explained(_NAME):
+    with pytest.raises(ModelError, match="is not on this disk"), translate_load_errors(_NAME):
         AutoTokenizer.from_pretrained(_NAME)
 
 
@@ -71,13 +71,16 @@ def test_an_unknown_revision_is_named() -> None:
 
 @pytest.mark.parametrize("name", ["a b", "a//b"])
 def test_an_impossible_name_is_called_so(name: str) -> None:
-    with pytest.raises(ModelError, match="not a name that a model can have"), explained(name):
+    with (
+        pytest.raises(ModelError, match="not a name that a model can have"),
+        translate_load_errors(name),
+    ):
         AutoConfig.from_pretrained(name)
 
 
 def test_a_missing_folder_is_called_a_folder(tmp_path: Path) -> None:
     missing = str(tmp_path / "missing")
-    with pytest.raises(ModelError, match="There is no folder"), explained(missing):
+    with pytest.raises(ModelError, match="There is no folder"), translate_load_errors(missing):
         AutoConfig.from_pretrained(missing)
 
 
@@ -103,7 +106,7 @@ def test_no_memory_is_no_fault_of_the_file() -> None:
 
 
 def test_an_error_of_ours_passes_as_it_is() -> None:
-    with pytest.raises(DataError, match="mine"), explained(_NAME):
+    with pytest.raises(DataError, match="mine"), translate_load_errors(_NAME):
         raise DataError("mine")
 
 
@@ -118,7 +121,7 @@ def test_bars_and_notes_are_off_inside_and_as_before_afterwards(
 ) -> None:
     before = model_logging.get_verbosity(), model_logging.is_progress_bar_enabled()
     logger = model_logging.get_logger("transformers.test")
-    with quiet():
+    with silence_libraries():
         logger.warning("a note")
         warnings.warn("will change", FutureWarning, stacklevel=1)
         assert not model_logging.is_progress_bar_enabled()
@@ -134,5 +137,5 @@ def test_they_come_back_after_a_fault() -> None:
 
 
 def test_no_service_is_asked_to_convert_weights() -> None:
-    with quiet():
+    with silence_libraries():
         assert os.environ["DISABLE_SAFETENSORS_CONVERSION"] == "1"

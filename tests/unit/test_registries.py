@@ -9,8 +9,7 @@ from transformer_playground.config.model import GATED, Activation, Norm, Positio
 from transformer_playground.config.prepare import PrepareConfig, TokenizerType
 from transformer_playground.config.train import MATRIX_OPTIMIZERS, Optimizer, Schedule
 from transformer_playground.data.tokenizers import tokenizers
-from transformer_playground.model.layers import NORMS
-from transformer_playground.model.mlp import ACTIVATIONS
+from transformer_playground.model.layers import ACTIVATIONS, NORMS
 from transformer_playground.model.positions import POSITIONS
 from transformer_playground.training.optimizers import OPTIMIZERS
 from transformer_playground.training.schedules import SCHEDULES

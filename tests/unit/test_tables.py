@@ -20,8 +20,8 @@ from transformer_playground.tables import (
 
 COLUMNS = [
     Column("run", ["a-rather-long-name", "b"]),
-    Column("step", ["1", "2,000"], to_the_right=True, weight=3),
-    Column("params", ["796k", "1.00M"], to_the_right=True, weight=1),
+    Column("step", ["1", "2,000"], right_aligned=True, weight=3),
+    Column("params", ["796k", "1.00M"], right_aligned=True, weight=1),
     Column("note", ["short", "漢字 and more"], weight=2),
 ]
 
@@ -54,7 +54,7 @@ def test_what_cannot_go_is_cut_the_longest_first() -> None:
 
 def test_a_column_that_is_to_stay_whole_is_cut_last() -> None:
     def row(width: int) -> str:
-        columns = [Column("key", ["k" * 30], is_whole=True), Column("v", ["y" * 50])]
+        columns = [Column("key", ["k" * 30], shrink_last=True), Column("v", ["y" * 50])]
         return table_lines([*columns, Column("by", ["z" * 50])], width)[1]
 
     assert row(80) == f"{'k' * 30}  {'y' * 22}…  {'z' * 22}…"

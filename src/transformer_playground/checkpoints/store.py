@@ -40,8 +40,8 @@ from transformer_playground.checkpoints.format import (
 from transformer_playground.errors import CheckpointError
 from transformer_playground.files import (
     fsync_folder,
+    link_or_copy,
     sha256_file,
-    share_file,
     temporary_sibling,
     write_durably,
 )
@@ -233,7 +233,7 @@ class CheckpointStore:
             ]
             for path in paths[1:]:
                 placed.append(path)
-                share_file(paths[0], path)
+                link_or_copy(paths[0], path)
             fsync_folder(self._folder)
             for info in saved:
                 placed.append(sidecar_path(info.path))
@@ -264,7 +264,7 @@ class CheckpointStore:
             (target.path, pointer),
             (sidecar_path(target.path), sidecar_path(pointer)),
         ):
-            share_file(source, name)
+            link_or_copy(source, name)
             # Not every disk keeps two renames in order, and the sidecar must not come first: what
             # vouched for the file before may be gone.
             fsync_folder(self._folder)

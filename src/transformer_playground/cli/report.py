@@ -55,10 +55,10 @@ def report(
     """
     run = find_run(runs_dir, run_id)
 
-    from transformer_playground.config.sampling import base_override
+    from transformer_playground.config.run_config import base_model_override
     from transformer_playground.report.plan import ReportRequest, plan_report
 
-    sampling = replace(with_standard_input(request), overrides=base_override(base))
+    sampling = replace(with_standard_input(request), overrides=base_model_override(base))
     asked = ReportRequest(
         sampling=sampling,
         dataset=dataset,

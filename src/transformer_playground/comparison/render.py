@@ -208,7 +208,7 @@ def text_table(
         tables.Column(
             f"Δ {row.label}" if row.is_delta else row.label,
             [cell_text(row, cell, shorten) for cell in row.cells],
-            to_the_right=True,
+            right_aligned=True,
         )
         for row in kept
     ]

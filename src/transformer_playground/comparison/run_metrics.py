@@ -10,7 +10,7 @@ from transformer_playground.config.loading import leaves
 from transformer_playground.config.toml import toml_key
 from transformer_playground.data.meta import META_FILE, read_meta
 from transformer_playground.errors import DataError, RunError
-from transformer_playground.jsonvalues import as_int, as_number, as_table, as_text, plain
+from transformer_playground.jsonvalues import as_int, as_number, as_object, as_text, to_jsonable
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.lock import read_writer
 from transformer_playground.runs.series import RunSeries
@@ -153,9 +153,9 @@ def collect(run: RunFolder, series: RunSeries | None = None) -> RunFacts:
         experiment=config["experiment"],
         seed=as_int(settings.get(SEED)),
         settings=settings,
-        fingerprint=as_text(as_table(config.get("dataset")).get("fingerprint")),
+        fingerprint=as_text(as_object(config.get("dataset")).get("fingerprint")),
         tokenizer=_tokenizer(run),
-        environment=_environment(as_table(config.get("environment"))),
+        environment=_environment(as_object(config.get("environment"))),
         summary=summary,
         measures=measures_of(config.get("parameters"), summary),
         missing=_missing_keys(series),
@@ -171,7 +171,7 @@ def same_tokenizer(first: RunFacts, other: RunFacts) -> bool:
 
 def _settings(run: RunFolder, nested: Mapping[str, Any]) -> dict[str, Any]:
     try:
-        return {toml_key(key): plain(value, str) for key, value in leaves(nested)}
+        return {toml_key(key): to_jsonable(value, str) for key, value in leaves(nested)}
     except RecursionError:
         raise RunError(
             f"The settings of run '{run.run_id}' are nested too deeply.",
@@ -193,7 +193,7 @@ def _tokenizer(run: RunFolder) -> str | None:
 
 
 def _environment(table: Mapping[str, Any]) -> dict[str, str]:
-    packages, git = as_table(table.get("packages")), as_table(table.get("git"))
+    packages, git = as_object(table.get("packages")), as_object(table.get("git"))
     found = {
         "host": table.get("host"),
         "device": table.get("device"),

@@ -21,7 +21,7 @@ class Table(BaseModel):
 
 # TOML knows neither paths nor tuples, so these two accept what TOML can write.
 Folder = Annotated[Path, Strict(False)]
-Words = Annotated[tuple[str, ...], Strict(False)]
+Strings = Annotated[tuple[str, ...], Strict(False)]
 
 
 def conflict(message: str, *keys: str) -> PydanticCustomError:

@@ -6,15 +6,14 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from transformer_playground.config.introspection import (
+from transformer_playground.config.reference import (
     ANY_NAME,
-    Key,
     SchemaField,
-    find_entry,
+    find_field,
     schema_index,
 )
 from transformer_playground.config.sources import DEFAULT_ORIGIN, Merged, Problem
-from transformer_playground.config.toml import shortened, toml_key, toml_string, toml_value
+from transformer_playground.config.toml import Key, shortened, toml_key, toml_string, toml_value
 from transformer_playground.errors import ConfigError
 
 _LISTED = 3
@@ -28,7 +27,9 @@ def config_error(problems: Sequence[Problem], hint: str = "") -> ConfigError:
     return ConfigError(f"{len(problems)} problems in the configuration:\n{lines}\n", hint)
 
 
-def describe(error: ValidationError, merged: Merged, *, conflicts: bool = True) -> list[Problem]:
+def validation_problems(
+    error: ValidationError, merged: Merged, *, conflicts: bool = True
+) -> list[Problem]:
     """One problem for each complaint of the schema, with the place that caused it.
 
     Args:
@@ -37,13 +38,13 @@ def describe(error: ValidationError, merged: Merged, *, conflicts: bool = True) 
         conflicts: Whether to tell of settings that are valid one by one but not together.
     """
     return [
-        _describe_one(dict(fault), merged)
+        _problem(dict(fault), merged)
         for fault in error.errors(include_url=False)
         if conflicts or fault["type"] != "conflict"
     ]
 
 
-def nearest_keys(key: Key) -> list[str]:
+def closest_keys(key: Key) -> list[str]:
     """Known keys that `key` may have been meant to be, the likeliest first."""
     entries = [entry for entry in schema_index().values() if ANY_NAME not in entry.key]
     same_table = [entry for entry in _siblings(key) if entry.key[-1] != ANY_NAME]
@@ -62,7 +63,7 @@ def _siblings(key: Key) -> list[SchemaField]:
     """What may stand where `key` stands."""
     parent: Key = ()
     if key[:-1]:
-        entry = find_entry(key[:-1])
+        entry = find_field(key[:-1])
         if entry is None:
             return []
         parent = entry.key
@@ -82,7 +83,7 @@ def _close_names(key: Key, entries: Iterable[SchemaField]) -> list[str]:
     return [name for match in close for name in by_name[match]]
 
 
-def _describe_one(fault: dict[str, Any], merged: Merged) -> Problem:
+def _problem(fault: dict[str, Any], merged: Merged) -> Problem:
     parts = [part for part in fault["loc"] if isinstance(part, str)]
     items = [part for part in fault["loc"] if isinstance(part, int)]
     key = tuple(parts)
@@ -92,7 +93,7 @@ def _describe_one(fault: dict[str, Any], merged: Merged) -> Problem:
         return Problem("", _conflict(fault["ctx"], merged))
     if fault["type"] == "extra_forbidden":
         return Problem(where, _unknown(key, fault["input"]))
-    entry = find_entry(key)
+    entry = find_field(key)
     allowed = entry.allowed if entry else fault["msg"]
     description = entry.description if entry else ""
     if fault["type"] == "missing":
@@ -117,7 +118,7 @@ def _unknown(key: Key, value: Any) -> str:
     table = isinstance(value, dict)
     subject = f"table [{toml_key(key)}]" if table else f"key {toml_key(key)}"
     shown = "" if table else f" = {shortened(toml_value(value))}"
-    near = nearest_keys(key)
+    near = closest_keys(key)
     if near:
         return f"unknown {subject}{shown}; did you mean {' or '.join(near)}?"
     known = ", ".join(entry.key[-1] for entry in _siblings(key))

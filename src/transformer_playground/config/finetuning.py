@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Strict, model_validator
 
-from transformer_playground.config.base import Table, Words, conflict, setting
+from transformer_playground.config.base import Strings, Table, conflict, setting
 from transformer_playground.config.train import DType
 
 AUTO_TARGETS = ("auto",)
@@ -86,7 +86,7 @@ class PeftConfig(Table):
         "projections that are usual for the architecture.",
     )
     extend_mlp_targets: bool = setting(False, "Give the linear layers of the MLPs an adapter too.")
-    modules_to_save: Words = setting(
+    modules_to_save: Strings = setting(
         (), "Modules that are trained as a whole, by the ends of their names."
     )
 

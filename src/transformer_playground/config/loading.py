@@ -1,7 +1,7 @@
 """From files, environment and flags to one validated configuration."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from transformer_playground.config.errors import config_error, describe
+from transformer_playground.config.errors import config_error, validation_problems
 from transformer_playground.config.finetuning import is_model_path
-from transformer_playground.config.introspection import ANY_NAME, Key, schema_index
+from transformer_playground.config.reference import ANY_NAME, schema_index
 from transformer_playground.config.sample import PROMPT_FILE
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.config.sources import (
@@ -25,8 +25,8 @@ from transformer_playground.config.sources import (
     read_layer,
     validate_values,
 )
-from transformer_playground.config.toml import shortened, toml_key, toml_string
-from transformer_playground.files import shown_path
+from transformer_playground.config.toml import Key, set_value, shortened, toml_key, toml_string
+from transformer_playground.files import display_path
 
 _PROMPT = ("sample", "sample", "start")
 _MODEL = ("hf_model", "model_name")
@@ -176,7 +176,7 @@ def combine(
 
 
 def _hint(defaults: Path | None) -> str:
-    return f"All settings and their defaults are in {shown_path(defaults)}." if defaults else ""
+    return f"All settings and their defaults are in {display_path(defaults)}." if defaults else ""
 
 
 def _validate(merged: Merged, problems: list[Problem], hint: str) -> ExperimentConfig:
@@ -185,7 +185,7 @@ def _validate(merged: Merged, problems: list[Problem], hint: str) -> ExperimentC
     except ValidationError as error:
         # A value that was taken out above may be the cause of a conflict: it would mislead.
         raise config_error(
-            [*problems, *describe(error, merged, conflicts=not problems)], hint
+            [*problems, *validation_problems(error, merged, conflicts=not problems)], hint
         ) from error
     if problems:
         raise config_error(problems, hint)
@@ -211,3 +211,15 @@ def leaves(table: Mapping[str, Any], prefix: Key = ()) -> Iterator[tuple[Key, An
             yield from leaves(value, (*prefix, name))
         else:
             yield (*prefix, name), value
+
+
+def set_overrides(text: str, overrides: Iterable[str]) -> str:
+    """The TOML document with `dotted.key=value` settings written into it, in their order.
+
+    Raises:
+        ConfigError: One of them is not of that form, or cannot be written.
+    """
+    for layer in flag_layers(overrides):
+        for key, value in leaves(layer.values):
+            text = set_value(text, key, value)
+    return text

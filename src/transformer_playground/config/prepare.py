@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, Strict, model_validator
 
-from transformer_playground.config.base import Folder, Table, Words, conflict, setting
+from transformer_playground.config.base import Folder, Strings, Table, conflict, setting
 
 TokenizerType = Literal["char", "gpt2", "sentencepiece", "huggingface"]
 
@@ -46,7 +46,7 @@ class PrepareConfig(Table):
         default_factory=dict,
         description="Public files that `fetch` can name.",
     )
-    fetch: Words = setting((), "Names from `downloads` to fetch into raw_dir when missing.")
+    fetch: Strings = setting((), "Names from `downloads` to fetch into raw_dir when missing.")
     tokenizer_type: TokenizerType = setting(
         "char", "Which tokenizer encodes the text; huggingface = the one of hf_model (kind = lora)."
     )

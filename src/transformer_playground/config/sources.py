@@ -10,10 +10,10 @@ from datetime import date, time
 from pathlib import Path
 from typing import Any
 
-from transformer_playground.config.introspection import Key, find_entry
-from transformer_playground.config.toml import shortened, toml_key, toml_string, toml_value
+from transformer_playground.config.reference import find_field
+from transformer_playground.config.toml import Key, shortened, toml_key, toml_string, toml_value
 from transformer_playground.errors import ConfigError
-from transformer_playground.files import shown_path
+from transformer_playground.files import display_path
 
 DEFAULT_ORIGIN = "default"
 """What stands where the place of a value is named and no layer set it."""
@@ -127,7 +127,7 @@ def _screen_table(
 
 
 def _shape_fault(key: Key) -> str:
-    entry = find_entry(key)
+    entry = find_field(key)
     if entry is None or not entry.is_table:
         return ""
     return f"must be a table: write [{toml_key(key)}] and its keys below"
@@ -162,7 +162,7 @@ _AT_END = " (at end of document)"
 # would keep it busy for minutes.
 _ENDLESS_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){64}""")
 _TOO_DEEP = f"tables or lists are nested more than {MAX_DEPTH} deep"
-UNSET_WORDS = ("none", "null")
+UNSET_VALUES = ("none", "null")
 
 
 def read_layer(path: Path, folder: Path) -> Layer:
@@ -175,7 +175,7 @@ def read_layer(path: Path, folder: Path) -> Layer:
     Raises:
         ConfigError: Missing, unreadable, too large, not UTF-8, or not TOML.
     """
-    name = shown_path(path)
+    name = display_path(path)
     text = _read_text(path, name)
     if _ENDLESS_KEY.search(text):
         raise ConfigError(f"{name}: {_TOO_DEEP}.")
@@ -331,8 +331,8 @@ def _parse_value(key: Key, text: str) -> Any:
     (`model.positional_encoding` has a choice "none") they are words like any other.
     """
     text = text.strip()
-    entry = find_entry(key)
-    if entry is not None and entry.optional and text in UNSET_WORDS:
+    entry = find_field(key)
+    if entry is not None and entry.optional and text in UNSET_VALUES:
         return None
     try:
         document = tomllib.loads(f"value = {text}\n")

@@ -16,17 +16,23 @@ import orjson
 
 from transformer_playground.config.finetuning import HfModelConfig, is_model_path
 from transformer_playground.config.prepare import PrepareConfig
-from transformer_playground.data.bins import token_dtype
-from transformer_playground.data.install import (
+from transformer_playground.data.dataset import (
     TRAIN_DOCUMENTS,
     TRAIN_FILE,
     VAL_DOCUMENTS,
     VAL_FILE,
+    token_dtype,
 )
 from transformer_playground.data.meta import META_FILE, write_meta
-from transformer_playground.data.sources import bundestag, markers, speeches_csv
+from transformer_playground.data.sources import bundestag, speeches_csv
 from transformer_playground.data.sources.corpora import RawInput
-from transformer_playground.data.sources.text import lines_of, read_text
+from transformer_playground.data.sources.text import (
+    END_TOKEN,
+    SPEECH_TOKEN,
+    STRUCTURE_TOKENS,
+    lines_of,
+    read_text,
+)
 from transformer_playground.data.tokenizers.huggingface import (
     TOKENIZER_FILE,
     HuggingFaceTokenizer,
@@ -102,7 +108,7 @@ def _lines(document: Document) -> Iterator[Document]:
 def _of_text(path: Path, *, structured: bool) -> Document:
     text = "".join(read_text(path)).strip()
     if text and structured:
-        text = f"{markers.SPEECH}\n{text}\n{markers.END}"
+        text = f"{SPEECH_TOKEN}\n{text}\n{END_TOKEN}"
     return Document(text, _name(path))
 
 
@@ -122,7 +128,7 @@ def _of_protocol(path: Path, *, structured: bool) -> Iterator[Document]:
 def _of_csv(path: Path, config: PrepareConfig) -> Iterator[Document]:
     for speech in speeches_csv.read_speeches(path, config.columns):
         yield Document(
-            text=speeches_csv.rendered(
+            text=speeches_csv.render(
                 speech, header=config.conditioning_header, structured=config.add_structure_tokens
             ),
             source=_name(path),
@@ -152,7 +158,7 @@ class _Encoded:
     text_bytes: int = 0
 
 
-def settings_of(config: PrepareConfig, hf_model: HfModelConfig) -> dict[str, Any]:
+def finetuning_settings(config: PrepareConfig, hf_model: HfModelConfig) -> dict[str, Any]:
     """Pick the settings that shape the dataset, and which tokenizer does."""
     return {
         "finetuning_recipe": _VERSION,
@@ -193,7 +199,7 @@ def _sampled_sha256(path: Path) -> str:
     return hashlib.sha256(sampled_bytes(path)).hexdigest()
 
 
-def build_dataset(
+def build_finetuning_dataset(
     target: Path,
     config: PrepareConfig,
     hf_model: HfModelConfig,
@@ -223,7 +229,7 @@ def build_dataset(
     """
     report(f"Loading the tokenizer of {hf_model.model_name}")
     end_token = config.doc_separator.strip()
-    symbols = markers.MARKERS if config.add_structure_tokens else ()
+    symbols = STRUCTURE_TOKENS if config.add_structure_tokens else ()
     tokenizer = load_hub_tokenizer(hf_model, end_token=end_token, symbols=symbols)
     report(f"Reading {', '.join(item.path.name for item in inputs)}")
     read = _write_documents(target, config, [item.path for item in inputs])
@@ -245,7 +251,7 @@ def build_dataset(
             "files": files,
             "fingerprint": _fingerprint(described, files),
             "inputs": [item.identity for item in inputs],
-            "settings": settings_of(config, hf_model),
+            "settings": finetuning_settings(config, hf_model),
         },
     )
     tables = [item.path for item in inputs if item.path.suffix.lower() == ".csv"]

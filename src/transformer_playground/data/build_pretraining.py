@@ -2,25 +2,151 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 from transformer_playground.config.prepare import PrepareConfig
-from transformer_playground.data.bins import EncodedFile, token_dtype, write_tokens
-from transformer_playground.data.install import TRAIN_FILE, VAL_FILE
+from transformer_playground.data.dataset import TRAIN_FILE, VAL_FILE, token_dtype
 from transformer_playground.data.meta import META_FILE, write_meta
 from transformer_playground.data.sources.corpora import RawInput
-from transformer_playground.data.sources.documents import plain_text, split_corpus
+from transformer_playground.data.sources.documents import Boundary, Piece, plain_text, split_corpus
 from transformer_playground.data.tokenizers import Tokenizer, tokenizers
 from transformer_playground.errors import DataError
+from transformer_playground.files import write_durably
+
+# Characters encoded, and tokens written, in one go.
+_CHUNK = 1 << 20
+
+
+@dataclass
+class EncodedFile:
+    """What was written to a token file."""
+
+    tokens: int = 0
+    text_bytes: int = 0
+    left_out: Counter[str] = field(default_factory=Counter)
+    sha256: str = ""
+
+
+def write_tokens(
+    path: Path, pieces: Iterator[Piece], tokenizer: Tokenizer, *, end_bytes: int
+) -> EncodedFile:
+    """Encode a stream of text and marks into a token file.
+
+    A tokenizer whose start and end are the same token writes it once between two documents.
+    Characters that the tokenizer lacks are left out and counted where it can do so.
+
+    Args:
+        path: The file to write.
+        pieces: Text in any division; tokens come out as if it had been one text between marks.
+        tokenizer: Gives ids.
+        end_bytes: UTF-8 bytes that an END mark counts for.
+
+    Raises:
+        OSError: The disk refused.
+    """
+    encoded = EncodedFile()
+    digest = hashlib.sha256()
+    dtype = np.dtype(token_dtype(tokenizer.vocab_size))
+
+    def write(file: Any) -> None:
+        for ids in _gathered(_ids(pieces, tokenizer, encoded, end_bytes), dtype):
+            content = ids.tobytes()
+            digest.update(content)
+            file.write(content)
+            encoded.tokens += len(ids)
+
+    write_durably(path, write)
+    encoded.sha256 = digest.hexdigest()
+    return encoded
+
+
+def _gathered(
+    arrays: Iterable[npt.NDArray[np.uint32]], dtype: np.dtype[Any]
+) -> Iterator[npt.NDArray[Any]]:
+    """Many small arrays as few large ones."""
+    waiting: list[npt.NDArray[np.uint32]] = []
+    size = 0
+    for array in arrays:
+        waiting.append(array)
+        size += len(array)
+        if size >= _CHUNK:
+            yield np.concatenate(waiting).astype(dtype)
+            waiting, size = [], 0
+    if waiting:
+        yield np.concatenate(waiting).astype(dtype)
+
+
+def _ids(
+    pieces: Iterator[Piece], tokenizer: Tokenizer, encoded: EncodedFile, end_bytes: int
+) -> Iterator[npt.NDArray[np.uint32]]:
+    last_mark: int | None = None
+    for piece in _chunks(pieces, whole_words=not tokenizer.encodes_piecewise):
+        if not isinstance(piece, Boundary):
+            last_mark = None
+            yield _encode(piece, tokenizer, encoded)
+            continue
+        encoded.text_bytes += end_bytes if piece is Boundary.END else 0
+        token = tokenizer.bos_id if piece is Boundary.START else tokenizer.eos_id
+        if token is not None and not (piece is Boundary.START and token == last_mark):
+            yield np.array([token], dtype=np.uint32)
+        last_mark = token
+
+
+def _encode(text: str, tokenizer: Tokenizer, encoded: EncodedFile) -> npt.NDArray[np.uint32]:
+    encoded.text_bytes += len(text.encode("utf-8"))
+    ids, left_out = tokenizer.encode_known(text)
+    encoded.left_out += left_out
+    encoded.text_bytes -= sum(len(char.encode()) * count for char, count in left_out.items())
+    return ids
+
+
+def _chunks(pieces: Iterator[Piece], *, whole_words: bool) -> Iterator[Piece]:
+    """Text in chunks that encode as the whole would, and the marks between them."""
+    waiting: list[str] = []
+    size, limit = 0, _CHUNK
+    for piece in pieces:
+        if isinstance(piece, Boundary):
+            if waiting:
+                yield "".join(waiting)
+            yield piece
+            waiting, size, limit = [], 0, _CHUNK
+            continue
+        waiting.append(piece)
+        size += len(piece)
+        if size < limit:
+            continue
+        text = "".join(waiting)
+        cut = _boundary(text) if whole_words else len(text)
+        if cut:
+            yield text[:cut]
+        waiting, size = [text[cut:]], len(text) - cut
+        # Text without white space has no place to cut; looking ever less often stays linear.
+        limit = size + max(_CHUNK, size)
+    if rest := "".join(waiting):
+        yield rest
+
+
+def _boundary(text: str) -> int:
+    """Find the last place where white space begins: no GPT-2 or SentencePiece token spans it."""
+    for index in range(len(text) - 1, 0, -1):
+        if text[index] in " \n" and not text[index - 1].isspace():
+            return index
+    return 0
+
 
 # Raise it when the same inputs and settings give other files than before.
 _VERSION = 1
 _SHOWN = 10
 
 
-def settings_of(config: PrepareConfig) -> dict[str, Any]:
+def pretraining_settings(config: PrepareConfig) -> dict[str, Any]:
     """Pick the settings that shape the dataset, and no others."""
     settings: dict[str, Any] = {
         "recipe": _VERSION,
@@ -37,7 +163,7 @@ def settings_of(config: PrepareConfig) -> dict[str, Any]:
     return settings | config.model_dump(include=set(own))
 
 
-def build_dataset(
+def build_pretraining_dataset(
     target: Path,
     config: PrepareConfig,
     inputs: Sequence[RawInput],
@@ -75,7 +201,7 @@ def build_dataset(
         )
     meta = _describe(target, tokenizer, train, val) | {
         "inputs": [item.identity for item in inputs],
-        "settings": settings_of(config),
+        "settings": pretraining_settings(config),
     }
     write_meta(target / META_FILE, meta)
     return [_left_out_note(val)] if val.left_out else []

@@ -181,7 +181,7 @@ class _Windows:
             group = slice(first, first + _WINDOWS_BETWEEN_RELEASES)
             tokens[group] = self._tokens[starts[group, None] + span]
             self._release_after(len(starts[group]))
-        refuse_strange(tokens, self._vocab_size)
+        check_token_ids(tokens, self._vocab_size)
         inputs, targets = np.ascontiguousarray(tokens[:, :-1]), np.ascontiguousarray(tokens[:, 1:])
         if self._end_token is not None:
             targets = np.where(inputs == self._end_token, IGNORED, targets)
@@ -197,7 +197,7 @@ class _Windows:
         self._mapping.madvise(mmap.MADV_DONTNEED)
 
 
-def refuse_strange(tokens: Tokens, vocab_size: int | None) -> None:
+def check_token_ids(tokens: Tokens, vocab_size: int | None) -> None:
     """Refuse tokens that the model does not know.
 
     Raises:

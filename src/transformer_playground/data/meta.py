@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 from transformer_playground.errors import DataError
 from transformer_playground.files import replace_file
-from transformer_playground.jsonvalues import as_table
+from transformer_playground.jsonvalues import as_object
 
 META_FILE = "meta.pkl"
 META_VERSION = 1
@@ -71,7 +71,7 @@ def _unpickle(path: Path, content: bytes) -> Any:
 
 def tokenizer_digest(meta: Mapping[str, Any]) -> str | None:
     """SHA-256 that a `meta.pkl` records of its tokenizer, if it does."""
-    digest: str | None = as_table(meta.get("tokenizer")).get("sha256")
+    digest: str | None = as_object(meta.get("tokenizer")).get("sha256")
     return digest
 
 

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 
 from transformer_playground.data.dataset import TokenArray
-from transformer_playground.data.loader import IGNORED, Batch, Tokens, permuted, refuse_strange
+from transformer_playground.data.loader import IGNORED, Batch, Tokens, check_token_ids, permuted
 from transformer_playground.errors import DataError
 
 # Keep the streams of random rows and evaluation apart from each other and from those of windows.
@@ -65,8 +65,8 @@ class PaddedDocuments:
         for row, (start, length) in enumerate(zip(starts, lengths, strict=True)):
             read = self._tokens[start : start + length + 1].astype(np.int64)
             inputs[row, :length], targets[row, :length] = read[:-1], read[1:]
-        refuse_strange(inputs, self._vocab_size)
-        refuse_strange(targets, self._vocab_size)
+        check_token_ids(inputs, self._vocab_size)
+        check_token_ids(targets, self._vocab_size)
         return inputs, targets
 
 

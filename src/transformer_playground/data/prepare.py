@@ -1,6 +1,6 @@
 """The standard preparer: text in `raw_dir` becomes `train.bin`, `val.bin` and `meta.pkl`.
 
-For a model of our own the recipe is `recipe`, for a pretrained one `finetuning_recipe`.
+`build_pretraining` builds it for training from scratch, `build_finetuning` for finetuning.
 """
 
 import errno
@@ -11,17 +11,28 @@ from typing import Any, Literal
 
 from transformer_playground.config.finetuning import HfModelConfig
 from transformer_playground.config.prepare import PrepareConfig
-from transformer_playground.data import build_finetuning as finetuning_recipe
-from transformer_playground.data import build_pretraining as recipe
-from transformer_playground.data.dataset import check_artifacts
-from transformer_playground.data.install import artifacts, exclusive, replace_artifacts, settle
+from transformer_playground.data.build_finetuning import (
+    build_finetuning_dataset,
+    finetuning_settings,
+)
+from transformer_playground.data.build_pretraining import (
+    build_pretraining_dataset,
+    pretraining_settings,
+)
+from transformer_playground.data.dataset import (
+    artifacts,
+    check_artifacts,
+    finish_replacement,
+    prepare_lock,
+    replace_artifacts,
+)
 from transformer_playground.data.meta import META_FILE, read_meta
 from transformer_playground.data.sources.corpora import (
     FINETUNING_SUFFIXES,
     SUFFIXES,
     RawInput,
+    collect_inputs,
     expected_inputs,
-    gather_inputs,
     input_paths,
 )
 from transformer_playground.errors import DataError
@@ -41,7 +52,7 @@ class PrepareReport:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _DatasetBuilder:
     """What is prepared: the `[prepare]` table, and the pretrained model if it is for one."""
 
     config: PrepareConfig
@@ -53,17 +64,15 @@ class _Plan:
 
     def settings(self) -> dict[str, Any]:
         if self.hf_model is None:
-            return recipe.settings_of(self.config)
-        return finetuning_recipe.settings_of(self.config, self.hf_model)
+            return pretraining_settings(self.config)
+        return finetuning_settings(self.config, self.hf_model)
 
     def build(
         self, target: Path, inputs: Sequence[RawInput], report: Callable[[str], None]
     ) -> list[str]:
         if self.hf_model is None:
-            return recipe.build_dataset(target, self.config, inputs, report=report)
-        return finetuning_recipe.build_dataset(
-            target, self.config, self.hf_model, inputs, report=report
-        )
+            return build_pretraining_dataset(target, self.config, inputs, report=report)
+        return build_finetuning_dataset(target, self.config, self.hf_model, inputs, report=report)
 
 
 def dataset_state(
@@ -77,9 +86,9 @@ def dataset_state(
     Raises:
         DataError: The inputs cannot be read.
     """
-    plan = _Plan(config, hf_model)
+    builder = _DatasetBuilder(config, hf_model)
     folder = config.dataset_dir
-    settle(folder)
+    finish_replacement(folder)
     if not (folder / META_FILE).exists():
         return "missing"
     try:
@@ -87,10 +96,10 @@ def dataset_state(
     except DataError:
         return "stale"
     try:
-        inputs = expected_inputs(config, plan.suffixes)
+        inputs = expected_inputs(config, builder.suffixes)
     except OSError as error:
         raise _unusable(error) from error
-    return "prepared" if _is_current(meta, plan, inputs) else "stale"
+    return "prepared" if _is_current(meta, builder, inputs) else "stale"
 
 
 def prepare_dataset(
@@ -116,24 +125,26 @@ def prepare_dataset(
         ModelError: The pretrained model's tokenizer cannot be had.
     """
     try:
-        with exclusive(config.dataset_dir, report=report):
-            return _prepare(_Plan(config, hf_model), report, force=force)
+        with prepare_lock(config.dataset_dir, report=report):
+            return _prepare(_DatasetBuilder(config, hf_model), report, force=force)
     except OSError as error:
         raise _unusable(error) from error
 
 
-def _prepare(plan: _Plan, report: Callable[[str], None], *, force: bool) -> PrepareReport:
-    config = plan.config
+def _prepare(
+    builder: _DatasetBuilder, report: Callable[[str], None], *, force: bool
+) -> PrepareReport:
+    config = builder.config
     folder = config.dataset_dir
-    meta = None if force else _intact_meta(plan)
-    if meta and not config.bundled and not input_paths(config.raw_dir, plan.suffixes):
+    meta = None if force else _intact_meta(builder)
+    if meta and not config.bundled and not input_paths(config.raw_dir, builder.suffixes):
         note = f"{config.raw_dir} has no text any more; the dataset made from it was kept."
         return _skipped(meta, [note], report)
-    inputs, notes = gather_inputs(config, report=report, suffixes=plan.suffixes)
-    if meta and _is_current(meta, plan, inputs):
+    inputs, notes = collect_inputs(config, report=report, suffixes=builder.suffixes)
+    if meta and _is_current(meta, builder, inputs):
         return _skipped(meta, notes, report)
     before = {name for name in artifacts() if (folder / name).exists()}
-    notes += replace_artifacts(folder, lambda target: plan.build(target, inputs, report))
+    notes += replace_artifacts(folder, lambda target: builder.build(target, inputs, report))
     meta = read_meta(folder / META_FILE)
     return PrepareReport(
         created=tuple(name for name in _artifacts(meta) if name not in before),
@@ -144,17 +155,17 @@ def _prepare(plan: _Plan, report: Callable[[str], None], *, force: bool) -> Prep
     )
 
 
-def _intact_meta(plan: _Plan) -> dict[str, Any] | None:
+def _intact_meta(builder: _DatasetBuilder) -> dict[str, Any] | None:
     """Read the meta of a dataset made with these settings whose files are as they were written."""
     try:
-        meta = check_artifacts(plan.config.dataset_dir, hashes=True)
+        meta = check_artifacts(builder.config.dataset_dir, hashes=True)
     except DataError:
         return None
-    return meta if meta.get("settings") == plan.settings() else None
+    return meta if meta.get("settings") == builder.settings() else None
 
 
-def _is_current(meta: dict[str, Any], plan: _Plan, inputs: Sequence[RawInput]) -> bool:
-    if meta.get("settings") != plan.settings():
+def _is_current(meta: dict[str, Any], builder: _DatasetBuilder, inputs: Sequence[RawInput]) -> bool:
+    if meta.get("settings") != builder.settings():
         return False
     # A dataset that travelled without its raw text has nothing to be compared with.
     return not inputs or meta.get("inputs") == [item.identity for item in inputs]

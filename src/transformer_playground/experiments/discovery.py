@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformer_playground.errors import UsageError
-from transformer_playground.files import shown_path
+from transformer_playground.files import display_path
 
 if TYPE_CHECKING:
     from transformer_playground.config.loading import LoadedConfig
@@ -82,14 +82,14 @@ def find_experiment(experiments_dir: Path, name: str) -> Experiment:
     folder = experiments_dir / name
     if os.path.lexists(folder) and not _is_inside(experiments_dir, name):
         raise UsageError(
-            f"The experiment '{name}' is a link that leads out of {shown_path(experiments_dir)}.",
+            f"The experiment '{name}' is a link that leads out of {display_path(experiments_dir)}.",
             "Copy the folder instead, or give its folder's parent as --experiments-dir.",
         )
     if os.path.lexists(folder / CONFIG_FILE):
         return _experiment(experiments_dir, name)
     if folder.is_dir():
         raise UsageError(
-            f"The folder {shown_path(folder)} has no {CONFIG_FILE}.",
+            f"The folder {display_path(folder)} has no {CONFIG_FILE}.",
             "A folder becomes an experiment by having one; it may be empty.",
         )
     raise UsageError(f"There is no experiment '{name}'.", _what_there_is(experiments_dir, name))
@@ -161,7 +161,7 @@ def _is_inside(experiments_dir: Path, name: str) -> bool:
 
 def _what_there_is(experiments_dir: Path, name: str) -> str:
     known = [experiment.name for experiment in discover(experiments_dir)]
-    place = shown_path(experiments_dir)
+    place = display_path(experiments_dir)
     if not known:
         return f"{place} holds none; `tp new NAME` makes one, --experiments-dir looks elsewhere."
     near = difflib.get_close_matches(name, known, n=3)

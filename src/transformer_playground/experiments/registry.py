@@ -29,7 +29,7 @@ from transformer_playground.data.prepare import PrepareReport
 from transformer_playground.errors import DataError, PlaygroundError
 from transformer_playground.experiments import stamp
 from transformer_playground.experiments.discovery import CONFIG_FILE, Experiment
-from transformer_playground.files import shown_path
+from transformer_playground.files import display_path
 
 PREPARER_FILE = "prepare.py"
 
@@ -105,8 +105,8 @@ def prepare_experiment(
     state = standard.dataset_state(config.prepare, _pretrained(config))
     if state == "missing":
         raise DataError(
-            f"The preparer in {shown_path(path)} left no dataset in "
-            f"{shown_path(config.prepare.dataset_dir)}.",
+            f"The preparer in {display_path(path)} left no dataset in "
+            f"{display_path(config.prepare.dataset_dir)}.",
             "Return None to let the standard preparer make it from raw_dir.",
         )
     stamp.write(config.prepare, path, is_standard=state == "prepared")
@@ -161,7 +161,7 @@ def _run_preparer(path: Path, context: PrepareContext) -> PrepareReport | None:
     if prepared is None or isinstance(prepared, PrepareReport):
         return prepared
     raise DataError(
-        f"The preparer in {shown_path(path)} returned {type(prepared).__name__}.",
+        f"The preparer in {display_path(path)} returned {type(prepared).__name__}.",
         "Return a PrepareReport, or None to let the standard preparer go on.",
     )
 
@@ -175,7 +175,7 @@ def _load_preparer(path: Path, folder_name: str) -> Preparer:
         _registrations.reset(token)
     if not registrations:
         raise DataError(
-            f"{shown_path(path)} registers no preparer.",
+            f"{display_path(path)} registers no preparer.",
             f'Put @register("{folder_name}") above its main function.',
         )
     fitting = [preparer for name, preparer in registrations if name == folder_name]
@@ -184,7 +184,7 @@ def _load_preparer(path: Path, folder_name: str) -> Preparer:
         return candidates[0]
     names = ", ".join(name for name, _ in registrations)
     raise DataError(
-        f"{shown_path(path)} registers {len(registrations)} preparers: {names}.",
+        f"{display_path(path)} registers {len(registrations)} preparers: {names}.",
         f'Keep one of them, or name exactly one "{folder_name}".',
     )
 
@@ -214,7 +214,7 @@ def _faults_as_data_errors(path: Path) -> Iterator[None]:
     except PlaygroundError:
         raise
     except (Exception, SystemExit) as error:
-        place = ", ".join([shown_path(path), *_line_in(path, error)])
+        place = ", ".join([display_path(path), *_line_in(path, error)])
         raise DataError(
             f"{place}: {type(error).__name__}: {error}".rstrip(": "),
             "This file belongs to the experiment: mend it there.",

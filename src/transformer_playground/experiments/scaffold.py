@@ -9,7 +9,7 @@ from typing import Literal
 
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import CONFIG_FILE, check_experiment_name
-from transformer_playground.files import fsync_folder, replace_text, shown_path
+from transformer_playground.files import display_path, fsync_folder, replace_text
 
 Template = Literal["char", "gpt2", "sentencepiece"]
 
@@ -36,13 +36,13 @@ def scaffold(experiments_dir: Path, name: str, template: Template) -> list[Path]
     folder = experiments_dir / check_experiment_name(name)
     if os.path.lexists(folder):
         raise UsageError(
-            f"{shown_path(folder)} is there already.", "Choose another name, or delete it first."
+            f"{display_path(folder)} is there already.", "Choose another name, or delete it first."
         )
     texts = _rendered(name, template)
     try:
         _write_folder(folder, texts)
     except OSError as error:
-        raise UsageError(f"{shown_path(folder)} cannot be written: {error.strerror}.") from error
+        raise UsageError(f"{display_path(folder)} cannot be written: {error.strerror}.") from error
     return [folder / file for file in texts]
 
 

@@ -14,7 +14,7 @@ from transformer_playground.errors import RunError, UsageError
 from transformer_playground.finetuning.adapter_io import merge as merge_adapters
 from transformer_playground.finetuning.adapter_io import save_adapter
 from transformer_playground.finetuning.model import AdaptedModel
-from transformer_playground.hub import quiet
+from transformer_playground.hub import silence_libraries
 from transformer_playground.runs.folder import RunFolder
 
 
@@ -66,7 +66,7 @@ def export_adapter(
         with _whole(out) as staged:
             _copy_tokenizer(run, staged)
             if merge:
-                with quiet():
+                with silence_libraries():
                     merge_adapters(model).save_pretrained(staged, safe_serialization=True)
             else:
                 save_adapter(model, staged)

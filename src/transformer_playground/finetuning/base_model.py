@@ -16,7 +16,7 @@ import torch
 from transformer_playground.config.finetuning import HfModelConfig
 from transformer_playground.errors import ConfigError, ModelError
 from transformer_playground.files import sampled_bytes, spread_indices
-from transformer_playground.hub import explained
+from transformer_playground.hub import translate_load_errors
 from transformer_playground.model.device import Precision, cpu_has_bfloat16
 
 _FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -81,7 +81,7 @@ def load_base(hf: HfModelConfig, *, device: torch.device, dtype: torch.dtype) ->
     check_no_adapter(hf)
     if hf.gguf_file is not None:
         _check_gguf(hf)
-    with explained(hf.model_name, hf.revision), _without_bar(hf):
+    with translate_load_errors(hf.model_name, hf.revision), _without_bar(hf):
         from transformers import AutoModelForCausalLM
 
         options: dict[str, Any] = (
@@ -152,7 +152,7 @@ def check_no_adapter(hf: HfModelConfig) -> None:
     Raises:
         ModelError: It holds an adapter, or cannot be had.
     """
-    with explained(hf.model_name, hf.revision):
+    with translate_load_errors(hf.model_name, hf.revision):
         from transformers.utils.peft_utils import find_adapter_config_file
 
         if find_adapter_config_file(hf.model_name, revision=hf.revision) is not None:
@@ -170,7 +170,7 @@ def weight_files(hf: HfModelConfig) -> list[Path]:
         ModelError: They cannot be had, or an adapter lies with them.
     """
     check_no_adapter(hf)
-    with explained(hf.model_name, hf.revision):
+    with translate_load_errors(hf.model_name, hf.revision):
         if hf.gguf_file is not None:
             return [_file(hf, hf.gguf_file)]
         try:
@@ -195,7 +195,7 @@ def base_fingerprint(hf: HfModelConfig) -> str:
         ModelError: The weights cannot be had or read.
     """
     files = weight_files(hf)
-    with explained(hf.model_name, hf.revision):
+    with translate_load_errors(hf.model_name, hf.revision):
         if hf.gguf_file is not None:
             return _shortened(b"gguf " + sampled_bytes(files[0]))
         marks = sorted(mark for path in files for mark in _tensor_marks(path))

@@ -30,7 +30,7 @@ from transformer_playground.finetuning.targets import (
     others_excluded,
     resolve_targets,
 )
-from transformer_playground.hub import quiet
+from transformer_playground.hub import silence_libraries
 
 
 def adapt(
@@ -72,7 +72,7 @@ def adapt(
     check_attention(base, hf)
     old_rows = base.get_input_embeddings().weight.shape[0]
     ids = tuple(sorted({*new_tokens, *range(old_rows, vocab_size)}))
-    with quiet():
+    with silence_libraries():
         adapted = _adapted(
             base, resolved, hf, whole=whole, ids=ids, rows=max(old_rows, vocab_size), seed=seed
         )

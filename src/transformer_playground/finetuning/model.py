@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
 from transformer_playground.errors import CheckpointError
-from transformer_playground.model.base import LanguageModel, trained_parameters
+from transformer_playground.model.base import LanguageModel, trainable_parameters
 
 # Hundreds of times what real models have; more would be asked for by damaged files alone.
 _LARGEST = 1 << 24
@@ -281,7 +281,7 @@ class AdaptedModel(LanguageModel):
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that are trained, by name."""
-        return dict(trained_parameters(self))
+        return dict(trainable_parameters(self))
 
 
 def _layer_bytes(layer: Any) -> tuple[int, int | None]:

@@ -47,7 +47,7 @@ def resolve_prompt(
         return Prompt("", opening or _encoded("\n", tokenizer))
     text = _prompt_text(decoding.start) if text is None else text
     tokens = _encoded(text, tokenizer)
-    opened = prepare.documents == "lines" or tokenizer.opens_documents
+    opened = prepare.documents == "lines" or tokenizer.prepends_bos
     if opened or not tokens:
         tokens = opening + tokens
     if not tokens:

@@ -81,11 +81,11 @@ class LanguageModel(nn.Module, ABC):
         """Plain values from which, with its trained weights, the model can be built again."""
 
 
-def trained_parameters(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+def trainable_parameters(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
     """Names and tensors of what training changes, each shared tensor once."""
     return [(name, tensor) for name, tensor in model.named_parameters() if tensor.requires_grad]
 
 
 def count_parameters(model: nn.Module) -> int:
     """Number of trained values, each shared tensor once."""
-    return sum(tensor.numel() for _, tensor in trained_parameters(model))
+    return sum(tensor.numel() for _, tensor in trainable_parameters(model))

@@ -15,8 +15,7 @@ from transformer_playground.model.attention import (
 )
 from transformer_playground.model.base import LanguageModel
 from transformer_playground.model.kv_cache import KVCache
-from transformer_playground.model.layers import build_norm, embedding, linear
-from transformer_playground.model.mlp import MLP
+from transformer_playground.model.layers import MLP, build_norm, embedding, linear
 from transformer_playground.model.positions import POSITIONS, embedding_std
 
 

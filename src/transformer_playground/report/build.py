@@ -11,7 +11,7 @@ import torch
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.dataset import Dataset
 from transformer_playground.errors import DataError, PlaygroundError
-from transformer_playground.jsonvalues import as_table, as_text
+from transformer_playground.jsonvalues import as_object, as_text
 from transformer_playground.report.evaluation import (
     full_validation,
     history,
@@ -124,7 +124,7 @@ class Subject:
     @property
     def by_line(self) -> bool:
         """Whether each line of the dataset is a document of its own."""
-        prepare = as_table(as_table(self.record.get("config")).get("prepare"))
+        prepare = as_object(as_object(self.record.get("config")).get("prepare"))
         return prepare.get("documents") == "lines"
 
     def lacks(self, part: str, reason: str, hint: str = "") -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from transformer_playground.data.dataset import Dataset, open_dataset
 from transformer_playground.errors import DataError
-from transformer_playground.jsonvalues import as_table, as_text
+from transformer_playground.jsonvalues import as_object, as_text
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.generation_request import (
     SampleRequest,
@@ -83,7 +83,7 @@ def _open(folder: Path, record: Mapping[str, Any], expected: str | None) -> Data
 
 
 def _places(record: Mapping[str, Any], experiments_dir: Path | None) -> Iterator[Path]:
-    prepare = as_table(as_table(record.get("config")).get("prepare"))
+    prepare = as_object(as_object(record.get("config")).get("prepare"))
     recorded = as_text(prepare.get("dataset_dir"))
     tried = set()
     if recorded and "\0" not in recorded:
@@ -97,7 +97,7 @@ def _places(record: Mapping[str, Any], experiments_dir: Path | None) -> Iterator
 
 
 def _fingerprint(record: Mapping[str, Any]) -> str | None:
-    return as_text(as_table(record.get("dataset")).get("fingerprint"))
+    return as_text(as_object(record.get("dataset")).get("fingerprint"))
 
 
 def _experiment(record: Mapping[str, Any]) -> str | None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from transformer_playground.jsonvalues import plain
+from transformer_playground.jsonvalues import to_jsonable
 from transformer_playground.text_metrics.diversity import TextStatistics
 from transformer_playground.text_metrics.overlap import ExactMatches
 
@@ -190,5 +190,5 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """The report as docs/schemas/report.json describes it."""
-        document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **plain(self)}
+        document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **to_jsonable(self)}
         return document

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from transformer_playground.checkpoints.discovery import list_checkpoints
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.files import sha256_file
-from transformer_playground.jsonvalues import as_table, plain
+from transformer_playground.jsonvalues import as_object, to_jsonable
 from transformer_playground.runs.annotations import annotations_problem
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import RunFolder, read_run_config
@@ -102,7 +102,7 @@ class RunDetails:
 
     def as_json(self) -> dict[str, Any]:
         """All of it as one JSON object."""
-        others: dict[str, Any] = plain({**vars(self), "row": None})
+        others: dict[str, Any] = to_jsonable({**vars(self), "row": None})
         del others["row"]
         return {"schema_version": 1, **self.row.as_json(), **others}
 
@@ -124,16 +124,16 @@ def describe_run(run: RunFolder, row: RunInfo) -> RunDetails:
     damage = annotations_problem(run)
     if damage:
         problems.append(f"{damage}, so its note and tags are not shown.")
-    dataset = as_table(config.get("dataset"))
+    dataset = as_object(config.get("dataset"))
     return RunDetails(
         row=row,
         path=run.root,
         pid=derive_status(run).pid,
-        changed=_changed(row.settings, as_table(config.get("provenance"))),
+        changed=_changed(row.settings, as_object(config.get("provenance"))),
         checkpoints=checkpoints,
         reports=reports,
         dataset={key: dataset.get(key) for key in _DATASET},
-        environment=as_table(config.get("environment")),
+        environment=as_object(config.get("environment")),
         problems=tuple(dict.fromkeys(problems)),
     )
 

@@ -15,7 +15,7 @@ from transformer_playground.formatting import (
     duration_text,
     loss_text,
 )
-from transformer_playground.jsonvalues import plain
+from transformer_playground.jsonvalues import to_jsonable
 from transformer_playground.runs.metrics import FileOffset
 from transformer_playground.runs.summary import RunSummary
 
@@ -80,7 +80,7 @@ class RunInfo:
     def as_json(self) -> dict[str, Any]:
         """One flat JSON object."""
         summary = self.summary
-        document: dict[str, Any] = plain(
+        document: dict[str, Any] = to_jsonable(
             {
                 "run_id": self.run_id,
                 "state": self.state,
@@ -124,7 +124,7 @@ class Field:
             since 1970.
         show: Its value as people read it.
         after: What stands behind that in a cell.
-        to_the_right: Whether its column is aligned to the right.
+        right_aligned: Whether its column is aligned to the right.
         weight: Where space is short, columns of little weight go first.
     """
 
@@ -134,7 +134,7 @@ class Field:
     read: Callable[[RunInfo, float], Any]
     show: Callable[[Any], str] = str
     after: Callable[[RunInfo], str] = _nothing
-    to_the_right: bool = False
+    right_aligned: bool = False
     weight: int = 0
 
     def value(self, row: RunInfo, now: float) -> Any:
@@ -162,7 +162,7 @@ def _field(
         kind,
         lambda row, _: read(row),
         show,
-        to_the_right=kind in ("number", "duration"),
+        right_aligned=kind in ("number", "duration"),
         weight=weight,
     )
 
@@ -186,7 +186,7 @@ _FIELDS = (
         lambda row, _: row.summary.step,
         "{:,}".format,
         after=_end,
-        to_the_right=True,
+        right_aligned=True,
         weight=60,
     ),
     _field("max_iters", "of steps", "number", lambda row: row.max_iters, "{:,}".format),
@@ -226,7 +226,7 @@ _FIELDS = (
         "duration",
         lambda row, now: None if row.created is None else now - row.created,
         age_text,
-        to_the_right=True,
+        right_aligned=True,
         weight=50,
     ),
     _field("created", "created", "date", lambda row: row.created, date_text),
@@ -280,7 +280,9 @@ def find_field(name: str, settings: Iterable[str]) -> Field:
 
 def setting_field(key: str) -> Field:
     """The field of the setting with this dotted key."""
-    return Field(key, key, "setting", lambda row, _: plain(row.settings.get(key)), setting_text)
+    return Field(
+        key, key, "setting", lambda row, _: to_jsonable(row.settings.get(key)), setting_text
+    )
 
 
 def setting_text(value: Any) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from transformer_playground.checkpoints.discovery import Found, HashFile, choose
 from transformer_playground.errors import RunError
 from transformer_playground.files import sha256_file
-from transformer_playground.jsonvalues import as_table
+from transformer_playground.jsonvalues import as_object
 from transformer_playground.runs.folder import RunFolder, read_run_config
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class SampleRequest:
     overrides: Sequence[str] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
 
-    def as_table(self) -> dict[str, Any]:
+    def as_object(self) -> dict[str, Any]:
         """The `[sample]` table of what is stated."""
         unconditional = self.unconditional
         if unconditional is None and self.prompt is not None:
@@ -118,12 +118,12 @@ def resolve_request(run: RunFolder, request: SampleRequest) -> SampleSpec:
         RunError: The run's config.json is damaged.
         ConfigError: A setting is out of range.
     """
-    from transformer_playground.config.sampling import load_sample_config, split_base
+    from transformer_playground.config.run_config import load_sample_config, split_base_model
 
-    overrides, base = split_base(request.overrides)
+    overrides, base = split_base_model(request.overrides)
     settings = load_sample_config(
-        as_table(_saved(run).get("sample")),
-        request.as_table(),
+        as_object(_saved(run).get("sample")),
+        request.as_object(),
         overrides=overrides,
         environ=request.environ,
     )
@@ -173,7 +173,7 @@ def _prepare_config(run: RunFolder) -> "PrepareConfig":
     from transformer_playground.config.prepare import PrepareConfig
 
     try:
-        return PrepareConfig.model_validate(as_table(_saved(run).get("prepare")))
+        return PrepareConfig.model_validate(as_object(_saved(run).get("prepare")))
     except ValidationError as error:
         key = ".".join(["prepare", *map(str, error.errors()[0]["loc"])])
         raise RunError(

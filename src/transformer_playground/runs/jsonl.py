@@ -12,7 +12,7 @@ from typing import Any, Self
 import orjson
 
 from transformer_playground.errors import RunError
-from transformer_playground.jsonvalues import plain
+from transformer_playground.jsonvalues import to_jsonable
 
 Row = dict[str, Any]
 
@@ -104,7 +104,7 @@ def encode_row(row: Mapping[str, Any]) -> bytes:
     try:
         text = json.dumps(row, allow_nan=False)
     except ValueError:
-        text = json.dumps(plain(row), allow_nan=False)
+        text = json.dumps(to_jsonable(row), allow_nan=False)
     return text.encode("ascii") + b"\n"
 
 

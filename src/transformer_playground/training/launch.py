@@ -140,13 +140,13 @@ def settle(experiments_dir: Path, runs_dir: Path, launch: Launch) -> LaunchPlan:
             "Leave out --force, or start a new run.",
         )
     # The schema is pydantic, for which the console's first frame does not wait.
-    from transformer_playground.config import resuming
+    from transformer_playground.config import run_config
 
     record = read_run_config(run)
-    saved, vocab_size = record["config"], resuming.recorded_vocab_size(record)
-    stated = resuming.stated_layers(launch.config, launch.overrides, os.environ)
+    saved, vocab_size = record["config"], run_config.saved_vocab_size(record)
+    stated = run_config.override_layers(launch.config, launch.overrides, os.environ)
     is_branch = launch.resume is None
-    resuming.check_stated(saved, stated, vocab_size=vocab_size, is_branch=is_branch)
+    run_config.check_overrides(saved, stated, vocab_size=vocab_size, is_branch=is_branch)
     experiment, current = load(launch.experiment or ("" if launch.config else record["experiment"]))
     if experiment.name != record["experiment"]:
         raise UsageError(
@@ -154,14 +154,14 @@ def settle(experiments_dir: Path, runs_dir: Path, launch: Launch) -> LaunchPlan:
             f"not to '{experiment.name}'.",
             "Name that experiment, or choose another --run-id for a new run.",
         )
-    loaded = resuming.load_resumed_config(saved, current, stated)
-    notices = tuple(resuming.differences(loaded, current, vocab_size))
+    loaded = run_config.load_resumed_config(saved, current, stated)
+    notices = tuple(run_config.changed_settings(loaded, current, vocab_size))
     return LaunchPlan(launch, runs_dir, experiment, loaded, notices)
 
 
 def _has_dataset(folder: Path) -> bool:
-    from transformer_playground.data import install, meta
+    from transformer_playground.data import dataset, meta
 
     # Finishes what a crash has cut short, so that a committed dataset is seen.
-    install.settle(folder)
+    dataset.finish_replacement(folder)
     return (folder / meta.META_FILE).exists()

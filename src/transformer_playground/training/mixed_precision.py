@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from transformer_playground.errors import CheckpointError
-from transformer_playground.model.base import trained_parameters
+from transformer_playground.model.base import trainable_parameters
 
 
 class MixedPrecisionParams:
@@ -27,7 +27,7 @@ class MixedPrecisionParams:
     """
 
     def __init__(self, model: nn.Module, dtype: torch.dtype, *, ema_decay: float = 0.0) -> None:
-        trained = trained_parameters(model)
+        trained = trainable_parameters(model)
         self.names = [name for name, _ in trained]
         self._copies = [parameter for _, parameter in trained]
         self._shared = dtype == torch.float32

@@ -12,7 +12,7 @@ from transformer_playground.checkpoints.discovery import Found, choose, newest_v
 from transformer_playground.checkpoints.loading import load_payload
 from transformer_playground.config.finetuning import PeftConfig
 from transformer_playground.config.model import ModelConfig
-from transformer_playground.config.resuming import recorded_vocab_size
+from transformer_playground.config.run_config import saved_vocab_size
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.errors import (
     CheckpointError,
@@ -23,7 +23,7 @@ from transformer_playground.errors import (
 )
 from transformer_playground.files import replace_json
 from transformer_playground.finetuning.model import AdaptedModel
-from transformer_playground.model.base import count_parameters, trained_parameters
+from transformer_playground.model.base import count_parameters, trainable_parameters
 from transformer_playground.runs.folder import (
     RunFolder,
     create_run,
@@ -149,7 +149,7 @@ def _continue(
     for skipped in found.skipped:
         notify(f"passed over a damaged checkpoint: {skipped}")
     payload = load_payload(found.path)
-    vocab_size = recorded_vocab_size(saved)
+    vocab_size = saved_vocab_size(saved)
     setup = _gather(plan, _with_saved_model(plan.config, payload, vocab_size, notify))
     _refuse_changed_dataset(run, saved, setup)
     _refuse_other_base(payload, setup)
@@ -167,7 +167,7 @@ def _fitting_payload(
     """A parent's payload as a new run starts from it: its records are its own."""
     model = setup.model
     fresh = build_optimizers(
-        setup.config.train.optim, trained_parameters(model), model.hidden_matrices()
+        setup.config.train.optim, trainable_parameters(model), model.hidden_matrices()
     ).state_dict()
     own = {
         "evaluated_at": None,

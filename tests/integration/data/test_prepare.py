@@ -20,7 +20,7 @@ from builders.corpora import (
     protocol,
     write_raw,
 )
-from transformer_playground.data import install
+from transformer_playground.data import dataset as dataset_module
 from transformer_playground.data.dataset import open_dataset
 from transformer_playground.data.meta import read_meta
 from transformer_playground.data.prepare import dataset_state, prepare_dataset
@@ -392,7 +392,7 @@ def test_a_prepare_that_waits_too_long_gives_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = prepared(tmp_path)
-    monkeypatch.setattr(install, "_PATIENCE_SECONDS", 0)
+    monkeypatch.setattr(dataset_module, "_LOCK_TIMEOUT_SECONDS", 0)
 
     with FileLock(config.dataset_dir / ".prepare.lock"), pytest.raises(DataError, match="Another"):
         prepare(config)

@@ -25,7 +25,7 @@ from transformer_playground.data.build_finetuning import base_identity
 from transformer_playground.data.dataset import check_artifacts, open_dataset
 from transformer_playground.data.meta import read_meta
 from transformer_playground.data.prepare import PrepareReport, dataset_state, prepare_dataset
-from transformer_playground.data.sources.markers import MARKERS
+from transformer_playground.data.sources.text import STRUCTURE_TOKENS
 from transformer_playground.data.tokenizers import load_tokenizer
 from transformer_playground.data.tokenizers.huggingface import HuggingFaceTokenizer
 from transformer_playground.errors import DataError, ModelError
@@ -183,8 +183,8 @@ def test_speeches_of_a_protocol_keep_speaker_party_and_date(tmp_path: Path) -> N
     )
     assert short["text"].startswith("<|rede|>\n<|datum|>13.03.2025\n<|sprecher|>Ina Test")
     tokenizer = loaded(config)
-    assert len(tokenizer.new_tokens) == len(MARKERS)
-    assert tokenizer.new_tokens[0] == report.vocab_size - len(MARKERS)
+    assert len(tokenizer.new_tokens) == len(STRUCTURE_TOKENS)
+    assert tokenizer.new_tokens[0] == report.vocab_size - len(STRUCTURE_TOKENS)
     tokens = np.concatenate(
         [np.fromfile(config.dataset_dir / f"{split}.bin", np.uint16) for split in ("train", "val")]
     )
@@ -303,14 +303,14 @@ def test_lines_of_one_speech_stay_on_one_side(tmp_path: Path) -> None:
 def test_a_text_longer_than_what_is_encoded_at_once_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from transformer_playground.data import build_finetuning as finetuning_recipe
+    from transformer_playground.data import build_finetuning
 
     text = "The  cat\n\nsat by    the wheel, " * 40 + "x" * 200
     for name in ("whole", "cut"):
         write_raw(tmp_path / name, text, "a.txt")
         write_raw(tmp_path / name, text + "!", "b.txt")
         prepare(settings_for(tmp_path / name))
-        monkeypatch.setattr(finetuning_recipe, "_CHUNK", 50)
+        monkeypatch.setattr(build_finetuning, "_CHUNK", 50)
     whole, cut = (files_of(tmp_path / name / "datasets") for name in ("whole", "cut"))
     assert whole["train.bin"] == cut["train.bin"]
 

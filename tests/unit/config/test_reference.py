@@ -5,9 +5,8 @@ import sys
 import tomllib
 from pathlib import Path
 
-from transformer_playground.config.introspection import find_entry, schema_index
 from transformer_playground.config.loading import load_config
-from transformer_playground.config.reference import default_config_text
+from transformer_playground.config.reference import default_config_text, find_field, schema_index
 from transformer_playground.config.schema import ExperimentConfig
 
 COMMITTED = Path(__file__).parents[3] / "experiments" / "default_config.toml"
@@ -68,9 +67,9 @@ def test_entries_say_what_a_value_may_be() -> None:
 
 
 def test_keys_with_free_names_are_found_by_any_name() -> None:
-    entry = find_entry(("prepare", "downloads", "my file", "url"))
+    entry = find_field(("prepare", "downloads", "my file", "url"))
     assert entry is not None
     assert entry.key == ("prepare", "downloads", "*", "url")
-    assert find_entry(("prepare", "downloads", "my file", "nope")) is None
-    assert find_entry(("prepare", "raw_dir", "deeper")) is None
-    assert find_entry(()) is None
+    assert find_field(("prepare", "downloads", "my file", "nope")) is None
+    assert find_field(("prepare", "raw_dir", "deeper")) is None
+    assert find_field(()) is None

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from transformer_playground.config.introspection import schema_index
+from transformer_playground.config.reference import schema_index
 from transformer_playground.config.sources import (
     MAX_BYTES,
-    UNSET_WORDS,
+    UNSET_VALUES,
     environment_layers,
     flag_layers,
     read_layer,
@@ -132,7 +132,7 @@ def test_none_is_a_word_like_any_other_where_nothing_can_be_unset(flag: str, val
 
 def test_no_setting_that_may_be_unset_has_none_among_its_choices() -> None:
     for entry in schema_index().values():
-        assert not (entry.optional and set(entry.choices) & set(UNSET_WORDS)), entry.name
+        assert not (entry.optional and set(entry.choices) & set(UNSET_VALUES)), entry.name
 
 
 def test_set_cannot_smuggle_in_a_second_key() -> None:

@@ -17,7 +17,7 @@ from builders.gguf_files import write_gguf
 from builders.hf_tokenizers import BOS, EOS, SHAPES, Shape, tokenizer_folder
 from transformer_playground.config.finetuning import HfModelConfig
 from transformer_playground.data.meta import read_meta, write_meta
-from transformer_playground.data.sources.markers import MARKERS
+from transformer_playground.data.sources.text import STRUCTURE_TOKENS
 from transformer_playground.data.tokenizers import StreamDecoder, load_tokenizer
 from transformer_playground.data.tokenizers.huggingface import (
     HuggingFaceTokenizer,
@@ -144,7 +144,7 @@ def test_an_added_token_is_plain_text_whatever_its_letters_mean_to_a_byte_level_
 
 def test_markers_are_single_tokens_where_they_stand_in_a_text() -> None:
     for shape in WITH_BYTES:
-        tokenizer = tokenizer_of(shape, "", MARKERS)
+        tokenizer = tokenizer_of(shape, "", STRUCTURE_TOKENS)
         ids = tokenizer.encode("<|rede|>\n<|sprecher|>Max Muster\nund so weiter <|ende|>")
         assert [ids.count(token) for token in tokenizer.new_tokens] == [1, 0, 1, 0, 0, 1]
         assert tokenizer.decode(ids).startswith("<|rede|>\n<|sprecher|>Max")
@@ -160,7 +160,7 @@ def test_tokens_that_are_there_already_are_used_and_not_added_again() -> None:
 
 def test_a_marker_cannot_end_documents() -> None:
     with pytest.raises(DataError, match="marks structure"):
-        tokenizer_of("bytelevel", MARKERS[0], MARKERS)
+        tokenizer_of("bytelevel", STRUCTURE_TOKENS[0], STRUCTURE_TOKENS)
 
 
 def test_an_ordinary_token_cannot_end_documents() -> None:
@@ -237,7 +237,7 @@ def test_dropout_of_the_base_does_not_reach_the_dataset() -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_saved_tokenizer_is_the_same_after_loading(shape: Shape, tmp_path: Path) -> None:
-    tokenizer = tokenizer_of(shape, SEPARATOR, MARKERS[:2])
+    tokenizer = tokenizer_of(shape, SEPARATOR, STRUCTURE_TOKENS[:2])
     tokenizer.save(tmp_path / "tokenizer")
 
     loaded = load_tokenizer(tmp_path / "tokenizer")
@@ -246,14 +246,14 @@ def test_a_saved_tokenizer_is_the_same_after_loading(shape: Shape, tmp_path: Pat
     assert loaded.describe() == tokenizer.describe()
     assert loaded.kind == "huggingface"
     assert loaded.base["model_name"] == str(tokenizer_folder(shape))
-    text = f"{MARKERS[0]}the cat sat by the wheel"
+    text = f"{STRUCTURE_TOKENS[0]}the cat sat by the wheel"
     assert loaded.encode(text) == tokenizer.encode(text)
 
 
 def test_plain_transformers_loads_the_saved_folder(tmp_path: Path) -> None:
     from transformers import AutoTokenizer
 
-    tokenizer = tokenizer_of("bytelevel", SEPARATOR, MARKERS)
+    tokenizer = tokenizer_of("bytelevel", SEPARATOR, STRUCTURE_TOKENS)
     tokenizer.save(tmp_path)
 
     plain = AutoTokenizer.from_pretrained(tmp_path)

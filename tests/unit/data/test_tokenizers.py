@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from builders.corpora import STORY
 from transformer_playground.data.meta import read_meta, write_meta
-from transformer_playground.data.sources import markers
+from transformer_playground.data.sources.text import STRUCTURE_TOKENS
 from transformer_playground.data.tokenizers import StreamDecoder, Tokenizer, load_tokenizer
 from transformer_playground.data.tokenizers import sentencepiece as spm
 from transformer_playground.data.tokenizers.char import CharTokenizer
@@ -40,7 +40,7 @@ def tokenizer_of(kind: str) -> Tokenizer:
         vocab_size=330 if kind == "bpe" else 310,
         algorithm="bpe" if kind == "bpe" else "unigram",
         character_coverage=1.0,
-        symbols=markers.MARKERS,
+        symbols=STRUCTURE_TOKENS,
     )
 
 
@@ -215,7 +215,7 @@ def test_training_twice_gives_the_same_model() -> None:
 def test_structure_markers_are_single_tokens() -> None:
     tokenizer = tokenizer_of("bpe")
 
-    assert all(len(tokenizer.encode(marker)) == 1 for marker in markers.MARKERS)
+    assert all(len(tokenizer.encode(marker)) == 1 for marker in STRUCTURE_TOKENS)
     assert len(tokenizer.encode("\n\t")) == 2
 
 

@@ -15,7 +15,7 @@ from builders.base_models import ARCHITECTURES, Architecture, build_model_folder
 from builders.lora_models import END, adapted_model, some_tokens, stir
 from transformer_playground.errors import CheckpointError
 from transformer_playground.finetuning.adapter_io import merge, save_adapter
-from transformer_playground.hub import quiet
+from transformer_playground.hub import silence_libraries
 
 
 def _in_plain_peft(folder: Path, rows: int, adapter: Path, tokens: Tensor) -> Tensor:
@@ -119,7 +119,7 @@ def test_plain_transformers_loads_it_with_the_same_logits(
     model = stir(adapted_model(folder, added=2, extend_mlp_targets=True))
     tokens = some_tokens(model)
     expected = model(tokens)
-    with quiet():
+    with silence_libraries():
         merge(model).save_pretrained(tmp_path / "merged")
         plain, report = AutoModelForCausalLM.from_pretrained(
             tmp_path / "merged", output_loading_info=True
@@ -183,7 +183,7 @@ def test_generate_stops_at_the_token_that_ended_documents(tmp_path: Path) -> Non
     end = int(model(tokens)[0, -1].argmax())
     model.recipe = dataclasses.replace(model.recipe, end_token=end)
 
-    with quiet():
+    with silence_libraries():
         merge(model).save_pretrained(tmp_path / "merged")
         plain = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
         written = plain.generate(tokens, max_new_tokens=5, do_sample=False)

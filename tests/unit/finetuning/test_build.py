@@ -17,7 +17,7 @@ from transformer_playground.finetuning.adapter_io import save_adapter
 from transformer_playground.finetuning.base_model import load_base
 from transformer_playground.finetuning.build import rebuild
 from transformer_playground.finetuning.model import AdaptedModel
-from transformer_playground.hub import quiet
+from transformer_playground.hub import silence_libraries
 
 
 def _weights(model: AdaptedModel) -> dict[str, Tensor]:
@@ -210,7 +210,7 @@ def test_layers_that_see_pictures_get_no_adapter(settings: dict[str, Any], tmp_p
     assert all(".language_model." in name for name in model.trained())
 
     save_adapter(model, tmp_path / "adapter")
-    with quiet():
+    with silence_libraries():
         plain = AutoModelForCausalLM.from_pretrained(folder)
         again = PeftModel.from_pretrained(plain, str(tmp_path / "adapter"))
     assert sorted(name for name, _ in again.named_parameters() if "lora" in name) == sorted(

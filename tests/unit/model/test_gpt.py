@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from builders.models import architectures, lively_model, tiny_model, tokens_of
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.model.gpt import GPT
+from transformer_playground.model.layers import ACTIVATIONS
 from transformer_playground.model.loss import summed_cross_entropy
-from transformer_playground.model.mlp import ACTIVATIONS
 
 
 def test_logits_have_one_row_for_each_token() -> None:

@@ -121,7 +121,7 @@ def _print(rows: Sequence[RunInfo], fields: Sequence[Field], now: float, is_chos
             Column(
                 field.header,
                 [field.text(row, now) for row in rows],
-                field.to_the_right,
+                field.right_aligned,
                 # What was asked for stays; without an id no row says what it is about.
                 None if is_chosen or field.key in ("run", "status") else field.weight,
             )

@@ -10,7 +10,7 @@ import typer
 from transformer_playground.cli.options import AsJson, RunsDir
 from transformer_playground.cli.output import note, print_table, say, say_json
 from transformer_playground.formatting import age_text, loss_text, optional_text
-from transformer_playground.jsonvalues import plain
+from transformer_playground.jsonvalues import to_jsonable
 from transformer_playground.runs.folder import RUNS_DIR, RunFolder
 from transformer_playground.runs.listing import find_run
 from transformer_playground.runs.manage import (
@@ -81,7 +81,7 @@ def print_deleted(runs_dir: Path, json_output: bool) -> None:
     """Print what the trash holds."""
     found = list_deleted(runs_dir)
     if json_output:
-        say_json(plain(found))
+        say_json(to_jsonable(found))
         return
     if not found:
         say("The trash is empty.")

@@ -146,7 +146,7 @@ def _print_settings(details: RunDetails) -> None:
     settings = details.changed
     print_table(
         [
-            Column("  setting", [f"  {setting.key}" for setting in settings], is_whole=True),
+            Column("  setting", [f"  {setting.key}" for setting in settings], shrink_last=True),
             Column("value", [setting_text(setting.value) for setting in settings]),
             Column("set by", [setting.origin for setting in settings]),
         ]

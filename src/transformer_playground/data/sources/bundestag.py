@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import NoReturn
 from xml.parsers import expat
 
-from transformer_playground.data.sources import markers
+from transformer_playground.data.sources.text import (
+    DATE_TOKEN,
+    END_TOKEN,
+    INTERJECTION_TOKEN,
+    PARTY_TOKEN,
+    SPEAKER_TOKEN,
+    SPEECH_TOKEN,
+)
 from transformer_playground.errors import DataError
 
 # Official protocols of the longest sittings have about 3 MB.
@@ -92,19 +99,19 @@ def plain_text(speech: Speech) -> str:
 
 def marked_text(speech: Speech) -> str:
     """Render a speech with structure markers; see `markers`."""
-    lines = [markers.SPEECH]
+    lines = [SPEECH_TOKEN]
     if speech.date:
-        lines.append(markers.DATE + speech.date)
+        lines.append(DATE_TOKEN + speech.date)
     for turn in speech.turns:
         if turn.speaker:
-            lines.append(markers.SPEAKER + turn.speaker)
+            lines.append(SPEAKER_TOKEN + turn.speaker)
         if turn.affiliation:
-            lines.append(markers.PARTY + turn.affiliation)
+            lines.append(PARTY_TOKEN + turn.affiliation)
         lines += [
-            markers.INTERJECTION + line.text if line.interjection else line.text
+            INTERJECTION_TOKEN + line.text if line.interjection else line.text
             for line in turn.lines
         ]
-    return "\n".join([*lines, markers.END])
+    return "\n".join([*lines, END_TOKEN])
 
 
 def _turns(speech: ET.Element) -> tuple[Turn, ...]:

@@ -72,14 +72,14 @@ def _raw_input(path: Path) -> RawInput:
 
 
 def expected_inputs(config: PrepareConfig, suffixes: Sequence[str] = SUFFIXES) -> list[RawInput]:
-    """List what `gather_inputs` would find now, as far as it can be known without writing."""
+    """List what `collect_inputs` would find now, as far as it can be known without writing."""
     found = find_inputs(config.raw_dir, suffixes)
     if found or config.fetch or config.bundled is None:
         return found
     return [_raw_input(bundled_text(config.bundled))]
 
 
-def gather_inputs(
+def collect_inputs(
     config: PrepareConfig,
     *,
     report: Callable[[str], None],

@@ -8,19 +8,19 @@ from pathlib import Path
 import numpy as np
 
 from transformer_playground.config.prepare import PrepareConfig
-from transformer_playground.data.sources import bundestag, markers
-from transformer_playground.data.sources.text import lines_of, read_text
+from transformer_playground.data.sources import bundestag
+from transformer_playground.data.sources.text import END_TOKEN, SPEECH_TOKEN, lines_of, read_text
 from transformer_playground.errors import DataError
 
 
-class Mark(enum.Enum):
+class Boundary(enum.Enum):
     """A place in the stream that is a token of its own and no text."""
 
     START = "start of a document"
     END = "end of a document"
 
 
-Piece = str | Mark
+Piece = str | Boundary
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Split:
 
 def plain_text(pieces: Iterator[Piece]) -> Iterator[str]:
     """A stream as text alone; a mark ends a line."""
-    return ("\n" if isinstance(piece, Mark) else piece for piece in pieces)
+    return ("\n" if isinstance(piece, Boundary) else piece for piece in pieces)
 
 
 def split_corpus(paths: Sequence[Path], config: PrepareConfig, *, end_of_text: str | None) -> Split:
@@ -65,7 +65,7 @@ def split_corpus(paths: Sequence[Path], config: PrepareConfig, *, end_of_text: s
 def _split_files(paths: Sequence[Path], config: PrepareConfig, end_of_text: str | None) -> Split:
     separator: Piece = config.doc_separator
     if separator == end_of_text:
-        separator = Mark.END
+        separator = Boundary.END
     mark_length = len(config.doc_separator)
 
     def joined() -> Iterator[Piece]:
@@ -78,8 +78,8 @@ def _split_files(paths: Sequence[Path], config: PrepareConfig, end_of_text: str 
 
     total, blank = 0, True
     for piece in joined():
-        total += mark_length if isinstance(piece, Mark) else len(piece)
-        blank = blank and (isinstance(piece, Mark) or not piece.strip())
+        total += mark_length if isinstance(piece, Boundary) else len(piece)
+        blank = blank and (isinstance(piece, Boundary) or not piece.strip())
     if blank:
         raise _empty(paths)
     cut = int(total * (1 - config.val_fraction))
@@ -103,7 +103,7 @@ def _between(pieces: Iterator[Piece], start: int, stop: int, mark_length: int) -
         begin = position
         if begin >= stop:
             return
-        if isinstance(piece, Mark):
+        if isinstance(piece, Boundary):
             position += mark_length
             if begin >= start:
                 yield piece
@@ -136,9 +136,9 @@ def _split_lines(paths: Sequence[Path], config: PrepareConfig, *, marked: bool) 
             if is_val != wanted:
                 continue
             if marked:
-                yield Mark.START
+                yield Boundary.START
                 yield line
-                yield Mark.END
+                yield Boundary.END
             else:
                 yield line + "\n"
 
@@ -162,11 +162,11 @@ def _documents(paths: Sequence[Path], *, structured: bool) -> Iterator[Iterator[
 
 def _text_document(first: str, others: Iterator[str], *, structured: bool) -> Iterator[str]:
     if structured:
-        yield markers.SPEECH + "\n"
+        yield SPEECH_TOKEN + "\n"
     yield first
     yield from others
     if structured:
-        yield "\n" + markers.END
+        yield "\n" + END_TOKEN
 
 
 def _empty(paths: Sequence[Path]) -> DataError:

@@ -8,8 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transformer_playground.config.prepare import ColumnsConfig
-from transformer_playground.data.sources import markers
-from transformer_playground.data.sources.text import lines_of, read_text
+from transformer_playground.data.sources.text import (
+    DATE_TOKEN,
+    END_TOKEN,
+    PARTY_TOKEN,
+    SPEAKER_TOKEN,
+    SPEECH_TOKEN,
+    lines_of,
+    read_text,
+)
 from transformer_playground.errors import DataError
 
 # What the columns are called in German and English corpora, without case, spaces and underscores.
@@ -93,7 +100,7 @@ def columns_note(path: Path, stated: ColumnsConfig) -> str:
     return f"{path.name}: {words}{'; no row has a speech' if empty else ''}"
 
 
-def rendered(speech: CsvSpeech, *, header: bool, structured: bool) -> str:
+def render(speech: CsvSpeech, *, header: bool, structured: bool) -> str:
     """The text that a model learns.
 
     Args:
@@ -109,12 +116,12 @@ def rendered(speech: CsvSpeech, *, header: bool, structured: bool) -> str:
     if not structured:
         return "\n".join(parts)
     marked = (
-        (markers.DATE, speech.date),
-        (markers.SPEAKER, speech.speaker),
-        (markers.PARTY, speech.party),
+        (DATE_TOKEN, speech.date),
+        (SPEAKER_TOKEN, speech.speaker),
+        (PARTY_TOKEN, speech.party),
     )
     known = [] if header else [marker + _one_line(value) for marker, value in marked if value]
-    return "\n".join([markers.SPEECH, *known, *parts, markers.END])
+    return "\n".join([SPEECH_TOKEN, *known, *parts, END_TOKEN])
 
 
 def _header(speech: CsvSpeech) -> list[str]:

@@ -60,3 +60,20 @@ def lines_of(pieces: Iterable[str]) -> Iterator[str]:
         rest = [last]
     if last := "".join(rest):
         yield last
+
+
+SPEECH_TOKEN = "<|rede|>"
+DATE_TOKEN = "<|datum|>"
+SPEAKER_TOKEN = "<|sprecher|>"
+PARTY_TOKEN = "<|partei|>"
+INTERJECTION_TOKEN = "<|zwischenruf|>"
+END_TOKEN = "<|ende|>"
+
+STRUCTURE_TOKENS = (
+    SPEECH_TOKEN,
+    DATE_TOKEN,
+    SPEAKER_TOKEN,
+    PARTY_TOKEN,
+    INTERJECTION_TOKEN,
+    END_TOKEN,
+)

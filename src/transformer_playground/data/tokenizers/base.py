@@ -37,8 +37,8 @@ class Tokenizer(ABC):
         settings: Names of the `[prepare]` settings that shape only this tokenizer.
         file_names: Files that `save` may write beside `meta.pkl`.
         end_of_text: How its end-of-text token is written; None if it has none.
-        opens_documents: Every document begins with `bos_id`, whatever `prepare.documents` is.
-        cuts_anywhere: A text encodes the same in any two parts, even within a word.
+        prepends_bos: Every document begins with `bos_id`, whatever `prepare.documents` is.
+        encodes_piecewise: A text encodes the same in any two parts, even within a word.
         bos_id: Token that starts a document, if there is one.
         eos_id: Token that ends a document, if there is one.
         vocab_size: Number of token ids; valid ids are 0 … vocab_size - 1.
@@ -49,8 +49,8 @@ class Tokenizer(ABC):
     settings: ClassVar[tuple[str, ...]] = ()
     file_names: ClassVar[tuple[str, ...]] = ()
     end_of_text: ClassVar[str | None] = None
-    opens_documents: ClassVar[bool] = False
-    cuts_anywhere: ClassVar[bool] = False
+    prepends_bos: ClassVar[bool] = False
+    encodes_piecewise: ClassVar[bool] = False
     bos_id: int | None = None
     eos_id: int | None = None
     files: Mapping[str, bytes] = MappingProxyType({})

@@ -24,7 +24,7 @@ class CharTokenizer(Tokenizer):
         characters: The alphabet in the order of its ids.
     """
 
-    cuts_anywhere = True
+    encodes_piecewise = True
 
     def __init__(self, characters: Sequence[str]) -> None:
         self.characters = tuple(characters)

@@ -57,7 +57,7 @@ class HuggingFaceTokenizer(Tokenizer):
     """
 
     file_names = TOKENIZER_FILES
-    opens_documents = True
+    prepends_bos = True
 
     def __init__(
         self,
@@ -219,7 +219,7 @@ def load_hub_tokenizer(
             "Give prepare.doc_separator another name.",
         )
     name = hf_model.model_name
-    with hub.explained(name, hf_model.revision):
+    with hub.translate_load_errors(name, hf_model.revision):
         from transformers import AutoTokenizer
 
         gguf = {"gguf_file": hf_model.gguf_file} if hf_model.gguf_file else {}

@@ -13,8 +13,7 @@ from typing import Any, Literal
 
 from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.data.meta import META_FILE, tokenizer_digest
-from transformer_playground.data.sources.markers import MARKERS
-from transformer_playground.data.sources.text import lines_of
+from transformer_playground.data.sources.text import STRUCTURE_TOKENS, lines_of
 from transformer_playground.data.tokenizers.base import (
     Tokenizer,
     register_tokenizer,
@@ -104,7 +103,7 @@ class SentencePieceTokenizer(Tokenizer):
             vocab_size=config.vocab_size,
             algorithm=config.sentencepiece_model,
             character_coverage=config.character_coverage,
-            symbols=MARKERS if config.add_structure_tokens else (),
+            symbols=STRUCTURE_TOKENS if config.add_structure_tokens else (),
         )
 
     @classmethod

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from transformer_playground.config.introspection import (
+from transformer_playground.config.reference import (
     ANY_NAME,
     SchemaField,
-    find_entry,
+    find_field,
     schema_index,
 )
 from transformer_playground.config.schema import ExperimentConfig
@@ -44,7 +44,7 @@ def complete(text: str, config: ExperimentConfig | None) -> list[Completion]:
     key, separator, value = text.partition("=")
     if not separator:
         return [_key_completion(entry, config) for entry in _matching(key.strip())[:_MOST]]
-    entry = find_entry(tuple(key.strip().split(".")))
+    entry = find_field(tuple(key.strip().split(".")))
     if entry is None or entry.is_table:
         return []
     # A choice may be typed with or without its quotes.
@@ -60,20 +60,20 @@ def complete(text: str, config: ExperimentConfig | None) -> list[Completion]:
 def is_complete(text: str) -> bool:
     """Whether this is a whole `key=value` of a known setting."""
     key, separator, value = text.partition("=")
-    entry = find_entry(tuple(key.strip().split(".")))
+    entry = find_field(tuple(key.strip().split(".")))
     return bool(separator and value.strip()) and entry is not None and not entry.is_table
 
 
 def is_word(text: str) -> bool:
     """Whether a `key=value` holds one of the few words that its setting takes."""
     key, _, value = text.partition("=")
-    entry = find_entry(tuple(key.strip().split(".")))
+    entry = find_field(tuple(key.strip().split(".")))
     return entry is not None and not entry.is_table and value.strip() in _options(entry)
 
 
 def describe_key(text: str) -> str:
     """What the setting before the `=` is and accepts, on one line; empty if there is none."""
-    entry = find_entry(tuple(text.partition("=")[0].strip().split(".")))
+    entry = find_field(tuple(text.partition("=")[0].strip().split(".")))
     if entry is None or entry.is_table:
         return ""
     return f"{entry.description} {entry.allowed[:1].upper()}{entry.allowed[1:]}."

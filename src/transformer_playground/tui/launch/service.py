@@ -12,7 +12,7 @@ from transformer_playground.data.dataset import check_artifacts
 from transformer_playground.errors import ConfigError, DataError, PlaygroundError
 from transformer_playground.experiments.discovery import discover, find_experiment, load_experiment
 from transformer_playground.experiments.registry import dataset_state
-from transformer_playground.files import replace_text, shown_path, temporary_sibling
+from transformer_playground.files import display_path, replace_text, temporary_sibling
 from transformer_playground.formatting import count_text, learning_rate_text
 from transformer_playground.runs.folder import check_run_id
 from transformer_playground.training.launch import Launch, settle
@@ -219,7 +219,7 @@ def save_config(experiments_dir: Path, experiment: str, path: Path, text: str, s
         replace_text(path, text)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise ConfigError(f"{shown_path(path)} could not be saved: {reason}.") from error
+        raise ConfigError(f"{display_path(path)} could not be saved: {reason}.") from error
 
 
 class ChangedMeanwhileError(ConfigError):
@@ -240,7 +240,7 @@ def _check_trial(experiments_dir: Path, experiment: str, trial: Path, path: Path
     try:
         load_experiment(experiments_dir, experiment, trial, (), os.environ)
     except ConfigError as error:
-        real, tried = shown_path(path), shown_path(trial)
+        real, tried = display_path(path), display_path(trial)
         raise ConfigError(
             error.message.replace(tried, real), error.hint.replace(tried, real)
         ) from error

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Input, Static
 
-from transformer_playground.config.editing import set_overrides
+from transformer_playground.config.loading import set_overrides
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.runs.folder import new_run_id
 from transformer_playground.terminal import visible, visible_line

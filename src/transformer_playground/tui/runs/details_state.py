@@ -10,7 +10,7 @@ from typing import Any, Literal
 from transformer_playground.checkpoints.discovery import scan_folder
 from transformer_playground.checkpoints.format import CheckpointInfo, is_pointer
 from transformer_playground.errors import PlaygroundError
-from transformer_playground.jsonvalues import as_table
+from transformer_playground.jsonvalues import as_object
 from transformer_playground.runs.annotations import annotations_problem
 from transformer_playground.runs.details import CheckpointFile
 from transformer_playground.runs.folder import RunFolder, open_run, read_run_config
@@ -137,9 +137,9 @@ def _read(run: RunFolder, section: Section) -> RunFacts:
         section,
         run.root,
         pid=derive_status(run).pid,
-        provenance={key: str(value) for key, value in as_table(config.get("provenance")).items()},
-        dataset=as_table(config.get("dataset")),
-        environment=as_table(config.get("environment")),
+        provenance={key: str(value) for key, value in as_object(config.get("provenance")).items()},
+        dataset=as_object(config.get("dataset")),
+        environment=as_object(config.get("environment")),
         checkpoints=checkpoints,
         problems=tuple(problems),
     )

@@ -233,7 +233,7 @@ def _rows(pairs: Sequence[Pair], columns: int) -> Iterator[Line]:
 
 def _setting(key: str, value: Any, origin: str | None) -> Iterator[Line]:
     # The schema is pydantic, which the first frame does not wait for.
-    from transformer_playground.config.introspection import schema_index
+    from transformer_playground.config.reference import schema_index
 
     entry = {entry.name: entry for entry in schema_index().values()}.get(key)
     shown = visible_line(shortened(toml_value(value), _LONGEST_VALUE))

@@ -67,7 +67,7 @@ def _value(value: Any) -> Any:
 def _markdown(rows: Sequence[RunInfo], columns: Sequence[Column], now: float) -> str:
     shown = [
         tables.Column(
-            each.field.header, [each.field.text(row, now) for row in rows], each.to_the_right
+            each.field.header, [each.field.text(row, now) for row in rows], each.right_aligned
         )
         for each in columns
     ]

@@ -174,14 +174,14 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _header(self) -> list[tuple[str, Style]]:
         cells = [("run", self._run_width, False, "run")]
-        cells += [(c.header, width, c.to_the_right, c.key) for c, width in self._layout]
+        cells += [(c.header, width, c.right_aligned, c.key) for c, width in self._layout]
         parts = [(" " * _MARK_CELLS, Style())]
-        for text, width, to_the_right, key in cells:
+        for text, width, right_aligned, key in cells:
             is_sorted = key == self._state.sort
             arrow = ("↓" if self._state.downwards else "↑") if is_sorted else ""
             style = self._style("sorted" if is_sorted else "header")
             shown = fit(text, width - len(arrow)) + arrow
-            parts.append((_pad(shown, width, to_the_right) + " " * self._gap, style))
+            parts.append((_pad(shown, width, right_aligned) + " " * self._gap, style))
         return parts
 
     def _line(self, run_id: str, is_current: bool) -> list[tuple[str, Style]]:
@@ -192,7 +192,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         for column, width in self._layout:
             text = fit(self._state.text(run_id, column, now), width)
             style = self._style(self._state.role(run_id, column))
-            parts.append((_pad(text, width, column.to_the_right) + " " * self._gap, style))
+            parts.append((_pad(text, width, column.right_aligned) + " " * self._gap, style))
         return parts
 
     def _mark(self, run_id: str, is_current: bool) -> list[tuple[str, Style]]:
@@ -235,7 +235,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         room -= self._run_width
         self._layout = []
         for column, width in columns[self._first_column :]:
-            least = min(width, len(column.header)) if not column.to_the_right else width
+            least = min(width, len(column.header)) if not column.right_aligned else width
             if room < least:
                 break
             self._layout.append((column, min(width, room)))
@@ -305,6 +305,6 @@ def _middle(text: str, width: int) -> str:
     return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
 
 
-def _pad(text: str, width: int, to_the_right: bool = False) -> str:
+def _pad(text: str, width: int, right_aligned: bool = False) -> str:
     gap = " " * max(0, width - cell_len(text))
-    return gap + text if to_the_right else text + gap
+    return gap + text if right_aligned else text + gap

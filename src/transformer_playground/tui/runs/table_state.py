@@ -77,9 +77,9 @@ class Column:
     field: Field
 
     @property
-    def to_the_right(self) -> bool:
+    def right_aligned(self) -> bool:
         """Whether its cells are aligned to the right."""
-        return self.field.to_the_right
+        return self.field.right_aligned
 
 
 _PROGRESS = Column("progress", "progress", FIELDS["step"])

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from transformer_playground.config.introspection import SchemaField, schema_index
+from transformer_playground.config.reference import SchemaField, schema_index
 from transformer_playground.config.sample import (
     PROMPT_FILE,
     DecodingConfig,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from builders.corpora import SHORT_SPEECH, SPEECH, prepare_config, protocol, write_raw
 from transformer_playground.data.sources.documents import (
-    Mark,
+    Boundary,
     Piece,
     Split,
     plain_text,
@@ -19,8 +19,8 @@ from transformer_playground.errors import DataError
 
 def joined(pieces: Iterator[Piece]) -> str:
     """Text of a stream, its marks shown as ⟨ and ⟩."""
-    shown = {Mark.START: "⟨", Mark.END: "⟩"}
-    return "".join(shown[piece] if isinstance(piece, Mark) else piece for piece in pieces)
+    shown = {Boundary.START: "⟨", Boundary.END: "⟩"}
+    return "".join(shown[piece] if isinstance(piece, Boundary) else piece for piece in pieces)
 
 
 def split(folder: Path, texts: dict[str, str], end: str | None = None, **keys: object) -> Split:
@@ -168,6 +168,6 @@ def test_a_corpus_too_small_to_divide_is_refused(documents: str, text: str, tmp_
 
 
 def test_a_mark_ends_a_line() -> None:
-    pieces: list[Piece] = [Mark.START, "a", Mark.END, Mark.START, "b\nc", Mark.END]
+    pieces: list[Piece] = [Boundary.START, "a", Boundary.END, Boundary.START, "b\nc", Boundary.END]
 
     assert [line for line in lines_of(plain_text(iter(pieces))) if line] == ["a", "b", "c"]

@@ -9,7 +9,7 @@ from transformer_playground.data.sources.speeches_csv import (
     CsvSpeech,
     columns_note,
     read_speeches,
-    rendered,
+    render,
 )
 from transformer_playground.errors import DataError
 
@@ -151,24 +151,24 @@ def test_the_choice_of_columns_is_told(tmp_path: Path) -> None:
 
 
 def test_the_header_says_what_is_known_and_an_empty_line_divides(tmp_path: Path) -> None:
-    assert rendered(WHOLE, header=True, structured=False) == (
+    assert render(WHOLE, header=True, structured=False) == (
         "Sprecher: Erika Muster\nPartei: Grüne\nJahr: 1998\nThema: Brücken bauen\n\n"
         "Guten Tag.\nDanke."
     )
     partly = CsvSpeech("Danke.", party="SPD", date="gestern")
-    assert rendered(partly, header=True, structured=False) == "Partei: SPD\n\nDanke."
+    assert render(partly, header=True, structured=False) == "Partei: SPD\n\nDanke."
 
 
 def test_without_a_header_the_text_is_the_speech_alone() -> None:
-    assert rendered(WHOLE, header=False, structured=False) == WHOLE.speech
-    assert rendered(CsvSpeech("Danke."), header=True, structured=False) == "Danke."
+    assert render(WHOLE, header=False, structured=False) == WHOLE.speech
+    assert render(CsvSpeech("Danke."), header=True, structured=False) == "Danke."
 
 
 def test_markers_stand_around_the_header_or_take_its_place() -> None:
-    with_header = rendered(WHOLE, header=True, structured=True)
+    with_header = render(WHOLE, header=True, structured=True)
     assert with_header.startswith("<|rede|>\nSprecher: Erika Muster\n")
     assert with_header.endswith("Danke.\n<|ende|>")
-    assert rendered(WHOLE, header=False, structured=True) == (
+    assert render(WHOLE, header=False, structured=True) == (
         "<|rede|>\n<|datum|>13.03.1998\n<|sprecher|>Erika Muster\n<|partei|>Grüne\n"
         "Guten Tag.\nDanke.\n<|ende|>"
     )

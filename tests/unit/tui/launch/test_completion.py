@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from builders.commands import Project, make_project
-from transformer_playground.config.introspection import ANY_NAME, schema_index
 from transformer_playground.config.model import ModelConfig
+from transformer_playground.config.reference import ANY_NAME, schema_index
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.experiments.discovery import load_experiment
 from transformer_playground.training.launch import Launch

@@ -62,7 +62,7 @@ def test_what_the_schema_accepts_gets_none(name: str, text: str) -> None:
 def test_fields_become_a_sample_table_of_the_right_types() -> None:
     values = VALUES | {"temperature": "1", "seed": "7", "num_samples": "3"}
 
-    table = request_of(values, None, unconditional=True).as_table()
+    table = request_of(values, None, unconditional=True).as_object()
 
     assert table["runtime"] == {"seed": 7}
     assert table["sample"]["temperature"] == 1.0

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transformer_playground.config.editing import set_overrides, set_value
+from transformer_playground.config.loading import set_overrides
+from transformer_playground.config.toml import set_value
 from transformer_playground.errors import ConfigError
 
 TEXT = """\

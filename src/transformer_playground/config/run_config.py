@@ -1,20 +1,28 @@
 """The settings of a resumed or branched run: its own, overridden by what the user states."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from transformer_playground.config.finetuning import is_model_path
-from transformer_playground.config.introspection import Key, find_entry
+from pydantic import ValidationError
+
+from transformer_playground.config.errors import config_error, validation_problems
+from transformer_playground.config.finetuning import absolute_model_name, is_model_path
 from transformer_playground.config.loading import LoadedConfig, combine, leaves
+from transformer_playground.config.reference import find_field
+from transformer_playground.config.sample import SampleConfig
+from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.config.sources import (
     Layer,
+    Problem,
     environment_layers,
     flag_layers,
     merge,
     read_layer,
+    validate_values,
 )
-from transformer_playground.config.toml import toml_key, toml_value
+from transformer_playground.config.toml import Key, toml_key, toml_value
 from transformer_playground.errors import ConfigError
 
 # Where the text comes from and where the dataset lies: these may change when a run moves.
@@ -23,7 +31,7 @@ _VOCAB_SIZE: Key = ("model", "vocab_size")
 _BASE: Key = ("hf_model", "model_name")
 
 
-def stated_layers(
+def override_layers(
     stated_file: Path | None, overrides: Sequence[str], environ: Mapping[str, str]
 ) -> list[Layer]:
     """What the user states: the file given with `--config`, environment variables and `--set`.
@@ -58,7 +66,7 @@ def load_resumed_config(
     return combine(layers, path=current.path, home=home, project=home)
 
 
-def check_stated(
+def check_overrides(
     saved: Mapping[str, Any],
     stated: Sequence[Layer],
     *,
@@ -80,7 +88,7 @@ def check_stated(
     merged = merge(stated)
     for key, value in leaves(merged.values):
         what = next((word for prefix, word in kept.items() if key[: len(prefix)] == prefix), None)
-        entry, layer = find_entry(key), merged.origin(key)
+        entry, layer = find_field(key), merged.origin(key)
         # What is no setting is for the validation to report.
         if what is None or entry is None or layer is None or entry.is_table:
             continue
@@ -97,7 +105,7 @@ def check_stated(
             )
 
 
-def differences(
+def changed_settings(
     resumed: LoadedConfig, current: LoadedConfig, vocab_size: int | None = None
 ) -> Iterator[str]:
     """A sentence for each setting in which a resumed run differs from its experiment as it is."""
@@ -108,7 +116,7 @@ def differences(
             yield f"{toml_key(key)}: keeping the run's {kept} (the experiment says {other})"
 
 
-def recorded_vocab_size(record: Mapping[str, Any]) -> int | None:
+def saved_vocab_size(record: Mapping[str, Any]) -> int | None:
     """The vocabulary size of the dataset that a run's `config.json` tells of."""
     dataset = record.get("dataset")
     return dataset.get("vocab_size") if isinstance(dataset, Mapping) else None
@@ -139,3 +147,76 @@ def _without_none(table: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in table.items()
         if value is not None
     }
+
+
+SAMPLE_VARIABLE = "ML_PLAYGROUND_SAMPLE_OVERRIDES"
+# The one setting outside `[sample]` that may be stated: where a base model lies by now.
+_BASE_KEY = "hf_model.model_name"
+
+
+def split_base_model(overrides: Sequence[str]) -> tuple[list[str], str | None]:
+    """The overrides without `hf_model.model_name`, and what it says: a name or absolute path."""
+    kept, base = [], None
+    for override in overrides:
+        key, _, value = override.partition("=")
+        if key.strip() == _BASE_KEY:
+            base = value.strip().strip("\"'")
+        else:
+            kept.append(override)
+    return kept, absolute_model_name(base) if base else None
+
+
+def base_model_override(base: str | None) -> tuple[str, ...]:
+    """A base model's place as the override that says it; none for None."""
+    return () if base is None else (f"{_BASE_KEY}={base}",)
+
+
+def load_sample_config(
+    saved: Mapping[str, Any],
+    options: Mapping[str, Any],
+    *,
+    overrides: Sequence[str],
+    environ: Mapping[str, str],
+) -> SampleConfig:
+    """Lay what this command asks for over a run's saved settings.
+
+    Later wins: `saved`, the JSON object in the environment, `overrides`, `options`.
+
+    Args:
+        saved: The `[sample]` table of the run; empty for a run that has none.
+        options: A `[sample]` table made of the command's own options.
+        overrides: `sample.key=value` each, as given to `--set`.
+        environ: Where to look for `ML_PLAYGROUND_SAMPLE_OVERRIDES`.
+
+    Raises:
+        ConfigError: With every problem that was found.
+    """
+    layers = [
+        Layer("the run's config.json", Path.cwd(), {"sample": saved}),
+        *environment_layers({SAMPLE_VARIABLE: environ.get(SAMPLE_VARIABLE, "")}),
+        *flag_layers(overrides),
+        Layer("the command's options", Path.cwd(), {"sample": options}),
+    ]
+    problems: list[Problem] = []
+    for number, layer in enumerate(layers):
+        layers[number], found = validate_values(layer)
+        problems += found
+        problems += [
+            Problem(layer.name, f"{toml_key((table,))} cannot change after training.")
+            for table in layer.values
+            if table != "sample"
+        ]
+    # What belongs to training was refused above; it must not be judged as if it were trained.
+    merged = merge(
+        replace(layer, values={key: layer.values[key] for key in layer.values if key == "sample"})
+        for layer in layers
+    )
+    try:
+        config = ExperimentConfig.model_validate(merged.values)
+    except ValidationError as error:
+        raise config_error(
+            [*problems, *validation_problems(error, merged, conflicts=True)]
+        ) from error
+    if problems:
+        raise config_error(problems, "Sampling takes settings of [sample] only.")
+    return config.sample

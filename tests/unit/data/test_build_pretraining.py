@@ -8,9 +8,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from builders.corpora import STORY
-from transformer_playground.data import bins
-from transformer_playground.data.bins import EncodedFile, token_dtype, write_tokens
-from transformer_playground.data.sources.documents import Mark, Piece
+from transformer_playground.data import build_pretraining
+from transformer_playground.data.build_pretraining import EncodedFile, write_tokens
+from transformer_playground.data.dataset import token_dtype
+from transformer_playground.data.sources.documents import Boundary, Piece
 from transformer_playground.data.tokenizers import Tokenizer
 from transformer_playground.data.tokenizers import sentencepiece as spm
 from transformer_playground.data.tokenizers.char import CharTokenizer
@@ -52,7 +53,7 @@ def test_text_encoded_in_chunks_equals_text_encoded_whole(
     path = tmp_path_factory.mktemp("bins") / "train.bin"
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(bins, "_CHUNK", chunk)
+        patch.setattr(build_pretraining, "_CHUNK", chunk)
         encoded, ids = write(path, pieces, tokenizer)
 
     whole = "".join(pieces)
@@ -64,7 +65,7 @@ def test_text_encoded_in_chunks_equals_text_encoded_whole(
 
 def test_documents_stand_between_start_and_end(tmp_path: Path) -> None:
     tokenizer = tokenizer_of("bpe")
-    lines: list[Piece] = [Mark.START, "cat", Mark.END, Mark.START, "the", Mark.END]
+    lines: list[Piece] = [Boundary.START, "cat", Boundary.END, Boundary.START, "the", Boundary.END]
 
     encoded, ids = write(tmp_path / "train.bin", lines, tokenizer, end_bytes=1)
 
@@ -76,7 +77,7 @@ def test_one_token_stands_between_documents_when_it_is_both_start_and_end(
     tmp_path: Path,
 ) -> None:
     tokenizer = Gpt2Tokenizer()
-    lines: list[Piece] = [Mark.START, "cat", Mark.END, Mark.START, "the", Mark.END]
+    lines: list[Piece] = [Boundary.START, "cat", Boundary.END, Boundary.START, "the", Boundary.END]
 
     _, ids = write(tmp_path / "train.bin", lines, tokenizer)
 
@@ -87,7 +88,7 @@ def test_one_token_stands_between_documents_when_it_is_both_start_and_end(
 def test_a_mark_separates_what_would_merge_otherwise(tmp_path: Path) -> None:
     tokenizer = Gpt2Tokenizer()
 
-    _, ids = write(tmp_path / "train.bin", ["ca", Mark.END, "t<|endoftext|>"], tokenizer)
+    _, ids = write(tmp_path / "train.bin", ["ca", Boundary.END, "t<|endoftext|>"], tokenizer)
 
     assert ids[:2] == [*tokenizer.encode("ca"), 50256]
     assert ids.count(50256) == 1

@@ -5,11 +5,11 @@ import pytest
 
 from builders.configs import TINY_TOML
 from transformer_playground.config.loading import LoadedConfig, load_config
-from transformer_playground.config.resuming import (
-    check_stated,
-    differences,
+from transformer_playground.config.run_config import (
+    changed_settings,
+    check_overrides,
     load_resumed_config,
-    stated_layers,
+    override_layers,
 )
 from transformer_playground.errors import ConfigError
 
@@ -26,7 +26,7 @@ def saved_by(path: Path, *overrides: str) -> dict[str, Any]:
 
 
 def resumed(saved: dict[str, Any], current: LoadedConfig, *overrides: str) -> LoadedConfig:
-    return load_resumed_config(saved, current, stated_layers(None, overrides, {}))
+    return load_resumed_config(saved, current, override_layers(None, overrides, {}))
 
 
 def test_a_run_goes_on_with_what_it_was_started_with(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_a_file_given_with_the_command_wins_over_the_run(tmp_path: Path) -> None
     path = write(tmp_path / "one")
     stated = tmp_path / "other.toml"
     stated.write_text("[train.runtime]\nseed = 7\n", encoding="utf-8")
-    layers = stated_layers(stated, (), {})
+    layers = override_layers(stated, (), {})
     loaded = load_resumed_config(saved_by(path), load_config(path), layers)
     assert loaded.config.train.runtime.seed == 7
 
@@ -65,9 +65,9 @@ def test_each_difference_to_the_experiment_is_said(tmp_path: Path) -> None:
     path = write(tmp_path / "one")
     current = load_config(path)
     loaded = resumed(saved_by(path, "train.runtime.seed=5"), current)
-    (sentence,) = differences(loaded, current)
+    (sentence,) = changed_settings(loaded, current)
     assert sentence.startswith("train.runtime.seed: keeping the run's 5 (the experiment says ")
-    assert list(differences(resumed(saved_by(path), current), current)) == []
+    assert list(changed_settings(resumed(saved_by(path), current), current)) == []
 
 
 def test_a_damaged_record_is_a_sentence(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_what_shapes_the_dataset_stays_as_the_run_was_trained(tmp_path: Path) ->
     loaded = resumed(saved, current)
     assert loaded.config.prepare.val_fraction == 0.1
     assert loaded.config.prepare.raw_dir == current.config.prepare.raw_dir
-    assert list(differences(loaded, current)) == [
+    assert list(changed_settings(loaded, current)) == [
         "prepare.val_fraction: keeping the run's 0.1 (the experiment says 0.3)"
     ]
 
@@ -108,19 +108,19 @@ def test_what_shapes_the_dataset_stays_as_the_run_was_trained(tmp_path: Path) ->
 def test_only_what_a_run_cannot_change_is_refused(
     override: str, is_fine: bool, tmp_path: Path
 ) -> None:
-    saved, stated = saved_by(write(tmp_path / "one")), stated_layers(None, [override], {})
+    saved, stated = saved_by(write(tmp_path / "one")), override_layers(None, [override], {})
     if is_fine:
-        check_stated(saved, stated, vocab_size=24)
+        check_overrides(saved, stated, vocab_size=24)
         return
     with pytest.raises(ConfigError, match="cannot be set: a run keeps the"):
-        check_stated(saved, stated, vocab_size=24)
+        check_overrides(saved, stated, vocab_size=24)
 
 
 def test_an_optimizer_is_refused_on_resuming_and_free_in_a_branch(tmp_path: Path) -> None:
     saved = saved_by(write(tmp_path / "one"))
-    stated = stated_layers(
+    stated = override_layers(
         None, (), {"ML_PLAYGROUND_TRAIN_OVERRIDES": '{"optim": {"optimizer": "muon"}}'}
     )
-    check_stated(saved, stated, is_branch=True)
+    check_overrides(saved, stated, is_branch=True)
     with pytest.raises(ConfigError, match=r"^ML_PLAYGROUND_TRAIN_OVERRIDES: train\.optim"):
-        check_stated(saved, stated)
+        check_overrides(saved, stated)

@@ -1,6 +1,6 @@
 import pytest
 
-from transformer_playground.config.sampling import SAMPLE_VARIABLE, load_sample_config
+from transformer_playground.config.run_config import SAMPLE_VARIABLE, load_sample_config
 from transformer_playground.errors import ConfigError
 
 SAVED = {"sample": {"temperature": 0.5, "top_k": 7}, "runtime": {"seed": 3}}
