@@ -22,7 +22,7 @@ from transformer_playground.terminal import visible_line
 
 if TYPE_CHECKING:
     from transformer_playground.comparison.compare import Comparison
-    from transformer_playground.comparison.samples import SampleResult
+    from transformer_playground.comparison.compared_run import SampleResult
 
 Form = Literal["text", "json", "csv", "markdown"]
 _SAMPLES = 3
@@ -68,10 +68,10 @@ def compare(
     folders = find_runs(runs_dir, ",".join(run_ids))
     # What compares is loaded when it is asked for; listing commands start without it.
     from transformer_playground.cli import compare_output as output
-    from transformer_playground.comparison.compare import compare as compare_runs
+    from transformer_playground.comparison.compare import compare_folders
     from transformer_playground.comparison.render import as_document
 
-    comparison = compare_runs(folders, group=not no_group, all_settings=all_settings)
+    comparison = compare_folders(folders, group=not no_group, all_settings=all_settings)
     if csv_output:
         output.print_csv(comparison)
         return
@@ -128,7 +128,7 @@ def _draw(
     comparison: "Comparison", folders: Sequence[RunFolder], spec: SampleSpec
 ) -> list["SampleResult"]:
     """Draw from each column's best run, one after the other."""
-    from transformer_playground.comparison.samples import draw_samples
+    from transformer_playground.comparison.compared_run import draw_samples
 
     by_id = {folder.run_id: folder for folder in folders}
     results = []

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from transformer_playground.cli.output import is_terminal, note, print_table, say
 from transformer_playground.comparison.compare import Comparison
+from transformer_playground.comparison.compared_run import SampleResult
 from transformer_playground.comparison.render import (
     FEW_COLUMNS,
     csv_text,
@@ -19,7 +20,6 @@ from transformer_playground.comparison.render import (
     spec_text,
     text_table,
 )
-from transformer_playground.comparison.samples import SampleResult
 from transformer_playground.runs.generation_request import SampleSpec
 from transformer_playground.tables import split_columns
 from transformer_playground.terminal import visible, visible_line
@@ -34,9 +34,9 @@ def print_comparison(comparison: Comparison) -> None:
         print_table(text_table(comparison, labels, shorten=False))
     else:
         _print_within(comparison, labels, shutil.get_terminal_size().columns)
-    if comparison.remarks:
+    if comparison.notes:
         say("")
-    for remark in comparison.remarks:
+    for remark in comparison.notes:
         _say_sentence(remark)
 
 
@@ -69,7 +69,7 @@ def print_csv(comparison: Comparison) -> None:
     """One row for each run at full precision; remarks go to standard error."""
     sys.stdout.write(csv_text(comparison))
     sys.stdout.flush()
-    for remark in comparison.remarks:
+    for remark in comparison.notes:
         note(visible_line(remark))
 
 

@@ -79,11 +79,11 @@ def plot_loss(
         say_json(_document(request, result))
         return
     for curves in result.shown:
-        say(visible_line(f"{curves.run_id}: {_best_in_words(curves)}"))
+        say(visible_line(f"{curves.run_id}: {_best_text(curves)}"))
     say(visible_line(f"plot: {result.path}"))
 
 
-def _best_in_words(curves: "LossCurves") -> str:
+def _best_text(curves: "LossCurves") -> str:
     if curves.best is None:
         return "not evaluated yet"
     return f"best val loss {loss_text(curves.best.loss)} at step {curves.best.step:,}"

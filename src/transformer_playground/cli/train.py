@@ -104,7 +104,7 @@ def _train(plan: LaunchPlan, experiments_dir: Path, *, json_output: bool) -> int
     control = TrainingControl()
     with stop_on_signals(control) as request:
         outcome = plan.train([_display(json_output=json_output)], control, note)
-    for remark in outcome.artifacts.remarks:
+    for remark in outcome.artifacts.warnings:
         note(remark)
     if request.signal is not None and outcome.summary["status"] != "finished":
         command = resume_command(

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Any, TypeVar
 
-from transformer_playground.comparison.run_metrics import (
+from transformer_playground.comparison.compared_run import (
     LOCATIONS,
-    QUANTITIES,
-    RunFacts,
-    collect,
+    METRICS,
+    ComparedRun,
+    read_run,
     same_tokenizer,
 )
 from transformer_playground.errors import UsageError
@@ -107,7 +107,7 @@ _COMMIT_DIGITS = 10
 _MOST_NAMED = 8
 
 
-def remarks_on(groups: Sequence[Sequence[RunFacts]], *, grouped: bool) -> tuple[str, ...]:
+def notes_on(groups: Sequence[Sequence[ComparedRun]], *, grouped: bool) -> tuple[str, ...]:
     """Everything a reader of these runs' numbers should be told.
 
     Args:
@@ -123,7 +123,7 @@ def remarks_on(groups: Sequence[Sequence[RunFacts]], *, grouped: bool) -> tuple[
     )
 
 
-def _on_data(runs: Sequence[RunFacts]) -> Iterator[str]:
+def _on_data(runs: Sequence[ComparedRun]) -> Iterator[str]:
     prints = {run.fingerprint for run in runs}
     if len(prints) > 1:
         unknown = " (or are not known)" if None in prints else ""
@@ -142,7 +142,7 @@ def _on_data(runs: Sequence[RunFacts]) -> Iterator[str]:
         )
 
 
-def _on_environment(runs: Sequence[RunFacts]) -> Iterator[str]:
+def _on_environment(runs: Sequence[ComparedRun]) -> Iterator[str]:
     names = list(dict.fromkeys(name for run in runs for name in run.environment))
     differing = []
     for name in names:
@@ -157,7 +157,7 @@ def _on_environment(runs: Sequence[RunFacts]) -> Iterator[str]:
         )
 
 
-def _on_grouping(groups: Sequence[Sequence[RunFacts]]) -> Iterator[str]:
+def _on_grouping(groups: Sequence[Sequence[ComparedRun]]) -> Iterator[str]:
     if any(len(group) > 1 for group in groups):
         yield (
             "Groups are finished runs of one configuration with different seeds: mean ± standard "
@@ -172,7 +172,7 @@ def _on_grouping(groups: Sequence[Sequence[RunFacts]]) -> Iterator[str]:
         seen.add((run.configuration, run.seed))
 
 
-def _on_run(run: RunFacts) -> Iterator[str]:
+def _on_run(run: ComparedRun) -> Iterator[str]:
     if run.state != "finished":
         reason = f": {run.problem}" if run.problem else ""
         yield f"{run.run_id} is {run.state}{reason}; its numbers are those so far."
@@ -187,7 +187,7 @@ def _on_run(run: RunFacts) -> Iterator[str]:
         yield f"{run.run_id}: its metrics lack {lacking}, as those of older versions do."
 
 
-def _named(runs: Sequence[RunFacts]) -> str:
+def _named(runs: Sequence[ComparedRun]) -> str:
     ids = [run.run_id for run in runs]
     more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
     return ", ".join(ids[:_MOST_NAMED]) + more
@@ -205,21 +205,21 @@ class Column:
     Attributes:
         label: The run's id, or what stands for the group's ids; untrusted text.
         runs: Its runs.
-        estimates: Each key of `QUANTITIES` -> mean over the runs.
+        estimates: Each key of `METRICS` -> mean over the runs.
         deltas: Key -> difference from the first column, where one makes sense; the first column
             has none.
     """
 
     label: str
-    runs: tuple[RunFacts, ...]
+    runs: tuple[ComparedRun, ...]
     estimates: Mapping[str, Estimate]
     deltas: Mapping[str, Delta]
 
     @property
-    def best_run(self) -> RunFacts:
+    def best_run(self) -> ComparedRun:
         """The run of lowest validation loss; the first, if none was evaluated."""
         worst = float("inf")
-        losses = [run.measures["best_val_loss"] for run in self.runs]
+        losses = [run.metrics["best_val_loss"] for run in self.runs]
         ranked = [worst if loss is None else loss for loss in losses]
         return self.runs[ranked.index(min(ranked))]
 
@@ -231,15 +231,15 @@ class Comparison:
     Attributes:
         columns: Runs or groups; the first is what the others are held against.
         settings: Dotted keys to show, in the order of the configuration.
-        remarks: What a reader must know to read the numbers rightly, a sentence each.
+        notes: What a reader must know to read the numbers rightly, a sentence each.
     """
 
     columns: tuple[Column, ...]
     settings: tuple[str, ...]
-    remarks: tuple[str, ...]
+    notes: tuple[str, ...]
 
     @property
-    def runs(self) -> tuple[RunFacts, ...]:
+    def runs(self) -> tuple[ComparedRun, ...]:
         """Every run, column by column."""
         return tuple(run for column in self.columns for run in column.runs)
 
@@ -249,7 +249,7 @@ class Comparison:
         return any(len(column.runs) > 1 for column in self.columns)
 
 
-def compare(
+def compare_folders(
     folders: Sequence[RunFolder], *, group: bool = True, all_settings: bool = False
 ) -> Comparison:
     """Compare runs with the first of them.
@@ -269,64 +269,62 @@ def compare(
         raise UsageError(
             "A comparison takes at least two runs.", f"To look at one: tp runs show {only}"
         )
-    runs = [collect(folder) for folder in folders]
-    return compare_facts(runs, group=group, all_settings=all_settings)
+    runs = [read_run(folder) for folder in folders]
+    return compare_runs(runs, group=group, all_settings=all_settings)
 
 
-def compare_facts(
-    facts: Sequence[RunFacts], *, group: bool = True, all_settings: bool = False
+def compare_runs(
+    facts: Sequence[ComparedRun], *, group: bool = True, all_settings: bool = False
 ) -> Comparison:
-    """What `compare` makes of at least two runs that have been read."""
+    """What `compare_folders` makes of at least two runs that have been read."""
     runs = _hide_perplexity(facts)
     groups = group_by_seed(runs, _same, lambda run: run.seed) if group else [[run] for run in runs]
     return Comparison(
         columns=_columns(groups),
         settings=_shown_settings(runs, all_settings=all_settings),
-        remarks=remarks_on(groups, grouped=group),
+        notes=notes_on(groups, grouped=group),
     )
 
 
-def _hide_perplexity(runs: Sequence[RunFacts]) -> list[RunFacts]:
+def _hide_perplexity(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
     """Keep perplexities where at least two runs, the first among them, count the same tokens."""
     agreeing = [same_tokenizer(runs[0], run) for run in runs[1:]]
     shown = [any(agreeing), *agreeing]
-    hidden = {each.key: None for each in QUANTITIES if each.kind == "perplexity"}
+    hidden = {each.key: None for each in METRICS if each.kind == "perplexity"}
     return [
-        run if is_shown else replace(run, measures={**run.measures, **hidden})
+        run if is_shown else replace(run, metrics={**run.metrics, **hidden})
         for run, is_shown in zip(runs, shown, strict=True)
     ]
 
 
-def _same(run: RunFacts) -> str | None:
+def _same(run: ComparedRun) -> str | None:
     """What runs of one group share; None for a run whose numbers are not its last ones."""
     return run.configuration if run.state == "finished" else None
 
 
-def _columns(groups: Sequence[Sequence[RunFacts]]) -> tuple[Column, ...]:
+def _columns(groups: Sequence[Sequence[ComparedRun]]) -> tuple[Column, ...]:
     columns: list[Column] = []
     for runs in groups:
-        estimates = {
-            each.key: estimate(run.measures[each.key] for run in runs) for each in QUANTITIES
-        }
+        estimates = {each.key: estimate(run.metrics[each.key] for run in runs) for each in METRICS}
         deltas = _deltas(columns[0], runs, estimates) if columns else {}
         columns.append(Column(_label(runs), tuple(runs), estimates, deltas))
     return tuple(columns)
 
 
 def _deltas(
-    first: Column, runs: Sequence[RunFacts], estimates: Mapping[str, Estimate]
+    first: Column, runs: Sequence[ComparedRun], estimates: Mapping[str, Estimate]
 ) -> dict[str, Delta]:
     # Runs of one group share their tokenizer, so that the first of each speaks for all.
     comparable = same_tokenizer(first.runs[0], runs[0])
     found = {
         each.key: delta(first.estimates[each.key], estimates[each.key])
-        for each in QUANTITIES
+        for each in METRICS
         if each.has_delta and (comparable or not each.per_token)
     }
     return {key: value for key, value in found.items() if value is not None}
 
 
-def _label(runs: Sequence[RunFacts]) -> str:
+def _label(runs: Sequence[ComparedRun]) -> str:
     ids = [run.run_id for run in runs]
     if len(ids) == 1:
         return ids[0]
@@ -335,14 +333,14 @@ def _label(runs: Sequence[RunFacts]) -> str:
     return f"{shared}{{{','.join(run_id.removeprefix(shared) for run_id in ids)}}}"
 
 
-def _shown_settings(runs: Sequence[RunFacts], *, all_settings: bool) -> tuple[str, ...]:
+def _shown_settings(runs: Sequence[ComparedRun], *, all_settings: bool) -> tuple[str, ...]:
     keys = list(dict.fromkeys(key for run in runs for key in run.settings))
     if all_settings:
         return tuple(keys)
     return tuple(key for key in keys if key not in LOCATIONS and _differs(key, runs))
 
 
-def _differs(key: str, runs: Sequence[RunFacts]) -> bool:
+def _differs(key: str, runs: Sequence[ComparedRun]) -> bool:
     first = setting_of(runs[0], key)
     return any(_differ(setting_of(run, key), first) for run in runs[1:])
 
@@ -352,6 +350,6 @@ def _differ(left: Any, right: Any) -> bool:
     return left != right or isinstance(left, bool) != isinstance(right, bool)
 
 
-def setting_of(run: RunFacts, key: str) -> Any:
+def setting_of(run: ComparedRun, key: str) -> Any:
     """A run's value of a setting, or `MISSING`."""
     return run.settings.get(key, MISSING)

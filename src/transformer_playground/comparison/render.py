@@ -17,8 +17,13 @@ from transformer_playground.comparison.compare import (
     estimate,
     setting_of,
 )
-from transformer_playground.comparison.run_metrics import QUANTITIES, Kind, RunFacts, same_tokenizer
-from transformer_playground.comparison.samples import SampleResult
+from transformer_playground.comparison.compared_run import (
+    METRICS,
+    ComparedRun,
+    Kind,
+    SampleResult,
+    same_tokenizer,
+)
 from transformer_playground.config.toml import shortened, toml_value
 from transformer_playground.formatting import (
     UNKNOWN,
@@ -56,7 +61,7 @@ def as_document(
             }
             for column in comparison.columns
         ],
-        "remarks": list(comparison.remarks),
+        "remarks": list(comparison.notes),
         "sampling": None if spec is None else _sampling(spec, results),
     }
 
@@ -89,7 +94,7 @@ def _sampling(spec: SampleSpec, results: Sequence[SampleResult]) -> dict[str, An
     }
 
 
-def _run(comparison: Comparison, run: RunFacts) -> dict[str, Any]:
+def _run(comparison: Comparison, run: ComparedRun) -> dict[str, Any]:
     shown = {key: setting_of(run, key) for key in comparison.settings}
     return {
         "run_id": run.run_id,
@@ -100,11 +105,13 @@ def _run(comparison: Comparison, run: RunFacts) -> dict[str, Any]:
         "dataset": run.fingerprint,
         "environment": dict(run.environment),
         "settings": {key: value for key, value in shown.items() if value is not MISSING},
-        "measures": dict(run.measures),
+        "measures": dict(run.metrics),
     }
 
 
-def _record(comparison: Comparison, number: int, run: RunFacts, first: RunFacts) -> dict[str, Any]:
+def _record(
+    comparison: Comparison, number: int, run: ComparedRun, first: ComparedRun
+) -> dict[str, Any]:
     record: dict[str, Any] = {
         "run_id": run.run_id,
         "group": number,
@@ -116,8 +123,8 @@ def _record(comparison: Comparison, number: int, run: RunFacts, first: RunFacts)
     for key in comparison.settings:
         value = setting_of(run, key)
         record[f"config.{key}"] = None if value is MISSING else value
-    record |= run.measures
-    for each in QUANTITIES:
+    record |= run.metrics
+    for each in METRICS:
         if each.has_delta:
             found = _difference(each.key, first, run, per_token=each.per_token)
             record[f"{each.key}_delta"] = found.difference if found else None
@@ -125,10 +132,10 @@ def _record(comparison: Comparison, number: int, run: RunFacts, first: RunFacts)
     return record
 
 
-def _difference(key: str, first: RunFacts, run: RunFacts, *, per_token: bool) -> Delta | None:
+def _difference(key: str, first: ComparedRun, run: ComparedRun, *, per_token: bool) -> Delta | None:
     if run is first or (per_token and not same_tokenizer(first, run)):
         return None
-    before, after = (estimate([each.measures[key]]) for each in (first, run))
+    before, after = (estimate([each.metrics[key]]) for each in (first, run))
     return delta(before, after)
 
 
@@ -180,7 +187,7 @@ class TableRow:
 
 def rows_of(comparison: Comparison) -> tuple[TableRow, ...]:
     """State, settings, then each quantity followed by its differences, where there are some."""
-    return (*_identity_rows(comparison), *_setting_rows(comparison), *_quantity_rows(comparison))
+    return (*_identity_rows(comparison), *_setting_rows(comparison), *_metric_rows(comparison))
 
 
 def text_table(
@@ -245,9 +252,9 @@ def markdown_lines(
     """The table, the remarks and the samples as parts of a Markdown document."""
     labels = [column.label for column in comparison.columns]
     yield from tables.markdown_table(text_table(comparison, labels, shorten=False))
-    if comparison.remarks:
+    if comparison.notes:
         yield ""
-    for remark in comparison.remarks:
+    for remark in comparison.notes:
         yield f"- {tables.escape_markdown(remark)}"
     if spec is not None:
         yield f"\n{tables.escape_markdown(spec_text(spec))}"
@@ -311,9 +318,9 @@ def _distinct(column: Column, value_of: Any) -> Values:
     return Values(tuple(found))
 
 
-def _quantity_rows(comparison: Comparison) -> Iterator[TableRow]:
+def _metric_rows(comparison: Comparison) -> Iterator[TableRow]:
     columns = comparison.columns
-    for each in QUANTITIES:
+    for each in METRICS:
         estimates = tuple(column.estimates[each.key] for column in columns)
         yield TableRow(each.key, each.label, each.kind, is_delta=False, cells=estimates)
         deltas = tuple(column.deltas.get(each.key) for column in columns)

@@ -27,7 +27,7 @@ class Artifacts:
     """Paths of what was made, and a sentence for each failure or shortcoming."""
 
     paths: tuple[Path, ...] = ()
-    remarks: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
 
 
 def make_artifacts(
@@ -51,7 +51,7 @@ def make_artifacts(
         from transformer_playground.report.quick import MIN_SECONDS
 
         job.attempt("report", "tp report", MIN_SECONDS, job.report)
-    return Artifacts(tuple(job.paths), tuple(job.remarks))
+    return Artifacts(tuple(job.paths), tuple(job.warnings))
 
 
 class _PostRun:
@@ -60,7 +60,7 @@ class _PostRun:
     def __init__(self, run: RunFolder, budget: float) -> None:
         self._run, self._deadline = run, time.monotonic() + budget
         self.paths: list[Path] = []
-        self.remarks: list[str] = []
+        self.warnings: list[str] = []
 
     def attempt(
         self, what: str, command: str, min_seconds: float, make: Callable[[float], Path | None]
@@ -74,7 +74,7 @@ class _PostRun:
         try:
             path = make(seconds)
         except Exception as error:  # noqa: BLE001 - a trained run must not fail for an extra
-            self._remark(f"the {what} was not made: {error} Try: {command}")
+            self._warn(f"the {what} was not made: {error} Try: {command}")
             return
         if path is not None:
             self.paths.append(path)
@@ -89,10 +89,10 @@ class _PostRun:
         from transformer_playground.report.quick import quick_report
 
         seconds = min(seconds, _MAX_REPORT_SECONDS)
-        return quick_report(self._run, seconds=seconds, notify=self._remark)
+        return quick_report(self._run, seconds=seconds, notify=self._warn)
 
-    def _remark(self, sentence: str) -> None:
-        self.remarks.append(sentence)
+    def _warn(self, sentence: str) -> None:
+        self.warnings.append(sentence)
         self._log(f"warning: {sentence}")
 
     def _log(self, line: str) -> None:

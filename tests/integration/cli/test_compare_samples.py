@@ -13,7 +13,7 @@ import pytest
 
 from builders.commands import Ended, Project, Tp
 from builders.schemas import check
-from transformer_playground.comparison.samples import draw_samples
+from transformer_playground.comparison.compared_run import draw_samples
 from transformer_playground.model.gpt import GPT
 from transformer_playground.runs.generation_request import SampleRequest, resolve_request
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from builders.commands import TP, Project, Tp
-from builders.pictures import read_picture
 from builders.runs import append_rows, eval_row, make_run, status_row, train_row
 from builders.schemas import check
+from builders.svg_plots import read_svg
 
 ROWS = [*(train_row(step) for step in range(10, 60, 10)), eval_row(20, 3.0), eval_row(40, 2.5)]
 
@@ -29,7 +29,7 @@ def test_one_run_is_drawn_into_its_reports(runs_dir: Path, tp: Tp) -> None:
         "tiny-1: best val loss 2.5000 at step 40",
         "plot: runs/tiny-1/reports/loss-curve.svg",
     ]
-    assert "tiny-1" in read_picture(run.reports / "loss-curve.svg").texts
+    assert "tiny-1" in read_svg(run.reports / "loss-curve.svg").texts
     assert [path.name for path in run.reports.iterdir()] == ["loss-curve.svg"]
 
 
@@ -49,7 +49,7 @@ def test_several_runs_are_laid_over_each_other_in_the_current_folder(
         "plot: loss-curve.svg",
     ]
     assert ended.err == "left out c: it has no finite loss\n"
-    names = read_picture(project.root / "loss-curve.svg").names
+    names = read_svg(project.root / "loss-curve.svg").names
     assert names == {"train-1", "train-2", "val-2", "best-2", "train-1-points"}
 
 
@@ -62,7 +62,7 @@ def test_every_option_changes_the_picture(project: Project, runs_dir: Path, tp: 
         pictures.add((project.root / "new" / "one.svg").read_bytes())
 
     assert len(pictures) == 6
-    assert "[/red]<b>" in read_picture(project.root / "new" / "one.svg").texts
+    assert "[/red]<b>" in read_svg(project.root / "new" / "one.svg").texts
 
 
 def test_json_says_what_the_picture_shows(runs_dir: Path, tp: Tp) -> None:

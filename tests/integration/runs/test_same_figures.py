@@ -13,7 +13,7 @@ import pytest
 from builders.comparisons import finished_run
 from builders.runs import append_rows, eval_row, resume_row, status_row, train_row
 from transformer_playground.cli.main import app, run_app
-from transformer_playground.comparison.compare import compare
+from transformer_playground.comparison.compare import compare_folders
 from transformer_playground.comparison.render import as_document
 from transformer_playground.plots.loss_curves import read_loss_curves
 from transformer_playground.report.evaluation import history
@@ -179,5 +179,5 @@ def counted_opens() -> Iterator[Counter[str]]:
 def test_a_comparison_reads_each_metrics_file_once(run: RunFolder) -> None:
     folders = [run, RunFolder(run.root.parent / "plain")]
     with counted_opens() as opened:
-        as_document(compare(folders))
+        as_document(compare_folders(folders))
     assert [opened[str(folder.metrics_path)] for folder in folders] == [1, 1]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from builders.metrics import read_rows
-from builders.pictures import read_picture
 from builders.runs import claim_seconds
+from builders.svg_plots import read_svg
 from builders.training import Recorder, resume, rows_of, runtime, train
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.lock import RunLock
@@ -66,7 +66,7 @@ def test_a_long_run_makes_what_its_settings_say(
     outcome = resume(tmp_path, runtime(**settings))
 
     assert names(outcome) == made
-    assert outcome.artifacts.remarks == ()
+    assert outcome.artifacts.warnings == ()
     assert outcome.summary["status"] == "finished"
     log = outcome.run.log_path.read_text()
     assert [f"reports/{path.name}" in log for path in outcome.artifacts.paths] == [True] * len(made)
@@ -78,7 +78,7 @@ def test_the_plot_and_the_report_are_those_of_the_run(tmp_path: Path) -> None:
     plot, report = resume(tmp_path).artifacts.paths
 
     best = summarise(RunFolder(tmp_path / "runs" / "run"))["best_val_loss"]
-    assert any(f"best {best:.4f}" in text for text in read_picture(plot).texts)
+    assert any(f"best {best:.4f}" in text for text in read_svg(plot).texts)
     assert json.loads(report.read_bytes())["run_id"] == "run"
 
 
@@ -86,7 +86,7 @@ def test_a_short_run_makes_nothing_and_says_so_in_its_log_only(tmp_path: Path) -
     outcome = train(tmp_path)
 
     assert names(outcome) == []
-    assert outcome.artifacts.remarks == ()
+    assert outcome.artifacts.warnings == ()
     log = outcome.run.log_path.read_text()
     assert "tp plot-loss --run-id run" in log
     assert "tp report --run-id run" in log
@@ -108,7 +108,7 @@ def test_what_cannot_be_made_is_a_remark_and_the_run_is_finished(tmp_path: Path)
 
     outcome = resume(tmp_path, runtime(auto_report=False))
 
-    (remark,) = outcome.artifacts.remarks
+    (remark,) = outcome.artifacts.warnings
     assert remark.startswith("the loss plot was not made: ")
     assert remark.endswith("Try: tp plot-loss --run-id run")
     assert remark in run.log_path.read_text()
@@ -127,7 +127,7 @@ def test_a_reports_folder_that_cannot_be_made_is_a_remark_for_each(tmp_path: Pat
 
     assert outcome.summary["status"] == "finished"
     assert outcome.artifacts.paths == ()
-    assert len(outcome.artifacts.remarks) == 2
+    assert len(outcome.artifacts.warnings) == 2
     assert run.reports.read_text() == "in the way"
 
 

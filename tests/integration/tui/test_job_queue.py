@@ -28,9 +28,9 @@ from transformer_playground.training.launch import Launch
 from transformer_playground.training.post_run import Artifacts
 from transformer_playground.tui.core.job_queue import (
     TrainingQueue,
+    artifact_lines,
     describe,
     ending,
-    made_words,
     question_before_leaving,
 )
 from transformer_playground.tui.core.jobs import EventBuffer, Job, Update
@@ -286,7 +286,7 @@ def test_the_words_at_the_end_name_what_was_made_and_what_was_not() -> None:
     job = Job(1, Launch("tiny"), state="finished")
     assert ending(job) == "finished"
     plot = Path("runs") / "first" / "reports" / "loss-curve.svg"
-    job.made = made_words(Artifacts((plot,), ("the report was not made: no room.",)))
+    job.made = artifact_lines(Artifacts((plot,), ("the report was not made: no room.",)))
     assert ending(job) == f"finished\nwrote {plot}\nthe report was not made: no room."
     job.state, job.message = "failed", "the loss is nan"
     assert ending(job).startswith("failed: the loss is nan\nwrote ")

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from builders.pictures import Picture, is_linear, read_picture
 from builders.runs import append_rows, eval_row, make_run, resume_row, status_row, train_row
+from builders.svg_plots import SvgPlot, is_linear, read_svg
 from transformer_playground.errors import RunError, UsageError
 from transformer_playground.plots.loss_plot import PlotRequest, plot_loss
 from transformer_playground.runs.folder import RunFolder
@@ -29,30 +29,30 @@ def run(tmp_path: Path) -> RunFolder:
     return make_run(tmp_path / "runs", "tiny-1", losses())
 
 
-def drawn(tmp_path: Path, *runs: RunFolder, **request: Any) -> Picture:
+def drawn(tmp_path: Path, *runs: RunFolder, **request: Any) -> SvgPlot:
     out = tmp_path / "plot.svg"
     plot_loss(runs, PlotRequest(out, **request))
-    return read_picture(out)
+    return read_svg(out)
 
 
 def test_both_curves_and_the_best_point_lie_where_the_rows_say(
     tmp_path: Path, run: RunFolder
 ) -> None:
-    picture = drawn(tmp_path, run)
+    plot = drawn(tmp_path, run)
 
-    train, val = picture.vertices("train-1"), picture.vertices("val-1")
+    train, val = plot.vertices("train-1"), plot.vertices("val-1")
     assert len(val) == len(VAL)
     assert is_linear([x for x, _ in val], list(VAL))
     assert is_linear([y for _, y in train + val], [4 - s / 50 for s in STEPS] + [*VAL.values()])
     assert is_linear([x for x, _ in train], list(STEPS))
-    assert picture.marks("best-1") == [pytest.approx(val[2], abs=0.01)]
+    assert plot.marks("best-1") == [pytest.approx(val[2], abs=0.01)]
     assert val[2][1] == max(y for _, y in val)
 
 
 def test_words_name_the_run_the_axes_the_curves_and_the_best_value(
     tmp_path: Path, run: RunFolder
 ) -> None:
-    picture = drawn(tmp_path, run)
+    plot = drawn(tmp_path, run)
 
     assert {
         "tiny-1",
@@ -62,7 +62,7 @@ def test_words_name_the_run_the_axes_the_curves_and_the_best_value(
         "validation",
         "best validation",
         "best 2.0000 at step 60",
-    } <= set(picture.texts)
+    } <= set(plot.texts)
 
 
 @pytest.mark.parametrize(
@@ -76,9 +76,9 @@ def test_the_horizontal_axis_is_the_one_asked_for(
     x: Any, label: str, best: str, tmp_path: Path
 ) -> None:
     rows = [status_row(0, "running"), *losses()]
-    picture = drawn(tmp_path, make_run(tmp_path / "runs", rows=rows), x=x)
+    plot = drawn(tmp_path, make_run(tmp_path / "runs", rows=rows), x=x)
 
-    assert {label, best} <= set(picture.texts)
+    assert {label, best} <= set(plot.texts)
 
 
 @pytest.mark.parametrize(
@@ -95,27 +95,27 @@ def test_a_pause_between_a_stop_and_a_resume_takes_no_room(tmp_path: Path) -> No
     rows += [resume_row(50, time=90_000.0)]
     rows += [train_row(step, time=90_000.0 + step - 50) for step in range(51, 101)]
 
-    picture = drawn(tmp_path, make_run(tmp_path / "runs", rows=rows), x="time")
+    plot = drawn(tmp_path, make_run(tmp_path / "runs", rows=rows), x="time")
 
-    places = [x for x, _ in picture.vertices("train-1")]
+    places = [x for x, _ in plot.vertices("train-1")]
     assert is_linear(places, list(range(1, 101)))
 
 
 def test_rows_that_a_resume_superseded_are_not_drawn(tmp_path: Path) -> None:
     rows = [*losses(), resume_row(20), train_row(30, train_loss=1.0)]
 
-    picture = drawn(tmp_path, make_run(tmp_path / "runs", rows=rows))
+    plot = drawn(tmp_path, make_run(tmp_path / "runs", rows=rows))
 
-    assert len(picture.vertices("train-1")) == 3
-    assert "best 3.5000 at step 20" in picture.texts
+    assert len(plot.vertices("train-1")) == 3
+    assert "best 3.5000 at step 20" in plot.texts
 
 
 def test_a_logarithmic_axis_shows_ratios_as_distances(tmp_path: Path, run: RunFolder) -> None:
-    picture = drawn(tmp_path, run, log_y=True)
+    plot = drawn(tmp_path, run, log_y=True)
 
-    heights = [y for _, y in picture.vertices("val-1")]
+    heights = [y for _, y in plot.vertices("val-1")]
     assert is_linear(heights, [math.log(loss) for loss in VAL.values()])
-    assert "loss (nats per token, log scale)" in picture.texts
+    assert "loss (nats per token, log scale)" in plot.texts
 
 
 def test_a_loss_of_zero_is_a_gap_on_a_logarithmic_axis_only(tmp_path: Path) -> None:
@@ -134,7 +134,7 @@ def test_smoothing_lays_the_average_over_the_measured_curve(tmp_path: Path, run:
     assert "training (smoothed 0.5)" in smooth.texts
     measured, average = smooth.vertices("train-1"), smooth.vertices("train-1-smoothed")
     assert average[0] == measured[0]
-    # A falling curve's average lies above it: nearer to the top of the picture.
+    # A falling curve's average lies above it: nearer to the top of the plot.
     assert all(high[1] < low[1] for high, low in zip(average[1:], measured[1:], strict=True))
     assert smooth.vertices("val-1") == plain.vertices("val-1")
 
@@ -142,10 +142,10 @@ def test_smoothing_lays_the_average_over_the_measured_curve(tmp_path: Path, run:
 def test_the_average_is_taken_before_the_curve_is_thinned(tmp_path: Path) -> None:
     # Spikes stay when points are thinned: an average over those that stay would be theirs.
     rows = [train_row(step, train_loss=9.0 if step % 100 == 0 else 1.0) for step in range(8000)]
-    picture = drawn(tmp_path, make_run(tmp_path / "runs", rows=rows), smooth=0.99)
+    plot = drawn(tmp_path, make_run(tmp_path / "runs", rows=rows), smooth=0.99)
 
-    measured = [y for _, y in picture.vertices("train-1")]
-    average = [y for _, y in picture.vertices("train-1-smoothed")][-100:]
+    measured = [y for _, y in plot.vertices("train-1")]
+    average = [y for _, y in plot.vertices("train-1-smoothed")][-100:]
     top, bottom = min(measured), max(measured)
     assert all(0.003 < (bottom - y) / (bottom - top) < 0.03 for y in average)
     assert len(measured) <= 1600
@@ -154,17 +154,15 @@ def test_the_average_is_taken_before_the_curve_is_thinned(tmp_path: Path) -> Non
 def test_several_runs_have_colours_and_symbols_of_their_own(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / "runs", name, losses(k)) for k, name in enumerate("abc")]
 
-    picture = drawn(tmp_path, *runs)
+    plot = drawn(tmp_path, *runs)
 
-    assert picture.names == {f"{kind}-{k}" for kind in ("train", "val", "best") for k in (1, 2, 3)}
-    assert {"Loss of 3 runs", "a  2.0000", "b  3.0000", "c  4.0000"} <= set(picture.texts)
-    assert "best 2.0000 at step 60 (a)" in picture.texts
-    styles = [
-        [each.get("style", "") for each in picture.group(f"val-{k}").iter()] for k in (1, 2, 3)
-    ]
+    assert plot.names == {f"{kind}-{k}" for kind in ("train", "val", "best") for k in (1, 2, 3)}
+    assert {"Loss of 3 runs", "a  2.0000", "b  3.0000", "c  4.0000"} <= set(plot.texts)
+    assert "best 2.0000 at step 60 (a)" in plot.texts
+    styles = [[each.get("style", "") for each in plot.group(f"val-{k}").iter()] for k in (1, 2, 3)]
     for own, colour in zip(styles, (BLUE, VERMILION, GREEN), strict=True):
         assert any(f"stroke: {colour}" in style for style in own)
-    assert len({picture.symbol(f"val-{k}") for k in (1, 2, 3)}) == 3
+    assert len({plot.symbol(f"val-{k}") for k in (1, 2, 3)}) == 3
 
 
 def test_the_legend_of_very_many_runs_says_how_many_it_leaves_out(tmp_path: Path) -> None:
@@ -230,38 +228,38 @@ def test_a_torn_file_shows_its_whole_rows(tmp_path: Path, run: RunFolder) -> Non
 
 def test_a_cross_stands_at_the_last_finite_point_before_each_gap(tmp_path: Path) -> None:
     rows = [train_row(step, train_loss=None if step in (3, 4, 8) else 2.0) for step in range(1, 9)]
-    picture = drawn(tmp_path, make_run(tmp_path / "runs", rows=rows))
+    plot = drawn(tmp_path, make_run(tmp_path / "runs", rows=rows))
 
-    curve = picture.vertices("train-1")
-    assert [x for x, _ in picture.marks("breaks-1")] == pytest.approx(
+    curve = plot.vertices("train-1")
+    assert [x for x, _ in plot.marks("breaks-1")] == pytest.approx(
         [curve[1][0], curve[-1][0]], abs=0.01
     )
     assert math.isnan(curve[2][0])
-    assert "breaks off: loss not finite, or failed" in picture.texts
+    assert "breaks off: loss not finite, or failed" in plot.texts
 
 
 def test_a_run_that_failed_ends_in_a_cross(tmp_path: Path) -> None:
     run = make_run(tmp_path / "runs", rows=[*losses(), status_row(107, "failed", error="boom")])
-    picture = drawn(tmp_path, run)
+    plot = drawn(tmp_path, run)
 
-    assert picture.marks("breaks-1") == [pytest.approx(picture.vertices("train-1")[-1], abs=0.01)]
+    assert plot.marks("breaks-1") == [pytest.approx(plot.vertices("train-1")[-1], abs=0.01)]
     append_rows(run, [resume_row(100), status_row(100, "running")])
     assert "breaks-1" not in drawn(tmp_path, run).names
 
 
 def test_a_point_between_two_gaps_is_visible(tmp_path: Path) -> None:
     rows = [train_row(step, train_loss=2.0 if step % 2 else None) for step in range(1, 10)]
-    picture = drawn(tmp_path, make_run(tmp_path / "runs", rows=rows))
+    plot = drawn(tmp_path, make_run(tmp_path / "runs", rows=rows))
 
-    assert len(picture.marks("train-1-points")) == 5
+    assert len(plot.marks("train-1-points")) == 5
 
 
 def test_losses_that_no_axis_can_show_are_gaps(tmp_path: Path) -> None:
     rows = [*losses(), train_row(110, train_loss=1e300), eval_row(110, -1e200)]
-    picture = drawn(tmp_path, make_run(tmp_path / "runs", rows=rows))
+    plot = drawn(tmp_path, make_run(tmp_path / "runs", rows=rows))
 
-    assert len(picture.marks("breaks-1")) == 2
-    assert "best 2.0000 at step 60" in picture.texts
+    assert len(plot.marks("breaks-1")) == 2
+    assert "best 2.0000 at step 60" in plot.texts
 
 
 @pytest.mark.parametrize(

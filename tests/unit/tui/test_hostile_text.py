@@ -16,7 +16,7 @@ from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.charts.legend import Legend, entry
 from transformer_playground.tui.charts.series import ChartLine, PreparedLine
 from transformer_playground.tui.compare.table_state import ending, shortened
-from transformer_playground.tui.live.state import log_line, state_words
+from transformer_playground.tui.live.state import log_line, state_text
 from transformer_playground.tui.runs.details_state import RunFacts
 from transformer_playground.tui.runs.details_text import (
     experiment_overview,
@@ -29,7 +29,7 @@ from transformer_playground.tui.runs.experiments_state import ExperimentFacts
 from transformer_playground.tui.runs.table_state import RunsTableState
 from transformer_playground.tui.sample.checkpoints import Choice
 from transformer_playground.tui.sample.form_state import History
-from transformer_playground.tui.sample.labels import choice_words
+from transformer_playground.tui.sample.labels import choice_text
 from transformer_playground.tui.sample.transcript import Transcript
 
 Gate = Callable[[str], Iterator[str]]
@@ -67,7 +67,7 @@ def log_of_the_run(text: str) -> Iterator[str]:
         line = log_line({"step": 1, "time": text, **row})
         assert line is not None
         yield line.text
-    yield state_words(text)
+    yield state_text(text)
 
 
 def details(text: str) -> Iterator[str]:
@@ -130,7 +130,7 @@ def prompts(text: str) -> Iterator[str]:
 
 
 def checkpoints(text: str) -> Iterator[str]:
-    yield choice_words(Choice(text, 3, 2.0)).plain
+    yield choice_text(Choice(text, 3, 2.0)).plain
 
 
 GATES: list[tuple[Gate, int, bool]] = [

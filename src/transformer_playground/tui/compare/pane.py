@@ -16,7 +16,7 @@ from transformer_playground.tui.charts.series import ChartLine
 from transformer_playground.tui.compare.service import Compared
 from transformer_playground.tui.compare.table import ComparisonTable, Heading
 from transformer_playground.tui.compare.table_state import SIGNS, lines_of, names_of, verdicts_in
-from transformer_playground.tui.sample.labels import run_words
+from transformer_playground.tui.sample.labels import run_text
 from transformer_playground.tui.sample.service import Source
 from transformer_playground.tui.themes import PLAIN, SERIES
 
@@ -30,7 +30,7 @@ def hint(console: "Console", problems: Iterable[str]) -> Content:
     chosen = console.workspace.chosen()
     lines = problem_lines(problems)
     if chosen:
-        words = Content("  ").join(run_words(console, Source(run_id, "")) for run_id in chosen)
+        words = Content("  ").join(run_text(console, Source(run_id, "")) for run_id in chosen)
         lines += [Content.assemble(("chosen: ", _MUTED), words), Content("")]
     pick, runs = _key(console, "compare.mark"), _key(console, "everywhere.runs")
     mark, pin = _key(console, "runs.mark"), _key(console, "runs.pin")
@@ -103,7 +103,7 @@ class ComparisonPane(Vertical):
         problems = problem_lines([*gone, *compared.problems.values()])
         remarks = [
             Content.styled(f"· {visible_line(remark)}", "$foreground 60%")
-            for remark in comparison.remarks
+            for remark in comparison.notes
         ]
         static = self.query_one("#compare-remarks", Static)
         static.update(Content("\n").join([*problems, *remarks]))

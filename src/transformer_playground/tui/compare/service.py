@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from transformer_playground.comparison.compare import Comparison, compare_facts
-from transformer_playground.comparison.run_metrics import RunFacts, collect
+from transformer_playground.comparison.compare import Comparison, compare_runs
+from transformer_playground.comparison.compared_run import ComparedRun, read_run
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.jsonvalues import as_int, as_text
 from transformer_playground.runs.folder import RunFolder, open_run
@@ -115,7 +115,7 @@ class _Known:
 
     series: RunSeries
     stamp: _Stamp = ()
-    facts: RunFacts | None = None
+    facts: ComparedRun | None = None
     problem: str | None = None
     track: SampleTrack = field(default_factory=SampleTrack)
 
@@ -164,9 +164,7 @@ class Comparer:
         facts = [each.facts for each in known.values() if each.facts is not None]
         comparison = None
         if len(facts) > 1:
-            comparison = compare_facts(
-                facts, group=request.group, all_settings=request.all_settings
-            )
+            comparison = compare_runs(facts, group=request.group, all_settings=request.all_settings)
         return Compared(
             request=request,
             version=self._version,
@@ -190,7 +188,7 @@ class Comparer:
         known.stamp, known.facts, known.problem = stamp, None, None
         try:
             run = open_run(self._runs_dir, run_id)
-            known.facts = collect(run, known.series)
+            known.facts = read_run(run, known.series)
             known.track = read_track(run, known.series.resumes)
         except PlaygroundError as error:
             known.problem = str(error)

@@ -25,7 +25,7 @@ from transformer_playground.tui.compare.service import AXES, Compared, Comparer,
 from transformer_playground.tui.compare.training_samples import TrainingSamples
 from transformer_playground.tui.core.workspace import pin, toggle
 from transformer_playground.tui.dialogs.pick import PickScreen
-from transformer_playground.tui.sample.labels import run_words
+from transformer_playground.tui.sample.labels import run_text
 from transformer_playground.tui.sample.service import Source
 from transformer_playground.tui.shared.panes import PaneDeck
 from transformer_playground.tui.shared.view import View
@@ -157,7 +157,7 @@ class CompareView(View):
             self.query_one(TrainingSamples).show(compared.tracks, titles)
 
     def _words(self, run_id: str) -> Content:
-        return run_words(self.console, Source(run_id, ""))
+        return run_text(self.console, Source(run_id, ""))
 
     def _show_empty(self) -> None:
         problems = self._compared.problems if self._compared else {}

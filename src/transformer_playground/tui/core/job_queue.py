@@ -35,9 +35,9 @@ __all__ = [
     "JobState",
     "TrainingQueue",
     "Update",
+    "artifact_lines",
     "describe",
     "ending",
-    "made_words",
     "question_before_leaving",
 ]
 
@@ -172,7 +172,7 @@ class TrainingQueue:
 
         _refuse_stopped(job)
         outcome = plan.train([_QueueSink(self, job)], job.control, tell)
-        job.made = made_words(outcome.artifacts)
+        job.made = artifact_lines(outcome.artifacts)
 
     def _tell(self, job: Job, text: str) -> None:
         # A stop during preparation takes effect where preparation next says something.
@@ -249,9 +249,9 @@ def question_before_leaving(queue: TrainingQueue) -> tuple[str, str]:
     return question, "Finish and quit"
 
 
-def made_words(artifacts: "Artifacts") -> tuple[str, ...]:
+def artifact_lines(artifacts: "Artifacts") -> tuple[str, ...]:
     """What was made of a run and what could not be, untrusted text, a line each."""
-    return (*(f"wrote {path}" for path in artifacts.paths), *artifacts.remarks)
+    return (*(f"wrote {path}" for path in artifacts.paths), *artifacts.warnings)
 
 
 def ending(job: Job) -> str:

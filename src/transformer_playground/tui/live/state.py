@@ -177,7 +177,7 @@ def remaining_seconds(
     return remaining
 
 
-def state_words(state: str) -> str:
+def state_text(state: str) -> str:
     """Glyph and word of a state."""
     return f"{_STATE_GLYPHS.get(state, '?')} {visible_line(state)}"
 

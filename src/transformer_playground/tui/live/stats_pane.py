@@ -11,7 +11,7 @@ from transformer_playground.runs.series import Curve
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.sparkline import Sparkline
 from transformer_playground.tui.live.follower import Focus
-from transformer_playground.tui.live.state import RunStats, state_words
+from transformer_playground.tui.live.state import RunStats, state_text
 from transformer_playground.tui.live.stats_text import (
     RunActivity,
     Tone,
@@ -110,7 +110,7 @@ def _steps(focus: Focus) -> "np.ndarray[tuple[int], np.dtype[np.float64]]":
 
 def _state(activity: RunActivity) -> Content:
     style = _STATE_STYLES.get(activity.state, "$foreground")
-    return Content.styled(state_words(activity.state) if activity.state else "", style)
+    return Content.styled(state_text(activity.state) if activity.state else "", style)
 
 
 def _bar(stats: RunStats, activity: RunActivity, width: int) -> Content:

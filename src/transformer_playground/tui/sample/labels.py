@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _MUTED = "$foreground 60%"
 
 
-def run_words(console: "Console", source: Source) -> Content:
+def run_text(console: "Console", source: Source) -> Content:
     """Glyph and name of a run, and the checkpoint's name if it has one."""
     slot = console.workspace.slot(source.run_id)
     series = PLAIN if slot is None else SERIES[slot]
@@ -29,7 +29,7 @@ def run_words(console: "Console", source: Source) -> Content:
     return Content.assemble(words, (f" · {visible_line(source.checkpoint)}", _MUTED))
 
 
-def choice_words(choice: Choice) -> Content:
+def choice_text(choice: Choice) -> Content:
     """A checkpoint with its step and loss, as far as they are known."""
     words = [visible_line(choice.name)]
     if choice.step is not None:
@@ -39,12 +39,12 @@ def choice_words(choice: Choice) -> Content:
     return Content(" · ").join(map(Content, words))
 
 
-def source_words(console: "Console", choices: Choices, sources: Sequence[Source]) -> Content:
+def source_text(console: "Console", choices: Choices, sources: Sequence[Source]) -> Content:
     """Everything that is drawn from, on one line."""
     if len(sources) > 1:
-        words = [run_words(console, source) for source in sources]
+        words = [run_text(console, source) for source in sources]
         return Content.assemble(("beside each other  ", _MUTED), Content("  ").join(words))
     (source,) = sources or (Source(choices.run_id),)
     choice = choices.named(source.checkpoint)
-    run = run_words(console, Source(source.run_id, ""))
-    return Content.assemble(run, (" · ", _MUTED), choice_words(choice)) if choice else run
+    run = run_text(console, Source(source.run_id, ""))
+    return Content.assemble(run, (" · ", _MUTED), choice_text(choice)) if choice else run

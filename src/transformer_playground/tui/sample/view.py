@@ -18,7 +18,7 @@ from transformer_playground.tui.sample.checkpoints import (
 )
 from transformer_playground.tui.sample.form import SampleForm
 from transformer_playground.tui.sample.form_state import History
-from transformer_playground.tui.sample.labels import choice_words, run_words, source_words
+from transformer_playground.tui.sample.labels import choice_text, run_text, source_text
 from transformer_playground.tui.sample.panes import SamplePanes
 from transformer_playground.tui.sample.runner import SampleRunner
 from transformer_playground.tui.sample.service import Source
@@ -116,7 +116,7 @@ class SampleView(View):
         if self.focused is None:
             self._form.prompt.focus()
         sources = self._sources
-        words = source_words(self.console, self._choices, sources)
+        words = source_text(self.console, self._choices, sources)
         self._form.offer(words, self._settings, len(sources))
         if sources != self._offered and self._panes.is_empty and not self._runner.is_running:
             self._clear("Enter samples.")
@@ -127,7 +127,7 @@ class SampleView(View):
 
     @property
     def _titles(self) -> list[Content]:
-        return [run_words(self.console, source) for source in self._sources]
+        return [run_text(self.console, source) for source in self._sources]
 
     # Sampling
 
@@ -197,7 +197,7 @@ class SampleView(View):
     def action_pick_run(self) -> None:
         """Choose among all runs."""
         runs = self.console.snapshot.runs
-        options = [(run_id, run_words(self.console, Source(run_id, ""))) for run_id in runs]
+        options = [(run_id, run_text(self.console, Source(run_id, ""))) for run_id in runs]
         current = self._choices.run_id if self._choices else None
         self.app.push_screen(PickScreen("Run to sample from", options, current), self._take_run)
 
@@ -214,7 +214,7 @@ class SampleView(View):
         """Choose among the checkpoints of the run."""
         if self._choices is None:
             return
-        options = [(each.name, choice_words(each)) for each in self._choices.checkpoints]
+        options = [(each.name, choice_text(each)) for each in self._choices.checkpoints]
         pick = PickScreen("Checkpoint", options, self._checkpoint)
         self.app.push_screen(pick, self._take_checkpoint)
 

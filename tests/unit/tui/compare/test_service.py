@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 from builders.comparisons import evaluated, finished_run
 from builders.runs import append_rows
-from transformer_playground.comparison.compare import Delta, compare
+from transformer_playground.comparison.compare import Delta, compare_folders
 from transformer_playground.tui.compare.service import (
     Comparer,
     Request,
@@ -112,7 +112,7 @@ def test_a_difference_is_judged_by_its_direction_and_its_error(
 def test_lines_have_keys_of_their_own_whatever_settings_are_called(tmp_path: Path) -> None:
     first = finished_run(tmp_path, "one", model={"norm": "a"}, config={"state": 1, "n": 1})
     other = finished_run(tmp_path, "two", 1.0, config={"best_val_loss": 2, "#numbers": 3})
-    lines = lines_of(compare([first, other]), all_settings=False)
+    lines = lines_of(compare_folders([first, other]), all_settings=False)
     keys = [line.key for line in lines]
     assert len(keys) == len(set(keys))
     assert keys.index("#settings") < keys.index("setting:state") < keys.index("#numbers")

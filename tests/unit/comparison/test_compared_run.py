@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from builders.runs import eval_row, train_row
-from transformer_playground.comparison.run_metrics import QUANTITIES, measures_of
+from transformer_playground.comparison.compared_run import METRICS, metric_values
 from transformer_playground.jsonvalues import as_number
 from transformer_playground.runs.jsonl import encode_row
 from transformer_playground.runs.summary import RunSummary, read_summary
@@ -22,15 +22,15 @@ def measured(tmp_path: Path) -> Measured:
     def measure(*rows: dict[str, Any]) -> SimpleNamespace:
         (tmp_path / "m").write_bytes(b"".join(map(encode_row, rows)))
         summary, _ = read_summary(tmp_path / "m")
-        return SimpleNamespace(**measures_of(10, summary))
+        return SimpleNamespace(**metric_values(10, summary))
 
     return measure
 
 
 def test_each_quantity_is_described_once() -> None:
-    keys = [each.key for each in QUANTITIES]
+    keys = [each.key for each in METRICS]
     assert len(keys) == len(set(keys))
-    assert [*measures_of(10, RunSummary())] == keys
+    assert [*metric_values(10, RunSummary())] == keys
 
 
 def test_best_and_final_are_those_of_their_evaluations(measured: Measured) -> None:

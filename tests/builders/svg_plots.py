@@ -12,7 +12,7 @@ _SVG = "{http://www.w3.org/2000/svg}"
 
 
 @dataclass(frozen=True)
-class Picture:
+class SvgPlot:
     """A parsed SVG."""
 
     root: ET.Element
@@ -34,7 +34,7 @@ class Picture:
         return found
 
     def vertices(self, name: str) -> list[tuple[float, float]]:
-        """Corners of a curve in the picture's units, y downwards; (nan, nan) parts stretches."""
+        """Corners of a curve in the plot's units, y downwards; (nan, nan) parts stretches."""
         path = next(each for each in self.group(name).iter(f"{_SVG}path") if not each.get("id"))
         points: list[tuple[float, float]] = []
         for command, x, y in re.findall(r"([ML]) (\S+) (\S+)", path.get("d", "")):
@@ -54,12 +54,12 @@ class Picture:
         return [(float(use.get("x", "nan")), float(use.get("y", "nan"))) for use in uses]
 
 
-def read_picture(path: Path) -> Picture:
-    """Parse a picture; it must be well-formed XML."""
-    return Picture(ET.fromstring(path.read_bytes()))
+def read_svg(path: Path) -> SvgPlot:
+    """Parse a plot; it must be well-formed XML."""
+    return SvgPlot(ET.fromstring(path.read_bytes()))
 
 
 def is_linear(positions: list[float], values: list[float]) -> bool:
-    """Whether positions in a picture are a straight-line function of the values."""
+    """Whether positions in a plot are a straight-line function of the values."""
     slope, offset = np.polyfit(values, positions, 1)
     return bool(np.allclose(np.polyval([slope, offset], values), positions, atol=0.01))

@@ -3,8 +3,8 @@
 import pytest
 
 from transformer_playground.comparison.compare import MISSING, Delta, Estimate
+from transformer_playground.comparison.compared_run import Kind
 from transformer_playground.comparison.render import Cell, TableRow, Values, cell_text
-from transformer_playground.comparison.run_metrics import Kind
 
 
 def shown(kind: Kind, cell: Cell) -> str:

@@ -9,21 +9,22 @@ from typing import Any, Literal
 from transformer_playground.config.loading import leaves
 from transformer_playground.config.toml import toml_key
 from transformer_playground.data.meta import META_FILE, read_meta
-from transformer_playground.errors import DataError, RunError
+from transformer_playground.errors import DataError, PlaygroundError, RunError
 from transformer_playground.jsonvalues import as_int, as_number, as_object, as_text, to_jsonable
 from transformer_playground.runs.folder import RunFolder, read_run_config
+from transformer_playground.runs.generation_request import SampleSpec
 from transformer_playground.runs.lock import read_writer
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.runs.status import judge_status
 from transformer_playground.runs.summary import RunSummary, summary_of
 
 Kind = Literal["count", "step", "seconds", "rate", "loss", "perplexity"]
-Measures = Mapping[str, float | None]
-"""Key of each of `QUANTITIES` -> one run's figure; None where it was not measured."""
+MetricValues = Mapping[str, float | None]
+"""Key of each of `METRICS` -> one run's figure; None where it was not measured."""
 
 
 @dataclass(frozen=True)
-class Quantity:
+class Metric:
     """One figure of a run.
 
     Attributes:
@@ -43,27 +44,25 @@ class Quantity:
     source: str = ""
 
 
-QUANTITIES = (
-    Quantity("parameters", "parameters", "count"),
-    Quantity("tokens_seen", "tokens seen", "count", per_token=True),
-    Quantity("final_step", "steps", "step", has_delta=False, source="step"),
-    Quantity("wall_time_s", "wall time", "seconds"),
-    Quantity(
-        "tokens_per_second", "tokens/s", "rate", per_token=True, source="tokens_per_sec_median"
-    ),
-    Quantity("best_val_loss", "best val loss", "loss", per_token=True),
-    Quantity("best_step", "best step", "step", has_delta=False),
-    Quantity("final_train_loss", "final train loss", "loss", per_token=True),
-    Quantity("final_val_loss", "final val loss", "loss", per_token=True),
-    Quantity("generalisation_gap", "gap val - train", "loss", per_token=True),
-    Quantity("best_bits_per_byte", "best bits/byte", "loss"),
-    Quantity("final_bits_per_byte", "final bits/byte", "loss"),
-    Quantity("best_perplexity", "best perplexity", "perplexity", per_token=True),
-    Quantity("final_perplexity", "final perplexity", "perplexity", per_token=True),
+METRICS = (
+    Metric("parameters", "parameters", "count"),
+    Metric("tokens_seen", "tokens seen", "count", per_token=True),
+    Metric("final_step", "steps", "step", has_delta=False, source="step"),
+    Metric("wall_time_s", "wall time", "seconds"),
+    Metric("tokens_per_second", "tokens/s", "rate", per_token=True, source="tokens_per_sec_median"),
+    Metric("best_val_loss", "best val loss", "loss", per_token=True),
+    Metric("best_step", "best step", "step", has_delta=False),
+    Metric("final_train_loss", "final train loss", "loss", per_token=True),
+    Metric("final_val_loss", "final val loss", "loss", per_token=True),
+    Metric("generalisation_gap", "gap val - train", "loss", per_token=True),
+    Metric("best_bits_per_byte", "best bits/byte", "loss"),
+    Metric("final_bits_per_byte", "final bits/byte", "loss"),
+    Metric("best_perplexity", "best perplexity", "perplexity", per_token=True),
+    Metric("final_perplexity", "final perplexity", "perplexity", per_token=True),
 )
 
 
-def measures_of(parameters: object, summary: RunSummary) -> Measures:
+def metric_values(parameters: object, summary: RunSummary) -> MetricValues:
     """The figures of a run.
 
     Args:
@@ -76,7 +75,7 @@ def measures_of(parameters: object, summary: RunSummary) -> Measures:
         others["wall_time_s"] = None
     return {
         key: as_number(others[key] if key in others else getattr(summary, each.source or key))
-        for each in QUANTITIES
+        for each in METRICS
         for key in [each.key]
     }
 
@@ -89,7 +88,7 @@ _TRAIN_KEYS = ("tokens_per_sec", "tokens_seen", "time")
 
 
 @dataclass(frozen=True)
-class RunFacts:
+class ComparedRun:
     """One run, whole; all text in it is untrusted.
 
     Attributes:
@@ -117,7 +116,7 @@ class RunFacts:
     tokenizer: str | None
     environment: Mapping[str, str]
     summary: RunSummary
-    measures: Measures
+    metrics: MetricValues
     missing: tuple[str, ...]
 
     @property
@@ -128,7 +127,7 @@ class RunFacts:
         return json.dumps(identity, sort_keys=True)
 
 
-def collect(run: RunFolder, series: RunSeries | None = None) -> RunFacts:
+def read_run(run: RunFolder, series: RunSeries | None = None) -> ComparedRun:
     """Read what there is to know about a run; nothing outside its folder is needed.
 
     Args:
@@ -146,7 +145,7 @@ def collect(run: RunFolder, series: RunSeries | None = None) -> RunFacts:
     summary = summary_of(series)
     status = judge_status(run, summary.status, summary.error, writer)
     settings = _settings(run, config["config"])
-    return RunFacts(
+    return ComparedRun(
         run_id=run.run_id,
         state=status.state,
         problem=status.error,
@@ -157,12 +156,12 @@ def collect(run: RunFolder, series: RunSeries | None = None) -> RunFacts:
         tokenizer=_tokenizer(run),
         environment=_environment(as_object(config.get("environment"))),
         summary=summary,
-        measures=measures_of(config.get("parameters"), summary),
+        metrics=metric_values(config.get("parameters"), summary),
         missing=_missing_keys(series),
     )
 
 
-def same_tokenizer(first: RunFacts, other: RunFacts) -> bool:
+def same_tokenizer(first: ComparedRun, other: ComparedRun) -> bool:
     """Whether two runs are known to count the same tokens."""
     if first.tokenizer is not None and other.tokenizer is not None:
         return first.tokenizer == other.tokenizer
@@ -214,4 +213,50 @@ def _missing_keys(series: RunSeries) -> tuple[str, ...]:
         if event in series.events
         for key in keys
         if key not in series.named_keys(event)
+    )
+
+
+@dataclass(frozen=True)
+class SampleResult:
+    """The samples of one run; all text in it is untrusted.
+
+    Attributes:
+        run_id: The run.
+        problem: Why there are no samples; None if there are.
+        checkpoint: File name of the checkpoint drawn from.
+        step: Optimizer steps of that checkpoint.
+        skipped: Damaged checkpoints that were skipped, and why.
+        prompt: The text the model was given.
+        texts: The texts after the prompt.
+    """
+
+    run_id: str
+    problem: str | None = None
+    checkpoint: str | None = None
+    step: int | None = None
+    skipped: tuple[str, ...] = ()
+    prompt: str = ""
+    texts: tuple[str, ...] = ()
+
+
+def draw_samples(run: RunFolder, spec: SampleSpec) -> SampleResult:
+    """Load a run's model once, draw all its samples and release the model.
+
+    A run that cannot be sampled says why in its result instead of raising.
+    """
+    # Comparing loads no torch until samples are drawn.
+    from transformer_playground.runs.generation import draw, load_run
+
+    try:
+        loaded = load_run(run, spec)
+        samples = draw(loaded)
+    except PlaygroundError as error:
+        return SampleResult(run.run_id, problem=str(error))
+    return SampleResult(
+        run_id=run.run_id,
+        checkpoint=loaded.checkpoint.name,
+        step=loaded.step,
+        skipped=loaded.skipped,
+        prompt=loaded.prompt.text,
+        texts=tuple(sample["text"] for sample in samples),
     )
