@@ -18,8 +18,8 @@ import numpy as np
 from textual.app import App, ComposeResult
 
 from transformer_playground.tui.charts.axes import FloatArray
-from transformer_playground.tui.charts.braille_picture import draw_picture, extent
 from transformer_playground.tui.charts.chart import Chart
+from transformer_playground.tui.charts.plot import draw_plot, extent
 from transformer_playground.tui.charts.series import ChartLine, PreparedLine
 
 _COLUMNS, _ROWS = 130, 38
@@ -46,7 +46,7 @@ def prepare(count: int, lines: int, smoothing: float) -> list[PreparedLine]:
 def draw_all(lines: list[PreparedLine]) -> None:
     span = extent(lines)
     if span is not None:
-        draw_picture(lines, span, None, _COLUMNS, _ROWS)
+        draw_plot(lines, span, None, _COLUMNS, _ROWS)
 
 
 def plain_loop(x: FloatArray, y: FloatArray) -> None:

@@ -205,14 +205,14 @@ def test_the_mouse_points_zooms_and_drags() -> None:
         await pilot.hover(chart, offset=(43, 8))
         assert chart.crosshair is not None
         assert chart.crosshair % 10 == 0
-        picture = chart.picture()
-        assert picture is not None
-        assert abs(picture.x_at(43 - chart.area()[0]) - chart.crosshair) <= 10
-        about = picture.x_at(43 - chart.area()[0])
+        plot = chart.plot()
+        assert plot is not None
+        assert abs(plot.x_at(43 - chart.plot_offset()[0]) - chart.crosshair) <= 10
+        about = plot.x_at(43 - chart.plot_offset()[0])
         await pilot._post_mouse_events([MouseScrollUp], chart, (43, 8), button=0)
         window = chart.viewport.x
         assert window is not None
-        assert window.share(about) == pytest.approx(picture.x.share(about))
+        assert window.share(about) == pytest.approx(plot.x.share(about))
         await pilot.mouse_down(chart, offset=(40, 8))
         await pilot.hover(chart, offset=(60, 8))
         await pilot.mouse_up(chart, offset=(60, 8))
@@ -226,16 +226,16 @@ def test_the_mouse_points_zooms_and_drags() -> None:
     on_stage(steps)
 
 
-def test_a_log_axis_leaves_out_what_it_cannot_show_and_says_so() -> None:
+def test_a_log_axis_drops_values_that_are_not_positive_and_counts_them() -> None:
     async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
         chart.set_lines([line([1000.0, 100.0, 0.0, -5.0, 10.0, 1.0])])
         await pilot.press("l")
         assert chart.log_y
         labels = [row.split()[0] for row in rows(chart) if "┤" in row]
         assert labels == ["1k", "100", "10", "1"]
-        assert "2 ≤ 0 left out" in text(chart)
+        assert "2 ≤ 0 not shown" in text(chart)
         await pilot.press("l")
-        assert "left out" not in text(chart)
+        assert "not shown" not in text(chart)
 
     on_stage(steps)
 
@@ -263,20 +263,20 @@ def test_smoothing_grows_with_each_press_and_then_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("lines", "log", "said"),
+    ("lines", "log", "message"),
     [
-        ([], False, "nothing to draw yet"),
-        ([line([])], False, "nothing to draw yet"),
+        ([], False, "Waiting for the first logged step"),
+        ([line([])], False, "Waiting for the first logged step"),
         ([line([math.nan, math.inf])], False, "no finite values"),
         ([line([-1.0, 0.0])], True, "no positive values for a log axis"),
     ],
 )
-def test_nothing_to_draw_is_said_in_words(lines: list[ChartLine], log: bool, said: str) -> None:
+def test_an_empty_chart_shows_why(lines: list[ChartLine], log: bool, message: str) -> None:
     async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
         chart.log_y = log
         chart.set_lines(lines)
         await pilot.pause()
-        assert said in text(chart)
+        assert message in text(chart)
         await every_action(chart)
         await pilot.hover(chart, offset=(20, 5))
 
@@ -355,7 +355,7 @@ def test_many_changes_between_two_frames_cost_one_drawing() -> None:
     on_stage(steps)
 
 
-def test_names_cannot_smuggle_anything_onto_the_terminal() -> None:
+def test_control_characters_in_names_do_not_reach_the_terminal() -> None:
     async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
         nasty = "[red]a[/] \x1b[31m\x9b \u202e" + "長" * 500
         chart.title = chart.x_label = nasty
@@ -463,9 +463,9 @@ def test_labels_that_need_more_room_get_it_and_nothing_jumps_back() -> None:
         chart.set_lines([line([1_000_000.0 + index for index in range(20)])])
         await pilot.pause()
         assert "1,000,010 ┤" in text(chart)
-        wide = chart.area()
+        wide = chart.plot_offset()
         chart.set_lines([line([1.0, 2.0, 3.0])])
         await pilot.pause()
-        assert chart.area() == wide
+        assert chart.plot_offset() == wide
 
     on_stage(steps)

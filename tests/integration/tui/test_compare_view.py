@@ -189,7 +189,7 @@ def test_every_pane_is_reached_by_keys_and_curves_are_overlaid(
         await compare(console, pilot, "learned-s1", "rope-s1")
         await pilot.press("tab")
         chart = console.screen.query_one(ComparisonCurves)
-        await until(pilot, lambda: chart.has_focus and chart.picture() is not None)
+        await until(pilot, lambda: chart.has_focus and chart.plot() is not None)
         await until(pilot, lambda: "validation loss" in shown(console))
         assert all(name in shown(console) for name in ("learned-s1", "rope-s1"))
         assert chart.x_kind == "linear"

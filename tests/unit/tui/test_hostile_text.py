@@ -13,8 +13,8 @@ from transformer_playground.generation.samples import SampledToken, SampleEnd
 from transformer_playground.runs.details import CheckpointFile
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.terminal import visible, visible_line
-from transformer_playground.tui.charts.legend import Legend, entry
 from transformer_playground.tui.charts.series import ChartLine, PreparedLine
+from transformer_playground.tui.charts.strips import Legend, legend_entry
 from transformer_playground.tui.compare.table_state import ending, shortened
 from transformer_playground.tui.live.state import log_line, state_text
 from transformer_playground.tui.runs.details_state import RunFacts
@@ -110,7 +110,7 @@ def transcripts(text: str) -> Iterator[str]:
 
 def legends(text: str) -> Iterator[str]:
     line = ChartLine("key", text, ONE, ONE, text, glyph=text)
-    told = entry(PreparedLine(line, log=False, smoothing=0.0), None, Style())
+    told = legend_entry(PreparedLine(line, log=False, smoothing=0.0), None, Style())
     for width in (10, 60):
         for strip in Legend([told, told], [], width, 2, Style(), Style()).strips(2):
             yield from (segment.text for segment in strip)

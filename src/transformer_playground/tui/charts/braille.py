@@ -1,8 +1,9 @@
-"""Polylines as braille dots, two by four to a character cell, drawn without a loop over points.
+"""Rasterization of polylines into braille dots, 2 x 4 per character cell, without a Python loop.
 
-A line is first reduced to one vertical stretch per column of dots, from the lowest to the highest
-value that falls into it, so that no extreme is lost however many points there are; then stretches
-are joined as Bresenham (1965, "Algorithm for computer control of a digital plotter") joins points.
+A line is first aggregated to first, last, lowest and highest value per column of dots (M4: Jugel
+et al. 2014, "M4: A Visualization-Oriented Time Series Data Aggregation"), so that no extreme is
+lost; the columns are then joined as Bresenham (1965, "Algorithm for computer control of a digital
+plotter") joins points.
 """
 
 from dataclasses import dataclass
@@ -20,19 +21,19 @@ DOTS_ACROSS, DOTS_DOWN = 2, 4
 BRAILLE = 0x2800
 # Bit of each dot in a braille character: [column][row].
 _BITS = np.array([[0x01, 0x02, 0x04, 0x40], [0x08, 0x10, 0x20, 0x80]], dtype=np.uint8)
-# What lies so many heights away looks the same as what lies further.
-_FAR = 1e6
+# Rows further away, in plot heights, are clipped.
+_MAX_DISTANCE = 1e6
 
 
 @dataclass(frozen=True, eq=False)
 class Points:
-    """What of a line can be drawn: finite points in order of x.
+    """The finite points of a line, sorted by x.
 
     Attributes:
-        x: Positions.
-        y: Positions, of the same length.
-        starts: Indices at which a new stretch begins, ascending: the point there is not joined to
-            the one before it. Index 0 is left out.
+        x: [points].
+        y: [points].
+        starts: Ascending indices after a gap: the point there is not joined to the one before it.
+            Index 0 is left out.
     """
 
     x: FloatArray
@@ -40,33 +41,33 @@ class Points:
     starts: IntArray
 
 
-def drawable(x: FloatArray, y: FloatArray) -> Points:
-    """The finite points of a line in order of x; where y is not finite the line has a gap."""
-    placed = np.isfinite(x)
-    if not placed.all():
-        x, y = x[placed], y[placed]
+def finite_points(x: FloatArray, y: FloatArray) -> Points:
+    """The finite points of a line, sorted by x; a y that is not finite makes a gap."""
+    has_x = np.isfinite(x)
+    if not has_x.all():
+        x, y = x[has_x], y[has_x]
     if len(x) > 1 and not bool(np.all(x[1:] >= x[:-1])):
         order = np.argsort(x, kind="stable")
         x, y = x[order], y[order]
-    known = np.isfinite(y)
-    if known.all():
+    is_finite = np.isfinite(y)
+    if is_finite.all():
         return Points(x, y, np.empty(0, dtype=np.int64))
-    kept = np.flatnonzero(known)
+    kept = np.flatnonzero(is_finite)
     starts = np.flatnonzero(np.diff(kept) > 1) + 1
     return Points(x[kept], y[kept], starts)
 
 
 @dataclass(frozen=True, eq=False)
-class Stretches:
-    """A line reduced to columns of dots; arrays of one length, in drawing order.
+class ColumnAggregates:
+    """A line aggregated by columns of dots; arrays of one length, in drawing order.
 
     Attributes:
         column: Column of dots, from 0.
-        first: y where the line enters the column.
-        last: y where it leaves it.
-        low: The lowest y in it.
-        high: The highest y in it.
-        joined: Whether it is joined to the stretch before it.
+        first: First y in the column.
+        last: Last y in the column.
+        low: Lowest y in the column.
+        high: Highest y in the column.
+        joined: Whether it is joined to the element before it.
     """
 
     column: IntArray
@@ -77,28 +78,28 @@ class Stretches:
     joined: BoolArray
 
 
-def reduce_to_columns(points: Points, span: Span, columns: int) -> Stretches:
-    """What a line does in each of `columns` columns of dots that show `span`.
+def aggregate_columns(points: Points, span: Span, columns: int) -> ColumnAggregates:
+    """Aggregate a line over `columns` columns of dots that show `span`.
 
-    The line is cut at the ends of the span exactly. Column 0 is centred on the span's low end,
-    the last one on its high end; a single column shows all of it.
+    The line is clipped exactly at the ends of the span. Column 0 is centred on the low end, the
+    last column on the high end; a single column shows everything.
     """
     x, y = points.x, points.y
     begin = int(np.searchsorted(x, span.low, side="left"))
     end = int(np.searchsorted(x, span.high, side="right"))
     inside = points.starts[(points.starts > begin) & (points.starts < end)]
-    middle = _grouped(x, y, begin, end, inside, span, columns)
+    middle = _aggregate(x, y, begin, end, inside, span, columns)
     parts = [
-        _cut_at(points, begin, span.low, 0, joined=False),
+        _clip_at(points, begin, span.low, 0, joined=False),
         middle,
-        _cut_at(points, end, span.high, columns - 1, joined=begin < end),
+        _clip_at(points, end, span.high, columns - 1, joined=begin < end),
     ]
     if begin == end:
         # One segment crosses the whole span.
         parts[2].joined[:] = len(parts[0].column) > 0
     elif len(parts[0].column):
         middle.joined[0] = True
-    return Stretches(
+    return ColumnAggregates(
         *(
             np.concatenate([getattr(part, name) for part in parts])
             for name in ("column", "first", "last", "low", "high", "joined")
@@ -106,24 +107,26 @@ def reduce_to_columns(points: Points, span: Span, columns: int) -> Stretches:
     )
 
 
-def _cut_at(points: Points, index: int, edge: float, column: int, *, joined: bool) -> Stretches:
-    """The point where the segment that ends at `index` crosses an end of the span, if it does."""
+def _clip_at(
+    points: Points, index: int, edge: float, column: int, *, joined: bool
+) -> ColumnAggregates:
+    """The point where the segment that ends at `index` crosses an end of the span, if any."""
     exists = 0 < index < len(points.x) and index not in points.starts
     if not exists:
-        return _single(column, [], joined)
+        return _at_column(column, [], joined)
     x0, x1 = points.x[index - 1], points.x[index]
     y0, y1 = points.y[index - 1], points.y[index]
     share = (edge - x0) / (x1 - x0) if x1 > x0 else 0.0
-    return _single(column, [y0 + (y1 - y0) * share], joined)
+    return _at_column(column, [y0 + (y1 - y0) * share], joined)
 
 
-def _single(column: int, values: list[float], joined: bool) -> Stretches:
+def _at_column(column: int, values: list[float], joined: bool) -> ColumnAggregates:
     y = np.array(values, dtype=np.float64)
     count = len(values)
-    return Stretches(np.full(count, column), y, y, y, y, np.full(count, joined))
+    return ColumnAggregates(np.full(count, column), y, y, y, y, np.full(count, joined))
 
 
-def _grouped(
+def _aggregate(
     x: FloatArray,
     y: FloatArray,
     begin: int,
@@ -131,20 +134,20 @@ def _grouped(
     starts: IntArray,
     span: Span,
     columns: int,
-) -> Stretches:
+) -> ColumnAggregates:
     if begin == end:
-        return _single(0, [], False)
+        return _at_column(0, [], False)
     # Where one column ends and the next begins.
     edges = span.low + (np.arange(1, columns) - 0.5) / max(1, columns - 1) * span.width
-    turns = begin + np.searchsorted(x[begin:end], edges, side="left")
-    heads = np.unique(np.concatenate([[begin], turns, starts]))
+    bounds = begin + np.searchsorted(x[begin:end], edges, side="left")
+    heads = np.unique(np.concatenate([[begin], bounds, starts]))
     heads = heads[heads < end]
     tails = np.append(heads[1:], end) - 1
-    column = np.searchsorted(turns, heads, side="right")
+    column = np.searchsorted(bounds, heads, side="right")
     joined = ~np.isin(heads, starts)
     joined[0] = False
     part = y[begin:end]
-    return Stretches(
+    return ColumnAggregates(
         column,
         y[heads],
         y[tails],
@@ -154,29 +157,23 @@ def _grouped(
     )
 
 
-def draw(stretches: Stretches, span: Span, columns: int, rows: int) -> BoolArray:
-    """The dots of a line.
+def rasterize(line: ColumnAggregates, span: Span, columns: int, rows: int) -> BoolArray:
+    """The dots of a line as [columns, rows], row 0 at the top.
 
     Args:
-        stretches: The line, reduced to the same `columns`.
-        span: What the rows show: the top row is centred on its high end, the bottom row on its
-            low end; what lies beyond is cut off.
+        line: The line, aggregated over the same `columns`.
+        span: Visible range of y: the top row is centred on its high end, the bottom row on its
+            low end; the line is clipped beyond.
         columns: Columns of dots.
         rows: Rows of dots.
-
-    Returns:
-        [columns, rows], row 0 at the top.
     """
     first, last, top, bottom = (
-        row_of(values, span, rows)
-        for values in (stretches.first, stretches.last, stretches.high, stretches.low)
+        row_of(values, span, rows) for values in (line.first, line.last, line.high, line.low)
     )
-    later = np.flatnonzero(stretches.joined)
-    joins = _joins(
-        stretches.column[later - 1], last[later - 1], stretches.column[later], first[later]
-    )
-    return _filled(
-        np.concatenate([stretches.column, joins[0]]),
+    later = np.flatnonzero(line.joined)
+    joins = _connections(line.column[later - 1], last[later - 1], line.column[later], first[later])
+    return _fill(
+        np.concatenate([line.column, joins[0]]),
         np.concatenate([top, joins[1]]),
         np.concatenate([bottom, joins[2]]),
         columns,
@@ -185,16 +182,16 @@ def draw(stretches: Stretches, span: Span, columns: int, rows: int) -> BoolArray
 
 
 def row_of(values: FloatArray, span: Span, rows: int) -> FloatArray:
-    """The row of dots of each y, whole but unbounded: 0 at the span's high end."""
+    """The row of dots of each y: 0 at the high end of the span, not clipped to the plot."""
     with np.errstate(over="ignore"):
-        share = np.clip((span.high - values) / span.width, -_FAR, _FAR)
+        share = np.clip((span.high - values) / span.width, -_MAX_DISTANCE, _MAX_DISTANCE)
     return np.rint(share * (rows - 1))
 
 
-def _joins(
+def _connections(
     from_column: IntArray, from_row: FloatArray, to_column: IntArray, to_row: FloatArray
 ) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Column, top and bottom row of what segments cover in each column they pass."""
+    """Column, top row and bottom row that segments cover in each column they cross."""
     across = to_column - from_column
     counts = across + 1
     which = np.repeat(np.arange(len(counts)), counts)
@@ -203,38 +200,34 @@ def _joins(
     slope = np.divide(rise, across, out=np.zeros(len(rise)), where=across > 0)[which]
     centre = from_row[which] + slope * step
     lowest, highest = np.minimum(from_row, to_row)[which], np.maximum(from_row, to_row)[which]
-    upright = (across == 0)[which]
+    vertical = (across == 0)[which]
     steep = np.abs(slope) > 1
     before = from_row[which] + slope * (step - 0.5)
     after = from_row[which] + slope * (step + 0.5)
     # A row belongs to the column in which the line passes the row's middle.
     top = np.where(steep, np.ceil(np.minimum(before, after)), np.rint(centre))
     bottom = np.where(steep, np.ceil(np.maximum(before, after)) - 1, np.rint(centre))
-    top = np.where(upright, lowest, np.maximum(top, lowest))
-    bottom = np.where(upright, highest, np.minimum(bottom, highest))
+    top = np.where(vertical, lowest, np.maximum(top, lowest))
+    bottom = np.where(vertical, highest, np.minimum(bottom, highest))
     return from_column[which] + step, top, bottom
 
 
-def _filled(
+def _fill(
     column: IntArray, top: FloatArray, bottom: FloatArray, columns: int, rows: int
 ) -> BoolArray:
-    """Dots from `top` to `bottom` in each column; what lies outside is cut off."""
-    seen = (bottom >= 0) & (top <= rows - 1) & (top <= bottom)
-    base = column[seen] * (rows + 1)
-    begins = base + np.maximum(top[seen], 0).astype(np.int64)
-    ends = base + np.minimum(bottom[seen], rows - 1).astype(np.int64) + 1
+    """Dots from `top` to `bottom` in each column, clipped to the plot."""
+    inside = (bottom >= 0) & (top <= rows - 1) & (top <= bottom)
+    base = column[inside] * (rows + 1)
+    begins = base + np.maximum(top[inside], 0).astype(np.int64)
+    ends = base + np.minimum(bottom[inside], rows - 1).astype(np.int64) + 1
     size = columns * (rows + 1)
     change = np.bincount(begins, minlength=size) - np.bincount(ends, minlength=size)
     covered: NDArray[Any] = np.cumsum(change.reshape(columns, rows + 1), axis=1)
     return covered[:, :rows] > 0
 
 
-class Canvas:
-    """Character cells with braille dots, and for each the line that it belongs to.
-
-    Args:
-        columns: Cells across.
-        rows: Cells down.
+class BrailleCanvas:
+    """Character cells with braille dots, each with the line that owns it.
 
     Attributes:
         masks: uint8 [rows, columns]: bits of the dots in each cell.
@@ -251,9 +244,9 @@ class Canvas:
 
         Args:
             dots: bool [2 x columns, 4 x rows].
-            owner: The line's number.
-            covers: Take away the dots of lines below in the cells it passes, instead of adding to
-                them: keeps a thin line readable on a noisy one.
+            owner: Number of the line.
+            covers: Replace the dots of other lines in its cells instead of adding to them: keeps
+                a thin line readable on a noisy one.
         """
         cells = dots.reshape(self.columns, DOTS_ACROSS, self.rows, DOTS_DOWN)
         masks = np.einsum("cirj,ij->rc", cells, _BITS, dtype=np.uint8, casting="unsafe")

@@ -1,4 +1,4 @@
-"""The newest value of a quantity and how it came about, in one or two rows."""
+"""Sparkline: the newest value of a quantity and its recent values as blocks, in 1 or 2 rows."""
 
 import math
 from collections import deque
@@ -16,47 +16,40 @@ from transformer_playground.terminal import visible_line
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _STEPS = 8
-BROKEN = "×"
+NONFINITE = "×"
 
 
-class Recent:
-    """The last values of a quantity, bounded in number.
-
-    Args:
-        capacity: How many are kept.
-    """
+class RecentValues:
+    """Ring buffer of the last `capacity` values of a quantity."""
 
     def __init__(self, capacity: int) -> None:
         self._values: deque[float] = deque(maxlen=capacity)
         self._pushed = 0
 
     def push(self, value: float) -> None:
-        """Take in one more; the oldest gives way when there is no room."""
         self._values.append(value)
         self._pushed += 1
 
     def clear(self) -> None:
-        """Forget everything."""
         self._values.clear()
         self._pushed = 0
 
     @property
     def newest(self) -> float | None:
-        """The last value, finite or not."""
         return self._values[-1] if self._values else None
 
     @property
     def span(self) -> tuple[float, float] | None:
-        """The lowest and the highest finite value that is kept."""
+        """The lowest and the highest finite value."""
         finite = [value for value in self._values if math.isfinite(value)]
         return (min(finite), max(finite)) if finite else None
 
     def columns(self, width: int) -> list[float]:
-        """At most `width` values that stand for all that are kept, oldest first.
+        """At most `width` values that represent all values, oldest first.
 
-        While there is room each value has a column. Then each group of values has two, for its
-        lowest and its highest in the order in which they came: no extreme is lost. Groups are
-        counted from the first value ever, so that the picture moves on without flickering.
+        Each value has a column while they fit. Otherwise each group of values has two, for its
+        minimum and maximum in the order they came: no extreme is lost. Groups are counted from the
+        first value ever pushed, so that the blocks scroll without flickering.
         """
         values = list(self._values)
         if len(values) <= width:
@@ -80,7 +73,7 @@ class Recent:
 def _extremes(group: Sequence[float]) -> list[float]:
     finite = [value for value in group if math.isfinite(value)]
     if len(finite) < len(group):
-        # A value that is not a number must be seen, whatever its neighbours are.
+        # A value that is not finite must stay visible whatever its neighbours are.
         return [math.nan, finite[-1] if finite else math.nan]
     low = min(range(len(group)), key=group.__getitem__)
     high = max(range(len(group)), key=group.__getitem__)
@@ -93,8 +86,8 @@ def block_rows(
     """Rows of block characters, top row first; each row as long as `columns`.
 
     Args:
-        columns: Values; one that cannot be drawn is a `BROKEN` in the bottom row.
-        span: The values that the lowest block and the topmost one stand for.
+        columns: Values; one that cannot be drawn is a `NONFINITE` in the bottom row.
+        span: The values of the lowest and the highest block.
         rows: Character rows, eight steps each.
         log: Draw logarithms; values that are not positive cannot be drawn.
     """
@@ -102,20 +95,20 @@ def block_rows(
         positive = [value for value in columns if value > 0 and math.isfinite(value)]
         span = (min(positive), span[1]) if positive else None
     heights = [_height(value, span, rows * _STEPS, log=log) for value in columns]
-    pictures = []
+    lines = []
     for row in reversed(range(rows)):
-        signs = []
+        cells = []
         for height in heights:
             if height is None:
-                signs.append(BROKEN if row == 0 else " ")
+                cells.append(NONFINITE if row == 0 else " ")
             else:
-                signs.append(_BLOCKS[min(_STEPS, max(0, height - row * _STEPS))])
-        pictures.append("".join(signs))
-    return pictures
+                cells.append(_BLOCKS[min(_STEPS, max(0, height - row * _STEPS))])
+        lines.append("".join(cells))
+    return lines
 
 
 def _height(value: float, span: tuple[float, float] | None, steps: int, *, log: bool) -> int | None:
-    """Eighths of a row, at least one so that each value is seen."""
+    """Height in eighths of a row, at least one so that each value is visible."""
     if span is None or not math.isfinite(value) or (log and value <= 0):
         return None
     low, high = span
@@ -133,17 +126,16 @@ CAPACITY = 512
 
 
 class Sparkline(Widget):
-    """Name, newest value and the last values as blocks; the second row adds their range.
+    """Title, newest value and recent values as blocks; a second row adds their range.
 
-    The blocks reach from the lowest to the highest value that is kept. Nothing is computed while
-    the widget is not on show.
+    The blocks span the range of the kept values. A hidden widget computes nothing.
 
     Args:
         title: Name of the quantity.
-        capacity: How many values are kept.
+        capacity: Number of values kept.
         log_scale: Draw logarithms.
-        unit: What stands behind the newest value.
-        show: The text of a value, of at most `VALUE_WIDTH` characters.
+        unit: Unit after the newest value.
+        show: Formats a value in at most `VALUE_WIDTH` characters.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"sparkline--muted", "sparkline--value"}
@@ -164,28 +156,24 @@ class Sparkline(Widget):
         super().__init__(id=id, classes=classes)
         self._title, self._unit = visible_line(title), visible_line(unit)
         self._show = show
-        self._recent = Recent(capacity)
+        self._recent = RecentValues(capacity)
         self._rows: list[Strip] | None = None
         self._shape = (0, 0)
         self.frames_drawn = 0
         self.set_reactive(Sparkline.log_scale, log_scale)
 
     def push(self, value: float) -> None:
-        """Take in one more value, finite or not."""
         self._recent.push(value)
         self._redraw()
 
     def clear(self) -> None:
-        """Begin anew."""
         self._recent.clear()
         self._redraw()
 
     def watch_log_scale(self) -> None:
-        """Another scale."""
         self._redraw()
 
     def notify_style_update(self) -> None:
-        """Colours may have changed."""
         super().notify_style_update()
         self._rows = None
 
@@ -194,7 +182,6 @@ class Sparkline(Widget):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """One row, drawn with the others when the first of them is asked for."""
         shape = (self.size.width, self.size.height)
         if self._rows is None or self._shape != shape:
             base = self.rich_style
@@ -206,22 +193,22 @@ class Sparkline(Widget):
         muted = self.get_component_rich_style("sparkline--muted")
         value = self.get_component_rich_style("sparkline--value")
         rows = min(height, 2)
-        heads = self._heads(rows, muted, value)
-        head_width = sum(len(segment.text) for segment in heads[0])
-        if head_width + 5 > width:
-            # Too narrow for both: the value matters more.
-            return [Strip(head).adjust_cell_length(width) for head in heads]
-        room = width - head_width - 1
-        columns = self._recent.columns(room)
+        labels = self._labels(rows, muted, value)
+        label_width = sum(len(segment.text) for segment in labels[0])
+        if label_width + 5 > width:
+            # Too narrow for both; the value matters more.
+            return [Strip(label).adjust_cell_length(width) for label in labels]
+        space = width - label_width - 1
+        columns = self._recent.columns(space)
         blocks = block_rows(columns, self._recent.span, rows, log=self.log_scale)
-        blank = [Segment(" " * (1 + room - len(columns)))]
+        blank = [Segment(" " * (1 + space - len(columns)))]
         return [
-            Strip([*head, *blank, Segment(text)]).adjust_cell_length(width)
-            for head, text in zip(heads, blocks, strict=True)
+            Strip([*label, *blank, Segment(text)]).adjust_cell_length(width)
+            for label, text in zip(labels, blocks, strict=True)
         ]
 
-    def _heads(self, rows: int, muted: Style, value: Style) -> list[list[Segment]]:
-        """What stands to the left of the blocks: all rows equally wide, whatever the values."""
+    def _labels(self, rows: int, muted: Style, value: Style) -> list[list[Segment]]:
+        """Title and values at the left of the blocks, in rows of equal width."""
         newest = self._recent.newest
         number = optional_text(newest, self._show, UNKNOWN)
         unit = f" {self._unit}" if self._unit else ""

@@ -196,7 +196,7 @@ class LiveView(LiveControls):
         with self.app.batch_update():
             if before is None or (before.x, before.quantity) != (request.x, request.quantity):
                 chart.action_reset_view()
-                chart.point_at(None)
+                chart.set_crosshair(None)
             if before != request:
                 chart.x_label = AXIS_TITLES[request.x]
                 chart.x_kind = "seconds" if request.x == "time" else "linear"

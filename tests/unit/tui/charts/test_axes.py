@@ -1,4 +1,4 @@
-"""Ticks stand on round values inside the window and read differently; windows zoom and pan."""
+"""Ticks are round values inside the window with distinct labels; windows zoom and pan."""
 
 import math
 
@@ -6,8 +6,15 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transformer_playground.tui.charts.axes import Kind, Span, Viewport, fitted, on_log_axis, ticks
-from transformer_playground.tui.charts.braille_picture import arrange
+from transformer_playground.tui.charts.axes import (
+    Kind,
+    Span,
+    Viewport,
+    fit_span,
+    ticks,
+    to_log_axis,
+)
+from transformer_playground.tui.charts.strips import compute_layout
 
 
 @settings(max_examples=500, deadline=None)
@@ -20,7 +27,7 @@ from transformer_playground.tui.charts.braille_picture import arrange
 def test_ticks_are_inside_ascending_and_labelled_differently(
     low: float, width: float, most: int, kind: Kind
 ) -> None:
-    span = fitted(low, low + width)
+    span = fit_span(low, low + width)
     found = ticks(span, most, kind)
     positions = [tick.position for tick in found]
     assert all(span.low <= position <= span.high for position in positions)
@@ -88,7 +95,7 @@ def test_zooming_keeps_the_position_it_is_about() -> None:
     assert span.share(25) == Span(0, 100).share(25)
 
 
-def test_zooming_ends_where_numbers_could_not_follow() -> None:
+def test_zooming_stops_at_the_precision_of_floats() -> None:
     span = Span(1e6, 1e6 + 10)
     for _ in range(500):
         span = span.zoomed(0.5, 1e6 + 3)
@@ -100,27 +107,27 @@ def test_zooming_ends_where_numbers_could_not_follow() -> None:
 
 def test_a_window_that_shows_everything_follows_again() -> None:
     full = Span(0, 100)
-    near = Viewport().zoomed_across(full, 0.5, 50)
+    near = Viewport().zoomed_x(full, 0.5, 50)
     assert near.x == Span(25, 75)
     assert not near.follows
-    assert near.zoomed_across(full, 4, 50).follows
+    assert near.zoomed_x(full, 4, 50).follows
 
 
 def test_panning_never_loses_the_data() -> None:
     full = Span(0, 100)
     view = Viewport(Span(40, 60))
     for _ in range(50):
-        view = view.panned_across(full, 1.0)
+        view = view.panned_x(full, 1.0)
     assert view.x is not None
     assert view.x.low < 100
-    assert Viewport().panned_across(full, 1.0) == Viewport()
+    assert Viewport().panned_x(full, 1.0) == Viewport()
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.floats(allow_nan=False), st.floats(allow_nan=False))
 def test_any_two_values_fit_into_a_span_with_a_length(one: float, other: float) -> None:
     low, high = sorted((one, other))
-    span = fitted(low, high, 0.05)
+    span = fit_span(low, high, 0.05)
     assert span.low < span.high
     assert math.isfinite(span.width)
     if abs(low) < 1e300:
@@ -128,19 +135,21 @@ def test_any_two_values_fit_into_a_span_with_a_length(one: float, other: float) 
 
 
 def test_outliers_are_shown_like_everything_else() -> None:
-    span = fitted(0.0, 1000.0, 0.05)
+    span = fit_span(0.0, 1000.0, 0.05)
     assert (span.low, span.high) == (-50.0, 1050.0)
 
 
-def test_values_that_are_not_positive_have_no_place_on_a_log_axis() -> None:
-    places = on_log_axis(np.array([100.0, 0.0, -5.0, math.nan, 1.0]))
+def test_values_that_are_not_positive_are_nan_on_a_log_axis() -> None:
+    places = to_log_axis(np.array([100.0, 0.0, -5.0, math.nan, 1.0]))
     assert places[[0, 4]].tolist() == [2.0, 0.0]
     assert np.isnan(places[1:4]).all()
 
 
 @given(st.integers(1, 300), st.integers(1, 100), st.integers(0, 20), st.integers(5, 40))
-def test_every_room_has_place_for_lines(width: int, height: int, legend: int, label: int) -> None:
-    layout = arrange(width, height, legend_lines=legend, label_width=label)
+def test_every_size_leaves_space_for_the_plot(
+    width: int, height: int, legend: int, label: int
+) -> None:
+    layout = compute_layout(width, height, legend_rows=legend, label_width=label)
     assert layout.columns >= 1
     assert layout.rows >= 1
     assert layout.rows + layout.legend + layout.axis == height

@@ -1,4 +1,4 @@
-"""Lines become dots: every point is hit, nothing else is, and extremes survive any number."""
+"""Rasterization: every point is drawn, nothing else is, and no extreme is lost."""
 
 import math
 
@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 
 from transformer_playground.tui.charts.axes import Span
 from transformer_playground.tui.charts.braille import (
-    Canvas,
-    draw,
-    drawable,
-    reduce_to_columns,
+    BrailleCanvas,
+    aggregate_columns,
+    finite_points,
+    rasterize,
     row_of,
 )
 
@@ -21,11 +21,11 @@ Floats = NDArray[np.float64]
 _ANY = st.floats(allow_nan=True, allow_infinity=True)
 
 
-def rastered(
+def rasterized(
     x: list[float], y: list[float], columns: int, rows: int, span: Span, height: Span
 ) -> NDArray[np.bool_]:
-    points = drawable(np.array(x, dtype=float), np.array(y, dtype=float))
-    return draw(reduce_to_columns(points, span, columns), height, columns, rows)
+    points = finite_points(np.array(x, dtype=float), np.array(y, dtype=float))
+    return rasterize(aggregate_columns(points, span, columns), height, columns, rows)
 
 
 def distance_to_segment(dot: Floats, start: Floats, end: Floats) -> float:
@@ -51,7 +51,7 @@ def test_dots_are_where_the_line_is_and_nowhere_else(line: list[tuple[float, flo
     line = sorted(line, key=lambda point: point[0])
     x, y = [point[0] for point in line], [point[1] for point in line]
     # A dot is one unit in both directions, so that data and dots have the same coordinates.
-    dots = rastered(x, y, 12, 10, Span(0, 11), Span(0, 9))
+    dots = rasterized(x, y, 12, 10, Span(0, 11), Span(0, 9))
     places = [(column, 9 - value) for column, value in zip(x, y, strict=True)]
     for column, row in places:
         if not math.isnan(row):
@@ -77,7 +77,7 @@ def test_dots_are_where_the_line_is_and_nowhere_else(line: list[tuple[float, flo
 @given(st.lists(st.tuples(st.integers(0, 11), st.integers(0, 9)), min_size=2, max_size=6))
 def test_a_line_without_gaps_is_connected(points: list[tuple[int, int]]) -> None:
     points = sorted(points, key=lambda point: point[0])
-    dots = rastered(
+    dots = rasterized(
         [float(x) for x, _ in points],
         [float(y) for _, y in points],
         12,
@@ -99,14 +99,14 @@ def test_a_line_without_gaps_is_connected(points: list[tuple[int, int]]) -> None
 
 
 def test_a_slope_of_one_is_one_dot_a_column() -> None:
-    dots = rastered([0, 7], [0, 7], 8, 8, Span(0, 7), Span(0, 7))
+    dots = rasterized([0, 7], [0, 7], 8, 8, Span(0, 7), Span(0, 7))
     assert np.array_equal(dots, np.eye(8, dtype=bool)[::-1])
 
 
 def test_a_steep_line_is_one_dot_a_row_and_a_flat_one_a_dot_a_column() -> None:
-    steep = rastered([0, 1], [0, 9], 2, 10, Span(0, 1), Span(0, 9))
+    steep = rasterized([0, 1], [0, 9], 2, 10, Span(0, 1), Span(0, 9))
     assert steep.sum(axis=0).tolist() == [1] * 10
-    flat = rastered([0, 9], [0, 1], 10, 2, Span(0, 9), Span(0, 1))
+    flat = rasterized([0, 9], [0, 1], 10, 2, Span(0, 9), Span(0, 1))
     assert flat.sum(axis=1).tolist() == [1] * 10
 
 
@@ -114,49 +114,51 @@ def test_no_extreme_of_a_million_points_is_lost() -> None:
     count = 1_000_000
     y = np.random.default_rng(1).normal(size=count)
     y[123_456], y[765_432] = 50.0, -40.0
-    points = drawable(np.arange(count, dtype=float), y)
-    parts = reduce_to_columns(points, Span(0, count - 1), 200)
+    points = finite_points(np.arange(count, dtype=float), y)
+    parts = aggregate_columns(points, Span(0, count - 1), 200)
     assert (parts.high.max(), parts.low.min()) == (50.0, -40.0)
     columns = np.rint(np.arange(count) / (count - 1) * 199).astype(int)
     for column in (0, 24, 152, 199):
         here = parts.column == column
         part = y[columns == column]
         assert (parts.high[here].max(), parts.low[here].min()) == (part.max(), part.min())
-    dots = draw(parts, Span(-40, 50), 200, 100)
+    dots = rasterize(parts, Span(-40, 50), 200, 100)
     assert dots[round(123_456 / count * 199), 0]
     assert dots[round(765_432 / count * 199), 99]
 
 
 def test_a_value_that_is_not_finite_leaves_a_gap() -> None:
     for hole in (math.nan, math.inf, -math.inf):
-        dots = rastered([0, 4, 5, 6, 10], [2, 2, hole, 2, 2], 11, 5, Span(0, 10), Span(0, 4))
+        dots = rasterized([0, 4, 5, 6, 10], [2, 2, hole, 2, 2], 11, 5, Span(0, 10), Span(0, 4))
         assert dots.any(axis=1).tolist() == [True] * 5 + [False] + [True] * 5
 
 
 def test_a_gap_within_one_column_of_dots_is_not_bridged() -> None:
     # All points before 0.1 share the first column; the gap keeps 5 from being joined to 0.
-    points = drawable(np.array([0.0, 0.05, 0.1, 9.0]), np.array([0.0, math.nan, 9.0, 9.0]))
-    dots = draw(reduce_to_columns(points, Span(0, 9), 10), Span(0, 9), 10, 10)
+    points = finite_points(np.array([0.0, 0.05, 0.1, 9.0]), np.array([0.0, math.nan, 9.0, 9.0]))
+    dots = rasterize(aggregate_columns(points, Span(0, 9), 10), Span(0, 9), 10, 10)
     assert dots[0].tolist() == [True] + [False] * 8 + [True]
 
 
-def test_what_lies_beyond_the_window_is_cut_where_the_line_crosses_its_edge() -> None:
-    dots = rastered([-10, 20], [-10, 20], 11, 11, Span(0, 10), Span(0, 10))
+def test_a_line_is_clipped_where_it_crosses_the_edge_of_the_window() -> None:
+    dots = rasterized([-10, 20], [-10, 20], 11, 11, Span(0, 10), Span(0, 10))
     assert np.array_equal(dots, np.eye(11, dtype=bool)[::-1])
-    points = drawable(np.array([-10.0, 20.0]), np.array([-10.0, 20.0]))
-    parts = reduce_to_columns(points, Span(0, 10), 11)
+    points = finite_points(np.array([-10.0, 20.0]), np.array([-10.0, 20.0]))
+    parts = aggregate_columns(points, Span(0, 10), 11)
     assert (parts.low.min(), parts.high.max()) == (0.0, 10.0)
 
 
-def test_a_gap_at_the_edge_of_the_window_stays_one() -> None:
-    points = drawable(np.array([0.0, 1.0, 2.0, 3.0]), np.array([1.0, math.nan, 5.0, 5.0]))
-    parts = reduce_to_columns(points, Span(1.5, 3.0), 4)
+def test_a_gap_at_the_edge_of_the_window_stays_a_gap() -> None:
+    points = finite_points(np.array([0.0, 1.0, 2.0, 3.0]), np.array([1.0, math.nan, 5.0, 5.0]))
+    parts = aggregate_columns(points, Span(1.5, 3.0), 4)
     assert parts.low.min() == 5.0
     assert not parts.joined[0]
 
 
 def test_points_in_any_order_are_drawn_from_left_to_right() -> None:
-    points = drawable(np.array([3.0, 1.0, math.nan, 2.0]), np.array([30.0, 10.0, 5.0, math.nan]))
+    points = finite_points(
+        np.array([3.0, 1.0, math.nan, 2.0]), np.array([30.0, 10.0, 5.0, math.nan])
+    )
     assert points.x.tolist() == [1.0, 3.0]
     assert points.y.tolist() == [10.0, 30.0]
     assert points.starts.tolist() == [1]
@@ -183,12 +185,12 @@ def test_no_data_and_no_size_raises(
     x, y = [point[0] for point in line], [point[1] for point in line]
     y = [max(-1e300, min(1e300, value)) for value in y]
     x = [max(-1e300, min(1e300, value)) for value in x]
-    dots = rastered(x, y, columns, rows, spans[0], spans[1])
+    dots = rasterized(x, y, columns, rows, spans[0], spans[1])
     assert dots.shape == (columns, rows)
 
 
 def test_dots_fill_braille_cells_and_the_last_line_owns_them() -> None:
-    canvas = Canvas(2, 1)
+    canvas = BrailleCanvas(2, 1)
     lower, upper = np.zeros((4, 4), dtype=bool), np.zeros((4, 4), dtype=bool)
     lower[0, 0] = lower[2, 3] = True
     upper[3, 3] = True
@@ -208,7 +210,7 @@ def test_each_dot_has_its_own_place_in_a_braille_character(column: int, row: int
     number = [[1, 2, 3, 7], [4, 5, 6, 8]][column][row]
     dots = np.zeros((2, 4), dtype=bool)
     dots[column, row] = True
-    canvas = Canvas(1, 1)
+    canvas = BrailleCanvas(1, 1)
     canvas.add(dots, 0)
     assert int(canvas.masks[0, 0]) == 1 << (number - 1)
 

@@ -1,4 +1,4 @@
-"""What is known of a line before it is drawn, and what a picture makes of several."""
+"""Derived data of lines, and plots of several lines."""
 
 import math
 
@@ -9,19 +9,19 @@ from hypothesis import strategies as st
 
 from transformer_playground.runs.curves import debiased_ema
 from transformer_playground.tui.charts.axes import Kind, Span
-from transformer_playground.tui.charts.braille_picture import (
+from transformer_playground.tui.charts.plot import (
     BEST_MARK,
-    BROKEN,
-    BROKEN_MARK,
     GRID,
-    Picture,
-    draw_picture,
+    NONFINITE,
+    NONFINITE_MARK,
+    Plot,
+    draw_plot,
     extent,
     with_crosshair,
 )
-from transformer_playground.tui.charts.series import ChartLine, PreparedLine, Reading
-from transformer_playground.tui.charts.sparkline import BROKEN as BROKEN_BLOCK
-from transformer_playground.tui.charts.sparkline import Recent, block_rows
+from transformer_playground.tui.charts.series import ChartLine, DataPoint, PreparedLine
+from transformer_playground.tui.charts.sparkline import NONFINITE as NONFINITE_BLOCK
+from transformer_playground.tui.charts.sparkline import RecentValues, block_rows
 
 _ANY = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -40,24 +40,24 @@ def prepared(
     return PreparedLine(line, log=log, smoothing=smoothing)
 
 
-def picture_of(*lines: PreparedLine, columns: int = 40, rows: int = 10) -> Picture:
+def plot_of(*lines: PreparedLine, columns: int = 40, rows: int = 10) -> Plot:
     span = extent(lines)
     assert span is not None
-    return draw_picture(lines, span, None, columns, rows)
+    return draw_plot(lines, span, None, columns, rows)
 
 
-def text(picture: Picture) -> list[str]:
-    return ["".join(map(chr, row)) for row in picture.characters]
+def text(plot: Plot) -> list[str]:
+    return ["".join(map(chr, row)) for row in plot.characters]
 
 
 def test_a_reading_is_the_nearest_point_and_none_beyond_the_ends() -> None:
     line = prepared([5.0, 6.0, 7.0], [0.0, 10.0, 20.0])
-    assert line.nearest(4.0) == Reading(0.0, 5.0)
-    assert line.nearest(6.0) == Reading(10.0, 6.0)
-    assert line.nearest(20.0) == Reading(20.0, 7.0)
+    assert line.nearest(4.0) == DataPoint(0.0, 5.0)
+    assert line.nearest(6.0) == DataPoint(10.0, 6.0)
+    assert line.nearest(20.0) == DataPoint(20.0, 7.0)
     assert line.nearest(20.1) is None
     assert line.nearest(-0.1) is None
-    assert line.newest == Reading(20.0, 7.0)
+    assert line.newest == DataPoint(20.0, 7.0)
 
 
 def test_readings_of_a_log_axis_are_the_data_s_own_values() -> None:
@@ -65,8 +65,8 @@ def test_readings_of_a_log_axis_are_the_data_s_own_values() -> None:
     assert line.shown.y.tolist() == [2.0, 3.0]
     assert line.newest is not None
     assert line.newest.y == pytest.approx(1000.0)
-    assert line.left_out == 2
-    assert prepared([0.0, -1.0]).left_out == 0
+    assert line.dropped_count == 2
+    assert prepared([0.0, -1.0]).dropped_count == 0
 
 
 def test_smoothing_is_the_debiased_average_and_leaves_the_measured_line() -> None:
@@ -81,82 +81,82 @@ def test_smoothing_is_the_debiased_average_and_leaves_the_measured_line() -> Non
 
 
 def test_the_best_point_is_a_measured_one() -> None:
-    assert prepared([3.0, 1.0, 2.0], best="lowest", smoothing=0.9).best == Reading(1.0, 1.0)
-    assert prepared([3.0, 1.0, 4.0], best="highest").best == Reading(2.0, 4.0)
+    assert prepared([3.0, 1.0, 2.0], best="lowest", smoothing=0.9).best == DataPoint(1.0, 1.0)
+    assert prepared([3.0, 1.0, 4.0], best="highest").best == DataPoint(2.0, 4.0)
     assert prepared([3.0, 1.0]).best is None
     assert prepared([math.nan], best="lowest").best is None
 
 
-def test_arrays_of_different_lengths_are_refused() -> None:
+def test_arrays_of_different_lengths_are_rejected() -> None:
     with pytest.raises(ValueError, match="2 x and 1 y"):
         ChartLine("k", "l", np.zeros(2), np.zeros(1), "#ffffff")
 
 
 def test_a_smoothed_line_is_drawn_over_its_faint_measured_one() -> None:
     y = [10.0 if index % 2 else 0.0 for index in range(200)]
-    picture = picture_of(prepared(y, smoothing=0.99))
-    assert {0, 1} <= set(picture.owner.ravel().tolist())
+    plot = plot_of(prepared(y, smoothing=0.99))
+    assert {0, 1} <= set(plot.owner.ravel().tolist())
     # Over most of its length the average lies in the middle, the measured line everywhere.
-    middle = picture.owner[4:6, 20:]
+    middle = plot.owner[4:6, 20:]
     assert (middle == 0).any(axis=0).all()
-    assert (picture.owner[0, 1:-1] == 1).all()
+    assert (plot.owner[0, 1:-1] == 1).all()
 
 
 def test_the_last_line_is_on_top() -> None:
     one, other = prepared([1.0, 1.0]), prepared([1.0, 1.0], style="dim")
-    assert 1 * 2 in picture_of(one, prepared([1.0, 1.0])).owner
-    assert 0 not in picture_of(one, prepared([1.0, 1.0])).owner[:, 1:-1][:, ::3].ravel().tolist()
+    assert 1 * 2 in plot_of(one, prepared([1.0, 1.0])).owner
+    assert 0 not in plot_of(one, prepared([1.0, 1.0])).owner[:, 1:-1][:, ::3].ravel().tolist()
     # Faint lines lie beneath, whatever their place.
-    assert 3 not in picture_of(one, other).owner
+    assert 3 not in plot_of(one, other).owner
 
 
 def test_few_points_carry_the_glyph_each_and_many_at_distances() -> None:
-    few = "".join(text(picture_of(prepared([1.0, 2.0, 3.0], glyph="▲"))))
+    few = "".join(text(plot_of(prepared([1.0, 2.0, 3.0], glyph="▲"))))
     assert few.count("▲") == 3
-    many = "".join(text(picture_of(prepared([math.sin(i / 99) for i in range(999)], glyph="▲"))))
+    many = "".join(text(plot_of(prepared([math.sin(i / 99) for i in range(999)], glyph="▲"))))
     assert 1 <= many.count("▲") <= 3
 
 
 def test_lines_that_coincide_carry_their_glyphs_at_different_places() -> None:
     y = [float(i) for i in range(500)]
-    both = "".join(text(picture_of(prepared(y, glyph="●"), prepared(y, glyph="▲"), columns=60)))
+    both = "".join(text(plot_of(prepared(y, glyph="●"), prepared(y, glyph="▲"), columns=60)))
     assert "●" not in both or "▲" in both
     assert "▲" in both
 
 
 def test_points_alone_are_not_joined() -> None:
-    picture = picture_of(prepared([1.0, 2.0], style="points", glyph="■"))
-    drawn = "".join(text(picture)).replace(" ", "").replace("·", "")
+    plot = plot_of(prepared([1.0, 2.0], style="points", glyph="■"))
+    drawn = "".join(text(plot)).replace(" ", "").replace("·", "")
     assert drawn == "■■"
 
 
 def test_the_best_point_is_marked_where_it_is() -> None:
     y = [5.0] * 41
     y[20] = 1.0
-    rows = text(picture_of(prepared(y, best="lowest"), columns=41))
+    rows = text(plot_of(prepared(y, best="lowest"), columns=41))
     assert rows[-1].index(BEST_MARK) == 20
 
 
 def test_values_that_are_not_numbers_are_marked_at_the_bottom() -> None:
-    picture = picture_of(prepared([1.0, 2.0, math.nan, 2.0, math.inf, 3.0]))
-    assert text(picture)[-1].count(BROKEN_MARK) == 2
-    assert (picture.owner[-1] == BROKEN).sum() == 2
+    plot = plot_of(prepared([1.0, 2.0, math.nan, 2.0, math.inf, 3.0]))
+    assert text(plot)[-1].count(NONFINITE_MARK) == 2
+    assert (plot.owner[-1] == NONFINITE).sum() == 2
 
 
 def test_the_grid_never_covers_a_line() -> None:
     line = prepared([float(i) for i in range(100)])
-    picture = picture_of(line)
-    assert GRID in picture.owner
-    assert (picture.owner == 0).any(axis=0).all()
+    plot = plot_of(line)
+    assert GRID in plot.owner
+    assert (plot.owner == 0).any(axis=0).all()
 
 
 def test_the_crosshair_stands_in_its_column_and_marks_what_it_reads() -> None:
     line = prepared([0.0, 10.0, 0.0], glyph="■")
-    picture = with_crosshair(picture_of(line, columns=41), [line], 1.0, log=False)
-    column = [row[20] for row in text(picture)]
+    plot = with_crosshair(plot_of(line, columns=41), [line], 1.0, log=False)
+    column = [row[20] for row in text(plot)]
     assert "■" in column
     assert "│" in column
-    assert [row[10] for row in text(picture)].count("│") == 0
+    assert [row[10] for row in text(plot)].count("│") == 0
 
 
 @settings(max_examples=150, deadline=None)
@@ -193,17 +193,17 @@ def test_a_picture_of_anything_has_its_size(
     if span is None:
         return
     kind: Kind = "log" if log else "linear"
-    picture = draw_picture(lines, span, None, columns, rows, y_kind=kind)
+    plot = draw_plot(lines, span, None, columns, rows, y_kind=kind)
     if math.isfinite(at):
-        picture = with_crosshair(picture, lines, at, log=log)
-    assert picture.characters.shape == picture.owner.shape == (rows, columns)
+        plot = with_crosshair(plot, lines, at, log=log)
+    assert plot.characters.shape == plot.owner.shape == (rows, columns)
     near = Span(span.at(0.4), span.at(0.6))
     if near.width > 0:
-        draw_picture(lines, near, None, columns, rows, y_kind=kind)
+        draw_plot(lines, near, None, columns, rows, y_kind=kind)
 
 
 def test_recent_values_each_have_a_column_while_there_is_room() -> None:
-    recent = Recent(10)
+    recent = RecentValues(10)
     for value in (1.0, 2.0, 3.0):
         recent.push(value)
     assert recent.columns(5) == [1.0, 2.0, 3.0]
@@ -219,7 +219,7 @@ def test_recent_values_each_have_a_column_while_there_is_room() -> None:
 def test_no_extreme_is_lost_where_values_share_columns(
     values: list[float], width: int, capacity: int
 ) -> None:
-    recent = Recent(capacity)
+    recent = RecentValues(capacity)
     for value in values:
         recent.push(value)
     columns = recent.columns(width)
@@ -229,7 +229,7 @@ def test_no_extreme_is_lost_where_values_share_columns(
 
 
 def test_groups_keep_their_place_as_values_come() -> None:
-    recent = Recent(64)
+    recent = RecentValues(64)
     values = np.random.default_rng(3).normal(size=300).tolist()
     for value in values[:200]:
         recent.push(value)
@@ -243,10 +243,10 @@ def test_groups_keep_their_place_as_values_come() -> None:
 
 
 def test_a_value_that_is_not_a_number_is_seen_among_many() -> None:
-    recent = Recent(100)
+    recent = RecentValues(100)
     for index in range(100):
         recent.push(math.inf if index == 50 else float(index))
-    assert BROKEN_BLOCK in block_rows(recent.columns(20), recent.span, 1)[0]
+    assert NONFINITE_BLOCK in block_rows(recent.columns(20), recent.span, 1)[0]
 
 
 def test_blocks_reach_from_the_lowest_to_the_highest_value() -> None:
@@ -255,7 +255,7 @@ def test_blocks_reach_from_the_lowest_to_the_highest_value() -> None:
     assert block_rows([1.0, 10.0, 100.0], (1.0, 100.0), 1, log=True) == ["▁▅█"]
     assert block_rows([-1.0, 1.0, 10.0, 100.0], (-1.0, 100.0), 1, log=True) == ["×▁▅█"]
     assert block_rows([3.0, 3.0], (3.0, 3.0), 1) == ["▄▄"]
-    assert block_rows([math.nan, -1.0], (1.0, 2.0), 1, log=True) == [BROKEN_BLOCK * 2]
+    assert block_rows([math.nan, -1.0], (1.0, 2.0), 1, log=True) == [NONFINITE_BLOCK * 2]
 
 
 @settings(max_examples=200, deadline=None)
@@ -263,7 +263,7 @@ def test_blocks_reach_from_the_lowest_to_the_highest_value() -> None:
 def test_blocks_of_anything_are_as_many_as_values(
     values: list[float], width: int, rows: int, log: bool
 ) -> None:
-    recent = Recent(20)
+    recent = RecentValues(20)
     for value in values:
         recent.push(value)
     columns = recent.columns(width)

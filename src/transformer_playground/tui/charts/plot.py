@@ -1,0 +1,264 @@
+"""Plotting area of a chart: lines, glyphs, grid and crosshair in character cells."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from transformer_playground.tui.charts.axes import FloatArray, Kind, Span, Tick, fit_span, ticks
+from transformer_playground.tui.charts.braille import (
+    BRAILLE,
+    DOTS_ACROSS,
+    DOTS_DOWN,
+    BrailleCanvas,
+    ColumnAggregates,
+    IntArray,
+    Points,
+    aggregate_columns,
+    rasterize,
+    row_of,
+)
+from transformer_playground.tui.charts.series import DataPoint, PreparedLine
+
+# Owners of cells without a line.
+NOBODY, GRID, NONFINITE, CROSSHAIR = -1, -2, -3, -4
+BEST_MARK, NONFINITE_MARK, GRID_MARK, CROSSHAIR_MARK = "◎", "✕", "·", "│"
+_MARGIN = 0.05
+_GRID_SPACING = 4
+# Cells between two glyphs of a line; sparse lines have a glyph on each point.
+_GLYPH_SPACING = 24
+_COLUMNS_PER_SPARSE_POINT = 3
+_ROWS_PER_TICK = 3
+
+
+@dataclass(frozen=True, eq=False)
+class Plot:
+    """A rasterized plotting area.
+
+    Attributes:
+        characters: uint32 [rows, columns]: code points.
+        owner: int16 [rows, columns]: twice a line's number, plus one where it is faint; or one of
+            `NOBODY`, `GRID`, `NONFINITE`, `CROSSHAIR`.
+        x: Visible range of x.
+        y: Visible range of y; logarithms on a log axis.
+    """
+
+    characters: NDArray[np.uint32]
+    owner: NDArray[np.int16]
+    x: Span
+    y: Span
+    x_ticks: Sequence[Tick]
+    y_ticks: Sequence[Tick]
+
+    @property
+    def rows(self) -> int:
+        return int(self.characters.shape[0])
+
+    @property
+    def columns(self) -> int:
+        return int(self.characters.shape[1])
+
+    def column_of(self, x: float) -> int | None:
+        """The cell column of a position, None outside."""
+        return _column_of(x, self.x, self.columns)
+
+    def row_of(self, y: float) -> int | None:
+        """The cell row of a position on the y axis, None outside."""
+        row = int(row_of(np.array([y]), self.y, self.rows * DOTS_DOWN)[0])
+        return row // DOTS_DOWN if 0 <= row < self.rows * DOTS_DOWN else None
+
+    def x_at(self, column: float) -> float:
+        """The position at the centre of a cell column."""
+        dots = self.columns * DOTS_ACROSS
+        return self.x.at((column * DOTS_ACROSS + 0.5) / max(1, dots - 1))
+
+
+def extent(lines: Sequence[PreparedLine]) -> Span | None:
+    """The range of x that has data, None without any."""
+    drawn = [line.raw for line in lines if len(line.raw.x)]
+    if not drawn:
+        return None
+    low, high = min(points.x[0] for points in drawn), max(points.x[-1] for points in drawn)
+    return fit_span(float(low), float(high))
+
+
+def draw_plot(
+    lines: Sequence[PreparedLine],
+    x: Span,
+    y: Span | None,
+    columns: int,
+    rows: int,
+    *,
+    x_kind: Kind = "linear",
+    y_kind: Kind = "linear",
+) -> Plot:
+    """Draw lines into `columns` x `rows` cells, at least 1 x 1.
+
+    Args:
+        lines: The topmost line last.
+        x: Visible range of x.
+        y: Visible range of y; None fits the data within `x`.
+        columns: Width in cells.
+        rows: Height in cells.
+        x_kind: Unit of the x axis.
+        y_kind: Unit of the y axis.
+    """
+    dots = columns * DOTS_ACROSS
+    shown = [aggregate_columns(line.shown, x, dots) for line in lines]
+    raw = [aggregate_columns(line.raw, x, dots) if line.is_smoothed else None for line in lines]
+    y = y or _fitting_y([*shown, *(part for part in raw if part is not None)])
+    cells = _PlotCanvas(BrailleCanvas(columns, rows), y)
+    for number, part in enumerate(raw):
+        if part is not None:
+            cells.add_line(part, 2 * number + 1)
+    for number, (line, part) in enumerate(zip(lines, shown, strict=True)):
+        if line.line.style == "dim":
+            cells.add_line(part, 2 * number + 1)
+    for number, (line, part) in enumerate(zip(lines, shown, strict=True)):
+        if line.line.style == "points":
+            cells.add_glyphs(_corners(part), 2 * number, ord(line.line.cell_glyph))
+        elif line.line.style == "line":
+            cells.add_line(part, 2 * number)
+            glyphs = _glyph_places(part, line.shown, x, columns, number, len(lines))
+            cells.add_glyphs(glyphs, 2 * number, ord(line.line.cell_glyph))
+    for number, line in enumerate(lines):
+        cells.add_best(line.best, x, 2 * number, log=y_kind == "log")
+    x_ticks = ticks(x, max(1, columns // 11), x_kind)
+    y_ticks = ticks(y, max(1, rows // _ROWS_PER_TICK), y_kind)
+    cells.add_nonfinite(lines, x)
+    cells.add_grid(y_ticks)
+    return Plot(cells.characters, cells.owner, x, y, x_ticks, y_ticks)
+
+
+def with_crosshair(plot: Plot, lines: Sequence[PreparedLine], at: float, *, log: bool) -> Plot:
+    """The plot with a vertical line at a position, and each line's glyph at its nearest point."""
+    characters, owner = plot.characters.copy(), plot.owner.copy()
+    column = plot.column_of(at)
+    if column is not None:
+        free = (owner[:, column] == NOBODY) | (owner[:, column] == GRID)
+        characters[free, column] = ord(CROSSHAIR_MARK)
+        owner[free, column] = CROSSHAIR
+    for number, line in enumerate(lines):
+        point = line.nearest(at)
+        place = None if point is None else _cell_of(plot, point, log=log)
+        if place is not None:
+            characters[place] = ord(line.line.cell_glyph)
+            owner[place] = 2 * number
+    return replace(plot, characters=characters, owner=owner)
+
+
+def _cell_of(plot: Plot, point: DataPoint, *, log: bool) -> tuple[int, int] | None:
+    if log and point.y <= 0:
+        return None
+    row = plot.row_of(math.log10(point.y) if log else point.y)
+    column = plot.column_of(point.x)
+    return None if row is None or column is None else (row, column)
+
+
+def _fitting_y(parts: Sequence[ColumnAggregates]) -> Span:
+    filled = [part for part in parts if len(part.low)]
+    if not filled:
+        return Span(0.0, 1.0)
+    low, high = min(part.low.min() for part in filled), max(part.high.max() for part in filled)
+    return fit_span(float(low), float(high), _MARGIN)
+
+
+def _column_of(x: float, span: Span, columns: int) -> int | None:
+    dots = columns * DOTS_ACROSS
+    column = round(max(-1e9, min(1e9, span.share(x) * (dots - 1))))
+    return column // DOTS_ACROSS if 0 <= column < dots else None
+
+
+def _corners(part: ColumnAggregates) -> tuple[IntArray, FloatArray]:
+    """The four extreme points of each column of dots."""
+    columns = np.tile(part.column, 4)
+    return columns, np.concatenate([part.first, part.last, part.low, part.high])
+
+
+def _glyph_places(
+    part: ColumnAggregates, points: Points, span: Span, columns: int, number: int, count: int
+) -> tuple[IntArray, FloatArray]:
+    """Positions of a line's glyphs: each point of a sparse line, else evenly spaced.
+
+    Lines have them at different positions, so that coinciding lines can be told apart.
+    """
+    begin = int(np.searchsorted(points.x, span.low, side="left"))
+    end = int(np.searchsorted(points.x, span.high, side="right"))
+    if end - begin <= columns // _COLUMNS_PER_SPARSE_POINT:
+        dots = columns * DOTS_ACROSS
+        share = (points.x[begin:end] - span.low) / span.width
+        return np.rint(share * (dots - 1)).astype(np.int64), points.y[begin:end]
+    first = _GLYPH_SPACING * (number + 1) / (count + 1)
+    targets = np.arange(first, columns, _GLYPH_SPACING) * DOTS_ACROSS
+    chosen = np.minimum(np.searchsorted(part.column, targets), len(part.column) - 1)
+    near = np.abs(part.column[chosen] - targets) < DOTS_ACROSS * 4
+    return part.column[chosen[near]], part.first[chosen[near]]
+
+
+class _PlotCanvas:
+    """Character cells of a plot; later drawings cover earlier ones."""
+
+    def __init__(self, canvas: BrailleCanvas, y: Span) -> None:
+        self._canvas, self._y = canvas, y
+        self._glyphs = np.zeros((canvas.rows, canvas.columns), dtype=np.uint32)
+        self._special = np.full((canvas.rows, canvas.columns), NOBODY, dtype=np.int16)
+
+    @property
+    def owner(self) -> NDArray[np.int16]:
+        return np.where(self._special != NOBODY, self._special, self._canvas.owner)
+
+    @property
+    def characters(self) -> NDArray[np.uint32]:
+        masks = self._canvas.masks
+        braille = np.where(masks > 0, np.uint32(BRAILLE) + masks, np.uint32(ord(" ")))
+        return np.where(self._glyphs > 0, self._glyphs, braille).astype(np.uint32)
+
+    def add_line(self, part: ColumnAggregates, owner: int) -> None:
+        if not len(part.column):
+            return
+        canvas = self._canvas
+        across, down = canvas.columns * DOTS_ACROSS, canvas.rows * DOTS_DOWN
+        dots = rasterize(part, self._y, across, down)
+        canvas.add(dots, owner, covers=owner % 2 == 0)
+        cells = dots.reshape(canvas.columns, DOTS_ACROSS, canvas.rows, DOTS_DOWN)
+        self._glyphs[cells.any(axis=(1, 3)).T] = 0
+
+    def add_glyphs(self, places: tuple[IntArray, FloatArray], owner: int, glyph: int) -> None:
+        column, y = places
+        down = self._canvas.rows * DOTS_DOWN
+        row = row_of(y, self._y, down).astype(np.int64)
+        inside = (row >= 0) & (row < down)
+        cells = (row[inside] // DOTS_DOWN, column[inside] // DOTS_ACROSS)
+        self._glyphs[cells] = glyph
+        self._canvas.owner[cells] = owner
+
+    def add_best(self, best: DataPoint | None, x: Span, owner: int, *, log: bool) -> None:
+        column = None if best is None else _column_of(best.x, x, self._canvas.columns)
+        if best is None or column is None:
+            return
+        y = math.log10(best.y) if log else best.y
+        self.add_glyphs((np.array([column * DOTS_ACROSS]), np.array([y])), owner, ord(BEST_MARK))
+
+    def add_nonfinite(self, lines: Sequence[PreparedLine], x: Span) -> None:
+        """Mark values that are not finite in the bottom row."""
+        columns = self._canvas.columns
+        for line in lines:
+            nonfinite = line.nonfinite
+            inside = nonfinite[(nonfinite >= x.low) & (nonfinite <= x.high)]
+            share = (inside - x.low) / x.width
+            column = np.rint(share * (columns * DOTS_ACROSS - 1)).astype(np.int64) // DOTS_ACROSS
+            self._glyphs[-1, column] = ord(NONFINITE_MARK)
+            self._special[-1, column] = NONFINITE
+
+    def add_grid(self, y_ticks: Sequence[Tick]) -> None:
+        """Faint dots at the height of each tick, in free cells only."""
+        canvas = self._canvas
+        down = canvas.rows * DOTS_DOWN
+        for tick in y_ticks:
+            row = int(row_of(np.array([tick.position]), self._y, down)[0]) // DOTS_DOWN
+            columns = np.arange(_GRID_SPACING - 1, canvas.columns, _GRID_SPACING)
+            free = (canvas.masks[row, columns] == 0) & (self._glyphs[row, columns] == 0)
+            self._glyphs[row, columns[free]] = ord(GRID_MARK)
+            self._special[row, columns[free]] = GRID

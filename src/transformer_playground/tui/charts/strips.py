@@ -1,0 +1,327 @@
+"""Rendering of a plot as Textual strips: layout, plotting area, axes and legend."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+from textual.color import Color, ColorParseError
+from textual.strip import Strip
+
+from transformer_playground.formatting import (
+    VALUE_WIDTH,
+    duration_text,
+    position_text,
+    value_text,
+)
+from transformer_playground.terminal import visible_line
+from transformer_playground.tui.charts.axes import Kind, Tick
+from transformer_playground.tui.charts.plot import BEST_MARK, CROSSHAIR, GRID, NONFINITE, Plot
+from transformer_playground.tui.charts.series import PreparedLine
+from transformer_playground.tui.shared.text import shorten_middle
+
+_FAINT = 0.38
+# Width of the y labels where they need no more.
+LABEL_WIDTH = 5
+_MAX_LABEL_WIDTH = 12
+_MIN_WIDTH_WITH_LABELS = 24
+_MIN_HEIGHT_WITH_AXIS, _MIN_HEIGHT_WITH_LEGEND, _MIN_HEIGHT_WITH_RULE = 4, 6, 9
+_HEIGHT_PER_LEGEND_ROW = 6
+_MAX_NAME_WIDTH, _MIN_NAME_WIDTH = 32, 8
+_LEGEND_GAP = 3
+# Glyph, value and the spaces around them.
+_ENTRY_CELLS = 2 + 1 + VALUE_WIDTH
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Sizes of a chart's parts in character cells.
+
+    Attributes:
+        width: Columns of the whole chart.
+        height: Rows of the whole chart.
+        legend: Rows of the legend, at the top.
+        gutter: Columns of the y labels and the axis, at the left.
+        axis: Rows of the x axis, at the bottom: 0, 1 (labels) or 2 (a rule and labels).
+    """
+
+    width: int
+    height: int
+    legend: int
+    gutter: int
+    axis: int
+
+    @property
+    def columns(self) -> int:
+        """Columns of the plotting area."""
+        return self.width - self.gutter
+
+    @property
+    def rows(self) -> int:
+        """Rows of the plotting area."""
+        return self.height - self.legend - self.axis
+
+
+def max_legend_rows(height: int) -> int:
+    """How many rows the legend of a chart of this height may have."""
+    if height < _MIN_HEIGHT_WITH_LEGEND:
+        return 0
+    return max(1, height // _HEIGHT_PER_LEGEND_ROW)
+
+
+def compute_layout(width: int, height: int, *, legend_rows: int, label_width: int) -> Layout:
+    """Divide a chart of any size from 1 by 1; small charts lose legend and axes, never the plot.
+
+    Args:
+        width: Columns of the chart.
+        height: Rows of the chart.
+        legend_rows: Rows that the whole legend needs.
+        label_width: Columns that the widest y label needs.
+    """
+    has_labels = width >= _MIN_WIDTH_WITH_LABELS and height >= 2
+    gutter = min(label_width, _MAX_LABEL_WIDTH) + 2 if has_labels else 0
+    axis = 0 if height < _MIN_HEIGHT_WITH_AXIS else 1 if height < _MIN_HEIGHT_WITH_RULE else 2
+    return Layout(width, height, min(max_legend_rows(height), legend_rows), gutter, axis)
+
+
+@dataclass(frozen=True)
+class Palette:
+    """Styles of a chart's parts; faint colours are mixed with `background`."""
+
+    text: Style
+    muted: Style
+    grid: Style
+    crosshair: Style
+    nonfinite: Style
+    background: Color
+
+    def line(self, line: PreparedLine, *, faint: bool = False) -> Style:
+        """Style of a line; a colour that cannot be parsed falls back to the text style."""
+        try:
+            colour = Color.parse(line.line.colour)
+        except ColorParseError:
+            return self.muted if faint else self.text
+        if faint:
+            colour = self.background.blend(colour, _FAINT)
+        return Style(color=colour.rich_color)
+
+    def of_owners(self, lines: Sequence[PreparedLine]) -> Mapping[int, Style]:
+        """Owner of a cell -> its style."""
+        styles = {GRID: self.grid, NONFINITE: self.nonfinite, CROSSHAIR: self.crosshair}
+        for number, line in enumerate(lines):
+            faint = self.line(line, faint=True)
+            styles[2 * number + 1] = faint
+            styles[2 * number] = faint if line.line.style == "dim" else self.line(line)
+        return styles
+
+
+def plot_strips(
+    plot: Plot, layout: Layout, styles: Mapping[int, Style], muted: Style
+) -> list[Strip]:
+    """The plotting area with the y axis at its left."""
+    labels = {plot.row_of(tick.position): tick.label for tick in plot.y_ticks}
+    strips = []
+    for row in range(plot.rows):
+        segments = _gutter(labels.get(row), layout.gutter, muted)
+        segments += _segments(plot.characters[row], plot.owner[row], styles)
+        strips.append(Strip(segments, layout.width))
+    return strips
+
+
+def _gutter(label: str | None, width: int, style: Style) -> list[Segment]:
+    if not width:
+        return []
+    text = set_cell_size((label or "").rjust(width - 2), width - 2)
+    return [Segment(f"{text} {'┤' if label is not None else '│'}", style)]
+
+
+def _segments(
+    characters: np.ndarray[tuple[int], np.dtype[np.uint32]],
+    owner: np.ndarray[tuple[int], np.dtype[np.int16]],
+    styles: Mapping[int, Style],
+) -> list[Segment]:
+    changes = np.flatnonzero(np.diff(owner)) + 1
+    bounds = [0, *changes.tolist(), len(owner)]
+    text = characters.astype("<u4").tobytes().decode("utf-32-le")
+    return [
+        Segment(text[first:last], styles.get(int(owner[first]))) for first, last in pairwise(bounds)
+    ]
+
+
+def axis_strips(
+    plot: Plot, layout: Layout, palette: Palette, *, kind: Kind, label: str, at: float | None
+) -> list[Strip]:
+    """The x axis: a rule with ticks above their labels and the crosshair's position.
+
+    Args:
+        plot: The plot above the axis.
+        layout: Sizes of the chart.
+        palette: Styles of the chart.
+        kind: Unit of the axis.
+        label: Name of the axis.
+        at: Position of the crosshair.
+    """
+    places = [(plot.column_of(tick.position), tick) for tick in plot.x_ticks]
+    ticks = [(column, tick) for column, tick in places if column is not None]
+    strips = []
+    if layout.axis > 1:
+        marks = {column for column, _ in ticks}
+        rule = "".join("┬" if column in marks else "─" for column in range(layout.columns))
+        corner = "└".rjust(layout.gutter) if layout.gutter else ""
+        strips.append(Strip([Segment(corner + rule, palette.muted)], layout.width))
+    if layout.axis:
+        crosshair = None
+        if at is not None and (column := plot.column_of(at)) is not None:
+            crosshair = column, f" {duration_text(at) if kind == 'seconds' else position_text(at)} "
+        strips.append(_label_row(ticks, crosshair, label, layout, palette))
+    return strips
+
+
+def _label_row(
+    ticks: Sequence[tuple[int, Tick]],
+    crosshair: tuple[int, str] | None,
+    label: str,
+    layout: Layout,
+    palette: Palette,
+) -> Strip:
+    """Labels centred below their ticks; the axis name is at the right end where it fits."""
+    width = layout.width
+    row = _TextRow(width)
+    if crosshair is not None:
+        column, text = crosshair
+        row.put(text, layout.gutter + column - len(text) // 2, palette.text + Style(reverse=True))
+    name = set_cell_size(label, min(cell_len(label), width // 3))
+    row.put(name, width - cell_len(name), palette.muted + Style(italic=True))
+    for column, tick in ticks:
+        row.put(tick.label, layout.gutter + column - len(tick.label) // 2, palette.muted)
+    return row.strip()
+
+
+class _TextRow:
+    """Texts in one row that never overlap; earlier ones take precedence."""
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._placed: list[tuple[int, str, Style]] = []
+
+    def put(self, text: str, start: int, style: Style) -> None:
+        """Place a text near `start`, unless it would touch another or does not fit."""
+        start = max(0, min(start, self._width - cell_len(text)))
+        end = start + cell_len(text)
+        overlaps = any(
+            start < begin + cell_len(other) + 1 and begin < end + 1
+            for begin, other, _ in self._placed
+        )
+        if text and end <= self._width and not overlaps:
+            self._placed.append((start, text, style))
+
+    def strip(self) -> Strip:
+        segments: list[Segment] = []
+        filled = 0
+        for start, text, style in sorted(self._placed, key=lambda item: item[0]):
+            segments += [Segment(" " * (start - filled)), Segment(text, style)]
+            filled = start + cell_len(text)
+        segments.append(Segment(" " * (self._width - filled)))
+        return Strip(segments, self._width)
+
+
+@dataclass(frozen=True)
+class LegendEntry:
+    """The legend entry of one line; `style` is the line's."""
+
+    glyph: str
+    name: str
+    value: str
+    best: str
+    style: Style
+
+
+def legend_entry(line: PreparedLine, at: float | None, style: Style) -> LegendEntry:
+    """The entry of a line with its value at a position of the x axis, or its newest value."""
+    point = line.newest if at is None else line.nearest(at)
+    return LegendEntry(
+        line.line.cell_glyph,
+        visible_line(line.line.label),
+        "–" if point is None else value_text(point.y),
+        "" if line.best is None else f"{BEST_MARK} {value_text(line.best.y)}",
+        style,
+    )
+
+
+class Legend:
+    """Glyph, name and value of each line, as many side by side as fit, in columns of fixed width.
+
+    Args:
+        entries: Entries in reading order.
+        notes: Texts after the entries, with their styles.
+        width: Columns of the legend.
+        rows: Maximum rows of the legend.
+        value: Style of values.
+        muted: Style of names.
+    """
+
+    def __init__(
+        self,
+        entries: Sequence[LegendEntry],
+        notes: Sequence[tuple[str, Style]],
+        width: int,
+        rows: int,
+        value: Style,
+        muted: Style,
+    ) -> None:
+        self._entries, self._notes = entries, notes
+        self._width, self._value, self._muted = width, value, muted
+        count = len(entries) + len(notes)
+        longest = max((cell_len(each.name) for each in entries), default=0)
+        longest = min(max(longest, _MIN_NAME_WIDTH), _MAX_NAME_WIDTH)
+        best = VALUE_WIDTH + 3 if any(each.best for each in entries) else 0
+        # First everything, then without the best values, then with shorter names.
+        self._best_width, self._name_width = best, longest
+        across = -(-count // max(1, rows))
+        space = (width + _LEGEND_GAP) // max(1, across) - _LEGEND_GAP - _ENTRY_CELLS
+        if space < longest + best:
+            self._best_width = 0
+            self._name_width = min(longest, max(space, _MIN_NAME_WIDTH))
+        self._entry_width = _ENTRY_CELLS + self._name_width + self._best_width
+        self._across = max(1, (width + _LEGEND_GAP) // (self._entry_width + _LEGEND_GAP))
+
+    @property
+    def rows(self) -> int:
+        """Rows that the whole legend needs."""
+        return -(-(len(self._entries) + len(self._notes)) // self._across)
+
+    def strips(self, rows: int) -> list[Strip]:
+        """The legend in `rows` rows; the last entry counts those that do not fit."""
+        cells = [self._cell(each) for each in self._entries]
+        cells += [[Segment(self._fit(text), style)] for text, style in self._notes]
+        capacity = rows * self._across
+        if rows and len(cells) > capacity:
+            hidden = self._fit(f"+{len(cells) - capacity + 1} more")
+            cells = [*cells[: capacity - 1], [Segment(hidden, self._muted)]]
+        return [
+            self._row(cells[row * self._across : (row + 1) * self._across]) for row in range(rows)
+        ]
+
+    def _row(self, cells: Sequence[Sequence[Segment]]) -> Strip:
+        segments: list[Segment] = []
+        for cell in cells:
+            if segments:
+                segments.append(Segment(" " * _LEGEND_GAP))
+            segments.extend(cell)
+        return Strip(segments).adjust_cell_length(self._width)
+
+    def _cell(self, each: LegendEntry) -> list[Segment]:
+        best = each.best.rjust(self._best_width)[: self._best_width] if self._best_width else ""
+        return [
+            Segment(f"{each.glyph} ", each.style),
+            Segment(self._fit(each.name, self._name_width), self._muted),
+            Segment(each.value.rjust(VALUE_WIDTH + 1), self._value),
+            Segment(best, self._muted),
+        ]
+
+    def _fit(self, text: str, width: int | None = None) -> str:
+        width = self._entry_width if width is None else width
+        return set_cell_size(shorten_middle(text, width), width)
