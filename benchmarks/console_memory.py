@@ -22,7 +22,7 @@ from transformer_playground.runs.folder import create_run
 from transformer_playground.runs.jsonl import JsonlWriter
 from transformer_playground.training.events import StepLogged
 from transformer_playground.training.launch import Launch
-from transformer_playground.training.sinks.jsonl import event_rows
+from transformer_playground.training.sinks.run_files import event_rows
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.core.jobs import Job, Update
 

@@ -26,7 +26,7 @@ from transformer_playground.experiments.registry import prepare_experiment
 from transformer_playground.runs.metrics import read_raw_rows
 from transformer_playground.training.events import Event, StepLogged
 from transformer_playground.training.launch import Launch
-from transformer_playground.training.run import Plan, start
+from transformer_playground.training.run import TrainingRequest, start
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.core.jobs import Job
 
@@ -80,9 +80,9 @@ class Meter:
 def headless(overrides: tuple[str, ...], runs_dir: Path) -> float:
     """Train in a thread, as the console does, with nobody watching."""
     experiment, loaded = load_experiment(EXPERIMENTS, EXPERIMENT, None, overrides, os.environ)
-    plan = Plan(experiment.name, loaded.config, loaded.provenance, experiment.folder)
+    request = TrainingRequest(experiment.name, loaded.config, loaded.provenance, experiment.folder)
     meter = Meter()
-    thread = threading.Thread(target=start, args=(plan, runs_dir), kwargs={"sinks": [meter]})
+    thread = threading.Thread(target=start, args=(request, runs_dir), kwargs={"sinks": [meter]})
     thread.start()
     thread.join()
     return meter.tokens_per_second

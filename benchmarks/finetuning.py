@@ -20,7 +20,7 @@ from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.loader import IGNORED, count_targets
 from transformer_playground.data.prepare import prepare_dataset
 from transformer_playground.training.events import Event, StepLogged
-from transformer_playground.training.run import Plan, start
+from transformer_playground.training.run import TrainingRequest, start
 from transformer_playground.training.setup import build_setup
 
 WORDS = (
@@ -130,8 +130,8 @@ class Clock:
 
 def ours(config: ExperimentConfig, folder: Path, number: int) -> Clock:
     clock = Clock()
-    plan = Plan("finetuning", config, {}, folder)
-    start(plan, folder / "runs", run_id=f"ours-{number}", sinks=[clock])
+    request = TrainingRequest("finetuning", config, {}, folder)
+    start(request, folder / "runs", run_id=f"ours-{number}", sinks=[clock])
     return clock
 
 

@@ -27,7 +27,7 @@ from transformer_playground.model.gpt import GPT
 from transformer_playground.training import trainer
 from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.optimizers import OptimizerSet
-from transformer_playground.training.run import Plan, start
+from transformer_playground.training.run import TrainingRequest, start
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
@@ -93,17 +93,19 @@ def main() -> None:
             EXPERIMENTS, "shakespeare_char", None, overrides, os.environ
         )
         prepare_experiment(experiment, loaded.config, report=print)
-        plan = Plan(experiment.name, loaded.config, loaded.provenance, experiment.folder)
+        request = TrainingRequest(
+            experiment.name, loaded.config, loaded.provenance, experiment.folder
+        )
         short = loaded.config.train.runtime.model_copy(update={"max_iters": 2})
         brief = loaded.config.train.model_copy(update={"runtime": short})
-        warm_up = replace(plan, config=loaded.config.model_copy(update={"train": brief}))
+        warm_up = replace(request, config=loaded.config.model_copy(update={"train": brief}))
         start(warm_up, Path(folder) / "runs")
         clock = Clock()
         active = patches(clock)
         for patch in active:
             patch.start()
         began = time.perf_counter()
-        start(plan, Path(folder) / "runs")
+        start(request, Path(folder) / "runs")
         total = time.perf_counter() - began
         for patch in active:
             patch.stop()

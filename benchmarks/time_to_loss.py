@@ -21,7 +21,7 @@ from transformer_playground.data.loader import all_batches
 from transformer_playground.evaluation.loss import mean_loss
 from transformer_playground.experiments.discovery import load_experiment
 from transformer_playground.experiments.registry import prepare_experiment
-from transformer_playground.training.run import Plan, start
+from transformer_playground.training.run import TrainingRequest, start
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 TARGET = 1.88
@@ -43,16 +43,16 @@ def measure(preset: str, folder: Path) -> Result:
     experiment, loaded = load_experiment(EXPERIMENTS, preset, None, overrides, os.environ)
     config = loaded.config
     prepare_experiment(experiment, config, report=lambda _: None)
-    plan = Plan(preset, config, loaded.provenance, experiment.folder)
-    outcome = start(plan, folder / "runs")
-    dataset = open_dataset(config.prepare.dataset_dir, prepare_command=plan.prepare_command)
-    model = build_model(load_payload(choose(outcome.run.checkpoints, "last").path))
+    request = TrainingRequest(preset, config, loaded.provenance, experiment.folder)
+    result = start(request, folder / "runs")
+    dataset = open_dataset(config.prepare.dataset_dir, prepare_command=request.prepare_command)
+    model = build_model(load_payload(choose(result.run.checkpoints, "last").path))
     batches = all_batches(dataset.val, batch_size=64, block_size=config.train_block_size)
     full_loss = mean_loss(model, batches, torch.device("cpu"))
     assert full_loss is not None
-    assert outcome.state.val_loss is not None
+    assert result.state.val_loss is not None
     return Result(
-        preset, outcome.state.step, outcome.state.wall_time, outcome.state.val_loss, full_loss
+        preset, result.state.step, result.state.wall_time, result.state.val_loss, full_loss
     )
 
 

@@ -9,7 +9,7 @@ from builders.training import merged
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.prepare import prepare_dataset
 from transformer_playground.training.control import TrainingControl
-from transformer_playground.training.run import Outcome, Plan, start
+from transformer_playground.training.run import TrainingRequest, TrainingResult, start
 
 LINES = [f"The cat sat by the wheel {number} times and watched." for number in range(12)]
 
@@ -102,9 +102,11 @@ def lora_config(
     return config
 
 
-def lora_plan(folder: Path, architecture: Architecture = "qwen2", *changes: dict[str, Any]) -> Plan:
-    """The plan of a tiny finetuning experiment with its dataset prepared."""
-    return Plan("tiny", lora_config(folder, architecture, *changes), {}, folder)
+def lora_request(
+    folder: Path, architecture: Architecture = "qwen2", *changes: dict[str, Any]
+) -> TrainingRequest:
+    """The request of a tiny finetuning experiment with its dataset prepared."""
+    return TrainingRequest("tiny", lora_config(folder, architecture, *changes), {}, folder)
 
 
 def finetune(
@@ -114,10 +116,10 @@ def finetune(
     run_id: str = "run",
     sinks: Any = (),
     control: TrainingControl | None = None,
-) -> Outcome:
+) -> TrainingResult:
     """Finetune a new tiny run below `folder`."""
-    plan = lora_plan(folder, architecture, *changes)
-    return start(plan, folder / "runs", run_id=run_id, sinks=sinks, control=control)
+    request = lora_request(folder, architecture, *changes)
+    return start(request, folder / "runs", run_id=run_id, sinks=sinks, control=control)
 
 
 def resume_finetuning(
@@ -126,10 +128,10 @@ def resume_finetuning(
     *changes: dict[str, Any],
     run_id: str = "run",
     notices: list[str] | None = None,
-) -> Outcome:
+) -> TrainingResult:
     """Continue a tiny finetuned run below `folder`."""
     return start(
-        lora_plan(folder, architecture, *changes),
+        lora_request(folder, architecture, *changes),
         folder / "runs",
         resume_from=run_id,
         notify=(notices if notices is not None else []).append,

@@ -9,7 +9,7 @@ from torch import Tensor
 from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
 from transformer_playground.finetuning.base_model import load_base
 from transformer_playground.finetuning.build import adapt
-from transformer_playground.finetuning.model import AdaptedModel
+from transformer_playground.finetuning.model import AdapterModel
 
 CPU = torch.device("cpu")
 END = 0
@@ -25,7 +25,7 @@ def adapted_model(
     dtype: torch.dtype = torch.float32,
     hf: dict[str, Any] | None = None,
     **peft: Any,
-) -> AdaptedModel:
+) -> AdapterModel:
     """A base model from disk with untrained adapters, in evaluation mode.
 
     Args:
@@ -58,7 +58,7 @@ def vocabulary(folder: Path) -> int:
     return int(Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab_size())
 
 
-def stir(model: AdaptedModel, seed: int = 0) -> AdaptedModel:
+def stir(model: AdapterModel, seed: int = 0) -> AdapterModel:
     """Move every trained weight, as training would: adapters are born without any effect."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -67,7 +67,7 @@ def stir(model: AdaptedModel, seed: int = 0) -> AdaptedModel:
     return model
 
 
-def some_tokens(model: AdaptedModel, batch: int = 2, length: int = 12, seed: int = 0) -> Tensor:
+def some_tokens(model: AdapterModel, batch: int = 2, length: int = 12, seed: int = 0) -> Tensor:
     """Random tokens (batch, length) of the model's whole vocabulary but `END`."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randint(END + 1, model.vocab_size, (batch, length), generator=generator)

@@ -8,7 +8,7 @@ from builders.training import BASE, merged, runtime
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.prepare import prepare_dataset
 from transformer_playground.runs.folder import RunFolder
-from transformer_playground.training.run import Plan, start
+from transformer_playground.training.run import TrainingRequest, start
 
 WORDS = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heron", "ivory", "jolly")
 
@@ -34,5 +34,5 @@ def train_on(
     quiet = runtime(auto_plot=False, auto_report=False)
     config = ExperimentConfig.model_validate(merged(BASE, paths, prompt, quiet, *changes))
     prepare_dataset(config.prepare, report=lambda _: None)
-    plan = Plan(experiment, config, {}, home)
-    return start(plan, folder / "runs", run_id=run_id).run
+    request = TrainingRequest(experiment, config, {}, home)
+    return start(request, folder / "runs", run_id=run_id).run

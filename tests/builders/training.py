@@ -15,7 +15,7 @@ from transformer_playground.data.prepare import prepare_dataset
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import Event
-from transformer_playground.training.run import Outcome, Plan, start
+from transformer_playground.training.run import TrainingRequest, TrainingResult, start
 from transformer_playground.training.sinks.base import Sink
 
 TEXT = "".join(
@@ -99,10 +99,10 @@ def train(
     run_id: str = "run",
     sinks: Sequence[Sink] = (),
     control: TrainingControl | None = None,
-) -> Outcome:
+) -> TrainingResult:
     """Train a new tiny run below `folder`."""
-    plan = plan_for(folder, *changes)
-    return start(plan, folder / "runs", run_id=run_id, sinks=sinks, control=control)
+    request = request_for(folder, *changes)
+    return start(request, folder / "runs", run_id=run_id, sinks=sinks, control=control)
 
 
 def resume(
@@ -112,11 +112,11 @@ def resume(
     sinks: Sequence[Sink] = (),
     control: TrainingControl | None = None,
     notices: list[str] | None = None,
-) -> Outcome:
+) -> TrainingResult:
     """Continue a tiny run below `folder`."""
     notify = (notices if notices is not None else []).append
     return start(
-        plan_for(folder, *changes),
+        request_for(folder, *changes),
         folder / "runs",
         resume_from=run_id,
         sinks=sinks,
@@ -125,9 +125,9 @@ def resume(
     )
 
 
-def plan_for(folder: Path, *changes: dict[str, Any]) -> Plan:
-    """The plan of a tiny experiment with its dataset prepared."""
-    return Plan("tiny", prepared_config(folder, *changes), {}, folder)
+def request_for(folder: Path, *changes: dict[str, Any]) -> TrainingRequest:
+    """The request of a tiny experiment with its dataset prepared."""
+    return TrainingRequest("tiny", prepared_config(folder, *changes), {}, folder)
 
 
 def rows_of(run: RunFolder, event: str) -> list[dict[str, Any]]:

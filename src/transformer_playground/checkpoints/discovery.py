@@ -42,7 +42,7 @@ class CheckpointListing:
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundCheckpoint:
     """The checkpoint to use.
 
     Attributes:
@@ -186,7 +186,7 @@ def list_checkpoints(folder: Path, hash_file: HashFile = sha256_file) -> Checkpo
     return CheckpointListing(tuple(valid), tuple(skipped))
 
 
-def newest_valid(folder: Path) -> Found:
+def newest_valid(folder: Path) -> FoundCheckpoint:
     """The checkpoint to resume from: from newest to oldest, the first whole one.
 
     Raises:
@@ -196,10 +196,10 @@ def newest_valid(folder: Path) -> Found:
     info, skipped = _search(folder, FolderScan.newest_first)
     if info is None:
         raise _nothing_whole(folder, skipped)
-    return Found(info.path, info, skipped)
+    return FoundCheckpoint(info.path, info, skipped)
 
 
-def choose(folder: Path, name: str = "auto", hash_file: HashFile = sha256_file) -> Found:
+def choose(folder: Path, name: str = "auto", hash_file: HashFile = sha256_file) -> FoundCheckpoint:
     """The checkpoint to sample from.
 
     Args:
@@ -220,10 +220,10 @@ def choose(folder: Path, name: str = "auto", hash_file: HashFile = sha256_file) 
 
     info, skipped = _search(folder, order, hash_file)
     if info is not None:
-        return Found(info.path, info, skipped)
+        return FoundCheckpoint(info.path, info, skipped)
     legacy = _legacy_file(folder) if name == "auto" else None
     if legacy is not None:
-        return Found(legacy, None, skipped)
+        return FoundCheckpoint(legacy, None, skipped)
     raise _nothing_whole(folder, _search(folder, FolderScan.newest_first)[1] or skipped)
 
 
@@ -241,7 +241,7 @@ def _search(
     return info, skipped
 
 
-def _choose_file(folder: Path, name: str, hash_file: HashFile) -> Found:
+def _choose_file(folder: Path, name: str, hash_file: HashFile) -> FoundCheckpoint:
     if not _FILE_NAME.fullmatch(name):
         raise UsageError(
             f"'{name}' is not the name of a checkpoint file.",
@@ -259,7 +259,7 @@ def _choose_file(folder: Path, name: str, hash_file: HashFile) -> Found:
         )
     scan = scan_folder(folder)
     if path not in scan.claims and not sidecar_path(path).exists():
-        return Found(path, None, ())
+        return FoundCheckpoint(path, None, ())
     try:
         info = scan.check(path, hash_file)
     except CheckpointError as error:
@@ -267,7 +267,7 @@ def _choose_file(folder: Path, name: str, hash_file: HashFile) -> Found:
             f"The checkpoint {path} is damaged: {error.message}.",
             _others(scan, path),
         ) from error
-    return Found(path, info, ())
+    return FoundCheckpoint(path, info, ())
 
 
 def _others(scan: FolderScan, left_out: Path | None = None) -> str:

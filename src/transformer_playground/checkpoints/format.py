@@ -198,9 +198,9 @@ def check_payload(payload: Mapping[str, Any]) -> None:
     if payload["kind"] == "gpt":
         model_config(payload["model_args"])
     else:
-        from transformer_playground.finetuning.model import Recipe
+        from transformer_playground.finetuning.model import AdapterModelArgs
 
-        Recipe.from_args(payload["model_args"])
+        AdapterModelArgs.from_dict(payload["model_args"])
 
 
 def check_weights(weights: Mapping[Any, Any], key: str) -> None:

@@ -11,11 +11,12 @@ from transformer_playground.errors import PlaygroundError
 from transformer_playground.experiments.discovery import (
     EXPERIMENTS_DIR,
     Experiment,
+    Template,
     discover,
     load_experiment,
+    scaffold,
 )
 from transformer_playground.experiments.registry import dataset_state
-from transformer_playground.experiments.scaffold import Template, scaffold
 from transformer_playground.tables import Column
 
 

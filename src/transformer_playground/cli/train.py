@@ -24,10 +24,15 @@ from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
 from transformer_playground.runs.folder import RUNS_DIR, RunFolder, check_run_id, open_run
 from transformer_playground.runs.listing import find_run
-from transformer_playground.training.launch import Launch, LaunchPlan, PrepareWhen, settle
+from transformer_playground.training.launch import (
+    Launch,
+    PrepareWhen,
+    ResolvedLaunch,
+    resolve_launch,
+)
 
 if TYPE_CHECKING:
-    from transformer_playground.training.run import Outcome
+    from transformer_playground.training.run import TrainingResult
     from transformer_playground.training.sinks.base import Sink
 
 
@@ -48,13 +53,13 @@ def run_launch(
     """
     if (resumed := _run_to_resume(launch, runs_dir)) is not None:
         launch = replace(launch, resume=resumed.run_id, run_id=None)
-    plan = settle(experiments_dir, runs_dir, launch)
-    report = plan.prepare(note)
+    resolved = resolve_launch(experiments_dir, runs_dir, launch)
+    report = resolved.prepare(note)
     if report is not None and not json_output:
         from transformer_playground.cli.prepare import describe_report
 
         say(describe_report(report))
-    return _train(plan, experiments_dir, json_output=json_output)
+    return _train(resolved, experiments_dir, json_output=json_output)
 
 
 def resume_command(
@@ -93,7 +98,7 @@ def _run_to_resume(launch: Launch, runs_dir: Path) -> RunFolder | None:
     return find_run(runs_dir, f"{launch.experiment}@latest")
 
 
-def _train(plan: LaunchPlan, experiments_dir: Path, *, json_output: bool) -> int:
+def _train(resolved: ResolvedLaunch, experiments_dir: Path, *, json_output: bool) -> int:
     """Train with a display that suits the output, then print a summary and samples."""
     # torch and all that needs it come after everything that can fail without it.
     from transformer_playground.cli.print_samples import print_samples
@@ -103,31 +108,31 @@ def _train(plan: LaunchPlan, experiments_dir: Path, *, json_output: bool) -> int
 
     control = TrainingControl()
     with stop_on_signals(control) as request:
-        outcome = plan.train([_display(json_output=json_output)], control, note)
-    for remark in outcome.artifacts.warnings:
+        result = resolved.train([_display(json_output=json_output)], control, note)
+    for remark in result.artifacts.warnings:
         note(remark)
-    if request.signal is not None and outcome.summary["status"] != "finished":
+    if request.signal is not None and result.summary["status"] != "finished":
         command = resume_command(
-            plan.launch,
-            plan.experiment.name,
-            outcome.run.run_id,
+            resolved.launch,
+            resolved.experiment.name,
+            result.run.run_id,
             experiments_dir=experiments_dir,
-            runs_dir=plan.runs_dir,
+            runs_dir=resolved.runs_dir,
         )
         note(
-            f"stopped by {request.signal.name}; saved in {outcome.run.checkpoints}. "
+            f"stopped by {request.signal.name}; saved in {result.run.checkpoints}. "
             f"Go on with: {command}"
         )
-        for path in outcome.artifacts.paths:
+        for path in result.artifacts.paths:
             note(f"plot: {path}")
         return request.exit_code
-    _summarise(outcome, json_output=json_output)
+    _summarise(result, json_output=json_output)
     if request.signal is not None:
         note(f"{request.signal.name} came when training had finished")
         return request.exit_code
-    if plan.launch.prepare != "never":
+    if resolved.launch.prepare != "never":
         print_samples(
-            plan_sampling(outcome.run, SampleRequest(environ=os.environ)),
+            plan_sampling(result.run, SampleRequest(environ=os.environ)),
             json_output=json_output,
             stream=is_terminal(),
         )
@@ -135,8 +140,7 @@ def _train(plan: LaunchPlan, experiments_dir: Path, *, json_output: bool) -> int
 
 
 def _display(*, json_output: bool) -> "Sink":
-    from transformer_playground.training.sinks.progress import ProgressSink
-    from transformer_playground.training.sinks.text import JsonStreamSink, LineSink
+    from transformer_playground.training.sinks.text import JsonStreamSink, LineSink, ProgressSink
 
     if json_output:
         return JsonStreamSink(say_json)
@@ -147,15 +151,15 @@ def _display(*, json_output: bool) -> "Sink":
     return LineSink(say)
 
 
-def _summarise(outcome: "Outcome", *, json_output: bool) -> None:
-    made = [str(path.relative_to(outcome.run.root)) for path in outcome.artifacts.paths]
+def _summarise(result: "TrainingResult", *, json_output: bool) -> None:
+    made = [str(path.relative_to(result.run.root)) for path in result.artifacts.paths]
     if json_output:
-        say_json({"event": "summary", **outcome.summary, "artifacts": made})
+        say_json({"event": "summary", **result.summary, "artifacts": made})
         return
-    state = outcome.state
+    state = result.state
     best = "none" if state.best_val_loss is None else f"{state.best_val_loss:.4f}"
-    say(f"run {outcome.run.run_id}: best val loss {best} at step {state.best_step}")
-    say(f"files: {outcome.run.root}")
+    say(f"run {result.run.run_id}: best val loss {best} at step {state.best_step}")
+    say(f"files: {result.run.root}")
     for name in made:
         say(f"  {name}")
 

@@ -11,6 +11,7 @@ its own copy of the function all the same.
 
 import contextlib
 import hashlib
+import json
 import os
 import sys
 import traceback
@@ -22,16 +23,17 @@ from types import ModuleType
 from typing import Literal
 
 from transformer_playground.config.finetuning import HfModelConfig
+from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data import prepare as standard
 from transformer_playground.data.dataset import check_artifacts
 from transformer_playground.data.prepare import PrepareReport
 from transformer_playground.errors import DataError, PlaygroundError
-from transformer_playground.experiments import stamp
 from transformer_playground.experiments.discovery import CONFIG_FILE, Experiment
-from transformer_playground.files import display_path
+from transformer_playground.files import display_path, replace_json, sha256_file
 
 PREPARER_FILE = "prepare.py"
+STAMP_FILE = "preparer.json"
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def prepare_experiment(
             f"{display_path(config.prepare.dataset_dir)}.",
             "Return None to let the standard preparer make it from raw_dir.",
         )
-    stamp.write(config.prepare, path, is_standard=state == "prepared")
+    _write_stamp(config.prepare, path, is_standard=state == "prepared")
     return prepared
 
 
@@ -125,7 +127,7 @@ def dataset_state(
     path = _preparer_path(experiment)
     if path is None or state == "missing":
         return state
-    match stamp.compare(config.prepare, path):
+    match _compare_stamp(config.prepare, path):
         case "changed":
             return "stale"
         case "standard":
@@ -228,3 +230,47 @@ def _line_in(path: Path, error: BaseException) -> list[str]:
     frames = traceback.extract_tb(error.__traceback__)
     lines = [frame.lineno for frame in frames if frame.filename == str(path)]
     return [f"line {lines[-1]}"] if lines else []
+
+
+def _write_stamp(config: PrepareConfig, preparer: Path, *, is_standard: bool) -> None:
+    """Record that `preparer` made the dataset.
+
+    Args:
+        config: Its settings, dataset folder included.
+        preparer: The `prepare.py`.
+        is_standard: Whether the result is a dataset whose freshness the standard preparer can tell.
+
+    Raises:
+        DataError: The dataset folder is missing or cannot be written.
+    """
+    note = {**_fingerprints(config, preparer), "standard": is_standard}
+    try:
+        replace_json(config.dataset_dir / STAMP_FILE, note)
+    except OSError as error:
+        raise DataError(
+            f"{config.dataset_dir} cannot be written: {error.strerror}.",
+            "The preparer must leave its dataset in that folder.",
+        ) from error
+
+
+def _compare_stamp(config: PrepareConfig, preparer: Path) -> Literal["standard", "own", "changed"]:
+    """Tell what made the dataset, or that the preparer or its settings changed since."""
+    try:
+        note = json.loads((config.dataset_dir / STAMP_FILE).read_bytes())
+    except (OSError, ValueError):
+        return "changed"
+    if not isinstance(note, dict):
+        return "changed"
+    is_standard = note.pop("standard", None)
+    if note != _fingerprints(config, preparer):
+        return "changed"
+    return "standard" if is_standard else "own"
+
+
+def _fingerprints(config: PrepareConfig, preparer: Path) -> dict[str, str]:
+    # Where the folders are does not matter: a moved experiment keeps its dataset.
+    settings = config.model_dump_json(exclude={"raw_dir", "dataset_dir"})
+    return {
+        "preparer_sha256": sha256_file(preparer),
+        "settings_sha256": hashlib.sha256(settings.encode()).hexdigest(),
+    }

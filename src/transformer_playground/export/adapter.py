@@ -13,7 +13,7 @@ from transformer_playground.data.meta import META_FILE
 from transformer_playground.errors import RunError, UsageError
 from transformer_playground.finetuning.adapter_io import merge as merge_adapters
 from transformer_playground.finetuning.adapter_io import save_adapter
-from transformer_playground.finetuning.model import AdaptedModel
+from transformer_playground.finetuning.model import AdapterModel
 from transformer_playground.hub import silence_libraries
 from transformer_playground.runs.folder import RunFolder
 
@@ -61,7 +61,7 @@ def export_adapter(
     if out.exists():
         raise UsageError(f"{out} is there already.", "Name another folder with --out.")
     model = build_model(payload, base=base)
-    assert isinstance(model, AdaptedModel)
+    assert isinstance(model, AdapterModel)
     try:
         with _whole(out) as staged:
             _copy_tokenizer(run, staged)

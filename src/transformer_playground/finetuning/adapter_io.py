@@ -11,14 +11,14 @@ from torch import Tensor
 
 from transformer_playground.errors import CheckpointError
 from transformer_playground.files import replace_file, replace_json
-from transformer_playground.finetuning.model import AdaptedModel
+from transformer_playground.finetuning.model import AdapterModel
 
 CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 
 
 def save_adapter(
-    model: AdaptedModel, folder: Path, weights: Mapping[str, Tensor] | None = None
+    model: AdapterModel, folder: Path, weights: Mapping[str, Tensor] | None = None
 ) -> None:
     """Write what was trained so that PEFT loads it without us.
 
@@ -51,7 +51,7 @@ def save_adapter(
     replace_json(folder / CONFIG_FILE, _config(model))
 
 
-def _config(model: AdaptedModel) -> dict[str, object]:
+def _config(model: AdapterModel) -> dict[str, object]:
     """What PEFT would write: it knows only how to write it into a folder."""
     with tempfile.TemporaryDirectory() as folder:
         model.adapted.peft_config["default"].save_pretrained(folder)
@@ -63,7 +63,7 @@ def _config(model: AdaptedModel) -> dict[str, object]:
     return config | {"inference_mode": True}
 
 
-def merge(model: AdaptedModel) -> Any:
+def merge(model: AdapterModel) -> Any:
     """Work the adapters into the weights of the base model, which become a plain model's.
 
     It takes no more memory than its largest table: `model` gives its weights away and is of no use
@@ -77,7 +77,7 @@ def merge(model: AdaptedModel) -> Any:
     Raises:
         CheckpointError: A merged weight is not a number.
     """
-    from transformer_playground.finetuning.modules_to_save import take_format
+    from transformer_playground.finetuning.trained_modules import take_format
 
     take_format(model.adapted, model.dtype)
     try:
@@ -92,5 +92,5 @@ def merge(model: AdaptedModel) -> Any:
     whole.requires_grad_(False)
     whole.tie_weights()
     for config in (whole.config, whole.config.get_text_config(), whole.generation_config):
-        config.eos_token_id = model.recipe.end_token
+        config.eos_token_id = model.model_args.end_token
     return whole

@@ -22,7 +22,7 @@ from transformer_playground.finetuning.checks import (
     resolve_whole_modules,
     table_names,
 )
-from transformer_playground.finetuning.model import AdaptedModel, Recipe
+from transformer_playground.finetuning.model import AdapterModel, AdapterModelArgs
 from transformer_playground.finetuning.targets import (
     are_transposed,
     is_named,
@@ -43,8 +43,8 @@ def adapt(
     block_size: int,
     end_token: int,
     seed: int,
-    made: Recipe | None = None,
-) -> AdaptedModel:
+    made: AdapterModelArgs | None = None,
+) -> AdapterModel:
     """Freeze a model and put adapters into it; it is changed in place, its weights are not copied.
 
     Args:
@@ -76,7 +76,7 @@ def adapt(
         adapted = _adapted(
             base, resolved, hf, whole=whole, ids=ids, rows=max(old_rows, vocab_size), seed=seed
         )
-    recipe = Recipe(
+    model_args = AdapterModelArgs(
         hf_model=hf,
         peft=peft,
         targets=targets,
@@ -86,7 +86,7 @@ def adapt(
         end_token=end_token,
         base_fingerprint=fingerprint,
     )
-    return AdaptedModel(adapted, recipe)
+    return AdapterModel(adapted, model_args)
 
 
 def rebuild(
@@ -95,11 +95,11 @@ def rebuild(
     *,
     device: torch.device,
     dtype: torch.dtype | None = None,
-) -> AdaptedModel:
+) -> AdapterModel:
     """Make an adapted model again, in evaluation mode.
 
     Args:
-        args: What `AdaptedModel.args` gave.
+        args: What `AdapterModel.args` gave.
         weights: The trained parameters, by name.
         device: Where it is to compute.
         dtype: Format of the frozen weights; None = as `[hf_model]` has it.
@@ -109,26 +109,26 @@ def rebuild(
         CheckpointError: `args` or `weights` do not belong to such a model.
     """
     try:
-        recipe = Recipe.from_args(args)
+        model_args = AdapterModelArgs.from_dict(args)
     except CheckpointError as error:
         raise _unusable(error.message) from error
-    _check_rank(recipe.peft, weights)
-    hf = recipe.hf_model
-    check_fingerprint(hf, recipe.base_fingerprint)
+    _check_rank(model_args.peft, weights)
+    hf = model_args.hf_model
+    check_fingerprint(hf, model_args.base_fingerprint)
     if dtype is None:
         dtype = choose_base_precision(hf, device).dtype
     base = load_base(hf, device=device, dtype=dtype)
-    _check_fits(recipe, base)
+    _check_fits(model_args, base)
     model = adapt(
         base,
-        recipe.peft,
+        model_args.peft,
         hf=hf,
-        new_tokens=recipe.new_tokens,
-        vocab_size=recipe.vocab_size,
-        block_size=recipe.block_size,
-        end_token=recipe.end_token,
+        new_tokens=model_args.new_tokens,
+        vocab_size=model_args.vocab_size,
+        block_size=model_args.block_size,
+        end_token=model_args.end_token,
         seed=0,
-        made=recipe,
+        made=model_args,
     )
     _fill(model, weights)
     return model.eval()
@@ -143,15 +143,15 @@ def _check_rank(peft: PeftConfig, weights: Mapping[str, Tensor]) -> None:
             )
 
 
-def _check_fits(recipe: Recipe, base: Any) -> None:
+def _check_fits(model_args: AdapterModelArgs, base: Any) -> None:
     rows = base.get_input_embeddings().weight.shape[0]
-    if recipe.vocab_size > rows + len(recipe.new_tokens):
+    if model_args.vocab_size > rows + len(model_args.new_tokens):
         raise _unusable(
-            f"its model_args have a vocabulary of {recipe.vocab_size:,}, but the base model has "
-            f"{rows:,} rows and {len(recipe.new_tokens):,} tokens were added"
+            f"its model_args have a vocabulary of {model_args.vocab_size:,}, but the base model "
+            f"has {rows:,} rows and {len(model_args.new_tokens):,} tokens were added"
         )
     layers = linear_layers(base)
-    for target in recipe.targets:
+    for target in model_args.targets:
         if not any(is_named(layer, target) for layer in layers):
             raise _unusable(f"its model_args target '{target}', which the base model lacks")
 
@@ -163,7 +163,7 @@ def _unusable(reason: str) -> CheckpointError:
     )
 
 
-def _fill(model: AdaptedModel, weights: Mapping[str, Tensor]) -> None:
+def _fill(model: AdapterModel, weights: Mapping[str, Tensor]) -> None:
     trained = model.trained()
     expected = {name: tuple(parameter.shape) for name, parameter in trained.items()}
     given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
@@ -196,8 +196,12 @@ def _adapted(
 ) -> Any:
     from peft import LoraConfig, get_peft_model
 
-    from transformer_playground.finetuning.modules_to_save import fill_rows, train_in_float32
-    from transformer_playground.finetuning.new_tokens import mean_rows, train_rows
+    from transformer_playground.finetuning.trained_modules import (
+        fill_rows,
+        mean_rows,
+        train_in_float32,
+        train_rows,
+    )
 
     means = mean_rows(base, ids) if ids else None
     # Adapters are drawn on the CPU, whatever the device: a seed means the same everywhere.

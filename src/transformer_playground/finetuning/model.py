@@ -18,7 +18,7 @@ _LARGEST = 1 << 24
 
 
 @dataclass(frozen=True)
-class Recipe:
+class AdapterModelArgs:
     """What an adapted model is made from; with its trained weights it is the whole model.
 
     Attributes:
@@ -41,8 +41,8 @@ class Recipe:
     end_token: int
     base_fingerprint: str
 
-    def args(self) -> dict[str, Any]:
-        """Plain values from which `from_args` makes this again."""
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values that `from_dict` reads."""
         return {
             "hf_model": self.hf_model.model_dump(mode="json"),
             "peft": self.peft.model_dump(mode="json"),
@@ -55,15 +55,15 @@ class Recipe:
         }
 
     @classmethod
-    def from_args(cls, args: Mapping[str, Any]) -> Self:
-        """Read what `args` gave; nothing is loaded.
+    def from_dict(cls, args: Mapping[str, Any]) -> Self:
+        """Read what `to_dict` returned; nothing is loaded.
 
         Raises:
             CheckpointError: These are values of something else, or impossible ones; the message is
                 the reason alone.
         """
         try:
-            recipe = cls(
+            model_args = cls(
                 hf_model=HfModelConfig(**args["hf_model"]),
                 peft=PeftConfig(**args["peft"]),
                 targets=tuple(args["targets"]),
@@ -75,8 +75,8 @@ class Recipe:
             )
         except (KeyError, TypeError, ValidationError) as error:
             raise CheckpointError("its model_args do not describe an adapted model") from error
-        recipe._check()
-        return recipe
+        model_args._check()
+        return model_args
 
     def _check(self) -> None:
         if not self.hf_model.model_name or not isinstance(self.base_fingerprint, str):
@@ -101,7 +101,7 @@ def _impossible(name: str, value: object) -> CheckpointError:
     return CheckpointError(f"its model_args have an impossible {name}, {value!r:.60}")
 
 
-class AdaptedCache:
+class AdapterCache:
     """transformers' growing cache, with the interface of our own model's cache.
 
     It holds what each layer needs and no more: a sliding layer keeps its window.
@@ -144,22 +144,22 @@ class AdaptedCache:
         return chosen
 
 
-class AdaptedModel(LanguageModel):
+class AdapterModel(LanguageModel):
     """A frozen causal language model and the small matrices that are trained beside it.
 
     Trained are exactly the parameters that require gradients, all in float32; their names stay the
-    same for the same recipe.
+    same for the same model_args.
 
     Args:
         adapted: PEFT's model around transformers' one.
-        recipe: What it was made from.
+        model_args: What it was made from.
     """
 
-    def __init__(self, adapted: Any, recipe: Recipe) -> None:
+    def __init__(self, adapted: Any, model_args: AdapterModelArgs) -> None:
         super().__init__()
         self.adapted = adapted
-        self.recipe = recipe
-        self.vocab_size = recipe.vocab_size
+        self.model_args = model_args
+        self.vocab_size = model_args.vocab_size
         self._cached_bytes: list[tuple[int, int | None]] | None = None
 
     @property
@@ -170,7 +170,7 @@ class AdaptedModel(LanguageModel):
     @property
     def block_size(self) -> int:
         """Longest context in tokens."""
-        return self.recipe.block_size
+        return self.model_args.block_size
 
     @property
     def has_dropout(self) -> bool:
@@ -214,19 +214,21 @@ class AdaptedModel(LanguageModel):
             raise ValueError(
                 f"{tokens.shape[1]} tokens do not fit into a context of {self.block_size}"
             )
-        options = {"position_ids": self._positions(tokens)} if self.recipe.hf_model.packing else {}
+        options = (
+            {"position_ids": self._positions(tokens)} if self.model_args.hf_model.packing else {}
+        )
         logits: Tensor = self.base(input_ids=tokens, **options, use_cache=False).logits
         return logits
 
     def _positions(self, tokens: Tensor) -> Tensor:
         """Of each token in its document (B, T): transformers lets none see another document's."""
         places = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
-        is_end = tokens == self.recipe.end_token
+        is_end = tokens == self.model_args.end_token
         begins = torch.where(is_end, places + 1, 0).cummax(dim=1).values.roll(1, dims=1)
         begins[:, 0] = 0
         return places - begins
 
-    def next_logits(self, tokens: Tensor, cache: AdaptedCache) -> Tensor:
+    def next_logits(self, tokens: Tensor, cache: AdapterCache) -> Tensor:
         """Read tokens that follow those in the cache, which holds them afterwards.
 
         Args:
@@ -248,9 +250,9 @@ class AdaptedModel(LanguageModel):
         cache.length = end
         return logits[:, -1].float()
 
-    def new_cache(self, batch_size: int, capacity: int) -> AdaptedCache:
+    def new_cache(self, batch_size: int, capacity: int) -> AdapterCache:
         """An empty cache for sequences of at most `capacity` tokens."""
-        return AdaptedCache(self.base.config, batch_size=batch_size, capacity=capacity)
+        return AdapterCache(self.base.config, batch_size=batch_size, capacity=capacity)
 
     def cache_bytes(self, capacity: int) -> int:
         """Bytes that one sequence's keys and values take when `capacity` tokens are read."""
@@ -277,7 +279,7 @@ class AdaptedModel(LanguageModel):
 
     def args(self) -> dict[str, Any]:
         """Plain values from which `rebuild` makes this model again, with its trained weights."""
-        return self.recipe.args()
+        return self.model_args.to_dict()
 
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that are trained, by name."""

@@ -44,7 +44,7 @@ def make_planned(plan: ReportPlan, *, progress: Callable[[str], object] = lambda
     began = time.monotonic()
     subject = collect.open_subject(plan)
     for skipped in subject.loaded.skipped:
-        progress(f"passed over a damaged checkpoint: {skipped}")
+        progress(f"skipped a damaged checkpoint: {skipped}")
     progress(f"evaluating {subject.loaded.checkpoint.name} of {plan.run.run_id}")
     windows = collect.windows_part(subject, evaluate=True)
     full = collect.full_part(subject, max_batches=plan.request.eval_batches)

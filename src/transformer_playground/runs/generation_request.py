@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from transformer_playground.checkpoints.discovery import Found, HashFile, choose
+from transformer_playground.checkpoints.discovery import FoundCheckpoint, HashFile, choose
 from transformer_playground.errors import RunError
 from transformer_playground.files import sha256_file
 from transformer_playground.jsonvalues import as_object
@@ -106,7 +106,7 @@ class SamplingPlan:
 
     run_id: str
     spec: SampleSpec
-    found: Found
+    found: FoundCheckpoint
     tokenizer: "Tokenizer"
     prompt: "Prompt"
 

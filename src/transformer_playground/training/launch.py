@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from transformer_playground.config.loading import LoadedConfig
     from transformer_playground.data.prepare import PrepareReport
     from transformer_playground.training.control import TrainingControl
-    from transformer_playground.training.run import Outcome
+    from transformer_playground.training.run import TrainingResult
     from transformer_playground.training.sinks.base import Sink
 
 PrepareWhen = Literal["never", "if needed", "always"]
@@ -53,7 +53,7 @@ class Launch:
 
 
 @dataclass(frozen=True)
-class LaunchPlan:
+class ResolvedLaunch:
     """A launch with its settings, checked; nothing has been written yet.
 
     Attributes:
@@ -92,22 +92,22 @@ class LaunchPlan:
         sinks: "Sequence[Sink]",
         control: "TrainingControl",
         notify: Callable[[str], object],
-    ) -> "Outcome":
-        """Start, resume or branch the run and train it to its end; see `training.session.start`.
+    ) -> "TrainingResult":
+        """Start, resume or branch the run and train it to its end; see `training.run.start`.
 
         Args:
             sinks: Where events go, besides the run's own files.
             control: Requests from other threads.
-            notify: Takes the plan's notices, then those of training.
+            notify: Takes the notices of `resolve_launch`, then those of training.
         """
         for notice in self.notices:
             notify(notice)
         # The first import of torch takes a second or more.
-        from transformer_playground.training.run import Plan, start
+        from transformer_playground.training.run import TrainingRequest, start
 
         experiment, loaded, launch = self.experiment, self.loaded, self.launch
         return start(
-            Plan(experiment.name, loaded.config, loaded.provenance, experiment.folder),
+            TrainingRequest(experiment.name, loaded.config, loaded.provenance, experiment.folder),
             self.runs_dir,
             run_id=launch.run_id,
             resume_from=launch.resume,
@@ -118,7 +118,7 @@ class LaunchPlan:
         )
 
 
-def settle(experiments_dir: Path, runs_dir: Path, launch: Launch) -> LaunchPlan:
+def resolve_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> ResolvedLaunch:
     """Load the settings of a launch: the experiment's, or those of the run that it continues.
 
     Raises:
@@ -132,7 +132,7 @@ def settle(experiments_dir: Path, runs_dir: Path, launch: Launch) -> LaunchPlan:
         return load_experiment(experiments_dir, name or None, *stated)
 
     if launch.origin is None:
-        return LaunchPlan(launch, runs_dir, *load(launch.experiment))
+        return ResolvedLaunch(launch, runs_dir, *load(launch.experiment))
     run = open_run(runs_dir, launch.origin)
     if launch.prepare == "always":
         raise UsageError(
@@ -156,7 +156,7 @@ def settle(experiments_dir: Path, runs_dir: Path, launch: Launch) -> LaunchPlan:
         )
     loaded = run_config.load_resumed_config(saved, current, stated)
     notices = tuple(run_config.changed_settings(loaded, current, vocab_size))
-    return LaunchPlan(launch, runs_dir, experiment, loaded, notices)
+    return ResolvedLaunch(launch, runs_dir, experiment, loaded, notices)
 
 
 def _has_dataset(folder: Path) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from transformer_playground.checkpoints.discovery import Found, choose, newest_valid
+from transformer_playground.checkpoints.discovery import FoundCheckpoint, choose, newest_valid
 from transformer_playground.checkpoints.loading import load_payload
 from transformer_playground.config.finetuning import PeftConfig
 from transformer_playground.config.model import ModelConfig
@@ -22,7 +22,7 @@ from transformer_playground.errors import (
     UsageError,
 )
 from transformer_playground.files import replace_json
-from transformer_playground.finetuning.model import AdaptedModel
+from transformer_playground.finetuning.model import AdapterModel
 from transformer_playground.model.base import count_parameters, trainable_parameters
 from transformer_playground.runs.folder import (
     RunFolder,
@@ -39,9 +39,13 @@ from transformer_playground.training.environment import describe_environment
 from transformer_playground.training.optimizers import build_optimizers
 from transformer_playground.training.post_run import Artifacts, make_artifacts
 from transformer_playground.training.setup import TrainingSetup, build_setup, translate_oom
-from transformer_playground.training.sinks.adapters import AdapterSink
 from transformer_playground.training.sinks.base import Sink
-from transformer_playground.training.sinks.jsonl import MetricsSink, SamplesSink
+from transformer_playground.training.sinks.run_files import (
+    AdapterSink,
+    MetricsSink,
+    SamplesSink,
+    TensorBoardSink,
+)
 from transformer_playground.training.sinks.text import LogFileSink
 from transformer_playground.training.state import TrainingState
 from transformer_playground.training.trainer import Trainer
@@ -50,7 +54,7 @@ Notify = Callable[[str], object]
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingRequest:
     """What the user asked to train.
 
     `provenance` says where each non-default value was set; `folder` holds the experiment.
@@ -68,7 +72,7 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingResult:
     """A run that training has left in good order, and what was made of it then."""
 
     run: RunFolder
@@ -78,7 +82,7 @@ class Outcome:
 
 
 def start(
-    plan: Plan,
+    request: TrainingRequest,
     runs_dir: Path,
     *,
     run_id: str | None = None,
@@ -87,7 +91,7 @@ def start(
     sinks: Sequence[Sink] = (),
     control: TrainingControl | None = None,
     notify: Notify = lambda _: None,
-) -> Outcome:
+) -> TrainingResult:
     """Train a new run from step 0, resume one, or branch a new run off another's checkpoint.
 
     A resumed run continues from its newest valid checkpoint. A branch takes weights, average,
@@ -96,7 +100,7 @@ def start(
     model that the checkpoint holds.
 
     Args:
-        plan: The configuration.
+        request: The configuration.
         runs_dir: Folder of runs.
         run_id: Name of the new run; None makes one up.
         resume_from: Id of the run to resume.
@@ -118,47 +122,47 @@ def start(
         run = open_run(runs_dir, resume_from)
         with RunLock(run):
             found = newest_valid(run.checkpoints)
-            setup, payload, saved = _continue(plan, run, found, notify)
+            setup, payload, saved = _continue(request, run, found, notify)
             trainer = _trainer(setup, run, sinks, control, ResumePoint(payload, found.path))
             # The run's identity stays, and so does the environment it began in.
             kept = {key: saved[key] for key in ("environment",) if key in saved}
-            replace_json(run.config_path, saved | _record(plan, setup) | kept)
+            replace_json(run.config_path, saved | _record(request, setup) | kept)
             return _train(trainer, run)
     if branch_from is None:
-        setup, resumption, ancestry = _gather(plan, plan.config), None, {}
+        setup, resumption, ancestry = _gather(request, request.config), None, {}
     else:
         parent = open_run(runs_dir, branch_from[0])
         found = choose(parent.checkpoints, branch_from[1])
-        setup, payload, _ = _continue(plan, parent, found, notify)
+        setup, payload, _ = _continue(request, parent, found, notify)
         own = _fitting_payload(payload, setup, notify)
         resumption = ResumePoint(own, found.path, same_run=False)
         origin = {"run_id": parent.run_id, "checkpoint": found.path.name, "step": payload["step"]}
         ancestry = {"parent": origin}
-    run_id = run_id or new_run_id(plan.experiment)
-    run = create_run(runs_dir, run_id, _record(plan, setup) | ancestry)
+    run_id = run_id or new_run_id(request.experiment)
+    run = create_run(runs_dir, run_id, _record(request, setup) | ancestry)
     with RunLock(run):
         setup.tokenizer.save(run.tokenizer)
         return _train(_trainer(setup, run, sinks, control, resumption), run)
 
 
 def _continue(
-    plan: Plan, run: RunFolder, found: Found, notify: Notify
+    request: TrainingRequest, run: RunFolder, found: FoundCheckpoint, notify: Notify
 ) -> tuple[TrainingSetup, dict[str, Any], dict[str, Any]]:
     """What training continues with from a checkpoint, its payload, and the record of its run."""
     saved = read_run_config(run)
     for skipped in found.skipped:
-        notify(f"passed over a damaged checkpoint: {skipped}")
+        notify(f"skipped a damaged checkpoint: {skipped}")
     payload = load_payload(found.path)
     vocab_size = saved_vocab_size(saved)
-    setup = _gather(plan, _with_saved_model(plan.config, payload, vocab_size, notify))
+    setup = _gather(request, _with_saved_model(request.config, payload, vocab_size, notify))
     _refuse_changed_dataset(run, saved, setup)
     _refuse_other_base(payload, setup)
     return setup, payload, saved
 
 
-def _gather(plan: Plan, config: ExperimentConfig) -> TrainingSetup:
+def _gather(request: TrainingRequest, config: ExperimentConfig) -> TrainingSetup:
     with translate_oom():
-        return build_setup(config, prepare_command=plan.prepare_command)
+        return build_setup(config, prepare_command=request.prepare_command)
 
 
 def _fitting_payload(
@@ -207,7 +211,7 @@ def _trainer(
     return trainer
 
 
-def _train(trainer: Trainer, run: RunFolder) -> Outcome:
+def _train(trainer: Trainer, run: RunFolder) -> TrainingResult:
     try:
         state = trainer.fit()
     except BaseException:
@@ -222,7 +226,7 @@ def _train(trainer: Trainer, run: RunFolder) -> Outcome:
         wall_time=summary["wall_time_s"],
         stopped=trainer.control.stopping,
     )
-    return Outcome(run, state, summary, artifacts)
+    return TrainingResult(run, state, summary, artifacts)
 
 
 def _own_sinks(
@@ -231,23 +235,20 @@ def _own_sinks(
     yield MetricsSink(run)
     yield SamplesSink(run)
     yield LogFileSink(run.log_path)
-    if isinstance(setup.model, AdaptedModel):
+    if isinstance(setup.model, AdapterModel):
         yield AdapterSink(run, setup.model)
     if setup.config.train.runtime.tensorboard:
-        # Imported late: it takes a second, and runs may do without it.
-        from transformer_playground.training.sinks.tensorboard import TensorBoardSink
-
         same_run = resumption is not None and resumption.same_run
         resumed_at = resumption.payload["step"] if resumption and same_run else None
         yield TensorBoardSink(run.tensorboard, resumed_at=resumed_at)
 
 
-def _record(plan: Plan, setup: TrainingSetup) -> dict[str, Any]:
+def _record(request: TrainingRequest, setup: TrainingSetup) -> dict[str, Any]:
     dataset = setup.dataset
     return {
-        "experiment": plan.experiment,
+        "experiment": request.experiment,
         "config": setup.config.model_dump(mode="json"),
-        "provenance": dict(plan.provenance),
+        "provenance": dict(request.provenance),
         "parameters": count_parameters(setup.model),
         "dataset": {
             "fingerprint": dataset.fingerprint,
@@ -260,7 +261,7 @@ def _record(plan: Plan, setup: TrainingSetup) -> dict[str, Any]:
             setup.device,
             setup.precision.name,
             setup.config.train.runtime,
-            plan.folder,
+            request.folder,
         ),
     }
 

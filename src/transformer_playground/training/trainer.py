@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformer_playground.data.loader import count_targets
 from transformer_playground.errors import CheckpointError, PlaygroundError, TrainingError
 from transformer_playground.evaluation.loss import evaluate
+from transformer_playground.generation.generate import SamplingSettings, generate
 from transformer_playground.model.base import count_parameters
 from transformer_playground.model.loss import summed_cross_entropy
 from transformer_playground.runs.folder import RunFolder
@@ -24,13 +25,13 @@ from transformer_playground.training.events import (
     RunFailed,
     RunFinished,
     RunStarted,
+    Sampled,
     StatusChanged,
     Warned,
 )
 from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.optimizers import build_optimizers
-from transformer_playground.training.rng import seed_dropout
-from transformer_playground.training.samples import draw_samples
+from transformer_playground.training.rng import derived_seed, seed_dropout
 from transformer_playground.training.schedules import learning_rate
 from transformer_playground.training.setup import TrainingSetup, translate_oom
 from transformer_playground.training.sinks.base import EventBus, Sink
@@ -291,13 +292,32 @@ class Trainer:
 
     def sample(self) -> None:
         """Draw the configured samples, with the EMA weights if they are kept."""
-        cancelled = partial(self._wait_while_paused, in_pause=self.control.paused)
+        state, setup, decoding = self.state, self.setup, self.config.sample.sample
+        seed = derived_seed(self.train.runtime.seed, "sample", state.step)
         with self.params.ema_weights():
-            samples = draw_samples(self.setup, self.state.step, cancelled=cancelled)
-        if samples is not None:
-            self.state.sampled_at = self.state.step
-            for sampled in samples:
-                self._events.emit(sampled)
+            samples = generate(
+                self.model,
+                setup.prompt.tokens,
+                SamplingSettings.from_config(decoding, seed),
+                n_samples=decoding.num_samples,
+                tokenizer=setup.tokenizer,
+                cancelled=partial(self._wait_while_paused, in_pause=self.control.paused),
+            )
+        if any(sample.finish_reason == "cancelled" for sample in samples):
+            return
+        state.sampled_at = state.step
+        for sample in samples:
+            self._events.emit(
+                Sampled(
+                    step=state.step,
+                    prompt=setup.prompt.text,
+                    text=sample.text,
+                    seed=seed,
+                    temperature=decoding.temperature,
+                    top_k=decoding.top_k,
+                    top_p=decoding.top_p,
+                )
+            )
 
     def save(self, *, last: bool, best: bool) -> None:
         """Save a checkpoint as last, best or both; one that cannot be written is a warning."""

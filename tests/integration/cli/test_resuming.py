@@ -11,7 +11,7 @@ from builders.metrics import read_rows
 from transformer_playground.cli.main import run_app
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.runs.folder import read_run_config
-from transformer_playground.training.launch import Launch, settle
+from transformer_playground.training.launch import Launch, resolve_launch
 from transformer_playground.tui.launch.service import check_launch, preview
 from transformer_playground.tui.options import app as tp_tui
 
@@ -70,7 +70,7 @@ def test_a_branch_keeps_the_dataset_of_its_parent(trained: Project) -> None:
     folders = trained.root / "experiments", trained.root / "runs"
     launch = Launch("tiny", run_id="twig", branch=("first", "last"))
     assert preview(*folders, launch).data == "kept"
-    assert settle(*folders, launch).prepare(print) is None
+    assert resolve_launch(*folders, launch).prepare(print) is None
     assert dataset(trained) == before
 
 
@@ -220,4 +220,4 @@ def test_the_environment_cannot_change_the_optimizer_of_a_run(
 def test_a_setting_that_does_not_exist_is_reported_as_such(trained: Project) -> None:
     launch = Launch("tiny", ("model.n_lager=3",), resume="first")
     with pytest.raises(PlaygroundError, match="did you mean"):
-        settle(trained.root / "experiments", trained.root / "runs", launch)
+        resolve_launch(trained.root / "experiments", trained.root / "runs", launch)

@@ -10,7 +10,7 @@ from builders.training import (
     Recorder,
     equal,
     final_payload,
-    plan_for,
+    request_for,
     resume,
     rows_of,
     runtime,
@@ -22,7 +22,7 @@ from transformer_playground.data.prepare import prepare_dataset
 from transformer_playground.errors import CheckpointError, RunError, UsageError
 from transformer_playground.runs.folder import read_run_config
 from transformer_playground.training.events import Event, RunStarted, StepLogged
-from transformer_playground.training.run import Outcome, start
+from transformer_playground.training.run import TrainingResult, start
 
 LONG: dict[str, Any] = {
     "train": {"checkpointing": {"keep": {"last": 10}}, "runtime": {"log_interval": 3}}
@@ -37,9 +37,9 @@ def branch(
     run_id: str = "branch",
     sinks: tuple[Recorder, ...] = (),
     notices: list[str] | None = None,
-) -> Outcome:
+) -> TrainingResult:
     return start(
-        plan_for(folder, *changes),
+        request_for(folder, *changes),
         folder / "runs",
         run_id=run_id,
         branch_from=("parent", checkpoint),
@@ -97,9 +97,9 @@ def test_its_folder_says_where_it_comes_from_and_begins_with_a_checkpoint(tmp_pa
 def test_changed_settings_count_from_the_checkpoint_on(tmp_path: Path) -> None:
     train(tmp_path, LONG, run_id="parent")
     change = {"train": {"optim": {"learning_rate": 5e-4}, "runtime": {"max_iters": 25}}}
-    outcome = branch(tmp_path, LONG, change)
-    assert outcome.state.step == 25
-    rates = [row["lr"] for row in rows_of(outcome.run, "train")]
+    result = branch(tmp_path, LONG, change)
+    assert result.state.step == 25
+    rates = [row["lr"] for row in rows_of(result.run, "train")]
     assert max(rates) <= 5e-4
 
 
@@ -126,9 +126,9 @@ def test_its_best_checkpoint_is_its_own_and_patience_starts_anew(tmp_path: Path)
     parent = train(tmp_path, LONG, impatient, run_id="parent")
     assert parent.summary["early_stopped"]
     assert parent.state.step == 5
-    outcome = branch(tmp_path, LONG, impatient, checkpoint="ckpt_last_00000005.pt")
-    assert outcome.state.step == 10
-    assert (outcome.run.checkpoints / "best_val.pt").exists()
+    result = branch(tmp_path, LONG, impatient, checkpoint="ckpt_last_00000005.pt")
+    assert result.state.step == 10
+    assert (result.run.checkpoints / "best_val.pt").exists()
 
 
 def test_it_can_be_resumed_and_keeps_its_ancestry(tmp_path: Path) -> None:
@@ -147,9 +147,9 @@ def test_nothing_is_left_behind_when_it_cannot_begin(tmp_path: Path) -> None:
         branch(tmp_path, LONG, checkpoint="../../x.pt")
     with pytest.raises(UsageError, match="already a run 'parent'"):
         branch(tmp_path, LONG, run_id="parent")
-    plan = plan_for(tmp_path, LONG)
+    request = request_for(tmp_path, LONG)
     (tmp_path / "raw" / "input.txt").write_text("another text, 123 and more\n" * 90)
-    prepare_dataset(plan.config.prepare, report=lambda _: None)
+    prepare_dataset(request.config.prepare, report=lambda _: None)
     with pytest.raises(RunError, match="the dataset has changed since run 'parent' began"):
-        start(plan, tmp_path / "runs", run_id="branch", branch_from=("parent", MIDDLE))
+        start(request, tmp_path / "runs", run_id="branch", branch_from=("parent", MIDDLE))
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["parent"]

@@ -18,7 +18,7 @@ from transformer_playground.data.loader import IGNORED
 from transformer_playground.errors import CheckpointError, DataError, RunError
 from transformer_playground.evaluation.loss import fixed_windows
 from transformer_playground.files import sha256_file
-from transformer_playground.finetuning.model import AdaptedModel
+from transformer_playground.finetuning.model import AdapterModel
 from transformer_playground.generation.samples import SampledToken
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.generation import draw, load_run, stream_samples
@@ -53,9 +53,9 @@ def kept_tensors(run: RunFolder, kind: str) -> list[list[float]]:
     return sorted(tensor.flatten().tolist() for tensor in tensors)
 
 
-def newest_model(run: Any) -> AdaptedModel:
+def newest_model(run: Any) -> AdapterModel:
     model = build_model(load_payload(choose(run.checkpoints, "last").path))
-    assert isinstance(model, AdaptedModel)
+    assert isinstance(model, AdapterModel)
     return model
 
 
@@ -71,19 +71,19 @@ def test_a_text_is_learned_by_heart_and_the_adapters_serve_plain_peft(
     weights = Path(config.hf_model.model_name) / "model.safetensors"
     before = sha256_file(weights)
     recorder = Recorder()
-    outcome = finetune(tmp_path, architecture, *MEMORISING, sinks=[recorder])
+    result = finetune(tmp_path, architecture, *MEMORISING, sinks=[recorder])
 
     losses = [event.train_loss for event in recorder.of(StepLogged)]
     # A frozen random head cannot be surer than this.
     assert losses[-1] < 0.4 * losses[0]
-    model = newest_model(outcome.run)
+    model = newest_model(result.run)
     # Without the end token, which would begin another document.
     tokens = torch.arange(1, 21).reshape(2, 10)
     with torch.no_grad():
         ours = model(tokens)
         for kind in ("last", "final"):
             base = AutoModelForCausalLM.from_pretrained(config.hf_model.model_name)
-            adapted = PeftModel.from_pretrained(base, outcome.run.adapters / kind).eval()
+            adapted = PeftModel.from_pretrained(base, result.run.adapters / kind).eval()
             torch.testing.assert_close(adapted(input_ids=tokens).logits, ours)
         untouched = AutoModelForCausalLM.from_pretrained(config.hf_model.model_name)
         assert not torch.allclose(untouched(input_ids=tokens).logits, ours, atol=0.1)
@@ -106,11 +106,11 @@ def test_the_best_adapters_are_those_of_the_best_checkpoint(tmp_path: Path) -> N
 def test_frozen_weights_never_change_and_only_adapters_are_kept(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM
 
-    outcome = finetune(tmp_path, "llama")
+    result = finetune(tmp_path, "llama")
     config = lora_config(tmp_path, "llama")
     base = AutoModelForCausalLM.from_pretrained(config.hf_model.model_name)
 
-    model = newest_model(outcome.run)
+    model = newest_model(result.run)
     frozen = {
         name.replace("base_layer.", ""): tensor
         for name, tensor in model.base.named_parameters()
@@ -119,7 +119,7 @@ def test_frozen_weights_never_change_and_only_adapters_are_kept(tmp_path: Path) 
     assert frozen.keys() == dict(base.named_parameters()).keys()
     for name, tensor in base.named_parameters():
         assert torch.equal(frozen[name], tensor), name
-    payload = load_payload(choose(outcome.run.checkpoints, "last").path)
+    payload = load_payload(choose(result.run.checkpoints, "last").path)
     assert payload["model"]
     assert all("lora_" in name for name in payload["model"])
     states = payload["optimizer"]["AdamW"]["state"]
@@ -132,14 +132,14 @@ def test_the_adapters_have_as_many_weights_as_the_paper_says(
 ) -> None:
     recorder = Recorder()
     peft = {"peft": {"r": 3, "target_modules": modules, "extend_mlp_targets": False}}
-    outcome = finetune(tmp_path, "llama", peft, runtime(max_iters=1), sinks=[recorder])
+    result = finetune(tmp_path, "llama", peft, runtime(max_iters=1), sinks=[recorder])
 
     # Hu et al. 2021: r (inputs + outputs) for each adapted matrix; the model is 32 wide with four
     # query and two key heads of 8, and an MLP of 64.
     shapes = {"q_proj": (32, 32), "v_proj": (32, 16), "down_proj": (64, 32)}
     expected = 2 * sum(3 * sum(shapes[name]) for name in modules)
     assert recorder.of(RunStarted)[0].parameters == expected
-    assert read_run_config(outcome.run)["parameters"] == expected
+    assert read_run_config(result.run)["parameters"] == expected
 
 
 def test_the_first_step_moves_weights_by_the_learning_rate_and_not_by_its_square(
@@ -147,7 +147,7 @@ def test_the_first_step_moves_weights_by_the_learning_rate_and_not_by_its_square
 ) -> None:
     change = {"train": {"optim": {"learning_rate": 3e-3, "grad_clip": 0.0}}}
     recorder = Recorder()
-    outcome = finetune(
+    result = finetune(
         tmp_path, "qwen2", change, runtime(max_iters=1, eval_interval=1), sinks=[recorder]
     )
 
@@ -156,7 +156,7 @@ def test_the_first_step_moves_weights_by_the_learning_rate_and_not_by_its_square
     assert recorder.of(StepLogged)[0].lr == rate
     moved = [
         tensor.abs().max().item()
-        for name, tensor in load_payload(choose(outcome.run.checkpoints, "last").path)[
+        for name, tensor in load_payload(choose(result.run.checkpoints, "last").path)[
             "model"
         ].items()
         # Born as zero; the first step of Adam is the learning rate, whatever the gradient.
@@ -322,7 +322,7 @@ def test_a_resumed_run_keeps_the_shape_of_its_adapters(tmp_path: Path) -> None:
     ).run
 
     assert any("peft.r: keeping the run's 4 instead of 16" in notice for notice in notices)
-    assert newest_model(run).recipe.peft.r == 4
+    assert newest_model(run).model_args.peft.r == 4
     assert read_run_config(run)["config"]["peft"]["r"] == 4
 
 

@@ -16,7 +16,7 @@ from transformer_playground.runs.status import derive_status
 from transformer_playground.runs.summary import summarise
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import Event, StepLogged
-from transformer_playground.training.run import Outcome
+from transformer_playground.training.run import TrainingResult
 
 HOUR = 3600.0
 
@@ -42,10 +42,10 @@ def trained_for_an_hour(folder: Path) -> RunFolder:
     return run
 
 
-def names(outcome: Outcome) -> list[str]:
+def names(result: TrainingResult) -> list[str]:
     """Kinds of files that were made, which are those in the folder."""
-    made = outcome.artifacts.paths
-    assert sorted(outcome.run.reports.iterdir()) == sorted(made)
+    made = result.artifacts.paths
+    assert sorted(result.run.reports.iterdir()) == sorted(made)
     return [path.name.split("-")[0] + path.suffix for path in made]
 
 
@@ -63,13 +63,13 @@ def test_a_long_run_makes_what_its_settings_say(
 ) -> None:
     trained_for_an_hour(tmp_path)
 
-    outcome = resume(tmp_path, runtime(**settings))
+    result = resume(tmp_path, runtime(**settings))
 
-    assert names(outcome) == made
-    assert outcome.artifacts.warnings == ()
-    assert outcome.summary["status"] == "finished"
-    log = outcome.run.log_path.read_text()
-    assert [f"reports/{path.name}" in log for path in outcome.artifacts.paths] == [True] * len(made)
+    assert names(result) == made
+    assert result.artifacts.warnings == ()
+    assert result.summary["status"] == "finished"
+    log = result.run.log_path.read_text()
+    assert [f"reports/{path.name}" in log for path in result.artifacts.paths] == [True] * len(made)
 
 
 def test_the_plot_and_the_report_are_those_of_the_run(tmp_path: Path) -> None:
@@ -83,11 +83,11 @@ def test_the_plot_and_the_report_are_those_of_the_run(tmp_path: Path) -> None:
 
 
 def test_a_short_run_makes_nothing_and_says_so_in_its_log_only(tmp_path: Path) -> None:
-    outcome = train(tmp_path)
+    result = train(tmp_path)
 
-    assert names(outcome) == []
-    assert outcome.artifacts.warnings == ()
-    log = outcome.run.log_path.read_text()
+    assert names(result) == []
+    assert result.artifacts.warnings == ()
+    log = result.run.log_path.read_text()
     assert "tp plot-loss --run-id run" in log
     assert "tp report --run-id run" in log
 
@@ -96,24 +96,24 @@ def test_a_run_that_is_stopped_makes_its_plot_only(tmp_path: Path) -> None:
     trained_for_an_hour(tmp_path)
     control, sink = stop_at(12)
 
-    outcome = resume(tmp_path, sinks=[sink], control=control)
+    result = resume(tmp_path, sinks=[sink], control=control)
 
-    assert outcome.summary["status"] == "stopped"
-    assert names(outcome) == ["loss.svg"]
+    assert result.summary["status"] == "stopped"
+    assert names(result) == ["loss.svg"]
 
 
 def test_what_cannot_be_made_is_a_remark_and_the_run_is_finished(tmp_path: Path) -> None:
     run = trained_for_an_hour(tmp_path)
     (run.reports / "loss-curve.svg").mkdir()
 
-    outcome = resume(tmp_path, runtime(auto_report=False))
+    result = resume(tmp_path, runtime(auto_report=False))
 
-    (remark,) = outcome.artifacts.warnings
+    (remark,) = result.artifacts.warnings
     assert remark.startswith("the loss plot was not made: ")
     assert remark.endswith("Try: tp plot-loss --run-id run")
     assert remark in run.log_path.read_text()
     assert derive_status(run).state == "finished"
-    assert outcome.summary == summarise(run) == json.loads(run.summary_path.read_bytes())
+    assert result.summary == summarise(run) == json.loads(run.summary_path.read_bytes())
     with RunLock(run):
         assert read_rows(run.metrics_path)[-1]["status"] == "finished"
 
@@ -123,11 +123,11 @@ def test_a_reports_folder_that_cannot_be_made_is_a_remark_for_each(tmp_path: Pat
     run.reports.rmdir()
     run.reports.write_text("in the way")
 
-    outcome = resume(tmp_path)
+    result = resume(tmp_path)
 
-    assert outcome.summary["status"] == "finished"
-    assert outcome.artifacts.paths == ()
-    assert len(outcome.artifacts.warnings) == 2
+    assert result.summary["status"] == "finished"
+    assert result.artifacts.paths == ()
+    assert len(result.artifacts.warnings) == 2
     assert run.reports.read_text() == "in the way"
 
 

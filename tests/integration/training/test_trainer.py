@@ -171,17 +171,17 @@ def test_early_stopping_ends_a_run_that_gets_no_better(tmp_path: Path) -> None:
             "runtime": {"early_stop_patience": 2, "early_stop_min_delta": 0.01, "max_iters": 100},
         }
     }
-    outcome = train(tmp_path, change)
-    assert outcome.state.step == 10
-    assert outcome.summary["early_stopped"] is True
-    assert outcome.summary["status"] == "finished"
+    result = train(tmp_path, change)
+    assert result.state.step == 10
+    assert result.summary["early_stopped"] is True
+    assert result.summary["status"] == "finished"
 
 
 def test_patience_zero_never_stops(tmp_path: Path) -> None:
-    outcome = train(
+    result = train(
         tmp_path, {"train": {"optim": {"learning_rate": 1e-9}, "schedule": {"min_lr": 0}}}
     )
-    assert outcome.state.step == 20
+    assert result.state.step == 20
 
 
 def test_a_non_finite_loss_is_refused_before_it_touches_the_weights(tmp_path: Path) -> None:
@@ -211,9 +211,9 @@ def test_stopping_saves_and_says_stopped(tmp_path: Path) -> None:
             control.stop()
 
     recorder = Recorder(react=react)
-    outcome = train(tmp_path, control=control, sinks=[recorder])
-    assert outcome.summary["status"] == "stopped"
-    assert load_payload(choose(outcome.run.checkpoints, "last").path)["step"] == 6
+    result = train(tmp_path, control=control, sinks=[recorder])
+    assert result.summary["status"] == "stopped"
+    assert load_payload(choose(result.run.checkpoints, "last").path)["step"] == 6
     assert recorder.of(RunFinished)[0].status == "stopped"
 
 
@@ -225,9 +225,9 @@ def test_a_stop_during_the_save_of_a_best_checkpoint_is_saved_too(tmp_path: Path
             control.stop()
 
     rarely = {"train": {"checkpointing": {"interval": 1000}}}
-    outcome = train(tmp_path, rarely, control=control, sinks=[Recorder(react=react)])
-    assert outcome.summary["status"] == "stopped"
-    assert load_payload(choose(outcome.run.checkpoints, "last").path)["step"] == 5
+    result = train(tmp_path, rarely, control=control, sinks=[Recorder(react=react)])
+    assert result.summary["status"] == "stopped"
+    assert load_payload(choose(result.run.checkpoints, "last").path)["step"] == 5
 
 
 def test_requests_are_served_before_the_next_step(tmp_path: Path) -> None:
@@ -274,8 +274,8 @@ def test_early_stopping_wants_an_improvement_of_at_least_min_delta(tmp_path: Pat
 
 def test_a_change_of_accumulation_repeats_no_batch(tmp_path: Path) -> None:
     train(tmp_path, {"train": {"data": {"grad_accum_steps": 2}}})
-    outcome = resume(tmp_path, runtime(max_iters=24))
-    assert outcome.state.batches_drawn == 20 * 2 + 4
+    result = resume(tmp_path, runtime(max_iters=24))
+    assert result.state.batches_drawn == 20 * 2 + 4
 
 
 def test_a_refused_resume_leaves_the_record_as_it_was(tmp_path: Path) -> None:
@@ -381,8 +381,8 @@ def test_a_failed_save_warns_and_training_goes_on(
 
     monkeypatch.setattr(torch, "save", full_disk)
     recorder = Recorder()
-    outcome = train(tmp_path, sinks=[recorder])
-    assert outcome.state.step == 20
+    result = train(tmp_path, sinks=[recorder])
+    assert result.state.step == 20
     assert any("checkpoint not saved" in event.message for event in recorder.of(Warned))
     assert 5 not in {event.step for event in recorder.of(CheckpointSaved)}
     assert 10 in {event.step for event in recorder.of(CheckpointSaved)}
@@ -403,11 +403,11 @@ def test_the_saved_model_wins_over_the_config_with_a_notice(tmp_path: Path) -> N
     train(tmp_path)
     notices: list[str] = []
     longer = {"model": {"n_layer": 3, "n_head": 4}, **runtime(max_iters=25)}
-    outcome = resume(tmp_path, longer, notices=notices)
-    assert outcome.state.step == 25
+    result = resume(tmp_path, longer, notices=notices)
+    assert result.state.step == 25
     assert any("n_layer" in notice and "2" in notice and "3" in notice for notice in notices)
     assert any("n_head" in notice for notice in notices)
-    record = json.loads(outcome.run.config_path.read_text("utf-8"))
+    record = json.loads(result.run.config_path.read_text("utf-8"))
     assert record["config"]["model"]["n_layer"] == 2
     assert record["config"]["train"]["runtime"]["max_iters"] == 25
 
@@ -515,12 +515,12 @@ def test_a_prompt_the_tokenizer_lacks_is_refused_before_training(tmp_path: Path)
 
 
 def test_zero_iterations_evaluate_and_save_the_untrained_model(tmp_path: Path) -> None:
-    outcome = train(
+    result = train(
         tmp_path, {"train": {"schedule": {"warmup_iters": 0}, "runtime": {"max_iters": 0}}}
     )
-    assert outcome.summary["status"] == "finished"
-    assert [row["step"] for row in rows_of(outcome.run, "eval")] == [0]
-    assert choose(outcome.run.checkpoints, "best").path.is_file()
+    assert result.summary["status"] == "finished"
+    assert [row["step"] for row in rows_of(result.run, "eval")] == [0]
+    assert choose(result.run.checkpoints, "best").path.is_file()
 
 
 def test_checkpoints_follow_their_own_interval(tmp_path: Path) -> None:

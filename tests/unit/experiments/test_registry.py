@@ -11,12 +11,12 @@ from transformer_playground.data.prepare import PrepareReport
 from transformer_playground.errors import DataError
 from transformer_playground.experiments.discovery import Experiment, load_experiment
 from transformer_playground.experiments.registry import (
+    STAMP_FILE,
     PrepareContext,
     dataset_state,
     prepare_experiment,
     register,
 )
-from transformer_playground.experiments.stamp import STAMP_FILE
 
 IMPORT = "from transformer_playground.experiments.registry import register\n"
 WRITES_RAW = f"""\

@@ -181,7 +181,7 @@ def test_generate_stops_at_the_token_that_ended_documents(tmp_path: Path) -> Non
     model = adapted_model(folder, added=2)
     tokens = some_tokens(model, batch=1)
     end = int(model(tokens)[0, -1].argmax())
-    model.recipe = dataclasses.replace(model.recipe, end_token=end)
+    model.model_args = dataclasses.replace(model.model_args, end_token=end)
 
     with silence_libraries():
         merge(model).save_pretrained(tmp_path / "merged")

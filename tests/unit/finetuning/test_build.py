@@ -16,15 +16,15 @@ from transformer_playground.errors import CheckpointError, ModelError
 from transformer_playground.finetuning.adapter_io import save_adapter
 from transformer_playground.finetuning.base_model import load_base
 from transformer_playground.finetuning.build import rebuild
-from transformer_playground.finetuning.model import AdaptedModel
+from transformer_playground.finetuning.model import AdapterModel
 from transformer_playground.hub import silence_libraries
 
 
-def _weights(model: AdaptedModel) -> dict[str, Tensor]:
+def _weights(model: AdapterModel) -> dict[str, Tensor]:
     return {name: parameter.detach().clone() for name, parameter in model.trained().items()}
 
 
-def _frozen_hash(model: AdaptedModel) -> str:
+def _frozen_hash(model: AdapterModel) -> str:
     digest = hashlib.sha256()
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -32,7 +32,7 @@ def _frozen_hash(model: AdaptedModel) -> str:
     return digest.hexdigest()
 
 
-def _train(model: AdaptedModel, steps: int = 5) -> list[float]:
+def _train(model: AdapterModel, steps: int = 5) -> list[float]:
     """Learn one row by heart; the losses."""
     model.train()
     tokens = some_tokens(model, length=24)

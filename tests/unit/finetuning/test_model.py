@@ -7,13 +7,13 @@ from torch import Tensor
 
 from builders.base_models import ARCHITECTURES, Architecture, build_model_folder
 from builders.lora_models import END, adapted_model, some_tokens, stir
-from transformer_playground.finetuning.model import AdaptedModel
+from transformer_playground.finetuning.model import AdapterModel
 
 # Gemma's sliding layers see 8 tokens; documents longer and shorter than that.
 _DOCUMENTS = [3, 11, 1, 1, 9]
 
 
-def _packed(model: AdaptedModel, lengths: list[int], seed: int = 0) -> Tensor:
+def _packed(model: AdapterModel, lengths: list[int], seed: int = 0) -> Tensor:
     """One row of documents of these lengths, each with its end token."""
     tokens = some_tokens(model, batch=1, length=sum(lengths), seed=seed)
     tokens[0, torch.tensor(lengths).cumsum(0) - 1] = END
@@ -21,20 +21,20 @@ def _packed(model: AdaptedModel, lengths: list[int], seed: int = 0) -> Tensor:
 
 
 @pytest.fixture(params=ARCHITECTURES)
-def model(request: pytest.FixtureRequest, tmp_path: Path) -> AdaptedModel:
+def model(request: pytest.FixtureRequest, tmp_path: Path) -> AdapterModel:
     folder = build_model_folder(request.param, tmp_path)
     return stir(adapted_model(folder, added=2))
 
 
 @torch.inference_mode()
-def test_packed_documents_have_the_logits_that_each_has_alone(model: AdaptedModel) -> None:
+def test_packed_documents_have_the_logits_that_each_has_alone(model: AdapterModel) -> None:
     tokens = _packed(model, _DOCUMENTS)
     alone = torch.cat([model(part) for part in torch.split(tokens, _DOCUMENTS, dim=1)], dim=1)
     torch.testing.assert_close(model(tokens), alone, rtol=1e-4, atol=1e-5)
 
 
 @torch.inference_mode()
-def test_rows_of_one_batch_may_be_packed_differently(model: AdaptedModel) -> None:
+def test_rows_of_one_batch_may_be_packed_differently(model: AdapterModel) -> None:
     rows = [_packed(model, _DOCUMENTS), _packed(model, [20, 5], seed=1)]
     both = model(torch.cat(rows))
     torch.testing.assert_close(both, torch.cat([model(row) for row in rows]), rtol=1e-4, atol=1e-5)
@@ -66,7 +66,7 @@ def test_packed_documents_get_the_gradients_that_each_gets_alone(tmp_path: Path)
 @pytest.mark.parametrize("sizes", [[12], [5, 7], [10, 1, 1], [1] * 12])
 @torch.inference_mode()
 def test_next_logits_with_a_cache_are_the_last_without(
-    model: AdaptedModel, sizes: list[int]
+    model: AdapterModel, sizes: list[int]
 ) -> None:
     tokens = some_tokens(model)
     cache = model.new_cache(2, 12)
@@ -79,7 +79,7 @@ def test_next_logits_with_a_cache_are_the_last_without(
 
 @torch.inference_mode()
 def test_a_selected_cache_goes_on_with_those_rows_and_leaves_the_first_alone(
-    model: AdaptedModel,
+    model: AdapterModel,
 ) -> None:
     tokens = some_tokens(model)
     cache = model.new_cache(2, 12)
@@ -95,7 +95,7 @@ def test_a_selected_cache_goes_on_with_those_rows_and_leaves_the_first_alone(
 
 
 @torch.inference_mode()
-def test_a_reset_cache_starts_again_at_position_zero(model: AdaptedModel) -> None:
+def test_a_reset_cache_starts_again_at_position_zero(model: AdapterModel) -> None:
     tokens = some_tokens(model)
     cache = model.new_cache(2, 12)
     model.next_logits(tokens, cache)
@@ -107,7 +107,7 @@ def test_a_reset_cache_starts_again_at_position_zero(model: AdaptedModel) -> Non
 
 @pytest.mark.parametrize("capacity", [4, 40])
 @torch.inference_mode()
-def test_the_size_of_a_cache_is_foretold(model: AdaptedModel, capacity: int) -> None:
+def test_the_size_of_a_cache_is_foretold(model: AdapterModel, capacity: int) -> None:
     cache = model.new_cache(1, capacity)
     tokens = some_tokens(model, batch=1, length=capacity)
     # Token by token: what is read at once is only cut to a sliding window by the next token.

@@ -18,7 +18,7 @@ from transformer_playground.training.events import (
     Warned,
 )
 from transformer_playground.training.sinks.base import EventBus
-from transformer_playground.training.sinks.jsonl import event_rows
+from transformer_playground.training.sinks.run_files import event_rows
 from transformer_playground.training.sinks.text import LineSink, describe
 
 STARTED = RunStarted(

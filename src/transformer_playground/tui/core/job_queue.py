@@ -24,7 +24,7 @@ from transformer_playground.training.events import (
     StatusChanged,
     Warned,
 )
-from transformer_playground.training.launch import Launch, settle
+from transformer_playground.training.launch import Launch, resolve_launch
 from transformer_playground.tui.core.jobs import EventBuffer, Job, JobState, News, Update
 
 if TYPE_CHECKING:
@@ -163,16 +163,16 @@ class TrainingQueue:
     def _do(self, job: Job) -> None:
         tell = partial(self._tell, job)
         _refuse_stopped(job)
-        plan = settle(self._experiments_dir, self._runs_dir, job.launch)
-        plan.prepare(tell)
+        resolved = resolve_launch(self._experiments_dir, self._runs_dir, job.launch)
+        resolved.prepare(tell)
         _refuse_stopped(job)
         self._change(job, "starting")
         # The first import of torch takes a second or more; a stop during it leaves no run behind.
         import transformer_playground.training.run  # noqa: F401
 
         _refuse_stopped(job)
-        outcome = plan.train([_QueueSink(self, job)], job.control, tell)
-        job.made = artifact_lines(outcome.artifacts)
+        result = resolved.train([_QueueSink(self, job)], job.control, tell)
+        job.made = artifact_lines(result.artifacts)
 
     def _tell(self, job: Job, text: str) -> None:
         # A stop during preparation takes effect where preparation next says something.

@@ -15,7 +15,7 @@ from transformer_playground.experiments.registry import dataset_state
 from transformer_playground.files import display_path, replace_text, temporary_sibling
 from transformer_playground.formatting import count_text, learning_rate_text
 from transformer_playground.runs.folder import check_run_id
-from transformer_playground.training.launch import Launch, settle
+from transformer_playground.training.launch import Launch, resolve_launch
 
 # How provenance names an override.
 _TYPED = "--set"
@@ -64,9 +64,9 @@ class Choice:
 def preview(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Preview:
     """Load the settings of a launch and tell what they mean; never raises."""
     try:
-        plan = settle(experiments_dir, runs_dir, launch)
-        loaded = plan.loaded
-        state: DataState = dataset_state(plan.experiment, loaded.config)
+        resolved = resolve_launch(experiments_dir, runs_dir, launch)
+        loaded = resolved.loaded
+        state: DataState = dataset_state(resolved.experiment, loaded.config)
     except PlaygroundError as error:
         return Preview(problem=_said(error))
     return Preview(
@@ -89,7 +89,7 @@ def config_file(experiments_dir: Path, experiment: str) -> Path:
 def check_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> str:
     """Why a launch cannot begin; empty if nothing speaks against it."""
     try:
-        settle(experiments_dir, runs_dir, launch)
+        resolve_launch(experiments_dir, runs_dir, launch)
     except PlaygroundError as error:
         return _said(error)
     return check_name(runs_dir, launch.run_id or "")

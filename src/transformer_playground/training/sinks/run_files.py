@@ -1,0 +1,187 @@
+"""Sinks that write the files of a run: metrics, samples, TensorBoard scalars and adapters."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformer_playground.errors import PlaygroundError
+from transformer_playground.runs.folder import RunFolder
+from transformer_playground.runs.jsonl import JsonlWriter
+from transformer_playground.training.events import (
+    CheckpointSaved,
+    Evaluated,
+    Event,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    Sampled,
+    StatusChanged,
+    StepLogged,
+    Warned,
+)
+from transformer_playground.training.sinks.base import Sink, SinkBehind
+
+if TYPE_CHECKING:
+    from transformer_playground.finetuning.model import AdapterModel
+
+_NAMES: dict[type[Event], str] = {
+    StepLogged: "train",
+    Evaluated: "eval",
+    Sampled: "sample",
+    CheckpointSaved: "checkpoint",
+    Warned: "warning",
+    StatusChanged: "status",
+    RunFinished: "status",
+    RunFailed: "status",
+}
+
+_POINTERS = {"last": "last.pt", "best": "best_val.pt"}
+
+
+def event_rows(event: Event) -> list[dict[str, Any]]:
+    """The rows that record an event: {"event", "step", "time", …}.
+
+    A start is a status row, preceded by a `resume` row if the run continues from a checkpoint;
+    readers drop the rows that the resume supersedes.
+    """
+    fields = dataclasses.asdict(event)
+    if isinstance(event, RunStarted):
+        checkpoint = fields.pop("resumed_from")
+        started = {"event": "status", "status": "running", **fields}
+        if checkpoint is None:
+            return [started]
+        resume = {"step": event.step, "time": event.time, "checkpoint": checkpoint}
+        return [{"event": "resume", **resume}, started]
+    row = {"event": _NAMES[type(event)], **fields}
+    if isinstance(event, RunFailed):
+        row["status"] = "failed"
+    return [row]
+
+
+class MetricsSink(Sink):
+    """Appends the rows of every event except samples; training stops if it cannot."""
+
+    essential = True
+
+    def __init__(self, run: RunFolder) -> None:
+        self._rows = JsonlWriter(run.metrics_path)
+
+    def handle(self, event: Event) -> None:
+        """Append the event's rows."""
+        if isinstance(event, Sampled):
+            return
+        for row in event_rows(event):
+            self._rows.append(row)
+
+    def sync(self) -> None:
+        """Flush to the disk, so that no checkpoint is newer than the rows."""
+        self._rows.sync()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._rows.close()
+
+
+class SamplesSink(Sink):
+    """Appends a row for every sample."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self._rows = JsonlWriter(run.samples_path)
+
+    def handle(self, event: Event) -> None:
+        """Append a sample's row."""
+        if isinstance(event, Sampled):
+            for row in event_rows(event):
+                self._rows.append({key: row[key] for key in row if key != "event"})
+
+    def sync(self) -> None:
+        """Flush to the disk, so that no checkpoint is newer than the rows."""
+        self._rows.sync()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._rows.close()
+
+
+class TensorBoardSink(Sink):
+    """train/loss, train/lr, train/tokens_per_sec, train/step_time_ms and val/loss by step."""
+
+    def __init__(self, folder: Path, *, resumed_at: int | None) -> None:
+        # Importing it takes a second, and runs can do without it.
+        from torch.utils.tensorboard import SummaryWriter
+
+        # purge_step makes TensorBoard hide the rows that a resumed run writes again.
+        purge = None if resumed_at is None else resumed_at + 1
+        self._writer = SummaryWriter(log_dir=str(folder), purge_step=purge)
+
+    def handle(self, event: Event) -> None:
+        """Record the event's scalars."""
+        match event:
+            case StepLogged():
+                self._add(event, "train/loss", event.train_loss)
+                self._add(event, "train/lr", event.lr)
+                self._add(event, "train/tokens_per_sec", event.tokens_per_sec)
+                self._add(event, "train/step_time_ms", event.step_time_ms)
+            case Evaluated():
+                self._add(event, "val/loss", event.val_loss)
+            case _:
+                return
+
+    def close(self) -> None:
+        """Flush and close the event file."""
+        self._writer.close()
+
+    def _add(self, event: Event, tag: str, value: float) -> None:
+        self._writer.add_scalar(tag, value, event.step, walltime=event.time)
+
+
+class AdapterSink(Sink):
+    """Writes `adapters/last`, `adapters/best` and, at the end, `adapters/final`.
+
+    They are written from the checkpoints that `last.pt` and `best_val.pt` point to, so that both
+    hold the same weights (averaged ones if the run keeps an average). A resumed run writes them
+    again, since it may have been killed between checkpoint and adapters.
+
+    Args:
+        run: The run.
+        model: The model being trained; it knows the adapters' settings.
+    """
+
+    def __init__(self, run: RunFolder, model: "AdapterModel") -> None:
+        self._run, self._model = run, model
+        self._due: set[str] = set()
+
+    def handle(self, event: Event) -> None:
+        """Write the adapters of new checkpoints, and those that failed before.
+
+        Raises:
+            SinkBehind: OSError while writing; the next event of this kind retries.
+        """
+        match event:
+            case RunStarted(resumed_from=str()):
+                self._due |= _POINTERS.keys()
+            case CheckpointSaved():
+                self._due |= set(event.kinds)
+            case RunFinished():
+                self._due.add("final")
+            case _:
+                return
+        for kind in sorted(self._due):
+            self._write(kind)
+            self._due.remove(kind)
+
+    def _write(self, kind: str) -> None:
+        # This module must load without torch.
+        from transformer_playground.checkpoints.loading import averaged_weights, load_payload
+        from transformer_playground.finetuning.adapter_io import save_adapter
+
+        pointer = self._run.checkpoints / _POINTERS.get(kind, _POINTERS["last"])
+        # A run may end, or be resumed, before it has a best checkpoint.
+        if not pointer.exists():
+            return
+        try:
+            weights = averaged_weights(load_payload(pointer))
+            save_adapter(self._model, self._run.adapters / kind, weights)
+        except (OSError, PlaygroundError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            raise SinkBehind(f"adapters/{kind} not written: {reason}") from error
