@@ -317,7 +317,7 @@ def test_the_chart_is_written_as_a_picture_and_said_where(project: Project) -> N
         await pilot.press("w")
         folder = project.run_named("run").reports
         await until(pilot, lambda: list(folder.glob("loss-*.svg")))
-        await until(pilot, lambda: "Written to" in shown(console))
+        await until(pilot, lambda: "Wrote " in shown(console))
 
     with_console(project, steps)
 

@@ -1,18 +1,16 @@
 """A comparison written to a file of one's choice."""
 
-import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from transformer_playground.comparison.compare import Comparison
 from transformer_playground.comparison.render import as_document, csv_text, markdown_text
-from transformer_playground.errors import RunError
 from transformer_playground.files import replace_json, replace_text
 from transformer_playground.plots.loss_plot import PlotRequest, plot_loss
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.series import Axis
+from transformer_playground.tui.shared.export import timestamped, write_new_file
 
 FORMATS: Mapping[str, str] = {
     "csv": "CSV, one row for each run at full precision",
@@ -43,33 +41,21 @@ def export(
         look: How to draw that.
         folder: Where the file comes to be.
 
-    Returns:
-        The file.
-
     Raises:
-        RunError: The disk refused, or there is no loss to draw.
+        ExportError: OSError while writing.
+        RunError: There is no loss to draw.
     """
-    try:
-        path = _free_name(folder, kind)
-        if kind == "csv":
-            replace_text(path, csv_text(comparison))
-        elif kind == "json":
-            replace_json(path, as_document(comparison))
-        elif kind == "md":
-            replace_text(path, markdown_text(comparison))
-        else:
-            request = PlotRequest(path, log_y=look.log_y, smooth=look.smoothing, x=look.axis)
-            plot_loss(runs, request)
-    except OSError as error:
-        raise RunError(
-            f"The comparison could not be written to {folder}: {error.strerror}.",
-            "Start the console in a folder that can be written to.",
-        ) from error
-    return path
 
+    def write(path: Path) -> None:
+        match kind:
+            case "csv":
+                replace_text(path, csv_text(comparison))
+            case "json":
+                replace_json(path, as_document(comparison))
+            case "md":
+                replace_text(path, markdown_text(comparison))
+            case _:
+                request = PlotRequest(path, log_y=look.log_y, smooth=look.smoothing, x=look.axis)
+                plot_loss(runs, request)
 
-def _free_name(folder: Path, kind: str) -> Path:
-    stem = f"comparison-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
-    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-    paths = (folder / f"{name}.{kind}" for name in names)
-    return next(path for path in paths if not path.exists())
+    return write_new_file(folder, timestamped("comparison"), kind, write)

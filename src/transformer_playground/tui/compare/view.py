@@ -7,16 +7,13 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.notifications import SeverityLevel
 from textual.types import CSSPathType
 from textual.widgets import Input, Static
 
-from transformer_playground.comparison.compare import Comparison
 from transformer_playground.comparison.render import markdown_text
-from transformer_playground.errors import PlaygroundError
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.series import Axis
-from transformer_playground.terminal import visible, visible_line
+from transformer_playground.terminal import visible
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.compare.export import FORMATS, Look, export
 from transformer_playground.tui.compare.pane import ComparisonCurves, ComparisonPane, hint
@@ -27,6 +24,7 @@ from transformer_playground.tui.core.workspace import pin, toggle
 from transformer_playground.tui.dialogs.pick import PickScreen
 from transformer_playground.tui.sample.labels import run_text
 from transformer_playground.tui.sample.service import Source
+from transformer_playground.tui.shared.export import export_in_worker
 from transformer_playground.tui.shared.panes import PaneDeck
 from transformer_playground.tui.shared.view import View
 
@@ -281,18 +279,9 @@ class CompareView(View):
 
     def _take_format(self, kind: str | None) -> None:
         compared = self._compared
-        if kind is not None and compared is not None and compared.comparison is not None:
+        comparison = compared.comparison if compared else None
+        if kind is not None and compared is not None and comparison is not None:
             chart = self.query_one(ComparisonCurves)
             look = Look(compared.request.axis, chart.log_y, chart.smoothing)
-            body = partial(self._export, kind, compared.comparison, look)
-            self.run_worker(body, group="export", thread=True, exit_on_error=False)
-
-    def _export(self, kind: str, comparison: Comparison, look: Look) -> None:
-        severity: SeverityLevel = "information"
-        runs = [RunFolder(self.console.runs_dir / run.run_id) for run in comparison.runs]
-        try:
-            said = f"Wrote {export(kind, comparison, runs, look, Path.cwd())}"
-        except PlaygroundError as error:
-            said, severity = str(error), "error"
-        notify = partial(self.notify, visible_line(said), severity=severity, markup=False)
-        self.app.call_from_thread(notify)
+            runs = [RunFolder(self.console.runs_dir / run.run_id) for run in comparison.runs]
+            export_in_worker(self, partial(export, kind, comparison, runs, look, Path.cwd()))

@@ -1,8 +1,6 @@
 """Steering the run in focus, and writing its chart to a file."""
 
-import itertools
 from collections.abc import Callable
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -10,9 +8,8 @@ import psutil
 from textual.content import Content
 from textual.widgets import Static
 
-from transformer_playground.errors import PlaygroundError
 from transformer_playground.runs.folder import open_run
-from transformer_playground.terminal import visible, visible_line
+from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.chart import Chart
 from transformer_playground.tui.core.job_queue import TrainingQueue
 from transformer_playground.tui.core.jobs import Job
@@ -20,6 +17,7 @@ from transformer_playground.tui.dialogs.base import ConfirmScreen
 from transformer_playground.tui.live.follower import LiveFrame, ViewRequest
 from transformer_playground.tui.live.state import RunStats
 from transformer_playground.tui.live.stats_text import RunActivity, queue_text
+from transformer_playground.tui.shared.export import export_in_worker, timestamped, write_new_file
 from transformer_playground.tui.shared.view import View
 
 _ELSEWHERE = "This run is trained elsewhere: only the process that trains it can do that."
@@ -151,35 +149,17 @@ class LiveControls(View):
             self.notify("Only the chart of the loss can be written; m goes there.", markup=False)
             return
         chart = self.query_one("#live-chart", Chart)
-        write = partial(self._write, request, chart.log_y, chart.smoothing)
-        self.run_worker(write, group="write", thread=True, exit_on_error=False)
+        export_in_worker(self, partial(self._export, request, chart.log_y, chart.smoothing))
 
-    def _write(self, request: ViewRequest, log_y: bool, smoothing: float) -> None:
+    def _export(self, request: ViewRequest, log_y: bool, smoothing: float) -> Path:
         # Matplotlib takes its time to load.
         from transformer_playground.plots.loss_plot import PlotRequest, plot_loss
 
-        try:
-            runs = [open_run(self.console.runs_dir, run_id) for run_id in request.runs]
-            folder = runs[0].reports if len(runs) == 1 else Path.cwd()
-            folder.mkdir(parents=True, exist_ok=True)
-            wanted = PlotRequest(_free_name(folder), log_y=log_y, smooth=smoothing, x=request.x)
-            path = plot_loss(runs, wanted).path
-        except PlaygroundError as error:
-            self.app.call_from_thread(self._told, str(error), "error")
-        except OSError as error:
-            text = f"The picture could not be written: {error.strerror}."
-            self.app.call_from_thread(self._told, text, "error")
-        else:
-            self.app.call_from_thread(self._told, f"Written to {path}", "information")
+        runs = [open_run(self.console.runs_dir, run_id) for run_id in request.runs]
+        folder = runs[0].reports if len(runs) == 1 else Path.cwd()
+        folder.mkdir(parents=True, exist_ok=True)
 
-    def _told(self, text: str, severity: str) -> None:
-        if severity == "error":
-            self.notify(visible(text), severity="error", markup=False)
-        else:
-            self.notify(visible(text), markup=False)
+        def write(path: Path) -> None:
+            plot_loss(runs, PlotRequest(path, log_y=log_y, smooth=smoothing, x=request.x))
 
-
-def _free_name(folder: Path) -> Path:
-    stem = f"loss-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
-    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-    return next(path for name in names if not (path := folder / f"{name}.svg").exists())
+        return write_new_file(folder, timestamped("loss"), "svg", write)

@@ -2,23 +2,19 @@
 
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from transformer_playground import tables
 from transformer_playground.config.toml import toml_value
-from transformer_playground.errors import PlaygroundError
 from transformer_playground.files import replace_text
 from transformer_playground.runs.fields import FIELDS, RunInfo
 from transformer_playground.tui.runs.table_state import Column
+from transformer_playground.tui.shared.export import write_new_file
 
 Format = Literal["csv", "md", "json"]
 FORMATS: dict[Format, str] = {"csv": "CSV", "md": "Markdown", "json": "JSON"}
-_MOST_FILES = 10_000
-
-
-class ExportError(PlaygroundError):
-    """The file could not be written."""
 
 
 def export_table(
@@ -27,7 +23,7 @@ def export_table(
     """Write the table into a new file of `folder`: `runs.csv`, or `runs-2.csv` if that is taken.
 
     Raises:
-        ExportError: The disk refused; nothing is left over.
+        ExportError: OSError while writing.
     """
     shown = [Column("run", "run", FIELDS["run"]), *_exported(columns)]
     match kind:
@@ -37,16 +33,9 @@ def export_table(
             text = _markdown(rows, shown, now)
         case "json":
             text = json.dumps([row.as_json() for row in rows], indent=2, ensure_ascii=False) + "\n"
-    path = _free_name(folder, kind)
-    try:
-        # A lone surrogate, of a folder's name that is not UTF-8, cannot be written as such.
-        replace_text(path, text.encode("utf-8", "backslashreplace").decode("utf-8"))
-    except OSError as error:
-        raise ExportError(
-            f"{path} could not be written: {error.strerror}.",
-            "Check the disk and the folder's permissions.",
-        ) from error
-    return path
+    # A lone surrogate, of a folder's name that is not UTF-8, cannot be written as such.
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return write_new_file(folder, "runs", kind, partial(replace_text, text=text))
 
 
 def _exported(columns: Sequence[Column]) -> list[Column]:
@@ -72,12 +61,3 @@ def _markdown(rows: Sequence[RunInfo], columns: Sequence[Column], now: float) ->
         for each in columns
     ]
     return "\n".join(tables.markdown_table(shown)) + "\n"
-
-
-def _free_name(folder: Path, kind: Format) -> Path:
-    for number in range(1, _MOST_FILES):
-        path = folder / ("runs" if number == 1 else f"runs-{number}")
-        path = path.with_name(f"{path.name}.{kind}")
-        if not path.exists():
-            return path
-    raise ExportError(f"{folder} is full of exported tables.", "Delete some.")

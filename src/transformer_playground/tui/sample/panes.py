@@ -1,7 +1,8 @@
 """Sample panes: the texts of a job, one pane for each checkpoint."""
 
+import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -9,17 +10,15 @@ from typing import TYPE_CHECKING, Any, cast
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.content import Content
-from textual.notifications import SeverityLevel
 
-from transformer_playground.errors import PlaygroundError
-from transformer_playground.terminal import visible_line
+from transformer_playground.files import replace_text
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.workspace import SLOTS
-from transformer_playground.tui.sample.export import export
 from transformer_playground.tui.sample.service import Failed, Started, Update
 from transformer_playground.tui.sample.token_detail import TokenDetail
 from transformer_playground.tui.sample.token_view import TokenView
 from transformer_playground.tui.sample.transcript import Transcript
+from transformer_playground.tui.shared.export import export_in_worker, timestamped, write_new_file
 
 if TYPE_CHECKING:
     from transformer_playground.runs.generation import LoadedRun
@@ -166,16 +165,7 @@ class SamplePanes(Vertical):
         if not begun or not all(transcript.is_whole for transcript in begun):
             self.notify("There is nothing to export until sampling ends.", markup=False)
             return
-        self.run_worker(self._export, group="export", thread=True, exit_on_error=False)
-
-    def _export(self) -> None:
-        severity: SeverityLevel = "information"
-        try:
-            said = f"Wrote {export(self.rows(), Path.cwd())}"
-        except PlaygroundError as error:
-            said, severity = str(error), "error"
-        notify = partial(self.notify, visible_line(said), severity=severity, markup=False)
-        self.app.call_from_thread(notify)
+        export_in_worker(self, lambda: export_samples(self.rows(), Path.cwd()))
 
     def _show_detail(self) -> None:
         view = next((view for view in self.shown if view.pointed), self.views[0])
@@ -209,3 +199,18 @@ class SamplePanes(Vertical):
         else:
             state = f"■ stopped, {tokens}" if transcript.was_cancelled else f"✓ {tokens}"
         view.border_subtitle = Content(state)
+
+
+def export_samples(rows: Iterable[Mapping[str, Any]], folder: Path) -> Path:
+    """Write samples to a new JSON Lines file, in the format of docs/schemas/sample.json.
+
+    Args:
+        rows: Samples, as `runs.generation.sample_row` returns them.
+        folder: Where the file is created.
+
+    Raises:
+        ExportError: OSError while writing.
+    """
+    lines = "".join(json.dumps({"event": "sample", **row}, allow_nan=False) + "\n" for row in rows)
+    write = partial(replace_text, text=lines)
+    return write_new_file(folder, timestamped("samples"), "jsonl", write)

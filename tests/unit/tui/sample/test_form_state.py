@@ -8,9 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.commands import CONTROL
-from transformer_playground.errors import SamplingError
 from transformer_playground.terminal import visible_line
-from transformer_playground.tui.sample.export import export
 from transformer_playground.tui.sample.form_state import (
     KNOBS,
     MOST_PROMPTS,
@@ -22,7 +20,9 @@ from transformer_playground.tui.sample.form_state import (
     prompt_of,
     request_of,
 )
+from transformer_playground.tui.sample.panes import export_samples
 from transformer_playground.tui.settings import Settings, load_settings, save_settings
+from transformer_playground.tui.shared.export import ExportError
 
 BY_NAME = {knob.name: knob for knob in KNOBS}
 VALUES = {knob.name: default_of(knob, {}) for knob in KNOBS}
@@ -137,7 +137,7 @@ def test_a_history_full_of_the_worst_fits_into_the_settings_and_comes_back(tmp_p
 def test_samples_are_written_whole_and_never_over_another_file(tmp_path: Path) -> None:
     rows = [{"text": "\x1b[31m\n"}, {"text": "ü"}]
 
-    paths = {export(rows, tmp_path) for _ in range(3)}
+    paths = {export_samples(rows, tmp_path) for _ in range(3)}
 
     assert len(paths) == 3
     for path in paths:
@@ -146,5 +146,5 @@ def test_samples_are_written_whole_and_never_over_another_file(tmp_path: Path) -
 
 
 def test_a_folder_that_cannot_be_written_to_is_said(tmp_path: Path) -> None:
-    with pytest.raises(SamplingError, match="could not be written"):
-        export([], tmp_path / "missing")
+    with pytest.raises(ExportError, match="could not be written"):
+        export_samples([], tmp_path / "missing")
