@@ -49,7 +49,7 @@ async def _measure(folder: Path, steps: int) -> None:
     job = Job(1, Launch("none"), state="running", run_id="long", max_iters=steps)
     sizes: list[tuple[int, float]] = []
     async with console.run_test(size=(140, 45)) as pilot:
-        while "long" not in console.snapshot.runs:
+        while "long" not in console.context.snapshot.runs:
             await pilot.pause(0.05)
         await pilot.press("2")
         with JsonlWriter(run.metrics_path) as metrics:
@@ -58,8 +58,8 @@ async def _measure(folder: Path, steps: int) -> None:
                 for event in events:
                     for row in event_rows(event):
                         metrics.append(row)
-                    console.training.take(job, event)
-                console.training_changed.publish([Update(job)])
+                    console.context.training.take(job, event)
+                console.context.training_changed.publish([Update(job)])
                 await pilot.pause(0.02)
                 if start % max(_BATCH, steps // 10 // _BATCH * _BATCH) == 0:
                     sizes.append((start, _resident()))

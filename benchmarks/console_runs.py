@@ -20,7 +20,7 @@ from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import create_run
 from transformer_playground.runs.jsonl import encode_row
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.core.snapshot import Snapshot, look
+from transformer_playground.tui.core.snapshot import Snapshot, take_snapshot
 from transformer_playground.tui.runs.table import RunsTable
 from transformer_playground.tui.runs.view import RunsView
 
@@ -64,7 +64,7 @@ async def measure(root: Path, runs: int, rounds: int) -> dict[str, float]:
     console = Console(root / "experiments", root / "runs")
     async with console.run_test(size=(140, 45)) as pilot:
         began = time.monotonic()
-        while len(console.snapshot.runs) < runs:
+        while len(console.context.snapshot.runs) < runs:
             await pilot.pause(0.05)
             if time.monotonic() - began > _PATIENCE:
                 raise SystemExit("the runs were never listed")
@@ -74,12 +74,12 @@ async def measure(root: Path, runs: int, rounds: int) -> dict[str, float]:
         table = view.query_one(RunsTable)
         # From here on snapshots come from this script alone.
         for worker in console.workers:
-            if worker.group == "look":
+            if worker.group == "snapshot":
                 worker.cancel()
-        snapshot = console.snapshot
+        snapshot = console.context.snapshot
 
         def apply(new: Snapshot) -> float:
-            console.snapshot = new
+            console.context.snapshot = new
             start = time.perf_counter()
             view.refresh_view()
             return (time.perf_counter() - start) * 1000
@@ -116,7 +116,7 @@ def main() -> None:
         root = Path(folder)
         os.environ["TRANSFORMER_PLAYGROUND_CONFIG_DIR"] = str(root / "settings")
         make_runs(root / "runs", arguments.runs)
-        look(root / "experiments", root / "runs")
+        take_snapshot(root / "experiments", root / "runs")
         figures = asyncio.run(measure(root, arguments.runs, arguments.rounds))
     for name, value in figures.items():
         print(f"{name.removesuffix('_ms').replace('_', ' '):12} {value:8.2f} ms")

@@ -29,6 +29,7 @@ from transformer_playground.training.launch import Launch
 from transformer_playground.training.run import TrainingRequest, start
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.core.jobs import Job
+from transformer_playground.tui.launch.actions import submit_launch
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 EXPERIMENT = "shakespeare_char"
@@ -96,8 +97,8 @@ def in_console(overrides: tuple[str, ...], runs_dir: Path, latencies: list[float
 async def _drive(overrides: tuple[str, ...], runs_dir: Path, latencies: list[float]) -> float:
     console = Console(EXPERIMENTS, runs_dir)
     async with console.run_test(size=SIZE):
-        console.launch(Launch(EXPERIMENT, overrides))
-        (job,) = console.training.jobs
+        submit_launch(console.context, Launch(EXPERIMENT, overrides))
+        (job,) = console.context.training.jobs
         # Keys come from a thread, as they do from a terminal: at moments that suit nobody.
         await asyncio.to_thread(_type, console, job, latencies)
         await asyncio.sleep(SECONDS_BETWEEN_KEYS)

@@ -15,7 +15,7 @@ HEAVY = ("torch", "transformers", "peft", "tensorboard", "textual", "matplotlib"
 
 RUN_SCRIPT = """\
 import json, sys
-from transformer_playground.{command}.main import run
+from transformer_playground.{module} import run
 sys.argv = {argv!r}
 try:
     run()
@@ -26,7 +26,7 @@ finally:
 # Packages that work without a model.
 LIGHT_PACKAGES = ("config", "data", "experiments")
 LIGHT_MODULES = (
-    *("cli.main", "tui.main", "checkpoints.discovery"),
+    *("cli.main", "tp_tui", "checkpoints.discovery"),
     *("runs.folder", "runs.listing", "runs.lock", "runs.metrics"),
     *("runs.status", "runs.summary", "runs.series", "runs.index"),
     *("runs.curves", "plots.loss_curves", "plots.loss_plot", "training.sinks.text"),
@@ -42,25 +42,25 @@ def imported_by(project: Project, source: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("command", "words"),
+    ("module", "words"),
     [
-        ("cli", ["tp", "--help"]),
-        ("cli", ["tp", "train", "--help"]),
-        ("cli", ["tp", "runs"]),
-        ("cli", ["tp", "compare", "--run-ids", "tiny-1,tiny-2", "--json"]),
-        ("cli", ["tp", "experiments"]),
-        ("cli", ["tp", "prepare", "tiny"]),
-        ("cli", ["tp", "new", "other"]),
-        ("tui", ["tp-tui", "--help"]),
+        ("cli.main", ["tp", "--help"]),
+        ("cli.main", ["tp", "train", "--help"]),
+        ("cli.main", ["tp", "runs"]),
+        ("cli.main", ["tp", "compare", "--run-ids", "tiny-1,tiny-2", "--json"]),
+        ("cli.main", ["tp", "experiments"]),
+        ("cli.main", ["tp", "prepare", "tiny"]),
+        ("cli.main", ["tp", "new", "other"]),
+        ("tp_tui", ["tp-tui", "--help"]),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_light_command_imports_nothing_heavy(
-    project: Project, command: str, words: list[str]
+    project: Project, module: str, words: list[str]
 ) -> None:
     for run_id in ("tiny-1", "tiny-2"):
         make_run(project.root / "runs", run_id, rows=[train_row(1)])
-    source = RUN_SCRIPT.format(command=command, argv=words, heavy=set(HEAVY))
+    source = RUN_SCRIPT.format(module=module, argv=words, heavy=set(HEAVY))
     assert imported_by(project, source) == []
 
 
@@ -68,13 +68,13 @@ def test_a_plot_is_drawn_without_torch_and_without_a_display(project: Project) -
     make_run(project.root / "runs", "tiny-1", rows=[train_row(1)])
     words = ["tp", "plot-loss", "--run-id", "tiny-1"]
     unwanted = {*HEAVY, "matplotlib.pyplot"} - {"matplotlib"}
-    source = RUN_SCRIPT.format(command="cli", argv=words, heavy=unwanted)
+    source = RUN_SCRIPT.format(module="cli.main", argv=words, heavy=unwanted)
     assert imported_by(project, source) == []
 
 
 def test_a_wrong_configuration_is_refused_before_anything_heavy(project: Project) -> None:
     (project.experiment / "config.toml").write_text(CONFIG.replace("n_head = 2", "n_head = 3"))
-    source = RUN_SCRIPT.format(command="cli", argv=["tp", "train", "tiny"], heavy=set(HEAVY))
+    source = RUN_SCRIPT.format(module="cli.main", argv=["tp", "train", "tiny"], heavy=set(HEAVY))
     ended = project.child(sys.executable, "-c", source)
     assert ended.code == 2
     assert json.loads(ended.err.splitlines()[-1]) == []
@@ -103,7 +103,7 @@ def test_the_first_frame_of_the_console_needs_nothing_but_its_toolkit(project: P
 import asyncio, json, sys
 from pathlib import Path
 from textual.app import App
-import transformer_playground.tui.main
+import transformer_playground.tp_tui
 from transformer_playground.tui.app import Console
 
 seen = []
@@ -118,7 +118,7 @@ App._display = display
 
 async def look():
     async with Console(Path("experiments"), Path("runs")).run_test() as pilot:
-        while not pilot.app.snapshot.runs:
+        while not pilot.app.context.snapshot.runs:
             await pilot.pause()
 
 asyncio.run(look())

@@ -70,7 +70,7 @@ def test_loop_prepares_trains_and_samples(project: Project) -> None:
 def test_the_whole_job_needs_no_screen_and_no_toolkit_for_one(project: Project) -> None:
     source = (
         "import sys; sys.modules['textual'] = None\n"
-        "from transformer_playground.tui.main import run\n"
+        "from transformer_playground.tp_tui import run\n"
         "sys.argv = ['tp-tui', '--run', 'tiny', '--run-id', 'headless', '--json']\n"
         "run()"
     )

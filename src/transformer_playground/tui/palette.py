@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, cast
 
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
@@ -12,10 +11,9 @@ from textual.types import IgnoreReturnCallbackType
 from transformer_playground.terminal import visible_line
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.bindings import KEYS
+from transformer_playground.tui.core.context import AppContext, context_of
+from transformer_playground.tui.launch.actions import edit_launch
 from transformer_playground.tui.shared.view import View
-
-if TYPE_CHECKING:
-    from transformer_playground.tui.app import Console
 
 # Keys that say what they do only where they are pressed.
 _MOVES = {"up", "down", "left", "right", "page_up", "page_down", "first", "last", "palette"}
@@ -57,23 +55,24 @@ class ConsoleCommands(Provider):
             if score > 0:
                 yield Hit(score, Content(text), command.run, text, command.help)
 
-    @property
-    def _console(self) -> "Console":
-        return cast("Console", self.app)
-
     def _commands(self) -> Iterator[Command]:
         yield from self._of_keys()
-        console = self._console
-        for experiment in console.snapshot.experiments:
-            ask = partial(console.ask_launch, Launch(experiment.name))
-            yield Command(f"train {experiment.name}", "Set up a new run of this experiment.", ask)
-        for run_id in console.snapshot.runs:
-            yield Command(f"open {run_id}", "Watch this run.", partial(console.open_run, run_id))
-        for name in console.available_themes:
-            use = partial(console.use_theme, name)
-            yield Command(f"theme {name}", "Use these colours from now on.", use, at_once=True)
-        picture = partial(console.deliver_screenshot)
-        yield Command("picture", "Save a picture of the screen as SVG.", picture, at_once=True)
+        context = context_of(self.screen)
+        for experiment in context.snapshot.experiments:
+            edit = partial(edit_launch, context, Launch(experiment.name))
+            yield Command(f"train {experiment.name}", "Set up a new run of this experiment.", edit)
+        for run_id in context.snapshot.runs:
+            show = partial(self._show_run, context, run_id)
+            yield Command(f"open {run_id}", "Show this run in the Live view.", show)
+        for name in self.app.available_themes:
+            use = partial(setattr, self.app, "theme", name)
+            yield Command(f"theme {name}", "Use this theme from now on.", use, at_once=True)
+        save = partial(self.app.deliver_screenshot)
+        yield Command("screenshot", "Save a screenshot as SVG.", save, at_once=True)
+
+    def _show_run(self, context: AppContext, run_id: str) -> None:
+        context.publish_workspace(current=run_id)
+        self.app.switch_mode("live")
 
     def _of_keys(self) -> Iterator[Command]:
         here = self.screen.NAME if isinstance(self.screen, View) else None

@@ -11,9 +11,9 @@ from builders.metrics import read_rows
 from transformer_playground.cli.main import run_app
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.runs.folder import read_run_config
+from transformer_playground.tp_tui import application
 from transformer_playground.training.launch import Launch, resolve_launch
 from transformer_playground.tui.launch.service import check_launch, preview
-from transformer_playground.tui.options import app as tp_tui
 
 
 def dataset(project: Project) -> dict[str, bytes]:
@@ -59,7 +59,7 @@ def test_the_job_without_a_screen_resumes_on_the_dataset_that_the_run_began_with
     change_text(trained)
     monkeypatch.chdir(trained.root)
     longer = ["--set", "train.runtime.max_iters=22"]
-    assert run_app(tp_tui, ["--run", "tiny", "--resume", "first", *longer]) == 0
+    assert run_app(application(), ["--run", "tiny", "--resume", "first", *longer]) == 0
     assert last_step(trained) == 22
     assert dataset(trained) == before
 

@@ -66,7 +66,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 async def open_view(console: Console, pilot: Pilot[Any]) -> None:
-    await until(pilot, lambda: console.snapshot.runs)
+    await until(pilot, lambda: console.context.snapshot.runs)
     await pilot.press("4")
     await until(pilot, lambda: isinstance(console.screen, CompareView))
     await pilot.pause()
@@ -97,9 +97,9 @@ def cells(console: Console, key: str) -> list[str]:
 
 async def compare(console: Console, pilot: Pilot[Any], *run_ids: str) -> None:
     """Mark runs elsewhere, then come to see them."""
-    await until(pilot, lambda: console.snapshot.runs)
-    console.workspace.marked = list(run_ids)
-    console.choose()
+    await until(pilot, lambda: console.context.snapshot.runs)
+    console.context.workspace.marked = list(run_ids)
+    console.context.publish_workspace()
     await open_view(console, pilot)
     await until(pilot, lambda: len(table(console).headings) > 1 and not is_looking(console))
 
@@ -107,7 +107,7 @@ async def compare(console: Console, pilot: Pilot[Any], *run_ids: str) -> None:
 async def compare_by_keys(console: Console, pilot: Pilot[Any], *run_ids: str) -> None:
     await open_view(console, pilot)
     # The run under the cursor of the list is compared unless others are marked.
-    await pick(console, pilot, *console.workspace.chosen())
+    await pick(console, pilot, *console.context.workspace.chosen())
     await pick(console, pilot, *run_ids)
     await until(pilot, lambda: len(table(console).headings) > 1 and not is_looking(console))
 
@@ -156,7 +156,7 @@ def test_the_pinned_run_is_what_the_others_are_held_against(trained: Project) ->
         assert before[0] == after[0] == ""
         assert {before[1][0], after[1][0]} == {"-", "+"}
         assert before[1][1:7] == after[1][1:7]
-        assert console.workspace.baseline == "rope-s1"
+        assert console.context.workspace.baseline == "rope-s1"
         assert table(console).column_key == "rope-s1"
         assert "⌂" in shown(console)
 
@@ -373,8 +373,8 @@ def test_new_rows_show_up_and_a_hidden_view_reads_nothing(project: Project) -> N
         row = {"event": "eval", "step": 11, "time": 9e9, "train_loss": 0.5, "val_loss": 0.25}
         with run.metrics_path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row) + "\n")
-        looked = console.snapshot
-        await until(pilot, lambda: console.snapshot is not looked)
+        looked = console.context.snapshot
+        await until(pilot, lambda: console.context.snapshot is not looked)
         assert view.compared is before
         await pilot.press("4")
         await until(pilot, lambda: cells(console, "best_val_loss")[1] == "0.2500")

@@ -11,6 +11,7 @@ from builders.finetuning import make_finetuning_project
 from builders.tui import shown, until, with_console
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
+from transformer_playground.tui.launch.actions import submit_launch
 from transformer_playground.tui.sample.form import SampleForm
 from transformer_playground.tui.sample.panes import SamplePanes
 from transformer_playground.tui.sample.view import SampleView
@@ -33,11 +34,11 @@ def test_from_an_experiment_to_a_sample(tmp_path: Path, monkeypatch: pytest.Monk
         await pilot.press("n")
         await until(pilot, lambda: "LoRA of rank 4 on usual layers" in shown(console))
         await pilot.press("escape")
-        console.launch(Launch("tiny", run_id="tuned"))
-        (job,) = console.training.jobs
+        submit_launch(console.context, Launch("tiny", run_id="tuned"))
+        (job,) = console.context.training.jobs
         await until(pilot, lambda: job.has_ended)
         assert job.state == "finished", job.message
-        await until(pilot, lambda: "tuned" in console.snapshot.runs)
+        await until(pilot, lambda: "tuned" in console.context.snapshot.runs)
         await pilot.press("3")
         await until(pilot, lambda: isinstance(console.screen, SampleView))
         await until(pilot, lambda: console.screen.query_one(SampleForm).display)

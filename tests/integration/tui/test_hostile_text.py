@@ -62,7 +62,7 @@ def test_no_view_and_no_dialog_shows_what_a_terminal_obeys(
     project = hostile_project(tmp_path / "project", RUNS)
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: len(console.snapshot.runs) > RUNS)
+        await until(pilot, lambda: len(console.context.snapshot.runs) > RUNS)
         table = console.screen.query_one(RunsTable)
         await until(pilot, lambda: table.cursor is not None)
         # Every line of the table, and the details of a page's last run.
@@ -71,17 +71,17 @@ def test_no_view_and_no_dialog_shows_what_a_terminal_obeys(
         await pilot.press("c")
         await until(pilot, lambda: isinstance(console.screen, ColumnsScreen))
         await pilot.press(*"model", "space", "down", "space", "down", "space", "escape")
-        console.choose(current="run-000")
+        console.context.publish_workspace(current="run-000")
         await pilot.press("l", "l", "h", "o", "O")
         # Details, section by section, then marks.
         await pilot.press("v", "v", "v", "v", "p", "space", "space", "space", "e")
         await pilot.press("escape", "y", "d", "escape", "tab", "tab", "v", "escape")
         for text in hostile_texts(40, seed=3):
-            console._say(text)
+            console.context.set_activity(text)
             await pilot.pause(0)
         # The other views.
-        console.workspace.marked[:] = ["run-001", "run-002", "run-003"]
-        console.choose(current="run-001")
+        console.context.workspace.marked[:] = ["run-001", "run-002", "run-003"]
+        console.context.publish_workspace(current="run-001")
         await pilot.press("2")
         await until(pilot, lambda: console.screen.query(EventLog))
         log = console.screen.query_one(EventLog)

@@ -13,6 +13,7 @@ from builders.tui import shown, until, with_console
 from transformer_playground.runs.folder import read_run_config
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
+from transformer_playground.tui.launch.actions import edit_launch
 from transformer_playground.tui.launch.edit_config import EditConfigScreen
 from transformer_playground.tui.launch.overrides_input import OverridesInput
 from transformer_playground.tui.launch.view import LaunchScreen
@@ -52,7 +53,9 @@ async def open_form(console: Console, pilot: Pilot[Any]) -> LaunchScreen:
 
 
 def all_ended(console: Console) -> bool:
-    return bool(console.training.jobs) and all(job.has_ended for job in console.training.jobs)
+    return bool(console.context.training.jobs) and all(
+        job.has_ended for job in console.context.training.jobs
+    )
 
 
 def settings_of(project: Project) -> dict[str, Any]:
@@ -68,11 +71,13 @@ def test_three_keys_lead_from_nothing_to_a_trained_run(project: Project) -> None
         assert "20 steps · 4 × 16 = 64 tokens each" in shown(console)
         await pilot.press("enter")
         assert console.current_mode == "live"
-        assert console.workspace.current == console.training.jobs[0].run_id
+        assert console.context.workspace.current == console.context.training.jobs[0].run_id
         await until(pilot, lambda: all_ended(console))
-        assert console.training.jobs[0].state == "finished"
-        await until(pilot, lambda: console.training.jobs[0].run_id in console.snapshot.runs)
-        assert console.workspace.current == console.training.jobs[0].run_id
+        assert console.context.training.jobs[0].state == "finished"
+        await until(
+            pilot, lambda: console.context.training.jobs[0].run_id in console.context.snapshot.runs
+        )
+        assert console.context.workspace.current == console.context.training.jobs[0].run_id
 
     with_console(project, steps)
     (run,) = project.runs
@@ -147,7 +152,7 @@ def test_what_is_wrong_is_said_while_typing_and_cannot_be_launched(
         await pilot.pause()
         assert isinstance(console.screen, LaunchScreen)
         assert console.screen.query_one(OverridesInput).overrides == []
-        assert not console.training.jobs
+        assert not console.context.training.jobs
 
     with_console(project, steps, size=(140, 45))
 
@@ -181,15 +186,15 @@ def test_a_run_id_is_checked(project: Project) -> None:
         await write(pilot, "taken")
         assert "already a run 'taken'" in shown(console)
         await pilot.press("enter")
-        assert not console.training.jobs
+        assert not console.context.training.jobs
         await write(pilot, " x")
         assert "is not a run id" in shown(console)
         await pilot.press("backspace", "backspace")
         await write(pilot, "-2")
         assert "already" not in shown(console)
         await pilot.press("enter")
-        assert console.training.jobs[0].run_id == "taken-2"
-        console.training.close()
+        assert console.context.training.jobs[0].run_id == "taken-2"
+        console.context.training.close()
 
     with_console(project, steps)
 
@@ -199,7 +204,7 @@ def test_escape_closes_the_form_and_trains_nothing(project: Project) -> None:
         await open_form(console, pilot)
         await pilot.press("escape")
         assert not isinstance(console.screen, LaunchScreen)
-        assert not console.training.jobs
+        assert not console.context.training.jobs
 
     with_console(project, steps)
 
@@ -208,11 +213,11 @@ def test_of_several_experiments_one_is_chosen_first(project: Project) -> None:
     make_project(project.root / "other").experiment.rename(project.root / "experiments" / "zebra")
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: len(console.snapshot.experiments) == 2)
+        await until(pilot, lambda: len(console.context.snapshot.experiments) == 2)
         await pilot.pause()
         # Another view may not know of any experiment.
         await pilot.press("2")
-        console.workspace.experiment = None
+        console.context.workspace.experiment = None
         await pilot.press("n")
         await until(pilot, lambda: "type to narrow" in shown(console))
         assert "gpt  missing   bottles on a wall" in shown(console)
@@ -220,7 +225,7 @@ def test_of_several_experiments_one_is_chosen_first(project: Project) -> None:
         await pilot.press("enter")
         await until(pilot, lambda: "Train zebra" in shown(console))
         await pilot.press("escape")
-        console.workspace.experiment = "zebra"
+        console.context.workspace.experiment = "zebra"
         await pilot.press("n")
         await until(pilot, lambda: "Train zebra" in shown(console))
         await pilot.press("ctrl+o")
@@ -313,7 +318,7 @@ def test_a_broken_file_is_told_in_the_form_and_cannot_be_launched(project: Proje
         assert "\x1b" not in shown(console)
         await pilot.press("enter")
         assert isinstance(console.screen, LaunchScreen)
-        assert not console.training.jobs
+        assert not console.context.training.jobs
 
     with_console(project, steps)
 
@@ -323,7 +328,7 @@ def test_the_form_fits_every_size_with_everything_in_it(
     project: Project, size: tuple[int, int]
 ) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        console.ask_launch(Launch("tiny", ("model.bias=true", "model.qk_norm=true")))
+        edit_launch(console.context, Launch("tiny", ("model.bias=true", "model.qk_norm=true")))
         await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
         await pilot.pause()
         await until(pilot, lambda: "tokens each" in shown(console))

@@ -56,10 +56,10 @@ def add_run(project: Project, name: str, rows: Sequence[dict[str, Any]] = ROWS) 
 
 
 async def open_live(console: Console, pilot: Pilot[Any], *marked: str) -> LiveView:
-    await until(pilot, lambda: set(marked) <= set(console.snapshot.runs) != set())
+    await until(pilot, lambda: set(marked) <= set(console.context.snapshot.runs) != set())
     for name in marked:
-        console.workspace.toggle_mark(name)
-    console.choose()
+        console.context.workspace.toggle_mark(name)
+    console.context.publish_workspace()
     await pilot.press("2")
     await until(pilot, lambda: isinstance(console.screen, LiveView) and console.screen.looks)
     view = console.screen
@@ -87,7 +87,7 @@ def test_two_runs_lie_over_each_other_and_toggles_change_what_is_shown(
         for title in (*titles, "bits per byte"):
             await pilot.press("m")
             await until(pilot, partial(is_titled, console, title))
-        assert console.settings.layout["live"] == {
+        assert console.context.settings.layout["live"] == {
             "log": True,
             "smoothing": 0.6,
             "x": "tokens",
@@ -181,7 +181,7 @@ def test_a_file_cut_under_the_reader_and_a_vanished_folder_are_said(project: Pro
         run.metrics_path.write_bytes(run.metrics_path.read_bytes()[:700])
         await until(pilot, lambda: "metrics.jsonl was cut" in shown(console))
         shutil.rmtree(run.root)
-        await until(pilot, lambda: "cut" not in console.snapshot.runs)
+        await until(pilot, lambda: "cut" not in console.context.snapshot.runs)
         await until(pilot, lambda: "No run to follow yet." in shown(console))
         assert view.is_current
 
@@ -242,9 +242,9 @@ def test_a_hidden_view_looks_at_nothing(project: Project) -> None:
         await until(pilot, lambda: not view.is_current and not view._is_looking)
         looks, drawn = view.looks, view.query_one("#live-chart", Chart).frames_drawn
         append_rows(project.run_named("run"), [train_row(50)])
-        before = console.snapshot
-        await until(pilot, lambda: console.snapshot is not before)
-        console.training_changed.publish([])
+        before = console.context.snapshot
+        await until(pilot, lambda: console.context.snapshot is not before)
+        console.context.training_changed.publish([])
         await pilot.pause()
         assert view.looks == looks
         assert view.query_one("#live-chart", Chart).frames_drawn == drawn
@@ -263,9 +263,9 @@ def test_a_flood_of_events_leaves_a_bounded_log_and_answers_keys(project: Projec
         job = Job(1, Launch("tiny"), state="running", run_id="flood")
         for start in range(0, 100_000, 10_000):
             for step in range(start, start + 10_000):
-                console.training.take(job, logged_step(step))
+                console.context.training.take(job, logged_step(step))
             for n in range(500):
-                console.training.take(job, Warned(step=start, message=f"warned {n}"))
+                console.context.training.take(job, Warned(step=start, message=f"warned {n}"))
             console._drain()
             await pilot.pause()
         append_rows(
@@ -284,7 +284,7 @@ def test_a_flood_of_events_leaves_a_bounded_log_and_answers_keys(project: Projec
 def test_a_run_trained_here_is_paused_and_steered_and_stopped_by_keys(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         overrides = ("train.runtime.max_iters=100000", "train.runtime.eval_interval=50000")
-        job = console.training.submit(Launch("tiny", overrides, run_id="ours"))
+        job = console.context.training.submit(Launch("tiny", overrides, run_id="ours"))
         await until(pilot, lambda: job.step > 3)
         view = await open_live(console, pilot, "ours")
         await until(pilot, lambda: "▶ running" in shown(console) and "mem" in shown(console))

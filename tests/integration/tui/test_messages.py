@@ -19,6 +19,7 @@ from transformer_playground.cli.main import app, run_app
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.core.jobs import Job, Update
+from transformer_playground.tui.launch.actions import submit_launch
 from transformer_playground.tui.sample.form import SampleForm
 from transformer_playground.tui.sample.panes import SamplePanes
 from transformer_playground.tui.sample.view import SampleView
@@ -90,10 +91,10 @@ def train(
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         # A console that stalls before its worker is there would stall for ever.
         await until(pilot, lambda: any(each.group == "training" for each in console.workers))
-        console.training_changed.subscribe(console, record.take)
+        console.context.training_changed.subscribe(console, record.take)
         run_id = "first" if resume is None else None
-        console.launch(Launch("tiny", overrides, run_id=run_id, resume=resume))
-        job = console.training.jobs[0]
+        submit_launch(console.context, Launch("tiny", overrides, run_id=run_id, resume=resume))
+        job = console.context.training.jobs[0]
         jobs.append(job)
         if is_stalled:
             # A console that is busy for so long hears of the whole job at once.
@@ -101,7 +102,7 @@ def train(
                 time.sleep(0.01)
         if stop_at is not None:
             await until(pilot, lambda: job.step >= stop_at)
-            console.training.stop(job)
+            console.context.training.stop(job)
         await until(pilot, lambda: "ended" in record.turns)
         await until(pilot, lambda: any(line.startswith("first: ") for line in record.seen))
         # Whatever came twice would come within the next rounds.
@@ -115,7 +116,7 @@ def train(
 def test_a_launch_is_prepared_trained_and_told_of_in_this_order_and_once(project: Project) -> None:
     record, job = train(project, "train.runtime.max_iters=6", "train.runtime.eval_interval=3")
     assert record.turns == ["started", "trained", "ended"]
-    assert record.notices == ["notice: first is on its way.", "first: finished"]
+    assert record.notices == ["notice: Started first.", "first: finished"]
     kinds = [each.news for each in record.updates]
     # Preparation comes first; the end comes last.
     assert set(kinds[: kinds.index("started")]) == {"progress"}
@@ -145,7 +146,7 @@ def test_a_run_that_fails_is_told_once_with_its_reason(project: Project) -> None
 def test_a_launch_that_never_becomes_a_run_is_told_once(project: Project, is_stalled: bool) -> None:
     record, job = train(project, "model.n_layer=0", is_stalled=is_stalled)
     assert record.turns == ["ended"]
-    assert record.notices == ["notice: first is on its way.", f"first: failed: {job.message}"]
+    assert record.notices == ["notice: Started first.", f"first: failed: {job.message}"]
     assert "model.n_layer" in job.message
     assert not project.runs
 
@@ -165,7 +166,7 @@ def test_sampling_begins_and_ends_once_and_shows_every_token(project: Project) -
     record = Record()
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: console.snapshot.runs)
+        await until(pilot, lambda: console.context.snapshot.runs)
         await pilot.press("3")
         await until(pilot, lambda: isinstance(console.screen, SampleView))
         await until(pilot, lambda: console.screen.query_one(SampleForm).display)

@@ -24,7 +24,7 @@ def test_many_logged_steps_are_drawn_together(
     run = make_run(project.root / "runs", "tiny-1", rows=[train_row(1)])
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: console.workspace.current == "tiny-1")
+        await until(pilot, lambda: console.context.workspace.current == "tiny-1")
         await pilot.press("2")
         await until(pilot, lambda: "1 " in shown(console) and console.screen.query(Sparkline))
         view = console.screen
@@ -37,7 +37,7 @@ def test_many_logged_steps_are_drawn_together(
         job = Job(1, Launch("tiny"), state="running", run_id="tiny-1", max_iters=100)
         for step in range(2, 32):
             append_rows(run, [train_row(step, train_loss=2.5, tokens_per_sec=98_765.0)])
-            console.training_changed.publish([Update(job)])
+            console.context.training_changed.publish([Update(job)])
             await pilot.pause()
         # A look at the folder of runs may come in between, and draws too.
         assert spark.frames_drawn <= drawn + 3

@@ -72,7 +72,7 @@ async def go_to(console: Console, pilot: Pilot[Any], run_id: str) -> None:
     await pilot.press("g")
     while cursor(console) != run_id:
         await pilot.press("j")
-    await until(pilot, lambda: console.workspace.current == run_id)
+    await until(pilot, lambda: console.context.workspace.current == run_id)
 
 
 def typed(text: str) -> list[str]:
@@ -116,7 +116,7 @@ def test_the_filter_holds_while_it_is_typed_and_escape_takes_it_away(project: Pr
         await until(pilot, lambda: order(console) == ["cat"])
         # Back in the table, keys are keys again and the filter is still on show.
         await pilot.press("space")
-        assert console.workspace.marked == ["cat"]
+        assert console.context.workspace.marked == ["cat"]
         assert "model.norm=rmsnorm" in shown(console)
 
     with_console(project, steps)
@@ -174,7 +174,7 @@ def test_marks_and_a_baseline_show_with_glyphs_and_differences(project: Project)
         assert "-0.5000" in text
         assert "+0.5000" in text
         await pilot.press("A")
-        await until(pilot, lambda: not console.workspace.marked)
+        await until(pilot, lambda: not console.context.workspace.marked)
         assert "▲ bee" not in shown(console)
         await pilot.press("1", "g", "p")
         await until(pilot, lambda: "-0.5000" not in shown(console))
@@ -252,7 +252,7 @@ def test_a_rename_carries_marks_and_cursor_along(project: Project) -> None:
         await until(pilot, lambda: isinstance(console.screen, WriteScreen))
         await pilot.press("x", "enter")
         await until(pilot, lambda: "beex" in order(console))
-        assert console.workspace.marked == ["beex"]
+        assert console.context.workspace.marked == ["beex"]
         await until(pilot, lambda: cursor(console) == "beex")
         assert project.run_named("beex").config_path.is_file()
         # A name that is taken is refused in words, and nothing happens.
@@ -338,7 +338,7 @@ def test_a_resume_is_refused_where_there_is_nothing_to_resume(project: Project) 
         await ready(console, pilot)
         await pilot.press("r")
         await until(pilot, lambda: "there is nothing to resume" in shown(console).replace("\n", ""))
-        assert not console.training.jobs
+        assert not console.context.training.jobs
 
     with_console(project, steps, (140, 45))
 
@@ -384,12 +384,12 @@ def test_experiments_show_their_data_and_lead_to_training(project: Project) -> N
         await pilot.press("shift+tab")
         await until(pilot, lambda: "· missing" in shown(console))
         assert "bottles on a wall" in shown(console)
-        assert console.workspace.experiment == "tiny"
+        assert console.context.workspace.experiment == "tiny"
         (project.experiment / "config.toml").write_text("nonsense = ")
         await until(pilot, lambda: "✗ broken" in shown(console))
         await pilot.press("escape")
         await until(pilot, lambda: "ant" in shown(console))
-        assert console.workspace.experiment is None
+        assert console.context.workspace.experiment is None
 
     with_console(project, steps)
 
@@ -418,7 +418,7 @@ def test_a_config_that_is_edited_to_nonsense_while_it_is_shown_says_why_until_it
         await until(pilot, lambda: "· data missing" in words())
         for content, problem in nonsense.items():
             config.write_bytes(content)
-            console.look_around()
+            console.context.refresh_snapshot()
             await until(pilot, lambda said=problem: said in words())  # type: ignore[misc]
             assert "✗ the configuration is not valid" in words()
             assert CONTROL.search(shown(console)) is None
@@ -429,9 +429,9 @@ def test_a_config_that_is_edited_to_nonsense_while_it_is_shown_says_why_until_it
             assert isinstance(console.screen, RunsView)
         assert sorted(order(console)) == sorted(LOSSES)
         config.write_bytes(whole)
-        console.look_around()
+        console.context.refresh_snapshot()
         await until(pilot, lambda: "· data missing" in words())
-        assert not console.training.jobs
+        assert not console.context.training.jobs
 
     with_console(project, steps, (180, 50))
 

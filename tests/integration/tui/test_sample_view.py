@@ -62,7 +62,7 @@ def project(two_runs: Project, tmp_path: Path) -> Project:
 
 
 async def open_view(console: Console, pilot: Pilot[Any]) -> None:
-    await until(pilot, lambda: console.snapshot.runs)
+    await until(pilot, lambda: console.context.snapshot.runs)
     await pilot.press("3")
     await until(pilot, lambda: isinstance(console.screen, SampleView))
     await until(pilot, lambda: console.screen.query_one(SampleForm).display)
@@ -229,7 +229,7 @@ def test_marked_runs_are_sampled_beside_each_other_or_below_each_other(
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_view(console, pilot)
         for run_id in ("one", "two"):
-            console.workspace.toggle_mark(run_id)
+            console.context.workspace.toggle_mark(run_id)
         await write(pilot, "7")
         await pilot.press("escape", "b")
         await draw(console, pilot)
@@ -267,7 +267,7 @@ def test_run_and_checkpoint_are_picked_from_lists_that_typing_narrows(two_runs: 
         await open_view(console, pilot)
         await pilot.press("escape", "r", "o", "n", "enter")
         await until(pilot, lambda: "one" in shown(console).splitlines()[2])
-        assert console.workspace.current == "one"
+        assert console.context.workspace.current == "one"
         await pilot.press("c", "down", "enter")
         await until(pilot, lambda: "last · step 20" in shown(console))
         await draw(console, pilot)
@@ -357,8 +357,8 @@ def test_what_goes_wrong_is_a_sentence_in_the_pane_and_the_console_lives_on(
         await draw(console, pilot)
         assert "✗" in shown(console), shown(console)
         assert "Z" in shown(console)
-        before = console.snapshot
-        await until(pilot, lambda: console.snapshot is not before)
+        before = console.context.snapshot
+        await until(pilot, lambda: console.context.snapshot is not before)
         await pilot.pause(0.2)
         assert "✗" in shown(console)
         await pilot.press("backspace")
@@ -425,9 +425,9 @@ def test_hostile_samples_and_prompts_are_shown_as_symbols(tmp_path: Path) -> Non
 def test_sampling_works_while_training_goes_on_and_does_not_stop_it(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         endless = ("train.runtime.max_iters=1000000", "train.runtime.eval_interval=20")
-        job = console.training.submit(Launch("tiny", endless, "endless"))
+        job = console.context.training.submit(Launch("tiny", endless, "endless"))
         await until(pilot, lambda: job.step > 40)
-        console.choose(current="endless")
+        console.context.publish_workspace(current="endless")
         await open_view(console, pilot)
         await until(pilot, lambda: "endless" in shown(console).splitlines()[2])
         before = job.step
@@ -436,7 +436,7 @@ def test_sampling_works_while_training_goes_on_and_does_not_stop_it(project: Pro
         assert len(texts(console)[0]) == 41, shown(console)
         await until(pilot, lambda: job.step > before + 40)
         assert job.state == "running"
-        console.training.stop(job)
+        console.context.training.stop(job)
         await until(pilot, lambda: job.has_ended)
 
     with_console(project, steps)

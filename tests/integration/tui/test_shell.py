@@ -40,7 +40,7 @@ def test_help_shows_the_keys_of_the_view_first_and_finds_one_by_its_words(projec
     settings_file(project).write_text('[keys]\nruns.filter = "f"\n')
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: console.snapshot.runs)
+        await until(pilot, lambda: console.context.snapshot.runs)
         await pilot.press("2", "question_mark")
         await until(pilot, lambda: isinstance(console.screen, KeysScreen))
         await until(pilot, lambda: "Live" in shown(console))
@@ -67,14 +67,14 @@ def test_the_footer_always_says_where_the_keys_are_listed(project: Project) -> N
 @pytest.mark.parametrize("size", [(80, 24), (140, 45)])
 def test_the_palette_finds_experiments_and_runs(project: Project, size: tuple[int, int]) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: len(console.snapshot.runs) == 3)
+        await until(pilot, lambda: len(console.context.snapshot.runs) == 3)
         await pilot.press("ctrl+p")
         await until(pilot, lambda: isinstance(console.screen, CommandPalette))
         await pilot.press(*"open tiny-1")
         await until(pilot, lambda: "open tiny-1" in shown(console))
         await pilot.press("enter")
         await until(pilot, lambda: console.current_mode == "live")
-        assert console.workspace.current == "tiny-1"
+        assert console.context.workspace.current == "tiny-1"
         await pilot.press("ctrl+p")
         await until(pilot, lambda: isinstance(console.screen, CommandPalette))
         await pilot.press(*"train tiny")
@@ -90,7 +90,7 @@ def test_a_hostile_run_in_the_palette_stays_text(project: Project) -> None:
     (project.root / "runs" / hostile).mkdir()
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: hostile in console.snapshot.runs)
+        await until(pilot, lambda: hostile in console.context.snapshot.runs)
         await pilot.press("ctrl+p")
         await until(pilot, lambda: isinstance(console.screen, CommandPalette))
         await pilot.press(*"open bold")
@@ -111,7 +111,7 @@ def test_a_theme_is_remembered_and_comments_of_the_file_stay(project: Project) -
 
     async def look(console: Console, pilot: Pilot[Any]) -> None:
         assert console.theme == "playground-light"
-        assert console.settings.bell
+        assert console.context.settings.bell
 
     with_console(project, change)
     assert path.read_text().startswith("# mine\nbell = true\n")
@@ -157,7 +157,7 @@ def test_a_config_folder_that_cannot_be_written_is_no_reason_to_fail(
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await pilot.press("f2")
-        await until(pilot, lambda: console.snapshot.runs)
+        await until(pilot, lambda: console.context.snapshot.runs)
 
     with_console(project, steps)
 
@@ -165,7 +165,7 @@ def test_a_config_folder_that_cannot_be_written_is_no_reason_to_fail(
 @pytest.mark.parametrize("keys", ["q", "ctrl+q", "ctrl+c"])
 def test_each_key_to_quit_quits_when_nothing_trains(project: Project, keys: str) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: console.snapshot.runs)
+        await until(pilot, lambda: console.context.snapshot.runs)
         await pilot.press(keys)
         await until(pilot, lambda: console._exit)
         assert console.return_value == 0
@@ -179,7 +179,7 @@ def test_any_change_of_size_is_survived_and_a_tiny_one_says_so(project: Project)
     sizes += [(source.randint(1, 300), source.randint(1, 100)) for _ in range(20)]
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: console.snapshot.runs)
+        await until(pilot, lambda: console.context.snapshot.runs)
         for number, size in enumerate(sizes):
             console.action_view(("runs", "live", "sample", "compare")[number % 4])
             await pilot.resize_terminal(*size)

@@ -71,12 +71,12 @@ def check(name: str, view: str, size: tuple[int, int], *, breaks: bool = False) 
     path = SNAPSHOTS / f"{name}.txt"
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: len(console.snapshot.runs) == 2)
+        await until(pilot, lambda: len(console.context.snapshot.runs) == 2)
         # The table puts its cursor on a run first, and says so in a message.
-        await until(pilot, lambda: console.workspace.current is not None)
+        await until(pilot, lambda: console.context.workspace.current is not None)
         await pilot.pause()
-        console.workspace.marked[:] = ["tiny-a", "tiny-b"]
-        console.choose(current="tiny-a")
+        console.context.workspace.marked[:] = ["tiny-a", "tiny-b"]
+        console.context.publish_workspace(current="tiny-a")
         await until(pilot, lambda: "2 marked" in shown(console))
         console.action_view(view)
         if os.environ.get("UPDATE_SNAPSHOTS"):

@@ -51,7 +51,7 @@ def test_a_click_in_the_line_of_keys_presses_the_key(project: Project) -> None:
     make_run(project.root / "runs", "tiny-1", rows=[train_row(1)])
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: "/ filter" in shown(console) and console.snapshot.runs)
+        await until(pilot, lambda: "/ filter" in shown(console) and console.context.snapshot.runs)
         line = shown(console).splitlines()[-1]
         await pilot.click(KeyBar, offset=(line.index("filter"), 0))
         await until(pilot, lambda: console.screen.query_one(FilterBar).display)
@@ -77,7 +77,7 @@ def test_the_first_frame_has_panes_and_keys_and_claims_nothing_about_runs(
     monkeypatch.setattr(Console, "_display", display)
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: console.has_looked)
+        await until(pilot, lambda: console.context.has_snapshot)
 
     with_console(project, steps)
     first = frames[0]

@@ -21,6 +21,7 @@ from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.core.jobs import Job
 from transformer_playground.tui.dialogs.base import ConfirmScreen
+from transformer_playground.tui.launch.actions import edit_launch, submit_launch
 from transformer_playground.tui.launch.view import LaunchScreen
 
 ENDLESS = ("train.runtime.max_iters=1000000", "train.runtime.eval_interval=1000000")
@@ -33,8 +34,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 
 
 async def start(console: Console, pilot: Pilot[Any], *overrides: str, run_id: str) -> Job:
-    console.launch(Launch("tiny", overrides, run_id=run_id))
-    job = console.training.jobs[-1]
+    submit_launch(console.context, Launch("tiny", overrides, run_id=run_id))
+    job = console.context.training.jobs[-1]
     await until(pilot, lambda: job.state == "running" and job.step > 2)
     return job
 
@@ -53,13 +54,15 @@ def assert_resumable(project: Project, run_id: str, step: int) -> None:
 def test_of_two_launches_the_second_waits_for_the_first(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         first = await start(console, pilot, *ENDLESS, run_id="first")
-        console.launch(Launch("tiny", ("train.runtime.max_iters=3",), run_id="second"))
+        submit_launch(
+            console.context, Launch("tiny", ("train.runtime.max_iters=3",), run_id="second")
+        )
         await until(pilot, lambda: "+1 queued" in shown(console))
-        assert "second is queued." in shown(console)
-        assert console.workspace.current == "second"
-        console.training.stop(first)
-        await until(pilot, lambda: all(job.has_ended for job in console.training.jobs))
-        await until(pilot, lambda: {"first", "second"} <= console.snapshot.runs.keys())
+        assert "Queued second." in shown(console)
+        assert console.context.workspace.current == "second"
+        console.context.training.stop(first)
+        await until(pilot, lambda: all(job.has_ended for job in console.context.training.jobs))
+        await until(pilot, lambda: {"first", "second"} <= console.context.snapshot.runs.keys())
 
     with_console(project, steps)
     assert states(project) == {"first": "stopped", "second": "finished"}
@@ -69,16 +72,16 @@ def test_views_are_told_of_every_turn(project: Project) -> None:
     seen: list[str] = []
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        console.training_changed.subscribe(
+        console.context.training_changed.subscribe(
             console,
             lambda updates: seen.extend(update.news for update in updates),
         )
         job = await start(console, pilot, *ENDLESS, run_id="first")
-        console.training.pause(job)
+        console.context.training.pause(job)
         await until(pilot, lambda: "‖ first" in shown(console))
-        console.training.go_on(job)
+        console.context.training.go_on(job)
         await until(pilot, lambda: "▶ first" in shown(console))
-        console.training.stop(job)
+        console.context.training.stop(job)
         await until(pilot, lambda: "trained" in seen)
 
     with_console(project, steps)
@@ -92,7 +95,7 @@ def test_leaving_while_training_asks_saves_and_ends(project: Project) -> None:
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         job = await start(console, pilot, *ENDLESS, run_id="first")
-        console.launch(Launch("tiny", run_id="second"))
+        submit_launch(console.context, Launch("tiny", run_id="second"))
         await pilot.press("q")
         assert isinstance(console.screen, ConfirmScreen)
         assert "can be resumed" in shown(console)
@@ -123,8 +126,8 @@ def test_leaving_while_plot_and_report_are_written_asks_and_waits_for_them(
     run = train_for_an_hour(project)
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        console.launch(Launch("tiny", MORE_AND_EXTRAS, resume="first"))
-        job = console.training.jobs[0]
+        submit_launch(console.context, Launch("tiny", MORE_AND_EXTRAS, resume="first"))
+        job = console.context.training.jobs[0]
         await until(pilot, lambda: job.is_reporting)
         await pilot.press("q")
         assert isinstance(console.screen, ConfirmScreen)
@@ -148,7 +151,7 @@ def test_leaving_while_a_view_is_being_built_is_no_fault(
     make_run(project.root / "runs", "first", [train_row(1)])
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: console.snapshot.runs)
+        await until(pilot, lambda: console.context.snapshot.runs)
         for view in views:
             console.action_view(view)
             for _ in range(rounds):
@@ -187,7 +190,8 @@ def test_however_the_console_ends_the_run_is_saved(project: Project, way: str) -
 
 def test_a_run_that_fails_says_why_and_the_console_goes_on(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        console.launch(
+        submit_launch(
+            console.context,
             Launch(
                 "tiny",
                 (
@@ -197,16 +201,18 @@ def test_a_run_that_fails_says_why_and_the_console_goes_on(project: Project) -> 
                     "train.schedule.warmup_iters=0",
                 ),
                 run_id="bad",
-            )
+            ),
         )
-        bad = console.training.jobs[0]
+        bad = console.context.training.jobs[0]
         await until(pilot, lambda: bad.has_ended)
         assert bad.state == "failed"
         await until(pilot, lambda: "failed: loss is" in shown(console))
         assert "Lower train.optim.learning_rate" in bad.message
-        console.launch(Launch("tiny", ("train.runtime.max_iters=3",), run_id="good"))
-        await until(pilot, lambda: console.training.jobs[1].has_ended)
-        assert console.training.jobs[1].state == "finished"
+        submit_launch(
+            console.context, Launch("tiny", ("train.runtime.max_iters=3",), run_id="good")
+        )
+        await until(pilot, lambda: console.context.training.jobs[1].has_ended)
+        assert console.context.training.jobs[1].state == "finished"
 
     with_console(project, steps, size=(120, 40))
     assert states(project) == {"bad": "failed", "good": "finished"}
@@ -215,20 +221,21 @@ def test_a_run_that_fails_says_why_and_the_console_goes_on(project: Project) -> 
 def test_a_stopped_run_is_resumed_and_branched_from_the_form(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         job = await start(console, pilot, *ENDLESS, run_id="first")
-        console.training.stop(job)
+        console.context.training.stop(job)
         await until(pilot, lambda: job.has_ended)
-        console.ask_launch(
-            Launch("tiny", (f"train.runtime.max_iters={job.step + 2}",), resume="first")
+        edit_launch(
+            console.context,
+            Launch("tiny", (f"train.runtime.max_iters={job.step + 2}",), resume="first"),
         )
         await pilot.pause()
         await until(pilot, lambda: "Resume first" in shown(console))
         await pilot.press("enter")
-        await until(pilot, lambda: len(console.training.jobs) == 2)
-        again = console.training.jobs[1]
+        await until(pilot, lambda: len(console.context.training.jobs) == 2)
+        again = console.context.training.jobs[1]
         await until(pilot, lambda: again.has_ended)
         assert again.state == "finished", again.message
-        await until(pilot, lambda: "first" in console.snapshot.runs)
-        console.choose(current="first")
+        await until(pilot, lambda: "first" in console.context.snapshot.runs)
+        console.context.publish_workspace(current="first")
         await pilot.press("B")
         await until(pilot, lambda: "Branch off first at" in shown(console))
         await pilot.press("down", "enter")
@@ -241,8 +248,8 @@ def test_a_stopped_run_is_resumed_and_branched_from_the_form(project: Project) -
         console.focused.post_message(Paste("twig"))
         await pilot.pause()
         await pilot.press("enter")
-        await until(pilot, lambda: len(console.training.jobs) == 3)
-        branch = console.training.jobs[2]
+        await until(pilot, lambda: len(console.context.training.jobs) == 3)
+        branch = console.context.training.jobs[2]
         await until(pilot, lambda: branch.has_ended)
         assert branch.state == "finished", branch.message
 
@@ -254,12 +261,12 @@ def test_a_branch_cannot_change_the_model(project: Project) -> None:
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         job = await start(console, pilot, *ENDLESS, run_id="first")
-        console.training.stop(job)
+        console.context.training.stop(job)
         await until(pilot, lambda: job.has_ended)
-        console.ask_launch(Launch("tiny", ("model.n_layer=3",), branch=("first", "last")))
+        edit_launch(console.context, Launch("tiny", ("model.n_layer=3",), branch=("first", "last")))
         await pilot.pause()
         await pilot.press("enter")
         await until(pilot, lambda: "a run keeps the model" in shown(console))
-        assert len(console.training.jobs) == 1
+        assert len(console.context.training.jobs) == 1
 
     with_console(project, steps, size=(120, 40))

@@ -3,7 +3,7 @@
 import pytest
 
 from transformer_playground.cli.main import app, run_app
-from transformer_playground.tui.options import app as tui
+from transformer_playground.tp_tui import application
 
 VERBS = (
     "prepare",
@@ -33,7 +33,7 @@ def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_console_s_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_app(tui, ["--help"]) == 0
+    assert run_app(application(), ["--help"]) == 0
     out = capsys.readouterr().out
     assert "tp-tui" in out
     assert "--run" in out

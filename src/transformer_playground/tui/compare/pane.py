@@ -1,7 +1,6 @@
 """The table of a comparison, and what a reader must know to read it rightly."""
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -11,29 +10,32 @@ from textual.widgets import Static
 from transformer_playground.comparison.compare import Column, Comparison
 from transformer_playground.runs.series import Axis
 from transformer_playground.terminal import visible_line
+from transformer_playground.tui.bindings import key_hint
 from transformer_playground.tui.charts.chart import Chart
 from transformer_playground.tui.charts.series import ChartLine
 from transformer_playground.tui.compare.service import Compared
 from transformer_playground.tui.compare.table import ComparisonTable, Heading
 from transformer_playground.tui.compare.table_state import SIGNS, lines_of, names_of, verdicts_in
+from transformer_playground.tui.core.context import AppContext
+from transformer_playground.tui.core.sampling import Source
 from transformer_playground.tui.sample.labels import run_text
-from transformer_playground.tui.sample.service import Source
 from transformer_playground.tui.themes import PLAIN, SERIES
 
-if TYPE_CHECKING:
-    from transformer_playground.tui.app import Console
 _MUTED = "$foreground 60%"
 
 
-def hint(console: "Console", problems: Iterable[str]) -> Content:
+def hint(context: AppContext, problems: Iterable[str]) -> Content:
     """How to choose runs, after what is wrong with those that are chosen."""
-    chosen = console.workspace.chosen()
+    chosen = context.workspace.chosen()
     lines = problem_lines(problems)
     if chosen:
-        words = Content("  ").join(run_text(console, Source(run_id, "")) for run_id in chosen)
+        words = Content("  ").join(run_text(context, Source(run_id, "")) for run_id in chosen)
         lines += [Content.assemble(("chosen: ", _MUTED), words), Content("")]
-    pick, runs = _key(console, "compare.mark"), _key(console, "everywhere.runs")
-    mark, pin = _key(console, "runs.mark"), _key(console, "runs.pin")
+    pick, runs = (
+        key_hint("compare.mark", context.keymap),
+        key_hint("everywhere.runs", context.keymap),
+    )
+    mark, pin = key_hint("runs.mark", context.keymap), key_hint("runs.pin", context.keymap)
     lines += [
         Content("A comparison takes at least two runs."),
         Content(""),
@@ -54,13 +56,6 @@ def hint(console: "Console", problems: Iterable[str]) -> Content:
 def problem_lines(problems: Iterable[str]) -> list[Content]:
     """Each problem on a line; untrusted text."""
     return [Content.styled(f"✗ {visible_line(problem)}", "$error") for problem in problems]
-
-
-_DEFAULTS = {"compare.mark": "m", "everywhere.runs": "1", "runs.mark": "space", "runs.pin": "p"}
-
-
-def _key(console: "Console", name: str) -> str:
-    return visible_line(console.settings.keys.get(name, _DEFAULTS[name]))
 
 
 _MEANINGS = {"better": "better", "worse": "worse", "unclear": "within 2 standard errors"}
@@ -84,7 +79,7 @@ class ComparisonPane(Vertical):
 
     def show(
         self,
-        console: "Console",
+        context: AppContext,
         compared: Compared,
         comparison: Comparison,
         gone: Sequence[str] = (),
@@ -93,7 +88,7 @@ class ComparisonPane(Vertical):
         lines = lines_of(comparison, all_settings=compared.request.all_settings)
         names = names_of(comparison)
         headings = [
-            _heading(console, column, name)
+            _heading(context, column, name)
             for column, name in zip(comparison.columns, names, strict=True)
         ]
         self.query_one(ComparisonTable).show(headings, lines)
@@ -110,16 +105,16 @@ class ComparisonPane(Vertical):
         static.display = bool(problems or remarks)
 
 
-def _heading(console: "Console", column: Column, name: str) -> Heading:
+def _heading(context: AppContext, column: Column, name: str) -> Heading:
     ids = [run.run_id for run in column.runs]
-    workspace = console.workspace
+    workspace = context.workspace
     slot = workspace.slot(ids[0])
     series = PLAIN if slot is None else SERIES[slot]
     return Heading(
         key=ids[0],
         name=name,
         glyph=series.glyph,
-        colour=series.colour(dark=console.current_theme.dark),
+        colour=series.colour(dark=context.is_dark),
         is_pinned=workspace.baseline in ids,
     )
 
@@ -138,7 +133,7 @@ class ComparisonCurves(Chart):
         )
         self.title = "validation loss"
 
-    def show(self, console: "Console", compared: Compared) -> None:
+    def show(self, context: AppContext, compared: Compared) -> None:
         """Draw these runs."""
         axis = compared.request.axis
         self.x_label = _LABELS[axis]
@@ -146,7 +141,7 @@ class ComparisonCurves(Chart):
         first = next(iter(compared.curves), None)
         lines = []
         for run_id, curve in compared.curves.items():
-            slot = console.workspace.slot(run_id)
+            slot = context.workspace.slot(run_id)
             series = PLAIN if slot is None else SERIES[slot]
             lines.append(
                 ChartLine(
@@ -154,7 +149,7 @@ class ComparisonCurves(Chart):
                     label=run_id,
                     x=curve.x,
                     y=curve.y,
-                    colour=series.colour(dark=console.current_theme.dark),
+                    colour=series.colour(dark=context.is_dark),
                     glyph=series.glyph,
                     on_top=run_id == first,
                     best="lowest",

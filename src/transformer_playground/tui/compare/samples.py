@@ -7,11 +7,11 @@ from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 
+from transformer_playground.tui.core.sampling import Source
 from transformer_playground.tui.core.workspace import SLOTS
 from transformer_playground.tui.sample.form import SampleForm
 from transformer_playground.tui.sample.panes import SamplePanes
 from transformer_playground.tui.sample.runner import SampleRunner
-from transformer_playground.tui.sample.service import Source
 
 
 class ComparisonSamples(Vertical):

@@ -20,10 +20,10 @@ from transformer_playground.tui.compare.pane import ComparisonCurves, Comparison
 from transformer_playground.tui.compare.samples import ComparisonSamples
 from transformer_playground.tui.compare.service import AXES, Compared, Comparer, Request
 from transformer_playground.tui.compare.training_samples import TrainingSamples
+from transformer_playground.tui.core.sampling import Source
 from transformer_playground.tui.core.workspace import pin, toggle
 from transformer_playground.tui.dialogs.pick import PickScreen
 from transformer_playground.tui.sample.labels import run_text
-from transformer_playground.tui.sample.service import Source
 from transformer_playground.tui.shared.export import export_in_worker
 from transformer_playground.tui.shared.panes import PaneDeck
 from transformer_playground.tui.shared.view import View
@@ -69,10 +69,10 @@ class CompareView(View):
     def on_mount(self) -> None:
         """Take over what the settings remember."""
         super().on_mount()
-        settings = self.console.settings
+        settings = self.context.settings
         self._group = settings.remembered("compare", "group", True)
         self._all_settings = settings.remembered("compare", "all_settings", False)
-        self._comparer = Comparer(self.console.runs_dir)
+        self._comparer = Comparer(self.context.runs_dir)
         self._show_empty()
         self.app.theme_changed_signal.subscribe(self, lambda _: self._show())
 
@@ -95,19 +95,19 @@ class CompareView(View):
             self._show_empty()
             return
         self._is_looking = True
-        states = {run_id: row.state for run_id, row in self.console.snapshot.runs.items()}
+        states = {run_id: row.state for run_id, row in self.context.snapshot.runs.items()}
         body = partial(self._look, request, states, self._compared)
         self.run_worker(body, group="compare", thread=True, exit_on_error=False)
 
     @property
     def _request(self) -> Request:
-        chosen = tuple(dict.fromkeys(self.console.workspace.chosen()))
-        pinned = self.console.workspace.baseline
+        chosen = tuple(dict.fromkeys(self.context.workspace.chosen()))
+        pinned = self.context.workspace.baseline
         return Request(chosen, self._group, self._all_settings, self._axis, pinned)
 
     def _notice_gone(self, request: Request) -> None:
         """Remember which compared runs have vanished; one that was renamed has not."""
-        known = self.console.snapshot.runs
+        known = self.context.snapshot.runs
         before = self._compared.request.run_ids if self._compared else ()
         if len(request.run_ids) < len(before):
             for run_id in before:
@@ -141,8 +141,8 @@ class CompareView(View):
             self._set_empty(is_empty=False)
             comparison = compared.comparison
             gone = list(self._gone.values())
-            self.query_one(ComparisonPane).show(self.console, compared, comparison, gone)
-            self.query_one(ComparisonCurves).show(self.console, compared)
+            self.query_one(ComparisonPane).show(self.context, compared, comparison, gone)
+            self.query_one(ComparisonCurves).show(self.context, compared)
             first = comparison.columns[0].best_run
             self.query_one(ComparisonSamples).offer(
                 {
@@ -155,11 +155,11 @@ class CompareView(View):
             self.query_one(TrainingSamples).show(compared.tracks, titles)
 
     def _words(self, run_id: str) -> Content:
-        return run_text(self.console, Source(run_id, ""))
+        return run_text(self.context, Source(run_id, ""))
 
     def _show_empty(self) -> None:
         problems = self._compared.problems if self._compared else {}
-        words = hint(self.console, [*self._gone.values(), *problems.values()])
+        words = hint(self.context, [*self._gone.values(), *problems.values()])
         self.query_one("#compare-empty", Static).update(words)
         self._set_empty(is_empty=True)
 
@@ -199,36 +199,36 @@ class CompareView(View):
         """Pin the run under the column cursor as the baseline, or unpin it."""
         run_id = self.query_one(ComparisonPane).column_key
         if run_id is not None:
-            pin(self.console.workspace, run_id)
-            self.console.choose()
+            pin(self.context.workspace, run_id)
+            self.context.publish_workspace()
 
     def action_mark(self) -> None:
         """Choose a run to add, or to leave out."""
-        chosen = self.console.workspace.chosen()
+        chosen = self.context.workspace.chosen()
         options = [
             (run_id, Content.assemble("✓ " if run_id in chosen else "  ", self._words(run_id)))
-            for run_id in self.console.snapshot.runs
+            for run_id in self.context.snapshot.runs
         ]
-        others = [run_id for run_id in self.console.snapshot.runs if run_id not in chosen]
+        others = [run_id for run_id in self.context.snapshot.runs if run_id not in chosen]
         pick = PickScreen("Compare, or leave out (✓)", options, next(iter(others), None))
         self.app.push_screen(pick, self._take_mark)
 
     def _take_mark(self, run_id: str | None) -> None:
         if run_id is not None:
             self._gone.clear()
-            toggle(self.console.workspace, run_id)
-            self.console.choose()
+            toggle(self.context.workspace, run_id)
+            self.context.publish_workspace()
 
     def action_group(self) -> None:
         """Average runs that differ in their seed, or not."""
         self._group = not self._group
-        self.console.settings.remember("compare", "group", self._group)
+        self.context.settings.remember("compare", "group", self._group)
         self.refresh_view()
 
     def action_all_settings(self) -> None:
         """Show every setting, or those that differ."""
         self._all_settings = not self._all_settings
-        self.console.settings.remember("compare", "all_settings", self._all_settings)
+        self.context.settings.remember("compare", "all_settings", self._all_settings)
         self.refresh_view()
 
     def action_axis(self) -> None:
@@ -283,5 +283,5 @@ class CompareView(View):
         if kind is not None and compared is not None and comparison is not None:
             chart = self.query_one(ComparisonCurves)
             look = Look(compared.request.axis, chart.log_y, chart.smoothing)
-            runs = [RunFolder(self.console.runs_dir / run.run_id) for run in comparison.runs]
+            runs = [RunFolder(self.context.runs_dir / run.run_id) for run in comparison.runs]
             export_in_worker(self, partial(export, kind, comparison, runs, look, Path.cwd()))

@@ -1,4 +1,4 @@
-"""What there is to show: experiments and runs, refreshed off the console's own thread."""
+"""Snapshot of experiments and runs, listed outside the application's own thread."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -13,30 +13,30 @@ if TYPE_CHECKING:
     from transformer_playground.runs.fields import RunInfo
 
 _SHORTEST_WAIT = 1.0
-# Looking around may take this share of one core at most, so that training keeps the rest.
+# Listing takes at most this share of one core, so that training keeps the rest.
 _LARGEST_SHARE = 0.02
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What was there at one moment.
+    """Experiments and runs at one moment.
 
     Attributes:
-        runs: Id -> row, newest first.
-        experiments: In order of name.
+        runs: Run id -> row, newest first.
+        experiments: Sorted by name.
         problem: Why runs or experiments could not be listed.
-        next_look: Seconds to wait before looking again.
+        next_refresh: Seconds to wait before the next listing.
     """
 
     runs: "Mapping[str, RunInfo]" = field(default_factory=dict)
     experiments: "tuple[Experiment, ...]" = ()
     problem: str | None = None
-    next_look: float = _SHORTEST_WAIT
+    next_refresh: float = _SHORTEST_WAIT
 
 
-def look(experiments_dir: Path, runs_dir: Path) -> Snapshot:
-    """List what there is; a folder that cannot be listed counts as empty, with a reason."""
-    # Imported by the first look, which comes after the first frame.
+def take_snapshot(experiments_dir: Path, runs_dir: Path) -> Snapshot:
+    """List experiments and runs; a folder that cannot be listed counts as empty, with a reason."""
+    # Imported by the first listing, after the first frame.
     from transformer_playground.experiments.discovery import discover
     from transformer_playground.runs.listing import list_runs
 

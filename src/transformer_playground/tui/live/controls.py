@@ -43,9 +43,9 @@ class LiveControls(View):
         run_id = self.focus_run
         if run_id is None:
             return RunActivity()
-        row = self.console.snapshot.runs.get(run_id)
-        job = self.console.training.job_of(run_id)
-        waiting = tuple(visible_line(each.name) for each in self.console.training.waiting)
+        row = self.context.snapshot.runs.get(run_id)
+        job = self.context.training.job_of(run_id)
+        waiting = tuple(visible_line(each.name) for each in self.context.training.waiting)
         if job is not None and not job.has_ended:
             memory = psutil.Process().memory_info().rss
             return RunActivity(job.state, job.message, is_ours=True, memory=memory, waiting=waiting)
@@ -85,10 +85,10 @@ class LiveControls(View):
     def _job(self) -> Job | None:
         """The job that trains the run in focus; says why there is none."""
         run_id = self.focus_run
-        job = self.console.training.job_of(run_id) if run_id else None
+        job = self.context.training.job_of(run_id) if run_id else None
         if job is not None and not job.has_ended:
             return job
-        row = self.console.snapshot.runs.get(run_id) if run_id else None
+        row = self.context.snapshot.runs.get(run_id) if run_id else None
         is_elsewhere = row is not None and row.state == "running" and job is None
         self.notify(_ELSEWHERE if is_elsewhere else _AT_REST, markup=False)
         return None
@@ -100,7 +100,7 @@ class LiveControls(View):
         if not job.is_training:
             self.notify("It has not begun yet.", markup=False)
             return
-        request(self.console.training, job)
+        request(self.context.training, job)
         self.notify(words, markup=False, timeout=2)
 
     def action_pause(self) -> None:
@@ -109,7 +109,7 @@ class LiveControls(View):
         if job is None:
             return
         if job.control.paused:
-            self.console.training.go_on(job)
+            self.context.training.go_on(job)
         else:
             self._ask_for(TrainingQueue.pause, "Pausing before the next step.")
 
@@ -136,7 +136,7 @@ class LiveControls(View):
 
     def _stop(self, job: Job, answer: str | None) -> None:
         if answer == "stop":
-            self.console.training.stop(job)
+            self.context.training.stop(job)
 
     # Writing the chart
 
@@ -155,7 +155,7 @@ class LiveControls(View):
         # Matplotlib takes its time to load.
         from transformer_playground.plots.loss_plot import PlotRequest, plot_loss
 
-        runs = [open_run(self.console.runs_dir, run_id) for run_id in request.runs]
+        runs = [open_run(self.context.runs_dir, run_id) for run_id in request.runs]
         folder = runs[0].reports if len(runs) == 1 else Path.cwd()
         folder.mkdir(parents=True, exist_ok=True)
 

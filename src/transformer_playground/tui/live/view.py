@@ -87,8 +87,8 @@ class LiveView(LiveControls):
 
     def on_mount(self) -> None:
         """Take over what the settings remember, and follow training."""
-        remembered = self.console.settings.remembered
-        self._followers = RunFollowers(self.console.runs_dir)
+        remembered = self.context.settings.remembered
+        self._followers = RunFollowers(self.context.runs_dir)
         self._quantity = quantity_named(remembered("live", "quantity", "loss"))
         self._x = next(x for x in (remembered("live", "x", "step"), "step") if x in AXES)
         chart = self._chart
@@ -98,14 +98,14 @@ class LiveView(LiveControls):
         self.watch(chart, "log_y", partial(self._remember, "log"), init=False)
         self.watch(chart, "smoothing", self._smoothing_changed, init=False)
         self._tick_timer = self.set_interval(_TICK_SECONDS, self._tick, pause=True)
-        self.console.training_changed.subscribe(self, self._training_changed)
+        self.context.training_changed.subscribe(self, self._training_changed)
 
     @property
     def _chart(self) -> Chart:
         return self.query_one("#live-chart", Chart)
 
     def _remember(self, name: str, value: Any) -> None:
-        self.console.settings.remember("live", name, value)
+        self.context.settings.remember("live", name, value)
 
     # Coming on show, and leaving
 
@@ -119,7 +119,7 @@ class LiveView(LiveControls):
         self._tick_timer.resume()
         self._is_dirty = True
         self._leave_gone()
-        shown = runs_to_show(self.console.workspace, self._training, [*self.console.snapshot.runs])
+        shown = runs_to_show(self.context.workspace, self._training, [*self.context.snapshot.runs])
         self.query_one("#live").display = bool(shown)
         self._show_empty(is_empty=not shown)
         if shown != self._shown or not self._next_look:
@@ -128,18 +128,18 @@ class LiveView(LiveControls):
 
     @property
     def _training(self) -> str | None:
-        job = self.console.training.active
+        job = self.context.training.active
         return job.run_id if job else None
 
     @property
     def focus_run(self) -> str | None:
         """The run whose numbers, samples and log are shown."""
-        current = self.console.workspace.current
+        current = self.context.workspace.current
         return run_in_focus(self._shown, self._wanted, current, self._training)
 
     def _leave_gone(self) -> None:
         """Say which of the runs on show have vanished."""
-        known = set(self.console.snapshot.runs)
+        known = set(self.context.snapshot.runs)
         for run_id in self._listed - known:
             if run_id in self._shown:
                 self.say_gone(run_id)
@@ -149,7 +149,7 @@ class LiveView(LiveControls):
         empty = self.query_one("#live-empty", Static)
         empty.display = is_empty
         if is_empty:
-            key = visible_line(self.console.settings.keys.get("everywhere.new", "n"))
+            key = self.key_hint("everywhere.new")
             empty.update(Content(f"No run to follow yet.\n\n{key} trains one."))
 
     # Reading files
@@ -236,7 +236,7 @@ class LiveView(LiveControls):
 
     @property
     def _paints(self) -> dict[str, Paint]:
-        workspace, theme = self.console.workspace, self.console.current_theme
+        workspace, theme = self.context.workspace, self.app.current_theme
         background = Color.parse(theme.background or "#000000")
         runs = self._frame.request.runs if self._frame else ()
         paints = {}

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar, cast, get_args
+from typing import TypeVar, cast, get_args
 
 from transformer_playground.errors import PlaygroundError, UsageError
 from transformer_playground.runs.annotations import (
@@ -20,6 +20,7 @@ from transformer_playground.runs.folder import RunFolder, check_run_id, open_run
 from transformer_playground.runs.manage import Moved, delete_runs, rename_run, restore_run
 from transformer_playground.terminal import visible
 from transformer_playground.training.launch import Launch
+from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.dialogs.base import ConfirmScreen
 from transformer_playground.tui.dialogs.edit_text import WriteScreen
 from transformer_playground.tui.runs.export import FORMATS, Format, export_table
@@ -27,8 +28,6 @@ from transformer_playground.tui.runs.table import RunsTable
 from transformer_playground.tui.runs.table_state import RunsTableState
 from transformer_playground.tui.shared.view import View
 
-if TYPE_CHECKING:
-    from transformer_playground.tui.app import Console
 _RESUMABLE = frozenset({"interrupted", "stopped", "failed"})
 _TAGS_HINT = "Words separated by spaces: letters, digits, dots, dashes and underscores."
 _NAME_HINT = "Letters, digits, dots, dashes and underscores. Reports keep the name of their time."
@@ -39,11 +38,11 @@ class RunCommands:
     """Changes to runs, each in a thread of its own.
 
     Args:
-        console: The app.
+        context: State shared by the views.
     """
 
-    def __init__(self, console: "Console") -> None:
-        self._console = console
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
         self._deleted: list[list[Moved]] = []
 
     def note(self, row: RunInfo) -> None:
@@ -60,7 +59,7 @@ class RunCommands:
                 self._annotate(row.run_id, lambda old: Annotations(text.rstrip(), old.tags))
 
         title = f"Note on {row.run_id}"
-        self._console.push_screen(WriteScreen(title, row.note, check, several_lines=True), save)
+        self._context.app.push_screen(WriteScreen(title, row.note, check, several_lines=True), save)
 
     def tags(self, row: RunInfo) -> None:
         """Write tags."""
@@ -71,7 +70,7 @@ class RunCommands:
                 self._annotate(row.run_id, lambda old: Annotations(old.note, tags))
 
         screen = WriteScreen(f"Tags of {row.run_id}", " ".join(row.tags), _tags, _TAGS_HINT)
-        self._console.push_screen(screen, save)
+        self._context.app.push_screen(screen, save)
 
     def rename(self, row: RunInfo) -> None:
         """Give a run another name."""
@@ -85,7 +84,7 @@ class RunCommands:
             )
 
         screen = WriteScreen(f"Rename {row.run_id}", row.run_id, check_run_id, _NAME_HINT)
-        self._console.push_screen(screen, save)
+        self._context.app.push_screen(screen, save)
 
     def delete(self, run_ids: list[str]) -> None:
         """Move runs to the trash, after a question."""
@@ -99,7 +98,7 @@ class RunCommands:
                 )
 
         answers = (("delete", "Delete"), ("keep", "Keep"))
-        self._console.push_screen(ConfirmScreen(question, answers), answered)
+        self._context.app.push_screen(ConfirmScreen(question, answers), answered)
 
     def undo(self) -> None:
         """Put back what was deleted last."""
@@ -107,7 +106,7 @@ class RunCommands:
             self._say("Nothing was deleted here. See: tp runs deleted")
             return
         moved = self._deleted[-1]
-        runs_dir = self._console.runs_dir
+        runs_dir = self._context.runs_dir
         self._do(lambda: [restore_run(runs_dir, each.path.name) for each in moved], self._restored)
 
     def resume(self, row: RunInfo) -> None:
@@ -118,16 +117,16 @@ class RunCommands:
         if row.experiment is None:
             self._say(f"It is not known which experiment {row.run_id} belongs to.")
             return
-        job = self._console.training.job_of(row.run_id)
+        job = self._context.training.job_of(row.run_id)
         if job is not None and not job.has_ended:
             self._say(f"{row.run_id} is {job.state} already.")
             return
-        self._console.training.submit(Launch(row.experiment, resume=row.run_id))
+        self._context.training.submit(Launch(row.experiment, resume=row.run_id))
         self._say(f"{row.run_id} goes on from its newest checkpoint.")
 
     def copy(self, row: RunInfo) -> None:
         """Put a run's id on the clipboard."""
-        self._console.copy_to_clipboard(visible(row.run_id))
+        self._context.app.copy_to_clipboard(visible(row.run_id))
         self._say(f"Copied {row.run_id}")
 
     def export(self, table: RunsTableState) -> None:
@@ -144,37 +143,37 @@ class RunCommands:
             )
 
         question = f"Write {len(rows)} runs into the current folder as"
-        self._console.push_screen(ConfirmScreen(question, list(FORMATS.items())), answered)
+        self._context.app.push_screen(ConfirmScreen(question, list(FORMATS.items())), answered)
 
     def _annotate(self, run_id: str, change: Callable[[Annotations], Annotations]) -> None:
         def work() -> None:
             run = self._open(run_id)
             write_annotations(run, change(read_annotations(run)))
 
-        self._do(work, lambda _: self._console.look_around())
+        self._do(work, lambda _: self._context.refresh_snapshot())
 
     def _renamed(self, old: str, run: RunFolder, problem: str | None) -> None:
-        self._console.workspace.rename(old, run.run_id)
+        self._context.workspace.rename(old, run.run_id)
         self._say(f"{old} is {run.run_id} now.")
         if problem:
             self._say(problem, severity="warning")
-        self._console.look_around()
+        self._context.refresh_snapshot()
 
     def _gone(self, moved: list[Moved]) -> None:
         self._deleted.append(moved)
         what = moved[0].run_id if len(moved) == 1 else f"{len(moved)} runs"
         self._say(f"Deleted {what}; u puts it back.")
-        self._console.look_around()
+        self._context.refresh_snapshot()
 
     def _restored(self, restored: list[Moved]) -> None:
         self._deleted.pop()
         what = restored[0].run_id if len(restored) == 1 else f"{len(restored)} runs"
         self._say(f"Put back {what}.")
-        self._console.choose(current=restored[0].run_id)
-        self._console.look_around()
+        self._context.publish_workspace(current=restored[0].run_id)
+        self._context.refresh_snapshot()
 
     def _open(self, run_id: str) -> RunFolder:
-        return open_run(self._console.runs_dir, run_id)
+        return open_run(self._context.runs_dir, run_id)
 
     def _do(self, work: Callable[[], _T], then: Callable[[_T], object]) -> None:
         """Work in a thread, then go on in the console's own; a fault is told instead."""
@@ -183,17 +182,17 @@ class RunCommands:
             try:
                 result = work()
             except PlaygroundError as error:
-                self._console.call_from_thread(self._say, str(error), "error")
+                self._context.app.call_from_thread(self._say, str(error), "error")
             except OSError as error:
                 reason = f"{error.filename or 'The disk'}: {error.strerror}."
-                self._console.call_from_thread(self._say, reason, "error")
+                self._context.app.call_from_thread(self._say, reason, "error")
             else:
-                self._console.call_from_thread(then, result)
+                self._context.app.call_from_thread(then, result)
 
-        self._console.run_worker(run, group="runs", thread=True, exit_on_error=False)
+        self._context.app.run_worker(run, group="runs", thread=True, exit_on_error=False)
 
     def _say(self, text: str, severity: str = "information") -> None:
-        self._console.notify(visible(text), severity=severity, markup=False)  # type: ignore[arg-type]
+        self._context.app.notify(visible(text), severity=severity, markup=False)  # type: ignore[arg-type]
 
 
 def _tags(text: str) -> tuple[str, ...]:
@@ -220,19 +219,19 @@ class RunActions(View):
     def action_open(self) -> None:
         """Watch the chosen runs."""
         if self.row() is not None:
-            self.console.action_view("live")
+            self.app.switch_mode("live")
 
     def action_unmark(self) -> None:
         """Take every mark away."""
-        self.console.workspace.marked.clear()
+        self.context.workspace.marked.clear()
         self.table.refresh()
-        self.console.choose()
+        self.context.publish_workspace()
 
     def action_pin(self) -> None:
         """Make the run the baseline, or no longer."""
         if self.table.cursor is not None:
-            self.console.workspace.toggle_baseline(self.table.cursor)
-            self.console.choose()
+            self.context.workspace.toggle_baseline(self.table.cursor)
+            self.context.publish_workspace()
 
     def action_note(self) -> None:
         """Write a note."""
@@ -248,7 +247,7 @@ class RunActions(View):
 
     def action_delete(self) -> None:
         """Delete marked runs, or the one under the cursor."""
-        chosen = list(self.console.workspace.marked)
+        chosen = list(self.context.workspace.marked)
         if not chosen and self.table.cursor is not None:
             chosen = [self.table.cursor]
         if chosen:
@@ -290,4 +289,4 @@ class RunActions(View):
     def _commands(self) -> "RunCommands":
         # Imported by the first command, long after the first frame.
 
-        return RunCommands(self.console)
+        return RunCommands(self.context)

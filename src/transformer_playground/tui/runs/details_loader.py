@@ -2,10 +2,10 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from transformer_playground.experiments.discovery import Experiment
 from transformer_playground.runs.fields import RunInfo
+from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.runs.details_pane import RunDetails
 from transformer_playground.tui.runs.details_state import (
     SECTIONS,
@@ -24,9 +24,6 @@ from transformer_playground.tui.runs.details_text import (
 )
 from transformer_playground.tui.runs.experiments_state import ExperimentFacts, ExperimentReader
 
-if TYPE_CHECKING:
-    from transformer_playground.tui.app import Console
-
 _OF_EXPERIMENT: tuple[Section, ...] = ("overview", "settings")
 # Whoever runs down the list with a key held does not want each run's files read.
 _REST_SECONDS = 0.12
@@ -38,14 +35,14 @@ class DetailsFeed:
     """Reads files in threads and shows what they say.
 
     Args:
-        console: The app.
+        context: State shared by the views.
         changed: Called when there is more to show than before.
     """
 
-    def __init__(self, console: "Console", changed: Callable[[], None]) -> None:
-        self._console, self._changed = console, changed
+    def __init__(self, context: AppContext, changed: Callable[[], None]) -> None:
+        self._context, self._changed = context, changed
         self._section: Section = "overview"
-        self._reader = ExperimentReader(console.experiments_dir)
+        self._reader = ExperimentReader(context.experiments_dir)
         self.facts: Mapping[str, ExperimentFacts] = {}
         self._is_reading_experiments = False
         self._run_facts: RunFacts | None = None
@@ -101,14 +98,14 @@ class DetailsFeed:
                 facts = self._reader.read(experiments)
             finally:
                 self._is_reading_experiments = False
-            self._console.call_from_thread(take, facts)
+            self._context.app.call_from_thread(take, facts)
 
         def take(facts: dict[str, ExperimentFacts]) -> None:
             if facts != self.facts:
                 self.facts = facts
                 done()
 
-        self._console.run_worker(read, group="experiments", thread=True, exit_on_error=False)
+        self._context.app.run_worker(read, group="experiments", thread=True, exit_on_error=False)
 
     def _run_lines(
         self, row: RunInfo, facts: RunFacts | None, baseline: RunInfo | None, width: int
@@ -131,21 +128,21 @@ class DetailsFeed:
         facts = self._run_facts
         is_shown = facts is not None and (facts.run_id, facts.section) == wanted
         known = self._stamp if is_shown else None
-        self._console.set_timer(_REST_SECONDS, lambda: self._start(wanted, known))
+        self._context.app.set_timer(_REST_SECONDS, lambda: self._start(wanted, known))
 
     def _start(self, wanted: _Subject, known: tuple[float, ...] | None) -> None:
         if self._wanted != wanted:
             self._reading = None
             self._read_if_needed()
             return
-        runs_dir = self._console.runs_dir
+        runs_dir = self._context.runs_dir
 
         def read() -> None:
             current = stamp(runs_dir, *wanted)
             facts = None if current == known else read_facts(runs_dir, *wanted)
-            self._console.call_from_thread(self._take, wanted, facts, current)
+            self._context.app.call_from_thread(self._take, wanted, facts, current)
 
-        self._console.run_worker(read, group="details", thread=True, exit_on_error=False)
+        self._context.app.run_worker(read, group="details", thread=True, exit_on_error=False)
 
     def _take(self, wanted: _Subject, facts: RunFacts | None, current: tuple[float, ...]) -> None:
         self._reading = None

@@ -13,6 +13,7 @@ from textual.widgets import OptionList
 from transformer_playground.runs.fields import FIELDS, RunInfo, setting_keys
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.bindings import bindings_for
+from transformer_playground.tui.core.context import LaunchRequested
 from transformer_playground.tui.core.jobs import Update, with_jobs
 from transformer_playground.tui.core.snapshot import RowReader, Snapshot
 from transformer_playground.tui.runs.actions import RunActions
@@ -49,7 +50,7 @@ class RunsView(RunActions):
         """Experiments, runs and details; how they lie depends on the room."""
         self.table_state = RunsTableState()
         self._grown: set[str] = set()
-        self._rows = RowReader(self.console.runs_dir)
+        self._rows = RowReader(self.context.runs_dir)
         self._settings: Settings | None = None
         self._seen: Snapshot | None = None
         self._current: str | None = None
@@ -59,14 +60,14 @@ class RunsView(RunActions):
             with Container(id="runs-main"):
                 with Vertical(id="runs-pane", classes="pane"):
                     yield FilterBar(id="filter")
-                    yield RunsTable(self.table_state, self.console.workspace)
+                    yield RunsTable(self.table_state, self.context.workspace)
                     yield EmptyState()
                 yield RunDetails()
 
     def on_mount(self) -> None:
         """Follow training too."""
         super().on_mount()
-        self.console.training_changed.subscribe(self, self._take_updates)
+        self.context.training_changed.subscribe(self, self._take_updates)
         self._go_to("runs")
 
     def on_resize(self) -> None:
@@ -79,18 +80,18 @@ class RunsView(RunActions):
     def refresh_view(self) -> None:
         """Show the newest snapshot; nothing is drawn where nothing has changed."""
         self._take_settings()
-        if not self.console.has_looked:
+        if not self.context.has_snapshot:
             # What is not known yet must not look as if there were nothing.
             self._title()
             return
-        snapshot = self.console.snapshot
+        snapshot = self.context.snapshot
         now = time.time()
         is_new = snapshot is not self._seen
         rearranged = False
         if is_new:
             rearranged = self.table_state.take(self._up_to_date(snapshot.runs), now)
-        if self.table_state.baseline != self.console.workspace.baseline:
-            self.table_state.baseline = self.console.workspace.baseline
+        if self.table_state.baseline != self.context.workspace.baseline:
+            self.table_state.baseline = self.context.workspace.baseline
             self.table_state.arrange(now)
             rearranged = True
         if rearranged or self._seen is None:
@@ -105,7 +106,7 @@ class RunsView(RunActions):
 
     def _take_settings(self) -> None:
         """Take over what is remembered, once the settings have been read."""
-        settings, state = self.console.settings, self.table_state
+        settings, state = self.context.settings, self.table_state
         if settings is self._settings:
             return
         self._settings = settings
@@ -116,7 +117,7 @@ class RunsView(RunActions):
 
     def _follow_cursor(self) -> None:
         """Go to the run that another view, or a command, has chosen."""
-        current = self.console.workspace.current
+        current = self.context.workspace.current
         if current == self._current:
             return
         if current is None or self.table.put_cursor(current):
@@ -134,7 +135,7 @@ class RunsView(RunActions):
         if is_empty:
             self.query_one(EmptyState).show(
                 experiments=len(snapshot.experiments),
-                experiments_dir=self.console.experiments_dir,
+                experiments_dir=self.context.experiments_dir,
                 problem=snapshot.problem,
             )
             if is_first and snapshot.experiments:
@@ -145,7 +146,7 @@ class RunsView(RunActions):
         if not self.is_current:
             self._seen = None
             return
-        known = self.console.snapshot.runs
+        known = self.context.snapshot.runs
         touched = {update.job.run_id for update in updates if update.job.run_id} & known.keys()
         self._show_rows(touched)
         if touched and not self._grown:
@@ -153,7 +154,7 @@ class RunsView(RunActions):
         self._grown |= touched
 
     def _read_grown(self) -> None:
-        runs = self.console.snapshot.runs
+        runs = self.context.snapshot.runs
         rows, self._grown = [runs[each] for each in self._grown if each in runs], set()
         self.run_worker(partial(self._read_rows, rows), thread=True, exit_on_error=False)
 
@@ -164,7 +165,7 @@ class RunsView(RunActions):
     def _show_rows(self, run_ids: Iterable[str]) -> None:
         if not self.is_current:
             return
-        runs = self.console.snapshot.runs
+        runs = self.context.snapshot.runs
         rows = self._up_to_date({each: runs[each] for each in run_ids if each in runs})
         changed = [each for each, row in rows.items() if self.table_state.replace(row)]
         if changed:
@@ -173,22 +174,22 @@ class RunsView(RunActions):
             self._show_details()
 
     def _up_to_date(self, runs: Mapping[str, RunInfo]) -> dict[str, RunInfo]:
-        return with_jobs(self._rows.newest(runs), self.console.training.jobs)
+        return with_jobs(self._rows.newest(runs), self.context.training.jobs)
 
     def _show_experiments(self) -> None:
-        self.query_one(ExperimentList).show(self.console.snapshot.experiments, self._feed.facts)
+        self.query_one(ExperimentList).show(self.context.snapshot.experiments, self._feed.facts)
         if self._pane == "experiments":
             self._show_details()
 
     def _show_details(self) -> None:
-        if not self.console.has_looked:
+        if not self.context.has_snapshot:
             return
         pane = self.query_one(RunDetails)
         if self._pane == "experiments" or (self._pane == "details" and self._of_experiment):
             self._feed.show_experiment(pane, self.query_one(ExperimentList).current)
             return
         row = self.row()
-        workspace = self.console.workspace
+        workspace = self.context.workspace
         baseline = self.table_state.runs.get(workspace.baseline) if workspace.baseline else None
         self._feed.show_run(pane, row, baseline)
 
@@ -199,7 +200,7 @@ class RunsView(RunActions):
         pane = self.query_one("#runs-pane")
         pane.border_title = Content(f"Runs {count}" if total else "Runs")
         left, right = self.table.hidden_columns if shown else (0, 0)
-        marked = len(self.console.workspace.marked)
+        marked = len(self.context.workspace.marked)
         parts = [f"{marked} marked"] if marked else []
         parts += [f"←{left}"] if left else []
         parts += [f"{right} more →"] if right else []
@@ -209,9 +210,9 @@ class RunsView(RunActions):
 
     def on_runs_table_highlighted(self, event: RunsTable.Highlighted) -> None:
         """Let all views know of the run under the cursor."""
-        if event.run_id != self.console.workspace.current:
-            self._current = self.console.workspace.current = event.run_id
-            self.console.choose()
+        if event.run_id != self.context.workspace.current:
+            self._current = self.context.workspace.current = event.run_id
+            self.context.publish_workspace()
 
     def on_runs_table_header_clicked(self, event: RunsTable.HeaderClicked) -> None:
         """Sort by that column."""
@@ -225,13 +226,13 @@ class RunsView(RunActions):
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         """Show the experiment under the cursor."""
         if self._pane == "experiments":
-            self.console.workspace.experiment = event.option_id
+            self.context.workspace.experiment = event.option_id
             self._show_details()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Ask how to train it."""
         if event.option_id is not None:
-            self.console.ask_launch(Launch(event.option_id))
+            self.post_message(LaunchRequested(Launch(event.option_id)))
 
     def on_section_bar_picked(self, event: SectionBar.Picked) -> None:
         """Show that section."""
@@ -266,7 +267,7 @@ class RunsView(RunActions):
         for each in _PANES:
             self.set_class(each == pane, f"-at-{each}")
         is_about_experiment = pane == "experiments" or (pane == "details" and self._of_experiment)
-        self.console.workspace.experiment = (
+        self.context.workspace.experiment = (
             self.query_one(ExperimentList).current if is_about_experiment else None
         )
         self._show_details()
@@ -275,7 +276,7 @@ class RunsView(RunActions):
 
     def action_pane(self, by: int) -> None:
         """Go to another pane."""
-        panes = _PANES if self.console.snapshot.runs else ("experiments", "details")
+        panes = _PANES if self.context.snapshot.runs else ("experiments", "details")
         place = panes.index(self._pane) if self._pane in panes else 0
         self._go_to(panes[(place + by) % len(panes)])
 
@@ -326,7 +327,7 @@ class RunsView(RunActions):
 
     def action_out(self) -> None:
         """One layer out: to the table, then without the filter."""
-        if self._pane != "runs" and self.console.snapshot.runs:
+        if self._pane != "runs" and self.context.snapshot.runs:
             self._go_to("runs")
         elif self.table_state.filter_text:
             self.query_one(FilterBar).clear()
@@ -335,7 +336,7 @@ class RunsView(RunActions):
 
     def action_filter(self) -> None:
         """Write a filter."""
-        if self.console.snapshot.runs:
+        if self.context.snapshot.runs:
             self._enter("runs")
             self.query_one(FilterBar).open()
 
@@ -368,7 +369,7 @@ class RunsView(RunActions):
         known = [("progress", "share of the steps, as a bar")]
         known += [(key, field.header) for key, field in FIELDS.items() if key != "run"]
         known += [(key, key) for key in settings]
-        self.console.push_screen(ColumnsScreen(known, self.table_state.keys), self._take_columns)
+        self.app.push_screen(ColumnsScreen(known, self.table_state.keys), self._take_columns)
 
     def _take_columns(self, keys: list[str] | None) -> None:
         if keys is not None:
@@ -376,7 +377,7 @@ class RunsView(RunActions):
             self._rearranged()
 
     def _rearranged(self) -> None:
-        state, settings = self.table_state, self.console.settings
+        state, settings = self.table_state, self.context.settings
         settings.remember("runs", "columns", list(state.keys))
         settings.remember("runs", "sort", state.sort)
         settings.remember("runs", "downwards", state.downwards)
@@ -387,10 +388,10 @@ class RunsView(RunActions):
     def action_mark(self) -> None:
         """Mark the run, and go on to the next."""
         if self.table.cursor is not None and self._pane == "runs":
-            self.console.workspace.toggle_mark(self.table.cursor)
+            self.context.workspace.toggle_mark(self.table.cursor)
             self.table.refresh()
             self.table.move(1)
-            self.console.choose()
+            self.context.publish_workspace()
 
     @property
     def _scroll(self) -> VerticalScroll:
@@ -401,4 +402,4 @@ class RunsView(RunActions):
         # Imported by the first look, which comes after the first frame.
         from transformer_playground.tui.runs.details_loader import DetailsFeed
 
-        return DetailsFeed(self.console, self._show_details)
+        return DetailsFeed(self.context, self._show_details)

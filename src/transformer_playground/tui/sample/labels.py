@@ -1,28 +1,24 @@
 """Runs and checkpoints in words, with the run's colour and glyph."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from textual.content import Content
 
 from transformer_playground.formatting import loss_text
 from transformer_playground.terminal import visible_line
-from transformer_playground.tui.sample.checkpoints import Choice, Choices
-from transformer_playground.tui.sample.service import Source
+from transformer_playground.tui.core.checkpoints import Choice, Choices
+from transformer_playground.tui.core.context import AppContext
+from transformer_playground.tui.core.sampling import Source
 from transformer_playground.tui.themes import PLAIN, SERIES
-
-if TYPE_CHECKING:
-    from transformer_playground.tui.app import Console
-
 
 _MUTED = "$foreground 60%"
 
 
-def run_text(console: "Console", source: Source) -> Content:
+def run_text(context: AppContext, source: Source) -> Content:
     """Glyph and name of a run, and the checkpoint's name if it has one."""
-    slot = console.workspace.slot(source.run_id)
+    slot = context.workspace.slot(source.run_id)
     series = PLAIN if slot is None else SERIES[slot]
-    colour = series.colour(dark=console.current_theme.dark)
+    colour = series.colour(dark=context.is_dark)
     words = Content.assemble((series.glyph, colour), " ", visible_line(source.run_id))
     if not source.checkpoint:
         return words
@@ -39,12 +35,12 @@ def choice_text(choice: Choice) -> Content:
     return Content(" · ").join(map(Content, words))
 
 
-def source_text(console: "Console", choices: Choices, sources: Sequence[Source]) -> Content:
+def source_text(context: AppContext, choices: Choices, sources: Sequence[Source]) -> Content:
     """Everything that is drawn from, on one line."""
     if len(sources) > 1:
-        words = [run_text(console, source) for source in sources]
+        words = [run_text(context, source) for source in sources]
         return Content.assemble(("beside each other  ", _MUTED), Content("  ").join(words))
     (source,) = sources or (Source(choices.run_id),)
     choice = choices.named(source.checkpoint)
-    run = run_text(console, Source(source.run_id, ""))
+    run = run_text(context, Source(source.run_id, ""))
     return Content.assemble(run, (" · ", _MUTED), choice_text(choice)) if choice else run

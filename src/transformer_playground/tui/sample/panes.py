@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
@@ -13,8 +13,9 @@ from textual.content import Content
 
 from transformer_playground.files import replace_text
 from transformer_playground.tui.bindings import bindings_for
+from transformer_playground.tui.core.context import context_of
+from transformer_playground.tui.core.sampling import Failed, Started, Update
 from transformer_playground.tui.core.workspace import SLOTS
-from transformer_playground.tui.sample.service import Failed, Started, Update
 from transformer_playground.tui.sample.token_detail import TokenDetail
 from transformer_playground.tui.sample.token_view import TokenView
 from transformer_playground.tui.sample.transcript import Transcript
@@ -22,7 +23,6 @@ from transformer_playground.tui.shared.export import export_in_worker, timestamp
 
 if TYPE_CHECKING:
     from transformer_playground.runs.generation import LoadedRun
-    from transformer_playground.tui.app import Console
 
 
 class SamplePanes(Vertical):
@@ -130,7 +130,7 @@ class SamplePanes(Vertical):
     def action_colours(self) -> None:
         """Switch the colours."""
         colours = not self.views[0].colours
-        cast("Console", self.app).settings.remember("sample", "colours", colours)
+        context_of(self).settings.remember("sample", "colours", colours)
         self.set_colours(colours)
 
     def action_point(self, by: int) -> None:

@@ -2,18 +2,15 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, cast
 
 from textual.content import Content
 from textual.timer import Timer
 from textual.widget import Widget
 
+from transformer_playground.tui.core.context import context_of
+from transformer_playground.tui.core.sampling import Failed, SampleJob, Source, Started, Update
 from transformer_playground.tui.sample.form import SampleForm
 from transformer_playground.tui.sample.panes import SamplePanes
-from transformer_playground.tui.sample.service import Failed, SampleJob, Source, Started, Update
-
-if TYPE_CHECKING:
-    from transformer_playground.tui.app import Console
 
 _TICK_SECONDS = 0.08
 
@@ -57,12 +54,12 @@ class SampleRunner:
             problem[1].focus()
             return False
         self.discard()
-        console = cast("Console", self._owner.app)
+        context = context_of(self._owner)
         # While a run trains, the cores are left to it.
-        threads = 1 if console.training.is_computing else None
+        threads = 1 if context.training.is_computing else None
         self._job, self._n_loaded = SampleJob(sources, self.form.request(), threads), 0
         self.panes.clear(titles, "loading …")
-        body = partial(console.sampling.work, self._job)
+        body = partial(context.sampling.work, self._job)
         self._owner.run_worker(body, group="sampling", thread=True, exit_on_error=False)
         self._timer = self._owner.set_interval(_TICK_SECONDS, self._tick)
         self._say_progress(self._job)

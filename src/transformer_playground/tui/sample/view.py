@@ -8,20 +8,19 @@ from textual.app import ComposeResult
 from textual.content import Content
 from textual.widgets import Static
 
-from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import bindings_for
-from transformer_playground.tui.dialogs.pick import PickScreen
-from transformer_playground.tui.sample.checkpoints import (
+from transformer_playground.tui.core.checkpoints import (
     Choices,
     first_with_checkpoint,
     sources_of,
 )
+from transformer_playground.tui.core.sampling import Source
+from transformer_playground.tui.dialogs.pick import PickScreen
 from transformer_playground.tui.sample.form import SampleForm
 from transformer_playground.tui.sample.form_state import History
 from transformer_playground.tui.sample.labels import choice_text, run_text, source_text
 from transformer_playground.tui.sample.panes import SamplePanes
 from transformer_playground.tui.sample.runner import SampleRunner
-from transformer_playground.tui.sample.service import Source
 from transformer_playground.tui.shared.view import View
 
 
@@ -53,7 +52,7 @@ class SampleView(View):
     def on_mount(self) -> None:
         """Take over what the settings remember."""
         super().on_mount()
-        settings = self.console.settings
+        settings = self.context.settings
         self._history = History(settings.remembered("sample", "history", []))
         self._panes.set_colours(settings.remembered("sample", "colours", False))
         self._show_choices()
@@ -65,13 +64,13 @@ class SampleView(View):
     def refresh_view(self) -> None:
         """See which checkpoints there are."""
         known = self._choices.run_id if self._choices else None
-        wanted = [self.console.workspace.current, known, *self.console.snapshot.runs]
+        wanted = [self.context.workspace.current, known, *self.context.snapshot.runs]
         candidates = list(dict.fromkeys(filter(None, wanted)))
         find = partial(self._find, candidates)
         self.run_worker(find, group="find", thread=True, exclusive=True, exit_on_error=False)
 
     def _find(self, candidates: list[str]) -> None:
-        choices = first_with_checkpoint(self.console.runs_dir, candidates)
+        choices = first_with_checkpoint(self.context.runs_dir, candidates)
         self.app.call_from_thread(self._take_choices, choices)
 
     def _take_choices(self, choices: Choices | None) -> None:
@@ -94,12 +93,12 @@ class SampleView(View):
             return ()
         name = self._checkpoint if self._choices.named(self._checkpoint) else None
         name = name or self._choices.checkpoints[0].name
-        chosen = self.console.workspace.chosen()
+        chosen = self.context.workspace.chosen()
         return sources_of(self._choices, name, chosen, beside=self._beside)
 
     @property
     def _settings(self) -> Mapping[str, Any]:
-        row = self.console.snapshot.runs.get(self._sources[0].run_id) if self._sources else None
+        row = self.context.snapshot.runs.get(self._sources[0].run_id) if self._sources else None
         return row.settings if row else {}
 
     def _show_choices(self) -> None:
@@ -109,14 +108,14 @@ class SampleView(View):
         # A field that nobody sees must not swallow the keys of the whole console.
         self._form.disabled = is_empty
         if self._choices is None:
-            key = visible_line(self.console.settings.keys.get("everywhere.new", "n"))
+            key = self.key_hint("everywhere.new")
             text = f"No run has a checkpoint yet.\n\n{key} trains one."
             self.query_one("#sample-empty", Static).update(Content(text))
             return
         if self.focused is None:
             self._form.prompt.focus()
         sources = self._sources
-        words = source_text(self.console, self._choices, sources)
+        words = source_text(self.context, self._choices, sources)
         self._form.offer(words, self._settings, len(sources))
         if sources != self._offered and self._panes.is_empty and not self._runner.is_running:
             self._clear("Enter samples.")
@@ -127,7 +126,7 @@ class SampleView(View):
 
     @property
     def _titles(self) -> list[Content]:
-        return [run_text(self.console, source) for source in self._sources]
+        return [run_text(self.context, source) for source in self._sources]
 
     # Sampling
 
@@ -155,7 +154,7 @@ class SampleView(View):
 
     def _remember_prompt(self) -> None:
         self._history.add(self._form.prompt.value)
-        self.console.settings.remember("sample", "history", self._history.entries)
+        self.context.settings.remember("sample", "history", self._history.entries)
 
     # Form and choice
 
@@ -196,8 +195,8 @@ class SampleView(View):
 
     def action_pick_run(self) -> None:
         """Choose among all runs."""
-        runs = self.console.snapshot.runs
-        options = [(run_id, run_text(self.console, Source(run_id, ""))) for run_id in runs]
+        runs = self.context.snapshot.runs
+        options = [(run_id, run_text(self.context, Source(run_id, ""))) for run_id in runs]
         current = self._choices.run_id if self._choices else None
         self.app.push_screen(PickScreen("Run to sample from", options, current), self._take_run)
 
@@ -207,7 +206,7 @@ class SampleView(View):
             self._runner.discard()
             self._panes.clear([], "")
             self._offered = ()
-            self.console.choose(current=run_id)
+            self.context.publish_workspace(current=run_id)
             self.refresh_view()
 
     def action_pick_checkpoint(self) -> None:

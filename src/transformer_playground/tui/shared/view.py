@@ -1,6 +1,6 @@
 """What the four views have in common."""
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -13,10 +13,9 @@ from textual.widgets import Static
 
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import key_hint
+from transformer_playground.tui.core.context import AppContext, context_of
 from transformer_playground.tui.shared.key_bar import KeyBar
 
-if TYPE_CHECKING:
-    from transformer_playground.tui.app import Console
 VIEWS = (("runs", "Runs"), ("live", "Live"), ("sample", "Sample"), ("compare", "Compare"))
 _NAME = " tp "
 
@@ -95,23 +94,23 @@ class View(Screen[None]):
         """Show what has changed while the view was away; called each time it comes on show."""
 
     @property
-    def console(self) -> "Console":
-        """The app, by its own type."""
-        return cast("Console", self.app)
+    def context(self) -> AppContext:
+        """State shared by the views."""
+        return context_of(self)
 
     def key_hint(self, binding_id: str) -> str:
         """The key of a binding as a hint shows it, with the user's keymap applied."""
-        return key_hint(binding_id, self.console.keymap)
+        return key_hint(binding_id, self.context.keymap)
 
     def on_mount(self) -> None:
         """Follow what the app publishes."""
-        self.console.catalog_changed.subscribe(self, self._when_shown)
-        self.console.choice_changed.subscribe(self, self._when_shown)
-        self.console.activity_changed.subscribe(self, self._show_activity)
+        self.context.snapshot_changed.subscribe(self, self._when_shown)
+        self.context.workspace_changed.subscribe(self, self._when_shown)
+        self.context.activity_changed.subscribe(self, self._show_activity)
 
     def on_screen_resume(self) -> None:
         """Catch up."""
-        self._show_activity(self.console.activity)
+        self._show_activity(self.context.activity)
         self.refresh_view()
 
     def _when_shown(self, _: object) -> None:

@@ -14,7 +14,7 @@ from builders.training import runtime, train
 from transformer_playground.generation.samples import SampledToken, SampleEnd
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.generation_request import SampleRequest
-from transformer_playground.tui.sample.service import (
+from transformer_playground.tui.core.sampling import (
     Failed,
     SampleJob,
     SamplingService,

@@ -1,12 +1,11 @@
-"""The console opens without reading options where only folders are named."""
+"""`tp-tui` opens the console without Typer where only folders are named."""
 
 from pathlib import Path
 
 import pytest
 
+from transformer_playground import tp_tui
 from transformer_playground.cli.app import run_app
-from transformer_playground.tui import options
-from transformer_playground.tui.main import folders_alone
 
 
 @pytest.mark.parametrize(
@@ -21,7 +20,7 @@ from transformer_playground.tui.main import folders_alone
     ],
     ids=" ".join,
 )
-def test_folders_alone_are_read_as_the_options_read_them(
+def test_folders_alone_are_parsed_as_typer_parses_them(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened: list[tuple[Path, Path]] = []
@@ -30,9 +29,9 @@ def test_folders_alone_are_read_as_the_options_read_them(
         opened.append((experiments_dir, runs_dir))
         return 0
 
-    monkeypatch.setattr(options, "open_console", take)
-    assert run_app(options.app, arguments) == 0
-    assert opened == [folders_alone(arguments)]
+    monkeypatch.setattr(tp_tui, "open_console", take)
+    assert run_app(tp_tui.application(), arguments) == 0
+    assert opened == [tp_tui.parse_folders(arguments)]
 
 
 @pytest.mark.parametrize(
@@ -51,5 +50,5 @@ def test_folders_alone_are_read_as_the_options_read_them(
     ],
     ids=" ".join,
 )
-def test_anything_else_is_left_to_the_options(arguments: list[str]) -> None:
-    assert folders_alone(arguments) is None
+def test_anything_else_is_left_to_typer(arguments: list[str]) -> None:
+    assert tp_tui.parse_folders(arguments) is None

@@ -8,8 +8,8 @@ from transformer_playground.checkpoints.discovery import scan_folder
 from transformer_playground.checkpoints.format import LEGACY_NAME, CheckpointInfo, Kind
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.runs.folder import RunFolder, open_run
+from transformer_playground.tui.core.sampling import Source
 from transformer_playground.tui.core.workspace import SLOTS
-from transformer_playground.tui.sample.service import Source
 
 _KINDS: tuple[Kind, ...] = ("best", "last")
 

@@ -1,0 +1,122 @@
+"""Application context: state that all views share, and signals that announce its changes."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from textual.app import App
+from textual.message import Message
+from textual.message_pump import MessagePump
+from textual.signal import Signal
+from textual.timer import Timer
+
+from transformer_playground.training.launch import Launch
+from transformer_playground.tui.core.job_queue import TrainingQueue, Update
+from transformer_playground.tui.core.snapshot import Snapshot, take_snapshot
+from transformer_playground.tui.core.workspace import Workspace
+from transformer_playground.tui.settings import Settings
+
+if TYPE_CHECKING:
+    from transformer_playground.tui.core.sampling import SamplingService
+
+
+class LaunchRequested(Message):
+    """Ask the application to open the launch form.
+
+    Args:
+        launch: What the form starts with.
+    """
+
+    def __init__(self, launch: Launch) -> None:
+        super().__init__()
+        self.launch = launch
+
+
+class AppContext:
+    """State shared by the views; only the application's own thread changes it.
+
+    Args:
+        app: The application, for dialogs, workers and notices.
+        experiments_dir: Folder of experiments.
+        runs_dir: Folder of runs.
+
+    Attributes:
+        training: Queue of training jobs.
+        workspace: Current, selected and baseline runs.
+        snapshot: Experiments and runs as last listed.
+        has_snapshot: Whether they have been listed at all.
+        settings: The user's settings.
+        keymap: The user's valid keys, id of a binding -> keys.
+        activity: One line about what trains, shown at the top right.
+    """
+
+    def __init__(self, app: App[int], experiments_dir: Path, runs_dir: Path) -> None:
+        self.app = app
+        self.experiments_dir, self.runs_dir = experiments_dir, runs_dir
+        self.training = TrainingQueue(experiments_dir, runs_dir)
+        self.workspace = Workspace()
+        self.snapshot = Snapshot()
+        self.has_snapshot = False
+        self.settings = Settings()
+        self.keymap: dict[str, str] = {}
+        self.activity = ""
+        self.snapshot_changed: Signal[Snapshot] = Signal(app, "snapshot")
+        self.workspace_changed: Signal[Workspace] = Signal(app, "workspace")
+        self.training_changed: Signal[list[Update]] = Signal(app, "training")
+        self.activity_changed: Signal[str] = Signal(app, "activity")
+        self._next_refresh: Timer | None = None
+
+    @cached_property
+    def sampling(self) -> "SamplingService":
+        """One service for all views, because it caches loaded models."""
+        # Imported by the first view that samples.
+        from transformer_playground.tui.core.sampling import SamplingService
+
+        return SamplingService(self.runs_dir)
+
+    @property
+    def is_dark(self) -> bool:
+        """Whether the theme is a dark one."""
+        return self.app.current_theme.dark
+
+    def refresh_snapshot(self) -> None:
+        """List experiments and runs in a thread, now and again after a while."""
+        self.app.run_worker(
+            self._list, group="snapshot", thread=True, exclusive=True, exit_on_error=False
+        )
+
+    def _list(self) -> None:
+        snapshot = take_snapshot(self.experiments_dir, self.runs_dir)
+        self.app.call_from_thread(self._set_snapshot, snapshot)
+
+    def _set_snapshot(self, snapshot: Snapshot) -> None:
+        self.snapshot, self.has_snapshot = snapshot, True
+        # A run that is about to start has no folder yet, but may be selected.
+        jobs = [job.run_id for job in self.training.jobs if job.run_id and not job.has_ended]
+        self.workspace.keep_only([*snapshot.runs, *jobs])
+        self.snapshot_changed.publish(snapshot)
+        if self._next_refresh is not None:
+            # A refresh on request must not start a second series of timers.
+            self._next_refresh.stop()
+        self._next_refresh = self.app.set_timer(snapshot.next_refresh, self.refresh_snapshot)
+
+    def publish_workspace(self, *, current: str | None = None) -> None:
+        """Announce a change of the workspace; `current` moves the cursor to a run first."""
+        if current is not None:
+            self.workspace.current = current
+        self.workspace_changed.publish(self.workspace)
+
+    def set_activity(self, activity: str) -> None:
+        """Show another line about what trains."""
+        if activity != self.activity:
+            self.activity = activity
+            self.activity_changed.publish(activity)
+
+
+class _HasContext(Protocol):
+    context: AppContext
+
+
+def context_of(node: MessagePump) -> AppContext:
+    """The context of the application that a widget or screen belongs to."""
+    return cast("_HasContext", node.app).context

@@ -1,0 +1,100 @@
+"""Launch actions: choose an experiment or checkpoint, edit the launch, and queue it."""
+
+from textual.content import Content
+
+from transformer_playground.experiments.discovery import discover
+from transformer_playground.formatting import loss_text
+from transformer_playground.terminal import visible, visible_line
+from transformer_playground.training.launch import Launch
+from transformer_playground.tui.core.checkpoints import Choice, choices_of
+from transformer_playground.tui.core.context import AppContext
+from transformer_playground.tui.dialogs.pick import PickScreen
+from transformer_playground.tui.launch.service import Choice as ExperimentChoice
+from transformer_playground.tui.launch.service import choices
+from transformer_playground.tui.launch.view import LaunchScreen, choice_options
+
+
+def new_launch(context: AppContext) -> None:
+    """Edit a launch of the experiment under the cursor, or of one chosen from a list."""
+    names = [experiment.name for experiment in discover(context.experiments_dir)]
+    row = context.snapshot.runs.get(context.workspace.current or "")
+    current = context.workspace.experiment or (row.experiment if row else None)
+    if current in names or len(names) == 1:
+        edit_launch(context, Launch(current if current in names else names[0]))
+    elif names:
+        _choose_experiment(context)
+    else:
+        text = f"No experiments in {context.experiments_dir}. Create one: tp new my_experiment"
+        context.app.notify(visible(text), severity="warning", markup=False)
+
+
+def _choose_experiment(context: AppContext) -> None:
+    def find() -> None:
+        found = choices(context.experiments_dir)
+        context.app.call_from_thread(show, found)
+
+    def show(found: list[ExperimentChoice]) -> None:
+        context.app.push_screen(PickScreen("Train", choice_options(found), None), take)
+
+    def take(name: str | None) -> None:
+        if name is not None:
+            edit_launch(context, Launch(name))
+
+    context.app.run_worker(find, group="launch", thread=True, exclusive=True)
+
+
+def branch_from_checkpoint(context: AppContext) -> None:
+    """Choose a checkpoint of the current run, then edit the launch of a branch from it."""
+    row = context.snapshot.runs.get(context.workspace.current or "")
+    if row is None or row.experiment is None:
+        context.app.notify("Put the cursor on a run first.", severity="warning", markup=False)
+        return
+    run_id, experiment = row.run_id, row.experiment
+
+    def find() -> None:
+        found = choices_of(context.runs_dir, run_id).checkpoints
+        context.app.call_from_thread(show, found)
+
+    def show(found: tuple[Choice, ...]) -> None:
+        if not found:
+            text = f"{visible_line(run_id)} has no checkpoint to branch from."
+            context.app.notify(text, severity="warning", markup=False)
+            return
+        title = f"Branch from a checkpoint of {visible_line(run_id)}"
+        options = [_option(each) for each in found]
+        context.app.push_screen(PickScreen(title, options, None), take)
+
+    def take(checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            edit_launch(context, Launch(experiment, branch=(run_id, checkpoint)))
+
+    context.app.run_worker(find, group="launch", thread=True, exclusive=True)
+
+
+def _option(choice: Choice) -> tuple[str, Content]:
+    step = "" if choice.step is None else f"  step {choice.step:,}"
+    loss = "" if choice.metric is None else f"  val loss {loss_text(choice.metric)}"
+    return choice.name, Content.assemble(
+        visible_line(choice.name), (f"{step}{loss}", "$text-muted")
+    )
+
+
+def edit_launch(context: AppContext, launch: Launch) -> None:
+    """Open the launch form; a confirmed launch is submitted."""
+
+    def take(confirmed: Launch | None) -> None:
+        if confirmed is not None:
+            submit_launch(context, confirmed)
+
+    form = LaunchScreen(context.experiments_dir, context.runs_dir, launch)
+    context.app.push_screen(form, take)
+
+
+def submit_launch(context: AppContext, launch: Launch) -> None:
+    """Queue a launch and switch to the Live view."""
+    job = context.training.submit(launch)
+    waits = context.training.active is not None or len(context.training.waiting) > 1
+    text = f"Queued {job.name}." if waits else f"Started {job.name}."
+    context.app.notify(visible(text), markup=False)
+    context.publish_workspace(current=job.run_id)
+    context.app.switch_mode("live")
