@@ -237,7 +237,7 @@ def test_a_stopped_run_is_resumed_and_branched_from_the_form(project: Project) -
         await until(pilot, lambda: "first" in console.context.snapshot.runs)
         console.context.publish_workspace(current="first")
         await pilot.press("B")
-        await until(pilot, lambda: "Branch off first at" in shown(console))
+        await until(pilot, lambda: "Branch from a checkpoint of first" in shown(console))
         await pilot.press("down", "enter")
         await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
         await until(pilot, lambda: "Branch off first at last" in shown(console))
