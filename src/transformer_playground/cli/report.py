@@ -56,7 +56,7 @@ def report(
     run = find_run(runs_dir, run_id)
 
     from transformer_playground.config.run_config import base_model_override
-    from transformer_playground.report.plan import ReportRequest, plan_report
+    from transformer_playground.report.request import ReportRequest, resolve_report
 
     sampling = replace(with_standard_input(request), overrides=base_model_override(base))
     asked = ReportRequest(
@@ -65,12 +65,12 @@ def report(
         experiments_dir=experiments_dir,
         eval_batches=eval_batches,
     )
-    plan = plan_report(run, asked)
+    setup = resolve_report(run, asked)
     # torch comes after everything that can fail without it.
-    from transformer_playground.report.full import make_planned, write_report
+    from transformer_playground.report.build import make_report, write_report
     from transformer_playground.report.render import summary
 
-    made = make_planned(plan, progress=lambda line: note(visible_line(line)))
+    made = make_report(setup, progress=lambda line: note(visible_line(line)))
     # The result first: a full disk must not take it away.
     if json_output:
         say_json(made.as_json())

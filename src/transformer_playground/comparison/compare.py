@@ -1,4 +1,4 @@
-"""Runs side by side: what differs in their settings, and what came of it."""
+"""Comparison of runs: differing settings, metrics with deltas, and notes on their validity."""
 
 import math
 import re
@@ -23,10 +23,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over runs.
+    """Mean over runs.
 
     Attributes:
-        mean: Arithmetic mean; None if no run has a value.
+        mean: Arithmetic mean; None without values.
         standard_error: Sample standard deviation / sqrt(n); None for fewer than two values.
         n: Number of values.
     """
@@ -38,13 +38,13 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Delta:
-    """How far one estimate lies from the first one.
+    """Difference of two estimates.
 
     Attributes:
-        difference: Its mean minus the first's.
-        percent: The same in percent of the first's size; None if that is (next to) 0.
-        standard_error: Of the difference, after Welch (The generalization of "Student's" problem,
-            1947): sqrt(s1²/n1 + s2²/n2). None unless both have at least two values.
+        difference: Other mean minus first mean.
+        percent: Difference in percent of the first mean's size; None if that is (almost) 0.
+        standard_error: Welch's sqrt(s1²/n1 + s2²/n2), from "The generalization of 'Student's'
+            problem" (1947); None unless both have at least two values.
     """
 
     difference: float
@@ -53,19 +53,19 @@ class Delta:
 
 
 def estimate(values: Iterable[float | None]) -> Estimate:
-    """Mean and standard error of the values that are there."""
+    """Mean and standard error, ignoring None."""
     measured = [value for value in values if value is not None]
     count = len(measured)
     if not measured:
         return Estimate(None, None, 0)
-    # One value stays exactly as it is, a large integer too.
+    # fmean would round a large integer.
     mean = measured[0] if count == 1 else statistics.fmean(measured)
     error = statistics.stdev(measured) / math.sqrt(count) if count > 1 else None
     return Estimate(mean, error, count)
 
 
 def delta(first: Estimate, other: Estimate) -> Delta | None:
-    """The difference `other - first`; None if one of them has no value."""
+    """Difference `other - first`; None if one of them has no value."""
     if first.mean is None or other.mean is None:
         return None
     difference = other.mean - first.mean
@@ -81,20 +81,20 @@ def delta(first: Estimate, other: Estimate) -> Delta | None:
 def group_by_seed(
     items: Sequence[T], same: Callable[[T], str | None], seed: Callable[[T], int | None]
 ) -> list[list[T]]:
-    """Put together what differs in nothing but its seed, in order of first appearance.
+    """Group items that differ only in their seed, in order of first appearance.
+
+    An item whose seed is already in its group repeats an experiment instead of adding an
+    independent one, so it stays alone. So does an item without a seed.
 
     Args:
-        items: What to group.
-        same: Equal for items that may stand together; None for one that stands alone.
-        seed: The seed. A seed that its group has already repeats an experiment rather than adding
-            an independent one, so that item stands alone; so does one without a seed.
+        same: Equal for items of one group; None for an item that stays alone.
     """
     groups: list[list[T]] = []
     open_groups: dict[str, list[T]] = {}
     for item in items:
         key, own_seed = same(item), seed(item)
         group = None if key is None or own_seed is None else open_groups.get(key)
-        if group is not None and own_seed not in [seed(other) for other in group]:
+        if group is not None and own_seed not in map(seed, group):
             group.append(item)
             continue
         groups.append([item])
@@ -104,29 +104,23 @@ def group_by_seed(
 
 
 _COMMIT_DIGITS = 10
-_MOST_NAMED = 8
+_MAX_NAMES = 8
 
 
-def notes_on(groups: Sequence[Sequence[ComparedRun]], *, grouped: bool) -> tuple[str, ...]:
-    """Everything a reader of these runs' numbers should be told.
-
-    Args:
-        groups: The runs, in the groups they are shown in.
-        grouped: Whether seeds were to be grouped.
-    """
+def _notes(groups: Sequence[Sequence[ComparedRun]], *, grouped: bool) -> tuple[str, ...]:
     runs = [run for group in groups for run in group]
     return (
-        *_on_data(runs),
-        *_on_environment(runs),
-        *(_on_grouping(groups) if grouped else ()),
-        *(sentence for run in runs for sentence in _on_run(run)),
+        *_dataset_notes(runs),
+        *_environment_notes(runs),
+        *(_group_notes(groups) if grouped else ()),
+        *(sentence for run in runs for sentence in _run_notes(run)),
     )
 
 
-def _on_data(runs: Sequence[ComparedRun]) -> Iterator[str]:
-    prints = {run.fingerprint for run in runs}
-    if len(prints) > 1:
-        unknown = " (or are not known)" if None in prints else ""
+def _dataset_notes(runs: Sequence[ComparedRun]) -> Iterator[str]:
+    fingerprints = {run.fingerprint for run in runs}
+    if len(fingerprints) > 1:
+        unknown = " (or are unknown)" if None in fingerprints else ""
         yield (
             f"The datasets differ{unknown}: losses and bits per byte are measured on different "
             "validation texts."
@@ -138,18 +132,18 @@ def _on_data(runs: Sequence[ComparedRun]) -> Iterator[str]:
         what = "another tokenizer than" if is_known else "perhaps another tokenizer than"
         yield (
             f"With {what} {first.run_id}: {_named(others)}. Bits per byte still compare; "
-            "perplexities and differences per token are left out."
+            "perplexities and per-token deltas are left out."
         )
 
 
-def _on_environment(runs: Sequence[ComparedRun]) -> Iterator[str]:
+def _environment_notes(runs: Sequence[ComparedRun]) -> Iterator[str]:
     names = list(dict.fromkeys(name for run in runs for name in run.environment))
     differing = []
     for name in names:
         values = list(dict.fromkeys(run.environment.get(name, "unknown") for run in runs))
         if len(values) > 1:
             shown = [value[:_COMMIT_DIGITS] for value in values] if name == "code" else values
-            differing.append(f"{name} {' / '.join(shown[:_MOST_NAMED])}")
+            differing.append(f"{name} {' / '.join(shown[:_MAX_NAMES])}")
     if differing:
         yield (
             f"Trained in different environments ({'; '.join(differing)}): "
@@ -157,11 +151,11 @@ def _on_environment(runs: Sequence[ComparedRun]) -> Iterator[str]:
         )
 
 
-def _on_grouping(groups: Sequence[Sequence[ComparedRun]]) -> Iterator[str]:
+def _group_notes(groups: Sequence[Sequence[ComparedRun]]) -> Iterator[str]:
     if any(len(group) > 1 for group in groups):
         yield (
             "Groups are finished runs of one configuration with different seeds: mean ± standard "
-            "error; the ± of a difference is its standard error (Welch)."
+            "error; the ± of a delta is its standard error (Welch)."
         )
     seen: set[tuple[str, int]] = set()
     for run in (run for group in groups for run in group):
@@ -172,10 +166,10 @@ def _on_grouping(groups: Sequence[Sequence[ComparedRun]]) -> Iterator[str]:
         seen.add((run.configuration, run.seed))
 
 
-def _on_run(run: ComparedRun) -> Iterator[str]:
+def _run_notes(run: ComparedRun) -> Iterator[str]:
     if run.state != "finished":
         reason = f": {run.problem}" if run.problem else ""
-        yield f"{run.run_id} is {run.state}{reason}; its numbers are those so far."
+        yield f"{run.run_id} is {run.state}{reason}; its numbers are not final."
     if run.summary.eval_step is None:
         yield f"{run.run_id} has no evaluation yet."
     elif run.summary.best_val_loss is None:
@@ -183,31 +177,31 @@ def _on_run(run: ComparedRun) -> Iterator[str]:
     elif run.summary.final_val_loss is None:
         yield f"{run.run_id}: the loss of its last evaluation is not finite."
     if run.missing:
-        lacking = ", ".join(run.missing)
-        yield f"{run.run_id}: its metrics lack {lacking}, as those of older versions do."
+        yield (
+            f"{run.run_id}: its metrics lack {', '.join(run.missing)}; "
+            "an older version may have written them."
+        )
 
 
 def _named(runs: Sequence[ComparedRun]) -> str:
     ids = [run.run_id for run in runs]
-    more = f" and {len(ids) - _MOST_NAMED} more" if len(ids) > _MOST_NAMED else ""
-    return ", ".join(ids[:_MOST_NAMED]) + more
+    more = f" and {len(ids) - _MAX_NAMES} more" if len(ids) > _MAX_NAMES else ""
+    return ", ".join(ids[:_MAX_NAMES]) + more
 
 
 _ID_PART = re.compile(r"[^-._]*[-._]|[^-._]+")
 MISSING = object()
-"""Stands for a setting that a run does not have, which differs from every value, null too."""
+"""Value of a setting that a run does not have; differs from every value, null included."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A run, or several of the same configuration with different seeds.
+    """One run, or several of the same configuration with different seeds.
 
     Attributes:
-        label: The run's id, or what stands for the group's ids; untrusted text.
-        runs: Its runs.
+        label: Run id, or a short form of the group's ids; untrusted text.
         estimates: Each key of `METRICS` -> mean over the runs.
-        deltas: Key -> difference from the first column, where one makes sense; the first column
-            has none.
+        deltas: Key -> difference from the first column, where meaningful; empty for the first.
     """
 
     label: str
@@ -217,11 +211,13 @@ class Column:
 
     @property
     def best_run(self) -> ComparedRun:
-        """The run of lowest validation loss; the first, if none was evaluated."""
-        worst = float("inf")
-        losses = [run.metrics["best_val_loss"] for run in self.runs]
-        ranked = [worst if loss is None else loss for loss in losses]
-        return self.runs[ranked.index(min(ranked))]
+        """Run of lowest validation loss; the first, if none was evaluated."""
+
+        def loss(run: ComparedRun) -> float:
+            value = run.metrics["best_val_loss"]
+            return math.inf if value is None else value
+
+        return min(self.runs, key=loss)
 
 
 @dataclass(frozen=True)
@@ -229,9 +225,9 @@ class Comparison:
     """Runs compared with the first one.
 
     Attributes:
-        columns: Runs or groups; the first is what the others are held against.
+        columns: Runs or groups; the first is the baseline.
         settings: Dotted keys to show, in the order of the configuration.
-        notes: What a reader must know to read the numbers rightly, a sentence each.
+        notes: Sentences about what limits the comparison.
     """
 
     columns: tuple[Column, ...]
@@ -245,20 +241,14 @@ class Comparison:
 
     @property
     def is_grouped(self) -> bool:
-        """Whether some column stands for several runs."""
+        """Whether some column contains several runs."""
         return any(len(column.runs) > 1 for column in self.columns)
 
 
 def compare_folders(
     folders: Sequence[RunFolder], *, group: bool = True, all_settings: bool = False
 ) -> Comparison:
-    """Compare runs with the first of them.
-
-    Args:
-        folders: At least two runs.
-        group: Show finished runs that differ in nothing but their seed (and in where their data
-            lies) as one column of means.
-        all_settings: Name every setting, not only those that differ.
+    """Read run folders and compare them with the first; arguments as for `compare_runs`.
 
     Raises:
         UsageError: Fewer than two runs are given.
@@ -267,27 +257,33 @@ def compare_folders(
     if len(folders) < 2:
         only = folders[0].run_id if folders else "ID"
         raise UsageError(
-            "A comparison takes at least two runs.", f"To look at one: tp runs show {only}"
+            "A comparison needs at least two runs.", f"To show one run: tp runs show {only}"
         )
-    runs = [read_run(folder) for folder in folders]
-    return compare_runs(runs, group=group, all_settings=all_settings)
+    return compare_runs(
+        [read_run(folder) for folder in folders], group=group, all_settings=all_settings
+    )
 
 
 def compare_runs(
-    facts: Sequence[ComparedRun], *, group: bool = True, all_settings: bool = False
+    runs: Sequence[ComparedRun], *, group: bool = True, all_settings: bool = False
 ) -> Comparison:
-    """What `compare_folders` makes of at least two runs that have been read."""
-    runs = _hide_perplexity(facts)
+    """Compare at least two runs with the first.
+
+    Args:
+        group: Average finished runs that differ only in their seed and in paths.
+        all_settings: Include every setting, not only those that differ.
+    """
+    runs = _hide_perplexity(runs)
     groups = group_by_seed(runs, _same, lambda run: run.seed) if group else [[run] for run in runs]
     return Comparison(
         columns=_columns(groups),
         settings=_shown_settings(runs, all_settings=all_settings),
-        notes=notes_on(groups, grouped=group),
+        notes=_notes(groups, grouped=group),
     )
 
 
 def _hide_perplexity(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
-    """Keep perplexities where at least two runs, the first among them, count the same tokens."""
+    """Keep perplexities only for runs with the first run's tokenizer, if there are any."""
     agreeing = [same_tokenizer(runs[0], run) for run in runs[1:]]
     shown = [any(agreeing), *agreeing]
     hidden = {each.key: None for each in METRICS if each.kind == "perplexity"}
@@ -298,7 +294,6 @@ def _hide_perplexity(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
 
 
 def _same(run: ComparedRun) -> str | None:
-    """What runs of one group share; None for a run whose numbers are not its last ones."""
     return run.configuration if run.state == "finished" else None
 
 
@@ -314,7 +309,7 @@ def _columns(groups: Sequence[Sequence[ComparedRun]]) -> tuple[Column, ...]:
 def _deltas(
     first: Column, runs: Sequence[ComparedRun], estimates: Mapping[str, Estimate]
 ) -> dict[str, Delta]:
-    # Runs of one group share their tokenizer, so that the first of each speaks for all.
+    # All runs of one group have the same tokenizer.
     comparable = same_tokenizer(first.runs[0], runs[0])
     found = {
         each.key: delta(first.estimates[each.key], estimates[each.key])
@@ -341,15 +336,13 @@ def _shown_settings(runs: Sequence[ComparedRun], *, all_settings: bool) -> tuple
 
 
 def _differs(key: str, runs: Sequence[ComparedRun]) -> bool:
-    first = setting_of(runs[0], key)
-    return any(_differ(setting_of(run, key), first) for run in runs[1:])
-
-
-def _differ(left: Any, right: Any) -> bool:
-    # JSON's true and 1 are two values, Python's are one.
-    return left != right or isinstance(left, bool) != isinstance(right, bool)
+    first, *others = (setting_of(run, key) for run in runs)
+    # JSON's true and 1 are two values, Python's are equal.
+    return any(
+        other != first or isinstance(other, bool) != isinstance(first, bool) for other in others
+    )
 
 
 def setting_of(run: ComparedRun, key: str) -> Any:
-    """A run's value of a setting, or `MISSING`."""
+    """Value of a run's setting, or `MISSING`."""
     return run.settings.get(key, MISSING)

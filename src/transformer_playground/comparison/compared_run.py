@@ -1,4 +1,4 @@
-"""What a run folder says about one run: settings, data, machine, state and numbers."""
+"""Compared run: settings, dataset, environment, metrics and samples of one run."""
 
 import hashlib
 import json
@@ -20,20 +20,18 @@ from transformer_playground.runs.summary import RunSummary, summary_of
 
 Kind = Literal["count", "step", "seconds", "rate", "loss", "perplexity"]
 MetricValues = Mapping[str, float | None]
-"""Key of each of `METRICS` -> one run's figure; None where it was not measured."""
+"""Key of each of `METRICS` -> its value for one run; None where it was not measured."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One figure of a run.
+    """A number that runs are compared by.
 
     Attributes:
-        key: Its name in comparisons.
-        label: What people call it.
-        kind: What kind of number it is.
-        per_token: It counts tokens, so that it says nothing across tokenizers.
-        has_delta: The difference between two runs means something.
-        source: Its name in `RunSummary`, where that differs.
+        kind: How the number is formatted.
+        per_token: Depends on the tokenizer, so it does not compare across tokenizers.
+        has_delta: The difference between two runs is meaningful.
+        source: Attribute of `RunSummary`; empty = `key`.
     """
 
     key: str
@@ -63,15 +61,10 @@ METRICS = (
 
 
 def metric_values(parameters: object, summary: RunSummary) -> MetricValues:
-    """The figures of a run.
-
-    Args:
-        parameters: What `config.json` says of the number of weights.
-        summary: Its metrics.
-    """
+    """The value of each of `METRICS`; `parameters` is the entry in `config.json`."""
     others: dict[str, object] = {"parameters": parameters}
     if summary.clock.begin is None:
-        # No row says when it was written.
+        # No row has a timestamp.
         others["wall_time_s"] = None
     return {
         key: as_number(others[key] if key in others else getattr(summary, each.source or key))
@@ -81,7 +74,7 @@ def metric_values(parameters: object, summary: RunSummary) -> MetricValues:
 
 
 SEED = "train.runtime.seed"
-# Where the data lies says nothing about the run: another machine has other folders.
+# Paths differ between machines without changing the run.
 LOCATIONS = frozenset({"prepare.raw_dir", "prepare.dataset_dir"})
 _EVAL_KEYS = ("val_loss", "train_loss", "val_bits_per_byte")
 _TRAIN_KEYS = ("tokens_per_sec", "tokens_seen", "time")
@@ -89,21 +82,16 @@ _TRAIN_KEYS = ("tokens_per_sec", "tokens_seen", "time")
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """One run, whole; all text in it is untrusted.
+    """One run of a comparison; all text in it is untrusted.
 
     Attributes:
-        run_id: Name of its folder.
         state: A state of `RunStatus`.
-        problem: Why it failed.
-        experiment: The experiment it belongs to.
-        seed: `train.runtime.seed`.
+        problem: Why the run failed.
         settings: Every setting by its dotted key, as plain JSON values.
-        fingerprint: Names its prepared dataset; None if unknown.
-        tokenizer: Equal for equal tokenizers; None if unknown.
-        environment: Where it was trained: host, device and the like, as far as known.
-        summary: Its metrics.
-        measures: The figures it is compared by.
-        missing: Keys that its metrics rows lack, as rows of older versions do.
+        fingerprint: Of the prepared dataset; None if unknown.
+        tokenizer: Hash of the tokenizer; None if unknown.
+        environment: Host, device and the like, as far as known.
+        missing: Keys that its metrics rows lack, as in rows written by older versions.
     """
 
     run_id: str
@@ -121,24 +109,23 @@ class ComparedRun:
 
     @property
     def configuration(self) -> str:
-        """Equal for runs that differ in nothing but their seed and where their data lies."""
+        """Equal for runs that differ only in their seed and in paths."""
         rest = {key: self.settings[key] for key in self.settings.keys() - LOCATIONS - {SEED}}
         identity = [self.experiment, self.fingerprint, self.tokenizer, rest]
         return json.dumps(identity, sort_keys=True)
 
 
 def read_run(run: RunFolder, series: RunSeries | None = None) -> ComparedRun:
-    """Read what there is to know about a run; nothing outside its folder is needed.
+    """Read a run for a comparison; nothing outside its folder is needed.
 
     Args:
-        run: The run.
-        series: Its metrics as they were read before, brought up to date here; None = unread.
+        series: The run's metrics if they were read before; updated here.
 
     Raises:
-        RunError: Its `config.json` is missing or damaged.
+        RunError: `config.json` is missing or damaged.
     """
     config = read_run_config(run)
-    # Before the rows, as `judge_status` asks.
+    # Before the rows: `judge_status` requires this order.
     writer = read_writer(run)
     series = RunSeries(run.metrics_path) if series is None else series
     series.poll()
@@ -162,7 +149,7 @@ def read_run(run: RunFolder, series: RunSeries | None = None) -> ComparedRun:
 
 
 def same_tokenizer(first: ComparedRun, other: ComparedRun) -> bool:
-    """Whether two runs are known to count the same tokens."""
+    """Whether two runs are known to have the same tokenizer."""
     if first.tokenizer is not None and other.tokenizer is not None:
         return first.tokenizer == other.tokenizer
     return first.fingerprint is not None and first.fingerprint == other.fingerprint
@@ -183,7 +170,7 @@ def _tokenizer(run: RunFolder) -> str | None:
         meta = read_meta(run.tokenizer / META_FILE)
     except DataError:
         return None
-    # nanoGPT's files have the character table alone.
+    # nanoGPT's files have only the character table.
     identity = [meta.get("tokenizer"), meta.get("stoi")]
     if identity == [None, None]:
         return None
@@ -206,10 +193,10 @@ def _environment(table: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _missing_keys(series: RunSeries) -> tuple[str, ...]:
-    wanted = {"eval": _EVAL_KEYS, "train": _TRAIN_KEYS}
+    expected = {"eval": _EVAL_KEYS, "train": _TRAIN_KEYS}
     return tuple(
         key
-        for event, keys in wanted.items()
+        for event, keys in expected.items()
         if event in series.events
         for key in keys
         if key not in series.named_keys(event)
@@ -218,16 +205,14 @@ def _missing_keys(series: RunSeries) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class SampleResult:
-    """The samples of one run; all text in it is untrusted.
+    """Samples of one run; all text in it is untrusted.
 
     Attributes:
-        run_id: The run.
         problem: Why there are no samples; None if there are.
-        checkpoint: File name of the checkpoint drawn from.
+        checkpoint: File name of the checkpoint sampled from.
         step: Optimizer steps of that checkpoint.
         skipped: Damaged checkpoints that were skipped, and why.
-        prompt: The text the model was given.
-        texts: The texts after the prompt.
+        texts: Generated texts, without the prompt.
     """
 
     run_id: str
@@ -242,9 +227,9 @@ class SampleResult:
 def draw_samples(run: RunFolder, spec: SampleSpec) -> SampleResult:
     """Load a run's model once, draw all its samples and release the model.
 
-    A run that cannot be sampled says why in its result instead of raising.
+    A run that cannot be sampled gives a result with a `problem` instead of an error.
     """
-    # Comparing loads no torch until samples are drawn.
+    # A comparison loads no torch until samples are drawn.
     from transformer_playground.runs.generation import draw, load_run
 
     try:

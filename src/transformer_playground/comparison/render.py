@@ -1,4 +1,4 @@
-"""Comparison tables: rows and columns of a comparison, and their text for screens and files."""
+"""Comparison tables: JSON, records, text, CSV and Markdown of a comparison."""
 
 import dataclasses
 import re
@@ -44,7 +44,7 @@ SCHEMA_VERSION = 1
 def as_document(
     comparison: Comparison, spec: SampleSpec | None = None, results: Sequence[SampleResult] = ()
 ) -> dict[str, Any]:
-    """Everything of a comparison as JSON values; without a spec, `sampling` is None."""
+    """The comparison as a JSON document; without a spec, `sampling` is None."""
     return {
         "schema_version": SCHEMA_VERSION,
         "reference": comparison.columns[0].label,
@@ -67,10 +67,10 @@ def as_document(
 
 
 def records(comparison: Comparison) -> list[dict[str, Any]]:
-    """One flat record for each run, all with the same keys; what is unknown is None.
+    """One flat record per run, all with the same keys; unknown values are None.
 
-    Settings are named `config.<key>`. Differences are from the first run: `<quantity>_delta` and,
-    in percent, `<quantity>_delta_percent`. `group` numbers the columns of the comparison from 1.
+    Settings are named `config.<key>`. Differences are from the first run: `<metric>_delta` and,
+    in percent, `<metric>_delta_percent`. `group` numbers the columns of the comparison from 1.
     """
     first = comparison.runs[0]
     return [
@@ -140,11 +140,10 @@ def _difference(key: str, first: ComparedRun, run: ComparedRun, *, per_token: bo
 
 
 FEW_COLUMNS = 4
-"""Up to so many runs or groups lie side by side; more stand one below the other."""
+"""Largest number of runs or groups shown as columns; more are shown as rows."""
 
-
-_LONGEST_VALUE = 32
-_SHOW: Mapping[str, Callable[[float], str]] = {
+_MAX_VALUE_CHARS = 32
+_FORMATS: Mapping[str, Callable[[float], str]] = {
     "count": count_text,
     "step": lambda value: position_text(round(value)),
     "seconds": duration_text,
@@ -152,13 +151,13 @@ _SHOW: Mapping[str, Callable[[float], str]] = {
     "loss": loss_text,
     "perplexity": perplexity_text,
 }
-# Of the differences, what a long table has room for.
+# Deltas shown in the table with one row per run.
 _MAIN_DELTAS = ("best_val_loss", "best_bits_per_byte")
 
 
 @dataclass(frozen=True)
 class Values:
-    """The distinct values of a column's runs; `MISSING` among them where a run has none."""
+    """Distinct values of a setting in a column; `MISSING` for runs without the setting."""
 
     values: tuple[Any, ...]
 
@@ -168,14 +167,13 @@ Cell = Values | Estimate | Delta | None
 
 @dataclass(frozen=True)
 class TableRow:
-    """One line of a comparison.
+    """One row of a comparison table.
 
     Attributes:
-        key: Name of the setting or quantity.
-        label: What people call it.
-        kind: How its cells are to be read; "value" for what is not measured.
-        is_delta: It holds differences from the first column.
-        cells: One for each column of the comparison; None where there is nothing to say.
+        key: Name of the setting or metric.
+        kind: How cells are formatted; "value" for settings and other values.
+        is_delta: Whether cells are differences from the first column.
+        cells: One per column of the comparison; None for an empty cell.
     """
 
     key: str
@@ -186,18 +184,17 @@ class TableRow:
 
 
 def rows_of(comparison: Comparison) -> tuple[TableRow, ...]:
-    """State, settings, then each quantity followed by its differences, where there are some."""
+    """State, settings, then each metric followed by its deltas, if any."""
     return (*_identity_rows(comparison), *_setting_rows(comparison), *_metric_rows(comparison))
 
 
 def text_table(
     comparison: Comparison, labels: Sequence[str], *, shorten: bool
 ) -> list[tables.Column]:
-    """The comparison with one column for each of its columns, or one row if they are many.
+    """Table of a comparison: one column per run or group, or one row if there are many.
 
     Args:
-        comparison: What to show.
-        labels: What to call its columns.
+        labels: Names of the comparison's columns.
         shorten: Cut long values.
     """
     rows = rows_of(comparison)
@@ -223,7 +220,7 @@ def text_table(
 
 
 def cell_text(row: TableRow, cell: Cell, shorten: bool = False) -> str:
-    """One cell as people read it."""
+    """Text of one cell."""
     match cell:
         case Values(values):
             return ", ".join(_value_text(value, shorten=shorten) for value in values)
@@ -236,26 +233,26 @@ def cell_text(row: TableRow, cell: Cell, shorten: bool = False) -> str:
 
 
 def csv_text(comparison: Comparison) -> str:
-    """One row for each run at full precision, below a row of names."""
+    """CSV with a header and one row per run, at full precision."""
     rows = records(comparison)
     return tables.csv_text(list(rows[0]), (list(row.values()) for row in rows), toml_value)
 
 
 def markdown_text(comparison: Comparison) -> str:
-    """The table and the remarks as a Markdown document."""
+    """The table and the notes as a Markdown document."""
     return "".join(f"{line}\n" for line in markdown_lines(comparison))
 
 
 def markdown_lines(
     comparison: Comparison, spec: SampleSpec | None = None, results: Sequence[SampleResult] = ()
 ) -> Iterator[str]:
-    """The table, the remarks and the samples as parts of a Markdown document."""
+    """Lines of a Markdown document: table, notes and samples."""
     labels = [column.label for column in comparison.columns]
     yield from tables.markdown_table(text_table(comparison, labels, shorten=False))
     if comparison.notes:
         yield ""
-    for remark in comparison.notes:
-        yield f"- {tables.escape_markdown(remark)}"
+    for note in comparison.notes:
+        yield f"- {tables.escape_markdown(note)}"
     if spec is not None:
         yield f"\n{tables.escape_markdown(spec_text(spec))}"
     for each in results:
@@ -267,7 +264,7 @@ def markdown_lines(
 
 
 def spec_text(spec: SampleSpec) -> str:
-    """How the samples were drawn, in a sentence."""
+    """One sentence about how the samples were drawn."""
     decoding = spec.settings.sample
     stated = decoding.start if spec.prompt is None else spec.prompt
     start = "no prompt" if decoding.unconditional else f"prompt {shortened(toml_value(stated))}"
@@ -276,13 +273,12 @@ def spec_text(spec: SampleSpec) -> str:
     )
     return (
         f"Samples: {start}, seed {spec.settings.runtime.seed}, {decoding_text}, up to "
-        f"{decoding.max_new_tokens:,} tokens; what the command leaves out is as "
-        f"{spec.settings_from} has it."
+        f"{decoding.max_new_tokens:,} tokens; other settings are those of {spec.settings_from}."
     )
 
 
 def result_title(result: SampleResult) -> str:
-    """Which run wrote the samples, and from which checkpoint."""
+    """Title of a run's samples: run id, checkpoint and step."""
     if result.step is None:
         return result.run_id
     return f"{result.run_id} ({result.checkpoint}, step {result.step:,})"
@@ -331,27 +327,27 @@ def _metric_rows(comparison: Comparison) -> Iterator[TableRow]:
 def _value_text(value: Any, *, shorten: bool) -> str:
     if value is MISSING:
         return UNKNOWN
-    # A word reads better bare; what could be taken for something else keeps its quotes.
+    # Quotes only where the bare text would be ambiguous.
     is_plain = isinstance(value, str) and value.strip() == value != ""
     text = value if is_plain else toml_value(value)
-    return shortened(text, _LONGEST_VALUE) if shorten else text
+    return shortened(text, _MAX_VALUE_CHARS) if shorten else text
 
 
 def _estimate_text(value: Estimate, row: TableRow) -> str:
     if value.mean is None:
         return UNKNOWN
-    show = _SHOW[row.kind]
-    # Of equal counts there is nothing to be unsure about.
+    number = _FORMATS[row.kind]
+    # Equal counts have no error.
     if value.standard_error is None or (row.kind in ("count", "step") and not value.standard_error):
-        return show(value.mean)
-    return f"{show(value.mean)} ± {show(value.standard_error)}"
+        return number(value.mean)
+    return f"{number(value.mean)} ± {number(value.standard_error)}"
 
 
 def _delta_text(value: Delta, row: TableRow) -> str:
-    show = _SHOW[row.kind]
-    text = signed_text(value.difference, show)
+    number = _FORMATS[row.kind]
+    text = signed_text(value.difference, number)
     if value.standard_error:
-        text += f" ± {show(value.standard_error)}"
+        text += f" ± {number(value.standard_error)}"
     if value.percent is None:
         return text
     return f"{text} ({signed_text(value.percent / 100, percent_text)})"

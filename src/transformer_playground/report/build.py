@@ -1,224 +1,234 @@
-"""The parts of a report, each with the reason where one cannot be had."""
+"""Report builder: evaluate a checkpoint, sample from it, measure the samples, write the files."""
 
+import errno
+import json
 import math
+import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.dataset import Dataset
-from transformer_playground.errors import DataError, PlaygroundError
+from transformer_playground.errors import DataError, PlaygroundError, RunError, SamplingError
+from transformer_playground.files import fsync_folder, temporary_sibling, write_durably
 from transformer_playground.jsonvalues import as_object, as_text
 from transformer_playground.report.evaluation import (
     full_validation,
     history,
+    measure_samples,
+    measure_validation,
     recorded_losses,
     saved_config,
     window_losses,
 )
-from transformer_playground.report.plan import FoundDataset, ReportPlan
+from transformer_playground.report.render import markdown_report
+from transformer_playground.report.request import DatasetLookup, ReportSetup
 from transformer_playground.report.schema import (
-    CheckpointFacts,
-    DatasetFacts,
+    CheckpointInfo,
+    DatasetInfo,
     Evaluation,
     FullValidation,
-    LongestMatch,
     Missing,
     Reference,
     Report,
     Sampling,
-    TextMeasures,
     Texts,
     WindowLosses,
 )
 from transformer_playground.report.verdicts import judge
 from transformer_playground.runs.folder import RunFolder
-from transformer_playground.runs.generation import LoadedRun, load_planned
+from transformer_playground.runs.generation import LoadedRun, draw, load_planned
 from transformer_playground.runs.series import RunSeries
-from transformer_playground.text_metrics.corpus import Corpus, real_pieces
-from transformer_playground.text_metrics.diversity import text_statistics
-from transformer_playground.text_metrics.novelty import ngram_novelty
-from transformer_playground.text_metrics.overlap import (
-    ExactMatches,
-    exact_line_matches,
-    exact_match_ratio,
-    exact_matches,
-    longest_matches,
-)
+from transformer_playground.text_metrics.corpus import Corpus, read_corpus, real_pieces
+
+_N_EXAMPLES = 3
+NEEDS_DATASET = "It needs the run's dataset."
+_DIVERGED = "The loss is not finite: training has diverged."
+_MAX_NAMES = 1000
+# Errors of link() on file systems without hard links.
+_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
-@dataclass(frozen=True)
-class Compared:
-    """Texts against a dataset: see `TextMeasures`."""
+def make_report(
+    setup: ReportSetup, *, progress: Callable[[str], object] = lambda _: None
+) -> Report:
+    """Evaluate a checkpoint, sample from it and measure the samples.
 
-    exact_match: ExactMatches
-    longest_match: LongestMatch | None
-    ngram_novelty: dict[str, float | None]
+    The model is loaded once, and evaluated and sampled in `sample.runtime.dtype`. Parts that
+    cannot be made are null, with the reason in `missing`.
 
+    Args:
+        progress: Called with a sentence before each part.
 
-def measure(texts: Sequence[str], compared: Compared | None) -> TextMeasures:
-    """What a set of texts is like, with what a comparison found."""
-    return TextMeasures(
-        statistics=text_statistics(texts),
-        exact_match=compared.exact_match if compared else None,
-        longest_match=compared.longest_match if compared else None,
-        ngram_novelty=compared.ngram_novelty if compared else None,
-    )
-
-
-def compare_samples(texts: Sequence[str], corpus: Corpus) -> Compared:
-    """Hold samples against both splits."""
-    find = exact_line_matches if corpus.by_line else exact_matches
-    return _compared(texts, corpus, find(texts, corpus.train, corpus.val))
-
-
-def compare_real(texts: Sequence[str], corpus: Corpus) -> Compared:
-    """Hold validation text against the training text; that it is validation text needs no proof."""
-    if corpus.by_line:
-        train = exact_line_matches(texts, corpus.train, "").train
-    else:
-        train = exact_match_ratio(texts, corpus.train)
-    novel = None if train is None else 1 - train
-    return _compared(texts, corpus, ExactMatches(train=train, val=None, either=None, novel=novel))
-
-
-def _compared(texts: Sequence[str], corpus: Corpus, exact: ExactMatches) -> Compared:
-    novelty = ngram_novelty(texts, corpus.train)
-    return Compared(
-        exact_match=exact,
-        longest_match=_longest(texts, corpus.train),
-        ngram_novelty={str(size): share for size, share in novelty.items()},
-    )
+    Raises:
+        PlaygroundError: The checkpoint or the device cannot be used, or memory runs out.
+    """
+    start = time.monotonic()
+    context = load_context(setup)
+    loaded = context.loaded
+    for skipped in loaded.skipped:
+        progress(f"skipped a damaged checkpoint: {skipped}")
+    progress(f"evaluating {loaded.checkpoint.name} of {setup.run.run_id}")
+    windows = build_windows(context, evaluate=True)
+    full = build_full_validation(context, max_batches=setup.request.eval_batches)
+    evaluation = build_evaluation(context, windows, full)
+    decoding = loaded.decoding
+    progress(f"drawing {decoding.num_samples:,} samples of {decoding.max_new_tokens:,} tokens")
+    samples = _draw(context)
+    sampling = texts = None
+    if samples:
+        sampling = build_sampling(context, samples)
+        progress(
+            "comparing the samples with the dataset" if context.dataset else "measuring the samples"
+        )
+        corpus = _read_corpus(context, setup.request.max_searched_bytes)
+        texts = build_texts([sample["text"] for sample in samples], corpus)
+    return build_report(context, "full", evaluation, sampling, texts, time.monotonic() - start)
 
 
-def _longest(texts: Sequence[str], train: str) -> LongestMatch | None:
-    matches = longest_matches(texts, train)
-    longest, length, share = matches.longest, matches.mean_length, matches.mean_share
-    if longest is None or length is None or share is None:
+def _draw(context: "ReportContext") -> Sequence[Mapping[str, Any]]:
+    try:
+        return draw(context.loaded)
+    except SamplingError as error:
+        context.add_missing("texts", error.message, error.hint)
+        context.add_missing("sampling", error.message)
+        return []
+
+
+def _read_corpus(context: "ReportContext", max_bytes: int) -> Corpus | None:
+    part = "texts.reference"
+    if context.dataset is None:
+        context.add_missing(part, NEEDS_DATASET)
         return None
-    return LongestMatch(longest.length, longest.text, longest.sample, length, share)
-
-
-N_EXAMPLES = 3
+    try:
+        return read_corpus(
+            context.dataset, context.loaded.tokenizer, by_line=context.by_line, max_bytes=max_bytes
+        )
+    except DataError as error:
+        context.add_missing(part, error.message, error.hint)
+        return None
 
 
 @dataclass
-class Subject:
-    """A run made ready for a report: everything is loaded once. `missing` grows on the way."""
+class ReportContext:
+    """A run loaded for a report; `missing` collects the parts that cannot be made."""
 
     run: RunFolder
     record: Mapping[str, Any]
     series: RunSeries
-    found: FoundDataset
+    lookup: DatasetLookup
     loaded: LoadedRun
     missing: list[Missing] = field(default_factory=list)
 
     @property
     def dataset(self) -> Dataset | None:
         """The run's dataset, if it was found."""
-        return self.found.dataset
+        return self.lookup.dataset
 
     @property
     def by_line(self) -> bool:
-        """Whether each line of the dataset is a document of its own."""
+        """Whether each line of the dataset is a document."""
         prepare = as_object(as_object(self.record.get("config")).get("prepare"))
         return prepare.get("documents") == "lines"
 
-    def lacks(self, part: str, reason: str, hint: str = "") -> None:
-        """Note why a part of the report is null."""
+    def add_missing(self, part: str, reason: str, hint: str = "") -> None:
+        """Record why a part of the report is null."""
         self.missing.append(Missing(part, reason, hint))
 
 
-def open_subject(plan: ReportPlan) -> Subject:
-    """Load the checkpoint and the metrics of the run of a plan.
+def load_context(setup: ReportSetup) -> ReportContext:
+    """Load the checkpoint and the metrics of a run.
 
     Raises:
-        PlaygroundError: The checkpoint, the device or its memory does not do.
+        PlaygroundError: The checkpoint or the device cannot be used, or memory runs out.
     """
-    series, found = RunSeries(plan.run.metrics_path), plan.found
+    series, lookup = RunSeries(setup.run.metrics_path), setup.lookup
     series.poll()
-    subject = Subject(plan.run, plan.record, series, found, load_planned(plan.sampling))
-    if found.dataset is None:
-        subject.lacks("dataset", found.problem, found.hint)
-    return subject
+    loaded = load_planned(setup.sampling)
+    context = ReportContext(setup.run, setup.record, series, lookup, loaded)
+    if lookup.dataset is None:
+        context.add_missing("dataset", lookup.problem, lookup.hint)
+    return context
 
 
-def windows_part(
-    subject: Subject, *, evaluate: bool, cancelled: Callable[[], bool] = lambda: False
+def build_windows(
+    context: ReportContext, *, evaluate: bool, cancelled: Callable[[], bool] = lambda: False
 ) -> WindowLosses | None:
-    """Losses on the training's windows: evaluated where wanted and possible, else as recorded."""
-    step, part = subject.loaded.step, "evaluation.windows"
-    reason = "The run's metrics hold no evaluation at the checkpoint's step."
-    hint = ""
-    if evaluate and subject.dataset is not None:
+    """Losses on the windows of the training: evaluated if possible, else from the metrics."""
+    step, part = context.loaded.step, "evaluation.windows"
+    reason, hint = "The run's metrics have no evaluation at the checkpoint's step.", ""
+    if evaluate and context.dataset is not None:
         try:
-            config = saved_config(subject.record)
+            config = saved_config(context.record)
             losses = window_losses(
-                subject.loaded.model, subject.dataset, config, step, cancelled=cancelled
+                context.loaded.model, context.dataset, config, step, cancelled=cancelled
             )
-            if losses is not None and not _is_number(losses.train_loss, losses.val_loss):
-                subject.lacks(part, "The loss is not a number: the weights diverged in training.")
+            if losses is not None and not _all_finite(losses.train_loss, losses.val_loss):
+                context.add_missing(part, _DIVERGED)
                 return None
             if losses is not None:
                 return losses
         except PlaygroundError as error:
             reason, hint = error.message, error.hint
-    recorded = recorded_losses(subject.series, step)
+    recorded = recorded_losses(context.series, step)
     if recorded is None:
-        subject.lacks(part, reason, hint)
+        context.add_missing(part, reason, hint)
     return recorded
 
 
-def full_part(
-    subject: Subject,
+def build_full_validation(
+    context: ReportContext,
     *,
     max_batches: int | None,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> FullValidation | None:
     """Loss over the whole validation split."""
     part = "evaluation.full_validation"
-    if subject.dataset is None:
-        subject.lacks(part, "It needs the run's dataset.")
+    if context.dataset is None:
+        context.add_missing(part, NEEDS_DATASET)
         return None
     try:
         full = full_validation(
-            subject.loaded.model,
-            subject.dataset,
-            _config(subject),
+            context.loaded.model,
+            context.dataset,
+            _config(context),
             max_batches=max_batches,
             cancelled=cancelled,
         )
     except DataError as error:
-        subject.lacks(part, error.message, error.hint)
+        context.add_missing(part, error.message, error.hint)
         return None
     if full is None:
-        subject.lacks(part, "There was no time left for it.", "tp report evaluates it.")
-    elif not _is_number(full.loss):
-        subject.lacks(part, "The loss is not a number: the weights diverged in training.")
+        context.add_missing(part, "There was no time left for it.", "Run tp report.")
+    elif not _all_finite(full.loss):
+        context.add_missing(part, _DIVERGED)
         return None
     return full
 
 
-def evaluation_part(
-    subject: Subject, windows: WindowLosses | None, full: FullValidation | None
+def build_evaluation(
+    context: ReportContext, windows: WindowLosses | None, full: FullValidation | None
 ) -> Evaluation:
-    """All that is known about losses."""
-    course = history(subject.series, windows)
-    if course is None:
-        subject.lacks(
+    """Losses of the checkpoint and their history."""
+    past = history(context.series, windows)
+    if past is None:
+        context.add_missing(
             "evaluation.history",
-            "The run's metrics hold no evaluation with a finite validation loss.",
+            "The run's metrics have no evaluation with a finite validation loss.",
         )
-    uniform = math.log(subject.loaded.tokenizer.vocab_size)
-    return Evaluation(uniform, windows, full, course)
+    uniform = math.log(context.loaded.tokenizer.vocab_size)
+    return Evaluation(uniform, windows, full, past)
 
 
-def sampling_part(subject: Subject, samples: Sequence[Mapping[str, Any]]) -> Sampling:
-    """How these samples were drawn."""
-    loaded = subject.loaded
+def build_sampling(context: ReportContext, samples: Sequence[Mapping[str, Any]]) -> Sampling:
+    """Settings and token counts of these samples."""
+    loaded = context.loaded
     decoding = loaded.decoding
     return Sampling(
         n_samples=len(samples),
@@ -234,11 +244,11 @@ def sampling_part(subject: Subject, samples: Sequence[Mapping[str, Any]]) -> Sam
     )
 
 
-def texts_part(texts: Sequence[str], corpus: Corpus | None) -> Texts:
-    """What the model wrote, beside as much real validation text where there is a corpus."""
-    examples = tuple(texts[:N_EXAMPLES])
+def build_texts(texts: Sequence[str], corpus: Corpus | None) -> Texts:
+    """Metrics of the samples and of as much real validation text, if there is a corpus."""
+    model, examples = measure_samples(texts, corpus), tuple(texts[:_N_EXAMPLES])
     if corpus is None:
-        return Texts(None, measure(texts, None), None, examples)
+        return Texts(None, model, None, examples)
     pieces = real_pieces(corpus.val, [len(text) for text in texts], by_line=corpus.by_line)
     reference = Reference(
         train_share=corpus.train_share,
@@ -248,16 +258,11 @@ def texts_part(texts: Sequence[str], corpus: Corpus | None) -> Texts:
         unit="lines" if corpus.by_line else "passages",
         pieces_overlap=pieces.overlap,
     )
-    return Texts(
-        reference=reference,
-        model=measure(texts, compare_samples(texts, corpus)),
-        validation=measure(pieces.texts, compare_real(pieces.texts, corpus)),
-        examples=examples,
-    )
+    return Texts(reference, model, measure_validation(pieces.texts, corpus), examples)
 
 
-def assemble(
-    subject: Subject,
+def build_report(
+    context: ReportContext,
     kind: Literal["full", "quick"],
     evaluation: Evaluation,
     sampling: Sampling | None,
@@ -265,28 +270,28 @@ def assemble(
     seconds: float,
 ) -> Report:
     """The whole report, with its verdicts."""
-    loaded, dataset = subject.loaded, subject.dataset
+    loaded, dataset = context.loaded, context.dataset
     return Report(
-        run_id=subject.run.run_id,
-        experiment=as_text(subject.record.get("experiment")),
+        run_id=context.run.run_id,
+        experiment=as_text(context.record.get("experiment")),
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
         kind=kind,
-        checkpoint=CheckpointFacts(loaded.checkpoint.name, loaded.step, loaded.skipped),
+        checkpoint=CheckpointInfo(loaded.checkpoint.name, loaded.step, loaded.skipped),
         dataset=None
         if dataset is None
-        else DatasetFacts(str(dataset.folder), dataset.fingerprint, subject.found.is_checked),
+        else DatasetInfo(str(dataset.folder), dataset.fingerprint, context.lookup.is_checked),
         evaluation=evaluation,
         sampling=sampling,
         texts=texts,
         verdicts=judge(evaluation, sampling, texts, diverged=_has_diverged(loaded)),
-        missing=tuple(subject.missing),
+        missing=tuple(context.missing),
         seconds=round(seconds, 3),
     )
 
 
-def _config(subject: Subject) -> ExperimentConfig | None:
+def _config(context: ReportContext) -> ExperimentConfig | None:
     try:
-        return saved_config(subject.record)
+        return saved_config(context.record)
     except PlaygroundError:
         return None
 
@@ -295,5 +300,66 @@ def _has_diverged(loaded: LoadedRun) -> bool:
     return not all(bool(torch.isfinite(weight).all()) for weight in loaded.model.parameters())
 
 
-def _is_number(*values: float) -> bool:
+def _all_finite(*values: float) -> bool:
     return all(map(math.isfinite, values))
+
+
+def write_report(run: RunFolder, report: Report, *, markdown: bool) -> list[Path]:
+    """Write `reports/report-<checkpoint>-<YYYYMMDD-HHMMSS>.json`, and a `.md` beside it.
+
+    A number is appended if the name exists; no file is ever replaced, and an error leaves no
+    partial file.
+
+    Returns:
+        The files written.
+
+    Raises:
+        RunError: OSError while writing.
+    """
+    moment = "".join(filter(str.isdigit, report.created[:19]))
+    stem = f"report-{Path(report.checkpoint.file).stem}-{moment[:8]}-{moment[8:]}"
+    try:
+        run.reports.mkdir(exist_ok=True)
+        written = [_write_new(run.reports, stem, ".json", _encoded(report.as_json()))]
+        if markdown:
+            text = markdown_report(report).encode("utf-8")
+            written.append(_write_new(run.reports, written[0].stem, ".md", text))
+        fsync_folder(run.reports)
+    except OSError as error:
+        raise RunError(
+            f"The report could not be written into {run.reports}: {error.strerror}.",
+            "Check the disk and the folder's permissions.",
+        ) from error
+    return written
+
+
+def _write_new(folder: Path, stem: str, suffix: str, content: bytes) -> Path:
+    with temporary_sibling(folder / f"{stem}{suffix}") as temporary:
+        write_durably(temporary, lambda file: file.write(content))
+        temporary.chmod(0o644)
+        for number in range(1, _MAX_NAMES):
+            target = folder / f"{stem}{f'-{number}' if number > 1 else ''}{suffix}"
+            if _move_new(temporary, target):
+                return target
+    raise OSError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+
+def _move_new(temporary: Path, target: Path) -> bool:
+    """Rename a finished file, unless the target exists; whether it was renamed."""
+    try:
+        os.link(temporary, target)
+    except FileExistsError:
+        return False
+    except OSError as error:
+        if error.errno not in _NO_HARD_LINKS:
+            raise
+        if os.path.lexists(target):
+            return False
+        temporary.rename(target)
+    return True
+
+
+def _encoded(document: Any) -> bytes:
+    text = json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False)
+    # DEL is the only control character that JSON does not escape.
+    return text.replace("\x7f", "\\u007f").encode("ascii") + b"\n"

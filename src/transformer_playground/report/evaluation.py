@@ -1,6 +1,6 @@
-"""How well a run's checkpoint predicts its dataset, and what its metrics say."""
+"""Evaluation of a checkpoint: losses on its dataset, loss history and text metrics."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -13,7 +13,6 @@ from transformer_playground.data.loader import all_batches, count_targets
 from transformer_playground.data.padded_loader import all_rows
 from transformer_playground.errors import RunError
 from transformer_playground.evaluation.loss import (
-    Losses,
     bits_per_byte,
     document_rows,
     evaluate,
@@ -21,19 +20,35 @@ from transformer_playground.evaluation.loss import (
     perplexity,
 )
 from transformer_playground.model.base import LanguageModel
-from transformer_playground.report.schema import FullValidation, History, WindowLosses
+from transformer_playground.report.schema import (
+    FullValidation,
+    History,
+    LongestMatch,
+    TextMeasures,
+    WindowLosses,
+)
 from transformer_playground.runs.series import RunSeries, lowest
+from transformer_playground.text_metrics.corpus import Corpus
+from transformer_playground.text_metrics.diversity import text_statistics
+from transformer_playground.text_metrics.novelty import ngram_novelty
+from transformer_playground.text_metrics.overlap import (
+    ExactMatches,
+    exact_line_matches,
+    exact_match_ratio,
+    exact_matches,
+    longest_matches,
+)
 
-_MOST_WINDOWS = 64
+_MAX_WINDOWS = 64
 # Logits of one batch: 128 MiB in float32.
-_MOST_LOGITS = 1 << 25
+_MAX_LOGITS = 1 << 25
 
 
 def saved_config(record: Mapping[str, Any]) -> ExperimentConfig:
-    """The settings that a run recorded.
+    """Configuration saved with a run.
 
     Raises:
-        RunError: They are missing, or not valid in this version.
+        RunError: It is missing, or not valid in this version.
     """
     try:
         return ExperimentConfig.model_validate(record.get("config"))
@@ -41,7 +56,7 @@ def saved_config(record: Mapping[str, Any]) -> ExperimentConfig:
         key = ".".join(map(str, error.errors()[0]["loc"])) or "config"
         raise RunError(
             f"The settings saved in config.json are not valid in this version: {key}.",
-            "The training's own windows are unknown without them.",
+            "Without them the evaluation windows of the training are unknown.",
         ) from error
 
 
@@ -53,21 +68,28 @@ def window_losses(
     *,
     cancelled: Callable[[], bool],
 ) -> WindowLosses | None:
-    """Evaluate on the windows that the run's training evaluates on.
-
-    Returns:
-        The losses, or None if cancelled.
+    """Evaluate on the same windows as the run's training; None if cancelled.
 
     Raises:
         DataError: A split is shorter than a block, or damaged.
     """
-    device = model.device
-    losses = evaluate(model, dataset, config, device, cancelled=cancelled)
-    return None if losses is None else _windows(losses, step)
+    losses = evaluate(model, dataset, config, model.device, cancelled=cancelled)
+    if losses is None:
+        return None
+    return WindowLosses(
+        source="evaluated",
+        step=step,
+        train_loss=losses.train_loss,
+        val_loss=losses.val_loss,
+        train_perplexity=losses.train_ppl,
+        val_perplexity=losses.val_ppl,
+        val_bits_per_byte=losses.val_bits_per_byte,
+        generalisation_gap=losses.val_loss - losses.train_loss,
+    )
 
 
 def recorded_losses(series: RunSeries, step: int) -> WindowLosses | None:
-    """The evaluation that training made at this step, from its metrics."""
+    """Losses of the evaluation at this step, from the run's metrics."""
     (found,) = np.nonzero(series.column("eval", "step") == step)
     index = int(found[0]) if found.size else None
     train, val = (series.at("eval", key, index) for key in ("train_loss", "val_loss"))
@@ -93,15 +115,13 @@ def full_validation(
     max_batches: int | None,
     cancelled: Callable[[], bool],
 ) -> FullValidation | None:
-    """Evaluate on windows side by side from the first validation token on, or on each document.
+    """Evaluate on consecutive windows of the validation split, or on each of its documents.
 
     Args:
-        model: The model.
-        dataset: Its dataset.
-        config: Of the training: as many tokens a window, for more context means a lower loss, and
-            documents packed or padded as there. None = windows as long as the model can read.
-        max_batches: Most batches of up to 64 windows to evaluate; None = the whole split.
-        cancelled: Asked before each batch.
+        config: Of the training. Windows are as long as there, since more context lowers the loss,
+            and documents are packed or padded as there. None = windows of the model's block size.
+        max_batches: Maximum number of batches (64 windows or fewer); None = the whole split.
+        cancelled: Called before each batch.
 
     Returns:
         The loss, or None if cancelled.
@@ -110,8 +130,8 @@ def full_validation(
         DataError: The split is too short or damaged.
     """
     block_size = model.block_size if config is None else config.train_block_size
-    fitting = _MOST_LOGITS // (block_size * model.vocab_size)
-    batch_size = max(1, min(_MOST_WINDOWS, fitting))
+    fitting = _MAX_LOGITS // (block_size * model.vocab_size)
+    batch_size = max(1, min(_MAX_WINDOWS, fitting))
     rows = None if config is None else document_rows(dataset.val, config, dataset)
     batches = (
         all_batches(
@@ -124,7 +144,7 @@ def full_validation(
         if rows is None
         else all_rows(rows, batch_size=batch_size)
     )
-    counted = _Counted(islice(batches, max_batches))
+    counted = _TargetCounter(islice(batches, max_batches))
     loss = mean_loss(model, counted, model.device, cancelled=cancelled)
     if loss is None:
         return None
@@ -133,16 +153,31 @@ def full_validation(
         perplexity=perplexity(loss),
         bits_per_byte=bits_per_byte(loss, dataset.val_bytes_per_token),
         tokens=counted.targets,
-        share=counted.targets / rows.targets if rows else counted.places / (len(dataset.val) - 1),
+        share=counted.targets / rows.targets
+        if rows
+        else counted.positions / (len(dataset.val) - 1),
     )
 
 
+class _TargetCounter:
+    """Iterates over batches and counts targets, and positions including masked ones."""
+
+    def __init__(self, batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> None:
+        self._batches = batches
+        self.targets = self.positions = 0
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for inputs, targets in self._batches:
+            self.targets += count_targets(targets)
+            self.positions += targets.size
+            yield inputs, targets
+
+
 def history(series: RunSeries, windows: WindowLosses | None) -> History | None:
-    """The course of the losses, or None if no evaluation has a finite validation loss.
+    """Loss history of a run, or None if no evaluation has a finite validation loss.
 
     Args:
-        series: The run's metrics.
-        windows: The losses of the checkpoint at hand.
+        windows: Losses of the checkpoint that the report is about.
     """
     steps, losses = series.column("eval", "step"), series.column("eval", "val_loss")
     best, finite = lowest(losses), np.flatnonzero(np.isfinite(losses))
@@ -163,28 +198,37 @@ def history(series: RunSeries, windows: WindowLosses | None) -> History | None:
     )
 
 
-class _Counted:
-    """Passes batches on and counts their targets, and their places, where not all are targets."""
-
-    def __init__(self, batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> None:
-        self._batches = batches
-        self.targets = self.places = 0
-
-    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for inputs, targets in self._batches:
-            self.targets += count_targets(targets)
-            self.places += targets.size
-            yield inputs, targets
+def measure_samples(texts: Sequence[str], corpus: Corpus | None) -> TextMeasures:
+    """Text metrics of samples, compared with both splits if there is a corpus."""
+    if corpus is None:
+        return TextMeasures(text_statistics(texts), None, None, None)
+    find = exact_line_matches if corpus.by_line else exact_matches
+    return _measures(texts, corpus, find(texts, corpus.train, corpus.val))
 
 
-def _windows(losses: Losses, step: int) -> WindowLosses:
-    return WindowLosses(
-        source="evaluated",
-        step=step,
-        train_loss=losses.train_loss,
-        val_loss=losses.val_loss,
-        train_perplexity=losses.train_ppl,
-        val_perplexity=losses.val_ppl,
-        val_bits_per_byte=losses.val_bits_per_byte,
-        generalisation_gap=losses.val_loss - losses.train_loss,
+def measure_validation(texts: Sequence[str], corpus: Corpus) -> TextMeasures:
+    """Text metrics of real validation text, compared with the training text only."""
+    if corpus.by_line:
+        train = exact_line_matches(texts, corpus.train, "").train
+    else:
+        train = exact_match_ratio(texts, corpus.train)
+    novel = None if train is None else 1 - train
+    return _measures(texts, corpus, ExactMatches(train=train, val=None, either=None, novel=novel))
+
+
+def _measures(texts: Sequence[str], corpus: Corpus, exact: ExactMatches) -> TextMeasures:
+    novelty = ngram_novelty(texts, corpus.train)
+    return TextMeasures(
+        statistics=text_statistics(texts),
+        exact_match=exact,
+        longest_match=_longest_match(texts, corpus.train),
+        ngram_novelty={str(size): share for size, share in novelty.items()},
     )
+
+
+def _longest_match(texts: Sequence[str], train: str) -> LongestMatch | None:
+    matches = longest_matches(texts, train)
+    longest, length, share = matches.longest, matches.mean_length, matches.mean_share
+    if longest is None or length is None or share is None:
+        return None
+    return LongestMatch(longest.length, longest.text, longest.sample, length, share)

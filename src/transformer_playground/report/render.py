@@ -1,7 +1,4 @@
-"""A report for people: as plain text for a terminal, and as Markdown for a document.
-
-All control characters of untrusted text are made visible here, in Markdown too.
-"""
+"""Report text: plain text for a terminal and Markdown, with control characters made visible."""
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,14 +29,15 @@ from transformer_playground.tables import (
 from transformer_playground.terminal import visible, visible_line
 
 WIDTH = 80
-_MARKS = {"good": "+", "bad": "!", "unclear": "?"}
-_EXCERPT = 600
-_DUPLICATES = 3
+_SYMBOLS = {"good": "+", "bad": "!", "unclear": "?"}
+_EXCERPT_CHARS = 600
+_MAX_DUPLICATES = 3
 _DUPLICATE_CHARS = 60
+_NOVELTY_TITLE = "Novel word n-grams by n (share not in the training text):"
 
 
 def summary(report: Report) -> str:
-    """The report as lines of at most 80 columns, but for long names and excerpts."""
+    """Plain text of at most 80 columns, except for long names and excerpts."""
     return "\n".join(_summary_lines(report))
 
 
@@ -54,25 +52,25 @@ def _summary_lines(report: Report) -> Iterator[str]:
     yield ""
     yield "Verdict"
     for verdict in report.verdicts:
-        yield from _wrapped(f"  {_MARKS[verdict.level]} {verdict.sentence}.", "    ")
+        yield from _wrapped(f"  {_SYMBOLS[verdict.level]} {verdict.sentence}.", "    ")
     if not report.verdicts:
-        yield "  Too little is known for one: see what is missing below."
+        yield "  None: the data it needs is missing, see below."
     yield ""
     yield "Loss"
     yield from _plain(_losses(report))
-    for line in _course(report.evaluation):
+    for line in _loss_details(report.evaluation):
         yield from _wrapped(f"  {line}", "    ")
     if report.texts is not None:
         yield ""
         yield "Texts"
-        yield from _wrapped(f"  {_how_drawn(report)}")
-        for remark in _remarks(report.texts):
-            yield from _wrapped(f"  {remark}")
+        yield from _wrapped(f"  {_sampling_text(report)}")
+        for note in _reference_notes(report.texts):
+            yield from _wrapped(f"  {note}")
         yield from _plain(_measures(report.texts))
         novelty = _novelty(report.texts)
         if novelty is not None:
             yield ""
-            yield "  New word n-grams, by number of words (share not in the training text):"
+            yield f"  {_NOVELTY_TITLE}"
             yield from _plain(novelty)
         yield from _summary_excerpts(report.texts)
     if report.missing:
@@ -89,10 +87,10 @@ def _summary_excerpts(texts: Texts) -> Iterator[str]:
         yield ""
         yield f"  {_longest_title(longest)}"
         yield from _indented(longest.text, "    | ")
-    duplicates = texts.model.statistics.top_duplicates[:_DUPLICATES]
+    duplicates = texts.model.statistics.top_duplicates[:_MAX_DUPLICATES]
     if duplicates:
         yield ""
-        yield "  Samples that came more than once:"
+        yield "  Duplicate samples:"
         for duplicate in duplicates:
             shown = _shortened(visible_line(duplicate.text), _DUPLICATE_CHARS)
             yield f"    {duplicate.count:,} x  {shown}"
@@ -110,20 +108,20 @@ def _markdown_lines(report: Report) -> Iterator[str]:
     yield ""
     yield from markdown_table(_losses(report))
     yield ""
-    for line in _course(report.evaluation):
+    for line in _loss_details(report.evaluation):
         yield f"- {line}"
     if report.texts is not None:
         yield ""
         yield "## Texts"
         yield ""
-        yield escape_markdown(_how_drawn(report))
-        yield from _remarks(report.texts)
+        yield escape_markdown(_sampling_text(report))
+        yield from _reference_notes(report.texts)
         yield ""
         yield from markdown_table(_measures(report.texts))
         novelty = _novelty(report.texts)
         if novelty is not None:
             yield ""
-            yield "New word n-grams, by number of words (share not in the training text):"
+            yield _NOVELTY_TITLE
             yield ""
             yield from markdown_table(novelty)
         yield from _markdown_excerpts(report.texts)
@@ -149,7 +147,7 @@ def _markdown_excerpts(texts: Texts) -> Iterator[str]:
             yield ""
             yield from _indented(example, "    ")
             yield ""
-            # Two indented blocks in a row would be one.
+            # Separates two indented blocks.
             yield "<!-- -->"
 
 
@@ -194,16 +192,16 @@ def _losses(report: Report) -> list[Column]:
                 _digits(full.bits_per_byte),
             )
         )
-    rows.append(("guessing uniformly", loss_text(evaluation.uniform_loss), "", ""))
+    rows.append(("uniform guess", loss_text(evaluation.uniform_loss), "", ""))
     return labelled_columns(("", "nats/token", "perplexity", "bits/byte"), rows)
 
 
-def _course(evaluation: Evaluation) -> Iterator[str]:
+def _loss_details(evaluation: Evaluation) -> Iterator[str]:
     windows = evaluation.windows
     if windows is not None:
-        yield "Fixed windows: the same random places of a split at each evaluation in training."
+        yield "Fixed windows: the same random windows at each evaluation of the training."
         gap = signed_text(windows.generalisation_gap, loss_text)
-        yield f"Gap, validation minus train on fixed windows: {gap}"
+        yield f"Gap, validation - train on fixed windows: {gap}"
     if evaluation.history is not None:
         yield from _history(evaluation.history)
 
@@ -215,14 +213,14 @@ def _history(history: History) -> Iterator[str]:
     )
     if history.checkpoint_val_rise is not None:
         rise = signed_text(history.checkpoint_val_rise, loss_text)
-        yield f"Rise from there, this checkpoint: {rise}"
+        yield f"Rise since then, this checkpoint: {rise}"
     yield (
-        f"Rise from there, newest evaluation (step {history.newest_step:,}): "
+        f"Rise since then, newest evaluation (step {history.newest_step:,}): "
         f"{signed_text(history.newest_val_rise, loss_text)}"
     )
 
 
-def _how_drawn(report: Report) -> str:
+def _sampling_text(report: Report) -> str:
     sampling = report.sampling
     if sampling is None:
         return ""
@@ -230,27 +228,23 @@ def _how_drawn(report: Report) -> str:
     filters += [f"top-k {sampling.top_k}"] if sampling.top_k else []
     filters += [f"top-p {sampling.top_p:g}"] if sampling.top_p < 1 else []
     filters.append(f"seed {sampling.seed}")
-    beginning = (
-        "begun as documents begin"
-        if sampling.unconditional
-        else f"going on from {_shortened(visible_line(sampling.prompt), 40)!r}"
-    )
+    prompt = f"prompt {_shortened(visible_line(sampling.prompt), 40)!r}"
     return visible_line(
         f"{sampling.n_samples:,} samples of up to {sampling.max_new_tokens:,} tokens, "
-        f"{beginning}; {', '.join(filters)}."
+        f"{'no prompt' if sampling.unconditional else prompt}; {', '.join(filters)}."
     )
 
 
-def _remarks(texts: Texts) -> Iterator[str]:
+def _reference_notes(texts: Texts) -> Iterator[str]:
     reference = texts.reference
     if reference is None:
         return
     if reference.unit == "lines":
-        yield "Beside them as many lines of the validation text (real)."
+        yield "Compared with as many lines of the validation text (real)."
     else:
-        yield "Beside them as many passages of the validation text, of the same lengths (real)."
+        yield "Compared with as many passages of the validation text, of the same lengths (real)."
     if reference.pieces_overlap:
-        yield "The validation text is shorter than all samples together: real passages overlap."
+        yield "The validation text is shorter than all samples together, so real passages overlap."
     if reference.train_share < 1:
         yield (
             f"Only the first {percent_text(reference.train_share)} of the training text "
@@ -271,19 +265,15 @@ def _measures(texts: Texts) -> list[Column]:
 
 
 def _column(measures: TextMeasures) -> Mapping[str, str]:
-    statistics, exact, longest = (
-        measures.statistics,
-        measures.exact_match,
-        measures.longest_match,
-    )
+    statistics, exact, longest = measures.statistics, measures.exact_match, measures.longest_match
     return {
-        "not empty": _percent(statistics.non_empty_ratio),
+        "non-empty": _percent(statistics.non_empty_ratio),
         "distinct samples": _percent(statistics.unique_ratio),
-        "whole in the training text": _percent(exact.train if exact else None),
-        "whole in the validation text": _percent(exact.val if exact else None),
-        "whole in either": _percent(exact.either if exact else None),
+        "verbatim in the training text": _percent(exact.train if exact else None),
+        "verbatim in the validation text": _percent(exact.val if exact else None),
+        "verbatim in either": _percent(exact.either if exact else None),
         "in neither (novel)": _percent(exact.novel if exact else None),
-        "longest passage from training, characters": optional_text(
+        "longest match in training, characters": optional_text(
             longest.length if longest else None, "{:,}".format, UNKNOWN
         ),
         "  mean over the samples, characters": _mean(longest.mean_length if longest else None),
@@ -326,7 +316,7 @@ def _wrapped(text: str, indent: str | None = None) -> Iterator[str]:
 
 
 def _indented(text: str, indent: str) -> Iterator[str]:
-    for line in visible(_shortened(text, _EXCERPT)).split("\n"):
+    for line in visible(_shortened(text, _EXCERPT_CHARS)).split("\n"):
         yield from (f"{indent}{part}" for part in textwrap.wrap(line, WIDTH - len(indent)) or [""])
 
 
@@ -336,7 +326,7 @@ def _shortened(text: str, length: int) -> str:
 
 def _longest_title(longest: LongestMatch) -> str:
     unit = "character" if longest.length == 1 else "characters"
-    return f"Longest passage that is in the training text, too ({longest.length:,} {unit}):"
+    return f"Longest match in the training text ({longest.length:,} {unit}):"
 
 
 def _percent(value: float | None) -> str:

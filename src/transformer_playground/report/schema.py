@@ -1,4 +1,4 @@
-"""What a report is made of; docs/schemas/report.json documents each field."""
+"""Report schema: dataclasses of a report; docs/schemas/report.json documents each field."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ VerdictKind = Literal[
 
 @dataclass(frozen=True)
 class Verdict:
-    """One plain sentence about the run; `verdicts` says when each is passed."""
+    """Sentence about the run; the module `verdicts` documents the rules."""
 
     kind: VerdictKind
     level: Literal["good", "bad", "unclear"]
@@ -38,7 +38,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Missing:
-    """A part of the report that is null, and why."""
+    """Reason why a part of the report is null."""
 
     part: str
     reason: str
@@ -46,8 +46,8 @@ class Missing:
 
 
 @dataclass(frozen=True)
-class CheckpointFacts:
-    """Which weights the report is about."""
+class CheckpointInfo:
+    """Checkpoint that the report is about."""
 
     file: str
     step: int
@@ -55,8 +55,8 @@ class CheckpointFacts:
 
 
 @dataclass(frozen=True)
-class DatasetFacts:
-    """Which dataset the report was made with."""
+class DatasetInfo:
+    """Dataset that the report was made with."""
 
     folder: str
     fingerprint: str
@@ -65,7 +65,7 @@ class DatasetFacts:
 
 @dataclass(frozen=True)
 class WindowLosses:
-    """Losses on the windows that training evaluates on, in nats per token."""
+    """Losses on the evaluation windows of the training, in nats per token."""
 
     source: Literal["evaluated", "metrics"]
     step: int
@@ -79,7 +79,7 @@ class WindowLosses:
 
 @dataclass(frozen=True)
 class FullValidation:
-    """Loss over the validation split from its first token to its last."""
+    """Loss over the whole validation split."""
 
     loss: float
     perplexity: float
@@ -90,7 +90,7 @@ class FullValidation:
 
 @dataclass(frozen=True)
 class History:
-    """What the evaluations during training say about the course of the losses."""
+    """Loss history: the best and the newest evaluation during training."""
 
     evaluations: int
     best_step: int
@@ -104,7 +104,7 @@ class History:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How well the model predicts text that is there."""
+    """Losses of the checkpoint."""
 
     uniform_loss: float
     windows: WindowLosses | None
@@ -114,7 +114,7 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the samples were drawn."""
+    """Settings and token counts of the samples."""
 
     n_samples: int
     max_new_tokens: int
@@ -141,7 +141,7 @@ class LongestMatch:
 
 @dataclass(frozen=True)
 class TextMeasures:
-    """A set of texts, by itself and against the dataset."""
+    """Metrics of a set of texts, alone and compared with the dataset."""
 
     statistics: TextStatistics
     exact_match: ExactMatches | None
@@ -151,7 +151,7 @@ class TextMeasures:
 
 @dataclass(frozen=True)
 class Reference:
-    """What the texts were compared with."""
+    """Text that the samples were compared with."""
 
     train_share: float
     train_chars: int
@@ -163,7 +163,7 @@ class Reference:
 
 @dataclass(frozen=True)
 class Texts:
-    """What the model wrote, beside as much real validation text."""
+    """Metrics of the samples and of as much real validation text."""
 
     reference: Reference | None
     model: TextMeasures
@@ -179,8 +179,8 @@ class Report:
     experiment: str | None
     created: str
     kind: Literal["full", "quick"]
-    checkpoint: CheckpointFacts
-    dataset: DatasetFacts | None
+    checkpoint: CheckpointInfo
+    dataset: DatasetInfo | None
     evaluation: Evaluation
     sampling: Sampling | None
     texts: Texts | None
@@ -189,6 +189,6 @@ class Report:
     seconds: float
 
     def as_json(self) -> dict[str, Any]:
-        """The report as docs/schemas/report.json describes it."""
+        """JSON document as in docs/schemas/report.json."""
         document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **to_jsonable(self)}
         return document

@@ -1,23 +1,23 @@
-"""What the numbers of a report mean, in plain sentences.
+"""Verdicts: rules that turn the numbers of a report into sentences.
 
-Each verdict and the rule behind it; "real" is the validation text cut to the size of the samples.
+"Real" is validation text cut to the size of the samples.
 
 | verdict | rule |
 |---|---|
-| diverged | the model gives no numbers, or the losses are not finite |
-| untrained | validation loss ≥ 98 % of ln(vocabulary), that of guessing uniformly |
-| overfitting | newest validation loss ≥ 0.05 nats above the best, training loss fell meanwhile |
+| diverged | a weight of the model is not finite |
+| untrained | validation loss ≥ 98 % of ln(vocabulary), the loss of a uniform guess |
+| overfitting | newest validation loss ≥ 0.05 nats above the best, training loss fell |
 | unstable | newest validation loss ≥ 0.05 nats above the best, training loss did not fall |
 | wide_gap | validation loss ≥ 25 % and ≥ 0.1 nats above training loss, without a rise |
 | no_overfitting | two evaluations or more, and none of the four above |
-| memorised | ≥ 10 % of samples whole in the training text and ≥ 10 points more than real, or the |
-|           | longest passage covers ≥ 50 % of a sample on average and ≥ 20 points more than real |
-| memorisation_unclear | real pieces are in the training text as much: > 50 % whole or covered |
-| copying | ≥ 2 % of samples whole and ≥ 2 points more than real, or ≥ 5 points more covered |
+| memorised | ≥ 10 % of samples verbatim in the training text and ≥ 10 points more than real, or |
+|           | longest match ≥ 50 % of a sample on average and ≥ 20 points more than real |
+| memorisation_unclear | > 50 % of real texts are verbatim in the training text or covered by it |
+| copying | ≥ 2 % of samples verbatim and ≥ 2 points more than real, or ≥ 5 points more covered |
 | no_memorisation | none of the three above |
 | repetitive | ≥ 20 % of 4-grams repeat within a sample, ≥ 10 points more than real |
 | duplicates | < 90 % of samples are distinct, ≥ 5 points fewer than real |
-| empty | < 90 % of samples hold more than white space |
+| empty | < 90 % of samples contain more than white space |
 """
 
 import math
@@ -44,69 +44,57 @@ COPYING_WHOLE, COPYING_COVERED_EXTRA = 0.02, 0.05
 REPETITIVE, REPETITIVE_EXTRA = 0.20, 0.10
 DISTINCT, DISTINCT_EXTRA = 0.90, 0.05
 NON_EMPTY = 0.90
-_EVALUATIONS_FOR_A_COURSE = 2
-_ALL = 0.9995
+_NEARLY_ALL = 0.9995
 
 
 def judge(
     evaluation: Evaluation, sampling: Sampling | None, texts: Texts | None, *, diverged: bool
 ) -> tuple[Verdict, ...]:
-    """The verdicts that the numbers allow, losses first.
+    """Verdicts on a report, losses first.
 
     Args:
-        evaluation: The losses.
-        sampling: How the samples were drawn.
-        texts: The samples and what was measured on them.
-        diverged: Whether the model gave something else than numbers.
+        diverged: Whether a weight of the model is not finite.
     """
     if diverged:
         sentence = (
-            "diverged: the model's output is not a number, so its weights are of no use; "
+            "diverged: the model's weights are not finite; "
             "choose an earlier checkpoint and train with a lower learning rate"
         )
         return (Verdict("diverged", "bad", sentence),)
     return (
-        *_about_losses(evaluation),
-        *(_about_copies(texts) if texts else ()),
-        *(_about_variety(texts, sampling) if texts and sampling else ()),
+        *_loss_verdicts(evaluation),
+        *(_memorisation_verdicts(texts) if texts else ()),
+        *(_diversity_verdicts(texts, sampling) if texts and sampling else ()),
     )
 
 
-def _about_losses(evaluation: Evaluation) -> Iterator[Verdict]:
+def _loss_verdicts(evaluation: Evaluation) -> Iterator[Verdict]:
     untrained = _untrained(evaluation)
     if untrained:
         yield untrained
-    course = _course(evaluation.history) if evaluation.history else None
-    gap = _wide_gap(evaluation.windows) if evaluation.windows else None
-    found = course or gap
-    if found:
-        yield found
-    elif evaluation.history and not untrained and _has_course(evaluation.history):
-        yield Verdict("no_overfitting", "good", _no_overfitting(evaluation))
+    past, windows = evaluation.history, evaluation.windows
+    problem = (past and _rise(past)) or (windows and _wide_gap(windows))
+    if problem:
+        yield problem
+    elif past and past.evaluations > 1 and not untrained:
+        yield Verdict("no_overfitting", "good", _no_overfitting(past, windows))
 
 
 def _untrained(evaluation: Evaluation) -> Verdict | None:
-    guessing, windows, full = (
-        evaluation.uniform_loss,
-        evaluation.windows,
-        evaluation.full_validation,
-    )
+    uniform = evaluation.uniform_loss
+    windows, full = evaluation.windows, evaluation.full_validation
     loss = windows.val_loss if windows else full.loss if full else None
-    if loss is None or guessing <= 0 or loss < UNTRAINED_SHARE * guessing:
+    if loss is None or uniform <= 0 or loss < UNTRAINED_SHARE * uniform:
         return None
-    known = f"guessing uniformly, ln({round(math.exp(guessing)):,}) = {loss_text(guessing)}"
-    if loss <= (2 - UNTRAINED_SHARE) * guessing:
-        meaning = f"is within {percent_text(1 - UNTRAINED_SHARE)} of {known}"
+    baseline = f"a uniform guess, ln({round(math.exp(uniform)):,}) = {loss_text(uniform)}"
+    if loss <= (2 - UNTRAINED_SHARE) * uniform:
+        meaning = f"is within {percent_text(1 - UNTRAINED_SHARE)} of {baseline}"
     else:
-        meaning = f"is worse than {known}"
+        meaning = f"is worse than {baseline}"
     return Verdict("untrained", "bad", f"untrained: validation loss {loss_text(loss)} {meaning}")
 
 
-def _has_course(history: History) -> bool:
-    return history.evaluations >= _EVALUATIONS_FOR_A_COURSE
-
-
-def _course(history: History) -> Verdict | None:
+def _rise(history: History) -> Verdict | None:
     rise, change = history.newest_val_rise, history.newest_train_change
     if rise < RISE_NATS:
         return None
@@ -125,28 +113,26 @@ def _wide_gap(windows: WindowLosses) -> Verdict | None:
         return None
     sentence = (
         f"wide gap: validation loss {loss_text(windows.val_loss)} is {loss_text(gap)} above "
-        f"training loss {loss_text(windows.train_loss)}: the model knows its training text better "
-        "than such text"
+        f"training loss {loss_text(windows.train_loss)}: the model predicts its training text "
+        "better than similar text"
     )
     return Verdict("wide_gap", "bad", sentence)
 
 
-def _no_overfitting(evaluation: Evaluation) -> str:
-    history, windows = evaluation.history, evaluation.windows
-    assert history is not None
+def _no_overfitting(history: History, windows: WindowLosses | None) -> str:
     if history.newest_step == history.best_step:
-        course = f"validation loss is lowest at the newest evaluation, step {history.best_step:,}"
+        trend = f"validation loss is lowest at the newest evaluation, step {history.best_step:,}"
     else:
-        course = (
+        trend = (
             f"validation loss rose by only {loss_text(history.newest_val_rise)} "
             f"since step {history.best_step:,}"
         )
     gap = f"; it is {loss_text(windows.generalisation_gap)} above training loss" if windows else ""
-    return f"no sign of overfitting: {course}{gap}"
+    return f"no sign of overfitting: {trend}{gap}"
 
 
-def _about_copies(texts: Texts) -> Iterator[Verdict]:
-    model, real = _copies(texts.model), _copies(texts.validation)
+def _memorisation_verdicts(texts: Texts) -> Iterator[Verdict]:
+    model, real = _match_shares(texts.model), _match_shares(texts.validation)
     if model is None or texts.reference is None:
         return
     whole, covered = model
@@ -154,44 +140,44 @@ def _about_copies(texts: Texts) -> Iterator[Verdict]:
     searched = texts.reference.train_share
     where = (
         "the training text"
-        if searched >= _ALL
+        if searched >= _NEARLY_ALL
         else f"{percent_text(searched)} of the training text"
     )
-    beside = (
-        f"{percent_text(whole)} of samples occur word for word in {where} "
-        f"(real text: {percent_text(real_whole)}), and the longest such passage covers "
+    shares = (
+        f"{percent_text(whole)} of samples occur verbatim in {where} "
+        f"(real text: {percent_text(real_whole)}), and the longest match covers "
         f"{percent_text(covered)} of a sample on average (real text: {percent_text(real_covered)})"
     )
     if (whole >= MEMORISED_WHOLE and whole - real_whole >= MEMORISED_WHOLE_EXTRA) or (
         covered >= MEMORISED_COVERED and covered - real_covered >= MEMORISED_COVERED_EXTRA
     ):
-        yield Verdict("memorised", "bad", f"memorised: {beside}")
+        yield Verdict("memorised", "bad", f"memorised: {shares}")
     elif max(real_whole, real_covered) > UNCLEAR_REAL:
-        reason = "real text of this size is found there, too; longer samples may tell"
+        reason = "real text of this length occurs there as often; try longer samples"
         yield Verdict(
-            "memorisation_unclear", "unclear", f"memorisation unclear: {beside}: {reason}"
+            "memorisation_unclear", "unclear", f"memorisation unclear: {shares}: {reason}"
         )
     elif (whole >= COPYING_WHOLE and whole - real_whole >= COPYING_WHOLE) or (
         covered - real_covered >= COPYING_COVERED_EXTRA
     ):
-        yield Verdict("copying", "bad", f"copies a little: {beside}")
+        yield Verdict("copying", "bad", f"some copying: {shares}")
     else:
-        yield Verdict("no_memorisation", "good", f"no sign of memorisation: {beside}")
+        yield Verdict("no_memorisation", "good", f"no sign of memorisation: {shares}")
 
 
-def _copies(measures: TextMeasures | None) -> tuple[float, float] | None:
+def _match_shares(measures: TextMeasures | None) -> tuple[float, float] | None:
     if measures is None or measures.exact_match is None or measures.longest_match is None:
         return None
     whole = measures.exact_match.train
     return None if whole is None else (whole, measures.longest_match.mean_share)
 
 
-def _about_variety(texts: Texts, sampling: Sampling) -> Iterator[Verdict]:
+def _diversity_verdicts(texts: Texts, sampling: Sampling) -> Iterator[Verdict]:
     model = texts.model.statistics
     real = texts.validation.statistics if texts.validation else None
     filled, repeated, distinct = model.non_empty_ratio, model.seq_rep_4, model.unique_ratio
     if filled is not None and filled < NON_EMPTY:
-        sentence = f"empty: only {percent_text(filled)} of samples hold more than white space"
+        sentence = f"empty: only {percent_text(filled)} of samples contain more than white space"
         yield Verdict("empty", "bad", sentence)
     usual = (real.seq_rep_4 if real else None) or 0.0
     if repeated is not None and repeated >= max(REPETITIVE, usual + REPETITIVE_EXTRA):
@@ -202,10 +188,6 @@ def _about_variety(texts: Texts, sampling: Sampling) -> Iterator[Verdict]:
         yield Verdict("repetitive", "bad", sentence)
     usual = (real.unique_ratio if real else None) or 1.0
     if distinct is not None and distinct < DISTINCT and usual - distinct >= DISTINCT_EXTRA:
-        why = (
-            "; temperature 0 always takes the likeliest token" if sampling.temperature == 0 else ""
-        )
-        sentence = (
-            f"samples repeat each other: only {percent_text(distinct)} of them are distinct{why}"
-        )
+        why = "; temperature 0 is greedy decoding" if sampling.temperature == 0 else ""
+        sentence = f"duplicates: only {percent_text(distinct)} of the samples are distinct{why}"
         yield Verdict("duplicates", "bad", sentence)

@@ -52,7 +52,7 @@ def test_runs_with_checkpoints_write_three_texts_each(two: Project, tp: Tp) -> N
     assert ended.code == 0, ended.err
     assert ended.out.count("--- sample 3 of 3 ---") == 2
     assert "=== first (best_val.pt, step 20) ===" in ended.out
-    assert "what the command leaves out is as first has it" in ended.out
+    assert "other settings are those of first" in ended.out
     first, second = answers(tp("compare", "--run-ids", "first,second", "--json"))
     assert first["texts"] == second["texts"]
     assert len(set(first["texts"])) > 1

@@ -12,7 +12,7 @@ from builders.runs import eval_row, make_run, run_info, status_row, train_row
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.report.render import markdown_report, summary
 from transformer_playground.report.schema import (
-    CheckpointFacts,
+    CheckpointInfo,
     Evaluation,
     History,
     Report,
@@ -126,7 +126,7 @@ def test_the_preview_of_a_launch_agrees() -> None:
 def test_reports_agree() -> None:
     history = History(4, 1999, LOSS, 2000, LOSS + 1, 1.0, 0.0, 1.0)
     evaluation = Evaluation(math.log(65), None, None, history)
-    checkpoint = CheckpointFacts("best.pt", 1999, ())
+    checkpoint = CheckpointInfo("best.pt", 1999, ())
     report = Report("a", None, "", "full", checkpoint, None, evaluation, None, None, (), (), 0.0)
     has(summary(report), "loss")
     has(markdown_report(report), "loss")

@@ -12,10 +12,9 @@ from builders.commands import CONTROL, Ended, Project, Tp
 from builders.disks import WatchedDisk, refuse_from
 from builders.schemas import check
 from transformer_playground.errors import RunError
-from transformer_playground.report.files import write_report
-from transformer_playground.report.full import make_report
-from transformer_playground.report.plan import ReportRequest
+from transformer_playground.report.build import make_report, write_report
 from transformer_playground.report.render import WIDTH
+from transformer_playground.report.request import ReportRequest, resolve_report
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.generation_request import SampleRequest
 
@@ -40,7 +39,7 @@ def test_a_report_is_printed_for_people_and_written_for_programs(trained: Projec
     assert ended.code == 0, ended.err
     assert "Report on first" in ended.out
     assert "validation, whole split" in ended.out
-    assert "4 samples of up to 30 tokens, begun as documents begin" in ended.out
+    assert "4 samples of up to 30 tokens, no prompt" in ended.out
     assert max(map(len, ended.out.splitlines())) <= WIDTH
     (path,) = reports(trained)
     assert path.name in ended.err
@@ -168,7 +167,9 @@ def test_the_prompt_may_come_from_standard_input(
 
 def test_a_disk_that_fills_at_any_moment_leaves_no_partial_report(trained: Project) -> None:
     run = trained.run_named("first")
-    made = make_report(run, ReportRequest(SampleRequest(n_samples=2, max_new_tokens=5)))
+    made = make_report(
+        resolve_report(run, ReportRequest(SampleRequest(n_samples=2, max_new_tokens=5)))
+    )
     with WatchedDisk(run.reports) as disk:
         write_report(run, made, markdown=True)
     assert disk.operations > 4

@@ -16,15 +16,11 @@ from builders.training import runtime
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.loader import evaluation_batches
 from transformer_playground.errors import CheckpointError, DataError, PlaygroundError
-from transformer_playground.report.build import open_subject
-from transformer_playground.report.full import (
-    Report,
-    make_report,
-    quick_report,
-    write_report,
-)
-from transformer_playground.report.plan import ReportRequest, plan_report
+from transformer_playground.report.build import load_context, make_report, write_report
+from transformer_playground.report.quick import quick_report
 from transformer_playground.report.render import markdown_report, summary
+from transformer_playground.report.request import ReportRequest, resolve_report
+from transformer_playground.report.schema import Report
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.generation_request import SampleRequest
 
@@ -38,6 +34,10 @@ LEARNS_BY_HEART: dict[str, Any] = {
     },
 }
 UNTRAINED = {"train": {"schedule": {"warmup_iters": 0}, "runtime": {"max_iters": 0}}}
+
+
+def report_on(run: RunFolder, request: ReportRequest) -> Report:
+    return make_report(resolve_report(run, request))
 
 
 def request(checkpoint: str = "last", *, seed: int = 1337, **sample: Any) -> ReportRequest:
@@ -59,7 +59,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 @pytest.fixture(scope="module")
 def report(memorised: RunFolder) -> Report:
-    return make_report(memorised, request())
+    return report_on(memorised, request())
 
 
 def moved(run: RunFolder, to: Path) -> RunFolder:
@@ -105,7 +105,7 @@ def test_a_model_that_knows_its_text_by_heart_is_told_so(report: Report) -> None
 
 
 def test_an_untrained_model_is_told_so(untrained: RunFolder) -> None:
-    report = make_report(untrained, request())
+    report = report_on(untrained, request())
     assert "untrained" in verdicts(report)
     assert "no_memorisation" in verdicts(report)
     size = len(set("".join(WORDS)) | set(" \n"))
@@ -114,8 +114,8 @@ def test_an_untrained_model_is_told_so(untrained: RunFolder) -> None:
 
 
 def test_the_loss_of_the_whole_split_is_that_of_each_token_in_turn(memorised: RunFolder) -> None:
-    subject = open_subject(plan_report(memorised, request()))
-    dataset, model = subject.dataset, subject.loaded.model
+    context = load_context(resolve_report(memorised, request()))
+    dataset, model = context.dataset, context.loaded.model
     assert dataset is not None
     tokens = torch.tensor(np.asarray(dataset.val).astype(np.int64))
     total = 0.0
@@ -124,13 +124,13 @@ def test_the_loss_of_the_whole_split_is_that_of_each_token_in_turn(memorised: Ru
             for end in range(first + 1, min(first + 32, len(tokens) - 1) + 1):
                 logits = model(tokens[first:end].unsqueeze(0))[0, -1]
                 total -= logits.log_softmax(-1)[tokens[end]].item()
-    full = make_report(memorised, request()).evaluation.full_validation
+    full = report_on(memorised, request()).evaluation.full_validation
     assert full is not None
     assert full.tokens == len(tokens) - 1
     assert full.share == 1
     assert full.loss == pytest.approx(total / full.tokens, rel=1e-5)
     assert full.perplexity == pytest.approx(math.exp(full.loss))
-    text = subject.loaded.tokenizer.decode(tokens.tolist())
+    text = context.loaded.tokenizer.decode(tokens.tolist())
     bits = full.loss / math.log(2) * len(tokens) / len(text.encode())
     assert full.bits_per_byte == pytest.approx(bits)
 
@@ -142,18 +142,18 @@ def test_windows_are_those_of_training(memorised: RunFolder, report: Report) -> 
     assert windows.source == "evaluated"
     assert windows.val_loss == pytest.approx(course.newest_val_loss, rel=1e-5)
     assert windows.generalisation_gap == windows.val_loss - windows.train_loss
-    subject = open_subject(plan_report(memorised, request()))
-    assert subject.dataset is not None
-    config = ExperimentConfig.model_validate(subject.record["config"])
+    context = load_context(resolve_report(memorised, request()))
+    assert context.dataset is not None
+    config = ExperimentConfig.model_validate(context.record["config"])
     losses = []
     for inputs, targets in evaluation_batches(
-        subject.dataset.train,
+        context.dataset.train,
         batch_size=16,
         block_size=32,
         n_batches=2,
         seed=config.train.runtime.seed,
     ):
-        logits = subject.loaded.model(torch.from_numpy(inputs)).flatten(0, 1)
+        logits = context.loaded.model(torch.from_numpy(inputs)).flatten(0, 1)
         expected = torch.from_numpy(targets).flatten()
         losses.append(torch.nn.functional.cross_entropy(logits, expected).item())
     assert windows.train_loss == pytest.approx(sum(losses) / 2, rel=1e-5)
@@ -165,7 +165,7 @@ def test_rises_are_counted_from_the_best_evaluation(memorised: RunFolder, report
     assert (course.evaluations, course.best_step, course.newest_step) == (3, 75, 150)
     assert course.newest_val_rise == course.newest_val_loss - course.best_val_loss > 0.05
     assert course.checkpoint_val_rise == pytest.approx(course.newest_val_rise, abs=1e-5)
-    best = make_report(memorised, request("best")).evaluation
+    best = report_on(memorised, request("best")).evaluation
     assert best.windows is not None
     assert best.history is not None
     assert best.windows.step == 75
@@ -184,10 +184,10 @@ def test_real_text_has_the_size_of_the_samples(report: Report) -> None:
 
 def test_options_of_sampling_and_evaluation_change_the_report(memorised: RunFolder) -> None:
     small = request(n_samples=3, max_new_tokens=7)
-    first = make_report(memorised, small)
+    first = report_on(memorised, small)
     assert first.sampling is not None
     assert (first.sampling.n_samples, first.sampling.tokens_drawn) == (3, 21)
-    assert first.texts == make_report(memorised, small).texts
+    assert first.texts == report_on(memorised, small).texts
     for changed in (
         request(n_samples=3, max_new_tokens=7, seed=5),
         request(n_samples=3, max_new_tokens=7, temperature=9.0),
@@ -195,13 +195,13 @@ def test_options_of_sampling_and_evaluation_change_the_report(memorised: RunFold
         request(n_samples=3, max_new_tokens=7, top_p=0.01),
         request(n_samples=3, max_new_tokens=7, prompt="jolly\n"),
     ):
-        assert make_report(memorised, changed).texts != first.texts, changed
+        assert report_on(memorised, changed).texts != first.texts, changed
 
 
 def test_part_of_the_split_and_of_the_text_is_stated(untrained: RunFolder) -> None:
     whole = request(n_samples=2)
     cut = ReportRequest(whole.sampling, eval_batches=1, max_searched_bytes=100)
-    report = make_report(untrained, cut)
+    report = report_on(untrained, cut)
     full = report.evaluation.full_validation
     assert report.texts is not None
     assert report.texts.reference is not None
@@ -218,14 +218,14 @@ def test_what_is_printed_and_written_follows_the_schema(
     memorised: RunFolder, untrained: RunFolder, tmp_path: Path
 ) -> None:
     for run in (memorised, untrained, moved(memorised, tmp_path)):
-        document = make_report(run, request(n_samples=2)).as_json()
+        document = report_on(run, request(n_samples=2)).as_json()
         check("report", json.loads(json.dumps(document, allow_nan=False)))
 
 
 def test_without_its_dataset_a_report_says_what_is_missing_and_why(
     memorised: RunFolder, tmp_path: Path
 ) -> None:
-    report = make_report(moved(memorised, tmp_path), request())
+    report = report_on(moved(memorised, tmp_path), request())
     assert report.dataset is None
     assert report.evaluation.full_validation is None
     assert report.evaluation.windows is not None
@@ -250,7 +250,7 @@ def test_a_moved_dataset_is_found_by_option_or_among_experiments(
         ReportRequest(sampling, dataset=dataset),
         ReportRequest(sampling, experiments_dir=experiments),
     ):
-        found = make_report(run, where)
+        found = report_on(run, where)
         assert found.dataset is not None
         assert found.dataset.is_checked
         assert found.texts == report.texts
@@ -261,8 +261,8 @@ def test_another_dataset_is_never_taken_for_the_runs_own(
 ) -> None:
     run, other = moved(memorised, tmp_path), dataset_of(untrained)
     with pytest.raises(DataError, match="not the one this run was trained on"):
-        make_report(run, ReportRequest(request().sampling, dataset=other))
-    report = make_report(run, ReportRequest(request().sampling, experiments_dir=other.parents[1]))
+        report_on(run, ReportRequest(request().sampling, dataset=other))
+    report = report_on(run, ReportRequest(request().sampling, experiments_dir=other.parents[1]))
     assert report.dataset is None
     assert "not the one this run was trained on" in reasons(report)["dataset"]
 
@@ -272,11 +272,11 @@ def test_a_run_without_config_is_reported_with_what_it_has(
 ) -> None:
     run = moved(memorised, tmp_path)
     run.config_path.unlink()
-    report = make_report(run, request(n_samples=2))
+    report = report_on(run, request(n_samples=2))
     assert report.experiment is None
-    assert "does not say which dataset" in reasons(report)["dataset"]
+    assert "did not record which dataset" in reasons(report)["dataset"]
     stated = ReportRequest(request(n_samples=2).sampling, dataset=dataset_of(memorised))
-    report = make_report(run, stated)
+    report = report_on(run, stated)
     assert report.dataset is not None
     assert not report.dataset.is_checked
     assert "not checked" in summary(report)
@@ -293,7 +293,7 @@ def test_settings_of_another_version_cost_only_the_windows(
     run.config_path.write_text(json.dumps(record))
     run.metrics_path.unlink()
     stated = ReportRequest(request(n_samples=2).sampling, dataset=dataset_of(memorised))
-    report = make_report(run, stated)
+    report = report_on(run, stated)
     assert report.evaluation.windows is None
     assert "train.optim.of_old" in reasons(report)["evaluation.windows"]
     assert report.evaluation.full_validation is not None
@@ -315,7 +315,7 @@ def test_metrics_that_say_nothing_cost_only_the_course(
 ) -> None:
     run = moved(memorised, tmp_path)
     run.metrics_path.write_bytes(content)
-    report = make_report(run, request(n_samples=2))
+    report = report_on(run, request(n_samples=2))
     assert report.evaluation.history is None
     assert {"evaluation.history", "evaluation.windows"} <= reasons(report).keys()
     check("report", report.as_json())
@@ -328,7 +328,7 @@ def test_metrics_of_absurd_size_are_still_json(memorised: RunFolder, tmp_path: P
         '{"event": "eval", "step": 75, "train_loss": 1, "val_loss": -1.7e308}\n'
         '{"event": "eval", "step": 150, "train_loss": -1.7e308, "val_loss": 1.7e308}\n'
     )
-    report = make_report(run, request(n_samples=2))
+    report = report_on(run, request(n_samples=2))
     document = json.loads(json.dumps(report.as_json(), allow_nan=False))
     check("report", document)
     assert document["evaluation"]["history"] is None
@@ -338,12 +338,12 @@ def test_metrics_of_absurd_size_are_still_json(memorised: RunFolder, tmp_path: P
 def test_weights_that_are_no_numbers_are_named(memorised: RunFolder, tmp_path: Path) -> None:
     run = moved(memorised, tmp_path)
     stated = ReportRequest(request(spoil_weights(run)).sampling, dataset=dataset_of(memorised))
-    report = make_report(run, stated)
+    report = report_on(run, stated)
     assert [verdict.kind for verdict in report.verdicts] == ["diverged"]
     assert report.sampling is None
     assert report.texts is None
     assert "not a number" in reasons(report)["texts"]
-    assert "not a number" in reasons(report)["evaluation.full_validation"]
+    assert "not finite" in reasons(report)["evaluation.full_validation"]
     assert "diverged" in summary(report)
     assert "diverged" in markdown_report(report)
     check("report", report.as_json())
@@ -353,12 +353,12 @@ def test_a_run_without_checkpoint_is_an_error(memorised: RunFolder, tmp_path: Pa
     run = moved(memorised, tmp_path)
     shutil.rmtree(run.checkpoints)
     with pytest.raises(CheckpointError, match="no checkpoint"):
-        make_report(run, request())
+        report_on(run, request())
 
 
 def test_a_tokenizer_without_a_beginning_starts_with_the_runs_prompt(tmp_path: Path) -> None:
     run = train_on(tmp_path, random_words(60).replace("\n", " "), UNTRAINED)
-    report = make_report(run, request(n_samples=2))
+    report = report_on(run, request(n_samples=2))
     assert report.sampling is not None
     assert not report.sampling.unconditional
     assert report.sampling.prompt == random_words(1)[0]
@@ -368,7 +368,7 @@ def test_lines_that_are_documents_are_compared_as_lines(tmp_path: Path) -> None:
     names = "".join(f"{first}{second}\n" for first in WORDS for second in WORDS[:5])
     lines = {"prepare": {"documents": "lines"}}
     run = train_on(tmp_path, names, UNTRAINED, lines)
-    report = make_report(run, request(n_samples=4))
+    report = report_on(run, request(n_samples=4))
     assert report.texts is not None
     assert report.texts.reference is not None
     assert report.texts.reference.unit == "lines"
@@ -467,7 +467,7 @@ def test_a_quick_report_of_diverged_weights_says_so(memorised: RunFolder, tmp_pa
 
 def test_stopped_runs_and_seeds_are_no_obstacle(tmp_path: Path) -> None:
     run = train_on(tmp_path, random_words(60), runtime(max_iters=2, eval_interval=50, seed=3))
-    report = make_report(run, request(n_samples=2))
+    report = report_on(run, request(n_samples=2))
     assert report.evaluation.windows is not None
     with pytest.raises(PlaygroundError):
-        make_report(run, request("nothing.pt"))
+        report_on(run, request("nothing.pt"))

@@ -79,10 +79,10 @@ def test_a_loss_near_that_of_guessing_is_untrained(share: float, kind: str) -> N
 def test_the_sentence_names_the_loss_of_guessing() -> None:
     (near,) = judge(evaluation(4.17, 4.17), None, None, diverged=False)
     assert near.sentence == (
-        "untrained: validation loss 4.1700 is within 2% of guessing uniformly, ln(65) = 4.1744"
+        "untrained: validation loss 4.1700 is within 2% of a uniform guess, ln(65) = 4.1744"
     )
     (worse,) = judge(evaluation(9.0, 9.0), None, None, diverged=False)
-    assert "is worse than guessing uniformly" in worse.sentence
+    assert "is worse than a uniform guess" in worse.sentence
 
 
 def test_a_rise_while_training_loss_falls_is_overfitting() -> None:
@@ -145,7 +145,7 @@ def test_copies_are_judged_beside_real_text(
 
 def test_the_sentence_on_memorising_has_both_numbers() -> None:
     sentence = verdicts_on_texts(measures(0.87, 0.95))["memorised"]
-    assert "87% of samples occur word for word in the training text (real text: 0%)" in sentence
+    assert "87% of samples occur verbatim in the training text (real text: 0%)" in sentence
 
 
 def test_what_was_not_searched_is_said() -> None:
