@@ -1,4 +1,4 @@
-"""Checkpoints of training: contents, schedule and exact resume."""
+"""Checkpointing of a run: contents, schedule and exact resume."""
 
 import dataclasses
 import time
@@ -21,7 +21,7 @@ from transformer_playground.training.state import TrainingState
 
 @dataclasses.dataclass(frozen=True)
 class ResumePoint:
-    """A checkpoint to continue from; one of another run if `same_run` is false."""
+    """A checkpoint to resume from, or to branch from if `same_run` is false."""
 
     payload: Mapping[str, Any]
     path: Path
@@ -29,15 +29,15 @@ class ResumePoint:
 
 
 class Checkpointer:
-    """Saves a run's last and best checkpoints as `[train.checkpointing]` says, and restores one.
+    """Saves the last and best checkpoints as configured in `[train.checkpointing]`; restores one.
 
     Args:
         folder: The run's checkpoints folder.
         setup: Configuration and model.
-        params: The float32 weights and their moving average.
-        optimizers: Their states are saved too.
-        scaler: The float16 loss scaler; a disabled one saves nothing.
-        resume_from: The checkpoint this run continues from; pruning keeps one of its own.
+        params: Float32 master weights and their EMA.
+        optimizers: Optimizers whose state is saved.
+        scaler: Float16 loss scaler; a disabled one has no state.
+        resume_from: Checkpoint that training starts from; never pruned if it is the run's own.
     """
 
     def __init__(
@@ -58,29 +58,29 @@ class Checkpointer:
             folder, keep_last=policy.keep.last, keep_best=policy.keep.best
         )
         self._params, self._optimizers, self._scaler = params, optimizers, scaler
-        # A run that branches off another one has no checkpoint of its own yet.
+        # A new branch has no checkpoint of its own yet.
         resumed = resume_from if resume_from and resume_from.same_run else None
         self._protected = resumed.path if resumed else None
         self._saved_step = resumed.payload["step"] if resumed else None
         self._saved_at = time.perf_counter()
 
     def is_due(self, step: int, *, ending: bool) -> bool:
-        """Whether a last checkpoint is wanted at this step and not saved yet."""
+        """Whether a last checkpoint is due at this step and not saved yet."""
         if self.has_saved(step):
             return False
         elapsed = time.perf_counter() - self._saved_at
         return ending or step % self._interval == 0 or 0 < self._seconds <= elapsed
 
     def has_saved(self, step: int) -> bool:
-        """Whether the last checkpoint saved or resumed from is at this step."""
+        """Whether the newest checkpoint, saved or resumed from, is of this step."""
         return self._saved_step == step
 
     def save(self, state: TrainingState, *, last: bool, best: bool) -> CheckpointSaved:
-        """Write the checkpoint once, as last, best or both.
+        """Save one checkpoint as last, best or both.
 
         Raises:
-            CheckpointError: OSError while writing; earlier checkpoints are intact. The save is
-                retried when the next one is due, not at every step.
+            CheckpointError: OSError while writing; earlier checkpoints are intact. The next
+                scheduled save retries.
         """
         self._saved_at = time.perf_counter()
         saved = self._store.save(
@@ -97,15 +97,15 @@ class Checkpointer:
         return CheckpointSaved(step=state.step, kinds=kinds, path=f"{path.parent.name}/{path.name}")
 
     def restore(self, payload: Mapping[str, Any]) -> TrainingState:
-        """Load a payload into model, optimizers and scaler; return the state to continue from.
+        """Load a payload into model, optimizers and scaler; return its training state.
 
         Raises:
-            CheckpointError: It belongs to another model or optimizer, or is damaged.
+            CheckpointError: The payload is damaged or does not fit the model or the optimizers.
         """
         if payload["generators"].get("scheme") != RANDOMNESS_SCHEME:
             raise CheckpointError(
-                "the checkpoint uses a scheme of random numbers that this version does not know.",
-                "Continue the run with the version that wrote it, or start a new one.",
+                "the checkpoint uses an unknown random number scheme.",
+                "Resume the run with the version that wrote it, or start a new one.",
             )
         self._params.load(payload["model"], payload["ema"])
         try:
@@ -120,11 +120,7 @@ class Checkpointer:
             ) from error
 
     def _payload(self, state: TrainingState) -> dict[str, Any]:
-        """Everything needed for a bit-exact resume, as plain values and tensors.
-
-        Generator states are not needed: all randomness derives from the seed and the step
-        (see `training.randomness`), and the batch cursor counts the micro-batches drawn.
-        """
+        """Plain values and tensors for a bit-exact resume; see `training.rng` for the seeds."""
         config, model = self._config, self._model
         return {
             "format": FORMAT,

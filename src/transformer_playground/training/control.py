@@ -1,4 +1,4 @@
-"""Thread-safe control of a running trainer: stop, pause and requests."""
+"""Training control: thread-safe stop, pause and requests to a running trainer."""
 
 import threading
 
@@ -18,7 +18,7 @@ class TrainingControl:
         self._checkpoint = threading.Event()
 
     def stop(self) -> None:
-        """Save a checkpoint and end; a paused trainer ends too."""
+        """Save a checkpoint and end training, also while paused."""
         with self._lock:
             self._stop.set()
             self._running.set()
@@ -52,7 +52,7 @@ class TrainingControl:
 
     @property
     def paused(self) -> bool:
-        """Whether the trainer is asked to wait."""
+        """Whether the trainer waits or will wait before its next step."""
         return not self._running.is_set()
 
     def has_request(self) -> bool:
@@ -60,7 +60,7 @@ class TrainingControl:
         return self._evaluate.is_set() or self._sample.is_set() or self._checkpoint.is_set()
 
     def wait_while_paused(self) -> None:
-        """Block until resumed, stopped or requested to do something."""
+        """Block until `resume`, `stop` or a request."""
         while self.paused and not self.has_request():
             self._running.wait(_POLL_SECONDS)
 
@@ -78,7 +78,7 @@ class TrainingControl:
 
 
 def _take(request: threading.Event) -> bool:
-    # Clearing only what was seen loses no request that comes in between.
+    # A request set after this check stays set.
     if not request.is_set():
         return False
     request.clear()

@@ -1,7 +1,7 @@
-"""Rank and world size of this process, and sums over all processes of a run.
+"""Distributed info: rank and world size of this process, and sums over all ranks.
 
-A run is normally one process. Under an initialised `torch.distributed` process group every rank
-reads its own batches and counts targets over all ranks; gradients are not exchanged.
+A run is normally one process. With an initialised `torch.distributed` process group each rank reads
+its own batches and targets are counted over all ranks; gradients are not exchanged.
 """
 
 import os
@@ -13,7 +13,7 @@ import torch.distributed as dist
 
 @dataclass(frozen=True)
 class DistInfo:
-    """Ranks of this process in the default process group; the defaults are a single process."""
+    """Ranks and world size in the default process group; the defaults describe one process."""
 
     rank: int = 0
     local_rank: int = 0
@@ -21,7 +21,7 @@ class DistInfo:
 
     @classmethod
     def current(cls) -> "DistInfo":
-        """Read the initialised process group; a single process if there is none."""
+        """Info of the initialised process group; of a single process if there is none."""
         if not (dist.is_available() and dist.is_initialized()):
             return cls()
         # torchrun sets it; torch exports no function that reads it.
@@ -30,19 +30,19 @@ class DistInfo:
 
     @property
     def is_main(self) -> bool:
-        """Whether this process writes the run folder: only the first rank does."""
+        """Whether this is rank 0, which alone writes the run folder."""
         return self.rank == 0
 
     def batch_index(self, drawn: int) -> int:
-        """The batch this rank reads after `drawn` others: no two ranks share one."""
+        """Index of the next batch of this rank after `drawn` batches; unique across ranks."""
         return drawn * self.world_size + self.rank
 
     def sum(self, value: float, device: torch.device) -> float:
-        """`value` summed over all ranks, each of which must call this.
+        """Sum of `value` over all ranks; every rank must call this.
 
         Args:
-            value: This rank's share; integers are exact up to 2**53.
-            device: One that the process group's backend can communicate from.
+            value: Value of this rank; integers are exact up to 2**53.
+            device: Device that the process group's backend supports.
         """
         if self.world_size == 1:
             return value

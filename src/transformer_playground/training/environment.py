@@ -1,4 +1,4 @@
-"""The environment of a run, recorded for reproducibility."""
+"""Environment of a run, recorded for reproducibility."""
 
 import importlib.metadata
 import platform
@@ -26,7 +26,7 @@ _PACKAGES = (
 def describe_environment(
     device: torch.device, dtype: str, runtime: RuntimeConfig, folder: Path
 ) -> dict[str, Any]:
-    """Versions, machine, device, seed and the git state of the folder that holds the experiment."""
+    """Package versions, machine, device, seed and git state of the experiment's folder."""
     return {
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in _PACKAGES},

@@ -1,6 +1,6 @@
-"""Events of training: small frozen records that every display and file consumes.
+"""Training events: frozen records that the trainer emits to all sinks.
 
-Steps count finished optimizer steps. `time` is Unix time in seconds. Losses are mean
+`step` counts finished optimizer steps, `time` is Unix time in seconds, and losses are mean
 cross-entropy per token in nats.
 """
 
@@ -21,7 +21,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
-    """Training starts, or resumes from the checkpoint file `resumed_from`."""
+    """Training started, or resumed from the checkpoint file `resumed_from`."""
 
     run_id: str
     max_iters: int
@@ -37,9 +37,9 @@ class RunStarted(Event):
 class StepLogged(Event):
     """Means over the optimizer steps since the previous logged step.
 
-    `grad_norm` is the latest step's global norm before clipping. `tokens_per_sec` counts training
-    steps only, not evaluation, sampling, saving or pauses. `data_share` is the fraction of the
-    steps' time spent on loading batches.
+    `grad_norm` is the global norm of the latest step before clipping. `tokens_per_sec` excludes
+    evaluation, sampling, saving and pauses. `data_share` is the fraction of step time spent on
+    loading batches.
     """
 
     train_loss: float
@@ -53,7 +53,7 @@ class StepLogged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated(Event):
-    """Losses in evaluation mode on the same fixed windows each time."""
+    """Evaluation losses on fixed windows, the same ones each time."""
 
     train_loss: float
     val_loss: float
@@ -77,7 +77,7 @@ class Sampled(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckpointSaved(Event):
-    """A checkpoint is completely on disk; `kinds` holds "last", "best" or both."""
+    """A checkpoint was saved; `kinds` holds "last", "best" or both."""
 
     kinds: tuple[str, ...]
     path: str
@@ -92,14 +92,14 @@ class Warned(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StatusChanged(Event):
-    """The run changed its state."""
+    """The status of the run changed."""
 
     status: RunState
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished(Event):
-    """Training reached its planned end or was stopped by request."""
+    """Training finished or was stopped on request."""
 
     status: Literal["finished", "stopped"]
     early_stopped: bool

@@ -1,7 +1,7 @@
-"""Launch a run: settle its settings, prepare its dataset if needed, then train it.
+"""Launch of a run, shared by CLI and console: resolve its config, prepare its dataset, train it.
 
-The command line and the console share this path. The records here load neither torch nor the
-schema, so that a form can hold and show a launch.
+Importing this module loads neither torch nor pydantic, so that the console can show a launch form
+at once.
 """
 
 import os
@@ -26,16 +26,16 @@ PrepareWhen = Literal["never", "if needed", "always"]
 
 @dataclass(frozen=True)
 class Launch:
-    """What the user asked to train: a new run, or one that is resumed or branched.
+    """Request to train: a new run, a resumed run or a branch.
 
     Attributes:
-        experiment: Name of the experiment; empty if `config` or the run to resume tells it.
+        experiment: Name of the experiment; empty to take it from `config` or the run to resume.
         overrides: `dotted.key=value` each.
-        run_id: Name of the new run; None makes one up.
+        run_id: Id of the new run; None generates one.
         resume: Id of a run to resume instead of starting a new one.
-        branch: Run and checkpoint file from which a new run starts, with that run's settings.
-        config: A configuration file to use instead of the experiment's own.
-        prepare: When to prepare the dataset; "never" makes a missing one an error.
+        branch: Run id and checkpoint file to branch from; the new run keeps that run's settings.
+        config: Configuration file to use instead of the experiment's own.
+        prepare: When to prepare the dataset; with "never" a missing one is an error.
     """
 
     experiment: str
@@ -48,20 +48,15 @@ class Launch:
 
     @property
     def origin(self) -> str | None:
-        """The run whose settings, model and dataset are kept, if there is one."""
+        """Id of the run to resume or branch from, if any."""
         return self.resume or (self.branch[0] if self.branch else None)
 
 
 @dataclass(frozen=True)
 class ResolvedLaunch:
-    """A launch with its settings, checked; nothing has been written yet.
+    """A launch with its checked configuration; nothing has been written yet.
 
-    Attributes:
-        launch: What the user asked for.
-        runs_dir: Folder of runs.
-        experiment: The experiment.
-        loaded: The settings.
-        notices: A sentence for each setting in which a resumed run differs from its experiment.
+    `notices` holds a sentence for each setting in which a resumed run differs from its experiment.
     """
 
     launch: Launch
@@ -71,10 +66,10 @@ class ResolvedLaunch:
     notices: tuple[str, ...] = ()
 
     def prepare(self, report: Callable[[str], None]) -> "PrepareReport | None":
-        """Prepare the dataset if the launch asks for it; None if there was nothing to do.
+        """Prepare the dataset as `launch.prepare` says; None if there was nothing to do.
 
-        A run that is resumed or branched needs the very dataset it began with, so one that is
-        there is left alone, even if it could not be made from the text of today.
+        An existing dataset of a resumed or branched run is never rebuilt, since the run needs it
+        unchanged.
 
         Raises:
             DataError: The corpus is unusable, or the experiment's `prepare.py` fails.
@@ -93,12 +88,12 @@ class ResolvedLaunch:
         control: "TrainingControl",
         notify: Callable[[str], object],
     ) -> "TrainingResult":
-        """Start, resume or branch the run and train it to its end; see `training.run.start`.
+        """Start, resume or branch the run and train it; see `training.run.start`.
 
         Args:
-            sinks: Where events go, besides the run's own files.
+            sinks: Further sinks, besides those that write the run's files.
             control: Requests from other threads.
-            notify: Takes the notices of `resolve_launch`, then those of training.
+            notify: Called with each notice of `resolve_launch`, then with those of training.
         """
         for notice in self.notices:
             notify(notice)
@@ -119,11 +114,12 @@ class ResolvedLaunch:
 
 
 def resolve_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> ResolvedLaunch:
-    """Load the settings of a launch: the experiment's, or those of the run that it continues.
+    """Load the configuration of a launch: from its experiment, or from the run to resume or branch.
 
     Raises:
-        UsageError: No such experiment, a run of another one, or a resume that would rebuild data.
-        ConfigError: The settings are not valid, or change what a run keeps.
+        UsageError: There is no such experiment, the run belongs to another experiment, or a resume
+            would rebuild the dataset.
+        ConfigError: The settings are not valid, or change one that a run must keep.
         RunError: There is no such run.
     """
 
@@ -139,7 +135,7 @@ def resolve_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Res
             f"--force would rebuild the dataset that run '{run.run_id}' needs unchanged.",
             "Leave out --force, or start a new run.",
         )
-    # The schema is pydantic, for which the console's first frame does not wait.
+    # Imported late: the console's first frame must not load pydantic.
     from transformer_playground.config import run_config
 
     record = read_run_config(run)
@@ -162,6 +158,6 @@ def resolve_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Res
 def _has_dataset(folder: Path) -> bool:
     from transformer_playground.data import dataset, meta
 
-    # Finishes what a crash has cut short, so that a committed dataset is seen.
+    # After a crash this completes the replacement of a committed dataset.
     dataset.finish_replacement(folder)
     return (folder / meta.META_FILE).exists()

@@ -1,4 +1,4 @@
-"""Mixed-precision parameters: float32 master weights and the copies that the model computes with.
+"""Mixed-precision parameters: float32 master weights and low-precision copies in the model.
 
 With a float32 model both are the same tensors. In bfloat16 or float16 the model holds rounded
 copies: gradients are accumulated in the float32 masters, and updated masters are rounded back
@@ -20,10 +20,10 @@ class MixedPrecisionParams:
     """Float32 master weights of a model, with an optional exponential moving average (EMA).
 
     Args:
-        model: Its trained parameters are float32. With float32 as `dtype` nothing is copied, and
-            frozen parameters may have any format.
-        dtype: Format of forward and backward; the model is cast to it in place.
-        ema_decay: Decay of the EMA per step; 0 keeps none.
+        model: Model with float32 trainable parameters. With `dtype` float32 nothing is copied, and
+            frozen parameters may have any dtype.
+        dtype: Dtype of forward and backward; the model is cast to it in place.
+        ema_decay: Decay of the EMA per step; 0 disables it.
     """
 
     def __init__(self, model: nn.Module, dtype: torch.dtype, *, ema_decay: float = 0.0) -> None:
@@ -40,11 +40,11 @@ class MixedPrecisionParams:
         self._ema = [master.detach().clone() for master in self.masters] if ema_decay else None
 
     def named(self) -> list[tuple[str, nn.Parameter]]:
-        """Names and master weights, each tensor once."""
+        """Names and master weights; tied weights occur once."""
         return list(zip(self.names, self.masters, strict=True))
 
     def accumulate_grads(self) -> None:
-        """Add the model's gradients to the masters' and clear the model's."""
+        """Move the model's gradients into the masters' gradients."""
         if self._shared:
             return
         for master, copy in zip(self.masters, self._copies, strict=True):
@@ -63,13 +63,13 @@ class MixedPrecisionParams:
 
     @torch.no_grad()
     def update_ema(self, step: int) -> None:
-        """Move the EMA towards the masters, if one is kept.
+        """Update the EMA, if enabled.
 
-        The decay grows to its full value over the first steps, so that the random initial weights
-        are soon forgotten (as in TensorFlow's ExponentialMovingAverage).
+        The decay is warmed up over the first steps, as in TensorFlow's ExponentialMovingAverage, so
+        that the random initial weights are soon forgotten.
 
         Args:
-            step: How many steps were finished before this one.
+            step: Number of steps before this one.
         """
         if self._ema is None:
             return
@@ -79,7 +79,7 @@ class MixedPrecisionParams:
 
     @contextlib.contextmanager
     def ema_weights(self) -> Iterator[None]:
-        """Within the block the model computes with the EMA, if one is kept."""
+        """Context manager: the model uses the EMA weights, if enabled."""
         if self._ema is None:
             yield
             return
@@ -95,11 +95,11 @@ class MixedPrecisionParams:
         return {name: master.detach() for name, master in self.named()}
 
     def ema_state_dict(self) -> dict[str, Tensor] | None:
-        """The float32 EMA by parameter name, or None if none is kept."""
+        """The float32 EMA by parameter name, or None if disabled."""
         return None if self._ema is None else dict(zip(self.names, self._ema, strict=True))
 
     def load(self, weights: Mapping[str, Tensor], ema: Mapping[str, Tensor] | None) -> None:
-        """Restore weights and EMA; without a saved EMA it starts from the weights.
+        """Restore weights and EMA; without a saved EMA, it starts from the weights.
 
         Raises:
             CheckpointError: Names or shapes do not match this model.

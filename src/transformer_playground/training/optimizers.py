@@ -1,4 +1,4 @@
-"""Optimizers by their name in the configuration, stepped together under one schedule."""
+"""Optimizer registry, and a set of optimizers that step together under one schedule."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -12,10 +12,10 @@ NamedParameter = tuple[str, nn.Parameter]
 
 
 class OptimizerSet:
-    """One or more torch optimizers that step together under one schedule.
+    """One or more torch optimizers that step together under one learning-rate schedule.
 
-    Every parameter group remembers its own peak; `set_learning_rate` scales all of them by the
-    same share of the schedule.
+    Each parameter group has its own peak learning rate; `set_learning_rate` scales all of them by
+    the same factor.
     """
 
     def __init__(self, optimizers: Sequence[torch.optim.Optimizer], reference_lr: float) -> None:
@@ -27,14 +27,14 @@ class OptimizerSet:
         return iter(self._optimizers)
 
     def set_learning_rate(self, learning_rate: float) -> None:
-        """Set the learning rate; groups with another peak follow in proportion."""
+        """Set the learning rate; groups with another peak are scaled in proportion."""
         share = learning_rate / self._reference_lr
         for optimizer, peaks in zip(self._optimizers, self._peaks, strict=True):
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * share
 
     def zero_grad(self) -> None:
-        """Drop all gradients."""
+        """Set all gradients to None."""
         for optimizer in self._optimizers:
             optimizer.zero_grad(set_to_none=True)
 
@@ -43,7 +43,7 @@ class OptimizerSet:
         return {type(each).__name__: each.state_dict() for each in self._optimizers}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` gave; settings such as decay stay as configured now.
+        """Load a `state_dict`; settings such as weight decay stay as configured now.
 
         Raises:
             ValueError: The state belongs to other optimizers or other parameters.
@@ -80,10 +80,10 @@ def adamw(
 def muon(
     config: OptimConfig, parameters: Sequence[NamedParameter], hidden: set[str]
 ) -> list[torch.optim.Optimizer]:
-    """Muon for the matrices inside the blocks, AdamW for the rest (Jordan et al. 2024).
+    """Muon for the hidden matrices, AdamW for the rest (Jordan et al. 2024).
 
-    match_rms_adamw gives updates the size AdamW's have, so that weight decay and schedules carry
-    over (Liu et al. 2025, "Muon is Scalable for LLM Training").
+    `match_rms_adamw` scales updates to the size of AdamW's, so that weight decay and schedules
+    carry over (Liu et al. 2025, "Muon is Scalable for LLM Training").
     """
     matrices = torch.optim.Muon(
         [tensor for name, tensor in parameters if name in hidden],
@@ -97,7 +97,7 @@ def muon(
 
 
 def decay_groups(config: OptimConfig, parameters: Sequence[NamedParameter]) -> list[dict[str, Any]]:
-    """Parameter groups in which gains and biases, being vectors, do not decay."""
+    """Parameter groups: matrices with weight decay, vectors (gains and biases) without."""
     matrices = [tensor for _, tensor in parameters if tensor.dim() >= 2]
     vectors = [tensor for _, tensor in parameters if tensor.dim() < 2]
     groups = [
@@ -116,12 +116,12 @@ OPTIMIZERS: dict[
 def build_optimizers(
     config: OptimConfig, parameters: Sequence[NamedParameter], hidden: set[str]
 ) -> OptimizerSet:
-    """Optimizers for named float32 parameters.
+    """Build the optimizers of `[train.optim]`.
 
     Args:
         config: The `[train.optim]` table.
-        parameters: Names and tensors, each tensor once.
-        hidden: Names of the matrices inside the blocks, for optimizers made for such alone.
+        parameters: Named float32 parameters; tied weights occur once.
+        hidden: Names of the matrices inside the blocks, for optimizers such as Muon.
     """
     optimizers = OPTIMIZERS[config.optimizer](config, parameters, hidden)
     return OptimizerSet(optimizers, config.learning_rate)

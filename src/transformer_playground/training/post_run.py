@@ -1,7 +1,6 @@
 """Post-run artifacts: the loss plot and a small report, made when training ends.
 
-Both are extras: they may take only a small share of the run's training time, and a failure is
-logged, never raised.
+Both are limited to a small fraction of the training time, and a failure is logged, not raised.
 """
 
 import contextlib
@@ -14,17 +13,17 @@ from transformer_playground.config.train import RuntimeConfig
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.training.sinks.text import LogFileSink
 
-# Share of the run's training time that both may take together.
+# Fraction of the run's training time that both may take together.
 BUDGET_SHARE = 0.05
-# A generous estimate for a plot, with the time to load the plotting library.
+# A generous estimate, including the import of the plotting library.
 PLOT_SECONDS = 1.5
-# A report draws a few hundred samples and no more, however long the run was.
+# Enough for a few hundred samples.
 _MAX_REPORT_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Paths of what was made, and a sentence for each failure or shortcoming."""
+    """Paths of the files written, and a warning for each failure."""
 
     paths: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -33,16 +32,15 @@ class Artifacts:
 def make_artifacts(
     run: RunFolder, settings: RuntimeConfig, *, wall_time: float, stopped: bool
 ) -> Artifacts:
-    """Plot the losses of a run and report on it, if its settings and its time budget allow.
+    """Write the loss plot and the report of a run, as settings and time budget allow.
+
+    Errors become warnings of the result; none is raised.
 
     Args:
         run: A run whose training has just ended without an error.
-        settings: Its `auto_plot` and `auto_report`.
-        wall_time: Seconds that it has trained for.
-        stopped: Whether a user stopped it and is waiting: then only the plot is made.
-
-    Returns:
-        What was made. No error is raised.
+        settings: Source of `auto_plot` and `auto_report`.
+        wall_time: Training time in seconds.
+        stopped: Whether a user stopped the run and is waiting: then only the plot is made.
     """
     job = _PostRun(run, budget=BUDGET_SHARE * wall_time)
     if settings.auto_plot:
@@ -65,15 +63,15 @@ class _PostRun:
     def attempt(
         self, what: str, command: str, min_seconds: float, make: Callable[[float], Path | None]
     ) -> None:
-        """Call `make` with the seconds left, unless they are too few."""
+        """Call `make` with the seconds left, unless that is less than `min_seconds`."""
         command = f"{command} --run-id {self._run.run_id}"
         seconds = self._deadline - time.monotonic()
         if seconds < min_seconds:
-            self._log(f"no {what}: the run was too short for it; make it with: {command}")
+            self._log(f"no {what}: the run was too short; create it with: {command}")
             return
         try:
             path = make(seconds)
-        except Exception as error:  # noqa: BLE001 - a trained run must not fail for an extra
+        except Exception as error:  # noqa: BLE001 - a trained run must not fail for a plot
             self._warn(f"the {what} was not made: {error} Try: {command}")
             return
         if path is not None:
@@ -96,7 +94,7 @@ class _PostRun:
         self._log(f"warning: {sentence}")
 
     def _log(self, line: str) -> None:
-        # The log is for reading later; it must not fail a run that is done.
+        # A finished run must not fail because of its log.
         with contextlib.suppress(OSError):
             log = LogFileSink(self._run.log_path)
             with contextlib.closing(log):

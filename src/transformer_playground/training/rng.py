@@ -1,16 +1,15 @@
-"""Randomness as pure functions of the run's seed and the step.
+"""Random seeds as pure functions of the run's seed and the step.
 
-Nothing is drawn from a shared stream: initialisation, dropout and samples each get their own seed
-from (run seed, purpose, step), and batches and evaluation windows come from counters. So an
-evaluation or a sample can never shift a training batch, and a resumed run needs no saved
-generator states to go on bit for bit.
+Initialisation, dropout and samples each get their own seed from (run seed, purpose, step); batches
+and evaluation windows come from counters. So an evaluation or a sample never changes a training
+batch, and a run resumes bit for bit without saved generator states.
 """
 
 import numpy as np
 import torch
 
 RANDOMNESS_SCHEME = "counter"
-"""Stands in checkpoints, so that another way of drawing could be told apart."""
+"""Saved in checkpoints, so that a later scheme can be distinguished."""
 
 _PURPOSES = {"initialisation": 1, "dropout": 2, "sample": 3}
 
@@ -22,16 +21,13 @@ def derived_seed(seed: int, purpose: str, step: int = 0) -> int:
 
 
 def initialisation_generator(seed: int) -> torch.Generator:
-    """The CPU generator that draws the initial weights."""
+    """CPU generator for the initial weights."""
     return torch.Generator().manual_seed(derived_seed(seed, "initialisation"))
 
 
 def seed_dropout(seed: int, step: int, device: torch.device) -> None:
-    """Seed the device's default generator, which only dropout draws from, for one optimizer step.
-
-    `torch.manual_seed` would do it for every kind of device there could be, at the price of a
-    stack trace for each that is not there.
-    """
+    """Seed the device's default generator, which only dropout uses, for one optimizer step."""
+    # torch.manual_seed would record a stack trace for every kind of device that is missing.
     value = derived_seed(seed, "dropout", step)
     if device.type == "cuda":
         torch.cuda.manual_seed_all(value)

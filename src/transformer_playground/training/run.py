@@ -1,4 +1,4 @@
-"""From a configuration to a trained run: new runs, resumed runs, and their records."""
+"""Training runs: start a new run, resume one or branch one, with its records on disk."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -55,9 +55,9 @@ Notify = Callable[[str], object]
 
 @dataclass(frozen=True)
 class TrainingRequest:
-    """What the user asked to train.
+    """Experiment and configuration to train.
 
-    `provenance` says where each non-default value was set; `folder` holds the experiment.
+    `provenance` maps each non-default setting to its source; `folder` is the experiment's folder.
     """
 
     experiment: str
@@ -67,13 +67,13 @@ class TrainingRequest:
 
     @property
     def prepare_command(self) -> str:
-        """The command that makes this experiment's dataset."""
+        """The command that prepares this experiment's dataset."""
         return f"tp prepare {self.experiment}"
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A run that training has left in good order, and what was made of it then."""
+    """A run whose training has ended without an error, with its post-run artifacts."""
 
     run: RunFolder
     state: TrainingState
@@ -92,30 +92,29 @@ def start(
     control: TrainingControl | None = None,
     notify: Notify = lambda _: None,
 ) -> TrainingResult:
-    """Train a new run from step 0, resume one, or branch a new run off another's checkpoint.
+    """Train a new run from step 0, resume a run, or branch a new run from a checkpoint.
 
-    A resumed run continues from its newest valid checkpoint. A branch takes weights, average,
-    optimizer state and step from the checkpoint; with unchanged settings it repeats what its
-    parent did from there on, bit for bit, but best losses and patience are its own. Both keep the
-    model that the checkpoint holds.
+    A run resumes from its newest valid checkpoint. A branch takes weights, EMA, optimizer state and
+    step from the checkpoint; with unchanged settings it repeats its parent bit for bit, but tracks
+    its own best loss and patience. Both keep the model of the checkpoint.
 
     Args:
-        request: The configuration.
+        request: Experiment and configuration.
         runs_dir: Folder of runs.
-        run_id: Name of the new run; None makes one up.
+        run_id: Id of the new run; None generates one.
         resume_from: Id of the run to resume.
-        branch_from: Id of the parent, which is only read, and "auto", "best", "last" or the name
-            of a file in its checkpoints folder.
-        sinks: Where events go, besides the run's own files.
+        branch_from: Id of the parent run, which is only read, and "auto", "best", "last" or a file
+            name in its checkpoints folder.
+        sinks: Further sinks, besides those that write the run's files.
         control: Requests from other threads.
-        notify: Takes a sentence for each setting of the checkpoint that is kept and for each
-            damaged checkpoint that is skipped.
+        notify: Called with a sentence for each setting that is kept from the checkpoint and for
+            each damaged checkpoint that is skipped.
 
     Raises:
         RunError: Another process writes the run, or its dataset has changed.
-        CheckpointError: No checkpoint is valid; a run never starts again at step 0 by itself.
-        PlaygroundError: What else is wrong. A new run leaves nothing behind unless training had
-            begun; a run that is refused is left as it was.
+        CheckpointError: No checkpoint is valid; a run never restarts at step 0 silently.
+        PlaygroundError: Any other problem. A new run leaves no folder behind unless training
+            started; a run that cannot be resumed is unchanged.
     """
     control = control or TrainingControl()
     if resume_from is not None:
@@ -124,7 +123,7 @@ def start(
             found = newest_valid(run.checkpoints)
             setup, payload, saved = _continue(request, run, found, notify)
             trainer = _trainer(setup, run, sinks, control, ResumePoint(payload, found.path))
-            # The run's identity stays, and so does the environment it began in.
+            # Parent and first environment stay as recorded when the run was created.
             kept = {key: saved[key] for key in ("environment",) if key in saved}
             replace_json(run.config_path, saved | _record(request, setup) | kept)
             return _train(trainer, run)
@@ -148,7 +147,7 @@ def start(
 def _continue(
     request: TrainingRequest, run: RunFolder, found: FoundCheckpoint, notify: Notify
 ) -> tuple[TrainingSetup, dict[str, Any], dict[str, Any]]:
-    """What training continues with from a checkpoint, its payload, and the record of its run."""
+    """Setup and payload of a checkpoint, and the recorded configuration of its run."""
     saved = read_run_config(run)
     for skipped in found.skipped:
         notify(f"skipped a damaged checkpoint: {skipped}")
@@ -168,7 +167,7 @@ def _gather(request: TrainingRequest, config: ExperimentConfig) -> TrainingSetup
 def _fitting_payload(
     payload: Mapping[str, Any], setup: TrainingSetup, notify: Notify
 ) -> dict[str, Any]:
-    """A parent's payload as a new run starts from it: its records are its own."""
+    """The parent's payload for a new branch: metrics reset, optimizer state if it fits."""
     model = setup.model
     fresh = build_optimizers(
         setup.config.train.optim, trainable_parameters(model), model.hidden_matrices()
@@ -185,7 +184,7 @@ def _fitting_payload(
     fitting = {**payload, "progress": {**payload["progress"], **own}}
     if payload["optimizer"].keys() != fresh.keys():
         notify(
-            f"the optimizer starts afresh: the checkpoint holds the state of "
+            f"the optimizer state is reset: the checkpoint holds the state of "
             f"{' and '.join(payload['optimizer']) or 'none'}, not of {' and '.join(fresh)}"
         )
         fitting["optimizer"] = fresh
@@ -206,7 +205,7 @@ def _trainer(
             opened.callback(sink.close)
         with translate_oom():
             trainer = Trainer(setup, run, [*own_sinks, *sinks], control, resume_from=resumption)
-        # From here on the trainer closes them, also when it fails.
+        # From here on the trainer closes the sinks.
         opened.pop_all()
     return trainer
 
@@ -215,7 +214,7 @@ def _train(trainer: Trainer, run: RunFolder) -> TrainingResult:
     try:
         state = trainer.fit()
     except BaseException:
-        # What went wrong matters more than the summary, which can be made again from the rest.
+        # The summary can be rebuilt from the metrics; it must not hide the error.
         with contextlib.suppress(PlaygroundError):
             write_summary(run)
         raise
@@ -269,17 +268,17 @@ def _record(request: TrainingRequest, setup: TrainingSetup) -> dict[str, Any]:
 def _with_saved_model(
     config: ExperimentConfig, payload: Mapping[str, Any], vocab_size: int | None, notify: Notify
 ) -> ExperimentConfig:
-    """The settings with those that shape the trained weights as the checkpoint has them."""
+    """The configuration with the checkpoint's `[model]` or `[peft]` table."""
     if payload["kind"] != config.experiment.kind:
         raise UsageError(
             f"the checkpoint is of kind '{payload['kind']}', "
             f"but experiment.kind = '{config.experiment.kind}'.",
-            "A run keeps its kind; start a new run for the other one.",
+            "A run keeps its kind; start a new run for the other kind.",
         )
     name, saved = _saved_table(payload)
     table, now = saved.model_dump(), getattr(config, name).model_dump()
     if name == "model" and now["vocab_size"] is None and table["vocab_size"] == vocab_size:
-        # Omitted, it stays omitted: training fills in the tokenizer's.
+        # Keep it unset: training fills in the tokenizer's size.
         table["vocab_size"] = None
     for field, kept in table.items():
         if kept != now[field]:
@@ -289,7 +288,7 @@ def _with_saved_model(
         return ExperimentConfig.model_validate(values)
     except ValidationError as error:
         raise ConfigError(
-            f"the run's model does not go with the settings: {error.errors()[0]['msg']}.",
+            f"the settings do not fit the run's model: {error.errors()[0]['msg']}.",
             "A resumed run keeps its model; change the other setting.",
         ) from error
 
@@ -307,12 +306,11 @@ def _saved_table(payload: Mapping[str, Any]) -> tuple[str, ModelConfig | PeftCon
 
 
 def _refuse_other_base(payload: Mapping[str, Any], setup: TrainingSetup) -> None:
-    """Adapters mean nothing beside other frozen weights, even where the shapes agree."""
-    then = payload["model_args"].get("base_fingerprint")
-    if then != setup.model.args().get("base_fingerprint"):
+    saved = payload["model_args"].get("base_fingerprint")
+    if saved != setup.model.args().get("base_fingerprint"):
         raise CheckpointError(
-            f"hf_model.model_name = '{setup.config.hf_model.model_name}' is not the model that "
-            "the adapters of this run were trained beside.",
+            f"hf_model.model_name = '{setup.config.hf_model.model_name}' is not the base model "
+            "that the adapters of this run were trained on.",
             "Name that model (or its revision), or start a new run.",
         )
 
@@ -320,9 +318,9 @@ def _refuse_other_base(payload: Mapping[str, Any], setup: TrainingSetup) -> None
 def _refuse_changed_dataset(
     run: RunFolder, record: Mapping[str, Any], setup: TrainingSetup
 ) -> None:
-    then = record.get("dataset")
-    if not isinstance(then, dict) or then.get("fingerprint") != setup.dataset.fingerprint:
+    saved = record.get("dataset")
+    if not isinstance(saved, dict) or saved.get("fingerprint") != setup.dataset.fingerprint:
         raise RunError(
-            f"the dataset has changed since run '{run.run_id}' began.",
+            f"the dataset has changed since run '{run.run_id}' started.",
             "Restore its input and prepare again, or start a new run.",
         )

@@ -1,6 +1,7 @@
 """Learning-rate schedules as pure functions of the step.
 
-Each shape maps a step after warmup to a share of the way from the peak (1) to `min_lr` (0).
+Each schedule maps the progress of the decay, 0 to 1, to a factor between the peak (1) and `min_lr`
+(0).
 """
 
 import math
@@ -38,15 +39,15 @@ SCHEDULES: dict[Schedule, Callable[[float, ScheduleConfig], float]] = {
 def learning_rate(step: int, config: TrainConfig) -> float:
     """Learning rate for the optimizer step that follows `step` finished steps.
 
-    Linear warmup that never starts at zero, then the configured shape down to `min_lr` at
-    `lr_decay_iters`, then `min_lr` for ever. `constant` stays at the peak.
+    Linear warmup that does not start at zero, then the schedule down to `min_lr` at
+    `lr_decay_iters`, then constant `min_lr`. `constant` stays at the peak.
     """
     schedule, peak = config.schedule, config.optim.learning_rate
     if step < schedule.warmup_iters:
         return peak * (step + 1) / (schedule.warmup_iters + 1)
     span = config.decay_iters - schedule.warmup_iters
     progress = min(1.0, (step - schedule.warmup_iters) / span) if span > 0 else 1.0
-    share = SCHEDULES[schedule.schedule](progress, schedule)
     if schedule.schedule == "constant":
         return peak
-    return schedule.min_lr + share * (peak - schedule.min_lr)
+    factor = SCHEDULES[schedule.schedule](progress, schedule)
+    return schedule.min_lr + factor * (peak - schedule.min_lr)

@@ -1,4 +1,4 @@
-"""Loading and checking what a trainer needs, before anything is written."""
+"""Training setup: load and check dataset, model and device before anything is written."""
 
 import contextlib
 from collections.abc import Iterator
@@ -23,26 +23,17 @@ from transformer_playground.model.gpt import GPT
 from transformer_playground.training.rng import derived_seed, initialisation_generator
 
 
-def pretrained_model(
+def build_adapter_model(
     config: ExperimentConfig, dataset: Dataset, device: torch.device, *, prepare_command: str
 ) -> tuple[LanguageModel, Precision]:
-    """Load the base model and put adapters into it, drawn from the run's seed.
-
-    Args:
-        config: With `[hf_model]` and `[peft]`.
-        dataset: Its tokenizer says which tokens are new to the base model.
-        device: Where the model goes.
-        prepare_command: What to tell the user to run if the dataset is of another model.
-
-    Returns:
-        The model, its frozen weights in the format of the precision.
+    """Load the base model in the chosen precision and add adapters.
 
     Raises:
-        ModelError: The base model cannot be had.
+        ModelError: The base model cannot be loaded.
         ConfigError: The settings do not fit the model.
         DataError: The dataset was prepared for another model.
     """
-    # Imported late: it takes seconds, and runs of our own models do without it.
+    # Imported late: it takes seconds, and only finetuning needs it.
     from transformer_playground.finetuning.base_model import choose_base_precision, load_base
     from transformer_playground.finetuning.build import adapt
     from transformer_playground.finetuning.checks import check_bias
@@ -55,10 +46,10 @@ def pretrained_model(
             f"the dataset in {dataset.folder} was not prepared for finetuning.",
             f"Run `{prepare_command}`.",
         )
-    # Its numbers would be other words to another model, and nothing would tell.
+    # Another model would read the same token ids as other text, without an error.
     if not isinstance(settings, dict) or settings.get("base") != base_identity(hf):
         raise DataError(
-            f"the dataset in {dataset.folder} was prepared for another pretrained model than "
+            f"the dataset in {dataset.folder} was prepared for another base model than "
             f"{hf.model_name}.",
             f"Run `{prepare_command}`.",
         )
@@ -79,7 +70,7 @@ def pretrained_model(
 
 
 class Batches(Protocol):
-    """Training batches by number."""
+    """Training batches by index."""
 
     def batch(self, index: int) -> Batch:
         """Inputs and targets of batch `index`, each (B, T) int64."""
@@ -88,11 +79,10 @@ class Batches(Protocol):
 
 @dataclass(frozen=True)
 class TrainingSetup:
-    """Config, data and a model on its device.
+    """Config, data and model on its device.
 
-    `precision` is the arithmetic of forward and backward; `weights_dtype` is the format that the
-    trainer casts the trained weights to for it. `prompt` is what samples during training start
-    with.
+    `precision` is the compute dtype of forward and backward; the trainer casts the trained weights
+    to `weights_dtype`. `prompt` is the prompt of the samples drawn during training.
     """
 
     config: ExperimentConfig
@@ -110,15 +100,15 @@ def build_setup(config: ExperimentConfig, *, prepare_command: str) -> TrainingSe
     """Open the dataset and build or load the model.
 
     Args:
-        config: With absolute paths.
-        prepare_command: What to tell the user to run if the dataset is missing.
+        config: Configuration with absolute paths.
+        prepare_command: Command to suggest if the dataset is missing or belongs to another model.
 
     Raises:
-        DataError: The dataset is missing, damaged or shorter than a block, or the prompt has
-            characters that the tokenizer lacks.
+        DataError: The dataset is missing, damaged or shorter than a block, or the tokenizer lacks
+            characters of the prompt.
         SamplingError: The prompt is empty or its file cannot be read.
         ConfigError: The vocabulary, the device or the layers to adapt do not fit.
-        ModelError: The pretrained model cannot be had.
+        ModelError: The base model cannot be loaded.
     """
     dataset = open_dataset(config.prepare.dataset_dir, prepare_command=prepare_command)
     tokenizer = load_tokenizer(dataset.folder)
@@ -128,12 +118,12 @@ def build_setup(config: ExperimentConfig, *, prepare_command: str) -> TrainingSe
     device = choose_device(config.train.runtime.device)
     model: LanguageModel
     if config.experiment.kind == "lora":
-        model, precision = pretrained_model(
+        model, precision = build_adapter_model(
             config, dataset, device, prepare_command=prepare_command
         )
         weights_dtype = torch.float32
     else:
-        model = _own(config, dataset).to(device)
+        model = _build_gpt(config, dataset).to(device)
         precision = choose_precision(config.train.runtime.dtype, device, count_parameters(model))
         weights_dtype = precision.dtype
     return TrainingSetup(
@@ -164,14 +154,13 @@ def _batches(config: ExperimentConfig, dataset: Dataset) -> Batches:
     )
 
 
-def _own(config: ExperimentConfig, dataset: Dataset) -> GPT:
-    """A transformer of our own with its initial weights, in float32."""
+def _build_gpt(config: ExperimentConfig, dataset: Dataset) -> GPT:
     vocab_size = config.model.vocab_size or dataset.vocab_size
     if vocab_size < dataset.vocab_size:
         raise ConfigError(
             f"model.vocab_size = {vocab_size} is smaller than the dataset's "
             f"{dataset.vocab_size} tokens.",
-            "Omit it, or choose at least that many.",
+            "Omit it, or set it to at least that number.",
         )
     generator = initialisation_generator(config.train.runtime.seed)
     return GPT(config.model, vocab_size, generator=generator)
@@ -179,7 +168,7 @@ def _own(config: ExperimentConfig, dataset: Dataset) -> GPT:
 
 @contextlib.contextmanager
 def translate_oom() -> Iterator[None]:
-    """Translate every out-of-memory error of torch and numpy into a `TrainingError`."""
+    """Translate out-of-memory errors of torch and numpy into a `TrainingError`."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

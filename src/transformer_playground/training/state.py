@@ -1,4 +1,4 @@
-"""Training counters, saved in every checkpoint."""
+"""Training state: counters that are saved in every checkpoint."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from transformer_playground.training.events import StepLogged
 
 @dataclass
 class TrainingState:
-    """Progress of a run between two optimizer steps.
+    """Counters of a run between two optimizer steps.
 
     `evaluated_at` and `sampled_at` are the steps of the last evaluation and sample, so that a
     resumed run neither repeats nor skips one. `batches_drawn` counts the micro-batches of this
-    rank. The `window_*` fields add up the steps since the last logged row. `wall_time` is seconds
+    rank. The `window_*` fields are sums since the last logged step. `wall_time` is the seconds
     spent in `fit`, over all sessions of the run.
     """
 
@@ -34,7 +34,7 @@ class TrainingState:
     wall_time: float = 0.0
 
     def __post_init__(self) -> None:
-        # Needed only until the newest best is saved, so it is no field and not in checkpoints.
+        # Not a field, and so not in checkpoints: needed only until the newest best is saved.
         self._previous_best: tuple[float | None, int | None] = (None, None)
 
     def count_step(
@@ -47,7 +47,7 @@ class TrainingState:
         seconds: float,
         data_seconds: float,
     ) -> None:
-        """Count one optimizer step; `data_seconds` of its `seconds` were spent on its batches."""
+        """Count one optimizer step; `data_seconds` is the part of `seconds` spent on batches."""
         self.step += 1
         self.tokens_seen += tokens
         self.batches_drawn += batches
@@ -78,8 +78,8 @@ class TrainingState:
     def record_eval(self, val_loss: float, *, min_delta: float) -> bool:
         """Record a validation loss; true if it is the best so far.
 
-        The best checkpoint follows every improvement; early stopping counts only improvements of
-        at least `min_delta` over the last one that counted, so that slow progress stops too.
+        Early stopping counts only improvements of at least `min_delta` over the last one that
+        counted, so that very slow progress stops, too.
         """
         self.val_loss, self.evaluated_at = val_loss, self.step
         if self.reference_val_loss is None or val_loss < self.reference_val_loss - min_delta:

@@ -1,4 +1,4 @@
-"""The training loop."""
+"""Trainer: the training loop, with evaluation, sampling, checkpoints and early stopping."""
 
 import contextlib
 import math
@@ -41,7 +41,7 @@ StopReason = Literal["finished", "early stopped", "stopped by request"]
 
 
 def due(interval: int, step: int, *, done_at: int | None) -> bool:
-    """Whether what happens every `interval` steps (0 = never) is still to be done at this one."""
+    """Whether an action is due every `interval` steps (0 = never), now, and not done yet."""
     return interval > 0 and step % interval == 0 and done_at != step
 
 
@@ -51,12 +51,12 @@ class Trainer:
     Args:
         setup: Config, data and model.
         run: The run folder; the caller holds its lock.
-        sinks: Receive every event; apart from checkpoints the trainer writes and prints nothing.
+        sinks: Receive every event; the trainer itself writes only checkpoints.
         control: Requests from other threads.
-        resume_from: The checkpoint to continue from; None starts at step 0.
+        resume_from: Checkpoint to resume or branch from; None starts at step 0.
 
     Raises:
-        PlaygroundError: Data, prompt or checkpoint do not fit; nothing was written.
+        CheckpointError: The checkpoint does not fit; nothing was written.
     """
 
     def __init__(
@@ -89,30 +89,30 @@ class Trainer:
         self._resumed_from: str | None = None
         if resume_from is not None:
             self.state = self._checkpointer.restore(resume_from.payload)
-            # A run that branches off another run's checkpoint is a new one.
+            # A branch is a new run.
             self._resumed_from = resume_from.path.name if resume_from.same_run else None
 
     def fit(self) -> TrainingState:
-        """Train until `max_iters`, early stopping or `control.stop()`, and save.
+        """Train until `max_iters`, early stopping or `control.stop()`, and save a checkpoint.
 
         Returns:
-            The final counters.
+            The final training state.
 
         Raises:
             PlaygroundError: Training failed; the run is marked failed and its newest checkpoint is
                 intact.
         """
-        # As if the earlier sessions of the run had just ended.
-        self._began = time.perf_counter() - self.state.wall_time
+        # Includes the time of earlier sessions.
+        self._start_time = time.perf_counter() - self.state.wall_time
         if threads := self.train.runtime.threads:
-            # The setting belongs to the calling thread, which is the one that trains.
+            # Applies to the calling thread, which trains.
             torch.set_num_threads(threads)
         try:
             with translate_oom():
                 self._train()
         except Exception as error:
             reason = str(error) if isinstance(error, PlaygroundError) else repr(error)
-            # If this record is what fails, the reason still travels with the exception.
+            # If writing this event is what fails, the exception still carries the reason.
             with contextlib.suppress(TrainingError):
                 self._events.emit(RunFailed(step=self.state.step, error=reason))
             raise
@@ -123,7 +123,6 @@ class Trainer:
     def _train(self) -> None:
         state, runtime = self.state, self.train.runtime
         control, checkpointer = self.control, self._checkpointer
-        # Evaluations and samples restore the mode that they find.
         self.model.train()
         data, precision = self.train.data, self.setup.precision
         rows_per_step = data.batch_size * data.grad_accum_steps * self.dist.world_size
@@ -148,9 +147,9 @@ class Trainer:
             self._optimizers.set_learning_rate(lr)
 
             is_best = False
-            # The step of the last evaluation need not be a multiple of the interval.
-            every = 1 if state.step >= runtime.max_iters else runtime.eval_interval
-            eval_due = due(every, state.step, done_at=state.evaluated_at)
+            # The last step is always evaluated.
+            interval = 1 if state.step >= runtime.max_iters else runtime.eval_interval
+            eval_due = due(interval, state.step, done_at=state.evaluated_at)
             if control.take_evaluate() or eval_due:
                 is_best = self.evaluate(scheduled=eval_due)
             sample_due = due(runtime.sample_interval, state.step, done_at=state.sampled_at)
@@ -163,7 +162,7 @@ class Trainer:
 
             if reason:
                 break
-            # A stop requested since then must be saved, too: the next turn does.
+            # A stop requested since then is handled, and saved, by the next iteration.
             if control.paused or control.stopping:
                 self._wait_while_paused()
                 continue
@@ -188,14 +187,14 @@ class Trainer:
                 best_val_loss=state.best_val_loss,
                 best_step=state.best_step,
                 tokens_seen=state.tokens_seen,
-                wall_time=time.perf_counter() - self._began,
+                wall_time=time.perf_counter() - self._start_time,
             )
         )
 
     def stop_reason(self) -> StopReason | None:
-        """Why training ends now; None if it continues.
+        """Why training ends now, or None.
 
-        The planned training ends only after its last evaluation; a request ends it at any step.
+        Training finishes after the evaluation of its last step; a request stops it at any step.
         """
         state, runtime = self.state, self.train.runtime
         if state.evaluated_at == state.step:
@@ -206,26 +205,26 @@ class Trainer:
         return "stopped by request" if self.control.stopping else None
 
     def train_step(self) -> None:
-        """Run one optimizer step over `grad_accum_steps` fresh micro-batches.
+        """Run one optimizer step over `grad_accum_steps` micro-batches.
 
         Raises:
             TrainingError: Loss or gradient norm is not finite; the weights are unchanged.
         """
-        began = time.perf_counter()
+        start_time = time.perf_counter()
         state, device, n_micro = self.state, self.setup.device, self.train.data.grad_accum_steps
         if self.model.has_dropout:
             seed_dropout(self.train.runtime.seed, state.step, device)
         drawn = range(state.batches_drawn, state.batches_drawn + n_micro)
-        batches = [self.setup.batches.batch(self.dist.batch_index(each)) for each in drawn]
-        data_seconds = time.perf_counter() - began
+        batches = [self.setup.batches.batch(self.dist.batch_index(index)) for index in drawn]
+        data_seconds = time.perf_counter() - start_time
 
-        # Padding and first tokens of documents are no targets, so micro-batches and ranks count
-        # differently: a mean of their means would weight their tokens unequally.
+        # Micro-batches and ranks differ in their number of targets (padding is ignored), so the
+        # loss is a sum over all of them divided by the total, not a mean of means.
         local_targets = sum(count_targets(targets) for _, targets in batches)
         n_targets = int(self.dist.sum(local_targets, device))
         loss = torch.zeros((), device=device)
         for batch in batches:
-            inputs, targets = (torch.from_numpy(part).to(device) for part in batch)
+            inputs, targets = (torch.from_numpy(array).to(device) for array in batch)
             micro_loss = summed_cross_entropy(self._forward(inputs), targets) / max(n_targets, 1)
             self._scaler.scale(micro_loss).backward()  # type: ignore[no-untyped-call]
             self.params.accumulate_grads()
@@ -234,9 +233,9 @@ class Trainer:
         for optimizer in self._optimizers:
             self._scaler.unscale_(optimizer)
         max_norm = self.train.optim.grad_clip or math.inf
-        norm = nn.utils.clip_grad_norm_(self.params.masters, max_norm)
-        step_loss, grad_norm = self.dist.sum(loss.item(), device), norm.item()
-        self._refuse_non_finite(step_loss, grad_norm)
+        grad_norm = nn.utils.clip_grad_norm_(self.params.masters, max_norm).item()
+        step_loss = self.dist.sum(loss.item(), device)
+        self._check_finite(step_loss, grad_norm)
 
         for optimizer in self._optimizers:
             self._scaler.step(optimizer)
@@ -249,15 +248,15 @@ class Trainer:
             grad_norm,
             tokens=n_targets,
             batches=n_micro,
-            seconds=time.perf_counter() - began,
+            seconds=time.perf_counter() - start_time,
             data_seconds=data_seconds,
         )
 
     def evaluate(self, *, scheduled: bool) -> bool:
-        """Evaluate both splits, with the EMA weights if they are kept; true if it is a new best.
+        """Evaluate both splits, with the EMA weights if enabled; true if it is a new best.
 
         Only a `scheduled` evaluation counts for the best checkpoint and early stopping, so that
-        requests cannot change a run.
+        requests do not change a run.
 
         Raises:
             TrainingError: The validation loss is not finite.
@@ -291,7 +290,7 @@ class Trainer:
         return is_best
 
     def sample(self) -> None:
-        """Draw the configured samples, with the EMA weights if they are kept."""
+        """Draw the configured samples, with the EMA weights if enabled."""
         state, setup, decoding = self.state, self.setup, self.config.sample.sample
         seed = derived_seed(self.train.runtime.seed, "sample", state.step)
         with self.params.ema_weights():
@@ -320,11 +319,11 @@ class Trainer:
             )
 
     def save(self, *, last: bool, best: bool) -> None:
-        """Save a checkpoint as last, best or both; one that cannot be written is a warning."""
+        """Save a checkpoint as last, best or both; a failed save is only a warning."""
         state = self.state
         if not self.dist.is_main:
             return
-        state.wall_time = time.perf_counter() - self._began
+        state.wall_time = time.perf_counter() - self._start_time
         self._events.sync(state.step)
         try:
             self._events.emit(self._checkpointer.save(state, last=last, best=best))
@@ -333,15 +332,15 @@ class Trainer:
             if best:
                 state.retract_best()
 
-    def _refuse_non_finite(self, loss: float, norm: float) -> None:
-        # A scaler expects overflowing gradients now and then and skips their step by itself.
-        if math.isfinite(loss) and (math.isfinite(norm) or self._scaler.is_enabled()):
+    def _check_finite(self, loss: float, grad_norm: float) -> None:
+        # The gradient scaler skips steps with overflowing gradients by itself.
+        if math.isfinite(loss) and (math.isfinite(grad_norm) or self._scaler.is_enabled()):
             return
         self._optimizers.zero_grad()
-        # Weights without a finite loss are useless: the run must resume from an earlier checkpoint.
+        # With a non-finite loss the weights are useless: resume from an earlier checkpoint.
         if math.isfinite(loss) and not self._checkpointer.has_saved(self.state.step):
             self.save(last=True, best=False)
-        what = f"gradient norm is {norm}" if math.isfinite(loss) else f"loss is {loss}"
+        what = f"gradient norm is {grad_norm}" if math.isfinite(loss) else f"loss is {loss}"
         raise TrainingError(
             f"{what} at step {self.state.step}; this step was not applied.",
             "Lower train.optim.learning_rate, lengthen train.schedule.warmup_iters or lower "
@@ -349,10 +348,10 @@ class Trainer:
         )
 
     def _wait_while_paused(self, *, in_pause: bool = False) -> bool:
-        """Wait until resumed, stopped or requested to do something; true if training must stop.
+        """Wait until `resume`, `stop` or a request; true if training must stop.
 
-        Evaluations and samples call this as they proceed: a pause interrupts them too, unless they
-        were requested `in_pause`.
+        Evaluation and sampling call this between batches and tokens, so that a pause interrupts
+        them, too, unless they were requested `in_pause`.
         """
         if self.control.paused and not in_pause and not self.control.has_request():
             self._events.emit(StatusChanged(step=self.state.step, status="paused"))

@@ -178,7 +178,7 @@ def test_a_dataset_of_another_base_is_not_finetuned_on(project: Project, tp: Tp)
     ended = tp("train", "tiny", "--run-id", "wrong", "--set", f"hf_model.model_name={other}")
 
     assert ended.code == 1
-    assert "was prepared for another pretrained model" in ended.err
+    assert "was prepared for another base model" in ended.err
     assert "tp prepare tiny" in ended.err
 
 

@@ -117,7 +117,7 @@ def test_another_optimizer_starts_afresh_and_that_is_said(tmp_path: Path) -> Non
     muon = {"train": {"optim": {"optimizer": "muon"}}}
     run = branch(tmp_path, LONG, muon, notices=notices).run
     assert len(notices) == 1
-    assert notices[0].startswith("the optimizer starts afresh")
+    assert notices[0].startswith("the optimizer state is reset")
     assert sorted(final_payload(run)["optimizer"]) == ["AdamW", "Muon"]
 
 
@@ -150,6 +150,6 @@ def test_nothing_is_left_behind_when_it_cannot_begin(tmp_path: Path) -> None:
     request = request_for(tmp_path, LONG)
     (tmp_path / "raw" / "input.txt").write_text("another text, 123 and more\n" * 90)
     prepare_dataset(request.config.prepare, report=lambda _: None)
-    with pytest.raises(RunError, match="the dataset has changed since run 'parent' began"):
+    with pytest.raises(RunError, match="the dataset has changed since run 'parent' started"):
         start(request, tmp_path / "runs", run_id="branch", branch_from=("parent", MIDDLE))
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == ["parent"]

@@ -308,7 +308,7 @@ def test_adapters_of_another_base_model_are_refused(tmp_path: Path) -> None:
     base.rename(tmp_path / "models" / "first")
     build_model_folder("llama", tmp_path / "models", seed=1)
 
-    with pytest.raises((CheckpointError, RunError, DataError), match=r"base|trained beside"):
+    with pytest.raises((CheckpointError, RunError, DataError), match=r"base|trained on"):
         resume_finetuning(tmp_path, "llama", run_id=run.run_id)
     with pytest.raises(Exception, match=r"base"):
         load_run(run, SampleRequest())

@@ -1,1 +1,1 @@
-"""Where events go: files, TensorBoard, a terminal, a queue."""
+"""Sinks of training events: files, TensorBoard, terminal."""

@@ -1,4 +1,4 @@
-"""The sink protocol, and the event bus that delivers every event to all sinks."""
+"""Sink protocol, and the event bus that delivers every event to all sinks."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
@@ -9,7 +9,7 @@ from transformer_playground.training.events import Event, Warned
 
 
 class SinkBehind(Exception):  # noqa: N818 - not an error of the run
-    """Raised by a sink that could not process an event but will retry: it stays in use."""
+    """Raised by a sink that could not process an event but will retry."""
 
 
 class Sink(Protocol):
@@ -18,7 +18,7 @@ class Sink(Protocol):
     Subclasses need only `handle`; the other members have defaults.
     """
 
-    # A method of a protocol with nothing but a docstring counts as abstract, hence the returns.
+    # Type checkers treat a protocol method with only a docstring as abstract, hence the returns.
 
     essential: bool = False
     """Whether training must stop when this sink fails."""
@@ -28,41 +28,33 @@ class Sink(Protocol):
         """Process one event; must not block on a reader."""
 
     def sync(self) -> None:
-        """Make everything received so far durable: a checkpoint is about to be written."""
+        """Flush everything to disk; called before a checkpoint is written."""
         return
 
     def close(self) -> None:
-        """Release resources; no more events will come."""
+        """Release resources; called after the last event."""
         return
 
 
 class EventBus:
-    """Delivers events to sinks; one that fails is reported to the others and dropped.
+    """Delivers events to sinks; a failing sink is reported to the others and dropped.
 
-    One that raises `SinkBehind` is reported and kept.
+    A sink that raises `SinkBehind` is reported and kept.
     """
 
     def __init__(self, sinks: Iterable[Sink]) -> None:
         self._sinks = list(sinks)
 
     def emit(self, event: Event) -> None:
-        """Deliver `event` to every sink.
-
-        Raises:
-            TrainingError: An essential sink failed.
-        """
+        """Deliver `event` to every sink; TrainingError if an essential one fails."""
         self._for_each(lambda sink: sink.handle(event), event.step)
 
     def sync(self, step: int) -> None:
-        """Sync every sink.
-
-        Raises:
-            TrainingError: An essential sink failed.
-        """
+        """Sync every sink; TrainingError if an essential one fails."""
         self._for_each(lambda sink: sink.sync(), step)
 
     def close(self) -> None:
-        """Close every sink; a failure to close is reported to those still open."""
+        """Close every sink; a failure is reported to the sinks still open."""
         while self._sinks:
             sink = self._sinks.pop()
             try:
@@ -76,11 +68,11 @@ class EventBus:
                 action(sink)
             except SinkBehind as delay:
                 self.emit(Warned(step=step, message=str(delay)))
-            except Exception as error:  # noqa: BLE001 - a broken display must not end training
+            except Exception as error:  # noqa: BLE001 - a failing display must not end training
                 self._drop(sink, error, step)
 
     def _drop(self, sink: Sink, error: Exception, step: int) -> None:
-        # Reporting one failure can make another sink fail, so this one may be gone already.
+        # Reporting a failure can make further sinks fail, so this one may be gone already.
         if sink not in self._sinks:
             return
         self._sinks.remove(sink)

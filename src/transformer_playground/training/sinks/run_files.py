@@ -39,10 +39,10 @@ _POINTERS = {"last": "last.pt", "best": "best_val.pt"}
 
 
 def event_rows(event: Event) -> list[dict[str, Any]]:
-    """The rows that record an event: {"event", "step", "time", …}.
+    """JSON rows of an event: {"event", "step", "time", …}.
 
-    A start is a status row, preceded by a `resume` row if the run continues from a checkpoint;
-    readers drop the rows that the resume supersedes.
+    A start is a status row, preceded by a `resume` row if the run resumes from a checkpoint;
+    readers then drop the earlier rows of later steps.
     """
     fields = dataclasses.asdict(event)
     if isinstance(event, RunStarted):
@@ -59,7 +59,7 @@ def event_rows(event: Event) -> list[dict[str, Any]]:
 
 
 class MetricsSink(Sink):
-    """Appends the rows of every event except samples; training stops if it cannot."""
+    """Appends the rows of all events but samples to metrics.jsonl; training stops on failure."""
 
     essential = True
 
@@ -74,7 +74,7 @@ class MetricsSink(Sink):
             self._rows.append(row)
 
     def sync(self) -> None:
-        """Flush to the disk, so that no checkpoint is newer than the rows."""
+        """Flush to disk, so that no checkpoint is newer than the rows."""
         self._rows.sync()
 
     def close(self) -> None:
@@ -83,7 +83,7 @@ class MetricsSink(Sink):
 
 
 class SamplesSink(Sink):
-    """Appends a row for every sample."""
+    """Appends every sample to samples.jsonl."""
 
     def __init__(self, run: RunFolder) -> None:
         self._rows = JsonlWriter(run.samples_path)
@@ -95,7 +95,7 @@ class SamplesSink(Sink):
                 self._rows.append({key: row[key] for key in row if key != "event"})
 
     def sync(self) -> None:
-        """Flush to the disk, so that no checkpoint is newer than the rows."""
+        """Flush to disk, so that no checkpoint is newer than the rows."""
         self._rows.sync()
 
     def close(self) -> None:
@@ -104,7 +104,7 @@ class SamplesSink(Sink):
 
 
 class TensorBoardSink(Sink):
-    """train/loss, train/lr, train/tokens_per_sec, train/step_time_ms and val/loss by step."""
+    """TensorBoard scalars: train/loss, lr, tokens_per_sec, step_time_ms and val/loss by step."""
 
     def __init__(self, folder: Path, *, resumed_at: int | None) -> None:
         # Importing it takes a second, and runs can do without it.
@@ -136,15 +136,11 @@ class TensorBoardSink(Sink):
 
 
 class AdapterSink(Sink):
-    """Writes `adapters/last`, `adapters/best` and, at the end, `adapters/final`.
+    """Writes `adapters/last`, `adapters/best` and, at the end, `adapters/final` in PEFT's format.
 
-    They are written from the checkpoints that `last.pt` and `best_val.pt` point to, so that both
-    hold the same weights (averaged ones if the run keeps an average). A resumed run writes them
-    again, since it may have been killed between checkpoint and adapters.
-
-    Args:
-        run: The run.
-        model: The model being trained; it knows the adapters' settings.
+    They are written from the checkpoints `last.pt` and `best_val.pt`, so that both hold the same
+    weights (EMA weights if enabled). A resumed run writes them again, since it may have been killed
+    between checkpoint and adapters.
     """
 
     def __init__(self, run: RunFolder, model: "AdapterModel") -> None:
@@ -152,11 +148,7 @@ class AdapterSink(Sink):
         self._due: set[str] = set()
 
     def handle(self, event: Event) -> None:
-        """Write the adapters of new checkpoints, and those that failed before.
-
-        Raises:
-            SinkBehind: OSError while writing; the next event of this kind retries.
-        """
+        """Write the adapters of new checkpoints; SinkBehind on failure, the next event retries."""
         match event:
             case RunStarted(resumed_from=str()):
                 self._due |= _POINTERS.keys()
@@ -176,7 +168,7 @@ class AdapterSink(Sink):
         from transformer_playground.finetuning.adapter_io import save_adapter
 
         pointer = self._run.checkpoints / _POINTERS.get(kind, _POINTERS["last"])
-        # A run may end, or be resumed, before it has a best checkpoint.
+        # There may be no best checkpoint yet.
         if not pointer.exists():
             return
         try:

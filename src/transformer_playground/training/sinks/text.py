@@ -1,4 +1,4 @@
-"""Events as lines of text: plain text and JSON for a stream, and the run's log file."""
+"""Sinks for reading: event lines as text or JSON, the run's log file and a progress bar."""
 
 import time
 from collections.abc import Callable
@@ -44,7 +44,7 @@ from transformer_playground.training.sinks.base import Sink
 from transformer_playground.training.sinks.run_files import event_rows
 
 _MIN_BAR_WIDTH = 6
-# Width of step, metrics and remaining time of a long run.
+# Width of step, metrics and remaining time; a bar is shown only if the terminal is wider.
 _TEXT_WIDTH = 74
 
 
@@ -83,11 +83,11 @@ def describe(event: Event) -> str:
 
 
 def _started(event: RunStarted) -> str:
-    words = "starting" if event.resumed_from is None else f"resuming from {event.resumed_from}"
+    action = "starting" if event.resumed_from is None else f"resuming from {event.resumed_from}"
     return (
-        f"{event.run_id}: {words} at step {event.step} of {event.max_iters}, "
+        f"{event.run_id}: {action} at step {event.step} of {event.max_iters}, "
         f"{count_text(event.parameters)} parameters, {event.device}, "
-        f"{event.dtype} ({event.dtype_reason}), {event.tokens_per_step:,} tokens a step"
+        f"{event.dtype} ({event.dtype_reason}), {event.tokens_per_step:,} tokens per step"
     )
 
 
@@ -100,18 +100,18 @@ def _finished(event: RunFinished) -> str:
 
 
 class LineSink(Sink):
-    """Passes each event as plain text to `write`."""
+    """Passes the text of each event to `write`, with control characters made visible."""
 
     def __init__(self, write: Callable[[str], object]) -> None:
         self._write = write
 
     def handle(self, event: Event) -> None:
-        """Write the event's text, with control characters made visible."""
+        """Write the event's text."""
         self._write(visible(describe(event)))
 
 
 class JsonStreamSink(Sink):
-    """Passes each row of an event to `write`, for another program to read."""
+    """Passes the JSON rows of each event to `write`."""
 
     def __init__(self, write: Callable[[Any], object]) -> None:
         self._write = write
@@ -134,7 +134,7 @@ class LogFileSink(Sink):
         self.write(describe(event), event.time)
 
     def write(self, line: str, timestamp: float | None = None) -> None:
-        """Append `line`, stamped with a Unix time in seconds; None = now."""
+        """Append `line` with a timestamp, Unix time in seconds; None = now."""
         stamp = date_text(time.time() if timestamp is None else timestamp)
         self._file.write(f"{stamp} {visible(line)}\n")
         self._file.flush()
@@ -145,13 +145,13 @@ class LogFileSink(Sink):
 
 
 class ProgressSink(Sink):
-    """Step, losses, learning rate, speed and remaining time on one line; the rest scrolls above."""
+    """Progress bar with step, losses, learning rate, speed and remaining time; events above it."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
         columns = (
             MofNCompleteColumn(table_column=Column(no_wrap=True)),
-            # The only column that wraps in a narrow terminal.
+            # Only this column wraps in a narrow terminal.
             TextColumn("{task.fields[metrics]}", markup=False, table_column=Column(no_wrap=False)),
             TextColumn("eta"),
             TimeRemainingColumn(),
