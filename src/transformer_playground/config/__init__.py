@@ -1,1 +1,1 @@
-"""Strict TOML configuration: schema and loading."""
+"""Strict TOML configuration: schema, loading and overrides."""

@@ -1,4 +1,4 @@
-"""What every configuration table shares."""
+"""Base class and field helpers of the configuration tables."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,26 +11,17 @@ class Table(BaseModel):
     """A TOML table: unknown keys, wrong types and non-finite numbers are errors."""
 
     model_config = ConfigDict(
-        extra="forbid",
-        frozen=True,
-        strict=True,
-        allow_inf_nan=False,
-        protected_namespaces=(),
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, protected_namespaces=()
     )
 
 
-# TOML knows neither paths nor tuples, so these two accept what TOML can write.
+# TOML has neither paths nor tuples, so these two also accept strings and lists.
 Folder = Annotated[Path, Strict(False)]
 Strings = Annotated[tuple[str, ...], Strict(False)]
 
 
 def conflict(message: str, *keys: str) -> PydanticCustomError:
-    """An impossible combination of settings.
-
-    Args:
-        message: What cannot be together and what would work.
-        keys: Dotted names of the settings involved, so that the error can name their files.
-    """
+    """An error for settings that do not work together; `keys` are their dotted names."""
     return PydanticCustomError("conflict", "{message}", {"message": message, "keys": keys})
 
 

@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, said so that it can be mended at once."""
+"""Configuration errors with the origin of each value and suggestions."""
 
 import difflib
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ _LISTED = 3
 
 
 def config_error(problems: Sequence[Problem], hint: str = "") -> ConfigError:
-    """All `problems` as one error, one line each."""
+    """One error for all problems, one line each."""
     if len(problems) == 1:
         return ConfigError(str(problems[0]), hint)
     lines = "\n".join(f"  - {problem}" for problem in problems)
@@ -30,12 +30,9 @@ def config_error(problems: Sequence[Problem], hint: str = "") -> ConfigError:
 def validation_problems(
     error: ValidationError, merged: Merged, *, conflicts: bool = True
 ) -> list[Problem]:
-    """One problem for each complaint of the schema, with the place that caused it.
+    """One problem for each error of the schema, with its origin.
 
-    Args:
-        error: What the schema said about `merged`.
-        merged: The values and their origins.
-        conflicts: Whether to tell of settings that are valid one by one but not together.
+    Without `conflicts`, settings that are only invalid in combination are not reported.
     """
     return [
         _problem(dict(fault), merged)
@@ -45,7 +42,7 @@ def validation_problems(
 
 
 def closest_keys(key: Key) -> list[str]:
-    """Known keys that `key` may have been meant to be, the likeliest first."""
+    """Known keys similar to `key`, best match first."""
     entries = [entry for entry in schema_index().values() if ANY_NAME not in entry.key]
     same_table = [entry for entry in _siblings(key) if entry.key[-1] != ANY_NAME]
     same_name = [entry.name for entry in entries if entry.key[-1] == key[-1]]
@@ -60,19 +57,12 @@ def closest_keys(key: Key) -> list[str]:
 
 
 def _siblings(key: Key) -> list[SchemaField]:
-    """What may stand where `key` stands."""
-    parent: Key = ()
-    if key[:-1]:
-        entry = find_field(key[:-1])
-        if entry is None:
-            return []
-        parent = entry.key
-    depth = len(parent) + 1
-    return [
-        entry
-        for entry in schema_index().values()
-        if len(entry.key) == depth and entry.key[:-1] == parent
-    ]
+    """Known fields of the table that contains `key`."""
+    table = find_field(key[:-1])
+    if table is None and key[:-1]:
+        return []
+    parent = table.key if table else ()
+    return [entry for entry in schema_index().values() if entry.key[:-1] == parent]
 
 
 def _close_names(key: Key, entries: Iterable[SchemaField]) -> list[str]:

@@ -1,4 +1,4 @@
-"""From files, environment and flags to one validated configuration."""
+"""Loading of a configuration from files, environment variables and flags."""
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -33,20 +33,14 @@ _MODEL = ("hf_model", "model_name")
 
 
 def resolve_paths(merged: Merged, *, home: Path, project: Path) -> list[Problem]:
-    """Make every path in `merged` absolute, the schema's defaults included.
+    """Make every path in `merged` absolute, in place, including the schema's defaults.
 
-    A stated path is relative to the folder of the layer that states it, a default to `home`. A
-    relative path, links followed, must stay inside the project or, stated in a file elsewhere,
-    inside that file's folder. `~` is the user's home folder and makes a path absolute. The same
-    holds for the path in a prompt that is read from a file, and for a pretrained model's folder.
-
-    Args:
-        merged: Changed in place.
-        home: The experiment's folder.
-        project: The folder that holds the experiments folder.
+    A path is relative to the folder of the layer that sets it, a default to `home`. A relative
+    path must stay inside `project` or inside the folder of the layer after links are resolved. `~`
+    is expanded. The path of a prompt file and the folder of a base model are resolved as well.
 
     Returns:
-        One problem for each path that cannot be used; it is taken out of `merged`.
+        One problem for each unusable path, which is removed from `merged`.
     """
     problems: list[Problem] = []
     for entry in schema_index().values():
@@ -56,14 +50,11 @@ def resolve_paths(merged: Merged, *, home: Path, project: Path) -> list[Problem]
         table: dict[str, Any] = merged.values
         for parent in parents:
             table = table.setdefault(parent, {})
-        stated = name in table
-        origin = merged.origin(entry.key) if stated else None
+        origin = merged.origin(entry.key) if name in table else None
         where, folder = (origin.name, origin.folder) if origin else (DEFAULT_ORIGIN, home)
-        text = table[name] if stated else entry.default
-        if not isinstance(text, str | Path):
-            continue
-        text = str(text)
-        if not _names_path(entry.key, text):
+        value = table.get(name, entry.default)
+        text = str(value)
+        if not isinstance(value, str | Path) or not _names_path(entry.key, text):
             continue
         prefix = PROMPT_FILE if entry.key == _PROMPT else ""
         try:
@@ -85,17 +76,16 @@ def _absolute(text: str, folder: Path, project: Path) -> Path:
     if not text or "\0" in text:
         raise ValueError("is not a path.")
     try:
-        stated = Path(text).expanduser()
+        path = Path(text).expanduser()
     except RuntimeError as error:
-        raise ValueError("names a home folder that is not known.") from error
-    target = Path(os.path.realpath(folder / stated))
-    if stated.is_absolute():
+        raise ValueError("has an unknown home folder.") from error
+    target = Path(os.path.realpath(folder / path))
+    if path.is_absolute():
         return target
     roots = [Path(os.path.realpath(root)) for root in (project, folder)]
     if not any(target.is_relative_to(root) for root in roots):
         raise ValueError(
-            f"leads out of the project ({roots[0]}); "
-            "write an absolute path if it is meant to be elsewhere."
+            f"is outside the project ({roots[0]}); use an absolute path if this is intended."
         )
     return target
 
@@ -105,12 +95,10 @@ _NO_ENVIRONMENT: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class LoadedConfig:
-    """A valid configuration and where its values come from.
+    """A valid configuration with absolute paths, and the origin of its values.
 
-    Args:
-        config: Every setting; paths are absolute.
-        provenance: Dotted key -> file, variable or flag, for each value that is not the default.
-        path: The experiment's own configuration file.
+    `provenance` maps the dotted key of each non-default value to its file, variable or flag;
+    `path` is the experiment's own configuration file.
     """
 
     config: ExperimentConfig
@@ -127,85 +115,76 @@ def load_config(
     home: Path | None = None,
     project: Path | None = None,
 ) -> LoadedConfig:
-    """Lay all sources over each other and validate the whole once.
+    """Merge all sources and validate the result once.
 
-    Later wins: `defaults`, the file at `path`, the JSON objects in the environment, `overrides`.
-    Relative paths in the file are relative to its folder, those in the environment and in
-    `overrides` to the current directory. Those of the schema and of `defaults`, which speak for
-    each experiment, are relative to `home`.
+    Later sources win: `defaults`, the file at `path`, the environment, `overrides`. Relative paths
+    in the file are relative to its folder, those in the environment and in `overrides` to the
+    current directory, those of the schema and of `defaults` to `home`.
 
     Args:
         path: The experiment's `config.toml`.
-        defaults: A file with values for every experiment.
-        overrides: `dotted.key=value` each, as given to `--set`.
-        environ: Where to look for `ML_PLAYGROUND_TRAIN_OVERRIDES` and its like.
-        home: The experiment's folder; left out, that of `path`.
-        project: The folder that relative paths may not leave; left out, `home`.
+        defaults: A file with values for all experiments.
+        overrides: `--set` flags of the form `dotted.key=value`.
+        environ: Environment with `ML_PLAYGROUND_TRAIN_OVERRIDES` and similar variables.
+        home: The experiment's folder; default: that of `path`.
+        project: The folder that must contain relative paths; default: `home`.
 
     Raises:
-        ConfigError: With every problem that was found.
+        ConfigError: With all problems found.
     """
-    stated_in = path.absolute().parent
-    home = home.absolute() if home else stated_in
-    layers: list[Layer] = []
-    if defaults is not None:
-        layers.append(read_layer(defaults, home))
-    layers.append(read_layer(path, stated_in))
-    layers += environment_layers(environ)
-    layers += flag_layers(overrides)
-
-    return combine(layers, path=path, home=home, project=project or home, hint=_hint(defaults))
+    folder = path.absolute().parent
+    home = home.absolute() if home else folder
+    layers = [
+        *([] if defaults is None else [read_layer(defaults, home)]),
+        read_layer(path, folder),
+        *environment_layers(environ),
+        *flag_layers(overrides),
+    ]
+    hint = f"All settings and their defaults are in {display_path(defaults)}." if defaults else ""
+    return combine(layers, path=path, home=home, project=project or home, hint=hint)
 
 
 def combine(
-    layers: list[Layer], *, path: Path, home: Path, project: Path, hint: str = ""
+    layers: Sequence[Layer], *, path: Path, home: Path, project: Path, hint: str = ""
 ) -> LoadedConfig:
-    """Validate the whole of some layers, the later ones winning.
+    """Merge and validate layers; later layers win.
 
     Raises:
-        ConfigError: With every problem that was found, and `hint`.
+        ConfigError: With all problems found, and `hint`.
     """
-    problems: list[Problem] = []
-    for number, layer in enumerate(layers):
-        layers[number], found = validate_values(layer)
-        problems += found
+    layers, problems = validate_layers(layers)
     merged = merge(layers)
     problems += resolve_paths(merged, home=home, project=project)
-    config = _validate(merged, problems, hint)
-    return LoadedConfig(config, _provenance(config, merged, home), path)
-
-
-def _hint(defaults: Path | None) -> str:
-    return f"All settings and their defaults are in {display_path(defaults)}." if defaults else ""
-
-
-def _validate(merged: Merged, problems: list[Problem], hint: str) -> ExperimentConfig:
     try:
         config = ExperimentConfig.model_validate(merged.values)
     except ValidationError as error:
-        # A value that was taken out above may be the cause of a conflict: it would mislead.
-        raise config_error(
-            [*problems, *validation_problems(error, merged, conflicts=not problems)], hint
-        ) from error
+        # A conflict may be caused by a value that was removed above.
+        problems += validation_problems(error, merged, conflicts=not problems)
+        raise config_error(problems, hint) from error
     if problems:
         raise config_error(problems, hint)
-    return config
+    return LoadedConfig(config, _provenance(config, merged, home), path)
+
+
+def validate_layers(layers: Iterable[Layer]) -> tuple[list[Layer], list[Problem]]:
+    """`validate_values` for several layers."""
+    valid, problems = zip(*map(validate_values, layers), strict=True)
+    return list(valid), [problem for each in problems for problem in each]
 
 
 def _provenance(config: ExperimentConfig, merged: Merged, home: Path) -> dict[str, str]:
     defaults = Merged()
     resolve_paths(defaults, home=home, project=home)
     default_values = dict(leaves(ExperimentConfig.model_validate(defaults.values).model_dump()))
-    found: dict[str, str] = {}
-    for key, value in leaves(config.model_dump()):
-        origin = merged.origins.get(key)
-        if origin is not None and (key not in default_values or default_values[key] != value):
-            found[toml_key(key)] = origin.name
-    return found
+    return {
+        toml_key(key): merged.origins[key].name
+        for key, value in leaves(config.model_dump())
+        if key in merged.origins and (key not in default_values or default_values[key] != value)
+    }
 
 
 def leaves(table: Mapping[str, Any], prefix: Key = ()) -> Iterator[tuple[Key, Any]]:
-    """Every value of nested tables with its key, depth first."""
+    """All values of nested tables with their keys, depth first."""
     for name, value in table.items():
         if isinstance(value, Mapping):
             yield from leaves(value, (*prefix, name))
@@ -214,10 +193,10 @@ def leaves(table: Mapping[str, Any], prefix: Key = ()) -> Iterator[tuple[Key, An
 
 
 def set_overrides(text: str, overrides: Iterable[str]) -> str:
-    """The TOML document with `dotted.key=value` settings written into it, in their order.
+    """Write `dotted.key=value` settings into a TOML document, in order.
 
     Raises:
-        ConfigError: One of them is not of that form, or cannot be written.
+        ConfigError: A setting does not have that form, or cannot be written.
     """
     for layer in flag_layers(overrides):
         for key, value in leaves(layer.values):

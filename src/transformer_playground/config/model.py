@@ -1,4 +1,4 @@
-"""`[model]`: the architecture, every ablation reachable from configuration alone."""
+"""`[model]`: the transformer architecture."""
 
 import math
 from typing import Literal, Self
@@ -13,11 +13,11 @@ NormPosition = Literal["pre", "post"]
 Activation = Literal["gelu", "gelu_tanh", "relu", "relu2", "silu", "swiglu", "geglu"]
 
 GATED: frozenset[Activation] = frozenset({"swiglu", "geglu"})
-"""Activations with a second matrix that gates the first."""
+"""Gated activations, which have an additional gate matrix."""
 
 
 class ModelConfig(Table):
-    """The shape of the decoder-only transformer."""
+    """Architecture of the decoder-only transformer."""
 
     n_layer: int = setting(4, "Number of transformer blocks.", ge=1, le=1000)
     n_head: int = setting(4, "Number of query heads per attention layer.", ge=1)
@@ -26,78 +26,69 @@ class ModelConfig(Table):
         "Number of key/value heads: omitted = n_head (MHA), fewer = GQA, 1 = MQA.",
         ge=1,
     )
-    n_embd: int = setting(128, "Width of the residual stream.", ge=1, le=65_536)
-    block_size: int = setting(64, "Longest context in tokens.", ge=1, le=16_777_216)
+    n_embd: int = setting(128, "Embedding dimension.", ge=1, le=65_536)
+    block_size: int = setting(64, "Maximum context length in tokens.", ge=1, le=16_777_216)
     vocab_size: int | None = setting(
-        None,
-        "Rows of the embedding table: omitted = the tokenizer's vocabulary, larger = padded.",
-        ge=2,
+        None, "Vocabulary size: omitted = that of the tokenizer, larger = padded.", ge=2
     )
     dropout: float = setting(
         0.0, "Dropout probability on embeddings, attention and residual branches.", ge=0, lt=1
     )
     bias: bool = setting(False, "Bias terms in linear layers and layer norms.")
-    positional_encoding: PositionalEncoding = setting(
-        "learned", "How the model knows token positions."
-    )
+    positional_encoding: PositionalEncoding = setting("learned", "Positional encoding.")
     rope_theta: float = setting(
         10_000.0, "Base of the rotary frequencies (positional_encoding = rope).", gt=0
     )
     norm: Norm = setting("layernorm", "Normalisation layer.")
     norm_position: NormPosition = setting(
-        "pre", "Normalise the input of each branch (pre) or the residual sum after it (post)."
+        "pre", "Normalise the input of each branch (pre) or the sum after it (post)."
     )
-    norm_eps: float = setting(1e-5, "Constant added inside the normalisation.", gt=0)
-    activation: Activation = setting(
-        "gelu", "MLP non-linearity; swiglu and geglu add a gate matrix."
-    )
-    mlp_enabled: bool = setting(True, "Whether blocks have an MLP at all.")
+    norm_eps: float = setting(1e-5, "Epsilon of the normalisation.", gt=0)
+    activation: Activation = setting("gelu", "MLP activation; swiglu and geglu add a gate matrix.")
+    mlp_enabled: bool = setting(True, "Include an MLP in each block.")
     mlp_ratio: float = setting(
-        4.0, "MLP hidden width as a multiple of n_embd, for gated activations too.", gt=0
+        4.0, "MLP hidden size as a multiple of n_embd, also for gated activations.", gt=0
     )
     qk_norm: bool = setting(False, "RMS-normalise queries and keys per head.")
     attention_window: int | None = setting(
-        None, "Each token sees only this many latest tokens; omitted = the whole context.", ge=1
+        None, "Sliding attention window in tokens; omitted = full attention.", ge=1
     )
-    logit_softcap: float = setting(0.0, "Squash logits into (-cap, cap) with tanh; 0 = off.", ge=0)
-    tie_embeddings: bool = setting(True, "Share the input embedding with the output head.")
+    logit_softcap: float = setting(0.0, "Cap logits to (-cap, cap) with tanh; 0 = off.", ge=0)
+    tie_embeddings: bool = setting(True, "Tie the output head to the token embedding.")
     parallel_residual: bool = setting(
-        False, "Attention and MLP read the same input and are added together (pre-norm only)."
+        False, "Compute attention and MLP in parallel from the same input (pre-norm only)."
     )
     init_std: float = setting(
         0.02, "Standard deviation of the initial weights before depth scaling.", gt=0
     )
     zero_init_output: bool = setting(
-        False, "Start the output projection of every branch at zero instead of scaled normal."
+        False, "Initialise the output projection of each branch to zero."
     )
 
     @property
     def kv_heads(self) -> int:
-        """Number of key/value heads after the default is filled in."""
+        """Number of key/value heads, with the default `n_head`."""
         return self.n_kv_head if self.n_kv_head is not None else self.n_head
 
     @property
     def head_dim(self) -> int:
-        """Width of one attention head."""
+        """Channels of one attention head."""
         return self.n_embd // self.n_head
 
     @property
     def mlp_hidden(self) -> int:
-        """Width of the MLP's hidden layer."""
+        """Hidden size of the MLP."""
         return max(1, round(self.mlp_ratio * self.n_embd))
 
     @property
     def position_table(self) -> tuple[int, ...]:
-        """Shape of the trained table of the positional encoding; empty if it has none."""
+        """Shape of the learned position table; empty for other encodings."""
         return (self.block_size, self.n_embd) if self.positional_encoding == "learned" else ()
 
     def parameter_count(self, vocab_size: int) -> int:
-        """Number of trained values of the model, shared ones counted once.
+        """Number of trainable parameters, in closed form without torch; tied ones count once.
 
-        In closed form, so that it is known without torch; tests hold it against built models.
-
-        Args:
-            vocab_size: Rows of the embedding table, padding included.
+        `vocab_size` includes padding.
         """
         width, hidden, bias = self.n_embd, self.mlp_hidden, int(self.bias)
         norm = width * (1 + bias) if self.norm == "layernorm" else width

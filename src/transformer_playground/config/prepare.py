@@ -1,4 +1,4 @@
-"""`[prepare]`: from text to token files."""
+"""`[prepare]`: corpus and tokenizer of a dataset."""
 
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -13,61 +13,57 @@ TokenizerType = Literal["char", "gpt2", "sentencepiece", "huggingface"]
 class Download(Table):
     """`[prepare.downloads.<name>]`: a public file with its pinned hash."""
 
-    url: str = setting(..., "Where the file can be fetched.", pattern=r"^https?://\S+$")
-    sha256: str = setting(
-        ..., "SHA-256 that the fetched file must have.", pattern=r"^[0-9a-f]{64}$"
-    )
+    url: str = setting(..., "URL of the file.", pattern=r"^https?://\S+$")
+    sha256: str = setting(..., "Expected SHA-256 of the file.", pattern=r"^[0-9a-f]{64}$")
     file: str = setting(
         ..., "File name inside raw_dir.", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$"
     )
 
 
 class ColumnsConfig(Table):
-    """`[prepare.columns]`: which columns of a CSV hold what; what is omitted is inferred."""
+    """`[prepare.columns]`: column names of a CSV; omitted ones are inferred."""
 
     speech: str | None = setting(None, "Column with the text.", min_length=1)
-    speaker: str | None = setting(None, "Column with who speaks.", min_length=1)
+    speaker: str | None = setting(None, "Column with the speaker.", min_length=1)
     party: str | None = setting(None, "Column with the speaker's party.", min_length=1)
     date: str | None = setting(None, "Column with the date or year.", min_length=1)
-    topic: str | None = setting(None, "Column with the subject of the debate.", min_length=1)
+    topic: str | None = setting(None, "Column with the topic of the debate.", min_length=1)
 
 
 class PrepareConfig(Table):
-    """Where the text comes from and how it becomes tokens."""
+    """`[prepare]`: corpus, tokenizer and split."""
 
     raw_dir: Folder = setting(
         Path("raw"), "Folder with the input texts (.txt, .xml; .csv for kind = lora)."
     )
     dataset_dir: Folder = setting(Path("datasets"), "Folder for train.bin, val.bin and meta.pkl.")
     bundled: Literal["tiny_shakespeare", "bundestag_sample"] | None = setting(
-        None, "Text shipped with the package that seeds raw_dir when it is empty."
+        None, "Bundled text that is copied to raw_dir when that is empty."
     )
     downloads: Annotated[dict[str, Download], Strict(False)] = Field(
-        default_factory=dict,
-        description="Public files that `fetch` can name.",
+        default_factory=dict, description="Public files for `fetch`."
     )
-    fetch: Strings = setting((), "Names from `downloads` to fetch into raw_dir when missing.")
+    fetch: Strings = setting((), "Names from `downloads` to download to raw_dir when missing.")
     tokenizer_type: TokenizerType = setting(
-        "char", "Which tokenizer encodes the text; huggingface = the one of hf_model (kind = lora)."
+        "char", "Tokenizer; huggingface = that of the base model (kind = lora)."
     )
-    vocab_size: int = setting(2048, "Vocabulary of a trained SentencePiece model.", ge=16)
+    vocab_size: int = setting(2048, "Vocabulary size of a trained SentencePiece model.", ge=16)
     sentencepiece_model: Literal["bpe", "unigram"] = setting(
         "bpe", "Algorithm of a trained SentencePiece model."
     )
     character_coverage: float = setting(
         1.0,
-        "Share of characters that a SentencePiece model covers without byte fallback.",
+        "Fraction of characters that SentencePiece covers without byte fallback.",
         ge=0.98,
         le=1,
     )
     documents: Literal["files", "lines"] = setting(
-        "files",
-        "What one document is: a file (or a speech of a protocol or CSV), or each non-empty line.",
+        "files", "One document per file (per speech of a protocol or CSV), or per non-empty line."
     )
     val_fraction: float = setting(
         0.1,
-        "Share held out for validation: the tail of the text, or random lines; for kind = lora "
-        "random documents.",
+        "Fraction held out for validation: the end of the text, random lines, or random documents "
+        "(kind = lora).",
         gt=0,
         lt=1,
     )
@@ -81,7 +77,7 @@ class PrepareConfig(Table):
         False, "Mark speaker, party, date and interjections of protocols with <|...|> tokens."
     )
     conditioning_header: bool = setting(
-        True, "Begin each speech of a CSV with lines for speaker, party, year and topic."
+        True, "Start each speech of a CSV with lines for speaker, party, year and topic."
     )
     columns: ColumnsConfig = Field(default_factory=ColumnsConfig)
 
@@ -91,7 +87,7 @@ class PrepareConfig(Table):
             if name not in self.downloads:
                 known = ", ".join(sorted(self.downloads)) or "none"
                 raise conflict(
-                    f"fetch names '{name}', which is not in prepare.downloads (known: {known})",
+                    f"fetch = '{name}' is not in prepare.downloads (known: {known})",
                     "prepare.fetch",
                 )
         return self
@@ -100,8 +96,8 @@ class PrepareConfig(Table):
     def _check_markers(self) -> Self:
         if self.add_structure_tokens and self.documents == "lines":
             raise conflict(
-                "add_structure_tokens puts each marker on a line of its own, which "
-                "documents = 'lines' would take for a document; set documents = 'files'",
+                "add_structure_tokens writes each marker on its own line, which "
+                "documents = 'lines' would treat as a document; set documents = 'files'",
                 "prepare.add_structure_tokens",
                 "prepare.documents",
             )

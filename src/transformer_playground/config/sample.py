@@ -1,4 +1,4 @@
-"""`[sample.*]`: how text is drawn from a trained model."""
+"""`[sample.*]`: sampling from a trained model."""
 
 from typing import Literal, Self
 
@@ -8,17 +8,17 @@ from transformer_playground.config.base import Table, conflict, setting
 from transformer_playground.config.train import Device, DType
 
 PROMPT_FILE = "FILE:"
-"""What a `start` begins with that is the path of a file with the prompt."""
+"""Prefix of a `start` that is the path of a prompt file."""
 
 
 class SampleRuntimeConfig(Table):
-    """`[sample.runtime]`: which weights, where."""
+    """`[sample.runtime]`: checkpoint, device and seed."""
 
     checkpoint: Literal["auto", "best", "last"] = setting(
         "auto", "auto = best_val.pt, then last.pt, then a nanoGPT ckpt.pt."
     )
     device: Device = setting("auto", "auto = cuda, then mps, then cpu.")
-    dtype: DType = setting("float32", "Arithmetic of sampling.")
+    dtype: DType = setting("float32", "Compute dtype of sampling.")
     seed: int = setting(1337, "Seed of the sampler.", ge=0)
 
     @model_validator(mode="after")
@@ -34,23 +34,21 @@ class SampleRuntimeConfig(Table):
 
 
 class DecodingConfig(Table):
-    """`[sample.sample]`: the prompt and the decoding knobs."""
+    """`[sample.sample]`: prompt and decoding settings."""
 
-    start: str = setting("\n", "Prompt; FILE:path reads it from a file.")
-    unconditional: bool = setting(
-        False, "Ignore `start` and begin at the tokenizer's start-of-text token."
-    )
-    num_samples: int = setting(1, "How many texts to draw, as one batch.", ge=1, le=10_000)
-    max_new_tokens: int = setting(200, "Tokens to draw after the prompt.", ge=1)
-    temperature: float = setting(0.8, "Softmax temperature; 0 = always the likeliest.", ge=0)
-    top_k: int = setting(0, "Keep only the k likeliest tokens; 0 = all.", ge=0)
+    start: str = setting("\n", "Prompt text; FILE:path reads a file.")
+    unconditional: bool = setting(False, "Sample without a prompt, from the start-of-text token.")
+    num_samples: int = setting(1, "Number of samples, drawn as one batch.", ge=1, le=10_000)
+    max_new_tokens: int = setting(200, "Maximum new tokens per sample.", ge=1)
+    temperature: float = setting(0.8, "Sampling temperature; 0 = greedy.", ge=0)
+    top_k: int = setting(0, "Top-k sampling: keep the k most likely tokens; 0 = all.", ge=0)
     top_p: float = setting(
-        1.0, "Keep the smallest set of tokens with this probability; 1 = all.", gt=0, le=1
+        1.0, "Top-p (nucleus) sampling: keep tokens up to this probability; 1 = all.", gt=0, le=1
     )
 
 
 class SampleConfig(Table):
-    """`[sample]`: sampling defaults of the experiment and its runs."""
+    """`[sample]`: sampling defaults."""
 
     runtime: SampleRuntimeConfig = Field(default_factory=SampleRuntimeConfig)
     sample: DecodingConfig = Field(default_factory=DecodingConfig)

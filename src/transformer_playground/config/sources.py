@@ -1,4 +1,4 @@
-"""Where layers come from: TOML files, environment variables and `--set` flags."""
+"""Configuration layers from TOML files, environment variables and `--set` flags."""
 
 import json
 import math
@@ -16,21 +16,13 @@ from transformer_playground.errors import ConfigError
 from transformer_playground.files import display_path
 
 DEFAULT_ORIGIN = "default"
-"""What stands where the place of a value is named and no layer set it."""
-
-
+"""Shown as the origin of a value that no layer sets."""
 _INT64 = range(-(2**63), 2**63)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """Values from one place.
-
-    Args:
-        name: The file, variable or flag, as errors and provenance show it.
-        folder: What relative paths in it are relative to.
-        values: The nested tables.
-    """
+    """Nested tables from one file, variable or flag; paths in it are relative to `folder`."""
 
     name: str
     folder: Path
@@ -39,7 +31,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong, on one line; `where` is empty if the message says it."""
+    """A problem in one line; `where` is empty if the message contains the origin."""
 
     where: str
     message: str
@@ -50,22 +42,19 @@ class Problem:
 
 @dataclass
 class Merged:
-    """The merged tables and, for each key in them, the layer that set it last."""
+    """Merged tables and, for each key, the layer that set it last."""
 
     values: dict[str, Any] = field(default_factory=dict)
     origins: dict[Key, Layer] = field(default_factory=dict)
 
     def origin(self, key: Key) -> Layer | None:
-        """The layer that set `key`, or the nearest table around it; `None` for a default."""
-        while key:
-            if key in self.origins:
-                return self.origins[key]
-            key = key[:-1]
-        return None
+        """The layer that set `key` or its nearest parent table; None for a default."""
+        prefixes = (key[:length] for length in range(len(key), 0, -1))
+        return next((self.origins[prefix] for prefix in prefixes if prefix in self.origins), None)
 
 
 def merge(layers: Iterable[Layer]) -> Merged:
-    """Lay `layers` over each other. Tables merge; any other value replaces what was there."""
+    """Merge layers; later layers win. Tables merge, any other value is replaced."""
     merged = Merged()
     for layer in layers:
         _overlay(merged, merged.values, layer.values, (), layer)
@@ -81,7 +70,9 @@ def _overlay(
         if isinstance(value, Mapping) and isinstance(target.get(name), dict):
             _overlay(merged, target[name], value, key, layer)
             continue
-        _forget_below(merged, key)
+        depth = len(key)
+        for known in [each for each in merged.origins if each[:depth] == key and each != key]:
+            del merged.origins[known]
         if isinstance(value, Mapping):
             target[name] = {}
             _overlay(merged, target[name], value, key, layer)
@@ -89,55 +80,45 @@ def _overlay(
             target[name] = value
 
 
-def _forget_below(merged: Merged, key: Key) -> None:
-    depth = len(key)
-    for known in [known for known in merged.origins if len(known) > depth and known[:depth] == key]:
-        del merged.origins[known]
-
-
 def validate_values(layer: Layer) -> tuple[Layer, list[Problem]]:
-    """Take out values that no setting accepts, whatever its type.
+    """Remove values that no setting accepts.
 
-    These are the things that TOML or JSON can write and a run could not store or would misread:
-    dates and times, infinities and NaN, integers beyond 64 bits, text that is not valid Unicode,
-    and a plain value where the schema has a table (which would hide the layers below).
+    These are dates and times, infinities and NaN, integers beyond 64 bits, text that is not valid
+    Unicode, and a plain value where the schema has a table (it would hide the layers below).
 
     Returns:
-        The layer without them, and one problem for each.
+        The valid part of the layer, and one problem for each removed value.
     """
     problems: list[Problem] = []
-    values = _screen_table(layer.values, (), layer, problems)
-    return Layer(layer.name, layer.folder, values), problems
+
+    def valid(table: Mapping[str, Any], prefix: Key) -> dict[str, Any]:
+        kept: dict[str, Any] = {}
+        for name, value in table.items():
+            key = (*prefix, name)
+            if isinstance(value, Mapping):
+                kept[name] = valid(value, key)
+            elif fault := _table_error(key) or _value_error(value):
+                shown = shortened(toml_value(value))
+                problems.append(Problem(layer.name, f"{toml_key(key)} = {shown} {fault}."))
+            else:
+                kept[name] = value
+        return kept
+
+    return Layer(layer.name, layer.folder, valid(layer.values, ())), problems
 
 
-def _screen_table(
-    table: Mapping[str, Any], prefix: Key, layer: Layer, problems: list[Problem]
-) -> dict[str, Any]:
-    kept: dict[str, Any] = {}
-    for name, value in table.items():
-        key = (*prefix, name)
-        if isinstance(value, Mapping):
-            kept[name] = _screen_table(value, key, layer, problems)
-        elif fault := _shape_fault(key) or _value_fault(value):
-            shown = shortened(toml_value(value))
-            problems.append(Problem(layer.name, f"{toml_key(key)} = {shown} {fault}."))
-        else:
-            kept[name] = value
-    return kept
-
-
-def _shape_fault(key: Key) -> str:
+def _table_error(key: Key) -> str:
     entry = find_field(key)
     if entry is None or not entry.is_table:
         return ""
     return f"must be a table: write [{toml_key(key)}] and its keys below"
 
 
-def _value_fault(value: Any) -> str:
-    """Why no setting could take `value`; empty if one could."""
+def _value_error(value: Any) -> str:
+    """Why no setting accepts `value`; empty if one may."""
     match value:
         case date() | time():
-            return "is a date or time, which no setting takes; put it in quotes to make it text"
+            return "is a date or time, which no setting accepts; quote it to make it text"
         case float() if not math.isfinite(value):
             return "is not a finite number"
         case int() if value not in _INT64:
@@ -146,7 +127,7 @@ def _value_fault(value: Any) -> str:
             return "is not valid Unicode text"
         case list() | Mapping():
             items = value.values() if isinstance(value, Mapping) else value
-            return next((fault for item in items if (fault := _value_fault(item))), "")
+            return next((fault for item in items if (fault := _value_error(item))), "")
     return ""
 
 
@@ -158,26 +139,21 @@ TABLE_BY_VARIABLE = {
 }
 _POSITION = re.compile(r" \(at line (\d+), column (\d+)\)$")
 _AT_END = " (at end of document)"
-# The parser's time grows with the square of a dotted key's length: a file of one endless key
-# would keep it busy for minutes.
-_ENDLESS_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){64}""")
+# Parsing takes time quadratic in the length of a dotted key: minutes for a file of one long key.
+_LONG_KEY = re.compile(r"""(?<![\w"'-])(?:[\w"'-]+[ \t]*\.[ \t]*){64}""")
 _TOO_DEEP = f"tables or lists are nested more than {MAX_DEPTH} deep"
 UNSET_VALUES = ("none", "null")
 
 
 def read_layer(path: Path, folder: Path) -> Layer:
-    """Read one TOML file.
-
-    Args:
-        path: The file.
-        folder: What relative paths in it are relative to.
+    """Read a TOML file with paths relative to `folder`.
 
     Raises:
         ConfigError: Missing, unreadable, too large, not UTF-8, or not TOML.
     """
     name = display_path(path)
     text = _read_text(path, name)
-    if _ENDLESS_KEY.search(text):
+    if _LONG_KEY.search(text):
         raise ConfigError(f"{name}: {_TOO_DEEP}.")
     try:
         values = tomllib.loads(text)
@@ -190,7 +166,7 @@ def read_layer(path: Path, folder: Path) -> Layer:
 
 
 def environment_layers(environ: Mapping[str, str]) -> list[Layer]:
-    """The layers that environment variables hold as JSON objects; empty variables hold none.
+    """Layers from environment variables with JSON objects; empty variables are ignored.
 
     Raises:
         ConfigError: Not JSON, or not a JSON object.
@@ -206,7 +182,7 @@ def flag_layers(overrides: Iterable[str]) -> list[Layer]:
     """One layer for each `--set KEY=VALUE`.
 
     Raises:
-        ConfigError: Not of that form.
+        ConfigError: A flag does not have that form.
     """
     return [_flag_layer(flag) for flag in overrides]
 
@@ -239,17 +215,15 @@ def _read_text(path: Path, name: str) -> str:
         ) from error
 
 
-def _syntax_error(name: str, text: str, complaint: str) -> ConfigError:
+def _syntax_error(name: str, text: str, message: str) -> ConfigError:
     lines = text.splitlines() or [""]
     line, column = len(lines), len(lines[-1]) + 1
-    if position := _POSITION.search(complaint):
+    if position := _POSITION.search(message):
         line, column = int(position[1]), int(position[2])
-        complaint = complaint[: position.start()]
-    complaint = complaint.removesuffix(_AT_END)
-    hint = (
-        f"The line reads: {shortened(lines[line - 1].strip(), 100)}" if line <= len(lines) else ""
-    )
-    return ConfigError(f"{name}, line {line}, column {column}: {complaint}.", hint)
+        message = message[: position.start()]
+    message = message.removesuffix(_AT_END)
+    hint = f"Line {line}: {shortened(lines[line - 1].strip(), 100)}" if line <= len(lines) else ""
+    return ConfigError(f"{name}, line {line}, column {column}: {message}.", hint)
 
 
 def _check_depth(name: str, values: Mapping[str, Any]) -> None:
@@ -286,7 +260,7 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(table) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the name {toml_string(twice)} is there twice in one object")
+        raise ValueError(f"duplicate name {toml_string(twice)} in an object")
     return table
 
 
@@ -325,10 +299,10 @@ def _parse_key(text: str) -> Key:
 
 
 def _parse_value(key: Key, text: str) -> Any:
-    """A TOML value, or bare words as text.
+    """A TOML value; unquoted text that is not TOML is a string.
 
-    The bare words `none` and `null` unset a setting that may be unset; for every other setting
-    (`model.positional_encoding` has a choice "none") they are words like any other.
+    `none` and `null` unset an optional setting; for other settings they are strings
+    (`model.positional_encoding` has a choice "none").
     """
     text = text.strip()
     entry = find_field(key)

@@ -1,4 +1,4 @@
-"""Values and keys written as TOML, for error messages and generated files."""
+"""TOML text: keys and values as TOML, and edits that keep comments and layout."""
 
 import json
 import re
@@ -10,27 +10,24 @@ from typing import Any
 from transformer_playground.errors import ConfigError
 
 Key = tuple[str, ...]
-"""A setting's key, one part for each table."""
+"""The parts of a dotted key."""
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _PADDED_EXPONENT = re.compile(r"e([+-])0+(?=\d)")
 
 
 def toml_string(text: str) -> str:
-    """A basic string on one line. JSON's escapes are TOML's, but JSON leaves DEL as it is."""
+    """A basic string on one line. JSON and TOML escapes are the same except for DEL."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def toml_key(key: Sequence[str]) -> str:
-    """A dotted key, its parts quoted where TOML asks for it."""
+    """A dotted key, with parts quoted where TOML requires it."""
     return ".".join(part if _BARE_KEY.fullmatch(part) else toml_string(part) for part in key)
 
 
 def toml_value(value: Any) -> str:
-    """One value on one line.
-
-    `None`, which TOML cannot write, is shown as `none`: the word that `--set` takes for it.
-    """
+    """A value on one line; `None`, which TOML lacks, is `none` as in `--set`."""
     match value:
         case Mapping():
             pairs = ", ".join(f"{toml_key((key,))} = {toml_value(v)}" for key, v in value.items())
@@ -54,22 +51,17 @@ def _bare_word(value: float | bool | None) -> str:
 
 
 def shortened(text: str, limit: int = 60) -> str:
-    """`text`, cut so that an error stays readable."""
+    """`text`, truncated to `limit` characters."""
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def set_value(text: str, key: Key, value: Any) -> str:
-    """The TOML document with one setting changed, or added where its table ends.
-
-    Args:
-        text: The document.
-        key: The setting's place, one part for each table.
-        value: What TOML can write; None takes the setting out.
+    """Change a setting in a TOML document, or add it at the end of its table; None removes it.
 
     Raises:
-        ConfigError: The document is not TOML, or a plain value stands where a table is needed.
+        ConfigError: The document is not TOML, or has a plain value where a table is needed.
     """
-    # Imported late: reading needs no tomlkit, and it is 30 times slower than tomllib.
+    # Imported late: only edits need it, and it is 30 times slower than tomllib.
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 
@@ -78,7 +70,7 @@ def set_value(text: str, key: Key, value: Any) -> str:
         is_new_table = _put(document, key, value)
         changed = tomlkit.dumps(document)
         if is_new_table:
-            changed = _with_air(changed, f"[{toml_key(key[:-1])}]")
+            changed = _with_blank_lines(changed, f"[{toml_key(key[:-1])}]")
         tomllib.loads(changed)
     except (TOMLKitError, ValueError, RecursionError) as error:
         raise ConfigError(f"the setting {toml_key(key)} cannot be written: {error}.") from error
@@ -86,7 +78,7 @@ def set_value(text: str, key: Key, value: Any) -> str:
 
 
 def _put(document: Any, key: Key, value: Any) -> bool:
-    """Change the parsed document; true if the setting's table was not there."""
+    """Change the parsed document; return whether the setting's table is new."""
     import tomlkit
     from tomlkit.items import Item
 
@@ -108,14 +100,14 @@ def _put(document: Any, key: Key, value: Any) -> bool:
     new = tomlkit.item(value)
     old = target.get(name)
     if isinstance(old, Item):
-        # The comment behind the old value stays where it is.
+        # Keep the comment behind the old value.
         new.trivia.comment_ws, new.trivia.comment = old.trivia.comment_ws, old.trivia.comment
     target[name] = new
     return is_new
 
 
-def _with_air(text: str, header: str) -> str:
-    """One empty line before a table that was put in, and before the one that follows it."""
+def _with_blank_lines(text: str, header: str) -> str:
+    """Add an empty line before a new table and before the next one."""
     lines = text.split("\n")
     if header not in lines:
         return text

@@ -12,69 +12,71 @@ Optimizer = Literal["adamw", "muon"]
 Schedule = Literal["constant", "cosine", "linear", "wsd"]
 
 MATRIX_OPTIMIZERS: frozenset[Optimizer] = frozenset({"muon"})
-"""Made for whole hidden matrices, not for the thin pairs of LoRA."""
+"""Optimizers for full hidden matrices, not for low-rank LoRA matrices."""
 
 
 class DataConfig(Table):
-    """`[train.data]`: what one optimizer step reads."""
+    """`[train.data]`: the batches of an optimizer step."""
 
     batch_size: int = setting(12, "Sequences per micro-batch.", ge=1, le=1_000_000)
     block_size: int | None = setting(
-        None, "Tokens per sequence: omitted = block_size of model or hf_model, never longer.", ge=1
+        None, "Tokens per sequence: omitted = maximum = block_size of the model.", ge=1
     )
     grad_accum_steps: int = setting(1, "Micro-batches per optimizer step.", ge=1)
     sampler: Literal["random", "sequential"] = setting(
-        "random", "Random windows, or shuffled passes over consecutive windows."
+        "random", "random = random windows; sequential = shuffled epochs of consecutive windows."
     )
 
 
 class OptimConfig(Table):
-    """`[train.optim]`: how gradients become updates."""
+    """`[train.optim]`: the optimizer."""
 
     optimizer: Optimizer = setting(
-        "adamw", "adamw for all, or muon for hidden matrices with adamw for the rest."
+        "adamw", "adamw, or muon for hidden matrices with AdamW for the rest."
     )
     learning_rate: float = setting(1e-3, "Peak learning rate of AdamW.", gt=0)
-    weight_decay: float = setting(0.1, "Decoupled decay of matrices; vectors never decay.", ge=0)
+    weight_decay: float = setting(0.1, "Weight decay (matrices only).", ge=0)
     beta1: float = setting(0.9, "AdamW first-moment decay.", ge=0, lt=1)
     beta2: float = setting(0.99, "AdamW second-moment decay.", ge=0, lt=1)
-    eps: float = setting(1e-8, "AdamW denominator constant.", gt=0)
+    eps: float = setting(1e-8, "AdamW epsilon.", gt=0)
     muon_learning_rate: float = setting(0.02, "Peak learning rate of Muon.", gt=0)
     muon_momentum: float = setting(0.95, "Nesterov momentum of Muon.", ge=0, lt=1)
-    grad_clip: float = setting(1.0, "Largest global gradient norm; 0 = no clipping.", ge=0)
+    grad_clip: float = setting(1.0, "Maximum global gradient norm; 0 = no clipping.", ge=0)
 
 
 class ScheduleConfig(Table):
-    """`[train.schedule]`: the learning rate over time."""
+    """`[train.schedule]`: the learning-rate schedule."""
 
-    schedule: Schedule = setting("cosine", "Shape after warmup; wsd = warmup, stable, decay.")
+    schedule: Schedule = setting(
+        "cosine", "Learning-rate schedule after warmup; wsd = warmup, stable, decay."
+    )
     warmup_iters: int = setting(100, "Steps of linear warmup.", ge=0)
     lr_decay_iters: int | None = setting(
         None, "Step at which the decay ends: omitted = max_iters.", ge=1
     )
     min_lr: float = setting(1e-4, "Learning rate after the decay.", ge=0)
     wsd_decay_fraction: float = setting(
-        0.2, "Share of lr_decay_iters spent decaying (schedule = wsd).", gt=0, le=1
+        0.2, "Fraction of lr_decay_iters used for the decay (schedule = wsd).", gt=0, le=1
     )
 
 
 class RuntimeConfig(Table):
-    """`[train.runtime]`: how long, where and how often."""
+    """`[train.runtime]`: run length, device and intervals."""
 
-    max_iters: int = setting(2000, "Optimizer steps of the whole run.", ge=0)
+    max_iters: int = setting(2000, "Total optimizer steps.", ge=0)
     eval_interval: int = setting(250, "Steps between evaluations.", ge=1)
     eval_iters: int = setting(20, "Batches per split in each evaluation.", ge=1)
-    log_interval: int = setting(10, "Steps between logged training rows.", ge=1)
+    log_interval: int = setting(10, "Steps between rows of the training log.", ge=1)
     sample_interval: int = setting(0, "Steps between samples during training; 0 = none.", ge=0)
     seed: int = setting(1337, "Seed of initialisation, batches, dropout and evaluation.", ge=0)
     device: Device = setting("auto", "auto = cuda, then mps, then cpu.")
-    dtype: DType = setting("auto", "Arithmetic of forward and backward; auto picks what gains.")
-    compile: bool = setting(False, "torch.compile the model; slow start, then faster steps.")
-    threads: int = setting(0, "CPU threads of the training thread; 0 = every core.", ge=0, le=1024)
+    dtype: DType = setting("auto", "Compute dtype; auto = bfloat16 where it is faster.")
+    compile: bool = setting(False, "Use torch.compile: slower start, faster steps.")
+    threads: int = setting(0, "CPU threads for training; 0 = all cores.", ge=0, le=1024)
     ema_decay: float = setting(
         0.0,
-        "Keep, evaluate and sample an exponential average of the weights; 0 = off. Early on the "
-        "decay is at most (1 + step) / (10 + step).",
+        "Decay of the exponential moving average (EMA) of the weights, which is then evaluated "
+        "and sampled; 0 = off. At first the decay is at most (1 + step) / (10 + step).",
         ge=0,
         lt=1,
     )
@@ -82,37 +84,36 @@ class RuntimeConfig(Table):
         0, "Stop after this many evaluations without improvement; 0 = never.", ge=0
     )
     early_stop_min_delta: float = setting(
-        0.0, "Smallest fall of val_loss that counts as improvement for early stopping.", ge=0
+        0.0, "Minimum decrease of val_loss that counts as an improvement.", ge=0
     )
     tensorboard: bool = setting(True, "Write TensorBoard scalars under logs/tb.")
     auto_plot: bool = setting(
-        True, "Draw reports/loss-curve.svg when training ends, unless the run was short."
+        True, "Plot reports/loss-curve.svg after training, except for short runs."
     )
     auto_report: bool = setting(
-        True,
-        "Write a small report when training ends; with the plot at most 5 % of the run's time.",
+        True, "Write a report after training; report and plot take at most 5 % of the run's time."
     )
 
 
 class KeepConfig(Table):
-    """`[train.checkpointing.keep]`: how many checkpoint files stay."""
+    """`[train.checkpointing.keep]`: checkpoint retention."""
 
-    last: int = setting(2, "Newest checkpoints to keep; 0 = only what last.pt points at.", ge=0)
-    best: int = setting(1, "Best checkpoints to keep; 0 = only what best_val.pt points at.", ge=0)
+    last: int = setting(2, "Newest checkpoints to keep; 0 = only the target of last.pt.", ge=0)
+    best: int = setting(1, "Best checkpoints to keep; 0 = only the target of best_val.pt.", ge=0)
 
 
 class CheckpointingConfig(Table):
-    """`[train.checkpointing]`: when checkpoints are written and which ones stay."""
+    """`[train.checkpointing]`: checkpoint intervals and retention."""
 
     interval: int = setting(0, "Steps between checkpoints; 0 = at each evaluation.", ge=0)
     interval_minutes: float = setting(
-        10.0, "Also save when this long has passed since the last save; 0 = never.", ge=0
+        10.0, "Also save when the last checkpoint is this many minutes old; 0 = never.", ge=0
     )
     keep: KeepConfig = Field(default_factory=KeepConfig)
 
 
 class TrainConfig(Table):
-    """`[train]`: everything that turns a model and data into a trained model."""
+    """`[train]`: training."""
 
     data: DataConfig = Field(default_factory=DataConfig)
     optim: OptimConfig = Field(default_factory=OptimConfig)

@@ -95,7 +95,7 @@ def test_a_missing_dataset_is_prepared_as_the_run_began_with_it(trained: Project
     ended = tp("loop", "tiny", "--resume", "--set", "train.runtime.max_iters=22")
     assert ended.code == 0, ended.err
     assert notices(ended) == [
-        "prepare.val_fraction: keeping the run's 0.1 (the experiment says 0.3)"
+        "prepare.val_fraction: keeping the run's 0.1 (the experiment has 0.3)"
     ]
     assert last_step(trained) == 22
     assert {name for name in before if name.endswith(".bin")} <= dataset(trained).keys()

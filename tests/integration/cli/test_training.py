@@ -123,7 +123,7 @@ def test_a_continued_run_keeps_its_model_and_says_so(trained: Project, tp: Tp) -
     config.write_text(config.read_text().replace("n_embd = 16", "n_embd = 32"))
     ended = tp("train", "tiny", "--run-id", "first", "--set", "train.runtime.max_iters=21")
     assert ended.code == 0, ended.err
-    assert "model.n_embd: keeping the run's 16 (the experiment says 32)" in ended.err
+    assert "model.n_embd: keeping the run's 16 (the experiment has 32)" in ended.err
     assert record(trained, "first")["config"]["model"]["n_embd"] == 16
 
 
@@ -168,7 +168,7 @@ def test_a_resumed_run_keeps_the_settings_it_was_started_with(trained: Project, 
     resumed = tp("train", "tiny", "--run-id", "own", "--set", "train.runtime.max_iters=24")
     assert resumed.code == 0, resumed.err
     assert (
-        "train.optim.learning_rate: keeping the run's 0.004 (the experiment says 0.001)"
+        "train.optim.learning_rate: keeping the run's 0.004 (the experiment has 0.001)"
         in resumed.err
     )
     saved = record(trained, "own")["config"]["train"]

@@ -94,19 +94,19 @@ def test_a_base_may_lie_anywhere_if_its_path_is_absolute(
 def test_a_relative_path_of_a_base_may_not_leave_the_project(tmp_path: Path) -> None:
     text = LORA.replace("Qwen/Qwen2.5-1.5B", "../../../base")
     assert "hf_model.model_name = " in (message := _refusal(tmp_path, text=text))
-    assert "leads out of the project" in message
+    assert "is outside the project" in message
 
 
 @pytest.mark.parametrize(
     ("override", "complaint"),
     [
         ("hf_model.model_name=''", "needs hf_model.model_name"),
-        ("model.n_layer=3", "model.n_layer describe a model of our own"),
+        ("model.n_layer=3", "model.n_layer describe a model trained from scratch"),
         ("model.dropout=0.1", "peft.lora_dropout"),
         ("train.optim.optimizer=muon", "use 'adamw'"),
         ("train.runtime.compile=true", "set compile = false"),
-        ("train.runtime.dtype=bfloat16", "hf_model.dtype is the precision"),
-        ("train.runtime.dtype=float32", "hf_model.dtype is the precision"),
+        ("train.runtime.dtype=bfloat16", "hf_model.dtype is the dtype"),
+        ("train.runtime.dtype=float32", "hf_model.dtype is the dtype"),
         ("prepare.tokenizer_type=char", "set it to 'huggingface'"),
         ("prepare.doc_separator='two words'", "cannot be a token"),
         ('prepare.doc_separator="\\n***\\n"', "cannot be a token"),
@@ -115,8 +115,8 @@ def test_a_relative_path_of_a_base_may_not_leave_the_project(tmp_path: Path) -> 
         ("peft.lora_dropout=1", "less than 1"),
         ("peft.lora_dropout=-0.1", "at least 0"),
         ("peft.bias=some", '"none", "all", "lora_only"'),
-        ("peft.target_modules=[]", "names nothing to adapt"),
-        ('peft.target_modules=[""]', "names nothing to adapt"),
+        ("peft.target_modules=[]", "has no or an empty name"),
+        ('peft.target_modules=[""]', "has no or an empty name"),
         ('peft.target_modules=["auto", "q_proj"]', "mixes"),
         ("peft.target_modules=3", "peft.target_modules = 3 must be a list of texts"),
         ('peft.modules_to_save=[""]', "empty name"),

@@ -141,14 +141,14 @@ def test_a_config_file_elsewhere_keeps_its_relative_paths_beside_itself(
 def test_a_relative_path_may_not_leave_the_project(project: Path, path: str) -> None:
     message = _refusal(project, f'[prepare]\nraw_dir = "{path}"\n')
     assert (
-        f'experiments/x/config.toml: prepare.raw_dir = "{path}" leads out of the project' in message
+        f'experiments/x/config.toml: prepare.raw_dir = "{path}" is outside the project' in message
     )
 
 
 def test_a_link_that_leads_out_counts_as_leaving(project: Path, tmp_path: Path) -> None:
     home = write_experiment(project / "experiments", "x", "")
     (home / "raw").symlink_to(tmp_path, target_is_directory=True)
-    assert "leads out of the project" in _refusal(project, "")
+    assert "is outside the project" in _refusal(project, "")
 
 
 def test_an_absolute_path_may_be_anywhere(project: Path, tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_home_folder_is_absolute(
     assert (
         _load(project, "", "prepare.raw_dir=~/texts").config.prepare.raw_dir == tmp_path / "texts"
     )
-    assert "not known" in _refusal(project, "", "prepare.raw_dir=~no-such-user-here/x")
+    assert "unknown home folder" in _refusal(project, "", "prepare.raw_dir=~no-such-user-here/x")
 
 
 @pytest.mark.parametrize("path", ["", "a\\u0000b"])
@@ -292,7 +292,7 @@ def test_a_prompt_that_is_text_stays_as_it_is(project: Path) -> None:
     ("stated", "said"),
     [
         ("", "is not a path"),
-        ("../../../secret.txt", "leads out of the project"),
+        ("../../../secret.txt", "is outside the project"),
         ("~nobody-of-this-name/x", "home folder"),
     ],
 )

@@ -66,7 +66,7 @@ def test_each_difference_to_the_experiment_is_said(tmp_path: Path) -> None:
     current = load_config(path)
     loaded = resumed(saved_by(path, "train.runtime.seed=5"), current)
     (sentence,) = changed_settings(loaded, current)
-    assert sentence.startswith("train.runtime.seed: keeping the run's 5 (the experiment says ")
+    assert sentence.startswith("train.runtime.seed: keeping the run's 5 (the experiment has ")
     assert list(changed_settings(resumed(saved_by(path), current), current)) == []
 
 
@@ -86,7 +86,7 @@ def test_what_shapes_the_dataset_stays_as_the_run_was_trained(tmp_path: Path) ->
     assert loaded.config.prepare.val_fraction == 0.1
     assert loaded.config.prepare.raw_dir == current.config.prepare.raw_dir
     assert list(changed_settings(loaded, current)) == [
-        "prepare.val_fraction: keeping the run's 0.1 (the experiment says 0.3)"
+        "prepare.val_fraction: keeping the run's 0.1 (the experiment has 0.3)"
     ]
 
 
