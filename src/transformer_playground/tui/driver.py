@@ -1,4 +1,4 @@
-"""A terminal that may go away: its window closed, its connection lost."""
+"""Terminal driver that survives a lost terminal: a closed window, a dropped connection."""
 
 import contextlib
 import os
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
     from textual.app import App
 
 
-class _PatientFile:
-    """Takes what a lost terminal refuses, so that the thread that writes lives to the end.
+class _TolerantFile:
+    """File that ignores write errors, so that Textual's writer thread survives a lost terminal.
 
-    If it died, the console would wait for it forever while saving what trains.
+    If the thread died, the console would wait for it forever while it saves a run in training.
     """
 
     def __init__(self, file: IO[str]) -> None:
@@ -34,32 +34,34 @@ class _PatientFile:
         return self._file.fileno()
 
 
-class _UntilGone(threading.Event):
-    """Ends the reading of keys; also when the terminal has gone, which the toolkit reads on from.
+class _HangupEvent(threading.Event):
+    """Event that stops Textual's input thread, set by a hangup of the terminal too.
+
+    Textual itself keeps reading from a terminal that is gone.
 
     Args:
-        fileno: The terminal.
+        fileno: File descriptor of the terminal.
     """
 
     def __init__(self, fileno: int) -> None:
         super().__init__()
         self._poll = select.poll()
-        # A hangup is reported whatever one asks for.
+        # A hangup is reported whatever events are polled.
         self._poll.register(fileno, 0)
 
     def is_set(self) -> bool:
-        """Asked before each reading."""
+        """Whether to stop; the input thread calls this before each read."""
         if not super().is_set() and self._poll.poll(0):
             self.set()
-            # Where the terminal is not the session's own, the system tells nobody.
+            # The system sends SIGHUP only to the session that owns the terminal.
             os.kill(os.getpid(), signal.SIGHUP)
         return super().is_set()
 
 
 class TerminalDriver(LinuxDriver):
-    """Textual's driver, which outlives its terminal for as long as it takes to save and end."""
+    """Textual's driver, which outlives its terminal until the console has saved and exited."""
 
     def __init__(self, app: "App[Any]", **options: Any) -> None:
         super().__init__(app, **options)
-        self._file: Any = _PatientFile(self._file)
-        self.exit_event = _UntilGone(self.fileno)
+        self._file: Any = _TolerantFile(self._file)
+        self.exit_event = _HangupEvent(self.fileno)

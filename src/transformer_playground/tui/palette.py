@@ -15,39 +15,37 @@ from transformer_playground.tui.core.context import AppContext, context_of
 from transformer_playground.tui.launch.actions import edit_launch
 from transformer_playground.tui.shared.view import View
 
-# Keys that say what they do only where they are pressed.
+# Keys that only move the cursor or open the palette itself.
 _MOVES = {"up", "down", "left", "right", "page_up", "page_down", "first", "last", "palette"}
 
 
 @dataclass(frozen=True)
 class Command:
-    """Something that the palette offers.
+    """One entry of the palette.
 
     Attributes:
-        text: What it is called; may hold untrusted names.
-        help: One sentence of ours, never untrusted text: the palette reads it as markup.
-        run: Does it.
-        at_once: Whether it is offered before anything is typed.
+        text: Name; may hold untrusted text.
+        help: One sentence, never untrusted text: the palette parses it as markup.
+        run: The action.
+        in_overview: Whether it is listed before anything is typed.
     """
 
     text: str
     help: str
     run: IgnoreReturnCallbackType
-    at_once: bool = False
+    in_overview: bool = False
 
 
 class ConsoleCommands(Provider):
-    """Everything that can be asked for by name where the user is."""
+    """Keys of the current view, experiments, runs and themes."""
 
     async def discover(self) -> Hits:
-        """What there is before anything is typed."""
         for command in self._commands():
-            if command.at_once:
+            if command.in_overview:
                 text = visible_line(command.text)
                 yield DiscoveryHit(Content(text), command.run, text, command.help)
 
     async def search(self, query: str) -> Hits:
-        """What fits the words that were typed, the best first."""
         matcher = self.matcher(query)
         for command in self._commands():
             text = visible_line(command.text)
@@ -66,9 +64,9 @@ class ConsoleCommands(Provider):
             yield Command(f"open {run_id}", "Show this run in the Live view.", show)
         for name in self.app.available_themes:
             use = partial(setattr, self.app, "theme", name)
-            yield Command(f"theme {name}", "Use this theme from now on.", use, at_once=True)
+            yield Command(f"theme {name}", "Use this theme from now on.", use, in_overview=True)
         save = partial(self.app.deliver_screenshot)
-        yield Command("screenshot", "Save a screenshot as SVG.", save, at_once=True)
+        yield Command("screenshot", "Save a screenshot as SVG.", save, in_overview=True)
 
     def _show_run(self, context: AppContext, run_id: str) -> None:
         context.publish_workspace(current=run_id)
@@ -79,4 +77,4 @@ class ConsoleCommands(Provider):
         for key in KEYS:
             if key.place in {"everywhere", here} and key.name not in _MOVES:
                 run = partial(self.app.run_action, key.action, self.screen)
-                yield Command(f"{key.label}: {key.help.rstrip('.')}", "", run, at_once=True)
+                yield Command(f"{key.label}: {key.help.rstrip('.')}", "", run, in_overview=True)
