@@ -1,4 +1,4 @@
-"""Find checkpoints that are whole, without loading them: sizes and hashes against sidecars."""
+"""Checkpoint discovery: find valid checkpoints by the sizes and hashes in their sidecars."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from transformer_playground.checkpoints.format import (
-    LEGACY_NAME,
+    NANOGPT_NAME,
     POINTERS,
     CheckpointInfo,
     Kind,
@@ -24,7 +24,7 @@ HashFile = Callable[[Path], str]
 
 @dataclass(frozen=True)
 class Skipped:
-    """A file that looks like a checkpoint but cannot be used, and why."""
+    """A damaged or incomplete checkpoint, and why it was skipped."""
 
     path: Path
     reason: str
@@ -35,7 +35,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class CheckpointListing:
-    """Every checkpoint of a folder, newest first, and what is not one."""
+    """Valid checkpoints of a folder, newest first, and the skipped ones."""
 
     valid: tuple[CheckpointInfo, ...]
     skipped: tuple[Skipped, ...]
@@ -45,10 +45,8 @@ class CheckpointListing:
 class FoundCheckpoint:
     """The checkpoint to use.
 
-    Attributes:
-        path: The file.
-        info: What its sidecar says; None for a file that has none (nanoGPT's, or named by hand).
-        skipped: Files that came first but are damaged: show them, never swallow them.
+    `info` is None for a file without a sidecar (nanoGPT's, or one chosen by name). `skipped` are
+    preferred but damaged checkpoints, which the caller must report.
     """
 
     path: Path
@@ -58,39 +56,39 @@ class FoundCheckpoint:
 
 @dataclass(frozen=True)
 class FolderScan:
-    """The sidecars of one folder, read but not yet held against the files.
+    """The sidecars of one folder, read but not yet compared with the files.
 
     Attributes:
-        claims: Checkpoint file -> what its own sidecar says.
+        sidecars: Checkpoint file -> content of its sidecar.
         problems: Checkpoint file -> why it has no usable sidecar.
     """
 
-    claims: dict[Path, CheckpointInfo]
+    sidecars: dict[Path, CheckpointInfo]
     problems: dict[Path, str]
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every checkpoint file or what is left of one."""
-        return (*self.claims, *self.problems)
+        """Every checkpoint file, also if the file or its sidecar is missing."""
+        return (*self.sidecars, *self.problems)
 
     def newest_first(self) -> list[Path]:
-        """Files in the order in which to try them; those of unknown age first, to be reported.
+        """Files in the order to try them; those without a usable sidecar first, to be reported.
 
-        Pointers whose own sidecar is unusable come last: they may be one save behind.
+        Pointers without a usable sidecar come last: they may be one save behind.
         """
-        known = sorted(self.claims.values(), key=lambda info: info.age_key, reverse=True)
+        known = sorted(self.sidecars.values(), key=lambda info: info.age_key, reverse=True)
         unknown = sorted(self.problems, key=is_pointer)
         first = [path for path in unknown if not is_pointer(path)]
         return first + [info.path for info in known] + unknown[len(first) :]
 
     def preferred(self, kind: Kind) -> list[Path]:
-        """Files of one kind in the order in which to sample from them.
+        """Files of one kind in the order to sample from them.
 
-        The pointer comes before others of the same state, but not before a better one: a disk may
-        have refused to switch it.
+        The pointer precedes other files of the same state, but not a better one, since switching
+        the pointer may have failed.
         """
         unknown = [path for path in self.problems if path.name == POINTERS[kind]]
-        known = [info for info in self.claims.values() if info.kind == kind]
+        known = [info for info in self.sidecars.values() if info.kind == kind]
         known.sort(
             key=lambda info: (
                 info.metric or 0.0 if kind == "best" else 0.0,
@@ -102,43 +100,43 @@ class FolderScan:
         return unknown + [info.path for info in known]
 
     def check(self, path: Path, hash_file: HashFile = sha256_file) -> CheckpointInfo:
-        """The sidecar that vouches for the bytes of `path`.
+        """The sidecar that matches size and hash of `path`.
 
-        A pointer and its sidecar are two files, which cannot be switched in one step. In between,
-        the sidecar of the checkpoint that it already points at answers for it.
+        A pointer and its sidecar cannot be replaced in one step, so a pointer may also match the
+        sidecar of the checkpoint that it points to.
 
         Raises:
-            CheckpointError: No sidecar does; the message is the reason alone.
+            CheckpointError: No sidecar matches; the message is the bare reason.
         """
-        own = self.claims.get(path)
-        vouchers = [own] if own else []
-        vouchers += [
+        own = self.sidecars.get(path)
+        candidates = [own] if own else []
+        candidates += [
             info
-            for info in self.claims.values()
+            for info in self.sidecars.values()
             if info is not own and POINTERS[info.kind] == path.name
         ]
-        if not vouchers:
+        if not candidates:
             raise CheckpointError(self.problems.get(path, "it has no sidecar"))
         try:
             size = path.stat().st_size
-            fitting = [info for info in vouchers if info.size == size]
+            fitting = [info for info in candidates if info.size == size]
             digest = hash_file(path) if fitting else ""
         except FileNotFoundError:
             raise CheckpointError("the file is missing") from None
         except OSError as error:
             raise CheckpointError(f"it cannot be read: {error.strerror}") from error
         if not fitting:
-            reason = f"it has {size} bytes where its sidecar says {vouchers[0].size}"
+            reason = f"it has {size} bytes, but its sidecar says {candidates[0].size}"
             raise CheckpointError(self.problems.get(path, reason))
         for info in fitting:
             if info.sha256 == digest:
                 return replace(info, path=path)
         raise CheckpointError("its content does not match the hash in its sidecar")
 
-    def first_whole(
+    def first_valid(
         self, paths: Iterable[Path], hash_file: HashFile = sha256_file
     ) -> tuple[CheckpointInfo | None, tuple[Skipped, ...]]:
-        """The first of `paths` that is whole, and those skipped on the way."""
+        """The first valid checkpoint of `paths`, and those skipped before it."""
         skipped: list[Skipped] = []
         for path in paths:
             try:
@@ -149,7 +147,7 @@ class FolderScan:
 
 
 def scan_folder(folder: Path) -> FolderScan:
-    """Read every sidecar of `folder`; an absent folder is an empty one.
+    """Read every sidecar of `folder`; a missing folder counts as empty.
 
     Raises:
         CheckpointError: The folder cannot be listed.
@@ -163,14 +161,14 @@ def scan_folder(folder: Path) -> FolderScan:
         raise CheckpointError(f"Cannot list {folder}: {error.strerror}.") from error
     for path in sorted({entry.with_suffix(".pt") for entry in entries if _is_checkpoint(entry)}):
         try:
-            scan.claims[path] = read_sidecar(sidecar_path(path))
+            scan.sidecars[path] = read_sidecar(sidecar_path(path))
         except CheckpointError as error:
             scan.problems[path] = error.message
     return scan
 
 
 def list_checkpoints(folder: Path, hash_file: HashFile = sha256_file) -> CheckpointListing:
-    """Hold every checkpoint of `folder` against its sidecar.
+    """Check every checkpoint of `folder` against its sidecar.
 
     Raises:
         CheckpointError: The folder cannot be listed.
@@ -179,7 +177,7 @@ def list_checkpoints(folder: Path, hash_file: HashFile = sha256_file) -> Checkpo
     valid: list[CheckpointInfo] = []
     skipped: list[Skipped] = []
     for path in scan.files:
-        info, reasons = scan.first_whole([path], hash_file)
+        info, reasons = scan.first_valid([path], hash_file)
         valid += [info] if info else []
         skipped += reasons
     valid.sort(key=lambda info: info.age_key, reverse=True)
@@ -187,15 +185,14 @@ def list_checkpoints(folder: Path, hash_file: HashFile = sha256_file) -> Checkpo
 
 
 def newest_valid(folder: Path) -> FoundCheckpoint:
-    """The checkpoint to resume from: from newest to oldest, the first whole one.
+    """The newest valid checkpoint, to resume from.
 
     Raises:
-        CheckpointError: There is none; the message lists what was found. That is never a licence
-            to begin again at step 0.
+        CheckpointError: There is none; the message lists the damaged ones.
     """
     info, skipped = _search(folder, FolderScan.newest_first)
     if info is None:
-        raise _nothing_whole(folder, skipped)
+        raise _no_valid_checkpoint(folder, skipped)
     return FoundCheckpoint(info.path, info, skipped)
 
 
@@ -203,13 +200,13 @@ def choose(folder: Path, name: str = "auto", hash_file: HashFile = sha256_file) 
     """The checkpoint to sample from.
 
     Args:
-        folder: The run's checkpoint folder. A nanoGPT `ckpt.pt` may also lie in its parent.
+        folder: The run's checkpoint folder. A nanoGPT `ckpt.pt` may also be in its parent.
         name: "auto" (best, then last, then `ckpt.pt`), "best", "last", or a file name in `folder`.
-        hash_file: SHA-256 of a file; whoever asks again and again can remember it.
+        hash_file: SHA-256 of a file; pass a caching function for repeated calls.
 
     Raises:
         UsageError: `name` is not a plain file name or leads out of the folder.
-        CheckpointError: Nothing whole was found; the message lists what was.
+        CheckpointError: There is no valid checkpoint; the message lists the damaged ones.
     """
     if name not in ("auto", "best", "last"):
         return _choose_file(folder, name, hash_file)
@@ -221,10 +218,10 @@ def choose(folder: Path, name: str = "auto", hash_file: HashFile = sha256_file) 
     info, skipped = _search(folder, order, hash_file)
     if info is not None:
         return FoundCheckpoint(info.path, info, skipped)
-    legacy = _legacy_file(folder) if name == "auto" else None
-    if legacy is not None:
-        return FoundCheckpoint(legacy, None, skipped)
-    raise _nothing_whole(folder, _search(folder, FolderScan.newest_first)[1] or skipped)
+    nanogpt = _nanogpt_file(folder) if name == "auto" else None
+    if nanogpt is not None:
+        return FoundCheckpoint(nanogpt, None, skipped)
+    raise _no_valid_checkpoint(folder, _search(folder, FolderScan.newest_first)[1] or skipped)
 
 
 def _search(
@@ -233,11 +230,11 @@ def _search(
     hash_file: HashFile = sha256_file,
 ) -> tuple[CheckpointInfo | None, tuple[Skipped, ...]]:
     scan = scan_folder(folder)
-    info, skipped = scan.first_whole(order(scan), hash_file)
+    info, skipped = scan.first_valid(order(scan), hash_file)
     if skipped:
-        # A save that went on during the scan makes whole files look damaged; now it has passed.
+        # A save during the scan makes valid files look damaged, so try a second time.
         scan = scan_folder(folder)
-        info, skipped = scan.first_whole(order(scan), hash_file)
+        info, skipped = scan.first_valid(order(scan), hash_file)
     return info, skipped
 
 
@@ -247,7 +244,7 @@ def _choose_file(folder: Path, name: str, hash_file: HashFile) -> FoundCheckpoin
             f"'{name}' is not the name of a checkpoint file.",
             "Use auto, best, last or a file name from the run's checkpoints folder.",
         )
-    path = _legacy_file(folder) if name == LEGACY_NAME else folder / name
+    path = _nanogpt_file(folder) if name == NANOGPT_NAME else folder / name
     if path is None or not path.is_file():
         raise CheckpointError(
             f"There is no checkpoint '{name}' in {folder}.", _others(scan_folder(folder))
@@ -258,7 +255,7 @@ def _choose_file(folder: Path, name: str, hash_file: HashFile) -> FoundCheckpoin
             "Copy the file into the checkpoints folder.",
         )
     scan = scan_folder(folder)
-    if path not in scan.claims and not sidecar_path(path).exists():
+    if path not in scan.sidecars and not sidecar_path(path).exists():
         return FoundCheckpoint(path, None, ())
     try:
         info = scan.check(path, hash_file)
@@ -270,13 +267,13 @@ def _choose_file(folder: Path, name: str, hash_file: HashFile) -> FoundCheckpoin
     return FoundCheckpoint(path, info, ())
 
 
-def _others(scan: FolderScan, left_out: Path | None = None) -> str:
-    names = sorted(path.name for path in scan.claims if path != left_out)
+def _others(scan: FolderScan, excluded: Path | None = None) -> str:
+    names = sorted(path.name for path in scan.sidecars if path != excluded)
     return f"Checkpoints there: {', '.join(names) or 'none'}."
 
 
-def _legacy_file(folder: Path) -> Path | None:
-    places = (folder / LEGACY_NAME, folder.parent / LEGACY_NAME)
+def _nanogpt_file(folder: Path) -> Path | None:
+    places = (folder / NANOGPT_NAME, folder.parent / NANOGPT_NAME)
     return next((path for path in places if path.is_file()), None)
 
 
@@ -285,10 +282,10 @@ def _is_checkpoint(path: Path) -> bool:
         return False
     if path.suffix == ".json":
         return path.name.startswith("ckpt_") or is_pointer(path.with_suffix(".pt"))
-    return path.suffix == ".pt" and path.name != LEGACY_NAME
+    return path.suffix == ".pt" and path.name != NANOGPT_NAME
 
 
-def _nothing_whole(folder: Path, skipped: Iterable[Skipped]) -> CheckpointError:
+def _no_valid_checkpoint(folder: Path, skipped: Iterable[Skipped]) -> CheckpointError:
     found = "; ".join(str(problem) for problem in skipped)
     if not found:
         return CheckpointError(

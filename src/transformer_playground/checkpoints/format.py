@@ -1,7 +1,6 @@
-"""The sidecar of a checkpoint: a small JSON file beside it that says what it is and vouches for it.
+"""Checkpoint format: the payload, and the JSON sidecar with its metadata and SHA-256.
 
-A checkpoint file without a valid sidecar is not a checkpoint: the sidecar is written last, so it
-marks the save as complete.
+The sidecar is written last and marks the save as complete: a file without one is no checkpoint.
 """
 
 import json
@@ -20,25 +19,23 @@ from transformer_playground.jsonvalues import as_int, as_number
 Kind = Literal["last", "best"]
 SCHEMA_VERSION = 1
 POINTERS: dict[Kind, str] = {"last": "last.pt", "best": "best_val.pt"}
-LEGACY_NAME = "ckpt.pt"
+NANOGPT_NAME = "ckpt.pt"
 
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """What a sidecar says about the checkpoint file beside it.
+    """Content of the sidecar of the checkpoint file `path`.
 
     Attributes:
-        path: The checkpoint file.
-        kind: Whether it was saved as the newest or as the best state.
-        step: Optimizer steps done.
-        metric: Validation loss, for a best checkpoint.
-        size: Bytes of the file.
-        sha256: Hash of the file, as hex.
-        created: When it was saved, ISO 8601 with the offset from UTC.
-        sequence: Number of the save within its folder; tells newer from older even after training
-            went back to an earlier step, and needs no clock.
-        tokens_seen: Training tokens up to `step`, when the payload says so.
-        config_hash: SHA-256 of the configuration snapshot; empty without one.
+        kind: Whether it was saved as the last or as the best state.
+        step: Number of finished optimizer steps.
+        metric: Validation loss of a best checkpoint.
+        size: File size in bytes.
+        created: Time of the save, ISO 8601 with the offset from UTC.
+        sequence: Number of the save within its folder; orders saves even after training went back
+            to an earlier step.
+        tokens_seen: Training tokens up to `step`, if known.
+        config_hash: SHA-256 of the configuration; empty if there is none.
     """
 
     path: Path
@@ -54,7 +51,7 @@ class CheckpointInfo:
 
     @property
     def age_key(self) -> tuple[int, int, bool, bool]:
-        """Sorts newer checkpoints after older ones, and names that rotate after pointers."""
+        """Sort key: newer checkpoints after older ones, rotated files after pointers."""
         return (self.sequence, self.step, not is_pointer(self.path), self.kind == "last")
 
 
@@ -64,32 +61,28 @@ def is_pointer(path: Path) -> bool:
 
 
 def is_rotated(path: Path) -> bool:
-    """Whether `path` is a checkpoint (or its sidecar) that retention may remove one day."""
+    """Whether `path` is a checkpoint (or its sidecar) that retention may remove."""
     return path.name.startswith(("ckpt_last_", "ckpt_best_")) and path.suffix in (".pt", ".json")
 
 
 def sidecar_path(checkpoint: Path) -> Path:
-    """Where the sidecar of `checkpoint` is."""
+    """Path of the sidecar of `checkpoint`."""
     return checkpoint.with_suffix(".json")
 
 
 def write_sidecar(info: CheckpointInfo) -> None:
-    """Write the sidecar of `info.path` in one durable step.
-
-    Raises:
-        OSError: The disk refused; nothing is left over.
-    """
+    """Write the sidecar of `info.path` atomically and durably; OSError while writing."""
     document = asdict(info)
     del document["path"]
     replace_json(sidecar_path(info.path), {"schema_version": SCHEMA_VERSION, **document})
 
 
 def read_sidecar(path: Path) -> CheckpointInfo:
-    """Read the sidecar at `path` strictly.
+    """Read and check the sidecar at `path`.
 
     Raises:
-        CheckpointError: It is missing, unreadable, damaged or from another version; the message is
-            the reason alone, for a list that names the file.
+        CheckpointError: It is missing, unreadable, damaged or of another version; the message is
+            the bare reason.
     """
     try:
         document = json.loads(path.read_bytes())
@@ -146,7 +139,7 @@ def _is_count(value: object) -> bool:
 FORMAT = "transformer-playground"
 VERSION = 1
 KINDS = ("gpt", "lora")
-"""A model of our own, and the adapters of a pretrained one."""
+"""Kinds of models: a GPT trained from scratch, and LoRA adapters of a base model."""
 
 
 _NONE = type(None)
@@ -176,14 +169,14 @@ def _check_header(payload: Mapping[str, Any]) -> None:
             f"it has format version {payload.get('version')!r}, this program reads {VERSION}"
         )
     if payload.get("kind") not in KINDS:
-        raise CheckpointError(f"it holds a '{payload.get('kind')}', not a {' or a '.join(KINDS)}")
+        raise CheckpointError(f"its kind is '{payload.get('kind')}', not {' or '.join(KINDS)}")
 
 
 def check_payload(payload: Mapping[str, Any]) -> None:
-    """Check every key that training or sampling will read.
+    """Check every key of a payload.
 
     Raises:
-        CheckpointError: A key is missing or of the wrong type; the message is the reason alone.
+        CheckpointError: A key is missing or of the wrong type; the message is the bare reason.
     """
     _check_header(payload)
     for key, types in _KEYS.items():
@@ -207,25 +200,25 @@ def check_weights(weights: Mapping[Any, Any], key: str) -> None:
     """Check that `weights` maps names to tensors.
 
     Raises:
-        CheckpointError: It does not; the message is the reason alone.
+        CheckpointError: It does not; the message is the bare reason.
     """
     import torch
 
     for name, tensor in weights.items():
         if not isinstance(name, str) or not isinstance(tensor, torch.Tensor):
-            raise CheckpointError(f"'{key}' holds something else than named tensors")
+            raise CheckpointError(f"'{key}' is not a dict of named tensors")
 
 
 def model_config(model_args: Mapping[str, Any]) -> tuple[ModelConfig, int]:
-    """The model's shape and its concrete vocabulary size.
+    """Model configuration and vocabulary size.
 
     Raises:
-        CheckpointError: They are unusable; the message is the reason alone.
+        CheckpointError: They are invalid; the message is the bare reason.
     """
     try:
         config = ModelConfig(**model_args)
     except (ValidationError, TypeError) as error:
-        raise CheckpointError(f"'model_args' does not fit: {_first_problem(error)}") from error
+        raise CheckpointError(f"'model_args' is invalid: {_first_problem(error)}") from error
     if config.vocab_size is None:
         raise CheckpointError("'model_args' has no vocab_size")
     return config, config.vocab_size
@@ -233,7 +226,7 @@ def model_config(model_args: Mapping[str, Any]) -> tuple[ModelConfig, int]:
 
 def _first_problem(error: ValidationError | TypeError) -> str:
     if isinstance(error, TypeError):
-        return "its keys are not names"
+        return "its keys are not strings"
     problem = error.errors(include_url=False)[0]
     place = ".".join(str(part) for part in problem["loc"])
     return f"{place}: {problem['msg']}" if place else problem["msg"]

@@ -1,6 +1,6 @@
-"""From a checkpoint file to a payload or a model; every fault becomes one clear sentence.
+"""Checkpoint loading: read a payload, rebuild its model.
 
-Files are read by `torch.load(weights_only=True)` and never otherwise: a pickle can run code.
+Files are read only by `torch.load(weights_only=True)`, since a pickle can run code.
 """
 
 from collections.abc import Mapping
@@ -24,21 +24,20 @@ _HINT = "Choose another checkpoint, or restore this file."
 
 
 def load_payload(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU; a nanoGPT one is converted.
+    """Load a checkpoint onto the CPU; a nanoGPT checkpoint is converted.
 
     Args:
-        path: The file. Its bytes are held against its sidecar when there is one.
+        path: The file; it is checked against its sidecar if there is one.
 
     Returns:
-        A payload with every key of the format (see `payload.py`).
+        A payload with every key of the format (see `format.py`).
 
     Raises:
-        CheckpointError: The file is missing, truncated, changed, foreign or of another version, or
-            a key is missing or of the wrong type.
+        CheckpointError: The file is missing, damaged, of another program or of another version.
     """
     payload = _read(path)
     try:
-        if nanogpt.is_legacy(payload):
+        if nanogpt.is_nanogpt(payload):
             payload = nanogpt.convert(payload)
         check_payload(payload)
     except CheckpointError as error:
@@ -54,20 +53,19 @@ def build_model(
     use_ema: bool = True,
     base: str | None = None,
 ) -> "LanguageModel":
-    """Build the model of a payload, ready for evaluation.
+    """Build the model of a payload, in evaluation mode.
 
     Args:
-        payload: What `load_payload` returned.
-        device: Where the model goes.
-        dtype: Type of its floating-point weights; None keeps float32, and for a finetuned model
-            what `hf_model.dtype` comes to on this device.
-        use_ema: Take the averaged weights where the payload has them.
-        base: Where the pretrained model of a finetuned one lies by now; None = where it lay.
+        payload: From `load_payload`.
+        device: Device of the model.
+        dtype: Dtype of the weights; None = float32, or for a finetuned model the choice of
+            `hf_model.dtype` on this device.
+        use_ema: Use the EMA weights if the payload has them.
+        base: New name or path of the base model of a finetuned model; None = as saved.
 
     Raises:
-        CheckpointError: The weights do not fit the model arguments, or the pretrained model that
-            they were trained beside is not the one they find.
-        ModelError: The pretrained model cannot be had.
+        CheckpointError: The weights do not fit the model arguments.
+        ModelError: The base model cannot be loaded or is not the one that was finetuned.
     """
     weights = averaged_weights(payload) if use_ema else payload["model"]
     if payload["kind"] == "lora":
@@ -75,19 +73,19 @@ def build_model(
 
         from transformer_playground.finetuning.build import rebuild
 
-        args = _moved(payload["model_args"], base)
+        args = _with_base(payload["model_args"], base)
         return rebuild(args, weights, device=torch.device(device), dtype=dtype)
     return _build_gpt(payload["model_args"], weights).to(device=device, dtype=dtype).eval()
 
 
 def averaged_weights(payload: Mapping[str, Any]) -> "Mapping[str, torch.Tensor]":
-    """The averaged weights of a payload; the newest ones where no average was kept."""
+    """EMA weights of a payload, or its latest weights if it has no EMA."""
     weights: Mapping[str, torch.Tensor] = payload["ema"]
     return payload["model"] if weights is None else weights
 
 
-def _moved(args: Mapping[str, Any], base: str | None) -> Mapping[str, Any]:
-    """The arguments with another place for the base model; a folder has no revisions."""
+def _with_base(args: Mapping[str, Any], base: str | None) -> Mapping[str, Any]:
+    """The arguments with another base model name or path; a folder has no revision."""
     stated = args.get("hf_model")
     if base is None or not isinstance(stated, Mapping):
         return args
@@ -104,7 +102,7 @@ def _build_gpt(args: Mapping[str, Any], weights: "Mapping[str, torch.Tensor]") -
         model = GPT(config, vocab_size)
     except (RuntimeError, MemoryError) as error:
         raise CheckpointError(
-            "The checkpoint's model arguments ask for more memory than there is.", _HINT
+            "The checkpoint's model arguments need more memory than is available.", _HINT
         ) from error
     _check_fit({name: tuple(value.shape) for name, value in model.state_dict().items()}, weights)
     model.load_state_dict(weights)
@@ -112,7 +110,7 @@ def _build_gpt(args: Mapping[str, Any], weights: "Mapping[str, torch.Tensor]") -
 
 
 def _read(path: Path) -> dict[str, Any]:
-    # Importing torch takes seconds; finding and checking files must not pay for it.
+    # Imported late: finding and checking files must not load torch.
     import torch
 
     _check_bytes(path)
@@ -123,8 +121,8 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise _unusable(path, error.strerror or "it cannot be read") from error
     except Exception as error:
-        # What a damaged archive raises is not documented: at least RuntimeError, UnpicklingError,
-        # EOFError, KeyError, ValueError, TypeError, AttributeError and UnicodeDecodeError.
+        # The errors for a damaged archive are not documented: at least RuntimeError, EOFError,
+        # UnpicklingError, KeyError, ValueError, TypeError, AttributeError and UnicodeDecodeError.
         raise _unusable(path, "it is damaged or not a checkpoint") from error
     if not isinstance(payload, dict):
         raise _unusable(path, f"it holds a {type(payload).__name__}, not a checkpoint")
@@ -137,7 +135,7 @@ def _check_bytes(path: Path) -> None:
     try:
         scan_folder(path.parent).check(path)
     except CheckpointError:
-        # A save may have been switching this very pointer; by now it has passed.
+        # A save may be replacing this pointer at this moment, so try a second time.
         try:
             scan_folder(path.parent).check(path)
         except CheckpointError as error:
@@ -147,7 +145,7 @@ def _check_bytes(path: Path) -> None:
 def _check_bounds(
     config: ModelConfig, vocab_size: int, weights: "Mapping[str, torch.Tensor]"
 ) -> None:
-    """Refuse a few hostile numbers that would ask for all the memory before anything is built."""
+    """Reject model arguments that would allocate all memory, before the model is built."""
     if config.n_layer > len(weights):
         raise CheckpointError(
             f"The checkpoint has {len(weights)} weights, too few for {config.n_layer} layers.",
@@ -168,13 +166,13 @@ def _check_fit(
         raise CheckpointError(f"The checkpoint lacks the weight '{name}'.", _HINT)
     for name in sorted(weights.keys() - expected.keys()):
         raise CheckpointError(
-            f"The checkpoint has a weight '{name}' that its model arguments do not know.", _HINT
+            f"The checkpoint has a weight '{name}' that its model does not have.", _HINT
         )
     for name, shape in expected.items():
         if tuple(weights[name].shape) != shape:
             raise CheckpointError(
-                f"The weight '{name}' has shape {tuple(weights[name].shape)}, but the model "
-                f"arguments ask for {shape}.",
+                f"The weight '{name}' has shape {tuple(weights[name].shape)}, but its model "
+                f"needs {shape}.",
                 _HINT,
             )
 

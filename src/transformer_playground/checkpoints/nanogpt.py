@@ -1,7 +1,7 @@
-"""Read the checkpoints of nanoGPT (github.com/karpathy/nanoGPT), so that they can be sampled.
+"""nanoGPT checkpoints (github.com/karpathy/nanoGPT), converted for sampling.
 
-Its `ckpt.pt` is a dict with "model", "model_args" and "iter_num". Its architecture is one point of
-ours: learned positions, pre-norm LayerNorm with eps 1e-5, exact GELU, tied embeddings.
+Its `ckpt.pt` is a dict with "model", "model_args" and "iter_num". The architecture corresponds to
+our GPT with learned positions, pre-norm LayerNorm with eps 1e-5, exact GELU and tied embeddings.
 """
 
 import re
@@ -11,9 +11,9 @@ from typing import Any
 from transformer_playground.checkpoints.format import FORMAT, VERSION, check_weights
 from transformer_playground.errors import CheckpointError
 
-# torch.compile wraps the model, and the wrapper's name ends up in every key.
+# torch.compile prefixes every key.
 _COMPILED_PREFIX = "_orig_mod."
-# Causal masks that versions without fused attention saved as if they were weights.
+# Causal masks, saved as buffers by versions without fused attention.
 _MASKS = (".attn.bias", ".attn.masked_bias")
 _RENAMED = (
     (r"^transformer\.wte\.", "token_embedding."),
@@ -30,8 +30,8 @@ _RENAMED = (
 _SHAPE_KEYS = ("n_layer", "n_head", "n_embd", "block_size", "vocab_size")
 
 
-def is_legacy(payload: Mapping[str, Any]) -> bool:
-    """Whether `payload` has the shape of a nanoGPT checkpoint."""
+def is_nanogpt(payload: Mapping[str, Any]) -> bool:
+    """Whether `payload` is a nanoGPT checkpoint."""
     weights = payload.get("model")
     if "format" in payload or "model_args" not in payload or not isinstance(weights, dict):
         return False
@@ -39,10 +39,10 @@ def is_legacy(payload: Mapping[str, Any]) -> bool:
 
 
 def convert(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Bring a nanoGPT checkpoint into our format, enough of it to sample.
+    """Convert a nanoGPT checkpoint to our format for sampling; it cannot be resumed.
 
     Raises:
-        CheckpointError: It is not one after all; the message is the reason alone.
+        CheckpointError: It is not a nanoGPT checkpoint; the message is the bare reason.
     """
     saved, shape = payload["model"], payload["model_args"]
     if not isinstance(shape, dict):
@@ -79,7 +79,7 @@ def _model_args(shape: Mapping[Any, Any], weights: Mapping[str, Any]) -> dict[st
     return {
         **{key: shape[key] for key in _SHAPE_KEYS},
         "dropout": shape.get("dropout", 0.0),
-        # Versions before the option existed always had biases.
+        # Versions without this option always had biases.
         "bias": shape.get("bias", True),
         "activation": "gelu",
         "positional_encoding": "learned",
@@ -100,8 +100,8 @@ def _rename(weights: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in weights.items():
         if name == "lm_head.weight" and tied:
             continue
-        ours = name
-        for theirs, new in _RENAMED:
-            ours = re.sub(theirs, new, ours)
-        renamed[ours] = value
+        new_name = name
+        for pattern, replacement in _RENAMED:
+            new_name = re.sub(pattern, replacement, new_name)
+        renamed[new_name] = value
     return renamed

@@ -1,16 +1,15 @@
-"""Save checkpoints so that no crash, full disk or kill can ever take the previous ones away.
+"""Checkpoint store: crash-safe saving; a crash or full disk never loses an earlier checkpoint.
 
-Order of one save, each of the first three steps durable before the next begins:
+Order of one save, where each of the first three steps is durable before the next starts:
 
-1. the bytes go to a hidden temporary file in the same folder and get their final name;
-2. the sidecar follows: now the checkpoint exists, and the save counts as done;
-3. `last.pt` and `best_val.pt` are switched by link and rename, then their sidecars;
-4. what the retention policy no longer wants is removed, sidecar first.
+1. The payload is written to a hidden temporary file in the same folder, then renamed.
+2. The sidecar is written: now the checkpoint exists.
+3. `last.pt` and `best_val.pt` are replaced by link and rename, then their sidecars.
+4. Checkpoints beyond the retention policy are removed, sidecar first.
 
-If the disk refuses step 3 or 4, the next save does it again. Until then a pointer may be one save
-behind, so discovery goes by what the sidecars say and not by a pointer's name.
-
-A committed file is never rewritten: a second save at the same step gets a name of its own.
+If step 3 or 4 fails, the next save repeats it. Until then a pointer may be one save behind, so
+discovery relies on the sidecars and not on the names of pointers. A saved file is never rewritten:
+a second save at the same step gets another name.
 """
 
 import contextlib
@@ -50,18 +49,18 @@ from transformer_playground.jsonvalues import as_int
 
 
 @dataclass(frozen=True)
-class Written:
-    """What went to the disk."""
+class WrittenFile:
+    """Size in bytes and SHA-256 of a written file."""
 
     size: int
     sha256: str
 
 
 class _HashingWriter(io.BufferedIOBase):
-    """Passes bytes on to a file, counting and hashing them.
+    """Writes to a file and hashes the bytes.
 
-    The first error is kept instead of raised and the rest of the stream dropped: torch's archive
-    writer is native code that answers a Python exception with an unrelated one of its own.
+    The first error is kept until `finish` and later bytes are dropped, because torch's native
+    archive writer would replace a Python exception by an unrelated one.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
@@ -81,22 +80,22 @@ class _HashingWriter(io.BufferedIOBase):
             self.size += view.nbytes
         return view.nbytes
 
-    def finish(self) -> Written:
+    def finish(self) -> WrittenFile:
         if self.error is not None:
             raise self.error
-        return Written(self.size, self._digest.hexdigest())
+        return WrittenFile(self.size, self._digest.hexdigest())
 
 
-def write_payload(path: Path, payload: Mapping[str, Any]) -> Written:
-    """Serialise `payload` into `path` and sync it to the disk.
+def write_payload(path: Path, payload: Mapping[str, Any]) -> WrittenFile:
+    """Serialise `payload` to `path` and sync it to disk.
 
     Raises:
-        OSError: The disk refused; `path` is not complete.
+        OSError: OSError while writing; `path` is incomplete.
     """
-    # Discovery of checkpoints must not pay for torch.
+    # Imported late: checkpoint discovery must not load torch.
     import torch
 
-    written: list[Written] = []
+    written: list[WrittenFile] = []
 
     def serialise(file: IO[bytes]) -> None:
         writer = _HashingWriter(file)
@@ -108,7 +107,7 @@ def write_payload(path: Path, payload: Mapping[str, Any]) -> Written:
 
 
 def estimated_size(value: object) -> int:
-    """Bytes of all tensors and arrays nested in `value`; tensors that share memory count twice."""
+    """Bytes of all tensors and arrays nested in `value`; shared memory counts twice."""
     if isinstance(value, Mapping):
         return sum(estimated_size(item) for item in value.values())
     if isinstance(value, list | tuple):
@@ -122,12 +121,12 @@ _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class CheckpointStore:
-    """The only writer of one checkpoint folder (the run's lock sees to that).
+    """Saves checkpoints to one folder; the caller holds the run's lock.
 
     Args:
-        folder: Where the files go; made when missing, inside a run folder that exists.
-        keep_last: Newest checkpoints to keep beside `last.pt`.
-        keep_best: Checkpoints of lowest metric to keep beside `best_val.pt`.
+        folder: The checkpoints folder of an existing run folder; created if missing.
+        keep_last: Number of newest checkpoints to keep besides `last.pt`.
+        keep_best: Number of checkpoints with the lowest metric to keep besides `best_val.pt`.
     """
 
     def __init__(self, folder: Path, *, keep_last: int, keep_best: int) -> None:
@@ -144,40 +143,40 @@ class CheckpointStore:
         best_metric: float | None,
         protect: Path | None = None,
     ) -> list[CheckpointInfo]:
-        """Write one payload as the newest checkpoint, as a best one, or as both.
+        """Save a payload as last checkpoint, as best checkpoint, or as both.
 
         Args:
-            payload: What `torch.save` can write and `torch.load(weights_only=True)` can read.
-            step: Optimizer steps done.
-            last: Save it as the newest state.
-            best_metric: Validation loss; not None saves it as a best state too. `best_val.pt`
-                follows the lowest metric.
+            payload: Values that `torch.load(weights_only=True)` can read.
+            step: Number of finished optimizer steps.
+            last: Save it as last checkpoint.
+            best_metric: Validation loss; if given, save it as best checkpoint. `best_val.pt` is the
+                one with the lowest metric.
             protect: A file that retention must not remove, such as the one resumed from.
 
         Returns:
-            What was saved: last first, then best.
+            The saved checkpoints: last, then best.
 
         Raises:
-            CheckpointError: The disk refused and nothing was saved. Every earlier checkpoint is as
-                it was; what a broken disk would not let us remove goes with the next save.
+            CheckpointError: OSError while writing; nothing was saved, and earlier checkpoints are
+                intact.
         """
-        wanted: list[tuple[Kind, float | None]] = [("last", None)] if last else []
+        kinds: list[tuple[Kind, float | None]] = [("last", None)] if last else []
         if best_metric is not None:
             if not math.isfinite(best_metric):
                 raise CheckpointError(f"A checkpoint cannot be ranked by a loss of {best_metric}.")
-            wanted.append(("best", best_metric))
-        if not wanted:
+            kinds.append(("best", best_metric))
+        if not kinds:
             return []
         try:
             self._folder.mkdir(exist_ok=True)
             self._remove_leftovers(protect)
             before = self._listing()
             self._check_space(payload, before)
-            saved = self._commit(payload, step, wanted, before)
+            saved = self._commit(payload, step, kinds, before)
         except OSError as error:
-            raise self._refused(step, error) from error
-        # The checkpoint exists whatever happens now. Nothing is pruned beside a pointer that could
-        # not be switched: the new file may be the only one of its state.
+            raise self._save_error(step, error) from error
+        # The checkpoint is saved, so errors are ignored from here. If replacing a pointer fails,
+        # nothing is pruned: the new file may be the only one of its state.
         with contextlib.suppress(OSError, CheckpointError):
             for info in saved:
                 self._switch_pointer(info.kind)
@@ -188,7 +187,8 @@ class CheckpointStore:
     def _remove_leftovers(self, protect: Path | None) -> None:
         for path in sorted(self._folder.iterdir()):
             is_temporary = path.name.startswith(".") and path.suffix == ".tmp"
-            if is_temporary or (is_rotated(path) and _is_half(path) and not _same(path, protect)):
+            is_orphan = is_rotated(path) and _is_incomplete(path) and not _same(path, protect)
+            if is_temporary or is_orphan:
                 path.unlink(missing_ok=True)
 
     def _check_space(self, payload: Mapping[str, Any], before: CheckpointListing) -> None:
@@ -204,10 +204,10 @@ class CheckpointStore:
         self,
         payload: Mapping[str, Any],
         step: int,
-        wanted: Sequence[tuple[Kind, float | None]],
+        kinds: Sequence[tuple[Kind, float | None]],
         before: CheckpointListing,
     ) -> list[CheckpointInfo]:
-        paths = [self._free_name(kind, step, metric) for kind, metric in wanted]
+        paths = [self._free_name(kind, step, metric) for kind, metric in kinds]
         placed: list[Path] = []
         try:
             with temporary_sibling(paths[0]) as temporary:
@@ -215,7 +215,7 @@ class CheckpointStore:
                 temporary.chmod(0o644)
                 placed.append(paths[0])
                 temporary.replace(paths[0])
-            self._hashes[_identity(paths[0])] = written.sha256
+            self._hashes[_file_signature(paths[0])] = written.sha256
             saved = [
                 CheckpointInfo(
                     path=path,
@@ -229,7 +229,7 @@ class CheckpointStore:
                     tokens_seen=as_int(payload.get("tokens_seen")),
                     config_hash=_config_hash(payload.get("config")),
                 )
-                for path, (kind, metric) in zip(paths, wanted, strict=True)
+                for path, (kind, metric) in zip(paths, kinds, strict=True)
             ]
             for path in paths[1:]:
                 placed.append(path)
@@ -258,19 +258,19 @@ class CheckpointStore:
         pointer = self._folder / POINTERS[kind]
         ranked = self._ranked(kind)
         target = ranked[0]
-        if is_pointer(target.path) or self._is_settled(pointer, ranked, target):
+        if is_pointer(target.path) or self._is_up_to_date(pointer, ranked, target):
             return
         for source, name in (
             (target.path, pointer),
             (sidecar_path(target.path), sidecar_path(pointer)),
         ):
             link_or_copy(source, name)
-            # Not every disk keeps two renames in order, and the sidecar must not come first: what
-            # vouched for the file before may be gone.
+            # Not every file system keeps the order of two renames, and the sidecar must not be
+            # replaced first: the file would match no sidecar.
             fsync_folder(self._folder)
 
     @staticmethod
-    def _is_settled(
+    def _is_up_to_date(
         pointer: Path, ranked: Sequence[CheckpointInfo], target: CheckpointInfo
     ) -> bool:
         if not any(info.path == pointer and info.sha256 == target.sha256 for info in ranked):
@@ -292,37 +292,36 @@ class CheckpointStore:
                 info.path.unlink(missing_ok=True)
 
     def _ranked(self, kind: Kind) -> list[CheckpointInfo]:
-        """Whole checkpoints of one kind, the pointer included; the most wanted first."""
-        whole = [info for info in self._listing().valid if info.kind == kind]
+        """Valid checkpoints of one kind, the pointer included; the best or newest first."""
+        valid = [info for info in self._listing().valid if info.kind == kind]
         if kind == "last":
-            return whole
-        return sorted(whole, key=lambda info: (info.metric or 0.0, -info.sequence))
+            return valid
+        return sorted(valid, key=lambda info: (info.metric or 0.0, -info.sequence))
 
     def _listing(self) -> CheckpointListing:
         return list_checkpoints(self._folder, self._hash_once)
 
     def _hash_once(self, path: Path) -> str:
-        key = _identity(path)
+        key = _file_signature(path)
         if key not in self._hashes:
             self._hashes[key] = sha256_file(path)
         return self._hashes[key]
 
-    def _refused(self, step: int, error: OSError) -> CheckpointError:
+    def _save_error(self, step: int, error: OSError) -> CheckpointError:
         cause = error.strerror or str(error)
         message = f"The checkpoint of step {step} could not be saved in {self._folder}: {cause}."
-        if error.errno in _FULL:
-            return CheckpointError(message, "Free some disk space; earlier checkpoints are whole.")
-        return CheckpointError(message, "Earlier checkpoints are whole; check the disk.")
+        action = "Free some disk space" if error.errno in _FULL else "Check the disk"
+        return CheckpointError(message, f"{action}; earlier checkpoints are intact.")
 
 
-def _identity(path: Path) -> tuple[int, int, int]:
-    """Tells a file that was hashed before from one that was replaced or written to since."""
+def _file_signature(path: Path) -> tuple[int, int, int]:
+    """Changes when the file is replaced or written to."""
     state = path.stat()
     return (state.st_ino, state.st_size, state.st_mtime_ns)
 
 
-def _is_half(path: Path) -> bool:
-    """Whether the other file of a checkpoint and its sidecar is missing."""
+def _is_incomplete(path: Path) -> bool:
+    """Whether the checkpoint of a sidecar, or the sidecar of a checkpoint, is missing."""
     return not path.with_suffix(".pt" if path.suffix == ".json" else ".json").exists()
 
 

@@ -1,4 +1,4 @@
-"""Loss over fixed windows of a split."""
+"""Evaluation loss of a model over fixed windows of a split."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -23,16 +23,13 @@ def mean_loss(
     *,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> float | None:
-    """Mean cross-entropy per token in nats, in evaluation mode.
+    """Mean cross-entropy per token in nats; None if cancelled.
 
     Args:
-        model: Its mode (training or evaluation) is restored afterwards.
-        batches: Pairs of inputs and targets, each (B, T) token ids; sizes may differ.
-        device: Where the model lives.
-        cancelled: Asked before each batch; true ends the evaluation.
-
-    Returns:
-        The mean over all targets, or None if cancelled.
+        model: Evaluated in evaluation mode; its mode is restored afterwards.
+        batches: Inputs and targets, each (B, T) token ids; sizes may differ.
+        device: Device of the model.
+        cancelled: Called before each batch; true ends the evaluation.
     """
     was_training = model.training
     model.eval()
@@ -41,9 +38,8 @@ def mean_loss(
         for inputs, targets in batches:
             if cancelled():
                 return None
-            tokens = torch.from_numpy(inputs).to(device)
-            expected = torch.from_numpy(targets).to(device)
-            total += summed_cross_entropy(model(tokens), expected).item()
+            x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
+            total += summed_cross_entropy(model(x), y).item()
             count += count_targets(targets)
         return total / max(count, 1)
     finally:
@@ -52,7 +48,7 @@ def mean_loss(
 
 @dataclass(frozen=True)
 class Losses:
-    """Mean losses of both splits, and what they mean in other units."""
+    """Mean losses of both splits in nats per token, and derived metrics."""
 
     train_loss: float
     val_loss: float
@@ -60,17 +56,17 @@ class Losses:
 
     @property
     def train_ppl(self) -> float:
-        """Perplexity on the training windows."""
+        """Perplexity on the training split."""
         return perplexity(self.train_loss)
 
     @property
     def val_ppl(self) -> float:
-        """Perplexity on the validation windows."""
+        """Perplexity on the validation split."""
         return perplexity(self.val_loss)
 
     @property
     def val_bits_per_byte(self) -> float:
-        """Validation loss per UTF-8 byte of text, which compares across tokenizers."""
+        """Validation loss in bits per UTF-8 byte, comparable across tokenizers."""
         return bits_per_byte(self.val_loss, self.val_bytes_per_token)
 
 
@@ -82,11 +78,7 @@ def evaluate(
     *,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> Losses | None:
-    """Losses on the fixed windows of both splits that the run's seed names.
-
-    Returns:
-        The losses, or None if cancelled.
-    """
+    """Losses on the fixed windows of both splits; None if cancelled."""
     losses = []
     for tokens in (dataset.train, dataset.val):
         windows = fixed_windows(tokens, config, dataset)
@@ -100,12 +92,12 @@ def evaluate(
 def fixed_windows(
     tokens: TokenArray, config: ExperimentConfig, dataset: Dataset
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The evaluation batches of a split: the same each time for the same configuration.
+    """The evaluation batches of a split: always the same for the same configuration.
 
     Args:
         tokens: `dataset.train` or `dataset.val`.
-        config: Sizes, number and seed; documents are packed or padded as they are in training.
-        dataset: What the split belongs to.
+        config: Batch size, block size, number of batches and seed.
+        dataset: The dataset of the split.
 
     Raises:
         DataError: The split is shorter than a block, or has a token beyond the vocabulary.
@@ -128,7 +120,7 @@ def fixed_windows(
 def document_rows(
     tokens: TokenArray, config: ExperimentConfig, dataset: Dataset
 ) -> PaddedDocuments | None:
-    """The split's documents as padded rows, or None where text is read in full windows."""
+    """The split's documents as padded rows, or None if windows are packed."""
     if dataset.end_token is None or config.hf_model.packing:
         return None
     return PaddedDocuments(
@@ -141,10 +133,10 @@ def document_rows(
 
 def perplexity(loss: float) -> float:
     """The exponential of a mean loss in nats per token."""
-    # exp overflows a float beyond this, and such a model is equally useless at any larger number.
+    # math.exp overflows above 709.
     return math.exp(min(loss, 700.0))
 
 
 def bits_per_byte(loss: float, bytes_per_token: float) -> float:
-    """A mean loss in nats per token as bits per UTF-8 byte of the text those tokens spell."""
+    """Convert a mean loss in nats per token to bits per UTF-8 byte of text."""
     return loss / math.log(2) / bytes_per_token

@@ -1,7 +1,4 @@
-"""Which experiments there are, and the configuration of the one that is asked for.
-
-Nothing here runs or imports a file of an experiment.
-"""
+"""Experiment discovery: find, load and scaffold experiment folders, without running their code."""
 
 import difflib
 import os
@@ -36,13 +33,7 @@ _README = "README.md"
 
 @dataclass(frozen=True)
 class Experiment:
-    """One experiment on disk.
-
-    Args:
-        name: What runs are named after.
-        folder: Holds its files; relative paths of the defaults are relative to it.
-        config_path: The configuration file to load.
-    """
+    """One experiment on disk; relative paths of the defaults are relative to its `folder`."""
 
     name: str
     folder: Path
@@ -50,22 +41,17 @@ class Experiment:
 
 
 def check_experiment_name(name: str) -> str:
-    """Give `name` back if it can name an experiment.
-
-    Raises:
-        UsageError: It cannot, a path such as "../x" included.
-    """
+    """Return `name`; UsageError if it is no valid experiment name."""
     if not _NAME.fullmatch(name):
         raise UsageError(f"'{name}' is not an experiment name.", _NAME_RULE)
     return name
 
 
 def discover(experiments_dir: Path) -> list[Experiment]:
-    """List every folder of `experiments_dir` with a `config.toml`, by name.
+    """List the folders of `experiments_dir` that have a `config.toml`, by name.
 
-    A configuration that cannot be read is listed too: loading it says what is wrong. Folders that
-    no command could name are left out, and so are links that lead elsewhere. A missing
-    `experiments_dir` holds no experiments.
+    Experiments with an invalid configuration are listed, too; folders with an invalid name and
+    links out of `experiments_dir` are not. A missing `experiments_dir` counts as empty.
     """
     try:
         names = sorted(entry.name for entry in experiments_dir.iterdir())
@@ -81,10 +67,10 @@ def discover(experiments_dir: Path) -> list[Experiment]:
 
 
 def find_experiment(experiments_dir: Path, name: str) -> Experiment:
-    """Find one experiment by its exact name.
+    """Find an experiment by its exact name.
 
     Raises:
-        UsageError: No such experiment, a name that cannot be one, or a link that leads elsewhere.
+        UsageError: There is no such experiment, or it is a link out of `experiments_dir`.
     """
     check_experiment_name(name)
     folder = experiments_dir / name
@@ -98,9 +84,9 @@ def find_experiment(experiments_dir: Path, name: str) -> Experiment:
     if folder.is_dir():
         raise UsageError(
             f"The folder {display_path(folder)} has no {CONFIG_FILE}.",
-            "A folder becomes an experiment by having one; it may be empty.",
+            f"Add one; an empty {CONFIG_FILE} is valid.",
         )
-    raise UsageError(f"There is no experiment '{name}'.", _what_there_is(experiments_dir, name))
+    raise UsageError(f"There is no experiment '{name}'.", _suggestion(experiments_dir, name))
 
 
 def load_experiment(
@@ -110,22 +96,22 @@ def load_experiment(
     overrides: Sequence[str],
     environ: Mapping[str, str],
 ) -> tuple[Experiment, "LoadedConfig"]:
-    """Find the experiment and load its configuration.
+    """Find an experiment and load its configuration.
 
     Args:
-        experiments_dir: Holds the experiments and `default_config.toml`; its parent is the project.
-        name: An experiment in it, or `None` if `config_path` alone says what to load.
-        config_path: A file to load instead of the experiment's own.
+        experiments_dir: Folder of experiments and `default_config.toml`; its parent is the project.
+        name: Name of the experiment; None to use `config_path` alone.
+        config_path: File to load instead of the experiment's own.
         overrides: `dotted.key=value` each.
-        environ: The environment, for the override variables.
+        environ: Environment variables, for the override variables.
 
     Raises:
-        UsageError: Neither name nor file, or no such experiment.
+        UsageError: Neither name nor file is given, or there is no such experiment.
         ConfigError: The configuration is not valid.
     """
     experiment = _chosen(experiments_dir, name, config_path)
     defaults = experiments_dir / DEFAULTS_FILE
-    # The schema is pydantic, which what only lists experiments does not wait for.
+    # Imported late: listing experiments must not load pydantic.
     from transformer_playground.config.loading import load_config
 
     loaded = load_config(
@@ -141,7 +127,7 @@ def load_experiment(
 
 def _chosen(experiments_dir: Path, name: str | None, config_path: Path | None) -> Experiment:
     if name is None and config_path is None:
-        raise UsageError("No experiment is named.", _what_there_is(experiments_dir, ""))
+        raise UsageError("No experiment given.", _suggestion(experiments_dir, ""))
     if name is None:
         assert config_path is not None
         return _from_file(config_path)
@@ -150,7 +136,7 @@ def _chosen(experiments_dir: Path, name: str | None, config_path: Path | None) -
 
 
 def _from_file(config_path: Path) -> Experiment:
-    """Name a file given alone after its experiment's folder, or after itself if it is in none."""
+    """An experiment of a loose file, named after its experiment folder or else after the file."""
     folder = config_path.absolute().parent.resolve()
     stem = folder.name if (folder / CONFIG_FILE).is_file() else config_path.stem
     name = re.sub(r"[^A-Za-z0-9._-]", "-", stem).lstrip("._-")[:100]
@@ -167,11 +153,11 @@ def _is_inside(experiments_dir: Path, name: str) -> bool:
     return Path(os.path.realpath(experiments_dir / name)).parent.is_relative_to(root)
 
 
-def _what_there_is(experiments_dir: Path, name: str) -> str:
+def _suggestion(experiments_dir: Path, name: str) -> str:
     known = [experiment.name for experiment in discover(experiments_dir)]
     place = display_path(experiments_dir)
     if not known:
-        return f"{place} holds none; `tp new NAME` makes one, --experiments-dir looks elsewhere."
+        return f"{place} has none; `tp new NAME` creates one, --experiments-dir looks elsewhere."
     near = difflib.get_close_matches(name, known, n=3)
     if near:
         return f"Did you mean {' or '.join(near)}?"
@@ -180,25 +166,23 @@ def _what_there_is(experiments_dir: Path, name: str) -> str:
 
 
 def scaffold(experiments_dir: Path, name: str, template: Template) -> list[Path]:
-    """Write `experiments_dir/name`: its settings, a README and an empty `raw/`.
-
-    Whole or not at all: the folder appears under its name when everything is in it.
+    """Create the folder of a new experiment, atomically: settings, a README and an empty `raw/`.
 
     Args:
-        experiments_dir: Made if it is missing.
-        name: The new experiment.
-        template: Which tokenizer it starts with.
+        experiments_dir: Created if missing.
+        name: Name of the new experiment.
+        template: Tokenizer of the new experiment.
 
     Returns:
-        The files that were written.
+        The written files.
 
     Raises:
-        UsageError: The name cannot be one or is taken, or the folder cannot be written.
+        UsageError: The name is invalid or taken, or the folder cannot be written.
     """
     folder = experiments_dir / check_experiment_name(name)
     if os.path.lexists(folder):
         raise UsageError(
-            f"{display_path(folder)} is there already.", "Choose another name, or delete it first."
+            f"{display_path(folder)} already exists.", "Choose another name, or delete it first."
         )
     texts = _rendered(name, template)
     try:
@@ -224,10 +208,10 @@ def _text(file: str) -> str:
 def _write_folder(folder: Path, texts: dict[str, str]) -> None:
     parent = folder.parent
     parent.mkdir(parents=True, exist_ok=True)
-    # A leading dot: no listing shows the folder before it is whole.
+    # With the leading dot no listing shows the incomplete folder.
     building = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
     try:
-        # mkdtemp makes private folders; an experiment is meant to be shared.
+        # mkdtemp creates private folders.
         building.chmod(0o755)
         (building / "raw").mkdir()
         for file, text in texts.items():

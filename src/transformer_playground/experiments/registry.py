@@ -1,12 +1,11 @@
-"""Preparers: the standard one, or the one in an experiment's own `prepare.py`.
+"""Preparer registry: the standard preparer, or the one in an experiment's own `prepare.py`.
 
-A `prepare.py` registers one function:
+A `prepare.py` registers one function under the name of its experiment:
 
     @register("my_text")
     def main(context: PrepareContext) -> PrepareReport | None: ...
 
-The name is that of the experiment it was written for. A copy of the folder under another name uses
-its own copy of the function all the same.
+A copy of the folder under another name uses its own copy of the function.
 """
 
 import contextlib
@@ -38,13 +37,13 @@ STAMP_FILE = "preparer.json"
 
 @dataclass(frozen=True)
 class PrepareContext:
-    """What a preparer is given.
+    """Arguments of a preparer.
 
-    Args:
-        experiment: Its name and folder.
-        config: The whole configuration; paths are absolute.
-        report: Takes one line of text for the user.
-        force: Whether to rebuild what is up to date.
+    Attributes:
+        experiment: Name and folder of the experiment.
+        config: The configuration, with absolute paths.
+        report: Called with each line of text for the user.
+        force: Whether to rebuild an up-to-date dataset.
     """
 
     experiment: Experiment
@@ -61,14 +60,13 @@ _registrations: ContextVar[list[tuple[str, Preparer]] | None] = ContextVar(
 
 
 def register(name: str) -> Callable[[Preparer], Preparer]:
-    """Make a function of a `prepare.py` the preparer of the experiment `name`.
+    """Decorator: register a function of a `prepare.py` as preparer of the experiment `name`.
 
-    The function writes the dataset and returns its report, or only readies `raw_dir` and returns
-    `None`: the standard preparer then does the rest. It is left as it is, so that a test may import
-    and call it.
+    The function writes the dataset and returns its report, or only fills `raw_dir` and returns
+    `None`, after which the standard preparer runs. The function itself is returned unchanged.
 
     Raises:
-        DataError: Written without a name.
+        DataError: `name` is missing.
     """
     if not isinstance(name, str):
         raise DataError("@register needs the experiment's name.", 'Write @register("my_text").')
@@ -89,7 +87,7 @@ def prepare_experiment(
     report: Callable[[str], None],
     force: bool = False,
 ) -> PrepareReport:
-    """Prepare the dataset with the experiment's own preparer if it has one, else the standard one.
+    """Prepare the dataset with the experiment's own preparer, or else with the standard one.
 
     Raises:
         DataError: The corpus is unusable, or the experiment's `prepare.py` fails.
@@ -107,9 +105,9 @@ def prepare_experiment(
     state = standard.dataset_state(config.prepare, _pretrained(config))
     if state == "missing":
         raise DataError(
-            f"The preparer in {display_path(path)} left no dataset in "
+            f"The preparer in {display_path(path)} wrote no dataset in "
             f"{display_path(config.prepare.dataset_dir)}.",
-            "Return None to let the standard preparer make it from raw_dir.",
+            "Return None to let the standard preparer build it from raw_dir.",
         )
     _write_stamp(config.prepare, path, is_standard=state == "prepared")
     return prepared
@@ -118,10 +116,10 @@ def prepare_experiment(
 def dataset_state(
     experiment: Experiment, config: ExperimentConfig
 ) -> Literal["prepared", "stale", "missing"]:
-    """Tell whether the dataset is there and still what prepare would make.
+    """Whether the dataset exists and is up to date.
 
-    With a `prepare.py`, an edit of that file makes the dataset stale too. If it writes a dataset of
-    its own making, changed inputs are for it to notice: prepare always calls it.
+    An edit of an experiment's `prepare.py` makes its dataset stale, too. Changed inputs of a
+    `prepare.py` that writes the dataset itself are not detected here: prepare always calls it.
     """
     state = standard.dataset_state(config.prepare, _pretrained(config))
     path = _preparer_path(experiment)
@@ -133,14 +131,14 @@ def dataset_state(
         case "standard":
             return state
         case "own":
-            return "prepared" if _is_whole(config.prepare.dataset_dir) else "stale"
+            return "prepared" if _is_intact(config.prepare.dataset_dir) else "stale"
 
 
 def _pretrained(config: ExperimentConfig) -> HfModelConfig | None:
     return config.hf_model if config.experiment.kind == "lora" else None
 
 
-def _is_whole(dataset_dir: Path) -> bool:
+def _is_intact(dataset_dir: Path) -> bool:
     try:
         check_artifacts(dataset_dir)
     except DataError:
@@ -149,7 +147,7 @@ def _is_whole(dataset_dir: Path) -> bool:
 
 
 def _preparer_path(experiment: Experiment) -> Path | None:
-    # A configuration given as a loose file must not run whatever prepare.py lies beside it.
+    # A loose configuration file must not run an unrelated prepare.py in its folder.
     if not os.path.lexists(experiment.folder / CONFIG_FILE):
         return None
     path = experiment.folder / PREPARER_FILE
@@ -158,13 +156,13 @@ def _preparer_path(experiment: Experiment) -> Path | None:
 
 def _run_preparer(path: Path, context: PrepareContext) -> PrepareReport | None:
     preparer = _load_preparer(path, context.experiment.folder.name)
-    with _faults_as_data_errors(path):
+    with _translate_errors(path):
         prepared = preparer(context)
     if prepared is None or isinstance(prepared, PrepareReport):
         return prepared
     raise DataError(
         f"The preparer in {display_path(path)} returned {type(prepared).__name__}.",
-        "Return a PrepareReport, or None to let the standard preparer go on.",
+        "Return a PrepareReport, or None to run the standard preparer.",
     )
 
 
@@ -187,22 +185,19 @@ def _load_preparer(path: Path, folder_name: str) -> Preparer:
     names = ", ".join(name for name, _ in registrations)
     raise DataError(
         f"{display_path(path)} registers {len(registrations)} preparers: {names}.",
-        f'Keep one of them, or name exactly one "{folder_name}".',
+        f'Keep one of them, or register exactly one as "{folder_name}".',
     )
 
 
 def _execute(path: Path) -> None:
-    """Run the file as a module of its own, so that copies of a folder never share one.
-
-    Always from its source: cached bytecode would miss an edit within the same second.
-    """
+    """Run the file as a module of its own; never from bytecode, which may be out of date."""
     digest = hashlib.sha256(os.fsencode(path.resolve())).hexdigest()[:16]
     module = ModuleType(f"transformer_playground_prepare_{digest}")
     module.__file__ = str(path)
-    # Dataclasses and pickle look their own module up there.
+    # Dataclasses and pickle look up the module there.
     sys.modules[module.__name__] = module
     try:
-        with _faults_as_data_errors(path):
+        with _translate_errors(path):
             exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)
     except BaseException:
         del sys.modules[module.__name__]
@@ -210,7 +205,7 @@ def _execute(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _faults_as_data_errors(path: Path) -> Iterator[None]:
+def _translate_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except PlaygroundError:
@@ -219,12 +214,12 @@ def _faults_as_data_errors(path: Path) -> Iterator[None]:
         place = ", ".join([display_path(path), *_line_in(path, error)])
         raise DataError(
             f"{place}: {type(error).__name__}: {error}".rstrip(": "),
-            "This file belongs to the experiment: mend it there.",
+            "Fix this file of the experiment.",
         ) from error
 
 
 def _line_in(path: Path, error: BaseException) -> list[str]:
-    """Where in the file itself the error comes from, if it does."""
+    """The line of the file that raised the error, if any."""
     if isinstance(error, SyntaxError) and error.filename == str(path):
         return [f"line {error.lineno}"]
     frames = traceback.extract_tb(error.__traceback__)
@@ -233,15 +228,9 @@ def _line_in(path: Path, error: BaseException) -> list[str]:
 
 
 def _write_stamp(config: PrepareConfig, preparer: Path, *, is_standard: bool) -> None:
-    """Record that `preparer` made the dataset.
+    """Record which `prepare.py` and settings produced the dataset.
 
-    Args:
-        config: Its settings, dataset folder included.
-        preparer: The `prepare.py`.
-        is_standard: Whether the result is a dataset whose freshness the standard preparer can tell.
-
-    Raises:
-        DataError: The dataset folder is missing or cannot be written.
+    With `is_standard` the standard preparer can tell whether the dataset is up to date.
     """
     note = {**_fingerprints(config, preparer), "standard": is_standard}
     try:
@@ -249,12 +238,12 @@ def _write_stamp(config: PrepareConfig, preparer: Path, *, is_standard: bool) ->
     except OSError as error:
         raise DataError(
             f"{config.dataset_dir} cannot be written: {error.strerror}.",
-            "The preparer must leave its dataset in that folder.",
+            "The preparer must write its dataset to that folder.",
         ) from error
 
 
 def _compare_stamp(config: PrepareConfig, preparer: Path) -> Literal["standard", "own", "changed"]:
-    """Tell what made the dataset, or that the preparer or its settings changed since."""
+    """Which preparer produced the dataset, or "changed" if that or its settings changed since."""
     try:
         note = json.loads((config.dataset_dir / STAMP_FILE).read_bytes())
     except (OSError, ValueError):
@@ -268,7 +257,7 @@ def _compare_stamp(config: PrepareConfig, preparer: Path) -> Literal["standard",
 
 
 def _fingerprints(config: PrepareConfig, preparer: Path) -> dict[str, str]:
-    # Where the folders are does not matter: a moved experiment keeps its dataset.
+    # Without folders, so that a moved experiment keeps its dataset.
     settings = config.model_dump_json(exclude={"raw_dir", "dataset_dir"})
     return {
         "preparer_sha256": sha256_file(preparer),

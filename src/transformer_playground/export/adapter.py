@@ -1,4 +1,4 @@
-"""Adapters of a run as a folder that plain `peft` or plain `transformers` loads."""
+"""Adapter export: the adapter or the merged model of a run, for plain `peft` or `transformers`."""
 
 import contextlib
 import shutil
@@ -20,7 +20,7 @@ from transformer_playground.runs.folder import RunFolder
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: the folder, the checkpoint it was made from, its step and its bytes."""
+    """The written folder, its checkpoint and step, and its size in bytes."""
 
     folder: Path
     checkpoint: Path
@@ -31,39 +31,39 @@ class Exported:
 def export_adapter(
     run: RunFolder, *, checkpoint: str, out: Path | None, merge: bool, base: str | None = None
 ) -> Exported:
-    """Write the adapters of a checkpoint, or the base model with the adapters merged into it.
+    """Export the adapter of a checkpoint, or its merged model, with the tokenizer.
 
-    The tokenizer goes with them. The folder appears when it is whole.
+    The folder is created atomically.
 
     Args:
         run: A run of `kind = "lora"`.
         checkpoint: "auto", "best", "last" or a file name from the run's checkpoints folder.
-        out: The folder to make; None = below the run's `exports/`.
-        merge: Write a whole model for `transformers` instead of adapters for `peft`. Its weights
-            are in the format that the base was trained in.
-        base: Where the base model lies by now; None = where it lay.
+        out: The new folder; None = a folder in the run's `exports/`.
+        merge: Export a merged model for `transformers`, in the dtype of the base model in training,
+            instead of an adapter for `peft`.
+        base: New name or path of the base model; None = as saved.
 
     Raises:
-        RunError: The run trained a model of its own, or the disk refused.
-        UsageError: `out` is there already.
+        RunError: The run has no adapters, or OSError while writing.
+        UsageError: `out` already exists.
         CheckpointError: The checkpoint is missing or damaged.
-        ModelError: The base model cannot be had.
+        ModelError: The base model cannot be loaded.
     """
     found = choose(run.checkpoints, checkpoint)
     payload = load_payload(found.path)
     if payload["kind"] != "lora":
         raise RunError(
-            f"run '{run.run_id}' trained a model of its own; it has no adapters.",
-            "Name a run of an experiment with experiment.kind = 'lora'.",
+            f"run '{run.run_id}' trained a model from scratch; it has no adapters.",
+            "Choose a run of an experiment with experiment.kind = 'lora'.",
         )
     if out is None:
         out = run.root / "exports" / f"{'merged' if merge else 'adapter'}-step-{payload['step']}"
     if out.exists():
-        raise UsageError(f"{out} is there already.", "Name another folder with --out.")
+        raise UsageError(f"{out} already exists.", "Choose another folder with --out.")
     model = build_model(payload, base=base)
     assert isinstance(model, AdapterModel)
     try:
-        with _whole(out) as staged:
+        with _atomic_folder(out) as staged:
             _copy_tokenizer(run, staged)
             if merge:
                 with silence_libraries():
@@ -73,15 +73,15 @@ def export_adapter(
     except OSError as error:
         raise RunError(
             f"{out} cannot be written: {error.strerror or error}.",
-            "Free some disk space, or name another folder with --out.",
+            "Free some disk space, or choose another folder with --out.",
         ) from error
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     return Exported(out, found.path, payload["step"], size)
 
 
 @contextlib.contextmanager
-def _whole(folder: Path) -> Iterator[Path]:
-    """A folder beside `folder` that becomes it at the end, or vanishes on an error."""
+def _atomic_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder that is renamed to `folder` at the end, or removed on an error."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
         staged = Path(temporary) / folder.name
@@ -92,6 +92,6 @@ def _whole(folder: Path) -> Iterator[Path]:
 
 def _copy_tokenizer(run: RunFolder, folder: Path) -> None:
     for path in sorted(run.tokenizer.iterdir()):
-        # Our own description of it means nothing to others.
+        # The meta file is specific to this program.
         if path.is_file() and path.name != META_FILE:
             shutil.copyfile(path, folder / path.name)

@@ -1,10 +1,8 @@
-"""Text generation: several samples at a time, step by step, reproducibly.
+"""Text generation: batched, streaming and reproducible.
 
-The random numbers of a sample come from the seed and the sample's index alone. So the first five of
-ten samples are the five that are drawn for the same seed, and how they are batched changes nothing,
-as far as the arithmetic allows: a matrix product may round its last bit differently with another
-number of rows, which moves log-probabilities by about 1e-6 and, very rarely, the choice between two
-tokens.
+The random numbers of a sample depend only on the seed and the sample's index, so neither the number
+of samples nor their batching changes it, up to rounding: a matrix product with another number of
+rows may move log-probabilities by about 1e-6 and, very rarely, change the choice of a token.
 """
 
 import itertools
@@ -30,12 +28,11 @@ from transformer_playground.model.base import LanguageModel
 
 __all__ = ["SamplingSettings", "generate", "stream"]
 
-# One pass over 64 rows keeps the cores as busy as one over 200, and its activations stay in
-# their caches; accelerators want more rows.
-_MOST_ON_CPU = 64
-_MOST_ON_ACCELERATOR = 512
-# Keys and values of samples decoded together take at most so much memory.
-_CACHE_BYTES = 1 << 30
+# 64 rows use all CPU cores, and their activations stay in the CPU caches.
+_MAX_BATCH_CPU = 64
+_MAX_BATCH_ACCELERATOR = 512
+# Limit for the key-value cache of one batch.
+_MAX_CACHE_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -72,26 +69,24 @@ def stream(
     alternatives: int = 0,
     cancelled: Callable[[], bool] = _never,
 ) -> Iterator[SampleEvent]:
-    """Draw samples and yield their tokens as they are drawn.
-
-    Many samples are drawn in batches, one after the other: see `batches`.
+    """Generate samples and yield their tokens as they are drawn, in batches (see `batches`).
 
     Args:
-        model: Any model; it computes in evaluation mode and is given back as it was.
-        prompt: What all samples continue, at least one token.
-        settings: How tokens are drawn.
+        model: Any language model; it is used in evaluation mode, then its mode is restored.
+        prompt: Token ids that all samples start with, at least one.
+        settings: Sampling settings.
         n_samples: Number of samples.
-        tokenizer: Gives tokens their text. Its end-of-text token ends a sample and is not yielded;
-            ids beyond its vocabulary, which pad an embedding table, are never drawn. None = no
-            text, no stop token, and every id of the model.
-        alternatives: How many of the likeliest tokens to name beside each drawn one.
-        cancelled: Called before each step; when true, every open sample ends.
+        tokenizer: Decodes tokens. Its end-of-text token ends a sample and is not yielded; ids
+            beyond its vocabulary, which pad an embedding table, are never drawn. None = no text, no
+            stop token, and all ids of the model.
+        alternatives: Number of top tokens to report with each drawn token.
+        cancelled: Called before each step; true ends all open samples.
 
     Yields:
-        Each token, then the end of each sample. Samples of one batch come interleaved.
+        Each token, then the end of each sample; samples of one batch are interleaved.
 
     Raises:
-        SamplingError: The prompt is empty or not of this vocabulary, or a setting is impossible.
+        SamplingError: The prompt is empty or has invalid token ids, or a setting is invalid.
     """
     request = _Request(model, prompt, settings, n_samples, tokenizer, alternatives, cancelled)
     _check(request)
@@ -107,7 +102,7 @@ def generate(
     tokenizer: Tokenizer | None = None,
     cancelled: Callable[[], bool] = _never,
 ) -> list[Sample]:
-    """Draw whole samples; arguments, errors and tokens are those of `stream`."""
+    """Generate complete samples; arguments and errors are those of `stream`."""
     samples = [Sample() for _ in range(max(n_samples, 0))]
     for event in stream(
         model,
@@ -122,20 +117,18 @@ def generate(
 
 
 def batches(model: LanguageModel, n_samples: int, capacity: int) -> Iterator[range]:
-    """Split samples into batches of nearly the same size, in order.
-
-    A batch is as large as is fast and as its keys and values fit into a gigabyte, but never empty.
+    """Split samples into batches of nearly equal size, limited by speed and cache memory.
 
     Args:
         model: The model to decode with.
         n_samples: Number of samples.
-        capacity: Tokens that each sample's key-value cache holds.
+        capacity: Tokens that the key-value cache of each sample holds.
     """
-    most = _MOST_ON_CPU if model.device.type == "cpu" else _MOST_ON_ACCELERATOR
-    most = max(1, min(most, _CACHE_BYTES // model.cache_bytes(capacity)))
-    count = -(-n_samples // most)
-    edges = [n_samples * number // count for number in range(count + 1)]
-    return (range(first, end) for first, end in itertools.pairwise(edges))
+    max_batch = _MAX_BATCH_CPU if model.device.type == "cpu" else _MAX_BATCH_ACCELERATOR
+    max_batch = max(1, min(max_batch, _MAX_CACHE_BYTES // model.cache_bytes(capacity)))
+    n_batches = -(-n_samples // max_batch)
+    edges = [n_samples * index // n_batches for index in range(n_batches + 1)]
+    return (range(start, end) for start, end in itertools.pairwise(edges))
 
 
 def _events(request: _Request) -> Iterator[SampleEvent]:
@@ -147,7 +140,7 @@ def _events(request: _Request) -> Iterator[SampleEvent]:
 def _batch_events(request: _Request, samples: range) -> Iterator[SampleEvent]:
     model, settings = request.model, request.settings
     sampler = Sampler(settings, samples, request.vocab)
-    texts = _Texts(request.tokenizer, samples)
+    texts = _BatchDecoder(request.tokenizer, samples)
     alive = list(samples)
     with _Evaluating(model):
         context = DecodingContext(
@@ -188,15 +181,15 @@ def _batch_events(request: _Request, samples: range) -> Iterator[SampleEvent]:
 def _alternatives(logprobs: Tensor, count: int) -> Sequence[tuple[Alternative, ...]]:
     if not count:
         return [()] * len(logprobs)
-    likeliest = logprobs.topk(min(count, logprobs.shape[1]), dim=-1)
+    top = logprobs.topk(min(count, logprobs.shape[1]), dim=-1)
     return [
         tuple(map(Alternative, ids, values))
-        for ids, values in zip(likeliest.indices.tolist(), likeliest.values.tolist(), strict=True)
+        for ids, values in zip(top.indices.tolist(), top.values.tolist(), strict=True)
     ]
 
 
-class _Texts:
-    """The texts of samples drawn together, as far as their characters are complete."""
+class _BatchDecoder:
+    """Decodes the tokens of several samples to complete characters."""
 
     def __init__(self, tokenizer: Tokenizer | None, samples: Sequence[int]) -> None:
         self._decoders = {sample: StreamDecoder(tokenizer) for sample in samples if tokenizer}
@@ -211,20 +204,19 @@ class _Texts:
 
 
 class DecodingContext:
-    """Sequences that began with one prompt and are continued together.
+    """Cached decoding of several sequences with a common prompt.
 
-    The prompt is read once, whatever the number of sequences. Each further token costs one pass
-    over one position. A context that no longer fits into `block_size` is cut to its newest half
-    block, which is read again: the price of a token stays constant on average however long the
-    text grows, and the model always sees at least the last `block_size // 2` tokens. Moving the
-    stored keys and values along instead would be wrong, even for relative positions: beyond the
-    first layer they still hold what was read of the tokens that were cut off.
+    The prompt is processed once, and each further token costs one forward pass over one position. A
+    context longer than `block_size` is truncated to its last half block, which is processed again:
+    the average cost per token stays constant, and the model always sees at least the last
+    `block_size // 2` tokens. Shifting the cached keys and values instead would be wrong even with
+    relative positions: beyond the first layer they depend on the removed tokens.
 
     Args:
         model: The model, in evaluation mode.
-        prompt: At least one token; the same cut applies if it is longer than `block_size`.
+        prompt: At least one token; truncated in the same way if longer than `block_size`.
         n_samples: Number of sequences.
-        max_new_tokens: Tokens to come, so that no more memory is taken than they can fill.
+        max_new_tokens: Number of tokens to generate; limits the size of the cache.
     """
 
     def __init__(
@@ -236,12 +228,12 @@ class DecodingContext:
         opening = list(prompt if len(prompt) <= self._block else prompt[-self._kept :])
         self._unread = torch.tensor([opening], device=model.device)
         self._cache = model.new_cache(1, _needed_capacity(model, len(prompt), max_new_tokens))
-        # Only the newest tokens can ever be read again.
+        # Only the last half block is ever processed again.
         self._newest = self._unread[:, -self._kept :]
         self._n_samples = n_samples
 
     def next_logits(self) -> Tensor:
-        """Read what was appended; logits of the next token, float32 (sequences, vocab_size)."""
+        """Logits of the next token, float32 (sequences, vocab_size)."""
         logits = self._model.next_logits(self._unread, self._cache)
         if len(logits) < self._n_samples:
             self.keep(torch.zeros(self._n_samples, dtype=torch.int64, device=logits.device))
@@ -258,7 +250,7 @@ class DecodingContext:
             self._unread = self._newest
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these sequences only, int64 indices; repeats are allowed."""
+        """Keep only these sequences, int64 indices; repeats are allowed."""
         self._n_samples = len(rows)
         self._cache = self._cache.select(rows)
         self._newest = self._newest[rows]
@@ -266,7 +258,7 @@ class DecodingContext:
 
 
 def _needed_capacity(model: LanguageModel, prompt_length: int, max_new_tokens: int) -> int:
-    """Tokens that the cache of one sequence holds at most."""
+    """Maximum number of tokens in the cache of one sequence."""
     block = model.block_size
     opening = prompt_length if prompt_length <= block else _kept(block)
     return min(block, opening + max_new_tokens)
@@ -277,9 +269,10 @@ def _kept(block_size: int) -> int:
 
 
 class _Evaluating:
-    """Evaluation mode without gradients, never held between two steps of a stream.
+    """Context manager: evaluation mode without gradients.
 
-    There the caller may do with the model what it likes, or never come back.
+    It is never active while a generator is suspended, since the caller may then use the model or
+    abandon the generator.
     """
 
     def __init__(self, model: LanguageModel) -> None:
@@ -304,10 +297,10 @@ def _check(request: _Request) -> None:
         raise SamplingError(
             "the prompt is empty.", "Start with at least one token, such as the start-of-text one."
         )
-    strangers = sorted({token for token in request.prompt if not 0 <= token < vocab})
-    if strangers:
+    unknown = sorted({token for token in request.prompt if not 0 <= token < vocab})
+    if unknown:
         raise SamplingError(
-            f"the prompt holds token {strangers[0]}, but the model knows 0 to {vocab - 1}.",
+            f"the prompt has token id {unknown[0]}, but the vocabulary is 0 to {vocab - 1}.",
             "Encode it with the tokenizer that the model was trained with.",
         )
     limits = (
@@ -317,6 +310,6 @@ def _check(request: _Request) -> None:
         (settings.top_k >= 0, "top_k must be 0 (all tokens) or more."),
         (0 < settings.top_p <= 1, "top_p must be above 0 and at most 1 (all tokens)."),
     )
-    for holds, complaint in limits:
-        if not holds:
-            raise SamplingError(complaint)
+    for is_valid, message in limits:
+        if not is_valid:
+            raise SamplingError(message)

@@ -1,4 +1,4 @@
-"""From what the user asked for to the tokens a model starts with."""
+"""Prompts: from the configured start text or file to token ids."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,13 +9,13 @@ from transformer_playground.config.sample import PROMPT_FILE, DecodingConfig
 from transformer_playground.data.tokenizers import Tokenizer
 from transformer_playground.errors import SamplingError
 
-# Far above any context. What never ends (a device, a forgotten pipe) must not fill the memory.
-_MOST_BYTES = 64 << 20
+# Far above any context; an endless input (a device, a pipe) must not fill the memory.
+_MAX_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """The text shown before a sample, and the token ids the model is given."""
+    """The prompt's text, shown before a sample, and its token ids."""
 
     text: str
     tokens: tuple[int, ...]
@@ -28,28 +28,29 @@ def resolve_prompt(
     *,
     text: str | None = None,
 ) -> Prompt:
-    """Encode a prompt the way the training data was encoded.
+    """Encode a prompt in the same way as the training data.
+
+    The start-of-text token is prepended where training documents start with it: with one document
+    per line, and for base models whose tokenizer does so.
 
     Args:
-        decoding: `start` is the text, or FILE:path to read it from a UTF-8 file; `unconditional`
-            ignores it and begins as a document begins.
+        decoding: `start` is the text, or FILE:path of a UTF-8 file; `unconditional` ignores it and
+            starts from the start-of-text token.
         tokenizer: The tokenizer of the model.
-        prepare: The settings its data was prepared with: where each line is a document, or each
-            document begins with the start-of-text token of a pretrained model, prompts do too.
-        text: The prompt itself, whatever it begins with; used instead of `start`.
+        prepare: The settings of its training data.
+        text: Prompt text to use literally instead of `start`.
 
     Raises:
-        SamplingError: The file cannot be read, or there is nothing to start from.
+        SamplingError: The file cannot be read, or the prompt is empty.
         DataError: The text has characters that the tokenizer lacks.
     """
-    opening = () if tokenizer.bos_id is None else (tokenizer.bos_id,)
+    bos = () if tokenizer.bos_id is None else (tokenizer.bos_id,)
     if decoding.unconditional:
-        return Prompt("", opening or _encoded("\n", tokenizer))
+        return Prompt("", bos or tuple(tokenizer.encode("\n")))
     text = _prompt_text(decoding.start) if text is None else text
-    tokens = _encoded(text, tokenizer)
-    opened = prepare.documents == "lines" or tokenizer.prepends_bos
-    if opened or not tokens:
-        tokens = opening + tokens
+    tokens = tuple(tokenizer.encode(text))
+    if prepare.documents == "lines" or tokenizer.prepends_bos or not tokens:
+        tokens = bos + tokens
     if not tokens:
         raise SamplingError(
             "the prompt is empty and the tokenizer has no start-of-text token.",
@@ -58,24 +59,19 @@ def resolve_prompt(
     return Prompt(text, tokens)
 
 
-def _encoded(text: str, tokenizer: Tokenizer) -> tuple[int, ...]:
-    return tuple(tokenizer.encode(text))
-
-
 def _prompt_text(start: str) -> str:
     if not start.startswith(PROMPT_FILE):
         return start
-    stated = start.removeprefix(PROMPT_FILE)
-    if not stated or "\0" in stated:
+    name = start.removeprefix(PROMPT_FILE)
+    if not name or "\0" in name:
         raise SamplingError(
-            f"the prompt '{start}' names no file.", f"Write the path behind {PROMPT_FILE}."
+            f"the prompt '{start}' names no file.", f"Write the path after {PROMPT_FILE}."
         )
     try:
-        path = Path(stated).expanduser()
+        path = Path(name).expanduser()
     except RuntimeError as error:
         raise SamplingError(
-            f"the prompt file {stated} is in a home folder that is not known.",
-            "Write the path without ~.",
+            f"the home folder of the prompt file {name} is unknown.", "Write the path without ~."
         ) from error
     try:
         with path.open("rb") as file:
@@ -85,21 +81,17 @@ def _prompt_text(start: str) -> str:
 
 
 def read_prompt(file: BinaryIO, name: str) -> str:
-    """The whole text of an open file, its line ends as newlines.
-
-    Args:
-        file: The file, read to its end.
-        name: What it is called in errors.
+    """Text of an open file, with normalised line ends; errors call the file `name`.
 
     Raises:
-        SamplingError: The bytes are not UTF-8, or beyond 64 MiB.
+        SamplingError: The file is not UTF-8 or larger than 64 MiB.
         OSError: The file cannot be read.
     """
-    data = file.read(_MOST_BYTES + 1)
-    if len(data) > _MOST_BYTES:
+    data = file.read(_MAX_BYTES + 1)
+    if len(data) > _MAX_BYTES:
         raise SamplingError(
-            f"{name} is larger than {_MOST_BYTES >> 20} MiB.",
-            "Give its end only: a model reads no more than its context.",
+            f"{name} is larger than {_MAX_BYTES >> 20} MiB.",
+            "Use only its end: a model reads no more than its context.",
         )
     try:
         text = data.decode("utf-8")

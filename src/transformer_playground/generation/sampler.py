@@ -1,4 +1,4 @@
-"""Sampler: from logits to tokens by temperature, top-k and top-p, each sample with its own seed."""
+"""Sampler: temperature, top-k and top-p, with an own seed for each sample."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,28 +10,27 @@ from torch import Tensor
 from transformer_playground.config.sample import DecodingConfig
 from transformer_playground.errors import SamplingError
 
-# Divided by less, the differences of float32 logits overflow.
+# Lower temperatures would overflow float32 logits; they sample greedily.
 _GREEDY_BELOW = 1e-5
-# Random numbers fetched at a time: fetching one costs as much as fetching many.
+# Drawing one random number costs as much as drawing many.
 _NUMBERS_AT_ONCE = 64
 # 2 ** 32 divided by the golden ratio, odd: its multiples modulo 2 ** 32 are all different and far
 # from each other, so that neighbouring seeds share no sample.
 _SEED_STRIDE = 0x9E3779B1
-# Nearly always the nucleus lies within so many tokens, and finding them is far cheaper than
-# sorting a vocabulary of 50,000.
+# The nucleus nearly always has fewer tokens, and topk is much cheaper than sorting a vocabulary.
 _NUCLEUS_GUESS = 256
 
 
 @dataclass(frozen=True)
 class SamplingSettings:
-    """How tokens are drawn.
+    """Sampling settings.
 
     Attributes:
-        max_new_tokens: Most tokens of one sample.
-        temperature: Divides the logits; 0 takes the likeliest token.
-        top_k: Draw from the k likeliest tokens; 0 = all.
-        top_p: Draw from the fewest tokens with this probability together; 1 = all.
-        seed: Of the only random numbers there are: same seed, same samples.
+        max_new_tokens: Maximum number of new tokens per sample.
+        temperature: Sampling temperature; 0 = greedy.
+        top_k: Sample from the k most likely tokens; 0 = all.
+        top_p: Sample from the smallest set of tokens with this total probability; 1 = all.
+        seed: Random seed; the same seed gives the same samples.
     """
 
     max_new_tokens: int
@@ -42,7 +41,7 @@ class SamplingSettings:
 
     @classmethod
     def from_config(cls, decoding: DecodingConfig, seed: int) -> Self:
-        """The settings of a `[sample.sample]` table, with a seed."""
+        """Settings of a `[sample.sample]` table, with a seed."""
         return cls(
             max_new_tokens=decoding.max_new_tokens,
             temperature=decoding.temperature,
@@ -53,20 +52,19 @@ class SamplingSettings:
 
 
 class UniformNumbers:
-    """One random number in [0, 1) for each sample and step.
+    """Random numbers in [0, 1), one per sample and step.
 
-    Those of a sample depend on the seed and the sample's index alone: not on how many samples are
-    drawn, which of them are drawn together, or when another one ends. They are made on the CPU, so
-    that a seed means the same on every device.
+    They depend only on the seed and the sample's index, and are drawn on the CPU, so that a seed
+    gives the same samples on every device and in every batch.
 
     Args:
-        seed: Seed of sample 0; the others' are derived from it.
+        seed: Seed of sample 0; the seeds of other samples are derived from it.
         samples: Indices of the samples.
     """
 
     def __init__(self, seed: int, samples: Sequence[int]) -> None:
         self._generators = [
-            # The generator itself uses 32 bits of its seed.
+            # The generator uses only 32 bits of its seed.
             torch.Generator().manual_seed((seed + index * _SEED_STRIDE) % 2**32)
             for index in samples
         ]
@@ -83,12 +81,12 @@ class UniformNumbers:
 
 
 class Sampler:
-    """Draws one token for each sample that goes on.
+    """Draws one token for each unfinished sample.
 
     Args:
-        settings: How tokens are drawn.
+        settings: Sampling settings.
         samples: Indices of the samples decoded together.
-        vocab: Number of real tokens; the rows that pad an embedding table are never drawn.
+        vocab: Size of the tokenizer's vocabulary; padded rows beyond it are never drawn.
     """
 
     def __init__(self, settings: SamplingSettings, samples: Sequence[int], vocab: int) -> None:
@@ -97,31 +95,31 @@ class Sampler:
         self._numbers = UniformNumbers(settings.seed, samples)
 
     def logprobs(self, logits: Tensor) -> Tensor:
-        """Log-probabilities at temperature 1 and before any filter, float32 (B, vocab).
+        """Log-probabilities at temperature 1 without filters, float32 (B, vocab).
 
         Raises:
-            SamplingError: The model gives no probabilities.
+            SamplingError: The logits are NaN.
         """
         logprobs = logits[:, : self._vocab].log_softmax(dim=-1)
-        # One logit that is not a number spoils every probability of its row.
+        # One NaN logit makes its whole row NaN.
         if bool(logprobs[:, 0].isnan().any()):
             raise SamplingError(
-                "the model's output is not a number: its weights diverged in training.",
+                "the model's output is NaN: its weights diverged in training.",
                 "Sample from an earlier checkpoint, and train with a lower learning rate.",
             )
         return logprobs
 
     def draw(self, logprobs: Tensor, rows: Sequence[int]) -> Tensor:
-        """Tokens, int64 (B,).
+        """Draw tokens, int64 (B,).
 
         Args:
-            logprobs: What `logprobs` gave, (B, vocab).
-            rows: Which of the samples each row belongs to, counted from the first of them.
+            logprobs: From `logprobs`, (B, vocab).
+            rows: Position of each row's sample among the samples.
         """
         settings = self._settings
         if settings.temperature < _GREEDY_BELOW:
             return logprobs.argmax(dim=-1)
-        # Samples that have ended still use up theirs: each step takes one of each sample.
+        # Finished samples use up their numbers, too: each step takes one per sample.
         uniform = self._numbers.next()[list(rows)]
         candidates = filter_tokens(
             logprobs,
@@ -134,27 +132,24 @@ class Sampler:
 
 @dataclass(frozen=True)
 class Candidates:
-    """What is left of the vocabulary after the filters.
+    """Candidate tokens after filtering.
 
     Attributes:
         weights: Unnormalised probabilities, float32 (B, K).
-        tokens: The token of each weight, int64 (B, K); None if column k is token k.
+        tokens: Token ids, int64 (B, K); None if column k is token k.
     """
 
     weights: Tensor
     tokens: Tensor | None
 
     def draw(self, uniform: Tensor) -> Tensor:
-        """Pick one token in each row by inverting the cumulative distribution.
+        """Sample one token per row, int64 (B,), by inverse transform sampling.
 
         Args:
             uniform: Random numbers in [0, 1), float32 (B,).
-
-        Returns:
-            Tokens, int64 (B,).
         """
         cumulative = self.weights.cumsum(dim=-1)
-        # Strictly below the total after rounding: the last column may be a forbidden token.
+        # Strictly below the total, also after rounding: the last weight may be 0.
         threshold = cumulative[:, -1] * uniform.clamp(max=1 - 2**-20)
         column = torch.searchsorted(cumulative, threshold.unsqueeze(1), right=True)
         chosen = column if self.tokens is None else self.tokens.gather(1, column)
@@ -162,13 +157,13 @@ class Candidates:
 
 
 def filter_tokens(logits: Tensor, *, temperature: float, top_k: int, top_p: float) -> Candidates:
-    """Apply temperature, then top-k, then top-p to what top-k left.
+    """Apply temperature, then top-k, then top-p to the remaining tokens.
 
     Args:
-        logits: float32 (B, V); forbidden tokens are -inf.
-        temperature: Divides the logits; greater than 0.
-        top_k: Keep only the k likeliest tokens (Fan et al. 2018); 0 = all.
-        top_p: Keep the fewest tokens that hold this probability together (Holtzman et al. 2019,
+        logits: float32 (B, V); masked tokens are -inf.
+        temperature: Sampling temperature, greater than 0.
+        top_k: Keep only the k most likely tokens (Fan et al. 2018); 0 = all.
+        top_p: Keep the smallest set of tokens with this total probability (Holtzman et al. 2019,
             nucleus sampling); 1 = all.
     """
     weights = (logits / temperature).softmax(dim=-1)
@@ -192,7 +187,7 @@ def _nucleus_of_all(weights: Tensor, top_p: float) -> Candidates:
 
 
 def _nucleus(descending: Tensor, mass: Tensor) -> Tensor:
-    """Zero the weights after the first ones which reach `mass`; the likeliest always stays."""
+    """Zero the weights after those that reach `mass`; the most likely token always stays."""
     before = descending.cumsum(dim=-1) - descending
     inside = before < mass
     inside[:, 0] = True

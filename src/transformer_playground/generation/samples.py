@@ -1,4 +1,4 @@
-"""Records of sampling: a drawn token, and a sample that grows token by token; without torch."""
+"""Sampling records: drawn tokens and samples; importing them does not load torch."""
 
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
@@ -7,7 +7,7 @@ FinishReason = Literal["length", "stop", "cancelled"]
 
 
 class Alternative(NamedTuple):
-    """A token that could have been drawn, and its log-probability under the model."""
+    """A candidate token and its log-probability under the model."""
 
     id: int
     logprob: float
@@ -19,10 +19,10 @@ class SampledToken(NamedTuple):
     Attributes:
         sample: Index of the sample, from 0.
         position: Index among the sample's new tokens, from 0.
-        id: The token's id.
-        logprob: Its log-probability under the model: at temperature 1, before any filter.
-        text: The characters that are complete with this token; empty while one is incomplete.
-        alternatives: The likeliest tokens at this position, the likeliest first, if asked for.
+        id: Token id.
+        logprob: Log-probability under the model at temperature 1, without filters.
+        text: Characters completed by this token; empty inside a multi-token character.
+        alternatives: The most likely tokens at this position, in order, if requested.
     """
 
     sample: int
@@ -34,7 +34,7 @@ class SampledToken(NamedTuple):
 
 
 class SampleEnd(NamedTuple):
-    """The end of one sample; `text` stands for an incomplete last character."""
+    """The end of one sample; `text` is the replacement of an incomplete last character."""
 
     sample: int
     finish_reason: FinishReason
@@ -46,13 +46,13 @@ SampleEvent = SampledToken | SampleEnd
 
 @dataclass
 class Sample:
-    """One sample: its new tokens so far, without prompt and stop token, and how it ended."""
+    """One sample: its new tokens so far, without prompt and stop token, and its end."""
 
     tokens: list[SampledToken] = field(default_factory=list)
     end: SampleEnd | None = None
 
     def add(self, event: SampleEvent) -> None:
-        """Take the next event of this sample."""
+        """Add the next event of this sample."""
         if isinstance(event, SampledToken):
             self.tokens.append(event)
         else:
@@ -76,5 +76,5 @@ class Sample:
 
     @property
     def finish_reason(self) -> FinishReason:
-        """Why the sample ended; one that has not ended counts as cancelled."""
+        """Why the sample ended; an unfinished sample counts as cancelled."""
         return self.end.finish_reason if self.end else "cancelled"

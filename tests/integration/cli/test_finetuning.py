@@ -98,7 +98,7 @@ def test_a_folder_that_is_there_is_not_written_into(project: Project, tp: Tp) ->
     ended = tp("export-adapter", "first", "--merge", "--out", "mine")
 
     assert ended.code == 2
-    assert "mine is there already" in ended.err
+    assert "mine already exists" in ended.err
     assert not any((project.root / "mine").iterdir())
 
 

@@ -342,7 +342,7 @@ def test_weights_that_are_no_numbers_are_named(memorised: RunFolder, tmp_path: P
     assert [verdict.kind for verdict in report.verdicts] == ["diverged"]
     assert report.sampling is None
     assert report.texts is None
-    assert "not a number" in reasons(report)["texts"]
+    assert "is NaN" in reasons(report)["texts"]
     assert "not finite" in reasons(report)["evaluation.full_validation"]
     assert "diverged" in summary(report)
     assert "diverged" in markdown_report(report)

@@ -193,13 +193,13 @@ def test_a_missing_key_is_refused(tmp_path: Path, key: str) -> None:
     ("change", "said"),
     [
         ({"n_embd": 16}, "has shape"),
-        ({"n_layer": 1}, "do not know"),
+        ({"n_layer": 1}, "does not have"),
         ({"n_layer": 3}, "lacks the weight"),
         ({"n_layer": 1000}, "too few"),
         ({"vocab_size": 1_000_000_000, "n_embd": 60_000}, "has shape"),
         ({"mlp_ratio": 1e9}, "has shape"),
         ({"block_size": 10**7}, "has shape"),
-        ({"block_size": 10**12, "positional_encoding": "sinusoidal"}, "does not fit|more memory"),
+        ({"block_size": 10**12, "positional_encoding": "sinusoidal"}, "is invalid|more memory"),
         ({"bias": True}, "lacks the weight"),
     ],
 )

@@ -93,7 +93,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(root: Path) -> None:
 
 
 def test_an_empty_house_says_how_to_make_the_first(root: Path) -> None:
-    with pytest.raises(UsageError, match="holds none; `tp new NAME`"):
+    with pytest.raises(UsageError, match="has none; `tp new NAME`"):
         find_experiment(root, "x")
 
 
@@ -150,7 +150,7 @@ def test_a_loose_config_keeps_its_data_beside_itself(root: Path, tmp_path: Path)
 
 def test_neither_name_nor_config_lists_what_there_is(root: Path) -> None:
     write_experiment(root, "x")
-    with pytest.raises(UsageError, match=r"No experiment is named\..*has x\."):
+    with pytest.raises(UsageError, match=r"No experiment given\..*has x\."):
         load_experiment(root, None, None, (), {})
 
 

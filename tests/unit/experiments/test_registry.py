@@ -204,7 +204,7 @@ from transformer_playground.data.prepare import PrepareReport
 def main(context):
     return PrepareReport((), (), (), 1, 1, 2, ())
 """
-    assert "left no dataset" in _failure(tmp_path, source)
+    assert "wrote no dataset" in _failure(tmp_path, source)
 
 
 def test_a_loose_config_does_not_run_the_prepare_file_beside_it(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def test_what_is_there_is_never_touched(tmp_path: Path, taken: str) -> None:
         case _:
             place.symlink_to("nowhere")
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already exists"):
         scaffold(tmp_path, "mine", "char")
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -292,8 +292,8 @@ def test_a_bfloat16_model_samples() -> None:
     ("prompt", "changes", "message"),
     [
         ((), {}, "the prompt is empty"),
-        ((3, 13), {}, "token 13, but the model knows 0 to 12"),
-        ((-1,), {}, "token -1"),
+        ((3, 13), {}, "token id 13, but the vocabulary is 0 to 12"),
+        ((-1,), {}, "token id -1"),
         (_PROMPT, {"max_new_tokens": 0}, "max_new_tokens"),
         (_PROMPT, {"temperature": -1.0}, "temperature"),
         (_PROMPT, {"temperature": float("nan")}, "temperature"),

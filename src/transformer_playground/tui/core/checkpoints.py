@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transformer_playground.checkpoints.discovery import scan_folder
-from transformer_playground.checkpoints.format import LEGACY_NAME, CheckpointInfo, Kind
+from transformer_playground.checkpoints.format import NANOGPT_NAME, CheckpointInfo, Kind
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.runs.folder import RunFolder, open_run
 from transformer_playground.tui.core.sampling import Source
@@ -50,13 +50,13 @@ def choices_of(runs_dir: Path, run_id: str) -> Choices:
         return Choices(run_id)
     found: list[Choice] = []
     for kind in _KINDS:
-        preferred = [path for path in scan.preferred(kind) if path in scan.claims]
+        preferred = [path for path in scan.preferred(kind) if path in scan.sidecars]
         if preferred:
-            found.append(_choice(kind, scan.claims[preferred[0]]))
-    ordered = [path for path in scan.newest_first() if path in scan.claims]
-    found += [_choice(path.name, scan.claims[path]) for path in ordered]
+            found.append(_choice(kind, scan.sidecars[preferred[0]]))
+    ordered = [path for path in scan.newest_first() if path in scan.sidecars]
+    found += [_choice(path.name, scan.sidecars[path]) for path in ordered]
     if _has_legacy(run):
-        found.append(Choice(LEGACY_NAME))
+        found.append(Choice(NANOGPT_NAME))
     return Choices(run_id, tuple(found))
 
 
@@ -90,4 +90,4 @@ def _choice(name: str, info: CheckpointInfo) -> Choice:
 
 
 def _has_legacy(run: RunFolder) -> bool:
-    return any((folder / LEGACY_NAME).is_file() for folder in (run.checkpoints, run.root))
+    return any((folder / NANOGPT_NAME).is_file() for folder in (run.checkpoints, run.root))

@@ -148,7 +148,7 @@ def _read(run: RunFolder, section: Section) -> RunFacts:
 def _checkpoints(run: RunFolder) -> tuple[CheckpointFile, ...]:
     """By sidecar and size: hashing gigabytes is for those who use a file, not for who looks."""
     scan = scan_folder(run.checkpoints)
-    claims = sorted(scan.claims.values(), key=lambda info: info.age_key, reverse=True)
+    claims = sorted(scan.sidecars.values(), key=lambda info: info.age_key, reverse=True)
     whole = [_describe(info) for info in claims if not is_pointer(info.path)]
     damaged = [
         CheckpointFile(path.name, problem=problem)
