@@ -285,31 +285,31 @@ def result_title(result: SampleResult) -> str:
 
 
 def _identity_rows(comparison: Comparison) -> Iterator[TableRow]:
-    yield _values("state", "state", comparison, lambda run: run.state)
+    yield _values("state", comparison, lambda run: run.state)
     if comparison.is_grouped:
         counts = tuple(Values((len(column.runs),)) for column in comparison.columns)
         yield TableRow("n", "runs (n)", "value", is_delta=False, cells=counts)
     if len({run.experiment for run in comparison.runs}) > 1:
-        yield _values("experiment", "experiment", comparison, lambda run: run.experiment)
+        yield _values("experiment", comparison, lambda run: run.experiment)
     if len({run.fingerprint for run in comparison.runs}) > 1:
-        yield _values("dataset", "dataset", comparison, lambda run: run.fingerprint)
+        yield _values("dataset", comparison, lambda run: run.fingerprint)
 
 
 def _setting_rows(comparison: Comparison) -> Iterator[TableRow]:
     for key in comparison.settings:
-        yield _values(key, key, comparison, lambda run, key=key: setting_of(run, key))
+        yield _values(key, comparison, lambda run, key=key: setting_of(run, key))
 
 
-def _values(key: str, label: str, comparison: Comparison, value_of: Any) -> TableRow:
+def _values(key: str, comparison: Comparison, value_of: Any) -> TableRow:
     cells = tuple(_distinct(column, value_of) for column in comparison.columns)
-    return TableRow(key, label, "value", is_delta=False, cells=cells)
+    return TableRow(key, key, "value", is_delta=False, cells=cells)
 
 
 def _distinct(column: Column, value_of: Any) -> Values:
     found: list[Any] = []
-    for run in column.runs:
-        value = value_of(run)
-        if not any(value is other or value == other for other in found):
+    for value in map(value_of, column.runs):
+        # `in` compares by identity first, so that nan equals itself.
+        if value not in found:
             found.append(value)
     return Values(tuple(found))
 

@@ -1,12 +1,11 @@
-"""Loss curves as a picture: what is drawn where, in which colour and stroke.
+"""Loss figure: draws loss curves with matplotlib.
 
-Everything goes through matplotlib's objects, never through pyplot, so there is no display, no
-window and no figure that outlives its call.
+Uses matplotlib's objects and not pyplot, which would keep figures and may need a display.
 """
 
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -15,44 +14,74 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from rich.cells import cell_len
 
-from transformer_playground.formatting import loss_text
-from transformer_playground.plots.axes import Scale, label_axes, scale_for
+from transformer_playground.formatting import count_text, duration_text, loss_text
 from transformer_playground.plots.loss_curves import LossCurves
+from transformer_playground.runs.column_buffer import FloatArray
 from transformer_playground.runs.curves import debiased_ema, decimate, split_at_gaps
 from transformer_playground.runs.series import Axis, Curve
 
-# Okabe & Ito (2008), "Color Universal Design": told apart with every kind of colour vision. Their
-# yellow is left out, which vanishes on white.
+# Okabe & Ito (2008), "Color Universal Design": distinct for every kind of colour vision. Without
+# their yellow, which is invisible on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-# As many as colours and one less, so that pairs repeat only after 42 runs.
+# One fewer than colours, so that pairs repeat only after 42 runs.
 MARKERS = ("o", "^", "s", "D", "v", "p")
 
 _SIZE = (8.0, 4.5)
 _DPI = {"svg": 100, "png": 200}
 _INK, _MUTED, _GRID = "#24292f", "#57606a", "#d8dee4"
+_VAL_LINE: dict[str, Any] = {
+    "linewidth": 2.0, "markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.7
+}  # fmt: skip
 _SHORT_TITLE = 52
-_MOST_MARKERS = 24
-_MOST_CROSSES = 12
-_MOST_NAMED = 12
-_LONGEST_NAME = 26
-_NAMES_BESIDE = 3
-_LEGEND_ROW = 0.19
-# Up to so long labels stand in three columns.
+_MAX_MARKERS = 24
+_MAX_CROSSES = 12
+_MAX_LEGEND_RUNS = 12
+_MAX_NAME = 26
+# With more runs the legend is below the axes.
+_MAX_RUNS_INSIDE = 3
+_LEGEND_ROW_INCHES = 0.19
+# Labels up to this length fit into three columns.
 _SHORT_LABEL = 24
-# The settings of a picture are global in matplotlib: one picture at a time.
+_MINUTE, _HOUR = 60.0, 3600.0
+# An axis shorter than this many minutes or hours uses the smaller unit.
+_MAX_SMALL_UNITS = 3
+_DECADE = 10.0
+# matplotlib's settings are global, so only one plot is drawn at a time.
 _LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
-class _Look:
-    """How the curves of one run are drawn; `number` names them in an SVG, as in `val-1`."""
+class _Style:
+    """Style of one run's curves; `number` is part of their SVG ids, such as `val-1`."""
 
     number: int
     train: str
     val: str
     marker: str
+
+
+@dataclass(frozen=True)
+class _Scale:
+    """Scale of the horizontal axis.
+
+    Attributes:
+        unit: Positions are divided by it.
+        phrase: Template for a position, such as "at step {}".
+        show: Formats a position.
+        tick: Formats a position in units.
+    """
+
+    label: str
+    unit: float
+    phrase: str
+    show: Callable[[float], str]
+    tick: Callable[[float], str]
+
+    def at(self, position: float) -> str:
+        return self.phrase.format(self.show(position))
 
 
 def render(
@@ -65,26 +94,23 @@ def render(
     smooth: float,
     x: Axis,
 ) -> None:
-    """Draw `runs` into an open file.
+    """Draw runs into an open file.
 
     Args:
-        file: Takes the picture's bytes.
         kind: "svg" or "png".
         runs: At least one run with a finite loss.
-        title: One line of text that XML can hold.
-        log_y: Whether the loss axis is logarithmic.
+        title: One line of text that is valid in XML.
         smooth: Weight of the moving average over training losses.
-        x: What the positions mean.
     """
     with _LOCK, mpl.rc_context(), warnings.catch_warnings():
-        # A title may hold characters that the font lacks: in an SVG the reader's fonts have them.
+        # The font may lack characters of the title; an SVG is shown with the viewer's fonts.
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        # The user's own matplotlibrc must not change what a run's picture looks like.
+        # Independent of the user's matplotlibrc.
         mpl.rcdefaults()
-        # Text stays text: small, sharp, found by a search, and read aloud.
+        # Text as text, not as paths: small, searchable and accessible.
         mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "transformer-playground"})
         figure = draw(runs, title, log_y=log_y, smooth=smooth, x=x, dpi=_DPI[kind])
-        # A date or a version would change a picture whose curves have not changed.
+        # A date or a version would make equal plots differ.
         metadata = {"Date": None, "Creator": None, "Title": title} if kind == "svg" else {}
         figure.savefig(file, format=kind, dpi=_DPI[kind], metadata=metadata)
 
@@ -92,30 +118,32 @@ def render(
 def draw(
     runs: Sequence[LossCurves], title: str, *, log_y: bool, smooth: float, x: Axis, dpi: int
 ) -> Figure:
-    """The figure that `render` writes; call it under matplotlib's default settings."""
-    looks = [_look(place, alone=len(runs) == 1) for place in range(len(runs))]
-    entries = _entries(runs, looks, smooth=smooth)
-    is_beside = len(runs) <= _NAMES_BESIDE
-    # Names below the curves must not take height from them.
+    """Figure that `render` writes; expects matplotlib's default settings."""
+    styles = [_style(place, alone=len(runs) == 1) for place in range(len(runs))]
+    entries = _legend_entries(runs, styles, smooth=smooth)
+    is_inside = len(runs) <= _MAX_RUNS_INSIDE
+    # A legend below the axes extends the figure instead of shrinking them.
     is_short = all(len(label) <= _SHORT_LABEL for _, label in entries)
-    columns = 1 if is_beside else 3 if is_short else 2
-    below = 0 if is_beside else -(-len(entries) // columns) * _LEGEND_ROW
+    columns = 1 if is_inside else 3 if is_short else 2
+    below = 0 if is_inside else -(-len(entries) // columns) * _LEGEND_ROW_INCHES
     figure = Figure(
         figsize=(_SIZE[0], _SIZE[1] + below), dpi=dpi, layout="constrained", facecolor="white"
     )
     axes = figure.add_subplot()
-    scale = scale_for(x, max(_furthest(run) for run in runs))
+    scale = _scale_for(
+        x,
+        max(float(curve.x.max()) for run in runs for curve in (run.train, run.val) if curve.x.size),
+    )
     if log_y:
         axes.set_yscale("log")
     pixels = int(_SIZE[0] * dpi)
-    for run, look in zip(runs, looks, strict=True):
-        _draw_train(axes, run.train, look, scale, smooth=smooth, columns=pixels)
-    for run, look in zip(runs, looks, strict=True):
-        _draw_val(axes, run.val, look, scale, pixels)
-    for run, look in zip(runs, looks, strict=True):
-        _draw_breaks(axes, run.breaks, look, scale)
-    _draw_best(axes, runs, looks, scale)
-    label_axes(axes, scale, log_y=log_y, ink=_INK, muted=_MUTED, grid=_GRID)
+    # The order of drawing is set by `zorder`.
+    for run, style in zip(runs, styles, strict=True):
+        _draw_train(axes, run.train, style, scale, smooth=smooth, columns=pixels)
+        _draw_val(axes, run.val, style, scale, pixels)
+        _draw_breaks(axes, run.breaks, style, scale)
+    _draw_best(axes, runs, styles, scale)
+    _format_axes(axes, scale, log_y=log_y)
     axes.set_title(
         title,
         parse_math=False,
@@ -125,120 +153,94 @@ def draw(
         color=_INK,
         pad=10,
     )
-    _add_legend(axes if is_beside else figure, entries, columns)
+    _add_legend(axes if is_inside else figure, entries, columns)
     return figure
 
 
-def _look(place: int, *, alone: bool) -> _Look:
+def _style(place: int, *, alone: bool) -> _Style:
     if alone:
-        return _Look(number=1, train=COLOURS[0], val=COLOURS[1], marker=MARKERS[0])
+        return _Style(number=1, train=COLOURS[0], val=COLOURS[1], marker=MARKERS[0])
     colour = COLOURS[place % len(COLOURS)]
-    return _Look(place + 1, train=colour, val=colour, marker=MARKERS[place % len(MARKERS)])
-
-
-def _furthest(run: LossCurves) -> float:
-    return max(float(curve.x.max()) for curve in (run.train, run.val) if curve.x.size)
+    return _Style(place + 1, train=colour, val=colour, marker=MARKERS[place % len(MARKERS)])
 
 
 def _draw_train(
-    axes: Axes, curve: Curve, look: _Look, scale: Scale, *, smooth: float, columns: int
+    axes: Axes, curve: Curve, style: _Style, scale: _Scale, *, smooth: float, columns: int
 ) -> None:
     measured = {"linewidth": 0.9, "alpha": 0.3} if smooth else {"linewidth": 1.0, "alpha": 0.75}
-    name = f"train-{look.number}"
-    _draw_line(axes, curve, scale, columns, gid=name, color=look.train, zorder=2, **measured)
+    name = f"train-{style.number}"
+    _draw_line(axes, curve, scale, columns, gid=name, color=style.train, zorder=2, **measured)
     if smooth:
         average = Curve(curve.x, debiased_ema(curve.y, smooth))
-        style = {"gid": f"{name}-smoothed", "color": look.train, "linewidth": 1.1, "zorder": 3}
-        _draw_line(axes, average, scale, columns, **style)
+        line = {"gid": f"{name}-smoothed", "color": style.train, "linewidth": 1.1, "zorder": 3}
+        _draw_line(axes, average, scale, columns, **line)
 
 
-def _draw_val(axes: Axes, curve: Curve, look: _Look, scale: Scale, columns: int) -> None:
-    every = max(1, -(-curve.x.size // _MOST_MARKERS))
+def _draw_val(axes: Axes, curve: Curve, style: _Style, scale: _Scale, columns: int) -> None:
+    every = max(1, -(-curve.x.size // _MAX_MARKERS))
     _draw_line(
         axes,
         curve,
         scale,
         columns,
-        gid=f"val-{look.number}",
-        color=look.val,
-        linewidth=2.0,
-        marker=look.marker,
-        markersize=5,
-        markeredgecolor="white",
-        markeredgewidth=0.7,
+        gid=f"val-{style.number}",
+        color=style.val,
+        marker=style.marker,
         markevery=every,
         zorder=4,
+        **_VAL_LINE,
     )
 
 
-def _draw_line(axes: Axes, curve: Curve, scale: Scale, columns: int, **style: Any) -> None:
+def _draw_line(axes: Axes, curve: Curve, scale: _Scale, columns: int, **style: Any) -> None:
     if not np.isfinite(curve.y).any():
         return
     order = np.argsort(curve.x, kind="stable")
     x, y = decimate(curve.x[order] / scale.unit, curve.y[order], columns)
     axes.plot(x, y, solid_joinstyle="round", solid_capstyle="round", **style)
-    # A line has no room for a point between two gaps.
+    # A line does not show a single point between two gaps.
     lone = [(float(a[0]), float(b[0])) for a, b in split_at_gaps(x, y) if a.size == 1]
     if lone and "marker" not in style:
-        places, values = zip(*lone, strict=True)
-        name = f"{style['gid']}-points"
-        axes.plot(
-            places, values, gid=name, linestyle="none", marker=".", markersize=3, **_shade(style)
-        )
+        positions, values = zip(*lone, strict=True)
+        shade = {key: style[key] for key in ("color", "alpha", "zorder") if key in style}
+        gid = f"{style['gid']}-points"
+        axes.plot(positions, values, gid=gid, linestyle="none", marker=".", markersize=3, **shade)
 
 
-def _shade(style: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in style.items() if key in ("color", "alpha", "zorder")}
+def _draw_markers(axes: Axes, x: FloatArray, y: FloatArray, style: _Style, **kwargs: Any) -> None:
+    axes.plot(x, y, linestyle="none", markerfacecolor=style.val, mec="white", mew=1.0, **kwargs)
 
 
-def _draw_breaks(axes: Axes, breaks: Curve, look: _Look, scale: Scale) -> None:
+def _draw_breaks(axes: Axes, breaks: Curve, style: _Style, scale: _Scale) -> None:
     if not breaks.x.size:
         return
-    chosen = np.unique(np.linspace(0, breaks.x.size - 1, _MOST_CROSSES).astype(int))
-    axes.plot(
-        breaks.x[chosen] / scale.unit,
-        breaks.y[chosen],
-        gid=f"breaks-{look.number}",
-        linestyle="none",
-        marker="X",
-        markersize=9,
-        markerfacecolor=look.val,
-        markeredgecolor="white",
-        markeredgewidth=1.0,
-        zorder=6,
-    )
+    chosen = np.unique(np.linspace(0, breaks.x.size - 1, _MAX_CROSSES).astype(int))
+    x, y, gid = breaks.x[chosen] / scale.unit, breaks.y[chosen], f"breaks-{style.number}"
+    _draw_markers(axes, x, y, style, gid=gid, marker="X", markersize=9, zorder=6)
 
 
 def _draw_best(
-    axes: Axes, runs: Sequence[LossCurves], looks: Sequence[_Look], scale: Scale
+    axes: Axes, runs: Sequence[LossCurves], styles: Sequence[_Style], scale: _Scale
 ) -> None:
     found = [
-        (run.best, look, run.run_id)
-        for run, look in zip(runs, looks, strict=True)
+        (run.best, style, run.run_id)
+        for run, style in zip(runs, styles, strict=True)
         if run.best is not None
     ]
-    for best, look, _ in found:
-        axes.plot(
-            [best.x / scale.unit],
-            [best.loss],
-            gid=f"best-{look.number}",
-            linestyle="none",
-            marker="*",
-            markersize=13,
-            markerfacecolor=look.val,
-            markeredgecolor="white",
-            markeredgewidth=0.9,
-            zorder=7,
-            clip_on=False,
+    for best, style, _ in found:
+        x, y = np.array([best.x / scale.unit]), np.array([best.loss])
+        gid = f"best-{style.number}"
+        _draw_markers(
+            axes, x, y, style, gid=gid, marker="*", markersize=13, zorder=7, clip_on=False
         )
     if not found:
         return
-    best, look, run_id = min(found, key=lambda each: each[0].loss)
-    whose = "" if len(runs) == 1 else f" ({_shortened(run_id)})"
-    axes.axhline(best.loss, color=look.val, linewidth=0.9, linestyle=(0, (5, 4)), zorder=1.5)
-    # On the left and below the lowest loss there is nothing else to see.
+    best, style, run_id = min(found, key=lambda each: each[0].loss)
+    run_name = "" if len(runs) == 1 else f" ({_shortened(run_id)})"
+    axes.axhline(best.loss, color=style.val, linewidth=0.9, linestyle=(0, (5, 4)), zorder=1.5)
+    # No curve is at the left below the lowest loss.
     axes.annotate(
-        f"best {loss_text(best.loss)} {scale.at(best.x)}{whose}",
+        f"best {loss_text(best.loss)} {scale.at(best.x)}{run_name}",
         xy=(0.012, best.loss),
         xycoords=("axes fraction", "data"),
         xytext=(0, -4),
@@ -270,62 +272,90 @@ def _add_legend(where: Figure | Axes, entries: Sequence[tuple[Line2D, str]], col
         text.set_parse_math(False)
 
 
-def _entries(
-    runs: Sequence[LossCurves], looks: Sequence[_Look], *, smooth: float
+def _legend_entries(
+    runs: Sequence[LossCurves], styles: Sequence[_Style], *, smooth: float
 ) -> list[tuple[Line2D, str]]:
     averaged = f"training (smoothed {smooth:g})" if smooth else "training"
     if len(runs) == 1:
-        train, val = _strokes(looks[0].train, looks[0].val, looks[0].marker)
+        train, val = _legend_lines(styles[0].train, styles[0].val, styles[0].marker)
         entries = []
     else:
-        named = list(zip(runs, looks, strict=True))[:_MOST_NAMED]
-        entries = [(_strokes(k.train, k.val, k.marker)[1], _named(run)) for run, k in named]
-        train, val = _strokes(_MUTED, _MUTED, "")
+        named = list(zip(runs, styles, strict=True))[:_MAX_LEGEND_RUNS]
+        entries = [
+            (_legend_lines(k.train, k.val, k.marker)[1], _legend_label(run)) for run, k in named
+        ]
+        train, val = _legend_lines(_MUTED, _MUTED, "")
         hidden = len(runs) - len(named)
-        more = [(Line2D([], [], linestyle="none"), f"and {hidden} more")] if hidden else []
-        entries += more
+        if hidden:
+            entries.append((Line2D([], [], linestyle="none"), f"and {hidden} more"))
     if any(np.isfinite(run.train.y).any() for run in runs):
         entries.append((train, averaged))
     if any(np.isfinite(run.val.y).any() for run in runs):
         entries.append((val, "validation"))
     if any(run.best for run in runs):
-        entries.append((_symbol("*", 11, looks), "best validation"))
+        entries.append((_symbol("*", 11, styles), "best validation"))
     if any(run.breaks.x.size for run in runs):
-        entries.append((_symbol("X", 8, looks), "breaks off: loss not finite, or failed"))
+        entries.append((_symbol("X", 8, styles), "curve ends: loss not finite, or run failed"))
     return entries
 
 
-def _strokes(train: str, val: str, marker: str) -> tuple[Line2D, Line2D]:
-    return (
-        Line2D([], [], color=train, linewidth=1.0),
-        Line2D(
-            [],
-            [],
-            color=val,
-            linewidth=2.0,
-            marker=marker,
-            markersize=5,
-            markeredgecolor="white",
-            markeredgewidth=0.7,
-        ),
-    )
+def _legend_lines(train: str, val: str, marker: str) -> tuple[Line2D, Line2D]:
+    train_line = Line2D([], [], color=train, linewidth=1.0)
+    return train_line, Line2D([], [], color=val, marker=marker, **_VAL_LINE)
 
 
-def _symbol(marker: str, size: float, looks: Sequence[_Look]) -> Line2D:
-    colour = looks[0].val if len(looks) == 1 else _MUTED
+def _symbol(marker: str, size: float, styles: Sequence[_Style]) -> Line2D:
+    colour = styles[0].val if len(styles) == 1 else _MUTED
     return Line2D(
         [], [], linestyle="none", marker=marker, markersize=size, color=colour, markeredgewidth=0
     )
 
 
-def _named(run: LossCurves) -> str:
+def _legend_label(run: LossCurves) -> str:
     name = _shortened(run.run_id)
     return name if run.best is None else f"{name}  {loss_text(run.best.loss)}"
 
 
 def _shortened(name: str) -> str:
-    if len(name) <= _LONGEST_NAME:
+    if len(name) <= _MAX_NAME:
         return name
-    # Ids of one experiment differ at their end.
-    half = _LONGEST_NAME // 2
+    # Ids of one experiment often differ only at their end.
+    half = _MAX_NAME // 2
     return f"{name[: half - 1]}…{name[-half:]}"
+
+
+def _scale_for(x: Axis, furthest: float) -> _Scale:
+    if x == "step":
+        return _Scale("step", 1.0, "at step {}", "{:,.0f}".format, "{:,.0f}".format)
+    if x == "tokens":
+        return _Scale("tokens seen", 1.0, "at {} tokens", count_text, count_text)
+    unit, size = "h", _HOUR
+    if furthest < _MAX_SMALL_UNITS * _MINUTE:
+        unit, size = "s", 1.0
+    elif furthest < _MAX_SMALL_UNITS * _HOUR:
+        unit, size = "min", _MINUTE
+    return _Scale(f"training time ({unit})", size, "after {}", duration_text, "{:.3g}".format)
+
+
+def _format_axes(axes: Axes, scale: _Scale, *, log_y: bool) -> None:
+    axes.margins(x=0.02, y=0.09)
+    axes.set_xlabel(scale.label, fontsize=9.5, color=_INK)
+    scaled = ", log scale" if log_y else ""
+    axes.set_ylabel(f"loss (nats per token{scaled})", fontsize=9.5, color=_INK)
+    locator = MaxNLocator(8, steps=[1, 2, 2.5, 5, 10], integer=scale.label == "step", min_n_ticks=1)
+    axes.xaxis.set_major_locator(locator)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: scale.tick(value)))
+    if log_y:
+        low, high = axes.get_ylim()
+        # Within one decade there may be no power of ten to label.
+        is_wide = high > _DECADE * low
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if is_wide else MaxNLocator(6))
+        axes.yaxis.set_minor_locator(NullLocator())
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.grid(visible=True, color=_GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(_GRID)
+    axes.tick_params(length=0, labelsize=8.5, labelcolor=_MUTED)

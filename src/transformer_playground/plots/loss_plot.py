@@ -1,4 +1,4 @@
-"""Plots of training and validation loss, as SVG or PNG."""
+"""Loss plot: training and validation loss of runs, as SVG or PNG."""
 
 import logging
 import unicodedata
@@ -18,24 +18,24 @@ from transformer_playground.terminal import visible_line
 
 FORMATS = ("svg", "png")
 FILE_NAME = "loss-curve.svg"
-# What fits above the picture in one line.
-_LONGEST_TITLE = 72
-# No script needs more on one letter.
-_MOST_MARKS = 4
-# Legal characters that XML does not admit.
+# Fits above the plot in one line.
+_MAX_TITLE_CELLS = 72
+# No script needs more combining marks on one letter.
+_MAX_MARKS = 4
+# Valid characters that XML does not allow.
 _NOT_XML = {0xFFFE: "\ufffd", 0xFFFF: "\ufffd"}
 
 
 @dataclass(frozen=True)
 class PlotRequest:
-    """How to draw the losses of runs.
+    """Options of a loss plot.
 
     Attributes:
-        out: The picture's file; its ending says the format. An existing one is replaced.
-        title: Any text, made harmless and shortened; None = a title that names what is shown.
-        log_y: Whether the loss axis is logarithmic.
+        out: The file; its extension selects the format, and an existing file is replaced.
+        title: Any text, cleaned and shortened; None = a default title.
+        log_y: Logarithmic loss axis.
         smooth: Weight of the debiased moving average over the training loss, 0 = none.
-        x: Optimizer steps, training tokens seen, or time spent training.
+        x: Optimizer steps, training tokens seen, or training time.
     """
 
     out: Path
@@ -47,14 +47,12 @@ class PlotRequest:
 
 @dataclass(frozen=True)
 class PlotResult:
-    """A picture that was written.
+    """A plot that was written.
 
     Attributes:
-        path: The file.
-        format: Its format, "svg" or "png".
-        shown: The runs in it, in the order of their colours.
-        skipped: Ids of runs that have no finite loss to show, or none whose place on the axis is
-            known.
+        format: "svg" or "png".
+        shown: The runs in the plot, in the order of their colours.
+        skipped: Ids of runs without a finite loss at a known position on the axis.
     """
 
     path: Path
@@ -64,34 +62,29 @@ class PlotResult:
 
 
 def plot_loss(runs: Sequence[RunFolder], request: PlotRequest) -> PlotResult:
-    """Draw the losses of runs over each other and write the picture, whole or not at all.
+    """Draw the loss curves of at least one run and write the plot atomically. Thread-safe.
 
-    The same rows and request give the same SVG, byte for byte. May be called from any thread.
-
-    Args:
-        runs: At least one run; the first gets the first colour.
-        request: How to draw and where to write.
+    The same rows and request give the same SVG, byte for byte.
 
     Raises:
-        UsageError: The file's ending is no known format, it is a folder, or `smooth` is no
-            weight.
-        RunError: No run has a finite loss whose place on the axis is known, a newer version wrote
-            one of them, or the disk refused.
+        UsageError: The file's extension is unknown, it is a folder, or `smooth` is not in [0, 1).
+        RunError: No run has a finite loss at a known position on the axis, a newer version wrote
+            one of them, or OSError while writing.
     """
     for run in runs:
         refuse_newer(run)
     kind = _format(request.out)
     if not 0 <= request.smooth < 1:
         raise UsageError(
-            f"smooth = {request.smooth:g} is no weight of a moving average.",
-            "Give a number from 0 (as measured) to below 1, such as 0.9.",
+            f"--smooth must be in [0, 1), not {request.smooth:g}.",
+            "0 = no smoothing; try 0.9.",
         )
     curves = [read_loss_curves(run, request.x, positive=request.log_y) for run in runs]
     shown = tuple(each for each in curves if not each.is_empty)
     if not shown:
         raise _nothing_to_show(runs, request)
     render = _renderer()
-    title = harmless_title(_default_title(shown) if request.title is None else request.title)
+    title = clean_title(_default_title(shown) if request.title is None else request.title)
 
     def write(file: IO[bytes]) -> None:
         render(file, kind, shown, title, log_y=request.log_y, smooth=request.smooth, x=request.x)
@@ -102,21 +95,21 @@ def plot_loss(runs: Sequence[RunFolder], request: PlotRequest) -> PlotResult:
     )
 
 
-def harmless_title(title: str) -> str:
-    """`title` on one line that a picture has room for and XML can hold."""
-    line = _without_piles(visible_line(title.strip()).translate(_NOT_XML))
-    if cell_len(line) <= _LONGEST_TITLE:
+def clean_title(title: str) -> str:
+    """`title` in one line that fits above a plot and is valid in XML."""
+    line = _limit_combining_marks(visible_line(title.strip()).translate(_NOT_XML))
+    if cell_len(line) <= _MAX_TITLE_CELLS:
         return line
-    return set_cell_size(line, _LONGEST_TITLE - 1).rstrip() + "…"
+    return set_cell_size(line, _MAX_TITLE_CELLS - 1).rstrip() + "…"
 
 
-def _without_piles(line: str) -> str:
-    """Leave out marks piled on one letter so high that the picture would have to make room."""
+def _limit_combining_marks(line: str) -> str:
+    """Drop combining marks that would need extra space above a letter."""
     kept: list[str] = []
     height = 0
     for character in line:
         height = height + 1 if unicodedata.category(character).startswith("M") else 0
-        if height <= _MOST_MARKS:
+        if height <= _MAX_MARKS:
             kept.append(character)
     return "".join(kept)
 
@@ -129,8 +122,8 @@ def _format(out: Path) -> str:
     kind = out.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise UsageError(
-            f"A plot cannot be written as '{out.name}'.",
-            f"Let the file's name end in {' or '.join(f'.{each}' for each in FORMATS)}.",
+            f"A plot cannot be written as '{out.name}': unknown format.",
+            f"Use a file name that ends in {' or '.join(f'.{each}' for each in FORMATS)}.",
         )
     if out.is_dir():
         raise UsageError(f"{out} is a folder.", "Name a file in it.")
@@ -142,23 +135,23 @@ def _nothing_to_show(runs: Sequence[RunFolder], request: PlotRequest) -> RunErro
     if not all(each.is_empty for each in by_step):
         named = f"the run '{runs[0].run_id}'" if len(runs) == 1 else "these runs"
         return RunError(
-            f"The metrics of {named} do not tell the {request.x} of any loss.",
-            "Those of older versions may not; use --x step.",
+            f"The metrics of {named} do not record the {request.x} of any loss.",
+            "An older version may have written them; use --x step.",
         )
     if len(runs) > 1:
         return RunError(
             f"None of the {len(runs)} runs has a finite loss to plot.",
-            "Train them until their first logged step or evaluation.",
+            "Train at least to the first logged step or evaluation.",
         )
     return RunError(
         f"The run '{runs[0].run_id}' has no finite loss to plot.",
-        "Train it until its first logged step or evaluation; if it has diverged, lower the "
+        "Train at least to the first logged step or evaluation; if it has diverged, lower the "
         "learning rate.",
     )
 
 
 def _renderer() -> Callable[..., None]:
-    # matplotlib speaks of its font cache through logging, which prints what nobody handles.
+    # matplotlib logs about its font cache, and logging prints records without a handler.
     logger = logging.getLogger("matplotlib")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())

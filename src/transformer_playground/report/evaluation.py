@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from pydantic import ValidationError
@@ -76,16 +76,8 @@ def window_losses(
     losses = evaluate(model, dataset, config, model.device, cancelled=cancelled)
     if losses is None:
         return None
-    return WindowLosses(
-        source="evaluated",
-        step=step,
-        train_loss=losses.train_loss,
-        val_loss=losses.val_loss,
-        train_perplexity=losses.train_ppl,
-        val_perplexity=losses.val_ppl,
-        val_bits_per_byte=losses.val_bits_per_byte,
-        generalisation_gap=losses.val_loss - losses.train_loss,
-    )
+    train, val, bits = losses.train_loss, losses.val_loss, losses.val_bits_per_byte
+    return _window_losses("evaluated", step, train, val, bits)
 
 
 def recorded_losses(series: RunSeries, step: int) -> WindowLosses | None:
@@ -95,16 +87,19 @@ def recorded_losses(series: RunSeries, step: int) -> WindowLosses | None:
     train, val = (series.at("eval", key, index) for key in ("train_loss", "val_loss"))
     if train is None or val is None:
         return None
-    return WindowLosses(
-        source="metrics",
-        step=step,
-        train_loss=train,
-        val_loss=val,
-        train_perplexity=perplexity(train),
-        val_perplexity=perplexity(val),
-        val_bits_per_byte=series.at("eval", "val_bits_per_byte", index),
-        generalisation_gap=val - train,
-    )
+    bits = series.at("eval", "val_bits_per_byte", index)
+    return _window_losses("metrics", step, train, val, bits)
+
+
+def _window_losses(
+    source: Literal["evaluated", "metrics"],
+    step: int,
+    train: float,
+    val: float,
+    bits_per_byte: float | None,
+) -> WindowLosses:
+    perplexities = perplexity(train), perplexity(val)
+    return WindowLosses(source, step, train, val, *perplexities, bits_per_byte, val - train)
 
 
 def full_validation(

@@ -49,33 +49,28 @@ def markdown_report(report: Report) -> str:
 def _summary_lines(report: Report) -> Iterator[str]:
     yield f"Report on {visible_line(report.run_id)}"
     yield from _wrapped(_subject_line(report))
-    yield ""
-    yield "Verdict"
+    yield from ("", "Verdict")
     for verdict in report.verdicts:
         yield from _wrapped(f"  {_SYMBOLS[verdict.level]} {verdict.sentence}.", "    ")
     if not report.verdicts:
         yield "  None: the data it needs is missing, see below."
-    yield ""
-    yield "Loss"
+    yield from ("", "Loss")
     yield from _plain(_losses(report))
     for line in _loss_details(report.evaluation):
         yield from _wrapped(f"  {line}", "    ")
     if report.texts is not None:
-        yield ""
-        yield "Texts"
+        yield from ("", "Texts")
         yield from _wrapped(f"  {_sampling_text(report)}")
         for note in _reference_notes(report.texts):
             yield from _wrapped(f"  {note}")
         yield from _plain(_measures(report.texts))
         novelty = _novelty(report.texts)
         if novelty is not None:
-            yield ""
-            yield f"  {_NOVELTY_TITLE}"
+            yield from ("", f"  {_NOVELTY_TITLE}")
             yield from _plain(novelty)
         yield from _summary_excerpts(report.texts)
     if report.missing:
-        yield ""
-        yield "Missing"
+        yield from ("", "Missing")
         for missing in report.missing:
             what = f"  {missing.part}: {missing.reason} {missing.hint}".rstrip()
             yield from _wrapped(visible_line(what), "    ")
@@ -84,51 +79,40 @@ def _summary_lines(report: Report) -> Iterator[str]:
 def _summary_excerpts(texts: Texts) -> Iterator[str]:
     longest = texts.model.longest_match
     if longest is not None and longest.length:
-        yield ""
-        yield f"  {_longest_title(longest)}"
+        yield from ("", f"  {_longest_title(longest)}")
         yield from _indented(longest.text, "    | ")
     duplicates = texts.model.statistics.top_duplicates[:_MAX_DUPLICATES]
     if duplicates:
-        yield ""
-        yield "  Duplicate samples:"
+        yield from ("", "  Duplicate samples:")
         for duplicate in duplicates:
             shown = _shortened(visible_line(duplicate.text), _DUPLICATE_CHARS)
             yield f"    {duplicate.count:,} x  {shown}"
 
 
 def _markdown_lines(report: Report) -> Iterator[str]:
-    yield f"# Report on {escape_markdown(report.run_id)}"
-    yield ""
+    yield from (f"# Report on {escape_markdown(report.run_id)}", "")
     yield escape_markdown(_subject_line(report))
     yield ""
     for verdict in report.verdicts:
         yield f"- {escape_markdown(verdict.sentence)}."
-    yield ""
-    yield "## Loss"
-    yield ""
+    yield from ("", "## Loss", "")
     yield from markdown_table(_losses(report))
     yield ""
     for line in _loss_details(report.evaluation):
         yield f"- {line}"
     if report.texts is not None:
-        yield ""
-        yield "## Texts"
-        yield ""
+        yield from ("", "## Texts", "")
         yield escape_markdown(_sampling_text(report))
         yield from _reference_notes(report.texts)
         yield ""
         yield from markdown_table(_measures(report.texts))
         novelty = _novelty(report.texts)
         if novelty is not None:
-            yield ""
-            yield _NOVELTY_TITLE
-            yield ""
+            yield from ("", _NOVELTY_TITLE, "")
             yield from markdown_table(novelty)
         yield from _markdown_excerpts(report.texts)
     if report.missing:
-        yield ""
-        yield "## Missing"
-        yield ""
+        yield from ("", "## Missing", "")
         for missing in report.missing:
             yield escape_markdown(f"- {missing.part}: {missing.reason} {missing.hint}".rstrip())
 
@@ -136,13 +120,10 @@ def _markdown_lines(report: Report) -> Iterator[str]:
 def _markdown_excerpts(texts: Texts) -> Iterator[str]:
     longest = texts.model.longest_match
     if longest is not None and longest.length:
-        yield ""
-        yield _longest_title(longest)
-        yield ""
+        yield from ("", _longest_title(longest), "")
         yield from _indented(longest.text, "    ")
     if texts.examples:
-        yield ""
-        yield "The first samples:"
+        yield from ("", "The first samples:")
         for example in texts.examples:
             yield ""
             yield from _indented(example, "    ")

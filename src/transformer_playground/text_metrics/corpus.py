@@ -1,4 +1,4 @@
-"""The text of a dataset, and passages of it that are as long as samples."""
+"""Corpus: decoded text of a dataset, and real passages as long as the samples."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -6,19 +6,17 @@ from dataclasses import dataclass
 from transformer_playground.data.dataset import Dataset, TokenArray
 from transformer_playground.data.tokenizers import Tokenizer
 
-_TOKENS_AT_ONCE = 1 << 20
+_CHUNK_TOKENS = 1 << 20
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Both splits as text, from their beginnings on.
+    """Decoded text of both splits, from their start.
 
     Attributes:
-        train: Training text.
-        train_share: Share of the training tokens that `train` spells.
-        val: Validation text.
-        val_share: Share of the validation tokens that `val` spells.
-        by_line: Whether each line is a document of its own.
+        train_share: Share of the training tokens that were decoded.
+        val_share: Share of the validation tokens that were decoded.
+        by_line: Whether each line is a document.
     """
 
     train: str
@@ -30,11 +28,10 @@ class Corpus:
 
 @dataclass(frozen=True)
 class Pieces:
-    """Real text cut to the size of samples.
+    """Real text cut to the lengths of samples.
 
     Attributes:
-        texts: The pieces.
-        overlap: Whether some share characters, because the text is too short for so many.
+        overlap: Whether pieces overlap, because the text is shorter than all of them together.
     """
 
     texts: tuple[str, ...]
@@ -45,10 +42,8 @@ def read_corpus(dataset: Dataset, tokenizer: Tokenizer, *, by_line: bool, max_by
     """Decode the splits of a dataset.
 
     Args:
-        dataset: The dataset.
-        tokenizer: What it was encoded with.
-        by_line: Whether each line is a document of its own.
-        max_bytes: Most UTF-8 bytes of text to decode of each split.
+        by_line: Whether each line is a document.
+        max_bytes: Maximum UTF-8 bytes of text to decode per split.
 
     Raises:
         DataError: A token is outside the vocabulary.
@@ -61,39 +56,37 @@ def read_corpus(dataset: Dataset, tokenizer: Tokenizer, *, by_line: bool, max_by
 
 
 def decode_split(tokens: TokenArray, tokenizer: Tokenizer, *, max_bytes: int) -> tuple[str, float]:
-    """The text of a split up to a number of bytes, and the share of its tokens that is.
+    """Text of a split up to a number of bytes, and the share of its tokens decoded.
 
-    Where a document ends there is a line break: no model writes across that place.
+    The end-of-text token becomes a line break, because no sample crosses it.
 
     Raises:
         DataError: A token is outside the vocabulary.
     """
-    spelled: dict[int, bytes] = {}
+    token_bytes: dict[int, bytes] = {}
     if tokenizer.bos_id is not None:
-        spelled[tokenizer.bos_id] = b""
+        token_bytes[tokenizer.bos_id] = b""
     if tokenizer.eos_id is not None:
-        spelled[tokenizer.eos_id] = b"\n"
+        token_bytes[tokenizer.eos_id] = b"\n"
     parts: list[bytes] = []
-    room, done = max_bytes, 0
-    # No token spells more bytes than there is room for in a chunk of its own.
-    while done < len(tokens) and room > 0:
-        chunk = tokens[done : done + min(_TOKENS_AT_ONCE, room)].tolist()
-        for token in set(chunk) - spelled.keys():
-            spelled[token] = tokenizer.token_bytes(token)
-        part = b"".join(map(spelled.__getitem__, chunk))
+    left, done = max_bytes, 0
+    while done < len(tokens) and left > 0:
+        chunk = tokens[done : done + min(_CHUNK_TOKENS, left)].tolist()
+        for token in set(chunk) - token_bytes.keys():
+            token_bytes[token] = tokenizer.token_bytes(token)
+        part = b"".join(map(token_bytes.__getitem__, chunk))
         parts.append(part)
-        room -= len(part)
+        left -= len(part)
         done += len(chunk)
     return b"".join(parts).decode("utf-8", "replace"), done / len(tokens)
 
 
 def real_pieces(text: str, lengths: Sequence[int], *, by_line: bool) -> Pieces:
-    """As many pieces of a text as there are lengths, spread evenly over it: always the same ones.
+    """Pieces of a text, spread evenly over it and without randomness.
 
     Args:
-        text: Validation text.
-        lengths: Code points of each piece; one longer than the text becomes the whole text.
-        by_line: Take whole lines, whatever the lengths; fewer if the text has fewer.
+        lengths: Code points of each piece; a piece longer than the text is the whole text.
+        by_line: Take whole lines, one per length; fewer if the text has fewer.
     """
     if by_line:
         lines = list(_lines(text))

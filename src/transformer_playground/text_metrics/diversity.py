@@ -1,9 +1,9 @@
-"""Statistics of a set of texts: how diverse they are, and how much each repeats itself.
+"""Text diversity: distinct n-grams, repetition, Zipf coefficient and duplicates.
 
-Every count of words uses one unit that no tokenizer changes, so that models with different
-vocabularies compare: a word is a run of letters, digits and underscores (Python's Unicode `\\w+`),
-or one other character that is not white space. Case is kept, white space only separates, and
-nothing is normalised. A combining mark is no `\\w`, so it is a word of its own.
+Words do not depend on a tokenizer, so that models with different vocabularies compare: a word is
+a run of letters, digits and underscores (Python's Unicode `\\w+`), or one other character that is
+not white space. Case is kept and nothing is normalised. A combining mark is not in `\\w`, so it is
+a separate word.
 """
 
 import math
@@ -25,7 +25,7 @@ MAX_DUPLICATES = 20
 
 @dataclass(frozen=True)
 class Duplicate:
-    """A text that was generated more than once; white space around it is not counted."""
+    """A text generated more than once, stripped of surrounding white space."""
 
     text: str
     count: int
@@ -33,19 +33,19 @@ class Duplicate:
 
 @dataclass(frozen=True)
 class TextStatistics:
-    """What a set of texts looks like; a value is None where nothing is there to measure.
+    """Statistics of a set of texts; None where there is nothing to measure.
 
     Attributes:
-        count: Texts, empty ones included.
-        non_empty_ratio: Share of the texts that hold more than white space.
-        unique_ratio: Distinct texts among the non-empty ones, white space around them ignored.
-        distinct_1: Distinct words among all words; falls as the texts grow, so compare like sizes.
-        distinct_2: Distinct word pairs among all word pairs.
-        seq_rep_4: Mean share of a text's 4-grams that repeat an earlier one of the same text.
-        zipf_coefficient: Steepness of word frequency over rank; near 1 for natural language.
+        count: Number of texts, empty ones included.
+        non_empty_ratio: Share of texts with more than white space.
+        unique_ratio: Distinct texts / non-empty texts, ignoring surrounding white space.
+        distinct_1: Distinct words / words; depends on the text length, so compare equal sizes.
+        distinct_2: Distinct word pairs / word pairs.
+        seq_rep_4: Mean share of a text's 4-grams that occur earlier in the same text.
+        zipf_coefficient: Exponent of word frequency over rank; near 1 for natural language.
         avg_chars: Mean length in code points, white space included.
         avg_words: Mean length in words.
-        top_duplicates: The texts that occur most often, at least twice; at most 20.
+        top_duplicates: Up to 20 most frequent texts that occur at least twice.
     """
 
     count: int
@@ -61,12 +61,12 @@ class TextStatistics:
 
 
 def split_words(text: str) -> list[str]:
-    """The words of a text in order, in the unit that this module documents."""
+    """Words of a text in order, as defined by this module."""
     return WORD.findall(text)
 
 
 def text_statistics(texts: Sequence[str]) -> TextStatistics:
-    """Measures a set of texts; see `TextStatistics` and the functions here for definitions."""
+    """All statistics of a set of texts."""
     words = [split_words(text) for text in texts]
     stripped = [bare for text in texts if (bare := text.strip())]
     occurrences = Counter(stripped)
@@ -85,10 +85,10 @@ def text_statistics(texts: Sequence[str]) -> TextStatistics:
 
 
 def distinct_n(texts: Iterable[Sequence[str]], n: int) -> float | None:
-    """Distinct n-grams divided by all n-grams, over all texts together.
+    """Distinct-n: distinct n-grams / n-grams, over all texts together.
 
-    N-grams do not cross from one text into the next. Source: Li et al. 2016, "A
-    Diversity-Promoting Objective Function for Neural Conversation Models".
+    N-grams do not cross texts. From Li et al. 2016, "A Diversity-Promoting Objective Function for
+    Neural Conversation Models".
 
     Args:
         texts: The words of each text.
@@ -106,17 +106,17 @@ def distinct_n(texts: Iterable[Sequence[str]], n: int) -> float | None:
 
 
 def seq_rep_n(texts: Iterable[Sequence[str]], n: int) -> float | None:
-    """One minus distinct n-grams over all n-grams within a text, as the mean over the texts.
+    """Seq-rep-n: 1 - distinct n-grams / n-grams of a text, averaged over the texts.
 
-    Texts shorter than n words have no n-gram and are left out. Source: Welleck et al. 2020,
-    "Neural Text Generation with Unlikelihood Training".
+    Texts shorter than n words are left out. From Welleck et al. 2020, "Neural Text Generation with
+    Unlikelihood Training".
 
     Args:
         texts: The words of each text.
         n: Words in an n-gram.
 
     Returns:
-        0 where nothing repeats, towards 1 for a loop; None if no text has n words.
+        0 without repetition, towards 1 for a loop; None if no text has n words.
     """
     shares = [
         1 - len(set(_ngrams(words, n))) / (len(words) - n + 1) for words in texts if len(words) >= n
@@ -125,14 +125,14 @@ def seq_rep_n(texts: Iterable[Sequence[str]], n: int) -> float | None:
 
 
 def zipf_coefficient(words: Iterable[str]) -> float | None:
-    """Exponent s of frequency ∝ rank^(−s): the negated slope of log frequency over log rank.
+    """Zipf coefficient: exponent s of frequency ∝ rank^(−s).
 
-    Least squares over ranks 1 to 5,000 at most, the most frequent word first, each rank with the
-    same weight; equal frequencies take successive ranks. Source: Holtzman et al. 2020, "The
-    Curious Case of Neural Text Degeneration", and the ranks of its code.
+    Unweighted least squares of log frequency over log rank for the 5,000 most frequent words;
+    equal frequencies take successive ranks. From Holtzman et al. 2020, "The Curious Case of
+    Neural Text Degeneration", with the ranks of its code.
 
     Returns:
-        The exponent, or None with fewer than 5 distinct words: too few for a line.
+        The exponent, or None for fewer than 5 distinct words.
     """
     counts = sorted(Counter(words).values(), reverse=True)[:ZIPF_RANKS]
     if len(counts) < MIN_ZIPF_WORDS:
@@ -140,9 +140,9 @@ def zipf_coefficient(words: Iterable[str]) -> float | None:
     ranks = np.log(np.arange(1, len(counts) + 1))
     frequencies = np.log(np.array(counts, dtype=np.float64))
     centred = ranks - ranks.mean()
-    # The intercept drops out, so any shift will do: this one leaves equal frequencies exactly flat.
+    # Any shift of the frequencies gives the same slope; this one gives exactly 0 for equal ones.
     slope = centred @ (frequencies - frequencies[0]) / (centred @ centred)
-    return 0.0 - float(slope)  # not -slope, which would show a flat line as -0.0
+    return 0.0 - float(slope)  # -slope would be -0.0 for a flat line
 
 
 def _ngrams(words: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
@@ -150,7 +150,7 @@ def _ngrams(words: Sequence[str], n: int) -> Iterator[tuple[str, ...]]:
 
 
 def _top_duplicates(occurrences: Counter[str]) -> tuple[Duplicate, ...]:
-    # By text where counts are equal, so that the order of the texts cannot matter.
+    # Ties are sorted by text, so that the result does not depend on the order of the texts.
     repeated = [Duplicate(text, count) for text, count in occurrences.items() if count > 1]
     repeated.sort(key=lambda duplicate: (-duplicate.count, duplicate.text))
     return tuple(repeated[:MAX_DUPLICATES])

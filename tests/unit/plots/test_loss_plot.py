@@ -201,7 +201,7 @@ def test_losses_whose_place_on_the_axis_is_unknown_are_not_called_infinite(
     del row["time"]
     old = make_run(tmp_path / "runs", rows=[row])
 
-    with pytest.raises(RunError, match=r"'tiny-1' do not tell the time of any loss\..*--x step"):
+    with pytest.raises(RunError, match=r"'tiny-1' do not record the time of any loss\..*--x step"):
         drawn(tmp_path, old, x="time")
     drawn(tmp_path, old)
 
@@ -235,7 +235,7 @@ def test_a_cross_stands_at_the_last_finite_point_before_each_gap(tmp_path: Path)
         [curve[1][0], curve[-1][0]], abs=0.01
     )
     assert math.isnan(curve[2][0])
-    assert "breaks off: loss not finite, or failed" in plot.texts
+    assert "curve ends: loss not finite, or run failed" in plot.texts
 
 
 def test_a_run_that_failed_ends_in_a_cross(tmp_path: Path) -> None:
