@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from transformer_playground.runs.metrics import (
 from transformer_playground.runs.running_median import RunningMedian
 
 Axis = Literal["step", "tokens", "time"]
+AXES: tuple[Axis, ...] = get_args(Axis)
 
 PROGRESS = ("train", "eval", "checkpoint", "status")
 """Events whose step says how far training has come."""

@@ -23,8 +23,7 @@ from transformer_playground.runs.series import RunSeries
 from transformer_playground.training.events import Evaluated, RunFinished, RunStarted
 from transformer_playground.training.sinks.text import describe
 from transformer_playground.tui.launch.service import sentences
-from transformer_playground.tui.live.state import stats_of
-from transformer_playground.tui.live.stats_text import RunActivity, stats_table
+from transformer_playground.tui.live.stats import RunActivity, stats_of, stats_table
 from transformer_playground.tui.runs.details_text import run_overview
 from transformer_playground.tui.runs.export import export_table
 from transformer_playground.tui.runs.table_state import RunsTableState, find_column

@@ -22,9 +22,8 @@ from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.listing import list_runs, refresh_run
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.runs.summary import read_summary, write_summary
-from transformer_playground.tui.live.follower import RunFollowers, ViewRequest
-from transformer_playground.tui.live.state import quantity_named
-from transformer_playground.tui.live.stats_text import (
+from transformer_playground.tui.live.follower import RunFollowers, ViewRequest, find_quantity
+from transformer_playground.tui.live.stats import (
     RunActivity,
     best_text,
     percent_of,
@@ -83,7 +82,7 @@ def test_every_view_shows_the_same_figures(
     course, curves = history(series, None), read_loss_curves(run)
     focus = (
         RunFollowers(tmp_path / "runs")
-        .poll(ViewRequest(("odd",), "odd", quantity_named("loss")))
+        .poll(ViewRequest(("odd",), "odd", find_quantity("loss")))
         .focus
     )
     assert course is not None
@@ -129,7 +128,7 @@ def test_the_table_and_the_live_panel_write_the_same_figures(run: RunFolder) -> 
     rows = {row.run_id: row for row in list_runs(run.root.parent)}
     table = RunsTableState()
     table.take(rows, 0.0)
-    request = ViewRequest(("odd",), "odd", quantity_named("loss"))
+    request = ViewRequest(("odd",), "odd", find_quantity("loss"))
     focus = RunFollowers(run.root.parent).poll(request).focus
     assert focus is not None
     # Rounded down: 99 of 100 steps are not all of them.
@@ -152,7 +151,7 @@ def test_however_a_summary_was_read_it_is_the_same(run: RunFolder, tmp_path: Pat
         with grown.metrics_path.open("ab") as file:
             file.write(line)
         row = refresh_run(tmp_path / "grown", row)
-        frame = followers.poll(ViewRequest(("odd",), "odd", quantity_named("loss")))
+        frame = followers.poll(ViewRequest(("odd",), "odd", find_quantity("loss")))
         whole, _ = read_summary(grown.metrics_path)
         assert frame.focus is not None
         assert row.summary == frame.focus.stats.summary == whole

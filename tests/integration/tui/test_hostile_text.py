@@ -16,7 +16,7 @@ from builders.hostile import harm_in, hostile_project, hostile_texts
 from builders.tui import until, with_console
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.launch.view import LaunchScreen
-from transformer_playground.tui.live.event_log import EventLog
+from transformer_playground.tui.live.panes import EventLog
 from transformer_playground.tui.runs.column_picker import ColumnsScreen
 from transformer_playground.tui.runs.table import RunsTable
 

@@ -1,4 +1,4 @@
-"""The live view by keyboard alone: what it shows of runs that are trained here and elsewhere."""
+"""The live view by keyboard: runs trained by this console and by other processes."""
 
 import os
 import shutil
@@ -23,9 +23,8 @@ from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.charts.chart import Chart
 from transformer_playground.tui.core.jobs import Job
-from transformer_playground.tui.live.event_log import EventLog
-from transformer_playground.tui.live.follower import MOST_LINES
-from transformer_playground.tui.live.samples_pane import SamplesFeed
+from transformer_playground.tui.live.follower import MAX_LOG_LINES
+from transformer_playground.tui.live.panes import EventLog, SamplesPane
 from transformer_playground.tui.live.view import LiveView
 
 SIZES = [(80, 24), (140, 45)]
@@ -61,7 +60,7 @@ async def open_live(console: Console, pilot: Pilot[Any], *marked: str) -> LiveVi
         console.context.workspace.toggle_mark(name)
     console.context.publish_workspace()
     await pilot.press("2")
-    await until(pilot, lambda: isinstance(console.screen, LiveView) and console.screen.looks)
+    await until(pilot, lambda: isinstance(console.screen, LiveView) and console.screen.poll_count)
     view = console.screen
     assert isinstance(view, LiveView)
     await until(pilot, lambda: "Live" in shown(console))
@@ -179,7 +178,7 @@ def test_a_file_cut_under_the_reader_and_a_vanished_folder_are_said(project: Pro
         await until(pilot, lambda: "40/100" in shown(console))
         await pilot.press("t")
         run.metrics_path.write_bytes(run.metrics_path.read_bytes()[:700])
-        await until(pilot, lambda: "metrics.jsonl was cut" in shown(console))
+        await until(pilot, lambda: "metrics.jsonl was truncated" in shown(console))
         shutil.rmtree(run.root)
         await until(pilot, lambda: "cut" not in console.context.snapshot.runs)
         await until(pilot, lambda: "No run to follow yet." in shown(console))
@@ -206,7 +205,7 @@ def test_samples_are_harmless_and_can_be_scrubbed(project: Project) -> None:
         await until(pilot, lambda: "early␛[2J[/red]" in shown(console))
         assert not CONTROL.search(shown(console))
         write(30, "late")
-        await until(pilot, lambda: len(console.screen.query_one(SamplesFeed)._steps) == 3)
+        await until(pilot, lambda: len(console.screen.query_one(SamplesPane)._steps) == 3)
         assert "early" in shown(console)
         await pilot.press("greater_than_sign", "greater_than_sign")
         await until(pilot, lambda: "late" in shown(console))
@@ -239,14 +238,14 @@ def test_a_hidden_view_looks_at_nothing(project: Project) -> None:
         view = await open_live(console, pilot, "run")
         await until(pilot, lambda: "40/100" in shown(console))
         await pilot.press("1")
-        await until(pilot, lambda: not view.is_current and not view._is_looking)
-        looks, drawn = view.looks, view.query_one("#live-chart", Chart).frames_drawn
+        await until(pilot, lambda: not view.is_current and not view._is_polling)
+        polls, drawn = view.poll_count, view.query_one("#live-chart", Chart).frames_drawn
         append_rows(project.run_named("run"), [train_row(50)])
         before = console.context.snapshot
         await until(pilot, lambda: console.context.snapshot is not before)
         console.context.training_changed.publish([])
         await pilot.pause()
-        assert view.looks == looks
+        assert view.poll_count == polls
         assert view.query_one("#live-chart", Chart).frames_drawn == drawn
         await pilot.press("2")
         await until(pilot, lambda: "50/100" in shown(console))
@@ -270,11 +269,13 @@ def test_a_flood_of_events_leaves_a_bounded_log_and_answers_keys(project: Projec
             await pilot.pause()
         append_rows(
             project.run_named("flood"),
-            [{"event": "warning", "step": 1, "message": str(n)} for n in range(2 * MOST_LINES)],
+            [{"event": "warning", "step": 1, "message": str(n)} for n in range(2 * MAX_LOG_LINES)],
         )
         log = view.query_one(EventLog)
-        await until(pilot, lambda: any(line.text == str(2 * MOST_LINES - 1) for line in log.lines))
-        assert len(log.lines) <= MOST_LINES + 100
+        await until(
+            pilot, lambda: any(line.text == str(2 * MAX_LOG_LINES - 1) for line in log.lines)
+        )
+        assert len(log.lines) <= MAX_LOG_LINES + 100
         await pilot.press("l")
         assert view.query_one("#live-chart", Chart).log_y
 
@@ -295,7 +296,7 @@ def test_a_run_trained_here_is_paused_and_steered_and_stopped_by_keys(project: P
         log = view.query_one(EventLog)
         done = {"evaluation", "checkpoint"}
         await until(pilot, lambda: done <= {line.kind for line in log.lines if line.step == at})
-        await until(pilot, lambda: len(view.query_one(SamplesFeed)._steps) > 0)
+        await until(pilot, lambda: len(view.query_one(SamplesPane)._steps) > 0)
         await pilot.press("P")
         await until(pilot, lambda: job.step > at)
         await pilot.press("S")
@@ -304,7 +305,7 @@ def test_a_run_trained_here_is_paused_and_steered_and_stopped_by_keys(project: P
         await until(pilot, lambda: job.state == "stopped")
         await until(pilot, lambda: "■ stopped" in shown(console))
         await pilot.press("P")
-        await until(pilot, lambda: "does not train now" in shown(console))
+        await until(pilot, lambda: "is not training" in shown(console))
 
     with_console(project, steps)
 
@@ -318,6 +319,29 @@ def test_the_chart_is_written_as_a_picture_and_said_where(project: Project) -> N
         folder = project.run_named("run").reports
         await until(pilot, lambda: list(folder.glob("loss-*.svg")))
         await until(pilot, lambda: "Wrote " in shown(console))
+
+    with_console(project, steps)
+
+
+def shown_after_refresh(view: LiveView, console: Console) -> str:
+    view.refresh_view()
+    return shown(console)
+
+
+def test_only_warnings_of_a_job_are_marked_with_an_exclamation_mark(project: Project) -> None:
+    add_run(project, "ours")
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        view = await open_live(console, pilot, "ours")
+        job = Job(1, Launch("tiny"), state="preparing", run_id="ours")
+        job.message = "Encoding with a vocabulary of 86"
+        console.context.training._jobs.append(job)
+        await until(pilot, lambda: job.message in shown_after_refresh(view, console))
+        assert "! Encoding" not in shown(console)
+        job.state = "running"
+        console.context.training.take(job, Warned(step=1, message="loss spike"))
+        await until(pilot, lambda: "! loss spike" in shown_after_refresh(view, console))
+        console.context.training._jobs.remove(job)
 
     with_console(project, steps)
 

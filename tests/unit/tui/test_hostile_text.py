@@ -17,7 +17,7 @@ from transformer_playground.tui.charts.series import ChartLine, PreparedLine
 from transformer_playground.tui.charts.strips import Legend, legend_entry
 from transformer_playground.tui.compare.table_state import ending, shortened
 from transformer_playground.tui.core.checkpoints import Choice
-from transformer_playground.tui.live.state import log_line, state_text
+from transformer_playground.tui.live.stats import log_line
 from transformer_playground.tui.runs.details_state import RunFacts
 from transformer_playground.tui.runs.details_text import (
     experiment_overview,
@@ -31,6 +31,7 @@ from transformer_playground.tui.runs.table_state import RunsTableState
 from transformer_playground.tui.sample.form_state import History
 from transformer_playground.tui.sample.labels import choice_text
 from transformer_playground.tui.sample.transcript import Transcript
+from transformer_playground.tui.shared.text import state_text
 
 Gate = Callable[[str], Iterator[str]]
 ONE = np.ones(1)

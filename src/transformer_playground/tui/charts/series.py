@@ -9,10 +9,12 @@ import numpy as np
 from rich.cells import cell_len
 
 from transformer_playground.runs.curves import debiased_ema
+from transformer_playground.runs.series import Axis
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.axes import LIMIT, FloatArray, to_log_axis
 from transformer_playground.tui.charts.braille import Points, finite_points
 
+AXIS_TITLES: dict[Axis, str] = {"step": "step", "tokens": "tokens seen", "time": "training time"}
 _LARGEST_LOG = math.log10(LIMIT)
 
 

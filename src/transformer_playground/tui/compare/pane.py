@@ -8,11 +8,10 @@ from textual.content import Content
 from textual.widgets import Static
 
 from transformer_playground.comparison.compare import Column, Comparison
-from transformer_playground.runs.series import Axis
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import key_hint
 from transformer_playground.tui.charts.chart import Chart
-from transformer_playground.tui.charts.series import ChartLine
+from transformer_playground.tui.charts.series import AXIS_TITLES, ChartLine
 from transformer_playground.tui.compare.service import Compared
 from transformer_playground.tui.compare.table import ComparisonTable, Heading
 from transformer_playground.tui.compare.table_state import SIGNS, lines_of, names_of, verdicts_in
@@ -119,9 +118,6 @@ def _heading(context: AppContext, column: Column, name: str) -> Heading:
     )
 
 
-_LABELS: dict[Axis, str] = {"step": "step", "tokens": "tokens", "time": "time trained"}
-
-
 class ComparisonCurves(Chart):
     """The baseline lies on top; each line's lowest point is marked."""
 
@@ -136,7 +132,7 @@ class ComparisonCurves(Chart):
     def show(self, context: AppContext, compared: Compared) -> None:
         """Draw these runs."""
         axis = compared.request.axis
-        self.x_label = _LABELS[axis]
+        self.x_label = AXIS_TITLES[axis]
         self.x_kind = "seconds" if axis == "time" else "linear"
         first = next(iter(compared.curves), None)
         lines = []

@@ -63,7 +63,6 @@ def moved(steps: tuple[int, ...], step: int | None, by: int) -> int | None:
     return steps[min(max(0, here + by), len(steps) - 1)]
 
 
-AXES: tuple[Axis, ...] = ("step", "tokens", "time")
 # Reading again and again may take this share of one core at most: training needs the rest.
 _LARGEST_SHARE = 0.1
 _Stamp = tuple[object, ...]

@@ -12,13 +12,13 @@ from textual.widgets import Input, Static
 
 from transformer_playground.comparison.render import markdown_text
 from transformer_playground.runs.folder import RunFolder
-from transformer_playground.runs.series import Axis
+from transformer_playground.runs.series import AXES, Axis
 from transformer_playground.terminal import visible
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.compare.export import FORMATS, Look, export
 from transformer_playground.tui.compare.pane import ComparisonCurves, ComparisonPane, hint
 from transformer_playground.tui.compare.samples import ComparisonSamples
-from transformer_playground.tui.compare.service import AXES, Compared, Comparer, Request
+from transformer_playground.tui.compare.service import Compared, Comparer, Request
 from transformer_playground.tui.compare.training_samples import TrainingSamples
 from transformer_playground.tui.core.sampling import Source
 from transformer_playground.tui.core.workspace import pin, toggle

@@ -177,7 +177,7 @@ class TrainingQueue:
     def _tell(self, job: Job, text: str) -> None:
         # A stop during preparation takes effect where preparation next says something.
         _refuse_stopped(job)
-        job.message = text
+        job.message, job.is_warning = text, False
         self._updates.put(Update(job))
 
     def _change(self, job: Job, state: JobState) -> None:
@@ -197,11 +197,11 @@ class TrainingQueue:
         match event:
             case RunStarted():
                 job.run_id, job.max_iters, job.state = event.run_id, event.max_iters, "running"
-                job.message, news = "", "started"
+                job.message, job.is_warning, news = "", False, "started"
             case StatusChanged(status="paused" | "running" as status):
                 job.state = status
             case Warned():
-                job.message = event.message
+                job.message, job.is_warning = event.message, True
             case RunFinished():
                 # In this order: there is no moment at which nobody is at the job.
                 job.is_reporting = True

@@ -24,7 +24,8 @@ class Job:
         number: Counts from 1 in this console.
         step: Optimizer steps done. Counted here as well as in the run's files, which the top bar
             does not read, and which say nothing before the first logged step.
-        message: What preparation says, the latest warning, or why the job failed.
+        message: Progress of the preparation, the latest warning, or why the job failed.
+        is_warning: Whether `message` is a warning.
         is_reporting: Whether the run has ended and its plot and report are being made.
         made: What was made of the run when it had ended, and what could not be, a line each.
         ended_at: When the job ended, seconds since 1970; 0 until then.
@@ -38,6 +39,7 @@ class Job:
     step: int = 0
     max_iters: int = 0
     message: str = ""
+    is_warning: bool = False
     is_reporting: bool = False
     made: tuple[str, ...] = ()
     ended_at: float = 0.0

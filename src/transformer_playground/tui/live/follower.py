@@ -1,7 +1,6 @@
-"""Followers of runs: they read what is added to the files of runs, whoever trains them.
+"""Run follower: reads the rows that are added to a run's files, whichever process trains it.
 
-`RunFollowers.poll` blocks on files and belongs on a thread of its own; what it returns never
-changes.
+`RunFollowers.poll` blocks on files, so it runs in a thread; its results never change.
 """
 
 import time
@@ -21,31 +20,66 @@ from transformer_playground.runs.metrics import (
 )
 from transformer_playground.runs.series import Axis, Curve, RunSeries
 from transformer_playground.terminal import visible
-from transformer_playground.tui.live.state import (
-    LogLine,
-    Quantity,
-    RunStats,
-    log_line,
-    stats_of,
+from transformer_playground.tui.live.stats import LogLine, RunStats, log_line, stats_of
+
+MAX_LOG_LINES = 500
+MAX_SAMPLES = 200
+RECENT_VALUES = 512
+_MAX_SAMPLE_CHARS = 20_000
+_SPARKLINE_KEYS = ("train_loss", "lr", "tokens_per_sec")
+
+
+@dataclass(frozen=True)
+class CurveSpec:
+    """One curve of a quantity.
+
+    Attributes:
+        event: Event of the rows that hold the values.
+        key: Key of the values in these rows.
+        name: Name in the legend.
+        is_primary: Whether it is drawn in full colour and never smoothed.
+    """
+
+    event: str
+    key: str
+    name: str
+    is_primary: bool = False
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """Something that the chart can show; `key` is its name in the settings file."""
+
+    key: str
+    title: str
+    curves: tuple[CurveSpec, ...]
+
+
+def _of_training(key: str, title: str) -> Quantity:
+    return Quantity(key, title, (CurveSpec("train", key, title),))
+
+
+_VAL_LOSS = CurveSpec("eval", "val_loss", "val", is_primary=True)
+_BITS_PER_BYTE = CurveSpec("eval", "val_bits_per_byte", "val", is_primary=True)
+QUANTITIES = (
+    Quantity("loss", "loss", (CurveSpec("train", "train_loss", "train"), _VAL_LOSS)),
+    _of_training("lr", "learning rate"),
+    _of_training("tokens_per_sec", "tokens/s"),
+    _of_training("grad_norm", "gradient norm"),
+    _of_training("step_time_ms", "step time (ms)"),
+    _of_training("data_share", "share of data loading"),
+    Quantity("bits_per_byte", "bits per byte", (_BITS_PER_BYTE,)),
 )
 
-MOST_LINES = 500
-MOST_SAMPLES = 200
-RECENT = 512
-_LONGEST_SAMPLE = 20_000
-_SPARK_KEYS = ("train_loss", "lr", "tokens_per_sec")
+
+def find_quantity(key: str) -> Quantity:
+    """The quantity with this key, else the first one."""
+    return next((each for each in QUANTITIES if each.key == key), QUANTITIES[0])
 
 
 @dataclass(frozen=True)
 class ViewRequest:
-    """What is to be shown.
-
-    Attributes:
-        runs: Ids of the runs in the chart.
-        focus: The one of them whose numbers, samples and log are shown.
-        quantity: What the chart shows.
-        x: Along which axis.
-    """
+    """What the live view shows: the runs in the chart, one of which has the focus."""
 
     runs: tuple[str, ...]
     focus: str | None
@@ -55,7 +89,7 @@ class ViewRequest:
 
 @dataclass(frozen=True)
 class SampleText:
-    """A text drawn while a run trained; both texts are harmless."""
+    """A sample drawn during training; both texts are safe to print."""
 
     step: int
     prompt: str
@@ -64,12 +98,11 @@ class SampleText:
 
 @dataclass(frozen=True)
 class RunCurves:
-    """A run in the chart.
+    """The curves of one run.
 
     Attributes:
-        curves: One for each part of the quantity; the same objects as before while nothing was
-            added.
-        problem: Why there is nothing to read, in words.
+        curves: One for each curve of the quantity; the same objects while there are no new rows.
+        problem: Why there is nothing to read.
     """
 
     run_id: str
@@ -78,18 +111,18 @@ class RunCurves:
 
 
 @dataclass(frozen=True)
-class Focus:
-    """What is shown of one run.
+class FocusedRun:
+    """Numbers, samples and log of the run with the focus.
 
     Attributes:
-        life: Counts how often the run's rows were replaced or went back; later rows of the same
-            life come after those of before.
-        recent: Steps and the values of the sparklines, one array each, the newest at the end.
+        generation: Increases whenever the run's rows were replaced or a resume went back in steps;
+            within a generation steps only grow.
+        recent: Recent values by step for each sparkline, the newest last.
     """
 
     run_id: str
     stats: RunStats
-    life: int
+    generation: int
     recent: tuple[Curve, ...]
     log: tuple[LogLine, ...]
     samples: tuple[SampleText, ...]
@@ -97,94 +130,91 @@ class Focus:
 
 @dataclass(frozen=True)
 class LiveFrame:
-    """What there was to see at one moment.
+    """Result of a poll.
 
     Attributes:
         changed: Whether anything is new since the last poll.
-        spent: Seconds of computing that the poll took.
+        spent: CPU seconds of the poll.
     """
 
     request: ViewRequest
     runs: tuple[RunCurves, ...]
-    focus: Focus | None
+    focus: FocusedRun | None
     changed: bool
     spent: float
 
 
 class RunFollower:
-    """One run, followed through its files.
-
-    Args:
-        folder: The run's; it may vanish and come back.
-    """
+    """Follows one run through its files; the folder may vanish and come back."""
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
-        self._series = RunSeries(folder.metrics_path, listener=self._listen)
+        self._series = RunSeries(folder.metrics_path, listener=self._on_rows)
         self._sample_rows = MetricsReader(folder.samples_path, accept=_is_sample)
-        self._samples: deque[tuple[Row, SampleText]] = deque(maxlen=MOST_SAMPLES)
-        self._lines: deque[LogLine] = deque(maxlen=MOST_LINES)
+        self._samples: deque[tuple[Row, SampleText]] = deque(maxlen=MAX_SAMPLES)
+        self._lines: deque[LogLine] = deque(maxlen=MAX_LOG_LINES)
         self._had_rows = False
-        self._life = 0
-        self._kept: tuple[tuple[Quantity, Axis], tuple[Curve, ...]] | None = None
-        self._focus: Focus | None = None
+        self._generation = 0
+        self._curves: tuple[tuple[Quantity, Axis], tuple[Curve, ...]] | None = None
+        self._focused: FocusedRun | None = None
 
     def poll(self) -> bool:
-        """Take in what was added; whether anything was."""
+        """Read new rows; returns whether there were any."""
         changed = self._series.poll()
         if changed:
-            self._kept = None
+            self._curves = None
         self._had_rows |= self._series.rows > 0
         changed |= self._poll_samples()
         if changed:
-            self._focus = None
+            self._focused = None
         return changed
 
     @property
     def problem(self) -> str:
-        """Why there is nothing to read, in words."""
+        """Why there is nothing to read."""
         if self._series.rows:
             return ""
         if not self._folder.root.is_dir():
-            return "its folder is gone"
+            return "its folder was removed"
         if self._had_rows:
-            return "metrics.jsonl is gone or empty"
+            return "metrics.jsonl was removed or emptied"
         return ""
 
     def curves(self, quantity: Quantity, x: Axis) -> tuple[Curve, ...]:
-        """The lines of a quantity, as the same objects while nothing was added."""
-        wanted = (quantity, x)
-        if self._kept is None or self._kept[0] != wanted:
-            found = tuple(self._series.curve(part.event, part.key, x) for part in quantity.parts)
-            self._kept = wanted, found
-        return self._kept[1]
+        """The curves of a quantity; the same objects while there are no new rows."""
+        if self._curves is None or self._curves[0] != (quantity, x):
+            curves = tuple(self._series.curve(each.event, each.key, x) for each in quantity.curves)
+            self._curves = (quantity, x), curves
+        return self._curves[1]
 
-    def focus(self) -> Focus:
-        """Numbers, samples and log; the same object while nothing was added."""
-        if self._focus is None:
+    def focused(self) -> FocusedRun:
+        """Numbers, samples and log; the same object while there are no new rows."""
+        if self._focused is None:
             series, resumes = self._series, self._series.resumes
-            curves = [series.curve("train", key) for key in _SPARK_KEYS]
-            self._focus = Focus(
+            curves = [series.curve("train", key) for key in _SPARKLINE_KEYS]
+            self._focused = FocusedRun(
                 self._folder.run_id,
                 stats_of(series),
-                self._life,
-                tuple(Curve(curve.x[-RECENT:], curve.y[-RECENT:]) for curve in curves),
+                self._generation,
+                tuple(
+                    Curve(curve.x[-RECENT_VALUES:], curve.y[-RECENT_VALUES:]) for curve in curves
+                ),
                 tuple(self._lines),
                 tuple(text for row, text in self._samples if not is_superseded(row, resumes)),
             )
-        return self._focus
+        return self._focused
 
-    def _listen(self, part: Poll) -> None:
+    def _on_rows(self, part: Poll) -> None:
         if part.reset:
-            self._life += 1
+            self._generation += 1
             self._lines.clear()
-            text = "metrics.jsonl was cut, replaced or removed; reading it again"
+            text = "metrics.jsonl was truncated, replaced or removed; reading it again"
             self._lines.append(LogLine(time.time(), 0, "warning", text))
         for row in part.rows:
             if row["event"] == "train":
                 continue
             if row["event"] == "resume":
-                self._life += 1
+                self._generation += 1
             line = log_line(row)
             if line is not None:
                 self._lines.append(line)
@@ -206,18 +236,14 @@ def _is_sample(row: Row) -> bool:
 def _sample(row: Row) -> SampleText:
     return SampleText(
         row["step"],
-        visible((as_text(row.get("prompt")) or "")[:_LONGEST_SAMPLE]),
-        visible(row["text"][:_LONGEST_SAMPLE]),
+        visible((as_text(row.get("prompt")) or "")[:_MAX_SAMPLE_CHARS]),
+        visible(row["text"][:_MAX_SAMPLE_CHARS]),
     )
 
 
 @dataclass
 class RunFollowers:
-    """The runs on show; not safe to be used by two threads at once.
-
-    Args:
-        runs_dir: Folder of runs.
-    """
+    """The followers of all runs in the chart; not thread-safe."""
 
     runs_dir: Path
     _followers: dict[str, RunFollower] = field(default_factory=dict)
@@ -225,11 +251,11 @@ class RunFollowers:
 
     @property
     def followed(self) -> Mapping[str, RunFollower]:
-        """Who is followed now."""
+        """Run id -> follower, as of the last poll."""
         return self._followers
 
     def poll(self, request: ViewRequest) -> LiveFrame:
-        """Read what was added to the runs' files; runs that are not asked for are forgotten."""
+        """Read new rows of the requested runs and drop the followers of all others."""
         began = time.thread_time()
         known = self._followers
         self._followers = {
@@ -243,6 +269,6 @@ class RunFollowers:
             RunCurves(run_id, follower.curves(request.quantity, request.x), follower.problem)
             for run_id, follower in self._followers.items()
         )
-        in_focus = self._followers.get(request.focus) if request.focus else None
-        focus = in_focus.focus() if in_focus else None
-        return LiveFrame(request, runs, focus, changed, time.thread_time() - began)
+        focus = self._followers.get(request.focus) if request.focus else None
+        focused = focus.focused() if focus else None
+        return LiveFrame(request, runs, focused, changed, time.thread_time() - began)

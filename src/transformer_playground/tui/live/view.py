@@ -1,4 +1,4 @@
-"""The live view: curves of the chosen runs, the numbers of one of them, its samples and log."""
+"""Live view: curves of the chosen runs, and numbers, samples and log of one of them."""
 
 import time
 from functools import partial
@@ -12,47 +12,46 @@ from textual.types import CSSPathType
 from textual.widget import Widget
 from textual.widgets import Static
 
-from transformer_playground.runs.series import Axis
+from transformer_playground.runs.series import AXES, Axis
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.charts.chart import Chart
+from transformer_playground.tui.charts.series import AXIS_TITLES
 from transformer_playground.tui.core.job_queue import Update
 from transformer_playground.tui.live.chart_series import (
-    AXIS_TITLES,
-    Paint,
+    RunStyle,
     chart_lines,
     run_in_focus,
     runs_to_show,
 )
 from transformer_playground.tui.live.controls import LiveControls
-from transformer_playground.tui.live.event_log import EventLog
-from transformer_playground.tui.live.follower import LiveFrame, RunFollowers, ViewRequest
-from transformer_playground.tui.live.samples_pane import SamplesFeed
-from transformer_playground.tui.live.state import (
-    AXES,
+from transformer_playground.tui.live.follower import (
     QUANTITIES,
+    LiveFrame,
     Quantity,
-    RunStats,
-    quantity_named,
+    RunFollowers,
+    ViewRequest,
+    find_quantity,
 )
-from transformer_playground.tui.live.stats_pane import LiveNumbers
+from transformer_playground.tui.live.panes import EventLog, SamplesPane, StatsPane
+from transformer_playground.tui.live.stats import RunStats
 from transformer_playground.tui.themes import PLAIN, SERIES
 
-# Files are polled so often where training here says that they have grown, else between so often
-# and so seldom; drawing the chart costs most.
+# Updates of a run that trains here trigger a poll at the next tick. Otherwise the wait between
+# polls grows from _MIN_WAIT to _MAX_WAIT while nothing changes. Drawing the chart costs most.
 _TICK_SECONDS = 0.25
 _CHART_SECONDS = 0.5
-_SHORTEST_WAIT = 0.5
-_LONGEST_WAIT = 2.0
-_SLOWER = 1.5
-# Polling may take this share of a core.
-_LARGEST_SHARE = 0.05
+_MIN_WAIT = 0.5
+_MAX_WAIT = 2.0
+_WAIT_FACTOR = 1.5
+# Maximum share of one core for polling.
+_MAX_LOAD = 0.05
 _FAINT = 0.5
 _TALL = 30
 
 
 class LiveView(LiveControls):
-    """Follows runs as they train, here or elsewhere."""
+    """Follows runs during training, by this console or by another process."""
 
     NAME = "live"
     CSS_PATH: ClassVar[CSSPathType | None] = ["../charts/charts.tcss", "live.tcss"]
@@ -63,33 +62,32 @@ class LiveView(LiveControls):
         super().__init__()
         self._quantity: Quantity = QUANTITIES[0]
         self._x: Axis = "step"
-        self._shown: tuple[str, ...] = ()
+        self._run_ids: tuple[str, ...] = ()
         self._wanted: str | None = None
-        self._titled: str | None = None
+        self._titled_run: str | None = None
         self._frame: LiveFrame | None = None
-        self._is_looking = self._is_woken = self._is_dirty = self._is_chart_old = False
-        self._wait = _SHORTEST_WAIT
-        # By the monotonic clock; a poll that is asked for waits for the first, others for the next.
-        self._rest_until = self._next_look = self._next_chart = 0.0
+        self._is_polling = self._is_woken = self._is_dirty = self._is_chart_stale = False
+        self._wait = _MIN_WAIT
+        # Times of the monotonic clock. An early poll waits for _rest_until, others for _next_poll.
+        self._rest_until = self._next_poll = self._next_chart = 0.0
         self._listed: set[str] = set()
-        self.looks = 0
+        self.poll_count = 0
 
     def compose_body(self) -> ComposeResult:
-        """Chart, numbers, and below them samples and log."""
         yield Static(id="live-empty", markup=False)
         with Container(id="live"):
             yield Chart(id="live-chart", classes="pane")
-            yield LiveNumbers()
+            yield StatsPane()
             with Container(id="live-below"):
-                yield SamplesFeed()
+                yield SamplesPane()
                 yield EventLog()
-        yield Static(id="live-word", markup=False)
+        yield Static(id="live-notes", markup=False)
 
     def on_mount(self) -> None:
-        """Take over what the settings remember, and follow training."""
+        """Restore the remembered settings and follow training."""
         remembered = self.context.settings.remembered
         self._followers = RunFollowers(self.context.runs_dir)
-        self._quantity = quantity_named(remembered("live", "quantity", "loss"))
+        self._quantity = find_quantity(remembered("live", "quantity", "loss"))
         self._x = next(x for x in (remembered("live", "x", "step"), "step") if x in AXES)
         chart = self._chart
         chart.log_y = remembered("live", "log", False)
@@ -107,24 +105,21 @@ class LiveView(LiveControls):
     def _remember(self, name: str, value: Any) -> None:
         self.context.settings.remember("live", name, value)
 
-    # Coming on show, and leaving
-
     def on_screen_suspend(self) -> None:
-        """Nothing is done for a view that nobody sees."""
         self._tick_timer.pause()
-        self._next_look = 0.0
+        self._next_poll = 0.0
 
     def refresh_view(self) -> None:
-        """See which runs to show, and look at them if they are others than before."""
+        """Update the runs to show, and poll them if they changed."""
         self._tick_timer.resume()
         self._is_dirty = True
-        self._leave_gone()
+        self._notify_removed()
         shown = runs_to_show(self.context.workspace, self._training, [*self.context.snapshot.runs])
         self.query_one("#live").display = bool(shown)
         self._show_empty(is_empty=not shown)
-        if shown != self._shown or not self._next_look:
-            self._shown = shown
-            self._look_now()
+        if shown != self._run_ids or not self._next_poll:
+            self._run_ids = shown
+            self._poll_now()
 
     @property
     def _training(self) -> str | None:
@@ -133,16 +128,15 @@ class LiveView(LiveControls):
 
     @property
     def focus_run(self) -> str | None:
-        """The run whose numbers, samples and log are shown."""
         current = self.context.workspace.current
-        return run_in_focus(self._shown, self._wanted, current, self._training)
+        return run_in_focus(self._run_ids, self._wanted, current, self._training)
 
-    def _leave_gone(self) -> None:
-        """Say which of the runs on show have vanished."""
+    def _notify_removed(self) -> None:
+        """Notify the user of shown runs whose folder was removed."""
         known = set(self.context.snapshot.runs)
-        for run_id in self._listed - known:
-            if run_id in self._shown:
-                self.say_gone(run_id)
+        for run_id in (self._listed - known) & set(self._run_ids):
+            text = f"{visible_line(run_id)}: its folder was removed."
+            self.notify(text, severity="warning", markup=False)
         self._listed = known
 
     def _show_empty(self, *, is_empty: bool) -> None:
@@ -150,44 +144,41 @@ class LiveView(LiveControls):
         empty.display = is_empty
         if is_empty:
             key = self.key_hint("everywhere.new")
-            empty.update(Content(f"No run to follow yet.\n\n{key} trains one."))
+            empty.update(Content(f"No run to follow yet.\n\nPress {key} to train one."))
 
-    # Reading files
+    def _poll_now(self) -> None:
+        self._wait = _MIN_WAIT
+        self._poll()
 
-    def _look_now(self) -> None:
-        self._wait = _SHORTEST_WAIT
-        self._look()
-
-    def _look(self) -> None:
-        if self._is_looking or not self.is_current:
+    def _poll(self) -> None:
+        if self._is_polling or not self.is_current:
             return
-        self._is_looking, self._is_woken = True, False
-        self.looks += 1
-        look = partial(self._look_in_thread, self.chart_request())
+        self._is_polling, self._is_woken = True, False
+        self.poll_count += 1
+        look = partial(self._poll_in_thread, self.chart_request())
         self.run_worker(look, group="followers", thread=True, exit_on_error=False)
 
     def chart_request(self) -> ViewRequest:
-        """What the chart is to show."""
-        return ViewRequest(self._shown, self.focus_run, self._quantity, self._x)
+        return ViewRequest(self._run_ids, self.focus_run, self._quantity, self._x)
 
-    def _look_in_thread(self, request: ViewRequest) -> None:
+    def _poll_in_thread(self, request: ViewRequest) -> None:
         frame = self._followers.poll(request)
-        self.app.call_from_thread(self._take, frame)
+        self.app.call_from_thread(self._on_frame, frame)
 
-    def _take(self, frame: LiveFrame) -> None:
-        self._is_looking = False
+    def _on_frame(self, frame: LiveFrame) -> None:
+        self._is_polling = False
         if not self.is_current:
             return
         if frame.changed or self._frame is None or self._frame.request != frame.request:
-            self._wait = _SHORTEST_WAIT
+            self._wait = _MIN_WAIT
             self._show_frame(frame)
         else:
-            self._wait = min(_LONGEST_WAIT, self._wait * _SLOWER)
+            self._wait = min(_MAX_WAIT, self._wait * _WAIT_FACTOR)
         now = time.monotonic()
-        self._rest_until = now + frame.spent / _LARGEST_SHARE
-        self._next_look = max(now + self._wait, self._rest_until)
+        self._rest_until = now + frame.spent / _MAX_LOAD
+        self._next_poll = max(now + self._wait, self._rest_until)
         if frame.request != self.chart_request():
-            self._look()
+            self._poll()
 
     def _show_frame(self, frame: LiveFrame) -> None:
         before = self._frame.request if self._frame else None
@@ -203,72 +194,68 @@ class LiveView(LiveControls):
                 chart.title = self._chart_title(frame)
                 self._draw_lines()
             else:
-                self._is_chart_old = True
-                self._draw_old_chart()
+                self._is_chart_stale = True
+                self._draw_stale_chart()
             self._show_focus(frame)
 
     def on_resize(self) -> None:
-        """The legend may have room for more names, or for fewer."""
         self._draw_lines()
 
     def _chart_title(self, frame: LiveFrame) -> str:
         names = [run.run_id for run in frame.runs]
-        whose = names[0] if len(names) == 1 else f"{len(names)} runs"
-        return f"{frame.request.quantity.title} · {whose}"
+        runs = names[0] if len(names) == 1 else f"{len(names)} runs"
+        return f"{frame.request.quantity.title} · {runs}"
 
     def _draw_lines(self) -> None:
         if self._frame is None:
             return
-        smoothed = self._chart.smoothing > 0
         lines = chart_lines(
             self._frame,
-            self._paints,
-            is_smoothed=smoothed,
-            has_room=self.size.height >= _TALL,
+            self._styles,
+            is_smoothed=self._chart.smoothing > 0,
+            is_tall=self.size.height >= _TALL,
         )
         self._chart.set_lines(lines)
-        self._is_chart_old = False
+        self._is_chart_stale = False
         self._next_chart = time.monotonic() + _CHART_SECONDS
 
-    def _draw_old_chart(self) -> None:
-        if self._is_chart_old and time.monotonic() >= self._next_chart:
+    def _draw_stale_chart(self) -> None:
+        if self._is_chart_stale and time.monotonic() >= self._next_chart:
             self._draw_lines()
 
     @property
-    def _paints(self) -> dict[str, Paint]:
+    def _styles(self) -> dict[str, RunStyle]:
         workspace, theme = self.context.workspace, self.app.current_theme
         background = Color.parse(theme.background or "#000000")
         runs = self._frame.request.runs if self._frame else ()
-        paints = {}
+        styles = {}
         for run_id in runs:
             slot = workspace.slot(run_id)
-            # A run that is shown because none is chosen has no slot, and no need of one.
+            # A run that is shown because none is chosen has no slot.
             slot = 0 if slot is None and len(runs) == 1 else slot
             series = PLAIN if slot is None else SERIES[slot]
             colour = series.colour(dark=theme.dark)
             faint = Color.parse(colour).blend(background, _FAINT).hex
-            paints[run_id] = Paint(series.glyph, colour, faint, run_id == workspace.baseline)
-        return paints
+            styles[run_id] = RunStyle(series.glyph, colour, faint, run_id == workspace.baseline)
+        return styles
 
     def _show_focus(self, frame: LiveFrame) -> None:
-        focus, numbers = frame.focus, self.query_one(LiveNumbers)
-        feed, log = self.query_one(SamplesFeed), self.query_one(EventLog)
+        focus, numbers = frame.focus, self.query_one(StatsPane)
+        samples, log = self.query_one(SamplesPane), self.query_one(EventLog)
         if focus is None:
             numbers.clear()
-            feed.take(())
+            samples.set_samples(())
             log.set_lines(())
             return
-        if focus.run_id != self._titled:
-            # A title that is set is drawn anew, with all that it is the title of.
-            self._titled = focus.run_id
+        if focus.run_id != self._titled_run:
+            # Setting a title redraws its whole pane.
+            self._titled_run = focus.run_id
             numbers.border_title = Content(visible_line(focus.run_id))
             log.border_title = Content(f"log · {visible_line(focus.run_id)}")
-        numbers.take(focus)
-        feed.take(focus.samples)
+        numbers.update_sparklines(focus)
+        samples.set_samples(focus.samples)
         log.set_lines(focus.log)
         self._show_numbers()
-
-    # What training says
 
     def _training_changed(self, updates: list[Update]) -> None:
         if not self.is_current:
@@ -277,60 +264,54 @@ class LiveView(LiveControls):
             self.refresh_view()
             return
         self._is_dirty = True
-        self._is_woken |= any(update.job.run_id in self._shown for update in updates)
+        self._is_woken |= any(update.job.run_id in self._run_ids for update in updates)
 
     def _tick(self) -> None:
         now = time.monotonic()
-        if now >= self._next_look or (self._is_woken and now >= self._rest_until):
-            self._look()
+        if now >= self._next_poll or (self._is_woken and now >= self._rest_until):
+            self._poll()
         if self._is_dirty:
             self._is_dirty = False
             self._show_numbers()
-        self._draw_old_chart()
+        self._draw_stale_chart()
 
     def _show_numbers(self) -> None:
         focus = self._frame.focus if self._frame else None
         is_known = focus is not None and focus.run_id == self.focus_run
         stats = focus.stats if focus is not None and is_known else RunStats()
         activity = self.activity(stats)
-        self.query_one(LiveNumbers).show(stats, activity)
-        self.show_word(activity, self._frame)
-
-    # Keys
+        self.query_one(StatsPane).show(stats, activity)
+        self.show_notes(activity, self._frame)
 
     def _smoothing_changed(self, smoothing: float) -> None:
         self._remember("smoothing", smoothing)
         self._draw_lines()
 
     def action_quantity(self) -> None:
-        """Show the next quantity."""
         place = (QUANTITIES.index(self._quantity) + 1) % len(QUANTITIES)
         self._quantity = QUANTITIES[place]
         self._remember("quantity", self._quantity.key)
-        self._look_now()
+        self._poll_now()
 
     def action_axis(self) -> None:
-        """Draw along the next axis."""
         self._x = AXES[(AXES.index(self._x) + 1) % len(AXES)]
         self._remember("x", self._x)
-        self._look_now()
+        self._poll_now()
 
     def action_focus_run(self, by: int) -> None:
-        """Show the numbers of the next run in the chart."""
         run_id = self.focus_run
-        if run_id is not None and len(self._shown) > 1:
-            place = (self._shown.index(run_id) + by) % len(self._shown)
-            self._wanted = self._shown[place]
-            self.query_one(SamplesFeed).follow()
-            self._look_now()
+        if run_id is not None and len(self._run_ids) > 1:
+            place = (self._run_ids.index(run_id) + by) % len(self._run_ids)
+            self._wanted = self._run_ids[place]
+            self.query_one(SamplesPane).follow()
+            self._poll_now()
 
     def action_scrub(self, by: int) -> None:
-        """Show samples of an earlier step, or a later one."""
         self._bring_to_front(is_log=False)
-        self.query_one(SamplesFeed).scrub(by)
+        self.query_one(SamplesPane).scrub(by)
 
     def action_other_pane(self) -> None:
-        """Put the log in front of the samples, or the other way round."""
+        """Switch between log and samples."""
         self._bring_to_front(is_log=not self.query_one("#live").has_class("-log"))
 
     def _bring_to_front(self, *, is_log: bool) -> None:
@@ -338,9 +319,9 @@ class LiveView(LiveControls):
         self._remember("log_in_front", is_log)
 
     def action_maximise(self) -> None:
-        """Give the focused pane all the room, or take it back."""
+        """Maximise the focused pane, or restore it."""
         live = self.query_one("#live")
-        panes: list[Widget] = [self._chart, self.query_one(SamplesFeed), self.query_one(EventLog)]
+        panes: list[Widget] = [self._chart, self.query_one(SamplesPane), self.query_one(EventLog)]
         is_large = live.has_class("-max")
         live.set_class(not is_large, "-max")
         largest = next((pane for pane in panes if pane.has_focus), panes[0])
@@ -351,6 +332,5 @@ class LiveView(LiveControls):
         )
 
     def action_out(self) -> None:
-        """Leave the large pane."""
         if self.query_one("#live").has_class("-max"):
             self.action_maximise()

@@ -1,6 +1,33 @@
-"""Text shortened to a number of terminal cells, with an ellipsis where it was cut."""
+"""Text helpers of the console: states of runs with glyph and colour role, and shortening."""
+
+from collections.abc import Mapping
+from typing import Literal
 
 from rich.cells import cell_len, set_cell_size
+
+from transformer_playground.runs.fields import GLYPHS
+from transformer_playground.terminal import visible_line
+
+Role = Literal["title", "label", "value", "muted", "live", "good", "bad", "warn", "accent"]
+"""What a colour stands for; each widget maps it to a style."""
+
+# States of runs, and of jobs that have no run yet.
+_STATE_GLYPHS = {**GLYPHS, "paused": "‖", "queued": "◌", "preparing": "◌", "starting": "◌"}
+STATE_ROLES: Mapping[str, Role] = {
+    "running": "live",
+    "paused": "live",
+    "preparing": "live",
+    "starting": "live",
+    "failed": "bad",
+    "broken": "bad",
+    "interrupted": "warn",
+    "finished": "good",
+}
+
+
+def state_text(state: str) -> str:
+    """Glyph and name of a state, safe to print."""
+    return visible_line(f"{_STATE_GLYPHS.get(state, '?')} {state}")
 
 
 def shorten(text: str, width: int) -> str:

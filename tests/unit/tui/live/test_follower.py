@@ -12,25 +12,22 @@ from transformer_playground.runs.jsonl import JsonlWriter
 from transformer_playground.tui.core.workspace import Workspace
 from transformer_playground.tui.live.chart_series import run_in_focus, runs_to_show
 from transformer_playground.tui.live.follower import (
-    MOST_LINES,
-    MOST_SAMPLES,
-    RECENT,
+    MAX_LOG_LINES,
+    MAX_SAMPLES,
+    QUANTITIES,
+    RECENT_VALUES,
     RunFollowers,
     ViewRequest,
+    find_quantity,
 )
-from transformer_playground.tui.live.state import (
-    QUANTITIES,
-    log_line,
-    quantity_named,
-    remaining_seconds,
-)
+from transformer_playground.tui.live.stats import log_line, remaining_seconds
 
 LOSS = QUANTITIES[0]
 START = status_row(0, "running", max_iters=100, device="cpu", dtype="float32")
 
 
-def ask(*runs: str, quantity: str = "loss") -> ViewRequest:
-    return ViewRequest(runs, runs[0], quantity_named(quantity))
+def request(*runs: str, quantity: str = "loss") -> ViewRequest:
+    return ViewRequest(runs, runs[0], find_quantity(quantity))
 
 
 def write_samples(run: RunFolder, *steps: int, text: str = "words", time: float = 0.0) -> None:
@@ -43,10 +40,10 @@ def test_a_second_look_brings_only_what_was_added_and_keeps_what_was_not(tmp_pat
     run = make_run(tmp_path, "a", [START, train_row(1), eval_row(1, 3.0)])
     make_run(tmp_path, "b", [train_row(1)])
     followers = RunFollowers(tmp_path)
-    first = followers.poll(ask("a", "b"))
+    first = followers.poll(request("a", "b"))
     append_rows(run, [train_row(2)])
-    second = followers.poll(ask("a", "b"))
-    third = followers.poll(ask("a", "b"))
+    second = followers.poll(request("a", "b"))
+    third = followers.poll(request("a", "b"))
     assert [list(curve.x) for curve in first.runs[0].curves] == [[1], [1]]
     assert list(second.runs[0].curves[0].x) == [1, 2]
     assert second.runs[1].curves[0] is first.runs[1].curves[0]
@@ -57,55 +54,55 @@ def test_runs_that_are_not_asked_for_are_forgotten(tmp_path: Path) -> None:
     for name in "ab":
         make_run(tmp_path, name, [train_row(1)])
     followers = RunFollowers(tmp_path)
-    followers.poll(ask("a", "b"))
-    followers.poll(ask("b"))
+    followers.poll(request("a", "b"))
+    followers.poll(request("b"))
     assert list(followers.followed) == ["b"]
 
 
 def test_the_numbers_of_a_run_are_its_newest_finite_ones(tmp_path: Path) -> None:
     rows = [START, train_row(1), eval_row(1, 3.0), eval_row(2, 2.5), eval_row(3, 2.75)]
     make_run(tmp_path, "a", [*rows, train_row(4, train_loss=None, grad_norm=7.0)])
-    focus = RunFollowers(tmp_path).poll(ask("a")).focus
+    focus = RunFollowers(tmp_path).poll(request("a")).focus
     assert focus is not None
     stats = focus.stats
     assert (stats.summary.step, stats.max_iters) == (4, 100)
     assert (stats.summary.best_val_loss, stats.summary.best_step) == (2.5, 2)
-    assert (stats.summary.val_loss, stats.newest("grad_norm")) == (2.75, 7.0)
+    assert (stats.summary.val_loss, stats.values["grad_norm"]) == (2.75, 7.0)
     assert (stats.diverged_at, stats.device) == (4, "cpu")
 
 
 def test_a_file_cut_under_the_reader_is_read_anew_and_the_log_says_so(tmp_path: Path) -> None:
     run = make_run(tmp_path, "a", [train_row(step) for step in range(1, 9)])
     followers = RunFollowers(tmp_path)
-    life = followers.poll(ask("a")).focus.life  # type: ignore[union-attr]
+    life = followers.poll(request("a")).focus.generation  # type: ignore[union-attr]
     run.metrics_path.write_bytes(run.metrics_path.read_bytes()[:200])
-    frame = followers.poll(ask("a"))
+    frame = followers.poll(request("a"))
     assert frame.focus is not None
     assert len(frame.runs[0].curves[0].x) == 1
-    assert frame.focus.life > life
-    assert "cut, replaced or removed" in frame.focus.log[-1].text
+    assert frame.focus.generation > life
+    assert "truncated, replaced or removed" in frame.focus.log[-1].text
 
 
 def test_a_vanished_folder_is_told_and_one_that_comes_back_is_read(tmp_path: Path) -> None:
     run = make_run(tmp_path, "a", [train_row(1)])
     followers = RunFollowers(tmp_path)
-    followers.poll(ask("a"))
+    followers.poll(request("a"))
     shutil.move(run.root, tmp_path / "elsewhere")
-    assert followers.poll(ask("a")).runs[0].problem == "its folder is gone"
+    assert followers.poll(request("a")).runs[0].problem == "its folder was removed"
     shutil.move(tmp_path / "elsewhere", run.root)
-    back = followers.poll(ask("a")).runs[0]
+    back = followers.poll(request("a")).runs[0]
     assert (back.problem, len(back.curves[0].x)) == ("", 1)
 
 
 def test_what_is_kept_of_a_long_run_is_bounded(tmp_path: Path) -> None:
-    many = range(MOST_LINES + MOST_SAMPLES + RECENT)
+    many = range(MAX_LOG_LINES + MAX_SAMPLES + RECENT_VALUES)
     run = make_run(tmp_path, "a", [train_row(step) for step in many])
     append_rows(run, [{"event": "warning", "step": step, "message": "w"} for step in many])
     write_samples(run, *many)
-    focus = RunFollowers(tmp_path).poll(ask("a")).focus
+    focus = RunFollowers(tmp_path).poll(request("a")).focus
     assert focus is not None
-    assert (len(focus.log), len(focus.samples)) == (MOST_LINES, MOST_SAMPLES)
-    assert {len(curve.x) for curve in focus.recent} == {RECENT}
+    assert (len(focus.log), len(focus.samples)) == (MAX_LOG_LINES, MAX_SAMPLES)
+    assert {len(curve.x) for curve in focus.recent} == {RECENT_VALUES}
     assert focus.samples[-1].step == focus.log[-1].step == many[-1]
 
 
@@ -113,10 +110,10 @@ def test_samples_that_a_resume_went_back_before_are_left_out(tmp_path: Path) -> 
     run = make_run(tmp_path, "a", [train_row(9)])
     write_samples(run, 4, 8, time=1500.0)
     followers = RunFollowers(tmp_path)
-    followers.poll(ask("a"))
+    followers.poll(request("a"))
     append_rows(run, [resume_row(5)])
     write_samples(run, 8, text="again", time=3000.0)
-    focus = followers.poll(ask("a")).focus
+    focus = followers.poll(request("a")).focus
     assert focus is not None
     assert [sample.text for sample in focus.samples] == ["words 4", "again 8"]
 
@@ -134,7 +131,7 @@ def test_hostile_rows_and_samples_become_harmless_text(tmp_path: Path) -> None:
     with JsonlWriter(run.samples_path) as samples:
         samples.append({"step": huge, "text": "no step"})
         samples.append({"step": 2, "text": None})
-    focus = RunFollowers(tmp_path).poll(ask("a")).focus
+    focus = RunFollowers(tmp_path).poll(request("a")).focus
     assert focus is not None
     told = "".join(line.text for line in focus.log) + "".join(each.text for each in focus.samples)
     assert len(focus.log) == 4

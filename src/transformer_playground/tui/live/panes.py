@@ -1,0 +1,291 @@
+"""Panes of the live view beside its chart: numbers, samples and event log of one run."""
+
+from collections.abc import Sequence
+from itertools import groupby
+from typing import ClassVar
+
+import numpy as np
+from rich.segment import Segment
+from textual.app import ComposeResult
+from textual.containers import Container, VerticalScroll
+from textual.content import Content
+from textual.geometry import Size
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.widgets import Static
+
+from transformer_playground.formatting import clock_text, count_text, learning_rate_text
+from transformer_playground.terminal import visible_line
+from transformer_playground.tui.charts.sparkline import Sparkline
+from transformer_playground.tui.live.follower import FocusedRun, SampleText
+from transformer_playground.tui.live.stats import (
+    LogKind,
+    LogLine,
+    RunActivity,
+    RunStats,
+    Tone,
+    best_text,
+    percent_of,
+    progress_bar,
+    stats_line,
+    stats_table,
+    step_text,
+    time_text,
+)
+from transformer_playground.tui.shared.text import shorten, state_text
+
+_BAR_WIDTH = 10
+_MUTED = "$foreground 60%"
+_TONES: dict[Tone, str] = {"plain": "$foreground", "error": "bold $error"}
+_STATE_STYLES = {"running": "bold $accent", "failed": "bold $error", "finished": "$success"}
+_NO_SAMPLES = "No samples yet"
+_NO_EVENTS = "No events yet"
+_LOG_GLYPHS: dict[LogKind, str] = {
+    "evaluation": "●",
+    "checkpoint": "◆",
+    "warning": "!",
+    "status": "▸",
+    "error": "✗",
+}
+
+
+class StatsPane(Container):
+    """Numbers and sparklines of a run: two lines of text, or a table where it fits."""
+
+    def __init__(self) -> None:
+        super().__init__(id="live-numbers")
+        self._seen: tuple[str, int] | None = None
+        self._newest = -1.0
+        self._table_lines = 0
+        self._shown: tuple[RunStats, RunActivity] | None = None
+
+    def compose(self) -> ComposeResult:
+        """Both forms of the numbers, of which the stylesheet shows one, and the sparklines."""
+        yield Static(id="live-lines", markup=False)
+        yield Static(id="live-table", markup=False)
+        with Container(id="live-sparks"):
+            yield Sparkline("loss", id="spark-loss")
+            yield Sparkline("lr", id="spark-lr", show=learning_rate_text)
+            yield Sparkline("tok/s", id="spark-speed", show=count_text)
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def show(self, stats: RunStats, activity: RunActivity) -> None:
+        if self._shown != (stats, activity):
+            self._shown = stats, activity
+            self._draw()
+
+    def update_sparklines(self, run: FocusedRun) -> None:
+        """Push the values since the last call; another run or generation starts over."""
+        if self._seen != (run.run_id, run.generation):
+            self._reset_sparklines()
+            self._seen = run.run_id, run.generation
+        steps = run.recent[0].x
+        first = int(np.searchsorted(steps, self._newest, side="right"))
+        for spark, curve in zip(self.query(Sparkline), run.recent, strict=True):
+            for value in curve.y[first:]:
+                spark.push(float(value))
+        if len(steps):
+            self._newest = max(self._newest, float(steps[-1]))
+
+    def _reset_sparklines(self) -> None:
+        self._newest = -1.0
+        for spark in self.query(Sparkline):
+            spark.clear()
+
+    def clear(self) -> None:
+        self._reset_sparklines()
+        self._seen = self._shown = None
+        self._table_lines = 0
+        for name in ("#live-lines", "#live-table"):
+            self.query_one(name, Static).update("")
+
+    def _draw(self) -> None:
+        if self._shown is None:
+            return
+        stats, activity = self._shown
+        if self.query_one("#live-table").display:
+            width = max(10, self.content_size.width)
+            content = _as_table(stats, activity, width)
+            lines = content.plain.count("\n")
+            # A new layout of all panes is needed only if the table has grown or shrunk.
+            is_resized, self._table_lines = lines != self._table_lines, lines
+            self.query_one("#live-table", Static).update(content, layout=is_resized)
+        else:
+            content = _as_lines(stats, activity)
+            self.query_one("#live-lines", Static).update(content, layout=False)
+
+
+def _state(activity: RunActivity) -> Content:
+    style = _STATE_STYLES.get(activity.state, "$foreground")
+    return Content.styled(state_text(activity.state) if activity.state else "", style)
+
+
+def _bar(stats: RunStats, activity: RunActivity, width: int) -> Content:
+    percent = percent_of(stats)
+    if percent is None:
+        return Content("")
+    full, empty = progress_bar(percent, width)
+    colour = "$accent" if activity.is_running else "$primary"
+    return Content.assemble((full, colour), (empty, _MUTED), f" {percent:3}%")
+
+
+def _as_lines(stats: RunStats, activity: RunActivity) -> Content:
+    label, time = time_text(stats, activity)
+    first = Content.assemble(
+        _state(activity),
+        "  ",
+        _bar(stats, activity, _BAR_WIDTH),
+        "  ",
+        step_text(stats),
+        (f"  {label} ", _MUTED),
+        time,
+        ("  best ", _MUTED),
+        best_text(stats),
+    )
+    cells = [
+        Content.assemble((f"{name} " if name else "", _MUTED), (visible_line(value), _TONES[tone]))
+        for name, value, tone in stats_line(stats, activity)
+    ]
+    return Content.assemble(first, "\n", Content("  ").join(cells))
+
+
+def _as_table(stats: RunStats, activity: RunActivity, width: int) -> Content:
+    rows = [_state(activity), _bar(stats, activity, width - 5)]
+    for label, value, tone in stats_table(stats, activity):
+        shown = Content(visible_line(value)).truncate(max(1, width - len(label) - 1), ellipsis=True)
+        gap = " " * max(1, width - len(label) - shown.cell_length)
+        rows.append(Content.assemble((label, _MUTED), gap, (shown.plain, _TONES[tone])))
+    return Content("\n").join(rows)
+
+
+class SamplesPane(VerticalScroll):
+    """Samples of one step; follows the newest step until the user goes to an earlier one."""
+
+    def __init__(self) -> None:
+        super().__init__(id="live-samples", classes="pane")
+        self._steps: tuple[tuple[int, tuple[SampleText, ...]], ...] = ()
+        self._samples: tuple[SampleText, ...] | None = None
+        self._at: int | None = None
+        self._drawn: tuple[SampleText, ...] | None = None
+
+    def compose(self) -> ComposeResult:
+        yield Static(_NO_SAMPLES, id="live-sample-text", markup=False)
+
+    def on_mount(self) -> None:
+        self._show()
+
+    def set_samples(self, samples: tuple[SampleText, ...]) -> None:
+        """Show the samples of a run, oldest first."""
+        if samples is self._samples:
+            return
+        self._samples = samples
+        # A step can have several samples, because the user can request more.
+        ordered = sorted(samples, key=lambda each: each.step)
+        self._steps = tuple(
+            (step, tuple(texts)) for step, texts in groupby(ordered, key=lambda each: each.step)
+        )
+        self._show()
+
+    def follow(self) -> None:
+        """Follow the newest step again."""
+        self._at = None
+
+    def scrub(self, by: int) -> None:
+        """Go `by` steps with samples forward or back; the last one follows new samples."""
+        if not self._steps:
+            return
+        target = min(max(0, self._index + by), len(self._steps) - 1)
+        self._at = None if target == len(self._steps) - 1 else self._steps[target][0]
+        self._show()
+
+    @property
+    def _index(self) -> int:
+        known = [step for step, _ in self._steps]
+        return known.index(self._at) if self._at in known else len(known) - 1
+
+    def _show(self) -> None:
+        if not self._steps:
+            self.border_title = "samples"
+            self._draw(())
+            return
+        index = self._index
+        step, texts = self._steps[index]
+        is_last = index == len(self._steps) - 1
+        place = "newest" if is_last else f"{index + 1} of {len(self._steps)}"
+        self.border_title = Content(f"samples · step {step:,} · {place}")
+        self._draw(texts)
+
+    def _draw(self, texts: tuple[SampleText, ...]) -> None:
+        if texts == self._drawn:
+            return
+        self._drawn = texts
+        parts = [_sample(each) for each in texts]
+        text = Content.assemble(("\n╌╌╌\n", _MUTED)).join(parts) if parts else Content(_NO_SAMPLES)
+        self.query_one("#live-sample-text", Static).update(text)
+        self.scroll_home(animate=False)
+
+
+def _sample(sample: SampleText) -> Content:
+    """Prompt and text without the empty lines at the start that many samples have."""
+    prompt = sample.prompt.lstrip("\n")
+    text = sample.text if prompt else sample.text.lstrip("\n")
+    return Content.assemble((prompt, _MUTED), text)
+
+
+class EventLog(ScrollView, can_focus=True):
+    """Events of a run, one line each; follows the end only while the view is at the end."""
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "log--muted",
+        "log--text",
+        "log--warning",
+        "log--error",
+    }
+
+    def __init__(self) -> None:
+        super().__init__(id="live-log", classes="pane")
+        self.border_title = Content("log")
+        self._lines: tuple[LogLine, ...] = ()
+        self._step_width = 1
+
+    @property
+    def lines(self) -> Sequence[LogLine]:
+        """The events, oldest first."""
+        return self._lines
+
+    def set_lines(self, lines: tuple[LogLine, ...]) -> None:
+        if lines == self._lines:
+            return
+        at_end = self.scroll_offset.y >= self.max_scroll_y
+        self._lines = lines
+        self._step_width = max((len(f"{line.step:,}") for line in lines), default=1)
+        self.virtual_size = Size(self.scrollable_content_region.width, len(lines))
+        if at_end:
+            self.scroll_end(animate=False, force=True, immediate=True, x_axis=False)
+        self.refresh()
+
+    def on_resize(self) -> None:
+        self.virtual_size = Size(self.scrollable_content_region.width, len(self._lines))
+        self.scroll_end(animate=False, force=True, immediate=True, x_axis=False)
+
+    def render_line(self, y: int) -> Strip:
+        width = self.scrollable_content_region.width
+        row = y + self.scroll_offset.y
+        if row < len(self._lines):
+            strip = Strip(self._segments(self._lines[row], width))
+        elif row == 0:
+            strip = Strip([Segment(_NO_EVENTS, self.get_component_rich_style("log--muted"))])
+        else:
+            strip = Strip([])
+        return strip.crop_extend(0, width, self.rich_style)
+
+    def _segments(self, line: LogLine, width: int) -> list[Segment]:
+        head = f"{clock_text(line.time)} {f'{line.step:,}'.rjust(self._step_width)} "
+        text = shorten(f"{_LOG_GLYPHS[line.kind]} {line.text}", max(1, width - len(head)))
+        tone = line.kind if line.kind in ("warning", "error") else "text"
+        return [
+            Segment(head, self.get_component_rich_style("log--muted")),
+            Segment(text, self.get_component_rich_style(f"log--{tone}")),
+        ]

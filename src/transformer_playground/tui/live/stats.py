@@ -1,0 +1,302 @@
+"""Live statistics of a run: its numbers as text, the remaining time and the lines of its log."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from transformer_playground.formatting import (
+    UNKNOWN,
+    count_text,
+    duration_text,
+    loss_text,
+    milliseconds_text,
+    optional_text,
+    percent_done,
+    percent_text,
+    size_text,
+    value_text,
+)
+from transformer_playground.jsonvalues import as_int, as_number, as_text
+from transformer_playground.runs.column_buffer import FloatArray
+from transformer_playground.runs.jsonl import Row
+from transformer_playground.runs.series import RunSeries
+from transformer_playground.runs.summary import RunSummary, summary_of
+from transformer_playground.terminal import visible_line
+
+# Enough rows for a robust median, few enough to follow a machine that gets busier.
+_RECENT_ROWS = 400
+_MAX_TEXT = 2_000
+_TRAIN_KEYS = ("grad_norm", "step_time_ms", "data_share")
+_FULL, _HALF, _EMPTY = "━", "╸", "─"
+
+Tone = Literal["plain", "error"]
+LogKind = Literal["evaluation", "checkpoint", "warning", "status", "error"]
+
+
+@dataclass(frozen=True)
+class RunStats:
+    """The numbers of one run.
+
+    Attributes:
+        values: Key of a train row -> its newest finite value.
+        diverged_at: Step of the newest train row if its loss is not finite.
+        error: Why the run failed, safe to print.
+        remaining: Estimated seconds until the last step, evaluations included.
+    """
+
+    summary: RunSummary = field(default_factory=RunSummary)
+    values: Mapping[str, float | None] = field(default_factory=dict)
+    max_iters: int | None = None
+    diverged_at: int | None = None
+    device: str = ""
+    dtype: str = ""
+    error: str = ""
+    remaining: float | None = None
+
+
+@dataclass(frozen=True)
+class RunActivity:
+    """The state of a run as the console knows it beyond the run's files.
+
+    Attributes:
+        state: State of the run, or of the job that trains it.
+        message: Why it failed, the latest warning, or progress of the preparation.
+        is_failure: Whether `message` is the error that ended the run.
+        is_warning: Whether `message` is a warning.
+        memory: Bytes of this process while it trains the run.
+        waiting: Names of the jobs in the queue.
+    """
+
+    state: str = ""
+    message: str = ""
+    is_failure: bool = False
+    is_warning: bool = False
+    memory: int | None = None
+    waiting: tuple[str, ...] = ()
+
+    @property
+    def is_running(self) -> bool:
+        return self.state == "running"
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """An event of a run; `text` is one line, safe to print."""
+
+    time: float
+    step: int
+    kind: LogKind
+    text: str
+
+
+def stats_of(series: RunSeries) -> RunStats:
+    """The numbers of a run from its metrics."""
+    start, summary = series.last_start or {}, summary_of(series)
+    losses = series.column("train", "train_loss")
+    is_diverged = bool(len(losses)) and not math.isfinite(losses[-1])
+    end = as_int(start.get("max_iters")) or 0
+    max_iters = end if end > 0 else None
+    return RunStats(
+        summary=summary,
+        values={key: series.newest("train", key) for key in _TRAIN_KEYS},
+        max_iters=max_iters,
+        diverged_at=summary.train_step if is_diverged else None,
+        device=_line(start.get("device")),
+        dtype=_line(start.get("dtype")),
+        error=_line(summary.error) if summary.status == "failed" else "",
+        remaining=_remaining(series, max_iters),
+    )
+
+
+def _line(value: object) -> str:
+    return visible_line((as_text(value) or "")[:_MAX_TEXT])
+
+
+def _remaining(series: RunSeries, max_iters: int | None) -> float | None:
+    if max_iters is None:
+        return None
+    curve = series.curve("train", "step", "time")
+    evaluated = series.column("eval", "step")
+    return remaining_seconds(curve.y, curve.x, evaluated, max_iters)
+
+
+def remaining_seconds(
+    steps: FloatArray, seconds: FloatArray, evaluated: FloatArray, end: int
+) -> float | None:
+    """Remaining training time estimated from recent rows; None with too few rows.
+
+    Uses the median time of a step and the median extra time of an evaluation (with its sample and
+    checkpoint), so that a moment in which the machine slept or was busy does not count.
+
+    Args:
+        steps: Steps of training rows, ascending.
+        seconds: Seconds of training at each of them.
+        evaluated: Steps at which the run was evaluated, ascending.
+        end: The last step.
+    """
+    steps, seconds = steps[-_RECENT_ROWS:], seconds[-_RECENT_ROWS:]
+    taken, spent = np.diff(steps), np.diff(seconds)
+    usable = (taken > 0) & (spent >= 0)
+    if not usable.any():
+        return None
+    # An evaluation at step n happens after the training row of step n.
+    has_evaluation = np.isin(steps[:-1], evaluated) & usable
+    plain = usable & ~has_evaluation
+    if not plain.any():
+        plain = usable
+    pace = float(np.median(spent[plain] / taken[plain]))
+    left = max(0.0, end - float(steps[-1]))
+    remaining = left * pace
+    gaps = np.diff(evaluated[-_RECENT_ROWS:])
+    if plain is not usable and has_evaluation.any() and (gaps > 0).any():
+        extra = np.median(spent[has_evaluation] - pace * taken[has_evaluation])
+        remaining += max(0.0, float(extra)) * left / float(np.median(gaps[gaps > 0]))
+    return remaining
+
+
+def log_line(row: Row) -> LogLine | None:
+    """A row of the metrics as a line of the log, None for rows that the log does not show."""
+    entry = _log_entry(row)
+    if entry is None:
+        return None
+    return LogLine(as_number(row.get("time")) or 0.0, row["step"], *entry)
+
+
+def _log_entry(row: Row) -> tuple[LogKind, str] | None:
+    match row["event"]:
+        case "eval":
+            star = " ★ best" if row.get("is_best") is True else ""
+            val, train = _number(row.get("val_loss")), _number(row.get("train_loss"))
+            return "evaluation", f"val {val}{star} · train {train}"
+        case "checkpoint":
+            kinds = row.get("kinds")
+            names = kinds if isinstance(kinds, list) else []
+            return "checkpoint", f"checkpoint {' and '.join(_line(name) for name in names)}"
+        case "warning":
+            return "warning", _line(row.get("message")) or "warning without a message"
+        case "resume":
+            return "status", f"resumed from {_line(row.get('checkpoint')) or 'a checkpoint'}"
+        case "status":
+            return _status_entry(row)
+    return None
+
+
+def _status_entry(row: Row) -> tuple[LogKind, str]:
+    state = _line(row.get("status")) or "?"
+    error = _line(row.get("error"))
+    if state == "failed":
+        return "error", f"failed: {error}" if error else "failed"
+    best = row.get("best_val_loss")
+    ending = f" · best val {_number(best)}" if best is not None else ""
+    early = " early" if row.get("early_stopped") is True else ""
+    return "status", f"{state}{early}{ending}"
+
+
+def _number(value: object) -> str:
+    number = as_number(value)
+    return "not a number" if number is None else loss_text(number)
+
+
+def percent_of(stats: RunStats) -> int | None:
+    """Progress in whole percent, None while the number of steps is unknown."""
+    return percent_done(stats.summary.step, stats.max_iters)
+
+
+def progress_bar(percent: int, width: int) -> tuple[str, str]:
+    """The full and the empty part of a progress bar of `width` cells."""
+    halves = percent * 2 * width // 100
+    full = _FULL * (halves // 2) + _HALF * (halves % 2)
+    return full, _EMPTY * (width - len(full))
+
+
+def step_text(stats: RunStats) -> str:
+    """Steps done and the number of steps."""
+    step = optional_text(stats.summary.step, "{:,}".format, UNKNOWN)
+    if stats.max_iters is None:
+        return step
+    end = f"{stats.max_iters:,}"
+    return f"{step.rjust(len(end))}/{end}"
+
+
+def time_text(stats: RunStats, activity: RunActivity) -> tuple[str, str]:
+    """Label and time: remaining time of a run that is training, else the time it trained."""
+    if activity.is_running and stats.remaining is not None:
+        return "left", duration_text(stats.remaining)
+    return "trained", duration_text(stats.summary.wall_time_s)
+
+
+def best_text(stats: RunStats) -> str:
+    """The lowest validation loss and its step."""
+    best = stats.summary.best_val_loss
+    return UNKNOWN if best is None else f"{loss_text(best)} @ {stats.summary.best_step:,}"
+
+
+def stats_table(stats: RunStats, activity: RunActivity) -> list[tuple[str, str, Tone]]:
+    """(label, value, tone) of every number."""
+    summary = stats.summary
+    time_label, time = time_text(stats, activity)
+    is_diverged = stats.diverged_at is not None
+    train_loss = "not a number" if is_diverged else _loss(summary.train_loss)
+    data_share = optional_text(stats.values.get("data_share"), percent_text, UNKNOWN)
+    rows: list[tuple[str, str, Tone]] = [
+        ("step", step_text(stats), "plain"),
+        (time_label, time, "plain"),
+        ("train loss", train_loss, "error" if is_diverged else "plain"),
+        ("val loss", _loss(summary.val_loss), "plain"),
+        ("best val", best_text(stats), "plain"),
+        ("bits per byte", _loss(summary.bits_per_byte), "plain"),
+        ("gradient norm", _gradient_norm(stats), "plain"),
+        ("step time", _step_time(stats), "plain"),
+        ("data loading", data_share, "plain"),
+        ("tokens seen", _tokens(stats), "plain"),
+    ]
+    if stats.device:
+        rows.append(("device", f"{stats.device} {stats.dtype}".strip(), "plain"))
+    if activity.memory is not None:
+        rows.append(("memory", size_text(activity.memory), "plain"))
+    return rows
+
+
+def stats_line(stats: RunStats, activity: RunActivity) -> list[tuple[str, str, Tone]]:
+    """(label, value, tone) of the most important numbers, padded so that they do not jump."""
+    summary, is_diverged = stats.summary, stats.diverged_at is not None
+    loss = "nan" if is_diverged else _loss(summary.train_loss)
+    cells: list[tuple[str, str, Tone]] = [
+        ("train", loss.rjust(6), "error" if is_diverged else "plain"),
+        ("val", _loss(summary.val_loss).rjust(6), "plain"),
+        ("grad", _gradient_norm(stats).rjust(6), "plain"),
+        ("", _step_time(stats).rjust(8), "plain"),
+        ("", f"{_tokens(stats):>5} tok", "plain"),
+    ]
+    if activity.memory is not None:
+        cells.append(("mem", size_text(activity.memory), "plain"))
+    elif stats.device:
+        cells.append(("", f"{stats.device} {stats.dtype}".strip(), "plain"))
+    return cells
+
+
+def _gradient_norm(stats: RunStats) -> str:
+    return optional_text(stats.values.get("grad_norm"), value_text, UNKNOWN)
+
+
+def _step_time(stats: RunStats) -> str:
+    return optional_text(stats.values.get("step_time_ms"), milliseconds_text, UNKNOWN)
+
+
+def _tokens(stats: RunStats) -> str:
+    return optional_text(stats.summary.tokens_seen, count_text, UNKNOWN)
+
+
+def _loss(value: float | None) -> str:
+    return optional_text(value, loss_text, UNKNOWN)
+
+
+def queue_text(waiting: Sequence[str]) -> str:
+    """The first jobs in the queue, and how many more."""
+    if not waiting:
+        return ""
+    shown = ", ".join(waiting[:3])
+    return f"waiting: {shown}{f' and {len(waiting) - 3} more' if len(waiting) > 3 else ''}"
