@@ -1,4 +1,4 @@
-"""One dataset for finetuning: whole documents, divided, as text and in the base model's tokens."""
+"""Dataset for finetuning: split documents, as text and as tokens of the base model."""
 
 import array
 import hashlib
@@ -41,18 +41,18 @@ from transformer_playground.data.tokenizers.huggingface import (
 from transformer_playground.errors import DataError
 from transformer_playground.files import sampled_bytes, sha256_file, write_durably
 
-# Raise it when the same inputs and settings give other files than before.
+# Increment when the same inputs and settings produce different files.
 _VERSION = 2
-# Characters encoded in one go; a longer document is cut before a space.
+# Characters encoded at once; a longer document is split before a space.
 _CHUNK = 1 << 20
-# A folder's files that say how a text becomes tokens and which of them end it.
+# Files of a model folder that identify its tokenizer.
 _IDENTIFYING = (TOKENIZER_FILE, "tokenizer_config.json", "special_tokens_map.json")
 _ALL_DOCUMENTS = ".documents.jsonl"
 
 
 @dataclass(frozen=True)
 class Document:
-    """One text; empty fields are not known."""
+    """A document with its metadata; empty fields are unknown."""
 
     text: str
     source: str
@@ -62,18 +62,18 @@ class Document:
     topic: str = ""
 
     def record(self) -> dict[str, str]:
-        """What a line of train.jsonl holds: the text and what is known."""
+        """A line of train.jsonl: the non-empty fields."""
         return {name: value for name, value in asdict(self).items() if value}
 
 
 def read_documents(paths: Sequence[Path], config: PrepareConfig) -> Iterator[list[Document]]:
-    """Every document with text, without white space around it, in the order of the files.
+    """Non-empty documents in file order, without surrounding white space.
 
     A document is a text file, a speech of a protocol or a row of a CSV. With `documents = "lines"`
-    it is a line of a text file or protocol; a row of a CSV stays whole.
+    it is a line of a text file or protocol, or a row of a CSV.
 
     Yields:
-        What belongs together: the lines of one speech, or a single document.
+        Documents that must stay in the same split: the lines of one speech, or a single document.
 
     Raises:
         DataError: A file is unusable.
@@ -140,26 +140,24 @@ def _of_csv(path: Path, config: PrepareConfig) -> Iterator[Document]:
 
 
 def _name(path: Path) -> str:
-    # A file's name may have bytes that are not UTF-8, which JSON cannot hold.
+    # JSON cannot represent file names that are not UTF-8.
     return os.fsencode(path.name).decode("utf-8", "replace")
 
 
 @dataclass
-class _Read:
-    """Documents that were kept, documents left out because they were there already."""
-
+class _DocumentCounts:
     documents: int = 0
-    repeats: int = 0
+    duplicates: int = 0
 
 
 @dataclass
-class _Encoded:
+class _TokenCounts:
     tokens: int = 0
     text_bytes: int = 0
 
 
 def finetuning_settings(config: PrepareConfig, hf_model: HfModelConfig) -> dict[str, Any]:
-    """Pick the settings that shape the dataset, and which tokenizer does."""
+    """The settings and the tokenizer that determine the dataset."""
     return {
         "finetuning_recipe": _VERSION,
         "documents": config.documents,
@@ -174,7 +172,7 @@ def finetuning_settings(config: PrepareConfig, hf_model: HfModelConfig) -> dict[
 
 
 def base_identity(hf_model: HfModelConfig) -> dict[str, Any]:
-    """Which tokenizer a model has, the same after its folder was moved."""
+    """Identity of a model's tokenizer; moving the model folder does not change it."""
     name = hf_model.model_name
     if not is_model_path(name):
         return hf_model.model_dump(include={"model_name", "revision", "gguf_file"})
@@ -183,14 +181,14 @@ def base_identity(hf_model: HfModelConfig) -> dict[str, Any]:
     for file in _IDENTIFYING:
         identity[file] = _digest(sha256_file, folder / file)
     if hf_model.gguf_file is not None:
-        # It holds the tokenizer beside gigabytes of weights, which would take seconds to read.
+        # Gigabytes of weights beside the tokenizer: hash a sample only.
         identity["gguf"] = _digest(_sampled_sha256, folder / hf_model.gguf_file)
     return identity
 
 
-def _digest(hashed: Callable[[Path], str], path: Path) -> str | None:
+def _digest(hash_file: Callable[[Path], str], path: Path) -> str | None:
     try:
-        return hashed(path)
+        return hash_file(path)
     except OSError:
         return None
 
@@ -207,25 +205,16 @@ def build_finetuning_dataset(
     *,
     report: Callable[[str], None],
 ) -> list[str]:
-    """Write every artifact of a dataset into an empty folder.
+    """Write all artifacts of a dataset into an empty folder and return notes for the user.
 
-    Each document becomes [start token, if the tokenizer puts one] + its text + the end token.
-
-    Args:
-        target: The empty folder.
-        config: The `[prepare]` table.
-        hf_model: Whose tokenizer.
-        inputs: The files to read, in order.
-        report: Called with one line per stage.
-
-    Returns:
-        Notes for the user.
+    Each document becomes [start token, if the tokenizer adds one] + text + end token. `report` is
+    called with one line per stage.
 
     Raises:
-        DataError: The text is unusable, of fewer than two documents, or has characters that the
-            tokenizer lacks; or the tokenizer has no end token.
-        ModelError: The tokenizer cannot be had.
-        OSError: The disk refused.
+        DataError: The text is unusable, has fewer than two documents or unknown characters, or
+            the tokenizer has no end token.
+        ModelError: The tokenizer cannot be loaded.
+        OSError: While writing.
     """
     report(f"Loading the tokenizer of {hf_model.model_name}")
     end_token = config.doc_separator.strip()
@@ -257,34 +246,31 @@ def build_finetuning_dataset(
     tables = [item.path for item in inputs if item.path.suffix.lower() == ".csv"]
     return [
         *(speeches_csv.columns_note(path, config.columns) for path in tables),
-        *_repeats_note(read.repeats),
+        *_duplicates_note(read.duplicates),
         *_token_notes(tokenizer, [*([end_token] if end_token else []), *symbols]),
     ]
 
 
 def _token_notes(tokenizer: HuggingFaceTokenizer, wanted: Sequence[str]) -> list[str]:
-    there = [name for name in wanted if tokenizer.id_of(name) not in tokenizer.new_tokens]
-    if not there:
+    existing = [name for name in wanted if tokenizer.id_of(name) not in tokenizer.new_tokens]
+    return [f"The tokenizer already has {', '.join(existing)}."] if existing else []
+
+
+def _duplicates_note(duplicates: int) -> list[str]:
+    if not duplicates:
         return []
-    return [f"The tokenizer has {', '.join(there)} already, so that nothing was added for it."]
+    subject = "1 document has" if duplicates == 1 else f"{duplicates:,} documents have"
+    return [f"{subject} the same text as an earlier one: skipped, so that the splits are disjoint."]
 
 
-def _repeats_note(repeats: int) -> list[str]:
-    if not repeats:
-        return []
-    subject = "1 document has" if repeats == 1 else f"{repeats:,} documents have"
-    return [f"{subject} the same text as an earlier one: left out, so that none is in both parts."]
+def _write_documents(target: Path, config: PrepareConfig, paths: Sequence[Path]) -> _DocumentCounts:
+    """Write train.jsonl and val.jsonl, split at random with `prepare.seed`.
 
-
-def _write_documents(target: Path, config: PrepareConfig, paths: Sequence[Path]) -> _Read:
-    """Write train.jsonl and val.jsonl; `prepare.seed` chooses between them.
-
-    No text is in both: repeats are left out, and what belongs together is not divided.
+    The splits are disjoint: duplicates are skipped, and groups are not divided.
     """
     everything = target / _ALL_DOCUMENTS
-    read = _Read()
-    # Of each group that stays together, how many documents it has.
-    sizes = array.array("q")
+    read = _DocumentCounts()
+    group_sizes = array.array("q")
 
     def write(file: IO[bytes]) -> None:
         seen: set[bytes] = set()
@@ -293,16 +279,17 @@ def _write_documents(target: Path, config: PrepareConfig, paths: Sequence[Path])
             for document in together:
                 digest = hashlib.blake2b(document.text.encode("utf-8"), digest_size=16).digest()
                 if digest in seen:
-                    read.repeats += 1
+                    read.duplicates += 1
                     continue
                 seen.add(digest)
                 file.write(orjson.dumps(document.record(), option=orjson.OPT_APPEND_NEWLINE))
                 read.documents += 1
             if read.documents > before:
-                sizes.append(read.documents - before)
+                group_sizes.append(read.documents - before)
 
     write_durably(everything, write)
-    for_val = np.repeat(_chosen_for_val(len(sizes), config, paths), np.array(sizes))
+    groups = _validation_groups(len(group_sizes), config, paths)
+    for_val = np.repeat(groups, np.array(group_sizes))
     for name, wanted in ((TRAIN_DOCUMENTS, False), (VAL_DOCUMENTS, True)):
         with everything.open("rb") as lines:
             chosen = (line for line, is_val in zip(lines, for_val, strict=True) if is_val == wanted)
@@ -311,21 +298,21 @@ def _write_documents(target: Path, config: PrepareConfig, paths: Sequence[Path])
     return read
 
 
-def _chosen_for_val(
+def _validation_groups(
     total: int, config: PrepareConfig, paths: Sequence[Path]
 ) -> npt.NDArray[np.bool_]:
     if not total:
         shown = ", ".join(str(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
         raise DataError(
-            f"There is no text in {shown}.", "Put text into the file, or another beside."
+            f"There is no text in {shown}.", "Add text to this file or add another file."
         )
     if total == 1:
         raise DataError(
             "A corpus of one document cannot be divided into training and validation.",
             "Add files, or set prepare.documents = 'lines' to make each line a document; "
-            "repeats do not count."
+            "duplicates do not count."
             if config.documents == "files"
-            else "Add lines; repeats do not count, and those of one speech stay together.",
+            else "Add lines; duplicates do not count, and lines of one speech stay together.",
         )
     held_out = min(total - 1, max(1, round(total * config.val_fraction)))
     for_val = np.zeros(total, dtype=np.bool_)
@@ -333,9 +320,9 @@ def _chosen_for_val(
     return for_val
 
 
-def _write_tokens(documents: Path, target: Path, tokenizer: HuggingFaceTokenizer) -> _Encoded:
+def _write_tokens(documents: Path, target: Path, tokenizer: HuggingFaceTokenizer) -> _TokenCounts:
     """Encode the texts of a .jsonl into a token file."""
-    encoded = _Encoded()
+    encoded = _TokenCounts()
     dtype = np.dtype(token_dtype(tokenizer.vocab_size))
     start = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
 
@@ -358,7 +345,7 @@ def _texts(documents: Path) -> Iterator[str]:
 
 
 def _chunks(text: str) -> Iterator[str]:
-    """Parts of a long text, each but the first beginning with the space before a word."""
+    """Split a long text before spaces."""
     start = 0
     while len(text) - start > _CHUNK:
         cut = text.rfind(" ", start + 1, start + _CHUNK)
@@ -380,7 +367,7 @@ def _files(target: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
 
 
 def _fingerprint(described: dict[str, Any], files: dict[str, dict[str, Any]]) -> str:
-    """Name the content: the same tokens from the same tokenizer, wherever the model lies."""
+    """Hash of tokens and tokenizer, independent of the location of the model."""
     tokens = {name: files[name]["sha256"] for name in (TRAIN_FILE, VAL_FILE)}
     special = [described[name] for name in ("bos_id", "eos_id", "new_tokens", "symbols")]
     identity = [tokens, described["tokenizer"], special]

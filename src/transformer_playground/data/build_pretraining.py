@@ -1,4 +1,4 @@
-"""One dataset from start to end: split the corpus, fit the tokenizer, write every artifact."""
+"""Dataset for training from scratch: split the corpus, fit the tokenizer, write the token files."""
 
 import hashlib
 import json
@@ -20,13 +20,13 @@ from transformer_playground.data.tokenizers import Tokenizer, tokenizers
 from transformer_playground.errors import DataError
 from transformer_playground.files import write_durably
 
-# Characters encoded, and tokens written, in one go.
+# Characters encoded and tokens written at once.
 _CHUNK = 1 << 20
 
 
 @dataclass
 class EncodedFile:
-    """What was written to a token file."""
+    """Statistics of a written token file."""
 
     tokens: int = 0
     text_bytes: int = 0
@@ -37,26 +37,27 @@ class EncodedFile:
 def write_tokens(
     path: Path, pieces: Iterator[Piece], tokenizer: Tokenizer, *, end_bytes: int
 ) -> EncodedFile:
-    """Encode a stream of text and marks into a token file.
+    """Encode a stream of text and document boundaries into a token file.
 
-    A tokenizer whose start and end are the same token writes it once between two documents.
-    Characters that the tokenizer lacks are left out and counted where it can do so.
+    Text is encoded independently of its division into pieces. If start and end are the same token,
+    it is written once between two documents. A character tokenizer omits and counts unknown
+    characters.
 
     Args:
         path: The file to write.
-        pieces: Text in any division; tokens come out as if it had been one text between marks.
-        tokenizer: Gives ids.
-        end_bytes: UTF-8 bytes that an END mark counts for.
+        pieces: Text and document boundaries.
+        tokenizer: Tokenizer of the dataset.
+        end_bytes: UTF-8 bytes counted for an END boundary.
 
     Raises:
-        OSError: The disk refused.
+        OSError: While writing.
     """
     encoded = EncodedFile()
     digest = hashlib.sha256()
     dtype = np.dtype(token_dtype(tokenizer.vocab_size))
 
     def write(file: Any) -> None:
-        for ids in _gathered(_ids(pieces, tokenizer, encoded, end_bytes), dtype):
+        for ids in _batched(_ids(pieces, tokenizer, encoded, end_bytes), dtype):
             content = ids.tobytes()
             digest.update(content)
             file.write(content)
@@ -67,10 +68,10 @@ def write_tokens(
     return encoded
 
 
-def _gathered(
+def _batched(
     arrays: Iterable[npt.NDArray[np.uint32]], dtype: np.dtype[Any]
 ) -> Iterator[npt.NDArray[Any]]:
-    """Many small arrays as few large ones."""
+    """Concatenate small arrays into large ones."""
     waiting: list[npt.NDArray[np.uint32]] = []
     size = 0
     for array in arrays:
@@ -108,7 +109,7 @@ def _encode(text: str, tokenizer: Tokenizer, encoded: EncodedFile) -> npt.NDArra
 
 
 def _chunks(pieces: Iterator[Piece], *, whole_words: bool) -> Iterator[Piece]:
-    """Text in chunks that encode as the whole would, and the marks between them."""
+    """Text in chunks that encode like the whole text, and the boundaries between them."""
     waiting: list[str] = []
     size, limit = 0, _CHUNK
     for piece in pieces:
@@ -127,27 +128,27 @@ def _chunks(pieces: Iterator[Piece], *, whole_words: bool) -> Iterator[Piece]:
         if cut:
             yield text[:cut]
         waiting, size = [text[cut:]], len(text) - cut
-        # Text without white space has no place to cut; looking ever less often stays linear.
+        # Searching less often keeps text without white space linear.
         limit = size + max(_CHUNK, size)
     if rest := "".join(waiting):
         yield rest
 
 
 def _boundary(text: str) -> int:
-    """Find the last place where white space begins: no GPT-2 or SentencePiece token spans it."""
+    """The last index where white space begins: no GPT-2 or SentencePiece token spans it."""
     for index in range(len(text) - 1, 0, -1):
         if text[index] in " \n" and not text[index - 1].isspace():
             return index
     return 0
 
 
-# Raise it when the same inputs and settings give other files than before.
+# Increment when the same inputs and settings produce different files.
 _VERSION = 1
 _SHOWN = 10
 
 
 def pretraining_settings(config: PrepareConfig) -> dict[str, Any]:
-    """Pick the settings that shape the dataset, and no others."""
+    """The settings that determine the dataset."""
     settings: dict[str, Any] = {
         "recipe": _VERSION,
         "tokenizer_type": config.tokenizer_type,
@@ -170,20 +171,13 @@ def build_pretraining_dataset(
     *,
     report: Callable[[str], None],
 ) -> list[str]:
-    """Write every artifact of a dataset into an empty folder.
+    """Write all artifacts of a dataset into an empty folder and return notes for the user.
 
-    Args:
-        target: The empty folder.
-        config: The `[prepare]` table.
-        inputs: The files to read, in order.
-        report: Called with one line per stage.
-
-    Returns:
-        Notes for the user.
+    `report` is called with one line per stage.
 
     Raises:
-        DataError: The text is unusable or too short, or does not fit the settings.
-        OSError: The disk refused.
+        DataError: The text is unusable, too short, or does not fit the settings.
+        OSError: While writing.
     """
     report(f"Reading {', '.join(item.path.name for item in inputs)}")
     kind = tokenizers()[config.tokenizer_type]
@@ -195,8 +189,8 @@ def build_pretraining_dataset(
     val = write_tokens(target / VAL_FILE, split.val(), tokenizer, end_bytes=split.end_bytes)
     if not train.tokens or not val.tokens:
         raise DataError(
-            f"The text gives {train.tokens:,} training and {val.tokens:,} validation tokens; "
-            "both need some.",
+            f"The text has {train.tokens:,} training and {val.tokens:,} validation tokens; "
+            "both parts need at least one.",
             "Add text, or change prepare.val_fraction.",
         )
     meta = _describe(target, tokenizer, train, val) | {
@@ -211,15 +205,15 @@ def _left_out_note(val: EncodedFile) -> str:
     shown = ", ".join(f"{char!r} ×{count}" for char, count in val.left_out.most_common(_SHOWN))
     more = " …" if len(val.left_out) > _SHOWN else ""
     return (
-        f"{val.left_out.total():,} characters of the validation text never occur in the training "
-        f"text and were left out of {VAL_FILE}: {shown}{more}"
+        f"{val.left_out.total():,} characters of the validation text do not occur in the training "
+        f"text and were omitted from {VAL_FILE}: {shown}{more}"
     )
 
 
 def _describe(
     target: Path, tokenizer: Tokenizer, train: EncodedFile, val: EncodedFile
 ) -> dict[str, Any]:
-    """Put together what `meta.pkl` says about the artifacts in `target`."""
+    """Metadata of the artifacts in `target`, for `meta.pkl`."""
     described = tokenizer.describe()
     reference = described["tokenizer"]
     digests = {TRAIN_FILE: train.sha256, VAL_FILE: val.sha256}

@@ -1,4 +1,9 @@
-"""A prepared dataset, opened without reading it."""
+"""Prepared dataset: memory-mapped token files, their checks and their atomic replacement.
+
+New files are built in a hidden folder inside the dataset folder. Renaming that folder to `.ready`
+commits them: before, the old dataset is untouched; after, the new one is complete, and the next
+reader or writer finishes moving its files into place. Other files are never touched.
+"""
 
 import contextlib
 import functools
@@ -17,21 +22,22 @@ from transformer_playground.data.meta import META_FILE, META_VERSION, read_meta
 from transformer_playground.data.tokenizers import tokenizers
 from transformer_playground.errors import DataError
 from transformer_playground.files import fsync_folder, sha256_file
+from transformer_playground.jsonvalues import as_object
 
 TokenArray = npt.NDArray[np.unsignedinteger[Any]]
 
 _DTYPES = {"uint16": np.uint16, "uint32": np.uint32}
-# A replacement by another process takes milliseconds; a second look finds it finished.
+# Another process replaces the files within milliseconds.
 _ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Token files mapped into memory, and what is known about them.
+    """Memory-mapped token files with their metadata.
 
-    `val_bytes` counts the UTF-8 bytes of the validation text, for bits per byte. `fingerprint`
-    names the content: the same tokens from the same tokenizer have the same one. `end_token` ends
-    each document of a dataset for finetuning; the others have no such edges.
+    `val_bytes` are the UTF-8 bytes of the validation text, for bits per byte. `fingerprint`
+    identifies the tokens and the tokenizer. `end_token` ends each document of a dataset for
+    finetuning; it is None for other datasets.
     """
 
     folder: Path
@@ -49,11 +55,7 @@ class Dataset:
 
 
 def open_dataset(folder: Path, *, prepare_command: str) -> Dataset:
-    """Map a prepared dataset; its tokens are read as they are used.
-
-    Args:
-        folder: Where `prepare` wrote it.
-        prepare_command: What the user can run to make or mend it.
+    """Memory-map a prepared dataset; errors suggest `prepare_command`.
 
     Raises:
         DataError: An artifact is missing or damaged.
@@ -70,7 +72,7 @@ def open_dataset(folder: Path, *, prepare_command: str) -> Dataset:
             continue
         if is_replacement_finished(folder) and _stamp(folder) == before:
             return dataset
-    raise DataError(f"{folder} is being replaced by another process again and again.", hint)
+    raise DataError(f"{folder} is repeatedly replaced by another process.", hint)
 
 
 def _open(folder: Path) -> Dataset:
@@ -94,11 +96,9 @@ def _open(folder: Path) -> Dataset:
 
 
 def check_artifacts(folder: Path, *, hashes: bool = False) -> dict[str, Any]:
-    """Check the files of a dataset against its `meta.pkl`, and return that.
+    """Check the files of a dataset against its `meta.pkl` and return the metadata.
 
-    Args:
-        folder: The dataset folder.
-        hashes: Also read every file and compare its SHA-256.
+    With `hashes`, all files are read and their SHA-256 is compared.
 
     Raises:
         DataError: An artifact is missing, damaged or of another version.
@@ -122,7 +122,7 @@ def check_artifacts(folder: Path, *, hashes: bool = False) -> dict[str, Any]:
 
 
 def _is_complete(meta: dict[str, Any]) -> bool:
-    """Whether everything that is used later is there with the right type and adds up."""
+    """Whether all required entries have the right type and are consistent."""
     types = {
         "vocab_size": int,
         "dtype": str,
@@ -140,7 +140,7 @@ def _is_complete(meta: dict[str, Any]) -> bool:
     if meta["dtype"] not in _DTYPES or not {TRAIN_FILE, VAL_FILE} <= files.keys():
         return False
     for name, entry in files.items():
-        # A name with a folder in it would lead out of the dataset.
+        # Only plain file names: no path outside the dataset folder.
         if type(name) is not str or Path(name).name != name or type(entry) is not dict:
             return False
         if type(entry.get("size")) is not int or type(entry.get("sha256")) is not str:
@@ -173,17 +173,17 @@ _T = TypeVar("_T")
 
 @functools.cache
 def artifacts() -> tuple[str, ...]:
-    """Names of all files that a dataset may consist of; `meta.pkl` comes last."""
+    """Names of all possible files of a dataset; `meta.pkl` comes last."""
     of_tokenizers = (name for each in tokenizers().values() for name in each.file_names)
     return (TRAIN_DOCUMENTS, VAL_DOCUMENTS, TRAIN_FILE, VAL_FILE, *of_tokenizers, META_FILE)
 
 
 @contextlib.contextmanager
 def prepare_lock(folder: Path, *, report: Callable[[str], None]) -> Iterator[None]:
-    """Be the only one who prepares `folder`; finishes or clears what a crash left behind.
+    """Lock a dataset folder for preparation; recovers from an earlier crash first.
 
     Raises:
-        DataError: Another process has been preparing it for ten minutes.
+        DataError: Another process holds the lock for ten minutes.
         OSError: The folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -191,13 +191,13 @@ def prepare_lock(folder: Path, *, report: Callable[[str], None]) -> Iterator[Non
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        report(f"Waiting for another process that prepares {folder}")
+        report(f"Waiting for another process that is preparing {folder}")
         try:
             lock.acquire(timeout=_LOCK_TIMEOUT_SECONDS)
         except Timeout:
             raise DataError(
-                f"Another process has been preparing {folder} for a long time.",
-                "Wait for it to end, or stop it.",
+                f"Another process is still preparing {folder}.",
+                "Wait for it to finish, or stop it.",
             ) from None
     try:
         _finish(folder)
@@ -209,10 +209,10 @@ def prepare_lock(folder: Path, *, report: Callable[[str], None]) -> Iterator[Non
 
 
 def finish_replacement(folder: Path) -> None:
-    """Finish a committed replacement that was cut short; nothing to do almost always.
+    """Finish a committed replacement that was interrupted.
 
     Raises:
-        DataError: The folder cannot be written, or another process holds it for too long.
+        DataError: The folder cannot be written, or another process holds the lock too long.
     """
     if not (folder / _READY).is_dir():
         return
@@ -227,24 +227,18 @@ def finish_replacement(folder: Path) -> None:
 
 
 def is_replacement_finished(folder: Path) -> bool:
-    """Whether no replacement waits to be finished."""
+    """Whether no committed replacement is pending."""
     return not (folder / _READY).is_dir()
 
 
 def replace_artifacts(folder: Path, build: Callable[[Path], _T]) -> _T:
-    """Let `build` fill an empty folder, then put its files in place of the old artifacts.
+    """Replace the artifacts of a dataset with those that `build` writes into an empty folder.
 
-    Call inside `prepare_lock`.
-
-    Args:
-        folder: The dataset folder.
-        build: Writes all artifacts, flushed, `meta.pkl` with its `files` among them.
-
-    Returns:
-        What `build` returned.
+    Call it inside `prepare_lock`. `build` writes and flushes all artifacts including `meta.pkl`;
+    its result is returned.
 
     Raises:
-        OSError: The disk refused; the old dataset is whole and nothing else is left.
+        OSError: While writing; the old dataset is unchanged.
     """
     building = Path(tempfile.mkdtemp(prefix=_BUILDING, dir=folder))
     try:
@@ -263,10 +257,9 @@ def _finish(folder: Path) -> None:
     ready = folder / _READY
     if not ready.is_dir():
         return
-    # meta.pkl comes last: it names the other files, and without it the rest cannot be finished.
-    # What it replaces names the files that are not needed any more.
-    needed = _named(ready)
-    superseded = _named(folder) - needed if needed else set()
+    # meta.pkl moves last because it lists the other files, old and new.
+    needed = _listed_artifacts(ready)
+    superseded = _listed_artifacts(folder) - needed if needed else set()
     for name in artifacts()[:-1]:
         if (ready / name).exists():
             (ready / name).replace(folder / name)
@@ -280,15 +273,15 @@ def _finish(folder: Path) -> None:
     fsync_folder(folder)
 
 
-def _named(folder: Path) -> set[str]:
-    """Artifacts that the meta.pkl of a folder names, none if it cannot be read."""
+def _listed_artifacts(folder: Path) -> set[str]:
+    """Artifacts listed in the meta.pkl of a folder; empty if it cannot be read."""
     try:
-        named = read_meta(folder / META_FILE).get("files")
+        listed = as_object(read_meta(folder / META_FILE).get("files"))
     except DataError:
         return set()
-    return {name for name in artifacts() if isinstance(named, dict) and name in named}
+    return listed.keys() & set(artifacts())
 
 
 def token_dtype(vocab_size: int) -> str:
-    """Choose the smaller of nanoGPT's uint16 and uint32 that holds every id."""
+    """The dtype of token files: uint16 as in nanoGPT, or uint32 for large vocabularies."""
     return "uint16" if vocab_size <= 1 << 16 else "uint32"

@@ -1,4 +1,4 @@
-"""Windows of a token file, chosen by number alone: the position in the data is one integer."""
+"""Batches of token windows; the only state of the sampler is the batch index."""
 
 import math
 import mmap
@@ -15,39 +15,37 @@ Tokens = npt.NDArray[np.int64]
 Batch = tuple[Tokens, Tokens]
 
 IGNORED = -100
-"""A target that no loss counts, as in torch and transformers."""
+"""Target index that the loss ignores, as in torch and transformers."""
 
-# Keeps the streams of random windows, epoch offsets and evaluation apart.
+# Separate random streams for windows, epoch offsets and evaluation.
 _RANDOM, _PHASE, _EVALUATION = 1, 2, 3
 _WINDOWS_BETWEEN_RELEASES = 32
-# A smaller file may lie in memory as a whole.
+# Smaller files may be cached in memory completely.
 _LARGE_FILE = 64 << 20
 
-_Words = npt.NDArray[np.uint64]
+_UInt64Array = npt.NDArray[np.uint64]
 
-# Even, so that the two halves end up where they began.
+# Even, so that both halves end in their original positions.
 _ROUNDS = 4
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _HALF_WORD = np.uint64(32)
 
 
 class BatchSampler:
-    """Training batches; batch `i` depends on `seed` and `i` alone, so `i` is the whole state.
+    """Training batches; batch `i` depends only on `seed` and `i`.
 
     Args:
-        tokens: One split, usually a memory map; never copied as a whole.
+        tokens: One split, usually a memory map.
         batch_size: Windows per batch.
         block_size: Tokens per window.
-        seed: Chooses the windows.
-        order: `random` draws each window anywhere. `sequential` cuts the split into
-            windows side by side and visits each once per epoch, in an order and from a first
-            token that change with the epoch.
-        vocab_size: Where given, a batch with a token beyond it is refused.
-        end_token: Where given, what follows this token begins a document of its own, which nothing
-            before it foretells: that target is `IGNORED`.
+        seed: Seed of the windows.
+        order: `random` draws windows at random positions; `sequential` visits consecutive windows
+            once per epoch, with a new order and offset in each epoch.
+        vocab_size: If given, token ids are checked against it.
+        end_token: If given, targets after this token are `IGNORED`: they start a new document.
 
     Raises:
-        DataError: The split is shorter than one window and the token after it.
+        DataError: The split is shorter than one window and its last target.
     """
 
     def __init__(
@@ -70,14 +68,14 @@ class BatchSampler:
 
     @property
     def windows_per_epoch(self) -> int:
-        """Windows that a sequential epoch visits, whatever its first token."""
+        """Windows per sequential epoch, for any offset."""
         return max(1, (len(self._windows) - self._block_size) // self._block_size)
 
     def batch(self, index: int) -> Batch:
-        """Return inputs and targets of batch `index`, each (batch_size, block_size) int64.
+        """Inputs and targets of batch `index`, each (batch_size, block_size) int64.
 
         Raises:
-            DataError: A token of it is outside the vocabulary.
+            DataError: A token is outside the vocabulary.
         """
         return self._windows.take(self._starts(index), self._block_size)
 
@@ -100,7 +98,7 @@ class BatchSampler:
         return starts
 
     def _phase(self, epoch: int) -> int:
-        """Choose the first token of an epoch's first window."""
+        """Offset of the first window of an epoch."""
         spare = len(self._windows) - 1 - self.windows_per_epoch * self._block_size
         choices = min(self._block_size, spare + 1)
         return int(np.random.default_rng((_PHASE, self._seed, epoch)).integers(choices))
@@ -116,11 +114,10 @@ def evaluation_batches(
     vocab_size: int | None = None,
     end_token: int | None = None,
 ) -> Iterator[Batch]:
-    """Yield the same random windows on each call: (batch_size, block_size) inputs and targets.
+    """Random windows, the same on each call: (batch_size, block_size) inputs and targets.
 
     Raises:
-        DataError: The split is shorter than one window and the token after it, or a token is
-            outside the vocabulary.
+        DataError: The split is too short, or a token is outside the vocabulary.
     """
     _require_window(tokens, block_size)
     windows = _Windows(tokens, vocab_size, end_token)
@@ -138,11 +135,9 @@ def all_batches(
     vocab_size: int | None = None,
     end_token: int | None = None,
 ) -> Iterator[Batch]:
-    """Yield windows side by side over the whole split: each token but the first is a target once.
+    """Consecutive windows over the whole split: each token except the first is a target once.
 
-    With an `end_token`, targets that begin a document are `IGNORED`, as in training.
-
-    Batches have up to (batch_size, block_size) tokens; the last ones may be smaller.
+    Batches have at most (batch_size, block_size) tokens; the last ones may be smaller.
 
     Raises:
         DataError: The split has fewer than two tokens, or a token is outside the vocabulary.
@@ -159,7 +154,7 @@ def all_batches(
 
 
 class _Windows:
-    """Copies windows out of a token file without letting its pages pile up in memory."""
+    """Copies windows from a token file and releases its memory-mapped pages."""
 
     def __init__(
         self, tokens: TokenArray, vocab_size: int | None, end_token: int | None = None
@@ -174,7 +169,7 @@ class _Windows:
         return len(self._tokens)
 
     def take(self, starts: Tokens, length: int) -> Batch:
-        """Copy inputs and targets of the windows at `starts`."""
+        """Inputs and targets of the windows at `starts`."""
         tokens = np.empty((len(starts), length + 1), dtype=np.int64)
         span = np.arange(length + 1)
         for first in range(0, len(starts), _WINDOWS_BETWEEN_RELEASES):
@@ -188,8 +183,8 @@ class _Windows:
         return inputs, targets
 
     def _release_after(self, windows: int) -> None:
-        # Touched pages of a map, up to 2 MiB around each window, count as the process's memory
-        # until they are given back; the system's file cache keeps them for the next touch.
+        # Mapped pages (up to 2 MiB around each window) count as process memory until released;
+        # the file cache keeps them.
         self._taken += windows
         if self._mapping is None or self._taken < _WINDOWS_BETWEEN_RELEASES:
             return
@@ -198,7 +193,7 @@ class _Windows:
 
 
 def check_token_ids(tokens: Tokens, vocab_size: int | None) -> None:
-    """Refuse tokens that the model does not know.
+    """Check that all tokens are below `vocab_size`, if given.
 
     Raises:
         DataError: A token is outside the vocabulary.
@@ -208,17 +203,17 @@ def check_token_ids(tokens: Tokens, vocab_size: int | None) -> None:
     raise DataError(
         f"The token files are damaged: token {highest} is outside the vocabulary of "
         f"{vocab_size:,}.",
-        "Write them again: tp prepare --force EXPERIMENT",
+        "Rebuild them: tp prepare --force EXPERIMENT",
     )
 
 
 def count_targets(targets: Tokens) -> int:
-    """How many targets of a batch count."""
+    """Number of targets that are not `IGNORED`."""
     return int(np.count_nonzero(targets != IGNORED))
 
 
 def _mapping_of(tokens: TokenArray) -> mmap.mmap | None:
-    """Find the memory map behind an array, if it has one whose pages can be given back."""
+    """The memory map of an array, if its pages can be released."""
     if not hasattr(mmap, "MADV_DONTNEED"):
         return None
     base: Any = tokens
@@ -233,23 +228,17 @@ def _require_window(tokens: TokenArray, block_size: int) -> None:
     raise DataError(
         f"A split of {len(tokens):,} tokens is too short for block_size = {block_size}: "
         f"one window and its targets need {block_size + 1:,}.",
-        "Add text, or lower block_size.",
+        "Add text, or reduce block_size.",
     )
 
 
 def permuted(
     positions: npt.NDArray[np.int64], length: int, *, key: tuple[int, ...]
 ) -> npt.NDArray[np.int64]:
-    """Where each position of 0 … length - 1 goes under the permutation that `key` names.
+    """Apply a pseudorandom permutation of 0 … length - 1 (up to 2^62) seeded by `key`.
 
-    A generalised Feistel network on a rectangle just larger than the range, walked until it lands
-    inside (Black & Rogaway 2002, "Ciphers with arbitrary finite domains"): a bijection whatever
-    the keys, at constant cost per position.
-
-    Args:
-        positions: Values in 0 … length - 1, any number of them.
-        length: Size of the range, up to 2^62.
-        key: Names the permutation.
+    A generalised Feistel network with cycle walking (Black & Rogaway 2002, "Ciphers with arbitrary
+    finite domains"): a bijection for any key, at constant cost per position.
     """
     width = math.isqrt(length - 1) + 1
     height = -(-length // width)
@@ -261,17 +250,19 @@ def permuted(
     return places.astype(np.int64)
 
 
-def _feistel(values: _Words, sides: tuple[np.uint64, np.uint64], keys: _Words) -> _Words:
+def _feistel(
+    values: _UInt64Array, sides: tuple[np.uint64, np.uint64], keys: _UInt64Array
+) -> _UInt64Array:
     width = sides[0]
     left, right = values % width, values // width
     for number, key in enumerate(keys):
         side = sides[number % 2]
-        left, right = right, (left + _scrambled(right ^ key) % side) % side
+        left, right = right, (left + _mix(right ^ key) % side) % side
     return right * width + left
 
 
-def _scrambled(values: _Words) -> _Words:
-    """Multiply and fold, so that every input bit reaches every output bit."""
+def _mix(values: _UInt64Array) -> _UInt64Array:
+    """Hash in which every input bit affects every output bit."""
     values = (values ^ (values >> _HALF_WORD)) * _MIX
     values = (values ^ (values >> _HALF_WORD)) * _MIX
     return values ^ (values >> _HALF_WORD)

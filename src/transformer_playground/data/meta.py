@@ -1,4 +1,4 @@
-"""`meta.pkl`: what a dataset or tokenizer folder is, in a form that nanoGPT can read too."""
+"""`meta.pkl`: metadata of a dataset or tokenizer folder, readable by nanoGPT."""
 
 import io
 import pickle
@@ -13,28 +13,27 @@ from transformer_playground.jsonvalues import as_object
 META_FILE = "meta.pkl"
 META_VERSION = 1
 
-# The largest honest file maps every Unicode character both ways, a few MiB.
+# The largest valid file maps every Unicode character both ways, a few MiB.
 _MAX_BYTES = 32 << 20
-# Readable by every Python that can run nanoGPT.
+# Readable by every Python version that runs nanoGPT.
 _PROTOCOL = 4
 
 
 class _PlainUnpickler(pickle.Unpickler):
-    """Builds numbers, strings and containers; refuses whatever could run code."""
+    """Unpickler for numbers, strings and containers; rejects anything that could run code."""
 
     def find_class(self, module_name: str, global_name: str) -> NoReturn:
-        raise pickle.UnpicklingError(f"it asks for {module_name}.{global_name}")
+        raise pickle.UnpicklingError(f"it refers to {module_name}.{global_name}")
 
     def persistent_load(self, pid: object) -> NoReturn:
         raise pickle.UnpicklingError(f"it refers to an object outside the file ({pid!r})")
 
 
 def read_meta(path: Path) -> dict[str, Any]:
-    """Read a `meta.pkl` of plain built-in values; nothing in the file can run.
+    """Read a `meta.pkl` of built-in values without running code.
 
     Raises:
-        DataError: The file is missing, unreadable, too large, damaged, or anything but a plain
-            dictionary.
+        DataError: The file is missing, unreadable, too large, damaged or not a plain dictionary.
     """
     try:
         size = path.stat().st_size
@@ -70,16 +69,12 @@ def _unpickle(path: Path, content: bytes) -> Any:
 
 
 def tokenizer_digest(meta: Mapping[str, Any]) -> str | None:
-    """SHA-256 that a `meta.pkl` records of its tokenizer, if it does."""
+    """SHA-256 of the tokenizer in a `meta.pkl`, if recorded."""
     digest: str | None = as_object(meta.get("tokenizer")).get("sha256")
     return digest
 
 
 def write_meta(path: Path, meta: dict[str, Any]) -> None:
-    """Create or replace a `meta.pkl` as one whole.
-
-    Raises:
-        OSError: The disk refused; the old file stays.
-    """
+    """Create or replace a `meta.pkl` atomically."""
     content = pickle.dumps(meta, protocol=_PROTOCOL)
     replace_file(path, lambda file: file.write(content))

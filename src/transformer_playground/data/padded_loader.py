@@ -1,4 +1,4 @@
-"""Batches of one document a row, padded: the other way to respect the edges of documents."""
+"""Padded batches with one document per row (hf_model.packing = false)."""
 
 from collections.abc import Iterator
 from typing import Literal
@@ -9,27 +9,27 @@ from transformer_playground.data.dataset import TokenArray
 from transformer_playground.data.loader import IGNORED, Batch, Tokens, check_token_ids, permuted
 from transformer_playground.errors import DataError
 
-# Keep the streams of random rows and evaluation apart from each other and from those of windows.
+# Random streams, separate from those in `loader`.
 _RANDOM, _EVALUATION = 4, 5
-# Tokens searched at once for the ends of documents: 8 MiB as the comparison sees them.
+# Tokens searched at once for document ends.
 _SCANNED = 1 << 20
 
 
 class PaddedDocuments:
     """The documents of a split as rows of at most `block_size` inputs.
 
-    A longer document takes several rows, each going on where the one before ended, so that every
-    token but a document's first is a target of exactly one row. A row is padded with `end_token`
-    to the longest of its batch; what stands in the padding is no target.
+    A longer document is split into consecutive rows, so that every token except a document's first
+    is a target exactly once. Rows are padded with `end_token` to the longest of their batch;
+    padding is not a target.
 
     Args:
-        tokens: One split; each document is followed by `end_token`.
-        end_token: What ends a document; it is part of it.
-        block_size: Most inputs of a row.
-        vocab_size: A batch with a token beyond it is refused.
+        tokens: One split; each document ends with `end_token`.
+        end_token: Last token of each document.
+        block_size: Maximum inputs per row.
+        vocab_size: Token ids are checked against it.
 
     Raises:
-        DataError: No document has a token to foretell.
+        DataError: All documents are shorter than two tokens.
     """
 
     def __init__(
@@ -49,11 +49,11 @@ class PaddedDocuments:
 
     @property
     def targets(self) -> int:
-        """Targets of all rows together."""
+        """Total number of targets."""
         return int(self._lengths.sum())
 
     def take(self, rows: Tokens) -> Batch:
-        """Inputs and targets of these rows, each (rows, longest) int64.
+        """Inputs and targets of rows, each (rows, longest row) int64.
 
         Raises:
             DataError: A token is outside the vocabulary.
@@ -71,14 +71,9 @@ class PaddedDocuments:
 
 
 class RowSampler:
-    """Training batches; batch `i` depends on `seed` and `i` alone, so `i` is the whole state.
+    """Training batches of rows; batch `i` depends only on `seed` and `i`.
 
-    Args:
-        rows: Where rows come from.
-        batch_size: Rows per batch.
-        seed: Chooses the rows.
-        order: `random` draws each row anew; `sequential` visits each once per epoch, in an order
-            that changes with the epoch.
+    With order `sequential`, each row is visited once per epoch, in a new order in each epoch.
     """
 
     def __init__(
@@ -95,7 +90,7 @@ class RowSampler:
         """Inputs and targets of batch `index`, each (batch_size, longest row) int64.
 
         Raises:
-            DataError: A token of it is outside the vocabulary.
+            DataError: A token is outside the vocabulary.
         """
         if self._order == "random":
             generator = np.random.default_rng((_RANDOM, self._seed, index))
@@ -112,7 +107,7 @@ class RowSampler:
 def evaluation_rows(
     rows: PaddedDocuments, *, batch_size: int, n_batches: int, seed: int
 ) -> Iterator[Batch]:
-    """Yield the same random rows on each call.
+    """Random rows, the same on each call.
 
     Raises:
         DataError: A token is outside the vocabulary.
@@ -123,7 +118,7 @@ def evaluation_rows(
 
 
 def all_rows(rows: PaddedDocuments, *, batch_size: int) -> Iterator[Batch]:
-    """Yield every row once, in the order of the text.
+    """All rows once, in the order of the text.
 
     Raises:
         DataError: A token is outside the vocabulary.
@@ -133,7 +128,7 @@ def all_rows(rows: PaddedDocuments, *, batch_size: int) -> Iterator[Batch]:
 
 
 def _rows(tokens: TokenArray, end_token: int, block_size: int) -> tuple[Tokens, Tokens]:
-    """First token and number of inputs of each row."""
+    """Start index and number of inputs of each row."""
     ends = _ends(tokens, end_token)
     begins = np.concatenate(([0], ends[:-1] + 1)).astype(np.int64)
     # The last token of a document is only ever a target.
@@ -146,7 +141,7 @@ def _rows(tokens: TokenArray, end_token: int, block_size: int) -> tuple[Tokens, 
 
 
 def _ends(tokens: TokenArray, end_token: int) -> Tokens:
-    """Where documents end; the last one does at the end of the split, come what may."""
+    """Indices of document ends; the end of the split always counts as one."""
     found = [
         np.flatnonzero(tokens[first : first + _SCANNED] == end_token) + first
         for first in range(0, len(tokens), _SCANNED)

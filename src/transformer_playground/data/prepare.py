@@ -1,4 +1,4 @@
-"""The standard preparer: text in `raw_dir` becomes `train.bin`, `val.bin` and `meta.pkl`.
+"""Dataset preparation: text in `raw_dir` becomes `train.bin`, `val.bin` and `meta.pkl`.
 
 `build_pretraining` builds it for training from scratch, `build_finetuning` for finetuning.
 """
@@ -40,7 +40,7 @@ from transformer_playground.errors import DataError
 
 @dataclass(frozen=True)
 class PrepareReport:
-    """What `prepare` did: names of artifacts, sizes of the dataset, and what the user may note."""
+    """Result of `prepare_dataset`: artifact names, dataset sizes and notes for the user."""
 
     created: tuple[str, ...]
     refreshed: tuple[str, ...]
@@ -53,7 +53,7 @@ class PrepareReport:
 
 @dataclass(frozen=True)
 class _DatasetBuilder:
-    """What is prepared: the `[prepare]` table, and the pretrained model if it is for one."""
+    """Settings of a dataset; `hf_model` is set for finetuning."""
 
     config: PrepareConfig
     hf_model: HfModelConfig | None
@@ -78,10 +78,10 @@ class _DatasetBuilder:
 def dataset_state(
     config: PrepareConfig, hf_model: HfModelConfig | None = None
 ) -> Literal["prepared", "stale", "missing"]:
-    """Tell whether `prepare_dataset` would have to build the dataset; builds nothing.
+    """State of a dataset without building it.
 
-    Damaged artifacts, changed inputs and changed settings, another pretrained model among them,
-    are all `stale`.
+    A dataset is `stale` if its artifacts are damaged or its inputs, settings or base model have
+    changed.
 
     Raises:
         DataError: The inputs cannot be read.
@@ -109,20 +109,19 @@ def prepare_dataset(
     report: Callable[[str], None],
     force: bool = False,
 ) -> PrepareReport:
-    """Build the dataset unless it is there already and matches inputs and settings.
+    """Build the dataset unless it exists and matches the inputs and settings.
 
-    Interrupted at any point, by a crash or a full disk, it leaves a whole dataset: the old one,
-    or the new one.
+    Atomic: after a crash or on a full disk, either the old or the new dataset is complete.
 
     Args:
         config: The `[prepare]` table with absolute paths.
-        hf_model: The pretrained model to finetune on it; None for a model of our own.
+        hf_model: The base model for finetuning; None for training from scratch.
         report: Called with one line per stage.
-        force: Build even when nothing has changed.
+        force: Build even if nothing has changed.
 
     Raises:
-        DataError: No usable text, settings that the text cannot fill, or a disk that refuses.
-        ModelError: The pretrained model's tokenizer cannot be had.
+        DataError: No usable text, settings that do not fit the text, or OSError while writing.
+        ModelError: The tokenizer of the base model cannot be loaded.
     """
     try:
         with prepare_lock(config.dataset_dir, report=report):
@@ -138,7 +137,7 @@ def _prepare(
     folder = config.dataset_dir
     meta = None if force else _intact_meta(builder)
     if meta and not config.bundled and not input_paths(config.raw_dir, builder.suffixes):
-        note = f"{config.raw_dir} has no text any more; the dataset made from it was kept."
+        note = f"{config.raw_dir} has no text; kept the existing dataset."
         return _skipped(meta, [note], report)
     inputs, notes = collect_inputs(config, report=report, suffixes=builder.suffixes)
     if meta and _is_current(meta, builder, inputs):
@@ -156,7 +155,7 @@ def _prepare(
 
 
 def _intact_meta(builder: _DatasetBuilder) -> dict[str, Any] | None:
-    """Read the meta of a dataset made with these settings whose files are as they were written."""
+    """Metadata of the dataset if it has these settings and its files are undamaged."""
     try:
         meta = check_artifacts(builder.config.dataset_dir, hashes=True)
     except DataError:
@@ -167,7 +166,7 @@ def _intact_meta(builder: _DatasetBuilder) -> dict[str, Any] | None:
 def _is_current(meta: dict[str, Any], builder: _DatasetBuilder, inputs: Sequence[RawInput]) -> bool:
     if meta.get("settings") != builder.settings():
         return False
-    # A dataset that travelled without its raw text has nothing to be compared with.
+    # A dataset that was copied without its raw text is accepted.
     return not inputs or meta.get("inputs") == [item.identity for item in inputs]
 
 
@@ -201,5 +200,5 @@ def _unusable(error: OSError) -> DataError:
         )
     return DataError(
         f"The dataset cannot be prepared: {error.strerror or error}{where}.",
-        "Check that the path is there and that you may read and write it.",
+        "Check that the path exists and that you can read and write it.",
     )

@@ -104,7 +104,7 @@ def test_a_file_with_another_hash_is_refused_and_not_kept(server: str, tmp_path:
 def test_a_file_that_is_not_there_says_where_to_put_it(server: str, tmp_path: Path) -> None:
     config = fetching(tmp_path, f"{server}/gone.txt")
 
-    with pytest.raises(DataError, match=r"gone\.txt could not be fetched") as raised:
+    with pytest.raises(DataError, match=r"gone\.txt could not be downloaded") as raised:
         prepare(config)
 
     assert str(config.raw_dir / "story.txt") in raised.value.hint
@@ -124,7 +124,7 @@ def test_an_unreachable_network_is_one_sentence_and_leaves_the_old_dataset(
         with pytest.raises(DataError) as raised:
             prepare(config)
 
-    assert raised.value.message == f"{url} could not be fetched."
+    assert raised.value.message == f"{url} could not be downloaded."
     assert str(config.raw_dir / "story.txt") in raised.value.hint
     assert files_of(config.dataset_dir) == before
 

@@ -281,7 +281,7 @@ def test_an_empty_raw_folder_is_seeded_once_and_then_the_users(tmp_path: Path) -
 
     report = prepare(config)
 
-    assert any("copied there" in line for line in seen)
+    assert any("copied the bundled" in line for line in seen)
     assert report.notes == ()
     assert report.train_tokens == int(len(STORY * 5) * 0.9)
 
@@ -318,7 +318,7 @@ def test_a_raw_folder_that_is_a_file_is_a_clear_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("alt.txt", "grün".encode("latin-1"), r"alt\.txt is not UTF-8.*offset 2 "),
+        ("alt.txt", "grün".encode("latin-1"), r"alt\.txt is not UTF-8.*offset 2\."),
         ("leer.txt", b"", "no text"),
         ("kaputt.xml", b"<a>", r"kaputt\.xml is not well-formed"),
     ],

@@ -440,7 +440,7 @@ def test_texts_of_others_are_left_alone_by_a_model_of_our_own(tmp_path: Path) ->
         ("a.txt", " \n\n ", {}, "There is no text in"),
         ("a.txt", LINES, {}, "corpus of one document"),
         ("a.txt", "one line", {"documents": "lines"}, "corpus of one document"),
-        ("a.csv", "id,words\n1,a\n", {}, "no column that is known to hold speeches"),
+        ("a.csv", "id,words\n1,a\n", {}, "no known speech column"),
         ("a.csv", "Speech\n", {}, "There is no text in"),
         ("a.md", "text", {}, r"no \.txt, \.xml or \.csv file"),
         ("a.txt", LINES, {"doc_separator": "er"}, "ordinary token"),

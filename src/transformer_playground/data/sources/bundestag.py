@@ -1,7 +1,7 @@
-"""Plenary protocols in the Bundestag's open-data XML (19th legislative period onwards).
+"""Reader of plenary protocols in the Bundestag's XML format (19th legislative period onwards).
 
-One `<rede>` is one document: its speaker, the chair's remarks and questions from the floor as
-turns, in the order in which they were spoken. What stands between speeches is left out.
+One `<rede>` is one document of turns: speaker, chair and questions from the floor, in spoken
+order. Text between speeches is omitted.
 """
 
 import itertools
@@ -23,18 +23,18 @@ from transformer_playground.data.sources.text import (
 )
 from transformer_playground.errors import DataError
 
-# Official protocols of the longest sittings have about 3 MB.
+# The largest official protocols have about 3 MB.
 MAX_BYTES = 64 << 20
 
 _ROOT = "dbtplenarprotokoll"
 
-# Name, party or office, and whether it is a party.
-_Who = tuple[str, str, bool]
+# Name, affiliation, and whether the affiliation is a party.
+_Speaker = tuple[str, str, bool]
 
 
 @dataclass(frozen=True)
 class Line:
-    """A paragraph, or an interjection as printed, brackets included."""
+    """A paragraph, or an interjection with its brackets."""
 
     text: str
     interjection: bool = False
@@ -42,10 +42,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Turn:
-    """What one person says until another one speaks.
-
-    `affiliation` is the party, or the office of someone who speaks for none, or empty.
-    """
+    """Consecutive lines of one speaker; `affiliation` is a party, an office or empty."""
 
     speaker: str
     affiliation: str
@@ -54,7 +51,7 @@ class Turn:
 
     @property
     def heading(self) -> tuple[str, ...]:
-        """Name and party as the printed protocol has them; no line for an unknown speaker."""
+        """Name and affiliation as printed in the protocol; empty for an unknown speaker."""
         if not self.speaker:
             return ()
         if not self.affiliation:
@@ -66,39 +63,37 @@ class Turn:
 
 @dataclass(frozen=True)
 class Speech:
-    """One `<rede>`: the date of the sitting as printed (13.03.2025) and the turns."""
+    """A `<rede>`: the date of the sitting as printed (13.03.2025) and the turns."""
 
     date: str
     turns: tuple[Turn, ...]
 
 
 def read_speeches(path: Path) -> list[Speech]:
-    """Every speech of a protocol, in order.
+    """All speeches of a protocol, in order.
 
     Raises:
-        DataError: The file is not well-formed XML, not a protocol, too large, or declares
-            entities.
+        DataError: The file is not well-formed XML, not a protocol, too large or declares entities.
     """
     root = _parse(path)
     if root.tag != _ROOT:
         raise DataError(
             f"{path} is XML, but not a plenary protocol: its root is <{root.tag}>, not <{_ROOT}>.",
-            "Protocols in this format exist from the 19th legislative period on; "
-            "save other text as .txt.",
+            "This format exists since the 19th legislative period; save other text as .txt.",
         )
     date = root.get("sitzung-datum", "")
     return [Speech(date, turns) for element in root.iter("rede") if (turns := _turns(element))]
 
 
 def plain_text(speech: Speech) -> str:
-    """Render a speech for readers: each turn under its speaker's name, a blank line between."""
+    """A speech as plain text: turns with a heading, separated by blank lines."""
     return "\n\n".join(
         "\n".join((*turn.heading, *(line.text for line in turn.lines))) for turn in speech.turns
     )
 
 
 def marked_text(speech: Speech) -> str:
-    """Render a speech with structure markers; see `markers`."""
+    """A speech with structure tokens; see `text`."""
     lines = [SPEECH_TOKEN]
     if speech.date:
         lines.append(DATE_TOKEN + speech.date)
@@ -123,8 +118,8 @@ def _turns(speech: ET.Element) -> tuple[Turn, ...]:
     )
 
 
-def _spoken(speech: ET.Element) -> Iterator[tuple[_Who, Line]]:
-    who: _Who = ("", "", False)
+def _spoken(speech: ET.Element) -> Iterator[tuple[_Speaker, Line]]:
+    who: _Speaker = ("", "", False)
     for element in speech:
         if element.tag == "name":
             who = (_clean(element).rstrip(":"), "", False)
@@ -134,7 +129,7 @@ def _spoken(speech: ET.Element) -> Iterator[tuple[_Who, Line]]:
             yield who, Line(text, element.tag == "kommentar")
 
 
-def _speaker(paragraph: ET.Element) -> _Who:
+def _speaker(paragraph: ET.Element) -> _Speaker:
     name = paragraph.find("redner/name")
     parts = ("titel", "vorname", "namenszusatz", "nachname", "ortszusatz")
     words = [_field(name, part) for part in parts]
@@ -152,7 +147,7 @@ def _field(name: ET.Element | None, part: str) -> str:
 
 
 def _clean(element: ET.Element) -> str:
-    """Text of an element with its white space, line breaks included, as single spaces."""
+    """Text of an element with normalised white space."""
     return " ".join("".join(element.itertext()).split())
 
 
@@ -160,8 +155,7 @@ def _parse(path: Path) -> ET.Element:
     size = path.stat().st_size
     if size > MAX_BYTES:
         raise DataError(
-            f"{path} has {size:,} bytes; a protocol is read whole and may have "
-            f"{MAX_BYTES:,} at most.",
+            f"{path} has {size:,} bytes; a protocol may have at most {MAX_BYTES:,}.",
             "Split it, or save its text as .txt.",
         )
     builder = ET.TreeBuilder()
@@ -174,7 +168,7 @@ def _parse(path: Path) -> ET.Element:
     def refuse(*_: object) -> NoReturn:
         raise DataError(
             f"{path} line {parser.CurrentLineNumber} declares or uses an entity, "
-            "which no official protocol does.",
+            "which official protocols do not have.",
             "Remove the declarations in its DOCTYPE.",
         )
 
@@ -182,8 +176,8 @@ def _parse(path: Path) -> ET.Element:
         if subset:
             refuse()
 
-    # Entities expand without bound and can read files (CWE-776, CWE-611). The plain DOCTYPE line
-    # of official files stays: expat never fetches what it points at.
+    # Entities can expand without bound and read files (CWE-776, CWE-611). The plain DOCTYPE line
+    # of official files is harmless: expat does not fetch its target.
     parser.StartDoctypeDeclHandler = check_doctype
     parser.EntityDeclHandler = refuse
     parser.SkippedEntityHandler = refuse
@@ -191,7 +185,7 @@ def _parse(path: Path) -> ET.Element:
         with path.open("rb") as file:
             parser.ParseFile(file)
     except LookupError as error:
-        raise DataError(f"{path} is written in an encoding unknown here: {error}.") from None
+        raise DataError(f"{path} has an unknown encoding: {error}.") from None
     except expat.ExpatError as error:
         raise DataError(
             f"{path} is not well-formed XML: {expat.ErrorString(error.code)} "

@@ -1,4 +1,4 @@
-"""Raw inputs: which files a dataset is made of, and where they come from."""
+"""Raw inputs of a dataset: files in raw_dir, downloads and bundled texts."""
 
 import logging
 import shutil
@@ -12,16 +12,16 @@ from transformer_playground.errors import DataError
 from transformer_playground.files import replace_file, sha256_file
 
 SUFFIXES = (".txt", ".xml")
-"""What a model of our own is trained on."""
+"""Input files for training from scratch."""
 FINETUNING_SUFFIXES = (*SUFFIXES, ".csv")
-"""What a pretrained model is finetuned on: the rows of a CSV are documents of their own."""
+"""Input files for finetuning; each row of a CSV is a document."""
 _BUNDLED = Path(__file__).parents[1] / "bundled"
 _TIMEOUT_SECONDS = 30
 
 
 @dataclass(frozen=True)
 class RawInput:
-    """One input file as it was when the dataset was made."""
+    """An input file with its size and hash."""
 
     path: Path
     size: int
@@ -29,19 +29,19 @@ class RawInput:
 
     @property
     def identity(self) -> dict[str, str | int]:
-        """What `meta.pkl` records, and what a later look at the folder is compared with."""
+        """Entry in `meta.pkl`, for the detection of changed inputs."""
         return {"name": self.path.name, "size": self.size, "sha256": self.sha256}
 
 
 def bundled_text(name: str) -> Path:
-    """Path of a text that comes with the package."""
+    """Path of a text in the package."""
     return _BUNDLED / f"{name}.txt"
 
 
 def input_paths(raw_dir: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
-    """List the files of a folder with these suffixes by name; hidden files do not count.
+    """Files of a folder with these suffixes, sorted by name, without hidden files.
 
-    Links to plain files are followed, folders are not entered.
+    Links to files are followed; subfolders are ignored.
 
     Raises:
         DataError: `raw_dir` is a file.
@@ -49,7 +49,7 @@ def input_paths(raw_dir: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]
     if not raw_dir.exists():
         return []
     if not raw_dir.is_dir():
-        raise DataError(f"{raw_dir} is a file.", "Let prepare.raw_dir name a folder.")
+        raise DataError(f"{raw_dir} is a file.", "Set prepare.raw_dir to a folder.")
     return sorted(
         path
         for path in raw_dir.iterdir()
@@ -58,7 +58,7 @@ def input_paths(raw_dir: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]
 
 
 def find_inputs(raw_dir: Path, suffixes: Sequence[str] = SUFFIXES) -> list[RawInput]:
-    """Hash every input file of a folder.
+    """Input files of a folder, hashed.
 
     Raises:
         DataError: `raw_dir` is a file.
@@ -72,7 +72,7 @@ def _raw_input(path: Path) -> RawInput:
 
 
 def expected_inputs(config: PrepareConfig, suffixes: Sequence[str] = SUFFIXES) -> list[RawInput]:
-    """List what `collect_inputs` would find now, as far as it can be known without writing."""
+    """Inputs that `collect_inputs` would return, as far as known without downloads."""
     found = find_inputs(config.raw_dir, suffixes)
     if found or config.fetch or config.bundled is None:
         return found
@@ -85,14 +85,14 @@ def collect_inputs(
     report: Callable[[str], None],
     suffixes: Sequence[str] = SUFFIXES,
 ) -> tuple[list[RawInput], list[str]]:
-    """Bring the inputs together: what `fetch` names, what lies in raw_dir, else the bundled text.
+    """Download missing files, then list the files in raw_dir; an empty one gets the bundled text.
 
     Returns:
-        The inputs, and notes for the user on what was fetched or seeded.
+        The inputs, and notes for the user about downloaded and copied files.
 
     Raises:
-        DataError: There is no text at all, or a download failed.
-        OSError: The disk refused.
+        DataError: There is no text, or a download failed.
+        OSError: While writing.
     """
     notes = _fetch_all(config, report, suffixes)
     found = find_inputs(config.raw_dir, suffixes)
@@ -108,14 +108,14 @@ def collect_inputs(
 def _nothing_found(raw_dir: Path, suffixes: Sequence[str]) -> DataError:
     message = f"{raw_dir} has no {_either(suffixes)} file to prepare."
     if ".csv" in suffixes:
-        return DataError(message, "Put UTF-8 text files, plenary protocols or CSV tables there.")
+        return DataError(message, "Add UTF-8 text files, plenary protocols or CSV tables.")
     if input_paths(raw_dir, (".csv",)):
         return DataError(
             message,
-            "The CSV there is read only to finetune a pretrained model (kind = 'lora'), whose "
-            "documents its rows become; save its text as .txt for kind = 'gpt'.",
+            "CSV files are only used for finetuning (kind = 'lora'); save the text as .txt for "
+            "kind = 'gpt'.",
         )
-    return DataError(message, "Put UTF-8 text files or plenary protocols there.")
+    return DataError(message, "Add UTF-8 text files or plenary protocols.")
 
 
 def _either(suffixes: Sequence[str]) -> str:
@@ -146,41 +146,36 @@ def _seed(raw_dir: Path, name: str) -> str:
     target = raw_dir / source.name
     with source.open("rb") as content:
         replace_file(target, lambda file: shutil.copyfileobj(content, file))
-    return f"{raw_dir} had no text, so the bundled {source.name} was copied there."
+    return f"{raw_dir} had no text; copied the bundled {source.name} to it."
 
 
 def fetch(
     name: str, download: Download, folder: Path, *, report: Callable[[str], None]
 ) -> str | None:
-    """Make sure that a named download lies in `folder`; fetch it when it is missing.
-
-    The file gets its name only after its SHA-256 was verified.
-
-    Returns:
-        A note for the user, or None when there is nothing to say.
+    """Download a file to `folder` if it is missing, verify its SHA-256, and return a note.
 
     Raises:
-        DataError: The network cannot be reached, or what came has another hash.
-        OSError: The disk refused.
+        DataError: The download failed, or the file has another hash.
+        OSError: While writing.
     """
     path = folder / download.file
     if path.exists():
         if sha256_file(path) == download.sha256:
             return None
-        return f"{path} differs from the pinned download '{name}' and was left as it is."
-    report(f"Fetching {download.url}")
+        return f"{path} differs from the pinned download '{name}'; kept the existing file."
+    report(f"Downloading {download.url}")
     folder.mkdir(parents=True, exist_ok=True)
     _retrieve(name, download, path)
-    return f"{path} was fetched from {download.url} and has the pinned SHA-256."
+    return f"Downloaded {path} from {download.url} and verified its pinned SHA-256."
 
 
 def _retrieve(name: str, download: Download, path: Path) -> None:
-    # Slow to import and seldom needed.
+    # Slow to import and rarely needed.
     import pooch
 
     pooch.get_logger().setLevel(logging.CRITICAL)
-    by_hand = f"Put the file at {path} by hand, or remove '{name}' from prepare.fetch."
-    # Streamed, a refused download would leave its connection open; texts fit into memory.
+    manual = f"Save the file as {path} manually, or remove '{name}' from prepare.fetch."
+    # A streamed download would leave its connection open on an error; texts fit into memory.
     downloader: Any = pooch.HTTPDownloader(timeout=_TIMEOUT_SECONDS, stream=False)
     try:
         pooch.retrieve(
@@ -192,12 +187,12 @@ def _retrieve(name: str, download: Download, path: Path) -> None:
         )
     except ValueError:
         raise DataError(
-            f"{download.url} gave a file without the pinned SHA-256 {download.sha256}; "
-            "nothing was kept.",
-            f"Check prepare.downloads.{name}. {by_hand}",
+            f"{download.url} returned a file without the pinned SHA-256 {download.sha256}; "
+            "the file was discarded.",
+            f"Check prepare.downloads.{name}. {manual}",
         ) from None
     except OSError as error:
-        # The network's errors are OSErrors without a number; the disk's have one.
+        # Network errors have no errno; file errors do.
         if error.errno is not None:
             raise
-        raise DataError(f"{download.url} could not be fetched.", by_hand) from error
+        raise DataError(f"{download.url} could not be downloaded.", manual) from error

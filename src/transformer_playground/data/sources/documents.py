@@ -1,4 +1,4 @@
-"""From input files to the training and the validation part, as streams of text and marks."""
+"""Train/validation split of a corpus, as streams of text and document boundaries."""
 
 import enum
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +14,7 @@ from transformer_playground.errors import DataError
 
 
 class Boundary(enum.Enum):
-    """A place in the stream that is a token of its own and no text."""
+    """A document boundary in a stream, encoded as a special token."""
 
     START = "start of a document"
     END = "end of a document"
@@ -25,34 +25,29 @@ Piece = str | Boundary
 
 @dataclass(frozen=True)
 class Split:
-    """The two parts of a corpus; each call reads the files again, so that none is held."""
+    """The two parts of a corpus; each call reads the files again."""
 
     train: Callable[[], Iterator[Piece]]
     val: Callable[[], Iterator[Piece]]
     end_bytes: int
-    """Bytes of text that an END mark stands for, for bits per byte."""
+    """Bytes of text counted for an END boundary, for bits per byte."""
 
 
 def plain_text(pieces: Iterator[Piece]) -> Iterator[str]:
-    """A stream as text alone; a mark ends a line."""
+    """A stream as text; a boundary becomes a line end."""
     return ("\n" if isinstance(piece, Boundary) else piece for piece in pieces)
 
 
 def split_corpus(paths: Sequence[Path], config: PrepareConfig, *, end_of_text: str | None) -> Split:
-    r"""Divide a corpus as `[prepare]` says.
+    r"""Split a corpus into training and validation.
 
     `documents = "files"`: documents joined by `doc_separator`; the last `val_fraction` of the
-    characters is for validation, wherever that cuts (as nanoGPT does). A separator equal to
-    `end_of_text` becomes an END mark.
+    characters is for validation (as in nanoGPT). A separator equal to `end_of_text`, the
+    tokenizer's end-of-text token, becomes an END boundary.
 
     `documents = "lines"`: each stripped non-empty line is a document, between START and END
-    marks where the tokenizer has such tokens, else followed by "\n"; random lines are for
+    boundaries if the tokenizer has an `end_of_text`, else followed by "\n"; random lines are for
     validation.
-
-    Args:
-        paths: Input files in order.
-        config: The `[prepare]` table.
-        end_of_text: How the tokenizer writes its end-of-text token; None if it has none.
 
     Raises:
         DataError: The corpus is empty or too small to divide, or a file is unusable.
@@ -97,7 +92,7 @@ def _split_files(paths: Sequence[Path], config: PrepareConfig, end_of_text: str 
 
 
 def _between(pieces: Iterator[Piece], start: int, stop: int, mark_length: int) -> Iterator[Piece]:
-    """Characters `start` up to `stop`; a mark belongs to the side where it begins."""
+    """Characters `start` to `stop`; a boundary belongs to the side where it begins."""
     position = 0
     for piece in pieces:
         begin = position
@@ -148,7 +143,7 @@ def _split_lines(paths: Sequence[Path], config: PrepareConfig, *, marked: bool) 
 
 
 def _documents(paths: Sequence[Path], *, structured: bool) -> Iterator[Iterator[str]]:
-    """Each document that has text, as an iterator over its pieces."""
+    """Non-empty documents as iterators over their pieces."""
     for path in paths:
         if path.suffix.lower() == ".xml":
             render = bundestag.marked_text if structured else bundestag.plain_text
@@ -171,4 +166,4 @@ def _text_document(first: str, others: Iterator[str], *, structured: bool) -> It
 
 def _empty(paths: Sequence[Path]) -> DataError:
     shown = ", ".join(str(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
-    return DataError(f"There is no text in {shown}.", "Put text into the file, or another beside.")
+    return DataError(f"There is no text in {shown}.", "Add text to this file or add another file.")

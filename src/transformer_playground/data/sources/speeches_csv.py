@@ -1,4 +1,4 @@
-"""Speeches in a CSV, one a row, in the manner of SpeakGer (Lange & Jentsch 2023)."""
+"""Reader of CSV files with one speech per row, as in SpeakGer (Lange & Jentsch 2023)."""
 
 import csv
 import itertools
@@ -19,7 +19,7 @@ from transformer_playground.data.sources.text import (
 )
 from transformer_playground.errors import DataError
 
-# What the columns are called in German and English corpora, without case, spaces and underscores.
+# Column names in German and English corpora, without case, spaces and underscores.
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "speech": ("speech", "speechtext", "speechcontent", "text", "rede", "redetext", "content"),
     "speaker": ("speaker", "speakername", "redner", "rednerin", "sprecher", "sprecherin", "name"),
@@ -28,19 +28,19 @@ _NAMES: Mapping[str, tuple[str, ...]] = {
     "topic": ("topic", "thema", "agenda", "agendaitem", "tagesordnungspunkt", "top"),
 }
 _DELIMITERS = ",;\t|"
-# What Excel reads and writes before the first row; saved again, delimiters may follow.
+# Excel's line before the first row; after saving again, delimiters may follow.
 _STATED_DELIMITER = re.compile(rf'\s*"?sep=([{_DELIMITERS}])"?[{_DELIMITERS}\s]*', re.IGNORECASE)
 _LABELS = {"speaker": "Sprecher", "party": "Partei", "year": "Jahr", "topic": "Thema"}
 _YEAR = re.compile(r"(?<!\d)(?:1[6-9]|20)\d\d(?!\d)")
-# A field may be a speech of hours; Python's own limit is 128 KiB.
+# Python's default of 128 KiB is too short for long speeches.
 _LONGEST_FIELD = 1 << 30
-# What tables from pandas and R write where nothing is known.
+# Missing values in tables from pandas and R.
 _MISSING = {"", "nan", "na", "n/a", "none", "null"}
 
 
 @dataclass(frozen=True)
 class CsvSpeech:
-    """One row; empty fields are not known."""
+    """One row; empty fields are unknown."""
 
     speech: str
     speaker: str = ""
@@ -50,20 +50,16 @@ class CsvSpeech:
 
     @property
     def year(self) -> str:
-        """Four digits from the date; empty if it has none."""
+        """Four-digit year of the date; empty if it has none."""
         found = _YEAR.search(self.date)
         return found[0] if found else ""
 
 
 def read_speeches(path: Path, stated: ColumnsConfig) -> Iterator[CsvSpeech]:
-    """Every row that has a speech.
+    """All rows with a speech; columns that `stated` omits are inferred.
 
-    Commas, semicolons, tabs and bars are told apart by the first row, which names the columns, or
-    by Excel's `sep=;` before it.
-
-    Args:
-        path: A UTF-8 file.
-        stated: Columns that are not to be inferred.
+    The delimiter (comma, semicolon, tab or bar) is inferred from the header row, or given by
+    Excel's `sep=;` before it.
 
     Raises:
         DataError: The file is not UTF-8 or not a table, or has no such column.
@@ -88,27 +84,25 @@ def read_speeches(path: Path, stated: ColumnsConfig) -> Iterator[CsvSpeech]:
 
 
 def columns_note(path: Path, stated: ColumnsConfig) -> str:
-    """Which column was taken for what, in one line, and whether that gave no speech at all.
+    """One line with the column of each field, and a warning if no row has a speech.
 
     Raises:
         DataError: The file is not UTF-8 or not a table, or has no such column.
     """
     header = next(_rows(path, *_opening(path)), [])
     chosen = _columns(path, header, stated)
-    words = ", ".join(f"{field} = {header[index].strip()}" for field, index in chosen.items())
+    columns = ", ".join(f"{field} = {header[index].strip()}" for field, index in chosen.items())
     empty = next(read_speeches(path, stated), None) is None
-    return f"{path.name}: {words}{'; no row has a speech' if empty else ''}"
+    return f"{path.name}: {columns}{'; no row has a speech' if empty else ''}"
 
 
 def render(speech: CsvSpeech, *, header: bool, structured: bool) -> str:
-    """The text that a model learns.
+    """Training text of a speech.
 
     Args:
         speech: The row.
-        header: Whether lines for speaker, party, year and topic, as far as known, and an empty
-            line stand before the speech.
-        structured: Whether it stands between structure markers; without `header`, markers say
-            date, speaker and party too.
+        header: Start with lines for the known speaker, party, year and topic, and an empty line.
+        structured: Add structure tokens; without `header` also for date, speaker and party.
     """
     parts = [speech.speech]
     if header and (lines := _header(speech)):
@@ -134,7 +128,7 @@ def _one_line(value: str) -> str:
 
 
 def _opening(path: Path) -> tuple[int, str]:
-    """Lines before the first row, which are empty or Excel's word on the delimiter; and that."""
+    """Number of lines before the header row, and the delimiter."""
     stated = ""
     for number, line in enumerate(lines_of(read_text(path))):
         if not stated and (found := _STATED_DELIMITER.fullmatch(line)):
@@ -153,12 +147,12 @@ def _rows(path: Path, skipped: int, delimiter: str) -> Iterator[list[str]]:
     except csv.Error as error:
         raise DataError(
             f"{path} is not a readable CSV: {error}, at line {skipped + reader.line_num}.",
-            "A cell in double quotes ends with one, and has each double quote inside it twice.",
+            "Close quoted cells, and double each double quote inside them.",
         ) from None
 
 
 def _delimiter(first_line: str) -> str:
-    """Choose what divides the first row into the most columns that are known, or into the most."""
+    """The delimiter that gives the most known columns, then the most columns."""
 
     def score(delimiter: str) -> tuple[int, int]:
         names = first_line.split(delimiter)
@@ -168,7 +162,7 @@ def _delimiter(first_line: str) -> str:
 
 
 def _columns(path: Path, header: Sequence[str], stated: ColumnsConfig) -> dict[str, int]:
-    """The place of each field's column, the stated ones first."""
+    """Column index of each field."""
     places = _inferred(header)
     for field in _NAMES:
         name = getattr(stated, field)
@@ -177,8 +171,8 @@ def _columns(path: Path, header: Sequence[str], stated: ColumnsConfig) -> dict[s
         places[field] = _place(path, header, field, name)
     if "speech" not in places:
         raise DataError(
-            f"{path} has no column that is known to hold speeches; it has {_listed(header)}.",
-            "Name it: set prepare.columns.speech.",
+            f"{path} has no known speech column; it has {_listed(header)}.",
+            "Set prepare.columns.speech.",
         )
     return {field: places[field] for field in _NAMES if field in places}
 

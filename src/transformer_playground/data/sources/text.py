@@ -1,4 +1,22 @@
-"""Strict UTF-8 text from files, in pieces."""
+"""Strict UTF-8 text from files, lines, and the structure tokens of speeches.
+
+With `prepare.add_structure_tokens`, a speech of a plenary protocol has one token at the start of a
+line::
+
+    <|rede|>
+    <|datum|>13.03.2025
+    <|sprecher|>Dr. Erika Beispiel
+    <|partei|>Beispielpartei
+    First paragraph.
+    <|zwischenruf|>(Beifall)
+    Second paragraph.
+    <|sprecher|>Präsident Max Muster
+    A remark from the chair, without a party.
+    <|ende|>
+
+A plain text file only has `<|rede|>` and `<|ende|>` around it. A SentencePiece or Hugging Face
+tokenizer has one token for each; other tokenizers encode them as ordinary text.
+"""
 
 import codecs
 import io
@@ -11,12 +29,10 @@ CHUNK_BYTES = 1 << 20
 
 
 def read_text(path: Path) -> Iterator[str]:
-    r"""Characters of a UTF-8 file in pieces of about a MiB; line ends become "\n".
-
-    A byte order mark at the start is dropped; everything else stays as it is.
+    r"""Text of a UTF-8 file in pieces of about 1 MiB, without byte order mark, with "\n" line ends.
 
     Raises:
-        DataError: The bytes are not UTF-8; the message has the offset of the first bad one.
+        DataError: The file is not UTF-8; the message has the offset of the first invalid byte.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
@@ -41,13 +57,13 @@ def read_text(path: Path) -> Iterator[str]:
 
 def _not_utf8(path: Path, offset: int) -> DataError:
     return DataError(
-        f"{path} is not UTF-8 text: the byte at offset {offset:,} does not fit.",
+        f"{path} is not UTF-8 text: invalid byte at offset {offset:,}.",
         "Save the file as UTF-8, for example with `iconv -f latin1 -t utf-8 OLD > NEW`.",
     )
 
 
 def lines_of(pieces: Iterable[str]) -> Iterator[str]:
-    r"""Lines of a text that comes in pieces, without the "\n" that ends them."""
+    r"""Lines of a text given in pieces, without their "\n"."""
     rest: list[str] = []
     for piece in pieces:
         first, newline, others = piece.partition("\n")

@@ -69,7 +69,7 @@ def test_a_stated_column_that_is_not_there_is_named_beside_those_that_are(tmp_pa
 def test_without_a_speech_column_the_columns_are_listed(
     table: str, listed: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(DataError, match=f"known to hold speeches; it has {listed}") as raised:
+    with pytest.raises(DataError, match=f"known speech column; it has {listed}") as raised:
         _read(tmp_path, table)
     assert "prepare.columns.speech" in raised.value.hint
 

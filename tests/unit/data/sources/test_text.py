@@ -55,7 +55,7 @@ def test_the_offset_of_the_first_bad_byte_is_named(
     start = mark + "grün ".encode()
     path.write_bytes(start + bad)
 
-    with pytest.raises(DataError, match=rf"alt\.txt .* offset {len(start)} ") as raised:
+    with pytest.raises(DataError, match=rf"alt\.txt .* offset {len(start)}\.") as raised:
         list(read_text(path))
 
     assert "UTF-8" in raised.value.hint
