@@ -164,7 +164,7 @@ def test_a_separator_that_the_tokenizer_has_is_used_and_told(tmp_path: Path) -> 
     report = prepare(config)
 
     assert read_meta(config.dataset_dir / "meta.pkl")["new_tokens"] == []
-    assert f"has {EOS} already" in report.notes[0]
+    assert f"already has {EOS}" in report.notes[0]
 
 
 def test_speeches_of_a_protocol_keep_speaker_party_and_date(tmp_path: Path) -> None:
