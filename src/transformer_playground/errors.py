@@ -1,16 +1,15 @@
-"""One family of errors: what is wrong, and how to mend it.
+"""Exception classes for errors that the user can fix.
 
-Raise where the cause is known; each interface renders them in one place. Anything else
-that escapes is a bug and deserves its traceback.
+Each interface renders them in one place. Any other exception is a bug and shows its traceback.
 """
 
 
 class PlaygroundError(Exception):
-    """A fault the user can understand and mend.
+    """Base class of user errors.
 
     Args:
-        message: One sentence: what is wrong and where.
-        hint: How to mend it; empty if the message already says so.
+        message: One sentence with the problem and its location.
+        hint: How to fix it; empty if the message is sufficient.
     """
 
     exit_code = 1
@@ -25,13 +24,13 @@ class PlaygroundError(Exception):
 
 
 class UsageError(PlaygroundError):
-    """The command itself is wrong: an unknown name, a bad id, flags that exclude each other."""
+    """Invalid command: an unknown name, an invalid id, or flags that exclude each other."""
 
     exit_code = 2
 
 
 class ConfigError(UsageError):
-    """The configuration is not valid: unknown key, wrong type, impossible combination."""
+    """Invalid configuration: unknown key, wrong type or invalid combination."""
 
 
 class DataError(PlaygroundError):
@@ -39,7 +38,7 @@ class DataError(PlaygroundError):
 
 
 class CheckpointError(PlaygroundError):
-    """A checkpoint is missing, damaged, foreign or cannot be written."""
+    """A checkpoint is missing, damaged, incompatible or cannot be written."""
 
 
 class RunError(PlaygroundError):
@@ -47,12 +46,12 @@ class RunError(PlaygroundError):
 
 
 class TrainingError(PlaygroundError):
-    """Training cannot go on: a non-finite loss, no memory, unwritable metrics."""
+    """Training failed: a non-finite loss, out of memory or unwritable metrics."""
 
 
 class SamplingError(PlaygroundError):
-    """Text cannot be generated: a prompt the tokenizer cannot encode, no model to sample from."""
+    """Sampling failed: a prompt that cannot be encoded, or no model to sample from."""
 
 
 class ModelError(PlaygroundError):
-    """A pretrained model or an adapter is missing, unreadable, or does not fit its use."""
+    """A base model or an adapter is missing, unreadable or incompatible."""

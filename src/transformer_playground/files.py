@@ -1,4 +1,4 @@
-"""Durable, all-or-nothing file writes, and what tells files apart."""
+"""Atomic and durable file writes, file hashes and path display."""
 
 import contextlib
 import errno
@@ -15,12 +15,12 @@ from typing import IO, Any
 _HASH_CHUNK = 1 << 20
 _SAMPLE_BLOCK = 4096
 _SAMPLE_BLOCKS = 256
-# What file systems without hard links (FAT, some network mounts) answer to link().
+# Errors of link() on file systems without hard links (FAT, some network mounts).
 _NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
 def sha256_file(path: Path) -> str:
-    """SHA-256 of a file's bytes as hex, read in chunks."""
+    """SHA-256 of a file as hex."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_HASH_CHUNK):
@@ -29,7 +29,7 @@ def sha256_file(path: Path) -> str:
 
 
 def sampled_bytes(path: Path) -> bytes:
-    """A file's size and a MiB of its bytes, in blocks from beginning to end; quick for any size."""
+    """The size of a file and 1 MiB of evenly spaced blocks of it: fast for any size."""
     size = path.stat().st_size
     content = f"{size} ".encode()
     with path.open("rb") as file:
@@ -40,14 +40,14 @@ def sampled_bytes(path: Path) -> bytes:
 
 
 def spread_indices(length: int, count: int) -> list[int]:
-    """At most `count` indices below `length`, the first and the last among them."""
+    """At most `count` evenly spaced indices below `length`, including the first and last."""
     if length <= count:
         return list(range(length))
     return [step * (length - 1) // (count - 1) for step in range(count)]
 
 
 def fsync_folder(folder: Path) -> None:
-    """Make renames inside `folder` survive a power cut."""
+    """Flush renames inside `folder` to disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -57,7 +57,7 @@ def fsync_folder(folder: Path) -> None:
 
 @contextlib.contextmanager
 def temporary_sibling(path: Path) -> Iterator[Path]:
-    """A fresh hidden file name beside `path` that is gone after the block, whatever happens."""
+    """A temporary hidden file next to `path`, removed after the block."""
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     os.close(descriptor)
     temporary = Path(name)
@@ -68,7 +68,7 @@ def temporary_sibling(path: Path) -> Iterator[Path]:
 
 
 def write_durably(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Call `write` on an open binary file and flush its bytes to the disk."""
+    """Call `write` on an open binary file and flush it to disk."""
     with path.open("wb") as file:
         write(file)
         file.flush()
@@ -76,27 +76,26 @@ def write_durably(path: Path, write: Callable[[IO[bytes]], object]) -> None:
 
 
 def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Create or replace `path` so that a reader sees the old bytes or the new, never a mixture.
+    """Create or replace `path` atomically.
 
     Raises:
-        OSError: The disk refused; `path` is as it was and no partial file is left.
+        OSError: While writing; `path` is unchanged and no partial file is left.
     """
     with temporary_sibling(path) as temporary:
         write_durably(temporary, write)
-        # mkstemp makes private files; a run folder is meant to be shared.
+        # mkstemp creates private files, but run folders are shared.
         temporary.chmod(0o644)
         temporary.replace(path)
     fsync_folder(path.parent)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
-    """Give the bytes of `source` a second name, switching an existing `target` in one step.
+    """Hard-link `source` to `target`, or copy it where links are not supported; atomic.
 
-    A hard link, or a copy where the file system has none: either way `target` stays whole when
-    `source` is deleted or replaced later. The caller syncs the folder.
+    `target` remains valid when `source` is deleted or replaced. The caller syncs the folder.
 
     Raises:
-        OSError: The disk refused; `target` is as it was and nothing is left over.
+        OSError: While writing; `target` is unchanged and no partial file is left.
     """
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
     try:
@@ -109,7 +108,7 @@ def link_or_copy(source: Path, target: Path) -> None:
                 write_durably(temporary, lambda copy: shutil.copyfileobj(original, copy))
         temporary.replace(target)
     finally:
-        # rename() between two names of one file does nothing, so the first name may still be there.
+        # rename() between two names of one file does nothing, so the temporary name may remain.
         temporary.unlink(missing_ok=True)
 
 
@@ -119,7 +118,7 @@ def replace_text(path: Path, text: str) -> None:
 
 
 def replace_json(path: Path, value: Any) -> None:
-    """`replace_file` for one JSON document, readable and with a final newline."""
+    """`replace_file` for an indented JSON document."""
     document = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     # A lone surrogate (a file name that is not UTF-8) becomes \udcXX, which JSON reads back.
     encoded = document.encode("utf-8", "backslashreplace")
@@ -127,7 +126,7 @@ def replace_json(path: Path, value: Any) -> None:
 
 
 def display_path(path: Path) -> str:
-    """A path as a user would type it: relative if it lies below the current directory."""
+    """A path, relative if it is below the current directory."""
     absolute = path.absolute()
     here = Path.cwd()
     return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)

@@ -1,8 +1,7 @@
-"""Number formatting: the one text form of each quantity, and parsing of what people type.
+"""Number formatting for each quantity, and parsing of numbers and durations.
 
 Counts have three digits and a unit (804k), durations and ages their largest units (1h 02m, 5m),
-shares one decimal (12.3%), losses four. Whole numbers that must be exact, such as steps, are
-Python's `:,`.
+percentages one decimal (12.3%), losses four. Exact whole numbers, such as steps, use `:,`.
 """
 
 import math
@@ -14,9 +13,9 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 UNKNOWN = "–"
-"""Stands for a value that is not known, where an empty cell could be taken for a fault."""
+"""Placeholder for an unknown value."""
 VALUE_WIDTH = 8
-"""The widest text that `value_text` makes, its sign included."""
+"""Maximum width of `value_text`, including the sign."""
 
 _COUNT_UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 _FACTORS = {"": 1.0, "k": 1e3, "m": 1e6, "g": 1e9, "b": 1e9, "t": 1e12}
@@ -28,7 +27,7 @@ _MOST_DECIMALS = 3
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+|\d+(?:\.\d+)?", re.IGNORECASE)
 _PART = re.compile(r"(\d+(?:\.\d+)?)([smhdw]?)", re.IGNORECASE)
-# Below this a fraction of a second matters; above the other, days say nothing any more.
+# Bounds of tenths of seconds, and of durations in days.
 _FEW_SECONDS, _MOST_SECONDS = 9.95, 1e12
 
 _SIZE_STEP = 1024
@@ -45,7 +44,7 @@ def count_text(value: float) -> str:
     if not abs(value) < _LARGEST * 1000:
         return value_text(value)
     for factor, unit in _COUNT_UNITS:
-        # Beyond this the smaller unit would round up to 1000 of itself.
+        # From here on the smaller unit would round up to 1000.
         if abs(value) >= factor * 0.9995:
             scaled = value / factor
             digits = 0 if abs(scaled) >= 99.95 else 1 if abs(scaled) >= 9.995 else 2
@@ -82,7 +81,7 @@ def learning_rate_text(value: float) -> str:
 
 
 def percent_text(share: float) -> str:
-    """A share as a percentage, rounded to one decimal: 12.3%, 87%."""
+    """A fraction as a percentage with one decimal: 12.3%, 87%."""
     return f"{100 * share:.1f}".removesuffix(".0") + "%"
 
 
@@ -123,12 +122,12 @@ def age_text(seconds: float) -> str:
 
 
 def date_text(timestamp: float) -> str:
-    """Seconds since 1970 in local time: 2026-01-31 09:05:00; empty beyond all calendars."""
+    """Unix time in local time: 2026-01-31 09:05:00; empty if out of range."""
     return _local_time(timestamp, "%Y-%m-%d %H:%M:%S")
 
 
 def clock_text(timestamp: float) -> str:
-    """Local time of day: 09:05:00; as wide beyond all calendars."""
+    """Local time of day: 09:05:00; --:--:-- if out of range."""
     return _local_time(timestamp, "%H:%M:%S") or "--:--:--"
 
 
@@ -150,7 +149,7 @@ def value_text(value: float) -> str:
     for unit, letter in _COUNT_UNITS:
         if size >= unit:
             return f"{value / unit:.{3 - _exponent(value / unit)}f}{letter}"
-    # Four decimals where losses lie, rounded once, as `loss_text` has them.
+    # Four decimals in the range of losses, as in `loss_text`, without rounding twice.
     return f"{exact:.{2 if size >= 100 else 4 if size >= 0.1 else 5}f}"
 
 
@@ -162,11 +161,9 @@ def position_text(value: float) -> str:
 
 
 def tick_text(value: float, resolution: float) -> str:
-    """A round value on an axis: 0.5, 200, 1.2k, 3M, 2e-5.
+    """An axis tick label: 0.5, 200, 1.2k, 3M, 2e-5.
 
-    Args:
-        value: A multiple of `resolution`, but for rounding.
-        resolution: Distance to the next value that must read differently.
+    `resolution` is the smallest difference that the label must show; `value` is a multiple of it.
     """
     size = abs(value)
     if size < resolution / 2 or value == 0:
@@ -184,11 +181,9 @@ def tick_text(value: float, resolution: float) -> str:
 
 
 def tick_duration_text(seconds: float, resolution: float = 1.0) -> str:
-    """A time on an axis, in units no smaller than it needs: 45s, 1h, 1h 30m, 1h 00m 30s.
+    """An axis tick label for a time: 45s, 1h, 1h 30m, 1h 00m 30s.
 
-    Args:
-        seconds: A multiple of `resolution`, but for rounding.
-        resolution: Seconds to the next time that must read differently.
+    `resolution` is the smallest difference that the label must show; `seconds` is a multiple of it.
     """
     if not math.isfinite(seconds):
         return value_text(seconds)
@@ -201,7 +196,7 @@ def tick_duration_text(seconds: float, resolution: float = 1.0) -> str:
 
 
 def parse_number(text: str) -> float | None:
-    """A number as people write it (1e6, 10k, 2M, 1.5B), or None; never an infinity or NaN."""
+    """A finite number with an optional unit (1e6, 10k, 2M, 1.5B), or None."""
     match = _NUMBER.fullmatch(text)
     if match is None:
         return None
@@ -219,7 +214,7 @@ def parse_duration(text: str) -> float | None:
 
 
 def _time_parts(seconds: int) -> list[str]:
-    """Days, hours, minutes and seconds from the first that is not zero on: 1h, 02m, 05s."""
+    """Days, hours, minutes and seconds without leading zero parts: 1h, 02m, 05s."""
     parts: list[str] = []
     for unit in "dhms":
         count, seconds = divmod(seconds, int(_SECONDS[unit]))
@@ -236,7 +231,7 @@ def _local_time(timestamp: float, form: str) -> str:
 
 
 def _exponent(value: float) -> int:
-    """The power of ten of the first digit; powers of ten that are a hair short count as reached."""
+    """The decimal exponent, tolerant of values slightly below a power of ten."""
     return math.floor(math.log10(abs(value)) + 1e-9)
 
 

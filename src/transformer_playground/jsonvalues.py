@@ -1,6 +1,6 @@
-"""Guards for values of untrusted JSON: each returns a value of the type asked for, or nothing.
+"""Type checks for untrusted JSON values, and conversion to JSON values.
 
-Files of runs may be damaged or made up, and Python reads NaN, infinities and numbers of any size.
+Files of runs may be damaged, and Python's parser accepts NaN, infinities and numbers of any size.
 """
 
 import dataclasses
@@ -10,20 +10,20 @@ from pathlib import PurePath
 from typing import Any
 
 LARGEST = 1e100
-"""No run measures a number of this size or beyond; sums of smaller ones cannot overflow."""
+"""Upper bound of measured values; sums of smaller numbers cannot overflow."""
 _DEEPEST = 40
 
 
 def as_number(value: object) -> float | None:
-    """`value` if it is a finite number that a run can have measured."""
+    """`value` if it is a finite number below `LARGEST`."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    # Compared before any conversion: an integer may be too large for a float. NaN is not below.
+    # Without conversion: an integer may be too large for a float. False for NaN.
     return value if abs(value) < LARGEST else None
 
 
 def as_int(value: object) -> int | None:
-    """`value` if it is a whole number; True and 1.0 are none."""
+    """`value` if it is an int, not a bool."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
@@ -38,13 +38,10 @@ def as_object(value: object) -> dict[str, Any]:
 
 
 def to_jsonable(value: Any, non_finite: Callable[[float], Any] = lambda _: None) -> Any:
-    """`value` as every JSON writer takes it: dataclasses as objects, paths as text.
+    """`value` as JSON values: dataclasses as objects, paths as text.
 
-    What is nested deeper than any of our files becomes "…".
-
-    Args:
-        value: Any value of a run's files or records.
-        non_finite: What stands for NaN and infinities, which JSON lacks; null by default.
+    `non_finite` converts NaN and infinities; the default is null. Values nested deeper than 40
+    levels become "…".
     """
     return _plain(value, non_finite, 0)
 

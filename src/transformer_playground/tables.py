@@ -1,7 +1,7 @@
-"""Tables as text: aligned for a terminal, as Markdown, and as CSV.
+"""Tables as aligned text, Markdown and CSV.
 
-All three make control characters of untrusted cells visible. Markdown cells are escaped, and CSV
-text that a spreadsheet would take for a formula is guarded.
+Control characters are made visible, Markdown cells are escaped, and CSV text that a spreadsheet
+would run as a formula is quoted.
 """
 
 import csv
@@ -23,14 +23,10 @@ _MARKDOWN = re.compile(r"[\\|<>&`*\[\]~#!]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table.
+    """A column of a table with untrusted cells.
 
-    Attributes:
-        header: What stands above it.
-        cells: Its texts, as many as there are rows; untrusted.
-        right_aligned: How it is aligned.
-        weight: Where space is short, columns of little weight go first; None never goes.
-        shrink_last: Whether its cells are cut only when all others are as narrow as can be.
+    If space is short, columns with the lowest `weight` are hidden first (never those with None),
+    and columns with `shrink_last` are narrowed last.
     """
 
     header: str
@@ -41,22 +37,16 @@ class Column:
 
 
 def labelled_columns(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[Column]:
-    """The columns of a table given by its rows: labels first, then numbers, which align right."""
+    """Columns from rows; all columns but the first are right-aligned."""
     columns = zip(header, *rows, strict=True)
     return [Column(head, cells, place > 0) for place, (head, *cells) in enumerate(columns)]
 
 
 def table_lines(columns: Sequence[Column], width: int | None = None) -> list[str]:
-    """The lines of a table, the header first.
-
-    Args:
-        columns: What to show; at least one.
-        width: Terminal columns to fit into: unimportant columns go, long cells are cut. None for
-            as many as it takes.
-    """
-    shown = [_harmless(column) for column in columns]
+    """Lines of a table with its header, hidden and narrowed to fit into `width` cells if given."""
+    shown = [_escaped(column) for column in columns]
     if width is not None:
-        shown = _without_the_unimportant(shown, width)
+        shown = _hide_columns(shown, width)
     widths = [_width(column) for column in shown]
     if width is not None:
         others = [not column.shrink_last for column in shown]
@@ -72,25 +62,25 @@ def table_lines(columns: Sequence[Column], width: int | None = None) -> list[str
 
 
 def split_columns(columns: Sequence[Column], width: int) -> list[list[Column]]:
-    """Split a table into tables of at most `width` columns, each with the first column in front.
+    """Split a table into tables of at most `width` cells that all start with the first column.
 
-    A column that is wider than that by itself stays as it is.
+    A single wider column is not split.
     """
     labels, *others = columns
     tables: list[list[Column]] = []
-    room = 0
+    free = 0
     for column in others:
-        needed = _GAP + _width(_harmless(column))
-        if not tables or needed > room:
+        needed = _GAP + _width(_escaped(column))
+        if not tables or needed > free:
             tables.append([labels])
-            room = width - _width(_harmless(labels))
+            free = width - _width(_escaped(labels))
         tables[-1].append(column)
-        room -= needed
+        free -= needed
     return tables
 
 
 def markdown_table(columns: Sequence[Column]) -> list[str]:
-    """The lines of a table in GitHub-flavoured Markdown, its cells shown as they are."""
+    """Lines of a table in GitHub-flavoured Markdown, with escaped cells."""
     rows = zip(*((column.header, *column.cells) for column in columns), strict=True)
     header, *lines = [
         markdown_row([escape_markdown(cell.strip()) for cell in cells]) for cells in rows
@@ -99,30 +89,24 @@ def markdown_table(columns: Sequence[Column]) -> list[str]:
 
 
 def markdown_row(cells: Iterable[str]) -> str:
-    """One line of a Markdown table, of cells that are Markdown already."""
+    """A line of a Markdown table from Markdown cells."""
     return f"| {' | '.join(cells)} |"
 
 
 def markdown_rule(right_aligned: Iterable[bool]) -> str:
-    """The line below a Markdown table's header, with the alignment of each column."""
+    """The alignment line below the header of a Markdown table."""
     return markdown_row("--:" if right else ":--" for right in right_aligned)
 
 
 def escape_markdown(text: str) -> str:
-    """One line of text that Markdown shows as it is, inside a table too."""
+    """Text as one line, escaped for Markdown and Markdown tables."""
     return _MARKDOWN.sub(lambda found: f"\\{found[0]}", visible_line(text))
 
 
 def csv_text(
     header: Sequence[str], rows: Iterable[Sequence[Any]], show: Callable[[Any], str] = str
 ) -> str:
-    """A CSV document: numbers at full precision, None as an empty cell.
-
-    Args:
-        header: Names of the columns.
-        rows: Their values, as many for each row.
-        show: The text of a value that is neither text, a number nor None.
-    """
+    """A CSV document: numbers at full precision, None as an empty cell, other values by `show`."""
     target = io.StringIO()
     writer = csv.writer(target, lineterminator="\n")
     writer.writerow([_csv_cell(name, show) for name in header])
@@ -131,7 +115,7 @@ def csv_text(
 
 
 def _csv_cell(value: Any, show: Callable[[Any], str]) -> str:
-    """A number as it is; text that no spreadsheet takes for a formula and no terminal obeys."""
+    """Numbers unchanged; text without control characters and formulas."""
     if value is None:
         return ""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -140,7 +124,7 @@ def _csv_cell(value: Any, show: Callable[[Any], str]) -> str:
     return visible_line(f"'{text}" if text.startswith(_FORMULA) else text)
 
 
-def _harmless(column: Column) -> Column:
+def _escaped(column: Column) -> Column:
     cells = tuple(map(visible_line, column.cells))
     return replace(column, header=visible_line(column.header), cells=cells)
 
@@ -153,7 +137,7 @@ def _total(widths: Sequence[int]) -> int:
     return sum(widths) + _GAP * (len(widths) - 1)
 
 
-def _without_the_unimportant(columns: Sequence[Column], width: int) -> list[Column]:
+def _hide_columns(columns: Sequence[Column], width: int) -> list[Column]:
     kept = list(columns)
     while _total([_width(column) for column in kept]) > width:
         weights = [column.weight for column in kept if column.weight is not None]
@@ -163,12 +147,12 @@ def _without_the_unimportant(columns: Sequence[Column], width: int) -> list[Colu
     return kept
 
 
-def _narrowed(widths: Sequence[int], width: int, may_give: Sequence[bool]) -> list[int]:
-    """Take from the widest columns that may give, until all fit or none can give more."""
+def _narrowed(widths: Sequence[int], width: int, may_shrink: Sequence[bool]) -> list[int]:
+    """Narrow the widest of the columns that may shrink, until all fit or are at their minimum."""
     narrowed = [min(size, width) for size in widths]
-    givers = [place for place, gives in enumerate(may_give) if gives]
-    while givers and _total(narrowed) > width:
-        widest = max(givers, key=lambda place: narrowed[place])
+    shrinkable = [index for index, shrinks in enumerate(may_shrink) if shrinks]
+    while shrinkable and _total(narrowed) > width:
+        widest = max(shrinkable, key=lambda index: narrowed[index])
         if narrowed[widest] <= _NARROWEST:
             break
         narrowed[widest] -= 1

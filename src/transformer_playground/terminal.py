@@ -1,11 +1,11 @@
-"""The one gate between untrusted text and a terminal.
+"""Control characters of untrusted text, replaced by visible symbols.
 
-A character-level model will print escape sequences sooner or later, and file names, config values
-and exception texts may hold them too. Terminals obey them (clipboard writes, title changes, queries
-that answer on standard input), and neither Rich nor Textual strips more than five codes.
+Generated text, file names, config values and error messages can contain escape sequences.
+Terminals execute them (clipboard writes, title changes, queries answered on standard input), and
+Rich and Textual only strip five codes.
 """
 
-# Bidirectional controls reorder what a reader sees (CVE-2021-42574, "Trojan Source").
+# Bidirectional controls reorder displayed text (CVE-2021-42574, "Trojan Source").
 _BIDI = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 _KEPT = "\n\t"
 
@@ -24,15 +24,15 @@ _TABLE = _symbols()
 
 
 def visible(text: str) -> str:
-    """Replace every control character but newline and tab by a visible symbol.
+    """Replace control characters except newline and tab by visible symbols.
 
-    Covers C0, DEL, C1, bidirectional controls and lone surrogates. Works character by character,
-    so a sequence split over two chunks of a stream is defused like a whole one.
+    Covers C0, DEL, C1, bidirectional controls and lone surrogates, character by character, so that
+    the text can be a chunk of a stream.
     """
     shown = text.translate(_TABLE)
     return shown.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def visible_line(text: str) -> str:
-    """`visible`, with newlines and tabs shown as symbols too: for names, titles and table cells."""
+    """`visible` that also replaces newlines and tabs, for names, titles and table cells."""
     return visible(text).replace("\n", "\u240a").replace("\t", "\u2409")

@@ -72,7 +72,7 @@ def test_an_unknown_revision_is_named() -> None:
 @pytest.mark.parametrize("name", ["a b", "a//b"])
 def test_an_impossible_name_is_called_so(name: str) -> None:
     with (
-        pytest.raises(ModelError, match="not a name that a model can have"),
+        pytest.raises(ModelError, match="not a valid model name"),
         translate_load_errors(name),
     ):
         AutoConfig.from_pretrained(name)

@@ -1,4 +1,4 @@
-"""Causal self-attention with grouped heads, sliding window, biases and a key-value cache."""
+"""Causal self-attention with grouped queries, sliding window and key-value cache."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,20 +12,19 @@ from transformer_playground.model.kv_cache import KVCache
 from transformer_playground.model.layers import linear
 from transformer_playground.model.positions import Positions
 
-# Beyond this many keys the (heads, T, T) score matrix costs too much memory.
+# With more keys, the (heads, T, T) score matrix needs too much memory.
 _PLAIN_CPU_KEYS = 512
 
 
 @dataclass(frozen=True)
 class AttentionContext:
-    """What all layers of one forward pass share: which key each query sees, and where it is.
+    """Attention mask and position transform shared by all layers of a forward pass.
 
     Attributes:
-        mask: Added to the scaled scores, (1 or n_head, T, L); None if every query sees every key
-            or `causal` says it all.
-        causal: The fused kernel applies the lower-triangular mask by itself.
-        fused: Use the fused kernel instead of two plain matrix products.
-        transform: What the positional encoding does to queries and keys, if it does anything.
+        mask: Added to the scaled scores, (1 or n_head, T, L); None if not needed.
+        causal: The fused kernel applies the causal mask itself.
+        fused: Use the fused kernel instead of two matrix products.
+        transform: Transform of queries and keys by the positional encoding, if any.
     """
 
     mask: Tensor | None
@@ -43,16 +42,7 @@ def build_attention_context(
     device: torch.device,
     dtype: torch.dtype,
 ) -> AttentionContext:
-    """The context of tokens at the positions `start` to `end - 1` which also see those before.
-
-    Args:
-        config: Shape of the model.
-        positions: Its positional encoding.
-        start: Position of the first query.
-        end: Position after the last query; keys are those of 0 to `end - 1`.
-        device: Where the model computes.
-        dtype: Number format of the activations.
-    """
+    """The context of queries at positions `start` to `end - 1` and keys at 0 to `end - 1`."""
     transform = positions.head_transform(start, end, device=device, dtype=dtype)
     bias = positions.score_bias(start, end, device=device, dtype=dtype)
     fused = _prefers_fused(device, dtype, queries=end - start, keys=end)
@@ -69,11 +59,11 @@ def build_attention_context(
 
 
 def _prefers_fused(device: torch.device, dtype: torch.dtype, *, queries: int, keys: int) -> bool:
-    """Whether torch's fused kernel beats two plain matrix products.
+    """Whether torch's fused kernel is faster than two matrix products.
 
-    On accelerators it does. On a CPU, forward and backward of short contexts are as fast with plain
-    products in float32 and two to four times as fast in bfloat16; a single float32 query, the usual
-    case of sampling, is faster fused.
+    On accelerators it is. On a CPU, forward and backward of short contexts with matrix products are
+    equally fast in float32 and two to four times as fast in bfloat16; a single float32 query, as in
+    sampling, is faster with the fused kernel.
     """
     if device.type != "cpu" or keys > _PLAIN_CPU_KEYS:
         return True
@@ -81,7 +71,7 @@ def _prefers_fused(device: torch.device, dtype: torch.dtype, *, queries: int, ke
 
 
 def _hidden_keys(config: ModelConfig, start: int, end: int, device: torch.device) -> Tensor:
-    """Where a query does not see a key, (T, L)."""
+    """Boolean mask of keys hidden from each query, (T, L)."""
     queries = torch.arange(start, end, device=device).unsqueeze(1)
     keys = torch.arange(end, device=device)
     hidden = keys > queries
@@ -92,14 +82,13 @@ def _hidden_keys(config: ModelConfig, start: int, end: int, device: torch.device
 
 
 class Attention(nn.Module):
-    """Multi-head attention (Vaswani et al. 2017) whose key/value heads may be shared by groups.
+    """Multi-head (Vaswani et al. 2017), grouped-query or multi-query attention.
 
-    `n_kv_head` = `n_head` is plain multi-head attention, fewer is grouped-query attention
-    (Ainslie et al. 2023), one is multi-query attention (Shazeer 2019). The rows of `qkv` are the
-    queries of all heads, then the keys, then the values.
+    `n_kv_head` < `n_head` is grouped-query attention (Ainslie et al. 2023), 1 is multi-query
+    attention (Shazeer 2019). The rows of `qkv` are all queries, then keys, then values.
 
-    `qk_norm` scales each head's query and key to unit root mean square, without a learned gain,
-    before positions change them (Henry et al. 2020, "Query-Key Normalization"; as in nanochat).
+    `qk_norm` scales queries and keys of each head to unit root mean square, without a learned gain,
+    before the positional encoding (Henry et al. 2020, "Query-Key Normalization"; as in nanochat).
     """
 
     def __init__(self, config: ModelConfig, layer: int) -> None:
@@ -113,7 +102,7 @@ class Attention(nn.Module):
         self.output = linear(config.n_embd, config.n_embd, bias=config.bias)
 
     def forward(self, x: Tensor, context: AttentionContext, cache: KVCache | None = None) -> Tensor:
-        """(B, T, n_embd) to (B, T, n_embd); with a cache, after the tokens it holds."""
+        """(B, T, n_embd) to (B, T, n_embd); with a cache, T tokens after the cached ones."""
         batch, length, width = x.shape
         queries, keys, values = self._heads(x, context)
         if cache is not None:
@@ -128,55 +117,45 @@ class Attention(nn.Module):
         """Queries (B, n_head, T, head_dim); keys and values (B, kv_heads, T, head_dim)."""
         batch, length, _ = x.shape
         heads = self.qkv(x).view(batch, length, -1, self.head_dim)
-        turning = [self.n_head, self.kv_heads]
-        if self.qk_norm_eps is None and context.transform is None:
-            queries, keys, values = heads.split([*turning, self.kv_heads], dim=2)
-        else:
-            # Queries and keys are treated alike, so one pass over both does it.
-            both, values = heads.split([sum(turning), self.kv_heads], dim=2)
-            if self.qk_norm_eps is not None:
-                both = functional.rms_norm(both, (self.head_dim,), eps=self.qk_norm_eps)
-            if context.transform is not None:
-                both = context.transform(both)
-            queries, keys = both.split(turning, dim=2)
+        sizes = [self.n_head, self.kv_heads]
+        # Queries and keys are transformed together.
+        both, values = heads.split([sum(sizes), self.kv_heads], dim=2)
+        if self.qk_norm_eps is not None:
+            both = functional.rms_norm(both, (self.head_dim,), eps=self.qk_norm_eps)
+        if context.transform is not None:
+            both = context.transform(both)
+        queries, keys = both.split(sizes, dim=2)
         return queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2)
 
 
 def attend_plain(
     queries: Tensor, keys: Tensor, values: Tensor, context: AttentionContext, dropout: float
 ) -> Tensor:
-    """Attention as two matrix products around a masked softmax.
+    """Attention as two matrix products and a masked softmax.
 
-    Args:
-        queries: (B, n_head, T, head_dim).
-        keys: (B, kv_heads, L, head_dim).
-        values: Same shape as `keys`.
-        context: Which key each query sees.
-        dropout: Probability of dropping an attention weight.
-
-    Returns:
-        (B, n_head, T, head_dim).
+    Queries (B, n_head, T, head_dim), keys and values (B, kv_heads, L, head_dim) give
+    (B, n_head, T, head_dim); `dropout` applies to the attention weights.
     """
     batch, n_head, length, channels = queries.shape
     kv_heads = keys.shape[1]
-    # The query heads of a group stand below each other, so that shared keys need no copies.
+    # The query heads of a group are stacked, so that shared keys need no copies.
     grouped = queries.reshape(batch * kv_heads, -1, channels)
     transposed = keys.reshape(batch * kv_heads, -1, channels).transpose(1, 2)
     scale = channels**-0.5
     if context.mask is None:
         scores = torch.bmm(grouped * scale, transposed)
     else:
-        mask = _spread(context.mask, batch, kv_heads, n_head // kv_heads)
+        mask = _expand_mask(context.mask, batch, kv_heads, n_head // kv_heads)
         scores = torch.baddbmm(mask, grouped, transposed, alpha=scale)
-    weights = (
-        functional.dropout(scores.softmax(dim=-1), dropout) if dropout else scores.softmax(dim=-1)
-    )
+    weights = scores.softmax(dim=-1)
+    if dropout:
+        weights = functional.dropout(weights, dropout)
     mixed = torch.bmm(weights, values.reshape(batch * kv_heads, -1, channels))
     return mixed.view(batch, n_head, length, channels)
 
 
-def _spread(mask: Tensor, batch: int, kv_heads: int, group: int) -> Tensor:
-    """Bring a mask (1 or n_head, T, L) to what broadcasts to (B * kv_heads, group * T, L)."""
+def _expand_mask(mask: Tensor, batch: int, kv_heads: int, group: int) -> Tensor:
+    """Expand a mask (1 or n_head, T, L) so that it broadcasts to (B * kv_heads, group * T, L)."""
     if mask.shape[0] == 1:
         return mask if group == 1 else mask.repeat(1, group, 1)
     return mask.view(kv_heads, group * mask.shape[1], -1).repeat(batch, 1, 1)
@@ -185,13 +164,10 @@ def _spread(mask: Tensor, batch: int, kv_heads: int, group: int) -> Tensor:
 def attend_fused(
     queries: Tensor, keys: Tensor, values: Tensor, context: AttentionContext, dropout: float
 ) -> Tensor:
-    """`attend_plain` by torch's fused kernel, which never holds the whole score matrix.
-
-    Source: Dao et al. 2022, "FlashAttention".
-    """
+    """`attend_plain` with torch's fused kernel (Dao et al. 2022, "FlashAttention")."""
     group = queries.shape[1] // keys.shape[1]
     if group > 1:
-        # Not every fused kernel knows shared heads; copying keys is cheaper than doing without.
+        # Not every fused kernel supports grouped heads.
         keys = keys.repeat_interleave(group, dim=1)
         values = values.repeat_interleave(group, dim=1)
     return functional.scaled_dot_product_attention(

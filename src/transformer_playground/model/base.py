@@ -1,4 +1,4 @@
-"""What everything above a language model needs to know about it, whoever made its weights."""
+"""Abstract base class of language models and their key-value caches."""
 
 from abc import ABC, abstractmethod
 from typing import Any, Protocol, Self
@@ -8,30 +8,23 @@ from torch import Tensor, nn
 
 
 class Cache(Protocol):
-    """A model's memory of the tokens it has read."""
+    """A key-value cache; `length` is the number of cached tokens."""
 
     length: int
 
     def reset(self) -> None:
-        """Forget every token."""
+        """Remove all tokens."""
         ...
 
     def select(self, rows: Tensor) -> Self:
-        """A cache whose sequences are the given ones of this cache, repeats allowed.
-
-        Args:
-            rows: Indices of sequences, int64 (new batch size,).
-        """
+        """A cache with the sequences at the indices `rows`, int64 (new batch size,)."""
         ...
 
 
 class LanguageModel(nn.Module, ABC):
-    """A causal language model: token ids in, scores of the next token out.
+    """A causal language model; `vocab_size` includes padding.
 
     Only parameters with `requires_grad` are trained, averaged and saved.
-
-    Attributes:
-        vocab_size: Number of scores at each position, padding included.
     """
 
     vocab_size: int
@@ -39,29 +32,27 @@ class LanguageModel(nn.Module, ABC):
     @property
     @abstractmethod
     def block_size(self) -> int:
-        """Longest context in tokens."""
+        """Maximum context length in tokens."""
 
     @property
     @abstractmethod
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device of the weights."""
 
     @property
     @abstractmethod
     def has_dropout(self) -> bool:
-        """Whether a forward pass in training mode draws random numbers."""
+        """Whether a forward pass in training mode uses random numbers."""
 
     @abstractmethod
     def forward(self, tokens: Tensor) -> Tensor:
-        """Logits (B, T, vocab_size) of every possible next token for tokens (B, T) int64."""
+        """Logits (B, T, vocab_size) for tokens (B, T) int64."""
 
     @abstractmethod
     def next_logits(self, tokens: Tensor, cache: Any) -> Tensor:
-        """Logits of the token after the last one, float32 (B, vocab_size).
+        """Logits after the last token, float32 (B, vocab_size).
 
-        Args:
-            tokens: (B, T) int64; they follow those that `cache` holds.
-            cache: What `new_cache` gave; it holds the tokens afterwards.
+        `tokens`, (B, T) int64, follow those in `cache` and are added to it.
         """
 
     @abstractmethod
@@ -70,22 +61,22 @@ class LanguageModel(nn.Module, ABC):
 
     @abstractmethod
     def cache_bytes(self, capacity: int) -> int:
-        """Bytes that the cache of one sequence of `capacity` tokens takes."""
+        """Size in bytes of the cache of one sequence of `capacity` tokens."""
 
     @abstractmethod
     def hidden_matrices(self) -> set[str]:
-        """Names of the trained matrices inside the blocks, the ones that Muon is made for."""
+        """Names of the trainable matrices inside the blocks, which Muon optimizes."""
 
     @abstractmethod
     def args(self) -> dict[str, Any]:
-        """Plain values from which, with its trained weights, the model can be built again."""
+        """JSON values from which the model can be rebuilt, with its trained weights."""
 
 
 def trainable_parameters(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
-    """Names and tensors of what training changes, each shared tensor once."""
+    """Names and tensors of the trainable parameters; tied ones count once."""
     return [(name, tensor) for name, tensor in model.named_parameters() if tensor.requires_grad]
 
 
 def count_parameters(model: nn.Module) -> int:
-    """Number of trained values, each shared tensor once."""
+    """Number of trainable parameters; tied ones count once."""
     return sum(tensor.numel() for _, tensor in trainable_parameters(model))

@@ -1,4 +1,4 @@
-"""Which device and which number format a model computes with."""
+"""Choice of device and compute dtype."""
 
 from dataclasses import dataclass
 
@@ -13,25 +13,25 @@ _DTYPES = {
     "float16": torch.float16,
 }
 
-# Below this many weights a step is mostly small kernels, and bfloat16's casts eat its gain.
+# For smaller models, the casts of bfloat16 cost more than it saves.
 _CPU_BFLOAT16_MIN_PARAMETERS = 500_000
 
 
 @dataclass(frozen=True)
 class Precision:
-    """A number format and, for the user, why it was chosen."""
+    """A compute dtype and the reason for it."""
 
     dtype: torch.dtype
     reason: str
 
     @property
     def name(self) -> str:
-        """The format's name as configuration writes it."""
+        """Name of the dtype in the configuration."""
         return str(self.dtype).removeprefix("torch.")
 
 
 def choose_device(requested: Device) -> torch.device:
-    """The device to compute on; "auto" takes CUDA, then MPS, then the CPU.
+    """The compute device; "auto" selects CUDA, then MPS, then the CPU.
 
     Raises:
         ConfigError: The requested device is not on this machine.
@@ -42,7 +42,7 @@ def choose_device(requested: Device) -> torch.device:
         "cpu": True,
     }
     if requested == "auto":
-        return torch.device(next(name for name, here in available.items() if here))
+        return torch.device(next(name for name, exists in available.items() if exists))
     if not available[requested]:
         raise ConfigError(
             f"device = '{requested}' is not available on this machine.",
@@ -52,15 +52,10 @@ def choose_device(requested: Device) -> torch.device:
 
 
 def choose_precision(requested: DType, device: torch.device, parameters: int) -> Precision:
-    """The format of forward and backward.
-
-    Args:
-        requested: The configured dtype.
-        device: Where the model computes.
-        parameters: Number of weights; small models gain nothing from bfloat16 on a CPU.
+    """The compute dtype; "auto" depends on the device and the number of `parameters`.
 
     Raises:
-        ConfigError: The device cannot compute in the requested format.
+        ConfigError: The device does not support the requested dtype.
     """
     if requested == "auto":
         return _automatic(device, parameters)
@@ -75,15 +70,15 @@ def choose_precision(requested: DType, device: torch.device, parameters: int) ->
 def _automatic(device: torch.device, parameters: int) -> Precision:
     if device.type == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
-            return Precision(torch.bfloat16, "this GPU computes in bfloat16")
-        return Precision(torch.float32, "this GPU has no bfloat16")
+            return Precision(torch.bfloat16, "this GPU supports bfloat16")
+        return Precision(torch.float32, "this GPU does not support bfloat16")
     if device.type == "mps":
-        return Precision(torch.float32, "the safe choice on MPS")
+        return Precision(torch.float32, "the default on MPS")
     if not cpu_has_bfloat16():
-        return Precision(torch.float32, "this CPU has no bfloat16 arithmetic")
+        return Precision(torch.float32, "this CPU has no bfloat16 instructions")
     if parameters < _CPU_BFLOAT16_MIN_PARAMETERS:
-        return Precision(torch.float32, "the model is too small to gain from bfloat16")
-    return Precision(torch.bfloat16, "this CPU multiplies matrices in bfloat16")
+        return Precision(torch.float32, "the model is too small to benefit from bfloat16")
+    return Precision(torch.bfloat16, "this CPU has bfloat16 matrix instructions")
 
 
 def cpu_has_bfloat16() -> bool:

@@ -1,4 +1,4 @@
-"""The decoder-only transformer (Radford et al. 2019, GPT-2), with every setting of `[model]`."""
+"""Decoder-only transformer (Radford et al. 2019, GPT-2) with all settings of `[model]`."""
 
 import math
 from typing import Any
@@ -23,7 +23,7 @@ class Block(nn.Module):
     """Attention and, if enabled, an MLP, each added to the residual stream.
 
     - pre-norm: `x + branch(norm(x))` (Xiong et al. 2020; GPT-2).
-    - post-norm: `norm(x + branch(x))`, as in the first transformer (Vaswani et al. 2017).
+    - post-norm: `norm(x + branch(x))`, as in the original transformer (Vaswani et al. 2017).
     - parallel: `x + attention(norm(x)) + mlp(norm(x))` with one shared norm (Wang & Komatsuzaki
       2021, GPT-J).
     """
@@ -60,14 +60,9 @@ class Block(nn.Module):
 
 
 class GPT(LanguageModel):
-    """Embeddings, blocks, final norm (pre-norm only: post-norm blocks end in one), head.
+    """Embeddings, blocks, final norm (pre-norm only) and head.
 
-    What a setting switches off is not allocated.
-
-    Args:
-        config: The `[model]` table.
-        vocab_size: Rows of the embedding table and of the head, padding included.
-        generator: Source of the initial weights; None = one seeded with 0.
+    `vocab_size` includes padding; `generator` initialises the weights (default: seed 0).
     """
 
     def __init__(
@@ -87,28 +82,23 @@ class GPT(LanguageModel):
 
     @property
     def block_size(self) -> int:
-        """Longest context in tokens."""
+        """Maximum context length in tokens."""
         return self.config.block_size
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device of the weights."""
         return self.token_embedding.weight.device
 
     @property
     def has_dropout(self) -> bool:
-        """Whether a forward pass in training mode draws random numbers."""
+        """Whether a forward pass in training mode uses random numbers."""
         return self.config.dropout > 0
 
     def forward(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
-        """Score every possible next token at every position.
+        """Logits (B, T, vocab_size) in the dtype of the weights for tokens (B, T) int64.
 
-        Args:
-            tokens: (B, T) int64, T at most `block_size`.
-            cache: If given, `tokens` follow those it holds, and it holds them afterwards.
-
-        Returns:
-            Logits (B, T, vocab_size) in the format of the weights.
+        With a cache, `tokens` follow the cached ones and are added to it.
 
         Raises:
             ValueError: More tokens than `block_size` or the cache's capacity.
@@ -148,12 +138,7 @@ class GPT(LanguageModel):
         return logits
 
     def next_logits(self, tokens: Tensor, cache: KVCache) -> Tensor:
-        """Logits of the token after the last one, float32 (B, vocab_size).
-
-        Args:
-            tokens: (B, T) int64; they follow those that `cache` holds.
-            cache: It holds the tokens afterwards.
-        """
+        """Logits after the last token, float32 (B, vocab_size)."""
         return self.logits(self.hidden(tokens, cache)[:, -1]).float()
 
     def new_cache(self, batch_size: int, capacity: int) -> KVCache:
@@ -168,17 +153,17 @@ class GPT(LanguageModel):
         )
 
     def cache_bytes(self, capacity: int) -> int:
-        """Bytes that the keys and values of one sequence of `capacity` tokens take."""
+        """Size in bytes of the cache of one sequence of `capacity` tokens."""
         config = self.config
         values = 2 * config.n_layer * config.kv_heads * config.head_dim * capacity
         return values * self.token_embedding.weight.element_size()
 
     def args(self) -> dict[str, Any]:
-        """The `[model]` table as plain values, with the concrete vocabulary size."""
+        """The `[model]` table as JSON values, with the actual vocabulary size."""
         return self.config.model_dump(mode="json") | {"vocab_size": self.vocab_size}
 
     def hidden_matrices(self) -> set[str]:
-        """Names of the matrices inside the blocks, the ones that Muon is made for."""
+        """Names of the matrices inside the blocks, which Muon optimizes."""
         return {
             name
             for name, parameter in self.named_parameters()
@@ -190,21 +175,17 @@ class GPT(LanguageModel):
 def initialise(
     model: nn.Module, config: ModelConfig, generator: torch.Generator | None = None
 ) -> None:
-    """Fill all parameters of `model` in a fixed order.
+    """Initialise all parameters in a fixed order.
 
     - Norm gains are 1, biases 0.
-    - Matrices inside the blocks are N(0, init_std); those which write into the residual stream
-      are N(0, s / sqrt(branches)), so that its variance does not grow with depth (Radford et al.
-      2019, GPT-2), or 0 with `zero_init_output` (Zhang et al. 2019, "Fixup"). s is the standard
-      deviation of the embeddings, lest the branches drown them.
-    - Embeddings and the head are small enough that untrained logits are near 0 at any width:
-      the untrained loss is ln(vocab_size).
+    - Matrices inside the blocks are N(0, init_std). Branch outputs are N(0, s / sqrt(branches)),
+      so that the variance of the residual stream does not grow with depth (Radford et al. 2019,
+      GPT-2), or 0 with `zero_init_output` (Zhang et al. 2019, "Fixup"). s is the standard
+      deviation of the embeddings, so that the branches do not dominate them.
+    - Embeddings and head are small enough that untrained logits are near 0 at any width: the
+      untrained loss is ln(vocab_size).
 
-    Args:
-        model: The transformer to fill.
-        config: Its configuration.
-        generator: Source of all randomness, on the CPU; None = one seeded with 0. The global
-            generator is neither read nor moved.
+    `generator` (CPU) defaults to seed 0; the global generator is not used.
     """
     generator = generator or torch.Generator().manual_seed(0)
     outputs = _branch_outputs(model)
@@ -223,12 +204,12 @@ def initialise(
 
 
 def head_std(config: ModelConfig) -> float:
-    """Standard deviation of an untied head: its logits, sums of n_embd terms, stay within 1/4."""
+    """Standard deviation of an untied head; the logits' standard deviation is at most 1/4."""
     return min(config.init_std, 0.25 / math.sqrt(config.n_embd))
 
 
 def _branch_outputs(model: nn.Module) -> set[int]:
-    """Identities of the matrices that write into the residual stream."""
+    """Ids of the weight tensors that write into the residual stream."""
     blocks = [module for module in model.modules() if isinstance(module, Block)]
     layers = [block.attention.output for block in blocks]
     layers += [block.mlp.down for block in blocks if block.mlp is not None]

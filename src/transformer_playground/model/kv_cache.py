@@ -1,4 +1,4 @@
-"""Keys and values of the tokens already read, so that each new token is read once."""
+"""Key-value cache for token-by-token decoding."""
 
 from typing import Self
 
@@ -9,15 +9,7 @@ from transformer_playground.config.model import ModelConfig
 
 
 class KVCache:
-    """Preallocated keys and values of every layer; only key/value heads are stored.
-
-    Args:
-        config: Shape of the model.
-        batch_size: Number of sequences decoded together.
-        capacity: Most tokens a sequence can hold, at most `block_size`.
-        device: Where the model computes.
-        dtype: Number format of the model's activations.
-    """
+    """Preallocated keys and values of all layers for at most `capacity` tokens per sequence."""
 
     def __init__(
         self,
@@ -41,21 +33,16 @@ class KVCache:
 
     @property
     def capacity(self) -> int:
-        """Tokens that fit."""
+        """Maximum tokens per sequence."""
         return self._keys[0].shape[2]
 
     def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Store one layer's new keys and values behind those of the tokens read before.
+        """Append the keys and values of one layer, (B, kv_heads, T, head_dim) for T new tokens.
 
-        `length` moves on only when the model has passed all layers (`advance`).
-
-        Args:
-            layer: Index of the layer.
-            keys: (B, kv_heads, T, head_dim) of the T new tokens.
-            values: Same shape.
+        `length` only changes when all layers are done (`advance`).
 
         Returns:
-            Views of all the layer's keys and values so far, (B, kv_heads, length + T, head_dim).
+            Views of all keys and values of the layer, (B, kv_heads, length + T, head_dim).
         """
         new = keys.shape[2]
         end = self.length + new
@@ -65,19 +52,15 @@ class KVCache:
         return all_keys.narrow(2, 0, end), all_values.narrow(2, 0, end)
 
     def advance(self, tokens: int) -> None:
-        """Count tokens that every layer has stored."""
+        """Increase `length` after all layers have stored the tokens."""
         self.length += tokens
 
     def reset(self) -> None:
-        """Forget every token and keep the memory."""
+        """Remove all tokens but keep the memory."""
         self.length = 0
 
     def select(self, rows: Tensor) -> Self:
-        """A cache whose sequences are the given ones of this cache, repeats allowed.
-
-        Args:
-            rows: Indices of sequences, int64 (new batch size,).
-        """
+        """A cache with the sequences at the indices `rows`, int64 (new batch size,)."""
         chosen = object.__new__(type(self))
         chosen._keys = [self._rows(stored, rows) for stored in self._keys]
         chosen._values = [self._rows(stored, rows) for stored in self._values]

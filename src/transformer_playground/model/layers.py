@@ -1,6 +1,6 @@
-"""Elementary layers: normalisation by its name in the configuration, linear and embedding.
+"""Normalisation, linear, embedding and MLP layers.
 
-Weights of linear and embedding are allocated and left unset; `gpt.initialise` fills them.
+Weights of linear and embedding layers are not initialised; `gpt.initialise` does that.
 """
 
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def layer_norm(config: ModelConfig) -> nn.Module:
 
 
 def rms_norm(config: ModelConfig) -> nn.Module:
-    """Scale to unit root mean square only (Zhang & Sennrich 2019); has no bias to switch on."""
+    """Scale to unit root mean square, without bias (Zhang & Sennrich 2019)."""
     return nn.RMSNorm(config.n_embd, eps=config.norm_eps)
 
 
@@ -29,16 +29,16 @@ NORMS: dict[Norm, Callable[[ModelConfig], nn.Module]] = {
 
 
 def build_norm(config: ModelConfig) -> nn.Module:
-    """One normalisation layer over `n_embd` channels; both compute in float32 inside."""
+    """The normalisation layer over `n_embd` channels; it computes in float32."""
     return NORMS[config.norm](config)
 
 
 def linear(inputs: int, outputs: int, *, bias: bool) -> nn.Linear:
-    """A linear layer with unset weights: torch's own start would disturb the global generator.
+    """A linear layer with uninitialised weights, which leaves the global random state unchanged.
 
-    A widening layer's weight (outputs, inputs) lies transposed in memory. Drawing one token at a
-    time multiplies matrices by single vectors, and a CPU does that about twice as fast along the
-    longer side of the matrix; training is as fast either way.
+    The weight (outputs, inputs) of a widening layer is stored transposed: on a CPU, matrix-vector
+    products when decoding one token at a time are then about twice as fast, and training is not
+    slower.
     """
     layer = nn.Linear(inputs, outputs, bias=bias, device="meta").to_empty(device="cpu")
     if outputs > inputs:
@@ -47,8 +47,8 @@ def linear(inputs: int, outputs: int, *, bias: bool) -> nn.Linear:
 
 
 def embedding(rows: int, width: int) -> nn.Embedding:
-    """An embedding table with unset weights."""
-    # Built on the meta device like the above, it would import half a second of torch's internals.
+    """An embedding table with uninitialised weights."""
+    # On the meta device, as above, it would import torch internals for half a second.
     return nn.Embedding(rows, width, _weight=torch.empty(rows, width))
 
 
@@ -58,12 +58,12 @@ def gelu(x: Tensor) -> Tensor:
 
 
 def gelu_tanh(x: Tensor) -> Tensor:
-    """GELU by its tanh formula, the one GPT-2 was trained with (Hendrycks & Gimpel 2016)."""
+    """GELU with the tanh approximation, as in GPT-2 (Hendrycks & Gimpel 2016)."""
     return functional.gelu(x, approximate="tanh")
 
 
 def relu(x: Tensor) -> Tensor:
-    """Rectified linear unit, as in the first transformer (Vaswani et al. 2017)."""
+    """Rectified linear unit, as in the original transformer (Vaswani et al. 2017)."""
     return functional.relu(x)
 
 
@@ -89,7 +89,7 @@ ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
 
 
 class MLP(nn.Module):
-    """Widen each token, apply the non-linearity, narrow it again.
+    """Feed-forward network `down(activation(up(x)))`.
 
     Gated: `down(activation(gate(x)) * up(x))` (Shazeer 2020, "GLU Variants Improve Transformer").
     """

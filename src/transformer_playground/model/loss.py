@@ -1,4 +1,4 @@
-"""The training objective."""
+"""Cross-entropy loss."""
 
 from typing import Any
 
@@ -7,20 +7,20 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-# What torch's own cross entropy leaves out unless told otherwise.
+# Default ignore_index of torch's cross entropy.
 _IGNORED = -100
-# Float32 logits worked on at once on a CPU: 4 MB, which its caches hold.
+# Float32 logits processed at once on a CPU: 4 MB, which fits into its caches.
 _SLICE_ELEMENTS = 1 << 20
 
 
 def summed_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
-    """Negative log-likelihood in nats, summed over all targets and computed in float32.
+    """Negative log-likelihood in nats, summed over all targets, computed in float32.
 
-    A sum, so that whoever knows how many targets a whole step has can divide by that.
+    The caller divides by the number of targets of the step.
 
     Args:
-        logits: (B, T, V) in any floating format.
-        targets: (B, T) int64; those of -100 do not count.
+        logits: (B, T, V), any floating dtype.
+        targets: (B, T) int64; -100 is ignored.
     """
     rows, targets = logits.flatten(0, -2), targets.flatten()
     if rows.device.type == "cpu" and rows.numel() > _SLICE_ELEMENTS:
@@ -30,18 +30,18 @@ def summed_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 class _SlicedCrossEntropy(torch.autograd.Function):
-    """Cross entropy of large logits, some rows at a time.
+    """Cross entropy of large logits in slices of rows.
 
-    Neither float32 logits nor their logarithms ever exist as a whole; the backward pass computes
-    the softmax again, which costs less than storing it and reading it back.
+    Float32 logits and log-probabilities are never stored completely; the backward pass recomputes
+    the softmax, which is cheaper than storing it.
     """
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, targets: Tensor) -> Tensor:
         ctx.save_for_backward(logits, targets)
         total = torch.zeros((), device=logits.device)
-        for part, aims in _slices(logits, targets):
-            total += functional.cross_entropy(part.float(), aims, reduction="sum")
+        for rows, labels in _slices(logits, targets):
+            total += functional.cross_entropy(rows.float(), labels, reduction="sum")
         return total
 
     @staticmethod
@@ -51,14 +51,14 @@ class _SlicedCrossEntropy(torch.autograd.Function):
     ) -> tuple[Tensor, None]:
         logits, targets = ctx.saved_tensors
         gradient = torch.empty_like(logits)
-        for (part, aims), result in zip(
+        for (rows, labels), result in zip(
             _slices(logits, targets), torch.split(gradient, _slice_rows(logits)), strict=True
         ):
-            # The gradient is the softmax, less 1 at each target.
-            slope = part.float().softmax(dim=-1)
-            counted = aims != _IGNORED
-            slope[torch.arange(len(aims)), aims.where(counted, 0)] -= 1
-            result.copy_(slope.mul_((upstream * counted).unsqueeze(1)))
+            # The gradient is the softmax minus 1 at each target.
+            grad = rows.float().softmax(dim=-1)
+            counted = labels != _IGNORED
+            grad[torch.arange(len(labels)), labels.where(counted, 0)] -= 1
+            result.copy_(grad.mul_((upstream * counted).unsqueeze(1)))
         return gradient, None
 
 

@@ -1,4 +1,4 @@
-"""Positional encodings: added vectors, rotated queries and keys, or biases of the scores."""
+"""Positional encodings: learned, sinusoidal, rotary and ALiBi."""
 
 import functools
 import math
@@ -16,13 +16,10 @@ _LARGEST_OWN_SCORE = 1.81
 
 
 class Positions(nn.Module):
-    """A positional encoding: what it adds to embeddings, does to queries and keys, and to scores.
+    """Base class of positional encodings, which has no effect.
 
-    This one does nothing; each method of a subclass replaces what its encoding does. A trained
-    table is `self.weight`, of the shape `ModelConfig.position_table`.
-
-    Attributes:
-        adds_vectors: `forward` gives vectors about as long as the token embeddings.
+    A learned table is `self.weight` of shape `ModelConfig.position_table`. With `adds_vectors`,
+    `forward` returns vectors about as long as the token embeddings.
     """
 
     adds_vectors: ClassVar[bool] = False
@@ -32,28 +29,27 @@ class Positions(nn.Module):
         self.config = config
 
     def forward(self, start: int, end: int) -> Tensor | None:
-        """Vectors for the embeddings at positions `start` to `end - 1`, (end - start, n_embd)."""
+        """Vectors (end - start, n_embd) added to the embeddings."""
         return None
 
     def head_transform(
         self, start: int, end: int, *, device: torch.device, dtype: torch.dtype
     ) -> Callable[[Tensor], Tensor] | None:
-        """What is done in every layer to queries and keys (B, end - start, heads, head_dim)."""
+        """Transform of queries and keys (B, end - start, heads, head_dim) in each layer."""
         return None
 
     def score_bias(
         self, start: int, end: int, *, device: torch.device, dtype: torch.dtype
     ) -> Tensor | None:
-        """What is added to the scores of queries `start` to `end - 1` with keys 0 to `end - 1`.
+        """Bias (1 or n_head, end - start, end) added to the attention scores.
 
-        Returns:
-            (1 or n_head, end - start, end), of any value where a key comes after its query.
+        Values for keys after their query are arbitrary.
         """
         return None
 
 
 class LearnedPositions(Positions):
-    """One trained vector for each position (Gehring et al. 2017; GPT-2)."""
+    """A learned vector per position (Gehring et al. 2017; GPT-2)."""
 
     adds_vectors = True
 
@@ -69,8 +65,8 @@ class LearnedPositions(Positions):
 class SinusoidalPositions(Positions):
     """Fixed sines and cosines of geometric wavelengths (Vaswani et al. 2017, section 3.5).
 
-    The paper multiplies token embeddings by sqrt(n_embd) so that a table of amplitude 1 does not
-    drown them. Here the table is scaled to the size that token embeddings start with instead.
+    The paper multiplies token embeddings by sqrt(n_embd) to match a table of amplitude 1. Here the
+    table is scaled to the initial size of the token embeddings instead.
     """
 
     adds_vectors = True
@@ -89,23 +85,23 @@ class SinusoidalPositions(Positions):
 
 
 class RotaryPositions(Positions):
-    """Queries and keys turned by angles that grow with position (Su et al. 2021, "RoFormer")."""
+    """Queries and keys rotated by position-dependent angles (Su et al. 2021, "RoFormer")."""
 
     def head_transform(
         self, start: int, end: int, *, device: torch.device, dtype: torch.dtype
     ) -> Callable[[Tensor], Tensor]:
-        """Turn channel pairs by the angles of the positions."""
-        turned = rotation(self.config, start, end, device=device, dtype=dtype)
-        return functools.partial(rotate, rotation=turned)
+        """Rotation by the angles of the positions."""
+        angles = rotation(self.config, start, end, device=device, dtype=dtype)
+        return functools.partial(rotate, rotation=angles)
 
 
 class AlibiPositions(Positions):
-    """Scores that fall with distance (Press et al. 2021, "ALiBi")."""
+    """Attention scores reduced linearly with distance (Press et al. 2021, "ALiBi")."""
 
     def score_bias(
         self, start: int, end: int, *, device: torch.device, dtype: torch.dtype
     ) -> Tensor:
-        """The penalty of each distance."""
+        """The distance penalties."""
         queries = torch.arange(start, end, device=device)
         return alibi_bias(self.config.n_head, queries, torch.arange(end, device=device), dtype)
 
@@ -120,14 +116,14 @@ POSITIONS: dict[PositionalEncoding, type[Positions]] = {
 
 
 def embedding_std(config: ModelConfig) -> float:
-    """Standard deviation that token and position embeddings start with.
+    """Initial standard deviation of token and position embeddings.
 
-    A tied head scores the current token by its own embedding's squared length. Alone in the
-    residual stream that score is about `std * n_embd` after the final norm, less by sqrt(2) where
-    an equally long position is added: for a wide model and the usual 0.02 it would put nearly all
-    probability on repeating the token. The branches of a pre-norm block, as large as the
-    embeddings, dilute it. Where these start at zero, where there are no MLPs, and after a norm the
-    score is bounded by 1.8, which moves a loss of ln(65) by 2 %.
+    A tied head scores the current token by the squared length of its own embedding. Without other
+    terms in the residual stream, that score is about `std * n_embd` after the final norm, smaller
+    by sqrt(2) with an equally long position vector: a wide model with the usual 0.02 would predict
+    a repetition of the token. The branches of a pre-norm block, as large as the embeddings, dilute
+    it. If they start at zero, without MLPs, and after a norm, the score is limited to 1.8, which
+    changes a loss of ln(65) by 2 %.
     """
     is_diluted = (
         config.mlp_enabled and config.norm_position == "pre" and not config.zero_init_output
@@ -141,44 +137,30 @@ def embedding_std(config: ModelConfig) -> float:
 def rotation(
     config: ModelConfig, start: int, end: int, *, device: torch.device, dtype: torch.dtype
 ) -> Rotation:
-    """Cosines and sines by which rope turns the positions `start` to `end - 1`.
+    """Cosines and sines of rotary positions, each (end - start, 1, head_dim / 2).
 
-    Computed in float32 and rounded once: a stored table would be rounded each time the model is
-    cast.
-
-    Returns:
-        Two tensors (end - start, 1, head_dim / 2) that broadcast over heads.
+    Computed in float32 and rounded once; a buffer would be rounded whenever the model is cast.
     """
     angles = _angles(start, end, config.head_dim, config.rope_theta, device).unsqueeze(1)
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
 def rotate(x: Tensor, rotation: Rotation) -> Tensor:
-    """Turn channel pairs (i, i + head_dim / 2), as Llama does; x is (B, T, heads, head_dim)."""
+    """Rotate channel pairs (i, i + head_dim / 2) as in Llama; x is (B, T, heads, head_dim)."""
     cos, sin = rotation
     first, second = x.chunk(2, dim=-1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 
 
 def alibi_bias(n_head: int, queries: Tensor, keys: Tensor, dtype: torch.dtype) -> Tensor:
-    """Penalty that grows with distance, at another rate in each head.
-
-    Args:
-        n_head: Number of query heads.
-        queries: Positions of the queries, (T,).
-        keys: Positions of the keys, (L,).
-        dtype: Format of the result.
-
-    Returns:
-        (n_head, T, L), to be added to the scaled scores.
-    """
+    """ALiBi bias (n_head, T, L) for query positions (T,) and key positions (L,)."""
     slopes = torch.tensor(alibi_slopes(n_head), device=queries.device)
     distance = keys - queries.unsqueeze(1)
     return (slopes[:, None, None] * distance).to(dtype)
 
 
 def alibi_slopes(n_head: int) -> list[float]:
-    """The geometric series of the paper; between powers of two, every other slope of the next."""
+    """The paper's geometric series; between powers of two, every other slope of the next one."""
     power = 2 ** math.floor(math.log2(n_head))
     slopes = [2 ** (-8 * (i + 1) / power) for i in range(power)]
     finer = [2 ** (-8 * (i + 1) / (2 * power)) for i in range(2 * power)]

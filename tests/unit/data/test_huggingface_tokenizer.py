@@ -267,12 +267,12 @@ def test_plain_transformers_loads_the_saved_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"eos_id": 100_000}, "which tokens begin and end"),
-        ({"eos_id": None}, "which tokens begin and end"),
-        ({"bos_id": -1}, "which tokens begin and end"),
-        ({"new_tokens": 3}, "which tokens begin and end"),
-        ({"symbols": [3]}, "which tokens begin and end"),
-        ({"base": 3}, "which tokens begin and end"),
+        ({"eos_id": 100_000}, "no valid special tokens"),
+        ({"eos_id": None}, "no valid special tokens"),
+        ({"bos_id": -1}, "no valid special tokens"),
+        ({"new_tokens": 3}, "no valid special tokens"),
+        ({"symbols": [3]}, "no valid special tokens"),
+        ({"base": 3}, "no valid special tokens"),
         ({"tokenizer": {"sha256": "0" * 64}}, "is not the tokenizer"),
         ({"tokenizer": None}, "is not the tokenizer"),
     ],

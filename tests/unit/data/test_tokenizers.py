@@ -242,7 +242,7 @@ def test_too_large_a_vocabulary_names_the_largest_possible(algorithm: spm.Algori
 
 
 def test_too_small_a_vocabulary_says_what_is_needed() -> None:
-    with pytest.raises(DataError, match="no room") as raised:
+    with pytest.raises(DataError, match="too small") as raised:
         spm.train(["some words"], vocab_size=100, algorithm="bpe", character_coverage=1.0)
 
     assert "more than" in raised.value.hint

@@ -60,9 +60,9 @@ def _half_the_weights(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "told"),
     [
-        (lambda folder: (folder / "config.json").unlink(), "does not say which model it is"),
+        (lambda folder: (folder / "config.json").unlink(), "no config.json with a model_type"),
         (lambda folder: (folder / "config.json").write_text("{"), "JSON file"),
-        (lambda folder: _configure(folder, model_type="martian"), "does not know"),
+        (lambda folder: _configure(folder, model_type="martian"), "does not support"),
         (lambda folder: _configure(folder, model_type="vit"), "not a causal language model"),
         (lambda folder: _configure(folder, num_hidden_layers=3), r"lacks 9 of the weights.*layers"),
         (lambda folder: _configure(folder, hidden_size=64), "lacks 21 of the weights"),

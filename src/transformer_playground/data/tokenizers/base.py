@@ -1,4 +1,4 @@
-"""Tokenizers: what each can do, the registry of their names, and token ids back into text."""
+"""Tokenizer base class, registry and streaming decoder."""
 
 import codecs
 import functools
@@ -24,25 +24,23 @@ _Class = TypeVar("_Class", bound="type[Tokenizer]")
 
 
 class Tokenizer(ABC):
-    """Text to token ids and back; `@register_tokenizer(name)` makes a subclass selectable.
+    """Base class of tokenizers; subclasses use `@register_tokenizer(name)`.
 
-    `decode(encode(text)) == text` holds for every text that `encode` accepts. Subclasses import
-    large libraries inside functions: the registry imports the modules of all tokenizers.
-
-    Args:
-        tokens: The bytes of each token id.
+    `decode(encode(text)) == text` for every text that `encode` accepts. Subclasses import large
+    libraries inside functions because the registry imports all tokenizer modules. `tokens` are the
+    bytes of each token id.
 
     Attributes:
-        kind: The tokenizer's name, `prepare.tokenizer_type`.
-        settings: Names of the `[prepare]` settings that shape only this tokenizer.
-        file_names: Files that `save` may write beside `meta.pkl`.
-        end_of_text: How its end-of-text token is written; None if it has none.
-        prepends_bos: Every document begins with `bos_id`, whatever `prepare.documents` is.
-        encodes_piecewise: A text encodes the same in any two parts, even within a word.
-        bos_id: Token that starts a document, if there is one.
-        eos_id: Token that ends a document, if there is one.
+        kind: Name of the tokenizer, `prepare.tokenizer_type`.
+        settings: Names of the `[prepare]` settings that only affect this tokenizer.
+        file_names: Files that `save` may write next to `meta.pkl`.
+        end_of_text: Text of the end-of-text token; None if it has none.
+        prepends_bos: Every document begins with `bos_id`, for any `prepare.documents`.
+        encodes_piecewise: A text can be split anywhere without changing its tokens.
+        bos_id: Start-of-document token, if any.
+        eos_id: End-of-document token, if any.
         vocab_size: Number of token ids; valid ids are 0 … vocab_size - 1.
-        files: What `save` writes beside `meta.pkl`, by name.
+        files: Contents of the files that `save` writes next to `meta.pkl`, by name.
     """
 
     kind: ClassVar[str]
@@ -63,26 +61,17 @@ class Tokenizer(ABC):
     def build(
         cls, text: Iterator[str], config: PrepareConfig, *, report: Callable[[str], None]
     ) -> Self:
-        """Fit a new tokenizer to the training text.
-
-        Args:
-            text: The training part in pieces of any size; a mark between documents is a "\\n".
-            config: The `[prepare]` table.
-            report: Called with one line per stage.
+        """Train a tokenizer on pieces of the training text; `report` gets one line per stage.
 
         Raises:
-            DataError: The text does not fit the settings, or nothing can be fitted.
+            DataError: The text does not fit the settings, or the tokenizer cannot be trained.
         """
         raise DataError(f"The tokenizer '{cls.kind}' comes with a model, not from training text.")
 
     @classmethod
     @abstractmethod
     def load(cls, folder: Path, meta: Mapping[str, Any]) -> Self:
-        """Load what `save` wrote into a folder.
-
-        Args:
-            folder: Where `files` lie.
-            meta: The content of the folder's `meta.pkl`.
+        """Load a saved tokenizer; `meta` is the content of the folder's `meta.pkl`.
 
         Raises:
             DataError: A file or entry is missing or damaged.
@@ -90,18 +79,18 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def encode(self, text: str) -> list[int]:
-        """Token ids of ordinary text; names of special tokens in it are ordinary text too.
+        """Token ids of a text; names of special tokens are ordinary text.
 
         Raises:
-            DataError: The tokenizer lacks a character of the text; the message names it.
+            DataError: The tokenizer lacks a character of the text.
         """
 
     def encode_known(self, text: str) -> tuple[npt.NDArray[np.uint32], Counter[str]]:
-        """Token ids of the characters that have some, and a count of those left out."""
+        """Token ids of the known characters, and a count of the unknown ones."""
         return np.array(self.encode(text), dtype=np.uint32), Counter()
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of many tokens; bytes that are not UTF-8 become the replacement character.
+        """Text of tokens; invalid UTF-8 becomes the replacement character.
 
         Raises:
             DataError: An id is outside the vocabulary.
@@ -109,7 +98,7 @@ class Tokenizer(ABC):
         return b"".join(map(self.token_bytes, ids)).decode("utf-8", "replace")
 
     def token_bytes(self, token: int) -> bytes:
-        """UTF-8 bytes of one token: often a part of a character, or empty for a silent one.
+        """UTF-8 bytes of a token: possibly part of a character, or empty.
 
         Raises:
             DataError: The id is outside the vocabulary.
@@ -122,7 +111,7 @@ class Tokenizer(ABC):
         return self._tokens[token]
 
     def describe(self) -> dict[str, Any]:
-        """The part of `meta.pkl` that identifies this tokenizer, as built-in types."""
+        """The entries of `meta.pkl` for this tokenizer, as built-in types."""
         details = self._details()
         reference = {"name": self.kind} | details.pop("tokenizer", {})
         return {
@@ -134,15 +123,14 @@ class Tokenizer(ABC):
         }
 
     def _details(self) -> dict[str, Any]:
-        """Entries of `meta.pkl` beyond the common ones.
+        """Additional entries of `meta.pkl`.
 
-        "tokenizer" holds what tells this tokenizer from others of its kind, such as "sha256" of its
-        table and the "file" beside `meta.pkl` that has it.
+        "tokenizer" identifies it among its kind, such as "file" and "sha256" of its table.
         """
         return {}
 
     def save(self, folder: Path) -> None:
-        """Write what `load_tokenizer(folder)` needs to give this tokenizer back."""
+        """Write the files for `load_tokenizer(folder)`."""
         folder.mkdir(parents=True, exist_ok=True)
         for name, content in self.files.items():
             replace_file(folder / name, operator.methodcaller("write", content))
@@ -165,7 +153,7 @@ def register_tokenizer(name: str) -> Callable[[_Class], _Class]:
 
 @functools.cache
 def tokenizers() -> Mapping[str, type[Tokenizer]]:
-    """Every tokenizer class by its name, those of all modules in this package."""
+    """All tokenizer classes of this package by name."""
     package = importlib.import_module(__name__.rpartition(".")[0])
     for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
         importlib.import_module(module.name)
@@ -180,20 +168,20 @@ def load_tokenizer(folder: Path) -> Tokenizer:
     """
     path = folder / META_FILE
     meta = read_meta(path)
-    # nanoGPT's own files have the character tables and no kind.
+    # nanoGPT's files have character tables but no kind.
     kind = meta.get("kind", "char" if "stoi" in meta else None)
     if not isinstance(kind, str) or kind not in tokenizers():
         raise DataError(
-            f"{path} names the tokenizer {kind!r}; known are {', '.join(tokenizers())}.",
+            f"{path} has the unknown tokenizer {kind!r}; known: {', '.join(tokenizers())}.",
             "Prepare the dataset again.",
         )
     return tokenizers()[kind].load(folder, meta)
 
 
 class StreamDecoder:
-    """Token ids to text pieces, each given out as soon as its characters are whole.
+    """Streaming decoder: returns text as soon as its characters are complete.
 
-    The pieces of `push` and `flush`, joined, equal `tokenizer.decode` of all tokens at once.
+    The joined pieces of `push` and `flush` equal `tokenizer.decode` of all tokens.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -201,21 +189,21 @@ class StreamDecoder:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def push(self, token: int) -> str:
-        """Text that this token completes; empty while a character is still incomplete."""
+        """Text completed by this token; empty while a character is incomplete."""
         return self._decoder.decode(self._tokenizer.token_bytes(token))
 
     def flush(self) -> str:
-        """Show what is left of an incomplete character; the decoder is fresh afterwards."""
+        """Replacement for an incomplete character; resets the decoder."""
         rest = self._decoder.decode(b"", final=True)
         self._decoder.reset()
         return rest
 
 
 def require_unicode(text: str) -> None:
-    """Refuse text that no file could hold.
+    """Check that a text can be encoded as UTF-8.
 
     Raises:
-        DataError: The text has a lone surrogate, as the shell passes on bytes that are not UTF-8.
+        DataError: The text has a lone surrogate, as from a shell argument that is not UTF-8.
     """
     try:
         text.encode("utf-8")

@@ -1,4 +1,4 @@
-"""One token per character, with nanoGPT's tables."""
+"""Character tokenizer with the tables of nanoGPT."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,11 +18,7 @@ _SHOWN = 10
 
 @register_tokenizer("char")
 class CharTokenizer(Tokenizer):
-    """The characters of the training text; no unknown token, no end-of-text token.
-
-    Args:
-        characters: The alphabet in the order of its ids.
-    """
+    """One token per character of the training text, without unknown or end-of-text token."""
 
     encodes_piecewise = True
 
@@ -46,7 +42,7 @@ class CharTokenizer(Tokenizer):
 
     @classmethod
     def load(cls, folder: Path, meta: Mapping[str, Any]) -> "CharTokenizer":
-        """The tokenizer that a `meta.pkl` holds, ours or nanoGPT's.
+        """The tokenizer of a `meta.pkl`, also of nanoGPT.
 
         Raises:
             DataError: `stoi` does not number single characters from 0.
@@ -67,7 +63,7 @@ class CharTokenizer(Tokenizer):
         """Token ids, one per character.
 
         Raises:
-            DataError: The text has characters outside the alphabet; the message names them.
+            DataError: The text has characters outside the alphabet.
         """
         try:
             return [self._ids[char] for char in text]
@@ -76,13 +72,13 @@ class CharTokenizer(Tokenizer):
         shown = ", ".join(map(repr, unknown[:_SHOWN]))
         more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         raise DataError(
-            f"The tokenizer lacks {shown}{more}: it knows the {self.vocab_size} characters "
-            "of its training text only.",
-            "Leave them out, or prepare with text that has them.",
+            f"The tokenizer lacks {shown}{more}: it only has the {self.vocab_size} characters "
+            "of its training text.",
+            "Remove them, or prepare with text that contains them.",
         )
 
     def encode_known(self, text: str) -> tuple[npt.NDArray[np.uint32], Counter[str]]:
-        """Token ids of the characters in the alphabet, and a count of those left out."""
+        """Token ids of the characters in the alphabet, and a count of the others."""
         codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
         places = np.searchsorted(self._sorted_codes, codes).clip(max=self.vocab_size - 1)
         known = self._sorted_codes[places] == codes

@@ -1,4 +1,4 @@
-"""GPT-2's byte-pair encoding, built from the bundled table and never from the network."""
+"""Byte-pair tokenizer of GPT-2, from the bundled table."""
 
 import base64
 import functools
@@ -25,9 +25,9 @@ VOCAB_SIZE = 50257
 TABLE_SHA256 = "306cd27f03c1a714eca7108e03d66b7dc042abe8c258b44c199a7ed9838dd930"
 
 _TABLE = Path(__file__).parent.parent / "bundled" / "r50k_base.tiktoken"
-# How GPT-2 cuts text before it merges bytes (Radford et al. 2019): English contractions, words,
-# numbers and other signs, each with the one space before it, then the remaining white space.
-_WORDS = (
+# GPT-2's pre-tokenization (Radford et al. 2019): English contractions, words, numbers and other
+# characters, each with one space before it, then the remaining white space.
+_PATTERN = (
     r"'s|'t|'re|'ve|'m|'ll|'d"
     r"| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+"
     r"|\s+(?!\S)|\s+"
@@ -55,7 +55,7 @@ def _encoding() -> "tiktoken.Encoding":
 
     return tiktoken.Encoding(
         "gpt2",
-        pat_str=_WORDS,
+        pat_str=_PATTERN,
         mergeable_ranks=_ranks(),
         special_tokens={END_OF_TEXT: END_OF_TEXT_ID},
         explicit_n_vocab=VOCAB_SIZE,
@@ -88,7 +88,7 @@ class Gpt2Tokenizer(Tokenizer):
     def build(
         cls, text: Iterator[str], config: PrepareConfig, *, report: Callable[[str], None]
     ) -> "Gpt2Tokenizer":
-        """The bundled tokenizer, whatever the text."""
+        """The bundled tokenizer; the text is not used."""
         return cls()
 
     @classmethod

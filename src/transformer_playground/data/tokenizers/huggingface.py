@@ -1,4 +1,4 @@
-"""The tokenizer that a pretrained model brings, from its `tokenizer.json`."""
+"""Tokenizer of a Hugging Face base model, from its `tokenizer.json`."""
 
 import hashlib
 import itertools
@@ -31,29 +31,28 @@ TOKENIZER_FILES = (
     "special_tokens_map.json",
     "chat_template.jinja",
 )
-"""What plain transformers reads a tokenizer from."""
+"""Files from which transformers loads a tokenizer."""
 
 _SHOWN = 10
 
 
 @register_tokenizer("huggingface")
 class HuggingFaceTokenizer(Tokenizer):
-    """A fast tokenizer of the Hugging Face kind: byte-level BPE, or SentencePiece-like.
+    """A fast Hugging Face tokenizer: byte-level BPE or SentencePiece.
 
-    No space is put before the text, not even where the model's own tokenizer does so, and no
-    start or end token around it. Text comes back unchanged but for the tokenizer's Unicode
-    normalisation, if it has one.
+    Texts are encoded without a prefix space and without start and end tokens. Decoding restores the
+    text except for the tokenizer's Unicode normalisation.
 
     Args:
-        files: The tokenizer's files by name, `tokenizer.json` among them.
-        eos_id: Token that ends a document.
-        bos_id: Token that begins a document, if the tokenizer puts one there.
-        symbols: Special tokens that are meant when their names stand in a text.
-        new_tokens: Ids that the base model was never trained on.
-        base: Which model the tokenizer belongs to: model_name, revision, gguf_file.
+        files: Contents of the tokenizer files by name, including `tokenizer.json`.
+        eos_id: End-of-document token.
+        bos_id: Start-of-document token, if the tokenizer adds one.
+        symbols: Special tokens that are recognised in a text.
+        new_tokens: Ids of tokens that were added to the base model.
+        base: model_name, revision and gguf_file of the base model.
 
     Raises:
-        DataError: `tokenizer.json` is damaged or of a kind without exact bytes for each token.
+        DataError: `tokenizer.json` is damaged or has no exact bytes for each token.
     """
 
     file_names = TOKENIZER_FILES
@@ -93,18 +92,18 @@ class HuggingFaceTokenizer(Tokenizer):
 
     @property
     def eos_token(self) -> str:
-        """How the tokenizer's files write the token that ends a document."""
+        """Name of the end-of-document token in the tokenizer's files."""
         return next(name for name, token in self._ids.items() if token == self.eos_id)
 
     def id_of(self, name: str) -> int | None:
-        """The id of a token as the tokenizer's files write it; None if there is none."""
+        """The id of a token name; None if it is unknown."""
         return self._ids.get(name)
 
     def encode(self, text: str) -> list[int]:
         """Token ids, without start or end of text; names of special tokens are ordinary text.
 
         Raises:
-            DataError: The text is not valid Unicode, or has characters that no token spells.
+            DataError: The text is not valid Unicode, or has unknown characters.
         """
         require_unicode(text)
         if self._bytes is None:
@@ -114,7 +113,7 @@ class HuggingFaceTokenizer(Tokenizer):
         ids = self._encode(text)
         if self._special.keys().isdisjoint(ids):
             return ids
-        # A model may know the names of special tokens as pieces of text: divide each name.
+        # Split the names of special tokens, which are ordinary text here.
         return [
             token for part in _divided(text, self._special.values()) for token in self._encode(part)
         ]
@@ -123,7 +122,7 @@ class HuggingFaceTokenizer(Tokenizer):
         return list(self._encoder.encode(text, add_special_tokens=False).ids)
 
     def _encode_space_marks(self, text: str, spelled: Sequence[int]) -> list[int]:
-        """Spell the character that stands for a space in bytes, so that it comes back as itself."""
+        """Encode the space character of SentencePiece as bytes, so that it is decoded unchanged."""
         first, *others = text.split(SPACE_MARK)
         ids = self.encode(first)
         for part in others:
@@ -140,8 +139,8 @@ class HuggingFaceTokenizer(Tokenizer):
         shown = ", ".join(map(repr, unknown[:_SHOWN]))
         more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
         raise DataError(
-            f"The model's tokenizer lacks {shown}{more}, and has no bytes to spell them with.",
-            "Leave them out, or choose a model whose tokenizer knows all bytes.",
+            f"The tokenizer of the model lacks {shown}{more} and has no byte fallback.",
+            "Remove them, or choose a model with a byte-level tokenizer.",
         )
 
     def _lacks(self, char: str) -> bool:
@@ -185,14 +184,14 @@ class HuggingFaceTokenizer(Tokenizer):
             raise DataError(f"{path} does not exist.", "Prepare the dataset again.")
         if hashlib.sha256(files[TOKENIZER_FILE]).hexdigest() != tokenizer_digest(meta):
             raise DataError(
-                f"{path} is not the tokenizer that {META_FILE} beside it names.",
+                f"{path} is not the tokenizer in {META_FILE}.",
                 "Prepare the dataset again.",
             )
         try:
             return cls(files, **_arguments(meta))
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
-                f"{folder / META_FILE} does not say which tokens begin and end a document.",
+                f"{folder / META_FILE} has no valid special tokens.",
                 "Prepare the dataset again.",
             ) from error
 
@@ -200,23 +199,21 @@ class HuggingFaceTokenizer(Tokenizer):
 def load_hub_tokenizer(
     hf_model: HfModelConfig, *, end_token: str = "", symbols: Sequence[str] = ()
 ) -> HuggingFaceTokenizer:
-    """Load the tokenizer of a pretrained model, special tokens added.
-
-    A token that the tokenizer has already is used as it is.
+    """Load the tokenizer of a base model and add missing special tokens.
 
     Args:
-        hf_model: Which model.
+        hf_model: The base model.
         end_token: The special token that ends a document; empty = the tokenizer's own.
-        symbols: Special tokens that are meant when their names stand in a text.
+        symbols: Special tokens that are recognised in a text.
 
     Raises:
         ModelError: The model cannot be found or read.
-        DataError: The tokenizer has no end token, is slow, or cannot take the new tokens.
+        DataError: The tokenizer has no end token, is slow, or cannot add the tokens.
     """
     if end_token in symbols:
         raise DataError(
-            f"'{end_token}' marks structure, so it cannot end documents too.",
-            "Give prepare.doc_separator another name.",
+            f"'{end_token}' marks structure, so it cannot end documents as well.",
+            "Choose another prepare.doc_separator.",
         )
     name = hf_model.model_name
     with hub.translate_load_errors(name, hf_model.revision):
@@ -234,14 +231,14 @@ def load_hub_tokenizer(
     if not end_token and loaded.eos_token_id is None:
         raise DataError(
             f"The tokenizer of {name} has no token that ends a text (EOS).",
-            "Set prepare.doc_separator to a name for one, such as '<|endofspeech|>': it is added "
-            "to the tokenizer and trained.",
+            "Set prepare.doc_separator to a token such as '<|endofspeech|>': it is added to the "
+            "tokenizer and trained.",
         )
     new_tokens = _add_tokens(loaded, [*([end_token] if end_token else []), *symbols])
     if end_token:
         loaded.eos_token = end_token
     first = loaded("a")["input_ids"][:1]
-    # Where one token both begins and ends texts (OPT), a start would be a document of its own.
+    # If start and end are the same token (OPT), no start is added: it would be an empty document.
     begins = first == [loaded.bos_token_id] != [loaded.eos_token_id]
     return HuggingFaceTokenizer(
         _saved_files(loaded),
@@ -258,7 +255,7 @@ def load_hub_tokenizer(
 
 
 def _add_tokens(loaded: Any, names: Sequence[str]) -> list[int]:
-    """Add what the tokenizer lacks as special tokens; give their ids."""
+    """Add missing special tokens and return their ids."""
     from tokenizers import AddedToken
 
     known = loaded.get_vocab()
@@ -266,8 +263,8 @@ def _add_tokens(loaded: Any, names: Sequence[str]) -> list[int]:
     for name in names:
         if name in known and name not in added:
             raise DataError(
-                f"'{name}' is an ordinary token of the tokenizer, which texts may hold anywhere.",
-                "Choose a name that no text has, such as '<|endofspeech|>'.",
+                f"'{name}' is an ordinary token of the tokenizer, which can occur in any text.",
+                "Choose a name that does not occur in texts, such as '<|endofspeech|>'.",
             )
     missing = [name for name in dict.fromkeys(names) if name not in known]
     tokens = [AddedToken(name, special=True, normalized=False) for name in missing]
@@ -290,12 +287,12 @@ def _parsed(content: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise DataError(f"{TOKENIZER_FILE} is damaged: {error}.", "Prepare again.") from None
     if not isinstance(spec, dict) or not isinstance(spec.get("model"), dict):
-        raise DataError(f"{TOKENIZER_FILE} describes no tokenizer.", "Prepare again.")
+        raise DataError(f"{TOKENIZER_FILE} has no model.", "Prepare again.")
     return spec
 
 
 def _encoder(spec: Mapping[str, Any], symbols: Sequence[str]) -> Any:
-    """The same tokenizer for ordinary text: exact, repeatable, of unlimited length."""
+    """The tokenizer without truncation, padding, post-processing, prefix space and dropout."""
     import orjson
     import tokenizers
 
@@ -306,7 +303,7 @@ def _encoder(spec: Mapping[str, Any], symbols: Sequence[str]) -> Any:
         "post_processor": None,
         "normalizer": without_prefix_space(spec.get("normalizer")),
         "pre_tokenizer": without_prefix_space(spec.get("pre_tokenizer")),
-        # BPE with dropout would cut the same text differently each time.
+        # BPE dropout is not deterministic.
         "model": {key: value for key, value in spec["model"].items() if key != "dropout"},
         "added_tokens": [
             {**token, "special": token.get("special", False) and token["content"] not in symbols}
@@ -315,7 +312,7 @@ def _encoder(spec: Mapping[str, Any], symbols: Sequence[str]) -> Any:
     }
     try:
         encoder = tokenizers.Tokenizer.from_str(orjson.dumps(changed).decode())
-    # The parser raises plain Exception, whatever is wrong.
+    # The parser raises plain Exception.
     except Exception as error:  # noqa: BLE001
         raise DataError(f"{TOKENIZER_FILE} is damaged: {error}.", "Prepare again.") from None
     encoder.encode_special_tokens = True
@@ -323,20 +320,20 @@ def _encoder(spec: Mapping[str, Any], symbols: Sequence[str]) -> Any:
 
 
 def _divided(text: str, names: Iterable[str]) -> list[str]:
-    """Parts of a text, every one of the names in it divided after its first character."""
+    """Parts of a text, with each occurrence of a name split after its first character."""
     pattern = "|".join(map(re.escape, names))
     cuts = [found.start() + 1 for found in re.finditer(pattern, text)]
     return [text[start:stop] for start, stop in itertools.pairwise([0, *cuts, len(text)])]
 
 
 def _arguments(meta: Mapping[str, Any]) -> dict[str, Any]:
-    """What `meta.pkl` says about the tokenizer beside it, checked."""
+    """Checked constructor arguments from `meta.pkl`."""
     size, eos, bos = meta["vocab_size"], meta["eos_id"], meta["bos_id"]
     ids = [eos, *([] if bos is None else [bos]), *meta["new_tokens"]]
     if not all(type(token) is int and 0 <= token < size for token in ids):
         raise ValueError("a token id outside the vocabulary")
     if not all(isinstance(symbol, str) for symbol in meta["symbols"]):
-        raise ValueError("a symbol that is no text")
+        raise ValueError("a symbol that is not text")
     return {
         "eos_id": eos,
         "bos_id": bos,

@@ -1,7 +1,7 @@
-"""SentencePiece models (BPE or unigram), trained on the corpus at hand.
+"""SentencePiece tokenizer (BPE or unigram), trained on the corpus.
 
-Kudo & Richardson 2018, "SentencePiece: A simple and language independent subword tokenizer";
-byte fallback makes every text encodable, identity normalisation makes it come back unchanged.
+Kudo & Richardson 2018, "SentencePiece: A simple and language independent subword tokenizer". Byte
+fallback and identity normalisation make encoding lossless for every text.
 """
 
 import hashlib
@@ -27,22 +27,19 @@ END_OF_TEXT = "</s>"
 Algorithm = Literal["bpe", "unigram"]
 
 _UNKNOWN, _BOS, _EOS = 0, 1, 2
-# SentencePiece writes a space as this character; text that has it is spelt in bytes instead.
+# SentencePiece's character for a space; in texts, it is encoded as bytes instead.
 _SPACE_MARK = "\u2581"
-# Whitespace that must survive; as symbols of their own they also keep pieces within a line.
+# As separate symbols they are preserved, and tokens do not cross lines.
 _WHITESPACE_SYMBOLS = ("\n", "\t")
 _ERRORS_ONLY = 2
 
 
 @register_tokenizer("sentencepiece")
 class SentencePieceTokenizer(Tokenizer):
-    """A trained SentencePiece model: id 0 unknown, 1 start, 2 end of a document.
-
-    Args:
-        model: The serialised model.
+    """A serialised SentencePiece model: id 0 unknown, 1 start, 2 end of a document.
 
     Raises:
-        DataError: The bytes are not a model of the kind that `train` makes.
+        DataError: The bytes are not a model written by `train`.
     """
 
     settings = ("vocab_size", "sentencepiece_model", "character_coverage")
@@ -94,7 +91,7 @@ class SentencePieceTokenizer(Tokenizer):
     def build(
         cls, text: Iterator[str], config: PrepareConfig, *, report: Callable[[str], None]
     ) -> "SentencePieceTokenizer":
-        """Train a model on the text, with structure tokens as symbols if they are added to it."""
+        """Train a model on the text, with structure tokens as symbols if enabled."""
         report(
             f"Training SentencePiece ({config.sentencepiece_model}, {config.vocab_size:,} tokens)"
         )
@@ -111,7 +108,7 @@ class SentencePieceTokenizer(Tokenizer):
         """Load the model beside a `meta.pkl`.
 
         Raises:
-            DataError: The model is missing, or not the one that `meta.pkl` names.
+            DataError: The model is missing, or not the one in `meta.pkl`.
         """
         path = folder / MODEL_FILE
         try:
@@ -122,7 +119,7 @@ class SentencePieceTokenizer(Tokenizer):
             ) from error
         if hashlib.sha256(model).hexdigest() != tokenizer_digest(meta):
             raise DataError(
-                f"{path} is not the model that {META_FILE} beside it names.",
+                f"{path} is not the model in {META_FILE}.",
                 "Prepare the dataset again.",
             )
         return cls(model)
@@ -156,17 +153,17 @@ def train(
     character_coverage: float,
     symbols: Sequence[str] = (),
 ) -> SentencePieceTokenizer:
-    """Train a model; the same lines and settings give the same bytes.
+    """Train a model deterministically.
 
     Args:
         lines: Training text, line by line, without line ends.
-        vocab_size: Exact number of tokens, the 256 bytes and the special tokens included.
-        algorithm: Byte-pair merges (`bpe`) or a pruned language model (`unigram`).
-        character_coverage: Share of characters with a token of their own; the rest is bytes.
+        vocab_size: Exact number of tokens, including 256 bytes and the special tokens.
+        algorithm: Byte-pair encoding or unigram language model.
+        character_coverage: Fraction of characters with their own token; others are bytes.
         symbols: Strings that are always one token.
 
     Raises:
-        DataError: The text cannot fill the vocabulary, or its characters do not fit into it.
+        DataError: The vocabulary is too large or too small for the text.
     """
     import sentencepiece
 
@@ -188,24 +185,24 @@ def train(
             add_dummy_prefix=False,
             remove_extra_whitespaces=False,
             max_sentence_length=1 << 30,
-            # More threads change the order of sums, and with it the model.
+            # More threads change the order of sums and so the model.
             num_threads=1,
             minloglevel=_ERRORS_ONLY,
         )
     except RuntimeError as error:
-        raise _explained(str(error), vocab_size) from error
+        raise _training_error(str(error), vocab_size) from error
     return SentencePieceTokenizer(model.getvalue())
 
 
-def _explained(reason: str, vocab_size: int) -> DataError:
+def _training_error(reason: str, vocab_size: int) -> DataError:
     if largest := re.search(r"value <= (\d+)", reason):
         return DataError(
-            f"prepare.vocab_size = {vocab_size} is more than this training text can fill.",
+            f"prepare.vocab_size = {vocab_size} is too large for this training text.",
             f"Set it to {largest[1]} or less, or add text.",
         )
     if smallest := re.search(r"\d+ vs (\d+)", reason):
         return DataError(
-            f"prepare.vocab_size = {vocab_size} has no room for the bytes and characters "
+            f"prepare.vocab_size = {vocab_size} is too small for the bytes and characters "
             "of this training text.",
             f"Set it to more than {smallest[1]}, or lower prepare.character_coverage.",
         )

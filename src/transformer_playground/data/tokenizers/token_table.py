@@ -1,4 +1,4 @@
-"""The bytes of every token of a `tokenizer.json`, and its text pipeline without a prefix space."""
+"""Bytes of each token of a `tokenizer.json`, and normalizers without a prefix space."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -7,16 +7,16 @@ from typing import Any
 from transformer_playground.errors import DataError
 
 SPACE_MARK = "\u2581"
-"""What SentencePiece and its heirs write for a space (Kudo & Richardson 2018)."""
+"""Space in SentencePiece tokens (Kudo & Richardson 2018)."""
 
 _BYTE = re.compile(r"<0x([0-9A-F]{2})>")
 _ALL_BYTES = 256
 
 
 def byte_characters() -> dict[str, int]:
-    """The printable character that byte-level BPE writes for each byte (Radford et al. 2019).
+    """The characters of byte-level BPE and their bytes (Radford et al. 2019).
 
-    A byte that prints in Latin-1 stands for itself; the others follow from U+0100 on.
+    Printable Latin-1 bytes map to themselves, the others to U+0100 and following.
     """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(_ALL_BYTES) if byte not in printable]
@@ -25,14 +25,14 @@ def byte_characters() -> dict[str, int]:
 
 
 def token_table(spec: Mapping[str, Any], vocabulary: Mapping[str, int]) -> list[bytes]:
-    """Bytes of each token id; an id that no token has stands for no bytes.
+    """Bytes of each token id; empty for unused ids.
 
     Args:
         spec: The content of a `tokenizer.json`.
-        vocabulary: Every token, added ones included, and its id.
+        vocabulary: Ids of all tokens, including added ones.
 
     Raises:
-        DataError: The tokens are joined in a way that leaves no exact bytes for each.
+        DataError: The decoder does not map each token to exact bytes.
     """
     decoders = set(_types(spec.get("decoder")))
     if "ByteLevel" in decoders:
@@ -41,10 +41,10 @@ def token_table(spec: Mapping[str, Any], vocabulary: Mapping[str, int]) -> list[
         spell = _metaspace
     else:
         raise DataError(
-            "The tokenizer joins its tokens in a way that is not supported "
+            "The decoder of the tokenizer is not supported "
             f"({', '.join(sorted(decoders)) or 'no decoder'}).",
-            "Byte-level BPE and SentencePiece-like tokenizers are: those of Qwen, Llama, Gemma, "
-            "Mistral or GPT-2.",
+            "Byte-level BPE and SentencePiece tokenizers are supported, such as those of Qwen, "
+            "Llama, Gemma, Mistral or GPT-2.",
         )
     table = [b""] * (max(vocabulary.values()) + 1)
     for token, index in vocabulary.items():
@@ -53,7 +53,7 @@ def token_table(spec: Mapping[str, Any], vocabulary: Mapping[str, int]) -> list[
 
 
 def byte_tokens(spec: Mapping[str, Any], vocabulary: Mapping[str, int]) -> list[int] | None:
-    """Give the id of each byte 0 … 255 alone; None if some text has no tokens."""
+    """Token id of each byte 0 … 255; None if the tokenizer lacks byte tokens."""
     if "ByteLevel" in _types(spec.get("decoder")):
         names = {byte: char for char, byte in byte_characters().items()}
     elif spec.get("model", {}).get("byte_fallback"):
@@ -66,10 +66,9 @@ def byte_tokens(spec: Mapping[str, Any], vocabulary: Mapping[str, int]) -> list[
 
 
 def without_prefix_space(part: Any) -> Any:
-    """Give a normalizer or pre-tokenizer that puts no space before the text; None if none is left.
+    """A normalizer or pre-tokenizer without a space before the text; None if it is empty.
 
-    That space would come back when the tokens are decoded, and stand in the middle of a text that
-    is encoded in pieces.
+    The space would be decoded again, and appear inside a text that is encoded in pieces.
     """
     match part:
         case {"type": "Prepend"}:
@@ -100,7 +99,7 @@ def _byte_level(spec: Mapping[str, Any]) -> Any:
     added = {token["content"] for token in spec.get("added_tokens", [])}
 
     def spell(token: str) -> bytes:
-        # Added tokens are plain text, and so is what has a character that stands for no byte.
+        # Added tokens, and tokens with other characters, are plain text.
         if token in added or not characters.keys() >= set(token):
             return token.encode()
         return bytes(characters[char] for char in token)
