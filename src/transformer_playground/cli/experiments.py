@@ -6,45 +6,53 @@ from typing import Annotated, Any
 import typer
 
 from transformer_playground.cli.options import AsJson, ExperimentsDir
-from transformer_playground.cli.output import print_table, say, say_json
-from transformer_playground.errors import PlaygroundError
+from transformer_playground.cli.output import note, print_table, say, say_json
+from transformer_playground.errors import PlaygroundError, UsageError
 from transformer_playground.experiments.discovery import (
     EXPERIMENTS_DIR,
     Experiment,
-    Template,
+    bundled_dir,
     discover,
     load_experiment,
-    scaffold,
 )
 from transformer_playground.experiments.registry import dataset_state
+from transformer_playground.experiments.scaffold import Template, copy_experiment, scaffold
 from transformer_playground.tables import Column
 
 
 def experiments(
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR, json_output: AsJson = False
 ) -> None:
-    """List the experiments, what they are and whether their data is prepared."""
-    rows = [_row(experiments_dir, each) for each in discover(experiments_dir)]
+    """List experiments and whether their data is prepared; in an empty folder, the bundled ones."""
+    found = discover(experiments_dir)
+    rows = [_row(experiments_dir, each) for each in found]
+    names = {each.name for each in found}
+    bundled = [each for each in discover(bundled_dir()) if each.name not in names]
+    if not found:
+        rows = [_row(bundled_dir(), each, is_installed=False) for each in bundled]
     if json_output:
         say_json(rows)
-        return
-    if not rows:
-        say(f"No experiments in {experiments_dir}. Make one: tp new my_experiment")
         return
     columns = [Column(key, [row[key] for row in rows]) for key in ("experiment", "kind", "data")]
     columns.append(Column("description", [row["description"] for row in rows]))
     columns.append(Column("tags", [" ".join(row["tags"]) for row in rows], weight=1))
     print_table(columns)
+    if not found:
+        note("These come with the package: tp loop shakespeare. Or create your own: tp new NAME")
+    elif bundled:
+        note(f"bundled, copied on first use: {', '.join(each.name for each in bundled)}")
 
 
-def _row(experiments_dir: Path, experiment: Experiment) -> dict[str, Any]:
+def _row(
+    experiments_dir: Path, experiment: Experiment, *, is_installed: bool = True
+) -> dict[str, Any]:
     try:
         _, loaded = load_experiment(experiments_dir, experiment.name, None, (), {})
         table = loaded.config.experiment
         return {
             "experiment": experiment.name,
             "kind": table.kind,
-            "data": dataset_state(experiment, loaded.config),
+            "data": dataset_state(experiment, loaded.config) if is_installed else "bundled",
             "tags": list(table.tags),
             "description": table.description,
         }
@@ -63,12 +71,22 @@ def new(
         str, typer.Argument(metavar="NAME", help="Name of the new experiment's folder.")
     ],
     template: Annotated[
-        Template,
-        typer.Option("--template", help="Which tokenizer the experiment begins with."),
-    ] = "char",
+        Template | None,
+        typer.Option("--template", help="Tokenizer to begin with.  [default: char]"),
+    ] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="EXP", help="Copy an experiment, here or bundled, instead."),
+    ] = None,
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
 ) -> None:
     """Make a new experiment that runs as it stands."""
-    for path in scaffold(experiments_dir, name, template):
+    if source is not None and template is not None:
+        raise UsageError("--template and --from exclude each other.", "Leave out one of them.")
+    if source is not None:
+        created = copy_experiment(experiments_dir, name, source)
+    else:
+        created = scaffold(experiments_dir, name, template or "char")
+    for path in created:
         say(f"created {path}")
     say(f"Next: tp loop {name}")

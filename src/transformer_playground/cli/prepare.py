@@ -17,6 +17,7 @@ from transformer_playground.cli.output import note, say, say_json
 from transformer_playground.data.prepare import PrepareReport
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR, load_experiment
 from transformer_playground.experiments.registry import prepare_experiment
+from transformer_playground.experiments.scaffold import find_or_install
 
 
 def prepare(
@@ -28,6 +29,8 @@ def prepare(
     json_output: AsJson = False,
 ) -> None:
     """Turn an experiment's text into train.bin, val.bin and meta.pkl."""
+    if experiment is not None:
+        find_or_install(experiments_dir, experiment, note)
     found, loaded = load_experiment(
         experiments_dir, experiment, config, overrides or (), os.environ
     )

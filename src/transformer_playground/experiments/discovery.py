@@ -1,18 +1,15 @@
-"""Experiment discovery: find, load and scaffold experiment folders, without running their code."""
+"""Experiment discovery: find and load experiment folders, without running their code."""
 
 import difflib
 import os
 import re
-import shutil
-import string
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from transformer_playground.errors import UsageError
-from transformer_playground.files import display_path, fsync_folder, replace_text
+from transformer_playground.files import display_path
 
 if TYPE_CHECKING:
     from transformer_playground.config.loading import LoadedConfig
@@ -25,10 +22,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _NAME_RULE = "Names start with a letter or digit and hold up to 100 letters, digits, '.', '_', '-'."
 _LISTED = 20
 
-Template = Literal["char", "gpt2", "sentencepiece"]
-
-_TEMPLATES = Path(__file__).with_name("templates")
-_README = "README.md"
+# In a wheel the experiments of the project lie here; in a checkout, at its root.
+_PACKAGED = Path(__file__).with_name("bundled")
 
 
 @dataclass(frozen=True)
@@ -64,6 +59,16 @@ def discover(experiments_dir: Path) -> list[Experiment]:
         and _is_inside(experiments_dir, name)
         and os.path.lexists(experiments_dir / name / CONFIG_FILE)
     ]
+
+
+def bundled_dir() -> Path:
+    """Folder of the experiments that come with the package."""
+    return _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[3] / "experiments"
+
+
+def is_bundled(name: str) -> bool:
+    """Whether an experiment of this name comes with the package."""
+    return name in [experiment.name for experiment in discover(bundled_dir())]
 
 
 def find_experiment(experiments_dir: Path, name: str) -> Experiment:
@@ -156,67 +161,13 @@ def _is_inside(experiments_dir: Path, name: str) -> bool:
 def _suggestion(experiments_dir: Path, name: str) -> str:
     known = [experiment.name for experiment in discover(experiments_dir)]
     place = display_path(experiments_dir)
+    if is_bundled(name):
+        return f"It comes with the package: tp new {name} --from {name}"
     if not known:
-        return f"{place} has none; `tp new NAME` creates one, --experiments-dir looks elsewhere."
+        bundled = ", ".join(experiment.name for experiment in discover(bundled_dir()))
+        return f"{place} has none; `tp new NAME` creates one. Bundled: {bundled}."
     near = difflib.get_close_matches(name, known, n=3)
     if near:
         return f"Did you mean {' or '.join(near)}?"
     more = " …" if len(known) > _LISTED else ""
     return f"{place} has {', '.join(known[:_LISTED])}{more}."
-
-
-def scaffold(experiments_dir: Path, name: str, template: Template) -> list[Path]:
-    """Create the folder of a new experiment, atomically: settings, a README and an empty `raw/`.
-
-    Args:
-        experiments_dir: Created if missing.
-        name: Name of the new experiment.
-        template: Tokenizer of the new experiment.
-
-    Returns:
-        The written files.
-
-    Raises:
-        UsageError: The name is invalid or taken, or the folder cannot be written.
-    """
-    folder = experiments_dir / check_experiment_name(name)
-    if os.path.lexists(folder):
-        raise UsageError(
-            f"{display_path(folder)} already exists.", "Choose another name, or delete it first."
-        )
-    texts = _rendered(name, template)
-    try:
-        _write_folder(folder, texts)
-    except OSError as error:
-        raise UsageError(f"{display_path(folder)} cannot be written: {error.strerror}.") from error
-    return [folder / file for file in texts]
-
-
-def _rendered(name: str, template: Template) -> dict[str, str]:
-    readme = string.Template(_text(_README))
-    return {
-        CONFIG_FILE: _text(f"{template}.toml"),
-        _README: readme.substitute(name=name, template=template),
-        ".gitignore": "datasets/\n",
-    }
-
-
-def _text(file: str) -> str:
-    return (_TEMPLATES / file).read_text(encoding="utf-8")
-
-
-def _write_folder(folder: Path, texts: dict[str, str]) -> None:
-    parent = folder.parent
-    parent.mkdir(parents=True, exist_ok=True)
-    # With the leading dot no listing shows the incomplete folder.
-    building = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
-    try:
-        # mkdtemp creates private folders.
-        building.chmod(0o755)
-        (building / "raw").mkdir()
-        for file, text in texts.items():
-            replace_text(building / file, text)
-        building.rename(folder)
-        fsync_folder(parent)
-    finally:
-        shutil.rmtree(building, ignore_errors=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import Experiment, load_experiment
+from transformer_playground.experiments.scaffold import find_or_install
 from transformer_playground.runs.folder import open_run, read_run_config
 
 if TYPE_CHECKING:
@@ -54,9 +55,10 @@ class Launch:
 
 @dataclass(frozen=True)
 class ResolvedLaunch:
-    """A launch with its checked configuration; nothing has been written yet.
+    """A launch with its checked configuration; no dataset and no run has been written yet.
 
-    `notices` holds a sentence for each setting in which a resumed run differs from its experiment.
+    `notices` says which bundled experiment was copied into place, and in which settings a resumed
+    run differs from its experiment.
     """
 
     launch: Launch
@@ -116,6 +118,8 @@ class ResolvedLaunch:
 def resolve_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> ResolvedLaunch:
     """Load the configuration of a launch: from its experiment, or from the run to resume or branch.
 
+    A bundled experiment that is not there yet is copied into `experiments_dir` first.
+
     Raises:
         UsageError: There is no such experiment, the run belongs to another experiment, or a resume
             would rebuild the dataset.
@@ -123,12 +127,16 @@ def resolve_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Res
         RunError: There is no such run.
     """
 
+    notices: list[str] = []
+
     def load(name: str) -> tuple[Experiment, "LoadedConfig"]:
+        if name:
+            find_or_install(experiments_dir, name, notices.append)
         stated = launch.config, launch.overrides, os.environ
         return load_experiment(experiments_dir, name or None, *stated)
 
     if launch.origin is None:
-        return ResolvedLaunch(launch, runs_dir, *load(launch.experiment))
+        return ResolvedLaunch(launch, runs_dir, *load(launch.experiment), tuple(notices))
     run = open_run(runs_dir, launch.origin)
     if launch.prepare == "always":
         raise UsageError(
@@ -151,8 +159,8 @@ def resolve_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Res
             "Name that experiment, or choose another --run-id for a new run.",
         )
     loaded = run_config.load_resumed_config(saved, current, stated)
-    notices = tuple(run_config.changed_settings(loaded, current, vocab_size))
-    return ResolvedLaunch(launch, runs_dir, experiment, loaded, notices)
+    notices += run_config.changed_settings(loaded, current, vocab_size)
+    return ResolvedLaunch(launch, runs_dir, experiment, loaded, tuple(notices))
 
 
 def _has_dataset(folder: Path) -> bool:

@@ -53,7 +53,9 @@ def test_an_empty_project_says_how_to_begin(project: Project, tp: Tp) -> None:
     assert "tp loop" in tp("runs").out
     assert tp("runs", "--json").lines == [[]]
     shutil.rmtree(project.root / "experiments")
-    assert "tp new" in tp("experiments").out
+    ended = tp("experiments")
+    assert "shakespeare" in ended.out
+    assert "tp new" in ended.err
 
 
 def test_runs_lists_what_a_run_has_come_to(trained: Project, tp: Tp) -> None:

@@ -13,6 +13,7 @@ from builders.tui import shown, until, with_console
 from transformer_playground.runs.folder import read_run_config
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
+from transformer_playground.tui.dialogs.pick import PickScreen
 from transformer_playground.tui.launch.actions import edit_launch
 from transformer_playground.tui.launch.edit_config import EditConfigScreen
 from transformer_playground.tui.launch.overrides_input import OverridesInput
@@ -343,13 +344,19 @@ def test_the_form_fits_every_size_with_everything_in_it(
     with_console(project, steps, size=(80, 24))
 
 
-def test_without_experiments_it_says_how_to_make_one(
+def test_without_experiments_one_key_offers_the_bundled_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "settings"))
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        await pilot.press("n")
         await until(pilot, lambda: "tp new" in shown(console))
+        await pilot.press("n")
+        await until(pilot, lambda: isinstance(console.screen, PickScreen))
+        await paste(console, pilot, "phrases")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
+        assert (tmp_path / "experiments" / "phrases" / "config.toml").is_file()
+        await until(pilot, lambda: [*console.context.snapshot.experiments])
 
     with_console(Project(tmp_path), steps)

@@ -1,5 +1,7 @@
 """Help, and commands that are wrong before anything is looked at."""
 
+from pathlib import Path
+
 import pytest
 
 from transformer_playground.cli.main import app, run_app
@@ -62,3 +64,28 @@ def test_wrong_usage_is_one_sentence_and_where_to_look(
     assert captured.err.startswith("error: ")
     assert said in captured.err
     assert "--help" in captured.err
+
+
+def test_an_empty_folder_lists_the_bundled_experiments(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_app(app, ["experiments", "--experiments-dir", str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+    assert "shakespeare_char_fast" in captured.out
+    copy = ["new", "mine", "--from", "shakespeare", "--experiments-dir", str(tmp_path)]
+    assert run_app(app, copy) == 0
+    capsys.readouterr()
+    assert run_app(app, ["experiments", "--experiments-dir", str(tmp_path)]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[1].startswith("mine")
+    assert "shakespeare_char_fast" not in captured.out
+    assert "bundled, copied on first use: " in captured.err
+
+
+def test_a_template_and_a_source_exclude_each_other(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["new", "x", "--from", "shakespeare", "--template", "char"]
+    assert run_app(app, [*words, "--experiments-dir", str(tmp_path)]) == 2
+    assert "exclude each other" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -92,7 +92,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(root: Path) -> None:
         find_experiment(root, "zzz")
 
 
-def test_an_empty_house_says_how_to_make_the_first(root: Path) -> None:
+def test_an_empty_folder_names_the_command_that_creates_an_experiment(root: Path) -> None:
     with pytest.raises(UsageError, match="has none; `tp new NAME`"):
         find_experiment(root, "x")
 

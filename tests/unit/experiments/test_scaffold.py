@@ -6,13 +6,9 @@ from typing import get_args
 import pytest
 
 from transformer_playground.errors import UsageError
-from transformer_playground.experiments.discovery import (
-    Template,
-    discover,
-    load_experiment,
-    scaffold,
-)
+from transformer_playground.experiments.discovery import discover, load_experiment
 from transformer_playground.experiments.registry import dataset_state, prepare_experiment
+from transformer_playground.experiments.scaffold import Template, scaffold
 
 TEMPLATES: tuple[Template, ...] = get_args(Template)
 

@@ -1,8 +1,12 @@
 """Launch actions: choose an experiment or checkpoint, edit the launch, and queue it."""
 
+from pathlib import Path
+
 from textual.content import Content
 
-from transformer_playground.experiments.discovery import discover
+from transformer_playground.errors import UsageError
+from transformer_playground.experiments.discovery import bundled_dir, discover
+from transformer_playground.experiments.scaffold import find_or_install
 from transformer_playground.formatting import loss_text
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.training.launch import Launch
@@ -21,24 +25,33 @@ def new_launch(context: AppContext) -> None:
     current = context.workspace.experiment or (row.experiment if row else None)
     if current in names or len(names) == 1:
         edit_launch(context, Launch(current if current in names else names[0]))
-    elif names:
-        _choose_experiment(context)
     else:
-        text = f"No experiments in {context.experiments_dir}. Create one: tp new my_experiment"
-        context.app.notify(visible(text), severity="warning", markup=False)
+        _choose_experiment(context, context.experiments_dir if names else bundled_dir())
 
 
-def _choose_experiment(context: AppContext) -> None:
+def _choose_experiment(context: AppContext, folder: Path) -> None:
+    """Choose an experiment of a folder; a bundled one is copied into place."""
+
     def find() -> None:
-        found = choices(context.experiments_dir)
+        found = choices(folder)
         context.app.call_from_thread(show, found)
 
     def show(found: list[ExperimentChoice]) -> None:
         context.app.push_screen(PickScreen("Train", choice_options(found), None), take)
 
     def take(name: str | None) -> None:
-        if name is not None:
+        if name is None:
+            return
+        try:
+            find_or_install(context.experiments_dir, name, tell)
+        except UsageError as error:
+            context.app.notify(visible(str(error)), severity="error", markup=False)
+        else:
+            context.refresh_snapshot()
             edit_launch(context, Launch(name))
+
+    def tell(notice: str) -> None:
+        context.app.notify(visible(notice), markup=False)
 
     context.app.run_worker(find, group="launch", thread=True, exclusive=True)
 
