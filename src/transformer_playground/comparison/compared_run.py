@@ -62,22 +62,22 @@ METRICS = (
 
 def metric_values(parameters: object, summary: RunSummary) -> MetricValues:
     """The value of each of `METRICS`; `parameters` is the entry in `config.json`."""
-    others: dict[str, object] = {"parameters": parameters}
+    values: dict[str, object] = {"parameters": parameters}
     if summary.clock.begin is None:
         # No row has a timestamp.
-        others["wall_time_s"] = None
-    return {
-        key: as_number(others[key] if key in others else getattr(summary, each.source or key))
-        for each in METRICS
-        for key in [each.key]
-    }
+        values["wall_time_s"] = None
+    for each in METRICS:
+        values.setdefault(each.key, getattr(summary, each.source or each.key, None))
+    return {each.key: as_number(values[each.key]) for each in METRICS}
 
 
 SEED = "train.runtime.seed"
 # Paths differ between machines without changing the run.
 LOCATIONS = frozenset({"prepare.raw_dir", "prepare.dataset_dir"})
-_EVAL_KEYS = ("val_loss", "train_loss", "val_bits_per_byte")
-_TRAIN_KEYS = ("tokens_per_sec", "tokens_seen", "time")
+_EXPECTED_KEYS = {
+    "eval": ("val_loss", "train_loss", "val_bits_per_byte"),
+    "train": ("tokens_per_sec", "tokens_seen", "time"),
+}
 
 
 @dataclass(frozen=True)
@@ -193,10 +193,9 @@ def _environment(table: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _missing_keys(series: RunSeries) -> tuple[str, ...]:
-    expected = {"eval": _EVAL_KEYS, "train": _TRAIN_KEYS}
     return tuple(
         key
-        for event, keys in expected.items()
+        for event, keys in _EXPECTED_KEYS.items()
         if event in series.events
         for key in keys
         if key not in series.named_keys(event)

@@ -21,6 +21,7 @@ from transformer_playground.comparison.compared_run import (
     METRICS,
     ComparedRun,
     Kind,
+    Metric,
     SampleResult,
     same_tokenizer,
 )
@@ -126,17 +127,16 @@ def _record(
     record |= run.metrics
     for each in METRICS:
         if each.has_delta:
-            found = _difference(each.key, first, run, per_token=each.per_token)
+            found = _difference(each, first, run)
             record[f"{each.key}_delta"] = found.difference if found else None
             record[f"{each.key}_delta_percent"] = found.percent if found else None
     return record
 
 
-def _difference(key: str, first: ComparedRun, run: ComparedRun, *, per_token: bool) -> Delta | None:
-    if run is first or (per_token and not same_tokenizer(first, run)):
+def _difference(metric: Metric, first: ComparedRun, run: ComparedRun) -> Delta | None:
+    if run is first or (metric.per_token and not same_tokenizer(first, run)):
         return None
-    before, after = (estimate([each.metrics[key]]) for each in (first, run))
-    return delta(before, after)
+    return delta(*(estimate([each.metrics[metric.key]]) for each in (first, run)))
 
 
 FEW_COLUMNS = 4

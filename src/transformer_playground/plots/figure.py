@@ -7,7 +7,7 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -22,6 +22,9 @@ from transformer_playground.plots.loss_curves import LossCurves
 from transformer_playground.runs.column_buffer import FloatArray
 from transformer_playground.runs.curves import debiased_ema, decimate, split_at_gaps
 from transformer_playground.runs.series import Axis, Curve
+
+if TYPE_CHECKING:
+    from transformer_playground.plots.loss_plot import PlotRequest
 
 # Okabe & Ito (2008), "Color Universal Design": distinct for every kind of colour vision. Without
 # their yellow, which is invisible on white.
@@ -89,18 +92,14 @@ def render(
     kind: str,
     runs: Sequence[LossCurves],
     title: str,
-    *,
-    log_y: bool,
-    smooth: float,
-    x: Axis,
+    request: "PlotRequest",
 ) -> None:
-    """Draw runs into an open file.
+    """Draw at least one run with a finite loss into an open file.
 
     Args:
         kind: "svg" or "png".
-        runs: At least one run with a finite loss.
         title: One line of text that is valid in XML.
-        smooth: Weight of the moving average over training losses.
+        request: The options; its own title and path are not used.
     """
     with _LOCK, mpl.rc_context(), warnings.catch_warnings():
         # The font may lack characters of the title; an SVG is shown with the viewer's fonts.
@@ -109,18 +108,15 @@ def render(
         mpl.rcdefaults()
         # Text as text, not as paths: small, searchable and accessible.
         mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "transformer-playground"})
-        figure = draw(runs, title, log_y=log_y, smooth=smooth, x=x, dpi=_DPI[kind])
+        figure = _draw(runs, title, request, dpi=_DPI[kind])
         # A date or a version would make equal plots differ.
         metadata = {"Date": None, "Creator": None, "Title": title} if kind == "svg" else {}
         figure.savefig(file, format=kind, dpi=_DPI[kind], metadata=metadata)
 
 
-def draw(
-    runs: Sequence[LossCurves], title: str, *, log_y: bool, smooth: float, x: Axis, dpi: int
-) -> Figure:
-    """Figure that `render` writes; expects matplotlib's default settings."""
+def _draw(runs: Sequence[LossCurves], title: str, request: "PlotRequest", *, dpi: int) -> Figure:
     styles = [_style(place, alone=len(runs) == 1) for place in range(len(runs))]
-    entries = _legend_entries(runs, styles, smooth=smooth)
+    entries = _legend_entries(runs, styles, smooth=request.smooth)
     is_inside = len(runs) <= _MAX_RUNS_INSIDE
     # A legend below the axes extends the figure instead of shrinking them.
     is_short = all(len(label) <= _SHORT_LABEL for _, label in entries)
@@ -130,20 +126,18 @@ def draw(
         figsize=(_SIZE[0], _SIZE[1] + below), dpi=dpi, layout="constrained", facecolor="white"
     )
     axes = figure.add_subplot()
-    scale = _scale_for(
-        x,
-        max(float(curve.x.max()) for run in runs for curve in (run.train, run.val) if curve.x.size),
-    )
-    if log_y:
+    curves = [curve for run in runs for curve in (run.train, run.val) if curve.x.size]
+    scale = _scale_for(request.x, max(float(curve.x.max()) for curve in curves))
+    if request.log_y:
         axes.set_yscale("log")
     pixels = int(_SIZE[0] * dpi)
     # The order of drawing is set by `zorder`.
     for run, style in zip(runs, styles, strict=True):
-        _draw_train(axes, run.train, style, scale, smooth=smooth, columns=pixels)
+        _draw_train(axes, run.train, style, scale, smooth=request.smooth, columns=pixels)
         _draw_val(axes, run.val, style, scale, pixels)
         _draw_breaks(axes, run.breaks, style, scale)
     _draw_best(axes, runs, styles, scale)
-    _format_axes(axes, scale, log_y=log_y)
+    _format_axes(axes, scale, log_y=request.log_y)
     axes.set_title(
         title,
         parse_math=False,
@@ -275,15 +269,16 @@ def _add_legend(where: Figure | Axes, entries: Sequence[tuple[Line2D, str]], col
 def _legend_entries(
     runs: Sequence[LossCurves], styles: Sequence[_Style], *, smooth: float
 ) -> list[tuple[Line2D, str]]:
+    entries: list[tuple[Line2D, str]] = []
     averaged = f"training (smoothed {smooth:g})" if smooth else "training"
     if len(runs) == 1:
         train, val = _legend_lines(styles[0].train, styles[0].val, styles[0].marker)
-        entries = []
     else:
         named = list(zip(runs, styles, strict=True))[:_MAX_LEGEND_RUNS]
-        entries = [
-            (_legend_lines(k.train, k.val, k.marker)[1], _legend_label(run)) for run, k in named
-        ]
+        for run, style in named:
+            loss = f"  {loss_text(run.best.loss)}" if run.best else ""
+            _, line = _legend_lines(style.train, style.val, style.marker)
+            entries.append((line, f"{_shortened(run.run_id)}{loss}"))
         train, val = _legend_lines(_MUTED, _MUTED, "")
         hidden = len(runs) - len(named)
         if hidden:
@@ -309,11 +304,6 @@ def _symbol(marker: str, size: float, styles: Sequence[_Style]) -> Line2D:
     return Line2D(
         [], [], linestyle="none", marker=marker, markersize=size, color=colour, markeredgewidth=0
     )
-
-
-def _legend_label(run: LossCurves) -> str:
-    name = _shortened(run.run_id)
-    return name if run.best is None else f"{name}  {loss_text(run.best.loss)}"
 
 
 def _shortened(name: str) -> str:

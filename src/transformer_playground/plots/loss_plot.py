@@ -84,12 +84,9 @@ def plot_loss(runs: Sequence[RunFolder], request: PlotRequest) -> PlotResult:
     if not shown:
         raise _nothing_to_show(runs, request)
     render = _renderer()
-    title = clean_title(_default_title(shown) if request.title is None else request.title)
-
-    def write(file: IO[bytes]) -> None:
-        render(file, kind, shown, title, log_y=request.log_y, smooth=request.smooth, x=request.x)
-
-    _write(request.out, write)
+    default = shown[0].run_id if len(shown) == 1 else f"Loss of {len(shown)} runs"
+    title = clean_title(default if request.title is None else request.title)
+    _write(request.out, lambda file: render(file, kind, shown, title, request))
     return PlotResult(
         request.out, kind, shown, tuple(each.run_id for each in curves if each.is_empty)
     )
@@ -112,10 +109,6 @@ def _limit_combining_marks(line: str) -> str:
         if height <= _MAX_MARKS:
             kept.append(character)
     return "".join(kept)
-
-
-def _default_title(shown: Sequence[LossCurves]) -> str:
-    return shown[0].run_id if len(shown) == 1 else f"Loss of {len(shown)} runs"
 
 
 def _format(out: Path) -> str:

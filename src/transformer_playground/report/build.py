@@ -150,8 +150,7 @@ def load_context(setup: ReportSetup) -> ReportContext:
     """
     series, lookup = RunSeries(setup.run.metrics_path), setup.lookup
     series.poll()
-    loaded = load_planned(setup.sampling)
-    context = ReportContext(setup.run, setup.record, series, lookup, loaded)
+    context = ReportContext(setup.run, setup.record, series, lookup, load_planned(setup.sampling))
     if lookup.dataset is None:
         context.add_missing("dataset", lookup.problem, lookup.hint)
     return context

@@ -146,33 +146,21 @@ def _subject_line(report: Report) -> str:
 def _losses(report: Report) -> list[Column]:
     evaluation = report.evaluation
     windows, full = evaluation.windows, evaluation.full_validation
-    rows: list[tuple[str, ...]] = []
+    losses: list[tuple[str, float, float, str]] = []
     if windows is not None:
         source = "" if windows.source == "evaluated" else ", recorded"
-        rows += [
-            (
-                f"train, fixed windows{source}",
-                loss_text(windows.train_loss),
-                perplexity_text(windows.train_perplexity),
-                "",
-            ),
-            (
-                f"validation, fixed windows{source}",
-                loss_text(windows.val_loss),
-                perplexity_text(windows.val_perplexity),
-                _digits(windows.val_bits_per_byte),
-            ),
-        ]
+        train, val = f"train, fixed windows{source}", f"validation, fixed windows{source}"
+        bits = _digits(windows.val_bits_per_byte)
+        losses.append((train, windows.train_loss, windows.train_perplexity, ""))
+        losses.append((val, windows.val_loss, windows.val_perplexity, bits))
     if full is not None:
         part = "whole split" if full.share == 1 else f"{percent_text(full.share)} of the split"
-        rows.append(
-            (
-                f"validation, {part}",
-                loss_text(full.loss),
-                perplexity_text(full.perplexity),
-                _digits(full.bits_per_byte),
-            )
-        )
+        bits = _digits(full.bits_per_byte)
+        losses.append((f"validation, {part}", full.loss, full.perplexity, bits))
+    rows = [
+        (label, loss_text(loss), perplexity_text(perplexity), bits)
+        for label, loss, perplexity, bits in losses
+    ]
     rows.append(("uniform guess", loss_text(evaluation.uniform_loss), "", ""))
     return labelled_columns(("", "nats/token", "perplexity", "bits/byte"), rows)
 
@@ -188,8 +176,9 @@ def _loss_details(evaluation: Evaluation) -> Iterator[str]:
 
 
 def _history(history: History) -> Iterator[str]:
+    plural = "" if history.evaluations == 1 else "s"
     yield (
-        f"Lowest validation loss of {_evaluations(history.evaluations)} in training: "
+        f"Lowest validation loss of {history.evaluations:,} evaluation{plural} in training: "
         f"{loss_text(history.best_val_loss)} at step {history.best_step:,}"
     )
     if history.checkpoint_val_rise is not None:
@@ -320,7 +309,3 @@ def _digits(value: float | None) -> str:
 
 def _mean(value: float | None) -> str:
     return optional_text(value, "{:,.1f}".format, UNKNOWN)
-
-
-def _evaluations(count: int) -> str:
-    return "1 evaluation" if count == 1 else f"{count:,} evaluations"

@@ -190,5 +190,4 @@ class Report:
 
     def as_json(self) -> dict[str, Any]:
         """JSON document as in docs/schemas/report.json."""
-        document: dict[str, Any] = {"schema_version": SCHEMA_VERSION, **to_jsonable(self)}
-        return document
+        return {"schema_version": SCHEMA_VERSION, **to_jsonable(self)}

@@ -341,15 +341,10 @@ def _exact_matches(
     texts: Sequence[str], in_train: Callable[[str], bool], in_val: Callable[[str], bool]
 ) -> ExactMatches:
     stripped = _stripped(texts)
-    trained = [in_train(text) for text in stripped]
-    validated = [in_val(text) for text in stripped]
-    either = [train or val for train, val in zip(trained, validated, strict=True)]
-    return ExactMatches(
-        train=_mean(trained),
-        val=_mean(validated),
-        either=_mean(either),
-        novel=_mean([not found for found in either]),
-    )
+    train, val = list(map(in_train, stripped)), list(map(in_val, stripped))
+    either = [any(found) for found in zip(train, val, strict=True)]
+    novel = [not found for found in either]
+    return ExactMatches(_mean(train), _mean(val), _mean(either), _mean(novel))
 
 
 def _match(index: int, text: str, reference: str, position: int, length: int) -> Match:
