@@ -15,8 +15,8 @@ from transformer_playground.runs.series import Axis
 from transformer_playground.terminal import visible_line
 
 if TYPE_CHECKING:
-    from transformer_playground.plots.loss_curves import LossCurves
-    from transformer_playground.plots.loss_plot import PlotRequest, PlotResult
+    from transformer_playground.plots.loss_curves import LossCurves, PlotRequest
+    from transformer_playground.plots.loss_plot import PlotResult
 
 _SCHEMA_VERSION = 1
 
@@ -64,7 +64,8 @@ def plot_loss(
     """
     runs = find_runs(runs_dir, run_id)
 
-    from transformer_playground.plots.loss_plot import FILE_NAME, PlotRequest
+    from transformer_playground.plots.loss_curves import PlotRequest
+    from transformer_playground.plots.loss_plot import FILE_NAME
     from transformer_playground.plots.loss_plot import plot_loss as plot
 
     home = runs[0].reports if len(runs) == 1 else Path()

@@ -7,7 +7,7 @@ import threading
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import matplotlib as mpl
 import numpy as np
@@ -18,13 +18,10 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from rich.cells import cell_len
 
 from transformer_playground.formatting import count_text, duration_text, loss_text
-from transformer_playground.plots.loss_curves import LossCurves
+from transformer_playground.plots.loss_curves import LossCurves, PlotRequest
 from transformer_playground.runs.column_buffer import FloatArray
 from transformer_playground.runs.curves import debiased_ema, decimate, split_at_gaps
 from transformer_playground.runs.series import Axis, Curve
-
-if TYPE_CHECKING:
-    from transformer_playground.plots.loss_plot import PlotRequest
 
 # Okabe & Ito (2008), "Color Universal Design": distinct for every kind of colour vision. Without
 # their yellow, which is invisible on white.
@@ -92,7 +89,7 @@ def render(
     kind: str,
     runs: Sequence[LossCurves],
     title: str,
-    request: "PlotRequest",
+    request: PlotRequest,
 ) -> None:
     """Draw at least one run with a finite loss into an open file.
 
@@ -114,7 +111,7 @@ def render(
         figure.savefig(file, format=kind, dpi=_DPI[kind], metadata=metadata)
 
 
-def _draw(runs: Sequence[LossCurves], title: str, request: "PlotRequest", *, dpi: int) -> Figure:
+def _draw(runs: Sequence[LossCurves], title: str, request: PlotRequest, *, dpi: int) -> Figure:
     styles = [_style(place, alone=len(runs) == 1) for place in range(len(runs))]
     entries = _legend_entries(runs, styles, smooth=request.smooth)
     is_inside = len(runs) <= _MAX_RUNS_INSIDE

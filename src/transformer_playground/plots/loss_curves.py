@@ -1,6 +1,7 @@
 """Loss curves of a run: training, validation, the best point and where the curves end."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +12,25 @@ from transformer_playground.runs.series import Axis, Curve, RunSeries, lowest
 
 # A larger loss only shows that training has diverged, and no axis can show it.
 _MAX_LOSS = 1e12
+
+
+@dataclass(frozen=True)
+class PlotRequest:
+    """Options of a loss plot.
+
+    Attributes:
+        out: The file; its extension selects the format, and an existing file is replaced.
+        title: Any text, cleaned and shortened; None = a default title.
+        log_y: Logarithmic loss axis.
+        smooth: Weight of the debiased moving average over the training loss, 0 = none.
+        x: Optimizer steps, training tokens seen, or training time.
+    """
+
+    out: Path
+    title: str | None = None
+    log_y: bool = False
+    smooth: float = 0.0
+    x: Axis = "step"
 
 
 @dataclass(frozen=True)

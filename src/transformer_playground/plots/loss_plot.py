@@ -11,9 +11,8 @@ from rich.cells import cell_len, set_cell_size
 
 from transformer_playground.errors import RunError, UsageError
 from transformer_playground.files import replace_file
-from transformer_playground.plots.loss_curves import LossCurves, read_loss_curves
+from transformer_playground.plots.loss_curves import LossCurves, PlotRequest, read_loss_curves
 from transformer_playground.runs.folder import RunFolder, refuse_newer
-from transformer_playground.runs.series import Axis
 from transformer_playground.terminal import visible_line
 
 FORMATS = ("svg", "png")
@@ -24,25 +23,6 @@ _MAX_TITLE_CELLS = 72
 _MAX_MARKS = 4
 # Valid characters that XML does not allow.
 _NOT_XML = {0xFFFE: "\ufffd", 0xFFFF: "\ufffd"}
-
-
-@dataclass(frozen=True)
-class PlotRequest:
-    """Options of a loss plot.
-
-    Attributes:
-        out: The file; its extension selects the format, and an existing file is replaced.
-        title: Any text, cleaned and shortened; None = a default title.
-        log_y: Logarithmic loss axis.
-        smooth: Weight of the debiased moving average over the training loss, 0 = none.
-        x: Optimizer steps, training tokens seen, or training time.
-    """
-
-    out: Path
-    title: str | None = None
-    log_y: bool = False
-    smooth: float = 0.0
-    x: Axis = "step"
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,8 @@ class _PostRun:
             self._log(f"{what}: {path.relative_to(self._run.root)}")
 
     def plot(self, _seconds: float) -> Path:
-        from transformer_playground.plots.loss_plot import FILE_NAME, PlotRequest, plot_loss
+        from transformer_playground.plots.loss_curves import PlotRequest
+        from transformer_playground.plots.loss_plot import FILE_NAME, plot_loss
 
         return plot_loss([self._run], PlotRequest(self._run.reports / FILE_NAME)).path
 

@@ -10,7 +10,8 @@ import pytest
 from builders.runs import append_rows, eval_row, make_run, resume_row, status_row, train_row
 from builders.svg_plots import SvgPlot, is_linear, read_svg
 from transformer_playground.errors import RunError, UsageError
-from transformer_playground.plots.loss_plot import PlotRequest, plot_loss
+from transformer_playground.plots.loss_curves import PlotRequest
+from transformer_playground.plots.loss_plot import plot_loss
 from transformer_playground.runs.folder import RunFolder
 
 STEPS = range(10, 110, 10)

@@ -7,7 +7,8 @@ from pathlib import Path
 from transformer_playground.comparison.compare import Comparison
 from transformer_playground.comparison.render import as_document, csv_text, markdown_text
 from transformer_playground.files import replace_json, replace_text
-from transformer_playground.plots.loss_plot import PlotRequest, plot_loss
+from transformer_playground.plots.loss_curves import PlotRequest
+from transformer_playground.plots.loss_plot import plot_loss
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.series import Axis
 from transformer_playground.tui.shared.export import timestamped, write_new_file

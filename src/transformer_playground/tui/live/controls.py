@@ -145,7 +145,8 @@ class LiveControls(View):
 
     def _export(self, request: ViewRequest, log_y: bool, smoothing: float) -> Path:
         # Importing Matplotlib is slow.
-        from transformer_playground.plots.loss_plot import PlotRequest, plot_loss
+        from transformer_playground.plots.loss_curves import PlotRequest
+        from transformer_playground.plots.loss_plot import plot_loss
 
         runs = [open_run(self.context.runs_dir, run_id) for run_id in request.runs]
         folder = runs[0].reports if len(runs) == 1 else Path.cwd()
