@@ -24,8 +24,8 @@ from transformer_playground.training.events import Evaluated, RunFinished, RunSt
 from transformer_playground.training.sinks.text import describe
 from transformer_playground.tui.launch.service import sentences
 from transformer_playground.tui.live.stats import RunActivity, stats_of, stats_table
+from transformer_playground.tui.runs.actions import export_table
 from transformer_playground.tui.runs.details_text import run_overview
-from transformer_playground.tui.runs.export import export_table
 from transformer_playground.tui.runs.table_state import RunsTableState, find_column
 
 PARAMETERS, SECONDS, LOSS, RATE, TOKENS = 804_096, 3_725.0, 12.34567, 12_345.0, 1_536_000

@@ -167,7 +167,7 @@ def test_marks_and_a_baseline_show_with_glyphs_and_differences(project: Project)
         await until(pilot, lambda: order(console)[0] == "ant")
         await go_to(console, pilot, "bee")
         await pilot.press("space")
-        await until(pilot, lambda: "1 marked" in shown(console))
+        await until(pilot, lambda: "1 selected" in shown(console))
         text = shown(console)
         assert "⌂● ant" in text
         assert "▲ bee" in text
@@ -284,16 +284,16 @@ def test_deleting_asks_and_can_be_undone(project: Project) -> None:
         assert project.run_named("bee").config_path.is_file()
         await until(pilot, lambda: cursor(console) == "bee")
         await pilot.press("u")
-        await until(pilot, lambda: "Nothing was deleted here" in shown(console))
+        await until(pilot, lambda: "Nothing was deleted in this session" in shown(console))
 
     with_console(project, steps)
 
 
-def test_marked_runs_are_deleted_and_restored_together(project: Project) -> None:
+def test_selected_runs_are_deleted_and_restored_together(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await ready(console, pilot)
         await pilot.press("g", "space", "space", "d")
-        await until(pilot, lambda: "2 marked runs" in shown(console))
+        await until(pilot, lambda: "2 selected runs" in shown(console))
         await pilot.press("enter")
         await until(pilot, lambda: len(order(console)) == 1)
         await pilot.press("u")
@@ -368,7 +368,7 @@ def test_sections_show_settings_with_provenance_samples_and_the_log(project: Pro
         await go_to(console, pilot, "cat")
         await pilot.press("v")
         await until(pilot, lambda: "model.norm rmsnorm" in shown(console).replace('"', ""))
-        await until(pilot, lambda: "not the default" in shown(console))
+        await until(pilot, lambda: "changed from the default" in shown(console))
         assert "--set" in shown(console)
         await pilot.press("v")
         await until(pilot, lambda: "once upon a time" in shown(console))
@@ -382,7 +382,7 @@ def test_experiments_show_their_data_and_lead_to_training(project: Project) -> N
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await ready(console, pilot)
         await pilot.press("shift+tab")
-        await until(pilot, lambda: "· missing" in shown(console))
+        await until(pilot, lambda: "· not prepared" in shown(console))
         assert "bottles on a wall" in shown(console)
         assert console.context.workspace.experiment == "tiny"
         (project.experiment / "config.toml").write_text("nonsense = ")
@@ -415,7 +415,7 @@ def test_a_config_that_is_edited_to_nonsense_while_it_is_shown_says_why_until_it
 
         await ready(console, pilot)
         await pilot.press("shift+tab")
-        await until(pilot, lambda: "· data missing" in words())
+        await until(pilot, lambda: "· not prepared" in words())
         for content, problem in nonsense.items():
             config.write_bytes(content)
             console.context.refresh_snapshot()
@@ -430,7 +430,7 @@ def test_a_config_that_is_edited_to_nonsense_while_it_is_shown_says_why_until_it
         assert sorted(order(console)) == sorted(LOSSES)
         config.write_bytes(whole)
         console.context.refresh_snapshot()
-        await until(pilot, lambda: "· data missing" in words())
+        await until(pilot, lambda: "· not prepared" in words())
         assert not console.context.training.jobs
 
     with_console(project, steps, (180, 50))

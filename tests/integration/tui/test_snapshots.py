@@ -77,7 +77,7 @@ def check(name: str, view: str, size: tuple[int, int], *, breaks: bool = False) 
         await pilot.pause()
         console.context.workspace.marked[:] = ["tiny-a", "tiny-b"]
         console.context.publish_workspace(current="tiny-a")
-        await until(pilot, lambda: "2 marked" in shown(console))
+        await until(pilot, lambda: "2 selected" in shown(console))
         console.action_view(view)
         if os.environ.get("UPDATE_SNAPSHOTS"):
             await pilot.pause(4)

@@ -18,7 +18,7 @@ from transformer_playground.tui.charts.strips import Legend, legend_entry
 from transformer_playground.tui.compare.table_state import ending, shortened
 from transformer_playground.tui.core.checkpoints import Choice
 from transformer_playground.tui.live.stats import log_line
-from transformer_playground.tui.runs.details_state import RunFacts
+from transformer_playground.tui.runs.details_state import ExperimentDetails, RunSectionData
 from transformer_playground.tui.runs.details_text import (
     experiment_overview,
     log_lines,
@@ -26,7 +26,6 @@ from transformer_playground.tui.runs.details_text import (
     sample_lines,
     settings_lines,
 )
-from transformer_playground.tui.runs.experiments_state import ExperimentFacts
 from transformer_playground.tui.runs.table_state import RunsTableState
 from transformer_playground.tui.sample.form_state import History
 from transformer_playground.tui.sample.labels import choice_text
@@ -73,7 +72,7 @@ def log_of_the_run(text: str) -> Iterator[str]:
 
 def details(text: str) -> Iterator[str]:
     row = RunInfo(text, text, text, experiment=text, tags=(text,), note=text)
-    facts = RunFacts(
+    facts = RunSectionData(
         text,
         "overview",
         Path("runs") / text,
@@ -83,13 +82,13 @@ def details(text: str) -> Iterator[str]:
         samples=({"step": text, "prompt": text, "text": text},),
         log=(text,),
     )
-    experiment = ExperimentFacts(text, text, "prepared", text, (text,), readme=text)
+    experiment = ExperimentDetails(text, text, "prepared", text, (text,), readme=text)
     for lines in (
         run_overview(row, facts, None, 80, 0.0),
-        run_overview(row, RunFacts(text, "log", Path(text), problems=(text,)), row, 80, 0.0),
+        run_overview(row, RunSectionData(text, "log", Path(text), problems=(text,)), row, 80, 0.0),
         sample_lines(facts),
         log_lines(facts),
-        experiment_overview(experiment),
+        experiment_overview(experiment, "enter"),
     ):
         yield from (part for line in lines for part, _ in line)
 

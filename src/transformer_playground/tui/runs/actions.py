@@ -1,12 +1,16 @@
-"""What keys do to the runs of the table: to the one under the cursor, or to all marked ones."""
+"""Actions on runs: note, tags, rename, delete, undo, resume, copy, and export of the table."""
 
+import json
 import time
-from collections.abc import Callable
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from functools import cached_property, partial
 from pathlib import Path
-from typing import TypeVar, cast, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
+from transformer_playground import tables
+from transformer_playground.config.toml import toml_value
 from transformer_playground.errors import PlaygroundError, UsageError
+from transformer_playground.files import replace_text
 from transformer_playground.runs.annotations import (
     LONGEST_NOTE,
     MOST_TAGS,
@@ -15,39 +19,36 @@ from transformer_playground.runs.annotations import (
     read_annotations,
     write_annotations,
 )
-from transformer_playground.runs.fields import RunInfo
+from transformer_playground.runs.fields import FIELDS, RunInfo
 from transformer_playground.runs.folder import RunFolder, check_run_id, open_run
 from transformer_playground.runs.manage import Moved, delete_runs, rename_run, restore_run
 from transformer_playground.terminal import visible
 from transformer_playground.training.launch import Launch
+from transformer_playground.tui.bindings import key_hint
 from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.dialogs.base import ConfirmScreen
 from transformer_playground.tui.dialogs.edit_text import WriteScreen
-from transformer_playground.tui.runs.export import FORMATS, Format, export_table
 from transformer_playground.tui.runs.table import RunsTable
-from transformer_playground.tui.runs.table_state import RunsTableState
+from transformer_playground.tui.runs.table_state import Column, RunsTableState
+from transformer_playground.tui.shared.export import write_new_file
 from transformer_playground.tui.shared.view import View
 
+Format = Literal["csv", "md", "json"]
+FORMATS: dict[Format, str] = {"csv": "CSV", "md": "Markdown", "json": "JSON"}
 _RESUMABLE = frozenset({"interrupted", "stopped", "failed"})
-_TAGS_HINT = "Words separated by spaces: letters, digits, dots, dashes and underscores."
-_NAME_HINT = "Letters, digits, dots, dashes and underscores. Reports keep the name of their time."
+_TAGS_HINT = "Tags separated by spaces: letters, digits, dots, dashes and underscores."
+_NAME_HINT = "Letters, digits, dots, dashes and underscores. Existing reports keep the old name."
 _T = TypeVar("_T")
 
 
 class RunCommands:
-    """Changes to runs, each in a thread of its own.
-
-    Args:
-        context: State shared by the views.
-    """
+    """Commands that change runs; file access happens in worker threads."""
 
     def __init__(self, context: AppContext) -> None:
         self._context = context
         self._deleted: list[list[Moved]] = []
 
     def note(self, row: RunInfo) -> None:
-        """Write a note."""
-
         def check(text: str) -> None:
             if len(text) > LONGEST_NOTE:
                 raise UsageError(
@@ -62,144 +63,147 @@ class RunCommands:
         self._context.app.push_screen(WriteScreen(title, row.note, check, several_lines=True), save)
 
     def tags(self, row: RunInfo) -> None:
-        """Write tags."""
-
         def save(text: str | None) -> None:
             if text is not None:
-                tags = _tags(text)
+                tags = _parse_tags(text)
                 self._annotate(row.run_id, lambda old: Annotations(old.note, tags))
 
-        screen = WriteScreen(f"Tags of {row.run_id}", " ".join(row.tags), _tags, _TAGS_HINT)
+        title = f"Tags of {row.run_id}"
+        screen = WriteScreen(title, " ".join(row.tags), _parse_tags, _TAGS_HINT)
         self._context.app.push_screen(screen, save)
 
     def rename(self, row: RunInfo) -> None:
-        """Give a run another name."""
-
         def save(name: str | None) -> None:
             if name is None or name == row.run_id:
                 return
-            self._do(
+            self._in_thread(
                 lambda: rename_run(self._open(row.run_id), name),
-                lambda renamed: self._renamed(row.run_id, *renamed),
+                lambda renamed: self._on_renamed(row.run_id, *renamed),
             )
 
         screen = WriteScreen(f"Rename {row.run_id}", row.run_id, check_run_id, _NAME_HINT)
         self._context.app.push_screen(screen, save)
 
     def delete(self, run_ids: list[str]) -> None:
-        """Move runs to the trash, after a question."""
-        what = run_ids[0] if len(run_ids) == 1 else f"{len(run_ids)} marked runs"
-        question = f"Delete {what}? The trash keeps it, and u puts it back."
+        """Move runs to the trash after confirmation."""
+        what = run_ids[0] if len(run_ids) == 1 else f"{len(run_ids)} selected runs"
+        question = f"Delete {what}? Press {self._undo_key} to restore from the trash."
 
-        def answered(answer: str | None) -> None:
+        def on_answer(answer: str | None) -> None:
             if answer == "delete":
-                self._do(
-                    lambda: delete_runs([self._open(run_id) for run_id in run_ids]), self._gone
+                self._in_thread(
+                    lambda: delete_runs([self._open(run_id) for run_id in run_ids]),
+                    self._on_deleted,
                 )
 
-        answers = (("delete", "Delete"), ("keep", "Keep"))
-        self._context.app.push_screen(ConfirmScreen(question, answers), answered)
+        answers = (("delete", "Delete"), ("cancel", "Cancel"))
+        self._context.app.push_screen(ConfirmScreen(question, answers), on_answer)
 
     def undo(self) -> None:
-        """Put back what was deleted last."""
+        """Restore the runs deleted last."""
         if not self._deleted:
-            self._say("Nothing was deleted here. See: tp runs deleted")
+            self._notify("Nothing was deleted in this session. See: tp runs deleted")
             return
         moved = self._deleted[-1]
         runs_dir = self._context.runs_dir
-        self._do(lambda: [restore_run(runs_dir, each.path.name) for each in moved], self._restored)
+        self._in_thread(
+            lambda: [restore_run(runs_dir, each.path.name) for each in moved], self._on_restored
+        )
 
     def resume(self, row: RunInfo) -> None:
-        """Go on with a run that was broken off."""
         if row.state not in _RESUMABLE:
-            self._say(f"{row.run_id} is {row.state}: there is nothing to resume.")
+            self._notify(f"{row.run_id} is {row.state}: there is nothing to resume.")
             return
         if row.experiment is None:
-            self._say(f"It is not known which experiment {row.run_id} belongs to.")
+            self._notify(f"The experiment of {row.run_id} is not known.")
             return
         job = self._context.training.job_of(row.run_id)
         if job is not None and not job.has_ended:
-            self._say(f"{row.run_id} is {job.state} already.")
+            self._notify(f"{row.run_id} is already {job.state}.")
             return
         self._context.training.submit(Launch(row.experiment, resume=row.run_id))
-        self._say(f"{row.run_id} goes on from its newest checkpoint.")
+        self._notify(f"Resuming {row.run_id} from its newest checkpoint.")
 
     def copy(self, row: RunInfo) -> None:
-        """Put a run's id on the clipboard."""
         self._context.app.copy_to_clipboard(visible(row.run_id))
-        self._say(f"Copied {row.run_id}")
+        self._notify(f"Copied {row.run_id}")
 
     def export(self, table: RunsTableState) -> None:
-        """Write the table, as it is shown, into the current folder."""
+        """Export the filtered and sorted table to the current folder."""
         rows = [table.runs[run_id] for run_id in table.order]
         columns = table.columns()
 
-        def answered(kind: str | None) -> None:
+        def on_answer(kind: str | None) -> None:
             if kind not in get_args(Format):
                 return
-            self._do(
+            self._in_thread(
                 lambda: export_table(Path.cwd(), rows, columns, cast("Format", kind), time.time()),
-                lambda path: self._say(f"{len(rows)} runs written to {path}"),
+                lambda path: self._notify(f"{len(rows)} runs written to {path}"),
             )
 
-        question = f"Write {len(rows)} runs into the current folder as"
-        self._context.app.push_screen(ConfirmScreen(question, list(FORMATS.items())), answered)
+        question = f"Export {len(rows)} runs to the current folder as"
+        self._context.app.push_screen(ConfirmScreen(question, list(FORMATS.items())), on_answer)
+
+    @property
+    def _undo_key(self) -> str:
+        return key_hint("runs.undo", self._context.keymap)
 
     def _annotate(self, run_id: str, change: Callable[[Annotations], Annotations]) -> None:
         def work() -> None:
             run = self._open(run_id)
             write_annotations(run, change(read_annotations(run)))
 
-        self._do(work, lambda _: self._context.refresh_snapshot())
+        self._in_thread(work, lambda _: self._context.refresh_snapshot())
 
-    def _renamed(self, old: str, run: RunFolder, problem: str | None) -> None:
+    def _on_renamed(self, old: str, run: RunFolder, problem: str | None) -> None:
         self._context.workspace.rename(old, run.run_id)
-        self._say(f"{old} is {run.run_id} now.")
+        self._notify(f"Renamed {old} to {run.run_id}.")
         if problem:
-            self._say(problem, severity="warning")
+            self._notify(problem, severity="warning")
         self._context.refresh_snapshot()
 
-    def _gone(self, moved: list[Moved]) -> None:
+    def _on_deleted(self, moved: list[Moved]) -> None:
         self._deleted.append(moved)
         what = moved[0].run_id if len(moved) == 1 else f"{len(moved)} runs"
-        self._say(f"Deleted {what}; u puts it back.")
+        self._notify(f"Deleted {what}; press {self._undo_key} to restore.")
         self._context.refresh_snapshot()
 
-    def _restored(self, restored: list[Moved]) -> None:
+    def _on_restored(self, restored: list[Moved]) -> None:
         self._deleted.pop()
         what = restored[0].run_id if len(restored) == 1 else f"{len(restored)} runs"
-        self._say(f"Put back {what}.")
+        self._notify(f"Restored {what}.")
         self._context.publish_workspace(current=restored[0].run_id)
         self._context.refresh_snapshot()
 
     def _open(self, run_id: str) -> RunFolder:
         return open_run(self._context.runs_dir, run_id)
 
-    def _do(self, work: Callable[[], _T], then: Callable[[_T], object]) -> None:
-        """Work in a thread, then go on in the console's own; a fault is told instead."""
+    def _in_thread(self, work: Callable[[], _T], then: Callable[[_T], object]) -> None:
+        """Run `work` in a thread and `then` in the app's own; an error becomes a notification."""
+        app = self._context.app
 
         def run() -> None:
             try:
                 result = work()
             except PlaygroundError as error:
-                self._context.app.call_from_thread(self._say, str(error), "error")
+                app.call_from_thread(self._notify, str(error), "error")
             except OSError as error:
                 reason = f"{error.filename or 'The disk'}: {error.strerror}."
-                self._context.app.call_from_thread(self._say, reason, "error")
+                app.call_from_thread(self._notify, reason, "error")
             else:
-                self._context.app.call_from_thread(then, result)
+                app.call_from_thread(then, result)
 
-        self._context.app.run_worker(run, group="runs", thread=True, exit_on_error=False)
+        app.run_worker(run, group="runs", thread=True, exit_on_error=False)
 
-    def _say(self, text: str, severity: str = "information") -> None:
+    def _notify(self, text: str, severity: str = "information") -> None:
         self._context.app.notify(visible(text), severity=severity, markup=False)  # type: ignore[arg-type]
 
 
-def _tags(text: str) -> tuple[str, ...]:
+def _parse_tags(text: str) -> tuple[str, ...]:
     """The tags in a line.
 
     Raises:
-        UsageError: One of them cannot be a tag, or there are too many.
+        UsageError: A tag is not valid, or there are too many.
     """
     tags = tuple(dict.fromkeys(map(check_tag, text.replace(",", " ").split())))
     if len(tags) > MOST_TAGS:
@@ -207,46 +211,70 @@ def _tags(text: str) -> tuple[str, ...]:
     return tags
 
 
-class RunActions(View):
-    """A view with a table of runs.
+def export_table(
+    folder: Path, rows: Sequence[RunInfo], columns: Sequence[Column], kind: Format, now: float
+) -> Path:
+    """Write the table to a new file: CSV and JSON with exact values, Markdown with rounded ones.
 
-    Attributes:
-        table_state: What the table shows.
+    Raises:
+        ExportError: OSError while writing.
     """
+    # Progress exports the step; the difference from the baseline is not a field.
+    fields = {column.field.key: column.field for column in columns if column.key != "delta"}
+    exported = [FIELDS["run"], *(field for key, field in fields.items() if key != "run")]
+    match kind:
+        case "csv":
+            values = ([_plain(field.value(row, now)) for field in exported] for row in rows)
+            text = tables.csv_text([field.key for field in exported], values, toml_value)
+        case "md":
+            shown = [
+                tables.Column(
+                    each.header, [each.text(row, now) for row in rows], each.right_aligned
+                )
+                for each in exported
+            ]
+            text = "\n".join(tables.markdown_table(shown)) + "\n"
+        case "json":
+            text = json.dumps([row.as_json() for row in rows], indent=2, ensure_ascii=False) + "\n"
+    # A folder name that is not UTF-8 has lone surrogates, which cannot be encoded.
+    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return write_new_file(folder, "runs", kind, partial(replace_text, text=text))
+
+
+def _plain(value: Any) -> Any:
+    return " ".join(value) if isinstance(value, tuple) else value
+
+
+class RunActions(View):
+    """A view with a table of runs, and the actions on them."""
 
     table_state: RunsTableState
 
     def action_open(self) -> None:
-        """Watch the chosen runs."""
         if self.row() is not None:
             self.app.switch_mode("live")
 
     def action_unmark(self) -> None:
-        """Take every mark away."""
         self.context.workspace.marked.clear()
         self.table.refresh()
         self.context.publish_workspace()
 
     def action_pin(self) -> None:
-        """Make the run the baseline, or no longer."""
         if self.table.cursor is not None:
             self.context.workspace.toggle_baseline(self.table.cursor)
             self.context.publish_workspace()
 
     def action_note(self) -> None:
-        """Write a note."""
         self._with_row(self._commands.note)
 
     def action_tags(self) -> None:
-        """Write tags."""
         self._with_row(self._commands.tags)
 
     def action_rename(self) -> None:
-        """Give the run another name."""
         self._with_row(self._commands.rename)
 
     def action_delete(self) -> None:
-        """Delete marked runs, or the one under the cursor."""
+        """Delete the selected runs, else the run under the cursor."""
         chosen = list(self.context.workspace.marked)
         if not chosen and self.table.cursor is not None:
             chosen = [self.table.cursor]
@@ -254,19 +282,15 @@ class RunActions(View):
             self._commands.delete(chosen)
 
     def action_undo(self) -> None:
-        """Put back what was deleted last."""
         self._commands.undo()
 
     def action_resume(self) -> None:
-        """Go on with the run."""
         self._with_row(self._commands.resume)
 
     def action_copy(self) -> None:
-        """Copy the run's id."""
         self._with_row(self._commands.copy)
 
     def action_export(self) -> None:
-        """Write the table to a file."""
         if self.table_state.order:
             self._commands.export(self.table_state)
 
@@ -282,11 +306,8 @@ class RunActions(View):
 
     @property
     def table(self) -> RunsTable:
-        """The table of runs."""
         return self.query_one(RunsTable)
 
     @cached_property
-    def _commands(self) -> "RunCommands":
-        # Imported by the first command, long after the first frame.
-
+    def _commands(self) -> RunCommands:
         return RunCommands(self.context)

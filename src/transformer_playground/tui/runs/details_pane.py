@@ -1,4 +1,4 @@
-"""Details of the selected run or experiment: sections to choose from above a text to scroll."""
+"""Details pane of the selected run or experiment: a bar of sections above scrollable text."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -13,11 +13,12 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from transformer_playground.terminal import visible_line
+from transformer_playground.tui.shared.text import Role
 
 if TYPE_CHECKING:
-    from transformer_playground.tui.runs.details_text import Line, Role
+    from transformer_playground.tui.runs.details_text import Line
 
-_STYLES: "dict[Role, str]" = {
+_STYLES: dict[Role, str] = {
     "title": "bold",
     "label": "$foreground 60%",
     "value": "",
@@ -25,17 +26,18 @@ _STYLES: "dict[Role, str]" = {
     "live": "$accent",
     "good": "$text-success",
     "bad": "$text-error",
+    "warn": "$text-warning",
     "accent": "$text-accent",
 }
 
 
 class SectionBar(Widget):
-    """Names of sections in one line, the chosen one set off."""
+    """Names of the sections in one line, the chosen one highlighted."""
 
     chosen: reactive[str] = reactive("")
     names: reactive[tuple[str, ...]] = reactive(())
 
-    class Picked(Message):
+    class Selected(Message):
         """A section was clicked."""
 
         def __init__(self, name: str) -> None:
@@ -43,7 +45,6 @@ class SectionBar(Widget):
             self.name = name
 
     def render(self) -> Content:
-        """The line."""
         parts = [
             (f" {name} ", "bold reverse" if name == self.chosen else "$foreground 60%")
             for name in self.names
@@ -51,17 +52,16 @@ class SectionBar(Widget):
         return Content.assemble(*parts)
 
     def on_click(self, event: events.Click) -> None:
-        """Choose what was clicked."""
         end = 0
         for name in self.names:
             end += len(name) + 2
             if event.x < end:
-                self.post_message(self.Picked(name))
+                self.post_message(self.Selected(name))
                 return
 
 
 class RunDetails(Vertical):
-    """The pane of details."""
+    """Details of one run or experiment."""
 
     def __init__(self) -> None:
         super().__init__(id="details", classes="pane")
@@ -69,24 +69,22 @@ class RunDetails(Vertical):
         self._shown: tuple[object, ...] = ()
 
     def compose(self) -> ComposeResult:
-        """Sections above the text."""
         yield SectionBar(id="sections")
         with VerticalScroll(id="details-scroll"):
             yield Static("", id="details-text", markup=False)
 
     @property
     def text_width(self) -> int:
-        """Cells of a line."""
         return max(20, self.query_one("#details-scroll").size.width - 1)
 
     def show(
         self, title: str, sections: Sequence[str], chosen: str, lines: "Sequence[Line]"
     ) -> None:
-        """Show a text; another subject or section begins at its start, a log at its end."""
+        """Show a text; a new subject or section scrolls to the start, a log to the end."""
         subject = (title, chosen)
         if self._shown == (subject, tuple(lines)):
             return
-        is_other = self._shown[:1] != (subject,)
+        is_new = self._shown[:1] != (subject,)
         self._shown = (subject, tuple(lines))
         self.border_title = Content(visible_line(title[:200]))
         bar = self.query_one(SectionBar)
@@ -94,12 +92,12 @@ class RunDetails(Vertical):
         scroll = self.query_one("#details-scroll", VerticalScroll)
         was_at_end = scroll.scroll_offset.y >= scroll.max_scroll_y
         text, content = self.query_one("#details-text", Static), _content(lines)
-        # Laying out the whole screen anew is what a key waits for longest.
+        # A new layout of the whole screen is slow, so avoid it where the height stays the same.
         height = content.get_height({}, text.size.width) if text.size.width else -1
         text.update(content, layout=height != text.size.height)
-        if chosen == "log" and (is_other or was_at_end):
+        if chosen == "log" and (is_new or was_at_end):
             scroll.scroll_end(animate=False)
-        elif is_other:
+        elif is_new:
             scroll.scroll_home(animate=False)
 
 

@@ -1,15 +1,21 @@
-"""What the files of one run say beyond its row in lists; reading blocks, so do it in a thread."""
+"""Details of runs and experiments as read from their files; reading blocks, so use a thread."""
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 from transformer_playground.checkpoints.discovery import scan_folder
 from transformer_playground.checkpoints.format import CheckpointInfo, is_pointer
+from transformer_playground.config.toml import toml_key
 from transformer_playground.errors import PlaygroundError
+from transformer_playground.experiments.discovery import (
+    DEFAULTS_FILE,
+    Experiment,
+    load_experiment,
+)
 from transformer_playground.jsonvalues import as_object
 from transformer_playground.runs.annotations import annotations_problem
 from transformer_playground.runs.details import CheckpointFile
@@ -17,57 +23,26 @@ from transformer_playground.runs.folder import RunFolder, open_run, read_run_con
 from transformer_playground.runs.metrics import read_samples
 from transformer_playground.runs.status import derive_status
 
-
-def read_start(path: Path, size: int) -> str:
-    """The first `size` bytes as text; empty if there are none to read."""
-    return _read_text(path, size, from_end=False)
-
-
-def read_last_lines(path: Path, count: int, size: int) -> list[str]:
-    """The last whole lines, `count` at most, within the last `size` bytes."""
-    lines = _read_text(path, size, from_end=True).splitlines()
-    return lines[-count:]
-
-
-def _read_text(path: Path, size: int, *, from_end: bool) -> str:
-    try:
-        # A pipe or a device of that name might never end.
-        if not stat.S_ISREG(path.stat().st_mode):
-            return ""
-        with path.open("rb") as file:
-            length = file.seek(0, os.SEEK_END)
-            start = max(0, length - size) if from_end else 0
-            file.seek(start)
-            data = file.read(size)
-    except OSError:
-        return ""
-    if start > 0:
-        data = data[data.find(b"\n") + 1 :]
-    return data.decode("utf-8", "replace")
-
-
 Section = Literal["overview", "settings", "samples", "log"]
 SECTIONS: tuple[Section, ...] = ("overview", "settings", "samples", "log")
-_MOST_SAMPLES = 5
-_MOST_LOG_LINES = 300
+_MAX_SAMPLES = 5
+_MAX_LOG_LINES = 300
 _LOG_BYTES = 65_536
 
 
 @dataclass(frozen=True)
-class RunFacts:
-    """What one section of the details needs.
+class RunSectionData:
+    """Data of one section of a run's details.
 
     Attributes:
-        run_id: The run.
-        section: The section.
-        path: Its folder.
-        pid: The process that writes it.
-        provenance: Dotted key -> where a value comes from, for those that are not the default.
+        path: Folder of the run.
+        pid: The process that writes the run.
+        provenance: Dotted key -> origin, for values that differ from the default.
         dataset: As in `config.json`.
         environment: As in `config.json`.
-        checkpoints: Newest first, then what is damaged.
+        checkpoints: Newest first, then damaged ones.
         samples: Newest first, as in `samples.jsonl`.
-        log: The last lines of the log, untrusted text.
+        log: Last lines of the log, untrusted text.
         problems: What could not be read, a sentence each.
     """
 
@@ -84,29 +59,29 @@ class RunFacts:
     problems: tuple[str, ...] = ()
 
 
-def read_facts(runs_dir: Path, run_id: str, section: Section) -> RunFacts:
-    """Read what a section shows; parts that cannot be read become problems."""
+def read_section(runs_dir: Path, run_id: str, section: Section) -> RunSectionData:
+    """Read the data of a section; unreadable parts become problems."""
     path = runs_dir / run_id
     try:
         run = open_run(runs_dir, run_id)
         match section:
             case "samples":
-                rows = read_samples(run)[-_MOST_SAMPLES:]
-                return RunFacts(run_id, section, path, samples=tuple(reversed(rows)))
+                rows = read_samples(run)[-_MAX_SAMPLES:]
+                return RunSectionData(run_id, section, path, samples=tuple(reversed(rows)))
             case "log":
-                lines = read_last_lines(run.log_path, _MOST_LOG_LINES, _LOG_BYTES)
-                return RunFacts(run_id, section, path, log=tuple(lines))
+                lines = read_last_lines(run.log_path, _MAX_LOG_LINES, _LOG_BYTES)
+                return RunSectionData(run_id, section, path, log=tuple(lines))
             case _:
                 return _read(run, section)
     except PlaygroundError as error:
-        return RunFacts(run_id, section, path, problems=(str(error),))
+        return RunSectionData(run_id, section, path, problems=(str(error),))
     except OSError as error:
         problem = f"{error.filename} cannot be read: {error.strerror}."
-        return RunFacts(run_id, section, path, problems=(problem,))
+        return RunSectionData(run_id, section, path, problems=(problem,))
 
 
-def stamp(runs_dir: Path, run_id: str, section: Section) -> tuple[float, ...]:
-    """Times of the files behind a section: as long as they stay, so does what they say."""
+def modification_times(runs_dir: Path, run_id: str, section: Section) -> tuple[float, ...]:
+    """Modification times of the files of a section, to detect changes."""
     run = RunFolder(runs_dir / run_id)
     watched = {
         "overview": (run.config_path, run.checkpoints, run.notes_path, run.writer_path),
@@ -117,7 +92,7 @@ def stamp(runs_dir: Path, run_id: str, section: Section) -> tuple[float, ...]:
     return tuple(_modified(path) for path in watched[section])
 
 
-def _read(run: RunFolder, section: Section) -> RunFacts:
+def _read(run: RunFolder, section: Section) -> RunSectionData:
     problems: list[str] = []
     config: dict[str, Any] = {}
     checkpoints: tuple[CheckpointFile, ...] = ()
@@ -132,7 +107,7 @@ def _read(run: RunFolder, section: Section) -> RunFacts:
     damage = annotations_problem(run)
     if damage:
         problems.append(f"{damage}, so its note and tags are not shown.")
-    return RunFacts(
+    return RunSectionData(
         run.run_id,
         section,
         run.root,
@@ -146,7 +121,7 @@ def _read(run: RunFolder, section: Section) -> RunFacts:
 
 
 def _checkpoints(run: RunFolder) -> tuple[CheckpointFile, ...]:
-    """By sidecar and size: hashing gigabytes is for those who use a file, not for who looks."""
+    """Checkpoints by sidecar and file size, because hashing gigabytes is too slow for display."""
     scan = scan_folder(run.checkpoints)
     claims = sorted(scan.sidecars.values(), key=lambda info: info.age_key, reverse=True)
     whole = [_describe(info) for info in claims if not is_pointer(info.path)]
@@ -163,7 +138,7 @@ def _describe(info: CheckpointInfo) -> CheckpointFile:
         size = info.path.stat().st_size
     except OSError:
         return CheckpointFile(info.path.name, info.kind, info.step, problem="the file is missing")
-    problem = None if size == info.size else "its size is not what its sidecar says"
+    problem = None if size == info.size else "its size differs from the sidecar"
     return CheckpointFile(info.path.name, info.kind, info.step, info.metric, size, problem=problem)
 
 
@@ -172,3 +147,166 @@ def _modified(path: Path) -> float:
         return path.stat().st_mtime
     except OSError:
         return -1.0
+
+
+DataState = Literal["prepared", "stale", "missing", "broken"]
+"""State of an experiment's dataset; "broken" if the configuration is not valid."""
+
+DATA_LABELS: Mapping[DataState, str] = {
+    "prepared": "✓ prepared",
+    "stale": "~ stale",
+    "missing": "· not prepared",
+    "broken": "✗ broken",
+}
+_README = "README.md"
+_README_BYTES = 16_384
+# A folder of raw texts may have thousands of files; its own time shows additions and removals.
+_MAX_FILES = 200
+
+_Signature = tuple[tuple[str, int, int], ...]
+
+
+@dataclass(frozen=True)
+class ExperimentDetails:
+    """One experiment.
+
+    Attributes:
+        kind: Kind of experiment; "?" if its configuration is not valid.
+        data: State of its dataset, "broken" if its configuration is not valid.
+        description: One line, untrusted text; the error of a broken experiment.
+        tags: Tags, untrusted text.
+        settings: Every setting by its dotted key.
+        provenance: Dotted key -> origin, for values that differ from the default.
+        readme: First paragraph of its README, untrusted text.
+    """
+
+    name: str
+    kind: str
+    data: DataState
+    description: str = ""
+    tags: tuple[str, ...] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Mapping[str, str] = field(default_factory=dict)
+    readme: str = ""
+
+
+_CachedExperiment = tuple[ExperimentDetails, tuple[Path, ...], _Signature]
+
+
+class ExperimentReader:
+    """Reads experiments and caches them until one of their files changes."""
+
+    def __init__(self, experiments_dir: Path) -> None:
+        self._dir = experiments_dir
+        self._known: dict[str, _CachedExperiment] = {}
+
+    def read(self, experiments: Iterable[Experiment]) -> dict[str, ExperimentDetails]:
+        details: dict[str, ExperimentDetails] = {}
+        known: dict[str, _CachedExperiment] = {}
+        for experiment in experiments:
+            entry = self._known.get(experiment.name)
+            if entry is None or _signature(entry[1]) != entry[2]:
+                entry = self._read(experiment)
+            known[experiment.name] = entry
+            details[experiment.name] = entry[0]
+        self._known = known
+        return details
+
+    def _read(self, experiment: Experiment) -> _CachedExperiment:
+        # Imported late, because the schema needs pydantic.
+        from transformer_playground.config.loading import leaves
+        from transformer_playground.experiments.registry import PREPARER_FILE, dataset_state
+
+        folder = experiment.folder
+        paths: tuple[Path, ...] = (
+            experiment.config_path,
+            self._dir / DEFAULTS_FILE,
+            folder / PREPARER_FILE,
+            folder / _README,
+        )
+        # Taken before reading, so that a change meanwhile is read again.
+        try:
+            _, loaded = load_experiment(self._dir, experiment.name, None, (), os.environ)
+            prepare = loaded.config.prepare
+            paths = (*paths, prepare.raw_dir, prepare.dataset_dir)
+            signature = _signature(paths)
+            facts = ExperimentDetails(
+                experiment.name,
+                loaded.config.experiment.kind,
+                dataset_state(experiment, loaded.config),
+                loaded.config.experiment.description,
+                loaded.config.experiment.tags,
+                {toml_key(key): value for key, value in leaves(loaded.config.model_dump())},
+                loaded.provenance,
+                _first_paragraph(folder / _README),
+            )
+        except PlaygroundError as error:
+            signature = _signature(paths)
+            facts = ExperimentDetails(experiment.name, "?", "broken", str(error))
+        except OSError as error:
+            signature = _signature(paths)
+            reason = f"{error.filename} cannot be read: {error.strerror}."
+            facts = ExperimentDetails(experiment.name, "?", "broken", reason)
+        return facts, paths, signature
+
+
+def _signature(paths: Iterable[Path]) -> _Signature:
+    """Modification times and sizes of files, and of the files in folders."""
+    found: list[tuple[str, int, int]] = []
+    for path in paths:
+        found.append(_state(path))
+        try:
+            with os.scandir(path) as entries:
+                names = sorted(entry.name for entry in entries)[:_MAX_FILES]
+        except OSError:
+            continue
+        found += [_state(path / name) for name in names]
+    return tuple(found)
+
+
+def _state(path: Path) -> tuple[str, int, int]:
+    try:
+        state = path.stat()
+    except OSError:
+        return (str(path), 0, -1)
+    return (str(path), state.st_mtime_ns, state.st_size)
+
+
+def _first_paragraph(path: Path) -> str:
+    """The first lines of prose in a Markdown file."""
+    paragraph: list[str] = []
+    for line in read_start(path, _README_BYTES).splitlines():
+        text = line.strip()
+        if text and not text.startswith(("#", "<", "!", "```", "|")):
+            paragraph.append(text)
+        elif paragraph:
+            break
+    return " ".join(paragraph)
+
+
+def read_start(path: Path, size: int) -> str:
+    """The first `size` bytes as text, empty for an unreadable file."""
+    return _read_text(path, size, from_end=False)
+
+
+def read_last_lines(path: Path, count: int, size: int) -> list[str]:
+    """The last whole lines, `count` at most, within the last `size` bytes."""
+    lines = _read_text(path, size, from_end=True).splitlines()
+    return lines[-count:]
+
+
+def _read_text(path: Path, size: int, *, from_end: bool) -> str:
+    try:
+        # Reading a pipe or a device might never end.
+        if not stat.S_ISREG(path.stat().st_mode):
+            return ""
+        with path.open("rb") as file:
+            length = file.seek(0, os.SEEK_END)
+            start = max(0, length - size) if from_end else 0
+            file.seek(start)
+            data = file.read(size)
+    except OSError:
+        return ""
+    if start > 0:
+        data = data[data.find(b"\n") + 1 :]
+    return data.decode("utf-8", "replace")

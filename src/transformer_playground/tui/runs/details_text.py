@@ -1,7 +1,7 @@
-"""The details of a run or an experiment as lines of text, safe to print."""
+"""Details of a run or an experiment as lines of text, safe to print."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from rich.cells import cell_len
 
@@ -18,42 +18,34 @@ from transformer_playground.formatting import (
 )
 from transformer_playground.jsonvalues import as_int
 from transformer_playground.runs.details import CheckpointFile
-from transformer_playground.runs.fields import GLYPHS, RunInfo
+from transformer_playground.runs.fields import RunInfo
 from transformer_playground.terminal import visible, visible_line
-from transformer_playground.tui.runs.details_state import RunFacts
-from transformer_playground.tui.runs.experiments_state import GLYPHS as DATA_GLYPHS
-from transformer_playground.tui.runs.experiments_state import ExperimentFacts
+from transformer_playground.tui.runs.details_state import (
+    DATA_LABELS,
+    ExperimentDetails,
+    RunSectionData,
+)
+from transformer_playground.tui.runs.table_state import difference_role, loss_difference
+from transformer_playground.tui.shared.text import STATE_ROLES, Role, state_text
 
-Role = Literal["title", "label", "value", "muted", "live", "good", "bad", "accent"]
 Line = tuple[tuple[str, Role], ...]
 Pair = tuple[str, str, Role]
 
 _LABEL = 11
 _PAIR = 34
-_LONGEST_TEXT = 4_000
-_LONGEST_VALUE = 300
+_MAX_TEXT = 4_000
+_MAX_VALUE = 300
 _BLANK: Line = ()
-_ROLES: Mapping[str, Role] = {
-    "running": "live",
-    "paused": "live",
-    "failed": "bad",
-    "broken": "bad",
-    "interrupted": "bad",
-    "finished": "good",
-}
 
 
 def run_overview(
-    row: RunInfo, facts: RunFacts | None, baseline: RunInfo | None, width: int, now: float
+    row: RunInfo, details: RunSectionData | None, baseline: RunInfo | None, width: int, now: float
 ) -> list[Line]:
     """State, numbers, note and checkpoints of a run."""
-    state = visible_line(f"{GLYPHS.get(row.state, '‖')} {row.state}")
-    pid = f" by process {facts.pid}" if facts is not None and facts.pid else ""
+    pid = f" by process {details.pid}" if details is not None and details.pid else ""
     experiment = f"  {visible_line(row.experiment)}" if row.experiment else ""
-    role = _ROLES.get(row.state, "value")
-    head: Line = ((state, role), (pid, "muted"), (experiment, "muted"))
-    lines: list[Line] = []
-    lines.append(head)
+    role = STATE_ROLES.get(row.state, "value")
+    lines: list[Line] = [((state_text(row.state), role), (pid, "muted"), (experiment, "muted"))]
     if row.problem:
         lines.append(((_text(row.problem), "bad"),))
     lines += _pairs(_numbers(row, baseline, now), width)
@@ -61,20 +53,20 @@ def run_overview(
         lines += [_BLANK, *_paragraph(row.note)]
     if row.tags:
         lines.append((("tags ", "label"), (visible_line("  ".join(row.tags)), "accent")))
-    if facts is not None:
-        lines += _checkpoint_lines(facts.checkpoints)
-        lines += _pairs(_origin(facts, row), width)
-        lines += _problems(facts.problems)
+    if details is not None:
+        lines += _checkpoint_lines(details.checkpoints)
+        lines += _pairs(_origin(details, row), width)
+        lines += _problems(details.problems)
     return lines
 
 
 def settings_lines(settings: Mapping[str, Any], provenance: Mapping[str, str]) -> list[Line]:
-    """Every setting with what it is for: first those that are not the default, and who set them."""
+    """Every setting with its description; first those that differ from the default, with origin."""
     changed = [key for key in settings if key in provenance]
     others = [key for key in settings if key not in provenance]
     lines: list[Line] = []
     if changed:
-        lines.append((("not the default", "title"),))
+        lines.append((("changed from the default", "title"),))
         for key in changed:
             lines += _setting(key, settings[key], provenance[key])
         lines.append(_BLANK)
@@ -84,52 +76,52 @@ def settings_lines(settings: Mapping[str, Any], provenance: Mapping[str, str]) -
     return lines
 
 
-def sample_lines(facts: RunFacts) -> list[Line]:
-    """The newest texts that a run drew while it trained."""
-    if facts.problems:
-        return _problems(facts.problems)
-    if not facts.samples:
-        return [(("No samples yet; they come while the run trains.", "muted"),)]
+def sample_lines(details: RunSectionData) -> list[Line]:
+    """The newest samples of a run."""
+    if details.problems:
+        return _problems(details.problems)
+    if not details.samples:
+        return [(("No samples yet; training draws them at evaluations.", "muted"),)]
     lines: list[Line] = []
-    for sample in facts.samples:
+    for sample in details.samples:
         shown = optional_text(as_int(sample.get("step")), "{:,}".format, "?")
-        head: Line = ((f"step {shown}", "title"),)
-        lines.append(head)
+        lines.append(((f"step {shown}", "title"),))
         prompt, text = str(sample.get("prompt", "")), str(sample.get("text", ""))
         lines += _paragraph(prompt + text)
         lines.append(_BLANK)
     return lines
 
 
-def log_lines(facts: RunFacts) -> list[Line]:
+def log_lines(details: RunSectionData) -> list[Line]:
     """The end of a run's log."""
-    if facts.problems:
-        return _problems(facts.problems)
-    if not facts.log:
+    if details.problems:
+        return _problems(details.problems)
+    if not details.log:
         return [(("No log.", "muted"),)]
-    return [((shortened(visible_line(line), _LONGEST_TEXT), "value"),) for line in facts.log]
+    return [((shortened(visible_line(line), _MAX_TEXT), "value"),) for line in details.log]
 
 
-def experiment_overview(facts: ExperimentFacts | None) -> list[Line]:
-    """What an experiment is, the state of its data, and what to do next."""
-    if facts is None:
+def experiment_overview(details: ExperimentDetails | None, train_key: str) -> list[Line]:
+    """Description of an experiment and the state of its dataset.
+
+    Args:
+        details: The experiment, None while it is being read.
+        train_key: Key that trains it, for the hint.
+    """
+    if details is None:
         return [(("reading …", "muted"),)]
-    head: Line = (
-        (f"{DATA_GLYPHS[facts.data]} {_DATA_WORDS[facts.data]}", _DATA_ROLES[facts.data]),
-    )
-    lines: list[Line] = []
-    lines.append(head)
-    if facts.data == "broken":
-        lines.append(((_text(facts.description), "bad"),))
+    lines: list[Line] = [((_DATA_TEXTS[details.data], _DATA_ROLES[details.data]),)]
+    if details.data == "broken":
+        lines.append(((_text(details.description), "bad"),))
         return lines
-    if facts.description:
-        lines.append(((_text(facts.description), "value"),))
-    if facts.tags:
-        lines.append((("tags ", "label"), (visible_line("  ".join(facts.tags)), "accent")))
-    if facts.readme:
+    if details.description:
+        lines.append(((_text(details.description), "value"),))
+    if details.tags:
+        lines.append((("tags ", "label"), (visible_line("  ".join(details.tags)), "accent")))
+    if details.readme:
         lines.append(_BLANK)
-        lines += _paragraph(facts.readme)
-    lines += [_BLANK, (("enter trains it", "muted"),)]
+        lines += _paragraph(details.readme)
+    lines += [_BLANK, ((f"{train_key} trains it", "muted"),)]
     return lines
 
 
@@ -139,11 +131,11 @@ _DATA_ROLES: Mapping[str, Role] = {
     "missing": "muted",
     "broken": "bad",
 }
-_DATA_WORDS = {
-    "prepared": "data prepared",
-    "stale": "data stale: it is prepared anew before training",
-    "missing": "data missing: it is prepared before training",
-    "broken": "the configuration is not valid",
+_DATA_TEXTS = {
+    "prepared": DATA_LABELS["prepared"],
+    "stale": f"{DATA_LABELS['stale']}: training prepares it again",
+    "missing": f"{DATA_LABELS['missing']}: training prepares it",
+    "broken": "✗ the configuration is not valid",
 }
 
 
@@ -157,7 +149,7 @@ def _numbers(row: RunInfo, baseline: RunInfo | None, now: float) -> Iterator[Pai
     if summary.best_val_loss is not None:
         at = f" at {summary.best_step:,}" if summary.best_step is not None else ""
         yield ("best val", f"{loss_text(summary.best_val_loss)}{at}", "value")
-    yield from _against(row, baseline)
+    yield from _baseline_difference(row, baseline)
     yield from _known("bits/byte", summary.bits_per_byte, loss_text)
     yield from _known("parameters", row.parameters, count_text)
     yield from _known("tokens", summary.tokens_seen, count_text)
@@ -174,21 +166,19 @@ def _known(label: str, value: float | None, show: Callable[[float], str]) -> Ite
         yield (label, show(value), "value")
 
 
-def _against(row: RunInfo, baseline: RunInfo | None) -> Iterator[Pair]:
+def _baseline_difference(row: RunInfo, baseline: RunInfo | None) -> Iterator[Pair]:
     if baseline is None:
         return
     if baseline.run_id == row.run_id:
-        yield ("compared", "this is the baseline", "accent")
+        yield ("baseline", "this run", "accent")
         return
-    loss, reference = row.summary.val_loss, baseline.summary.val_loss
-    if loss is not None and reference is not None:
-        difference = loss - reference
-        role: Role = "good" if difference < 0 else "bad" if difference > 0 else "muted"
-        yield ("to baseline", signed_text(difference, loss_text), role)
+    difference = loss_difference(row, baseline)
+    if difference is not None:
+        yield ("to baseline", signed_text(difference, loss_text), difference_role(difference))
 
 
-def _origin(facts: RunFacts, row: RunInfo) -> Iterator[Pair]:
-    environment, dataset = facts.environment, facts.dataset
+def _origin(details: RunSectionData, row: RunInfo) -> Iterator[Pair]:
+    environment, dataset = details.environment, details.dataset
     device = environment.get("device_name") or environment.get("device")
     if device:
         yield ("device", _value(device), "muted")
@@ -203,11 +193,11 @@ def _origin(facts: RunFacts, row: RunInfo) -> Iterator[Pair]:
         yield ("vocabulary", _value(dataset["vocab_size"]), "muted")
     if row.created is not None:
         yield ("date", date_text(row.created), "muted")
-    yield ("folder", visible_line(str(facts.path)), "muted")
+    yield ("folder", visible_line(str(details.path)), "muted")
 
 
 def _pairs(pairs: Iterable[Pair], width: int) -> Iterator[Line]:
-    """Labels and values, side by side as far as there is room."""
+    """Labels and values, side by side where they fit."""
     columns = max(1, width // _PAIR)
     short: list[Pair] = []
     for pair in pairs:
@@ -232,11 +222,11 @@ def _rows(pairs: Sequence[Pair], columns: int) -> Iterator[Line]:
 
 
 def _setting(key: str, value: Any, origin: str | None) -> Iterator[Line]:
-    # The schema is pydantic, which the first frame does not wait for.
+    # Imported late, because the schema needs pydantic.
     from transformer_playground.config.reference import schema_index
 
     entry = {entry.name: entry for entry in schema_index().values()}.get(key)
-    shown = visible_line(shortened(toml_value(value), _LONGEST_VALUE))
+    shown = visible_line(shortened(toml_value(value), _MAX_VALUE))
     spans: list[tuple[str, Role]] = [(visible_line(key), "label"), (f" {shown}", "value")]
     if origin is not None:
         spans.append((f"  {visible_line(origin)}", "accent"))
@@ -276,4 +266,4 @@ def _value(value: object) -> str:
 
 
 def _text(text: str) -> str:
-    return visible(shortened(text, _LONGEST_TEXT)).replace("\t", "    ")
+    return visible(shortened(text, _MAX_TEXT)).replace("\t", "    ")

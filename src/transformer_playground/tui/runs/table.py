@@ -1,38 +1,102 @@
-"""The table of runs: a virtual list whose visible lines alone are ever drawn."""
+"""Runs table and its filter; a virtual list that draws only its visible lines."""
 
 import math
 import time
 from typing import ClassVar
 
-from rich.cells import cell_len, set_cell_size
+from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
 from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.widgets import Input, Static
 
-from transformer_playground.terminal import visible_line
+from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.core.workspace import Workspace
 from transformer_playground.tui.runs.table_state import Column, RunsTableState
+from transformer_playground.tui.shared.line_input import LineInput
+from transformer_playground.tui.shared.text import shorten, shorten_middle
 from transformer_playground.tui.themes import PLAIN, SERIES
 
-# Between columns, on a narrow table and on a wide one.
+# Cells between columns of a narrow and of a wide table.
 _GAPS = (1, 2)
 _WIDE = 96
 _MARK_CELLS = 4
-_WIDEST_RUN = 44
-_NARROWEST_RUN = 16
+_MAX_RUN_WIDTH = 44
+_MIN_RUN_WIDTH = 16
+
+
+class FilterBar(Vertical):
+    """Filter of the runs table; shown while there is a filter or the user types one."""
+
+    class Changed(Message):
+        """The filter text changed."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Closed(Message):
+        """The user left the filter."""
+
+    def compose(self) -> ComposeResult:
+        yield LineInput(
+            placeholder="filter: words, status:running, val_loss<1.9, model.norm=rmsnorm, -tag:old",
+            id="filter-text",
+        )
+        yield Static("", id="filter-problem", classes="error", markup=False)
+
+    def on_mount(self) -> None:
+        self.display = False
+
+    def open(self) -> None:
+        self.display = True
+        self._input.focus()
+
+    def clear(self) -> None:
+        self._input.value = ""
+        self.display = False
+
+    @property
+    def text(self) -> str:
+        return self._input.value
+
+    def show_problem(self, problem: str) -> None:
+        line = self.query_one("#filter-problem", Static)
+        line.update(visible(problem))
+        line.display = bool(problem)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        self.post_message(self.Changed(event.value))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        self.display = bool(self.text)
+        self.post_message(self.Closed())
+
+    def on_key(self, event: events.Key) -> None:
+        """Escape clears the filter; down moves to the table."""
+        if event.key == "escape":
+            event.stop()
+            self.clear()
+            self.post_message(self.Closed())
+        elif event.key == "down":
+            event.stop()
+            self.post_message(self.Closed())
+
+    @property
+    def _input(self) -> LineInput:
+        return self.query_one("#filter-text", LineInput)
 
 
 class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
-    """One line for each run below a line of headers.
-
-    Args:
-        state: What to show.
-        workspace: Marks, the baseline and colours.
-    """
+    """One line for each run below a line of headers."""
 
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -43,7 +107,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
     }
 
     class Highlighted(Message):
-        """The cursor is on another run, or on none."""
+        """The cursor moved to another run, or to none."""
 
         def __init__(self, run_id: str | None) -> None:
             super().__init__()
@@ -66,28 +130,27 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._row = 0
         self._first_column, self._gap = 0, _GAPS[0]
         self._layout: list[tuple[Column, int]] = []
-        self._run_width = _NARROWEST_RUN
+        self._run_width = _MIN_RUN_WIDTH
         self._styles: dict[str, Style] = {}
         self._drawn: list[tuple[object, ...]] = []
 
     @property
     def cursor(self) -> str | None:
-        """The run under the cursor."""
         return self._cursor
 
     @property
     def hidden_columns(self) -> tuple[int, int]:
-        """How many columns lie beyond the left and the right edge."""
+        """Number of columns hidden at the left and at the right."""
         total = len(self._state.columns())
         return self._first_column, total - self._first_column - len(self._layout)
 
     def show(self) -> None:
-        """Take over what the state has become; the cursor stays on its run."""
+        """Show the current state; the cursor stays on its run."""
         order = self._state.order
         if self._cursor in order:
             self._row = order.index(self._cursor)
         else:
-            # The run is gone: its neighbour takes its place.
+            # The run was removed; the cursor moves to its neighbour.
             self._row = min(self._row, max(0, len(order) - 1))
         self._set_cursor(order[self._row] if order else None)
         self.virtual_size = Size(self.size.width, len(order) + 1)
@@ -96,7 +159,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._show_cursor()
 
     def show_changes(self) -> None:
-        """Draw the visible lines whose content has changed, ages for instance."""
+        """Redraw the visible lines whose content has changed, such as ages."""
         drawn = self._content()
         for number, (old, new) in enumerate(zip(self._drawn, drawn, strict=False)):
             if old != new:
@@ -104,24 +167,22 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._drawn = drawn
 
     def put_cursor(self, run_id: str) -> bool:
-        """Put the cursor on a run; False if it is not shown."""
+        """Move the cursor to a run; returns False if the table does not show it."""
         if run_id not in self._state.order:
             return False
         self._move_to(self._state.order.index(run_id))
         return True
 
     def move(self, by: float) -> None:
-        """Move the cursor by rows; an infinity leads to an end."""
+        """Move the cursor by rows; infinity moves to an end."""
         last = len(self._state.order) - 1
         target = (last if by > 0 else 0) if math.isinf(by) else self._row + int(by)
         self._move_to(min(max(target, 0), last))
 
     def move_page(self, by: int) -> None:
-        """Move the cursor by pages."""
         self.move(by * max(1, self.size.height - 2))
 
     def shift_columns(self, by: int) -> None:
-        """Show columns further to the right, or to the left."""
         before, beyond = self.hidden_columns
         if (by > 0 and beyond > 0) or (by < 0 and before > 0):
             self._first_column += by
@@ -129,7 +190,6 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
             self._redraw()
 
     def on_resize(self) -> None:
-        """Lay the columns out anew."""
         self.virtual_size = Size(self.size.width, len(self._state.order) + 1)
         self._first_column = 0
         self._arrange()
@@ -137,7 +197,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._show_cursor()
 
     def on_click(self, event: events.Click) -> None:
-        """Put the cursor where the click was, open what is clicked twice, or sort."""
+        """Move the cursor, open a run by a double click, or sort by a header."""
         if event.y == 0:
             key = self._column_at(event.x)
             if key is not None:
@@ -150,12 +210,10 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
                 self.post_message(self.Opened())
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Remember what is drawn now."""
         super().watch_scroll_y(old_value, new_value)
         self._drawn = self._content()
 
     def render_line(self, y: int) -> Strip:
-        """The headers, or the line of a run."""
         width = self.size.width
         base = self.rich_style
         if y == 0:
@@ -180,23 +238,23 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
             is_sorted = key == self._state.sort
             arrow = ("↓" if self._state.downwards else "↑") if is_sorted else ""
             style = self._style("sorted" if is_sorted else "header")
-            shown = fit(text, width - len(arrow)) + arrow
+            shown = shorten(text, width - len(arrow)) + arrow
             parts.append((_pad(shown, width, right_aligned) + " " * self._gap, style))
         return parts
 
     def _line(self, run_id: str, is_current: bool) -> list[tuple[str, Style]]:
         now = time.time()
-        parts = [*self._mark(run_id, is_current)]
-        name = fit(_middle(visible_line(run_id), self._run_width), self._run_width)
+        parts = self._mark(run_id, is_current)
+        name = shorten_middle(visible_line(run_id), self._run_width)
         parts.append((_pad(name, self._run_width) + " " * self._gap, self._style("value")))
         for column, width in self._layout:
-            text = fit(self._state.text(run_id, column, now), width)
+            text = shorten(self._state.text(run_id, column, now), width)
             style = self._style(self._state.role(run_id, column))
             parts.append((_pad(text, width, column.right_aligned) + " " * self._gap, style))
         return parts
 
     def _mark(self, run_id: str, is_current: bool) -> list[tuple[str, Style]]:
-        """Cursor, baseline and the glyph of a chosen run."""
+        """Markers of cursor and baseline, and the glyph of a selected run."""
         workspace = self._workspace
         pointer = ("▌" if is_current else " ", self._style("accent"))
         pin = ("⌂" if workspace.baseline == run_id else " ", self._style("accent"))
@@ -208,45 +266,44 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         return [pointer, pin, (series.glyph + " ", Style(color=colour))]
 
     def notify_style_update(self) -> None:
-        """Another theme, or the focus: look the styles up anew."""
         super().notify_style_update()
         self._styles.clear()
 
     def _style(self, name: str) -> Style:
         if name not in self._styles:
             style = self.get_component_rich_style(f"runs--{name}")
-            # The line's own background shows through.
+            # The background is the line's.
             self._styles[name] = Style(
                 color=style.color, bold=style.bold, dim=style.dim, underline=style.underline
             )
         return self._styles[name]
 
     def _arrange(self) -> None:
-        """Give each column its width, as many of them as there is room for."""
+        """Set the widths of the columns that fit."""
         now = time.time()
         order = self._state.order
         columns = [(each, self._state.width(each, now)) for each in self._state.columns()]
         wanted = max(map(len, order), default=3)
         self._gap = _GAPS[self.size.width >= _WIDE]
-        room = self.size.width - _MARK_CELLS - self._gap
+        space = self.size.width - _MARK_CELLS - self._gap
         taken = sum(width + self._gap for _, width in columns)
-        self._run_width = min(_WIDEST_RUN, max(_NARROWEST_RUN, min(wanted, room - taken)))
+        self._run_width = min(_MAX_RUN_WIDTH, max(_MIN_RUN_WIDTH, min(wanted, space - taken)))
         self._first_column = min(self._first_column, max(0, len(columns) - 1))
-        room -= self._run_width
+        space -= self._run_width
         self._layout = []
         for column, width in columns[self._first_column :]:
             least = min(width, len(column.header)) if not column.right_aligned else width
-            if room < least:
+            if space < least:
                 break
-            self._layout.append((column, min(width, room)))
-            room -= width + self._gap
+            self._layout.append((column, min(width, space)))
+            space -= width + self._gap
 
     def _redraw(self) -> None:
         self._drawn = self._content()
         self.refresh()
 
     def _content(self) -> list[tuple[object, ...]]:
-        """What the visible lines say, to tell whether they have changed."""
+        """Texts of the visible lines, to detect changes."""
         now = time.time()
         first = self.scroll_offset.y
         shown = self._state.order[first : first + max(0, self.size.height - 1)]
@@ -280,7 +337,6 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
             self.post_message(self.Highlighted(run_id))
 
     def _show_cursor(self) -> None:
-        """Scroll so that the cursor is in view."""
         visible = self.size.height - 1
         if visible <= 0:
             return
@@ -288,21 +344,6 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         target = min(max(top, self._row - visible + 1), self._row)
         if target != top:
             self.scroll_to(y=target, animate=False, immediate=True, force=True)
-
-
-def fit(text: str, width: int) -> str:
-    """The text, cut with an ellipsis to at most `width` cells."""
-    if cell_len(text) <= width:
-        return text
-    return set_cell_size(text, width - 1).rstrip() + "…" if width > 0 else ""
-
-
-def _middle(text: str, width: int) -> str:
-    """The text, cut in its middle: run ids begin alike and differ at their ends."""
-    if cell_len(text) <= width:
-        return text
-    head = (width - 1) // 2
-    return f"{text[:head]}…{text[len(text) - (width - 1 - head) :]}"
 
 
 def _pad(text: str, width: int, right_aligned: bool = False) -> str:

@@ -1,23 +1,14 @@
-"""What the table of runs shows: which runs, in which order, in which columns, and each cell."""
+"""State of the runs table: filter, order, columns and the text of each cell."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from transformer_playground.errors import UsageError
 from transformer_playground.formatting import loss_text, percent_done, signed_text
-from transformer_playground.runs.fields import (
-    FIELDS,
-    GLYPHS,
-    Field,
-    RunInfo,
-    find_field,
-    setting_keys,
-)
+from transformer_playground.runs.fields import FIELDS, Field, RunInfo, find_field, setting_keys
 from transformer_playground.runs.query import Query, parse_query, select, sort_rows
 from transformer_playground.terminal import visible_line
-
-Role = Literal["value", "muted", "live", "good", "bad", "warn", "accent"]
+from transformer_playground.tui.shared.text import STATE_ROLES, Role, state_text
 
 DEFAULT_COLUMNS = (
     "status",
@@ -29,27 +20,16 @@ DEFAULT_COLUMNS = (
     "tag",
 )
 DEFAULT_SORT = "age"
-_GLYPHS = {**GLYPHS, "paused": "‖", "queued": "◌", "preparing": "◌", "starting": "◌"}
-_ROLES: Mapping[str, Role] = {
-    "running": "live",
-    "paused": "live",
-    "preparing": "live",
-    "starting": "live",
-    "failed": "bad",
-    "broken": "bad",
-    "interrupted": "warn",
-    "finished": "good",
-}
-# What people look for first at the top of such a column.
+# Columns that sort the largest value first.
 _LARGEST_FIRST = frozenset(
     {"progress", "step", "max_iters", "tokens_per_second", "params", "tokens_seen", "wall_time"}
     | {"created", "updated"}
 )
 _BAR_CELLS = 6
-_WIDEST = 24
-# A table has less room than the field's own heading takes.
+_MAX_WIDTH = 24
+# Shorter headings than those of the fields.
 _HEADERS = {"train_loss": "train", "val_loss": "val", "tokens_per_second": "tok/s"}
-# A column of numbers is as wide from the start as its numbers usually get.
+# Initial widths, as wide as the values usually get.
 _WIDTHS = {
     "status": 10,
     "progress": _BAR_CELLS + 5,
@@ -58,18 +38,17 @@ _WIDTHS = {
     "val_loss": 6,
     "tokens_per_second": 6,
 }
-# What changes all the time, or with the baseline.
+# Fixed widths of columns whose values change often.
 _FIXED = {"age": 4, "delta": 7}
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the table.
+    """One column of the table; `header` is safe to print.
 
     Attributes:
-        key: A field, a setting by its dotted key, "progress", or "delta" to the baseline.
-        header: What stands above it, safe to print.
-        field: What it shows.
+        key: A field, a setting by its dotted key, "progress", or "delta" (from the baseline).
+        field: The field that it shows.
     """
 
     key: str
@@ -78,7 +57,6 @@ class Column:
 
     @property
     def right_aligned(self) -> bool:
-        """Whether its cells are aligned to the right."""
         return self.field.right_aligned
 
 
@@ -90,7 +68,7 @@ def find_column(key: str, settings: Iterable[str] = ()) -> Column:
     """The column with this key.
 
     Raises:
-        UsageError: There is none.
+        UsageError: There is no such field.
     """
     if key == _PROGRESS.key:
         return _PROGRESS
@@ -99,16 +77,16 @@ def find_column(key: str, settings: Iterable[str] = ()) -> Column:
 
 
 class RunsTableState:
-    """The rows to show and how they look; knows nothing of a screen.
+    """Rows, columns and cells of the runs table, without a widget.
 
     Attributes:
-        runs: Id -> row, as given.
-        order: Ids of what passes the filter, in the order of the sort.
-        baseline: The run that losses are measured against.
-        filter_text: The filter as the user writes it.
-        problem: Why it does not parse; the filter before it holds meanwhile.
+        runs: Id -> run.
+        order: Ids of the runs that match the filter, sorted.
+        baseline: The run that losses are compared with.
+        filter_text: The filter as the user typed it.
+        problem: Why it does not parse; the previous filter stays active meanwhile.
         sort: Key of the column to sort by.
-        downwards: Whether its largest value comes first.
+        downwards: Whether the largest value comes first.
     """
 
     def __init__(
@@ -130,9 +108,9 @@ class RunsTableState:
         self._measured: dict[str, dict[str, RunInfo]] = {}
 
     def take(self, runs: Mapping[str, RunInfo], now: float) -> bool:
-        """Show these runs; False if they are the ones that are shown already."""
+        """Replace the runs; returns False if they are the same as before."""
         old = self.runs
-        # Rows that are equal stay the same objects, so that nothing of them is worked out again.
+        # Equal rows stay the same objects, so that their widths are not measured again.
         kept = {
             run_id: old[run_id] if run_id in old and old[run_id] == row else row
             for run_id, row in runs.items()
@@ -146,14 +124,14 @@ class RunsTableState:
         return True
 
     def replace(self, row: RunInfo) -> bool:
-        """Show a newer row of a run where it stands until the next `take`; False if it is old."""
+        """Update a run without sorting again; returns False if nothing changed."""
         if self.runs.get(row.run_id) == row or row.run_id not in self.runs:
             return False
         self.runs = {**self.runs, row.run_id: row}
         return True
 
     def filter(self, text: str, now: float) -> None:
-        """Show only what a filter asks for; one that does not parse changes `problem` alone."""
+        """Apply a filter; one that does not parse changes only `problem`."""
         self.filter_text = text
         settings = self._settings
         before = self._query
@@ -165,37 +143,34 @@ class RunsTableState:
             return
         self.arrange(now)
         if not self.order and _is_unfinished(text, settings):
-            # Nobody wants to see every run vanish while "val_loss<1.9" is only "val_lo".
+            # The rows must not disappear while the user has typed only "val_lo" of "val_loss<1.9".
             self._query = before
             self.arrange(now)
 
     def sort_by(self, key: str, now: float) -> None:
-        """Sort by a column; by the same one once more, the other way round."""
+        """Sort by a column; the same column again reverses the order."""
         self.downwards = not self.downwards if key == self.sort else key in _LARGEST_FIRST
         self.sort = key
         self.arrange(now)
 
     def sort_by_next(self, now: float) -> None:
-        """Sort by the column after the one that is sorted by."""
         keys = ["run", *self.keys]
         place = keys.index(self.sort) + 1 if self.sort in keys else 0
         self.sort = ""
         self.sort_by(keys[place % len(keys)], now)
 
     def choose_columns(self, keys: Sequence[str], now: float) -> None:
-        """Show these columns beside the run's id."""
         self.keys = tuple(key for key in dict.fromkeys(keys) if key != "run")
         self._widths, self._measured = {}, {}
         self.arrange(now)
 
     def arrange(self, now: float) -> None:
-        """Filter and sort anew."""
         chosen = select(self.runs.values(), self._query, now)
         key = _PROGRESS.field.key if self.sort == _PROGRESS.key else self.sort
         try:
             chosen = sort_rows(chosen, key, now, self._settings, reverse=self.downwards)
         except UsageError:
-            # A setting that no run has any more.
+            # A setting that no run has any longer.
             self.sort, self.downwards = DEFAULT_SORT, False
             chosen = sort_rows(chosen, DEFAULT_SORT, now)
         first = [row for row in chosen if row.run_id == self.baseline]
@@ -203,7 +178,7 @@ class RunsTableState:
         self.order = tuple(row.run_id for row in (*first, *rest))
 
     def columns(self) -> list[Column]:
-        """The columns behind the run's id; deltas follow the loss once a baseline is pinned."""
+        """The columns after the run id; with a baseline the loss has a delta column."""
         found: list[Column] = []
         for key in self.keys:
             try:
@@ -215,7 +190,7 @@ class RunsTableState:
         return [column for column in found if column.key != "tag" or self._has_tags()]
 
     def width(self, column: Column, now: float) -> int:
-        """Cells that a column needs; it never shrinks, so that nothing jumps about."""
+        """Width of a column; it never shrinks, so that the table does not jump."""
         if column.key in _FIXED:
             return _FIXED[column.key]
         measured = self._measured.setdefault(column.key, {})
@@ -226,7 +201,7 @@ class RunsTableState:
             if measured.get(run_id) is not row:
                 measured[run_id] = row
                 width = max(width, len(self.text(run_id, column, now)))
-        self._widths[column.key] = min(width, _WIDEST)
+        self._widths[column.key] = min(width, _MAX_WIDTH)
         return self._widths[column.key]
 
     def text(self, run_id: str, column: Column, now: float) -> str:
@@ -234,52 +209,54 @@ class RunsTableState:
         row = self.runs[run_id]
         match column.key:
             case "status":
-                return visible_line(f"{_GLYPHS.get(row.state, '?')} {row.state}")
+                return state_text(row.state)
             case "progress":
                 return _progress(row)
             case "delta":
-                return self._delta(row)
+                difference = self._delta(row)
+                return "" if difference is None else signed_text(difference, loss_text)
             case _:
-                return visible_line(column.field.text(row, now)[: _WIDEST * 4])
+                return visible_line(column.field.text(row, now)[: _MAX_WIDTH * 4])
 
     def role(self, run_id: str, column: Column) -> Role:
-        """How a cell is set off."""
         row = self.runs[run_id]
         match column.key:
             case "status":
-                return _ROLES.get(row.state, "muted")
+                return STATE_ROLES.get(row.state, "muted")
             case "progress":
                 return "live" if row.state == "running" else "muted"
             case "delta":
-                return self._delta_role(row)
+                return difference_role(self._delta(row))
             case "age" | "tag" | "experiment" | "created" | "updated" | "note" | "params":
                 return "muted"
             case _:
                 return "value"
 
-    def _delta(self, row: RunInfo) -> str:
-        difference = self._difference(row)
-        return "" if difference is None else signed_text(difference, loss_text)
-
-    def _delta_role(self, row: RunInfo) -> Role:
-        difference = self._difference(row)
-        if not difference:
-            return "muted"
-        return "good" if difference < 0 else "bad"
-
-    def _difference(self, row: RunInfo) -> float | None:
+    def _delta(self, row: RunInfo) -> float | None:
         baseline = self.runs.get(self.baseline) if self.baseline else None
-        if baseline is None or baseline is row:
-            return None
-        loss, reference = row.summary.val_loss, baseline.summary.val_loss
-        return None if loss is None or reference is None else loss - reference
+        return loss_difference(row, baseline)
 
     def _has_tags(self) -> bool:
         return any(row.tags for row in self.runs.values())
 
 
+def loss_difference(row: RunInfo, baseline: RunInfo | None) -> float | None:
+    """Validation loss minus that of another run, the baseline; None where it is not known."""
+    if baseline is None or baseline.run_id == row.run_id:
+        return None
+    loss, reference = row.summary.val_loss, baseline.summary.val_loss
+    return None if loss is None or reference is None else loss - reference
+
+
+def difference_role(difference: float | None) -> Role:
+    """A lower loss is good, a higher one bad."""
+    if not difference:
+        return "muted"
+    return "good" if difference < 0 else "bad"
+
+
 def _is_unfinished(text: str, settings: Iterable[str]) -> bool:
-    """Whether the filter ends in what may become the name of a field."""
+    """Whether the filter ends in the start of a field name."""
     last = text.rsplit(" ", maxsplit=1)[-1].removeprefix("-").casefold()
     return bool(last) and any(key.startswith(last) for key in (*FIELDS, *settings))
 

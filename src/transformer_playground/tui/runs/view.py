@@ -1,4 +1,4 @@
-"""The runs view: experiments, the table of runs, and the details of what is selected."""
+"""Runs view: experiments, the table of runs, and details of the selected one."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -19,8 +19,7 @@ from transformer_playground.tui.core.snapshot import RowReader, Snapshot
 from transformer_playground.tui.runs.actions import RunActions
 from transformer_playground.tui.runs.details_pane import RunDetails, SectionBar
 from transformer_playground.tui.runs.experiment_list import EmptyState, ExperimentList
-from transformer_playground.tui.runs.filter_bar import FilterBar
-from transformer_playground.tui.runs.table import RunsTable
+from transformer_playground.tui.runs.table import FilterBar, RunsTable
 from transformer_playground.tui.runs.table_state import (
     DEFAULT_COLUMNS,
     DEFAULT_SORT,
@@ -29,11 +28,11 @@ from transformer_playground.tui.runs.table_state import (
 from transformer_playground.tui.settings import Settings
 
 if TYPE_CHECKING:
-    from transformer_playground.tui.runs.details_loader import DetailsFeed
+    from transformer_playground.tui.runs.details_loader import DetailsLoader
 
 Pane = Literal["runs", "details", "experiments"]
-_VAST = 170
-# Rows of runs in training are read again at most so often.
+_VERY_WIDE = 170
+# Minimum seconds between two reads of the runs in training.
 _READ_SECONDS = 0.25
 _PANES: tuple[Pane, ...] = ("runs", "details", "experiments")
 
@@ -47,14 +46,14 @@ class RunsView(RunActions):
     AUTO_FOCUS: ClassVar[str | None] = "RunsTable"
 
     def compose_body(self) -> ComposeResult:
-        """Experiments, runs and details; how they lie depends on the room."""
         self.table_state = RunsTableState()
-        self._grown: set[str] = set()
+        self._updated: set[str] = set()
         self._rows = RowReader(self.context.runs_dir)
         self._settings: Settings | None = None
-        self._seen: Snapshot | None = None
+        self._snapshot: Snapshot | None = None
         self._current: str | None = None
         self._pane: Pane = "runs"
+        self._from_experiments = False
         with Container(id="runs-body"):
             yield ExperimentList()
             with Container(id="runs-main"):
@@ -65,47 +64,43 @@ class RunsView(RunActions):
                 yield RunDetails()
 
     def on_mount(self) -> None:
-        """Follow training too."""
         super().on_mount()
-        self.context.training_changed.subscribe(self, self._take_updates)
+        self.context.training_changed.subscribe(self, self._on_training_updates)
         self._go_to("runs")
 
     def on_resize(self) -> None:
-        """Put the details at the right where the table keeps enough room."""
-        self.set_class(self.size.width >= _VAST, "-vast")
-        self.call_after_refresh(self._title)
-
-    # What there is, and what has become of it.
+        self.set_class(self.size.width >= _VERY_WIDE, "-vast")
+        self.call_after_refresh(self._update_title)
 
     def refresh_view(self) -> None:
-        """Show the newest snapshot; nothing is drawn where nothing has changed."""
-        self._take_settings()
+        """Show the current snapshot; draws only what has changed."""
+        self._load_settings()
         if not self.context.has_snapshot:
-            # What is not known yet must not look as if there were nothing.
-            self._title()
+            # Before the first listing, do not show the empty state.
+            self._update_title()
             return
         snapshot = self.context.snapshot
         now = time.time()
-        is_new = snapshot is not self._seen
-        rearranged = False
+        is_new = snapshot is not self._snapshot
+        is_changed = False
         if is_new:
-            rearranged = self.table_state.take(self._up_to_date(snapshot.runs), now)
+            is_changed = self.table_state.take(self._with_current_state(snapshot.runs), now)
         if self.table_state.baseline != self.context.workspace.baseline:
             self.table_state.baseline = self.context.workspace.baseline
             self.table_state.arrange(now)
-            rearranged = True
-        if rearranged or self._seen is None:
+            is_changed = True
+        if is_changed or self._snapshot is None:
             self.table.show()
         else:
             self.table.show_changes()
         self._follow_cursor()
         if is_new:
-            self._take_snapshot(snapshot)
-        self._title()
+            self._show_snapshot(snapshot)
+        self._update_title()
         self._show_details()
 
-    def _take_settings(self) -> None:
-        """Take over what is remembered, once the settings have been read."""
+    def _load_settings(self) -> None:
+        """Apply the remembered columns and order once the settings have been read."""
         settings, state = self.context.settings, self.table_state
         if settings is self._settings:
             return
@@ -116,18 +111,19 @@ class RunsView(RunActions):
         state.choose_columns([key for key in keys if isinstance(key, str)], time.time())
 
     def _follow_cursor(self) -> None:
-        """Go to the run that another view, or a command, has chosen."""
+        """Move the cursor to the run that another view or a command has chosen."""
         current = self.context.workspace.current
         if current == self._current:
             return
         if current is None or self.table.put_cursor(current):
-            # One that is not listed yet, such as a restored run, is gone to when it is.
+            # A run that is not listed yet, such as a restored one, gets the cursor later.
             self._current = current
 
-    def _take_snapshot(self, snapshot: Snapshot) -> None:
-        is_first = self._seen is None or (not self._seen.runs and not self._seen.experiments)
-        self._seen = snapshot
-        self._feed.look(snapshot.experiments, self._show_experiments)
+    def _show_snapshot(self, snapshot: Snapshot) -> None:
+        before = self._snapshot
+        is_first = before is None or not (before.runs or before.experiments)
+        self._snapshot = snapshot
+        self._details.read_experiments(snapshot.experiments, self._show_experiments)
         self._show_experiments()
         is_empty = not snapshot.runs
         self.set_class(not snapshot.experiments, "-no-experiments")
@@ -137,25 +133,26 @@ class RunsView(RunActions):
                 experiments=len(snapshot.experiments),
                 experiments_dir=self.context.experiments_dir,
                 problem=snapshot.problem,
+                hint=self.key_hint,
             )
             if is_first and snapshot.experiments:
                 self._go_to("experiments")
 
-    def _take_updates(self, updates: list[Update]) -> None:
-        """Show the states of jobs at once, and read what their runs' files have gained."""
+    def _on_training_updates(self, updates: list[Update]) -> None:
+        """Show the new job states at once, and read the new metrics after a short delay."""
         if not self.is_current:
-            self._seen = None
+            self._snapshot = None
             return
         known = self.context.snapshot.runs
         touched = {update.job.run_id for update in updates if update.job.run_id} & known.keys()
         self._show_rows(touched)
-        if touched and not self._grown:
-            self.set_timer(_READ_SECONDS, self._read_grown)
-        self._grown |= touched
+        if touched and not self._updated:
+            self.set_timer(_READ_SECONDS, self._read_updated)
+        self._updated |= touched
 
-    def _read_grown(self) -> None:
+    def _read_updated(self) -> None:
         runs = self.context.snapshot.runs
-        rows, self._grown = [runs[each] for each in self._grown if each in runs], set()
+        rows, self._updated = [runs[each] for each in self._updated if each in runs], set()
         self.run_worker(partial(self._read_rows, rows), thread=True, exit_on_error=False)
 
     def _read_rows(self, rows: list[RunInfo]) -> None:
@@ -166,18 +163,19 @@ class RunsView(RunActions):
         if not self.is_current:
             return
         runs = self.context.snapshot.runs
-        rows = self._up_to_date({each: runs[each] for each in run_ids if each in runs})
+        rows = self._with_current_state({each: runs[each] for each in run_ids if each in runs})
         changed = [each for each, row in rows.items() if self.table_state.replace(row)]
         if changed:
             self.table.show_changes()
         if self.table.cursor in changed:
             self._show_details()
 
-    def _up_to_date(self, runs: Mapping[str, RunInfo]) -> dict[str, RunInfo]:
+    def _with_current_state(self, runs: Mapping[str, RunInfo]) -> dict[str, RunInfo]:
         return with_jobs(self._rows.newest(runs), self.context.training.jobs)
 
     def _show_experiments(self) -> None:
-        self.query_one(ExperimentList).show(self.context.snapshot.experiments, self._feed.facts)
+        experiments = self.context.snapshot.experiments
+        self.query_one(ExperimentList).show(experiments, self._details.experiments)
         if self._pane == "experiments":
             self._show_details()
 
@@ -185,15 +183,15 @@ class RunsView(RunActions):
         if not self.context.has_snapshot:
             return
         pane = self.query_one(RunDetails)
-        if self._pane == "experiments" or (self._pane == "details" and self._of_experiment):
-            self._feed.show_experiment(pane, self.query_one(ExperimentList).current)
+        if self._is_on_experiment:
+            self._details.show_experiment(pane, self.query_one(ExperimentList).current)
             return
         row = self.row()
         workspace = self.context.workspace
         baseline = self.table_state.runs.get(workspace.baseline) if workspace.baseline else None
-        self._feed.show_run(pane, row, baseline)
+        self._details.show_run(pane, row, baseline)
 
-    def _title(self) -> None:
+    def _update_title(self) -> None:
         state = self.table_state
         shown, total = len(state.order), len(state.runs)
         count = f"{total}" if shown == total else f"{shown} of {total}"
@@ -201,46 +199,38 @@ class RunsView(RunActions):
         pane.border_title = Content(f"Runs {count}" if total else "Runs")
         left, right = self.table.hidden_columns if shown else (0, 0)
         marked = len(self.context.workspace.marked)
-        parts = [f"{marked} marked"] if marked else []
+        parts = [f"{marked} selected"] if marked else []
         parts += [f"←{left}"] if left else []
         parts += [f"{right} more →"] if right else []
         pane.border_subtitle = Content(" · ".join(parts))
 
-    # Panes.
-
     def on_runs_table_highlighted(self, event: RunsTable.Highlighted) -> None:
-        """Let all views know of the run under the cursor."""
         if event.run_id != self.context.workspace.current:
             self._current = self.context.workspace.current = event.run_id
             self.context.publish_workspace()
 
     def on_runs_table_header_clicked(self, event: RunsTable.HeaderClicked) -> None:
-        """Sort by that column."""
         self.table_state.sort_by(event.key, time.time())
-        self._rearranged()
+        self._on_table_changed()
 
     def on_runs_table_opened(self) -> None:
-        """Watch what was clicked twice."""
         self.action_open()
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
-        """Show the experiment under the cursor."""
         if self._pane == "experiments":
             self.context.workspace.experiment = event.option_id
             self._show_details()
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Ask how to train it."""
         if event.option_id is not None:
             self.post_message(LaunchRequested(Launch(event.option_id)))
 
-    def on_section_bar_picked(self, event: SectionBar.Picked) -> None:
-        """Show that section."""
-        self._feed.choose(event.name)
+    def on_section_bar_selected(self, event: SectionBar.Selected) -> None:
+        self._details.set_section(event.name)
         self._show_details()
 
     def on_descendant_focus(self) -> None:
-        """A pane that was clicked is the one that keys go to."""
+        """A click makes a pane the active one."""
         if self.query_one("#runs-pane").has_pseudo_class("focus-within"):
             self._enter("runs")
         elif self.query_one("#details").has_pseudo_class("focus-within"):
@@ -261,27 +251,33 @@ class RunsView(RunActions):
     def _enter(self, pane: Pane) -> None:
         if pane == self._pane:
             return
-        self._of_experiment = self._pane == "experiments"
+        self._from_experiments = self._pane == "experiments"
         self._pane = pane
-        # On a narrow screen only the pane in use has room.
+        # A narrow screen shows only the active pane.
         for each in _PANES:
             self.set_class(each == pane, f"-at-{each}")
-        is_about_experiment = pane == "experiments" or (pane == "details" and self._of_experiment)
-        self.context.workspace.experiment = (
-            self.query_one(ExperimentList).current if is_about_experiment else None
-        )
+        experiment = self.query_one(ExperimentList).current if self._is_on_experiment else None
+        self.context.workspace.experiment = experiment
         self._show_details()
 
-    _of_experiment = False
+    @property
+    def _is_on_experiment(self) -> bool:
+        return self._pane == "experiments" or (self._pane == "details" and self._from_experiments)
+
+    def action_open(self) -> None:
+        """Open the selected runs in Live, or the launch form of the experiment."""
+        name = self.query_one(ExperimentList).current
+        if self._pane != "experiments":
+            super().action_open()
+        elif name is not None:
+            self.post_message(LaunchRequested(Launch(name)))
 
     def action_pane(self, by: int) -> None:
-        """Go to another pane."""
         panes = _PANES if self.context.snapshot.runs else ("experiments", "details")
         place = panes.index(self._pane) if self._pane in panes else 0
         self._go_to(panes[(place + by) % len(panes)])
 
     def action_move(self, by: int) -> None:
-        """Move in the pane in use."""
         match self._pane:
             case "runs":
                 self.table.move(by)
@@ -292,14 +288,12 @@ class RunsView(RunActions):
                 (experiments.action_cursor_down if by > 0 else experiments.action_cursor_up)()
 
     def action_page(self, by: int) -> None:
-        """Move by a page."""
         if self._pane == "details":
             self._scroll.scroll_relative(y=by * max(1, self._scroll.size.height - 1), animate=False)
         elif self._pane == "runs":
             self.table.move_page(by)
 
     def action_end(self, by: int) -> None:
-        """Go to an end."""
         match self._pane:
             case "runs":
                 self.table.move(by * float("inf"))
@@ -312,81 +306,71 @@ class RunsView(RunActions):
                 (experiments.action_last if by > 0 else experiments.action_first)()
 
     def action_sideways(self, by: int) -> None:
-        """Other columns, or another section."""
         if self._pane == "runs":
             self.table.shift_columns(by)
-            self._title()
+            self._update_title()
         else:
-            self._feed.step(by)
+            self._details.next_section(by)
             self._show_details()
 
     def action_section(self) -> None:
-        """The next section of the details."""
-        self._feed.step(1)
+        self._details.next_section(1)
         self._show_details()
 
     def action_out(self) -> None:
-        """One layer out: to the table, then without the filter."""
+        """Go back to the table, then clear the filter."""
         if self._pane != "runs" and self.context.snapshot.runs:
             self._go_to("runs")
         elif self.table_state.filter_text:
             self.query_one(FilterBar).clear()
 
-    # The table.
-
     def action_filter(self) -> None:
-        """Write a filter."""
         if self.context.snapshot.runs:
             self._enter("runs")
             self.query_one(FilterBar).open()
 
     def on_filter_bar_changed(self, event: FilterBar.Changed) -> None:
-        """Filter while typing."""
         self.table_state.filter(event.text, time.time())
         self.query_one(FilterBar).show_problem(self.table_state.problem)
         if not self.table_state.problem:
-            self._rearranged()
+            self._on_table_changed()
 
-    def on_filter_bar_left(self) -> None:
-        """Back to the table."""
+    def on_filter_bar_closed(self) -> None:
         self.table.focus()
 
     def action_sort(self) -> None:
-        """Sort by the next column."""
         self.table_state.sort_by_next(time.time())
-        self._rearranged()
+        self._on_table_changed()
 
     def action_reverse(self) -> None:
-        """Turn the order round."""
         self.table_state.sort_by(self.table_state.sort, time.time())
-        self._rearranged()
+        self._on_table_changed()
 
     def action_columns(self) -> None:
-        """Choose columns."""
         from transformer_playground.tui.runs.column_picker import ColumnsScreen
 
         settings = sorted(setting_keys(self.table_state.runs.values()))
-        known = [("progress", "share of the steps, as a bar")]
+        known = [("progress", "progress bar")]
         known += [(key, field.header) for key, field in FIELDS.items() if key != "run"]
         known += [(key, key) for key in settings]
-        self.app.push_screen(ColumnsScreen(known, self.table_state.keys), self._take_columns)
+        self.app.push_screen(ColumnsScreen(known, self.table_state.keys), self._set_columns)
 
-    def _take_columns(self, keys: list[str] | None) -> None:
+    def _set_columns(self, keys: list[str] | None) -> None:
         if keys is not None:
             self.table_state.choose_columns(keys, time.time())
-            self._rearranged()
+            self._on_table_changed()
 
-    def _rearranged(self) -> None:
+    def _on_table_changed(self) -> None:
         state, settings = self.table_state, self.context.settings
         settings.remember("runs", "columns", list(state.keys))
         settings.remember("runs", "sort", state.sort)
         settings.remember("runs", "downwards", state.downwards)
         self.table.show()
-        self._title()
+        self._update_title()
         self._show_details()
 
     def action_mark(self) -> None:
-        """Mark the run, and go on to the next."""
+        """Select or unselect the run and move to the next."""
         if self.table.cursor is not None and self._pane == "runs":
             self.context.workspace.toggle_mark(self.table.cursor)
             self.table.refresh()
@@ -398,8 +382,8 @@ class RunsView(RunActions):
         return self.query_one("#details-scroll", VerticalScroll)
 
     @cached_property
-    def _feed(self) -> "DetailsFeed":
-        # Imported by the first look, which comes after the first frame.
-        from transformer_playground.tui.runs.details_loader import DetailsFeed
+    def _details(self) -> "DetailsLoader":
+        # Imported after the first frame.
+        from transformer_playground.tui.runs.details_loader import DetailsLoader
 
-        return DetailsFeed(self.context, self._show_details)
+        return DetailsLoader(self.context, self._show_details)
