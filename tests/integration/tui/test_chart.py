@@ -398,7 +398,7 @@ def test_another_theme_changes_the_colours() -> None:
     on_stage(steps)
 
 
-def test_only_lines_with_new_data_are_prepared_anew() -> None:
+def test_only_lines_with_new_data_are_prepared_again() -> None:
     async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
         still, live = line(falling(), "still"), line(falling(50), "live")
         chart.set_lines([still, live])
@@ -414,7 +414,7 @@ def test_only_lines_with_new_data_are_prepared_anew() -> None:
     on_stage(steps)
 
 
-def test_a_sparkline_shows_name_value_range_and_course_without_moving() -> None:
+def test_a_sparkline_shows_title_value_range_and_blocks_in_fixed_places() -> None:
     async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
         spark = pilot.app.query_one(Sparkline)
         for value in (4.0, 3.0, 2.0, 1.0):
@@ -458,7 +458,7 @@ def test_a_sparkline_of_any_width_is_one() -> None:
     on_stage(steps)
 
 
-def test_labels_that_need_more_room_get_it_and_nothing_jumps_back() -> None:
+def test_wide_labels_widen_the_axis_and_it_stays_wide() -> None:
     async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
         chart.set_lines([line([1_000_000.0 + index for index in range(20)])])
         await pilot.pause()

@@ -147,7 +147,7 @@ def test_a_run_trained_by_another_process_updates_live(project: Project) -> None
     with_console(project, steps)
 
 
-def test_a_loss_that_is_no_number_is_said_and_marked(project: Project) -> None:
+def test_a_loss_that_is_not_a_number_is_shown(project: Project) -> None:
     add_run(project, "broken", [*ROWS, train_row(41, train_loss=None)])
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
@@ -158,7 +158,7 @@ def test_a_loss_that_is_no_number_is_said_and_marked(project: Project) -> None:
     with_console(project, steps)
 
 
-def test_an_error_that_ended_a_run_is_shown_in_words(project: Project) -> None:
+def test_the_error_of_a_failed_run_is_shown(project: Project) -> None:
     add_run(project, "failed", [*ROWS, status_row(40, "failed", error="no space left [/red]")])
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
@@ -169,7 +169,7 @@ def test_an_error_that_ended_a_run_is_shown_in_words(project: Project) -> None:
     with_console(project, steps)
 
 
-def test_a_file_cut_under_the_reader_and_a_vanished_folder_are_said(project: Project) -> None:
+def test_a_truncated_file_and_a_removed_folder_are_reported(project: Project) -> None:
     add_run(project, "cut")
     run = project.run_named("cut")
 
@@ -187,7 +187,7 @@ def test_a_file_cut_under_the_reader_and_a_vanished_folder_are_said(project: Pro
     with_console(project, steps)
 
 
-def test_samples_are_harmless_and_can_be_scrubbed(project: Project) -> None:
+def test_samples_are_printable_and_can_be_scrubbed(project: Project) -> None:
     add_run(project, "writes")
     run = project.run_named("writes")
 
@@ -215,7 +215,7 @@ def test_samples_are_harmless_and_can_be_scrubbed(project: Project) -> None:
     with_console(project, steps)
 
 
-def test_the_focused_pane_can_have_all_the_room(project: Project) -> None:
+def test_the_focused_pane_can_be_maximised(project: Project) -> None:
     add_run(project, "run")
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
@@ -231,7 +231,7 @@ def test_the_focused_pane_can_have_all_the_room(project: Project) -> None:
     with_console(project, steps)
 
 
-def test_a_hidden_view_looks_at_nothing(project: Project) -> None:
+def test_a_hidden_view_does_not_poll(project: Project) -> None:
     add_run(project, "run")
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
@@ -282,7 +282,7 @@ def test_a_flood_of_events_leaves_a_bounded_log_and_answers_keys(project: Projec
     with_console(project, steps)
 
 
-def test_a_run_trained_here_is_paused_and_steered_and_stopped_by_keys(project: Project) -> None:
+def test_a_run_of_this_console_is_paused_controlled_and_stopped_by_keys(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         overrides = ("train.runtime.max_iters=100000", "train.runtime.eval_interval=50000")
         job = console.context.training.submit(Launch("tiny", overrides, run_id="ours"))
@@ -310,7 +310,7 @@ def test_a_run_trained_here_is_paused_and_steered_and_stopped_by_keys(project: P
     with_console(project, steps)
 
 
-def test_the_chart_is_written_as_a_picture_and_said_where(project: Project) -> None:
+def test_the_chart_is_exported_and_the_path_is_shown(project: Project) -> None:
     add_run(project, "run")
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
@@ -346,7 +346,7 @@ def test_only_warnings_of_a_job_are_marked_with_an_exclamation_mark(project: Pro
     with_console(project, steps)
 
 
-def test_without_runs_the_view_says_how_to_get_one(project: Project) -> None:
+def test_without_runs_the_view_shows_how_to_train_one(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await pilot.press("2")
         await until(pilot, lambda: "No run to follow yet." in shown(console))

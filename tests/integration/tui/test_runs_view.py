@@ -97,7 +97,7 @@ def test_the_table_shows_state_losses_and_the_selected_run(
     with_console(project, steps, size)
 
 
-def test_the_filter_holds_while_it_is_typed_and_escape_takes_it_away(project: Project) -> None:
+def test_the_filter_applies_while_typing_and_escape_clears_it(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await ready(console, pilot)
         await pilot.press("slash", *typed("val_l"))
@@ -159,7 +159,7 @@ def test_a_click_on_a_header_sorts_by_it(project: Project) -> None:
     with_console(project, steps)
 
 
-def test_marks_and_a_baseline_show_with_glyphs_and_differences(project: Project) -> None:
+def test_selection_and_baseline_show_glyphs_and_differences(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await ready(console, pilot)
         await go_to(console, pilot, "ant")
@@ -242,7 +242,7 @@ def test_a_note_and_tags_are_written_into_the_run_folder(project: Project) -> No
     with_console(project, steps, (140, 45))
 
 
-def test_a_rename_carries_marks_and_cursor_along(project: Project) -> None:
+def test_a_rename_keeps_selection_and_cursor(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await ready(console, pilot)
         await go_to(console, pilot, "bee")
@@ -333,7 +333,7 @@ def test_the_table_is_exported_as_it_is_shown(project: Project, home: Path, kind
             }
 
 
-def test_a_resume_is_refused_where_there_is_nothing_to_resume(project: Project) -> None:
+def test_a_finished_run_cannot_be_resumed(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await ready(console, pilot)
         await pilot.press("r")
@@ -394,7 +394,7 @@ def test_experiments_show_their_data_and_lead_to_training(project: Project) -> N
     with_console(project, steps)
 
 
-def test_a_config_that_is_edited_to_nonsense_while_it_is_shown_says_why_until_it_is_mended(
+def test_an_invalid_config_shows_its_error_until_it_is_fixed(
     project: Project,
 ) -> None:
     config = project.experiment / "config.toml"
@@ -422,7 +422,7 @@ def test_a_config_that_is_edited_to_nonsense_while_it_is_shown_says_why_until_it
             await until(pilot, lambda said=problem: said in words())  # type: ignore[misc]
             assert "✗ the configuration is not valid" in words()
             assert CONTROL.search(shown(console)) is None
-            # Its settings are no place to fall into, and neither is the form.
+            # Neither its settings nor the launch form may crash.
             await pilot.press("n")
             await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
             await pilot.press("escape")
@@ -437,7 +437,7 @@ def test_a_config_that_is_edited_to_nonsense_while_it_is_shown_says_why_until_it
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_without_runs_three_keys_are_named_and_enter_opens_the_launch_form(
+def test_without_runs_first_steps_are_shown_and_enter_opens_the_launch_form(
     tmp_path: Path, size: tuple[int, int]
 ) -> None:
     project = make_project(tmp_path / "project")
@@ -451,7 +451,7 @@ def test_without_runs_three_keys_are_named_and_enter_opens_the_launch_form(
     with_console(project, steps, size)
 
 
-def test_without_experiments_it_says_how_to_make_one(tmp_path: Path) -> None:
+def test_without_experiments_it_shows_how_to_create_one(tmp_path: Path) -> None:
     project = Project(tmp_path)
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
@@ -485,7 +485,7 @@ def test_the_cursor_stays_on_its_run_when_others_come_and_go(project: Project) -
     with_console(project, steps)
 
 
-def test_commands_on_a_run_that_has_just_vanished_say_so(project: Project) -> None:
+def test_commands_on_a_removed_run_report_it(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await ready(console, pilot)
         await go_to(console, pilot, "bee")
@@ -499,7 +499,7 @@ def test_commands_on_a_run_that_has_just_vanished_say_so(project: Project) -> No
     with_console(project, steps, (140, 45))
 
 
-def test_hostile_names_notes_errors_and_samples_never_reach_the_terminal(project: Project) -> None:
+def test_control_characters_in_run_data_never_reach_the_terminal(project: Project) -> None:
     runs = project.root / "runs"
     failed = make_run(
         runs,
@@ -542,7 +542,7 @@ def test_hostile_names_notes_errors_and_samples_never_reach_the_terminal(project
     with_console(project, steps, (140, 45))
 
 
-def test_without_colours_state_and_choice_are_told_by_glyphs_and_words(
+def test_without_colours_glyphs_and_text_show_state_and_selection(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
@@ -562,7 +562,7 @@ def test_without_colours_state_and_choice_are_told_by_glyphs_and_words(
     with_console(project, steps)
 
 
-def test_a_run_that_another_process_trains_comes_live(project: Project) -> None:
+def test_a_run_trained_by_another_process_is_updated(project: Project) -> None:
     config = project.experiment / "config.toml"
     config.write_text(config.read_text().replace("max_iters = 20", "max_iters = 100000"))
     words = [str(TP), "loop", "tiny", "--run-id", "elsewhere"]

@@ -43,7 +43,6 @@ class Chart(PlotWidget, can_focus=True):
         self._zoom_y(_ZOOM**times, 0.5)
 
     def action_pan(self, across: float, up: float) -> None:
-        """Pan by shares of the visible range."""
         full, plot = self.extent(), self.plot()
         if full is None or plot is None:
             return
@@ -107,7 +106,6 @@ class Chart(PlotWidget, can_focus=True):
         self.set_crosshair(float(x[max(0, index)]))
 
     def _show(self, x: float) -> None:
-        """Pan until a position is visible."""
         full, window = self.extent(), self.viewport.x
         if full is None or window is None or window.low <= x <= window.high:
             return

@@ -242,7 +242,6 @@ class _PlotCanvas:
         self.add_glyphs((np.array([column * DOTS_ACROSS]), np.array([y])), owner, ord(BEST_MARK))
 
     def add_nonfinite(self, lines: Sequence[PreparedLine], x: Span) -> None:
-        """Mark values that are not finite in the bottom row."""
         columns = self._canvas.columns
         for line in lines:
             nonfinite = line.nonfinite

@@ -97,7 +97,6 @@ class PlotWidget(Widget):
 
     @property
     def crosshair(self) -> float | None:
-        """Position of the crosshair on the x axis, None while there is none."""
         return self._crosshair
 
     def set_viewport(self, viewport: Viewport) -> None:
@@ -128,7 +127,6 @@ class PlotWidget(Widget):
         return self._layout_and_plot(lines, full, self._legend(lines, self._palette()).rows)[1]
 
     def plot_offset(self) -> tuple[int, int]:
-        """First column and row of the plotting area."""
         layout = self._drawn[0] if self._drawn else None
         return (layout.gutter, layout.legend) if layout else (0, 0)
 

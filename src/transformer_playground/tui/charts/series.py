@@ -95,7 +95,6 @@ class PreparedLine:
 
     @cached_property
     def raw(self) -> Points:
-        """The measured line."""
         return self._points(self._y)
 
     @cached_property
@@ -132,7 +131,6 @@ class PreparedLine:
 
     @property
     def newest(self) -> DataPoint | None:
-        """The last finite value."""
         return self._point(self.shown, len(self.shown.x) - 1) if len(self.shown.x) else None
 
     def nearest(self, x: float) -> DataPoint | None:

@@ -56,12 +56,10 @@ class Layout:
 
     @property
     def columns(self) -> int:
-        """Columns of the plotting area."""
         return self.width - self.gutter
 
     @property
     def rows(self) -> int:
-        """Rows of the plotting area."""
         return self.height - self.legend - self.axis
 
 
@@ -290,7 +288,6 @@ class Legend:
 
     @property
     def rows(self) -> int:
-        """Rows that the whole legend needs."""
         return -(-(len(self._entries) + len(self._notes)) // self._across)
 
     def strips(self, rows: int) -> list[Strip]:

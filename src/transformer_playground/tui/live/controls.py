@@ -28,11 +28,9 @@ class LiveControls(View):
 
     @property
     def focus_run(self) -> str | None:
-        """The run that the keys control."""
         raise NotImplementedError
 
     def chart_request(self) -> ViewRequest:
-        """What the chart shows."""
         raise NotImplementedError
 
     def activity(self, stats: RunStats) -> RunActivity:
@@ -132,7 +130,6 @@ class LiveControls(View):
             self.context.training.stop(job)
 
     def action_write(self) -> None:
-        """Export the loss chart as SVG."""
         request = self.chart_request()
         if not request.runs:
             return

@@ -171,7 +171,6 @@ class RunFollower:
 
     @property
     def problem(self) -> str:
-        """Why there is nothing to read."""
         if self._series.rows:
             return ""
         if not self._folder.root.is_dir():
@@ -251,7 +250,6 @@ class RunFollowers:
 
     @property
     def followed(self) -> Mapping[str, RunFollower]:
-        """Run id -> follower, as of the last poll."""
         return self._followers
 
     def poll(self, request: ViewRequest) -> LiveFrame:

@@ -177,7 +177,6 @@ class SamplesPane(VerticalScroll):
         self._show()
 
     def set_samples(self, samples: tuple[SampleText, ...]) -> None:
-        """Show the samples of a run, oldest first."""
         if samples is self._samples:
             return
         self._samples = samples
@@ -252,7 +251,6 @@ class EventLog(ScrollView, can_focus=True):
 
     @property
     def lines(self) -> Sequence[LogLine]:
-        """The events, oldest first."""
         return self._lines
 
     def set_lines(self, lines: tuple[LogLine, ...]) -> None:

@@ -84,7 +84,6 @@ class LiveView(LiveControls):
         yield Static(id="live-notes", markup=False)
 
     def on_mount(self) -> None:
-        """Restore the remembered settings and follow training."""
         remembered = self.context.settings.remembered
         self._followers = RunFollowers(self.context.runs_dir)
         self._quantity = find_quantity(remembered("live", "quantity", "loss"))
@@ -311,7 +310,6 @@ class LiveView(LiveControls):
         self.query_one(SamplesPane).scrub(by)
 
     def action_other_pane(self) -> None:
-        """Switch between log and samples."""
         self._bring_to_front(is_log=not self.query_one("#live").has_class("-log"))
 
     def _bring_to_front(self, *, is_log: bool) -> None:
@@ -319,7 +317,6 @@ class LiveView(LiveControls):
         self._remember("log_in_front", is_log)
 
     def action_maximise(self) -> None:
-        """Maximise the focused pane, or restore it."""
         live = self.query_one("#live")
         panes: list[Widget] = [self._chart, self.query_one(SamplesPane), self.query_one(EventLog)]
         is_large = live.has_class("-max")

@@ -100,7 +100,6 @@ class RunCommands:
         self._context.app.push_screen(ConfirmScreen(question, answers), on_answer)
 
     def undo(self) -> None:
-        """Restore the runs deleted last."""
         if not self._deleted:
             self._notify("Nothing was deleted in this session. See: tp runs deleted")
             return
@@ -129,7 +128,6 @@ class RunCommands:
         self._notify(f"Copied {row.run_id}")
 
     def export(self, table: RunsTableState) -> None:
-        """Export the filtered and sorted table to the current folder."""
         rows = [table.runs[run_id] for run_id in table.order]
         columns = table.columns()
 
@@ -300,7 +298,6 @@ class RunActions(View):
             command(row)
 
     def row(self) -> RunInfo | None:
-        """The run under the cursor."""
         cursor = self.table.cursor
         return self.table_state.runs.get(cursor) if cursor is not None else None
 

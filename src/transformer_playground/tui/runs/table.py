@@ -81,7 +81,6 @@ class FilterBar(Vertical):
         self.post_message(self.Closed())
 
     def on_key(self, event: events.Key) -> None:
-        """Escape clears the filter; down moves to the table."""
         if event.key == "escape":
             event.stop()
             self.clear()
@@ -279,7 +278,6 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         return self._styles[name]
 
     def _arrange(self) -> None:
-        """Set the widths of the columns that fit."""
         now = time.time()
         order = self._state.order
         columns = [(each, self._state.width(each, now)) for each in self._state.columns()]

@@ -230,7 +230,6 @@ class RunsView(RunActions):
         self._show_details()
 
     def on_descendant_focus(self) -> None:
-        """A click makes a pane the active one."""
         if self.query_one("#runs-pane").has_pseudo_class("focus-within"):
             self._enter("runs")
         elif self.query_one("#details").has_pseudo_class("focus-within"):

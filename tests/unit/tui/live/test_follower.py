@@ -1,4 +1,4 @@
-"""Following runs through their files, and what is told of them."""
+"""Run follower: curves, numbers, log and samples from the files of runs."""
 
 import shutil
 from pathlib import Path
@@ -36,7 +36,7 @@ def write_samples(run: RunFolder, *steps: int, text: str = "words", time: float 
             samples.append({"step": step, "time": time, "prompt": "p", "text": f"{text} {step}"})
 
 
-def test_a_second_look_brings_only_what_was_added_and_keeps_what_was_not(tmp_path: Path) -> None:
+def test_a_second_poll_adds_new_rows_and_keeps_unchanged_curves(tmp_path: Path) -> None:
     run = make_run(tmp_path, "a", [START, train_row(1), eval_row(1, 3.0)])
     make_run(tmp_path, "b", [train_row(1)])
     followers = RunFollowers(tmp_path)
@@ -50,7 +50,7 @@ def test_a_second_look_brings_only_what_was_added_and_keeps_what_was_not(tmp_pat
     assert (first.changed, second.changed, third.changed) == (True, True, False)
 
 
-def test_runs_that_are_not_asked_for_are_forgotten(tmp_path: Path) -> None:
+def test_followers_of_runs_that_are_not_requested_are_dropped(tmp_path: Path) -> None:
     for name in "ab":
         make_run(tmp_path, name, [train_row(1)])
     followers = RunFollowers(tmp_path)
@@ -71,7 +71,7 @@ def test_the_numbers_of_a_run_are_its_newest_finite_ones(tmp_path: Path) -> None
     assert (stats.diverged_at, stats.device) == (4, "cpu")
 
 
-def test_a_file_cut_under_the_reader_is_read_anew_and_the_log_says_so(tmp_path: Path) -> None:
+def test_a_truncated_file_is_read_again_and_logged(tmp_path: Path) -> None:
     run = make_run(tmp_path, "a", [train_row(step) for step in range(1, 9)])
     followers = RunFollowers(tmp_path)
     life = followers.poll(request("a")).focus.generation  # type: ignore[union-attr]
@@ -83,7 +83,7 @@ def test_a_file_cut_under_the_reader_is_read_anew_and_the_log_says_so(tmp_path: 
     assert "truncated, replaced or removed" in frame.focus.log[-1].text
 
 
-def test_a_vanished_folder_is_told_and_one_that_comes_back_is_read(tmp_path: Path) -> None:
+def test_a_removed_folder_is_reported_and_a_restored_one_is_read(tmp_path: Path) -> None:
     run = make_run(tmp_path, "a", [train_row(1)])
     followers = RunFollowers(tmp_path)
     followers.poll(request("a"))
@@ -94,7 +94,7 @@ def test_a_vanished_folder_is_told_and_one_that_comes_back_is_read(tmp_path: Pat
     assert (back.problem, len(back.curves[0].x)) == ("", 1)
 
 
-def test_what_is_kept_of_a_long_run_is_bounded(tmp_path: Path) -> None:
+def test_memory_for_a_long_run_is_bounded(tmp_path: Path) -> None:
     many = range(MAX_LOG_LINES + MAX_SAMPLES + RECENT_VALUES)
     run = make_run(tmp_path, "a", [train_row(step) for step in many])
     append_rows(run, [{"event": "warning", "step": step, "message": "w"} for step in many])
@@ -106,7 +106,7 @@ def test_what_is_kept_of_a_long_run_is_bounded(tmp_path: Path) -> None:
     assert focus.samples[-1].step == focus.log[-1].step == many[-1]
 
 
-def test_samples_that_a_resume_went_back_before_are_left_out(tmp_path: Path) -> None:
+def test_samples_superseded_by_a_resume_are_dropped(tmp_path: Path) -> None:
     run = make_run(tmp_path, "a", [train_row(9)])
     write_samples(run, 4, 8, time=1500.0)
     followers = RunFollowers(tmp_path)
@@ -118,7 +118,7 @@ def test_samples_that_a_resume_went_back_before_are_left_out(tmp_path: Path) -> 
     assert [sample.text for sample in focus.samples] == ["words 4", "again 8"]
 
 
-def test_hostile_rows_and_samples_become_harmless_text(tmp_path: Path) -> None:
+def test_untrusted_rows_and_samples_become_printable_text(tmp_path: Path) -> None:
     huge = 10**400
     rows = [
         {"event": "warning", "step": 1, "time": huge, "message": "\x1b[2Jred\n\u202e"},
@@ -148,14 +148,14 @@ def test_hostile_rows_and_samples_become_harmless_text(tmp_path: Path) -> None:
         (resume_row(5), "status", "resumed from ckpt_last_00000005.pt"),
     ],
 )
-def test_the_log_tells_rows_in_words(row: dict[str, object], kind: str, words: str) -> None:
+def test_rows_become_log_lines(row: dict[str, object], kind: str, words: str) -> None:
     line = log_line(row)
     assert line is not None
     assert line.kind == kind
     assert words in line.text
 
 
-def test_remaining_time_counts_steps_and_evaluations_but_no_hiccup() -> None:
+def test_remaining_time_counts_steps_and_evaluations_but_no_interruption() -> None:
     # 2 s for each 10 steps, 5 s more after each 50; the machine slept once for an hour.
     steps = np.arange(10.0, 510.0, 10.0)
     spent = np.where(steps % 50 == 0, 7.0, 2.0)
@@ -170,7 +170,7 @@ def test_remaining_time_is_unknown_before_two_rows() -> None:
     assert remaining_seconds(one, one, np.empty(0), 100) is None
 
 
-def test_chosen_runs_come_before_what_trains_and_that_before_the_newest() -> None:
+def test_chosen_runs_come_before_the_run_in_training_and_the_newest_run() -> None:
     workspace = Workspace()
     assert runs_to_show(workspace, None, []) == ()
     assert runs_to_show(workspace, None, ["new", "old"]) == ("new",)
@@ -179,7 +179,7 @@ def test_chosen_runs_come_before_what_trains_and_that_before_the_newest() -> Non
     assert runs_to_show(workspace, "trains", ["new", "old"]) == ("old",)
 
 
-def test_the_focus_goes_where_the_user_went_else_under_the_cursor() -> None:
+def test_the_focus_is_the_run_chosen_in_the_view_else_the_one_under_the_cursor() -> None:
     assert run_in_focus(["a", "b", "c"], "b", "a", None) == "b"
     assert run_in_focus(["a", "b", "c"], "gone", "a", "c") == "a"
     assert run_in_focus(["a", "b", "c"], None, None, "b") == "b"

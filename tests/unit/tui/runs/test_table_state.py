@@ -54,7 +54,7 @@ def test_the_newest_run_comes_first_and_runs_without_a_value_last() -> None:
     assert state.order == ("middle", "old", "new")
 
 
-def test_a_filter_that_does_not_parse_leaves_the_rows_and_says_why() -> None:
+def test_a_filter_that_does_not_parse_keeps_the_rows_and_shows_the_error() -> None:
     state = state_of(a=1.0, b=2.0)
     state.filter("val_loss<1.5", NOW)
     assert state.order == ("a",)
@@ -119,7 +119,7 @@ def test_a_run_in_training_has_the_state_of_its_job_and_the_numbers_of_its_files
     assert shown["b"] == rows(a=3.0, b=1.0)["b"]
 
 
-def test_what_a_run_writes_between_two_snapshots_is_shown(tmp_path: Path) -> None:
+def test_rows_written_between_two_snapshots_are_shown(tmp_path: Path) -> None:
     run = make_run(tmp_path, "a", [status_row(0, "running"), train_row(60)])
     (listed,) = list_runs(tmp_path)
     append_rows(run, [train_row(70, train_loss=1.25), eval_row(70, 1.75)])
@@ -139,7 +139,7 @@ def test_what_a_run_writes_between_two_snapshots_is_shown(tmp_path: Path) -> Non
     assert reader.newest({"a": later})["a"] is later
 
 
-def test_a_failure_is_told_until_the_files_tell_it() -> None:
+def test_a_failed_job_is_shown_until_the_files_report_it() -> None:
     job = Job(1, Launch("tiny"), state="failed", run_id="a", message="out of memory")
     job.ended_at = NOW
     late = with_job(run_info("a", "running", updated=NOW - 1), job)
