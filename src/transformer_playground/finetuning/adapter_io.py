@@ -1,4 +1,4 @@
-"""Adapters written in PEFT's own format, or merged into their base model."""
+"""Adapter I/O: save adapters in PEFT's format, or merge them into their base model."""
 
 import json
 import tempfile
@@ -20,77 +20,73 @@ WEIGHTS_FILE = "adapter_model.safetensors"
 def save_adapter(
     model: AdapterModel, folder: Path, weights: Mapping[str, Tensor] | None = None
 ) -> None:
-    """Write what was trained so that PEFT loads it without us.
+    """Save an adapter that plain PEFT loads with `PeftModel.from_pretrained(base, folder)`.
 
-    `PeftModel.from_pretrained(base, folder)` gives the same model, where `base` is the base model;
-    its embeddings must first be resized to `vocab_size` if that is larger than they are.
+    The embeddings of the base model must first be resized if they have fewer than `vocab_size`
+    rows.
 
     Args:
-        model: The adapted model.
-        folder: Created if it is missing. Each file is replaced as a whole.
-        weights: Trained parameters by name, to be written instead of the model's own.
+        model: The model with adapters.
+        folder: Created if missing; each file is replaced atomically.
+        weights: Trained parameters by name to save instead of the model's own.
 
     Raises:
-        OSError: The disk refused; each file is the old one or the new.
+        OSError: OSError while writing.
     """
     from peft import get_peft_model_state_dict
 
     state = dict(model.adapted.state_dict())
     if weights is not None:
         state |= {name.removeprefix("adapted."): tensor for name, tensor in weights.items()}
-    # Rows of new tokens are adapters themselves; the tables they belong to stay with the base.
+    # Embedding rows of new tokens are part of the adapter; the embedding tables are not.
     tensors = get_peft_model_state_dict(
         model.adapted, state_dict=state, save_embedding_layers=False
     )
-    # Written as one piece each: shared or strided memory has no place in the format.
-    whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # safetensors cannot store shared or strided memory.
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(
-        folder / WEIGHTS_FILE, lambda file: file.write(save(whole, metadata={"format": "pt"}))
+        folder / WEIGHTS_FILE, lambda file: file.write(save(contiguous, metadata={"format": "pt"}))
     )
     replace_json(folder / CONFIG_FILE, _config(model))
 
 
 def _config(model: AdapterModel) -> dict[str, object]:
-    """What PEFT would write: it knows only how to write it into a folder."""
+    """PEFT's adapter configuration; PEFT can only write it to a folder."""
     with tempfile.TemporaryDirectory() as folder:
         model.adapted.peft_config["default"].save_pretrained(folder)
         config: dict[str, object] = json.loads(Path(folder, CONFIG_FILE).read_bytes())
     for key in ("target_modules", "modules_to_save"):
-        # Sets have another order each time.
+        # PEFT writes sets, in random order.
         if isinstance(names := config[key], list):
             config[key] = sorted(names)
     return config | {"inference_mode": True}
 
 
 def merge(model: AdapterModel) -> Any:
-    """Work the adapters into the weights of the base model, which become a plain model's.
-
-    It takes no more memory than its largest table: `model` gives its weights away and is of no use
-    afterwards.
+    """Merge the adapters into the base model, in place: `model` cannot be used afterwards.
 
     Returns:
-        transformers' model in evaluation mode and in the format of the base model;
-        `save_pretrained` writes a folder that `AutoModelForCausalLM` loads. Its configuration
-        states the size of the vocabulary, and that texts end where documents did in training.
+        The transformers model in evaluation mode, in the dtype of the base model and with the
+        vocabulary size and end token of training in its configuration.
 
     Raises:
-        CheckpointError: A merged weight is not a number.
+        CheckpointError: A merged weight is NaN.
     """
-    from transformer_playground.finetuning.trained_modules import take_format
+    from transformer_playground.finetuning.trained_modules import cast_trained_modules
 
-    take_format(model.adapted, model.dtype)
+    cast_trained_modules(model.adapted, model.dtype)
     try:
-        whole = model.adapted.merge_and_unload(safe_merge=True).eval()
+        merged = model.adapted.merge_and_unload(safe_merge=True).eval()
     except ValueError as error:
         if "NaN" not in str(error):
             raise
         raise CheckpointError(
-            "the adapters hold weights that are not numbers: training diverged.",
+            "the adapters have NaN weights: training diverged.",
             "Export an earlier checkpoint, or train with a lower learning rate.",
         ) from error
-    whole.requires_grad_(False)
-    whole.tie_weights()
-    for config in (whole.config, whole.config.get_text_config(), whole.generation_config):
+    merged.requires_grad_(False)
+    merged.tie_weights()
+    for config in (merged.config, merged.config.get_text_config(), merged.generation_config):
         config.eos_token_id = model.model_args.end_token
-    return whole
+    return merged

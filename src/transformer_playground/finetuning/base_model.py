@@ -1,6 +1,6 @@
-"""Base models from the hub, its cache or a folder, and what tells one from another.
+"""Base models: load them from the hub, its cache or a folder, and compute their fingerprint.
 
-Only safe formats are read, and no program code that comes with a model is run.
+Only safetensors and GGUF files are read, and no code that comes with a model is run.
 """
 
 import contextlib
@@ -17,10 +17,10 @@ from transformer_playground.config.finetuning import HfModelConfig
 from transformer_playground.errors import ConfigError, ModelError
 from transformer_playground.files import sampled_bytes, spread_indices
 from transformer_playground.hub import translate_load_errors
-from transformer_playground.model.device import Precision, cpu_has_bfloat16
+from transformer_playground.model.device import Precision, auto_precision
 
 _FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-# Below this, a step is mostly small kernels, and bfloat16's casts eat its gain.
+# With fewer bytes of weights, the casts of bfloat16 cost more than it gains.
 _SMALL_FILES = 2_000_000
 _SHOWN_NAMES = 3
 _GGUF_MAGIC = b"GGUF"
@@ -28,16 +28,14 @@ _ROWS_READ = 4
 
 
 def choose_base_precision(hf: HfModelConfig, device: torch.device) -> Precision:
-    """The number format of the frozen weights, and why.
-
-    Adapters are trained in float32 whatever it is.
+    """The dtype of the frozen weights and the activations; adapters are always trained in float32.
 
     Raises:
-        ConfigError: The device cannot compute in the configured format.
-        ModelError: The model is needed to decide and cannot be had.
+        ConfigError: The device does not support the configured dtype.
+        ModelError: "auto" needs the size of the model, which cannot be loaded.
     """
     if hf.dtype == "auto":
-        return _automatic(hf, device)
+        return auto_precision(device, is_small=lambda: _bytes_of_weights(hf) < _SMALL_FILES)
     if hf.dtype == "float16" and device.type != "cuda":
         raise ConfigError(
             f"hf_model.dtype = 'float16' needs a CUDA device, not {device.type}.",
@@ -48,18 +46,8 @@ def choose_base_precision(hf: HfModelConfig, device: torch.device) -> Precision:
     return Precision(_FORMATS[hf.dtype], "as configured")
 
 
-def _automatic(hf: HfModelConfig, device: torch.device) -> Precision:
-    if device.type == "cuda":
-        if torch.cuda.is_bf16_supported(including_emulation=False):
-            return Precision(torch.bfloat16, "this GPU computes in bfloat16")
-        return Precision(torch.float32, "this GPU has no bfloat16; fell back to float32")
-    if device.type == "mps":
-        return Precision(torch.float32, "the safe choice on MPS")
-    if not cpu_has_bfloat16():
-        return Precision(torch.float32, "this CPU has no bfloat16 arithmetic")
-    if sum(path.stat().st_size for path in weight_files(hf)) < _SMALL_FILES:
-        return Precision(torch.float32, "the model is too small to gain from bfloat16")
-    return Precision(torch.bfloat16, "this CPU multiplies matrices in bfloat16")
+def _bytes_of_weights(hf: HfModelConfig) -> int:
+    return sum(path.stat().st_size for path in weight_files(hf))
 
 
 def _mps_has_bfloat16() -> bool:
@@ -67,21 +55,19 @@ def _mps_has_bfloat16() -> bool:
 
 
 def load_base(hf: HfModelConfig, *, device: torch.device, dtype: torch.dtype) -> Any:
-    """Load a causal language model with its pretrained weights.
-
-    Weights are read file by file, safetensors or GGUF, straight into the format asked for.
+    """Load a causal language model with its pretrained weights, in evaluation mode.
 
     Returns:
-        transformers' model on `device`, in evaluation mode.
+        A transformers model on `device`.
 
     Raises:
-        ModelError: It cannot be had, is no causal language model, lacks weights, or has an adapter
-            with it.
+        ModelError: It cannot be loaded, is not a causal language model, lacks weights, or its
+            folder has an adapter.
     """
     check_no_adapter(hf)
     if hf.gguf_file is not None:
         _check_gguf(hf)
-    with translate_load_errors(hf.model_name, hf.revision), _without_bar(hf):
+    with translate_load_errors(hf.model_name, hf.revision), _without_progress_bar(hf):
         from transformers import AutoModelForCausalLM
 
         options: dict[str, Any] = (
@@ -94,32 +80,32 @@ def load_base(hf: HfModelConfig, *, device: torch.device, dtype: torch.dtype) ->
             dtype=dtype,
             trust_remote_code=False,
             output_loading_info=True,
-            # Refused below, by name.
+            # Reported by _check_complete.
             ignore_mismatched_sizes=True,
             **options,
         )
         model, report = loaded
         _check_complete(hf.model_name, report)
         if hf.gguf_file is not None:
-            # Its tensors were made whole; transformers would refuse to write the model otherwise.
+            # The tensors are dequantized; otherwise transformers would not save the model.
             model.hf_quantizer.remove_quantization_config(model)
         return model.to(device)
 
 
 def _check_gguf(hf: HfModelConfig) -> None:
-    # What reads these files fails on others in a dozen ways.
+    # The GGUF reader fails on other files in many ways.
     (path,) = weight_files(hf)
     with path.open("rb") as file:
         if file.read(len(_GGUF_MAGIC)) != _GGUF_MAGIC:
             raise ModelError(
-                f"{hf.gguf_file} of {hf.model_name} is no GGUF file.",
+                f"{hf.gguf_file} of {hf.model_name} is not a GGUF file.",
                 "Download it again and check hf_model.gguf_file.",
             )
 
 
 @contextlib.contextmanager
-def _without_bar(hf: HfModelConfig) -> Iterator[None]:
-    """Keep the bar from being drawn that transformers has no switch for: that of GGUF tensors."""
+def _without_progress_bar(hf: HfModelConfig) -> Iterator[None]:
+    """Disable the progress bar of GGUF tensors, for which transformers has no option."""
     if hf.gguf_file is None:
         yield
         return
@@ -135,39 +121,39 @@ def _without_bar(hf: HfModelConfig) -> Iterator[None]:
 
 
 def _check_complete(model_name: str, report: dict[str, Any]) -> None:
-    # transformers fills what is missing with random numbers and only logs it.
-    lacking = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
-    if lacking:
-        shown = ", ".join(lacking[:_SHOWN_NAMES])
+    # transformers initialises missing weights randomly and only logs it.
+    missing = sorted({*report["missing_keys"], *(entry[0] for entry in report["mismatched_keys"])})
+    if missing:
+        shown = ", ".join(missing[:_SHOWN_NAMES])
         raise ModelError(
-            f"{model_name} lacks {len(lacking)} of the weights of a causal language model, "
+            f"{model_name} lacks {len(missing)} of the weights of a causal language model, "
             f"such as {shown}.",
-            "It is of another kind, or its files do not fit its config.json.",
+            "It is not a causal language model, or its files do not match its config.json.",
         )
 
 
 def check_no_adapter(hf: HfModelConfig) -> None:
-    """Refuse a folder or repository with an adapter: transformers would apply it without a word.
+    """Reject a folder or repository with an adapter, which transformers would apply silently.
 
     Raises:
-        ModelError: It holds an adapter, or cannot be had.
+        ModelError: It has an adapter, or cannot be loaded.
     """
     with translate_load_errors(hf.model_name, hf.revision):
         from transformers.utils.peft_utils import find_adapter_config_file
 
         if find_adapter_config_file(hf.model_name, revision=hf.revision) is not None:
             raise ModelError(
-                f"{hf.model_name} holds an adapter (adapter_config.json), not a model alone.",
-                "Merge it with its base first (`tp export-adapter RUN --merge`, or PEFT's "
-                "merge_and_unload) and name the merged folder; or take the adapter's files out.",
+                f"{hf.model_name} has an adapter (adapter_config.json), not only a model.",
+                "Merge it with its base model first (`tp export-adapter RUN --merge`, or PEFT's "
+                "merge_and_unload) and use the merged folder; or remove the adapter's files.",
             )
 
 
 def weight_files(hf: HfModelConfig) -> list[Path]:
-    """The files that hold the weights, on this disk; fetched from the hub if they are missing.
+    """Local paths of the weight files, downloaded from the hub if they are missing.
 
     Raises:
-        ModelError: They cannot be had, or an adapter lies with them.
+        ModelError: They cannot be loaded, or there is an adapter with them.
     """
     check_no_adapter(hf)
     with translate_load_errors(hf.model_name, hf.revision):
@@ -185,34 +171,32 @@ def weight_files(hf: HfModelConfig) -> list[Path]:
 
 
 def base_fingerprint(hf: HfModelConfig) -> str:
-    """Tells a base model from another one, quickly: a hash of every weight's name and some values.
+    """Fingerprint of a base model: a hash of the name, dtype, shape and some rows of each tensor.
 
-    A few rows of each tensor are read, so that a variant which was trained differs wherever it was
-    trained. It is taken from the files: it does not depend on the format that the weights are
-    loaded in, on how they are spread over files, or on where these lie.
+    It is computed from the files, so it depends neither on the dtype the model is loaded in nor on
+    the location and sharding of the files.
 
     Raises:
-        ModelError: The weights cannot be had or read.
+        ModelError: The weights cannot be loaded.
     """
     files = weight_files(hf)
     with translate_load_errors(hf.model_name, hf.revision):
         if hf.gguf_file is not None:
-            return _shortened(b"gguf " + sampled_bytes(files[0]))
-        marks = sorted(mark for path in files for mark in _tensor_marks(path))
-        return _shortened("".join(marks).encode())
+            return _digest(b"gguf " + sampled_bytes(files[0]))
+        lines = sorted(line for path in files for line in _tensor_lines(path))
+        return _digest("".join(lines).encode())
 
 
 def check_fingerprint(hf: HfModelConfig, expected: str) -> None:
-    """Refuse a base model that is not the one an adapter was trained on.
+    """Check that the base model is the one that an adapter was trained on.
 
     Raises:
-        ModelError: It is another one, or cannot be had.
+        ModelError: It is another one, or cannot be loaded.
     """
     if base_fingerprint(hf) != expected:
         raise ModelError(
-            f"The adapter belongs to another base model than {hf.model_name} is now.",
-            "An adapter is a difference to the very weights that it was trained on: give back the "
-            "former files, or set hf_model.revision to the commit that was used.",
+            f"The adapter belongs to another base model: the weights of {hf.model_name} differ.",
+            "Restore the former files, or set hf_model.revision to the commit used in training.",
         )
 
 
@@ -223,16 +207,15 @@ def _file(hf: HfModelConfig, name: str) -> Path:
     return Path(path)
 
 
-def _shortened(content: bytes) -> str:
+def _digest(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()[:32]
 
 
-def _tensor_marks(path: Path) -> list[str]:
-    """A line for each tensor of a file: its name, and a hash of its format, shape and some rows."""
-    import torch
+def _tensor_lines(path: Path) -> list[str]:
+    """A line for each tensor of a file: its name, and a hash of its dtype, shape and some rows."""
     from safetensors import safe_open
 
-    marks = []
+    lines = []
     with safe_open(path, framework="pt") as file:
         for name in file.keys():  # noqa: SIM118
             tensor = file.get_slice(name)
@@ -241,5 +224,5 @@ def _tensor_marks(path: Path) -> list[str]:
             for row in spread_indices(shape[0] if shape else 0, _ROWS_READ):
                 values = tensor[row : row + 1].contiguous()
                 content += values.view(torch.uint8).numpy().tobytes()
-            marks.append(f"{name} {_shortened(content)}\n")
-    return marks
+            lines.append(f"{name} {_digest(content)}\n")
+    return lines

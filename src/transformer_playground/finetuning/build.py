@@ -1,4 +1,4 @@
-"""Putting adapters into a base model, and making an adapted model again from what was saved."""
+"""Building adapter models: add adapters to a base model, or rebuild a saved adapter model."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -19,15 +19,15 @@ from transformer_playground.finetuning.checks import (
     check_checkpointing,
     check_context,
     heads_are_tied,
-    resolve_whole_modules,
+    resolve_modules_to_save,
     table_names,
 )
 from transformer_playground.finetuning.model import AdapterModel, AdapterModelArgs
 from transformer_playground.finetuning.targets import (
     are_transposed,
+    excluded_pattern,
     is_named,
     linear_layers,
-    others_excluded,
     resolve_targets,
 )
 from transformer_playground.hub import silence_libraries
@@ -43,32 +43,31 @@ def adapt(
     block_size: int,
     end_token: int,
     seed: int,
-    made: AdapterModelArgs | None = None,
+    saved: AdapterModelArgs | None = None,
 ) -> AdapterModel:
-    """Freeze a model and put adapters into it; it is changed in place, its weights are not copied.
+    """Freeze a base model and add adapters, in place.
 
     Args:
-        base: What `load_base` gave.
+        base: From `load_base`.
         peft: The `[peft]` table.
-        hf: The `[hf_model]` table that `base` was loaded by.
-        new_tokens: Ids that the tokenizer was given in addition; their embedding rows are trained.
-        vocab_size: Number of the tokenizer's tokens; the table grows if it has fewer rows.
-        block_size: Longest context in tokens.
-        end_token: What ends each document of the text.
-        seed: Of the adapters' first values. The global random numbers stay as they are.
-        made: Of adapters that are made again: its targets are those that `peft` meant then, and its
-            fingerprint was found to be the base's.
+        hf: The `[hf_model]` table of `base`.
+        new_tokens: Token ids added to the base tokenizer; their embedding rows are trained.
+        vocab_size: Size of the tokenizer's vocabulary; the embedding is enlarged if needed.
+        block_size: Maximum context in tokens.
+        end_token: Token id that ends each document.
+        seed: Seed of the initial adapter weights; the global random state is kept.
+        saved: Arguments of a saved adapter model, whose targets and fingerprint are used.
 
     Raises:
-        ModelError: The model cannot be trained in this way.
+        ModelError: The model cannot be finetuned.
         ConfigError: The settings do not fit the model.
     """
-    fingerprint = base_fingerprint(hf) if made is None else made.base_fingerprint
+    fingerprint = base_fingerprint(hf) if saved is None else saved.base_fingerprint
     check_context(base, hf, block_size)
     check_checkpointing(base, hf)
-    targets = resolve_targets(base, peft) if made is None else made.targets
+    targets = resolve_targets(base, peft) if saved is None else saved.targets
     resolved = peft.model_copy(update={"target_modules": targets, "extend_mlp_targets": False})
-    whole = resolve_whole_modules(base, resolved)
+    whole = resolve_modules_to_save(base, resolved)
     check_attention(base, hf)
     old_rows = base.get_input_embeddings().weight.shape[0]
     ids = tuple(sorted({*new_tokens, *range(old_rows, vocab_size)}))
@@ -96,17 +95,17 @@ def rebuild(
     device: torch.device,
     dtype: torch.dtype | None = None,
 ) -> AdapterModel:
-    """Make an adapted model again, in evaluation mode.
+    """Rebuild a saved adapter model, in evaluation mode.
 
     Args:
-        args: What `AdapterModel.args` gave.
-        weights: The trained parameters, by name.
-        device: Where it is to compute.
-        dtype: Format of the frozen weights; None = as `[hf_model]` has it.
+        args: From `AdapterModel.args`.
+        weights: The trained parameters by name.
+        device: Device of the model.
+        dtype: Dtype of the frozen weights; None = as configured in `[hf_model]`.
 
     Raises:
-        ModelError: The base model cannot be had, or is not the one the adapter was trained on.
-        CheckpointError: `args` or `weights` do not belong to such a model.
+        ModelError: The base model cannot be loaded, or is not the one the adapter was trained on.
+        CheckpointError: `args` or `weights` are invalid.
     """
     try:
         model_args = AdapterModelArgs.from_dict(args)
@@ -128,18 +127,18 @@ def rebuild(
         block_size=model_args.block_size,
         end_token=model_args.end_token,
         seed=0,
-        made=model_args,
+        saved=model_args,
     )
     _fill(model, weights)
     return model.eval()
 
 
 def _check_rank(peft: PeftConfig, weights: Mapping[str, Tensor]) -> None:
-    """Refuse adapters of another rank before any are made: they could ask for all the memory."""
+    """Reject another rank before adapters are created, since it could allocate all memory."""
     for name, tensor in weights.items():
         if ".lora_A." in name and tensor.shape[:1] != (peft.r,):
             raise _unusable(
-                f"{name} is {_shape(tuple(tensor.shape))}, which is not of rank {peft.r}"
+                f"{name} is {_shape_text(tuple(tensor.shape))}, which is not of rank {peft.r}"
             )
 
 
@@ -166,21 +165,21 @@ def _unusable(reason: str) -> CheckpointError:
 def _fill(model: AdapterModel, weights: Mapping[str, Tensor]) -> None:
     trained = model.trained()
     expected = {name: tuple(parameter.shape) for name, parameter in trained.items()}
-    given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if expected != given:
+    actual = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if expected != actual:
         name = next(
-            name for name in sorted({*expected, *given}) if expected.get(name) != given.get(name)
+            name for name in sorted({*expected, *actual}) if expected.get(name) != actual.get(name)
         )
         raise _unusable(
             f"its weights do not fit its model_args: {name} should be "
-            f"{_shape(expected.get(name))} and is {_shape(given.get(name))}"
+            f"{_shape_text(expected.get(name))} and is {_shape_text(actual.get(name))}"
         )
     with torch.no_grad():
         for name, parameter in trained.items():
             parameter.copy_(weights[name])
 
 
-def _shape(shape: tuple[int, ...] | None) -> str:
+def _shape_text(shape: tuple[int, ...] | None) -> str:
     return "absent" if shape is None else " x ".join(map(str, shape))
 
 
@@ -197,14 +196,14 @@ def _adapted(
     from peft import LoraConfig, get_peft_model
 
     from transformer_playground.finetuning.trained_modules import (
-        fill_rows,
+        fill_new_rows,
         mean_rows,
         train_in_float32,
-        train_rows,
+        train_new_rows,
     )
 
     means = mean_rows(base, ids) if ids else None
-    # Adapters are drawn on the CPU, whatever the device: a seed means the same everywhere.
+    # Adapters are initialised on the CPU, so that a seed gives the same weights on every device.
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         if rows > base.get_input_embeddings().weight.shape[0]:
@@ -219,7 +218,7 @@ def _adapted(
                 lora_dropout=peft.lora_dropout,
                 bias=peft.bias,
                 target_modules=list(peft.target_modules),
-                exclude_modules=others_excluded(base, peft.target_modules),
+                exclude_modules=excluded_pattern(base, peft.target_modules),
                 modules_to_save=list(whole) or None,
                 trainable_token_indices={
                     table: list(ids) for table in tables if ids and table not in whole
@@ -230,8 +229,8 @@ def _adapted(
             ),
         )
     if means is not None:
-        train_rows(adapted, means, ids)
-        fill_rows(adapted, means, ids)
+        train_new_rows(adapted, means, ids)
+        fill_new_rows(adapted, means, ids)
     train_in_float32(adapted)
     if hf.gradient_checkpointing:
         base.activation_checkpointing_enable({"use_reentrant": False})

@@ -1,4 +1,4 @@
-"""Settings of `[hf_model]` and `[peft]` checked against the model, and its attention probed."""
+"""Finetuning checks: `[hf_model]` and `[peft]` against the base model and its attention."""
 
 from typing import Any
 
@@ -9,66 +9,54 @@ from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
 from transformer_playground.errors import ConfigError, ModelError
 from transformer_playground.finetuning.targets import is_named
 
-# Tokens of each of the two documents that attention is probed with.
+# Tokens of each of the two test documents.
 _LENGTH = 4
-# Far below what a token that is seen changes, far above what another order of additions does.
+# Far below the effect of a visible token, far above rounding.
 _TOLERANCE = 1e-3
 
 
 def check_context(base: Any, hf: HfModelConfig, block_size: int) -> None:
-    """Refuse a context longer than the model's positions reach.
-
-    Raises:
-        ConfigError: It is longer.
-    """
+    """ConfigError if the context is longer than the model's positions."""
     longest = getattr(base.config.get_text_config(), "max_position_embeddings", None)
     if longest is not None and block_size > longest:
         raise ConfigError(
-            f"The context of {block_size} tokens is longer than the {longest} that "
-            f"{hf.model_name} was made for.",
+            f"The context of {block_size} tokens is longer than the {longest} positions of "
+            f"{hf.model_name}.",
             f"Set hf_model.block_size to at most {longest}.",
         )
 
 
 def check_bias(base: Any, peft: PeftConfig) -> None:
-    """Refuse to train biases of the base model in a coarse format.
-
-    Raises:
-        ConfigError: They are not float32.
-    """
+    """ConfigError if biases of the base model would be trained in less than float32."""
     dtype = base.get_input_embeddings().weight.dtype
     if peft.bias != "none" and dtype != torch.float32:
         raise ConfigError(
             f"peft.bias = '{peft.bias}' trains biases of the base model, which are "
-            f"{str(dtype).removeprefix('torch.')} here: too coarse for small steps.",
+            f"{str(dtype).removeprefix('torch.')} here: too imprecise for small updates.",
             "Set hf_model.dtype = 'float32', or peft.bias = 'none'.",
         )
 
 
 def check_checkpointing(base: Any, hf: HfModelConfig) -> None:
-    """Refuse gradient checkpointing where the architecture has none.
-
-    Raises:
-        ConfigError: It has none.
-    """
+    """ConfigError if gradient checkpointing is set and the architecture does not support it."""
     if hf.gradient_checkpointing and not base.supports_gradient_checkpointing:
         raise ConfigError(
-            f"{hf.model_name} has an architecture without gradient checkpointing.",
+            f"The architecture of {hf.model_name} does not support gradient checkpointing.",
             "Set hf_model.gradient_checkpointing = false; a smaller train.data.batch_size saves "
-            "memory too.",
+            "memory, too.",
         )
 
 
-def resolve_whole_modules(base: Any, peft: PeftConfig) -> tuple[str, ...]:
-    """The full names of the modules that are trained as a whole.
+def resolve_modules_to_save(base: Any, peft: PeftConfig) -> tuple[str, ...]:
+    """Full names of the modules of `peft.modules_to_save`, which are trained in full.
 
     Args:
-        base: The model, not yet adapted.
-        peft: The `[peft]` table, its targets resolved.
+        base: The base model without adapters.
+        peft: The `[peft]` table with resolved targets.
 
     Raises:
         ModelError: The model has no module of that name.
-        ConfigError: The module gets an adapter too, or is one half of a shared table.
+        ConfigError: The module also gets an adapter, or has tied weights.
     """
     modules = [name for name, _ in base.named_modules() if name]
     found: dict[str, None] = {}
@@ -91,44 +79,44 @@ def resolve_whole_modules(base: Any, peft: PeftConfig) -> tuple[str, ...]:
         ]
         if inside:
             raise ConfigError(
-                f"peft.modules_to_save trains '{name}' as a whole, and "
-                f"'{inside[0]}' gives it an adapter.",
-                "Take it out of peft.modules_to_save or of peft.target_modules.",
+                f"peft.modules_to_save trains '{name}' in full, but the target "
+                f"'{inside[0]}' adds an adapter to it.",
+                "Remove it from peft.modules_to_save or from peft.target_modules.",
             )
         if heads_are_tied(base) and name in table_names(base):
             raise ConfigError(
-                f"peft.modules_to_save trains '{name}' as a whole, but head and embeddings of "
-                "this model are one table, which would come apart.",
-                "Leave it out: the rows of new tokens are trained anyway.",
+                f"peft.modules_to_save trains '{name}' in full, but head and embeddings of this "
+                "model are tied, and it would untie them.",
+                "Remove it; the rows of new tokens are trained anyway.",
             )
     return tuple(found)
 
 
 def heads_are_tied(base: Any) -> bool:
-    """Whether head and embedding share one table."""
+    """Whether output head and embedding are tied."""
     return base.get_input_embeddings().weight is base.get_output_embeddings().weight
 
 
 def table_names(base: Any) -> tuple[str, str]:
-    """Full names of the embedding and of the head."""
+    """Full names of the embedding and of the output head."""
     tables = base.get_input_embeddings(), base.get_output_embeddings()
     names = {id(module): name for name, module in base.named_modules()}
     return names[id(tables[0])], names[id(tables[1])]
 
 
 def check_attention(base: Any, hf: HfModelConfig) -> None:
-    """Make sure that no token sees a later one or, with packing, another document.
+    """Test that no token attends to a later one or, with packing, to another document.
 
-    Whether an architecture heeds positions that begin anew is nowhere declared, and one that does
-    not would train on documents that run into each other without a word.
+    Architectures do not declare whether they separate packed documents by their `position_ids`, and
+    one that does not would silently train across documents.
 
     Args:
-        base: The model in evaluation mode, not yet adapted.
+        base: The base model without adapters, in evaluation mode.
         hf: The `[hf_model]` table.
 
     Raises:
         ModelError: The model is not causal.
-        ConfigError: It cannot keep packed documents apart.
+        ConfigError: The model cannot separate packed documents.
     """
     table = base.get_input_embeddings().weight
     tokens = (7 * torch.arange(2 * _LENGTH, device=table.device) + 11) % len(table)
@@ -139,7 +127,7 @@ def check_attention(base: Any, hf: HfModelConfig) -> None:
     plain, changed = _logits(base, torch.stack([tokens, other_last]), None)
     if not _alike(plain[:-1], changed[:-1]):
         raise ModelError(
-            f"{hf.model_name} is no causal language model: its tokens see later ones.",
+            f"{hf.model_name} is not a causal language model: tokens attend to later ones.",
             "Finetuning needs a model that predicts the next token, such as Qwen, Llama or Gemma.",
         )
     if hf.packing:
@@ -147,14 +135,13 @@ def check_attention(base: Any, hf: HfModelConfig) -> None:
         try:
             plain, changed = _logits(base, torch.stack([tokens, other_first]), positions)
         except TypeError:
-            apart = False
+            is_separated = False
         else:
-            apart = _alike(plain[_LENGTH:], changed[_LENGTH:])
-        if not apart:
+            is_separated = _alike(plain[_LENGTH:], changed[_LENGTH:])
+        if not is_separated:
             raise ConfigError(
-                f"{hf.model_name} cannot keep packed documents apart: "
-                "its layers do not heed where one begins.",
-                "Set hf_model.packing = false: one document a row, padded.",
+                f"{hf.model_name} cannot separate packed documents: it ignores position_ids.",
+                "Set hf_model.packing = false: one padded document per row.",
             )
 
 

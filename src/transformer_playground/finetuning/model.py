@@ -1,4 +1,4 @@
-"""A pretrained model with adapters, what it is made from, and its cache of keys and values."""
+"""Adapter model: a base model with LoRA adapters, its arguments and its key-value cache."""
 
 import copy
 from collections.abc import Mapping
@@ -13,23 +13,21 @@ from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
 from transformer_playground.errors import CheckpointError
 from transformer_playground.model.base import LanguageModel, trainable_parameters
 
-# Hundreds of times what real models have; more would be asked for by damaged files alone.
-_LARGEST = 1 << 24
+# Far above the sizes of real models; only damaged files exceed it.
+_MAX_SIZE = 1 << 24
 
 
 @dataclass(frozen=True)
 class AdapterModelArgs:
-    """What an adapted model is made from; with its trained weights it is the whole model.
+    """Arguments of an adapter model; together with its trained weights they define it.
 
     Attributes:
-        hf_model: The base model.
-        peft: The adapters, as configured.
-        targets: The linear layers that have one, by the ends of their names.
-        new_tokens: Ids whose embedding rows are trained, ascending.
+        targets: Linear layers with an adapter, by the ends of their names.
+        new_tokens: Token ids whose embedding rows are trained, ascending.
         vocab_size: Rows of the embedding table.
-        block_size: Longest context in tokens.
-        end_token: What ends a document; the next token begins another one.
-        base_fingerprint: Of the base's weights, see `loading.base_fingerprint`.
+        block_size: Maximum context in tokens.
+        end_token: Token id that ends a document.
+        base_fingerprint: Of the base weights, see `base_model.base_fingerprint`.
     """
 
     hf_model: HfModelConfig
@@ -43,15 +41,11 @@ class AdapterModelArgs:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values that `from_dict` reads."""
-        return {
+        return vars(self) | {
             "hf_model": self.hf_model.model_dump(mode="json"),
             "peft": self.peft.model_dump(mode="json"),
             "targets": list(self.targets),
             "new_tokens": list(self.new_tokens),
-            "vocab_size": self.vocab_size,
-            "block_size": self.block_size,
-            "end_token": self.end_token,
-            "base_fingerprint": self.base_fingerprint,
         }
 
     @classmethod
@@ -59,8 +53,7 @@ class AdapterModelArgs:
         """Read what `to_dict` returned; nothing is loaded.
 
         Raises:
-            CheckpointError: These are values of something else, or impossible ones; the message is
-                the reason alone.
+            CheckpointError: The values are invalid; the message is the bare reason.
         """
         try:
             model_args = cls(
@@ -74,7 +67,7 @@ class AdapterModelArgs:
                 base_fingerprint=args["base_fingerprint"],
             )
         except (KeyError, TypeError, ValidationError) as error:
-            raise CheckpointError("its model_args do not describe an adapted model") from error
+            raise CheckpointError("its model_args do not describe an adapter model") from error
         model_args._check()
         return model_args
 
@@ -84,7 +77,7 @@ class AdapterModelArgs:
         if not self.targets or not all(isinstance(name, str) and name for name in self.targets):
             raise _impossible("targets", list(self.targets))
         for name in ("vocab_size", "block_size"):
-            if not _is_within(getattr(self, name), 1, _LARGEST + 1):
+            if not _is_within(getattr(self, name), 1, _MAX_SIZE + 1):
                 raise _impossible(name, getattr(self, name))
         if not _is_within(self.end_token, 0, self.vocab_size):
             raise _impossible("end_token", self.end_token)
@@ -98,22 +91,20 @@ def _is_within(value: object, first: int, behind: int) -> bool:
 
 
 def _impossible(name: str, value: object) -> CheckpointError:
-    return CheckpointError(f"its model_args have an impossible {name}, {value!r:.60}")
+    return CheckpointError(f"its model_args have an invalid {name}, {value!r:.60}")
 
 
 class AdapterCache:
-    """transformers' growing cache, with the interface of our own model's cache.
-
-    It holds what each layer needs and no more: a sliding layer keeps its window.
+    """Key-value cache: transformers' `DynamicCache` with the interface of our GPT's cache.
 
     Args:
-        config: transformers' configuration of the model.
+        config: Configuration of the transformers model.
         batch_size: Number of sequences decoded together.
-        capacity: Most tokens a sequence can hold.
+        capacity: Maximum number of tokens of a sequence.
 
     Attributes:
-        states: The cache that transformers' models write into.
-        length: Tokens read so far; the model counts them.
+        states: The `DynamicCache`.
+        length: Number of cached tokens; the model updates it.
     """
 
     def __init__(self, config: Any, *, batch_size: int, capacity: int) -> None:
@@ -125,19 +116,15 @@ class AdapterCache:
         self.length = 0
 
     def reset(self) -> None:
-        """Forget every token."""
+        """Remove all tokens."""
         self.states.reset()
         self.length = 0
 
     def select(self, rows: Tensor) -> Self:
-        """A cache whose sequences are the given ones of this cache, repeats allowed.
-
-        Args:
-            rows: Indices of sequences, int64 (new batch size,).
-        """
+        """A cache with the sequences `rows`, int64 (new batch size,); repeats are allowed."""
         chosen = copy.copy(self)
         chosen.batch_size = len(rows)
-        # Layers replace their tensors and never write into them, so that shallow copies will do.
+        # Layers replace their tensors and never write to them, so shallow copies suffice.
         chosen.states = copy.copy(self.states)
         chosen.states.layers = [copy.copy(layer) for layer in self.states.layers]
         chosen.states.batch_select_indices(rows)
@@ -145,14 +132,14 @@ class AdapterCache:
 
 
 class AdapterModel(LanguageModel):
-    """A frozen causal language model and the small matrices that are trained beside it.
+    """A frozen causal language model with trainable adapters.
 
-    Trained are exactly the parameters that require gradients, all in float32; their names stay the
-    same for the same model_args.
+    All parameters that require gradients are trained in float32; their names depend only on
+    `model_args`.
 
     Args:
-        adapted: PEFT's model around transformers' one.
-        model_args: What it was made from.
+        adapted: PEFT's model, which wraps the transformers model.
+        model_args: Its arguments, saved in checkpoints.
     """
 
     def __init__(self, adapted: Any, model_args: AdapterModelArgs) -> None:
@@ -160,36 +147,36 @@ class AdapterModel(LanguageModel):
         self.adapted = adapted
         self.model_args = model_args
         self.vocab_size = model_args.vocab_size
-        self._cached_bytes: list[tuple[int, int | None]] | None = None
+        self._layer_sizes: list[tuple[int, int | None]] | None = None
 
     @property
     def base(self) -> Any:
-        """The model of transformers, adapters in place."""
+        """The transformers model, with adapters."""
         return self.adapted.get_base_model()
 
     @property
     def block_size(self) -> int:
-        """Longest context in tokens."""
+        """Maximum context in tokens."""
         return self.model_args.block_size
 
     @property
     def has_dropout(self) -> bool:
-        """True: adapters have dropout, and base models may have their own."""
+        """True: adapters have dropout, and base models may have dropout."""
         return True
 
     @property
     def device(self) -> torch.device:
-        """Where it computes."""
+        """Device of the model."""
         return self._table.device
 
     @property
     def dtype(self) -> torch.dtype:
-        """The format of the frozen weights and the activations."""
+        """Dtype of the frozen weights and the activations."""
         return self._table.dtype
 
     @property
     def _table(self) -> Tensor:
-        # The frozen weight itself: PEFT's wrapper would build a copy with the new rows in place.
+        # The frozen weight itself: PEFT's wrapper would return a copy with the new rows.
         embedding = self.base.get_input_embeddings()
         while hasattr(embedding, "original_module"):
             embedding = embedding.original_module
@@ -197,49 +184,46 @@ class AdapterModel(LanguageModel):
         return table
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Score every possible next token at every position.
-
-        With packing, no token sees what comes before the end of the document before its own.
+        """Logits of the next token at every position; with packing, documents are separated.
 
         Args:
             tokens: (B, T) int64, T at most `block_size`.
 
         Returns:
-            Logits (B, T, vocab_size) in the format of the activations.
+            Logits (B, T, vocab_size) in the dtype of the activations.
 
         Raises:
-            ValueError: More tokens than `block_size`.
+            ValueError: T exceeds `block_size`.
         """
         if tokens.shape[1] > self.block_size:
             raise ValueError(
                 f"{tokens.shape[1]} tokens do not fit into a context of {self.block_size}"
             )
-        options = (
-            {"position_ids": self._positions(tokens)} if self.model_args.hf_model.packing else {}
-        )
+        packing = self.model_args.hf_model.packing
+        options = {"position_ids": self._document_positions(tokens)} if packing else {}
         logits: Tensor = self.base(input_ids=tokens, **options, use_cache=False).logits
         return logits
 
-    def _positions(self, tokens: Tensor) -> Tensor:
-        """Of each token in its document (B, T): transformers lets none see another document's."""
-        places = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
+    def _document_positions(self, tokens: Tensor) -> Tensor:
+        """Position of each token in its document (B, T); transformers separates documents by it."""
+        positions = torch.arange(tokens.shape[1], device=tokens.device).expand_as(tokens)
         is_end = tokens == self.model_args.end_token
-        begins = torch.where(is_end, places + 1, 0).cummax(dim=1).values.roll(1, dims=1)
-        begins[:, 0] = 0
-        return places - begins
+        starts = torch.where(is_end, positions + 1, 0).cummax(dim=1).values.roll(1, dims=1)
+        starts[:, 0] = 0
+        return positions - starts
 
     def next_logits(self, tokens: Tensor, cache: AdapterCache) -> Tensor:
-        """Read tokens that follow those in the cache, which holds them afterwards.
+        """Append tokens to the cache and return the logits of the next token.
 
         Args:
             tokens: (B, T) int64.
             cache: From `new_cache`, for B sequences.
 
         Returns:
-            Logits of the next token, float32 (B, vocab_size).
+            Logits, float32 (B, vocab_size).
 
         Raises:
-            ValueError: More tokens than fit into the cache.
+            ValueError: The tokens do not fit into the cache.
         """
         end = cache.length + tokens.shape[1]
         if end > min(cache.capacity, self.block_size):
@@ -255,45 +239,45 @@ class AdapterModel(LanguageModel):
         return AdapterCache(self.base.config, batch_size=batch_size, capacity=capacity)
 
     def cache_bytes(self, capacity: int) -> int:
-        """Bytes that one sequence's keys and values take when `capacity` tokens are read."""
-        if self._cached_bytes is None:
-            self._cached_bytes = self._measured_cache()
+        """Bytes of the cache of one sequence of `capacity` tokens."""
+        if self._layer_sizes is None:
+            self._layer_sizes = self._measure_cache()
         return sum(
-            each * (capacity if window is None else min(capacity, window))
-            for each, window in self._cached_bytes
+            token_bytes * (capacity if window is None else min(capacity, window))
+            for token_bytes, window in self._layer_sizes
         )
 
-    def _measured_cache(self) -> list[tuple[int, int | None]]:
-        """Bytes a token, and the most tokens that are kept, of each layer."""
+    def _measure_cache(self) -> list[tuple[int, int | None]]:
+        """Bytes per token and maximum number of tokens in the cache of each layer."""
         cache = self.new_cache(1, 1)
         was_training = self.training
         self.eval()
         with torch.inference_mode():
             self.next_logits(torch.zeros(1, 1, dtype=torch.int64, device=self.device), cache)
         self.train(was_training)
-        return [_layer_bytes(layer) for layer in cache.states.layers]
+        return [_layer_size(layer) for layer in cache.states.layers]
 
     def hidden_matrices(self) -> set[str]:
-        """No weight is one that Muon is made for: an adapter's matrices are thin."""
+        """Empty: adapter matrices have a low rank and are not suited for Muon."""
         return set()
 
     def args(self) -> dict[str, Any]:
-        """Plain values from which `rebuild` makes this model again, with its trained weights."""
+        """Plain values that `rebuild` needs besides the trained weights."""
         return self.model_args.to_dict()
 
     def trained(self) -> dict[str, nn.Parameter]:
-        """The parameters that are trained, by name."""
+        """The trained parameters by name."""
         return dict(trainable_parameters(self))
 
 
-def _layer_bytes(layer: Any) -> tuple[int, int | None]:
-    """Bytes a token, and the most tokens that are kept, of a layer that has read one."""
-    grown = [
+def _layer_size(layer: Any) -> tuple[int, int | None]:
+    """Bytes per token and maximum number of tokens of a cache layer that holds one token."""
+    keys_values = [
         value for name in ("keys", "values") if (value := getattr(layer, name, None)) is not None
     ]
-    if not grown:
-        # A recurrent layer's state is as large after any number of tokens.
+    if not keys_values:
+        # The state of a recurrent layer has a constant size.
         return sum(value.nbytes for value in vars(layer).values() if isinstance(value, Tensor)), 1
-    # A sliding layer keeps its window but for the token that is read next.
+    # A sliding-window layer keeps its window except for the next token.
     window = layer.sliding_window - 1 if layer.is_sliding else None
-    return sum(value.nbytes for value in grown), window
+    return sum(value.nbytes for value in keys_values), window

@@ -1,4 +1,4 @@
-"""Which linear layers get an adapter."""
+"""Target modules: the linear layers that get an adapter."""
 
 import re
 from collections import Counter
@@ -9,8 +9,8 @@ from torch import nn
 from transformer_playground.config.finetuning import PeftConfig
 from transformer_playground.errors import ConfigError, ModelError
 
-# What architectures call the projections of attention, the most usual names first. Keys are left
-# out: Hu et al. 2021 ("LoRA", section 7.1) found that they add little beside queries and values.
+# Names of the attention projections by architecture, the most common first. Keys are left out:
+# Hu et al. 2021 ("LoRA", section 7.1) found that they add little to queries and values.
 _ATTENTION = (
     ("q_proj", "v_proj", "o_proj"),
     ("q_proj", "v_proj", "out_proj"),
@@ -31,15 +31,15 @@ _MLP = (
 
 
 def resolve_targets(base: Any, peft: PeftConfig) -> tuple[str, ...]:
-    """The ends of the names of the linear layers that get an adapter.
+    """Name endings of the linear layers that get an adapter.
 
     Args:
-        base: The model, not yet adapted.
-        peft: The `[peft]` table; "auto" takes the attention's projections.
+        base: The base model without adapters.
+        peft: The `[peft]` table; "auto" selects the attention projections.
 
     Raises:
-        ConfigError: A name fits no linear layer.
-        ModelError: "auto" finds none it knows.
+        ConfigError: A name matches no linear layer.
+        ModelError: "auto" does not support this architecture.
     """
     layers = linear_layers(base)
     ends = Counter(name.rpartition(".")[2] for name in layers)
@@ -49,20 +49,17 @@ def resolve_targets(base: Any, peft: PeftConfig) -> tuple[str, ...]:
         names = peft.target_modules
     if peft.extend_mlp_targets:
         names += _family(_MLP, ends, "layers of an MLP", "peft.target_modules instead")
-    strangers = [name for name in names if not any(is_named(layer, name) for layer in layers)]
-    if strangers:
+    unknown = [name for name in names if not any(is_named(layer, name) for layer in layers)]
+    if unknown:
         raise ConfigError(
-            f"peft.target_modules names '{strangers[0]}', but the model has no such linear layer.",
+            f"peft.target_modules has '{unknown[0]}', but the model has no such linear layer.",
             _available(ends),
         )
     return tuple(dict.fromkeys(names))
 
 
 def linear_layers(base: Any) -> dict[str, nn.Module]:
-    """Linear layers that read text, by their names.
-
-    The output head is no place for an adapter; layers that see or hear would learn nothing.
-    """
+    """Linear layers of the text decoder by name, without output head, vision and audio layers."""
     from transformers.pytorch_utils import Conv1D
 
     inside = text_prefix(base)
@@ -75,18 +72,14 @@ def linear_layers(base: Any) -> dict[str, nn.Module]:
 
 
 def text_prefix(base: Any) -> str:
-    """What the names of all modules begin with that read text, but for the head's; often empty."""
+    """Name prefix of the text decoder's modules; often empty."""
     decoder = base.get_decoder()
     name = next((name for name, module in base.named_modules() if module is decoder), "")
     return f"{name}." if name else ""
 
 
-def others_excluded(base: Any, targets: tuple[str, ...]) -> str | None:
-    """A pattern of the names that PEFT must leave alone although they end like a target.
-
-    Returns:
-        None if the targets' names belong to layers that read text alone.
-    """
+def excluded_pattern(base: Any, targets: tuple[str, ...]) -> str | None:
+    """Pattern of modules outside the text decoder that match a target; None if there are none."""
     inside = text_prefix(base)
     outside = [
         name
@@ -97,10 +90,10 @@ def others_excluded(base: Any, targets: tuple[str, ...]) -> str | None:
 
 
 def are_transposed(base: Any, targets: tuple[str, ...]) -> bool:
-    """Whether the targeted layers store their weights the other way round, as GPT-2's do.
+    """Whether the target layers store transposed weights, as GPT-2's Conv1D does.
 
     Raises:
-        ConfigError: Some do and some do not.
+        ConfigError: Only some of them do.
     """
     from transformers.pytorch_utils import Conv1D
 
@@ -111,14 +104,14 @@ def are_transposed(base: Any, targets: tuple[str, ...]) -> bool:
     }
     if len(kinds) > 1:
         raise ConfigError(
-            "peft.target_modules names layers that store their weights in two ways.",
-            "Name layers of one kind only.",
+            "peft.target_modules mixes nn.Linear and Conv1D layers.",
+            "Use layers of one kind only.",
         )
     return kinds == {True}
 
 
 def is_named(module: str, name: str) -> bool:
-    """Whether a module's full name is `name` or ends in it, part by part."""
+    """Whether a module's full name is `name` or ends with its dotted parts."""
     return module == name or module.endswith("." + name)
 
 
@@ -129,11 +122,11 @@ def _family(
         if all(name in ends for name in family):
             return family
     raise ModelError(
-        f"This architecture has no {what} under a known name.",
-        f"Name the layers in {setting}. {_available(ends)}",
+        f"This architecture has no {what} with a known name.",
+        f"List the layers in {setting}. {_available(ends)}",
     )
 
 
 def _available(ends: Counter[str]) -> str:
-    shown = ", ".join(f"{name} ({count} times)" for name, count in sorted(ends.items()))
+    shown = ", ".join(f"{name} ({count}x)" for name, count in sorted(ends.items()))
     return f"Its linear layers are {shown}."

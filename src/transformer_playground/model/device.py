@@ -1,5 +1,6 @@
 """Choice of device and compute dtype."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -58,7 +59,7 @@ def choose_precision(requested: DType, device: torch.device, parameters: int) ->
         ConfigError: The device does not support the requested dtype.
     """
     if requested == "auto":
-        return _automatic(device, parameters)
+        return auto_precision(device, is_small=lambda: parameters < _CPU_BFLOAT16_MIN_PARAMETERS)
     if requested == "float16" and device.type != "cuda":
         raise ConfigError(
             f"dtype = 'float16' needs a CUDA device, not {device.type}.",
@@ -67,7 +68,8 @@ def choose_precision(requested: DType, device: torch.device, parameters: int) ->
     return Precision(_DTYPES[requested], "as configured")
 
 
-def _automatic(device: torch.device, parameters: int) -> Precision:
+def auto_precision(device: torch.device, *, is_small: Callable[[], bool]) -> Precision:
+    """The fastest safe dtype; `is_small` models gain nothing from bfloat16 on a CPU."""
     if device.type == "cuda":
         if torch.cuda.is_bf16_supported(including_emulation=False):
             return Precision(torch.bfloat16, "this GPU supports bfloat16")
@@ -76,7 +78,7 @@ def _automatic(device: torch.device, parameters: int) -> Precision:
         return Precision(torch.float32, "the default on MPS")
     if not cpu_has_bfloat16():
         return Precision(torch.float32, "this CPU has no bfloat16 instructions")
-    if parameters < _CPU_BFLOAT16_MIN_PARAMETERS:
+    if is_small():
         return Precision(torch.float32, "the model is too small to benefit from bfloat16")
     return Precision(torch.bfloat16, "this CPU has bfloat16 matrix instructions")
 

@@ -90,7 +90,7 @@ def test_a_folder_with_an_adapter_is_refused(alone: bool, tmp_path: Path) -> Non
         lambda: load_base(hf, device=CPU, dtype=torch.float32),
         lambda: base_fingerprint(hf),
     ):
-        with pytest.raises(ModelError, match="holds an adapter") as raised:
+        with pytest.raises(ModelError, match="has an adapter") as raised:
             attempt()
         assert "--merge" in raised.value.hint
 
@@ -128,7 +128,7 @@ def test_a_gguf_file_gives_the_logits_of_the_weights_it_was_made_of_without_a_ba
 def test_a_file_that_is_no_gguf_is_called_so(tmp_path: Path) -> None:
     folder = build_model_folder("llama", tmp_path)
     (folder / "m.gguf").write_text("no")
-    with pytest.raises(ModelError, match=r"m\.gguf .*is no GGUF file"):
+    with pytest.raises(ModelError, match=r"m\.gguf .*is not a GGUF file"):
         _load(folder, gguf_file="m.gguf")
     with pytest.raises(ModelError, match=r"no file other\.gguf"):
         _load(folder, gguf_file="other.gguf")

@@ -160,7 +160,7 @@ def test_weights_that_do_not_fit_are_named(change: str, tmp_path: Path) -> None:
     "args", [{}, {"hf_model": {}}, {"hf_model": {"model_name": 3}, "peft": {}}]
 )
 def test_values_of_something_else_are_refused(args: dict[str, Any]) -> None:
-    with pytest.raises(CheckpointError, match="do not describe an adapted model"):
+    with pytest.raises(CheckpointError, match="do not describe an adapter model"):
         rebuild(args, {}, device=CPU, dtype=torch.float32)
 
 

@@ -27,7 +27,7 @@ def test_biases_are_trained_in_float32_only(tmp_path: Path) -> None:
     check_bias(model.base, PeftConfig(bias="all"))
     # One that was trained so can still be sampled in a coarse format.
     coarse = adapted_model(folder, bias="all", dtype=torch.bfloat16)
-    with pytest.raises(ConfigError, match="bfloat16 here: too coarse"):
+    with pytest.raises(ConfigError, match="bfloat16 here: too imprecise"):
         check_bias(coarse.base, PeftConfig(bias="all"))
 
 
@@ -38,7 +38,7 @@ def test_an_architecture_without_gradient_checkpointing_says_so(
 
     monkeypatch.setattr(Qwen2ForCausalLM, "supports_gradient_checkpointing", False)
     folder = build_model_folder("qwen2", tmp_path)
-    with pytest.raises(ConfigError, match="without gradient checkpointing"):
+    with pytest.raises(ConfigError, match="does not support gradient checkpointing"):
         adapted_model(folder, hf={"gradient_checkpointing": True})
     adapted_model(folder)
 
@@ -47,10 +47,10 @@ def test_an_architecture_without_gradient_checkpointing_says_so(
     ("settings", "told"),
     [
         ({"modules_to_save": ["nothing"]}, "no such module"),
-        ({"modules_to_save": ["q_proj"]}, "'q_proj' gives it an adapter"),
-        ({"modules_to_save": ["self_attn"]}, "gives it an adapter"),
-        ({"modules_to_save": ["embed_tokens"]}, "would come apart"),
-        ({"modules_to_save": ["lm_head"]}, "would come apart"),
+        ({"modules_to_save": ["q_proj"]}, "'q_proj' adds an adapter"),
+        ({"modules_to_save": ["self_attn"]}, "adds an adapter"),
+        ({"modules_to_save": ["embed_tokens"]}, "would untie them"),
+        ({"modules_to_save": ["lm_head"]}, "would untie them"),
     ],
 )
 def test_modules_that_cannot_be_trained_as_a_whole_are_refused(
@@ -80,7 +80,7 @@ def test_causal_models_that_heed_positions_pass(architecture: Architecture, tmp_
 def test_a_model_that_sees_later_tokens_is_no_causal_one(tmp_path: Path) -> None:
     base, hf = _base(tmp_path)
     base.config.is_causal = False
-    with pytest.raises(ModelError, match="see later ones"):
+    with pytest.raises(ModelError, match="attend to later ones"):
         check_attention(base, hf)
 
 
@@ -88,7 +88,7 @@ def test_a_model_that_ignores_positions_is_refused_for_packing_alone(tmp_path: P
     base, hf = _base(tmp_path)
     heed = base.forward
     base.forward = lambda **inputs: heed(**(inputs | {"position_ids": None}))
-    with pytest.raises(ConfigError, match="cannot keep packed documents apart") as caught:
+    with pytest.raises(ConfigError, match="cannot separate packed documents") as caught:
         check_attention(base, hf)
     assert "hf_model.packing = false" in caught.value.hint
     check_attention(base, hf.model_copy(update={"packing": False}))
@@ -98,6 +98,6 @@ def test_a_model_that_takes_no_positions_is_refused_for_packing_alone(tmp_path: 
     base, hf = _base(tmp_path)
     heed = base.forward
     base.forward = lambda *, input_ids, use_cache: heed(input_ids=input_ids, use_cache=use_cache)
-    with pytest.raises(ConfigError, match="cannot keep packed documents apart"):
+    with pytest.raises(ConfigError, match="cannot separate packed documents"):
         check_attention(base, hf)
     check_attention(base, hf.model_copy(update={"packing": False}))

@@ -67,8 +67,8 @@ def test_a_wrong_name_shows_the_right_ones(name: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         resolve_targets(_base(tmp_path), PeftConfig(target_modules=("q_proj", name)))
     assert f"'{name}'" in caught.value.message
-    assert "q_proj (2 times)" in caught.value.hint
-    assert "down_proj (2 times)" in caught.value.hint
+    assert "q_proj (2x)" in caught.value.hint
+    assert "down_proj (2x)" in caught.value.hint
     assert "lm_head" not in caught.value.hint
 
 
@@ -77,7 +77,7 @@ def test_an_architecture_without_known_names_shows_its_own(tmp_path: Path) -> No
     for layer in base.model.layers:
         layer.self_attn.strange = layer.self_attn.q_proj
         del layer.self_attn.q_proj
-    with pytest.raises(ModelError, match=r"strange \(2 times\)"):
+    with pytest.raises(ModelError, match=r"strange \(2x\)"):
         resolve_targets(base, PeftConfig())
 
 
@@ -94,5 +94,5 @@ def test_only_layers_that_read_text_can_be_named(tmp_path: Path) -> None:
     )
     with pytest.raises(ConfigError, match="'out_proj'") as caught:
         resolve_targets(base, PeftConfig(target_modules=("out_proj",)))
-    assert "q_proj (2 times)" in caught.value.hint
+    assert "q_proj (2x)" in caught.value.hint
     assert "out_proj" not in caught.value.hint
