@@ -11,8 +11,8 @@ from typing import Any
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import RunFolder, create_run
 from transformer_playground.runs.jsonl import JsonlWriter
-from transformer_playground.runs.lock import RunLock
 from transformer_playground.runs.metrics import TrainingClock
+from transformer_playground.runs.status import RunLock
 from transformer_playground.runs.summary import RunSummary
 
 

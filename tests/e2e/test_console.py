@@ -10,7 +10,7 @@ from builders.commands import CONFIG, PATIENCE_SECONDS, TP, TP_TUI, Project, mak
 from builders.terminals import AtTerminal
 from transformer_playground.checkpoints.discovery import newest_valid
 from transformer_playground.runs.folder import RunFolder
-from transformer_playground.runs.lock import read_writer
+from transformer_playground.runs.status import read_writer
 
 LONG = CONFIG.replace("max_iters = 20", "max_iters = 1000000")
 

@@ -100,7 +100,7 @@ def test_a_prompt_comes_through_a_pipe(trained: Project) -> None:
 
 def test_a_prompt_can_be_typed(trained: Project) -> None:
     terminal = AtTerminal(trained, *GENERATE, "--prompt", "-", "--json", "--max-new-tokens", "5")
-    terminal.read_until(1, after="type the prompt")
+    terminal.read_until(1, after="Type the prompt")
     terminal.type(f"12 bottles\n{CTRL_D}")
     code, output = terminal.wait()
     assert code == 0, output

@@ -27,7 +27,7 @@ finally:
 LIGHT_PACKAGES = ("config", "data", "experiments")
 LIGHT_MODULES = (
     *("cli.main", "tp_tui", "checkpoints.discovery"),
-    *("runs.folder", "runs.listing", "runs.lock", "runs.metrics"),
+    *("runs.folder", "runs.listing", "runs.metrics"),
     *("runs.status", "runs.summary", "runs.series", "runs.index"),
     *("runs.curves", "plots.loss_curves", "plots.loss_plot", "training.sinks.text"),
 )

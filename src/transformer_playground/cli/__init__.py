@@ -1,1 +1,1 @@
-"""`tp`: thin verbs over the core; torch is imported only inside the commands that need it."""
+"""`tp` commands; torch is imported only inside the commands that need it."""

@@ -1,4 +1,4 @@
-"""Running a Typer application, for the commands and for the console."""
+"""Typer application runner of `tp` and `tp-tui`."""
 
 import typer
 import typer.main
@@ -7,8 +7,8 @@ from transformer_playground.cli.options import with_resume_default
 from transformer_playground.cli.output import run_command
 from transformer_playground.errors import UsageError
 
-# What the library that checks options puts before a sentence, to no one's use.
-_VALIDATOR = "Value error, "
+# Prefix that pydantic adds to messages.
+_PYDANTIC_PREFIX = "Value error, "
 
 
 def run_app(application: typer.Typer, arguments: list[str]) -> int:
@@ -17,21 +17,20 @@ def run_app(application: typer.Typer, arguments: list[str]) -> int:
     name = command.name or "tp"
 
     def invoke() -> int:
-        # Typer's own main() would turn Ctrl-C and closed pipes into exit codes without a word.
+        # Typer's main() exits silently on Ctrl-C and closed pipes.
         try:
             with command.make_context(name, with_resume_default(arguments)) as context:
                 code = command.invoke(context)
         except typer.Exit as end:
             return end.exit_code
         except typer.TyperException as error:
-            message = error.format_message().replace(_VALIDATOR, "")
-            raise UsageError(message, f"See: {_asked_of(error) or name} --help") from error
+            message = error.format_message().replace(_PYDANTIC_PREFIX, "")
+            raise UsageError(message, f"See: {_command_path(error) or name} --help") from error
         return code if isinstance(code, int) else 0
 
     return run_command(invoke)
 
 
-def _asked_of(error: typer.TyperException) -> str | None:
-    """The command, such as `tp runs show`, that the words were for."""
+def _command_path(error: typer.TyperException) -> str | None:
     context = getattr(error, "ctx", None)
     return context.command_path if context is not None else None

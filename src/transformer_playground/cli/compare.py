@@ -1,15 +1,23 @@
 """`tp compare`."""
 
+import shutil
+import sys
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from transformer_playground.checkpoints.discovery import scan_folder
-from transformer_playground.cli.options import AsJson, RunsDir
-from transformer_playground.cli.output import note, say_json
-from transformer_playground.cli.sample_options import sample_options, with_standard_input
+from transformer_playground.cli.options import (
+    RUN_HELP,
+    AsJson,
+    RunsDir,
+    read_stdin_prompt,
+    sample_options,
+)
+from transformer_playground.cli.output import is_terminal, note, print_table, say, say_json
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.folder import RUNS_DIR, RunFolder
 from transformer_playground.runs.generation_request import (
@@ -18,21 +26,23 @@ from transformer_playground.runs.generation_request import (
     resolve_request,
 )
 from transformer_playground.runs.listing import find_runs
-from transformer_playground.terminal import visible_line
+from transformer_playground.tables import split_columns
+from transformer_playground.terminal import visible, visible_line
 
 if TYPE_CHECKING:
     from transformer_playground.comparison.compare import Comparison
     from transformer_playground.comparison.compared_run import SampleResult
 
-Form = Literal["text", "json", "csv", "markdown"]
 _SAMPLES = 3
+_SAMPLE_WIDTH = 50
 
 
 @sample_options(
     n_samples=typer.Option(
         "--n-samples",
+        metavar="N",
         min=0,
-        help="Samples from each run; default: 3 from each of up to four runs with checkpoints.",
+        help="Samples per run; 0 = none. Default: 3 for up to four columns.",
     )
 )
 def compare(
@@ -41,7 +51,7 @@ def compare(
         typer.Option(
             "--run-ids",
             metavar="A,B[,C…]",
-            help="Runs: ids, unique beginnings, EXP@latest, EXP@best; repeatable.",
+            help=f"{RUN_HELP} Comma-separated or repeated.",
         ),
     ],
     request: SampleRequest,
@@ -49,69 +59,69 @@ def compare(
         bool, typer.Option("--all", help="Show every setting, not only those that differ.")
     ] = False,
     no_group: Annotated[
-        bool, typer.Option("--no-group", help="Do not average runs that differ in their seed.")
+        bool, typer.Option("--no-group", help="Do not average runs that differ only in their seed.")
     ] = False,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
-    csv_output: Annotated[bool, typer.Option("--csv", help="One row for each run.")] = False,
-    markdown: Annotated[bool, typer.Option("--markdown", help="A table for a document.")] = False,
+    csv_output: Annotated[bool, typer.Option("--csv", help="Print CSV, one row per run.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
     """Compare runs: settings, metrics and samples.
 
-    Sampling options that are left out default to the first run's saved config, for all runs.
+    Sampling options default to the saved config of the first run and apply to all runs.
     """
-    forms: dict[Form, bool] = {"json": json_output, "csv": csv_output, "markdown": markdown}
-    stated: list[Form] = [name for name, is_stated in forms.items() if is_stated]
-    if len(stated) > 1:
-        raise UsageError("--json, --csv and --markdown exclude each other.", "Choose one.")
-    _refuse_ineffective(request, csv_output=csv_output)
+    if json_output + csv_output + markdown > 1:
+        raise UsageError("--json, --csv and --markdown are mutually exclusive.", "Choose one.")
+    _reject_ineffective(request, csv_output=csv_output)
     folders = find_runs(runs_dir, ",".join(run_ids))
-    # What compares is loaded when it is asked for; listing commands start without it.
-    from transformer_playground.cli import compare_output as output
+    # Late, so that other commands start without it.
     from transformer_playground.comparison.compare import compare_folders
-    from transformer_playground.comparison.render import as_document
+    from transformer_playground.comparison.render import as_document, markdown_lines
 
     comparison = compare_folders(folders, group=not no_group, all_settings=all_settings)
     if csv_output:
-        output.print_csv(comparison)
+        _print_csv(comparison)
         return
-    spec = _spec(request, folders[0]) if _draws(request, comparison, folders) else None
-    if not stated:
-        output.print_comparison(comparison)
+    spec = _resolve(request, folders[0]) if _should_sample(request, comparison, folders) else None
+    if not (json_output or markdown):
+        _print_comparison(comparison)
     results = _draw(comparison, folders, spec) if spec is not None else []
     if json_output:
         say_json(as_document(comparison, spec, results))
     elif markdown:
-        output.print_markdown(comparison, spec, results)
+        for part in markdown_lines(comparison, spec, results):
+            say(part)
     elif spec is not None:
-        output.print_results(spec, results)
+        _print_results(spec, results)
 
 
-def _says_how(request: SampleRequest) -> bool:
-    """Whether a request states anything but the number of samples."""
+def _has_sampling_options(request: SampleRequest) -> bool:
+    """Whether any sampling option but `--n-samples` is given."""
     return replace(request, n_samples=None) != SampleRequest(environ=request.environ)
 
 
-def _refuse_ineffective(request: SampleRequest, *, csv_output: bool) -> None:
-    if csv_output and (request.n_samples or _says_how(request)):
+def _reject_ineffective(request: SampleRequest, *, csv_output: bool) -> None:
+    if csv_output and (request.n_samples or _has_sampling_options(request)):
         raise UsageError(
-            "A CSV table has no place for samples.", "Leave out the sampling options, or --csv."
+            "CSV output cannot contain samples.", "Leave out the sampling options, or --csv."
         )
-    if request.n_samples == 0 and _says_how(request):
+    if request.n_samples == 0 and _has_sampling_options(request):
         raise UsageError(
             "--n-samples 0 draws nothing, so other sampling options have no effect.",
-            "Leave them out, or ask for samples.",
+            "Leave them out, or raise --n-samples.",
         )
 
 
-def _draws(request: SampleRequest, comparison: "Comparison", folders: Sequence[RunFolder]) -> bool:
-    """Whether samples are to be drawn; a note says why not if nothing was asked."""
+def _should_sample(
+    request: SampleRequest, comparison: "Comparison", folders: Sequence[RunFolder]
+) -> bool:
+    """Whether to draw samples; without sampling options, prints the reason if not."""
     from transformer_playground.comparison.render import FEW_COLUMNS
 
-    if request.n_samples is not None or _says_how(request):
+    if request.n_samples is not None or _has_sampling_options(request):
         return request.n_samples != 0
     if len(comparison.columns) > FEW_COLUMNS:
-        note(f"For samples of more than {FEW_COLUMNS} columns add --n-samples {_SAMPLES}.")
+        note(f"To sample from more than {FEW_COLUMNS} columns, add --n-samples {_SAMPLES}.")
         return False
     if not any(scan_folder(folder.checkpoints).files for folder in folders):
         note("None of these runs has a checkpoint, so there are no samples.")
@@ -119,24 +129,118 @@ def _draws(request: SampleRequest, comparison: "Comparison", folders: Sequence[R
     return True
 
 
-def _spec(request: SampleRequest, first: RunFolder) -> SampleSpec:
+def _resolve(request: SampleRequest, first: RunFolder) -> SampleSpec:
     request = replace(request, n_samples=request.n_samples or _SAMPLES)
-    return resolve_request(first, with_standard_input(request))
+    return resolve_request(first, read_stdin_prompt(request))
 
 
 def _draw(
     comparison: "Comparison", folders: Sequence[RunFolder], spec: SampleSpec
 ) -> list["SampleResult"]:
-    """Draw from each column's best run, one after the other."""
+    """Draw samples from the best run of each column."""
     from transformer_playground.comparison.compared_run import draw_samples
 
     by_id = {folder.run_id: folder for folder in folders}
     results = []
     for column in comparison.columns:
         run = by_id[column.best_run.run_id]
-        of_group = f", the best of {column.label}" if len(column.runs) > 1 else ""
-        note(visible_line(f"sampling from {run.run_id}{of_group}"))
+        group = f", the best of {column.label}" if len(column.runs) > 1 else ""
+        note(visible_line(f"sampling from {run.run_id}{group}"))
         results.append(draw_samples(run, spec))
         for skipped in results[-1].skipped:
             note(visible_line(f"skipped a damaged checkpoint: {skipped}"))
     return results
+
+
+def _print_comparison(comparison: "Comparison") -> None:
+    """Print the table and its notes, cut to the terminal's width or whole if piped."""
+    from transformer_playground.comparison.render import text_table
+
+    labels = [column.label for column in comparison.columns]
+    if not is_terminal():
+        print_table(text_table(comparison, labels, shorten=False))
+    else:
+        _print_fitted(comparison, labels, shutil.get_terminal_size().columns)
+    if comparison.notes:
+        say("")
+    for sentence in comparison.notes:
+        _print_sentence(sentence)
+
+
+def _print_fitted(comparison: "Comparison", labels: list[str], width: int) -> None:
+    from transformer_playground.comparison.render import FEW_COLUMNS, text_table
+
+    pieces = split_columns(text_table(comparison, labels, shorten=True), width)
+    if len(pieces) > 1 or len(labels) > FEW_COLUMNS:
+        # Run ids are long: numbers as headers leave more width for the values.
+        numbers = [f"[{number}]" for number in range(1, len(labels) + 1)]
+        for number, label in zip(numbers, labels, strict=True):
+            say(visible_line(f"{number} {label}"))
+        say("")
+        pieces = split_columns(text_table(comparison, numbers, shorten=True), width)
+    for index, piece in enumerate(pieces):
+        if index:
+            say("")
+        print_table(piece)
+
+
+def _print_csv(comparison: "Comparison") -> None:
+    """Print one row per run at full precision; notes go to standard error."""
+    from transformer_playground.comparison.render import csv_text
+
+    sys.stdout.write(csv_text(comparison))
+    sys.stdout.flush()
+    for sentence in comparison.notes:
+        note(visible_line(sentence))
+
+
+def _print_results(spec: SampleSpec, results: Sequence["SampleResult"]) -> None:
+    """Print the samples, side by side where the terminal is wide enough."""
+    from transformer_playground.comparison.render import result_title, spec_text
+
+    say("")
+    _print_sentence(spec_text(spec))
+    width = shutil.get_terminal_size().columns
+    if is_terminal() and len(results) * _SAMPLE_WIDTH <= width:
+        _print_side_by_side(results, width)
+        return
+    for result in results:
+        say(f"\n=== {result_title(result)} ===")
+        if result.problem is not None:
+            say(result.problem)
+        for number, text in enumerate(result.texts, start=1):
+            say(f"--- sample {number} of {len(result.texts)} ---")
+            say(f"{result.prompt}{text}")
+
+
+def _print_side_by_side(results: Sequence["SampleResult"], width: int) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from transformer_playground.comparison.render import result_title
+
+    for index in range(max(len(result.texts) for result in results) or 1):
+        table = Table(box=None, pad_edge=False, expand=True, padding=(0, 2, 0, 0), header_style="")
+        for result in results:
+            table.add_column(Text(visible_line(result_title(result))), ratio=1, overflow="fold")
+        table.add_row(*(Text(visible(_cell(result, index))) for result in results))
+        console = Console(highlight=False, width=width)
+        with console.capture() as printed:
+            console.print(table)
+        say("\n" + "\n".join(line.rstrip() for line in printed.get().splitlines()))
+
+
+def _cell(result: "SampleResult", index: int) -> str:
+    if result.problem is not None:
+        return result.problem if index == 0 else ""
+    return result.prompt + result.texts[index] if index < len(result.texts) else ""
+
+
+def _print_sentence(sentence: str) -> None:
+    """Print untrusted text on one line; at a terminal, wrapped between words."""
+    line = visible_line(sentence)
+    if is_terminal():
+        width = shutil.get_terminal_size().columns
+        line = textwrap.fill(line, width, break_long_words=False, break_on_hyphens=False)
+    say(line)

@@ -67,12 +67,10 @@ def _row(
 
 
 def new(
-    name: Annotated[
-        str, typer.Argument(metavar="NAME", help="Name of the new experiment's folder.")
-    ],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new experiment.")],
     template: Annotated[
         Template | None,
-        typer.Option("--template", help="Tokenizer to begin with.  [default: char]"),
+        typer.Option("--template", help="Tokenizer of the new experiment.  [default: char]"),
     ] = None,
     source: Annotated[
         str | None,
@@ -80,9 +78,9 @@ def new(
     ] = None,
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
 ) -> None:
-    """Make a new experiment that runs as it stands."""
+    """Create an experiment that can be trained as is."""
     if source is not None and template is not None:
-        raise UsageError("--template and --from exclude each other.", "Leave out one of them.")
+        raise UsageError("--template and --from are mutually exclusive.", "Leave out one of them.")
     if source is not None:
         created = copy_experiment(experiments_dir, name, source)
     else:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from transformer_playground.cli.options import AsJson, Base, RunsDir
+from transformer_playground.cli.options import CHECKPOINT_HELP, RUN_HELP, AsJson, Base, RunsDir
 from transformer_playground.cli.output import say, say_json
 from transformer_playground.formatting import size_text
 from transformer_playground.runs.folder import RUNS_DIR
@@ -18,32 +18,35 @@ _SCHEMA_VERSION = 1
 def export_adapter(
     run_id: Annotated[
         str,
-        typer.Argument(metavar="RUN", help="Run: id, unique beginning, EXP@latest or EXP@best."),
+        typer.Argument(metavar="RUN", help=RUN_HELP),
     ],
     merge: Annotated[
         bool,
         typer.Option(
             "--merge",
-            help="Work the adapters into the base model: a folder that transformers loads alone.",
+            help="Merge the adapter into the base model, for transformers alone.",
         ),
     ] = False,
     checkpoint: Annotated[
         str,
-        typer.Option("--checkpoint", help="auto, best, last or a file name; auto prefers best."),
+        typer.Option("--checkpoint", metavar="NAME", help=CHECKPOINT_HELP),
     ] = "auto",
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", metavar="FOLDER", help="A folder to make; left out: in the run's exports."
+            "--out",
+            metavar="FOLDER",
+            help="New output folder; default: inside the run's exports folder.",
         ),
     ] = None,
     base: Base = None,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
-    """Write a finetuned run's adapters for peft, or merged with their base for transformers.
+    """Export the adapter of a finetuned run.
 
-    The tokenizer goes with them. A folder that is there already is left alone.
+    The result can be loaded by peft, or with --merge by transformers. The tokenizer is included.
+    An existing folder is not overwritten.
     """
     run = find_run(runs_dir, run_id)
 
@@ -65,7 +68,7 @@ def export_adapter(
             }
         )
         return
-    what = "merged model" if merge else "adapters"
+    what = "merged model" if merge else "adapter"
     say(
         visible_line(
             f"{what} of step {exported.step:,} ({size_text(exported.size)}): {exported.folder}"

@@ -1,4 +1,4 @@
-"""How commands speak: results to standard output, everything else to standard error."""
+"""Console output: results to standard output, all other messages to standard error."""
 
 import io
 import json
@@ -23,39 +23,39 @@ def say(text: str) -> None:
 
 
 def say_json(value: Any) -> None:
-    """Print one JSON document on one line, of printable ASCII only."""
+    """Print one JSON document on one line of printable ASCII."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False)
-    # JSON leaves DEL as it is, and nothing else that a terminal obeys.
+    # DEL is the only control character that json.dumps leaves unescaped.
     sys.stdout.write(text.replace("\x7f", "\\u007f") + "\n")
     sys.stdout.flush()
 
 
 def note(text: str) -> None:
-    """Print something about the work, not its result."""
+    """Print a message to standard error, with control characters made visible."""
     sys.stderr.write(visible(text) + "\n")
     sys.stderr.flush()
 
 
 def print_table(columns: Sequence[Column]) -> None:
-    """Print a table; at a terminal so that each row is one line, elsewhere in full."""
+    """Print a table, cut to the terminal's width or whole if piped."""
     width = shutil.get_terminal_size().columns if is_terminal() else None
     for line in table_lines(columns, width):
         say(line)
 
 
 def is_terminal() -> bool:
-    """Whether a person watches standard output."""
+    """Whether standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def run_command(command: Callable[[], int]) -> int:
-    """Run a command and turn the ends it may come to into exit codes.
+    """Run a command and return its exit code.
 
-    A `PlaygroundError` becomes its sentence, and so does a disk that refuses; Ctrl-C becomes 130;
-    a closed pipe (`tp runs | head`) is the reader's choice and no error.
+    `PlaygroundError` and OSError print a message; Ctrl-C exits with 130; a closed pipe
+    (`tp runs | head`) is not an error.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # What the terminal's encoding lacks is shown by its code instead of ending the command.
+        # Characters that the terminal's encoding lacks must not end the command.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = command()
@@ -79,5 +79,5 @@ def run_command(command: Callable[[], int]) -> int:
 
 
 def _discard_output() -> None:
-    # Python flushes standard output once more at exit and would complain there.
+    # Python flushes standard output again at exit, which would raise once more.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from transformer_playground.cli.options import AsJson, RunsDir
+from transformer_playground.cli.options import RUN_HELP, AsJson, RunsDir
 from transformer_playground.cli.output import note, say, say_json
 from transformer_playground.formatting import loss_text
 from transformer_playground.runs.folder import RUNS_DIR
@@ -27,8 +27,7 @@ def plot_loss(
         typer.Option(
             "--run-id",
             metavar="ID[,ID…]",
-            help="Runs: id, unique beginning, EXP@latest, EXP@best; several are laid over "
-            "each other.",
+            help=f"{RUN_HELP} Several runs share one plot.",
         ),
     ],
     out: Annotated[
@@ -36,31 +35,31 @@ def plot_loss(
         typer.Option(
             "--out",
             metavar="FILE",
-            help="A file ending in .svg or .png; left out: loss-curve.svg in the run's reports "
-            "folder, or in the current folder for several runs.",
+            help="Output file, .svg or .png; default: loss-curve.svg in the run's reports folder, "
+            "or in the current folder for several runs.",
         ),
     ] = None,
     title: Annotated[
-        str | None, typer.Option("--title", help="Words above the picture; left out: the run.")
+        str | None, typer.Option("--title", help="Title; default: the run ID.")
     ] = None,
-    log_y: Annotated[bool, typer.Option("--log-y", help="A logarithmic loss axis.")] = False,
+    log_y: Annotated[bool, typer.Option("--log-y", help="Use a logarithmic loss axis.")] = False,
     smooth: Annotated[
         float,
         typer.Option(
             "--smooth",
             metavar="WEIGHT",
-            help="Moving average over the training loss: 0 (none) to below 1.",
+            help="Smoothing of the training loss by a moving average, in [0, 1); 0 = off.",
         ),
     ] = 0.0,
     x: Annotated[
-        Axis, typer.Option("--x", help="Steps, training tokens seen, or time spent training.")
+        Axis, typer.Option("--x", help="Horizontal axis: steps, tokens seen or training time.")
     ] = "step",
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
-    """Draw training and validation loss, with the best point marked, as SVG or PNG.
+    """Plot training and validation loss as SVG or PNG.
 
-    A file that is there already is replaced.
+    An existing file is replaced.
     """
     runs = find_runs(runs_dir, run_id)
 

@@ -24,11 +24,16 @@ def prepare(
     experiment: OptionalExperiment = None,
     config: ConfigPath = None,
     overrides: Overrides = None,
-    force: Annotated[bool, typer.Option("--force", help="Rebuild even if up to date.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Rebuild the dataset even if it is up to date.")
+    ] = False,
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
     json_output: AsJson = False,
 ) -> None:
-    """Turn an experiment's text into train.bin, val.bin and meta.pkl."""
+    """Prepare the dataset of an experiment.
+
+    Tokenizes its text into train.bin, val.bin and meta.pkl.
+    """
     if experiment is not None:
         find_or_install(experiments_dir, experiment, note)
     found, loaded = load_experiment(
@@ -42,10 +47,10 @@ def prepare(
 
 
 def describe_report(report: PrepareReport) -> str:
-    """What preparation did, in a few lines."""
+    """Summary of a preparation as lines of text."""
     lines = [
-        f"{word}: {', '.join(names)}"
-        for word, names in (
+        f"{label}: {', '.join(names)}"
+        for label, names in (
             ("created", report.created),
             ("refreshed", report.refreshed),
             ("up to date", report.skipped),

@@ -1,38 +1,58 @@
-"""`tp sample` and `tp generate`: draw samples from a run."""
+"""`tp sample` and `tp generate`."""
 
+import json
+import sys
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from transformer_playground.cli.options import AsJson, Overrides, RunsDir
-from transformer_playground.cli.output import is_terminal
-from transformer_playground.cli.sample_options import sample_options, with_standard_input
+from transformer_playground.cli.options import (
+    RUN_HELP,
+    AsJson,
+    Overrides,
+    RunsDir,
+    read_stdin_prompt,
+    sample_options,
+)
+from transformer_playground.cli.output import is_terminal, note, say, say_json
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR, discover
+from transformer_playground.files import replace_text
 from transformer_playground.runs.folder import RUNS_DIR, RunFolder
-from transformer_playground.runs.generation_request import SampleRequest, plan_sampling
+from transformer_playground.runs.generation_request import (
+    ResolvedSampling,
+    SampleRequest,
+    resolve_sampling,
+)
 from transformer_playground.runs.listing import find_run, find_run_or_latest
+from transformer_playground.terminal import visible
+
+if TYPE_CHECKING:
+    from transformer_playground.runs.generation import LoadedRun
 
 Out = Annotated[
     Path | None,
-    typer.Option("--out", metavar="FILE", help="Write the samples to this file, as JSON lines."),
+    typer.Option("--out", metavar="FILE", help="Write the samples to this file as JSON lines."),
 ]
 
 
 @sample_options()
 def sample(
-    run: Annotated[str, typer.Argument(metavar="EXP|RUN", help="An experiment or a run.")],
+    run: Annotated[
+        str, typer.Argument(metavar="EXP|RUN", help="Experiment name (its latest run) or run ID.")
+    ],
     request: SampleRequest,
     overrides: Overrides = None,
     out: Out = None,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
-    """Draw samples from a run, or from an experiment's latest run.
+    """Draw samples from a run or an experiment's latest run.
 
-    Options that are left out default to the run's saved config.
+    Sampling options default to the run's saved config.
     """
     request = replace(request, overrides=overrides or ())
     _draw(_find(runs_dir, run), request, out, json_output=json_output)
@@ -42,7 +62,7 @@ def sample(
 def generate(
     run_id: Annotated[
         str,
-        typer.Option("--run-id", help="A run: its id, a beginning of it, EXP@latest or EXP@best."),
+        typer.Option("--run-id", metavar="ID", help=RUN_HELP),
     ],
     request: SampleRequest,
     overrides: Overrides = None,
@@ -50,9 +70,9 @@ def generate(
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
-    """Draw samples from a finished or running run.
+    """Draw samples from a run, which may still be training.
 
-    Options that are left out default to the run's saved config.
+    Sampling options default to the run's saved config.
     """
     request = replace(request, overrides=overrides or ())
     _draw(find_run(runs_dir, run_id), request, out, json_output=json_output)
@@ -70,12 +90,9 @@ def _find(runs_dir: Path, name: str) -> RunFolder:
 
 
 def _draw(run: RunFolder, request: SampleRequest, out: Path | None, *, json_output: bool) -> None:
-    # torch comes after everything that can fail without it.
     if out is not None:
         _check_out(out)
-    plan = plan_sampling(run, with_standard_input(request))
-    from transformer_playground.cli.print_samples import print_samples, write_samples
-
+    plan = resolve_sampling(run, read_stdin_prompt(request))
     if out is not None:
         write_samples(plan, out, json_output=json_output)
     else:
@@ -83,8 +100,92 @@ def _draw(run: RunFolder, request: SampleRequest, out: Path | None, *, json_outp
 
 
 def _check_out(out: Path) -> None:
-    # A device or a pipe would be replaced by a file.
+    # Writing replaces the path: a device or a pipe must stay.
     if out.exists() and not out.is_file():
-        raise UsageError(f"--out {out} is not a file.", "Name a file to write the samples to.")
+        raise UsageError(f"--out {out} is not a file.", "Choose another file.")
     if not out.absolute().parent.is_dir():
-        raise UsageError(f"--out {out} is in a folder that does not exist.", "Make it first.")
+        raise UsageError(
+            f"--out {out} is in a folder that does not exist.", "Create the folder first."
+        )
+
+
+def print_samples(plan: ResolvedSampling, *, json_output: bool, stream: bool) -> None:
+    """Draw samples and print them, token by token if `stream` is set."""
+    from transformer_playground.runs.generation import draw
+
+    loaded = _load(plan)
+    if json_output:
+        for row in draw(loaded):
+            say_json(_as_event(row))
+    elif stream:
+        _print_stream(loaded)
+    else:
+        rows = draw(loaded)
+        for row in rows:
+            _print_heading(row["index"], len(rows))
+            say(f"{row['prompt']}{row['text']}")
+
+
+def write_samples(plan: ResolvedSampling, out: Path, *, json_output: bool) -> None:
+    """Draw samples and write all of them to `out` as JSON lines; print them only with `--json`."""
+    from transformer_playground.runs.generation import draw
+
+    rows = [_as_event(row) for row in draw(_load(plan))]
+    replace_text(out, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
+    note(f"wrote {len(rows):,} sample{'s' if len(rows) > 1 else ''} to {out}")
+    if json_output:
+        for row in rows:
+            say_json(row)
+
+
+def _load(plan: ResolvedSampling) -> "LoadedRun":
+    # torch is imported after everything that can fail without it.
+    from transformer_playground.runs.generation import load_resolved
+
+    loaded = load_resolved(plan)
+    for skipped in loaded.skipped:
+        note(f"skipped a damaged checkpoint: {skipped}")
+    note(f"sampling from {loaded.checkpoint.name} of {plan.run_id}")
+    return loaded
+
+
+def _as_event(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"event": "sample", **row}
+
+
+def _print_heading(sample: int, count: int) -> None:
+    if count > 1:
+        say(f"--- sample {sample + 1} of {count} ---")
+
+
+def _print_stream(loaded: "LoadedRun") -> None:
+    """Print the first sample token by token and each other sample when it is complete."""
+    from transformer_playground.generation.samples import Sample
+    from transformer_playground.runs.generation import stream_samples
+
+    count = loaded.decoding.num_samples
+    samples = [Sample() for _ in range(count)]
+    printed = 0
+    _print_heading(0, count)
+    _print_text(loaded.prompt.text)
+    try:
+        for event in stream_samples(loaded):
+            samples[event.sample].add(event)
+            if event.sample == 0:
+                _print_text(event.text)
+            while printed < count and samples[printed].end is not None:
+                if printed == 0:
+                    say("")
+                else:
+                    _print_heading(printed, count)
+                    say(f"{loaded.prompt.text}{samples[printed].text}")
+                printed += 1
+    except KeyboardInterrupt:
+        if printed == 0:
+            say("")
+        raise
+
+
+def _print_text(text: str) -> None:
+    sys.stdout.write(visible(text))
+    sys.stdout.flush()

@@ -14,15 +14,17 @@ from transformer_playground.runs.listing import find_run
 
 
 def tensorboard(
-    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="One run only.")] = None,
-    port: Annotated[int, typer.Option("--port", min=1, max=65535)] = 6006,
+    run: Annotated[str | None, typer.Argument(metavar="[RUN]", help="Show only this run.")] = None,
+    port: Annotated[
+        int, typer.Option("--port", metavar="PORT", min=1, max=65535, help="Port to listen on.")
+    ] = 6006,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
-    """Show training curves in a browser; listens on 127.0.0.1 only."""
+    """Show training curves in TensorBoard, on 127.0.0.1."""
     folder = find_run(runs_dir, run).tensorboard if run else runs_dir
     if not folder.is_dir():
-        raise RunError(f"there is nothing to show: {folder} does not exist.", "Train a run first.")
+        raise RunError(f"{folder} does not exist.", "Train a run first.")
     note(f"TensorBoard on http://127.0.0.1:{port}")
     arguments = ["--logdir", str(folder), "--host", "127.0.0.1", "--port", str(port)]
-    # Becoming TensorBoard hands it Ctrl-C and the exit code without a process in between.
+    # exec: TensorBoard receives Ctrl-C and sets the exit code itself.
     os.execv(sys.executable, [sys.executable, "-m", "tensorboard.main", *arguments])

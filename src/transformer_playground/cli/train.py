@@ -1,7 +1,12 @@
 """`tp train` and `tp loop`."""
 
+import contextlib
 import os
 import shlex
+import signal
+import sys
+import types
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -24,6 +29,7 @@ from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
 from transformer_playground.runs.folder import RUNS_DIR, RunFolder, check_run_id, open_run
 from transformer_playground.runs.listing import find_run
+from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.launch import (
     Launch,
     PrepareWhen,
@@ -36,20 +42,59 @@ if TYPE_CHECKING:
     from transformer_playground.training.sinks.base import Sink
 
 
+# SIGHUP does not exist on every platform.
+_STOPPING = tuple(
+    signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+
+
+class StopRequest:
+    """The signal that stopped training, if any."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """128 plus the signal number, as in shells; 0 without a signal."""
+        return 0 if self.signal is None else 128 + self.signal
+
+
+@contextlib.contextmanager
+def stop_on_signals(control: TrainingControl) -> Iterator[StopRequest]:
+    """Stop training on SIGINT, SIGTERM or SIGHUP; a second signal exits at once."""
+    request = StopRequest()
+
+    def handle(number: int, _frame: types.FrameType | None) -> None:
+        if request.signal is not None:
+            if number == signal.SIGINT:
+                raise KeyboardInterrupt
+            sys.exit(128 + number)
+        request.signal = signal.Signals(number)
+        control.stop()
+
+    previous = {each: signal.signal(each, handle) for each in _STOPPING}
+    try:
+        yield request
+    finally:
+        for each, handler in previous.items():
+            signal.signal(each, handler)
+
+
 def run_launch(
     launch: Launch, experiments_dir: Path, runs_dir: Path, *, json_output: bool = False
 ) -> int:
-    """Train, and unless the launch prepares nothing, prepare before and sample after.
+    """Train; unless `launch.prepare` is "never", prepare data first and sample afterwards.
 
     Args:
-        launch: As the options state it: `resume` may be any name of a run, and the `run_id` of an
-            existing run resumes it.
-        experiments_dir: Folder of experiments.
-        runs_dir: Folder of runs.
+        launch: `resume` may be any name that `find_run` accepts; the `run_id` of an existing run
+            resumes it.
+        experiments_dir: Experiments folder.
+        runs_dir: Runs folder.
         json_output: Whether to print JSON lines.
 
     Returns:
-        The exit code: 0, or 128 plus the signal that asked training to stop.
+        The exit code: 0, or 128 plus the number of the signal that stopped training.
     """
     if (resumed := _run_to_resume(launch, runs_dir)) is not None:
         launch = replace(launch, resume=resumed.run_id, run_id=None)
@@ -65,24 +110,24 @@ def run_launch(
 def resume_command(
     launch: Launch, experiment: str, run_id: str, *, experiments_dir: Path, runs_dir: Path
 ) -> str:
-    """The command that resumes a run of this launch, ready for a shell."""
-    words = ["tp", "train"]
+    """The shell command that resumes a run of this launch."""
+    arguments = ["tp", "train"]
     if launch.config is None:
-        words.append(experiment)
+        arguments.append(experiment)
     else:
-        words += [*filter(None, [launch.experiment]), "--config", str(launch.config)]
-        # The file is stated again, and so must be what overrides it.
-        words += [word for override in launch.overrides for word in ("--set", override)]
+        arguments += [*filter(None, [launch.experiment]), "--config", str(launch.config)]
+        # --config replaces the saved config, so its overrides must be repeated.
+        arguments += [part for override in launch.overrides for part in ("--set", override)]
     if experiments_dir != EXPERIMENTS_DIR:
-        words += ["--experiments-dir", str(experiments_dir)]
+        arguments += ["--experiments-dir", str(experiments_dir)]
     if runs_dir != RUNS_DIR:
-        words += ["--runs-dir", str(runs_dir)]
-    return shlex.join([*words, "--run-id", run_id])
+        arguments += ["--runs-dir", str(runs_dir)]
+    return shlex.join([*arguments, "--run-id", run_id])
 
 
 def _run_to_resume(launch: Launch, runs_dir: Path) -> RunFolder | None:
     if launch.resume is not None and launch.run_id is not None:
-        raise UsageError("--resume and --run-id exclude each other.", "Give one of them.")
+        raise UsageError("--resume and --run-id are mutually exclusive.", "Use one of them.")
     if launch.run_id is not None:
         exists = os.path.lexists(runs_dir / check_run_id(launch.run_id))
         return open_run(runs_dir, launch.run_id) if exists else None
@@ -92,25 +137,23 @@ def _run_to_resume(launch: Launch, runs_dir: Path) -> RunFolder | None:
         return find_run(runs_dir, launch.resume)
     if not launch.experiment:
         raise UsageError(
-            "--resume without an id continues an experiment's latest run, but none is named.",
-            "Name the experiment or the run.",
+            "--resume without an ID needs an experiment.",
+            "Add the experiment's name, or the run ID.",
         )
     return find_run(runs_dir, f"{launch.experiment}@latest")
 
 
 def _train(resolved: ResolvedLaunch, experiments_dir: Path, *, json_output: bool) -> int:
-    """Train with a display that suits the output, then print a summary and samples."""
-    # torch and all that needs it come after everything that can fail without it.
-    from transformer_playground.cli.print_samples import print_samples
-    from transformer_playground.cli.signals import stop_on_signals
-    from transformer_playground.runs.generation_request import SampleRequest, plan_sampling
-    from transformer_playground.training.control import TrainingControl
+    """Train, then print a summary and samples."""
+    # torch is imported after everything that can fail without it.
+    from transformer_playground.cli.sample import print_samples
+    from transformer_playground.runs.generation_request import SampleRequest, resolve_sampling
 
     control = TrainingControl()
     with stop_on_signals(control) as request:
         result = resolved.train([_display(json_output=json_output)], control, note)
-    for remark in result.artifacts.warnings:
-        note(remark)
+    for warning in result.artifacts.warnings:
+        note(warning)
     if request.signal is not None and result.summary["status"] != "finished":
         command = resume_command(
             resolved.launch,
@@ -121,18 +164,18 @@ def _train(resolved: ResolvedLaunch, experiments_dir: Path, *, json_output: bool
         )
         note(
             f"stopped by {request.signal.name}; saved in {result.run.checkpoints}. "
-            f"Go on with: {command}"
+            f"Resume with: {command}"
         )
         for path in result.artifacts.paths:
             note(f"plot: {path}")
         return request.exit_code
     _summarise(result, json_output=json_output)
     if request.signal is not None:
-        note(f"{request.signal.name} came when training had finished")
+        note(f"{request.signal.name} was received after training had finished")
         return request.exit_code
     if resolved.launch.prepare != "never":
         print_samples(
-            plan_sampling(result.run, SampleRequest(environ=os.environ)),
+            resolve_sampling(result.run, SampleRequest(environ=os.environ)),
             json_output=json_output,
             stream=is_terminal(),
         )
@@ -174,7 +217,10 @@ def train(
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> int:
-    """Train a new run, or continue one from its newest valid checkpoint."""
+    """Train a new run, or resume one.
+
+    A resumed run continues from its newest valid checkpoint.
+    """
     stated = tuple(overrides or ())
     launch = Launch(experiment or "", stated, run_id, resume, config=config, prepare="never")
     return run_launch(launch, experiments_dir, runs_dir, json_output=json_output)
@@ -189,9 +235,11 @@ def loop(
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
-    force: Annotated[bool, typer.Option("--force", help="Prepare even if up to date.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Rebuild the dataset even if it is up to date.")
+    ] = False,
 ) -> int:
-    """Prepare if needed, train and sample: the whole job in one command."""
+    """Prepare the data if needed, train, and draw samples."""
     stated = tuple(overrides or ())
     prepare: PrepareWhen = "always" if force else "if needed"
     launch = Launch(experiment or "", stated, run_id, resume, config=config, prepare=prepare)

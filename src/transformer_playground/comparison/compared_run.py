@@ -13,9 +13,8 @@ from transformer_playground.errors import DataError, PlaygroundError, RunError
 from transformer_playground.jsonvalues import as_int, as_number, as_object, as_text, to_jsonable
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.generation_request import SampleSpec
-from transformer_playground.runs.lock import read_writer
 from transformer_playground.runs.series import RunSeries
-from transformer_playground.runs.status import judge_status
+from transformer_playground.runs.status import judge_status, read_writer
 from transformer_playground.runs.summary import RunSummary, summary_of
 
 Kind = Literal["count", "step", "seconds", "rate", "loss", "perplexity"]

@@ -43,7 +43,7 @@ from transformer_playground.report.schema import (
 )
 from transformer_playground.report.verdicts import judge
 from transformer_playground.runs.folder import RunFolder
-from transformer_playground.runs.generation import LoadedRun, draw, load_planned
+from transformer_playground.runs.generation import LoadedRun, draw, load_resolved
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.text_metrics.corpus import Corpus, read_corpus, real_pieces
 
@@ -150,7 +150,8 @@ def load_context(setup: ReportSetup) -> ReportContext:
     """
     series, lookup = RunSeries(setup.run.metrics_path), setup.lookup
     series.poll()
-    context = ReportContext(setup.run, setup.record, series, lookup, load_planned(setup.sampling))
+    loaded = load_resolved(setup.sampling)
+    context = ReportContext(setup.run, setup.record, series, lookup, loaded)
     if lookup.dataset is None:
         context.add_missing("dataset", lookup.problem, lookup.hint)
     return context

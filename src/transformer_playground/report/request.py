@@ -10,9 +10,9 @@ from transformer_playground.errors import DataError
 from transformer_playground.jsonvalues import as_object, as_text
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.generation_request import (
+    ResolvedSampling,
     SampleRequest,
-    SamplingPlan,
-    plan_sampling,
+    resolve_sampling,
 )
 
 N_SAMPLES = 200
@@ -66,7 +66,7 @@ class ReportSetup:
     request: ReportRequest
     record: Mapping[str, Any]
     lookup: DatasetLookup
-    sampling: SamplingPlan
+    sampling: ResolvedSampling
 
 
 def resolve_report(run: RunFolder, request: ReportRequest) -> ReportSetup:
@@ -81,16 +81,16 @@ def resolve_report(run: RunFolder, request: ReportRequest) -> ReportSetup:
     return ReportSetup(run, request, record, lookup, _resolve_sampling(run, request.sampling))
 
 
-def _resolve_sampling(run: RunFolder, request: SampleRequest) -> SamplingPlan:
+def _resolve_sampling(run: RunFolder, request: SampleRequest) -> ResolvedSampling:
     if request.n_samples is None:
         request = replace(request, n_samples=N_SAMPLES)
     if request.prompt is None and request.unconditional is None:
         try:
-            return plan_sampling(run, replace(request, unconditional=True))
+            return resolve_sampling(run, replace(request, unconditional=True))
         except DataError:
             # The tokenizer has neither a start token nor a line break: use the run's own prompt.
             pass
-    return plan_sampling(run, request)
+    return resolve_sampling(run, request)
 
 
 def find_dataset(

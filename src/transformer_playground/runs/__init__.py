@@ -1,1 +1,1 @@
-"""Run folders: layout, lock, rows, status, summary and listing."""
+"""Run folders: layout, lock, metrics, status, summary and listing."""

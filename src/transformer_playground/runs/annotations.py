@@ -1,4 +1,4 @@
-"""What people say about a run: a note and tags, in `notes.json` of its folder."""
+"""Run annotations: a note and tags, stored in `notes.json` of the run folder."""
 
 import json
 import re
@@ -14,27 +14,27 @@ from transformer_playground.runs.folder import RunFolder
 LONGEST_NOTE = 10_000
 MOST_TAGS = 50
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
-# A note of the longest kind in JSON escapes, and as many tags, stay far below.
-_LARGEST_FILE = 1 << 20
+# Far above the longest note and all tags in JSON escapes.
+_MAX_FILE_SIZE = 1 << 20
 
 
 @dataclass(frozen=True)
 class Annotations:
-    """A note, untrusted text, and tags in the order in which they were given."""
+    """Note (untrusted text) and tags, in the order of adding."""
 
     note: str = ""
     tags: tuple[str, ...] = ()
 
 
 def check_tag(tag: str) -> str:
-    """Return `tag` if it can be one.
+    """Return `tag` if it is valid.
 
     Raises:
-        UsageError: It cannot.
+        UsageError: Invalid tag.
     """
     if not _TAG.fullmatch(tag):
         raise UsageError(
-            f"'{tag}' is not a tag.",
+            f"'{tag}' is not a valid tag.",
             "Use up to 40 letters, digits, dots, dashes and underscores; "
             "the first must be a letter or digit.",
         )
@@ -42,7 +42,7 @@ def check_tag(tag: str) -> str:
 
 
 def read_annotations(run: RunFolder) -> Annotations:
-    """The annotations of a run; an absent or damaged file has none."""
+    """Annotations of a run; empty if the file is missing or damaged."""
     try:
         return _read(run)
     except (OSError, ValueError, RecursionError):
@@ -50,7 +50,7 @@ def read_annotations(run: RunFolder) -> Annotations:
 
 
 def annotations_problem(run: RunFolder) -> str | None:
-    """Why the annotations of a run cannot be read, if so; an absent file is no problem."""
+    """Why `notes.json` cannot be read; None if it can, or if it is missing."""
     try:
         _read(run)
     except FileNotFoundError:
@@ -63,16 +63,16 @@ def annotations_problem(run: RunFolder) -> str | None:
 
 
 def retag(tags: Sequence[str], add: Sequence[str], remove: Sequence[str]) -> tuple[str, ...]:
-    """Tags after adding some at the end and removing others.
+    """Tags after adding and removing some.
 
     Raises:
-        UsageError: One of them cannot be a tag, or is both to be added and to be removed.
+        UsageError: Invalid tag, or one that is both added and removed.
     """
     for tag in (*add, *remove):
         check_tag(tag)
     both = sorted(set(add) & set(remove))
     if both:
-        raise UsageError(f"The tag '{both[0]}' is both to be added and to be removed.", "Choose.")
+        raise UsageError(f"The tag '{both[0]}' is both added and removed.", "Choose one.")
     return tuple(tag for tag in dict.fromkeys((*tags, *add)) if tag not in remove)
 
 
@@ -80,19 +80,19 @@ def write_annotations(run: RunFolder, annotations: Annotations) -> None:
     """Replace the annotations of a run.
 
     Raises:
-        UsageError: The note is too long, or a tag cannot be one.
-        RunError: What is there is damaged, and is left for the user to mend; or the disk refused.
+        UsageError: Note too long, too many tags, or an invalid tag.
+        RunError: The existing file is damaged (it is kept), or OSError while writing.
     """
     if len(annotations.note) > LONGEST_NOTE:
         raise UsageError(
             f"The note has {len(annotations.note):,} characters.",
-            f"Write at most {LONGEST_NOTE:,}, and put the rest into a file.",
+            f"The limit is {LONGEST_NOTE:,}.",
         )
     tags = tuple(dict.fromkeys(map(check_tag, annotations.tags)))
     if len(tags) > MOST_TAGS:
         raise UsageError(f"A run can have {MOST_TAGS} tags, not {len(tags)}.", "Remove some.")
     try:
-        _refuse_damage(run)
+        _check_not_damaged(run)
         replace_json(run.notes_path, {"note": annotations.note, "tags": list(tags)})
     except OSError as error:
         raise RunError(
@@ -101,27 +101,27 @@ def write_annotations(run: RunFolder, annotations: Annotations) -> None:
         ) from error
 
 
-def _refuse_damage(run: RunFolder) -> None:
+def _check_not_damaged(run: RunFolder) -> None:
     try:
         _read(run)
     except FileNotFoundError:
         return
     except (ValueError, RecursionError) as error:
         raise RunError(
-            f"{run.notes_path} is damaged, so nothing was changed.", "Mend it, or delete it."
+            f"{run.notes_path} is damaged, so nothing was changed.", "Fix or delete it."
         ) from error
 
 
 def _read(run: RunFolder) -> Annotations:
     state = run.notes_path.stat()
-    # Whatever else bears this name (a pipe, a link to a device) might never end.
-    if not stat.S_ISREG(state.st_mode) or state.st_size > _LARGEST_FILE:
-        raise ValueError("not a file of ours")
+    # Reading a pipe or a device might never end.
+    if not stat.S_ISREG(state.st_mode) or state.st_size > _MAX_FILE_SIZE:
+        raise ValueError("not a regular file of plausible size")
     document = json.loads(run.notes_path.read_bytes())
     if not isinstance(document, dict):
         raise ValueError("not an object")
     note, tags = document.get("note", ""), document.get("tags", [])
-    # What is beyond the limits would be cut off by the next change, so it counts as damage.
+    # Content beyond the limits would be lost by the next change, so it counts as damage.
     if not isinstance(note, str) or len(note) > LONGEST_NOTE or not _are_tags(tags):
         raise ValueError("not a note and tags")
     return Annotations(note, tuple(tags))

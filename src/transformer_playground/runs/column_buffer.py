@@ -1,4 +1,4 @@
-"""Growing columns of numbers in order of step, read through views that stay as they are."""
+"""Growing columns of numbers, sorted by step."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,15 +10,15 @@ from transformer_playground.jsonvalues import LARGEST
 
 FloatArray = NDArray[np.float64]
 
-# Our files have a handful; a made-up one must not exhaust the memory.
-_MOST_KEYS = 128
-_LEAST_CAPACITY = 16
+# Bounds memory use for damaged files.
+_MAX_KEYS = 128
+_MIN_CAPACITY = 16
 _GROWTH = 1.25
 _NUMBERS = {int, float, type(None)}
 
 
 def numbers(values: Sequence[Any]) -> FloatArray:
-    """Values as float64; NaN for whatever no run can have measured (see `LARGEST`)."""
+    """Values as float64; NaN for anything but plausible numbers (see `LARGEST`)."""
     if not set(map(type, values)) <= _NUMBERS:
         values = [value if type(value) in _NUMBERS else None for value in values]
     try:
@@ -37,23 +37,23 @@ def _number(value: float | None) -> float | None:
 
 
 class ColumnBuffer:
-    """Rows of numbers in order of their step.
+    """Columns of numbers, sorted by step; returned views never change.
 
     Args:
-        one_per_step: Of several rows with the same step only the latest is kept.
+        one_per_step: Keep only the latest row of each step.
 
     Attributes:
-        named: Keys that rows have had, also where no value was a number.
-        revision: Changes with every change of rows that were there before.
+        named: All keys that occurred, including those without numbers.
+        revision: Changes whenever existing rows change.
     """
 
     def __init__(self, *, one_per_step: bool) -> None:
         self._one_per_step = one_per_step
-        self._columns: dict[str, FloatArray] = {"step": np.empty(_LEAST_CAPACITY)}
+        self._columns: dict[str, FloatArray] = {"step": np.empty(_MIN_CAPACITY)}
         self._length = 0
         self.revision = 0
         self.named: set[str] = set()
-        # Rows below this are seen through views and must not be written to any more.
+        # Rows before this index are visible through views and must not be overwritten.
         self._seen = 0
 
     def __len__(self) -> int:
@@ -61,11 +61,11 @@ class ColumnBuffer:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Keys that have held a number; "step" is one."""
+        """Keys with numbers, "step" included."""
         return tuple(self._columns)
 
     def column(self, key: str) -> FloatArray:
-        """The values of `key`, NaN where a row has none; read-only, and fixed for good."""
+        """Values of `key`, NaN where missing; a read-only view that never changes."""
         if key not in self._columns:
             return np.full(self._length, np.nan)
         self._seen = max(self._seen, self._length)
@@ -79,11 +79,11 @@ class ColumnBuffer:
         self.revision += 1
 
     def add(self, steps: FloatArray, columns: Mapping[str, FloatArray]) -> None:
-        """Take in rows: their steps, and their other values by key, in the order of writing."""
-        if len(self.named) < _MOST_KEYS:
+        """Add rows in file order: steps, and other values by key."""
+        if len(self.named) < _MAX_KEYS:
             self.named |= columns.keys()
-        known = {key: values for key, values in columns.items() if self._takes(key, values)}
-        if self._follows_on(steps):
+        known = {key: values for key, values in columns.items() if self._ensure_column(key, values)}
+        if self._is_append(steps):
             self._append(steps, known)
             return
         self.revision += 1
@@ -106,15 +106,15 @@ class ColumnBuffer:
     def _place(self, step: float, side: Any) -> int:
         return int(np.searchsorted(self._columns["step"][: self._length], step, side))
 
-    def _takes(self, key: str, values: FloatArray) -> bool:
+    def _ensure_column(self, key: str, values: FloatArray) -> bool:
         if key in self._columns:
             return True
-        if len(self._columns) >= _MOST_KEYS or np.isnan(values).all():
+        if len(self._columns) >= _MAX_KEYS or np.isnan(values).all():
             return False
         self._columns[key] = np.full(len(self._columns["step"]), np.nan)
         return True
 
-    def _follows_on(self, steps: FloatArray) -> bool:
+    def _is_append(self, steps: FloatArray) -> bool:
         before = (
             self._columns["step"][self._length - 1 : self._length] if self._length else steps[:0]
         )
@@ -125,12 +125,12 @@ class ColumnBuffer:
         end = self._length + len(steps)
         capacity = len(self._columns["step"])
         if end > capacity or self._length < self._seen:
-            self._move(max(end, int(capacity * _GROWTH) if end > capacity else capacity))
+            self._reallocate(max(end, int(capacity * _GROWTH) if end > capacity else capacity))
         for key, stored in self._columns.items():
             stored[self._length : end] = steps if key == "step" else columns.get(key, np.nan)
         self._length = end
 
-    def _move(self, capacity: int) -> None:
+    def _reallocate(self, capacity: int) -> None:
         for key, stored in self._columns.items():
             moved = np.empty(capacity)
             moved[: self._length] = stored[: self._length]

@@ -1,6 +1,6 @@
-"""Curves made ready to look at: smoothed, thinned to the width of a picture, cut at gaps.
+"""Curve processing: debiased EMA smoothing, min-max decimation, splitting at gaps.
 
-Pure functions on numpy arrays. A value that is not finite is a gap.
+Pure functions on numpy arrays. A non-finite value is a gap.
 """
 
 import math
@@ -10,26 +10,25 @@ from numpy.typing import ArrayLike, NDArray
 
 from transformer_playground.runs.column_buffer import FloatArray
 
-# What a term this much smaller adds to a float64 sum is lost in rounding.
+# Relative size below which a term no longer changes a float64 sum.
 _NEGLIGIBLE = 1e-18
 
 
 def debiased_ema(values: ArrayLike, weight: float) -> FloatArray:
-    """Exponential moving average without the pull of its start towards zero.
+    """Exponential moving average with the bias correction of Adam.
 
-    The correction is that of Adam (Kingma & Ba, 2014, https://arxiv.org/abs/1412.6980, section 3):
-    the average of n values is divided by 1 - weight^n, as training dashboards do when they smooth
-    a curve. Gaps stay gaps and do not enter the average.
+    The average of n values is divided by 1 - weight^n (Kingma & Ba, 2014,
+    https://arxiv.org/abs/1412.6980, section 3). Gaps stay gaps and do not enter the average.
 
     Args:
-        values: Values at even distances, such as one per logged step.
-        weight: Share of the average so far in the next one; 0 changes nothing.
+        values: Evenly spaced values.
+        weight: Weight of the previous average, in [0, 1); 0 = no smoothing.
 
     Raises:
         ValueError: `weight` is not in [0, 1).
     """
     if not 0 <= weight < 1:
-        raise ValueError(f"the weight must be at least 0 and below 1, not {weight}")
+        raise ValueError(f"weight must be in [0, 1), not {weight}")
     given = np.asarray(values, dtype=np.float64)
     finite = np.isfinite(given)
     smooth = np.full(given.shape, np.nan)
@@ -39,7 +38,7 @@ def debiased_ema(values: ArrayLike, weight: float) -> FloatArray:
 
 def _average(values: FloatArray, weight: float) -> FloatArray:
     total = (1 - weight) * values
-    # After each round a sum reaches back twice as far: log2(n) passes instead of n steps.
+    # Each pass doubles the window of every sum: log2(n) passes instead of n steps.
     reach = 1
     while reach < total.size and (share := weight**reach) > _NEGLIGIBLE:
         total[reach:] += share * total[:-reach]
@@ -50,23 +49,21 @@ def _average(values: FloatArray, weight: float) -> FloatArray:
 
 
 def decimate(x: ArrayLike, y: ArrayLike, columns: int) -> tuple[FloatArray, FloatArray]:
-    """Thin a curve for a picture `columns` pixels wide so that it looks the same.
+    """Min-max decimation of a curve for a plot that is `columns` pixels wide.
 
-    Of each column the lowest and the highest point stay, in their order, and so do both ends of
-    the curve. Where a gap lies between two points that stay, one NaN stays. Smooth before, not
-    after: an average over extremes is not the average of the curve.
+    Keeps the lowest and highest point of each column and both ends of the curve; a gap between
+    two kept points becomes one NaN. Smooth before decimating.
 
     Args:
         x: Finite positions in ascending order.
-        y: As many values.
+        y: Values, as many as `x`.
         columns: Pixels, at least 2.
 
     Returns:
-        At most 2 * columns finite points, with the gaps between them as NaN; a curve of no more
-        points than that comes back as it is.
+        At most 2 * columns finite points, with NaN at gaps; shorter curves are unchanged.
 
     Raises:
-        ValueError: Fewer than 2 columns, or not as many positions as values.
+        ValueError: `columns` below 2, or `x` and `y` of different lengths.
     """
     if columns < 2:
         raise ValueError(f"a curve needs at least 2 columns, not {columns}")
@@ -82,8 +79,8 @@ def decimate(x: ArrayLike, y: ArrayLike, columns: int) -> tuple[FloatArray, Floa
 
 
 def _extremes(x: FloatArray, y: FloatArray, columns: int) -> NDArray[np.bool_]:
-    """Which points are an end of the curve or the lowest or highest of their column."""
-    # Each end takes one place, so that what lies between must do with a column less.
+    """Mask of the ends of the curve and of the lowest and highest point of each column."""
+    # The two ends take the place of one column.
     inner = np.searchsorted(x, np.linspace(x[0], x[-1], columns)[1:-1])
     starts = np.unique(np.append(inner[inner < x.size], 0))
     sizes = np.diff(starts, append=x.size)
@@ -97,7 +94,7 @@ def _extremes(x: FloatArray, y: FloatArray, columns: int) -> NDArray[np.bool_]:
 
 
 def _gaps(missing: NDArray[np.intp], points: NDArray[np.intp]) -> NDArray[np.intp]:
-    """One missing place before, between and after the points wherever there is one."""
+    """Index of one missing value before, between and after the points, where there is one."""
     before = np.searchsorted(missing, points)
     bounds = np.concatenate([[0], before, [missing.size]])
     opened = bounds[1:] > bounds[:-1]
@@ -108,10 +105,10 @@ def _gaps(missing: NDArray[np.intp], points: NDArray[np.intp]) -> NDArray[np.int
 
 
 def split_at_gaps(x: ArrayLike, y: ArrayLike) -> list[tuple[FloatArray, FloatArray]]:
-    """The stretches of a curve between its gaps, in order; each holds finite values only.
+    """Split a curve at its gaps into segments of finite values.
 
     Raises:
-        ValueError: There are not as many positions as values.
+        ValueError: `x` and `y` have different lengths.
     """
     positions, values = _paired(x, y)
     edges = np.flatnonzero(np.diff(np.isfinite(values), prepend=False, append=False))
@@ -125,5 +122,5 @@ def _paired(x: ArrayLike, y: ArrayLike) -> tuple[FloatArray, FloatArray]:
     positions = np.asarray(x, dtype=np.float64)
     values = np.asarray(y, dtype=np.float64)
     if positions.shape != values.shape or positions.ndim != 1:
-        raise ValueError(f"{positions.shape} positions do not go with {values.shape} values")
+        raise ValueError(f"x and y differ in shape: {positions.shape} and {values.shape}")
     return positions, values

@@ -1,4 +1,4 @@
-"""Everything that a run folder says about one run."""
+"""Run details: settings, checkpoints, reports and problems of one run."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -23,13 +23,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class ChangedSetting:
-    """A setting that is not the default.
-
-    Attributes:
-        key: Dotted key.
-        value: Its value.
-        origin: The file, variable or flag that set it, untrusted text.
-    """
+    """A non-default setting and where it was set (`origin`, untrusted text)."""
 
     key: str
     value: Any
@@ -38,15 +32,13 @@ class ChangedSetting:
 
 @dataclass(frozen=True)
 class CheckpointFile:
-    """A checkpoint, or what is left of one.
+    """A checkpoint file, valid or damaged.
 
     Attributes:
-        name: Its file name.
-        kind: "last" or "best"; None for a damaged one.
-        step: Steps done.
-        metric: Validation loss of a best one.
+        kind: "last" or "best"; None if damaged.
+        metric: Validation loss of a best checkpoint.
         size: Bytes.
-        created: When it was saved, ISO 8601.
+        created: ISO 8601.
         problem: Why it cannot be used.
     """
 
@@ -64,9 +56,9 @@ class ReportFile:
     """A file in `reports/`.
 
     Attributes:
-        name: Its path within that folder, untrusted text.
+        name: Path relative to `reports/`, untrusted text.
         size: Bytes.
-        modified: When it was last written, seconds since 1970.
+        modified: Unix time.
     """
 
     name: str
@@ -76,18 +68,15 @@ class ReportFile:
 
 @dataclass(frozen=True)
 class RunDetails:
-    """One run as a whole.
+    """Details of one run.
 
     Attributes:
-        row: What lists show of it.
-        path: Its folder.
-        pid: The process that writes it.
-        changed: Settings that are not the defaults.
-        checkpoints: Newest first, then what is damaged.
-        reports: By name.
+        pid: Process that is writing the run.
+        changed: Non-default settings.
+        checkpoints: Valid ones from newest to oldest, then damaged ones.
         dataset: fingerprint, train_tokens, val_tokens, vocab_size, val_bytes_per_token.
         environment: As in `config.json`.
-        problems: What could not be read, a sentence each.
+        problems: Sentences about what could not be read.
     """
 
     row: RunInfo
@@ -101,19 +90,14 @@ class RunDetails:
     problems: tuple[str, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as one JSON object."""
+        """The details as one JSON object."""
         others: dict[str, Any] = to_jsonable({**vars(self), "row": None})
         del others["row"]
         return {"schema_version": 1, **self.row.as_json(), **others}
 
 
 def describe_run(run: RunFolder, row: RunInfo) -> RunDetails:
-    """Read everything about a run; parts that cannot be read become problems.
-
-    Args:
-        run: The run.
-        row: What lists show of it.
-    """
+    """Read the details of a run; parts that cannot be read become problems."""
     problems: list[str] = []
     config: dict[str, Any] = {}
     checkpoints: tuple[CheckpointFile, ...] = ()
@@ -172,7 +156,7 @@ def _checkpoints(run: RunFolder) -> tuple[CheckpointFile, ...]:
 
 
 def _hash_each_file_once() -> Callable[[Path], str]:
-    # last.pt, best_val.pt and the files they point at are names of the same bytes.
+    # last.pt and best_val.pt are hard links to other checkpoints.
     known: dict[tuple[int, int], str] = {}
 
     def hash_file(path: Path) -> str:

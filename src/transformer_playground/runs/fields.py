@@ -1,4 +1,4 @@
-"""What can be shown of a run in a list, filtered by and sorted by: each thing declared once."""
+"""Run fields: columns of run lists, which can also be filtered and sorted by."""
 
 import difflib
 import math
@@ -21,7 +21,7 @@ from transformer_playground.runs.summary import RunSummary
 
 Kind = Literal["text", "number", "duration", "date", "tags", "status", "setting"]
 STATES = ("new", "running", "finished", "stopped", "failed", "interrupted", "broken")
-"""Every state a listed run can be in."""
+"""All states of a listed run."""
 
 GLYPHS = {
     "running": "▶",
@@ -32,29 +32,23 @@ GLYPHS = {
     "new": "·",
     "broken": "?",
 }
-"""One character for each state."""
+"""Symbol of each state."""
 
 DEFAULT_COLUMNS = ("run", "status", "step", "best_val_loss", "tokens_per_second", "params", "age")
-"""What a list shows unless asked for something else; tags follow where there are any."""
+"""Default columns; tags are added if any run has tags."""
 
 
 @dataclass(frozen=True)
 class RunInfo:
-    """One run as lists show it.
+    """One run of a run list. Run id, tags and note are untrusted text.
 
     Attributes:
-        run_id: Name of its folder, untrusted text.
         state: A state of `RunStatus`, or "broken".
-        problem: Why it failed or is broken.
-        max_iters: Optimizer steps it was to train for.
-        created: When it was created, seconds since 1970.
-        updated: When it last wrote a row, seconds since 1970.
-        seed: Seed of training.
-        tags: Given by the user, untrusted text.
-        note: Given by the user, untrusted text.
-        settings: Every setting by its dotted key, such as "model.norm".
-        summary: Its metrics.
-        position: How far its metrics were read.
+        problem: Why the run failed or is broken.
+        created: Unix time.
+        updated: Unix time of the last write to `metrics.jsonl`.
+        settings: Settings by dotted key, such as "model.norm".
+        position: How far `metrics.jsonl` was read for `summary`.
     """
 
     run_id: str
@@ -74,7 +68,7 @@ class RunInfo:
 
     @property
     def wall_time(self) -> float | None:
-        """Seconds spent training; None for a run that cannot be read."""
+        """Seconds of training; None for a broken run."""
         return None if self.state == "broken" else self.summary.wall_time_s
 
     def as_json(self) -> dict[str, Any]:
@@ -108,24 +102,21 @@ class RunInfo:
         return document
 
 
-def _nothing(_: RunInfo) -> str:
+def _no_suffix(_: RunInfo) -> str:
     return ""
 
 
 @dataclass(frozen=True)
 class Field:
-    """Something that each run has, or lacks.
+    """A column of run lists.
 
     Attributes:
-        key: What to call it in filters, sorts and choices of columns.
-        header: What stands above its column.
-        kind: How its values compare, and how people write them.
-        read: Its value, None for a run that lacks it. Takes the row and the time now, in seconds
-            since 1970.
-        show: Its value as people read it.
-        after: What stands behind that in a cell.
-        right_aligned: Whether its column is aligned to the right.
-        weight: Where space is short, columns of little weight go first.
+        key: Name in filters, sort keys and `--columns`.
+        kind: How values are compared and parsed.
+        read: Returns the value or None, given the run and the current Unix time.
+        show: Formats the value.
+        after: Suffix of the formatted value.
+        weight: Columns of low weight are dropped first where width is short.
     """
 
     key: str
@@ -133,17 +124,17 @@ class Field:
     kind: Kind
     read: Callable[[RunInfo, float], Any]
     show: Callable[[Any], str] = str
-    after: Callable[[RunInfo], str] = _nothing
+    after: Callable[[RunInfo], str] = _no_suffix
     right_aligned: bool = False
     weight: int = 0
 
     def value(self, row: RunInfo, now: float) -> Any:
-        """Its value for a run; None for missing ones, NaN among them."""
+        """Value for a run; None if missing or NaN."""
         value = self.read(row, now)
         return None if isinstance(value, float) and math.isnan(value) else value
 
     def text(self, row: RunInfo, now: float) -> str:
-        """Its cell for a run, untrusted text; empty for a run that lacks it."""
+        """Formatted value (untrusted text); empty if missing."""
         value = self.value(row, now)
         return "" if value is None else self.show(value) + self.after(row)
 
@@ -236,7 +227,7 @@ _FIELDS = (
     _field("problem", "problem", "text", lambda row: row.problem),
 )
 FIELDS = {field.key: field for field in _FIELDS}
-"""Every field but the settings, by key."""
+"""All fields except settings, by key."""
 
 _ALIASES = {
     "id": "run",
@@ -256,14 +247,14 @@ _ALIASES = {
 
 
 def find_field(name: str, settings: Iterable[str]) -> Field:
-    """The field called `name`: one of `FIELDS`, another name for it, or a setting.
+    """Find a field by key, alias or dotted setting key.
 
     Args:
-        name: What the user calls it.
-        settings: Dotted keys of the settings there are.
+        name: Typed by the user.
+        settings: Known dotted setting keys.
 
     Raises:
-        UsageError: There is none; the message names the nearest.
+        UsageError: Unknown field; the hint suggests similar names.
     """
     key = name.lower().replace("-", "_")
     field = FIELDS.get(_ALIASES.get(key, key))
@@ -279,18 +270,18 @@ def find_field(name: str, settings: Iterable[str]) -> Field:
 
 
 def setting_field(key: str) -> Field:
-    """The field of the setting with this dotted key."""
+    """Field of a setting, given its dotted key."""
     return Field(
         key, key, "setting", lambda row, _: to_jsonable(row.settings.get(key)), setting_text
     )
 
 
 def setting_text(value: Any) -> str:
-    """A setting as people read it: words bare, the rest as TOML."""
+    """Format a setting: plain strings without quotes, other values as TOML."""
     is_plain = isinstance(value, str) and value.strip() == value != ""
     return str(value) if is_plain else toml_value(value)
 
 
 def setting_keys(rows: Iterable[RunInfo]) -> set[str]:
-    """Dotted keys of every setting that any of the runs has."""
+    """Dotted keys of the settings of all runs."""
     return set().union(*(row.settings for row in rows))

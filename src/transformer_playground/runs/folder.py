@@ -1,4 +1,4 @@
-"""Where everything of a run lies, and how a run folder comes to be and is opened."""
+"""Run folder: layout, creation, opening and `config.json`."""
 
 import json
 import os
@@ -17,14 +17,14 @@ from transformer_playground.files import fsync_folder, replace_json
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 RUNS_DIR = Path("runs")
 SCHEMA_VERSION = 1
-_ALWAYS_THERE = {"experiment": str, "config": dict}
+_REQUIRED_KEYS = {"experiment": str, "config": dict}
 # Leaves room for "-YYYYMMDD-HHMMSS-xxxx" within the 100 characters of a run id.
-_LONGEST_STEM = 79
+_MAX_STEM_LENGTH = 79
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The paths of one run; nothing about the run lies outside `root`."""
+    """Paths of one run, all inside `root`."""
 
     root: Path
 
@@ -50,12 +50,12 @@ class RunFolder:
 
     @property
     def summary_path(self) -> Path:
-        """The run in a few numbers; recomputable from the rest."""
+        """Summary metrics; can be recomputed."""
         return self.root / "summary.json"
 
     @property
     def notes_path(self) -> Path:
-        """What people say about the run."""
+        """Note and tags."""
         return self.root / "notes.json"
 
     @property
@@ -65,12 +65,12 @@ class RunFolder:
 
     @property
     def adapters(self) -> Path:
-        """Folders in PEFT's format, one for each of best, last and final (kind = lora)."""
+        """Folder of the PEFT adapters best, last and final (kind = lora)."""
         return self.root / "adapters"
 
     @property
     def tokenizer(self) -> Path:
-        """Folder of what decodes this run's tokens."""
+        """Folder of the tokenizer."""
         return self.root / "tokenizer"
 
     @property
@@ -95,33 +95,33 @@ class RunFolder:
 
     @property
     def lock_path(self) -> Path:
-        """File that the writing process locks."""
+        """Lock file of the writing process."""
         return self.root / "writer.lock"
 
     @property
     def writer_path(self) -> Path:
-        """Who writes this run: process, host and heartbeat."""
+        """Process, host and heartbeat of the writer."""
         return self.root / "writer.json"
 
 
 def new_run_id(experiment: str) -> str:
-    """A fresh id: `<experiment>-<YYYYMMDD-HHMMSS>-<4 hex>` in local time.
+    """New run id, `<experiment>-<YYYYMMDD-HHMMSS>-<4 hex>` in local time.
 
-    Characters that an id cannot hold become dashes.
+    Invalid characters become dashes.
     """
-    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", experiment).lstrip("._-")[:_LONGEST_STEM] or "run"
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", experiment).lstrip("._-")[:_MAX_STEM_LENGTH] or "run"
     return f"{stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 def check_run_id(name: str) -> str:
-    """Return `name` if it can be the name of a run.
+    """Return `name` if it is a valid run id.
 
     Raises:
-        UsageError: It cannot.
+        UsageError: Invalid run id.
     """
     if not _RUN_ID.fullmatch(name):
         raise UsageError(
-            f"'{name}' is not a run id.",
+            f"'{name}' is not a valid run ID.",
             "Use up to 100 letters, digits, dots, dashes and underscores; "
             "the first must be a letter or digit.",
         )
@@ -129,17 +129,16 @@ def check_run_id(name: str) -> str:
 
 
 def create_run(runs_dir: Path, run_id: str, run_config: Mapping[str, Any]) -> RunFolder:
-    """Make a new run folder with its `config.json`: complete, or not at all.
+    """Create a run folder with its `config.json` atomically.
 
     Args:
-        runs_dir: Folder of all runs; made when missing.
-        run_id: Name of the new run.
-        run_config: What goes into `config.json`; schema version, id and time of creation are
-            added.
+        runs_dir: Runs folder; created if missing.
+        run_id: Id of the new run.
+        run_config: Content of `config.json`; schema version, id and creation time are added.
 
     Raises:
-        UsageError: The id is malformed or taken, also by another process at this very moment.
-        RunError: The disk refused.
+        UsageError: The id is invalid or taken.
+        RunError: OSError while writing.
     """
     root = runs_dir / check_run_id(run_id)
     temporary = runs_dir / f".{run_id}.{secrets.token_hex(4)}.tmp"
@@ -163,9 +162,9 @@ def create_run(runs_dir: Path, run_id: str, run_config: Mapping[str, Any]) -> Ru
 
 
 def _claim(staged: Path, root: Path) -> None:
-    """Give a finished folder its name; of two processes that want the same one, one succeeds."""
+    """Move the staged folder into place; of two concurrent processes, one succeeds."""
     try:
-        # Renaming a folder onto another that is not empty fails.
+        # Renaming onto a folder that is not empty fails.
         staged.rename(root)
     except OSError as error:
         if os.path.lexists(root):
@@ -182,8 +181,8 @@ def open_run(runs_dir: Path, run_id: str) -> RunFolder:
     """Open an existing run by its exact id.
 
     Raises:
-        UsageError: The id is malformed or leads out of `runs_dir`.
-        RunError: There is no such run.
+        UsageError: The id is invalid, or a link that leads out of `runs_dir`.
+        RunError: No such run.
     """
     root = runs_dir / check_run_id(run_id)
     if not root.is_dir():
@@ -201,7 +200,7 @@ def read_run_config(run: RunFolder) -> dict[str, Any]:
     """Read `config.json` of a run.
 
     Raises:
-        RunError: It is missing or damaged, or a newer version of this program wrote it.
+        RunError: It is missing, damaged or written by a newer version.
     """
     hint = "Restore config.json from a copy of the run."
     try:
@@ -217,19 +216,17 @@ def read_run_config(run: RunFolder) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise RunError(f"The config.json of run '{run.run_id}' is not a JSON object.", hint)
     _refuse_newer(run, document)
-    for key, kind in _ALWAYS_THERE.items():
+    for key, kind in _REQUIRED_KEYS.items():
         if not isinstance(document.get(key), kind):
             raise RunError(f"The config.json of run '{run.run_id}' has no '{key}'.", hint)
     return document
 
 
 def refuse_newer(run: RunFolder) -> None:
-    """Refuse a run that a newer version of this program wrote, for those who read its rows alone.
-
-    A run whose `config.json` is missing or damaged does not say so, and passes.
+    """Raise if a newer version wrote the run; a missing or damaged `config.json` is ignored.
 
     Raises:
-        RunError: A newer version wrote it.
+        RunError: A newer version wrote the run.
     """
     try:
         document = json.loads(run.config_path.read_bytes())
@@ -257,5 +254,5 @@ def _identity(run_id: str) -> dict[str, Any]:
 def _taken(run_id: str) -> UsageError:
     return UsageError(
         f"There is already a run '{run_id}'.",
-        "Choose another --run-id, or continue that run with --resume.",
+        "Choose another --run-id, or resume that run with --resume.",
     )

@@ -1,4 +1,4 @@
-"""Sampling from a run, with nothing but its own folder."""
+"""Sampling from a run: model loading, sample rows and streaming."""
 
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass
@@ -22,16 +22,16 @@ from transformer_playground.model.base import LanguageModel
 from transformer_playground.model.device import choose_device, choose_precision
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.generation_request import (
+    ResolvedSampling,
     SampleRequest,
     SampleSpec,
-    SamplingPlan,
-    plan_sampling,
+    resolve_sampling,
 )
 
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A model in evaluation mode, its tokenizer, and the settings to sample with."""
+    """A model in evaluation mode, its tokenizer and sampling settings."""
 
     run_id: str
     checkpoint: Path
@@ -45,7 +45,7 @@ class LoadedRun:
 
 
 class LoadedModel(NamedTuple):
-    """The weights of a checkpoint in evaluation mode, and the optimizer steps behind them."""
+    """The model of a checkpoint in evaluation mode, and its optimizer step."""
 
     model: LanguageModel
     step: int
@@ -55,33 +55,31 @@ def load_model(path: Path, device: Device, dtype: DType, *, base: str | None = N
     """Build the model of a checkpoint file.
 
     Args:
-        path: The file.
-        device: As `[sample.runtime]` has it: auto, cpu, cuda or mps.
-        dtype: As `[sample.runtime]` has it.
-        base: Where the pretrained model of a finetuned one lies by now; None = where it lay.
+        path: Checkpoint file.
+        device: As in `[sample.runtime]`: auto, cpu, cuda or mps.
+        dtype: As in `[sample.runtime]`.
+        base: Base model (name or folder) of a finetuned run, if it has moved.
 
     Raises:
-        CheckpointError: The file is not a whole checkpoint.
-        PlaygroundError: The device or its memory does not do.
+        CheckpointError: The checkpoint is damaged.
+        PlaygroundError: The device is not available or lacks memory.
     """
     chosen = choose_device(device)
     try:
         payload = load_payload(path)
-        arithmetic = _arithmetic(payload, dtype, chosen)
-        model = build_model(payload, device=chosen, dtype=arithmetic, base=base)
+        compute_dtype = _compute_dtype(payload, dtype, chosen)
+        model = build_model(payload, device=chosen, dtype=compute_dtype, base=base)
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        raise _out_of_memory(
-            "load the model", "Free memory, or sample on another device."
-        ) from error
+        raise _out_of_memory("load the model", "Free memory, or use another device.") from error
     return LoadedModel(model, payload["step"])
 
 
-def _arithmetic(
+def _compute_dtype(
     payload: Mapping[str, Any], dtype: DType, device: torch.device
 ) -> torch.dtype | None:
-    """What to compute in; None leaves a finetuned model what its base was trained in."""
+    """Compute dtype; None keeps the dtype of a finetuned model's base."""
     if payload["kind"] == "lora" and dtype == "auto":
         return None
     weights = sum(tensor.numel() for tensor in payload["model"].values())
@@ -98,44 +96,39 @@ def load_run(
     load: ModelLoader = load_model,
     hash_file: HashFile = sha256_file,
 ) -> LoadedRun:
-    """Plan to sample from a run, and load it: `plan_sampling`, then `load_planned`.
-
-    Raises:
-        PlaygroundError: As these two do.
-    """
-    return load_planned(plan_sampling(run, request, hash_file=hash_file), load=load)
+    """Resolve a request and load the model: see `resolve_sampling` and `load_resolved`."""
+    return load_resolved(resolve_sampling(run, request, hash_file=hash_file), load=load)
 
 
-def load_planned(plan: SamplingPlan, *, load: ModelLoader = load_model) -> LoadedRun:
-    """Load what a plan has found.
+def load_resolved(resolved: ResolvedSampling, *, load: ModelLoader = load_model) -> LoadedRun:
+    """Load the model of a resolved request.
 
     Args:
-        plan: From `plan_sampling`.
-        load: Gives the model of a checkpoint file, as `load_model` does; whoever samples again and
-            again can keep models.
+        resolved: From `resolve_sampling`.
+        load: Loads a checkpoint, as `load_model` does; can be replaced by a cache.
 
     Raises:
-        PlaygroundError: The checkpoint, the device or its memory does not do.
+        PlaygroundError: Damaged checkpoint, unavailable device or out of memory.
     """
-    settings, found = plan.spec.settings, plan.found
-    if plan.spec.base is not None:
-        load = partial(load_model, base=plan.spec.base)
+    settings, found = resolved.spec.settings, resolved.found
+    if resolved.spec.base is not None:
+        load = partial(load_model, base=resolved.spec.base)
     loaded = load(found.path, settings.runtime.device, settings.runtime.dtype)
     return LoadedRun(
-        run_id=plan.run_id,
+        run_id=resolved.run_id,
         checkpoint=found.path,
         step=loaded.step,
         skipped=tuple(str(skipped) for skipped in found.skipped),
         model=loaded.model,
-        tokenizer=plan.tokenizer,
-        prompt=plan.prompt,
+        tokenizer=resolved.tokenizer,
+        prompt=resolved.prompt,
         decoding=settings.sample,
         seed=settings.runtime.seed,
     )
 
 
 def sample_row(loaded: LoadedRun, index: int, sample: Sample) -> dict[str, Any]:
-    """One sample: docs/schemas/sample.json describes it, but for its `event`."""
+    """One sample as described by docs/schemas/sample.json, without `event`."""
     tokenizer = loaded.tokenizer
     return {
         "run_id": loaded.run_id,
@@ -159,10 +152,7 @@ def sample_row(loaded: LoadedRun, index: int, sample: Sample) -> dict[str, Any]:
 def draw(
     loaded: LoadedRun, *, cancelled: Callable[[], bool] = lambda: False
 ) -> list[dict[str, Any]]:
-    """All samples, drawn in batches, as rows: see `sample_row`.
-
-    Arguments and errors are those of `stream_samples`.
-    """
+    """All samples as rows: see `sample_row` and `stream_samples`."""
     samples = [Sample() for _ in range(loaded.decoding.num_samples)]
     for event in stream_samples(loaded, cancelled=cancelled):
         samples[event.sample].add(event)
@@ -172,10 +162,10 @@ def draw(
 def stream_samples(
     loaded: LoadedRun, *, alternatives: int = 0, cancelled: Callable[[], bool] = lambda: False
 ) -> Generator[SampleEvent]:
-    """All samples, token by token as they are drawn: `stream` with the settings of a run.
+    """Stream the tokens of all samples as they are drawn.
 
     Raises:
-        SamplingError: A setting is impossible, or the samples do not fit into memory.
+        SamplingError: Invalid setting, or out of memory.
     """
     count = loaded.decoding.num_samples
     events = stream(
@@ -189,27 +179,25 @@ def stream_samples(
     )
     work = "draw a sample" if count == 1 else f"draw {count:,} samples"
     while True:
-        # Only the drawing itself: an error of whoever takes the tokens is not about memory.
+        # Only generation is guarded, not the consumer of the events.
         try:
             event = next(events, None)
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):
                 raise
-            raise _out_of_memory(
-                work, "Ask for fewer tokens, or sample on another device."
-            ) from error
+            raise _out_of_memory(work, "Generate fewer tokens, or use another device.") from error
         if event is None:
             return
         yield event
 
 
 def token_text(tokenizer: Tokenizer, token: int) -> str:
-    """One token's own text; a part of a character becomes the replacement character."""
+    """Text of one token; an incomplete character becomes the replacement character."""
     return tokenizer.token_bytes(token).decode("utf-8", "replace")
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    # Only CUDA has a type of its own for it.
+    # Only CUDA has an exception type for it.
     known = isinstance(error, MemoryError | torch.OutOfMemoryError)
     return known or "allocate memory" in str(error)
 

@@ -1,6 +1,6 @@
-"""Sample requests, and what they come to for a run before its weights are loaded.
+"""Sampling requests, resolved with the saved settings of a run.
 
-Importing this loads no library; settling a request loads pydantic, and nothing here loads torch.
+Nothing here loads torch; pydantic is loaded when a request is resolved.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,22 +22,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SampleRequest:
-    """What can be asked of a run by flags or a form; None = as the run's saved config has it.
+    """Sampling options of a command or form; None = the run's saved config.
 
     Attributes:
-        prompt: The prompt; FILE:path names a file with it, unless `prompt_is_literal`.
-        unconditional: Sample without a prompt; None = only if the run does and no prompt is given.
-        n_samples: Number of samples.
-        max_new_tokens: Maximum new tokens per sample.
-        temperature: Sampling temperature; 0 = greedy.
-        top_k: Sample from the k likeliest tokens; 0 = all.
-        top_p: Sample from the fewest tokens with this total probability; 1 = all.
-        seed: Seed of the sampler.
+        prompt: Prompt text, or FILE:path unless `prompt_is_literal`.
+        unconditional: Sample without a prompt; None = the saved setting, unless a prompt is given.
+        temperature: 0 = greedy.
+        top_k: 0 = all tokens.
+        top_p: 1 = all tokens.
         checkpoint: auto, best, last or a file name.
-        prompt_is_literal: Whether `prompt` is the text itself, whatever it begins with.
-        overrides: `key=value` settings of `[sample]`; `hf_model.model_name` says where a base model
-            lies by now.
-        environ: The environment, which may hold overrides too.
+        overrides: `key=value` settings of `[sample]`; `hf_model.model_name` is the new location of
+            the base model.
+        environ: Environment variables, which may contain overrides.
     """
 
     prompt: str | None = None
@@ -54,7 +50,7 @@ class SampleRequest:
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def as_object(self) -> dict[str, Any]:
-        """The `[sample]` table of what is stated."""
+        """The given options as a `[sample]` table."""
         unconditional = self.unconditional
         if unconditional is None and self.prompt is not None:
             unconditional = False
@@ -75,14 +71,14 @@ class SampleRequest:
 
 @dataclass(frozen=True)
 class SampleSpec:
-    """Settled settings of samples, which can be drawn from several runs.
+    """Resolved sampling settings, which can be applied to several runs.
 
     Attributes:
         settings: Prompt, decoding, seed and device.
-        settings_from: The run whose saved settings fill what the request left out.
+        settings_from: Run whose saved settings are the defaults.
         checkpoint: auto, best, last or a file name.
-        prompt: The prompt as it stands; None = what the settings say.
-        base: Where the pretrained model of a finetuned run lies by now; None = where it lay.
+        prompt: Literal prompt; None = the one of `settings`.
+        base: Base model (name or folder) of a finetuned run, if it has moved.
     """
 
     settings: "SampleConfig"
@@ -93,16 +89,8 @@ class SampleSpec:
 
 
 @dataclass(frozen=True)
-class SamplingPlan:
-    """What sampling from one run takes, but for its weights.
-
-    Attributes:
-        run_id: The run.
-        spec: The settings that hold.
-        found: The checkpoint to load.
-        tokenizer: The run's.
-        prompt: What every sample begins with.
-    """
+class ResolvedSampling:
+    """Everything needed to sample from one run, except the weights."""
 
     run_id: str
     spec: SampleSpec
@@ -112,7 +100,7 @@ class SamplingPlan:
 
 
 def resolve_request(run: RunFolder, request: SampleRequest) -> SampleSpec:
-    """Settle a request with the saved settings of a run.
+    """Resolve a request with the saved settings of a run.
 
     Raises:
         RunError: The run's config.json is damaged.
@@ -136,22 +124,21 @@ def resolve_request(run: RunFolder, request: SampleRequest) -> SampleSpec:
     )
 
 
-def plan_sampling(
+def resolve_sampling(
     run: RunFolder, request: SampleRequest | SampleSpec, *, hash_file: HashFile = sha256_file
-) -> SamplingPlan:
-    """Find what sampling takes: settings, a whole checkpoint, the tokenizer and the prompt.
+) -> ResolvedSampling:
+    """Resolve settings, checkpoint, tokenizer and prompt of a request, without loading weights.
 
-    A folder without config.json but with a nanoGPT `ckpt.pt` can be sampled too: with default
-    settings, and the tokenizer of the `meta.pkl` beside it or, as in nanoGPT, GPT-2's.
+    A folder with only a nanoGPT `ckpt.pt` uses default settings and the tokenizer of the `meta.pkl`
+    beside it or, as in nanoGPT, GPT-2's.
 
     Args:
         run: The run.
-        request: A request to settle with this run's saved settings, or settled settings.
-        hash_file: SHA-256 of a file; whoever samples again and again can remember it.
+        request: A request, or resolved settings.
+        hash_file: SHA-256 of a file; can be replaced by a cache.
 
     Raises:
-        PlaygroundError: The run has no whole checkpoint, a setting is out of range, or the prompt
-            cannot be encoded.
+        PlaygroundError: No valid checkpoint, invalid setting, or a prompt that cannot be encoded.
     """
     from transformer_playground.generation.prompts import resolve_prompt
 
@@ -159,7 +146,7 @@ def plan_sampling(
     found = choose(run.checkpoints, spec.checkpoint, hash_file)
     tokenizer = _tokenizer(run)
     prompt = resolve_prompt(spec.settings.sample, tokenizer, _prepare_config(run), text=spec.prompt)
-    return SamplingPlan(run.run_id, spec, found, tokenizer, prompt)
+    return ResolvedSampling(run.run_id, spec, found, tokenizer, prompt)
 
 
 def _saved(run: RunFolder) -> Mapping[str, Any]:
@@ -191,7 +178,7 @@ def _tokenizer(run: RunFolder) -> "Tokenizer":
             return load_tokenizer(folder)
     if run.config_path.is_file():
         raise RunError(
-            f"run '{run.run_id}' has lost its tokenizer: {run.tokenizer} has no meta.pkl.",
+            f"run '{run.run_id}' has no tokenizer: meta.pkl is missing in {run.tokenizer}.",
             "Copy meta.pkl (and spm.model) there from the experiment's dataset folder.",
         )
     return Gpt2Tokenizer()

@@ -1,19 +1,18 @@
-"""What lists show of each run, kept in `runs/.index.json` so that it is not read again each time.
+"""Run index: cache of the run list in `runs/.index.json`.
 
-A run's part of the index holds as long as its files are the ones that were read: same inode, size,
-time of modification and time of change. A file changed in the last moments before it was read is
-not vouched for, since a second change within the file system's clock tick would look the same;
-"last moments" are told by the clock that stamps the files, that of the file system. Whether a run
-is running is never stored. The index is a cache: what it lacks is read from the runs, and if it
-cannot be written nothing is lost but time.
+An entry is valid while its files have the inode, size, mtime and ctime at which they were read. A
+file that changed within a clock tick of the file system before reading is not trusted, since a
+second change in that tick would go unnoticed; the time comes from the file system's clock. Whether
+a run is running is never stored. Missing entries are read from the runs; if the index cannot be
+written, lists are only slower.
 
-A run that is being written is counted on from where the last count ended, so that listing again
-and again reads each row once. Without a living writer a changed file is counted from its first
-row.
+The metrics of a running run are read incrementally; without a live writer, a changed file is read
+from the start.
 """
 
 import contextlib
 import functools
+import os
 import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -27,40 +26,29 @@ from transformer_playground.files import temporary_sibling
 from transformer_playground.jsonvalues import as_int, as_text
 from transformer_playground.runs.annotations import Annotations, read_annotations
 from transformer_playground.runs.folder import RunFolder, read_run_config
-from transformer_playground.runs.lock import Writer, read_writer
-from transformer_playground.runs.metrics import FileOffset
-from transformer_playground.runs.running_median import RunningMedian
-from transformer_playground.runs.status import RunStatus, judge_status
+from transformer_playground.runs.metrics import FileOffset, RunningMedian
+from transformer_playground.runs.status import RunStatus, Writer, judge_status, read_writer
 from transformer_playground.runs.summary import RunSummary, read_summary, update_summary
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 INDEX_NAME = ".index.json"
-_LARGEST_INDEX = 1 << 28
-_LARGEST_ENTRY = 1 << 18
-# Coarser than the clock tick of any file system in use (FAT: 2 s).
+_MAX_INDEX_SIZE = 1 << 28
+_MAX_ENTRY_SIZE = 1 << 18
+# Coarser than the timestamps of any file system (FAT: 2 s).
 _SETTLED_NS = 2_500_000_000
-# Bytes of rows by which a running run may be ahead of the index before that is stored again.
-_WORTH_STORING = 1 << 20
+# The entry of a running run is rewritten after this many bytes of new rows.
+_REWRITE_BYTES = 1 << 20
 
-
-# Inode, size, mtime and ctime in ns; zeros for a file that is not there.
+# Inode, size, mtime and ctime in ns; zeros for a missing file.
 FileSignature = tuple[int, int, int, int]
 _ABSENT: FileSignature = (0, 0, 0, 0)
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What `config.json` says that lists show; None or empty for what it does not say.
-
-    Attributes:
-        experiment: Name of the experiment.
-        created: When the run was created, ISO 8601.
-        parameters: Number of weights.
-        seed: Seed of training.
-        settings: Every setting by its dotted key.
-    """
+    """Values of `config.json` for lists; None if missing."""
 
     experiment: str | None
     created: str | None
@@ -71,15 +59,12 @@ class Identity:
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """What the index holds of one run.
+    """Index entry of one run.
 
     Attributes:
-        identity: From `config.json`.
-        annotations: From `notes.json`.
-        summary: From `metrics.jsonl`.
-        position: How far the summary reaches.
-        signatures: Of config.json, notes.json and metrics.jsonl as they were read; None for one
-            whose content may have changed since without a trace.
+        position: How far `metrics.jsonl` was read for the summary.
+        signatures: Of config.json, notes.json and metrics.jsonl when read; None for a file that
+            may have changed unnoticed.
     """
 
     identity: Identity
@@ -91,13 +76,7 @@ class IndexEntry:
 
 @dataclass(frozen=True)
 class IndexedRun:
-    """A run as it stands now.
-
-    Attributes:
-        entry: What its files say.
-        status: Its state.
-        updated: When its metrics file was last written, seconds since 1970.
-    """
+    """A listed run; `updated` is the Unix time of the last write to its metrics."""
 
     entry: IndexEntry
     status: RunStatus
@@ -106,22 +85,16 @@ class IndexedRun:
 
 @dataclass(frozen=True)
 class Index:
-    """The whole file.
-
-    Attributes:
-        schema_version: Only this one is read.
-        runs: Entries by run id.
-    """
+    """Content of `.index.json`: entries by run id."""
 
     schema_version: Literal[3]
     runs: dict[str, IndexEntry]
 
 
 def look_up(runs_dir: Path, runs: Iterable[RunFolder]) -> dict[str, IndexedRun | PlaygroundError]:
-    """What lists show of these runs, by run id; an error for one that cannot be read.
+    """Look up runs by id, as an error for one that cannot be read; reads and stores changed ones.
 
-    Serves from the index what still holds, reads the rest, and stores it. `runs` must be all runs
-    of `runs_dir`: the index forgets others.
+    `runs` must be all runs of `runs_dir`: other entries are removed from the index.
     """
     path = runs_dir / INDEX_NAME
     stored = _load(path)
@@ -139,10 +112,10 @@ def look_up(runs_dir: Path, runs: Iterable[RunFolder]) -> dict[str, IndexedRun |
         now = temporary.stat().st_mtime_ns
         for run in changed:
             found[run.run_id] = _read(run, stored.get(run.run_id), now)
-        if _is_worth_storing(stored, found):
+        if _needs_rewrite(stored, found):
             _store(temporary, found)
             temporary.replace(path)
-    # Where nothing can be stored, everything is read all the same.
+    # Without a writable index, changed runs are read all the same.
     for run in changed:
         if run.run_id not in found:
             found[run.run_id] = _read(run, stored.get(run.run_id), now=0)
@@ -150,44 +123,45 @@ def look_up(runs_dir: Path, runs: Iterable[RunFolder]) -> dict[str, IndexedRun |
 
 
 def _serve(run: RunFolder, entry: IndexEntry | None) -> IndexedRun | None:
-    """A run from its entry alone, or None when the entry does not hold any more."""
+    """A run from its index entry, or None if the entry is outdated."""
     if entry is None or None in entry.signatures:
         return None
     writer = read_writer(run)
-    if _signatures(run) != entry.signatures:
+    signatures, updated = _stat_files(run)
+    if signatures != entry.signatures:
         return None
-    return _known(run, entry, writer)
+    return _indexed(run, entry, writer, updated)
 
 
 def _read(run: RunFolder, old: IndexEntry | None, now: int) -> IndexedRun | PlaygroundError:
-    """Read what `old` does not vouch for; `now` is the file system's time in ns."""
-    # Before the rows: a writer that leaves after this cannot have written rows that are missed.
+    """Read the changed files of a run; `now` is the file system's time in ns."""
+    # Read before the rows: a writer that exits later cannot have written rows that are missed.
     writer = read_writer(run)
-    signatures = _signatures(run)
-    holds = [
+    signatures, updated = _stat_files(run)
+    is_valid = [
         bool(old) and before == signature
         for before, signature in zip(_old(old), signatures, strict=True)
     ]
     try:
-        identity = old.identity if old and holds[0] else _identity(read_run_config(run))
+        identity = old.identity if old and is_valid[0] else _identity(read_run_config(run))
     except PlaygroundError as error:
         return error
-    annotations = old.annotations if old and holds[1] else read_annotations(run)
-    if old and holds[2]:
+    annotations = old.annotations if old and is_valid[1] else read_annotations(run)
+    if old and is_valid[2]:
         summary, position = old.summary, old.position
     else:
         summary, position = _summarise(run, old, writer)
-    vouched = [
-        signature if held or _is_settled(signature, now) else None
-        for held, signature in zip(holds, signatures, strict=True)
+    trusted = [
+        signature if valid or _is_settled(signature, now) else None
+        for valid, signature in zip(is_valid, signatures, strict=True)
     ]
     if position.offset == 0 and signatures[2][1] > 0:
-        # No whole row in a file that is not empty: perhaps the disk only refused just now.
-        vouched[2] = None
+        # No complete row in a file that is not empty: reading may have failed temporarily.
+        trusted[2] = None
     entry = IndexEntry(
-        identity, annotations, summary, position, (vouched[0], vouched[1], vouched[2])
+        identity, annotations, summary, position, (trusted[0], trusted[1], trusted[2])
     )
-    return _known(run, entry, writer)
+    return _indexed(run, entry, writer, updated)
 
 
 def _summarise(
@@ -198,16 +172,14 @@ def _summarise(
             return update_summary(run.metrics_path, old.summary, old.position)
         return read_summary(run.metrics_path)
     summary, position = read_summary(run.metrics_path)
-    # Nothing is carried on from here, and a thousand entries are to be read quickly.
+    # The run has ended: without the state of the median, the index loads faster.
     return replace(summary, throughput=RunningMedian()), position
 
 
-def _known(run: RunFolder, entry: IndexEntry, writer: Writer | None) -> IndexedRun:
+def _indexed(
+    run: RunFolder, entry: IndexEntry, writer: Writer | None, updated: float | None
+) -> IndexedRun:
     status = judge_status(run, entry.summary.status, entry.summary.error, writer)
-    try:
-        updated = run.metrics_path.stat().st_mtime
-    except OSError:
-        updated = None
     return IndexedRun(entry, status, updated)
 
 
@@ -223,9 +195,9 @@ def _identity(config: Mapping[str, Any]) -> Identity:
 
 
 def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested tables as one, with dotted keys; an empty table stays as a value."""
+    """Flatten nested tables to dotted keys; an empty table stays a value."""
     flat: dict[str, Any] = {}
-    # A stack of our own: a made-up file may nest deeper than Python calls.
+    # Iterative: a damaged file may exceed the recursion limit.
     waiting: list[tuple[str, Any]] = list(table.items())[::-1]
     while waiting:
         key, value = waiting.pop()
@@ -236,14 +208,24 @@ def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
     return flat
 
 
-def _signatures(run: RunFolder) -> tuple[FileSignature, FileSignature, FileSignature]:
-    return _signature(run.config_path), _signature(run.notes_path), _signature(run.metrics_path)
+def _stat_files(
+    run: RunFolder,
+) -> tuple[tuple[FileSignature, FileSignature, FileSignature], float | None]:
+    """Signatures of config.json, notes.json and metrics.jsonl, and mtime of the last."""
+    config, notes, metrics = map(_stat, (run.config_path, run.notes_path, run.metrics_path))
+    signatures = _signature(config), _signature(notes), _signature(metrics)
+    return signatures, None if metrics is None else metrics.st_mtime
 
 
-def _signature(path: Path) -> FileSignature:
+def _stat(path: Path) -> os.stat_result | None:
     try:
-        state = path.stat()
+        return path.stat()
     except OSError:
+        return None
+
+
+def _signature(state: os.stat_result | None) -> FileSignature:
+    if state is None:
         return _ABSENT
     return state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
@@ -261,8 +243,8 @@ def _is_settled(signature: FileSignature, now: int) -> bool:
 def _load(path: Path) -> dict[str, IndexEntry]:
     try:
         state = path.lstat()
-        # Whatever else bears this name (a pipe, a link to a device) might never end.
-        if not stat.S_ISREG(state.st_mode) or state.st_size > _LARGEST_INDEX:
+        # Reading a pipe or a device might never end.
+        if not stat.S_ISREG(state.st_mode) or state.st_size > _MAX_INDEX_SIZE:
             return {}
         return _adapter().validate_json(path.read_bytes(), strict=True).runs
     except (OSError, ValueError, RecursionError):
@@ -276,17 +258,17 @@ def _adapter() -> "TypeAdapter[Index]":
     return TypeAdapter(Index)
 
 
-def _is_worth_storing(
+def _needs_rewrite(
     stored: Mapping[str, IndexEntry], found: Mapping[str, IndexedRun | PlaygroundError]
 ) -> bool:
     entries = {name: known for name, known in found.items() if isinstance(known, IndexedRun)}
     if stored.keys() - entries.keys():
         return True
-    return any(_is_news(stored.get(name), known) for name, known in entries.items())
+    return any(_has_changed(stored.get(name), known) for name, known in entries.items())
 
 
-def _is_news(old: IndexEntry | None, known: IndexedRun) -> bool:
-    """Whether storing what is known of a run spares a later list a noticeable reading."""
+def _has_changed(old: IndexEntry | None, known: IndexedRun) -> bool:
+    """Whether storing the entry saves a later list noticeable work."""
     entry = known.entry
     gained = [
         now is not None and now != before
@@ -294,9 +276,9 @@ def _is_news(old: IndexEntry | None, known: IndexedRun) -> bool:
     ]
     if known.status.state != "running":
         return any(gained)
-    # A running run's rows change all the time; the others' entries need not be written each time.
+    # A running run changes all the time; the index is not rewritten for each row.
     behind = entry.position.offset - (old.position.offset if old else 0)
-    return any(gained[:2]) or behind > _WORTH_STORING
+    return any(gained[:2]) or behind > _REWRITE_BYTES
 
 
 def _store(temporary: Path, found: Mapping[str, IndexedRun | PlaygroundError]) -> None:
@@ -307,10 +289,10 @@ def _store(temporary: Path, found: Mapping[str, IndexedRun | PlaygroundError]) -
         try:
             part = orjson.dumps({name: known.entry})[1:-1]
         except TypeError:
-            # Text that is no Unicode (lone surrogates) or numbers beyond 64 bits.
+            # Lone surrogates or integers beyond 64 bits.
             continue
-        if len(part) <= _LARGEST_ENTRY:
+        if len(part) <= _MAX_ENTRY_SIZE:
             parts.append(part)
-    # Not synced: a torn index is as good as none.
+    # Not synced: a torn index is simply read as empty.
     temporary.write_bytes(b'{"schema_version":3,"runs":{%s}}' % b",\n".join(parts))
     temporary.chmod(0o644)

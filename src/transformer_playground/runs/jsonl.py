@@ -1,6 +1,6 @@
-"""Files of one JSON object a line: rows are appended whole and parsed one by one.
+"""JSON lines: writer and parser.
 
-A line without its newline is torn: readers leave it alone, the next writer repairs it.
+A last line without newline is torn: readers ignore it, the next writer repairs it.
 """
 
 import json
@@ -17,18 +17,18 @@ from transformer_playground.jsonvalues import to_jsonable
 Row = dict[str, Any]
 
 _TAIL_BLOCK = 1 << 16
-# Python writes NaN and Infinity, which are not JSON; files from elsewhere may hold them.
+# Files from other programs may contain NaN and Infinity, which are not JSON.
 _LENIENT = json.JSONDecoder(parse_constant=lambda _: None)
 
 
 class JsonlWriter:
-    """Appends rows to a file, each in one write, so that a reader never sees half a row in between.
+    """Appends rows to a JSON lines file, each in one write.
 
     Args:
-        path: The file; made when missing, its torn last line repaired.
+        path: Created if missing; a torn last line is repaired.
 
     Raises:
-        RunError: The disk refused.
+        RunError: OSError while opening or repairing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -37,18 +37,18 @@ class JsonlWriter:
         try:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
-            raise self._refused(error) from error
+            raise self._write_error(error) from error
         try:
             self._end = _repair_tail(self._descriptor)
         except OSError as error:
             os.close(self._descriptor)
-            raise self._refused(error) from error
+            raise self._write_error(error) from error
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Write one row; NaN and infinities become null.
 
         Raises:
-            RunError: The disk refused; the file ends with the row before.
+            RunError: OSError while writing; the file then ends with the previous row.
         """
         data = encode_row(row)
         try:
@@ -58,20 +58,20 @@ class JsonlWriter:
             while written < len(data):
                 written += os.write(self._descriptor, data[written:])
         except OSError as error:
-            self._cut_back()
-            raise self._refused(error) from error
+            self._truncate()
+            raise self._write_error(error) from error
         self._end += len(data)
 
     def sync(self) -> None:
-        """Wait until every row is on the disk.
+        """Flush all rows to disk (fsync).
 
         Raises:
-            RunError: The disk refused.
+            RunError: OSError while syncing.
         """
         try:
             os.fsync(self._descriptor)
         except OSError as error:
-            raise self._refused(error) from error
+            raise self._write_error(error) from error
 
     def close(self) -> None:
         """Close the file; further calls do nothing."""
@@ -85,14 +85,14 @@ class JsonlWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _cut_back(self) -> None:
+    def _truncate(self) -> None:
         try:
             os.ftruncate(self._descriptor, self._end)
         except OSError:
-            # The size now differs from what was written, so the next append repairs the tail.
+            # The next append sees that the size differs and repairs the tail.
             return
 
-    def _refused(self, error: OSError) -> RunError:
+    def _write_error(self, error: OSError) -> RunError:
         return RunError(
             f"{self._path} could not be written: {error.strerror}.",
             "Free some disk space or check the folder's permissions, then resume the run.",
@@ -100,7 +100,7 @@ class JsonlWriter:
 
 
 def encode_row(row: Mapping[str, Any]) -> bytes:
-    """One row as a line of pure ASCII JSON with its newline."""
+    """One row as a line of ASCII JSON, including the newline."""
     try:
         text = json.dumps(row, allow_nan=False)
     except ValueError:
@@ -109,7 +109,7 @@ def encode_row(row: Mapping[str, Any]) -> bytes:
 
 
 def _repair_tail(descriptor: int) -> int:
-    """Finish a last line that lacks only its newline or cut off a torn one; return the size."""
+    """Complete a last line that lacks only its newline, or cut off a torn one; return the size."""
     size = os.fstat(descriptor).st_size
     tail = b""
     start = size
@@ -128,9 +128,9 @@ def _repair_tail(descriptor: int) -> int:
 
 
 def parse_lines(data: bytes) -> list[Row]:
-    """Every line of `data` that is a JSON object; anything else is left out.
+    """Parse the lines that are JSON objects; other lines are skipped.
 
-    NaN and infinities are read as None, whole numbers beyond 64 bits as floats.
+    NaN and infinities become None, integers beyond 64 bits floats.
     """
     lines = [line for line in data.split(b"\n") if line]
     try:
@@ -149,7 +149,7 @@ def _parse_object(line: bytes) -> Row | None:
 
 
 def _parse_leniently(line: bytes) -> Any:
-    """Read what orjson refuses but Python writes: NaN, infinities, lone surrogates."""
+    """Parse lines with NaN, infinities or lone surrogates, which orjson rejects."""
     try:
         return _LENIENT.decode(line.decode("utf-8"))
     except (ValueError, RecursionError):

@@ -1,6 +1,7 @@
-"""The rows of `tp runs`, and finding a run by what a user types."""
+"""Run lists, and finding runs by name."""
 
 import difflib
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -11,15 +12,14 @@ from transformer_playground.jsonvalues import as_int, as_text
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import RunFolder, check_run_id, open_run, read_run_config
 from transformer_playground.runs.index import IndexedRun, look_up
-from transformer_playground.runs.lock import read_writer
-from transformer_playground.runs.status import judge_status
+from transformer_playground.runs.status import judge_status, read_writer
 from transformer_playground.runs.summary import update_summary
 
-_MOST_CANDIDATES = 8
+_MAX_CANDIDATES = 8
 
 
 def list_runs(runs_dir: Path) -> list[RunInfo]:
-    """Every run folder, newest first; one that cannot be read is listed as broken.
+    """List all runs, newest first; unreadable ones are listed as broken.
 
     Raises:
         RunError: `runs_dir` cannot be listed.
@@ -39,9 +39,9 @@ def list_runs(runs_dir: Path) -> list[RunInfo]:
 
 
 def refresh_run(runs_dir: Path, row: RunInfo) -> RunInfo:
-    """The row of a run after it has written more, of which only that is read."""
+    """Update a listed run, reading only rows added since."""
     run = RunFolder(runs_dir / row.run_id)
-    # Before the rows, as `judge_status` asks.
+    # Read before the rows: see `judge_status`.
     writer = read_writer(run)
     summary, position = update_summary(run.metrics_path, row.summary, row.position)
     status = judge_status(run, summary.status, summary.error, writer)
@@ -56,10 +56,10 @@ def refresh_run(runs_dir: Path, row: RunInfo) -> RunInfo:
 
 
 def find_run(runs_dir: Path, name: str) -> RunFolder:
-    """Find a run by its id, a unique beginning of it, `EXPERIMENT@latest` or `EXPERIMENT@best`.
+    """Find a run by id, unique prefix, `EXPERIMENT@latest` or `EXPERIMENT@best`.
 
     Raises:
-        UsageError: Nothing fits, or several do; the message names candidates.
+        UsageError: No run or several runs match; the message names candidates.
         RunError: `runs_dir` cannot be listed.
     """
     experiment, at, which = name.rpartition("@")
@@ -68,15 +68,15 @@ def find_run(runs_dir: Path, name: str) -> RunFolder:
     known = sorted(entry.name for entry in _entries(runs_dir))
     if name in known:
         return open_run(runs_dir, name)
-    fitting = [run_id for run_id in known if name and run_id.startswith(name)]
-    if len(fitting) == 1:
-        return open_run(runs_dir, fitting[0])
-    if fitting:
-        shown = ", ".join(fitting[:_MOST_CANDIDATES])
-        more = ", …" if len(fitting) > _MOST_CANDIDATES else ""
+    matching = [run_id for run_id in known if name and run_id.startswith(name)]
+    if len(matching) == 1:
+        return open_run(runs_dir, matching[0])
+    if matching:
+        shown = ", ".join(matching[:_MAX_CANDIDATES])
+        more = ", …" if len(matching) > _MAX_CANDIDATES else ""
         raise UsageError(
-            f"'{name}' fits {len(fitting)} runs: {shown}{more}.",
-            "Type more of the id, or EXPERIMENT@latest or EXPERIMENT@best.",
+            f"'{name}' matches {len(matching)} runs: {shown}{more}.",
+            "Use a longer prefix, EXPERIMENT@latest or EXPERIMENT@best.",
         )
     nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"Nearest: {', '.join(nearest)}." if nearest else "See: tp runs"
@@ -84,33 +84,32 @@ def find_run(runs_dir: Path, name: str) -> RunFolder:
 
 
 def find_runs(runs_dir: Path, names: str) -> list[RunFolder]:
-    """Find several runs, their names separated by commas; each name is one of `find_run`.
+    """Find several runs by comma-separated names: see `find_run`.
 
     Raises:
-        UsageError: No name is given, one of them fits nothing or several runs, or two name the
-            same run.
+        UsageError: No name is given, a name matches no run or several, or two match the same run.
         RunError: `runs_dir` cannot be listed.
     """
-    stated = [name.strip() for name in names.split(",") if name.strip()]
-    if not stated:
-        raise UsageError("No run is named.", "Give run ids, separated by commas.")
+    given = [name.strip() for name in names.split(",") if name.strip()]
+    if not given:
+        raise UsageError("No run is given.", "List run IDs, separated by commas.")
     found: dict[RunFolder, str] = {}
-    for name in stated:
+    for name in given:
         run = find_run(runs_dir, name)
         if run in found:
             raise UsageError(
-                f"The run '{run.run_id}' is named twice, as '{found[run]}' and as '{name}'.",
-                "Name each run once.",
+                f"The run '{run.run_id}' is given twice: '{found[run]}' and '{name}'.",
+                "List each run once.",
             )
         found[run] = name
     return list(found)
 
 
 def find_run_or_latest(runs_dir: Path, name: str) -> RunFolder:
-    """Find a run by its id, else the latest of the experiment `name`, else as `find_run` does.
+    """Find a run by id, else the latest run of the experiment `name`, else as `find_run` does.
 
     Raises:
-        UsageError: Nothing fits, or several do; the message names candidates.
+        UsageError: No run or several runs match; the message names candidates.
         RunError: `runs_dir` cannot be listed.
     """
     entries = _entries(runs_dir)
@@ -125,8 +124,10 @@ def find_run_or_latest(runs_dir: Path, name: str) -> RunFolder:
     return find_run(runs_dir, name)
 
 
-def _configured(runs_dir: Path, entries: list[Path]) -> Iterator[tuple[RunFolder, str, float]]:
-    """Whole runs with their experiment and time of creation; metrics stay unread."""
+def _configured(
+    runs_dir: Path, entries: list[os.DirEntry[str]]
+) -> Iterator[tuple[RunFolder, str, float]]:
+    """Readable runs with their experiment and creation time; metrics are not read."""
     for entry in entries:
         try:
             run = open_run(runs_dir, entry.name)
@@ -141,7 +142,7 @@ def _configured(runs_dir: Path, entries: list[Path]) -> Iterator[tuple[RunFolder
 def _find_by_experiment(runs_dir: Path, experiment: str, which: str) -> RunFolder:
     if which not in ("latest", "best"):
         raise UsageError(
-            f"'{experiment}@{which}' asks for an unknown choice '{which}'.",
+            f"Unknown selector '@{which}' in '{experiment}@{which}'.",
             "Use EXPERIMENT@latest or EXPERIMENT@best.",
         )
     rows = [row for row in list_runs(runs_dir) if row.state != "broken"]
@@ -183,9 +184,9 @@ def _row(known: IndexedRun, run_id: str) -> RunInfo:
     )
 
 
-def _open_entry(runs_dir: Path, entry: Path) -> RunFolder | PlaygroundError:
+def _open_entry(runs_dir: Path, entry: os.DirEntry[str]) -> RunFolder | PlaygroundError:
     try:
-        # Only a link can lead out; looking that up for each folder would take most of the time.
+        # Only links can lead out of the folder; resolving every path would be slow.
         if entry.is_symlink():
             return open_run(runs_dir, entry.name)
         return RunFolder(runs_dir / check_run_id(entry.name))
@@ -193,17 +194,21 @@ def _open_entry(runs_dir: Path, entry: Path) -> RunFolder | PlaygroundError:
         return error
 
 
-def _entries(runs_dir: Path) -> list[Path]:
+def _entries(runs_dir: Path) -> list[os.DirEntry[str]]:
     try:
-        return [entry for entry in runs_dir.iterdir() if _is_candidate(entry)]
+        with os.scandir(runs_dir) as entries:
+            return [entry for entry in entries if _is_candidate(entry)]
     except FileNotFoundError:
         return []
     except OSError as error:
         raise RunError(f"Cannot list {runs_dir}: {error.strerror}.") from error
 
 
-def _is_candidate(path: Path) -> bool:
-    return not path.name.startswith(".") and path.is_dir()
+def _is_candidate(entry: os.DirEntry[str]) -> bool:
+    if entry.name.startswith("."):
+        return False
+    # Path.is_dir also accepts loops of links.
+    return Path(entry).is_dir() if entry.is_symlink() else entry.is_dir()
 
 
 def _timestamp(value: object) -> float | None:

@@ -1,8 +1,7 @@
-"""Changing runs as a whole: holding one still, and giving it another name.
+"""Rename, delete and restore runs.
 
-The name of the folder is the run's id: readers take it from there alone. `config.json` and
-`summary.json` repeat it for people and for copies that lost their folder, and follow a change;
-until they do, the run is as usable as before. Rows and reports keep the id of their time.
+The folder name is the run id. `config.json` and `summary.json` repeat it and are updated on a
+rename; rows and reports keep the old id.
 """
 
 import contextlib
@@ -19,23 +18,21 @@ from typing import Any
 from transformer_playground.errors import PlaygroundError, RunError, UsageError
 from transformer_playground.files import fsync_folder, replace_json
 from transformer_playground.runs.folder import RunFolder, check_run_id
-from transformer_playground.runs.lock import read_writer
-from transformer_playground.runs.status import derive_status
+from transformer_playground.runs.status import derive_status, read_writer
 
-# A configuration has a few kilobytes.
-_LARGEST_FILE = 1 << 24
+# config.json has a few kilobytes.
+_MAX_FILE_SIZE = 1 << 24
 
 
 @contextlib.contextmanager
-def claimed(run: RunFolder, done: str) -> Iterator[None]:
-    """Keep every writer out of a run, also while its folder changes its name.
+def locked_for(run: RunFolder, action: str) -> Iterator[None]:
+    """Hold the lock of a run while its folder is moved.
 
-    The kernel's lock belongs to the open file and not to its name. There is no heartbeat, which
-    would go on under the old name.
+    The kernel's lock belongs to the open file, so it survives a rename. There is no heartbeat.
 
     Args:
         run: The run.
-        done: What is about to be done to it, a participle.
+        action: Past participle for messages, such as "renamed".
 
     Raises:
         UsageError: The run is a link.
@@ -43,12 +40,12 @@ def claimed(run: RunFolder, done: str) -> Iterator[None]:
     """
     if run.root.is_symlink():
         raise UsageError(
-            f"The run '{run.run_id}' is a link, which cannot be {done} as a run.",
-            "Name the run that it leads to, or remove the link itself.",
+            f"The run '{run.run_id}' is a symbolic link, which cannot be {action}.",
+            "Use the run that it points to, or remove the link.",
         )
     status = derive_status(run)
     if status.state == "running":
-        raise _running(run, status.pid, done)
+        raise _running(run, status.pid, action)
     from filelock import FileLock
 
     lock = FileLock(run.lock_path, timeout=0)
@@ -56,10 +53,10 @@ def claimed(run: RunFolder, done: str) -> Iterator[None]:
         lock.acquire()
     except TimeoutError:
         writer = read_writer(run)
-        raise _running(run, writer.pid if writer else None, done) from None
+        raise _running(run, writer.pid if writer else None, action) from None
     except OSError as error:
         raise RunError(
-            f"The run '{run.run_id}' could not be locked, so it was not {done}: {error.strerror}.",
+            f"The run '{run.run_id}' could not be locked and was not {action}: {error.strerror}.",
             "Check the disk and the permissions of the run folder.",
         ) from error
     try:
@@ -69,19 +66,19 @@ def claimed(run: RunFolder, done: str) -> Iterator[None]:
 
 
 def rename_run(run: RunFolder, run_id: str) -> tuple[RunFolder, str | None]:
-    """Give a run another id.
+    """Rename a run.
 
     Returns:
-        The run under its new name, and what is not as it should be there, if anything.
+        The renamed run, and a warning if its files still contain the old id.
 
     Raises:
-        UsageError: The id is malformed or taken, or the run is a link.
-        RunError: The run is being written, or the disk refused; then it has its old name.
+        UsageError: The id is invalid or taken, or the run is a link.
+        RunError: The run is being written, or OSError while renaming; the run is unchanged.
     """
     target = run.root.with_name(check_run_id(run_id))
     if run_id == run.run_id:
-        raise UsageError(f"The run is called '{run_id}' already.", "Choose another name.")
-    with claimed(run, "renamed"):
+        raise UsageError(f"The run is already called '{run_id}'.", "Choose another name.")
+    with locked_for(run, "renamed"):
         if os.path.lexists(target):
             raise UsageError(f"There is already a run '{run_id}'.", "Choose another name.")
         try:
@@ -91,16 +88,12 @@ def rename_run(run: RunFolder, run_id: str) -> tuple[RunFolder, str | None]:
                 f"The run '{run.run_id}' could not be renamed: {error.strerror}.",
                 "Check the disk and the permissions of the runs' folder.",
             ) from error
-        # From here on it is renamed: what follows only tidies up.
         renamed = RunFolder(target)
         return renamed, rewrite_id(renamed)
 
 
 def rewrite_id(run: RunFolder) -> str | None:
-    """Let the files that repeat a run's id follow the name of its folder; a sentence if one cannot.
-
-    A file that is damaged is left as it is.
-    """
+    """Write the folder's name as run id into the run's files; return a warning on failure."""
     try:
         fsync_folder(run.root.parent)
         for path in (run.config_path, run.summary_path):
@@ -108,8 +101,8 @@ def rewrite_id(run: RunFolder) -> str | None:
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is damaged"
         return (
-            f"config.json or summary.json still has the old id, for it could not be written: "
-            f"{reason}. The name of the folder counts."
+            f"config.json or summary.json still contains the old id: {reason}. "
+            "The folder name is used."
         )
     return None
 
@@ -117,7 +110,7 @@ def rewrite_id(run: RunFolder) -> str | None:
 def _rewrite(path: Path, run_id: str) -> None:
     if not path.is_file() or path.is_symlink():
         return
-    if path.stat().st_size > _LARGEST_FILE:
+    if path.stat().st_size > _MAX_FILE_SIZE:
         raise ValueError("too large")
     document = json.loads(path.read_bytes())
     if not isinstance(document, dict):
@@ -126,17 +119,17 @@ def _rewrite(path: Path, run_id: str) -> None:
         replace_json(path, {**document, "run_id": run_id})
 
 
-def _running(run: RunFolder, pid: int | None, done: str) -> RunError:
+def _running(run: RunFolder, pid: int | None, action: str) -> RunError:
     who = "another process" if pid is None else f"process {pid}"
     return RunError(
-        f"The run '{run.run_id}' is being written by {who}, so it was not {done}.",
+        f"The run '{run.run_id}' is being written by {who}, so it was not {action}.",
         "Stop it first, or wait until it ends.",
     )
 
 
 TRASH_NAME = ".trash"
-_MOST_COPIES = 10_000
-_MOST_CANDIDATES = 8
+_MAX_COPIES = 10_000
+_MAX_CANDIDATES = 8
 _COPY = re.compile(r"(.+)~(\d{1,5})", re.DOTALL)
 
 
@@ -145,13 +138,10 @@ class DeletedRun:
     """A run in the trash.
 
     Attributes:
-        name: Name of its folder there, untrusted text: its id, or its id with `~2` behind it.
-        run_id: The id it had.
-        deleted: About when it was deleted, seconds since 1970.
-        experiment: The experiment it belongs to.
-        step: Steps done.
-        best_val_loss: In nats per token.
-        problem: Why nothing more is known of it.
+        name: Folder name in the trash (untrusted text): the id, or the id followed by `~2`.
+        run_id: Id before deletion.
+        deleted: Approximate Unix time of deletion.
+        problem: Why the run cannot be read.
     """
 
     name: str
@@ -168,9 +158,9 @@ class Moved:
     """A run that was moved.
 
     Attributes:
-        run_id: The id it had before.
-        path: The folder it is now.
-        problem: What is not as it should be there, though the run is whole.
+        run_id: Id before the move.
+        path: New folder.
+        problem: Warning about an intact run, such as an old id in its files.
     """
 
     run_id: str
@@ -179,17 +169,17 @@ class Moved:
 
 
 def delete_runs(runs: Sequence[RunFolder]) -> list[Moved]:
-    """Move runs of one folder to its trash, after checking that all of them can be.
+    """Move runs to the trash, after checking and locking all of them.
 
     Raises:
-        UsageError: A run is named twice, or is a link.
-        RunError: A run is being written, or the disk refused; the message says what was moved.
+        UsageError: A run is given twice, or is a link.
+        RunError: A run is being written, or OSError while moving; the message lists moved runs.
     """
     if len(set(runs)) < len(runs):
-        raise UsageError("A run is named twice.", "Name each run once.")
+        raise UsageError("A run is given twice.", "List each run once.")
     with contextlib.ExitStack() as stack:
         for run in runs:
-            stack.enter_context(claimed(run, "deleted"))
+            stack.enter_context(locked_for(run, "deleted"))
         moved: list[Moved] = []
         for run in runs:
             try:
@@ -200,38 +190,40 @@ def delete_runs(runs: Sequence[RunFolder]) -> list[Moved]:
 
 
 def list_deleted(runs_dir: Path) -> list[DeletedRun]:
-    """Every run in the trash, the latest deleted first.
+    """List deleted runs, most recent first.
 
     Raises:
-        UsageError: The trash is a link or no folder.
-        RunError: It cannot be listed.
+        UsageError: The trash is not a folder.
+        RunError: The trash cannot be listed.
     """
     found = [_describe(path) for path in _entries(runs_dir)]
     return sorted(found, key=lambda run: (run.deleted, run.name), reverse=True)
 
 
 def restore_run(runs_dir: Path, name: str, run_id: str | None = None) -> Moved:
-    """Put a run back from the trash.
+    """Restore a run from the trash.
 
     Args:
-        runs_dir: Folder of all runs.
-        name: The run's id, a unique beginning of it, or the name of its folder in the trash.
-        run_id: The id to give it; None for the one it had.
+        runs_dir: Runs folder.
+        name: Run id, unique prefix, or folder name in the trash.
+        run_id: New run id; None = the old one.
 
     Raises:
-        UsageError: Nothing in the trash fits or several things do, the id is malformed or taken,
-            or what is there is a link.
-        RunError: The disk refused.
+        UsageError: No or several deleted runs match, the id is invalid or taken, or the entry is a
+            link.
+        RunError: OSError while moving.
     """
     source = _find(runs_dir, name)
     old = _id_of(source.name)
     target = runs_dir / check_run_id(old if run_id is None else run_id)
     if source.is_symlink():
-        raise UsageError(f"'{source.name}' in the trash is a link.", "Look where it leads first.")
+        raise UsageError(
+            f"'{source.name}' in the trash is a symbolic link.", "Check its target first."
+        )
     if os.path.lexists(target):
         raise UsageError(
             f"There is already a run '{target.name}'.",
-            f"Give the restored one another id: tp runs restore {source.name} --as NEW",
+            f"Choose another id: tp runs restore {source.name} --as NEW",
         )
     try:
         source.rename(target)
@@ -248,14 +240,14 @@ def restore_run(runs_dir: Path, name: str, run_id: str | None = None) -> Moved:
 def _move_to_trash(root: Path) -> Path:
     trash = _trash(root.parent)
     trash.mkdir(exist_ok=True)
-    for copy in range(1, _MOST_COPIES):
+    for copy in range(1, _MAX_COPIES):
         target = trash / (root.name if copy == 1 else f"{root.name}~{copy}")
         if os.path.lexists(target):
             continue
         try:
             root.rename(target)
         except OSError as error:
-            # Another process may have taken the name in this moment.
+            # Another process may have taken the name since the check.
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 continue
             raise
@@ -269,11 +261,11 @@ def _undeletable(run: RunFolder, moved: Sequence[Moved], error: OSError) -> RunE
     trash = run.root.parent / TRASH_NAME
     reason = f"{error.strerror}"
     if error.errno == errno.EXDEV:
-        reason = f"{trash} lies on another file system"
-    done = f" Moved before: {', '.join(each.run_id for each in moved)}." if moved else ""
+        reason = f"{trash} is on another file system"
+    previous = f" Already moved: {', '.join(each.run_id for each in moved)}." if moved else ""
     return RunError(
         f"The run '{run.run_id}' could not be moved to {trash}: {reason}. "
-        f"It is where it was.{done}",
+        f"It was not moved.{previous}",
         "Check the disk and the folders' permissions.",
     )
 
@@ -281,9 +273,7 @@ def _undeletable(run: RunFolder, moved: Sequence[Moved], error: OSError) -> RunE
 def _trash(runs_dir: Path) -> Path:
     trash = runs_dir / TRASH_NAME
     if trash.is_symlink():
-        raise UsageError(
-            f"{trash} is a link, and runs stay inside {runs_dir}.", "Remove or rename the link."
-        )
+        raise UsageError(f"{trash} is a symbolic link.", "Remove or rename the link.")
     if os.path.lexists(trash) and not trash.is_dir():
         raise UsageError(f"{trash} is not a folder.", "Rename or remove it.")
     return trash
@@ -311,20 +301,20 @@ def _find(runs_dir: Path, name: str) -> Path:
     if match and name in known:
         return known[name]
     if match and int(match[2]) == 1 and match[1] in known:
-        # How the first of several is named, whose folder has no number.
+        # `~1` names the first of several copies, whose folder has no number.
         return known[match[1]]
-    fitting = [entry for entry in known if _id_of(entry) == name]
-    fitting = fitting or [entry for entry in known if name and entry.startswith(name)]
-    if len(fitting) == 1:
-        return known[fitting[0]]
-    if fitting:
-        # Its own name would mean all of its copies, too.
-        shown = [f"{entry}~1" if f"{entry}~2" in known else entry for entry in fitting]
-        more = ", …" if len(shown) > _MOST_CANDIDATES else ""
-        shown = shown[:_MOST_CANDIDATES]
+    matching = [entry for entry in known if _id_of(entry) == name]
+    matching = matching or [entry for entry in known if name and entry.startswith(name)]
+    if len(matching) == 1:
+        return known[matching[0]]
+    if matching:
+        # The plain name would match all copies, so the first is shown as `~1`.
+        shown = [f"{entry}~1" if f"{entry}~2" in known else entry for entry in matching]
+        more = ", …" if len(shown) > _MAX_CANDIDATES else ""
+        shown = shown[:_MAX_CANDIDATES]
         raise UsageError(
-            f"'{name}' fits {len(fitting)} deleted runs: {', '.join(shown)}{more}.",
-            "Name one of them as it stands here; see: tp runs deleted",
+            f"'{name}' matches {len(matching)} deleted runs: {', '.join(shown)}{more}.",
+            "Use one of these names; see: tp runs deleted",
         )
     nearest = get_close_matches(name, known, n=3, cutoff=0.4)
     hint = f"Nearest: {', '.join(nearest)}." if nearest else "See: tp runs deleted"
@@ -332,17 +322,17 @@ def _find(runs_dir: Path, name: str) -> Path:
 
 
 def _describe(path: Path) -> DeletedRun:
-    # Here, so that deleting and restoring start without numpy.
+    # Late: deleting and restoring do not need numpy.
     from transformer_playground.runs.summary import summarise
 
     known: dict[str, Any] = {}
     try:
-        # Moving a folder changes it, and nothing does after that.
+        # The move was the last change of the folder.
         deleted = path.lstat().st_ctime
     except OSError:
         deleted = 0.0
     if path.is_symlink():
-        return DeletedRun(path.name, _id_of(path.name), deleted, problem="It is a link.")
+        return DeletedRun(path.name, _id_of(path.name), deleted, problem="It is a symbolic link.")
     try:
         known = summarise(RunFolder(path))
     except PlaygroundError as error:

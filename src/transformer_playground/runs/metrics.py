@@ -1,35 +1,39 @@
-"""Read `metrics.jsonl`, which only ever grows, and tell which rows a resume has superseded."""
+"""Reader of `metrics.jsonl`, training clock and running median."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from transformer_playground.jsonvalues import LARGEST
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.jsonl import Row, parse_lines
 
-# Events of which one row a step holds.
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+
+# Events with one valid row per step.
 MEASUREMENTS = ("train", "eval", "checkpoint")
-# Beyond this a step is no step, and no float64 either.
-_STEPS = 1 << 53
+# Larger integers are not exact in float64.
+_MAX_STEP = 1 << 53
 _READ_BLOCK = 1 << 20
 _FINGERPRINT = 256
 
 
 def is_metrics_row(row: Row) -> bool:
-    """Whether a row has what each row of `metrics.jsonl` has: an event and a step."""
+    """Whether a row has a valid event and step."""
     step = row.get("step")
-    return isinstance(row.get("event"), str) and type(step) is int and abs(step) < _STEPS
+    return isinstance(row.get("event"), str) and type(step) is int and abs(step) < _MAX_STEP
 
 
 @dataclass(frozen=True)
 class Poll:
-    """What a reader found since the last call.
+    """Rows read since the last call, in file order.
 
     Attributes:
-        rows: New whole rows in file order, `resume` rows included.
-        reset: The file shrank or was replaced: forget all earlier rows before taking these.
+        reset: The file shrank or was replaced: discard all earlier rows first.
     """
 
     rows: list[Row]
@@ -38,12 +42,11 @@ class Poll:
 
 @dataclass(frozen=True)
 class FileOffset:
-    """How far a file was read, for a later reader to continue from there.
+    """How far a file was read, so that a later reader can continue there.
 
     Attributes:
-        offset: Bytes read, all of them whole lines.
-        inode: The file's.
-        last_bytes: The bytes before `offset`, as hexadecimal digits.
+        offset: Bytes read, all in complete lines.
+        last_bytes: The bytes before `offset`, in hexadecimal.
     """
 
     offset: int = 0
@@ -52,12 +55,12 @@ class FileOffset:
 
 
 class MetricsReader:
-    """Follows a growing metrics file, reading each byte once.
+    """Incremental reader of a growing metrics file.
 
     Args:
         path: The file; it need not exist yet.
         start: Where an earlier reader of this file stopped.
-        accept: Which rows count: another file of rows has other ones.
+        accept: Filter of rows.
     """
 
     def __init__(
@@ -76,7 +79,7 @@ class MetricsReader:
         return self._position
 
     def poll(self) -> Poll:
-        """Read the rows added since the last call; an unreadable file counts as empty."""
+        """Read the rows added since the last call; an unreadable file is empty."""
         rows: list[Row] = []
         reset = False
         for part in self.blocks():
@@ -86,7 +89,7 @@ class MetricsReader:
         return Poll(rows, reset)
 
     def blocks(self) -> Iterator[Poll]:
-        """`poll` in parts of bounded size, so that a large file need not fit into memory."""
+        """`poll` in blocks of bounded size."""
         try:
             with self._path.open("rb") as file:
                 if self._was_replaced(file.fileno()):
@@ -127,18 +130,18 @@ class MetricsReader:
 
 
 def read_raw_rows(path: Path, accept: Callable[[Row], bool] = is_metrics_row) -> list[Row]:
-    """Every whole row that counts, superseded ones included; an absent file has none."""
+    """All accepted rows, superseded ones included; none if the file is missing."""
     return MetricsReader(path, accept=accept).poll().rows
 
 
 @dataclass(frozen=True)
 class TrainingClock:
-    """Seconds spent training; the time between a stop and a resume, or in a pause, is left out.
+    """Training time in seconds, without pauses and the time between a stop and a resume.
 
     Attributes:
-        total: Seconds in stretches that are over.
-        begin: When the present stretch began, seconds since 1970; None before any row has a time.
-        end: Time of its newest row.
+        total: Seconds of completed sessions.
+        begin: Unix time at which the current session began; None before the first timed row.
+        end: Unix time of its newest row.
     """
 
     total: float = 0.0
@@ -150,17 +153,12 @@ class TrainingClock:
         """Seconds up to the newest row."""
         if self.begin is None or self.end is None:
             return self.total
-        # A clock that was set back must not make a run shorter.
+        # The system clock may have been set back.
         return self.total + max(0.0, self.end - self.begin)
 
 
 def is_superseded(sample: Row, resumes: Iterable[tuple[float, float]]) -> bool:
-    """Whether the run went back before a sample and draws it again.
-
-    Args:
-        sample: A row of `samples.jsonl`.
-        resumes: Step and time of each resume of the run.
-    """
+    """Whether a resume, given as (step, time), discarded a row of `samples.jsonl`."""
     step, time = sample.get("step"), sample.get("time")
     if not isinstance(step, int | float) or not isinstance(time, int | float):
         return False
@@ -170,11 +168,11 @@ def is_superseded(sample: Row, resumes: Iterable[tuple[float, float]]) -> bool:
 def read_samples(
     run: RunFolder, resumes: Sequence[tuple[float, float]] | None = None
 ) -> list[dict[str, Any]]:
-    """Every whole row of `samples.jsonl` that no resume superseded; an absent file has none.
+    """Rows of `samples.jsonl` without superseded ones; none if the file is missing.
 
     Args:
         run: The run.
-        resumes: Step and time of each resume; None = as `metrics.jsonl` says.
+        resumes: Step and time of each resume; None = read them from `metrics.jsonl`.
     """
     rows = read_raw_rows(run.samples_path, accept=bool)
     if resumes is None and rows:
@@ -186,3 +184,57 @@ def read_samples(
 def _is_resume(row: Row) -> bool:
     is_timed = isinstance(row.get("time"), int | float)
     return row.get("event") == "resume" and is_timed and is_metrics_row(row)
+
+
+# On each side of the median: the median survives as many consecutive values on one side of it.
+_KEPT = 100
+
+
+@dataclass(frozen=True)
+class RunningMedian:
+    """Exact median of a growing set of numbers; only values near the median are kept.
+
+    Attributes:
+        below: Count of values lower than the kept ones, or equal to the lowest.
+        kept: Values around the median, sorted.
+        above: Count of values higher than the kept ones, or equal to the highest.
+    """
+
+    below: int = 0
+    kept: tuple[float, ...] = ()
+    above: int = 0
+
+    @property
+    def median(self) -> float | None:
+        """The exact median; None without values, or if it is not among the kept ones."""
+        count = self.below + len(self.kept) + self.above
+        low, high = (count - 1) // 2 - self.below, count // 2 - self.below
+        if low < 0 or high >= len(self.kept):
+            return None
+        return (self.kept[low] + self.kept[high]) / 2
+
+    @property
+    def has_lost_median(self) -> bool:
+        """Whether the median must be recomputed from all values."""
+        return self.median is None and self != RunningMedian()
+
+    def with_more(self, values: "ArrayLike") -> "RunningMedian":
+        """Add values in any order; NaN and infinities are ignored. Requires the median."""
+        # Late: run lists read medians without adding to them and do not need numpy.
+        import numpy as np
+
+        added = np.asarray(values, dtype=np.float64)
+        added = added[np.abs(added) < LARGEST]
+        lowest = self.kept[0] if self.below else -LARGEST
+        highest = self.kept[-1] if self.above else LARGEST
+        known = np.append(self.kept, added[(added >= lowest) & (added <= highest)])
+        below = self.below + int(np.count_nonzero(added < lowest))
+        above = self.above + int(np.count_nonzero(added > highest))
+        middle = (below + len(known) + above) // 2 - below
+        start = min(max(0, middle - _KEPT), len(known))
+        stop = min(max(start, middle + _KEPT), len(known))
+        if start < stop:
+            # Sorting all values of a long run would dominate the time of a summary.
+            known.partition([start, stop - 1])
+        kept = tuple(np.sort(known[start:stop]).tolist())
+        return RunningMedian(below + start, kept, above + len(known) - stop)

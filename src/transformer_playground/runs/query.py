@@ -1,8 +1,8 @@
-"""The language of `tp runs`: which runs, and in which order.
+"""Query language of `tp runs`: filtering and sorting runs.
 
-A query is terms separated by spaces, all of which must hold. A term is `field`, an operator
-(`:` `=` `!=` `<` `<=` `>` `>=`) and a value, or a word to look for in the id, the experiment, the
-tags and the note. `-` in front negates. Quotes hold a value or a word together.
+A query is a list of terms separated by spaces, all of which must hold. A term is a field, an
+operator (`:` `=` `!=` `<` `<=` `>` `>=`) and a value, or text to find in the id, experiment, tags
+or note. A leading `-` negates; quotes group.
 """
 
 import math
@@ -18,24 +18,24 @@ from transformer_playground.runs.fields import STATES, Field, RunInfo, find_fiel
 
 LONGEST_QUERY = 10_000
 
-# Quotes may stand anywhere in a term; what they hold is taken as it is.
+# Quotes may appear anywhere in a term; quoted text is taken literally.
 _TERM = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""")
 _COMPARISON = re.compile(r"([A-Za-z][\w.-]*)(!=|<=|>=|[:=<>])(.*)", re.DOTALL)
 _QUOTED = re.compile(r""""([^"]*)"|'([^']*)'""")
 _MISSING = ("none", "null")
-_SYNTAX = "Terms look like: status:running val_loss<1.9 model.norm=rmsnorm -tag:old word"
+_SYNTAX = "Terms look like: status:running val_loss<1.9 model.norm=rmsnorm -tag:old text"
 
 Test = Callable[[Any], bool]
 
 
 @dataclass(frozen=True)
 class Query:
-    """Terms that must all hold for a run."""
+    """A conjunction of terms."""
 
     terms: tuple[Callable[[RunInfo, float], bool], ...] = ()
 
     def holds(self, row: RunInfo, now: float) -> bool:
-        """Whether a run is asked for; `now` in seconds since 1970."""
+        """Whether a run matches; `now` is Unix time."""
         return all(term(row, now) for term in self.terms)
 
 
@@ -43,11 +43,11 @@ def parse_query(text: str, settings: Iterable[str] = ()) -> Query:
     """Parse a query.
 
     Args:
-        text: The query; an empty one holds for every run.
-        settings: Dotted keys of the settings there are.
+        text: The query; an empty one matches every run.
+        settings: Known dotted setting keys.
 
     Raises:
-        UsageError: A field is unknown, a value does not fit its field, or a quote is left open.
+        UsageError: Unknown field, invalid value or unclosed quote.
     """
     if len(text) > LONGEST_QUERY:
         raise UsageError(f"The filter has {len(text):,} characters.", "Write a shorter one.")
@@ -56,7 +56,7 @@ def parse_query(text: str, settings: Iterable[str] = ()) -> Query:
 
 
 def select(rows: Iterable[RunInfo], query: Query, now: float) -> list[RunInfo]:
-    """The runs for which the query holds, in their order."""
+    """The runs that match, in the given order."""
     return [row for row in rows if query.holds(row, now)]
 
 
@@ -68,39 +68,38 @@ def sort_rows(
     *,
     reverse: bool = False,
 ) -> list[RunInfo]:
-    """Sort runs; those without a value come last, whichever way round.
+    """Sort runs; those without a value always come last.
 
     Args:
         rows: The runs.
-        keys: Names of fields, separated by commas, the most important first; a `-` in front of one
-            puts its largest value first.
-        now: Seconds since 1970.
-        settings: Dotted keys of the settings there are.
-        reverse: Turn each key round.
+        keys: Comma-separated fields, most significant first; a leading `-` sorts descending.
+        now: Unix time.
+        settings: Known dotted setting keys.
+        reverse: Reverse the order of each key.
 
     Raises:
-        UsageError: A field is unknown, or none is named.
+        UsageError: A field is unknown, or none is given.
     """
     names = [name.strip() for name in keys.split(",") if name.strip()]
     if not names:
-        raise UsageError("No field to sort by is named.", "For example: --sort val_loss")
+        raise UsageError("--sort is empty.", "For example: --sort val_loss")
     known = frozenset(settings)
     ordered = list(rows)
     for name in reversed(names):
         field = find_field(name.removeprefix("-"), known)
-        ordered = _sort_by(field, ordered, now, downwards=name.startswith("-") != reverse)
+        ordered = _sort_by(field, ordered, now, descending=name.startswith("-") != reverse)
     return ordered
 
 
-def _sort_by(field: Field, rows: list[RunInfo], now: float, *, downwards: bool) -> list[RunInfo]:
+def _sort_by(field: Field, rows: list[RunInfo], now: float, *, descending: bool) -> list[RunInfo]:
     valued = [(field.value(row, now), row) for row in rows]
     present = [pair for pair in valued if pair[0] is not None]
-    present.sort(key=lambda pair: _sort_key(pair[0]), reverse=downwards)
+    present.sort(key=lambda pair: _sort_key(pair[0]), reverse=descending)
     return [row for _, row in present] + [row for value, row in valued if value is None]
 
 
 def _sort_key(value: Any) -> tuple[int, float, str]:
-    # A setting may be a number in one run and a word in another.
+    # A setting may be a number in one run and text in another.
     if isinstance(value, int | float):
         return (0, value, "")
     return (1, 0.0, str(value).casefold())
@@ -109,13 +108,13 @@ def _sort_key(value: Any) -> tuple[int, float, str]:
 def _split(text: str) -> list[str]:
     terms = _TERM.findall(text)
     if re.sub(r"\s", "", text) != re.sub(r"\s", "", "".join(terms)):
-        raise UsageError(f"A quote is left open in the filter: {text}", _SYNTAX)
+        raise UsageError(f"Unclosed quote in the filter: {text}", _SYNTAX)
     return terms
 
 
 def _parse_term(term: str, settings: frozenset[str]) -> Callable[[RunInfo, float], bool]:
     if term.startswith("--"):
-        raise UsageError(f"There is no option '{term}'.", "See: tp runs list --help")
+        raise UsageError(f"No such option: {term}", "See: tp runs list --help")
     if term.startswith("-") and len(term) > 1:
         positive = _parse_term(term[1:], settings)
         return lambda row, now: not positive(row, now)
@@ -125,11 +124,11 @@ def _parse_term(term: str, settings: frozenset[str]) -> Callable[[RunInfo, float
     try:
         field = find_field(match[1], settings)
     except UsageError as error:
-        hint = f"{error.hint} To look for the text itself, put it in quotes within the filter."
+        hint = f"{error.hint} To search for the text itself, quote it within the filter."
         raise UsageError(error.message, hint) from None
     operator, value = match[2], _unquoted(match[3])
     if not value:
-        raise UsageError(f"There is no value after '{match[1]}{operator}'.", _SYNTAX)
+        raise UsageError(f"Missing value after '{match[1]}{operator}'.", _SYNTAX)
     test = _test(field, operator, value)
     return lambda row, now: test(field.value(row, now))
 
@@ -149,7 +148,7 @@ def _word(word: str) -> Callable[[RunInfo, float], bool]:
 
 
 def _test(field: Field, operator: str, value: str) -> Test:
-    """What a field's value must pass, for one operator and value."""
+    """Predicate on a field's value, for one operator and operand."""
     if operator == "!=":
         equal = _test(field, "=", value)
         return lambda found: not equal(found)
@@ -171,7 +170,7 @@ def _test(field: Field, operator: str, value: str) -> Test:
 
 def _required(parsed: float | None, field: Field, value: str, what: str) -> float:
     if parsed is None:
-        raise UsageError(f"'{value}' is not {what}, which '{field.key}' is compared with.", _SYNTAX)
+        raise UsageError(f"'{value}' is not {what}, as '{field.key}' requires.", _SYNTAX)
     return parsed
 
 
@@ -198,18 +197,18 @@ def _is_close(found: float, wanted: float) -> bool:
     try:
         return math.isclose(found, wanted)
     except OverflowError:
-        # A whole number from a made-up file, too large for a float.
+        # An integer of a damaged file may be too large for a float.
         return False
 
 
 def _text_test(field: Field, operator: str, value: str) -> Test:
     if operator not in ":=":
         raise UsageError(
-            f"'{field.key}' is text, which '{operator}' cannot compare.", "Use : or = or !=."
+            f"'{field.key}' is text and cannot be compared with '{operator}'.", "Use : or = or !=."
         )
     wanted = value.casefold()
     if field.kind == "status" and not any(_fits_text(state, operator, wanted) for state in STATES):
-        raise UsageError(f"No run can be '{value}'.", f"States are: {', '.join(STATES)}.")
+        raise UsageError(f"Unknown state '{value}'.", f"States: {', '.join(STATES)}.")
     if field.kind == "tags":
         return lambda found: wanted in (tag.casefold() for tag in found or ())
     return lambda found: found is not None and _fits_text(found, operator, wanted)
@@ -226,14 +225,14 @@ def _date_test(field: Field, operator: str, value: str) -> Test:
         wanted = moment.timestamp()
     except (ValueError, OverflowError, OSError):
         raise UsageError(
-            f"'{value}' is not a date, which '{field.key}' is compared with.",
+            f"'{value}' is not a date, as '{field.key}' requires.",
             "For example: created>=2026-01-31",
         ) from None
     if operator not in ":=":
         return _ordered(operator, wanted)
     if ":" in value:
         return lambda found: found is not None and math.floor(found) == wanted
-    # A day means the whole of it.
+    # A date without a time matches the whole day.
     day = date_text(wanted)[:10]
     return lambda found: found is not None and date_text(found)[:10] == day
 

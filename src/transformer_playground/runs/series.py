@@ -1,4 +1,4 @@
-"""The numbers of a metrics file as columns: read once, then kept up to date as the file grows."""
+"""Columns of a metrics file: read once, then kept up to date as the file grows."""
 
 import math
 from collections.abc import Callable, Iterable, Sequence
@@ -17,28 +17,27 @@ from transformer_playground.runs.metrics import (
     FileOffset,
     MetricsReader,
     Poll,
+    RunningMedian,
     TrainingClock,
 )
-from transformer_playground.runs.running_median import RunningMedian
 
 Axis = Literal["step", "tokens", "time"]
 AXES: tuple[Axis, ...] = get_args(Axis)
 
 PROGRESS = ("train", "eval", "checkpoint", "status")
-"""Events whose step says how far training has come."""
+"""Events whose step counts as training progress."""
 
 _ELAPSED = "\0elapsed"
-# Our files have a handful; a made-up one must not exhaust the memory.
-_MOST_EVENTS = 32
+_MAX_EVENTS = 32
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One quantity along one axis, both read-only and unaffected by later polls.
+    """A metric along an axis; both arrays are read-only and unaffected by later polls.
 
     Attributes:
-        x: Positions: steps, tokens or seconds, in order of step.
-        y: Values; NaN where the file holds null or a number that is not finite.
+        x: Steps, tokens or seconds, in order of step.
+        y: Values; NaN for null and non-finite numbers.
     """
 
     x: FloatArray
@@ -46,23 +45,22 @@ class Curve:
 
 
 class RunSeries:
-    """The rows of a metrics file that still hold, as columns of numbers.
+    """Valid rows of a metrics file as columns of numbers, read incrementally.
 
-    A resume drops the rows after its step, except earlier resumes, and of two measurements with
-    the same event and step the later counts. Rows of an event are kept in order of step. A poll
-    reads only what was added since the last one.
+    A resume drops rows after its step, except earlier resumes. Of two measurements with the same
+    event and step the later one is kept. Rows of an event are sorted by step.
 
     Args:
         path: The file; it need not exist yet.
-        start: Where an earlier reader stopped: only what came later is taken in.
+        start: Where an earlier reader stopped; only later rows are read.
         clock: The clock of that reader.
-        listener: Is handed each part of the file as it is read, for what is no number in it.
+        listener: Called with each block of rows as it is read.
 
     Attributes:
-        clock: Time spent training.
+        clock: Training time.
         last_status: The newest `status` row, superseded ones included.
-        last_start: The newest of them with which training began.
-        was_reset: Whether the last poll found that the file had been replaced.
+        last_start: The newest `status` row at a start of training.
+        was_reset: Whether the file was replaced before the last poll.
     """
 
     def __init__(
@@ -75,7 +73,7 @@ class RunSeries:
         self._reader = MetricsReader(path, start)
         self._listener = listener
         self._tables: dict[str, ColumnBuffer] = {}
-        # The median so far, of how many rows, and what it stays true for.
+        # What the median depends on, the number of rows in it, and the median.
         self._throughput: tuple[object, int, RunningMedian] | None = None
         self.clock = clock or TrainingClock()
         self.last_status: Row | None = None
@@ -84,12 +82,12 @@ class RunSeries:
 
     @property
     def position(self) -> FileOffset:
-        """How far the file was read."""
+        """How far the file has been read."""
         return self._reader.position
 
     @property
     def rows(self) -> int:
-        """How many rows hold."""
+        """Number of valid rows."""
         return sum(len(table) for table in self._tables.values())
 
     @property
@@ -98,23 +96,23 @@ class RunSeries:
         return tuple(event for event, table in self._tables.items() if len(table))
 
     def keys(self, event: str) -> tuple[str, ...]:
-        """Keys of `event` that have held a number, `step` among them."""
+        """Keys of `event` with numbers, `step` included."""
         table = self._tables.get(event)
         return tuple(key for key in table.keys if key != _ELAPSED) if table else ()
 
     def named_keys(self, event: str) -> frozenset[str]:
-        """Keys that rows of `event` have had, whatever their values."""
+        """All keys of `event`, whatever their values."""
         table = self._tables.get(event)
         return frozenset(table.named) if table else frozenset()
 
     @property
     def resumes(self) -> list[tuple[float, float]]:
-        """Step and time of each resume; a time is NaN where it is unknown."""
+        """Step and time of each resume; NaN for an unknown time."""
         steps, times = self.column("resume", "step"), self.column("resume", "time")
         return list(zip(steps.tolist(), times.tolist(), strict=True))
 
     def poll(self) -> bool:
-        """Take in what was added to the file; whether anything changed."""
+        """Read rows added to the file; return whether anything changed."""
         changed = self.was_reset = False
         for part in self._reader.blocks():
             if self._listener is not None:
@@ -130,19 +128,19 @@ class RunSeries:
         return changed
 
     def column(self, event: str, key: str) -> FloatArray:
-        """All values of `key` in rows of `event`, NaN where there is none; read-only."""
+        """Values of `key` in rows of `event`, NaN where missing; read-only."""
         table = self._tables.get(event)
         return table.column(key) if table else np.empty(0)
 
     def at(self, event: str, key: str, index: int | None) -> float | None:
-        """The value of `key` in one row of `event`; None if there is no such row or number."""
+        """Value of `key` in one row of `event`; None if there is no such row or number."""
         values = self.column(event, key)
         if index is None or not values.size:
             return None
         return float(values[index]) if math.isfinite(values[index]) else None
 
     def newest(self, event: str, key: str) -> float | None:
-        """The finite value of `key` at the highest step of `event`."""
+        """Last finite value of `key` in rows of `event`."""
         values = self.column(event, key)
         if values.size and math.isfinite(values[-1]):
             return float(values[-1])
@@ -150,9 +148,9 @@ class RunSeries:
         return float(values[finite[-1]]) if finite.size else None
 
     def throughput(self, earlier: RunningMedian) -> RunningMedian:
-        """Running median of the train rows' tokens per second, on top of that of `earlier` rows.
+        """Running median of tokens per second over `earlier` and the train rows.
 
-        Costs as much as the rows added since the last call, unless earlier ones changed.
+        Processes only rows added since the last call, unless earlier ones changed.
         """
         table = self._tables.get("train")
         if table is None:
@@ -168,15 +166,13 @@ class RunSeries:
         return median
 
     def curve(self, event: str, key: str, x: Axis = "step") -> Curve:
-        """`key` of `event` along an axis, empty when there is no such number.
+        """`key` of `event` along an axis, without rows of unknown position; empty if missing.
 
         Args:
             event: Event of the rows, such as "train" or "eval".
             key: Key of the values.
-            x: "step"; "tokens" seen, for rows that do not say so from the train rows around
-                them; or "time", seconds of training with pauses left out.
-
-        Rows whose position on the axis is unknown are left out.
+            x: "step"; "tokens" seen, interpolated between train rows where missing; or "time",
+                seconds of training without pauses.
         """
         table = self._tables.get(event)
         if table is None or key not in table.keys:
@@ -202,7 +198,7 @@ class RunSeries:
         return filled
 
     def _tokens_at(self, steps: FloatArray) -> FloatArray:
-        """Tokens seen after these steps, by straight lines through the train rows from (0, 0)."""
+        """Tokens seen at these steps, by linear interpolation of the train rows from (0, 0)."""
         counts = self.column("train", "tokens_seen")
         counted = np.isfinite(counts) & (self.column("train", "step") > 0)
         known_steps = np.append(0.0, self.column("train", "step")[counted])
@@ -227,10 +223,10 @@ class RunSeries:
         resumes = [index for index in begins if rows[index]["event"] == "resume"]
         for first, last in pairwise(sorted({0, *resumes, len(rows)})):
             if rows[first]["event"] == "resume":
-                self._go_back_to(rows[first]["step"])
+                self._discard_after(rows[first]["step"])
             self._add(rows[first:last], seconds[first:last])
 
-    def _go_back_to(self, step: int) -> None:
+    def _discard_after(self, step: int) -> None:
         for event, table in self._tables.items():
             if event != "resume":
                 table.cut_after(step)
@@ -260,7 +256,7 @@ class RunSeries:
     def _table(self, event: str) -> ColumnBuffer | None:
         table = self._tables.get(event)
         is_ours = event in PROGRESS or event == "resume"
-        if table is None and (is_ours or len(self._tables) < _MOST_EVENTS):
+        if table is None and (is_ours or len(self._tables) < _MAX_EVENTS):
             table = self._tables[event] = ColumnBuffer(one_per_step=event in MEASUREMENTS)
         return table
 
@@ -268,10 +264,10 @@ class RunSeries:
 def _advance(
     clock: TrainingClock, times: FloatArray, begins: Iterable[int]
 ) -> tuple[TrainingClock, FloatArray]:
-    """Take in rows written at `times`; new stretches start at the indices `begins`.
+    """Advance the clock by rows written at `times`; sessions start at the indices `begins`.
 
     Returns:
-        The clock after them, and the seconds at each row (NaN where the time is unknown).
+        The new clock, and the training seconds at each row (NaN if its time is unknown).
     """
     known = np.isfinite(times)
     starts = {index for index in begins if known[index]}
@@ -291,5 +287,5 @@ def _advance(
 
 
 def lowest(values: FloatArray) -> int | None:
-    """Where the lowest finite value is, the earliest of equals; None without a finite one."""
+    """Index of the first lowest finite value; None without finite values."""
     return int(np.nanargmin(values)) if np.isfinite(values).any() else None

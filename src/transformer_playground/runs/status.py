@@ -1,16 +1,187 @@
-"""What state a run is in, derived from its rows and its writer without ever locking."""
+"""Run lock, heartbeat and run status."""
 
+import json
 import os
+import platform
+import secrets
+import threading
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, TYPE_CHECKING, Literal, Self
 
+from transformer_playground.errors import RunError
 from transformer_playground.jsonvalues import as_text
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.jsonl import Row, parse_lines
-from transformer_playground.runs.lock import Writer, read_writer
 from transformer_playground.runs.metrics import is_metrics_row
+
+if TYPE_CHECKING:
+    from filelock import FileLock
+
+HEARTBEAT_SECONDS = 5.0
+# A writer on another host is considered dead after this time without a heartbeat.
+STALE_SECONDS = 60.0
+# The start time of a process is derived from the system clock, which may be adjusted.
+_START_TOLERANCE = 2.0
+
+
+@dataclass(frozen=True)
+class Writer:
+    """The process that writes a run.
+
+    Attributes:
+        process_started: Unix time; distinguishes it from a later process with the same pid.
+        heartbeat: Unix time of the last heartbeat.
+    """
+
+    pid: int
+    host: str
+    process_started: float
+    heartbeat: float
+
+    @property
+    def is_here(self) -> bool:
+        """Whether it runs on this host."""
+        return self.host == platform.node()
+
+    def is_alive(self) -> bool:
+        """Whether the process is running; on other hosts, whether its heartbeat is recent."""
+        if not self.is_here:
+            return time.time() - self.heartbeat < STALE_SECONDS
+        # Late, for quick lists of runs.
+        import psutil
+
+        try:
+            process = psutil.Process(self.pid)
+            is_same = abs(process.create_time() - self.process_started) < _START_TOLERANCE
+            return is_same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.Error:
+            return False
+
+
+def read_writer(run: RunFolder) -> Writer | None:
+    """The current writer, or the last one if it was killed; None after a clean exit."""
+    try:
+        document = json.loads(run.writer_path.read_bytes())
+        return Writer(
+            pid=int(document["pid"]),
+            host=str(document["host"]),
+            process_started=float(document["process_started"]),
+            heartbeat=float(document["heartbeat"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        # Only the record is unreadable; the kernel's lock still protects the run.
+        return None
+
+
+class RunLock:
+    """Exclusive lock for writing a run: `with RunLock(run): ...`.
+
+    The kernel's lock (flock) keeps other writers out and ends with the process. `writer.json`
+    names the holder, for messages and for readers, which never lock.
+
+    Raises:
+        RunError: On entry, if another process is writing the run.
+    """
+
+    def __init__(self, run: RunFolder) -> None:
+        self._run = run
+        self._lock = _file_lock(run)
+        self._released = threading.Event()
+        self._heart: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        self._acquire()
+        try:
+            self._write_heartbeat()
+        except OSError as error:
+            self._lock.release()
+            raise self._lock_error(error) from error
+        self._released.clear()
+        self._heart = threading.Thread(
+            target=self._heartbeat_loop, name="run-heartbeat", daemon=True
+        )
+        self._heart.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._released.set()
+        if self._heart is not None:
+            self._heart.join()
+            self._heart = None
+        try:
+            self._run.writer_path.unlink(missing_ok=True)
+        except OSError:
+            # Readers detect that the process named in the record has ended.
+            return
+        finally:
+            self._lock.release()
+
+    def _acquire(self) -> None:
+        if not self._run.root.is_dir():  # filelock would create the folder
+            raise RunError(f"The run '{self._run.run_id}' is gone: {self._run.root}.")
+        try:
+            self._lock.acquire()
+        except TimeoutError:
+            raise self._in_use_error(read_writer(self._run)) from None
+        except OSError as error:
+            raise self._lock_error(error) from error
+        # File locks may not work across hosts that share a disk; heartbeats do.
+        writer = read_writer(self._run)
+        if writer is not None and not writer.is_here and writer.is_alive():
+            self._lock.release()
+            raise self._in_use_error(writer)
+
+    def _heartbeat_loop(self) -> None:
+        while not self._released.wait(HEARTBEAT_SECONDS):
+            try:
+                self._write_heartbeat()
+            except OSError:
+                # Try again at the next heartbeat: the disk may only be full for now.
+                continue
+
+    def _write_heartbeat(self) -> None:
+        import psutil
+
+        record = Writer(
+            pid=os.getpid(),
+            host=platform.node(),
+            process_started=psutil.Process().create_time(),
+            heartbeat=time.time(),
+        )
+        path = self._run.writer_path
+        # Renamed for atomicity; not synced, since the record is worthless after a crash.
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            temporary.write_text(json.dumps(asdict(record)) + "\n", encoding="utf-8")
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _in_use_error(self, writer: Writer | None) -> RunError:
+        who = "another process"
+        if writer is not None:
+            where = "" if writer.is_here else f" on {writer.host}"
+            who = f"process {writer.pid}{where}"
+        return RunError(
+            f"The run '{self._run.run_id}' is being written by {who}.",
+            "Wait until it ends or stop it, or start a new run.",
+        )
+
+    def _lock_error(self, error: OSError) -> RunError:
+        return RunError(
+            f"The run '{self._run.run_id}' could not be locked: {error.strerror}.",
+            "Check the disk and the permissions of the run folder.",
+        )
+
+
+def _file_lock(run: RunFolder) -> "FileLock":
+    from filelock import FileLock
+
+    return FileLock(run.lock_path, timeout=0, thread_local=False)
+
 
 State = Literal["new", "running", "finished", "stopped", "failed", "interrupted"]
 
@@ -23,9 +194,9 @@ class RunStatus:
     """State of a run.
 
     Attributes:
-        state: "new" never wrote a row; "interrupted" lost its writer without a last word.
-        error: Why it failed.
-        pid: The writing process while it runs.
+        state: "new" = no rows yet; "interrupted" = the writer ended without a final status row.
+        error: Error message of a failed run.
+        pid: Process of a running run.
     """
 
     state: State
@@ -34,39 +205,39 @@ class RunStatus:
 
 
 def derive_status(run: RunFolder) -> RunStatus:
-    """The state of `run`: its own last word, unless that was "running" and the writer is gone."""
+    """Status of a run, derived from its last status row and its writer without locking."""
     writer = read_writer(run)
-    last_word = last_status_row(run.metrics_path) or {}
-    return judge_status(run, last_word.get("status"), last_word.get("error"), writer)
+    last_row = last_status_row(run.metrics_path) or {}
+    return judge_status(run, last_row.get("status"), last_row.get("error"), writer)
 
 
 def judge_status(
-    run: RunFolder, last_word: object, error: object, writer: Writer | None
+    run: RunFolder, last_status: object, error: object, writer: Writer | None
 ) -> RunStatus:
-    """The state of `run`, given what its newest `status` row says.
+    """Status of a run, given its newest `status` row.
 
     Args:
         run: The run.
-        last_word: The row's `status`; None without such a row.
+        last_status: The row's `status`; None without a row.
         error: The row's `error`.
-        writer: The writer as it was *before* the row was read: one that has left meanwhile may
-            have left a later row.
+        writer: The writer as read *before* the row: a writer that exits in between may have
+            written a later row.
     """
-    end = _ENDS.get(last_word) if isinstance(last_word, str) else None
+    end = _ENDS.get(last_status) if isinstance(last_status, str) else None
     if end is not None:
         return RunStatus(end, error=as_text(error))
     if writer is None or not writer.is_alive():
-        # It may have come meanwhile, for the row that was read can be its first.
+        # The writer may have started since: the row can be its first.
         writer = read_writer(run)
     if writer is not None and writer.is_alive():
         return RunStatus("running", pid=writer.pid)
-    if last_word is None and writer is None and not _has_rows(run.metrics_path):
+    if last_status is None and writer is None and not _has_rows(run.metrics_path):
         return RunStatus("new")
     return RunStatus("interrupted")
 
 
 def last_status_row(path: Path) -> Row | None:
-    """The newest whole `status` row of a metrics file, searched from its end."""
+    """The newest complete `status` row of a metrics file, searched from the end."""
     try:
         with path.open("rb") as file:
             for line in _lines_backwards(file):
@@ -83,7 +254,7 @@ def last_status_row(path: Path) -> Row | None:
 def _lines_backwards(file: IO[bytes]) -> Iterator[bytes]:
     start = file.seek(0, os.SEEK_END)
     tail = b""
-    is_torn = True  # what follows the last newline is not a row yet
+    is_torn = True  # text after the last newline is an incomplete row
     while start > 0:
         length = min(_BLOCK, start)
         start -= length

@@ -1,7 +1,4 @@
-"""Summary of a run: its metrics in one record, read from `metrics.jsonl`, kept as `summary.json`.
-
-Every list, view, comparison and report takes the numbers of a run from a `RunSummary`.
-"""
+"""Run summary: metrics of a run in one record, computed from `metrics.jsonl`."""
 
 import math
 from dataclasses import dataclass, field, replace
@@ -12,10 +9,8 @@ from transformer_playground.errors import RunError
 from transformer_playground.files import replace_json
 from transformer_playground.jsonvalues import LARGEST, as_text
 from transformer_playground.runs.folder import RunFolder, read_run_config
-from transformer_playground.runs.lock import read_writer
-from transformer_playground.runs.metrics import FileOffset, TrainingClock
-from transformer_playground.runs.running_median import RunningMedian
-from transformer_playground.runs.status import judge_status
+from transformer_playground.runs.metrics import FileOffset, RunningMedian, TrainingClock
+from transformer_playground.runs.status import judge_status, read_writer
 
 if TYPE_CHECKING:
     from transformer_playground.runs.series import RunSeries
@@ -23,34 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunSummary:
-    """The metrics of one run, rows that a resume superseded left out; None where unknown.
+    """Metrics of one run, without rows superseded by a resume; None = unknown.
 
-    Losses are mean cross-entropies in nats per token. Those of evaluations, of both splits, are
-    taken in evaluation mode on the same fixed windows each time. Time, status and error count
-    superseded rows too: they tell what happened, not what holds.
+    Losses are mean cross-entropies in nats per token; evaluations use fixed windows. `clock`,
+    `status` and `error` include superseded rows. "Final" values are those of the last evaluation.
 
     Attributes:
-        step: Optimizer steps done.
-        train_step: Step of the newest train row.
-        eval_step: Step of the last evaluation.
-        train_loss: The newest finite one of the train rows.
-        val_loss: The newest finite validation loss.
-        bits_per_byte: The newest finite bits per UTF-8 byte of validation text.
-        best_val_loss: The lowest finite validation loss, the earliest of equals.
-        best_step: Step of that evaluation.
-        best_bits_per_byte: Its bits per byte.
-        final_train_loss: Training loss of the last evaluation; None if it is not finite.
-        final_val_loss: Its validation loss, likewise.
-        final_bits_per_byte: Its bits per byte, likewise.
-        tokens_per_sec: Throughput of the newest train row that tells a finite one.
-        tokens_per_sec_median: Throughput: the median over the train rows, which leave out
-            evaluation, sampling and saving. It ignores slow first steps and short disturbances.
-        tokens_seen: Training tokens of all steps.
-        clock: Time spent training.
-        status: What the newest status row says.
-        error: The error it names.
-        early_stopped: Whether it says that training stopped early.
-        throughput: What the median needs to be carried on; empty where that was given up.
+        train_loss: Newest finite value, as `val_loss`, `bits_per_byte` and `tokens_per_sec`.
+        best_val_loss: Lowest finite validation loss, the earliest of equals.
+        best_bits_per_byte: Bits per byte of that evaluation.
+        tokens_per_sec_median: Median over train rows, which exclude evaluation, sampling and
+            saving; robust against slow first steps.
+        throughput: State that continues the median; empty if it was lost.
     """
 
     step: int | None = None
@@ -76,7 +55,7 @@ class RunSummary:
 
     @property
     def wall_time_s(self) -> float:
-        """Seconds spent training, pauses between a stop and a resume left out."""
+        """Seconds of training, without pauses."""
         return round(self.clock.seconds, 3)
 
     @property
@@ -88,12 +67,12 @@ class RunSummary:
 
     @property
     def best_perplexity(self) -> float | None:
-        """`exp(best_val_loss)`; None if that is too large to be a number."""
+        """`exp(best_val_loss)`; None on overflow."""
         return _perplexity(self.best_val_loss)
 
     @property
     def final_perplexity(self) -> float | None:
-        """`exp(final_val_loss)`; None if that is too large to be a number."""
+        """`exp(final_val_loss)`; None on overflow."""
         return _perplexity(self.final_val_loss)
 
 
@@ -102,12 +81,7 @@ def _perplexity(loss: float | None) -> float | None:
 
 
 def summary_of(series: "RunSeries", throughput: RunningMedian | None = None) -> RunSummary:
-    """The summary of the rows of a series.
-
-    Args:
-        series: The rows.
-        throughput: That of rows before them, for the median over both.
-    """
+    """Compute the summary of a series; `throughput` continues the median of earlier rows."""
     from transformer_playground.runs.series import PROGRESS, lowest
 
     rates = series.throughput(throughput or RunningMedian())
@@ -130,8 +104,8 @@ def summary_of(series: "RunSeries", throughput: RunningMedian | None = None) -> 
         final_bits_per_byte=series.at("eval", "val_bits_per_byte", -1),
         tokens_per_sec=series.newest("train", "tokens_per_sec"),
         tokens_per_sec_median=rates.median,
-        # A newer checkpoint of a step replaces an older one, which no summary that is carried on
-        # would notice: what checkpoints count is left out.
+        # Without checkpoint rows: a later row may replace one of the same step, which an
+        # incremental summary would not notice.
         tokens_seen=_largest(series, ("train", "eval", "status"), "tokens_seen"),
         clock=series.clock,
         status=as_text(status.get("status")),
@@ -155,7 +129,7 @@ def _largest(series: "RunSeries", events: tuple[str, ...], key: str) -> int | No
 
 
 def read_summary(path: Path) -> tuple[RunSummary, FileOffset]:
-    """The summary of a metrics file, and how far it reaches; an absent file has an empty one."""
+    """Summary of a metrics file and the offset read; empty if the file is missing."""
     from transformer_playground.runs.series import RunSeries
 
     series = RunSeries(path)
@@ -163,14 +137,14 @@ def read_summary(path: Path) -> tuple[RunSummary, FileOffset]:
     return summary_of(series), series.position
 
 
-def carry_on(
+def extend_summary(
     path: Path, summary: RunSummary, start: FileOffset
 ) -> tuple[RunSummary, FileOffset] | None:
-    """`summary` with the rows that came after `start`, without reading the earlier ones again.
+    """Extend `summary` by the rows after `start`, without reading earlier ones.
 
     Returns:
-        None when only the whole file can tell: it was replaced, the new rows supersede earlier
-        ones, or what is kept of their throughput does not hold the median.
+        None if the whole file must be read: it was replaced, new rows supersede earlier ones, or
+        the running median was lost.
     """
     from transformer_playground.runs.series import RunSeries
 
@@ -189,14 +163,14 @@ def carry_on(
     later = summary_of(series, summary.throughput)
     if later.throughput.has_lost_median:
         return None
-    return _joined(summary, later, has_status=series.last_status is not None), series.position
+    return _merge(summary, later, has_status=series.last_status is not None), series.position
 
 
 def update_summary(
     path: Path, summary: RunSummary, start: FileOffset
 ) -> tuple[RunSummary, FileOffset]:
-    """`summary`, which reaches to `start`, brought up to the end of the file."""
-    return carry_on(path, summary, start) or read_summary(path)
+    """Update a summary that covers the file up to `start`."""
+    return extend_summary(path, summary, start) or read_summary(path)
 
 
 _NEWEST = ("train_step", "eval_step", "train_loss", "val_loss", "bits_per_byte", "tokens_per_sec")
@@ -206,11 +180,11 @@ _OF_LAST = ("final_train_loss", "final_val_loss", "final_bits_per_byte")
 _OF_STATUS = ("status", "error", "early_stopped")
 
 
-def _joined(earlier: RunSummary, later: RunSummary, *, has_status: bool) -> RunSummary:
-    """The summary of two stretches of rows of which the later supersedes nothing."""
+def _merge(earlier: RunSummary, later: RunSummary, *, has_status: bool) -> RunSummary:
+    """Merge summaries of consecutive rows; the later rows supersede none of the earlier."""
     kept = [key for key in _NEWEST if getattr(later, key) is None]
-    kept += [key for key in _HIGHEST if _outdoes(getattr(earlier, key), getattr(later, key))]
-    # Of equal losses the earlier is the best one.
+    kept += [key for key in _HIGHEST if _exceeds(getattr(earlier, key), getattr(later, key))]
+    # Of equal losses the earlier one is best.
     best = earlier.best_val_loss
     if best is not None and (later.best_val_loss is None or best <= later.best_val_loss):
         kept += _OF_BEST
@@ -222,17 +196,13 @@ def _joined(earlier: RunSummary, later: RunSummary, *, has_status: bool) -> RunS
     return replace(later, **changes)
 
 
-def _outdoes(value: float | None, other: float | None) -> bool:
-    """Whether `value` is higher, or known where the other is not."""
+def _exceeds(value: float | None, other: float | None) -> bool:
+    """Whether `value` is higher than `other`, or `other` is unknown."""
     return value is not None and (other is None or value > other)
 
 
 def summarise(run: RunFolder) -> dict[str, Any]:
-    """Compute `summary.json` of a run from `config.json` and `metrics.jsonl`.
-
-    Returns:
-        run_id, experiment, created, status, params, best_val_loss, best_step, final_step,
-        early_stopped, tokens_seen, wall_time_s. What is unknown yet is None.
+    """Compute the content of `summary.json`; unknown values are None.
 
     Raises:
         RunError: `config.json` is missing or damaged.
@@ -256,10 +226,10 @@ def summarise(run: RunFolder) -> dict[str, Any]:
 
 
 def write_summary(run: RunFolder) -> dict[str, Any]:
-    """Compute the summary, write `summary.json` and return it.
+    """Compute, write and return `summary.json`.
 
     Raises:
-        RunError: `config.json` is missing or damaged, or the file could not be written.
+        RunError: `config.json` is missing or damaged, or OSError while writing.
     """
     summary = summarise(run)
     try:
@@ -267,6 +237,6 @@ def write_summary(run: RunFolder) -> dict[str, Any]:
     except OSError as error:
         raise RunError(
             f"{run.summary_path} could not be written: {error.strerror}.",
-            "Check the disk; the summary can be computed again at any time.",
+            "Check the disk; the summary can be recomputed at any time.",
         ) from error
     return summary

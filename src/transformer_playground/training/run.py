@@ -31,7 +31,7 @@ from transformer_playground.runs.folder import (
     open_run,
     read_run_config,
 )
-from transformer_playground.runs.lock import RunLock
+from transformer_playground.runs.status import RunLock
 from transformer_playground.runs.summary import write_summary
 from transformer_playground.training.checkpointing import ResumePoint
 from transformer_playground.training.control import TrainingControl

@@ -176,7 +176,7 @@ def test_an_old_file_survives_when_the_samples_cannot_be_drawn(trained: Project,
 @pytest.mark.parametrize(
     ("flags", "code", "said"),
     [
-        (("--prompt", "1", "--unconditional"), 2, "exclude each other"),
+        (("--prompt", "1", "--unconditional"), 2, "mutually exclusive"),
         (("--prompt", "7 Bücher"), 1, "'ü'"),
         (("--prompt", "FILE:"), 1, "no file"),
         (("--prompt", "FILE:nowhere"), 1, "nowhere"),

@@ -136,10 +136,10 @@ def test_a_run_without_a_whole_record_is_drawn_from_its_rows(
     ("words", "code", "sentence"),
     [
         (("--run-id", "tinz-1"), 2, "There is no run 'tinz-1'"),
-        (("--run-id", "tiny"), 2, "'tiny' fits 2 runs: tiny-1, tiny-2"),
+        (("--run-id", "tiny"), 2, "'tiny' matches 2 runs: tiny-1, tiny-2"),
         (("--run-id", "tiny-2"), 1, "'tiny-2' has no finite loss"),
-        (("--run-id", "tiny-1,tiny@best"), 2, "named twice, as 'tiny-1' and as 'tiny@best'"),
-        (("--run-id", ","), 2, "No run is named"),
+        (("--run-id", "tiny-1,tiny@best"), 2, "given twice: 'tiny-1' and 'tiny@best'"),
+        (("--run-id", ","), 2, "No run is given"),
         (("--run-id", "tiny-1", "--out", "a.pdf"), 2, "cannot be written as 'a.pdf'"),
         (("--run-id", "tiny-1", "--out", "runs/a.svg"), 2, "is a folder"),
         (("--run-id", "tiny-1", "--smooth", "1"), 2, "--smooth must be in [0, 1), not 1."),

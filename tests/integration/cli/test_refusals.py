@@ -14,8 +14,7 @@ import torch
 from builders.checkpoints import flip_byte
 from builders.commands import Ended, Project, Tp
 from builders.metrics import read_rows
-from transformer_playground.runs.lock import RunLock
-from transformer_playground.runs.status import derive_status
+from transformer_playground.runs.status import RunLock, derive_status
 
 SMALLEST = ["--set", "train.runtime.max_iters=2", "--set", "train.runtime.eval_interval=2"]
 

@@ -123,7 +123,7 @@ def test_a_moved_run_folder_is_reported_without_its_dataset_and_with_it_again(
         (["--run-id", "fist"], "Nearest: first"),
         (["--run-id", "first", "--n-samples", "0"], "n-samples"),
         (["--run-id", "first", "--top-p", "2"], "top_p"),
-        (["--run-id", "first", "--prompt", "a", "--unconditional"], "exclude each other"),
+        (["--run-id", "first", "--prompt", "a", "--unconditional"], "mutually exclusive"),
         (["--run-id", "first", "--prompt", "§"], "lacks '§'"),
         ([], "--run-id"),
     ],

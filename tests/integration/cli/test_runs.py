@@ -89,8 +89,8 @@ def test_columns_are_those_asked_for(tp: Tp) -> None:
     assert plain[1].split() == ["alpha", "1.5000", "rmsnorm"]
     assert plain[2].split() == ["beta", "layernorm"]
     assert "beta: nan loss" in plain
-    refused(tp("runs", "--columns", "run", "--json"), "--json has everything")
-    refused(tp("runs", "--columns", " , "), "No column")
+    refused(tp("runs", "--columns", "run", "--json"), "cannot be combined with --json")
+    refused(tp("runs", "--columns", " , "), "--columns is empty")
     refused(tp("runs", "--columns", "run,nrom"), "nrom")
 
 
@@ -109,7 +109,7 @@ def test_columns_are_those_asked_for(tp: Tp) -> None:
         (["runs", "delete", "alpha", "nobody"], "nobody"),
         (["runs", "delete", "alpha", "al"], "twice"),
         (["runs", "rename", "alpha", "beta"], "already"),
-        (["runs", "rename", "alpha", "../x"], "not a run id"),
+        (["runs", "rename", "alpha", "../x"], "not a valid run ID"),
         (["runs", "restore", "alpha"], "no deleted run"),
         (["runs", "note", "alpha", "x", "--clear"], "--clear"),
         (["runs", "note", "alpha", "x" * 10_001], "10,001"),

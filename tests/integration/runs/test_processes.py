@@ -17,9 +17,8 @@ from builders.runs import (
 from transformer_playground.errors import RunError
 from transformer_playground.runs.jsonl import JsonlWriter
 from transformer_playground.runs.listing import list_runs
-from transformer_playground.runs.lock import RunLock
 from transformer_playground.runs.metrics import MetricsReader, read_raw_rows
-from transformer_playground.runs.status import derive_status
+from transformer_playground.runs.status import RunLock, derive_status
 
 _FORKS = multiprocessing.get_context("forkserver")
 

@@ -11,8 +11,7 @@ from builders.runs import claim_seconds
 from builders.svg_plots import read_svg
 from builders.training import Recorder, resume, rows_of, runtime, train
 from transformer_playground.runs.folder import RunFolder
-from transformer_playground.runs.lock import RunLock
-from transformer_playground.runs.status import derive_status
+from transformer_playground.runs.status import RunLock, derive_status
 from transformer_playground.runs.summary import summarise
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import Event, StepLogged

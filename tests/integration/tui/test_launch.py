@@ -189,7 +189,7 @@ def test_a_run_id_is_checked(project: Project) -> None:
         await pilot.press("enter")
         assert not console.context.training.jobs
         await write(pilot, " x")
-        assert "is not a run id" in shown(console)
+        assert "is not a valid run ID" in shown(console)
         await pilot.press("backspace", "backspace")
         await write(pilot, "-2")
         assert "already" not in shown(console)

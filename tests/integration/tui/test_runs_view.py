@@ -231,7 +231,7 @@ def test_a_note_and_tags_are_written_into_the_run_folder(project: Project) -> No
         await pilot.press("t")
         await until(pilot, lambda: isinstance(console.screen, WriteScreen))
         await pilot.press(*typed("good -bad"), "enter")
-        await until(pilot, lambda: "'-bad' is not a tag" in shown(console))
+        await until(pilot, lambda: "'-bad' is not a valid tag" in shown(console))
         for _ in range(5):
             await pilot.press("backspace")
         await pilot.press(*typed(" final"), "enter")

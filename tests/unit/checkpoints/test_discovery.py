@@ -242,7 +242,7 @@ def test_finding_checkpoints_does_not_import_torch() -> None:
         "import transformer_playground.checkpoints.loading\n"
         "import transformer_playground.checkpoints.store\n"
         "import transformer_playground.runs.listing\n"
-        "import transformer_playground.runs.lock\n"
+        "import transformer_playground.runs.status\n"
         "import transformer_playground.runs.metrics\n"
         "sys.exit('torch' in sys.modules)"
     )

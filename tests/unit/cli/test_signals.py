@@ -5,7 +5,7 @@ import signal
 import pytest
 
 from transformer_playground.cli.output import INTERRUPTED, run_command
-from transformer_playground.cli.signals import stop_on_signals
+from transformer_playground.cli.train import stop_on_signals
 from transformer_playground.training.control import TrainingControl
 
 

@@ -1,48 +1,69 @@
-"""Help, and commands that are wrong before anything is looked at."""
+"""Help texts of all commands, and usage errors."""
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer.main
 
 from transformer_playground.cli.main import app, run_app
 from transformer_playground.tp_tui import application
 
-VERBS = (
-    "prepare",
-    "train",
-    "sample",
-    "generate",
-    "loop",
-    "runs",
-    "experiments",
-    "new",
-    "tensorboard",
-)
+APPLICATIONS = {"tp": app, "tp-tui": application()}
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_explains_itself(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_app(app, [verb, "--help"]) == 0
+def walk_commands(path: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    yield path, command
+    for name, child in getattr(command, "commands", {}).items():
+        yield from walk_commands((*path, name), child)
+
+
+COMMANDS = {
+    " ".join(path): command
+    for name, root in APPLICATIONS.items()
+    for path, command in walk_commands((name,), typer.main.get_command(root))
+}
+PARAMETERS = [
+    pytest.param(parameter, id=f"{path} {parameter.name}")
+    for path, command in COMMANDS.items()
+    for parameter in command.params
+]
+
+
+def test_the_walk_finds_subcommands_options_and_arguments() -> None:
+    assert {"tp", "tp runs", "tp runs tag", "tp-tui"} <= COMMANDS.keys()
+    names = {parameter.id for parameter in PARAMETERS}
+    assert {"tp tensorboard port", "tp runs tag changes", "tp report temperature"} <= names
+
+
+@pytest.mark.parametrize("parameter", PARAMETERS)
+def test_every_option_and_argument_has_a_help_text(parameter: Any) -> None:
+    assert (parameter.help or "").strip()
+
+
+@pytest.mark.parametrize("path", COMMANDS)
+def test_every_command_prints_its_help(path: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert COMMANDS[path].help
+    name, *arguments = path.split()
+    assert run_app(APPLICATIONS[name], [*arguments, "--help"]) == 0
     captured = capsys.readouterr()
-    assert f"tp {verb}" in captured.out
+    assert f"Usage: {path}" in captured.out
     assert captured.err == ""
 
 
-def test_help_lists_every_verb(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_app(app, ["--help"]) == 0
+@pytest.mark.parametrize("path", COMMANDS)
+def test_the_help_of_a_group_lists_its_commands(
+    path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *arguments = path.split()
+    run_app(APPLICATIONS[name], [*arguments, "--help"])
     out = capsys.readouterr().out
-    assert all(f"  {verb} " in out for verb in VERBS)
-
-
-def test_the_console_s_command_explains_itself(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_app(application(), ["--help"]) == 0
-    out = capsys.readouterr().out
-    assert "tp-tui" in out
-    assert "--run" in out
+    assert all(f"  {child}" in out for child in getattr(COMMANDS[path], "commands", {}))
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "expected"),
     [
         (["frobnicate"], "frobnicate"),
         (["train", "--bogus"], "--bogus"),
@@ -56,13 +77,13 @@ def test_the_console_s_command_explains_itself(capsys: pytest.CaptureFixture[str
     ],
 )
 def test_wrong_usage_is_one_sentence_and_where_to_look(
-    words: list[str], said: str, capsys: pytest.CaptureFixture[str]
+    arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_app(app, words) == 2
+    assert run_app(app, arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("error: ")
-    assert said in captured.err
+    assert expected in captured.err
     assert "--help" in captured.err
 
 
@@ -87,5 +108,5 @@ def test_a_template_and_a_source_exclude_each_other(
 ) -> None:
     words = ["new", "x", "--from", "shakespeare", "--template", "char"]
     assert run_app(app, [*words, "--experiments-dir", str(tmp_path)]) == 2
-    assert "exclude each other" in capsys.readouterr().err
+    assert "mutually exclusive" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

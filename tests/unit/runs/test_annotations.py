@@ -108,5 +108,5 @@ def test_tags_are_added_behind_and_removed() -> None:
     assert retag(("a", "b"), add=["c", "a"], remove=["b", "absent"]) == ("a", "c")
     with pytest.raises(UsageError, match="both"):
         retag((), add=["a"], remove=["a"])
-    with pytest.raises(UsageError, match="not a tag"):
+    with pytest.raises(UsageError, match="not a valid tag"):
         retag((), add=[], remove=["a b"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from builders.metrics import read_rows
 from builders.runs import eval_row, resume_row, status_row, train_row
 from transformer_playground.runs.jsonl import encode_row
-from transformer_playground.runs.summary import carry_on, read_summary
+from transformer_playground.runs.summary import extend_summary, read_summary
 
 numbers = st.none() | st.integers(0, 4).map(float)
 times = st.floats(0, 100)
@@ -50,7 +50,7 @@ def test_a_summary_that_is_carried_on_equals_that_of_the_whole_file(
     with path.open("ab") as file:
         file.writelines(map(encode_row, rows[cut:]))
 
-    carried = carry_on(path, summary, position)
+    carried = extend_summary(path, summary, position)
     whole = read_summary(path)
     if carried is None:
         supersedes = any(row["event"] == "resume" for row in rows[cut:])
@@ -79,7 +79,7 @@ def test_only_rows_that_cannot_supersede_are_carried_on(tmp_path: Path) -> None:
         with path.open("ab") as file:
             before = file.tell()
             file.write(encode_row(row))
-        carried = carry_on(path, *start) is not None
+        carried = extend_summary(path, *start) is not None
         with path.open("r+b") as file:
             file.truncate(before)
         return carried
@@ -98,7 +98,7 @@ def test_of_equally_good_evaluations_the_earlier_is_the_best_one(tmp_path: Path)
     with path.open("ab") as file:
         file.write(encode_row(eval_row(20, 2.0)))
 
-    carried = carry_on(path, *start)
+    carried = extend_summary(path, *start)
     assert carried == read_summary(path)
     assert carried is not None
     assert carried[0].best_step == 10
@@ -111,5 +111,5 @@ def test_a_checkpoint_of_the_same_step_takes_no_tokens_away(tmp_path: Path) -> N
     summary, position = read_summary(path)
     with path.open("ab") as file:
         file.write(encode_row({"event": "checkpoint", "step": 0}))
-    carried = carry_on(path, summary, position)
+    carried = extend_summary(path, summary, position)
     assert carried == read_summary(path)

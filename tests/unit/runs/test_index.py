@@ -25,7 +25,7 @@ from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.index import INDEX_NAME
 from transformer_playground.runs.listing import find_run, list_runs
-from transformer_playground.runs.lock import RunLock
+from transformer_playground.runs.status import RunLock
 
 ROWS = [
     status_row(0, "running", time=100.0),

@@ -9,8 +9,8 @@ import pytest
 
 from builders.runs import make_run
 from transformer_playground.errors import RunError
-from transformer_playground.runs import lock
-from transformer_playground.runs.lock import RunLock, read_writer
+from transformer_playground.runs import status
+from transformer_playground.runs.status import RunLock, read_writer
 
 
 def test_a_second_writer_is_refused_with_the_first_ones_pid(tmp_path: Path) -> None:
@@ -62,7 +62,7 @@ def test_a_living_writer_on_another_machine_is_respected(tmp_path: Path) -> None
 def test_the_heart_beats_and_survives_a_refusing_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.01)
+    monkeypatch.setattr(status, "HEARTBEAT_SECONDS", 0.01)
     run = make_run(tmp_path)
 
     def newer_than(moment: float) -> bool:

@@ -16,8 +16,8 @@ from transformer_playground.errors import PlaygroundError, RunError, UsageError
 from transformer_playground.files import replace_json
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.listing import find_run, list_runs
-from transformer_playground.runs.lock import RunLock
 from transformer_playground.runs.manage import delete_runs, list_deleted, rename_run, restore_run
+from transformer_playground.runs.status import RunLock
 from transformer_playground.runs.summary import write_summary
 
 ROWS = [status_row(0, "running"), train_row(5), status_row(5, "finished")]
@@ -140,7 +140,7 @@ def test_a_full_disk_after_the_rename_is_said_and_harms_nothing(tmp_path: Path) 
     with mock.patch("transformer_playground.runs.manage.replace_json", side_effect=full):
         renamed, problem = rename_run(run, "new")
     assert "No space left" in str(problem)
-    assert "folder counts" in str(problem)
+    assert "folder name is used" in str(problem)
     assert run_id_in(renamed.config_path) == "old"
     assert list_runs(tmp_path)[0].state == "finished"
 
@@ -250,7 +250,7 @@ def test_what_is_not_in_the_trash_is_said(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize("name", ["../out", "a/b", ".trash", "\x1b[31m", ""])
 def test_a_run_is_not_restored_to_a_name_that_cannot_be(tmp_path: Path, name: str) -> None:
     delete_runs([make_run(tmp_path, "mine", ROWS)])
-    with pytest.raises(UsageError, match="not a run id"):
+    with pytest.raises(UsageError, match="not a valid run ID"):
         restore_run(tmp_path, "mine", name)
     assert [run.name for run in list_deleted(tmp_path)] == ["mine"]
 
@@ -279,7 +279,7 @@ def test_a_trash_on_another_file_system_is_named(tmp_path: Path) -> None:
 
     with (
         mock.patch.object(Path, "rename", refuse_two),
-        pytest.raises(RunError, match=r"'two' .* another file system.* Moved before: one"),
+        pytest.raises(RunError, match=r"'two' .* another file system.* Already moved: one"),
     ):
         delete_runs(runs)
     assert [row.run_id for row in list_runs(tmp_path)] == ["two"]
@@ -295,9 +295,9 @@ def test_a_trash_that_is_no_folder_of_ours_is_refused(tmp_path: Path) -> None:
     trash.unlink()
     (tmp_path / "outside").mkdir()
     trash.symlink_to(tmp_path / "outside")
-    with pytest.raises(UsageError, match="is a link"):
+    with pytest.raises(UsageError, match="is a symbolic link"):
         delete_runs([run])
-    with pytest.raises(UsageError, match="is a link"):
+    with pytest.raises(UsageError, match="is a symbolic link"):
         list_deleted(tmp_path / "runs")
     assert run.config_path.is_file()
     assert list((tmp_path / "outside").iterdir()) == []
@@ -309,14 +309,14 @@ def test_links_are_not_moved_as_runs(tmp_path: Path) -> None:
     alias = tmp_path / "runs" / "alias"
     alias.symlink_to("mine")
     for act in (lambda: delete_runs([RunFolder(alias)]), lambda: rename_run(RunFolder(alias), "x")):
-        with pytest.raises(UsageError, match="is a link"):
+        with pytest.raises(UsageError, match="is a symbolic link"):
             act()
     trash = tmp_path / "runs" / ".trash"
     trash.mkdir()
     (trash / "secret").symlink_to(secret.root)
     (listed,) = list_deleted(tmp_path / "runs")
-    assert listed.problem == "It is a link."
-    with pytest.raises(UsageError, match="is a link"):
+    assert listed.problem == "It is a symbolic link."
+    with pytest.raises(UsageError, match="is a symbolic link"):
         restore_run(tmp_path / "runs", "secret")
     assert not (tmp_path / "runs" / "secret").exists()
     assert inside.config_path.is_file()

@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from transformer_playground.runs.running_median import RunningMedian
+from transformer_playground.runs.metrics import RunningMedian
 
 
 @pytest.mark.parametrize("seed", range(20))

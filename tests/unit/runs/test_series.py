@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from builders.metrics import read_rows
 from builders.runs import append_rows, eval_row, make_run, resume_row, status_row, train_row
 from transformer_playground.runs.jsonl import encode_row
-from transformer_playground.runs.running_median import RunningMedian
+from transformer_playground.runs.metrics import RunningMedian
 from transformer_playground.runs.series import Curve, RunSeries
 from transformer_playground.runs.summary import summarise
 

@@ -12,8 +12,7 @@ import pytest
 
 from builders.runs import append_rows, eval_row, make_run, resume_row, status_row, train_row
 from transformer_playground.runs.folder import RunFolder
-from transformer_playground.runs.lock import RunLock, read_writer
-from transformer_playground.runs.status import derive_status, last_status_row
+from transformer_playground.runs.status import RunLock, derive_status, last_status_row, read_writer
 
 
 def write_writer(run: RunFolder, **changes: object) -> None:

@@ -122,4 +122,4 @@ def test_a_run_id_must_be_free_and_well_formed(tmp_path: Path) -> None:
     assert check_name(tmp_path, "") == ""
     assert check_name(tmp_path, "free") == ""
     assert "already a run" in check_name(tmp_path, "taken")
-    assert "is not a run id" in check_name(tmp_path, "../x")
+    assert "is not a valid run ID" in check_name(tmp_path, "../x")

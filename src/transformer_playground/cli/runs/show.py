@@ -3,11 +3,9 @@
 import time
 from collections.abc import Iterator, Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Any
 
-import typer
-
-from transformer_playground.cli.options import AsJson, RunsDir
+from transformer_playground.cli.options import AsJson, ExistingRun, RunsDir
 from transformer_playground.cli.output import print_table, say, say_json
 from transformer_playground.formatting import (
     age_text,
@@ -28,17 +26,15 @@ from transformer_playground.terminal import visible_line
 
 _LABEL_WIDTH = 13
 
-Fact = tuple[str, str]
+_Fact = tuple[str, str]
 
 
 def show(
-    run_id: Annotated[
-        str, typer.Argument(metavar="ID", help="A run, a unique beginning, EXP@latest.")
-    ],
+    run_id: ExistingRun,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
-    """Show everything about one run."""
+    """Show settings, progress, checkpoints and files of a run."""
     run = find_run(runs_dir, run_id)
     rows = {row.run_id: row for row in list_runs(runs_dir)}
     details = describe_run(run, rows.get(run.run_id) or RunInfo(run.run_id, "broken"))
@@ -62,11 +58,11 @@ def _print(details: RunDetails, now: float) -> None:
         say(visible_line(f"! {problem}"))
 
 
-def _overview(details: RunDetails, now: float) -> Iterator[Fact]:
+def _overview(details: RunDetails, now: float) -> Iterator[_Fact]:
     row = details.row
     state = f"{GLYPHS.get(row.state, '?')} {row.state}"
     yield "status", state if details.pid is None else f"{state}, process {details.pid}"
-    # A broken run's reason is among the problems below.
+    # The reason why a run is broken is printed with the problems below.
     if row.problem and row.problem not in details.problems:
         yield "error", row.problem
     yield "experiment", row.experiment or ""
@@ -76,7 +72,7 @@ def _overview(details: RunDetails, now: float) -> Iterator[Fact]:
     yield "tags", ", ".join(row.tags)
 
 
-def _progress(row: RunInfo, now: float) -> Iterator[Fact]:
+def _progress(row: RunInfo, now: float) -> Iterator[_Fact]:
     yield "step", FIELDS["step"].text(row, now)
     best = FIELDS["best_val_loss"].text(row, now)
     where = (
@@ -91,13 +87,12 @@ def _progress(row: RunInfo, now: float) -> Iterator[Fact]:
         yield label, FIELDS[key].text(row, now)
     yield "parameters", FIELDS["params"].text(row, now)
     yield "tokens seen", FIELDS["tokens_seen"].text(row, now)
-    # A run that never began has spent no time, which is not worth a line.
     yield "wall time", duration_text(row.wall_time) if row.wall_time else ""
     yield "throughput", optional_text(row.summary.tokens_per_sec_median, rate_text)
     yield "seed", optional_text(row.seed, str)
 
 
-def _dataset(dataset: Any) -> Iterator[Fact]:
+def _dataset(dataset: Any) -> Iterator[_Fact]:
     for key, label in (
         ("train_tokens", "train tokens"),
         ("val_tokens", "val tokens"),
@@ -108,7 +103,7 @@ def _dataset(dataset: Any) -> Iterator[Fact]:
         yield label, _value(dataset.get(key))
 
 
-def _environment(environment: Any) -> Iterator[Fact]:
+def _environment(environment: Any) -> Iterator[_Fact]:
     git = environment.get("git")
     if isinstance(git, dict):
         changed = " (with uncommitted changes)" if git.get("dirty") else ""
@@ -126,7 +121,7 @@ def _value(value: Any) -> str:
     return setting_text(value) if as_int(value) is None else f"{value:,}"
 
 
-def _print_facts(title: str, facts: Iterator[Fact]) -> None:
+def _print_facts(title: str, facts: Iterator[_Fact]) -> None:
     lines = [visible_line(f"  {label:<{_LABEL_WIDTH}} {text}") for label, text in facts if text]
     if lines:
         _print_title(title)
@@ -142,7 +137,7 @@ def _print_title(title: str) -> None:
 def _print_settings(details: RunDetails) -> None:
     if not details.changed:
         return
-    _print_title("Settings that are not the default")
+    _print_title("Non-default settings")
     settings = details.changed
     print_table(
         [
