@@ -55,3 +55,7 @@ class SamplingError(PlaygroundError):
 
 class ModelError(PlaygroundError):
     """A base model or an adapter is missing, unreadable or incompatible."""
+
+
+class ExportError(PlaygroundError):
+    """An exported file could not be written."""

@@ -3,14 +3,18 @@
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import os
 import secrets
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
+
+from transformer_playground.errors import ExportError
 
 _HASH_CHUNK = 1 << 20
 _SAMPLE_BLOCK = 4096
@@ -130,3 +134,26 @@ def display_path(path: Path) -> str:
     absolute = path.absolute()
     here = Path.cwd()
     return str(absolute.relative_to(here) if absolute.is_relative_to(here) else absolute)
+
+
+def timestamped(name: str) -> str:
+    """The name with the local time, for a file that must not replace an earlier one."""
+    return f"{name}-{datetime.now().astimezone():%Y%m%d-%H%M%S}"
+
+
+def write_new_file(folder: Path, stem: str, suffix: str, write: Callable[[Path], object]) -> Path:
+    """Write a file that does not exist yet: `stem.suffix`, else `stem-2.suffix` and so on.
+
+    Raises:
+        ExportError: OSError while writing.
+    """
+    names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
+    try:
+        path = next(path for name in names if not (path := folder / f"{name}.{suffix}").exists())
+        write(path)
+    except OSError as error:
+        raise ExportError(
+            f"{stem}.{suffix} could not be written to {folder}: {error.strerror}.",
+            "Check free disk space and the permissions of the folder.",
+        ) from error
+    return path

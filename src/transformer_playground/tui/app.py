@@ -26,7 +26,7 @@ from transformer_playground.tui.settings import (
     save_settings,
     settings_path,
 )
-from transformer_playground.tui.themes import THEMES, LastingStylesheet
+from transformer_playground.tui.themes import THEMES, CachedStylesheet
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -83,7 +83,7 @@ class Console(App[int], inherit_bindings=False):
             self.register_theme(theme)
         self._settings_problems = self._load_settings()
         # Created when the theme is known: other colours would make Textual parse it again.
-        self.stylesheet = LastingStylesheet(variables=self.get_css_variables())
+        self.stylesheet = CachedStylesheet(variables=self.get_css_variables())
 
     def get_driver_class(self) -> type[Driver]:
         """Textual's choice, or on Linux a driver that survives the loss of its terminal."""

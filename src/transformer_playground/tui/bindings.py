@@ -1,8 +1,9 @@
-"""Every key of the console in one table: it drives the bindings, the help and the settings file."""
+"""Table of all key bindings, used by the views, the help screen and the settings file."""
 
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from textual.binding import Binding, BindingType
@@ -28,234 +29,268 @@ PLACES: Mapping[Place, str] = {
     "runs": "Runs",
     "live": "Live",
     "sample": "Sample",
-    "samples": "Sampled text",
+    "samples": "Sample text",
     "compare": "Compare",
     "comparison": "Comparison table",
-    "scrub": "Samples of training steps",
+    "scrub": "Training samples",
     "chart": "Charts",
     "launch": "Launch form",
-    "edit": "Settings file",
+    "edit": "Text editor",
     "dialog": "Dialogs",
 }
 
 
-_KEY_NAME = re.compile(r"[a-zA-Z0-9_+]{1,60}")
+_VALID_NAME = re.compile(r"[a-zA-Z0-9_+]{1,60}")
 
 
 @dataclass(frozen=True)
 class Key:
-    """One thing a key does.
+    """One key binding.
 
     Attributes:
-        place: The view in which it works.
-        name: Together with the place its id in the settings file: `runs.filter`.
+        place: View or widget in which it works.
+        name: Second part of its id: `filter` in `runs.filter`.
         keys: Keys in Textual's notation, separated by commas.
-        action: Method `action_…` of the view, or of the app with an `app.` in front.
-        label: At most two words, for the footer.
+        action: Method `action_…` of the view, or of the app with the prefix `app.`.
         help: One sentence for the help screen.
-        footer: Whether the footer shows it.
+        title: At most two words for the key bar; the name if empty.
+        footer: Whether the key bar shows it.
     """
 
     place: Place
     name: str
     keys: str
     action: str
-    label: str
     help: str
+    title: str = ""
     footer: bool = False
 
     @property
     def id(self) -> str:
-        """The name that the settings file uses."""
+        """Name in the settings file."""
         return f"{self.place}.{self.name}"
 
+    @property
+    def label(self) -> str:
+        """Text in the key bar."""
+        return self.title or self.name.replace("_", " ")
+
+
+_everywhere = partial(Key, "everywhere")
+_runs = partial(Key, "runs")
+_live = partial(Key, "live")
+_chart = partial(Key, "chart")
+_sample = partial(Key, "sample")
+_samples = partial(Key, "samples")
+_launch = partial(Key, "launch")
+_edit = partial(Key, "edit")
+_compare = partial(Key, "compare")
+_comparison = partial(Key, "comparison")
+_scrub = partial(Key, "scrub")
+_dialog = partial(Key, "dialog")
 
 KEYS: tuple[Key, ...] = (
-    Key("everywhere", "runs", "1", "app.view('runs')", "runs", "Go to the runs."),
-    Key("everywhere", "live", "2", "app.view('live')", "live", "Go to the live view."),
-    Key("everywhere", "sample", "3", "app.view('sample')", "sample", "Go to the sampling pane."),
-    Key("everywhere", "compare", "4", "app.view('compare')", "compare", "Compare marked runs."),
-    Key("everywhere", "new", "n", "app.launch", "train", "Train a new run.", footer=True),
-    Key("everywhere", "branch", "B", "app.branch", "branch", "Train on from a checkpoint anew."),
-    Key("everywhere", "help", "question_mark,f1", "app.keys", "keys", "Show every key."),
-    Key("everywhere", "palette", "ctrl+p", "app.command_palette", "commands", "Find a command."),
-    Key("everywhere", "theme", "f2", "app.theme", "colours", "Change between dark and light."),
-    Key("runs", "open", "enter", "open", "watch", "Watch the chosen runs.", footer=True),
-    Key("runs", "filter", "slash", "filter", "filter", "Filter the runs.", footer=True),
-    Key("runs", "mark", "space", "mark", "mark", "Mark the run, or take its mark away.", True),
-    Key("runs", "unmark", "A", "unmark", "no marks", "Take every mark away."),
-    Key("runs", "pin", "p", "pin", "baseline", "Measure others against this run.", footer=True),
-    Key("runs", "sort", "o", "sort", "sort", "Sort by the next column.", footer=True),
-    Key("runs", "reverse", "O", "reverse", "reverse", "Turn the order round."),
-    Key("runs", "columns", "c", "columns", "columns", "Choose the columns."),
-    Key("runs", "left", "left,h", "sideways(-1)", "left", "Columns to the left; section before."),
-    Key("runs", "right", "right,l", "sideways(1)", "right", "Columns to the right; next section."),
-    Key("runs", "section", "v", "section", "section", "Show the next section of the details."),
-    Key("runs", "pane", "tab", "pane(1)", "pane", "Go to the next pane.", footer=True),
-    Key("runs", "pane_back", "shift+tab", "pane(-1)", "pane before", "Go to the pane before."),
-    Key("runs", "up", "up,k", "move(-1)", "up", "Go up."),
-    Key("runs", "down", "down,j", "move(1)", "down", "Go down."),
-    Key("runs", "page_up", "pageup", "page(-1)", "page up", "Go a page up."),
-    Key("runs", "page_down", "pagedown", "page(1)", "page down", "Go a page down."),
-    Key("runs", "first", "g,home", "end(-1)", "first", "Go to the first."),
-    Key("runs", "last", "G,end", "end(1)", "last", "Go to the last."),
-    Key("runs", "note", "e", "note", "note", "Write a note on the run."),
-    Key("runs", "tags", "t", "tags", "tags", "Tag the run."),
-    Key("runs", "rename", "R", "rename", "rename", "Give the run another name."),
-    Key("runs", "delete", "d,delete", "delete", "delete", "Delete marked runs, or this one."),
-    Key("runs", "undo", "u", "undo", "undo", "Put back what was deleted last."),
-    Key("runs", "resume", "r", "resume", "resume", "Go on with a run that was broken off."),
-    Key("runs", "copy", "y", "copy", "copy id", "Copy the run's id."),
-    Key("runs", "export", "x", "export", "export", "Write the table to a file."),
-    Key("runs", "out", "escape", "out", "out", "Back to the table; then drop the filter."),
-    Key(
-        "live", "quantity", "m", "quantity", "quantity", "Show loss, learning rate, speed, …", True
+    _everywhere("runs", "1", "app.view('runs')", "Go to the Runs view."),
+    _everywhere("live", "2", "app.view('live')", "Go to the Live view."),
+    _everywhere("sample", "3", "app.view('sample')", "Go to the Sample view."),
+    _everywhere("compare", "4", "app.view('compare')", "Go to the Compare view."),
+    _everywhere("new", "n", "app.launch", "Train a new run.", "train", footer=True),
+    _everywhere("branch", "B", "app.branch", "Branch: start a new run from a checkpoint."),
+    _everywhere("help", "question_mark,f1", "app.keys", "Show all keys.", "keys"),
+    _everywhere(
+        "palette", "ctrl+p", "app.command_palette", "Open the command palette.", "commands"
     ),
-    Key("live", "axis", "x", "axis", "axis", "Draw by step, tokens or time.", footer=True),
-    Key("live", "pane", "t", "other_pane", "log", "Show the log, or the samples.", footer=True),
-    Key("live", "maximise", "z", "maximise", "large", "Give the focused pane all the room."),
-    Key("live", "earlier", "less_than_sign", "scrub(-1)", "earlier", "Samples of a step before."),
-    Key("live", "later", "greater_than_sign", "scrub(1)", "later", "Samples of the next step."),
-    Key("live", "next", "right_square_bracket", "focus_run(1)", "next run", "The next run's data."),
-    Key("live", "previous", "left_square_bracket", "focus_run(-1)", "run", "The run before it."),
-    Key("live", "pause", "P", "pause", "pause", "Pause training before its next step, or go on."),
-    Key("live", "stop", "S", "stop", "stop", "Save a checkpoint and stop training."),
-    Key("live", "evaluate", "E", "evaluate", "evaluate", "Evaluate before the next step."),
-    Key("live", "sample", "G", "sample", "sample", "Draw a sample before the next step."),
-    Key("live", "checkpoint", "K", "checkpoint", "checkpoint", "Save before the next step."),
-    Key("live", "write", "w", "write", "write", "Write the chart of the loss as SVG."),
-    Key("live", "out", "escape", "out", "out", "Make the large pane small again."),
-    Key("chart", "crosshair", "c", "toggle_crosshair", "values", "Point at a step.", footer=True),
-    Key("chart", "left", "left", "move_crosshair(-1)", "previous", "Point at the point before."),
-    Key("chart", "right", "right", "move_crosshair(1)", "next", "Point at the next point."),
-    Key("chart", "leave", "escape", "leave_crosshair", "no values", "Point at nothing."),
-    Key("chart", "log", "l", "toggle_log", "log", "Switch the log axis on or off.", footer=True),
-    Key("chart", "smooth", "s", "next_smoothing", "smooth", "Smooth more, or not at all.", True),
-    Key("chart", "zoom_in", "plus,equals_sign", "zoom(1)", "zoom", "Zoom in.", footer=True),
-    Key("chart", "zoom_out", "minus", "zoom(-1)", "zoom out", "Zoom out."),
-    Key("chart", "taller", "ctrl+up", "zoom_up(1)", "taller", "Zoom in from bottom to top."),
-    Key("chart", "flatter", "ctrl+down", "zoom_up(-1)", "flatter", "Zoom out from bottom to top."),
-    Key("chart", "pan_left", "shift+left", "pan(-0.2, 0.0)", "pan left", "Look further left."),
-    Key("chart", "pan_right", "shift+right", "pan(0.2, 0.0)", "pan right", "Look further right."),
-    Key("chart", "pan_up", "shift+up", "pan(0.0, 0.2)", "pan up", "Look further up."),
-    Key("chart", "pan_down", "shift+down", "pan(0.0, -0.2)", "pan down", "Look further down."),
-    Key("chart", "reset", "0", "reset_view", "all", "Show everything, and follow new data."),
-    Key("sample", "draw", "enter", "draw", "sample", "Sample.", footer=True),
-    Key("sample", "stop", "ctrl+x", "stop", "stop", "Stop sampling at once.", footer=True),
-    Key("sample", "out", "escape", "out", "out", "Stop; else leave the field, or the token.", True),
-    Key("sample", "prompt", "i", "write", "prompt", "Write the prompt."),
-    Key("sample", "newline", "ctrl+j", "newline", "line break", "Put a line break in the prompt."),
-    Key("sample", "older", "up", "recall(1)", "older", "In the prompt: an older one."),
-    Key("sample", "newer", "down", "recall(-1)", "newer", "In the prompt: a newer one."),
-    Key("sample", "run", "r", "pick_run", "run", "Choose the run to sample from.", footer=True),
-    Key("sample", "checkpoint", "c", "pick_checkpoint", "checkpoint", "Choose a checkpoint.", True),
-    Key("sample", "beside", "b", "beside", "beside", "Sample marked runs, or best and last.", True),
-    Key("sample", "unconditional", "u", "unconditional", "no prompt", "Begin without a prompt."),
-    Key("samples", "colours", "o", "colours", "colours", "Colour tokens by probability.", True),
-    Key("samples", "left", "left,h", "point(-1)", "token", "Point at the token before."),
-    Key("samples", "right", "right,l", "point(1)", "token", "Point at the next token."),
-    Key("samples", "up", "up,k", "step(-1)", "up", "Scroll up."),
-    Key("samples", "down", "down,j", "step(1)", "down", "Scroll down."),
-    Key("samples", "page_up", "pageup", "page(-1)", "page up", "Scroll a page up."),
-    Key("samples", "page_down", "pagedown", "page(1)", "page down", "Scroll a page down."),
-    Key("samples", "first", "g,home", "end(-1)", "start", "Go to the start of the text."),
-    Key("samples", "last", "G,end", "end(1)", "end", "Go to the end, and follow it."),
-    Key("samples", "copy", "y", "copy", "copy", "Copy the samples of the pane.", footer=True),
-    Key("samples", "export", "x", "export", "export", "Write all samples to a file.", footer=True),
-    Key("launch", "train", "f5,ctrl+enter", "train", "train", "Train with these settings."),
-    Key("launch", "edit", "ctrl+t", "edit", "edit file", "Edit the experiment's file."),
-    Key("launch", "keep", "ctrl+s", "keep", "keep", "Write what is set into the file."),
-    Key("launch", "other", "ctrl+o", "other", "other", "Choose another experiment."),
-    Key("edit", "save", "ctrl+s", "save", "save", "Check the settings and save the file."),
-    Key("edit", "reload", "ctrl+r", "reload", "reload", "Take what the file holds now."),
-    Key("compare", "pin", "p", "pin", "pin", "Pin the column's run as the baseline.", footer=True),
-    Key("compare", "group", "g", "group", "group", "Average runs that differ in their seed.", True),
-    Key("compare", "all", "a", "all_settings", "all", "Show every setting, or what differs.", True),
-    Key("compare", "mark", "m", "mark", "runs", "Add a run, or leave one out.", footer=True),
-    Key("compare", "copy", "y", "copy", "copy", "Copy the table as Markdown.", footer=True),
-    Key("compare", "export", "x", "export", "export", "Write CSV, JSON, Markdown or SVG.", True),
-    Key("compare", "next", "right_square_bracket", "pane(1)", "next pane", "Go to the next pane."),
-    Key("compare", "previous", "left_square_bracket", "pane(-1)", "pane", "Go to the pane before."),
-    Key("compare", "tab", "tab", "tab(1)", "next", "Go to the next field, or pane."),
-    Key("compare", "back", "shift+tab", "tab(-1)", "back", "Go to the field before, or pane."),
-    Key("compare", "axis", "t", "axis", "axis", "Draw curves by step, tokens or time."),
-    Key(
-        "compare", "earlier", "less_than_sign", "scrub(-1)", "earlier", "An earlier training step."
+    _everywhere("theme", "f2", "app.theme", "Switch between the dark and the light theme."),
+    _runs("open", "enter", "open", "Open the run in the Live view.", footer=True),
+    _runs("filter", "slash", "filter", "Filter the runs.", footer=True),
+    _runs("mark", "space", "mark", "Select or unselect the run.", "select", footer=True),
+    _runs("unmark", "A", "unmark", "Unselect all runs.", "unselect all"),
+    _runs("pin", "p", "pin", "Set or clear the baseline of comparisons.", "baseline", footer=True),
+    _runs("sort", "o", "sort", "Sort by the next column.", footer=True),
+    _runs("reverse", "O", "reverse", "Reverse the sort order."),
+    _runs("columns", "c", "columns", "Choose the columns."),
+    _runs("left", "left,h", "sideways(-1)", "Scroll left; in the details: previous section."),
+    _runs("right", "right,l", "sideways(1)", "Scroll right; in the details: next section."),
+    _runs("section", "v", "section", "Show the next section of the details."),
+    _runs("pane", "tab", "pane(1)", "Go to the next pane.", "next pane", footer=True),
+    _runs("pane_back", "shift+tab", "pane(-1)", "Go to the previous pane.", "previous pane"),
+    _runs("up", "up,k", "move(-1)", "Go up one row."),
+    _runs("down", "down,j", "move(1)", "Go down one row."),
+    _runs("page_up", "pageup", "page(-1)", "Go up one page."),
+    _runs("page_down", "pagedown", "page(1)", "Go down one page."),
+    _runs("first", "g,home", "end(-1)", "Go to the first row."),
+    _runs("last", "G,end", "end(1)", "Go to the last row."),
+    _runs("note", "e", "note", "Edit the note of the run."),
+    _runs("tags", "t", "tags", "Edit the tags of the run."),
+    _runs("rename", "R", "rename", "Rename the run."),
+    _runs("delete", "d,delete", "delete", "Delete the selected runs, or this one."),
+    _runs("undo", "u", "undo", "Restore the runs that were deleted last."),
+    _runs("resume", "r", "resume", "Resume an interrupted run."),
+    _runs("copy", "y", "copy", "Copy the id of the run.", "copy id"),
+    _runs("export", "x", "export", "Export the table to a file."),
+    _runs("out", "escape", "out", "Go back to the table, then clear the filter.", "back"),
+    _live(
+        "quantity", "m", "quantity", "Plot another quantity: loss, learning rate, …", footer=True
     ),
-    Key("compare", "later", "greater_than_sign", "scrub(1)", "later", "A later training step."),
-    Key("compare", "prompt", "i", "write", "prompt", "Write a prompt for all of them."),
-    Key("compare", "stop", "ctrl+x", "stop", "stop", "Stop sampling at once.", footer=True),
-    Key("compare", "out", "escape", "out", "out", "Stop sampling; else leave the field."),
-    Key("comparison", "up", "up,k", "step(-1)", "up", "Go a line up."),
-    Key("comparison", "down", "down,j", "step(1)", "down", "Go a line down."),
-    Key("comparison", "left", "left,h", "turn(-1)", "left", "Go to the column at the left."),
-    Key("comparison", "right", "right,l", "turn(1)", "right", "Go to the column at the right."),
-    Key("comparison", "page_up", "pageup", "page(-1)", "page up", "Go a page up."),
-    Key("comparison", "page_down", "pagedown", "page(1)", "page down", "Go a page down."),
-    Key("comparison", "first", "home", "end(-1)", "start", "Go to the first line."),
-    Key("comparison", "last", "G,end", "end(1)", "end", "Go to the last line."),
-    Key("scrub", "earlier", "left,h", "scrub(-1)", "earlier", "Samples of a step before."),
-    Key("scrub", "later", "right,l", "scrub(1)", "later", "Samples of the next step."),
-    Key("scrub", "first", "home", "end(-1)", "first", "Samples of the first step."),
-    Key("scrub", "last", "G,end", "end(1)", "last", "Samples of the last step, and new ones."),
-    Key("scrub", "up", "up,k", "scroll_text(-1)", "up", "Scroll up."),
-    Key("scrub", "down", "down,j", "scroll_text(1)", "down", "Scroll down."),
-    Key("dialog", "close", "escape", "dismiss_dialog", "close", "Close the dialog.", footer=True),
-    Key(
-        "everywhere",
+    _live("axis", "x", "axis", "Plot by step, tokens or time.", "x axis", footer=True),
+    _live("pane", "t", "other_pane", "Show the event log, or the samples.", "log", footer=True),
+    _live("maximise", "z", "maximise", "Maximise or restore the focused pane."),
+    _live("earlier", "less_than_sign", "scrub(-1)", "Show samples of the previous step."),
+    _live("later", "greater_than_sign", "scrub(1)", "Show samples of the next step."),
+    _live("next", "right_square_bracket", "focus_run(1)", "Show the next run.", "next run"),
+    _live(
+        "previous", "left_square_bracket", "focus_run(-1)", "Show the previous run.", "previous run"
+    ),
+    _live("pause", "P", "pause", "Pause before the next step, or resume."),
+    _live("stop", "S", "stop", "Save a checkpoint and stop training."),
+    _live("evaluate", "E", "evaluate", "Evaluate before the next step."),
+    _live("sample", "G", "sample", "Draw a sample before the next step."),
+    _live("checkpoint", "K", "checkpoint", "Save a checkpoint before the next step."),
+    _live("write", "w", "write", "Save the loss chart as an SVG file.", "save chart"),
+    _live("out", "escape", "out", "Restore the maximised pane.", "restore"),
+    _chart(
+        "crosshair", "c", "toggle_crosshair", "Show values at the crosshair.", "values", footer=True
+    ),
+    _chart("left", "left", "move_crosshair(-1)", "Move the crosshair left.", "previous"),
+    _chart("right", "right", "move_crosshair(1)", "Move the crosshair right.", "next"),
+    _chart("leave", "escape", "leave_crosshair", "Hide the crosshair.", "hide values"),
+    _chart("log", "l", "toggle_log", "Switch the log y axis on or off.", footer=True),
+    _chart("smooth", "s", "next_smoothing", "Change the smoothing of the curves.", footer=True),
+    _chart("zoom_in", "plus,equals_sign", "zoom(1)", "Zoom in.", "zoom", footer=True),
+    _chart("zoom_out", "minus", "zoom(-1)", "Zoom out."),
+    _chart("taller", "ctrl+up", "zoom_up(1)", "Zoom in on the y axis.", "zoom y"),
+    _chart("flatter", "ctrl+down", "zoom_up(-1)", "Zoom out on the y axis.", "unzoom y"),
+    _chart("pan_left", "shift+left", "pan(-0.2, 0.0)", "Pan left."),
+    _chart("pan_right", "shift+right", "pan(0.2, 0.0)", "Pan right."),
+    _chart("pan_up", "shift+up", "pan(0.0, 0.2)", "Pan up."),
+    _chart("pan_down", "shift+down", "pan(0.0, -0.2)", "Pan down."),
+    _chart("reset", "0", "reset_view", "Show everything and follow new data.", "all"),
+    _sample("draw", "enter", "draw", "Draw samples.", "sample", footer=True),
+    _sample("stop", "ctrl+x", "stop", "Stop sampling.", footer=True),
+    _sample("out", "escape", "out", "Stop; else leave the field or token.", "back", footer=True),
+    _sample("prompt", "i", "write", "Edit the prompt."),
+    _sample("newline", "ctrl+j", "newline", "Insert a line break into the prompt.", "line break"),
+    _sample("older", "up", "recall(1)", "In the prompt: show an older prompt."),
+    _sample("newer", "down", "recall(-1)", "In the prompt: show a newer prompt."),
+    _sample("run", "r", "pick_run", "Choose the run to sample from.", footer=True),
+    _sample("checkpoint", "c", "pick_checkpoint", "Choose a checkpoint.", footer=True),
+    _sample(
+        "beside", "b", "beside", "Sample selected runs, or best and last.", "several", footer=True
+    ),
+    _sample("unconditional", "u", "unconditional", "Sample with or without a prompt.", "no prompt"),
+    _samples("colours", "o", "colours", "Colour the tokens by probability.", footer=True),
+    _samples("left", "left,h", "point(-1)", "Go to the previous token.", "token"),
+    _samples("right", "right,l", "point(1)", "Go to the next token.", "token"),
+    _samples("up", "up,k", "step(-1)", "Scroll up."),
+    _samples("down", "down,j", "step(1)", "Scroll down."),
+    _samples("page_up", "pageup", "page(-1)", "Scroll one page up."),
+    _samples("page_down", "pagedown", "page(1)", "Scroll one page down."),
+    _samples("first", "g,home", "end(-1)", "Go to the start of the text.", "start"),
+    _samples("last", "G,end", "end(1)", "Go to the end and follow new text.", "end"),
+    _samples("copy", "y", "copy", "Copy the samples of the pane.", footer=True),
+    _samples("export", "x", "export", "Export all samples to a file.", footer=True),
+    _launch("train", "f5,ctrl+enter", "train", "Start training with these settings."),
+    _launch("edit", "ctrl+t", "edit", "Edit the configuration file.", "edit file"),
+    _launch("keep", "ctrl+s", "keep", "Save the added settings to the file.", "save"),
+    _launch("other", "ctrl+o", "other", "Choose another experiment.", "experiment"),
+    _edit("save", "ctrl+s", "save", "Save the text; a configuration is checked first."),
+    _edit("reload", "ctrl+r", "reload", "Reload the file and discard changes."),
+    _compare("pin", "p", "pin", "Set or clear this run as the baseline.", "baseline", footer=True),
+    _compare("group", "g", "group", "Average runs that differ only in seed.", footer=True),
+    _compare(
+        "all",
+        "a",
+        "all_settings",
+        "Show all settings, or only differences.",
+        "settings",
+        footer=True,
+    ),
+    _compare("mark", "m", "mark", "Add or remove a run.", "runs", footer=True),
+    _compare("copy", "y", "copy", "Copy the table as Markdown.", footer=True),
+    _compare("export", "x", "export", "Export as CSV, JSON, Markdown or SVG.", footer=True),
+    _compare("next", "right_square_bracket", "pane(1)", "Go to the next pane.", "next pane"),
+    _compare(
+        "previous", "left_square_bracket", "pane(-1)", "Go to the previous pane.", "previous pane"
+    ),
+    _compare("tab", "tab", "tab(1)", "Go to the next field or pane.", "next"),
+    _compare("back", "shift+tab", "tab(-1)", "Go to the previous field or pane.", "previous"),
+    _compare("axis", "t", "axis", "Plot by step, tokens or time.", "x axis"),
+    _compare("earlier", "less_than_sign", "scrub(-1)", "Go to an earlier training step."),
+    _compare("later", "greater_than_sign", "scrub(1)", "Go to a later training step."),
+    _compare("prompt", "i", "write", "Edit the prompt for all runs."),
+    _compare("stop", "ctrl+x", "stop", "Stop sampling.", footer=True),
+    _compare("out", "escape", "out", "Stop sampling; otherwise leave the field.", "back"),
+    _comparison("up", "up,k", "step(-1)", "Go up one row."),
+    _comparison("down", "down,j", "step(1)", "Go down one row."),
+    _comparison("left", "left,h", "turn(-1)", "Go to the column on the left."),
+    _comparison("right", "right,l", "turn(1)", "Go to the column on the right."),
+    _comparison("page_up", "pageup", "page(-1)", "Go up one page."),
+    _comparison("page_down", "pagedown", "page(1)", "Go down one page."),
+    _comparison("first", "home", "end(-1)", "Go to the first row."),
+    _comparison("last", "G,end", "end(1)", "Go to the last row."),
+    _scrub("earlier", "left,h", "scrub(-1)", "Show samples of the previous step."),
+    _scrub("later", "right,l", "scrub(1)", "Show samples of the next step."),
+    _scrub("first", "home", "end(-1)", "Show samples of the first step."),
+    _scrub("last", "G,end", "end(1)", "Go to the last step and follow new samples."),
+    _scrub("up", "up,k", "scroll_text(-1)", "Scroll up."),
+    _scrub("down", "down,j", "scroll_text(1)", "Scroll down."),
+    _dialog("close", "escape", "dismiss_dialog", "Close the dialog.", footer=True),
+    _everywhere(
         "quit",
         "q,ctrl+q,ctrl+c",
         "app.leave",
-        "quit",
-        "Quit; training is saved.",
-        True,
+        "Quit; a run in training is saved first.",
+        footer=True,
     ),
 )
 
 
-def bindings_for(place: Place) -> list[BindingType]:
-    """What a view puts into its `BINDINGS`."""
+def bindings_for(place: Place, only: str | None = None) -> list[BindingType]:
+    """Textual bindings of a place, or only the one with this id, for `BINDINGS` of a widget."""
     return [
         Binding(key.keys, key.action, key.label, show=key.footer, tooltip=key.help, id=key.id)
         for key in KEYS
-        if key.place == place
+        if key.place == place and only in (None, key.id)
     ]
 
 
-def check_keymap(stated: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
-    """The part of a user's keymap that can be used, and what is wrong with the rest.
+def check_keymap(wanted: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """The valid part of a user's keymap, and one message for each invalid entry.
 
-    Keys that clash, that nobody can press or that belong to no binding are left as they were.
+    An entry is invalid if it names no binding, no key, or a key that another binding has.
     """
     known = {key.id: key for key in KEYS}
-    problems = [f"Nothing is called {name}." for name in sorted(stated.keys() - known.keys())]
+    problems = [f"There is no key binding {name}." for name in sorted(wanted.keys() - known.keys())]
     keymap: dict[str, str] = {}
-    for name in (name for name in stated if name in known):
-        pressed = split_keys(stated[name])
-        if not pressed or not all(map(_KEY_NAME.fullmatch, pressed)):
-            problems.append(f"{name}: '{stated[name]}' is no key.")
+    for name in (name for name in wanted if name in known):
+        pressed = split_keys(wanted[name])
+        if not pressed or not all(map(_VALID_NAME.fullmatch, pressed)):
+            problems.append(f"{name}: '{wanted[name]}' is not a key.")
         else:
             keymap[name] = ",".join(pressed)
     for name in list(keymap):
-        other = _clash(name, keymap)
+        other = _conflict(name, keymap)
         if other is not None:
-            problems.append(f"{name}: {other} has the key {keymap.pop(name)} already.")
+            problems.append(f"{name}: {other} already has the key {keymap.pop(name)}.")
     return keymap, problems
 
 
 def split_keys(keys: str) -> list[str]:
-    """Keys that are separated by commas; one character stands for itself."""
+    """Textual names of keys that are separated by commas; a single character names its key."""
     names = (key.strip() for key in keys.split(","))
     return [_character_to_key(name) if len(name) == 1 else name for name in names if name]
 
 
-def _clash(name: str, keymap: Mapping[str, str]) -> str | None:
-    mine = next(key for key in KEYS if key.id == name)
+def _conflict(name: str, keymap: Mapping[str, str]) -> str | None:
+    changed = next(key for key in KEYS if key.id == name)
     pressed = set(split_keys(keymap[name]))
-    # A key of a view and one that works everywhere would both answer, as would two of one place.
+    # Two bindings conflict in the same place, or if one of them works everywhere.
     for key in KEYS:
-        is_near = key.place == mine.place or "everywhere" in {key.place, mine.place}
-        if key is mine or not is_near:
+        is_active_together = key.place == changed.place or "everywhere" in {
+            key.place,
+            changed.place,
+        }
+        if key is changed or not is_active_together:
             continue
         if pressed & set(split_keys(keymap.get(key.id, key.keys))):
             return key.id
@@ -263,14 +298,14 @@ def _clash(name: str, keymap: Mapping[str, str]) -> str | None:
 
 
 def by_place(first: str | None = None) -> Iterator[tuple[str, list[Key]]]:
-    """The table grouped for reading: title of a place and its keys, one place before all others."""
+    """Title and keys of each place; the place `first` comes first."""
     for place, title in sorted(PLACES.items(), key=lambda item: item[0] != first):
         keys = [key for key in KEYS if key.place == place]
         if keys:
             yield title, keys
 
 
-_SHOWN = {
+_SYMBOLS = {
     "question_mark": "?",
     "slash": "/",
     "plus": "+",
@@ -293,14 +328,14 @@ def key_hint(binding_id: str, keymap: Mapping[str, str]) -> str:
 
     Args:
         binding_id: An id of the table.
-        keymap: The user's keys as `check_keymap` returns them (`Console.keymap`).
+        keymap: The user's keys as `check_keymap` returns them (`AppContext.keymap`).
     """
     key = next(key for key in KEYS if key.id == binding_id)
     return keys_text(split_keys(keymap.get(binding_id, key.keys))[0])
 
 
 def keys_text(keys: str) -> str:
-    """Keys as people write them."""
+    """Keys as hints and documents write them, separated by spaces."""
     return " ".join(
-        "+".join(_SHOWN.get(part, part) for part in name.split("+")) for name in split_keys(keys)
+        "+".join(_SYMBOLS.get(part, part) for part in name.split("+")) for name in split_keys(keys)
     )

@@ -1,6 +1,6 @@
-"""The user's settings: theme, keys and what the console remembers, in one TOML file.
+"""Settings file of the console (TOML): theme, keys and remembered choices.
 
-The file belongs to the user: what the console does not change, comments included, stays as it is.
+Saving keeps comments and every value that the console does not change.
 """
 
 import os
@@ -13,26 +13,25 @@ import platformdirs
 
 from transformer_playground.errors import ConfigError
 
-_LARGEST = 256 * 1024
+_MAX_BYTES = 256 * 1024
 _FOLDER_VARIABLE = "TRANSFORMER_PLAYGROUND_CONFIG_DIR"
 
 
 def settings_path() -> Path:
-    """Where the settings lie: the user's config folder, or the one that the environment names."""
-    stated = os.environ.get(_FOLDER_VARIABLE)
-    folder = Path(stated) if stated else platformdirs.user_config_path("transformer-playground")
+    """Path of the settings file; an environment variable can name another folder."""
+    named = os.environ.get(_FOLDER_VARIABLE)
+    folder = Path(named) if named else platformdirs.user_config_path("transformer-playground")
     return folder / "console.toml"
 
 
 @dataclass
 class Settings:
-    """What the settings file says.
+    """Content of the settings file.
 
     Attributes:
-        theme: Name of a theme.
-        bell: Whether the terminal rings when a run of this console ends.
+        bell: Whether to ring the terminal bell when a run of this console ends.
         keys: Id of a binding -> keys, separated by commas.
-        layout: View -> setting -> value; each view reads and writes its own table.
+        layout: View -> name -> value; each view has its own table.
     """
 
     theme: str | None = None
@@ -41,20 +40,20 @@ class Settings:
     layout: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def remembered(self, view: str, name: str, default: Any) -> Any:
-        """A remembered value if it has the type of `default`, else `default`."""
+        """A stored value if it has the type of `default`, else `default`."""
         value = self.layout.get(view, {}).get(name, default)
         return value if type(value) is type(default) else default
 
     def remember(self, view: str, name: str, value: Any) -> None:
-        """Keep a value until `save_settings` writes it."""
+        """Set a value; `save_settings` writes it."""
         self.layout.setdefault(view, {})[name] = value
 
 
 def load_settings(path: Path) -> Settings:
-    """Read the settings; an absent file has none.
+    """Read the settings; defaults if there is no file.
 
     Raises:
-        ConfigError: The file is not what it should be; the message says where.
+        ConfigError: The file is unreadable or not valid.
     """
     document = _read(path)
     theme = document.get("theme")
@@ -73,11 +72,11 @@ def load_settings(path: Path) -> Settings:
 
 
 def save_settings(path: Path, settings: Settings) -> None:
-    """Write theme and layout into the file and leave the rest of it alone.
+    """Write theme and layout to the file; everything else in it stays as it is.
 
     Raises:
-        OSError: The disk refused; the file is as it was.
-        ConfigError: The file has become damaged meanwhile; it is left alone.
+        OSError: OSError while writing; the file is unchanged.
+        ConfigError: The file is not valid any more; it is unchanged.
     """
     import tomlkit
 
@@ -90,7 +89,7 @@ def save_settings(path: Path, settings: Settings) -> None:
         document["theme"] = settings.theme
     if settings.layout:
         document["layout"] = settings.layout
-    # A setting of a run can be called anything, and a column may show it; TOML is UTF-8.
+    # A remembered column can have any name, even one that is not UTF-8, which TOML requires.
     text = tomlkit.dumps(document).encode("utf-8", "replace").decode("utf-8")
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return
@@ -100,23 +99,21 @@ def save_settings(path: Path, settings: Settings) -> None:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        if path.stat().st_size > _LARGEST:
-            raise ConfigError(f"{path} is larger than {_LARGEST // 1024} KiB.", "Shorten it.")
+        if path.stat().st_size > _MAX_BYTES:
+            raise ConfigError(f"{path} is larger than {_MAX_BYTES // 1024} KiB.", "Shorten it.")
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8: {error}.", "Mend it, or delete it.") from error
+        raise ConfigError(f"{path} is not UTF-8: {error}.", "Fix or delete it.") from error
     import tomllib
 
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"{path} is not valid TOML: {error}.", "Mend it, or delete it."
-        ) from error
+        raise ConfigError(f"{path} is not valid TOML: {error}.", "Fix or delete it.") from error
 
 
 def _is_table(value: object) -> bool:

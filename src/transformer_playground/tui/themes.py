@@ -1,7 +1,7 @@
-"""Themes, and the colours of runs.
+"""Themes, and the colours and glyphs of runs.
 
-Runs take the colours of Okabe and Ito (2008, "Color Universal Design"), which people with colour
-vision deficiencies tell apart; a glyph goes with each so that no meaning hangs on colour alone.
+The colours are those of Okabe and Ito (2008, "Color Universal Design"), which people with colour
+vision deficiencies can tell apart. Each run also has a glyph, so nothing depends on colour alone.
 """
 
 from dataclasses import dataclass
@@ -45,14 +45,13 @@ THEMES = (DARK, LIGHT)
 
 @dataclass(frozen=True)
 class Series:
-    """How a run looks in tables and charts."""
+    """Glyph and colour of a run in tables and charts."""
 
     glyph: str
     dark: str
     light: str
 
     def colour(self, *, dark: bool) -> str:
-        """Its colour on this kind of background."""
         return self.dark if dark else self.light
 
 
@@ -64,30 +63,32 @@ SERIES = (
     Series("★", "#e8704a", "#c24a12"),
     Series("✚", "#f0e442", "#857c00"),
 )
-# Runs beyond those with a colour of their own.
+# For runs beyond the six with their own colour.
 PLAIN = Series("·", "#7b8591", "#7d8590")
-# Each class of widgets brings its own rules; Textual's 64 are fewer than a console has.
-_SOURCES = 512
 
 
-class LastingStylesheet(Stylesheet):
-    """Textual's stylesheet, but it parses rules once, not again for each view.
+def series_of(slot: int | None) -> Series:
+    """Glyph and colour of a run by its slot in the workspace; None has no own colour."""
+    return PLAIN if slot is None else SERIES[slot]
 
-    Rules are read again where the colours that they name have changed.
 
-    Args:
-        variables: Name of a variable -> its value.
+# Each widget class has its own rules; the console has more than Textual's limit of 64.
+_MAX_CACHED_SOURCES = 512
+
+
+class CachedStylesheet(Stylesheet):
+    """Textual's stylesheet, which keeps parsed rules instead of parsing them again for each view.
+
+    Rules are parsed again when a variable has changed.
     """
 
     def __init__(self, *, variables: dict[str, str] | None = None) -> None:
         super().__init__(variables=variables)
-        self._parse_cache = LRUCache(_SOURCES)
+        self._parse_cache = LRUCache(_MAX_CACHED_SOURCES)
 
     def set_variables(self, variables: dict[str, str]) -> None:
-        """Take over variables; the same ones again change nothing."""
         if variables != self._variables:
             super().set_variables(variables)
 
     def reparse(self) -> None:
-        """Bring the rules up to date with their sources and the variables."""
         self.parse()

@@ -22,7 +22,7 @@ from transformer_playground.runs.listing import list_runs
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.training.events import Evaluated, RunFinished, RunStarted
 from transformer_playground.training.sinks.text import describe
-from transformer_playground.tui.launch.service import sentences
+from transformer_playground.tui.launch.service import summary_lines
 from transformer_playground.tui.live.stats import RunActivity, stats_of, stats_table
 from transformer_playground.tui.runs.actions import export_table
 from transformer_playground.tui.runs.details_text import run_overview
@@ -117,7 +117,7 @@ def test_the_lines_of_training_agree() -> None:
 
 
 def test_the_preview_of_a_launch_agrees() -> None:
-    lines = dict(sentences(ExperimentConfig(), PARAMETERS))
+    lines = dict(summary_lines(ExperimentConfig(), PARAMETERS))
     has(lines["model"], "parameters")
     assert "from 1.00e-3" in lines["learning"]
 

@@ -21,9 +21,8 @@ from transformer_playground.formatting import count_text
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.compare.pane import ComparisonCurves
-from transformer_playground.tui.compare.samples import ComparisonSamples
+from transformer_playground.tui.compare.samples import ComparisonSamples, SampleText
 from transformer_playground.tui.compare.table import ComparisonTable
-from transformer_playground.tui.compare.training_samples import SampleText
 from transformer_playground.tui.compare.view import CompareView
 from transformer_playground.tui.dialogs.pick import PickScreen
 

@@ -68,7 +68,7 @@ def settings_of(project: Project) -> dict[str, Any]:
 def test_three_keys_lead_from_nothing_to_a_trained_run(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_form(console, pilot)
-        assert "○ missing: prepared before training" in shown(console)
+        assert "○ not prepared: will be prepared before training" in shown(console)
         assert "20 steps · 4 × 16 = 64 tokens each" in shown(console)
         await pilot.press("enter")
         assert console.current_mode == "live"
@@ -282,7 +282,7 @@ def test_a_change_made_elsewhere_is_shown_and_not_written_over_unseen(project: P
         path.write_text(theirs, encoding="utf-8")
         await pilot.press("ctrl+s")
         await pilot.pause()
-        assert "changed elsewhere" in shown(console)
+        assert "changed by another program" in shown(console)
         assert path.read_text(encoding="utf-8") == theirs
         await pilot.press("escape")
         assert "Not saved" in shown(console)

@@ -174,7 +174,7 @@ def test_sampling_begins_and_ends_once_and_shows_every_token(project: Project) -
         panes = console.screen.query_one(SamplePanes)
         await until(pilot, lambda: panes.n_tokens == 40)
         await until(pilot, lambda: "sampling SUCCESS" in record.seen)
-        await until(pilot, lambda: panes.shown[0].transcript.is_whole)  # type: ignore[union-attr]
+        await until(pilot, lambda: panes.shown[0].transcript.is_complete)  # type: ignore[union-attr]
         (row,) = panes.rows()
         assert row["finish_reason"] == "length"
         assert len(row["text"]) == 40

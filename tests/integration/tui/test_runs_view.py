@@ -19,7 +19,7 @@ from builders.tui import shown, until, with_console
 from transformer_playground.runs.annotations import Annotations, read_annotations, write_annotations
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.dialogs.base import ConfirmScreen
-from transformer_playground.tui.dialogs.edit_text import WriteScreen
+from transformer_playground.tui.dialogs.edit_text import EditTextScreen
 from transformer_playground.tui.launch.view import LaunchScreen
 from transformer_playground.tui.runs.column_picker import ColumnsScreen
 from transformer_playground.tui.runs.table import RunsTable
@@ -225,11 +225,11 @@ def test_a_note_and_tags_are_written_into_the_run_folder(project: Project) -> No
         await ready(console, pilot)
         await go_to(console, pilot, "bee")
         await pilot.press("e")
-        await until(pilot, lambda: isinstance(console.screen, WriteScreen))
+        await until(pilot, lambda: isinstance(console.screen, EditTextScreen))
         await pilot.press(*"best", "enter", *"of all", "ctrl+s")
         await until(pilot, lambda: read_annotations(run).note == "best\nof all")
         await pilot.press("t")
-        await until(pilot, lambda: isinstance(console.screen, WriteScreen))
+        await until(pilot, lambda: isinstance(console.screen, EditTextScreen))
         await pilot.press(*typed("good -bad"), "enter")
         await until(pilot, lambda: "'-bad' is not a valid tag" in shown(console))
         for _ in range(5):
@@ -249,7 +249,7 @@ def test_a_rename_keeps_selection_and_cursor(project: Project) -> None:
         await pilot.press("space")
         await go_to(console, pilot, "bee")
         await pilot.press("R")
-        await until(pilot, lambda: isinstance(console.screen, WriteScreen))
+        await until(pilot, lambda: isinstance(console.screen, EditTextScreen))
         await pilot.press("x", "enter")
         await until(pilot, lambda: "beex" in order(console))
         assert console.context.workspace.marked == ["beex"]
@@ -257,7 +257,7 @@ def test_a_rename_keeps_selection_and_cursor(project: Project) -> None:
         assert project.run_named("beex").config_path.is_file()
         # A name that is taken is refused in words, and nothing happens.
         await pilot.press("R")
-        await until(pilot, lambda: isinstance(console.screen, WriteScreen))
+        await until(pilot, lambda: isinstance(console.screen, EditTextScreen))
         await pilot.press(*["backspace"] * 4, *"ant", "enter")
         await until(pilot, lambda: "already a run 'ant'" in shown(console))
         assert sorted(order(console)) == ["ant", "beex", "cat"]
@@ -490,7 +490,7 @@ def test_commands_on_a_removed_run_report_it(project: Project) -> None:
         await ready(console, pilot)
         await go_to(console, pilot, "bee")
         await pilot.press("t")
-        await until(pilot, lambda: isinstance(console.screen, WriteScreen))
+        await until(pilot, lambda: isinstance(console.screen, EditTextScreen))
         shutil.rmtree(project.run_named("bee").root)
         await pilot.press(*"gone", "enter")
         await until(pilot, lambda: "no run 'bee'" in shown(console))

@@ -23,8 +23,7 @@ from transformer_playground.tui.app import Console
 from transformer_playground.tui.launch.view import LaunchScreen
 from transformer_playground.tui.sample.form import SampleForm
 from transformer_playground.tui.sample.panes import SamplePanes
-from transformer_playground.tui.sample.token_detail import TokenDetail
-from transformer_playground.tui.sample.token_view import TokenView
+from transformer_playground.tui.sample.token_view import TokenDetail, TokenView
 from transformer_playground.tui.sample.view import SampleView
 
 HOSTILE = "\x1b]52;c;cm0=\x07\x1b[31m\x9b31m\x7f\u202e[/red][bold]\x08"
@@ -83,7 +82,7 @@ def word(console: Console) -> str:
 
 
 async def draw(console: Console, pilot: Pilot[Any]) -> None:
-    console.screen.query_one(SampleForm).say("about to begin")
+    console.screen.query_one(SampleForm).show_status("about to begin")
     await pilot.press("enter")
     await ended(console, pilot)
 
@@ -124,7 +123,7 @@ def test_by_keys_alone_one_samples_reads_probabilities_copies_and_exports(
         detail = str(console.screen.query_one(TokenDetail).content)
         assert detail.startswith("token 2  “")
         assert detail.count("%") == 7
-        assert "likeliest" in shown(console)
+        assert "most likely" in shown(console)
 
         await pilot.press("y", "x")
         assert console.clipboard == texts(console)[0]
@@ -390,7 +389,7 @@ def test_no_checkpoint_yet_says_which_key_trains_one(tmp_path: Path) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await pilot.press("3")
         await until(pilot, lambda: "No run has a checkpoint yet." in shown(console))
-        assert "n trains one." in shown(console)
+        assert "n trains a new run." in shown(console)
         await pilot.press("enter", "o", "right", "b", "c", "y", "x", "escape", "escape")
         assert isinstance(console.screen, SampleView)
         await pilot.press("n")

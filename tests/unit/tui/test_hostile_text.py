@@ -27,8 +27,8 @@ from transformer_playground.tui.runs.details_text import (
     settings_lines,
 )
 from transformer_playground.tui.runs.table_state import RunsTableState
+from transformer_playground.tui.sample.form import choice_text
 from transformer_playground.tui.sample.form_state import History
-from transformer_playground.tui.sample.labels import choice_text
 from transformer_playground.tui.sample.transcript import Transcript
 from transformer_playground.tui.shared.text import state_text
 

@@ -1,4 +1,4 @@
-"""The table of a comparison, and what a reader must know to read it rightly."""
+"""Comparison pane: the table with problems and notes, and the loss curves."""
 
 from collections.abc import Iterable, Sequence
 
@@ -17,43 +17,43 @@ from transformer_playground.tui.compare.table import ComparisonTable, Heading
 from transformer_playground.tui.compare.table_state import SIGNS, lines_of, names_of, verdicts_in
 from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.core.sampling import Source
-from transformer_playground.tui.sample.labels import run_text
-from transformer_playground.tui.themes import PLAIN, SERIES
+from transformer_playground.tui.sample.form import run_text
+from transformer_playground.tui.themes import series_of
 
 _MUTED = "$foreground 60%"
 
 
 def hint(context: AppContext, problems: Iterable[str]) -> Content:
-    """How to choose runs, after what is wrong with those that are chosen."""
+    """Problems of the selected runs, and how to select runs."""
     chosen = context.workspace.chosen()
     lines = problem_lines(problems)
     if chosen:
-        words = Content("  ").join(run_text(context, Source(run_id, "")) for run_id in chosen)
-        lines += [Content.assemble(("chosen: ", _MUTED), words), Content("")]
+        names = Content("  ").join(run_text(context, Source(run_id, "")) for run_id in chosen)
+        lines += [Content.assemble(("selected: ", _MUTED), names), Content("")]
     pick, runs = (
         key_hint("compare.mark", context.keymap),
         key_hint("everywhere.runs", context.keymap),
     )
     mark, pin = key_hint("runs.mark", context.keymap), key_hint("runs.pin", context.keymap)
     lines += [
-        Content("A comparison takes at least two runs."),
+        Content("A comparison needs at least two runs."),
         Content(""),
-        Content.assemble((pick, "$accent"), (" picks a run here", _MUTED)),
+        Content.assemble((pick, "$accent"), (" adds a run here", _MUTED)),
         Content.assemble(
-            ("among the runs (", _MUTED),
+            ("in Runs (", _MUTED),
             (runs, "$accent"),
             (") ", _MUTED),
             (mark, "$accent"),
-            (" marks one, ", _MUTED),
+            (" selects a run, ", _MUTED),
             (pin, "$accent"),
-            (" pins the baseline", _MUTED),
+            (" sets the baseline", _MUTED),
         ),
     ]
     return Content("\n").join(lines)
 
 
 def problem_lines(problems: Iterable[str]) -> list[Content]:
-    """Each problem on a line; untrusted text."""
+    """One line per problem; untrusted text."""
     return [Content.styled(f"✗ {visible_line(problem)}", "$error") for problem in problems]
 
 
@@ -61,19 +61,17 @@ _MEANINGS = {"better": "better", "worse": "worse", "unclear": "within 2 standard
 
 
 class ComparisonPane(Vertical):
-    """Table, problems and remarks."""
+    """Table, problems and notes."""
 
     def __init__(self) -> None:
         super().__init__(id="compare-pane", classes="compare-pane pane")
 
     def compose(self) -> ComposeResult:
-        """The table above the remarks."""
         yield ComparisonTable()
         yield Static(id="compare-remarks", markup=False)
 
     @property
     def column_key(self) -> str | None:
-        """The run under the column cursor."""
         return self.query_one(ComparisonTable).column_key
 
     def show(
@@ -83,7 +81,7 @@ class ComparisonPane(Vertical):
         comparison: Comparison,
         gone: Sequence[str] = (),
     ) -> None:
-        """Show a comparison; `gone` says which runs are no longer part of it."""
+        """Show a comparison; `gone` has one message for each removed run."""
         lines = lines_of(comparison, all_settings=compared.request.all_settings)
         names = names_of(comparison)
         headings = [
@@ -95,20 +93,19 @@ class ComparisonPane(Vertical):
         meanings = [f"{SIGNS[verdict]} {_MEANINGS[verdict]}" for verdict in verdicts_in(lines)]
         self.border_subtitle = Content(" · ".join(meanings))
         problems = problem_lines([*gone, *compared.problems.values()])
-        remarks = [
-            Content.styled(f"· {visible_line(remark)}", "$foreground 60%")
-            for remark in comparison.notes
+        notes = [
+            Content.styled(f"· {visible_line(note)}", "$foreground 60%")
+            for note in comparison.notes
         ]
         static = self.query_one("#compare-remarks", Static)
-        static.update(Content("\n").join([*problems, *remarks]))
-        static.display = bool(problems or remarks)
+        static.update(Content("\n").join([*problems, *notes]))
+        static.display = bool(problems or notes)
 
 
 def _heading(context: AppContext, column: Column, name: str) -> Heading:
     ids = [run.run_id for run in column.runs]
     workspace = context.workspace
-    slot = workspace.slot(ids[0])
-    series = PLAIN if slot is None else SERIES[slot]
+    series = series_of(workspace.slot(ids[0]))
     return Heading(
         key=ids[0],
         name=name,
@@ -119,13 +116,13 @@ def _heading(context: AppContext, column: Column, name: str) -> Heading:
 
 
 class ComparisonCurves(Chart):
-    """The baseline lies on top; each line's lowest point is marked."""
+    """Validation loss; the baseline is on top, the lowest point of each line is marked."""
 
     def __init__(self) -> None:
         super().__init__(
             id="compare-curves",
             classes="compare-pane pane",
-            empty="none of these runs has been evaluated yet",
+            empty="No evaluations yet",
         )
         self.title = "validation loss"
 
@@ -137,8 +134,7 @@ class ComparisonCurves(Chart):
         first = next(iter(compared.curves), None)
         lines = []
         for run_id, curve in compared.curves.items():
-            slot = context.workspace.slot(run_id)
-            series = PLAIN if slot is None else SERIES[slot]
+            series = series_of(context.workspace.slot(run_id))
             lines.append(
                 ChartLine(
                     key=run_id,

@@ -1,4 +1,4 @@
-"""Chosen runs read and compared in a worker thread, as often as their files change."""
+"""Comparison service: reads runs in a worker thread and compares them when their files change."""
 
 import bisect
 import time
@@ -8,8 +8,12 @@ from pathlib import Path
 
 from transformer_playground.comparison.compare import Comparison, compare_runs
 from transformer_playground.comparison.compared_run import ComparedRun, read_run
+from transformer_playground.comparison.render import as_document, csv_text, markdown_text
 from transformer_playground.errors import PlaygroundError
+from transformer_playground.files import replace_json, replace_text, timestamped, write_new_file
 from transformer_playground.jsonvalues import as_int, as_text
+from transformer_playground.plots.loss_curves import PlotRequest
+from transformer_playground.plots.loss_plot import plot_loss
 from transformer_playground.runs.folder import RunFolder, open_run
 from transformer_playground.runs.metrics import read_samples
 from transformer_playground.runs.series import Axis, Curve, RunSeries
@@ -17,7 +21,7 @@ from transformer_playground.runs.series import Axis, Curve, RunSeries
 
 @dataclass(frozen=True)
 class StepSamples:
-    """The samples of a run at one training step; untrusted text, each with its prompt in front."""
+    """The samples of a run at one training step: untrusted text with the prompt at the start."""
 
     step: int
     texts: tuple[str, ...]
@@ -30,18 +34,13 @@ class SampleTrack:
     drawn: tuple[StepSamples, ...] = ()
 
     def at(self, step: int) -> StepSamples | None:
-        """The newest samples that are not newer than `step`."""
+        """The newest samples up to `step`."""
         index = bisect.bisect_right(self.drawn, step, key=lambda each: each.step)
         return self.drawn[index - 1] if index else None
 
 
 def read_track(run: RunFolder, resumes: Sequence[tuple[float, float]] | None = None) -> SampleTrack:
-    """Every sample of a run that has a step and a text.
-
-    Args:
-        run: The run.
-        resumes: Step and time of each of its resumes, where they are known already.
-    """
+    """The samples of a run; `resumes` are step and time of its resumes, if already cached."""
     texts: dict[int, list[str]] = {}
     for row in read_samples(run, resumes):
         step, text = as_int(row.get("step")), as_text(row.get("text"))
@@ -51,33 +50,33 @@ def read_track(run: RunFolder, resumes: Sequence[tuple[float, float]] | None = N
 
 
 def steps_of(tracks: Iterable[SampleTrack]) -> tuple[int, ...]:
-    """Every step at which some run drew, in order."""
+    """Sorted steps at which at least one run drew samples."""
     return tuple(sorted({drawn.step for track in tracks for drawn in track.drawn}))
 
 
-def moved(steps: tuple[int, ...], step: int | None, by: int) -> int | None:
-    """The step `by` further on in `steps`, at most the last one; None stands for the last one."""
+def move_step(steps: tuple[int, ...], step: int | None, by: int) -> int | None:
+    """The step `by` positions after `step`, within the range of `steps`; None is the last step."""
     if not steps:
         return None
     here = len(steps) - 1 if step is None else bisect.bisect_right(steps, step) - 1
     return steps[min(max(0, here + by), len(steps) - 1)]
 
 
-# Reading again and again may take this share of one core at most: training needs the rest.
-_LARGEST_SHARE = 0.1
-_Stamp = tuple[object, ...]
+# Reading takes at most this share of one core, so that training keeps the rest.
+_MAX_SHARE = 0.1
+_Signature = tuple[object, ...]
 
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be compared.
+    """Runs and options of a comparison.
 
     Attributes:
         run_ids: The runs, the baseline first.
-        group: Average runs that differ in nothing but their seed.
-        all_settings: Name every setting, not only those that differ.
-        axis: What the curves lie along.
-        pinned: The run that was pinned as the baseline, if one was.
+        group: Average runs that differ only in their seed.
+        all_settings: Include all settings, not only those that differ.
+        axis: X axis of the curves.
+        pinned: The run set as the baseline by the user, if any.
     """
 
     run_ids: tuple[str, ...]
@@ -89,15 +88,14 @@ class Request:
 
 @dataclass(frozen=True)
 class Compared:
-    """What became of a request; all text in it is untrusted.
+    """Result of a request; all text is untrusted.
 
     Attributes:
-        request: The request.
-        version: Grows with each change of the runs' files.
+        version: Increases with each change of the runs' files.
         comparison: None while fewer than two runs can be read.
-        problems: Run id -> why it cannot be read, in one sentence.
+        problems: Run id -> why it cannot be read.
         curves: Run id -> validation loss.
-        tracks: Run id -> samples drawn while it trained.
+        tracks: Run id -> samples drawn during training.
     """
 
     request: Request
@@ -109,18 +107,18 @@ class Compared:
 
 
 @dataclass
-class _Known:
-    """A run as it was read last; a series is kept so that only what was added is read."""
+class _CachedRun:
+    """A run as it was last read; the series is kept so that only new rows are read."""
 
     series: RunSeries
-    stamp: _Stamp = ()
+    signature: _Signature = ()
     facts: ComparedRun | None = None
     problem: str | None = None
     track: SampleTrack = field(default_factory=SampleTrack)
 
 
 class Comparer:
-    """Reads runs and compares them; one thread at a time calls `look`.
+    """Reads and compares runs; call `update` from one thread at a time.
 
     Args:
         runs_dir: Folder of runs.
@@ -128,39 +126,38 @@ class Comparer:
 
     def __init__(self, runs_dir: Path) -> None:
         self._runs_dir = runs_dir
-        self._known: dict[str, _Known] = {}
+        self._cache: dict[str, _CachedRun] = {}
         self._version = 0
-        self._rest_until = 0.0
+        self._next_read = 0.0
 
-    def look(
+    def update(
         self, request: Request, states: Mapping[str, str], shown: Compared | None = None
     ) -> Compared | None:
-        """Compare; None if `shown` is what would come of it.
+        """Compare; None if the result would equal `shown`.
 
-        Files that change all the time are read again after a pause, which is longer the longer
-        reading takes.
+        The pause before files are read again is proportional to the time that reading takes.
 
         Args:
-            request: What to compare.
-            states: Run id -> its state; a run whose process has died changes no file.
-            shown: What is on show.
+            request: Runs and options.
+            states: Run id -> state; a run whose process died changes state but no file.
+            shown: The result on screen.
         """
         is_new = shown is None or shown.request != request or shown.version != self._version
-        if not is_new and time.monotonic() < self._rest_until:
+        if not is_new and time.monotonic() < self._next_read:
             return None
         began = time.thread_time()
-        self._known = {
-            run_id: known for run_id, known in self._known.items() if run_id in request.run_ids
+        self._cache = {
+            run_id: cached for run_id, cached in self._cache.items() if run_id in request.run_ids
         }
         changed = [self._read(run_id, states.get(run_id)) for run_id in request.run_ids]
         spent = time.thread_time() - began
-        self._rest_until = time.monotonic() + spent / _LARGEST_SHARE
+        self._next_read = time.monotonic() + spent / _MAX_SHARE
         self._version += any(changed)
         return self._compared(request) if is_new or any(changed) else None
 
     def _compared(self, request: Request) -> Compared:
-        known = {run_id: self._known[run_id] for run_id in request.run_ids}
-        facts = [each.facts for each in known.values() if each.facts is not None]
+        cached = {run_id: self._cache[run_id] for run_id in request.run_ids}
+        facts = [each.facts for each in cached.values() if each.facts is not None]
         comparison = None
         if len(facts) > 1:
             comparison = compare_runs(facts, group=request.group, all_settings=request.all_settings)
@@ -168,45 +165,93 @@ class Comparer:
             request=request,
             version=self._version,
             comparison=comparison,
-            problems={key: each.problem for key, each in known.items() if each.problem},
+            problems={key: each.problem for key, each in cached.items() if each.problem},
             curves={
                 key: each.series.curve("eval", "val_loss", request.axis)
-                for key, each in known.items()
+                for key, each in cached.items()
                 if each.facts is not None
             },
-            tracks={key: each.track for key, each in known.items() if each.facts is not None},
+            tracks={key: each.track for key, each in cached.items() if each.facts is not None},
         )
 
     def _read(self, run_id: str, state: str | None) -> bool:
-        """Read a run anew if it has changed; whether it has."""
         folder = RunFolder(self._runs_dir / run_id)
-        known = self._known.setdefault(run_id, _Known(RunSeries(folder.metrics_path)))
-        stamp = (state, *_stamp(folder))
-        if stamp == known.stamp:
+        cached = self._cache.setdefault(run_id, _CachedRun(RunSeries(folder.metrics_path)))
+        signature = (state, *_signature(folder))
+        if signature == cached.signature:
             return False
-        known.stamp, known.facts, known.problem = stamp, None, None
+        cached.signature, cached.facts, cached.problem = signature, None, None
         try:
             run = open_run(self._runs_dir, run_id)
-            known.facts = read_run(run, known.series)
-            known.track = read_track(run, known.series.resumes)
+            cached.facts = read_run(run, cached.series)
+            cached.track = read_track(run, cached.series.resumes)
         except PlaygroundError as error:
-            known.problem = str(error)
+            cached.problem = str(error)
         except OSError as error:
-            known.problem = f"run '{run_id}' cannot be read: {error.strerror or error}."
+            cached.problem = f"run '{run_id}' cannot be read: {error.strerror or error}."
         except Exception as error:  # noqa: BLE001 - the console outlives any run folder
-            known.problem = f"run '{run_id}' cannot be read: {type(error).__name__}: {error}"
+            cached.problem = f"run '{run_id}' cannot be read: {type(error).__name__}: {error}"
         return True
 
 
-def _stamp(run: RunFolder) -> _Stamp:
-    """Equal as long as nothing of a run has changed that a comparison shows."""
+def _signature(run: RunFolder) -> _Signature:
+    """Signature of the files of a run that a comparison shows."""
     files = (run.config_path, run.metrics_path, run.samples_path, run.tokenizer)
-    return tuple(map(_identity, files))
+    return tuple(map(_file_signature, files))
 
 
-def _identity(path: Path) -> tuple[int, int, int] | None:
+def _file_signature(path: Path) -> tuple[int, int, int] | None:
     try:
         about = path.stat()
     except OSError:
         return None
     return about.st_ino, about.st_size, about.st_mtime_ns
+
+
+FORMATS: Mapping[str, str] = {
+    "csv": "CSV, one row per run at full precision",
+    "json": "JSON, as printed by tp compare --json",
+    "md": "Markdown, the table",
+    "svg": "SVG, a plot of the loss curves",
+}
+
+
+@dataclass(frozen=True)
+class PlotStyle:
+    """Options of the curves on screen, for an exported plot."""
+
+    axis: Axis = "step"
+    log_y: bool = False
+    smoothing: float = 0.0
+
+
+def export_comparison(
+    kind: str, comparison: Comparison, runs: Sequence[RunFolder], style: PlotStyle, folder: Path
+) -> Path:
+    """Write a comparison to a new file of `folder`.
+
+    Args:
+        kind: A key of `FORMATS`.
+        comparison: The comparison.
+        runs: Its runs, for the plot.
+        style: Options of the plot.
+        folder: Folder of the new file.
+
+    Raises:
+        ExportError: OSError while writing.
+        RunError: There is no loss to draw.
+    """
+
+    def write(path: Path) -> None:
+        match kind:
+            case "csv":
+                replace_text(path, csv_text(comparison))
+            case "json":
+                replace_json(path, as_document(comparison))
+            case "md":
+                replace_text(path, markdown_text(comparison))
+            case _:
+                request = PlotRequest(path, log_y=style.log_y, smooth=style.smoothing, x=style.axis)
+                plot_loss(runs, request)
+
+    return write_new_file(folder, timestamped("comparison"), kind, write)

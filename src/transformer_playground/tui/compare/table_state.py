@@ -1,4 +1,4 @@
-"""A comparison as lines for the screen: what each cell says, and whether it is for the better."""
+"""Rows of the comparison table: text and verdict of each cell."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,18 +13,18 @@ from transformer_playground.terminal import visible_line
 Verdict = Literal["better", "worse", "unclear"]
 
 SIGNS: dict[Verdict, str] = {"better": "✓", "worse": "✗", "unclear": "≈"}
-WIDEST = 36
-"""Cells that a name or a value may take."""
-# Differences within so many standard errors may well be chance.
+MAX_WIDTH = 36
+"""Maximum width of a name or value in cells."""
+# Smaller differences may be chance.
 _STANDARD_ERRORS = 2
 _MORE_IS_BETTER = frozenset({"tokens_per_second"})
-# Less of these is neither good nor bad: a model that learns little has a small gap, too.
+# Neither direction is better; for example, an undertrained model also has a small gap.
 _NEUTRAL = frozenset({"parameters", "tokens_seen", "generalisation_gap"})
 
 
 @dataclass(frozen=True)
 class LineCell:
-    """A cell, safe to show."""
+    """A cell, safe to display."""
 
     text: str
     verdict: Verdict | None = None
@@ -32,13 +32,13 @@ class LineCell:
 
 @dataclass(frozen=True)
 class Line:
-    """A line of the table.
+    """A row of the table.
 
     Attributes:
-        key: Tells it from the other lines.
-        label: What it is about, safe to show.
-        kind: A "heading" has no cells; a "word" is no number.
-        cells: One for each column of the comparison.
+        key: Unique key.
+        label: Safe to display.
+        kind: A "heading" has no cells; a "word" is not a number.
+        cells: One per column.
     """
 
     key: str
@@ -48,29 +48,29 @@ class Line:
 
 
 def lines_of(comparison: Comparison, *, all_settings: bool) -> tuple[Line, ...]:
-    """State, settings and numbers, with a heading over the last two."""
+    """Rows of state, settings and metrics, with headings for settings and metrics."""
     rows = rows_of(comparison)
     values = [row for row in rows if row.kind == "value"]
     first_setting = len(values) - len(comparison.settings)
     settings = values[first_setting:]
-    heading = "every setting" if all_settings else "settings that differ"
+    heading = "all settings" if all_settings else "settings that differ"
     return (
         *(_line(row, "") for row in values[:first_setting]),
         *([Line("#settings", heading, "heading", ())] if settings else []),
-        # A setting may be called like anything else.
+        # A setting may have the same key as a metric.
         *(_line(row, "setting:") for row in settings),
-        Line("#numbers", "numbers", "heading", ()),
+        Line("#numbers", "metrics", "heading", ()),
         *(_line(row, "") for row in rows if row.kind != "value"),
     )
 
 
 def names_of(comparison: Comparison) -> tuple[str, ...]:
-    """What to call each column, safe to show and short."""
+    """Short name of each column, safe to display."""
     return tuple(shortened(visible_line(column.label)) for column in comparison.columns)
 
 
-def shortened(text: str, width: int = WIDEST) -> str:
-    """Text of at most `width` cells; a longer one loses its middle, for names differ at ends."""
+def shortened(text: str, width: int = MAX_WIDTH) -> str:
+    """Text of at most `width` cells; a longer text loses its middle."""
     if cell_len(text) <= width:
         return text
     head = set_cell_size(text, max(0, width - 1) // 2).rstrip()
@@ -78,7 +78,7 @@ def shortened(text: str, width: int = WIDEST) -> str:
 
 
 def ending(text: str, width: int) -> str:
-    """Text of at most `width` cells, at least 1; of a longer one the end, which tells it apart."""
+    """Text of at most `width` cells (at least 1); a longer text keeps its end."""
     if cell_len(text) <= width:
         return text
     kept = text[len(text) - width + 1 :]
@@ -88,9 +88,9 @@ def ending(text: str, width: int) -> str:
 
 
 def verdict_on(key: str, difference: Delta) -> Verdict | None:
-    """What a difference from the baseline means; None if neither direction is better.
+    """Verdict on a difference from the baseline; None if neither direction is better.
 
-    "unclear" where it lies within two standard errors of zero.
+    "unclear" within two standard errors of zero.
     """
     if key in _NEUTRAL or not difference.difference:
         return None
@@ -102,7 +102,7 @@ def verdict_on(key: str, difference: Delta) -> Verdict | None:
 
 
 def verdicts_in(lines: tuple[Line, ...]) -> Iterator[Verdict]:
-    """Every verdict that some cell has, each once, in the order of `SIGNS`."""
+    """The verdicts in these rows, in the order of `SIGNS`."""
     found = {cell.verdict for line in lines for cell in line.cells}
     return (verdict for verdict in SIGNS if verdict in found)
 

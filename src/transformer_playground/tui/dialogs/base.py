@@ -1,4 +1,4 @@
-"""What asks the user something over a view."""
+"""Base of modal dialogs, and the confirmation dialog."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -9,19 +9,24 @@ from textual.screen import ModalScreen
 from textual.widgets import Button, Static
 
 from transformer_playground.terminal import visible
-from transformer_playground.tui.bindings import bindings_for
+from transformer_playground.tui.bindings import bindings_for, key_hint
+from transformer_playground.tui.core.context import context_of
 
 _Result = TypeVar("_Result")
 
 
 class Dialog(ModalScreen[_Result]):
-    """A question over a view; it closes with the answer."""
+    """A modal screen over a view that closes with a result."""
 
     CSS_PATH = "../dialogs/dialogs.tcss"
 
+    def key_hint(self, binding_id: str) -> str:
+        """The key of a binding as a hint shows it, with the user's keymap applied."""
+        return key_hint(binding_id, context_of(self).keymap)
+
 
 class ConfirmScreen(Dialog[str | None]):
-    """Asks, and closes with the key of the answer, or None for "neither".
+    """Confirmation: closes with the key of the chosen button, or None if dismissed.
 
     Args:
         question: One or two sentences.
@@ -35,7 +40,6 @@ class ConfirmScreen(Dialog[str | None]):
         self._question, self._answers = question, answers
 
     def compose(self) -> ComposeResult:
-        """The question above its buttons."""
         with Vertical(classes="dialog"):
             yield Static(visible(self._question), markup=False, id="question")
             with Horizontal(id="answers"):
@@ -43,9 +47,7 @@ class ConfirmScreen(Dialog[str | None]):
                     yield Button(label, id=f"answer-{key}", compact=True)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
-        """Close with the answer."""
         self.dismiss((event.button.id or "").removeprefix("answer-"))
 
     def action_dismiss_dialog(self) -> None:
-        """Close without an answer."""
         self.dismiss(None)

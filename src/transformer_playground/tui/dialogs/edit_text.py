@@ -1,9 +1,10 @@
-"""A dialog to write a line or a text: notes, tags, names."""
+"""Text dialog: edits a note, tags or a name."""
 
 from collections.abc import Callable
+from typing import ClassVar
 
-from textual import events
 from textual.app import ComposeResult
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Input, Static, TextArea
@@ -19,26 +20,29 @@ Check = Callable[[str], object]
 
 
 class TextInput(TextArea):
-    """A `TextArea` in which control characters stand as symbols, whatever is pasted."""
+    """A `TextArea` that shows control characters as symbols, also in pasted text."""
 
     def edit(self, edit: Edit) -> EditResult:
-        """Put text in; every way to add text leads here."""
+        """Insert text; typing and pasting both call this method."""
         edit.text = visible(edit.text)
         return super().edit(edit)
 
 
-class WriteScreen(Dialog[str | None]):
-    """Closes with what was written, or None.
+class EditTextScreen(Dialog[str | None]):
+    """Closes with the text, or None if it was cancelled.
 
     Args:
-        title: What is written; untrusted text.
-        value: What there is so far; untrusted text.
-        check: Raises a `PlaygroundError` for what cannot be accepted.
-        hint: One line on what to write.
-        several_lines: Whether line breaks belong to it.
+        title: Title of the dialog; untrusted text.
+        value: Text to start with; untrusted text.
+        check: Raises a `PlaygroundError` for text that is not valid.
+        hint: One line below the field.
+        several_lines: Whether the text may contain line breaks.
     """
 
-    BINDINGS = bindings_for("dialog")
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings_for("dialog"),
+        *bindings_for("edit", "edit.save"),
+    ]
 
     def __init__(
         self, title: str, value: str, check: Check, hint: str = "", *, several_lines: bool = False
@@ -48,41 +52,32 @@ class WriteScreen(Dialog[str | None]):
         self._hint, self._several_lines = hint, several_lines
 
     def compose(self) -> ComposeResult:
-        """The field above what is wrong with it."""
         with Vertical(classes="dialog", id="write") as dialog:
             dialog.border_title = Content(visible_line(self._title[:200]))
+            save = self.key_hint("edit.save") if self._several_lines else "enter"
+            dialog.border_subtitle = f"{save} saves · {self.key_hint('dialog.close')} cancels"
             if self._several_lines:
-                dialog.border_subtitle = "ctrl+s saves · esc leaves it as it was"
                 yield TextInput(visible(self._value), compact=True, id="write-text")
             else:
-                dialog.border_subtitle = "enter saves · esc leaves it as it was"
                 yield LineInput(visible_line(self._value), id="write-line", select_on_focus=False)
             yield Static(self._hint, classes="muted", markup=False, id="write-hint")
             yield Static("", classes="error", markup=False, id="write-problem")
 
-    def on_key(self, event: events.Key) -> None:
-        """Save a text of several lines."""
-        if event.key == "ctrl+s":
-            event.stop()
-            self._save()
-
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Save a line."""
         event.stop()
-        self._save()
+        self.action_save()
 
     def action_dismiss_dialog(self) -> None:
-        """Close without a change."""
         self.dismiss(None)
 
-    def _save(self) -> None:
+    def action_save(self) -> None:
         if self._several_lines:
-            written = self.query_one("#write-text", TextInput).text
+            text = self.query_one("#write-text", TextInput).text
         else:
-            written = self.query_one("#write-line", LineInput).value
+            text = self.query_one("#write-line", LineInput).value
         try:
-            self._check(written)
+            self._check(text)
         except PlaygroundError as error:
             self.query_one("#write-problem", Static).update(visible(str(error)))
             return
-        self.dismiss(written)
+        self.dismiss(text)

@@ -1,4 +1,4 @@
-"""The help screen: every key, generated from the table that makes the bindings."""
+"""Help screen: every key, generated from the table of bindings."""
 
 from collections.abc import Iterator, Mapping
 
@@ -16,11 +16,11 @@ _KEY_WIDTH = 16
 
 
 class KeysScreen(Dialog[None]):
-    """Shows every key, remapped ones as the user has them; typing narrows them down.
+    """Lists every key with the user's keymap applied; typing filters the list.
 
     Args:
         remapped: Id of a binding -> the user's keys.
-        here: The view that the user comes from: its keys come first.
+        here: The current view; its keys come first.
     """
 
     BINDINGS = bindings_for("dialog")
@@ -30,40 +30,34 @@ class KeysScreen(Dialog[None]):
         self._remapped, self._here = remapped, here
 
     def compose(self) -> ComposeResult:
-        """The words to look for above one scrolling list."""
         with Vertical(classes="dialog", id="keys") as dialog:
             dialog.border_title = "Keys"
-            dialog.border_subtitle = "type to search · ↑↓ scroll · esc closes"
+            dialog.border_subtitle = (
+                f"type to search · ↑↓ scroll · {self.key_hint('dialog.close')} closes"
+            )
             yield LineInput(placeholder="search", id="keys-words")
             with VerticalScroll(id="keys-scroll", can_focus=False):
                 yield Static(id="keys-list")
 
     def on_mount(self) -> None:
-        """Show all of them."""
         self._show("")
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Show those that have all the words."""
         self._show(event.value)
 
     def key_up(self) -> None:
-        """Scroll up."""
         self._scroll.scroll_up(animate=False)
 
     def key_down(self) -> None:
-        """Scroll down."""
         self._scroll.scroll_down(animate=False)
 
     def key_pageup(self) -> None:
-        """Scroll a page up."""
         self._scroll.scroll_page_up(animate=False)
 
     def key_pagedown(self) -> None:
-        """Scroll a page down."""
         self._scroll.scroll_page_down(animate=False)
 
     def action_dismiss_dialog(self) -> None:
-        """Close."""
         self.dismiss(None)
 
     @property
@@ -72,23 +66,23 @@ class KeysScreen(Dialog[None]):
 
     def _show(self, words: str) -> None:
         lines = list(self._lines(words.casefold().split()))
-        nothing = Content.styled("Nothing is called that.", "$text-muted")
+        nothing = Content.styled("No key matches.", "$text-muted")
         self.query_one("#keys-list", Static).update(Content("\n").join(lines or [nothing]))
         self._scroll.scroll_home(animate=False)
 
     def _lines(self, words: list[str]) -> Iterator[Content]:
         for title, keys in by_place(first=self._here):
-            fitting = [key for key in keys if all(word in self._searched(key) for word in words)]
-            if not fitting:
+            found = [key for key in keys if all(word in self._search_text(key) for word in words)]
+            if not found:
                 continue
             yield Content.styled(title, "bold $primary")
-            for key in fitting:
-                shown = visible_line(self._shown(key)).ljust(_KEY_WIDTH)
+            for key in found:
+                shown = visible_line(self._keys_text(key)).ljust(_KEY_WIDTH)
                 yield Content.assemble("  ", (shown, "$accent"), " ", key.help)
             yield Content("")
 
-    def _searched(self, key: Key) -> str:
-        return f"{key.id} {self._shown(key)} {key.label} {key.help}".casefold()
+    def _search_text(self, key: Key) -> str:
+        return f"{key.id} {self._keys_text(key)} {key.label} {key.help}".casefold()
 
-    def _shown(self, key: Key) -> str:
+    def _keys_text(self, key: Key) -> str:
         return keys_text(self._remapped.get(key.id, key.keys))

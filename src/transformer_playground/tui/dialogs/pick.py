@@ -1,4 +1,4 @@
-"""A list to pick one thing from; typing narrows it."""
+"""Picker: a list to choose one item from; typing filters it."""
 
 from collections.abc import Sequence
 from typing import TypeVar
@@ -18,13 +18,13 @@ _MOVES = {"up": "cursor_up", "down": "cursor_down", "pageup": "page_up", "pagedo
 _Result = TypeVar("_Result")
 
 
-class NarrowingScreen(Dialog[_Result]):
-    """Has one input and one list; the input keeps the focus while keys move in the list."""
+class FilteredListScreen(Dialog[_Result]):
+    """One input above one list; the input keeps the focus while the arrow keys move in the list."""
 
     BINDINGS = bindings_for("dialog")
 
     async def on_key(self, event: events.Key) -> None:
-        """Move in the list while the words keep the focus."""
+        """Move in the list while the input keeps the focus."""
         action = _MOVES.get(event.key)
         if action is not None:
             event.stop()
@@ -35,13 +35,13 @@ class NarrowingScreen(Dialog[_Result]):
         return self.query_one(OptionList)
 
 
-class PickScreen(NarrowingScreen[str | None]):
-    """Closes with the id of what was picked, or None.
+class PickScreen(FilteredListScreen[str | None]):
+    """Closes with the id of the chosen option, or None.
 
     Args:
-        title: What is picked.
-        options: (id, how it is shown) of each.
-        current: Id of the one to begin at.
+        title: Title of the dialog.
+        options: (id, text) of each.
+        current: Id of the option to highlight first.
     """
 
     def __init__(
@@ -51,37 +51,31 @@ class PickScreen(NarrowingScreen[str | None]):
         self._heading, self._options, self._current = title, options, current
 
     def compose(self) -> ComposeResult:
-        """The words to look for above the list."""
         with Vertical(classes="dialog", id="pick") as dialog:
             dialog.border_title = Content(self._heading)
-            dialog.border_subtitle = "type to narrow · enter picks · esc closes"
-            yield LineInput(placeholder="all", id="pick-words")
+            dialog.border_subtitle = f"enter chooses · {self.key_hint('dialog.close')} closes"
+            yield LineInput(placeholder="type to narrow", id="pick-words")
             yield OptionList(id="pick-list")
 
     def on_mount(self) -> None:
-        """Show everything."""
         self.query_one("#pick-list").can_focus = False
-        self._narrow("")
+        self._filter("")
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Show what has all the words."""
-        self._narrow(event.value)
+        self._filter(event.value)
 
     def on_input_submitted(self) -> None:
-        """Pick what is highlighted."""
         highlighted = self._list.highlighted_option
         if highlighted is not None:
             self.dismiss(highlighted.id)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Pick what was clicked."""
         self.dismiss(event.option_id)
 
     def action_dismiss_dialog(self) -> None:
-        """Close without a pick."""
         self.dismiss(None)
 
-    def _narrow(self, words: str) -> None:
+    def _filter(self, words: str) -> None:
         wanted = words.casefold().split()
         kept = [
             (name, shown)

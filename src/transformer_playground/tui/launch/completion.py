@@ -1,4 +1,4 @@
-"""Completion of `key=value` overrides: keys by what they are called, values by what is allowed."""
+"""Completion of `key=value` overrides: keys by name, values by what the schema allows."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from transformer_playground.config.reference import (
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.config.toml import toml_string, toml_value
 
-_MOST = 50
+_MAX_COUNT = 50
 
 
 @dataclass(frozen=True)
 class Completion:
-    """One way to go on.
+    """One suggestion.
 
     Attributes:
-        text: What the field will hold.
-        note: What it means, on one line.
+        text: Text that replaces the content of the field.
+        note: Its meaning, on one line.
     """
 
     text: str
@@ -30,20 +30,20 @@ class Completion:
 
     @property
     def is_key(self) -> bool:
-        """Whether a value is still to follow."""
+        """Whether it is a key that still needs a value."""
         return self.text.endswith("=")
 
 
 def complete(text: str, config: ExperimentConfig | None) -> list[Completion]:
-    """Ways to go on with what was typed, the likeliest first.
+    """Completions of the typed text, the best match first.
 
     Args:
         text: `part.of.key`, `dotted.key=` or `dotted.key=part`.
-        config: The settings as they are, for current values; None if they are not valid.
+        config: The current settings; None if they are not valid.
     """
     key, separator, value = text.partition("=")
     if not separator:
-        return [_key_completion(entry, config) for entry in _matching(key.strip())[:_MOST]]
+        return [_key_completion(entry, config) for entry in _matching(key.strip())[:_MAX_COUNT]]
     entry = find_field(tuple(key.strip().split(".")))
     if entry is None or entry.is_table:
         return []
@@ -58,21 +58,21 @@ def complete(text: str, config: ExperimentConfig | None) -> list[Completion]:
 
 
 def is_complete(text: str) -> bool:
-    """Whether this is a whole `key=value` of a known setting."""
+    """Whether this is a complete `key=value` of a known setting."""
     key, separator, value = text.partition("=")
     entry = find_field(tuple(key.strip().split(".")))
     return bool(separator and value.strip()) and entry is not None and not entry.is_table
 
 
-def is_word(text: str) -> bool:
-    """Whether a `key=value` holds one of the few words that its setting takes."""
+def is_choice(text: str) -> bool:
+    """Whether the value of a `key=value` is one of the choices of its setting."""
     key, _, value = text.partition("=")
     entry = find_field(tuple(key.strip().split(".")))
     return entry is not None and not entry.is_table and value.strip() in _options(entry)
 
 
 def describe_key(text: str) -> str:
-    """What the setting before the `=` is and accepts, on one line; empty if there is none."""
+    """Description and allowed values of the setting before the `=`; empty if there is none."""
     entry = find_field(tuple(text.partition("=")[0].strip().split(".")))
     if entry is None or entry.is_table:
         return ""
@@ -80,7 +80,7 @@ def describe_key(text: str) -> str:
 
 
 def current_value(config: ExperimentConfig | None, entry: SchemaField) -> Any:
-    """A setting's value in `config`; the schema's default without one."""
+    """Value of a setting in `config`; without a config the schema's default."""
     if config is None:
         return entry.default
     value: Any = config
@@ -95,7 +95,7 @@ def _key_completion(entry: SchemaField, config: ExperimentConfig | None) -> Comp
 
 
 def _matching(words: str) -> list[SchemaField]:
-    """Settings whose key has every word, the best match first."""
+    """Settings whose key contains every word, the best match first."""
     wanted = words.casefold().split()
     found = [
         entry
@@ -109,7 +109,7 @@ def _matching(words: str) -> list[SchemaField]:
 
 
 def _distance(entry: SchemaField, word: str) -> int:
-    """0 for the key or its last part itself, 1 for a beginning of one, 2 for a part in between."""
+    """0 if the key or its last part equals `word`, 1 if one starts with it, 2 otherwise."""
     last = entry.key[-1]
     if word in {entry.name, last}:
         return 0
@@ -119,7 +119,7 @@ def _distance(entry: SchemaField, word: str) -> int:
 
 
 def _values(entry: SchemaField, current: Any) -> Iterator[tuple[str, str]]:
-    now, default = _written(current), _written(entry.default)
+    now, default = _typed_form(current), _typed_form(entry.default)
     for option in _options(entry):
         notes = [note for note, value in (("now", now), ("default", default)) if value == option]
         yield option, ", ".join(notes)
@@ -135,8 +135,8 @@ def _options(entry: SchemaField) -> Iterator[str]:
         yield "none"
 
 
-def _written(value: Any) -> str:
-    """A value as it is typed: choices and other single words without quotes."""
+def _typed_form(value: Any) -> str:
+    """A value as the user types it: choices and other single words without quotes."""
     plain = _plain(value)
     if isinstance(plain, str):
         return plain if plain.replace("_", "").isalnum() and plain.isascii() else toml_string(plain)

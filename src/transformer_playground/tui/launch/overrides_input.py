@@ -1,4 +1,4 @@
-"""A field for `key=value` overrides with completion, above those that were added."""
+"""Input for `key=value` overrides with completion, and the list of added ones."""
 
 from textual import events
 from textual.app import ComposeResult
@@ -14,8 +14,8 @@ from transformer_playground.tui.launch.completion import (
     Completion,
     complete,
     describe_key,
+    is_choice,
     is_complete,
-    is_word,
 )
 from transformer_playground.tui.shared.line_input import LineInput
 
@@ -23,20 +23,20 @@ _MOVES = {"up": "cursor_up", "down": "cursor_down", "pageup": "page_up", "pagedo
 
 
 class OverridesInput(Vertical):
-    """Takes overrides one after another; Enter adds, Tab completes, Backspace takes one back."""
+    """Collects overrides: Enter adds, Tab completes, Backspace edits the last added one."""
 
     class Edited(Message):
-        """The overrides or the text in the field are others now."""
+        """The overrides or the typed text changed."""
 
-    class Added(Message):
-        """Enter asks to add what the field holds; `settle` answers."""
+    class AddRequested(Message):
+        """Enter on an override; `confirm` adds it."""
 
         def __init__(self, override: str) -> None:
             super().__init__()
             self.override = override
 
     class Finished(Message):
-        """Enter in the empty field: there is nothing more to set."""
+        """Enter in the empty field."""
 
     def __init__(self, overrides: tuple[str, ...] = ()) -> None:
         super().__init__(id="overrides")
@@ -46,7 +46,6 @@ class OverridesInput(Vertical):
         self._moved = False
 
     def compose(self) -> ComposeResult:
-        """The list of what was added, the field, what it means, and ways to go on."""
         yield OptionList(id="overrides-added", markup=False)
         with Horizontal(classes="launch-field"):
             yield Static("set", classes="launch-label")
@@ -55,23 +54,23 @@ class OverridesInput(Vertical):
         yield OptionList(id="completions", markup=False)
 
     def on_mount(self) -> None:
-        """Show what there is; completions are moved through from the field."""
         self._list.can_focus = False
         self._show_added()
         self._suggest()
 
     @property
     def typed(self) -> str:
-        """What the field holds."""
         return self._field.value.strip()
 
     @property
     def candidate(self) -> tuple[str, ...]:
-        """The overrides with the one that is being typed, once that can be judged."""
-        return (*self.overrides, *([self.typed] if "=" in self.typed and not self._awaits else []))
+        """The added overrides, and the typed one unless it still needs a value."""
+        return (
+            *self.overrides,
+            *([self.typed] if "=" in self.typed and not self._no_value else []),
+        )
 
-    def settle(self, override: str) -> None:
-        """Add an override that was found valid, in the place of an earlier one of its key."""
+    def confirm(self, override: str) -> None:
         key = override.partition("=")[0].strip()
         kept = [each for each in self.overrides if each.partition("=")[0].strip() != key]
         self.overrides = [*kept, override]
@@ -80,36 +79,31 @@ class OverridesInput(Vertical):
         self.post_message(self.Edited())
 
     def clear(self) -> None:
-        """Forget every override."""
         self.overrides = []
         self._show_added()
 
-    def say(self, sentence: str, *, is_error: bool) -> None:
-        """Show a sentence beneath the field; an empty one gives the setting's description."""
+    def show_note(self, text: str, *, is_error: bool) -> None:
         note = self.query_one("#override-note", Static)
         note.set_class(is_error, "error")
         note.set_class(not is_error, "muted")
-        note.update(Content(sentence or visible_line(describe_key(self.typed))))
+        note.update(Content(text or visible_line(describe_key(self.typed))))
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Suggest, and have it checked."""
         event.stop()
         self._moved = False
         self._suggest()
         self.post_message(self.Edited())
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Complete, add, or be done."""
         event.stop()
         if not self.typed:
             self.post_message(self.Finished())
         elif (chosen := self._chosen()) and chosen.is_key:
             self._fill(chosen)
         else:
-            self.post_message(self.Added(chosen.text if chosen else self.typed))
+            self.post_message(self.AddRequested(chosen.text if chosen else self.typed))
 
     async def on_key(self, event: events.Key) -> None:
-        """Move through completions while the field keeps the focus."""
         if self.screen.focused is self.query_one("#overrides-added"):
             self._key_in_list(event)
         elif event.key in _MOVES and self._completions:
@@ -118,27 +112,26 @@ class OverridesInput(Vertical):
             await self._list.run_action(_MOVES[event.key])
         elif event.key == "down" and not self.typed:
             event.stop()
-            self._suggest(every=True)
+            self._suggest(show_all=True)
         elif event.key == "tab" and self._can_complete():
             event.stop()
             event.prevent_default()
             self._fill(self._completions[self._list.highlighted or 0])
         elif event.key == "backspace" and not self._field.value and self.overrides:
             event.stop()
-            self._take_back(len(self.overrides) - 1)
+            self._edit_added(len(self.overrides) - 1)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
-        """Take the clicked completion, or put an added override back into the field."""
         event.stop()
         if event.option_list is self._list:
             self._fill(self._completions[event.option_index])
         else:
-            self._take_back(event.option_index)
+            self._edit_added(event.option_index)
         self._field.focus()
 
     @property
-    def _awaits(self) -> bool:
-        """Whether a known key still waits for its value."""
+    def _no_value(self) -> bool:
+        """Whether the typed key is known and has no value yet."""
         return self.typed.endswith("=") and bool(describe_key(self.typed))
 
     @property
@@ -153,21 +146,20 @@ class OverridesInput(Vertical):
         return bool(self.typed) and any(each.text != self.typed for each in self._completions)
 
     def _chosen(self) -> Completion | None:
-        """The completion that Enter means; None for what was typed."""
         index = self._list.highlighted
         if index is None or index >= len(self._completions):
             return None
         chosen = self._completions[index]
         if self._moved or chosen.is_key or chosen.text == self.typed:
             return chosen
-        # The beginning of a word stands for it, that of a number for itself.
-        return chosen if is_word(chosen.text) and is_complete(self.typed) else None
+        # The prefix of a choice stands for the choice; a prefix of a number is a number itself.
+        return chosen if is_choice(chosen.text) and is_complete(self.typed) else None
 
     def _fill(self, completion: Completion) -> None:
         self._field.value = completion.text
         self._field.cursor_position = len(completion.text)
 
-    def _take_back(self, index: int) -> None:
+    def _edit_added(self, index: int) -> None:
         text = self.overrides.pop(index)
         self._show_added()
         self._field.value = text
@@ -184,8 +176,8 @@ class OverridesInput(Vertical):
                 self._field.focus()
             self.post_message(self.Edited())
 
-    def _suggest(self, *, every: bool = False) -> None:
-        wanted = bool(self.typed) or every
+    def _suggest(self, *, show_all: bool = False) -> None:
+        wanted = bool(self.typed) or show_all
         self._completions = complete(self.typed, self.config) if wanted else []
         if [each.text for each in self._completions] == [self.typed]:
             self._completions = []
@@ -193,7 +185,7 @@ class OverridesInput(Vertical):
         shown.clear_options()
         shown.add_options(Option(_line(each)) for each in self._completions)
         shown.display = bool(self._completions)
-        if self._completions and not self._awaits:
+        if self._completions and not self._no_value:
             shown.highlighted = 0
 
     def _show_added(self) -> None:

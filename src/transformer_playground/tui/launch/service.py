@@ -1,4 +1,4 @@
-"""What a launch would train, told before anything is trained; no torch."""
+"""Launch preview: settings, data and model size of a launch, without torch."""
 
 import os
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ DataState = Literal["prepared", "stale", "missing", "kept"]
 
 @dataclass(frozen=True)
 class Changed:
-    """One value that is not the schema's default."""
+    """A setting that differs from the schema's default."""
 
     key: str
     value: str
@@ -33,15 +33,15 @@ class Changed:
 
 @dataclass(frozen=True)
 class Preview:
-    """What a launch would do.
+    """Preview of a launch.
 
     Attributes:
         config: The settings; None if they are not valid.
-        changed: What differs from the defaults: overrides first, then in the schema's order.
-        data: State of the dataset, "kept" if it is stale but a run needs it as it is; None if the
-            settings are not valid.
-        parameters: Size of the model; None while the vocabulary or the base model is not known.
-        problem: Why it cannot be launched.
+        changed: Settings that differ from the defaults: overrides first, then in schema order.
+        data: State of the dataset; "kept" if it is stale but must not change because a run uses it;
+            None if the settings are not valid.
+        parameters: Model size; None while the vocabulary or the base model is not known.
+        problem: Why the launch is not valid.
     """
 
     config: ExperimentConfig | None = None
@@ -53,7 +53,7 @@ class Preview:
 
 @dataclass(frozen=True)
 class Choice:
-    """One experiment to choose."""
+    """An experiment in the list."""
 
     name: str
     kind: str
@@ -62,13 +62,13 @@ class Choice:
 
 
 def preview(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Preview:
-    """Load the settings of a launch and tell what they mean; never raises."""
+    """Load and summarise the settings of a launch; errors are returned in `problem`."""
     try:
         resolved = resolve_launch(experiments_dir, runs_dir, launch)
         loaded = resolved.loaded
         state: DataState = dataset_state(resolved.experiment, loaded.config)
     except PlaygroundError as error:
-        return Preview(problem=_said(error))
+        return Preview(problem=_message(error))
     return Preview(
         config=loaded.config,
         changed=_changed(loaded, experiments_dir.absolute()),
@@ -78,7 +78,7 @@ def preview(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Preview:
 
 
 def config_file(experiments_dir: Path, experiment: str) -> Path:
-    """The file with an experiment's settings.
+    """Configuration file of an experiment.
 
     Raises:
         UsageError: There is no such experiment.
@@ -87,16 +87,16 @@ def config_file(experiments_dir: Path, experiment: str) -> Path:
 
 
 def check_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> str:
-    """Why a launch cannot begin; empty if nothing speaks against it."""
+    """Why a launch is not valid; empty if it is valid."""
     try:
         resolve_launch(experiments_dir, runs_dir, launch)
     except PlaygroundError as error:
-        return _said(error)
+        return _message(error)
     return check_name(runs_dir, launch.run_id or "")
 
 
 def check_name(runs_dir: Path, run_id: str) -> str:
-    """Why a new run cannot have this id; empty if it can, or if none is given."""
+    """Why a new run cannot have this id; empty if it can or no id is given."""
     try:
         taken = bool(run_id) and os.path.lexists(runs_dir / check_run_id(run_id))
     except PlaygroundError as error:
@@ -105,20 +105,15 @@ def check_name(runs_dir: Path, run_id: str) -> str:
 
 
 def choices(experiments_dir: Path) -> list[Choice]:
-    """Every experiment; one whose settings are not valid says why."""
+    """All experiments; the description of an invalid one is its error."""
     return [_choice(experiments_dir, each.name) for each in discover(experiments_dir)]
 
 
-def sentences(config: ExperimentConfig, size: int | None) -> list[tuple[str, str]]:
-    """What matters of the settings: a label and a line for each.
-
-    Args:
-        config: The settings.
-        size: Number of parameters, if it is known.
-    """
+def summary_lines(config: ExperimentConfig, size: int | None) -> list[tuple[str, str]]:
+    """Summary of the settings as (label, text) lines; `size` is the parameter count, if known."""
     train = config.train
     data, optim, schedule, runtime = train.data, train.optim, train.schedule, train.runtime
-    shape = _adapted(config) if config.experiment.kind == "lora" else _own(config, size)
+    shape = _adapter_text(config) if config.experiment.kind == "lora" else _model_text(config, size)
     tokens = data.batch_size * config.train_block_size * data.grad_accum_steps
     accumulated = f" × {data.grad_accum_steps}" if data.grad_accum_steps > 1 else ""
     batch = (
@@ -134,7 +129,7 @@ def sentences(config: ExperimentConfig, size: int | None) -> list[tuple[str, str
     return [("model", shape), ("training", batch), ("learning", rate)]
 
 
-def _own(config: ExperimentConfig, size: int | None) -> str:
+def _model_text(config: ExperimentConfig, size: int | None) -> str:
     model = config.model
     count = "" if size is None else f"{count_text(size)} parameters · "
     return (
@@ -143,7 +138,7 @@ def _own(config: ExperimentConfig, size: int | None) -> str:
     )
 
 
-def _adapted(config: ExperimentConfig) -> str:
+def _adapter_text(config: ExperimentConfig) -> str:
     peft, targets = config.peft, "usual layers"
     if not peft.auto_targets:
         targets = ", ".join(peft.target_modules)
@@ -153,8 +148,8 @@ def _adapted(config: ExperimentConfig) -> str:
     )
 
 
-def _said(error: PlaygroundError) -> str:
-    """What is wrong; where to look settings up is no help where they are completed."""
+def _message(error: PlaygroundError) -> str:
+    """Message of an error; the hint of a `ConfigError` does not apply to the form."""
     return error.message if isinstance(error, ConfigError) else str(error)
 
 
@@ -170,21 +165,21 @@ def _changed(loaded: LoadedConfig, home: Path) -> tuple[Changed, ...]:
     found = []
     for key, value in leaves(loaded.config.model_dump(mode="json")):
         origin = loaded.provenance.get(toml_key(key))
-        # The table `experiment` only labels; it trains nothing.
+        # The table `experiment` holds only labels.
         if origin is not None and key[0] != "experiment":
-            found.append(Changed(toml_key(key), toml_value(value), _short(origin, home)))
+            found.append(Changed(toml_key(key), toml_value(value), _relative_origin(origin, home)))
     return tuple(sorted(found, key=lambda each: each.origin != _TYPED))
 
 
-def _short(origin: str, home: Path) -> str:
-    """A file of the project by its path from the experiments folder on."""
+def _relative_origin(origin: str, home: Path) -> str:
+    """Path relative to the experiments folder, for a file in it."""
     path = Path(origin).absolute()
     return str(path.relative_to(home)) if path.is_relative_to(home) else origin
 
 
 def _parameters(config: ExperimentConfig) -> int | None:
     if config.experiment.kind == "lora":
-        # How many an adapter has depends on its base model, which is not loaded for a preview.
+        # The size of an adapter depends on its base model, which the preview does not load.
         return None
     vocab_size = config.model.vocab_size
     if vocab_size is None:
@@ -196,18 +191,18 @@ def _parameters(config: ExperimentConfig) -> int | None:
 
 
 def save_config(experiments_dir: Path, experiment: str, path: Path, text: str, seen: str) -> None:
-    """Replace an experiment's file by `text` if the whole configuration is valid with it.
+    """Replace a configuration file by `text` if the whole configuration is valid with it.
 
     Args:
         experiments_dir: Folder of experiments.
-        experiment: Whose file it is.
+        experiment: Name of the experiment.
         path: The file.
-        text: The new content.
-        seen: What the file held when editing began.
+        text: New content.
+        seen: Content of the file when it was read.
 
     Raises:
-        ConfigError: The settings are not valid, or the disk refused; the file is as it was.
-        ChangedMeanwhileError: The file holds something else by now.
+        ConfigError: The settings are not valid, or OSError while writing; the file is unchanged.
+        ConfigChangedError: The file has changed since it was read.
     """
     try:
         current = path.read_bytes()
@@ -215,23 +210,23 @@ def save_config(experiments_dir: Path, experiment: str, path: Path, text: str, s
             trial.write_text(text, encoding="utf-8", newline="")
             _check_trial(experiments_dir, experiment, trial, path)
         if current != seen.encode("utf-8"):
-            raise ChangedMeanwhileError(current.decode("utf-8", "replace"))
+            raise ConfigChangedError(current.decode("utf-8", "replace"))
         replace_text(path, text)
     except OSError as error:
         reason = error.strerror or str(error)
         raise ConfigError(f"{display_path(path)} could not be saved: {reason}.") from error
 
 
-class ChangedMeanwhileError(ConfigError):
-    """Somebody else wrote the file.
+class ConfigChangedError(ConfigError):
+    """The file was changed by another program.
 
     Args:
-        text: What it holds now.
+        text: Its content now.
     """
 
     def __init__(self, text: str) -> None:
         super().__init__(
-            "The file was changed elsewhere meanwhile.", "Save again to keep yours, or reload it."
+            "The file was changed by another program.", "Save again to overwrite it, or reload it."
         )
         self.text = text
 

@@ -1,4 +1,4 @@
-"""The launch form: what will be trained, and what shall be different this time."""
+"""Launch form: a summary of the settings, overrides, and the id of the new run."""
 
 from dataclasses import replace
 from functools import partial
@@ -32,26 +32,26 @@ from transformer_playground.tui.launch.service import (
     config_file,
     preview,
     save_config,
-    sentences,
+    summary_lines,
 )
 from transformer_playground.tui.shared.line_input import LineInput
 
 _DEBOUNCE_SECONDS = 0.12
 _DATA = {
     "prepared": "● prepared",
-    "stale": "◐ stale: prepared again before training",
-    "missing": "○ missing: prepared before training",
-    "kept": "◐ stale: used as it is, because the run began with it",
+    "stale": "◐ stale: will be prepared again before training",
+    "missing": "○ not prepared: will be prepared before training",
+    "kept": "◐ stale: used unchanged, because the run started with it",
 }
 
 
 class LaunchScreen(Dialog[Launch | None]):
-    """Closes with the launch that the user made of the one it began with, or None.
+    """Closes with the confirmed launch, or None.
 
     Args:
         experiments_dir: Folder of experiments.
         runs_dir: Folder of runs.
-        launch: What to begin with.
+        launch: Initial values of the form.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for("dialog"), *bindings_for("launch")]
@@ -63,9 +63,11 @@ class LaunchScreen(Dialog[Launch | None]):
         self._pending: Timer | None = None
 
     def compose(self) -> ComposeResult:
-        """The summary above the fields."""
         with Vertical(classes="dialog", id="launch") as dialog:
-            dialog.border_subtitle = "enter adds, then trains · ctrl+t edits the file · esc closes"
+            dialog.border_subtitle = (
+                f"enter adds, then trains · {self.key_hint('launch.edit')} edits the file"
+                f" · {self.key_hint('dialog.close')} closes"
+            )
             yield Static("", id="launch-summary")
             with VerticalScroll(id="launch-changed"):
                 yield Static("", id="launch-values")
@@ -73,93 +75,77 @@ class LaunchScreen(Dialog[Launch | None]):
             with Horizontal(classes="launch-field", id="run-id-field"):
                 yield Static("run id", classes="launch-label")
                 yield LineInput(
-                    self._base.run_id or "", placeholder="made up from name and time", id="run-id"
+                    self._base.run_id or "", placeholder="default: name-date-time", id="run-id"
                 )
             yield Static("", id="launch-problem", classes="error", markup=False)
 
     def on_mount(self) -> None:
-        """Look at the settings."""
         self.query_one("#run-id-field").display = self._base.resume is None
         self._show_title()
         self.query_one("#override").focus()
-        self._look()
-
-    # What is typed
+        self._refresh_preview()
 
     def on_overrides_input_edited(self) -> None:
-        """Check what is typed, once typing rests."""
         if self._pending is not None:
             self._pending.stop()
-        self._pending = self.set_timer(_DEBOUNCE_SECONDS, self._look)
+        self._pending = self.set_timer(_DEBOUNCE_SECONDS, self._refresh_preview)
 
-    def on_overrides_input_added(self, event: OverridesInput.Added) -> None:
-        """Add an override if the whole configuration is valid with it."""
-        launch = replace(self._launch(), overrides=(*self._fields.overrides, event.override))
+    def on_overrides_input_add_requested(self, event: OverridesInput.AddRequested) -> None:
+        launch = replace(self._launch(), overrides=(*self._input.overrides, event.override))
         if problem := check_launch(self._experiments_dir, self._runs_dir, launch):
-            self._fields.say(_sentence(problem), is_error=True)
+            self._input.show_note(_without_option(problem), is_error=True)
         else:
-            self._fields.settle(event.override)
+            self._input.confirm(event.override)
 
     def on_overrides_input_finished(self) -> None:
-        """Nothing more to set: train."""
         self.action_train()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Check the run's id."""
         if event.input.id == "run-id":
-            self._complain(check_name(self._runs_dir, event.value.strip()))
+            self._show_problem(check_name(self._runs_dir, event.value.strip()))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
-        """Train with this id."""
         if event.input.id == "run-id":
             self.action_train()
 
-    # What keys do
-
     def action_train(self) -> None:
-        """Close with the launch, if nothing speaks against it."""
-        launch = replace(self._launch(), overrides=self._fields.candidate)
+        launch = replace(self._launch(), overrides=self._input.candidate)
         if problem := check_launch(self._experiments_dir, self._runs_dir, launch):
-            self._complain(problem)
+            self._show_problem(problem)
             return
         name = launch.resume or launch.run_id or new_run_id(launch.experiment)
         self.dismiss(replace(launch, run_id=None if launch.resume else name))
 
     def action_edit(self) -> None:
-        """Edit the experiment's file."""
         path = config_file(self._experiments_dir, self._base.experiment)
         screen = EditConfigScreen(self._experiments_dir, self._base.experiment, path)
-        self.app.push_screen(screen, lambda _: self._look())
+        self.app.push_screen(screen, lambda _: self._refresh_preview())
 
     def action_keep(self) -> None:
-        """Write the overrides into the experiment's file."""
         experiment = self._base.experiment
         path = config_file(self._experiments_dir, experiment)
-        overrides = self._fields.overrides
+        overrides = self._input.overrides
         if not overrides:
-            self._complain("There is nothing to write: add a key=value first.")
+            self._show_problem("There are no settings to save: add a key=value first.")
             return
         try:
             seen = path.read_bytes().decode("utf-8")
             text = set_overrides(seen, overrides)
             save_config(self._experiments_dir, experiment, path, text, seen)
         except (PlaygroundError, OSError, UnicodeDecodeError) as error:
-            self._complain(str(error))
+            self._show_problem(str(error))
             return
-        self._fields.clear()
-        self.notify("Written into the experiment's file.", markup=False)
-        self._look()
+        self._input.clear()
+        self.notify("Saved to the configuration file.", markup=False)
+        self._refresh_preview()
 
     def action_other(self) -> None:
-        """Choose another experiment; overrides stay."""
+        """Choose another experiment; the overrides are kept."""
         if self._base.origin is None:
             self.run_worker(self._list_choices, group="choices", thread=True, exclusive=True)
 
     def action_dismiss_dialog(self) -> None:
-        """Close without training."""
         self.dismiss(None)
-
-    # What is shown
 
     def _list_choices(self) -> None:
         found = choices(self._experiments_dir)
@@ -174,21 +160,21 @@ class LaunchScreen(Dialog[Launch | None]):
         if name is not None:
             self._base = replace(self._base, experiment=name)
             self._show_title()
-            self._look()
+            self._refresh_preview()
 
     def _launch(self) -> Launch:
         run_id = self.query_one("#run-id", LineInput).value.strip()
-        return replace(self._base, overrides=tuple(self._fields.overrides), run_id=run_id or None)
+        return replace(self._base, overrides=tuple(self._input.overrides), run_id=run_id or None)
 
     @property
-    def _fields(self) -> OverridesInput:
+    def _input(self) -> OverridesInput:
         return self.query_one("#overrides", OverridesInput)
 
-    def _look(self) -> None:
+    def _refresh_preview(self) -> None:
         self._pending = None
-        launch = replace(self._launch(), overrides=self._fields.candidate)
+        launch = replace(self._launch(), overrides=self._input.candidate)
         self.run_worker(
-            partial(self._make_preview, launch, self._fields.typed),
+            partial(self._make_preview, launch, self._input.typed),
             group="preview",
             thread=True,
             exclusive=True,
@@ -200,23 +186,23 @@ class LaunchScreen(Dialog[Launch | None]):
         self.app.call_from_thread(self._show_preview, found, launch, typed)
 
     def _show_preview(self, found: Preview, launch: Launch, typed: str) -> None:
-        is_outdated = typed != self._fields.typed or launch.experiment != self._base.experiment
+        is_outdated = typed != self._input.typed or launch.experiment != self._base.experiment
         if is_outdated or not self.is_attached:
             return
         is_about_typed = bool(found.problem and typed)
-        self._fields.say(
-            _sentence(found.problem) if is_about_typed else "", is_error=is_about_typed
+        self._input.show_note(
+            _without_option(found.problem) if is_about_typed else "", is_error=is_about_typed
         )
-        self._complain("" if is_about_typed else found.problem)
+        self._show_problem("" if is_about_typed else found.problem)
         if found.config is None:
             return
-        self._fields.config = found.config
+        self._input.config = found.config
         with self.app.batch_update():
             self.query_one("#launch-summary", Static).update(_summary(found))
             self.query_one("#launch-values", Static).update(_values(found.changed))
 
-    def _complain(self, problem: str) -> None:
-        self.query_one("#launch-problem", Static).update(Content(_sentence(problem)))
+    def _show_problem(self, problem: str) -> None:
+        self.query_one("#launch-problem", Static).update(Content(_without_option(problem)))
 
     def _show_title(self) -> None:
         base = self._base
@@ -224,12 +210,12 @@ class LaunchScreen(Dialog[Launch | None]):
         if base.resume is not None:
             title = f"Resume {base.resume}"
         elif base.branch is not None:
-            title = f"Branch off {base.branch[0]} at {base.branch[1]}"
+            title = f"Branch from {base.branch[0]} at {base.branch[1]}"
         self.query_one("#launch").border_title = Content(visible_line(title))
 
 
 def choice_options(found: list[Choice]) -> list[tuple[str, Content]]:
-    """Experiments as lines of a list: name, kind, data and description."""
+    """Options of a picker: name, kind, state of the data and description of each experiment."""
     width = max((len(choice.name) for choice in found), default=0)
     return [
         (
@@ -244,14 +230,14 @@ def choice_options(found: list[Choice]) -> list[tuple[str, Content]]:
     ]
 
 
-def _sentence(problem: str) -> str:
-    """A configuration error as the form says it: here is no flag."""
+def _without_option(problem: str) -> str:
+    """A configuration error without the name of the command-line option."""
     return visible(problem.removeprefix("--set: ").replace("--set ", ""))
 
 
 def _summary(found: Preview) -> Content:
     assert found.config is not None
-    lines = sentences(found.config, found.parameters)
+    lines = summary_lines(found.config, found.parameters)
     lines.append(("data", _DATA[found.data or "missing"]))
     return Content("\n").join(
         Content.assemble((label.ljust(10), "$text-muted"), visible_line(text))
@@ -261,7 +247,7 @@ def _summary(found: Preview) -> Content:
 
 def _values(changed: tuple[Changed, ...]) -> Content:
     if not changed:
-        return Content.styled("every setting has its default", "$text-muted")
+        return Content.styled("all settings have their defaults", "$text-muted")
     width = max(len(each.key) for each in changed)
     return Content("\n").join(
         Content.assemble(

@@ -8,6 +8,7 @@ import psutil
 from textual.content import Content
 from textual.widgets import Static
 
+from transformer_playground.files import timestamped, write_new_file
 from transformer_playground.runs.folder import open_run
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.chart import Chart
@@ -16,7 +17,7 @@ from transformer_playground.tui.core.jobs import Job
 from transformer_playground.tui.dialogs.base import ConfirmScreen
 from transformer_playground.tui.live.follower import LiveFrame, ViewRequest
 from transformer_playground.tui.live.stats import RunActivity, RunStats, queue_text
-from transformer_playground.tui.shared.export import export_in_worker, timestamped, write_new_file
+from transformer_playground.tui.shared.export import export_in_worker
 from transformer_playground.tui.shared.view import View
 
 _OTHER_PROCESS = "Another process is training this run; only that process can control it."

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, cast, get_args
 from transformer_playground import tables
 from transformer_playground.config.toml import toml_value
 from transformer_playground.errors import PlaygroundError, UsageError
-from transformer_playground.files import replace_text
+from transformer_playground.files import replace_text, write_new_file
 from transformer_playground.runs.annotations import (
     LONGEST_NOTE,
     MOST_TAGS,
@@ -27,10 +27,9 @@ from transformer_playground.training.launch import Launch
 from transformer_playground.tui.bindings import key_hint
 from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.dialogs.base import ConfirmScreen
-from transformer_playground.tui.dialogs.edit_text import WriteScreen
+from transformer_playground.tui.dialogs.edit_text import EditTextScreen
 from transformer_playground.tui.runs.table import RunsTable
 from transformer_playground.tui.runs.table_state import Column, RunsTableState
-from transformer_playground.tui.shared.export import write_new_file
 from transformer_playground.tui.shared.view import View
 
 Format = Literal["csv", "md", "json"]
@@ -60,7 +59,9 @@ class RunCommands:
                 self._annotate(row.run_id, lambda old: Annotations(text.rstrip(), old.tags))
 
         title = f"Note on {row.run_id}"
-        self._context.app.push_screen(WriteScreen(title, row.note, check, several_lines=True), save)
+        self._context.app.push_screen(
+            EditTextScreen(title, row.note, check, several_lines=True), save
+        )
 
     def tags(self, row: RunInfo) -> None:
         def save(text: str | None) -> None:
@@ -69,7 +70,7 @@ class RunCommands:
                 self._annotate(row.run_id, lambda old: Annotations(old.note, tags))
 
         title = f"Tags of {row.run_id}"
-        screen = WriteScreen(title, " ".join(row.tags), _parse_tags, _TAGS_HINT)
+        screen = EditTextScreen(title, " ".join(row.tags), _parse_tags, _TAGS_HINT)
         self._context.app.push_screen(screen, save)
 
     def rename(self, row: RunInfo) -> None:
@@ -81,7 +82,7 @@ class RunCommands:
                 lambda renamed: self._on_renamed(row.run_id, *renamed),
             )
 
-        screen = WriteScreen(f"Rename {row.run_id}", row.run_id, check_run_id, _NAME_HINT)
+        screen = EditTextScreen(f"Rename {row.run_id}", row.run_id, check_run_id, _NAME_HINT)
         self._context.app.push_screen(screen, save)
 
     def delete(self, run_ids: list[str]) -> None:

@@ -11,11 +11,11 @@ from textual.widgets.option_list import Option
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import key_hint
 from transformer_playground.tui.core.context import context_of
-from transformer_playground.tui.dialogs.pick import NarrowingScreen
+from transformer_playground.tui.dialogs.pick import FilteredListScreen
 from transformer_playground.tui.shared.line_input import LineInput
 
 
-class ColumnsScreen(NarrowingScreen[list[str] | None]):
+class ColumnsScreen(FilteredListScreen[list[str] | None]):
     """Closes with the keys of the chosen columns in their order.
 
     Args:

@@ -1,64 +1,73 @@
 """Sample form: source, prompt and sampling settings."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.widgets import Input, Static
 
+from transformer_playground.formatting import loss_text
 from transformer_playground.runs.generation_request import SampleRequest
 from transformer_playground.terminal import visible, visible_line
+from transformer_playground.tui.bindings import key_hint
+from transformer_playground.tui.core.checkpoints import Choice, Choices
+from transformer_playground.tui.core.context import AppContext, context_of
+from transformer_playground.tui.core.sampling import Source
 from transformer_playground.tui.sample.form_state import (
-    KNOBS,
-    complaint,
-    default_of,
+    FORM_FIELDS,
+    build_request,
     default_prompt,
-    excess,
-    prompt_of,
-    request_of,
+    default_text,
+    field_error,
+    resolve_prompt,
+    total_error,
 )
 from transformer_playground.tui.shared.line_input import LineInput
+from transformer_playground.tui.themes import series_of
 
-_LINE_BREAK = "␊"
-# All of them stand beside each other on 80 columns.
-_CELLS = {"max_new_tokens": 6, "seed": 7}
-_CELLS_ELSE = 5
+_MUTED = "$foreground 60%"
+# All fields fit on one line of 80 columns.
+_WIDTHS = {"max_new_tokens": 6, "seed": 7}
+_DEFAULT_WIDTH = 5
 
 
 class SampleForm(Vertical):
-    """Empty fields stand for what the run was trained to be sampled with, shown in grey.
+    """Form of a sample request; an empty field means the run's own sampling setting, shown in grey.
 
-    `unconditional` is a switch beside them: it belongs to the prompt, which it replaces.
+    Args:
+        view: The view that contains the form, whose keys its hints name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, view: Literal["sample", "compare"]) -> None:
         super().__init__(id="sample-form", classes="pane")
-        self.border_subtitle = "enter samples · esc leaves the field"
+        self._view = view
         self._settings: Mapping[str, Any] = {}
         self._columns = 1
         self._unconditional: bool | None = None
         self._status = Content("")
 
     def compose(self) -> ComposeResult:
-        """Source, prompt, fields, and a status line."""
         yield Static(id="sample-source", markup=False)
         with Horizontal(classes="line"):
             yield Static("prompt ", classes="muted label")
             yield LineInput(id="prompt", select_on_focus=False)
-        with Horizontal(classes="line", id="knobs"):
-            for knob in KNOBS:
-                yield Static(f"{knob.label} ", classes="muted label")
-                field = LineInput(id=knob.name, classes="knob", select_on_focus=True)
-                field.tooltip = knob.entry.description
-                field.styles.width = _CELLS.get(knob.name, _CELLS_ELSE)
+        with Horizontal(classes="line", id="sample-fields"):
+            for form_field in FORM_FIELDS:
+                yield Static(f"{form_field.label} ", classes="muted label")
+                field = LineInput(id=form_field.name, classes="sample-field", select_on_focus=True)
+                field.tooltip = form_field.entry.description
+                field.styles.width = _WIDTHS.get(form_field.name, _DEFAULT_WIDTH)
                 yield field
         yield Static(id="sample-word", markup=False)
 
+    def on_mount(self) -> None:
+        draw = self._key("draw") if self._view == "sample" else "enter"
+        self.border_subtitle = f"{draw} samples · {self._key('out')} leaves the field"
+
     @property
     def prompt(self) -> LineInput:
-        """The field of the prompt."""
         return self.query_one("#prompt", LineInput)
 
     @property
@@ -68,73 +77,113 @@ class SampleForm(Vertical):
             return self._settings.get("sample.sample.unconditional") is True
         return self._unconditional
 
-    def offer(self, source: Content, settings: Mapping[str, Any], columns: int) -> None:
-        """Show where to sample from, and take over its defaults.
+    def show_source(self, source: Content, settings: Mapping[str, Any], columns: int) -> None:
+        """Show the checkpoints to sample from, and use the defaults of their run.
 
         Args:
-            source: The checkpoints, in words.
-            settings: The run's settings by dotted key, untrusted.
-            columns: From how many checkpoints is drawn.
+            source: Names of the checkpoints.
+            settings: Settings of the run by dotted key, untrusted.
+            columns: Number of checkpoints.
         """
         self._settings, self._columns = settings, columns
         self.query_one("#sample-source", Static).update(source, layout=False)
-        for knob in KNOBS:
-            self._field(knob.name).placeholder = default_of(knob, settings)
+        for form_field in FORM_FIELDS:
+            self._field(form_field.name).placeholder = default_text(form_field, settings)
         self._label_prompt()
-        self._check()
+        self._validate()
 
     def toggle_unconditional(self) -> None:
-        """Sample without the prompt, or with it again."""
         self._unconditional = not self.unconditional
         self._label_prompt()
 
     def problem(self) -> tuple[str, Input] | None:
-        """What is wrong in one sentence, and the field to fix."""
-        for knob in KNOBS:
-            field = self._field(knob.name)
-            fault = complaint(knob, self._text(knob.name))
-            if fault:
-                return fault, field
-        fault = excess({knob.name: self._text(knob.name) for knob in KNOBS}, self._columns)
-        return (fault, self._field("max_new_tokens")) if fault else None
+        """Error message and the field to fix, or None."""
+        for form_field in FORM_FIELDS:
+            field = self._field(form_field.name)
+            error = field_error(form_field, self._text(form_field.name))
+            if error:
+                return error, field
+        error = total_error(
+            self._values(),
+            self._columns,
+        )
+        return (error, self._field("max_new_tokens")) if error else None
 
     def request(self) -> SampleRequest:
-        """What the fields ask for; only without a `problem`."""
-        values = {knob.name: self._text(knob.name) for knob in KNOBS}
-        prompt = prompt_of(self.prompt.value, self._settings)
-        return request_of(values, prompt, unconditional=self.unconditional)
+        """The request of the form; call it only if `problem` is None."""
+        values = self._values()
+        prompt = resolve_prompt(self.prompt.value, self._settings)
+        return build_request(values, prompt, unconditional=self.unconditional)
 
-    def say(self, status: str, *, style: str = "$foreground 60%") -> None:
-        """Show a status; untrusted text. What is wrong with a field goes first."""
+    def show_status(self, status: str, *, style: str = "$foreground 60%") -> None:
+        """Show a status (untrusted text); an error of a field takes precedence."""
         self._status = Content.styled(visible_line(status), style)
-        self._check()
+        self._validate()
 
     def on_input_changed(self, event: Input.Changed) -> None:
-        """Check while typing."""
         event.stop()
-        self._check()
+        self._validate()
 
-    def _check(self) -> None:
+    def _validate(self) -> None:
         problem = self.problem()
-        for knob in KNOBS:
-            field = self._field(knob.name)
-            field.set_class(complaint(knob, self._text(knob.name)) is not None, "wrong")
+        for form_field in FORM_FIELDS:
+            field = self._field(form_field.name)
+            field.set_class(
+                field_error(form_field, self._text(form_field.name)) is not None, "wrong"
+            )
         status = Content.styled(visible(problem[0]), "$error") if problem else self._status
         self.query_one("#sample-word", Static).update(status, layout=False)
 
     def _label_prompt(self) -> None:
         field = self.prompt
         field.disabled = self.unconditional
-        hint = visible_line(default_prompt(self._settings))
-        field.placeholder = (
-            "unconditional: from the start-of-text token"
-            if self.unconditional
-            else f"{hint}  (ctrl+j for {_LINE_BREAK})"
-        )
+        if self.unconditional:
+            field.placeholder = "unconditional: from the start-of-text token"
+            return
+        field.placeholder = visible_line(default_prompt(self._settings))
+        if self._view == "sample":
+            field.placeholder += f"  ({self._key('newline')} for ␊)"
+
+    def _key(self, name: str) -> str:
+        return key_hint(f"{self._view}.{name}", context_of(self).keymap)
 
     def _field(self, name: str) -> LineInput:
         return self.query_one(f"#{name}", LineInput)
 
+    def _values(self) -> dict[str, str]:
+        return {field.name: self._text(field.name) for field in FORM_FIELDS}
+
     def _text(self, name: str) -> str:
         field = self._field(name)
         return field.value.strip() or field.placeholder
+
+
+def run_text(context: AppContext, source: Source) -> Content:
+    """Glyph and name of a run, and the checkpoint's name if it has one."""
+    series = series_of(context.workspace.slot(source.run_id))
+    colour = series.colour(dark=context.is_dark)
+    name = Content.assemble((series.glyph, colour), " ", visible_line(source.run_id))
+    if not source.checkpoint:
+        return name
+    return Content.assemble(name, (f" · {visible_line(source.checkpoint)}", _MUTED))
+
+
+def choice_text(choice: Choice) -> Content:
+    """A checkpoint with its step and validation loss, if known."""
+    parts = [visible_line(choice.name)]
+    if choice.step is not None:
+        parts.append(f"step {choice.step:,}")
+    if choice.metric is not None:
+        parts.append(f"val loss {loss_text(choice.metric)}")
+    return Content(" · ").join(map(Content, parts))
+
+
+def source_text(context: AppContext, choices: Choices, sources: Sequence[Source]) -> Content:
+    """All sampled checkpoints, on one line."""
+    if len(sources) > 1:
+        parts = [run_text(context, source) for source in sources]
+        return Content.assemble(("side by side  ", _MUTED), Content("  ").join(parts))
+    (source,) = sources or (Source(choices.run_id),)
+    choice = choices.named(source.checkpoint)
+    run = run_text(context, Source(source.run_id, ""))
+    return Content.assemble(run, (" · ", _MUTED), choice_text(choice)) if choice else run

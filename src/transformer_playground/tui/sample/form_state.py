@@ -15,26 +15,25 @@ from transformer_playground.config.sample import (
 from transformer_playground.runs.generation_request import SampleRequest
 from transformer_playground.terminal import visible_line
 
-MOST_PROMPTS = 50
-# All of them together stay far below what a settings file may hold.
-_LONGEST_KEPT = 1000
-_MOST_TOKENS = 100_000
+MAX_PROMPTS = 50
+# Keeps the whole history far below the size limit of the settings file.
+_MAX_LENGTH = 1000
+_MAX_TOKENS = 100_000
 _TABLES: Mapping[str, type[BaseModel]] = {
     "sample": DecodingConfig,
     "runtime": SampleRuntimeConfig,
 }
-# What `visible_line` shows a control character as, back to the character.
-_MEANT = {0x2400 + code: chr(code) for code in range(0x20)} | {0x2421: "\x7f"}
+# Symbols that `visible_line` shows for control characters -> the characters.
+_SYMBOLS = {0x2400 + code: chr(code) for code in range(0x20)} | {0x2421: "\x7f"}
 
 
 @dataclass(frozen=True)
-class Knob:
+class FormField:
     """A field of the form.
 
     Attributes:
-        table: Its table below `[sample]`.
-        name: Its key there.
-        label: What the form calls it.
+        table: Table below `[sample]`.
+        name: Key in that table.
     """
 
     table: str
@@ -43,77 +42,70 @@ class Knob:
 
     @property
     def entry(self) -> SchemaField:
-        """What the schema says about it."""
         return schema_index()["sample", self.table, self.name]
 
 
-KNOBS = (
-    Knob("sample", "temperature", "temp."),
-    Knob("sample", "top_k", "top-k"),
-    Knob("sample", "top_p", "top-p"),
-    Knob("sample", "max_new_tokens", "length"),
-    Knob("sample", "num_samples", "samples"),
-    Knob("runtime", "seed", "seed"),
+FORM_FIELDS = (
+    FormField("sample", "temperature", "temp."),
+    FormField("sample", "top_k", "top-k"),
+    FormField("sample", "top_p", "top-p"),
+    FormField("sample", "max_new_tokens", "length"),
+    FormField("sample", "num_samples", "samples"),
+    FormField("runtime", "seed", "seed"),
 )
 
 
-def default_of(knob: Knob, settings: Mapping[str, Any]) -> str:
-    """What an empty field stands for: a run's saved value, else the schema's.
-
-    Args:
-        knob: The field.
-        settings: The run's settings by dotted key, untrusted.
-    """
-    saved = settings.get(knob.entry.name)
+def default_text(field: FormField, settings: Mapping[str, Any]) -> str:
+    """Value of an empty field: from the run's settings (untrusted), else the default."""
+    saved = settings.get(field.entry.name)
     text = "" if saved is None else format(saved)
-    return text if text and complaint(knob, text) is None else format(knob.entry.default)
+    return text if text and field_error(field, text) is None else format(field.entry.default)
 
 
 def default_prompt(settings: Mapping[str, Any]) -> str:
-    """What an empty prompt stands for, untrusted text; it may be FILE:path."""
+    """Prompt of an empty field, untrusted text; it may be FILE:path."""
     saved = settings.get("sample.sample.start")
     return saved if isinstance(saved, str) else DecodingConfig().start
 
 
-def complaint(knob: Knob, text: str) -> str | None:
-    """What is wrong with a field, in one sentence; None if nothing is."""
+def field_error(field: FormField, text: str) -> str | None:
+    """Error message for a field; None if it is valid."""
     try:
-        _value(knob, text)
+        _value(field, text)
     except ValueError:
-        return f"{knob.label} must be {knob.entry.allowed}."
+        return f"{field.label} must be {field.entry.allowed}."
     return None
 
 
-def excess(values: Mapping[str, str], columns: int) -> str | None:
-    """What is wrong with the fields together: more tokens than the console wants to hold.
+def total_error(values: Mapping[str, str], columns: int) -> str | None:
+    """Error message if the fields request more tokens in total than the console can hold.
 
     Args:
-        values: Valid text of each knob by its name.
-        columns: From how many checkpoints is drawn.
+        values: Valid text of each field by its name.
+        columns: Number of checkpoints to sample from.
     """
     count = int(values["max_new_tokens"]) * int(values["num_samples"]) * max(1, columns)
-    if count <= _MOST_TOKENS:
+    if count <= _MAX_TOKENS:
         return None
-    return (
-        f"At most {_MOST_TOKENS:,} tokens can be drawn here, all samples together; "
-        "tp generate draws any number."
-    )
+    return f"The console samples at most {_MAX_TOKENS:,} tokens in total; tp generate has no limit."
 
 
-def request_of(
+def build_request(
     values: Mapping[str, str], prompt: str | None, *, unconditional: bool
 ) -> SampleRequest:
-    """The request of a form whose fields are valid.
+    """Sample request of the form.
 
     Args:
-        values: Text of each knob by its name.
-        prompt: From `prompt_of`.
+        values: Text of each field by its name.
+        prompt: From `resolve_prompt`.
         unconditional: Whether to sample without a prompt.
 
     Raises:
         ValueError: A field is not valid.
     """
-    settings: dict[str, Any] = {knob.name: _value(knob, values[knob.name]) for knob in KNOBS}
+    settings: dict[str, Any] = {
+        field.name: _value(field, values[field.name]) for field in FORM_FIELDS
+    }
     n_samples = settings.pop("num_samples")
     return SampleRequest(
         prompt=prompt,
@@ -124,57 +116,57 @@ def request_of(
     )
 
 
-def prompt_of(typed: str, settings: Mapping[str, Any]) -> str | None:
-    """The prompt to sample with; None leaves a saved FILE:path to be read.
+def resolve_prompt(typed: str, settings: Mapping[str, Any]) -> str | None:
+    """Prompt to sample with; None if the default is a FILE:path that sampling must read.
 
     Args:
-        typed: The prompt as it was typed, control characters as their symbols.
-        settings: Of the run whose prompt an empty field stands for.
+        typed: Typed text, with symbols for control characters.
+        settings: Settings of the run, for the default.
     """
     if typed:
-        return meant(typed)
+        return replace_symbols(typed)
     default = default_prompt(settings)
     return None if default.startswith(PROMPT_FILE) else default
 
 
-def meant(typed: str) -> str:
-    """What was meant by a line in which control characters are symbols: ␊ for a line break."""
-    return typed.translate(_MEANT)
+def replace_symbols(typed: str) -> str:
+    """Replace symbols by the control characters they stand for, such as ␊ by a line break."""
+    return typed.translate(_SYMBOLS)
 
 
 class History:
-    """Prompts of the past, and where among them the user is.
+    """Prompt history with a position for the up and down keys.
 
     Args:
-        saved: What the settings file had, untrusted; oldest first.
+        saved: Prompts from the settings file, untrusted; oldest first.
     """
 
     def __init__(self, saved: Sequence[object] = ()) -> None:
         texts = [visible_line(each) for each in saved if isinstance(each, str)]
-        self._entries = [text for text in texts if 0 < len(text) <= _LONGEST_KEPT][-MOST_PROMPTS:]
+        self._entries = [text for text in texts if 0 < len(text) <= _MAX_LENGTH][-MAX_PROMPTS:]
         self._back = 0
         self._draft = ""
 
     @property
     def entries(self) -> list[str]:
-        """Every prompt kept, oldest first."""
+        """Prompts, oldest first."""
         return list(self._entries)
 
     def add(self, typed: str) -> None:
-        """Keep a prompt as the newest one; one that is there already moves to the end."""
+        """Append a prompt, or move it to the end if it is there already."""
         self._back, self._draft = 0, ""
         text = visible_line(typed)
-        if not 0 < len(text) <= _LONGEST_KEPT:
+        if not 0 < len(text) <= _MAX_LENGTH:
             return
         others = [entry for entry in self._entries if entry != text]
-        self._entries = [*others, text][-MOST_PROMPTS:]
+        self._entries = [*others, text][-MAX_PROMPTS:]
 
     def move(self, by: int, current: str) -> str:
-        """The prompt `by` further back (negative: forward); what was being typed comes first.
+        """The next older prompt (`by` = 1) or newer one (-1); the newest is the unsent text.
 
         Args:
-            by: 1 for the older one, -1 for the newer one.
-            current: What the field says now.
+            by: 1 or -1.
+            current: Text of the field.
         """
         if self._back == 0:
             self._draft = current
@@ -182,10 +174,10 @@ class History:
         return self._entries[-self._back] if self._back else self._draft
 
 
-def _value(knob: Knob, text: str) -> int | float:
-    value = int(text) if isinstance(knob.entry.default, int) else float(text)
+def _value(field: FormField, text: str) -> int | float:
+    value = int(text) if isinstance(field.entry.default, int) else float(text)
     try:
-        _TABLES[knob.table].model_validate({knob.name: value})
+        _TABLES[field.table].model_validate({field.name: value})
     except ValidationError as error:
         raise ValueError(str(error)) from error
     return value

@@ -11,22 +11,21 @@ from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.content import Content
 
-from transformer_playground.files import replace_text
+from transformer_playground.files import replace_text, timestamped, write_new_file
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.context import context_of
 from transformer_playground.tui.core.sampling import Failed, Started, Update
 from transformer_playground.tui.core.workspace import SLOTS
-from transformer_playground.tui.sample.token_detail import TokenDetail
-from transformer_playground.tui.sample.token_view import TokenView
+from transformer_playground.tui.sample.token_view import TokenDetail, TokenView
 from transformer_playground.tui.sample.transcript import Transcript
-from transformer_playground.tui.shared.export import export_in_worker, timestamped, write_new_file
+from transformer_playground.tui.shared.export import export_in_worker
 
 if TYPE_CHECKING:
     from transformer_playground.runs.generation import LoadedRun
 
 
 class SamplePanes(Vertical):
-    """As many panes as there are checkpoints; the others stay hidden."""
+    """One visible pane per checkpoint."""
 
     BINDINGS = bindings_for("samples")
 
@@ -35,7 +34,7 @@ class SamplePanes(Vertical):
         self._loaded: dict[int, LoadedRun] = {}
 
     def compose(self) -> ComposeResult:
-        """Every pane that can be needed; what is hidden costs nothing."""
+        """Six panes, of which only those in use are visible."""
         with Container(id="sample-texts"):
             for number in range(SLOTS):
                 yield TokenView(f"sample-{number}")
@@ -48,26 +47,23 @@ class SamplePanes(Vertical):
 
     @property
     def shown(self) -> list[TokenView]:
-        """The panes on show."""
         return [view for view in self.views if view.display]
 
     @property
     def chosen(self) -> TokenView:
-        """The pane with the focus, else the first one."""
+        """The focused pane, else the first one."""
         return next((view for view in self.shown if view.has_focus), self.views[0])
 
     @property
     def n_tokens(self) -> int:
-        """Tokens so far, of all panes."""
         return sum(view.transcript.n_tokens for view in self.shown if view.transcript)
 
     @property
     def is_empty(self) -> bool:
-        """Whether no source has started yet."""
+        """Whether no checkpoint has been loaded."""
         return not self._loaded
 
-    def clear(self, titles: Sequence[Content], remark: str) -> None:
-        """Empty panes with these titles."""
+    def clear(self, titles: Sequence[Content], note: str) -> None:
         self._loaded.clear()
         for number, view in enumerate(self.views):
             view.display = number < len(titles)
@@ -75,11 +71,10 @@ class SamplePanes(Vertical):
                 view.border_title = titles[number]
                 view.border_subtitle = None
                 view.show(None)
-                view.say(remark)
+                view.show_note(note)
         self._show_detail()
 
-    def take(self, updates: Sequence[Update]) -> None:
-        """Show what has come."""
+    def show_updates(self, updates: Sequence[Update]) -> None:
         views, changed = self.views, set()
         for update in updates:
             view = views[update.column]
@@ -88,23 +83,23 @@ class SamplePanes(Vertical):
                 case Started(loaded):
                     self._start(update.column, loaded, view)
                 case Failed(problem):
-                    view.say(f"✗ {problem}", problem=True)
+                    view.show_note(f"✗ {problem}", problem=True)
                 case event if view.transcript is not None:
                     view.transcript.add(event)
                 case _:
                     pass
         for column in changed:
             views[column].grow()
-            self._tell_progress(views[column])
+            self._show_progress(views[column])
 
     def end(self) -> None:
-        """Mark what a stop left unfinished."""
+        """Show what a stop left without a sample."""
         for view in self.shown:
             if view.transcript is None and not view.has_problem:
-                view.say("stopped")
+                view.show_note("stopped")
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """Every sample of every pane as a row to write."""
+        """Every sample of every pane as a row of the export."""
         from transformer_playground.runs.generation import sample_row
 
         for column, loaded in list(self._loaded.items()):
@@ -113,70 +108,62 @@ class SamplePanes(Vertical):
                 yield sample_row(loaded, index, sample)
 
     def set_colours(self, colours: bool) -> None:
-        """Colour tokens by probability, or not."""
         for view in self.views:
             view.colours = colours
         self._show_detail()
 
-    def on_token_view_pointed(self, message: TokenView.Pointed) -> None:
-        """Tell about the token; one at a time is pointed at."""
+    def on_token_view_cursor_moved(self, message: TokenView.CursorMoved) -> None:
         message.stop()
-        if message.view.pointed is not None:
+        if message.view.cursor is not None:
             for view in self.views:
                 if view is not message.view:
-                    view.pointed = None
+                    view.cursor = None
         self._show_detail()
 
     def action_colours(self) -> None:
-        """Switch the colours."""
         colours = not self.views[0].colours
         context_of(self).settings.remember("sample", "colours", colours)
         self.set_colours(colours)
 
     def action_point(self, by: int) -> None:
-        """Point at another token."""
         self.chosen.point(by)
 
     def action_step(self, by: int) -> None:
-        """Scroll by rows."""
         self.chosen.step(by)
 
     def action_page(self, by: int) -> None:
-        """Scroll by a page."""
         self.chosen.step(by * max(1, self.chosen.scrollable_content_region.height - 1))
 
     def action_end(self, by: int) -> None:
-        """Scroll to an end."""
         self.chosen.step(by * math.inf)
 
     def action_copy(self) -> None:
-        """Copy the samples of the chosen pane, safe to show."""
+        """Copy the samples of the focused pane, safe to display."""
         transcript = self.chosen.transcript
         if transcript is None:
-            self.notify("There is nothing to copy yet.", markup=False)
+            self.notify("There are no samples to copy yet.", markup=False)
             return
         text = "\n\n".join(transcript.texts())
         self.app.copy_to_clipboard(text)
         self.notify(f"Copied {len(text):,} characters.", markup=False)
 
     def action_export(self) -> None:
-        """Write all samples to a file in the current folder."""
-        begun = [view.transcript for view in self.shown if view.transcript is not None]
-        if not begun or not all(transcript.is_whole for transcript in begun):
-            self.notify("There is nothing to export until sampling ends.", markup=False)
+        started = [view.transcript for view in self.shown if view.transcript is not None]
+        if not started or not all(transcript.is_complete for transcript in started):
+            self.notify("There are no finished samples to export yet.", markup=False)
             return
         export_in_worker(self, lambda: export_samples(self.rows(), Path.cwd()))
 
     def _show_detail(self) -> None:
-        view = next((view for view in self.shown if view.pointed), self.views[0])
+        view = next((view for view in self.shown if view.cursor), self.views[0])
         token = None
-        if view.transcript is not None and view.pointed is not None:
-            token = view.transcript.token(view.pointed)
+        if view.transcript is not None and view.cursor is not None:
+            token = view.transcript.token(view.cursor)
         text_of = partial(self._token_text, view)
-        self.query_one(TokenDetail).tell(token, text_of, colours=view.colours)
+        self.query_one(TokenDetail).show_token(token, text_of, colours=view.colours)
 
     def _token_text(self, view: TokenView, token: int) -> str:
-        # Tokens are there, so torch has been imported.
+        # A token exists, so torch is already imported.
         from transformer_playground.runs.generation import token_text
 
         return token_text(self._loaded[self.views.index(view)].tokenizer, token)
@@ -187,14 +174,14 @@ class SamplePanes(Vertical):
         view.show(Transcript(loaded.prompt.text, count, view.text_width))
         skipped = "; ".join(loaded.skipped)
         if skipped:
-            view.say(f"\nskipped a damaged checkpoint: {skipped}", problem=True)
+            view.show_note(f"\nskipped a damaged checkpoint: {skipped}", problem=True)
 
-    def _tell_progress(self, view: TokenView) -> None:
+    def _show_progress(self, view: TokenView) -> None:
         transcript = view.transcript
         if transcript is None:
             return
         tokens = f"{transcript.n_tokens:,} tokens"
-        if not transcript.is_whole:
+        if not transcript.is_complete:
             state = f"▶ {tokens}"
         else:
             state = f"■ stopped, {tokens}" if transcript.was_cancelled else f"✓ {tokens}"

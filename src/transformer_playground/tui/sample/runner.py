@@ -1,4 +1,4 @@
-"""Runs sample jobs for a widget with a form and panes, and reports their progress."""
+"""Sample runner: starts the sample jobs of a form and shows their progress."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -12,11 +12,11 @@ from transformer_playground.tui.core.sampling import Failed, SampleJob, Source, 
 from transformer_playground.tui.sample.form import SampleForm
 from transformer_playground.tui.sample.panes import SamplePanes
 
-_TICK_SECONDS = 0.08
+_POLL_SECONDS = 0.08
 
 
 class SampleRunner:
-    """Draws what a form says and shows it in panes, one job at a time.
+    """Runs the request of a form and shows its samples in panes, one job at a time.
 
     Args:
         owner: The widget that holds one `SampleForm` and one `SamplePanes`.
@@ -30,21 +30,18 @@ class SampleRunner:
 
     @property
     def form(self) -> SampleForm:
-        """Prompt and settings."""
         return self._owner.query_one(SampleForm)
 
     @property
     def panes(self) -> SamplePanes:
-        """The texts."""
         return self._owner.query_one(SamplePanes)
 
     @property
     def is_running(self) -> bool:
-        """Whether samples are being drawn."""
         return self._job is not None
 
     def start(self, sources: Sequence[Source], titles: Sequence[Content]) -> bool:
-        """Draw from each source; a field that is wrong takes the focus instead.
+        """Sample from each source; an invalid field gets the focus instead.
 
         Returns:
             Whether a job has started.
@@ -55,34 +52,34 @@ class SampleRunner:
             return False
         self.discard()
         context = context_of(self._owner)
-        # While a run trains, the cores are left to it.
+        # Leave the CPU cores to a run in training.
         threads = 1 if context.training.is_computing else None
         self._job, self._n_loaded = SampleJob(sources, self.form.request(), threads), 0
         self.panes.clear(titles, "loading …")
         body = partial(context.sampling.work, self._job)
         self._owner.run_worker(body, group="sampling", thread=True, exit_on_error=False)
-        self._timer = self._owner.set_interval(_TICK_SECONDS, self._tick)
-        self._say_progress(self._job)
+        self._timer = self._owner.set_interval(_POLL_SECONDS, self._poll)
+        self._show_progress(self._job)
         self._owner.screen.refresh_bindings()
         return True
 
     def stop(self) -> None:
-        """End every sample before its next token."""
+        """Stop every sample before its next token."""
         if self._job is not None:
             self._job.stop()
-            self.form.say("■ stopping …")
+            self.form.show_status("■ stopping …")
 
     def close(self) -> None:
-        """Let the worker end; the owner is going away."""
+        """Let the worker end; the owner is being removed."""
         if self._job is not None:
             self._job.stop()
 
     def discard(self) -> None:
-        """Stop, and show nothing more of what is being drawn."""
+        """Stop, and show no more updates of the job."""
         if self._job is not None:
             self.close()
             self._end()
-        self.form.say("")
+        self.form.show_status("")
 
     def _end(self) -> None:
         self._job = None
@@ -90,7 +87,7 @@ class SampleRunner:
             self._timer.stop()
         self._owner.screen.refresh_bindings()
 
-    def _tick(self) -> None:
+    def _poll(self) -> None:
         job = self._job
         if job is None:
             return
@@ -99,24 +96,26 @@ class SampleRunner:
             if job.is_done:
                 self._end()
                 self.panes.end()
-                self._say_result(job)
+                self._show_result(job)
             elif has_shown and not job.is_stopping:
-                self._say_progress(job)
+                self._show_progress(job)
 
     def _show(self, updates: Sequence[Update]) -> None:
         self._n_loaded += sum(isinstance(update.event, Started | Failed) for update in updates)
-        self.panes.take(updates)
+        self.panes.show_updates(updates)
 
-    def _say_progress(self, job: SampleJob) -> None:
+    def _show_progress(self, job: SampleJob) -> None:
         count = len(job.sources)
         if self._n_loaded >= count:
-            word = f"{self.panes.n_tokens:,} tokens"
+            text = f"{self.panes.n_tokens:,} tokens"
         else:
-            word = "loading …" if count == 1 else f"loading {self._n_loaded + 1} of {count} …"
-        self.form.say(f"▶ {word}", style="$accent")
+            text = "loading …" if count == 1 else f"loading {self._n_loaded + 1} of {count} …"
+        self.form.show_status(f"▶ {text}", style="$accent")
 
-    def _say_result(self, job: SampleJob) -> None:
+    def _show_result(self, job: SampleJob) -> None:
         tokens = self.panes.n_tokens
         speed = f", {tokens / job.seconds:,.0f} tokens/s" if job.seconds and tokens else ""
         glyph = "■ stopped:" if job.is_stopping else "✓"
-        self.form.say(f"{glyph} {tokens:,} tokens{speed}" if tokens else "nothing was drawn")
+        self.form.show_status(
+            f"{glyph} {tokens:,} tokens{speed}" if tokens else "no tokens sampled"
+        )

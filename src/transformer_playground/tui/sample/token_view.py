@@ -1,20 +1,25 @@
-"""Drawn text, token by token: as it comes, in colours of probability, with a token to point at."""
+"""Token view: sample text with a token cursor and colours of probability."""
 
 import itertools
 import math
 import operator
+from collections.abc import Callable
 from typing import ClassVar
 
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
+from textual.content import Content
 from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
+from textual.widgets import Static
 
-from transformer_playground.terminal import visible
+from transformer_playground.formatting import percent_text
+from transformer_playground.generation.samples import SampledToken
+from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.sample.transcript import (
     LEVELS,
     PLAIN,
@@ -26,12 +31,15 @@ from transformer_playground.tui.sample.transcript import (
 )
 
 _BASE = ""
+_MUTED = "$foreground 60%"
+_LEGEND = "probability before temperature and filters"
+_ALTERNATIVES = Content.styled("most likely", _MUTED)
 
 
 class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
     """The samples of one checkpoint.
 
-    Follows the end of the text only while the reader is there.
+    Follows new text only while it is scrolled to the end.
     """
 
     ALLOW_SELECT = False
@@ -44,10 +52,10 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
     }
 
     colours: reactive[bool] = reactive(False)
-    pointed: reactive[Place | None] = reactive(None)
+    cursor: reactive[Place | None] = reactive(None)
 
-    class Pointed(Message):
-        """Another token is pointed at, or none."""
+    class CursorMoved(Message):
+        """The token cursor moved or was cleared."""
 
         def __init__(self, view: "TokenView") -> None:
             super().__init__()
@@ -55,43 +63,41 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
 
         @property
         def control(self) -> "TokenView":
-            """The view with the token."""
             return self.view
 
     def __init__(self, id: str) -> None:  # noqa: A002 - Textual's own name for it
         super().__init__(id=id, classes="pane")
         self.transcript: Transcript | None = None
-        self._remark, self._is_problem = "", False
-        self._remark_flow = Flow(1)
-        self._looks: dict[str, Style] = {}
+        self._note, self._is_problem = "", False
+        self._note_lines = Flow(1)
+        self._styles: dict[str, Style] = {}
 
-    def say(self, remark: str, *, problem: bool = False) -> None:
-        """Show a remark below the text; untrusted text."""
-        self._remark, self._is_problem = visible(remark), problem
-        self._wrap_remark()
+    def show_note(self, note: str, *, problem: bool = False) -> None:
+        self._note, self._is_problem = visible(note), problem
+        self._wrap_note()
         self.grow()
 
     def show(self, transcript: Transcript | None) -> None:
-        """Show other text, from its start."""
+        """Replace the transcript and scroll to its start."""
         self.transcript = transcript
-        self.pointed = None
-        self._remark, self._is_problem = "", False
+        self.cursor = None
+        self._note, self._is_problem = "", False
         self._wrap()
         self.scroll_to(y=0, animate=False, immediate=True)
         self.grow()
 
     @property
     def has_problem(self) -> bool:
-        """Whether the remark tells what went wrong."""
+        """Whether the note is an error message."""
         return self._is_problem
 
     @property
     def text_width(self) -> int:
-        """Cells of a row; one is kept free for what hangs out."""
+        """Cells of a row; one more is left for overhanging spaces."""
         return max(1, self.scrollable_content_region.width - 1)
 
     def grow(self) -> None:
-        """Take in what has been added to the transcript."""
+        """Update the layout after tokens were added to the transcript."""
         at_end = self.scroll_offset.y >= self.max_scroll_y
         if self.transcript is not None:
             self.transcript.arrange()
@@ -101,16 +107,15 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh()
 
     def point(self, by: int) -> None:
-        """Point at the token `by` further on."""
         if self.transcript is None:
             return
-        self.pointed = self.transcript.neighbour(self.pointed, by)
-        row = self.transcript.row_of(self.pointed) if self.pointed else None
+        self.cursor = self.transcript.neighbour(self.cursor, by)
+        row = self.transcript.row_of(self.cursor) if self.cursor else None
         if row is not None:
             self._show_row(row)
 
     def step(self, by: float) -> None:
-        """Scroll by rows; infinity leads to an end."""
+        """Scroll by rows; infinity goes to an end."""
         if math.isinf(by):
             target = self.max_scroll_y if by > 0 else 0
         else:
@@ -118,88 +123,82 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         self.scroll_to(y=target, animate=False, immediate=True)
 
     def watch_colours(self) -> None:
-        """Draw anew."""
         self.refresh()
 
-    def watch_pointed(self) -> None:
-        """Draw anew, and tell."""
+    def watch_cursor(self) -> None:
         self.refresh()
-        self.post_message(self.Pointed(self))
+        self.post_message(self.CursorMoved(self))
 
     def on_resize(self) -> None:
-        """Wrap the text to the new width."""
         self._wrap()
         self.grow()
 
     def on_click(self, event: events.Click) -> None:
-        """Point at the token that was clicked."""
         offset = event.get_content_offset(self)
         if offset is not None and self.transcript is not None:
             place = self.transcript.at(offset.y + self.scroll_offset.y, offset.x)
-            self.pointed = place
+            self.cursor = place
 
     def notify_style_update(self) -> None:
-        """Look styles up anew: theme, focus or classes have changed."""
         super().notify_style_update()
-        self._looks.clear()
+        self._styles.clear()
 
     def render_line(self, y: int) -> Strip:
-        """One row of text."""
         width = self.scrollable_content_region.width
         strip = Strip(self._segments(y + self.scroll_offset.y))
-        return strip.crop_extend(0, width, self._look(_BASE))
+        return strip.crop_extend(0, width, self._style(_BASE))
 
     def _segments(self, row: int) -> list[Segment]:
         transcript = self.transcript
         text_rows = transcript.n_rows if transcript else 0
         if transcript is not None and row < text_rows:
             sample, runs = transcript.row(row)
-            names = [self._look_name(transcript, sample, token) for token, _ in runs]
-        elif self._remark and row - text_rows < len(self._remark_flow):
-            runs = self._remark_flow[row - text_rows]
+            names = [self._style_name(transcript, sample, token) for token, _ in runs]
+        elif self._note and row - text_rows < len(self._note_lines):
+            runs = self._note_lines[row - text_rows]
             names = ["token--problem" if self._is_problem else "token--plain"] * len(runs)
         else:
             return []
-        # Few and long ones: each costs the terminal a change of style.
+        # One segment per style, because each segment makes the terminal change the style.
         alike = itertools.groupby(zip(names, runs, strict=True), key=operator.itemgetter(0))
         return [
-            Segment("".join(text for _, (_, text) in group), self._look(name))
+            Segment("".join(text for _, (_, text) in group), self._style(name))
             for name, group in alike
         ]
 
-    def _look_name(self, transcript: Transcript, sample: int, token: int) -> str:
-        pointed = self.pointed
+    def _style_name(self, transcript: Transcript, sample: int, token: int) -> str:
+        cursor = self.cursor
         if token == PROMPT:
             return "token--prompt"
         if token == PLAIN:
             return "token--plain"
-        if pointed is not None and pointed.token == token and pointed.sample == sample:
+        if cursor is not None and cursor.token == token and cursor.sample == sample:
             return "token--pointed"
         if not self.colours:
             return _BASE
         return f"token--{level(transcript.token(Place(sample, token)).logprob)}"
 
-    def _look(self, name: str) -> Style:
-        style = self._looks.get(name)
+    def _style(self, name: str) -> Style:
+        style = self._styles.get(name)
         if style is None:
-            # Textual computes it anew each time, which takes longer than all the rest.
+            # Cached, because Textual computes it again for every call, which dominates rendering.
             style = self.get_component_rich_style(name) if name else self.rich_style
-            self._looks[name] = style
+            self._styles[name] = style
         return style
 
     @property
     def _n_rows(self) -> int:
         rows = self.transcript.n_rows if self.transcript else 0
-        return rows + (len(self._remark_flow) if self._remark else 0)
+        return rows + (len(self._note_lines) if self._note else 0)
 
     def _wrap(self) -> None:
         if self.transcript is not None:
             self.transcript.wrap(self.text_width)
-        self._wrap_remark()
+        self._wrap_note()
 
-    def _wrap_remark(self) -> None:
-        self._remark_flow = Flow(self.text_width)
-        self._remark_flow.push(PLAIN, self._remark)
+    def _wrap_note(self) -> None:
+        self._note_lines = Flow(self.text_width)
+        self._note_lines.push(PLAIN, self._note)
 
     def _show_row(self, row: int) -> None:
         top, height = self.scroll_offset.y, self.scrollable_content_region.height
@@ -207,3 +206,63 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
             self.step(row - top)
         elif row >= top + height:
             self.step(row - top - height + 1)
+
+
+class TokenDetail(Static):
+    """Two lines below the text: the token under the cursor with its alternatives, or the legend."""
+
+    def __init__(self) -> None:
+        super().__init__(id="token-detail", markup=False)
+        self.display = False
+
+    def show_token(
+        self, token: SampledToken | None, text_of: Callable[[int], str], *, colours: bool
+    ) -> None:
+        """Show a token and the most likely alternatives at its position.
+
+        Args:
+            token: The token under the cursor, if any.
+            text_of: Text of a token id, untrusted.
+            colours: Whether to show the legend while there is no token.
+        """
+        self.display = token is not None or colours
+        if token is None:
+            self.update(legend() if colours else "")
+            return
+        heading = Content.assemble(
+            (f"token {token.position + 1:,}  ", _MUTED),
+            _quoted(text_of(token.id)),
+            (f" {percent_text(math.exp(token.logprob))}", "bold"),
+            (f"  {_LEGEND}", _MUTED),
+        )
+        alternatives = [
+            Content.assemble(
+                _quoted(text_of(each.id)),
+                f" {percent_text(math.exp(each.logprob))}",
+            ).stylize("bold underline" if each.id == token.id else "")
+            for each in token.alternatives
+        ]
+        self.update(
+            Content("\n").join([heading, Content("  ").join([_ALTERNATIVES, *alternatives])])
+        )
+
+
+def legend() -> Content:
+    """Legend of the probability colours."""
+    names = [f"≥{percent_text(least)}" for least in LEVELS] + [f"<{percent_text(LEVELS[-1])}"]
+    swatches = [Content.styled(name, style) for name, style in zip(names, STYLES, strict=True)]
+    return Content("  ").join([*swatches, Content.styled(_LEGEND, _MUTED)])
+
+
+STYLES = (
+    "$foreground 60% dim",
+    "$foreground",
+    "bold $primary",
+    "underline $accent",
+    "bold underline $error",
+)
+"""Style of each level, as in the stylesheet; brightness and underlines work without colour too."""
+
+
+def _quoted(text: str) -> Content:
+    return Content(f"“{visible_line(text)}”")

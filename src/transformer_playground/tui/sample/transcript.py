@@ -1,4 +1,4 @@
-"""Drawn text as rows of tokens: wrapped as it arrives, and found again by row and column."""
+"""Transcript: sample text wrapped into rows of tokens, with lookup by row and column."""
 
 import bisect
 import math
@@ -11,11 +11,11 @@ from transformer_playground.generation.samples import Sample, SampledToken, Samp
 from transformer_playground.terminal import visible
 
 LEVELS = (0.5, 0.2, 0.05, 0.01)
-"""Least probability of each level but the last, the likeliest first."""
+"""Minimum probability of each level except the last, in descending order."""
 PROMPT = -1
-"""Stands for the prompt where the number of a token is meant."""
+"""Token number of the prompt."""
 PLAIN = -2
-"""Stands for what belongs to no token: headings, and what ends a text."""
+"""Token number of text that belongs to no token, such as headings."""
 _TAB = "    "
 _FIRST_NOT_ASCII = "\x7f"
 
@@ -25,19 +25,19 @@ Row = list[Run]
 
 
 def level(logprob: float) -> int:
-    """Which of the levels a token belongs to: 0 for the likeliest, `len(LEVELS)` for the least."""
+    """Level of a token, from 0 (most likely) to `len(LEVELS)`."""
     probability = math.exp(logprob)
     return next(
-        (number for number, least in enumerate(LEVELS) if probability >= least), len(LEVELS)
+        (number for number, minimum in enumerate(LEVELS) if probability >= minimum), len(LEVELS)
     )
 
 
 class Flow:
-    """Text wrapped at spaces as it comes; no row but the last one changes again.
+    """Incremental word wrap: appended text changes only the last row.
 
     Args:
-        width: Cells of a row, at least 1. A space, or the cell that stands for a line break, may
-            hang out by one.
+        width: Cells of a row, at minimum 1. A space, or the cell of a line break, may exceed it by
+            one.
     """
 
     def __init__(self, width: int) -> None:
@@ -45,11 +45,11 @@ class Flow:
         self._done: list[Row] = []
         self._open: list[tuple[int, str, int]] = []
         self._used = 0
-        # Where the open row may be cut: behind its last space.
+        # Where the open row may be cut: after its last space.
         self._cut = 0
 
     def push(self, token: int, text: str) -> None:
-        """Add what a token wrote; `text` is safe to show."""
+        """Append the text of a token; `text` is safe to display."""
         for char in text.replace("\t", _TAB):
             self._push(token, char)
 
@@ -61,13 +61,13 @@ class Flow:
 
     def _push(self, token: int, char: str) -> None:
         if char == "\n":
-            # A cell of its own, so that a token of line breaks alone can be pointed at.
+            # One cell, so that the cursor can be on a token of line breaks only.
             self._open.append((token, " ", 1))
             self._break(len(self._open))
             return
         width = 1 if char < _FIRST_NOT_ASCII else cell_len(char)
         overflows = self._used + width > self._width and bool(self._open)
-        # What is left behind the last space may still be too long for a wide character.
+        # The text after the last space may still be too long for a wide character.
         while char != " " and self._open and self._used + width > self._width:
             self._break(self._cut or len(self._open))
         self._open.append((token, char, width))
@@ -105,7 +105,7 @@ class Transcript:
     """The samples of one source, one below the other.
 
     Args:
-        prompt: What each sample continues, untrusted text.
+        prompt: Prompt of every sample, untrusted text.
         count: Number of samples.
         width: Cells of a row.
     """
@@ -124,8 +124,7 @@ class Transcript:
         return sum(len(sample.tokens) for sample in self.samples)
 
     @property
-    def is_whole(self) -> bool:
-        """Whether every sample has ended."""
+    def is_complete(self) -> bool:
         return all(sample.end for sample in self.samples)
 
     @property
@@ -134,15 +133,15 @@ class Transcript:
         return any(each.end and each.finish_reason == "cancelled" for each in self.samples)
 
     def add(self, event: SampleEvent) -> None:
-        """Take the next event; `arrange` makes it count for the rows."""
+        """Add an event; `arrange` updates the rows."""
         sample = self.samples[event.sample]
         sample.add(event)
-        # What the end of a sample completes belongs to its last token.
+        # Text completed by the end of a sample belongs to its last token.
         token = len(sample.tokens) - 1 if sample.tokens else PLAIN
         self._flows[event.sample].push(token, visible(event.text))
 
     def wrap(self, width: int) -> None:
-        """Lay everything out anew when the width is another one."""
+        """Lay out all text again if the width has changed."""
         if width == self._width:
             return
         self._width = width
@@ -158,7 +157,7 @@ class Transcript:
         self.arrange()
 
     def arrange(self) -> None:
-        """Find out where each sample begins."""
+        """Compute the first row of each sample."""
         self._starts, start = [], 0
         for flow in self._flows:
             self._starts.append(start)
@@ -166,20 +165,18 @@ class Transcript:
 
     @property
     def n_rows(self) -> int:
-        """Rows of all samples."""
         return self._starts[-1] + len(self._flows[-1])
 
     def row(self, number: int) -> tuple[int, Row]:
-        """The sample that a row belongs to, and its runs."""
+        """Number of the sample of a row, and its runs."""
         sample = bisect.bisect_right(self._starts, number) - 1
         return sample, self._flows[sample][number - self._starts[sample]]
 
     def token(self, place: Place) -> SampledToken:
-        """The token at a place."""
         return self.samples[place.sample].tokens[place.token]
 
     def text(self, sample: int) -> str:
-        """Prompt and text of a sample, safe to show."""
+        """Prompt and text of a sample, safe to display."""
         return self._prompt + visible(self.samples[sample].text)
 
     def texts(self) -> Iterator[str]:
@@ -187,7 +184,7 @@ class Transcript:
         return map(self.text, range(len(self.samples)))
 
     def at(self, row: int, column: int) -> Place | None:
-        """The token whose cell this is."""
+        """The token at a cell."""
         if not 0 <= row < self.n_rows:
             return None
         sample, runs = self.row(row)
@@ -199,7 +196,7 @@ class Transcript:
         return None
 
     def row_of(self, place: Place) -> int | None:
-        """The first row that shows a token; None for one that shows nothing."""
+        """First row that shows a token; None if it has no visible text."""
         flow = self._flows[place.sample]
         for number in range(len(flow)):
             if any(token == place.token for token, _ in flow[number]):
@@ -207,7 +204,7 @@ class Transcript:
         return None
 
     def neighbour(self, place: Place | None, by: int) -> Place | None:
-        """The token `by` further on, across samples; without a place, from the nearest end."""
+        """The token `by` positions further, across samples; from an end without a place."""
         lengths = [len(sample.tokens) for sample in self.samples]
         if place is None:
             filled = [sample for sample, length in enumerate(lengths) if length]

@@ -16,16 +16,20 @@ from transformer_playground.tui.core.checkpoints import (
 )
 from transformer_playground.tui.core.sampling import Source
 from transformer_playground.tui.dialogs.pick import PickScreen
-from transformer_playground.tui.sample.form import SampleForm
+from transformer_playground.tui.sample.form import (
+    SampleForm,
+    choice_text,
+    run_text,
+    source_text,
+)
 from transformer_playground.tui.sample.form_state import History
-from transformer_playground.tui.sample.labels import choice_text, run_text, source_text
 from transformer_playground.tui.sample.panes import SamplePanes
 from transformer_playground.tui.sample.runner import SampleRunner
 from transformer_playground.tui.shared.view import View
 
 
 class SampleView(View):
-    """Samples from one checkpoint, or the same from several."""
+    """Samples from one checkpoint, or from several side by side."""
 
     NAME = "sample"
     CSS_PATH = "sample.tcss"
@@ -38,19 +42,17 @@ class SampleView(View):
         self._choices: Choices | None = None
         self._checkpoint = "best"
         self._beside = False
-        # What the panes are for.
-        self._offered: tuple[Source, ...] = ()
+        # The checkpoints of the panes.
+        self._shown_sources: tuple[Source, ...] = ()
         self._runner = SampleRunner(self)
         self._history = History()
 
     def compose_body(self) -> ComposeResult:
-        """The form, the texts, and what is known about a token."""
         yield Static(id="sample-empty", markup=False)
-        yield SampleForm()
+        yield SampleForm("sample")
         yield SamplePanes()
 
     def on_mount(self) -> None:
-        """Take over what the settings remember."""
         super().on_mount()
         settings = self.context.settings
         self._history = History(settings.remembered("sample", "history", []))
@@ -58,11 +60,9 @@ class SampleView(View):
         self._show_choices()
 
     def on_unmount(self) -> None:
-        """Let the worker end."""
         self._runner.close()
 
     def refresh_view(self) -> None:
-        """See which checkpoints there are."""
         known = self._choices.run_id if self._choices else None
         wanted = [self.context.workspace.current, known, *self.context.snapshot.runs]
         candidates = list(dict.fromkeys(filter(None, wanted)))
@@ -71,13 +71,11 @@ class SampleView(View):
 
     def _find(self, candidates: list[str]) -> None:
         choices = first_with_checkpoint(self.context.runs_dir, candidates)
-        self.app.call_from_thread(self._take_choices, choices)
+        self.app.call_from_thread(self._set_choices, choices)
 
-    def _take_choices(self, choices: Choices | None) -> None:
+    def _set_choices(self, choices: Choices | None) -> None:
         self._choices = choices
         self._show_choices()
-
-    # What is on show
 
     @property
     def _form(self) -> SampleForm:
@@ -105,49 +103,43 @@ class SampleView(View):
         is_empty = self._choices is None
         self.query_one("#sample-empty").display = is_empty
         self._form.display = self._panes.display = not is_empty
-        # A field that nobody sees must not swallow the keys of the whole console.
+        # A hidden field must not take the keys.
         self._form.disabled = is_empty
         if self._choices is None:
             key = self.key_hint("everywhere.new")
-            text = f"No run has a checkpoint yet.\n\n{key} trains one."
+            text = f"No run has a checkpoint yet.\n\n{key} trains a new run."
             self.query_one("#sample-empty", Static).update(Content(text))
             return
         if self.focused is None:
             self._form.prompt.focus()
         sources = self._sources
         words = source_text(self.context, self._choices, sources)
-        self._form.offer(words, self._settings, len(sources))
-        if sources != self._offered and self._panes.is_empty and not self._runner.is_running:
-            self._clear("Enter samples.")
+        self._form.show_source(words, self._settings, len(sources))
+        if sources != self._shown_sources and self._panes.is_empty and not self._runner.is_running:
+            self._clear()
 
-    def _clear(self, remark: str) -> None:
-        self._offered = self._sources
-        self._panes.clear(self._titles, remark)
+    def _clear(self) -> None:
+        self._shown_sources = self._sources
+        self._panes.clear(self._titles, f"{self.key_hint('sample.draw')} samples.".capitalize())
 
     @property
     def _titles(self) -> list[Content]:
         return [run_text(self.context, source) for source in self._sources]
 
-    # Sampling
-
     def on_input_submitted(self) -> None:
-        """Enter in any field samples."""
         self.action_draw()
 
     def action_draw(self) -> None:
-        """Sample what the form says."""
         if self._choices is None:
             return
         if self._runner.start(self._sources, self._titles):
-            self._offered = self._sources
+            self._shown_sources = self._sources
             self._remember_prompt()
 
     def action_stop(self) -> None:
-        """End every sample before its next token."""
         self._runner.stop()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Offer to stop only what runs."""
         if action == "stop":
             return self._runner.is_running
         return super().check_action(action, parameters)
@@ -156,73 +148,64 @@ class SampleView(View):
         self._history.add(self._form.prompt.value)
         self.context.settings.remember("sample", "history", self._history.entries)
 
-    # Form and choice
-
     def action_out(self) -> None:
-        """One layer out: stop, leave the field, point at no token."""
+        """Stop sampling, or leave the field, or clear the token cursor."""
         view = self._panes.chosen
         if self._runner.is_running:
             self.action_stop()
         elif not view.has_focus:
             view.focus()
         else:
-            view.pointed = None
+            view.cursor = None
 
     def action_write(self) -> None:
-        """Go to the prompt."""
         self._form.prompt.focus()
 
     def action_newline(self) -> None:
-        """Put a line break where the cursor is."""
         if self._form.prompt.has_focus:
             self._form.prompt.insert_text_at_cursor("\n")
 
     def action_recall(self, by: int) -> None:
-        """Go through the prompts of the past."""
         prompt = self._form.prompt
         if prompt.has_focus:
             prompt.value = self._history.move(by, prompt.value)
             prompt.cursor_position = len(prompt.value)
 
     def action_unconditional(self) -> None:
-        """Sample with the prompt, or without it."""
         self._form.toggle_unconditional()
 
     def action_beside(self) -> None:
-        """Sample from one checkpoint, or from several side by side."""
         self._beside = not self._beside
-        self._choose_anew()
+        self._restart()
 
     def action_pick_run(self) -> None:
-        """Choose among all runs."""
         runs = self.context.snapshot.runs
         options = [(run_id, run_text(self.context, Source(run_id, ""))) for run_id in runs]
         current = self._choices.run_id if self._choices else None
-        self.app.push_screen(PickScreen("Run to sample from", options, current), self._take_run)
+        self.app.push_screen(PickScreen("Sample from run", options, current), self._use_run)
 
-    def _take_run(self, run_id: str | None) -> None:
+    def _use_run(self, run_id: str | None) -> None:
         if run_id is not None:
             self._beside = False
             self._runner.discard()
             self._panes.clear([], "")
-            self._offered = ()
+            self._shown_sources = ()
             self.context.publish_workspace(current=run_id)
             self.refresh_view()
 
     def action_pick_checkpoint(self) -> None:
-        """Choose among the checkpoints of the run."""
         if self._choices is None:
             return
         options = [(each.name, choice_text(each)) for each in self._choices.checkpoints]
         pick = PickScreen("Checkpoint", options, self._checkpoint)
-        self.app.push_screen(pick, self._take_checkpoint)
+        self.app.push_screen(pick, self._use_checkpoint)
 
-    def _take_checkpoint(self, name: str | None) -> None:
+    def _use_checkpoint(self, name: str | None) -> None:
         if name is not None:
             self._checkpoint, self._beside = name, False
-            self._choose_anew()
+            self._restart()
 
-    def _choose_anew(self) -> None:
+    def _restart(self) -> None:
         self._runner.discard()
-        self._clear("Enter samples.")
+        self._clear()
         self._show_choices()

@@ -14,7 +14,7 @@ from transformer_playground.tui.compare.service import (
     Request,
     SampleTrack,
     StepSamples,
-    moved,
+    move_step,
     read_track,
     steps_of,
 )
@@ -32,12 +32,12 @@ def test_nothing_is_compared_anew_until_request_or_files_change(tmp_path: Path) 
     run, _ = finished_run(tmp_path, "one"), finished_run(tmp_path, "two", 1.0)
     comparer = Comparer(tmp_path)
     request = Request(("one", "two"), group=False)
-    first = comparer.look(request, {})
+    first = comparer.update(request, {})
     assert first is not None
     assert first.comparison is not None
-    assert comparer.look(request, {}, first) is None
+    assert comparer.update(request, {}, first) is None
 
-    turned = comparer.look(Request(("two", "one"), group=False), {}, first)
+    turned = comparer.update(Request(("two", "one"), group=False), {}, first)
     assert turned is not None
     assert turned.comparison is not None
     assert turned.comparison.columns[0].label == "two"
@@ -45,7 +45,7 @@ def test_nothing_is_compared_anew_until_request_or_files_change(tmp_path: Path) 
     append_rows(run, evaluated(0.5, 0.25, step=101))
     changed = None
     while changed is None:
-        changed = comparer.look(request, {}, first)
+        changed = comparer.update(request, {}, first)
     assert changed.comparison is not None
     assert changed.comparison.columns[0].estimates["best_val_loss"].mean == 0.25
     assert changed.curves["one"].y.tolist() == [2.0, 0.25]
@@ -55,23 +55,23 @@ def test_a_change_that_was_read_but_not_shown_is_shown_later(tmp_path: Path) -> 
     run, _ = finished_run(tmp_path, "one"), finished_run(tmp_path, "two")
     comparer = Comparer(tmp_path)
     request = Request(("one", "two"))
-    shown = comparer.look(request, {})
+    shown = comparer.update(request, {})
     append_rows(run, evaluated(0.5, 0.25, step=101))
     lost = None
     while lost is None:
-        lost = comparer.look(request, {}, shown)
-    assert comparer.look(request, {}, shown) is not None
-    assert comparer.look(request, {}, lost) is None
+        lost = comparer.update(request, {}, shown)
+    assert comparer.update(request, {}, shown) is not None
+    assert comparer.update(request, {}, lost) is None
 
 
 def test_a_run_whose_process_died_is_read_again(tmp_path: Path) -> None:
     finished_run(tmp_path, "one"), finished_run(tmp_path, "two")
     comparer = Comparer(tmp_path)
     request = Request(("one", "two"))
-    shown = comparer.look(request, {"one": "running"})
+    shown = comparer.update(request, {"one": "running"})
     changed = None
     while changed is None:
-        changed = comparer.look(request, {"one": "interrupted"}, shown)
+        changed = comparer.update(request, {"one": "interrupted"}, shown)
     assert changed.version > (shown.version if shown else 0)
 
 
@@ -80,7 +80,7 @@ def test_a_broken_run_leaves_the_others_and_says_why(tmp_path: Path, text: str) 
     for run_id in ("one", "two", "three"):
         finished_run(tmp_path, run_id)
     (tmp_path / "two" / "config.json").write_text(text, encoding="utf-8")
-    compared = Comparer(tmp_path).look(Request(("one", "two", "gone", "three"), group=False), {})
+    compared = Comparer(tmp_path).update(Request(("one", "two", "gone", "three"), group=False), {})
     assert compared is not None
     assert compared.comparison is not None
     assert [column.label for column in compared.comparison.columns] == ["one", "three"]
@@ -148,13 +148,13 @@ def test_samples_are_found_at_or_before_a_step(tmp_path: Path) -> None:
 
 def test_going_through_steps_ends_at_the_ends() -> None:
     steps = (0, 5, 10)
-    assert moved(steps, None, 0) == 10
-    assert moved(steps, None, -1) == 5
-    assert moved(steps, 5, 1) == 10
-    assert moved(steps, 5, 9) == 10
-    assert moved(steps, 5, -9) == 0
-    assert moved(steps, 7, 0) == 5
-    assert moved((), 7, 1) is None
+    assert move_step(steps, None, 0) == 10
+    assert move_step(steps, None, -1) == 5
+    assert move_step(steps, 5, 1) == 10
+    assert move_step(steps, 5, 9) == 10
+    assert move_step(steps, 5, -9) == 0
+    assert move_step(steps, 7, 0) == 5
+    assert move_step((), 7, 1) is None
 
 
 def test_pinning_and_unpinning_keeps_every_run(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from transformer_playground.tui.launch.service import (
     check_name,
     choices,
     preview,
-    sentences,
+    summary_lines,
 )
 
 
@@ -93,7 +93,7 @@ def test_a_preview_tells_what_differs_and_from_where(tmp_path: Path) -> None:
     assert origins["model.norm"] == "--set"
     assert origins["model.n_layer"] == "tiny/config.toml"
     assert found.config is not None
-    lines = dict(sentences(found.config, 1_234_567))
+    lines = dict(summary_lines(found.config, 1_234_567))
     assert lines["model"] == "1.23M parameters · 2 layers × 16 wide · 2 heads · context 16"
     assert lines["training"] == "20 steps · 4 × 16 = 64 tokens each"
 

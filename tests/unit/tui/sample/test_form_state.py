@@ -8,24 +8,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builders.commands import CONTROL
+from transformer_playground.errors import ExportError
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.sample.form_state import (
-    KNOBS,
-    MOST_PROMPTS,
+    FORM_FIELDS,
+    MAX_PROMPTS,
     History,
-    complaint,
-    default_of,
-    excess,
-    meant,
-    prompt_of,
-    request_of,
+    build_request,
+    default_text,
+    field_error,
+    replace_symbols,
+    resolve_prompt,
+    total_error,
 )
 from transformer_playground.tui.sample.panes import export_samples
 from transformer_playground.tui.settings import Settings, load_settings, save_settings
-from transformer_playground.tui.shared.export import ExportError
 
-BY_NAME = {knob.name: knob for knob in KNOBS}
-VALUES = {knob.name: default_of(knob, {}) for knob in KNOBS}
+BY_NAME = {field.name: field for field in FORM_FIELDS}
+VALUES = {field.name: default_text(field, {}) for field in FORM_FIELDS}
 
 
 @pytest.mark.parametrize(
@@ -44,7 +44,7 @@ VALUES = {knob.name: default_of(knob, {}) for knob in KNOBS}
     ],
 )
 def test_what_the_schema_refuses_gets_one_sentence(name: str, text: str) -> None:
-    said = complaint(BY_NAME[name], text)
+    said = field_error(BY_NAME[name], text)
 
     assert said is not None
     assert said.startswith(f"{BY_NAME[name].label} must be a ")
@@ -56,13 +56,13 @@ def test_what_the_schema_refuses_gets_one_sentence(name: str, text: str) -> None
     ("name", "text"), [("temperature", "0"), ("temperature", "1e-3"), ("top_p", "1"), ("seed", "0")]
 )
 def test_what_the_schema_accepts_gets_none(name: str, text: str) -> None:
-    assert complaint(BY_NAME[name], text) is None
+    assert field_error(BY_NAME[name], text) is None
 
 
 def test_fields_become_a_sample_table_of_the_right_types() -> None:
     values = VALUES | {"temperature": "1", "seed": "7", "num_samples": "3"}
 
-    table = request_of(values, None, unconditional=True).as_object()
+    table = build_request(values, None, unconditional=True).as_object()
 
     assert table["runtime"] == {"seed": 7}
     assert table["sample"]["temperature"] == 1.0
@@ -71,31 +71,31 @@ def test_fields_become_a_sample_table_of_the_right_types() -> None:
 
 
 def test_an_empty_field_stands_for_the_runs_own_value_unless_that_is_nonsense() -> None:
-    knob = BY_NAME["temperature"]
+    field = BY_NAME["temperature"]
 
-    assert default_of(knob, {"sample.sample.temperature": 0.5}) == "0.5"
-    assert default_of(knob, {"sample.sample.temperature": "[/red]"}) == "0.8"
-    assert default_of(knob, {}) == "0.8"
+    assert default_text(field, {"sample.sample.temperature": 0.5}) == "0.5"
+    assert default_text(field, {"sample.sample.temperature": "[/red]"}) == "0.8"
+    assert default_text(field, {}) == "0.8"
 
 
 def test_more_tokens_than_the_console_holds_are_refused_with_what_does_it() -> None:
     large = VALUES | {"max_new_tokens": "1000", "num_samples": "51"}
 
-    assert excess(large, 1) is None
-    assert "tp generate" in (excess(large, 2) or "")
-    assert excess(VALUES | {"max_new_tokens": "9" * 4000, "num_samples": "9" * 4000}, 1)
+    assert total_error(large, 1) is None
+    assert "tp generate" in (total_error(large, 2) or "")
+    assert total_error(VALUES | {"max_new_tokens": "9" * 4000, "num_samples": "9" * 4000}, 1)
 
 
 def test_the_prompt_is_what_was_typed_else_the_runs_own_but_a_file_is_left_to_the_run() -> None:
-    assert prompt_of("a␊b", {"sample.sample.start": "x"}) == "a\nb"
-    assert prompt_of("", {"sample.sample.start": "x"}) == "x"
-    assert prompt_of("", {"sample.sample.start": "FILE:x"}) is None
-    assert prompt_of("FILE:x", {}) == "FILE:x"
+    assert resolve_prompt("a␊b", {"sample.sample.start": "x"}) == "a\nb"
+    assert resolve_prompt("", {"sample.sample.start": "x"}) == "x"
+    assert resolve_prompt("", {"sample.sample.start": "FILE:x"}) is None
+    assert resolve_prompt("FILE:x", {}) == "FILE:x"
 
 
 @given(st.text(st.characters(max_codepoint=0x7F)))
 def test_symbols_of_control_characters_mean_the_characters(text: str) -> None:
-    assert meant(visible_line(text)) == text
+    assert replace_symbols(visible_line(text)) == text
 
 
 def test_history_goes_back_and_forth_and_keeps_what_was_being_typed() -> None:
@@ -115,14 +115,14 @@ def test_history_keeps_the_newest_once_each_and_nothing_endless() -> None:
     history.add("")
     history.add("x" * 10_000)
 
-    assert len(history.entries) == MOST_PROMPTS
+    assert len(history.entries) == MAX_PROMPTS
     assert history.entries[-2:] == ["p59", "p30"]
     assert history.entries.count("p30") == 1
 
 
 def test_a_history_full_of_the_worst_fits_into_the_settings_and_comes_back(tmp_path: Path) -> None:
     history = History([3, None, "\x1b]0;x\x07", "\ud800"])
-    for number in range(MOST_PROMPTS):
+    for number in range(MAX_PROMPTS):
         history.add(f"{number}" + "😀" * 900)
     settings = Settings()
     settings.remember("sample", "history", history.entries)

@@ -108,7 +108,7 @@ def test_samples_are_told_apart_by_headings() -> None:
 
     assert rows(transcript) == ["── 1 of 2 ── ", "p0", "── 2 of 2 ── ", "p1"]
     assert list(transcript.texts()) == ["p0", "p1"]
-    assert transcript.is_whole
+    assert transcript.is_complete
 
 
 def test_what_ends_a_text_belongs_to_its_last_token() -> None:
