@@ -60,7 +60,7 @@ def test_a_filter_that_does_not_parse_keeps_the_rows_and_shows_the_error() -> No
     assert state.order == ("a",)
     state.filter("val_loss<", NOW)
     assert state.order == ("a",)
-    assert "no value" in state.problem
+    assert "Missing value" in state.problem
     state.filter("zebra", NOW)
     assert not state.order
     assert state.problem == ""
