@@ -99,8 +99,8 @@ class FolderScan:
         )
         return unknown + [info.path for info in known]
 
-    def check(self, path: Path, hash_file: HashFile = sha256_file) -> CheckpointInfo:
-        """The sidecar that matches size and hash of `path`.
+    def check(self, path: Path, hash_file: HashFile | None = sha256_file) -> CheckpointInfo:
+        """The sidecar that matches size and hash of `path`; without `hash_file` only its size.
 
         A pointer and its sidecar cannot be replaced in one step, so a pointer may also match the
         sidecar of the checkpoint that it points to.
@@ -120,7 +120,7 @@ class FolderScan:
         try:
             size = path.stat().st_size
             fitting = [info for info in candidates if info.size == size]
-            digest = hash_file(path) if fitting else ""
+            digest = hash_file(path) if fitting and hash_file is not None else None
         except FileNotFoundError:
             raise CheckpointError("the file is missing") from None
         except OSError as error:
@@ -129,12 +129,12 @@ class FolderScan:
             reason = f"it has {size} bytes, but its sidecar says {candidates[0].size}"
             raise CheckpointError(self.problems.get(path, reason))
         for info in fitting:
-            if info.sha256 == digest:
+            if digest is None or info.sha256 == digest:
                 return replace(info, path=path)
         raise CheckpointError("its content does not match the hash in its sidecar")
 
     def first_valid(
-        self, paths: Iterable[Path], hash_file: HashFile = sha256_file
+        self, paths: Iterable[Path], hash_file: HashFile | None = sha256_file
     ) -> tuple[CheckpointInfo | None, tuple[Skipped, ...]]:
         """The first valid checkpoint of `paths`, and those skipped before it."""
         skipped: list[Skipped] = []
@@ -167,8 +167,12 @@ def scan_folder(folder: Path) -> FolderScan:
     return scan
 
 
-def list_checkpoints(folder: Path, hash_file: HashFile = sha256_file) -> CheckpointListing:
+def list_checkpoints(folder: Path, hash_file: HashFile | None = sha256_file) -> CheckpointListing:
     """Check every checkpoint of `folder` against its sidecar.
+
+    Args:
+        folder: A folder of checkpoints.
+        hash_file: SHA-256 of a file; None compares only sizes.
 
     Raises:
         CheckpointError: The folder cannot be listed.

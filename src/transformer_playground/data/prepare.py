@@ -37,6 +37,9 @@ from transformer_playground.data.sources.corpora import (
 )
 from transformer_playground.errors import DataError
 
+DatasetState = Literal["prepared", "stale", "missing"]
+"""Whether a dataset can be used as it is, must be built again, or does not exist."""
+
 
 @dataclass(frozen=True)
 class PrepareReport:
@@ -75,9 +78,7 @@ class _DatasetBuilder:
         return build_finetuning_dataset(target, self.config, self.hf_model, inputs, report=report)
 
 
-def dataset_state(
-    config: PrepareConfig, hf_model: HfModelConfig | None = None
-) -> Literal["prepared", "stale", "missing"]:
+def dataset_state(config: PrepareConfig, hf_model: HfModelConfig | None = None) -> DatasetState:
     """State of a dataset without building it.
 
     A dataset is `stale` if its artifacts are damaged or its inputs, settings or base model have

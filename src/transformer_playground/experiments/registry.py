@@ -26,7 +26,7 @@ from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data import prepare as standard
 from transformer_playground.data.dataset import check_artifacts
-from transformer_playground.data.prepare import PrepareReport
+from transformer_playground.data.prepare import DatasetState, PrepareReport
 from transformer_playground.errors import DataError, PlaygroundError
 from transformer_playground.experiments.discovery import CONFIG_FILE, Experiment
 from transformer_playground.files import display_path, replace_json, sha256_file
@@ -113,9 +113,7 @@ def prepare_experiment(
     return prepared
 
 
-def dataset_state(
-    experiment: Experiment, config: ExperimentConfig
-) -> Literal["prepared", "stale", "missing"]:
+def dataset_state(experiment: Experiment, config: ExperimentConfig) -> DatasetState:
     """Whether the dataset exists and is up to date.
 
     An edit of an experiment's `prepare.py` makes its dataset stale, too. Changed inputs of a

@@ -103,7 +103,7 @@ def describe_run(run: RunFolder, row: RunInfo) -> RunDetails:
     checkpoints: tuple[CheckpointFile, ...] = ()
     reports: tuple[ReportFile, ...] = ()
     config = _attempt(lambda: read_run_config(run), config, problems)
-    checkpoints = _attempt(lambda: _checkpoints(run), checkpoints, problems)
+    checkpoints = _attempt(lambda: read_checkpoints(run), checkpoints, problems)
     reports = _attempt(lambda: _reports(run.reports), reports, problems)
     damage = annotations_problem(run)
     if damage:
@@ -142,8 +142,17 @@ def _changed(
     )
 
 
-def _checkpoints(run: RunFolder) -> tuple[CheckpointFile, ...]:
-    listing = list_checkpoints(run.checkpoints, _hash_each_file_once())
+def read_checkpoints(run: RunFolder, *, hash_files: bool = True) -> tuple[CheckpointFile, ...]:
+    """Checkpoints of a run, newest first, then damaged ones.
+
+    Args:
+        run: The run.
+        hash_files: Whether to check the content of files. Their sizes are always checked.
+
+    Raises:
+        CheckpointError: The folder cannot be listed.
+    """
+    listing = list_checkpoints(run.checkpoints, _hash_each_file_once() if hash_files else None)
     whole = [
         CheckpointFile(info.path.name, info.kind, info.step, info.metric, info.size, info.created)
         for info in listing.valid

@@ -268,10 +268,10 @@ def check_keymap(wanted: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
             problems.append(f"{name}: '{wanted[name]}' is not a key.")
         else:
             keymap[name] = ",".join(pressed)
-    for name in list(keymap):
-        other = _conflict(name, keymap)
-        if other is not None:
-            problems.append(f"{name}: {other} already has the key {keymap.pop(name)}.")
+    while conflict := _first_conflict(keymap):
+        name, other = conflict
+        # Without its entry a binding has its default key again, which may be another entry's.
+        problems.append(f"{name}: {other} already has the key {keymap.pop(name)}.")
     return keymap, problems
 
 
@@ -279,6 +279,14 @@ def split_keys(keys: str) -> list[str]:
     """Textual names of keys that are separated by commas; a single character names its key."""
     names = (key.strip() for key in keys.split(","))
     return [_character_to_key(name) if len(name) == 1 else name for name in names if name]
+
+
+def _first_conflict(keymap: Mapping[str, str]) -> tuple[str, str] | None:
+    for name in keymap:
+        other = _conflict(name, keymap)
+        if other is not None:
+            return name, other
+    return None
 
 
 def _conflict(name: str, keymap: Mapping[str, str]) -> str | None:

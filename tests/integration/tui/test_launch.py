@@ -68,7 +68,7 @@ def settings_of(project: Project) -> dict[str, Any]:
 def test_three_keys_lead_from_nothing_to_a_trained_run(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_form(console, pilot)
-        assert "○ not prepared: will be prepared before training" in shown(console)
+        assert "· not prepared: training prepares it" in shown(console)
         assert "20 steps · 4 × 16 = 64 tokens each" in shown(console)
         await pilot.press("enter")
         assert console.current_mode == "live"

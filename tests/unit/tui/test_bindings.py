@@ -2,7 +2,7 @@ import importlib.util
 import re
 from pathlib import Path
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from transformer_playground.tui.bindings import KEYS, check_keymap, key_hint, split_keys
@@ -58,6 +58,18 @@ def test_a_hint_shows_the_first_key_and_follows_the_keymap() -> None:
     assert key_hint("runs.out", keymap) == "f8"
 
 
+def test_a_key_that_is_free_only_thanks_to_an_invalid_entry_is_left_out_too() -> None:
+    # 0 shows a whole chart, so the live view keeps its 2.
+    keymap, problems = check_keymap({"everywhere.runs": "2", "everywhere.live": "0"})
+    assert keymap == {}
+    assert [problem.partition(":")[0] for problem in problems] == [
+        "everywhere.live",
+        "everywhere.runs",
+    ]
+
+
+@example({"everywhere.runs": "2", "everywhere.live": "0"})
+@example({"runs.sort": "p", "runs.pin": "o", "everywhere.new": "o", "runs.mark": "n"})
 @given(st.dictionaries(st.sampled_from([key.id for key in KEYS]) | st.text(), st.text()))
 def test_no_keymap_crashes_and_what_is_taken_over_does_not_clash(stated: dict[str, str]) -> None:
     keymap, problems = check_keymap(stated)

@@ -15,7 +15,6 @@ from transformer_playground.runs.fields import RunInfo
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.charts.series import ChartLine, PreparedLine
 from transformer_playground.tui.charts.strips import Legend, legend_entry
-from transformer_playground.tui.compare.table_state import ending, shortened
 from transformer_playground.tui.core.checkpoints import Choice
 from transformer_playground.tui.live.stats import log_line
 from transformer_playground.tui.runs.details_state import ExperimentDetails, RunSectionData
@@ -30,7 +29,7 @@ from transformer_playground.tui.runs.table_state import RunsTableState
 from transformer_playground.tui.sample.form import choice_text
 from transformer_playground.tui.sample.form_state import History
 from transformer_playground.tui.sample.transcript import Transcript
-from transformer_playground.tui.shared.text import state_text
+from transformer_playground.tui.shared.text import shorten_middle, shorten_start, state_text
 
 Gate = Callable[[str], Iterator[str]]
 ONE = np.ones(1)
@@ -118,8 +117,8 @@ def legends(text: str) -> Iterator[str]:
 
 def cut_names(text: str) -> Iterator[str]:
     name = visible_line(text)
-    yield shortened(name, 7)
-    yield ending(name, 3)
+    yield shorten_middle(name, 7)
+    yield shorten_start(name, 3)
 
 
 def prompts(text: str) -> Iterator[str]:

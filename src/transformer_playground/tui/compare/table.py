@@ -13,7 +13,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from transformer_playground.tui.bindings import bindings_for
-from transformer_playground.tui.compare.table_state import MAX_WIDTH, SIGNS, Line, ending, shortened
+from transformer_playground.tui.compare.table_state import MAX_WIDTH, SIGNS, Line
+from transformer_playground.tui.shared.text import shorten_middle, shorten_start
 
 _GAP = 2
 _MIN_WIDTH = 12
@@ -200,7 +201,7 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
         segments = [Segment(set_cell_size(hidden, self._label_width), self._style("label"))]
         for number in visible:
             heading, width = self._headings[number], self._widths[number]
-            name = shortened(_title(heading), width - (_SIGN if number else 0))
+            name = shorten_middle(_title(heading), width - (_SIGN if number else 0))
             style = Style(color=heading.colour)
             if number == self._column:
                 style += self._style("cursor" if self.has_focus else "column")
@@ -217,12 +218,12 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
         if line.kind == "heading":
             text = set_cell_size(line.label, self.size.width)
             return [Segment(text, under + self._style("heading"))]
-        label = set_cell_size(ending(line.label, self._label_width), self._label_width)
+        label = set_cell_size(shorten_start(line.label, self._label_width), self._label_width)
         segments = [Segment(label, under + self._style("label"))]
         for number in self._visible():
             cell, width = line.cells[number], self._widths[number]
             space = width - (_SIGN if number else 0)
-            text = shortened(cell.text, space)
+            text = shorten_middle(cell.text, space)
             style = under + self._style(
                 cell.verdict or ("delta" if line.kind == "delta" else "value")
             )

@@ -4,11 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from rich.cells import cell_len, set_cell_size
-
 from transformer_playground.comparison.compare import Comparison, Delta
 from transformer_playground.comparison.render import Cell, TableRow, cell_text, rows_of
 from transformer_playground.terminal import visible_line
+from transformer_playground.tui.shared.text import shorten_middle
 
 Verdict = Literal["better", "worse", "unclear"]
 
@@ -66,25 +65,9 @@ def lines_of(comparison: Comparison, *, all_settings: bool) -> tuple[Line, ...]:
 
 def names_of(comparison: Comparison) -> tuple[str, ...]:
     """Short name of each column, safe to display."""
-    return tuple(shortened(visible_line(column.label)) for column in comparison.columns)
-
-
-def shortened(text: str, width: int = MAX_WIDTH) -> str:
-    """Text of at most `width` cells; a longer text loses its middle."""
-    if cell_len(text) <= width:
-        return text
-    head = set_cell_size(text, max(0, width - 1) // 2).rstrip()
-    return head + ending(text, width - cell_len(head))
-
-
-def ending(text: str, width: int) -> str:
-    """Text of at most `width` cells (at least 1); a longer text keeps its end."""
-    if cell_len(text) <= width:
-        return text
-    kept = text[len(text) - width + 1 :]
-    while cell_len(kept) >= width:
-        kept = kept[1:]
-    return f"…{kept}"
+    return tuple(
+        shorten_middle(visible_line(column.label), MAX_WIDTH) for column in comparison.columns
+    )
 
 
 def verdict_on(key: str, difference: Delta) -> Verdict | None:
@@ -109,7 +92,7 @@ def verdicts_in(lines: tuple[Line, ...]) -> Iterator[Verdict]:
 
 def _line(row: TableRow, prefix: str) -> Line:
     key = f"{row.key}.delta" if row.is_delta else f"{prefix}{row.key}"
-    label = "  Δ" if row.is_delta else shortened(visible_line(row.label))
+    label = "  Δ" if row.is_delta else shorten_middle(visible_line(row.label), MAX_WIDTH)
     cells = tuple(_cell(row, cell) for cell in row.cells)
     if row.is_delta:
         return Line(key, label, "delta", cells)
@@ -119,4 +102,4 @@ def _line(row: TableRow, prefix: str) -> Line:
 def _cell(row: TableRow, cell: Cell) -> LineCell:
     text = visible_line(cell_text(row, cell, shorten=True))
     verdict = verdict_on(row.key, cell) if isinstance(cell, Delta) else None
-    return LineCell(shortened(text), verdict)
+    return LineCell(shorten_middle(text, MAX_WIDTH), verdict)

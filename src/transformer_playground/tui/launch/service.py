@@ -9,6 +9,7 @@ from transformer_playground.config.loading import LoadedConfig, leaves
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.config.toml import toml_key, toml_value
 from transformer_playground.data.dataset import check_artifacts
+from transformer_playground.data.prepare import DatasetState
 from transformer_playground.errors import ConfigError, DataError, PlaygroundError
 from transformer_playground.experiments.discovery import discover, find_experiment, load_experiment
 from transformer_playground.experiments.registry import dataset_state
@@ -19,7 +20,6 @@ from transformer_playground.training.launch import Launch, resolve_launch
 
 # How provenance names an override.
 _TYPED = "--set"
-DataState = Literal["prepared", "stale", "missing", "kept"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Preview:
 
     config: ExperimentConfig | None = None
     changed: tuple[Changed, ...] = ()
-    data: DataState | None = None
+    data: DatasetState | Literal["kept"] | None = None
     parameters: int | None = None
     problem: str = ""
 
@@ -66,7 +66,7 @@ def preview(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Preview:
     try:
         resolved = resolve_launch(experiments_dir, runs_dir, launch)
         loaded = resolved.loaded
-        state: DataState = dataset_state(resolved.experiment, loaded.config)
+        state = dataset_state(resolved.experiment, loaded.config)
     except PlaygroundError as error:
         return Preview(problem=_message(error))
     return Preview(

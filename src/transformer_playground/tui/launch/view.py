@@ -34,14 +34,14 @@ from transformer_playground.tui.launch.service import (
     save_config,
     summary_lines,
 )
+from transformer_playground.tui.runs.details_state import DATA_LABELS
+from transformer_playground.tui.runs.details_text import DATA_TEXTS
 from transformer_playground.tui.shared.line_input import LineInput
 
 _DEBOUNCE_SECONDS = 0.12
 _DATA = {
-    "prepared": "● prepared",
-    "stale": "◐ stale: will be prepared again before training",
-    "missing": "○ not prepared: will be prepared before training",
-    "kept": "◐ stale: used unchanged, because the run started with it",
+    **DATA_TEXTS,
+    "kept": f"{DATA_LABELS['stale']}: used unchanged, because the run started with it",
 }
 
 

@@ -5,10 +5,9 @@ import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from transformer_playground.checkpoints.discovery import scan_folder
-from transformer_playground.checkpoints.format import CheckpointInfo, is_pointer
+from transformer_playground.checkpoints.format import is_pointer
 from transformer_playground.config.toml import toml_key
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.experiments.discovery import (
@@ -18,10 +17,13 @@ from transformer_playground.experiments.discovery import (
 )
 from transformer_playground.jsonvalues import as_object
 from transformer_playground.runs.annotations import annotations_problem
-from transformer_playground.runs.details import CheckpointFile
+from transformer_playground.runs.details import CheckpointFile, read_checkpoints
 from transformer_playground.runs.folder import RunFolder, open_run, read_run_config
 from transformer_playground.runs.metrics import read_samples
 from transformer_playground.runs.status import derive_status
+
+if TYPE_CHECKING:
+    from transformer_playground.data.prepare import DatasetState
 
 Section = Literal["overview", "settings", "samples", "log"]
 SECTIONS: tuple[Section, ...] = ("overview", "settings", "samples", "log")
@@ -101,7 +103,9 @@ def _read(run: RunFolder, section: Section) -> RunSectionData:
     except PlaygroundError as error:
         problems.append(str(error))
     try:
-        checkpoints = _checkpoints(run)
+        # Hashing gigabytes is too slow for a display.
+        found = read_checkpoints(run, hash_files=False)
+        checkpoints = tuple(each for each in found if not is_pointer(Path(each.name)))
     except PlaygroundError as error:
         problems.append(str(error))
     damage = annotations_problem(run)
@@ -120,28 +124,6 @@ def _read(run: RunFolder, section: Section) -> RunSectionData:
     )
 
 
-def _checkpoints(run: RunFolder) -> tuple[CheckpointFile, ...]:
-    """Checkpoints by sidecar and file size, because hashing gigabytes is too slow for display."""
-    scan = scan_folder(run.checkpoints)
-    claims = sorted(scan.sidecars.values(), key=lambda info: info.age_key, reverse=True)
-    whole = [_describe(info) for info in claims if not is_pointer(info.path)]
-    damaged = [
-        CheckpointFile(path.name, problem=problem)
-        for path, problem in scan.problems.items()
-        if not is_pointer(path)
-    ]
-    return (*whole, *damaged)
-
-
-def _describe(info: CheckpointInfo) -> CheckpointFile:
-    try:
-        size = info.path.stat().st_size
-    except OSError:
-        return CheckpointFile(info.path.name, info.kind, info.step, problem="the file is missing")
-    problem = None if size == info.size else "its size differs from the sidecar"
-    return CheckpointFile(info.path.name, info.kind, info.step, info.metric, size, problem=problem)
-
-
 def _modified(path: Path) -> float:
     try:
         return path.stat().st_mtime
@@ -149,10 +131,7 @@ def _modified(path: Path) -> float:
         return -1.0
 
 
-DataState = Literal["prepared", "stale", "missing", "broken"]
-"""State of an experiment's dataset; "broken" if the configuration is not valid."""
-
-DATA_LABELS: Mapping[DataState, str] = {
+DATA_LABELS: Mapping[str, str] = {
     "prepared": "✓ prepared",
     "stale": "~ stale",
     "missing": "· not prepared",
@@ -182,7 +161,7 @@ class ExperimentDetails:
 
     name: str
     kind: str
-    data: DataState
+    data: "DatasetState | Literal['broken']"
     description: str = ""
     tags: tuple[str, ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)

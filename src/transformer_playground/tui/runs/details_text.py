@@ -110,7 +110,7 @@ def experiment_overview(details: ExperimentDetails | None, train_key: str) -> li
     """
     if details is None:
         return [(("reading …", "muted"),)]
-    lines: list[Line] = [((_DATA_TEXTS[details.data], _DATA_ROLES[details.data]),)]
+    lines: list[Line] = [((DATA_TEXTS[details.data], _DATA_ROLES[details.data]),)]
     if details.data == "broken":
         lines.append(((_text(details.description), "bad"),))
         return lines
@@ -131,7 +131,7 @@ _DATA_ROLES: Mapping[str, Role] = {
     "missing": "muted",
     "broken": "bad",
 }
-_DATA_TEXTS = {
+DATA_TEXTS: Mapping[str, str] = {
     "prepared": DATA_LABELS["prepared"],
     "stale": f"{DATA_LABELS['stale']}: training prepares it again",
     "missing": f"{DATA_LABELS['missing']}: training prepares it",

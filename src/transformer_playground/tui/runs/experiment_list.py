@@ -13,8 +13,9 @@ from transformer_playground.terminal import visible_line
 
 if TYPE_CHECKING:
     from transformer_playground.experiments.discovery import Experiment
-    from transformer_playground.tui.runs.details_state import DataState, ExperimentDetails
-_STYLES: "Mapping[DataState, str]" = {
+    from transformer_playground.tui.runs.details_state import ExperimentDetails
+
+_STYLES: Mapping[str, str] = {
     "prepared": "$text-success",
     "stale": "$text-warning",
     "missing": "$foreground 60%",

@@ -41,11 +41,17 @@ def shorten_middle(text: str, width: int) -> str:
     """At most `width` cells; a longer text loses its middle, because names differ at their ends."""
     if cell_len(text) <= width:
         return text
+    head = set_cell_size(text, max(0, width - 1) // 2).rstrip()
+    return head + shorten_start(text, width - cell_len(head))
+
+
+def shorten_start(text: str, width: int) -> str:
+    """At most `width` cells; the start of a longer text is cut off."""
+    if cell_len(text) <= width:
+        return text
     if width < 1:
         return ""
-    head = set_cell_size(text, (width - 1) // 2)
-    space = width - 1 - cell_len(head)
-    tail = text[len(text) - space :] if space else ""
-    while cell_len(tail) > space:
+    tail = text[max(0, len(text) - width + 1) :]
+    while cell_len(tail) >= width:
         tail = tail[1:]
-    return f"{head}…{tail}"
+    return f"…{tail}"

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from rich.cells import cell_len
 
 from builders.comparisons import evaluated, finished_run
 from builders.runs import append_rows
@@ -20,7 +19,6 @@ from transformer_playground.tui.compare.service import (
 )
 from transformer_playground.tui.compare.table_state import (
     lines_of,
-    shortened,
     verdict_on,
     verdicts_in,
 )
@@ -117,13 +115,6 @@ def test_lines_have_keys_of_their_own_whatever_settings_are_called(tmp_path: Pat
     assert len(keys) == len(set(keys))
     assert keys.index("#settings") < keys.index("setting:state") < keys.index("#numbers")
     assert set(verdicts_in(lines)) == {"better"}
-
-
-@pytest.mark.parametrize("text", ["", "short", "x" * 100, "宽" * 50, "a宽" * 30])
-def test_a_long_name_keeps_both_ends_within_its_width(text: str) -> None:
-    cut = shortened(text, 11)
-    assert cell_len(cut) <= 11
-    assert cut == text or ("…" in cut and cut[0] == text[0] and (cut[-1] == text[-1]))
 
 
 def test_samples_are_found_at_or_before_a_step(tmp_path: Path) -> None:
