@@ -2,6 +2,9 @@
 
 import os
 import signal
+from collections.abc import Iterator
+
+import pytest
 
 # Tests run side by side; more threads than cores would only get in each other's way. Read by torch
 # when it is first imported, and inherited by child processes.
@@ -14,3 +17,11 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ["HF_HUB_OFFLINE"] = "1"
 for variable in ("ML_PLAYGROUND_TRAIN_OVERRIDES", "ML_PLAYGROUND_SAMPLE_OVERRIDES", "NO_COLOR"):
     os.environ.pop(variable, None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_fsync() -> Iterator[None]:
+    """Files of tests need not survive a power failure; `builders.disks` simulates one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _: None)
+        yield

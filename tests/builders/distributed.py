@@ -50,8 +50,10 @@ def padded_materials(folder: Path) -> TrainingSetup:
 
 def train_on_ranks(folder: Path, world_size: int) -> list[RankReport]:
     """Train one step in as many processes; the dataset must be prepared already."""
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(world_size, mp_context=spawn) as pool:
+    # Forks of a server that has imported torch start at once.
+    forks = multiprocessing.get_context("forkserver")
+    forks.set_forkserver_preload(["torch"])
+    with ProcessPoolExecutor(world_size, mp_context=forks) as pool:
         ranks = [pool.submit(_train_rank, folder, rank, world_size) for rank in range(world_size)]
         return [each.result() for each in ranks]
 

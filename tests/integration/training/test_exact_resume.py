@@ -18,7 +18,8 @@ from builders.training import (
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import Evaluated, Event, RunStarted, StepLogged
 
-STEPS = 20
+# Beyond the second evaluation and the first epoch of the sequential sampler.
+STEPS = 11
 VARIANTS: dict[str, dict[str, Any]] = {
     "adamw": {},
     "muon": {"train": {"optim": {"optimizer": "muon"}}},

@@ -240,7 +240,7 @@ def test_a_stopped_run_is_resumed_and_branched_from_the_form(project: Project) -
         await until(pilot, lambda: "Branch from a checkpoint of first" in shown(console))
         await pilot.press("down", "enter")
         await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
-        await until(pilot, lambda: "Branch off first at last" in shown(console))
+        await until(pilot, lambda: "Branch from first at last" in shown(console))
         assert console.focused is not None
         console.focused.post_message(Paste(f"train.runtime.max_iters={job.step + 4}"))
         await pilot.pause()

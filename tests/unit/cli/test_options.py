@@ -1,4 +1,4 @@
-"""The one option whose value may be left out."""
+"""The option whose value may be omitted."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How commands speak and end."""
+"""Output and exit codes of commands."""
 
 import json
 import os
@@ -16,13 +16,13 @@ from transformer_playground.tables import Column
 HOSTILE = "".join(map(chr, range(0xA0))) + "\u202e\u2066"
 
 
-def test_a_command_without_fault_gives_its_own_code() -> None:
+def test_a_command_without_an_error_keeps_its_exit_code() -> None:
     assert run_command(lambda: 0) == 0
     assert run_command(lambda: 143) == 143
 
 
 @pytest.mark.parametrize(("error", "code"), [(DataError("no.", "do."), 1), (UsageError("no."), 2)])
-def test_a_fault_becomes_its_sentence_and_its_mend(
+def test_an_error_is_printed_with_its_hint(
     error: DataError | UsageError, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def command() -> int:
@@ -34,7 +34,9 @@ def test_a_fault_becomes_its_sentence_and_its_mend(
     assert captured.err.splitlines() == ["error: no.", *([error.hint] if error.hint else [])]
 
 
-def test_an_interrupted_command_says_so_and_gives_130(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupted_command_is_reported_with_exit_code_130(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     def command() -> int:
         raise KeyboardInterrupt
 
@@ -50,7 +52,7 @@ def test_a_bug_keeps_its_traceback() -> None:
         run_command(command)
 
 
-def test_everything_that_is_said_is_free_of_controls(capsys: pytest.CaptureFixture[str]) -> None:
+def test_all_output_is_free_of_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     say(HOSTILE)
     say_json({HOSTILE: HOSTILE})
     note(HOSTILE)
@@ -60,7 +62,7 @@ def test_everything_that_is_said_is_free_of_controls(capsys: pytest.CaptureFixtu
         assert CONTROL.search(stream) is None
 
 
-def test_json_keeps_the_text_it_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_escapes_text_without_loss(capsys: pytest.CaptureFixture[str]) -> None:
     say_json({"text": HOSTILE})
     assert json.loads(capsys.readouterr().out) == {"text": HOSTILE}
 
@@ -70,14 +72,14 @@ def test_a_table_cell_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(capsys.readouterr().out.splitlines()) == 2
 
 
-def test_a_piped_table_keeps_long_cells_whole(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_piped_table_does_not_shorten_cells(capsys: pytest.CaptureFixture[str]) -> None:
     print_table([Column("name", ["x" * 100]), Column("number", ["7" * 100], True)])
     out = capsys.readouterr().out
     assert "x" * 100 in out
     assert "7" * 100 in out
 
 
-# Standard output of the test run itself must not be a closed pipe, so these have their own process.
+# The test run must keep its standard output, so these use child processes.
 SPEAK = """\
 import sys
 from transformer_playground.cli.output import print_table, run_command, say
@@ -91,7 +93,7 @@ sys.exit(run_command(command))
 
 
 @pytest.mark.parametrize("statement", ["say('x' * 100)", "print_table([Column('a', ['x' * 100])])"])
-def test_a_reader_that_leaves_is_no_error(statement: str) -> None:
+def test_a_closed_pipe_is_not_an_error(statement: str) -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
@@ -119,7 +121,7 @@ def test_output_that_cannot_be_written_is_an_error_without_a_traceback(tmp_path:
     assert done.stderr.count(b"\n") == 1
 
 
-def test_an_encoding_that_lacks_characters_ends_no_command() -> None:
+def test_an_encoding_without_some_characters_does_not_end_a_command() -> None:
     done = subprocess.run(
         [sys.executable, "-c", SPEAK.format(statement="say('\\u2713 caf\\xe9')")],
         env={**os.environ, "PYTHONIOENCODING": "ascii"},

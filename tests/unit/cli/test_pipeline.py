@@ -29,7 +29,7 @@ from transformer_playground.training.launch import Launch
             ["tiny", "--config", "a.toml"],
         ),
         (
-            # A file that is stated again is laid over the run, so what overrode it must be too.
+            # A config file given again overrides the run, so its overrides must be repeated, too.
             Launch("tiny", ('a.b="x y"',), config=Path("a.toml")),
             EXPERIMENTS_DIR,
             RUNS_DIR,
@@ -39,12 +39,12 @@ from transformer_playground.training.launch import Launch
             Launch("tiny", ('a.b="x y"', "c=1")),
             Path("e"),
             Path("r"),
-            # The settings themselves are the run's own by now.
+            # The other settings are recorded in the run.
             shlex.split("tiny --experiments-dir e --runs-dir r"),
         ),
     ],
 )
-def test_the_resume_command_repeats_where_things_are(
+def test_the_resume_command_repeats_the_folders(
     launch: Launch, experiments_dir: Path, runs_dir: Path, words: list[str]
 ) -> None:
     command = resume_command(

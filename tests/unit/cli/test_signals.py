@@ -1,4 +1,4 @@
-"""What signals do to the training that they meet."""
+"""Signals during training."""
 
 import signal
 
@@ -12,7 +12,9 @@ from transformer_playground.training.control import TrainingControl
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_the_first_signal_is_remembered_and_only_asks(number: signal.Signals, code: int) -> None:
+def test_the_first_signal_is_recorded_and_requests_a_stop(
+    number: signal.Signals, code: int
+) -> None:
     control = TrainingControl()
     before = signal.getsignal(number)
     with stop_on_signals(control) as request:
@@ -24,7 +26,9 @@ def test_the_first_signal_is_remembered_and_only_asks(number: signal.Signals, co
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
-def test_a_second_signal_ends_at_once_with_its_own_code(number: signal.Signals, code: int) -> None:
+def test_a_second_signal_ends_the_process_with_its_exit_code(
+    number: signal.Signals, code: int
+) -> None:
     def impatient() -> None:
         with stop_on_signals(TrainingControl()):
             signal.raise_signal(signal.SIGINT)

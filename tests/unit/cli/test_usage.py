@@ -76,7 +76,7 @@ def test_the_help_of_a_group_lists_its_commands(
         (["tensorboard", "--port", "many"], "--port"),
     ],
 )
-def test_wrong_usage_is_one_sentence_and_where_to_look(
+def test_wrong_usage_gives_one_sentence_and_the_help_command(
     arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run_app(app, arguments) == 2

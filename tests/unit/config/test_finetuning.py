@@ -1,4 +1,4 @@
-"""The tables of kind = lora, and what the two kinds refuse of each other."""
+"""The tables of kind = lora, and settings that one of the two kinds rejects."""
 
 from pathlib import Path
 
@@ -30,7 +30,7 @@ def _refusal(tmp_path: Path, *overrides: str, text: str = LORA) -> str:
     return caught.value.message
 
 
-def test_a_lora_experiment_names_its_base_and_is_otherwise_ready(tmp_path: Path) -> None:
+def test_a_lora_experiment_only_has_to_name_its_base_model(tmp_path: Path) -> None:
     config = _load(tmp_path).config
     assert config.hf_model.model_name == "Qwen/Qwen2.5-1.5B"
     assert (config.peft.r, config.peft.lora_alpha, config.peft.lora_dropout) == (8, 16, 0.05)
@@ -54,27 +54,27 @@ def test_targets_are_a_list_or_one_word(
     assert peft.auto_targets == (targets == ("auto",))
 
 
-def test_a_training_block_is_as_long_as_the_pretrained_models_context(tmp_path: Path) -> None:
+def test_the_training_block_size_defaults_to_the_context_of_the_base_model(tmp_path: Path) -> None:
     assert _load(tmp_path).config.train_block_size == 256
     assert _load(tmp_path, "hf_model.block_size=32").config.train_block_size == 32
     assert _load(tmp_path, "train.data.block_size=100").config.train_block_size == 100
 
 
-def test_a_training_block_is_never_longer_than_that_context(tmp_path: Path) -> None:
+def test_the_training_block_size_never_exceeds_the_context_of_the_base_model(
+    tmp_path: Path,
+) -> None:
     message = _refusal(tmp_path, "train.data.block_size=257")
     assert "train.data.block_size = 257 is longer than hf_model.block_size = 256" in message
 
 
 @pytest.mark.parametrize("name", ["./base", "../x/base", "."])
-def test_a_base_in_a_folder_is_relative_to_the_file_that_states_it(
-    tmp_path: Path, name: str
-) -> None:
+def test_a_local_base_model_is_relative_to_its_config_file(tmp_path: Path, name: str) -> None:
     text = LORA.replace("Qwen/Qwen2.5-1.5B", name)
     expected = (tmp_path / "experiments" / "x" / name).resolve()
     assert _load(tmp_path, text=text).config.hf_model.model_name == str(expected)
 
 
-def test_a_base_in_a_folder_of_a_flag_is_relative_to_the_current_folder(
+def test_a_local_base_model_of_a_flag_is_relative_to_the_current_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -82,7 +82,7 @@ def test_a_base_in_a_folder_of_a_flag_is_relative_to_the_current_folder(
     assert model.model_name == str(tmp_path.resolve() / "base")
 
 
-def test_a_base_may_lie_anywhere_if_its_path_is_absolute(
+def test_an_absolute_path_of_a_base_model_may_be_anywhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = (tmp_path / "home").resolve()
@@ -91,7 +91,7 @@ def test_a_base_may_lie_anywhere_if_its_path_is_absolute(
     assert _load(tmp_path, "hf_model.model_name=/b/c").config.hf_model.model_name == "/b/c"
 
 
-def test_a_relative_path_of_a_base_may_not_leave_the_project(tmp_path: Path) -> None:
+def test_a_relative_path_of_a_base_model_may_not_leave_the_project(tmp_path: Path) -> None:
     text = LORA.replace("Qwen/Qwen2.5-1.5B", "../../../base")
     assert "hf_model.model_name = " in (message := _refusal(tmp_path, text=text))
     assert "is outside the project" in message
@@ -124,14 +124,14 @@ def test_a_relative_path_of_a_base_may_not_leave_the_project(tmp_path: Path) -> 
         ("hf_model.revision=''", 'hf_model.revision = "" must be text, not empty'),
     ],
 )
-def test_what_finetuning_cannot_follow_is_refused(
+def test_settings_that_finetuning_does_not_support_are_rejected(
     tmp_path: Path, override: str, complaint: str
 ) -> None:
     assert complaint in _refusal(tmp_path, override)
 
 
 @pytest.mark.parametrize("separator", ["' '", '"\\n\\n"', "''", "'<|endofspeech|>'", "'</s>'"])
-def test_white_space_or_one_word_ends_the_documents_of_a_lora_experiment(
+def test_the_end_token_of_a_lora_experiment_is_white_space_or_one_word(
     tmp_path: Path, separator: str
 ) -> None:
     assert _load(tmp_path, f"prepare.doc_separator={separator}")
@@ -145,7 +145,7 @@ def test_float16_weights_need_cuda(tmp_path: Path, device: str) -> None:
         assert _load(tmp_path, "hf_model.dtype=float16", f"train.runtime.device={fine}")
 
 
-def test_a_revision_belongs_to_a_model_of_the_hub(tmp_path: Path) -> None:
+def test_a_revision_requires_a_model_of_the_hub(tmp_path: Path) -> None:
     assert _load(tmp_path, "hf_model.revision=main").config.hf_model.revision == "main"
     message = _refusal(tmp_path, "hf_model.revision=main", "hf_model.model_name=/models/base")
     assert "model_name is a folder" in message
@@ -162,13 +162,13 @@ def test_a_revision_belongs_to_a_model_of_the_hub(tmp_path: Path) -> None:
         ("prepare.conditioning_header=false", "prepare.conditioning_header only have"),
     ],
 )
-def test_a_model_of_our_own_refuses_what_only_finetuning_knows(
+def test_a_model_trained_from_scratch_rejects_settings_of_finetuning(
     tmp_path: Path, override: str, complaint: str
 ) -> None:
     assert complaint in _refusal(tmp_path, override, text="")
 
 
-def test_a_refusal_between_the_kinds_names_where_each_part_was_set(tmp_path: Path) -> None:
+def test_a_conflict_between_kinds_names_the_source_of_each_setting(tmp_path: Path) -> None:
     message = _refusal(tmp_path, "model.n_layer=3", "model.n_embd=8")
     assert "model.n_layer, model.n_embd describe" in message
     assert "experiment.kind: " in message

@@ -1,4 +1,4 @@
-"""All layers together: precedence, provenance, paths and every way to be wrong."""
+"""All layers together: precedence, provenance, paths and errors."""
 
 import json
 from pathlib import Path
@@ -93,7 +93,7 @@ def test_set_can_unset_what_the_file_sets(project: Path) -> None:
     assert loaded.config.model.n_kv_head is None
 
 
-def test_a_json_null_unsets_too(project: Path) -> None:
+def test_a_json_null_also_unsets_a_value(project: Path) -> None:
     loaded = _load(
         project, "[train.data]\nblock_size = 8\n", environ={TRAIN: '{"data": {"block_size": null}}'}
     )
@@ -108,7 +108,7 @@ def test_a_dumped_configuration_validates_to_an_equal_one(project: Path) -> None
     assert again == config
 
 
-def test_relative_paths_are_relative_to_what_states_them(project: Path) -> None:
+def test_relative_paths_are_relative_to_their_source(project: Path) -> None:
     (project / "elsewhere").mkdir()
     home = project / "experiments" / "x"
     stated = _load(project, '[prepare]\nraw_dir = "../shared"\n').config.prepare
@@ -123,7 +123,7 @@ def test_relative_paths_of_the_defaults_file_are_relative_to_each_experiment(pro
     assert config.prepare.raw_dir == project / "experiments" / "x" / "texts"
 
 
-def test_a_config_file_elsewhere_keeps_its_relative_paths_beside_itself(
+def test_paths_in_a_config_file_elsewhere_are_relative_to_that_file(
     project: Path, tmp_path: Path
 ) -> None:
     elsewhere = tmp_path / "elsewhere"
@@ -145,7 +145,7 @@ def test_a_relative_path_may_not_leave_the_project(project: Path, path: str) -> 
     )
 
 
-def test_a_link_that_leads_out_counts_as_leaving(project: Path, tmp_path: Path) -> None:
+def test_a_link_to_outside_the_project_counts_as_leaving(project: Path, tmp_path: Path) -> None:
     home = write_experiment(project / "experiments", "x", "")
     (home / "raw").symlink_to(tmp_path, target_is_directory=True)
     assert "is outside the project" in _refusal(project, "")
@@ -167,7 +167,7 @@ def test_a_home_folder_is_absolute(
 
 
 @pytest.mark.parametrize("path", ["", "a\\u0000b"])
-def test_text_that_is_no_path_is_refused(project: Path, path: str) -> None:
+def test_text_that_is_not_a_path_is_rejected(project: Path, path: str) -> None:
     assert "is not a path" in _refusal(project, f'[prepare]\nraw_dir = "{path}"\n')
 
 
@@ -220,13 +220,13 @@ def test_text_that_is_no_path_is_refused(project: Path, path: str) -> None:
         ("[prepare]\ndownloads = 3\n", [], "prepare.downloads = 3 must be a table"),
     ],
 )
-def test_each_fault_says_where_what_and_how_to_mend_it(
+def test_each_error_names_the_place_the_problem_and_the_fix(
     project: Path, text: str, flags: list[str], message: str
 ) -> None:
     assert message in _refusal(project, text, *flags)
 
 
-def test_all_faults_are_told_at_once_one_line_each(project: Path) -> None:
+def test_all_errors_are_reported_at_once_one_line_each(project: Path) -> None:
     message = _refusal(
         project,
         "[model]\nn_layr = 3\nnorm_eps = inf\n[train.runtime]\nseed = -1\n",
@@ -247,7 +247,7 @@ def test_an_impossible_combination_names_where_each_part_was_set(project: Path) 
     assert "model.n_head: --set" in _refusal(project, "[model]\nn_embd = 10\n", "model.n_head=3")
 
 
-def test_a_value_that_was_refused_causes_no_conflict_to_be_told(project: Path) -> None:
+def test_a_rejected_value_causes_no_further_conflict_message(project: Path) -> None:
     message = _refusal(project, "[model]\nn_embd = 2020-01-01\nn_head = 3\n")
     assert "divisible" not in message
 
@@ -256,7 +256,7 @@ def test_long_values_are_cut(project: Path) -> None:
     assert len(_refusal(project, f'[model]\nnorm = "{"x" * 5000}"\n')) < 300
 
 
-def test_the_hint_points_at_the_list_of_settings(project: Path) -> None:
+def test_the_hint_names_the_list_of_settings(project: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         _load(project, "x = 1\n", defaults="")
     assert "experiments/default_config.toml" in caught.value.hint
@@ -267,7 +267,7 @@ def test_a_broken_defaults_file_is_named(project: Path) -> None:
         _load(project, "", defaults="= 3")
 
 
-def test_a_prompt_file_is_relative_to_the_file_that_states_it(project: Path) -> None:
+def test_a_prompt_file_is_relative_to_its_config_file(project: Path) -> None:
     loaded = _load(project, '[sample.sample]\nstart = "FILE:prompt.txt"\n')
     expected = project / "experiments" / "x" / "prompt.txt"
     assert loaded.config.sample.sample.start == f"FILE:{expected}"
@@ -289,19 +289,17 @@ def test_a_prompt_that_is_text_stays_as_it_is(project: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("stated", "said"),
+    ("value", "expected"),
     [
         ("", "is not a path"),
         ("../../../secret.txt", "is outside the project"),
         ("~nobody-of-this-name/x", "home folder"),
     ],
 )
-def test_a_prompt_file_that_cannot_be_meant_is_refused(
-    project: Path, stated: str, said: str
-) -> None:
-    message = _refusal(project, f'[sample.sample]\nstart = "FILE:{stated}"\n')
+def test_an_invalid_prompt_file_is_rejected(project: Path, value: str, expected: str) -> None:
+    message = _refusal(project, f'[sample.sample]\nstart = "FILE:{value}"\n')
     assert "sample.sample.start" in message
-    assert said in message
+    assert expected in message
 
 
 @pytest.mark.parametrize(
@@ -315,7 +313,7 @@ def test_a_prompt_file_that_cannot_be_meant_is_refused(
         ("sample.sample.num_samples=10001", "at most 10000"),
     ],
 )
-def test_a_size_that_can_only_be_a_slip_is_refused_with_the_limit(
+def test_an_absurd_size_is_rejected_with_the_limit(
     project: Path, override: str, limit: str
 ) -> None:
     message = _refusal(project, "", override)
@@ -323,12 +321,12 @@ def test_a_size_that_can_only_be_a_slip_is_refused_with_the_limit(
     assert limit in message
 
 
-def test_markers_and_one_document_a_line_exclude_each_other(project: Path) -> None:
+def test_markers_and_one_document_per_line_exclude_each_other(project: Path) -> None:
     text = '[prepare]\ndocuments = "lines"\nadd_structure_tokens = true\n'
     message = _refusal(project, text)
     assert "documents = 'files'" in message
     assert "prepare.add_structure_tokens: experiments/x/config.toml" in message
 
 
-def test_a_coverage_that_no_sentencepiece_model_takes_is_refused(project: Path) -> None:
+def test_a_coverage_that_sentencepiece_does_not_accept_is_rejected(project: Path) -> None:
     assert "at least 0.98" in _refusal(project, "", "prepare.character_coverage=0.9")

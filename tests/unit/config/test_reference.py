@@ -1,4 +1,4 @@
-"""The committed list of settings is what the schema says."""
+"""The committed list of settings matches the schema."""
 
 import subprocess
 import sys
@@ -51,7 +51,7 @@ def test_every_setting_with_a_default_has_its_value_there() -> None:
         assert (entry.key[-1] in node) == (entry.default is not None), entry.name
 
 
-def test_entries_say_what_a_value_may_be() -> None:
+def test_entries_list_the_allowed_values() -> None:
     allowed = {
         name: entry.allowed
         for name, entry in ((entry.name, entry) for entry in schema_index().values())

@@ -29,7 +29,7 @@ def resumed(saved: dict[str, Any], current: LoadedConfig, *overrides: str) -> Lo
     return load_resumed_config(saved, current, override_layers(None, overrides, {}))
 
 
-def test_a_run_goes_on_with_what_it_was_started_with(tmp_path: Path) -> None:
+def test_a_resumed_run_keeps_its_settings(tmp_path: Path) -> None:
     path = write(tmp_path / "one")
     saved = saved_by(path, "train.optim.learning_rate=0.005", "train.runtime.seed=5")
     config = resumed(saved, load_config(path)).config
@@ -38,7 +38,7 @@ def test_a_run_goes_on_with_what_it_was_started_with(tmp_path: Path) -> None:
     assert config.model_dump(mode="json") == saved
 
 
-def test_what_the_command_states_wins_and_is_recorded(tmp_path: Path) -> None:
+def test_overrides_of_the_command_win_and_are_recorded(tmp_path: Path) -> None:
     path = write(tmp_path / "one")
     saved = saved_by(path, "train.runtime.seed=5")
     loaded = resumed(saved, load_config(path), "train.runtime.seed=6")
@@ -55,13 +55,13 @@ def test_a_file_given_with_the_command_wins_over_the_run(tmp_path: Path) -> None
     assert loaded.config.train.runtime.seed == 7
 
 
-def test_the_data_lies_where_the_experiment_is_now(tmp_path: Path) -> None:
+def test_data_paths_follow_a_moved_experiment(tmp_path: Path) -> None:
     saved = saved_by(write(tmp_path / "one"))
     moved = load_config(write(tmp_path / "two"))
     assert resumed(saved, moved).config.prepare == moved.config.prepare
 
 
-def test_each_difference_to_the_experiment_is_said(tmp_path: Path) -> None:
+def test_each_difference_from_the_experiment_is_reported(tmp_path: Path) -> None:
     path = write(tmp_path / "one")
     current = load_config(path)
     loaded = resumed(saved_by(path, "train.runtime.seed=5"), current)
@@ -70,7 +70,7 @@ def test_each_difference_to_the_experiment_is_said(tmp_path: Path) -> None:
     assert list(changed_settings(resumed(saved_by(path), current), current)) == []
 
 
-def test_a_damaged_record_is_a_sentence(tmp_path: Path) -> None:
+def test_a_damaged_config_file_gives_a_clear_error(tmp_path: Path) -> None:
     current = load_config(write(tmp_path / "one"))
     with pytest.raises(ConfigError, match=r"config\.json.*n_layer"):
         resumed({"model": {"n_layer": "many"}}, current)
@@ -78,7 +78,7 @@ def test_a_damaged_record_is_a_sentence(tmp_path: Path) -> None:
         resumed({"prepare": 3, "hf_model": {"model_name": 5}}, current)
 
 
-def test_what_shapes_the_dataset_stays_as_the_run_was_trained(tmp_path: Path) -> None:
+def test_settings_of_the_dataset_keep_the_values_of_the_run(tmp_path: Path) -> None:
     path = write(tmp_path / "one")
     saved = saved_by(path)
     current = load_config(write(tmp_path / "two", "\n[prepare]\nval_fraction = 0.3\n"))
@@ -105,7 +105,7 @@ def test_what_shapes_the_dataset_stays_as_the_run_was_trained(tmp_path: Path) ->
         ("model=5", True),
     ],
 )
-def test_only_what_a_run_cannot_change_is_refused(
+def test_only_settings_that_a_run_cannot_change_are_rejected(
     override: str, is_fine: bool, tmp_path: Path
 ) -> None:
     saved, stated = saved_by(write(tmp_path / "one")), override_layers(None, [override], {})
@@ -116,7 +116,7 @@ def test_only_what_a_run_cannot_change_is_refused(
         check_overrides(saved, stated, vocab_size=24)
 
 
-def test_an_optimizer_is_refused_on_resuming_and_free_in_a_branch(tmp_path: Path) -> None:
+def test_the_optimizer_is_fixed_in_a_resume_and_free_in_a_branch(tmp_path: Path) -> None:
     saved = saved_by(write(tmp_path / "one"))
     stated = override_layers(
         None, (), {"ML_PLAYGROUND_TRAIN_OVERRIDES": '{"optim": {"optimizer": "muon"}}'}

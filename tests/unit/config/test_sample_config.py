@@ -6,7 +6,7 @@ from transformer_playground.errors import ConfigError
 SAVED = {"sample": {"temperature": 0.5, "top_k": 7}, "runtime": {"seed": 3}}
 
 
-def test_what_is_left_out_stays_as_the_run_has_it() -> None:
+def test_omitted_values_are_those_of_the_run() -> None:
     config = load_sample_config(SAVED, {}, overrides=(), environ={})
     assert (config.sample.temperature, config.sample.top_k, config.runtime.seed) == (0.5, 7, 3)
 
@@ -24,29 +24,29 @@ def test_options_win_over_flags_over_the_environment_over_the_run() -> None:
     assert config.runtime.seed == 3
 
 
-def test_settings_of_training_are_refused_rather_than_ignored() -> None:
+def test_training_settings_are_rejected_instead_of_ignored() -> None:
     with pytest.raises(ConfigError, match="model"):
         load_sample_config(SAVED, {}, overrides=["model.n_layer=3"], environ={})
 
 
-def test_an_unknown_setting_names_its_place_and_the_nearest() -> None:
+def test_an_unknown_setting_is_reported_with_its_source_and_the_closest_name() -> None:
     with pytest.raises(ConfigError, match=r"--set.*temperature"):
         load_sample_config(SAVED, {}, overrides=["sample.sample.temprature=1"], environ={})
 
 
-def test_an_option_out_of_range_says_what_is_allowed() -> None:
+def test_an_option_out_of_range_is_reported_with_the_allowed_range() -> None:
     with pytest.raises(ConfigError, match="top_p"):
         load_sample_config(SAVED, {"sample": {"top_p": 0.0}}, overrides=(), environ={})
 
 
 @pytest.mark.parametrize("device", ["cpu", "mps"])
-def test_float16_is_refused_where_it_cannot_be_computed(device: str) -> None:
+def test_float16_is_rejected_on_devices_that_do_not_support_it(device: str) -> None:
     options = {"runtime": {"dtype": "float16", "device": device}}
     with pytest.raises(ConfigError, match=f"needs a CUDA device, not {device}"):
         load_sample_config(SAVED, options, overrides=(), environ={})
 
 
-def test_float16_is_left_to_the_device_where_that_is_not_known_yet() -> None:
+def test_float16_is_accepted_while_the_device_is_not_known() -> None:
     options = {"runtime": {"dtype": "float16", "device": "auto"}}
     config = load_sample_config(SAVED, options, overrides=(), environ={})
     assert config.runtime.dtype == "float16"

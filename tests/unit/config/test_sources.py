@@ -80,7 +80,7 @@ def test_set_takes_bare_words_as_text(words: str) -> None:
 
 @_CALM
 @given(_TEXT)
-def test_set_either_sets_exactly_its_key_or_is_refused(text: str) -> None:
+def test_set_either_sets_exactly_its_key_or_is_rejected(text: str) -> None:
     try:
         (layer,) = flag_layers([f"some.key={text}"])
     except ConfigError:
@@ -91,7 +91,7 @@ def test_set_either_sets_exactly_its_key_or_is_refused(text: str) -> None:
 
 @_CALM
 @given(_TEXT)
-def test_set_survives_any_key(text: str) -> None:
+def test_set_handles_any_key(text: str) -> None:
     try:
         (layer,) = flag_layers([text])
     except ConfigError:
@@ -126,7 +126,7 @@ def test_the_bare_word_none_unsets_a_setting_that_may_be_unset(word: str) -> Non
         ('model.n_kv_head="none"', "none"),
     ],
 )
-def test_none_is_a_word_like_any_other_where_nothing_can_be_unset(flag: str, value: str) -> None:
+def test_none_is_an_ordinary_word_for_settings_that_cannot_be_unset(flag: str, value: str) -> None:
     assert _flag_value(flag) == value
 
 
@@ -135,7 +135,7 @@ def test_no_setting_that_may_be_unset_has_none_among_its_choices() -> None:
         assert not (entry.optional and set(entry.choices) & set(UNSET_VALUES)), entry.name
 
 
-def test_set_cannot_smuggle_in_a_second_key() -> None:
+def test_set_cannot_set_a_second_key() -> None:
     assert _flag_value("some.key=1\nother = 2") == "1\nother = 2"
 
 
@@ -147,13 +147,13 @@ def test_set_without_an_equals_sign_shows_the_form() -> None:
 @pytest.mark.parametrize(
     "flag", ["=3", "a..b=3", "a b=3", "[a]\nb=3", ".=1", ".".join("a" * 40) + "=1"]
 )
-def test_set_with_a_broken_key_is_refused(flag: str) -> None:
+def test_set_with_a_malformed_key_is_rejected(flag: str) -> None:
     with pytest.raises(ConfigError, match="dotted key"):
         flag_layers([flag])
 
 
 @pytest.mark.parametrize("value", ["[1, 2", '"open', "{a = }", "'x' y", "[" * 5000])
-def test_set_with_half_a_toml_value_is_refused(value: str) -> None:
+def test_set_with_an_incomplete_toml_value_is_rejected(value: str) -> None:
     with pytest.raises(ConfigError, match="not a TOML value"):
         flag_layers([f"model.n_layer={value}"])
 
@@ -205,18 +205,18 @@ def test_size_is_checked_before_anything_is_parsed(tmp_path: Path) -> None:
         "[" + " . ".join(['"a"'] * 20_000) + "]",
     ],
 )
-def test_nesting_without_end_is_an_error_not_a_crash(tmp_path: Path, text: str) -> None:
+def test_extremely_deep_nesting_is_an_error_and_not_a_crash(tmp_path: Path, text: str) -> None:
     assert "nested more than" in _refusal(tmp_path, text.encode())
 
 
-def test_a_missing_file_and_a_folder_are_told_apart(tmp_path: Path) -> None:
+def test_a_missing_file_and_a_folder_have_different_errors(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist"):
         read_layer(tmp_path / "nowhere.toml", tmp_path)
     with pytest.raises(ConfigError, match="not a plain file"):
         read_layer(tmp_path, tmp_path)
 
 
-def test_environment_objects_land_in_their_tables() -> None:
+def test_environment_objects_are_merged_into_their_tables() -> None:
     layers = environment_layers(
         {
             "ML_PLAYGROUND_TRAIN_OVERRIDES": '{"optim": {"learning_rate": 0.5}}',
@@ -231,7 +231,7 @@ def test_environment_objects_land_in_their_tables() -> None:
 
 
 @pytest.mark.parametrize("blank", ["", "  \n"])
-def test_a_blank_variable_is_as_good_as_none(blank: str) -> None:
+def test_a_blank_variable_is_ignored(blank: str) -> None:
     assert environment_layers({"ML_PLAYGROUND_TRAIN_OVERRIDES": blank}) == []
 
 
@@ -247,10 +247,10 @@ def test_a_blank_variable_is_as_good_as_none(blank: str) -> None:
         (json.dumps({"a": "x" * MAX_BYTES}), "larger than 256 KiB"),
     ],
 )
-def test_a_variable_that_is_no_json_object_is_named(text: str, complaint: str) -> None:
+def test_a_variable_that_is_not_a_json_object_is_named(text: str, complaint: str) -> None:
     with pytest.raises(ConfigError, match=f"ML_PLAYGROUND_TRAIN_OVERRIDES.*{complaint}"):
         environment_layers({"ML_PLAYGROUND_TRAIN_OVERRIDES": text})
 
 
-def test_strings_show_every_control_character_escaped() -> None:
+def test_control_characters_of_strings_are_shown_escaped() -> None:
     assert toml_string("a\x1b\x7f\n") == '"a\\u001b\\u007f\\n"'

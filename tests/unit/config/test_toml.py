@@ -34,7 +34,7 @@ def test_a_changed_value_leaves_everything_else_as_it_is() -> None:
     assert changed == TEXT.replace("1e-3", "0.5")
 
 
-def test_a_new_setting_joins_its_table() -> None:
+def test_a_new_setting_is_added_to_its_table() -> None:
     changed = set_value(TEXT, ("model", "norm"), "rmsnorm")
     assert tomllib.loads(changed)["model"]["norm"] == "rmsnorm"
     assert [line for line in changed.splitlines() if line not in TEXT.splitlines()] == [
@@ -43,7 +43,7 @@ def test_a_new_setting_joins_its_table() -> None:
 
 
 @pytest.mark.parametrize("key", [("sample", "sample", "top_k"), ("train", "data", "batch_size")])
-def test_a_new_table_stands_apart_from_the_others(key: tuple[str, ...]) -> None:
+def test_a_new_table_is_separated_by_an_empty_line(key: tuple[str, ...]) -> None:
     changed = set_value(TEXT, key, 5)
     lines = changed.splitlines()
     at = lines.index(f"[{'.'.join(key[:-1])}]")
@@ -52,7 +52,7 @@ def test_a_new_table_stands_apart_from_the_others(key: tuple[str, ...]) -> None:
     assert all(line in lines for line in TEXT.splitlines())
 
 
-def test_none_takes_a_setting_out() -> None:
+def test_none_removes_a_setting() -> None:
     changed = set_value(TEXT, ("model", "n_layer"), None)
     assert "n_layer" not in tomllib.loads(changed)["model"]
     assert set_value(TEXT, ("sample", "sample", "top_k"), None) == TEXT
@@ -75,7 +75,7 @@ def test_overrides_are_written_as_their_values() -> None:
 
 
 @pytest.mark.parametrize("text", ["[model\n", "model = 3\n"])
-def test_a_file_that_cannot_take_it_is_refused(text: str) -> None:
+def test_a_file_that_cannot_hold_the_setting_is_rejected(text: str) -> None:
     with pytest.raises(ConfigError):
         set_value(text, ("model", "n_layer"), 3)
 

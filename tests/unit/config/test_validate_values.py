@@ -1,4 +1,4 @@
-"""Layers merge key by key, and each value remembers where it came from."""
+"""Merging of layers key by key, with the provenance of each value."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -75,7 +75,7 @@ def test_every_value_of_the_last_layer_wins_and_names_it(
 
 @_CALM
 @given(_TABLES, _TABLES)
-def test_every_merged_value_stands_in_the_layer_it_names(
+def test_every_merged_value_comes_from_the_layer_it_names(
     low: dict[str, Any], high: dict[str, Any]
 ) -> None:
     merged = merge([_layer("low", low), _layer("high", high)])
@@ -85,7 +85,7 @@ def test_every_merged_value_stands_in_the_layer_it_names(
 
 @_CALM
 @given(_TABLES, _TABLES)
-def test_no_origin_outlives_its_key(low: dict[str, Any], high: dict[str, Any]) -> None:
+def test_a_removed_key_has_no_provenance(low: dict[str, Any], high: dict[str, Any]) -> None:
     merged = merge([_layer("low", low), _layer("high", high)])
     for key in merged.origins:
         _at(merged.values, key)
@@ -119,9 +119,7 @@ def test_merging_changes_no_layer(low: dict[str, Any], high: dict[str, Any]) -> 
         ([{"deep": float("inf")}], "not a finite number"),
     ],
 )
-def test_values_that_no_setting_takes_are_taken_out_with_a_reason(
-    value: object, complaint: str
-) -> None:
+def test_invalid_values_are_removed_with_a_reason(value: object, complaint: str) -> None:
     clean, problems = validate_values(_layer("file", {"model": {"n_layer": value, "n_head": 2}}))
     assert clean.values == {"model": {"n_head": 2}}
     assert len(problems) == 1

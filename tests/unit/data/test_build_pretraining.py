@@ -63,7 +63,7 @@ def test_text_encoded_in_chunks_equals_text_encoded_whole(
     assert encoded.sha256 == sha256_file(path)
 
 
-def test_documents_stand_between_start_and_end(tmp_path: Path) -> None:
+def test_documents_are_enclosed_by_start_and_end_tokens(tmp_path: Path) -> None:
     tokenizer = tokenizer_of("bpe")
     lines: list[Piece] = [Boundary.START, "cat", Boundary.END, Boundary.START, "the", Boundary.END]
 
@@ -73,7 +73,7 @@ def test_documents_stand_between_start_and_end(tmp_path: Path) -> None:
     assert encoded.text_bytes == len("cat\nthe\n")
 
 
-def test_one_token_stands_between_documents_when_it_is_both_start_and_end(
+def test_a_token_that_is_both_start_and_end_separates_documents_once(
     tmp_path: Path,
 ) -> None:
     tokenizer = Gpt2Tokenizer()
@@ -85,7 +85,7 @@ def test_one_token_stands_between_documents_when_it_is_both_start_and_end(
     assert ids == [end, *tokenizer.encode("cat"), end, *tokenizer.encode("the"), end]
 
 
-def test_a_mark_separates_what_would_merge_otherwise(tmp_path: Path) -> None:
+def test_a_mark_separates_text_that_would_merge_otherwise(tmp_path: Path) -> None:
     tokenizer = Gpt2Tokenizer()
 
     _, ids = write(tmp_path / "train.bin", ["ca", Boundary.END, "t<|endoftext|>"], tokenizer)

@@ -1,4 +1,4 @@
-"""Tokenizers of pretrained models: exact bytes, ordinary text, special tokens, saved and loaded."""
+"""Tokenizers of pretrained models: exact bytes, ordinary text, special tokens, save and load."""
 
 import json
 import subprocess
@@ -46,7 +46,7 @@ def tokenizer_of(
 @pytest.mark.parametrize("shape", WITH_BYTES)
 @settings(max_examples=60, deadline=None)
 @given(text=anything | tricky)
-def test_any_text_comes_back_unchanged(shape: Shape, text: str) -> None:
+def test_any_text_is_decoded_to_itself(shape: Shape, text: str) -> None:
     tokenizer = tokenizer_of(shape)
 
     ids = tokenizer.encode(text)
@@ -58,7 +58,7 @@ def test_any_text_comes_back_unchanged(shape: Shape, text: str) -> None:
 @pytest.mark.parametrize("shape", SHAPES)
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
-def test_streamed_pieces_join_to_the_decoded_whole(shape: Shape, data: st.DataObject) -> None:
+def test_streamed_pieces_join_to_the_decoded_text(shape: Shape, data: st.DataObject) -> None:
     tokenizer = tokenizer_of(shape)
     ids = data.draw(st.lists(st.integers(0, tokenizer.vocab_size - 1)))
     decoder = StreamDecoder(tokenizer)
@@ -69,7 +69,7 @@ def test_streamed_pieces_join_to_the_decoded_whole(shape: Shape, data: st.DataOb
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_words_inside_a_text_are_the_tokens_that_transformers_gives(shape: Shape) -> None:
+def test_words_within_a_text_have_the_tokens_of_transformers(shape: Shape) -> None:
     from transformers import AutoTokenizer
 
     reference = AutoTokenizer.from_pretrained(tokenizer_folder(shape))
@@ -78,12 +78,12 @@ def test_words_inside_a_text_are_the_tokens_that_transformers_gives(shape: Shape
     ours = tokenizer_of(shape).encode(text)
 
     theirs = reference(text, add_special_tokens=False)["input_ids"]
-    # Only what begins the text may differ: no space is put before it.
+    # Only the start of the text may differ, because no space is put before it.
     assert ours[-10:] == theirs[-10:]
     assert len(ours) > 15
 
 
-def test_the_bytes_of_a_part_of_a_character_are_exact() -> None:
+def test_the_bytes_of_partial_characters_are_exact() -> None:
     for shape in WITH_BYTES:
         tokenizer = tokenizer_of(shape)
         assert [tokenizer.token_bytes(token) for token in tokenizer.encode("ж")] == [
@@ -92,7 +92,7 @@ def test_the_bytes_of_a_part_of_a_character_are_exact() -> None:
         ]
 
 
-def test_runs_that_a_tokenizer_was_given_are_one_token() -> None:
+def test_added_runs_of_white_space_are_one_token() -> None:
     tokenizer = tokenizer_of("gemma")
     ids = tokenizer.encode("\n\n")
     assert [tokenizer.token_bytes(token) for token in ids] == [b"\n\n"]
@@ -110,7 +110,7 @@ def test_the_names_of_special_tokens_in_a_text_are_ordinary_text(shape: Shape) -
 
 
 @pytest.mark.parametrize("shape", WITH_BYTES)
-def test_a_name_in_a_text_has_the_tokens_it_had_before_it_was_a_name(shape: Shape) -> None:
+def test_a_special_name_in_a_text_has_the_tokens_of_ordinary_text(shape: Shape) -> None:
     text = "the heyyy cat"
     assert tokenizer_of(shape, "heyyy").encode(text) == tokenizer_of(shape).encode(text)
 
@@ -122,11 +122,11 @@ def test_bos_and_eos_are_those_of_the_tokenizer() -> None:
     assert tokenizer.decode([tokenizer.eos_id or 0]) == EOS
 
 
-def test_a_start_token_that_is_never_put_before_a_text_does_not_count() -> None:
+def test_a_start_token_that_is_never_added_is_ignored() -> None:
     assert tokenizer_of("bytelevel", adds_bos=False).bos_id is None
 
 
-def test_an_end_token_of_ones_own_is_added_once_and_ends_documents() -> None:
+def test_a_configured_end_token_is_added_once_and_ends_documents() -> None:
     tokenizer = tokenizer_of("bytelevel", SEPARATOR)
     plain = tokenizer_of("bytelevel")
 
@@ -137,12 +137,12 @@ def test_an_end_token_of_ones_own_is_added_once_and_ends_documents() -> None:
     assert tokenizer.eos_id not in tokenizer.encode(f"the cat {SEPARATOR}")
 
 
-def test_an_added_token_is_plain_text_whatever_its_letters_mean_to_a_byte_level_model() -> None:
+def test_an_added_token_of_a_byte_level_model_is_plain_text() -> None:
     tokenizer = tokenizer_of("bytelevel", "<ende-für-heute>")
     assert tokenizer.token_bytes(tokenizer.eos_id or 0) == "<ende-für-heute>".encode()
 
 
-def test_markers_are_single_tokens_where_they_stand_in_a_text() -> None:
+def test_markers_in_a_text_are_single_tokens() -> None:
     for shape in WITH_BYTES:
         tokenizer = tokenizer_of(shape, "", STRUCTURE_TOKENS)
         ids = tokenizer.encode("<|rede|>\n<|sprecher|>Max Muster\nund so weiter <|ende|>")
@@ -150,7 +150,7 @@ def test_markers_are_single_tokens_where_they_stand_in_a_text() -> None:
         assert tokenizer.decode(ids).startswith("<|rede|>\n<|sprecher|>Max")
 
 
-def test_tokens_that_are_there_already_are_used_and_not_added_again() -> None:
+def test_existing_tokens_are_used_and_not_added_again() -> None:
     once = tokenizer_of("bytelevel", EOS, (BOS,))
     assert once.vocab_size == tokenizer_of("bytelevel").vocab_size
     assert once.new_tokens == ()
@@ -176,7 +176,7 @@ def test_without_an_end_token_the_setting_that_adds_one_is_named() -> None:
     assert tokenizer_of("bytelevel", SEPARATOR, eos=None).eos_token == SEPARATOR
 
 
-def test_a_slow_tokenizer_is_refused(tmp_path: Path) -> None:
+def test_a_slow_tokenizer_is_rejected(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "ctrl"}')
     (tmp_path / "tokenizer_config.json").write_text('{"tokenizer_class": "CTRLTokenizer"}')
     (tmp_path / "vocab.json").write_text('{"<unk>": 0, "a</w>": 1}')
@@ -186,7 +186,7 @@ def test_a_slow_tokenizer_is_refused(tmp_path: Path) -> None:
         load_hub_tokenizer(HfModelConfig(model_name=str(tmp_path)))
 
 
-def test_a_missing_model_is_explained(tmp_path: Path) -> None:
+def test_a_missing_model_gives_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="There is no folder"):
         load_hub_tokenizer(HfModelConfig(model_name=str(tmp_path / "none")))
 
@@ -206,7 +206,7 @@ def test_the_tokenizer_of_a_gguf_file_is_that_of_its_model(tmp_path: Path) -> No
     assert of_file.decode(of_file.encode("Grüße, ж")) == "Grüße, ж"
 
 
-def test_tokens_that_leave_no_exact_bytes_are_refused(tmp_path: Path) -> None:
+def test_tokens_without_exact_bytes_are_rejected(tmp_path: Path) -> None:
     folder = tokenizer_folder("bytelevel")
     spec = json.loads((folder / "tokenizer.json").read_text())
     spec["decoder"] = {"type": "WordPiece", "prefix": "##", "cleanup": True}
@@ -216,19 +216,19 @@ def test_tokens_that_leave_no_exact_bytes_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("shape", ["bytelevel", "llama", "unigram"])
-def test_characters_that_nothing_can_spell_are_named(shape: Shape) -> None:
+def test_characters_that_no_token_covers_are_named(shape: Shape) -> None:
     tokenizer = tokenizer_of(shape, bytes_too=False)
     assert tokenizer.decode(tokenizer.encode("the cat")) == "the cat"
     with pytest.raises(DataError, match="lacks 'ß', 'ж'"):
         tokenizer.encode("the жß cat")
 
 
-def test_a_lone_surrogate_is_an_error() -> None:
+def test_a_lone_surrogate_is_rejected() -> None:
     with pytest.raises(DataError, match="not valid Unicode at character 1"):
         tokenizer_of("bytelevel").encode("a\udcff")
 
 
-def test_dropout_of_the_base_does_not_reach_the_dataset() -> None:
+def test_tokenizer_dropout_of_the_base_model_is_off_for_the_dataset() -> None:
     spec = json.loads((tokenizer_folder("bytelevel") / "tokenizer.json").read_text())
     spec["model"]["dropout"] = 0.9
     noisy = HuggingFaceTokenizer({"tokenizer.json": json.dumps(spec).encode()}, eos_id=2)
@@ -277,7 +277,7 @@ def test_plain_transformers_loads_the_saved_folder(tmp_path: Path) -> None:
         ({"tokenizer": None}, "is not the tokenizer"),
     ],
 )
-def test_a_damaged_meta_is_refused(change: dict[str, Any], complaint: str, tmp_path: Path) -> None:
+def test_a_damaged_meta_is_rejected(change: dict[str, Any], complaint: str, tmp_path: Path) -> None:
     tokenizer_of("bytelevel").save(tmp_path)
     write_meta(tmp_path / "meta.pkl", read_meta(tmp_path / "meta.pkl") | change)
 
@@ -294,7 +294,7 @@ def test_a_missing_tokenizer_file_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"model": {}}', b'{"model": 3}'])
-def test_a_damaged_tokenizer_file_is_refused(content: bytes) -> None:
+def test_a_damaged_tokenizer_file_is_rejected(content: bytes) -> None:
     with pytest.raises(DataError, match=r"tokenizer\.json"):
         HuggingFaceTokenizer({"tokenizer.json": content}, eos_id=0)
 

@@ -22,14 +22,14 @@ sizes = st.integers(2, 200).flatmap(
 
 
 def counting(count: int) -> TokenArray:
-    """Tokens whose value is their place, so that a window tells where it came from."""
+    """Tokens whose value is their position, so that a window shows where it starts."""
     return np.arange(count, dtype=np.uint16)
 
 
 @pytest.mark.parametrize("order", ORDERS)
 @settings(max_examples=60, deadline=None)
 @given(size=sizes, seed=st.integers(0, 2**70), index=st.integers(0, 10**9))
-def test_every_window_lies_in_the_split_and_targets_follow_inputs(
+def test_every_window_is_within_the_split_and_targets_follow_inputs(
     order: str, size: tuple[int, int, int], seed: int, index: int
 ) -> None:
     count, block_size, batch_size = size
@@ -52,7 +52,7 @@ def test_every_window_lies_in_the_split_and_targets_follow_inputs(
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_a_batch_depends_on_seed_and_index_alone(order: str) -> None:
+def test_a_batch_depends_only_on_seed_and_index(order: str) -> None:
     def sampler(seed: int) -> BatchSampler:
         return BatchSampler(
             counting(5000),
@@ -152,7 +152,7 @@ def test_evaluation_windows_are_not_the_training_windows() -> None:
     assert next(evaluation)[0].tolist() != sampler.batch(0)[0].tolist()
 
 
-def test_evaluation_refuses_a_split_shorter_than_a_window() -> None:
+def test_evaluation_rejects_a_split_shorter_than_a_window() -> None:
     with pytest.raises(DataError, match="too short"):
         list(evaluation_batches(counting(4), batch_size=1, block_size=4, n_batches=1, seed=1))
 
@@ -177,9 +177,7 @@ def test_all_batches_needs_two_tokens() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(length=st.integers(1, 3000), key=st.tuples(st.integers(0, 99), st.integers(0, 99)))
-def test_a_permutation_moves_every_position_to_its_own_place(
-    length: int, key: tuple[int, int]
-) -> None:
+def test_a_permutation_maps_positions_one_to_one(length: int, key: tuple[int, int]) -> None:
     places = permuted(np.arange(length), length, key=key)
 
     assert sorted(places.tolist()) == list(range(length))
@@ -219,7 +217,7 @@ def _resident_bytes() -> int:
 
 
 @pytest.mark.parametrize("order", ORDERS)
-def test_a_token_outside_the_vocabulary_is_a_damaged_file(order: str) -> None:
+def test_a_token_outside_the_vocabulary_is_reported_as_a_damaged_file(order: str) -> None:
     def first_batch(vocab_size: int | None) -> None:
         BatchSampler(
             counting(20),
@@ -236,7 +234,7 @@ def test_a_token_outside_the_vocabulary_is_a_damaged_file(order: str) -> None:
         first_batch(10)
 
 
-def test_evaluation_refuses_tokens_outside_the_vocabulary_too() -> None:
+def test_evaluation_also_rejects_tokens_outside_the_vocabulary() -> None:
     fixed = evaluation_batches(
         counting(20), batch_size=64, block_size=8, n_batches=1, seed=1, vocab_size=10
     )

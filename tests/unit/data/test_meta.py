@@ -14,7 +14,7 @@ META: dict[str, Any] = {"vocab_size": 2, "stoi": {"a": 0, "b": 1}, "itos": {0: "
 
 
 class _Touch:
-    """Unpickled carelessly, it makes a file."""
+    """Creates a file when it is unpickled without care."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -32,7 +32,7 @@ def test_plain_pickle_reads_it_as_nanogpt_does(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_code_in_a_pickle_is_refused_and_never_runs(protocol: int, tmp_path: Path) -> None:
+def test_code_in_a_pickle_is_rejected_and_never_runs(protocol: int, tmp_path: Path) -> None:
     trap = tmp_path / "trap"
     path = tmp_path / "meta.pkl"
     path.write_bytes(pickle.dumps({"vocab_size": _Touch(trap)}, protocol=protocol))
@@ -58,7 +58,9 @@ def test_code_in_a_pickle_is_refused_and_never_runs(protocol: int, tmp_path: Pat
     ],
     ids=["class", "path", "eval", "inst", "stack-global", "persistent-id", "extension"],
 )
-def test_classes_functions_and_outside_objects_are_refused(content: bytes, tmp_path: Path) -> None:
+def test_classes_functions_and_persistent_objects_are_rejected(
+    content: bytes, tmp_path: Path
+) -> None:
     path = tmp_path / "meta.pkl"
     path.write_bytes(content)
 
@@ -67,7 +69,9 @@ def test_classes_functions_and_outside_objects_are_refused(content: bytes, tmp_p
 
 
 @pytest.mark.parametrize("value", [[], "text", 7, None, {1: 2}, {"a": 1, b"b": 2}])
-def test_anything_but_a_dictionary_of_names_is_refused(value: object, tmp_path: Path) -> None:
+def test_anything_but_a_dictionary_with_text_keys_is_rejected(
+    value: object, tmp_path: Path
+) -> None:
     path = tmp_path / "meta.pkl"
     path.write_bytes(pickle.dumps(value))
 
@@ -75,7 +79,7 @@ def test_anything_but_a_dictionary_of_names_is_refused(value: object, tmp_path: 
         read_meta(path)
 
 
-def test_every_truncation_is_refused(tmp_path: Path) -> None:
+def test_every_truncation_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / "meta.pkl"
     write_meta(path, META)
     whole = path.read_bytes()
@@ -97,19 +101,19 @@ def test_every_flipped_byte_gives_a_dictionary_or_a_clear_error(tmp_path: Path) 
             assert type(read_meta(path)) is dict
 
 
-def test_a_missing_file_says_so(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="does not exist"):
         read_meta(tmp_path / "meta.pkl")
 
 
-def test_a_folder_in_its_place_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_folder_instead_of_the_file_gives_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "meta.pkl").mkdir()
 
     with pytest.raises(DataError, match="cannot be read"):
         read_meta(tmp_path / "meta.pkl")
 
 
-def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
+def test_a_huge_file_is_rejected_without_reading_it(tmp_path: Path) -> None:
     path = tmp_path / "meta.pkl"
     with path.open("wb") as file:
         file.truncate(1 << 40)

@@ -47,7 +47,7 @@ def test_rows_are_padded_to_the_longest_of_their_batch_and_no_further() -> None:
     assert (inputs.tolist(), targets.tolist()) == ([[4]], [[END]])
 
 
-def test_a_long_document_goes_on_in_the_next_row_where_it_ended() -> None:
+def test_a_long_document_continues_in_the_next_row() -> None:
     rows = rows_of(joined([[1, 2, 3, 4, 5]]), 2)
 
     inputs, targets = rows.take(np.arange(len(rows)))
@@ -55,7 +55,7 @@ def test_a_long_document_goes_on_in_the_next_row_where_it_ended() -> None:
     assert targets.tolist() == [[2, 3], [4, 5], [END, IGNORED]]
 
 
-def test_a_split_cut_in_the_middle_of_a_document_keeps_what_is_there() -> None:
+def test_a_split_that_ends_within_a_document_keeps_its_start() -> None:
     rows = rows_of(np.array([1, 2, END, 3, 4], dtype=np.uint16), 8)
 
     inputs, targets = rows.take(np.array([1]))
@@ -73,7 +73,7 @@ def test_sequential_rows_visit_each_document_once_an_epoch_in_another_order() ->
 
 
 @pytest.mark.parametrize("order", ["random", "sequential"])
-def test_a_batch_depends_on_its_number_alone(order: str) -> None:
+def test_a_batch_depends_only_on_its_index(order: str) -> None:
     rows = rows_of(joined([[1, 2], [3], [4, 5, 6]]), 4)
     one, other = (
         RowSampler(rows, batch_size=2, seed=5, order=order)  # type: ignore[arg-type]
@@ -95,12 +95,12 @@ def test_evaluation_draws_the_same_rows_each_time_and_others_than_training() -> 
     assert first[0] != RowSampler(rows, batch_size=4, seed=1, order="random").batch(0)[0].tolist()
 
 
-def test_a_split_without_a_text_to_foretell_is_refused() -> None:
+def test_a_split_without_targets_is_rejected() -> None:
     with pytest.raises(DataError, match="no document"):
         rows_of(np.array([END, END], dtype=np.uint16), 4)
 
 
-def test_a_token_beyond_the_vocabulary_is_refused() -> None:
+def test_a_token_outside_the_vocabulary_is_rejected() -> None:
     with pytest.raises(DataError, match="token 12 is outside"):
         rows_of(np.array([1, 12, END], dtype=np.uint16), 4).take(np.array([0]))
 
@@ -122,6 +122,6 @@ def test_a_packed_window_masks_what_begins_a_document_and_nothing_else(
     assert ((targets == IGNORED) == (inputs == END)).all()
 
 
-def test_our_own_datasets_have_no_masked_targets() -> None:
+def test_pretraining_datasets_have_no_masked_targets() -> None:
     _, targets = next(all_batches(joined([[1], [2], [3]]), batch_size=1, block_size=5))
     assert IGNORED not in targets

@@ -47,7 +47,7 @@ def tokenizer_of(kind: str) -> Tokenizer:
 @pytest.mark.parametrize("kind", ["gpt2", "bpe", "unigram"])
 @settings(max_examples=60, deadline=None)
 @given(text=anything | tricky)
-def test_any_text_comes_back_unchanged(kind: str, text: str) -> None:
+def test_any_text_is_decoded_to_itself(kind: str, text: str) -> None:
     tokenizer = tokenizer_of(kind)
 
     ids = tokenizer.encode(text)
@@ -58,7 +58,7 @@ def test_any_text_comes_back_unchanged(kind: str, text: str) -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(text=known)
-def test_text_in_the_alphabet_comes_back_unchanged(text: str) -> None:
+def test_text_of_known_characters_is_decoded_to_itself(text: str) -> None:
     tokenizer = tokenizer_of("char")
 
     assert tokenizer.decode(tokenizer.encode(text)) == text
@@ -67,7 +67,7 @@ def test_text_in_the_alphabet_comes_back_unchanged(text: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @settings(max_examples=60, deadline=None)
 @given(data=st.data())
-def test_streamed_pieces_join_to_the_decoded_whole(kind: str, data: st.DataObject) -> None:
+def test_streamed_pieces_join_to_the_decoded_text(kind: str, data: st.DataObject) -> None:
     tokenizer = tokenizer_of(kind)
     ids = data.draw(st.lists(st.integers(0, tokenizer.vocab_size - 1)))
     decoder = StreamDecoder(tokenizer)
@@ -89,7 +89,7 @@ def test_a_character_is_streamed_once_all_its_bytes_are_there() -> None:
     assert decoder.flush() == ""
 
 
-def test_flush_shows_an_incomplete_character_and_starts_afresh() -> None:
+def test_flush_shows_an_incomplete_character_and_resets_the_decoder() -> None:
     tokenizer = tokenizer_of("gpt2")
     decoder = StreamDecoder(tokenizer)
     decoder.push(tokenizer.encode("🦉")[0])
@@ -99,7 +99,7 @@ def test_flush_shows_an_incomplete_character_and_starts_afresh() -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_ids_outside_the_vocabulary_are_refused(kind: str) -> None:
+def test_ids_outside_the_vocabulary_are_rejected(kind: str) -> None:
     tokenizer = tokenizer_of(kind)
 
     for token in (tokenizer.vocab_size, -1):
@@ -121,7 +121,7 @@ def test_a_saved_tokenizer_encodes_the_same_after_loading(kind: str, tmp_path: P
 
 
 @pytest.mark.parametrize("kind", ["gpt2", "bpe"])
-def test_a_lone_surrogate_is_an_error_and_no_crash(kind: str) -> None:
+def test_a_lone_surrogate_gives_a_clear_error(kind: str) -> None:
     with pytest.raises(DataError, match="not valid Unicode at character 1"):
         tokenizer_of(kind).encode("a\udcff")
 
@@ -167,28 +167,28 @@ def test_tables_of_nanogpt_are_a_character_tokenizer(tmp_path: Path) -> None:
     "stoi",
     [None, {}, [], {"ab": 0}, {"a": 1}, {"a": 0, "b": 0}, {"a": True}, {0: "a"}, {"\ud800": 0}],
 )
-def test_a_broken_character_table_is_refused(stoi: object, tmp_path: Path) -> None:
+def test_a_damaged_character_table_is_rejected(stoi: object, tmp_path: Path) -> None:
     write_meta(tmp_path / "meta.pkl", {"kind": "char", "stoi": stoi})
 
     with pytest.raises(DataError, match="stoi"):
         load_tokenizer(tmp_path)
 
 
-def test_gpt2_gives_the_ids_everybody_else_gets() -> None:
+def test_gpt2_gives_the_published_ids() -> None:
     tokenizer = Gpt2Tokenizer()
 
     assert tokenizer.encode("Hello world") == [15496, 995]
     assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.vocab_size) == (50256, 50256, 50257)
 
 
-def test_end_of_text_in_ordinary_text_is_no_special_token() -> None:
+def test_end_of_text_in_ordinary_text_is_not_a_special_token() -> None:
     tokenizer = Gpt2Tokenizer()
 
     assert 50256 not in tokenizer.encode("<|endoftext|>")
     assert tokenizer.decode([50256]) == "<|endoftext|>"
 
 
-def test_a_meta_that_refers_to_another_bpe_table_is_refused(tmp_path: Path) -> None:
+def test_a_meta_that_refers_to_another_bpe_table_is_rejected(tmp_path: Path) -> None:
     meta = Gpt2Tokenizer().describe() | {"tokenizer": {"name": "gpt2", "sha256": "0" * 64}}
     write_meta(tmp_path / "meta.pkl", meta)
 
@@ -219,7 +219,7 @@ def test_structure_markers_are_single_tokens() -> None:
     assert len(tokenizer.encode("\n\t")) == 2
 
 
-def test_special_tokens_of_sentencepiece_are_silent_and_cannot_be_typed() -> None:
+def test_special_tokens_of_sentencepiece_have_no_text_and_no_spelling() -> None:
     tokenizer = tokenizer_of("bpe")
 
     assert (tokenizer.bos_id, tokenizer.eos_id) == (1, 2)
@@ -228,7 +228,9 @@ def test_special_tokens_of_sentencepiece_are_silent_and_cannot_be_typed() -> Non
 
 
 @pytest.mark.parametrize("algorithm", ["bpe", "unigram"])
-def test_too_large_a_vocabulary_names_the_largest_possible(algorithm: spm.Algorithm) -> None:
+def test_too_large_a_vocabulary_is_rejected_with_the_largest_possible_size(
+    algorithm: spm.Algorithm,
+) -> None:
     def train(vocab_size: int) -> spm.SentencePieceTokenizer:
         return spm.train(
             STORY.splitlines(), vocab_size=vocab_size, algorithm=algorithm, character_coverage=1.0
@@ -241,7 +243,7 @@ def test_too_large_a_vocabulary_names_the_largest_possible(algorithm: spm.Algori
     assert train(largest).vocab_size == largest
 
 
-def test_too_small_a_vocabulary_says_what_is_needed() -> None:
+def test_too_small_a_vocabulary_is_rejected_with_the_required_size() -> None:
     with pytest.raises(DataError, match="too small") as raised:
         spm.train(["some words"], vocab_size=100, algorithm="bpe", character_coverage=1.0)
 
@@ -266,12 +268,12 @@ def test_training_prints_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", codecs.BOM_UTF8 * 50])
-def test_a_damaged_model_is_refused(content: bytes) -> None:
+def test_a_damaged_model_is_rejected(content: bytes) -> None:
     with pytest.raises(DataError, match="damaged"):
         spm.SentencePieceTokenizer(content)
 
 
-def test_a_truncated_model_is_refused() -> None:
+def test_a_truncated_model_is_rejected() -> None:
     tokenizer = tokenizer_of("bpe")
     assert isinstance(tokenizer, spm.SentencePieceTokenizer)
 
@@ -279,7 +281,7 @@ def test_a_truncated_model_is_refused() -> None:
         spm.SentencePieceTokenizer(tokenizer.model[: len(tokenizer.model) // 2])
 
 
-def test_a_model_that_its_meta_does_not_name_is_refused(tmp_path: Path) -> None:
+def test_a_model_that_its_meta_does_not_name_is_rejected(tmp_path: Path) -> None:
     tokenizer_of("bpe").save(tmp_path)
     other = tokenizer_of("unigram")
     assert isinstance(other, spm.SentencePieceTokenizer)

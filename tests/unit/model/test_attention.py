@@ -38,7 +38,7 @@ def test_a_changed_token_changes_no_earlier_logit(config: ModelConfig, position:
 @settings(max_examples=40, deadline=None)
 @given(config=architectures(), window=st.integers(1, 4))
 @torch.inference_mode()
-def test_a_token_beyond_the_reach_of_all_windows_changes_nothing(
+def test_a_token_outside_all_attention_windows_changes_nothing(
     config: ModelConfig, window: int
 ) -> None:
     config = config.model_copy(update={"attention_window": window})
@@ -109,7 +109,7 @@ def test_shared_key_value_heads_equal_copies_of_them(kv_heads: int) -> None:
 
 
 @torch.inference_mode()
-def test_qk_norm_makes_attention_blind_to_the_size_of_queries_and_keys() -> None:
+def test_qk_norm_makes_attention_independent_of_the_size_of_queries_and_keys() -> None:
     tokens = tokens_of(0, 2, _LENGTH)
 
     def effect_of_doubling(model: GPT) -> float:
@@ -122,7 +122,7 @@ def test_qk_norm_makes_attention_blind_to_the_size_of_queries_and_keys() -> None
     assert effect_of_doubling(lively_model(n_layer=1, qk_norm=False)) > 1e-2
 
 
-def test_dropout_drops_attention_weights_in_training_only() -> None:
+def test_dropout_of_attention_weights_applies_only_in_training() -> None:
     model, tokens = lively_model(dropout=0.5), tokens_of(0, 2, _LENGTH)
     assert torch.equal(model(tokens), model(tokens))
     model.train()

@@ -15,7 +15,7 @@ def test_logits_have_one_row_for_each_token() -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(config=architectures())
-def test_every_parameter_learns(config: ModelConfig) -> None:
+def test_every_parameter_has_a_gradient(config: ModelConfig) -> None:
     model = lively_model(config=config).train()
     loss = summed_cross_entropy(model(tokens_of(0, 2, 12)), tokens_of(1, 2, 12))
     names, parameters = zip(*model.named_parameters(), strict=True)
@@ -24,7 +24,7 @@ def test_every_parameter_learns(config: ModelConfig) -> None:
         # One key alone, or two whose size does not count, leave attention no choice to learn.
         biases = "positions" in name and not model.positions.adds_vectors
         indifferent = ("qkv" in name or biases) and config.attention_window == 1
-        # A handful of rectified units may all happen to be off for every token.
+        # A few rectified units may all be inactive for every token.
         is_rectified = config.activation in ("relu", "relu2")
         indifferent |= "mlp" in name and is_rectified and config.mlp_hidden <= 4
         assert indifferent or gradient.abs().max() > 0, name
@@ -71,7 +71,7 @@ def test_gated_activations_multiply_two_projections() -> None:
     ("name", "at_two"),
     [("gelu", 1.9545), ("gelu_tanh", 1.9546), ("relu", 2.0), ("relu2", 4.0), ("silu", 1.7616)],
 )
-def test_activations_are_what_their_names_say(name: str, at_two: float) -> None:
+def test_activations_match_their_names(name: str, at_two: float) -> None:
     kind = ACTIVATIONS[name]  # type: ignore[index]
     assert kind(torch.tensor(2.0)).item() == pytest.approx(at_two, abs=1e-4)
     assert kind(torch.tensor(-30.0)).item() == pytest.approx(0, abs=1e-6)

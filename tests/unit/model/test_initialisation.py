@@ -23,12 +23,12 @@ def _untrained_loss(config: ModelConfig) -> float:
 
 @settings(max_examples=100, deadline=None)
 @given(config=architectures())
-def test_an_untrained_model_of_any_architecture_guesses_uniformly(config: ModelConfig) -> None:
+def test_an_untrained_model_of_any_architecture_predicts_uniformly(config: ModelConfig) -> None:
     assert _untrained_loss(config) == pytest.approx(math.log(_VOCAB), rel=0.03)
 
 
 @pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rope", "alibi", "none"])
-def test_a_wide_untrained_model_guesses_uniformly_too(positions: str) -> None:
+def test_a_wide_untrained_model_predicts_uniformly(positions: str) -> None:
     for tied, norm, zero, (norm_position, parallel) in itertools.product(
         (True, False),
         ("layernorm", "rmsnorm"),
@@ -69,14 +69,14 @@ def test_the_same_seed_gives_the_same_weights_whatever_the_global_generator(
     assert not torch.equal(first["token_embedding.weight"], other["token_embedding.weight"])
 
 
-def test_building_a_model_leaves_the_global_generator_where_it_was() -> None:
+def test_building_a_model_does_not_advance_the_global_generator() -> None:
     before = torch.get_rng_state()
     tiny_model()
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_every_weight_is_set() -> None:
-    # Memory that was never written holds anything at all; two models would differ.
+    # Uninitialised memory has arbitrary content, so two models would differ.
     config = tiny_config(bias=True, activation="swiglu", tie_embeddings=False)
     first, second = GPT(config, _VOCAB).state_dict(), GPT(config, _VOCAB).state_dict()
     for name, weights in first.items():

@@ -30,7 +30,7 @@ def _in_pieces(model: GPT, tokens: Tensor, sizes: list[int]) -> Tensor:
 @settings(max_examples=100, deadline=None)
 @given(config=architectures(), cut=st.integers(1, _LENGTH - 1))
 @torch.inference_mode()
-def test_logits_with_a_cache_are_those_without(config: ModelConfig, cut: int) -> None:
+def test_logits_with_and_without_a_cache_are_equal(config: ModelConfig, cut: int) -> None:
     model = lively_model(config=config)
     tokens = tokens_of(0, 2, _LENGTH)
     expected = model(tokens)
@@ -45,7 +45,7 @@ def test_only_key_value_heads_are_stored() -> None:
     assert keys.shape == values.shape == (2, 1, 3, 4)
 
 
-def test_written_keys_stay_where_they_are() -> None:
+def test_stored_keys_are_not_moved() -> None:
     cache = _cache(tiny_config())
     first, _ = cache.write(0, torch.ones(2, 4, 3, 4), torch.ones(2, 4, 3, 4))
     cache.advance(3)
@@ -65,7 +65,7 @@ def test_a_reset_cache_starts_again_at_position_zero() -> None:
 
 
 @torch.inference_mode()
-def test_selected_sequences_go_on_independently() -> None:
+def test_selected_sequences_continue_independently() -> None:
     model = lively_model()
     tokens = tokens_of(0, 2, 6)
     cache = _cache(model.config)
@@ -78,7 +78,7 @@ def test_selected_sequences_go_on_independently() -> None:
     torch.testing.assert_close(model(tokens[:, 5:], cache), model(tokens)[:, -1:])
 
 
-def test_tokens_beyond_the_context_are_refused() -> None:
+def test_tokens_beyond_the_context_are_rejected() -> None:
     model = lively_model()
     with pytest.raises(ValueError, match="13 tokens do not fit into a context of 12"):
         model(tokens_of(0, 1, 13))

@@ -25,7 +25,7 @@ def _train(model: GPT, steps: int) -> list[Tensor]:
     return [parameter.detach() for parameter in model.parameters()]
 
 
-def test_a_linear_layer_has_torchs_shape_whatever_its_memory_order() -> None:
+def test_a_linear_layer_has_the_shape_of_torch_in_any_memory_order() -> None:
     wide, narrow = linear(4, 8, bias=True), linear(8, 4, bias=False)
     assert (wide.weight.shape, narrow.weight.shape) == ((8, 4), (4, 8))
     assert wide.weight.t().is_contiguous()
@@ -33,7 +33,7 @@ def test_a_linear_layer_has_torchs_shape_whatever_its_memory_order() -> None:
 
 
 def test_the_order_of_weights_in_memory_does_not_change_training() -> None:
-    # The fused optimizer walks over raw memory: weight, gradient and moments must share one order.
+    # The fused optimizer works on raw memory: weight, gradient and moments must have one order.
     ours = _train(lively_model(activation="swiglu", tie_embeddings=False), 4)
     plain = _train(_in_plain_order(lively_model(activation="swiglu", tie_embeddings=False)), 4)
     for mine, theirs in zip(ours, plain, strict=True):

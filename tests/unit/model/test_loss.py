@@ -43,7 +43,7 @@ def test_large_logits_in_slices_have_the_same_loss_and_gradient(
     torch.testing.assert_close(actual_slope, expected_slope)
 
 
-def test_the_loss_of_a_whole_vocabulary_is_right_without_any_patch() -> None:
+def test_the_loss_of_a_large_vocabulary_is_right_without_a_patch() -> None:
     generator = torch.Generator().manual_seed(0)
     logits = torch.randn(1, 30, 50_257, generator=generator)
     targets = tokens_of(1, 1, 30, 50_257)

@@ -8,7 +8,7 @@ from transformer_playground.model.gpt import GPT
 
 @settings(max_examples=200, deadline=None)
 @given(config=architectures())
-def test_a_model_has_exactly_the_parameters_its_settings_say(config: ModelConfig) -> None:
+def test_a_model_has_exactly_the_predicted_number_of_parameters(config: ModelConfig) -> None:
     model = GPT(config, 17)
     assert count_parameters(model) == config.parameter_count(17)
     stored = sum(tensor.numel() for tensor in model.state_dict().values())

@@ -5,7 +5,7 @@ from builders.models import lively_model, tiny_config, tiny_model, tokens_of
 from transformer_playground.model.positions import alibi_bias, alibi_slopes, rotate, rotation
 
 
-def test_rotated_scores_depend_on_distance_alone() -> None:
+def test_rotated_scores_depend_only_on_distance() -> None:
     config = tiny_config(positional_encoding="rope", block_size=64)
     query, key = torch.randn(2, 1, 1, 1, 4, generator=torch.Generator().manual_seed(0))
 
@@ -21,7 +21,7 @@ def test_rotated_scores_depend_on_distance_alone() -> None:
     assert score(5, 3) != pytest.approx(score(5, 2), abs=1e-3)
 
 
-def test_rotation_keeps_lengths() -> None:
+def test_rotation_preserves_norms() -> None:
     x = torch.randn(2, 12, 4, 8, generator=torch.Generator().manual_seed(0))
     config = tiny_config(positional_encoding="rope", n_embd=32)
     turned = rotate(x, rotation(config, 0, 12, device=x.device, dtype=x.dtype))
@@ -55,7 +55,7 @@ def test_alibi_slopes_are_those_of_the_paper() -> None:
     assert alibi_slopes(12)[8:] == pytest.approx([2**-0.5, 2**-1.5, 2**-2.5, 2**-3.5])
 
 
-def test_alibi_takes_a_penalty_for_every_step_of_distance() -> None:
+def test_alibi_subtracts_a_penalty_for_each_step_of_distance() -> None:
     bias = alibi_bias(2, torch.tensor([2, 3]), torch.arange(4), torch.float32)
     # Slopes of two heads are 1/16 and 1/256; keys after the query are masked elsewhere.
     expected = torch.tensor([[-2.0, -1.0, 0.0, 1.0], [-3.0, -2.0, -1.0, 0.0]])
@@ -72,7 +72,7 @@ def test_the_order_of_earlier_tokens_matters(positions: str) -> None:
 
 
 @torch.inference_mode()
-def test_without_positions_one_layer_sees_a_bag_of_tokens() -> None:
+def test_without_positions_one_layer_ignores_the_order_of_tokens() -> None:
     model = lively_model(positional_encoding="none", n_layer=1)
     forward = model(torch.tensor([[1, 2, 3, 4]]))[0, -1]
     swapped = model(torch.tensor([[2, 1, 3, 4]]))[0, -1]

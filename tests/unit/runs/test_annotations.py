@@ -1,4 +1,4 @@
-"""A note and tags beside a run, whatever else lies where they should."""
+"""Note and tags of a run, also with other things in the place of their file."""
 
 import json
 import os
@@ -37,7 +37,7 @@ DAMAGED = [
 ]
 
 
-def test_what_was_written_is_read(tmp_path: Path) -> None:
+def test_written_annotations_are_read_back(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     for annotations in (
         Annotations(HOSTILE, ("fast", "v1.2_x-y")),
@@ -56,7 +56,7 @@ def test_a_run_without_notes_has_empty_ones(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", DAMAGED, ids=lambda content: repr(content[:30]))
-def test_a_damaged_file_counts_as_empty_and_is_not_written_over(
+def test_a_damaged_file_counts_as_empty_and_is_not_overwritten(
     tmp_path: Path, content: bytes
 ) -> None:
     run = make_run(tmp_path)
@@ -69,7 +69,7 @@ def test_a_damaged_file_counts_as_empty_and_is_not_written_over(
     assert run.notes_path.read_bytes() == content
 
 
-def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
+def test_a_file_that_is_not_regular_does_not_block(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     os.mkfifo(run.notes_path)
     assert read_annotations(run) == Annotations()
@@ -88,7 +88,7 @@ def test_what_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
         Annotations(tags=("x" * 41,)),
     ],
 )
-def test_what_is_beyond_the_limits_is_refused_and_changes_nothing(
+def test_annotations_beyond_the_limits_are_rejected_and_change_nothing(
     tmp_path: Path, annotations: Annotations
 ) -> None:
     run = make_run(tmp_path)
@@ -104,7 +104,7 @@ def test_a_tag_given_twice_is_kept_once(tmp_path: Path) -> None:
     assert read_annotations(run).tags == ("a", "b")
 
 
-def test_tags_are_added_behind_and_removed() -> None:
+def test_tags_are_appended_and_removed() -> None:
     assert retag(("a", "b"), add=["c", "a"], remove=["b", "absent"]) == ("a", "c")
     with pytest.raises(UsageError, match="both"):
         retag((), add=["a"], remove=["a"])

@@ -1,4 +1,4 @@
-"""A summary that is carried on equals one of the whole file."""
+"""An incremental summary equals one of the whole file."""
 
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ def moves(event: str) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-# Mostly ahead, as training goes; now and then back.
+# Mostly increasing steps, as in training; sometimes back, as after a resume.
 any_moves = st.lists(
     st.sampled_from(["train", "train", "eval", "eval", "status", "checkpoint", "resume"]).flatmap(
         moves
@@ -36,7 +36,7 @@ any_moves = st.lists(
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(any_moves, st.integers(0, 30))
-def test_a_summary_that_is_carried_on_equals_that_of_the_whole_file(
+def test_an_incremental_summary_equals_that_of_the_whole_file(
     tmp_path: Path, rows: list[dict[str, Any]], cut: int
 ) -> None:
     step = 0
@@ -70,7 +70,7 @@ def _step(pair: tuple[str, int]) -> int:
     return pair[1]
 
 
-def test_only_rows_that_cannot_supersede_are_carried_on(tmp_path: Path) -> None:
+def test_only_rows_that_cannot_supersede_others_are_added_incrementally(tmp_path: Path) -> None:
     path = tmp_path / "m"
     path.write_bytes(b"".join(map(encode_row, [train_row(10), eval_row(10, 2.0)])))
     start = read_summary(path)
@@ -91,7 +91,7 @@ def test_only_rows_that_cannot_supersede_are_carried_on(tmp_path: Path) -> None:
     assert not after(resume_row(10))
 
 
-def test_of_equally_good_evaluations_the_earlier_is_the_best_one(tmp_path: Path) -> None:
+def test_the_earlier_of_two_equal_evaluations_is_the_best(tmp_path: Path) -> None:
     path = tmp_path / "m"
     path.write_bytes(encode_row(eval_row(10, 2.0)))
     start = read_summary(path)
@@ -104,7 +104,7 @@ def test_of_equally_good_evaluations_the_earlier_is_the_best_one(tmp_path: Path)
     assert carried[0].best_step == 10
 
 
-def test_a_checkpoint_of_the_same_step_takes_no_tokens_away(tmp_path: Path) -> None:
+def test_a_checkpoint_of_the_same_step_keeps_the_token_count(tmp_path: Path) -> None:
     checkpoint = {"event": "checkpoint", "step": 0, "tokens_seen": 7}
     path = tmp_path / "m"
     path.write_bytes(encode_row(checkpoint))

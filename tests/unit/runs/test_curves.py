@@ -1,4 +1,4 @@
-"""Curves made ready to look at."""
+"""Smoothing and thinning of curves for display."""
 
 import itertools
 import math
@@ -32,14 +32,14 @@ def ema_by_the_book(values: list[float], weight: float) -> list[float]:
 
 
 @given(values=st.lists(LOSSES, max_size=300), weight=st.floats(0, 0.999))
-def test_the_average_is_that_of_the_formula(values: list[float], weight: float) -> None:
+def test_the_average_matches_the_formula(values: list[float], weight: float) -> None:
     expected = ema_by_the_book(values, weight)
     scale = max((abs(value) for value in values if math.isfinite(value)), default=1.0)
 
     np.testing.assert_allclose(debiased_ema(values, weight), expected, rtol=1e-9, atol=1e-9 * scale)
 
 
-def test_the_average_of_three_values_worked_out_by_hand() -> None:
+def test_the_average_of_three_values_is_the_one_computed_by_hand() -> None:
     # The plain average is 1, 2.5 and 5.25; its weights sum to 1/2, 3/4 and 7/8.
     np.testing.assert_allclose(debiased_ema([2.0, 4.0, NAN, 8.0], 0.5), [2.0, 10 / 3, NAN, 6.0])
 
@@ -49,7 +49,7 @@ def test_a_weight_of_zero_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("weight", [-0.1, 1.0, NAN])
-def test_a_weight_that_is_no_share_is_refused(weight: float) -> None:
+def test_a_weight_outside_zero_to_one_is_rejected(weight: float) -> None:
     with pytest.raises(ValueError, match="weight"):
         debiased_ema([1.0], weight)
 
@@ -77,10 +77,10 @@ def test_thinning_keeps_extremes_ends_and_order(
 
 
 @given(points=CURVES, columns=st.integers(2, 20))
-def test_thinning_keeps_each_gap_that_parts_two_points_that_stay(
+def test_thinning_keeps_each_gap_between_two_kept_points(
     points: list[tuple[int, float]], columns: int
 ) -> None:
-    # Positions of their own tell which points stayed.
+    # Unique positions show which points were kept.
     y = [value for _, value in points]
     x = [float(index) for index in range(len(y))]
 
@@ -93,7 +93,7 @@ def test_thinning_keeps_each_gap_that_parts_two_points_that_stay(
         assert shown == parted
 
 
-def test_of_each_column_the_lowest_and_the_highest_stay_in_their_order() -> None:
+def test_the_lowest_and_highest_point_of_each_column_are_kept_in_order() -> None:
     x = np.arange(1000.0)
     y = np.sin(x)
     y[137], y[141] = 9.0, -9.0  # up before down
@@ -110,7 +110,7 @@ def test_of_each_column_the_lowest_and_the_highest_stay_in_their_order() -> None
 
 
 @given(points=CURVES)
-def test_a_curve_of_few_points_comes_back_as_it_is(points: list[tuple[int, float]]) -> None:
+def test_a_curve_of_few_points_is_returned_unchanged(points: list[tuple[int, float]]) -> None:
     x, y = [float(point[0]) for point in points], [point[1] for point in points]
 
     thin_x, thin_y = decimate(x, y, max(2, (len(points) + 1) // 2))
@@ -119,7 +119,7 @@ def test_a_curve_of_few_points_comes_back_as_it_is(points: list[tuple[int, float
     np.testing.assert_array_equal(thin_y, y)
 
 
-def test_a_million_points_of_which_many_are_missing_become_few() -> None:
+def test_a_million_points_with_many_gaps_become_few() -> None:
     y = np.random.default_rng(0).normal(size=1_000_000)
     y[::7] = NAN
     y[-1000:] = math.inf
@@ -141,13 +141,13 @@ def test_all_points_at_one_place_keep_their_extremes() -> None:
 @pytest.mark.parametrize(
     ("x", "y", "columns"), [([0.0], [1.0, 2.0], 8), ([[0.0]], [[1.0]], 8), ([0.0], [1.0], 1)]
 )
-def test_what_is_no_curve_is_refused(x: object, y: object, columns: int) -> None:
+def test_arrays_that_are_not_a_curve_are_rejected(x: object, y: object, columns: int) -> None:
     with pytest.raises(ValueError, match=r"differ in shape|columns"):
         decimate(np.array(x), np.array(y), columns)
 
 
 @given(points=CURVES)
-def test_the_stretches_between_gaps_hold_every_finite_point(
+def test_the_segments_between_gaps_contain_every_finite_point(
     points: list[tuple[int, float]],
 ) -> None:
     x, y = [float(index) for index in range(len(points))], [point[1] for point in points]

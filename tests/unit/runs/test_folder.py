@@ -57,7 +57,7 @@ def test_plain_names_are_run_ids(name: str) -> None:
         "\x1b",
     ],
 )
-def test_other_names_are_refused(name: str, tmp_path: Path) -> None:
+def test_other_names_are_rejected(name: str, tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         check_run_id(name)
     with pytest.raises(UsageError):
@@ -90,7 +90,7 @@ def test_a_file_name_that_is_not_unicode_survives_in_the_config(tmp_path: Path) 
     run.config_path.read_bytes().decode("utf-8")
 
 
-def test_an_id_is_given_once(tmp_path: Path) -> None:
+def test_an_existing_run_id_is_rejected(tmp_path: Path) -> None:
     run = make_run(tmp_path, "one")
     before = run.config_path.read_bytes()
 
@@ -100,7 +100,7 @@ def test_an_id_is_given_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["file", "link", "empty folder", "dangling link"])
-def test_what_is_in_the_way_is_left_alone(tmp_path: Path, kind: str) -> None:
+def test_an_existing_file_at_the_path_is_left_alone(tmp_path: Path, kind: str) -> None:
     place = tmp_path / "one"
     if kind == "file":
         place.write_text("mine")
@@ -117,7 +117,7 @@ def test_what_is_in_the_way_is_left_alone(tmp_path: Path, kind: str) -> None:
     assert os.path.lexists(place)
 
 
-def test_a_disk_that_refuses_leaves_no_run_behind(tmp_path: Path) -> None:
+def test_a_failed_write_leaves_no_run_behind(tmp_path: Path) -> None:
     runs_dir = tmp_path / "runs"
     runs_dir.mkdir()
     for number in range(1, 100):
@@ -138,7 +138,7 @@ def test_a_missing_run_is_an_error(tmp_path: Path) -> None:
         open_run(tmp_path, "one")
 
 
-def test_a_link_that_leads_out_is_refused(tmp_path: Path) -> None:
+def test_a_link_to_outside_the_runs_folder_is_rejected(tmp_path: Path) -> None:
     outside = make_run(tmp_path / "elsewhere", "secret")
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "one").symlink_to(outside.root)
@@ -162,16 +162,18 @@ def test_the_runs_folder_itself_may_be_a_link(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "message"),
     [(None, "no config.json"), (b"{", "valid JSON"), (b"[]", "object"), (b"\xff", "valid JSON")],
 )
-def test_an_unusable_config_is_an_error(tmp_path: Path, content: bytes | None, said: str) -> None:
+def test_an_unusable_config_is_an_error(
+    tmp_path: Path, content: bytes | None, message: str
+) -> None:
     run = make_run(tmp_path)
     run.config_path.unlink()
     if content is not None:
         run.config_path.write_bytes(content)
 
-    with pytest.raises(RunError, match=said):
+    with pytest.raises(RunError, match=message):
         read_run_config(run)
 
 

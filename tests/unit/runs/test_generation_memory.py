@@ -1,4 +1,4 @@
-"""Samples beyond the memory end in a sentence."""
+"""Samples that do not fit into memory give a clear error."""
 
 import resource
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ LEFT = 2 << 30
 
 @pytest.fixture
 def little_memory() -> Iterator[None]:
-    """Let this process take no more than two further gigabytes."""
+    """Limit this process to two further gigabytes."""
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (used + LEFT, before[1]))
@@ -53,14 +53,14 @@ def loaded_run(folder: Path, *, n_samples: int, width: int) -> LoadedRun:
 
 @pytest.mark.parametrize(("n_samples", "named"), [(1, "draw a sample"), (900, "draw 900 samples")])
 @pytest.mark.usefixtures("little_memory")
-def test_more_tokens_than_memory_holds_are_refused(
+def test_more_tokens_than_fit_into_memory_are_rejected(
     tmp_path: Path, n_samples: int, named: str
 ) -> None:
     with pytest.raises(SamplingError, match=rf"memory to {named}\..*fewer tokens"):
         draw(loaded_run(tmp_path, n_samples=n_samples, width=64))
 
 
-def test_an_error_of_whoever_takes_the_tokens_is_not_taken_for_a_lack_of_memory(
+def test_an_error_of_the_token_consumer_is_not_reported_as_lack_of_memory(
     tmp_path: Path,
 ) -> None:
     loaded = loaded_run(tmp_path, n_samples=1, width=8)

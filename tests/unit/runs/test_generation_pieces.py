@@ -1,4 +1,4 @@
-"""Samples of a run, token by token as they are drawn."""
+"""Samples of a run as a stream of tokens."""
 
 from dataclasses import replace
 
@@ -45,13 +45,13 @@ def test_pieces_joined_are_the_whole_samples(loaded: LoadedRun) -> None:
         assert [each.logprob for each in drawn] == row["logprobs"]
 
 
-def test_samples_grow_side_by_side(loaded: LoadedRun) -> None:
+def test_samples_are_generated_in_parallel(loaded: LoadedRun) -> None:
     events = stream_samples(loaded)
     order = [event.sample for event in events if isinstance(event, SampledToken)]
     assert order == [0, 1, 2] * LENGTH
 
 
-def test_the_likeliest_tokens_can_be_had_beside_each_drawn_one(loaded: LoadedRun) -> None:
+def test_the_most_likely_tokens_can_be_requested_for_each_position(loaded: LoadedRun) -> None:
     for token in stream_samples(loaded, alternatives=4):
         if isinstance(token, SampleEnd):
             continue
@@ -62,7 +62,7 @@ def test_the_likeliest_tokens_can_be_had_beside_each_drawn_one(loaded: LoadedRun
         assert all(token_text(loaded.tokenizer, each.id) for each in token.alternatives)
 
 
-def test_samples_stop_at_once_and_keep_what_they_have(loaded: LoadedRun) -> None:
+def test_samples_stop_at_once_and_keep_their_text(loaded: LoadedRun) -> None:
     samples = [Sample() for _ in range(3)]
     for event in stream_samples(loaded, cancelled=lambda: bool(samples[2].tokens)):
         samples[event.sample].add(event)
@@ -73,13 +73,13 @@ def test_samples_stop_at_once_and_keep_what_they_have(loaded: LoadedRun) -> None
         assert sample.end is not None
 
 
-def test_samples_that_never_began_end_too(loaded: LoadedRun) -> None:
+def test_samples_that_never_started_also_end(loaded: LoadedRun) -> None:
     many = replace(loaded, decoding=loaded.decoding.model_copy(update={"num_samples": 70}))
     events = list(stream_samples(many, cancelled=lambda: True))
     assert events == [SampleEnd(sample, "cancelled") for sample in range(70)]
 
 
-def test_more_samples_than_one_batch_holds_come_in_order(loaded: LoadedRun) -> None:
+def test_more_samples_than_one_batch_are_returned_in_order(loaded: LoadedRun) -> None:
     many = replace(loaded, decoding=loaded.decoding.model_copy(update={"num_samples": 70}))
     events = stream_samples(many)
     ended = [event.sample for event in events if isinstance(event, SampleEnd)]

@@ -1,4 +1,4 @@
-"""The list of runs is the same with and without its cache, whatever became of either."""
+"""The list of runs is the same with and without its cache, also if files or cache are damaged."""
 
 import json
 import os
@@ -37,12 +37,12 @@ ROWS = [
 ]
 
 
-# Files younger than this are not trusted to the index.
+# Files younger than this are not cached in the index.
 SETTLED_SECONDS = 2.6
 
 
 class Settled:
-    """Runs folders whose files have settled: all are made at once, so that one wait is enough."""
+    """Runs folders with files old enough for the index: made together, with a single wait."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -54,7 +54,7 @@ class Settled:
         time.sleep(SETTLED_SECONDS)
 
     def take(self, name: str = "") -> Path:
-        """A folder that no other test has used."""
+        """An unused folder."""
         return self._root / name if name else self._spare.pop()
 
 
@@ -79,7 +79,7 @@ def entries(runs_dir: Path) -> dict[str, Any]:
 
 
 def poison(runs_dir: Path) -> None:
-    """Make entries tell a lie that shows whether they are served."""
+    """Change entries to wrong values that show whether they are used."""
     document = json.loads((runs_dir / INDEX_NAME).read_bytes())
     for entry in document["runs"].values():
         entry["summary"]["best_val_loss"] = 0.25
@@ -88,7 +88,7 @@ def poison(runs_dir: Path) -> None:
     (runs_dir / INDEX_NAME).write_text(json.dumps(document))
 
 
-def test_a_row_tells_what_a_list_shows(tmp_path: Path) -> None:
+def test_a_row_has_the_values_of_the_list(tmp_path: Path) -> None:
     config = {"model": {"norm": "rmsnorm"}, "train": {"runtime": {"seed": 0, "max_iters": 100}}}
     run = make_run(tmp_path, rows=ROWS, config=config)
     write_annotations(run, Annotations("a note", ("b", "a")))
@@ -145,7 +145,7 @@ CHANGES: dict[str, Callable[[RunFolder], object]] = {
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_the_list_is_true_after_each_kind_of_change(settled: Settled, change: str) -> None:
+def test_the_list_is_correct_after_each_kind_of_change(settled: Settled, change: str) -> None:
     folder = settled.take()
     before = list_runs(folder)
     assert list(entries(folder)) == ["tiny-1"]
@@ -157,7 +157,7 @@ def test_the_list_is_true_after_each_kind_of_change(settled: Settled, change: st
     assert after == without_cache(folder) == list_runs(folder)
 
 
-def test_a_change_in_the_moment_of_reading_is_not_missed(tmp_path: Path) -> None:
+def test_a_change_during_reading_is_not_missed(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=ROWS)
     for loss in (b"1.0", b"3.0", b"1.5"):
         before = run.metrics_path.read_bytes()
@@ -175,7 +175,7 @@ def test_unchanged_runs_are_served_from_the_index_and_changed_ones_are_not(
         (settled.take() / "tiny-1").rename(tmp_path / "runs" / run_id)
     list_runs(tmp_path / "runs")
     poison(tmp_path / "runs")
-    # The folder may move: nothing in the index depends on where it lies.
+    # The folder may move: nothing in the index depends on its path.
     runs = (tmp_path / "runs").rename(tmp_path / "moved")
     append_rows(RunFolder(runs / "grown"), [train_row(30)])
     write_annotations(RunFolder(runs / "noted"), Annotations("mine"))
@@ -195,7 +195,7 @@ def test_unchanged_runs_are_served_from_the_index_and_changed_ones_are_not(
     assert {row.summary.best_val_loss for row in list_runs(tmp_path / "copied")} == {2.0}
 
 
-def test_a_writer_that_dies_shows_without_any_change_of_files(settled: Settled) -> None:
+def test_a_dead_writer_is_noticed_without_any_change_of_files(settled: Settled) -> None:
     runs = settled.take("running")
     run = RunFolder(runs / "tiny-1")
     with RunLock(run):
@@ -210,7 +210,7 @@ def test_a_writer_that_dies_shows_without_any_change_of_files(settled: Settled) 
     assert list_runs(runs)[0].state == "running"
 
 
-def test_a_running_run_is_counted_on_and_true_at_every_row(tmp_path: Path) -> None:
+def test_the_summary_of_a_running_run_is_correct_after_every_row(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=[status_row(0, "running", time=5.0)])
     rows = [
         *ROWS[1:5],
@@ -226,7 +226,7 @@ def test_a_running_run_is_counted_on_and_true_at_every_row(tmp_path: Path) -> No
         status_row(40, "finished", time=9300.0),
     ]
     with RunLock(run):
-        # A large beginning, so that the index is stored with it.
+        # Enough rows for the index to be stored with them.
         append_rows(run, [{"event": "warning", "step": 0, "message": "x" * 2_000_000}])
         list_runs(tmp_path)
         assert entries(tmp_path)["tiny-1"]["position"]["offset"] > 2_000_000
@@ -235,7 +235,7 @@ def test_a_running_run_is_counted_on_and_true_at_every_row(tmp_path: Path) -> No
             assert list_runs(tmp_path) == without_cache(tmp_path)
 
 
-def test_a_running_run_whose_pace_changes_keeps_a_true_throughput(tmp_path: Path) -> None:
+def test_a_running_run_whose_speed_changes_has_a_correct_throughput(tmp_path: Path) -> None:
     slow = [train_row(step, tokens_per_sec=100.0 + step) for step in range(500)]
     run = make_run(tmp_path, rows=[status_row(0, "running"), *slow])
     with RunLock(run):
@@ -252,7 +252,7 @@ def test_a_running_run_whose_pace_changes_keeps_a_true_throughput(tmp_path: Path
         assert row.summary.tokens_per_sec_median == 9_000.0
 
 
-def test_a_running_run_is_not_read_from_its_first_row_again(tmp_path: Path) -> None:
+def test_only_new_rows_of_a_running_run_are_read(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=[status_row(0, "running"), eval_row(0, 4.0), train_row(1)])
     with RunLock(run):
         append_rows(run, [{"event": "warning", "step": 0, "message": "x" * 2_000_000}])
@@ -262,7 +262,7 @@ def test_a_running_run_is_not_read_from_its_first_row_again(tmp_path: Path) -> N
         (row,) = list_runs(tmp_path)
         assert (row.summary.step, row.summary.best_val_loss) == (2, 0.25)
     append_rows(run, [status_row(2, "finished")])
-    # The last word comes from a whole reading.
+    # The final status is read from the whole file.
     assert list_runs(tmp_path)[0].summary.best_val_loss == 4.0
 
 
@@ -278,7 +278,7 @@ DAMAGES: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_an_index_that_is_none_is_replaced(settled: Settled, damage: str) -> None:
+def test_an_invalid_index_is_replaced(settled: Settled, damage: str) -> None:
     runs = settled.take()
     (runs / INDEX_NAME).write_bytes(DAMAGES[damage])
 
@@ -297,7 +297,7 @@ def test_an_index_that_is_none_is_replaced(settled: Settled, damage: str) -> Non
         ("annotations", "note", 5),
     ],
 )
-def test_an_index_with_made_up_values_is_ignored(
+def test_an_index_with_invalid_values_is_ignored(
     tmp_path: Path, part: str, key: str, value: object
 ) -> None:
     run = make_run(tmp_path, rows=ROWS)
@@ -326,7 +326,7 @@ def test_an_index_with_made_up_values_is_ignored(
         {"offset": 3, "inode": 1, "last_bytes": "aa" * 50},
     ],
 )
-def test_a_made_up_mark_is_not_counted_on(tmp_path: Path, mark: dict[str, Any]) -> None:
+def test_an_invalid_resume_position_is_not_used(tmp_path: Path, mark: dict[str, Any]) -> None:
     run = make_run(tmp_path, rows=[*ROWS[:-1], train_row(21, message="x" * 2_000_000)])
     with RunLock(run):
         list_runs(tmp_path)
@@ -339,7 +339,7 @@ def test_a_made_up_mark_is_not_counted_on(tmp_path: Path, mark: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("kind", ["folder", "pipe", "link to a device"])
-def test_what_is_no_file_in_place_of_the_index_is_left_unread(tmp_path: Path, kind: str) -> None:
+def test_an_index_that_is_not_a_regular_file_is_not_read(tmp_path: Path, kind: str) -> None:
     make_run(tmp_path, rows=ROWS)
     path = tmp_path / INDEX_NAME
     if kind == "folder":
@@ -352,7 +352,7 @@ def test_what_is_no_file_in_place_of_the_index_is_left_unread(tmp_path: Path, ki
     assert [row.summary.best_val_loss for row in list_runs(tmp_path)] == [2.0]
 
 
-def test_a_disk_that_refuses_means_no_cache_and_no_litter(tmp_path: Path) -> None:
+def test_a_failed_write_of_the_index_leaves_no_files(tmp_path: Path) -> None:
     make_run(tmp_path, rows=ROWS)
     expected = list_runs(tmp_path)
     (tmp_path / INDEX_NAME).unlink(missing_ok=True)
@@ -363,10 +363,10 @@ def test_a_disk_that_refuses_means_no_cache_and_no_litter(tmp_path: Path) -> Non
         with WatchedDisk(tmp_path, refuse_from(number)):
             assert list_runs(tmp_path) == expected
         for left in tmp_path.glob(".*"):
-            left.unlink()  # a disk that refuses everything refuses cleaning up as well
+            left.unlink()  # a disk on which every write fails cannot be cleaned up either
 
 
-def test_a_folder_that_may_only_be_read_is_listed(tmp_path: Path) -> None:
+def test_a_read_only_folder_is_listed(tmp_path: Path) -> None:
     make_run(tmp_path, rows=ROWS)
     tmp_path.chmod(0o555)
     try:
@@ -375,7 +375,7 @@ def test_a_folder_that_may_only_be_read_is_listed(tmp_path: Path) -> None:
         tmp_path.chmod(0o755)
 
 
-def test_text_that_is_no_unicode_and_huge_numbers_are_listed_all_the_same(
+def test_runs_with_invalid_unicode_and_huge_numbers_are_listed(
     settled: Settled,
 ) -> None:
     runs = settled.take("odd")
@@ -387,7 +387,7 @@ def test_text_that_is_no_unicode_and_huge_numbers_are_listed_all_the_same(
     assert list(entries(runs)) == ["plain"]
 
 
-def test_lists_made_at_the_same_time_do_no_harm(settled: Settled, tmp_path: Path) -> None:
+def test_concurrent_listings_are_correct(settled: Settled, tmp_path: Path) -> None:
     for number in range(3):
         (settled.take() / "tiny-1").rename(tmp_path / f"r{number}")
     expected = list_runs(tmp_path)
@@ -406,7 +406,7 @@ def test_lists_made_at_the_same_time_do_no_harm(settled: Settled, tmp_path: Path
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".tmp")]
 
 
-def test_a_run_of_a_newer_version_is_named_and_not_misread(tmp_path: Path) -> None:
+def test_a_run_of_a_newer_version_is_reported(tmp_path: Path) -> None:
     make_run(tmp_path, "newer", ROWS, schema_version=2)
     make_run(tmp_path, "older", ROWS, schema_version=0)
 
@@ -416,7 +416,7 @@ def test_a_run_of_a_newer_version_is_named_and_not_misread(tmp_path: Path) -> No
     assert rows["older"].summary.best_val_loss == 2.0
 
 
-def test_rows_that_lack_keys_are_listed_with_what_they_say(tmp_path: Path) -> None:
+def test_rows_with_missing_keys_are_listed_with_their_other_values(tmp_path: Path) -> None:
     bare = [{"event": "train", "step": 7}, {"event": "eval", "step": 9, "val_loss": 2.5}]
     make_run(tmp_path, rows=bare, config={})
 
@@ -447,7 +447,7 @@ def test_the_best_run_is_found_through_the_index(tmp_path: Path) -> None:
     assert find_run(tmp_path, "tiny@best").run_id == "second"
 
 
-def test_a_file_changed_just_before_it_was_read_is_not_vouched_for(settled: Settled) -> None:
+def test_a_file_changed_just_before_it_was_read_is_not_cached(settled: Settled) -> None:
     runs = settled.take()
     make_run(runs, "fresh", ROWS)
     list_runs(runs)

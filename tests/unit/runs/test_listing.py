@@ -1,4 +1,4 @@
-"""Listing runs in spite of broken ones, and finding one by what a user types."""
+"""Listing of runs, broken ones included, and finding a run by what a user types."""
 
 import os
 from pathlib import Path
@@ -41,7 +41,7 @@ def test_the_newest_run_comes_first(tmp_path: Path) -> None:
     assert [row.run_id for row in list_runs(tmp_path)] == ["run-3", "run-2", "run-1"]
 
 
-def test_no_runs_folder_is_no_runs(tmp_path: Path) -> None:
+def test_a_missing_runs_folder_has_no_runs(tmp_path: Path) -> None:
     assert list_runs(tmp_path / "none") == []
 
 
@@ -71,7 +71,7 @@ def test_broken_folders_are_listed_with_their_reason(tmp_path: Path) -> None:
     assert "leads out" in str(rows["out"].problem)
 
 
-def test_hidden_folders_and_files_are_no_runs(tmp_path: Path) -> None:
+def test_hidden_folders_and_files_are_not_runs(tmp_path: Path) -> None:
     make_run(tmp_path, "good")
     (tmp_path / ".trash").mkdir()
     (tmp_path / "README.md").write_text("runs")
@@ -79,7 +79,7 @@ def test_hidden_folders_and_files_are_no_runs(tmp_path: Path) -> None:
     assert [row.run_id for row in list_runs(tmp_path)] == ["good"]
 
 
-def test_odd_values_in_a_config_are_left_out(tmp_path: Path) -> None:
+def test_invalid_values_in_a_config_are_left_out(tmp_path: Path) -> None:
     make_run(
         tmp_path,
         experiment=5,
@@ -95,21 +95,21 @@ def test_odd_values_in_a_config_are_left_out(tmp_path: Path) -> None:
     assert row.summary.tokens_per_sec_median is None
 
 
-def test_a_run_is_found_by_its_exact_id_even_if_others_begin_like_it(tmp_path: Path) -> None:
+def test_an_exact_id_wins_over_longer_ids_with_that_prefix(tmp_path: Path) -> None:
     make_run(tmp_path, "tiny")
     make_run(tmp_path, "tiny-2")
 
     assert find_run(tmp_path, "tiny").run_id == "tiny"
 
 
-def test_a_run_is_found_by_a_unique_beginning(tmp_path: Path) -> None:
+def test_a_run_is_found_by_a_unique_prefix(tmp_path: Path) -> None:
     make_run(tmp_path, "tiny-1")
     make_run(tmp_path, "tiny-22")
 
     assert find_run(tmp_path, "tiny-2").run_id == "tiny-22"
 
 
-def test_an_ambiguous_beginning_names_the_candidates(tmp_path: Path) -> None:
+def test_an_ambiguous_prefix_names_the_candidates(tmp_path: Path) -> None:
     for number in range(12):
         make_run(tmp_path, f"tiny-{number:02}")
 
@@ -117,7 +117,7 @@ def test_an_ambiguous_beginning_names_the_candidates(tmp_path: Path) -> None:
         find_run(tmp_path, "tiny")
 
 
-def test_an_unknown_run_names_the_nearest(tmp_path: Path) -> None:
+def test_an_unknown_run_is_reported_with_the_closest_id(tmp_path: Path) -> None:
     make_run(tmp_path, "shakespeare-1")
 
     with pytest.raises(UsageError, match="shakespeare-1"):
@@ -135,7 +135,7 @@ def test_latest_and_best_of_an_experiment(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("tyni@latest", "Experiments with runs: tiny"),
         ("tiny@best", "not been evaluated|has been evaluated"),
@@ -146,14 +146,14 @@ def test_latest_and_best_of_an_experiment(tmp_path: Path) -> None:
         ("/etc", "no run"),
     ],
 )
-def test_what_fits_nothing_is_a_clear_error(tmp_path: Path, name: str, said: str) -> None:
+def test_an_unknown_reference_gives_a_clear_error(tmp_path: Path, name: str, message: str) -> None:
     make_run(tmp_path, "tiny-1")
 
-    with pytest.raises(UsageError, match=said):
+    with pytest.raises(UsageError, match=message):
         find_run(tmp_path, name)
 
 
-def test_a_link_that_leads_out_is_not_found(tmp_path: Path) -> None:
+def test_a_link_to_outside_the_runs_folder_is_not_found(tmp_path: Path) -> None:
     make_run(tmp_path / "elsewhere", "secret")
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "mine").symlink_to(tmp_path / "elsewhere" / "secret")
@@ -163,7 +163,7 @@ def test_a_link_that_leads_out_is_not_found(tmp_path: Path) -> None:
             find_run(tmp_path / "runs", name)
 
 
-def test_a_name_means_an_id_then_an_experiment_then_a_beginning(tmp_path: Path) -> None:
+def test_a_name_is_an_id_before_an_experiment_before_a_prefix(tmp_path: Path) -> None:
     for number in (1, 2):
         make_run(tmp_path, f"r{number}", created=f"2026-01-0{number}T00:00:00+00:00")
     make_run(tmp_path, "tiny-other", experiment="else", created="2026-01-03T00:00:00+00:00")
@@ -186,7 +186,7 @@ def test_the_latest_run_is_found_past_broken_ones_and_with_unreadable_metrics(
 
 
 @pytest.mark.parametrize("name", ["", "nobody", "../secret"])
-def test_a_name_that_means_nothing_is_a_clear_error(tmp_path: Path, name: str) -> None:
+def test_an_unknown_name_gives_a_clear_error(tmp_path: Path, name: str) -> None:
     make_run(tmp_path, "tiny-1")
     with pytest.raises(UsageError, match="no run"):
         find_run_or_latest(tmp_path, name)

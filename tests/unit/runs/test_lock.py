@@ -13,13 +13,13 @@ from transformer_playground.runs import status
 from transformer_playground.runs.status import RunLock, read_writer
 
 
-def test_a_second_writer_is_refused_with_the_first_ones_pid(tmp_path: Path) -> None:
+def test_a_second_writer_is_rejected_with_the_pid_of_the_first(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     with RunLock(run), pytest.raises(RunError, match=rf"process {os.getpid()}\b"), RunLock(run):
         pytest.fail("two writers")
 
 
-def test_a_refused_writer_leaves_the_first_ones_record_alone(tmp_path: Path) -> None:
+def test_a_rejected_writer_does_not_change_the_record_of_the_first(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     with RunLock(run):
         with pytest.raises(RunError), RunLock(run):
@@ -27,7 +27,7 @@ def test_a_refused_writer_leaves_the_first_ones_record_alone(tmp_path: Path) -> 
         assert read_writer(run) is not None
 
 
-def test_the_lock_is_free_after_the_block_whatever_happened(tmp_path: Path) -> None:
+def test_the_lock_is_released_after_the_block_in_any_case(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     with pytest.raises(ZeroDivisionError), RunLock(run):
         raise ZeroDivisionError
@@ -36,7 +36,7 @@ def test_the_lock_is_free_after_the_block_whatever_happened(tmp_path: Path) -> N
     assert read_writer(run) is None
 
 
-def test_the_record_of_a_dead_writer_is_taken_over(tmp_path: Path) -> None:
+def test_the_record_of_a_dead_writer_is_replaced(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     record = {"pid": 2**22 + 1, "host": "h", "process_started": 1.0, "heartbeat": 1.0}
     run.writer_path.write_text(json.dumps(record))
@@ -59,7 +59,7 @@ def test_a_living_writer_on_another_machine_is_respected(tmp_path: Path) -> None
         assert read_writer(run) is not None
 
 
-def test_the_heart_beats_and_survives_a_refusing_disk(
+def test_the_heartbeat_continues_after_a_failed_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(status, "HEARTBEAT_SECONDS", 0.01)
@@ -82,7 +82,7 @@ def test_the_heart_beats_and_survives_a_refusing_disk(
         assert newer_than(time.time())
 
 
-def test_a_link_in_place_of_the_lock_is_refused(tmp_path: Path) -> None:
+def test_a_link_instead_of_the_lock_is_rejected(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     run.lock_path.symlink_to(tmp_path / "elsewhere")
 
@@ -91,7 +91,7 @@ def test_a_link_in_place_of_the_lock_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
-def test_a_run_folder_that_vanished_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_removed_run_folder_gives_a_clear_error(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     run.root.rename(tmp_path / "gone")
 

@@ -1,4 +1,4 @@
-"""Renaming, deleting and restoring runs: nothing is lost, whatever happens in between."""
+"""Renaming, deleting and restoring runs: nothing is lost if a step fails."""
 
 import errno
 import json
@@ -51,7 +51,7 @@ def running(tmp_path: Path) -> Iterator[RunFolder]:
         process.join()
 
 
-def test_a_renamed_run_keeps_everything_and_its_files_follow(tmp_path: Path) -> None:
+def test_a_renamed_run_keeps_all_files_with_the_new_id(tmp_path: Path) -> None:
     run = make_run(tmp_path, "old", ROWS)
     write_summary(run)
     (run.reports / "report.json").write_text('{"run_id": "old"}')
@@ -74,7 +74,7 @@ def test_a_renamed_run_keeps_everything_and_its_files_follow(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("name", ["", "../out", "a/b", ".hidden", "x" * 101, "\x1b[31m", "old"])
-def test_a_name_that_cannot_be_is_refused(tmp_path: Path, name: str) -> None:
+def test_an_invalid_name_is_rejected(tmp_path: Path, name: str) -> None:
     run = make_run(tmp_path, "old", ROWS)
     with pytest.raises(UsageError):
         rename_run(run, name)
@@ -82,7 +82,7 @@ def test_a_name_that_cannot_be_is_refused(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["run", "empty folder", "file", "dangling link"])
-def test_a_name_that_is_taken_is_refused(tmp_path: Path, kind: str) -> None:
+def test_an_existing_name_is_rejected(tmp_path: Path, kind: str) -> None:
     run = make_run(tmp_path, "old", ROWS)
     target = tmp_path / "new"
     if kind == "run":
@@ -102,8 +102,8 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path, kind: str) -> None:
     assert run.root.is_dir()
 
 
-def test_a_rename_that_dies_half_way_leaves_a_usable_run(tmp_path: Path) -> None:
-    """The name of the folder counts, and the next rename puts the rest right."""
+def test_an_interrupted_rename_leaves_a_usable_run(tmp_path: Path) -> None:
+    """The name of the folder counts, and the next rename corrects the rest."""
     run = make_run(tmp_path, "old", ROWS)
     write_summary(run)
     written: list[Path] = []
@@ -134,7 +134,7 @@ def test_a_rename_that_dies_half_way_leaves_a_usable_run(tmp_path: Path) -> None
     assert run_id_in(renamed.config_path) == run_id_in(renamed.summary_path) == "third"
 
 
-def test_a_full_disk_after_the_rename_is_said_and_harms_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_after_the_rename_is_reported_and_damages_nothing(tmp_path: Path) -> None:
     run = make_run(tmp_path, "old", ROWS)
     full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     with mock.patch("transformer_playground.runs.manage.replace_json", side_effect=full):
@@ -165,14 +165,14 @@ def test_a_running_run_is_neither_renamed_nor_deleted(tmp_path: Path, running: R
         rename_run(running, "new")
     with pytest.raises(RunError, match=f"process {pid}"):
         delete_runs([idle, running])
-    # Even if its record is gone, the kernel knows.
+    # Without its record the lock of the kernel still shows it.
     running.writer_path.unlink()
     with pytest.raises(RunError, match="another process"):
         delete_runs([idle, running])
     assert {row.run_id for row in list_runs(tmp_path)} == {"idle", "busy"}
 
 
-def test_a_run_that_another_machine_writes_is_left_alone(tmp_path: Path) -> None:
+def test_a_run_with_a_writer_on_another_machine_is_left_alone(tmp_path: Path) -> None:
     run = make_run(tmp_path, "far", [status_row(0, "running")])
     writer = {"pid": 4242, "host": "elsewhere", "process_started": 1.0, "heartbeat": time.time()}
     run.writer_path.write_text(json.dumps(writer))
@@ -184,7 +184,7 @@ def test_a_run_that_another_machine_writes_is_left_alone(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("kind", ["file", "empty folder", "dangling link"])
-def test_whatever_has_the_name_in_the_trash_stays(tmp_path: Path, kind: str) -> None:
+def test_an_entry_of_the_trash_is_never_replaced(tmp_path: Path, kind: str) -> None:
     run = make_run(tmp_path, "mine", ROWS)
     taken = tmp_path / ".trash" / "mine"
     taken.parent.mkdir()
@@ -202,7 +202,7 @@ def test_whatever_has_the_name_in_the_trash_stays(tmp_path: Path, kind: str) -> 
     assert taken.lstat().st_ino == state.st_ino
 
 
-def test_a_deleted_run_comes_back_as_it_was(tmp_path: Path) -> None:
+def test_a_deleted_run_is_restored_unchanged(tmp_path: Path) -> None:
     run = make_run(tmp_path, "mine", ROWS)
     (run.checkpoints / "last.pt").write_bytes(b"weights")
     before = files(run.root)
@@ -219,7 +219,7 @@ def test_a_deleted_run_comes_back_as_it_was(tmp_path: Path) -> None:
     assert list_deleted(tmp_path) == []
 
 
-def test_runs_of_one_name_lie_side_by_side_in_the_trash(tmp_path: Path) -> None:
+def test_the_trash_keeps_several_runs_of_one_name(tmp_path: Path) -> None:
     for number in range(3):
         run = make_run(tmp_path, "mine", [train_row(number), status_row(number, "stopped")])
         delete_runs([run])
@@ -241,21 +241,21 @@ def test_runs_of_one_name_lie_side_by_side_in_the_trash(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nobody", "", "../mine", "/etc", "mine~7", "\x1b[31m"])
-def test_what_is_not_in_the_trash_is_said(tmp_path: Path, name: str) -> None:
+def test_a_run_that_is_not_in_the_trash_is_reported(tmp_path: Path, name: str) -> None:
     delete_runs([make_run(tmp_path, "mine", ROWS)])
     with pytest.raises(UsageError, match="no deleted run"):
         restore_run(tmp_path, name)
 
 
 @pytest.mark.parametrize("name", ["../out", "a/b", ".trash", "\x1b[31m", ""])
-def test_a_run_is_not_restored_to_a_name_that_cannot_be(tmp_path: Path, name: str) -> None:
+def test_a_run_is_not_restored_to_an_invalid_name(tmp_path: Path, name: str) -> None:
     delete_runs([make_run(tmp_path, "mine", ROWS)])
     with pytest.raises(UsageError, match="not a valid run ID"):
         restore_run(tmp_path, "mine", name)
     assert [run.name for run in list_deleted(tmp_path)] == ["mine"]
 
 
-def test_several_runs_go_together_or_not_at_all(tmp_path: Path) -> None:
+def test_several_runs_are_deleted_together_or_not_at_all(tmp_path: Path) -> None:
     one, two = make_run(tmp_path, "one", ROWS), make_run(tmp_path, "two", ROWS)
     with pytest.raises(UsageError, match="twice"):
         delete_runs([one, two, one])
@@ -286,7 +286,7 @@ def test_a_trash_on_another_file_system_is_named(tmp_path: Path) -> None:
     assert [run.name for run in list_deleted(tmp_path)] == ["one"]
 
 
-def test_a_trash_that_is_no_folder_of_ours_is_refused(tmp_path: Path) -> None:
+def test_a_trash_that_is_not_an_own_folder_is_rejected(tmp_path: Path) -> None:
     run = make_run(tmp_path / "runs", "mine", ROWS)
     trash = tmp_path / "runs" / ".trash"
     trash.write_text("a file")
@@ -322,7 +322,7 @@ def test_links_are_not_moved_as_runs(tmp_path: Path) -> None:
     assert inside.config_path.is_file()
 
 
-def test_no_trash_is_an_empty_one(tmp_path: Path) -> None:
+def test_a_missing_trash_is_empty(tmp_path: Path) -> None:
     assert list_deleted(tmp_path / "none") == []
 
 

@@ -1,4 +1,4 @@
-"""Rows of metrics.jsonl: written whole, read in spite of everything."""
+"""Rows of metrics.jsonl: written completely, and read in spite of damage."""
 
 import json
 import math
@@ -40,7 +40,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> bytes:
     return path.read_bytes()
 
 
-def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
+def test_rows_are_read_as_they_were_written(tmp_path: Path) -> None:
     write(tmp_path / "m", ROWS)
 
     assert read_raw_rows(tmp_path / "m") == ROWS
@@ -63,7 +63,7 @@ def test_every_byte_prefix_can_be_appended_to(tmp_path: Path) -> None:
         write(path, [extra])
         rows = read_raw_rows(path)
         whole = data[:length].count(b"\n")
-        # A line that lacked nothing but its newline is finished, a torn one is cut off.
+        # A line that lacks only its newline is completed, a torn one is removed.
         finished = int(length < len(data) and data[length : length + 1] == b"\n")
         assert rows == [*ROWS[: whole + finished], extra]
         assert path.read_bytes().endswith(b"}\n")
@@ -85,7 +85,7 @@ def test_a_growing_file_is_read_once_and_in_order(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("way", ["truncated", "replaced", "overwritten", "deleted"])
-def test_a_file_that_begins_anew_is_noticed(tmp_path: Path, way: str) -> None:
+def test_a_replaced_file_is_noticed(tmp_path: Path, way: str) -> None:
     path = tmp_path / "m"
     write(path, ROWS)
     reader = MetricsReader(path)
@@ -114,7 +114,7 @@ def test_a_file_that_begins_anew_is_noticed(tmp_path: Path, way: str) -> None:
     assert reader.poll().rows == []
 
 
-def test_a_repaired_tail_is_no_new_beginning(tmp_path: Path) -> None:
+def test_a_repaired_tail_does_not_count_as_a_replaced_file(tmp_path: Path) -> None:
     path = tmp_path / "m"
     write(path, ROWS[:2])
     with path.open("ab") as file:
@@ -151,7 +151,7 @@ def test_a_repaired_tail_is_no_new_beginning(tmp_path: Path) -> None:
         b"\0" * 512,
     ],
 )
-def test_a_line_that_is_no_row_is_left_out(tmp_path: Path, line: bytes) -> None:
+def test_a_line_that_is_not_a_row_is_left_out(tmp_path: Path, line: bytes) -> None:
     (tmp_path / "m").write_bytes(
         b"\n".join([encode_row(ROWS[0]).strip(), line, encode_row(ROWS[1]).strip(), b""])
     )
@@ -159,14 +159,14 @@ def test_a_line_that_is_no_row_is_left_out(tmp_path: Path, line: bytes) -> None:
     assert read_raw_rows(tmp_path / "m") == ROWS[:2]
 
 
-def test_unknown_events_and_keys_pass_through(tmp_path: Path) -> None:
+def test_unknown_events_and_keys_are_kept(tmp_path: Path) -> None:
     row = {"event": "adapter", "step": 3, "something": [1]}
     write(tmp_path / "m", [row])
 
     assert read_rows(tmp_path / "m") == [row]
 
 
-def test_numbers_that_json_lacks_become_null(tmp_path: Path) -> None:
+def test_non_finite_numbers_are_written_as_null(tmp_path: Path) -> None:
     row = train_row(1, train_loss=math.nan, grad_norm=math.inf, nested={"x": [-math.inf, 1.0]})
     data = write(tmp_path / "m", [row])
 
@@ -176,11 +176,11 @@ def test_numbers_that_json_lacks_become_null(tmp_path: Path) -> None:
     assert parsed["nested"] == {"x": [None, 1.0]}
 
 
-def test_numbers_that_json_lacks_are_read_as_null() -> None:
+def test_non_finite_numbers_are_read_as_null() -> None:
     assert parse_lines(b'{"event": "train", "step": 1, "loss": NaN}\n')[0]["loss"] is None
 
 
-def test_files_hold_no_bytes_that_a_terminal_obeys(tmp_path: Path) -> None:
+def test_files_contain_no_control_characters(tmp_path: Path) -> None:
     data = write(tmp_path / "m", [train_row(1, text="\x1b]52;c;x\x07 \x9b1m \u202e")])
 
     assert all(byte == 0x0A or 0x20 <= byte < 0x7F for byte in data)
@@ -225,13 +225,13 @@ def test_rows_after_the_resumed_step_are_dropped(tmp_path: Path) -> None:
     ]
 
 
-def test_of_two_rows_for_one_step_the_later_holds(tmp_path: Path) -> None:
+def test_the_later_of_two_rows_for_one_step_counts(tmp_path: Path) -> None:
     write(tmp_path / "m", [train_row(20), resume_row(20), train_row(20, train_loss=9.0)])
 
     assert read_rows(tmp_path / "m") == [train_row(20, train_loss=9.0), resume_row(20)]
 
 
-def test_going_back_twice_keeps_the_last_telling(tmp_path: Path) -> None:
+def test_after_two_resumes_the_last_rows_count(tmp_path: Path) -> None:
     write(
         tmp_path / "m",
         [
@@ -248,15 +248,15 @@ def test_going_back_twice_keeps_the_last_telling(tmp_path: Path) -> None:
     assert [(row["step"], row["lr"]) for row in rows] == [(0, 1e-3), (10, 1e-3), (20, 3.0)]
 
 
-def test_an_absent_file_has_no_rows(tmp_path: Path) -> None:
+def test_a_missing_file_has_no_rows(tmp_path: Path) -> None:
     assert read_rows(tmp_path / "none") == []
 
 
-def test_a_folder_in_place_of_the_file_has_no_rows(tmp_path: Path) -> None:
+def test_a_folder_instead_of_the_file_has_no_rows(tmp_path: Path) -> None:
     assert read_rows(tmp_path) == []
 
 
-def test_a_refusing_disk_never_leaves_half_a_row(
+def test_a_failed_write_never_leaves_half_a_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "m"
@@ -300,7 +300,7 @@ def test_short_writes_are_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert read_raw_rows(tmp_path / "m") == ROWS
 
 
-def test_an_unwritable_place_is_a_clear_error(tmp_path: Path) -> None:
+def test_an_unwritable_folder_gives_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="could not be written"):
         JsonlWriter(tmp_path / "missing" / "m")
 

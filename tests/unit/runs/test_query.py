@@ -1,4 +1,4 @@
-"""The language of `tp runs`: which runs, and in which order."""
+"""The query language of `tp runs`: selection and order."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -122,12 +122,12 @@ ROPE, LEARNED, BUNDESTAG, TORN = "rope-1", "learned-1", "bundestag-1", "torn"
         ("problem:nan", {BUNDESTAG}),
     ],
 )
-def test_a_query_chooses_the_runs_for_which_all_terms_hold(text: str, expected: set[str]) -> None:
+def test_a_query_selects_the_runs_that_match_all_terms(text: str, expected: set[str]) -> None:
     assert chosen(text) == expected
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("val_los<2", "val_loss"),
         ("norm=rmsnorm", "model.norm"),
@@ -147,10 +147,10 @@ def test_a_query_chooses_the_runs_for_which_all_terms_hold(text: str, expected: 
         ("x" * 10_001, "10,001 characters"),
     ],
 )
-def test_what_cannot_be_asked_is_said_clearly(text: str, said: str) -> None:
+def test_an_invalid_query_gives_a_clear_error(text: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse_query(text, SETTINGS)
-    assert said in str(caught.value)
+    assert message in str(caught.value)
 
 
 def ids(rows: list[RunInfo]) -> list[str]:
@@ -172,13 +172,13 @@ def ids(rows: list[RunInfo]) -> list[str]:
         ("run", False, [BUNDESTAG, LEARNED, ROPE, TORN]),
     ],
 )
-def test_missing_values_come_last_whichever_way_runs_are_sorted(
+def test_missing_values_come_last_in_either_order(
     keys: str, reverse: bool, expected: list[str]
 ) -> None:
     assert ids(sort_rows(ROWS, keys, NOW, SETTINGS, reverse=reverse)) == expected
 
 
-def test_sorting_by_nothing_or_something_unknown_is_refused() -> None:
+def test_sorting_by_an_empty_or_unknown_field_is_rejected() -> None:
     for keys in ("", " , ", "val_los"):
         with pytest.raises(UsageError):
             sort_rows(ROWS, keys, NOW, SETTINGS)
@@ -195,7 +195,7 @@ def test_settings_of_every_type_can_be_compared_and_sorted() -> None:
     assert chosen_of(rows, "x.y>1e300") == {"r3"}
     ordered = ids(sort_rows(rows, "x.y", NOW, {"x.y"}))
     assert ordered[:4] == ["r1", "r4", "r2", "r3"]
-    # An infinity is no value: JSON has none.
+    # An infinity counts as missing, because JSON has none.
     assert set(ordered[-2:]) == {"r0", "r10"}
     assert all(find_field("x.y", {"x.y"}).text(row, NOW) is not None for row in rows)
 
@@ -205,7 +205,7 @@ def chosen_of(rows: list[RunInfo], text: str) -> set[str]:
 
 
 @given(st.text(alphabet=st.sampled_from("-\"' :=<>!.abcstepagenot0123km\x1b[/]\n")) | st.text())
-def test_every_text_is_a_query_or_is_refused(text: str) -> None:
+def test_every_text_is_a_query_or_is_rejected(text: str) -> None:
     try:
         query = parse_query(text, SETTINGS)
     except UsageError:
@@ -214,7 +214,7 @@ def test_every_text_is_a_query_or_is_refused(text: str) -> None:
 
 
 @given(st.lists(st.sampled_from(["status:running", "val_loss<2", "tag:fast", "model.norm:rms"])))
-def test_a_negated_term_chooses_exactly_the_others(terms: list[str]) -> None:
+def test_a_negated_term_selects_exactly_the_others(terms: list[str]) -> None:
     everything = {row.run_id for row in ROWS}
     for term in terms:
         assert chosen(f"-{term}") == everything - chosen(term)

@@ -1,4 +1,4 @@
-"""The median that is carried on is that of all numbers, or it is said to be lost."""
+"""The running median is that of all numbers, or reported as unknown."""
 
 import random
 import statistics
@@ -9,13 +9,13 @@ from transformer_playground.runs.metrics import RunningMedian
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_median_that_is_carried_on_is_exact_or_lost(seed: int) -> None:
+def test_a_running_median_is_exact_or_unknown(seed: int) -> None:
     source = random.Random(seed)
     seen: list[float] = []
     running = RunningMedian()
     medians = 0
     while len(seen) < 3_000:
-        # Few distinct values, so that many are equal to those at the ends of what is kept.
+        # Few distinct values, so that many equal those at the ends of the stored window.
         centre = source.choice([1_000, 1_000, 1_100])
         more = [float(source.randint(centre - 150, centre)) for _ in range(source.randint(1, 90))]
         seen += more
@@ -30,13 +30,13 @@ def test_a_median_that_is_carried_on_is_exact_or_lost(seed: int) -> None:
     assert medians > 30
 
 
-def test_a_pace_that_changes_for_good_loses_the_median() -> None:
+def test_a_lasting_change_of_speed_makes_the_median_unknown() -> None:
     running = RunningMedian().with_more([1.0 + step / 1_000 for step in range(1_000)])
     assert not running.with_more([50.0] * 150).has_lost_median
     assert running.with_more([50.0] * 1_500).has_lost_median
 
 
-def test_what_is_no_number_is_left_out() -> None:
+def test_values_that_are_not_numbers_are_left_out() -> None:
     running = RunningMedian().with_more([float("nan"), float("inf"), 1e300, 5.0])
     assert running.median == 5.0
     assert RunningMedian().median is None

@@ -7,7 +7,7 @@ from transformer_playground.runs.jsonl import JsonlWriter
 from transformer_playground.runs.metrics import read_samples
 
 
-def test_samples_come_back_with_every_character(tmp_path: Path) -> None:
+def test_samples_are_read_with_every_character(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     row = {"step": 5, "prompt": "\n", "text": "ä\x1b[31m\u2028\udc80 \x00", "seed": 1}
     with JsonlWriter(run.samples_path) as samples:
@@ -19,5 +19,5 @@ def test_samples_come_back_with_every_character(tmp_path: Path) -> None:
     assert read_samples(run) == [row, row | {"step": 6}]
 
 
-def test_a_run_without_samples_has_none(tmp_path: Path) -> None:
+def test_a_run_without_samples_has_an_empty_list(tmp_path: Path) -> None:
     assert read_samples(make_run(tmp_path)) == []

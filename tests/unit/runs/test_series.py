@@ -1,4 +1,4 @@
-"""Columns of a metrics file equal what its rows say, however the file came to be."""
+"""Columns of a metrics file equal its rows, however the file was written."""
 
 import math
 import os
@@ -66,7 +66,7 @@ def points(curve: Curve) -> list[tuple[float, float]]:
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(any_rows, max_size=40), st.lists(st.integers(0, 4000), max_size=6), st.booleans())
-def test_columns_equal_the_rows_however_the_file_grew(
+def test_columns_equal_the_rows_in_whatever_steps_the_file_grew(
     tmp_path: Path, rows: list[dict[str, Any]], cuts: list[int], look: bool
 ) -> None:
     path = tmp_path / "m"
@@ -103,7 +103,7 @@ def test_every_byte_prefix_gives_the_columns_of_its_whole_rows(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("way", ["truncated", "replaced", "deleted"])
-def test_a_file_that_begins_anew_under_the_reader_is_read_anew(tmp_path: Path, way: str) -> None:
+def test_a_file_that_is_replaced_while_read_is_read_again(tmp_path: Path, way: str) -> None:
     path = tmp_path / "m"
     write(path, status_row(0, "running"), train_row(10), train_row(20))
     series = RunSeries(path)
@@ -126,7 +126,7 @@ def test_a_file_that_begins_anew_under_the_reader_is_read_anew(tmp_path: Path, w
     assert_equals_rows(series, path)
 
 
-def test_a_row_with_nan_is_a_gap_and_not_a_loss_of_its_neighbours(tmp_path: Path) -> None:
+def test_a_row_with_nan_is_a_gap_and_keeps_its_neighbours(tmp_path: Path) -> None:
     path = tmp_path / "m"
     write(path, train_row(1))
     with path.open("a") as file:
@@ -144,7 +144,7 @@ def test_a_row_with_nan_is_a_gap_and_not_a_loss_of_its_neighbours(tmp_path: Path
     assert series.newest("train", "train_loss") == train_row(6)["train_loss"]
 
 
-def test_the_newest_number_is_found_before_gaps(tmp_path: Path) -> None:
+def test_the_newest_number_before_a_gap_is_found(tmp_path: Path) -> None:
     path = tmp_path / "m"
     write(path, train_row(1, train_loss=2.5), train_row(2, train_loss=None))
     series = RunSeries(path)
@@ -155,7 +155,7 @@ def test_the_newest_number_is_found_before_gaps(tmp_path: Path) -> None:
     assert series.newest("eval", "val_loss") is None
 
 
-def test_time_leaves_out_what_lies_between_a_stop_and_a_resume(tmp_path: Path) -> None:
+def test_time_excludes_interruptions(tmp_path: Path) -> None:
     run = make_run(
         tmp_path,
         rows=[
@@ -182,7 +182,7 @@ def test_time_leaves_out_what_lies_between_a_stop_and_a_resume(tmp_path: Path) -
     )
     series.poll()
 
-    # What a resume superseded was time spent all the same.
+    # Rows superseded by a resume count as time spent.
     assert [x for x, _ in points(series.curve("train", "lr", "time"))] == [10.0, 31.0 + 12.0]
     assert series.clock.seconds == summarise(run)["wall_time_s"] == 51.0
     whole = RunSeries(run.metrics_path)
@@ -190,7 +190,7 @@ def test_time_leaves_out_what_lies_between_a_stop_and_a_resume(tmp_path: Path) -
     assert whole.clock == series.clock
 
 
-def test_evaluations_lie_among_the_tokens_of_the_train_rows_around_them(tmp_path: Path) -> None:
+def test_token_counts_of_evaluations_are_interpolated_between_train_rows(tmp_path: Path) -> None:
     path = tmp_path / "m"
     write(path, *(eval_row(step, float(step)) for step in (0, 5, 20, 40)))
     series = RunSeries(path)
@@ -206,7 +206,7 @@ def test_evaluations_lie_among_the_tokens_of_the_train_rows_around_them(tmp_path
     assert series.curve("train", "lr", "tokens").x.tolist() == [100, 500]
 
 
-def test_what_does_not_exist_is_an_empty_curve(tmp_path: Path) -> None:
+def test_an_unknown_quantity_is_an_empty_curve(tmp_path: Path) -> None:
     series = RunSeries(tmp_path / "none")
 
     assert not series.poll()
@@ -218,7 +218,7 @@ def test_what_does_not_exist_is_an_empty_curve(tmp_path: Path) -> None:
     assert series.events == ("train",)
 
 
-def test_a_made_up_file_cannot_fill_the_memory_with_columns(tmp_path: Path) -> None:
+def test_a_file_with_many_different_keys_uses_bounded_memory(tmp_path: Path) -> None:
     path = tmp_path / "m"
     write(path, *({"event": f"e{i}", "step": i, "x": 1} for i in range(500)))
     write(path, *({"event": "train", "step": i, f"k{i}": 1} for i in range(500)))
@@ -230,7 +230,7 @@ def test_a_made_up_file_cannot_fill_the_memory_with_columns(tmp_path: Path) -> N
     assert sum(len(series.keys(event)) for event in series.events) < 500
 
 
-def test_curves_cannot_be_written_to(tmp_path: Path) -> None:
+def test_curves_are_read_only(tmp_path: Path) -> None:
     write(tmp_path / "m", train_row(1))
     series = RunSeries(tmp_path / "m")
     series.poll()
@@ -239,7 +239,7 @@ def test_curves_cannot_be_written_to(tmp_path: Path) -> None:
         series.curve("train", "lr").y[0] = 5.0
 
 
-def test_a_curve_stays_as_it_was_when_training_went_back(tmp_path: Path) -> None:
+def test_a_returned_curve_does_not_change_after_a_resume(tmp_path: Path) -> None:
     path = tmp_path / "m"
     write(path, train_row(10), train_row(20, train_loss=5.0), train_row(30))
     series = RunSeries(path)

@@ -44,7 +44,7 @@ def test_a_run_is_running_from_the_moment_its_lock_is_held(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("word", ["finished", "stopped", "failed"])
-def test_the_last_word_of_a_run_is_its_state(tmp_path: Path, word: str) -> None:
+def test_the_last_status_row_is_the_state_of_a_run(tmp_path: Path, word: str) -> None:
     run = make_run(tmp_path, rows=[status_row(0, "running"), status_row(9, word)])
 
     assert derive_status(run).state == word
@@ -52,14 +52,16 @@ def test_the_last_word_of_a_run_is_its_state(tmp_path: Path, word: str) -> None:
         assert derive_status(run).state == word
 
 
-def test_a_failed_run_says_why(tmp_path: Path) -> None:
+def test_a_failed_run_has_its_error(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=[status_row(9, "failed", error="loss is nan")])
 
     assert derive_status(run).error == "loss is nan"
 
 
 @pytest.mark.parametrize("word", ["running", "paused", "dreaming"])
-def test_a_run_without_a_last_word_or_a_writer_was_interrupted(tmp_path: Path, word: str) -> None:
+def test_a_run_without_a_final_status_or_a_writer_was_interrupted(
+    tmp_path: Path, word: str
+) -> None:
     run = make_run(tmp_path, rows=[status_row(0, word), train_row(10)])
 
     assert derive_status(run).state == "interrupted"
@@ -88,14 +90,14 @@ def test_another_process_with_the_same_id_is_not_the_writer(tmp_path: Path) -> N
     assert derive_status(run).state == "interrupted"
 
 
-def test_a_process_that_is_gone_is_not_the_writer(tmp_path: Path) -> None:
+def test_a_process_that_ended_is_not_the_writer(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=[status_row(0, "running")])
     write_writer(run, pid=2**22 + 1)
 
     assert derive_status(run).state == "interrupted"
 
 
-def test_a_dead_process_that_nobody_has_buried_is_not_the_writer(tmp_path: Path) -> None:
+def test_a_zombie_process_is_not_the_writer(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=[status_row(0, "running")])
     with subprocess.Popen(["sleep", "600"]) as process:
         started = psutil.Process(process.pid).create_time()
@@ -112,7 +114,7 @@ def test_a_dead_process_that_nobody_has_buried_is_not_the_writer(tmp_path: Path)
 
 
 @pytest.mark.parametrize(("age", "state"), [(5, "running"), (59, "running"), (61, "interrupted")])
-def test_a_writer_elsewhere_lives_while_its_heart_beats(
+def test_a_writer_on_another_machine_is_alive_while_its_heartbeat_is_recent(
     tmp_path: Path, age: int, state: str
 ) -> None:
     run = make_run(tmp_path, rows=[status_row(0, "running")])
@@ -124,7 +126,7 @@ def test_a_writer_elsewhere_lives_while_its_heart_beats(
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"{}", b'{"pid": "x"}', b"\xff", b'{"pid": 1e999}', b"[" * 9999]
 )
-def test_an_unreadable_writer_record_is_no_writer(tmp_path: Path, content: bytes) -> None:
+def test_an_unreadable_writer_record_is_not_a_writer(tmp_path: Path, content: bytes) -> None:
     run = make_run(tmp_path, rows=[status_row(0, "running")])
     run.writer_path.write_bytes(content)
 
@@ -132,7 +134,7 @@ def test_an_unreadable_writer_record_is_no_writer(tmp_path: Path, content: bytes
     assert derive_status(run).state == "interrupted"
 
 
-def test_a_torn_last_word_does_not_count(tmp_path: Path) -> None:
+def test_a_torn_final_status_does_not_count(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=[status_row(0, "running"), status_row(9, "finished")])
     os.truncate(run.metrics_path, run.metrics_path.stat().st_size - 1)
 

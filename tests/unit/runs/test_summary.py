@@ -1,4 +1,4 @@
-"""summary.json is computed from the configuration and the rows alone."""
+"""summary.json is computed only from the configuration and the rows."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ ROWS = [
 ]
 
 
-def test_a_summary_holds_the_run_in_a_few_numbers(tmp_path: Path) -> None:
+def test_a_summary_has_the_main_figures_of_a_run(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=ROWS, created="2026-01-02T03:04:05+00:00")
 
     assert write_summary(run) == {
@@ -61,7 +61,7 @@ def test_a_run_without_rows_has_a_summary(tmp_path: Path) -> None:
     assert summary["early_stopped"] is False
 
 
-def test_what_a_resume_superseded_does_not_count(tmp_path: Path) -> None:
+def test_rows_superseded_by_a_resume_do_not_count(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=ROWS)
     append_rows(run, [resume_row(10), status_row(10, "running", time=5000.0)])
 
@@ -101,13 +101,13 @@ def test_a_pause_does_not_count(tmp_path: Path) -> None:
     assert summarise(run)["wall_time_s"] == 15.0
 
 
-def test_a_clock_that_was_set_back_never_makes_time_negative(tmp_path: Path) -> None:
+def test_a_clock_that_was_set_back_never_gives_negative_time(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=[status_row(0, "running", time=100.0), train_row(9, time=50.0)])
 
     assert summarise(run)["wall_time_s"] == 0.0
 
 
-def test_losses_that_are_no_numbers_are_never_the_best(tmp_path: Path) -> None:
+def test_losses_that_are_not_finite_are_never_the_best(tmp_path: Path) -> None:
     losses = [float("nan"), float("inf"), None, 3.0, 3.0]
     run = make_run(tmp_path, rows=[eval_row(step, loss) for step, loss in enumerate(losses)])
     with run.metrics_path.open("a") as file:
@@ -120,13 +120,13 @@ def test_losses_that_are_no_numbers_are_never_the_best(tmp_path: Path) -> None:
     assert (summary["best_val_loss"], summary["best_step"]) == (3.0, 3)
 
 
-def test_an_odd_time_is_left_out(tmp_path: Path) -> None:
+def test_an_invalid_time_is_left_out(tmp_path: Path) -> None:
     rows = [train_row(1, time="noon"), train_row(2, time=None), train_row(3, time=5.0)]
 
     assert summarise(make_run(tmp_path, rows=rows))["wall_time_s"] == 0.0
 
 
-def test_a_refusing_disk_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_failed_write_gives_a_clear_error(tmp_path: Path) -> None:
     run = make_run(tmp_path, rows=ROWS)
 
     with WatchedDisk(run.root, refuse_from(1)), pytest.raises(RunError, match="could not be"):

@@ -13,7 +13,7 @@ def test_no_two_bindings_of_one_place_share_a_key() -> None:
     assert len(stated) == len(set(stated))
 
 
-def test_every_binding_has_an_id_of_its_own_and_a_whole_sentence_of_help() -> None:
+def test_every_binding_has_a_unique_id_and_a_full_sentence_of_help() -> None:
     ids = [key.id for key in KEYS]
     assert len(ids) == len(set(ids))
     for key in KEYS:
@@ -21,13 +21,13 @@ def test_every_binding_has_an_id_of_its_own_and_a_whole_sentence_of_help() -> No
         assert len(key.label.split()) <= 2, key.id
 
 
-def test_keys_that_fit_are_taken_over_and_characters_may_be_typed_as_they_are() -> None:
+def test_valid_keys_are_used_and_characters_may_be_typed_directly() -> None:
     keymap, problems = check_keymap({"runs.filter": "f", "everywhere.help": "!, f1"})
     assert problems == []
     assert keymap == {"runs.filter": "f", "everywhere.help": "exclamation_mark,f1"}
 
 
-def test_a_clash_an_unknown_binding_and_nonsense_are_told_and_left_out() -> None:
+def test_conflicts_unknown_bindings_and_invalid_keys_are_reported_and_left_out() -> None:
     keymap, problems = check_keymap(
         {"runs.filter": "o", "runs.nothing": "f", "runs.pin": "\x1b]0;x\x07", "runs.mark": " , "}
     )
@@ -37,13 +37,13 @@ def test_a_clash_an_unknown_binding_and_nonsense_are_told_and_left_out() -> None
     assert "runs.nothing" in problems[0]
 
 
-def test_a_key_that_works_everywhere_is_not_taken_by_a_view() -> None:
+def test_a_key_of_the_whole_console_cannot_be_used_by_a_view() -> None:
     keymap, problems = check_keymap({"runs.pin": "q"})
     assert keymap == {}
     assert "everywhere.quit" in problems[0]
 
 
-def test_two_keys_may_change_places() -> None:
+def test_two_keys_may_be_swapped() -> None:
     keymap, problems = check_keymap({"runs.pin": "o", "runs.sort": "p"})
     assert problems == []
     assert keymap == {"runs.pin": "o", "runs.sort": "p"}
@@ -71,14 +71,14 @@ def test_a_key_that_is_free_only_thanks_to_an_invalid_entry_is_left_out_too() ->
 @example({"everywhere.runs": "2", "everywhere.live": "0"})
 @example({"runs.sort": "p", "runs.pin": "o", "everywhere.new": "o", "runs.mark": "n"})
 @given(st.dictionaries(st.sampled_from([key.id for key in KEYS]) | st.text(), st.text()))
-def test_no_keymap_crashes_and_what_is_taken_over_does_not_clash(stated: dict[str, str]) -> None:
+def test_no_keymap_crashes_and_used_entries_have_no_conflicts(stated: dict[str, str]) -> None:
     keymap, problems = check_keymap(stated)
     assert len(keymap) + len(problems) == len(stated)
     for name in keymap:
         assert check_keymap(keymap)[0][name]
 
 
-def test_the_manual_lists_the_keys_as_they_are() -> None:
+def test_the_manual_lists_the_current_keys() -> None:
     folder = Path(__file__).parents[3] / "docs"
     spec = importlib.util.spec_from_file_location("keys_table", folder / "keys_table.py")
     assert spec is not None

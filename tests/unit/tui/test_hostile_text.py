@@ -1,4 +1,4 @@
-"""A hundred thousand hostile texts through each way by which text comes to the screen."""
+"""A hundred thousand hostile texts through each function that prepares text for the screen."""
 
 from collections.abc import Callable, Iterator
 from itertools import chain
@@ -109,9 +109,9 @@ def transcripts(text: str) -> Iterator[str]:
 
 def legends(text: str) -> Iterator[str]:
     line = ChartLine("key", text, ONE, ONE, text, glyph=text)
-    told = legend_entry(PreparedLine(line, log=False, smoothing=0.0), None, Style())
+    entry = legend_entry(PreparedLine(line, log=False, smoothing=0.0), None, Style())
     for width in (10, 60):
-        for strip in Legend([told, told], [], width, 2, Style(), Style()).strips(2):
+        for strip in Legend([entry, entry], [], width, 2, Style(), Style()).strips(2):
             yield from (segment.text for segment in strip)
 
 
@@ -150,13 +150,13 @@ GATES: list[tuple[Gate, int, bool]] = [
 @pytest.mark.parametrize(
     ("gate", "count", "one_line"), GATES, ids=[each[0].__name__ for each in GATES]
 )
-def test_nothing_that_a_terminal_obeys_gets_through(gate: Gate, count: int, one_line: bool) -> None:
+def test_no_control_sequence_reaches_the_terminal(gate: Gate, count: int, one_line: bool) -> None:
     for number, text in enumerate(hostile_texts(count, seed=count)):
         for shown in gate(text):
             harm = harm_in(shown, one_line=one_line)
             assert harm is None, f"{harm} of {text!r} (number {number}) came through as {shown!r}"
 
 
-def test_a_sequence_is_as_harmless_in_pieces_as_whole() -> None:
+def test_a_control_sequence_in_pieces_does_not_reach_the_terminal() -> None:
     for text in chain(hostile_texts(2_000, seed=1)):
         assert "".join(map(visible, text)) == visible(text)

@@ -14,7 +14,7 @@ def write(folder: Path, content: str) -> Path:
     return path
 
 
-def test_plain_text_reads_like_the_printed_protocol(tmp_path: Path) -> None:
+def test_plain_text_has_the_form_of_the_printed_protocol(tmp_path: Path) -> None:
     (speech,) = read_speeches(write(tmp_path, protocol(SPEECH)))
 
     assert plain_text(speech) == (
@@ -61,7 +61,7 @@ def test_every_speech_is_a_document_and_the_rest_is_left_out(tmp_path: Path) -> 
     assert "eröffnet" not in "".join(map(plain_text, speeches))
 
 
-def test_a_speaker_who_goes_on_after_a_remark_from_the_chair_has_a_new_turn(
+def test_a_speaker_who_continues_after_a_remark_of_the_chair_has_a_new_turn(
     tmp_path: Path,
 ) -> None:
     again = SHORT_SPEECH.replace(
@@ -90,7 +90,7 @@ def test_words_before_any_speaker_have_no_heading(tmp_path: Path) -> None:
     assert "sprecher" not in marked_text(speech)
 
 
-def test_an_empty_speech_is_no_document(tmp_path: Path) -> None:
+def test_an_empty_speech_is_not_a_document(tmp_path: Path) -> None:
     assert read_speeches(write(tmp_path, protocol("<rede/>"))) == []
 
 
@@ -107,14 +107,14 @@ def test_a_protocol_needs_no_doctype(tmp_path: Path) -> None:
         "<!DOCTYPE x [<!ELEMENT rede ANY>]>",
     ],
 )
-def test_declarations_that_could_expand_or_read_files_are_refused(
+def test_declarations_that_could_expand_or_read_files_are_rejected(
     doctype: str, tmp_path: Path
 ) -> None:
     with pytest.raises(DataError, match="line 2 declares or uses an entity"):
         read_speeches(write(tmp_path, protocol(SPEECH, doctype=doctype)))
 
 
-def test_an_undeclared_entity_is_refused_and_not_dropped(tmp_path: Path) -> None:
+def test_an_undeclared_entity_is_rejected_and_not_dropped(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="entity"):
         read_speeches(write(tmp_path, protocol(SPEECH.replace("Brücken", "Br&uuml;cken"))))
 
@@ -125,22 +125,22 @@ def test_malformed_xml_names_the_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", ["", "<dbtplenarprotokoll>", "no xml"])
-def test_truncated_or_foreign_content_is_a_clear_error(content: str, tmp_path: Path) -> None:
+def test_truncated_or_foreign_content_gives_a_clear_error(content: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="not well-formed"):
         read_speeches(write(tmp_path, content))
 
 
-def test_an_unknown_encoding_is_a_clear_error(tmp_path: Path) -> None:
+def test_an_unknown_encoding_gives_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="encoding"):
         read_speeches(write(tmp_path, '<?xml version="1.0" encoding="klingon"?><a/>'))
 
 
-def test_other_xml_is_refused_by_its_root(tmp_path: Path) -> None:
+def test_other_xml_is_rejected_by_its_root_element(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="its root is <html>"):
         read_speeches(write(tmp_path, "<html/>"))
 
 
-def test_a_huge_file_is_refused_unread(tmp_path: Path) -> None:
+def test_a_huge_file_is_rejected_without_reading_it(tmp_path: Path) -> None:
     path = write(tmp_path, "")
     with path.open("wb") as file:
         file.truncate(bundestag.MAX_BYTES + 1)

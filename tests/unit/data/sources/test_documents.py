@@ -28,7 +28,7 @@ def split(folder: Path, texts: dict[str, str], end: str | None = None, **keys: o
     return split_corpus(paths, prepare_config(folder, **keys), end_of_text=end)
 
 
-def test_the_tail_of_the_characters_is_for_validation_wherever_that_cuts(tmp_path: Path) -> None:
+def test_the_last_characters_are_for_validation_wherever_the_cut_is(tmp_path: Path) -> None:
     parts = split(tmp_path, {"a.txt": "0123456", "b.txt": "789"}, val_fraction=0.3)
 
     assert joined(parts.train()) == "01234567"[:7] + "\n"
@@ -47,7 +47,7 @@ def test_documents_are_joined_by_the_separator(tmp_path: Path) -> None:
     assert joined(parts.train()) + joined(parts.val()) == "one ~ two ~ three"
 
 
-def test_an_empty_file_is_no_document(tmp_path: Path) -> None:
+def test_an_empty_file_is_not_a_document(tmp_path: Path) -> None:
     parts = split(tmp_path, {"a.txt": "one", "b.txt": "", "c.txt": "two"}, doc_separator="|")
 
     assert joined(parts.train()) + joined(parts.val()) == "one|two"
@@ -69,7 +69,7 @@ def test_a_separator_that_the_tokenizer_has_as_a_token_becomes_a_mark(
     fraction=st.floats(0.01, 0.99),
     end=st.sampled_from([None, "--"]),
 )
-def test_training_and_validation_together_are_the_whole(
+def test_training_and_validation_together_are_the_whole_corpus(
     texts: list[str], fraction: float, end: str | None, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("corpus")
@@ -98,7 +98,7 @@ def test_each_speech_of_a_protocol_is_a_document(tmp_path: Path) -> None:
     ]
 
 
-def test_structure_markers_stand_around_plain_files_too(tmp_path: Path) -> None:
+def test_structure_markers_also_enclose_plain_files(tmp_path: Path) -> None:
     texts = {"a.txt": "Guten Tag.", "b.xml": protocol(SHORT_SPEECH)}
     parts = split(tmp_path, texts, add_structure_tokens=True)
 
@@ -119,7 +119,7 @@ def test_lines_are_documents_between_marks(tmp_path: Path) -> None:
     assert parts.end_bytes == 1
 
 
-def test_lines_end_with_a_newline_where_the_tokenizer_has_no_end(tmp_path: Path) -> None:
+def test_lines_end_with_a_newline_if_the_tokenizer_has_no_end_token(tmp_path: Path) -> None:
     parts = split(tmp_path, {"a.txt": "one\ntwo\nthree"}, documents="lines")
 
     whole = joined(parts.train()) + joined(parts.val())
@@ -151,7 +151,7 @@ def test_even_a_tiny_fraction_holds_out_one_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("documents", ["files", "lines"])
 @pytest.mark.parametrize("text", ["", " \n\t\n"])
-def test_an_empty_corpus_is_refused(documents: str, text: str, tmp_path: Path) -> None:
+def test_an_empty_corpus_is_rejected(documents: str, text: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"no text in .*input\.txt"):
         split(tmp_path, {"input.txt": text}, documents=documents)
 
@@ -162,7 +162,7 @@ def test_a_protocol_without_speeches_is_an_empty_corpus(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("documents", "text"), [("files", "x"), ("lines", "one line")])
-def test_a_corpus_too_small_to_divide_is_refused(documents: str, text: str, tmp_path: Path) -> None:
+def test_a_corpus_too_small_to_split_is_rejected(documents: str, text: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be divided"):
         split(tmp_path, {"input.txt": text}, documents=documents)
 

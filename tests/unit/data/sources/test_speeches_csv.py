@@ -1,4 +1,4 @@
-"""Tables of speeches: which column is what, and the text that a row becomes."""
+"""Tables of speeches: the meaning of columns, and the text of a row."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def _read(folder: Path, text: str, **stated: str) -> list[CsvSpeech]:
     ],
 )
 @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
-def test_columns_are_known_by_their_names_in_two_languages(
+def test_columns_are_recognised_by_names_in_two_languages(
     header: str, delimiter: str, tmp_path: Path
 ) -> None:
     rows = [header, "Guten Tag.,Erika,Grüne,1998,Brücken"]
@@ -50,13 +50,13 @@ def test_columns_may_come_in_any_order_among_others(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["Original", "original", "ORIGINAL "])
-def test_stated_columns_win_and_the_others_are_still_inferred(name: str, tmp_path: Path) -> None:
+def test_configured_columns_win_and_the_others_are_inferred(name: str, tmp_path: Path) -> None:
     table = "Speech,Original,Party,Group\nshort,long,SPD,left\n"
     (speech,) = _read(tmp_path, table, speech=name, party="Group")
     assert speech == CsvSpeech("long", party="left")
 
 
-def test_a_stated_column_that_is_not_there_is_named_beside_those_that_are(tmp_path: Path) -> None:
+def test_a_missing_configured_column_is_named_with_the_existing_ones(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no column 'Wer'; it has 'Speech', 'Who'") as raised:
         _read(tmp_path, "Speech,Who\na,b\n", speaker="Wer")
     assert "prepare.columns.speaker" in raised.value.hint
@@ -74,14 +74,14 @@ def test_without_a_speech_column_the_columns_are_listed(
     assert "prepare.columns.speech" in raised.value.hint
 
 
-def test_quoted_cells_hold_delimiters_quotes_and_line_breaks(tmp_path: Path) -> None:
+def test_quoted_cells_may_contain_delimiters_quotes_and_line_breaks(tmp_path: Path) -> None:
     table = 'Speech,Party\r\n"Ja, ""gut"".\r\nWeiter.",FDP\r\n\r\nNein.,SPD\r\n'
     first, second = _read(tmp_path, table)
     assert first == CsvSpeech('Ja, "gut".\nWeiter.', party="FDP")
     assert second.speech == "Nein."
 
 
-def test_a_byte_order_mark_belongs_to_no_column(tmp_path: Path) -> None:
+def test_a_byte_order_mark_is_not_part_of_a_column_name(tmp_path: Path) -> None:
     path = _write(tmp_path, "Speech\nDanke.\n", "utf-8-sig")
     assert [speech.speech for speech in read_speeches(path, ColumnsConfig())] == ["Danke."]
 
@@ -90,7 +90,9 @@ def test_a_byte_order_mark_belongs_to_no_column(tmp_path: Path) -> None:
     "opening",
     ["\n\n", " \r\n", "sep=;\r\n", "\nSEP=;;;\n\n", '"sep=;"\n', "\ufeffsep=;\n"],
 )
-def test_empty_lines_and_excels_delimiter_may_come_first(opening: str, tmp_path: Path) -> None:
+def test_empty_lines_and_the_delimiter_line_of_excel_may_come_first(
+    opening: str, tmp_path: Path
+) -> None:
     table = opening + 'Rede;Partei\n"a;b,c";SPD\n'
     assert _read(tmp_path, table) == [CsvSpeech("a;b,c", party="SPD")]
     lines = opening.count("\n")
@@ -100,12 +102,12 @@ def test_empty_lines_and_excels_delimiter_may_come_first(opening: str, tmp_path:
         _read(tmp_path, table + '"c;d\n')
 
 
-def test_the_stated_delimiter_wins(tmp_path: Path) -> None:
+def test_the_configured_delimiter_wins(tmp_path: Path) -> None:
     (speech,) = _read(tmp_path, "sep=\t\nSpeech\tName,Party,Date\nDanke.\tx\n")
     assert speech == CsvSpeech("Danke.")
 
 
-def test_a_table_that_gave_no_speech_is_told(tmp_path: Path) -> None:
+def test_a_table_without_speeches_is_reported(tmp_path: Path) -> None:
     path = _write(tmp_path, "Rede;Partei\n;SPD\n")
     note = columns_note(path, ColumnsConfig())
     assert note == "reden.csv: speech = Rede, party = Partei; no row has a speech"
@@ -116,14 +118,14 @@ def test_a_speech_may_be_longer_than_pythons_own_limit(tmp_path: Path) -> None:
     assert len(speech.speech) == 3 * 100_000 - 1
 
 
-def test_rows_without_a_speech_are_left_out_and_missing_values_are_not_known(
+def test_rows_without_a_speech_are_left_out_and_missing_values_are_unknown(
     tmp_path: Path,
 ) -> None:
     table = "Speech,Speaker,Party\n,Erika,SPD\nnan,Otto,SPD\nDanke.,NaN,None\n"
     assert _read(tmp_path, table) == [CsvSpeech("Danke.")]
 
 
-def test_another_encoding_is_an_error_with_the_way_out(tmp_path: Path) -> None:
+def test_another_encoding_gives_an_error_with_the_fix(tmp_path: Path) -> None:
     path = _write(tmp_path, "Rede\nGrün\n", "latin-1")
     with pytest.raises(DataError, match="is not UTF-8") as raised:
         list(read_speeches(path, ColumnsConfig()))
@@ -139,18 +141,20 @@ def test_another_encoding_is_an_error_with_the_way_out(tmp_path: Path) -> None:
         ('Speech,Party\n"a"b,c\n', "not a readable CSV"),
     ],
 )
-def test_a_broken_table_says_where(table: str, complaint: str, tmp_path: Path) -> None:
+def test_the_error_of_a_damaged_table_names_the_line(
+    table: str, complaint: str, tmp_path: Path
+) -> None:
     with pytest.raises(DataError, match=complaint):
         _read(tmp_path, table)
 
 
-def test_the_choice_of_columns_is_told(tmp_path: Path) -> None:
+def test_the_choice_of_columns_is_reported(tmp_path: Path) -> None:
     path = _write(tmp_path, "Datum;Rede;Fraktion\n1998;a;b\n")
     note = columns_note(path, ColumnsConfig())
     assert note == "reden.csv: speech = Rede, party = Fraktion, date = Datum"
 
 
-def test_the_header_says_what_is_known_and_an_empty_line_divides(tmp_path: Path) -> None:
+def test_the_header_holds_known_values_and_ends_with_an_empty_line(tmp_path: Path) -> None:
     assert render(WHOLE, header=True, structured=False) == (
         "Sprecher: Erika Muster\nPartei: Grüne\nJahr: 1998\nThema: Brücken bauen\n\n"
         "Guten Tag.\nDanke."
@@ -164,7 +168,7 @@ def test_without_a_header_the_text_is_the_speech_alone() -> None:
     assert render(CsvSpeech("Danke."), header=True, structured=False) == "Danke."
 
 
-def test_markers_stand_around_the_header_or_take_its_place() -> None:
+def test_markers_enclose_the_header_or_replace_it() -> None:
     with_header = render(WHOLE, header=True, structured=True)
     assert with_header.startswith("<|rede|>\nSprecher: Erika Muster\n")
     assert with_header.endswith("Danke.\n<|ende|>")

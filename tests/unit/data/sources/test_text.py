@@ -15,7 +15,7 @@ unicode = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\
 
 @settings(max_examples=60, deadline=None)
 @given(text=unicode, chunk=st.integers(1, 7))
-def test_text_is_read_whole_whatever_the_chunks_cut(
+def test_text_is_read_completely_wherever_chunks_are_cut(
     text: str, chunk: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     path = tmp_path_factory.mktemp("text") / "input.txt"
@@ -27,7 +27,7 @@ def test_text_is_read_whole_whatever_the_chunks_cut(
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 100])
-def test_all_line_ends_become_newlines(
+def test_all_line_endings_become_newlines(
     chunk: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(text_module, "CHUNK_BYTES", chunk)
@@ -62,7 +62,7 @@ def test_the_offset_of_the_first_bad_byte_is_named(
 
 
 @given(text=unicode, cuts=st.lists(st.integers(0, 50)))
-def test_lines_are_the_same_however_the_text_is_cut(text: str, cuts: list[int]) -> None:
+def test_lines_do_not_depend_on_the_chunks_of_the_text(text: str, cuts: list[int]) -> None:
     places = [0, *sorted(min(cut, len(text)) for cut in cuts), len(text)]
     pieces = [text[a:b] for a, b in itertools.pairwise(places)]
 

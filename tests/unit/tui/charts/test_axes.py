@@ -89,7 +89,7 @@ def test_a_window_too_fine_for_numbers_has_no_ticks_that_coincide() -> None:
     assert len({tick.label for tick in found}) == len(found)
 
 
-def test_zooming_keeps_the_position_it_is_about() -> None:
+def test_zooming_keeps_its_centre() -> None:
     span = Span(0, 100).zoomed(0.5, 25)
     assert (span.low, span.high) == (12.5, 62.5)
     assert span.share(25) == Span(0, 100).share(25)
@@ -134,7 +134,7 @@ def test_any_two_values_fit_into_a_span_with_a_length(one: float, other: float) 
         assert span.low <= low
 
 
-def test_outliers_are_shown_like_everything_else() -> None:
+def test_outliers_are_shown() -> None:
     span = fit_span(0.0, 1000.0, 0.05)
     assert (span.low, span.high) == (-50.0, 1050.0)
 

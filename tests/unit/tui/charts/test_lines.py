@@ -106,7 +106,7 @@ def test_the_last_line_is_on_top() -> None:
     one, other = prepared([1.0, 1.0]), prepared([1.0, 1.0], style="dim")
     assert 1 * 2 in plot_of(one, prepared([1.0, 1.0])).owner
     assert 0 not in plot_of(one, prepared([1.0, 1.0])).owner[:, 1:-1][:, ::3].ravel().tolist()
-    # Faint lines lie beneath, whatever their place.
+    # Faint lines are beneath, in any order.
     assert 3 not in plot_of(one, other).owner
 
 

@@ -1,4 +1,4 @@
-"""What the compare view knows without a screen: reading, judging, choosing, scrubbing."""
+"""State of the compare view without a screen: reading, verdicts, selection and steps."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ from transformer_playground.tui.core.workspace import Workspace, pin, toggle
 from transformer_playground.tui.shared.panes import ranks
 
 
-def test_nothing_is_compared_anew_until_request_or_files_change(tmp_path: Path) -> None:
+def test_a_comparison_is_kept_until_request_or_files_change(tmp_path: Path) -> None:
     run, _ = finished_run(tmp_path, "one"), finished_run(tmp_path, "two", 1.0)
     comparer = Comparer(tmp_path)
     request = Request(("one", "two"), group=False)
@@ -74,7 +74,7 @@ def test_a_run_whose_process_died_is_read_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"config": 1}', "\x00", "[" * 100_000])
-def test_a_broken_run_leaves_the_others_and_says_why(tmp_path: Path, text: str) -> None:
+def test_a_broken_run_is_reported_and_the_others_are_compared(tmp_path: Path, text: str) -> None:
     for run_id in ("one", "two", "three"):
         finished_run(tmp_path, run_id)
     (tmp_path / "two" / "config.json").write_text(text, encoding="utf-8")
@@ -101,13 +101,13 @@ def test_a_broken_run_leaves_the_others_and_says_why(tmp_path: Path, text: str) 
         ("generalisation_gap", -0.1, None, None),
     ],
 )
-def test_a_difference_is_judged_by_its_direction_and_its_error(
+def test_the_verdict_on_a_difference_depends_on_direction_and_error(
     key: str, difference: float, error: float | None, verdict: str | None
 ) -> None:
     assert verdict_on(key, Delta(difference, None, error)) == verdict
 
 
-def test_lines_have_keys_of_their_own_whatever_settings_are_called(tmp_path: Path) -> None:
+def test_lines_have_unique_keys_whatever_the_names_of_settings(tmp_path: Path) -> None:
     first = finished_run(tmp_path, "one", model={"norm": "a"}, config={"state": 1, "n": 1})
     other = finished_run(tmp_path, "two", 1.0, config={"best_val_loss": 2, "#numbers": 3})
     lines = lines_of(compare_folders([first, other]), all_settings=False)
@@ -137,7 +137,7 @@ def test_samples_are_found_at_or_before_a_step(tmp_path: Path) -> None:
     assert steps_of([track, SampleTrack((StepSamples(5, ("x",)),))]) == (0, 5, 10)
 
 
-def test_going_through_steps_ends_at_the_ends() -> None:
+def test_moving_through_steps_stops_at_the_ends() -> None:
     steps = (0, 5, 10)
     assert move_step(steps, None, 0) == 10
     assert move_step(steps, None, -1) == 5
@@ -156,7 +156,7 @@ def test_pinning_and_unpinning_keeps_every_run(tmp_path: Path) -> None:
     assert set(workspace.chosen()) == {"a", "b"}
 
 
-def test_a_run_is_added_and_left_out_whatever_made_it_part_of_the_comparison() -> None:
+def test_a_run_can_be_added_and_removed_however_it_was_selected() -> None:
     workspace = Workspace(current="a")
     toggle(workspace, "b")
     assert workspace.chosen() == ["a", "b"]

@@ -1,4 +1,4 @@
-"""What the launch form offers and tells: completions, sizes, previews."""
+"""The launch form: completions, sizes and previews."""
 
 from pathlib import Path
 
@@ -23,7 +23,7 @@ def texts(typed: str, config: ExperimentConfig | None = None) -> list[str]:
     return [each.text for each in complete(typed, config)]
 
 
-def test_a_part_of_a_key_finds_it_the_likeliest_first() -> None:
+def test_part_of_a_key_completes_it_with_the_most_likely_first() -> None:
     assert texts("norm")[0] == "model.norm="
     assert texts("model.n_l") == ["model.n_layer="]
     assert texts("lear")[0] == "train.optim.learning_rate="
@@ -38,7 +38,7 @@ def test_every_setting_can_be_completed_from_its_last_part() -> None:
             assert describe_key(f"{entry.name}=").startswith(entry.description)
 
 
-def test_values_are_choices_switches_and_what_is_set_now() -> None:
+def test_value_completions_are_choices_switches_and_the_current_value() -> None:
     config = ExperimentConfig(model=ModelConfig(norm="rmsnorm", n_layer=7))
     assert texts("model.norm=", config) == ["model.norm=layernorm", "model.norm=rmsnorm"]
     notes = {each.text: each.note for each in complete("model.norm=", config)}
@@ -52,14 +52,14 @@ def test_values_are_choices_switches_and_what_is_set_now() -> None:
     assert texts("model=") == []
 
 
-def test_every_offered_value_is_one_that_its_setting_takes(tmp_path: Path) -> None:
+def test_every_offered_value_is_valid_for_its_setting(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     offered = 0
     for entry in schema_index().values():
         if entry.is_table or ANY_NAME in entry.key:
             continue
         for each in complete(f"{entry.name}=", None):
-            # Several values do not go together with this tiny model, but each has the right form.
+            # Some values do not fit this tiny model, but each has the right form.
             belongs = entry.key[0] not in {"hf_model", "peft"}
             belongs &= not {"lora", "huggingface"} & set(each.text.split("="))
             if belongs and (entry.key[0] in {"experiment", "sample"} or entry.choices):
@@ -82,7 +82,7 @@ def folders(project: Project) -> tuple[Path, Path]:
     return project.root / "experiments", project.root / "runs"
 
 
-def test_a_preview_tells_what_differs_and_from_where(tmp_path: Path) -> None:
+def test_a_preview_lists_differences_and_their_sources(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     found = preview(*folders(project), Launch("tiny", ("model.norm=rmsnorm",)))
     assert found.problem == ""
@@ -98,7 +98,7 @@ def test_a_preview_tells_what_differs_and_from_where(tmp_path: Path) -> None:
     assert lines["training"] == "20 steps · 4 × 16 = 64 tokens each"
 
 
-def test_a_preview_of_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
+def test_a_preview_of_an_invalid_launch_is_one_sentence(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     found = preview(*folders(project), Launch("tiny", ("model.n_layer=x",)))
     assert found.config is None
@@ -107,7 +107,7 @@ def test_a_preview_of_what_is_wrong_is_one_sentence(tmp_path: Path) -> None:
     assert "no run 'gone'" in preview(*folders(project), Launch("tiny", resume="gone")).problem
 
 
-def test_a_broken_experiment_is_among_the_choices_and_says_why(tmp_path: Path) -> None:
+def test_a_broken_experiment_is_among_the_choices_with_its_error(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     (project.root / "experiments" / "bad").mkdir()
     (project.root / "experiments" / "bad" / "config.toml").write_text("[model]\nx = 1\n")

@@ -133,10 +133,10 @@ def test_untrusted_rows_and_samples_become_printable_text(tmp_path: Path) -> Non
         samples.append({"step": 2, "text": None})
     focus = RunFollowers(tmp_path).poll(request("a")).focus
     assert focus is not None
-    told = "".join(line.text for line in focus.log) + "".join(each.text for each in focus.samples)
+    shown = "".join(line.text for line in focus.log) + "".join(each.text for each in focus.samples)
     assert len(focus.log) == 4
     assert len(focus.samples) == 1
-    assert told.isprintable() or not set(told) & set("\x1b\x9b\x07\n\u202e")
+    assert shown.isprintable() or not set(shown) & set("\x1b\x9b\x07\n\u202e")
 
 
 @pytest.mark.parametrize(

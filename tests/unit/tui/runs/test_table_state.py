@@ -133,7 +133,7 @@ def test_rows_written_between_two_snapshots_are_shown(tmp_path: Path) -> None:
         1.25,
         1.75,
     )
-    # A later snapshot knows as much or more.
+    # A later snapshot contains at least as much.
     append_rows(run, [train_row(80)])
     (later,) = list_runs(tmp_path)
     assert reader.newest({"a": later})["a"] is later
@@ -146,5 +146,5 @@ def test_a_failed_job_is_shown_until_the_files_report_it() -> None:
     assert (late.state, late.problem) == ("failed", "out of memory")
     settled = run_info("a", "failed", problem="the whole story")
     assert with_job(settled, job) == settled
-    # Another process may go on with it: from here on, its files count.
+    # Another process may resume it: from here on, its files count.
     assert with_job(run_info("a", "running", updated=NOW + 1), job).state == "running"

@@ -1,4 +1,4 @@
-"""The fields before sampling: what they accept, what they stand for, and past prompts."""
+"""Fields of the sampling form: validation, values and earlier prompts."""
 
 import json
 from pathlib import Path
@@ -43,19 +43,19 @@ VALUES = {field.name: default_text(field, {}) for field in FORM_FIELDS}
         ("seed", ""),
     ],
 )
-def test_what_the_schema_refuses_gets_one_sentence(name: str, text: str) -> None:
-    said = field_error(BY_NAME[name], text)
+def test_a_value_that_the_schema_rejects_gives_one_sentence(name: str, text: str) -> None:
+    message = field_error(BY_NAME[name], text)
 
-    assert said is not None
-    assert said.startswith(f"{BY_NAME[name].label} must be a ")
-    assert said.endswith(".")
-    assert text not in said or len(text) < 4
+    assert message is not None
+    assert message.startswith(f"{BY_NAME[name].label} must be a ")
+    assert message.endswith(".")
+    assert text not in message or len(text) < 4
 
 
 @pytest.mark.parametrize(
     ("name", "text"), [("temperature", "0"), ("temperature", "1e-3"), ("top_p", "1"), ("seed", "0")]
 )
-def test_what_the_schema_accepts_gets_none(name: str, text: str) -> None:
+def test_a_value_that_the_schema_accepts_gives_no_message(name: str, text: str) -> None:
     assert field_error(BY_NAME[name], text) is None
 
 
@@ -70,7 +70,7 @@ def test_fields_become_a_sample_table_of_the_right_types() -> None:
     assert table["sample"]["unconditional"] is True
 
 
-def test_an_empty_field_stands_for_the_runs_own_value_unless_that_is_nonsense() -> None:
+def test_an_empty_field_means_the_value_of_the_run_if_it_is_valid() -> None:
     field = BY_NAME["temperature"]
 
     assert default_text(field, {"sample.sample.temperature": 0.5}) == "0.5"
@@ -78,7 +78,7 @@ def test_an_empty_field_stands_for_the_runs_own_value_unless_that_is_nonsense() 
     assert default_text(field, {}) == "0.8"
 
 
-def test_more_tokens_than_the_console_holds_are_refused_with_what_does_it() -> None:
+def test_more_tokens_than_the_console_holds_are_rejected_with_an_alternative() -> None:
     large = VALUES | {"max_new_tokens": "1000", "num_samples": "51"}
 
     assert total_error(large, 1) is None
@@ -86,7 +86,7 @@ def test_more_tokens_than_the_console_holds_are_refused_with_what_does_it() -> N
     assert total_error(VALUES | {"max_new_tokens": "9" * 4000, "num_samples": "9" * 4000}, 1)
 
 
-def test_the_prompt_is_what_was_typed_else_the_runs_own_but_a_file_is_left_to_the_run() -> None:
+def test_the_prompt_is_the_typed_one_or_that_of_the_run_but_not_its_file() -> None:
     assert resolve_prompt("a␊b", {"sample.sample.start": "x"}) == "a\nb"
     assert resolve_prompt("", {"sample.sample.start": "x"}) == "x"
     assert resolve_prompt("", {"sample.sample.start": "FILE:x"}) is None
@@ -94,11 +94,11 @@ def test_the_prompt_is_what_was_typed_else_the_runs_own_but_a_file_is_left_to_th
 
 
 @given(st.text(st.characters(max_codepoint=0x7F)))
-def test_symbols_of_control_characters_mean_the_characters(text: str) -> None:
+def test_symbols_of_control_characters_stand_for_the_characters(text: str) -> None:
     assert replace_symbols(visible_line(text)) == text
 
 
-def test_history_goes_back_and_forth_and_keeps_what_was_being_typed() -> None:
+def test_history_goes_back_and_forth_and_keeps_the_unfinished_prompt() -> None:
     history = History(["a", "b"])
 
     walked = [history.move(1, "draft"), history.move(1, "b"), history.move(1, "a")]
@@ -107,7 +107,7 @@ def test_history_goes_back_and_forth_and_keeps_what_was_being_typed() -> None:
     assert walked == ["b", "a", "a", "b", "draft", "draft"]
 
 
-def test_history_keeps_the_newest_once_each_and_nothing_endless() -> None:
+def test_history_keeps_the_newest_prompts_once_and_is_bounded() -> None:
     history = History()
     for number in range(60):
         history.add(f"p{number}")
@@ -120,7 +120,9 @@ def test_history_keeps_the_newest_once_each_and_nothing_endless() -> None:
     assert history.entries.count("p30") == 1
 
 
-def test_a_history_full_of_the_worst_fits_into_the_settings_and_comes_back(tmp_path: Path) -> None:
+def test_a_history_of_hostile_prompts_fits_into_the_settings_and_is_read_back(
+    tmp_path: Path,
+) -> None:
     history = History([3, None, "\x1b]0;x\x07", "\ud800"])
     for number in range(MAX_PROMPTS):
         history.add(f"{number}" + "😀" * 900)
@@ -134,7 +136,7 @@ def test_a_history_full_of_the_worst_fits_into_the_settings_and_comes_back(tmp_p
     assert not any(CONTROL.search(entry) for entry in History(["\x1b[31m\n"]).entries)
 
 
-def test_samples_are_written_whole_and_never_over_another_file(tmp_path: Path) -> None:
+def test_samples_are_written_completely_and_never_over_another_file(tmp_path: Path) -> None:
     rows = [{"text": "\x1b[31m\n"}, {"text": "ü"}]
 
     paths = {export_samples(rows, tmp_path) for _ in range(3)}
@@ -145,6 +147,6 @@ def test_samples_are_written_whole_and_never_over_another_file(tmp_path: Path) -
         assert [json.loads(line) for line in lines] == [{"event": "sample", **row} for row in rows]
 
 
-def test_a_folder_that_cannot_be_written_to_is_said(tmp_path: Path) -> None:
+def test_an_unwritable_folder_is_reported(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="could not be written"):
         export_samples([], tmp_path / "missing")

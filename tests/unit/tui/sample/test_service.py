@@ -1,4 +1,4 @@
-"""Drawing in a worker thread: what arrives, what is kept, and what goes wrong."""
+"""Sampling in a worker thread: results, cached models and errors."""
 
 import shutil
 import threading
@@ -68,7 +68,7 @@ def in_thread(body: Callable[[], object]) -> Iterator[threading.Thread]:
     assert not thread.is_alive()
 
 
-def test_a_drawing_gives_every_sample_with_alternatives_of_each_token(trained: Path) -> None:
+def test_a_job_returns_every_sample_with_alternatives_of_each_token(trained: Path) -> None:
     updates = drawn(SamplingService(trained / "runs"), job(n_samples=3, max_new_tokens=5))
 
     assert isinstance(updates[0].event, Started)
@@ -81,7 +81,7 @@ def test_a_drawing_gives_every_sample_with_alternatives_of_each_token(trained: P
         assert len(likeliest) == 6
 
 
-def test_the_same_seed_gives_the_same_text_and_another_one_another(trained: Path) -> None:
+def test_the_same_seed_gives_the_same_text_and_another_seed_another_text(trained: Path) -> None:
     service = SamplingService(trained / "runs")
 
     def text(seed: int) -> str:
@@ -91,7 +91,7 @@ def test_the_same_seed_gives_the_same_text_and_another_one_another(trained: Path
     assert text(1) != text(2)
 
 
-def test_several_sources_grow_side_by_side(trained: Path) -> None:
+def test_several_sources_are_sampled_in_parallel(trained: Path) -> None:
     updates = drawn(
         SamplingService(trained / "runs"),
         job(Source("run", "best"), Source("run", "last"), max_new_tokens=5),
@@ -101,7 +101,7 @@ def test_several_sources_grow_side_by_side(trained: Path) -> None:
     assert columns == [0, 1] * 6
 
 
-def test_a_source_that_fails_leaves_the_others_alone(trained: Path) -> None:
+def test_a_failing_source_does_not_affect_the_others(trained: Path) -> None:
     updates = drawn(
         SamplingService(trained / "runs"),
         job(Source("nowhere"), Source("run"), max_new_tokens=5),
@@ -112,13 +112,13 @@ def test_a_source_that_fails_leaves_the_others_alone(trained: Path) -> None:
     assert [(at, "nowhere" in problem) for at, problem in failures] == [(0, True)]
 
 
-def test_a_character_that_the_tokenizer_lacks_becomes_a_sentence(trained: Path) -> None:
+def test_a_character_unknown_to_the_tokenizer_gives_a_clear_error(trained: Path) -> None:
     (problem,) = problems(drawn(SamplingService(trained / "runs"), job(prompt="Ω")))
 
     assert "Ω" in problem
 
 
-def test_a_damaged_checkpoint_becomes_a_sentence(trained: Path, tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_gives_a_clear_error(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained / "runs", tmp_path / "runs")
     for file in (tmp_path / "runs/run/checkpoints").glob("*.pt"):
         file.write_bytes(b"torn")
@@ -128,7 +128,7 @@ def test_a_damaged_checkpoint_becomes_a_sentence(trained: Path, tmp_path: Path) 
     assert "checkpoint" in problem
 
 
-def test_a_model_is_loaded_once_however_often_and_by_whatever_name(trained: Path) -> None:
+def test_a_model_is_loaded_once_for_all_jobs_and_names(trained: Path) -> None:
     service = SamplingService(trained / "runs")
     (first,) = models(drawn(service, job(Source("run", "last"))))
     (name,) = {path.name for path in (trained / "runs/run/checkpoints").glob("ckpt_last_*20.pt")}
@@ -137,7 +137,7 @@ def test_a_model_is_loaded_once_however_often_and_by_whatever_name(trained: Path
     assert models(drawn(service, job(Source("run", name)))) == [first]
 
 
-def test_a_checkpoint_that_training_replaced_is_loaded_anew(tmp_path: Path) -> None:
+def test_a_checkpoint_that_training_replaced_is_loaded_again(tmp_path: Path) -> None:
     train(tmp_path)
     train(tmp_path, runtime(seed=7), run_id="other")
     service = SamplingService(tmp_path / "runs")
@@ -152,7 +152,7 @@ def test_a_checkpoint_that_training_replaced_is_loaded_anew(tmp_path: Path) -> N
     assert not torch.equal(*weights)
 
 
-def test_a_damaged_file_is_not_taken_for_the_whole_one_that_was_there(tmp_path: Path) -> None:
+def test_a_damaged_file_is_not_mistaken_for_the_valid_one_before(tmp_path: Path) -> None:
     train(tmp_path)
     service = SamplingService(tmp_path / "runs")
     drawn(service, job())
@@ -181,7 +181,7 @@ def test_stopping_ends_every_sample_before_its_next_token(trained: Path) -> None
     assert len(updates) < 1_000_000
 
 
-def test_drawing_waits_when_nobody_drains_and_a_stop_frees_it(trained: Path) -> None:
+def test_sampling_waits_for_its_consumer_until_it_is_stopped(trained: Path) -> None:
     service = SamplingService(trained / "runs")
     long = job(max_new_tokens=1_000_000)
     update = Update(0, Failed("x"))
@@ -193,7 +193,7 @@ def test_drawing_waits_when_nobody_drains_and_a_stop_frees_it(trained: Path) -> 
         long.stop()
 
 
-def test_what_was_stopped_before_its_turn_loads_nothing(trained: Path) -> None:
+def test_a_job_stopped_before_its_start_loads_nothing(trained: Path) -> None:
     stopped = job()
     stopped.stop()
 
@@ -201,7 +201,7 @@ def test_what_was_stopped_before_its_turn_loads_nothing(trained: Path) -> None:
 
 
 class ThreadCounter(SampleJob):
-    """Notes how many threads compute each time that something comes."""
+    """Records the number of threads at each event."""
 
     def __init__(self) -> None:
         super().__init__((Source("run"),), SampleRequest(prompt="1"), threads=1)
@@ -212,7 +212,7 @@ class ThreadCounter(SampleJob):
         super().put(update)
 
 
-def test_the_number_of_threads_holds_for_the_drawing_alone(trained: Path) -> None:
+def test_the_number_of_threads_applies_only_to_the_sampling(trained: Path) -> None:
     before = torch.get_num_threads()
     torch.set_num_threads(2)
     try:

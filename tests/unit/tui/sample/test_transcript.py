@@ -1,4 +1,4 @@
-"""Drawn text as rows: wrapped as it comes, found by row and column."""
+"""Sampled text as rows: wrapped incrementally, found by row and column."""
 
 import math
 
@@ -41,7 +41,7 @@ def test_text_is_wrapped_at_spaces_and_long_words_are_cut() -> None:
     assert rows(transcript) == ["one two ", "three ", "incomprehe", "nsible"]
 
 
-def test_a_line_break_leaves_a_cell_to_point_at() -> None:
+def test_a_line_break_has_a_cell_for_the_cursor() -> None:
     transcript = filled("a", "\n", "b")
 
     assert rows(transcript) == ["a ", "b"]
@@ -54,7 +54,7 @@ def test_wide_characters_count_twice() -> None:
 
 
 @given(st.lists(st.text(max_size=12), max_size=12), st.integers(2, 12), st.integers(2, 12))
-def test_wrapping_loses_nothing_keeps_the_width_and_does_not_depend_on_how_it_came(
+def test_wrapping_keeps_text_and_width_and_does_not_depend_on_the_pieces(
     texts: list[str], width: int, before: int
 ) -> None:
     came = filled(*texts, width=width)
@@ -65,13 +65,13 @@ def test_wrapping_loses_nothing_keeps_the_width_and_does_not_depend_on_how_it_ca
 
     assert rows(came) == rows(rewrapped)
     assert rows(came) == ["".join(text for _, text in flow[row]) for row in range(len(flow))]
-    # A space or a line break may hang out by one.
+    # A space or a line break may exceed the width by one.
     assert all(cell_len(row.rstrip()) <= width for row in rows(came))
     kept = visible("".join(texts)).replace("\t", "    ").replace("\n", " ")
     assert "".join(rows(came)) == kept
 
 
-def test_a_token_is_found_where_it_is_shown_and_prompt_and_gaps_are_none() -> None:
+def test_a_token_is_found_at_its_cell_and_prompt_and_gaps_have_none() -> None:
     transcript = filled("cd", "ef gh", "ij", prompt="ab", width=6)
 
     assert rows(transcript) == ["abcdef ", "ghij"]
@@ -82,7 +82,7 @@ def test_a_token_is_found_where_it_is_shown_and_prompt_and_gaps_are_none() -> No
     assert transcript.row_of(Place(0, 2)) == 1
 
 
-def test_the_pointer_walks_over_every_sample_and_stays_at_the_ends() -> None:
+def test_the_cursor_moves_through_all_samples_and_stops_at_the_ends() -> None:
     transcript = Transcript("", 3, 10)
     for sample in (0, 0, 2):
         transcript.add(token("x", sample))
@@ -99,7 +99,7 @@ def test_the_pointer_walks_over_every_sample_and_stays_at_the_ends() -> None:
     assert Transcript("", 2, 10).neighbour(None, 1) is None
 
 
-def test_samples_are_told_apart_by_headings() -> None:
+def test_samples_are_separated_by_headings() -> None:
     transcript = Transcript("p", 2, 20)
     for sample in (0, 1):
         transcript.add(token(str(sample), sample))
@@ -111,7 +111,7 @@ def test_samples_are_told_apart_by_headings() -> None:
     assert transcript.is_complete
 
 
-def test_what_ends_a_text_belongs_to_its_last_token() -> None:
+def test_the_last_characters_of_a_text_belong_to_its_last_token() -> None:
     transcript = filled("a")
     transcript.add(ending(text="�", reason="cancelled"))
     transcript.arrange()
@@ -135,5 +135,5 @@ def test_levels_go_from_likely_to_unlikely(probability: float, expected: int) ->
     assert level(math.log(probability)) == expected
 
 
-def test_what_cannot_be_has_the_last_level() -> None:
+def test_an_impossible_token_has_the_last_level() -> None:
     assert level(-math.inf) == 4
