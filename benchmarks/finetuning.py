@@ -85,7 +85,7 @@ def configuration(folder: Path, base: Path, steps: int, threads: int) -> Experim
                 "runtime": {
                     "max_iters": steps,
                     "eval_interval": 10 * steps,
-                    "eval_iters": 1,
+                    "eval_windows": 1,
                     "log_interval": 1,
                     "device": "cpu",
                     "threads": threads,
@@ -142,7 +142,7 @@ def theirs(config: ExperimentConfig, folder: Path) -> Clock:
     data, steps = config.train.data, config.train.runtime.max_iters
     rows, counts = [], []
     for index in range(steps * data.grad_accum_steps):
-        inputs, targets = setup.batches.batch(index)
+        inputs, targets = setup.batches.batch(index * data.batch_size, data.batch_size)
         counts.append(count_targets(targets))
         end = inputs[:, :1] * 0 + (setup.dataset.end_token or 0)
         for read, aims in zip(np.hstack([inputs, end]), targets, strict=True):

@@ -36,7 +36,7 @@ batch_size = 8
 [train.runtime]
 max_iters = 400
 eval_interval = 50
-eval_iters = 5
+eval_windows = 60
 log_interval = 5
 sample_interval = 100
 device = "cpu"

@@ -21,9 +21,10 @@ from transformer_playground.training.trainer import Trainer
 
 
 class PaddedBatches:
-    """Batch `index` has `3 * index + 1` targets; the rest of its rows is padding."""
+    """The batch from row `4 * index` on has `3 * index + 1` targets; the rest is padding."""
 
-    def batch(self, index: int) -> Batch:
+    def batch(self, first: int, size: int) -> Batch:
+        index = first // size
         tokens = np.random.default_rng(index).integers(10, size=(4, 17))
         targets = tokens[:, 1:].copy()
         targets.reshape(-1)[3 * index + 1 :] = IGNORED

@@ -1,5 +1,6 @@
 """Configuration of an existing run: its saved settings with the overrides of one command."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +28,7 @@ from transformer_playground.errors import ConfigError
 # Settings of [prepare] that only name locations: these may change when a project is moved.
 _LOCATIONS = frozenset({"raw_dir", "dataset_dir", "bundled", "downloads", "fetch"})
 _VOCAB_SIZE: Key = ("model", "vocab_size")
+_EVALUATION = ("eval_windows", "eval_iters")
 _BASE_MODEL: Key = ("hf_model", "model_name")
 SAMPLE_VARIABLE = "ML_PLAYGROUND_SAMPLE_OVERRIDES"
 
@@ -57,6 +59,7 @@ def load_resumed_config(
     """
     home = current.path.absolute().parent
     own, now = _without_none(saved), current.config.model_dump(mode="json")
+    _fix_eval_windows(own)
     if isinstance(prepare := own.get("prepare", {}), Mapping):
         kept = {name: value for name, value in prepare.items() if name not in _LOCATIONS}
         own["prepare"] = kept | _without_none({name: now["prepare"][name] for name in _LOCATIONS})
@@ -66,6 +69,20 @@ def load_resumed_config(
         own["hf_model"] = own["hf_model"] | {"model_name": base_now}
     layers = [Layer("the run's config.json", home, own), *overrides]
     return combine(layers, path=current.path, home=home, project=home)
+
+
+def _fix_eval_windows(saved: dict[str, Any]) -> None:
+    """Replace a saved `eval_iters` by its windows, which another batch size must not change."""
+    train = saved.get("train")
+    runtime, data = (
+        train.get(table) if isinstance(train, Mapping) else None for table in ("runtime", "data")
+    )
+    if isinstance(runtime, dict) and isinstance(eval_iters := runtime.get("eval_iters"), int):
+        sizes = data if isinstance(data, Mapping) else {}
+        per_step = [sizes.get(name, 1) for name in ("batch_size", "grad_accum_steps")]
+        if all(isinstance(size, int) for size in per_step):
+            del runtime["eval_iters"]
+            runtime["eval_windows"] = eval_iters * math.prod(per_step)
 
 
 def check_overrides(
@@ -78,7 +95,8 @@ def check_overrides(
     """Reject an override that changes what is fixed for a run.
 
     Fixed are its kind, its model or adapters, its dataset and, unless it is branched, its
-    optimizer. An omitted vocabulary size stands for `vocab_size`, that of the run's dataset.
+    optimizer and evaluation windows. An omitted vocabulary size stands for `vocab_size`, that of
+    the run's dataset.
 
     Raises:
         ConfigError: For the first such override.
@@ -86,7 +104,9 @@ def check_overrides(
     fixed: dict[Key, str] = {("experiment", "kind"): "kind", ("prepare",): "dataset"}
     is_lora = _lookup(saved, ("experiment", "kind"), "gpt") == "lora"
     fixed |= {("peft",): "adapters"} if is_lora else {("model",): "model"}
-    fixed |= {} if is_branch else {("train", "optim", "optimizer"): "optimizer"}
+    if not is_branch:
+        fixed[("train", "optim", "optimizer")] = "optimizer"
+        fixed |= {("train", "runtime", name): "evaluation windows" for name in _EVALUATION}
     merged = merge(overrides)
     for key, value in leaves(merged.values):
         what = next((name for prefix, name in fixed.items() if key[: len(prefix)] == prefix), None)

@@ -14,6 +14,8 @@ Schedule = Literal["constant", "cosine", "linear", "wsd"]
 MATRIX_OPTIMIZERS: frozenset[Optimizer] = frozenset({"muon"})
 """Optimizers for full hidden matrices, not for low-rank LoRA matrices."""
 
+_EVAL_WINDOWS = 240
+
 
 class DataConfig(Table):
     """`[train.data]`: the batches of an optimizer step."""
@@ -65,7 +67,17 @@ class RuntimeConfig(Table):
 
     max_iters: int = setting(2000, "Total optimizer steps.", ge=0)
     eval_interval: int = setting(250, "Steps between evaluations.", ge=1)
-    eval_iters: int = setting(20, "Batches per split in each evaluation.", ge=1)
+    eval_windows: int | None = setting(
+        None,
+        "Windows of block_size tokens per split in each evaluation, spread evenly over it: "
+        f"omitted = {_EVAL_WINDOWS}.",
+        ge=1,
+    )
+    eval_iters: int | None = setting(
+        None,
+        "Older way to set eval_windows: eval_iters * batch_size * grad_accum_steps.",
+        ge=1,
+    )
     log_interval: int = setting(10, "Steps between rows of the training log.", ge=1)
     sample_interval: int = setting(0, "Steps between samples during training; 0 = none.", ge=0)
     seed: int = setting(1337, "Seed of initialisation, batches, dropout and evaluation.", ge=0)
@@ -125,6 +137,26 @@ class TrainConfig(Table):
     def decay_iters(self) -> int:
         """Step at which the learning-rate decay ends."""
         return self.schedule.lr_decay_iters or max(1, self.runtime.max_iters)
+
+    @property
+    def eval_windows(self) -> int:
+        """Windows per split in each evaluation."""
+        runtime, data = self.runtime, self.data
+        if runtime.eval_iters is not None:
+            return runtime.eval_iters * data.batch_size * data.grad_accum_steps
+        return runtime.eval_windows or _EVAL_WINDOWS
+
+    @model_validator(mode="after")
+    def _check_evaluation(self) -> Self:
+        runtime = self.runtime
+        if runtime.eval_windows is not None and runtime.eval_iters is not None:
+            raise conflict(
+                f"eval_windows = {runtime.eval_windows} and eval_iters = {runtime.eval_iters} both "
+                "set the number of windows: leave out eval_iters",
+                "train.runtime.eval_windows",
+                "train.runtime.eval_iters",
+            )
+        return self
 
     @model_validator(mode="after")
     def _check_schedule(self) -> Self:

@@ -1,14 +1,14 @@
-"""Batches of token windows; the only state of the sampler is the batch index."""
+"""Batches of token windows; the only state of the sampler is how many windows were drawn."""
 
-import math
 import mmap
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from transformer_playground.data.dataset import TokenArray
+from transformer_playground.data.order import Order, epoch_items, evenly_spaced, random_items
 from transformer_playground.errors import DataError
 
 Tokens = npt.NDArray[np.int64]
@@ -17,26 +17,18 @@ Batch = tuple[Tokens, Tokens]
 IGNORED = -100
 """Target index that the loss ignores, as in torch and transformers."""
 
-# Separate random streams for windows, epoch offsets and evaluation.
-_RANDOM, _PHASE, _EVALUATION = 1, 2, 3
+# Separate random streams for windows and epoch offsets.
+_RANDOM, _PHASE = 1, 2
 _WINDOWS_BETWEEN_RELEASES = 32
 # Smaller files may be cached in memory completely.
 _LARGE_FILE = 64 << 20
 
-_UInt64Array = npt.NDArray[np.uint64]
-
-# Even, so that both halves end in their original positions.
-_ROUNDS = 4
-_MIX = np.uint64(0x9E3779B97F4A7C15)
-_HALF_WORD = np.uint64(32)
-
 
 class BatchSampler:
-    """Training batches; batch `i` depends only on `seed` and `i`.
+    """Training batches of windows; window `i` of a run depends only on `seed` and `i`.
 
     Args:
         tokens: One split, usually a memory map.
-        batch_size: Windows per batch.
         block_size: Tokens per window.
         seed: Seed of the windows.
         order: `random` draws windows at random positions; `sequential` visits consecutive windows
@@ -52,16 +44,14 @@ class BatchSampler:
         self,
         tokens: TokenArray,
         *,
-        batch_size: int,
         block_size: int,
         seed: int,
-        order: Literal["random", "sequential"],
+        order: Order,
         vocab_size: int | None = None,
         end_token: int | None = None,
     ) -> None:
         _require_window(tokens, block_size)
         self._windows = _Windows(tokens, vocab_size, end_token)
-        self._batch_size = batch_size
         self._block_size = block_size
         self._seed = seed
         self._starts = self._random_starts if order == "random" else self._sequential_starts
@@ -71,31 +61,24 @@ class BatchSampler:
         """Windows per sequential epoch, for any offset."""
         return max(1, (len(self._windows) - self._block_size) // self._block_size)
 
-    def batch(self, index: int) -> Batch:
-        """Inputs and targets of batch `index`, each (batch_size, block_size) int64.
+    def batch(self, first: int, size: int) -> Batch:
+        """Inputs and targets of windows `first` … `first + size - 1`, each (size, T) int64.
 
         Raises:
             DataError: A token is outside the vocabulary.
         """
-        return self._windows.take(self._starts(index), self._block_size)
+        numbers = np.arange(first, first + size, dtype=np.int64)
+        return self._windows.take(self._starts(numbers), self._block_size)
 
-    def _random_starts(self, index: int) -> Tokens:
-        generator = np.random.default_rng((_RANDOM, self._seed, index))
-        return generator.integers(len(self._windows) - self._block_size, size=self._batch_size)
+    def _random_starts(self, numbers: Tokens) -> Tokens:
+        choices = len(self._windows) - self._block_size
+        return random_items(numbers, choices, key=(_RANDOM, self._seed))
 
-    def _sequential_starts(self, index: int) -> Tokens:
-        count = self.windows_per_epoch
-        first = index * self._batch_size
-        starts = np.empty(self._batch_size, dtype=np.int64)
-        done = 0
-        while done < self._batch_size:
-            epoch, position = divmod(first + done, count)
-            several = min(self._batch_size - done, count - position)
-            positions = np.arange(position, position + several, dtype=np.int64)
-            windows = permuted(positions, count, key=(self._seed, epoch))
-            starts[done : done + several] = self._phase(epoch) + windows * self._block_size
-            done += several
-        return starts
+    def _sequential_starts(self, numbers: Tokens) -> Tokens:
+        epochs, windows = epoch_items(numbers, self.windows_per_epoch, seed=self._seed)
+        phases = {int(epoch): self._phase(int(epoch)) for epoch in np.unique(epochs)}
+        offsets = np.array([phases[int(epoch)] for epoch in epochs], dtype=np.int64)
+        return offsets + windows * self._block_size
 
     def _phase(self, epoch: int) -> int:
         """Offset of the first window of an epoch."""
@@ -109,22 +92,25 @@ def evaluation_batches(
     *,
     batch_size: int,
     block_size: int,
-    n_batches: int,
-    seed: int,
+    n_windows: int,
     vocab_size: int | None = None,
     end_token: int | None = None,
 ) -> Iterator[Batch]:
-    """Random windows, the same on each call: (batch_size, block_size) inputs and targets.
+    """Windows spread evenly over the split, the same on each call, in batches.
+
+    The windows depend on the split, `block_size` and `n_windows` only. None overlap: a split with
+    fewer than `n_windows` is read once as a whole.
 
     Raises:
         DataError: The split is too short, or a token is outside the vocabulary.
     """
     _require_window(tokens, block_size)
     windows = _Windows(tokens, vocab_size, end_token)
-    for index in range(n_batches):
-        generator = np.random.default_rng((_EVALUATION, seed, index))
-        starts = generator.integers(len(windows) - block_size, size=batch_size)
-        yield windows.take(starts, block_size)
+    targets = len(windows) - 1
+    n_windows = min(n_windows, targets // block_size)
+    starts = evenly_spaced(n_windows, targets - block_size + 1)
+    for first in range(0, n_windows, batch_size):
+        yield windows.take(starts[first : first + batch_size], block_size)
 
 
 def all_batches(
@@ -230,39 +216,3 @@ def _require_window(tokens: TokenArray, block_size: int) -> None:
         f"one window and its targets need {block_size + 1:,}.",
         "Add text, or reduce block_size.",
     )
-
-
-def permuted(
-    positions: npt.NDArray[np.int64], length: int, *, key: tuple[int, ...]
-) -> npt.NDArray[np.int64]:
-    """Apply a pseudorandom permutation of 0 … length - 1 (up to 2^62) seeded by `key`.
-
-    A generalised Feistel network with cycle walking (Black & Rogaway 2002, "Ciphers with arbitrary
-    finite domains"): a bijection for any key, at constant cost per position.
-    """
-    width = math.isqrt(length - 1) + 1
-    height = -(-length // width)
-    sides = (np.uint64(width), np.uint64(height))
-    keys = np.random.default_rng(key).integers(1 << 63, size=_ROUNDS, dtype=np.uint64)
-    places = _feistel(positions.astype(np.uint64), sides, keys)
-    while (outside := places >= np.uint64(length)).any():
-        places[outside] = _feistel(places[outside], sides, keys)
-    return places.astype(np.int64)
-
-
-def _feistel(
-    values: _UInt64Array, sides: tuple[np.uint64, np.uint64], keys: _UInt64Array
-) -> _UInt64Array:
-    width = sides[0]
-    left, right = values % width, values // width
-    for number, key in enumerate(keys):
-        side = sides[number % 2]
-        left, right = right, (left + _mix(right ^ key) % side) % side
-    return right * width + left
-
-
-def _mix(values: _UInt64Array) -> _UInt64Array:
-    """Hash in which every input bit affects every output bit."""
-    values = (values ^ (values >> _HALF_WORD)) * _MIX
-    values = (values ^ (values >> _HALF_WORD)) * _MIX
-    return values ^ (values >> _HALF_WORD)

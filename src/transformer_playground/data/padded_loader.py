@@ -1,16 +1,16 @@
 """Padded batches with one document per row (hf_model.packing = false)."""
 
 from collections.abc import Iterator
-from typing import Literal
 
 import numpy as np
 
 from transformer_playground.data.dataset import TokenArray
-from transformer_playground.data.loader import IGNORED, Batch, Tokens, check_token_ids, permuted
+from transformer_playground.data.loader import IGNORED, Batch, Tokens, check_token_ids
+from transformer_playground.data.order import Order, epoch_items, evenly_spaced, random_items
 from transformer_playground.errors import DataError
 
-# Random streams, separate from those in `loader`.
-_RANDOM, _EVALUATION = 4, 5
+# Random stream, separate from those in `loader`.
+_RANDOM = 4
 # Tokens searched at once for document ends.
 _SCANNED = 1 << 20
 
@@ -70,51 +70,39 @@ class PaddedDocuments:
         return inputs, targets
 
 
-class RowSampler:
-    """Training batches of rows; batch `i` depends only on `seed` and `i`.
+class PaddedBatchSampler:
+    """Training batches of rows; row `i` of a run depends only on `seed` and `i`.
 
     With order `sequential`, each row is visited once per epoch, in a new order in each epoch.
     """
 
-    def __init__(
-        self,
-        rows: PaddedDocuments,
-        *,
-        batch_size: int,
-        seed: int,
-        order: Literal["random", "sequential"],
-    ) -> None:
-        self._rows, self._batch_size, self._seed, self._order = rows, batch_size, seed, order
+    def __init__(self, rows: PaddedDocuments, *, seed: int, order: Order) -> None:
+        self._rows, self._seed, self._order = rows, seed, order
 
-    def batch(self, index: int) -> Batch:
-        """Inputs and targets of batch `index`, each (batch_size, longest row) int64.
+    def batch(self, first: int, size: int) -> Batch:
+        """Inputs and targets of rows `first` … `first + size - 1`, each (size, longest row) int64.
 
         Raises:
             DataError: A token is outside the vocabulary.
         """
+        numbers = np.arange(first, first + size, dtype=np.int64)
         if self._order == "random":
-            generator = np.random.default_rng((_RANDOM, self._seed, index))
-            return self._rows.take(generator.integers(len(self._rows), size=self._batch_size))
-        numbers = np.arange(self._batch_size, dtype=np.int64) + index * self._batch_size
-        epochs, places = np.divmod(numbers, len(self._rows))
-        chosen = np.empty_like(numbers)
-        for epoch in np.unique(epochs):
-            here = epochs == epoch
-            chosen[here] = permuted(places[here], len(self._rows), key=(self._seed, int(epoch)))
+            return self._rows.take(
+                random_items(numbers, len(self._rows), key=(_RANDOM, self._seed))
+            )
+        _, chosen = epoch_items(numbers, len(self._rows), seed=self._seed)
         return self._rows.take(chosen)
 
 
-def evaluation_rows(
-    rows: PaddedDocuments, *, batch_size: int, n_batches: int, seed: int
-) -> Iterator[Batch]:
-    """Random rows, the same on each call.
+def evaluation_rows(rows: PaddedDocuments, *, batch_size: int, n_rows: int) -> Iterator[Batch]:
+    """Rows spread evenly over the split, the same on each call, in batches.
 
     Raises:
         DataError: A token is outside the vocabulary.
     """
-    for index in range(n_batches):
-        generator = np.random.default_rng((_EVALUATION, seed, index))
-        yield rows.take(generator.integers(len(rows), size=batch_size))
+    chosen = evenly_spaced(n_rows, len(rows))
+    for first in range(0, len(chosen), batch_size):
+        yield rows.take(chosen[first : first + batch_size])
 
 
 def all_rows(rows: PaddedDocuments, *, batch_size: int) -> Iterator[Batch]:

@@ -53,6 +53,7 @@ class Losses:
     train_loss: float
     val_loss: float
     val_bytes_per_token: float
+    eval_set: str
 
     @property
     def train_ppl(self) -> float:
@@ -86,32 +87,42 @@ def evaluate(
         if loss is None:
             return None
         losses.append(loss)
-    return Losses(losses[0], losses[1], dataset.val_bytes_per_token)
+    eval_set = evaluation_set(config, dataset)
+    return Losses(losses[0], losses[1], dataset.val_bytes_per_token, eval_set)
+
+
+def evaluation_set(config: ExperimentConfig, dataset: Dataset) -> str:
+    """The validation windows that a loss is measured on, in words; equal for equal windows.
+
+    It identifies windows of one dataset: their number, length and kind.
+    """
+    count, length = config.train.eval_windows, config.train_block_size
+    if (rows := document_rows(dataset.val, config, dataset)) is not None:
+        return f"{min(count, len(rows)):,} documents of at most {length:,} tokens"
+    return f"{min(count, (len(dataset.val) - 1) // length):,} windows of {length:,} tokens"
 
 
 def fixed_windows(
     tokens: TokenArray, config: ExperimentConfig, dataset: Dataset
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """The evaluation batches of a split: always the same for the same configuration.
+    """The evaluation batches of a split: the same windows for every batch size and seed.
 
     Args:
         tokens: `dataset.train` or `dataset.val`.
-        config: Batch size, block size, number of batches and seed.
+        config: Block size and number of windows; the batch size only limits memory.
         dataset: The dataset of the split.
 
     Raises:
         DataError: The split is shorter than a block, or has a token beyond the vocabulary.
     """
-    size, count = config.train.data.batch_size, config.train.runtime.eval_iters
-    seed = config.train.runtime.seed
+    size, count = config.train.data.batch_size, config.train.eval_windows
     if (rows := document_rows(tokens, config, dataset)) is not None:
-        return evaluation_rows(rows, batch_size=size, n_batches=count, seed=seed)
+        return evaluation_rows(rows, batch_size=size, n_rows=count)
     return evaluation_batches(
         tokens,
         batch_size=size,
         block_size=config.train_block_size,
-        n_batches=count,
-        seed=seed,
+        n_windows=count,
         vocab_size=dataset.vocab_size,
         end_token=dataset.end_token,
     )

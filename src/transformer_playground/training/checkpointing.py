@@ -14,7 +14,7 @@ from transformer_playground.errors import CheckpointError
 from transformer_playground.training.events import CheckpointSaved
 from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.optimizers import OptimizerSet
-from transformer_playground.training.rng import RANDOMNESS_SCHEME
+from transformer_playground.training.rng import BATCH_SCHEME, RANDOMNESS_SCHEME
 from transformer_playground.training.setup import TrainingSetup
 from transformer_playground.training.state import TrainingState
 
@@ -102,7 +102,8 @@ class Checkpointer:
         Raises:
             CheckpointError: The payload is damaged or does not fit the model or the optimizers.
         """
-        if payload["generators"].get("scheme") != RANDOMNESS_SCHEME:
+        scheme = payload["generators"].get("scheme")
+        if scheme not in {RANDOMNESS_SCHEME, BATCH_SCHEME}:
             raise CheckpointError(
                 "the checkpoint uses an unknown random number scheme.",
                 "Resume the run with the version that wrote it, or start a new one.",
@@ -112,7 +113,11 @@ class Checkpointer:
             self._optimizers.load_state_dict(payload["optimizer"])
             if payload["scaler"] is not None and self._scaler.is_enabled():
                 self._scaler.load_state_dict(payload["scaler"])
-            return TrainingState(**payload["progress"])
+            progress = dict(payload["progress"])
+            if scheme == BATCH_SCHEME:
+                batch_size = payload["config"]["train"]["data"]["batch_size"]
+                progress["windows_drawn"] = progress.pop("batches_drawn") * batch_size
+            return TrainingState(**progress)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise CheckpointError(
                 f"the checkpoint's training state does not fit this run: {error}.",
@@ -134,7 +139,7 @@ class Checkpointer:
             "scaler": self._scaler.state_dict() or None,
             "ema": self._params.ema_state_dict(),
             "generators": {"scheme": RANDOMNESS_SCHEME, "seed": config.train.runtime.seed},
-            "batch_cursor": state.batches_drawn,
+            "batch_cursor": state.windows_drawn,
             "best_val_loss": state.best_val_loss,
             "best_step": state.best_step,
             "val_loss": state.val_loss,

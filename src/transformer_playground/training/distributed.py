@@ -33,9 +33,9 @@ class DistInfo:
         """Whether this is rank 0, which alone writes the run folder."""
         return self.rank == 0
 
-    def batch_index(self, drawn: int) -> int:
-        """Index of the next batch of this rank after `drawn` batches; unique across ranks."""
-        return drawn * self.world_size + self.rank
+    def first_window(self, drawn: int, size: int) -> int:
+        """First window of this rank's batch, where each rank reads `size` after `drawn` windows."""
+        return drawn + self.rank * size
 
     def sum(self, value: float, device: torch.device) -> float:
         """Sum of `value` over all ranks; every rank must call this.

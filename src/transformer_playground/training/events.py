@@ -60,6 +60,7 @@ class Evaluated(Event):
     train_ppl: float
     val_ppl: float
     val_bits_per_byte: float | None
+    eval_set: str
     is_best: bool
 
 

@@ -1,15 +1,18 @@
 """Random seeds as pure functions of the run's seed and the step.
 
-Initialisation, dropout and samples each get their own seed from (run seed, purpose, step); batches
-and evaluation windows come from counters. So an evaluation or a sample never changes a training
-batch, and a run resumes bit for bit without saved generator states.
+Initialisation, dropout and samples each get their own seed from (run seed, purpose, step); training
+windows come from the run's seed and a counter, evaluation windows from the dataset alone. So an
+evaluation or a sample never changes a training batch, and a run resumes bit for bit without saved
+generator states.
 """
 
 import numpy as np
 import torch
 
-RANDOMNESS_SCHEME = "counter"
-"""Saved in checkpoints, so that a later scheme can be distinguished."""
+RANDOMNESS_SCHEME = "windows"
+"""Saved in checkpoints: the position in the data is a number of windows."""
+BATCH_SCHEME = "counter"
+"""That of older checkpoints, which count micro-batches."""
 
 _PURPOSES = {"initialisation": 1, "dropout": 2, "sample": 3}
 

@@ -12,7 +12,7 @@ from transformer_playground.data.build_finetuning import base_identity
 from transformer_playground.data.dataset import Dataset, open_dataset
 from transformer_playground.data.loader import Batch, BatchSampler
 from transformer_playground.data.meta import META_FILE, read_meta
-from transformer_playground.data.padded_loader import RowSampler
+from transformer_playground.data.padded_loader import PaddedBatchSampler
 from transformer_playground.data.tokenizers import Tokenizer, load_tokenizer
 from transformer_playground.errors import ConfigError, DataError, TrainingError
 from transformer_playground.evaluation.loss import document_rows, fixed_windows
@@ -70,10 +70,10 @@ def build_adapter_model(
 
 
 class Batches(Protocol):
-    """Training batches by index."""
+    """Training batches by the number of their first window."""
 
-    def batch(self, index: int) -> Batch:
-        """Inputs and targets of batch `index`, each (B, T) int64."""
+    def batch(self, first: int, size: int) -> Batch:
+        """Inputs and targets of windows `first` … `first + size - 1`, each (size, T) int64."""
         ...
 
 
@@ -142,10 +142,9 @@ def build_setup(config: ExperimentConfig, *, prepare_command: str) -> TrainingSe
 def _batches(config: ExperimentConfig, dataset: Dataset) -> Batches:
     data, seed = config.train.data, config.train.runtime.seed
     if (rows := document_rows(dataset.train, config, dataset)) is not None:
-        return RowSampler(rows, batch_size=data.batch_size, seed=seed, order=data.sampler)
+        return PaddedBatchSampler(rows, seed=seed, order=data.sampler)
     return BatchSampler(
         dataset.train,
-        batch_size=data.batch_size,
         block_size=config.train_block_size,
         seed=seed,
         order=data.sampler,

@@ -10,14 +10,14 @@ class TrainingState:
     """Counters of a run between two optimizer steps.
 
     `evaluated_at` and `sampled_at` are the steps of the last evaluation and sample, so that a
-    resumed run neither repeats nor skips one. `batches_drawn` counts the micro-batches of this
-    rank. The `window_*` fields are sums since the last logged step. `wall_time` is the seconds
+    resumed run neither repeats nor skips one. `windows_drawn` counts the windows of all
+    ranks. The `window_*` fields are sums since the last logged step. `wall_time` is the seconds
     spent in `fit`, over all sessions of the run.
     """
 
     step: int = 0
     tokens_seen: int = 0
-    batches_drawn: int = 0
+    windows_drawn: int = 0
     evaluated_at: int | None = None
     sampled_at: int | None = None
     window_loss: float = 0.0
@@ -29,6 +29,7 @@ class TrainingState:
     val_loss: float | None = None
     best_val_loss: float | None = None
     best_step: int | None = None
+    eval_set: str | None = None
     reference_val_loss: float | None = None
     evaluations_without_improvement: int = 0
     wall_time: float = 0.0
@@ -43,14 +44,14 @@ class TrainingState:
         grad_norm: float,
         *,
         tokens: int,
-        batches: int,
+        windows: int,
         seconds: float,
         data_seconds: float,
     ) -> None:
         """Count one optimizer step; `data_seconds` is the part of `seconds` spent on batches."""
         self.step += 1
         self.tokens_seen += tokens
-        self.batches_drawn += batches
+        self.windows_drawn += windows
         self.window_loss += loss
         self.window_steps += 1
         self.window_tokens += tokens
@@ -75,13 +76,19 @@ class TrainingState:
         self.window_seconds = self.window_data_seconds = 0.0
         return logged
 
-    def record_eval(self, val_loss: float, *, min_delta: float) -> bool:
-        """Record a validation loss; true if it is the best so far.
+    def judges_other_windows(self, eval_set: str) -> bool:
+        """Whether the best loss so far was measured on another evaluation set."""
+        return self.best_val_loss is not None and self.eval_set != eval_set
+
+    def record_eval(self, val_loss: float, eval_set: str, *, min_delta: float) -> bool:
+        """Record a validation loss; true if it is the best so far on `eval_set`.
 
         Early stopping counts only improvements of at least `min_delta` over the last one that
         counted, so that very slow progress stops, too.
         """
-        self.val_loss, self.evaluated_at = val_loss, self.step
+        if self.judges_other_windows(eval_set):
+            self.best_val_loss = self.best_step = self.reference_val_loss = None
+        self.val_loss, self.evaluated_at, self.eval_set = val_loss, self.step, eval_set
         if self.reference_val_loss is None or val_loss < self.reference_val_loss - min_delta:
             self.reference_val_loss = val_loss
             self.evaluations_without_improvement = 0

@@ -214,8 +214,9 @@ class Trainer:
         state, device, n_micro = self.state, self.setup.device, self.train.data.grad_accum_steps
         if self.model.has_dropout:
             seed_dropout(self.train.runtime.seed, state.step, device)
-        drawn = range(state.batches_drawn, state.batches_drawn + n_micro)
-        batches = [self.setup.batches.batch(self.dist.batch_index(index)) for index in drawn]
+        size = self.train.data.batch_size
+        first = self.dist.first_window(state.windows_drawn, n_micro * size)
+        batches = [self.setup.batches.batch(first + i * size, size) for i in range(n_micro)]
         data_seconds = time.perf_counter() - start_time
 
         # Micro-batches and ranks differ in their number of targets (padding is ignored), so the
@@ -247,7 +248,7 @@ class Trainer:
             step_loss,
             grad_norm,
             tokens=n_targets,
-            batches=n_micro,
+            windows=n_micro * size * self.dist.world_size,
             seconds=time.perf_counter() - start_time,
             data_seconds=data_seconds,
         )
@@ -275,7 +276,13 @@ class Trainer:
                 "Lower train.optim.learning_rate or lengthen train.schedule.warmup_iters.",
             )
         min_delta = self.train.runtime.early_stop_min_delta
-        is_best = scheduled and state.record_eval(losses.val_loss, min_delta=min_delta)
+        if scheduled and state.judges_other_windows(losses.eval_set):
+            before = f"on {state.eval_set}" if state.eval_set else "with another choice of windows"
+            text = f"evaluating {losses.eval_set}, before {before}: the best loss counts from here"
+            self._events.emit(Warned(step=state.step, message=text))
+        is_best = scheduled and state.record_eval(
+            losses.val_loss, losses.eval_set, min_delta=min_delta
+        )
         self._events.emit(
             Evaluated(
                 step=state.step,
@@ -284,6 +291,7 @@ class Trainer:
                 train_ppl=losses.train_ppl,
                 val_ppl=losses.val_ppl,
                 val_bits_per_byte=losses.val_bits_per_byte,
+                eval_set=losses.eval_set,
                 is_best=is_best,
             )
         )

@@ -123,4 +123,4 @@ def test_a_corpus_shorter_than_a_block_prepares_and_fails_at_the_sampler(tmp_pat
     dataset = open_here(config.dataset_dir)
 
     with pytest.raises(DataError, match="11 tokens is too short for block_size = 64"):
-        BatchSampler(dataset.train, batch_size=1, block_size=64, seed=1, order="random")
+        BatchSampler(dataset.train, block_size=64, seed=1, order="random")

@@ -150,13 +150,12 @@ def test_windows_are_those_of_training(memorised: RunFolder, report: Report) -> 
         context.dataset.train,
         batch_size=16,
         block_size=32,
-        n_batches=2,
-        seed=config.train.runtime.seed,
+        n_windows=config.train.eval_windows,
     ):
         logits = context.loaded.model(torch.from_numpy(inputs)).flatten(0, 1)
         expected = torch.from_numpy(targets).flatten()
         losses.append(torch.nn.functional.cross_entropy(logits, expected).item())
-    assert windows.train_loss == pytest.approx(sum(losses) / 2, rel=1e-5)
+    assert windows.train_loss == pytest.approx(sum(losses) / len(losses), rel=1e-5)
 
 
 def test_rises_are_counted_from_the_best_evaluation(memorised: RunFolder, report: Report) -> None:

@@ -11,11 +11,11 @@ from transformer_playground.training.distributed import DistInfo
 
 def test_padded_rows_are_normalised_by_the_targets_of_all_ranks(tmp_path: Path) -> None:
     setup = padded_materials(tmp_path)
-    batches = [setup.batches.batch(index) for index in range(4)]
+    batches = [setup.batches.batch(4 * index, 4) for index in range(4)]
     expected = mean_loss(setup.model, batches, setup.device)
 
     reports = train_on_ranks(tmp_path, 2)
-    # Rank 0 reads batches 0 and 2, rank 1 reads 1 and 3: 1 + 7 and 4 + 10 targets.
+    # Rank 0 reads batches 0 and 1, rank 1 reads 2 and 3: 1 + 4 and 7 + 10 targets.
     assert [report.tokens_seen for report in reports] == [22, 22]
     assert [report.train_loss for report in reports] == pytest.approx([expected] * 2)
     assert [report.tokens_per_step for report in reports] == [2 * 4 * 16 * 2] * 2

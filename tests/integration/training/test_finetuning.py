@@ -215,8 +215,9 @@ def test_a_step_is_divided_by_the_targets_of_all_its_batches(packing: bool, tmp_
 
     model = setup.model.train()
     logits, aims = [], []
+    size = config.train.data.batch_size
     for number in range(3):
-        inputs, targets = setup.batches.batch(number)
+        inputs, targets = setup.batches.batch(number * size, size)
         with torch.no_grad():
             logits.append(model(torch.from_numpy(inputs)).flatten(0, 1))
         aims.append(torch.from_numpy(targets).flatten())

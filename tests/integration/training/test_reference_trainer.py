@@ -30,9 +30,9 @@ CHANGES: tuple[dict[str, Any], ...] = (
 def rows_for_trainer(config: ExperimentConfig) -> list[dict[str, list[int]]]:
     """Our batches as transformers wants them: it shifts the labels itself."""
     setup = build_setup(config, prepare_command="")
-    rows = []
+    rows, size = [], config.train.data.batch_size
     for number in range(STEPS * config.train.data.grad_accum_steps):
-        inputs, targets = setup.batches.batch(number)
+        inputs, targets = setup.batches.batch(number * size, size)
         width = config.train_block_size - inputs.shape[1]
         end = setup.dataset.end_token
         assert end is not None

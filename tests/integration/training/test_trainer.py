@@ -25,10 +25,11 @@ from transformer_playground.errors import (
     RunError,
     TrainingError,
 )
-from transformer_playground.evaluation.loss import evaluate
+from transformer_playground.evaluation.loss import evaluate, fixed_windows
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.metrics import read_samples
 from transformer_playground.runs.status import derive_status
+from transformer_playground.training.checkpointing import ResumePoint
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import (
     CheckpointSaved,
@@ -43,6 +44,7 @@ from transformer_playground.training.events import (
 )
 from transformer_playground.training.setup import build_setup
 from transformer_playground.training.state import TrainingState
+from transformer_playground.training.trainer import Trainer
 
 
 def losses(run: RunFolder) -> list[float]:
@@ -275,7 +277,67 @@ def test_early_stopping_wants_an_improvement_of_at_least_min_delta(tmp_path: Pat
 def test_a_change_of_accumulation_repeats_no_batch(tmp_path: Path) -> None:
     train(tmp_path, {"train": {"data": {"grad_accum_steps": 2}}})
     result = resume(tmp_path, runtime(max_iters=24))
-    assert result.state.batches_drawn == 20 * 2 + 4
+    assert result.state.windows_drawn == 20 * 2 * 4 + 4 * 4
+
+
+@pytest.mark.parametrize("sampler", ["random", "sequential"])
+def test_a_resume_with_another_batch_split_trains_and_judges_alike(
+    tmp_path: Path, sampler: str
+) -> None:
+    def split(batch_size: int, grad_accum_steps: int) -> dict[str, Any]:
+        return {"train": {"data": {
+            "sampler": sampler, "batch_size": batch_size, "grad_accum_steps": grad_accum_steps,
+        }}}  # fmt: skip
+
+    whole = train(tmp_path, split(8, 1), runtime(max_iters=24), run_id="whole")
+    train(tmp_path, split(8, 1), run_id="other")
+    other = resume(tmp_path, split(2, 4), runtime(max_iters=24), run_id="other")
+    assert other.state.windows_drawn == whole.state.windows_drawn
+    for event, key in (("train", "train_loss"), ("eval", "val_loss"), ("eval", "train_loss")):
+        expected, found = (
+            {row["step"]: row[key] for row in rows_of(run, event)} for run in (whole.run, other.run)
+        )
+        # The row of step 21 covers other steps where a run ended at step 20.
+        common = sorted((expected.keys() & found.keys()) - {21})
+        assert common[-1] == 24
+        assert [found[step] for step in common] == pytest.approx(
+            [expected[step] for step in common], rel=1e-4
+        )
+    assert {row["eval_set"] for row in rows_of(other.run, "eval")} == {
+        row["eval_set"] for row in rows_of(whole.run, "eval")
+    }
+
+
+def test_seeds_are_judged_on_the_same_windows(tmp_path: Path) -> None:
+    config = prepared_config(tmp_path)
+    windows = []
+    for seed in (1, 2):
+        setup = build_setup(prepared_config(tmp_path, runtime(seed=seed)), prepare_command="")
+        batches = fixed_windows(setup.dataset.val, setup.config, setup.dataset)
+        windows.append([inputs.tolist() for inputs, _ in batches])
+    assert windows[0] == windows[1]
+    assert sum(map(len, windows[0])) == config.train.eval_windows
+
+
+def test_a_run_with_older_evaluation_windows_judges_its_best_anew(tmp_path: Path) -> None:
+    run = train(tmp_path).run
+    path = choose(run.checkpoints, "last").path
+    payload = dict(load_payload(path))
+    progress = dict(payload["progress"])
+    drawn = progress.pop("windows_drawn")
+    progress |= {"batches_drawn": drawn // 4, "best_val_loss": 0.5, "best_step": 5}
+    del progress["eval_set"]
+    payload |= {"progress": progress, "generators": {"scheme": "counter", "seed": 1337}}
+    older = ResumePoint(payload, path)
+    setup = build_setup(prepared_config(tmp_path, runtime(max_iters=24)), prepare_command="")
+    recorder = Recorder()
+    trainer = Trainer(setup, run, [recorder], resume_from=older)
+    assert trainer.state.windows_drawn == drawn
+    state = trainer.fit()
+    assert (state.best_step, state.best_val_loss) != (5, 0.5)
+    assert state.best_step == 24
+    notes = [event.message for event in recorder.events if isinstance(event, Warned)]
+    assert ["the best loss counts from here" in note for note in notes] == [True]
 
 
 def test_a_refused_resume_leaves_the_record_as_it_was(tmp_path: Path) -> None:
@@ -392,11 +454,11 @@ def test_a_retracted_best_gives_way_to_any_loss_below_its_forerunner() -> None:
     state = TrainingState()
     for step, loss in ((0, 4.0), (5, 2.0)):
         state.step = step
-        assert state.record_eval(loss, min_delta=0.0)
+        assert state.record_eval(loss, "windows", min_delta=0.0)
     state.retract_best()
     assert (state.best_val_loss, state.best_step) == (4.0, 0)
     state.step = 10
-    assert state.record_eval(3.0, min_delta=0.0)
+    assert state.record_eval(3.0, "windows", min_delta=0.0)
 
 
 def test_the_saved_model_wins_over_the_config_with_a_notice(tmp_path: Path) -> None:
@@ -494,7 +556,7 @@ def test_tokens_beyond_the_vocabulary_are_a_sentence(tmp_path: Path) -> None:
     damaged.write_bytes(b"\xff" * damaged.stat().st_size)
     setup = build_setup(config, prepare_command="tp prepare tiny")
     with pytest.raises(DataError, match="--force"):
-        setup.batches.batch(0)
+        setup.batches.batch(0, 4)
 
 
 def test_a_vocabulary_smaller_than_the_tokenizers_is_refused(tmp_path: Path) -> None:

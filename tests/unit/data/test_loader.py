@@ -1,3 +1,4 @@
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ from transformer_playground.data.loader import (
     BatchSampler,
     all_batches,
     evaluation_batches,
-    permuted,
 )
+from transformer_playground.data.order import evenly_spaced, permuted, random_items
 from transformer_playground.errors import DataError
 
 ORDERS = ("random", "sequential")
@@ -35,13 +36,12 @@ def test_every_window_is_within_the_split_and_targets_follow_inputs(
     count, block_size, batch_size = size
     sampler = BatchSampler(
         counting(count),
-        batch_size=batch_size,
         block_size=block_size,
         seed=seed,
         order="random" if order == "random" else "sequential",
     )
 
-    inputs, targets = sampler.batch(index)
+    inputs, targets = sampler.batch(index, batch_size)
 
     assert inputs.shape == targets.shape == (batch_size, block_size)
     assert inputs.dtype == targets.dtype == np.int64
@@ -56,17 +56,18 @@ def test_a_batch_depends_only_on_seed_and_index(order: str) -> None:
     def sampler(seed: int) -> BatchSampler:
         return BatchSampler(
             counting(5000),
-            batch_size=4,
             block_size=8,
             seed=seed,
             order="random" if order == "random" else "sequential",
         )
 
     busy, fresh = sampler(1), sampler(1)
-    in_order = [busy.batch(index)[0].tolist() for index in range(30)]
+    in_order = [busy.batch(index * 4, 4)[0].tolist() for index in range(30)]
 
-    assert [fresh.batch(index)[0].tolist() for index in reversed(range(30))] == in_order[::-1]
-    assert sampler(2).batch(0)[0].tolist() != in_order[0]
+    assert [fresh.batch(index * 4, 4)[0].tolist() for index in reversed(range(30))] == in_order[
+        ::-1
+    ]
+    assert sampler(2).batch(0, 4)[0].tolist() != in_order[0]
     assert len({str(batch) for batch in in_order}) == 30
 
 
@@ -78,7 +79,6 @@ def test_a_sequential_epoch_visits_each_window_exactly_once(
     count, block_size, batch_size = size
     sampler = BatchSampler(
         counting(count),
-        batch_size=batch_size,
         block_size=block_size,
         seed=seed,
         order="sequential",
@@ -88,7 +88,7 @@ def test_a_sequential_epoch_visits_each_window_exactly_once(
     drawn = [
         int(row[0])
         for index in range(-(-windows * (epoch + 1) // batch_size))
-        for row in sampler.batch(index)[0]
+        for row in sampler.batch(index * batch_size, batch_size)[0]
     ][windows * epoch : windows * (epoch + 1)]
 
     first = min(drawn)
@@ -98,10 +98,10 @@ def test_a_sequential_epoch_visits_each_window_exactly_once(
 
 
 def test_sequential_epochs_differ_in_order_and_offset() -> None:
-    sampler = BatchSampler(counting(4000), batch_size=1, block_size=10, seed=3, order="sequential")
+    sampler = BatchSampler(counting(4000), block_size=10, seed=3, order="sequential")
     windows = sampler.windows_per_epoch
     epochs = [
-        [int(sampler.batch(epoch * windows + number)[0][0, 0]) for number in range(windows)]
+        [int(sampler.batch(epoch * windows + number, 1)[0][0, 0]) for number in range(windows)]
         for epoch in range(4)
     ]
 
@@ -111,9 +111,9 @@ def test_sequential_epochs_differ_in_order_and_offset() -> None:
 
 
 def test_random_windows_reach_both_ends_of_the_split() -> None:
-    sampler = BatchSampler(counting(12), batch_size=200, block_size=8, seed=1, order="random")
+    sampler = BatchSampler(counting(12), block_size=8, seed=1, order="random")
 
-    inputs, targets = sampler.batch(0)
+    inputs, targets = sampler.batch(0, 200)
 
     assert inputs.min() == 0
     assert targets.max() == 11
@@ -124,37 +124,70 @@ def test_a_split_shorter_than_a_window_names_both_lengths(order: str) -> None:
     with pytest.raises(DataError, match=r"split of 8 tokens .* block_size = 8.* need 9"):
         BatchSampler(
             counting(8),
-            batch_size=1,
             block_size=8,
             seed=1,
             order="random" if order == "random" else "sequential",
         )
 
 
-def test_evaluation_sees_the_same_windows_each_time() -> None:
-    def evaluate(seed: int) -> list[list[list[int]]]:
-        batches = evaluation_batches(
-            counting(500), batch_size=3, block_size=7, n_batches=5, seed=seed
-        )
-        return [inputs.tolist() for inputs, _ in batches]
+@pytest.mark.parametrize("order", ORDERS)
+def test_windows_do_not_depend_on_how_they_are_divided_into_batches(order: str) -> None:
+    sampler = BatchSampler(
+        counting(5000),
+        block_size=8,
+        seed=1,
+        order="random" if order == "random" else "sequential",
+    )
+    whole = sampler.batch(24, 24)[0].tolist()
+    for size in (1, 2, 3, 8, 12):
+        parts = [
+            row for first in range(24, 48, size) for row in sampler.batch(first, size)[0].tolist()
+        ]
+        assert parts == whole
 
-    assert evaluate(1) == evaluate(1)
-    assert evaluate(1) != evaluate(2)
-    assert len({str(batch) for batch in evaluate(1)}) == 5
+
+def evaluation_starts(count: int, *, batch_size: int, n_windows: int) -> list[int]:
+    batches = evaluation_batches(
+        counting(count), batch_size=batch_size, block_size=7, n_windows=n_windows
+    )
+    return [int(row[0]) for inputs, _ in batches for row in inputs]
 
 
-def test_evaluation_windows_are_not_the_training_windows() -> None:
-    tokens = counting(60_000)
-    sampler = BatchSampler(tokens, batch_size=4, block_size=8, seed=1, order="random")
+def test_evaluation_reads_the_same_windows_for_every_batch_size() -> None:
+    starts = evaluation_starts(500, batch_size=3, n_windows=20)
+    assert starts == evaluation_starts(500, batch_size=8, n_windows=20)
+    assert len(set(starts)) == 20
 
-    evaluation = evaluation_batches(tokens, batch_size=4, block_size=8, n_batches=1, seed=1)
 
-    assert next(evaluation)[0].tolist() != sampler.batch(0)[0].tolist()
+@settings(max_examples=60, deadline=None)
+@given(count=st.integers(8, 400), n_windows=st.integers(1, 80))
+def test_evaluation_windows_cover_the_split_without_overlap(count: int, n_windows: int) -> None:
+    starts = evaluation_starts(count, batch_size=4, n_windows=n_windows)
+    assert len(starts) == min(n_windows, (count - 1) // 7)
+    assert all(later - earlier >= 7 for earlier, later in pairwise(starts))
+    assert starts[0] == 0
+    if len(starts) > 1:
+        assert starts[-1] + 7 == count - 1
+
+
+def test_random_items_are_spread_evenly_and_independent_of_their_neighbours() -> None:
+    items = random_items(np.arange(100_000), 10, key=(1, 2))
+    counts = np.bincount(items, minlength=10)
+    assert np.abs(counts - 10_000).max() < 5 * np.sqrt(9_000)
+    pairs = np.bincount(items[:-1] * 10 + items[1:], minlength=100)
+    assert np.abs(pairs - 1_000).max() < 5 * np.sqrt(990)
+    assert items.tolist() != random_items(np.arange(100_000), 10, key=(1, 3)).tolist()
+
+
+def test_evenly_spaced_items_reach_both_ends() -> None:
+    assert evenly_spaced(3, 101).tolist() == [0, 50, 100]
+    assert evenly_spaced(5, 3).tolist() == [0, 1, 2]
+    assert evenly_spaced(1, 9).tolist() == [0]
 
 
 def test_evaluation_rejects_a_split_shorter_than_a_window() -> None:
     with pytest.raises(DataError, match="too short"):
-        list(evaluation_batches(counting(4), batch_size=1, block_size=4, n_batches=1, seed=1))
+        list(evaluation_batches(counting(4), batch_size=1, block_size=4, n_windows=1))
 
 
 @settings(max_examples=60, deadline=None)
@@ -199,11 +232,11 @@ def test_a_large_map_is_read_window_by_window(tmp_path: Path) -> None:
     with path.open("wb") as file:
         file.truncate(256 << 20)
     tokens = np.memmap(path, dtype=np.uint16, mode="r")
-    sampler = BatchSampler(tokens, batch_size=8, block_size=16, seed=1, order="random")
+    sampler = BatchSampler(tokens, block_size=16, seed=1, order="random")
 
     before = _resident_bytes()
     for index in range(400):
-        sampler.batch(index)
+        sampler.batch(index * 8, 8)
 
     assert _resident_bytes() - before < 128 << 20
 
@@ -221,12 +254,11 @@ def test_a_token_outside_the_vocabulary_is_reported_as_a_damaged_file(order: str
     def first_batch(vocab_size: int | None) -> None:
         BatchSampler(
             counting(20),
-            batch_size=64,
             block_size=8,
             seed=1,
             order="random" if order == "random" else "sequential",
             vocab_size=vocab_size,
-        ).batch(0)
+        ).batch(0, 64)
 
     first_batch(20)
     first_batch(None)
@@ -236,7 +268,7 @@ def test_a_token_outside_the_vocabulary_is_reported_as_a_damaged_file(order: str
 
 def test_evaluation_also_rejects_tokens_outside_the_vocabulary() -> None:
     fixed = evaluation_batches(
-        counting(20), batch_size=64, block_size=8, n_batches=1, seed=1, vocab_size=10
+        counting(20), batch_size=64, block_size=8, n_windows=2, vocab_size=10
     )
     whole = all_batches(counting(20), batch_size=4, block_size=8, vocab_size=19)
     for batches in (fixed, whole):

@@ -7,7 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transformer_playground.data.loader import IGNORED, BatchSampler, all_batches, count_targets
-from transformer_playground.data.padded_loader import PaddedDocuments, RowSampler, evaluation_rows
+from transformer_playground.data.padded_loader import (
+    PaddedBatchSampler,
+    PaddedDocuments,
+    evaluation_rows,
+)
 from transformer_playground.errors import DataError
 
 END = 0
@@ -64,9 +68,9 @@ def test_a_split_that_ends_within_a_document_keeps_its_start() -> None:
 
 def test_sequential_rows_visit_each_document_once_an_epoch_in_another_order() -> None:
     tokens = joined([[number] for number in range(1, 8)])
-    sampler = RowSampler(rows_of(tokens, 4), batch_size=3, seed=1, order="sequential")
+    sampler = PaddedBatchSampler(rows_of(tokens, 4), seed=1, order="sequential")
 
-    seen = [int(token) for index in range(7) for token in sampler.batch(index)[0][:, 0]]
+    seen = [int(token) for index in range(7) for token in sampler.batch(index * 3, 3)[0][:, 0]]
     epochs = [seen[first : first + 7] for first in (0, 7, 14)]
     assert all(sorted(epoch) == list(range(1, 8)) for epoch in epochs)
     assert len(set(map(tuple, epochs))) == 3
@@ -76,23 +80,33 @@ def test_sequential_rows_visit_each_document_once_an_epoch_in_another_order() ->
 def test_a_batch_depends_only_on_its_index(order: str) -> None:
     rows = rows_of(joined([[1, 2], [3], [4, 5, 6]]), 4)
     one, other = (
-        RowSampler(rows, batch_size=2, seed=5, order=order)  # type: ignore[arg-type]
+        PaddedBatchSampler(rows, seed=5, order=order)  # type: ignore[arg-type]
         for _ in range(2)
     )
-    forward = [one.batch(index)[0].tolist() for index in range(6)]
-    backward = [other.batch(index)[0].tolist() for index in reversed(range(6))]
+    forward = [one.batch(index * 2, 2)[0].tolist() for index in range(6)]
+    backward = [other.batch(index * 2, 2)[0].tolist() for index in reversed(range(6))]
     assert forward == backward[::-1]
 
 
-def test_evaluation_draws_the_same_rows_each_time_and_others_than_training() -> None:
-    rows = rows_of(joined([[number % 9 + 1] * (number % 5 + 1) for number in range(50)]), 4)
+def test_rows_do_not_depend_on_how_they_are_divided_into_batches() -> None:
+    rows = rows_of(joined([[number % 9 + 1, number // 9] for number in range(50)]), 4)
+    for sampler in (
+        PaddedBatchSampler(rows, seed=1, order="random"),
+        PaddedBatchSampler(rows, seed=1, order="sequential"),
+    ):
+        whole = sampler.batch(40, 12)[0].tolist()
+        parts = [row for i in range(40, 52, 3) for row in sampler.batch(i, 3)[0].tolist()]
+        assert parts == whole
 
-    first, again = (
-        [inputs.tolist() for inputs, _ in evaluation_rows(rows, batch_size=4, n_batches=3, seed=1)]
-        for _ in range(2)
-    )
-    assert first == again
-    assert first[0] != RowSampler(rows, batch_size=4, seed=1, order="random").batch(0)[0].tolist()
+
+def test_evaluation_reads_the_same_rows_for_every_batch_size() -> None:
+    rows = rows_of(joined([[number % 9 + 1, number // 9] for number in range(50)]), 4)
+
+    def firsts(batch_size: int) -> list[int]:
+        batches = evaluation_rows(rows, batch_size=batch_size, n_rows=9)
+        return [int(row[0]) - 1 + 9 * int(row[1]) for inputs, _ in batches for row in inputs]
+
+    assert firsts(2) == firsts(5) == [0, 6, 12, 18, 24, 30, 36, 42, 49]
 
 
 def test_a_split_without_targets_is_rejected() -> None:
@@ -115,10 +129,8 @@ def test_a_packed_window_masks_what_begins_a_document_and_nothing_else(
         assert (targets[begins] == IGNORED).all()
         assert (targets[~begins] != IGNORED).all()
         assert count_targets(targets) == (~begins).sum()
-    sampler = BatchSampler(
-        tokens, batch_size=2, block_size=3, seed=1, order="random", end_token=END
-    )
-    inputs, targets = sampler.batch(0)
+    sampler = BatchSampler(tokens, block_size=3, seed=1, order="random", end_token=END)
+    inputs, targets = sampler.batch(0, 2)
     assert ((targets == IGNORED) == (inputs == END)).all()
 
 

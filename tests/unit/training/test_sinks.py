@@ -51,6 +51,7 @@ EVENTS: list[Event] = [
         train_ppl=math.exp(2.0),
         val_ppl=math.exp(2.5),
         val_bits_per_byte=3.0,
+        eval_set="240 windows of 64 tokens",
         is_best=True,
     ),
     Sampled(step=1, prompt="a", text="b", seed=1, temperature=1.0, top_k=0, top_p=1.0),

@@ -16,7 +16,7 @@ def record_all(losses: list[float], min_delta: float = 0.0) -> tuple[list[bool],
     verdicts = []
     for step, loss in enumerate(losses):
         state.step = step
-        verdicts.append(state.record_eval(loss, min_delta=min_delta))
+        verdicts.append(state.record_eval(loss, "windows", min_delta=min_delta))
     return verdicts, state
 
 
@@ -68,8 +68,19 @@ def test_dropout_depends_on_the_step_alone() -> None:
 
 
 def test_no_two_processes_or_micro_steps_read_the_same_batch() -> None:
+    size, world_size = 4, 3
     seen = [
-        DistInfo(rank, world_size=3).batch_index(drawn)
-        for rank, drawn in itertools.product(range(3), range(20))
+        DistInfo(rank, world_size=world_size).first_window(step * size * world_size, size) + window
+        for rank, step, window in itertools.product(range(world_size), range(20), range(size))
     ]
-    assert sorted(seen) == list(range(60))
+    assert sorted(seen) == list(range(20 * size * world_size))
+
+
+def test_a_best_loss_on_other_windows_does_not_count() -> None:
+    state = TrainingState()
+    assert state.record_eval(2.0, "240 windows", min_delta=0.0)
+    state.step = 5
+    assert state.judges_other_windows("100 windows")
+    assert state.record_eval(2.5, "100 windows", min_delta=0.0)
+    assert (state.best_val_loss, state.best_step) == (2.5, 5)
+    assert not state.judges_other_windows("100 windows")
