@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -46,6 +47,19 @@ def mean_loss(
         model.train(was_training)
 
 
+class EvaluationSet(NamedTuple):
+    """Validation windows that a loss is measured on; equal sets of a dataset hold equal windows.
+
+    `window_tokens` is the length of a window, the largest one where documents are padded.
+    """
+
+    windows: int
+    window_tokens: int
+
+    def __str__(self) -> str:
+        return f"{self.windows:,} windows of {self.window_tokens:,} tokens"
+
+
 @dataclass(frozen=True)
 class Losses:
     """Mean losses of both splits in nats per token, and derived metrics."""
@@ -53,7 +67,7 @@ class Losses:
     train_loss: float
     val_loss: float
     val_bytes_per_token: float
-    eval_set: str
+    eval_set: EvaluationSet
 
     @property
     def train_ppl(self) -> float:
@@ -87,19 +101,14 @@ def evaluate(
         if loss is None:
             return None
         losses.append(loss)
-    eval_set = evaluation_set(config, dataset)
-    return Losses(losses[0], losses[1], dataset.val_bytes_per_token, eval_set)
+    return Losses(losses[0], losses[1], dataset.val_bytes_per_token, _eval_set(config, dataset))
 
 
-def evaluation_set(config: ExperimentConfig, dataset: Dataset) -> str:
-    """The validation windows that a loss is measured on, in words; equal for equal windows.
-
-    It identifies windows of one dataset: their number, length and kind.
-    """
+def _eval_set(config: ExperimentConfig, dataset: Dataset) -> EvaluationSet:
     count, length = config.train.eval_windows, config.train_block_size
-    if (rows := document_rows(dataset.val, config, dataset)) is not None:
-        return f"{min(count, len(rows)):,} documents of at most {length:,} tokens"
-    return f"{min(count, (len(dataset.val) - 1) // length):,} windows of {length:,} tokens"
+    rows = document_rows(dataset.val, config, dataset)
+    available = len(rows) if rows is not None else (len(dataset.val) - 1) // length
+    return EvaluationSet(min(count, available), length)
 
 
 def fixed_windows(

@@ -60,7 +60,8 @@ class Evaluated(Event):
     train_ppl: float
     val_ppl: float
     val_bits_per_byte: float | None
-    eval_set: str
+    eval_windows: int
+    window_tokens: int
     is_best: bool
 
 

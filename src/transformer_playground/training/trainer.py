@@ -276,13 +276,12 @@ class Trainer:
                 "Lower train.optim.learning_rate or lengthen train.schedule.warmup_iters.",
             )
         min_delta = self.train.runtime.early_stop_min_delta
-        if scheduled and state.judges_other_windows(losses.eval_set):
+        eval_set = str(losses.eval_set)
+        if scheduled and state.judges_other_windows(eval_set):
             before = f"on {state.eval_set}" if state.eval_set else "with another choice of windows"
-            text = f"evaluating {losses.eval_set}, before {before}: the best loss counts from here"
+            text = f"evaluating {eval_set}, before {before}: the best loss counts from here"
             self._events.emit(Warned(step=state.step, message=text))
-        is_best = scheduled and state.record_eval(
-            losses.val_loss, losses.eval_set, min_delta=min_delta
-        )
+        is_best = scheduled and state.record_eval(losses.val_loss, eval_set, min_delta=min_delta)
         self._events.emit(
             Evaluated(
                 step=state.step,
@@ -291,7 +290,8 @@ class Trainer:
                 train_ppl=losses.train_ppl,
                 val_ppl=losses.val_ppl,
                 val_bits_per_byte=losses.val_bits_per_byte,
-                eval_set=losses.eval_set,
+                eval_windows=losses.eval_set.windows,
+                window_tokens=losses.eval_set.window_tokens,
                 is_best=is_best,
             )
         )

@@ -103,8 +103,8 @@ def test_the_lines_of_training_agree() -> None:
     has(describe(started), "parameters")
     has(describe(logged_step(5, tokens_per_sec=RATE, train_loss=LOSS)), "rate", "loss")
     losses: dict[str, Any] = {"train_loss": 1.0, "val_loss": LOSS, "train_ppl": 1.0, "val_ppl": 1.0}
-    losses |= {"val_bits_per_byte": 1.0, "eval_set": "2 windows of 8 tokens", "is_best": True}
-    has(describe(Evaluated(step=5, **losses)), "loss")
+    losses |= {"val_bits_per_byte": 1.0, "eval_windows": 2, "window_tokens": 8}
+    has(describe(Evaluated(step=5, is_best=True, **losses)), "loss")
     finished = RunFinished(
         step=5,
         status="finished",
