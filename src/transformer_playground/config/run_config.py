@@ -28,6 +28,7 @@ from transformer_playground.errors import ConfigError
 # Settings of [prepare] that only name locations: these may change when a project is moved.
 _LOCATIONS = frozenset({"raw_dir", "dataset_dir", "bundled", "downloads", "fetch"})
 _VOCAB_SIZE: Key = ("model", "vocab_size")
+_BATCH_SPLIT = ("batch_size", "grad_accum_steps")
 _EVALUATION = ("eval_windows", "eval_iters")
 _BASE_MODEL: Key = ("hf_model", "model_name")
 SAMPLE_VARIABLE = "ML_PLAYGROUND_SAMPLE_OVERRIDES"
@@ -59,7 +60,8 @@ def load_resumed_config(
     """
     home = current.path.absolute().parent
     own, now = _without_none(saved), current.config.model_dump(mode="json")
-    _fix_eval_windows(own)
+    if any("data" in _lookup(layer.values, ("train",), {}) for layer in overrides):
+        _fix_eval_windows(own)
     if isinstance(prepare := own.get("prepare", {}), Mapping):
         kept = {name: value for name, value in prepare.items() if name not in _LOCATIONS}
         own["prepare"] = kept | _without_none({name: now["prepare"][name] for name in _LOCATIONS})
@@ -73,16 +75,12 @@ def load_resumed_config(
 
 def _fix_eval_windows(saved: dict[str, Any]) -> None:
     """Replace a saved `eval_iters` by its windows, which another batch size must not change."""
-    train = saved.get("train")
-    runtime, data = (
-        train.get(table) if isinstance(train, Mapping) else None for table in ("runtime", "data")
-    )
-    if isinstance(runtime, dict) and isinstance(eval_iters := runtime.get("eval_iters"), int):
-        sizes = data if isinstance(data, Mapping) else {}
-        per_step = [sizes.get(name, 1) for name in ("batch_size", "grad_accum_steps")]
-        if all(isinstance(size, int) for size in per_step):
-            del runtime["eval_iters"]
-            runtime["eval_windows"] = eval_iters * math.prod(per_step)
+    runtime = _lookup(saved, ("train", "runtime"), {})
+    sizes = [_lookup(saved, ("train", "data", name), 1) for name in _BATCH_SPLIT]
+    counts = [_lookup(saved, ("train", "runtime", "eval_iters"), None), *sizes]
+    if all(isinstance(count, int) for count in counts):
+        del runtime["eval_iters"]
+        runtime["eval_windows"] = math.prod(counts)
 
 
 def check_overrides(

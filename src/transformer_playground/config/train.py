@@ -75,7 +75,7 @@ class RuntimeConfig(Table):
     )
     eval_iters: int | None = setting(
         None,
-        "Older way to set eval_windows: eval_iters * batch_size * grad_accum_steps.",
+        "Older way to set eval_windows, if that is omitted: batches of an optimizer step.",
         ge=1,
     )
     log_interval: int = setting(10, "Steps between rows of the training log.", ge=1)
@@ -142,21 +142,9 @@ class TrainConfig(Table):
     def eval_windows(self) -> int:
         """Windows per split in each evaluation."""
         runtime, data = self.runtime, self.data
-        if runtime.eval_iters is not None:
+        if runtime.eval_windows is None and runtime.eval_iters is not None:
             return runtime.eval_iters * data.batch_size * data.grad_accum_steps
         return runtime.eval_windows or _EVAL_WINDOWS
-
-    @model_validator(mode="after")
-    def _check_evaluation(self) -> Self:
-        runtime = self.runtime
-        if runtime.eval_windows is not None and runtime.eval_iters is not None:
-            raise conflict(
-                f"eval_windows = {runtime.eval_windows} and eval_iters = {runtime.eval_iters} both "
-                "set the number of windows: leave out eval_iters",
-                "train.runtime.eval_windows",
-                "train.runtime.eval_iters",
-            )
-        return self
 
     @model_validator(mode="after")
     def _check_schedule(self) -> Self:

@@ -330,3 +330,18 @@ def test_markers_and_one_document_per_line_exclude_each_other(project: Path) -> 
 
 def test_a_coverage_that_sentencepiece_does_not_accept_is_rejected(project: Path) -> None:
     assert "at least 0.98" in _refusal(project, "", "prepare.character_coverage=0.9")
+
+
+def test_evaluation_windows_are_stated_or_follow_from_the_older_setting(project: Path) -> None:
+    def windows(*overrides: str) -> int:
+        return _load(project, "", *overrides).config.train.eval_windows
+
+    assert windows() == 240
+    assert windows("train.runtime.eval_windows=7") == 7
+    older = "train.runtime.eval_iters=5"
+    splits = [(8, 1), (4, 2), (1, 8)]
+    assert {
+        windows(older, f"train.data.batch_size={size}", f"train.data.grad_accum_steps={steps}")
+        for size, steps in splits
+    } == {40}
+    assert windows(older, "train.runtime.eval_windows=7") == 7
