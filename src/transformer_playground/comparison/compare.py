@@ -15,6 +15,7 @@ from transformer_playground.comparison.compared_run import (
     read_run,
     same_tokenizer,
 )
+from transformer_playground.data.order import EvaluationSet
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.folder import RunFolder
 
@@ -111,6 +112,7 @@ def _notes(groups: Sequence[Sequence[ComparedRun]], *, grouped: bool) -> tuple[s
     runs = [run for group in groups for run in group]
     return (
         *_dataset_notes(runs),
+        *_evaluation_notes(runs),
         *_environment_notes(runs),
         *(_group_notes(groups) if grouped else ()),
         *(sentence for run in runs for sentence in _run_notes(run)),
@@ -134,6 +136,30 @@ def _dataset_notes(runs: Sequence[ComparedRun]) -> Iterator[str]:
             f"With {what} {first.run_id}: {_named(others)}. Bits per byte still compare; "
             "perplexities and per-token deltas are left out."
         )
+
+
+def _evaluation_notes(runs: Sequence[ComparedRun]) -> Iterator[str]:
+    by_windows: dict[str, list[ComparedRun]] = {}
+    for run in runs:
+        if run.summary.eval_step is not None:
+            by_windows.setdefault(_windows_text(run), []).append(run)
+    if len(by_windows) > 1 and len({run.fingerprint for run in runs}) == 1:
+        groups = "; ".join(f"{_named(group)} on {text}" for text, group in by_windows.items())
+        yield f"Losses are measured on different parts of the validation text: {groups}."
+    for run in runs:
+        if run.summary.has_other_windows:
+            yield (
+                f"{run.run_id}: its first evaluations were measured on other windows; only those "
+                f"on {_windows_text(run)} count for its best loss."
+            )
+
+
+def _windows_text(run: ComparedRun) -> str:
+    windows, tokens = run.summary.eval_windows, run.summary.window_tokens
+    if windows is not None and tokens is not None:
+        return str(EvaluationSet(windows, tokens))
+    batch_size = run.settings.get("train.data.batch_size")
+    return f"random windows of an older version (seed {run.seed}, batch size {batch_size})"
 
 
 def _environment_notes(runs: Sequence[ComparedRun]) -> Iterator[str]:

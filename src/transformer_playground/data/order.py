@@ -5,7 +5,7 @@ the only state is how many have been drawn, however they are divided into batche
 """
 
 import math
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,19 @@ _HALF_WORD = np.uint64(32)
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 _MULTIPLIERS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 _SHIFTS = (np.uint64(30), np.uint64(27), np.uint64(31))
+
+
+class EvaluationSet(NamedTuple):
+    """Validation windows that a loss is measured on; equal sets of a dataset hold equal windows.
+
+    `window_tokens` is the length of a window, the largest one where documents are padded.
+    """
+
+    windows: int
+    window_tokens: int
+
+    def __str__(self) -> str:
+        return f"{self.windows:,} windows of {self.window_tokens:,} tokens"
 
 
 def random_items(numbers: Positions, length: int, *, key: tuple[int, ...]) -> Positions:

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ import torch
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.dataset import Dataset, TokenArray
 from transformer_playground.data.loader import count_targets, evaluation_batches
+from transformer_playground.data.order import EvaluationSet
 from transformer_playground.data.padded_loader import PaddedDocuments, evaluation_rows
 from transformer_playground.model.base import LanguageModel
 from transformer_playground.model.loss import summed_cross_entropy
@@ -45,19 +45,6 @@ def mean_loss(
         return total / max(count, 1)
     finally:
         model.train(was_training)
-
-
-class EvaluationSet(NamedTuple):
-    """Validation windows that a loss is measured on; equal sets of a dataset hold equal windows.
-
-    `window_tokens` is the length of a window, the largest one where documents are padded.
-    """
-
-    windows: int
-    window_tokens: int
-
-    def __str__(self) -> str:
-        return f"{self.windows:,} windows of {self.window_tokens:,} tokens"
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def read_loss_curves(run: RunFolder, x: Axis = "step", *, positive: bool = False
         run_id=run.run_id,
         train=train,
         val=val,
-        best=_best(val, series.curve("eval", "step", x).y),
+        best=_best(val, series.curve("eval", "step", x).y, series),
         breaks=_breaks((train, val), has_failed=has_failed),
     )
 
@@ -93,8 +93,9 @@ def _drawable(curve: Curve, *, positive: bool) -> Curve:
     return Curve(curve.x, np.where(drawable, curve.y, np.nan))
 
 
-def _best(val: Curve, steps: FloatArray) -> Best | None:
-    best = lowest(val.y)
+def _best(val: Curve, steps: FloatArray, series: RunSeries) -> Best | None:
+    comparable = series.column("eval", "step")[series.same_windows()]
+    best = lowest(np.where(np.isin(steps, comparable), val.y, np.nan))
     if best is None:
         return None
     return Best(float(val.x[best]), float(val.y[best]), int(steps[best]))

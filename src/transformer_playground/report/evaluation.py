@@ -27,7 +27,7 @@ from transformer_playground.report.schema import (
     TextMeasures,
     WindowLosses,
 )
-from transformer_playground.runs.series import RunSeries, lowest
+from transformer_playground.runs.series import RunSeries
 from transformer_playground.text_metrics.corpus import Corpus
 from transformer_playground.text_metrics.diversity import text_statistics
 from transformer_playground.text_metrics.novelty import ngram_novelty
@@ -175,7 +175,7 @@ def history(series: RunSeries, windows: WindowLosses | None) -> History | None:
         windows: Losses of the checkpoint that the report is about.
     """
     steps, losses = series.column("eval", "step"), series.column("eval", "val_loss")
-    best, finite = lowest(losses), np.flatnonzero(np.isfinite(losses))
+    best, finite = series.best_evaluation(), np.flatnonzero(np.isfinite(losses))
     if best is None:
         return None
     newest = int(finite[-1])

@@ -25,7 +25,11 @@ class RunSummary:
 
     Attributes:
         train_loss: Newest finite value, as `val_loss`, `bits_per_byte` and `tokens_per_sec`.
-        best_val_loss: Lowest finite validation loss, the earliest of equals.
+        best_val_loss: Lowest finite validation loss, the earliest of equals, among evaluations on
+            the same windows as the newest one.
+        eval_windows: Windows of the newest evaluation, each of at most `window_tokens` tokens;
+            None in runs of older versions, which chose windows at random.
+        has_other_windows: Earlier evaluations were measured on other windows.
         best_bits_per_byte: Bits per byte of that evaluation.
         tokens_per_sec_median: Median over train rows, which exclude evaluation, sampling and
             saving; robust against slow first steps.
@@ -44,6 +48,9 @@ class RunSummary:
     final_train_loss: float | None = None
     final_val_loss: float | None = None
     final_bits_per_byte: float | None = None
+    eval_windows: int | None = None
+    window_tokens: int | None = None
+    has_other_windows: bool = False
     tokens_per_sec: float | None = None
     tokens_per_sec_median: float | None = None
     tokens_seen: int | None = None
@@ -82,11 +89,10 @@ def _perplexity(loss: float | None) -> float | None:
 
 def summary_of(series: "RunSeries", throughput: RunningMedian | None = None) -> RunSummary:
     """Compute the summary of a series; `throughput` continues the median of earlier rows."""
-    from transformer_playground.runs.series import PROGRESS, lowest
+    from transformer_playground.runs.series import PROGRESS
 
     rates = series.throughput(throughput or RunningMedian())
-    best = lowest(series.column("eval", "val_loss"))
-    best_step = series.at("eval", "step", best)
+    best = series.best_evaluation()
     reached = (_last_step(series, event) for event in PROGRESS)
     status = series.last_status or {}
     return RunSummary(
@@ -97,11 +103,14 @@ def summary_of(series: "RunSeries", throughput: RunningMedian | None = None) -> 
         val_loss=series.newest("eval", "val_loss"),
         bits_per_byte=series.newest("eval", "val_bits_per_byte"),
         best_val_loss=series.at("eval", "val_loss", best),
-        best_step=None if best_step is None else int(best_step),
+        best_step=_whole(series.at("eval", "step", best)),
         best_bits_per_byte=series.at("eval", "val_bits_per_byte", best),
         final_train_loss=series.at("eval", "train_loss", -1),
         final_val_loss=series.at("eval", "val_loss", -1),
         final_bits_per_byte=series.at("eval", "val_bits_per_byte", -1),
+        eval_windows=_whole(series.at("eval", "eval_windows", -1)),
+        window_tokens=_whole(series.at("eval", "window_tokens", -1)),
+        has_other_windows=not series.same_windows().all(),
         tokens_per_sec=series.newest("train", "tokens_per_sec"),
         tokens_per_sec_median=rates.median,
         # Without checkpoint rows: a later row may replace one of the same step, which an
@@ -116,8 +125,11 @@ def summary_of(series: "RunSeries", throughput: RunningMedian | None = None) -> 
 
 
 def _last_step(series: "RunSeries", event: str) -> int | None:
-    step = series.at(event, "step", -1)
-    return None if step is None else int(step)
+    return _whole(series.at(event, "step", -1))
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else int(value)
 
 
 def _largest(series: "RunSeries", events: tuple[str, ...], key: str) -> int | None:
@@ -161,7 +173,7 @@ def extend_summary(
         if steps.size and last is not None and steps[0] <= last:
             return None
     later = summary_of(series, summary.throughput)
-    if later.throughput.has_lost_median:
+    if later.throughput.has_lost_median or _changes_windows(summary, later):
         return None
     return _merge(summary, later, has_status=series.last_status is not None), series.position
 
@@ -176,7 +188,10 @@ def update_summary(
 _NEWEST = ("train_step", "eval_step", "train_loss", "val_loss", "bits_per_byte", "tokens_per_sec")
 _HIGHEST = ("step", "tokens_seen")
 _OF_BEST = ("best_val_loss", "best_step", "best_bits_per_byte")
-_OF_LAST = ("final_train_loss", "final_val_loss", "final_bits_per_byte")
+_OF_LAST = (
+    *("final_train_loss", "final_val_loss", "final_bits_per_byte"),
+    *("eval_windows", "window_tokens"),
+)
 _OF_STATUS = ("status", "error", "early_stopped")
 
 
@@ -193,7 +208,19 @@ def _merge(earlier: RunSummary, later: RunSummary, *, has_status: bool) -> RunSu
     if not has_status:
         kept += _OF_STATUS
     changes: dict[str, Any] = {key: getattr(earlier, key) for key in kept}
+    changes["has_other_windows"] = earlier.has_other_windows
     return replace(later, **changes)
+
+
+def _changes_windows(earlier: RunSummary, later: RunSummary) -> bool:
+    """Whether evaluations of the later rows were measured on other windows than earlier ones."""
+    if earlier.eval_step is None or later.eval_step is None:
+        return False
+    before, after = (
+        (each.eval_windows, each.window_tokens, each.has_other_windows and each is later)
+        for each in (earlier, later)
+    )
+    return before != after
 
 
 def _exceeds(value: float | None, other: float | None) -> bool:

@@ -66,6 +66,34 @@ def test_where_the_data_lies_is_no_difference_and_splits_no_group(runs_dir: Any,
     assert [column["run_ids"] for column in found["columns"]] == [["a", "b"]]
 
 
+def test_losses_on_different_windows_are_pointed_out(runs_dir: Any, tp: Tp) -> None:
+    fields = {"eval_windows": 240, "window_tokens": 64}
+    older, newer = evaluated(1.5, 2.0, 4.0), evaluated(1.5, 1.9, 4.0)
+    newer = [row | fields if row["event"] == "eval" else row for row in newer]
+    finished_run(runs_dir, "a", rows=older)
+    finished_run(runs_dir, "b", rows=newer)
+    finished_run(runs_dir, "c", rows=newer)
+    remarks = document(tp("compare", "--run-ids", "a,b,c", "--json", *TABLE_ONLY))["remarks"]
+    (remark,) = [each for each in remarks if "different parts" in each]
+    assert "b, c on 240 windows of 64 tokens" in remark
+    assert "a on random windows of an older version" in remark
+    same = document(tp("compare", "--run-ids", "b,c", "--json", *TABLE_ONLY))["remarks"]
+    assert not [each for each in same if "windows" in each]
+
+
+def test_a_run_that_changed_its_windows_says_which_ones_count(runs_dir: Any, tp: Tp) -> None:
+    finished_run(runs_dir, "a", rows=evaluated(1.5, 2.0, 4.0))
+    run = finished_run(runs_dir, "b", rows=evaluated(1.5, 2.0, 4.0))
+    later = eval_row(900, 2.5, val_bits_per_byte=3.0, eval_windows=240, window_tokens=64)
+    append_rows(run, [later])
+    found = document(tp("compare", "--run-ids", "a,b", "--json", *TABLE_ONLY))
+    assert [
+        "only those on 240 windows of 64 tokens count" in each
+        for each in found["remarks"]
+        if "b: its first evaluations" in each
+    ] == [True]
+
+
 def test_numbers_and_their_differences_from_the_first_run(runs_dir: Any, tp: Tp) -> None:
     finished_run(runs_dir, "a", rows=evaluated(1.5, 2.0, 4.0), parameters=1000)
     finished_run(runs_dir, "b", rows=evaluated(1.0, 1.75, 3.0), parameters=1500, seed=2)

@@ -8,7 +8,7 @@ import pytest
 from builders.disks import WatchedDisk, refuse_from
 from builders.runs import append_rows, eval_row, make_run, resume_row, status_row, train_row
 from transformer_playground.errors import RunError
-from transformer_playground.runs.summary import summarise, write_summary
+from transformer_playground.runs.summary import read_summary, summarise, write_summary
 
 ROWS = [
     status_row(0, "running"),
@@ -132,3 +132,16 @@ def test_a_failed_write_gives_a_clear_error(tmp_path: Path) -> None:
     with WatchedDisk(run.root, refuse_from(1)), pytest.raises(RunError, match="could not be"):
         write_summary(run)
     assert not run.summary_path.exists()
+
+
+def test_the_best_loss_is_one_on_the_windows_of_the_newest_evaluation(tmp_path: Path) -> None:
+    older = [eval_row(0, 4.0), eval_row(10, 1.0)]
+    now = {"eval_windows": 240, "window_tokens": 64}
+    run = make_run(tmp_path, rows=[*older, eval_row(20, 3.0, **now), eval_row(30, 3.5, **now)])
+    summary, _ = read_summary(run.metrics_path)
+    assert (summary.best_val_loss, summary.best_step) == (3.0, 20)
+    assert (summary.eval_windows, summary.window_tokens) == (240, 64)
+    assert summary.has_other_windows
+    append_rows(run, [eval_row(40, 2.0, eval_windows=100, window_tokens=64)])
+    summary, _ = read_summary(run.metrics_path)
+    assert (summary.best_step, summary.eval_windows) == (40, 100)
