@@ -208,7 +208,7 @@ def _merge(earlier: RunSummary, later: RunSummary, *, has_status: bool) -> RunSu
     if not has_status:
         kept += _OF_STATUS
     changes: dict[str, Any] = {key: getattr(earlier, key) for key in kept}
-    changes["has_other_windows"] = earlier.has_other_windows
+    changes["has_other_windows"] = earlier.has_other_windows or later.has_other_windows
     return replace(later, **changes)
 
 
