@@ -64,7 +64,9 @@ def test_an_incremental_summary_equals_that_of_the_whole_file(
         assert carried == whole
         assert carried[0].throughput == whole[0].throughput
     evaluations = [row for row in read_rows(path) if row["event"] == "eval"]
-    known = [row for row in evaluations if row.get("val_loss") is not None]
+    newest = evaluations[-1].get("eval_windows") if evaluations else None
+    comparable = [row for row in evaluations if row.get("eval_windows") == newest]
+    known = [row for row in comparable if row.get("val_loss") is not None]
     best = min(known, key=lambda row: (row["val_loss"], row["step"]), default={})
     assert whole[0].best_val_loss == best.get("val_loss")
     assert whole[0].best_step == best.get("step")
