@@ -22,7 +22,8 @@ from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.listing import list_runs, refresh_run
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.runs.summary import read_summary, write_summary
-from transformer_playground.tui.live.follower import RunFollowers, ViewRequest, find_quantity
+from transformer_playground.tui.live.follower import RunFollowers, ViewRequest
+from transformer_playground.tui.live.quantities import find_quantity
 from transformer_playground.tui.live.stats import (
     RunActivity,
     best_text,

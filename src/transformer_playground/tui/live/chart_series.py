@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 from transformer_playground.tui.charts.series import ChartLine
 from transformer_playground.tui.core.workspace import Workspace
-from transformer_playground.tui.live.follower import CurveSpec, LiveFrame, Quantity
+from transformer_playground.tui.live.follower import LiveFrame
+from transformer_playground.tui.live.quantities import CurveSpec, Quantity
 
 _FAINT_GLYPH = "·"
 

@@ -20,6 +20,7 @@ from transformer_playground.runs.metrics import (
 )
 from transformer_playground.runs.series import Axis, Curve, RunSeries
 from transformer_playground.terminal import visible
+from transformer_playground.tui.live.quantities import Quantity
 from transformer_playground.tui.live.stats import LogLine, RunStats, log_line, stats_of
 
 MAX_LOG_LINES = 500
@@ -27,54 +28,6 @@ MAX_SAMPLES = 200
 RECENT_VALUES = 512
 _MAX_SAMPLE_CHARS = 20_000
 _SPARKLINE_KEYS = ("train_loss", "lr", "tokens_per_sec")
-
-
-@dataclass(frozen=True)
-class CurveSpec:
-    """One curve of a quantity.
-
-    Attributes:
-        event: Event of the rows that hold the values.
-        key: Key of the values in these rows.
-        name: Name in the legend.
-        is_primary: Whether it is drawn in full colour and never smoothed.
-    """
-
-    event: str
-    key: str
-    name: str
-    is_primary: bool = False
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """Something that the chart can show; `key` is its name in the settings file."""
-
-    key: str
-    title: str
-    curves: tuple[CurveSpec, ...]
-
-
-def _of_training(key: str, title: str) -> Quantity:
-    return Quantity(key, title, (CurveSpec("train", key, title),))
-
-
-_VAL_LOSS = CurveSpec("eval", "val_loss", "val", is_primary=True)
-_BITS_PER_BYTE = CurveSpec("eval", "val_bits_per_byte", "val", is_primary=True)
-QUANTITIES = (
-    Quantity("loss", "loss", (CurveSpec("train", "train_loss", "train"), _VAL_LOSS)),
-    _of_training("lr", "learning rate"),
-    _of_training("tokens_per_sec", "tokens/s"),
-    _of_training("grad_norm", "gradient norm"),
-    _of_training("step_time_ms", "step time (ms)"),
-    _of_training("data_share", "share of data loading"),
-    Quantity("bits_per_byte", "bits per byte", (_BITS_PER_BYTE,)),
-)
-
-
-def find_quantity(key: str) -> Quantity:
-    """The quantity with this key, else the first one."""
-    return next((each for each in QUANTITIES if each.key == key), QUANTITIES[0])
 
 
 @dataclass(frozen=True)

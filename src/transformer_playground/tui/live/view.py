@@ -25,15 +25,9 @@ from transformer_playground.tui.live.chart_series import (
     runs_to_show,
 )
 from transformer_playground.tui.live.controls import LiveControls
-from transformer_playground.tui.live.follower import (
-    QUANTITIES,
-    LiveFrame,
-    Quantity,
-    RunFollowers,
-    ViewRequest,
-    find_quantity,
-)
+from transformer_playground.tui.live.follower import LiveFrame, RunFollowers, ViewRequest
 from transformer_playground.tui.live.panes import EventLog, SamplesPane, StatsPane
+from transformer_playground.tui.live.quantities import QUANTITIES, Quantity, find_quantity
 from transformer_playground.tui.live.stats import RunStats
 from transformer_playground.tui.themes import PLAIN, SERIES
 

@@ -14,12 +14,11 @@ from transformer_playground.tui.live.chart_series import run_in_focus, runs_to_s
 from transformer_playground.tui.live.follower import (
     MAX_LOG_LINES,
     MAX_SAMPLES,
-    QUANTITIES,
     RECENT_VALUES,
     RunFollowers,
     ViewRequest,
-    find_quantity,
 )
+from transformer_playground.tui.live.quantities import QUANTITIES, find_quantity
 from transformer_playground.tui.live.stats import log_line, remaining_seconds
 
 LOSS = QUANTITIES[0]
