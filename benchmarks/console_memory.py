@@ -24,7 +24,7 @@ from transformer_playground.training.events import StepLogged
 from transformer_playground.training.launch import Launch
 from transformer_playground.training.sinks.run_files import event_rows
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.core.jobs import Job, Update
+from transformer_playground.tui.core.job_queue import Job, Update
 
 _BATCH = 500
 _MIB = 1024**2
@@ -58,7 +58,7 @@ async def _measure(folder: Path, steps: int) -> None:
                 for event in events:
                     for row in event_rows(event):
                         metrics.append(row)
-                    console.context.training.take(job, event)
+                    console.context.training.record_event(job, event)
                 console.context.training_changed.publish([Update(job)])
                 await pilot.pause(0.02)
                 if start % max(_BATCH, steps // 10 // _BATCH * _BATCH) == 0:

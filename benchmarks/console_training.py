@@ -28,7 +28,7 @@ from transformer_playground.training.events import Event, StepLogged
 from transformer_playground.training.launch import Launch
 from transformer_playground.training.run import TrainingRequest, start
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.core.jobs import Job
+from transformer_playground.tui.core.job_queue import Job
 from transformer_playground.tui.launch.actions import submit_launch
 
 EXPERIMENTS = Path(__file__).parent.parent / "experiments"

@@ -20,7 +20,7 @@ from transformer_playground.errors import ConfigError
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.bindings import bindings_for, check_keymap
 from transformer_playground.tui.core.context import AppContext, LaunchRequested
-from transformer_playground.tui.core.job_queue import Update, describe, ending
+from transformer_playground.tui.core.job_queue import Update, activity_text, outcome_text
 from transformer_playground.tui.settings import (
     load_settings,
     save_settings,
@@ -136,18 +136,18 @@ class Console(App[int], inherit_bindings=False):
             return
         with self.batch_update():
             context.training_changed.publish(updates)
-            context.set_activity(describe(context.training, context.snapshot.runs))
+            context.set_activity(activity_text(context.training, context.snapshot.runs))
         for update in updates:
             self._handle_update(update)
 
     def _handle_update(self, update: Update) -> None:
         job = update.job
-        if update.news in ("started", "trained"):
+        if update.kind in ("started", "trained"):
             self.context.refresh_snapshot()
-        if update.news != "ended":
+        if update.kind != "ended":
             return
         self.notify(
-            visible(ending(job)),
+            visible(outcome_text(job)),
             title=visible_line(job.name),
             severity="error" if job.state == "failed" else "information",
             markup=False,
@@ -187,10 +187,10 @@ class Console(App[int], inherit_bindings=False):
         if training.active is None and not training.waiting:
             self.exit(0)
             return
-        from transformer_playground.tui.core.job_queue import question_before_leaving
+        from transformer_playground.tui.core.job_queue import quit_question
         from transformer_playground.tui.dialogs.base import ConfirmScreen
 
-        question, yes = question_before_leaving(training)
+        question, yes = quit_question(training)
         answers = (("quit", yes), ("cancel", "Cancel"))
         self.push_screen(ConfirmScreen(question, answers), self._exit_if_confirmed)
 

@@ -95,9 +95,9 @@ def cells(console: Console, key: str) -> list[str]:
 
 
 async def compare(console: Console, pilot: Pilot[Any], *run_ids: str) -> None:
-    """Mark runs elsewhere, then come to see them."""
+    """Select runs, then open the compare view."""
     await until(pilot, lambda: console.context.snapshot.runs)
-    console.context.workspace.marked = list(run_ids)
+    console.context.workspace.selected = list(run_ids)
     console.context.publish_workspace()
     await open_view(console, pilot)
     await until(pilot, lambda: len(table(console).headings) > 1 and not is_looking(console))
@@ -105,7 +105,7 @@ async def compare(console: Console, pilot: Pilot[Any], *run_ids: str) -> None:
 
 async def compare_by_keys(console: Console, pilot: Pilot[Any], *run_ids: str) -> None:
     await open_view(console, pilot)
-    # The run under the cursor of the list is compared unless others are marked.
+    # The run under the cursor of the list is compared unless others are selected.
     await pick(console, pilot, *console.context.workspace.chosen())
     await pick(console, pilot, *run_ids)
     await until(pilot, lambda: len(table(console).headings) > 1 and not is_looking(console))

@@ -73,14 +73,14 @@ def test_no_view_and_no_dialog_shows_what_a_terminal_obeys(
         await pilot.press(*"model", "space", "down", "space", "down", "space", "escape")
         console.context.publish_workspace(current="run-000")
         await pilot.press("l", "l", "h", "o", "O")
-        # Details, section by section, then marks.
+        # Details, section by section, then selected runs.
         await pilot.press("v", "v", "v", "v", "p", "space", "space", "space", "e")
         await pilot.press("escape", "y", "d", "escape", "tab", "tab", "v", "escape")
         for text in hostile_texts(40, seed=3):
             console.context.set_activity(text)
             await pilot.pause(0)
         # The other views.
-        console.context.workspace.marked[:] = ["run-001", "run-002", "run-003"]
+        console.context.workspace.selected[:] = ["run-001", "run-002", "run-003"]
         console.context.publish_workspace(current="run-001")
         await pilot.press("2")
         await until(pilot, lambda: console.screen.query(EventLog))

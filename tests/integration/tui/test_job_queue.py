@@ -27,13 +27,15 @@ from transformer_playground.runs.summary import RunSummary
 from transformer_playground.training.launch import Launch
 from transformer_playground.training.post_run import Artifacts
 from transformer_playground.tui.core.job_queue import (
+    EventBuffer,
+    Job,
     TrainingQueue,
+    Update,
+    activity_text,
     artifact_lines,
-    describe,
-    ending,
-    question_before_leaving,
+    outcome_text,
+    quit_question,
 )
-from transformer_playground.tui.core.jobs import EventBuffer, Job, Update
 
 ENDLESS = ("train.runtime.max_iters=1000000", "train.runtime.eval_interval=1000000")
 
@@ -76,11 +78,11 @@ def test_a_launch_prepares_trains_and_tells_of_both(project: Project) -> None:
     with working(project) as queue:
         job = queue.submit(Launch("tiny", ("train.runtime.max_iters=4",), run_id="first"))
         wait_for(lambda: job.has_ended)
-        wait_for(lambda: describe(queue, {}) == "")
+        wait_for(lambda: activity_text(queue, {}) == "")
         updates = queue.drain()
     assert job.state == "finished"
     assert job.step == job.max_iters == 4
-    turns = [update.news for update in updates if update.news != "progress"]
+    turns = [update.kind for update in updates if update.kind != "progress"]
     assert turns == ["started", "trained", "ended"]
     assert (project.experiment / "datasets").is_dir()
     saved = read_run_config(project.run_named("first"))
@@ -95,7 +97,7 @@ def test_several_launches_run_one_after_another(project: Project) -> None:
         wait_for(is_at(first, 2))
         assert queue.waiting == (second,)
         assert queue.active is first
-        assert describe(queue, {}).endswith("+1 queued")
+        assert activity_text(queue, {}).endswith("+1 queued")
         queue.stop(first)
         wait_for(lambda: second.has_ended)
     assert (first.state, second.state) == ("stopped", "finished")
@@ -171,10 +173,10 @@ def test_requests_reach_a_paused_run(project: Project) -> None:
 
         wait_for(lambda: {"eval", "checkpoint"} <= written() and read_samples(run))
         assert "train" not in written()
-        assert {update.news for update in queue.drain()} == {"progress"}
+        assert {update.kind for update in queue.drain()} == {"progress"}
         wait_for(lambda: job.state == "paused")
         assert job.step == step
-        queue.go_on(job)
+        queue.resume(job)
         wait_for(is_at(job, step + 2))
 
 
@@ -284,12 +286,12 @@ def test_a_branch_goes_its_own_way_from_a_checkpoint(project: Project) -> None:
 
 def test_the_words_at_the_end_name_what_was_made_and_what_was_not() -> None:
     job = Job(1, Launch("tiny"), state="finished")
-    assert ending(job) == "finished"
+    assert outcome_text(job) == "finished"
     plot = Path("runs") / "first" / "reports" / "loss-curve.svg"
-    job.made = artifact_lines(Artifacts((plot,), ("the report was not made: no room.",)))
-    assert ending(job) == f"finished\nwrote {plot}\nthe report was not made: no room."
+    job.outputs = artifact_lines(Artifacts((plot,), ("the report was not made: no room.",)))
+    assert outcome_text(job) == f"finished\nwrote {plot}\nthe report was not made: no room."
     job.state, job.message = "failed", "the loss is nan"
-    assert ending(job).startswith("failed: the loss is nan\nwrote ")
+    assert outcome_text(job).startswith("failed: the loss is nan\nwrote ")
 
 
 def test_a_job_is_at_work_until_plot_and_report_are_written(project: Project) -> None:
@@ -298,14 +300,14 @@ def test_a_job_is_at_work_until_plot_and_report_are_written(project: Project) ->
         job = queue.submit(Launch("tiny", MORE_AND_EXTRAS, resume="first"))
         wait_for(lambda: job.has_ended)
         assert queue.active is job
-        assert describe(queue, {}) == "writing plot and report of first"
-        assert "plot and report of first" in question_before_leaving(queue)[0]
+        assert activity_text(queue, {}) == "writing plot and report of first"
+        assert "plot and report of first" in quit_question(queue)[0]
         queue.submit(Launch("tiny", run_id="second"))
-        assert "queued is not trained" in question_before_leaving(queue)[0]
+        assert "Queued runs will not be trained" in quit_question(queue)[0]
         queue.close()
         wait_for(lambda: queue.active is None)
-    assert [update.news for update in queue.drain() if update.job is job][-1] == "ended"
-    assert len(list(run.reports.iterdir())) == len(job.made) == 2
+    assert [update.kind for update in queue.drain() if update.job is job][-1] == "ended"
+    assert len(list(run.reports.iterdir())) == len(job.outputs) == 2
     assert not (project.root / "runs" / "second").exists()
 
 
@@ -316,7 +318,7 @@ def test_a_flood_that_nobody_reads_waits_as_one_update_of_each_kind() -> None:
         buffer.put(Update(job))
     buffer.put(Update(other))
     buffer.put(Update(job, "ended"))
-    taken = [(update.job.number, update.news) for update in buffer.take_all()]
+    taken = [(update.job.number, update.kind) for update in buffer.take_all()]
     assert taken == [(1, "started"), (1, "progress"), (2, "progress"), (1, "ended")]
     assert buffer.take_all() == []
 
@@ -326,7 +328,7 @@ def test_an_event_says_no_more_than_that_there_is_something_to_read(project: Pro
     job = queue.submit(Launch("tiny", run_id="first"))
     queue.drain()
     for step in range(1, 1_001):
-        queue.take(job, logged_step(step))
+        queue.record_event(job, logged_step(step))
     assert queue.drain() == [Update(job)]
     assert job.step == 1_000
 
@@ -335,9 +337,9 @@ def test_the_top_bar_takes_the_throughput_from_the_files(project: Project) -> No
     queue = TrainingQueue(project.root / "experiments", project.root / "runs")
     job = queue.submit(Launch("tiny", run_id="first"))
     job.state, job.step, job.max_iters = "running", 299, 300
-    assert describe(queue, {}) == "▶ first 99%"
+    assert activity_text(queue, {}) == "▶ first 99%"
     runs = {"first": RunInfo("first", "running", summary=RunSummary(tokens_per_sec=12_345.0))}
-    assert describe(queue, runs) == "▶ first 99% 12.3k tokens/s"
+    assert activity_text(queue, runs) == "▶ first 99% 12.3k tokens/s"
 
 
 def test_runs_that_ended_hold_no_lock(project: Project) -> None:

@@ -22,7 +22,7 @@ from transformer_playground.training.events import Warned
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.charts.chart import Chart
-from transformer_playground.tui.core.jobs import Job
+from transformer_playground.tui.core.job_queue import Job
 from transformer_playground.tui.live.follower import MAX_LOG_LINES
 from transformer_playground.tui.live.panes import EventLog, SamplesPane
 from transformer_playground.tui.live.view import LiveView
@@ -54,10 +54,10 @@ def add_run(project: Project, name: str, rows: Sequence[dict[str, Any]] = ROWS) 
     make_run(project.root / "runs", name, rows, experiment="tiny")
 
 
-async def open_live(console: Console, pilot: Pilot[Any], *marked: str) -> LiveView:
-    await until(pilot, lambda: set(marked) <= set(console.context.snapshot.runs) != set())
-    for name in marked:
-        console.context.workspace.toggle_mark(name)
+async def open_live(console: Console, pilot: Pilot[Any], *selected: str) -> LiveView:
+    await until(pilot, lambda: set(selected) <= set(console.context.snapshot.runs) != set())
+    for name in selected:
+        console.context.workspace.toggle_selected(name)
     console.context.publish_workspace()
     await pilot.press("2")
     await until(pilot, lambda: isinstance(console.screen, LiveView) and console.screen.poll_count)
@@ -262,9 +262,11 @@ def test_a_flood_of_events_leaves_a_bounded_log_and_answers_keys(project: Projec
         job = Job(1, Launch("tiny"), state="running", run_id="flood")
         for start in range(0, 100_000, 10_000):
             for step in range(start, start + 10_000):
-                console.context.training.take(job, logged_step(step))
+                console.context.training.record_event(job, logged_step(step))
             for n in range(500):
-                console.context.training.take(job, Warned(step=start, message=f"warned {n}"))
+                console.context.training.record_event(
+                    job, Warned(step=start, message=f"warned {n}")
+                )
             console._drain()
             await pilot.pause()
         append_rows(
@@ -339,7 +341,7 @@ def test_only_warnings_of_a_job_are_marked_with_an_exclamation_mark(project: Pro
         await until(pilot, lambda: job.message in shown_after_refresh(view, console))
         assert "! Encoding" not in shown(console)
         job.state = "running"
-        console.context.training.take(job, Warned(step=1, message="loss spike"))
+        console.context.training.record_event(job, Warned(step=1, message="loss spike"))
         await until(pilot, lambda: "! loss spike" in shown_after_refresh(view, console))
         console.context.training._jobs.remove(job)
 

@@ -18,7 +18,7 @@ from builders.tui import until, with_console
 from transformer_playground.cli.main import app, run_app
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.core.jobs import Job, Update
+from transformer_playground.tui.core.job_queue import Job, Update
 from transformer_playground.tui.launch.actions import submit_launch
 from transformer_playground.tui.sample.form import SampleForm
 from transformer_playground.tui.sample.panes import SamplePanes
@@ -55,7 +55,7 @@ class Record:
     def take(self, updates: list[Update]) -> None:
         """Note what the views are told of training."""
         self.updates += updates
-        self.seen += [each.news for each in updates if each.news in TURNS]
+        self.seen += [each.kind for each in updates if each.kind in TURNS]
 
     @property
     def turns(self) -> list[str]:
@@ -117,7 +117,7 @@ def test_a_launch_is_prepared_trained_and_told_of_in_this_order_and_once(project
     record, job = train(project, "train.runtime.max_iters=6", "train.runtime.eval_interval=3")
     assert record.turns == ["started", "trained", "ended"]
     assert record.notices == ["notice: Started first.", "first: finished"]
-    kinds = [each.news for each in record.updates]
+    kinds = [each.kind for each in record.updates]
     # Preparation comes first; the end comes last.
     assert set(kinds[: kinds.index("started")]) == {"progress"}
     assert kinds[-1] == "ended"

@@ -12,7 +12,7 @@ from builders.tui import shown, until, with_console
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.charts.sparkline import Sparkline
-from transformer_playground.tui.core.jobs import Job, Update
+from transformer_playground.tui.core.job_queue import Job, Update
 from transformer_playground.tui.live.view import LiveView
 
 

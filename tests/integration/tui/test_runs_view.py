@@ -116,7 +116,7 @@ def test_the_filter_applies_while_typing_and_escape_clears_it(project: Project) 
         await until(pilot, lambda: order(console) == ["cat"])
         # Back in the table, keys are keys again and the filter is still on show.
         await pilot.press("space")
-        assert console.context.workspace.marked == ["cat"]
+        assert console.context.workspace.selected == ["cat"]
         assert "model.norm=rmsnorm" in shown(console)
 
     with_console(project, steps)
@@ -174,7 +174,7 @@ def test_selection_and_baseline_show_glyphs_and_differences(project: Project) ->
         assert "-0.5000" in text
         assert "+0.5000" in text
         await pilot.press("A")
-        await until(pilot, lambda: not console.context.workspace.marked)
+        await until(pilot, lambda: not console.context.workspace.selected)
         assert "▲ bee" not in shown(console)
         await pilot.press("1", "g", "p")
         await until(pilot, lambda: "-0.5000" not in shown(console))
@@ -252,7 +252,7 @@ def test_a_rename_keeps_selection_and_cursor(project: Project) -> None:
         await until(pilot, lambda: isinstance(console.screen, EditTextScreen))
         await pilot.press("x", "enter")
         await until(pilot, lambda: "beex" in order(console))
-        assert console.context.workspace.marked == ["beex"]
+        assert console.context.workspace.selected == ["beex"]
         await until(pilot, lambda: cursor(console) == "beex")
         assert project.run_named("beex").config_path.is_file()
         # A name that is taken is refused in words, and nothing happens.

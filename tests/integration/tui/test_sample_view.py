@@ -228,7 +228,7 @@ def test_marked_runs_are_sampled_beside_each_other_or_below_each_other(
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_view(console, pilot)
         for run_id in ("one", "two"):
-            console.context.workspace.toggle_mark(run_id)
+            console.context.workspace.toggle_selected(run_id)
         await write(pilot, "7")
         await pilot.press("escape", "b")
         await draw(console, pilot)

@@ -75,7 +75,7 @@ def check(name: str, view: str, size: tuple[int, int], *, breaks: bool = False) 
         # The table puts its cursor on a run first, and says so in a message.
         await until(pilot, lambda: console.context.workspace.current is not None)
         await pilot.pause()
-        console.context.workspace.marked[:] = ["tiny-a", "tiny-b"]
+        console.context.workspace.selected[:] = ["tiny-a", "tiny-b"]
         console.context.publish_workspace(current="tiny-a")
         await until(pilot, lambda: "2 selected" in shown(console))
         console.action_view(view)

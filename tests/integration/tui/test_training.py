@@ -19,7 +19,7 @@ from transformer_playground.cli.main import app, run_app
 from transformer_playground.runs.listing import list_runs
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.core.jobs import Job
+from transformer_playground.tui.core.job_queue import Job
 from transformer_playground.tui.dialogs.base import ConfirmScreen
 from transformer_playground.tui.launch.actions import edit_launch, submit_launch
 from transformer_playground.tui.launch.view import LaunchScreen
@@ -74,12 +74,12 @@ def test_views_are_told_of_every_turn(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         console.context.training_changed.subscribe(
             console,
-            lambda updates: seen.extend(update.news for update in updates),
+            lambda updates: seen.extend(update.kind for update in updates),
         )
         job = await start(console, pilot, *ENDLESS, run_id="first")
         console.context.training.pause(job)
         await until(pilot, lambda: "‖ first" in shown(console))
-        console.context.training.go_on(job)
+        console.context.training.resume(job)
         await until(pilot, lambda: "▶ first" in shown(console))
         console.context.training.stop(job)
         await until(pilot, lambda: "trained" in seen)
@@ -98,7 +98,7 @@ def test_leaving_while_training_asks_saves_and_ends(project: Project) -> None:
         submit_launch(console.context, Launch("tiny", run_id="second"))
         await pilot.press("q")
         assert isinstance(console.screen, ConfirmScreen)
-        assert "can be resumed" in shown(console)
+        assert "Quitting saves a checkpoint" in shown(console)
         await pilot.press("escape")
         assert job.state == "running"
         (worker,) = [each for each in console.workers if each.group == "training"]

@@ -34,7 +34,7 @@ def hint(context: AppContext, problems: Iterable[str]) -> Content:
         key_hint("compare.mark", context.keymap),
         key_hint("everywhere.runs", context.keymap),
     )
-    mark, pin = key_hint("runs.mark", context.keymap), key_hint("runs.pin", context.keymap)
+    select, pin = key_hint("runs.mark", context.keymap), key_hint("runs.pin", context.keymap)
     lines += [
         Content("A comparison needs at least two runs."),
         Content(""),
@@ -43,7 +43,7 @@ def hint(context: AppContext, problems: Iterable[str]) -> Content:
             ("in Runs (", _MUTED),
             (runs, "$accent"),
             (") ", _MUTED),
-            (mark, "$accent"),
+            (select, "$accent"),
             (" selects a run, ", _MUTED),
             (pin, "$accent"),
             (" sets the baseline", _MUTED),

@@ -1,4 +1,4 @@
-"""Which checkpoints there are to sample from; nothing here reads more than sidecars."""
+"""Checkpoint choices for sampling, read from sidecar files only."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -16,12 +16,12 @@ _KINDS: tuple[Kind, ...] = ("best", "last")
 
 @dataclass(frozen=True)
 class Choice:
-    """A checkpoint by the name to ask for it.
+    """A checkpoint to sample from.
 
     Attributes:
         name: best, last, auto or a file name.
-        step: Optimizer steps done, where a sidecar says so.
-        metric: Validation loss in nats per token, likewise.
+        step: Optimizer steps done, from the sidecar.
+        metric: Validation loss in nats per token, from the sidecar.
     """
 
     name: str
@@ -37,12 +37,11 @@ class Choices:
     checkpoints: tuple[Choice, ...] = ()
 
     def named(self, name: str) -> Choice | None:
-        """The choice of this name."""
         return next((choice for choice in self.checkpoints if choice.name == name), None)
 
 
 def choices_of(runs_dir: Path, run_id: str) -> Choices:
-    """The checkpoints of a run; none if it cannot be read."""
+    """The checkpoints of a run; none if the run cannot be read."""
     try:
         run = open_run(runs_dir, run_id)
         scan = scan_folder(run.checkpoints)
@@ -69,13 +68,13 @@ def first_with_checkpoint(runs_dir: Path, run_ids: Iterable[str]) -> Choices | N
 def sources_of(
     choices: Choices, checkpoint: str, chosen: Sequence[str], *, beside: bool
 ) -> tuple[Source, ...]:
-    """What to draw from.
+    """Sources of a sampling job.
 
     Args:
-        choices: The run that is looked at.
+        choices: Checkpoints of the current run.
         checkpoint: Name of its checkpoint.
-        chosen: The runs that are marked.
-        beside: Whether to draw from several: from the marked runs, or from best and last of one.
+        chosen: The chosen runs.
+        beside: Whether to sample side by side: the chosen runs, or best and last of one run.
     """
     if not beside:
         return (Source(choices.run_id, checkpoint),)

@@ -1,21 +1,18 @@
-"""Training jobs, one after another in one thread, and what they report.
-
-The console's own thread submits, steers and drains; `TrainingQueue.work` runs in a worker thread
-and is the only place that touches torch. Neither waits for the other: events of training only wake
-the readers of the run's files, which hold every number.
-"""
+"""Job queue of the console: training jobs that run one after another in a worker thread."""
 
 import itertools
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.formatting import percent_done, rate_text
 from transformer_playground.runs.fields import RunInfo
+from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import (
     Event,
     RunFailed,
@@ -25,25 +22,119 @@ from transformer_playground.training.events import (
     Warned,
 )
 from transformer_playground.training.launch import Launch, resolve_launch
-from transformer_playground.tui.core.jobs import EventBuffer, Job, JobState, News, Update
 
 if TYPE_CHECKING:
     from transformer_playground.training.post_run import Artifacts
 
-__all__ = [
-    "Job",
-    "JobState",
-    "TrainingQueue",
-    "Update",
-    "artifact_lines",
-    "describe",
-    "ending",
-    "question_before_leaving",
+JobState = Literal[
+    "queued", "preparing", "starting", "running", "paused", "finished", "stopped", "failed"
 ]
+ENDED = frozenset({"finished", "stopped", "failed"})
+UpdateKind = Literal["progress", "started", "trained", "ended"]
+
+
+@dataclass
+class Job:
+    """A training job: one launch and its state.
+
+    Attributes:
+        number: Counts from 1 within one console session.
+        step: Optimizer steps done, updated before the run's files have their first logged step.
+        message: Progress of the preparation, the latest warning, or the error of a failed job.
+        is_reporting: Whether the run has ended and its plot and report are being written.
+        outputs: Files written after the run, and warnings about those that failed, one per line.
+        ended_at: Unix time in seconds; 0 until the job ends.
+    """
+
+    number: int
+    launch: Launch
+    control: TrainingControl = field(default_factory=TrainingControl)
+    state: JobState = "queued"
+    run_id: str | None = None
+    step: int = 0
+    max_iters: int = 0
+    message: str = ""
+    is_warning: bool = False
+    is_reporting: bool = False
+    outputs: tuple[str, ...] = ()
+    ended_at: float = 0.0
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in ENDED
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the worker thread is busy with it, up to the end of its report."""
+        return self.is_reporting or (not self.has_ended and self.state != "queued")
+
+    @property
+    def is_training(self) -> bool:
+        """Whether it handles requests: it is running or paused."""
+        return self.state in {"running", "paused"}
+
+    @property
+    def name(self) -> str:
+        """The run id, or the experiment before the run has an id."""
+        return self.run_id or self.launch.experiment
+
+
+def with_jobs(runs: Mapping[str, RunInfo], jobs: Iterable[Job]) -> dict[str, RunInfo]:
+    """Runs by id, with the state of their newest job; their metrics still come from their files."""
+    newest = {job.run_id: job for job in jobs if job.run_id is not None}
+    return {
+        run_id: with_job(run, newest[run_id]) if run_id in newest else run
+        for run_id, run in runs.items()
+    }
+
+
+def with_job(run: RunInfo, job: Job) -> RunInfo:
+    """A run with the state of the job that trains it."""
+    if job.has_ended and (run.state in ENDED or 0 < job.ended_at < (run.updated or 0.0)):
+        # The files record the end of the run, or another process has resumed it since.
+        return run
+    problem = job.message if job.state == "failed" else ""
+    return replace(run, state=job.state, problem=problem or run.problem)
+
+
+@dataclass(frozen=True)
+class Update:
+    """A change of a job; the run's metrics are read from its files.
+
+    Attributes:
+        job: The job itself, which may have changed again since this update.
+        kind: "started" when the run begins, "trained" when training ends (its plot and report may
+            follow), "ended" once per job, "progress" for everything else.
+    """
+
+    job: Job
+    kind: UpdateKind = "progress"
+
+
+class EventBuffer:
+    """Buffer of updates from the training thread; keeps one update per job and kind."""
+
+    def __init__(self) -> None:
+        self._pending: dict[tuple[int, UpdateKind], Update] = {}
+        # Held for one insertion or swap only, so neither thread blocks the other.
+        self._lock = threading.Lock()
+
+    def put(self, update: Update) -> None:
+        with self._lock:
+            self._pending.setdefault((update.job.number, update.kind), update)
+
+    def take_all(self) -> list[Update]:
+        """Empty the buffer, oldest update first."""
+        with self._lock:
+            taken, self._pending = self._pending, {}
+        return list(taken.values())
 
 
 class TrainingQueue:
-    """The console's training jobs.
+    """Job queue of the console: runs one training job at a time in a worker thread.
+
+    The application's own thread submits and controls jobs and drains updates. `work` runs in the
+    worker thread, the only one that uses torch. Neither thread waits for the other.
 
     Args:
         experiments_dir: Folder of experiments.
@@ -60,23 +151,23 @@ class TrainingQueue:
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        """Every job of this console, oldest first."""
+        """All jobs, oldest first."""
         return tuple(self._jobs)
 
     @property
     def active(self) -> Job | None:
-        """The job that the worker is at."""
+        """The job that the worker thread is busy with."""
         return next((job for job in self._jobs if job.is_active), None)
 
     @property
     def is_computing(self) -> bool:
-        """Whether training takes steps now, so that the cores are in use."""
+        """Whether training is taking steps, so that the CPU cores are busy."""
         job = self.active
         return job is not None and job.state == "running"
 
     @property
     def waiting(self) -> tuple[Job, ...]:
-        """Jobs that have not begun, in their order."""
+        """Queued jobs, next one first."""
         return tuple(job for job in self._jobs if job.state == "queued")
 
     def job_of(self, run_id: str) -> Job | None:
@@ -84,7 +175,7 @@ class TrainingQueue:
         return next((job for job in reversed(self._jobs) if job.run_id == run_id), None)
 
     def submit(self, launch: Launch) -> Job:
-        """Put a launch at the end of the queue; a closed queue stops it at once."""
+        """Queue a launch; a closed queue stops it at once."""
         with self._wake:
             job = Job(next(self._numbers), launch, run_id=launch.resume or launch.run_id)
             self._jobs.append(job)
@@ -93,38 +184,37 @@ class TrainingQueue:
         return job
 
     def stop(self, job: Job) -> None:
-        """Take a waiting job out of the queue; save and end one that runs."""
+        """Remove a queued job; save a checkpoint and end a running one."""
         with self._wake:
             job.control.stop()
             if job.state == "queued":
                 self._change(job, "stopped")
 
     def pause(self, job: Job) -> None:
-        """Hold a run before its next step; nothing for a job that does not train."""
+        """Pause before the next step; no effect unless the job is training."""
         if job.is_training:
             job.control.pause()
 
-    def go_on(self, job: Job) -> None:
-        """Let a paused run go on."""
+    def resume(self, job: Job) -> None:
         job.control.resume()
 
     def evaluate(self, job: Job) -> None:
-        """Evaluate before the next step, also within a pause."""
+        """Evaluate before the next step, also while paused."""
         if job.is_training:
             job.control.evaluate_now()
 
     def sample(self, job: Job) -> None:
-        """Draw a sample before the next step, also within a pause."""
+        """Generate samples before the next step, also while paused."""
         if job.is_training:
             job.control.sample_now()
 
     def checkpoint(self, job: Job) -> None:
-        """Save a checkpoint before the next step, also within a pause."""
+        """Save a checkpoint before the next step, also while paused."""
         if job.is_training:
             job.control.checkpoint_now()
 
     def close(self) -> None:
-        """Stop everything; `work` returns once the running job has saved."""
+        """Stop all jobs; `work` returns once the running job has saved its checkpoint."""
         with self._wake:
             self._closed = True
             self._wake.notify()
@@ -133,50 +223,50 @@ class TrainingQueue:
                 self.stop(job)
 
     def drain(self) -> list[Update]:
-        """What happened since the last call, oldest first."""
+        """Updates since the last call, oldest first."""
         return self._updates.take_all()
 
     def work(self) -> None:
-        """Do jobs until closed; the body of the worker thread."""
-        while (job := self._next()) is not None:
+        """Run jobs until the queue is closed; the body of the worker thread."""
+        while (job := self._next_job()) is not None:
             try:
-                self._do(job)
+                self._run_job(job)
             except _StopError:
                 self._end(job, "stopped")
             except PlaygroundError as error:
                 self._end(job, "failed", str(error))
-            except Exception as error:  # noqa: BLE001 - the console outlives any job
+            except Exception as error:  # noqa: BLE001 - a failed job must not end the console
                 self._end(job, "failed", f"{type(error).__name__}: {error}")
             else:
                 self._end(job, "finished")
 
-    def _next(self) -> Job | None:
+    def _next_job(self) -> Job | None:
         with self._wake:
             while not self._closed:
-                waiting = self.waiting
-                if waiting:
-                    self._change(waiting[0], "preparing")
-                    return waiting[0]
+                job = next(iter(self.waiting), None)
+                if job is not None:
+                    self._change(job, "preparing")
+                    return job
                 self._wake.wait()
         return None
 
-    def _do(self, job: Job) -> None:
-        tell = partial(self._tell, job)
-        _refuse_stopped(job)
+    def _run_job(self, job: Job) -> None:
+        report = partial(self._report_preparation, job)
+        _raise_if_stopped(job)
         resolved = resolve_launch(self._experiments_dir, self._runs_dir, job.launch)
-        resolved.prepare(tell)
-        _refuse_stopped(job)
+        resolved.prepare(report)
+        _raise_if_stopped(job)
         self._change(job, "starting")
         # The first import of torch takes a second or more; a stop during it leaves no run behind.
         import transformer_playground.training.run  # noqa: F401
 
-        _refuse_stopped(job)
-        result = resolved.train([_QueueSink(self, job)], job.control, tell)
-        job.made = artifact_lines(result.artifacts)
+        _raise_if_stopped(job)
+        result = resolved.train([_QueueSink(self, job)], job.control, report)
+        job.outputs = artifact_lines(result.artifacts)
 
-    def _tell(self, job: Job, text: str) -> None:
-        # A stop during preparation takes effect where preparation next says something.
-        _refuse_stopped(job)
+    def _report_preparation(self, job: Job, text: str) -> None:
+        # A stop during preparation takes effect at its next progress message.
+        _raise_if_stopped(job)
         job.message, job.is_warning = text, False
         self._updates.put(Update(job))
 
@@ -187,34 +277,34 @@ class TrainingQueue:
     def _end(self, job: Job, state: JobState, problem: str = "") -> None:
         job.message, job.is_reporting = problem or job.message, False
         job.ended_at = time.time()
-        # What training itself said last (finished, stopped, failed) counts.
+        # Keep the state that training itself reported last (finished, stopped, failed).
         self._change(job, job.state if job.has_ended else state)
 
-    def take(self, job: Job, event: Event) -> None:
-        """Note how a job stands and wake its readers; called from the training thread."""
-        news: News = "progress"
+    def record_event(self, job: Job, event: Event) -> None:
+        """Update a job from a training event; called from the training thread."""
+        kind: UpdateKind = "progress"
         job.step = max(job.step, event.step)
         match event:
             case RunStarted():
                 job.run_id, job.max_iters, job.state = event.run_id, event.max_iters, "running"
-                job.message, job.is_warning, news = "", False, "started"
+                job.message, job.is_warning, kind = "", False, "started"
             case StatusChanged(status="paused" | "running" as status):
                 job.state = status
             case Warned():
                 job.message, job.is_warning = event.message, True
             case RunFinished():
-                # In this order: there is no moment at which nobody is at the job.
+                # In this order, so that the job is active throughout.
                 job.is_reporting = True
-                job.state, news = event.status, "trained"
+                job.state, kind = event.status, "trained"
             case RunFailed():
-                job.state, job.message, news = "failed", event.error, "trained"
+                job.state, job.message, kind = "failed", event.error, "trained"
             case _:
                 pass
-        self._updates.put(Update(job, news))
+        self._updates.put(Update(job, kind))
 
 
-def describe(queue: TrainingQueue, runs: Mapping[str, RunInfo]) -> str:
-    """What trains and what waits, in a few words; empty when nothing does.
+def activity_text(queue: TrainingQueue, runs: Mapping[str, RunInfo]) -> str:
+    """The active job and the number of queued ones in one line; empty when there are none.
 
     Args:
         queue: The jobs.
@@ -230,50 +320,57 @@ def describe(queue: TrainingQueue, runs: Mapping[str, RunInfo]) -> str:
         return f"{job.state} {job.name}{waiting}"
     glyph = "▶" if job.state == "running" else "‖"
     percent = percent_done(job.step, job.max_iters)
-    share = f"step {job.step:,}" if percent is None else f"{percent}%"
+    progress = f"step {job.step:,}" if percent is None else f"{percent}%"
     run = runs.get(job.run_id or "")
-    newest = run.summary.tokens_per_sec if run else None
-    speed = "" if newest is None else f" {rate_text(newest)}"
-    return f"{glyph} {job.name} {share}{speed}{waiting}"
+    rate = run.summary.tokens_per_sec if run else None
+    speed = "" if rate is None else f" {rate_text(rate)}"
+    return f"{glyph} {job.name} {progress}{speed}{waiting}"
 
 
-def question_before_leaving(queue: TrainingQueue) -> tuple[str, str]:
-    """What to ask who leaves while something trains, waits or is written, and the word for yes."""
+def quit_question(queue: TrainingQueue) -> tuple[str, str]:
+    """Question and confirm label of the quit dialog while jobs are active or queued."""
     job = queue.active
-    if job is None or not job.is_reporting:
-        question = "Training goes on. Quit saves a checkpoint first; the run can be resumed."
-        return question, "Save and quit"
-    question = f"The plot and report of {job.name} are being written. Quit waits for them."
+    question, confirm = "", "Quit"
+    if job is not None and job.is_reporting:
+        question = f"The plot and report of {job.name} are being written. Quitting waits for them."
+        confirm = "Finish and quit"
+    elif job is not None and job.is_training:
+        question = (
+            "A run is training. Quitting saves a checkpoint and stops it; you can resume it later."
+        )
+        confirm = "Save and quit"
+    elif job is not None:
+        question = "A run is starting. Quitting stops it."
     if queue.waiting:
-        question += " What is queued is not trained."
-    return question, "Finish and quit"
+        question += " Queued runs will not be trained."
+    return question.strip(), confirm
 
 
 def artifact_lines(artifacts: "Artifacts") -> tuple[str, ...]:
-    """What was made of a run and what could not be, untrusted text, a line each."""
+    """Written files and warnings of a finished run, untrusted text, one per line."""
     return (*(f"wrote {path}" for path in artifacts.paths), *artifacts.warnings)
 
 
-def ending(job: Job) -> str:
-    """How a job ended and what was made of its run then, untrusted text of one line or more."""
+def outcome_text(job: Job) -> str:
+    """Final state and outputs of a job, untrusted text of one line or more."""
     state = f"failed: {job.message}" if job.state == "failed" else job.state
-    return "\n".join((state, *job.made))
+    return "\n".join((state, *job.outputs))
 
 
-def _refuse_stopped(job: Job) -> None:
+def _raise_if_stopped(job: Job) -> None:
     if job.control.stopping:
         raise _StopError
 
 
 class _StopError(PlaygroundError):
-    """Raised to leave a job that the user stopped before it trained."""
+    """Raised to abort a job that the user stopped before its training began."""
 
     def __init__(self) -> None:
         super().__init__("stopped")
 
 
 class _QueueSink:
-    """Hands a run's events to the queue."""
+    """Event sink that passes a run's events to the queue; never blocks."""
 
     essential = False
 
@@ -281,11 +378,10 @@ class _QueueSink:
         self._queue, self._job = queue, job
 
     def handle(self, event: Event) -> None:
-        """Never blocks."""
-        self._queue.take(self._job, event)
+        self._queue.record_event(self._job, event)
 
     def sync(self) -> None:
-        """Nothing is held back."""
+        """Nothing to flush."""
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing to close."""

@@ -1,7 +1,7 @@
-"""Sampling service of the console: draws in a worker thread and hands over token by token.
+"""Sampling service of the console: generates text in a worker thread, token by token.
 
-The console's own thread starts, stops and drains a job; `SamplingService.work` runs in a worker
-thread and is the only place here that touches torch. Models that were sampled from lately are kept.
+The application's own thread starts, stops and drains a job; `SamplingService.work` runs in a worker
+thread, the only one here that uses torch. Recently used models are cached.
 """
 
 import contextlib
@@ -25,27 +25,26 @@ if TYPE_CHECKING:
     from transformer_playground.runs.generation import LoadedModel, LoadedRun
 
 ALTERNATIVES = 6
-"""How many of the likeliest tokens are kept beside each drawn one."""
-# Drained ten times a second, so many updates hold nobody up.
+"""Number of most likely tokens reported with each sampled token."""
+# Views drain ten times a second, so this limit does not slow generation down.
 _MAX_UPDATES = 50_000
-# How long showing them may keep the console busy at a time, however fast a model is.
-_BUSY_SECONDS = 0.03
-_AT_ONCE = 256
-# As many as are drawn from side by side, so that sampling all of them again loads none.
+# Longest time that one delivery may block the application, however fast a model is.
+_DELIVERY_SECONDS = 0.03
+_DELIVERY_BATCH = 256
+# As many as are sampled side by side, so that sampling all of them again loads none.
 _MAX_MODELS = 6
 _MAX_HASHES = 256
 _K = TypeVar("_K")
 _V = TypeVar("_V")
-# Device, inode, bytes, time of change: training replaces files, it never writes into one.
-_Identity = tuple[int, int, int, int]
+# Device, inode, size, mtime: training replaces checkpoint files, it never modifies one.
+_FileIdentity = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint of a run.
+    """A checkpoint of a run to sample from.
 
     Attributes:
-        run_id: The run.
         checkpoint: auto, best, last or a file name.
     """
 
@@ -54,31 +53,31 @@ class Source:
 
 
 class Started(NamedTuple):
-    """A source is loaded; its first token comes next."""
+    """A source is loaded; its tokens follow."""
 
     loaded: "LoadedRun"
 
 
 class Failed(NamedTuple):
-    """A source gives nothing more, and why."""
+    """A source failed and yields no more events."""
 
     problem: str
 
 
 class Update(NamedTuple):
-    """What came of a source; `column` is its number among the sources of a job."""
+    """An event of one source; `column` is the index of the source in its job."""
 
     column: int
     event: Started | SampleEvent | Failed
 
 
 class SampleJob:
-    """One request for samples, drawn from several checkpoints.
+    """One sampling request for several checkpoints.
 
     Args:
         sources: The checkpoints.
-        request: What to draw from each of them.
-        threads: CPU threads to compute with; None leaves the number alone.
+        request: Prompt and options, the same for every source.
+        threads: Number of CPU threads; None keeps the current number.
     """
 
     def __init__(
@@ -94,63 +93,61 @@ class SampleJob:
 
     @property
     def is_stopping(self) -> bool:
-        """Whether `stop` was called."""
         return self._stopping
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more will come but what `drain` has not given yet."""
+        """Whether generation has ended; updates may still be pending."""
         return self._over
 
     @property
     def is_done(self) -> bool:
-        """Whether it is over and `deliver` has delivered all of it."""
+        """Whether generation has ended and `deliver` has delivered every update."""
         return self._over and not self._updates and not self._backlog
 
     @property
     def seconds(self) -> float:
-        """Duration of the drawing itself, once it is over; loading does not count."""
+        """Duration of generation without loading, 0 until it has ended."""
         return self._seconds
 
     def stop(self) -> None:
-        """End every sample before its next token; never waits."""
+        """End every sample before its next token; does not block."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
 
     def drain(self) -> list[Update]:
-        """What came since the last call, in order."""
+        """Updates since the last call, in order."""
         with self._changed:
             updates, self._updates = self._updates, []
             self._changed.notify_all()
         return updates
 
     def deliver(self, show: Callable[[Sequence[Update]], object]) -> bool:
-        """Show what came, a portion at a time, for no longer than a key can wait.
+        """Show new updates in batches for a limited time; the rest follows in the next call.
 
-        What is left over comes first the next time. A view calls this instead of `drain`.
+        A view calls this instead of `drain`.
 
         Returns:
             Whether anything was shown.
         """
         self._backlog += self.drain()
-        deadline = time.monotonic() + _BUSY_SECONDS
+        deadline = time.monotonic() + _DELIVERY_SECONDS
         shown = 0
         while shown < len(self._backlog) and time.monotonic() < deadline:
-            show(self._backlog[shown : shown + _AT_ONCE])
-            shown += _AT_ONCE
+            show(self._backlog[shown : shown + _DELIVERY_BATCH])
+            shown += _DELIVERY_BATCH
         del self._backlog[:shown]
         return shown > 0
 
     def put(self, update: Update) -> None:
-        """Add an update; waits while nobody drains, but not once stopped."""
+        """Add an update; blocks while the buffer is full, unless the job was stopped."""
         with self._changed:
             while len(self._updates) >= _MAX_UPDATES and not self._stopping:
                 self._changed.wait()
             self._updates.append(update)
 
     def end(self, seconds: float) -> None:
-        """Say that nothing more will come."""
         self._seconds, self._over = seconds, True
 
 
@@ -164,25 +161,25 @@ class SamplingService:
     def __init__(self, runs_dir: Path) -> None:
         self._runs_dir = runs_dir
         self._models = ModelCache()
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def work(self, job: SampleJob) -> None:
-        """Draw to the end; the body of a worker thread.
+        """Run a job to its end; the body of a worker thread.
 
-        What goes wrong with a source is said in its column, and the others go on.
+        A source that fails is reported in its column; the others continue.
         """
         began = time.perf_counter()
-        with self._turn:
+        with self._lock:
             try:
-                began = self._draw(job)
+                began = self._generate(job)
             finally:
                 job.end(time.perf_counter() - began)
 
-    def _draw(self, job: SampleJob) -> float:
-        """Draw from all sources in turn, so that they grow side by side; when it began."""
+    def _generate(self, job: SampleJob) -> float:
+        """Sample from all sources in turn, one token each; return when generation began."""
         if job.is_stopping:
             return time.perf_counter()
-        with _threads(job.threads):
+        with _cpu_threads(job.threads):
             streams: dict[int, Iterator[Started | SampleEvent]] = {}
             for column, source in enumerate(job.sources):
                 if not job.is_stopping:
@@ -222,17 +219,14 @@ def _advance(
         job.put(Update(column, Failed(str(error))))
     except MemoryError:
         job.put(Update(column, Failed("there is not enough memory to sample.")))
-    except Exception as error:  # noqa: BLE001 - the console outlives any sample
+    except Exception as error:  # noqa: BLE001 - a failed sample must not end the console
         job.put(Update(column, Failed(f"{type(error).__name__}: {error}")))
     del streams[column]
 
 
 @contextlib.contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Compute with so many CPU threads in this thread.
-
-    New threads take over the number that was set last, so it is put back afterwards.
-    """
+def _cpu_threads(count: int | None) -> Iterator[None]:
+    """Limit the CPU threads of torch and restore the number afterwards, for later threads."""
     if count is None:
         yield
         return
@@ -247,27 +241,24 @@ def _threads(count: int | None) -> Iterator[None]:
 
 
 class ModelCache:
-    """Keeps models and hashes by the identity of their files.
+    """LRU cache of models and file hashes, keyed by the identity of their files.
 
-    A file that training has replaced is another file, and two names of one file are the same.
-
-    Args:
-        most: How many models are kept.
+    A replaced file is a new file; two names of one file share an entry.
     """
 
-    def __init__(self, most: int = _MAX_MODELS) -> None:
-        self._models: _Recent[tuple[_Identity, str, str], LoadedModel] = _Recent(most)
-        self._hashes: _Recent[_Identity, str] = _Recent(_MAX_HASHES)
+    def __init__(self, max_models: int = _MAX_MODELS) -> None:
+        self._models: _LruCache[tuple[_FileIdentity, str, str], LoadedModel] = _LruCache(max_models)
+        self._hashes: _LruCache[_FileIdentity, str] = _LruCache(_MAX_HASHES)
 
     def load(self, path: Path, device: "Device", dtype: "DType") -> "LoadedModel":
-        """What `runs.sampling.load_model` gives, loaded at most once.
+        """Load a model at most once.
 
         Raises:
-            PlaygroundError: As there.
+            PlaygroundError: As of `runs.generation.load_model`.
         """
         from transformer_playground.runs.generation import load_model
 
-        key = (_identity(path), device, dtype)
+        key = (_file_identity(path), device, dtype)
         known = self._models.get(key)
         if known is None:
             known = load_model(path, device, dtype)
@@ -275,12 +266,12 @@ class ModelCache:
         return known
 
     def sha256(self, path: Path) -> str:
-        """SHA-256 of a file as hex, computed at most once.
+        """SHA-256 of a file in hex, computed at most once.
 
         Raises:
             OSError: The file cannot be read.
         """
-        key = _stat_identity(path)
+        key = _stat_file(path)
         known = self._hashes.get(key)
         if known is None:
             known = sha256_file(path)
@@ -288,11 +279,9 @@ class ModelCache:
         return known
 
 
-class _Recent(Generic[_K, _V]):
-    """The entries used last, at most so many."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
+class _LruCache(Generic[_K, _V]):
+    def __init__(self, max_entries: int) -> None:
+        self._max_entries = max_entries
         self._entries: OrderedDict[_K, _V] = OrderedDict()
 
     def get(self, key: _K) -> _V | None:
@@ -302,19 +291,19 @@ class _Recent(Generic[_K, _V]):
 
     def put(self, key: _K, value: _V) -> None:
         self._entries[key] = value
-        if len(self._entries) > self._most:
+        if len(self._entries) > self._max_entries:
             self._entries.popitem(last=False)
 
 
-def _identity(path: Path) -> _Identity:
+def _file_identity(path: Path) -> _FileIdentity:
     try:
-        return _stat_identity(path)
+        return _stat_file(path)
     except OSError as error:
         raise CheckpointError(
-            f"The checkpoint {path} cannot be read: {error.strerror}.", "Choose another one."
+            f"The checkpoint {path} cannot be read: {error.strerror}.", "Choose another checkpoint."
         ) from error
 
 
-def _stat_identity(path: Path) -> _Identity:
-    about = path.stat()
-    return about.st_dev, about.st_ino, about.st_size, about.st_mtime_ns
+def _stat_file(path: Path) -> _FileIdentity:
+    stat = path.stat()
+    return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns

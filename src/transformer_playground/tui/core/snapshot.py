@@ -1,4 +1,4 @@
-"""Snapshot of experiments and runs, listed outside the application's own thread."""
+"""Snapshot of experiments and runs, taken in a worker thread."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from transformer_playground.experiments.discovery import Experiment
     from transformer_playground.runs.fields import RunInfo
 
-_SHORTEST_WAIT = 1.0
-# Listing takes at most this share of one core, so that training keeps the rest.
-_LARGEST_SHARE = 0.02
+_MIN_INTERVAL = 1.0
+# Share of one core that listing may use, so that training keeps the rest.
+_MAX_CPU_SHARE = 0.02
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Snapshot:
     """Experiments and runs at one moment.
 
     Attributes:
-        runs: Run id -> row, newest first.
+        runs: Run id -> run, newest first.
         experiments: Sorted by name.
         problem: Why runs or experiments could not be listed.
         next_refresh: Seconds to wait before the next listing.
@@ -31,11 +31,11 @@ class Snapshot:
     runs: "Mapping[str, RunInfo]" = field(default_factory=dict)
     experiments: "tuple[Experiment, ...]" = ()
     problem: str | None = None
-    next_refresh: float = _SHORTEST_WAIT
+    next_refresh: float = _MIN_INTERVAL
 
 
 def take_snapshot(experiments_dir: Path, runs_dir: Path) -> Snapshot:
-    """List experiments and runs; a folder that cannot be listed counts as empty, with a reason."""
+    """List experiments and runs; a folder that cannot be listed counts as empty."""
     # Imported by the first listing, after the first frame.
     from transformer_playground.experiments.discovery import discover
     from transformer_playground.runs.listing import list_runs
@@ -54,23 +54,19 @@ def take_snapshot(experiments_dir: Path, runs_dir: Path) -> Snapshot:
         {row.run_id: row for row in runs},
         tuple(experiments),
         problem,
-        max(_SHORTEST_WAIT, spent / _LARGEST_SHARE),
+        max(_MIN_INTERVAL, spent / _MAX_CPU_SHARE),
     )
 
 
 class RowReader:
-    """Rows of runs in training, read again between one snapshot and the next.
-
-    Args:
-        runs_dir: Folder of runs.
-    """
+    """Refreshes the rows of training runs between two snapshots."""
 
     def __init__(self, runs_dir: Path) -> None:
         self._runs_dir = runs_dir
         self._fresh: Mapping[str, RunInfo] = {}
 
     def read(self, rows: "Iterable[RunInfo]") -> None:
-        """Read what these runs have written since; blocks, so do it in a thread."""
+        """Read the new metrics of these runs; blocks, so call it in a thread."""
         # Imported when something trains, long after the first frame.
         from transformer_playground.runs.listing import refresh_run
 
@@ -78,7 +74,7 @@ class RowReader:
         self._fresh = {each: refresh_run(self._runs_dir, row) for each, row in newest.items()}
 
     def newest(self, runs: "Mapping[str, RunInfo]") -> "dict[str, RunInfo]":
-        """The rows of a snapshot with what was read of the same metrics files since."""
+        """Rows of a snapshot, updated with metrics read since from the same files."""
         return {run_id: self._newest(row) for run_id, row in runs.items()}
 
     def _newest(self, row: "RunInfo") -> "RunInfo":
@@ -87,5 +83,5 @@ class RowReader:
             return row
         if fresh.position.offset <= row.position.offset:
             return row
-        # Settings, notes and tags may have changed since.
+        # Settings, notes and tags may have changed in the snapshot.
         return replace(row, summary=fresh.summary, position=fresh.position, updated=fresh.updated)

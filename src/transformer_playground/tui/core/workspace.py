@@ -1,4 +1,4 @@
-"""What the user has chosen: the current run, marked runs, the baseline; and how runs look."""
+"""Workspace: the current run, the selected runs and the baseline, and their colour slots."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,42 +8,40 @@ SLOTS = 6
 
 @dataclass
 class Workspace:
-    """Choices that all views share; only the console's own thread changes it.
+    """Selection that all views share; only the application's own thread changes it.
 
     Attributes:
-        current: The run under the cursor, or None.
-        marked: Marked runs in the order of marking.
-        baseline: The run that others are measured against, or None.
-        experiment: The experiment under the cursor, or None.
+        current: The run under the cursor.
+        selected: Selected runs in the order of their selection.
+        baseline: The run that others are compared with.
+        experiment: The experiment under the cursor.
     """
 
     current: str | None = None
-    marked: list[str] = field(default_factory=list)
+    selected: list[str] = field(default_factory=list)
     baseline: str | None = None
     experiment: str | None = None
     _slots: dict[str, int] = field(default_factory=dict)
 
     def chosen(self) -> list[str]:
-        """The runs that charts and comparisons show: the baseline, then marked or current ones."""
-        others = self.marked or ([self.current] if self.current else [])
+        """Runs in charts and comparisons: the baseline, then the selected or else current ones."""
+        others = self.selected or ([self.current] if self.current else [])
         first = [self.baseline] if self.baseline else []
         return first + [run_id for run_id in others if run_id != self.baseline]
 
-    def toggle_mark(self, run_id: str) -> None:
-        """Mark a run, or take its mark away."""
-        if run_id in self.marked:
-            self.marked.remove(run_id)
+    def toggle_selected(self, run_id: str) -> None:
+        if run_id in self.selected:
+            self.selected.remove(run_id)
         else:
-            self.marked.append(run_id)
+            self.selected.append(run_id)
 
     def toggle_baseline(self, run_id: str) -> None:
-        """Pin a run as the baseline, or unpin it."""
         self.baseline = None if self.baseline == run_id else run_id
 
     def keep_only(self, known: Iterable[str]) -> None:
-        """Forget runs that are gone."""
+        """Remove runs that no longer exist."""
         known = set(known)
-        self.marked = [run_id for run_id in self.marked if run_id in known]
+        self.selected = [run_id for run_id in self.selected if run_id in known]
         self._slots = {run_id: slot for run_id, slot in self._slots.items() if run_id in known}
         if self.baseline not in known:
             self.baseline = None
@@ -51,17 +49,17 @@ class Workspace:
             self.current = None
 
     def rename(self, old: str, new: str) -> None:
-        """Carry every choice over to a run's new name."""
-        self.marked = [new if run_id == old else run_id for run_id in self.marked]
+        """Keep a run's selection and slot under its new name."""
+        self.selected = [new if run_id == old else run_id for run_id in self.selected]
         self.baseline = new if self.baseline == old else self.baseline
         self.current = new if self.current == old else self.current
         if old in self._slots:
             self._slots[new] = self._slots.pop(old)
 
     def slot(self, run_id: str) -> int | None:
-        """The number of a chosen run's colour and glyph, stable while it stays chosen.
+        """Index of a chosen run's colour and glyph, stable while the run stays chosen.
 
-        None beyond the sixth: more colours could not be told apart.
+        None beyond the sixth run: more colours would be hard to distinguish.
         """
         chosen = self.chosen()
         if run_id not in chosen:
@@ -75,26 +73,26 @@ class Workspace:
 
 
 def pin(workspace: Workspace, run_id: str) -> None:
-    """Measure against this run, or against the first marked one again; every run stays."""
-    _mark_all(workspace)
+    """Toggle the baseline of a comparison; every compared run stays in it."""
+    _select_all_chosen(workspace)
     workspace.toggle_baseline(run_id)
 
 
 def toggle(workspace: Workspace, run_id: str) -> None:
-    """Add a run to the comparison, or leave it out."""
+    """Add a run to the comparison, or remove it."""
     is_compared = run_id in workspace.chosen()
-    _mark_all(workspace)
+    _select_all_chosen(workspace)
     if workspace.baseline == run_id:
         workspace.toggle_baseline(run_id)
-    if is_compared == (run_id in workspace.marked):
-        workspace.toggle_mark(run_id)
+    if is_compared == (run_id in workspace.selected):
+        workspace.toggle_selected(run_id)
     if is_compared and workspace.current == run_id:
-        # The run under the cursor is compared when none is marked.
+        # The run under the cursor is compared when none is selected.
         workspace.current = None
 
 
-def _mark_all(workspace: Workspace) -> None:
-    """What is compared because the cursor is on it would be gone after the next mark."""
+def _select_all_chosen(workspace: Workspace) -> None:
+    # A run compared only because the cursor is on it would vanish with the next selection.
     for run_id in workspace.chosen():
-        if run_id not in workspace.marked:
-            workspace.toggle_mark(run_id)
+        if run_id not in workspace.selected:
+            workspace.toggle_selected(run_id)

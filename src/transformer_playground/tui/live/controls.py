@@ -12,8 +12,7 @@ from transformer_playground.files import timestamped, write_new_file
 from transformer_playground.runs.folder import open_run
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.chart import Chart
-from transformer_playground.tui.core.job_queue import TrainingQueue
-from transformer_playground.tui.core.jobs import Job
+from transformer_playground.tui.core.job_queue import Job, TrainingQueue
 from transformer_playground.tui.dialogs.base import ConfirmScreen
 from transformer_playground.tui.live.follower import LiveFrame, ViewRequest
 from transformer_playground.tui.live.stats import RunActivity, RunStats, queue_text
@@ -105,7 +104,7 @@ class LiveControls(View):
         if job is None:
             return
         if job.control.paused:
-            self.context.training.go_on(job)
+            self.context.training.resume(job)
         else:
             self._request(TrainingQueue.pause, "Pausing before the next step.")
 

@@ -254,7 +254,7 @@ class RunActions(View):
             self.app.switch_mode("live")
 
     def action_unmark(self) -> None:
-        self.context.workspace.marked.clear()
+        self.context.workspace.selected.clear()
         self.table.refresh()
         self.context.publish_workspace()
 
@@ -274,7 +274,7 @@ class RunActions(View):
 
     def action_delete(self) -> None:
         """Delete the selected runs, else the run under the cursor."""
-        chosen = list(self.context.workspace.marked)
+        chosen = list(self.context.workspace.selected)
         if not chosen and self.table.cursor is not None:
             chosen = [self.table.cursor]
         if chosen:

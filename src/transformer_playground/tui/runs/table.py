@@ -257,7 +257,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         workspace = self._workspace
         pointer = ("▌" if is_current else " ", self._style("accent"))
         pin = ("⌂" if workspace.baseline == run_id else " ", self._style("accent"))
-        if run_id not in workspace.marked and run_id != workspace.baseline:
+        if run_id not in workspace.selected and run_id != workspace.baseline:
             return [pointer, pin, ("  ", Style())]
         slot = workspace.slot(run_id)
         series = PLAIN if slot is None else SERIES[slot]

@@ -14,7 +14,7 @@ from transformer_playground.runs.fields import FIELDS, RunInfo, setting_keys
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.context import LaunchRequested
-from transformer_playground.tui.core.jobs import Update, with_jobs
+from transformer_playground.tui.core.job_queue import Update, with_jobs
 from transformer_playground.tui.core.snapshot import RowReader, Snapshot
 from transformer_playground.tui.runs.actions import RunActions
 from transformer_playground.tui.runs.details_pane import RunDetails, SectionBar
@@ -198,8 +198,8 @@ class RunsView(RunActions):
         pane = self.query_one("#runs-pane")
         pane.border_title = Content(f"Runs {count}" if total else "Runs")
         left, right = self.table.hidden_columns if shown else (0, 0)
-        marked = len(self.context.workspace.marked)
-        parts = [f"{marked} selected"] if marked else []
+        selected = len(self.context.workspace.selected)
+        parts = [f"{selected} selected"] if selected else []
         parts += [f"←{left}"] if left else []
         parts += [f"{right} more →"] if right else []
         pane.border_subtitle = Content(" · ".join(parts))
@@ -371,7 +371,7 @@ class RunsView(RunActions):
     def action_mark(self) -> None:
         """Select or unselect the run and move to the next."""
         if self.table.cursor is not None and self._pane == "runs":
-            self.context.workspace.toggle_mark(self.table.cursor)
+            self.context.workspace.toggle_selected(self.table.cursor)
             self.table.refresh()
             self.table.move(1)
             self.context.publish_workspace()

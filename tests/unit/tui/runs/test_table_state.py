@@ -9,7 +9,7 @@ from builders.runs import append_rows, eval_row, make_run, run_info, status_row,
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.listing import list_runs
 from transformer_playground.training.launch import Launch
-from transformer_playground.tui.core.jobs import Job, with_job, with_jobs
+from transformer_playground.tui.core.job_queue import Job, with_job, with_jobs
 from transformer_playground.tui.core.snapshot import RowReader
 from transformer_playground.tui.runs.table_state import RunsTableState, find_column
 
