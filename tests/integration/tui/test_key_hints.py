@@ -1,16 +1,28 @@
 """Hints name the keys of the binding table with the user's keymap applied."""
 
+import contextlib
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from builders.commands import Project, make_project
 from builders.runs import make_run, status_row, train_row
 from builders.tui import shown, until, with_console
+from transformer_playground.cli.main import app, run_app
+from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
+from transformer_playground.tui.compare.view import CompareView
+from transformer_playground.tui.dialogs.edit_text import EditTextScreen
+from transformer_playground.tui.dialogs.help import KeysScreen
+from transformer_playground.tui.dialogs.pick import PickScreen
+from transformer_playground.tui.launch.actions import edit_launch
+from transformer_playground.tui.launch.edit_config import EditConfigScreen
 from transformer_playground.tui.launch.view import LaunchScreen
+from transformer_playground.tui.sample.form import SampleForm
 
 KEYS = """
 [keys]
@@ -23,7 +35,22 @@ runs.columns = "f10"
 everywhere.sample = "f11"
 everywhere.help = "f12"
 dialog.close = "ctrl+g"
+everywhere.runs = "f3"
+runs.mark = "ctrl+k"
+runs.pin = "ctrl+b"
+launch.edit = "ctrl+l"
+edit.save = "ctrl+n"
+edit.reload = "f4"
+sample.draw = "f5"
+sample.out = "f6"
+sample.newline = "ctrl+n"
+compare.mark = "ctrl+k"
+compare.prompt = "ctrl+b"
+compare.out = "f6"
+scrub.earlier = "ctrl+e"
+scrub.later = "ctrl+r"
 """
+WIDE = (140, 45)
 
 
 @pytest.fixture
@@ -31,6 +58,18 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path))
     (tmp_path / "console.toml").write_text(KEYS, encoding="utf-8")
     return make_project(tmp_path / "project")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with the trained runs `one` and `two`."""
+    project = make_project(tmp_path_factory.mktemp("hints") / "project")
+    with contextlib.chdir(project.root):
+        for run_id in ("one", "two"):
+            assert run_app(app, ["loop", "tiny", "--run-id", run_id]) == 0
+    row = {"step": 0, "time": 1.0, "prompt": ">", "text": "sampled"}
+    project.run_named("one").samples_path.write_text(json.dumps(row) + "\n", encoding="utf-8")
+    return project
 
 
 def add_run(project: Project) -> None:
@@ -104,4 +143,102 @@ def test_first_steps_and_experiments_name_their_keys(project: Project) -> None:
         await pilot.press("ctrl+o")
         await until(pilot, lambda: isinstance(console.screen, LaunchScreen), 20)
 
-    with_console(project, steps, (140, 45))
+    with_console(project, steps, WIDE)
+
+
+def test_the_launch_form_and_the_config_editor_name_their_keys(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: console.context.has_snapshot)
+        edit_launch(console.context, Launch("tiny"))
+        await until(pilot, lambda: isinstance(console.screen, LaunchScreen), 20)
+        hint = "enter adds, then trains · ctrl+l edits the file · ctrl+g closes"
+        await until(pilot, lambda: hint in shown(console), 20)
+        await pilot.press("ctrl+l")
+        await until(pilot, lambda: isinstance(console.screen, EditConfigScreen), 20)
+        hint = "ctrl+n saves · f4 reloads · ctrl+g closes"
+        await until(pilot, lambda: hint in shown(console), 20)
+        await pilot.press("x", "ctrl+g")
+        hint = "Not saved. ctrl+g again discards the changes, ctrl+n saves them."
+        await until(pilot, lambda: hint in shown(console), 20)
+        await pilot.press("f4", "ctrl+g")
+        await until(pilot, lambda: isinstance(console.screen, LaunchScreen), 20)
+
+    with_console(project, steps, WIDE)
+
+
+def test_the_empty_sample_view_names_the_key_that_trains(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await pilot.press("f11")
+        await until(pilot, lambda: "f7 trains a new run" in shown(console), 20)
+
+    with_console(project, steps)
+
+
+@pytest.mark.usefixtures("project")
+def test_the_sample_view_names_its_keys(trained: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: console.context.snapshot.runs)
+        await pilot.press("f11")
+        await until(pilot, lambda: "F5 samples." in shown(console), 20)
+        await until(pilot, lambda: "f5 samples · f6 leaves the field" in shown(console), 20)
+        assert "(ctrl+n for ␊)" in shown(console)
+        prompt = console.screen.query_one(SampleForm).prompt
+        await pilot.press("a", "ctrl+n")
+        await until(pilot, lambda: prompt.value == "a␊", 20)
+        await pilot.press("f6")
+        await until(pilot, lambda: not prompt.has_focus, 20)
+
+    with_console(trained, steps, WIDE)
+
+
+@pytest.mark.usefixtures("project")
+def test_the_compare_view_names_its_keys(trained: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: bool(console.context.workspace.current))
+        await pilot.press("4")
+        await until(pilot, lambda: isinstance(console.screen, CompareView), 20)
+        await until(pilot, lambda: "ctrl+k adds a run here" in shown(console), 20)
+        hint = "in Runs (f3) ctrl+k selects a run, ctrl+b sets the baseline"
+        assert hint in shown(console)
+        await pilot.press("ctrl+k")
+        await until(pilot, lambda: isinstance(console.screen, PickScreen), 20)
+        await until(pilot, lambda: "enter chooses · ctrl+g closes" in shown(console), 20)
+        await pilot.press("enter")
+        await until(pilot, lambda: training_steps(console).endswith("· ctrl+e ctrl+r"), 20)
+        await pilot.press("ctrl+b")
+        hint = "Type a prompt (ctrl+b); Enter samples from all runs."
+        await until(pilot, lambda: hint in shown(console), 20)
+        assert "enter samples · f6 leaves the field" in shown(console)
+
+    with_console(trained, steps, (200, 60))
+
+
+def training_steps(console: Console) -> str:
+    return str(console.screen.query_one("#compare-scrubber", Static).content)
+
+
+def test_dialogs_name_their_keys(project: Project) -> None:
+    add_run(project)
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: bool(console.context.workspace.current))
+        await pilot.press("e")
+        await until(pilot, lambda: isinstance(console.screen, EditTextScreen), 20)
+        await until(pilot, lambda: "ctrl+n saves · ctrl+g cancels" in shown(console), 20)
+        await pilot.press("x", "ctrl+n")
+        await until(pilot, lambda: not isinstance(console.screen, EditTextScreen), 20)
+        await pilot.press("R")
+        await until(pilot, lambda: "enter saves · ctrl+g cancels" in shown(console), 20)
+        await pilot.press("ctrl+g", "f12")
+        await until(pilot, lambda: isinstance(console.screen, KeysScreen), 20)
+        await until(pilot, lambda: "↑↓ scroll · ctrl+g closes" in shown(console), 20)
+        await pilot.press(*("space" if char == " " else char for char in "go to the runs"))
+        await until(pilot, lambda: any(is_runs_row(line) for line in shown(console).splitlines()))
+        await pilot.press("ctrl+g")
+        await until(pilot, lambda: not isinstance(console.screen, KeysScreen), 20)
+
+    with_console(project, steps)
+
+
+def is_runs_row(line: str) -> bool:
+    return "f3 " in line and "Go to the Runs view." in line
