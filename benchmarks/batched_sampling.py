@@ -1,10 +1,10 @@
-"""Many samples drawn together against the same number drawn one by one.
+"""Batched sampling against sampling one by one.
 
-What a report needs: 200 samples of 100 tokens. Model S is that of `shakespeare_char` (4 layers, 128
-wide, context 64: the window slides past its end once), model M has 6 layers, is 384 wide and has a
-context of 256; vocabulary 65, float32. Both sides draw from the same model in one process, round by
-round in turn. One by one takes minutes, so each round draws only `--singles` of them and counts
-their time up to 200; the table says so.
+Generates 200 samples of 100 tokens, as a report does. Model S is that of `shakespeare_char` (4
+layers, 128 wide, context 64, which is exceeded once), model M has 6 layers, is 384 wide and has a
+context of 256; vocabulary 65, float32. Both sides use the same model in one process in alternating
+rounds. One by one takes minutes, so each round generates only `--singles` samples and scales the
+time to 200, as shown in the table.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def _seconds(model: GPT, tokens: int, n_samples: int, seed: int, clock: Clock) -
 
 
 def _measure(name: str, options: argparse.Namespace, clock: Clock) -> dict[str, float | str]:
-    """Median seconds of both sides for all samples, and the median of each round's ratio."""
+    """Median seconds of both sides for all samples, and the median of the ratios per round."""
     model = GPT(_MODELS[name], _VOCAB).eval()
     _seconds(model, options.tokens, 2, 0, clock)
     together, one_by_one = [], []
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument(
         "--cpu-time",
         action="store_true",
-        help="count processor time instead of wall time: steadier on a busy machine, "
+        help="measure CPU time instead of wall time: more stable on a busy machine, "
         "meaningful with --threads 1 only",
     )
     options = parser.parse_args()

@@ -1,10 +1,10 @@
-"""Drawing a chart of 1,000,000 points, against a plain loop over the points in the same process.
+"""Drawing a chart of 1,000,000 points against a plain loop over the points in the same process.
 
-The loop does the least that a chart must: it places each point into a grid of dots, without joins,
-gaps or axes. Both sides draw the same line into the same number of dots, in turn.
+The loop is a lower bound of the work of a chart: it maps each point to a grid of dots, without
+lines, gaps or axes. Both sides draw the same line into the same grid in alternating rounds.
 
-First drawing: everything that new data cost (finding gaps, drawing). Redraw: what a change of the
-window or the size costs. Crosshair: what moving it costs on the screen of a running console.
+First drawing: cost of new data (finding gaps, drawing). Redraw: cost of a change of window or size.
+Crosshair: cost of a move of the crosshair on the screen of a running console.
 """
 
 import argparse
@@ -26,7 +26,7 @@ _COLUMNS, _ROWS = 130, 38
 
 
 def losses(count: int, seed: int) -> tuple[FloatArray, FloatArray]:
-    """Steps, and losses that fall noisily."""
+    """Steps, and noisily decreasing losses."""
     steps = np.arange(1, count + 1, dtype=np.float64)
     noise = np.random.default_rng(seed).normal(0, 0.1, count)
     return steps, 1.5 + 3 / steps**0.3 + noise
@@ -74,7 +74,7 @@ class _Stage(App[None]):
 
 
 async def on_screen(count: int, repeats: int) -> tuple[float, float]:
-    """Milliseconds of a zoom and of a move of the crosshair, all rows rendered."""
+    """Milliseconds of a zoom and of a move of the crosshair, including rendering."""
     stage = _Stage()
     async with stage.run_test(size=(140, 45)) as pilot:
         chart = stage.query_one(Chart)
@@ -131,7 +131,7 @@ def main() -> None:
 
 
 def prepare_again(lines: list[PreparedLine]) -> list[PreparedLine]:
-    """The same lines with nothing known of them."""
+    """The same lines without cached results."""
     smoothing = 0.9 if lines[0].is_smoothed else 0.0
     return [PreparedLine(line.line, log=False, smoothing=smoothing) for line in lines]
 

@@ -1,9 +1,9 @@
 """Memory of the console's live view over many logged steps.
 
 Feeds training events and metrics rows of one run through the view, without a terminal, and prints
-the resident memory before and after. The first tenth is a warm-up: caches and pools fill then. The
-library that checks settings is loaded before: the console does so once, whenever it first needs it.
-What grows is the run's own numbers, some 70 bytes a logged step, and what the chart draws of them.
+the resident memory before and after. The first tenth is a warm-up that fills caches and pools; the
+library that validates settings is also loaded before. The remaining growth is the metrics of the
+run, about 70 bytes per logged step, and the points of the chart.
 
     python benchmarks/console_memory.py [--steps 100000]
 """

@@ -1,9 +1,9 @@
-"""The console's table over 1,000 runs: what a snapshot costs, and what a key waits meanwhile.
+"""Table of 1,000 runs in the console: cost of a snapshot, and key latency during it.
 
 The runs are generated in a temporary folder. "Unchanged" and "one changed" are the time on the
-console's own thread to take over a snapshot that is equal to the one before, or differs in one
+console's own thread to apply a snapshot that equals the previous one, or differs in one
 row. "Key" is the time from a key press to the cursor on the next row and its repaint, with a
-changed snapshot taken over just before each press.
+changed snapshot applied just before each press.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _STEPS = 20
 
 
 def make_runs(runs_dir: Path, count: int) -> None:
-    """Finished runs with some rows and about as many settings as a real one has."""
+    """Finished runs with some rows and about as many settings as a real run."""
     tables = {f"table{number}": {f"key{key}": key for key in range(15)} for number in range(5)}
     settings = tables | {"train": {"runtime": {"max_iters": _STEPS, "seed": 1}}}
     for number in range(count):
@@ -45,7 +45,7 @@ def make_runs(runs_dir: Path, count: int) -> None:
 
 
 def altered(snapshot: Snapshot, number: int) -> Snapshot:
-    """The snapshot with another loss in one row, every row an object of its own."""
+    """The snapshot with another loss in one row; every row is a new object."""
     runs: dict[str, RunInfo] = {
         run_id: dataclasses.replace(row) for run_id, row in snapshot.runs.items()
     }

@@ -1,9 +1,9 @@
-"""Time from the command to the console's first frame, against a bare Textual app. Goal: 1.5x.
+"""Time from the command to the first frame of the console, against a minimal Textual app. Goal: 1.5x.
 
-Both run as child processes at a terminal of their own, in turn, until their words are on the
-screen: of the console those at the top and those in its last line, so that what counts is a frame
-with its header, its panes and its keys. The bare app is one `Static`; the console opens over a
-folder with a few runs. Bytecode is kept for both, as an installed program has it.
+Both run as child processes in alternating rounds, each with its own terminal, until the expected
+texts are on the screen: for the console those of the header and of the key bar, so that the frame
+is complete. The minimal app is one `Static`; the console opens a folder with a few runs. Bytecode
+is cached for both, as in an installed program.
 """
 
 import argparse
@@ -42,10 +42,10 @@ PATIENCE_SECONDS = 60.0
 def first_frame(
     command: Sequence[str], words: Sequence[bytes], folder: Path
 ) -> tuple[float, float]:
-    """Seconds until a command has written all `words` to its terminal: by the clock, of the CPU.
+    """Wall and CPU seconds until a command has written all `words` to its terminal.
 
     Raises:
-        SystemExit: It ended, or took far too long, without them.
+        SystemExit: The command ended or timed out before.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
@@ -97,7 +97,7 @@ def main() -> None:
         for number in range(arguments.rounds + 1):
             for side, (command, words) in sides.items():
                 elapsed, computed = first_frame(command, words, folder)
-                # The first round fills the file cache and keeps the bytecode.
+                # The first round fills the file cache and writes the bytecode.
                 if number:
                     clock[side].append(elapsed)
                     cpu[side].append(computed)

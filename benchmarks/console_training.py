@@ -1,10 +1,10 @@
 """Training inside the console against the same training without it. Goal: at least 0.95x.
 
-Both sides train `shakespeare_char` in this process, in turn, round by round: without a console,
-with a sink that only looks at the clock, and in the console's own thread while a headless driver
-shows the live view at 120x40 and presses a key every quarter of a second. What counts is tokens
-over the time from the first logged step to the last, so that neither side pays for imports and
-start-up. Key latency is the time from pressing a key until it was handled and the screen redrawn.
+Both sides train `shakespeare_char` in this process in alternating rounds: without a console, with a
+sink that only records times, and in the worker thread of a console whose headless driver shows the
+live view at 120x40 and presses a key every quarter of a second. Throughput is measured from the
+first logged step to the last, without imports and start-up. Key latency is the time from a key
+press until the key is handled and the screen redrawn.
 """
 
 import argparse
@@ -46,12 +46,12 @@ class Side:
 
     @property
     def median(self) -> float:
-        """Tokens per second of the middle round."""
+        """Median tokens per second of the rounds."""
         return statistics.median(self.tokens_per_second)
 
 
 class Meter:
-    """A sink that only looks at the clock."""
+    """A sink that only records times."""
 
     essential = False
 
@@ -60,16 +60,16 @@ class Meter:
         self.last = (0.0, 0)
 
     def handle(self, event: Event) -> None:
-        """Note the time of a logged step."""
+        """Record the time of a logged step."""
         if isinstance(event, StepLogged):
             self.last = (event.time, event.tokens_seen)
             self.first = self.first or self.last
 
     def sync(self) -> None:
-        """Nothing is held back."""
+        """Nothing to flush."""
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing to close."""
 
     @property
     def tokens_per_second(self) -> float:
@@ -79,7 +79,7 @@ class Meter:
 
 
 def headless(overrides: tuple[str, ...], runs_dir: Path) -> float:
-    """Train in a thread, as the console does, with nobody watching."""
+    """Train in a thread, as the console does, without a console."""
     experiment, loaded = load_experiment(EXPERIMENTS, EXPERIMENT, None, overrides, os.environ)
     request = TrainingRequest(experiment.name, loaded.config, loaded.provenance, experiment.folder)
     meter = Meter()
@@ -90,7 +90,7 @@ def headless(overrides: tuple[str, ...], runs_dir: Path) -> float:
 
 
 def in_console(overrides: tuple[str, ...], runs_dir: Path, latencies: list[float]) -> float:
-    """Train in the console with the live view on show, pressing keys all the while."""
+    """Train in the console with the live view open, and press keys meanwhile."""
     return asyncio.run(_drive(overrides, runs_dir, latencies))
 
 
@@ -99,7 +99,7 @@ async def _drive(overrides: tuple[str, ...], runs_dir: Path, latencies: list[flo
     async with console.run_test(size=SIZE):
         submit_launch(console.context, Launch(EXPERIMENT, overrides))
         (job,) = console.context.training.jobs
-        # Keys come from a thread, as they do from a terminal: at moments that suit nobody.
+        # Keys come from a thread, as from a terminal: at arbitrary moments.
         await asyncio.to_thread(_type, console, job, latencies)
         await asyncio.sleep(SECONDS_BETWEEN_KEYS)
         if job.state != "finished":
@@ -122,12 +122,12 @@ def _type(console: Console, job: Job, latencies: list[float]) -> None:
 
 
 def _press(console: Console, key: str) -> float:
-    """Seconds from the key to the redrawn screen."""
+    """Seconds from the key press to the redrawn screen."""
     done = threading.Event()
     target = console.focused or console.screen
     began = time.perf_counter()
     console.post_message(Key(key, key if len(key) == 1 else None))
-    # The app hands the key on to the focused widget; each takes its messages in their order.
+    # The app passes the key to the focused widget; both process their messages in order.
     console.call_later(lambda: target.call_after_refresh(done.set))
     done.wait()
     return time.perf_counter() - began
@@ -141,7 +141,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--iters", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=4)
-    parser.add_argument("--threads", type=int, default=0, help="0 = every core")
+    parser.add_argument("--threads", type=int, default=0, help="0 = all cores")
     arguments = parser.parse_args()
     outside, inside = Side(), Side()
     latencies: list[float] = []
@@ -153,7 +153,7 @@ def main() -> None:
             f"train.runtime.max_iters={arguments.iters}",
             f"train.runtime.threads={arguments.threads}",
             "train.schedule.lr_decay_iters=2000",
-            # Both sides draw no samples, whose length depends on what the model writes.
+            # No samples on either side: their length depends on the generated text.
             "train.runtime.sample_interval=0",
         )
         experiment, loaded = load_experiment(EXPERIMENTS, EXPERIMENT, None, overrides, os.environ)

@@ -1,8 +1,8 @@
-"""LoRA under our loop against transformers' Trainer with peft. Goal: at least 1.0x.
+"""LoRA with our loop against transformers' Trainer with peft. Goal: at least 1.0x.
 
 Both sides finetune the same Llama-shaped model (random weights, 8 layers of 256) with the same
-adapters on the same padded batches, in turn, round by round. What counts is target tokens over the
-time from the end of the second step to the end of the last.
+adapters on the same padded batches in alternating rounds. Throughput is target tokens over the time
+from the end of the second step to the end of the last.
 """
 
 import argparse
@@ -61,7 +61,7 @@ def build_base(folder: Path) -> Path:
 
 
 def configuration(folder: Path, base: Path, steps: int, threads: int) -> ExperimentConfig:
-    """The experiment that both sides train."""
+    """Configuration of the experiment that both sides train."""
     raw = folder / "raw"
     raw.mkdir()
     generator = np.random.default_rng(0)
@@ -101,7 +101,7 @@ def configuration(folder: Path, base: Path, steps: int, threads: int) -> Experim
 
 
 class Clock:
-    """A sink that notes when each step was done."""
+    """A sink that records the end of each step."""
 
     essential = False
 
@@ -110,16 +110,16 @@ class Clock:
         self.losses: list[float] = []
 
     def handle(self, event: Event) -> None:
-        """Note the time of a logged step."""
+        """Record the time of a logged step."""
         if isinstance(event, StepLogged):
             self.steps.append((time.perf_counter(), event.tokens_seen))
             self.losses.append(event.train_loss)
 
     def sync(self) -> None:
-        """Nothing is held back."""
+        """Nothing to flush."""
 
     def close(self) -> None:
-        """Nothing is held open."""
+        """Nothing to close."""
 
     @property
     def tokens_per_second(self) -> float:
@@ -186,7 +186,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=0, help="0 = every core")
+    parser.add_argument("--threads", type=int, default=0, help="0 = all cores")
     arguments = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
     sides: dict[str, list[float]] = {"ours": [], "theirs": []}

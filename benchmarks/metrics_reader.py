@@ -1,8 +1,8 @@
-"""Opening a metrics file of 1,000,000 rows, against `json.loads` over the same lines.
+"""Opening a metrics file of 1,000,000 rows against `json.loads` of the same lines.
 
-Both sides read the same generated file in one process, in turn. Then rows are appended and the
-time of a poll is taken. The peak of resident memory is that of the opening alone: it is measured
-before `json.loads` runs.
+Both sides read the same generated file in one process in alternating rounds. Then rows are appended
+and a poll is timed. Peak resident memory is measured before `json.loads` runs, so it is that of the
+opening only.
 """
 
 import argparse
@@ -25,7 +25,7 @@ _POLLS = 50
 
 
 def generated_rows(count: int) -> Iterator[dict[str, Any]]:
-    """Rows as a long run writes them: one train row a step, now and then an evaluation."""
+    """Rows of a long run: one train row per step, sometimes an evaluation."""
     source = random.Random(1)
     now = 1_800_000_000.0
     for step in range(1, count + 1):
@@ -95,7 +95,7 @@ def main() -> None:
             opening.append(seconds(lambda: opened(path)))
             reference.append(seconds(lambda: json_loads(path)))
         polls = {count: poll_seconds(path, series, count) for count in (1, 10)}
-        # The curve is part of what a console does with each poll.
+        # The console also updates the curve after each poll.
         curve = seconds(lambda: series.curve("train", "train_loss", "time"))
     ours, theirs = statistics.median(opening), statistics.median(reference)
     print(f"file              {arguments.rows:12,} rows {size_mb:8.1f} MB")

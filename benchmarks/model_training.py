@@ -2,8 +2,8 @@
 
 Both sides are the same architecture with the same batches of Tiny Shakespeare by characters. The
 reference is float32 with fused AdamW and does nothing but forward, backward, step and zero_grad.
-Ours is what the trainer does in a step: precision as `dtype = "auto"` picks it, float32 master
-weights, gradient clipping. Rounds alternate, so that both meet the same disturbances.
+Our side is a step of the trainer: precision of `dtype = "auto"`, float32 master weights, gradient
+clipping. Rounds alternate, so that other load affects both sides.
 """
 
 import argparse
@@ -33,7 +33,7 @@ _OPTIM = OptimConfig()
 
 @dataclass(frozen=True)
 class Shape:
-    """A model and its batch; `goal` is the ratio of throughputs we want."""
+    """A model and its batch; `goal` is the target ratio of throughputs."""
 
     n_layer: int
     n_head: int
@@ -116,7 +116,7 @@ def reference(shape: Shape, vocab_size: int) -> tuple[Step, Loss]:
 
 
 def ours(shape: Shape, vocab_size: int) -> tuple[Step, Loss, str, int]:
-    """Our model with the trainer's own parts."""
+    """Our model with the components of the trainer."""
     config = ModelConfig(
         n_layer=shape.n_layer,
         n_head=shape.n_head,
@@ -204,7 +204,7 @@ def main() -> None:
     parser.add_argument(
         "--cpu-time",
         action="store_true",
-        help="count processor time instead of wall time: steadier on a busy machine, "
+        help="measure CPU time instead of wall time: more stable on a busy machine, "
         "meaningful with --threads 1 only",
     )
     options = parser.parse_args()

@@ -1,10 +1,10 @@
 """Share of a run spent outside forward, backward and optimizer step. Goal: at most 3 %.
 
-Trains `shakespeare_char` as a user would, with every file the run writes, in a temporary folder.
-The time inside the model (forward, loss, backward) and the optimizer (gradient clipping, step,
-master weights) is summed up by wrapping those functions; the rest is batches, logging, metrics,
-TensorBoard, checkpoints and the loop itself. Samples drawn on the way are a line of their own. A
-short run comes first, so that importing libraries is not mistaken for work.
+Trains `shakespeare_char` with all output files in a temporary folder. The time inside the model
+(forward, loss, backward) and the optimizer (gradient clipping, step, master weights) is measured by
+wrapping those functions; the rest is batches, logging, metrics, TensorBoard, checkpoints and the
+loop itself. Sampling during training is a separate row. A short warm-up run comes first, so that
+imports are not counted.
 """
 
 import argparse
@@ -33,7 +33,7 @@ EXPERIMENTS = Path(__file__).parent.parent / "experiments"
 
 
 class Clock:
-    """Sums up the time inside wrapped functions; a wrapped function inside another counts once."""
+    """Accumulates the time inside wrapped functions; nested ones count once."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

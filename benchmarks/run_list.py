@@ -1,8 +1,8 @@
-"""Listing 1,000 runs, against `json.loads` over the same metrics lines. Goal: warm, under 1 s.
+"""Listing 1,000 runs against `json.loads` of the same metrics lines. Goal: warm, under 1 s.
 
-The runs are generated in a temporary folder. "Cold" has no index, "warm" has one whose entries all
-hold, "one changed" has one run with a new row. The wait before the first list lets the files
-settle: the index does not vouch for files changed in the last seconds.
+The runs are generated in a temporary folder. "Cold" has no index, "warm" has an index with only
+valid entries, "one changed" has one run with a new row. The script waits before the first list,
+because the index does not cache files changed within the last seconds.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def main() -> None:
         def forget() -> None:
             (runs_dir / INDEX_NAME).unlink(missing_ok=True)
 
-        listed()  # imports are not the question
+        listed()  # imports are not measured
         figures = {
             "json_loads_ms": median_ms(lambda: json_loads(runs_dir), forget, arguments.rounds),
             "cold_ms": median_ms(listed, forget, arguments.rounds),

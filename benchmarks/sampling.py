@@ -2,7 +2,7 @@
 
 Model M (6 layers, 384 wide, vocabulary 65) with 512 positions, so that 500 tokens after a prompt of
 8 fit into the context of both sides; batch 1, float32, temperature 0.8, no filters. Rounds
-alternate, so that both meet the same disturbances.
+alternate, so that other load affects both sides.
 """
 
 import argparse
@@ -90,7 +90,7 @@ def main() -> None:
     parser.add_argument(
         "--cpu-time",
         action="store_true",
-        help="count processor time instead of wall time: steadier on a busy machine, "
+        help="measure CPU time instead of wall time: more stable on a busy machine, "
         "meaningful with --threads 1 only",
     )
     options = parser.parse_args()

@@ -1,10 +1,10 @@
-"""Longest verbatim matches of 200 texts with a training text, against search by `in`.
+"""Longest verbatim matches of 200 texts with a training text, against search with `in`.
 
-The texts are 500 characters long and stitched from passages of 8 to 40 characters of tiny
-Shakespeare, as a model that half remembers would write. The larger reference is the same text and
-then its words in new orders. The other side is the shortest correct way in plain Python: from each
-place of a text on, ask for one character more than the longest match so far, by the `in` of
-CPython. It is timed on a few of the texts; both sides must find the same lengths.
+The texts are 500 characters long and concatenated from passages of 8 to 40 characters of Tiny
+Shakespeare, like the output of a model that has partly memorised it. The larger reference is the
+same text followed by its words in random order. The other side is the shortest correct way in plain
+Python: from each position of a text, search with `in` for one character more than the longest match
+so far. It is timed on a few texts; both sides must find the same lengths.
 """
 
 import argparse
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 
 def stitched(source: str, chance: random.Random) -> str:
-    """A text of passages from all over the source."""
+    """A text of random passages of the source."""
     text = ""
     while len(text) < _TEXT_LENGTH:
         start = chance.randrange(len(source) - 40)
@@ -34,7 +34,7 @@ def stitched(source: str, chance: random.Random) -> str:
 
 
 def grown(source: str, size: int, chance: random.Random) -> str:
-    """The source, followed by its words in new orders until there are `size` characters."""
+    """The source, followed by its words in random order, `size` characters in total."""
     words = source.split(" ")
     text = source
     while len(text) < size:
@@ -44,7 +44,7 @@ def grown(source: str, size: int, chance: random.Random) -> str:
 
 
 def plain_search(text: str, reference: str) -> int:
-    """The longest match's length, found by `in`."""
+    """Length of the longest match, found with `in`."""
     longest = 0
     for start in range(len(text)):
         while start + longest < len(text) and text[start : start + longest + 1] in reference:

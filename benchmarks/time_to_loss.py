@@ -1,9 +1,9 @@
 """Wall time to a validation loss of 1.88: `shakespeare_char_fast` against `shakespeare_char`.
 
-Trains both presets as a user would, in turn, in a temporary folder. The slow one is nanoGPT's CPU
-recipe and is given its whole run; the fast one is timed to the end of its run, where its loss over
-the whole validation split is below 1.88. The loss on the evaluation windows is that of the few
-fixed windows a run looks at; the full one averages every validation token.
+Trains both presets one after the other in a temporary folder and measures their whole runs. The
+slow one is nanoGPT's CPU recipe; the fast one ends with a loss below 1.88 over the whole validation
+split. The loss on windows is that of the fixed evaluation windows of a run; the full loss averages
+all validation tokens.
 """
 
 import json
@@ -29,7 +29,7 @@ TARGET = 1.88
 
 @dataclass(frozen=True)
 class Result:
-    """What a preset reached, and how long its whole run took."""
+    """Losses of a preset and the duration of its run."""
 
     preset: str
     steps: int
