@@ -1,4 +1,4 @@
-"""Time from the command to the first frame of the console, against a minimal Textual app. Goal: 1.5x.
+"""Time to the first frame of the console against a minimal Textual app. Goal: at most 1.5x.
 
 Both run as child processes in alternating rounds, each with its own terminal, until the expected
 texts are on the screen: for the console those of the header and of the key bar, so that the frame
