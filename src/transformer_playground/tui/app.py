@@ -55,12 +55,7 @@ def _commands() -> type[Provider]:
 
 
 class Console(App[int], inherit_bindings=False):
-    """The dashboard of experiments and runs.
-
-    Args:
-        experiments_dir: Folder of experiments.
-        runs_dir: Folder of runs.
-    """
+    """The dashboard of experiments and runs."""
 
     TITLE = "Transformer Playground"
     CSS_PATH = "console.tcss"
@@ -174,7 +169,6 @@ class Console(App[int], inherit_bindings=False):
         edit_launch(self.context, event.launch)
 
     def action_keys(self) -> None:
-        """Show every key."""
         from transformer_playground.tui.dialogs.help import KeysScreen
         from transformer_playground.tui.shared.view import View
 
@@ -252,7 +246,6 @@ class Console(App[int], inherit_bindings=False):
         return problems
 
     def action_theme(self) -> None:
-        """Switch between dark and light."""
         names = [theme.name for theme in THEMES]
         at = names.index(self.theme) if self.theme in names else -1
         self.theme = names[(at + 1) % len(names)]

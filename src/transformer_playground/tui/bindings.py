@@ -52,7 +52,6 @@ class Key:
         name: Second part of its id: `filter` in `runs.filter`.
         keys: Keys in Textual's notation, separated by commas.
         action: Method `action_…` of the view, or of the app with the prefix `app.`.
-        help: One sentence for the help screen.
         title: At most two words for the key bar; the name if empty.
         footer: Whether the key bar shows it.
     """
@@ -67,12 +66,10 @@ class Key:
 
     @property
     def id(self) -> str:
-        """Name in the settings file."""
         return f"{self.place}.{self.name}"
 
     @property
     def label(self) -> str:
-        """Text in the key bar."""
         return self.title or self.name.replace("_", " ")
 
 
@@ -335,7 +332,6 @@ def key_hint(binding_id: str, keymap: Mapping[str, str]) -> str:
     """The first key of a binding as a hint shows it, such as "esc" for `runs.out`.
 
     Args:
-        binding_id: An id of the table.
         keymap: The user's keys as `check_keymap` returns them (`AppContext.keymap`).
     """
     key = next(key for key in KEYS if key.id == binding_id)

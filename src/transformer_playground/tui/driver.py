@@ -38,9 +38,6 @@ class _HangupEvent(threading.Event):
     """Event that stops Textual's input thread, set by a hangup of the terminal too.
 
     Textual itself keeps reading from a terminal that is gone.
-
-    Args:
-        fileno: File descriptor of the terminal.
     """
 
     def __init__(self, fileno: int) -> None:

@@ -26,7 +26,6 @@ class Command:
     Attributes:
         text: Name; may hold untrusted text.
         help: One sentence, never untrusted text: the palette parses it as markup.
-        run: The action.
         in_overview: Whether it is listed before anything is typed.
     """
 

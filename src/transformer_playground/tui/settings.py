@@ -45,7 +45,6 @@ class Settings:
         return value if type(value) is type(default) else default
 
     def remember(self, view: str, name: str, value: Any) -> None:
-        """Set a value; `save_settings` writes it."""
         self.layout.setdefault(view, {})[name] = value
 
 

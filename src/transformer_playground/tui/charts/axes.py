@@ -102,8 +102,6 @@ def ticks(span: Span, limit: int, kind: Kind = "linear") -> list[Tick]:
 
     Args:
         span: Visible range; logarithms for a log axis.
-        limit: Maximum number of ticks.
-        kind: Unit of the axis.
     """
     if limit < 1 or not (math.isfinite(span.low) and math.isfinite(span.high)):
         return []
@@ -224,7 +222,6 @@ class Viewport:
 
     @property
     def follows(self) -> bool:
-        """Whether new data come into view automatically."""
         return self.x is None and self.y is None
 
     def zoomed_x(self, full: Span, factor: float, about: float) -> "Viewport":

@@ -30,8 +30,6 @@ class Points:
     """The finite points of a line, sorted by x.
 
     Attributes:
-        x: [points].
-        y: [points].
         starts: Ascending indices after a gap: the point there is not joined to the one before it.
             Index 0 is left out.
     """
@@ -63,10 +61,6 @@ class ColumnAggregates:
 
     Attributes:
         column: Column of dots, from 0.
-        first: First y in the column.
-        last: Last y in the column.
-        low: Lowest y in the column.
-        high: Highest y in the column.
         joined: Whether it is joined to the element before it.
     """
 
@@ -164,8 +158,6 @@ def rasterize(line: ColumnAggregates, span: Span, columns: int, rows: int) -> Bo
         line: The line, aggregated over the same `columns`.
         span: Visible range of y: the top row is centred on its high end, the bottom row on its
             low end; the line is clipped beyond.
-        columns: Columns of dots.
-        rows: Rows of dots.
     """
     first, last, top, bottom = (
         row_of(values, span, rows) for values in (line.first, line.last, line.high, line.low)
@@ -244,7 +236,6 @@ class BrailleCanvas:
 
         Args:
             dots: bool [2 x columns, 4 x rows].
-            owner: Number of the line.
             covers: Replace the dots of other lines in its cells instead of adding to them: keeps
                 a thin line readable on a noisy one.
         """

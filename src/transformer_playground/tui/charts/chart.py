@@ -60,7 +60,6 @@ class Chart(PlotWidget, can_focus=True):
         self.log_y = not self.log_y
 
     def action_next_smoothing(self) -> None:
-        """Switch to the next smoothing weight; after the strongest to none."""
         stronger = [weight for weight in SMOOTHINGS if weight > self.smoothing]
         self.smoothing = stronger[0] if stronger else SMOOTHINGS[0]
 

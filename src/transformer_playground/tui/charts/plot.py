@@ -41,7 +41,6 @@ class Plot:
         characters: uint32 [rows, columns]: code points.
         owner: int16 [rows, columns]: twice a line's number, plus one where it is faint; or one of
             `NOBODY`, `GRID`, `NONFINITE`, `CROSSHAIR`.
-        x: Visible range of x.
         y: Visible range of y; logarithms on a log axis.
     """
 
@@ -98,12 +97,7 @@ def draw_plot(
 
     Args:
         lines: The topmost line last.
-        x: Visible range of x.
         y: Visible range of y; None fits the data within `x`.
-        columns: Width in cells.
-        rows: Height in cells.
-        x_kind: Unit of the x axis.
-        y_kind: Unit of the y axis.
     """
     dots = columns * DOTS_ACROSS
     shown = [aggregate_columns(line.shown, x, dots) for line in lines]

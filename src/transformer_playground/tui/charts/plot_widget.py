@@ -79,8 +79,8 @@ class PlotWidget(Widget):
         self._empty = empty
         self._lines: dict[str, ChartLine] = {}
         self._prepared: dict[str, PreparedLine] = {}
-        self._viewport = Viewport()
-        self._crosshair: float | None = None
+        self.viewport = Viewport()
+        self.crosshair: float | None = None
         self._label_width = LABEL_WIDTH
         self._drawn: tuple[Layout, Plot] | None = None
         self._strips: list[Strip] | None = None
@@ -91,16 +91,8 @@ class PlotWidget(Widget):
         self._lines = {line.key: line for line in lines}
         self._redraw()
 
-    @property
-    def viewport(self) -> Viewport:
-        return self._viewport
-
-    @property
-    def crosshair(self) -> float | None:
-        return self._crosshair
-
     def set_viewport(self, viewport: Viewport) -> None:
-        self._viewport = viewport
+        self.viewport = viewport
         state = [
             "log" if self.log_y else "",
             f"smooth {self.smoothing:.2f}" if self.smoothing else "",
@@ -111,8 +103,8 @@ class PlotWidget(Widget):
 
     def set_crosshair(self, x: float | None) -> None:
         """Move the crosshair to a position of the x axis, None removes it."""
-        if x != self._crosshair:
-            self._crosshair, self._strips = x, None
+        if x != self.crosshair:
+            self.crosshair, self._strips = x, None
             self.refresh()
 
     def extent(self) -> Span | None:
@@ -140,15 +132,15 @@ class PlotWidget(Widget):
 
     def watch_log_y(self) -> None:
         self._prepared.clear()
-        self.set_viewport(Viewport(self._viewport.x, None))
+        self.set_viewport(Viewport(self.viewport.x, None))
 
     def watch_smoothing(self) -> None:
         self._prepared.clear()
-        self.set_viewport(self._viewport)
+        self.set_viewport(self.viewport)
 
     def watch_x_kind(self) -> None:
         """Reset crosshair and zoom: their positions belong to the old axis."""
-        self._crosshair = None
+        self.crosshair = None
         self.set_viewport(Viewport())
 
     def watch_title(self, title: str) -> None:
@@ -179,7 +171,7 @@ class PlotWidget(Widget):
             return self._placeholder(lines, palette)
         legend = self._legend(lines, palette)
         layout, plot = self._layout_and_plot(lines, full, legend.rows)
-        drawn, at = _bottom_up(lines), self._crosshair
+        drawn, at = _bottom_up(lines), self.crosshair
         if at is not None:
             plot = with_crosshair(plot, drawn, at, log=self.log_y)
         return [
@@ -220,8 +212,8 @@ class PlotWidget(Widget):
             return self._drawn
         plot = draw_plot(
             _bottom_up(lines),
-            self._viewport.x or full,
-            self._viewport.y,
+            self.viewport.x or full,
+            self.viewport.y,
             layout.columns,
             layout.rows,
             x_kind=self.x_kind,
@@ -239,7 +231,7 @@ class PlotWidget(Widget):
 
     def _legend(self, lines: Sequence[PreparedLine], palette: Palette) -> Legend:
         entries = [
-            legend_entry(line, self._crosshair, palette.line(line, faint=line.line.style == "dim"))
+            legend_entry(line, self.crosshair, palette.line(line, faint=line.line.style == "dim"))
             for line in lines
             if line.line.in_legend
         ]

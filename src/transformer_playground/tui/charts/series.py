@@ -26,7 +26,6 @@ class ChartLine:
     objects as before keeps its derived data.
 
     Attributes:
-        key: Unique within the chart.
         label: Name in the legend; untrusted text.
         x: [points], best in ascending order.
         y: [points]; a value that is not finite makes a gap.
@@ -81,8 +80,6 @@ class PreparedLine:
     """Derived data of a line, computed once per change of its data.
 
     Args:
-        line: The line.
-        log: Whether y is drawn as its logarithm.
         smoothing: Weight of the moving average, 0 for none.
     """
 

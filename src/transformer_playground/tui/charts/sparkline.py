@@ -40,7 +40,6 @@ class RecentValues:
 
     @property
     def span(self) -> tuple[float, float] | None:
-        """The lowest and the highest finite value."""
         finite = [value for value in self._values if math.isfinite(value)]
         return (min(finite), max(finite)) if finite else None
 
@@ -131,9 +130,6 @@ class Sparkline(Widget):
     The blocks span the range of the kept values. A hidden widget computes nothing.
 
     Args:
-        title: Name of the quantity.
-        capacity: Number of values kept.
-        log_scale: Draw logarithms.
         unit: Unit after the newest value.
         show: Formats a value in at most `VALUE_WIDTH` characters.
     """

@@ -41,8 +41,6 @@ class Layout:
     """Sizes of a chart's parts in character cells.
 
     Attributes:
-        width: Columns of the whole chart.
-        height: Rows of the whole chart.
         legend: Rows of the legend, at the top.
         gutter: Columns of the y labels and the axis, at the left.
         axis: Rows of the x axis, at the bottom: 0, 1 (labels) or 2 (a rule and labels).
@@ -74,8 +72,6 @@ def compute_layout(width: int, height: int, *, legend_rows: int, label_width: in
     """Divide a chart of any size from 1 by 1; small charts lose legend and axes, never the plot.
 
     Args:
-        width: Columns of the chart.
-        height: Rows of the chart.
         legend_rows: Rows that the whole legend needs.
         label_width: Columns that the widest y label needs.
     """
@@ -152,16 +148,7 @@ def _segments(
 def axis_strips(
     plot: Plot, layout: Layout, palette: Palette, *, kind: Kind, label: str, at: float | None
 ) -> list[Strip]:
-    """The x axis: a rule with ticks above their labels and the crosshair's position.
-
-    Args:
-        plot: The plot above the axis.
-        layout: Sizes of the chart.
-        palette: Styles of the chart.
-        kind: Unit of the axis.
-        label: Name of the axis.
-        at: Position of the crosshair.
-    """
+    """The x axis: a rule with ticks above their labels and the crosshair's position."""
     places = [(plot.column_of(tick.position), tick) for tick in plot.x_ticks]
     ticks = [(column, tick) for column, tick in places if column is not None]
     strips = []
@@ -250,16 +237,7 @@ def legend_entry(line: PreparedLine, at: float | None, style: Style) -> LegendEn
 
 
 class Legend:
-    """Glyph, name and value of each line, as many side by side as fit, in columns of fixed width.
-
-    Args:
-        entries: Entries in reading order.
-        notes: Texts after the entries, with their styles.
-        width: Columns of the legend.
-        rows: Maximum rows of the legend.
-        value: Style of values.
-        muted: Style of names.
-    """
+    """Glyph, name and value of each line in as many columns of fixed width as fit."""
 
     def __init__(
         self,

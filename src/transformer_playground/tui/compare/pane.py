@@ -127,7 +127,6 @@ class ComparisonCurves(Chart):
         self.title = "validation loss"
 
     def show(self, context: AppContext, compared: Compared) -> None:
-        """Draw these runs."""
         axis = compared.request.axis
         self.x_label = AXIS_TITLES[axis]
         self.x_kind = "seconds" if axis == "time" else "linear"

@@ -58,7 +58,6 @@ class ComparisonSamples(Vertical):
         """Set the runs to sample from; samples stay on screen while the runs are the same.
 
         Args:
-            titles: Run id -> title.
             settings: Settings of the first run by dotted key, for empty fields.
         """
         # As in `tp compare`: the checkpoint that the settings of each run select.
@@ -119,7 +118,6 @@ class TrainingSamples(Vertical):
 
     @property
     def step(self) -> int | None:
-        """The step on show."""
         return move_step(self._steps, self._step, 0)
 
     @property

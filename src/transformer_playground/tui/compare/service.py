@@ -74,8 +74,6 @@ class Request:
     Attributes:
         run_ids: The runs, the baseline first.
         group: Average runs that differ only in their seed.
-        all_settings: Include all settings, not only those that differ.
-        axis: X axis of the curves.
         pinned: The run set as the baseline by the user, if any.
     """
 
@@ -118,11 +116,7 @@ class _CachedRun:
 
 
 class Comparer:
-    """Reads and compares runs; call `update` from one thread at a time.
-
-    Args:
-        runs_dir: Folder of runs.
-    """
+    """Reads and compares runs; call `update` from one thread at a time."""
 
     def __init__(self, runs_dir: Path) -> None:
         self._runs_dir = runs_dir
@@ -138,9 +132,7 @@ class Comparer:
         The pause before files are read again is proportional to the time that reading takes.
 
         Args:
-            request: Runs and options.
             states: Run id -> state; a run whose process died changes state but no file.
-            shown: The result on screen.
         """
         is_new = shown is None or shown.request != request or shown.version != self._version
         if not is_new and time.monotonic() < self._next_read:
@@ -195,7 +187,6 @@ class Comparer:
 
 
 def _signature(run: RunFolder) -> _Signature:
-    """Signature of the files of a run that a comparison shows."""
     files = (run.config_path, run.metrics_path, run.samples_path, run.tokenizer)
     return tuple(map(_file_signature, files))
 
@@ -232,10 +223,6 @@ def export_comparison(
 
     Args:
         kind: A key of `FORMATS`.
-        comparison: The comparison.
-        runs: Its runs, for the plot.
-        style: Options of the plot.
-        folder: Folder of the new file.
 
     Raises:
         ExportError: OSError while writing.

@@ -31,7 +31,6 @@ class Heading:
     """Heading of a column.
 
     Attributes:
-        key: Id of the run.
         name: Safe to display.
         is_pinned: Whether the user set it as the baseline.
     """
@@ -56,29 +55,21 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def __init__(self) -> None:
         super().__init__(id="compare-table")
-        self._headings: tuple[Heading, ...] = ()
-        self._lines: tuple[Line, ...] = ()
+        self.headings: tuple[Heading, ...] = ()
+        self.lines: tuple[Line, ...] = ()
         self._widths: list[int] = []
         self._label_width = 0
         self._row = self._column = self._first = 0
 
     @property
-    def headings(self) -> tuple[Heading, ...]:
-        return self._headings
-
-    @property
-    def lines(self) -> tuple[Line, ...]:
-        return self._lines
-
-    @property
     def column_key(self) -> str | None:
-        return self._headings[self._column].key if self._headings else None
+        return self.headings[self._column].key if self.headings else None
 
     def show(self, headings: Sequence[Heading], lines: Sequence[Line]) -> None:
         """Show new content; the cursor stays on its row and column if they still exist."""
-        row = self._lines[self._row].key if self._lines else None
+        row = self.lines[self._row].key if self.lines else None
         column = self.column_key
-        self._headings, self._lines = tuple(headings), tuple(lines)
+        self.headings, self.lines = tuple(headings), tuple(lines)
         self._row = _index_of([line.key for line in lines], row, self._row)
         self._column = _index_of([heading.key for heading in headings], column, self._column)
         self._arrange()
@@ -90,7 +81,7 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._move(self._row + by * max(1, self.size.height - 2), self._column)
 
     def action_end(self, by: int) -> None:
-        self._move(len(self._lines) if by > 0 else 0, self._column)
+        self._move(len(self.lines) if by > 0 else 0, self._column)
 
     def action_turn(self, by: int) -> None:
         self._move(self._row, self._column + by)
@@ -114,36 +105,36 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
             segments = self._heading_row()
         else:
             row = y - 1 + self.scroll_offset.y
-            if row >= len(self._lines):
+            if row >= len(self.lines):
                 return Strip.blank(width, base)
             segments = self._line(row)
         return Strip(segments).apply_style(base).adjust_cell_length(width, base)
 
     def _move(self, row: int, column: int) -> None:
-        if not self._headings:
+        if not self.headings:
             return
-        self._row = min(max(0, row), len(self._lines) - 1)
-        self._column = min(max(0, column), len(self._headings) - 1)
+        self._row = min(max(0, row), len(self.lines) - 1)
+        self._column = min(max(0, column), len(self.headings) - 1)
         self._show_cursor()
         self.refresh()
 
     def _arrange(self) -> None:
-        labels = max((cell_len(line.label) for line in self._lines), default=0)
+        labels = max((cell_len(line.label) for line in self.lines), default=0)
         self._label_width = min(labels, max(_SHORT_LABEL, self.size.width // 3))
-        self._widths = [self._width(number) for number in range(len(self._headings))]
+        self._widths = [self._width(number) for number in range(len(self.headings))]
         if self._label_width + sum(_GAP + width for width in self._widths) > self.size.width:
             self._label_width = min(labels, _SHORT_LABEL)
             self._widths = [
-                self._width(number, is_tight=True) for number in range(len(self._headings))
+                self._width(number, is_tight=True) for number in range(len(self.headings))
             ]
             self._widen_for_names()
-        self.virtual_size = Size(self.size.width, len(self._lines) + 1)
+        self.virtual_size = Size(self.size.width, len(self.lines) + 1)
         self._show_cursor()
         self.refresh()
 
     def _widen_for_names(self) -> None:
         spare = self.size.width - self._label_width - sum(_GAP + width for width in self._widths)
-        for number, heading in enumerate(self._headings):
+        for number, heading in enumerate(self.headings):
             wanted = min(cell_len(_title(heading)), _MAX_NAME) + (_SIGN if number else 0)
             given = min(max(0, wanted - self._widths[number]), max(0, spare))
             self._widths[number] += given
@@ -151,11 +142,11 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _width(self, number: int, *, is_tight: bool = False) -> int:
         max_name, max_word = (0, _TIGHT_WORD) if is_tight else (_MAX_NAME, MAX_WIDTH)
-        name = min(cell_len(_title(self._headings[number])), max_name)
+        name = min(cell_len(_title(self.headings[number])), max_name)
         cells = [
             min(cell_len(line.cells[number].text), max_word if line.kind == "word" else MAX_WIDTH)
             + (_SIGN if number else 0)
-            for line in self._lines
+            for line in self.lines
             if line.cells
         ]
         space = max(_MIN_WIDTH, self.size.width - self._label_width - _GAP)
@@ -172,18 +163,18 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
         return range(self._first, last)
 
     def _show_cursor(self) -> None:
-        if not self._headings or not self.size.width:
+        if not self.headings or not self.size.width:
             return
         self._first = min(self._first, self._column)
         # Scroll right as little as needed, and back left as far as possible.
         while self._column not in self._visible() and self._first < self._column:
             self._first += 1
-        while self._first and len(self._headings) - 1 in range(*self._ends(self._first - 1)):
+        while self._first and len(self.headings) - 1 in range(*self._ends(self._first - 1)):
             self._first -= 1
         top, height = self.scroll_offset.y, max(1, self.size.height - 1)
         if self._row < top:
             # Show the heading above its first row too.
-            is_first = self._row > 0 and self._lines[self._row - 1].kind == "heading"
+            is_first = self._row > 0 and self.lines[self._row - 1].kind == "heading"
             self.scroll_to(y=self._row - is_first, animate=False, immediate=True)
         elif self._row >= top + height:
             self.scroll_to(y=self._row - height + 1, animate=False, immediate=True)
@@ -196,11 +187,11 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _heading_row(self) -> list[Segment]:
         visible = self._visible()
-        before, beyond = visible.start, len(self._headings) - visible.stop
+        before, beyond = visible.start, len(self.headings) - visible.stop
         hidden = f"{f'‹ {before} ' if before else ''}{f'{beyond} ›' if beyond else ''}"
         segments = [Segment(set_cell_size(hidden, self._label_width), self._style("label"))]
         for number in visible:
-            heading, width = self._headings[number], self._widths[number]
+            heading, width = self.headings[number], self._widths[number]
             name = shorten_middle(_title(heading), width - (_SIGN if number else 0))
             style = Style(color=heading.colour)
             if number == self._column:
@@ -212,7 +203,7 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
         return segments
 
     def _line(self, row: int) -> list[Segment]:
-        line = self._lines[row]
+        line = self.lines[row]
         is_current = row == self._row and self.has_focus
         under = self._style("row") if is_current else Style()
         if line.kind == "heading":

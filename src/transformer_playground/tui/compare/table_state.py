@@ -34,10 +34,8 @@ class Line:
     """A row of the table.
 
     Attributes:
-        key: Unique key.
         label: Safe to display.
         kind: A "heading" has no cells; a "word" is not a number.
-        cells: One per column.
     """
 
     key: str

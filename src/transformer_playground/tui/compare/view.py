@@ -53,7 +53,7 @@ class CompareView(View):
         super().__init__()
         self._group, self._all_settings = True, False
         self._axis: Axis = "step"
-        self._compared: Compared | None = None
+        self.compared: Compared | None = None
         self._is_updating = self._is_outdated = False
         # Run id -> why it is no longer compared.
         self._removed: dict[str, str] = {}
@@ -79,10 +79,6 @@ class CompareView(View):
         self._show_empty()
         self.app.theme_changed_signal.subscribe(self, lambda _: self._show())
 
-    @property
-    def compared(self) -> Compared | None:
-        return self._compared
-
     def refresh_view(self) -> None:
         if self._is_updating:
             self._is_outdated = True
@@ -90,12 +86,12 @@ class CompareView(View):
         request = self._request
         self._find_removed(request)
         if len(request.run_ids) < 2:
-            self._compared = None
+            self.compared = None
             self._show_empty()
             return
         self._is_updating = True
         states = {run_id: row.state for run_id, row in self.context.snapshot.runs.items()}
-        body = partial(self._update, request, states, self._compared)
+        body = partial(self._update, request, states, self.compared)
         self.run_worker(body, group="compare", thread=True, exit_on_error=False)
 
     @property
@@ -107,7 +103,7 @@ class CompareView(View):
     def _find_removed(self, request: Request) -> None:
         """Remember which compared runs have vanished; one that was renamed has not."""
         known = self.context.snapshot.runs
-        before = self._compared.request.run_ids if self._compared else ()
+        before = self.compared.request.run_ids if self.compared else ()
         if len(request.run_ids) < len(before):
             for run_id in before:
                 if run_id not in known:
@@ -124,7 +120,7 @@ class CompareView(View):
     def _show_result(self, compared: Compared | None) -> None:
         self._is_updating = False
         if compared is not None and compared.request == self._request:
-            self._compared = compared
+            self.compared = compared
             self._show()
         if self._is_outdated:
             self._is_outdated = False
@@ -132,7 +128,7 @@ class CompareView(View):
                 self.refresh_view()
 
     def _show(self) -> None:
-        compared = self._compared
+        compared = self.compared
         if compared is None or compared.comparison is None:
             self._show_empty()
             return
@@ -157,7 +153,7 @@ class CompareView(View):
         return run_text(self.context, Source(run_id, ""))
 
     def _show_empty(self) -> None:
-        problems = self._compared.problems if self._compared else {}
+        problems = self.compared.problems if self.compared else {}
         words = hint(self.context, [*self._removed.values(), *problems.values()])
         self.query_one("#compare-empty", Static).update(words)
         self._set_empty(is_empty=True)
@@ -182,7 +178,7 @@ class CompareView(View):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "stop":
             return self._samples.is_sampling
-        is_empty = self._compared is None or self._compared.comparison is None
+        is_empty = self.compared is None or self.compared.comparison is None
         if is_empty and action in _NEEDS_RUNS:
             return None
         return super().check_action(action, parameters)
@@ -194,7 +190,6 @@ class CompareView(View):
             self.context.publish_workspace()
 
     def action_mark(self) -> None:
-        """Choose a run to add, or to leave out."""
         chosen = self.context.workspace.chosen()
         options = [
             (run_id, Content.assemble("✓ " if run_id in chosen else "  ", self._run_text(run_id)))
@@ -236,19 +231,17 @@ class CompareView(View):
         self._samples.stop()
 
     def action_scrub(self, by: int) -> None:
-        """Look at the samples of another training step."""
         self._deck.open(_TRAINING)
         self.query_one(TrainingSamples).action_scrub(by)
 
     def action_out(self) -> None:
-        """One layer out: stop, or leave the field."""
         if self._samples.is_sampling:
             self._samples.stop()
         elif isinstance(self.focused, Input):
             self.set_focus(self._samples.panes.chosen)
 
     def action_copy(self) -> None:
-        comparison = self._compared.comparison if self._compared else None
+        comparison = self.compared.comparison if self.compared else None
         if comparison is not None:
             self.app.copy_to_clipboard(visible(markdown_text(comparison)))
             self.notify("Copied the table as Markdown.", markup=False)
@@ -258,7 +251,7 @@ class CompareView(View):
         self.app.push_screen(PickScreen("Export as", options, None), self._export)
 
     def _export(self, kind: str | None) -> None:
-        compared = self._compared
+        compared = self.compared
         comparison = compared.comparison if compared else None
         if kind is not None and compared is not None and comparison is not None:
             chart = self.query_one(ComparisonCurves)

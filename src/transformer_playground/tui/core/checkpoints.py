@@ -71,9 +71,6 @@ def sources_of(
     """Sources of a sampling job.
 
     Args:
-        choices: Checkpoints of the current run.
-        checkpoint: Name of its checkpoint.
-        chosen: The chosen runs.
         beside: Whether to sample side by side: the chosen runs, or best and last of one run.
     """
     if not beside:

@@ -21,11 +21,7 @@ if TYPE_CHECKING:
 
 
 class LaunchRequested(Message):
-    """Ask the application to open the launch form.
-
-    Args:
-        launch: What the form starts with.
-    """
+    """Ask the application to open the launch form."""
 
     def __init__(self, launch: Launch) -> None:
         super().__init__()
@@ -35,17 +31,8 @@ class LaunchRequested(Message):
 class AppContext:
     """State shared by the views; only the application's own thread changes it.
 
-    Args:
-        app: The application, for dialogs, workers and notices.
-        experiments_dir: Folder of experiments.
-        runs_dir: Folder of runs.
-
     Attributes:
-        training: Queue of training jobs.
-        workspace: Current, selected and baseline runs.
-        snapshot: Experiments and runs as last listed.
         has_snapshot: Whether they have been listed at all.
-        settings: The user's settings.
         keymap: The user's valid keys, id of a binding -> keys.
         activity: One line about what trains, shown at the top right.
     """
@@ -76,7 +63,6 @@ class AppContext:
 
     @property
     def is_dark(self) -> bool:
-        """Whether the theme is a dark one."""
         return self.app.current_theme.dark
 
     def refresh_snapshot(self) -> None:
@@ -107,7 +93,6 @@ class AppContext:
         self.workspace_changed.publish(self.workspace)
 
     def set_activity(self, activity: str) -> None:
-        """Show another line about what trains."""
         if activity != self.activity:
             self.activity = activity
             self.activity_changed.publish(activity)

@@ -135,10 +135,6 @@ class TrainingQueue:
 
     The application's own thread submits and controls jobs and drains updates. `work` runs in the
     worker thread, the only one that uses torch. Neither thread waits for the other.
-
-    Args:
-        experiments_dir: Folder of experiments.
-        runs_dir: Folder of runs.
     """
 
     def __init__(self, experiments_dir: Path, runs_dir: Path) -> None:
@@ -151,12 +147,10 @@ class TrainingQueue:
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        """All jobs, oldest first."""
         return tuple(self._jobs)
 
     @property
     def active(self) -> Job | None:
-        """The job that the worker thread is busy with."""
         return next((job for job in self._jobs if job.is_active), None)
 
     @property
@@ -167,11 +161,9 @@ class TrainingQueue:
 
     @property
     def waiting(self) -> tuple[Job, ...]:
-        """Queued jobs, next one first."""
         return tuple(job for job in self._jobs if job.state == "queued")
 
     def job_of(self, run_id: str) -> Job | None:
-        """The newest job that trains this run."""
         return next((job for job in reversed(self._jobs) if job.run_id == run_id), None)
 
     def submit(self, launch: Launch) -> Job:
@@ -307,7 +299,6 @@ def activity_text(queue: TrainingQueue, runs: Mapping[str, RunInfo]) -> str:
     """The active job and the number of queued ones in one line; empty when there are none.
 
     Args:
-        queue: The jobs.
         runs: Every run by its id, for its throughput.
     """
     job = queue.active

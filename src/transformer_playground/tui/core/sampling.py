@@ -75,7 +75,6 @@ class SampleJob:
     """One sampling request for several checkpoints.
 
     Args:
-        sources: The checkpoints.
         request: Prompt and options, the same for every source.
         threads: Number of CPU threads; None keeps the current number.
     """
@@ -87,33 +86,19 @@ class SampleJob:
         self._updates: list[Update] = []
         self._backlog: list[Update] = []
         self._changed = threading.Condition()
-        self._stopping = False
-        self._over = False
-        self._seconds = 0.0
-
-    @property
-    def is_stopping(self) -> bool:
-        return self._stopping
-
-    @property
-    def is_over(self) -> bool:
-        """Whether generation has ended; updates may still be pending."""
-        return self._over
+        self.is_stopping = False
+        self.is_over = False
+        self.seconds = 0.0
 
     @property
     def is_done(self) -> bool:
         """Whether generation has ended and `deliver` has delivered every update."""
-        return self._over and not self._updates and not self._backlog
-
-    @property
-    def seconds(self) -> float:
-        """Duration of generation without loading, 0 until it has ended."""
-        return self._seconds
+        return self.is_over and not self._updates and not self._backlog
 
     def stop(self) -> None:
         """End every sample before its next token; does not block."""
         with self._changed:
-            self._stopping = True
+            self.is_stopping = True
             self._changed.notify_all()
 
     def drain(self) -> list[Update]:
@@ -143,20 +128,16 @@ class SampleJob:
     def put(self, update: Update) -> None:
         """Add an update; blocks while the buffer is full, unless the job was stopped."""
         with self._changed:
-            while len(self._updates) >= _MAX_UPDATES and not self._stopping:
+            while len(self._updates) >= _MAX_UPDATES and not self.is_stopping:
                 self._changed.wait()
             self._updates.append(update)
 
     def end(self, seconds: float) -> None:
-        self._seconds, self._over = seconds, True
+        self.seconds, self.is_over = seconds, True
 
 
 class SamplingService:
-    """Runs one `SampleJob` at a time.
-
-    Args:
-        runs_dir: Folder of runs.
-    """
+    """Runs one `SampleJob` at a time."""
 
     def __init__(self, runs_dir: Path) -> None:
         self._runs_dir = runs_dir

@@ -23,9 +23,7 @@ class Snapshot:
 
     Attributes:
         runs: Run id -> run, newest first.
-        experiments: Sorted by name.
         problem: Why runs or experiments could not be listed.
-        next_refresh: Seconds to wait before the next listing.
     """
 
     runs: "Mapping[str, RunInfo]" = field(default_factory=dict)

@@ -11,10 +11,7 @@ class Workspace:
     """Selection that all views share; only the application's own thread changes it.
 
     Attributes:
-        current: The run under the cursor.
         selected: Selected runs in the order of their selection.
-        baseline: The run that others are compared with.
-        experiment: The experiment under the cursor.
     """
 
     current: str | None = None
@@ -39,7 +36,6 @@ class Workspace:
         self.baseline = None if self.baseline == run_id else run_id
 
     def keep_only(self, known: Iterable[str]) -> None:
-        """Remove runs that no longer exist."""
         known = set(known)
         self.selected = [run_id for run_id in self.selected if run_id in known]
         self._slots = {run_id: slot for run_id, slot in self._slots.items() if run_id in known}

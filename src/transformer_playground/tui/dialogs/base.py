@@ -29,7 +29,6 @@ class ConfirmScreen(Dialog[str | None]):
     """Confirmation: closes with the key of the chosen button, or None if dismissed.
 
     Args:
-        question: One or two sentences.
         answers: (key, label) of each button; the first has the focus.
     """
 

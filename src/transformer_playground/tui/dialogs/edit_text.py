@@ -32,8 +32,6 @@ class EditTextScreen(Dialog[str | None]):
     """Closes with the text, or None if it was cancelled.
 
     Args:
-        title: Title of the dialog; untrusted text.
-        value: Text to start with; untrusted text.
         check: Raises a `PlaygroundError` for text that is not valid.
         hint: One line below the field.
         several_lines: Whether the text may contain line breaks.

@@ -39,7 +39,6 @@ class PickScreen(FilteredListScreen[str | None]):
     """Closes with the id of the chosen option, or None.
 
     Args:
-        title: Title of the dialog.
         options: (id, text) of each.
         current: Id of the option to highlight first.
     """

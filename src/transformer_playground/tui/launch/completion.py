@@ -22,7 +22,6 @@ class Completion:
 
     Attributes:
         text: Text that replaces the content of the field.
-        note: Its meaning, on one line.
     """
 
     text: str

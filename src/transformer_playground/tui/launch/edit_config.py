@@ -20,11 +20,6 @@ class EditConfigScreen(Dialog[bool]):
     """Closes with True after saving, otherwise with False.
 
     Saving validates the whole configuration and warns before it overwrites a change made elsewhere.
-
-    Args:
-        experiments_dir: Folder of experiments.
-        experiment: Name of the experiment.
-        path: Its configuration file.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for("dialog"), *bindings_for("edit")]

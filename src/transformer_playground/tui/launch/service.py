@@ -194,10 +194,6 @@ def save_config(experiments_dir: Path, experiment: str, path: Path, text: str, s
     """Replace a configuration file by `text` if the whole configuration is valid with it.
 
     Args:
-        experiments_dir: Folder of experiments.
-        experiment: Name of the experiment.
-        path: The file.
-        text: New content.
         seen: Content of the file when it was read.
 
     Raises:
@@ -218,11 +214,7 @@ def save_config(experiments_dir: Path, experiment: str, path: Path, text: str, s
 
 
 class ConfigChangedError(ConfigError):
-    """The file was changed by another program.
-
-    Args:
-        text: Its content now.
-    """
+    """The file was changed by another program."""
 
     def __init__(self, text: str) -> None:
         super().__init__(

@@ -46,13 +46,7 @@ _DATA = {
 
 
 class LaunchScreen(Dialog[Launch | None]):
-    """Closes with the confirmed launch, or None.
-
-    Args:
-        experiments_dir: Folder of experiments.
-        runs_dir: Folder of runs.
-        launch: Initial values of the form.
-    """
+    """Closes with the confirmed launch, or None."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for("dialog"), *bindings_for("launch")]
 
@@ -140,7 +134,6 @@ class LaunchScreen(Dialog[Launch | None]):
         self._refresh_preview()
 
     def action_other(self) -> None:
-        """Choose another experiment; the overrides are kept."""
         if self._base.origin is None:
             self.run_worker(self._list_choices, group="choices", thread=True, exclusive=True)
 

@@ -27,7 +27,6 @@ def runs_to_show(
     """The chosen runs, else the run in training, else the newest run.
 
     Args:
-        workspace: The user's choices.
         training: The run that this console is training.
         known: All runs, newest first.
     """
@@ -45,7 +44,6 @@ def run_in_focus(
     """The first of these that the chart shows: `wanted`, `current`, `training`, its last run.
 
     Args:
-        shown: The runs in the chart.
         wanted: The run that the user chose in the live view.
         current: The run under the cursor of the table.
         training: The run that this console is training.
@@ -60,9 +58,6 @@ def chart_lines(
     """The curves of a frame: primary curves in full colour, the others faint.
 
     Args:
-        frame: The curves.
-        styles: Run id -> style.
-        is_smoothed: Whether the chart smooths.
         is_tall: Whether the legend has space for faint curves of several runs.
     """
     quantity, is_single = frame.request.quantity, len(frame.runs) == 1

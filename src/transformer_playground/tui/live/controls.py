@@ -57,7 +57,6 @@ class LiveControls(View):
         return RunActivity(state, problem if is_failure else "", is_failure, waiting=waiting)
 
     def show_notes(self, activity: RunActivity, frame: LiveFrame | None) -> None:
-        """Show messages, problems and the queue below the panes."""
         notes = []
         if activity.message:
             sign, style = ("", "$foreground")

@@ -5,7 +5,6 @@
 
 import time
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -86,7 +85,6 @@ class LiveFrame:
     """Result of a poll.
 
     Attributes:
-        changed: Whether anything is new since the last poll.
         spent: CPU seconds of the poll.
     """
 
@@ -198,28 +196,24 @@ class RunFollowers:
     """The followers of all runs in the chart; not thread-safe."""
 
     runs_dir: Path
-    _followers: dict[str, RunFollower] = field(default_factory=dict)
+    followed: dict[str, RunFollower] = field(default_factory=dict)
     _last: ViewRequest | None = None
-
-    @property
-    def followed(self) -> Mapping[str, RunFollower]:
-        return self._followers
 
     def poll(self, request: ViewRequest) -> LiveFrame:
         """Read new rows of the requested runs and drop the followers of all others."""
         began = time.thread_time()
-        known = self._followers
-        self._followers = {
+        known = self.followed
+        self.followed = {
             run_id: known.get(run_id) or RunFollower(RunFolder(self.runs_dir / run_id))
             for run_id in request.runs
         }
-        polled = [follower.poll() for follower in self._followers.values()]
+        polled = [follower.poll() for follower in self.followed.values()]
         changed = any(polled) or request != self._last
         self._last = request
         runs = tuple(
             RunCurves(run_id, follower.curves(request.quantity, request.x), follower.problem)
-            for run_id, follower in self._followers.items()
+            for run_id, follower in self.followed.items()
         )
-        focus = self._followers.get(request.focus) if request.focus else None
+        focus = self.followed.get(request.focus) if request.focus else None
         focused = focus.focused() if focus else None
         return LiveFrame(request, runs, focused, changed, time.thread_time() - began)

@@ -1,6 +1,5 @@
 """Panes of the live view beside its chart: numbers, samples and event log of one run."""
 
-from collections.abc import Sequence
 from itertools import groupby
 from typing import ClassVar
 
@@ -188,7 +187,6 @@ class SamplesPane(VerticalScroll):
         self._show()
 
     def follow(self) -> None:
-        """Follow the newest step again."""
         self._at = None
 
     def scrub(self, by: int) -> None:
@@ -246,18 +244,14 @@ class EventLog(ScrollView, can_focus=True):
     def __init__(self) -> None:
         super().__init__(id="live-log", classes="pane")
         self.border_title = Content("log")
-        self._lines: tuple[LogLine, ...] = ()
+        self.lines: tuple[LogLine, ...] = ()
         self._step_width = 1
 
-    @property
-    def lines(self) -> Sequence[LogLine]:
-        return self._lines
-
     def set_lines(self, lines: tuple[LogLine, ...]) -> None:
-        if lines == self._lines:
+        if lines == self.lines:
             return
         at_end = self.scroll_offset.y >= self.max_scroll_y
-        self._lines = lines
+        self.lines = lines
         self._step_width = max((len(f"{line.step:,}") for line in lines), default=1)
         self.virtual_size = Size(self.scrollable_content_region.width, len(lines))
         if at_end:
@@ -265,14 +259,14 @@ class EventLog(ScrollView, can_focus=True):
         self.refresh()
 
     def on_resize(self) -> None:
-        self.virtual_size = Size(self.scrollable_content_region.width, len(self._lines))
+        self.virtual_size = Size(self.scrollable_content_region.width, len(self.lines))
         self.scroll_end(animate=False, force=True, immediate=True, x_axis=False)
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width
         row = y + self.scroll_offset.y
-        if row < len(self._lines):
-            strip = Strip(self._segments(self._lines[row], width))
+        if row < len(self.lines):
+            strip = Strip(self._segments(self.lines[row], width))
         elif row == 0:
             strip = Strip([Segment(_NO_EVENTS, self.get_component_rich_style("log--muted"))])
         else:

@@ -65,7 +65,6 @@ class RunActivity:
         state: State of the run, or of the job that trains it.
         message: Why it failed, the latest warning, or progress of the preparation.
         is_failure: Whether `message` is the error that ended the run.
-        is_warning: Whether `message` is a warning.
         memory: Bytes of this process while it trains the run.
         waiting: Names of the jobs in the queue.
     """

@@ -125,7 +125,6 @@ class LiveView(LiveControls):
         return run_in_focus(self._run_ids, self._wanted, current, self._training)
 
     def _notify_removed(self) -> None:
-        """Notify the user of shown runs whose folder was removed."""
         known = set(self.context.snapshot.runs)
         for run_id in (self._listed - known) & set(self._run_ids):
             text = f"{visible_line(run_id)}: its folder was removed."

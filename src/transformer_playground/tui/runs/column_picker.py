@@ -20,7 +20,6 @@ class ColumnsScreen(FilteredListScreen[list[str] | None]):
 
     Args:
         known: (key, description) of every column; untrusted text.
-        chosen: Keys of the shown columns.
     """
 
     def __init__(self, known: Sequence[tuple[str, str]], chosen: Sequence[str]) -> None:

@@ -37,7 +37,6 @@ class DetailsLoader:
     """Reads details in threads and shows them in the pane.
 
     Args:
-        context: State shared by the views.
         changed: Called when new details can be shown.
     """
 

@@ -37,7 +37,6 @@ class RunSectionData:
     """Data of one section of a run's details.
 
     Attributes:
-        path: Folder of the run.
         pid: The process that writes the run.
         provenance: Dotted key -> origin, for values that differ from the default.
         dataset: As in `config.json`.
@@ -153,7 +152,6 @@ class ExperimentDetails:
         kind: Kind of experiment; "?" if its configuration is not valid.
         data: State of its dataset, "broken" if its configuration is not valid.
         description: One line, untrusted text; the error of a broken experiment.
-        tags: Tags, untrusted text.
         settings: Every setting by its dotted key.
         provenance: Dotted key -> origin, for values that differ from the default.
         readme: First paragraph of its README, untrusted text.

@@ -197,7 +197,6 @@ def _origin(details: RunSectionData, row: RunInfo) -> Iterator[Pair]:
 
 
 def _pairs(pairs: Iterable[Pair], width: int) -> Iterator[Line]:
-    """Labels and values, side by side where they fit."""
     columns = max(1, width // _PAIR)
     short: list[Pair] = []
     for pair in pairs:

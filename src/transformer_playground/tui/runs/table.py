@@ -125,7 +125,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
     def __init__(self, state: RunsTableState, workspace: Workspace) -> None:
         super().__init__(id="runs-table")
         self._state, self._workspace = state, workspace
-        self._cursor: str | None = None
+        self.cursor: str | None = None
         self._row = 0
         self._first_column, self._gap = 0, _GAPS[0]
         self._layout: list[tuple[Column, int]] = []
@@ -134,20 +134,15 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._drawn: list[tuple[object, ...]] = []
 
     @property
-    def cursor(self) -> str | None:
-        return self._cursor
-
-    @property
     def hidden_columns(self) -> tuple[int, int]:
-        """Number of columns hidden at the left and at the right."""
         total = len(self._state.columns())
         return self._first_column, total - self._first_column - len(self._layout)
 
     def show(self) -> None:
         """Show the current state; the cursor stays on its run."""
         order = self._state.order
-        if self._cursor in order:
-            self._row = order.index(self._cursor)
+        if self.cursor in order:
+            self._row = order.index(self.cursor)
         else:
             # The run was removed; the cursor moves to its neighbour.
             self._row = min(self._row, max(0, len(order) - 1))
@@ -158,7 +153,6 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._show_cursor()
 
     def show_changes(self) -> None:
-        """Redraw the visible lines whose content has changed, such as ages."""
         drawn = self._content()
         for number, (old, new) in enumerate(zip(self._drawn, drawn, strict=False)):
             if old != new:
@@ -221,7 +215,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         if row >= len(self._state.order):
             return Strip.blank(width, base)
         run_id = self._state.order[row]
-        is_current = run_id == self._cursor
+        is_current = run_id == self.cursor
         style = base + self.get_component_rich_style("runs--cursor") if is_current else base
         return self._strip(self._line(run_id, is_current), style, width)
 
@@ -330,8 +324,8 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._show_cursor()
 
     def _set_cursor(self, run_id: str | None) -> None:
-        if run_id != self._cursor:
-            self._cursor = run_id
+        if run_id != self.cursor:
+            self.cursor = run_id
             self.post_message(self.Highlighted(run_id))
 
     def _show_cursor(self) -> None:

@@ -48,7 +48,6 @@ class Column:
 
     Attributes:
         key: A field, a setting by its dotted key, "progress", or "delta" (from the baseline).
-        field: The field that it shows.
     """
 
     key: str
@@ -80,7 +79,6 @@ class RunsTableState:
     """Rows, columns and cells of the runs table, without a widget.
 
     Attributes:
-        runs: Id -> run.
         order: Ids of the runs that match the filter, sorted.
         baseline: The run that losses are compared with.
         filter_text: The filter as the user typed it.

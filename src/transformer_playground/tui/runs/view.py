@@ -100,7 +100,6 @@ class RunsView(RunActions):
         self._show_details()
 
     def _load_settings(self) -> None:
-        """Apply the remembered columns and order once the settings have been read."""
         settings, state = self.context.settings, self.table_state
         if settings is self._settings:
             return
@@ -317,7 +316,6 @@ class RunsView(RunActions):
         self._show_details()
 
     def action_out(self) -> None:
-        """Go back to the table, then clear the filter."""
         if self._pane != "runs" and self.context.snapshot.runs:
             self._go_to("runs")
         elif self.table_state.filter_text:
@@ -369,7 +367,6 @@ class RunsView(RunActions):
         self._show_details()
 
     def action_mark(self) -> None:
-        """Select or unselect the run and move to the next."""
         if self.table.cursor is not None and self._pane == "runs":
             self.context.workspace.toggle_selected(self.table.cursor)
             self.table.refresh()

@@ -34,11 +34,7 @@ _DEFAULT_WIDTH = 5
 
 
 class SampleForm(Vertical):
-    """Form of a sample request; an empty field means the run's own sampling setting, shown in grey.
-
-    Args:
-        view: The view that contains the form, whose keys its hints name.
-    """
+    """Form of a sample request; an empty field means the run's own setting, shown in grey."""
 
     def __init__(self, view: Literal["sample", "compare"]) -> None:
         super().__init__(id="sample-form", classes="pane")
@@ -72,7 +68,6 @@ class SampleForm(Vertical):
 
     @property
     def unconditional(self) -> bool:
-        """Whether to sample without a prompt, from the start-of-text token."""
         if self._unconditional is None:
             return self._settings.get("sample.sample.unconditional") is True
         return self._unconditional
@@ -81,9 +76,7 @@ class SampleForm(Vertical):
         """Show the checkpoints to sample from, and use the defaults of their run.
 
         Args:
-            source: Names of the checkpoints.
             settings: Settings of the run by dotted key, untrusted.
-            columns: Number of checkpoints.
         """
         self._settings, self._columns = settings, columns
         self.query_one("#sample-source", Static).update(source, layout=False)

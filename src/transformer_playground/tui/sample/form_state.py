@@ -29,12 +29,7 @@ _SYMBOLS = {0x2400 + code: chr(code) for code in range(0x20)} | {0x2421: "\x7f"}
 
 @dataclass(frozen=True)
 class FormField:
-    """A field of the form.
-
-    Attributes:
-        table: Table below `[sample]`.
-        name: Key in that table.
-    """
+    """A field of the form."""
 
     table: str
     name: str
@@ -82,7 +77,6 @@ def total_error(values: Mapping[str, str], columns: int) -> str | None:
 
     Args:
         values: Valid text of each field by its name.
-        columns: Number of checkpoints to sample from.
     """
     count = int(values["max_new_tokens"]) * int(values["num_samples"]) * max(1, columns)
     if count <= _MAX_TOKENS:
@@ -94,11 +88,6 @@ def build_request(
     values: Mapping[str, str], prompt: str | None, *, unconditional: bool
 ) -> SampleRequest:
     """Sample request of the form.
-
-    Args:
-        values: Text of each field by its name.
-        prompt: From `resolve_prompt`.
-        unconditional: Whether to sample without a prompt.
 
     Raises:
         ValueError: A field is not valid.
@@ -162,12 +151,7 @@ class History:
         self._entries = [*others, text][-MAX_PROMPTS:]
 
     def move(self, by: int, current: str) -> str:
-        """The next older prompt (`by` = 1) or newer one (-1); the newest is the unsent text.
-
-        Args:
-            by: 1 or -1.
-            current: Text of the field.
-        """
+        """The next older prompt (`by` = 1) or newer one (-1); the newest is the unsent text."""
         if self._back == 0:
             self._draft = current
         self._back = min(max(0, self._back + by), len(self._entries))

@@ -34,7 +34,6 @@ class SamplePanes(Vertical):
         self._loaded: dict[int, LoadedRun] = {}
 
     def compose(self) -> ComposeResult:
-        """Six panes, of which only those in use are visible."""
         with Container(id="sample-texts"):
             for number in range(SLOTS):
                 yield TokenView(f"sample-{number}")
@@ -42,7 +41,6 @@ class SamplePanes(Vertical):
 
     @property
     def views(self) -> list[TokenView]:
-        """Every pane, hidden ones too."""
         return list(self.query(TokenView))
 
     @property
@@ -60,7 +58,6 @@ class SamplePanes(Vertical):
 
     @property
     def is_empty(self) -> bool:
-        """Whether no checkpoint has been loaded."""
         return not self._loaded
 
     def clear(self, titles: Sequence[Content], note: str) -> None:
@@ -138,7 +135,6 @@ class SamplePanes(Vertical):
         self.chosen.step(by * math.inf)
 
     def action_copy(self) -> None:
-        """Copy the samples of the focused pane, safe to display."""
         transcript = self.chosen.transcript
         if transcript is None:
             self.notify("There are no samples to copy yet.", markup=False)
@@ -190,10 +186,6 @@ class SamplePanes(Vertical):
 
 def export_samples(rows: Iterable[Mapping[str, Any]], folder: Path) -> Path:
     """Write samples to a new JSON Lines file, in the format of docs/schemas/sample.json.
-
-    Args:
-        rows: Samples, as `runs.generation.sample_row` returns them.
-        folder: Where the file is created.
 
     Raises:
         ExportError: OSError while writing.

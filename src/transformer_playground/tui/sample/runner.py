@@ -64,7 +64,6 @@ class SampleRunner:
         return True
 
     def stop(self) -> None:
-        """Stop every sample before its next token."""
         if self._job is not None:
             self._job.stop()
             self.form.show_status("■ stopping …")

@@ -68,12 +68,12 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
     def __init__(self, id: str) -> None:  # noqa: A002 - Textual's own name for it
         super().__init__(id=id, classes="pane")
         self.transcript: Transcript | None = None
-        self._note, self._is_problem = "", False
+        self._note, self.has_problem = "", False
         self._note_lines = Flow(1)
         self._styles: dict[str, Style] = {}
 
     def show_note(self, note: str, *, problem: bool = False) -> None:
-        self._note, self._is_problem = visible(note), problem
+        self._note, self.has_problem = visible(note), problem
         self._wrap_note()
         self.grow()
 
@@ -81,15 +81,10 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         """Replace the transcript and scroll to its start."""
         self.transcript = transcript
         self.cursor = None
-        self._note, self._is_problem = "", False
+        self._note, self.has_problem = "", False
         self._wrap()
         self.scroll_to(y=0, animate=False, immediate=True)
         self.grow()
-
-    @property
-    def has_problem(self) -> bool:
-        """Whether the note is an error message."""
-        return self._is_problem
 
     @property
     def text_width(self) -> int:
@@ -115,7 +110,6 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
             self._show_row(row)
 
     def step(self, by: float) -> None:
-        """Scroll by rows; infinity goes to an end."""
         if math.isinf(by):
             target = self.max_scroll_y if by > 0 else 0
         else:
@@ -156,7 +150,7 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
             names = [self._style_name(transcript, sample, token) for token, _ in runs]
         elif self._note and row - text_rows < len(self._note_lines):
             runs = self._note_lines[row - text_rows]
-            names = ["token--problem" if self._is_problem else "token--plain"] * len(runs)
+            names = ["token--problem" if self.has_problem else "token--plain"] * len(runs)
         else:
             return []
         # One segment per style, because each segment makes the terminal change the style.
@@ -221,7 +215,6 @@ class TokenDetail(Static):
         """Show a token and the most likely alternatives at its position.
 
         Args:
-            token: The token under the cursor, if any.
             text_of: Text of a token id, untrusted.
             colours: Whether to show the legend while there is no token.
         """

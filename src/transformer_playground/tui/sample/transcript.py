@@ -106,7 +106,6 @@ class Transcript:
 
     Args:
         prompt: Prompt of every sample, untrusted text.
-        count: Number of samples.
         width: Cells of a row.
     """
 
@@ -120,7 +119,6 @@ class Transcript:
 
     @property
     def n_tokens(self) -> int:
-        """Tokens so far, of all samples."""
         return sum(len(sample.tokens) for sample in self.samples)
 
     @property
@@ -129,7 +127,6 @@ class Transcript:
 
     @property
     def was_cancelled(self) -> bool:
-        """Whether a sample was stopped before its end."""
         return any(each.end and each.finish_reason == "cancelled" for each in self.samples)
 
     def add(self, event: SampleEvent) -> None:
@@ -180,11 +177,9 @@ class Transcript:
         return self._prompt + visible(self.samples[sample].text)
 
     def texts(self) -> Iterator[str]:
-        """`text` of every sample."""
         return map(self.text, range(len(self.samples)))
 
     def at(self, row: int, column: int) -> Place | None:
-        """The token at a cell."""
         if not 0 <= row < self.n_rows:
             return None
         sample, runs = self.row(row)

@@ -149,7 +149,6 @@ class SampleView(View):
         self.context.settings.remember("sample", "history", self._history.entries)
 
     def action_out(self) -> None:
-        """Stop sampling, or leave the field, or clear the token cursor."""
         view = self._panes.chosen
         if self._runner.is_running:
             self.action_stop()

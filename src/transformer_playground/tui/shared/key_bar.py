@@ -19,9 +19,7 @@ class ShownKey:
     """One key in the bar.
 
     Attributes:
-        key: Name of the key in Textual.
         face: How the key is written.
-        help: One sentence, shown as the tooltip.
         is_enabled: Whether its action is available now.
     """
 

@@ -25,11 +25,7 @@ def ranks(recent: Sequence[int]) -> list[int]:
 
 
 class PaneTabs(Widget):
-    """One line of tabs; a click posts `Selected`.
-
-    Args:
-        titles: Title of each pane.
-    """
+    """One line of tabs; a click posts `Selected`."""
 
     active: reactive[int] = reactive(0)
     note: reactive[Content] = reactive(Content(""))
@@ -75,7 +71,6 @@ class PaneDeck(Vertical):
     While the active pane has the class `-roomy`, the deck has it too.
 
     Args:
-        panes: Title and widget of each.
         recent: Numbers of the panes, the most important first.
     """
 
@@ -110,7 +105,6 @@ class PaneDeck(Vertical):
             self.screen.set_focus(targets[field or 0])
 
     def focus_neighbour(self, by: int) -> None:
-        """Focus the next pane, or the previous one."""
         self.open((self._recent[0] + by) % len(self._panes))
         self.enter()
 

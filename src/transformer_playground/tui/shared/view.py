@@ -21,11 +21,7 @@ _NAME = " tp "
 
 
 class TopBar(Widget):
-    """Names of the views, the active one set off, and a word on training at the right.
-
-    Args:
-        view: The view that this bar belongs to.
-    """
+    """Names of the views, the active one set off, and a word on training at the right."""
 
     activity: reactive[str] = reactive("")
 
@@ -34,7 +30,6 @@ class TopBar(Widget):
         self._view = view
 
     def render(self) -> Content:
-        """The line, as wide as the widget."""
         tabs = [
             (_tab(number, title), "bold reverse" if view == self._view else "")
             for number, (view, title) in enumerate(VIEWS, start=1)
@@ -46,7 +41,6 @@ class TopBar(Widget):
         return Content.assemble(left, " " * gap, activity.stylize("$accent"))
 
     def on_click(self, event: events.Click) -> None:
-        """Go to the view whose name was clicked."""
         start = len(_NAME)
         for number, (view, title) in enumerate(VIEWS, start=1):
             end = start + len(_tab(number, title))
@@ -87,7 +81,6 @@ class View(Screen[None]):
             self.add_class(*names[-1:])
 
     def compose_body(self) -> ComposeResult:
-        """What the view shows."""
         raise NotImplementedError
 
     def refresh_view(self) -> None:
@@ -95,7 +88,6 @@ class View(Screen[None]):
 
     @property
     def context(self) -> AppContext:
-        """State shared by the views."""
         return context_of(self)
 
     def key_hint(self, binding_id: str) -> str:
@@ -103,13 +95,11 @@ class View(Screen[None]):
         return key_hint(binding_id, self.context.keymap)
 
     def on_mount(self) -> None:
-        """Follow what the app publishes."""
         self.context.snapshot_changed.subscribe(self, self._when_shown)
         self.context.workspace_changed.subscribe(self, self._when_shown)
         self.context.activity_changed.subscribe(self, self._show_activity)
 
     def on_screen_resume(self) -> None:
-        """Catch up."""
         self._show_activity(self.context.activity)
         self.refresh_view()
 
