@@ -105,14 +105,14 @@ class Console(App[int], inherit_bindings=False):
 
     def _start(self) -> None:
         if not gc.isenabled():
-            # The entry point disabled it. Objects alive now stay to the end: never scan them.
+            # The entry point disabled it. Objects alive now live until exit: never scan them.
             gc.freeze()
             gc.enable()
         self.context.refresh_snapshot()
         self.set_interval(_DRAIN_SECONDS, self._drain)
 
     def _handle_signals(self) -> None:
-        """Save what trains before a signal or a closed terminal window ends the process."""
+        """Save running training before a signal or a closed terminal ends the process."""
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             # Only the main thread of a process may handle signals.
@@ -124,7 +124,7 @@ class Console(App[int], inherit_bindings=False):
         self.set_interval(_DRAIN_SECONDS, partial(self._exit_when_saved, code))
 
     def _drain(self) -> None:
-        """Publish what training did since the last call."""
+        """Publish the training updates since the last call."""
         context = self.context
         updates = context.training.drain()
         if not updates:
@@ -228,7 +228,7 @@ class Console(App[int], inherit_bindings=False):
         self._save_settings()
 
     def _load_settings(self) -> list[str]:
-        """Apply the settings file; return what is wrong with it."""
+        """Apply the settings file; return its errors."""
         problems: list[str] = []
         try:
             self.context.settings = load_settings(settings_path())

@@ -37,7 +37,7 @@ class _TolerantFile:
 class _HangupEvent(threading.Event):
     """Event that stops Textual's input thread, set by a hangup of the terminal too.
 
-    Textual itself keeps reading from a terminal that is gone.
+    Textual itself keeps reading from a lost terminal.
     """
 
     def __init__(self, fileno: int) -> None:

@@ -20,7 +20,7 @@ from transformer_playground.tui.sample.view import SampleView
 def drawn(console: Console) -> list[str]:
     """The samples on the screen that have come to their end."""
     panes = [view for view in console.screen.query_one(SamplePanes).shown if view.transcript]
-    if "▶" in str(console.screen.query_one("#sample-word", Static).content):
+    if "▶" in str(console.screen.query_one("#sample-status", Static).content):
         return []
     return ["".join(view.transcript.texts()) for view in panes if view.transcript]
 

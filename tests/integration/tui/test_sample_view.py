@@ -78,7 +78,7 @@ async def fill(console: Console, pilot: Pilot[Any], field: str, text: str) -> No
 
 
 def word(console: Console) -> str:
-    return str(console.screen.query_one("#sample-word", Static).content)
+    return str(console.screen.query_one("#sample-status", Static).content)
 
 
 async def draw(console: Console, pilot: Pilot[Any]) -> None:

@@ -14,7 +14,7 @@ from transformer_playground.tui.charts.plot_widget import MAX_SMOOTHING, PlotWid
 SMOOTHINGS = (0.0, 0.6, 0.9, 0.97, MAX_SMOOTHING)
 _ZOOM = 0.75
 _WHEEL_ZOOM = 0.85
-# A shorter drag does not move the plot up or down, because hands are not that steady.
+# A shorter drag does not move the plot up or down, to ignore small hand movements.
 _MIN_DRAG_ROWS = 2
 
 

@@ -54,11 +54,7 @@ class PlotWidget(Widget):
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "chart--text",
-        "chart--muted",
-        "chart--grid",
-        "chart--crosshair",
-        "chart--nonfinite",
+        f"chart--{name}" for name in ("text", "muted", "grid", "crosshair", "nonfinite")
     }
 
     log_y: reactive[bool] = reactive(False)

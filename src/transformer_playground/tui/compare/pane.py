@@ -68,7 +68,7 @@ class ComparisonPane(Vertical):
 
     def compose(self) -> ComposeResult:
         yield ComparisonTable()
-        yield Static(id="compare-remarks", markup=False)
+        yield Static(id="compare-notes", markup=False)
 
     @property
     def column_key(self) -> str | None:
@@ -79,9 +79,9 @@ class ComparisonPane(Vertical):
         context: AppContext,
         compared: Compared,
         comparison: Comparison,
-        gone: Sequence[str] = (),
+        removed: Sequence[str] = (),
     ) -> None:
-        """Show a comparison; `gone` has one message for each removed run."""
+        """Show a comparison; `removed` has one message per removed run."""
         lines = lines_of(comparison, all_settings=compared.request.all_settings)
         names = names_of(comparison)
         headings = [
@@ -92,12 +92,12 @@ class ComparisonPane(Vertical):
         self.border_title = Content(f"Δ to {headings[0].glyph} {names[0]}")
         meanings = [f"{SIGNS[verdict]} {_MEANINGS[verdict]}" for verdict in verdicts_in(lines)]
         self.border_subtitle = Content(" · ".join(meanings))
-        problems = problem_lines([*gone, *compared.problems.values()])
+        problems = problem_lines([*removed, *compared.problems.values()])
         notes = [
             Content.styled(f"· {visible_line(note)}", "$foreground 60%")
             for note in comparison.notes
         ]
-        static = self.query_one("#compare-remarks", Static)
+        static = self.query_one("#compare-notes", Static)
         static.update(Content("\n").join([*problems, *notes]))
         static.display = bool(problems or notes)
 

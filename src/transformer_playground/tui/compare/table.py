@@ -22,7 +22,7 @@ _MIN_WIDTH = 12
 _MAX_NAME = 22
 # Width of the longest metric name; names of settings may be longer.
 _SHORT_LABEL = 17
-_TIGHT_WORD = 16
+_MAX_NARROW_TEXT = 16
 _SIGN = 2
 
 
@@ -125,7 +125,7 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
         if self._label_width + sum(_GAP + width for width in self._widths) > self.size.width:
             self._label_width = min(labels, _SHORT_LABEL)
             self._widths = [
-                self._width(number, is_tight=True) for number in range(len(self.headings))
+                self._width(number, is_narrow=True) for number in range(len(self.headings))
             ]
             self._widen_for_names()
         self.virtual_size = Size(self.size.width, len(self.lines) + 1)
@@ -136,15 +136,15 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
         spare = self.size.width - self._label_width - sum(_GAP + width for width in self._widths)
         for number, heading in enumerate(self.headings):
             wanted = min(cell_len(_title(heading)), _MAX_NAME) + (_SIGN if number else 0)
-            given = min(max(0, wanted - self._widths[number]), max(0, spare))
-            self._widths[number] += given
-            spare -= given
+            extra = min(max(0, wanted - self._widths[number]), max(0, spare))
+            self._widths[number] += extra
+            spare -= extra
 
-    def _width(self, number: int, *, is_tight: bool = False) -> int:
-        max_name, max_word = (0, _TIGHT_WORD) if is_tight else (_MAX_NAME, MAX_WIDTH)
+    def _width(self, number: int, *, is_narrow: bool = False) -> int:
+        max_name, max_text = (0, _MAX_NARROW_TEXT) if is_narrow else (_MAX_NAME, MAX_WIDTH)
         name = min(cell_len(_title(self.headings[number])), max_name)
         cells = [
-            min(cell_len(line.cells[number].text), max_word if line.kind == "word" else MAX_WIDTH)
+            min(cell_len(line.cells[number].text), max_text if line.kind == "text" else MAX_WIDTH)
             + (_SIGN if number else 0)
             for line in self.lines
             if line.cells

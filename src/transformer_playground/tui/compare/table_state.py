@@ -35,12 +35,12 @@ class Line:
 
     Attributes:
         label: Safe to display.
-        kind: A "heading" has no cells; a "word" is not a number.
+        kind: A "heading" has no cells; a "text" is not a number.
     """
 
     key: str
     label: str
-    kind: Literal["heading", "word", "value", "delta"]
+    kind: Literal["heading", "text", "value", "delta"]
     cells: tuple[LineCell, ...]
 
 
@@ -94,7 +94,7 @@ def _line(row: TableRow, prefix: str) -> Line:
     cells = tuple(_cell(row, cell) for cell in row.cells)
     if row.is_delta:
         return Line(key, label, "delta", cells)
-    return Line(key, label, "word" if row.kind == "value" else "value", cells)
+    return Line(key, label, "text" if row.kind == "value" else "value", cells)
 
 
 def _cell(row: TableRow, cell: Cell) -> LineCell:

@@ -107,8 +107,8 @@ class CompareView(View):
         if len(request.run_ids) < len(before):
             for run_id in before:
                 if run_id not in known:
-                    self._removed[run_id] = f"The folder of run '{run_id}' is gone."
-        self._removed = {key: words for key, words in self._removed.items() if key not in known}
+                    self._removed[run_id] = f"The folder of run '{run_id}' was removed."
+        self._removed = {key: text for key, text in self._removed.items() if key not in known}
 
     def _update(self, request: Request, states: Mapping[str, str], shown: Compared | None) -> None:
         compared = None
@@ -154,8 +154,8 @@ class CompareView(View):
 
     def _show_empty(self) -> None:
         problems = self.compared.problems if self.compared else {}
-        words = hint(self.context, [*self._removed.values(), *problems.values()])
-        self.query_one("#compare-empty", Static).update(words)
+        text = hint(self.context, [*self._removed.values(), *problems.values()])
+        self.query_one("#compare-empty", Static).update(text)
         self._set_empty(is_empty=True)
 
     def _set_empty(self, *, is_empty: bool) -> None:
@@ -247,7 +247,7 @@ class CompareView(View):
             self.notify("Copied the table as Markdown.", markup=False)
 
     def action_export(self) -> None:
-        options = [(kind, Content(words)) for kind, words in FORMATS.items()]
+        options = [(kind, Content(label)) for kind, label in FORMATS.items()]
         self.app.push_screen(PickScreen("Export as", options, None), self._export)
 
     def _export(self, kind: str | None) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class LaunchRequested(Message):
-    """Ask the application to open the launch form."""
+    """Request to open the launch form."""
 
     def __init__(self, launch: Launch) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class AppContext:
     Attributes:
         has_snapshot: Whether they have been listed at all.
         keymap: The user's valid keys, id of a binding -> keys.
-        activity: One line about what trains, shown at the top right.
+        activity: One line about running and queued training, at the top right.
     """
 
     def __init__(self, app: App[int], experiments_dir: Path, runs_dir: Path) -> None:

@@ -32,6 +32,7 @@ class EditTextScreen(Dialog[str | None]):
     """Closes with the text, or None if it was cancelled.
 
     Args:
+        value: Initial text; untrusted, as is the title.
         check: Raises a `PlaygroundError` for text that is not valid.
         hint: One line below the field.
         several_lines: Whether the text may contain line breaks.

@@ -35,7 +35,7 @@ class KeysScreen(Dialog[None]):
             dialog.border_subtitle = (
                 f"type to search · ↑↓ scroll · {self.key_hint('dialog.close')} closes"
             )
-            yield LineInput(placeholder="search", id="keys-words")
+            yield LineInput(placeholder="search", id="keys-query")
             with VerticalScroll(id="keys-scroll", can_focus=False):
                 yield Static(id="keys-list")
 
@@ -64,8 +64,8 @@ class KeysScreen(Dialog[None]):
     def _scroll(self) -> VerticalScroll:
         return self.query_one("#keys-scroll", VerticalScroll)
 
-    def _show(self, words: str) -> None:
-        lines = list(self._lines(words.casefold().split()))
+    def _show(self, query: str) -> None:
+        lines = list(self._lines(query.casefold().split()))
         nothing = Content.styled("No key matches.", "$text-muted")
         self.query_one("#keys-list", Static).update(Content("\n").join(lines or [nothing]))
         self._scroll.scroll_home(animate=False)

@@ -53,7 +53,7 @@ class PickScreen(FilteredListScreen[str | None]):
         with Vertical(classes="dialog", id="pick") as dialog:
             dialog.border_title = Content(self._heading)
             dialog.border_subtitle = f"enter chooses · {self.key_hint('dialog.close')} closes"
-            yield LineInput(placeholder="type to narrow", id="pick-words")
+            yield LineInput(placeholder="type to narrow", id="pick-query")
             yield OptionList(id="pick-list")
 
     def on_mount(self) -> None:
@@ -74,8 +74,8 @@ class PickScreen(FilteredListScreen[str | None]):
     def action_dismiss_dialog(self) -> None:
         self.dismiss(None)
 
-    def _filter(self, words: str) -> None:
-        wanted = words.casefold().split()
+    def _filter(self, query: str) -> None:
+        wanted = query.casefold().split()
         kept = [
             (name, shown)
             for name, shown in self._options

@@ -43,14 +43,14 @@ def _choose_experiment(context: AppContext, folder: Path) -> None:
         if name is None:
             return
         try:
-            find_or_install(context.experiments_dir, name, tell)
+            find_or_install(context.experiments_dir, name, notify)
         except UsageError as error:
             context.app.notify(visible(str(error)), severity="error", markup=False)
         else:
             context.refresh_snapshot()
             edit_launch(context, Launch(name))
 
-    def tell(notice: str) -> None:
+    def notify(notice: str) -> None:
         context.app.notify(visible(notice), markup=False)
 
     context.app.run_worker(find, group="launch", thread=True, exclusive=True)

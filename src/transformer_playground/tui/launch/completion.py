@@ -93,9 +93,9 @@ def _key_completion(entry: SchemaField, config: ExperimentConfig | None) -> Comp
     return Completion(f"{entry.name}=", f"{toml_value(_plain(value))} · {entry.description}")
 
 
-def _matching(words: str) -> list[SchemaField]:
+def _matching(query: str) -> list[SchemaField]:
     """Settings whose key contains every word, the best match first."""
-    wanted = words.casefold().split()
+    wanted = query.casefold().split()
     found = [
         entry
         for entry in schema_index().values()

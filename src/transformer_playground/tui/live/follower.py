@@ -96,7 +96,7 @@ class LiveFrame:
 
 
 class RunFollower:
-    """Follows one run through its files; the folder may vanish and come back."""
+    """Follows one run through its files; the folder may be removed and restored."""
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder

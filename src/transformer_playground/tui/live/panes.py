@@ -1,4 +1,4 @@
-"""Panes of the live view beside its chart: numbers, samples and event log of one run."""
+"""Panes next to the chart of the live view: metrics, samples and event log of one run."""
 
 from itertools import groupby
 from typing import ClassVar
@@ -235,10 +235,7 @@ class EventLog(ScrollView, can_focus=True):
     """Events of a run, one line each; follows the end only while the view is at the end."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "log--muted",
-        "log--text",
-        "log--warning",
-        "log--error",
+        f"log--{name}" for name in ("muted", "text", "warning", "error")
     }
 
     def __init__(self) -> None:

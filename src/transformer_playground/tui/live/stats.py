@@ -59,7 +59,7 @@ class RunStats:
 
 @dataclass(frozen=True)
 class RunActivity:
-    """The state of a run as the console knows it beyond the run's files.
+    """State of a run that is not in its files.
 
     Attributes:
         state: State of the run, or of the job that trains it.

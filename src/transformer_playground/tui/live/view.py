@@ -29,7 +29,7 @@ from transformer_playground.tui.live.follower import LiveFrame, RunFollowers, Vi
 from transformer_playground.tui.live.panes import EventLog, SamplesPane, StatsPane
 from transformer_playground.tui.live.quantities import QUANTITIES, Quantity, find_quantity
 from transformer_playground.tui.live.stats import RunStats
-from transformer_playground.tui.themes import PLAIN, SERIES
+from transformer_playground.tui.themes import series_of
 
 # Updates of a run that trains here trigger a poll at the next tick. Otherwise the wait between
 # polls grows from _MIN_WAIT to _MAX_WAIT while nothing changes. Drawing the chart costs most.
@@ -147,8 +147,8 @@ class LiveView(LiveControls):
             return
         self._is_polling, self._is_woken = True, False
         self.poll_count += 1
-        look = partial(self._poll_in_thread, self.chart_request())
-        self.run_worker(look, group="followers", thread=True, exit_on_error=False)
+        poll = partial(self._poll_in_thread, self.chart_request())
+        self.run_worker(poll, group="followers", thread=True, exit_on_error=False)
 
     def chart_request(self) -> ViewRequest:
         return ViewRequest(self._run_ids, self.focus_run, self._quantity, self._x)
@@ -225,7 +225,7 @@ class LiveView(LiveControls):
             slot = workspace.slot(run_id)
             # A run that is shown because none is chosen has no slot.
             slot = 0 if slot is None and len(runs) == 1 else slot
-            series = PLAIN if slot is None else SERIES[slot]
+            series = series_of(slot)
             colour = series.colour(dark=theme.dark)
             faint = Color.parse(colour).blend(background, _FAINT).hex
             styles[run_id] = RunStyle(series.glyph, colour, faint, run_id == workspace.baseline)

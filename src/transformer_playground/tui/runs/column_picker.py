@@ -9,8 +9,6 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from transformer_playground.terminal import visible_line
-from transformer_playground.tui.bindings import key_hint
-from transformer_playground.tui.core.context import context_of
 from transformer_playground.tui.dialogs.pick import FilteredListScreen
 from transformer_playground.tui.shared.line_input import LineInput
 
@@ -30,9 +28,10 @@ class ColumnsScreen(FilteredListScreen[list[str] | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="columns") as dialog:
             dialog.border_title = Content("Columns")
-            close = key_hint("dialog.close", context_of(self).keymap)
-            dialog.border_subtitle = Content(f"space or enter switches · {close} closes")
-            yield LineInput(placeholder="type to narrow", id="columns-words")
+            dialog.border_subtitle = (
+                f"space or enter switches · {self.key_hint('dialog.close')} closes"
+            )
+            yield LineInput(placeholder="type to narrow", id="columns-query")
             yield OptionList(id="columns-list", markup=False, compact=True)
 
     def on_mount(self) -> None:

@@ -1,4 +1,4 @@
-"""Details loader: shows what lists know at once, and the rest when its files have been read."""
+"""Details loader: shows cached fields at once, and the rest when its files have been read."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence

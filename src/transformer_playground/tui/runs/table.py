@@ -21,7 +21,7 @@ from transformer_playground.tui.core.workspace import Workspace
 from transformer_playground.tui.runs.table_state import Column, RunsTableState
 from transformer_playground.tui.shared.line_input import LineInput
 from transformer_playground.tui.shared.text import shorten, shorten_middle
-from transformer_playground.tui.themes import PLAIN, SERIES
+from transformer_playground.tui.themes import series_of
 
 # Cells between columns of a narrow and of a wide table.
 _GAPS = (1, 2)
@@ -99,9 +99,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "runs--header",
-        "runs--sorted",
-        "runs--cursor",
+        *(f"runs--{name}" for name in ("header", "sorted", "cursor")),
         *(f"runs--{role}" for role in ("value", "muted", "live", "good", "bad", "warn", "accent")),
     }
 
@@ -253,8 +251,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         pin = ("⌂" if workspace.baseline == run_id else " ", self._style("accent"))
         if run_id not in workspace.selected and run_id != workspace.baseline:
             return [pointer, pin, ("  ", Style())]
-        slot = workspace.slot(run_id)
-        series = PLAIN if slot is None else SERIES[slot]
+        series = series_of(workspace.slot(run_id))
         colour = series.colour(dark=self.app.current_theme.dark)
         return [pointer, pin, (series.glyph + " ", Style(color=colour))]
 
@@ -265,7 +262,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
     def _style(self, name: str) -> Style:
         if name not in self._styles:
             style = self.get_component_rich_style(f"runs--{name}")
-            # The background is the line's.
+            # The line sets the background.
             self._styles[name] = Style(
                 color=style.color, bold=style.bold, dim=style.dim, underline=style.underline
             )

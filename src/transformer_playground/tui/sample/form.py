@@ -56,7 +56,7 @@ class SampleForm(Vertical):
                 field.tooltip = form_field.entry.description
                 field.styles.width = _WIDTHS.get(form_field.name, _DEFAULT_WIDTH)
                 yield field
-        yield Static(id="sample-word", markup=False)
+        yield Static(id="sample-status", markup=False)
 
     def on_mount(self) -> None:
         draw = self._key("draw") if self._view == "sample" else "enter"
@@ -96,10 +96,7 @@ class SampleForm(Vertical):
             error = field_error(form_field, self._text(form_field.name))
             if error:
                 return error, field
-        error = total_error(
-            self._values(),
-            self._columns,
-        )
+        error = total_error(self._values(), self._columns)
         return (error, self._field("max_new_tokens")) if error else None
 
     def request(self) -> SampleRequest:
@@ -125,7 +122,7 @@ class SampleForm(Vertical):
                 field_error(form_field, self._text(form_field.name)) is not None, "wrong"
             )
         status = Content.styled(visible(problem[0]), "$error") if problem else self._status
-        self.query_one("#sample-word", Static).update(status, layout=False)
+        self.query_one("#sample-status", Static).update(status, layout=False)
 
     def _label_prompt(self) -> None:
         field = self.prompt

@@ -113,8 +113,8 @@ class SampleView(View):
         if self.focused is None:
             self._form.prompt.focus()
         sources = self._sources
-        words = source_text(self.context, self._choices, sources)
-        self._form.show_source(words, self._settings, len(sources))
+        source = source_text(self.context, self._choices, sources)
+        self._form.show_source(source, self._settings, len(sources))
         if sources != self._shown_sources and self._panes.is_empty and not self._runner.is_running:
             self._clear()
 

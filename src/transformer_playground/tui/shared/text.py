@@ -9,7 +9,7 @@ from transformer_playground.runs.fields import GLYPHS
 from transformer_playground.terminal import visible_line
 
 Role = Literal["title", "label", "value", "muted", "live", "good", "bad", "warn", "accent"]
-"""What a colour stands for; each widget maps it to a style."""
+"""Meaning of a colour; each widget maps it to a style."""
 
 # States of runs, and of jobs that have no run yet.
 _STATE_GLYPHS = {**GLYPHS, "paused": "‖", "queued": "◌", "preparing": "◌", "starting": "◌"}

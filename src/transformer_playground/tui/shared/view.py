@@ -1,4 +1,4 @@
-"""What the four views have in common."""
+"""Base class of the four views, with its top bar."""
 
 from typing import ClassVar
 
@@ -21,7 +21,7 @@ _NAME = " tp "
 
 
 class TopBar(Widget):
-    """Names of the views, the active one set off, and a word on training at the right."""
+    """Tabs of the views, the active one highlighted, and the training activity at the right."""
 
     activity: reactive[str] = reactive("")
 
@@ -35,8 +35,8 @@ class TopBar(Widget):
             for number, (view, title) in enumerate(VIEWS, start=1)
         ]
         left = Content.assemble((_NAME, "bold $primary"), *tabs)
-        room = max(0, self.size.width - left.cell_length - 2)
-        activity = Content(visible_line(self.activity)).truncate(room, ellipsis=True)
+        space = max(0, self.size.width - left.cell_length - 2)
+        activity = Content(visible_line(self.activity)).truncate(space, ellipsis=True)
         gap = max(1, self.size.width - left.cell_length - activity.cell_length - 1)
         return Content.assemble(left, " " * gap, activity.stylize("$accent"))
 
@@ -56,15 +56,13 @@ def _tab(number: int, title: str) -> str:
 class View(Screen[None]):
     """A full screen with the top bar, a body and the keys at the bottom.
 
-    A view that is not on show does nothing when things change; `refresh_view` brings it up to date
-    when it comes back.
+    A hidden view ignores changes; `refresh_view` updates it when it is shown again.
     """
 
     NAME: ClassVar[str]
 
     def compose(self) -> ComposeResult:
-        """The frame around what `compose_body` yields."""
-        # Set before there are widgets, so that they need not be styled a second time.
+        # Set before there are widgets, to avoid styling them twice.
         self._fit(*self.app.size)
         yield TopBar(self.NAME)
         with Container(id="body"):
@@ -73,18 +71,18 @@ class View(Screen[None]):
         yield KeyBar()
 
     def _fit(self, width: int, height: int) -> None:
-        for room, breakpoints in (
+        for size, breakpoints in (
             (width, self.app.HORIZONTAL_BREAKPOINTS),
             (height, self.app.VERTICAL_BREAKPOINTS),
         ):
-            names = [name for least, name in sorted(breakpoints or ()) if room >= least]
+            names = [name for least, name in sorted(breakpoints or ()) if size >= least]
             self.add_class(*names[-1:])
 
     def compose_body(self) -> ComposeResult:
         raise NotImplementedError
 
     def refresh_view(self) -> None:
-        """Show what has changed while the view was away; called each time it comes on show."""
+        """Show all changes since the view was hidden; called each time it is shown."""
 
     @property
     def context(self) -> AppContext:
