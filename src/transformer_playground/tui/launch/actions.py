@@ -13,8 +13,7 @@ from transformer_playground.training.launch import Launch
 from transformer_playground.tui.core.checkpoints import Choice, choices_of
 from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.dialogs.pick import PickScreen
-from transformer_playground.tui.launch.service import Choice as ExperimentChoice
-from transformer_playground.tui.launch.service import choices
+from transformer_playground.tui.launch.service import ExperimentChoice, choices
 from transformer_playground.tui.launch.view import LaunchScreen, choice_options
 
 

@@ -43,8 +43,8 @@ def complete(text: str, config: ExperimentConfig | None) -> list[Completion]:
     key, separator, value = text.partition("=")
     if not separator:
         return [_key_completion(entry, config) for entry in _matching(key.strip())[:_MAX_COUNT]]
-    entry = find_field(tuple(key.strip().split(".")))
-    if entry is None or entry.is_table:
+    entry = _setting(text)
+    if entry is None:
         return []
     # A choice may be typed with or without its quotes.
     typed = value.strip().strip('"')
@@ -58,24 +58,27 @@ def complete(text: str, config: ExperimentConfig | None) -> list[Completion]:
 
 def is_complete(text: str) -> bool:
     """Whether this is a complete `key=value` of a known setting."""
-    key, separator, value = text.partition("=")
-    entry = find_field(tuple(key.strip().split(".")))
-    return bool(separator and value.strip()) and entry is not None and not entry.is_table
+    return bool(text.partition("=")[2].strip()) and _setting(text) is not None
 
 
 def is_choice(text: str) -> bool:
     """Whether the value of a `key=value` is one of the choices of its setting."""
-    key, _, value = text.partition("=")
-    entry = find_field(tuple(key.strip().split(".")))
-    return entry is not None and not entry.is_table and value.strip() in _options(entry)
+    entry = _setting(text)
+    return entry is not None and text.partition("=")[2].strip() in _options(entry)
 
 
 def describe_key(text: str) -> str:
     """Description and allowed values of the setting before the `=`; empty if there is none."""
-    entry = find_field(tuple(text.partition("=")[0].strip().split(".")))
-    if entry is None or entry.is_table:
+    entry = _setting(text)
+    if entry is None:
         return ""
     return f"{entry.description} {entry.allowed[:1].upper()}{entry.allowed[1:]}."
+
+
+def _setting(text: str) -> SchemaField | None:
+    """The setting before the `=`; None for a table or an unknown key."""
+    entry = find_field(tuple(text.partition("=")[0].strip().split(".")))
+    return None if entry is None or entry.is_table else entry
 
 
 def current_value(config: ExperimentConfig | None, entry: SchemaField) -> Any:

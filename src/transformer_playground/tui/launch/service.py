@@ -11,7 +11,7 @@ from transformer_playground.config.toml import toml_key, toml_value
 from transformer_playground.data.dataset import check_artifacts
 from transformer_playground.data.prepare import DatasetState
 from transformer_playground.errors import ConfigError, DataError, PlaygroundError
-from transformer_playground.experiments.discovery import discover, find_experiment, load_experiment
+from transformer_playground.experiments.discovery import discover, load_experiment
 from transformer_playground.experiments.registry import dataset_state
 from transformer_playground.files import display_path, replace_text, temporary_sibling
 from transformer_playground.formatting import count_text, learning_rate_text
@@ -52,7 +52,7 @@ class Preview:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ExperimentChoice:
     """An experiment in the list."""
 
     name: str
@@ -77,15 +77,6 @@ def preview(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Preview:
     )
 
 
-def config_file(experiments_dir: Path, experiment: str) -> Path:
-    """Configuration file of an experiment.
-
-    Raises:
-        UsageError: There is no such experiment.
-    """
-    return find_experiment(experiments_dir, experiment).config_path
-
-
 def check_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> str:
     """Why a launch is not valid; empty if it is valid."""
     try:
@@ -104,7 +95,7 @@ def check_name(runs_dir: Path, run_id: str) -> str:
     return f"There is already a run '{run_id}'. Choose another id." if taken else ""
 
 
-def choices(experiments_dir: Path) -> list[Choice]:
+def choices(experiments_dir: Path) -> list[ExperimentChoice]:
     """All experiments; the description of an invalid one is its error."""
     return [_choice(experiments_dir, each.name) for each in discover(experiments_dir)]
 
@@ -153,12 +144,12 @@ def _message(error: PlaygroundError) -> str:
     return error.message if isinstance(error, ConfigError) else str(error)
 
 
-def _choice(experiments_dir: Path, name: str) -> Choice:
+def _choice(experiments_dir: Path, name: str) -> ExperimentChoice:
     found = preview(experiments_dir, experiments_dir, Launch(name))
     if found.config is None:
-        return Choice(name, "?", "broken", found.problem.partition("\n")[0])
+        return ExperimentChoice(name, "?", "broken", found.problem.partition("\n")[0])
     table = found.config.experiment
-    return Choice(name, table.kind, found.data or "", table.description)
+    return ExperimentChoice(name, table.kind, found.data or "", table.description)
 
 
 def _changed(loaded: LoadedConfig, home: Path) -> tuple[Changed, ...]:

@@ -14,6 +14,7 @@ from textual.widgets import Input, Static
 
 from transformer_playground.config.loading import set_overrides
 from transformer_playground.errors import PlaygroundError
+from transformer_playground.experiments.discovery import find_experiment
 from transformer_playground.runs.folder import new_run_id
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.training.launch import Launch
@@ -24,12 +25,11 @@ from transformer_playground.tui.launch.edit_config import EditConfigScreen
 from transformer_playground.tui.launch.overrides_input import OverridesInput
 from transformer_playground.tui.launch.service import (
     Changed,
-    Choice,
+    ExperimentChoice,
     Preview,
     check_launch,
     check_name,
     choices,
-    config_file,
     preview,
     save_config,
     summary_lines,
@@ -111,13 +111,13 @@ class LaunchScreen(Dialog[Launch | None]):
         self.dismiss(replace(launch, run_id=None if launch.resume else name))
 
     def action_edit(self) -> None:
-        path = config_file(self._experiments_dir, self._base.experiment)
+        path = find_experiment(self._experiments_dir, self._base.experiment).config_path
         screen = EditConfigScreen(self._experiments_dir, self._base.experiment, path)
         self.app.push_screen(screen, lambda _: self._refresh_preview())
 
     def action_keep(self) -> None:
         experiment = self._base.experiment
-        path = config_file(self._experiments_dir, experiment)
+        path = find_experiment(self._experiments_dir, experiment).config_path
         overrides = self._input.overrides
         if not overrides:
             self._show_problem("There are no settings to save: add a key=value first.")
@@ -144,7 +144,7 @@ class LaunchScreen(Dialog[Launch | None]):
         found = choices(self._experiments_dir)
         self.app.call_from_thread(self._pick, found)
 
-    def _pick(self, found: list[Choice]) -> None:
+    def _pick(self, found: list[ExperimentChoice]) -> None:
         options = choice_options(found)
         screen = PickScreen("Experiment", options, self._base.experiment)
         self.app.push_screen(screen, self._take_experiment)
@@ -207,7 +207,7 @@ class LaunchScreen(Dialog[Launch | None]):
         self.query_one("#launch").border_title = Content(visible_line(title))
 
 
-def choice_options(found: list[Choice]) -> list[tuple[str, Content]]:
+def choice_options(found: list[ExperimentChoice]) -> list[tuple[str, Content]]:
     """Options of a picker: name, kind, state of the data and description of each experiment."""
     width = max((len(choice.name) for choice in found), default=0)
     return [

@@ -59,7 +59,7 @@ class LiveControls(View):
     def show_notes(self, activity: RunActivity, frame: LiveFrame | None) -> None:
         notes = []
         if activity.message:
-            sign, style = ("", "$foreground")
+            sign, style = "", "$foreground"
             if activity.is_failure:
                 sign, style = ("✗ ", "$error")
             elif activity.is_warning:

@@ -74,11 +74,14 @@ def read_section(runs_dir: Path, run_id: str, section: Section) -> RunSectionDat
                 return RunSectionData(run_id, section, path, log=tuple(lines))
             case _:
                 return _read(run, section)
-    except PlaygroundError as error:
-        return RunSectionData(run_id, section, path, problems=(str(error),))
-    except OSError as error:
-        problem = f"{error.filename} cannot be read: {error.strerror}."
-        return RunSectionData(run_id, section, path, problems=(problem,))
+    except (PlaygroundError, OSError) as error:
+        return RunSectionData(run_id, section, path, problems=(_problem_text(error),))
+
+
+def _problem_text(error: PlaygroundError | OSError) -> str:
+    if isinstance(error, PlaygroundError):
+        return str(error)
+    return f"{error.filename} cannot be read: {error.strerror}."
 
 
 def modification_times(runs_dir: Path, run_id: str, section: Section) -> tuple[float, ...]:
@@ -207,7 +210,7 @@ class ExperimentReader:
             prepare = loaded.config.prepare
             paths = (*paths, prepare.raw_dir, prepare.dataset_dir)
             signature = _signature(paths)
-            facts = ExperimentDetails(
+            details = ExperimentDetails(
                 experiment.name,
                 loaded.config.experiment.kind,
                 dataset_state(experiment, loaded.config),
@@ -217,14 +220,10 @@ class ExperimentReader:
                 loaded.provenance,
                 _first_paragraph(folder / _README),
             )
-        except PlaygroundError as error:
+        except (PlaygroundError, OSError) as error:
             signature = _signature(paths)
-            facts = ExperimentDetails(experiment.name, "?", "broken", str(error))
-        except OSError as error:
-            signature = _signature(paths)
-            reason = f"{error.filename} cannot be read: {error.strerror}."
-            facts = ExperimentDetails(experiment.name, "?", "broken", reason)
-        return facts, paths, signature
+            details = ExperimentDetails(experiment.name, "?", "broken", _problem_text(error))
+        return details, paths, signature
 
 
 def _signature(paths: Iterable[Path]) -> _Signature:
@@ -252,18 +251,13 @@ def _state(path: Path) -> tuple[str, int, int]:
 def _first_paragraph(path: Path) -> str:
     """The first lines of prose in a Markdown file."""
     paragraph: list[str] = []
-    for line in read_start(path, _README_BYTES).splitlines():
+    for line in _read_text(path, _README_BYTES, from_end=False).splitlines():
         text = line.strip()
         if text and not text.startswith(("#", "<", "!", "```", "|")):
             paragraph.append(text)
         elif paragraph:
             break
     return " ".join(paragraph)
-
-
-def read_start(path: Path, size: int) -> str:
-    """The first `size` bytes as text, empty for an unreadable file."""
-    return _read_text(path, size, from_end=False)
 
 
 def read_last_lines(path: Path, count: int, size: int) -> list[str]:
@@ -273,6 +267,7 @@ def read_last_lines(path: Path, count: int, size: int) -> list[str]:
 
 
 def _read_text(path: Path, size: int, *, from_end: bool) -> str:
+    """The first or last `size` bytes as text, empty for an unreadable file."""
     try:
         # Reading a pipe or a device might never end.
         if not stat.S_ISREG(path.stat().st_mode):

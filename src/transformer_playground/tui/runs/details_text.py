@@ -36,6 +36,7 @@ _PAIR = 34
 _MAX_TEXT = 4_000
 _MAX_VALUE = 300
 _BLANK: Line = ()
+_MACHINE = ("dtype", "host")
 
 
 def run_overview(
@@ -180,12 +181,9 @@ def _baseline_difference(row: RunInfo, baseline: RunInfo | None) -> Iterator[Pai
 def _origin(details: RunSectionData, row: RunInfo) -> Iterator[Pair]:
     environment, dataset = details.environment, details.dataset
     device = environment.get("device_name") or environment.get("device")
-    if device:
-        yield ("device", _value(device), "muted")
-    if environment.get("dtype"):
-        yield ("dtype", _value(environment["dtype"]), "muted")
-    if environment.get("host"):
-        yield ("host", _value(environment["host"]), "muted")
+    for label, value in (("device", device), *((key, environment.get(key)) for key in _MACHINE)):
+        if value:
+            yield (label, _value(value), "muted")
     tokens = as_int(dataset.get("train_tokens"))
     if tokens is not None:
         yield ("train set", f"{count_text(tokens)} tokens", "muted")

@@ -130,8 +130,7 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
     def on_click(self, event: events.Click) -> None:
         offset = event.get_content_offset(self)
         if offset is not None and self.transcript is not None:
-            place = self.transcript.at(offset.y + self.scroll_offset.y, offset.x)
-            self.cursor = place
+            self.cursor = self.transcript.at(offset.y + self.scroll_offset.y, offset.x)
 
     def notify_style_update(self) -> None:
         super().notify_style_update()
