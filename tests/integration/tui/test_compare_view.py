@@ -351,7 +351,7 @@ def test_a_vanished_and_a_broken_run_get_a_sentence_while_the_others_stay(
         await until(pilot, lambda: columns(console) == ["learned-s1", "learned-s2"])
         await until(pilot, lambda: "✗" in shown(console) and "config.json" in shown(console))
         shutil.rmtree(project.run_named("rope-s1").root)
-        await until(pilot, lambda: "'rope-s1' is gone" in shown(console))
+        await until(pilot, lambda: "'rope-s1' was removed" in shown(console))
         assert columns(console) == ["learned-s1", "learned-s2"]
         shutil.rmtree(project.run_named("learned-s2").root)
         await until(pilot, lambda: "at least two runs" in shown(console))

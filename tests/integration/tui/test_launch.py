@@ -352,7 +352,7 @@ def test_without_experiments_one_key_offers_the_bundled_ones(
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: "tp new" in shown(console))
         await pilot.press("n")
-        await until(pilot, lambda: isinstance(console.screen, PickScreen))
+        await until(pilot, lambda: isinstance(console.screen, PickScreen) and console.focused)
         await paste(console, pilot, "phrases")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
