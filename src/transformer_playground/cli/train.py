@@ -107,22 +107,14 @@ def run_launch(
     return _train(resolved, experiments_dir, json_output=json_output)
 
 
-def resume_command(
-    launch: Launch, experiment: str, run_id: str, *, experiments_dir: Path, runs_dir: Path
-) -> str:
-    """The shell command that resumes a run of this launch."""
-    arguments = ["tp", "train"]
-    if launch.config is None:
-        arguments.append(experiment)
-    else:
-        arguments += [*filter(None, [launch.experiment]), "--config", str(launch.config)]
-        # --config replaces the saved config, so its overrides must be repeated.
-        arguments += [part for override in launch.overrides for part in ("--set", override)]
+def resume_command(run_id: str, *, experiments_dir: Path, runs_dir: Path) -> str:
+    """The shell command that resumes a run with the settings it was trained with."""
+    arguments = ["tp", "train", "--resume", run_id]
     if experiments_dir != EXPERIMENTS_DIR:
         arguments += ["--experiments-dir", str(experiments_dir)]
     if runs_dir != RUNS_DIR:
         arguments += ["--runs-dir", str(runs_dir)]
-    return shlex.join([*arguments, "--run-id", run_id])
+    return shlex.join(arguments)
 
 
 def _run_to_resume(launch: Launch, runs_dir: Path) -> RunFolder | None:
@@ -156,11 +148,7 @@ def _train(resolved: ResolvedLaunch, experiments_dir: Path, *, json_output: bool
         note(warning)
     if request.signal is not None and result.summary["status"] != "finished":
         command = resume_command(
-            resolved.launch,
-            resolved.experiment.name,
-            result.run.run_id,
-            experiments_dir=experiments_dir,
-            runs_dir=resolved.runs_dir,
+            result.run.run_id, experiments_dir=experiments_dir, runs_dir=resolved.runs_dir
         )
         note(
             f"stopped by {request.signal.name}; saved in {result.run.checkpoints}. "

@@ -1,7 +1,7 @@
 """Configuration of an existing run: its saved settings with the overrides of one command."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,8 @@ _VOCAB_SIZE: Key = ("model", "vocab_size")
 _BATCH_SPLIT = ("batch_size", "grad_accum_steps")
 _EVALUATION = ("eval_windows", "eval_iters")
 _BASE_MODEL: Key = ("hf_model", "model_name")
+_FOLDERS = frozenset({"prepare.raw_dir", "prepare.dataset_dir"})
+_RECORD = "the run's config.json"
 SAMPLE_VARIABLE = "ML_PLAYGROUND_SAMPLE_OVERRIDES"
 
 
@@ -47,30 +49,100 @@ def override_layers(
 
 
 def load_resumed_config(
-    saved: Mapping[str, Any], current: LoadedConfig, overrides: Sequence[Layer]
+    record: Mapping[str, Any],
+    current: LoadedConfig | None,
+    overrides: Sequence[Layer],
+    *,
+    path: Path,
+    is_dataset: Callable[[Path], bool],
 ) -> LoadedConfig:
     """Configuration of a resumed or branched run: its saved settings, then `overrides`.
 
-    Edits of the experiment's file do not change existing runs. Only the locations of text, dataset
-    and base model come from the current experiment, because a project can be moved; fingerprints
-    verify that the content is the same.
+    Edits of the experiment's file do not change existing runs. Only the folders of text, dataset
+    and base model may come from the current experiment, because a project can be moved. A setting
+    that no override changes keeps its recorded origin.
+
+    Args:
+        record: The run's `config.json`.
+        current: The experiment's configuration now; None without one.
+        overrides: See `override_layers`.
+        path: Path of `config.json`.
+        is_dataset: Whether a folder has the dataset of the run.
 
     Raises:
         ConfigError: With all problems found.
     """
-    home = current.path.absolute().parent
-    own, now = _without_none(saved), current.config.model_dump(mode="json")
+    own = saved_settings(record)
     if any("data" in _lookup(layer.values, ("train",), {}) for layer in overrides):
         _fix_eval_windows(own)
-    if isinstance(prepare := own.get("prepare", {}), Mapping):
-        kept = {name: value for name, value in prepare.items() if name not in _LOCATIONS}
-        own["prepare"] = kept | _without_none({name: now["prepare"][name] for name in _LOCATIONS})
-    base, base_now = (str(_lookup(table, _BASE_MODEL, "")) for table in (own, now))
+    if current is not None:
+        path = current.path
+        _relocate(own, current, is_dataset)
+    home = path.absolute().parent
+    # The same size in other words: `check_overrides` rejects any other.
+    stated = [_without(layer, _VOCAB_SIZE) for layer in overrides]
+    loaded = combine([Layer(_RECORD, home, own), *stated], path=path, home=home, project=home)
+    return replace(loaded, provenance=dict(_inherited(loaded, current, record)))
+
+
+def saved_settings(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in a run's `config.json`, without unset ones.
+
+    Earlier versions filled in the vocabulary size on resume; it counts as unset.
+    """
+    own, origin = _without_none(record["config"]), record.get("provenance")
+    origins = origin if isinstance(origin, Mapping) else {}
+    is_filled_in = origins.get(toml_key(_VOCAB_SIZE), _RECORD) == _RECORD
+    size = _lookup(own, _VOCAB_SIZE, None)
+    if is_filled_in and size is not None and size == saved_vocab_size(record):
+        del own["model"]["vocab_size"]
+    return own
+
+
+def _relocate(
+    own: dict[str, Any], current: LoadedConfig, is_dataset: Callable[[Path], bool]
+) -> None:
+    """Replace the folders in saved settings by those of a project that was moved, in place."""
+    prepare, now = own.get("prepare", {}), current.config.prepare
+    if isinstance(prepare, Mapping):
+        known, raw = prepare.get("dataset_dir"), prepare.get("raw_dir")
+        folders = [now.dataset_dir, *([Path(known)] if isinstance(known, str) else [])]
+        dataset_dir = next(filter(is_dataset, folders), now.dataset_dir)
+        moved = {"dataset_dir": str(dataset_dir)}
+        # The text of an existing dataset is what the run recorded, not what the file now names.
+        is_kept = isinstance(raw, str) and Path(raw).is_dir() and is_dataset(dataset_dir)
+        moved |= {} if is_kept else {"raw_dir": str(now.raw_dir)}
+        own["prepare"] = {**prepare, **moved}
+    base, base_now = str(_lookup(own, _BASE_MODEL, "")), current.config.hf_model.model_name
     is_moved = is_model_path(base) and is_model_path(base_now)
     if is_moved and Path(base).name == Path(base_now).name:
         own["hf_model"] = own["hf_model"] | {"model_name": base_now}
-    layers = [Layer("the run's config.json", home, own), *overrides]
-    return combine(layers, path=current.path, home=home, project=home)
+
+
+def _inherited(
+    loaded: LoadedConfig, current: LoadedConfig | None, record: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Origins of a resumed configuration: of an override, or as recorded with the run."""
+    recorded = record.get("provenance")
+    own = recorded if isinstance(recorded, Mapping) else {}
+    for key, origin in loaded.provenance.items():
+        if origin != _RECORD:
+            yield key, origin
+        elif key in own:
+            yield key, str(own[key])
+        elif key not in _FOLDERS:
+            yield key, _RECORD
+        elif current is not None and key in current.provenance:
+            yield key, current.provenance[key]
+
+
+def _without(layer: Layer, key: Key) -> Layer:
+    table, name = key
+    values = layer.values.get(table)
+    if not isinstance(values, Mapping) or name not in values:
+        return layer
+    rest = {each: value for each, value in values.items() if each != name}
+    return replace(layer, values={**layer.values, table: rest})
 
 
 def _fix_eval_windows(saved: dict[str, Any]) -> None:
@@ -126,14 +198,17 @@ def check_overrides(
 
 
 def changed_settings(
-    resumed: LoadedConfig, current: LoadedConfig, vocab_size: int | None = None
+    record: Mapping[str, Any], resumed: LoadedConfig, overrides: Sequence[Layer]
 ) -> Iterator[str]:
-    """One sentence per setting in which a resumed run differs from its current experiment."""
-    now = dict(leaves(current.config.model_dump(mode="json")))
+    """One sentence for each setting that the overrides of a resume or branch change."""
+    saved, vocab_size = record["config"], saved_vocab_size(record)
+    stated = merge(overrides).origins
     for key, value in leaves(resumed.config.model_dump(mode="json")):
-        if _effective(key, value, vocab_size) != _effective(key, now.get(key), vocab_size):
-            kept, other = toml_value(value), toml_value(now.get(key))
-            yield f"{toml_key(key)}: keeping the run's {kept} (the experiment has {other})"
+        entry = find_field(key)
+        old = _lookup(saved, key, None if entry is None else entry.default)
+        is_equal = _effective(key, value, vocab_size) == _effective(key, old, vocab_size)
+        if key in stated and not is_equal:
+            yield f"{toml_key(key)}: {toml_value(value)} instead of the run's {toml_value(old)}"
 
 
 def saved_vocab_size(record: Mapping[str, Any]) -> int | None:
@@ -200,7 +275,7 @@ def load_sample_config(
         ConfigError: With all problems found.
     """
     layers = [
-        Layer("the run's config.json", Path.cwd(), {"sample": saved}),
+        Layer(_RECORD, Path.cwd(), {"sample": saved}),
         *environment_layers({SAMPLE_VARIABLE: environ.get(SAMPLE_VARIABLE, "")}),
         *flag_layers(overrides),
         Layer("the command's options", Path.cwd(), {"sample": options}),

@@ -28,6 +28,35 @@ class ResumePoint:
     same_run: bool = True
 
 
+def read_state(payload: Mapping[str, Any]) -> TrainingState:
+    """Training state of a checkpoint.
+
+    Raises:
+        CheckpointError: It is damaged, or a version with other random numbers wrote it.
+    """
+    scheme = payload["generators"].get("scheme")
+    if scheme not in {RANDOMNESS_SCHEME, BATCH_SCHEME}:
+        raise CheckpointError(
+            "the checkpoint uses an unknown random number scheme.",
+            "Resume the run with the version that wrote it, or start a new one.",
+        )
+    try:
+        progress = dict(payload["progress"])
+        if scheme == BATCH_SCHEME:
+            batch_size = payload["config"]["train"]["data"]["batch_size"]
+            progress["windows_drawn"] = progress.pop("batches_drawn") * batch_size
+        return TrainingState(**progress)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _state_error(error) from error
+
+
+def _state_error(error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"the checkpoint's training state does not fit this run: {error}.",
+        "Keep the optimizer settings of the run, or start a new one.",
+    )
+
+
 class Checkpointer:
     """Saves the last and best checkpoints as configured in `[train.checkpointing]`; restores one.
 
@@ -102,27 +131,15 @@ class Checkpointer:
         Raises:
             CheckpointError: The payload is damaged or does not fit the model or the optimizers.
         """
-        scheme = payload["generators"].get("scheme")
-        if scheme not in {RANDOMNESS_SCHEME, BATCH_SCHEME}:
-            raise CheckpointError(
-                "the checkpoint uses an unknown random number scheme.",
-                "Resume the run with the version that wrote it, or start a new one.",
-            )
+        state = read_state(payload)
         self._params.load(payload["model"], payload["ema"])
         try:
             self._optimizers.load_state_dict(payload["optimizer"])
             if payload["scaler"] is not None and self._scaler.is_enabled():
                 self._scaler.load_state_dict(payload["scaler"])
-            progress = dict(payload["progress"])
-            if scheme == BATCH_SCHEME:
-                batch_size = payload["config"]["train"]["data"]["batch_size"]
-                progress["windows_drawn"] = progress.pop("batches_drawn") * batch_size
-            return TrainingState(**progress)
+            return state
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise CheckpointError(
-                f"the checkpoint's training state does not fit this run: {error}.",
-                "Keep the optimizer settings of the run, or start a new one.",
-            ) from error
+            raise _state_error(error) from error
 
     def _payload(self, state: TrainingState) -> dict[str, Any]:
         """Plain values and tensors for a bit-exact resume; see `training.rng` for the seeds."""

@@ -5,15 +5,21 @@ at once.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
-from transformer_playground.errors import UsageError
-from transformer_playground.experiments.discovery import Experiment, load_experiment
+from transformer_playground.errors import ConfigError, DataError, UsageError
+from transformer_playground.experiments.discovery import (
+    Experiment,
+    find_experiment,
+    load_experiment,
+)
 from transformer_playground.experiments.scaffold import find_or_install
-from transformer_playground.runs.folder import open_run, read_run_config
+from transformer_playground.files import display_path
+from transformer_playground.jsonvalues import as_object, as_text
+from transformer_playground.runs.folder import RunFolder, open_run, read_run_config
 
 if TYPE_CHECKING:
     from transformer_playground.config.loading import LoadedConfig
@@ -57,8 +63,8 @@ class Launch:
 class ResolvedLaunch:
     """A launch with its checked configuration; no dataset and no run has been written yet.
 
-    `notices` says which bundled experiment was copied into place, and in which settings a resumed
-    run differs from its experiment.
+    `notices` says which bundled experiment was copied into place, and which settings a resume
+    or branch changes.
     """
 
     launch: Launch
@@ -147,20 +153,88 @@ def resolve_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Res
     from transformer_playground.config import run_config
 
     record = read_run_config(run)
-    saved, vocab_size = record["config"], run_config.saved_vocab_size(record)
+    vocab_size = run_config.saved_vocab_size(record)
     stated = run_config.override_layers(launch.config, launch.overrides, os.environ)
     is_branch = launch.resume is None
-    run_config.check_overrides(saved, stated, vocab_size=vocab_size, is_branch=is_branch)
-    experiment, current = load(launch.experiment or ("" if launch.config else record["experiment"]))
-    if experiment.name != record["experiment"]:
+    run_config.check_overrides(record["config"], stated, vocab_size=vocab_size, is_branch=is_branch)
+    origin = _Origin(run, record, experiments_dir)
+    experiment, current = origin.experiment_now(launch, load, notices.append)
+    loaded = run_config.load_resumed_config(
+        record, current, stated, path=run.config_path, is_dataset=origin.is_dataset
+    )
+    notices += run_config.changed_settings(record, loaded, stated)
+    return ResolvedLaunch(launch, runs_dir, experiment, loaded, tuple(notices))
+
+
+@dataclass(frozen=True)
+class _Origin:
+    """The run that a launch resumes or branches, with its `config.json`."""
+
+    run: RunFolder
+    record: Mapping[str, Any]
+    experiments_dir: Path
+
+    def experiment_now(
+        self,
+        launch: Launch,
+        load: "Callable[[str], tuple[Experiment, LoadedConfig]]",
+        notify: Callable[[str], object],
+    ) -> "tuple[Experiment, LoadedConfig | None]":
+        """The run's experiment and its present configuration.
+
+        As long as the dataset exists the run needs neither: without a usable experiment its
+        record takes the place of both.
+        """
+        name = self.record["experiment"]
+        if launch.experiment not in ("", name):
+            self._refuse(find_experiment(self.experiments_dir, launch.experiment))
+        is_named = bool(launch.experiment) or launch.config is None
+        is_gone = is_named and not os.path.lexists(self.experiments_dir / name)
+        has_dataset = self.is_dataset(self._dataset_dir)
+        recorded = Experiment(name, self.run.root, self.run.config_path)
+        if is_gone and has_dataset:
+            return recorded, None
+        try:
+            experiment, current = load(name if is_named else "")
+        except ConfigError as error:
+            if launch.config is not None or not has_dataset:
+                raise
+            notify(f"{error.message} Using the settings in {display_path(self.run.config_path)}.")
+            return recorded, None
+        except UsageError as error:
+            if not is_gone:
+                raise
+            where = display_path(self._dataset_dir)
+            raise UsageError(
+                f"{error.message} The dataset of run '{self.run.run_id}' is not in {where} either.",
+                "Restore one of them, or start a new run.",
+            ) from error
+        if experiment.name != name:
+            self._refuse(experiment)
+        return experiment, current
+
+    def is_dataset(self, folder: Path) -> bool:
+        """Whether a folder has the dataset that the run was trained on."""
+        from transformer_playground.data.meta import META_FILE, read_meta
+
+        try:
+            found = read_meta(folder / META_FILE) if _has_dataset(folder) else {}
+        except DataError:
+            return False
+        known = as_object(self.record.get("dataset")).get("fingerprint")
+        return known is not None and found.get("fingerprint") == known
+
+    @property
+    def _dataset_dir(self) -> Path:
+        prepare = as_object(self.record["config"].get("prepare"))
+        return Path(as_text(prepare.get("dataset_dir")) or "datasets")
+
+    def _refuse(self, other: Experiment) -> NoReturn:
         raise UsageError(
-            f"run '{run.run_id}' belongs to experiment '{record['experiment']}', "
-            f"not to '{experiment.name}'.",
+            f"run '{self.run.run_id}' belongs to experiment '{self.record['experiment']}', "
+            f"not to '{other.name}'.",
             "Name that experiment, or choose another --run-id for a new run.",
         )
-    loaded = run_config.load_resumed_config(saved, current, stated)
-    notices += run_config.changed_settings(loaded, current, vocab_size)
-    return ResolvedLaunch(launch, runs_dir, experiment, loaded, tuple(notices))
 
 
 def _has_dataset(folder: Path) -> bool:

@@ -14,6 +14,7 @@ from transformer_playground.config.finetuning import PeftConfig
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.config.run_config import saved_vocab_size
 from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.config.train import RuntimeConfig
 from transformer_playground.errors import (
     CheckpointError,
     ConfigError,
@@ -31,9 +32,9 @@ from transformer_playground.runs.folder import (
     open_run,
     read_run_config,
 )
-from transformer_playground.runs.status import RunLock
-from transformer_playground.runs.summary import write_summary
-from transformer_playground.training.checkpointing import ResumePoint
+from transformer_playground.runs.status import RunLock, derive_status
+from transformer_playground.runs.summary import summarise, write_summary
+from transformer_playground.training.checkpointing import ResumePoint, read_state
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.environment import describe_environment
 from transformer_playground.training.optimizers import build_optimizers
@@ -94,7 +95,8 @@ def start(
 ) -> TrainingResult:
     """Train a new run from step 0, resume a run, or branch a new run from a checkpoint.
 
-    A run resumes from its newest valid checkpoint. A branch takes weights, EMA, optimizer state and
+    A run resumes from its newest valid checkpoint; a finished run that has no step left stays
+    unchanged. A branch takes weights, EMA, optimizer state and
     step from the checkpoint; with unchanged settings it repeats its parent bit for bit, but tracks
     its own best loss and patience. Both keep the model of the checkpoint.
 
@@ -122,6 +124,10 @@ def start(
         with RunLock(run):
             found = newest_valid(run.checkpoints)
             setup, payload, saved = _continue(request, run, found, notify)
+            state = read_state(payload)
+            if sentence := _why_finished(run, state, setup.config.train.runtime):
+                notify(sentence)
+                return TrainingResult(run, state, summarise(run), Artifacts())
             trainer = _trainer(setup, run, sinks, control, ResumePoint(payload, found.path))
             # Parent and first environment stay as recorded when the run was created.
             kept = {key: saved[key] for key in ("environment",) if key in saved}
@@ -142,6 +148,22 @@ def start(
     with RunLock(run):
         setup.tokenizer.save(run.tokenizer)
         return _train(_trainer(setup, run, sinks, control, resumption), run)
+
+
+def _why_finished(run: RunFolder, state: TrainingState, runtime: RuntimeConfig) -> str:
+    """Why a finished run has no step left, and how to train on; empty if training can resume."""
+    reason = state.end_reason(runtime)
+    if reason is None or derive_status(run).state != "finished":
+        return ""
+    longer = f"--set train.runtime.max_iters={2 * max(state.step, 1)}"
+    ended, how = "finished", [longer]
+    if reason == "early stopped":
+        ended, how = "stopped early", ["--set train.runtime.early_stop_patience=0"]
+        how += [longer] if state.step >= runtime.max_iters else []
+    return (
+        f"run '{run.run_id}' has {ended} at step {state.step} of {runtime.max_iters} and is "
+        f"unchanged; to train on, add {' '.join(how)}"
+    )
 
 
 def _continue(

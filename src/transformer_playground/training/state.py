@@ -1,8 +1,12 @@
 """Training state: counters that are saved in every checkpoint."""
 
 from dataclasses import dataclass
+from typing import Literal
 
+from transformer_playground.config.train import RuntimeConfig
 from transformer_playground.training.events import StepLogged
+
+EndReason = Literal["finished", "early stopped"]
 
 
 @dataclass
@@ -99,6 +103,14 @@ class TrainingState:
         self._previous_best = (self.best_val_loss, self.best_step)
         self.best_val_loss, self.best_step = val_loss, self.step
         return True
+
+    def end_reason(self, runtime: RuntimeConfig) -> EndReason | None:
+        """Why training has ended after the evaluation of this step; None if it has not."""
+        if self.evaluated_at != self.step:
+            return None
+        if 0 < runtime.early_stop_patience <= self.evaluations_without_improvement:
+            return "early stopped"
+        return "finished" if self.step >= runtime.max_iters else None
 
     def retract_best(self) -> None:
         """Restore the previous best: the newest could not be saved."""

@@ -35,9 +35,9 @@ from transformer_playground.training.rng import derived_seed, seed_dropout
 from transformer_playground.training.schedules import learning_rate
 from transformer_playground.training.setup import TrainingSetup, translate_oom
 from transformer_playground.training.sinks.base import EventBus, Sink
-from transformer_playground.training.state import TrainingState
+from transformer_playground.training.state import EndReason, TrainingState
 
-StopReason = Literal["finished", "early stopped", "stopped by request"]
+StopReason = EndReason | Literal["stopped by request"]
 
 
 def due(interval: int, step: int, *, done_at: int | None) -> bool:
@@ -196,13 +196,8 @@ class Trainer:
 
         Training finishes after the evaluation of its last step; a request stops it at any step.
         """
-        state, runtime = self.state, self.train.runtime
-        if state.evaluated_at == state.step:
-            if 0 < runtime.early_stop_patience <= state.evaluations_without_improvement:
-                return "early stopped"
-            if state.step >= runtime.max_iters:
-                return "finished"
-        return "stopped by request" if self.control.stopping else None
+        ended = self.state.end_reason(self.train.runtime)
+        return ended or ("stopped by request" if self.control.stopping else None)
 
     def train_step(self) -> None:
         """Run one optimizer step over `grad_accum_steps` micro-batches.

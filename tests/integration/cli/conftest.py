@@ -39,4 +39,7 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
 def trained(project: Project, trained_once: Project) -> Project:
     """`project`, with its dataset prepared and the run `first` in it."""
     shutil.copytree(trained_once.root, project.root, dirs_exist_ok=True)
+    # As if it had been trained here.
+    record = project.run_named("first").config_path
+    record.write_text(record.read_text().replace(str(trained_once.root), str(project.root)))
     return project

@@ -362,6 +362,9 @@ def test_adapters_that_could_not_be_written_are_written_later(tmp_path: Path) ->
 def test_a_run_that_goes_on_makes_its_adapters_anew(tmp_path: Path) -> None:
     run = finetune(tmp_path, "qwen2").run
     shutil.rmtree(run.adapters)
+    # As if it had been killed between the last checkpoint and its adapters.
+    rows = run.metrics_path.read_text().splitlines(keepends=True)
+    run.metrics_path.write_text("".join(rows[:-1]))
     resume_finetuning(tmp_path, "qwen2", run_id=run.run_id)
 
     for kind in ("last", "best"):

@@ -25,8 +25,27 @@ def saved_by(path: Path, *overrides: str) -> dict[str, Any]:
     return load_config(path, overrides=overrides).config.model_dump(mode="json")
 
 
-def resumed(saved: dict[str, Any], current: LoadedConfig, *overrides: str) -> LoadedConfig:
-    return load_resumed_config(saved, current, override_layers(None, overrides, {}))
+def resumed(
+    saved: dict[str, Any],
+    current: LoadedConfig | None,
+    *overrides: str,
+    config_file: Path | None = None,
+    datasets: tuple[Path, ...] = (),
+    **record: Any,
+) -> LoadedConfig:
+    return load_resumed_config(
+        {"config": saved, **record},
+        current,
+        override_layers(config_file, overrides, {}),
+        path=Path("/runs/one/config.json"),
+        is_dataset=datasets.__contains__,
+    )
+
+
+def changes(saved: dict[str, Any], *overrides: str, vocab_size: int | None = None) -> list[str]:
+    record = {"config": saved, "dataset": {"vocab_size": vocab_size}}
+    layers = override_layers(None, overrides, {})
+    return list(changed_settings(record, resumed(saved, None, *overrides), layers))
 
 
 def test_a_resumed_run_keeps_its_settings(tmp_path: Path) -> None:
@@ -50,8 +69,7 @@ def test_a_file_given_with_the_command_wins_over_the_run(tmp_path: Path) -> None
     path = write(tmp_path / "one")
     stated = tmp_path / "other.toml"
     stated.write_text("[train.runtime]\nseed = 7\n", encoding="utf-8")
-    layers = override_layers(stated, (), {})
-    loaded = load_resumed_config(saved_by(path), load_config(path), layers)
+    loaded = resumed(saved_by(path), load_config(path), config_file=stated)
     assert loaded.config.train.runtime.seed == 7
 
 
@@ -61,13 +79,82 @@ def test_data_paths_follow_a_moved_experiment(tmp_path: Path) -> None:
     assert resumed(saved, moved).config.prepare == moved.config.prepare
 
 
-def test_each_difference_from_the_experiment_is_reported(tmp_path: Path) -> None:
+def test_only_a_setting_that_the_command_changes_is_reported(tmp_path: Path) -> None:
+    saved = saved_by(write(tmp_path / "one"), "train.runtime.seed=5")
+    assert changes(saved, "train.runtime.seed=6", "train.optim.beta1=0.9") == [
+        "train.runtime.seed: 6 instead of the run's 5"
+    ]
+    assert changes(saved) == changes(saved, "train.runtime.seed=5") == []
+    assert changes(saved, "model.vocab_size=24", vocab_size=24) == []
+
+
+def test_origins_of_settings_stay_as_recorded_over_any_number_of_resumes(tmp_path: Path) -> None:
     path = write(tmp_path / "one")
-    current = load_config(path)
-    loaded = resumed(saved_by(path, "train.runtime.seed=5"), current)
-    (sentence,) = changed_settings(loaded, current)
-    assert sentence.startswith("train.runtime.seed: keeping the run's 5 (the experiment has ")
-    assert list(changed_settings(resumed(saved_by(path), current), current)) == []
+    first = load_config(path, overrides=["train.runtime.seed=5"])
+    provenance = first.provenance
+    for current in (first, None, load_config(path)):
+        saved = first.config.model_dump(mode="json")
+        loaded = resumed(saved, current, provenance=provenance)
+        assert loaded.provenance == first.provenance
+        provenance = loaded.provenance
+    loaded = resumed(saved, None, "train.optim.beta1=0.8", provenance=provenance)
+    assert loaded.provenance == {**first.provenance, "train.optim.beta1": "--set"}
+
+
+def test_a_setting_that_is_put_back_to_its_default_has_no_origin(tmp_path: Path) -> None:
+    path = write(tmp_path / "one")
+    first = load_config(path, overrides=["train.runtime.seed=5"])
+    saved = first.config.model_dump(mode="json")
+    default = load_config(path).config.train.runtime.seed
+    loaded = resumed(saved, None, f"train.runtime.seed={default}", provenance=first.provenance)
+    assert "train.runtime.seed" not in loaded.provenance
+
+
+@pytest.mark.parametrize("provenance", [None, {}, 3, {"model.n_layer": "a.toml"}])
+def test_an_origin_that_was_never_recorded_is_the_record(provenance: Any, tmp_path: Path) -> None:
+    saved = saved_by(write(tmp_path / "one"), "train.runtime.seed=5")
+    loaded = resumed(saved, None, provenance=provenance)
+    assert loaded.provenance["train.runtime.seed"] == "the run's config.json"
+
+
+def test_a_run_needs_no_experiment_to_be_resumed(tmp_path: Path) -> None:
+    saved = saved_by(write(tmp_path / "one"), "train.runtime.seed=5")
+    loaded = resumed(saved, None, "train.runtime.max_iters=99")
+    expected = saved_by(tmp_path / "one/config.toml", "train.runtime.seed=5")
+    expected["train"]["runtime"]["max_iters"] = 99
+    assert loaded.config.model_dump(mode="json") == expected
+
+
+def test_the_dataset_is_taken_from_where_it_exists(tmp_path: Path) -> None:
+    one, two = write(tmp_path / "one"), write(tmp_path / "two")
+    saved, now = saved_by(one), load_config(two)
+    (tmp_path / "one/raw").mkdir()
+    for folder, raw in (("one", "one"), ("two", "one"), ("", "two")):
+        found = (tmp_path / folder / "datasets",) if folder else ()
+        prepare = resumed(saved, now, datasets=found).config.prepare
+        assert prepare.dataset_dir == tmp_path / (folder or "two") / "datasets"
+        assert prepare.raw_dir == tmp_path / raw / "raw"
+
+
+def test_the_record_names_the_text_that_the_dataset_was_made_of(tmp_path: Path) -> None:
+    saved = saved_by(write(tmp_path / "one"), "prepare.bundled=tiny_shakespeare")
+    (tmp_path / "one/raw").mkdir()
+    extra = '\n[prepare]\nbundled = "bundestag_sample"\nraw_dir = "other"\n'
+    now = load_config(write(tmp_path / "one", extra))
+    loaded = resumed(saved, now, datasets=(tmp_path / "one/datasets",))
+    assert loaded.config.model_dump(mode="json")["prepare"] == saved["prepare"]
+
+
+def test_a_vocabulary_size_that_was_filled_in_counts_as_unset(tmp_path: Path) -> None:
+    saved = saved_by(write(tmp_path / "one"), "model.vocab_size=24")
+    dataset = {"vocab_size": 24}
+    filled = resumed(saved, None, dataset=dataset, provenance={})
+    assert filled.config.model.vocab_size is None
+    stated = resumed(saved, None, dataset=dataset, provenance={"model.vocab_size": "--set"})
+    assert stated.config.model.vocab_size == 24
+    unset = saved_by(tmp_path / "one/config.toml")
+    same = resumed(unset, None, "model.vocab_size=24", dataset=dataset)
+    assert same.config.model.vocab_size is None
 
 
 def test_a_damaged_config_file_gives_a_clear_error(tmp_path: Path) -> None:
@@ -85,9 +172,6 @@ def test_settings_of_the_dataset_keep_the_values_of_the_run(tmp_path: Path) -> N
     loaded = resumed(saved, current)
     assert loaded.config.prepare.val_fraction == 0.1
     assert loaded.config.prepare.raw_dir == current.config.prepare.raw_dir
-    assert list(changed_settings(loaded, current)) == [
-        "prepare.val_fraction: keeping the run's 0.1 (the experiment has 0.3)"
-    ]
 
 
 @pytest.mark.parametrize(
