@@ -343,7 +343,7 @@ def test_a_refused_resume_leaves_the_record_as_it_was(tmp_path: Path) -> None:
     run = train(tmp_path).run
     before = run.config_path.read_bytes()
     with pytest.raises(CheckpointError):
-        resume(tmp_path, {"train": {"optim": {"optimizer": "muon"}}})
+        resume(tmp_path, {"train": {"optim": {"optimizer": "muon"}}}, runtime(max_iters=22))
     assert run.config_path.read_bytes() == before
 
 
@@ -489,7 +489,7 @@ def test_a_changed_dataset_is_refused(tmp_path: Path) -> None:
 def test_resuming_with_another_optimizer_is_refused(tmp_path: Path) -> None:
     train(tmp_path)
     with pytest.raises(CheckpointError, match="does not fit this run"):
-        resume(tmp_path, {"train": {"optim": {"optimizer": "muon"}}})
+        resume(tmp_path, {"train": {"optim": {"optimizer": "muon"}}}, runtime(max_iters=22))
 
 
 def test_a_run_without_a_valid_checkpoint_does_not_start_again_at_zero(tmp_path: Path) -> None:
