@@ -8,6 +8,7 @@ import json
 import os
 import secrets
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -30,6 +31,31 @@ def sha256_file(path: Path) -> str:
         while chunk := file.read(_HASH_CHUNK):
             digest.update(chunk)
     return digest.hexdigest()
+
+
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a file of a run for reading: never through a link, nor a pipe, which might block.
+
+    Raises:
+        OSError: While opening, or it is a link or not a regular file.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    return os.fdopen(descriptor, "rb")
+
+
+def read_regular(path: Path, most: int = 1 << 26) -> bytes:
+    """The content of a file of at most `most` bytes, opened with `open_regular`.
+
+    Raises:
+        OSError: While reading, or the file is larger, a link or not a regular file.
+    """
+    with open_regular(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
+        return file.read(most)
 
 
 def sampled_bytes(path: Path) -> bytes:

@@ -11,6 +11,8 @@ from typing import Any
 
 LARGEST = 1e100
 """Upper bound of measured values; sums of smaller numbers cannot overflow."""
+# Larger integers neither fit a column nor become floats without an error.
+_INT_LIMIT = 1 << 63
 _DEEPEST = 40
 
 
@@ -23,8 +25,16 @@ def as_number(value: object) -> float | None:
 
 
 def as_int(value: object) -> int | None:
-    """`value` if it is an int, not a bool."""
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    """`value` if it is an int of at most 64 bits, not a bool."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        return None
+    return value if -_INT_LIMIT <= value < _INT_LIMIT else None
+
+
+def as_count(value: object) -> int | None:
+    """`value` if it is an int of at most 64 bits that is not negative."""
+    number = as_int(value)
+    return None if number is None or number < 0 else number
 
 
 def as_text(value: object) -> str | None:

@@ -74,6 +74,12 @@ class AtTerminal:
         """Send it a signal."""
         self._child.send_signal(number)
 
+    def wait_until_stopped(self) -> None:
+        """Wait until a signal has stopped it, reading what it writes before."""
+        state = Path(f"/proc/{self._child.pid}/stat")
+        while state.read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "T":
+            self.read_what_is_there()
+
     def close_window(self, *, is_told: bool = True) -> None:
         """Do what closing a terminal's window does: a hangup, and nobody there any more.
 

@@ -73,3 +73,33 @@ def test_a_console_whose_window_is_gone_saves_and_ends(
     assert terminal.wait_for_end() in {0, 128 + signal.SIGHUP, -signal.SIGHUP}
     assert read_writer(run) is None
     assert newest_valid(run.checkpoints).path.is_file()
+
+
+@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGTSTP])
+@pytest.mark.parametrize("ending", ["key", "signal"])
+def test_suspending_and_resuming_changes_nothing(
+    long_project: Project, number: signal.Signals, ending: str
+) -> None:
+    terminal, run = training_console(long_project)
+    for pause in (0, 0, 0.01, 0.1, 0.3, 0, 0.5):
+        terminal.signal(number)
+        terminal.wait_until_stopped()
+        terminal.signal(signal.SIGCONT)
+        time.sleep(pause)
+        terminal.read_what_is_there()
+    reached = newest_step(run)
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while newest_step(run) == reached:
+        assert time.monotonic() < deadline, "training does not continue"
+        terminal.read_what_is_there()
+    if ending == "key":
+        terminal.type("q")
+        terminal.read_until(1, after="Cancel")
+        terminal.type("\r")
+    else:
+        terminal.signal(signal.SIGTERM)
+    code, output = terminal.wait()
+    assert "Traceback" not in output
+    assert "poll" not in output
+    assert code == (0 if ending == "key" else 128 + signal.SIGTERM)
+    assert read_writer(run) is None

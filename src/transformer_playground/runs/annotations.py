@@ -1,14 +1,14 @@
 """Run annotations: a note and tags, stored in `notes.json` of the run folder."""
 
+import errno
 import json
 import re
-import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from transformer_playground.errors import RunError, UsageError
-from transformer_playground.files import replace_json
+from transformer_playground.files import read_regular, replace_json
 from transformer_playground.runs.folder import RunFolder
 
 LONGEST_NOTE = 10_000
@@ -113,11 +113,13 @@ def _check_not_damaged(run: RunFolder) -> None:
 
 
 def _read(run: RunFolder) -> Annotations:
-    state = run.notes_path.stat()
-    # Reading a pipe or a device might never end.
-    if not stat.S_ISREG(state.st_mode) or state.st_size > _MAX_FILE_SIZE:
-        raise ValueError("not a regular file of plausible size")
-    document = json.loads(run.notes_path.read_bytes())
+    try:
+        content = read_regular(run.notes_path, _MAX_FILE_SIZE)
+    except OSError as error:
+        if error.errno in (errno.EINVAL, errno.EFBIG, errno.ELOOP):
+            raise ValueError("not a regular file of plausible size") from error
+        raise
+    document = json.loads(content)
     if not isinstance(document, dict):
         raise ValueError("not an object")
     note, tags = document.get("note", ""), document.get("tags", [])

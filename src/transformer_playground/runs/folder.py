@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from transformer_playground.errors import RunError, UsageError
-from transformer_playground.files import fsync_folder, replace_json
+from transformer_playground.files import fsync_folder, read_regular, replace_json
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 RUNS_DIR = Path("runs")
@@ -204,7 +204,7 @@ def read_run_config(run: RunFolder) -> dict[str, Any]:
     """
     hint = "Restore config.json from a copy of the run."
     try:
-        document = json.loads(run.config_path.read_bytes())
+        document = json.loads(read_regular(run.config_path))
     except FileNotFoundError:
         raise RunError(f"The run '{run.run_id}' has no config.json.", hint) from None
     except OSError as error:
@@ -229,7 +229,7 @@ def refuse_newer(run: RunFolder) -> None:
         RunError: A newer version wrote the run.
     """
     try:
-        document = json.loads(run.config_path.read_bytes())
+        document = json.loads(read_regular(run.config_path))
     except (OSError, ValueError, RecursionError):
         return
     if isinstance(document, dict):

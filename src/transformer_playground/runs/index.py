@@ -14,16 +14,16 @@ import contextlib
 import functools
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
 
 import orjson
 
-from transformer_playground.errors import PlaygroundError
+from transformer_playground.errors import PlaygroundError, RunError
 from transformer_playground.files import temporary_sibling
-from transformer_playground.jsonvalues import as_int, as_text
+from transformer_playground.jsonvalues import as_count, as_int, as_text
 from transformer_playground.runs.annotations import Annotations, read_annotations
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.metrics import FileOffset, RunningMedian
@@ -32,6 +32,9 @@ from transformer_playground.runs.summary import RunSummary, read_summary, update
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 
 INDEX_NAME = ".index.json"
 _MAX_INDEX_SIZE = 1 << 28
@@ -101,7 +104,7 @@ def look_up(runs_dir: Path, runs: Iterable[RunFolder]) -> dict[str, IndexedRun |
     found: dict[str, IndexedRun | PlaygroundError] = {}
     changed: list[RunFolder] = []
     for run in runs:
-        known = _serve(run, stored.get(run.run_id))
+        known = _guarded(_serve, run, stored.get(run.run_id))
         if known is None:
             changed.append(run)
         else:
@@ -111,15 +114,31 @@ def look_up(runs_dir: Path, runs: Iterable[RunFolder]) -> dict[str, IndexedRun |
     with contextlib.suppress(OSError), temporary_sibling(path) as temporary:
         now = temporary.stat().st_mtime_ns
         for run in changed:
-            found[run.run_id] = _read(run, stored.get(run.run_id), now)
+            found[run.run_id] = _guarded(_read, run, stored.get(run.run_id), now)
         if _needs_rewrite(stored, found):
             _store(temporary, found)
             temporary.replace(path)
     # Without a writable index, changed runs are read all the same.
     for run in changed:
         if run.run_id not in found:
-            found[run.run_id] = _read(run, stored.get(run.run_id), now=0)
+            found[run.run_id] = _guarded(_read, run, stored.get(run.run_id), 0)
     return found
+
+
+def _guarded(
+    read: Callable[Concatenate[RunFolder, _P], _T],
+    run: RunFolder,
+    *args: _P.args,
+    **kwargs: _P.kwargs,
+) -> _T | PlaygroundError:
+    """What `read` returns; an unexpected error concerns this run, and the others are listed."""
+    try:
+        return read(run, *args, **kwargs)
+    except Exception as error:  # noqa: BLE001 - a list of runs outlives any run folder
+        return RunError(
+            f"The run '{run.run_id}' cannot be read: {type(error).__name__}: {error}",
+            "Restore its files from a copy of the run.",
+        )
 
 
 def _serve(run: RunFolder, entry: IndexEntry | None) -> IndexedRun | None:
@@ -188,7 +207,7 @@ def _identity(config: Mapping[str, Any]) -> Identity:
     return Identity(
         experiment=as_text(config.get("experiment")),
         created=as_text(config.get("created")),
-        parameters=as_int(config.get("parameters")),
+        parameters=as_count(config.get("parameters")),
         seed=as_int(settings.get("train.runtime.seed")),
         settings=settings,
     )

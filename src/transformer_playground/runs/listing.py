@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 
 from transformer_playground.errors import PlaygroundError, RunError, UsageError
-from transformer_playground.jsonvalues import as_int, as_text
+from transformer_playground.jsonvalues import as_count, as_text
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import RunFolder, check_run_id, open_run, read_run_config
 from transformer_playground.runs.index import IndexedRun, look_up
@@ -171,7 +171,7 @@ def _row(known: IndexedRun, run_id: str) -> RunInfo:
         state=known.status.state,
         problem=known.status.error,
         experiment=identity.experiment,
-        max_iters=as_int(identity.settings.get("train.runtime.max_iters")),
+        max_iters=as_count(identity.settings.get("train.runtime.max_iters")),
         parameters=identity.parameters,
         created=_timestamp(identity.created),
         updated=known.updated,

@@ -1,11 +1,12 @@
 """Reader of `metrics.jsonl`, training clock and running median."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
+from transformer_playground.files import open_regular
 from transformer_playground.jsonvalues import LARGEST
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.jsonl import Row, parse_lines
@@ -13,6 +14,8 @@ from transformer_playground.runs.jsonl import Row, parse_lines
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
+
+_T = TypeVar("_T")
 
 # Events with one valid row per step.
 MEASUREMENTS = ("train", "eval", "checkpoint")
@@ -91,7 +94,7 @@ class MetricsReader:
     def blocks(self) -> Iterator[Poll]:
         """`poll` in blocks of bounded size."""
         try:
-            with self._path.open("rb") as file:
+            with open_regular(self._path) as file:
                 if self._was_replaced(file.fileno()):
                     self._position = FileOffset()
                     yield Poll([], reset=True)
@@ -157,33 +160,71 @@ class TrainingClock:
         return self.total + max(0.0, self.end - self.begin)
 
 
-def is_superseded(sample: Row, resumes: Iterable[tuple[float, float]]) -> bool:
-    """Whether a resume, given as (step, time), discarded a row of `samples.jsonl`."""
-    step, time = sample.get("step"), sample.get("time")
-    if not isinstance(step, int | float) or not isinstance(time, int | float):
-        return False
-    return any(step > back_to and time <= at for back_to, at in resumes)
+def is_sample_row(row: Row) -> bool:
+    """Whether a row of `samples.jsonl` is a sample or a resume, with a valid step."""
+    is_sample = isinstance(row.get("text"), str) or row.get("event") == "resume"
+    return is_sample and is_metrics_row({"event": "sample", **row})
 
 
-def read_samples(
-    run: RunFolder, resumes: Sequence[tuple[float, float]] | None = None
-) -> list[dict[str, Any]]:
-    """Rows of `samples.jsonl` without superseded ones; none if the file is missing.
+class SampleHistory(Generic[_T]):
+    """Samples in file order, without those that a resume superseded.
+
+    A resume discards the earlier samples of later steps, and the first sample after it those of its
+    own step, which it repeats. Files of older versions have no resume rows: there, a step lower
+    than the one before begins a new session. Clocks play no part, since they can be set back.
 
     Args:
-        run: The run.
-        resumes: Step and time of each resume; None = read them from `metrics.jsonl`.
+        most: How many samples to keep, the newest ones; None = all.
     """
-    rows = read_raw_rows(run.samples_path, accept=bool)
-    if resumes is None and rows:
-        found = read_raw_rows(run.metrics_path, accept=_is_resume)
-        resumes = [(row["step"], row["time"]) for row in found]
-    return [row for row in rows if not is_superseded(row, resumes or ())]
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
+        self._kept: list[tuple[int, _T]] = []
+        # How many of the kept ones come from earlier sessions; their steps never decrease.
+        self._earlier = 0
+
+    @property
+    def samples(self) -> tuple[_T, ...]:
+        """What was added and not superseded."""
+        return tuple(sample for _, sample in self._kept)
+
+    def resume(self, step: int) -> None:
+        """Begin a session at a step."""
+        self._earlier = len(self._kept)
+        self._discard_from(step + 1)
+
+    def add(self, step: int, sample: _T) -> None:
+        """Add the next sample of the file."""
+        if self._kept and step < self._kept[-1][0]:
+            self._earlier = len(self._kept)
+        self._discard_from(step)
+        self._kept.append((step, sample))
+        if self._most is not None and len(self._kept) > self._most:
+            del self._kept[0]
+            self._earlier = max(0, self._earlier - 1)
+
+    def clear(self) -> None:
+        """Forget all samples."""
+        self._kept.clear()
+        self._earlier = 0
+
+    def _discard_from(self, step: int) -> None:
+        first = self._earlier
+        while first and self._kept[first - 1][0] >= step:
+            first -= 1
+        del self._kept[first : self._earlier]
+        self._earlier = first
 
 
-def _is_resume(row: Row) -> bool:
-    is_timed = isinstance(row.get("time"), int | float)
-    return row.get("event") == "resume" and is_timed and is_metrics_row(row)
+def read_samples(run: RunFolder) -> list[dict[str, Any]]:
+    """Rows of `samples.jsonl` without superseded ones; none if the file is missing."""
+    history: SampleHistory[Row] = SampleHistory()
+    for row in read_raw_rows(run.samples_path, accept=is_sample_row):
+        if row.get("event") == "resume":
+            history.resume(row["step"])
+        else:
+            history.add(row["step"], row)
+    return list(history.samples)
 
 
 # On each side of the median: the median survives as many consecutive values on one side of it.

@@ -105,12 +105,6 @@ class RunSeries:
         table = self._tables.get(event)
         return frozenset(table.named) if table else frozenset()
 
-    @property
-    def resumes(self) -> list[tuple[float, float]]:
-        """Step and time of each resume; NaN for an unknown time."""
-        steps, times = self.column("resume", "step"), self.column("resume", "time")
-        return list(zip(steps.tolist(), times.tolist(), strict=True))
-
     def poll(self) -> bool:
         """Read rows added to the file; return whether anything changed."""
         changed = self.was_reset = False

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Self
 
 from transformer_playground.errors import RunError
-from transformer_playground.jsonvalues import as_text
+from transformer_playground.files import open_regular, read_regular
+from transformer_playground.jsonvalues import as_int, as_number, as_object, as_text
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.jsonl import Row, parse_lines
 from transformer_playground.runs.metrics import is_metrics_row
@@ -25,6 +26,8 @@ HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
 # The start time of a process is derived from the system clock, which may be adjusted.
 _START_TOLERANCE = 2.0
+# A process id is a positive C int.
+_PID_LIMIT = 1 << 31
 
 
 @dataclass(frozen=True)
@@ -64,16 +67,15 @@ class Writer:
 def read_writer(run: RunFolder) -> Writer | None:
     """The current writer, or the last one if it was killed; None after a clean exit."""
     try:
-        document = json.loads(run.writer_path.read_bytes())
-        return Writer(
-            pid=int(document["pid"]),
-            host=str(document["host"]),
-            process_started=float(document["process_started"]),
-            heartbeat=float(document["heartbeat"]),
-        )
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, OverflowError):
+        document = as_object(json.loads(read_regular(run.writer_path)))
+    except (OSError, ValueError, RecursionError):
         # Only the record is unreadable; the kernel's lock still protects the run.
         return None
+    pid, host = as_int(document.get("pid")), as_text(document.get("host"))
+    started, heartbeat = map(as_number, map(document.get, ("process_started", "heartbeat")))
+    if pid is None or not 0 < pid < _PID_LIMIT or not host or started is None or heartbeat is None:
+        return None
+    return Writer(pid, host, started, heartbeat)
 
 
 class RunLock:
@@ -239,7 +241,7 @@ def judge_status(
 def last_status_row(path: Path) -> Row | None:
     """The newest complete `status` row of a metrics file, searched from the end."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for line in _lines_backwards(file):
                 if b'"status"' not in line:
                     continue

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from transformer_playground.errors import RunError
 from transformer_playground.files import replace_json
-from transformer_playground.jsonvalues import LARGEST, as_text
+from transformer_playground.jsonvalues import LARGEST, as_count, as_text
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.metrics import FileOffset, RunningMedian, TrainingClock
 from transformer_playground.runs.status import judge_status, read_writer
@@ -239,10 +239,10 @@ def summarise(run: RunFolder) -> dict[str, Any]:
     summary, _ = read_summary(run.metrics_path)
     return {
         "run_id": run.run_id,
-        "experiment": config.get("experiment"),
-        "created": config.get("created"),
+        "experiment": config["experiment"],
+        "created": as_text(config.get("created")),
         "status": judge_status(run, summary.status, summary.error, writer).state,
-        "params": config.get("parameters"),
+        "params": as_count(config.get("parameters")),
         "best_val_loss": summary.best_val_loss,
         "best_step": summary.best_step,
         "final_step": summary.step,

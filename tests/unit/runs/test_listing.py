@@ -1,13 +1,26 @@
 """Listing of runs, broken ones included, and finding a run by what a user types."""
 
+import json
 import os
+import platform
 from pathlib import Path
 
 import pytest
 
-from builders.runs import eval_row, make_run, status_row, train_row
+from builders.runs import eval_row, make_run, run_config, status_row, train_row
 from transformer_playground.errors import PlaygroundError, UsageError
-from transformer_playground.runs.listing import find_run, find_run_or_latest, list_runs
+from transformer_playground.runs import index
+from transformer_playground.runs.annotations import Annotations, read_annotations
+from transformer_playground.runs.fields import FIELDS
+from transformer_playground.runs.folder import RunFolder
+from transformer_playground.runs.listing import (
+    find_run,
+    find_run_or_latest,
+    list_runs,
+    refresh_run,
+)
+from transformer_playground.runs.metrics import read_samples
+from transformer_playground.runs.summary import summarise
 
 ROWS = [
     status_row(0, "running"),
@@ -190,3 +203,96 @@ def test_an_unknown_name_gives_a_clear_error(tmp_path: Path, name: str) -> None:
     make_run(tmp_path, "tiny-1")
     with pytest.raises(UsageError, match="no run"):
         find_run_or_latest(tmp_path, name)
+
+
+HOSTILE_VALUES = [
+    *("-1", "0", "1e999", "-1e999", "NaN", "9" * 400, "[]", "{}", "null", "true", '"1"', '""'),
+    *(str(1 << 31), str(1 << 63), "[" * 100_000, '"' + "x" * 100_000 + '"', "2.5"),
+]
+WRITER = {"pid": 1, "host": platform.node(), "process_started": 1.0, "heartbeat": 1.0}
+
+
+@pytest.mark.parametrize("value", HOSTILE_VALUES, ids=lambda value: value[:8])
+@pytest.mark.parametrize(
+    ("name", "document"),
+    [
+        ("writer.json", WRITER),
+        ("config.json", {**run_config(), "created": "2026", "schema_version": 1, "dataset": {}}),
+        ("notes.json", {"note": "", "tags": []}),
+        ("metrics.jsonl", train_row(1) | {"event": "status", "status": "running", "error": ""}),
+        ("samples.jsonl", {"step": 1, "text": ""}),
+    ],
+)
+def test_no_value_in_a_file_of_one_run_hides_the_others(
+    tmp_path: Path, name: str, document: dict[str, object], value: str
+) -> None:
+    make_run(tmp_path, "good-1", [train_row(1)])
+    fields = {key: json.dumps(each) for key, each in document.items()}
+    broken = [value, *(_object(fields | {key: value}) for key in fields)]
+    for number, text in enumerate(broken):
+        run = make_run(tmp_path, f"bad-{number}", [train_row(1)])
+        (run.root / name).write_text(text + "\n", encoding="utf-8")
+    for _ in range(2):
+        rows = list_runs(tmp_path)
+        assert {row.run_id for row in rows} == {
+            "good-1",
+            *(f"bad-{number}" for number in range(len(broken))),
+        }
+        for row in rows:
+            json.dumps(row.as_json(), allow_nan=False)
+            for field in FIELDS.values():
+                field.text(row, 2000.0)
+            if row.state != "broken":
+                refresh_run(tmp_path, row)
+                summarise(RunFolder(tmp_path / row.run_id))
+                read_samples(RunFolder(tmp_path / row.run_id))
+
+
+def _object(fields: dict[str, str]) -> str:
+    return "{" + ", ".join(f'"{key}": {value}' for key, value in fields.items()) + "}"
+
+
+@pytest.mark.parametrize(
+    "name", ["writer.json", "config.json", "notes.json", "metrics.jsonl", "samples.jsonl"]
+)
+@pytest.mark.parametrize("kind", ["pipe", "folder", "link out", "link loop"])
+def test_what_is_no_file_of_the_run_is_neither_waited_for_nor_followed(
+    tmp_path: Path, name: str, kind: str
+) -> None:
+    runs_dir, outside = tmp_path / "runs", tmp_path / "outside"
+    outside.write_text(json.dumps({"note": "secret", "step": 1, "text": "secret"}) + "\n")
+    run = make_run(runs_dir, "bad")
+    make_run(runs_dir, "good")
+    path = run.root / name
+    path.unlink(missing_ok=True)
+    match kind:
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "link out":
+            path.symlink_to(outside)
+        case _:
+            path.symlink_to(path)
+    rows = {row.run_id: row for row in list_runs(runs_dir)}
+    assert rows.keys() == {"bad", "good"}
+    assert "secret" not in json.dumps(rows["bad"].as_json())
+    assert read_samples(run) == []
+
+
+def test_an_unexpected_error_concerns_one_run_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(tmp_path, "good")
+    make_run(tmp_path, "bad")
+
+    def failing(run: RunFolder) -> Annotations:
+        if run.run_id == "bad":
+            raise ZeroDivisionError("unexpected")
+        return read_annotations(run)
+
+    monkeypatch.setattr(index, "read_annotations", failing)
+    rows = {row.run_id: row for row in list_runs(tmp_path)}
+    assert rows["good"].state == "new"
+    assert rows["bad"].state == "broken"
+    assert "unexpected" in str(rows["bad"].problem)

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import pytest
+
 from builders.runs import make_run
 from transformer_playground.runs.jsonl import JsonlWriter
-from transformer_playground.runs.metrics import read_samples
+from transformer_playground.runs.metrics import SampleHistory, read_samples
 
 
 def test_samples_are_read_with_every_character(tmp_path: Path) -> None:
@@ -21,3 +23,50 @@ def test_samples_are_read_with_every_character(tmp_path: Path) -> None:
 
 def test_a_run_without_samples_has_an_empty_list(tmp_path: Path) -> None:
     assert read_samples(make_run(tmp_path)) == []
+
+
+def sample(step: int, text: str) -> dict[str, object]:
+    return {"step": step, "text": text, "time": 1.0}
+
+
+def resume(step: int) -> dict[str, object]:
+    return {"event": "resume", "step": step, "time": 9.0}
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        # Killed between the first sample and the next save: step 0 is sampled again.
+        ([sample(0, "a"), resume(0), sample(0, "b")], "b"),
+        ([sample(0, "a"), resume(0)], "a"),
+        ([sample(0, "a"), sample(5, "b"), resume(0)], "a"),
+        ([sample(0, "a"), sample(5, "b"), resume(5), sample(10, "c")], "abc"),
+        ([sample(0, "a"), sample(5, "b"), resume(4), sample(5, "c"), sample(10, "d")], "acd"),
+        ([sample(4, "a"), resume(4), sample(4, "b"), resume(4), sample(4, "c")], "c"),
+        # Several samples of one step.
+        ([sample(0, "a"), sample(0, "b"), resume(0), sample(0, "c"), sample(0, "d")], "cd"),
+        # Files of older versions have no resume rows.
+        ([sample(0, "a"), sample(5, "b"), sample(9, "c"), sample(5, "d")], "ad"),
+        ([{"text": "x"}, {"step": 10**30, "text": "x"}, sample(0, "a"), {"step": 1}], "a"),
+    ],
+)
+def test_order_in_the_file_decides_what_is_superseded(
+    tmp_path: Path, rows: list[dict[str, object]], expected: str
+) -> None:
+    run = make_run(tmp_path)
+    with JsonlWriter(run.samples_path) as samples:
+        for row in rows:
+            samples.append(row)
+    assert "".join(row["text"] for row in read_samples(run)) == expected
+
+
+def test_only_the_newest_samples_are_kept() -> None:
+    history: SampleHistory[int] = SampleHistory(3)
+    for step in range(5):
+        history.add(step, step)
+    kept = [history.samples]
+    history.resume(3)
+    kept.append(history.samples)
+    history.add(3, 30)
+    kept.append(history.samples)
+    assert kept == [(2, 3, 4), (2, 3), (2, 30)]

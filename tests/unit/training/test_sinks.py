@@ -1,10 +1,18 @@
+import contextlib
+import dataclasses
 import json
 import math
+import resource
+import signal
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
+from builders.runs import make_run
 from transformer_playground.errors import TrainingError
+from transformer_playground.runs.metrics import read_samples
 from transformer_playground.training.events import (
     CheckpointSaved,
     Evaluated,
@@ -17,9 +25,9 @@ from transformer_playground.training.events import (
     StepLogged,
     Warned,
 )
-from transformer_playground.training.sinks.base import EventBus
-from transformer_playground.training.sinks.run_files import event_rows
-from transformer_playground.training.sinks.text import LineSink, describe
+from transformer_playground.training.sinks.base import MOST_FAILURES, EventBus, Sink
+from transformer_playground.training.sinks.run_files import SamplesSink, event_rows
+from transformer_playground.training.sinks.text import LineSink, LogFileSink, describe
 
 STARTED = RunStarted(
     step=0,
@@ -32,6 +40,7 @@ STARTED = RunStarted(
     tokens_per_step=4,
     resumed_from=None,
 )
+SAMPLED = Sampled(step=1, prompt="a", text="b", seed=1, temperature=1.0, top_k=0, top_p=1.0)
 EVENTS: list[Event] = [
     STARTED,
     StepLogged(
@@ -55,7 +64,7 @@ EVENTS: list[Event] = [
         window_tokens=64,
         is_best=True,
     ),
-    Sampled(step=1, prompt="a", text="b", seed=1, temperature=1.0, top_k=0, top_p=1.0),
+    SAMPLED,
     CheckpointSaved(step=1, kinds=("last", "best"), path="checkpoints/x.pt"),
     Warned(step=1, message="careful"),
     StatusChanged(step=1, status="paused"),
@@ -70,6 +79,19 @@ EVENTS: list[Event] = [
     ),
     RunFailed(step=5, error="boom"),
 ]
+
+
+@contextlib.contextmanager
+def limited_files(size: int) -> Iterator[None]:
+    """Files cannot grow beyond `size` bytes, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
 
 
 @dataclass
@@ -101,7 +123,7 @@ def test_every_event_reaches_every_sink_in_order() -> None:
     assert [sink.events for sink in sinks] == [EVENTS, EVENTS]
 
 
-def test_a_failing_sink_is_reported_once_and_dropped() -> None:
+def test_a_failing_sink_is_reported_once_and_tried_again() -> None:
     recorder = Recorder()
     bus = EventBus([Broken(), recorder])
     bus.emit(STARTED)
@@ -111,6 +133,77 @@ def test_a_failing_sink_is_reported_once_and_dropped() -> None:
     assert "Broken" in warnings[0].message
     assert "no space left" in warnings[0].message
     assert recorder.events.count(STARTED) == 2
+
+
+@dataclass
+class Unreliable(Recorder):
+    """Fails while `error` is set."""
+
+    error: Exception | None = None
+
+    def handle(self, event: Event) -> None:
+        if self.error:
+            raise self.error
+        self.events.append(event)
+
+
+def warnings_of(recorder: Recorder) -> list[str]:
+    return [event.message for event in recorder.events if isinstance(event, Warned)]
+
+
+def test_a_sink_that_works_again_gets_later_events_and_says_what_it_missed() -> None:
+    recorder, sink = Recorder(), Unreliable(error=OSError("disk full"))
+    bus = EventBus([sink, recorder])
+    for _ in range(20):
+        bus.emit(STARTED)
+    sink.error = None
+    for _ in range(3):
+        bus.emit(STARTED)
+    assert sink.events.count(STARTED) == 3
+    first, last = warnings_of(recorder)
+    assert first == "Unreliable failed and will be tried again: disk full"
+    # The first warning is an event too.
+    assert last == "Unreliable works again; it missed 21 events."
+
+
+@pytest.mark.parametrize(
+    ("error", "attempts"),
+    [(OSError("disk full"), MOST_FAILURES), (BrokenPipeError(), 1), (KeyError("bug"), 1)],
+)
+def test_only_a_fault_that_lasts_drops_a_sink(error: Exception, attempts: int) -> None:
+    recorder, sink = Recorder(), Unreliable(error=error)
+    bus = EventBus([sink, recorder])
+    for _ in range(MOST_FAILURES):
+        bus.emit(STARTED)
+    sink.error = None
+    bus.emit(STARTED)
+    assert sink.events == []
+    assert "was dropped" in warnings_of(recorder)[-1]
+    assert len(warnings_of(recorder)) == (1 if attempts == 1 else 2)
+
+
+@pytest.mark.parametrize("kind", ["samples", "log"])
+def test_what_a_full_disk_held_back_is_written_later(tmp_path: Path, kind: str) -> None:
+    run = make_run(tmp_path)
+    path = run.samples_path if kind == "samples" else run.log_path
+    sink: Sink = SamplesSink(run) if kind == "samples" else LogFileSink(run.log_path)
+    recorder = Recorder()
+    bus = EventBus([sink, recorder])
+    samples = [dataclasses.replace(SAMPLED, step=step) for step in range(4)]
+    bus.emit(samples[0])
+    limit = path.stat().st_size + 10
+    with limited_files(limit):
+        bus.emit(samples[1])
+        bus.emit(samples[2])
+    bus.emit(samples[3])
+    bus.close()
+    text = path.read_text()
+    if kind == "samples":
+        assert [row["step"] for row in read_samples(run)] == [0, 1, 2, 3]
+    else:
+        assert [f"step {step}: sample" in text for step in range(4)] == [True] * 4
+        assert text.count("step 1: sample") == 1
+    assert len(warnings_of(recorder)) == 1
 
 
 def test_two_failing_sinks_do_not_chase_each_other() -> None:

@@ -1,10 +1,11 @@
 """Sinks that write the files of a run: metrics, samples, TensorBoard scalars and adapters."""
 
 import dataclasses
+from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformer_playground.errors import PlaygroundError
+from transformer_playground.errors import PlaygroundError, RunError
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.jsonl import JsonlWriter
 from transformer_playground.training.events import (
@@ -22,6 +23,8 @@ from transformer_playground.training.events import (
 from transformer_playground.training.sinks.base import Sink, SinkBehind
 
 if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
     from transformer_playground.finetuning.model import AdapterModel
 
 _NAMES: dict[type[Event], str] = {
@@ -34,6 +37,9 @@ _NAMES: dict[type[Event], str] = {
     RunFinished: "status",
     RunFailed: "status",
 }
+
+# Samples kept in memory while the disk is full.
+_MOST_WAITING = 1000
 
 _POINTERS = {"last": "last.pt", "best": "best_val.pt"}
 
@@ -83,36 +89,61 @@ class MetricsSink(Sink):
 
 
 class SamplesSink(Sink):
-    """Appends every sample to samples.jsonl."""
+    """Appends every sample to samples.jsonl, and the `resume` rows that supersede earlier ones.
+
+    Rows that could not be written are kept and written first at the next event.
+    """
 
     def __init__(self, run: RunFolder) -> None:
         self._rows = JsonlWriter(run.samples_path)
+        self._waiting: deque[dict[str, Any]] = deque()
 
     def handle(self, event: Event) -> None:
-        """Append a sample's row."""
-        if isinstance(event, Sampled):
-            for row in event_rows(event):
-                self._rows.append({key: row[key] for key in row if key != "event"})
+        """Append a sample's row; SinkBehind if it must wait."""
+        if len(self._waiting) >= _MOST_WAITING:
+            self._write()
+        match event:
+            case RunStarted(resumed_from=str()):
+                self._waiting.append(event_rows(event)[0])
+            case Sampled():
+                (row,) = event_rows(event)
+                self._waiting.append({key: row[key] for key in row if key != "event"})
+        try:
+            self._write()
+        except RunError as error:
+            raise SinkBehind(error.message) from error
 
     def sync(self) -> None:
         """Flush to disk, so that no checkpoint is newer than the rows."""
         self._rows.sync()
 
     def close(self) -> None:
-        """Close the file."""
-        self._rows.close()
+        """Write what waits, and close the file."""
+        try:
+            self._write()
+        finally:
+            self._rows.close()
+
+    def _write(self) -> None:
+        while self._waiting:
+            self._rows.append(self._waiting[0])
+            self._waiting.popleft()
 
 
 class TensorBoardSink(Sink):
     """TensorBoard scalars: train/loss, lr, tokens_per_sec, step_time_ms and val/loss by step."""
 
     def __init__(self, folder: Path, *, resumed_at: int | None) -> None:
+        self._folder = folder
+        # purge_step makes TensorBoard hide the rows that a resumed run writes again.
+        purge = None if resumed_at is None else resumed_at + 1
+        self._writer: SummaryWriter | None = self._open(purge)
+
+    def _open(self, purge_step: int | None = None) -> "SummaryWriter":
         # Importing it takes a second, and runs can do without it.
         from torch.utils.tensorboard import SummaryWriter
 
-        # purge_step makes TensorBoard hide the rows that a resumed run writes again.
-        purge = None if resumed_at is None else resumed_at + 1
-        self._writer = SummaryWriter(log_dir=str(folder), purge_step=purge)
+        return SummaryWriter(log_dir=str(self._folder), purge_step=purge_step)
 
     def handle(self, event: Event) -> None:
         """Record the event's scalars."""
@@ -129,10 +160,18 @@ class TensorBoardSink(Sink):
 
     def close(self) -> None:
         """Flush and close the event file."""
-        self._writer.close()
+        if self._writer is not None:
+            self._writer.close()
 
     def _add(self, event: Event, tag: str, value: float) -> None:
-        self._writer.add_scalar(tag, value, event.step, walltime=event.time)
+        if self._writer is None:
+            self._writer = self._open()
+        try:
+            self._writer.add_scalar(tag, value, event.step, walltime=event.time)
+        except OSError:
+            # After an error its writing thread has ended: the next event opens another file.
+            self._writer = None
+            raise
 
 
 class AdapterSink(Sink):

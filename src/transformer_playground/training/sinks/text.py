@@ -40,12 +40,14 @@ from transformer_playground.training.events import (
     StepLogged,
     Warned,
 )
-from transformer_playground.training.sinks.base import Sink
+from transformer_playground.training.sinks.base import Sink, SinkBehind
 from transformer_playground.training.sinks.run_files import event_rows
 
 _MIN_BAR_WIDTH = 6
 # Width of step, metrics and remaining time; a bar is shown only if the terminal is wider.
 _TEXT_WIDTH = 74
+# Log lines kept in memory while the disk is full.
+_MOST_WAITING_BYTES = 1 << 20
 
 
 def describe(event: Event) -> str:
@@ -123,11 +125,16 @@ class JsonStreamSink(Sink):
 
 
 class LogFileSink(Sink):
-    """Appends each event with its local time to `logs/train.log`."""
+    """Appends each event with its local time to `logs/train.log`.
+
+    Lines that could not be written are kept and written first at the next event.
+    """
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("a", encoding="utf-8", errors="backslashreplace")
+        # Without a buffer it is known what has been written when the disk is full.
+        self._file = path.open("ab", buffering=0)
+        self._waiting = b""
 
     def handle(self, event: Event) -> None:
         """Append the event's text."""
@@ -135,13 +142,26 @@ class LogFileSink(Sink):
 
     def write(self, line: str, timestamp: float | None = None) -> None:
         """Append `line` with a timestamp, Unix time in seconds; None = now."""
+        if len(self._waiting) >= _MOST_WAITING_BYTES:
+            self._write_waiting()
         stamp = date_text(time.time() if timestamp is None else timestamp)
-        self._file.write(f"{stamp} {visible(line)}\n")
-        self._file.flush()
+        self._waiting += f"{stamp} {visible(line)}\n".encode(errors="backslashreplace")
+        try:
+            self._write_waiting()
+        except OSError as error:
+            reason = f"{self._file.name} could not be written: {error.strerror}."
+            raise SinkBehind(reason) from error
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Write what waits, and close the file."""
+        try:
+            self._write_waiting()
+        finally:
+            self._file.close()
+
+    def _write_waiting(self) -> None:
+        while self._waiting:
+            self._waiting = self._waiting[self._file.write(self._waiting) :]
 
 
 class ProgressSink(Sink):

@@ -11,7 +11,7 @@ from transformer_playground.comparison.compared_run import ComparedRun, read_run
 from transformer_playground.comparison.render import as_document, csv_text, markdown_text
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.files import replace_json, replace_text, timestamped, write_new_file
-from transformer_playground.jsonvalues import as_int, as_text
+from transformer_playground.jsonvalues import as_text
 from transformer_playground.plots.loss_curves import PlotRequest
 from transformer_playground.plots.loss_plot import plot_loss
 from transformer_playground.runs.folder import RunFolder, open_run
@@ -39,13 +39,12 @@ class SampleTrack:
         return self.drawn[index - 1] if index else None
 
 
-def read_track(run: RunFolder, resumes: Sequence[tuple[float, float]] | None = None) -> SampleTrack:
-    """The samples of a run; `resumes` are step and time of its resumes, if already cached."""
+def read_track(run: RunFolder) -> SampleTrack:
+    """The samples of a run."""
     texts: dict[int, list[str]] = {}
-    for row in read_samples(run, resumes):
-        step, text = as_int(row.get("step")), as_text(row.get("text"))
-        if step is not None and text is not None:
-            texts.setdefault(step, []).append((as_text(row.get("prompt")) or "") + text)
+    for row in read_samples(run):
+        text = (as_text(row.get("prompt")) or "") + row["text"]
+        texts.setdefault(row["step"], []).append(text)
     return SampleTrack(tuple(StepSamples(step, tuple(texts[step])) for step in sorted(texts)))
 
 
@@ -176,7 +175,7 @@ class Comparer:
         try:
             run = open_run(self._runs_dir, run_id)
             cached.facts = read_run(run, cached.series)
-            cached.track = read_track(run, cached.series.resumes)
+            cached.track = read_track(run)
         except PlaygroundError as error:
             cached.problem = str(error)
         except OSError as error:

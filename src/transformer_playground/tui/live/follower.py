@@ -14,8 +14,8 @@ from transformer_playground.runs.jsonl import Row
 from transformer_playground.runs.metrics import (
     MetricsReader,
     Poll,
-    is_metrics_row,
-    is_superseded,
+    SampleHistory,
+    is_sample_row,
 )
 from transformer_playground.runs.series import Axis, Curve, RunSeries
 from transformer_playground.terminal import visible
@@ -101,8 +101,8 @@ class RunFollower:
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
         self._series = RunSeries(folder.metrics_path, listener=self._on_rows)
-        self._sample_rows = MetricsReader(folder.samples_path, accept=_is_sample)
-        self._samples: deque[tuple[Row, SampleText]] = deque(maxlen=MAX_SAMPLES)
+        self._sample_rows = MetricsReader(folder.samples_path, accept=is_sample_row)
+        self._samples: SampleHistory[SampleText] = SampleHistory(MAX_SAMPLES)
         self._lines: deque[LogLine] = deque(maxlen=MAX_LOG_LINES)
         self._had_rows = False
         self._generation = 0
@@ -140,7 +140,7 @@ class RunFollower:
     def focused(self) -> FocusedRun:
         """Numbers, samples and log; the same object while there are no new rows."""
         if self._focused is None:
-            series, resumes = self._series, self._series.resumes
+            series = self._series
             curves = [series.curve("train", key) for key in _SPARKLINE_KEYS]
             self._focused = FocusedRun(
                 self._folder.run_id,
@@ -150,7 +150,7 @@ class RunFollower:
                     Curve(curve.x[-RECENT_VALUES:], curve.y[-RECENT_VALUES:]) for curve in curves
                 ),
                 tuple(self._lines),
-                tuple(text for row, text in self._samples if not is_superseded(row, resumes)),
+                self._samples.samples,
             )
         return self._focused
 
@@ -174,13 +174,13 @@ class RunFollower:
         for part in self._sample_rows.blocks():
             if part.reset:
                 self._samples.clear()
-            self._samples.extend((row, _sample(row)) for row in part.rows)
+            for row in part.rows:
+                if row.get("event") == "resume":
+                    self._samples.resume(row["step"])
+                else:
+                    self._samples.add(row["step"], _sample(row))
             changed |= part.reset or bool(part.rows)
         return changed
-
-
-def _is_sample(row: Row) -> bool:
-    return is_metrics_row({"event": "sample", **row}) and isinstance(row.get("text"), str)
 
 
 def _sample(row: Row) -> SampleText:

@@ -120,8 +120,8 @@ def test_lines_have_unique_keys_whatever_the_names_of_settings(tmp_path: Path) -
 def test_samples_are_found_at_or_before_a_step(tmp_path: Path) -> None:
     run = finished_run(tmp_path, "one")
     rows = [
-        {"step": 10, "text": "b", "prompt": ">"},
         {"step": 0, "text": "a", "prompt": 7},
+        {"step": 10, "text": "b", "prompt": ">"},
         {"step": 10, "text": "c", "prompt": ">"},
         {"step": True, "text": "no"},
         {"step": 20, "text": None},

@@ -111,7 +111,10 @@ def test_samples_superseded_by_a_resume_are_dropped(tmp_path: Path) -> None:
     followers = RunFollowers(tmp_path)
     followers.poll(request("a"))
     append_rows(run, [resume_row(5)])
-    write_samples(run, 8, text="again", time=3000.0)
+    with JsonlWriter(run.samples_path) as samples:
+        samples.append(resume_row(5))
+    # The clock was set back before the resume.
+    write_samples(run, 8, text="again", time=1.0)
     focus = followers.poll(request("a")).focus
     assert focus is not None
     assert [sample.text for sample in focus.samples] == ["words 4", "again 8"]
