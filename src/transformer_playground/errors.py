@@ -23,6 +23,13 @@ class PlaygroundError(Exception):
         return f"{self.message} {self.hint}".strip()
 
 
+def describe_error(error: BaseException) -> str:
+    """Text of any exception: the sentence of a `PlaygroundError`, else class and message."""
+    if isinstance(error, PlaygroundError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".rstrip(": ")
+
+
 class UsageError(PlaygroundError):
     """Invalid command: an unknown name, an invalid id, or flags that exclude each other."""
 

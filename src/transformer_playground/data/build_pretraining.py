@@ -149,8 +149,9 @@ _SHOWN = 10
 
 def pretraining_settings(config: PrepareConfig) -> dict[str, Any]:
     """The settings that determine the dataset."""
+    kind = tokenizers()[config.tokenizer_type]
     settings: dict[str, Any] = {
-        "recipe": _VERSION,
+        "recipe": _VERSION + kind.recipe,
         "tokenizer_type": config.tokenizer_type,
         "documents": config.documents,
         "val_fraction": config.val_fraction,
@@ -160,8 +161,7 @@ def pretraining_settings(config: PrepareConfig) -> dict[str, Any]:
         settings["doc_separator"] = config.doc_separator
     else:
         settings["seed"] = config.seed
-    own = tokenizers()[config.tokenizer_type].settings
-    return settings | config.model_dump(include=set(own))
+    return settings | config.model_dump(include=set(kind.settings))
 
 
 def build_pretraining_dataset(

@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
@@ -27,7 +28,7 @@ from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data import prepare as standard
 from transformer_playground.data.dataset import check_artifacts
 from transformer_playground.data.prepare import DatasetState, PrepareReport
-from transformer_playground.errors import DataError, PlaygroundError
+from transformer_playground.errors import DataError, PlaygroundError, describe_error
 from transformer_playground.experiments.discovery import CONFIG_FILE, Experiment
 from transformer_playground.files import display_path, replace_json, sha256_file
 
@@ -208,10 +209,14 @@ def _translate_errors(path: Path) -> Iterator[None]:
         yield
     except PlaygroundError:
         raise
-    except (Exception, SystemExit) as error:
+    except BaseException as error:
+        # Only the main thread is interrupted by Ctrl-C; elsewhere the file raised it.
+        is_main = threading.current_thread() is threading.main_thread()
+        if isinstance(error, KeyboardInterrupt) and is_main:
+            raise
         place = ", ".join([display_path(path), *_line_in(path, error)])
         raise DataError(
-            f"{place}: {type(error).__name__}: {error}".rstrip(": "),
+            f"{place}: {describe_error(error)}",
             "Fix this file of the experiment.",
         ) from error
 

@@ -24,8 +24,9 @@ from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.listing import list_runs
 from transformer_playground.runs.metrics import read_samples
 from transformer_playground.runs.summary import RunSummary
-from transformer_playground.training.launch import Launch
+from transformer_playground.training.launch import Launch, ResolvedLaunch, resolve_launch
 from transformer_playground.training.post_run import Artifacts
+from transformer_playground.tui.core import job_queue
 from transformer_playground.tui.core.job_queue import (
     EventBuffer,
     Job,
@@ -262,6 +263,30 @@ def test_a_fault_nobody_foresaw_fails_the_job_only(project: Project) -> None:
     assert job.state == "failed"
     assert job.message.startswith("AttributeError: ")
     assert second.state == "finished"
+
+
+class Panic(BaseException):
+    """As Rust libraries raise it."""
+
+
+@pytest.mark.parametrize(
+    "error", [Panic("overflow"), KeyboardInterrupt(), SystemExit(3), GeneratorExit(), MemoryError()]
+)
+def test_no_class_of_exception_ends_the_worker(
+    project: Project, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def resolve(experiments: Path, runs: Path, launch: Launch) -> ResolvedLaunch:
+        if launch.run_id == "bad":
+            raise error
+        return resolve_launch(experiments, runs, launch)
+
+    monkeypatch.setattr(job_queue, "resolve_launch", resolve)
+    with working(project) as queue:
+        job = queue.submit(Launch("tiny", run_id="bad"))
+        second = queue.submit(Launch("tiny", ("train.runtime.max_iters=2",), run_id="good"))
+        wait_for(lambda: second.has_ended)
+    assert (job.state, second.state) == ("failed", "finished")
+    assert job.message.startswith(type(error).__name__)
 
 
 def test_a_branch_goes_its_own_way_from_a_checkpoint(project: Project) -> None:

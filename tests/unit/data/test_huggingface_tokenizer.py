@@ -228,6 +228,20 @@ def test_a_lone_surrogate_is_rejected() -> None:
         tokenizer_of("bytelevel").encode("a\udcff")
 
 
+def test_a_failure_inside_the_tokenizers_library_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Failing:
+        def encode(self, text: str, **_: Any) -> None:
+            raise Exception(f"cannot encode {text}")
+
+    tokenizer = load_hub_tokenizer(HfModelConfig(model_name=str(tokenizer_folder("bytelevel"))))
+    monkeypatch.setattr(tokenizer, "_encoder", Failing())
+
+    with pytest.raises(DataError, match="cannot encode this text: Exception: cannot encode cat"):
+        tokenizer.encode("cat")
+
+
 def test_tokenizer_dropout_of_the_base_model_is_off_for_the_dataset() -> None:
     spec = json.loads((tokenizer_folder("bytelevel") / "tokenizer.json").read_text())
     spec["model"]["dropout"] = 0.9

@@ -1,4 +1,5 @@
 import codecs
+import re
 import subprocess
 import sys
 from functools import cache
@@ -11,8 +12,9 @@ from hypothesis import strategies as st
 from builders.corpora import STORY
 from transformer_playground.data.meta import read_meta, write_meta
 from transformer_playground.data.sources.text import STRUCTURE_TOKENS
-from transformer_playground.data.tokenizers import StreamDecoder, Tokenizer, load_tokenizer
+from transformer_playground.data.tokenizers import StreamDecoder, Tokenizer, gpt2, load_tokenizer
 from transformer_playground.data.tokenizers import sentencepiece as spm
+from transformer_playground.data.tokenizers.base import translate_native_errors
 from transformer_playground.data.tokenizers.char import CharTokenizer
 from transformer_playground.data.tokenizers.gpt2 import Gpt2Tokenizer
 from transformer_playground.errors import DataError
@@ -181,6 +183,48 @@ def test_gpt2_gives_the_published_ids() -> None:
     assert (tokenizer.bos_id, tokenizer.eos_id, tokenizer.vocab_size) == (50256, 50256, 50257)
 
 
+@pytest.mark.parametrize("space", [" ", "\n", "\t", "\r", "\x85", "\u2028", "\u3000"])
+def test_a_million_characters_of_white_space_are_encoded(space: str) -> None:
+    tokenizer = tokenizer_of("gpt2")
+    text = f"a{space * 1_100_000}b"
+
+    assert tokenizer.decode(tokenizer.encode(text)) == text
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    text=st.text(st.sampled_from(" \n\t\r\x0b\x85\xa0\u2028\u3000\x1c\u200b'ab1.ä"), max_size=40)
+)
+def test_long_runs_of_white_space_keep_the_ids_of_gpt2(text: str) -> None:
+    whole = tokenizer_of("gpt2").encode(text)
+    with pytest.MonkeyPatch.context() as patched:
+        shorter = gpt2._LONG_RUN.pattern.replace("1000", "2")
+        patched.setattr(gpt2, "_LONG_RUN", re.compile(shorter))
+
+        assert tokenizer_of("gpt2").encode(text) == whole
+
+
+class Panic(BaseException):
+    """As Rust libraries raise it."""
+
+    __module__ = "pyo3_runtime"
+
+
+@pytest.mark.parametrize("error", [Panic("stack overflow"), RuntimeError("stack overflow")])
+def test_a_failure_inside_a_native_tokenizer_is_one_sentence(error: BaseException) -> None:
+    with (
+        pytest.raises(DataError, match=r"tiktoken cannot encode this text: .*: stack overflow"),
+        translate_native_errors("tiktoken"),
+    ):
+        raise error
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(1), MemoryError()])
+def test_what_must_end_a_process_is_no_failure_of_a_tokenizer(error: BaseException) -> None:
+    with pytest.raises(type(error)), translate_native_errors("tiktoken"):
+        raise error
+
+
 def test_end_of_text_in_ordinary_text_is_not_a_special_token() -> None:
     tokenizer = Gpt2Tokenizer()
 
@@ -210,6 +254,47 @@ def test_training_twice_gives_the_same_model() -> None:
     )
 
     assert first.model == second.model
+
+
+@pytest.mark.parametrize("algorithm", ["bpe", "unigram"])
+@pytest.mark.parametrize("mark", ["\u2585", "\u2581", "\0", "\u2585\u2585", "\ufffd", "\x1c"])
+def test_every_line_counts_for_the_vocabulary(algorithm: spm.Algorithm, mark: str) -> None:
+    tokenizer = spm.train(
+        [f"{mark}{line}{mark}" for line in STORY.splitlines()],
+        vocab_size=330 if algorithm == "bpe" else 310,
+        algorithm=algorithm,
+        character_coverage=1.0,
+    )
+
+    assert len(tokenizer.encode("the cat")) < len("the cat")
+    assert tokenizer.decode(tokenizer.encode(f"the{mark} cat")) == f"the{mark} cat"
+
+
+@pytest.mark.parametrize("algorithm", ["bpe", "unigram"])
+def test_long_lines_count_for_the_vocabulary(algorithm: spm.Algorithm) -> None:
+    line = STORY.replace("\n", " ") * 20 + "x" * 300_000 + " " * 300_000
+
+    tokenizer = spm.train([line], vocab_size=320, algorithm=algorithm, character_coverage=1.0)
+
+    assert len(tokenizer.encode("the cat")) < len("the cat")
+
+
+@settings(max_examples=60, deadline=None)
+@given(line=st.text(st.sampled_from("ab \u2581\u2585"), max_size=60))
+def test_long_lines_are_divided_without_loss_and_before_spaces(line: str) -> None:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(spm, "_MAX_SENTENCE", 8)
+
+        sentences = list(spm._sentences([line]))
+
+    assert "".join(sentences) == line.replace("\u2581", "").replace("\u2585", "")
+    assert all(0 < len(sentence) <= 8 for sentence in sentences)
+
+
+@pytest.mark.parametrize("lines", [[], ["", ""], ["\u2585\u2585"]])
+def test_a_text_without_trainable_characters_is_one_sentence(lines: list[str]) -> None:
+    with pytest.raises(DataError, match="no characters that SentencePiece can be trained on"):
+        spm.train(lines, vocab_size=300, algorithm="bpe", character_coverage=1.0)
 
 
 def test_structure_markers_are_single_tokens() -> None:

@@ -1,6 +1,8 @@
 """An experiment's own prepare.py is found, run and, where it fails, named with its line."""
 
+import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -189,6 +191,32 @@ def main(context):
     raise DataError("No text today.", "Try tomorrow.")
 """
     assert _failure(tmp_path, source) == "No text today. Try tomorrow."
+
+
+@pytest.mark.parametrize(
+    "raised",
+    [
+        "KeyboardInterrupt",
+        "GeneratorExit",
+        "SystemExit",
+        "asyncio.CancelledError",
+        "Own",
+        "StopIteration",
+    ],
+)
+@pytest.mark.parametrize("where", ["module", "preparer"])
+def test_any_exception_in_a_worker_thread_is_a_fault_of_the_file(
+    tmp_path: Path, raised: str, where: str
+) -> None:
+    body = f"import asyncio\nclass Own(BaseException): pass\n{IMPORT}"
+    if where == "preparer":
+        body += "@register('tiny')\ndef main(context):\n    "
+    body += f"raise {raised}('enough')\n"
+
+    with ThreadPoolExecutor(1) as pool:
+        message = pool.submit(_failure, tmp_path, body).result()
+
+    assert re.search(rf"prepare.py, line \d: {raised.removeprefix('asyncio.')}: enough", message)
 
 
 def test_an_interruption_is_not_swallowed(tmp_path: Path) -> None:

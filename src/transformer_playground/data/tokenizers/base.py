@@ -1,6 +1,7 @@
 """Tokenizer base class, registry and streaming decoder."""
 
 import codecs
+import contextlib
 import functools
 import importlib
 import operator
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.data.meta import META_FILE, META_VERSION, read_meta, write_meta
-from transformer_playground.errors import DataError
+from transformer_playground.errors import DataError, describe_error
 from transformer_playground.files import replace_file
 
 _Class = TypeVar("_Class", bound="type[Tokenizer]")
@@ -32,6 +33,7 @@ class Tokenizer(ABC):
 
     Attributes:
         kind: Name of the tokenizer, `prepare.tokenizer_type`.
+        recipe: Increment when the same text and settings give other tokens.
         settings: Names of the `[prepare]` settings that only affect this tokenizer.
         file_names: Files that `save` may write next to `meta.pkl`.
         end_of_text: Text of the end-of-text token; None if it has none.
@@ -44,6 +46,7 @@ class Tokenizer(ABC):
     """
 
     kind: ClassVar[str]
+    recipe: ClassVar[int] = 0
     settings: ClassVar[tuple[str, ...]] = ()
     file_names: ClassVar[tuple[str, ...]] = ()
     end_of_text: ClassVar[str | None] = None
@@ -197,6 +200,27 @@ class StreamDecoder:
         rest = self._decoder.decode(b"", final=True)
         self._decoder.reset()
         return rest
+
+
+@contextlib.contextmanager
+def translate_native_errors(library: str) -> Iterator[None]:
+    """Translate exceptions of a native tokenizer library.
+
+    A panic in Rust code is a `BaseException`, which `except Exception` does not catch.
+
+    Raises:
+        DataError: The library failed.
+    """
+    try:
+        yield
+    except BaseException as error:
+        is_panic = type(error).__module__ == "pyo3_runtime"
+        if not is_panic and (not isinstance(error, Exception) or isinstance(error, MemoryError)):
+            raise
+        raise DataError(
+            f"{library} cannot encode this text: {describe_error(error)}.",
+            "Divide very long words and lines into shorter ones.",
+        ) from error
 
 
 def require_unicode(text: str) -> None:

@@ -3,6 +3,7 @@
 import base64
 import functools
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from transformer_playground.data.tokenizers.base import (
     Tokenizer,
     register_tokenizer,
     require_unicode,
+    translate_native_errors,
 )
 from transformer_playground.errors import DataError
 
@@ -32,6 +34,10 @@ _PATTERN = (
     r"| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+"
     r"|\s+(?!\S)|\s+"
 )
+# The regular expression engine needs one stack entry for each character of white space and fails
+# at a million. These are the characters of `\s` there; Python's has U+001C to U+001F as well.
+_LONG_RUN = re.compile("[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]{1000,}")
+_ONE_PIECE = "(?s).+"
 
 
 @functools.cache
@@ -50,12 +56,12 @@ def _ranks() -> dict[bytes, int]:
 
 
 @functools.cache
-def _encoding() -> "tiktoken.Encoding":
+def _encoding(pattern: str) -> "tiktoken.Encoding":
     import tiktoken
 
     return tiktoken.Encoding(
         "gpt2",
-        pat_str=_PATTERN,
+        pat_str=pattern,
         mergeable_ranks=_ranks(),
         special_tokens={END_OF_TEXT: END_OF_TEXT_ID},
         explicit_n_vocab=VOCAB_SIZE,
@@ -81,7 +87,7 @@ class Gpt2Tokenizer(Tokenizer):
     eos_id = END_OF_TEXT_ID
 
     def __init__(self) -> None:
-        self._encoding = _encoding()
+        self._encoding = _encoding(_PATTERN)
         super().__init__(_tokens())
 
     @classmethod
@@ -111,7 +117,19 @@ class Gpt2Tokenizer(Tokenizer):
             DataError: The text is not valid Unicode.
         """
         require_unicode(text)
-        return self._encoding.encode_ordinary(text)
+        with translate_native_errors("tiktoken"):
+            return self._encode(text)
+
+    def _encode(self, text: str) -> list[int]:
+        ids: list[int] = []
+        start = 0
+        for run in _LONG_RUN.finditer(text):
+            # The pattern takes a run as one piece, without its last character if text follows.
+            stop = run.end() if run.end() == len(text) else run.end() - 1
+            ids += self._encoding.encode_ordinary(text[start : run.start()])
+            ids += _encoding(_ONE_PIECE).encode_ordinary(text[run.start() : stop])
+            start = stop
+        return ids + self._encoding.encode_ordinary(text[start:])
 
     def _details(self) -> dict[str, Any]:
         return {"tokenizer": {"sha256": TABLE_SHA256}}

@@ -15,6 +15,7 @@ from transformer_playground.data.tokenizers.base import (
     Tokenizer,
     register_tokenizer,
     require_unicode,
+    translate_native_errors,
 )
 from transformer_playground.data.tokenizers.token_table import (
     SPACE_MARK,
@@ -119,7 +120,8 @@ class HuggingFaceTokenizer(Tokenizer):
         ]
 
     def _encode(self, text: str) -> list[int]:
-        return list(self._encoder.encode(text, add_special_tokens=False).ids)
+        with translate_native_errors("The tokenizer of the model"):
+            return list(self._encoder.encode(text, add_special_tokens=False).ids)
 
     def _encode_space_marks(self, text: str, spelled: Sequence[int]) -> list[int]:
         """Encode the space character of SentencePiece as bytes, so that it is decoded unchanged."""
@@ -311,10 +313,12 @@ def _encoder(spec: Mapping[str, Any], symbols: Sequence[str]) -> Any:
         ],
     }
     try:
-        encoder = tokenizers.Tokenizer.from_str(orjson.dumps(changed).decode())
-    # The parser raises plain Exception.
-    except Exception as error:  # noqa: BLE001
-        raise DataError(f"{TOKENIZER_FILE} is damaged: {error}.", "Prepare again.") from None
+        with translate_native_errors("tokenizers"):
+            encoder = tokenizers.Tokenizer.from_str(orjson.dumps(changed).decode())
+    except DataError as error:
+        raise DataError(
+            f"{TOKENIZER_FILE} is damaged: {error.__cause__}.", "Prepare again."
+        ) from None
     encoder.encode_special_tokens = True
     return encoder
 

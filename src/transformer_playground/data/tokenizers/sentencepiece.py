@@ -6,6 +6,7 @@ fallback and identity normalisation make encoding lossless for every text.
 
 import hashlib
 import io
+import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from transformer_playground.data.tokenizers.base import (
     Tokenizer,
     register_tokenizer,
     require_unicode,
+    translate_native_errors,
 )
 from transformer_playground.errors import DataError
 
@@ -31,6 +33,10 @@ _UNKNOWN, _BOS, _EOS = 0, 1, 2
 _SPACE_MARK = "\u2581"
 # As separate symbols they are preserved, and tokens do not cross lines.
 _WHITESPACE_SYMBOLS = ("\n", "\t")
+# Training would read U+2581 as a space, and skip each sentence with U+2585, its unknown character.
+_RESERVED = re.compile(f"[{_SPACE_MARK}\u2585]")
+# Characters. Training on a run of one repeated character takes time quadratic in its length.
+_MAX_SENTENCE = 1 << 12
 _ERRORS_ONLY = 2
 
 
@@ -42,6 +48,7 @@ class SentencePieceTokenizer(Tokenizer):
         DataError: The bytes are not a model written by `train`.
     """
 
+    recipe = 1
     settings = ("vocab_size", "sentencepiece_model", "character_coverage")
     file_names = (MODEL_FILE,)
     end_of_text = END_OF_TEXT
@@ -74,13 +81,12 @@ class SentencePieceTokenizer(Tokenizer):
             DataError: The text is not valid Unicode.
         """
         require_unicode(text)
-        if _SPACE_MARK not in text:
-            return list(self._processor.encode(text))
-        first, *others = text.split(_SPACE_MARK)
-        ids = list(self._processor.encode(first))
-        for part in others:
-            ids += self._space_mark
-            ids += self._processor.encode(part)
+        ids: list[int] = []
+        with translate_native_errors("SentencePiece"):
+            for index, part in enumerate(text.split(_SPACE_MARK)):
+                if index:
+                    ids += self._space_mark
+                ids += self._processor.encode(part)
         return ids
 
     def _details(self) -> dict[str, Any]:
@@ -167,10 +173,17 @@ def train(
     """
     import sentencepiece
 
+    sentences = _sentences(lines)
+    first = next(sentences, None)
+    if first is None:
+        raise DataError(
+            "The training text has no characters that SentencePiece can be trained on.",
+            "Add text, or choose another prepare.tokenizer_type.",
+        )
     model = io.BytesIO()
     try:
         sentencepiece.SentencePieceTrainer.train(
-            sentence_iterator=(line for line in lines if line),
+            sentence_iterator=itertools.chain([first], sentences),
             model_writer=model,
             vocab_size=vocab_size,
             model_type=algorithm,
@@ -184,7 +197,8 @@ def train(
             normalization_rule_name="identity",
             add_dummy_prefix=False,
             remove_extra_whitespaces=False,
-            max_sentence_length=1 << 30,
+            # Bytes; SentencePiece skips longer sentences.
+            max_sentence_length=4 * _MAX_SENTENCE,
             # More threads change the order of sums and so the model.
             num_threads=1,
             minloglevel=_ERRORS_ONLY,
@@ -192,6 +206,23 @@ def train(
     except RuntimeError as error:
         raise _training_error(str(error), vocab_size) from error
     return SentencePieceTokenizer(model.getvalue())
+
+
+def _sentences(lines: Iterable[str]) -> Iterator[str]:
+    """The training text in sentences of which SentencePiece skips none.
+
+    A long line is divided before a space, where no token ends.
+    """
+    for line in lines:
+        for part in _RESERVED.split(line):
+            start = 0
+            while len(part) - start > _MAX_SENTENCE:
+                cut = part.rfind(" ", start + 1, start + _MAX_SENTENCE)
+                stop = cut if cut > start else start + _MAX_SENTENCE
+                yield part[start:stop]
+                start = stop
+            if start < len(part):
+                yield part[start:]
 
 
 def _training_error(reason: str, vocab_size: int) -> DataError:

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from transformer_playground.errors import PlaygroundError
+from transformer_playground.errors import PlaygroundError, describe_error
 from transformer_playground.formatting import percent_done, rate_text
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.training.control import TrainingControl
@@ -225,10 +225,9 @@ class TrainingQueue:
                 self._run_job(job)
             except _StopError:
                 self._end(job, "stopped")
-            except PlaygroundError as error:
-                self._end(job, "failed", str(error))
-            except Exception as error:  # noqa: BLE001 - a failed job must not end the console
-                self._end(job, "failed", f"{type(error).__name__}: {error}")
+            # Not only Exception: a panic in Rust code or a CancelledError must not end the thread.
+            except BaseException as error:  # noqa: BLE001
+                self._end(job, "failed", describe_error(error))
             else:
                 self._end(job, "finished")
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
-from transformer_playground.errors import CheckpointError, PlaygroundError
+from transformer_playground.errors import CheckpointError, describe_error
 from transformer_playground.files import sha256_file
 from transformer_playground.generation.samples import SampleEvent
 from transformer_playground.runs.folder import open_run
@@ -153,6 +153,10 @@ class SamplingService:
         with self._lock:
             try:
                 began = self._generate(job)
+            # Not only Exception: a panic in Rust code must not end the job without its reason.
+            except BaseException as error:  # noqa: BLE001
+                for column in range(len(job.sources)):
+                    job.put(Update(column, _failure(error)))
             finally:
                 job.end(time.perf_counter() - began)
 
@@ -196,13 +200,15 @@ def _advance(
         return
     except StopIteration:
         pass
-    except PlaygroundError as error:
-        job.put(Update(column, Failed(str(error))))
-    except MemoryError:
-        job.put(Update(column, Failed("there is not enough memory to sample.")))
-    except Exception as error:  # noqa: BLE001 - a failed sample must not end the console
-        job.put(Update(column, Failed(f"{type(error).__name__}: {error}")))
+    except BaseException as error:  # noqa: BLE001 - the other sources are drawn nevertheless
+        job.put(Update(column, _failure(error)))
     del streams[column]
+
+
+def _failure(error: BaseException) -> Failed:
+    if isinstance(error, MemoryError):
+        return Failed("there is not enough memory to sample.")
+    return Failed(describe_error(error))
 
 
 @contextlib.contextmanager

@@ -112,6 +112,34 @@ def test_a_failing_source_does_not_affect_the_others(trained: Path) -> None:
     assert [(at, "nowhere" in problem) for at, problem in failures] == [(0, True)]
 
 
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit("overflow")])
+def test_no_class_of_exception_ends_the_others_or_stays_silent(
+    trained: Path, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    def failing(run: RunFolder, *_: Any, **__: Any) -> Any:
+        raise error
+
+    service = SamplingService(trained / "runs")
+    monkeypatch.setattr("transformer_playground.runs.generation.load_run", failing)
+    (problem,) = problems(drawn(service, job()))
+    assert problem.startswith(type(error).__name__)
+
+    monkeypatch.undo()
+    assert len(text_of(drawn(service, job(max_new_tokens=5)))) == 5
+
+
+def test_an_exception_outside_the_drawing_is_shown_for_every_source(
+    trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(count: int) -> None:
+        raise SystemExit(count)
+
+    monkeypatch.setattr(torch, "set_num_threads", failing)
+    updates = drawn(SamplingService(trained / "runs"), job(Source("run"), Source("run"), threads=1))
+
+    assert problems(updates) == ["SystemExit: 1"] * 2
+
+
 def test_a_character_unknown_to_the_tokenizer_gives_a_clear_error(trained: Path) -> None:
     (problem,) = problems(drawn(SamplingService(trained / "runs"), job(prompt="Ω")))
 
