@@ -149,6 +149,8 @@ def _draw(
         results.append(draw_samples(run, spec))
         for skipped in results[-1].skipped:
             note(visible_line(f"skipped a damaged checkpoint: {skipped}"))
+        for notice in results[-1].notices:
+            note(visible_line(notice))
     return results
 
 

@@ -146,6 +146,8 @@ def _load(plan: ResolvedSampling) -> "LoadedRun":
     for skipped in loaded.skipped:
         note(f"skipped a damaged checkpoint: {skipped}")
     note(f"sampling from {loaded.checkpoint.name} of {plan.run_id}")
+    for notice in loaded.notices:
+        note(notice)
     return loaded
 
 

@@ -210,6 +210,7 @@ class SampleResult:
         checkpoint: File name of the checkpoint sampled from.
         step: Optimizer steps of that checkpoint.
         skipped: Damaged checkpoints that were skipped, and why.
+        notices: Sentences for the user about the prompt.
         texts: Generated texts, without the prompt.
     """
 
@@ -218,6 +219,7 @@ class SampleResult:
     checkpoint: str | None = None
     step: int | None = None
     skipped: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
     prompt: str = ""
     texts: tuple[str, ...] = ()
 
@@ -240,6 +242,7 @@ def draw_samples(run: RunFolder, spec: SampleSpec) -> SampleResult:
         checkpoint=loaded.checkpoint.name,
         step=loaded.step,
         skipped=loaded.skipped,
+        notices=loaded.notices,
         prompt=loaded.prompt.text,
         texts=tuple(sample["text"] for sample in samples),
     )

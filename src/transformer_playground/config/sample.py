@@ -9,6 +9,8 @@ from transformer_playground.config.train import Device, DType
 
 PROMPT_FILE = "FILE:"
 """Prefix of a `start` that is the path of a prompt file."""
+PROMPT_SETTING = "sample.sample.start"
+DEFAULT_PROMPT = "\n"
 
 
 class SampleRuntimeConfig(Table):
@@ -36,7 +38,7 @@ class SampleRuntimeConfig(Table):
 class DecodingConfig(Table):
     """`[sample.sample]`: prompt and decoding settings."""
 
-    start: str = setting("\n", "Prompt text; FILE:path reads a file.")
+    start: str = setting(DEFAULT_PROMPT, "Prompt text; FILE:path reads a file.")
     unconditional: bool = setting(False, "Sample without a prompt, from the start-of-text token.")
     num_samples: int = setting(1, "Number of samples, drawn as one batch.", ge=1, le=10_000)
     max_new_tokens: int = setting(200, "Maximum new tokens per sample.", ge=1)

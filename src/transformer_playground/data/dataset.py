@@ -49,6 +49,11 @@ class Dataset:
     end_token: int | None = None
 
     @property
+    def first_token(self) -> int:
+        """First token of the training text."""
+        return int(self.train[0])
+
+    @property
     def val_bytes_per_token(self) -> float:
         """UTF-8 bytes of validation text per validation token."""
         return self.val_bytes / len(self.val)

@@ -214,7 +214,7 @@ class DecodingContext:
 
     Args:
         model: The model, in evaluation mode.
-        prompt: At least one token; truncated in the same way if longer than `block_size`.
+        prompt: At least one token; of a longer one the last `block_size` tokens are used.
         n_samples: Number of sequences.
         max_new_tokens: Number of tokens to generate; limits the size of the cache.
     """
@@ -225,7 +225,7 @@ class DecodingContext:
         self._model = model
         self._block = model.block_size
         self._kept = _kept(self._block)
-        opening = list(prompt if len(prompt) <= self._block else prompt[-self._kept :])
+        opening = list(prompt[-self._block :])
         self._unread = torch.tensor([opening], device=model.device)
         self._cache = model.new_cache(1, _needed_capacity(model, len(prompt), max_new_tokens))
         # Only the last half block is ever processed again.
@@ -259,9 +259,7 @@ class DecodingContext:
 
 def _needed_capacity(model: LanguageModel, prompt_length: int, max_new_tokens: int) -> int:
     """Maximum number of tokens in the cache of one sequence."""
-    block = model.block_size
-    opening = prompt_length if prompt_length <= block else _kept(block)
-    return min(block, opening + max_new_tokens)
+    return min(model.block_size, prompt_length + max_new_tokens)
 
 
 def _kept(block_size: int) -> int:

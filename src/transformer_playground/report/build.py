@@ -74,6 +74,8 @@ def make_report(
     loaded = context.loaded
     for skipped in loaded.skipped:
         progress(f"skipped a damaged checkpoint: {skipped}")
+    for notice in loaded.notices:
+        progress(notice)
     progress(f"evaluating {loaded.checkpoint.name} of {setup.run.run_id}")
     windows = build_windows(context, evaluate=True)
     full = build_full_validation(context, max_batches=setup.request.eval_batches)

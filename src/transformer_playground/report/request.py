@@ -85,11 +85,10 @@ def _resolve_sampling(run: RunFolder, request: SampleRequest) -> ResolvedSamplin
     if request.n_samples is None:
         request = replace(request, n_samples=N_SAMPLES)
     if request.prompt is None and request.unconditional is None:
-        try:
-            return resolve_sampling(run, replace(request, unconditional=True))
-        except DataError:
-            # The tokenizer has neither a start token nor a line break: use the run's own prompt.
-            pass
+        resolved = resolve_sampling(run, replace(request, unconditional=True))
+        # If the tokenizer has neither a start token nor a line break, use the run's own prompt.
+        if not resolved.prompt.fallback:
+            return resolved
     return resolve_sampling(run, request)
 
 

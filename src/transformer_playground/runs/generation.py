@@ -31,7 +31,10 @@ from transformer_playground.runs.generation_request import (
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A model in evaluation mode, its tokenizer and sampling settings."""
+    """A model in evaluation mode, its tokenizer and sampling settings.
+
+    `notices` are sentences for the user about the prompt.
+    """
 
     run_id: str
     checkpoint: Path
@@ -42,6 +45,7 @@ class LoadedRun:
     prompt: Prompt
     decoding: DecodingConfig
     seed: int
+    notices: tuple[str, ...] = ()
 
 
 class LoadedModel(NamedTuple):
@@ -124,6 +128,7 @@ def load_resolved(resolved: ResolvedSampling, *, load: ModelLoader = load_model)
         prompt=resolved.prompt,
         decoding=settings.sample,
         seed=settings.runtime.seed,
+        notices=resolved.prompt.notices(loaded.model.block_size),
     )
 
 

@@ -78,6 +78,7 @@ class SampleSpec:
         settings_from: Run whose saved settings are the defaults.
         checkpoint: auto, best, last or a file name.
         prompt: Literal prompt; None = the one of `settings`.
+        prompt_setting: Setting or option that holds the prompt, for errors; empty if none does.
         base: Base model (name or folder) of a finetuned run, if it has moved.
     """
 
@@ -85,6 +86,7 @@ class SampleSpec:
     settings_from: str
     checkpoint: str
     prompt: str | None = None
+    prompt_setting: str = ""
     base: str | None = None
 
 
@@ -120,6 +122,7 @@ def resolve_request(run: RunFolder, request: SampleRequest) -> SampleSpec:
         settings_from=run.run_id,
         checkpoint=request.checkpoint or settings.runtime.checkpoint,
         prompt=request.prompt if request.prompt_is_literal else None,
+        prompt_setting=_prompt_setting(request),
         base=base,
     )
 
@@ -145,8 +148,29 @@ def resolve_sampling(
     spec = resolve_request(run, request) if isinstance(request, SampleRequest) else request
     found = choose(run.checkpoints, spec.checkpoint, hash_file)
     tokenizer = _tokenizer(run)
-    prompt = resolve_prompt(spec.settings.sample, tokenizer, _prepare_config(run), text=spec.prompt)
+    prompt = resolve_prompt(
+        spec.settings.sample,
+        tokenizer,
+        _prepare_config(run),
+        text=spec.prompt,
+        setting=spec.prompt_setting,
+        first_token=_first_token(run, tokenizer),
+    )
     return ResolvedSampling(run.run_id, spec, found, tokenizer, prompt)
+
+
+def _prompt_setting(request: SampleRequest) -> str:
+    from transformer_playground.config.sample import PROMPT_SETTING
+
+    if request.prompt is None:
+        return PROMPT_SETTING
+    return "" if request.prompt_is_literal else "--prompt"
+
+
+def _first_token(run: RunFolder, tokenizer: "Tokenizer") -> int | None:
+    record = read_run_config(run) if run.config_path.is_file() else {}
+    token = as_object(record.get("dataset")).get("first_token")
+    return token if type(token) is int and 0 <= token < tokenizer.vocab_size else None
 
 
 def _saved(run: RunFolder) -> Mapping[str, Any]:

@@ -109,8 +109,8 @@ def start(
             name in its checkpoints folder.
         sinks: Further sinks, besides those that write the run's files.
         control: Requests from other threads.
-        notify: Called with a sentence for each setting that is kept from the checkpoint and for
-            each damaged checkpoint that is skipped.
+        notify: Called with a sentence for each setting that is kept from the checkpoint, for each
+            damaged checkpoint that is skipped, and for a prompt that is not used as it is.
 
     Raises:
         RunError: Another process writes the run, or its dataset has changed.
@@ -134,7 +134,7 @@ def start(
             replace_json(run.config_path, saved | _record(request, setup) | kept)
             return _train(trainer, run)
     if branch_from is None:
-        setup, resumption, ancestry = _gather(request, request.config), None, {}
+        setup, resumption, ancestry = _gather(request, request.config, notify), None, {}
     else:
         parent = open_run(runs_dir, branch_from[0])
         found = choose(parent.checkpoints, branch_from[1])
@@ -175,15 +175,19 @@ def _continue(
         notify(f"skipped a damaged checkpoint: {skipped}")
     payload = load_payload(found.path)
     vocab_size = saved_vocab_size(saved)
-    setup = _gather(request, _with_saved_model(request.config, payload, vocab_size, notify))
+    config = _with_saved_model(request.config, payload, vocab_size, notify)
+    setup = _gather(request, config, notify)
     _refuse_changed_dataset(run, saved, setup)
     _refuse_other_base(payload, setup)
     return setup, payload, saved
 
 
-def _gather(request: TrainingRequest, config: ExperimentConfig) -> TrainingSetup:
+def _gather(request: TrainingRequest, config: ExperimentConfig, notify: Notify) -> TrainingSetup:
     with translate_oom():
-        return build_setup(config, prepare_command=request.prepare_command)
+        setup = build_setup(config, prepare_command=request.prepare_command)
+    for notice in setup.prompt.notices(setup.model.block_size):
+        notify(notice)
+    return setup
 
 
 def _fitting_payload(
@@ -276,6 +280,7 @@ def _record(request: TrainingRequest, setup: TrainingSetup) -> dict[str, Any]:
             "train_tokens": len(dataset.train),
             "val_tokens": len(dataset.val),
             "vocab_size": dataset.vocab_size,
+            "first_token": dataset.first_token,
             "val_bytes_per_token": dataset.val_bytes_per_token,
         },
         "environment": describe_environment(

@@ -114,7 +114,9 @@ def build_setup(config: ExperimentConfig, *, prepare_command: str) -> TrainingSe
     tokenizer = load_tokenizer(dataset.folder)
     batches = _batches(config, dataset)
     next(fixed_windows(dataset.val, config, dataset))
-    prompt = resolve_prompt(config.sample.sample, tokenizer, config.prepare)
+    prompt = resolve_prompt(
+        config.sample.sample, tokenizer, config.prepare, first_token=dataset.first_token
+    )
     device = choose_device(config.train.runtime.device)
     model: LanguageModel
     if config.experiment.kind == "lora":

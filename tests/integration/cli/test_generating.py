@@ -127,7 +127,7 @@ def test_standard_input_that_is_not_utf_8_is_refused_with_its_byte(
     trained: Project, tp: Tp, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     give_on_standard_input(monkeypatch, b"12\xff")
-    refused(tp(*FIRST, "--prompt", "-"), 1, "standard input is not UTF-8", "byte 2 is 0xff")
+    refused(tp(*FIRST, "--prompt", "-"), 1, "standard input is not UTF-8", "byte 0xff at offset 2")
 
 
 def test_a_prompt_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -141,9 +141,17 @@ def test_a_prompt_of_a_megabyte_is_read_up_to_the_context(
     give_on_standard_input(monkeypatch, b"12 bottles " * 100_000)
     (long,) = tp(*FIRST, "--json", "--prompt", "-").lines
     assert len(long["prompt"]) == 1_100_000
-    # The context is 16 tokens, of which a prompt that is too long fills one half.
-    (short,) = tp(*FIRST, "--json", "--prompt", long["prompt"][-8:]).lines
-    assert long["tokens"] == short["tokens"]
+    # The context is 16 tokens.
+    short = tp(*FIRST, "--json", "--prompt", long["prompt"][-16:])
+    assert long["tokens"] == short.lines[0]["tokens"]
+    assert "only the last" not in short.err
+    (half,) = tp(*FIRST, "--json", "--prompt", long["prompt"][-8:]).lines
+    assert long["tokens"] != half["tokens"]
+
+
+def test_what_a_long_prompt_loses_is_said(trained: Project, tp: Tp) -> None:
+    ended = tp(*FIRST, "--prompt", "12 bottles " * 2)
+    assert "the prompt has 22 tokens and the context 16: only the last 16 are used" in ended.err
 
 
 def test_samples_can_go_to_a_file(trained: Project, tp: Tp) -> None:

@@ -1,5 +1,6 @@
 """`tp sample`: what it samples from, and which settings hold."""
 
+import json
 import pickle
 import shutil
 from collections.abc import Mapping
@@ -231,3 +232,52 @@ def test_a_folder_of_nano_gpt_can_be_sampled(project: Project, tp: Tp) -> None:
         assert ended.out.startswith("bad egg")
     assert tp("sample", "out-shakespeare-char", "--prompt", "Q").code == 1
     assert tp("runs").code == 0
+
+
+NO_NEWLINE = "der hund lief über die straße und sah einen bären im wald. " * 60
+
+
+@pytest.mark.parametrize("command", ["loop", "train"])
+def test_text_without_a_line_break_is_trained_and_sampled(
+    project: Project, tp: Tp, command: str
+) -> None:
+    project.raw.write_text(NO_NEWLINE, encoding="utf-8")
+    config = project.experiment / "config.toml"
+    config.write_text(config.read_text().replace('start = "1"\n', ""))
+    assert tp("prepare", "tiny").code == 0
+
+    trained = tp(command, "tiny", "--run-id", "first")
+    assert trained.code == 0, trained.err
+    notice = r"lacks the default prompt '\n': samples start with 'd', as the training text does"
+    assert notice in trained.err
+    asked = tp("sample", "first", "--json")
+    assert notice in asked.err
+    assert only_sample(asked)["prompt"] == "d"
+    assert only_sample(tp("sample", "first", "--unconditional", "--json"))["prompt"] == "d"
+
+    report = tp("report", "--run-id", "first", "--n-samples", 1)
+    assert report.code == 0
+    assert notice in report.err
+
+
+def test_an_old_run_without_a_line_break_starts_with_its_first_character(
+    project: Project, tp: Tp
+) -> None:
+    project.raw.write_text(NO_NEWLINE, encoding="utf-8")
+    assert tp("loop", "tiny", "--run-id", "first", "--set", "sample.sample.start=d").code == 0
+    path = project.run_named("first").config_path
+    record = json.loads(path.read_text())
+    del record["dataset"]["first_token"]
+    path.write_text(json.dumps(record))
+
+    assert only_sample(tp("sample", "first", "--prompt", "\n", "--json"))["prompt"] == " "
+
+
+def test_an_error_about_a_prompt_names_what_holds_it(trained: Project, tp: Tp) -> None:
+    for words, setting in (
+        (["--prompt", "ж"], "(--prompt)"),
+        (["--set", "sample.sample.start=ж"], "(sample.sample.start)"),
+    ):
+        ended = tp("sample", "first", *words)
+        assert ended.code == 1
+        assert f"The prompt {setting} cannot be encoded: the tokenizer lacks 'ж'" in ended.err

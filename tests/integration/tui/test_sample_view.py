@@ -204,6 +204,16 @@ def test_flags_the_form_and_a_comparison_draw_the_same_tokens(
         check("sample", row)
 
 
+def test_what_a_prompt_loses_at_the_context_is_shown(two_runs: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await write(pilot, "12 bottles 12 bottles")
+        await draw(console, pilot)
+        assert "only the last 16 are used" in shown(console)
+
+    with_console(two_runs, steps)
+
+
 @pytest.mark.parametrize("key", ["ctrl+x", "escape"])
 def test_sampling_stops_at_once_from_within_the_prompt(two_runs: Project, key: str) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:

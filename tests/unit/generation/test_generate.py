@@ -49,7 +49,7 @@ def _tokens(samples: list[Sample]) -> list[tuple[int, ...]]:
 def _greedy_reference(model: GPT, prompt: tuple[int, ...], new: int) -> tuple[int, ...]:
     """No cache, no batch: read the context again for each token; cut it when it is full."""
     block = model.config.block_size
-    context = list(prompt if len(prompt) <= block else prompt[-(block // 2) :])
+    context = list(prompt[-block:])
     drawn = []
     for _ in range(new):
         if len(context) > block:

@@ -22,44 +22,60 @@ import codecs
 import io
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
+from transformer_playground.data.sources.encodings import conversion_hint, wide_encoding
 from transformer_playground.errors import DataError
 
 CHUNK_BYTES = 1 << 20
 
 
 def read_text(path: Path) -> Iterator[str]:
-    r"""Text of a UTF-8 file in pieces of about 1 MiB, without byte order mark, with "\n" line ends.
+    """Text of a UTF-8 file: `decode_text`.
+
+    Raises:
+        DataError: The file is not UTF-8; the message has the offset of the first invalid byte.
+    """
+    with path.open("rb") as file:
+        yield from decode_text(file, str(path))
+
+
+def decode_text(file: BinaryIO, name: str) -> Iterator[str]:
+    r"""UTF-8 text in pieces of about 1 MiB, without byte order mark, with "\n" line ends.
+
+    Args:
+        file: An open file; it need not be seekable.
+        name: What errors call the file.
 
     Raises:
         DataError: The file is not UTF-8; the message has the offset of the first invalid byte.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
     newlines = io.IncrementalNewlineDecoder(None, translate=True)
-    offset = 0
-    with path.open("rb") as file:
-        if file.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8:
-            offset = len(codecs.BOM_UTF8)
-        file.seek(offset)
-        more = True
-        while more:
-            chunk = file.read(CHUNK_BYTES)
-            more = bool(chunk)
-            waiting = len(decoder.getstate()[0])
-            try:
-                decoded = decoder.decode(chunk, final=not more)
-            except UnicodeDecodeError as error:
-                raise _not_utf8(path, offset - waiting + error.start) from None
-            offset += len(chunk)
-            if text := newlines.decode(decoded, final=not more):
-                yield text
-
-
-def _not_utf8(path: Path, offset: int) -> DataError:
-    return DataError(
-        f"{path} is not UTF-8 text: invalid byte at offset {offset:,}.",
-        "Save the file as UTF-8, for example with `iconv -f latin1 -t utf-8 OLD > NEW`.",
-    )
+    start = file.read(len(codecs.BOM_UTF8))
+    offset = len(start) if start == codecs.BOM_UTF8 else 0
+    chunk = start[offset:] + file.read(CHUNK_BYTES)
+    # UTF-16 of ASCII characters is valid UTF-8 with control characters.
+    if wide_encoding(chunk):
+        raise DataError(f"{name} is not UTF-8 text.", conversion_hint(chunk))
+    seen, seen_at = chunk, offset
+    while True:
+        waiting = len(decoder.getstate()[0])
+        try:
+            decoded = decoder.decode(chunk, final=not chunk)
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{name} is not UTF-8 text: invalid byte 0x{error.object[error.start]:02x} "
+                f"at offset {offset - waiting + error.start:,}.",
+                conversion_hint(seen[-seen_at % 4 :]),
+            ) from None
+        if text := newlines.decode(decoded, final=not chunk):
+            yield text
+        if not chunk:
+            return
+        offset += len(chunk)
+        if chunk := file.read(CHUNK_BYTES):
+            seen, seen_at = chunk, offset
 
 
 def lines_of(pieces: Iterable[str]) -> Iterator[str]:

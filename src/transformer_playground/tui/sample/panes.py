@@ -168,9 +168,11 @@ class SamplePanes(Vertical):
         self._loaded[column] = loaded
         count = loaded.decoding.num_samples
         view.show(Transcript(loaded.prompt.text, count, view.text_width))
-        skipped = "; ".join(loaded.skipped)
-        if skipped:
-            view.show_note(f"\nskipped a damaged checkpoint: {skipped}", problem=True)
+        notes = [*loaded.notices]
+        if loaded.skipped:
+            notes.append(f"skipped a damaged checkpoint: {'; '.join(loaded.skipped)}")
+        if notes:
+            view.show_note("".join(f"\n{note}" for note in notes), problem=bool(loaded.skipped))
 
     def _show_progress(self, view: TokenView) -> None:
         transcript = view.transcript

@@ -146,6 +146,13 @@ def test_a_character_unknown_to_the_tokenizer_gives_a_clear_error(trained: Path)
     assert "Ω" in problem
 
 
+def test_a_prompt_that_is_not_used_as_it_is_has_a_notice(trained: Path) -> None:
+    updates = drawn(SamplingService(trained / "runs"), job(prompt="12" * 99, max_new_tokens=1))
+
+    (started,) = (event for _, event in updates if isinstance(event, Started))
+    assert "the prompt has 198 tokens" in started.loaded.notices[0]
+
+
 def test_a_damaged_checkpoint_gives_a_clear_error(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained / "runs", tmp_path / "runs")
     for file in (tmp_path / "runs/run/checkpoints").glob("*.pt"):
