@@ -10,11 +10,13 @@ RUN := $(UV) run --frozen
 PYTEST := $(RUN) pytest
 WORKERS ?= 2
 PORT ?= 6006
-CONFIG_FLAG = $(if $(CONFIG),--config $(CONFIG))
+CONFIG_FLAG = $(if $(CONFIG),--config "$(CONFIG)")
 need_exp = @test -n "$(EXP)" || { echo "Name an experiment: make $@ EXP=shakespeare"; exit 2; }
+need_exp_or_config = @test -n "$(EXP)$(CONFIG)" || \
+	{ echo "Name an experiment: make $@ EXP=shakespeare, or a file: make $@ CONFIG=my.toml"; exit 2; }
 
-.PHONY: help setup run test unit integration e2e acceptance lint format types imports quality \
-	quality-ext bench tui screenshots tensorboard prepare train sample loop reference clean
+.PHONY: help setup run test unit unit-cov integration e2e acceptance lint format types imports \
+	quality verify quality-ext bench tui screenshots tensorboard prepare train sample loop reference clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z][a-z0-9 -]*:.*## / { printf "%-34s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +31,7 @@ $(UV_HOME)/bin/uv:
 	@touch $@
 
 setup: .venv/.synced ## Install everything into .venv
+	@$(if $(filter setup,$(MAKECMDGOALS)),echo "Installed into .venv. Next: make run")
 
 run: setup ## The main job: prepare, train and sample the shakespeare experiment
 	$(RUN) tp-tui --run shakespeare
@@ -38,6 +41,9 @@ test: setup ## All tests
 
 unit integration e2e acceptance: setup ## One part of the tests
 	$(PYTEST) -n $(WORKERS) tests/$@
+
+unit-cov: setup ## Unit tests with the lines they do not cover
+	$(PYTEST) -n $(WORKERS) tests/unit --cov=transformer_playground --cov-report=term-missing:skip-covered
 
 lint: setup ## Style and format, without changing files
 	$(RUN) ruff check .
@@ -54,7 +60,7 @@ types: setup ## mypy (strict) and pyright
 imports: setup ## Import contracts between packages
 	$(RUN) lint-imports
 
-quality: lint types imports test ## Everything that CI runs
+quality verify: lint types imports test ## Everything that CI runs
 
 quality-ext: setup ## Mutation testing with Cosmic Ray; slow, not part of CI
 	@mkdir -p .cache
@@ -71,12 +77,17 @@ tui: setup ## Open the console
 screenshots: setup ## Regenerate the pictures of the console in docs/pictures
 	$(RUN) python docs/take_pictures.py
 
-tensorboard: setup ## Curves in a browser on 127.0.0.1
-	$(RUN) tp tensorboard --port $(PORT)
+tensorboard: setup ## Curves in a browser on 127.0.0.1; LOGDIR=folder for one folder of runs or events
+	$(RUN) tp tensorboard --port $(PORT) $(if $(LOGDIR),--runs-dir "$(LOGDIR)")
 
-prepare train sample loop: setup ## One step for EXP=name, with CONFIG=path if given
+prepare train loop: setup ## One step for EXP=name, CONFIG=path or both
+	$(need_exp_or_config)
+	$(RUN) tp $@ $(EXP) $(CONFIG_FLAG)
+
+sample: setup ## Samples of the latest run of EXP=name
 	$(need_exp)
-	$(RUN) tp $@ $(EXP) $(if $(filter-out sample,$@),$(CONFIG_FLAG))
+	@test -z "$(CONFIG)" || { echo "make sample takes no CONFIG: a run keeps its own settings."; exit 2; }
+	$(RUN) tp sample $(EXP)
 
 reference: setup ## Regenerate experiments/default_config.toml from the schema
 	@mkdir -p .cache

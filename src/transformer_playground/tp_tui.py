@@ -93,6 +93,7 @@ def application() -> "typer.Typer":
         Resume,
         RunId,
         RunsDir,
+        Version,
     )
 
     app = typer.Typer(
@@ -121,6 +122,7 @@ def application() -> "typer.Typer":
             int | None,
             typer.Option("--port", min=1, max=65535, help=f"Port of --web.  [default: {WEB_PORT}]"),
         ] = None,
+        _version: Version = False,
     ) -> int:
         """Open the console; with --run, prepare, train and sample an experiment without it."""
         if experiment is None:

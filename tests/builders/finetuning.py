@@ -106,7 +106,9 @@ def lora_request(
     folder: Path, architecture: Architecture = "qwen2", *changes: dict[str, Any]
 ) -> TrainingRequest:
     """The request of a tiny finetuning experiment with its dataset prepared."""
-    return TrainingRequest("tiny", lora_config(folder, architecture, *changes), {}, folder)
+    return TrainingRequest(
+        "tiny", lora_config(folder, architecture, *changes), {}, folder, "tp prepare tiny"
+    )
 
 
 def finetune(

@@ -65,7 +65,7 @@ def claim_seconds(run: RunFolder, seconds: float) -> None:
     """Let the rows of a run say that it trained for so much longer."""
     first, *others = run.metrics_path.read_text(encoding="utf-8").splitlines()
     row = json.loads(first)
-    row["time"] -= seconds
+    row |= {key: row[key] - seconds for key in ("time", "monotonic") if key in row}
     run.metrics_path.write_text("\n".join([json.dumps(row), *others]) + "\n", encoding="utf-8")
 
 

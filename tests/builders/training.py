@@ -127,12 +127,12 @@ def resume(
 
 def request_for(folder: Path, *changes: dict[str, Any]) -> TrainingRequest:
     """The request of a tiny experiment with its dataset prepared."""
-    return TrainingRequest("tiny", prepared_config(folder, *changes), {}, folder)
+    return TrainingRequest("tiny", prepared_config(folder, *changes), {}, folder, "tp prepare tiny")
 
 
 def rows_of(run: RunFolder, event: str) -> list[dict[str, Any]]:
     """The rows of one kind without what a clock decides."""
-    clocks = {"time", "tokens_per_sec", "step_time_ms", "data_share"}
+    clocks = {"time", "monotonic", "tokens_per_sec", "step_time_ms", "data_share"}
     return [
         {key: value for key, value in row.items() if key not in clocks}
         for row in read_rows(run.metrics_path)

@@ -10,11 +10,20 @@ from transformer_playground.cli.app import run_app
 from transformer_playground.cli.compare import compare
 from transformer_playground.cli.experiments import experiments, new
 from transformer_playground.cli.export import export_adapter
+from transformer_playground.cli.options import Version
 from transformer_playground.cli.plot_loss import plot_loss
 from transformer_playground.cli.prepare import prepare
 from transformer_playground.cli.report import report
 from transformer_playground.cli.runs.list import list_command
-from transformer_playground.cli.runs.manage import delete, deleted, note, rename, restore, tag
+from transformer_playground.cli.runs.manage import (
+    delete,
+    deleted,
+    note,
+    rename,
+    restore,
+    tag,
+    unlock,
+)
 from transformer_playground.cli.runs.show import show
 from transformer_playground.cli.sample import generate, sample
 from transformer_playground.cli.tensorboard import tensorboard
@@ -45,7 +54,7 @@ runs_app = typer.Typer(
 _dashes = {"ignore_unknown_options": True}
 runs_app.command(_DEFAULT, context_settings=_dashes)(list_command)
 runs_app.command("tag", context_settings=_dashes)(tag)
-for run_command in (show, note, rename, delete, restore, deleted):
+for run_command in (show, note, rename, delete, restore, deleted, unlock):
     runs_app.command()(run_command)
 
 app = typer.Typer(
@@ -55,6 +64,13 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+@app.callback()
+def _options(_version: Version = False) -> None:
+    pass
+
+
 for command in (
     prepare,
     train,

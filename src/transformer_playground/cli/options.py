@@ -11,7 +11,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from transformer_playground.cli.output import note
+from transformer_playground.cli.output import note, say
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.generation_request import SampleRequest
 
@@ -54,6 +54,22 @@ Base = Annotated[
         "--base",
         metavar="NAME",
         help="Base model (name or folder) of a finetuned run, if it has moved.",
+    ),
+]
+
+
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        from importlib.metadata import version
+
+        say(f"transformer-playground {version('transformer-playground')}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
     ),
 ]
 

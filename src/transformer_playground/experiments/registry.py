@@ -10,6 +10,7 @@ A copy of the folder under another name uses its own copy of the function.
 
 import contextlib
 import hashlib
+import inspect
 import json
 import os
 import sys
@@ -20,7 +21,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import Literal
+from typing import Literal, TypeVar
 
 from transformer_playground.config.finetuning import HfModelConfig
 from transformer_playground.config.prepare import PrepareConfig
@@ -54,17 +55,19 @@ class PrepareContext:
 
 
 Preparer = Callable[[PrepareContext], PrepareReport | None]
+_Function = TypeVar("_Function", bound=Callable[..., PrepareReport | None])
 
 _registrations: ContextVar[list[tuple[str, Preparer]] | None] = ContextVar(
     "registrations", default=None
 )
 
 
-def register(name: str) -> Callable[[Preparer], Preparer]:
+def register(name: str) -> Callable[[_Function], _Function]:
     """Decorator: register a function of a `prepare.py` as preparer of the experiment `name`.
 
-    The function writes the dataset and returns its report, or only fills `raw_dir` and returns
-    `None`, after which the standard preparer runs. The function itself is returned unchanged.
+    The function takes a `PrepareContext`, or no argument. It writes the dataset and returns its
+    report, or only fills `raw_dir` and returns `None`, after which the standard preparer runs.
+    The function itself is returned unchanged.
 
     Raises:
         DataError: `name` is missing.
@@ -72,13 +75,17 @@ def register(name: str) -> Callable[[Preparer], Preparer]:
     if not isinstance(name, str):
         raise DataError("@register needs the experiment's name.", 'Write @register("my_text").')
 
-    def keep(preparer: Preparer) -> Preparer:
+    def keep(function: _Function) -> _Function:
         registrations = _registrations.get()
         if registrations is not None:
-            registrations.append((name, preparer))
-        return preparer
+            registrations.append((name, _preparer(function)))
+        return function
 
     return keep
+
+
+def _preparer(function: Callable[..., PrepareReport | None]) -> Preparer:
+    return function if inspect.signature(function).parameters else lambda _context: function()
 
 
 def prepare_experiment(

@@ -18,7 +18,7 @@ from typing import Any
 from transformer_playground.errors import PlaygroundError, RunError, UsageError
 from transformer_playground.files import fsync_folder, replace_json
 from transformer_playground.runs.folder import RunFolder, check_run_id
-from transformer_playground.runs.status import derive_status, read_writer
+from transformer_playground.runs.status import derive_status, in_use_error, read_writer
 
 # config.json has a few kilobytes.
 _MAX_FILE_SIZE = 1 << 24
@@ -43,17 +43,16 @@ def locked_for(run: RunFolder, action: str) -> Iterator[None]:
             f"The run '{run.run_id}' is a symbolic link, which cannot be {action}.",
             "Use the run that it points to, or remove the link.",
         )
-    status = derive_status(run)
-    if status.state == "running":
-        raise _running(run, status.pid, action)
+    consequence = f", so it was not {action}"
+    if derive_status(run).state == "running":
+        raise in_use_error(run, read_writer(run), consequence)
     from filelock import FileLock
 
     lock = FileLock(run.lock_path, timeout=0)
     try:
         lock.acquire()
     except TimeoutError:
-        writer = read_writer(run)
-        raise _running(run, writer.pid if writer else None, action) from None
+        raise in_use_error(run, read_writer(run), consequence) from None
     except OSError as error:
         raise RunError(
             f"The run '{run.run_id}' could not be locked and was not {action}: {error.strerror}.",
@@ -117,14 +116,6 @@ def _rewrite(path: Path, run_id: str) -> None:
         raise ValueError("not an object")
     if document.get("run_id") != run_id:
         replace_json(path, {**document, "run_id": run_id})
-
-
-def _running(run: RunFolder, pid: int | None, action: str) -> RunError:
-    who = "another process" if pid is None else f"process {pid}"
-    return RunError(
-        f"The run '{run.run_id}' is being written by {who}, so it was not {action}.",
-        "Stop it first, or wait until it ends.",
-    )
 
 
 TRASH_NAME = ".trash"

@@ -139,17 +139,21 @@ def read_raw_rows(path: Path, accept: Callable[[Row], bool] = is_metrics_row) ->
 
 @dataclass(frozen=True)
 class TrainingClock:
-    """Training time in seconds, without pauses and the time between a stop and a resume.
+    """Training time in seconds, without pauses, sleep and the time between a stop and a resume.
+
+    Rows of older versions have no `monotonic`; their time includes sleep.
 
     Attributes:
         total: Seconds of completed sessions.
         begin: Unix time at which the current session began; None before the first timed row.
-        end: Unix time of its newest row.
+        end: Unix time of its newest row, without sleep since `begin`.
+        offset: `time` minus `monotonic` in the session's first row that has both.
     """
 
     total: float = 0.0
     begin: float | None = None
     end: float | None = None
+    offset: float | None = None
 
     @property
     def seconds(self) -> float:

@@ -226,8 +226,8 @@ class RunSeries:
             for index, row in enumerate(rows)
             if row["event"] == "resume" or row.get("status") == "running"
         ]
-        times = numbers([row.get("time") for row in rows])
-        self.clock, seconds = _advance(self.clock, times, begins)
+        times, awake = (numbers([row.get(key) for row in rows]) for key in ("time", "monotonic"))
+        self.clock, seconds = _advance(self.clock, times, awake, begins)
         resumes = [index for index in begins if rows[index]["event"] == "resume"]
         for first, last in pairwise(sorted({0, *resumes, len(rows)})):
             if rows[first]["event"] == "resume":
@@ -270,9 +270,11 @@ class RunSeries:
 
 
 def _advance(
-    clock: TrainingClock, times: FloatArray, begins: Iterable[int]
+    clock: TrainingClock, times: FloatArray, awake: FloatArray, begins: Iterable[int]
 ) -> tuple[TrainingClock, FloatArray]:
     """Advance the clock by rows written at `times`; sessions start at the indices `begins`.
+
+    `awake` are the same times on a clock that stands still while the machine sleeps.
 
     Returns:
         The new clock, and the training seconds at each row (NaN if its time is unknown).
@@ -281,7 +283,13 @@ def _advance(
     starts = {index for index in begins if known[index]}
     seconds = np.full(len(times), np.nan)
     for first, last in pairwise([*sorted(starts | {0}), len(times)]):
-        part = times[first:last]
+        offset = None if first in starts else clock.offset
+        both = np.flatnonzero(known[first:last] & np.isfinite(awake[first:last]))
+        if offset is None and both.size:
+            offset = float((times - awake)[first + both[0]])
+        part = times[first:last].copy()
+        if offset is not None:
+            part[both] = awake[first:last][both] + offset
         stamped = part[known[first:last]]
         if not stamped.size:
             continue
@@ -290,7 +298,7 @@ def _advance(
             begin = float(stamped[0])
             clock = TrainingClock(clock.seconds, begin)
         seconds[first:last] = clock.total + np.maximum(0.0, part - begin)
-        clock = TrainingClock(clock.total, begin, end=float(stamped[-1]))
+        clock = TrainingClock(clock.total, begin, float(stamped[-1]), offset)
     return clock, seconds
 
 

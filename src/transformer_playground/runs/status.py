@@ -17,6 +17,7 @@ from transformer_playground.jsonvalues import as_int, as_number, as_object, as_t
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.jsonl import Row, parse_lines
 from transformer_playground.runs.metrics import is_metrics_row
+from transformer_playground.terminal import visible_line
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -49,8 +50,17 @@ class Writer:
         """Whether it runs on this host."""
         return self.host == platform.node()
 
+    def __str__(self) -> str:
+        """Process, and host if it is another one."""
+        where = "" if self.is_here else f" on {visible_line(self.host)}"
+        return f"process {self.pid}{where}"
+
     def is_alive(self) -> bool:
-        """Whether the process is running; on other hosts, whether its heartbeat is recent."""
+        """Whether the process is running; on other hosts, whether its heartbeat is recent.
+
+        A heartbeat in the future counts as recent, since the clock of that host may be ahead:
+        see `unlock`.
+        """
         if not self.is_here:
             return time.time() - self.heartbeat < STALE_SECONDS
         # Late, for quick lists of runs.
@@ -127,14 +137,14 @@ class RunLock:
         try:
             self._lock.acquire()
         except TimeoutError:
-            raise self._in_use_error(read_writer(self._run)) from None
+            raise in_use_error(self._run, read_writer(self._run)) from None
         except OSError as error:
             raise self._lock_error(error) from error
         # File locks may not work across hosts that share a disk; heartbeats do.
         writer = read_writer(self._run)
         if writer is not None and not writer.is_here and writer.is_alive():
             self._lock.release()
-            raise self._in_use_error(writer)
+            raise in_use_error(self._run, writer)
 
     def _heartbeat_loop(self) -> None:
         while not self._released.wait(HEARTBEAT_SECONDS):
@@ -162,16 +172,6 @@ class RunLock:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _in_use_error(self, writer: Writer | None) -> RunError:
-        who = "another process"
-        if writer is not None:
-            where = "" if writer.is_here else f" on {writer.host}"
-            who = f"process {writer.pid}{where}"
-        return RunError(
-            f"The run '{self._run.run_id}' is being written by {who}.",
-            "Wait until it ends or stop it, or start a new run.",
-        )
-
     def _lock_error(self, error: OSError) -> RunError:
         return RunError(
             f"The run '{self._run.run_id}' could not be locked: {error.strerror}.",
@@ -183,6 +183,45 @@ def _file_lock(run: RunFolder) -> "FileLock":
     from filelock import FileLock
 
     return FileLock(run.lock_path, timeout=0, thread_local=False)
+
+
+def in_use_error(run: RunFolder, writer: Writer | None, consequence: str = "") -> RunError:
+    """Error: another process is writing the run. `consequence` ends its sentence."""
+    hint = "Wait until it ends or stop it, or start a new run."
+    if writer is not None and not writer.is_here:
+        hint = f"Stop it there. If it has ended: tp runs unlock {run.run_id}"
+    who = "another process" if writer is None else str(writer)
+    return RunError(f"The run '{run.run_id}' is being written by {who}{consequence}.", hint)
+
+
+def unlock(run: RunFolder) -> Writer | None:
+    """Remove the record of a writer that has ended, whatever its heartbeat says.
+
+    A writer on another host that still runs writes its record again within seconds.
+
+    Returns:
+        The writer that was removed; None if the run was not locked.
+
+    Raises:
+        RunError: A process on this host is writing the run, or the record cannot be removed.
+    """
+    lock = _file_lock(run)
+    try:
+        lock.acquire()
+        writer = read_writer(run)
+        if writer is not None and writer.is_here and writer.is_alive():
+            raise in_use_error(run, writer)
+        run.writer_path.unlink(missing_ok=True)
+        return writer
+    except TimeoutError:
+        raise in_use_error(run, read_writer(run)) from None
+    except OSError as error:
+        raise RunError(
+            f"The run '{run.run_id}' could not be unlocked: {error.strerror}.",
+            "Check the disk and the permissions of the run folder.",
+        ) from error
+    finally:
+        lock.release()
 
 
 State = Literal["new", "running", "finished", "stopped", "failed", "interrupted"]

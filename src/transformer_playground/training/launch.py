@@ -5,6 +5,7 @@ at once.
 """
 
 import os
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from transformer_playground.errors import ConfigError, DataError, UsageError
 from transformer_playground.experiments.discovery import (
+    EXPERIMENTS_DIR,
     Experiment,
     find_experiment,
     load_experiment,
@@ -19,7 +21,7 @@ from transformer_playground.experiments.discovery import (
 from transformer_playground.experiments.scaffold import find_or_install
 from transformer_playground.files import display_path
 from transformer_playground.jsonvalues import as_object, as_text
-from transformer_playground.runs.folder import RunFolder, open_run, read_run_config
+from transformer_playground.runs.folder import RUNS_DIR, RunFolder, open_run, read_run_config
 
 if TYPE_CHECKING:
     from transformer_playground.config.loading import LoadedConfig
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from transformer_playground.training.sinks.base import Sink
 
 PrepareWhen = Literal["never", "if needed", "always"]
+# Settings that shape a dataset.
+_DATASET_TABLES = ("prepare.", "hf_model.", "experiment.")
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,28 @@ class ResolvedLaunch:
     experiment: Experiment
     loaded: "LoadedConfig"
     notices: tuple[str, ...] = ()
+    experiments_dir: Path = EXPERIMENTS_DIR
+
+    @property
+    def prepare_command(self) -> str:
+        """The shell command that prepares the dataset of this launch."""
+        launch = self.launch
+        if launch.resume is not None:
+            arguments = ["tp", "loop", "--resume", launch.resume]
+        else:
+            arguments = ["tp", "prepare", *filter(None, [launch.experiment])]
+            if launch.config is not None:
+                arguments += ["--config", str(launch.config)]
+            elif not launch.experiment:
+                arguments.append(self.experiment.name)
+            for override in launch.overrides:
+                if override.lstrip().startswith(_DATASET_TABLES):
+                    arguments += ["--set", override]
+        if self.experiments_dir != EXPERIMENTS_DIR:
+            arguments += ["--experiments-dir", str(self.experiments_dir)]
+        if launch.resume is not None and self.runs_dir != RUNS_DIR:
+            arguments += ["--runs-dir", str(self.runs_dir)]
+        return shlex.join(arguments)
 
     def prepare(self, report: Callable[[str], None]) -> "PrepareReport | None":
         """Prepare the dataset as `launch.prepare` says; None if there was nothing to do.
@@ -110,7 +136,13 @@ class ResolvedLaunch:
 
         experiment, loaded, launch = self.experiment, self.loaded, self.launch
         return start(
-            TrainingRequest(experiment.name, loaded.config, loaded.provenance, experiment.folder),
+            TrainingRequest(
+                experiment.name,
+                loaded.config,
+                loaded.provenance,
+                experiment.folder,
+                self.prepare_command,
+            ),
             self.runs_dir,
             run_id=launch.run_id,
             resume_from=launch.resume,
@@ -142,7 +174,8 @@ def resolve_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Res
         return load_experiment(experiments_dir, name or None, *stated)
 
     if launch.origin is None:
-        return ResolvedLaunch(launch, runs_dir, *load(launch.experiment), tuple(notices))
+        chosen = load(launch.experiment)
+        return ResolvedLaunch(launch, runs_dir, *chosen, tuple(notices), experiments_dir)
     run = open_run(runs_dir, launch.origin)
     if launch.prepare == "always":
         raise UsageError(
@@ -163,7 +196,7 @@ def resolve_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Res
         record, current, stated, path=run.config_path, is_dataset=origin.is_dataset
     )
     notices += run_config.changed_settings(record, loaded, stated)
-    return ResolvedLaunch(launch, runs_dir, experiment, loaded, tuple(notices))
+    return ResolvedLaunch(launch, runs_dir, experiment, loaded, tuple(notices), experiments_dir)
 
 
 @dataclass(frozen=True)

@@ -58,18 +58,15 @@ Notify = Callable[[str], object]
 class TrainingRequest:
     """Experiment and configuration to train.
 
-    `provenance` maps each non-default setting to its source; `folder` is the experiment's folder.
+    `provenance` maps each non-default setting to its source; `folder` is the experiment's folder;
+    `prepare_command` prepares its dataset.
     """
 
     experiment: str
     config: ExperimentConfig
     provenance: Mapping[str, str]
     folder: Path
-
-    @property
-    def prepare_command(self) -> str:
-        """The command that prepares this experiment's dataset."""
-        return f"tp prepare {self.experiment}"
+    prepare_command: str = "tp prepare"
 
 
 @dataclass(frozen=True)

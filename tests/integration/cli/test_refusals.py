@@ -3,6 +3,7 @@
 import os
 import pickle
 import resource
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -90,6 +91,22 @@ def test_training_without_a_dataset_says_how_to_make_it(
     unchanged()
     assert_refused(tp("train", "tiny"), 1, "tp prepare tiny")
     unchanged()
+
+
+def test_the_command_that_makes_a_missing_dataset_works(project: Project, tp: Tp) -> None:
+    project.experiment.joinpath("config.toml").rename(project.experiment / "my own.toml")
+    config = ["--config", "experiments/tiny/my own.toml"]
+    fraction = ["--set", "prepare.val_fraction=0.2", "--set", "train.runtime.max_iters=2"]
+    ended = tp("train", *config, *fraction)
+    assert ended.code == 1
+    command = shlex.split(ended.err.partition("Run `")[2].partition("`")[0])
+    assert command == ["tp", "prepare", *config, *fraction[:2]]
+    assert tp(*command[1:]).code == 0
+    assert tp("train", *config, *fraction, "--run-id", "r").code == 0
+    shutil.rmtree(project.experiment / "datasets")
+    ended = tp("train", *config, "--run-id", "r", "--set", "train.runtime.max_iters=4")
+    command = shlex.split(ended.err.partition("Run `")[2].partition("`")[0])
+    assert command == ["tp", "loop", "--resume", "r"]
 
 
 @pytest.mark.parametrize(

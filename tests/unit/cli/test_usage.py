@@ -1,6 +1,7 @@
 """Help texts of all commands, and usage errors."""
 
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -110,3 +111,11 @@ def test_a_template_and_a_source_exclude_each_other(
     assert run_app(app, [*words, "--experiments-dir", str(tmp_path)]) == 2
     assert "mutually exclusive" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", APPLICATIONS)
+def test_the_version_is_that_of_the_package(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_app(APPLICATIONS[name], ["--version"]) == 0
+    assert (
+        capsys.readouterr().out == f"transformer-playground {version('transformer-playground')}\n"
+    )

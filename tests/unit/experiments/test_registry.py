@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from builders.configs import TINY_TOML, write_experiment
+from transformer_playground import experiments
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.prepare import PrepareReport
 from transformer_playground.errors import DataError
@@ -161,7 +162,7 @@ def test_register_without_a_name_is_refused(tmp_path: Path) -> None:
             f"import json\n{IMPORT}@register('tiny')\ndef main(context):\n    json.loads('{{')\n",
             "line 5: JSONDecodeError",
         ),
-        (f"{IMPORT}@register('tiny')\ndef main():\n    return None\n", "prepare.py: TypeError"),
+        (f"{IMPORT}@register('tiny')\ndef main(a, b):\n    return None\n", "prepare.py: TypeError"),
         (f"{IMPORT}@register('tiny')\ndef main(context):\n    return 3\n", "returned int"),
     ],
 )
@@ -298,3 +299,26 @@ def test_a_moved_experiment_keeps_its_dataset(tmp_path: Path) -> None:
     (tmp_path / "here").rename(tmp_path / "there")
     experiment, loaded = load_experiment(tmp_path / "there", "tiny", None, (), {})
     assert dataset_state(experiment, loaded.config) == "prepared"
+
+
+def test_a_preparer_may_take_no_argument(tmp_path: Path) -> None:
+    text = """
+from pathlib import Path
+from transformer_playground.experiments import register
+
+@register("tiny")
+def main():
+    raw = Path(__file__).parent / "raw"
+    (raw / "made.txt").write_text("tick tock " * 30)
+"""
+    experiment, config = _experiment(tmp_path, text)
+    prepare_experiment(experiment, config, report=_silent)
+    assert (experiment.folder / "raw/made.txt").is_file()
+    assert dataset_state(experiment, config) == "prepared"
+
+
+def test_register_is_imported_from_the_package_and_nothing_else() -> None:
+    assert experiments.register is register
+    assert experiments.PrepareContext is PrepareContext
+    with pytest.raises(AttributeError, match="registrar"):
+        experiments.registrar  # noqa: B018

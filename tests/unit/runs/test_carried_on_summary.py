@@ -17,7 +17,11 @@ times = st.floats(0, 100)
 
 def moves(event: str) -> st.SearchStrategy[dict[str, Any]]:
     keys = ("train_loss", "val_loss", "val_bits_per_byte", "tokens_per_sec", "tokens_seen")
-    rest = dict.fromkeys(keys, numbers) | {"time": times, "early_stopped": st.booleans()}
+    rest = dict.fromkeys(keys, numbers) | {
+        "time": times,
+        "monotonic": times,
+        "early_stopped": st.booleans(),
+    }
     if event == "eval":
         rest["eval_windows"] = st.sampled_from([8, 8, 8, 9])
     status = st.sampled_from(["running", "paused", "failed"])

@@ -292,3 +292,28 @@ def test_the_running_median_of_a_growing_file_costs_only_what_was_added(
         series.poll()
         series.throughput(RunningMedian())
     assert sizes == [100, 1]
+
+
+def test_sleep_and_a_changed_system_clock_are_no_training_time(tmp_path: Path) -> None:
+    hours = 8 * 3600.0
+    rows = [status_row(0, "running"), *(train_row(step) for step in range(1, 9))]
+    for index, row in enumerate(rows):
+        row["monotonic"] = 50.0 + 2 * index
+        # The machine sleeps before step 5; at step 7 the system clock is set back.
+        row["time"] = 1000.0 + 2 * index + hours * (index >= 5) - 3 * hours * (index >= 7)
+    run = make_run(tmp_path, rows=rows)
+    assert summarise(run)["wall_time_s"] == 16.0
+    series = RunSeries(run.metrics_path)
+    series.poll()
+    assert list(series.column("train", "step")) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert [x for x, _ in points(series.curve("train", "train_loss", "time"))] == [
+        2.0 * step for step in range(1, 9)
+    ]
+    append_rows(run, [{**train_row(9), "time": 9e9, "monotonic": 70.0}])
+    series.poll()
+    assert series.clock.seconds == 20.0
+    # Another session, after a restart of the machine.
+    again = {"event": "status", "status": "running", "step": 9, "time": 9.1e9, "monotonic": 3.0}
+    append_rows(run, [again, {**train_row(10), "time": 9.2e9, "monotonic": 7.5}])
+    series.poll()
+    assert series.clock.seconds == summarise(run)["wall_time_s"] == 24.5

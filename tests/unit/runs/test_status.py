@@ -11,8 +11,16 @@ import psutil
 import pytest
 
 from builders.runs import append_rows, eval_row, make_run, resume_row, status_row, train_row
+from transformer_playground.errors import RunError
 from transformer_playground.runs.folder import RunFolder
-from transformer_playground.runs.status import RunLock, derive_status, last_status_row, read_writer
+from transformer_playground.runs.manage import rename_run
+from transformer_playground.runs.status import (
+    RunLock,
+    derive_status,
+    last_status_row,
+    read_writer,
+    unlock,
+)
 
 
 def write_writer(run: RunFolder, **changes: object) -> None:
@@ -23,6 +31,46 @@ def write_writer(run: RunFolder, **changes: object) -> None:
         "heartbeat": time.time(),
     }
     run.writer_path.write_text(json.dumps(record | changes))
+
+
+def test_a_writer_on_a_host_whose_clock_is_ahead_can_be_unlocked(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=[status_row(0, "running")])
+    write_writer(run, host="other-node", pid=1234, heartbeat=time.time() + 3 * 3600)
+    with pytest.raises(RunError, match="by process 1234 on other-node") as refused, RunLock(run):
+        pass
+    assert f"tp runs unlock {run.run_id}" in refused.value.hint
+    with pytest.raises(RunError, match="process 1234 on other-node, so it was not renamed"):
+        rename_run(run, "other")
+    removed = unlock(run)
+    assert removed is not None
+    assert (removed.pid, removed.host) == (1234, "other-node")
+    assert derive_status(run).state == "interrupted"
+    with RunLock(run):
+        pass
+    assert unlock(run) is None
+
+
+def test_a_run_that_a_process_of_this_host_writes_stays_locked(tmp_path: Path) -> None:
+    run = make_run(tmp_path, rows=[status_row(0, "running")])
+    write_writer(run)
+    with pytest.raises(RunError, match=f"by process {os.getpid()}"):
+        unlock(run)
+    with RunLock(run):
+        with pytest.raises(RunError, match=f"by process {os.getpid()}"):
+            unlock(run)
+        assert read_writer(run) is not None
+
+
+@pytest.mark.parametrize("heartbeat", ["1e999", "-1e999", "NaN", "Infinity"])
+def test_a_heartbeat_that_is_no_time_locks_nothing(tmp_path: Path, heartbeat: str) -> None:
+    run = make_run(tmp_path, rows=[status_row(0, "running")])
+    write_writer(run, host="other-node", heartbeat=0.25)
+    text = run.writer_path.read_text()
+    run.writer_path.write_text(text.replace("0.25", heartbeat))
+    assert read_writer(run) is None
+    assert derive_status(run).state == "interrupted"
+    with RunLock(run):
+        pass
 
 
 def test_a_run_that_never_started_is_new(tmp_path: Path) -> None:

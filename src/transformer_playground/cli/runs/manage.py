@@ -31,6 +31,7 @@ from transformer_playground.runs.manage import (
     rename_run,
     restore_run,
 )
+from transformer_playground.runs.status import unlock as unlock_run
 from transformer_playground.tables import Column
 from transformer_playground.terminal import visible_line
 
@@ -178,6 +179,16 @@ def restore(
     """Restore a deleted run from the trash."""
     moved = restore_run(runs_dir, run_id, new)
     _report_moved("restore", [moved], json_output, f"Restored {moved.path.name}.")
+
+
+def unlock(run_id: ExistingRun, runs_dir: RunsDir = RUNS_DIR) -> None:
+    """Remove the lock of a run whose process on another host has ended."""
+    run = find_run(runs_dir, run_id)
+    writer = unlock_run(run)
+    if writer is None:
+        say(f"{run.run_id} is not locked.")
+        return
+    say(f"Unlocked {run.run_id}: removed the lock of process {writer.pid} on {writer.host}.")
 
 
 def deleted(runs_dir: RunsDir = RUNS_DIR, json_output: AsJson = False) -> None:

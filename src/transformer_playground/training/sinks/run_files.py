@@ -1,6 +1,7 @@
 """Sinks that write the files of a run: metrics, samples, TensorBoard scalars and adapters."""
 
 import dataclasses
+import time
 from collections import deque
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,7 +78,8 @@ class MetricsSink(Sink):
         if isinstance(event, Sampled):
             return
         for row in event_rows(event):
-            self._rows.append(row)
+            # Unlike the time of day, this clock stands still while the machine sleeps.
+            self._rows.append({**row, "monotonic": time.monotonic()})
 
     def sync(self) -> None:
         """Flush to disk, so that no checkpoint is newer than the rows."""
