@@ -72,13 +72,14 @@ def serve_console(experiments_dir: Path, runs_dir: Path, port: int) -> int:
 
     web.check_port(port)
     folders = ["--experiments-dir", str(experiments_dir), "--runs-dir", str(runs_dir)]
-    say(f"http://{web.HOST}:{port}")
+    token = web.new_token()
+    say(web.address(port, token))
     note(
         f"From another machine: ssh -L {port}:{web.HOST}:{port} THIS-MACHINE, "
         "then open that address."
     )
-    note("Anyone who can open it can train, sample and write files as you. Ctrl-C stops it.")
-    web.serve(shlex.join([sys.executable, "-m", __spec__.name, *folders]), port)
+    note("Who knows the address can train, sample and write files as you. Ctrl-C stops it.")
+    web.serve(shlex.join([sys.executable, "-m", __spec__.name, *folders]), port, token)
     return 0
 
 

@@ -2,11 +2,13 @@
 
 import asyncio
 import re
+import signal
 import socket
 import subprocess
 from pathlib import Path
 
 import aiohttp
+import psutil
 import pytest
 
 from builders.commands import PATIENCE_SECONDS, TP_TUI, Project
@@ -26,7 +28,9 @@ async def first_frame(address: str) -> str:
         drawn = b""
         async with (
             asyncio.timeout(PATIENCE_SECONDS),
-            session.ws_connect(f"{address}/ws?width=90&height=30", origin=address) as socket_,
+            session.ws_connect(
+                f"{address}ws?width=90&height=30", origin=origin_of(address)
+            ) as socket_,
         ):
             while b"4 Compare" not in drawn:
                 message = await socket_.receive()
@@ -44,18 +48,50 @@ async def page_and_what_it_loads(address: str) -> dict[str, bytes]:
         for path in re.findall(r"""(?:href|src)="([^"]*)"|url\("([^"]*)"\)""", page):
             name = "".join(path)
             if not name.startswith("data:"):
-                async with session.get(f"{address}/{name}") as answer:
+                async with session.get(f"{address}{name}") as answer:
                     found[name] = await answer.read()
     return found
 
 
-async def answer_to_another_page(address: str) -> int:
-    async with aiohttp.ClientSession() as session:
+def origin_of(address: str) -> str:
+    return address.rsplit("/", 2)[0]
+
+
+async def status_of(address: str, origin: str = "", host: str = "") -> int:
+    """Status of a page, or with an origin of a websocket."""
+    headers = {"Host": host} if host else {}
+    async with aiohttp.ClientSession(headers=headers) as session:
+        if not origin:
+            async with session.get(address) as answer:
+                return answer.status
         try:
-            await session.ws_connect(f"{address}/ws", origin="http://elsewhere.example")
+            await session.ws_connect(address, origin=origin)
         except aiohttp.WSServerHandshakeError as refused:
             return refused.status
     return 101
+
+
+async def end_with_open_page(address: str, server: subprocess.Popen[str], number: int) -> None:
+    """End the server while a page is open, and wait until its console has ended too."""
+    async with (
+        aiohttp.ClientSession() as session,
+        asyncio.timeout(PATIENCE_SECONDS),
+        session.ws_connect(f"{address}ws", origin=origin_of(address)) as page,
+    ):
+        await page.receive()
+        await page.send_json(["resize", {"width": 90, "height": 10_000_000}])
+        await page.send_json(["resize", {"width": "x", "height": None}])
+        await page.send_json(["ping", 1])
+        while (await page.receive()).type is not aiohttp.WSMsgType.TEXT:
+            continue
+        consoles = psutil.Process(server.pid).children(recursive=True)
+        assert consoles
+        server.send_signal(number)
+        while page_message := await page.receive():
+            if page_message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING):
+                break
+    _, alive = await asyncio.to_thread(psutil.wait_procs, consoles, PATIENCE_SECONDS)
+    assert not alive
 
 
 def test_a_browser_of_this_machine_gets_the_console_and_other_pages_do_not(
@@ -73,7 +109,8 @@ def test_a_browser_of_this_machine_gets_the_console_and_other_pages_do_not(
     try:
         assert server.stdout is not None
         address = server.stdout.readline().strip()
-        assert address == f"http://127.0.0.1:{port}"
+        origin = f"http://127.0.0.1:{port}"
+        assert re.fullmatch(rf"{origin}/[\w-]{{43}}/", address)
         asyncio.run(listening(port))
         assert "4 Compare" in asyncio.run(first_frame(address))
         loaded = asyncio.run(page_and_what_it_loads(address))
@@ -82,14 +119,30 @@ def test_a_browser_of_this_machine_gets_the_console_and_other_pages_do_not(
         # Nothing comes from another machine, whether by a link, a script or a stylesheet.
         page = loaded[""].decode()
         assert re.findall(r"\w*:?//[\w.:]+", page) == [f"ws://127.0.0.1:{port}"]
-        assert asyncio.run(answer_to_another_page(address)) == 403
+        for other in (origin, f"{origin}/static/js/textual.js", f"{origin}/ws", address[:-2]):
+            assert asyncio.run(status_of(other)) == 403
+        assert asyncio.run(status_of(f"{origin}/ws", origin)) == 403
+        assert asyncio.run(status_of(address, host=f"elsewhere.example:{port}")) == 403
+        for foreign in (
+            *("http://elsewhere.example", "http://localhost:3000", "chrome-extension://localhost"),
+            *(
+                "https://127.0.0.1",
+                f"https://127.0.0.1:{port}",
+                "null",
+                "http://127.0.0.1",
+                "http://[",
+            ),
+        ):
+            assert asyncio.run(status_of(f"{address}ws", foreign)) == 403, foreign
+        assert asyncio.run(status_of(f"{address}ws?height=10000000", origin)) == 400
         taken = project.child(TP_TUI, "--web", "--port", port)
         assert taken.code == 2
         assert f"Port {port} of 127.0.0.1 cannot be used" in taken.err
+        asyncio.run(end_with_open_page(address, server, signal.SIGTERM))
+        assert server.wait(PATIENCE_SECONDS) == 0
     finally:
-        server.terminate()
-        with server:
-            assert server.wait(PATIENCE_SECONDS) == 0
+        server.kill()
+        server.communicate()
     assert not (project.root / "x").exists()
 
 

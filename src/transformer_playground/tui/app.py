@@ -81,13 +81,19 @@ class Console(App[int], inherit_bindings=False):
         self.stylesheet = CachedStylesheet(variables=self.get_css_variables())
 
     def get_driver_class(self) -> type[Driver]:
-        """Textual's choice, or on Linux a driver that survives the loss of its terminal."""
+        """Textual's choice, extended for a lost terminal and for a server that has ended."""
         chosen = super().get_driver_class()
-        if chosen.__name__ != "LinuxDriver":
-            return chosen
-        from transformer_playground.tui.driver import TerminalDriver
+        match chosen.__name__:
+            case "LinuxDriver":
+                from transformer_playground.tui.driver import TerminalDriver
 
-        return TerminalDriver
+                return TerminalDriver
+            case "WebDriver":
+                from transformer_playground.tui.web_driver import ServedDriver
+
+                return ServedDriver
+            case _:
+                return chosen
 
     def on_mount(self) -> None:
         sys.setswitchinterval(_SWITCH_INTERVAL)
