@@ -33,6 +33,31 @@ def sha256_file(path: Path) -> str:
     return digest.hexdigest()
 
 
+def refuse_link(path: Path) -> None:
+    """Check that a file or folder of a run that is written is not a link.
+
+    Raises:
+        OSError: It is a link.
+    """
+    if path.is_symlink():
+        raise OSError(errno.ELOOP, "It is a link, and links are not followed", str(path))
+
+
+def open_to_append(path: Path) -> int:
+    """Descriptor of a file of a run to append to; never through a link, which may lead elsewhere.
+
+    Raises:
+        OSError: While opening, or it is a link or not a regular file.
+    """
+    refuse_link(path)
+    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o644)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "Not a regular file", str(path))
+    return descriptor
+
+
 def open_regular(path: Path) -> IO[bytes]:
     """Open a file of a run for reading: never through a link, nor a pipe, which might block.
 

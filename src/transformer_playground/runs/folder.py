@@ -1,10 +1,12 @@
 """Run folder: layout, creation, opening and `config.json`."""
 
+import contextlib
 import json
 import os
 import re
 import secrets
 import shutil
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +22,8 @@ SCHEMA_VERSION = 1
 _REQUIRED_KEYS = {"experiment": str, "config": dict}
 # Leaves room for "-YYYYMMDD-HHMMSS-xxxx" within the 100 characters of a run id.
 _MAX_STEM_LENGTH = 79
+# Far longer than writing a note or a report takes.
+_LEFTOVER_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,7 @@ def create_run(runs_dir: Path, run_id: str, run_config: Mapping[str, Any]) -> Ru
     root = runs_dir / check_run_id(run_id)
     temporary = runs_dir / f".{run_id}.{secrets.token_hex(4)}.tmp"
     if os.path.lexists(root):
-        raise _taken(run_id)
+        raise _taken(RunFolder(root))
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
         staged = RunFolder(temporary)
@@ -168,7 +172,7 @@ def _claim(staged: Path, root: Path) -> None:
         staged.rename(root)
     except OSError as error:
         if os.path.lexists(root):
-            raise _taken(root.name) from error
+            raise _taken(RunFolder(root)) from error
         raise
     try:
         fsync_folder(root.parent)
@@ -194,6 +198,27 @@ def open_run(runs_dir: Path, run_id: str) -> RunFolder:
             "Move or copy the run folder itself, or point --runs-dir at the folder it is in.",
         )
     return RunFolder(root)
+
+
+def remove_leftovers(run: RunFolder) -> None:
+    """Remove temporary files of killed writers; the caller holds the run's lock.
+
+    Notes and reports are written without the lock, so that their newest temporary files are kept.
+    """
+    for parent, folders, files in os.walk(run.root):
+        for name in (*folders, *files):
+            if not (name.startswith(".") and name.endswith(".tmp")):
+                continue
+            path = Path(parent, name)
+            is_shared = path.is_relative_to(run.reports) or name.startswith(".notes.json.")
+            with contextlib.suppress(OSError):
+                if is_shared and time.time() - path.lstat().st_mtime < _LEFTOVER_SECONDS:
+                    continue
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink()
+        folders[:] = [name for name in folders if not name.endswith(".tmp")]
 
 
 def read_run_config(run: RunFolder) -> dict[str, Any]:
@@ -251,8 +276,9 @@ def _identity(run_id: str) -> dict[str, Any]:
     return {"schema_version": SCHEMA_VERSION, "run_id": run_id, "created": created}
 
 
-def _taken(run_id: str) -> UsageError:
-    return UsageError(
-        f"There is already a run '{run_id}'.",
-        "Choose another --run-id, or resume that run with --resume.",
-    )
+def _taken(run: RunFolder) -> UsageError:
+    run_id = run.run_id
+    hint = "Choose another --run-id, or resume that run with --resume."
+    if not any(run.checkpoints.glob("*.json")):
+        hint = f"It has no checkpoint: `tp runs delete {run_id}`, then begin it again."
+    return UsageError(f"There is already a run '{run_id}'.", hint)

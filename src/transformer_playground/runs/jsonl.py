@@ -12,6 +12,7 @@ from typing import Any, Self
 import orjson
 
 from transformer_playground.errors import RunError
+from transformer_playground.files import open_to_append
 from transformer_playground.jsonvalues import to_jsonable
 
 Row = dict[str, Any]
@@ -35,7 +36,7 @@ class JsonlWriter:
         self._path = path
         self._end = 0
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._descriptor = open_to_append(path)
         except OSError as error:
             raise self._write_error(error) from error
         try:

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Literal, Self
 from transformer_playground.errors import RunError
 from transformer_playground.files import open_regular, read_regular
 from transformer_playground.jsonvalues import as_int, as_number, as_object, as_text
-from transformer_playground.runs.folder import RunFolder
+from transformer_playground.runs.folder import RunFolder, remove_leftovers
 from transformer_playground.runs.jsonl import Row, parse_lines
 from transformer_playground.runs.metrics import is_metrics_row
 from transformer_playground.terminal import visible_line
@@ -111,6 +111,7 @@ class RunLock:
         except OSError as error:
             self._lock.release()
             raise self._lock_error(error) from error
+        remove_leftovers(self._run)
         self._released.clear()
         self._heart = threading.Thread(
             target=self._heartbeat_loop, name="run-heartbeat", daemon=True
@@ -140,9 +141,11 @@ class RunLock:
             raise in_use_error(self._run, read_writer(self._run)) from None
         except OSError as error:
             raise self._lock_error(error) from error
-        # File locks may not work across hosts that share a disk; heartbeats do.
+        # File locks may not work across hosts that share a disk, and the lock file may have been
+        # removed: then only the record names the process that holds the lock of the old file.
         writer = read_writer(self._run)
-        if writer is not None and not writer.is_here and writer.is_alive():
+        is_own = writer is not None and writer.is_here and writer.pid == os.getpid()
+        if writer is not None and not is_own and writer.is_alive():
             self._lock.release()
             raise in_use_error(self._run, writer)
 

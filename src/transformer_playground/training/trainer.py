@@ -331,6 +331,11 @@ class Trainer:
         try:
             self._events.emit(self._checkpointer.save(state, last=last, best=best))
         except CheckpointError as error:
+            if not self.run.root.is_dir():
+                raise TrainingError(
+                    f"the folder of the run was removed while it trained: {self.run.root}.",
+                    "Start a new run; use `tp runs delete` to remove runs.",
+                ) from error
             self._events.emit(Warned(step=state.step, message=f"checkpoint not saved: {error}"))
             if best:
                 state.retract_best()

@@ -1,5 +1,6 @@
 import json
 import math
+import shutil
 import threading
 from pathlib import Path
 from typing import Any
@@ -428,6 +429,17 @@ def test_the_run_folder_holds_every_artifact(tmp_path: Path) -> None:
 
 def test_tensorboard_can_be_switched_off(tmp_path: Path) -> None:
     assert not list(train(tmp_path).run.tensorboard.glob("events*"))
+
+
+def test_a_removed_run_folder_ends_training_at_the_next_save(tmp_path: Path) -> None:
+    class Remover(Recorder):
+        def handle(self, event: Event) -> None:
+            if isinstance(event, StepLogged) and event.step == 3:
+                for run in (tmp_path / "runs").iterdir():
+                    shutil.rmtree(run)
+
+    with pytest.raises(TrainingError, match="was removed"):
+        train(tmp_path, sinks=[Remover()])
 
 
 def test_a_failed_save_warns_and_training_goes_on(

@@ -2,15 +2,21 @@
 
 import json
 import os
+import platform
+import shutil
 import time
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
 from builders.runs import make_run
-from transformer_playground.errors import RunError
+from transformer_playground.errors import RunError, UsageError
 from transformer_playground.runs import status
+from transformer_playground.runs.jsonl import JsonlWriter
 from transformer_playground.runs.status import RunLock, read_writer
+from transformer_playground.training.sinks.text import LogFileSink
 
 
 def test_a_second_writer_is_rejected_with_the_pid_of_the_first(tmp_path: Path) -> None:
@@ -98,3 +104,66 @@ def test_a_removed_run_folder_gives_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="is gone"), RunLock(run):
         pytest.fail("locked nothing")
     assert not run.root.exists()
+
+
+def test_a_living_process_keeps_its_run_without_the_lock_file(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    other = psutil.Process(os.getppid())
+    record: dict[str, Any] = {"pid": other.pid, "host": platform.node(), "heartbeat": 0.0}
+    record["process_started"] = other.create_time()
+    run.writer_path.write_text(json.dumps(record))
+    run.lock_path.unlink(missing_ok=True)
+    with pytest.raises(RunError, match=f"process {other.pid}"), RunLock(run):
+        pytest.fail("locked")
+    run.writer_path.write_text(json.dumps(record | {"process_started": 1.0}))
+    with RunLock(run):
+        pass
+
+
+def test_temporary_files_of_a_killed_writer_are_removed(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    outside = tmp_path / "outside"
+    outside.write_text("kept")
+    leftovers = [
+        *(run.root / ".writer.json.1a2b.tmp", run.tokenizer / ".t.json.x.tmp"),
+        *(run.root / ".notes.json.x.tmp", run.reports / ".report.json.x.tmp"),
+    ]
+    for path in leftovers:
+        path.write_text("x")
+    link = run.logs / ".x.tmp"
+    link.symlink_to(outside)
+    with RunLock(run):
+        # Another process may be writing these at the moment.
+        assert [path.exists() for path in leftovers] == [False, False, True, True]
+    assert not link.is_symlink()
+    for path in leftovers[2:]:
+        os.utime(path, (1.0, 1.0))
+    with RunLock(run):
+        assert not any(path.exists() for path in leftovers)
+    assert outside.read_text() == "kept"
+
+
+@pytest.mark.parametrize("name", ["metrics.jsonl", "samples.jsonl", "logs", "logs/train.log"])
+def test_links_are_not_followed_for_writing(tmp_path: Path, name: str) -> None:
+    run = make_run(tmp_path / "runs")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    path = run.root / name
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.symlink_to(outside if name == "logs" else outside / "file")
+    opens = LogFileSink if name.startswith("logs") else JsonlWriter
+    with pytest.raises(RunError, match="links are not followed"):
+        opens(run.log_path if name.startswith("logs") else path)
+    assert list(outside.iterdir()) == []
+
+
+def test_a_taken_id_says_how_to_begin_again(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    with pytest.raises(UsageError) as taken:
+        make_run(tmp_path)
+    assert "tp runs delete tiny-1" in str(taken.value.hint)
+    (run.checkpoints / "ckpt_last_00000000.json").write_text("{}")
+    with pytest.raises(UsageError) as taken:
+        make_run(tmp_path)
+    assert "--resume" in str(taken.value.hint)

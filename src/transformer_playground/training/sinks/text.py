@@ -1,5 +1,6 @@
 """Sinks for reading: event lines as text or JSON, the run's log file and a progress bar."""
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ from rich.progress import (
 from rich.table import Column
 from rich.text import Text
 
+from transformer_playground.errors import RunError
+from transformer_playground.files import open_to_append, refuse_link
 from transformer_playground.formatting import (
     count_text,
     date_text,
@@ -131,9 +134,17 @@ class LogFileSink(Sink):
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Without a buffer it is known what has been written when the disk is full.
-        self._file = path.open("ab", buffering=0)
+        try:
+            refuse_link(path.parent)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Without a buffer it is known what has been written when the disk is full.
+            self._file = os.fdopen(open_to_append(path), "ab", buffering=0)
+        except OSError as error:
+            raise RunError(
+                f"{error.filename or path} cannot be written: {error.strerror}.",
+                "Check the folder's permissions; replace a link by a folder or file of its own.",
+            ) from error
+        self._path = path
         self._waiting = b""
 
     def handle(self, event: Event) -> None:
@@ -149,7 +160,7 @@ class LogFileSink(Sink):
         try:
             self._write_waiting()
         except OSError as error:
-            reason = f"{self._file.name} could not be written: {error.strerror}."
+            reason = f"{self._path} could not be written: {error.strerror}."
             raise SinkBehind(reason) from error
 
     def close(self) -> None:
