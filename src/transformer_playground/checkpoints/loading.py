@@ -3,6 +3,7 @@
 Files are read only by `torch.load(weights_only=True)`, since a pickle can run code.
 """
 
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from transformer_playground.checkpoints.format import check_payload, model_confi
 from transformer_playground.config.finetuning import is_model_path
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.errors import CheckpointError
+from transformer_playground.formatting import size_text
 
 if TYPE_CHECKING:
     import torch
@@ -43,6 +45,24 @@ def load_payload(path: Path) -> dict[str, Any]:
     except CheckpointError as error:
         raise _unusable(path, error.message) from error
     return payload
+
+
+def _refuse_compressed(path: Path) -> None:
+    """Refuse an archive that unpacks to more than its own size: checkpoints are not compressed.
+
+    Raises:
+        CheckpointError: It would unpack to more.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(entry.file_size for entry in archive.infolist())
+    except (OSError, zipfile.BadZipFile, NotImplementedError, ValueError):
+        # torch reports what is wrong with it.
+        return
+    size = path.stat().st_size
+    if unpacked > size:
+        reason = f"it claims to unpack to {size_text(unpacked)}, more than its {size_text(size)}"
+        raise _unusable(path, reason)
 
 
 def build_model(
@@ -114,6 +134,7 @@ def _read(path: Path) -> dict[str, Any]:
     import torch
 
     _check_bytes(path)
+    _refuse_compressed(path)
     try:
         payload = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:

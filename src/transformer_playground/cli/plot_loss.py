@@ -9,7 +9,7 @@ import typer
 from transformer_playground.cli.options import RUN_HELP, AsJson, RunsDir
 from transformer_playground.cli.output import note, say, say_json
 from transformer_playground.formatting import loss_text
-from transformer_playground.runs.folder import RUNS_DIR
+from transformer_playground.runs.folder import RUNS_DIR, reports_folder
 from transformer_playground.runs.listing import find_runs
 from transformer_playground.runs.series import Axis
 from transformer_playground.terminal import visible_line
@@ -67,10 +67,9 @@ def plot_loss(
     from transformer_playground.plots.loss_plot import FILE_NAME
     from transformer_playground.plots.loss_plot import plot_loss as plot
 
-    home = runs[0].reports if len(runs) == 1 else Path()
-    request = PlotRequest(
-        out=home / FILE_NAME if out is None else out, title=title, log_y=log_y, smooth=smooth, x=x
-    )
+    if out is None:
+        out = (reports_folder(runs[0]) if len(runs) == 1 else Path()) / FILE_NAME
+    request = PlotRequest(out=out, title=title, log_y=log_y, smooth=smooth, x=x)
     result = plot(runs, request)
     for skipped in result.skipped:
         along = "" if x == "step" else f" whose {x} is known"

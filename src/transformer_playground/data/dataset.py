@@ -9,7 +9,7 @@ import contextlib
 import functools
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -82,6 +82,7 @@ def open_dataset(folder: Path, *, prepare_command: str) -> Dataset:
 
 def _open(folder: Path) -> Dataset:
     meta = check_artifacts(folder)
+    _check_changed(folder, meta)
     dtype = _DTYPES[meta["dtype"]]
     try:
         train, val = (
@@ -98,6 +99,28 @@ def _open(folder: Path) -> Dataset:
         val_bytes=meta["val_bytes"],
         end_token=meta["eos_id"] if meta.get("kind") == "huggingface" else None,
     )
+
+
+def _check_changed(folder: Path, meta: Mapping[str, Any]) -> None:
+    """Check the content of files that were written after `meta.pkl`, which comes last.
+
+    Raises:
+        DataError: A file was altered.
+    """
+    committed = (folder / META_FILE).stat().st_mtime_ns
+    for name, expected in meta["files"].items():
+        state = (folder / name).stat()
+        if state.st_mtime_ns <= committed:
+            continue
+        signature = state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
+        if _sha256_of(folder / name, signature) != expected["sha256"]:
+            raise DataError(f"{folder / name} was altered after it was prepared.")
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256_of(path: Path, _signature: tuple[int, ...]) -> str:
+    """SHA-256 of a file, read once while its size and times stay the same."""
+    return sha256_file(path)
 
 
 def check_artifacts(folder: Path, *, hashes: bool = False) -> dict[str, Any]:

@@ -42,7 +42,7 @@ from transformer_playground.report.schema import (
     WindowLosses,
 )
 from transformer_playground.report.verdicts import judge
-from transformer_playground.runs.folder import RunFolder
+from transformer_playground.runs.folder import RunFolder, reports_folder
 from transformer_playground.runs.generation import LoadedRun, draw, load_resolved
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.text_metrics.corpus import Corpus, read_corpus, real_pieces
@@ -321,7 +321,7 @@ def write_report(run: RunFolder, report: Report, *, markdown: bool) -> list[Path
     moment = "".join(filter(str.isdigit, report.created[:19]))
     stem = f"report-{Path(report.checkpoint.file).stem}-{moment[:8]}-{moment[8:]}"
     try:
-        run.reports.mkdir(exist_ok=True)
+        reports_folder(run).mkdir(exist_ok=True)
         written = [_write_new(run.reports, stem, ".json", _encoded(report.as_json()))]
         if markdown:
             text = markdown_report(report).encode("utf-8")

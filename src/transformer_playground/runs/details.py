@@ -187,11 +187,13 @@ def _size(path: Path) -> int | None:
 
 def _reports(folder: Path) -> tuple[ReportFile, ...]:
     found: list[ReportFile] = []
+    if folder.is_symlink():
+        return ()
     for parent, folders, files in os.walk(folder):
         folders.sort()
         for name in sorted(files):
             path = Path(parent) / name
-            if name.startswith(".") or not path.is_file():
+            if name.startswith(".") or path.is_symlink() or not path.is_file():
                 continue
             state = path.stat()
             found.append(ReportFile(str(path.relative_to(folder)), state.st_size, state.st_mtime))

@@ -200,6 +200,20 @@ def open_run(runs_dir: Path, run_id: str) -> RunFolder:
     return RunFolder(root)
 
 
+def reports_folder(run: RunFolder) -> Path:
+    """The folder of reports and plots, for writing.
+
+    Raises:
+        RunError: It is a link, which may lead out of the run folder.
+    """
+    if run.reports.is_symlink():
+        raise RunError(
+            f"{run.reports} is a link, and links are not followed for writing.",
+            "Replace it by a folder of its own.",
+        )
+    return run.reports
+
+
 def remove_leftovers(run: RunFolder) -> None:
     """Remove temporary files of killed writers; the caller holds the run's lock.
 

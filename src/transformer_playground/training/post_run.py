@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from transformer_playground.config.train import RuntimeConfig
-from transformer_playground.runs.folder import RunFolder
+from transformer_playground.runs.folder import RunFolder, reports_folder
 from transformer_playground.training.sinks.text import LogFileSink
 
 # Fraction of the run's training time that both may take together.
@@ -82,7 +82,7 @@ class _PostRun:
         from transformer_playground.plots.loss_curves import PlotRequest
         from transformer_playground.plots.loss_plot import FILE_NAME, plot_loss
 
-        return plot_loss([self._run], PlotRequest(self._run.reports / FILE_NAME)).path
+        return plot_loss([self._run], PlotRequest(reports_folder(self._run) / FILE_NAME)).path
 
     def report(self, seconds: float) -> Path | None:
         from transformer_playground.report.quick import quick_report

@@ -42,6 +42,22 @@ def test_a_missing_dataset_names_the_command(tmp_path: Path) -> None:
     assert raised.value.hint == "Run `tp prepare tiny`."
 
 
+@pytest.mark.parametrize("name", ["train.bin", "val.bin"])
+def test_tokens_that_were_altered_are_noticed(name: str, tmp_path: Path) -> None:
+    folder = prepared(tmp_path).dataset_dir
+    path = folder / name
+    content = path.read_bytes()
+    open_here(folder)
+    # The same file again, only newer, is no damage.
+    path.write_bytes(content)
+    open_here(folder)
+    # Other tokens of the vocabulary.
+    path.write_bytes(content[2:] + content[:2])
+    with pytest.raises(DataError, match="altered") as raised:
+        open_here(folder)
+    assert raised.value.hint == "Run `tp prepare tiny`."
+
+
 @pytest.mark.parametrize("name", ["train.bin", "val.bin", "spm.model", "meta.pkl"])
 @pytest.mark.parametrize("damage", ["missing", "truncated", "longer"])
 def test_a_damaged_artifact_names_itself_and_the_command(

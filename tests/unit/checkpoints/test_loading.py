@@ -226,3 +226,17 @@ def test_values_that_make_no_adapted_model_are_refused_with_the_file(tmp_path: P
     ) as raised:
         load_payload(path)
     assert "Choose another checkpoint" in raised.value.hint
+
+
+def test_a_compressed_archive_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.pt", gpt_payload(tiny_model()))
+    bomb = tmp_path / "bomb.pt"
+    with (
+        zipfile.ZipFile(path) as source,
+        zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as target,
+    ):
+        for entry in source.infolist():
+            target.writestr(entry.filename, source.read(entry))
+        target.writestr("archive/data/999", bytes(1 << 24))
+    with pytest.raises(CheckpointError, match=r"unpack to 16\.\d MiB"):
+        load_payload(bomb)

@@ -11,9 +11,11 @@ from typing import Any
 import psutil
 import pytest
 
-from builders.runs import make_run
+from builders.runs import make_run, run_info
 from transformer_playground.errors import RunError, UsageError
 from transformer_playground.runs import status
+from transformer_playground.runs.details import describe_run
+from transformer_playground.runs.folder import reports_folder
 from transformer_playground.runs.jsonl import JsonlWriter
 from transformer_playground.runs.status import RunLock, read_writer
 from transformer_playground.training.sinks.text import LogFileSink
@@ -167,3 +169,17 @@ def test_a_taken_id_says_how_to_begin_again(tmp_path: Path) -> None:
     with pytest.raises(UsageError) as taken:
         make_run(tmp_path)
     assert "--resume" in str(taken.value.hint)
+
+
+def test_a_link_in_place_of_the_reports_is_neither_written_nor_read(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("x")
+    (run.reports / "link").symlink_to(outside / "secret")
+    assert describe_run(run, run_info(run.run_id)).reports == ()
+    shutil.rmtree(run.reports)
+    run.reports.symlink_to(outside)
+    assert describe_run(run, run_info(run.run_id)).reports == ()
+    with pytest.raises(RunError, match="is a link"):
+        reports_folder(run)

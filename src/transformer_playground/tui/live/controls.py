@@ -9,7 +9,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from transformer_playground.files import timestamped, write_new_file
-from transformer_playground.runs.folder import open_run
+from transformer_playground.runs.folder import open_run, reports_folder
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.chart import Chart
 from transformer_playground.tui.core.job_queue import Job, TrainingQueue
@@ -145,7 +145,7 @@ class LiveControls(View):
         from transformer_playground.plots.loss_plot import plot_loss
 
         runs = [open_run(self.context.runs_dir, run_id) for run_id in request.runs]
-        folder = runs[0].reports if len(runs) == 1 else Path.cwd()
+        folder = reports_folder(runs[0]) if len(runs) == 1 else Path.cwd()
         folder.mkdir(parents=True, exist_ok=True)
 
         def write(path: Path) -> None:
