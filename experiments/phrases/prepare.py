@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-from transformer_playground.data.sources.corpora import find_inputs
+from transformer_playground.data.sources.corpora import check_unread, find_inputs
 from transformer_playground.experiments.registry import PrepareContext, register
 
 _CORPUS = "phrases.txt"
@@ -17,6 +17,7 @@ def main(context: PrepareContext) -> None:
     raw_dir = context.config.prepare.raw_dir
     if find_inputs(raw_dir):
         return
+    check_unread(raw_dir)
     raw_dir.mkdir(parents=True, exist_ok=True)
     count = _generator().write_phrases(raw_dir / _CORPUS)
     context.report(f"{raw_dir} had no text, so {count:,} phrases were written to {_CORPUS} there.")

@@ -193,11 +193,12 @@ class CheckpointStore:
 
     def _check_space(self, payload: Mapping[str, Any], before: CheckpointListing) -> None:
         expected = before.valid[0].size if before.valid else estimated_size(payload)
+        needed = expected + _SPACE_MARGIN
         free = shutil.disk_usage(self._folder).free
-        if free < expected + _SPACE_MARGIN:
+        if free < needed:
             raise OSError(
                 errno.ENOSPC,
-                f"disk full: about {size_text(expected)} needed, {size_text(free)} free",
+                f"disk full: about {size_text(needed)} needed, {size_text(free)} free",
             )
 
     def _commit(

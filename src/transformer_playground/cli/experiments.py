@@ -13,6 +13,7 @@ from transformer_playground.experiments.discovery import (
     Experiment,
     bundled_dir,
     discover,
+    list_folders,
     load_experiment,
 )
 from transformer_playground.experiments.registry import dataset_state
@@ -23,13 +24,17 @@ from transformer_playground.tables import Column
 def experiments(
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR, json_output: AsJson = False
 ) -> None:
-    """List experiments and whether their data is prepared; in an empty folder, the bundled ones."""
+    """List experiments and whether their data is prepared; in an empty folder, the bundled ones.
+
+    A folder that cannot be used is listed as broken, with the reason.
+    """
     found = discover(experiments_dir)
-    rows = [_row(experiments_dir, each) for each in found]
-    names = {each.name for each in found}
+    rows = [_row(experiments_dir, each) for each in list_folders(experiments_dir)]
+    names = {row["experiment"] for row in rows}
     bundled = [each for each in discover(bundled_dir()) if each.name not in names]
     if not found:
-        rows = [_row(bundled_dir(), each, is_installed=False) for each in bundled]
+        rows += [_row(bundled_dir(), each, is_installed=False) for each in bundled]
+        rows.sort(key=lambda row: row["experiment"])
     if json_output:
         say_json(rows)
         return
@@ -62,7 +67,7 @@ def _row(
             "kind": "?",
             "data": "broken",
             "tags": [],
-            "description": error.message,
+            "description": str(error) if type(error) is UsageError else error.message,
         }
 
 

@@ -7,9 +7,10 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
-from transformer_playground.errors import PlaygroundError
+from transformer_playground.errors import PlaygroundError, UsageError
 from transformer_playground.tables import Column, table_lines
 from transformer_playground.terminal import visible
 
@@ -31,9 +32,14 @@ def say_json(value: Any) -> None:
 
 
 def note(text: str) -> None:
-    """Print a message to standard error, with control characters made visible."""
-    sys.stderr.write(visible(text) + "\n")
-    sys.stderr.flush()
+    """Print something about the work, not its result; one that cannot be written is dropped."""
+    try:
+        sys.stderr.write(visible(text) + "\n")
+        sys.stderr.flush()
+    except BrokenPipeError:
+        raise
+    except OSError:
+        pass
 
 
 def print_table(columns: Sequence[Column]) -> None:
@@ -54,10 +60,17 @@ def run_command(command: Callable[[], int]) -> int:
     `PlaygroundError` and OSError print a message; Ctrl-C exits with 130; a closed pipe
     (`tp runs | head`) is not an error.
     """
+    is_closed = sys.stdout is None
+    _open_closed_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # Characters that the terminal's encoding lacks must not end the command.
+        # What the terminal's encoding lacks is shown by its code instead of ending the command.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
+        if is_closed:
+            raise UsageError(
+                "Standard output is closed, so nothing was done.",
+                "Leave it open, or send it to a file or to /dev/null.",
+            )
         code = command()
         sys.stdout.flush()
         return code
@@ -76,6 +89,23 @@ def run_command(command: Callable[[], int]) -> int:
         note(f"error: {error}.")
         _discard_output()
         return 1
+
+
+def _open_closed_streams() -> None:
+    """Connect closed standard streams to the null device.
+
+    Otherwise a file opened later gets the number of a closed stream, and what a library prints is
+    written into it.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest free number: those below were opened before.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, Path(os.devnull).open(mode, encoding="utf-8"))  # noqa: SIM115
 
 
 def _discard_output() -> None:

@@ -7,6 +7,7 @@ from pydantic import Field, Strict, model_validator
 
 from transformer_playground.config.base import Folder, Strings, Table, conflict, setting
 
+ValSplit = Literal["file_ends", "text_end", "random_documents"]
 TokenizerType = Literal["char", "gpt2", "sentencepiece", "huggingface"]
 
 
@@ -60,14 +61,13 @@ class PrepareConfig(Table):
     documents: Literal["files", "lines"] = setting(
         "files", "One document per file (per speech of a protocol or CSV), or per non-empty line."
     )
-    val_fraction: float = setting(
-        0.1,
-        "Fraction held out for validation: the end of the text, random lines, or random documents "
-        "(kind = lora).",
-        gt=0,
-        lt=1,
+    val_fraction: float = setting(0.1, "Fraction held out for validation.", gt=0, lt=1)
+    val_split: ValSplit | None = setting(
+        None,
+        "What is held out: the end of each file, the end of the whole text, or random documents; "
+        "omitted = file_ends, but random_documents for documents = lines and kind = lora.",
     )
-    seed: int = setting(1337, "Seed of the random split (documents = lines, or kind = lora).", ge=0)
+    seed: int = setting(1337, "Seed of a split by random documents.", ge=0)
     doc_separator: str = setting(
         "\n\n",
         "Text between two documents (documents = files). For kind = lora a special token that ends "
@@ -90,6 +90,17 @@ class PrepareConfig(Table):
                     f"fetch = '{name}' is not in prepare.downloads (known: {known})",
                     "prepare.fetch",
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _check_split(self) -> Self:
+        if self.documents == "lines" and self.val_split not in (None, "random_documents"):
+            raise conflict(
+                f"documents = 'lines' holds out random lines, not val_split = '{self.val_split}'; "
+                "leave out val_split, or set documents = 'files'",
+                "prepare.val_split",
+                "prepare.documents",
+            )
         return self
 
     @model_validator(mode="after")

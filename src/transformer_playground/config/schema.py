@@ -113,6 +113,12 @@ class ExperimentConfig(Table):
                 "which uses the tokenizer of the base model; set it to 'huggingface'",
                 "prepare.tokenizer_type",
             )
+        if prepare.val_split not in (None, "random_documents"):
+            raise _kind_conflict(
+                f"val_split = '{prepare.val_split}' cuts documents; kind = 'lora' holds out whole "
+                "documents, so leave it out or set it to 'random_documents'",
+                "prepare.val_split",
+            )
         separator = prepare.doc_separator
         if separator.strip() and separator.split() != [separator]:
             raise _kind_conflict(

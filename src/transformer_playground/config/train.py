@@ -15,6 +15,8 @@ MATRIX_OPTIMIZERS: frozenset[Optimizer] = frozenset({"muon"})
 """Optimizers for full hidden matrices, not for low-rank LoRA matrices."""
 
 _EVAL_WINDOWS = 240
+# Largest warmup, in steps, where none is stated.
+_WARMUP = 100
 
 
 class DataConfig(Table):
@@ -52,11 +54,17 @@ class ScheduleConfig(Table):
     schedule: Schedule = setting(
         "cosine", "Learning-rate schedule after warmup; wsd = warmup, stable, decay."
     )
-    warmup_iters: int = setting(100, "Steps of linear warmup.", ge=0)
+    warmup_iters: int | None = setting(
+        None,
+        "Steps of linear warmup: omitted = 5 % of lr_decay_iters, at most 100.",
+        ge=0,
+    )
     lr_decay_iters: int | None = setting(
         None, "Step at which the decay ends: omitted = max_iters.", ge=1
     )
-    min_lr: float = setting(1e-4, "Learning rate after the decay.", ge=0)
+    min_lr: float | None = setting(
+        None, "Learning rate after the decay: omitted = learning_rate / 10.", ge=0
+    )
     wsd_decay_fraction: float = setting(
         0.2, "Fraction of lr_decay_iters used for the decay (schedule = wsd).", gt=0, le=1
     )
@@ -146,22 +154,35 @@ class TrainConfig(Table):
             return runtime.eval_iters * data.batch_size * data.grad_accum_steps
         return runtime.eval_windows or _EVAL_WINDOWS
 
+    @property
+    def warmup_iters(self) -> int:
+        """Steps of linear warmup."""
+        stated = self.schedule.warmup_iters
+        return min(_WARMUP, self.decay_iters // 20) if stated is None else stated
+
+    @property
+    def min_lr(self) -> float:
+        """Learning rate after the decay."""
+        stated = self.schedule.min_lr
+        return self.optim.learning_rate / 10 if stated is None else stated
+
     @model_validator(mode="after")
     def _check_schedule(self) -> Self:
-        schedule = self.schedule
-        if schedule.schedule != "constant":
-            if schedule.warmup_iters > self.decay_iters:
+        if self.schedule.schedule != "constant":
+            if self.warmup_iters > self.decay_iters:
                 raise conflict(
-                    f"warmup_iters = {schedule.warmup_iters} is longer than the whole schedule "
-                    f"of {self.decay_iters} steps (lr_decay_iters, or max_iters)",
+                    f"warmup_iters = {self.warmup_iters} is longer than the whole schedule "
+                    f"of {self.decay_iters} steps (lr_decay_iters, or max_iters); lower it, or "
+                    "leave it out for 5 % of them (--set train.schedule.warmup_iters=none)",
                     "train.schedule.warmup_iters",
                     "train.schedule.lr_decay_iters",
                     "train.runtime.max_iters",
                 )
-            if schedule.min_lr > self.optim.learning_rate:
+            if self.min_lr > self.optim.learning_rate:
                 raise conflict(
-                    f"min_lr = {schedule.min_lr:g} is above "
-                    f"learning_rate = {self.optim.learning_rate:g}",
+                    f"min_lr = {self.min_lr:g} is above "
+                    f"learning_rate = {self.optim.learning_rate:g}; lower it, or leave it out for "
+                    "a tenth of that (--set train.schedule.min_lr=none)",
                     "train.schedule.min_lr",
                     "train.optim.learning_rate",
                 )

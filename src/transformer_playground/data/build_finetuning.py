@@ -26,6 +26,7 @@ from transformer_playground.data.dataset import (
 from transformer_playground.data.meta import META_FILE, write_meta
 from transformer_playground.data.sources import bundestag, speeches_csv
 from transformer_playground.data.sources.corpora import RawInput
+from transformer_playground.data.sources.documents import held_out
 from transformer_playground.data.sources.text import (
     END_TOKEN,
     SPEECH_TOKEN,
@@ -245,7 +246,13 @@ def build_finetuning_dataset(
     )
     tables = [item.path for item in inputs if item.path.suffix.lower() == ".csv"]
     return [
-        *(speeches_csv.columns_note(path, config.columns) for path in tables),
+        *(
+            note
+            for path in tables
+            for note in speeches_csv.table_notes(
+                path, config.columns, years=config.conditioning_header
+            )
+        ),
         *_duplicates_note(read.duplicates),
         *_token_notes(tokenizer, [*([end_token] if end_token else []), *symbols]),
     ]
@@ -314,10 +321,7 @@ def _validation_groups(
             if config.documents == "files"
             else "Add lines; duplicates do not count, and lines of one speech stay together.",
         )
-    held_out = min(total - 1, max(1, round(total * config.val_fraction)))
-    for_val = np.zeros(total, dtype=np.bool_)
-    for_val[np.random.default_rng(config.seed).permutation(total)[:held_out]] = True
-    return for_val
+    return held_out(total, config)
 
 
 def _write_tokens(documents: Path, target: Path, tokenizer: HuggingFaceTokenizer) -> _TokenCounts:

@@ -19,6 +19,7 @@ from transformer_playground.data.sources.documents import Boundary, Piece, plain
 from transformer_playground.data.tokenizers import Tokenizer, tokenizers
 from transformer_playground.errors import DataError
 from transformer_playground.files import write_durably
+from transformer_playground.formatting import percent_text
 
 # Characters encoded and tokens written at once.
 _CHUNK = 1 << 20
@@ -159,7 +160,10 @@ def pretraining_settings(config: PrepareConfig) -> dict[str, Any]:
     }
     if config.documents == "files":
         settings["doc_separator"] = config.doc_separator
-    else:
+        # Omitted without a value, so that datasets of versions without this setting stay current.
+        if config.val_split is not None:
+            settings["val_split"] = config.val_split
+    if config.documents == "lines" or config.val_split == "random_documents":
         settings["seed"] = config.seed
     return settings | config.model_dump(include=set(kind.settings))
 
@@ -198,7 +202,21 @@ def build_pretraining_dataset(
         "settings": pretraining_settings(config),
     }
     write_meta(target / META_FILE, meta)
-    return [_left_out_note(val)] if val.left_out else []
+    return [*_split_note(config, inputs), *([_left_out_note(val)] if val.left_out else [])]
+
+
+def _split_note(config: PrepareConfig, inputs: Sequence[RawInput]) -> list[str]:
+    if config.documents == "lines" or len(inputs) == 1:
+        return []
+    share = percent_text(config.val_fraction)
+    match config.val_split:
+        case "random_documents":
+            held_out = f"{share} of the documents, chosen at random"
+        case "text_end":
+            held_out = f"the last {share} of the text, in {inputs[-1].path.name} and maybe before"
+        case _:
+            held_out = f"the last {share} of each of the {len(inputs):,} files"
+    return [f"for validation: {held_out} (prepare.val_split)"]
 
 
 def _left_out_note(val: EncodedFile) -> str:

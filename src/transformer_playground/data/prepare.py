@@ -34,6 +34,8 @@ from transformer_playground.data.sources.corpora import (
     collect_inputs,
     expected_inputs,
     input_paths,
+    is_bundled_copy,
+    unused_note,
 )
 from transformer_playground.errors import DataError
 
@@ -128,7 +130,29 @@ def prepare_dataset(
         with prepare_lock(config.dataset_dir, report=report):
             return _prepare(_DatasetBuilder(config, hf_model), report, force=force)
     except OSError as error:
+        if not force and (kept := _kept(_DatasetBuilder(config, hf_model), report)):
+            return kept
         raise _unusable(error) from error
+
+
+def describe_dataset(config: PrepareConfig, *, report: Callable[[str], None]) -> PrepareReport:
+    """Report of an existing dataset that is used unchanged.
+
+    Raises:
+        DataError: An artifact is missing or damaged.
+    """
+    return _skipped(check_artifacts(config.dataset_dir), [], report)
+
+
+def _kept(builder: _DatasetBuilder, report: Callable[[str], None]) -> PrepareReport | None:
+    """Report of a dataset on a read-only or full disk, if it is up to date."""
+    meta = _intact_meta(builder)
+    try:
+        if meta and _is_current(meta, builder, expected_inputs(builder.config, builder.suffixes)):
+            return _skipped(meta, [], report)
+    except OSError:
+        pass
+    return None
 
 
 def _prepare(
@@ -139,10 +163,12 @@ def _prepare(
     meta = None if force else _intact_meta(builder)
     if meta and not config.bundled and not input_paths(config.raw_dir, builder.suffixes):
         note = f"{config.raw_dir} has no text; kept the existing dataset."
-        return _skipped(meta, [note], report)
+        return _skipped(meta, [note, *unused_note(config.raw_dir, builder.suffixes)], report)
     inputs, notes = collect_inputs(config, report=report, suffixes=builder.suffixes)
+    notes += unused_note(config.raw_dir, builder.suffixes)
     if meta and _is_current(meta, builder, inputs):
-        return _skipped(meta, notes, report)
+        return _skipped(meta, [*notes, *_mixed_note(meta, inputs)], report)
+    notes += _left_out_note(config.raw_dir, builder.suffixes, inputs)
     before = {name for name in artifacts() if (folder / name).exists()}
     notes += replace_artifacts(folder, lambda target: builder.build(target, inputs, report))
     meta = read_meta(folder / META_FILE)
@@ -168,7 +194,33 @@ def _is_current(meta: dict[str, Any], builder: _DatasetBuilder, inputs: Sequence
     if meta.get("settings") != builder.settings():
         return False
     # A dataset that was copied without its raw text is accepted.
-    return not inputs or meta.get("inputs") == [item.identity for item in inputs]
+    if not inputs or meta.get("inputs") == [item.identity for item in inputs]:
+        return True
+    # Earlier versions used the copy of the bundled text beside other files.
+    return bool(_mixed_note(meta, inputs))
+
+
+def _mixed_note(meta: dict[str, Any], inputs: Sequence[RawInput]) -> list[str]:
+    """A note if the dataset contains, besides these inputs, only copies of bundled texts."""
+    used = [item.identity for item in inputs]
+    recorded = meta.get("inputs") or []
+    others = [entry for entry in recorded if entry not in used]
+    is_rest_equal = [entry for entry in recorded if entry in used] == used
+    if not (others and is_rest_equal and all(is_bundled_copy(entry) for entry in others)):
+        return []
+    names = ", ".join(str(entry["name"]) for entry in others)
+    return [f"the dataset also contains the bundled text {names}; --force rebuilds it without"]
+
+
+def _left_out_note(raw_dir: Path, suffixes: Sequence[str], inputs: Sequence[RawInput]) -> list[str]:
+    used = [item.path for item in inputs]
+    names = [path.name for path in input_paths(raw_dir, suffixes) if path not in used]
+    if not names:
+        return []
+    return [
+        f"left out {', '.join(names)} in {raw_dir}: a copy of the bundled text; "
+        "to use it beside your own, give it another name"
+    ]
 
 
 def _skipped(

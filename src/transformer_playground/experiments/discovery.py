@@ -61,6 +61,30 @@ def discover(experiments_dir: Path) -> list[Experiment]:
     ]
 
 
+def list_folders(experiments_dir: Path) -> list[Experiment]:
+    """Every visible folder of `experiments_dir`, by name, usable as an experiment or not.
+
+    `find_experiment` raises the reason for one that `discover` leaves out. A missing
+    `experiments_dir` counts as empty.
+    """
+    try:
+        names = sorted(entry.name for entry in experiments_dir.iterdir() if _may_be_meant(entry))
+    except OSError:
+        return []
+    return [_experiment(experiments_dir, name) for name in names]
+
+
+def _may_be_meant(entry: Path) -> bool:
+    """Whether an entry is a folder, or a link to one or to nothing, that a user put there."""
+    if entry.name.startswith(".") or entry.name == "__pycache__":
+        return False
+    return entry.is_dir() or _is_dangling(entry)
+
+
+def _is_dangling(path: Path) -> bool:
+    return path.is_symlink() and not path.exists()
+
+
 def bundled_dir() -> Path:
     """Folder of the experiments that come with the package."""
     return _PACKAGED if _PACKAGED.is_dir() else Path(__file__).parents[3] / "experiments"
@@ -75,7 +99,8 @@ def find_experiment(experiments_dir: Path, name: str) -> Experiment:
     """Find an experiment by its exact name.
 
     Raises:
-        UsageError: There is no such experiment, or it is a link out of `experiments_dir`.
+        UsageError: There is no such experiment, it cannot be read, or it is a link out of
+            `experiments_dir`.
     """
     check_experiment_name(name)
     folder = experiments_dir / name
@@ -84,8 +109,21 @@ def find_experiment(experiments_dir: Path, name: str) -> Experiment:
             f"The experiment '{name}' is a link that leads out of {display_path(experiments_dir)}.",
             "Copy the folder instead, or give its folder's parent as --experiments-dir.",
         )
-    if os.path.lexists(folder / CONFIG_FILE):
+    try:
+        # Unlike lexists(), this tells a folder that cannot be searched from an empty one.
+        os.lstat(folder / CONFIG_FILE)
         return _experiment(experiments_dir, name)
+    except PermissionError as error:
+        raise UsageError(
+            f"The folder {display_path(folder)} cannot be read: {error.strerror}.",
+            "Give yourself the permission to read and search it.",
+        ) from error
+    except OSError:
+        pass
+    if _is_dangling(folder):
+        raise UsageError(
+            f"The experiment '{name}' is a link without a target.", "Correct or delete the link."
+        )
     if folder.is_dir():
         raise UsageError(
             f"The folder {display_path(folder)} has no {CONFIG_FILE}.",

@@ -105,6 +105,9 @@ def prepare_experiment(
         return standard.prepare_dataset(
             config.prepare, _pretrained(config), report=report, force=force
         )
+    is_read_only = not force and _is_read_only(config.prepare.dataset_dir)
+    if is_read_only and dataset_state(experiment, config) == "prepared":
+        return standard.describe_dataset(config.prepare, report=report)
     prepared = _run_preparer(path, PrepareContext(experiment, config, report, force))
     if prepared is None:
         prepared = standard.prepare_dataset(
@@ -138,6 +141,10 @@ def dataset_state(experiment: Experiment, config: ExperimentConfig) -> DatasetSt
             return state
         case "own":
             return "prepared" if _is_intact(config.prepare.dataset_dir) else "stale"
+
+
+def _is_read_only(folder: Path) -> bool:
+    return folder.is_dir() and not os.access(folder, os.W_OK)
 
 
 def _pretrained(config: ExperimentConfig) -> HfModelConfig | None:
@@ -268,7 +275,11 @@ def _compare_stamp(config: PrepareConfig, preparer: Path) -> Literal["standard",
 
 def _fingerprints(config: PrepareConfig, preparer: Path) -> dict[str, str]:
     # Without folders, so that a moved experiment keeps its dataset.
-    settings = config.model_dump_json(exclude={"raw_dir", "dataset_dir"})
+    excluded = {"raw_dir", "dataset_dir"}
+    if config.val_split is None:
+        # Datasets of versions without this setting stay current.
+        excluded.add("val_split")
+    settings = config.model_dump_json(exclude=excluded)
     return {
         "preparer_sha256": sha256_file(preparer),
         "settings_sha256": hashlib.sha256(settings.encode()).hexdigest(),

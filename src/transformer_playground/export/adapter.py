@@ -62,21 +62,33 @@ def export_adapter(
         raise UsageError(f"{out} already exists.", "Choose another folder with --out.")
     model = build_model(payload, base=base)
     assert isinstance(model, AdapterModel)
-    try:
-        with _atomic_folder(out) as staged:
-            _copy_tokenizer(run, staged)
-            if merge:
-                with silence_libraries():
-                    merge_adapters(model).save_pretrained(staged, safe_serialization=True)
-            else:
-                save_adapter(model, staged)
-    except OSError as error:
-        raise RunError(
-            f"{out} cannot be written: {error.strerror or error}.",
-            "Free some disk space, or choose another folder with --out.",
-        ) from error
+    with silence_libraries():
+        merged = merge_adapters(model) if merge else None
+    with _write_errors(out), _atomic_folder(out) as staged:
+        _copy_tokenizer(run, staged)
+        if merged is None:
+            save_adapter(model, staged)
+        else:
+            with silence_libraries():
+                merged.save_pretrained(staged, safe_serialization=True)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     return Exported(out, found.path, payload["step"], size)
+
+
+@contextlib.contextmanager
+def _write_errors(out: Path) -> Iterator[None]:
+    """Turn each error of writing into a `RunError`."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    # Depending on its version, safetensors reports a full disk as one or the other.
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise RunError(
+            f"{out} cannot be written: {reason.rstrip('.')}.",
+            "Free some disk space, or choose another folder with --out.",
+        ) from error
 
 
 @contextlib.contextmanager

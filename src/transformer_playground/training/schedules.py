@@ -43,11 +43,12 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     `lr_decay_iters`, then constant `min_lr`. `constant` stays at the peak.
     """
     schedule, peak = config.schedule, config.optim.learning_rate
-    if step < schedule.warmup_iters:
-        return peak * (step + 1) / (schedule.warmup_iters + 1)
-    span = config.decay_iters - schedule.warmup_iters
-    progress = min(1.0, (step - schedule.warmup_iters) / span) if span > 0 else 1.0
+    warmup = config.warmup_iters
+    if step < warmup:
+        return peak * (step + 1) / (warmup + 1)
+    span = config.decay_iters - warmup
+    progress = min(1.0, (step - warmup) / span) if span > 0 else 1.0
     if schedule.schedule == "constant":
         return peak
     factor = SCHEDULES[schedule.schedule](progress, schedule)
-    return schedule.min_lr + factor * (peak - schedule.min_lr)
+    return config.min_lr + factor * (peak - config.min_lr)

@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from safetensors import SafetensorError
 
 from builders.base_models import build_model_folder
 from builders.commands import Project, Tp
@@ -100,6 +101,25 @@ def test_a_folder_that_is_there_is_not_written_into(project: Project, tp: Tp) ->
     assert ended.code == 2
     assert "mine already exists" in ended.err
     assert not any((project.root / "mine").iterdir())
+
+
+@pytest.mark.parametrize("merge", [True, False])
+@pytest.mark.parametrize("kind", [OSError, SafetensorError, RuntimeError])
+def test_an_export_to_a_full_disk_is_one_sentence_and_leaves_nothing(
+    kind: type[Exception], merge: bool, project: Project, tp: Tp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise kind("I/O error: No space left on device (os error 28)")
+
+    saved = "transformers.PreTrainedModel.save_pretrained"
+    own = "transformer_playground.export.adapter.save_adapter"
+    monkeypatch.setattr(saved if merge else own, fail)
+    ended = tp("export-adapter", "first", "--out", "mine", *(["--merge"] if merge else []))
+
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err.startswith("error: mine cannot be written: I/O error: No space left on device")
+    assert ended.err.count("\n") == 2
+    assert not list(project.root.glob("*mine*"))
 
 
 def test_a_run_of_a_model_of_its_own_has_no_adapters(trained_once: Project, tp: Tp) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from builders.commands import Project, Tp
+from builders.schemas import check
 from transformer_playground.runs.metrics import read_raw_rows
 
 ARTIFACTS = {"train.bin", "val.bin", "meta.pkl"}
@@ -47,6 +48,21 @@ def test_experiments_say_whether_their_data_is_prepared(project: Project, tp: Tp
     (project.experiment / "config.toml").write_text("[model]\nn_lager = 2\n")
     assert listed()["data"] == "broken"
     assert "n_lager" in tp("experiments").out
+
+
+def test_a_folder_that_cannot_be_an_experiment_is_listed_with_the_reason(
+    project: Project, tp: Tp
+) -> None:
+    shutil.copytree(project.experiment, project.experiment.with_name("mein Text"))
+    first, second = tp("experiments", "--json").lines[0]
+    check("experiments", [first, second])
+    assert (first["experiment"], first["kind"], first["data"]) == ("mein Text", "?", "broken")
+    assert "letters, digits" in first["description"]
+    assert second["experiment"] == "tiny"
+    assert "'mein Text' is not an experiment name" in tp("experiments").out
+    shutil.rmtree(project.experiment)
+    rows = tp("experiments", "--json").lines[0]
+    assert {"mein Text", "shakespeare"} <= {row["experiment"] for row in rows}
 
 
 def test_an_empty_project_says_how_to_begin(project: Project, tp: Tp) -> None:

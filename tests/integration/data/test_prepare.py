@@ -22,7 +22,7 @@ from builders.corpora import (
 )
 from transformer_playground.data import dataset as dataset_module
 from transformer_playground.data.dataset import open_dataset
-from transformer_playground.data.meta import read_meta
+from transformer_playground.data.meta import read_meta, write_meta
 from transformer_playground.data.prepare import dataset_state, prepare_dataset
 from transformer_playground.data.sources import corpora
 from transformer_playground.data.tokenizers import load_tokenizer
@@ -111,6 +111,7 @@ def test_the_first_prepare_creates_and_force_refreshes_the_same_bytes(tmp_path: 
         {"tokenizer_type": "gpt2"},
         {"documents": "lines"},
         {"add_structure_tokens": True},
+        {"val_split": "text_end"},
     ],
 )
 def test_changed_settings_rebuild(change: dict[str, Any], tmp_path: Path) -> None:
@@ -120,6 +121,35 @@ def test_changed_settings_rebuild(change: dict[str, Any], tmp_path: Path) -> Non
     assert dataset_state(config) == "stale"
     assert prepare(config).refreshed == ("train.bin", "val.bin", "meta.pkl")
     assert dataset_state(config) == "prepared"
+
+
+def test_each_language_of_a_corpus_is_in_the_validation_text(tmp_path: Path) -> None:
+    for letter in "abcdefghij":
+        write_raw(tmp_path, letter * 100, f"{letter}.txt")
+    report = prepare(prepare_config(tmp_path, doc_separator=""))
+    val = np.fromfile(tmp_path / "datasets" / "val.bin", dtype=np.uint16)
+    assert (len(val), len(set(val))) == (100, 10)
+    assert report.notes == (
+        "for validation: the last 10% of each of the 10 files (prepare.val_split)",
+    )
+    chosen = prepare_config(tmp_path, tokenizer_type="gpt2", val_split="random_documents")
+    (note,) = prepare(chosen).notes
+    assert "10% of the documents, chosen at random" in note
+    reseeded = prepare_config(tmp_path, tokenizer_type="gpt2", val_split="random_documents", seed=5)
+    assert (dataset_state(chosen), dataset_state(reseeded)) == ("prepared", "stale")
+
+
+def test_a_dataset_of_several_files_of_an_older_version_stays_current(tmp_path: Path) -> None:
+    write_raw(tmp_path, STORY * 3, "a.txt")
+    write_raw(tmp_path, STORY * 3, "b.txt")
+    older = prepare_config(tmp_path, val_split="text_end")
+    prepare(older)
+    path = tmp_path / "datasets" / "meta.pkl"
+    meta = read_meta(path)
+    # Older versions had no such setting.
+    del meta["settings"]["val_split"]
+    write_meta(path, meta)
+    assert prepare(prepare_config(tmp_path)).skipped
 
 
 def test_settings_that_do_not_shape_this_dataset_change_nothing(tmp_path: Path) -> None:
@@ -290,6 +320,132 @@ def test_text_of_the_user_keeps_the_bundled_text_away(tmp_path: Path) -> None:
     config = prepared(tmp_path, bundled="tiny_shakespeare")
 
     assert [path.name for path in config.raw_dir.iterdir()] == ["input.txt"]
+
+
+@pytest.mark.parametrize("bundled", ["tiny_shakespeare", None])
+def test_the_copy_of_the_bundled_text_is_left_out_beside_the_users(
+    bundled: str | None, tmp_path: Path
+) -> None:
+    prepare(prepare_config(tmp_path, bundled="tiny_shakespeare"))
+    write_raw(tmp_path, STORY * 5, "mine.txt")
+    config = prepare_config(tmp_path, bundled=bundled)
+
+    assert dataset_state(config) == "stale"
+    report = prepare(config)
+
+    assert report.train_tokens == int(len(STORY * 5) * 0.9)
+    (note,) = report.notes
+    assert "left out tiny_shakespeare.txt" in note
+    assert prepare(config).skipped
+    assert dataset_state(config) == "prepared"
+
+
+def test_another_bundled_text_replaces_the_copy_of_the_first(tmp_path: Path) -> None:
+    prepare(prepare_config(tmp_path, bundled="tiny_shakespeare"))
+    config = prepare_config(tmp_path, bundled="bundestag_sample")
+    assert dataset_state(config) == "stale"
+    assert prepare(config).refreshed
+    (recorded,) = read_meta(config.dataset_dir / "meta.pkl")["inputs"]
+    assert recorded["name"] == "bundestag_sample.txt"
+
+
+def test_an_older_dataset_with_the_bundled_text_beside_the_users_stays_current(
+    tmp_path: Path,
+) -> None:
+    seed = prepare_config(tmp_path, bundled="tiny_shakespeare")
+    prepare(seed)
+    write_raw(tmp_path, STORY * 5, "mine.txt")
+    # Under another name it counts as the user's, as it did in older versions.
+    copy = tmp_path / "raw" / "tiny_shakespeare.txt"
+    copy.rename(copy.with_name("z.txt"))
+    prepare(seed)
+    (copy.with_name("z.txt")).rename(copy)
+    path = seed.dataset_dir / "meta.pkl"
+    meta = read_meta(path)
+    meta["inputs"][1]["name"] = "tiny_shakespeare.txt"
+    write_meta(path, meta)
+
+    assert dataset_state(seed) == "prepared"
+    report = prepare(seed)
+
+    assert report.skipped
+    assert "also contains the bundled text tiny_shakespeare.txt" in report.notes[0]
+    assert prepare(seed, force=True).train_tokens == int(len(STORY * 5) * 0.9)
+
+
+@pytest.mark.parametrize(
+    "name", ["mein Text.md", "chat.jsonl", "NOTES.TEXT", "no_suffix", "table.csv", "sub/deep.txt"]
+)
+@pytest.mark.parametrize("is_copied", [False, True])
+def test_the_bundled_text_never_replaces_a_text_that_cannot_be_read(
+    name: str, is_copied: bool, tmp_path: Path
+) -> None:
+    config = prepare_config(tmp_path, bundled="tiny_shakespeare")
+    if is_copied:
+        prepare(config)
+    before = files_of(config.dataset_dir) if is_copied else {}
+    write_raw(tmp_path, STORY, name)
+
+    for act in (prepare, dataset_state):
+        if act is prepare or is_copied:
+            with pytest.raises(DataError, match=name.partition("/")[0]) as raised:
+                act(config)
+            assert ".txt" in raised.value.hint
+    assert not (is_copied and files_of(config.dataset_dir) != before)
+    assert is_copied or not (tmp_path / "raw" / "tiny_shakespeare.txt").exists()
+
+
+def test_files_about_the_texts_do_not_keep_the_bundled_text_away(tmp_path: Path) -> None:
+    for name in ("README.md", "LICENSE", ".gitkeep"):
+        write_raw(tmp_path, "Put your texts here.", name)
+    (tmp_path / "raw" / "empty").mkdir()
+    report = prepare(prepare_config(tmp_path, bundled="tiny_shakespeare"))
+    assert report.created
+
+
+def test_what_is_not_read_is_named_with_the_reason(tmp_path: Path) -> None:
+    write_raw(tmp_path, "x", ".hidden.txt")
+    write_raw(tmp_path, "x", "notes.md")
+    write_raw(tmp_path, "x", ".gitignore")
+    write_raw(tmp_path, "x", "old/a.txt")
+    (tmp_path / "raw" / "gone.txt").symlink_to(tmp_path / "nowhere")
+    os.mkfifo(tmp_path / "raw" / "pipe.txt")
+    write_raw(tmp_path, STORY * 5)
+    config = prepare_config(tmp_path)
+    for _ in range(2):
+        (note,) = prepare(config).notes
+        assert note.partition(": ")[2] == (
+            ".hidden.txt (hidden), gone.txt (a link without a target), "
+            "notes.md (not .txt or .xml), old (a folder), pipe.txt (not a regular file)"
+        )
+
+
+def _no_writing(*_: object, **__: object) -> None:
+    raise OSError(errno.EROFS, os.strerror(errno.EROFS), "somewhere")
+
+
+def test_a_prepared_dataset_on_a_read_only_disk_is_used_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = prepared(tmp_path)
+    monkeypatch.setattr(FileLock, "acquire", _no_writing)
+
+    assert prepare(config).skipped == ("train.bin", "val.bin", "meta.pkl")
+    with pytest.raises(DataError, match="Read-only file system"):
+        prepare(config, force=True)
+    write_raw(tmp_path, STORY, "more.txt")
+    with pytest.raises(DataError, match="Read-only file system"):
+        prepare(config)
+
+
+def test_a_dataset_whose_raw_folder_cannot_be_written_is_used_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = prepare_config(tmp_path, bundled="tiny_shakespeare")
+    prepare(config)
+    (config.raw_dir / "tiny_shakespeare.txt").unlink()
+    monkeypatch.setattr(corpora, "replace_file", _no_writing)
+    assert prepare(config).skipped
 
 
 def test_without_any_text_the_folder_to_fill_is_named(tmp_path: Path) -> None:

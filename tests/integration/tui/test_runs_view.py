@@ -394,6 +394,27 @@ def test_experiments_show_their_data_and_lead_to_training(project: Project) -> N
     with_console(project, steps)
 
 
+def test_a_folder_that_cannot_be_an_experiment_is_listed_with_the_reason(
+    project: Project,
+) -> None:
+    shutil.copytree(project.experiment, project.experiment.with_name("mein Text"))
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await pilot.press("shift+tab")
+        await until(pilot, lambda: "✗ broken" in shown(console))
+        assert "mein Text" in shown(console)
+        await until(pilot, lambda: "✗ cannot be used" in shown(console))
+        assert "is not an experiment name" in shown(console)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
+        await pilot.press("ctrl+t", "ctrl+s", "f5")
+        await until(pilot, lambda: "is not an experiment name" in shown(console))
+        assert isinstance(console.screen, LaunchScreen)
+
+    with_console(project, steps, (140, 45))
+
+
 def test_an_invalid_config_shows_its_error_until_it_is_fixed(
     project: Project,
 ) -> None:
@@ -420,7 +441,7 @@ def test_an_invalid_config_shows_its_error_until_it_is_fixed(
             config.write_bytes(content)
             console.context.refresh_snapshot()
             await until(pilot, lambda said=problem: said in words())  # type: ignore[misc]
-            assert "✗ the configuration is not valid" in words()
+            assert "✗ cannot be used" in words()
             assert CONTROL.search(shown(console)) is None
             # Neither its settings nor the launch form may crash.
             await pilot.press("n")

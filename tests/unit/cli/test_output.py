@@ -130,3 +130,57 @@ def test_an_encoding_without_some_characters_does_not_end_a_command() -> None:
     )
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"caf" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("closed", "code", "out", "err"),
+    [
+        ("<&-", 0, b"result\n", b"note\n"),
+        ("2>&-", 0, b"result\n", b""),
+        ("2>/dev/full", 0, b"result\n", b""),
+        ("2>/dev/null >&-", 2, b"", b""),
+        (">&-", 2, b"", b"error: Standard output is closed, so nothing was done.\n"),
+        ("<&- >&- 2>&-", 2, b"", b""),
+    ],
+)
+def test_closed_streams_end_in_one_sentence_or_are_not_missed(
+    closed: str, code: int, out: bytes, err: bytes
+) -> None:
+    script = """\
+import os, sys
+from transformer_playground.cli.output import note, run_command, say
+def command():
+    assert os.open(os.devnull, os.O_RDONLY) > 2
+    assert not sys.stdin.isatty()
+    note('note')
+    say('result')
+    return 0
+sys.exit(run_command(command))
+"""
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -c "$1" {closed}', sys.executable, script],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (code, out)
+    assert done.stderr == err or (closed == ">&-" and done.stderr.startswith(err))
+
+
+@pytest.mark.parametrize("main", ["cli.main", "tp_tui"])
+@pytest.mark.parametrize("arguments", [["--help"], ["--run", "x"], []])
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&-", ">&- 2>&- <&-"])
+def test_no_command_shows_a_traceback_with_closed_streams(
+    main: str, arguments: list[str], closed: str, tmp_path: Path
+) -> None:
+    script = f"from transformer_playground.{main} import run; run()"
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -c "$@" {closed}', sys.executable, script, *arguments],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert b"Traceback" not in done.stderr
+    assert b"Exception" not in done.stderr
+    assert done.returncode in ((2,) if ">&-" in closed.split() else (0, 2))

@@ -108,6 +108,7 @@ def test_a_relative_path_of_a_base_model_may_not_leave_the_project(tmp_path: Pat
         ("train.runtime.dtype=bfloat16", "hf_model.dtype is the dtype"),
         ("train.runtime.dtype=float32", "hf_model.dtype is the dtype"),
         ("prepare.tokenizer_type=char", "set it to 'huggingface'"),
+        ("prepare.val_split=text_end", "holds out whole documents"),
         ("prepare.doc_separator='two words'", "cannot be a token"),
         ('prepare.doc_separator="\\n***\\n"', "cannot be a token"),
         ("peft.r=0", "peft.r = 0 must be a whole number, at least 1"),

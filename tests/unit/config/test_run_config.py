@@ -208,3 +208,25 @@ def test_the_optimizer_is_fixed_in_a_resume_and_free_in_a_branch(tmp_path: Path)
     check_overrides(saved, stated, is_branch=True)
     with pytest.raises(ConfigError, match=r"^ML_PLAYGROUND_TRAIN_OVERRIDES: train\.optim"):
         check_overrides(saved, stated)
+
+
+@pytest.mark.parametrize("warmup", [None, 100])
+def test_omitted_schedule_settings_fit_other_steps_and_rates_and_stated_ones_stay(
+    warmup: int | None, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "one")
+    unset = ("train.schedule.warmup_iters=none", "train.schedule.min_lr=none")
+    current = load_config(path, overrides=(*unset, "train.runtime.max_iters=2000"))
+    saved = current.config.model_dump(mode="json")
+    # Older versions saved their defaults.
+    saved["train"]["schedule"] |= {"warmup_iters": warmup, "min_lr": warmup and 1e-4}
+    train = resumed(saved, current).config.train
+    assert (train.warmup_iters, train.min_lr) == (
+        100,
+        1e-4 if warmup else current.config.train.min_lr,
+    )
+    if warmup is None:
+        small = resumed(
+            saved, current, "train.optim.learning_rate=1e-9", "train.runtime.max_iters=9"
+        )
+        assert (small.config.train.warmup_iters, small.config.train.min_lr) == (0, 1e-10)

@@ -1,5 +1,6 @@
 """Experiments are found by folder, whatever else lies around, and nothing in them is run."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from transformer_playground.errors import ConfigError, UsageError
 from transformer_playground.experiments.discovery import (
     discover,
     find_experiment,
+    list_folders,
     load_experiment,
 )
 
@@ -161,3 +163,42 @@ def test_a_project_behind_a_link_works_like_any_other(root: Path, tmp_path: Path
     _, loaded = load_experiment(tmp_path / "elsewhere" / "experiments", "x", None, (), {})
     assert loaded.config.prepare.raw_dir == root / "x" / "raw"
     assert loaded.provenance == {}
+
+
+def test_folders_that_cannot_be_experiments_are_listed_and_have_a_reason(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_experiment(root, "good")
+    reasons = {
+        "-dash": "is not an experiment name",
+        "bär": "is not an experiment name",
+        "dangling": "link without a target",
+        "empty": "has no config.toml",
+        "loop": "link without a target",
+        "mein Text": "is not an experiment name",
+        "outside": "link that leads out",
+        "secret": "cannot be read: Permission denied",
+    }
+    for name in ("-dash", "bär", "mein Text", ".hidden", "secret", "__pycache__"):
+        write_experiment(root, name)
+    (root / "empty").mkdir()
+    (root / "dangling").symlink_to(root / "nowhere")
+    (root / "loop").symlink_to(root / "loop")
+    write_experiment(tmp_path, "elsewhere")
+    (root / "outside").symlink_to(tmp_path / "elsewhere")
+    (root / "README.md").write_text("About these experiments.")
+
+    real = os.lstat
+
+    def lstat(path: os.PathLike[str] | str) -> os.stat_result:
+        if Path(path).parent.name == "secret":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return real(path)
+
+    assert [each.name for each in list_folders(root)] == sorted([*reasons, "good"])
+    monkeypatch.setattr("transformer_playground.experiments.discovery.os.lstat", lstat)
+    for name, reason in reasons.items():
+        with pytest.raises(UsageError, match=reason) as raised:
+            find_experiment(root, name)
+        assert raised.value.hint
+    assert list_folders(root / "nowhere") == []

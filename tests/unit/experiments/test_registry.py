@@ -322,3 +322,15 @@ def test_register_is_imported_from_the_package_and_nothing_else() -> None:
     assert experiments.PrepareContext is PrepareContext
     with pytest.raises(AttributeError, match="registrar"):
         experiments.registrar  # noqa: B018
+
+
+@pytest.mark.parametrize("preparer", [WRITES_RAW, OWN_DATASET])
+def test_a_prepared_dataset_in_a_read_only_folder_is_used_as_it_is(
+    preparer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _prepare(tmp_path, preparer)
+    experiment, config = _experiment(tmp_path, preparer)
+    monkeypatch.setattr("os.access", lambda *_: False)
+    monkeypatch.setattr(Path, "write_text", lambda *_: pytest.fail("the preparer was run"))
+    assert dataset_state(experiment, config) == "prepared"
+    assert prepare_experiment(experiment, config, report=_silent).created == ()

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from transformer_playground.config.train import TrainConfig
 from transformer_playground.training.schedules import learning_rate
@@ -62,6 +63,49 @@ def test_an_omitted_decay_end_is_max_iters() -> None:
         }
     )
     assert learning_rate(100, config) == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "max_iters", "warmup"),
+    [
+        ({}, 2000, 100),
+        ({}, 100_000, 100),
+        ({}, 50, 2),
+        ({}, 19, 0),
+        ({}, 0, 0),
+        ({"lr_decay_iters": 400}, 2000, 20),
+        ({"warmup_iters": 7}, 50, 7),
+        ({"warmup_iters": 0}, 2000, 0),
+    ],
+)
+def test_an_omitted_warmup_is_a_share_of_the_schedule(
+    schedule: dict[str, Any], max_iters: int, warmup: int
+) -> None:
+    config = TrainConfig.model_validate({"schedule": schedule, "runtime": {"max_iters": max_iters}})
+    assert config.warmup_iters == warmup
+    assert learning_rate(warmup, config) == config.optim.learning_rate
+
+
+def test_an_omitted_min_lr_is_a_tenth_of_the_peak() -> None:
+    for peak, stated, low in ((1e-5, {}, 1e-6), (1e-3, {}, 1e-4), (1e-3, {"min_lr": 0.0}, 0.0)):
+        config = TrainConfig.model_validate(
+            {"optim": {"learning_rate": peak}, "schedule": stated, "runtime": {"max_iters": 50}}
+        )
+        assert config.min_lr == pytest.approx(low)
+        assert learning_rate(50, config) == pytest.approx(low)
+
+
+@pytest.mark.parametrize(
+    ("table", "fix"),
+    [
+        ({"schedule": {"warmup_iters": 60}, "runtime": {"max_iters": 50}}, "warmup_iters=none"),
+        ({"schedule": {"min_lr": 1e-3}, "optim": {"learning_rate": 1e-4}}, "min_lr=none"),
+    ],
+)
+def test_stated_values_that_clash_are_refused_with_the_fix(table: dict[str, Any], fix: str) -> None:
+    with pytest.raises(ValidationError, match=f"--set train.schedule.{fix}"):
+        TrainConfig.model_validate(table)
+    assert TrainConfig.model_validate({**table, "schedule": {"schedule": "cosine"}})
 
 
 @given(

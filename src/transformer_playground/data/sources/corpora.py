@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,12 @@ FINETUNING_SUFFIXES = (*SUFFIXES, ".csv")
 """Input files for finetuning; each row of a CSV is a document."""
 _BUNDLED = Path(__file__).parents[1] / "bundled"
 _TIMEOUT_SECONDS = 30
+# Names in one note or error.
+_SHOWN = 10
+# Left by version control and file managers.
+_INCIDENTAL = {".gitignore", ".gitkeep", ".gitattributes", ".DS_Store", "Thumbs.db", "desktop.ini"}
+# Files about the texts, which do not replace them.
+_ABOUT = {"readme", "license", "licence", "copying"}
 
 
 @dataclass(frozen=True)
@@ -71,12 +77,113 @@ def _raw_input(path: Path) -> RawInput:
     return RawInput(path, path.stat().st_size, sha256_file(path))
 
 
-def expected_inputs(config: PrepareConfig, suffixes: Sequence[str] = SUFFIXES) -> list[RawInput]:
-    """Inputs that `collect_inputs` would return, as far as known without downloads."""
+def is_bundled_copy(identity: Mapping[str, str | int]) -> bool:
+    """Whether a `RawInput.identity` is an unchanged copy of a bundled text, under its name."""
+    bundled = _BUNDLED / str(identity["name"])
+    # Not each text is hashed: the sizes differ.
+    return (
+        bundled.suffix == ".txt"
+        and bundled.is_file()
+        and bundled.stat().st_size == identity["size"]
+        and sha256_file(bundled) == identity["sha256"]
+    )
+
+
+def _used_inputs(config: PrepareConfig, suffixes: Sequence[str]) -> list[RawInput]:
+    """Input files of raw_dir without copies of bundled texts that an earlier run put there.
+
+    Without any other file, the copy of `config.bundled` is used, or all copies if it is not set.
+
+    Raises:
+        DataError: `config.bundled` would replace files that cannot be read.
+    """
     found = find_inputs(config.raw_dir, suffixes)
+    if own := [item for item in found if not is_bundled_copy(item.identity)]:
+        return own
+    if config.bundled is None or config.fetch:
+        return found
+    check_unread(config.raw_dir, suffixes)
+    return [item for item in found if item.path.stem == config.bundled]
+
+
+def check_unread(raw_dir: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
+    """Check that raw_dir has no files that are not read, before another text takes their place.
+
+    Raises:
+        DataError: It has; files such as a README do not count.
+    """
+    if unread := _unread_texts(raw_dir, suffixes):
+        raise DataError(
+            f"{raw_dir} has no text of yours that can be read, only {_shown(unread)}.",
+            f"{_unread_hint(raw_dir, suffixes)} To train without it, move it elsewhere.",
+        )
+
+
+def expected_inputs(config: PrepareConfig, suffixes: Sequence[str] = SUFFIXES) -> list[RawInput]:
+    """Inputs that `collect_inputs` would return, as far as known without downloads.
+
+    Raises:
+        DataError: `raw_dir` is a file, or has only files that cannot be read.
+        OSError: A file cannot be read.
+    """
+    found = _used_inputs(config, suffixes)
     if found or config.fetch or config.bundled is None:
         return found
     return [_raw_input(bundled_text(config.bundled))]
+
+
+def unused_files(raw_dir: Path, suffixes: Sequence[str] = SUFFIXES) -> dict[str, str]:
+    """Name of each file and folder in raw_dir that is not read, with the reason.
+
+    Files that version control and file managers leave are not named.
+    """
+    if not raw_dir.is_dir():
+        return {}
+    used = input_paths(raw_dir, suffixes)
+    others = sorted(path for path in raw_dir.iterdir() if path not in used)
+    return {
+        path.name: _why_unused(path, suffixes)
+        for path in others
+        if path.name not in _INCIDENTAL and path.suffix != ".tmp"
+    }
+
+
+def unused_note(raw_dir: Path, suffixes: Sequence[str] = SUFFIXES) -> list[str]:
+    """A note that names what is not read in raw_dir, if there is anything."""
+    unused = unused_files(raw_dir, suffixes)
+    reasons = [f"{name} ({reason})" for name, reason in unused.items()]
+    return [f"not read in {raw_dir}: {_shown(reasons)}"] if reasons else []
+
+
+def _why_unused(path: Path, suffixes: Sequence[str]) -> str:
+    if path.is_symlink() and not path.exists():
+        return "a link without a target"
+    if path.is_dir():
+        return "a folder"
+    if path.name.startswith("."):
+        return "hidden"
+    if path.suffix.lower() not in suffixes:
+        return f"not {_either(suffixes)}"
+    return "not a regular file"
+
+
+def _unread_texts(raw_dir: Path, suffixes: Sequence[str]) -> list[str]:
+    """Names in raw_dir that may stand for a text of the user, but are not read."""
+    return [
+        name
+        for name in unused_files(raw_dir, suffixes)
+        if not name.startswith(".")
+        and Path(name).stem.casefold() not in _ABOUT
+        and not _is_empty_folder(raw_dir / name)
+    ]
+
+
+def _is_empty_folder(path: Path) -> bool:
+    return path.is_dir() and not any(path.iterdir())
+
+
+def _shown(names: Sequence[str]) -> str:
+    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" * (len(names) > _SHOWN))
 
 
 def collect_inputs(
@@ -87,6 +194,8 @@ def collect_inputs(
 ) -> tuple[list[RawInput], list[str]]:
     """Download missing files, then list the files in raw_dir; an empty one gets the bundled text.
 
+    A copy of the bundled text from an earlier run is not used beside other files.
+
     Returns:
         The inputs, and notes for the user about downloaded and copied files.
 
@@ -95,27 +204,32 @@ def collect_inputs(
         OSError: While writing.
     """
     notes = _fetch_all(config, report, suffixes)
-    found = find_inputs(config.raw_dir, suffixes)
+    found = _used_inputs(config, suffixes)
     if not found and config.bundled is not None:
         notes.append(_seed(config.raw_dir, config.bundled))
         report(notes[-1])
-        found = find_inputs(config.raw_dir, suffixes)
+        found = _used_inputs(config, suffixes)
     if not found:
         raise _nothing_found(config.raw_dir, suffixes)
     return found, notes
 
 
 def _nothing_found(raw_dir: Path, suffixes: Sequence[str]) -> DataError:
-    message = f"{raw_dir} has no {_either(suffixes)} file to prepare."
+    message = f"{raw_dir} has no {_either(suffixes)} file to prepare"
+    if unread := _unread_texts(raw_dir, suffixes):
+        return DataError(f"{message}, only {_shown(unread)}.", _unread_hint(raw_dir, suffixes))
     if ".csv" in suffixes:
-        return DataError(message, "Add UTF-8 text files, plenary protocols or CSV tables.")
-    if input_paths(raw_dir, (".csv",)):
-        return DataError(
-            message,
+        return DataError(f"{message}.", "Add UTF-8 text files, plenary protocols or CSV tables.")
+    return DataError(f"{message}.", "Add UTF-8 text files or plenary protocols.")
+
+
+def _unread_hint(raw_dir: Path, suffixes: Sequence[str]) -> str:
+    if ".csv" not in suffixes and input_paths(raw_dir, (".csv",)):
+        return (
             "CSV files are only used for finetuning (kind = 'lora'); save the text as .txt for "
-            "kind = 'gpt'.",
+            "kind = 'gpt'."
         )
-    return DataError(message, "Add UTF-8 text files or plenary protocols.")
+    return "Save each text as a UTF-8 .txt file directly in that folder."
 
 
 def _either(suffixes: Sequence[str]) -> str:

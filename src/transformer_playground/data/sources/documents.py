@@ -1,11 +1,12 @@
 """Train/validation split of a corpus, as streams of text and document boundaries."""
 
 import enum
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.data.sources import bundestag
@@ -41,8 +42,9 @@ def plain_text(pieces: Iterator[Piece]) -> Iterator[str]:
 def split_corpus(paths: Sequence[Path], config: PrepareConfig, *, end_of_text: str | None) -> Split:
     r"""Split a corpus into training and validation.
 
-    `documents = "files"`: documents joined by `doc_separator`; the last `val_fraction` of the
-    characters is for validation (as in nanoGPT). A separator equal to `end_of_text`, the
+    `documents = "files"`: documents joined by `doc_separator`. For validation is the last
+    `val_fraction` of the characters of each file, or of the whole text (as in nanoGPT), or of the
+    documents in a random order, as `val_split` says. A separator equal to `end_of_text`, the
     tokenizer's end-of-text token, becomes an END boundary.
 
     `documents = "lines"`: each stripped non-empty line is a document, between START and END
@@ -54,41 +56,90 @@ def split_corpus(paths: Sequence[Path], config: PrepareConfig, *, end_of_text: s
     """
     if config.documents == "lines":
         return _split_lines(paths, config, marked=end_of_text is not None)
-    return _split_files(paths, config, end_of_text)
-
-
-def _split_files(paths: Sequence[Path], config: PrepareConfig, end_of_text: str | None) -> Split:
     separator: Piece = config.doc_separator
     if separator == end_of_text:
         separator = Boundary.END
+    if config.val_split == "random_documents":
+        return _split_documents(paths, config, separator)
+    parts = [paths] if config.val_split == "text_end" else [[path] for path in paths]
+    return _split_ends(parts, config, separator)
+
+
+def held_out(total: int, config: PrepareConfig) -> npt.NDArray[np.bool_]:
+    """Random choice of `val_fraction` of `total` >= 2 documents, at least one and not all."""
+    count = min(total - 1, max(1, round(total * config.val_fraction)))
+    for_val = np.zeros(total, dtype=np.bool_)
+    for_val[np.random.default_rng(config.seed).permutation(total)[:count]] = True
+    return for_val
+
+
+def _joined(documents: Iterable[Iterable[Piece]], separator: Piece) -> Iterator[Piece]:
+    for number, document in enumerate(documents):
+        if number:
+            yield separator
+        yield from document
+
+
+def _split_ends(parts: Sequence[Sequence[Path]], config: PrepareConfig, separator: Piece) -> Split:
+    """Hold out the end of each part; the parts are joined by the separator, too."""
     mark_length = len(config.doc_separator)
 
-    def joined() -> Iterator[Piece]:
-        first = True
-        for document in _documents(paths, structured=config.add_structure_tokens):
-            if not first:
-                yield separator
-            first = False
-            yield from document
+    def text_of(part: Sequence[Path]) -> Iterator[Piece]:
+        return _joined(_documents(part, structured=config.add_structure_tokens), separator)
 
-    total, blank = 0, True
-    for piece in joined():
-        total += mark_length if isinstance(piece, Boundary) else len(piece)
-        blank = blank and (isinstance(piece, Boundary) or not piece.strip())
+    totals = [0] * len(parts)
+    blank = True
+    for number, part in enumerate(parts):
+        for piece in text_of(part):
+            totals[number] += mark_length if isinstance(piece, Boundary) else len(piece)
+            blank = blank and (isinstance(piece, Boundary) or not piece.strip())
     if blank:
-        raise _empty(paths)
-    cut = int(total * (1 - config.val_fraction))
-    if not 0 < cut < total:
+        raise _empty([path for part in parts for path in part])
+    cuts = [int(total * (1 - config.val_fraction)) for total in totals]
+    if not 0 < sum(cuts) < sum(totals):
         raise DataError(
-            f"A corpus of {total} characters cannot be divided with "
+            f"A corpus of {sum(totals)} characters cannot be divided with "
             f"val_fraction = {config.val_fraction:g}.",
             "Add text, or change prepare.val_fraction.",
         )
+
+    def side(starts: Sequence[int], stops: Sequence[int]) -> Iterator[Piece]:
+        cut_texts = (
+            _between(text_of(part), start, stop, mark_length)
+            for part, start, stop in zip(parts, starts, stops, strict=True)
+            if start < stop
+        )
+        return _joined(cut_texts, separator)
+
     return Split(
-        train=lambda: _between(joined(), 0, cut, mark_length),
-        val=lambda: _between(joined(), cut, total, mark_length),
-        end_bytes=0,
+        train=lambda: side([0] * len(parts), cuts), val=lambda: side(cuts, totals), end_bytes=0
     )
+
+
+def _split_documents(paths: Sequence[Path], config: PrepareConfig, separator: Piece) -> Split:
+    def texts() -> Iterator[Iterator[str]]:
+        return _documents(paths, structured=config.add_structure_tokens)
+
+    # A document without text must not be all that one side has.
+    has_text = [any(piece.strip() for piece in document) for document in texts()]
+    total = sum(has_text)
+    if not total:
+        raise _empty(paths)
+    if total == 1:
+        raise DataError(
+            "A corpus of one document cannot be divided by documents.",
+            "Add files, or leave out prepare.val_split to hold out the end of the text.",
+        )
+    for_val = np.zeros(len(has_text), dtype=np.bool_)
+    for_val[has_text] = held_out(total, config)
+
+    def side(*, wanted: bool) -> Iterator[Piece]:
+        chosen = (
+            document for document, is_val in zip(texts(), for_val, strict=True) if is_val == wanted
+        )
+        return _joined(chosen, separator)
+
+    return Split(train=lambda: side(wanted=False), val=lambda: side(wanted=True), end_bytes=0)
 
 
 def _between(pieces: Iterator[Piece], start: int, stop: int, mark_length: int) -> Iterator[Piece]:
@@ -121,10 +172,7 @@ def _split_lines(paths: Sequence[Path], config: PrepareConfig, *, marked: bool) 
             "A corpus of one line cannot be divided into training and validation.",
             "Add lines, or set prepare.documents = 'files'.",
         )
-    held_out = min(total - 1, max(1, round(total * config.val_fraction)))
-    for_val = np.zeros(total, dtype=np.bool_)
-    chosen = np.random.default_rng(config.seed).permutation(total)[:held_out]
-    for_val[chosen] = True
+    for_val = held_out(total, config)
 
     def part(*, wanted: bool) -> Iterator[Piece]:
         for line, is_val in zip(lines(), for_val, strict=True):

@@ -3,6 +3,7 @@
 import csv
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +32,25 @@ _DELIMITERS = ",;\t|"
 # Excel's line before the first row; after saving again, delimiters may follow.
 _STATED_DELIMITER = re.compile(rf'\s*"?sep=([{_DELIMITERS}])"?[{_DELIMITERS}\s]*', re.IGNORECASE)
 _LABELS = {"speaker": "Sprecher", "party": "Partei", "year": "Jahr", "topic": "Thema"}
-_YEAR = re.compile(r"(?<!\d)(?:1[6-9]|20)\d\d(?!\d)")
+_FULL_YEAR = r"(?:1[6-9]|20)\d\d"
+_DAY, _MONTH = r"(?:0[1-9]|[12]\d|3[01])", r"(?:0[1-9]|1[0-2])"
+# Tried in this order. A compact date is never both: a year that begins with 16 to 20 would have to
+# be the day and month of the other form, and those have no such month.
+_DATES = (
+    re.compile(rf"(?<!\d)({_FULL_YEAR})(?!\d)"),
+    re.compile(rf"(?<!\d)({_FULL_YEAR}){_MONTH}{_DAY}(?!\d)"),
+    re.compile(rf"(?<!\d){_DAY}{_MONTH}({_FULL_YEAR})(?!\d)"),
+)
+# 13.03.90, 3/13/90, 13. März 90 and 13-Mar-90. Numbers with hyphens may begin with the year.
+_SHORT_YEAR = re.compile(
+    r"(?<!\d)(?:\d{1,2}\s*([./])\s*\d{1,2}\s*\1|\d{1,2}[-.\s]+[^\W\d_]{3,}[-.\s]+)\s*'?(\d\d)(?!\d)"
+)
+# As in POSIX: 69 is 1969, 68 is 2068.
+_PIVOT = 69
 # Python's default of 128 KiB is too short for long speeches.
 _LONGEST_FIELD = 1 << 30
+# Characters of an example in a note.
+_SHOWN = 30
 # Missing values in tables from pandas and R.
 _MISSING = {"", "nan", "na", "n/a", "none", "null"}
 
@@ -50,9 +67,18 @@ class CsvSpeech:
 
     @property
     def year(self) -> str:
-        """Four-digit year of the date; empty if it has none."""
-        found = _YEAR.search(self.date)
-        return found[0] if found else ""
+        """Four-digit year of the date, 1969 to 2068 if it has two digits; empty if unknown."""
+        for pattern in _DATES:
+            if found := pattern.search(self.date):
+                return found[1]
+        if found := _SHORT_YEAR.search(self.date):
+            return str(int(found[2]) + (1900 if int(found[2]) >= _PIVOT else 2000))
+        return ""
+
+    @property
+    def has_full_year(self) -> bool:
+        """Whether the year is written with four digits."""
+        return self.year in self.date
 
 
 def read_speeches(path: Path, stated: ColumnsConfig) -> Iterator[CsvSpeech]:
@@ -83,8 +109,10 @@ def read_speeches(path: Path, stated: ColumnsConfig) -> Iterator[CsvSpeech]:
             yield CsvSpeech(**known)
 
 
-def columns_note(path: Path, stated: ColumnsConfig) -> str:
-    """One line with the column of each field, and a warning if no row has a speech.
+def table_notes(path: Path, stated: ColumnsConfig, *, years: bool) -> Iterator[str]:
+    """Notes for the user: the column of each field, and whether no row has a speech.
+
+    With `years`, also how many dates have no known year or one of two digits.
 
     Raises:
         DataError: The file is not UTF-8 or not a table, or has no such column.
@@ -93,7 +121,33 @@ def columns_note(path: Path, stated: ColumnsConfig) -> str:
     chosen = _columns(path, header, stated)
     columns = ", ".join(f"{field} = {header[index].strip()}" for field, index in chosen.items())
     empty = next(read_speeches(path, stated), None) is None
-    return f"{path.name}: {columns}{'; no row has a speech' if empty else ''}"
+    yield f"{path.name}: {columns}{'; no row has a speech' if empty else ''}"
+    if years and "date" in chosen:
+        yield from _year_notes(path, stated)
+
+
+def _year_notes(path: Path, stated: ColumnsConfig) -> Iterator[str]:
+    unknown, short = Counter[str](), Counter[str]()
+    for speech in read_speeches(path, stated):
+        if speech.date and not speech.year:
+            unknown[speech.date] += 1
+        elif speech.date and not speech.has_full_year:
+            short[speech.date] += 1
+    if unknown:
+        yield (
+            f"{path.name}: {_dates(unknown)} without a known year, so the year is omitted there; "
+            "write dates as 2021-03-25 to keep it"
+        )
+    if short:
+        yield f"{path.name}: {_dates(short)} with a year of two digits, read as 1969 to 2068"
+
+
+def _dates(found: Counter[str]) -> str:
+    count = found.total()
+    example = _one_line(next(iter(found)))[:_SHOWN]
+    return (
+        f"{count:,} {'date' if count == 1 else 'dates'} ('{example}'{', …' if count > 1 else ''})"
+    )
 
 
 def render(speech: CsvSpeech, *, header: bool, structured: bool) -> str:
@@ -141,13 +195,17 @@ def _opening(path: Path) -> tuple[int, str]:
 def _rows(path: Path, skipped: int, delimiter: str) -> Iterator[list[str]]:
     csv.field_size_limit(_LONGEST_FIELD)
     lines = itertools.islice(lines_of(read_text(path)), skipped, None)
-    reader = csv.reader((line + "\n" for line in lines), delimiter=delimiter, strict=True)
+    # Blanks after a delimiter belong to no cell; kept, they would make quotes part of the text.
+    reader = csv.reader(
+        (line + "\n" for line in lines), delimiter=delimiter, skipinitialspace=True, strict=True
+    )
     try:
         yield from reader
     except csv.Error as error:
         raise DataError(
             f"{path} is not a readable CSV: {error}, at line {skipped + reader.line_num}.",
-            "Close quoted cells, and double each double quote inside them.",
+            "Close quoted cells, double each double quote inside them, and put only a delimiter or "
+            "a line end after them.",
         ) from None
 
 
@@ -189,7 +247,7 @@ def _place(path: Path, header: Sequence[str], field: str, name: str) -> int:
 
 
 def _inferred(header: Sequence[str]) -> dict[str, int]:
-    plain = [re.sub(r"[\s_-]", "", name.strip('"')).casefold() for name in header]
+    plain = [re.sub(r"[\s_-]", "", name.strip().strip('"')).casefold() for name in header]
     return {
         field: plain.index(found)
         for field, names in _NAMES.items()

@@ -23,6 +23,7 @@ class Snapshot:
 
     Attributes:
         runs: Run id -> run, newest first.
+        experiments: All folders of experiments by name, those that cannot be used included.
         problem: Why runs or experiments could not be listed.
     """
 
@@ -35,7 +36,7 @@ class Snapshot:
 def take_snapshot(experiments_dir: Path, runs_dir: Path) -> Snapshot:
     """List experiments and runs; a folder that cannot be listed counts as empty."""
     # Imported by the first listing, after the first frame.
-    from transformer_playground.experiments.discovery import discover
+    from transformer_playground.experiments.discovery import list_folders
     from transformer_playground.runs.listing import list_runs
 
     began = time.thread_time()
@@ -44,7 +45,7 @@ def take_snapshot(experiments_dir: Path, runs_dir: Path) -> Snapshot:
     runs: list[RunInfo] = []
     try:
         runs = list_runs(runs_dir)
-        experiments = discover(experiments_dir)
+        experiments = list_folders(experiments_dir)
     except PlaygroundError as error:
         problem = str(error)
     spent = time.thread_time() - began

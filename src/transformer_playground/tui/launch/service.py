@@ -111,11 +111,11 @@ def summary_lines(config: ExperimentConfig, size: int | None) -> list[tuple[str,
         f"{runtime.max_iters:,} steps · {data.batch_size:,} × {config.train_block_size:,}"
         f"{accumulated} = {tokens:,} tokens each"
     )
-    decay = "" if schedule.schedule == "constant" else f" to {learning_rate_text(schedule.min_lr)}"
+    decay = "" if schedule.schedule == "constant" else f" to {learning_rate_text(train.min_lr)}"
     highest = learning_rate_text(optim.learning_rate)
     rate = (
         f"{optim.optimizer}, {schedule.schedule} from {highest}{decay}"
-        f", {schedule.warmup_iters:,} steps of warmup"
+        f", {train.warmup_iters:,} steps of warmup"
     )
     return [("model", shape), ("training", batch), ("learning", rate)]
 

@@ -13,7 +13,7 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from transformer_playground.config.loading import set_overrides
-from transformer_playground.errors import PlaygroundError
+from transformer_playground.errors import PlaygroundError, UsageError
 from transformer_playground.experiments.discovery import find_experiment
 from transformer_playground.runs.folder import new_run_id
 from transformer_playground.terminal import visible, visible_line
@@ -111,14 +111,16 @@ class LaunchScreen(Dialog[Launch | None]):
         self.dismiss(replace(launch, run_id=None if launch.resume else name))
 
     def action_edit(self) -> None:
-        path = find_experiment(self._experiments_dir, self._base.experiment).config_path
+        if (path := self._config_file()) is None:
+            return
         screen = EditConfigScreen(self._experiments_dir, self._base.experiment, path)
         self.app.push_screen(screen, lambda _: self._refresh_preview())
 
     def action_keep(self) -> None:
         experiment = self._base.experiment
-        path = find_experiment(self._experiments_dir, experiment).config_path
         overrides = self._input.overrides
+        if (path := self._config_file()) is None:
+            return
         if not overrides:
             self._show_problem("There are no settings to save: add a key=value first.")
             return
@@ -132,6 +134,14 @@ class LaunchScreen(Dialog[Launch | None]):
         self._input.clear()
         self.notify("Saved to the configuration file.", markup=False)
         self._refresh_preview()
+
+    def _config_file(self) -> Path | None:
+        """Configuration file of the experiment; None after showing why it cannot be used."""
+        try:
+            return find_experiment(self._experiments_dir, self._base.experiment).config_path
+        except UsageError as error:
+            self._show_problem(str(error))
+            return None
 
     def action_other(self) -> None:
         if self._base.origin is None:

@@ -136,7 +136,7 @@ DATA_TEXTS: Mapping[str, str] = {
     "prepared": DATA_LABELS["prepared"],
     "stale": f"{DATA_LABELS['stale']}: training prepares it again",
     "missing": f"{DATA_LABELS['missing']}: training prepares it",
-    "broken": "✗ the configuration is not valid",
+    "broken": "✗ cannot be used",
 }
 
 

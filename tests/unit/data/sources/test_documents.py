@@ -1,9 +1,11 @@
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from builders.corpora import SHORT_SPEECH, SPEECH, prepare_config, protocol, write_raw
 from transformer_playground.data.sources.documents import (
@@ -24,7 +26,9 @@ def joined(pieces: Iterator[Piece]) -> str:
 
 
 def split(folder: Path, texts: dict[str, str], end: str | None = None, **keys: object) -> Split:
+    """The end of the whole text is for validation, unless `keys` say otherwise."""
     paths = [write_raw(folder, text, name) for name, text in texts.items()]
+    keys = keys if "documents" in keys else {"val_split": "text_end", **keys}
     return split_corpus(paths, prepare_config(folder, **keys), end_of_text=end)
 
 
@@ -171,3 +175,82 @@ def test_a_mark_ends_a_line() -> None:
     pieces: list[Piece] = [Boundary.START, "a", Boundary.END, Boundary.START, "b\nc", Boundary.END]
 
     assert [line for line in lines_of(plain_text(iter(pieces))) if line] == ["a", "b", "c"]
+
+
+def test_the_end_of_each_file_is_for_validation(tmp_path: Path) -> None:
+    texts = {"a.txt": "A" * 9 + "a", "b.txt": "B" * 18 + "bb", "c.txt": "", "d.txt": "D" * 9 + "d"}
+    for stated in (None, "file_ends"):
+        parts = split(tmp_path, texts, doc_separator="|", val_split=stated)
+        assert joined(parts.train()) == "|".join(("A" * 9, "B" * 18, "D" * 9))
+        assert joined(parts.val()) == "a|bb|d"
+        assert joined(parts.val()) == "a|bb|d"
+
+
+def test_speeches_of_a_protocol_are_divided_as_one_file(tmp_path: Path) -> None:
+    texts = {"a.xml": protocol(SPEECH, SHORT_SPEECH), "b.txt": "0123456789"}
+    parts = split(tmp_path, texts, val_split=None)
+    alone = split(tmp_path, {"a.xml": texts["a.xml"]})
+    assert joined(parts.train()) == joined(alone.train()) + "\n\n012345678"
+    assert joined(parts.val()) == joined(alone.val()) + "\n\n9"
+
+
+@settings(max_examples=40)
+@given(text=st.text(alphabet="ab\n ", min_size=2), fraction=st.floats(0.01, 0.99))
+def test_one_file_is_divided_as_the_whole_text(
+    tmp_path_factory: pytest.TempPathFactory, text: str, fraction: float
+) -> None:
+    folder = tmp_path_factory.mktemp("corpus")
+    found = []
+    for kind in ("file_ends", "text_end"):
+        try:
+            parts = split(folder, {"a.txt": text}, val_split=kind, val_fraction=fraction)
+            found.append((joined(parts.train()), joined(parts.val())))
+        except DataError as error:
+            found.append((error.message, error.hint))
+    assert found[0] == found[1]
+
+
+def test_files_too_short_to_divide_leave_no_separators_behind(tmp_path: Path) -> None:
+    texts = {"a.txt": "a", "b.txt": "b" * 10, "c.txt": "c"}
+    parts = split(tmp_path, texts, doc_separator="|", val_split=None)
+    assert joined(parts.train()) == "b" * 9
+    assert joined(parts.val()) == "a|b|c"
+
+
+def test_random_documents_are_whole_seeded_and_on_one_side(tmp_path: Path) -> None:
+    texts = {f"{number}.txt": f"Text {number}." for number in range(20)} | {"x.txt": " \n"}
+    chosen = set()
+    for seed in (1, 1, 2):
+        keys: dict[str, Any] = {"val_split": "random_documents", "seed": seed, "val_fraction": 0.2}
+        parts = split(tmp_path, texts, doc_separator="|", **keys)
+        train, val = (joined(side()).split("|") for side in (parts.train, parts.val))
+        assert sorted(text for text in (*train, *val) if text.strip()) == sorted(
+            text for text in texts.values() if text.strip()
+        )
+        assert len(val) == 4
+        assert joined(parts.val()).split("|") == val
+        chosen.add(tuple(val))
+    assert len(chosen) == 2
+
+
+def test_speeches_are_documents_of_a_random_split(tmp_path: Path) -> None:
+    keys: dict[str, Any] = {"val_split": "random_documents", "doc_separator": "<|endoftext|>"}
+    texts = {"a.xml": protocol(SPEECH, SHORT_SPEECH)}
+    parts = split(tmp_path, texts, end="<|endoftext|>", **keys)
+    assert {"Danke." in joined(side()) for side in (parts.train, parts.val)} == {True, False}
+
+
+def test_one_document_cannot_be_divided_by_documents(tmp_path: Path) -> None:
+    for texts, message in (
+        ({"a.txt": "only one", "b.txt": " "}, "one document"),
+        ({"a.txt": " ", "b.txt": "\n"}, "no text"),
+    ):
+        with pytest.raises(DataError, match=message):
+            split(tmp_path, texts, val_split="random_documents")
+
+
+def test_lines_are_only_divided_at_random(tmp_path: Path) -> None:
+    prepare_config(tmp_path, documents="lines", val_split="random_documents")
+    for stated in ("file_ends", "text_end"):
+        with pytest.raises(ValidationError, match="holds out random lines"):
+            prepare_config(tmp_path, documents="lines", val_split=stated)

@@ -7,9 +7,9 @@ import pytest
 from transformer_playground.config.prepare import ColumnsConfig
 from transformer_playground.data.sources.speeches_csv import (
     CsvSpeech,
-    columns_note,
     read_speeches,
     render,
+    table_notes,
 )
 from transformer_playground.errors import DataError
 
@@ -109,7 +109,7 @@ def test_the_configured_delimiter_wins(tmp_path: Path) -> None:
 
 def test_a_table_without_speeches_is_reported(tmp_path: Path) -> None:
     path = _write(tmp_path, "Rede;Partei\n;SPD\n")
-    note = columns_note(path, ColumnsConfig())
+    (note,) = table_notes(path, ColumnsConfig(), years=True)
     assert note == "reden.csv: speech = Rede, party = Partei; no row has a speech"
 
 
@@ -150,7 +150,7 @@ def test_the_error_of_a_damaged_table_names_the_line(
 
 def test_the_choice_of_columns_is_reported(tmp_path: Path) -> None:
     path = _write(tmp_path, "Datum;Rede;Fraktion\n1998;a;b\n")
-    note = columns_note(path, ColumnsConfig())
+    (note,) = table_notes(path, ColumnsConfig(), years=True)
     assert note == "reden.csv: speech = Rede, party = Fraktion, date = Datum"
 
 
@@ -184,3 +184,62 @@ def test_markers_enclose_the_header_or_replace_it() -> None:
 )
 def test_the_year_is_taken_from_any_date(date: str, year: str) -> None:
     assert CsvSpeech("x", date=date).year == year
+
+
+@pytest.mark.parametrize("blank", [" ", "   "])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_blanks_after_a_delimiter_leave_no_quotes_in_the_values(
+    delimiter: str, blank: str, tmp_path: Path
+) -> None:
+    rows = [
+        ["Rede", "Redner", "Partei", "Datum"],
+        [f'"Ja{delimiter} ""gut""."', '"Erika Muster"', '"Grün"', '"13.03.1990"'],
+    ]
+    for quoted_header in (False, True):
+        header = [f'"{name}"' for name in rows[0]] if quoted_header else rows[0]
+        table = "\n".join((delimiter + blank).join(row) for row in (header, rows[1]))
+        (speech,) = _read(tmp_path, blank + table)
+        text = f'Ja{delimiter} "gut".'
+        assert speech == CsvSpeech(text, "Erika Muster", "Grün", "13.03.1990")
+
+
+def test_text_between_a_closing_quote_and_the_delimiter_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="line 2") as raised:
+        _read(tmp_path, 'Rede;Redner\n"Danke." ;"Erika"\n')
+    assert "only a delimiter or a line end after them" in raised.value.hint
+
+
+@pytest.mark.parametrize(
+    ("date", "year"),
+    [
+        ("20210325", "2021"),
+        ("20210325.0", "2021"),
+        ("20210325T101500", "2021"),
+        ("25032021", "2021"),
+        ("20122012", "2012"),
+        ("19111911", "1911"),
+        ("2021-03-25T10:15", "2021"),
+        ("13.03.90", "1990"),
+        ("3/13/90", "1990"),
+        ("1. 2. 03", "2003"),
+        ("13. März 90", "1990"),
+        ("13-Mar-90", "1990"),
+        ("31.12.68", "2068"),
+        ("01.01.69", "1969"),
+        ("21-03-25", ""),
+        ("1616161234", ""),
+        ("20211399", ""),
+        ("12.03.", ""),
+    ],
+)
+def test_the_year_of_a_date(date: str, year: str) -> None:
+    assert CsvSpeech("Danke.", date=date).year == year
+
+
+def test_dates_whose_year_is_unknown_or_short_are_noted(tmp_path: Path) -> None:
+    dates = ["19900313", "21-03-25", "im Mai", "13.03.90", "", "2001"]
+    path = _write(tmp_path, "Rede;Datum\n" + "".join(f"Danke.;{date}\n" for date in dates))
+    _, unknown, short = table_notes(path, ColumnsConfig(), years=True)
+    assert "2 dates ('21-03-25', …) without a known year" in unknown
+    assert "1 date ('13.03.90') with a year of two digits" in short
+    assert len(list(table_notes(path, ColumnsConfig(), years=False))) == 1
