@@ -22,7 +22,17 @@ def wide_encoding(start: bytes) -> str:
     for mark, name in _MARKS:
         if start.startswith(mark):
             return name
-    return _by_places(start, _CONTROLS, share=0.5)
+    # Valid UTF-8 may hold control characters, but text has no NUL at every second place.
+    return _by_places(start, b"\0" if _is_utf8(start) else _CONTROLS, share=0.5)
+
+
+def _is_utf8(start: bytes) -> bool:
+    try:
+        # The last character may be cut.
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def conversion_hint(data: bytes) -> str:

@@ -5,18 +5,20 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from transformer_playground.data.sources import text as text_module
 from transformer_playground.data.sources.text import decode_text, lines_of, read_text
 from transformer_playground.errors import DataError
 
-unicode = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\ufeff"))
+unicode = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\ufeff\0"))
 
 
 @settings(max_examples=60, deadline=None)
 @given(text=unicode, chunk=st.integers(1, 7))
+@example(text="0\x1f0\x1f\U00010000", chunk=5)
+@example(text="a\0b and some more text", chunk=3)
 def test_text_is_read_completely_wherever_chunks_are_cut(
     text: str, chunk: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
