@@ -11,6 +11,7 @@ _MARKS = (
 )
 _SAMPLE_BYTES = 1 << 12
 _MIN_BYTES = 8
+_MIN_VALID_BYTES = 32
 # Texts contain no other control characters than these.
 _CONTROLS = bytes({*range(0x20)} - set(b"\t\n\v\f\r\x1b"))
 _ASCII = bytes(range(0x80))
@@ -22,8 +23,10 @@ def wide_encoding(start: bytes) -> str:
     for mark, name in _MARKS:
         if start.startswith(mark):
             return name
-    # Valid UTF-8 may hold control characters, but text has no NUL at every second place.
-    return _by_places(start, b"\0" if _is_utf8(start) else _CONTROLS, share=0.5)
+    # Valid UTF-8 may hold some control characters, but not at nearly every second place.
+    if _is_utf8(start):
+        return _by_places(start, _CONTROLS, share=0.9) if len(start) >= _MIN_VALID_BYTES else ""
+    return _by_places(start, _CONTROLS, share=0.5)
 
 
 def _is_utf8(start: bytes) -> bool:
