@@ -11,7 +11,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 MINUTES = 4 * 60
-FEW_STEPS = ("--set", "train.runtime.max_iters=6", "--set", "train.schedule.warmup_iters=2")
+SETTINGS = (
+    "train.runtime.max_iters=6",
+    "train.runtime.eval_iters=2",
+    "train.schedule.warmup_iters=2",
+    "sample.sample.max_new_tokens=20",
+)
+FEW_STEPS = [word for setting in SETTINGS for word in ("--set", setting)]
 
 
 def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
