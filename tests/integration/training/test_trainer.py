@@ -1,5 +1,6 @@
 import json
 import math
+import os
 import shutil
 import threading
 from pathlib import Path
