@@ -95,6 +95,8 @@ def _extremes(x: FloatArray, y: FloatArray, columns: int) -> NDArray[np.bool_]:
 
 def _gaps(missing: NDArray[np.intp], points: NDArray[np.intp]) -> NDArray[np.intp]:
     """Index of one missing value before, between and after the points, where there is one."""
+    if not points.size:
+        return missing[[0, -1]]
     before = np.searchsorted(missing, points)
     bounds = np.concatenate([[0], before, [missing.size]])
     opened = bounds[1:] > bounds[:-1]

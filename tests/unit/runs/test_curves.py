@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from transformer_playground.runs.curves import debiased_ema, decimate, split_at_gaps
@@ -55,6 +55,7 @@ def test_a_weight_outside_zero_to_one_is_rejected(weight: float) -> None:
 
 
 @given(points=CURVES, columns=st.integers(2, 20))
+@example(points=[(0, NAN)] * 4 + [(1, NAN)], columns=2)
 def test_thinning_keeps_extremes_ends_and_order(
     points: list[tuple[int, float]], columns: int
 ) -> None:
