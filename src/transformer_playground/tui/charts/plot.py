@@ -23,7 +23,7 @@ from transformer_playground.tui.charts.braille import (
 from transformer_playground.tui.charts.series import DataPoint, PreparedLine
 
 # Owners of cells without a line.
-NOBODY, GRID, NONFINITE, CROSSHAIR = -1, -2, -3, -4
+NO_OWNER, GRID, NONFINITE, CROSSHAIR = -1, -2, -3, -4
 BEST_MARK, NONFINITE_MARK, GRID_MARK, CROSSHAIR_MARK = "◎", "✕", "·", "│"
 _MARGIN = 0.05
 _GRID_SPACING = 4
@@ -40,7 +40,7 @@ class Plot:
     Attributes:
         characters: uint32 [rows, columns]: code points.
         owner: int16 [rows, columns]: twice a line's number, plus one where it is faint; or one of
-            `NOBODY`, `GRID`, `NONFINITE`, `CROSSHAIR`.
+            `NO_OWNER`, `GRID`, `NONFINITE`, `CROSSHAIR`.
         y: Visible range of y; logarithms on a log axis.
     """
 
@@ -131,7 +131,7 @@ def with_crosshair(plot: Plot, lines: Sequence[PreparedLine], at: float, *, log:
     characters, owner = plot.characters.copy(), plot.owner.copy()
     column = plot.column_of(at)
     if column is not None:
-        free = (owner[:, column] == NOBODY) | (owner[:, column] == GRID)
+        free = (owner[:, column] == NO_OWNER) | (owner[:, column] == GRID)
         characters[free, column] = ord(CROSSHAIR_MARK)
         owner[free, column] = CROSSHAIR
     for number, line in enumerate(lines):
@@ -197,11 +197,11 @@ class _PlotCanvas:
     def __init__(self, canvas: BrailleCanvas, y: Span) -> None:
         self._canvas, self._y = canvas, y
         self._glyphs = np.zeros((canvas.rows, canvas.columns), dtype=np.uint32)
-        self._special = np.full((canvas.rows, canvas.columns), NOBODY, dtype=np.int16)
+        self._special = np.full((canvas.rows, canvas.columns), NO_OWNER, dtype=np.int16)
 
     @property
     def owner(self) -> NDArray[np.int16]:
-        return np.where(self._special != NOBODY, self._special, self._canvas.owner)
+        return np.where(self._special != NO_OWNER, self._special, self._canvas.owner)
 
     @property
     def characters(self) -> NDArray[np.uint32]:
