@@ -143,17 +143,17 @@ class RunSeries:
 
     def same_windows(self) -> NDArray[np.bool_]:
         """Which eval rows were measured on the same windows as the newest one."""
-        columns = [self.column("eval", key) for key in ("eval_windows", "window_tokens")]
-        # Rows of older versions have neither key.
-        known = [np.nan_to_num(column, nan=-1.0) for column in columns]
         same = np.ones(len(self.column("eval", "step")), dtype=bool)
-        for column in known:
-            same &= column == column[-1:]
+        # Rows of older versions have neither key.
+        for key in {"eval_windows", "window_tokens"} & set(self.keys("eval")):
+            values = self.column("eval", key)
+            same &= np.isnan(values) if np.isnan(values[-1]) else values == values[-1]
         return same
 
     def best_evaluation(self) -> int | None:
         """Index of the lowest finite validation loss among the eval rows of `same_windows`."""
-        return lowest(np.where(self.same_windows(), self.column("eval", "val_loss"), np.nan))
+        same, losses = self.same_windows(), self.column("eval", "val_loss")
+        return lowest(losses if same.all() else np.where(same, losses, np.nan))
 
     def throughput(self, earlier: RunningMedian) -> RunningMedian:
         """Running median of tokens per second over `earlier` and the train rows.
