@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from transformer_playground.cli.options import AsJson, ExperimentsDir
-from transformer_playground.cli.output import note, print_table, say, say_json
+from transformer_playground.cli.output import is_terminal, note, print_table, say, say_json
 from transformer_playground.errors import PlaygroundError, UsageError
 from transformer_playground.experiments.discovery import (
     EXPERIMENTS_DIR,
@@ -44,7 +44,7 @@ def experiments(
     print_table(columns)
     if not found:
         note("These come with the package: tp loop shakespeare. Or create your own: tp new NAME")
-    elif bundled:
+    elif bundled and is_terminal():
         note(f"bundled, copied on first use: {', '.join(each.name for each in bundled)}")
 
 

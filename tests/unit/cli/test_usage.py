@@ -89,7 +89,7 @@ def test_wrong_usage_gives_one_sentence_and_the_help_command(
 
 
 def test_an_empty_folder_lists_the_bundled_experiments(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run_app(app, ["experiments", "--experiments-dir", str(tmp_path)]) == 0
     captured = capsys.readouterr()
@@ -97,6 +97,9 @@ def test_an_empty_folder_lists_the_bundled_experiments(
     copy = ["new", "mine", "--from", "shakespeare", "--experiments-dir", str(tmp_path)]
     assert run_app(app, copy) == 0
     capsys.readouterr()
+    assert run_app(app, ["experiments", "--experiments-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("transformer_playground.cli.experiments.is_terminal", lambda: True)
     assert run_app(app, ["experiments", "--experiments-dir", str(tmp_path)]) == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines()[1].startswith("mine")
