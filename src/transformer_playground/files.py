@@ -50,12 +50,7 @@ def open_to_append(path: Path) -> int:
         OSError: While opening, or it is a link or not a regular file.
     """
     refuse_link(path)
-    flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    descriptor = os.open(path, flags, 0o644)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(errno.EINVAL, "Not a regular file", str(path))
-    return descriptor
+    return _open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
 
 
 def open_regular(path: Path) -> IO[bytes]:
@@ -64,11 +59,16 @@ def open_regular(path: Path) -> IO[bytes]:
     Raises:
         OSError: While opening, or it is a link or not a regular file.
     """
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    return os.fdopen(_open_regular(path, os.O_RDONLY), "rb")
+
+
+def _open_regular(path: Path, flags: int) -> int:
+    guards = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    descriptor = os.open(path, flags | guards, 0o644)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "Not a regular file", str(path))
-    return os.fdopen(descriptor, "rb")
+    return descriptor
 
 
 def read_regular(path: Path, most: int = 1 << 26) -> bytes:

@@ -73,7 +73,7 @@ def load_resumed_config(
         ConfigError: With all problems found.
     """
     own = saved_settings(record)
-    if any("data" in _lookup(layer.values, ("train",), {}) for layer in overrides):
+    if any(_lookup(layer.values, ("train", "data"), None) is not None for layer in overrides):
         _fix_eval_windows(own)
     if current is not None:
         path = current.path

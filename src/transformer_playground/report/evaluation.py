@@ -175,7 +175,10 @@ def history(series: RunSeries, windows: WindowLosses | None) -> History | None:
         windows: Losses of the checkpoint that the report is about.
     """
     steps, losses = series.column("eval", "step"), series.column("eval", "val_loss")
-    best, finite = series.best_evaluation(), np.flatnonzero(np.isfinite(losses))
+    best, finite = (
+        series.best_evaluation(series.same_windows()),
+        np.flatnonzero(np.isfinite(losses)),
+    )
     if best is None:
         return None
     newest = int(finite[-1])

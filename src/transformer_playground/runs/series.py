@@ -150,10 +150,10 @@ class RunSeries:
             same &= np.isnan(values) if np.isnan(values[-1]) else values == values[-1]
         return same
 
-    def best_evaluation(self) -> int | None:
+    def best_evaluation(self, same_windows: NDArray[np.bool_]) -> int | None:
         """Index of the lowest finite validation loss among the eval rows of `same_windows`."""
-        same, losses = self.same_windows(), self.column("eval", "val_loss")
-        return lowest(losses if same.all() else np.where(same, losses, np.nan))
+        losses = self.column("eval", "val_loss")
+        return lowest(losses if same_windows.all() else np.where(same_windows, losses, np.nan))
 
     def throughput(self, earlier: RunningMedian) -> RunningMedian:
         """Running median of tokens per second over `earlier` and the train rows.

@@ -92,7 +92,8 @@ def summary_of(series: "RunSeries", throughput: RunningMedian | None = None) -> 
     from transformer_playground.runs.series import PROGRESS
 
     rates = series.throughput(throughput or RunningMedian())
-    best = series.best_evaluation()
+    same_windows = series.same_windows()
+    best = series.best_evaluation(same_windows)
     reached = (_last_step(series, event) for event in PROGRESS)
     status = series.last_status or {}
     return RunSummary(
@@ -110,7 +111,7 @@ def summary_of(series: "RunSeries", throughput: RunningMedian | None = None) -> 
         final_bits_per_byte=series.at("eval", "val_bits_per_byte", -1),
         eval_windows=_whole(series.at("eval", "eval_windows", -1)),
         window_tokens=_whole(series.at("eval", "window_tokens", -1)),
-        has_other_windows=not series.same_windows().all(),
+        has_other_windows=not same_windows.all(),
         tokens_per_sec=series.newest("train", "tokens_per_sec"),
         tokens_per_sec_median=rates.median,
         # Without checkpoint rows: a later row may replace one of the same step, which an

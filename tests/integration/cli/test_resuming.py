@@ -389,3 +389,13 @@ def test_a_setting_that_does_not_exist_is_reported_as_such(trained: Project) -> 
     launch = Launch("tiny", ("model.n_lager=3",), resume="first")
     with pytest.raises(PlaygroundError, match="did you mean"):
         resolve_launch(trained.root / "experiments", trained.root / "runs", launch)
+
+
+@pytest.mark.parametrize("value", ["5", "true", "data", "[1]"])
+def test_a_table_that_is_set_to_a_value_is_one_sentence(
+    trained: Project, tp: Tp, value: str
+) -> None:
+    ended = tp("train", "tiny", "--resume", "first", "--set", f"train={value}")
+    assert ended.code == 2
+    assert ended.err.startswith("error: ")
+    assert "train" in ended.err
