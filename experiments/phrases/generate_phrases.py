@@ -6,7 +6,7 @@ Runs as a script too: `python generate_phrases.py [COUNT] > phrases.txt`.
 import random
 import sys
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -227,10 +227,19 @@ def generate(count: int = COUNT, seed: int = SEED) -> list[str]:
 def write_phrases(path: Path) -> int:
     """Write the corpus to `path`, one phrase per line, and return how many there are."""
     phrases = generate()
-    replace_text(path, "".join(f"{phrase}\n" for phrase in phrases))
+    replace_text(path, _as_text(phrases))
     return len(phrases)
+
+
+def is_generated(path: Path) -> bool:
+    """Whether a file is the corpus as `write_phrases` writes it."""
+    return path.read_bytes() == _as_text(generate()).encode("utf-8")
+
+
+def _as_text(phrases: Iterable[str]) -> str:
+    return "".join(f"{phrase}\n" for phrase in phrases)
 
 
 if __name__ == "__main__":
     wanted = int(sys.argv[1]) if len(sys.argv) > 1 else COUNT
-    sys.stdout.writelines(f"{phrase}\n" for phrase in generate(wanted))
+    sys.stdout.write(_as_text(generate(wanted)))

@@ -13,14 +13,21 @@ _CORPUS = "phrases.txt"
 
 @register("phrases")
 def main(context: PrepareContext) -> None:
-    """Write phrases into `raw_dir` unless it holds text; the standard preparer does the rest."""
+    """Write phrases into `raw_dir` unless it holds text; the standard preparer does the rest.
+
+    Phrases of an earlier run make room for texts of the user, unless they were edited.
+    """
     raw_dir = context.config.prepare.raw_dir
-    if find_inputs(raw_dir):
-        return
-    check_unread(raw_dir)
-    raw_dir.mkdir(parents=True, exist_ok=True)
-    count = _generator().write_phrases(raw_dir / _CORPUS)
-    context.report(f"{raw_dir} had no text, so {count:,} phrases were written to {_CORPUS} there.")
+    corpus = raw_dir / _CORPUS
+    inputs = [item.path for item in find_inputs(raw_dir)]
+    if not inputs:
+        check_unread(raw_dir)
+        raw_dir.mkdir(parents=True, exist_ok=True)
+        count = _generator().write_phrases(corpus)
+        context.report(f"{raw_dir} had no text: {count:,} phrases were written to {_CORPUS} there.")
+    elif corpus in inputs and len(inputs) > 1 and _generator().is_generated(corpus):
+        corpus.unlink()
+        context.report(f"{corpus}: removed, since {raw_dir} has texts of yours.")
 
 
 def _generator() -> ModuleType:

@@ -75,7 +75,11 @@ def new(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Name of the new experiment.")],
     template: Annotated[
         Template | None,
-        typer.Option("--template", help="Tokenizer of the new experiment.  [default: char]"),
+        typer.Option(
+            "--template",
+            help="Tokenizer of a model trained from scratch, or lora to finetune a pretrained "
+            "model.  [default: char]",
+        ),
     ] = None,
     source: Annotated[
         str | None,

@@ -4,6 +4,7 @@ import os
 import shutil
 import string
 import tempfile
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
@@ -19,7 +20,7 @@ from transformer_playground.experiments.discovery import (
 )
 from transformer_playground.files import display_path, fsync_folder, replace_text
 
-Template = Literal["char", "gpt2", "sentencepiece"]
+Template = Literal["char", "gpt2", "sentencepiece", "lora"]
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _README = "README.md"
@@ -33,7 +34,7 @@ def scaffold(experiments_dir: Path, name: str, template: Template) -> list[Path]
     Args:
         experiments_dir: Created if missing.
         name: Name of the new experiment.
-        template: Tokenizer of the new experiment.
+        template: Tokenizer of a model trained from scratch, or "lora" to finetune a base model.
 
     Returns:
         The written files.
@@ -118,10 +119,12 @@ def _create(experiments_dir: Path, name: str, write: Callable[[Path], None]) -> 
 
 
 def _rendered(name: str, template: Template) -> dict[str, str]:
-    readme = string.Template(_text(_README))
+    config = _text(f"{template}.toml")
+    table = tomllib.loads(config)["experiment"]
+    readme = string.Template(_text(f"README.{table.get('kind', 'gpt')}.md"))
     return {
-        CONFIG_FILE: _text(f"{template}.toml"),
-        _README: readme.substitute(name=name, template=template),
+        CONFIG_FILE: config,
+        _README: readme.substitute(name=name, template=template, description=table["description"]),
         ".gitignore": "datasets/\n",
     }
 

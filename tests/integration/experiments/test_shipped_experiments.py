@@ -62,13 +62,6 @@ def test_each_loads_and_describes_itself(name: str) -> None:
     assert loaded.config.experiment.tags
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_each_states_a_readme_with_its_command(name: str) -> None:
-    text = (SHIPPED / name / "README.md").read_text(encoding="utf-8")
-    assert text.startswith(f"# {name}\n")
-    assert f"make loop EXP={name}\n" in text
-
-
 @pytest.mark.parametrize(
     ("name", "train", "val", "vocab_size"),
     [
@@ -124,6 +117,29 @@ def test_phrases_are_written_split_by_line_and_marked_at_both_ends(project: Path
     held_out = int((dataset.val == tokenizer.eos_id).sum())
     assert held_out == round(len(phrases) * prepare.val_fraction)
     assert held_out + int((dataset.train == tokenizer.eos_id).sum()) == len(phrases)
+
+
+def test_generated_phrases_make_room_for_texts_of_ones_own(project: Path) -> None:
+    name = copied(project, "phrases")
+    prepared(project, name)
+    raw = project / name / "raw"
+    (raw / "mine.txt").write_text("one short line\nanother short line\n" * 99, encoding="utf-8")
+    experiment, loaded = load_experiment(project, name, None, ["prepare.tokenizer_type=char"], {})
+    said: list[str] = []
+    prepare_experiment(experiment, loaded.config, report=said.append)
+    assert [path.name for path in raw.iterdir()] == ["mine.txt"]
+    assert any("phrases.txt: removed" in line for line in said)
+
+
+def test_edited_phrases_stay_beside_texts_of_ones_own(project: Path) -> None:
+    name = copied(project, "phrases")
+    prepared(project, name)
+    raw = project / name / "raw"
+    with (raw / "phrases.txt").open("a", encoding="utf-8") as file:
+        file.write("a line of mine\n")
+    (raw / "mine.txt").write_text("one short line\n", encoding="utf-8")
+    prepared(project, name)
+    assert sorted(path.name for path in raw.iterdir()) == ["mine.txt", "phrases.txt"]
 
 
 def test_phrases_of_ones_own_are_left_alone(project: Path) -> None:

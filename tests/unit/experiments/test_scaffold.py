@@ -11,6 +11,7 @@ from transformer_playground.experiments.registry import dataset_state, prepare_e
 from transformer_playground.experiments.scaffold import Template, scaffold
 
 TEMPLATES: tuple[Template, ...] = get_args(Template)
+FROM_SCRATCH = [template for template in TEMPLATES if template != "lora"]
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
@@ -20,12 +21,15 @@ def test_every_template_loads_and_names_its_tokenizer(tmp_path: Path, template: 
     assert sorted(files) == [folder / ".gitignore", folder / "README.md", folder / "config.toml"]
     assert (folder / "raw").is_dir()
     _, loaded = load_experiment(tmp_path / "experiments", "mine", None, (), {})
-    assert loaded.config.prepare.tokenizer_type == template
+    if template == "lora":
+        assert loaded.config.experiment.kind == "lora"
+    else:
+        assert loaded.config.prepare.tokenizer_type == template
     assert loaded.config.prepare.bundled == "tiny_shakespeare"
     assert loaded.config.prepare.dataset_dir == folder / "datasets"
 
 
-@pytest.mark.parametrize("template", TEMPLATES)
+@pytest.mark.parametrize("template", FROM_SCRATCH)
 def test_every_template_prepares_as_it_stands(tmp_path: Path, template: Template) -> None:
     scaffold(tmp_path, "mine", template)
     experiment, loaded = load_experiment(tmp_path, "mine", None, (), {})
@@ -47,7 +51,7 @@ def test_every_line_of_a_template_says_something(tmp_path: Path, template: Templ
     differing = {key.split(".")[-1] for key in loaded.provenance}
     shown_anyway = {
         "tokenizer_type", "n_layer", "n_head", "n_embd", "block_size", "batch_size", "start",
-        "eval_interval",
+        "eval_interval", "r", "lora_alpha",
     }  # fmt: skip
     assert stated - differing <= shown_anyway
 
