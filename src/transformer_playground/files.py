@@ -78,9 +78,11 @@ def read_regular(path: Path, most: int = 1 << 26) -> bytes:
         OSError: While reading, or the file is larger, a link or not a regular file.
     """
     with open_regular(path) as file:
-        if os.fstat(file.fileno()).st_size > most:
+        size = os.fstat(file.fileno()).st_size
+        if size > most:
             raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), str(path))
-        return file.read(most)
+        # A buffer of `most` bytes would be allocated whole.
+        return file.read(size)
 
 
 def sampled_bytes(path: Path) -> bytes:

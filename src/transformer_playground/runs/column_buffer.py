@@ -1,5 +1,6 @@
 """Growing columns of numbers, sorted by step."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,13 @@ _MAX_KEYS = 128
 _MIN_CAPACITY = 16
 _GROWTH = 1.25
 _NUMBERS = {int, float, type(None)}
+
+
+def columns_of(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, FloatArray]:
+    """The values of `keys` in `rows` as float64, NaN where missing or not a plausible number."""
+    # One conversion for all keys: for a few rows, the cost of each call of numpy dominates.
+    values = numbers([row.get(key) for key in keys for row in rows])
+    return dict(zip(keys, values.reshape(len(keys), len(rows)), strict=True))
 
 
 def numbers(values: Sequence[Any]) -> FloatArray:
@@ -73,6 +81,13 @@ class ColumnBuffer:
         view.flags.writeable = False
         return view
 
+    def value(self, key: str, index: int) -> float:
+        """Value of `key` in one row, counted from the end if negative; NaN where missing."""
+        values = self._columns.get(key)
+        if values is None or not -self._length <= index < self._length:
+            return math.nan
+        return float(values[index % self._length])
+
     def cut_after(self, step: float) -> None:
         """Drop the rows after `step`."""
         self._length = self._place(step, "right")
@@ -115,11 +130,10 @@ class ColumnBuffer:
         return True
 
     def _is_append(self, steps: FloatArray) -> bool:
-        before = (
-            self._columns["step"][self._length - 1 : self._length] if self._length else steps[:0]
-        )
-        gaps = np.diff(np.append(before, steps))
-        return bool((gaps > 0).all() if self._one_per_step else (gaps >= 0).all())
+        follows = np.greater if self._one_per_step else np.greater_equal
+        if self._length and not follows(steps[0], self._columns["step"][self._length - 1]):
+            return False
+        return bool(follows(steps[1:], steps[:-1]).all())
 
     def _append(self, steps: FloatArray, columns: Mapping[str, FloatArray]) -> None:
         end = self._length + len(steps)

@@ -95,21 +95,22 @@ class MetricsReader:
         """`poll` in blocks of bounded size."""
         try:
             with open_regular(self._path) as file:
-                if self._was_replaced(file.fileno()):
+                state = os.fstat(file.fileno())
+                if self._was_replaced(file.fileno(), state):
                     self._position = FileOffset()
                     yield Poll([], reset=True)
                 file.seek(self._position.offset)
-                for rows in self._read_blocks(file):
+                for rows in self._read_blocks(file, state):
                     yield Poll(rows, reset=False)
         except OSError:
             had_rows = self._position.offset > 0
             self._position = FileOffset()
             yield Poll([], had_rows)
 
-    def _read_blocks(self, file: IO[bytes]) -> Iterator[list[Row]]:
-        inode = os.fstat(file.fileno()).st_ino
+    def _read_blocks(self, file: IO[bytes], state: os.stat_result) -> Iterator[list[Row]]:
         torn: list[bytes] = []
-        while block := file.read(_READ_BLOCK):
+        # A buffer of the size asked for is allocated whole, however little is read.
+        while block := file.read(min(_READ_BLOCK, state.st_size - file.tell())):
             whole, newline, rest = block.rpartition(b"\n")
             if not newline:
                 torn.append(block)
@@ -118,14 +119,13 @@ class MetricsReader:
             torn = [rest]
             end = self._position.offset + len(lines)
             last = (self._position.last_bytes + lines[-_FINGERPRINT:].hex())[-2 * _FINGERPRINT :]
-            self._position = FileOffset(end, inode, last)
+            self._position = FileOffset(end, state.st_ino, last)
             yield [row for row in parse_lines(lines) if self._accept(row)]
 
-    def _was_replaced(self, descriptor: int) -> bool:
+    def _was_replaced(self, descriptor: int, state: os.stat_result) -> bool:
         known = self._position
         if known.offset == 0:
             return False
-        state = os.fstat(descriptor)
         if state.st_ino != known.inode or state.st_size < known.offset:
             return True
         length = len(known.last_bytes) // 2

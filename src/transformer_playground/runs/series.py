@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer_playground.runs.column_buffer import ColumnBuffer, FloatArray, numbers
+from transformer_playground.runs.column_buffer import ColumnBuffer, FloatArray, columns_of
 from transformer_playground.runs.jsonl import Row
 from transformer_playground.runs.metrics import (
     MEASUREMENTS,
@@ -128,16 +128,16 @@ class RunSeries:
 
     def at(self, event: str, key: str, index: int | None) -> float | None:
         """Value of `key` in one row of `event`; None if there is no such row or number."""
-        values = self.column(event, key)
-        if index is None or not values.size:
-            return None
-        return float(values[index]) if math.isfinite(values[index]) else None
+        table = self._tables.get(event)
+        value = math.nan if table is None or index is None else table.value(key, index)
+        return value if math.isfinite(value) else None
 
     def newest(self, event: str, key: str) -> float | None:
         """Last finite value of `key` in rows of `event`."""
+        last = self.at(event, key, -1)
+        if last is not None:
+            return last
         values = self.column(event, key)
-        if values.size and math.isfinite(values[-1]):
-            return float(values[-1])
         finite = np.flatnonzero(np.isfinite(values))
         return float(values[finite[-1]]) if finite.size else None
 
@@ -226,8 +226,8 @@ class RunSeries:
             for index, row in enumerate(rows)
             if row["event"] == "resume" or row.get("status") == "running"
         ]
-        times, awake = (numbers([row.get(key) for row in rows]) for key in ("time", "monotonic"))
-        self.clock, seconds = _advance(self.clock, times, awake, begins)
+        stamps = columns_of(rows, ("time", "monotonic"))
+        self.clock, seconds = _advance(self.clock, stamps["time"], stamps["monotonic"], begins)
         resumes = [index for index in begins if rows[index]["event"] == "resume"]
         for first, last in pairwise(sorted({0, *resumes, len(rows)})):
             if rows[first]["event"] == "resume":
@@ -251,15 +251,12 @@ class RunSeries:
             table = self._table(event)
             if table is None:
                 continue
-            own = rows if len(indices) == len(rows) else [rows[index] for index in indices]
-            columns = {
-                key: numbers([row.get(key) for row in own])
-                for key in dict.fromkeys(chain.from_iterable(own))
-                if key not in ("event", "step", _ELAPSED)
-            }
-            chosen: NDArray[np.intp] = np.array(indices, dtype=np.intp)
-            columns[_ELAPSED] = seconds[chosen]
-            table.add(numbers([row["step"] for row in own]), columns)
+            is_only = len(indices) == len(rows)
+            own = rows if is_only else [rows[index] for index in indices]
+            keys = dict.fromkeys(chain.from_iterable(own))
+            columns = columns_of(own, [key for key in keys if key not in ("event", _ELAPSED)])
+            columns[_ELAPSED] = seconds if is_only else seconds[indices]
+            table.add(columns.pop("step"), columns)
 
     def _table(self, event: str) -> ColumnBuffer | None:
         table = self._tables.get(event)
@@ -283,14 +280,14 @@ def _advance(
     starts = {index for index in begins if known[index]}
     seconds = np.full(len(times), np.nan)
     for first, last in pairwise([*sorted(starts | {0}), len(times)]):
+        part, unslept = times[first:last], awake[first:last]
         offset = None if first in starts else clock.offset
-        both = np.flatnonzero(known[first:last] & np.isfinite(awake[first:last]))
-        if offset is None and both.size:
-            offset = float((times - awake)[first + both[0]])
-        part = times[first:last].copy()
+        offsets = part - unslept
+        if offset is None and (both := np.flatnonzero(np.isfinite(offsets))).size:
+            offset = float(offsets[both[0]])
         if offset is not None:
-            part[both] = awake[first:last][both] + offset
-        stamped = part[known[first:last]]
+            part = np.where(np.isfinite(offsets), unslept + offset, part)
+        stamped = part[np.isfinite(part)]
         if not stamped.size:
             continue
         begin = clock.begin
