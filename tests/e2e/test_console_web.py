@@ -88,10 +88,23 @@ async def end_with_open_page(address: str, server: subprocess.Popen[str], number
         assert consoles
         server.send_signal(number)
         while page_message := await page.receive():
-            if page_message.type in (aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING):
+            if page_message.type in (
+                *(aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.CLOSING),
+                aiohttp.WSMsgType.ERROR,
+            ):
                 break
     _, alive = await asyncio.to_thread(psutil.wait_procs, consoles, PATIENCE_SECONDS)
     assert not alive
+
+
+def served(project: Project, port: int, runs_dir: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [str(TP_TUI), "--web", "--port", str(port), "--runs-dir", str(runs_dir)],
+        cwd=project.root,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
 
 
 def test_a_browser_of_this_machine_gets_the_console_and_other_pages_do_not(
@@ -99,13 +112,7 @@ def test_a_browser_of_this_machine_gets_the_console_and_other_pages_do_not(
 ) -> None:
     folder = project.root / 'run\'s "folder" $(touch x)'
     folder.mkdir()
-    server = subprocess.Popen(
-        [str(TP_TUI), "--web", "--port", str(port), "--runs-dir", str(folder)],
-        cwd=project.root,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
+    server = served(project, port, folder)
     try:
         assert server.stdout is not None
         address = server.stdout.readline().strip()
@@ -157,6 +164,18 @@ async def listening(port: int) -> None:
             writer.close()
             await writer.wait_closed()
             return
+
+
+def test_a_console_ends_with_a_server_that_is_killed(project: Project, port: int) -> None:
+    server = served(project, port, project.root / "runs")
+    try:
+        assert server.stdout is not None
+        address = server.stdout.readline().strip()
+        asyncio.run(listening(port))
+        asyncio.run(end_with_open_page(address, server, signal.SIGKILL))
+    finally:
+        server.kill()
+        server.communicate()
 
 
 @pytest.mark.parametrize("words", [["--port", "8000"], ["--web", "--run", "tiny"]])

@@ -20,7 +20,11 @@ def tensorboard(
     ] = 6006,
     runs_dir: RunsDir = RUNS_DIR,
 ) -> None:
-    """Show training curves in TensorBoard, on 127.0.0.1."""
+    """Show training curves in TensorBoard, on 127.0.0.1.
+
+    TensorBoard answers requests to any host name: web pages that you open meanwhile can read
+    the curves.
+    """
     folder = find_run(runs_dir, run).tensorboard if run else runs_dir
     if not folder.is_dir():
         raise RunError(f"{folder} does not exist.", "Train a run first.")

@@ -206,12 +206,27 @@ def reports_folder(run: RunFolder) -> Path:
     Raises:
         RunError: It is a link, which may lead out of the run folder.
     """
-    if run.reports.is_symlink():
-        raise RunError(
-            f"{run.reports} is a link, and links are not followed for writing.",
-            "Replace it by a folder of its own.",
-        )
+    _refuse_link(run.reports)
     return run.reports
+
+
+def refuse_links(run: RunFolder) -> None:
+    """Check that no folder that training writes is a link.
+
+    Raises:
+        RunError: One is a link, which may lead out of the run folder.
+    """
+    folders = (run.checkpoints, run.adapters, run.tokenizer, run.reports, run.logs, run.tensorboard)
+    for folder in folders:
+        _refuse_link(folder)
+
+
+def _refuse_link(folder: Path) -> None:
+    if folder.is_symlink():
+        raise RunError(
+            f"{folder} is a link, and links are not followed for writing.",
+            "Replace it by a folder of its own; for another disk, use --runs-dir.",
+        )
 
 
 def remove_leftovers(run: RunFolder) -> None:

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Literal, Self
 from transformer_playground.errors import RunError
 from transformer_playground.files import open_regular, read_regular
 from transformer_playground.jsonvalues import as_int, as_number, as_object, as_text
-from transformer_playground.runs.folder import RunFolder, remove_leftovers
+from transformer_playground.runs.folder import RunFolder, refuse_links, remove_leftovers
 from transformer_playground.runs.jsonl import Row, parse_lines
 from transformer_playground.runs.metrics import is_metrics_row
 from transformer_playground.terminal import visible_line
@@ -95,7 +95,7 @@ class RunLock:
     names the holder, for messages and for readers, which never lock.
 
     Raises:
-        RunError: On entry, if another process is writing the run.
+        RunError: On entry, if another process is writing the run or a folder in it is a link.
     """
 
     def __init__(self, run: RunFolder) -> None:
@@ -135,6 +135,7 @@ class RunLock:
     def _acquire(self) -> None:
         if not self._run.root.is_dir():  # filelock would create the folder
             raise RunError(f"The run '{self._run.run_id}' is gone: {self._run.root}.")
+        refuse_links(self._run)
         try:
             self._lock.acquire()
         except TimeoutError:

@@ -160,6 +160,25 @@ def test_links_are_not_followed_for_writing(tmp_path: Path, name: str) -> None:
     assert list(outside.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    "name", ["checkpoints", "adapters", "tokenizer", "reports", "logs", "logs/tb"]
+)
+def test_a_run_with_a_link_in_place_of_a_folder_is_not_trained(tmp_path: Path, name: str) -> None:
+    run = make_run(tmp_path / "runs")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / ".old.tmp").write_text("kept")
+    folder = run.root / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.symlink_to(outside)
+    with pytest.raises(RunError, match=f"{name} is a link, and links are not followed"):
+        RunLock(run).__enter__()
+    assert [path.name for path in outside.iterdir()] == [".old.tmp"]
+    folder.unlink()
+    with RunLock(run):
+        pass
+
+
 def test_a_taken_id_says_how_to_begin_again(tmp_path: Path) -> None:
     run = make_run(tmp_path)
     with pytest.raises(UsageError) as taken:
