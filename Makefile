@@ -1,4 +1,5 @@
-# Every workflow goes through uv. A uv on PATH is used; otherwise a private one is installed.
+# uv installs everything into .venv, and commands run from there. A uv on PATH is used; otherwise a private one is
+# installed.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -6,10 +7,11 @@ SHELL := /bin/bash
 PYTHON ?= python3
 UV_HOME := .tools/uv
 UV := $(shell command -v uv 2>/dev/null || echo $(UV_HOME)/bin/uv)
-RUN := $(UV) run --frozen
-PYTEST := $(RUN) pytest
+BIN := .venv/bin
+PYTEST := $(BIN)/pytest
 WORKERS ?= 2
 PORT ?= 6006
+EXP_WORD = $(if $(EXP),"$(EXP)")
 CONFIG_FLAG = $(if $(CONFIG),--config "$(CONFIG)")
 need_exp = @test -n "$(EXP)" || { echo "Name an experiment: make $@ EXP=shakespeare"; exit 2; }
 need_exp_or_config = @test -n "$(EXP)$(CONFIG)" || \
@@ -27,14 +29,15 @@ $(UV_HOME)/bin/uv:
 
 # The stamp lies inside the environment, so deleting .venv asks for a new sync.
 .venv/.synced: pyproject.toml | $(filter $(UV_HOME)/bin/uv,$(UV))
-	$(UV) sync
+	$(UV) sync --compile-bytecode
 	@touch $@
 
 setup: .venv/.synced ## Install everything into .venv
-	@$(if $(filter setup,$(MAKECMDGOALS)),echo "Installed into .venv. Next: make run")
+	@$(if $(filter setup,$(MAKECMDGOALS)),echo "Installed into .venv. Next: make run"; \
+		echo "To use the commands tp and tp-tui in this terminal: source .venv/bin/activate")
 
-run: setup ## The main job: prepare, train and sample the shakespeare experiment
-	$(RUN) tp-tui --run shakespeare
+run: setup ## The main job: prepare, train and sample shakespeare, or EXP=name, CONFIG=path
+	$(if $(CONFIG),$(BIN)/tp loop $(EXP_WORD) $(CONFIG_FLAG),$(BIN)/tp-tui --run $(or $(EXP_WORD),shakespeare))
 
 test: setup ## All tests
 	$(PYTEST) -n $(WORKERS)
@@ -46,19 +49,19 @@ unit-cov: setup ## Unit tests with the lines they do not cover
 	$(PYTEST) -n $(WORKERS) tests/unit --cov=transformer_playground --cov-report=term-missing:skip-covered
 
 lint: setup ## Style and format, without changing files
-	$(RUN) ruff check .
-	$(RUN) ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 
 format: setup ## Fix style and format
-	$(RUN) ruff check --fix .
-	$(RUN) ruff format .
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
 
 types: setup ## mypy (strict) and pyright
-	$(RUN) mypy
-	$(RUN) pyright
+	$(BIN)/mypy
+	$(BIN)/pyright
 
 imports: setup ## Import contracts between packages
-	$(RUN) lint-imports
+	$(BIN)/lint-imports
 
 quality verify: lint types imports test ## Everything that CI runs
 
@@ -69,29 +72,29 @@ quality-ext: setup ## Mutation testing with Cosmic Ray; slow, not part of CI
 	$(UV) run --frozen --group mutation cr-report .cache/mutations.sqlite --show-pending | tail -5
 
 bench: setup ## Speed, as ratios measured side by side
-	for script in benchmarks/*.py; do $(RUN) python $$script; done
+	for script in benchmarks/*.py; do $(BIN)/python $$script; done
 
 tui: setup ## Open the console
-	$(RUN) tp-tui
+	$(BIN)/tp-tui
 
 screenshots: setup ## Regenerate the pictures of the console in docs/pictures
-	$(RUN) python docs/take_pictures.py
+	$(BIN)/python docs/take_pictures.py
 
 tensorboard: setup ## Curves in a browser on 127.0.0.1; LOGDIR=folder for one folder of runs or events
-	$(RUN) tp tensorboard --port $(PORT) $(if $(LOGDIR),--runs-dir "$(LOGDIR)")
+	$(BIN)/tp tensorboard --port $(PORT) $(if $(LOGDIR),--runs-dir "$(LOGDIR)")
 
 prepare train loop: setup ## One step for EXP=name, CONFIG=path or both
 	$(need_exp_or_config)
-	$(RUN) tp $@ $(EXP) $(CONFIG_FLAG)
+	$(BIN)/tp $@ $(EXP_WORD) $(CONFIG_FLAG)
 
 sample: setup ## Samples of the latest run of EXP=name
 	$(need_exp)
 	@test -z "$(CONFIG)" || { echo "make sample takes no CONFIG: a run keeps its own settings."; exit 2; }
-	$(RUN) tp sample $(EXP)
+	$(BIN)/tp sample $(EXP_WORD)
 
 reference: setup ## Regenerate experiments/default_config.toml from the schema
 	@mkdir -p .cache
-	$(RUN) python -m transformer_playground.config.reference > .cache/default_config.toml
+	$(BIN)/python -m transformer_playground.config.reference > .cache/default_config.toml
 	mv .cache/default_config.toml experiments/default_config.toml
 
 clean: ## Remove the environment and caches; runs and data stay
