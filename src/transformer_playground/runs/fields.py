@@ -102,10 +102,6 @@ class RunInfo:
         return document
 
 
-def _no_suffix(_: RunInfo) -> str:
-    return ""
-
-
 @dataclass(frozen=True)
 class Field:
     """A column of run lists.
@@ -124,9 +120,13 @@ class Field:
     kind: Kind
     read: Callable[[RunInfo, float], Any]
     show: Callable[[Any], str] = str
-    after: Callable[[RunInfo], str] = _no_suffix
-    right_aligned: bool = False
     weight: int = 0
+    after: Callable[[RunInfo], str] = lambda _: ""
+
+    @property
+    def right_aligned(self) -> bool:
+        """Whether the values are aligned at their last digit."""
+        return self.kind in ("number", "duration")
 
     def value(self, row: RunInfo, now: float) -> Any:
         """Value for a run; None if missing or NaN."""
@@ -139,92 +139,49 @@ class Field:
         return "" if value is None else self.show(value) + self.after(row)
 
 
-def _field(
-    key: str,
-    header: str,
-    kind: Kind,
-    read: Callable[[RunInfo], Any],
-    show: Callable[[Any], str] = str,
-    weight: int = 0,
+def _of_summary(
+    key: str, header: str, show: Callable[[Any], str], weight: int = 0, source: str = ""
 ) -> Field:
-    return Field(
-        key,
-        header,
-        kind,
-        lambda row, _: read(row),
-        show,
-        right_aligned=kind in ("number", "duration"),
-        weight=weight,
-    )
+    """A number of `RunSummary`: its attribute `source`, or `key`."""
+    name = source or key
+    return Field(key, header, "number", lambda row, _: getattr(row.summary, name), show, weight)
 
 
 def _end(row: RunInfo) -> str:
     return "" if row.max_iters is None else f"/{row.max_iters:,}"
 
 
+def _age(row: RunInfo, now: float) -> float | None:
+    return None if row.created is None else now - row.created
+
+
 def _status(state: str) -> str:
     return f"{GLYPHS.get(state, '?')} {state}"
 
 
+_WHOLE = "{:,}".format
 _FIELDS = (
-    _field("run", "run", "text", lambda row: row.run_id, weight=100),
-    _field("status", "status", "status", lambda row: row.state, _status, weight=90),
-    _field("experiment", "experiment", "text", lambda row: row.experiment),
-    Field(
-        "step",
-        "step",
-        "number",
-        lambda row, _: row.summary.step,
-        "{:,}".format,
-        after=_end,
-        right_aligned=True,
-        weight=60,
-    ),
-    _field("max_iters", "of steps", "number", lambda row: row.max_iters, "{:,}".format),
-    _field(
-        "best_val_loss",
-        "best val",
-        "number",
-        lambda row: row.summary.best_val_loss,
-        loss_text,
-        weight=80,
-    ),
-    _field("best_step", "best step", "number", lambda row: row.summary.best_step, "{:,}".format),
-    _field("val_loss", "val loss", "number", lambda row: row.summary.val_loss, loss_text),
-    _field("train_loss", "train loss", "number", lambda row: row.summary.train_loss, loss_text),
-    _field(
-        "bits_per_byte",
-        "bits/byte",
-        "number",
-        lambda row: row.summary.bits_per_byte,
-        loss_text,
-    ),
-    _field(
-        "tokens_per_second",
-        "tokens/s",
-        "number",
-        lambda row: row.summary.tokens_per_sec_median,
-        count_text,
-        weight=40,
-    ),
-    _field("params", "params", "number", lambda row: row.parameters, count_text, weight=20),
-    _field("tokens_seen", "tokens", "number", lambda row: row.summary.tokens_seen, count_text),
-    _field("wall_time", "time", "duration", lambda row: row.wall_time or None, duration_text),
-    _field("seed", "seed", "number", lambda row: row.seed),
-    Field(
-        "age",
-        "age",
-        "duration",
-        lambda row, now: None if row.created is None else now - row.created,
-        age_text,
-        right_aligned=True,
-        weight=50,
-    ),
-    _field("created", "created", "date", lambda row: row.created, date_text),
-    _field("updated", "updated", "date", lambda row: row.updated, date_text),
-    _field("tag", "tags", "tags", lambda row: row.tags or None, ", ".join, weight=30),
-    _field("note", "note", "text", lambda row: row.note or None),
-    _field("problem", "problem", "text", lambda row: row.problem),
+    Field("run", "run", "text", lambda row, _: row.run_id, weight=100),
+    Field("status", "status", "status", lambda row, _: row.state, _status, 90),
+    Field("experiment", "experiment", "text", lambda row, _: row.experiment),
+    Field("step", "step", "number", lambda row, _: row.summary.step, _WHOLE, 60, after=_end),
+    Field("max_iters", "of steps", "number", lambda row, _: row.max_iters, _WHOLE),
+    _of_summary("best_val_loss", "best val", loss_text, 80),
+    _of_summary("best_step", "best step", _WHOLE),
+    _of_summary("val_loss", "val loss", loss_text),
+    _of_summary("train_loss", "train loss", loss_text),
+    _of_summary("bits_per_byte", "bits/byte", loss_text),
+    _of_summary("tokens_per_second", "tokens/s", count_text, 40, source="tokens_per_sec_median"),
+    Field("params", "params", "number", lambda row, _: row.parameters, count_text, 20),
+    _of_summary("tokens_seen", "tokens", count_text),
+    Field("wall_time", "time", "duration", lambda row, _: row.wall_time or None, duration_text),
+    Field("seed", "seed", "number", lambda row, _: row.seed),
+    Field("age", "age", "duration", _age, age_text, 50),
+    Field("created", "created", "date", lambda row, _: row.created, date_text),
+    Field("updated", "updated", "date", lambda row, _: row.updated, date_text),
+    Field("tag", "tags", "tags", lambda row, _: row.tags or None, ", ".join, 30),
+    Field("note", "note", "text", lambda row, _: row.note or None),
+    Field("problem", "problem", "text", lambda row, _: row.problem),
 )
 FIELDS = {field.key: field for field in _FIELDS}
 """All fields except settings, by key."""
