@@ -3,6 +3,9 @@
 Each interface renders them in one place. Any other exception is a bug and shows its traceback.
 """
 
+import contextlib
+from collections.abc import Iterator
+
 
 class PlaygroundError(Exception):
     """Base class of user errors.
@@ -28,6 +31,19 @@ def describe_error(error: BaseException) -> str:
     if isinstance(error, PlaygroundError):
         return str(error)
     return f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+@contextlib.contextmanager
+def translate_os_errors(kind: type[PlaygroundError], what: str, hint: str = "") -> Iterator[None]:
+    """Turn an OSError of the block into the sentence `what`, followed by the system's reason.
+
+    Raises:
+        PlaygroundError: Of this kind, for any OSError in the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{what}: {error.strerror or error}.", hint) from error
 
 
 class UsageError(PlaygroundError):

@@ -15,7 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from transformer_playground.errors import ExportError
+from transformer_playground.errors import ExportError, translate_os_errors
 
 _HASH_CHUNK = 1 << 20
 _SAMPLE_BLOCK = 4096
@@ -201,12 +201,9 @@ def write_new_file(folder: Path, stem: str, suffix: str, write: Callable[[Path],
         ExportError: OSError while writing.
     """
     names = itertools.chain([stem], (f"{stem}-{number}" for number in itertools.count(2)))
-    try:
+    hint = "Check free disk space and the permissions of the folder."
+    what = f"{stem}.{suffix} could not be written to {folder}"
+    with translate_os_errors(ExportError, what, hint):
         path = next(path for name in names if not (path := folder / f"{name}.{suffix}").exists())
         write(path)
-    except OSError as error:
-        raise ExportError(
-            f"{stem}.{suffix} could not be written to {folder}: {error.strerror}.",
-            "Check free disk space and the permissions of the folder.",
-        ) from error
     return path

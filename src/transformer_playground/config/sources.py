@@ -12,7 +12,7 @@ from typing import Any
 
 from transformer_playground.config.reference import find_field
 from transformer_playground.config.toml import Key, shortened, toml_key, toml_string, toml_value
-from transformer_playground.errors import ConfigError
+from transformer_playground.errors import ConfigError, translate_os_errors
 from transformer_playground.files import display_path
 
 DEFAULT_ORIGIN = "default"
@@ -191,11 +191,8 @@ def _read_text(path: Path, name: str) -> str:
     if not path.is_file():
         what = "is not a plain file" if path.exists() else "does not exist"
         raise ConfigError(f"The configuration file {name} {what}.")
-    try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{name} cannot be read: {error.strerror}.") from error
+    with translate_os_errors(ConfigError, f"{name} cannot be read"), path.open("rb") as file:
+        data = file.read(MAX_BYTES + 1)
     if len(data) > MAX_BYTES:
         raise ConfigError(
             f"{name} is larger than {MAX_BYTES // 1024} KiB.",

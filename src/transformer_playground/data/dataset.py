@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from transformer_playground.data.meta import META_FILE, META_VERSION, read_meta
 from transformer_playground.data.tokenizers import tokenizers
-from transformer_playground.errors import DataError
+from transformer_playground.errors import DataError, translate_os_errors
 from transformer_playground.files import fsync_folder, sha256_file
 from transformer_playground.jsonvalues import as_object
 
@@ -84,12 +84,10 @@ def _open(folder: Path) -> Dataset:
     meta = check_artifacts(folder)
     _check_changed(folder, meta)
     dtype = _DTYPES[meta["dtype"]]
-    try:
+    with translate_os_errors(DataError, f"{folder} cannot be read"):
         train, val = (
             np.memmap(folder / name, dtype=dtype, mode="r") for name in (TRAIN_FILE, VAL_FILE)
         )
-    except OSError as error:
-        raise DataError(f"{folder} cannot be read: {error.strerror}.") from error
     return Dataset(
         folder=folder,
         train=train,
@@ -242,16 +240,14 @@ def finish_replacement(folder: Path) -> None:
     Raises:
         DataError: The folder cannot be written, or another process holds the lock too long.
     """
-    if not (folder / _READY).is_dir():
+    if is_replacement_finished(folder):
         return
-    try:
-        with prepare_lock(folder, report=lambda _: None):
-            return
-    except OSError as error:
-        raise DataError(
-            f"The new dataset in {folder} cannot be moved into place: {error.strerror}.",
-            "Make the folder writable.",
-        ) from error
+    what = f"The new dataset in {folder} cannot be moved into place"
+    with (
+        translate_os_errors(DataError, what, "Make the folder writable."),
+        prepare_lock(folder, report=lambda _: None),
+    ):
+        return
 
 
 def is_replacement_finished(folder: Path) -> bool:

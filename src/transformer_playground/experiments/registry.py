@@ -29,7 +29,12 @@ from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data import prepare as standard
 from transformer_playground.data.dataset import check_artifacts
 from transformer_playground.data.prepare import DatasetState, PrepareReport
-from transformer_playground.errors import DataError, PlaygroundError, describe_error
+from transformer_playground.errors import (
+    DataError,
+    PlaygroundError,
+    describe_error,
+    translate_os_errors,
+)
 from transformer_playground.experiments.discovery import CONFIG_FILE, Experiment
 from transformer_playground.files import display_path, replace_json, sha256_file
 
@@ -250,13 +255,9 @@ def _write_stamp(config: PrepareConfig, preparer: Path, *, is_standard: bool) ->
     With `is_standard` the standard preparer can tell whether the dataset is up to date.
     """
     note = {**_fingerprints(config, preparer), "standard": is_standard}
-    try:
+    hint = "The preparer must write its dataset to that folder."
+    with translate_os_errors(DataError, f"{config.dataset_dir} cannot be written", hint):
         replace_json(config.dataset_dir / STAMP_FILE, note)
-    except OSError as error:
-        raise DataError(
-            f"{config.dataset_dir} cannot be written: {error.strerror}.",
-            "The preparer must write its dataset to that folder.",
-        ) from error
 
 
 def _compare_stamp(config: PrepareConfig, preparer: Path) -> Literal["standard", "own", "changed"]:

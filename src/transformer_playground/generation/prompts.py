@@ -14,7 +14,7 @@ from transformer_playground.config.sample import (
 )
 from transformer_playground.data.sources.text import decode_text
 from transformer_playground.data.tokenizers import Tokenizer
-from transformer_playground.errors import DataError, SamplingError
+from transformer_playground.errors import DataError, SamplingError, translate_os_errors
 
 # Far above any context; an endless input (a device, a pipe) must not fill the memory.
 _MAX_BYTES = 64 << 20
@@ -128,13 +128,9 @@ def _prompt_text(start: str, where: str) -> str:
             f"the home folder of the prompt file {name}{where} is unknown.",
             "Write the path without ~.",
         ) from error
-    try:
-        with path.open("rb") as file:
-            return read_prompt(file, f"the prompt file {path}{where}")
-    except OSError as error:
-        raise SamplingError(
-            f"the prompt file {path}{where} cannot be read: {error.strerror}."
-        ) from error
+    shown = f"the prompt file {path}{where}"
+    with translate_os_errors(SamplingError, f"{shown} cannot be read"), path.open("rb") as file:
+        return read_prompt(file, shown)
 
 
 def read_prompt(file: BinaryIO, name: str) -> str:

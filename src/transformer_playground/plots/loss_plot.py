@@ -5,11 +5,10 @@ import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from rich.cells import cell_len, set_cell_size
 
-from transformer_playground.errors import RunError, UsageError
+from transformer_playground.errors import RunError, UsageError, translate_os_errors
 from transformer_playground.files import replace_file
 from transformer_playground.plots.loss_curves import LossCurves, PlotRequest, read_loss_curves
 from transformer_playground.runs.folder import RunFolder, refuse_newer
@@ -66,7 +65,10 @@ def plot_loss(runs: Sequence[RunFolder], request: PlotRequest) -> PlotResult:
     render = _renderer()
     default = shown[0].run_id if len(shown) == 1 else f"Loss of {len(shown)} runs"
     title = clean_title(default if request.title is None else request.title)
-    _write(request.out, lambda file: render(file, kind, shown, title, request))
+    hint = "Check the disk and the folder's permissions, or choose another --out."
+    with translate_os_errors(RunError, f"The plot {request.out} could not be written", hint):
+        request.out.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(request.out, lambda file: render(file, kind, shown, title, request))
     return PlotResult(
         request.out, kind, shown, tuple(each.run_id for each in curves if each.is_empty)
     )
@@ -136,14 +138,3 @@ def _renderer() -> Callable[..., None]:
             "Check the variables MPLBACKEND and MPLCONFIGDIR, or install the project again.",
         ) from error
     return render
-
-
-def _write(out: Path, write: Callable[[IO[bytes]], object]) -> None:
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(out, write)
-    except OSError as error:
-        raise RunError(
-            f"The plot {out} could not be written: {error.strerror or error}.",
-            "Check the disk and the folder's permissions, or choose another --out.",
-        ) from error

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from transformer_playground.errors import RunError, UsageError
+from transformer_playground.errors import RunError, UsageError, translate_os_errors
 from transformer_playground.files import read_regular, replace_json
 from transformer_playground.runs.folder import RunFolder
 
@@ -91,14 +91,10 @@ def write_annotations(run: RunFolder, annotations: Annotations) -> None:
     tags = tuple(dict.fromkeys(map(check_tag, annotations.tags)))
     if len(tags) > MOST_TAGS:
         raise UsageError(f"A run can have {MOST_TAGS} tags, not {len(tags)}.", "Remove some.")
-    try:
+    hint = "Check the disk and the folder's permissions."
+    with translate_os_errors(RunError, f"{run.notes_path} could not be written", hint):
         _check_not_damaged(run)
         replace_json(run.notes_path, {"note": annotations.note, "tags": list(tags)})
-    except OSError as error:
-        raise RunError(
-            f"{run.notes_path} could not be written: {error.strerror}.",
-            "Check the disk and the folder's permissions.",
-        ) from error
 
 
 def _check_not_damaged(run: RunFolder) -> None:

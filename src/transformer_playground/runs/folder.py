@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from transformer_playground.errors import RunError, UsageError
+from transformer_playground.errors import RunError, UsageError, translate_os_errors
 from transformer_playground.files import fsync_folder, read_regular, replace_json
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -26,86 +26,58 @@ _MAX_STEM_LENGTH = 79
 _LEFTOVER_SECONDS = 60.0
 
 
+class _Inside:
+    """Attribute that is a path below the root of a run."""
+
+    def __init__(self, *parts: str) -> None:
+        self._parts = parts
+
+    def __get__(self, run: "RunFolder", _kind: object) -> Path:
+        return run.root.joinpath(*self._parts)
+
+
 @dataclass(frozen=True)
 class RunFolder:
-    """Paths of one run, all inside `root`."""
+    """Paths of one run, all inside `root`.
+
+    Attributes:
+        config_path: Resolved configuration, provenance and environment.
+        metrics_path: Append-only rows of training and evaluation.
+        samples_path: Append-only rows of generated text.
+        summary_path: Summary metrics; can be recomputed.
+        notes_path: Note and tags.
+        checkpoints: Folder of checkpoints.
+        adapters: Folder of the PEFT adapters best, last and final (kind = lora).
+        tokenizer: Folder of the tokenizer.
+        reports: Folder of reports and plots.
+        logs: Folder of logs.
+        tensorboard: Folder of TensorBoard events.
+        log_path: Plain-text log of training.
+        lock_path: Lock file of the writing process.
+        writer_path: Process, host and heartbeat of the writer.
+    """
 
     root: Path
+
+    config_path = _Inside("config.json")
+    metrics_path = _Inside("metrics.jsonl")
+    samples_path = _Inside("samples.jsonl")
+    summary_path = _Inside("summary.json")
+    notes_path = _Inside("notes.json")
+    checkpoints = _Inside("checkpoints")
+    adapters = _Inside("adapters")
+    tokenizer = _Inside("tokenizer")
+    reports = _Inside("reports")
+    logs = _Inside("logs")
+    tensorboard = _Inside("logs", "tb")
+    log_path = _Inside("logs", "train.log")
+    lock_path = _Inside("writer.lock")
+    writer_path = _Inside("writer.json")
 
     @property
     def run_id(self) -> str:
         """Name of the run."""
         return self.root.name
-
-    @property
-    def config_path(self) -> Path:
-        """Resolved configuration, provenance and environment."""
-        return self.root / "config.json"
-
-    @property
-    def metrics_path(self) -> Path:
-        """Append-only rows of training and evaluation."""
-        return self.root / "metrics.jsonl"
-
-    @property
-    def samples_path(self) -> Path:
-        """Append-only rows of generated text."""
-        return self.root / "samples.jsonl"
-
-    @property
-    def summary_path(self) -> Path:
-        """Summary metrics; can be recomputed."""
-        return self.root / "summary.json"
-
-    @property
-    def notes_path(self) -> Path:
-        """Note and tags."""
-        return self.root / "notes.json"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Folder of checkpoints."""
-        return self.root / "checkpoints"
-
-    @property
-    def adapters(self) -> Path:
-        """Folder of the PEFT adapters best, last and final (kind = lora)."""
-        return self.root / "adapters"
-
-    @property
-    def tokenizer(self) -> Path:
-        """Folder of the tokenizer."""
-        return self.root / "tokenizer"
-
-    @property
-    def reports(self) -> Path:
-        """Folder of reports and plots."""
-        return self.root / "reports"
-
-    @property
-    def logs(self) -> Path:
-        """Folder of logs."""
-        return self.root / "logs"
-
-    @property
-    def tensorboard(self) -> Path:
-        """Folder of TensorBoard events."""
-        return self.logs / "tb"
-
-    @property
-    def log_path(self) -> Path:
-        """Plain-text log of training."""
-        return self.logs / "train.log"
-
-    @property
-    def lock_path(self) -> Path:
-        """Lock file of the writing process."""
-        return self.root / "writer.lock"
-
-    @property
-    def writer_path(self) -> Path:
-        """Process, host and heartbeat of the writer."""
-        return self.root / "writer.json"
 
 
 def new_run_id(experiment: str) -> str:
@@ -148,18 +120,17 @@ def create_run(runs_dir: Path, run_id: str, run_config: Mapping[str, Any]) -> Ru
     temporary = runs_dir / f".{run_id}.{secrets.token_hex(4)}.tmp"
     if os.path.lexists(root):
         raise _taken(RunFolder(root))
+    what = f"The run '{run_id}' could not be created in {runs_dir}"
+    hint = "Check the disk and the folder's permissions, or choose another --runs-dir."
+    staged = RunFolder(temporary)
+    folders = staged.checkpoints, staged.tokenizer, staged.reports, staged.tensorboard
     try:
-        runs_dir.mkdir(parents=True, exist_ok=True)
-        staged = RunFolder(temporary)
-        for folder in (staged.checkpoints, staged.tokenizer, staged.reports, staged.tensorboard):
-            folder.mkdir(parents=True)
-        replace_json(staged.config_path, {**_identity(run_id), **run_config})
-        _claim(temporary, root)
-    except OSError as error:
-        raise RunError(
-            f"The run '{run_id}' could not be created in {runs_dir}: {error.strerror}.",
-            "Check the disk and the folder's permissions, or choose another --runs-dir.",
-        ) from error
+        with translate_os_errors(RunError, what, hint):
+            runs_dir.mkdir(parents=True, exist_ok=True)
+            for folder in folders:
+                folder.mkdir(parents=True)
+            replace_json(staged.config_path, {**_identity(run_id), **run_config})
+            _claim(temporary, root)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return RunFolder(root)

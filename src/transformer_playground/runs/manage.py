@@ -15,7 +15,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from transformer_playground.errors import PlaygroundError, RunError, UsageError
+from transformer_playground.errors import (
+    PlaygroundError,
+    RunError,
+    UsageError,
+    translate_os_errors,
+)
 from transformer_playground.files import fsync_folder, replace_json
 from transformer_playground.runs.folder import RunFolder, check_run_id
 from transformer_playground.runs.status import derive_status, in_use_error, read_writer
@@ -80,13 +85,9 @@ def rename_run(run: RunFolder, run_id: str) -> tuple[RunFolder, str | None]:
     with locked_for(run, "renamed"):
         if os.path.lexists(target):
             raise UsageError(f"There is already a run '{run_id}'.", "Choose another name.")
-        try:
+        hint = "Check the disk and the permissions of the runs' folder."
+        with translate_os_errors(RunError, f"The run '{run.run_id}' could not be renamed", hint):
             run.root.rename(target)
-        except OSError as error:
-            raise RunError(
-                f"The run '{run.run_id}' could not be renamed: {error.strerror}.",
-                "Check the disk and the permissions of the runs' folder.",
-            ) from error
         renamed = RunFolder(target)
         return renamed, rewrite_id(renamed)
 
@@ -216,14 +217,10 @@ def restore_run(runs_dir: Path, name: str, run_id: str | None = None) -> Moved:
             f"There is already a run '{target.name}'.",
             f"Choose another id: tp runs restore {source.name} --as NEW",
         )
-    try:
+    hint = f"It is still in {source.parent}. Check the disk and the folders' permissions."
+    with translate_os_errors(RunError, f"The run '{old}' could not be restored", hint):
         source.rename(target)
         fsync_folder(runs_dir)
-    except OSError as error:
-        raise RunError(
-            f"The run '{old}' could not be restored: {error.strerror}.",
-            f"It is still in {source.parent}. Check the disk and the folders' permissions.",
-        ) from error
     problem = rewrite_id(RunFolder(target)) if target.name != old else None
     return Moved(old, target, problem)
 

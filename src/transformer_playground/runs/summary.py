@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from transformer_playground.errors import RunError
+from transformer_playground.errors import RunError, translate_os_errors
 from transformer_playground.files import replace_json
 from transformer_playground.jsonvalues import LARGEST, as_count, as_text
 from transformer_playground.runs.folder import RunFolder, read_run_config
@@ -260,11 +260,7 @@ def write_summary(run: RunFolder) -> dict[str, Any]:
         RunError: `config.json` is missing or damaged, or OSError while writing.
     """
     summary = summarise(run)
-    try:
+    hint = "Check the disk; the summary can be recomputed at any time."
+    with translate_os_errors(RunError, f"{run.summary_path} could not be written", hint):
         replace_json(run.summary_path, summary)
-    except OSError as error:
-        raise RunError(
-            f"{run.summary_path} could not be written: {error.strerror}.",
-            "Check the disk; the summary can be recomputed at any time.",
-        ) from error
     return summary

@@ -16,7 +16,7 @@ from transformer_playground.data.tokenizers.base import (
     require_unicode,
     translate_native_errors,
 )
-from transformer_playground.errors import DataError
+from transformer_playground.errors import DataError, translate_os_errors
 
 if TYPE_CHECKING:
     import tiktoken
@@ -42,15 +42,11 @@ _ONE_PIECE = "(?s).+"
 
 @functools.cache
 def _ranks() -> dict[bytes, int]:
-    try:
+    table, hint = f"The bundled BPE table {_TABLE}", "Install the package again."
+    with translate_os_errors(DataError, f"{table} cannot be read", hint):
         content = _TABLE.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"The bundled BPE table {_TABLE} cannot be read: {error.strerror}.",
-            "Install the package again.",
-        ) from error
     if hashlib.sha256(content).hexdigest() != TABLE_SHA256:
-        raise DataError(f"The bundled BPE table {_TABLE} is damaged.", "Install the package again.")
+        raise DataError(f"{table} is damaged.", hint)
     pairs = (line.split() for line in content.splitlines() if line)
     return {base64.b64decode(token): int(rank) for token, rank in pairs}
 
