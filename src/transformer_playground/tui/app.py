@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from textual import events
 from textual.app import App
 from textual.command import Provider
 from textual.driver import Driver
@@ -20,6 +21,7 @@ from transformer_playground.errors import ConfigError
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.bindings import bindings_for, check_keymap
 from transformer_playground.tui.core.context import AppContext, LaunchRequested
+from transformer_playground.tui.core.input_order import InputOrder, KeyFollower
 from transformer_playground.tui.core.job_queue import Update, activity_text, outcome_text
 from transformer_playground.tui.settings import (
     load_settings,
@@ -73,6 +75,7 @@ class Console(App[int], inherit_bindings=False):
     def __init__(self, experiments_dir: Path, runs_dir: Path) -> None:
         super().__init__()
         self.context = AppContext(self, experiments_dir, runs_dir)
+        self._input_order = InputOrder(self, super().on_event)
         self._may_save = True
         for theme in THEMES:
             self.register_theme(theme)
@@ -94,6 +97,17 @@ class Console(App[int], inherit_bindings=False):
                 return ServedDriver
             case _:
                 return chosen
+
+    async def on_event(self, event: events.Event) -> None:
+        """Handle input events in order; all others as Textual does."""
+        is_input = isinstance(event, (events.InputEvent, events.Paste))
+        if is_input and not event.is_forwarded:
+            await self._input_order.put(event)
+        else:
+            await super().on_event(event)
+
+    async def on_key_follower(self, follower: KeyFollower) -> None:
+        await self._input_order.on_follower(follower)
 
     def on_mount(self) -> None:
         sys.setswitchinterval(_SWITCH_INTERVAL)
