@@ -1,6 +1,8 @@
 """Small real run folders, and processes that hold or fill them."""
 
 import json
+import os
+import platform
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
@@ -8,10 +10,12 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import psutil
+
+from transformer_playground.runs.clock import TrainingClock
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import RunFolder, create_run
 from transformer_playground.runs.jsonl import JsonlWriter
-from transformer_playground.runs.metrics import TrainingClock
 from transformer_playground.runs.status import RunLock
 from transformer_playground.runs.summary import RunSummary
 
@@ -100,6 +104,17 @@ def resume_row(step: int, **changes: Any) -> dict[str, Any]:
     """A resume from the checkpoint of `step`."""
     row = {"event": "resume", "step": step, "time": 2000.0 + step}
     return row | {"checkpoint": f"ckpt_last_{step:08d}.pt"} | changes
+
+
+def write_writer(run: RunFolder, **changes: object) -> None:
+    """The record of a process that writes a run, this one unless changed."""
+    record = {
+        "pid": os.getpid(),
+        "host": platform.node(),
+        "process_started": psutil.Process().create_time(),
+        "heartbeat": time.time(),
+    }
+    run.writer_path.write_text(json.dumps(record | changes), encoding="utf-8")
 
 
 def hold_lock(run: RunFolder, started: Connection) -> None:

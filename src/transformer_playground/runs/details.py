@@ -13,7 +13,7 @@ from transformer_playground.jsonvalues import as_object, to_jsonable
 from transformer_playground.runs.annotations import annotations_problem
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import RunFolder, read_run_config
-from transformer_playground.runs.status import derive_status
+from transformer_playground.runs.status import Writer, derive_status
 
 _DATASET = ("fingerprint", "train_tokens", "val_tokens", "vocab_size", "val_bytes_per_token")
 _MOST_REPORTS = 1000
@@ -71,7 +71,7 @@ class RunDetails:
     """Details of one run.
 
     Attributes:
-        pid: Process that is writing the run.
+        writer: Process that is writing the run.
         changed: Non-default settings.
         checkpoints: Valid ones from newest to oldest, then damaged ones.
         dataset: fingerprint, train_tokens, val_tokens, vocab_size, val_bytes_per_token.
@@ -81,7 +81,7 @@ class RunDetails:
 
     row: RunInfo
     path: Path
-    pid: int | None = None
+    writer: Writer | None = None
     changed: tuple[ChangedSetting, ...] = ()
     checkpoints: tuple[CheckpointFile, ...] = ()
     reports: tuple[ReportFile, ...] = ()
@@ -91,9 +91,13 @@ class RunDetails:
 
     def as_json(self) -> dict[str, Any]:
         """The details as one JSON object."""
-        others: dict[str, Any] = to_jsonable({**vars(self), "row": None})
-        del others["row"]
-        return {"schema_version": 1, **self.row.as_json(), **others}
+        others = {key: value for key, value in vars(self).items() if key not in ("row", "writer")}
+        writer = {"pid": self.writer.pid, "host": self.writer.host} if self.writer else {}
+        return {
+            "schema_version": 1,
+            **self.row.as_json(),
+            **to_jsonable({"pid": None, "host": None, **writer, **others}),
+        }
 
 
 def describe_run(run: RunFolder, row: RunInfo) -> RunDetails:
@@ -112,7 +116,7 @@ def describe_run(run: RunFolder, row: RunInfo) -> RunDetails:
     return RunDetails(
         row=row,
         path=run.root,
-        pid=derive_status(run).pid,
+        writer=derive_status(run).writer,
         changed=_changed(row.settings, as_object(config.get("provenance"))),
         checkpoints=checkpoints,
         reports=reports,

@@ -90,7 +90,7 @@ class IndexedRun:
 class Index:
     """Content of `.index.json`: entries by run id."""
 
-    schema_version: Literal[4]
+    schema_version: Literal[5]
     runs: dict[str, IndexEntry]
 
 
@@ -313,5 +313,5 @@ def _store(temporary: Path, found: Mapping[str, IndexedRun | PlaygroundError]) -
         if len(part) <= _MAX_ENTRY_SIZE:
             parts.append(part)
     # Not synced: a torn index is simply read as empty.
-    temporary.write_bytes(b'{"schema_version":4,"runs":{%s}}' % b",\n".join(parts))
+    temporary.write_bytes(b'{"schema_version":5,"runs":{%s}}' % b",\n".join(parts))
     temporary.chmod(0o644)

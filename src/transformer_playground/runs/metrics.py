@@ -1,4 +1,4 @@
-"""Reader of `metrics.jsonl`, training clock and running median."""
+"""Reader of `metrics.jsonl`, and running median."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -135,33 +135,6 @@ class MetricsReader:
 def read_raw_rows(path: Path, accept: Callable[[Row], bool] = is_metrics_row) -> list[Row]:
     """All accepted rows, superseded ones included; none if the file is missing."""
     return MetricsReader(path, accept=accept).poll().rows
-
-
-@dataclass(frozen=True)
-class TrainingClock:
-    """Training time in seconds, without pauses, sleep and the time between a stop and a resume.
-
-    Rows of older versions have no `monotonic`; their time includes sleep.
-
-    Attributes:
-        total: Seconds of completed sessions.
-        begin: Unix time at which the current session began; None before the first timed row.
-        end: Unix time of its newest row, without sleep since `begin`.
-        offset: `time` minus `monotonic` in the session's first row that has both.
-    """
-
-    total: float = 0.0
-    begin: float | None = None
-    end: float | None = None
-    offset: float | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Seconds up to the newest row."""
-        if self.begin is None or self.end is None:
-            return self.total
-        # The system clock may have been set back.
-        return self.total + max(0.0, self.end - self.begin)
 
 
 def is_sample_row(row: Row) -> bool:

@@ -1,7 +1,7 @@
 """Columns of a metrics file: read once, then kept up to date as the file grows."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from transformer_playground.runs.clock import CLOCK_COLUMNS, TrainingClock, advance
 from transformer_playground.runs.column_buffer import ColumnBuffer, FloatArray, columns_of
 from transformer_playground.runs.jsonl import Row
 from transformer_playground.runs.metrics import (
@@ -18,7 +19,6 @@ from transformer_playground.runs.metrics import (
     MetricsReader,
     Poll,
     RunningMedian,
-    TrainingClock,
 )
 
 Axis = Literal["step", "tokens", "time"]
@@ -226,8 +226,8 @@ class RunSeries:
             for index, row in enumerate(rows)
             if row["event"] == "resume" or row.get("status") == "running"
         ]
-        stamps = columns_of(rows, ("time", "monotonic"))
-        self.clock, seconds = _advance(self.clock, stamps["time"], stamps["monotonic"], begins)
+        stamps = columns_of(rows, CLOCK_COLUMNS)
+        self.clock, seconds = advance(self.clock, stamps, begins)
         resumes = [index for index in begins if rows[index]["event"] == "resume"]
         for first, last in pairwise(sorted({0, *resumes, len(rows)})):
             if rows[first]["event"] == "resume":
@@ -264,39 +264,6 @@ class RunSeries:
         if table is None and (is_ours or len(self._tables) < _MAX_EVENTS):
             table = self._tables[event] = ColumnBuffer(one_per_step=event in MEASUREMENTS)
         return table
-
-
-def _advance(
-    clock: TrainingClock, times: FloatArray, awake: FloatArray, begins: Iterable[int]
-) -> tuple[TrainingClock, FloatArray]:
-    """Advance the clock by rows written at `times`; sessions start at the indices `begins`.
-
-    `awake` are the same times on a clock that stands still while the machine sleeps.
-
-    Returns:
-        The new clock, and the training seconds at each row (NaN if its time is unknown).
-    """
-    known = np.isfinite(times)
-    starts = {index for index in begins if known[index]}
-    seconds = np.full(len(times), np.nan)
-    for first, last in pairwise([*sorted(starts | {0}), len(times)]):
-        part, unslept = times[first:last], awake[first:last]
-        offset = None if first in starts else clock.offset
-        offsets = part - unslept
-        if offset is None and (both := np.flatnonzero(np.isfinite(offsets))).size:
-            offset = float(offsets[both[0]])
-        if offset is not None:
-            part = np.where(np.isfinite(offsets), unslept + offset, part)
-        stamped = part[np.isfinite(part)]
-        if not stamped.size:
-            continue
-        begin = clock.begin
-        if begin is None or first in starts:
-            begin = float(stamped[0])
-            clock = TrainingClock(clock.seconds, begin)
-        seconds[first:last] = clock.total + np.maximum(0.0, part - begin)
-        clock = TrainingClock(clock.total, begin, float(stamped[-1]), offset)
-    return clock, seconds
 
 
 def lowest(values: FloatArray) -> int | None:

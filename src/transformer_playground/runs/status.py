@@ -241,12 +241,12 @@ class RunStatus:
     Attributes:
         state: "new" = no rows yet; "interrupted" = the writer ended without a final status row.
         error: Error message of a failed run.
-        pid: Process of a running run.
+        writer: Process of a running run.
     """
 
     state: State
     error: str | None = None
-    pid: int | None = None
+    writer: Writer | None = None
 
 
 def derive_status(run: RunFolder) -> RunStatus:
@@ -275,7 +275,7 @@ def judge_status(
         # The writer may have started since: the row can be its first.
         writer = read_writer(run)
     if writer is not None and writer.is_alive():
-        return RunStatus("running", pid=writer.pid)
+        return RunStatus("running", writer=writer)
     if last_status is None and writer is None and not _has_rows(run.metrics_path):
         return RunStatus("new")
     return RunStatus("interrupted")

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from transformer_playground.errors import RunError, translate_os_errors
 from transformer_playground.files import replace_json
 from transformer_playground.jsonvalues import LARGEST, as_count, as_text
+from transformer_playground.runs.clock import TrainingClock
 from transformer_playground.runs.folder import RunFolder, read_run_config
-from transformer_playground.runs.metrics import FileOffset, RunningMedian, TrainingClock
+from transformer_playground.runs.metrics import FileOffset, RunningMedian
 from transformer_playground.runs.status import judge_status, read_writer
 
 if TYPE_CHECKING:

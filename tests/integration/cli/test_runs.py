@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from builders.commands import CONTROL, Ended, Project, Tp
-from builders.runs import append_rows, eval_row, make_run, status_row, train_row
+from builders.runs import append_rows, eval_row, make_run, status_row, train_row, write_writer
 from builders.schemas import check
 
 HOSTILE = "[/red]\x1b]0;owned\x07\u202e" + "x" * 9_000
@@ -230,6 +231,27 @@ def test_tags_and_notes_are_written_found_and_removed(
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
         refused(tp("runs", "note", "alpha", "-"), said)
     assert done(tp("runs", "note", "alpha", "--clear", "--json"))["note"] == ""
+
+
+def test_a_run_of_another_host_is_shown_with_it_and_unlocked(runs_dir: Path, tp: Tp) -> None:
+    alpha = make_run(runs_dir, "far", rows=[status_row(0, "running")])
+    write_writer(alpha, pid=1234, host="node-7\x1b[2J")
+    assert "running, process 1234 on node-7␛[2J\n" in tp("runs", "show", "far").out
+    (document,) = tp("runs", "show", "far", "--json").lines
+    check("runs-show", document)
+    assert (document["pid"], document["host"]) == (1234, "node-7\x1b[2J")
+
+    removed = {"pid": 1234, "host": "node-7\x1b[2J"}
+    assert done(tp("runs", "unlock", "far", "--json"))["removed"] == removed
+    assert done(tp("runs", "unlock", "far", "--json"))["removed"] is None
+    assert tp("runs", "unlock", "far").out == "far is not locked.\n"
+    write_writer(alpha, pid=1234, host="node-7\x1b[2J")
+    assert tp("runs", "unlock", "far").out.endswith("process 1234 on node-7␛[2J.\n")
+    write_writer(alpha)
+    shown = tp("runs", "show", "far").out
+    assert f"running, process {os.getpid()}\n" in shown
+    refused(tp("runs", "unlock", "far", "--json"), f"process {os.getpid()}")
+    refused(tp("runs", "unlock", "nowhere"), "nowhere")
 
 
 def test_runs_are_renamed_deleted_and_restored(runs_dir: Path, tp: Tp) -> None:

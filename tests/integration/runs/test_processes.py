@@ -33,7 +33,7 @@ def test_a_killed_writer_frees_the_run_at_once(tmp_path: Path) -> None:
     with pytest.raises(RunError, match=rf"process {process.pid}\b"), RunLock(run):
         pytest.fail("two writers")
     status = derive_status(run)
-    assert (status.state, status.pid) == ("running", process.pid)
+    assert (status.state, status.writer and status.writer.pid) == ("running", process.pid)
 
     process.kill()
     deadline = time.monotonic() + 20

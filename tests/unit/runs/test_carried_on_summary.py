@@ -12,7 +12,8 @@ from transformer_playground.runs.jsonl import encode_row
 from transformer_playground.runs.summary import extend_summary, read_summary
 
 numbers = st.none() | st.integers(0, 4).map(float)
-times = st.floats(0, 100)
+# Some so far apart that the gap is taken for sleep.
+times = st.floats(0, 100) | st.floats(0, 1e6)
 
 
 def moves(event: str) -> st.SearchStrategy[dict[str, Any]]:
@@ -20,6 +21,7 @@ def moves(event: str) -> st.SearchStrategy[dict[str, Any]]:
     rest = dict.fromkeys(keys, numbers) | {
         "time": times,
         "monotonic": times,
+        "step_time_ms": numbers,
         "early_stopped": st.booleans(),
     }
     if event == "eval":

@@ -317,3 +317,56 @@ def test_sleep_and_a_changed_system_clock_are_no_training_time(tmp_path: Path) -
     append_rows(run, [again, {**train_row(10), "time": 9.2e9, "monotonic": 7.5}])
     series.poll()
     assert series.clock.seconds == summarise(run)["wall_time_s"] == 24.5
+
+
+def test_sleep_in_rows_of_older_versions_is_recognised_as_an_outlying_gap(tmp_path: Path) -> None:
+    hours = 3600.0
+    rows = [status_row(0, "running"), *(train_row(step) for step in range(1, 9))]
+    for index, row in enumerate(rows):
+        # The machine sleeps for 8 hours before step 5, and for 2 before step 7.
+        row["time"] = 1000.0 + 2 * index + 8 * hours * (index >= 5) + 2 * hours * (index >= 7)
+    run = make_run(tmp_path, rows=rows)
+    assert summarise(run)["wall_time_s"] == 16.0
+    series = RunSeries(run.metrics_path)
+    series.poll()
+    assert [x for x, _ in points(series.curve("train", "train_loss", "time"))] == [
+        2.0 * step for step in range(1, 9)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("times", "step_time_ms", "wall_time"),
+    [
+        # Less than an hour may be an evaluation.
+        ([0.0, 2.0, 3500.0], 200.0, 3500.0),
+        # All rows of a slow run are as far apart.
+        ([0.0, 4000.0, 8000.0, 12000.0], 400_000.0, 12000.0),
+        ([0.0, 2000.0, 12000.0, 22000.0], 200_000.0, 22000.0),
+        # A slow run that slept.
+        ([0.0, 4000.0, 8000.0, 98000.0], 400_000.0, 12000.0),
+        # Without a step time only the gaps tell.
+        ([0.0, 60.0, 30060.0], None, 120.0),
+    ],
+)
+def test_a_long_gap_is_training_unless_it_stands_out(
+    tmp_path: Path, times: list[float], step_time_ms: float | None, wall_time: float
+) -> None:
+    rows = [status_row(0, "running"), *(train_row(step) for step in range(1, len(times)))]
+    for row, seconds in zip(rows, times, strict=True):
+        row.update(time=5000.0 + seconds, step_time_ms=step_time_ms)
+    run = make_run(tmp_path, rows=rows)
+    assert summarise(run)["wall_time_s"] == wall_time
+    # The same when the file is read row by row as it grows.
+    text = run.metrics_path.read_bytes()
+    series = RunSeries(run.metrics_path)
+    for end in range(1, len(rows) + 1):
+        run.metrics_path.write_bytes(b"".join(text.splitlines(keepends=True)[:end]))
+        series.poll()
+    assert series.clock.seconds == wall_time
+
+
+def test_a_gap_that_the_clock_without_sleep_confirms_is_training(tmp_path: Path) -> None:
+    rows = [status_row(0, "running"), *(train_row(step) for step in (1, 2))]
+    for row, seconds in zip(rows, (0.0, 2.0, 90_000.0), strict=True):
+        row.update(time=5000.0 + seconds, monotonic=7.0 + seconds)
+    assert summarise(make_run(tmp_path, rows=rows))["wall_time_s"] == 90_000.0

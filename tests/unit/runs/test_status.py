@@ -1,8 +1,6 @@
 """The state of a run, derived from its rows and its writer."""
 
-import json
 import os
-import platform
 import subprocess
 import time
 from pathlib import Path
@@ -10,9 +8,16 @@ from pathlib import Path
 import psutil
 import pytest
 
-from builders.runs import append_rows, eval_row, make_run, resume_row, status_row, train_row
+from builders.runs import (
+    append_rows,
+    eval_row,
+    make_run,
+    resume_row,
+    status_row,
+    train_row,
+    write_writer,
+)
 from transformer_playground.errors import RunError
-from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.manage import rename_run
 from transformer_playground.runs.status import (
     RunLock,
@@ -21,16 +26,6 @@ from transformer_playground.runs.status import (
     read_writer,
     unlock,
 )
-
-
-def write_writer(run: RunFolder, **changes: object) -> None:
-    record = {
-        "pid": os.getpid(),
-        "host": platform.node(),
-        "process_started": psutil.Process().create_time(),
-        "heartbeat": time.time(),
-    }
-    run.writer_path.write_text(json.dumps(record | changes))
 
 
 def test_a_writer_on_a_host_whose_clock_is_ahead_can_be_unlocked(tmp_path: Path) -> None:
@@ -82,7 +77,7 @@ def test_a_run_with_a_living_writer_is_running(tmp_path: Path) -> None:
     with RunLock(run):
         status = derive_status(run)
 
-    assert (status.state, status.pid) == ("running", os.getpid())
+    assert (status.state, status.writer and status.writer.pid) == ("running", os.getpid())
 
 
 def test_a_run_is_running_from_the_moment_its_lock_is_held(tmp_path: Path) -> None:
@@ -157,7 +152,7 @@ def test_a_zombie_process_is_not_the_writer(tmp_path: Path) -> None:
             time.sleep(0.01)
         dead = derive_status(run)
 
-    assert (alive.state, alive.pid) == ("running", process.pid)
+    assert (alive.state, alive.writer and alive.writer.pid) == ("running", process.pid)
     assert dead.state == "interrupted"
 
 

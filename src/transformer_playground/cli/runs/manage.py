@@ -1,4 +1,4 @@
-"""`tp runs note`, `tag`, `rename`, `delete`, `restore` and `deleted`."""
+"""`tp runs note`, `tag`, `rename`, `delete`, `restore`, `deleted` and `unlock`."""
 
 import sys
 import time
@@ -181,14 +181,20 @@ def restore(
     _report_moved("restore", [moved], json_output, f"Restored {moved.path.name}.")
 
 
-def unlock(run_id: ExistingRun, runs_dir: RunsDir = RUNS_DIR) -> None:
+def unlock(run_id: ExistingRun, runs_dir: RunsDir = RUNS_DIR, json_output: AsJson = False) -> None:
     """Remove the lock of a run whose process on another host has ended."""
     run = find_run(runs_dir, run_id)
     writer = unlock_run(run)
-    if writer is None:
+    if json_output:
+        removed = {"pid": writer.pid, "host": writer.host} if writer else None
+        say_json(
+            {"schema_version": 1, "action": "unlock", "run_id": run.run_id, "removed": removed}
+        )
+    elif writer is None:
         say(f"{run.run_id} is not locked.")
-        return
-    say(f"Unlocked {run.run_id}: removed the lock of process {writer.pid} on {writer.host}.")
+    else:
+        where = visible_line(writer.host)
+        say(f"Unlocked {run.run_id}: removed the lock of process {writer.pid} on {where}.")
 
 
 def deleted(runs_dir: RunsDir = RUNS_DIR, json_output: AsJson = False) -> None:

@@ -61,7 +61,7 @@ def _print(details: RunDetails, now: float) -> None:
 def _overview(details: RunDetails, now: float) -> Iterator[_Fact]:
     row = details.row
     state = f"{GLYPHS.get(row.state, '?')} {row.state}"
-    yield "status", state if details.pid is None else f"{state}, process {details.pid}"
+    yield "status", f"{state}, {details.writer}" if details.writer else state
     # The reason why a run is broken is printed with the problems below.
     if row.problem and row.problem not in details.problems:
         yield "error", row.problem

@@ -20,7 +20,7 @@ from transformer_playground.runs.annotations import annotations_problem
 from transformer_playground.runs.details import CheckpointFile, read_checkpoints
 from transformer_playground.runs.folder import RunFolder, open_run, read_run_config
 from transformer_playground.runs.metrics import read_samples
-from transformer_playground.runs.status import derive_status
+from transformer_playground.runs.status import Writer, derive_status
 
 if TYPE_CHECKING:
     from transformer_playground.data.prepare import DatasetState
@@ -37,7 +37,7 @@ class RunSectionData:
     """Data of one section of a run's details.
 
     Attributes:
-        pid: The process that writes the run.
+        writer: The process that writes the run.
         provenance: Dotted key -> origin, for values that differ from the default.
         dataset: As in `config.json`.
         environment: As in `config.json`.
@@ -50,7 +50,7 @@ class RunSectionData:
     run_id: str
     section: Section
     path: Path
-    pid: int | None = None
+    writer: Writer | None = None
     provenance: Mapping[str, str] = field(default_factory=dict)
     dataset: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, Any] = field(default_factory=dict)
@@ -117,7 +117,7 @@ def _read(run: RunFolder, section: Section) -> RunSectionData:
         run.run_id,
         section,
         run.root,
-        pid=derive_status(run).pid,
+        writer=derive_status(run).writer,
         provenance={key: str(value) for key, value in as_object(config.get("provenance")).items()},
         dataset=as_object(config.get("dataset")),
         environment=as_object(config.get("environment")),

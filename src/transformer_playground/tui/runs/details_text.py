@@ -43,10 +43,10 @@ def run_overview(
     row: RunInfo, details: RunSectionData | None, baseline: RunInfo | None, width: int, now: float
 ) -> list[Line]:
     """State, numbers, note and checkpoints of a run."""
-    pid = f" by process {details.pid}" if details is not None and details.pid else ""
+    writer = f" by {details.writer}" if details is not None and details.writer else ""
     experiment = f"  {visible_line(row.experiment)}" if row.experiment else ""
     role = STATE_ROLES.get(row.state, "value")
-    lines: list[Line] = [((state_text(row.state), role), (pid, "muted"), (experiment, "muted"))]
+    lines: list[Line] = [((state_text(row.state), role), (writer, "muted"), (experiment, "muted"))]
     if row.problem:
         lines.append(((_text(row.problem), "bad"),))
     lines += _pairs(_numbers(row, baseline, now), width)

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from builders.checkpoints import flip_byte, save
-from builders.runs import make_run
+from builders.runs import make_run, status_row, write_writer
 from transformer_playground.runs.details import read_checkpoints
+from transformer_playground.runs.fields import RunInfo
 from transformer_playground.tui.runs.details_state import read_section
+from transformer_playground.tui.runs.details_text import run_overview
 
 
 def test_the_console_lists_the_checkpoints_of_runs_show_without_their_second_names(
@@ -33,3 +35,14 @@ def test_the_console_compares_sizes_and_does_not_hash_checkpoints(tmp_path: Path
     assert all(file.problem for file in read_checkpoints(run))
     (shown,) = read_section(tmp_path, "one", "overview").checkpoints
     assert (shown.step, shown.problem) == (1, None)
+
+
+def test_the_writer_of_a_run_is_shown_with_its_host_if_that_is_another(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "one", rows=[status_row(0, "running")])
+    for host, shown in (("node-7\x1b", "process 1234 on node-7␛"), (None, "process ")):
+        write_writer(run, **({"pid": 1234, "host": host} if host else {}))
+        details = read_section(tmp_path, "one", "overview")
+        lines = run_overview(RunInfo("one", "running"), details, None, 80, 0.0)
+        text = "".join(part for part, _ in lines[0])
+        assert f"by {shown}" in text
+        assert (" on " in text) == bool(host)
