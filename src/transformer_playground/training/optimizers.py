@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from transformer_playground.config.train import OptimConfig, Optimizer
+from transformer_playground.training.muon import Muon
 
 NamedParameter = tuple[str, nn.Parameter]
 
@@ -80,17 +81,12 @@ def adamw(
 def muon(
     config: OptimConfig, parameters: Sequence[NamedParameter], hidden: set[str]
 ) -> list[torch.optim.Optimizer]:
-    """Muon for the hidden matrices, AdamW for the rest (Jordan et al. 2024).
-
-    `match_rms_adamw` scales updates to the size of AdamW's, so that weight decay and schedules
-    carry over (Liu et al. 2025, "Muon is Scalable for LLM Training").
-    """
-    matrices = torch.optim.Muon(
+    """Muon for the hidden matrices, AdamW for the rest (Jordan et al. 2024)."""
+    matrices = Muon(
         [tensor for name, tensor in parameters if name in hidden],
         lr=config.muon_learning_rate,
         weight_decay=config.weight_decay,
         momentum=config.muon_momentum,
-        adjust_lr_fn="match_rms_adamw",
     )
     rest = [(name, tensor) for name, tensor in parameters if name not in hidden]
     return [*adamw(config, rest, hidden), matrices]

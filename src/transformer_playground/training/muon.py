@@ -1,0 +1,108 @@
+"""Muon (Jordan et al. 2024): momentum updates of matrices, made orthogonal by Newton-Schulz.
+
+https://kellerjordan.github.io/posts/muon/. Matrices of one shape are stacked and iterated in one
+batch, in bfloat16: many small products cost far more than a few large ones.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import torch
+from torch import Tensor, nn
+
+# Of the quintic a x + b x^3 + c x^5 (Jordan et al. 2024), which is steep near zero: singular values
+# end between about 0.7 and 1.2, and training does not need them closer to 1.
+_COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+_ITERATIONS = 5
+_EPS = 1e-7
+# Updates then have the root mean square of AdamW's (Liu et al. 2025, "Muon is Scalable for LLM
+# Training"), so that learning rates, schedules and weight decay carry over.
+_ADAMW_RMS = 0.2
+
+
+class Muon(torch.optim.Optimizer):
+    """Muon with Nesterov momentum and decoupled weight decay, for matrices.
+
+    State per parameter: `momentum_buffer`, as in `torch.optim.Muon`.
+
+    Args:
+        params: Parameters of two dimensions, or groups of them.
+        lr: Learning rate, on the scale of AdamW's.
+        weight_decay: Decoupled weight decay, times the learning rate.
+        momentum: Momentum of the exponential moving average of gradients.
+
+    Raises:
+        ValueError: A parameter is not a matrix.
+    """
+
+    def __init__(
+        self, params: Iterable[nn.Parameter], *, lr: float, weight_decay: float, momentum: float
+    ) -> None:
+        super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.dim() != 2:
+                    raise ValueError(f"a matrix is needed, not a shape of {parameter.shape}")
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+        """Update all parameters that have gradients."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            params = [each for each in group["params"] if each.grad is not None]
+            if params:
+                self._update(params, group["lr"], group["weight_decay"], group["momentum"])
+        return loss
+
+    def _update(
+        self, params: list[Tensor], lr: float, weight_decay: float, momentum: float
+    ) -> None:
+        grads = [each.grad for each in params if each.grad is not None]
+        for each in params:
+            if not self.state[each]:
+                self.state[each]["momentum_buffer"] = torch.zeros_like(each)
+        buffers = [self.state[each]["momentum_buffer"] for each in params]
+        torch._foreach_lerp_(buffers, grads, 1 - momentum)
+        updates = torch._foreach_lerp(grads, buffers, momentum)
+        torch._foreach_mul_(params, 1 - lr * weight_decay)
+        for indices in _by_shape(updates):
+            wide = torch.stack([_wide(updates[index]) for index in indices])
+            step_size = lr * _ADAMW_RMS * math.sqrt(wide.shape[2])
+            for index, direction in zip(indices, orthogonalise(wide), strict=True):
+                target = _wide(params[index])
+                target.add_(direction, alpha=-step_size)
+
+
+def orthogonalise(matrices: Tensor) -> Tensor:
+    """Nearest semi-orthogonal matrices, roughly, by five Newton-Schulz iterations in bfloat16.
+
+    Args:
+        matrices: (N, rows, columns), with at most as many rows as columns.
+
+    Returns:
+        Matrices with the same singular vectors and singular values near 1, in bfloat16.
+    """
+    a, b, c = _COEFFICIENTS
+    # A Frobenius norm of 1 bounds the largest singular value.
+    norms = torch.linalg.matrix_norm(matrices, keepdim=True).clamp(min=_EPS)
+    x: Tensor = (matrices / norms).bfloat16()
+    for _ in range(_ITERATIONS):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x
+
+
+def _by_shape(matrices: Sequence[Tensor]) -> list[list[int]]:
+    """Indices of the matrices, grouped by shape; a transposed shape is the same."""
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, matrix in enumerate(matrices):
+        groups.setdefault(tuple(sorted(matrix.shape)), []).append(index)
+    return list(groups.values())
+
+
+def _wide(matrix: Tensor) -> Tensor:
+    """The matrix, or its transposed view if it has more rows than columns."""
+    return matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT
