@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from transformer_playground.cli.estimate import print_estimate
 from transformer_playground.cli.options import (
     RESUME_LATEST,
     AsJson,
@@ -204,6 +205,13 @@ def train(
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
+    estimate: Annotated[
+        bool,
+        typer.Option(
+            "--estimate",
+            help="Print time, memory and disk space of the run from a few timed steps, and end.",
+        ),
+    ] = False,
 ) -> int:
     """Train a new run, or resume one.
 
@@ -211,6 +219,8 @@ def train(
     """
     stated = tuple(overrides or ())
     launch = Launch(experiment or "", stated, run_id, resume, config=config, prepare="never")
+    if estimate:
+        return print_estimate(launch, experiments_dir, runs_dir, json_output=json_output)
     return run_launch(launch, experiments_dir, runs_dir, json_output=json_output)
 
 

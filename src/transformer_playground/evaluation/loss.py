@@ -88,10 +88,13 @@ def evaluate(
         if loss is None:
             return None
         losses.append(loss)
-    return Losses(losses[0], losses[1], dataset.val_bytes_per_token, _eval_set(config, dataset))
+    return Losses(
+        losses[0], losses[1], dataset.val_bytes_per_token, evaluation_set(config, dataset)
+    )
 
 
-def _eval_set(config: ExperimentConfig, dataset: Dataset) -> EvaluationSet:
+def evaluation_set(config: ExperimentConfig, dataset: Dataset) -> EvaluationSet:
+    """Number and length of the windows that a validation loss is measured on."""
     count, length = config.train.eval_windows, config.train_block_size
     rows = document_rows(dataset.val, config, dataset)
     available = len(rows) if rows is not None else (len(dataset.val) - 1) // length

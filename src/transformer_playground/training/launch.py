@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from transformer_playground.config.loading import LoadedConfig
     from transformer_playground.data.prepare import PrepareReport
     from transformer_playground.training.control import TrainingControl
-    from transformer_playground.training.run import TrainingResult
+    from transformer_playground.training.estimate import Estimate
+    from transformer_playground.training.run import TrainingRequest, TrainingResult
     from transformer_playground.training.sinks.base import Sink
 
 PrepareWhen = Literal["never", "if needed", "always"]
@@ -132,17 +133,11 @@ class ResolvedLaunch:
         for notice in self.notices:
             notify(notice)
         # The first import of torch takes a second or more.
-        from transformer_playground.training.run import TrainingRequest, start
+        from transformer_playground.training.run import start
 
-        experiment, loaded, launch = self.experiment, self.loaded, self.launch
+        launch = self.launch
         return start(
-            TrainingRequest(
-                experiment.name,
-                loaded.config,
-                loaded.provenance,
-                experiment.folder,
-                self.prepare_command,
-            ),
+            self._request(),
             self.runs_dir,
             run_id=launch.run_id,
             resume_from=launch.resume,
@@ -150,6 +145,30 @@ class ResolvedLaunch:
             sinks=sinks,
             control=control,
             notify=notify,
+        )
+
+    def estimate(self, notify: Callable[[str], object]) -> "Estimate":
+        """Time, memory and size of the run as a new one, from a few steps that leave no trace.
+
+        Raises:
+            PlaygroundError: As when training starts.
+        """
+        for notice in self.notices:
+            notify(notice)
+        from transformer_playground.training.estimate import estimate_run
+
+        return estimate_run(self._request(), notify)
+
+    def _request(self) -> "TrainingRequest":
+        from transformer_playground.training.run import TrainingRequest
+
+        experiment, loaded = self.experiment, self.loaded
+        return TrainingRequest(
+            experiment.name,
+            loaded.config,
+            loaded.provenance,
+            experiment.folder,
+            self.prepare_command,
         )
 
 

@@ -125,13 +125,13 @@ def start(
             if sentence := _why_finished(run, state, setup.config.train.runtime):
                 notify(sentence)
                 return TrainingResult(run, state, summarise(run), Artifacts())
-            trainer = _trainer(setup, run, sinks, control, ResumePoint(payload, found.path))
+            trainer = build_trainer(setup, run, sinks, control, ResumePoint(payload, found.path))
             # Parent and first environment stay as recorded when the run was created.
             kept = {key: saved[key] for key in ("environment",) if key in saved}
             replace_json(run.config_path, saved | _record(request, setup) | kept)
             return _train(trainer, run)
     if branch_from is None:
-        setup, resumption, ancestry = _gather(request, request.config, notify), None, {}
+        setup, resumption, ancestry = load_setup(request, request.config, notify), None, {}
     else:
         parent = open_run(runs_dir, branch_from[0])
         found = choose(parent.checkpoints, branch_from[1])
@@ -144,7 +144,7 @@ def start(
     run = create_run(runs_dir, run_id, _record(request, setup) | ancestry)
     with RunLock(run):
         setup.tokenizer.save(run.tokenizer)
-        return _train(_trainer(setup, run, sinks, control, resumption), run)
+        return _train(build_trainer(setup, run, sinks, control, resumption), run)
 
 
 def _why_finished(run: RunFolder, state: TrainingState, runtime: RuntimeConfig) -> str:
@@ -173,13 +173,18 @@ def _continue(
     payload = load_payload(found.path)
     vocab_size = saved_vocab_size(saved)
     config = _with_saved_model(request.config, payload, vocab_size, notify)
-    setup = _gather(request, config, notify)
+    setup = load_setup(request, config, notify)
     _refuse_changed_dataset(run, saved, setup)
     _refuse_other_base(payload, setup)
     return setup, payload, saved
 
 
-def _gather(request: TrainingRequest, config: ExperimentConfig, notify: Notify) -> TrainingSetup:
+def load_setup(request: TrainingRequest, config: ExperimentConfig, notify: Notify) -> TrainingSetup:
+    """`build_setup`, with a notice where the prompt of the samples is not used as it is.
+
+    Raises:
+        PlaygroundError: As `build_setup`, or memory is short.
+    """
     with translate_oom():
         setup = build_setup(config, prepare_command=request.prepare_command)
     for notice in setup.prompt.notices(setup.model.block_size):
@@ -214,13 +219,18 @@ def _fitting_payload(
     return fitting
 
 
-def _trainer(
+def build_trainer(
     setup: TrainingSetup,
     run: RunFolder,
     sinks: Sequence[Sink],
     control: TrainingControl,
     resumption: ResumePoint | None,
 ) -> Trainer:
+    """A trainer that also writes the files of the run; it closes all sinks when it ends.
+
+    Raises:
+        PlaygroundError: The checkpoint does not fit, a file cannot be opened, or memory is short.
+    """
     with contextlib.ExitStack() as opened:
         own_sinks: list[Sink] = []
         for sink in _own_sinks(setup, run, resumption):

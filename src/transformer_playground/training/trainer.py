@@ -76,14 +76,14 @@ class Trainer:
         self._events = EventBus(sinks)
         optim, runtime = self.train.optim, self.train.runtime
         self.params = MixedPrecisionParams(model, setup.weights_dtype, ema_decay=runtime.ema_decay)
-        self._optimizers = build_optimizers(optim, self.params.named(), model.hidden_matrices())
+        self.optimizers = build_optimizers(optim, self.params.named(), model.hidden_matrices())
         float16 = setup.precision.dtype == torch.float16
         self._scaler = torch.amp.GradScaler(setup.device.type, enabled=float16)
         self._forward: Callable[[Tensor], Tensor] = (
             torch.compile(model) if runtime.compile else model
         )
         self._checkpointer = Checkpointer(
-            run.checkpoints, setup, self.params, self._optimizers, self._scaler, resume_from
+            run.checkpoints, setup, self.params, self.optimizers, self._scaler, resume_from
         )
         self.state = TrainingState()
         self._resumed_from: str | None = None
@@ -102,11 +102,7 @@ class Trainer:
             PlaygroundError: Training failed; the run is marked failed and its newest checkpoint is
                 intact.
         """
-        # Includes the time of earlier sessions.
-        self._start_time = time.perf_counter() - self.state.wall_time
-        if threads := self.train.runtime.threads:
-            # Applies to the calling thread, which trains.
-            torch.set_num_threads(threads)
+        self.begin_session()
         try:
             with translate_oom():
                 self._train()
@@ -117,15 +113,25 @@ class Trainer:
                 self._events.emit(RunFailed(step=self.state.step, error=reason))
             raise
         finally:
-            self._events.close()
+            self.close()
         return self.state
+
+    def close(self) -> None:
+        """Close the sinks."""
+        self._events.close()
+
+    def begin_session(self) -> None:
+        """Start the clock, and prepare model and calling thread for training."""
+        # Includes the time of earlier sessions.
+        self._start_time = time.perf_counter() - self.state.wall_time
+        if threads := self.train.runtime.threads:
+            torch.set_num_threads(threads)
+        self.model.train()
 
     def _train(self) -> None:
         state, runtime = self.state, self.train.runtime
         control, checkpointer = self.control, self._checkpointer
-        self.model.train()
-        data, precision = self.train.data, self.setup.precision
-        rows_per_step = data.batch_size * data.grad_accum_steps * self.dist.world_size
+        precision = self.setup.precision
         self._events.emit(
             RunStarted(
                 step=state.step,
@@ -135,7 +141,7 @@ class Trainer:
                 device=str(self.setup.device),
                 dtype=precision.name,
                 dtype_reason=precision.reason,
-                tokens_per_step=rows_per_step * self.config.train_block_size,
+                tokens_per_step=self.windows_per_step * self.config.train_block_size,
                 resumed_from=self._resumed_from,
             )
         )
@@ -144,7 +150,7 @@ class Trainer:
 
         while True:
             lr = learning_rate(state.step, self.train)
-            self._optimizers.set_learning_rate(lr)
+            self.optimizers.set_learning_rate(lr)
 
             is_best = False
             # The last step is always evaluated.
@@ -191,6 +197,12 @@ class Trainer:
             )
         )
 
+    @property
+    def windows_per_step(self) -> int:
+        """Windows of one optimizer step, over all micro-batches and ranks."""
+        data = self.train.data
+        return data.batch_size * data.grad_accum_steps * self.dist.world_size
+
     def stop_reason(self) -> StopReason | None:
         """Why training ends now, or None.
 
@@ -226,24 +238,24 @@ class Trainer:
             self.params.accumulate_grads()
             loss += micro_loss.detach()
 
-        for optimizer in self._optimizers:
+        for optimizer in self.optimizers:
             self._scaler.unscale_(optimizer)
         max_norm = self.train.optim.grad_clip or math.inf
         grad_norm = nn.utils.clip_grad_norm_(self.params.masters, max_norm).item()
         step_loss = self.dist.sum(loss.item(), device)
         self._check_finite(step_loss, grad_norm)
 
-        for optimizer in self._optimizers:
+        for optimizer in self.optimizers:
             self._scaler.step(optimizer)
         self._scaler.update()
-        self._optimizers.zero_grad()
+        self.optimizers.zero_grad()
         self.params.update_ema(state.step)
         self.params.copy_to_model()
         state.count_step(
             step_loss,
             grad_norm,
             tokens=n_targets,
-            windows=n_micro * size * self.dist.world_size,
+            windows=self.windows_per_step,
             seconds=time.perf_counter() - start_time,
             data_seconds=data_seconds,
         )
@@ -344,7 +356,7 @@ class Trainer:
         # The gradient scaler skips steps with overflowing gradients by itself.
         if math.isfinite(loss) and (math.isfinite(grad_norm) or self._scaler.is_enabled()):
             return
-        self._optimizers.zero_grad()
+        self.optimizers.zero_grad()
         # With a non-finite loss the weights are useless: resume from an earlier checkpoint.
         if math.isfinite(loss) and not self._checkpointer.has_saved(self.state.step):
             self.save(last=True, best=False)
