@@ -65,11 +65,9 @@ imports: setup ## Import contracts between packages
 
 quality verify: lint types imports test ## Everything that CI runs
 
-quality-ext: setup ## Mutation testing with Cosmic Ray; slow, not part of CI
-	@mkdir -p .cache
-	$(UV) run --frozen --group mutation cosmic-ray init --force cosmic-ray.toml .cache/mutations.sqlite
-	$(UV) run --frozen --group mutation cosmic-ray exec cosmic-ray.toml .cache/mutations.sqlite
-	$(UV) run --frozen --group mutation cr-report .cache/mutations.sqlite --show-pending | tail -5
+quality-ext: setup ## Mutation testing of PKG=checkpoints or PKG="config/loading.py …"; resumable
+	@test -n "$(PKG)" || { echo "Name packages or modules: make $@ PKG=\"checkpoints config/loading.py\""; exit 2; }
+	PYTHONPATH=tests $(RUN) python -m mutation --workers $(WORKERS) $(PKG)
 
 bench: setup ## Speed, as ratios measured side by side
 	for script in benchmarks/*.py; do $(BIN)/python $$script; done

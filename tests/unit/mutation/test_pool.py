@@ -1,0 +1,75 @@
+"""Children answer, crash or hang; the caller sees which."""
+
+import contextlib
+import os
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from mutation.pool import Answer, Task, run_tasks
+
+
+def _run(*tasks: Task) -> dict[Any, Answer]:
+    return {answer.name: answer for answer in run_tasks(tasks, workers=2)}
+
+
+def _crash() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _raise() -> None:
+    raise SystemExit(3)
+
+
+def test_each_task_is_answered_whatever_becomes_of_its_child() -> None:
+    answers = _run(
+        Task("value", lambda: ["a", None], 30),
+        Task("large", lambda: "x" * 1_000_000, 30),
+        Task("crash", _crash, 30),
+        Task("raise", _raise, 30),
+    )
+    assert answers["value"].value == ["a", None]
+    assert len(answers["large"].value) == 1_000_000
+    assert [answers[name].value for name in ("crash", "raise")] == [None, None]
+    assert not any(answer.timed_out for answer in answers.values())
+
+
+def test_a_child_that_hangs_is_killed_with_its_own_children(tmp_path: Path) -> None:
+    def hang() -> None:
+        grandchild = os.fork()
+        if grandchild == 0:
+            time.sleep(600)
+        (tmp_path / "pid").write_text(str(grandchild))
+        time.sleep(600)
+
+    answer = _run(Task("hang", hang, 1.5))["hang"]
+    assert answer.timed_out
+    assert answer.value is None
+    grandchild = int((tmp_path / "pid").read_text())
+    with contextlib.suppress(psutil.NoSuchProcess):
+        assert psutil.Process(grandchild).status() == psutil.STATUS_ZOMBIE
+
+
+def test_a_child_writes_its_temporary_files_to_a_folder_that_goes_with_it() -> None:
+    def write() -> str:
+        Path(folder := tempfile.mkdtemp()).joinpath("file").write_text("x")
+        return folder
+
+    folder = Path(_run(Task("write", write, 30))["write"].value)
+    assert folder.parent.name.startswith("mutant-")
+    assert not folder.parent.exists()
+
+
+def test_no_child_is_left_when_the_caller_stops_early() -> None:
+    answers = run_tasks(
+        [Task("quick", os.getpid, 30), Task("slow", lambda: time.sleep(600), 900)], 2
+    )
+    assert next(answers).name == "quick"
+    answers.close()
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
