@@ -12,6 +12,7 @@ from typing import Any
 
 from transformer_playground.config.reference import find_field
 from transformer_playground.config.toml import Key, shortened, toml_key, toml_string, toml_value
+from transformer_playground.encodings import decode_config
 from transformer_playground.errors import ConfigError, translate_os_errors
 from transformer_playground.files import display_path
 
@@ -202,14 +203,7 @@ def _read_text(path: Path, name: str) -> str:
         raise ConfigError(
             f"{name} starts with a byte order mark.", "Save it as UTF-8 without a signature."
         )
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise ConfigError(
-            f"{name}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8.",
-            "Save the file as UTF-8.",
-        ) from error
+    return decode_config(data, name)
 
 
 def _syntax_error(name: str, text: str, message: str) -> ConfigError:

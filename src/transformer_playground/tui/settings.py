@@ -100,15 +100,16 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise ConfigError(f"{path} is larger than {_MAX_BYTES // 1024} KiB.", "Shorten it.")
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8: {error}.", "Fix or delete it.") from error
     import tomllib
 
+    from transformer_playground.encodings import decode_config
+
+    text = decode_config(data, str(path))
     try:
         return tomllib.loads(text)
     except (ValueError, RecursionError) as error:

@@ -227,6 +227,13 @@ def test_tags_and_notes_are_written_found_and_removed(
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO("zwei\nZeilen ß\n".encode())))
     assert done(tp("runs", "note", "alpha", "-", "--json"))["note"] == "zwei\nZeilen ß"
     assert done(tp("runs", "note", "alpha", "--json"))["tags"] == ["fast"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"\xef\xbb\xbfa\r\nb\r\n")))
+    assert done(tp("runs", "note", "alpha", "-", "--json"))["note"] == "a\nb"
+    notes = {"utf-16": "It looks like UTF-16.", "cp1252": "It looks like Windows-1252."}
+    for encoding, said in notes.items():
+        data = "Größe für den Anfang".encode(encoding)
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        refused(tp("runs", "note", "alpha", "-"), "Standard input is not UTF-8", said)
     for data, said in ((b"\xff", "UTF-8"), (b"x" * 50_000, "10,000"), (b"x" * 10_001, "10,001")):
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
         refused(tp("runs", "note", "alpha", "-"), said)

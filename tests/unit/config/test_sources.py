@@ -183,6 +183,24 @@ def test_bytes_that_are_not_utf8_name_their_line(tmp_path: Path) -> None:
     assert "line 2: byte 0xe9 is not UTF-8" in message
 
 
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("cp1252", "Windows-1252"),
+        ("utf-16", "UTF-16"),
+        ("utf-16-le", "UTF-16LE"),
+        ("utf-32", "UTF-32"),
+    ],
+)
+def test_a_file_in_another_encoding_names_the_conversion(
+    tmp_path: Path, encoding: str, name: str
+) -> None:
+    text = "# Größe für den Anfang\n[model]\nn_layer = 3\n"
+    message = _refusal(tmp_path, text.encode(encoding))
+    assert "is not UTF-8" in message
+    assert f"It looks like {name}. Convert it with `iconv -f {name.upper()} " in message
+
+
 def test_a_byte_order_mark_is_named(tmp_path: Path) -> None:
     assert "byte order mark" in _refusal(tmp_path, b"\xef\xbb\xbf[model]\n")
 

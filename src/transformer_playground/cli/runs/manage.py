@@ -1,5 +1,6 @@
 """`tp runs note`, `tag`, `rename`, `delete`, `restore`, `deleted` and `unlock`."""
 
+import io
 import sys
 import time
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ import typer
 from transformer_playground.cli.options import RUN_HELP, AsJson, ExistingRun, RunsDir
 from transformer_playground.cli.output import note as print_message
 from transformer_playground.cli.output import print_table, say, say_json
-from transformer_playground.errors import UsageError
+from transformer_playground.errors import DataError, UsageError
 from transformer_playground.formatting import age_text, loss_text, optional_text
 from transformer_playground.jsonvalues import to_jsonable
 from transformer_playground.runs.annotations import (
@@ -115,10 +116,12 @@ def _read_stdin() -> str:
         raise UsageError(
             f"Standard input has more than {LONGEST_NOTE:,} characters.", "Write a shorter note."
         )
+    from transformer_playground.data.sources.text import decode_text
+
     try:
-        return data.decode("utf-8").rstrip("\n")
-    except UnicodeDecodeError as error:
-        raise UsageError("Standard input is not UTF-8 text.", "Convert it first.") from error
+        return "".join(decode_text(io.BytesIO(data), "Standard input")).rstrip("\n")
+    except DataError as error:
+        raise UsageError(error.message, error.hint) from error
 
 
 def _report_annotations(

@@ -4,7 +4,7 @@ import csv
 import itertools
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -194,10 +194,14 @@ def _opening(path: Path) -> tuple[int, str]:
 
 def _rows(path: Path, skipped: int, delimiter: str) -> Iterator[list[str]]:
     csv.field_size_limit(_LONGEST_FIELD)
-    lines = itertools.islice(lines_of(read_text(path)), skipped, None)
-    # Blanks after a delimiter belong to no cell; kept, they would make quotes part of the text.
+    lines = (line + "\n" for line in itertools.islice(lines_of(read_text(path)), skipped, None))
+    # Blanks beside a delimiter belong to no quoted cell; kept before a quote, they would make the
+    # quotes part of the text.
     reader = csv.reader(
-        (line + "\n" for line in lines), delimiter=delimiter, skipinitialspace=True, strict=True
+        _without_blanks_after_quotes(lines, delimiter),
+        delimiter=delimiter,
+        skipinitialspace=True,
+        strict=True,
     )
     try:
         yield from reader
@@ -207,6 +211,29 @@ def _rows(path: Path, skipped: int, delimiter: str) -> Iterator[list[str]]:
             "Close quoted cells, double each double quote inside them, and put only a delimiter or "
             "a line end after them.",
         ) from None
+
+
+def _without_blanks_after_quotes(lines: Iterable[str], delimiter: str) -> Iterator[str]:
+    """Lines of a CSV without the blanks between a closing quote and a delimiter or line end."""
+    end = re.escape(delimiter)
+    opening = re.compile(rf'(?:(?: *[^" {end}][^{end}]*| *){end})* *"')
+    closing = re.compile(r'[^"]*(?:""[^"]*)*"(?!")')
+    blanks = re.compile(rf"[^\S\n{end}]+(?=[\n{end}])")
+    is_quoted = False
+    for line in lines:
+        parts, place = [], 0
+        while '"' in line and (found := (closing if is_quoted else opening).match(line, place)):
+            parts.append(found[0])
+            place, is_quoted = found.end(), not is_quoted
+            if is_quoted:
+                continue
+            if blank := blanks.match(line, place):
+                place = blank.end()
+            if not line.startswith(delimiter, place):
+                break
+            parts.append(delimiter)
+            place += 1
+        yield "".join([*parts, line[place:]])
 
 
 def _delimiter(first_line: str) -> str:

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from transformer_playground.data.sources.encodings import conversion_hint, wide_encoding
+from transformer_playground.encodings import conversion_hint, wide_encoding
 from transformer_playground.errors import DataError
 
 CHUNK_BYTES = 1 << 20

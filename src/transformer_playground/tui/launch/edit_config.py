@@ -9,6 +9,7 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static, TextArea
 
+from transformer_playground.encodings import decode_config
 from transformer_playground.errors import ConfigError
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.bindings import bindings_for
@@ -77,9 +78,12 @@ class EditConfigScreen(Dialog[bool]):
 
     def _load(self) -> None:
         try:
-            self._seen = self._path.read_bytes().decode("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            self._show_problem(f"{self._path.name} cannot be read: {error}")
+            self._seen = decode_config(self._path.read_bytes(), self._path.name)
+        except OSError as error:
+            self._show_problem(f"{self._path.name} cannot be read: {error.strerror}.")
+            return
+        except ConfigError as error:
+            self._show_problem(str(error))
             return
         self.query_one("#config-text", TextArea).load_text(self._seen)
         self._show_problem("")

@@ -13,6 +13,7 @@ from textual.timer import Timer
 from textual.widgets import Input, Static
 
 from transformer_playground.config.loading import set_overrides
+from transformer_playground.encodings import decode_config
 from transformer_playground.errors import PlaygroundError, UsageError
 from transformer_playground.experiments.discovery import find_experiment
 from transformer_playground.runs.folder import new_run_id
@@ -125,10 +126,10 @@ class LaunchScreen(Dialog[Launch | None]):
             self._show_problem("There are no settings to save: add a key=value first.")
             return
         try:
-            seen = path.read_bytes().decode("utf-8")
+            seen = decode_config(path.read_bytes(), path.name)
             text = set_overrides(seen, overrides)
             save_config(self._experiments_dir, experiment, path, text, seen)
-        except (PlaygroundError, OSError, UnicodeDecodeError) as error:
+        except (PlaygroundError, OSError) as error:
             self._show_problem(str(error))
             return
         self._input.clear()

@@ -1,8 +1,11 @@
 """Tables of speeches: the meaning of columns, and the text of a row."""
 
+import tempfile
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from transformer_playground.config.prepare import ColumnsConfig
 from transformer_playground.data.sources.speeches_csv import (
@@ -203,12 +206,6 @@ def test_blanks_after_a_delimiter_leave_no_quotes_in_the_values(
         assert speech == CsvSpeech(text, "Erika Muster", "Grün", "13.03.1990")
 
 
-def test_text_between_a_closing_quote_and_the_delimiter_is_explained(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="line 2") as raised:
-        _read(tmp_path, 'Rede;Redner\n"Danke." ;"Erika"\n')
-    assert "only a delimiter or a line end after them" in raised.value.hint
-
-
 @pytest.mark.parametrize(
     ("date", "year"),
     [
@@ -243,3 +240,50 @@ def test_dates_whose_year_is_unknown_or_short_are_noted(tmp_path: Path) -> None:
     assert "2 dates ('21-03-25', …) without a known year" in unknown
     assert "1 date ('13.03.90') with a year of two digits" in short
     assert len(list(table_notes(path, ColumnsConfig(), years=False))) == 1
+
+
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+def test_blanks_between_a_closing_quote_and_a_delimiter_are_ignored(
+    delimiter: str, tmp_path: Path
+) -> None:
+    text = f'Er sagte ""ja"" {delimiter}  und\nging. ""  {delimiter} '
+    rows = [
+        f'"Speech" {delimiter} "Speaker"  {delimiter}Party  ',
+        f'"{text}"  {delimiter} "Muster {delimiter}"   {delimiter} "SPD"  ',
+        f'5" Rohr {delimiter}"" {delimiter} FDP',
+    ]
+    first, second = _read(tmp_path, "\n".join(rows))
+    assert (first.speech, first.speaker) == (
+        text.replace('""', '"').strip(),
+        f"Muster {delimiter}".strip(),
+    )
+    assert first.party == "SPD"
+    assert (second.speech, second.speaker, second.party) == ('5" Rohr', "", "FDP")
+
+
+cells = st.text(st.sampled_from('ab" ,;\n'), max_size=8)
+
+
+@given(
+    st.lists(st.tuples(cells, cells), min_size=1, max_size=4), st.sampled_from(["", " ", "  \t"])
+)
+def test_any_quoted_table_is_read_with_blanks_after_its_quotes(
+    rows: list[tuple[str, str]], blanks: str
+) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        quoted = [
+            [f'"{cell.replace(chr(34), 2 * chr(34))}"{blanks}' for cell in row] for row in rows
+        ]
+        table = "\n".join(["Speech,Party", *map(",".join, quoted)])
+        found = _read(Path(folder), table)
+    expected = [(speech.strip(), party.strip()) for speech, party in rows if speech.strip()]
+    assert [(each.speech, each.party) for each in found] == expected
+
+
+@pytest.mark.parametrize("row", ['"a" b,SPD', '"a""b" x,SPD', '"a,SPD'])
+def test_text_between_a_closing_quote_and_the_delimiter_is_explained(
+    row: str, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=r"is not a readable CSV: .*line 2") as raised:
+        _read(tmp_path, f"Speech,Party\n{row}\n")
+    assert "only a delimiter or a line end after them" in raised.value.hint

@@ -1,6 +1,8 @@
-"""Recognition of common encodings other than UTF-8, for error messages."""
+"""Strict UTF-8, and recognition of common other encodings for error messages."""
 
 import codecs
+
+from transformer_playground.errors import ConfigError
 
 _MARKS = (
     # UTF-16's mark begins like UTF-32's.
@@ -16,6 +18,25 @@ _MIN_VALID_BYTES = 32
 _CONTROLS = bytes({*range(0x20)} - set(b"\t\n\v\f\r\x1b"))
 _ASCII = bytes(range(0x80))
 _MOST = 0.9
+
+
+def decode_config(data: bytes, name: str) -> str:
+    """Text of a configuration file.
+
+    Raises:
+        ConfigError: It is not UTF-8; the hint names the encoding that it looks like.
+    """
+    # UTF-16 of ASCII characters is valid UTF-8 with control characters.
+    if wide_encoding(data):
+        raise ConfigError(f"{name} is not UTF-8.", conversion_hint(data))
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(
+            f"{name}, line {line}: byte 0x{data[error.start]:02x} is not UTF-8.",
+            conversion_hint(data),
+        ) from error
 
 
 def wide_encoding(start: bytes) -> str:
