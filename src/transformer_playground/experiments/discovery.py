@@ -173,13 +173,13 @@ def _chosen(experiments_dir: Path, name: str | None, config_path: Path | None) -
         raise UsageError("No experiment given.", _suggestion(experiments_dir, ""))
     if name is None:
         assert config_path is not None
-        return _from_file(config_path)
+        return experiment_of_file(config_path)
     experiment = find_experiment(experiments_dir, name)
     return replace(experiment, config_path=config_path) if config_path else experiment
 
 
-def _from_file(config_path: Path) -> Experiment:
-    """An experiment of a loose file, named after its experiment folder or else after the file."""
+def experiment_of_file(config_path: Path) -> Experiment:
+    """The experiment of a loose file, named after its experiment folder or else after the file."""
     folder = config_path.absolute().parent.resolve()
     stem = folder.name if (folder / CONFIG_FILE).is_file() else config_path.stem
     name = re.sub(r"[^A-Za-z0-9._-]", "-", stem).lstrip("._-")[:100]

@@ -7,6 +7,10 @@ from typing import Any
 
 from transformer_playground.data.dataset import Dataset, open_dataset
 from transformer_playground.errors import DataError
+from transformer_playground.experiments.recorded import (
+    recorded_experiment,
+    recorded_prepare_command,
+)
 from transformer_playground.jsonvalues import as_object, as_text
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.generation_request import (
@@ -122,15 +126,16 @@ def find_dataset(
             return DatasetLookup(_open(folder, record, expected), is_checked=True)
         except DataError as error:
             problems.append(error.message)
+    command = recorded_prepare_command(record)
     return DatasetLookup(
         None,
         problem=" ".join(problems) or "The run did not record the folder of its dataset.",
-        hint=f"Name its folder with --dataset, or prepare it again: {_prepare_command(record)}",
+        hint=f"Name its folder with --dataset, or prepare it again: {command}",
     )
 
 
 def _open(folder: Path, record: Mapping[str, Any], expected: str | None) -> Dataset:
-    dataset = open_dataset(folder, prepare_command=_prepare_command(record))
+    dataset = open_dataset(folder, prepare_command=recorded_prepare_command(record))
     if expected is not None and dataset.fingerprint != expected:
         raise DataError(
             f"The dataset in {folder} is not the one this run was trained on: "
@@ -147,19 +152,8 @@ def _candidates(record: Mapping[str, Any], experiments_dir: Path | None) -> Iter
     if recorded and "\0" not in recorded:
         tried.add(Path(recorded))
         yield Path(recorded)
-    experiment = _experiment(record)
+    experiment = recorded_experiment(record)
     if experiments_dir is not None and experiment is not None:
         folder = (experiments_dir / experiment / "datasets").resolve()
         if folder not in tried:
             yield folder
-
-
-def _experiment(record: Mapping[str, Any]) -> str | None:
-    name = record.get("experiment")
-    if not isinstance(name, str) or name in ("", ".", "..") or Path(name).name != name:
-        return None
-    return None if "\0" in name else name
-
-
-def _prepare_command(record: Mapping[str, Any]) -> str:
-    return f"tp prepare {_experiment(record) or 'EXPERIMENT'}"

@@ -18,6 +18,11 @@ from transformer_playground.experiments.discovery import (
     find_experiment,
     load_experiment,
 )
+from transformer_playground.experiments.recorded import (
+    DATASET_TABLES,
+    recorded_config_file,
+    recorded_prepare_command,
+)
 from transformer_playground.experiments.scaffold import find_or_install
 from transformer_playground.files import display_path
 from transformer_playground.jsonvalues import as_object, as_text
@@ -32,8 +37,6 @@ if TYPE_CHECKING:
     from transformer_playground.training.sinks.base import Sink
 
 PrepareWhen = Literal["never", "if needed", "always"]
-# Settings that shape a dataset.
-_DATASET_TABLES = ("prepare.", "hf_model.", "experiment.")
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,7 @@ class ResolvedLaunch:
             elif not launch.experiment:
                 arguments.append(self.experiment.name)
             for override in launch.overrides:
-                if override.lstrip().startswith(_DATASET_TABLES):
+                if override.lstrip().startswith(DATASET_TABLES):
                     arguments += ["--set", override]
         if self.experiments_dir != EXPERIMENTS_DIR:
             arguments += ["--experiments-dir", str(self.experiments_dir)]
@@ -257,9 +260,12 @@ class _Origin:
             if not is_gone:
                 raise
             where = display_path(self._dataset_dir)
+            file = recorded_config_file(self.record)
             raise UsageError(
                 f"{error.message} The dataset of run '{self.run.run_id}' is not in {where} either.",
-                "Restore one of them, or start a new run.",
+                f"Prepare it again: {recorded_prepare_command(self.record)}"
+                if file is not None and file.is_file()
+                else "Restore one of them, or start a new run.",
             ) from error
         if experiment.name != name:
             self._refuse(experiment)

@@ -209,3 +209,22 @@ def test_a_hostile_run_name_stays_text(trained: Project, tp: Tp) -> None:
     name = "a" + "b" * 90
     trained.run_named("first").root.rename(trained.run_named(name).root)
     assert tp("report", "--run-id", name, *FEW).code == 0
+
+
+def test_the_dataset_of_a_loose_file_is_prepared_again_by_the_command_in_the_hint(
+    trained: Project, tp: Tp
+) -> None:
+    loose = trained.root / "loose"
+    loose.mkdir()
+    (loose / "my.toml").write_bytes((trained.experiment / "config.toml").read_bytes())
+    shutil.copytree(trained.experiment / "raw", loose / "raw")
+    setting = ("--set", "prepare.val_fraction=0.2")
+    words = ("loop", "--config", "loose/my.toml", *setting, "--run-id", "own")
+    assert tp(*words).code == 0
+    shutil.rmtree(loose / "datasets")
+    command = "tp prepare --config loose/my.toml --set prepare.val_fraction=0.2"
+    assert command in " ".join(tp("report", "--run-id", "own", "--n-samples", "2").out.split())
+    assert f"Prepare it again: {command}" in tp("train", "--resume", "own").err
+    assert tp(*command.split()[1:]).code == 0
+    report = document(tp("report", "--run-id", "own", "--json", "--n-samples", "2"))
+    assert report["missing"] == []
