@@ -45,7 +45,11 @@ class CompareView(View):
     """Compares the baseline with the other selected runs."""
 
     NAME = "compare"
-    CSS_PATH: ClassVar[CSSPathType | None] = ["../charts/charts.tcss", "compare.tcss"]
+    CSS_PATH: ClassVar[CSSPathType | None] = [
+        "../charts/charts.tcss",
+        "../sample/sample.tcss",
+        "compare.tcss",
+    ]
     BINDINGS = bindings_for("compare")
     AUTO_FOCUS: ClassVar[str | None] = "#compare-table"
 
