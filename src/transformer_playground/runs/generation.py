@@ -33,7 +33,10 @@ from transformer_playground.runs.generation_request import (
 class LoadedRun:
     """A model in evaluation mode, its tokenizer and sampling settings.
 
-    `notices` are sentences for the user about the prompt.
+    Attributes:
+        step: Optimizer steps done by the checkpoint.
+        val_loss: Its validation loss in nats per token, if its sidecar records one.
+        notices: Sentences for the user about the prompt.
     """
 
     run_id: str
@@ -46,6 +49,7 @@ class LoadedRun:
     decoding: DecodingConfig
     seed: int
     notices: tuple[str, ...] = ()
+    val_loss: float | None = None
 
 
 class LoadedModel(NamedTuple):
@@ -129,6 +133,7 @@ def load_resolved(resolved: ResolvedSampling, *, load: ModelLoader = load_model)
         decoding=settings.sample,
         seed=settings.runtime.seed,
         notices=resolved.prompt.notices(loaded.model.block_size),
+        val_loss=found.info.metric if found.info else None,
     )
 
 

@@ -22,7 +22,12 @@ from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.bindings import bindings_for, check_keymap
 from transformer_playground.tui.core.context import AppContext, LaunchRequested
 from transformer_playground.tui.core.input_order import InputOrder, KeyFollower
-from transformer_playground.tui.core.job_queue import Update, activity_text, outcome_text
+from transformer_playground.tui.core.job_queue import Update
+from transformer_playground.tui.core.job_text import (
+    activity_text,
+    outcome_text,
+    quit_question,
+)
 from transformer_playground.tui.settings import (
     load_settings,
     save_settings,
@@ -149,6 +154,8 @@ class Console(App[int], inherit_bindings=False):
         updates = context.training.drain()
         if not updates:
             return
+        active = context.training.active
+        context.workspace.follow_training(active.run_id if active else None)
         with self.batch_update():
             context.training_changed.publish(updates)
             context.set_activity(activity_text(context.training, context.snapshot.runs))
@@ -201,7 +208,6 @@ class Console(App[int], inherit_bindings=False):
         if training.active is None and not training.waiting:
             self.exit(0)
             return
-        from transformer_playground.tui.core.job_queue import quit_question
         from transformer_playground.tui.dialogs.base import ConfirmScreen
 
         question, yes = quit_question(training)

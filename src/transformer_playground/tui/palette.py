@@ -69,6 +69,7 @@ class ConsoleCommands(Provider):
 
     def _show_run(self, context: AppContext, run_id: str) -> None:
         context.publish_workspace(current=run_id)
+        context.workspace.opened = run_id
         self.app.switch_mode("live")
 
     def _of_keys(self) -> Iterator[Command]:

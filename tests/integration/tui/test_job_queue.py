@@ -32,11 +32,10 @@ from transformer_playground.tui.core.job_queue import (
     Job,
     TrainingQueue,
     Update,
-    activity_text,
     artifact_lines,
-    outcome_text,
     quit_question,
 )
+from transformer_playground.tui.core.job_text import activity_text, outcome_text
 
 ENDLESS = ("train.runtime.max_iters=1000000", "train.runtime.eval_interval=1000000")
 

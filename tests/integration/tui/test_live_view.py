@@ -312,6 +312,68 @@ def test_a_run_of_this_console_is_paused_controlled_and_stopped_by_keys(project:
     with_console(project, steps)
 
 
+def test_the_run_in_training_has_the_focus_beside_selected_runs_and_in_a_queue(
+    project: Project,
+) -> None:
+    add_run(project, "old")
+    add_run(project, "other")
+    endless = ("train.runtime.max_iters=100000", "train.runtime.eval_interval=50000")
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        training = console.context.training
+        view = await open_live(console, pilot, "old", "other")
+        await pilot.press("1", "slash", *"other", "enter", "2")
+        first, second = (
+            training.submit(Launch("tiny", endless, run_id=name)) for name in ("first", "second")
+        )
+        await until(pilot, lambda: is_titled(console, "3 runs") and view.focus_run == "first")
+        await until(pilot, lambda: shows(console, "log · first") or shows(console, "▶ running"))
+        await pilot.press("P")
+        await until(pilot, lambda: first.state == "paused")
+        await pilot.press("S")
+        await until(pilot, lambda: shows(console, "Stop first?"))
+        await pilot.press("enter")
+        await until(pilot, lambda: view.focus_run == "second" and second.step > 3)
+        await until(pilot, lambda: is_titled(console, "3 runs"))
+
+        # Another run is opened: the keys still act on the one in training, and say so.
+        await pilot.press("1", "enter")
+        await until(pilot, lambda: view.focus_run == "other")
+        assert {"old", "other", "second"} <= set(view.chart_request().runs)
+        await pilot.press("P")
+        await until(pilot, lambda: shows(console, "second: Pausing"))
+        await until(pilot, lambda: second.state == "paused")
+        await pilot.press("K")
+        await until(pilot, lambda: shows(console, "second: Saving"))
+        await pilot.press("P", "S")
+        await until(pilot, lambda: shows(console, "Stop second?"))
+        await pilot.press("enter")
+        await until(pilot, lambda: second.has_ended)
+
+    with_console(project, steps)
+
+
+def test_a_queued_run_is_removed_from_the_queue(project: Project) -> None:
+    endless = ("train.runtime.max_iters=100000", "train.runtime.eval_interval=50000")
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        training = console.context.training
+        training.submit(Launch("tiny", endless, run_id="first"))
+        waiting = training.submit(Launch("tiny", endless, run_id="second"))
+        view = await open_live(console, pilot)
+        console.context.workspace.opened = "second"
+        await until(pilot, lambda: view.focus_run == "second")
+        await pilot.press("P")
+        await until(pilot, lambda: shows(console, "second has not started yet."))
+        assert not shows(console, "folder")
+        await pilot.press("S")
+        await until(pilot, lambda: shows(console, "Remove second from the queue?"))
+        await pilot.press("enter")
+        await until(pilot, lambda: waiting.state == "stopped")
+
+    with_console(project, steps)
+
+
 def test_the_chart_is_exported_and_the_path_is_shown(project: Project) -> None:
     add_run(project, "run")
 

@@ -81,6 +81,10 @@ def word(console: Console) -> str:
     return str(console.screen.query_one("#sample-status", Static).content)
 
 
+def source(console: Console) -> str:
+    return str(console.screen.query_one("#sample-source", Static).content)
+
+
 async def draw(console: Console, pilot: Pilot[Any]) -> None:
     console.screen.query_one(SampleForm).show_status("about to begin")
     await pilot.press("enter")
@@ -269,6 +273,31 @@ def test_best_and_last_of_one_run_are_sampled_beside_each_other(two_runs: Projec
         assert all(texts(console))
 
     with_console(two_runs, steps, (140, 45))
+
+
+def test_a_sample_keeps_what_it_was_drawn_from_when_a_newer_checkpoint_appears(
+    project: Project,
+) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await fill(console, pilot, "seed", "5")
+        await fill(console, pilot, "temperature", "0.5")
+        await draw(console, pilot)
+        (pane,) = panes(console)
+        before = str(pane.border_subtitle)
+        assert before.startswith("step 20 · val loss ")
+        assert " · temp. 0.5 · seed 5" in before
+        text = texts(console)
+
+        await fill(console, pilot, "seed", "6")
+        overrides = ("train.runtime.max_iters=40",)
+        job = console.context.training.submit(Launch("tiny", overrides, resume="two"))
+        await until(pilot, lambda: job.has_ended)
+        await until(pilot, lambda: "step 40" in source(console))
+        assert texts(console) == text
+        assert str(pane.border_subtitle) == before
+
+    with_console(project, steps, (140, 45))
 
 
 def test_run_and_checkpoint_are_picked_from_lists_that_typing_narrows(two_runs: Project) -> None:

@@ -89,7 +89,7 @@ class AppContext:
     def publish_workspace(self, *, current: str | None = None) -> None:
         """Announce a change of the workspace; `current` moves the cursor to a run first."""
         if current is not None:
-            self.workspace.current = current
+            self.workspace.move_to(current)
         self.workspace_changed.publish(self.workspace)
 
     def set_activity(self, activity: str) -> None:

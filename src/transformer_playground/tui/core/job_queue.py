@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from transformer_playground.errors import PlaygroundError, describe_error
-from transformer_playground.formatting import percent_done, rate_text
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import (
@@ -294,57 +293,9 @@ class TrainingQueue:
         self._updates.put(Update(job, kind))
 
 
-def activity_text(queue: TrainingQueue, runs: Mapping[str, RunInfo]) -> str:
-    """The active job and the number of queued ones in one line; empty when there are none.
-
-    Args:
-        runs: Every run by its id, for its throughput.
-    """
-    job = queue.active
-    waiting = f" +{len(queue.waiting)} queued" if queue.waiting else ""
-    if job is None:
-        return waiting.strip()
-    if job.is_reporting:
-        return f"writing plot and report of {job.name}{waiting}"
-    if not job.is_training:
-        return f"{job.state} {job.name}{waiting}"
-    glyph = "▶" if job.state == "running" else "‖"
-    percent = percent_done(job.step, job.max_iters)
-    progress = f"step {job.step:,}" if percent is None else f"{percent}%"
-    run = runs.get(job.run_id or "")
-    rate = run.summary.tokens_per_sec if run else None
-    speed = "" if rate is None else f" {rate_text(rate)}"
-    return f"{glyph} {job.name} {progress}{speed}{waiting}"
-
-
-def quit_question(queue: TrainingQueue) -> tuple[str, str]:
-    """Question and confirm label of the quit dialog while jobs are active or queued."""
-    job = queue.active
-    question, confirm = "", "Quit"
-    if job is not None and job.is_reporting:
-        question = f"The plot and report of {job.name} are being written. Quitting waits for them."
-        confirm = "Finish and quit"
-    elif job is not None and job.is_training:
-        question = (
-            "A run is training. Quitting saves a checkpoint and stops it; you can resume it later."
-        )
-        confirm = "Save and quit"
-    elif job is not None:
-        question = "A run is starting. Quitting stops it."
-    if queue.waiting:
-        question += " Queued runs will not be trained."
-    return question.strip(), confirm
-
-
 def artifact_lines(artifacts: "Artifacts") -> tuple[str, ...]:
     """Written files and warnings of a finished run, untrusted text, one per line."""
     return (*(f"wrote {path}" for path in artifacts.paths), *artifacts.warnings)
-
-
-def outcome_text(job: Job) -> str:
-    """Final state and outputs of a job, untrusted text of one line or more."""
-    state = f"failed: {job.message}" if job.state == "failed" else job.state
-    return "\n".join((state, *job.outputs))
 
 
 def _raise_if_stopped(job: Job) -> None:

@@ -11,13 +11,19 @@ class Workspace:
     """Selection that all views share; only the application's own thread changes it.
 
     Attributes:
+        current: The run under the cursor of the table.
         selected: Selected runs in the order of their selection.
+        opened: The run that the user opened in the live view, until the cursor moves on.
+        training: The run that this console trains.
     """
 
     current: str | None = None
     selected: list[str] = field(default_factory=list)
     baseline: str | None = None
+    opened: str | None = None
+    training: str | None = None
     experiment: str | None = None
+    _last_trained: str | None = None
     _slots: dict[str, int] = field(default_factory=dict)
 
     def chosen(self) -> list[str]:
@@ -25,6 +31,28 @@ class Workspace:
         others = self.selected or ([self.current] if self.current else [])
         first = [self.baseline] if self.baseline else []
         return first + [run_id for run_id in others if run_id != self.baseline]
+
+    def live_runs(self) -> list[str]:
+        """Runs in the live view: the chosen ones, the opened one and the one in training."""
+        also = [run_id for run_id in (self.opened, self.training) if run_id]
+        return list(dict.fromkeys([*self.chosen(), *also]))
+
+    def move_to(self, run_id: str | None) -> None:
+        """Move the cursor to a run."""
+        self.current, self.opened = run_id, None
+
+    def follow_training(self, run_id: str | None) -> None:
+        """Give the focus of the live view to the run that now trains; None if none does.
+
+        The focus stays on the run that has ended until the next one begins, and on another run
+        that the user has opened.
+        """
+        if run_id == self.training:
+            return
+        before, self.training = self._last_trained, run_id
+        self._last_trained = run_id or before
+        if self.opened in (None, before):
+            self.opened = None if run_id else before
 
     def toggle_selected(self, run_id: str) -> None:
         if run_id in self.selected:
@@ -43,25 +71,28 @@ class Workspace:
             self.baseline = None
         if self.current not in known:
             self.current = None
+        if self.opened not in known:
+            self.opened = None
 
     def rename(self, old: str, new: str) -> None:
         """Keep a run's selection and slot under its new name."""
         self.selected = [new if run_id == old else run_id for run_id in self.selected]
         self.baseline = new if self.baseline == old else self.baseline
         self.current = new if self.current == old else self.current
+        self.opened = new if self.opened == old else self.opened
         if old in self._slots:
             self._slots[new] = self._slots.pop(old)
 
     def slot(self, run_id: str) -> int | None:
-        """Index of a chosen run's colour and glyph, stable while the run stays chosen.
+        """Index of a run's colour and glyph, stable while the live view shows the run.
 
         None beyond the sixth run: more colours would be hard to distinguish.
         """
-        chosen = self.chosen()
-        if run_id not in chosen:
+        coloured = self.live_runs()
+        if run_id not in coloured:
             return None
-        self._slots = {known: slot for known, slot in self._slots.items() if known in chosen}
-        for candidate in chosen:
+        self._slots = {known: slot for known, slot in self._slots.items() if known in coloured}
+        for candidate in coloured:
             free = sorted(set(range(SLOTS)) - set(self._slots.values()))
             if candidate not in self._slots and free:
                 self._slots[candidate] = free[0]

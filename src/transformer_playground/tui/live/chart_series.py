@@ -21,34 +21,18 @@ class RunStyle:
     on_top: bool = False
 
 
-def runs_to_show(
-    workspace: Workspace, training: str | None, known: Sequence[str]
-) -> tuple[str, ...]:
-    """The chosen runs, else the run in training, else the newest run.
+def runs_to_show(workspace: Workspace, known: Sequence[str]) -> tuple[str, ...]:
+    """The chosen runs and the one in training, else the newest run.
 
     Args:
-        training: The run that this console is training.
         known: All runs, newest first.
     """
-    chosen = workspace.chosen()
-    if chosen:
-        return tuple(chosen)
-    if training is not None:
-        return (training,)
-    return tuple(known[:1])
+    return tuple(workspace.live_runs() or known[:1])
 
 
-def run_in_focus(
-    shown: Sequence[str], wanted: str | None, current: str | None, training: str | None
-) -> str | None:
-    """The first of these that the chart shows: `wanted`, `current`, `training`, its last run.
-
-    Args:
-        wanted: The run that the user chose in the live view.
-        current: The run under the cursor of the table.
-        training: The run that this console is training.
-    """
-    candidates = [wanted, current, training, *reversed(shown)]
+def run_in_focus(shown: Sequence[str], workspace: Workspace) -> str | None:
+    """The first of these that the chart shows: opened, in training, under the cursor, its last."""
+    candidates = [workspace.opened, workspace.training, workspace.current, *reversed(shown)]
     return next((run_id for run_id in candidates if run_id in shown), None)
 
 

@@ -13,6 +13,7 @@ from transformer_playground.runs.folder import open_run, reports_folder
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.chart import Chart
 from transformer_playground.tui.core.job_queue import Job, TrainingQueue
+from transformer_playground.tui.core.job_text import stop_question
 from transformer_playground.tui.dialogs.base import ConfirmScreen
 from transformer_playground.tui.live.follower import LiveFrame, ViewRequest
 from transformer_playground.tui.live.stats import RunActivity, RunStats, queue_text
@@ -78,14 +79,19 @@ class LiveControls(View):
             line.update(content)
 
     def _job(self) -> Job | None:
-        """The job that trains the run in focus; notifies the user if there is none."""
-        run_id = self.focus_run
-        job = self.context.training.job_of(run_id) if run_id else None
+        """The job of the run in focus, else the one in training; notifies if there is none."""
+        run_id, training = self.focus_run, self.context.training
+        job = training.job_of(run_id) if run_id else None
         if job is not None and not job.has_ended:
             return job
         row = self.context.snapshot.runs.get(run_id) if run_id else None
-        is_elsewhere = row is not None and row.state == "running" and job is None
-        self.notify(_OTHER_PROCESS if is_elsewhere else _NOT_TRAINING, markup=False)
+        if row is not None and row.state == "running" and job is None:
+            self.notify(_OTHER_PROCESS, markup=False)
+            return None
+        active = training.active
+        if active is not None and not active.has_ended:
+            return active
+        self.notify(_NOT_TRAINING, markup=False)
         return None
 
     def _request(self, request: Callable[[TrainingQueue, Job], None], message: str) -> None:
@@ -93,9 +99,11 @@ class LiveControls(View):
         if job is None:
             return
         if not job.is_training:
-            self.notify("Training has not started yet.", markup=False)
+            self.notify(f"{visible_line(job.name)} has not started yet.", markup=False)
             return
         request(self.context.training, job)
+        if job.run_id != self.focus_run:
+            message = f"{visible_line(job.name)}: {message}"
         self.notify(message, markup=False, timeout=2)
 
     def action_pause(self) -> None:
@@ -120,8 +128,8 @@ class LiveControls(View):
         job = self._job()
         if job is None:
             return
-        question = f"Stop {job.name}? It saves a checkpoint first and can be resumed."
-        answers = (("stop", "Save and stop"), ("cancel", "Cancel"))
+        question, confirm = stop_question(job)
+        answers = (("stop", confirm), ("cancel", "Cancel"))
         self.app.push_screen(ConfirmScreen(question, answers), partial(self._stop, job))
 
     def _stop(self, job: Job, answer: str | None) -> None:

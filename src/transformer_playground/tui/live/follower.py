@@ -104,7 +104,7 @@ class RunFollower:
         self._sample_rows = MetricsReader(folder.samples_path, accept=is_sample_row)
         self._samples: SampleHistory[SampleText] = SampleHistory(MAX_SAMPLES)
         self._lines: deque[LogLine] = deque(maxlen=MAX_LOG_LINES)
-        self._had_rows = False
+        self._had_folder = self._had_rows = False
         self._generation = 0
         self._curves: tuple[tuple[Quantity, Axis], tuple[Curve, ...]] | None = None
         self._focused: FocusedRun | None = None
@@ -114,6 +114,7 @@ class RunFollower:
         changed = self._series.poll()
         if changed:
             self._curves = None
+        self._had_folder = self._had_folder or self._folder.root.is_dir()
         self._had_rows |= self._series.rows > 0
         changed |= self._poll_samples()
         if changed:
@@ -124,7 +125,8 @@ class RunFollower:
     def problem(self) -> str:
         if self._series.rows:
             return ""
-        if not self._folder.root.is_dir():
+        # A run that waits or is being started has no folder yet.
+        if self._had_folder and not self._folder.root.is_dir():
             return "its folder was removed"
         if self._had_rows:
             return "metrics.jsonl was removed or emptied"

@@ -57,9 +57,9 @@ class LiveView(LiveControls):
         self._quantity: Quantity = QUANTITIES[0]
         self._x: Axis = "step"
         self._run_ids: tuple[str, ...] = ()
-        self._wanted: str | None = None
         self._titled_run: str | None = None
         self._frame: LiveFrame | None = None
+        self._requested: ViewRequest | None = None
         self._is_polling = self._is_woken = self._is_dirty = self._is_chart_stale = False
         self._wait = _MIN_WAIT
         # Times of the monotonic clock. An early poll waits for _rest_until, others for _next_poll.
@@ -107,22 +107,19 @@ class LiveView(LiveControls):
         self._tick_timer.resume()
         self._is_dirty = True
         self._notify_removed()
-        shown = runs_to_show(self.context.workspace, self._training, [*self.context.snapshot.runs])
+        shown = self._runs_to_show()
         self.query_one("#live").display = bool(shown)
         self._show_empty(is_empty=not shown)
-        if shown != self._run_ids or not self._next_poll:
-            self._run_ids = shown
+        self._run_ids = shown
+        if self.chart_request() != self._requested or not self._next_poll:
             self._poll_now()
 
-    @property
-    def _training(self) -> str | None:
-        job = self.context.training.active
-        return job.run_id if job else None
+    def _runs_to_show(self) -> tuple[str, ...]:
+        return runs_to_show(self.context.workspace, [*self.context.snapshot.runs])
 
     @property
     def focus_run(self) -> str | None:
-        current = self.context.workspace.current
-        return run_in_focus(self._run_ids, self._wanted, current, self._training)
+        return run_in_focus(self._run_ids, self.context.workspace)
 
     def _notify_removed(self) -> None:
         known = set(self.context.snapshot.runs)
@@ -147,7 +144,8 @@ class LiveView(LiveControls):
             return
         self._is_polling, self._is_woken = True, False
         self.poll_count += 1
-        poll = partial(self._poll_in_thread, self.chart_request())
+        self._requested = self.chart_request()
+        poll = partial(self._poll_in_thread, self._requested)
         self.run_worker(poll, group="followers", thread=True, exit_on_error=False)
 
     def chart_request(self) -> ViewRequest:
@@ -252,10 +250,10 @@ class LiveView(LiveControls):
     def _training_changed(self, updates: list[Update]) -> None:
         if not self.is_current:
             return
-        if self.focus_run is None:
-            self.refresh_view()
-            return
         self._is_dirty = True
+        if self._runs_to_show() != self._run_ids or self.chart_request() != self._requested:
+            # Another run trains now.
+            self.refresh_view()
         self._is_woken |= any(update.job.run_id in self._run_ids for update in updates)
 
     def _tick(self) -> None:
@@ -294,7 +292,7 @@ class LiveView(LiveControls):
         run_id = self.focus_run
         if run_id is not None and len(self._run_ids) > 1:
             place = (self._run_ids.index(run_id) + by) % len(self._run_ids)
-            self._wanted = self._run_ids[place]
+            self.context.workspace.opened = self._run_ids[place]
             self.query_one(SamplesPane).follow()
             self._poll_now()
 

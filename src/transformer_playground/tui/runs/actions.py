@@ -250,7 +250,9 @@ class RunActions(View):
     table_state: RunsTableState
 
     def action_open(self) -> None:
-        if self.row() is not None:
+        row = self.row()
+        if row is not None:
+            self.context.workspace.opened = row.run_id
             self.app.switch_mode("live")
 
     def action_unmark(self) -> None:

@@ -205,7 +205,8 @@ class RunsView(RunActions):
 
     def on_runs_table_highlighted(self, event: RunsTable.Highlighted) -> None:
         if event.run_id != self.context.workspace.current:
-            self._current = self.context.workspace.current = event.run_id
+            self._current = event.run_id
+            self.context.workspace.move_to(event.run_id)
             self.context.publish_workspace()
 
     def on_runs_table_header_clicked(self, event: RunsTable.HeaderClicked) -> None:

@@ -12,6 +12,7 @@ from textual.containers import Container, Vertical
 from textual.content import Content
 
 from transformer_playground.files import replace_text, timestamped, write_new_file
+from transformer_playground.formatting import loss_text
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.context import context_of
 from transformer_playground.tui.core.sampling import Failed, Started, Update
@@ -178,12 +179,21 @@ class SamplePanes(Vertical):
         transcript = view.transcript
         if transcript is None:
             return
+        # Stays with the text when the run has a newer checkpoint or the form is edited.
+        drawn = _drawn_text(self._loaded[self.views.index(view)])
         tokens = f"{transcript.n_tokens:,} tokens"
         if not transcript.is_complete:
             state = f"▶ {tokens}"
         else:
             state = f"■ stopped, {tokens}" if transcript.was_cancelled else f"✓ {tokens}"
-        view.border_subtitle = Content(state)
+        view.border_subtitle = Content(f"{drawn} · {state}")
+
+
+def _drawn_text(loaded: "LoadedRun") -> str:
+    """Checkpoint and settings that samples were drawn with."""
+    loss = [] if loaded.val_loss is None else [f"val loss {loss_text(loaded.val_loss)}"]
+    settings = [f"temp. {loaded.decoding.temperature:g}", f"seed {loaded.seed}"]
+    return " · ".join([f"step {loaded.step:,}", *loss, *settings])
 
 
 def export_samples(rows: Iterable[Mapping[str, Any]], folder: Path) -> Path:

@@ -82,6 +82,15 @@ def test_a_truncated_file_is_read_again_and_logged(tmp_path: Path) -> None:
     assert "truncated, replaced or removed" in frame.focus.log[-1].text
 
 
+def test_a_run_whose_folder_does_not_exist_yet_is_not_reported(tmp_path: Path) -> None:
+    followers = RunFollowers(tmp_path)
+    assert followers.poll(request("a")).runs[0].problem == ""
+    make_run(tmp_path, "a")
+    assert followers.poll(request("a")).runs[0].problem == ""
+    shutil.rmtree(tmp_path / "a")
+    assert followers.poll(request("a")).runs[0].problem == "its folder was removed"
+
+
 def test_a_removed_folder_is_reported_and_a_restored_one_is_read(tmp_path: Path) -> None:
     run = make_run(tmp_path, "a", [train_row(1)])
     followers = RunFollowers(tmp_path)
@@ -172,18 +181,52 @@ def test_remaining_time_is_unknown_before_two_rows() -> None:
     assert remaining_seconds(one, one, np.empty(0), 100) is None
 
 
-def test_chosen_runs_come_before_the_run_in_training_and_the_newest_run() -> None:
+def test_the_run_in_training_is_always_shown_beside_the_chosen_ones() -> None:
     workspace = Workspace()
-    assert runs_to_show(workspace, None, []) == ()
-    assert runs_to_show(workspace, None, ["new", "old"]) == ("new",)
-    assert runs_to_show(workspace, "trains", ["new", "old"]) == ("trains",)
-    workspace.current = "old"
-    assert runs_to_show(workspace, "trains", ["new", "old"]) == ("old",)
+    assert runs_to_show(workspace, []) == ()
+    assert runs_to_show(workspace, ["new", "old"]) == ("new",)
+    workspace.follow_training("trains")
+    assert runs_to_show(workspace, ["new", "old"]) == ("trains",)
+    workspace.move_to("old")
+    assert runs_to_show(workspace, ["new", "old"]) == ("old", "trains")
+    workspace.toggle_selected("new")
+    workspace.toggle_baseline("trains")
+    assert runs_to_show(workspace, ["new", "old"]) == ("trains", "new")
+    assert workspace.slot("trains") is not None
 
 
-def test_the_focus_is_the_run_chosen_in_the_view_else_the_one_under_the_cursor() -> None:
-    assert run_in_focus(["a", "b", "c"], "b", "a", None) == "b"
-    assert run_in_focus(["a", "b", "c"], "gone", "a", "c") == "a"
-    assert run_in_focus(["a", "b", "c"], None, None, "b") == "b"
-    assert run_in_focus(["a", "b"], None, None, None) == "b"
-    assert run_in_focus([], None, None, None) is None
+def test_an_opened_run_is_shown_until_the_cursor_moves_on() -> None:
+    workspace = Workspace(selected=["marked"])
+    workspace.opened = "opened"
+    assert runs_to_show(workspace, []) == ("marked", "opened")
+    workspace.move_to("other")
+    assert runs_to_show(workspace, []) == ("marked",)
+
+
+def test_the_focus_is_the_opened_run_else_the_one_in_training_or_under_the_cursor() -> None:
+    shown = ["a", "b", "c"]
+    assert run_in_focus(shown, Workspace(opened="b", training="c", current="a")) == "b"
+    assert run_in_focus(shown, Workspace(opened="gone", training="c", current="a")) == "c"
+    assert run_in_focus(shown, Workspace(current="a")) == "a"
+    assert run_in_focus(shown, Workspace()) == "c"
+    assert run_in_focus([], Workspace()) is None
+
+
+def test_the_focus_goes_with_the_queue_from_run_to_run_and_stays_on_the_last() -> None:
+    workspace = Workspace(selected=["marked", "first", "second"])
+
+    def focus() -> str | None:
+        return run_in_focus(runs_to_show(workspace, []), workspace)
+
+    seen = []
+    for run_id in ("first", None, "second", None):
+        workspace.follow_training(run_id)
+        seen.append(focus())
+    assert seen == ["first", "first", "second", "second"]
+    workspace.opened = "marked"
+    workspace.follow_training("third")
+    assert focus() == "marked"
+    workspace.opened = "third"
+    workspace.follow_training("fourth")
+    assert focus() == "fourth"
+    assert "fourth" in runs_to_show(workspace, [])
