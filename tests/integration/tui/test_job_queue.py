@@ -33,9 +33,8 @@ from transformer_playground.tui.core.job_queue import (
     TrainingQueue,
     Update,
     artifact_lines,
-    quit_question,
 )
-from transformer_playground.tui.core.job_text import activity_text, outcome_text
+from transformer_playground.tui.core.job_text import activity_text, outcome_text, quit_question
 
 ENDLESS = ("train.runtime.max_iters=1000000", "train.runtime.eval_interval=1000000")
 
