@@ -112,8 +112,7 @@ def estimated_size(value: object) -> int:
         return sum(estimated_size(item) for item in value.values())
     if isinstance(value, list | tuple):
         return sum(estimated_size(item) for item in value)
-    size = getattr(value, "nbytes", 0)
-    return size if isinstance(size, int) else 0
+    return int(getattr(value, "nbytes", 0))
 
 
 _SPACE_MARGIN = 1 << 20

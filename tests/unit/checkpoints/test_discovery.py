@@ -1,6 +1,8 @@
 """Finding checkpoints that are whole."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +12,7 @@ import pytest
 from builders.checkpoints import flip_byte, read, save
 from transformer_playground.checkpoints.discovery import choose, list_checkpoints, newest_valid
 from transformer_playground.errors import CheckpointError, UsageError
+from transformer_playground.files import sha256_file
 
 
 def detach(path: Path) -> None:
@@ -233,6 +236,146 @@ def test_a_link_that_leads_out_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(UsageError, match="leads out"):
         choose(folder, "mine.pt")
+
+
+def without_sequence(folder: Path) -> None:
+    """Make the sidecars of a folder those of the first version, which did not number saves."""
+    for path in folder.glob("*.json"):
+        document = json.loads(path.read_text())
+        del document["sequence"]
+        path.unlink()
+        path.write_text(json.dumps(document))
+
+
+def test_saves_without_a_number_are_ordered_by_step(tmp_path: Path) -> None:
+    for step in (1, 2):
+        save(tmp_path, step)
+    for name in ("last.pt", "last.json"):
+        (tmp_path / name).unlink()
+    without_sequence(tmp_path)
+
+    assert [info.sequence for info in list_checkpoints(tmp_path).valid] == [0, 0]
+    assert choose(tmp_path, "last").path.name == "ckpt_last_00000002.pt"
+    assert newest_valid(tmp_path).path.name == "ckpt_last_00000002.pt"
+
+
+def test_of_one_save_the_last_checkpoint_is_resumed_from(tmp_path: Path) -> None:
+    save(tmp_path, 1, val_loss=1.0)
+
+    assert newest_valid(tmp_path).path.name == "ckpt_last_00000001.pt"
+
+
+def test_a_checkpoint_before_the_first_step_counts(tmp_path: Path) -> None:
+    save(tmp_path, 0)
+
+    assert newest_valid(tmp_path).path.name == "ckpt_last_00000000.pt"
+
+
+@pytest.mark.parametrize("losses", [(0.0, 0.5), (-0.5, 0.0)])
+def test_a_loss_of_zero_is_ranked_like_any_other(
+    tmp_path: Path, losses: tuple[float, float]
+) -> None:
+    for step, loss in enumerate(losses, start=1):
+        save(tmp_path, step, val_loss=loss, last=False, keep_best=2)
+    for name in ("best_val.pt", "best_val.json"):
+        (tmp_path / name).unlink()
+
+    assert read(choose(tmp_path, "best").path)["step"] == 1
+
+
+def test_without_hashing_only_sizes_are_compared(tmp_path: Path) -> None:
+    for step in (1, 2):
+        save(tmp_path, step)
+    for name in ("last.pt", "last.json"):
+        (tmp_path / name).unlink()
+    flip_byte(tmp_path / "ckpt_last_00000001.pt")
+    torn = tmp_path / "ckpt_last_00000002.pt"
+    torn.write_bytes(torn.read_bytes()[:-1])
+
+    listing = list_checkpoints(tmp_path, hash_file=None)
+
+    assert [info.step for info in listing.valid] == [1]
+    assert [skipped.path for skipped in listing.skipped] == [torn]
+
+
+def test_a_file_that_cannot_be_read_is_passed_over_with_the_reason(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+
+    def fail(_: Path) -> str:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    assert {skipped.reason for skipped in list_checkpoints(tmp_path, fail).skipped} == {
+        "it cannot be read: Input/output error"
+    }
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(CheckpointError, match=r"Cannot list .*file: Not a directory"):
+        list_checkpoints(tmp_path / "file")
+
+
+def test_a_torn_pointer_is_compared_with_its_own_sidecar(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    detach(tmp_path / "last.pt")
+    size = (tmp_path / "last.pt").stat().st_size
+    (tmp_path / "last.pt").write_bytes(b"torn")
+    other = tmp_path / "ckpt_last_00000001.json"
+    document = json.loads(other.read_text()) | {"size": 7}
+    detach(other)
+    other.write_text(json.dumps(document))
+
+    reasons = {skipped.path.name: skipped.reason for skipped in list_checkpoints(tmp_path).skipped}
+
+    assert reasons["last.pt"] == f"it has 4 bytes, but its sidecar says {size}"
+
+
+def test_best_is_an_error_that_names_the_damaged_ones_only(tmp_path: Path) -> None:
+    save(tmp_path, 1, val_loss=1.0)
+    for name in ("best_val.pt", "ckpt_best_00000001_val_loss_1.0000.pt"):
+        detach(tmp_path / name)
+        flip_byte(tmp_path / name)
+
+    with pytest.raises(CheckpointError, match=r"best_val\.pt: .*; ckpt_best\w+\.\d+\.pt: [^;]*$"):
+        choose(tmp_path, "best")
+
+
+def test_a_file_that_is_being_replaced_is_tried_a_second_time(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    hashes = iter(["of a file half replaced"] * 2)
+
+    found = choose(tmp_path, "auto", lambda path: next(hashes, sha256_file(path)))
+
+    assert (found.path, found.skipped) == (tmp_path / "last.pt", ())
+
+
+def test_a_named_file_without_a_sidecar_is_taken_as_it_is(tmp_path: Path) -> None:
+    known = save(tmp_path, 1)[0]
+    (tmp_path / "mine.pt").write_bytes(b"from elsewhere")
+
+    assert choose(tmp_path, "mine.pt").info is None
+    assert choose(tmp_path, known.path.name).info == known
+
+
+def test_a_named_file_with_a_damaged_sidecar_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path, 1)[0].path
+    detach(path.with_suffix(".json"))
+    path.with_suffix(".json").write_text("{")
+
+    with pytest.raises(CheckpointError, match="is damaged: its sidecar is not valid JSON"):
+        choose(tmp_path, path.name)
+
+
+def test_files_that_are_no_checkpoints_are_not_listed(tmp_path: Path) -> None:
+    save(tmp_path, 1)
+    for name in (".hidden.pt", "notes.txt", "settings.json", "ckpt.pt"):
+        (tmp_path / name).write_text("mine")
+
+    listing = list_checkpoints(tmp_path)
+
+    assert [info.path.name for info in listing.valid] == ["ckpt_last_00000001.pt", "last.pt"]
+    assert listing.skipped == ()
 
 
 def test_finding_checkpoints_does_not_import_torch() -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import pickle
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,7 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match="Is a directory"):
         load_payload(tmp_path)
 
 
@@ -211,6 +212,71 @@ def test_weights_that_do_not_fit_the_arguments_are_refused(
 
     with pytest.raises(CheckpointError, match=said):
         build_model(payload)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"n_layer": -1, "n_head": -1}, r"'model_args' is invalid: n_layer: [^:]*\.$"),
+        ({"n_head": 3}, r"'model_args' is invalid: [^:]*n_embd[^:]*\.$"),
+    ],
+)
+def test_the_first_invalid_argument_is_named_if_it_is_one(
+    tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    payload = gpt_payload(tiny_model())
+    payload["model_args"] |= change
+
+    with pytest.raises(CheckpointError) as caught:
+        load_payload(write(tmp_path / "a.pt", payload))
+    assert re.search(said, caught.value.message)
+
+
+def test_layers_up_to_the_number_of_weights_are_looked_for_by_name() -> None:
+    payload = gpt_payload(tiny_model())
+    payload["model_args"]["n_layer"] = len(payload["model"])
+
+    with pytest.raises(CheckpointError, match="lacks the weight"):
+        build_model(payload)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("alloc"), MemoryError()])
+def test_arguments_that_need_too_much_memory_are_refused(
+    monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    payload = gpt_payload(tiny_model())
+
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("transformer_playground.model.gpt.GPT", fail)
+    with pytest.raises(CheckpointError, match="more memory than is available"):
+        build_model(payload)
+
+
+@pytest.mark.parametrize(
+    ("base", "stated"),
+    [
+        (None, ("maker/model", "v1")),
+        ("maker/copy", ("maker/copy", "v1")),
+        ("./folder", ("./folder", None)),
+    ],
+)
+def test_a_finetuned_model_can_be_built_on_a_base_that_has_moved(
+    monkeypatch: pytest.MonkeyPatch, base: str | None, stated: tuple[str, str | None]
+) -> None:
+    built: list[Any] = []
+    monkeypatch.setattr(
+        "transformer_playground.finetuning.build.rebuild",
+        lambda args, *_, **__: built.append(args["hf_model"]),
+    )
+    settings = {"model_name": "maker/model", "revision": "v1", "dtype": "float32"}
+    payload = gpt_payload(tiny_model(), kind="lora", model_args={"hf_model": settings})
+
+    build_model(payload, base=base)
+
+    assert (built[0]["model_name"], built[0]["revision"]) == stated
+    assert built[0]["dtype"] == "float32"
 
 
 def test_values_that_make_no_adapted_model_are_refused_with_the_file(tmp_path: Path) -> None:

@@ -130,6 +130,47 @@ def test_an_untied_head_is_kept(tmp_path: Path) -> None:
     torch.testing.assert_close(logits, reference(tokens), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("saved", ["first", "not at all"])
+def test_a_tied_head_is_the_embedding(tmp_path: Path, saved: str) -> None:
+    reference = Reference(bias=False)
+    content = nanogpt_checkpoint(reference, bias=False)
+    weights = dict(content["model"])
+    head = weights.pop("lm_head.weight")
+    content["model"] = {"lm_head.weight": head, **weights} if saved == "first" else weights
+    torch.save(content, tmp_path / "ckpt.pt")
+    tokens = torch.tensor([[1, 2, 3]])
+
+    payload = load_payload(tmp_path / "ckpt.pt")
+
+    assert payload["model_args"]["tie_embeddings"] is True
+    assert "head.weight" not in payload["model"]
+    torch.testing.assert_close(
+        build_model(payload)(tokens), reference(tokens), rtol=1e-5, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("iter_num", ["absent", "many"])
+def test_what_is_not_stated_counts_as_nothing(tmp_path: Path, iter_num: str) -> None:
+    content = nanogpt_checkpoint(Reference(bias=True), True, iter_num=iter_num)
+    if iter_num == "absent":
+        del content["iter_num"]
+    del content["model_args"]["dropout"]
+    torch.save(content, tmp_path / "ckpt.pt")
+
+    payload = load_payload(tmp_path / "ckpt.pt")
+
+    assert [payload[key] for key in ("step", "tokens_seen", "batch_cursor")] == [0, 0, 0]
+    assert payload["model_args"]["dropout"] == 0.0
+
+
+def test_the_first_missing_argument_is_named(tmp_path: Path) -> None:
+    content = nanogpt_checkpoint(Reference(True), True, model_args={"n_layer": 2})
+    torch.save(content, tmp_path / "ckpt.pt")
+
+    with pytest.raises(CheckpointError, match="no 'n_head'"):
+        load_payload(tmp_path / "ckpt.pt")
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -6,14 +6,19 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from builders.checkpoints import flip_byte, names, read, save, tiny_payload
 from transformer_playground.checkpoints.discovery import list_checkpoints, newest_valid
-from transformer_playground.checkpoints.store import CheckpointStore
+from transformer_playground.checkpoints.store import (
+    CheckpointStore,
+    estimated_size,
+    write_payload,
+)
 from transformer_playground.errors import CheckpointError
-from transformer_playground.files import sha256_file
+from transformer_playground.files import link_or_copy, sha256_file
 
 
 def test_a_save_writes_the_file_its_sidecar_and_the_pointers(tmp_path: Path) -> None:
@@ -141,6 +146,50 @@ def test_a_second_save_at_one_step_replaces_nothing_before_it_is_whole(tmp_path:
     ]
 
 
+def test_saves_are_numbered_and_those_of_one_step_named_apart(tmp_path: Path) -> None:
+    first = save(tmp_path, 7)[0]
+    saved = [first, *(save(tmp_path, 7, protect=first.path)[0] for _ in range(2))]
+
+    assert [info.sequence for info in saved] == [1, 2, 3]
+    assert [info.path.name for info in saved] == [
+        "ckpt_last_00000007.pt",
+        "ckpt_last_00000007_2.pt",
+        "ckpt_last_00000007_3.pt",
+    ]
+
+
+def test_a_protected_file_without_a_sidecar_keeps_its_name_and_content(tmp_path: Path) -> None:
+    resumed = save(tmp_path, 7)[0].path
+    content = resumed.read_bytes()
+    resumed.with_suffix(".json").unlink()
+
+    assert save(tmp_path, 7, protect=resumed)[0].path.name == "ckpt_last_00000007_2.pt"
+    assert resumed.read_bytes() == content
+
+
+def test_a_save_that_fails_half_way_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr("transformer_playground.checkpoints.store.link_or_copy", fail)
+    with pytest.raises(CheckpointError, match=r"step 1 could not be saved .*Input/output error"):
+        save(tmp_path, 1, val_loss=1.0)
+
+    assert names(tmp_path) == set()
+
+
+def test_a_damaged_best_pointer_is_replaced_by_the_best_checkpoint(tmp_path: Path) -> None:
+    save(tmp_path, 1, val_loss=1.0)
+    (tmp_path / "best_val.pt").unlink()
+    (tmp_path / "best_val.pt").write_bytes(b"damaged")
+
+    save(tmp_path, 2, val_loss=2.0)
+
+    assert read(tmp_path / "best_val.pt")["step"] == 1
+
+
 def test_going_back_to_an_earlier_step_never_removes_the_newest_save(tmp_path: Path) -> None:
     save(tmp_path, 300)
     save(tmp_path, 400)
@@ -153,7 +202,9 @@ def test_going_back_to_an_earlier_step_never_removes_the_newest_save(tmp_path: P
 def test_leftovers_of_dead_writers_are_removed(tmp_path: Path) -> None:
     (tmp_path / ".ckpt_last_00000001.pt.abc.tmp").write_bytes(b"torn")
     (tmp_path / "ckpt_last_00000001.pt").write_bytes(b"never committed")
-    (tmp_path / "notes.txt").write_text("mine")
+    mine = {"notes.txt", "x.tmp", ".mine", "settings.json", "mine.pt", "ckpt_last_00000001.txt"}
+    for name in mine:
+        (tmp_path / name).write_text("mine")
 
     save(tmp_path, 2)
 
@@ -162,7 +213,7 @@ def test_leftovers_of_dead_writers_are_removed(tmp_path: Path) -> None:
         "ckpt_last_00000002.json",
         "last.pt",
         "last.json",
-        "notes.txt",
+        *mine,
     }
 
 
@@ -173,6 +224,32 @@ def test_the_best_pointer_goes_to_the_next_best_when_its_file_is_damaged(tmp_pat
     save(tmp_path, 2, val_loss=2.0)
 
     assert read(tmp_path / "best_val.pt")["step"] == 2
+
+
+def test_a_damaged_sidecar_of_the_best_pointer_is_replaced(tmp_path: Path) -> None:
+    save(tmp_path, 1, val_loss=1.0)
+    (tmp_path / "best_val.json").unlink()
+    (tmp_path / "best_val.json").write_text("{")
+
+    save(tmp_path, 2, val_loss=2.0)
+
+    assert json.loads((tmp_path / "best_val.json").read_text())["step"] == 1
+
+
+def test_the_best_pointer_is_left_alone_while_it_is_right(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save(tmp_path, 1, val_loss=1.0)
+    linked: list[str] = []
+
+    def link(source: Path, target: Path) -> None:
+        linked.append(target.name)
+        link_or_copy(source, target)
+
+    monkeypatch.setattr("transformer_playground.checkpoints.store.link_or_copy", link)
+    save(tmp_path, 2, val_loss=2.0)
+
+    assert [name for name in linked if not name.startswith("ckpt")] == ["last.pt", "last.json"]
 
 
 def test_without_hard_links_everything_is_copied(
@@ -207,6 +284,22 @@ def test_a_full_disk_is_noticed_before_the_write(
     assert newest_valid(tmp_path).info == save_info(tmp_path)
 
 
+def test_the_room_for_the_newest_checkpoint_and_a_little_more_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = CheckpointStore(tmp_path, keep_last=2, keep_best=1)
+    store.save(tiny_payload(1, size=100_000), step=1, last=True, best_metric=None)
+    (newest,) = store.save(tiny_payload(2), step=2, last=True, best_metric=None)
+    usage = shutil.disk_usage(tmp_path)
+    enough = newest.size + 2**20
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=enough - 1))
+    with pytest.raises(CheckpointError, match="disk full"):
+        store.save(tiny_payload(3), step=3, last=True, best_metric=None)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=enough))
+    assert store.save(tiny_payload(3), step=3, last=True, best_metric=None)
+
+
 def save_info(folder: Path) -> object:
     return list_checkpoints(folder).valid[0]
 
@@ -226,7 +319,7 @@ def test_a_vanished_run_folder_is_not_brought_back(tmp_path: Path) -> None:
 def test_saved_files_are_readable_by_others(tmp_path: Path) -> None:
     info = save(tmp_path, 1)[0]
 
-    assert info.path.stat().st_mode & 0o044
+    assert info.path.stat().st_mode & 0o777 == 0o644
 
 
 def test_tensors_that_cannot_be_pickled_leave_nothing_behind(tmp_path: Path) -> None:
@@ -236,3 +329,22 @@ def test_tensors_that_cannot_be_pickled_leave_nothing_behind(tmp_path: Path) -> 
         store.save({"f": lambda: torch.ones(1)}, step=1, last=True, best_metric=None)
 
     assert names(tmp_path) == set()
+
+
+def test_a_write_that_fails_is_the_error_of_the_system() -> None:
+    full = Path("/dev/full")
+    if not full.exists():
+        pytest.skip("this system has no full device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_payload(full, tiny_payload(1, size=1_000_000))
+
+
+def test_the_size_of_a_payload_is_that_of_its_tensors() -> None:
+    payload = {
+        "model": {"a": torch.zeros(10), "b": torch.zeros(3, dtype=torch.float64)},
+        "optimizer": [torch.zeros(2), (np.zeros(1, np.int16), "text")],
+        "step": 5,
+    }
+
+    assert estimated_size(payload) == 40 + 24 + 8 + 2
