@@ -33,6 +33,15 @@ def describe_error(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".rstrip(": ")
 
 
+def is_library_fault(error: BaseException) -> bool:
+    """Whether a library failed, not the user or the memory.
+
+    A panic in Rust code is a `BaseException`, which `except Exception` does not catch.
+    """
+    is_panic = type(error).__module__ == "pyo3_runtime"
+    return is_panic or (isinstance(error, Exception) and not isinstance(error, MemoryError))
+
+
 @contextlib.contextmanager
 def translate_os_errors(kind: type[PlaygroundError], what: str, hint: str = "") -> Iterator[None]:
     """Turn an OSError of the block into the sentence `what`, followed by the system's reason.

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from transformer_playground.errors import ModelError, PlaygroundError
+from transformer_playground.errors import ModelError, PlaygroundError, is_library_fault
 
 _TOKEN_VARIABLES = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN")
 _MODEL_FILES = "config.json, model.safetensors, tokenizer.json and the other small JSON files"
@@ -23,14 +23,16 @@ def translate_load_errors(model_name: str, revision: str | None = None) -> Itera
     """Translate errors while a model (hub name or folder) is loaded, without library output.
 
     Raises:
-        ModelError: For any exception in the block except a PlaygroundError.
+        ModelError: For any exception in the block except a PlaygroundError, panics included.
     """
     try:
         with silence_libraries():
             yield
     except PlaygroundError:
         raise
-    except Exception as error:
+    except BaseException as error:
+        if not is_library_fault(error) and not isinstance(error, MemoryError):
+            raise
         raise _translate(error, model_name, revision) from error
 
 
@@ -58,7 +60,7 @@ def silence_libraries() -> Iterator[None]:
             model_logging.enable_progress_bar()
 
 
-def _translate(error: Exception, model_name: str, revision: str | None) -> ModelError:
+def _translate(error: BaseException, model_name: str, revision: str | None) -> ModelError:
     chain = _chain(error)
     text = _without_token(" ".join(map(str, chain)))
     for translate in (_memory_error, _access_error, _file_error, _architecture_error):

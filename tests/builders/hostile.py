@@ -106,3 +106,9 @@ def _hostile_run(folder: Path, run_id: str, texts: Iterator[str]) -> None:
     run.samples_path.write_text(lines, encoding="utf-8")
     run.logs.mkdir(exist_ok=True)
     run.log_path.write_bytes(next(texts).encode("utf-8", "surrogatepass") + b"\xff\n")
+
+
+class Panic(BaseException):
+    """As libraries in Rust raise it: no `Exception`."""
+
+    __module__ = "pyo3_runtime"

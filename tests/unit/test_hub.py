@@ -14,6 +14,7 @@ from huggingface_hub.errors import (
 from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import logging as model_logging
 
+from builders.hostile import Panic
 from transformer_playground.errors import DataError, ModelError
 from transformer_playground.hub import silence_libraries, translate_load_errors
 
@@ -99,6 +100,18 @@ def test_a_token_is_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     told = _explanation(error, str(tmp_path))
     assert "Illegal header" in str(told)
     assert "hf_secret" not in str(told)
+
+
+def test_a_panic_of_a_library_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as caught, translate_load_errors(str(tmp_path)):
+        raise Panic("index out of bounds")
+    assert caught.value.message == f"{tmp_path} cannot be loaded: index out of bounds."
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), SystemExit(3), GeneratorExit()])
+def test_what_must_end_a_process_is_no_fault_of_a_model(error: BaseException) -> None:
+    with pytest.raises(type(error)), translate_load_errors(_NAME):
+        raise error
 
 
 def test_no_memory_is_no_fault_of_the_file() -> None:

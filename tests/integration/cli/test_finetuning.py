@@ -9,6 +9,7 @@ from safetensors import SafetensorError
 from builders.base_models import build_model_folder
 from builders.commands import Project, Tp
 from builders.finetuning import make_finetuning_project
+from builders.hostile import Panic
 from builders.schemas import check
 from transformer_playground.cli.main import app, run_app
 
@@ -267,3 +268,38 @@ def test_a_resume_on_another_base_model_is_refused_and_leaves_the_dataset(
     assert "tiny-llama" in ended.err
     assert "Traceback" not in ended.err
     assert project.files() == before
+
+
+@pytest.mark.parametrize(
+    ("broken", "words"),
+    [
+        ("AutoTokenizer", ("prepare", "tiny", "--force")),
+        ("AutoTokenizer", ("loop", "tiny", "--set", "prepare.val_fraction=0.4")),
+        ("AutoModelForCausalLM", ("train", "tiny")),
+        ("AutoModelForCausalLM", ("sample", "first")),
+        ("AutoModelForCausalLM", ("export-adapter", "first", "--merge")),
+    ],
+)
+def test_a_panic_of_the_libraries_that_load_a_base_model_is_one_sentence(
+    project: Project, tp: Tp, monkeypatch: pytest.MonkeyPatch, broken: str, words: tuple[str, ...]
+) -> None:
+    def panic(*_: object, **__: object) -> None:
+        raise Panic("called `Option::unwrap()` on a `None` value")
+
+    monkeypatch.setattr(f"transformers.{broken}.from_pretrained", panic)
+    ended = tp(*words)
+    assert ended.code == 1
+    assert "tiny-qwen2 cannot be loaded: called `Option::unwrap()` on a `None` value." in ended.err
+    assert "Traceback" not in ended.err
+
+
+def test_a_tokenizer_that_fails_only_in_use_is_one_sentence(
+    project: Project, tp: Tp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def panic(*_: object, **__: object) -> None:
+        raise Panic("no entry found for key")
+
+    monkeypatch.setattr("transformers.PreTrainedTokenizerFast.__call__", panic)
+    ended = tp("prepare", "tiny", "--force")
+    assert ended.code == 1
+    assert "tiny-qwen2 cannot be loaded: no entry found for key." in ended.err

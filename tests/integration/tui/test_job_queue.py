@@ -17,6 +17,7 @@ from builders.commands import (
     train_for_an_hour,
 )
 from builders.events import logged_step
+from builders.hostile import Panic
 from builders.metrics import read_rows
 from transformer_playground.checkpoints.discovery import newest_valid
 from transformer_playground.runs.fields import RunInfo
@@ -261,10 +262,6 @@ def test_a_fault_nobody_foresaw_fails_the_job_only(project: Project) -> None:
     assert job.state == "failed"
     assert job.message.startswith("AttributeError: ")
     assert second.state == "finished"
-
-
-class Panic(BaseException):
-    """As Rust libraries raise it."""
 
 
 @pytest.mark.parametrize(

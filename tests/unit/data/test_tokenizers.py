@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.corpora import STORY
+from builders.hostile import Panic
 from transformer_playground.data.meta import read_meta, write_meta
 from transformer_playground.data.sources.text import STRUCTURE_TOKENS
 from transformer_playground.data.tokenizers import StreamDecoder, Tokenizer, gpt2, load_tokenizer
@@ -202,12 +203,6 @@ def test_long_runs_of_white_space_keep_the_ids_of_gpt2(text: str) -> None:
         patched.setattr(gpt2, "_LONG_RUN", re.compile(shorter))
 
         assert tokenizer_of("gpt2").encode(text) == whole
-
-
-class Panic(BaseException):
-    """As Rust libraries raise it."""
-
-    __module__ = "pyo3_runtime"
 
 
 @pytest.mark.parametrize("error", [Panic("stack overflow"), RuntimeError("stack overflow")])

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.data.meta import META_FILE, META_VERSION, read_meta, write_meta
-from transformer_playground.errors import DataError, describe_error
+from transformer_playground.errors import DataError, describe_error, is_library_fault
 from transformer_playground.files import replace_file
 
 _Class = TypeVar("_Class", bound="type[Tokenizer]")
@@ -206,16 +206,13 @@ class StreamDecoder:
 def translate_native_errors(library: str) -> Iterator[None]:
     """Translate exceptions of a native tokenizer library.
 
-    A panic in Rust code is a `BaseException`, which `except Exception` does not catch.
-
     Raises:
         DataError: The library failed.
     """
     try:
         yield
     except BaseException as error:
-        is_panic = type(error).__module__ == "pyo3_runtime"
-        if not is_panic and (not isinstance(error, Exception) or isinstance(error, MemoryError)):
+        if not is_library_fault(error):
             raise
         raise DataError(
             f"{library} cannot encode this text: {describe_error(error)}.",

@@ -217,14 +217,21 @@ def load_hub_tokenizer(
             f"'{end_token}' marks structure, so it cannot end documents as well.",
             "Choose another prepare.doc_separator.",
         )
-    name = hf_model.model_name
-    with hub.translate_load_errors(name, hf_model.revision):
-        from transformers import AutoTokenizer
+    # All of it, since a damaged tokenizer may fail only when it is used.
+    with hub.translate_load_errors(hf_model.model_name, hf_model.revision):
+        return _loaded_tokenizer(hf_model, end_token, symbols)
 
-        gguf = {"gguf_file": hf_model.gguf_file} if hf_model.gguf_file else {}
-        loaded = AutoTokenizer.from_pretrained(
-            name, revision=hf_model.revision, trust_remote_code=False, **gguf
-        )
+
+def _loaded_tokenizer(
+    hf_model: HfModelConfig, end_token: str, symbols: Sequence[str]
+) -> HuggingFaceTokenizer:
+    from transformers import AutoTokenizer
+
+    name = hf_model.model_name
+    gguf = {"gguf_file": hf_model.gguf_file} if hf_model.gguf_file else {}
+    loaded = AutoTokenizer.from_pretrained(
+        name, revision=hf_model.revision, trust_remote_code=False, **gguf
+    )
     if not getattr(loaded, "is_fast", False):
         raise DataError(
             f"{name} has only a slow tokenizer, written in Python ({type(loaded).__name__}).",
