@@ -46,7 +46,8 @@ def discover(experiments_dir: Path) -> list[Experiment]:
     """List the folders of `experiments_dir` that have a `config.toml`, by name.
 
     Experiments with an invalid configuration are listed, too; folders with an invalid name and
-    links out of `experiments_dir` are not. A missing `experiments_dir` counts as empty.
+    links out of `experiments_dir` are not. A missing or unreadable `experiments_dir` counts as
+    empty; `list_folders` says so.
     """
     try:
         names = sorted(entry.name for entry in experiments_dir.iterdir())
@@ -66,12 +67,24 @@ def list_folders(experiments_dir: Path) -> list[Experiment]:
 
     `find_experiment` raises the reason for one that `discover` leaves out. A missing
     `experiments_dir` counts as empty.
+
+    Raises:
+        UsageError: `experiments_dir` cannot be read or searched, or is a file.
     """
     try:
         names = sorted(entry.name for entry in experiments_dir.iterdir() if _may_be_meant(entry))
-    except OSError:
+    except FileNotFoundError:
         return []
+    except OSError as error:
+        raise _unreadable(experiments_dir, error) from error
     return [_experiment(experiments_dir, name) for name in names]
+
+
+def _unreadable(folder: Path, error: OSError) -> UsageError:
+    hint = "Give yourself the permission to read and search it."
+    if isinstance(error, NotADirectoryError):
+        hint = "Name a folder of experiments with --experiments-dir."
+    return UsageError(f"The folder {display_path(folder)} cannot be read: {error.strerror}.", hint)
 
 
 def _may_be_meant(entry: Path) -> bool:
@@ -114,12 +127,11 @@ def find_experiment(experiments_dir: Path, name: str) -> Experiment:
         os.lstat(folder / CONFIG_FILE)
         return _experiment(experiments_dir, name)
     except PermissionError as error:
-        raise UsageError(
-            f"The folder {display_path(folder)} cannot be read: {error.strerror}.",
-            "Give yourself the permission to read and search it.",
-        ) from error
+        raise _unreadable(folder, error) from error
     except OSError:
         pass
+    # Says why, if none of the folders can be read.
+    list_folders(experiments_dir)
     if _is_dangling(folder):
         raise UsageError(
             f"The experiment '{name}' is a link without a target.", "Correct or delete the link."

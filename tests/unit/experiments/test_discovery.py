@@ -202,3 +202,25 @@ def test_folders_that_cannot_be_experiments_are_listed_and_have_a_reason(
             find_experiment(root, name)
         assert raised.value.hint
     assert list_folders(root / "nowhere") == []
+
+
+@pytest.mark.parametrize("kind", ["file", "unreadable", "unsearchable"])
+def test_a_folder_of_experiments_that_cannot_be_read_does_not_count_as_empty(
+    root: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, reason = root / "place", "Permission denied"
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    if kind == "file":
+        place.write_text("")
+        reason = "Not a directory"
+    else:
+        write_experiment(place, "good")
+        monkeypatch.setattr(Path, "iterdir" if kind == "unreadable" else "is_dir", refuse)
+    with pytest.raises(UsageError, match=f"place cannot be read: {reason}") as raised:
+        list_folders(place)
+    assert raised.value.hint
+    with pytest.raises(UsageError, match=f"cannot be read: {reason}"):
+        find_experiment(place, "other")

@@ -10,6 +10,7 @@ from textual.message_pump import MessagePump
 from textual.signal import Signal
 from textual.timer import Timer
 
+from transformer_playground.terminal import visible
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.core.job_queue import TrainingQueue, Update
 from transformer_playground.tui.core.snapshot import Snapshot, take_snapshot
@@ -76,6 +77,9 @@ class AppContext:
         self.app.call_from_thread(self._set_snapshot, snapshot)
 
     def _set_snapshot(self, snapshot: Snapshot) -> None:
+        problem = snapshot.problem
+        if problem is not None and problem != self.snapshot.problem:
+            self.app.notify(visible(problem), severity="error", markup=False)
         self.snapshot, self.has_snapshot = snapshot, True
         # A run that is about to start has no folder yet, but may be selected.
         jobs = [job.run_id for job in self.training.jobs if job.run_id and not job.has_ended]

@@ -24,7 +24,7 @@ class Snapshot:
     Attributes:
         runs: Run id -> run, newest first.
         experiments: All folders of experiments by name, those that cannot be used included.
-        problem: Why runs or experiments could not be listed.
+        problem: Why runs or experiments, or both, could not be listed.
     """
 
     runs: "Mapping[str, RunInfo]" = field(default_factory=dict)
@@ -40,19 +40,22 @@ def take_snapshot(experiments_dir: Path, runs_dir: Path) -> Snapshot:
     from transformer_playground.runs.listing import list_runs
 
     began = time.thread_time()
-    problem: str | None = None
+    problems: list[str] = []
     experiments: list[Experiment] = []
     runs: list[RunInfo] = []
     try:
         runs = list_runs(runs_dir)
+    except PlaygroundError as error:
+        problems.append(str(error))
+    try:
         experiments = list_folders(experiments_dir)
     except PlaygroundError as error:
-        problem = str(error)
+        problems.append(str(error))
     spent = time.thread_time() - began
     return Snapshot(
         {row.run_id: row for row in runs},
         tuple(experiments),
-        problem,
+        " ".join(problems) or None,
         max(_MIN_INTERVAL, spent / _MAX_CPU_SHARE),
     )
 

@@ -1,0 +1,24 @@
+"""Snapshots of the folders of experiments and runs."""
+
+from pathlib import Path
+
+from builders.runs import make_run, status_row
+from transformer_playground.tui.core.snapshot import take_snapshot
+
+
+def test_an_unreadable_folder_is_named_and_hides_nothing_of_the_other(tmp_path: Path) -> None:
+    runs, experiments, file = tmp_path / "runs", tmp_path / "experiments", tmp_path / "file"
+    make_run(runs, "one", rows=[status_row(1, "finished")])
+    (experiments / "mine").mkdir(parents=True)
+    file.write_text("")
+
+    whole = take_snapshot(experiments, runs)
+    assert (list(whole.runs), [each.name for each in whole.experiments]) == (["one"], ["mine"])
+    assert whole.problem is None
+    without = take_snapshot(file, runs)
+    assert list(without.runs) == ["one"]
+    assert "file cannot be read: Not a directory" in (without.problem or "")
+    other = take_snapshot(experiments, file)
+    assert [each.name for each in other.experiments] == ["mine"]
+    assert str(file) in (other.problem or "")
+    assert take_snapshot(tmp_path / "new", tmp_path / "new").problem is None
