@@ -20,6 +20,7 @@ from textual.screen import Screen
 from transformer_playground.errors import ConfigError
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.bindings import bindings_for, check_keymap
+from transformer_playground.tui.contrast import readable_variables
 from transformer_playground.tui.core.context import AppContext, LaunchRequested
 from transformer_playground.tui.core.input_order import InputOrder, KeyFollower
 from transformer_playground.tui.core.job_queue import Update
@@ -102,6 +103,10 @@ class Console(App[int], inherit_bindings=False):
                 return ServedDriver
             case _:
                 return chosen
+
+    def get_css_variables(self) -> dict[str, str]:
+        self.theme_variables = readable_variables(super().get_css_variables())
+        return self.theme_variables
 
     async def on_event(self, event: events.Event) -> None:
         """Handle input events in order; all others as Textual does."""

@@ -64,7 +64,7 @@ SERIES = (
     Series("✚", "#f0e442", "#857c00"),
 )
 # For runs beyond the six with their own colour.
-PLAIN = Series("·", "#7b8591", "#7d8590")
+PLAIN = Series("·", "#7b8591", "#6c747e")
 
 
 def series_of(slot: int | None) -> Series:

@@ -21,6 +21,7 @@ from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.axes import Kind, Tick
 from transformer_playground.tui.charts.plot import BEST_MARK, CROSSHAIR, GRID, NONFINITE, Plot
 from transformer_playground.tui.charts.series import PreparedLine
+from transformer_playground.tui.contrast import readable
 from transformer_playground.tui.shared.text import shorten_middle
 
 _FAINT = 0.38
@@ -83,7 +84,7 @@ def compute_layout(width: int, height: int, *, legend_rows: int, label_width: in
 
 @dataclass(frozen=True)
 class Palette:
-    """Styles of a chart's parts; faint colours are mixed with `background`."""
+    """Styles of a chart's parts; every line can be told from `background`."""
 
     text: Style
     muted: Style
@@ -100,7 +101,7 @@ class Palette:
             return self.muted if faint else self.text
         if faint:
             colour = self.background.blend(colour, _FAINT)
-        return Style(color=colour.rich_color)
+        return Style(color=readable(colour, self.background).rich_color)
 
     def of_owners(self, lines: Sequence[PreparedLine]) -> Mapping[int, Style]:
         """Owner of a cell -> its style."""

@@ -1,5 +1,6 @@
 """Panes next to the chart of the live view: metrics, samples and event log of one run."""
 
+from collections.abc import Sequence
 from itertools import groupby
 from typing import ClassVar
 
@@ -127,7 +128,7 @@ def _bar(stats: RunStats, activity: RunActivity, width: int) -> Content:
         return Content("")
     full, empty = progress_bar(percent, width)
     colour = "$accent" if activity.is_running else "$primary"
-    return Content.assemble((full, colour), (empty, _MUTED), f" {percent:3}%")
+    return Content.assemble((full, colour), (empty, "$line"), f" {percent:3}%")
 
 
 def _as_lines(stats: RunStats, activity: RunActivity) -> Content:
@@ -231,6 +232,14 @@ def _sample(sample: SampleText) -> Content:
     return Content.assemble((prompt, _MUTED), text)
 
 
+def _dropped_count(before: Sequence[LogLine], now: Sequence[LogLine]) -> int:
+    """How many lines were dropped at the start when new ones were added at the end."""
+    for count in range(len(before)):
+        if before[count:] == now[: len(before) - count]:
+            return count
+    return len(before)
+
+
 class EventLog(ScrollView, can_focus=True):
     """Events of a run, one line each; follows the end only while the view is at the end."""
 
@@ -240,24 +249,41 @@ class EventLog(ScrollView, can_focus=True):
 
     def __init__(self) -> None:
         super().__init__(id="live-log", classes="pane")
+        # Lines are cut to the width; a horizontal scroll bar would cover the last one.
+        self.styles.overflow_x = "hidden"
         self.border_title = Content("log")
         self.lines: tuple[LogLine, ...] = ()
         self._step_width = 1
+        self._is_at_end = True
 
     def set_lines(self, lines: tuple[LogLine, ...]) -> None:
         if lines == self.lines:
             return
-        at_end = self.scroll_offset.y >= self.max_scroll_y
+        dropped = _dropped_count(self.lines, lines)
+        if dropped == len(self.lines):
+            # The log of another run.
+            self._is_at_end = True
         self.lines = lines
         self._step_width = max((len(f"{line.step:,}") for line in lines), default=1)
-        self.virtual_size = Size(self.scrollable_content_region.width, len(lines))
-        if at_end:
-            self.scroll_end(animate=False, force=True, immediate=True, x_axis=False)
+        self._place(dropped)
         self.refresh()
 
     def on_resize(self) -> None:
+        self._place()
+
+    def watch_scroll_y(self, old_value: float, new_value: float) -> None:
+        super().watch_scroll_y(old_value, new_value)
+        self._is_at_end = new_value >= self.max_scroll_y
+
+    def _place(self, dropped: int = 0) -> None:
+        """Go to the end, or keep the lines in view if the user has scrolled up."""
+        is_at_end, top = self._is_at_end, self.scroll_y
         self.virtual_size = Size(self.scrollable_content_region.width, len(self.lines))
-        self.scroll_end(animate=False, force=True, immediate=True, x_axis=False)
+        if is_at_end:
+            self.scroll_end(animate=False, force=True, immediate=True, x_axis=False)
+        elif dropped:
+            self.scroll_to(y=max(0, top - dropped), animate=False, force=True, immediate=True)
+        self._is_at_end = is_at_end
 
     def render_line(self, y: int) -> Strip:
         width = self.scrollable_content_region.width

@@ -1,0 +1,50 @@
+"""Contrast of colours by WCAG 2, and theme colours that can be told from their background."""
+
+from collections.abc import Mapping
+
+from textual.color import BLACK, WHITE, Color
+
+MIN_CONTRAST = 3.0
+"""Minimum contrast ratio of lines, borders and symbols (WCAG 2, success criterion 1.4.11)."""
+_STEPS = 40
+_ROLES = ("primary", "secondary", "accent", "warning", "error", "success", "foreground")
+# The terminal defines the colours of these themes; this one is grey in every common palette.
+_ANSI_LINE = "ansi_bright_black"
+
+
+def contrast(one: Color, other: Color) -> float:
+    """Contrast ratio of two opaque colours, from 1 (equal) to 21 (black on white)."""
+    darker, lighter = sorted((_luminance(one), _luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def _luminance(colour: Color) -> float:
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
+        for part in colour.normalized
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def readable(colour: Color, *backgrounds: Color) -> Color:
+    """The colour, lighter or darker as far as it needs for `MIN_CONTRAST` with the backgrounds."""
+    if any(each.ansi is not None for each in (colour, *backgrounds)):
+        return colour
+    end = max(WHITE, BLACK, key=lambda each: min(contrast(each, on) for on in backgrounds))
+    for step in range(_STEPS + 1):
+        candidate = colour.blend(end, step / _STEPS, alpha=1)
+        if all(contrast(candidate, on) >= MIN_CONTRAST for on in backgrounds):
+            return candidate
+    return end
+
+
+def readable_variables(variables: Mapping[str, str]) -> dict[str, str]:
+    """A theme's CSS variables with readable colours, and `line` for borders and grids."""
+    background, surface = (Color.parse(variables[name]) for name in ("background", "surface"))
+    if background.ansi is not None:
+        return {**variables, "line": _ANSI_LINE}
+    changed = {
+        name: readable(Color.parse(variables[name]), background, surface).hex for name in _ROLES
+    }
+    line = readable(Color.parse(variables["panel-lighten-2"]), background, surface).hex
+    return {**variables, **changed, "line": line}

@@ -1,0 +1,114 @@
+"""Contrast of what is drawn, in every theme: curves, grid, borders and symbols."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rich.segment import Segment
+from textual.color import Color
+from textual.filter import Monochrome
+from textual.pilot import Pilot
+from textual.theme import BUILTIN_THEMES
+
+from builders.commands import Project, make_project
+from builders.runs import eval_row, make_run, status_row, train_row
+from builders.tui import until, with_console
+from transformer_playground.tui.app import Console
+from transformer_playground.tui.charts.chart import Chart
+from transformer_playground.tui.contrast import MIN_CONTRAST, contrast, readable
+from transformer_playground.tui.themes import PLAIN, SERIES, THEMES
+
+NAMES = [*(theme.name for theme in THEMES), *BUILTIN_THEMES]
+# The terminal chooses the colours of these.
+ANSI = [name for name in NAMES if name.startswith("ansi")]
+ROWS = [
+    status_row(0, "running", max_iters=100, device="cpu", dtype="float32"),
+    *(train_row(step, train_loss=4 - step / 50) for step in range(1, 80)),
+    eval_row(0, 4.25),
+    eval_row(40, 3.5),
+]
+BORDERS = "╭╮╰╯│─"
+colours = st.tuples(*[st.integers(0, 255)] * 3).map(lambda parts: Color(*parts))
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "config"))
+    project = make_project(tmp_path / "project")
+    for name in ("one", "two"):
+        make_run(project.root / "runs", name, ROWS, experiment="tiny")
+    return project
+
+
+def test_the_contrast_ratio_is_that_of_wcag() -> None:
+    assert contrast(Color(0, 0, 0), Color(255, 255, 255)) == pytest.approx(21)
+    assert contrast(Color(119, 119, 119), Color(255, 255, 255)) == pytest.approx(4.48, abs=0.01)
+    assert contrast(Color(17, 21, 26), Color(29, 51, 65)) == pytest.approx(1.4, abs=0.02)
+
+
+@settings(max_examples=200)
+@given(colours, colours)
+def test_any_colour_becomes_readable_and_a_readable_one_is_kept(
+    colour: Color, background: Color
+) -> None:
+    found = readable(colour, background)
+    assert contrast(found, background) >= MIN_CONTRAST
+    if contrast(colour, background) >= MIN_CONTRAST:
+        assert found == colour
+
+
+def drawn(console: Console) -> Iterator[tuple[str, Segment]]:
+    """Every part of the screen with a symbol that belongs to a chart or a border."""
+    for strip in console.screen._compositor.render_strips():
+        for segment in strip:
+            if segment.style is not None and segment.text.strip():
+                yield segment.text, segment
+
+
+def ratio(segment: Segment) -> float:
+    assert segment.style is not None
+    assert segment.style.color is not None
+    assert segment.style.bgcolor is not None
+    return contrast(
+        Color.from_rich_color(segment.style.color), Color.from_rich_color(segment.style.bgcolor)
+    )
+
+
+def is_braille(text: str) -> bool:
+    return all("\u2800" <= char <= "\u28ff" or char == " " for char in text)
+
+
+@pytest.mark.parametrize("selected", [("one",), ("one", "two")], ids=["one run", "two runs"])
+def test_curves_grid_borders_and_symbols_can_be_seen_in_every_theme(
+    project: Project, selected: tuple[str, ...]
+) -> None:
+    glyphs = "".join(series.glyph for series in (*SERIES, PLAIN))
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: len(console.context.snapshot.runs) == 2)
+        console.context.workspace.selected = list(selected)
+        await pilot.press("2")
+        await until(pilot, lambda: any(is_braille(text) for text, _ in drawn(console)))
+        for name in NAMES:
+            console.theme = name
+            await pilot.pause()
+            await until(pilot, lambda: console.screen.query_one(Chart).is_mounted)
+            parts = [
+                (text, segment)
+                for text, segment in drawn(console)
+                if is_braille(text) or not set(text.strip()) - set(BORDERS + glyphs + "┈┤┬└╌┊")
+            ]
+            assert any(is_braille(text) for text, _ in parts)
+            if name in ANSI:
+                continue
+            grey = Monochrome()
+            for text, segment in parts:
+                assert ratio(segment) >= MIN_CONTRAST, (name, text)
+            plain = grey.apply([segment for _, segment in parts], Color.parse("black"))
+            # Without colours (NO_COLOR) shades of grey have to do.
+            assert min(map(ratio, plain)) >= MIN_CONTRAST - 0.5, name
+
+    with_console(project, steps, (140, 45))
