@@ -25,6 +25,16 @@ def conflict(message: str, *keys: str) -> PydanticCustomError:
     return PydanticCustomError("conflict", "{message}", {"message": message, "keys": keys})
 
 
+def check_float16(name: str, dtype: str, device: str, *keys: str) -> None:
+    """Raise a conflict of `keys` if the setting `name` is float16 and the device lacks it."""
+    if dtype == "float16" and device in ("cpu", "mps"):
+        raise conflict(
+            f"{name} = 'float16' needs a CUDA device, not {device}; "
+            "use 'auto', 'bfloat16' or 'float32'",
+            *keys,
+        )
+
+
 def setting(default: Any, description: str, **constraints: Any) -> Any:
     """A field with the one-line description that errors, docs and the console show."""
     return Field(default=default, description=description, **constraints)

@@ -54,6 +54,10 @@ class HfModelConfig(Table):
         "padded document per sequence.",
     )
 
+    def source(self) -> dict[str, str | None]:
+        """Where the model is loaded from: its name, revision and GGUF file."""
+        return self.model_dump(include={"model_name", "revision", "gguf_file"})
+
     @model_validator(mode="after")
     def _check_revision(self) -> Self:
         if self.revision is not None and is_model_path(self.model_name):

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from transformer_playground.config.base import Table, conflict, setting
+from transformer_playground.config.base import Table, check_float16, setting
 from transformer_playground.config.train import Device, DType
 
 PROMPT_FILE = "FILE:"
@@ -25,13 +25,8 @@ class SampleRuntimeConfig(Table):
 
     @model_validator(mode="after")
     def _check_precision(self) -> Self:
-        if self.dtype == "float16" and self.device in ("cpu", "mps"):
-            raise conflict(
-                f"dtype = 'float16' needs a CUDA device, not {self.device}; "
-                "use 'auto', 'bfloat16' or 'float32'",
-                "sample.runtime.dtype",
-                "sample.runtime.device",
-            )
+        keys = "sample.runtime.dtype", "sample.runtime.device"
+        check_float16("dtype", self.dtype, self.device, *keys)
         return self
 
 

@@ -5,7 +5,7 @@ from typing import Literal, Self, get_args
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from transformer_playground.config.base import Strings, Table, conflict, setting
+from transformer_playground.config.base import Strings, Table, check_float16, conflict, setting
 from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.config.prepare import PrepareConfig, TokenizerType
@@ -143,13 +143,8 @@ class ExperimentConfig(Table):
                 "hf_model.dtype is the dtype of the base model, and adapters are float32",
                 "train.runtime.dtype",
             )
-        if hf_model.dtype == "float16" and train.runtime.device in ("cpu", "mps"):
-            raise conflict(
-                f"hf_model.dtype = 'float16' needs a CUDA device, not {train.runtime.device}; "
-                "use 'auto', 'bfloat16' or 'float32'",
-                "hf_model.dtype",
-                "train.runtime.device",
-            )
+        keys = "hf_model.dtype", "train.runtime.device"
+        check_float16("hf_model.dtype", hf_model.dtype, train.runtime.device, *keys)
 
 
 def _kind_conflict(message: str, *keys: str) -> PydanticCustomError:

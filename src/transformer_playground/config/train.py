@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from transformer_playground.config.base import Table, conflict, setting
+from transformer_playground.config.base import Table, check_float16, conflict, setting
 
 Device = Literal["auto", "cpu", "cuda", "mps"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
@@ -191,13 +191,8 @@ class TrainConfig(Table):
     @model_validator(mode="after")
     def _check_precision(self) -> Self:
         runtime = self.runtime
-        if runtime.dtype == "float16" and runtime.device in ("cpu", "mps"):
-            raise conflict(
-                f"dtype = 'float16' needs a CUDA device, not {runtime.device}; "
-                "use 'auto', 'bfloat16' or 'float32'",
-                "train.runtime.dtype",
-                "train.runtime.device",
-            )
+        keys = "train.runtime.dtype", "train.runtime.device"
+        check_float16("dtype", runtime.dtype, runtime.device, *keys)
         if runtime.compile and runtime.device == "mps":
             raise conflict(
                 "compile = true is not supported on mps; set compile = false",

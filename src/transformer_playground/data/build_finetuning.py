@@ -176,14 +176,17 @@ def base_identity(hf_model: HfModelConfig) -> dict[str, Any]:
     """Identity of a model's tokenizer; moving the model folder does not change it."""
     name = hf_model.model_name
     if not is_model_path(name):
-        return hf_model.model_dump(include={"model_name", "revision", "gguf_file"})
+        return hf_model.source()
     folder = Path(name)
     identity: dict[str, Any] = {"folder": folder.name, "gguf_file": hf_model.gguf_file}
     for file in _IDENTIFYING:
         identity[file] = _digest(sha256_file, folder / file)
     if hf_model.gguf_file is not None:
         # Gigabytes of weights beside the tokenizer: hash a sample only.
-        identity["gguf"] = _digest(_sampled_sha256, folder / hf_model.gguf_file)
+        identity["gguf"] = _digest(
+            lambda path: hashlib.sha256(sampled_bytes(path)).hexdigest(),
+            folder / hf_model.gguf_file,
+        )
     return identity
 
 
@@ -192,10 +195,6 @@ def _digest(hash_file: Callable[[Path], str], path: Path) -> str | None:
         return hash_file(path)
     except OSError:
         return None
-
-
-def _sampled_sha256(path: Path) -> str:
-    return hashlib.sha256(sampled_bytes(path)).hexdigest()
 
 
 def build_finetuning_dataset(

@@ -14,12 +14,11 @@ from typing import Any
 import torch
 
 from transformer_playground.config.finetuning import HfModelConfig
-from transformer_playground.errors import ConfigError, ModelError
+from transformer_playground.errors import ModelError
 from transformer_playground.files import sampled_bytes, spread_indices
 from transformer_playground.hub import translate_load_errors
-from transformer_playground.model.device import Precision, auto_precision
+from transformer_playground.model.device import Precision, auto_precision, choose_precision
 
-_FORMATS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 # With fewer bytes of weights, the casts of bfloat16 cost more than it gains.
 _SMALL_FILES = 2_000_000
 _SHOWN_NAMES = 3
@@ -35,23 +34,17 @@ def choose_base_precision(hf: HfModelConfig, device: torch.device) -> Precision:
         ModelError: "auto" needs the size of the model, which cannot be loaded.
     """
     if hf.dtype == "auto":
-        return auto_precision(device, is_small=lambda: _bytes_of_weights(hf) < _SMALL_FILES)
-    if hf.dtype == "float16" and device.type != "cuda":
-        raise ConfigError(
-            f"hf_model.dtype = 'float16' needs a CUDA device, not {device.type}.",
-            "Use 'auto', 'bfloat16' or 'float32'.",
+        return auto_precision(
+            device,
+            is_small=lambda: sum(path.stat().st_size for path in weight_files(hf)) < _SMALL_FILES,
         )
-    if hf.dtype == "bfloat16" and device.type == "mps" and not _mps_has_bfloat16():
+    if (
+        hf.dtype == "bfloat16"
+        and device.type == "mps"
+        and not (torch.backends.mps.is_macos_or_newer(14, 0))
+    ):
         return Precision(torch.float32, "bfloat16 on MPS needs macOS 14; fell back to float32")
-    return Precision(_FORMATS[hf.dtype], "as configured")
-
-
-def _bytes_of_weights(hf: HfModelConfig) -> int:
-    return sum(path.stat().st_size for path in weight_files(hf))
-
-
-def _mps_has_bfloat16() -> bool:
-    return torch.backends.mps.is_macos_or_newer(14, 0)
+    return choose_precision(hf.dtype, device, setting="hf_model.dtype")
 
 
 def load_base(hf: HfModelConfig, *, device: torch.device, dtype: torch.dtype) -> Any:

@@ -147,6 +147,9 @@ class AdapterModel(LanguageModel):
         self.adapted = adapted
         self.model_args = model_args
         self.vocab_size = model_args.vocab_size
+        self.block_size = model_args.block_size
+        # Adapters have dropout, and base models may have dropout.
+        self.has_dropout = True
         self._layer_sizes: list[tuple[int, int | None]] | None = None
 
     @property
@@ -155,33 +158,14 @@ class AdapterModel(LanguageModel):
         return self.adapted.get_base_model()
 
     @property
-    def block_size(self) -> int:
-        """Maximum context in tokens."""
-        return self.model_args.block_size
-
-    @property
-    def has_dropout(self) -> bool:
-        """True: adapters have dropout, and base models may have dropout."""
-        return True
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the model."""
-        return self._table.device
-
-    @property
     def dtype(self) -> torch.dtype:
         """Dtype of the frozen weights and the activations."""
-        return self._table.dtype
-
-    @property
-    def _table(self) -> Tensor:
-        # The frozen weight itself: PEFT's wrapper would return a copy with the new rows.
+        # Of the frozen weight itself: PEFT's wrapper would return a copy with the new rows.
         embedding = self.base.get_input_embeddings()
         while hasattr(embedding, "original_module"):
             embedding = embedding.original_module
-        table: Tensor = embedding.weight
-        return table
+        dtype: torch.dtype = embedding.weight.dtype
+        return dtype
 
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits of the next token at every position; with packing, documents are separated.

@@ -22,27 +22,24 @@ class Cache(Protocol):
 
 
 class LanguageModel(nn.Module, ABC):
-    """A causal language model; `vocab_size` includes padding.
+    """A causal language model.
 
     Only parameters with `requires_grad` are trained, averaged and saved.
+
+    Attributes:
+        vocab_size: Size of the vocabulary, padding included.
+        block_size: Maximum context length in tokens.
+        has_dropout: Whether a forward pass in training mode uses random numbers.
     """
 
     vocab_size: int
+    block_size: int
+    has_dropout: bool
 
     @property
-    @abstractmethod
-    def block_size(self) -> int:
-        """Maximum context length in tokens."""
-
-    @property
-    @abstractmethod
     def device(self) -> torch.device:
         """Device of the weights."""
-
-    @property
-    @abstractmethod
-    def has_dropout(self) -> bool:
-        """Whether a forward pass in training mode uses random numbers."""
+        return next(self.parameters()).device
 
     @abstractmethod
     def forward(self, tokens: Tensor) -> Tensor:

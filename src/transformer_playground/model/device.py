@@ -52,17 +52,19 @@ def choose_device(requested: Device) -> torch.device:
     return torch.device(requested)
 
 
-def choose_precision(requested: DType, device: torch.device, parameters: int) -> Precision:
+def choose_precision(
+    requested: DType, device: torch.device, parameters: int = 0, *, setting: str = "dtype"
+) -> Precision:
     """The compute dtype; "auto" depends on the device and the number of `parameters`.
 
     Raises:
-        ConfigError: The device does not support the requested dtype.
+        ConfigError: The device does not support the dtype of `setting`.
     """
     if requested == "auto":
         return auto_precision(device, is_small=lambda: parameters < _CPU_BFLOAT16_MIN_PARAMETERS)
     if requested == "float16" and device.type != "cuda":
         raise ConfigError(
-            f"dtype = 'float16' needs a CUDA device, not {device.type}.",
+            f"{setting} = 'float16' needs a CUDA device, not {device.type}.",
             "Use 'auto', 'bfloat16' or 'float32'.",
         )
     return Precision(_DTYPES[requested], "as configured")
@@ -81,6 +83,13 @@ def auto_precision(device: torch.device, *, is_small: Callable[[], bool]) -> Pre
     if is_small():
         return Precision(torch.float32, "the model is too small to benefit from bfloat16")
     return Precision(torch.bfloat16, "this CPU has bfloat16 matrix instructions")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether torch or numpy ran out of memory, for which only CUDA has an exception type."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(
+        words in str(error) for words in ("allocate memory", "Storage size calculation")
+    )
 
 
 def cpu_has_bfloat16() -> bool:

@@ -71,6 +71,8 @@ class GPT(LanguageModel):
         super().__init__()
         self.config = config
         self.vocab_size = vocab_size
+        self.block_size = config.block_size
+        self.has_dropout = config.dropout > 0
         self.token_embedding = embedding(vocab_size, config.n_embd)
         self.positions = POSITIONS[config.positional_encoding](config)
         self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
@@ -79,21 +81,6 @@ class GPT(LanguageModel):
         # A tied head (Press & Wolf 2017) is the embedding table itself.
         self.head = None if config.tie_embeddings else linear(config.n_embd, vocab_size, bias=False)
         initialise(self, config, generator)
-
-    @property
-    def block_size(self) -> int:
-        """Maximum context length in tokens."""
-        return self.config.block_size
-
-    @property
-    def device(self) -> torch.device:
-        """Device of the weights."""
-        return self.token_embedding.weight.device
-
-    @property
-    def has_dropout(self) -> bool:
-        """Whether a forward pass in training mode uses random numbers."""
-        return self.config.dropout > 0
 
     def forward(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
         """Logits (B, T, vocab_size) in the dtype of the weights for tokens (B, T) int64.
@@ -197,15 +184,11 @@ def initialise(
         if name in ("token_embedding.weight", "positions.weight"):
             std = embedding_std(config)
         elif name == "head.weight":
-            std = head_std(config)
+            # Of an untied head: the logits' standard deviation is at most 1/4.
+            std = min(config.init_std, 0.25 / math.sqrt(config.n_embd))
         else:
             std = output_std if id(parameter) in outputs else config.init_std
         parameter.normal_(0.0, std, generator=generator)
-
-
-def head_std(config: ModelConfig) -> float:
-    """Standard deviation of an untied head; the logits' standard deviation is at most 1/4."""
-    return min(config.init_std, 0.25 / math.sqrt(config.n_embd))
 
 
 def _branch_outputs(model: nn.Module) -> set[int]:

@@ -3,6 +3,7 @@
 Weights of linear and embedding layers are not initialised; `gpt.initialise` does that.
 """
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -52,39 +53,22 @@ def embedding(rows: int, width: int) -> nn.Embedding:
     return nn.Embedding(rows, width, _weight=torch.empty(rows, width))
 
 
-def gelu(x: Tensor) -> Tensor:
-    """Gaussian error linear unit (Hendrycks & Gimpel 2016)."""
-    return functional.gelu(x)
-
-
-def gelu_tanh(x: Tensor) -> Tensor:
-    """GELU with the tanh approximation, as in GPT-2 (Hendrycks & Gimpel 2016)."""
-    return functional.gelu(x, approximate="tanh")
-
-
-def relu(x: Tensor) -> Tensor:
-    """Rectified linear unit, as in the original transformer (Vaswani et al. 2017)."""
-    return functional.relu(x)
-
-
 def relu2(x: Tensor) -> Tensor:
     """Squared ReLU (So et al. 2021, "Primer")."""
     return functional.relu(x).square()
 
 
-def silu(x: Tensor) -> Tensor:
-    """Sigmoid linear unit, also called swish (Elfwing et al. 2017; Ramachandran et al. 2017)."""
-    return functional.silu(x)
-
-
 ACTIVATIONS: dict[Activation, Callable[[Tensor], Tensor]] = {
-    "gelu": gelu,
-    "gelu_tanh": gelu_tanh,
-    "relu": relu,
+    # Hendrycks & Gimpel 2016; with the tanh approximation as in GPT-2.
+    "gelu": functional.gelu,
+    "gelu_tanh": functools.partial(functional.gelu, approximate="tanh"),
+    # Vaswani et al. 2017.
+    "relu": functional.relu,
     "relu2": relu2,
-    "silu": silu,
-    "swiglu": silu,
-    "geglu": gelu,
+    # Also called swish (Elfwing et al. 2017; Ramachandran et al. 2017).
+    "silu": functional.silu,
+    "swiglu": functional.silu,
+    "geglu": functional.gelu,
 }
 
 

@@ -19,7 +19,11 @@ from transformer_playground.generation.generate import SamplingSettings, stream
 from transformer_playground.generation.prompts import Prompt
 from transformer_playground.generation.samples import Sample, SampleEvent
 from transformer_playground.model.base import LanguageModel
-from transformer_playground.model.device import choose_device, choose_precision
+from transformer_playground.model.device import (
+    choose_device,
+    choose_precision,
+    is_out_of_memory,
+)
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.generation_request import (
     ResolvedSampling,
@@ -78,7 +82,7 @@ def load_model(path: Path, device: Device, dtype: DType, *, base: str | None = N
         compute_dtype = _compute_dtype(payload, dtype, chosen)
         model = build_model(payload, device=chosen, dtype=compute_dtype, base=base)
     except (MemoryError, RuntimeError) as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         raise _out_of_memory("load the model", "Free memory, or use another device.") from error
     return LoadedModel(model, payload["step"])
@@ -193,7 +197,7 @@ def stream_samples(
         try:
             event = next(events, None)
         except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
+            if not is_out_of_memory(error):
                 raise
             raise _out_of_memory(work, "Generate fewer tokens, or use another device.") from error
         if event is None:
@@ -204,12 +208,6 @@ def stream_samples(
 def token_text(tokenizer: Tokenizer, token: int) -> str:
     """Text of one token; an incomplete character becomes the replacement character."""
     return tokenizer.token_bytes(token).decode("utf-8", "replace")
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    # Only CUDA has an exception type for it.
-    known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-    return known or "allocate memory" in str(error)
 
 
 def _out_of_memory(work: str, hint: str) -> SamplingError:

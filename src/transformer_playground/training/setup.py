@@ -18,7 +18,12 @@ from transformer_playground.errors import ConfigError, DataError, TrainingError
 from transformer_playground.evaluation.loss import document_rows, fixed_windows
 from transformer_playground.generation.prompts import Prompt, resolve_prompt
 from transformer_playground.model.base import LanguageModel, count_parameters
-from transformer_playground.model.device import Precision, choose_device, choose_precision
+from transformer_playground.model.device import (
+    Precision,
+    choose_device,
+    choose_precision,
+    is_out_of_memory,
+)
 from transformer_playground.model.gpt import GPT
 from transformer_playground.training.rng import derived_seed, initialisation_generator
 
@@ -173,12 +178,7 @@ def translate_oom() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # The CPU allocator raises a plain RuntimeError, numpy a subclass of MemoryError.
-        if not (
-            isinstance(error, torch.OutOfMemoryError | MemoryError)
-            or "allocate memory" in str(error)
-            or "Storage size calculation" in str(error)
-        ):
+        if not is_out_of_memory(error):
             raise
         raise TrainingError(
             "out of memory.",

@@ -1,5 +1,6 @@
 """Tokenizer of a Hugging Face base model, from its `tokenizer.json`."""
 
+import contextlib
 import hashlib
 import itertools
 import re
@@ -23,7 +24,7 @@ from transformer_playground.data.tokenizers.token_table import (
     token_table,
     without_prefix_space,
 )
-from transformer_playground.errors import DataError
+from transformer_playground.errors import DataError, translate_os_errors
 
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_FILES = (
@@ -170,32 +171,22 @@ class HuggingFaceTokenizer(Tokenizer):
         Raises:
             DataError: A file is missing or damaged, or not the one that `meta.pkl` names.
         """
-        files = {}
-        for name in TOKENIZER_FILES:
-            path = folder / name
-            try:
-                files[name] = path.read_bytes()
-            except FileNotFoundError:
-                continue
-            except OSError as error:
-                raise DataError(
-                    f"{path} cannot be read: {error.strerror}.", "Prepare the dataset again."
-                ) from error
+        files, hint = {}, "Prepare the dataset again."
+        for path in (folder / name for name in TOKENIZER_FILES):
+            with (
+                translate_os_errors(DataError, f"{path} cannot be read", hint),
+                contextlib.suppress(FileNotFoundError),
+            ):
+                files[path.name] = path.read_bytes()
         path = folder / TOKENIZER_FILE
         if TOKENIZER_FILE not in files:
-            raise DataError(f"{path} does not exist.", "Prepare the dataset again.")
+            raise DataError(f"{path} does not exist.", hint)
         if hashlib.sha256(files[TOKENIZER_FILE]).hexdigest() != tokenizer_digest(meta):
-            raise DataError(
-                f"{path} is not the tokenizer in {META_FILE}.",
-                "Prepare the dataset again.",
-            )
+            raise DataError(f"{path} is not the tokenizer in {META_FILE}.", hint)
         try:
             return cls(files, **_arguments(meta))
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{folder / META_FILE} has no valid special tokens.",
-                "Prepare the dataset again.",
-            ) from error
+            raise DataError(f"{folder / META_FILE} has no valid special tokens.", hint) from error
 
 
 def load_hub_tokenizer(
@@ -255,11 +246,7 @@ def _loaded_tokenizer(
         bos_id=loaded.bos_token_id if begins else None,
         symbols=symbols,
         new_tokens=new_tokens,
-        base={
-            "model_name": name,
-            "revision": hf_model.revision,
-            "gguf_file": hf_model.gguf_file,
-        },
+        base=hf_model.source(),
     )
 
 

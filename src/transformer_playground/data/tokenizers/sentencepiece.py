@@ -21,7 +21,7 @@ from transformer_playground.data.tokenizers.base import (
     require_unicode,
     translate_native_errors,
 )
-from transformer_playground.errors import DataError
+from transformer_playground.errors import DataError, translate_os_errors
 
 MODEL_FILE = "spm.model"
 END_OF_TEXT = "</s>"
@@ -116,18 +116,11 @@ class SentencePieceTokenizer(Tokenizer):
         Raises:
             DataError: The model is missing, or not the one in `meta.pkl`.
         """
-        path = folder / MODEL_FILE
-        try:
+        path, hint = folder / MODEL_FILE, "Prepare the dataset again."
+        with translate_os_errors(DataError, f"{path} cannot be read", hint):
             model = path.read_bytes()
-        except OSError as error:
-            raise DataError(
-                f"{path} cannot be read: {error.strerror}.", "Prepare the dataset again."
-            ) from error
         if hashlib.sha256(model).hexdigest() != tokenizer_digest(meta):
-            raise DataError(
-                f"{path} is not the model in {META_FILE}.",
-                "Prepare the dataset again.",
-            )
+            raise DataError(f"{path} is not the model in {META_FILE}.", hint)
         return cls(model)
 
 
