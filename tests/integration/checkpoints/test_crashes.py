@@ -146,7 +146,7 @@ def check_recovers(folder: Path, way: Save) -> None:
 
 
 @pytest.mark.parametrize(("way", "step"), WAYS_AND_STEPS)
-def test_a_crash_before_any_operation_leaves_whole_checkpoints(
+def test_a_crash_before_any_operation_leaves_complete_checkpoints(
     tmp_path: Path, way: Save, step: int
 ) -> None:
     seen: set[object] = set()
@@ -210,7 +210,7 @@ def test_a_crash_during_the_very_first_save_leaves_all_or_nothing(tmp_path: Path
 
 
 @pytest.mark.parametrize(("way", "step"), WAYS_AND_STEPS)
-def test_one_failing_operation_is_a_clear_error_that_harms_nothing(
+def test_one_failing_operation_is_an_error_that_damages_nothing(
     tmp_path: Path, way: Save, step: int
 ) -> None:
     for number in itertools.count(1):
@@ -229,7 +229,7 @@ def test_one_failing_operation_is_a_clear_error_that_harms_nothing(
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_disk_that_refuses_everything_from_some_moment_on_harms_nothing(
+def test_a_disk_that_fails_from_some_operation_on_damages_nothing(
     tmp_path: Path, way: Save
 ) -> None:
     for number in itertools.count(1):
@@ -318,7 +318,7 @@ def test_killed_processes_leave_at_least_what_they_had_saved(tmp_path: Path) -> 
         step = found.info.step
 
 
-def test_a_moved_folder_is_as_good_as_before(tmp_path: Path) -> None:
+def test_a_moved_folder_keeps_its_checkpoints(tmp_path: Path) -> None:
     old = tmp_path / "old"
     old.mkdir()
     save(old, 1, val_loss=1.0)

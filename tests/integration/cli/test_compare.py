@@ -262,7 +262,7 @@ def test_a_list_of_runs_and_a_comparison_tell_the_same_throughput(runs_dir: Any,
     assert "700 tokens/s" in tp("runs", "show", "a").out
 
 
-def test_torn_and_foreign_metrics_harm_nobody(runs_dir: Any, tp: Tp) -> None:
+def test_torn_and_foreign_metrics_rows_are_ignored(runs_dir: Any, tp: Tp) -> None:
     finished_run(runs_dir, "a")
     torn = finished_run(runs_dir, "b", 1.25, seed=2)
     with torn.metrics_path.open("ab") as file:
@@ -318,7 +318,7 @@ def test_runs_are_named_as_everywhere_and_the_option_repeats(runs_dir: Any, tp: 
         (("--run-ids", "a,b", "--top-p", 0), "top_p"),
     ],
 )
-def test_a_wrong_command_is_refused_in_words(
+def test_a_wrong_command_is_refused_in_one_sentence(
     runs_dir: Any, tp: Tp, words: tuple[Any, ...], expected: str
 ) -> None:
     finished_run(runs_dir, "a")

@@ -151,7 +151,7 @@ def test_damaged_checkpoints_are_skipped_with_a_note(two: Project, tp: Tp) -> No
     assert "skipped a damaged checkpoint: best_val.pt" in ended.err
 
 
-def test_of_a_group_its_best_run_speaks(trained: Project, tp: Tp) -> None:
+def test_a_group_is_sampled_from_its_best_run(trained: Project, tp: Tp) -> None:
     best = trained.run_named("second")
     shutil.copytree(trained.run_named("first").root, best.root)
     change(trained, "second", train_runtime={"seed": 2})
@@ -170,7 +170,7 @@ def test_of_a_group_its_best_run_speaks(trained: Project, tp: Tp) -> None:
     assert [each["run_id"] for each in single] == ["first", "second", "third"]
 
 
-def test_markdown_fences_whatever_a_model_writes(two: Project, tp: Tp, tmp_path: Path) -> None:
+def test_markdown_fences_any_generated_text(two: Project, tp: Tp, tmp_path: Path) -> None:
     ended = tp(*BOTH, "--markdown", "--n-samples", 2)
     assert ended.out.count("```text\n") == 4
     assert ended.out.count("\n```\n") == 4
@@ -205,7 +205,7 @@ def test_each_model_is_read_once_however_many_samples(
     assert opened == ["first"] * once + ["second"] * once
 
 
-def test_a_model_is_gone_before_the_next_one_comes(two: Project) -> None:
+def test_a_model_is_released_before_the_next_one_is_loaded(two: Project) -> None:
     runs = [two.run_named(run_id) for run_id in ("first", "second")]
     spec = resolve_request(runs[0], SampleRequest(max_new_tokens=3))
     # Without the collector: nothing but the call itself may hold the model.

@@ -31,7 +31,7 @@ def project(tmp_path: Path, finetuned_once: Project) -> Project:
     return Project(tmp_path / "project")
 
 
-def test_every_verb_that_reads_a_run_works(project: Project, tp: Tp) -> None:
+def test_every_command_that_reads_a_run_works(project: Project, tp: Tp) -> None:
     assert tp("train", "tiny", "--run-id", "second", "--set", "peft.r=2").code == 0
 
     samples = tp("generate", "--run-id", "first", "--n-samples", "2", "--json")
@@ -53,7 +53,7 @@ def test_every_verb_that_reads_a_run_works(project: Project, tp: Tp) -> None:
     check("runs-show", shown.lines[0])
 
 
-def test_a_run_goes_on_by_its_name(project: Project, tp: Tp) -> None:
+def test_a_run_is_resumed_by_its_name(project: Project, tp: Tp) -> None:
     ended = tp("train", "tiny", "--run-id", "first", "--set", "train.runtime.max_iters=10")
 
     assert ended.code == 0, ended.err
@@ -95,7 +95,7 @@ def test_adapters_are_exported_for_peft_beside_the_run(project: Project, tp: Tp)
     assert not list(folder.parent.glob(".*"))
 
 
-def test_a_folder_that_is_there_is_not_written_into(project: Project, tp: Tp) -> None:
+def test_an_existing_folder_is_not_written_into(project: Project, tp: Tp) -> None:
     (project.root / "mine").mkdir()
     ended = tp("export-adapter", "first", "--merge", "--out", "mine")
 
@@ -203,7 +203,7 @@ def test_a_dataset_of_another_base_is_not_finetuned_on(project: Project, tp: Tp)
     assert "tp prepare tiny" in ended.err
 
 
-def test_a_resumed_run_is_silent_about_what_is_the_same(project: Project, tp: Tp) -> None:
+def test_a_resumed_run_reports_no_unchanged_settings(project: Project, tp: Tp) -> None:
     ended = tp("train", "tiny", "--run-id", "first", "--set", "train.runtime.max_iters=9")
 
     assert ended.code == 0

@@ -210,7 +210,7 @@ def test_wrong_requests_are_refused_in_a_sentence(
     refused(tp(*FIRST, *flags), code, said)
 
 
-def test_an_unknown_run_brings_the_nearest_ones(trained: Project, tp: Tp) -> None:
+def test_an_unknown_run_names_the_nearest_ones(trained: Project, tp: Tp) -> None:
     refused(tp("generate", "--run-id", "fisrt"), 2, "fisrt", "first")
     refused(tp("generate"), 2, "--run-id")
     hostile = tp("generate", "--run-id", "\x1b]52;c;cm0=\x07[/red]")

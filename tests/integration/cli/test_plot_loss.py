@@ -19,7 +19,7 @@ def runs_dir(project: Project) -> Path:
     return project.root / "runs"
 
 
-def test_one_run_is_drawn_into_its_reports(runs_dir: Path, tp: Tp) -> None:
+def test_the_plot_of_one_run_is_written_to_its_reports_folder(runs_dir: Path, tp: Tp) -> None:
     run = make_run(runs_dir, "tiny-1", ROWS)
 
     ended = tp("plot-loss", "--run-id", "tiny")
@@ -33,7 +33,7 @@ def test_one_run_is_drawn_into_its_reports(runs_dir: Path, tp: Tp) -> None:
     assert [path.name for path in run.reports.iterdir()] == ["loss-curve.svg"]
 
 
-def test_several_runs_are_laid_over_each_other_in_the_current_folder(
+def test_the_plot_of_several_runs_is_written_to_the_current_folder(
     project: Project, runs_dir: Path, tp: Tp
 ) -> None:
     make_run(runs_dir, "a", ROWS)
@@ -65,7 +65,7 @@ def test_every_option_changes_the_picture(project: Project, runs_dir: Path, tp: 
     assert "[/red]<b>" in read_svg(project.root / "new" / "one.svg").texts
 
 
-def test_json_says_what_the_picture_shows(runs_dir: Path, tp: Tp) -> None:
+def test_json_describes_the_plot(runs_dir: Path, tp: Tp) -> None:
     make_run(runs_dir, "a", [*ROWS, train_row(60, train_loss=None)])
     make_run(runs_dir, "b", [train_row(1)])
     make_run(runs_dir, "c")
@@ -150,7 +150,7 @@ def test_a_run_without_a_whole_record_is_drawn_from_its_rows(
         ((), 2, "--run-id"),
     ],
 )
-def test_what_cannot_be_drawn_is_said(
+def test_a_run_that_cannot_be_plotted_is_an_error(
     words: tuple[str, ...], code: int, sentence: str, runs_dir: Path, tp: Tp
 ) -> None:
     make_run(runs_dir, "tiny-1", ROWS)
@@ -164,7 +164,7 @@ def test_what_cannot_be_drawn_is_said(
     assert ended.out == ""
 
 
-def test_a_home_that_cannot_be_written_makes_no_noise(project: Project, runs_dir: Path) -> None:
+def test_an_unwritable_home_folder_causes_no_output(project: Project, runs_dir: Path) -> None:
     append_rows(make_run(runs_dir, "a"), ROWS)
     nowhere = str(project.root / "runs" / "a" / "config.json")
     without = {"HOME": nowhere, "XDG_CONFIG_HOME": nowhere, "XDG_CACHE_HOME": nowhere}

@@ -225,7 +225,7 @@ def test_damaged_checkpoints_are_neither_sampled_nor_resumed(
     assert trained.files() == before
 
 
-def test_one_damaged_checkpoint_is_passed_over_aloud(trained: Project, tp: Tp) -> None:
+def test_one_damaged_checkpoint_is_skipped_with_a_notice(trained: Project, tp: Tp) -> None:
     run = trained.run_named("first")
     newest = run.checkpoints / "ckpt_last_00000020.pt"
     for pattern in ("best*", "ckpt_best*", "last*"):
@@ -285,7 +285,7 @@ def test_two_ways_to_name_the_run_exclude_each_other(trained: Project, tp: Tp) -
     assert_refused(ended, 2, "--resume", "--run-id")
 
 
-def test_unknown_names_bring_the_nearest_ones(
+def test_unknown_names_list_the_nearest_ones(
     trained: Project, tp: Tp, unchanged: Callable[[], None]
 ) -> None:
     unchanged()

@@ -146,7 +146,7 @@ def test_a_run_without_checkpoint_is_told_so(trained: Project, tp: Tp) -> None:
     assert "no checkpoint" in ended.err
 
 
-def test_a_disk_that_refuses_takes_only_the_file(trained: Project, tp: Tp) -> None:
+def test_a_report_that_cannot_be_written_is_still_printed(trained: Project, tp: Tp) -> None:
     run = trained.run_named("first")
     shutil.rmtree(run.reports)
     run.reports.write_text("in the way")
@@ -188,7 +188,7 @@ def test_a_disk_that_fills_at_any_moment_leaves_no_partial_report(trained: Proje
                 assert path.read_text().endswith("\n")
 
 
-def test_a_model_that_writes_escape_sequences_steers_no_terminal(project: Project, tp: Tp) -> None:
+def test_escape_sequences_in_samples_do_not_reach_the_terminal(project: Project, tp: Tp) -> None:
     project.raw.write_text((HOSTILE + "1 [/red] | <b> `bottle`\n") * 60, encoding="utf-8")
     flags = ["--set", "train.runtime.max_iters=60", "--set", "train.optim.learning_rate=1e-2"]
     assert tp("loop", "tiny", "--run-id", "first", *flags).code == 0

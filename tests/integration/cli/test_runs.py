@@ -130,7 +130,7 @@ def test_wrong_words_are_refused_and_change_nothing(
     assert after == before
 
 
-def test_without_runs_everything_says_so(tp: Tp) -> None:
+def test_without_runs_every_command_says_so(tp: Tp) -> None:
     assert "tp loop" in tp("runs", "status:running").out
     assert "empty" in tp("runs", "deleted").out
     for verb in ("show", "note", "tag", "delete"):
@@ -138,7 +138,7 @@ def test_without_runs_everything_says_so(tp: Tp) -> None:
     refused(tp("runs", "rename", "x", "y"), "no run 'x'")
 
 
-def test_show_tells_everything(runs_dir: Path, tp: Tp) -> None:
+def test_show_prints_every_section(runs_dir: Path, tp: Tp) -> None:
     (runs_dir / "alpha" / "reports" / "loss.svg").write_text("<svg/>")
     tp("runs", "note", "alpha", "the first\nand best")
     tp("runs", "tag", "alpha", "fast")

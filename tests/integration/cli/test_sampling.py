@@ -40,7 +40,7 @@ def test_an_experiment_means_its_latest_run_even_if_a_run_begins_like_it(
     assert "of first" in tp("sample", "first").err
 
 
-def test_an_experiment_without_runs_is_told_how_to_get_one(project: Project, tp: Tp) -> None:
+def test_an_experiment_without_runs_has_a_hint(project: Project, tp: Tp) -> None:
     ended = tp("sample", "tiny")
     assert ended.code == 2
     assert "tp train tiny" in ended.err
@@ -116,7 +116,7 @@ def test_a_wrong_setting_for_sampling_is_refused(trained: Project, tp: Tp, setti
     assert "top" in ended.err
 
 
-def test_a_slip_in_the_number_of_samples_is_refused(trained: Project, tp: Tp) -> None:
+def test_an_invalid_number_of_samples_is_refused(trained: Project, tp: Tp) -> None:
     ended = tp("sample", "first", "--n-samples", 10**12)
     assert ended.code == 2
     assert "at most 10000" in ended.err
@@ -143,7 +143,7 @@ def test_a_checkpoint_can_be_chosen(trained: Project, tp: Tp) -> None:
     assert "last.pt" in tp("sample", "first", "--checkpoint", "last").err
 
 
-def test_samples_of_a_batch_are_told_apart(trained: Project, tp: Tp) -> None:
+def test_samples_of_a_batch_have_headings(trained: Project, tp: Tp) -> None:
     out = tp("sample", "first", "--n-samples", 2).out
     assert "sample 1 of 2" in out
     assert "sample 2 of 2" in out
@@ -218,7 +218,7 @@ def write_nano_gpt_run(folder: Path, characters: str) -> None:
     (folder / "meta.pkl").write_bytes(pickle.dumps(meta))
 
 
-def test_a_folder_of_nano_gpt_can_be_sampled(project: Project, tp: Tp) -> None:
+def test_a_nanogpt_folder_can_be_sampled(project: Project, tp: Tp) -> None:
     run = RunFolder(project.root / "runs" / "out-shakespeare-char")
     write_nano_gpt_run(run.root, "\n abcdefgh")
     sample = only_sample(tp("sample", "out-shakespeare-char", "--json", "--max-new-tokens", 30))

@@ -65,7 +65,7 @@ def test_a_folder_that_cannot_be_an_experiment_is_listed_with_the_reason(
     assert {"mein Text", "shakespeare"} <= {row["experiment"] for row in rows}
 
 
-def test_an_empty_project_says_how_to_begin(project: Project, tp: Tp) -> None:
+def test_an_empty_project_has_a_hint(project: Project, tp: Tp) -> None:
     assert "tp loop" in tp("runs").out
     assert tp("runs", "--json").lines == [[]]
     shutil.rmtree(project.root / "experiments")
@@ -74,7 +74,7 @@ def test_an_empty_project_says_how_to_begin(project: Project, tp: Tp) -> None:
     assert "tp new" in ended.err
 
 
-def test_runs_lists_what_a_run_has_come_to(trained: Project, tp: Tp) -> None:
+def test_runs_lists_the_results_of_a_run(trained: Project, tp: Tp) -> None:
     ((row,),) = tp("runs", "--json").lines
     assert row["run_id"] == "first"
     assert (row["state"], row["step"], row["max_iters"]) == ("finished", 20, 20)
@@ -125,7 +125,7 @@ def test_another_config_file_can_be_trained(trained: Project, tp: Tp) -> None:
     ],
     ids=" ".join,
 )
-def test_a_run_can_be_continued_by_all_its_names(
+def test_a_run_can_be_resumed_by_any_of_its_names(
     trained: Project, tp: Tp, words: list[str]
 ) -> None:
     ended = tp("train", *words, "--set", "train.runtime.max_iters=22")
@@ -136,7 +136,7 @@ def test_a_run_can_be_continued_by_all_its_names(
     assert [row["step"] for row in rows if row["event"] == "train"] == [*range(1, 23)]
 
 
-def test_a_continued_run_keeps_its_model(trained: Project, tp: Tp) -> None:
+def test_a_resumed_run_keeps_its_model(trained: Project, tp: Tp) -> None:
     config = trained.experiment / "config.toml"
     config.write_text(config.read_text().replace("n_embd = 16", "n_embd = 32"))
     ended = tp("train", "tiny", "--run-id", "first", "--set", "train.runtime.max_iters=21")
@@ -164,7 +164,7 @@ def test_a_run_without_a_name_is_named_after_its_experiment(trained: Project, tp
 
 
 @pytest.mark.parametrize("template", ["char", "gpt2", "sentencepiece"])
-def test_a_new_experiment_trains_as_it_stands(project: Project, tp: Tp, template: str) -> None:
+def test_a_new_experiment_trains_without_changes(project: Project, tp: Tp, template: str) -> None:
     made = tp("new", "mine", "--template", template)
     assert made.code == 0
     assert "tp loop mine" in made.out

@@ -83,7 +83,7 @@ def test_the_state_of_a_half_moved_dataset_is_that_of_the_new_one(tmp_path: Path
     assert not ready.exists()
 
 
-def test_what_an_interrupt_leaves_is_gone_at_once(
+def test_an_interrupt_leaves_no_temporary_files(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = prepared(tmp_path)

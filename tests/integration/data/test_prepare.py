@@ -35,7 +35,7 @@ SPM: dict[str, Any] = {"tokenizer_type": "sentencepiece", "vocab_size": 300}
 @pytest.mark.parametrize(
     ("kind", "train", "val"), [("char", 1_003_854, 111_540), ("gpt2", 301_966, 36_059)]
 )
-def test_tiny_shakespeare_gives_the_numbers_everybody_knows(
+def test_tiny_shakespeare_has_the_known_token_counts_and_vocabulary(
     kind: str, train: int, val: int, tmp_path: Path
 ) -> None:
     config = prepare_config(tmp_path, bundled="tiny_shakespeare", tokenizer_type=kind)

@@ -119,7 +119,7 @@ def test_phrases_are_written_split_by_line_and_marked_at_both_ends(project: Path
     assert held_out + int((dataset.train == tokenizer.eos_id).sum()) == len(phrases)
 
 
-def test_generated_phrases_make_room_for_texts_of_ones_own(project: Path) -> None:
+def test_generated_phrases_are_removed_when_own_texts_are_added(project: Path) -> None:
     name = copied(project, "phrases")
     prepared(project, name)
     raw = project / name / "raw"
@@ -142,7 +142,7 @@ def test_edited_phrases_stay_beside_texts_of_ones_own(project: Path) -> None:
     assert sorted(path.name for path in raw.iterdir()) == ["mine.txt", "phrases.txt"]
 
 
-def test_phrases_of_ones_own_are_left_alone(project: Path) -> None:
+def test_no_phrases_are_generated_beside_own_texts(project: Path) -> None:
     name = copied(project, "phrases")
     raw = project / name / "raw"
     raw.mkdir()

@@ -53,7 +53,7 @@ def branch(
     [{}, {"model": {"dropout": 0.2}, "train": {"runtime": {"ema_decay": 0.9}}}],
     ids=["plain", "dropout and average"],
 )
-def test_with_unchanged_settings_it_repeats_its_parent_bit_for_bit(
+def test_a_branch_with_unchanged_settings_repeats_its_parent_bit_for_bit(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
     parent = train(tmp_path, LONG, settings, run_id="parent").run
@@ -70,7 +70,7 @@ def test_with_unchanged_settings_it_repeats_its_parent_bit_for_bit(
     assert before == {path: path.read_bytes() for path in before}
 
 
-def test_its_folder_says_where_it_comes_from_and_begins_with_a_checkpoint(tmp_path: Path) -> None:
+def test_a_branch_records_its_parent_and_starts_with_a_checkpoint(tmp_path: Path) -> None:
     train(tmp_path, LONG, run_id="parent")
     at_start: list[int] = []
 
@@ -94,7 +94,7 @@ def test_its_folder_says_where_it_comes_from_and_begins_with_a_checkpoint(tmp_pa
     assert all(row["event"] != "resume" for row in rows)
 
 
-def test_changed_settings_count_from_the_checkpoint_on(tmp_path: Path) -> None:
+def test_a_branch_uses_changed_settings_from_its_checkpoint_on(tmp_path: Path) -> None:
     train(tmp_path, LONG, run_id="parent")
     change = {"train": {"optim": {"learning_rate": 5e-4}, "runtime": {"max_iters": 25}}}
     result = branch(tmp_path, LONG, change)
@@ -103,7 +103,7 @@ def test_changed_settings_count_from_the_checkpoint_on(tmp_path: Path) -> None:
     assert max(rates) <= 5e-4
 
 
-def test_the_shape_of_the_model_stays(tmp_path: Path) -> None:
+def test_a_branch_keeps_the_shape_of_the_model(tmp_path: Path) -> None:
     train(tmp_path, LONG, run_id="parent")
     notices: list[str] = []
     run = branch(tmp_path, LONG, {"model": {"n_layer": 3}}, notices=notices).run
@@ -111,7 +111,7 @@ def test_the_shape_of_the_model_stays(tmp_path: Path) -> None:
     assert read_run_config(run)["config"]["model"]["n_layer"] == 2
 
 
-def test_another_optimizer_starts_afresh_and_that_is_said(tmp_path: Path) -> None:
+def test_a_branch_with_another_optimizer_resets_its_state_with_a_notice(tmp_path: Path) -> None:
     train(tmp_path, LONG, run_id="parent")
     notices: list[str] = []
     muon = {"train": {"optim": {"optimizer": "muon"}}}
@@ -121,7 +121,7 @@ def test_another_optimizer_starts_afresh_and_that_is_said(tmp_path: Path) -> Non
     assert sorted(final_payload(run)["optimizer"]) == ["AdamW", "Muon"]
 
 
-def test_its_best_checkpoint_is_its_own_and_patience_starts_anew(tmp_path: Path) -> None:
+def test_a_branch_tracks_its_own_best_loss_and_patience(tmp_path: Path) -> None:
     impatient = runtime(early_stop_patience=1, early_stop_min_delta=100.0)
     parent = train(tmp_path, LONG, impatient, run_id="parent")
     assert parent.summary["early_stopped"]
@@ -131,7 +131,7 @@ def test_its_best_checkpoint_is_its_own_and_patience_starts_anew(tmp_path: Path)
     assert (result.run.checkpoints / "best_val.pt").exists()
 
 
-def test_it_can_be_resumed_and_keeps_its_ancestry(tmp_path: Path) -> None:
+def test_a_branch_can_be_resumed_and_keeps_its_parent(tmp_path: Path) -> None:
     train(tmp_path, LONG, run_id="parent")
     run = branch(tmp_path, LONG).run
     resume(tmp_path, LONG, runtime(max_iters=23), run_id="branch")
@@ -139,7 +139,7 @@ def test_it_can_be_resumed_and_keeps_its_ancestry(tmp_path: Path) -> None:
     assert rows_of(run, "train")[-1]["step"] == 23
 
 
-def test_nothing_is_left_behind_when_it_cannot_begin(tmp_path: Path) -> None:
+def test_a_branch_that_cannot_start_leaves_no_folder(tmp_path: Path) -> None:
     train(tmp_path, LONG, run_id="parent")
     with pytest.raises(CheckpointError, match=r"no checkpoint 'ckpt_none\.pt'"):
         branch(tmp_path, LONG, checkpoint="ckpt_none.pt")

@@ -69,7 +69,7 @@ def test_an_interruption_at_any_step_changes_nothing(name: str, tmp_path: Path) 
             assert rows_of(run, event) == rows_of(straight, event), f"interrupted at {step}"
 
 
-def test_log_windows_cut_by_an_interruption_are_whole_again(tmp_path: Path) -> None:
+def test_log_windows_cut_by_an_interruption_are_completed(tmp_path: Path) -> None:
     change = runtime(log_interval=3, max_iters=10)
     straight = train(tmp_path, change, run_id="straight").run
     control = TrainingControl()
@@ -83,7 +83,7 @@ def test_log_windows_cut_by_an_interruption_are_whole_again(tmp_path: Path) -> N
     assert rows_of(run, "train") == rows_of(straight, "train")
 
 
-def test_an_evaluation_cut_short_by_a_stop_is_done_after_the_resume(tmp_path: Path) -> None:
+def test_an_evaluation_interrupted_by_a_stop_is_repeated_after_the_resume(tmp_path: Path) -> None:
     change = runtime(max_iters=10, log_interval=1, early_stop_patience=9)
     straight = train(tmp_path, change, run_id="straight").run
     control = TrainingControl()

@@ -61,7 +61,7 @@ def newest_model(run: Any) -> AdapterModel:
 
 @pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing.*:FutureWarning")
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_a_text_is_learned_by_heart_and_the_adapters_serve_plain_peft(
+def test_a_text_is_memorised_and_plain_peft_loads_the_adapters(
     architecture: Architecture, tmp_path: Path
 ) -> None:
     from peft import PeftModel
@@ -192,7 +192,7 @@ def test_targets_are_the_next_tokens_shifted_once(tmp_path: Path) -> None:
     assert recorder.of(Evaluated)[0].val_loss == pytest.approx(total / count, rel=1e-4)
 
 
-def test_packed_documents_do_not_see_each_other(tmp_path: Path) -> None:
+def test_no_attention_between_packed_documents(tmp_path: Path) -> None:
     config = lora_config(tmp_path)
     setup = build_setup(config, prepare_command="")
     model, end = setup.model.eval(), setup.dataset.end_token
@@ -359,7 +359,7 @@ def test_adapters_that_could_not_be_written_are_written_later(tmp_path: Path) ->
         assert saved_tensors(run.adapters / kind) == kept_tensors(run, kind)
 
 
-def test_a_run_that_goes_on_makes_its_adapters_anew(tmp_path: Path) -> None:
+def test_a_resumed_run_writes_its_adapters_again(tmp_path: Path) -> None:
     run = finetune(tmp_path, "qwen2").run
     shutil.rmtree(run.adapters)
     # As if it had been killed between the last checkpoint and its adapters.

@@ -57,7 +57,7 @@ def names(result: TrainingResult) -> list[str]:
         ({"auto_plot": False, "auto_report": False}, []),
     ],
 )
-def test_a_long_run_makes_what_its_settings_say(
+def test_a_long_run_writes_the_artifacts_of_its_settings(
     settings: dict[str, Any], made: list[str], tmp_path: Path
 ) -> None:
     trained_for_an_hour(tmp_path)
@@ -71,7 +71,7 @@ def test_a_long_run_makes_what_its_settings_say(
     assert [f"reports/{path.name}" in log for path in result.artifacts.paths] == [True] * len(made)
 
 
-def test_the_plot_and_the_report_are_those_of_the_run(tmp_path: Path) -> None:
+def test_the_plot_and_the_report_describe_the_run(tmp_path: Path) -> None:
     trained_for_an_hour(tmp_path)
 
     plot, report = resume(tmp_path).artifacts.paths
@@ -81,7 +81,7 @@ def test_the_plot_and_the_report_are_those_of_the_run(tmp_path: Path) -> None:
     assert json.loads(report.read_bytes())["run_id"] == "run"
 
 
-def test_a_short_run_makes_nothing_and_says_so_in_its_log_only(tmp_path: Path) -> None:
+def test_a_short_run_writes_no_artifacts_and_logs_why(tmp_path: Path) -> None:
     result = train(tmp_path)
 
     assert names(result) == []
@@ -91,7 +91,7 @@ def test_a_short_run_makes_nothing_and_says_so_in_its_log_only(tmp_path: Path) -
     assert "tp report --run-id run" in log
 
 
-def test_a_run_that_is_stopped_makes_its_plot_only(tmp_path: Path) -> None:
+def test_a_stopped_run_writes_its_plot_only(tmp_path: Path) -> None:
     trained_for_an_hour(tmp_path)
     control, sink = stop_at(12)
 
@@ -101,7 +101,7 @@ def test_a_run_that_is_stopped_makes_its_plot_only(tmp_path: Path) -> None:
     assert names(result) == ["loss.svg"]
 
 
-def test_what_cannot_be_made_is_a_remark_and_the_run_is_finished(tmp_path: Path) -> None:
+def test_a_failed_artifact_is_a_warning_and_the_run_is_finished(tmp_path: Path) -> None:
     run = trained_for_an_hour(tmp_path)
     (run.reports / "loss-curve.svg").mkdir()
 
@@ -117,7 +117,9 @@ def test_what_cannot_be_made_is_a_remark_and_the_run_is_finished(tmp_path: Path)
         assert read_rows(run.metrics_path)[-1]["status"] == "finished"
 
 
-def test_a_reports_folder_that_cannot_be_made_is_a_remark_for_each(tmp_path: Path) -> None:
+def test_a_reports_folder_that_cannot_be_created_is_a_warning_for_each_artifact(
+    tmp_path: Path,
+) -> None:
     run = trained_for_an_hour(tmp_path)
     run.reports.rmdir()
     run.reports.write_text("in the way")

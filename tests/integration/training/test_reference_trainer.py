@@ -79,7 +79,7 @@ def reference_losses(config: ExperimentConfig, folder: Path) -> list[float]:
 
 
 @pytest.mark.filterwarnings("ignore:.*pin_memory.*:UserWarning")
-def test_losses_are_those_of_the_reference(tmp_path: Path) -> None:
+def test_losses_equal_those_of_the_reference_implementation(tmp_path: Path) -> None:
     recorder = Recorder()
     finetune(tmp_path, "llama", *CHANGES, sinks=[recorder])
     ours = [event.train_loss for event in recorder.of(StepLogged)]

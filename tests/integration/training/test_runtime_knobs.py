@@ -46,7 +46,7 @@ def test_a_compiled_model_takes_the_same_steps(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("last", "best"), [(1, 3), (3, 1), (0, 0), (2, 0)])
-def test_keep_decides_how_many_files_stay(last: int, best: int, tmp_path: Path) -> None:
+def test_keep_limits_the_number_of_checkpoint_files(last: int, best: int, tmp_path: Path) -> None:
     keep = {"last": last, "best": best}
     folder = train(tmp_path, {"train": {"checkpointing": {"keep": keep}}}).run.checkpoints
     assert len(list(folder.glob("ckpt_last_*.pt"))) == last
@@ -55,7 +55,7 @@ def test_keep_decides_how_many_files_stay(last: int, best: int, tmp_path: Path) 
     assert (folder / "best_val.pt").is_file()
 
 
-def test_a_device_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_device_is_refused(tmp_path: Path) -> None:
     if torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     with pytest.raises(ConfigError, match="cuda"):
@@ -114,7 +114,9 @@ def test_the_saved_sampling_settings_decide_unless_overridden(tmp_path: Path) ->
     ],
     ids=str,
 )
-def test_every_sampling_knob_changes_the_samples(options: dict[str, Any], tmp_path: Path) -> None:
+def test_every_sampling_setting_changes_the_samples(
+    options: dict[str, Any], tmp_path: Path
+) -> None:
     run = train(tmp_path).run
     base = SampleRequest(max_new_tokens=12, temperature=1.0, seed=1)
     first = draw(load_run(run, base))[0]

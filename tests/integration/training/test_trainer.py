@@ -53,7 +53,7 @@ def losses(run: RunFolder) -> list[float]:
     return [row["train_loss"] for row in rows_of(run, "train")]
 
 
-def test_training_learns_its_text(tmp_path: Path) -> None:
+def test_training_learns_the_text(tmp_path: Path) -> None:
     change = {"train": {"optim": {"learning_rate": 1e-2}, "runtime": {"max_iters": 150}}}
     recorder = Recorder()
     train(tmp_path, change, sinks=[recorder])
@@ -77,7 +77,7 @@ def test_training_learns_its_text(tmp_path: Path) -> None:
     ],
     ids=["eval_interval", "eval_iters", "sample_interval", "samples", "checkpoints"],
 )
-def test_watching_more_closely_changes_no_training_loss(
+def test_more_frequent_evaluation_changes_no_training_loss(
     change: dict[str, Any], tmp_path: Path
 ) -> None:
     dropout = {"model": {"dropout": 0.2}}
@@ -113,7 +113,7 @@ def test_watching_more_closely_changes_no_training_loss(
     ],
     ids=json.dumps,
 )
-def test_every_training_knob_changes_the_run(change: dict[str, Any], tmp_path: Path) -> None:
+def test_every_training_setting_changes_the_run(change: dict[str, Any], tmp_path: Path) -> None:
     plain = train(tmp_path, run_id="plain").run
     changed = train(tmp_path, change, run_id="changed").run
     assert losses(plain) != losses(changed)
@@ -149,7 +149,7 @@ def test_evaluation_rows_agree_with_each_other(tmp_path: Path) -> None:
     )
 
 
-def test_the_average_is_what_is_evaluated_and_what_sampling_loads(tmp_path: Path) -> None:
+def test_the_average_is_evaluated_and_sampled(tmp_path: Path) -> None:
     change = runtime(ema_decay=0.9)
     run = train(tmp_path, change).run
     assert losses(run) == losses(train(tmp_path, run_id="plain").run)
@@ -167,7 +167,7 @@ def test_the_average_is_what_is_evaluated_and_what_sampling_loads(tmp_path: Path
     assert seen[False] != pytest.approx(logged)
 
 
-def test_early_stopping_ends_a_run_that_gets_no_better(tmp_path: Path) -> None:
+def test_early_stopping_ends_a_run_without_improvement(tmp_path: Path) -> None:
     change = {
         "train": {
             "optim": {"learning_rate": 1e-9},
@@ -188,7 +188,7 @@ def test_patience_zero_never_stops(tmp_path: Path) -> None:
     assert result.state.step == 20
 
 
-def test_a_non_finite_loss_is_refused_before_it_touches_the_weights(tmp_path: Path) -> None:
+def test_a_non_finite_loss_is_refused_before_the_weights_change(tmp_path: Path) -> None:
     change = {
         "train": {
             "optim": {"learning_rate": 1e30, "grad_clip": 0.0},
@@ -207,7 +207,7 @@ def test_a_non_finite_loss_is_refused_before_it_touches_the_weights(tmp_path: Pa
     assert all(torch.isfinite(tensor).all() for tensor in payload["model"].values())
 
 
-def test_stopping_saves_and_says_stopped(tmp_path: Path) -> None:
+def test_a_stop_saves_a_checkpoint_and_sets_the_status_stopped(tmp_path: Path) -> None:
     control = TrainingControl()
 
     def react(event: Event) -> None:
@@ -361,7 +361,7 @@ def test_samples_that_a_resume_supersedes_are_not_read_twice(tmp_path: Path) -> 
     assert [row["step"] for row in read_samples(run)] == [0, 4, 8, 12, 16]
 
 
-def test_a_model_that_fits_no_memory_is_a_sentence(tmp_path: Path) -> None:
+def test_a_model_too_large_for_memory_is_an_error_in_one_sentence(tmp_path: Path) -> None:
     huge = {"model": {"n_embd": 60_000, "n_head": 2, "n_layer": 900}}
     with pytest.raises(TrainingError, match="out of memory"):
         train(tmp_path, huge)
@@ -462,7 +462,7 @@ def test_a_failed_save_warns_and_training_goes_on(
     assert 10 in {event.step for event in recorder.of(CheckpointSaved)}
 
 
-def test_a_retracted_best_gives_way_to_any_loss_below_its_forerunner() -> None:
+def test_after_a_retracted_best_any_loss_below_the_previous_best_is_best() -> None:
     state = TrainingState()
     for step, loss in ((0, 4.0), (5, 2.0)):
         state.step = step
@@ -473,7 +473,7 @@ def test_a_retracted_best_gives_way_to_any_loss_below_its_forerunner() -> None:
     assert state.record_eval(3.0, "windows", min_delta=0.0)
 
 
-def test_the_saved_model_wins_over_the_config_with_a_notice(tmp_path: Path) -> None:
+def test_the_saved_model_replaces_the_configured_one_with_a_notice(tmp_path: Path) -> None:
     train(tmp_path)
     notices: list[str] = []
     longer = {"model": {"n_layer": 3, "n_head": 4}, **runtime(max_iters=25)}
@@ -514,7 +514,7 @@ def test_a_run_without_a_valid_checkpoint_does_not_start_again_at_zero(tmp_path:
     assert rows_of(run, "resume") == []
 
 
-def test_a_damaged_newest_checkpoint_is_passed_over_aloud(tmp_path: Path) -> None:
+def test_a_damaged_newest_checkpoint_is_skipped_with_a_notice(tmp_path: Path) -> None:
     run = train(tmp_path, {"train": {"checkpointing": {"keep": {"last": 3}}}}).run
     damaged = run.checkpoints / "ckpt_last_00000020.pt"
     content = bytearray(damaged.read_bytes())
@@ -562,7 +562,7 @@ def test_a_corpus_shorter_than_a_block_leaves_no_run(tmp_path: Path) -> None:
     assert not (tmp_path / "runs").exists()
 
 
-def test_tokens_beyond_the_vocabulary_are_a_sentence(tmp_path: Path) -> None:
+def test_tokens_beyond_the_vocabulary_are_an_error_in_one_sentence(tmp_path: Path) -> None:
     config = prepared_config(tmp_path)
     damaged = config.prepare.dataset_dir / "train.bin"
     before = damaged.stat()
@@ -607,7 +607,7 @@ def test_checkpoints_follow_their_own_interval(tmp_path: Path) -> None:
     assert saved == [0, 4, 8, 12, 16, 20]
 
 
-def test_checkpoints_follow_the_clock_too(tmp_path: Path) -> None:
+def test_checkpoints_are_also_saved_by_time(tmp_path: Path) -> None:
     policy = {"interval": 1000, "interval_minutes": 1e-9}
     recorder = Recorder()
     train(tmp_path, {"train": {"checkpointing": policy}}, sinks=[recorder])
@@ -615,7 +615,7 @@ def test_checkpoints_follow_the_clock_too(tmp_path: Path) -> None:
     assert saved == list(range(21))
 
 
-def test_the_resume_row_supersedes_what_came_after_it(tmp_path: Path) -> None:
+def test_the_resume_row_supersedes_later_rows(tmp_path: Path) -> None:
     change = {"train": {"checkpointing": {"interval": 10}}}
     run = train(tmp_path, change, runtime(max_iters=18, log_interval=1)).run
     for path in [*run.checkpoints.glob("*00000018*"), *run.checkpoints.glob("*00000015*")]:

@@ -13,7 +13,7 @@ from transformer_playground.model.gpt import GPT
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
-def test_a_model_that_gives_no_probabilities_is_refused(bad: float, temperature: float) -> None:
+def test_a_model_with_nan_output_is_refused(bad: float, temperature: float) -> None:
     model = GPT(ModelConfig(n_layer=1, n_head=2, n_embd=8, block_size=8), 11)
     with torch.no_grad():
         next(model.parameters()).fill_(bad)

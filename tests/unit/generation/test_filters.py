@@ -39,7 +39,7 @@ def _reference(logits: Tensor, temperature: float, top_k: int, top_p: float) -> 
     top_p=st.sampled_from([0.01, 0.5, 0.9, 0.99, 1.0]),
     spread=st.sampled_from([0.1, 3.0]),
 )
-def test_filters_keep_what_their_definition_keeps(
+def test_filters_keep_the_tokens_of_their_definition(
     seed: int, vocab: int, temperature: float, top_k: int, top_p: float, spread: float
 ) -> None:
     logits = spread * torch.randn(3, vocab, generator=torch.Generator().manual_seed(seed))
@@ -53,14 +53,14 @@ def test_filters_keep_what_their_definition_keeps(
         torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-6)
 
 
-def test_the_likeliest_token_survives_any_top_p() -> None:
+def test_the_most_likely_token_is_kept_for_any_top_p() -> None:
     logits = torch.tensor([[0.0, 5.0, 1.0]])
     kept = _distribution(filter_tokens(logits, temperature=1, top_k=0, top_p=1e-9), 3)
     assert kept.tolist() == [[0, 1, 0]]
 
 
 @pytest.mark.parametrize(("top_p", "kept"), [(0.3, 1), (0.45, 2), (0.65, 2), (0.75, 3), (0.95, 4)])
-def test_top_p_keeps_the_token_that_reaches_it_and_none_after(top_p: float, kept: int) -> None:
+def test_top_p_keeps_tokens_up_to_the_one_that_reaches_it(top_p: float, kept: int) -> None:
     logits = torch.tensor([[0.1, 0.4, 0.2, 0.3]]).log()
     for top_k in (0, 4):
         candidates = filter_tokens(logits, temperature=1, top_k=top_k, top_p=top_p)
@@ -68,7 +68,7 @@ def test_top_p_keeps_the_token_that_reaches_it_and_none_after(top_p: float, kept
         assert set(_distribution(candidates, 4)[0].nonzero().flatten().tolist()) == expected
 
 
-def test_top_p_counts_within_what_top_k_left() -> None:
+def test_top_p_is_a_share_of_the_tokens_kept_by_top_k() -> None:
     logits = torch.tensor([[0.4, 0.3, 0.2, 0.1]]).log()
     kept = _distribution(filter_tokens(logits, temperature=1, top_k=2, top_p=0.55), 4)
     # 0.4 / 0.7 is already 0.57; of the whole vocabulary it would be 0.4 and need a second token.

@@ -61,9 +61,7 @@ def _greedy_reference(model: GPT, prompt: tuple[int, ...], new: int) -> tuple[in
 
 @settings(max_examples=40, deadline=None)
 @given(config=architectures(), length=st.integers(1, 12))
-def test_greedy_tokens_are_those_of_reading_everything_again(
-    config: ModelConfig, length: int
-) -> None:
+def test_greedy_tokens_equal_those_without_a_cache(config: ModelConfig, length: int) -> None:
     model = lively_model(config=config)
     prompt = tuple(i * i % 13 for i in range(length))
     fits = 12 - length + 1
@@ -73,14 +71,14 @@ def test_greedy_tokens_are_those_of_reading_everything_again(
 
 @pytest.mark.parametrize("length", [1, 11, 12, 13, 40])
 @pytest.mark.parametrize("positions", ["learned", "rope", "alibi"])
-def test_a_text_longer_than_the_context_slides_on(positions: str, length: int) -> None:
+def test_generation_continues_beyond_the_context_length(positions: str, length: int) -> None:
     model = lively_model(positional_encoding=positions)
     prompt = tuple(i * i % 13 for i in range(length))
     greedy = replace(_GREEDY, max_new_tokens=50)
     assert generate(model, prompt, greedy)[0].token_ids == _greedy_reference(model, prompt, 50)
 
 
-def test_a_long_text_costs_a_bounded_number_of_readings_for_each_token() -> None:
+def test_the_cost_per_token_is_bounded_for_long_texts() -> None:
     model = tiny_model(block_size=16)
     read: list[int] = []
     model.blocks[0].register_forward_hook(lambda _m, inputs, _y: read.append(inputs[0].shape[1]))
@@ -89,7 +87,7 @@ def test_a_long_text_costs_a_bounded_number_of_readings_for_each_token() -> None
     assert sum(read) <= 2 * 400 + 16
 
 
-def test_the_prompt_is_read_once_for_all_samples() -> None:
+def test_the_prompt_is_processed_once_for_all_samples() -> None:
     model = tiny_model()
     read: list[tuple[int, int]] = []
     model.blocks[0].register_forward_hook(
@@ -105,7 +103,7 @@ def test_a_context_of_one_token_still_works() -> None:
 
 
 @pytest.mark.parametrize("filters", [{}, {"top_k": 3}, {"top_p": 0.7}, {"top_k": 5, "top_p": 0.5}])
-def test_the_seed_alone_decides_the_samples(filters: dict[str, float]) -> None:
+def test_samples_depend_on_the_seed_only(filters: dict[str, float]) -> None:
     model, draws = lively_model(), replace(_DRAWS, **filters)  # type: ignore[arg-type]
     torch.manual_seed(1)
     first = generate(model, _PROMPT, draws, n_samples=3)
@@ -130,7 +128,7 @@ def test_asking_for_more_samples_keeps_the_first_ones() -> None:
     assert len({*_tokens(many), *_tokens(others)}) == 300
 
 
-def test_many_samples_are_drawn_in_batches_of_which_none_is_small() -> None:
+def test_many_samples_are_drawn_in_batches_of_nearly_equal_size() -> None:
     model = tiny_model()
     sizes: list[int] = []
     model.blocks[0].register_forward_hook(lambda _m, inputs, _y: sizes.append(len(inputs[0])))
@@ -145,7 +143,7 @@ def test_samples_with_large_caches_are_drawn_few_at_a_time() -> None:
     assert [len(batch) for batch in batches(model, 2, 2**40)] == [1, 1]
 
 
-def test_alternatives_are_the_likeliest_tokens_and_the_drawn_one_ranks_among_them() -> None:
+def test_alternatives_are_the_most_likely_tokens_in_order() -> None:
     model = lively_model()
     seen: list[int] = [*_PROMPT]
     for drawn in stream(model, _PROMPT, _DRAWS, alternatives=VOCAB_SIZE + 5):
@@ -176,7 +174,7 @@ def test_a_stream_says_which_samples_have_ended_and_why() -> None:
         assert end.finish_reason == whole[end.sample].finish_reason
 
 
-def test_a_stream_hands_out_what_generate_returns() -> None:
+def test_a_stream_yields_the_samples_that_generate_returns() -> None:
     model = lively_model()
     events = list(stream(model, _PROMPT, _DRAWS, n_samples=3, tokenizer=Stops(7)))
     whole = generate(model, _PROMPT, _DRAWS, n_samples=3, tokenizer=Stops(7))
@@ -193,7 +191,7 @@ def test_a_stream_hands_out_what_generate_returns() -> None:
         assert generation.text == "".join(token.text for token in drawn)
 
 
-def test_a_stream_computes_only_what_is_asked_of_it() -> None:
+def test_a_stream_computes_only_the_tokens_that_are_read() -> None:
     model = tiny_model()
     passes: list[int] = []
     model.blocks[0].register_forward_hook(lambda *_: passes.append(1))
@@ -238,14 +236,14 @@ def test_rows_that_pad_the_vocabulary_are_never_drawn() -> None:
         assert all(token < 13 for generation in masked for token in generation.token_ids)
 
 
-def test_a_temperature_next_to_zero_is_greedy() -> None:
+def test_a_temperature_near_zero_is_greedy() -> None:
     model = lively_model()
     for temperature in (1e-4, 1e-40):
         cold = replace(_DRAWS, temperature=temperature)
         assert generate(model, _PROMPT, cold) == generate(model, _PROMPT, _GREEDY)
 
 
-def test_log_probabilities_are_the_models_own() -> None:
+def test_log_probabilities_are_those_of_the_unfiltered_model() -> None:
     model = lively_model()
     draws = replace(_DRAWS, temperature=0.7, top_k=4, top_p=0.9)
     for generation in generate(model, _PROMPT, draws, n_samples=2):
@@ -269,7 +267,7 @@ def test_cancelling_takes_effect_before_the_next_token() -> None:
     assert len(generation.token_ids) == 3
 
 
-def test_sampling_leaves_the_model_in_the_mode_it_found() -> None:
+def test_sampling_restores_the_mode_of_the_model() -> None:
     model = lively_model(dropout=0.5)
     quiet = generate(model, _PROMPT, _DRAWS)
     model.train()
@@ -302,7 +300,7 @@ def test_a_bfloat16_model_samples() -> None:
         (_PROMPT, {"top_p": 1.1}, "top_p"),
     ],
 )
-def test_impossible_requests_are_refused_at_once(
+def test_invalid_requests_are_refused_before_sampling(
     prompt: tuple[int, ...], changes: dict[str, float], message: str
 ) -> None:
     impossible = replace(_DRAWS, **changes)  # type: ignore[arg-type]
@@ -312,6 +310,6 @@ def test_impossible_requests_are_refused_at_once(
         generate(tiny_model(), prompt, impossible)
 
 
-def test_no_samples_at_all_are_refused() -> None:
+def test_zero_samples_are_refused() -> None:
     with pytest.raises(SamplingError, match="number of samples"):
         generate(tiny_model(), _PROMPT, _DRAWS, n_samples=0)

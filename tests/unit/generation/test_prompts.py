@@ -24,7 +24,7 @@ def prompt_from(folder: Path, start: str) -> Prompt:
     return resolve_prompt(DecodingConfig(start=start), load_tokenizer(config.dataset_dir), config)
 
 
-def test_a_prompt_file_is_read_as_it_stands(tmp_path: Path) -> None:
+def test_a_prompt_file_is_read_unchanged(tmp_path: Path) -> None:
     (tmp_path / "prompt.txt").write_text("the cat\n", encoding="utf-8")
     assert prompt_from(tmp_path, f"FILE:{tmp_path / 'prompt.txt'}").text == "the cat\n"
 
@@ -39,14 +39,12 @@ def test_a_prompt_file_is_read_as_it_stands(tmp_path: Path) -> None:
         (".", "cannot be read"),
     ],
 )
-def test_a_path_that_leads_to_no_file_is_a_clear_error(
-    tmp_path: Path, stated: str, said: str
-) -> None:
+def test_a_missing_prompt_file_is_an_error(tmp_path: Path, stated: str, said: str) -> None:
     with pytest.raises(SamplingError, match=said):
         prompt_from(tmp_path, f"FILE:{stated}")
 
 
-def test_a_prompt_file_that_is_no_text_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_prompt_file_that_is_not_text_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "prompt.bin").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(SamplingError, match="not UTF-8"):
         prompt_from(tmp_path, f"FILE:{tmp_path / 'prompt.bin'}")

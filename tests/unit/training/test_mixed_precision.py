@@ -16,7 +16,7 @@ def model() -> nn.Linear:
     return layer
 
 
-def test_float32_masters_are_the_models_own_tensors() -> None:
+def test_float32_masters_are_the_parameters_of_the_model() -> None:
     layer = model()
     weights = MixedPrecisionParams(layer, torch.float32)
     assert weights.masters[0] is layer.weight
@@ -55,7 +55,7 @@ def test_micro_batches_are_summed_in_float32() -> None:
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
-def test_the_average_follows_the_weights_by_its_decay(dtype: torch.dtype) -> None:
+def test_the_average_follows_the_weights_at_the_rate_of_its_decay(dtype: torch.dtype) -> None:
     layer = model()
     weights = MixedPrecisionParams(layer, dtype, ema_decay=0.75)
     with torch.no_grad():
@@ -83,7 +83,7 @@ def test_the_model_computes_with_the_average_only_inside_the_block(dtype: torch.
 
 
 @pytest.mark.parametrize("dtype", FORMATS)
-def test_saved_weights_come_back_exactly(dtype: torch.dtype) -> None:
+def test_saved_weights_are_restored_exactly(dtype: torch.dtype) -> None:
     saved = MixedPrecisionParams(model(), dtype, ema_decay=0.5)
     with torch.no_grad():
         saved.masters[0].mul_(1.01)
@@ -105,7 +105,7 @@ def test_weights_of_another_model_are_refused() -> None:
         weights.load({"gain": torch.zeros(5), "bias": torch.zeros(2)}, None)
 
 
-def test_the_average_forgets_the_random_beginning_quickly() -> None:
+def test_the_average_forgets_the_initial_weights_quickly() -> None:
     layer = model()
     weights = MixedPrecisionParams(layer, torch.float32, ema_decay=0.999)
     with torch.no_grad():

@@ -81,7 +81,7 @@ def test_the_schedule_scales_every_group_by_the_same_share() -> None:
 @pytest.mark.parametrize(
     ("key", "value"), [("beta1", 0.5), ("beta2", 0.5), ("eps", 1.0), ("learning_rate", 0.5)]
 )
-def test_every_adamw_knob_changes_the_step(key: str, value: float) -> None:
+def test_every_setting_of_adamw_changes_the_step(key: str, value: float) -> None:
     weights = []
     for settings in ({}, {key: value}):
         named = parameters()
@@ -93,7 +93,7 @@ def test_every_adamw_knob_changes_the_step(key: str, value: float) -> None:
 
 
 @pytest.mark.parametrize(("key", "value"), [("muon_momentum", 0.1), ("muon_learning_rate", 0.5)])
-def test_every_muon_knob_changes_the_step(key: str, value: float) -> None:
+def test_every_setting_of_muon_changes_the_step(key: str, value: float) -> None:
     weights = []
     for settings in ({}, {key: value}):
         named = parameters()
@@ -116,7 +116,7 @@ def test_state_of_another_optimizer_is_refused() -> None:
         optimizers(named).load_state_dict(optimizers(named, optimizer="muon").state_dict())
 
 
-def test_a_restored_optimizer_keeps_its_moments_but_follows_the_settings_of_now() -> None:
+def test_a_restored_optimizer_keeps_its_moments_and_takes_the_present_settings() -> None:
     named = parameters()
     first = optimizers(named, weight_decay=0.1, beta1=0.9)
     step(named, first, 1.0)

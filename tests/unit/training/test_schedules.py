@@ -17,7 +17,7 @@ def train_config(**schedule: Any) -> TrainConfig:
 
 
 @pytest.mark.parametrize("name", ["constant", "cosine", "linear", "wsd"])
-def test_warmup_climbs_in_equal_steps_to_the_peak(name: str) -> None:
+def test_warmup_rises_in_equal_steps_to_the_peak(name: str) -> None:
     config = train_config(schedule=name)
     rates = [learning_rate(step, config) for step in range(11)]
     assert rates[0] == pytest.approx(1 / 11)
@@ -27,7 +27,7 @@ def test_warmup_climbs_in_equal_steps_to_the_peak(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["cosine", "linear", "wsd"])
-def test_a_decay_ends_at_min_lr_and_stays_there(name: str) -> None:
+def test_after_the_decay_the_rate_stays_at_min_lr(name: str) -> None:
     config = train_config(schedule=name)
     assert learning_rate(110, config) == pytest.approx(0.1)
     assert learning_rate(5000, config) == pytest.approx(0.1)
@@ -102,7 +102,7 @@ def test_an_omitted_min_lr_is_a_tenth_of_the_peak() -> None:
         ({"schedule": {"min_lr": 1e-3}, "optim": {"learning_rate": 1e-4}}, "min_lr=none"),
     ],
 )
-def test_stated_values_that_clash_are_refused_with_the_fix(table: dict[str, Any], fix: str) -> None:
+def test_conflicting_values_are_refused_with_a_fix(table: dict[str, Any], fix: str) -> None:
     with pytest.raises(ValidationError, match=f"--set train.schedule.{fix}"):
         TrainConfig.model_validate(table)
     assert TrainConfig.model_validate({**table, "schedule": {"schedule": "cosine"}})

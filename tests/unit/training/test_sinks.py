@@ -183,7 +183,7 @@ def test_only_a_fault_that_lasts_drops_a_sink(error: Exception, attempts: int) -
 
 
 @pytest.mark.parametrize("kind", ["samples", "log"])
-def test_what_a_full_disk_held_back_is_written_later(tmp_path: Path, kind: str) -> None:
+def test_rows_that_a_full_disk_delayed_are_written_later(tmp_path: Path, kind: str) -> None:
     run = make_run(tmp_path)
     path = run.samples_path if kind == "samples" else run.log_path
     sink: Sink = SamplesSink(run) if kind == "samples" else LogFileSink(run.log_path)
@@ -206,7 +206,7 @@ def test_what_a_full_disk_held_back_is_written_later(tmp_path: Path, kind: str) 
     assert len(warnings_of(recorder)) == 1
 
 
-def test_two_failing_sinks_do_not_chase_each_other() -> None:
+def test_two_failing_sinks_do_not_report_each_other_endlessly() -> None:
     recorder = Recorder()
     EventBus([Broken(), Broken(), recorder]).emit(STARTED)
     assert sum(isinstance(event, Warned) for event in recorder.events) == 2
@@ -224,7 +224,7 @@ def test_closing_closes_all_sinks() -> None:
 
 
 @pytest.mark.parametrize("event", EVENTS, ids=lambda event: type(event).__name__)
-def test_every_event_has_words_and_rows_that_json_can_carry(event: Event) -> None:
+def test_every_event_has_text_and_rows_of_json_values(event: Event) -> None:
     assert describe(event)
     for row in event_rows(event):
         assert {"event", "step", "time"} <= set(json.loads(json.dumps(row, allow_nan=False)))
@@ -248,7 +248,7 @@ def test_a_resumed_start_is_preceded_by_a_resume_row() -> None:
     assert rows[0]["checkpoint"] == "ckpt.pt"
 
 
-def test_escape_sequences_in_a_sample_are_shown_not_sent() -> None:
+def test_escape_sequences_in_a_sample_are_shown_as_symbols() -> None:
     lines: list[str] = []
     text = "\x1b]52;c;aGk=\x07 and \x9b2J"
     LineSink(lines.append).handle(

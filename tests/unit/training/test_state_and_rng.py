@@ -31,13 +31,13 @@ def test_evaluations_without_improvement_are_counted_and_reset() -> None:
     assert record_all([3.0, 2.0, 2.1, 1.0])[1].evaluations_without_improvement == 0
 
 
-def test_a_slow_crawl_is_best_but_not_improvement() -> None:
+def test_an_improvement_below_min_delta_is_best_but_does_not_count() -> None:
     verdicts, state = record_all([2.0, 1.99, 1.98], min_delta=0.1)
     assert verdicts == [True, True, True]
     assert state.evaluations_without_improvement == 2
 
 
-def test_a_crawl_that_adds_up_counts_as_improvement() -> None:
+def test_small_improvements_that_add_up_to_min_delta_count() -> None:
     _, state = record_all([2.0, 1.96, 1.92, 1.88], min_delta=0.1)
     assert state.evaluations_without_improvement == 0
 
