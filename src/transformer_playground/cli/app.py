@@ -25,12 +25,8 @@ def run_app(application: typer.Typer, arguments: list[str]) -> int:
             return end.exit_code
         except typer.TyperException as error:
             message = error.format_message().replace(_PYDANTIC_PREFIX, "")
-            raise UsageError(message, f"See: {_command_path(error) or name} --help") from error
+            path = getattr(getattr(error, "ctx", None), "command_path", name)
+            raise UsageError(message, f"See: {path} --help") from error
         return code if isinstance(code, int) else 0
 
     return run_command(invoke)
-
-
-def _command_path(error: typer.TyperException) -> str | None:
-    context = getattr(error, "ctx", None)
-    return context.command_path if context is not None else None

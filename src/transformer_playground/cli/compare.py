@@ -82,7 +82,10 @@ def compare(
     if csv_output:
         _print_csv(comparison)
         return
-    spec = _resolve(request, folders[0]) if _should_sample(request, comparison, folders) else None
+    spec = None
+    if _should_sample(request, comparison, folders):
+        request = replace(request, n_samples=request.n_samples or _SAMPLES)
+        spec = resolve_request(folders[0], read_stdin_prompt(request))
     if not (json_output or markdown):
         _print_comparison(comparison)
     results = _draw(comparison, folders, spec) if spec is not None else []
@@ -127,11 +130,6 @@ def _should_sample(
         note("None of these runs has a checkpoint, so there are no samples.")
         return False
     return True
-
-
-def _resolve(request: SampleRequest, first: RunFolder) -> SampleSpec:
-    request = replace(request, n_samples=request.n_samples or _SAMPLES)
-    return resolve_request(first, read_stdin_prompt(request))
 
 
 def _draw(

@@ -20,6 +20,7 @@ CHECKPOINT_HELP = "Checkpoint: auto (best, else last), best, last or a file name
 RUN_HELP = "Run ID, unique prefix, EXP@latest or EXP@best."
 
 ExistingRun = Annotated[str, typer.Argument(metavar="ID", help=RUN_HELP)]
+ExistingRunOption = Annotated[str, typer.Option("--run-id", metavar="ID", help=RUN_HELP)]
 ExperimentsDir = Annotated[
     Path, typer.Option("--experiments-dir", help="Experiments folder.", show_default=True)
 ]
@@ -35,6 +36,9 @@ ConfigPath = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Rebuild the dataset even if it is up to date.")
+]
 OptionalExperiment = Annotated[
     str | None, typer.Argument(metavar="EXP", help="Experiment name; can be omitted with --config.")
 ]

@@ -2,14 +2,12 @@
 
 import dataclasses
 import os
-from typing import Annotated
-
-import typer
 
 from transformer_playground.cli.options import (
     AsJson,
     ConfigPath,
     ExperimentsDir,
+    Force,
     OptionalExperiment,
     Overrides,
 )
@@ -24,9 +22,7 @@ def prepare(
     experiment: OptionalExperiment = None,
     config: ConfigPath = None,
     overrides: Overrides = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Rebuild the dataset even if it is up to date.")
-    ] = False,
+    force: Force = False,
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
     json_output: AsJson = False,
 ) -> None:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from transformer_playground.cli.options import (
-    RUN_HELP,
     AsJson,
+    ExistingRunOption,
     Overrides,
     RunsDir,
     read_stdin_prompt,
@@ -60,10 +60,7 @@ def sample(
 
 @sample_options()
 def generate(
-    run_id: Annotated[
-        str,
-        typer.Option("--run-id", metavar="ID", help=RUN_HELP),
-    ],
+    run_id: ExistingRunOption,
     request: SampleRequest,
     overrides: Overrides = None,
     out: Out = None,
@@ -92,11 +89,11 @@ def _find(runs_dir: Path, name: str) -> RunFolder:
 def _draw(run: RunFolder, request: SampleRequest, out: Path | None, *, json_output: bool) -> None:
     if out is not None:
         _check_out(out)
-    plan = resolve_sampling(run, read_stdin_prompt(request))
+    resolved = resolve_sampling(run, read_stdin_prompt(request))
     if out is not None:
-        write_samples(plan, out, json_output=json_output)
+        write_samples(resolved, out, json_output=json_output)
     else:
-        print_samples(plan, json_output=json_output, stream=is_terminal())
+        print_samples(resolved, json_output=json_output, stream=is_terminal())
 
 
 def _check_out(out: Path) -> None:
@@ -109,11 +106,11 @@ def _check_out(out: Path) -> None:
         )
 
 
-def print_samples(plan: ResolvedSampling, *, json_output: bool, stream: bool) -> None:
+def print_samples(resolved: ResolvedSampling, *, json_output: bool, stream: bool) -> None:
     """Draw samples and print them, token by token if `stream` is set."""
     from transformer_playground.runs.generation import draw
 
-    loaded = _load(plan)
+    loaded = _load(resolved)
     if json_output:
         for row in draw(loaded):
             say_json(_as_event(row))
@@ -126,11 +123,11 @@ def print_samples(plan: ResolvedSampling, *, json_output: bool, stream: bool) ->
             say(f"{row['prompt']}{row['text']}")
 
 
-def write_samples(plan: ResolvedSampling, out: Path, *, json_output: bool) -> None:
+def write_samples(resolved: ResolvedSampling, out: Path, *, json_output: bool) -> None:
     """Draw samples and write all of them to `out` as JSON lines; print them only with `--json`."""
     from transformer_playground.runs.generation import draw
 
-    rows = [_as_event(row) for row in draw(_load(plan))]
+    rows = [_as_event(row) for row in draw(_load(resolved))]
     replace_text(out, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
     note(f"wrote {len(rows):,} sample{'s' if len(rows) > 1 else ''} to {out}")
     if json_output:
@@ -138,14 +135,14 @@ def write_samples(plan: ResolvedSampling, out: Path, *, json_output: bool) -> No
             say_json(row)
 
 
-def _load(plan: ResolvedSampling) -> "LoadedRun":
+def _load(resolved: ResolvedSampling) -> "LoadedRun":
     # torch is imported after everything that can fail without it.
     from transformer_playground.runs.generation import load_resolved
 
-    loaded = load_resolved(plan)
+    loaded = load_resolved(resolved)
     for skipped in loaded.skipped:
         note(f"skipped a damaged checkpoint: {skipped}")
-    note(f"sampling from {loaded.checkpoint.name} of {plan.run_id}")
+    note(f"sampling from {loaded.checkpoint.name} of {resolved.run_id}")
     for notice in loaded.notices:
         note(notice)
     return loaded

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import shlex
 import signal
 import sys
 import types
@@ -19,6 +18,7 @@ from transformer_playground.cli.options import (
     AsJson,
     ConfigPath,
     ExperimentsDir,
+    Force,
     OptionalExperiment,
     Overrides,
     Resume,
@@ -36,6 +36,7 @@ from transformer_playground.training.launch import (
     PrepareWhen,
     ResolvedLaunch,
     resolve_launch,
+    shell_command,
 )
 
 if TYPE_CHECKING:
@@ -105,17 +106,12 @@ def run_launch(
         from transformer_playground.cli.prepare import describe_report
 
         say(describe_report(report))
-    return _train(resolved, experiments_dir, json_output=json_output)
+    return _train(resolved, json_output=json_output)
 
 
 def resume_command(run_id: str, *, experiments_dir: Path, runs_dir: Path) -> str:
     """The shell command that resumes a run with the settings it was trained with."""
-    arguments = ["tp", "train", "--resume", run_id]
-    if experiments_dir != EXPERIMENTS_DIR:
-        arguments += ["--experiments-dir", str(experiments_dir)]
-    if runs_dir != RUNS_DIR:
-        arguments += ["--runs-dir", str(runs_dir)]
-    return shlex.join(arguments)
+    return shell_command(["tp", "train", "--resume", run_id], experiments_dir, runs_dir)
 
 
 def _run_to_resume(launch: Launch, runs_dir: Path) -> RunFolder | None:
@@ -136,7 +132,7 @@ def _run_to_resume(launch: Launch, runs_dir: Path) -> RunFolder | None:
     return find_run(runs_dir, f"{launch.experiment}@latest")
 
 
-def _train(resolved: ResolvedLaunch, experiments_dir: Path, *, json_output: bool) -> int:
+def _train(resolved: ResolvedLaunch, *, json_output: bool) -> int:
     """Train, then print a summary and samples."""
     # torch is imported after everything that can fail without it.
     from transformer_playground.cli.sample import print_samples
@@ -149,7 +145,7 @@ def _train(resolved: ResolvedLaunch, experiments_dir: Path, *, json_output: bool
         note(warning)
     if request.signal is not None and result.summary["status"] != "finished":
         command = resume_command(
-            result.run.run_id, experiments_dir=experiments_dir, runs_dir=resolved.runs_dir
+            result.run.run_id, experiments_dir=resolved.experiments_dir, runs_dir=resolved.runs_dir
         )
         note(
             f"stopped by {request.signal.name}; saved in {result.run.checkpoints}. "
@@ -233,9 +229,7 @@ def loop(
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
-    force: Annotated[
-        bool, typer.Option("--force", help="Rebuild the dataset even if it is up to date.")
-    ] = False,
+    force: Force = False,
 ) -> int:
     """Prepare the data if needed, train, and draw samples."""
     stated = tuple(overrides or ())

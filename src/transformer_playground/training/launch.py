@@ -88,20 +88,16 @@ class ResolvedLaunch:
         launch = self.launch
         if launch.resume is not None:
             arguments = ["tp", "loop", "--resume", launch.resume]
-        else:
-            arguments = ["tp", "prepare", *filter(None, [launch.experiment])]
-            if launch.config is not None:
-                arguments += ["--config", str(launch.config)]
-            elif not launch.experiment:
-                arguments.append(self.experiment.name)
-            for override in launch.overrides:
-                if override.lstrip().startswith(DATASET_TABLES):
-                    arguments += ["--set", override]
-        if self.experiments_dir != EXPERIMENTS_DIR:
-            arguments += ["--experiments-dir", str(self.experiments_dir)]
-        if launch.resume is not None and self.runs_dir != RUNS_DIR:
-            arguments += ["--runs-dir", str(self.runs_dir)]
-        return shlex.join(arguments)
+            return shell_command(arguments, self.experiments_dir, self.runs_dir)
+        arguments = ["tp", "prepare", *filter(None, [launch.experiment])]
+        if launch.config is not None:
+            arguments += ["--config", str(launch.config)]
+        elif not launch.experiment:
+            arguments.append(self.experiment.name)
+        for override in launch.overrides:
+            if override.lstrip().startswith(DATASET_TABLES):
+                arguments += ["--set", override]
+        return shell_command(arguments, self.experiments_dir)
 
     def prepare(self, report: Callable[[str], None]) -> "PrepareReport | None":
         """Prepare the dataset as `launch.prepare` says; None if there was nothing to do.
@@ -293,6 +289,18 @@ class _Origin:
             f"not to '{other.name}'.",
             "Name that experiment, or choose another --run-id for a new run.",
         )
+
+
+def shell_command(
+    arguments: Sequence[str], experiments_dir: Path, runs_dir: Path = RUNS_DIR
+) -> str:
+    """A shell command, with the options of folders that are not the default ones."""
+    stated = list(arguments)
+    if experiments_dir != EXPERIMENTS_DIR:
+        stated += ["--experiments-dir", str(experiments_dir)]
+    if runs_dir != RUNS_DIR:
+        stated += ["--runs-dir", str(runs_dir)]
+    return shlex.join(stated)
 
 
 def _has_dataset(folder: Path) -> bool:

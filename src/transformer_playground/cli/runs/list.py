@@ -95,7 +95,8 @@ def list_command(
         say_json([row.as_json() for row in shown])
         return
     if not shown:
-        _print_no_runs(runs_dir, rows)
+        none = f"None of the {len(rows)} runs in {runs_dir} matches."
+        say(none if rows else f"No runs in {runs_dir}. Start one: tp loop shakespeare")
         return
     _print(shown, fields, now, is_chosen=columns is not None)
     if len(shown) < len(chosen):
@@ -110,13 +111,6 @@ def _fields(names: str | None, rows: Sequence[RunInfo], settings: set[str]) -> l
     if not fields:
         raise UsageError("--columns is empty.", "For example: --columns run,status,val_loss")
     return fields
-
-
-def _print_no_runs(runs_dir: object, rows: Sequence[RunInfo]) -> None:
-    if rows:
-        say(f"None of the {len(rows)} runs in {runs_dir} matches.")
-    else:
-        say(f"No runs in {runs_dir}. Start one: tp loop shakespeare")
 
 
 def _print(rows: Sequence[RunInfo], fields: Sequence[Field], now: float, is_chosen: bool) -> None:
