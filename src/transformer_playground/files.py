@@ -13,15 +13,17 @@ import tempfile
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from transformer_playground.errors import ExportError, translate_os_errors
+
+_T = TypeVar("_T")
 
 _HASH_CHUNK = 1 << 20
 _SAMPLE_BLOCK = 4096
 _SAMPLE_BLOCKS = 256
 # Errors of link() on file systems without hard links (FAT, some network mounts).
-_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
+NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
 def sha256_file(path: Path) -> str:
@@ -96,6 +98,14 @@ def sampled_bytes(path: Path) -> bytes:
     return content
 
 
+def stat_or_none(path: Path) -> os.stat_result | None:
+    """Status of a file; None if it is missing or cannot be read."""
+    try:
+        return path.stat()
+    except OSError:
+        return None
+
+
 def spread_indices(length: int, count: int) -> list[int]:
     """At most `count` evenly spaced indices below `length`, including the first and last."""
     if length <= count:
@@ -124,12 +134,13 @@ def temporary_sibling(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def write_durably(path: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Call `write` on an open binary file and flush it to disk."""
+def write_durably(path: Path, write: Callable[[IO[bytes]], _T]) -> _T:
+    """Call `write` on an open binary file, flush it to disk and return the result."""
     with path.open("wb") as file:
-        write(file)
+        result = write(file)
         file.flush()
         os.fsync(file.fileno())
+    return result
 
 
 def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
@@ -159,7 +170,7 @@ def link_or_copy(source: Path, target: Path) -> None:
         try:
             os.link(source, temporary)
         except OSError as error:
-            if error.errno not in _NO_HARD_LINKS:
+            if error.errno not in NO_HARD_LINKS:
                 raise
             with source.open("rb") as original:
                 write_durably(temporary, lambda copy: shutil.copyfileobj(original, copy))

@@ -6,7 +6,7 @@ percentages one decimal (12.3%), losses four. Exact whole numbers, such as steps
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import TypeVar
 
@@ -37,6 +37,12 @@ _SIZE_UNITS = ("KiB", "MiB", "GiB", "TiB")
 def optional_text(value: _T | None, show: Callable[[_T], str], missing: str = "") -> str:
     """`show(value)`, or `missing` for None."""
     return missing if value is None else show(value)
+
+
+def names_text(names: Sequence[str], most: int) -> str:
+    """The first `most` names, and how many more there are: a, b and 3 more."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def count_text(value: float) -> str:

@@ -148,7 +148,9 @@ def _access_error(
         )
     if _in_cache(model_name) and "couldn't connect" not in text:
         return None
-    if _offline():
+    import huggingface_hub
+
+    if huggingface_hub.is_offline_mode():
         return ModelError(
             f"{model_name} is not on this disk, and HF_HUB_OFFLINE disables the download.",
             f"Unset HF_HUB_OFFLINE, or {_manual_download(model_name, revision)}",
@@ -245,12 +247,6 @@ def _architecture_error(
             "Quantised weights need additional packages; the unquantised model does not.",
         )
     return None
-
-
-def _offline() -> bool:
-    import huggingface_hub
-
-    return huggingface_hub.is_offline_mode()
 
 
 def _in_cache(model_name: str) -> bool:

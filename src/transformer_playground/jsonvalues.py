@@ -4,8 +4,10 @@ Files of runs may be damaged, and Python's parser accepts NaN, infinities and nu
 """
 
 import dataclasses
+import json
 import math
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
@@ -42,9 +44,24 @@ def as_text(value: object) -> str | None:
     return value if isinstance(value, str) else None
 
 
+def as_timestamp(value: object) -> float | None:
+    """Unix time of `value` if it is an ISO 8601 date."""
+    try:
+        return datetime.fromisoformat(value).timestamp() if isinstance(value, str) else None
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def as_object(value: object) -> dict[str, Any]:
     """`value` if it is a JSON object, else an empty one."""
     return value if isinstance(value, dict) else {}
+
+
+def ascii_json(value: Any, indent: int | None = None) -> str:
+    """A JSON document of printable ASCII characters."""
+    text = json.dumps(value, indent=indent, ensure_ascii=True, allow_nan=False)
+    # DEL is the only control character that json.dumps leaves unescaped.
+    return text.replace("\x7f", "\\u007f")
 
 
 def to_jsonable(value: Any, non_finite: Callable[[float], Any] = lambda _: None) -> Any:

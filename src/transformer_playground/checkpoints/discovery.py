@@ -22,6 +22,30 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 HashFile = Callable[[Path], str]
 
 
+class FileHashes:
+    """`sha256_file` that reads a file once: pointers are hard links to other checkpoints."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[int, int, int, int], str] = {}
+
+    def __call__(self, path: Path) -> str:
+        """SHA-256 of a file as hex."""
+        signature = _signature(path)
+        if signature not in self._known:
+            self._known[signature] = sha256_file(path)
+        return self._known[signature]
+
+    def add(self, path: Path, digest: str) -> None:
+        """State the SHA-256 of a file that was just written."""
+        self._known[_signature(path)] = digest
+
+
+def _signature(path: Path) -> tuple[int, int, int, int]:
+    """Changes when the file is replaced or written to."""
+    state = path.stat()
+    return state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns
+
+
 @dataclass(frozen=True)
 class Skipped:
     """A damaged or incomplete checkpoint, and why it was skipped."""

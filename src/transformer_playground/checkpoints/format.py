@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.errors import CheckpointError
 from transformer_playground.files import replace_json
-from transformer_playground.jsonvalues import as_int, as_number
+from transformer_playground.jsonvalues import as_count, as_number
 
 Kind = Literal["last", "best"]
 SCHEMA_VERSION = 1
@@ -101,39 +101,25 @@ def read_sidecar(path: Path) -> CheckpointInfo:
 
 
 def _parse(checkpoint: Path, document: dict[str, Any]) -> CheckpointInfo:
-    kind, metric = document.get("kind"), document.get("metric")
-    tokens_seen = document.get("tokens_seen")
+    found = {"sequence": 0, "config_hash": "", **document}
+    kind, metric, tokens_seen = map(found.get, ("kind", "metric", "tokens_seen"))
     checks = {
         "kind": kind in ("last", "best"),
-        "step": _is_count(document.get("step")),
+        "step": as_count(found.get("step")) is not None,
         "metric": as_number(metric) is not None or (metric is None and kind == "last"),
-        "size": _is_count(document.get("size")),
-        "sha256": isinstance(document.get("sha256"), str),
-        "created": isinstance(document.get("created"), str),
-        "sequence": _is_count(document.get("sequence", 0)),
-        "tokens_seen": tokens_seen is None or _is_count(tokens_seen),
-        "config_hash": isinstance(document.get("config_hash", ""), str),
+        "size": as_count(found.get("size")) is not None,
+        "sha256": isinstance(found.get("sha256"), str),
+        "created": isinstance(found.get("created"), str),
+        "sequence": as_count(found["sequence"]) is not None,
+        "tokens_seen": tokens_seen is None or as_count(tokens_seen) is not None,
+        "config_hash": isinstance(found["config_hash"], str),
     }
     for key, fits in checks.items():
         if not fits:
             raise CheckpointError(f"its sidecar has no usable '{key}'")
-    return CheckpointInfo(
-        path=checkpoint,
-        kind=document["kind"],
-        step=document["step"],
-        metric=None if metric is None else float(metric),
-        size=document["size"],
-        sha256=document["sha256"],
-        created=document["created"],
-        sequence=document.get("sequence", 0),
-        tokens_seen=tokens_seen,
-        config_hash=document.get("config_hash", ""),
-    )
-
-
-def _is_count(value: object) -> bool:
-    count = as_int(value)
-    return count is not None and count >= 0
+    values: dict[str, Any] = {key: found.get(key) for key in checks}
+    values["metric"] = None if metric is None else float(metric)
+    return CheckpointInfo(path=checkpoint, **values)
 
 
 FORMAT = "transformer-playground"

@@ -25,7 +25,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, cast
 
-from transformer_playground.checkpoints.discovery import CheckpointListing, list_checkpoints
+from transformer_playground.checkpoints.discovery import (
+    CheckpointListing,
+    FileHashes,
+    list_checkpoints,
+)
 from transformer_playground.checkpoints.format import (
     POINTERS,
     CheckpointInfo,
@@ -40,7 +44,6 @@ from transformer_playground.errors import CheckpointError
 from transformer_playground.files import (
     fsync_folder,
     link_or_copy,
-    sha256_file,
     temporary_sibling,
     write_durably,
 )
@@ -95,15 +98,12 @@ def write_payload(path: Path, payload: Mapping[str, Any]) -> WrittenFile:
     # Imported late: checkpoint discovery must not load torch.
     import torch
 
-    written: list[WrittenFile] = []
-
-    def serialise(file: IO[bytes]) -> None:
+    def serialise(file: IO[bytes]) -> WrittenFile:
         writer = _HashingWriter(file)
         torch.save(dict(payload), cast("IO[bytes]", writer))
-        written.append(writer.finish())
+        return writer.finish()
 
-    write_durably(path, serialise)
-    return written[0]
+    return write_durably(path, serialise)
 
 
 def estimated_size(value: object) -> int:
@@ -131,7 +131,7 @@ class CheckpointStore:
     def __init__(self, folder: Path, *, keep_last: int, keep_best: int) -> None:
         self._folder = folder
         self._keep: dict[Kind, int] = {"last": keep_last, "best": keep_best}
-        self._hashes: dict[tuple[int, int, int], str] = {}
+        self._hashes = FileHashes()
 
     def save(
         self,
@@ -186,7 +186,9 @@ class CheckpointStore:
     def _remove_leftovers(self, protect: Path | None) -> None:
         for path in sorted(self._folder.iterdir()):
             is_temporary = path.name.startswith(".") and path.suffix == ".tmp"
-            is_orphan = is_rotated(path) and _is_incomplete(path) and not _same(path, protect)
+            # The sidecar of a checkpoint, or the checkpoint of a sidecar.
+            other = path.with_suffix(".pt" if path.suffix == ".json" else ".json")
+            is_orphan = is_rotated(path) and not other.exists() and not _same(path, protect)
             if is_temporary or is_orphan:
                 path.unlink(missing_ok=True)
 
@@ -215,7 +217,7 @@ class CheckpointStore:
                 temporary.chmod(0o644)
                 placed.append(paths[0])
                 temporary.replace(paths[0])
-            self._hashes[_file_signature(paths[0])] = written.sha256
+            self._hashes.add(paths[0], written.sha256)
             saved = [
                 CheckpointInfo(
                     path=path,
@@ -299,30 +301,13 @@ class CheckpointStore:
         return sorted(valid, key=lambda info: (info.metric or 0.0, -info.sequence))
 
     def _listing(self) -> CheckpointListing:
-        return list_checkpoints(self._folder, self._hash_once)
-
-    def _hash_once(self, path: Path) -> str:
-        key = _file_signature(path)
-        if key not in self._hashes:
-            self._hashes[key] = sha256_file(path)
-        return self._hashes[key]
+        return list_checkpoints(self._folder, self._hashes)
 
     def _save_error(self, step: int, error: OSError) -> CheckpointError:
         cause = error.strerror or str(error)
         message = f"The checkpoint of step {step} could not be saved in {self._folder}: {cause}."
         action = "Free some disk space" if error.errno in _FULL else "Check the disk"
         return CheckpointError(message, f"{action}; earlier checkpoints are intact.")
-
-
-def _file_signature(path: Path) -> tuple[int, int, int]:
-    """Changes when the file is replaced or written to."""
-    state = path.stat()
-    return (state.st_ino, state.st_size, state.st_mtime_ns)
-
-
-def _is_incomplete(path: Path) -> bool:
-    """Whether the checkpoint of a sidecar, or the sidecar of a checkpoint, is missing."""
-    return not path.with_suffix(".pt" if path.suffix == ".json" else ".json").exists()
 
 
 def _same(path: Path, other: Path | None) -> bool:

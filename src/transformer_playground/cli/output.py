@@ -1,7 +1,6 @@
 """Console output: results to standard output, all other messages to standard error."""
 
 import io
-import json
 import os
 import shutil
 import signal
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from transformer_playground.errors import PlaygroundError, UsageError
+from transformer_playground.jsonvalues import ascii_json
 from transformer_playground.tables import Column, table_lines
 from transformer_playground.terminal import visible
 
@@ -25,9 +25,7 @@ def say(text: str) -> None:
 
 def say_json(value: Any) -> None:
     """Print one JSON document on one line of printable ASCII."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False)
-    # DEL is the only control character that json.dumps leaves unescaped.
-    sys.stdout.write(text.replace("\x7f", "\\u007f") + "\n")
+    sys.stdout.write(ascii_json(value) + "\n")
     sys.stdout.flush()
 
 

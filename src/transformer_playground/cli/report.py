@@ -7,9 +7,9 @@ from typing import Annotated
 import typer
 
 from transformer_playground.cli.options import (
-    RUN_HELP,
     AsJson,
     Base,
+    ExistingRunOption,
     ExperimentsDir,
     RunsDir,
     read_stdin_prompt,
@@ -29,10 +29,7 @@ from transformer_playground.terminal import visible_line
     )
 )
 def report(
-    run_id: Annotated[
-        str,
-        typer.Option("--run-id", metavar="ID", help=RUN_HELP),
-    ],
+    run_id: ExistingRunOption,
     request: SampleRequest,
     eval_batches: Annotated[
         int | None,

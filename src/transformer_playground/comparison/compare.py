@@ -17,6 +17,7 @@ from transformer_playground.comparison.compared_run import (
 )
 from transformer_playground.data.order import EvaluationSet
 from transformer_playground.errors import UsageError
+from transformer_playground.formatting import names_text
 from transformer_playground.runs.folder import RunFolder
 
 T = TypeVar("T")
@@ -210,9 +211,7 @@ def _run_notes(run: ComparedRun) -> Iterator[str]:
 
 
 def _named(runs: Sequence[ComparedRun]) -> str:
-    ids = [run.run_id for run in runs]
-    more = f" and {len(ids) - _MAX_NAMES} more" if len(ids) > _MAX_NAMES else ""
-    return ", ".join(ids[:_MAX_NAMES]) + more
+    return names_text([run.run_id for run in runs], _MAX_NAMES)
 
 
 _ID_PART = re.compile(r"[^-._]*[-._]|[^-._]+")

@@ -185,7 +185,11 @@ class TableRow:
 
 def rows_of(comparison: Comparison) -> tuple[TableRow, ...]:
     """State, settings, then each metric followed by its deltas, if any."""
-    return (*_identity_rows(comparison), *_setting_rows(comparison), *_metric_rows(comparison))
+    settings = (
+        _values(key, comparison, lambda run, key=key: setting_of(run, key))
+        for key in comparison.settings
+    )
+    return (*_identity_rows(comparison), *settings, *_metric_rows(comparison))
 
 
 def text_table(
@@ -293,11 +297,6 @@ def _identity_rows(comparison: Comparison) -> Iterator[TableRow]:
         yield _values("experiment", comparison, lambda run: run.experiment)
     if len({run.fingerprint for run in comparison.runs}) > 1:
         yield _values("dataset", comparison, lambda run: run.fingerprint)
-
-
-def _setting_rows(comparison: Comparison) -> Iterator[TableRow]:
-    for key in comparison.settings:
-        yield _values(key, comparison, lambda run, key=key: setting_of(run, key))
 
 
 def _values(key: str, comparison: Comparison, value_of: Any) -> TableRow:

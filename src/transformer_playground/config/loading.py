@@ -54,9 +54,10 @@ def resolve_paths(merged: Merged, *, home: Path, project: Path) -> list[Problem]
         where, folder = (origin.name, origin.folder) if origin else (DEFAULT_ORIGIN, home)
         value = table.get(name, entry.default)
         text = str(value)
-        if not isinstance(value, str | Path) or not _names_path(entry.key, text):
-            continue
         prefix = PROMPT_FILE if entry.key == _PROMPT else ""
+        is_hub_name = entry.key == _MODEL and not is_model_path(text)
+        if not isinstance(value, str | Path) or not text.startswith(prefix) or is_hub_name:
+            continue
         try:
             table[name] = f"{prefix}{_absolute(text.removeprefix(prefix), folder, project)}"
         except ValueError as error:
@@ -64,12 +65,6 @@ def resolve_paths(merged: Merged, *, home: Path, project: Path) -> list[Problem]
             shown = shortened(toml_string(text))
             problems.append(Problem(where, f"{entry.name} = {shown} {error}"))
     return problems
-
-
-def _names_path(key: Key, text: str) -> bool:
-    if key == _PROMPT:
-        return text.startswith(PROMPT_FILE)
-    return key != _MODEL or is_model_path(text)
 
 
 def _absolute(text: str, folder: Path, project: Path) -> Path:

@@ -36,18 +36,14 @@ def toml_value(value: Any) -> str:
             return f"[{', '.join(map(toml_value, value))}]"
         case date() | time():
             return value.isoformat()
-        case None | bool() | int() | float():
-            return _bare_word(value)
+        case None:
+            return "none"
+        case bool():
+            return "true" if value else "false"
+        case int() | float():
+            return _PADDED_EXPONENT.sub(r"e\1", repr(value))
         case _:
             return toml_string(str(value))
-
-
-def _bare_word(value: float | bool | None) -> str:
-    if value is None:
-        return "none"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return _PADDED_EXPONENT.sub(r"e\1", repr(value))
 
 
 def shortened(text: str, limit: int = 60) -> str:

@@ -26,7 +26,7 @@ from transformer_playground.data.dataset import (
 from transformer_playground.data.meta import META_FILE, write_meta
 from transformer_playground.data.sources import bundestag, speeches_csv
 from transformer_playground.data.sources.corpora import RawInput
-from transformer_playground.data.sources.documents import held_out
+from transformer_playground.data.sources.documents import held_out, no_text
 from transformer_playground.data.sources.text import (
     END_TOKEN,
     SPEECH_TOKEN,
@@ -243,30 +243,22 @@ def build_finetuning_dataset(
             "settings": finetuning_settings(config, hf_model),
         },
     )
-    tables = [item.path for item in inputs if item.path.suffix.lower() == ".csv"]
-    return [
-        *(
-            note
-            for path in tables
-            for note in speeches_csv.table_notes(
-                path, config.columns, years=config.conditioning_header
-            )
-        ),
-        *_duplicates_note(read.duplicates),
-        *_token_notes(tokenizer, [*([end_token] if end_token else []), *symbols]),
-    ]
-
-
-def _token_notes(tokenizer: HuggingFaceTokenizer, wanted: Sequence[str]) -> list[str]:
+    notes: list[str] = []
+    for item in inputs:
+        if item.path.suffix.lower() == ".csv":
+            years = config.conditioning_header
+            notes += speeches_csv.table_notes(item.path, config.columns, years=years)
+    if read.duplicates:
+        one = read.duplicates == 1
+        subject = "1 document has" if one else f"{read.duplicates:,} documents have"
+        notes.append(
+            f"{subject} the same text as an earlier one: skipped, so that the splits are disjoint."
+        )
+    wanted = [*filter(None, [end_token]), *symbols]
     existing = [name for name in wanted if tokenizer.id_of(name) not in tokenizer.new_tokens]
-    return [f"The tokenizer already has {', '.join(existing)}."] if existing else []
-
-
-def _duplicates_note(duplicates: int) -> list[str]:
-    if not duplicates:
-        return []
-    subject = "1 document has" if duplicates == 1 else f"{duplicates:,} documents have"
-    return [f"{subject} the same text as an earlier one: skipped, so that the splits are disjoint."]
+    if existing:
+        notes.append(f"The tokenizer already has {', '.join(existing)}.")
+    return notes
 
 
 def _write_documents(target: Path, config: PrepareConfig, paths: Sequence[Path]) -> _DocumentCounts:
@@ -308,10 +300,7 @@ def _validation_groups(
     total: int, config: PrepareConfig, paths: Sequence[Path]
 ) -> npt.NDArray[np.bool_]:
     if not total:
-        shown = ", ".join(str(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
-        raise DataError(
-            f"There is no text in {shown}.", "Add text to this file or add another file."
-        )
+        raise no_text(paths)
     if total == 1:
         raise DataError(
             "A corpus of one document cannot be divided into training and validation.",

@@ -21,7 +21,7 @@ from filelock import FileLock, Timeout
 from transformer_playground.data.meta import META_FILE, META_VERSION, read_meta
 from transformer_playground.data.tokenizers import tokenizers
 from transformer_playground.errors import DataError, translate_os_errors
-from transformer_playground.files import fsync_folder, sha256_file
+from transformer_playground.files import fsync_folder, sha256_file, stat_or_none
 from transformer_playground.jsonvalues import as_object
 
 TokenArray = npt.NDArray[np.unsignedinteger[Any]]
@@ -177,11 +177,8 @@ def _is_complete(meta: dict[str, Any]) -> bool:
 
 
 def _stamp(folder: Path) -> tuple[int, int] | None:
-    try:
-        status = (folder / META_FILE).stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_mtime_ns
+    state = stat_or_none(folder / META_FILE)
+    return None if state is None else (state.st_ino, state.st_mtime_ns)
 
 
 TRAIN_FILE = "train.bin"

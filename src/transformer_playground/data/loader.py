@@ -52,9 +52,7 @@ class BatchSampler:
     ) -> None:
         _require_window(tokens, block_size)
         self._windows = _Windows(tokens, vocab_size, end_token)
-        self._block_size = block_size
-        self._seed = seed
-        self._starts = self._random_starts if order == "random" else self._sequential_starts
+        self._block_size, self._seed, self._order = block_size, seed, order
 
     @property
     def windows_per_epoch(self) -> int:
@@ -68,17 +66,18 @@ class BatchSampler:
             DataError: A token is outside the vocabulary.
         """
         numbers = np.arange(first, first + size, dtype=np.int64)
-        return self._windows.take(self._starts(numbers), self._block_size)
-
-    def _random_starts(self, numbers: Tokens) -> Tokens:
-        choices = len(self._windows) - self._block_size
-        return random_items(numbers, choices, key=(_RANDOM, self._seed))
+        if self._order == "random":
+            choices = len(self._windows) - self._block_size
+            starts = random_items(numbers, choices, key=(_RANDOM, self._seed))
+        else:
+            starts = self._sequential_starts(numbers)
+        return self._windows.take(starts, self._block_size)
 
     def _sequential_starts(self, numbers: Tokens) -> Tokens:
         epochs, windows = epoch_items(numbers, self.windows_per_epoch, seed=self._seed)
-        phases = {int(epoch): self._phase(int(epoch)) for epoch in np.unique(epochs)}
-        offsets = np.array([phases[int(epoch)] for epoch in epochs], dtype=np.int64)
-        return offsets + windows * self._block_size
+        distinct, places = np.unique(epochs, return_inverse=True)
+        offsets = np.array([self._phase(int(epoch)) for epoch in distinct], dtype=np.int64)
+        return offsets[places] + windows * self._block_size
 
     def _phase(self, epoch: int) -> int:
         """Offset of the first window of an epoch."""

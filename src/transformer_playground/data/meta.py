@@ -47,18 +47,8 @@ def read_meta(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} does not exist.", "Prepare the dataset first.") from None
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    value = _unpickle(path, content)
-    if type(value) is not dict or not all(type(key) is str for key in value):
-        raise DataError(
-            f"{path} is not a plain dictionary of settings.",
-            "Delete it and prepare the dataset again.",
-        )
-    return value
-
-
-def _unpickle(path: Path, content: bytes) -> Any:
     try:
-        return _PlainUnpickler(io.BytesIO(content)).load()
+        value = _PlainUnpickler(io.BytesIO(content)).load()
     # Damaged opcodes fail as almost any exception, MemoryError and RecursionError included.
     except Exception as error:  # noqa: BLE001
         reason = str(error) or type(error).__name__
@@ -66,6 +56,12 @@ def _unpickle(path: Path, content: bytes) -> Any:
             f"{path} is damaged or not a plain {META_FILE}: {reason}.",
             "Nothing in it was run. Delete it and prepare the dataset again.",
         ) from None
+    if type(value) is not dict or not all(type(key) is str for key in value):
+        raise DataError(
+            f"{path} is not a plain dictionary of settings.",
+            "Delete it and prepare the dataset again.",
+        )
+    return value
 
 
 def tokenizer_digest(meta: Mapping[str, Any]) -> str | None:

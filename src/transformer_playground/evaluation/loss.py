@@ -12,11 +12,10 @@ from transformer_playground.data.dataset import Dataset, TokenArray
 from transformer_playground.data.loader import count_targets, evaluation_batches
 from transformer_playground.data.order import EvaluationSet
 from transformer_playground.data.padded_loader import PaddedDocuments, evaluation_rows
-from transformer_playground.model.base import LanguageModel
+from transformer_playground.model.base import LanguageModel, evaluating
 from transformer_playground.model.loss import summed_cross_entropy
 
 
-@torch.no_grad()
 def mean_loss(
     model: LanguageModel,
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
@@ -32,19 +31,15 @@ def mean_loss(
         device: Device of the model.
         cancelled: Called before each batch; true ends the evaluation.
     """
-    was_training = model.training
-    model.eval()
-    try:
-        total, count = 0.0, 0
+    total, count = 0.0, 0
+    with evaluating(model):
         for inputs, targets in batches:
             if cancelled():
                 return None
             x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
             total += summed_cross_entropy(model(x), y).item()
             count += count_targets(targets)
-        return total / max(count, 1)
-    finally:
-        model.train(was_training)
+    return total / max(count, 1)
 
 
 @dataclass(frozen=True)

@@ -83,14 +83,11 @@ def register(name: str) -> Callable[[_Function], _Function]:
     def keep(function: _Function) -> _Function:
         registrations = _registrations.get()
         if registrations is not None:
-            registrations.append((name, _preparer(function)))
+            takes_context = bool(inspect.signature(function).parameters)
+            registrations.append((name, function if takes_context else lambda _: function()))
         return function
 
     return keep
-
-
-def _preparer(function: Callable[..., PrepareReport | None]) -> Preparer:
-    return function if inspect.signature(function).parameters else lambda _context: function()
 
 
 def prepare_experiment(
@@ -105,24 +102,20 @@ def prepare_experiment(
     Raises:
         DataError: The corpus is unusable, or the experiment's `prepare.py` fails.
     """
-    path = _preparer_path(experiment)
+    path, base = _preparer_path(experiment), _pretrained(config)
     if path is None:
-        return standard.prepare_dataset(
-            config.prepare, _pretrained(config), report=report, force=force
-        )
-    is_read_only = not force and _is_read_only(config.prepare.dataset_dir)
+        return standard.prepare_dataset(config.prepare, base, report=report, force=force)
+    folder = config.prepare.dataset_dir
+    is_read_only = not force and folder.is_dir() and not os.access(folder, os.W_OK)
     if is_read_only and dataset_state(experiment, config) == "prepared":
         return standard.describe_dataset(config.prepare, report=report)
     prepared = _run_preparer(path, PrepareContext(experiment, config, report, force))
     if prepared is None:
-        prepared = standard.prepare_dataset(
-            config.prepare, _pretrained(config), report=report, force=force
-        )
-    state = standard.dataset_state(config.prepare, _pretrained(config))
+        prepared = standard.prepare_dataset(config.prepare, base, report=report, force=force)
+    state = standard.dataset_state(config.prepare, base)
     if state == "missing":
         raise DataError(
-            f"The preparer in {display_path(path)} wrote no dataset in "
-            f"{display_path(config.prepare.dataset_dir)}.",
+            f"The preparer in {display_path(path)} wrote no dataset in {display_path(folder)}.",
             "Return None to let the standard preparer build it from raw_dir.",
         )
     _write_stamp(config.prepare, path, is_standard=state == "prepared")
@@ -146,10 +139,6 @@ def dataset_state(experiment: Experiment, config: ExperimentConfig) -> DatasetSt
             return state
         case "own":
             return "prepared" if _is_intact(config.prepare.dataset_dir) else "stale"
-
-
-def _is_read_only(folder: Path) -> bool:
-    return folder.is_dir() and not os.access(folder, os.W_OK)
 
 
 def _pretrained(config: ExperimentConfig) -> HfModelConfig | None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
 from transformer_playground.errors import CheckpointError
-from transformer_playground.model.base import LanguageModel, trainable_parameters
+from transformer_playground.model.base import LanguageModel, evaluating, trainable_parameters
 
 # Far above the sizes of real models; only damaged files exceed it.
 _MAX_SIZE = 1 << 24
@@ -234,11 +234,8 @@ class AdapterModel(LanguageModel):
     def _measure_cache(self) -> list[tuple[int, int | None]]:
         """Bytes per token and maximum number of tokens in the cache of each layer."""
         cache = self.new_cache(1, 1)
-        was_training = self.training
-        self.eval()
-        with torch.inference_mode():
+        with evaluating(self):
             self.next_logits(torch.zeros(1, 1, dtype=torch.int64, device=self.device), cache)
-        self.train(was_training)
         return [_layer_size(layer) for layer in cache.states.layers]
 
     def hidden_matrices(self) -> set[str]:

@@ -24,7 +24,7 @@ from transformer_playground.generation.samples import (
     SampleEnd,
     SampleEvent,
 )
-from transformer_playground.model.base import LanguageModel
+from transformer_playground.model.base import LanguageModel, evaluating
 
 __all__ = ["SamplingSettings", "generate", "stream"]
 
@@ -142,7 +142,9 @@ def _batch_events(request: _Request, samples: range) -> Iterator[SampleEvent]:
     sampler = Sampler(settings, samples, request.vocab)
     texts = _BatchDecoder(request.tokenizer, samples)
     alive = list(samples)
-    with _Evaluating(model):
+    # Never active while this generator is suspended: the caller may then use the model or abandon
+    # the generator.
+    with evaluating(model):
         context = DecodingContext(
             model,
             request.prompt,
@@ -153,7 +155,7 @@ def _batch_events(request: _Request, samples: range) -> Iterator[SampleEvent]:
         if request.cancelled():
             yield from texts.ends(alive, "cancelled")
             return
-        with _Evaluating(model):
+        with evaluating(model):
             logprobs = sampler.logprobs(context.next_logits())
             tokens = sampler.draw(logprobs, [sample - samples.start for sample in alive])
             ids = tokens.tolist()
@@ -171,7 +173,7 @@ def _batch_events(request: _Request, samples: range) -> Iterator[SampleEvent]:
             alive = kept
         if not alive or position + 1 == settings.max_new_tokens:
             break
-        with _Evaluating(model):
+        with evaluating(model):
             context.append(tokens)
             if len(rows) < len(ids):
                 context.keep(torch.tensor(rows, device=tokens.device))
@@ -264,29 +266,6 @@ def _needed_capacity(model: LanguageModel, prompt_length: int, max_new_tokens: i
 
 def _kept(block_size: int) -> int:
     return max(1, block_size // 2)
-
-
-class _Evaluating:
-    """Context manager: evaluation mode without gradients.
-
-    It is never active while a generator is suspended, since the caller may then use the model or
-    abandon the generator.
-    """
-
-    def __init__(self, model: LanguageModel) -> None:
-        self._model = model
-        self._inference = torch.inference_mode()
-
-    def __enter__(self) -> None:
-        self._was_training = self._model.training
-        if self._was_training:
-            self._model.eval()
-        self._inference.__enter__()
-
-    def __exit__(self, *error: object) -> None:
-        self._inference.__exit__(*error)
-        if self._was_training:
-            self._model.train()
 
 
 def _check(request: _Request) -> None:

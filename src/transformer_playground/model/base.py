@@ -1,6 +1,8 @@
 """Abstract base class of language models and their key-value caches."""
 
+import contextlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Any, Protocol, Self
 
 import torch
@@ -67,6 +69,21 @@ class LanguageModel(nn.Module, ABC):
     @abstractmethod
     def args(self) -> dict[str, Any]:
         """JSON values from which the model can be rebuilt, with its trained weights."""
+
+
+@contextlib.contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients in the block; afterwards the mode is as before."""
+    was_training = model.training
+    # Visiting every module takes time at each token.
+    if was_training:
+        model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        if was_training:
+            model.train()
 
 
 def trainable_parameters(model: nn.Module) -> list[tuple[str, nn.Parameter]]:

@@ -1,7 +1,6 @@
 """Report builder: evaluate a checkpoint, sample from it, measure the samples, write the files."""
 
 import errno
-import json
 import math
 import os
 import time
@@ -15,9 +14,20 @@ import torch
 
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.dataset import Dataset
-from transformer_playground.errors import DataError, PlaygroundError, RunError, SamplingError
-from transformer_playground.files import fsync_folder, temporary_sibling, write_durably
-from transformer_playground.jsonvalues import as_object, as_text
+from transformer_playground.errors import (
+    DataError,
+    PlaygroundError,
+    RunError,
+    SamplingError,
+    translate_os_errors,
+)
+from transformer_playground.files import (
+    NO_HARD_LINKS,
+    fsync_folder,
+    temporary_sibling,
+    write_durably,
+)
+from transformer_playground.jsonvalues import as_object, as_text, ascii_json
 from transformer_playground.report.evaluation import (
     full_validation,
     history,
@@ -28,7 +38,7 @@ from transformer_playground.report.evaluation import (
     window_losses,
 )
 from transformer_playground.report.render import markdown_report
-from transformer_playground.report.request import DatasetLookup, ReportSetup
+from transformer_playground.report.request import ReportSetup
 from transformer_playground.report.schema import (
     CheckpointInfo,
     DatasetInfo,
@@ -51,8 +61,6 @@ _N_EXAMPLES = 3
 NEEDS_DATASET = "It needs the run's dataset."
 _DIVERGED = "The loss is not finite: training has diverged."
 _MAX_NAMES = 1000
-# Errors of link() on file systems without hard links.
-_NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
 
 def make_report(
@@ -121,22 +129,20 @@ def _read_corpus(context: "ReportContext", max_bytes: int) -> Corpus | None:
 class ReportContext:
     """A run loaded for a report; `missing` collects the parts that cannot be made."""
 
-    run: RunFolder
-    record: Mapping[str, Any]
+    setup: ReportSetup
     series: RunSeries
-    lookup: DatasetLookup
     loaded: LoadedRun
     missing: list[Missing] = field(default_factory=list)
 
     @property
     def dataset(self) -> Dataset | None:
         """The run's dataset, if it was found."""
-        return self.lookup.dataset
+        return self.setup.lookup.dataset
 
     @property
     def by_line(self) -> bool:
         """Whether each line of the dataset is a document."""
-        prepare = as_object(as_object(self.record.get("config")).get("prepare"))
+        prepare = as_object(as_object(self.setup.record.get("config")).get("prepare"))
         return prepare.get("documents") == "lines"
 
     def add_missing(self, part: str, reason: str, hint: str = "") -> None:
@@ -153,7 +159,7 @@ def load_context(setup: ReportSetup) -> ReportContext:
     series, lookup = RunSeries(setup.run.metrics_path), setup.lookup
     series.poll()
     loaded = load_resolved(setup.sampling)
-    context = ReportContext(setup.run, setup.record, series, lookup, loaded)
+    context = ReportContext(setup, series, loaded)
     if lookup.dataset is None:
         context.add_missing("dataset", lookup.problem, lookup.hint)
     return context
@@ -167,7 +173,7 @@ def build_windows(
     reason, hint = "The run's metrics have no evaluation at the checkpoint's step.", ""
     if evaluate and context.dataset is not None:
         try:
-            config = saved_config(context.record)
+            config = saved_config(context.setup.record)
             losses = window_losses(
                 context.loaded.model, context.dataset, config, step, cancelled=cancelled
             )
@@ -273,19 +279,20 @@ def build_report(
 ) -> Report:
     """The whole report, with its verdicts."""
     loaded, dataset = context.loaded, context.dataset
+    is_finite = all(bool(torch.isfinite(weight).all()) for weight in loaded.model.parameters())
     return Report(
-        run_id=context.run.run_id,
-        experiment=as_text(context.record.get("experiment")),
+        run_id=context.setup.run.run_id,
+        experiment=as_text(context.setup.record.get("experiment")),
         created=datetime.now().astimezone().isoformat(timespec="seconds"),
         kind=kind,
         checkpoint=CheckpointInfo(loaded.checkpoint.name, loaded.step, loaded.skipped),
         dataset=None
         if dataset is None
-        else DatasetInfo(str(dataset.folder), dataset.fingerprint, context.lookup.is_checked),
+        else DatasetInfo(str(dataset.folder), dataset.fingerprint, context.setup.lookup.is_checked),
         evaluation=evaluation,
         sampling=sampling,
         texts=texts,
-        verdicts=judge(evaluation, sampling, texts, diverged=_has_diverged(loaded)),
+        verdicts=judge(evaluation, sampling, texts, diverged=not is_finite),
         missing=tuple(context.missing),
         seconds=round(seconds, 3),
     )
@@ -293,13 +300,9 @@ def build_report(
 
 def _config(context: ReportContext) -> ExperimentConfig | None:
     try:
-        return saved_config(context.record)
+        return saved_config(context.setup.record)
     except PlaygroundError:
         return None
-
-
-def _has_diverged(loaded: LoadedRun) -> bool:
-    return not all(bool(torch.isfinite(weight).all()) for weight in loaded.model.parameters())
 
 
 def _all_finite(*values: float) -> bool:
@@ -320,18 +323,16 @@ def write_report(run: RunFolder, report: Report, *, markdown: bool) -> list[Path
     """
     moment = "".join(filter(str.isdigit, report.created[:19]))
     stem = f"report-{Path(report.checkpoint.file).stem}-{moment[:8]}-{moment[8:]}"
-    try:
+    what = f"The report could not be written into {run.reports}"
+    hint = "Check the disk and the folder's permissions."
+    with translate_os_errors(RunError, what, hint):
         reports_folder(run).mkdir(exist_ok=True)
-        written = [_write_new(run.reports, stem, ".json", _encoded(report.as_json()))]
+        document = ascii_json(report.as_json(), indent=2) + "\n"
+        written = [_write_new(run.reports, stem, ".json", document.encode())]
         if markdown:
             text = markdown_report(report).encode("utf-8")
             written.append(_write_new(run.reports, written[0].stem, ".md", text))
         fsync_folder(run.reports)
-    except OSError as error:
-        raise RunError(
-            f"The report could not be written into {run.reports}: {error.strerror}.",
-            "Check the disk and the folder's permissions.",
-        ) from error
     return written
 
 
@@ -353,15 +354,9 @@ def _move_new(temporary: Path, target: Path) -> bool:
     except FileExistsError:
         return False
     except OSError as error:
-        if error.errno not in _NO_HARD_LINKS:
+        if error.errno not in NO_HARD_LINKS:
             raise
         if os.path.lexists(target):
             return False
         temporary.rename(target)
     return True
-
-
-def _encoded(document: Any) -> bytes:
-    text = json.dumps(document, indent=2, ensure_ascii=True, allow_nan=False)
-    # DEL is the only control character that JSON does not escape.
-    return text.replace("\x7f", "\\u007f").encode("ascii") + b"\n"

@@ -113,7 +113,7 @@ def _quick_report(context: ReportContext, deadline: _Deadline) -> Path:
     texts = _texts(context, [row["text"] for row in samples], deadline) if samples else None
     evaluation = build_evaluation(context, windows, _full_validation(context, deadline))
     report = build_report(context, "quick", evaluation, sampling, texts, deadline.spent)
-    return write_report(context.run, report, markdown=False)[0]
+    return write_report(context.setup.run, report, markdown=False)[0]
 
 
 def _draw(context: ReportContext, deadline: _Deadline) -> Sequence[Mapping[str, Any]]:

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from transformer_playground.checkpoints.discovery import list_checkpoints
+from transformer_playground.checkpoints.discovery import FileHashes, list_checkpoints
 from transformer_playground.errors import PlaygroundError
-from transformer_playground.files import sha256_file
+from transformer_playground.files import stat_or_none
 from transformer_playground.jsonvalues import as_object, to_jsonable
 from transformer_playground.runs.annotations import annotations_problem
 from transformer_playground.runs.fields import RunInfo
@@ -103,12 +103,10 @@ class RunDetails:
 def describe_run(run: RunFolder, row: RunInfo) -> RunDetails:
     """Read the details of a run; parts that cannot be read become problems."""
     problems: list[str] = []
-    config: dict[str, Any] = {}
-    checkpoints: tuple[CheckpointFile, ...] = ()
-    reports: tuple[ReportFile, ...] = ()
-    config = _attempt(lambda: read_run_config(run), config, problems)
-    checkpoints = _attempt(lambda: read_checkpoints(run), checkpoints, problems)
-    reports = _attempt(lambda: _reports(run.reports), reports, problems)
+    config: dict[str, Any] = _attempt(lambda: read_run_config(run), {}, problems)
+    checkpoints: tuple[CheckpointFile, ...]
+    checkpoints = _attempt(lambda: read_checkpoints(run), (), problems)
+    reports: tuple[ReportFile, ...] = _attempt(lambda: _reports(run.reports), (), problems)
     damage = annotations_problem(run)
     if damage:
         problems.append(f"{damage}, so its note and tags are not shown.")
@@ -156,37 +154,20 @@ def read_checkpoints(run: RunFolder, *, hash_files: bool = True) -> tuple[Checkp
     Raises:
         CheckpointError: The folder cannot be listed.
     """
-    listing = list_checkpoints(run.checkpoints, _hash_each_file_once() if hash_files else None)
+    listing = list_checkpoints(run.checkpoints, FileHashes() if hash_files else None)
     whole = [
         CheckpointFile(info.path.name, info.kind, info.step, info.metric, info.size, info.created)
         for info in listing.valid
     ]
     damaged = [
-        CheckpointFile(skipped.path.name, size=_size(skipped.path), problem=skipped.reason)
+        CheckpointFile(
+            skipped.path.name,
+            size=state.st_size if (state := stat_or_none(skipped.path)) else None,
+            problem=skipped.reason,
+        )
         for skipped in listing.skipped
     ]
     return (*whole, *damaged)
-
-
-def _hash_each_file_once() -> Callable[[Path], str]:
-    # last.pt and best_val.pt are hard links to other checkpoints.
-    known: dict[tuple[int, int], str] = {}
-
-    def hash_file(path: Path) -> str:
-        state = path.stat()
-        identity = (state.st_dev, state.st_ino)
-        if identity not in known:
-            known[identity] = sha256_file(path)
-        return known[identity]
-
-    return hash_file
-
-
-def _size(path: Path) -> int | None:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return None
 
 
 def _reports(folder: Path) -> tuple[ReportFile, ...]:

@@ -16,13 +16,14 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import orjson
 
 from transformer_playground.errors import PlaygroundError, RunError
-from transformer_playground.files import temporary_sibling
+from transformer_playground.files import stat_or_none, temporary_sibling
 from transformer_playground.jsonvalues import as_count, as_int, as_text
 from transformer_playground.runs.annotations import Annotations, read_annotations
 from transformer_playground.runs.folder import RunFolder, read_run_config
@@ -33,7 +34,6 @@ from transformer_playground.runs.summary import RunSummary, read_summary, update
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
-_P = ParamSpec("_P")
 _T = TypeVar("_T")
 
 INDEX_NAME = ".index.json"
@@ -47,6 +47,9 @@ _REWRITE_BYTES = 1 << 20
 # Inode, size, mtime and ctime in ns; zeros for a missing file.
 FileSignature = tuple[int, int, int, int]
 _ABSENT: FileSignature = (0, 0, 0, 0)
+# Of config.json, notes.json and metrics.jsonl; None for a file that may have changed unnoticed.
+_Signatures = tuple[FileSignature | None, FileSignature | None, FileSignature | None]
+_UNREAD: _Signatures = (None, None, None)
 
 
 @dataclass(frozen=True)
@@ -66,15 +69,14 @@ class IndexEntry:
 
     Attributes:
         position: How far `metrics.jsonl` was read for the summary.
-        signatures: Of config.json, notes.json and metrics.jsonl when read; None for a file that
-            may have changed unnoticed.
+        signatures: Of the run's files when they were read.
     """
 
     identity: Identity
     annotations: Annotations
     summary: RunSummary
     position: FileOffset
-    signatures: tuple[FileSignature | None, FileSignature | None, FileSignature | None]
+    signatures: _Signatures
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def look_up(runs_dir: Path, runs: Iterable[RunFolder]) -> dict[str, IndexedRun |
     found: dict[str, IndexedRun | PlaygroundError] = {}
     changed: list[RunFolder] = []
     for run in runs:
-        known = _guarded(_serve, run, stored.get(run.run_id))
+        known = _guarded(run, partial(_serve, run, stored.get(run.run_id)))
         if known is None:
             changed.append(run)
         else:
@@ -114,26 +116,21 @@ def look_up(runs_dir: Path, runs: Iterable[RunFolder]) -> dict[str, IndexedRun |
     with contextlib.suppress(OSError), temporary_sibling(path) as temporary:
         now = temporary.stat().st_mtime_ns
         for run in changed:
-            found[run.run_id] = _guarded(_read, run, stored.get(run.run_id), now)
+            found[run.run_id] = _guarded(run, partial(_read, run, stored.get(run.run_id), now))
         if _needs_rewrite(stored, found):
             _store(temporary, found)
             temporary.replace(path)
     # Without a writable index, changed runs are read all the same.
     for run in changed:
         if run.run_id not in found:
-            found[run.run_id] = _guarded(_read, run, stored.get(run.run_id), 0)
+            found[run.run_id] = _guarded(run, partial(_read, run, stored.get(run.run_id), 0))
     return found
 
 
-def _guarded(
-    read: Callable[Concatenate[RunFolder, _P], _T],
-    run: RunFolder,
-    *args: _P.args,
-    **kwargs: _P.kwargs,
-) -> _T | PlaygroundError:
+def _guarded(run: RunFolder, read: Callable[[], _T]) -> _T | PlaygroundError:
     """What `read` returns; an unexpected error concerns this run, and the others are listed."""
     try:
-        return read(run, *args, **kwargs)
+        return read()
     except Exception as error:  # noqa: BLE001 - a list of runs outlives any run folder
         return RunError(
             f"The run '{run.run_id}' cannot be read: {type(error).__name__}: {error}",
@@ -157,10 +154,8 @@ def _read(run: RunFolder, old: IndexEntry | None, now: int) -> IndexedRun | Play
     # Read before the rows: a writer that exits later cannot have written rows that are missed.
     writer = read_writer(run)
     signatures, updated = _stat_files(run)
-    is_valid = [
-        bool(old) and before == signature
-        for before, signature in zip(_old(old), signatures, strict=True)
-    ]
+    before = old.signatures if old else _UNREAD
+    is_valid = [known == found for known, found in zip(before, signatures, strict=True)]
     try:
         identity = old.identity if old and is_valid[0] else _identity(read_run_config(run))
     except PlaygroundError as error:
@@ -171,7 +166,7 @@ def _read(run: RunFolder, old: IndexEntry | None, now: int) -> IndexedRun | Play
     else:
         summary, position = _summarise(run, old, writer)
     trusted = [
-        signature if valid or _is_settled(signature, now) else None
+        signature if valid or max(signature[2:]) < now - _SETTLED_NS else None
         for valid, signature in zip(is_valid, signatures, strict=True)
     ]
     if position.offset == 0 and signatures[2][1] > 0:
@@ -231,32 +226,15 @@ def _stat_files(
     run: RunFolder,
 ) -> tuple[tuple[FileSignature, FileSignature, FileSignature], float | None]:
     """Signatures of config.json, notes.json and metrics.jsonl, and mtime of the last."""
-    config, notes, metrics = map(_stat, (run.config_path, run.notes_path, run.metrics_path))
+    config, notes, metrics = map(stat_or_none, (run.config_path, run.notes_path, run.metrics_path))
     signatures = _signature(config), _signature(notes), _signature(metrics)
     return signatures, None if metrics is None else metrics.st_mtime
-
-
-def _stat(path: Path) -> os.stat_result | None:
-    try:
-        return path.stat()
-    except OSError:
-        return None
 
 
 def _signature(state: os.stat_result | None) -> FileSignature:
     if state is None:
         return _ABSENT
     return state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
-
-
-def _old(
-    entry: IndexEntry | None,
-) -> tuple[FileSignature | None, FileSignature | None, FileSignature | None]:
-    return entry.signatures if entry is not None else (None, None, None)
-
-
-def _is_settled(signature: FileSignature, now: int) -> bool:
-    return max(signature[2], signature[3]) < now - _SETTLED_NS
 
 
 def _load(path: Path) -> dict[str, IndexEntry]:
@@ -288,10 +266,9 @@ def _needs_rewrite(
 
 def _has_changed(old: IndexEntry | None, known: IndexedRun) -> bool:
     """Whether storing the entry saves a later list noticeable work."""
-    entry = known.entry
+    entry, before = known.entry, old.signatures if old else _UNREAD
     gained = [
-        now is not None and now != before
-        for now, before in zip(entry.signatures, _old(old), strict=True)
+        now is not None and now != then for now, then in zip(entry.signatures, before, strict=True)
     ]
     if known.status.state != "running":
         return any(gained)

@@ -3,6 +3,7 @@
 A last line without newline is torn: readers ignore it, the next writer repairs it.
 """
 
+import contextlib
 import json
 import os
 from collections.abc import Mapping
@@ -11,7 +12,7 @@ from typing import Any, Self
 
 import orjson
 
-from transformer_playground.errors import RunError
+from transformer_playground.errors import RunError, translate_os_errors
 from transformer_playground.files import open_to_append
 from transformer_playground.jsonvalues import to_jsonable
 
@@ -35,15 +36,13 @@ class JsonlWriter:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._end = 0
-        try:
+        with self._writing():
             self._descriptor = open_to_append(path)
-        except OSError as error:
-            raise self._write_error(error) from error
-        try:
-            self._end = _repair_tail(self._descriptor)
-        except OSError as error:
-            os.close(self._descriptor)
-            raise self._write_error(error) from error
+            try:
+                self._end = _repair_tail(self._descriptor)
+            except OSError:
+                os.close(self._descriptor)
+                raise
 
     def append(self, row: Mapping[str, Any]) -> None:
         """Write one row; NaN and infinities become null.
@@ -52,15 +51,18 @@ class JsonlWriter:
             RunError: OSError while writing; the file then ends with the previous row.
         """
         data = encode_row(row)
-        try:
-            if os.fstat(self._descriptor).st_size != self._end:
-                self._end = _repair_tail(self._descriptor)
-            written = 0
-            while written < len(data):
-                written += os.write(self._descriptor, data[written:])
-        except OSError as error:
-            self._truncate()
-            raise self._write_error(error) from error
+        with self._writing():
+            try:
+                if os.fstat(self._descriptor).st_size != self._end:
+                    self._end = _repair_tail(self._descriptor)
+                written = 0
+                while written < len(data):
+                    written += os.write(self._descriptor, data[written:])
+            except OSError:
+                # If this fails, too, the next append sees that the size differs.
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._descriptor, self._end)
+                raise
         self._end += len(data)
 
     def sync(self) -> None:
@@ -69,10 +71,8 @@ class JsonlWriter:
         Raises:
             RunError: OSError while syncing.
         """
-        try:
+        with self._writing():
             os.fsync(self._descriptor)
-        except OSError as error:
-            raise self._write_error(error) from error
 
     def close(self) -> None:
         """Close the file; further calls do nothing."""
@@ -86,18 +86,9 @@ class JsonlWriter:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _truncate(self) -> None:
-        try:
-            os.ftruncate(self._descriptor, self._end)
-        except OSError:
-            # The next append sees that the size differs and repairs the tail.
-            return
-
-    def _write_error(self, error: OSError) -> RunError:
-        return RunError(
-            f"{self._path} could not be written: {error.strerror}.",
-            "Free some disk space or check the folder's permissions, then resume the run.",
-        )
+    def _writing(self) -> contextlib.AbstractContextManager[None]:
+        hint = "Free some disk space or check the folder's permissions, then resume the run."
+        return translate_os_errors(RunError, f"{self._path} could not be written", hint)
 
 
 def encode_row(row: Mapping[str, Any]) -> bytes:

@@ -4,11 +4,11 @@ import difflib
 import os
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 
 from transformer_playground.errors import PlaygroundError, RunError, UsageError
-from transformer_playground.jsonvalues import as_count, as_text
+from transformer_playground.files import stat_or_none
+from transformer_playground.jsonvalues import as_count, as_text, as_timestamp
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import RunFolder, check_run_id, open_run, read_run_config
 from transformer_playground.runs.index import IndexedRun, look_up
@@ -136,7 +136,7 @@ def _configured(
             continue
         experiment = as_text(config.get("experiment"))
         if experiment is not None:
-            yield run, experiment, _timestamp(config.get("created")) or 0.0
+            yield run, experiment, as_timestamp(config.get("created")) or 0.0
 
 
 def _find_by_experiment(runs_dir: Path, experiment: str, which: str) -> RunFolder:
@@ -173,7 +173,7 @@ def _row(known: IndexedRun, run_id: str) -> RunInfo:
         experiment=identity.experiment,
         max_iters=as_count(identity.settings.get("train.runtime.max_iters")),
         parameters=identity.parameters,
-        created=_timestamp(identity.created),
+        created=as_timestamp(identity.created),
         updated=known.updated,
         seed=identity.seed,
         tags=annotations.tags,
@@ -211,17 +211,6 @@ def _is_candidate(entry: os.DirEntry[str]) -> bool:
     return Path(entry).is_dir() if entry.is_symlink() else entry.is_dir()
 
 
-def _timestamp(value: object) -> float | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        return datetime.fromisoformat(value).timestamp()
-    except (ValueError, OverflowError, OSError):
-        return None
-
-
 def _modified(path: Path) -> float | None:
-    try:
-        return path.stat().st_mtime
-    except OSError:
-        return None
+    state = stat_or_none(path)
+    return None if state is None else state.st_mtime

@@ -10,10 +10,9 @@ import json
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from transformer_playground.errors import (
     PlaygroundError,
@@ -313,22 +312,20 @@ def _describe(path: Path) -> DeletedRun:
     # Late: deleting and restoring do not need numpy.
     from transformer_playground.runs.summary import summarise
 
-    known: dict[str, Any] = {}
     try:
         # The move was the last change of the folder.
         deleted = path.lstat().st_ctime
     except OSError:
         deleted = 0.0
+    run = DeletedRun(path.name, _id_of(path.name), deleted)
     if path.is_symlink():
-        return DeletedRun(path.name, _id_of(path.name), deleted, problem="It is a symbolic link.")
+        return replace(run, problem="It is a symbolic link.")
     try:
         known = summarise(RunFolder(path))
     except PlaygroundError as error:
-        return DeletedRun(path.name, _id_of(path.name), deleted, problem=error.message)
-    return DeletedRun(
-        path.name,
-        _id_of(path.name),
-        deleted,
+        return replace(run, problem=error.message)
+    return replace(
+        run,
         experiment=known["experiment"],
         step=known["final_step"],
         best_val_loss=known["best_val_loss"],

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from operator import ge, gt, le, lt
 from typing import Any
 
 from transformer_playground.errors import UsageError
@@ -22,6 +23,7 @@ LONGEST_QUERY = 10_000
 _TERM = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""")
 _COMPARISON = re.compile(r"([A-Za-z][\w.-]*)(!=|<=|>=|[:=<>])(.*)", re.DOTALL)
 _QUOTED = re.compile(r""""([^"]*)"|'([^']*)'""")
+_COMPARISONS: dict[str, Callable[[float, float], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 _MISSING = ("none", "null")
 _SYNTAX = "Terms look like: status:running val_loss<1.9 model.norm=rmsnorm -tag:old text"
 
@@ -175,27 +177,18 @@ def _required(parsed: float | None, field: Field, value: str, what: str) -> floa
 
 
 def _ordered(operator: str, wanted: float) -> Test:
+    compare = _COMPARISONS.get(operator, _is_close)
+
     def holds(found: Any) -> bool:
-        if isinstance(found, bool) or not isinstance(found, int | float):
-            return False
-        match operator:
-            case "<":
-                return found < wanted
-            case "<=":
-                return found <= wanted
-            case ">":
-                return found > wanted
-            case ">=":
-                return found >= wanted
-            case _:
-                return found == wanted or _is_close(found, wanted)
+        is_number = isinstance(found, int | float) and not isinstance(found, bool)
+        return is_number and compare(found, wanted)
 
     return holds
 
 
 def _is_close(found: float, wanted: float) -> bool:
     try:
-        return math.isclose(found, wanted)
+        return found == wanted or math.isclose(found, wanted)
     except OverflowError:
         # An integer of a damaged file may be too large for a float.
         return False

@@ -200,7 +200,10 @@ _OF_STATUS = ("status", "error", "early_stopped")
 def _merge(earlier: RunSummary, later: RunSummary, *, has_status: bool) -> RunSummary:
     """Merge summaries of consecutive rows; the later rows supersede none of the earlier."""
     kept = [key for key in _NEWEST if getattr(later, key) is None]
-    kept += [key for key in _HIGHEST if _exceeds(getattr(earlier, key), getattr(later, key))]
+    for key in _HIGHEST:
+        before, after = getattr(earlier, key), getattr(later, key)
+        if after is None or (before is not None and before > after):
+            kept.append(key)
     # Of equal losses the earlier one is best.
     best = earlier.best_val_loss
     if best is not None and (later.best_val_loss is None or best <= later.best_val_loss):
@@ -223,11 +226,6 @@ def _changes_windows(earlier: RunSummary, later: RunSummary) -> bool:
         for each in (earlier, later)
     )
     return before != after
-
-
-def _exceeds(value: float | None, other: float | None) -> bool:
-    """Whether `value` is higher than `other`, or `other` is unknown."""
-    return value is not None and (other is None or value > other)
 
 
 def summarise(run: RunFolder) -> dict[str, Any]:

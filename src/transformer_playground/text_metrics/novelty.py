@@ -55,7 +55,9 @@ def ngram_novelty(
     vocabulary = {word: number for number, word in enumerate(set(chain.from_iterable(words)))}
     longest = min(max(requested, default=0), max(map(len, words), default=0))
     levels = list(_levels(words, vocabulary, longest))
-    _mark_seen(levels, _reference_ids(reference, vocabulary, chunk_size), chunk_size)
+    parts = [_word_ids(split_words(part), vocabulary) for part in _parts(reference, chunk_size)]
+    if parts:
+        _mark_seen(levels, np.concatenate(parts), chunk_size)
     return {size: levels[size - 1].novelty() if size <= longest else None for size in requested}
 
 
@@ -108,11 +110,6 @@ def _mark_seen(levels: list[_Level], reference: IntArray, chunk_size: int) -> No
             grams = level.mark(grams[known], last[known])
             found = grams != EMPTY
             starts, grams = starts[known][found], grams[found]
-
-
-def _reference_ids(reference: str, vocabulary: dict[str, int], chunk_size: int) -> IntArray:
-    parts = [_word_ids(split_words(part), vocabulary) for part in _parts(reference, chunk_size)]
-    return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int32)
 
 
 def _parts(text: str, size: int) -> Iterator[str]:

@@ -33,7 +33,9 @@ def describe_environment(
         "platform": platform.platform(),
         "host": socket.gethostname(),
         "device": str(device),
-        "device_name": _device_name(device),
+        "device_name": torch.cuda.get_device_name(device)
+        if device.type == "cuda"
+        else str(torch.cpu.get_capabilities().get("cpu_name", platform.machine())),
         "threads": runtime.threads or torch.get_num_threads(),
         "dtype": dtype,
         "seed": runtime.seed,
@@ -46,12 +48,6 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return str(torch.cpu.get_capabilities().get("cpu_name", platform.machine()))
 
 
 def _git_state(folder: Path) -> dict[str, Any] | None:

@@ -92,7 +92,7 @@ def spoil_weights(run: RunFolder) -> str:
     return "spoilt.pt"
 
 
-def test_a_model_that_knows_its_text_by_heart_is_told_so(report: Report) -> None:
+def test_a_memorised_text_is_reported(report: Report) -> None:
     found = verdicts(report)
     assert {"memorised", "overfitting"} <= found.keys()
     assert "(real text: 0%)" in found["memorised"]
@@ -104,7 +104,7 @@ def test_a_model_that_knows_its_text_by_heart_is_told_so(report: Report) -> None
     assert "memorised" in summary(report)
 
 
-def test_an_untrained_model_is_told_so(untrained: RunFolder) -> None:
+def test_an_untrained_model_is_reported(untrained: RunFolder) -> None:
     report = report_on(untrained, request())
     assert "untrained" in verdicts(report)
     assert "no_memorisation" in verdicts(report)
@@ -113,7 +113,7 @@ def test_an_untrained_model_is_told_so(untrained: RunFolder) -> None:
     assert f"ln({size})" in verdicts(report)["untrained"]
 
 
-def test_the_loss_of_the_whole_split_is_that_of_each_token_in_turn(memorised: RunFolder) -> None:
+def test_the_loss_of_the_whole_split_is_the_mean_over_its_tokens(memorised: RunFolder) -> None:
     context = load_context(resolve_report(memorised, request()))
     dataset, model = context.dataset, context.loaded.model
     assert dataset is not None
@@ -135,7 +135,7 @@ def test_the_loss_of_the_whole_split_is_that_of_each_token_in_turn(memorised: Ru
     assert full.bits_per_byte == pytest.approx(bits)
 
 
-def test_windows_are_those_of_training(memorised: RunFolder, report: Report) -> None:
+def test_evaluation_windows_are_those_of_training(memorised: RunFolder, report: Report) -> None:
     windows, course = report.evaluation.windows, report.evaluation.history
     assert windows is not None
     assert course is not None
@@ -144,7 +144,7 @@ def test_windows_are_those_of_training(memorised: RunFolder, report: Report) -> 
     assert windows.generalisation_gap == windows.val_loss - windows.train_loss
     context = load_context(resolve_report(memorised, request()))
     assert context.dataset is not None
-    config = ExperimentConfig.model_validate(context.record["config"])
+    config = ExperimentConfig.model_validate(context.setup.record["config"])
     losses = []
     for inputs, targets in evaluation_batches(
         context.dataset.train,
@@ -171,7 +171,7 @@ def test_rises_are_counted_from_the_best_evaluation(memorised: RunFolder, report
     assert best.history.checkpoint_val_rise == pytest.approx(0, abs=1e-5)
 
 
-def test_real_text_has_the_size_of_the_samples(report: Report) -> None:
+def test_real_text_has_the_lengths_of_the_samples(report: Report) -> None:
     assert report.texts is not None
     assert report.texts.validation is not None
     model, real = report.texts.model.statistics, report.texts.validation.statistics
@@ -430,7 +430,7 @@ def test_a_quick_report_without_budget_leaves_nothing(memorised: RunFolder) -> N
     assert sorted(memorised.reports.iterdir()) == before
 
 
-def test_a_budget_that_is_too_small_is_no_fault(memorised: RunFolder, tmp_path: Path) -> None:
+def test_a_budget_that_is_too_small_is_not_an_error(memorised: RunFolder, tmp_path: Path) -> None:
     run = moved(memorised, tmp_path)
     shutil.rmtree(run.checkpoints)
     told: list[str] = []
@@ -438,7 +438,7 @@ def test_a_budget_that_is_too_small_is_no_fault(memorised: RunFolder, tmp_path: 
     assert told == []
 
 
-def test_a_quick_report_of_a_broken_run_tells_why_and_raises_nothing(
+def test_a_quick_report_of_a_broken_run_gives_the_reason_and_raises_nothing(
     memorised: RunFolder, tmp_path: Path
 ) -> None:
     run = moved(memorised, tmp_path)

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any
 
 from transformer_playground.cli.options import AsJson, ExistingRun, RunsDir
@@ -16,7 +15,7 @@ from transformer_playground.formatting import (
     rate_text,
     size_text,
 )
-from transformer_playground.jsonvalues import as_int
+from transformer_playground.jsonvalues import as_int, as_timestamp
 from transformer_playground.runs.details import CheckpointFile, RunDetails, describe_run
 from transformer_playground.runs.fields import FIELDS, GLYPHS, RunInfo, setting_text
 from transformer_playground.runs.folder import RUNS_DIR
@@ -170,12 +169,7 @@ def _print_checkpoints(checkpoints: Sequence[CheckpointFile], now: float) -> Non
 
 
 def _age(created: str | None, now: float) -> str:
-    try:
-        return (
-            "" if created is None else age_text(now - datetime.fromisoformat(created).timestamp())
-        )
-    except (ValueError, OverflowError, OSError):
-        return ""
+    return optional_text(as_timestamp(created), lambda moment: age_text(now - moment))
 
 
 def _print_reports(details: RunDetails, now: float) -> None:

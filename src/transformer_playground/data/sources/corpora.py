@@ -10,6 +10,7 @@ from typing import Any
 from transformer_playground.config.prepare import Download, PrepareConfig
 from transformer_playground.errors import DataError
 from transformer_playground.files import replace_file, sha256_file
+from transformer_playground.formatting import names_text
 
 SUFFIXES = (".txt", ".xml")
 """Input files for training from scratch."""
@@ -114,7 +115,7 @@ def check_unread(raw_dir: Path, suffixes: Sequence[str] = SUFFIXES) -> None:
     """
     if unread := _unread_texts(raw_dir, suffixes):
         raise DataError(
-            f"{raw_dir} has no text of yours that can be read, only {_shown(unread)}.",
+            f"{raw_dir} has no text of yours that can be read, only {names_text(unread, _SHOWN)}.",
             f"{_unread_hint(raw_dir, suffixes)} To train without it, move it elsewhere.",
         )
 
@@ -152,7 +153,7 @@ def unused_note(raw_dir: Path, suffixes: Sequence[str] = SUFFIXES) -> list[str]:
     """A note that names what is not read in raw_dir, if there is anything."""
     unused = unused_files(raw_dir, suffixes)
     reasons = [f"{name} ({reason})" for name, reason in unused.items()]
-    return [f"not read in {raw_dir}: {_shown(reasons)}"] if reasons else []
+    return [f"not read in {raw_dir}: {names_text(reasons, _SHOWN)}"] if reasons else []
 
 
 def _why_unused(path: Path, suffixes: Sequence[str]) -> str:
@@ -180,10 +181,6 @@ def _unread_texts(raw_dir: Path, suffixes: Sequence[str]) -> list[str]:
 
 def _is_empty_folder(path: Path) -> bool:
     return path.is_dir() and not any(path.iterdir())
-
-
-def _shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:_SHOWN]) + (f" and {len(names) - _SHOWN} more" * (len(names) > _SHOWN))
 
 
 def collect_inputs(
@@ -217,7 +214,8 @@ def collect_inputs(
 def _nothing_found(raw_dir: Path, suffixes: Sequence[str]) -> DataError:
     message = f"{raw_dir} has no {_either(suffixes)} file to prepare"
     if unread := _unread_texts(raw_dir, suffixes):
-        return DataError(f"{message}, only {_shown(unread)}.", _unread_hint(raw_dir, suffixes))
+        shown = names_text(unread, _SHOWN)
+        return DataError(f"{message}, only {shown}.", _unread_hint(raw_dir, suffixes))
     if ".csv" in suffixes:
         return DataError(f"{message}.", "Add UTF-8 text files, plenary protocols or CSV tables.")
     return DataError(f"{message}.", "Add UTF-8 text files or plenary protocols.")

@@ -94,7 +94,7 @@ def _split_ends(parts: Sequence[Sequence[Path]], config: PrepareConfig, separato
             totals[number] += mark_length if isinstance(piece, Boundary) else len(piece)
             blank = blank and (isinstance(piece, Boundary) or not piece.strip())
     if blank:
-        raise _empty([path for part in parts for path in part])
+        raise no_text([path for part in parts for path in part])
     cuts = [int(total * (1 - config.val_fraction)) for total in totals]
     if not 0 < sum(cuts) < sum(totals):
         raise DataError(
@@ -124,7 +124,7 @@ def _split_documents(paths: Sequence[Path], config: PrepareConfig, separator: Pi
     has_text = [any(piece.strip() for piece in document) for document in texts()]
     total = sum(has_text)
     if not total:
-        raise _empty(paths)
+        raise no_text(paths)
     if total == 1:
         raise DataError(
             "A corpus of one document cannot be divided by documents.",
@@ -166,7 +166,7 @@ def _split_lines(paths: Sequence[Path], config: PrepareConfig, *, marked: bool) 
 
     total = sum(1 for _ in lines())
     if not total:
-        raise _empty(paths)
+        raise no_text(paths)
     if total == 1:
         raise DataError(
             "A corpus of one line cannot be divided into training and validation.",
@@ -212,6 +212,7 @@ def _text_document(first: str, others: Iterator[str], *, structured: bool) -> It
         yield "\n" + END_TOKEN
 
 
-def _empty(paths: Sequence[Path]) -> DataError:
+def no_text(paths: Sequence[Path]) -> DataError:
+    """The error for files that are all empty."""
     shown = ", ".join(str(path) for path in paths[:3]) + (" …" if len(paths) > 3 else "")
     return DataError(f"There is no text in {shown}.", "Add text to this file or add another file.")

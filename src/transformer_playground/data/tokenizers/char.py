@@ -12,6 +12,7 @@ from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.data.meta import META_FILE
 from transformer_playground.data.tokenizers.base import Tokenizer, register_tokenizer
 from transformer_playground.errors import DataError
+from transformer_playground.formatting import names_text
 
 _SHOWN = 10
 
@@ -69,11 +70,10 @@ class CharTokenizer(Tokenizer):
             return [self._ids[char] for char in text]
         except KeyError:
             unknown = sorted(set(text) - set(self.characters))
-        shown = ", ".join(map(repr, unknown[:_SHOWN]))
-        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+        shown = names_text(list(map(repr, unknown)), _SHOWN)
         raise DataError(
-            f"The tokenizer lacks {shown}{more}: it only has the {self.vocab_size} characters "
-            "of its training text.",
+            f"The tokenizer lacks {shown}: it only has the {self.vocab_size} characters of its "
+            "training text.",
             "Remove them, or prepare with text that contains them.",
         )
 

@@ -25,6 +25,7 @@ from transformer_playground.data.tokenizers.token_table import (
     without_prefix_space,
 )
 from transformer_playground.errors import DataError, translate_os_errors
+from transformer_playground.formatting import names_text
 
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_FILES = (
@@ -139,10 +140,9 @@ class HuggingFaceTokenizer(Tokenizer):
         unknown = [char for char in sorted(set(text)) if not char.isspace() and self._lacks(char)]
         if not unknown:
             return
-        shown = ", ".join(map(repr, unknown[:_SHOWN]))
-        more = f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else ""
+        shown = names_text(list(map(repr, unknown)), _SHOWN)
         raise DataError(
-            f"The tokenizer of the model lacks {shown}{more} and has no byte fallback.",
+            f"The tokenizer of the model lacks {shown} and has no byte fallback.",
             "Remove them, or choose a model with a byte-level tokenizer.",
         )
 

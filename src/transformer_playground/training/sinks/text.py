@@ -56,8 +56,13 @@ _MOST_WAITING_BYTES = 1 << 20
 def describe(event: Event) -> str:
     """One or more lines of plain text for an event."""
     match event:
-        case RunStarted():
-            return _started(event)
+        case RunStarted(resumed_from=origin):
+            action = "starting" if origin is None else f"resuming from {origin}"
+            return (
+                f"{event.run_id}: {action} at step {event.step} of {event.max_iters}, "
+                f"{count_text(event.parameters)} parameters, {event.device}, "
+                f"{event.dtype} ({event.dtype_reason}), {event.tokens_per_step:,} tokens per step"
+            )
         case StepLogged():
             return (
                 f"step {event.step}: loss {loss_text(event.train_loss)}, "
@@ -85,15 +90,6 @@ def describe(event: Event) -> str:
             return f"step {event.step}: failed: {event.error}"
         case _:
             raise TypeError(f"no text for {type(event).__name__}")
-
-
-def _started(event: RunStarted) -> str:
-    action = "starting" if event.resumed_from is None else f"resuming from {event.resumed_from}"
-    return (
-        f"{event.run_id}: {action} at step {event.step} of {event.max_iters}, "
-        f"{count_text(event.parameters)} parameters, {event.device}, "
-        f"{event.dtype} ({event.dtype_reason}), {event.tokens_per_step:,} tokens per step"
-    )
 
 
 def _finished(event: RunFinished) -> str:
