@@ -120,26 +120,43 @@ def _split_documents(paths: Sequence[Path], config: PrepareConfig, separator: Pi
     def texts() -> Iterator[Iterator[str]]:
         return _documents(paths, structured=config.add_structure_tokens)
 
+    indivisible = DataError(
+        "A corpus of one document cannot be divided by documents.",
+        "Add files, or leave out prepare.val_split to hold out the end of the text.",
+    )
+    side = _random_side(paths, config, texts, indivisible)
+    return Split(
+        train=lambda: _joined(side(False), separator),
+        val=lambda: _joined(side(True), separator),
+        end_bytes=0,
+    )
+
+
+def _random_side(
+    paths: Sequence[Path],
+    config: PrepareConfig,
+    texts: Callable[[], Iterator[Iterable[str]]],
+    indivisible: DataError,
+) -> Callable[[bool], Iterator[Iterable[str]]]:
+    """Divide documents at random; the result yields those for validation, or the others.
+
+    Raises:
+        DataError: There is no text, or one document with text: `indivisible`.
+    """
     # A document without text must not be all that one side has.
-    has_text = [any(piece.strip() for piece in document) for document in texts()]
-    total = sum(has_text)
+    has_text = np.fromiter(
+        (any(piece.strip() for piece in document) for document in texts()), dtype=np.bool_
+    )
+    total = int(has_text.sum())
     if not total:
         raise no_text(paths)
     if total == 1:
-        raise DataError(
-            "A corpus of one document cannot be divided by documents.",
-            "Add files, or leave out prepare.val_split to hold out the end of the text.",
-        )
+        raise indivisible
     for_val = np.zeros(len(has_text), dtype=np.bool_)
     for_val[has_text] = held_out(total, config)
-
-    def side(*, wanted: bool) -> Iterator[Piece]:
-        chosen = (
-            document for document, is_val in zip(texts(), for_val, strict=True) if is_val == wanted
-        )
-        return _joined(chosen, separator)
-
-    return Split(train=lambda: side(wanted=False), val=lambda: side(wanted=True), end_bytes=0)
+    return lambda wanted: (
+        document for document, is_val in zip(texts(), for_val, strict=True) if is_val == wanted
+    )
 
 
 def _between(pieces: Iterator[Piece], start: int, stop: int, mark_length: int) -> Iterator[Piece]:
@@ -160,33 +177,26 @@ def _between(pieces: Iterator[Piece], start: int, stop: int, mark_length: int) -
 
 
 def _split_lines(paths: Sequence[Path], config: PrepareConfig, *, marked: bool) -> Split:
-    def lines() -> Iterator[str]:
+    def lines() -> Iterator[Iterable[str]]:
         for document in _documents(paths, structured=config.add_structure_tokens):
-            yield from filter(None, map(str.strip, lines_of(document)))
+            yield from ((line,) for line in map(str.strip, lines_of(document)) if line)
 
-    total = sum(1 for _ in lines())
-    if not total:
-        raise no_text(paths)
-    if total == 1:
-        raise DataError(
-            "A corpus of one line cannot be divided into training and validation.",
-            "Add lines, or set prepare.documents = 'files'.",
-        )
-    for_val = held_out(total, config)
-
-    def part(*, wanted: bool) -> Iterator[Piece]:
-        for line, is_val in zip(lines(), for_val, strict=True):
-            if is_val != wanted:
-                continue
+    def marked_lines(chosen: Iterable[Iterable[str]]) -> Iterator[Piece]:
+        for (line,) in chosen:
             if marked:
-                yield Boundary.START
-                yield line
-                yield Boundary.END
+                yield from (Boundary.START, line, Boundary.END)
             else:
                 yield line + "\n"
 
+    indivisible = DataError(
+        "A corpus of one line cannot be divided into training and validation.",
+        "Add lines, or set prepare.documents = 'files'.",
+    )
+    side = _random_side(paths, config, lines, indivisible)
     return Split(
-        train=lambda: part(wanted=False), val=lambda: part(wanted=True), end_bytes=len("\n")
+        train=lambda: marked_lines(side(False)),
+        val=lambda: marked_lines(side(True)),
+        end_bytes=len("\n"),
     )
 
 
