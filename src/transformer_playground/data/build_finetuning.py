@@ -2,7 +2,6 @@
 
 import array
 import hashlib
-import json
 import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,12 +20,11 @@ from transformer_playground.data.dataset import (
     TRAIN_FILE,
     VAL_DOCUMENTS,
     VAL_FILE,
-    token_dtype,
 )
 from transformer_playground.data.meta import META_FILE, write_meta
 from transformer_playground.data.sources import bundestag, speeches_csv
 from transformer_playground.data.sources.corpora import RawInput
-from transformer_playground.data.sources.documents import held_out, no_text
+from transformer_playground.data.sources.documents import Boundary, Piece, held_out, no_text
 from transformer_playground.data.sources.text import (
     END_TOKEN,
     SPEECH_TOKEN,
@@ -34,9 +32,9 @@ from transformer_playground.data.sources.text import (
     lines_of,
     read_text,
 )
+from transformer_playground.data.token_file import describe_artifacts, write_tokens
 from transformer_playground.data.tokenizers.huggingface import (
     TOKENIZER_FILE,
-    HuggingFaceTokenizer,
     load_hub_tokenizer,
 )
 from transformer_playground.errors import DataError
@@ -44,8 +42,6 @@ from transformer_playground.files import sampled_bytes, sha256_file, write_durab
 
 # Increment when the same inputs and settings produce different files.
 _VERSION = 2
-# Characters encoded at once; a longer document is split before a space.
-_CHUNK = 1 << 20
 # Files of a model folder that identify its tokenizer.
 _IDENTIFYING = (TOKENIZER_FILE, "tokenizer_config.json", "special_tokens_map.json")
 _ALL_DOCUMENTS = ".documents.jsonl"
@@ -151,12 +147,6 @@ class _DocumentCounts:
     duplicates: int = 0
 
 
-@dataclass
-class _TokenCounts:
-    tokens: int = 0
-    text_bytes: int = 0
-
-
 def finetuning_settings(config: PrepareConfig, hf_model: HfModelConfig) -> dict[str, Any]:
     """The settings and the tokenizer that determine the dataset."""
     return {
@@ -224,25 +214,25 @@ def build_finetuning_dataset(
     read = _write_documents(target, config, [item.path for item in inputs])
     report(f"Encoding {read.documents:,} documents with a vocabulary of {tokenizer.vocab_size:,}")
     tokenizer.save(target)
-    train = _write_tokens(target / TRAIN_DOCUMENTS, target / TRAIN_FILE, tokenizer)
-    val = _write_tokens(target / VAL_DOCUMENTS, target / VAL_FILE, tokenizer)
+    train = write_tokens(target / TRAIN_FILE, _pieces(target / TRAIN_DOCUMENTS), tokenizer)
+    val = write_tokens(target / VAL_FILE, _pieces(target / VAL_DOCUMENTS), tokenizer)
     described = tokenizer.describe()
-    files = _files(target, [TRAIN_DOCUMENTS, VAL_DOCUMENTS, TRAIN_FILE, VAL_FILE, *tokenizer.files])
-    write_meta(
-        target / META_FILE,
-        described
-        | {
-            "dtype": token_dtype(tokenizer.vocab_size),
-            "train_tokens": train.tokens,
-            "val_tokens": val.tokens,
-            "val_bytes": val.text_bytes,
-            "documents": read.documents,
-            "files": files,
-            "fingerprint": _fingerprint(described, files),
-            "inputs": [item.identity for item in inputs],
-            "settings": finetuning_settings(config, hf_model),
-        },
+    tokens = {TRAIN_FILE: train.sha256, VAL_FILE: val.sha256}
+    others = (TRAIN_DOCUMENTS, VAL_DOCUMENTS, *tokenizer.files)
+    special = [described[name] for name in ("bos_id", "eos_id", "new_tokens", "symbols")]
+    meta = describe_artifacts(
+        target,
+        described,
+        train,
+        val,
+        digests=tokens | {name: sha256_file(target / name) for name in others},
+        # Independent of the location of the model.
+        identity=[tokens, described["tokenizer"], special],
     )
+    meta["documents"] = read.documents
+    meta["inputs"] = [item.identity for item in inputs]
+    meta["settings"] = finetuning_settings(config, hf_model)
+    write_meta(target / META_FILE, meta)
     notes: list[str] = []
     for item in inputs:
         if item.path.suffix.lower() == ".csv":
@@ -312,55 +302,10 @@ def _validation_groups(
     return held_out(total, config)
 
 
-def _write_tokens(documents: Path, target: Path, tokenizer: HuggingFaceTokenizer) -> _TokenCounts:
-    """Encode the texts of a .jsonl into a token file."""
-    encoded = _TokenCounts()
-    dtype = np.dtype(token_dtype(tokenizer.vocab_size))
-    start = [] if tokenizer.bos_id is None else [tokenizer.bos_id]
-
-    def write(file: IO[bytes]) -> None:
-        for text in _texts(documents):
-            body = (token for part in _chunks(text) for token in tokenizer.encode(part))
-            ids = np.array([*start, *body, tokenizer.eos_id], dtype=dtype)
-            file.write(ids.tobytes())
-            encoded.tokens += len(ids)
-            encoded.text_bytes += len(text.encode("utf-8"))
-
-    write_durably(target, write)
-    return encoded
-
-
-def _texts(documents: Path) -> Iterator[str]:
+def _pieces(documents: Path) -> Iterator[Piece]:
+    """The texts of a .jsonl, each between its boundaries."""
     with documents.open("rb") as lines:
         for line in lines:
+            yield Boundary.START
             yield orjson.loads(line)["text"]
-
-
-def _chunks(text: str) -> Iterator[str]:
-    """Split a long text before spaces."""
-    start = 0
-    while len(text) - start > _CHUNK:
-        cut = text.rfind(" ", start + 1, start + _CHUNK)
-        # A run of spaces may be one token.
-        while cut > start and text[cut - 1].isspace():
-            cut = text.rfind(" ", start + 1, cut)
-        if cut <= start:
-            break
-        yield text[start:cut]
-        start = cut
-    yield text[start:]
-
-
-def _files(target: Path, names: Iterable[str]) -> dict[str, dict[str, Any]]:
-    return {
-        name: {"size": (target / name).stat().st_size, "sha256": sha256_file(target / name)}
-        for name in names
-    }
-
-
-def _fingerprint(described: dict[str, Any], files: dict[str, dict[str, Any]]) -> str:
-    """Hash of tokens and tokenizer, independent of the location of the model."""
-    tokens = {name: files[name]["sha256"] for name in (TRAIN_FILE, VAL_FILE)}
-    special = [described[name] for name in ("bos_id", "eos_id", "new_tokens", "symbols")]
-    identity = [tokens, described["tokenizer"], special]
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+            yield Boundary.END

@@ -303,14 +303,14 @@ def test_lines_of_one_speech_stay_on_one_side(tmp_path: Path) -> None:
 def test_a_text_longer_than_what_is_encoded_at_once_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from transformer_playground.data import build_finetuning
+    from transformer_playground.data import token_file
 
     text = "The  cat\n\nsat by    the wheel, " * 40 + "x" * 200
     for name in ("whole", "cut"):
         write_raw(tmp_path / name, text, "a.txt")
         write_raw(tmp_path / name, text + "!", "b.txt")
         prepare(settings_for(tmp_path / name))
-        monkeypatch.setattr(build_finetuning, "_CHUNK", 50)
+        monkeypatch.setattr(token_file, "_CHUNK", 50)
     whole, cut = (files_of(tmp_path / name / "datasets") for name in ("whole", "cut"))
     assert whole["train.bin"] == cut["train.bin"]
 

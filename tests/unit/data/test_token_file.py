@@ -8,10 +8,10 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from builders.corpora import STORY
-from transformer_playground.data import build_pretraining
-from transformer_playground.data.build_pretraining import EncodedFile, write_tokens
+from transformer_playground.data import token_file
 from transformer_playground.data.dataset import token_dtype
 from transformer_playground.data.sources.documents import Boundary, Piece
+from transformer_playground.data.token_file import EncodedFile, write_tokens
 from transformer_playground.data.tokenizers import Tokenizer
 from transformer_playground.data.tokenizers import sentencepiece as spm
 from transformer_playground.data.tokenizers.char import CharTokenizer
@@ -53,7 +53,7 @@ def test_text_encoded_in_chunks_equals_text_encoded_whole(
     path = tmp_path_factory.mktemp("bins") / "train.bin"
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(build_pretraining, "_CHUNK", chunk)
+        patch.setattr(token_file, "_CHUNK", chunk)
         encoded, ids = write(path, pieces, tokenizer)
 
     whole = "".join(pieces)

@@ -38,7 +38,8 @@ class Tokenizer(ABC):
         file_names: Files that `save` may write next to `meta.pkl`.
         end_of_text: Text of the end-of-text token; None if it has none.
         prepends_bos: Every document begins with `bos_id`, for any `prepare.documents`.
-        encodes_piecewise: A text can be split anywhere without changing its tokens.
+        cut_before: White space before which a text can be split without changing its tokens, if no
+            white space precedes it; None = anywhere.
         bos_id: Start-of-document token, if any.
         eos_id: End-of-document token, if any.
         vocab_size: Number of token ids; valid ids are 0 … vocab_size - 1.
@@ -51,7 +52,7 @@ class Tokenizer(ABC):
     file_names: ClassVar[tuple[str, ...]] = ()
     end_of_text: ClassVar[str | None] = None
     prepends_bos: ClassVar[bool] = False
-    encodes_piecewise: ClassVar[bool] = False
+    cut_before: ClassVar[str | None] = " \n"
     bos_id: int | None = None
     eos_id: int | None = None
     files: Mapping[str, bytes] = MappingProxyType({})

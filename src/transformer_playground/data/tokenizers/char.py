@@ -21,7 +21,7 @@ _SHOWN = 10
 class CharTokenizer(Tokenizer):
     """One token per character of the training text, without unknown or end-of-text token."""
 
-    encodes_piecewise = True
+    cut_before = None
 
     def __init__(self, characters: Sequence[str]) -> None:
         self.characters = tuple(characters)

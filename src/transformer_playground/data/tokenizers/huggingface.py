@@ -60,6 +60,8 @@ class HuggingFaceTokenizer(Tokenizer):
 
     file_names = TOKENIZER_FILES
     prepends_bos = True
+    # A line end may be part of the token before it.
+    cut_before = " "
 
     def __init__(
         self,
