@@ -85,17 +85,13 @@ def markdown_table(columns: Sequence[Column]) -> list[str]:
     header, *lines = [
         markdown_row([escape_markdown(cell.strip()) for cell in cells]) for cells in rows
     ]
-    return [header, markdown_rule([column.right_aligned for column in columns]), *lines]
+    rule = markdown_row("--:" if column.right_aligned else ":--" for column in columns)
+    return [header, rule, *lines]
 
 
 def markdown_row(cells: Iterable[str]) -> str:
     """A line of a Markdown table from Markdown cells."""
     return f"| {' | '.join(cells)} |"
-
-
-def markdown_rule(right_aligned: Iterable[bool]) -> str:
-    """The alignment line below the header of a Markdown table."""
-    return markdown_row("--:" if right else ":--" for right in right_aligned)
 
 
 def escape_markdown(text: str) -> str:

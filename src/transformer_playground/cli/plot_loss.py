@@ -1,9 +1,9 @@
 """`tp plot-loss`."""
 
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
+import numpy as np
 import typer
 
 from transformer_playground.cli.options import RUN_HELP, AsJson, RunsDir
@@ -104,13 +104,9 @@ def _document(request: "PlotRequest", result: "PlotResult") -> dict[str, Any]:
 def _run_entry(curves: "LossCurves") -> dict[str, Any]:
     return {
         "run_id": curves.run_id,
-        "train_points": _finite(curves.train.y.tolist()),
-        "val_points": _finite(curves.val.y.tolist()),
+        "train_points": int(np.isfinite(curves.train.y).sum()),
+        "val_points": int(np.isfinite(curves.val.y).sum()),
         "breaks": len(curves.breaks.x),
         "best_val_loss": curves.best.loss if curves.best else None,
         "best_step": curves.best.step if curves.best else None,
     }
-
-
-def _finite(values: list[float]) -> int:
-    return sum(map(math.isfinite, values))

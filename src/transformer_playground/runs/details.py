@@ -115,7 +115,11 @@ def describe_run(run: RunFolder, row: RunInfo) -> RunDetails:
         row=row,
         path=run.root,
         writer=derive_status(run).writer,
-        changed=_changed(row.settings, as_object(config.get("provenance"))),
+        changed=tuple(
+            ChangedSetting(key, row.settings[key], str(origin))
+            for key, origin in as_object(config.get("provenance")).items()
+            if key in row.settings
+        ),
         checkpoints=checkpoints,
         reports=reports,
         dataset={key: dataset.get(key) for key in _DATASET},
@@ -132,16 +136,6 @@ def _attempt(read: Callable[[], _T], otherwise: _T, problems: list[str]) -> _T:
     except OSError as error:
         problems.append(f"{error.filename} cannot be read: {error.strerror}.")
     return otherwise
-
-
-def _changed(
-    settings: Mapping[str, Any], provenance: Mapping[str, Any]
-) -> tuple[ChangedSetting, ...]:
-    return tuple(
-        ChangedSetting(key, settings[key], str(origin))
-        for key, origin in provenance.items()
-        if key in settings
-    )
 
 
 def read_checkpoints(run: RunFolder, *, hash_files: bool = True) -> tuple[CheckpointFile, ...]:
