@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -49,3 +50,10 @@ class DistInfo:
         total = torch.tensor(value, dtype=torch.float64, device=device)
         dist.all_reduce(total)
         return total.item()
+
+    def sum_tensor(self, value: Tensor) -> Tensor:
+        """Sum of a scalar over all ranks, on its device; every rank must call this."""
+        if self.world_size > 1:
+            value = value.clone()
+            dist.all_reduce(value)
+        return value

@@ -31,9 +31,14 @@ class Muon(torch.optim.Optimizer):
         weight_decay: Decoupled weight decay, times the learning rate.
         momentum: Momentum of the exponential moving average of gradients.
 
+    Attributes:
+        found_inf: As in torch's fused optimizers: a scalar on the device, 1 to skip the next step.
+
     Raises:
         ValueError: A parameter is not a matrix.
     """
+
+    found_inf: Tensor | None = None
 
     def __init__(
         self, params: Iterable[nn.Parameter], *, lr: float, weight_decay: float, momentum: float
@@ -65,15 +70,21 @@ class Muon(torch.optim.Optimizer):
             if not self.state[each]:
                 self.state[each]["momentum_buffer"] = torch.zeros_like(each)
         buffers = [self.state[each]["momentum_buffer"] for each in params]
+        applied: Tensor | float = 1.0
+        if self.found_inf is not None:
+            applied = 1.0 - self.found_inf
+            # An average of a buffer and itself is the buffer.
+            pairs = zip(grads, buffers, strict=True)
+            grads = [torch.where(self.found_inf > 0, buffer, grad) for grad, buffer in pairs]
         torch._foreach_lerp_(buffers, grads, 1 - momentum)
         updates = torch._foreach_lerp(grads, buffers, momentum)
-        torch._foreach_mul_(params, 1 - lr * weight_decay)
+        torch._foreach_mul_(params, 1 - lr * weight_decay * applied)
         for indices in _by_shape(updates):
             wide = torch.stack([_wide(updates[index]) for index in indices])
             step_size = lr * _ADAMW_RMS * math.sqrt(wide.shape[2])
             for index, direction in zip(indices, orthogonalise(wide), strict=True):
                 target = _wide(params[index])
-                target.add_(direction, alpha=-step_size)
+                target.sub_(direction.float() * (step_size * applied))
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from transformer_playground.config.train import OptimConfig, Optimizer
 from transformer_playground.training.muon import Muon
@@ -33,6 +33,18 @@ class OptimizerSet:
         for optimizer, peaks in zip(self._optimizers, self._peaks, strict=True):
             for group, peak in zip(optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * share
+
+    def step(self, scaler: torch.amp.GradScaler, *, skip: Tensor) -> None:
+        """Update the parameters, unless `skip` (a boolean scalar on their device) is true.
+
+        The device itself decides, so that nothing waits for it.
+        """
+        found_inf = skip.float()
+        for optimizer in self._optimizers:
+            if not scaler.is_enabled():
+                # torch's fused optimizers and Muon leave their state unchanged if this is 1.
+                optimizer.found_inf = found_inf  # type: ignore[attr-defined]
+            scaler.step(optimizer)
 
     def zero_grad(self) -> None:
         """Set all gradients to None."""

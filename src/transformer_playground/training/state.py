@@ -42,25 +42,19 @@ class TrainingState:
         # Not a field, and so not in checkpoints: needed only until the newest best is saved.
         self._previous_best: tuple[float | None, int | None] = (None, None)
 
-    def count_step(
-        self,
-        loss: float,
-        grad_norm: float,
-        *,
-        tokens: int,
-        windows: int,
-        seconds: float,
-        data_seconds: float,
-    ) -> None:
+    def count_step(self, *, tokens: int, windows: int, seconds: float, data_seconds: float) -> None:
         """Count one optimizer step; `data_seconds` is the part of `seconds` spent on batches."""
         self.step += 1
         self.tokens_seen += tokens
         self.windows_drawn += windows
-        self.window_loss += loss
         self.window_steps += 1
         self.window_tokens += tokens
         self.window_seconds += seconds
         self.window_data_seconds += data_seconds
+
+    def record_step(self, loss: float, grad_norm: float) -> None:
+        """Record loss and gradient norm of the next step; every step is recorded and counted."""
+        self.window_loss += loss
         self.grad_norm = grad_norm
 
     def close_window(self, lr: float) -> StepLogged:

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,24 @@ from transformer_playground.training.setup import TrainingSetup, translate_oom
 from transformer_playground.training.sinks.base import EventBus, Sink
 from transformer_playground.training.state import EndReason, TrainingState
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 StopReason = EndReason | Literal["stopped by request"]
+
+
+def max_unread_steps(device: torch.device) -> int:
+    """For how many steps the losses may stay on the device."""
+    return 0 if device.type == "cpu" else 100
+
+
+def to_device(array: "NDArray[np.int64]", device: torch.device) -> Tensor:
+    """A batch as a tensor on `device`; a copy to CUDA does not wait for earlier work."""
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def due(interval: int, step: int, *, done_at: int | None) -> bool:
@@ -85,6 +102,10 @@ class Trainer:
         self._checkpointer = Checkpointer(
             run.checkpoints, setup, self.params, self.optimizers, self._scaler, resume_from
         )
+        # Loss and gradient norm of steps, (2,) each on the device. Reading them waits for the
+        # device, so an accelerator is asked only when they are needed.
+        self._unread: list[tuple[int, Tensor]] = []
+        self._max_unread = max_unread_steps(setup.device)
         self.state = TrainingState()
         self._resumed_from: str | None = None
         if resume_from is not None:
@@ -175,6 +196,7 @@ class Trainer:
 
             self.train_step()
             if state.step % runtime.log_interval == 0:
+                self._read_steps()
                 self._events.emit(state.close_window(lr))
 
         if self.dist.is_main and not checkpointer.has_saved(state.step):
@@ -182,6 +204,7 @@ class Trainer:
                 f"training ended, but its last checkpoint (step {state.step}) was not saved.",
                 "Free some disk space and resume the run from its newest checkpoint.",
             )
+        self._read_steps()
         finished = reason != "stopped by request"
         if finished and state.window_steps:
             self._events.emit(state.close_window(learning_rate(state.step - 1, self.train)))
@@ -214,8 +237,10 @@ class Trainer:
     def train_step(self) -> None:
         """Run one optimizer step over `grad_accum_steps` micro-batches.
 
+        A step whose loss or gradient norm is not finite is not applied.
+
         Raises:
-            TrainingError: Loss or gradient norm is not finite; the weights are unchanged.
+            TrainingError: There was such a step. On an accelerator, up to 100 steps later.
         """
         start_time = time.perf_counter()
         state, device, n_micro = self.state, self.setup.device, self.train.data.grad_accum_steps
@@ -232,7 +257,7 @@ class Trainer:
         n_targets = int(self.dist.sum(local_targets, device))
         loss = torch.zeros((), device=device)
         for batch in batches:
-            inputs, targets = (torch.from_numpy(array).to(device) for array in batch)
+            inputs, targets = (to_device(array, device) for array in batch)
             micro_loss = summed_cross_entropy(self._forward(inputs), targets) / max(n_targets, 1)
             self._scaler.scale(micro_loss).backward()  # type: ignore[no-untyped-call]
             self.params.accumulate_grads()
@@ -241,19 +266,20 @@ class Trainer:
         for optimizer in self.optimizers:
             self._scaler.unscale_(optimizer)
         max_norm = self.train.optim.grad_clip or math.inf
-        grad_norm = nn.utils.clip_grad_norm_(self.params.masters, max_norm).item()
-        step_loss = self.dist.sum(loss.item(), device)
-        self._check_finite(step_loss, grad_norm)
+        grad_norm = nn.utils.clip_grad_norm_(self.params.masters, max_norm)
+        outcome = torch.stack((self.dist.sum_tensor(loss), grad_norm))
+        self._unread.append((state.step, outcome))
+        if len(self._unread) > self._max_unread:
+            self._read_steps()
 
-        for optimizer in self.optimizers:
-            self._scaler.step(optimizer)
+        # The gradient scaler skips steps with overflowing gradients by itself.
+        decisive = outcome[:1] if self._scaler.is_enabled() else outcome
+        self.optimizers.step(self._scaler, skip=~torch.isfinite(decisive).all())
         self._scaler.update()
         self.optimizers.zero_grad()
         self.params.update_ema(state.step)
         self.params.copy_to_model()
         state.count_step(
-            step_loss,
-            grad_norm,
             tokens=n_targets,
             windows=self.windows_per_step,
             seconds=time.perf_counter() - start_time,
@@ -269,6 +295,7 @@ class Trainer:
         Raises:
             TrainingError: The validation loss is not finite.
         """
+        self._read_steps()
         state, setup = self.state, self.setup
         cancelled = partial(self._wait_while_paused, in_pause=self.control.paused)
         with self.params.ema_weights():
@@ -306,6 +333,7 @@ class Trainer:
 
     def sample(self) -> None:
         """Draw the configured samples, with the EMA weights if enabled."""
+        self._read_steps()
         state, setup, decoding = self.state, self.setup, self.config.sample.sample
         seed = derived_seed(self.train.runtime.seed, "sample", state.step)
         with self.params.ema_weights():
@@ -335,6 +363,7 @@ class Trainer:
 
     def save(self, *, last: bool, best: bool) -> None:
         """Save a checkpoint as last, best or both; a failed save is only a warning."""
+        self._read_steps()
         state = self.state
         if not self.dist.is_main:
             return
@@ -352,8 +381,21 @@ class Trainer:
             if best:
                 state.retract_best()
 
-    def _check_finite(self, loss: float, grad_norm: float) -> None:
-        # The gradient scaler skips steps with overflowing gradients by itself.
+    def _read_steps(self) -> None:
+        """Read the losses and norms of the newest steps from the device."""
+        if not self._unread:
+            return
+        start_time = time.perf_counter()
+        unread, self._unread = self._unread, []
+        values = torch.stack([outcome for _, outcome in unread]).tolist()
+        for (step, _), (loss, grad_norm) in zip(unread, values, strict=True):
+            self._check_finite(step, loss, grad_norm)
+            self.state.record_step(loss, grad_norm)
+        if self._max_unread:
+            # The device worked on the steps meanwhile.
+            self.state.window_seconds += time.perf_counter() - start_time
+
+    def _check_finite(self, step: int, loss: float, grad_norm: float) -> None:
         if math.isfinite(loss) and (math.isfinite(grad_norm) or self._scaler.is_enabled()):
             return
         self.optimizers.zero_grad()
@@ -362,7 +404,7 @@ class Trainer:
             self.save(last=True, best=False)
         what = f"gradient norm is {grad_norm}" if math.isfinite(loss) else f"loss is {loss}"
         raise TrainingError(
-            f"{what} at step {self.state.step}; this step was not applied.",
+            f"{what} at step {step}; this step was not applied.",
             "Lower train.optim.learning_rate, lengthen train.schedule.warmup_iters or lower "
             "train.optim.grad_clip, and resume.",
         )

@@ -86,6 +86,21 @@ def test_parameters_without_gradients_stay_as_they_are() -> None:
     assert second not in optimizer.state
 
 
+def test_a_step_that_is_to_be_skipped_changes_nothing() -> None:
+    params = matrices()
+    optimizer = muon(params)
+    take_steps(params, optimizer)
+    before = [parameter.detach().clone() for parameter in params]
+    buffers = [optimizer.state[parameter]["momentum_buffer"].clone() for parameter in params]
+    for parameter in params:
+        parameter.grad = torch.full_like(parameter, float("nan"))
+    optimizer.found_inf = torch.tensor(1.0)
+    optimizer.step()
+    for parameter, weights, buffer in zip(params, before, buffers, strict=True):
+        assert torch.equal(parameter, weights)
+        assert torch.equal(optimizer.state[parameter]["momentum_buffer"], buffer)
+
+
 def test_only_matrices_are_accepted() -> None:
     with pytest.raises(ValueError, match="matrix"):
         muon([nn.Parameter(torch.ones(3))])
