@@ -14,15 +14,15 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-from transformer_playground.errors import (
-    PlaygroundError,
-    RunError,
-    UsageError,
-    translate_os_errors,
-)
+from transformer_playground.errors import PlaygroundError, RunError, UsageError, translate_os_errors
 from transformer_playground.files import fsync_folder, replace_json
 from transformer_playground.runs.folder import RunFolder, check_run_id
-from transformer_playground.runs.status import derive_status, in_use_error, read_writer
+from transformer_playground.runs.status import (
+    derive_status,
+    hold_lock,
+    in_use_error,
+    read_writer,
+)
 
 # config.json has a few kilobytes.
 _MAX_FILE_SIZE = 1 << 24
@@ -32,7 +32,7 @@ _MAX_FILE_SIZE = 1 << 24
 def locked_for(run: RunFolder, action: str) -> Iterator[None]:
     """Hold the lock of a run while its folder is moved.
 
-    The kernel's lock belongs to the open file, so it survives a rename. There is no heartbeat.
+    There is no heartbeat.
 
     Args:
         run: The run.
@@ -50,22 +50,8 @@ def locked_for(run: RunFolder, action: str) -> Iterator[None]:
     consequence = f", so it was not {action}"
     if derive_status(run).state == "running":
         raise in_use_error(run, read_writer(run), consequence)
-    from filelock import FileLock
-
-    lock = FileLock(run.lock_path, timeout=0)
-    try:
-        lock.acquire()
-    except TimeoutError:
-        raise in_use_error(run, read_writer(run), consequence) from None
-    except OSError as error:
-        raise RunError(
-            f"The run '{run.run_id}' could not be locked and was not {action}: {error.strerror}.",
-            "Check the disk and the permissions of the run folder.",
-        ) from error
-    try:
+    with hold_lock(run, f"locked and was not {action}", consequence):
         yield
-    finally:
-        lock.release()
 
 
 def rename_run(run: RunFolder, run_id: str) -> tuple[RunFolder, str | None]:

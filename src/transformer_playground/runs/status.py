@@ -1,5 +1,6 @@
 """Run lock, heartbeat and run status."""
 
+import contextlib
 import json
 import os
 import platform
@@ -9,18 +10,15 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Literal, Self
+from typing import IO, Literal, Self
 
-from transformer_playground.errors import RunError
+from transformer_playground.errors import RunError, translate_os_errors
 from transformer_playground.files import open_regular, read_regular
 from transformer_playground.jsonvalues import as_int, as_number, as_object, as_text
 from transformer_playground.runs.folder import RunFolder, refuse_links, remove_leftovers
 from transformer_playground.runs.jsonl import Row, parse_lines
 from transformer_playground.runs.metrics import is_metrics_row
 from transformer_playground.terminal import visible_line
-
-if TYPE_CHECKING:
-    from filelock import FileLock
 
 HEARTBEAT_SECONDS = 5.0
 # A writer on another host is considered dead after this time without a heartbeat.
@@ -100,17 +98,20 @@ class RunLock:
 
     def __init__(self, run: RunFolder) -> None:
         self._run = run
-        self._lock = _file_lock(run)
+        self._held = contextlib.ExitStack()
         self._released = threading.Event()
         self._heart: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        self._acquire()
-        try:
-            self._write_heartbeat()
-        except OSError as error:
-            self._lock.release()
-            raise self._lock_error(error) from error
+        if not self._run.root.is_dir():  # filelock would create the folder
+            raise RunError(f"The run '{self._run.run_id}' is gone: {self._run.root}.")
+        refuse_links(self._run)
+        with contextlib.ExitStack() as held:
+            held.enter_context(hold_lock(self._run))
+            self._refuse_other_writer()
+            with _translate_lock_errors(self._run, "locked"):
+                self._write_heartbeat()
+            self._held = held.pop_all()
         remove_leftovers(self._run)
         self._released.clear()
         self._heart = threading.Thread(
@@ -130,24 +131,14 @@ class RunLock:
             # Readers detect that the process named in the record has ended.
             return
         finally:
-            self._lock.release()
+            self._held.close()
 
-    def _acquire(self) -> None:
-        if not self._run.root.is_dir():  # filelock would create the folder
-            raise RunError(f"The run '{self._run.run_id}' is gone: {self._run.root}.")
-        refuse_links(self._run)
-        try:
-            self._lock.acquire()
-        except TimeoutError:
-            raise in_use_error(self._run, read_writer(self._run)) from None
-        except OSError as error:
-            raise self._lock_error(error) from error
+    def _refuse_other_writer(self) -> None:
         # File locks may not work across hosts that share a disk, and the lock file may have been
         # removed: then only the record names the process that holds the lock of the old file.
         writer = read_writer(self._run)
         is_own = writer is not None and writer.is_here and writer.pid == os.getpid()
         if writer is not None and not is_own and writer.is_alive():
-            self._lock.release()
             raise in_use_error(self._run, writer)
 
     def _heartbeat_loop(self) -> None:
@@ -176,17 +167,36 @@ class RunLock:
         finally:
             temporary.unlink(missing_ok=True)
 
-    def _lock_error(self, error: OSError) -> RunError:
-        return RunError(
-            f"The run '{self._run.run_id}' could not be locked: {error.strerror}.",
-            "Check the disk and the permissions of the run folder.",
-        )
 
+@contextlib.contextmanager
+def hold_lock(run: RunFolder, action: str = "locked", consequence: str = "") -> Iterator[None]:
+    """Hold the kernel's lock of a run, which belongs to the open file and so survives a rename.
 
-def _file_lock(run: RunFolder) -> "FileLock":
+    Args:
+        run: The run.
+        action: Completes "The run 'x' could not be …".
+        consequence: Ends the sentence about the process that is writing the run.
+
+    Raises:
+        RunError: Another process has it, or OSError while locking.
+    """
     from filelock import FileLock
 
-    return FileLock(run.lock_path, timeout=0, thread_local=False)
+    lock = FileLock(run.lock_path, timeout=0, thread_local=False)
+    with _translate_lock_errors(run, action):
+        try:
+            lock.acquire()
+        except TimeoutError:
+            raise in_use_error(run, read_writer(run), consequence) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _translate_lock_errors(run: RunFolder, action: str) -> contextlib.AbstractContextManager[None]:
+    hint = "Check the disk and the permissions of the run folder."
+    return translate_os_errors(RunError, f"The run '{run.run_id}' could not be {action}", hint)
 
 
 def in_use_error(run: RunFolder, writer: Writer | None, consequence: str = "") -> RunError:
@@ -209,23 +219,12 @@ def unlock(run: RunFolder) -> Writer | None:
     Raises:
         RunError: A process on this host is writing the run, or the record cannot be removed.
     """
-    lock = _file_lock(run)
-    try:
-        lock.acquire()
+    with hold_lock(run, "unlocked"), _translate_lock_errors(run, "unlocked"):
         writer = read_writer(run)
         if writer is not None and writer.is_here and writer.is_alive():
             raise in_use_error(run, writer)
         run.writer_path.unlink(missing_ok=True)
         return writer
-    except TimeoutError:
-        raise in_use_error(run, read_writer(run)) from None
-    except OSError as error:
-        raise RunError(
-            f"The run '{run.run_id}' could not be unlocked: {error.strerror}.",
-            "Check the disk and the permissions of the run folder.",
-        ) from error
-    finally:
-        lock.release()
 
 
 State = Literal["new", "running", "finished", "stopped", "failed", "interrupted"]
