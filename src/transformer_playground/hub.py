@@ -146,10 +146,12 @@ def _access_error(
             "Check hf_model.model_name. A private or gated model needs an access token in the "
             "environment variable HF_TOKEN. A folder's path begins with '.', '/' or '~'.",
         )
-    if _in_cache(model_name) and "couldn't connect" not in text:
-        return None
     import huggingface_hub
 
+    cached = huggingface_hub.try_to_load_from_cache(model_name, "config.json")
+    is_on_disk = isinstance(cached, str) or Path(model_name).is_dir()
+    if is_on_disk and "couldn't connect" not in text:
+        return None
     if huggingface_hub.is_offline_mode():
         return ModelError(
             f"{model_name} is not on this disk, and HF_HUB_OFFLINE disables the download.",
@@ -247,11 +249,3 @@ def _architecture_error(
             "Quantised weights need additional packages; the unquantised model does not.",
         )
     return None
-
-
-def _in_cache(model_name: str) -> bool:
-    """Whether any revision of the model, or a folder of this name, is on disk."""
-    import huggingface_hub
-
-    cached = huggingface_hub.try_to_load_from_cache(model_name, "config.json")
-    return isinstance(cached, str) or Path(model_name).is_dir()

@@ -147,24 +147,19 @@ _KEYS: dict[str, tuple[type, ...]] = {
 }
 
 
-def _check_header(payload: Mapping[str, Any]) -> None:
-    if payload.get("format") != FORMAT:
-        raise CheckpointError("it was not written by this program")
-    if payload.get("version") != VERSION:
-        raise CheckpointError(
-            f"it has format version {payload.get('version')!r}, this program reads {VERSION}"
-        )
-    if payload.get("kind") not in KINDS:
-        raise CheckpointError(f"its kind is '{payload.get('kind')}', not {' or '.join(KINDS)}")
-
-
 def check_payload(payload: Mapping[str, Any]) -> None:
     """Check every key of a payload.
 
     Raises:
         CheckpointError: A key is missing or of the wrong type; the message is the bare reason.
     """
-    _check_header(payload)
+    found, version, kind = map(payload.get, ("format", "version", "kind"))
+    if found != FORMAT:
+        raise CheckpointError("it was not written by this program")
+    if version != VERSION:
+        raise CheckpointError(f"it has format version {version!r}, this program reads {VERSION}")
+    if kind not in KINDS:
+        raise CheckpointError(f"its kind is '{kind}', not {' or '.join(KINDS)}")
     for key, types in _KEYS.items():
         if key not in payload:
             raise CheckpointError(f"'{key}' is missing")

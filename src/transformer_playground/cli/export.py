@@ -16,10 +16,7 @@ _SCHEMA_VERSION = 1
 
 
 def export_adapter(
-    run_id: Annotated[
-        str,
-        typer.Argument(metavar="RUN", help=RUN_HELP),
-    ],
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)],
     merge: Annotated[
         bool,
         typer.Option(

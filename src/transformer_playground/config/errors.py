@@ -6,12 +6,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from transformer_playground.config.reference import (
-    ANY_NAME,
-    SchemaField,
-    find_field,
-    schema_index,
-)
+from transformer_playground.config.reference import ANY_NAME, SchemaField, find_field, schema_index
 from transformer_playground.config.sources import DEFAULT_ORIGIN, Merged, Problem
 from transformer_playground.config.toml import Key, shortened, toml_key, toml_string, toml_value
 from transformer_playground.errors import ConfigError

@@ -15,12 +15,7 @@ import orjson
 
 from transformer_playground.config.finetuning import HfModelConfig, is_model_path
 from transformer_playground.config.prepare import PrepareConfig
-from transformer_playground.data.dataset import (
-    TRAIN_DOCUMENTS,
-    TRAIN_FILE,
-    VAL_DOCUMENTS,
-    VAL_FILE,
-)
+from transformer_playground.data.dataset import TRAIN_DOCUMENTS, TRAIN_FILE, VAL_DOCUMENTS, VAL_FILE
 from transformer_playground.data.meta import META_FILE, write_meta
 from transformer_playground.data.sources import bundestag, speeches_csv
 from transformer_playground.data.sources.corpora import RawInput
@@ -33,10 +28,7 @@ from transformer_playground.data.sources.text import (
     read_text,
 )
 from transformer_playground.data.token_file import describe_artifacts, write_tokens
-from transformer_playground.data.tokenizers.huggingface import (
-    TOKENIZER_FILE,
-    load_hub_tokenizer,
-)
+from transformer_playground.data.tokenizers.huggingface import TOKENIZER_FILE, load_hub_tokenizer
 from transformer_playground.errors import DataError
 from transformer_playground.files import sampled_bytes, sha256_file, write_durably
 

@@ -111,8 +111,7 @@ def all_rows(rows: PaddedDocuments, *, batch_size: int) -> Iterator[Batch]:
     Raises:
         DataError: A token is outside the vocabulary.
     """
-    for first in range(0, len(rows), batch_size):
-        yield rows.take(np.arange(first, min(first + batch_size, len(rows)), dtype=np.int64))
+    return evaluation_rows(rows, batch_size=batch_size, n_rows=len(rows))
 
 
 def _rows(tokens: TokenArray, end_token: int, block_size: int) -> tuple[Tokens, Tokens]:

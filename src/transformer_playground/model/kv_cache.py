@@ -1,5 +1,6 @@
 """Key-value cache for token-by-token decoding."""
 
+import copy
 from typing import Self
 
 import torch
@@ -9,7 +10,11 @@ from transformer_playground.config.model import ModelConfig
 
 
 class KVCache:
-    """Preallocated keys and values of all layers for at most `capacity` tokens per sequence."""
+    """Preallocated keys and values of all layers for at most `capacity` tokens per sequence.
+
+    Attributes:
+        length: Number of cached tokens.
+    """
 
     def __init__(
         self,
@@ -24,17 +29,7 @@ class KVCache:
         layers = range(config.n_layer)
         self._keys = [torch.empty(shape, device=device, dtype=dtype) for _ in layers]
         self._values = [torch.empty(shape, device=device, dtype=dtype) for _ in layers]
-        self.length = 0
-
-    @property
-    def batch_size(self) -> int:
-        """Number of sequences."""
-        return self._keys[0].shape[0]
-
-    @property
-    def capacity(self) -> int:
-        """Maximum tokens per sequence."""
-        return self._keys[0].shape[2]
+        self.batch_size, self.capacity, self.length = batch_size, capacity, 0
 
     def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Append the keys and values of one layer, (B, kv_heads, T, head_dim) for T new tokens.
@@ -61,10 +56,10 @@ class KVCache:
 
     def select(self, rows: Tensor) -> Self:
         """A cache with the sequences at the indices `rows`, int64 (new batch size,)."""
-        chosen = object.__new__(type(self))
+        chosen = copy.copy(self)
+        chosen.batch_size = len(rows)
         chosen._keys = [self._rows(stored, rows) for stored in self._keys]
         chosen._values = [self._rows(stored, rows) for stored in self._values]
-        chosen.length = self.length
         return chosen
 
     def _rows(self, stored: Tensor, rows: Tensor) -> Tensor:

@@ -19,11 +19,7 @@ from transformer_playground.generation.generate import SamplingSettings, stream
 from transformer_playground.generation.prompts import Prompt
 from transformer_playground.generation.samples import Sample, SampleEvent
 from transformer_playground.model.base import LanguageModel
-from transformer_playground.model.device import (
-    choose_device,
-    choose_precision,
-    is_out_of_memory,
-)
+from transformer_playground.model.device import choose_device, choose_precision, is_out_of_memory
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.generation_request import (
     ResolvedSampling,

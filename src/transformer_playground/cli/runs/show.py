@@ -28,11 +28,7 @@ _LABEL_WIDTH = 13
 _Fact = tuple[str, str]
 
 
-def show(
-    run_id: ExistingRun,
-    runs_dir: RunsDir = RUNS_DIR,
-    json_output: AsJson = False,
-) -> None:
+def show(run_id: ExistingRun, runs_dir: RunsDir = RUNS_DIR, json_output: AsJson = False) -> None:
     """Show settings, progress, checkpoints and files of a run."""
     run = find_run(runs_dir, run_id)
     rows = {row.run_id: row for row in list_runs(runs_dir)}
