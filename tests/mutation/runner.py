@@ -92,8 +92,11 @@ class Runner:
         at_import: dict[Path, set[int]],
         items: Sequence[pytest.Item],
     ) -> None:
-        self._measure(items)
-        state = self._state(at_import, os.getppid())
+        parent = os.getppid()
+        self._measure(items, parent)
+        state = self._state(at_import, parent)
+        if not state.selection.seconds:
+            raise BrokenTestsError("No test file passes without any mutant.")
         by_id = {item.nodeid: item for item in items}
         functions = loaded_functions(self.modules)
         # Children share the memory of everything loaded so far, as long as nobody touches it.
@@ -109,7 +112,7 @@ class Runner:
 
         state.try_all([mutant for mutant in mutants if not state.works_at_import(mutant)], run)
 
-    def _measure(self, items: Sequence[pytest.Item]) -> None:
+    def _measure(self, items: Sequence[pytest.Item], parent: int) -> None:
         """Measure the test files that have changed, or execute a module that has."""
         by_file: dict[str, list[pytest.Item]] = defaultdict(list)
         for item in items:
@@ -117,14 +120,20 @@ class Runner:
         measurements = self._measurements()
         stale = measurements.stale(by_file, self.modules)
         tasks = (
-            Task(file, partial(measurements.measure, file, by_file[file]), _MEASURING_LIMIT)
-            for file in stale
+            Task(
+                file,
+                partial(measurements.measure, file, digest, by_file[file]),
+                _MEASURING_LIMIT,
+            )
+            for file, digest in stale.items()
         )
         for number, answer in enumerate(run_tasks(tasks, self.workers), 1):
+            outcome = "measured"
             if answer.value is None or answer.value[0] is not None:
                 failed = answer.value[0] if answer.value else answer.name
-                raise BrokenTestsError(f"Without any mutant there fails {failed}.")
-            _show(f"measured {number} of {len(stale)} test files: {answer.name}")
+                outcome = f"left out, since {failed} fails without any mutant:"
+            _end_with(parent)
+            _show(f"{number} of {len(stale)} test files {outcome} {answer.name}")
 
     def _lines_at_import(self) -> dict[Path, set[int]]:
         """Lines that run when a module is imported."""
@@ -214,8 +223,7 @@ class _State:
                 self._keep(mutant, result)
                 place = f"{mutant.module.parent.name}/{mutant.module.name}:{mutant.line}"
                 _show(f"{number} of {len(pending)}: {place} {mutant.key} {result.outcome}")
-            if self.parent not in (None, os.getppid()):
-                raise KeyboardInterrupt  # nobody waits for the rest
+            _end_with(self.parent)
 
     @staticmethod
     def _check_unchanged(run: Callable[[], tuple[str | None, bool]], limit: float) -> None:
@@ -296,6 +304,12 @@ def _in_fork(work: Callable[[], None]) -> str | None:
         message = pipe.read()
     _, status = os.waitpid(pid, 0)
     return message or ("The tests could not be run." if status else None)
+
+
+def _end_with(parent: int | None) -> None:
+    """End when the process that waits for the results has."""
+    if parent not in (None, os.getppid()):
+        raise KeyboardInterrupt
 
 
 def _show(line: str) -> None:

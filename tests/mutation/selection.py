@@ -18,7 +18,7 @@ from mutation.session import run_collected
 # Context of lines that ran in a fixture shared by several tests of a file.
 _SHARED = "shared"
 # Tests that would take longer are left out, which can only let more mutants survive.
-SECONDS_PER_MUTANT = 30.0
+SECONDS_PER_MUTANT = 10.0
 
 
 def file_hash(path: Path) -> str:
@@ -134,20 +134,29 @@ class Measurements:
     root: Path
     source: Path
 
-    def stale(self, files: Iterable[str], modules: Iterable[Path]) -> list[str]:
-        """Test files that must be measured before the lines of `modules` are known."""
+    def stale(self, files: Iterable[str], modules: Iterable[Path]) -> dict[str, str]:
+        """Test files that must be measured before the lines of `modules` are known.
+
+        With their hashes now: a file may be edited before it is measured.
+        """
         hashes = {self._name(module): file_hash(module) for module in modules}
-        stale: list[str] = []
+        stale: dict[str, str] = {}
         for file in files:
-            about = self._about(file)
-            if about.get("test") != file_hash(self.root / file) or any(
+            about, known = self._about(file), file_hash(self.root / file)
+            if about.get("test") != known or any(
                 hashes.get(name, digest) != digest for name, digest in about["modules"].items()
             ):
-                stale.append(file)
+                stale[file] = known
         return stale
 
-    def measure(self, file: str, items: Sequence[pytest.Item]) -> tuple[str | None]:
-        """Run the tests of a file and keep which lines they execute; the id of a failed test."""
+    def measure(self, file: str, digest: str, items: Sequence[pytest.Item]) -> tuple[str | None]:
+        """Run the tests of a file and keep which lines they execute; the id of a failed test.
+
+        Args:
+            file: The test file.
+            digest: Its hash when the tests were collected.
+            items: Its tests.
+        """
         data_file = self._path(file, ".coverage")
         data_file.unlink(missing_ok=True)
         self._path(file, ".json").unlink(missing_ok=True)
@@ -167,7 +176,7 @@ class Measurements:
         measured.save()
         modules = measured.get_data().measured_files()
         about = {
-            "test": file_hash(self.root / file),
+            "test": digest,
             "modules": {self._name(Path(path)): file_hash(Path(path)) for path in sorted(modules)},
             "seconds": times.seconds,
         }

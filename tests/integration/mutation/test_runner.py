@@ -118,4 +118,5 @@ def test_tests_that_fail_without_a_mutant_prove_nothing(project: Path) -> None:
     test.write_text(_TEST + "\ndef test_names():\n    assert names() == ['b']\n", encoding="utf-8")
     outcomes, shown = _run(project)
     assert outcomes == {}
-    assert "Without any mutant there fails tests/unit/sizes/test_limits.py::test_names." in shown
+    assert "since tests/unit/sizes/test_limits.py::test_names fails without any mutant" in shown
+    assert "No test file passes" in shown

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from transformer_playground.config.reference import schema_index
 from transformer_playground.config.sources import (
     MAX_BYTES,
+    MAX_DEPTH,
     UNSET_VALUES,
     environment_layers,
     flag_layers,
@@ -272,3 +273,47 @@ def test_a_variable_that_is_not_a_json_object_is_named(text: str, complaint: str
 
 def test_control_characters_of_strings_are_shown_escaped() -> None:
     assert toml_string("a\x1b\x7f\n") == '"a\\u001b\\u007f\\n"'
+
+
+def test_sixteen_levels_are_allowed_and_no_more(tmp_path: Path) -> None:
+    key = ".".join("a" * MAX_DEPTH)
+    assert read_layer(_write(tmp_path, f"{key} = 1".encode()), tmp_path).values
+    assert "nested more than 16 deep" in _refusal(tmp_path, f"{key}.a = 1".encode())
+    assert flag_layers([f"{key}=1"])
+    with pytest.raises(ConfigError, match="dotted key"):
+        flag_layers([f"{key}.a=1"])
+    with pytest.raises(ConfigError, match="nested more than 16 deep"):
+        flag_layers([f"{key}=[[1]]"])
+
+
+def test_a_variable_may_be_as_long_as_a_file() -> None:
+    text = json.dumps({"a": ""})
+    full = json.dumps({"a": "x" * (MAX_BYTES - len(text))})
+    assert environment_layers({"ML_PLAYGROUND_TRAIN_OVERRIDES": full})
+    with pytest.raises(ConfigError, match="larger than 256 KiB"):
+        environment_layers({"ML_PLAYGROUND_TRAIN_OVERRIDES": full + " "})
+
+
+def test_the_layers_of_environment_and_flags_lie_in_the_current_folder() -> None:
+    layers = [
+        *flag_layers(["model.n_layer=1"]),
+        *environment_layers({"ML_PLAYGROUND_TRAIN_OVERRIDES": "{}"}),
+    ]
+    assert [layer.folder for layer in layers] == [Path.cwd()] * 2
+
+
+def test_a_syntax_error_at_the_end_of_a_file_is_placed_behind_its_last_character(
+    tmp_path: Path,
+) -> None:
+    assert "line 2, column 4" in _refusal(tmp_path, b"a = 1\nb =")
+    assert "line 1, column 4" in _refusal(tmp_path, b"a =")
+
+
+def test_a_long_faulty_line_is_cut(tmp_path: Path) -> None:
+    message = _refusal(tmp_path, b"a = 1\nb == " + b"x" * 500)
+    assert f"Line 2: b == {'x' * 94}…" in message
+
+
+def test_which_name_comes_twice_is_said() -> None:
+    with pytest.raises(ConfigError, match='duplicate name "b"'):
+        environment_layers({"ML_PLAYGROUND_TRAIN_OVERRIDES": '{"a": 1, "b": 1, "b": 2}'})

@@ -1,6 +1,7 @@
 """Settings written into a file that keeps its comments and layout."""
 
 import tomllib
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transformer_playground.config.loading import set_overrides
-from transformer_playground.config.toml import set_value
+from transformer_playground.config.toml import set_value, shortened, toml_value
 from transformer_playground.errors import ConfigError
 
 TEXT = """\
@@ -88,3 +89,50 @@ def test_shipped_files_keep_every_other_line(path: Path, value: object) -> None:
     assert tomllib.loads(changed)["train"]["checkpointing"]["keep"]["last"] == value
     kept = changed.splitlines()
     assert all(line in kept for line in text.splitlines())
+
+
+def test_text_up_to_the_limit_is_shown_whole() -> None:
+    assert shortened("x" * 60) == "x" * 60
+    assert shortened("x" * 61) == "x" * 59 + "…"
+    assert shortened("abcdef", 5) == "abcd…"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "none"),
+        (True, "true"),
+        (False, "false"),
+        (1e-05, "1e-5"),
+        (1e22, "1e+22"),
+        ({}, "{}"),
+        ({"a b": [1, "x"]}, '{ "a b" = [1, "x"] }'),
+        (date(2020, 1, 2), "2020-01-02"),
+        (Path("raw"), '"raw"'),
+    ],
+)
+def test_a_value_is_shown_as_it_would_be_written(value: object, text: str) -> None:
+    assert toml_value(value) == text
+
+
+def test_a_value_that_stands_where_a_table_is_needed_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"train\.optim is a plain value"):
+        set_value("[train]\noptim = 3\n", ("train", "optim", "beta1"), 0.5)
+
+
+def test_tables_in_between_are_not_written_out() -> None:
+    changed = set_value("", ("train", "checkpointing", "keep", "last"), 3)
+    assert changed == "[train.checkpointing.keep]\nlast = 3\n"
+
+
+def test_a_new_table_before_another_is_separated_from_it() -> None:
+    text = "[train.optim]\nbeta1 = 0.5\n[model]\nn_layer = 2\n"
+    changed = set_value(text, ("train", "data", "batch_size"), 3)
+    lines = changed.splitlines()
+    at = lines.index("[train.data]")
+    assert lines[at - 1] == ""
+    assert lines[at + 1 : at + 4] == ["batch_size = 3", "", "[model]"]
+
+
+def test_removing_what_is_not_there_changes_nothing() -> None:
+    assert set_value(TEXT, ("model", "norm"), None) == TEXT

@@ -1,6 +1,7 @@
 """Merging of layers key by key, with the provenance of each value."""
 
 import copy
+import dataclasses
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transformer_playground.config.sources import Layer, merge, validate_values
+from transformer_playground.config.sources import Layer, Problem, merge, validate_values
 
 _NAMES = st.sampled_from(["a", "b", "c", "model", "n_layer"])
 _LEAVES = st.sampled_from([0, 1, True, "", "text", [], [1, 2]])
@@ -131,3 +132,33 @@ def test_a_plain_value_cannot_hide_a_table_of_the_layers_below() -> None:
     clean, problems = validate_values(_layer("file", {"train": {"optim": 3}}))
     assert clean.values == {"train": {}}
     assert "train.optim = 3 must be a table" in str(problems[0])
+
+
+@pytest.mark.parametrize(
+    ("value", "fits"),
+    [(2**63 - 1, True), (-(2**63), True), (2**63, False), (-(2**63) - 1, False)],
+)
+def test_integers_up_to_64_bits_are_kept(value: int, fits: bool) -> None:
+    clean, problems = validate_values(_layer("file", {"model": {"n_layer": value}}))
+    assert (clean.values["model"] == {"n_layer": value}) is fits
+    assert bool(problems) is not fits
+
+
+def test_every_character_but_a_half_of_a_pair_is_kept() -> None:
+    for char in "\x00\ud7ff\ue000\U0010ffff":
+        assert validate_values(_layer("file", {"a": char}))[1] == []
+    for char in "\ud800\udfff":
+        assert validate_values(_layer("file", {"a": char}))[1]
+
+
+def test_a_value_in_a_table_of_a_list_is_looked_at_too() -> None:
+    assert validate_values(_layer("file", {"a": [1, {"b": 1}]}))[1] == []
+    assert validate_values(_layer("file", {"a": [{"b": {"c": float("nan")}}]}))[1]
+
+
+def test_records_of_layers_cannot_be_changed() -> None:
+    layer = _layer("file", {})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        layer.name = "other"  # type: ignore[misc]
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Problem("file", "is wrong").where = ""  # type: ignore[misc]

@@ -1,11 +1,14 @@
 """Rows of metrics.jsonl: written completely, and read in spite of damage."""
 
+import dataclasses
+import errno
 import json
 import math
 import os
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -14,7 +17,13 @@ from builders.metrics import read_rows
 from builders.runs import eval_row, resume_row, status_row, train_row
 from transformer_playground.errors import RunError
 from transformer_playground.runs.jsonl import JsonlWriter, encode_row, parse_lines
-from transformer_playground.runs.metrics import MetricsReader, read_raw_rows
+from transformer_playground.runs.metrics import (
+    FileOffset,
+    MetricsReader,
+    Poll,
+    is_metrics_row,
+    read_raw_rows,
+)
 
 ROWS = [
     status_row(0, "running"),
@@ -320,3 +329,119 @@ def test_lines_longer_than_a_block_are_read_and_repaired(tmp_path: Path) -> None
     os.truncate(path, path.stat().st_size - 2)
     write(path, [ROWS[1]])
     assert read_raw_rows(path) == ROWS[:2]
+
+
+def test_the_last_step_that_a_float_counts_exactly_is_kept() -> None:
+    for step, is_row in ((2**53 - 1, True), (2**53, False), (-(2**53), False), (-3, True)):
+        assert is_metrics_row(train_row(step)) is is_row
+
+
+def test_a_later_reader_continues_where_an_earlier_one_stopped(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    data = write(path, [*ROWS, train_row(25, message="x" * 300), train_row(26)])
+    first = MetricsReader(path)
+    first.poll()
+    assert first.position == FileOffset(len(data), path.stat().st_ino, data[-256:].hex())
+
+    write(path, [train_row(99)])
+    poll = MetricsReader(path, first.position).poll()
+    assert (poll.rows, poll.reset) == ([train_row(99)], False)
+
+
+def test_a_short_file_is_known_by_all_of_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    reader = MetricsReader(path)
+    data = b""
+    for row in ROWS[:2]:
+        data = write(path, [row])
+        reader.poll()
+    assert reader.position.last_bytes == data.hex()[-512:]
+
+
+@pytest.mark.parametrize("what", ["other bytes", "another inode", "shorter"])
+def test_a_position_in_another_file_starts_from_its_beginning(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "m"
+    write(path, ROWS)
+    reader = MetricsReader(path)
+    reader.poll()
+    position = reader.position
+    if what == "other bytes":
+        position = dataclasses.replace(position, last_bytes="00" * 256)
+    if what == "another inode":
+        position = dataclasses.replace(position, inode=0)
+    if what == "shorter":
+        write(path, [])
+        os.truncate(path, path.read_bytes().index(b"\n") + 1)
+    poll = MetricsReader(path, position).poll()
+    assert poll.reset
+    assert poll.rows == (ROWS[:1] if what == "shorter" else ROWS)
+
+
+def test_an_empty_file_is_never_a_replaced_one(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    path.write_bytes(b"")
+    reader = MetricsReader(path, FileOffset(0, inode=1))
+    assert not reader.poll().reset
+    path.unlink()
+    assert not reader.poll().reset
+
+
+def test_a_long_file_is_read_in_blocks_of_bounded_size(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    rows = [train_row(step, message="x" * 1000) for step in range(2500)]
+    size = len(write(path, rows))
+    blocks = [part.rows for part in MetricsReader(path).blocks()]
+    assert [row for block in blocks for row in block] == rows
+    assert len(blocks) == -(-size // 2**20)
+
+
+def test_rows_are_chosen_by_the_reader(tmp_path: Path) -> None:
+    write(tmp_path / "m", ROWS)
+    rows = read_raw_rows(tmp_path / "m", accept=lambda row: row["event"] == "eval")
+    assert rows == [eval_row(0, 4.2)]
+
+
+def test_records_of_the_reader_cannot_be_changed() -> None:
+    for record, name in ((Poll([], False), "reset"), (FileOffset(), "offset")):
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(record, name, 5)
+
+
+def test_a_file_that_another_program_changed_is_repaired_before_the_next_row(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "m"
+    with JsonlWriter(path) as metrics:
+        metrics.append(ROWS[0])
+        with path.open("ab") as other:
+            other.write(b'{"torn')
+        metrics.append(ROWS[1])
+        metrics.append(ROWS[2])
+    assert path.read_bytes() == b"".join(map(encode_row, ROWS[:3]))
+
+
+def test_errors_of_the_disk_are_sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    path = tmp_path / "m"
+    path.write_bytes(b'{"torn')
+    before = psutil.Process().num_fds()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "ftruncate", fail)
+        with pytest.raises(RunError, match="could not be written: Input/output error"):
+            JsonlWriter(path)
+    assert psutil.Process().num_fds() == before
+    with JsonlWriter(path) as metrics, monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fail)
+        with pytest.raises(RunError, match="could not be written: Input/output error"):
+            metrics.sync()
+
+
+def test_a_closed_writer_does_not_close_the_file_of_another(tmp_path: Path) -> None:
+    metrics = JsonlWriter(tmp_path / "m")
+    metrics.close()
+    with (tmp_path / "other").open("wb") as other:
+        metrics.close()
+        other.write(b"x")
+    assert (tmp_path / "other").read_bytes() == b"x"

@@ -41,3 +41,17 @@ def test_values_that_are_not_numbers_are_left_out() -> None:
     assert running.median == 5.0
     assert RunningMedian().median is None
     assert not RunningMedian().has_lost_median
+
+
+def test_the_values_around_the_median_are_kept() -> None:
+    running = RunningMedian().with_more(range(1, 1002))
+    assert (running.below, len(running.kept), running.above) == (400, 200, 401)
+    assert (running.kept[0], running.kept[-1], running.median) == (401.0, 600.0, 501.0)
+    more = running.with_more([0.0, 401.0, 600.0, 2000.0])
+    assert more.below + len(more.kept) + more.above == 1005
+    assert more.median == 501.0
+
+
+def test_the_median_of_an_even_number_of_values_is_the_mean_of_two() -> None:
+    assert RunningMedian().with_more([4.0, 1.0]).median == 2.5
+    assert RunningMedian().with_more([]) == RunningMedian()

@@ -6,7 +6,7 @@ import pytest
 
 from builders.runs import make_run
 from transformer_playground.runs.jsonl import JsonlWriter
-from transformer_playground.runs.metrics import SampleHistory, read_samples
+from transformer_playground.runs.metrics import SampleHistory, is_sample_row, read_samples
 
 
 def test_samples_are_read_with_every_character(tmp_path: Path) -> None:
@@ -70,3 +70,35 @@ def test_only_the_newest_samples_are_kept() -> None:
     history.add(3, 30)
     kept.append(history.samples)
     assert kept == [(2, 3, 4), (2, 3), (2, 30)]
+
+
+def test_no_more_samples_are_kept_than_asked_for_across_resumes() -> None:
+    history: SampleHistory[str] = SampleHistory(2)
+    for step, text in ((0, "a"), (5, "b")):
+        history.add(step, text)
+    history.resume(5)
+    history.add(10, "c")
+    assert history.samples == ("b", "c")
+    # The resume superseded nothing, so "b" is of an earlier session and "c" of this one.
+    history.add(10, "d")
+    assert history.samples == ("c", "d")
+    history.resume(9)
+    assert history.samples == ()
+
+
+def test_a_history_that_was_cleared_starts_anew() -> None:
+    history: SampleHistory[str] = SampleHistory()
+    history.add(5, "a")
+    history.resume(5)
+    history.clear()
+    assert history.samples == ()
+    history.add(5, "b")
+    history.add(5, "c")
+    assert history.samples == ("b", "c")
+
+
+def test_a_sample_needs_a_text_and_a_step() -> None:
+    assert is_sample_row({"step": 1, "text": ""})
+    assert is_sample_row({"step": 1, "event": "resume"})
+    for row in ({"step": 1}, {"text": "a"}, {"step": "1", "text": "a"}, {"step": 1, "text": 5}):
+        assert not is_sample_row(row)

@@ -1,9 +1,13 @@
+import dataclasses
 import itertools
+import math
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from transformer_playground.config.train import RuntimeConfig
 from transformer_playground.training.distributed import DistInfo
 from transformer_playground.training.rng import derived_seed, seed_dropout
 from transformer_playground.training.state import TrainingState
@@ -84,3 +88,117 @@ def test_a_best_loss_on_other_windows_does_not_count() -> None:
     assert state.record_eval(2.5, "100 windows", min_delta=0.0)
     assert (state.best_val_loss, state.best_step) == (2.5, 5)
     assert not state.judges_other_windows("100 windows")
+
+
+def test_nothing_has_been_counted_in_a_new_state() -> None:
+    values = dataclasses.asdict(TrainingState())
+    absent = {name for name, value in values.items() if value is None}
+    assert absent == {
+        "evaluated_at",
+        "sampled_at",
+        "val_loss",
+        "best_val_loss",
+        "best_step",
+        "eval_set",
+        "reference_val_loss",
+    }
+    assert all(value == 0 for name, value in values.items() if name not in absent)
+
+
+def count(state: TrainingState, loss: float, norm: float, tokens: int, seconds: float) -> None:
+    state.count_step(tokens=tokens, windows=4, seconds=seconds, data_seconds=seconds / 4)
+    state.record_step(loss, norm)
+
+
+def test_a_window_gives_the_means_of_its_steps_and_starts_anew() -> None:
+    state = TrainingState(step=10, tokens_seen=1000, windows_drawn=40)
+    count(state, loss=3.0, norm=0.5, tokens=100, seconds=0.5)
+    count(state, loss=2.0, norm=0.7, tokens=200, seconds=0.25)
+    logged = state.close_window(1e-3)
+    figures = dataclasses.asdict(logged)
+    del figures["time"]
+    assert figures == {
+        "step": 12,
+        "train_loss": 2.5,
+        "lr": 1e-3,
+        "tokens_per_sec": 400.0,
+        "step_time_ms": 375.0,
+        "data_share": 0.25,
+        "grad_norm": 0.7,
+        "tokens_seen": 1300,
+    }
+    assert state.windows_drawn == 48
+    count(state, loss=1.0, norm=0.1, tokens=50, seconds=2.0)
+    logged = state.close_window(1e-3)
+    assert (logged.train_loss, logged.tokens_per_sec, logged.step_time_ms) == (1.0, 25.0, 2000.0)
+    assert (logged.data_share, logged.tokens_seen) == (0.25, 1350)
+
+
+def test_a_clock_that_stood_still_gives_numbers() -> None:
+    state = TrainingState()
+    count(state, loss=3.0, norm=0.5, tokens=100, seconds=0.0)
+    logged = state.close_window(1e-3)
+    assert 0 < logged.tokens_per_sec < math.inf
+    assert logged.data_share == 0.0
+
+
+@pytest.mark.parametrize(
+    ("step", "evaluated_at", "without_improvement", "patience", "reason"),
+    [
+        (9, 9, 0, 0, None),
+        (10, 9, 0, 0, None),
+        (10, None, 5, 1, None),
+        (10, 10, 0, 0, "finished"),
+        (11, 11, 0, 0, "finished"),
+        (5, 5, 9, 0, None),
+        (5, 5, 0, 1, None),
+        (5, 5, 1, 1, "early stopped"),
+        (5, 5, 3, 2, "early stopped"),
+        (5, 5, 1, 2, None),
+        (10, 10, 2, 2, "early stopped"),
+    ],
+)
+def test_training_ends_after_an_evaluation_by_steps_or_patience(
+    step: int,
+    evaluated_at: int | None,
+    without_improvement: int,
+    patience: int,
+    reason: str | None,
+) -> None:
+    state = TrainingState(
+        step=step,
+        evaluated_at=evaluated_at,
+        evaluations_without_improvement=without_improvement,
+    )
+    runtime = RuntimeConfig(max_iters=10, early_stop_patience=patience)
+    assert state.end_reason(runtime) == reason
+
+
+def test_a_best_loss_that_could_not_be_saved_is_taken_back() -> None:
+    state = TrainingState()
+    for step, loss in enumerate((3.0, 2.0)):
+        state.step = step
+        state.record_eval(loss, "windows", min_delta=0.0)
+    assert (state.val_loss, state.evaluated_at, state.eval_set) == (2.0, 1, "windows")
+    state.retract_best()
+    assert (state.best_val_loss, state.best_step) == (3.0, 0)
+
+
+def test_the_first_loss_on_any_windows_is_judged_against_none() -> None:
+    assert not TrainingState().judges_other_windows("windows")
+    # Checkpoints of older versions do not say which windows they were judged on.
+    assert TrainingState(best_val_loss=2.0).judges_other_windows("windows")
+
+
+def test_a_change_of_windows_starts_early_stopping_anew() -> None:
+    state = TrainingState()
+    for loss in (2.0, 2.1):
+        state.record_eval(loss, "few", min_delta=0.0)
+    state.record_eval(3.0, "many", min_delta=0.0)
+    assert (state.reference_val_loss, state.evaluations_without_improvement) == (3.0, 0)
+
+
+def test_seeds_are_those_of_earlier_versions() -> None:
+    assert derived_seed(1337, "initialisation") == 8_311_963_500_192_281_539
+    assert derived_seed(1337, "dropout", 7) == 5_348_697_397_813_031_511
+    assert derived_seed(1337, "sample", 500) == 3_073_608_733_382_585_581
