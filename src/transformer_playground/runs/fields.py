@@ -204,14 +204,14 @@ _ALIASES = {
 
 
 def find_field(name: str, settings: Iterable[str]) -> Field:
-    """Find a field by key, alias or dotted setting key.
+    """Find a field by key, alias or dotted setting key; a setting also by the end of its key.
 
     Args:
         name: Typed by the user.
         settings: Known dotted setting keys.
 
     Raises:
-        UsageError: Unknown field; the hint suggests similar names.
+        UsageError: Unknown field, or several settings end so; the hint suggests names.
     """
     key = name.lower().replace("-", "_")
     field = FIELDS.get(_ALIASES.get(key, key))
@@ -221,7 +221,11 @@ def find_field(name: str, settings: Iterable[str]) -> Field:
     if name in known:
         return setting_field(name)
     ending = [setting for setting in known if setting.endswith(f".{name}")]
-    nearest = ending or difflib.get_close_matches(key, [*FIELDS, *known], n=3, cutoff=0.5)
+    if len(ending) == 1:
+        return setting_field(ending[0])
+    if ending:
+        raise UsageError(f"Several settings end in '{name}'.", f"Write {' or '.join(ending[:3])}.")
+    nearest = difflib.get_close_matches(key, [*FIELDS, *known], n=3, cutoff=0.5)
     hint = f"Nearest: {', '.join(nearest[:3])}." if nearest else f"There are: {', '.join(FIELDS)}."
     raise UsageError(f"Runs have no field '{name}'.", hint)
 

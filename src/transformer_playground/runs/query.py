@@ -2,7 +2,8 @@
 
 A query is a list of terms separated by spaces, all of which must hold. A term is a field, an
 operator (`:` `=` `!=` `<` `<=` `>` `>=`) and a value, or text to find in the id, experiment, tags
-or note. A leading `-` negates; quotes group.
+or note. A leading `-` negates; quotes group. ` | ` between terms separates alternatives, and
+`status:running|failed` lists alternatives of one term.
 """
 
 import math
@@ -21,24 +22,29 @@ LONGEST_QUERY = 10_000
 
 # Quotes may appear anywhere in a term; quoted text is taken literally.
 _TERM = re.compile(r"""(?:"[^"]*"|'[^']*'|[^\s"'])+""")
-_COMPARISON = re.compile(r"([A-Za-z][\w.-]*)(!=|<=|>=|[:=<>])(.*)", re.DOTALL)
+COMPARISON = re.compile(r"([A-Za-z][\w.-]*)(!=|<=|>=|[:=<>])(.*)", re.DOTALL)
+"""A term with a field, an operator and a value."""
 _QUOTED = re.compile(r""""([^"]*)"|'([^']*)'""")
 _COMPARISONS: dict[str, Callable[[float, float], bool]] = {"<": lt, "<=": le, ">": gt, ">=": ge}
 _MISSING = ("none", "null")
-_SYNTAX = "Terms look like: status:running val_loss<1.9 model.norm=rmsnorm -tag:old text"
+_OR = "|"
+_SYNTAX = "Terms look like: status:running|failed val_loss<1.9 norm=rmsnorm -tag:old text"
 
 Test = Callable[[Any], bool]
+Term = Callable[[RunInfo, float], bool]
 
 
 @dataclass(frozen=True)
 class Query:
-    """A conjunction of terms."""
+    """Alternatives, each a conjunction of terms; without alternatives it matches every run."""
 
-    terms: tuple[Callable[[RunInfo, float], bool], ...] = ()
+    alternatives: tuple[tuple[Term, ...], ...] = ()
 
     def holds(self, row: RunInfo, now: float) -> bool:
         """Whether a run matches; `now` is Unix time."""
-        return all(term(row, now) for term in self.terms)
+        if not self.alternatives:
+            return True
+        return any(all(term(row, now) for term in terms) for terms in self.alternatives)
 
 
 def parse_query(text: str, settings: Iterable[str] = ()) -> Query:
@@ -54,7 +60,14 @@ def parse_query(text: str, settings: Iterable[str] = ()) -> Query:
     if len(text) > LONGEST_QUERY:
         raise UsageError(f"The filter has {len(text):,} characters.", "Write a shorter one.")
     known = frozenset(settings)
-    return Query(tuple(_parse_term(term, known) for term in _split(text)))
+    alternatives: list[list[Term]] = [[]]
+    for term in _split(text):
+        if term == _OR:
+            alternatives.append([])
+        else:
+            alternatives[-1].append(_parse_term(term, known))
+    # An empty alternative is one that is still being typed.
+    return Query(tuple(tuple(terms) for terms in alternatives if terms))
 
 
 def select(rows: Iterable[RunInfo], query: Query, now: float) -> list[RunInfo]:
@@ -107,22 +120,46 @@ def _sort_key(value: Any) -> tuple[int, float, str]:
     return (1, 0.0, str(value).casefold())
 
 
+def split_terms(text: str) -> list[str]:
+    """The terms of a query as they are written; an unclosed quote ends with the text.
+
+    A `|` that stands alone, or at an end of a term, is a term of its own.
+    """
+    terms: list[str] = []
+    for found in _TERM.findall(text):
+        inner = found.strip(_OR)
+        before, _, after = found.partition(inner) if inner else (_OR, "", "")
+        terms += [_OR] * bool(before) + [inner] * bool(inner) + [_OR] * bool(after)
+    return terms
+
+
 def _split(text: str) -> list[str]:
     terms = _TERM.findall(text)
     if re.sub(r"\s", "", text) != re.sub(r"\s", "", "".join(terms)):
         raise UsageError(f"Unclosed quote in the filter: {text}", _SYNTAX)
-    return terms
+    return split_terms(text)
 
 
-def _parse_term(term: str, settings: frozenset[str]) -> Callable[[RunInfo, float], bool]:
+def _parse_term(term: str, settings: frozenset[str]) -> Term:
     if term.startswith("--"):
         raise UsageError(f"No such option: {term}", "See: tp runs list --help")
     if term.startswith("-") and len(term) > 1:
         positive = _parse_term(term[1:], settings)
         return lambda row, now: not positive(row, now)
-    match = _COMPARISON.fullmatch(term)
+    first, *others = _alternatives(term) or [term]
+    if others:
+        compared = COMPARISON.fullmatch(first)
+        # Each further value belongs to the field and operator of the first one.
+        start = compared[1] + compared[2] if compared else ""
+        whole = [each if COMPARISON.fullmatch(each) else start + each for each in others]
+        tests = [_parse_term(each, settings) for each in (first, *whole)]
+        negated = compared is not None and compared[2] == "!="
+        # "!= a|b" is neither of them.
+        combine = all if negated else any
+        return lambda row, now: combine(test(row, now) for test in tests)
+    match = COMPARISON.fullmatch(first)
     if match is None:
-        return _word(_unquoted(term))
+        return _word(_unquoted(first))
     try:
         field = find_field(match[1], settings)
     except UsageError as error:
@@ -133,6 +170,17 @@ def _parse_term(term: str, settings: frozenset[str]) -> Callable[[RunInfo, float
         raise UsageError(f"Missing value after '{match[1]}{operator}'.", _SYNTAX)
     test = _test(field, operator, value)
     return lambda row, now: test(field.value(row, now))
+
+
+def _alternatives(term: str) -> list[str]:
+    """The parts of a term between bars that are not quoted."""
+    parts = [""]
+    for piece in re.findall(r"""[|]|"[^"]*"|'[^']*'|[^|"']+""", term):
+        if piece == _OR:
+            parts.append("")
+        else:
+            parts[-1] += piece
+    return [part for part in parts if part]
 
 
 def _unquoted(text: str) -> str:

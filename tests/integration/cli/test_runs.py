@@ -73,6 +73,9 @@ def test_filters_sorts_and_limits_apply(tp: Tp) -> None:
     assert ids(tp("runs", "-status:finished", "--json")) == ["gamma", "beta"]
     assert ids(tp("runs", "model.norm=rmsnorm val_loss<2", "--json")) == ["alpha"]
     assert ids(tp("runs", "al", "pha", "--json")) == ["alpha"]
+    assert ids(tp("runs", "alpha|gamma", "--json")) == ["gamma", "alpha"]
+    assert ids(tp("runs", "alpha", "|", "gamma", "--json")) == ["gamma", "alpha"]
+    assert ids(tp("runs", "norm=rmsnorm", "--json")) == ["alpha"]
     assert ids(tp("runs", "--sort", "val_loss", "--json"))[0] == "alpha"
     assert ids(tp("runs", "--sort", "-run", "--limit", 2, "--json")) == ["gamma", "beta"]
     assert ids(tp("runs", "--reverse", "--json")) == ["alpha", "beta", "gamma"]

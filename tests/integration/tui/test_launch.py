@@ -105,6 +105,30 @@ def test_an_override_is_typed_with_completion_and_trained(project: Project) -> N
     assert settings_of(project)["train"]["runtime"]["max_iters"] == 3
 
 
+def test_short_keys_several_on_a_line_and_a_second_equals_sign_are_understood(
+    project: Project,
+) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_form(console, pilot)
+        field = console.screen.query_one(OverridesInput)
+        await paste(console, pilot, "norm=rmsnorm max_iters")
+        await pilot.press("tab")
+        assert field.typed == "norm=rmsnorm train.runtime.max_iters="
+        # The completed key has its sign already.
+        await write(pilot, "=3 n_layer=1")
+        assert field.typed == "norm=rmsnorm train.runtime.max_iters=3 n_layer=1"
+        await pilot.press("enter")
+        added = ["model.norm=rmsnorm", "train.runtime.max_iters=3", "model.n_layer=1"]
+        assert field.overrides == added
+        await write(pilot, "max_iters=2")
+        await pilot.press("enter")
+        assert field.overrides == [added[0], added[2], "train.runtime.max_iters=2"]
+        await write(pilot, "nolayer=2")
+        await until(pilot, lambda: "unknown key nolayer" in shown(console))
+
+    with_console(project, steps)
+
+
 def test_arrows_choose_among_completions(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_form(console, pilot)

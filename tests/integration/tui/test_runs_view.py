@@ -22,6 +22,7 @@ from transformer_playground.tui.dialogs.base import ConfirmScreen
 from transformer_playground.tui.dialogs.edit_text import EditTextScreen
 from transformer_playground.tui.launch.view import LaunchScreen
 from transformer_playground.tui.runs.column_picker import ColumnsScreen
+from transformer_playground.tui.runs.filter_bar import FilterBar
 from transformer_playground.tui.runs.table import RunsTable
 from transformer_playground.tui.runs.view import RunsView
 
@@ -118,6 +119,41 @@ def test_the_filter_applies_while_typing_and_escape_clears_it(project: Project) 
         await pilot.press("space")
         assert console.context.workspace.selected == ["cat"]
         assert "model.norm=rmsnorm" in shown(console)
+
+    with_console(project, steps)
+
+
+def test_the_filter_completes_fields_and_values_and_tab_never_leaves_it(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await pilot.press("slash", *typed("norm"))
+        await until(pilot, lambda: "model.norm=" in shown(console))
+        await pilot.press("tab", *typed("rm"), "tab")
+        bar = view(console).query_one(FilterBar)
+        assert bar.text == "model.norm=rmsnorm "
+        await until(pilot, lambda: order(console) == ["cat"])
+        # Without completions Tab does nothing, and the next letters are not commands.
+        await pilot.press("tab", *typed("d"))
+        assert bar.text == "model.norm=rmsnorm d"
+        assert console.screen is view(console)
+        await until(pilot, lambda: "No run matches. esc drops the filter." in shown(console))
+        await pilot.press("enter")
+        assert console.focused is view(console).query_one(RunsTable)
+        await pilot.press("escape")
+        await until(pilot, lambda: len(order(console)) == 3)
+        assert "No run matches" not in shown(console)
+
+    with_console(project, steps)
+
+
+def test_arrows_choose_a_completion_of_the_filter_and_enter_takes_it(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await pilot.press("slash", *typed("norm:"), "down", "enter")
+        bar = view(console).query_one(FilterBar)
+        assert bar.text == "norm:rmsnorm "
+        await pilot.press("enter")
+        assert order(console) == ["cat"]
 
     with_console(project, steps)
 

@@ -13,7 +13,7 @@ from builders.runs import make_run, train_row
 from builders.tui import shown, until, with_console
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.dialogs.help import KeysScreen
-from transformer_playground.tui.runs.table import FilterBar
+from transformer_playground.tui.runs.filter_bar import FilterBar
 from transformer_playground.tui.shared.key_bar import KeyBar
 
 

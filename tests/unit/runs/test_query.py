@@ -130,7 +130,7 @@ def test_a_query_selects_the_runs_that_match_all_terms(text: str, expected: set[
     ("text", "message"),
     [
         ("val_los<2", "val_loss"),
-        ("norm=rmsnorm", "model.norm"),
+        ("lr=0.1", "Several settings end in 'lr'. Write train.optim.lr or train.other.lr."),
         ("model.nrom=x", "model.norm"),
         ("xyzzy:1", "There are: run, status"),
         ("val_loss<abc", "'abc' is not a number"),
@@ -149,8 +149,37 @@ def test_a_query_selects_the_runs_that_match_all_terms(text: str, expected: set[
 )
 def test_an_invalid_query_gives_a_clear_error(text: str, message: str) -> None:
     with pytest.raises(UsageError) as caught:
-        parse_query(text, SETTINGS)
-    assert message in str(caught.value)
+        parse_query(text, SETTINGS | {"train.other.lr"})
+    assert message in " ".join(str(caught.value).split())
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("rope | learned", {ROPE, LEARNED}),
+        ("rope|learned", {ROPE, LEARNED}),
+        ("rope |learned", {ROPE, LEARNED}),
+        ("status:failed|broken", {BUNDESTAG, TORN}),
+        ("-status:failed|broken", {ROPE, LEARNED}),
+        ("status!=failed|broken", {ROPE, LEARNED}),
+        ("val_loss<1.9|status:failed", {ROPE, BUNDESTAG}),
+        ("norm=rmsnorm|layernorm -rope", {LEARNED}),
+        ("status:failed tag:old | val_loss<1.9", {ROPE, BUNDESTAG}),
+        ("status:failed tag:none | rope", {ROPE}),
+        ("rope |", {ROPE}),
+        ("| rope", {ROPE}),
+        ("|", {ROPE, LEARNED, BUNDESTAG, TORN}),
+        ("'rope|learned'", set()),
+        ("-|rope", {LEARNED, BUNDESTAG, TORN}),
+    ],
+)
+def test_a_bar_separates_alternatives(text: str, expected: set[str]) -> None:
+    assert chosen(text) == expected
+
+
+def test_a_setting_is_found_by_the_end_of_its_key() -> None:
+    assert chosen("norm=rmsnorm") == chosen("model.norm=rmsnorm") != set()
+    assert find_field("lr", SETTINGS).key == "train.optim.lr"
 
 
 def ids(rows: list[RunInfo]) -> list[str]:
@@ -204,7 +233,7 @@ def chosen_of(rows: list[RunInfo], text: str) -> set[str]:
     return {row.run_id for row in select(rows, parse_query(text, setting_keys(rows)), NOW)}
 
 
-@given(st.text(alphabet=st.sampled_from("-\"' :=<>!.abcstepagenot0123km\x1b[/]\n")) | st.text())
+@given(st.text(alphabet=st.sampled_from("-|\"' :=<>!.abcstepagenot0123km\x1b[/]\n")) | st.text())
 def test_every_text_is_a_query_or_is_rejected(text: str) -> None:
     try:
         query = parse_query(text, SETTINGS)

@@ -32,7 +32,8 @@ Filter = Annotated[
     typer.Argument(
         metavar="[FILTER]...",
         help="Conditions that must all hold, e.g. 'status:running val_loss<1.9 "
-        "model.norm=rmsnorm text'; -TERM negates. Quote them: < and > are special in shells.",
+        "norm=rmsnorm text'; -TERM negates, ' | ' and 'status:failed|stopped' give alternatives. "
+        "Quote them: < > | are special in shells.",
     ),
 ]
 Sort = Annotated[
@@ -85,10 +86,10 @@ def list_command(
     rows = list_runs(runs_dir)
     settings = setting_keys(rows)
     fields = _fields(columns, rows, settings)
-    # Each argument is a query of its own: a quote cannot continue in the next argument.
-    chosen = rows
     for term in terms or ():
-        chosen = select(chosen, parse_query(term, settings), now)
+        # Each argument is a query of its own: a quote cannot continue in the next argument.
+        parse_query(term, settings)
+    chosen = select(rows, parse_query(" ".join(terms or ()), settings), now)
     chosen = sort_rows(chosen, sort, now, settings, reverse=reverse)
     shown = chosen[:limit]
     if json_output:

@@ -1,36 +1,15 @@
 """Completion of `key=value` overrides: keys by name, values by what the schema allows."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any, get_args
 
-from transformer_playground.config.reference import (
-    ANY_NAME,
-    SchemaField,
-    find_field,
-    schema_index,
-)
+from transformer_playground.config.reference import ANY_NAME, SchemaField, schema_index
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.config.toml import toml_string, toml_value
+from transformer_playground.tui.launch.override_text import setting_named
+from transformer_playground.tui.shared.completion import Completion
 
 _MAX_COUNT = 50
-
-
-@dataclass(frozen=True)
-class Completion:
-    """One suggestion.
-
-    Attributes:
-        text: Text that replaces the content of the field.
-    """
-
-    text: str
-    note: str
-
-    @property
-    def is_key(self) -> bool:
-        """Whether it is a key that still needs a value."""
-        return self.text.endswith("=")
 
 
 def complete(text: str, config: ExperimentConfig | None) -> list[Completion]:
@@ -77,8 +56,7 @@ def describe_key(text: str) -> str:
 
 def _setting(text: str) -> SchemaField | None:
     """The setting before the `=`; None for a table or an unknown key."""
-    entry = find_field(tuple(text.partition("=")[0].strip().split(".")))
-    return None if entry is None or entry.is_table else entry
+    return setting_named(text.partition("=")[0].strip())
 
 
 def current_value(config: ExperimentConfig | None, entry: SchemaField) -> Any:
@@ -93,7 +71,8 @@ def current_value(config: ExperimentConfig | None, entry: SchemaField) -> Any:
 
 def _key_completion(entry: SchemaField, config: ExperimentConfig | None) -> Completion:
     value = current_value(config, entry)
-    return Completion(f"{entry.name}=", f"{toml_value(_plain(value))} · {entry.description}")
+    note = f"{toml_value(_plain(value))} · {entry.description}"
+    return Completion(f"{entry.name}=", note, needs_value=True)
 
 
 def _matching(query: str) -> list[SchemaField]:

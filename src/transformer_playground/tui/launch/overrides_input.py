@@ -11,29 +11,37 @@ from textual.widgets.option_list import Option
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.launch.completion import (
-    Completion,
     complete,
     describe_key,
     is_choice,
     is_complete,
 )
+from transformer_playground.tui.launch.override_text import (
+    full_override,
+    split_overrides,
+    unfinished_part,
+    without_doubled_sign,
+)
+from transformer_playground.tui.shared.completion import Completion
+from transformer_playground.tui.shared.completion_list import CompletionList
 from transformer_playground.tui.shared.line_input import LineInput
-
-_MOVES = {"up": "cursor_up", "down": "cursor_down", "pageup": "page_up", "pagedown": "page_down"}
 
 
 class OverridesInput(Vertical):
-    """Collects overrides: Enter adds, Tab completes, Backspace edits the last added one."""
+    """Collects overrides: Enter adds, Tab completes, Backspace edits the last added one.
+
+    One line may hold several overrides.
+    """
 
     class Edited(Message):
         """The overrides or the typed text changed."""
 
     class AddRequested(Message):
-        """Enter on an override; `confirm` adds it."""
+        """Enter on overrides; `confirm` adds them."""
 
-        def __init__(self, override: str) -> None:
+        def __init__(self, overrides: tuple[str, ...]) -> None:
             super().__init__()
-            self.override = override
+            self.overrides = overrides
 
     class Finished(Message):
         """Enter in the empty field."""
@@ -42,8 +50,6 @@ class OverridesInput(Vertical):
         super().__init__(id="overrides")
         self.overrides = list(overrides)
         self.config: ExperimentConfig | None = None
-        self._completions: list[Completion] = []
-        self._moved = False
 
     def compose(self) -> ComposeResult:
         yield OptionList(id="overrides-added", markup=False)
@@ -51,10 +57,9 @@ class OverridesInput(Vertical):
             yield Static("set", classes="launch-label")
             yield LineInput(placeholder="key=value", id="override", select_on_focus=False)
         yield Static("", id="override-note", markup=False)
-        yield OptionList(id="completions", markup=False)
+        yield CompletionList("completions")
 
     def on_mount(self) -> None:
-        self._list.can_focus = False
         self._show_added()
         self._suggest()
 
@@ -64,16 +69,16 @@ class OverridesInput(Vertical):
 
     @property
     def candidate(self) -> tuple[str, ...]:
-        """The added overrides, and the typed one unless it still needs a value."""
-        return (
-            *self.overrides,
-            *([self.typed] if "=" in self.typed and not self._no_value else []),
-        )
+        """The added overrides, and the typed ones unless the last still needs a value."""
+        *before, last = self._pieces
+        typed = [*before, last] if "=" in last and not self._no_value else before
+        return (*self.overrides, *typed)
 
-    def confirm(self, override: str) -> None:
-        key = override.partition("=")[0].strip()
-        kept = [each for each in self.overrides if each.partition("=")[0].strip() != key]
-        self.overrides = [*kept, override]
+    def confirm(self, overrides: tuple[str, ...]) -> None:
+        for override in overrides:
+            key = override.partition("=")[0].strip()
+            kept = [each for each in self.overrides if each.partition("=")[0].strip() != key]
+            self.overrides = [*kept, override]
         self._field.value = ""
         self._show_added()
         self.post_message(self.Edited())
@@ -86,11 +91,15 @@ class OverridesInput(Vertical):
         note = self.query_one("#override-note", Static)
         note.set_class(is_error, "error")
         note.set_class(not is_error, "muted")
-        note.update(Content(text or visible_line(describe_key(self.typed))))
+        note.update(Content(text or visible_line(describe_key(self._pieces[-1]))))
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        self._moved = False
+        cleaned = without_doubled_sign(event.value)
+        if len(cleaned) < len(event.value):
+            at = self._field.cursor_position - 1
+            self._field.value, self._field.cursor_position = cleaned, at
+            return
         self._suggest()
         self.post_message(self.Edited())
 
@@ -98,25 +107,24 @@ class OverridesInput(Vertical):
         event.stop()
         if not self.typed:
             self.post_message(self.Finished())
-        elif (chosen := self._chosen()) and chosen.is_key:
+        elif (chosen := self._chosen()) and chosen.needs_value:
             self._fill(chosen)
         else:
-            self.post_message(self.AddRequested(chosen.text if chosen else self.typed))
+            *before, last = self._pieces
+            self.post_message(self.AddRequested((*before, chosen.text if chosen else last)))
 
     async def on_key(self, event: events.Key) -> None:
         if self.screen.focused is self.query_one("#overrides-added"):
             self._key_in_list(event)
-        elif event.key in _MOVES and self._completions:
+        elif await self._list.move(event.key):
             event.stop()
-            self._moved = True
-            await self._list.run_action(_MOVES[event.key])
         elif event.key == "down" and not self.typed:
             event.stop()
             self._suggest(show_all=True)
         elif event.key == "tab" and self._can_complete():
             event.stop()
             event.prevent_default()
-            self._fill(self._completions[self._list.highlighted or 0])
+            self._fill(self._list.chosen or self._list.completions[0])
         elif event.key == "backspace" and not self._field.value and self.overrides:
             event.stop()
             self._edit_added(len(self.overrides) - 1)
@@ -124,40 +132,52 @@ class OverridesInput(Vertical):
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
         if event.option_list is self._list:
-            self._fill(self._completions[event.option_index])
+            self._fill(self._list.completions[event.option_index])
         else:
             self._edit_added(event.option_index)
         self._field.focus()
 
     @property
+    def _pieces(self) -> list[str]:
+        """The typed overrides, with full keys."""
+        return [full_override(each) for each in split_overrides(self.typed)]
+
+    @property
     def _no_value(self) -> bool:
-        """Whether the typed key is known and has no value yet."""
-        return self.typed.endswith("=") and bool(describe_key(self.typed))
+        """Whether the last typed key is known and has no value yet."""
+        last = self._pieces[-1]
+        return last.endswith("=") and bool(describe_key(last))
+
+    @property
+    def _unfinished(self) -> str:
+        return full_override(unfinished_part(self._field.value.lstrip()))
 
     @property
     def _field(self) -> LineInput:
         return self.query_one("#override", LineInput)
 
     @property
-    def _list(self) -> OptionList:
-        return self.query_one("#completions", OptionList)
+    def _list(self) -> CompletionList:
+        return self.query_one("#completions", CompletionList)
 
     def _can_complete(self) -> bool:
-        return bool(self.typed) and any(each.text != self.typed for each in self._completions)
+        found = self._list.completions
+        return bool(self.typed) and any(each.text != self._unfinished for each in found)
 
     def _chosen(self) -> Completion | None:
-        index = self._list.highlighted
-        if index is None or index >= len(self._completions):
+        chosen, typed = self._list.chosen, self._unfinished
+        if chosen is None:
             return None
-        chosen = self._completions[index]
-        if self._moved or chosen.is_key or chosen.text == self.typed:
+        if self._list.has_moved or chosen.needs_value or chosen.text == typed:
             return chosen
         # The prefix of a choice stands for the choice; a prefix of a number is a number itself.
-        return chosen if is_choice(chosen.text) and is_complete(self.typed) else None
+        return chosen if is_choice(chosen.text) and is_complete(typed) else None
 
     def _fill(self, completion: Completion) -> None:
-        self._field.value = completion.text
-        self._field.cursor_position = len(completion.text)
+        """Replace the unfinished end of the line."""
+        line = self._field.value.lstrip()
+        self._field.value = line.removesuffix(unfinished_part(line)) + completion.text
+        self._field.cursor_position = len(self._field.value)
 
     def _edit_added(self, index: int) -> None:
         text = self.overrides.pop(index)
@@ -177,16 +197,11 @@ class OverridesInput(Vertical):
             self.post_message(self.Edited())
 
     def _suggest(self, *, show_all: bool = False) -> None:
-        wanted = bool(self.typed) or show_all
-        self._completions = complete(self.typed, self.config) if wanted else []
-        if [each.text for each in self._completions] == [self.typed]:
-            self._completions = []
-        shown = self._list
-        shown.clear_options()
-        shown.add_options(Option(_line(each)) for each in self._completions)
-        shown.display = bool(self._completions)
-        if self._completions and not self._no_value:
-            shown.highlighted = 0
+        unfinished = self._unfinished
+        found = complete(unfinished, self.config) if unfinished or show_all else []
+        if [each.text for each in found] == [unfinished]:
+            found = []
+        self._list.offer(found, highlight=not self._no_value)
 
     def _show_added(self) -> None:
         added = self.query_one("#overrides-added", OptionList)
@@ -194,8 +209,3 @@ class OverridesInput(Vertical):
         added.add_options(Option(Content(visible_line(text))) for text in self.overrides)
         added.display = bool(self.overrides)
         added.highlighted = len(self.overrides) - 1 if self.overrides else None
-
-
-def _line(completion: Completion) -> Content:
-    note = visible_line(completion.note)
-    return Content.assemble(visible_line(completion.text), "  ", (note, "$text-muted"))

@@ -86,11 +86,11 @@ class LaunchScreen(Dialog[Launch | None]):
         self._pending = self.set_timer(_DEBOUNCE_SECONDS, self._refresh_preview)
 
     def on_overrides_input_add_requested(self, event: OverridesInput.AddRequested) -> None:
-        launch = replace(self._launch(), overrides=(*self._input.overrides, event.override))
+        launch = replace(self._launch(), overrides=(*self._input.overrides, *event.overrides))
         if problem := check_launch(self._experiments_dir, self._runs_dir, launch):
             self._input.show_note(_without_option(problem), is_error=True)
         else:
-            self._input.confirm(event.override)
+            self._input.confirm(event.overrides)
 
     def on_overrides_input_finished(self) -> None:
         self.action_train()

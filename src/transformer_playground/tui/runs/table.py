@@ -1,4 +1,4 @@
-"""Runs table and its filter; a virtual list that draws only its visible lines."""
+"""Runs table: a virtual list that draws only its visible lines."""
 
 import math
 import time
@@ -8,18 +8,16 @@ from rich.cells import cell_len
 from rich.segment import Segment
 from rich.style import Style
 from textual import events
-from textual.app import ComposeResult
-from textual.containers import Vertical
 from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
-from textual.widgets import Input, Static
 
-from transformer_playground.terminal import visible, visible_line
+from transformer_playground.terminal import visible_line
+from transformer_playground.tui.bindings import key_hint
+from transformer_playground.tui.core.context import context_of
 from transformer_playground.tui.core.workspace import Workspace
 from transformer_playground.tui.runs.table_state import Column, RunsTableState
-from transformer_playground.tui.shared.line_input import LineInput
 from transformer_playground.tui.shared.text import shorten, shorten_middle
 from transformer_playground.tui.themes import series_of
 
@@ -29,69 +27,6 @@ _WIDE = 96
 _MARK_CELLS = 4
 _MAX_RUN_WIDTH = 44
 _MIN_RUN_WIDTH = 16
-
-
-class FilterBar(Vertical):
-    """Filter of the runs table; shown while there is a filter or the user types one."""
-
-    class Changed(Message):
-        """The filter text changed."""
-
-        def __init__(self, text: str) -> None:
-            super().__init__()
-            self.text = text
-
-    class Closed(Message):
-        """The user left the filter."""
-
-    def compose(self) -> ComposeResult:
-        yield LineInput(
-            placeholder="filter: words, status:running, val_loss<1.9, model.norm=rmsnorm, -tag:old",
-            id="filter-text",
-        )
-        yield Static("", id="filter-problem", classes="error", markup=False)
-
-    def on_mount(self) -> None:
-        self.display = False
-
-    def open(self) -> None:
-        self.display = True
-        self._input.focus()
-
-    def clear(self) -> None:
-        self._input.value = ""
-        self.display = False
-
-    @property
-    def text(self) -> str:
-        return self._input.value
-
-    def show_problem(self, problem: str) -> None:
-        line = self.query_one("#filter-problem", Static)
-        line.update(visible(problem))
-        line.display = bool(problem)
-
-    def on_input_changed(self, event: Input.Changed) -> None:
-        event.stop()
-        self.post_message(self.Changed(event.value))
-
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        event.stop()
-        self.display = bool(self.text)
-        self.post_message(self.Closed())
-
-    def on_key(self, event: events.Key) -> None:
-        if event.key == "escape":
-            event.stop()
-            self.clear()
-            self.post_message(self.Closed())
-        elif event.key == "down":
-            event.stop()
-            self.post_message(self.Closed())
-
-    @property
-    def _input(self) -> LineInput:
-        return self.query_one("#filter-text", LineInput)
 
 
 class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
@@ -211,7 +146,9 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
             return self._strip(self._header(), base, width)
         row = y - 1 + self.scroll_offset.y
         if row >= len(self._state.order):
-            return Strip.blank(width, base)
+            is_first = row == 0 and self._state.runs
+            text = f" No run matches. {self._clear_key} drops the filter." if is_first else ""
+            return self._strip([(shorten(text, width), self._style("muted"))], base, width)
         run_id = self._state.order[row]
         is_current = run_id == self.cursor
         style = base + self.get_component_rich_style("runs--cursor") if is_current else base
@@ -254,6 +191,10 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         series = series_of(workspace.slot(run_id))
         colour = series.colour(dark=self.app.current_theme.dark)
         return [pointer, pin, (series.glyph + " ", Style(color=colour))]
+
+    @property
+    def _clear_key(self) -> str:
+        return key_hint("runs.out", context_of(self).keymap)
 
     def notify_style_update(self) -> None:
         super().notify_style_update()

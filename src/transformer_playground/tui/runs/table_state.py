@@ -1,6 +1,6 @@
 """State of the runs table: filter, order, columns and the text of each cell."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from transformer_playground.errors import UsageError
@@ -253,10 +253,11 @@ def difference_role(difference: float | None) -> Role:
     return "good" if difference < 0 else "bad"
 
 
-def _is_unfinished(text: str, settings: Iterable[str]) -> bool:
+def _is_unfinished(text: str, settings: Collection[str]) -> bool:
     """Whether the filter ends in the start of a field name."""
     last = text.rsplit(" ", maxsplit=1)[-1].removeprefix("-").casefold()
-    return bool(last) and any(key.startswith(last) for key in (*FIELDS, *settings))
+    names = (*FIELDS, *settings, *(key.rpartition(".")[2] for key in settings))
+    return bool(last) and any(name.startswith(last) for name in names)
 
 
 def _progress(row: RunInfo) -> str:

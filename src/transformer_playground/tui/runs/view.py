@@ -19,7 +19,8 @@ from transformer_playground.tui.core.snapshot import RowReader, Snapshot
 from transformer_playground.tui.runs.actions import RunActions
 from transformer_playground.tui.runs.details_pane import RunDetails, SectionBar
 from transformer_playground.tui.runs.experiment_list import EmptyState, ExperimentList
-from transformer_playground.tui.runs.table import FilterBar, RunsTable
+from transformer_playground.tui.runs.filter_bar import FilterBar
+from transformer_playground.tui.runs.table import RunsTable
 from transformer_playground.tui.runs.table_state import (
     DEFAULT_COLUMNS,
     DEFAULT_SORT,
@@ -58,7 +59,7 @@ class RunsView(RunActions):
             yield ExperimentList()
             with Container(id="runs-main"):
                 with Vertical(id="runs-pane", classes="pane"):
-                    yield FilterBar(id="filter")
+                    yield FilterBar(self.table_state)
                     yield RunsTable(self.table_state, self.context.workspace)
                     yield EmptyState()
                 yield RunDetails()

@@ -1,0 +1,120 @@
+"""Filter of the runs table, with completion."""
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.message import Message
+from textual.widgets import Input, OptionList, Static
+
+from transformer_playground.terminal import visible
+from transformer_playground.tui.runs.filter_completion import complete_filter, unfinished_term
+from transformer_playground.tui.runs.table_state import RunsTableState
+from transformer_playground.tui.shared.completion import Completion
+from transformer_playground.tui.shared.completion_list import CompletionList
+from transformer_playground.tui.shared.line_input import LineInput
+
+
+class FilterBar(Vertical):
+    """Shown while there is a filter or the user types one.
+
+    Tab completes and never leaves the field. Enter goes to the table, and so does Down while there
+    is nothing to complete.
+    """
+
+    class Changed(Message):
+        """The filter text changed."""
+
+        def __init__(self, text: str) -> None:
+            super().__init__()
+            self.text = text
+
+    class Closed(Message):
+        """The user left the filter."""
+
+    def __init__(self, state: RunsTableState) -> None:
+        super().__init__(id="filter")
+        self._state = state
+
+    def compose(self) -> ComposeResult:
+        yield LineInput(
+            placeholder="words, status:running|failed, val_loss<1.9, norm=rmsnorm, -tag:old",
+            id="filter-text",
+        )
+        yield CompletionList("filter-completions")
+        yield Static("", id="filter-problem", classes="error", markup=False)
+
+    def on_mount(self) -> None:
+        self.display = False
+
+    def open(self) -> None:
+        self.display = True
+        self._input.focus()
+
+    def clear(self) -> None:
+        self._input.value = ""
+        self.display = False
+
+    @property
+    def text(self) -> str:
+        return self._input.value
+
+    def show_problem(self, problem: str) -> None:
+        line = self.query_one("#filter-problem", Static)
+        line.update(visible(problem))
+        line.display = bool(problem)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        event.stop()
+        term = unfinished_term(event.value)
+        found = complete_filter(event.value, self._state.runs.values())
+        is_whole = any(each.text == term for each in found)
+        self._list.offer(found if self._input.has_focus and not is_whole else ())
+        self.post_message(self.Changed(event.value))
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        event.stop()
+        if self._list.has_moved and self._list.chosen is not None:
+            self._fill(self._list.chosen)
+        else:
+            self._close()
+
+    def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self._fill(self._list.completions[event.option_index])
+        self._input.focus()
+
+    async def on_key(self, event: events.Key) -> None:
+        if event.key == "escape":
+            event.stop()
+            self.clear()
+            self.post_message(self.Closed())
+        elif event.key in ("tab", "shift+tab"):
+            event.stop()
+            event.prevent_default()
+            if self._list.chosen is not None:
+                self._fill(self._list.chosen)
+        elif await self._list.move(event.key):
+            event.stop()
+        elif event.key == "down":
+            event.stop()
+            self._close()
+
+    def _close(self) -> None:
+        self._list.offer(())
+        self.display = bool(self.text)
+        self.post_message(self.Closed())
+
+    def _fill(self, completion: Completion) -> None:
+        text = self._input.value
+        text = text.removesuffix(unfinished_term(text)) + completion.text
+        # The next term starts after a space.
+        self._input.value = text if completion.needs_value else f"{text} "
+        self._input.cursor_position = len(self._input.value)
+
+    @property
+    def _list(self) -> CompletionList:
+        return self.query_one(CompletionList)
+
+    @property
+    def _input(self) -> LineInput:
+        return self.query_one("#filter-text", LineInput)

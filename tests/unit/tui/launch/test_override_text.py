@@ -1,0 +1,80 @@
+"""Overrides as they are typed: several on a line, keys by their ends."""
+
+import pytest
+
+from transformer_playground.tui.launch.override_text import (
+    full_override,
+    setting_named,
+    split_overrides,
+    unfinished_part,
+    without_doubled_sign,
+)
+
+
+@pytest.mark.parametrize(
+    ("typed", "full"),
+    [
+        ("max_iters=300", "train.runtime.max_iters=300"),
+        ("runtime.max_iters=300", "train.runtime.max_iters=300"),
+        ("model.norm=rmsnorm", "model.norm=rmsnorm"),
+        ("  n_layer=2 ", "model.n_layer=2"),
+        # Two tables have a block size, and no table has the others.
+        ("block_size=3", "block_size=3"),
+        ("iters=3", "iters=3"),
+        ("max_iters", "max_iters"),
+        ("=3", "=3"),
+    ],
+)
+def test_a_key_may_be_typed_by_its_end_if_only_one_setting_ends_so(typed: str, full: str) -> None:
+    assert full_override(typed) == full
+
+
+def test_tables_and_tables_of_named_tables_are_no_settings() -> None:
+    assert setting_named("runtime") is None
+    assert setting_named("prepare.downloads.any") is None
+    assert setting_named("") is None
+
+
+@pytest.mark.parametrize(
+    ("line", "overrides"),
+    [
+        ("n_layer=2 n_head=4", ["n_layer=2", "n_head=4"]),
+        ("n_layer = 2   model.norm = rmsnorm", ["n_layer = 2", "model.norm = rmsnorm"]),
+        ("n_layer=2 n_h", ["n_layer=2 n_h"]),
+        ("start=hello world n_layer=2", ["start=hello world", "n_layer=2"]),
+        ('start="a n_layer=2" n_head=1', ['start="a n_layer=2"', "n_head=1"]),
+        (r'start="a \" n_layer=2"', [r'start="a \" n_layer=2"']),
+        ("start='it is n_layer=2'", ["start='it is n_layer=2'"]),
+        ("start=it's n_layer=2", ["start=it's", "n_layer=2"]),
+        ("prepare.fetch=[{a=1, seed=2}] n_layer=2", ["prepare.fetch=[{a=1, seed=2}]", "n_layer=2"]),
+        ("start=x = y", ["start=x = y"]),
+        ("n_layer=2 x.y=3", ["n_layer=2 x.y=3"]),
+        ("n_la n_layer=2", ["n_la n_layer=2"]),
+        ("", [""]),
+    ],
+)
+def test_a_line_is_split_where_the_key_of_a_setting_follows(
+    line: str, overrides: list[str]
+) -> None:
+    assert split_overrides(line) == overrides
+
+
+def test_a_second_equals_sign_after_a_key_is_dropped_but_not_within_a_value() -> None:
+    assert without_doubled_sign("max_iters==300") == "max_iters=300"
+    assert without_doubled_sign("n_layer=2 max_iters==") == "n_layer=2 max_iters="
+    assert without_doubled_sign('start="a==b"') == 'start="a==b"'
+
+
+@pytest.mark.parametrize(
+    ("line", "part"),
+    [
+        ("n_layer=2 n_h", "n_h"),
+        ("norm=rmsnorm n_h", "n_h"),
+        ("n_layer=2 ", ""),
+        ("n_layer=2 n_head=", "n_head="),
+        ("start=hello wor", "start=hello wor"),
+        ("n_la", "n_la"),
+    ],
+)
+def test_completions_replace_the_end_of_a_line(line: str, part: str) -> None:
+    assert unfinished_part(line) == part
