@@ -170,7 +170,9 @@ KEYS: tuple[Key, ...] = (
     _sample("older", "up", "recall(1)", "In the prompt: show an older prompt."),
     _sample("newer", "down", "recall(-1)", "In the prompt: show a newer prompt."),
     _sample("run", "r", "pick_run", "Choose the run to sample from.", footer=True),
-    _sample("checkpoint", "c", "pick_checkpoint", "Choose a checkpoint.", footer=True),
+    _sample(
+        "checkpoint", "c", "pick_checkpoint", "Choose one or several checkpoints.", footer=True
+    ),
     _sample(
         "beside", "b", "beside", "Sample selected runs, or best and last.", "several", footer=True
     ),

@@ -68,10 +68,10 @@ def settings_of(project: Project) -> dict[str, Any]:
 def test_three_keys_lead_from_nothing_to_a_trained_run(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_form(console, pilot)
-        assert "· not prepared: training prepares it" in shown(console)
+        await until(pilot, lambda: "· not prepared: training prepares it" in shown(console))
         assert "20 steps · 4 × 16 = 64 tokens each" in shown(console)
         await pilot.press("enter")
-        assert console.current_mode == "live"
+        await until(pilot, lambda: console.current_mode == "live")
         assert console.context.workspace.current == console.context.training.jobs[0].run_id
         await until(pilot, lambda: all_ended(console))
         assert console.context.training.jobs[0].state == "finished"

@@ -20,13 +20,16 @@ from builders.tui import shown, until, with_console
 from transformer_playground.cli.main import app, run_app
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
+from transformer_playground.tui.dialogs.pick import PickSeveralScreen
 from transformer_playground.tui.launch.view import LaunchScreen
+from transformer_playground.tui.runs.view import RunsView
 from transformer_playground.tui.sample.form import SampleForm
 from transformer_playground.tui.sample.panes import SamplePanes
 from transformer_playground.tui.sample.token_view import TokenDetail, TokenView
 from transformer_playground.tui.sample.view import SampleView
 
 HOSTILE = "\x1b]52;c;cm0=\x07\x1b[31m\x9b31m\x7f\u202e[/red][bold]\x08"
+OLDER = "ckpt_last_00000015.pt"
 NAMES = {" ": "space", ":": "colon", ".": "full_stop", "-": "minus"}
 
 
@@ -65,6 +68,8 @@ async def open_view(console: Console, pilot: Pilot[Any]) -> None:
     await pilot.press("3")
     await until(pilot, lambda: isinstance(console.screen, SampleView))
     await until(pilot, lambda: console.screen.query_one(SampleForm).display)
+    await until(pilot, lambda: isinstance(console.focused, TokenView))
+    await pilot.press("i")
 
 
 async def write(pilot: Pilot[Any], text: str) -> None:
@@ -180,7 +185,7 @@ def test_flags_the_form_and_a_comparison_draw_the_same_tokens(
         "num_samples": "3",
         "seed": "7",
     }
-    flags = ["--prompt", "12 b", "--checkpoint", "last"]
+    flags = ["--prompt", "12 b", "--checkpoint", OLDER]
     for name, value in asked.items():
         flags += ["--" + name.replace("num_samples", "n-samples").replace("_", "-"), value]
     sampled = in_process(two_runs, capsys, "sample", "two", *flags, "--json").lines
@@ -192,7 +197,7 @@ def test_flags_the_form_and_a_comparison_draw_the_same_tokens(
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_view(console, pilot)
         await pilot.press("escape", "c", "down", "enter")
-        await until(pilot, lambda: "last · step 20" in shown(console))
+        await until(pilot, lambda: f"{OLDER} · step 15" in shown(console))
         for field, text in {"prompt": "12 b", **asked}.items():
             await fill(console, pilot, field, text)
         await draw(console, pilot)
@@ -263,7 +268,49 @@ def test_marked_runs_are_sampled_beside_each_other_or_below_each_other(
     with_console(two_runs, steps, size)
 
 
-def test_best_and_last_of_one_run_are_sampled_beside_each_other(two_runs: Project) -> None:
+def test_several_checkpoints_of_one_run_are_marked_with_space(two_runs: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await pilot.press("escape", "c")
+        await until(
+            pilot, lambda: isinstance(console.screen, PickSeveralScreen) and console.focused
+        )
+        rows = [" ".join(row.split()) for row in shown(console).splitlines()]
+        # One row for each file, however many names it has.
+        assert sum("step 20 best, last val loss" in row for row in rows) == 1
+        assert sum("step 15 ckpt_last_00000015.pt" in row for row in rows) == 1
+        await pilot.press("space", "space", "enter")
+        await draw(console, pilot)
+        assert "two · best" in shown(console)
+        assert f"two · {OLDER}" in shown(console)
+        first, second = texts(console)
+        assert first
+        assert second
+        await pilot.press("b")
+        await until(pilot, lambda: len(panes(console)) == 1)
+
+    with_console(two_runs, steps, (140, 45))
+
+
+def test_two_names_of_one_checkpoint_are_not_sampled_twice(two_runs: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await pilot.press("escape", "b")
+        await until(pilot, lambda: "Best and last of this run are one checkpoint" in "".join(
+            each.message for each in console._notifications))  # fmt: skip
+        assert len(panes(console)) == 1
+
+    with_console(two_runs, steps, (140, 45))
+
+
+def test_best_and_last_are_sampled_beside_each_other_while_they_differ(project: Project) -> None:
+    folder = project.run_named("two").checkpoints
+    for name in ("last", "ckpt_last_00000020"):
+        shutil.copy(folder / "ckpt_last_00000015.json", folder / "new.json")
+        (folder / "new.json").replace(folder / f"{name}.json")
+        shutil.copy(folder / "ckpt_last_00000015.pt", folder / "new.pt")
+        (folder / "new.pt").replace(folder / f"{name}.pt")
+
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_view(console, pilot)
         await pilot.press("escape", "b")
@@ -272,7 +319,48 @@ def test_best_and_last_of_one_run_are_sampled_beside_each_other(two_runs: Projec
         assert "two · last" in shown(console)
         assert all(texts(console))
 
-    with_console(two_runs, steps, (140, 45))
+    with_console(project, steps, (140, 45))
+
+
+def test_texts_of_other_checkpoints_than_the_form_names_are_titled_as_older(
+    two_runs: Project,
+) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await draw(console, pilot)
+        assert "older sample" not in shown(console)
+        await pilot.press("escape", "1")
+        await until(pilot, lambda: isinstance(console.screen, RunsView))
+        await pilot.press("g", "j")
+        await until(pilot, lambda: console.context.workspace.current == "one")
+        await pilot.press("3")
+        await until(pilot, lambda: "older sample" in shown(console))
+        assert "two · best" in shown(console)
+        await draw(console, pilot)
+        assert "older sample" not in shown(console)
+        assert "one · best" in shown(console)
+
+    with_console(two_runs, steps)
+
+
+@pytest.mark.parametrize("size", [(80, 24), (140, 45)])
+def test_the_text_has_the_focus_whenever_the_view_opens_and_digits_change_the_view(
+    two_runs: Project, size: tuple[int, int]
+) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        assert console.screen.query_one(SampleForm).prompt.has_focus
+        # A click on another view leaves the prompt focused.
+        await console.run_action("view('runs')")
+        for _ in range(2):
+            await pilot.press("3")
+            await until(pilot, lambda: isinstance(console.focused, TokenView))
+            await pilot.press("2")
+            await until(pilot, lambda: console.current_mode == "live")
+        await pilot.press("3")
+        assert console.screen.query_one(SampleForm).prompt.value == ""
+
+    with_console(two_runs, steps, size)
 
 
 def test_a_sample_keeps_what_it_was_drawn_from_when_a_newer_checkpoint_appears(
@@ -307,9 +395,9 @@ def test_run_and_checkpoint_are_picked_from_lists_that_typing_narrows(two_runs: 
         await until(pilot, lambda: "one" in shown(console).splitlines()[2])
         assert console.context.workspace.current == "one"
         await pilot.press("c", "down", "enter")
-        await until(pilot, lambda: "last · step 20" in shown(console))
+        await until(pilot, lambda: f"{OLDER} · step 15" in shown(console))
         await draw(console, pilot)
-        assert "one · last" in shown(console)
+        assert f"one · {OLDER}" in shown(console)
         assert texts(console)[0]
 
     with_console(two_runs, steps)

@@ -29,6 +29,7 @@ from transformer_playground.tui.runs.table_state import RunsTableState
 from transformer_playground.tui.sample.form import choice_text
 from transformer_playground.tui.sample.form_state import History
 from transformer_playground.tui.sample.transcript import Transcript
+from transformer_playground.tui.shared.checkpoint_rows import checkpoint_rows
 from transformer_playground.tui.shared.text import shorten_middle, shorten_start, state_text
 
 Gate = Callable[[str], Iterator[str]]
@@ -129,7 +130,9 @@ def prompts(text: str) -> Iterator[str]:
 
 
 def checkpoints(text: str) -> Iterator[str]:
-    yield choice_text(Choice(text, 3, 2.0)).plain
+    choice = Choice((text,), 3, 2.0)
+    yield choice_text(choice).plain
+    yield from (row.plain for _, row in checkpoint_rows([choice]))
 
 
 GATES: list[tuple[Gate, int, bool]] = [

@@ -16,28 +16,38 @@ _KINDS: tuple[Kind, ...] = ("best", "last")
 
 @dataclass(frozen=True)
 class Choice:
-    """A checkpoint to sample from.
+    """A checkpoint to sample from: one file, however many names it has.
 
     Attributes:
-        name: best, last, auto or a file name.
+        names: best or last or both, then its file names.
         step: Optimizer steps done, from the sidecar.
         metric: Validation loss in nats per token, from the sidecar.
     """
 
-    name: str
+    names: tuple[str, ...]
     step: int | None = None
     metric: float | None = None
+
+    @property
+    def name(self) -> str:
+        """The name to load it by; "best" and "last" go on naming the newest such checkpoint."""
+        return self.names[0]
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """best, last or both; empty for an older checkpoint."""
+        return tuple(name for name in self.names if name in _KINDS)
 
 
 @dataclass(frozen=True)
 class Choices:
-    """The checkpoints of a run: best and last first, then the files, newest first."""
+    """The checkpoints of a run: best and last first, then the others, newest first."""
 
     run_id: str
     checkpoints: tuple[Choice, ...] = ()
 
     def named(self, name: str) -> Choice | None:
-        return next((choice for choice in self.checkpoints if choice.name == name), None)
+        return next((choice for choice in self.checkpoints if name in choice.names), None)
 
 
 def choices_of(runs_dir: Path, run_id: str) -> Choices:
@@ -47,15 +57,20 @@ def choices_of(runs_dir: Path, run_id: str) -> Choices:
         scan = scan_folder(run.checkpoints)
     except PlaygroundError:
         return Choices(run_id)
-    found: list[Choice] = []
+    named: list[tuple[str, CheckpointInfo]] = []
     for kind in _KINDS:
         preferred = [path for path in scan.preferred(kind) if path in scan.sidecars]
         if preferred:
-            found.append(_choice(kind, scan.sidecars[preferred[0]]))
+            named.append((kind, scan.sidecars[preferred[0]]))
     ordered = [path for path in scan.newest_first() if path in scan.sidecars]
-    found += [_choice(path.name, scan.sidecars[path]) for path in ordered]
+    named += [(path.name, scan.sidecars[path]) for path in ordered]
+    # Pointers, and files of both kinds written in one step, have the same content.
+    files: dict[str, list[tuple[str, CheckpointInfo]]] = {}
+    for name, info in named:
+        files.setdefault(info.sha256, []).append((name, info))
+    found = [_choice(same) for same in files.values()]
     if _has_legacy(run):
-        found.append(Choice(NANOGPT_NAME))
+        found.append(Choice((NANOGPT_NAME,)))
     return Choices(run_id, tuple(found))
 
 
@@ -65,24 +80,31 @@ def first_with_checkpoint(runs_dir: Path, run_ids: Iterable[str]) -> Choices | N
     return next((choices for choices in found if choices.checkpoints), None)
 
 
-def sources_of(
-    choices: Choices, checkpoint: str, chosen: Sequence[str], *, beside: bool
-) -> tuple[Source, ...]:
-    """Sources of a sampling job.
+def sources_of(choices: Choices, checkpoints: Sequence[str]) -> tuple[Source, ...]:
+    """Sources of a sampling job for checkpoints of one run, each file once.
 
     Args:
-        beside: Whether to sample side by side: the chosen runs, or best and last of one run.
+        checkpoints: Names of checkpoints; those that the run has no longer are left out.
     """
-    if not beside:
-        return (Source(choices.run_id, checkpoint),)
-    if len(chosen) > 1:
-        name = checkpoint if checkpoint in _KINDS else "auto"
-        return tuple(Source(run_id, name) for run_id in chosen[:SLOTS])
-    return tuple(Source(choices.run_id, name) for name in _KINDS if choices.named(name))
+    found: dict[Choice, str] = {}
+    for name in checkpoints:
+        choice = choices.named(name)
+        if choice is not None:
+            found.setdefault(choice, name)
+    first = found.values() or (choices.checkpoints[0].name,)
+    return tuple(Source(choices.run_id, name) for name in list(first)[:SLOTS])
 
 
-def _choice(name: str, info: CheckpointInfo) -> Choice:
-    return Choice(name, info.step, info.metric)
+def sources_of_runs(run_ids: Sequence[str], checkpoint: str) -> tuple[Source, ...]:
+    """Sources of a sampling job for several runs, one checkpoint of each."""
+    name = checkpoint if checkpoint in _KINDS else "auto"
+    return tuple(Source(run_id, name) for run_id in run_ids[:SLOTS])
+
+
+def _choice(same: Sequence[tuple[str, CheckpointInfo]]) -> Choice:
+    infos = [info for _, info in same]
+    metric = next((info.metric for info in infos if info.metric is not None), None)
+    return Choice(tuple(name for name, _ in same), infos[0].step, metric)
 
 
 def _has_legacy(run: RunFolder) -> bool:

@@ -2,12 +2,9 @@
 
 from pathlib import Path
 
-from textual.content import Content
-
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import bundled_dir, discover
 from transformer_playground.experiments.scaffold import find_or_install
-from transformer_playground.formatting import loss_text
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.core.checkpoints import Choice, choices_of
@@ -15,6 +12,7 @@ from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.dialogs.pick import PickScreen
 from transformer_playground.tui.launch.service import ExperimentChoice, choices
 from transformer_playground.tui.launch.view import LaunchScreen, choice_options
+from transformer_playground.tui.shared.checkpoint_rows import checkpoint_rows
 
 
 def new_launch(context: AppContext) -> None:
@@ -73,22 +71,13 @@ def branch_from_checkpoint(context: AppContext) -> None:
             context.app.notify(text, severity="warning", markup=False)
             return
         title = f"Branch from a checkpoint of {visible_line(run_id)}"
-        options = [_option(each) for each in found]
-        context.app.push_screen(PickScreen(title, options, None), take)
+        context.app.push_screen(PickScreen(title, checkpoint_rows(found), None), take)
 
     def take(checkpoint: str | None) -> None:
         if checkpoint is not None:
             edit_launch(context, Launch(experiment, branch=(run_id, checkpoint)))
 
     context.app.run_worker(find, group="launch", thread=True, exclusive=True)
-
-
-def _option(choice: Choice) -> tuple[str, Content]:
-    step = "" if choice.step is None else f"  step {choice.step:,}"
-    loss = "" if choice.metric is None else f"  val loss {loss_text(choice.metric)}"
-    return choice.name, Content.assemble(
-        visible_line(choice.name), (f"{step}{loss}", "$text-muted")
-    )
 
 
 def edit_launch(context: AppContext, launch: Launch) -> None:

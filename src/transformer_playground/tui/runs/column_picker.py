@@ -9,7 +9,7 @@ from textual.widgets import Input, OptionList
 from textual.widgets.option_list import Option
 
 from transformer_playground.terminal import visible_line
-from transformer_playground.tui.dialogs.pick import FilteredListScreen
+from transformer_playground.tui.dialogs.pick import FilteredListScreen, take_spaces
 from transformer_playground.tui.shared.line_input import LineInput
 
 
@@ -40,11 +40,11 @@ class ColumnsScreen(FilteredListScreen[list[str] | None]):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Narrow the list; a space switches the column, because no key has spaces."""
-        if " " in event.value:
-            event.input.value = event.value.replace(" ", "")
+        spaces, typed = take_spaces(event.input)
+        for _ in range(spaces):
             self._switch()
-        elif event.value != self._text:
-            self._text = event.value
+        if typed != self._text:
+            self._text = typed
             self._fill()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

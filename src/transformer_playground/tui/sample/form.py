@@ -159,8 +159,8 @@ def run_text(context: AppContext, source: Source) -> Content:
 
 
 def choice_text(choice: Choice) -> Content:
-    """A checkpoint with its step and validation loss, if known."""
-    parts = [visible_line(choice.name)]
+    """A checkpoint in a line of text: its names, step and validation loss, if known."""
+    parts = [", ".join(choice.roles) or visible_line(choice.name)]
     if choice.step is not None:
         parts.append(f"step {choice.step:,}")
     if choice.metric is not None:

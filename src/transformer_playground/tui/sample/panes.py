@@ -33,6 +33,7 @@ class SamplePanes(Vertical):
     def __init__(self) -> None:
         super().__init__(id="sample-panes")
         self._loaded: dict[int, LoadedRun] = {}
+        self._titles: tuple[Content, ...] = ()
 
     def compose(self) -> ComposeResult:
         with Container(id="sample-texts"):
@@ -63,6 +64,7 @@ class SamplePanes(Vertical):
 
     def clear(self, titles: Sequence[Content], note: str) -> None:
         self._loaded.clear()
+        self._titles = tuple(titles)
         for number, view in enumerate(self.views):
             view.display = number < len(titles)
             if view.display:
@@ -71,6 +73,11 @@ class SamplePanes(Vertical):
                 view.show(None)
                 view.show_note(note)
         self._show_detail()
+
+    def mark_old(self, is_old: bool) -> None:
+        """Say in each title whether the text is of other checkpoints than the form names."""
+        for view, title in zip(self.views, self._titles, strict=False):
+            view.border_title = Content.assemble("older sample · ", title) if is_old else title
 
     def show_updates(self, updates: Sequence[Update]) -> None:
         views, changed = self.views, set()

@@ -6,26 +6,27 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.widgets import Static
+from textual.widgets import Input, Static
 
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.checkpoints import (
     Choices,
     first_with_checkpoint,
     sources_of,
+    sources_of_runs,
 )
 from transformer_playground.tui.core.sampling import Source
-from transformer_playground.tui.dialogs.pick import PickScreen
-from transformer_playground.tui.sample.form import (
-    SampleForm,
-    choice_text,
-    run_text,
-    source_text,
-)
+from transformer_playground.tui.core.workspace import SLOTS
+from transformer_playground.tui.dialogs.pick import PickScreen, PickSeveralScreen
+from transformer_playground.tui.sample.form import SampleForm, run_text, source_text
 from transformer_playground.tui.sample.form_state import History
 from transformer_playground.tui.sample.panes import SamplePanes
 from transformer_playground.tui.sample.runner import SampleRunner
+from transformer_playground.tui.shared.checkpoint_rows import checkpoint_rows
 from transformer_playground.tui.shared.view import View
+
+_BEST = ("best",)
+_BEST_AND_LAST = ("best", "last")
 
 
 class SampleView(View):
@@ -34,13 +35,14 @@ class SampleView(View):
     NAME = "sample"
     CSS_PATH = "sample.tcss"
     BINDINGS = bindings_for("sample")
-    # The prompt takes the focus once there is a checkpoint; a hidden field must not hold it.
+    # The text takes the focus once there is a checkpoint, so that keys of the view always work.
     AUTO_FOCUS: ClassVar[str | None] = ""
 
     def __init__(self) -> None:
         super().__init__()
         self._choices: Choices | None = None
-        self._checkpoint = "best"
+        # Checkpoints of the run; one of each selected run while `_beside`.
+        self._checkpoints: tuple[str, ...] = _BEST
         self._beside = False
         # The checkpoints of the panes.
         self._shown_sources: tuple[Source, ...] = ()
@@ -61,6 +63,11 @@ class SampleView(View):
 
     def on_unmount(self) -> None:
         self._runner.close()
+
+    def on_screen_resume(self) -> None:
+        super().on_screen_resume()
+        if isinstance(self.focused, Input):
+            self._panes.chosen.focus()
 
     def refresh_view(self) -> None:
         known = self._choices.run_id if self._choices else None
@@ -89,10 +96,10 @@ class SampleView(View):
     def _sources(self) -> tuple[Source, ...]:
         if self._choices is None:
             return ()
-        name = self._checkpoint if self._choices.named(self._checkpoint) else None
-        name = name or self._choices.checkpoints[0].name
         chosen = self.context.workspace.chosen()
-        return sources_of(self._choices, name, chosen, beside=self._beside)
+        if self._beside and len(chosen) > 1:
+            return sources_of_runs(chosen, self._checkpoints[0])
+        return sources_of(self._choices, self._checkpoints)
 
     @property
     def _settings(self) -> Mapping[str, Any]:
@@ -110,17 +117,21 @@ class SampleView(View):
             text = f"No run has a checkpoint yet.\n\n{key} trains a new run."
             self.query_one("#sample-empty", Static).update(Content(text))
             return
-        if self.focused is None:
-            self._form.prompt.focus()
         sources = self._sources
         source = source_text(self.context, self._choices, sources)
         self._form.show_source(source, self._settings, len(sources))
-        if sources != self._shown_sources and self._panes.is_empty and not self._runner.is_running:
-            self._clear()
+        if self._panes.is_empty and not self._runner.is_running:
+            if sources != self._shown_sources:
+                self._clear()
+        else:
+            self._panes.mark_old(sources != self._shown_sources)
+        if self.focused is None:
+            self._panes.chosen.focus()
 
     def _clear(self) -> None:
         self._shown_sources = self._sources
-        self._panes.clear(self._titles, f"{self.key_hint('sample.draw')} samples.".capitalize())
+        write, draw = self.key_hint("sample.prompt"), self.key_hint("sample.draw")
+        self._panes.clear(self._titles, f"{write} writes a prompt, {draw} samples.")
 
     @property
     def _titles(self) -> list[Content]:
@@ -174,7 +185,23 @@ class SampleView(View):
         self._form.toggle_unconditional()
 
     def action_beside(self) -> None:
-        self._beside = not self._beside
+        """Sample from the selected runs, or from best and last of one run, or from one again."""
+        if self._choices is None:
+            return
+        if len(self._sources) > 1:
+            self._beside, self._checkpoints = False, _BEST
+        elif len(self.context.workspace.chosen()) > 1:
+            self._beside = True
+        elif len(sources_of(self._choices, _BEST_AND_LAST)) > 1:
+            self._checkpoints = _BEST_AND_LAST
+        else:
+            key = self.key_hint("sample.checkpoint")
+            self.notify(
+                f"Best and last of this run are one checkpoint; {key} chooses others, or select "
+                "several runs.",
+                markup=False,
+            )
+            return
         self._restart()
 
     def action_pick_run(self) -> None:
@@ -195,13 +222,18 @@ class SampleView(View):
     def action_pick_checkpoint(self) -> None:
         if self._choices is None:
             return
-        options = [(each.name, choice_text(each)) for each in self._choices.checkpoints]
-        pick = PickScreen("Checkpoint", options, self._checkpoint)
-        self.app.push_screen(pick, self._use_checkpoint)
+        current = self._choices.named(self._checkpoints[0])
+        pick = PickSeveralScreen(
+            "Checkpoints",
+            checkpoint_rows(self._choices.checkpoints),
+            current.name if current else None,
+            SLOTS,
+        )
+        self.app.push_screen(pick, self._use_checkpoints)
 
-    def _use_checkpoint(self, name: str | None) -> None:
-        if name is not None:
-            self._checkpoint, self._beside = name, False
+    def _use_checkpoints(self, names: tuple[str, ...] | None) -> None:
+        if names:
+            self._checkpoints, self._beside = names, False
             self._restart()
 
     def _restart(self) -> None:
