@@ -23,6 +23,7 @@ _NUMBER = re.compile(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d{1,3})?)([kmgbt]?)", 
 _LARGEST, _SMALLEST = 1e15, 1e-3
 _LARGEST_FIXED = 1e6
 _MOST_DECIMALS = 3
+_LARGEST_CHANGE = 2.0
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+|\d+(?:\.\d+)?", re.IGNORECASE)
@@ -98,6 +99,17 @@ def percent_done(done: int | None, total: int | None) -> int | None:
     return min(max(100 * done // total, 0), 100)
 
 
+def change_text(share: float) -> str:
+    """A relative change: -24.9%, +100%; the ratio of new to old value beyond +200%: 15.7×."""
+    return f"{1 + share:.1f}×" if share > _LARGEST_CHANGE else signed_text(share, percent_text)
+
+
+def fitting_text(value: float, show: Callable[[float], str]) -> str:
+    """`show(value)`, or `value_text(value)` if that is too long for `VALUE_WIDTH`."""
+    text = show(value)
+    return text if len(text) <= VALUE_WIDTH else value_text(value)
+
+
 def signed_text(difference: float, show: Callable[[float], str]) -> str:
     """A difference with its sign: +0.0123, -1m 30s."""
     return ("-" if difference < 0 else "+") + show(abs(difference))
@@ -135,6 +147,12 @@ def date_text(timestamp: float) -> str:
 def clock_text(timestamp: float) -> str:
     """Local time of day: 09:05:00; --:--:-- if out of range."""
     return _local_time(timestamp, "%H:%M:%S") or "--:--:--"
+
+
+def end_text(timestamp: float, now: float) -> str:
+    """Local time of day of an end to come, with the day if it is not within a day: Fri 09:05."""
+    form = "%H:%M" if timestamp - now < _SECONDS["d"] else "%a %H:%M"
+    return _local_time(timestamp, form) or UNKNOWN
 
 
 def value_text(value: float) -> str:

@@ -1,6 +1,7 @@
 """Quantities as people read and write them."""
 
 import math
+from datetime import datetime
 
 import pytest
 from hypothesis import given, settings
@@ -9,10 +10,13 @@ from hypothesis import strategies as st
 from transformer_playground.formatting import (
     VALUE_WIDTH,
     age_text,
+    change_text,
     clock_text,
     count_text,
     date_text,
     duration_text,
+    end_text,
+    fitting_text,
     learning_rate_text,
     loss_text,
     milliseconds_text,
@@ -30,6 +34,24 @@ from transformer_playground.formatting import (
     tick_text,
     value_text,
 )
+
+
+def test_a_large_relative_change_is_a_ratio() -> None:
+    shares = (-1.0, -0.249, 0.0, 0.1234, 2.0, 2.01, 14.662)
+    expected = ["-100%", "-24.9%", "+0%", "+12.3%", "+200%", "3.0×", "15.7×"]
+    assert [change_text(share) for share in shares] == expected
+
+
+def test_a_value_too_long_for_its_place_is_shortened() -> None:
+    assert fitting_text(0.05, loss_text) == "0.0500"
+    assert fitting_text(1234.5678, loss_text) == "1.235k"
+
+
+def test_an_end_to_come_is_a_time_of_day_with_its_day_if_it_is_far() -> None:
+    noon = datetime(2026, 1, 30, 12).timestamp()
+    assert end_text(noon + 3_900, noon) == "13:05"
+    assert end_text(noon + 86_400 * 2, noon) == "Sun 12:00"
+    assert end_text(math.inf, noon) == "–"
 
 
 @pytest.mark.parametrize(

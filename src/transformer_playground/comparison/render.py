@@ -28,10 +28,10 @@ from transformer_playground.comparison.compared_run import (
 from transformer_playground.config.toml import shortened, toml_value
 from transformer_playground.formatting import (
     UNKNOWN,
+    change_text,
     count_text,
     duration_text,
     loss_text,
-    percent_text,
     perplexity_text,
     position_text,
     signed_text,
@@ -349,7 +349,7 @@ def _delta_text(value: Delta, row: TableRow) -> str:
         text += f" ± {number(value.standard_error)}"
     if value.percent is None:
         return text
-    return f"{text} ({signed_text(value.percent / 100, percent_text)})"
+    return f"{text} ({change_text(value.percent / 100)})"
 
 
 def _fenced(text: str) -> str:

@@ -84,7 +84,7 @@ def test_comparisons_agree(tp: Tp, form: tuple[str, ...]) -> None:
 def test_the_live_view_agrees(runs_dir: Path) -> None:
     series = RunSeries(runs_dir / "a" / "metrics.jsonl")
     series.poll()
-    shown = "\n".join(text for _, text, _ in stats_table(stats_of(series), RunActivity()))
+    shown = "\n".join(text for _, text, _ in stats_table(stats_of(series), RunActivity(), 0.0))
     has(shown, "time", "loss", "tokens")
 
 

@@ -103,7 +103,7 @@ def test_columns_are_those_asked_for(tp: Tp) -> None:
     ("words", "said"),
     [
         (["runs", "vel_loss<1"], "val_loss"),
-        (["runs", "--sort", "norm"], "model.norm"),
+        (["runs", "--sort", "model.nrom"], "model.norm"),
         (["runs", "--sotr", "run"], "--sotr"),
         (["runs", "--limit", "0"], "--limit"),
         (["runs", "--deleted", "word"], "--deleted"),

@@ -136,7 +136,7 @@ def test_the_table_and_the_live_panel_write_the_same_figures(run: RunFolder) -> 
     assert table.text("odd", find_column("progress"), 0.0).endswith(" 99%")
     assert percent_of(focus.stats) == 99
     assert table.text("odd", find_column("wall_time"), 0.0) == "2m 12s"
-    assert time_text(focus.stats, RunActivity("stopped")) == ("trained", "2m 12s")
+    assert time_text(focus.stats, RunActivity("stopped"), 0.0) == ("trained", "2m 12s")
     assert table.text("odd", find_column("best_val_loss"), 0.0) == "2.5000"
     assert best_text(focus.stats) == "2.5000 @ 40"
     assert FIELDS["step"].text(rows["odd"], 0.0) == "99/100"

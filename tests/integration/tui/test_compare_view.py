@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.cells import cell_len
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 from builders.commands import CONTROL, Project, in_process, make_project
 from builders.comparisons import finished_run
@@ -259,6 +261,23 @@ def write_samples(run: RunFolder, samples: dict[int, str]) -> None:
     ]
     lines = "".join(json.dumps(row) + "\n" for row in rows)
     run.samples_path.write_text(lines, encoding="utf-8")
+
+
+@pytest.mark.parametrize("width", [60, 100, 140])
+def test_the_timeline_of_samples_fits_its_pane(project: Project, width: int) -> None:
+    write_samples(project.run_named("learned-s1"), {0: "zero", 5: "five", 10: "ten"})
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await compare(console, pilot, "learned-s1", "rope-s1")
+        await pilot.press("greater_than_sign")
+        line = console.screen.query_one("#compare-scrubber", Static)
+        await until(pilot, lambda: line.content_size.width and "step" in str(line.content))
+        text = str(line.content)
+        assert cell_len(text) <= line.content_size.width
+        assert " 3 of 3" in text
+        assert text.count("●") == 1
+
+    with_console(project, steps, (width, 30))
 
 
 @pytest.mark.parametrize("size", SIZES)

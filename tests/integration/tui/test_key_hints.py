@@ -179,11 +179,11 @@ def test_the_sample_view_names_its_keys(trained: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: console.context.snapshot.runs)
         await pilot.press("f11")
-        await until(pilot, lambda: "F5 samples." in shown(console), 20)
+        await until(pilot, lambda: "writes a prompt, f5 samples." in shown(console), 20)
         await until(pilot, lambda: "f5 samples · f6 leaves the field" in shown(console), 20)
-        assert "(ctrl+n for ␊)" in shown(console)
+        assert "(ctrl+n breaks the line)" in shown(console)
         prompt = console.screen.query_one(SampleForm).prompt
-        await pilot.press("a", "ctrl+n")
+        await pilot.press("i", "a", "ctrl+n")
         await until(pilot, lambda: prompt.value == "a␊", 20)
         await pilot.press("f6")
         await until(pilot, lambda: not prompt.has_focus, 20)

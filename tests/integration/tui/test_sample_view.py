@@ -23,6 +23,7 @@ from transformer_playground.tui.app import Console
 from transformer_playground.tui.dialogs.pick import PickSeveralScreen
 from transformer_playground.tui.launch.view import LaunchScreen
 from transformer_playground.tui.runs.view import RunsView
+from transformer_playground.tui.sample import form_state
 from transformer_playground.tui.sample.form import SampleForm
 from transformer_playground.tui.sample.panes import SamplePanes
 from transformer_playground.tui.sample.token_view import TokenDetail, TokenView
@@ -424,6 +425,37 @@ def test_prompts_of_the_past_come_back_even_after_a_restart(
     saved = tomllib.loads((tmp_path / "settings/console.toml").read_text(encoding="utf-8"))
     assert saved["layout"]["sample"]["history"] == ["12␊"]
     with_console(two_runs, second)
+
+
+@pytest.mark.parametrize("size", [(60, 16), (80, 24), (100, 30)])
+def test_every_field_of_the_form_is_whole(two_runs: Project, size: tuple[int, int]) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await pilot.press("escape")
+        form = console.screen.query_one(SampleForm)
+        inner = form.content_region
+        for field in form_state.FORM_FIELDS:
+            widget = form.query_one(f"#{field.name}")
+            assert widget.region.right <= inner.right, field
+            label = form.query_one(f"#{field.name}-label", Static)
+            assert label.region.width == len(str(label.content)), field
+        assert ("samples 1" in shown(console)) == (size[0] >= 80)
+
+    with_console(two_runs, steps, size)
+
+
+def test_sampled_line_breaks_are_seen_and_the_form_alone_counts_the_tokens_of_one_pane(
+    two_runs: Project,
+) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        await draw(console, pilot)
+        first, *others = texts(console)[0].splitlines()
+        assert others
+        assert f"{first}⏎" in shown(console)
+        assert shown(console).count("✓ 40 tokens") == 1
+
+    with_console(two_runs, steps)
 
 
 def test_without_a_prompt_a_text_begins_as_documents_begin(two_runs: Project) -> None:

@@ -43,6 +43,8 @@ def test_differences_have_a_sign_and_a_percentage() -> None:
     assert shown("loss", Delta(-0.5, -25.0, None)) == "-0.5000 (-25%)"
     assert shown("seconds", Delta(90.0, 12.34, 1.5)) == "+1m 30s ± 1.5s (+12.3%)"
     assert shown("loss", Delta(0.5, None, None)) == "+0.5000"
+    assert shown("count", Delta(2000, 200.0, None)) == "+2.00k (+200%)"
+    assert shown("count", Delta(14_662, 1466.2, None)) == "+14.7k (15.7×)"
 
 
 def test_settings_keep_the_quotes_they_need() -> None:

@@ -1,6 +1,7 @@
 """Lines of a chart, and the derived data that drawing needs: smoothing, log values, best point."""
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -8,6 +9,7 @@ from typing import Literal
 import numpy as np
 from rich.cells import cell_len
 
+from transformer_playground.formatting import value_text
 from transformer_playground.runs.curves import debiased_ema
 from transformer_playground.runs.series import Axis
 from transformer_playground.terminal import visible_line
@@ -35,6 +37,7 @@ class ChartLine:
         on_top: Drawn over the others.
         best: Which value is marked as the best one.
         smooth: Whether the chart's smoothing applies to it.
+        show: Formats a value of the legend; values too long for it are shown by `value_text`.
     """
 
     key: str
@@ -48,6 +51,7 @@ class ChartLine:
     best: Literal["lowest", "highest"] | None = None
     smooth: bool = True
     in_legend: bool = True
+    show: Callable[[float], str] = value_text
 
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y):

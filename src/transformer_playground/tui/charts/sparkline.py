@@ -11,7 +11,13 @@ from textual.reactive import reactive
 from textual.strip import Strip
 from textual.widget import Widget
 
-from transformer_playground.formatting import UNKNOWN, VALUE_WIDTH, optional_text, value_text
+from transformer_playground.formatting import (
+    UNKNOWN,
+    VALUE_WIDTH,
+    fitting_text,
+    optional_text,
+    value_text,
+)
 from transformer_playground.terminal import visible_line
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -131,7 +137,7 @@ class Sparkline(Widget):
 
     Args:
         unit: Unit after the newest value.
-        show: Formats a value in at most `VALUE_WIDTH` characters.
+        show: Formats a value; values too long for `VALUE_WIDTH` are shown by `value_text`.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"sparkline--muted", "sparkline--value"}
@@ -203,10 +209,13 @@ class Sparkline(Widget):
             for label, text in zip(labels, blocks, strict=True)
         ]
 
+    def _text(self, value: float) -> str:
+        return fitting_text(value, self._show)
+
     def _labels(self, rows: int, muted: Style, value: Style) -> list[list[Segment]]:
         """Title and values at the left of the blocks, in rows of equal width."""
         newest = self._recent.newest
-        number = optional_text(newest, self._show, UNKNOWN)
+        number = optional_text(newest, self._text, UNKNOWN)
         unit = f" {self._unit}" if self._unit else ""
         if rows < 2:
             return [
@@ -217,7 +226,7 @@ class Sparkline(Widget):
                 ]
             ]
         span = self._recent.span
-        extent = "–".join(map(self._show, span)) if span else ""
+        extent = "–".join(map(self._text, span)) if span else ""
         width = max(2 * VALUE_WIDTH + 1, len(self._title) + 1 + VALUE_WIDTH + len(unit))
         gap = width - len(self._title) - len(unit)
         return [

@@ -12,10 +12,11 @@ from textual.color import Color, ColorParseError
 from textual.strip import Strip
 
 from transformer_playground.formatting import (
+    UNKNOWN,
     VALUE_WIDTH,
     duration_text,
+    fitting_text,
     position_text,
-    value_text,
 )
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.axes import Kind, Tick
@@ -231,8 +232,8 @@ def legend_entry(line: PreparedLine, at: float | None, style: Style) -> LegendEn
     return LegendEntry(
         line.line.cell_glyph,
         visible_line(line.line.label),
-        "–" if point is None else value_text(point.y),
-        "" if line.best is None else f"{BEST_MARK} {value_text(line.best.y)}",
+        UNKNOWN if point is None else fitting_text(point.y, line.line.show),
+        "" if line.best is None else f"{BEST_MARK} {fitting_text(line.best.y, line.line.show)}",
         style,
     )
 

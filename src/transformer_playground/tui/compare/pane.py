@@ -8,6 +8,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from transformer_playground.comparison.compare import Column, Comparison
+from transformer_playground.formatting import loss_text
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import key_hint
 from transformer_playground.tui.charts.chart import Chart
@@ -144,6 +145,7 @@ class ComparisonCurves(Chart):
                     glyph=series.glyph,
                     on_top=run_id == first,
                     best="lowest",
+                    show=loss_text,
                 )
             )
         self.set_lines(lines)

@@ -19,9 +19,7 @@ from transformer_playground.tui.sample.panes import SamplePanes
 from transformer_playground.tui.sample.runner import SampleRunner
 
 _MUTED = "$foreground 60%"
-_SHORTEST_BAR, _LONGEST_BAR = 6, 40
-# Width of the text beside the bar.
-_BAR_TEXT_WIDTH = 30
+_SHORTEST_BAR, _LONGEST_BAR = 4, 40
 # A sample file can hold any amount of text.
 _MAX_CHARACTERS = 20_000
 
@@ -177,15 +175,21 @@ class TrainingSamples(Vertical):
         if step is None:
             return Content.styled("None of these runs drew samples during training.", _MUTED)
         index = steps.index(step)
-        length = min(max(_SHORTEST_BAR, self.size.width - _BAR_TEXT_WIDTH), _LONGEST_BAR)
-        at = round(index / max(1, len(steps) - 1) * (length - 1))
-        bar = (("━" * at, "$primary"), ("●", "$primary"), ("─" * (length - 1 - at), _MUTED))
         left_out = f" · {self._left_out} more not shown" if self._left_out else ""
         keymap = context_of(self).keymap
-        keys = f"{key_hint('scrub.earlier', keymap)} {key_hint('scrub.later', keymap)}"
+        keys = f" · {key_hint('scrub.earlier', keymap)} {key_hint('scrub.later', keymap)}"
+        before = f"{step:>{len(f'{steps[-1]:,}')},} "
+        after = f" {index + 1} of {len(steps)}"
+        # Where space is short, the bar goes on, and the hints are left out.
+        space = self.query_one("#compare-scrubber").content_size.width - len(
+            f"step {before}{after}"
+        )
+        for hint in (keys, left_out):
+            if space - len(hint) >= _SHORTEST_BAR:
+                after, space = after + hint, space - len(hint)
+        length = min(max(0, space), _LONGEST_BAR)
+        at = round(index / max(1, len(steps) - 1) * (length - 1))
+        bar = (("━" * at, "$primary"), ("●", "$primary"), ("─" * (length - 1 - at), _MUTED))
         return Content.assemble(
-            ("step ", _MUTED),
-            f"{step:>{len(f'{steps[-1]:,}')},} ",
-            *bar,
-            (f" {index + 1} of {len(steps)} · {keys}{left_out}", _MUTED),
+            ("step ", _MUTED), before, *(bar if length > 1 else ()), (after, _MUTED)
         )

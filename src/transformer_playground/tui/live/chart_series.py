@@ -64,6 +64,7 @@ def chart_lines(
                     on_top=style.on_top,
                     best="lowest" if spec.is_primary else None,
                     smooth=not spec.is_primary,
+                    show=quantity.show,
                     in_legend=is_single or is_tall or not is_faint,
                 )
             )

@@ -19,7 +19,7 @@ from transformer_playground.runs.metrics import (
 )
 from transformer_playground.runs.series import Axis, Curve, RunSeries
 from transformer_playground.terminal import visible
-from transformer_playground.tui.live.quantities import Quantity
+from transformer_playground.tui.live.quantities import CurveSpec, Quantity
 from transformer_playground.tui.live.stats import LogLine, RunStats, log_line, stats_of
 
 MAX_LOG_LINES = 500
@@ -135,9 +135,13 @@ class RunFollower:
     def curves(self, quantity: Quantity, x: Axis) -> tuple[Curve, ...]:
         """The curves of a quantity; the same objects while there are no new rows."""
         if self._curves is None or self._curves[0] != (quantity, x):
-            curves = tuple(self._series.curve(each.event, each.key, x) for each in quantity.curves)
+            curves = tuple(self._curve(each, quantity.scale, x) for each in quantity.curves)
             self._curves = (quantity, x), curves
         return self._curves[1]
+
+    def _curve(self, spec: CurveSpec, scale: float, x: Axis) -> Curve:
+        curve = self._series.curve(spec.event, spec.key, x)
+        return curve if scale == 1.0 else Curve(curve.x, curve.y * scale)
 
     def focused(self) -> FocusedRun:
         """Numbers, samples and log; the same object while there are no new rows."""

@@ -1,5 +1,6 @@
 """Panes next to the chart of the live view: metrics, samples and event log of one run."""
 
+import time
 from collections.abc import Sequence
 from itertools import groupby
 from typing import ClassVar
@@ -14,7 +15,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widgets import Static
 
-from transformer_playground.formatting import clock_text, count_text, learning_rate_text
+from transformer_playground.formatting import clock_text, count_text, learning_rate_text, loss_text
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.sparkline import Sparkline
 from transformer_playground.tui.live.follower import FocusedRun, SampleText
@@ -64,7 +65,7 @@ class StatsPane(Container):
         yield Static(id="live-lines", markup=False)
         yield Static(id="live-table", markup=False)
         with Container(id="live-sparks"):
-            yield Sparkline("loss", id="spark-loss")
+            yield Sparkline("loss", id="spark-loss", show=loss_text)
             yield Sparkline("lr", id="spark-lr", show=learning_rate_text)
             yield Sparkline("tok/s", id="spark-speed", show=count_text)
 
@@ -132,7 +133,7 @@ def _bar(stats: RunStats, activity: RunActivity, width: int) -> Content:
 
 
 def _as_lines(stats: RunStats, activity: RunActivity) -> Content:
-    label, time = time_text(stats, activity)
+    label, left = time_text(stats, activity, time.time())
     first = Content.assemble(
         _state(activity),
         "  ",
@@ -140,7 +141,7 @@ def _as_lines(stats: RunStats, activity: RunActivity) -> Content:
         "  ",
         step_text(stats),
         (f"  {label} ", _MUTED),
-        time,
+        left,
         ("  best ", _MUTED),
         best_text(stats),
     )
@@ -153,7 +154,7 @@ def _as_lines(stats: RunStats, activity: RunActivity) -> Content:
 
 def _as_table(stats: RunStats, activity: RunActivity, width: int) -> Content:
     rows = [_state(activity), _bar(stats, activity, width - 5)]
-    for label, value, tone in stats_table(stats, activity):
+    for label, value, tone in stats_table(stats, activity, time.time()):
         shown = Content(visible_line(value)).truncate(max(1, width - len(label) - 1), ellipsis=True)
         gap = " " * max(1, width - len(label) - shown.cell_length)
         rows.append(Content.assemble((label, _MUTED), gap, (shown.plain, _TONES[tone])))

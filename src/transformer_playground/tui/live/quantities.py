@@ -1,6 +1,16 @@
 """Quantities of the live chart: which numbers of the metrics rows it can plot."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+
+from transformer_playground.formatting import (
+    count_text,
+    learning_rate_text,
+    loss_text,
+    milliseconds_text,
+    percent_text,
+    value_text,
+)
 
 
 @dataclass(frozen=True)
@@ -22,26 +32,40 @@ class CurveSpec:
 
 @dataclass(frozen=True)
 class Quantity:
-    """Something that the chart can show; `key` is its name in the settings file."""
+    """Something that the chart can show.
+
+    Attributes:
+        key: Its name in the settings file.
+        show: Formats a value of the chart as the numbers beside it are written.
+        scale: Factor from values of the rows to those of the chart.
+    """
 
     key: str
     title: str
     curves: tuple[CurveSpec, ...]
+    show: Callable[[float], str] = loss_text
+    scale: float = 1.0
 
 
-def _of_training(key: str, title: str) -> Quantity:
-    return Quantity(key, title, (CurveSpec("train", key, title),))
+def _of_training(
+    key: str, title: str, show: Callable[[float], str], scale: float = 1.0
+) -> Quantity:
+    return Quantity(key, title, (CurveSpec("train", key, title),), show, scale)
+
+
+def _percent(value: float) -> str:
+    return percent_text(value / 100)
 
 
 _VAL_LOSS = CurveSpec("eval", "val_loss", "val", is_primary=True)
 _BITS_PER_BYTE = CurveSpec("eval", "val_bits_per_byte", "val", is_primary=True)
 QUANTITIES = (
     Quantity("loss", "loss", (CurveSpec("train", "train_loss", "train"), _VAL_LOSS)),
-    _of_training("lr", "learning rate"),
-    _of_training("tokens_per_sec", "tokens/s"),
-    _of_training("grad_norm", "gradient norm"),
-    _of_training("step_time_ms", "step time (ms)"),
-    _of_training("data_share", "share of data loading"),
+    _of_training("lr", "learning rate", learning_rate_text),
+    _of_training("tokens_per_sec", "tokens/s", count_text),
+    _of_training("grad_norm", "gradient norm", value_text),
+    _of_training("step_time_ms", "step time (ms)", milliseconds_text),
+    _of_training("data_share", "data loading (%)", _percent, scale=100.0),
     Quantity("bits_per_byte", "bits per byte", (_BITS_PER_BYTE,)),
 )
 

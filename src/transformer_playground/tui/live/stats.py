@@ -11,6 +11,7 @@ from transformer_playground.formatting import (
     UNKNOWN,
     count_text,
     duration_text,
+    end_text,
     loss_text,
     milliseconds_text,
     optional_text,
@@ -30,6 +31,7 @@ from transformer_playground.terminal import visible_line
 _RECENT_ROWS = 400
 _MAX_TEXT = 2_000
 _TRAIN_KEYS = ("grad_norm", "step_time_ms", "data_share")
+_UNDER_WAY = frozenset({"running", "paused"})
 _FULL, _HALF, _EMPTY = "━", "╸", "─"
 
 Tone = Literal["plain", "error"]
@@ -220,11 +222,20 @@ def step_text(stats: RunStats) -> str:
     return f"{step.rjust(len(end))}/{end}"
 
 
-def time_text(stats: RunStats, activity: RunActivity) -> tuple[str, str]:
-    """Label and time: remaining time of a run that is training, else the time it trained."""
-    if activity.is_running and stats.remaining is not None:
-        return "left", duration_text(stats.remaining)
-    return "trained", duration_text(stats.summary.wall_time_s)
+def time_text(stats: RunStats, activity: RunActivity, now: float) -> tuple[str, str]:
+    """Label and time: remaining time of a run that is training, else the time it trained.
+
+    Args:
+        now: Unix time, for the time of day at which a running run ends.
+    """
+    if activity.state not in _UNDER_WAY:
+        return "trained", duration_text(stats.summary.wall_time_s)
+    if stats.remaining is None:
+        return "left", UNKNOWN
+    left = duration_text(stats.remaining)
+    if not activity.is_running:
+        return "left", left
+    return "left", f"{left} · {end_text(now + stats.remaining, now)}"
 
 
 def best_text(stats: RunStats) -> str:
@@ -233,10 +244,10 @@ def best_text(stats: RunStats) -> str:
     return UNKNOWN if best is None else f"{loss_text(best)} @ {stats.summary.best_step:,}"
 
 
-def stats_table(stats: RunStats, activity: RunActivity) -> list[tuple[str, str, Tone]]:
+def stats_table(stats: RunStats, activity: RunActivity, now: float) -> list[tuple[str, str, Tone]]:
     """(label, value, tone) of every number."""
     summary = stats.summary
-    time_label, time = time_text(stats, activity)
+    time_label, time = time_text(stats, activity, now)
     is_diverged = stats.diverged_at is not None
     train_loss = "not a number" if is_diverged else _loss(summary.train_loss)
     data_share = optional_text(stats.values.get("data_share"), percent_text, UNKNOWN)

@@ -28,9 +28,12 @@ from transformer_playground.tui.shared.line_input import LineInput
 from transformer_playground.tui.themes import series_of
 
 _MUTED = "$foreground 60%"
-# All fields fit on one line of 80 columns.
+# All fields fit on one line of 80 columns, with short labels of 60.
 _WIDTHS = {"max_new_tokens": 6, "seed": 7}
 _DEFAULT_WIDTH = 5
+_FULL_WIDTH = sum(
+    len(each.label) + 1 + _WIDTHS.get(each.name, _DEFAULT_WIDTH) + 1 for each in FORM_FIELDS
+)
 
 
 class SampleForm(Vertical):
@@ -51,7 +54,7 @@ class SampleForm(Vertical):
             yield LineInput(id="prompt", select_on_focus=False)
         with Horizontal(classes="line", id="sample-fields"):
             for form_field in FORM_FIELDS:
-                yield Static(f"{form_field.label} ", classes="muted label")
+                yield Static(classes="muted label", id=f"{form_field.name}-label")
                 field = LineInput(id=form_field.name, classes="sample-field", select_on_focus=True)
                 field.tooltip = form_field.entry.description
                 field.styles.width = _WIDTHS.get(form_field.name, _DEFAULT_WIDTH)
@@ -61,6 +64,12 @@ class SampleForm(Vertical):
     def on_mount(self) -> None:
         draw = self._key("draw") if self._view == "sample" else "enter"
         self.border_subtitle = f"{draw} samples · {self._key('out')} leaves the field"
+
+    def on_resize(self) -> None:
+        is_narrow = self.content_size.width < _FULL_WIDTH - 1
+        for form_field in FORM_FIELDS:
+            label = form_field.short_label if is_narrow else form_field.label
+            self.query_one(f"#{form_field.name}-label", Static).update(f"{label} ")
 
     @property
     def prompt(self) -> LineInput:
@@ -132,7 +141,7 @@ class SampleForm(Vertical):
             return
         field.placeholder = visible_line(default_prompt(self._settings))
         if self._view == "sample":
-            field.placeholder += f"  ({self._key('newline')} for ␊)"
+            field.placeholder += f"   ({self._key('newline')} breaks the line)"
 
     def _key(self, name: str) -> str:
         return key_hint(f"{self._view}.{name}", context_of(self).keymap)

@@ -29,11 +29,12 @@ _SYMBOLS = {0x2400 + code: chr(code) for code in range(0x20)} | {0x2421: "\x7f"}
 
 @dataclass(frozen=True)
 class FormField:
-    """A field of the form."""
+    """A field of the form; the short label is for narrow screens."""
 
     table: str
     name: str
     label: str
+    short_label: str
 
     @property
     def entry(self) -> SchemaField:
@@ -41,12 +42,12 @@ class FormField:
 
 
 FORM_FIELDS = (
-    FormField("sample", "temperature", "temp."),
-    FormField("sample", "top_k", "top-k"),
-    FormField("sample", "top_p", "top-p"),
-    FormField("sample", "max_new_tokens", "length"),
-    FormField("sample", "num_samples", "samples"),
-    FormField("runtime", "seed", "seed"),
+    FormField("sample", "temperature", "temp.", "T"),
+    FormField("sample", "top_k", "top-k", "k"),
+    FormField("sample", "top_p", "top-p", "p"),
+    FormField("sample", "max_new_tokens", "length", "len"),
+    FormField("sample", "num_samples", "samples", "n"),
+    FormField("runtime", "seed", "seed", "seed"),
 )
 
 

@@ -184,7 +184,8 @@ class SamplePanes(Vertical):
 
     def _show_progress(self, view: TokenView) -> None:
         transcript = view.transcript
-        if transcript is None:
+        if transcript is None or len(self.shown) == 1:
+            # The form says how many tokens there are in all.
             return
         # Stays with the text when the run has a newer checkpoint or the form is edited.
         drawn = _drawn_text(self._loaded[self.views.index(view)])

@@ -22,10 +22,12 @@ from transformer_playground.generation.samples import SampledToken
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.sample.transcript import (
     LEVELS,
+    LINE_BREAK,
     PLAIN,
     PROMPT,
     Flow,
     Place,
+    Row,
     Transcript,
     level,
 )
@@ -48,6 +50,7 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         "token--plain",
         "token--problem",
         "token--pointed",
+        "token--break",
         *(f"token--{number}" for number in range(len(LEVELS) + 1)),
     }
 
@@ -146,7 +149,11 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         text_rows = transcript.n_rows if transcript else 0
         if transcript is not None and row < text_rows:
             sample, runs = transcript.row(row)
-            names = [self._style_name(transcript, sample, token) for token, _ in runs]
+            runs = _without_break(runs)
+            names = [
+                self._style_name(transcript, sample, token, is_break=text == LINE_BREAK)
+                for token, text in runs
+            ]
         elif self._note and row - text_rows < len(self._note_lines):
             runs = self._note_lines[row - text_rows]
             names = ["token--problem" if self.has_problem else "token--plain"] * len(runs)
@@ -159,7 +166,9 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
             for name, group in alike
         ]
 
-    def _style_name(self, transcript: Transcript, sample: int, token: int) -> str:
+    def _style_name(
+        self, transcript: Transcript, sample: int, token: int, *, is_break: bool
+    ) -> str:
         cursor = self.cursor
         if token == PROMPT:
             return "token--prompt"
@@ -167,6 +176,8 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
             return "token--plain"
         if cursor is not None and cursor.token == token and cursor.sample == sample:
             return "token--pointed"
+        if is_break:
+            return "token--break"
         if not self.colours:
             return _BASE
         return f"token--{level(transcript.token(Place(sample, token)).logprob)}"
@@ -247,13 +258,21 @@ def legend() -> Content:
 
 
 STYLES = (
-    "$foreground 60% dim",
-    "$foreground",
-    "bold $primary",
-    "underline $accent",
-    "bold underline $error",
+    "$foreground 50%",
+    "$foreground 65%",
+    "$foreground 80%",
+    "bold $foreground",
+    "bold underline $foreground",
 )
-"""Style of each level, as in the stylesheet; brightness and underlines work without colour too."""
+"""Style of each level, as in the stylesheet: the less likely a token, the brighter it is."""
+
+
+def _without_break(runs: Row) -> Row:
+    """The runs of a row with the line break at its end as a run of its own."""
+    token, text = runs[-1] if runs else (PLAIN, "")
+    if token < 0 or not text.endswith(LINE_BREAK) or text == LINE_BREAK:
+        return runs
+    return [*runs[:-1], (token, text.removesuffix(LINE_BREAK)), (token, LINE_BREAK)]
 
 
 def _quoted(text: str) -> Content:

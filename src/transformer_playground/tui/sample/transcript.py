@@ -16,6 +16,8 @@ PROMPT = -1
 """Token number of the prompt."""
 PLAIN = -2
 """Token number of text that belongs to no token, such as headings."""
+LINE_BREAK = "⏎"
+"""Cell of a sampled line break."""
 _TAB = "    "
 _FIRST_NOT_ASCII = "\x7f"
 
@@ -62,7 +64,7 @@ class Flow:
     def _push(self, token: int, char: str) -> None:
         if char == "\n":
             # One cell, so that the cursor can be on a token of line breaks only.
-            self._open.append((token, " ", 1))
+            self._open.append((token, LINE_BREAK if token >= 0 else " ", 1))
             self._break(len(self._open))
             return
         width = 1 if char < _FIRST_NOT_ASCII else cell_len(char)

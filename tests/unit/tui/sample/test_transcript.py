@@ -44,8 +44,10 @@ def test_text_is_wrapped_at_spaces_and_long_words_are_cut() -> None:
 def test_a_line_break_has_a_cell_for_the_cursor() -> None:
     transcript = filled("a", "\n", "b")
 
-    assert rows(transcript) == ["a ", "b"]
+    assert rows(transcript) == ["a⏎", "b"]
     assert transcript.at(0, 1) == Place(0, 1)
+    # That of a prompt is not a token.
+    assert rows(filled("b", prompt="a\n")) == ["a ", "b"]
 
 
 def test_wide_characters_count_twice() -> None:
@@ -66,8 +68,8 @@ def test_wrapping_keeps_text_and_width_and_does_not_depend_on_the_pieces(
     assert rows(came) == rows(rewrapped)
     assert rows(came) == ["".join(text for _, text in flow[row]) for row in range(len(flow))]
     # A space or a line break may exceed the width by one.
-    assert all(cell_len(row.rstrip()) <= width for row in rows(came))
-    kept = visible("".join(texts)).replace("\t", "    ").replace("\n", " ")
+    assert all(cell_len(row.rstrip(" ⏎")) <= width for row in rows(came))
+    kept = visible("".join(texts)).replace("\t", "    ").replace("\n", "⏎")
     assert "".join(rows(came)) == kept
 
 
