@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from textual.geometry import Region
 from textual.pilot import Pilot
+from textual.widget import Widget
 from textual.widgets import Input
 
 from builders.commands import Project, make_project
@@ -50,7 +51,7 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def layout(console: Console) -> Layout:
     """Place of every widget on the screen, and whether it is shown, by its path."""
-    widgets = console.screen.walk_children()
+    widgets = console.screen.walk_children(Widget)
     paths = [
         "/".join(each.css_identifier for each in widget.ancestors_with_self) for widget in widgets
     ]
