@@ -71,6 +71,7 @@ async def open_view(console: Console, pilot: Pilot[Any]) -> None:
     await until(pilot, lambda: console.screen.query_one(SampleForm).display)
     await until(pilot, lambda: isinstance(console.focused, TokenView))
     await pilot.press("i")
+    await until(pilot, lambda: console.screen.query_one(SampleForm).prompt.has_focus)
 
 
 async def write(pilot: Pilot[Any], text: str) -> None:
