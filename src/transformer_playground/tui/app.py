@@ -266,11 +266,15 @@ class Console(App[int], inherit_bindings=False):
         except ConfigError as error:
             self._may_save = False
             problems.append(str(error))
+        # Saving would overwrite what the user has yet to correct.
+        self._may_save &= not self.context.settings.problems
+        problems += self.context.settings.problems
         self.context.keymap, invalid = check_keymap(self.context.settings.keys)
         problems += invalid
         self.set_keymap(self.context.keymap)
         theme = self.context.settings.theme
         if theme is not None and theme not in self.available_themes:
+            self._may_save = False
             problems.append(f"There is no theme {theme}.")
             theme = None
         self.set_reactive(Console.theme, theme or THEMES[0].name)

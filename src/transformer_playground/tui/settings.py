@@ -4,7 +4,8 @@ Saving keeps comments and every value that the console does not change.
 """
 
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,16 @@ import platformdirs
 from transformer_playground.errors import ConfigError
 
 _MAX_BYTES = 256 * 1024
+# Types of the remembered choices, and how a message names them.
+_REMEMBERED: Mapping[str, Mapping[str, type]] = {
+    "runs": {"columns": list, "sort": str, "downwards": bool},
+    "live": {"quantity": str, "x": str, "log": bool, "smoothing": float, "log_in_front": bool},
+    "sample": {"history": list, "colours": bool},
+    "compare": {"group": bool, "all_settings": bool},
+}
+_TYPE_NAMES = {list: "a list", str: "text", bool: "true or false", float: "a number"}
+_MOST_BROKEN_LINES = 20
+_AT_LINE = re.compile(r"^(.*) \(at line (\d+), column \d+\)$", re.DOTALL)
 _FOLDER_VARIABLE = "TRANSFORMER_PLAYGROUND_CONFIG_DIR"
 
 
@@ -32,12 +43,14 @@ class Settings:
         bell: Whether to ring the terminal bell when a run of this console ends.
         keys: Id of a binding -> keys, separated by commas.
         layout: View -> name -> value; each view has its own table.
+        problems: One sentence for each value of the file that is ignored, and why.
     """
 
     theme: str | None = None
     bell: bool = False
     keys: dict[str, str] = field(default_factory=dict)
     layout: dict[str, dict[str, Any]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
 
     def remembered(self, view: str, name: str, default: Any) -> Any:
         """A stored value if it has the type of `default`, else `default`."""
@@ -49,25 +62,61 @@ class Settings:
 
 
 def load_settings(path: Path) -> Settings:
-    """Read the settings; defaults if there is no file.
+    """Read the settings; defaults if there is no file, and for each value that is not valid.
 
     Raises:
-        ConfigError: The file is unreadable or not valid.
+        ConfigError: The file is unreadable or not TOML at all.
     """
-    document = _read(path)
-    theme = document.get("theme")
-    bell = document.get("bell", False)
-    if not isinstance(bell, bool):
-        raise ConfigError(f"{path}: bell must be true or false.")
-    keys, layout = document.get("keys", {}), document.get("layout", {})
-    if theme is not None and not isinstance(theme, str):
-        raise ConfigError(f"{path}: theme must be a name.", 'Write theme = "playground-dark".')
-    if not _is_table(keys) or not all(isinstance(key, str) for key in _leaves(keys).values()):
-        raise ConfigError(f"{path}: [keys] must map names to keys.", 'Write runs.filter = "f".')
-    if not _is_table(layout) or not all(map(_is_table, layout.values())):
-        raise ConfigError(f"{path}: [layout] must hold one table for each view.")
-    views = {view: dict(table) for view, table in layout.items()}
-    return Settings(theme, bell, _leaves(keys), views)
+    document, problems = _read(path, repair=True)
+    settings = Settings(problems=[f"{path}, {problem}" for problem in problems])
+    for name, value in document.items():
+        found = list(_take(settings, name, value))
+        settings.problems += [f"{path}: {problem}" for problem in found]
+    return settings
+
+
+def _take(settings: Settings, name: str, value: Any) -> Iterator[str]:
+    """Set one entry of the file; yield why it, or a part of it, is ignored."""
+    match name:
+        case "theme" if isinstance(value, str):
+            settings.theme = value
+        case "theme":
+            yield 'theme must be a name. Write theme = "playground-dark".'
+        case "bell" if isinstance(value, bool):
+            settings.bell = value
+        case "bell":
+            yield "bell must be true or false."
+        case "keys" if _is_table(value):
+            yield from _take_keys(settings, value)
+        case "layout" if _is_table(value):
+            for view, table in value.items():
+                yield from _take_layout(settings, view, table)
+        case "keys" | "layout":
+            yield f"{name} must be a table, [{name}]."
+        case _:
+            yield f"there is no setting {name}; there are theme, bell, keys and layout."
+
+
+def _take_keys(settings: Settings, table: Mapping[str, Any]) -> Iterator[str]:
+    for name, pressed in _leaves(table).items():
+        if isinstance(pressed, str):
+            settings.keys[name] = pressed
+        else:
+            yield f'keys.{name} must be a text of keys. Write {name} = "f".'
+
+
+def _take_layout(settings: Settings, view: str, table: Any) -> Iterator[str]:
+    if not _is_table(table):
+        yield f"layout.{view} must be a table, [layout.{view}]."
+        return
+    kept = settings.layout[view] = dict(table)
+    for name, wanted in _REMEMBERED.get(view, {}).items():
+        value = kept.get(name)
+        if wanted is float and type(value) is int:
+            kept[name] = float(value)
+        elif name in kept and type(value) is not wanted:
+            del kept[name]
+            yield f"layout.{view}.{name} must be {_TYPE_NAMES[wanted]}."
 
 
 def save_settings(path: Path, settings: Settings) -> None:
@@ -96,24 +145,35 @@ def save_settings(path: Path, settings: Settings) -> None:
     replace_text(path, text)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, *, repair: bool = False) -> tuple[dict[str, Any], list[str]]:
+    """The content of the file; with `repair` without the lines that are not TOML, and these."""
     try:
         if path.stat().st_size > _MAX_BYTES:
             raise ConfigError(f"{path} is larger than {_MAX_BYTES // 1024} KiB.", "Shorten it.")
         data = path.read_bytes()
     except FileNotFoundError:
-        return {}
+        return {}, []
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}.") from error
     import tomllib
 
     from transformer_playground.encodings import decode_config
 
-    text = decode_config(data, str(path))
-    try:
-        return tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}.", "Fix or delete it.") from error
+    lines = decode_config(data, str(path)).split("\n")
+    problems: list[str] = []
+    while True:
+        try:
+            return tomllib.loads("\n".join(lines)), problems
+        except (ValueError, RecursionError) as error:
+            at = _AT_LINE.match(str(error))
+            if not repair or at is None or len(problems) == _MOST_BROKEN_LINES:
+                raise ConfigError(
+                    f"{path} is not valid TOML: {error}.", "Fix or delete it."
+                ) from error
+            number = int(at[2])
+            problems.append(f"line {number}: {at[1]}.")
+            # Empty, so that the numbers of later lines stay.
+            lines[number - 1] = ""
 
 
 def _is_table(value: object) -> bool:

@@ -24,3 +24,62 @@ def test_a_file_in_another_encoding_names_the_conversion_and_stays_as_it_is(
     with pytest.raises(ConfigError, match="is not UTF-8"):
         save_settings(path, Settings(theme="nord"))
     assert path.read_bytes() == data
+
+
+WRONG = """
+theme = 3
+bell = "yes"
+this is not TOML
+sound = true
+keys.runs.filter = "f"
+keys.runs.pin = 7
+layout.live.log = true
+layout.runs = "wide"
+layout.live.smoothing = 1
+layout.live.x = 3
+theme = "nord"
+"""
+
+
+def test_a_wrong_value_costs_that_value_alone_and_each_is_listed(tmp_path: Path) -> None:
+    path = tmp_path / "console.toml"
+    path.write_text(WRONG, encoding="utf-8")
+    settings = load_settings(path)
+    assert settings.keys == {"runs.filter": "f"}
+    assert settings.layout == {"live": {"log": True, "smoothing": 1.0}}
+    assert (settings.theme, settings.bell) == (None, False)
+    for said in (
+        "console.toml, line 4: Expected '=' after a key",
+        "console.toml, line 12: Cannot overwrite a value.",
+        "theme must be a name",
+        "bell must be true or false",
+        "there is no setting sound",
+        "keys.runs.pin must be a text of keys",
+        "layout.runs must be a table",
+        "layout.live.x must be text",
+    ):
+        assert sum(said in problem for problem in settings.problems) == 1, said
+    assert len(settings.problems) == 8
+
+
+@pytest.mark.parametrize(
+    "name", ["theme", "bell", "keys", "layout", "layout.live", "keys.runs.pin"]
+)
+@pytest.mark.parametrize("value", ["3", "1.5", '"x"', "true", "[1]", "{a = [1]}", "2026-01-31"])
+def test_a_value_of_any_type_leaves_the_other_values(tmp_path: Path, name: str, value: str) -> None:
+    path = tmp_path / "console.toml"
+    path.write_text('keys.live.stop = "f9"\nlayout.sample.colours = true\n', encoding="utf-8")
+    with path.open("a", encoding="utf-8") as file:
+        file.write(f"{name} = {value}\n")
+    settings = load_settings(path)
+    assert settings.keys["live.stop"] == "f9"
+    assert settings.layout["sample"] == {"colours": True}
+    assert len(settings.problems) <= 1
+
+
+def test_a_file_of_broken_lines_is_refused_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "console.toml"
+    for text in ("[[[\n" * 30, "a = " + "[" * 5000, "a = [1,\n\n"):
+        path.write_text(text, encoding="utf-8")
+        with pytest.raises(ConfigError, match="is not valid TOML"):
+            load_settings(path)

@@ -184,11 +184,14 @@ class SamplePanes(Vertical):
 
     def _show_progress(self, view: TokenView) -> None:
         transcript = view.transcript
-        if transcript is None or len(self.shown) == 1:
-            # The form says how many tokens there are in all.
+        if transcript is None:
             return
         # Stays with the text when the run has a newer checkpoint or the form is edited.
         drawn = _drawn_text(self._loaded[self.views.index(view)])
+        if len(self.shown) == 1:
+            # The form counts all tokens.
+            view.border_subtitle = Content(drawn)
+            return
         tokens = f"{transcript.n_tokens:,} tokens"
         if not transcript.is_complete:
             state = f"▶ {tokens}"
