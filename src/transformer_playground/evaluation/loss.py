@@ -13,6 +13,7 @@ from transformer_playground.data.loader import count_targets, evaluation_batches
 from transformer_playground.data.order import EvaluationSet
 from transformer_playground.data.padded_loader import PaddedDocuments, evaluation_rows
 from transformer_playground.model.base import LanguageModel, evaluating
+from transformer_playground.model.device import to_device
 from transformer_playground.model.loss import summed_cross_entropy
 
 
@@ -36,7 +37,7 @@ def mean_loss(
         for inputs, targets in batches:
             if cancelled():
                 return None
-            x, y = torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
+            x, y = to_device(inputs, device), to_device(targets, device)
             total += summed_cross_entropy(model(x), y).item()
             count += count_targets(targets)
     return total / max(count, 1)

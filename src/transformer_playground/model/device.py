@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
 from transformer_playground.config.train import Device, DType
 from transformer_playground.errors import ConfigError
@@ -83,6 +86,14 @@ def auto_precision(device: torch.device, *, is_small: Callable[[], bool]) -> Pre
     if is_small():
         return Precision(torch.float32, "the model is too small to benefit from bfloat16")
     return Precision(torch.bfloat16, "this CPU has bfloat16 matrix instructions")
+
+
+def to_device(array: NDArray[np.int64], device: torch.device) -> Tensor:
+    """A batch as a tensor on `device`; a copy to CUDA does not wait for earlier work."""
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def is_out_of_memory(error: Exception) -> bool:

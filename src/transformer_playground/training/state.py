@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from transformer_playground.config.train import RuntimeConfig
-from transformer_playground.training.events import StepLogged
+from transformer_playground.training.events import RunFinished, StepLogged
 
 EndReason = Literal["finished", "early stopped"]
+StopReason = EndReason | Literal["stopped by request"]
 
 
 @dataclass
@@ -73,6 +74,18 @@ class TrainingState:
         self.window_loss, self.window_steps, self.window_tokens = 0.0, 0, 0
         self.window_seconds = self.window_data_seconds = 0.0
         return logged
+
+    def finish(self, reason: StopReason, wall_time: float) -> RunFinished:
+        """The event of the end of training; `wall_time` in seconds."""
+        return RunFinished(
+            step=self.step,
+            status="stopped" if reason == "stopped by request" else "finished",
+            early_stopped=reason == "early stopped",
+            best_val_loss=self.best_val_loss,
+            best_step=self.best_step,
+            tokens_seen=self.tokens_seen,
+            wall_time=wall_time,
+        )
 
     def judges_other_windows(self, eval_set: str) -> bool:
         """Whether the best loss so far was measured on another evaluation set."""

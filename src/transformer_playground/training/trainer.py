@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from transformer_playground.errors import CheckpointError, PlaygroundError, Trai
 from transformer_playground.evaluation.loss import evaluate
 from transformer_playground.generation.generate import SamplingSettings, generate
 from transformer_playground.model.base import count_parameters
+from transformer_playground.model.device import to_device
 from transformer_playground.model.loss import summed_cross_entropy
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.training.checkpointing import Checkpointer, ResumePoint
@@ -23,7 +23,6 @@ from transformer_playground.training.distributed import DistInfo
 from transformer_playground.training.events import (
     Evaluated,
     RunFailed,
-    RunFinished,
     RunStarted,
     Sampled,
     StatusChanged,
@@ -35,26 +34,12 @@ from transformer_playground.training.rng import derived_seed, seed_dropout
 from transformer_playground.training.schedules import learning_rate
 from transformer_playground.training.setup import TrainingSetup, translate_oom
 from transformer_playground.training.sinks.base import EventBus, Sink
-from transformer_playground.training.state import EndReason, TrainingState
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-StopReason = EndReason | Literal["stopped by request"]
+from transformer_playground.training.state import StopReason, TrainingState
 
 
 def max_unread_steps(device: torch.device) -> int:
     """For how many steps the losses may stay on the device."""
     return 0 if device.type == "cpu" else 100
-
-
-def to_device(array: "NDArray[np.int64]", device: torch.device) -> Tensor:
-    """A batch as a tensor on `device`; a copy to CUDA does not wait for earlier work."""
-    tensor = torch.from_numpy(array)
-    if device.type == "cuda":
-        return tensor.pin_memory().to(device, non_blocking=True)
-    return tensor.to(device)
 
 
 def due(interval: int, step: int, *, done_at: int | None) -> bool:
@@ -208,17 +193,7 @@ class Trainer:
         finished = reason != "stopped by request"
         if finished and state.window_steps:
             self._events.emit(state.close_window(learning_rate(state.step - 1, self.train)))
-        self._events.emit(
-            RunFinished(
-                step=state.step,
-                status="finished" if finished else "stopped",
-                early_stopped=reason == "early stopped",
-                best_val_loss=state.best_val_loss,
-                best_step=state.best_step,
-                tokens_seen=state.tokens_seen,
-                wall_time=time.perf_counter() - self._start_time,
-            )
-        )
+        self._events.emit(state.finish(reason, time.perf_counter() - self._start_time))
 
     @property
     def windows_per_step(self) -> int:
