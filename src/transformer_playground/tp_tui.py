@@ -21,6 +21,8 @@ from transformer_playground.runs.folder import RUNS_DIR
 if TYPE_CHECKING:
     import typer
 
+    from transformer_playground.tui.core.job_queue import TrainingQueue
+
 WEB_PORT = 8000
 
 
@@ -59,7 +61,22 @@ def open_console(experiments_dir: Path, runs_dir: Path) -> int:
     gc.disable()
     from transformer_playground.tui.app import Console
 
-    return Console(experiments_dir, runs_dir).run() or 0
+    console = Console(experiments_dir, runs_dir)
+    code = console.run() or 0
+    if not is_served and console.context.training.ended_by_close:
+        _say_what_was_saved(console.context.training, experiments_dir, runs_dir)
+    return code
+
+
+def _say_what_was_saved(queue: "TrainingQueue", experiments_dir: Path, runs_dir: Path) -> None:
+    """Print what became of the runs that quitting has ended, and how to resume them."""
+    from transformer_playground.cli.train import resume_command
+    from transformer_playground.tui.core.checkpoints import newest_step
+    from transformer_playground.tui.core.job_text import farewell_lines
+
+    resume = partial(resume_command, experiments_dir=experiments_dir, runs_dir=runs_dir)
+    for line in farewell_lines(queue, partial(newest_step, runs_dir), resume):
+        note(line)
 
 
 def serve_console(experiments_dir: Path, runs_dir: Path, port: int) -> int:

@@ -1,12 +1,14 @@
 """The console at a terminal of its own: killed, told to end, its window closed."""
 
+import os
+import re
 import signal
 import time
 from pathlib import Path
 
 import pytest
 
-from builders.commands import CONFIG, PATIENCE_SECONDS, TP, TP_TUI, Project, make_project
+from builders.commands import CONFIG, PATIENCE_SECONDS, TP, TP_TUI, Ended, Project, make_project
 from builders.terminals import AtTerminal
 from transformer_playground.checkpoints.discovery import newest_valid
 from transformer_playground.runs.folder import RunFolder
@@ -41,6 +43,29 @@ def newest_step(run: RunFolder) -> int:
     return info.step
 
 
+def after_the_screen(output: str) -> list[str]:
+    """The lines that a console leaves on the terminal."""
+    text = output.rpartition("\x1b[?1049l")[2]
+    return [line for line in re.sub("\x1b[^a-zA-Z]*[a-zA-Z]", "", text).splitlines() if line]
+
+
+def pasted(project: Project, command: str) -> Ended:
+    """What a command line does in a shell."""
+    path = f"{TP.parent}{os.pathsep}{os.environ['PATH']}"
+    return project.child("sh", "-c", command, environ={"PATH": path})
+
+
+def test_a_console_in_which_nothing_was_trained_leaves_nothing_on_the_terminal(
+    long_project: Project,
+) -> None:
+    terminal = AtTerminal(long_project, program=TP_TUI, config=long_project.root / "config")
+    terminal.read_until(1, after="4 Compare")
+    terminal.type("q")
+    code, output = terminal.wait()
+    assert code == 0
+    assert after_the_screen(output) == []
+
+
 @pytest.mark.parametrize(
     ("number", "saves"),
     [(signal.SIGKILL, False), (signal.SIGTERM, True), (signal.SIGHUP, True)],
@@ -56,10 +81,13 @@ def test_a_console_that_is_ended_leaves_a_run_that_goes_on(
     assert code == (128 + number if saves else -number)
     assert (read_writer(run) is None) == saves
     reached = newest_step(run)
-    ended = long_project.child(
-        *(TP, "train", "tiny", "--resume", run.run_id),
-        *("--set", f"train.runtime.max_iters={reached + 3}"),
-    )
+    if number == signal.SIGTERM:
+        (line,) = after_the_screen(output)
+        said, command = line.split(" Resume it with: ")
+        assert said == f"Saved {run.run_id} at step {reached:,}."
+    else:
+        command = f"tp train tiny --resume {run.run_id}"
+    ended = pasted(long_project, f"{command} --set train.runtime.max_iters={reached + 3}")
     assert ended.code == 0, ended.err
     assert newest_step(run) == reached + 3
 

@@ -74,6 +74,12 @@ def choices_of(runs_dir: Path, run_id: str) -> Choices:
     return Choices(run_id, tuple(found))
 
 
+def newest_step(runs_dir: Path, run_id: str) -> int | None:
+    """Step of the newest checkpoint of a run; None if it has none."""
+    steps = [choice.step for choice in choices_of(runs_dir, run_id).checkpoints]
+    return max((step for step in steps if step is not None), default=None)
+
+
 def first_with_checkpoint(runs_dir: Path, run_ids: Iterable[str]) -> Choices | None:
     """The choices of the first run that has any."""
     found = (choices_of(runs_dir, run_id) for run_id in run_ids)

@@ -48,7 +48,7 @@ class InputOrder:
             await self._handle_next()
 
     async def on_follower(self, follower: KeyFollower) -> None:
-        """Go on if the key and everything it caused is done; called by the app."""
+        """Continue if the key and everything it caused is done; called by the app."""
         if follower is not self._follower or self._is_ending:
             return
         self._rounds += 1
@@ -96,7 +96,7 @@ class InputOrder:
             self._app.call_later(self.on_follower, follower)
 
     def _watch(self, follower: KeyFollower, target: DOMNode, looks: int) -> None:
-        """Go on without the follower if its widget was removed, or takes too long."""
+        """Continue without the follower if its widget was removed, or takes too long."""
 
         async def look() -> None:
             if follower is not self._follower or self._is_ending:

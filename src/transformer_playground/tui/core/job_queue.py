@@ -40,6 +40,7 @@ class Job:
         number: Counts from 1 within one console session.
         step: Optimizer steps done, updated before the run's files have their first logged step.
         message: Progress of the preparation, the latest warning, or the error of a failed job.
+        has_begun: Whether training itself has begun, so that there is a run to resume.
         is_reporting: Whether the run has ended and its plot and report are being written.
         outputs: Files written after the run, and warnings about those that failed, one per line.
         ended_at: Unix time in seconds; 0 until the job ends.
@@ -54,6 +55,7 @@ class Job:
     max_iters: int = 0
     message: str = ""
     is_warning: bool = False
+    has_begun: bool = False
     is_reporting: bool = False
     outputs: tuple[str, ...] = ()
     ended_at: float = 0.0
@@ -143,6 +145,8 @@ class TrainingQueue:
         self._updates = EventBuffer()
         self._wake = threading.Condition()
         self._closed = False
+        self.ended_by_close: tuple[Job, ...] = ()
+        """The jobs that were active or waiting when the queue was closed."""
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -207,6 +211,10 @@ class TrainingQueue:
     def close(self) -> None:
         """Stop all jobs; `work` returns once the running job has saved its checkpoint."""
         with self._wake:
+            if not self._closed:
+                self.ended_by_close = tuple(
+                    job for job in self._jobs if job.is_active or not job.has_ended
+                )
             self._closed = True
             self._wake.notify()
         for job in self._jobs:
@@ -277,7 +285,7 @@ class TrainingQueue:
         match event:
             case RunStarted():
                 job.run_id, job.max_iters, job.state = event.run_id, event.max_iters, "running"
-                job.message, job.is_warning, kind = "", False, "started"
+                job.message, job.is_warning, job.has_begun, kind = "", False, True, "started"
             case StatusChanged(status="paused" | "running" as status):
                 job.state = status
             case Warned():

@@ -1,6 +1,6 @@
 """Texts about jobs: activity, questions before a job is stopped, and how it ended."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from transformer_playground.formatting import percent_done, rate_text
 from transformer_playground.runs.fields import RunInfo
@@ -57,6 +57,33 @@ def quit_question(queue: TrainingQueue) -> tuple[str, str]:
     if queue.waiting:
         question += " Queued runs will not be trained."
     return question.strip(), confirm
+
+
+def farewell_lines(
+    queue: TrainingQueue,
+    saved_step: Callable[[str], int | None],
+    resume_command: Callable[[str], str],
+) -> Iterator[str]:
+    """What became of the jobs that quitting ended, one line each; none if there were none.
+
+    Args:
+        saved_step: Run id -> step of its newest checkpoint, None if it has none.
+        resume_command: Run id -> the shell command that resumes it.
+    """
+    not_trained = []
+    for job in queue.ended_by_close:
+        step = saved_step(job.run_id) if job.run_id and job.has_begun else None
+        if job.state == "failed":
+            yield f"{job.name} failed: {job.message}"
+        elif job.state == "finished":
+            yield f"{job.name} has finished."
+        elif job.run_id is None or step is None:
+            not_trained.append(job.name)
+        else:
+            command = resume_command(job.run_id)
+            yield f"Saved {job.run_id} at step {step:,}. Resume it with: {command}"
+    if not_trained:
+        yield f"Not trained: {', '.join(not_trained)}"
 
 
 def outcome_text(job: Job) -> str:

@@ -121,8 +121,21 @@ class RunCommands:
         if job is not None and not job.has_ended:
             self._notify(f"{row.run_id} is already {job.state}.")
             return
-        self._context.training.submit(Launch(row.experiment, resume=row.run_id))
-        self._notify(f"Resuming {row.run_id} from its newest checkpoint.")
+        launch = Launch(row.experiment, resume=row.run_id)
+        self._in_thread(lambda: self._newest_step(row.run_id), partial(self._submit, launch))
+
+    def _newest_step(self, run_id: str) -> int | None:
+        from transformer_playground.tui.core.checkpoints import newest_step
+
+        return newest_step(self._context.runs_dir, run_id)
+
+    def _submit(self, launch: Launch, step: int | None) -> None:
+        job = self._context.training.job_of(launch.resume or "")
+        if job is not None and not job.has_ended:
+            # The key was pressed twice.
+            return
+        self._context.training.submit(launch)
+        self._notify(f"Resuming {launch.resume}" + ("." if step is None else f" at step {step:,}."))
 
     def copy(self, row: RunInfo) -> None:
         self._context.app.copy_to_clipboard(visible(row.run_id))

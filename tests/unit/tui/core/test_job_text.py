@@ -1,0 +1,64 @@
+"""Texts about jobs: what is said after the console has ended them."""
+
+from pathlib import Path
+
+from transformer_playground.training.launch import Launch
+from transformer_playground.tui.core.job_queue import JobState, TrainingQueue
+from transformer_playground.tui.core.job_text import farewell_lines, stop_question
+
+
+def closed_queue(*states: tuple[str, JobState, bool]) -> TrainingQueue:
+    """A queue that was closed with these jobs: run id, state, whether training has begun."""
+    queue = TrainingQueue(Path("experiments"), Path("runs"))
+    for run_id, state, has_begun in states:
+        job = queue.submit(Launch("tiny", run_id=run_id))
+        job.state, job.has_begun = state, has_begun
+    queue.close()
+    return queue
+
+
+def said(queue: TrainingQueue, step: int | None = 7) -> list[str]:
+    return list(farewell_lines(queue, lambda _: step, lambda run_id: f"tp train --resume {run_id}"))
+
+
+def test_a_saved_run_is_named_with_its_step_and_the_command_that_resumes_it() -> None:
+    queue = closed_queue(("old", "finished", True), ("now", "running", True))
+    queue.ended_by_close[0].state = "stopped"
+    assert said(queue, 1234) == ["Saved now at step 1,234. Resume it with: tp train --resume now"]
+
+
+def test_runs_that_had_not_begun_are_named_as_not_trained() -> None:
+    queue = closed_queue(("a", "preparing", False), ("b", "queued", False), ("c", "queued", False))
+    assert said(queue) == ["Not trained: a, b, c"]
+    # A folder of that name may hold an older run.
+    assert said(closed_queue(("a", "starting", False)), 5) == ["Not trained: a"]
+
+
+def test_a_run_that_finished_or_failed_while_the_console_waited_is_named_as_such() -> None:
+    queue = closed_queue(("a", "running", True))
+    (job,) = queue.ended_by_close
+    job.state = "finished"
+    assert said(queue) == ["a has finished."]
+    job.state, job.message = "failed", "the disk is full."
+    assert said(queue) == ["a failed: the disk is full."]
+
+
+def test_nothing_is_said_when_nothing_was_ended() -> None:
+    assert said(closed_queue()) == []
+    assert said(closed_queue(("a", "finished", True), ("b", "stopped", True))) == []
+
+
+def test_closing_twice_keeps_what_the_first_time_ended() -> None:
+    queue = closed_queue(("a", "queued", False))
+    queue.close()
+    assert said(queue) == ["Not trained: a"]
+
+
+def test_the_question_before_stopping_says_what_will_happen() -> None:
+    queue = TrainingQueue(Path("experiments"), Path("runs"))
+    job = queue.submit(Launch("tiny", run_id="a"))
+    assert stop_question(job) == ("Remove a from the queue? It will not be trained.", "Remove")
+    job.state = "preparing"
+    assert stop_question(job)[1] == "Stop"
+    job.state = "paused"
+    assert stop_question(job)[1] == "Save and stop"
