@@ -11,8 +11,6 @@ from mutation.runner import BrokenTestsError, Runner
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "transformer_playground"
-# Tests of the interfaces execute most of what lies below, but say little about what it should do.
-INTERFACES = ("cli", "tui")
 PRELOADED = ("torch", "numpy", "pydantic", "hypothesis", "tokenizers", "tomlkit", "orjson", "rich")
 
 
@@ -22,6 +20,9 @@ def main() -> int:
     parser.add_argument(
         "modules", nargs="+", help="packages and modules, such as checkpoints or config/loading.py"
     )
+    parser.add_argument(
+        "--tests", nargs="+", help="files and folders of tests (default: those of the packages)"
+    )
     parser.add_argument("--workers", type=int, default=2, help="mutants at a time (default: 2)")
     arguments = parser.parse_args()
     modules: list[Path] = []
@@ -30,6 +31,9 @@ def main() -> int:
         if not place.exists():
             parser.error(f"there is no {place.relative_to(ROOT)}")
         modules += [place] if place.is_file() else sorted(place.rglob("*.py"))
+    tests = [ROOT / name for name in arguments.tests or _tests_of(modules)]
+    if not tests or not all(test.exists() for test in tests):
+        parser.error("there are no such tests: name files and folders with --tests")
     # As in tests/conftest.py, and before torch is imported.
     os.environ.update(OMP_NUM_THREADS="1", HF_HUB_OFFLINE="1")
     os.chdir(ROOT)
@@ -38,7 +42,7 @@ def main() -> int:
         root=ROOT,
         package=PACKAGE,
         modules=modules,
-        tests=_tests_of({module.relative_to(PACKAGE).parts[0] for module in modules}),
+        tests=tests,
         cache=ROOT / ".cache" / "mutation",
         workers=arguments.workers,
         preloaded=PRELOADED,
@@ -56,18 +60,11 @@ def main() -> int:
     return 0
 
 
-def _tests_of(packages: set[str]) -> list[Path]:
-    folders = [
-        place
-        for kind in ("unit", "integration")
-        for place in sorted((ROOT / "tests" / kind).iterdir())
-        if place.is_dir() or place.name.startswith("test_")
-    ]
-    return [
-        folder
-        for folder in folders
-        if folder.name not in {"__pycache__", "mutation", *INTERFACES} - packages
-    ]
+def _tests_of(modules: list[Path]) -> list[str]:
+    """Folders of the tests of the packages of some modules."""
+    packages = sorted({module.relative_to(PACKAGE).parts[0] for module in modules})
+    folders = [f"tests/{kind}/{name}" for name in packages for kind in ("unit", "integration")]
+    return [folder for folder in folders if (ROOT / folder).is_dir()]
 
 
 if __name__ == "__main__":
