@@ -75,8 +75,11 @@ class Selection:
         return not _union(lines, mutant.lines) and not at_import.isdisjoint(mutant.lines)
 
     def fastest(self, tests: Iterable[str], module: Path) -> list[str]:
-        """The fastest of `tests` that fit into the time of one mutant of `module`."""
-        chosen: list[str] = []
+        """The fastest of `tests` that fit into the time of one mutant of `module`, file by file.
+
+        Going back and forth between files would build their shared fixtures again and again.
+        """
+        chosen: dict[str, list[str]] = defaultdict(list)
         total = 0.0
         for test in sorted(
             tests, key=lambda test: (not _is_of_package(test, module), self.seconds[test], test)
@@ -84,8 +87,9 @@ class Selection:
             total += self.seconds[test]
             if total > SECONDS_PER_MUTANT and chosen:
                 break
-            chosen.append(test)
-        return chosen
+            chosen[file_of(test)].append(test)
+        files = sorted(chosen.values(), key=lambda tests: self._file_order(tests, module))
+        return [test for tests in files for test in tests]
 
     def evidence(self, tests: Iterable[str]) -> str:
         """Changes when one of the files of `tests` does, or when other tests are selected."""
@@ -93,6 +97,10 @@ class Selection:
         for test in sorted(tests):
             digest.update(f"{test} {self._hashes[file_of(test)]}\n".encode())
         return digest.hexdigest()
+
+    def _file_order(self, tests: list[str], module: Path) -> tuple[bool, float]:
+        seconds = sum(self.seconds[test] for test in tests)
+        return (not _is_of_package(tests[0], module), seconds)
 
     @cached_property
     def _hashes(self) -> "_Hashes":

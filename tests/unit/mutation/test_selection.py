@@ -53,6 +53,13 @@ def test_the_tests_of_the_package_are_run_before_faster_ones(module: Path) -> No
     assert selection.for_mutant(_mutant(module, "6)")) == [own, other]
 
 
+def test_the_tests_of_a_file_are_run_one_after_the_other(module: Path) -> None:
+    other = "tests/unit/package/test_other.py::"
+    a, b, c, d = _UNIT + "a", other + "b", _UNIT + "c", other + "d"
+    selection = _selection(module, {8: {a, b, c, d}}, a=1.0, b=1.5, c=2.0, d=2.5)
+    assert selection.for_mutant(_mutant(module, "6)")) == [a, c, b, d]
+
+
 def test_the_longest_tests_are_left_out_of_a_mutant_that_would_take_too_long(module: Path) -> None:
     slow, quick = _UNIT + "slow", _UNIT + "quick"
     selection = _selection(module, {8: {slow, quick}}, slow=SECONDS_PER_MUTANT)
