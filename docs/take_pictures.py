@@ -13,7 +13,7 @@ from typing import Any
 
 from textual.pilot import Pilot
 
-from transformer_playground.cli.main import app, run_app
+from transformer_playground.cli.main import main as tp
 from transformer_playground.tui.app import Console
 
 HERE = Path(__file__).resolve().parent
@@ -63,7 +63,7 @@ def train_runs(project: Path) -> None:
     (raw / "input.txt").write_text("\n".join(texts), encoding="utf-8")
     for run_id, overrides in RUNS.items():
         flags = [word for override in overrides for word in ("--set", override)]
-        if run_app(app, ["loop", "docs", "--run-id", run_id, *flags]):
+        if tp(["loop", "docs", "--run-id", run_id, *flags]):
             raise SystemExit(f"{run_id} could not be trained")
 
 

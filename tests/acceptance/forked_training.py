@@ -13,14 +13,14 @@ import sys
 import torch._dynamo  # noqa: F401
 
 import transformer_playground.training.run  # noqa: F401
-from transformer_playground.cli.main import app, run_app
+from transformer_playground.cli.main import main
 
 
 def train_and_wait(words: list[str]) -> None:
     nowhere = os.open(os.devnull, os.O_RDWR)
     for stream in (0, 1, 2):
         os.dup2(nowhere, stream)
-    code = run_app(app, words)
+    code = main(words)
     if code != 0:
         os._exit(code)
     while True:

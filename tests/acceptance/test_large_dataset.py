@@ -17,8 +17,8 @@ UNIT = 1 if sys.platform == "darwin" else 1 << 10
 
 PROBE = f"""\
 import json, resource, sys
-from transformer_playground.cli.main import app, run_app
-codes = [run_app(app, words) for words in json.loads(sys.argv[1])]
+from transformer_playground.cli.main import main
+codes = [main(words) for words in json.loads(sys.argv[1])]
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * {UNIT}
 print(json.dumps([codes, peak]))
 """

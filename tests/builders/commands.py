@@ -15,7 +15,7 @@ import pytest
 
 from builders.runs import claim_seconds
 from builders.training import TEXT
-from transformer_playground.cli.main import app, run_app
+from transformer_playground.cli.main import main
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.index import INDEX_NAME
 
@@ -145,7 +145,7 @@ def in_process(project: Project, capsys: pytest.CaptureFixture[str], *words: obj
     os.chdir(project.root)
     try:
         capsys.readouterr()
-        code = run_app(app, [str(word) for word in words])
+        code = main([str(word) for word in words])
     finally:
         os.chdir(before)
     captured = capsys.readouterr()
@@ -155,9 +155,9 @@ def in_process(project: Project, capsys: pytest.CaptureFixture[str], *words: obj
 def train_for_an_hour(project: Project) -> RunFolder:
     """The run `first` of five steps, whose rows say that they took an hour."""
     with contextlib.chdir(project.root):
-        assert run_app(app, ["prepare", "tiny"]) == 0
+        assert main(["prepare", "tiny"]) == 0
         steps = ["--set", "train.runtime.max_iters=5"]
-        assert run_app(app, ["train", "tiny", "--run-id", "first", *steps]) == 0
+        assert main(["train", "tiny", "--run-id", "first", *steps]) == 0
     run = project.run_named("first")
     claim_seconds(run, 3_600.0)
     return run

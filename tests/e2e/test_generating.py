@@ -8,7 +8,7 @@ import pytest
 
 from builders.commands import PATIENCE_SECONDS, TP, Ended, Project, in_process, make_project
 from builders.terminals import AtTerminal
-from transformer_playground.cli.main import app, run_app
+from transformer_playground.cli.main import main
 
 GENERATE = ("generate", "--run-id", "r")
 CTRL_D = "\x04"
@@ -20,7 +20,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = make_project(tmp_path_factory.mktemp("generating") / "project")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project.root)
-        assert run_app(app, ["loop", "tiny", "--run-id", "r"]) == 0
+        assert main(["loop", "tiny", "--run-id", "r"]) == 0
     return project
 
 

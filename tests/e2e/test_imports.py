@@ -64,6 +64,16 @@ def test_a_light_command_imports_nothing_heavy(
     assert imported_by(project, source) == []
 
 
+@pytest.mark.parametrize("words", [["tp", "--help"], ["tp", "runs"]], ids=" ".join)
+def test_help_and_lists_start_without_array_and_config_libraries(
+    project: Project, words: list[str]
+) -> None:
+    source = RUN_SCRIPT.format(
+        module="cli.main", argv=words, heavy={*HEAVY, "numpy", "filelock", "tomlkit", "psutil"}
+    )
+    assert imported_by(project, source) == []
+
+
 def test_a_plot_is_drawn_without_torch_and_without_a_display(project: Project) -> None:
     make_run(project.root / "runs", "tiny-1", rows=[train_row(1)])
     words = ["tp", "plot-loss", "--run-id", "tiny-1"]

@@ -7,14 +7,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import ValidationError
-
-from transformer_playground.config.model import ModelConfig
 from transformer_playground.errors import CheckpointError
 from transformer_playground.files import replace_json
 from transformer_playground.jsonvalues import as_count, as_number
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+    from transformer_playground.config.model import ModelConfig
 
 Kind = Literal["last", "best"]
 SCHEMA_VERSION = 1
@@ -190,12 +192,17 @@ def check_weights(weights: Mapping[Any, Any], key: str) -> None:
             raise CheckpointError(f"'{key}' is not a dict of named tensors")
 
 
-def model_config(model_args: Mapping[str, Any]) -> tuple[ModelConfig, int]:
+def model_config(model_args: Mapping[str, Any]) -> "tuple[ModelConfig, int]":
     """Model configuration and vocabulary size.
 
     Raises:
         CheckpointError: They are invalid; the message is the bare reason.
     """
+    # Imported late: lists of checkpoints do not need pydantic.
+    from pydantic import ValidationError
+
+    from transformer_playground.config.model import ModelConfig
+
     try:
         config = ModelConfig(**model_args)
     except (ValidationError, TypeError) as error:
@@ -205,7 +212,7 @@ def model_config(model_args: Mapping[str, Any]) -> tuple[ModelConfig, int]:
     return config, config.vocab_size
 
 
-def _first_problem(error: ValidationError | TypeError) -> str:
+def _first_problem(error: "ValidationError | TypeError") -> str:
     if isinstance(error, TypeError):
         return "its keys are not strings"
     problem = error.errors(include_url=False)[0]

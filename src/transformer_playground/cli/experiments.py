@@ -16,7 +16,6 @@ from transformer_playground.experiments.discovery import (
     list_folders,
     load_experiment,
 )
-from transformer_playground.experiments.registry import dataset_state
 from transformer_playground.experiments.scaffold import Template, copy_experiment, scaffold
 from transformer_playground.tables import Column
 
@@ -51,6 +50,9 @@ def experiments(
 def _row(
     experiments_dir: Path, experiment: Experiment, *, is_installed: bool = True
 ) -> dict[str, Any]:
+    # Imported late, with numpy: `tp new` and `tp --help` do not need it.
+    from transformer_playground.experiments.registry import dataset_state
+
     try:
         _, loaded = load_experiment(experiments_dir, experiment.name, None, (), {})
         table = loaded.config.experiment

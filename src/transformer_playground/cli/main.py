@@ -1,5 +1,6 @@
 """Entry point and command table of `tp`."""
 
+import importlib
 import sys
 from typing import Any
 
@@ -7,30 +8,24 @@ import typer
 from typer.core import TyperGroup
 
 from transformer_playground.cli.app import run_app
-from transformer_playground.cli.compare import compare
-from transformer_playground.cli.experiments import experiments, new
-from transformer_playground.cli.export import export_adapter
 from transformer_playground.cli.options import Version
-from transformer_playground.cli.plot_loss import plot_loss
-from transformer_playground.cli.prepare import prepare
-from transformer_playground.cli.report import report
-from transformer_playground.cli.runs.list import list_command
-from transformer_playground.cli.runs.manage import (
-    delete,
-    deleted,
-    note,
-    rename,
-    restore,
-    tag,
-    unlock,
-)
-from transformer_playground.cli.runs.show import show
-from transformer_playground.cli.sample import generate, sample
-from transformer_playground.cli.tensorboard import tensorboard
-from transformer_playground.cli.train import loop, train
 
-__all__ = ["app", "run", "run_app"]
-
+# The module in `cli` of each command; its function has the command's name.
+_COMMANDS = {
+    "prepare": "prepare",
+    "train": "train",
+    "sample": "sample",
+    "generate": "sample",
+    "loop": "train",
+    "compare": "compare",
+    "report": "report",
+    "plot-loss": "plot_loss",
+    "export-adapter": "export",
+    "experiments": "experiments",
+    "new": "experiments",
+    "tensorboard": "tensorboard",
+}
+_RUNS = "runs"
 _DEFAULT = "list"
 
 
@@ -44,51 +39,59 @@ class _ListByDefault(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-runs_app = typer.Typer(
-    cls=_ListByDefault,
-    help="List, annotate, rename and delete runs.\n\nWithout a command, runs are listed.",
-    add_completion=False,
-    rich_markup_mode=None,
-)
-# `-TERM` in a filter and `-TAG` start with a dash but are not options.
-_dashes = {"ignore_unknown_options": True}
-runs_app.command(_DEFAULT, context_settings=_dashes)(list_command)
-runs_app.command("tag", context_settings=_dashes)(tag)
-for run_command in (show, note, rename, delete, restore, deleted, unlock):
-    runs_app.command()(run_command)
-
-app = typer.Typer(
-    name="tp",
-    help="Train, sample and compare small language models.",
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
-)
+def build_app(only: str | None = None) -> typer.Typer:
+    """The application with all commands, or to start sooner with `only` one of them."""
+    app = typer.Typer(
+        name="tp",
+        help="Train, sample and compare small language models.",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_options)
+    for name, module in _COMMANDS.items():
+        if only in (None, name):
+            commands = importlib.import_module(f"transformer_playground.cli.{module}")
+            app.command(name)(getattr(commands, name.replace("-", "_")))
+    if only in (None, _RUNS):
+        app.add_typer(_runs_app(), name=_RUNS)
+    return app
 
 
-@app.callback()
 def _options(_version: Version = False) -> None:
     pass
 
 
-for command in (
-    prepare,
-    train,
-    sample,
-    generate,
-    loop,
-    compare,
-    report,
-    plot_loss,
-    export_adapter,
-    experiments,
-    new,
-    tensorboard,
-):
-    app.command()(command)
-app.add_typer(runs_app, name="runs")
+def _runs_app() -> typer.Typer:
+    from transformer_playground.cli.runs import list as listing
+    from transformer_playground.cli.runs import manage
+    from transformer_playground.cli.runs.show import show
+
+    runs_app = typer.Typer(
+        cls=_ListByDefault,
+        help="List, annotate, rename and delete runs.\n\nWithout a command, runs are listed.",
+        add_completion=False,
+        rich_markup_mode=None,
+    )
+    # `-TERM` in a filter and `-TAG` start with a dash but are not options.
+    dashes = {"ignore_unknown_options": True}
+    runs_app.command(_DEFAULT, context_settings=dashes)(listing.list_command)
+    runs_app.command("tag", context_settings=dashes)(manage.tag)
+    for command in (
+        *(show, manage.note, manage.rename, manage.delete, manage.restore, manage.deleted),
+        manage.unlock,
+    ):
+        runs_app.command()(command)
+    return runs_app
+
+
+def main(arguments: list[str]) -> int:
+    """Run `tp` with these arguments; return its exit code."""
+    first = arguments[0] if arguments else ""
+    known = {*_COMMANDS, _RUNS}
+    return run_app(build_app(first if first in known else None), arguments)
 
 
 def run() -> None:
     """Entry point of `tp`."""
-    sys.exit(run_app(app, sys.argv[1:] or ["--help"]))
+    sys.exit(main(sys.argv[1:] or ["--help"]))

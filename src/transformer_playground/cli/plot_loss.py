@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
 
 from transformer_playground.cli.options import RUN_HELP, AsJson, RunsDir
@@ -11,7 +10,7 @@ from transformer_playground.cli.output import note, say, say_json
 from transformer_playground.formatting import loss_text
 from transformer_playground.runs.folder import RUNS_DIR, reports_folder
 from transformer_playground.runs.listing import find_runs
-from transformer_playground.runs.series import Axis
+from transformer_playground.runs.metrics import Axis
 from transformer_playground.terminal import visible_line
 
 if TYPE_CHECKING:
@@ -102,6 +101,8 @@ def _document(request: "PlotRequest", result: "PlotResult") -> dict[str, Any]:
 
 
 def _run_entry(curves: "LossCurves") -> dict[str, Any]:
+    import numpy as np
+
     return {
         "run_id": curves.run_id,
         "train_points": int(np.isfinite(curves.train.y).sum()),

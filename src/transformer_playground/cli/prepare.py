@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+from typing import TYPE_CHECKING
 
 from transformer_playground.cli.options import (
     AsJson,
@@ -12,10 +13,11 @@ from transformer_playground.cli.options import (
     Overrides,
 )
 from transformer_playground.cli.output import note, say, say_json
-from transformer_playground.data.prepare import PrepareReport
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR, load_experiment
-from transformer_playground.experiments.registry import prepare_experiment
 from transformer_playground.experiments.scaffold import find_or_install
+
+if TYPE_CHECKING:
+    from transformer_playground.data.prepare import PrepareReport
 
 
 def prepare(
@@ -30,6 +32,9 @@ def prepare(
 
     Tokenizes its text into train.bin, val.bin and meta.pkl.
     """
+    # Imported late, with numpy, which `tp --help` does not need.
+    from transformer_playground.experiments.registry import prepare_experiment
+
     if experiment is not None:
         find_or_install(experiments_dir, experiment, note)
     found, loaded = load_experiment(
@@ -42,7 +47,7 @@ def prepare(
         say(describe_report(report))
 
 
-def describe_report(report: PrepareReport) -> str:
+def describe_report(report: "PrepareReport") -> str:
     """Summary of a preparation as lines of text."""
     lines = [
         f"{label}: {', '.join(names)}"

@@ -21,7 +21,8 @@ from transformer_playground.formatting import count_text, duration_text, loss_te
 from transformer_playground.plots.loss_curves import LossCurves, PlotRequest
 from transformer_playground.runs.column_buffer import FloatArray
 from transformer_playground.runs.curves import debiased_ema, decimate, split_at_gaps
-from transformer_playground.runs.series import Axis, Curve
+from transformer_playground.runs.metrics import Axis
+from transformer_playground.runs.series import Curve
 
 # Okabe & Ito (2008), "Color Universal Design": distinct for every kind of colour vision. Without
 # their yellow, which is invisible on white.

@@ -8,7 +8,8 @@ import numpy as np
 from transformer_playground.runs.column_buffer import FloatArray
 from transformer_playground.runs.curves import split_at_gaps
 from transformer_playground.runs.folder import RunFolder
-from transformer_playground.runs.series import Axis, Curve, RunSeries, lowest
+from transformer_playground.runs.metrics import Axis
+from transformer_playground.runs.series import Curve, RunSeries, lowest
 
 # A larger loss only shows that training has diverged, and no axis can show it.
 _MAX_LOSS = 1e12

@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, Literal, TypeVar, get_args
 
 from transformer_playground.files import open_regular
 from transformer_playground.jsonvalues import LARGEST
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 
 _T = TypeVar("_T")
+
+Axis = Literal["step", "tokens", "time"]
+"""Horizontal axes of curves."""
+AXES: tuple[Axis, ...] = get_args(Axis)
 
 # Events with one valid row per step.
 MEASUREMENTS = ("train", "eval", "checkpoint")

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +14,12 @@ from transformer_playground.runs.column_buffer import ColumnBuffer, FloatArray, 
 from transformer_playground.runs.jsonl import Row
 from transformer_playground.runs.metrics import (
     MEASUREMENTS,
+    Axis,
     FileOffset,
     MetricsReader,
     Poll,
     RunningMedian,
 )
-
-Axis = Literal["step", "tokens", "time"]
-AXES: tuple[Axis, ...] = get_args(Axis)
 
 PROGRESS = ("train", "eval", "checkpoint", "status")
 """Events whose step counts as training progress."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from builders.commands import Ended, Project, Tp, in_process, make_project
-from transformer_playground.cli.main import app, run_app
+from transformer_playground.cli.main import main
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = make_project(tmp_path_factory.mktemp("trained") / "project")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project.root)
-        assert run_app(app, ["loop", "tiny", "--run-id", "first"]) == 0
+        assert main(["loop", "tiny", "--run-id", "first"]) == 0
     return project
 
 

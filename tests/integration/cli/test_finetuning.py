@@ -11,7 +11,7 @@ from builders.commands import Project, Tp
 from builders.finetuning import make_finetuning_project
 from builders.hostile import Panic
 from builders.schemas import check
-from transformer_playground.cli.main import app, run_app
+from transformer_playground.cli.main import main
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +20,7 @@ def finetuned_once(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = make_finetuning_project(tmp_path_factory.mktemp("finetuned") / "project")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(project.root)
-        assert run_app(app, ["loop", "tiny", "--run-id", "first"]) == 0
+        assert main(["loop", "tiny", "--run-id", "first"]) == 0
     return project
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from builders.commands import CONFIG, Ended, Project, Tp
 from builders.metrics import read_rows
-from transformer_playground.cli.main import run_app
+from transformer_playground.cli.app import run_app
 from transformer_playground.cli.train import resume_command
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.runs.folder import read_run_config

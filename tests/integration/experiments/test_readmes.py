@@ -10,7 +10,7 @@ from typing import Any, get_args
 import pytest
 import typer
 
-from transformer_playground.cli.main import app
+from transformer_playground.cli.main import build_app
 from transformer_playground.cli.options import with_resume_default
 from transformer_playground.config.reference import schema_index
 from transformer_playground.experiments.discovery import bundled_dir, discover, load_experiment
@@ -77,7 +77,7 @@ def test_sections_follow_the_blueprint(readme: Path) -> None:
 
 
 def test_commands_exist_with_their_options_and_name_this_experiment(readme: Path) -> None:
-    group: Any = typer.main.get_command(app)
+    group: Any = typer.main.get_command(build_app())
     found = commands(readme)
     assert ["loop", readme.parent.name] in found
     for words in found:

@@ -12,7 +12,7 @@ import pytest
 
 from builders.comparisons import finished_run
 from builders.runs import append_rows, eval_row, resume_row, status_row, train_row
-from transformer_playground.cli.main import app, run_app
+from transformer_playground.cli.main import main
 from transformer_playground.comparison.compare import compare_folders
 from transformer_playground.comparison.render import as_document
 from transformer_playground.plots.loss_curves import read_loss_curves
@@ -65,7 +65,7 @@ def run(tmp_path: Path) -> RunFolder:
 
 
 def printed(capsys: pytest.CaptureFixture[str], *words: str) -> Any:
-    assert run_app(app, list(words)) == 0
+    assert main(list(words)) == 0
     return json.loads(capsys.readouterr().out)
 
 

@@ -18,7 +18,7 @@ from builders.commands import CONTROL, Project, in_process, make_project
 from builders.comparisons import finished_run
 from builders.schemas import check
 from builders.tui import shown, until, with_console
-from transformer_playground.cli.main import app, run_app
+from transformer_playground.cli.main import main
 from transformer_playground.formatting import count_text
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.tui.app import Console
@@ -46,7 +46,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
     with contextlib.chdir(project.root):
         for run_id, setting in runs.items():
             words = ["loop", "tiny", "--run-id", run_id, *QUICK, "--set", setting]
-            assert run_app(app, words) == 0
+            assert main(words) == 0
     return project
 
 

@@ -14,7 +14,7 @@ from textual.widgets import Input
 from builders.commands import Project, make_project
 from builders.tui import until, with_console
 from transformer_playground import tui
-from transformer_playground.cli.main import app, run_app
+from transformer_playground.cli.main import main
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.dialogs.pick import PickScreen
 from transformer_playground.tui.shared.view import View
@@ -40,7 +40,7 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Project:
     with contextlib.chdir(project.root):
         for run_id in RUNS:
             words = ["loop", "tiny", "--run-id", run_id, "--set", "train.runtime.max_iters=4"]
-            assert run_app(app, words) == 0
+            assert main(words) == 0
     return project
 
 

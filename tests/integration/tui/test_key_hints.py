@@ -12,7 +12,7 @@ from textual.widgets import Static
 from builders.commands import Project, make_project
 from builders.runs import make_run, status_row, train_row
 from builders.tui import shown, until, with_console
-from transformer_playground.cli.main import app, run_app
+from transformer_playground.cli.main import main
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.compare.view import CompareView
@@ -66,7 +66,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = make_project(tmp_path_factory.mktemp("hints") / "project")
     with contextlib.chdir(project.root):
         for run_id in ("one", "two"):
-            assert run_app(app, ["loop", "tiny", "--run-id", run_id]) == 0
+            assert main(["loop", "tiny", "--run-id", run_id]) == 0
     row = {"step": 0, "time": 1.0, "prompt": ">", "text": "sampled"}
     project.run_named("one").samples_path.write_text(json.dumps(row) + "\n", encoding="utf-8")
     return project

@@ -15,7 +15,7 @@ from textual.worker import Worker
 from builders.commands import MORE_AND_EXTRAS, Project, make_project, train_for_an_hour
 from builders.metrics import read_rows
 from builders.tui import until, with_console
-from transformer_playground.cli.main import app, run_app
+from transformer_playground.cli.main import main
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.core.job_queue import Job, Update
@@ -162,7 +162,7 @@ def test_plot_and_report_are_named_when_a_run_ends(project: Project) -> None:
 
 def test_sampling_begins_and_ends_once_and_shows_every_token(project: Project) -> None:
     with contextlib.chdir(project.root):
-        assert run_app(app, ["loop", "tiny", "--run-id", "first"]) == 0
+        assert main(["loop", "tiny", "--run-id", "first"]) == 0
     record = Record()
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:

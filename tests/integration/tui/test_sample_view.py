@@ -17,7 +17,7 @@ from builders.commands import CONTROL, Project, in_process, make_project
 from builders.schemas import check
 from builders.training import TEXT
 from builders.tui import shown, until, with_console
-from transformer_playground.cli.main import app, run_app
+from transformer_playground.cli.main import main
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.dialogs.pick import PickSeveralScreen
@@ -38,7 +38,7 @@ def trained(root: Path, *run_ids: str, text: str = TEXT) -> Project:
     project = make_project(root, text=text)
     with contextlib.chdir(root):
         for run_id in run_ids:
-            assert run_app(app, ["loop", "tiny", "--run-id", run_id]) == 0
+            assert main(["loop", "tiny", "--run-id", run_id]) == 0
     return project
 
 

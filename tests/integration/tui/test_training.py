@@ -15,7 +15,7 @@ from builders.metrics import read_rows
 from builders.runs import make_run, train_row
 from builders.tui import shown, until, with_console
 from transformer_playground.checkpoints.discovery import newest_valid
-from transformer_playground.cli.main import app, run_app
+from transformer_playground.cli.main import main
 from transformer_playground.runs.listing import list_runs
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
@@ -115,7 +115,7 @@ def test_leaving_while_training_asks_saves_and_ends(project: Project) -> None:
     assert_resumable(project, "first", steps_done[0])
     with contextlib.chdir(project.root):
         more = f"train.runtime.max_iters={steps_done[0] + 2}"
-        assert run_app(app, ["train", "tiny", "--resume", "first", "--set", more]) == 0
+        assert main(["train", "tiny", "--resume", "first", "--set", more]) == 0
     assert states(project) == {"first": "finished"}
     assert project.runs == [project.run_named("first")]
 

@@ -12,7 +12,7 @@ from textual.widgets import Input, TextArea
 
 from builders.commands import Project, make_project
 from builders.tui import shown, until, with_console
-from transformer_playground.cli.main import app, run_app
+from transformer_playground.cli.main import main
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.dialogs.pick import PickScreen
 from transformer_playground.tui.launch.overrides_input import OverridesInput
@@ -33,7 +33,7 @@ def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Project:
     with contextlib.chdir(project.root):
         for run_id in RUNS:
             words = ["loop", "tiny", "--run-id", run_id, "--set", "train.runtime.max_iters=4"]
-            assert run_app(app, words) == 0
+            assert main(words) == 0
     return project
 
 

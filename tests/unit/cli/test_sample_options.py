@@ -4,7 +4,7 @@ import click
 import pytest
 import typer
 
-from transformer_playground.cli.main import app
+from transformer_playground.cli.main import build_app
 
 OPTIONS = {
     "prompt": "--prompt",
@@ -20,7 +20,7 @@ OPTIONS = {
 
 
 def options_of(verb: str) -> dict[str, click.Option]:
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(build_app())
     command = group.commands[verb]  # type: ignore[attr-defined]
     return {parameter.name: parameter for parameter in command.params}
 

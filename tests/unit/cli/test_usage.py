@@ -1,5 +1,6 @@
 """Help texts of all commands, and usage errors."""
 
+import re
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -8,10 +9,11 @@ from typing import Any
 import pytest
 import typer.main
 
-from transformer_playground.cli.main import app, run_app
+from transformer_playground.cli.app import run_app
+from transformer_playground.cli.main import build_app, main
 from transformer_playground.tp_tui import application
 
-APPLICATIONS = {"tp": app, "tp-tui": application()}
+APPLICATIONS = {"tp": build_app(), "tp-tui": application()}
 
 
 def walk_commands(path: tuple[str, ...], command: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -63,6 +65,18 @@ def test_the_help_of_a_group_lists_its_commands(
     assert all(f"  {child}" in out for child in getattr(COMMANDS[path], "commands", {}))
 
 
+@pytest.mark.parametrize("name", [path for path in COMMANDS if re.fullmatch(r"tp [\w-]+", path)])
+def test_a_command_that_is_loaded_alone_has_the_same_help(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = name.removeprefix("tp ")
+    run_app(build_app(), [command, "--help"])
+    of_all = capsys.readouterr().out
+    run_app(build_app(command), [command, "--help"])
+    assert capsys.readouterr().out == of_all
+    assert f"Usage: {name}" in of_all
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -80,7 +94,7 @@ def test_the_help_of_a_group_lists_its_commands(
 def test_wrong_usage_gives_one_sentence_and_the_help_command(
     arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_app(app, arguments) == 2
+    assert main(arguments) == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert captured.err.startswith("error: ")
@@ -91,16 +105,16 @@ def test_wrong_usage_gives_one_sentence_and_the_help_command(
 def test_an_empty_folder_lists_the_bundled_experiments(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run_app(app, ["experiments", "--experiments-dir", str(tmp_path)]) == 0
+    assert main(["experiments", "--experiments-dir", str(tmp_path)]) == 0
     captured = capsys.readouterr()
     assert "shakespeare_char_fast" in captured.out
     copy = ["new", "mine", "--from", "shakespeare", "--experiments-dir", str(tmp_path)]
-    assert run_app(app, copy) == 0
+    assert main(copy) == 0
     capsys.readouterr()
-    assert run_app(app, ["experiments", "--experiments-dir", str(tmp_path)]) == 0
+    assert main(["experiments", "--experiments-dir", str(tmp_path)]) == 0
     assert capsys.readouterr().err == ""
     monkeypatch.setattr("transformer_playground.cli.experiments.is_terminal", lambda: True)
-    assert run_app(app, ["experiments", "--experiments-dir", str(tmp_path)]) == 0
+    assert main(["experiments", "--experiments-dir", str(tmp_path)]) == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines()[1].startswith("mine")
     assert "shakespeare_char_fast" not in captured.out
@@ -111,7 +125,7 @@ def test_a_template_and_a_source_exclude_each_other(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["new", "x", "--from", "shakespeare", "--template", "char"]
-    assert run_app(app, [*words, "--experiments-dir", str(tmp_path)]) == 2
+    assert main([*words, "--experiments-dir", str(tmp_path)]) == 2
     assert "mutually exclusive" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 
 from transformer_playground.formatting import value_text
 from transformer_playground.runs.curves import debiased_ema
-from transformer_playground.runs.series import Axis
+from transformer_playground.runs.metrics import Axis
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.axes import LIMIT, FloatArray, to_log_axis
 from transformer_playground.tui.charts.braille import Points, finite_points

@@ -15,8 +15,8 @@ from transformer_playground.jsonvalues import as_text
 from transformer_playground.plots.loss_curves import PlotRequest
 from transformer_playground.plots.loss_plot import plot_loss
 from transformer_playground.runs.folder import RunFolder, open_run
-from transformer_playground.runs.metrics import read_samples
-from transformer_playground.runs.series import Axis, Curve, RunSeries
+from transformer_playground.runs.metrics import Axis, read_samples
+from transformer_playground.runs.series import Curve, RunSeries
 
 
 @dataclass(frozen=True)

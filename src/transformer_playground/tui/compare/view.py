@@ -12,7 +12,7 @@ from textual.widgets import Input, Static
 
 from transformer_playground.comparison.render import markdown_text
 from transformer_playground.runs.folder import RunFolder
-from transformer_playground.runs.series import AXES, Axis
+from transformer_playground.runs.metrics import AXES, Axis
 from transformer_playground.terminal import visible
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.compare.pane import ComparisonCurves, ComparisonPane, hint

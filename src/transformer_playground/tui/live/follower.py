@@ -12,12 +12,13 @@ from transformer_playground.jsonvalues import as_text
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.jsonl import Row
 from transformer_playground.runs.metrics import (
+    Axis,
     MetricsReader,
     Poll,
     SampleHistory,
     is_sample_row,
 )
-from transformer_playground.runs.series import Axis, Curve, RunSeries
+from transformer_playground.runs.series import Curve, RunSeries
 from transformer_playground.terminal import visible
 from transformer_playground.tui.live.quantities import CurveSpec, Quantity
 from transformer_playground.tui.live.stats import LogLine, RunStats, log_line, stats_of

@@ -12,7 +12,7 @@ from textual.types import CSSPathType
 from textual.widget import Widget
 from textual.widgets import Static
 
-from transformer_playground.runs.series import AXES, Axis
+from transformer_playground.runs.metrics import AXES, Axis
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.charts.chart import Chart
