@@ -83,7 +83,7 @@ def test_no_more_samples_are_kept_than_asked_for_across_resumes() -> None:
     history.add(10, "d")
     assert history.samples == ("c", "d")
     history.resume(9)
-    assert history.samples == ()
+    assert not history.samples
 
 
 def test_a_history_that_was_cleared_starts_anew() -> None:
@@ -91,7 +91,7 @@ def test_a_history_that_was_cleared_starts_anew() -> None:
     history.add(5, "a")
     history.resume(5)
     history.clear()
-    assert history.samples == ()
+    assert not history.samples
     history.add(5, "b")
     history.add(5, "c")
     assert history.samples == ("b", "c")
