@@ -67,7 +67,7 @@ quality verify: lint types imports test ## Everything that CI runs
 
 quality-ext: setup ## Mutation testing of PKG=checkpoints or PKG="config/loading.py …"; resumable
 	@test -n "$(PKG)" || { echo "Name packages or modules: make $@ PKG=\"checkpoints config/loading.py\""; exit 2; }
-	PYTHONPATH=tests $(BIN)/python -m mutation $(PKG) --workers $(WORKERS) $(if $(TESTS),--tests $(TESTS))
+	PYTHONPATH=tests $(BIN)/python -m mutation $(PKG) --workers $(WORKERS) $(if $(TESTS),--tests $(TESTS)) $(if $(SECONDS_EACH),--seconds $(SECONDS_EACH))
 
 bench: setup ## Speed, as ratios measured side by side
 	for script in benchmarks/*.py; do $(BIN)/python $$script; done

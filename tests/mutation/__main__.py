@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mutation.results import report
 from mutation.runner import BrokenTestsError, Runner
+from mutation.selection import SECONDS_PER_MUTANT
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "src" / "transformer_playground"
@@ -22,6 +23,12 @@ def main() -> int:
     )
     parser.add_argument(
         "--tests", nargs="+", help="files and folders of tests (default: those of the packages)"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=SECONDS_PER_MUTANT,
+        help=f"time for the tests of one mutant (default: {SECONDS_PER_MUTANT:.0f})",
     )
     parser.add_argument("--workers", type=int, default=2, help="mutants at a time (default: 2)")
     arguments = parser.parse_args()
@@ -46,6 +53,7 @@ def main() -> int:
         cache=ROOT / ".cache" / "mutation",
         workers=arguments.workers,
         preloaded=PRELOADED,
+        seconds=arguments.seconds,
     )
     try:
         pairs = runner.run()

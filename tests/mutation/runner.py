@@ -20,7 +20,7 @@ from mutation.mutants import Mutant, mutants_of
 from mutation.mutated_code import MutatedModule, exchange, loaded_functions
 from mutation.pool import Answer, Task, run_tasks
 from mutation.results import Result, Results
-from mutation.selection import Measurements, Selection, file_of
+from mutation.selection import SECONDS_PER_MUTANT, Measurements, Selection, file_of
 from mutation.session import CollectionError, collect_and_run, run_collected, with_collected_tests
 
 # A mutant that takes so many times as long as its tests, and some seconds more, hangs.
@@ -50,6 +50,7 @@ class Runner:
         cache: Folder for results and measurements.
         workers: Children at a time.
         preloaded: Libraries that every child needs and that take long to import.
+        seconds: Time for the tests of one mutant.
         patience: Seconds that every child has besides the time of its tests.
     """
 
@@ -60,6 +61,7 @@ class Runner:
     cache: Path
     workers: int
     preloaded: Sequence[str] = ()
+    seconds: float = SECONDS_PER_MUTANT
     patience: float = 20.0
 
     def run(self) -> list[tuple[Mutant, Result]]:
@@ -167,6 +169,7 @@ class Runner:
         ]
         selection = self._measurements().read(files, self.modules)
         selection.at_import |= at_import
+        selection.limit = self.seconds
         results = {
             module: Results(self.cache / "results", module, str(module.relative_to(self.root)))
             for module in self.modules

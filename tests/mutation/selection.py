@@ -40,12 +40,14 @@ class Selection:
         seconds: Time of each test.
         tests: Module -> line -> ids of the tests that execute it.
         at_import: Module -> lines that run when it is imported.
+        limit: Seconds for the tests of one mutant.
     """
 
     root: Path
     seconds: dict[str, float] = field(default_factory=dict)
     tests: dict[Path, dict[int, set[str]]] = field(default_factory=dict)
     at_import: dict[Path, set[int]] = field(default_factory=dict)
+    limit: float = SECONDS_PER_MUTANT
 
     def for_mutant(self, mutant: Mutant) -> list[str]:
         """Ids of the tests that execute the change, within the time limit of one mutant.
@@ -85,7 +87,7 @@ class Selection:
             tests, key=lambda test: (not _is_of_package(test, module), self.seconds[test], test)
         ):
             total += self.seconds[test]
-            if total > SECONDS_PER_MUTANT and chosen:
+            if total > self.limit and chosen:
                 break
             chosen[file_of(test)].append(test)
         files = sorted(chosen.values(), key=lambda tests: self._file_order(tests, module))

@@ -438,6 +438,14 @@ def test_errors_of_the_disk_are_sentences(tmp_path: Path, monkeypatch: pytest.Mo
             metrics.sync()
 
 
+def test_a_closed_writer_gives_its_descriptor_back(tmp_path: Path) -> None:
+    before = psutil.Process().num_fds()
+    metrics = JsonlWriter(tmp_path / "m")
+    assert psutil.Process().num_fds() == before + 1
+    metrics.close()
+    assert psutil.Process().num_fds() == before
+
+
 def test_a_closed_writer_does_not_close_the_file_of_another(tmp_path: Path) -> None:
     metrics = JsonlWriter(tmp_path / "m")
     metrics.close()

@@ -5,6 +5,7 @@ import statistics
 
 import pytest
 
+from transformer_playground.jsonvalues import LARGEST
 from transformer_playground.runs.metrics import RunningMedian
 
 
@@ -55,3 +56,30 @@ def test_the_values_around_the_median_are_kept() -> None:
 def test_the_median_of_an_even_number_of_values_is_the_mean_of_two() -> None:
     assert RunningMedian().with_more([4.0, 1.0]).median == 2.5
     assert RunningMedian().with_more([]) == RunningMedian()
+
+
+@pytest.mark.parametrize(
+    ("below", "above", "median"),
+    [(3, 0, None), (2, 0, None), (1, 0, 5.0), (0, 1, 6.0), (0, 3, None)],
+)
+def test_a_median_just_beside_the_kept_values_is_unknown(
+    below: int, above: int, median: float | None
+) -> None:
+    assert RunningMedian(below, (5.0, 6.0), above).median == median
+
+
+def test_values_inside_the_kept_ones_are_kept_and_others_only_counted() -> None:
+    running = RunningMedian(5, (1.0, 3.0, 5.0), 5)
+    assert running.with_more([2.0, 4.0]) == RunningMedian(5, (1.0, 2.0, 3.0, 4.0, 5.0), 5)
+    assert running.with_more([0.0, 6.0]) == RunningMedian(6, (1.0, 3.0, 5.0), 6)
+
+
+def test_the_kept_values_are_the_middle_ones_in_whatever_order_they_came() -> None:
+    values = [float(value) for value in range(5000)]
+    random.Random(1).shuffle(values)
+    running = RunningMedian().with_more(values)
+    assert running == RunningMedian(2400, tuple(map(float, range(2400, 2600))), 2400)
+
+
+def test_the_largest_number_of_all_is_left_out_like_infinity() -> None:
+    assert RunningMedian().with_more([LARGEST, -LARGEST]) == RunningMedian()

@@ -102,3 +102,10 @@ def test_a_sample_needs_a_text_and_a_step() -> None:
     assert is_sample_row({"step": 1, "event": "resume"})
     for row in ({"step": 1}, {"text": "a"}, {"step": "1", "text": "a"}, {"step": 1, "text": 5}):
         assert not is_sample_row(row)
+
+
+def test_of_many_samples_of_one_step_the_newest_are_kept() -> None:
+    history: SampleHistory[str] = SampleHistory(2)
+    for text in "abcde":
+        history.add(5, text)
+    assert history.samples == ("d", "e")
