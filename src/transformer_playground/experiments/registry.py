@@ -102,13 +102,14 @@ def prepare_experiment(
     Raises:
         DataError: The corpus is unusable, or the experiment's `prepare.py` fails.
     """
-    path, base = _preparer_path(experiment), _pretrained(config)
+    path, base = preparer_path(experiment), _pretrained(config)
     if path is None:
         return standard.prepare_dataset(config.prepare, base, report=report, force=force)
     folder = config.prepare.dataset_dir
     is_read_only = not force and folder.is_dir() and not os.access(folder, os.W_OK)
     if is_read_only and dataset_state(experiment, config) == "prepared":
         return standard.describe_dataset(config.prepare, report=report)
+    report(f"running {display_path(path)}")
     prepared = _run_preparer(path, PrepareContext(experiment, config, report, force))
     if prepared is None:
         prepared = standard.prepare_dataset(config.prepare, base, report=report, force=force)
@@ -129,7 +130,7 @@ def dataset_state(experiment: Experiment, config: ExperimentConfig) -> DatasetSt
     `prepare.py` that writes the dataset itself are not detected here: prepare always calls it.
     """
     state = standard.dataset_state(config.prepare, _pretrained(config))
-    path = _preparer_path(experiment)
+    path = preparer_path(experiment)
     if path is None or state == "missing":
         return state
     match _compare_stamp(config.prepare, path):
@@ -139,6 +140,15 @@ def dataset_state(experiment: Experiment, config: ExperimentConfig) -> DatasetSt
             return state
         case "own":
             return "prepared" if _is_intact(config.prepare.dataset_dir) else "stale"
+
+
+def preparer_path(experiment: Experiment) -> Path | None:
+    """The experiment's own `prepare.py`, None if it has none."""
+    # A loose configuration file must not run an unrelated prepare.py in its folder.
+    if not os.path.lexists(experiment.folder / CONFIG_FILE):
+        return None
+    path = experiment.folder / PREPARER_FILE
+    return path if path.is_file() else None
 
 
 def _pretrained(config: ExperimentConfig) -> HfModelConfig | None:
@@ -151,14 +161,6 @@ def _is_intact(dataset_dir: Path) -> bool:
     except DataError:
         return False
     return True
-
-
-def _preparer_path(experiment: Experiment) -> Path | None:
-    # A loose configuration file must not run an unrelated prepare.py in its folder.
-    if not os.path.lexists(experiment.folder / CONFIG_FILE):
-        return None
-    path = experiment.folder / PREPARER_FILE
-    return path if path.is_file() else None
 
 
 def _run_preparer(path: Path, context: PrepareContext) -> PrepareReport | None:

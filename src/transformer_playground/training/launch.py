@@ -110,11 +110,24 @@ class ResolvedLaunch:
         """
         from transformer_playground.experiments.registry import prepare_experiment
 
-        config, when = self.loaded.config, self.launch.prepare
-        is_kept = self.launch.origin is not None and _has_dataset(config.prepare.dataset_dir)
-        if when == "never" or is_kept:
+        if not self._prepares:
             return None
-        return prepare_experiment(self.experiment, config, report=report, force=when == "always")
+        config, force = self.loaded.config, self.launch.prepare == "always"
+        return prepare_experiment(self.experiment, config, report=report, force=force)
+
+    @property
+    def preparer(self) -> Path | None:
+        """The experiment's `prepare.py` if `prepare` runs it."""
+        from transformer_playground.experiments.registry import preparer_path
+
+        return preparer_path(self.experiment) if self._prepares else None
+
+    @property
+    def _prepares(self) -> bool:
+        if self.launch.prepare == "never":
+            return False
+        folder = self.loaded.config.prepare.dataset_dir
+        return self.launch.origin is None or not _has_dataset(folder)
 
     def train(
         self,

@@ -13,6 +13,7 @@ from textual.timer import Timer
 from transformer_playground.terminal import visible
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.core.job_queue import TrainingQueue, Update
+from transformer_playground.tui.core.known_preparers import KnownPreparers
 from transformer_playground.tui.core.snapshot import Snapshot, take_snapshot
 from transformer_playground.tui.core.workspace import Workspace
 from transformer_playground.tui.settings import Settings
@@ -41,7 +42,9 @@ class AppContext:
     def __init__(self, app: App[int], experiments_dir: Path, runs_dir: Path) -> None:
         self.app = app
         self.experiments_dir, self.runs_dir = experiments_dir, runs_dir
-        self.training = TrainingQueue(experiments_dir, runs_dir)
+        self.known_preparers = KnownPreparers()
+        unknown = self.known_preparers.unknown_of
+        self.training = TrainingQueue(experiments_dir, runs_dir, unknown)
         self.workspace = Workspace()
         self.snapshot = Snapshot()
         self.has_snapshot = False

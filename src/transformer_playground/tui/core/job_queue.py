@@ -3,13 +3,14 @@
 import itertools
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from transformer_playground.errors import PlaygroundError, describe_error
+from transformer_playground.errors import DataError, PlaygroundError, describe_error
+from transformer_playground.files import display_path
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import (
@@ -23,6 +24,7 @@ from transformer_playground.training.events import (
 from transformer_playground.training.launch import Launch, resolve_launch
 
 if TYPE_CHECKING:
+    from transformer_playground.training.launch import ResolvedLaunch
     from transformer_playground.training.post_run import Artifacts
 
 JobState = Literal[
@@ -136,10 +138,20 @@ class TrainingQueue:
 
     The application's own thread submits and controls jobs and drains updates. `work` runs in the
     worker thread, the only one that uses torch. Neither thread waits for the other.
+
+    Args:
+        unknown_preparer: The `prepare.py` that a launch would run, if the user has not allowed it;
+            such a job fails.
     """
 
-    def __init__(self, experiments_dir: Path, runs_dir: Path) -> None:
+    def __init__(
+        self,
+        experiments_dir: Path,
+        runs_dir: Path,
+        unknown_preparer: "Callable[[ResolvedLaunch], Path | None]" = lambda _: None,
+    ) -> None:
         self._experiments_dir, self._runs_dir = experiments_dir, runs_dir
+        self._unknown_preparer = unknown_preparer
         self._jobs: list[Job] = []
         self._numbers = itertools.count(1)
         self._updates = EventBuffer()
@@ -252,6 +264,12 @@ class TrainingQueue:
         report = partial(self._report_preparation, job)
         _raise_if_stopped(job)
         resolved = resolve_launch(self._experiments_dir, self._runs_dir, job.launch)
+        if preparer := self._unknown_preparer(resolved):
+            # Allowed when the job was submitted, unless the file has changed since.
+            raise DataError(
+                f"{display_path(preparer)} was not allowed to run, or has changed since.",
+                "Start the run again to be asked about it.",
+            )
         resolved.prepare(report)
         _raise_if_stopped(job)
         self._change(job, "starting")

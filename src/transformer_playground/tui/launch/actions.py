@@ -1,5 +1,6 @@
 """Launch actions: choose an experiment or checkpoint, edit the launch, and queue it."""
 
+from functools import partial
 from pathlib import Path
 
 from transformer_playground.errors import UsageError
@@ -10,6 +11,7 @@ from transformer_playground.training.launch import Launch
 from transformer_playground.tui.core.checkpoints import Choice, choices_of
 from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.dialogs.pick import PickScreen
+from transformer_playground.tui.dialogs.preparer import confirm_preparer
 from transformer_playground.tui.launch.service import ExperimentChoice, choices
 from transformer_playground.tui.launch.view import LaunchScreen, choice_options
 from transformer_playground.tui.shared.checkpoint_rows import checkpoint_rows
@@ -92,7 +94,12 @@ def edit_launch(context: AppContext, launch: Launch) -> None:
 
 
 def submit_launch(context: AppContext, launch: Launch) -> None:
-    """Queue a launch and switch to the Live view."""
+    """Queue a launch and switch to the Live view; new code of an experiment is confirmed first."""
+    unknown = context.known_preparers.unknown_in(context.experiments_dir, context.runs_dir, launch)
+    confirm_preparer(context, unknown, partial(_submit, context, launch))
+
+
+def _submit(context: AppContext, launch: Launch) -> None:
     job = context.training.submit(launch)
     waits = context.training.active is not None or len(context.training.waiting) > 1
     text = f"Queued {job.name}." if waits else f"Started {job.name}."

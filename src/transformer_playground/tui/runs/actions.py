@@ -28,6 +28,7 @@ from transformer_playground.tui.bindings import key_hint
 from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.dialogs.base import ConfirmScreen
 from transformer_playground.tui.dialogs.edit_text import EditTextScreen
+from transformer_playground.tui.dialogs.preparer import confirm_preparer
 from transformer_playground.tui.runs.table import RunsTable
 from transformer_playground.tui.runs.table_state import Column, RunsTableState
 from transformer_playground.tui.shared.view import View
@@ -122,12 +123,20 @@ class RunCommands:
             self._notify(f"{row.run_id} is already {job.state}.")
             return
         launch = Launch(row.experiment, resume=row.run_id)
-        self._in_thread(lambda: self._newest_step(row.run_id), partial(self._submit, launch))
+        self._in_thread(lambda: self._before_resuming(launch), partial(self._confirm, launch))
 
-    def _newest_step(self, run_id: str) -> int | None:
+    def _before_resuming(self, launch: Launch) -> tuple[int | None, Path | None]:
+        """Step of the checkpoint to resume from, and the new `prepare.py` that would run."""
         from transformer_playground.tui.core.checkpoints import newest_step
 
-        return newest_step(self._context.runs_dir, run_id)
+        context = self._context
+        step = newest_step(context.runs_dir, launch.resume or "")
+        known = context.known_preparers
+        return step, known.unknown_in(context.experiments_dir, context.runs_dir, launch)
+
+    def _confirm(self, launch: Launch, found: tuple[int | None, Path | None]) -> None:
+        step, preparer = found
+        confirm_preparer(self._context, preparer, partial(self._submit, launch, step))
 
     def _submit(self, launch: Launch, step: int | None) -> None:
         job = self._context.training.job_of(launch.resume or "")
