@@ -81,7 +81,9 @@ def test_a_preparer_that_returns_nothing_hands_over_to_the_standard_one(tmp_path
     experiment, config = _experiment(tmp_path, WRITES_RAW)
     lines: list[str] = []
     prepared = prepare_experiment(experiment, config, report=lines.append, force=True)
-    assert lines[0] == "tiny force=True"
+    assert lines[0].startswith("running ")
+    assert lines[0].endswith("prepare.py")
+    assert lines[1] == "tiny force=True"
     assert "train.bin" in prepared.created
     assert prepared.vocab_size > len(set("tick tock"))
 
