@@ -24,11 +24,13 @@ class Snapshot:
     Attributes:
         runs: Run id -> run, newest first.
         experiments: All folders of experiments by name, those that cannot be used included.
+        start: Name and seconds of the experiment to start with, while there are no runs.
         problem: Why runs or experiments, or both, could not be listed.
     """
 
     runs: "Mapping[str, RunInfo]" = field(default_factory=dict)
     experiments: "tuple[Experiment, ...]" = ()
+    start: tuple[str, int] | None = None
     problem: str | None = None
     next_refresh: float = _MIN_INTERVAL
 
@@ -36,7 +38,7 @@ class Snapshot:
 def take_snapshot(experiments_dir: Path, runs_dir: Path) -> Snapshot:
     """List experiments and runs; a folder that cannot be listed counts as empty."""
     # Imported by the first listing, after the first frame.
-    from transformer_playground.experiments.discovery import list_folders
+    from transformer_playground.experiments.discovery import list_folders, start_experiment
     from transformer_playground.runs.listing import list_runs
 
     began = time.thread_time()
@@ -55,6 +57,7 @@ def take_snapshot(experiments_dir: Path, runs_dir: Path) -> Snapshot:
     return Snapshot(
         {row.run_id: row for row in runs},
         tuple(experiments),
+        None if runs else start_experiment(experiments),
         " ".join(problems) or None,
         max(_MIN_INTERVAL, spent / _MAX_CPU_SHARE),
     )

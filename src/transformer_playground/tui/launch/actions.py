@@ -4,7 +4,7 @@ from functools import partial
 from pathlib import Path
 
 from transformer_playground.errors import UsageError
-from transformer_playground.experiments.discovery import bundled_dir, discover
+from transformer_playground.experiments.discovery import bundled_dir, discover, start_experiment
 from transformer_playground.experiments.scaffold import find_or_install
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.training.launch import Launch
@@ -32,11 +32,12 @@ def _choose_experiment(context: AppContext, folder: Path) -> None:
     """Choose an experiment of a folder; a bundled one is copied into place."""
 
     def find() -> None:
-        found = choices(folder)
-        context.app.call_from_thread(show, found)
+        found, start = choices(folder), start_experiment(discover(folder))
+        context.app.call_from_thread(show, found, start)
 
-    def show(found: list[ExperimentChoice]) -> None:
-        context.app.push_screen(PickScreen("Train", choice_options(found), None), take)
+    def show(found: list[ExperimentChoice], start: tuple[str, int] | None) -> None:
+        options = choice_options(found, start)
+        context.app.push_screen(PickScreen("Train", options, start[0] if start else None), take)
 
     def take(name: str | None) -> None:
         if name is None:

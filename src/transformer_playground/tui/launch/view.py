@@ -16,6 +16,7 @@ from transformer_playground.config.loading import set_overrides
 from transformer_playground.encodings import decode_config
 from transformer_playground.errors import PlaygroundError, UsageError
 from transformer_playground.experiments.discovery import find_experiment
+from transformer_playground.formatting import duration_text
 from transformer_playground.runs.folder import new_run_id
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.training.launch import Launch
@@ -218,8 +219,14 @@ class LaunchScreen(Dialog[Launch | None]):
         self.query_one("#launch").border_title = Content(visible_line(title))
 
 
-def choice_options(found: list[ExperimentChoice]) -> list[tuple[str, Content]]:
-    """Options of a picker: name, kind, state of the data and description of each experiment."""
+def choice_options(
+    found: list[ExperimentChoice], start: tuple[str, int] | None = None
+) -> list[tuple[str, Content]]:
+    """Options of a picker: name, kind, state of the data and description of each experiment.
+
+    Args:
+        start: Name and seconds of the experiment to start with.
+    """
     width = max((len(choice.name) for choice in found), default=0)
     return [
         (
@@ -227,11 +234,16 @@ def choice_options(found: list[ExperimentChoice]) -> list[tuple[str, Content]]:
             Content.assemble(
                 visible_line(choice.name).ljust(width + 2),
                 (f"{choice.kind}  {choice.data:<9} ", "$text-muted"),
+                (_start_text(start), "$accent") if start and start[0] == choice.name else "",
                 visible_line(choice.description),
             ),
         )
         for choice in found
     ]
+
+
+def _start_text(start: tuple[str, int]) -> str:
+    return f"start here, about {duration_text(start[1])} · "
 
 
 def _without_option(problem: str) -> str:

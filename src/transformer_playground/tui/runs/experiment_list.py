@@ -9,6 +9,7 @@ from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
+from transformer_playground.formatting import duration_text
 from transformer_playground.terminal import visible_line
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class ExperimentList(OptionList):
         super().__init__(id="experiments", classes="pane", markup=False, compact=True)
         self.border_title = Content("Experiments")
         self._shown: list[tuple[str, ExperimentDetails | None]] = []
+        self._start: tuple[str, int] | None = None
         self._shown_width = 0
 
     @property
@@ -39,35 +41,50 @@ class ExperimentList(OptionList):
         return highlighted.id if highlighted else None
 
     def show(
-        self, experiments: "Sequence[Experiment]", details: "Mapping[str, ExperimentDetails]"
+        self,
+        experiments: "Sequence[Experiment]",
+        details: "Mapping[str, ExperimentDetails]",
+        start: tuple[str, int] | None = None,
     ) -> None:
+        """Show experiments; `start` is name and seconds of the one to start with."""
         shown = [(each.name, details.get(each.name)) for each in experiments]
         width = self.scrollable_content_region.width
-        if shown == self._shown and width == self._shown_width:
+        is_same = (shown, width, start) == (self._shown, self._shown_width, self._start)
+        if is_same:
             return
         same_names = [name for name, _ in shown] == [name for name, _ in self._shown]
-        self._shown, self._shown_width = shown, width
+        self._shown, self._shown_width, self._start = shown, width, start
         if same_names:
             for name, each in shown:
-                self.replace_option_prompt(name, _prompt(name, each, width))
+                self.replace_option_prompt(name, self._prompt(name, each))
             return
         current = self.current
         self.clear_options()
-        self.add_options(Option(_prompt(name, each, width), id=name) for name, each in shown)
+        self.add_options(Option(self._prompt(name, each), id=name) for name, each in shown)
         names = [name for name, _ in shown]
         if names:
-            self.highlighted = names.index(current) if current in names else 0
+            wanted = current or (start[0] if start else None)
+            self.highlighted = names.index(wanted) if wanted in names else 0
 
     def on_resize(self) -> None:
         width = self.scrollable_content_region.width
         if width != self._shown_width:
             self._shown_width = width
             for name, each in self._shown:
-                self.replace_option_prompt(name, _prompt(name, each, width))
+                self.replace_option_prompt(name, self._prompt(name, each))
+
+    def _prompt(self, name: str, details: "ExperimentDetails | None") -> Content:
+        seconds = self._start[1] if self._start and self._start[0] == name else None
+        return _prompt(name, details, self._shown_width, seconds)
 
 
-def _prompt(name: str, details: "ExperimentDetails | None", width: int) -> Content:
+def _prompt(
+    name: str, details: "ExperimentDetails | None", width: int, seconds: int | None
+) -> Content:
+    start = None if seconds is None else (f"start here, {_about(seconds)}", "$accent")
     if details is None:
+        if start is not None:
+            return Content.assemble(visible_line(name), "\n", start)
         return Content.assemble(visible_line(name), "\n", ("…", "$foreground 60%"))
     # Imported after the first frame.
     from transformer_playground.tui.runs.details_state import DATA_LABELS
@@ -78,7 +95,12 @@ def _prompt(name: str, details: "ExperimentDetails | None", width: int) -> Conte
     gap = " " * max(1, width - title.cell_length - cell_len(state))
     about = visible_line(f"{details.kind} · {details.description}"[:_MAX_ABOUT]).rstrip("· ")
     line = Content(about).truncate(max(1, width), ellipsis=True).stylize("$foreground 60%")
-    return Content.assemble(title, gap, (state, _STYLES[details.data]), "\n", line)
+    second = line if start is None else start
+    return Content.assemble(title, gap, (state, _STYLES[details.data]), "\n", second)
+
+
+def _about(seconds: int) -> str:
+    return f"about {duration_text(seconds)}"
 
 
 class EmptyState(Static):
@@ -91,6 +113,7 @@ class EmptyState(Static):
         self,
         *,
         experiments: int,
+        start: tuple[str, int] | None,
         experiments_dir: Path,
         problem: str | None,
         hint: Callable[[str], str],
@@ -98,14 +121,15 @@ class EmptyState(Static):
         if problem is not None:
             self.update(Content.styled(visible_line(problem), "$text-error"))
         elif experiments:
-            self.update(_first_steps(hint))
+            self.update(_first_steps(hint, start))
         else:
-            self.update(_new_experiment(experiments_dir))
+            self.update(_new_experiment(experiments_dir, hint))
 
 
-def _first_steps(hint: Callable[[str], str]) -> Content:
+def _first_steps(hint: Callable[[str], str], start: tuple[str, int] | None) -> Content:
+    which = f"on {start[0]} ({_about(start[1])})" if start else "on an experiment"
     steps = (
-        (hint("runs.open"), "on an experiment: see what will be trained"),
+        (hint("runs.open"), f"{which}: see what will be trained"),
         ("enter", "train it; samples appear during training"),
         (hint("everywhere.sample"), "type a prompt and sample from your model"),
     )
@@ -118,12 +142,17 @@ def _first_steps(hint: Callable[[str], str]) -> Content:
     return Content("\n").join(lines)
 
 
-def _new_experiment(experiments_dir: Path) -> Content:
+def _new_experiment(experiments_dir: Path, hint: Callable[[str], str]) -> Content:
     lines = [
         Content.styled("There are no experiments yet", "bold"),
         Content.styled(f"in {visible_line(str(experiments_dir))}", "$foreground 60%"),
         Content(""),
-        Content("Create one in another terminal; it appears here:"),
+        Content.assemble(
+            (hint("everywhere.new"), "$accent bold"),
+            " copies a bundled one and trains it; start with the one that is marked.",
+        ),
+        Content(""),
+        Content("Or create your own in another terminal; it appears here:"),
         Content(""),
         Content.styled("tp new my_experiment", "$accent bold"),
     ]

@@ -131,6 +131,7 @@ class RunsView(RunActions):
         if is_empty:
             self.query_one(EmptyState).show(
                 experiments=len(snapshot.experiments),
+                start=snapshot.start,
                 experiments_dir=self.context.experiments_dir,
                 problem=snapshot.problem,
                 hint=self.key_hint,
@@ -175,7 +176,8 @@ class RunsView(RunActions):
 
     def _show_experiments(self) -> None:
         experiments = self.context.snapshot.experiments
-        self.query_one(ExperimentList).show(experiments, self._details.experiments)
+        start = self.context.snapshot.start
+        self.query_one(ExperimentList).show(experiments, self._details.experiments, start)
         if self._pane == "experiments":
             self._show_details()
 
