@@ -4,7 +4,6 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -36,15 +35,15 @@ class Selection:
     """The tests of each line of the mutated modules.
 
     Attributes:
-        root: Root of the checkout; ids of tests are relative to it.
         seconds: Time of each test.
+        hashes: Hash of each test file when it was measured.
         tests: Module -> line -> ids of the tests that execute it.
         at_import: Module -> lines that run when it is imported.
         limit: Seconds for the tests of one mutant.
     """
 
-    root: Path
     seconds: dict[str, float] = field(default_factory=dict)
+    hashes: dict[str, str] = field(default_factory=dict)
     tests: dict[Path, dict[int, set[str]]] = field(default_factory=dict)
     at_import: dict[Path, set[int]] = field(default_factory=dict)
     limit: float = SECONDS_PER_MUTANT
@@ -53,7 +52,6 @@ class Selection:
         """Ids of the tests that execute the change, within the time limit of one mutant.
 
         Fastest first, the tests of the module's own package before all others.
-
 
         For a change that works at import these are the tests of the function whose header it is
         in, or else all tests that execute anything in the module, or else those of its package.
@@ -97,16 +95,12 @@ class Selection:
         """Changes when one of the files of `tests` does, or when other tests are selected."""
         digest = sha256()
         for test in sorted(tests):
-            digest.update(f"{test} {self._hashes[file_of(test)]}\n".encode())
+            digest.update(f"{test} {self.hashes.get(file_of(test), '')}\n".encode())
         return digest.hexdigest()
 
     def _file_order(self, tests: list[str], module: Path) -> tuple[bool, float]:
         seconds = sum(self.seconds[test] for test in tests)
         return (not _is_of_package(tests[0], module), seconds)
-
-    @cached_property
-    def _hashes(self) -> "_Hashes":
-        return _Hashes(self.root)
 
     def _tests_of_package(self, module: Path) -> set[str]:
         return {test for test in self.seconds if _is_of_package(test, module)}
@@ -114,16 +108,6 @@ class Selection:
 
 def _is_of_package(test: str, module: Path) -> bool:
     return module.parent.name in Path(file_of(test)).parts
-
-
-class _Hashes(dict[str, str]):
-    def __init__(self, root: Path) -> None:
-        super().__init__()
-        self._root = root
-
-    def __missing__(self, name: str) -> str:
-        self[name] = file_hash(self._root / name)
-        return self[name]
 
 
 def _union(lines: dict[int, set[str]], wanted: Iterable[int]) -> set[str]:
@@ -195,12 +179,13 @@ class Measurements:
 
     def read(self, files: Iterable[str], modules: Sequence[Path]) -> Selection:
         """The tests of each line of `modules`."""
-        selection = Selection(self.root, tests={module: defaultdict(set) for module in modules})
+        selection = Selection(tests={module: defaultdict(set) for module in modules})
         for file in files:
             about = self._about(file)
             if not about["seconds"]:
                 continue
             selection.seconds |= about["seconds"]
+            selection.hashes[file] = about["test"]
             data = coverage.CoverageData(str(self._path(file, ".coverage")))
             data.read()
             for module in modules:

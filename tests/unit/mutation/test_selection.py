@@ -34,7 +34,7 @@ def module(tmp_path: Path) -> Path:
 def _selection(module: Path, tests: dict[int, set[str]], **seconds: float) -> Selection:
     names = set().union(*tests.values())
     times = {name: seconds.get(name.partition("::")[2], 0.1) for name in names}
-    return Selection(module.parent.parent, times, {module: tests}, {module: {11}})
+    return Selection(times, tests={module: tests}, at_import={module: {11}})
 
 
 def _mutant(module: Path, before: str) -> Mutant:
@@ -99,13 +99,10 @@ def test_a_module_that_no_test_executes_is_tried_with_the_tests_of_its_package(
     assert selection.for_mutant(_mutant(module, "LIMIT = 9")) == [_UNIT + "a"]
 
 
-def test_evidence_changes_with_the_test_file_and_the_choice_of_tests(module: Path) -> None:
-    file = module.parent.parent / "tests" / "unit" / "package" / "test_store.py"
-    file.parent.mkdir(parents=True)
-    file.write_text("1", encoding="utf-8")
+def test_evidence_changes_with_the_test_file_and_the_choice_of_tests() -> None:
     a, b = _UNIT + "a", _UNIT + "b"
-    first = _selection(module, {}).evidence([a])
-    assert _selection(module, {}).evidence([a]) == first
-    assert _selection(module, {}).evidence([a, b]) != first
-    file.write_text("2", encoding="utf-8")
-    assert _selection(module, {}).evidence([a]) != first
+    file = "tests/unit/package/test_store.py"
+    evidence = Selection(hashes={file: "1"}).evidence([a])
+    assert Selection(hashes={file: "1", "other": "2"}).evidence([a]) == evidence
+    assert Selection(hashes={file: "1"}).evidence([a, b]) != evidence
+    assert Selection(hashes={file: "2"}).evidence([a]) != evidence
