@@ -23,9 +23,10 @@ from transformer_playground.tables import Column
 def experiments(
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR, json_output: AsJson = False
 ) -> None:
-    """List experiments and whether their data is prepared; in an empty folder, the bundled ones.
+    """List experiments and whether their data is prepared.
 
-    A folder that cannot be used is listed as broken, with the reason.
+    In an empty folder the bundled ones are listed. A folder that cannot be used is listed as
+    broken, with the reason.
     """
     found = discover(experiments_dir)
     rows = [_row(experiments_dir, each) for each in list_folders(experiments_dir)]

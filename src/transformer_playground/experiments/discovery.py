@@ -240,10 +240,10 @@ def _suggestion(experiments_dir: Path, name: str) -> str:
     place = display_path(experiments_dir)
     if is_bundled(name):
         return f"It comes with the package: tp new {name} --from {name}"
-    if not known:
-        bundled = ", ".join(experiment.name for experiment in discover(bundled_dir()))
-        return f"{place} has none; `tp new NAME` creates one. Bundled: {bundled}."
-    near = difflib.get_close_matches(name, known, n=3)
+    bundled = [experiment.name for experiment in discover(bundled_dir())]
+    near = difflib.get_close_matches(name, dict.fromkeys([*known, *bundled]), n=3)
+    if not known and not near:
+        return f"{place} has none; `tp new NAME` creates one. Bundled: {', '.join(bundled)}."
     if near:
         return f"Did you mean {' or '.join(near)}?"
     more = " …" if len(known) > _LISTED else ""

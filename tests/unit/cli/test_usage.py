@@ -53,6 +53,9 @@ def test_every_command_prints_its_help(path: str, capsys: pytest.CaptureFixture[
     captured = capsys.readouterr()
     assert f"Usage: {path}" in captured.out
     assert captured.err == ""
+    # A summary that is too long for its line is cut off.
+    lines = captured.out.splitlines()[1:]
+    assert not [line for line in lines if line.endswith("...")]
 
 
 @pytest.mark.parametrize("path", COMMANDS)

@@ -88,7 +88,7 @@ def test_what_cannot_be_a_name_is_refused(root: Path, name: str) -> None:
 def test_an_unknown_name_is_answered_with_the_nearest(root: Path) -> None:
     write_experiment(root, "shakespeare")
     write_experiment(root, "phrases")
-    with pytest.raises(UsageError, match=r"no experiment 'shakespear'.*mean shakespeare\?"):
+    with pytest.raises(UsageError, match=r"no experiment 'shakespear'.*mean shakespeare\b"):
         find_experiment(root, "shakespear")
     with pytest.raises(UsageError, match=r"has phrases, shakespeare\."):
         find_experiment(root, "zzz")
@@ -224,3 +224,14 @@ def test_a_folder_of_experiments_that_cannot_be_read_does_not_count_as_empty(
     assert raised.value.hint
     with pytest.raises(UsageError, match=f"cannot be read: {reason}"):
         find_experiment(place, "other")
+
+
+@pytest.mark.parametrize("own", [(), ("mine", "shakespeare_char")])
+def test_a_misspelt_name_of_a_bundled_experiment_is_suggested(
+    root: Path, own: tuple[str, ...]
+) -> None:
+    for name in own:
+        write_experiment(root, name)
+    with pytest.raises(UsageError) as caught:
+        find_experiment(root, "shakespear")
+    assert caught.value.hint.startswith("Did you mean shakespeare or shakespeare_char")

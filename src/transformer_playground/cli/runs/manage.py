@@ -161,7 +161,10 @@ def delete(
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
-    """Move runs to the trash (runs/.trash/); undo with `tp runs restore`."""
+    """Move runs to the trash, runs/.trash/.
+
+    `tp runs restore` brings them back.
+    """
     runs = [find_run(runs_dir, run_id) for run_id in run_ids]
     moved = delete_runs(runs)
     lines = [
