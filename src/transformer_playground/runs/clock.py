@@ -3,9 +3,12 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from transformer_playground.runs.column_buffer import FloatArray
 
 CLOCK_COLUMNS = ("time", "monotonic", "step_time_ms")
@@ -65,22 +68,20 @@ def advance(
     """
     import numpy as np
 
-    times = columns["time"]
-    known = np.isfinite(times)
-    starts = {index for index in begins if known[index]}
-    seconds = np.full(len(times), np.nan)
-    for first, last in pairwise([*sorted(starts | {0}), len(times)]):
+    parts = [columns[key] for key in CLOCK_COLUMNS]
+    starts = {index for index in begins if np.isfinite(parts[0][index])}
+    if not starts:
+        return _advance_session(clock, *parts)
+    seconds = np.empty(len(parts[0]))
+    for first, last in pairwise([*sorted(starts | {0}), len(seconds)]):
         if first in starts:
             clock = TrainingClock(clock.seconds)
-        part = slice(first, last)
-        clock, seconds[part] = _advance_session(
-            clock, times[part], columns["monotonic"][part], columns["step_time_ms"][part] / 1e3
-        )
+        clock, seconds[first:last] = _advance_session(clock, *(part[first:last] for part in parts))
     return clock, seconds
 
 
 def _advance_session(
-    clock: TrainingClock, times: "FloatArray", awake: "FloatArray", per_step: "FloatArray"
+    clock: TrainingClock, times: "FloatArray", awake: "FloatArray", step_ms: "FloatArray"
 ) -> "tuple[TrainingClock, FloatArray]":
     """`advance` within one session; `awake` are the times on a clock that stands still in sleep."""
     import numpy as np
@@ -90,27 +91,45 @@ def _advance_session(
     offset = clock.offset
     if offset is None and has_both.any():
         offset = float(offsets[has_both][0])
-    known = np.isfinite(times)
-    corrected = times if offset is None else np.where(has_both, awake + offset, times)
-    stamped = corrected[known]
+    stamped = times if offset is None else np.where(has_both, awake + offset, times)
+    # A poll reads few rows, so that each operation on them counts.
+    known: Any = np.isfinite(times)
+    if known.all():
+        known = slice(None)
+    else:
+        stamped, has_both, step_ms = stamped[known], has_both[known], step_ms[known]
     seconds = np.full(len(times), np.nan)
     if not stamped.size:
         return clock, seconds
     begin = float(stamped[0]) if clock.begin is None else clock.begin
-    gaps = np.diff(stamped, prepend=begin if clock.end is None else clock.end)
-    per_step, longest, counted = per_step[known], clock.longest, 0
-    sleep = np.zeros(len(gaps))
-    for index in np.flatnonzero((gaps > _SLEEP_SECONDS) & ~has_both[known]).tolist():
+    gaps = np.empty(len(stamped))
+    gaps[0] = stamped[0] - (begin if clock.end is None else clock.end)
+    np.subtract(stamped[1:], stamped[:-1], out=gaps[1:])
+    slept: FloatArray | float = clock.slept
+    longest = max(clock.longest, float(gaps.max()))
+    if longest > _SLEEP_SECONDS and not has_both.all():
+        sleep, longest = _sleep(clock.longest, gaps, has_both, step_ms)
+        # In one sum from the start of the session, so that the parts in which a file is read do not
+        # change it.
+        slept = np.cumsum([slept, *sleep])[1:]
+    seconds[known] = clock.total + np.maximum(0.0, stamped - slept - begin)
+    total_sleep = float(slept[-1]) if isinstance(slept, np.ndarray) else slept
+    end = float(stamped[-1])
+    return TrainingClock(clock.total, begin, end, offset, total_sleep, longest), seconds
+
+
+def _sleep(
+    longest: float, gaps: "FloatArray", has_both: "NDArray[np.bool_]", step_ms: "FloatArray"
+) -> "tuple[FloatArray, float]":
+    """Seconds of sleep in each gap, and the longest gap without sleep; `longest` is that so far."""
+    import numpy as np
+
+    sleep, counted = np.zeros(len(gaps)), 0
+    for index in np.flatnonzero((gaps > _SLEEP_SECONDS) & ~has_both).tolist():
         longest = max(longest, float(gaps[counted:index].max(initial=0.0)))
         counted = index
-        of_steps = per_step[index] if per_step[index] > 0 else 0.0
+        of_steps = step_ms[index] / 1e3 if step_ms[index] > 0 else 0.0
         if gaps[index] > max(_SLEEP_GAPS * longest, _SLEEP_STEPS * of_steps):
             sleep[index] = gaps[index] - longest
             counted += 1
-    longest = max(longest, float(gaps[counted:].max(initial=0.0)))
-    # In one sum from the start of the session, so that the parts in which a file is read do not
-    # change it.
-    slept = np.cumsum([clock.slept, *sleep])[1:]
-    seconds[known] = clock.total + np.maximum(0.0, stamped - slept - begin)
-    end = float(stamped[-1])
-    return TrainingClock(clock.total, begin, end, offset, float(slept[-1]), longest), seconds
+    return sleep, max(longest, float(gaps[counted:].max(initial=0.0)))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from transformer_playground.jsonvalues import LARGEST
+from transformer_playground.jsonvalues import LARGEST, as_number
 
 FloatArray = NDArray[np.float64]
 
@@ -15,6 +15,8 @@ FloatArray = NDArray[np.float64]
 _MAX_KEYS = 128
 _MIN_CAPACITY = 16
 _GROWTH = 1.25
+# For few values, plain Python is faster than numpy.
+_FEW = 32
 _NUMBERS = {int, float, type(None)}
 
 
@@ -27,6 +29,9 @@ def columns_of(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[s
 
 def numbers(values: Sequence[Any]) -> FloatArray:
     """Values as float64; NaN for anything but plausible numbers (see `LARGEST`)."""
+    if len(values) <= _FEW:
+        few = [math.nan if (kept := as_number(value)) is None else kept for value in values]
+        return np.array(few, dtype=np.float64)
     if not set(map(type, values)) <= _NUMBERS:
         values = [value if type(value) in _NUMBERS else None for value in values]
     try:
