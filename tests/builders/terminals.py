@@ -8,6 +8,8 @@ import signal
 import struct
 import subprocess
 import termios
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from builders.commands import PATIENCE_SECONDS, TP, Project
@@ -98,6 +100,13 @@ class AtTerminal:
         """Take what it writes within a tenth of a second."""
         if select.select([self._ours], [], [], 0.1)[0]:
             self._read()
+
+    def read_while(self, condition: Callable[[], bool]) -> None:
+        """Take what it writes as long as the condition holds."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while condition():
+            assert time.monotonic() < deadline, self.output
+            self.read_what_is_there()
 
     def wait(self) -> tuple[int, str]:
         """Exit code and raw output, once it has ended."""

@@ -29,11 +29,25 @@ def training_console(project: Project) -> tuple[AtTerminal, RunFolder]:
     terminal.type("n")
     terminal.read_until(1, after="Train")
     terminal.type("\x1b[15~")
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not any(list(run.checkpoints.glob("*.json")) for run in project.runs):
-        assert time.monotonic() < deadline, terminal.output
-        terminal.read_what_is_there()
+    wait_for_checkpoint(terminal, project)
     return terminal, project.runs[0]
+
+
+def read_new(terminal: AtTerminal, text: str) -> None:
+    """Wait until the terminal shows a text that it has not shown before."""
+    seen = len(terminal.output)
+    terminal.read_while(lambda: text not in terminal.output[seen:])
+
+
+def wait_for_progress(terminal: AtTerminal, run: RunFolder) -> None:
+    reached = newest_step(run)
+    terminal.read_while(lambda: newest_step(run) == reached)
+
+
+def wait_for_checkpoint(terminal: AtTerminal, project: Project) -> None:
+    terminal.read_while(
+        lambda: not any(list(run.checkpoints.glob("*.json")) for run in project.runs)
+    )
 
 
 def newest_step(run: RunFolder) -> int:
@@ -101,6 +115,41 @@ def test_a_console_whose_window_is_gone_saves_and_ends(
     assert terminal.wait_for_end() in {0, 128 + signal.SIGHUP, -signal.SIGHUP}
     assert read_writer(run) is None
     assert newest_valid(run.checkpoints).path.is_file()
+
+
+def test_a_shell_with_job_control_suspends_and_continues_the_console_while_it_trains(
+    long_project: Project,
+) -> None:
+    shell = ["--ctty", "--wait", "bash", "--norc", "--noprofile", "-i"]
+    terminal = AtTerminal(
+        long_project, *shell, program=Path("setsid"), config=long_project.root / "config"
+    )
+    terminal.type(f"PS1='ready> '; {TP_TUI}\r")
+    terminal.read_until(1, after="4 Compare")
+    terminal.type("n")
+    terminal.read_until(1, after="enter adds, then trains")
+    terminal.type("\x1b[15~")
+    wait_for_checkpoint(terminal, long_project)
+    run = long_project.runs[0]
+    for _ in range(2):
+        terminal.type("\x1a")
+        read_new(terminal, "Stopped")
+        # In the background it trains on, and leaves the terminal alone.
+        seen = len(terminal.output)
+        terminal.type("bg\r")
+        wait_for_progress(terminal, run)
+        assert "\x1b[?1049h" not in terminal.output[seen:]
+        terminal.type("fg\r")
+        read_new(terminal, "4 Compare")
+    terminal.type("q")
+    terminal.read_until(1, after="Cancel")
+    terminal.type("\r")
+    terminal.read_until(1, after="Resume it with: ")
+    terminal.type("exit\r")
+    code, output = terminal.wait()
+    assert code == 0
+    assert "Traceback" not in output
+    assert read_writer(run) is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGTSTP])

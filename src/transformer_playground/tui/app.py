@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import importlib
+import os
 import signal
 import sys
 from collections.abc import Callable
@@ -34,6 +35,7 @@ from transformer_playground.tui.settings import (
     save_settings,
     settings_path,
 )
+from transformer_playground.tui.shared.job_control import has_job_control
 from transformer_playground.tui.themes import THEMES, CachedStylesheet
 
 if TYPE_CHECKING:
@@ -206,6 +208,14 @@ class Console(App[int], inherit_bindings=False):
 
         here = self.screen.NAME if isinstance(self.screen, View) else None
         self.push_screen(KeysScreen(self.context.keymap, here))
+
+    def action_suspend_console(self) -> None:
+        """Return to the shell, as Ctrl-Z does elsewhere; in raw mode the terminal does not."""
+        # A served console has no shell either, and its driver cannot be suspended.
+        if self._driver is not None and self._driver.can_suspend and has_job_control():
+            os.kill(os.getpid(), signal.SIGTSTP)
+        else:
+            self.notify("There is no shell to return to.", markup=False)
 
     def action_leave(self) -> None:
         """Quit; confirm first while a run trains or waits."""

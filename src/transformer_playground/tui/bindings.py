@@ -98,6 +98,7 @@ KEYS: tuple[Key, ...] = (
         "palette", "ctrl+p", "app.command_palette", "Open the command palette.", "commands"
     ),
     _everywhere("theme", "f2", "app.theme", "Switch between the dark and the light theme."),
+    _everywhere("suspend", "ctrl+z", "app.suspend_console", "Suspend; fg in the shell continues."),
     _runs("open", "enter", "open", "Open the run in the Live view.", footer=True),
     _runs("filter", "slash", "filter", "Filter the runs.", footer=True),
     _runs("mark", "space", "mark", "Select or unselect the run.", "select", footer=True),

@@ -15,6 +15,8 @@ from textual.geometry import Size
 
 if TYPE_CHECKING:
     from textual.app import App
+# How often a console in the background looks whether it is in the foreground again.
+_FOREGROUND_SECONDS = 0.25
 
 
 class _TolerantFile:
@@ -80,6 +82,7 @@ class TerminalDriver(LinuxDriver):
         self._is_drawing = False
         self._is_suspended = False
         self._raw_mode: list[Any] | None = None
+        self._foreground_check: asyncio.TimerHandle | None = None
 
     def start_application_mode(self) -> None:
         """Take over the terminal."""
@@ -114,8 +117,14 @@ class TerminalDriver(LinuxDriver):
         self._continue()
 
     def _continue(self) -> None:
-        """Draw again, unless the process was continued in the background."""
+        """Draw again, once the process is in the foreground."""
+        if self._foreground_check is not None:
+            self._foreground_check.cancel()
+            self._foreground_check = None
         if not self._is_in_foreground():
+            # `fg` sends no signal to a program that was continued by `bg`.
+            loop = asyncio.get_running_loop()
+            self._foreground_check = loop.call_later(_FOREGROUND_SECONDS, self._continue)
             return
         if self._is_suspended:
             self._is_suspended = False

@@ -210,3 +210,12 @@ def test_without_colour_states_have_a_glyph_and_a_word(
             assert red == green == blue
 
     with_console(project, steps)
+
+
+def test_without_a_shell_ctrl_z_says_so_and_stops_nothing(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: console.context.snapshot.runs)
+        await pilot.press("ctrl+z")
+        await until(pilot, lambda: "There is no shell to return to." in notices(console))
+
+    with_console(project, steps)
