@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from transformer_playground.tables import markdown_row, markdown_rule
+from transformer_playground.tables import markdown_row
 from transformer_playground.tui.bindings import by_place, keys_text
 
 DOCUMENT = Path(__file__).resolve().parent / "console.md"
@@ -19,7 +19,7 @@ def with_keys(document: str) -> str:
 
 def _lines() -> Iterator[str]:
     yield markdown_row(_HEADER)
-    yield markdown_rule([False] * len(_HEADER))
+    yield markdown_row(":--" for _ in _HEADER)
     for title, keys in by_place():
         for key in keys:
             # A bar would end the cell.
