@@ -38,6 +38,18 @@ def readable(colour: Color, *backgrounds: Color) -> Color:
     return end
 
 
+def dimmed(colour: Color, background: Color, share: float) -> Color:
+    """`share` of the colour mixed with its background, or more as `MIN_CONTRAST` needs it."""
+    if background.ansi is not None:
+        # As the colour of a line this is the terminal's own text colour.
+        return background
+    for step in range(_STEPS + 1):
+        candidate = background.blend(colour, share + (1 - share) * step / _STEPS, alpha=1)
+        if contrast(candidate, background) >= MIN_CONTRAST:
+            return candidate
+    return readable(colour, background)
+
+
 def readable_variables(variables: Mapping[str, str]) -> dict[str, str]:
     """A theme's CSS variables with readable colours, and `line` for borders and grids."""
     background, surface = (Color.parse(variables[name]) for name in ("background", "surface"))

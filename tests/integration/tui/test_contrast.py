@@ -18,7 +18,7 @@ from builders.runs import eval_row, make_run, status_row, train_row
 from builders.tui import until, with_console
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.charts.chart import Chart
-from transformer_playground.tui.contrast import MIN_CONTRAST, contrast, readable
+from transformer_playground.tui.contrast import MIN_CONTRAST, contrast, dimmed, readable
 from transformer_playground.tui.themes import PLAIN, SERIES, THEMES
 
 NAMES = [*(theme.name for theme in THEMES), *BUILTIN_THEMES]
@@ -58,6 +58,14 @@ def test_any_colour_becomes_readable_and_a_readable_one_is_kept(
     assert contrast(found, background) >= MIN_CONTRAST
     if contrast(colour, background) >= MIN_CONTRAST:
         assert found == colour
+
+
+@settings(max_examples=200)
+@given(colours, colours, st.floats(0, 1))
+def test_a_dimmed_colour_can_still_be_told_from_its_background(
+    colour: Color, background: Color, share: float
+) -> None:
+    assert contrast(dimmed(colour, background, share), background) >= MIN_CONTRAST
 
 
 def drawn(console: Console) -> Iterator[tuple[str, Segment]]:

@@ -29,7 +29,7 @@ KEYS = """
 everywhere.new = "f7"
 live.quantity = "f8"
 live.write = "f9"
-runs.undo = "ctrl+z"
+runs.undo = "ctrl+y"
 runs.open = "ctrl+o"
 runs.columns = "f10"
 everywhere.sample = "f11"
@@ -110,10 +110,10 @@ def test_deleting_names_the_key_that_restores(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: bool(console.context.workspace.current))
         await pilot.press("d")
-        await until(pilot, lambda: "Press ctrl+z to restore" in shown(console), 20)
+        await until(pilot, lambda: "Press ctrl+y to restore" in shown(console), 20)
         await pilot.press("enter")
-        await until(pilot, lambda: "press ctrl+z to restore" in notices(console), 20)
-        await pilot.press("ctrl+z")
+        await until(pilot, lambda: "press ctrl+y to restore" in notices(console), 20)
+        await pilot.press("ctrl+y")
         await until(pilot, lambda: "Restored run" in notices(console), 20)
 
     with_console(project, steps)

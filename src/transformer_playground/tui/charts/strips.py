@@ -22,7 +22,7 @@ from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.axes import Kind, Tick
 from transformer_playground.tui.charts.plot import BEST_MARK, CROSSHAIR, GRID, NONFINITE, Plot
 from transformer_playground.tui.charts.series import PreparedLine
-from transformer_playground.tui.contrast import readable
+from transformer_playground.tui.contrast import dimmed, readable
 from transformer_playground.tui.shared.text import shorten_middle
 
 _FAINT = 0.38
@@ -101,8 +101,10 @@ class Palette:
         except ColorParseError:
             return self.muted if faint else self.text
         if faint:
-            colour = self.background.blend(colour, _FAINT)
-        return Style(color=readable(colour, self.background).rich_color)
+            shown = dimmed(colour, self.background, _FAINT)
+        else:
+            shown = readable(colour, self.background)
+        return Style(color=shown.rich_color)
 
     def of_owners(self, lines: Sequence[PreparedLine]) -> Mapping[int, Style]:
         """Owner of a cell -> its style."""

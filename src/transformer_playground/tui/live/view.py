@@ -17,6 +17,7 @@ from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.charts.chart import Chart
 from transformer_playground.tui.charts.series import AXIS_TITLES
+from transformer_playground.tui.contrast import dimmed
 from transformer_playground.tui.core.job_queue import Update
 from transformer_playground.tui.live.chart_series import (
     RunStyle,
@@ -225,7 +226,7 @@ class LiveView(LiveControls):
             slot = 0 if slot is None and len(runs) == 1 else slot
             series = series_of(slot)
             colour = series.colour(dark=theme.dark)
-            faint = Color.parse(colour).blend(background, _FAINT).hex
+            faint = dimmed(Color.parse(colour), background, _FAINT).hex
             styles[run_id] = RunStyle(series.glyph, colour, faint, run_id == workspace.baseline)
         return styles
 
