@@ -453,3 +453,15 @@ def test_a_closed_writer_does_not_close_the_file_of_another(tmp_path: Path) -> N
         metrics.close()
         other.write(b"x")
     assert (tmp_path / "other").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("size", [2**16 - 1, 2**16, 2**16 + 1, 2**17 + 1])
+def test_a_torn_line_about_as_long_as_a_block_is_cut_off_whole(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "m"
+    path.write_bytes(b"{" + b"x" * (size - 1))
+    JsonlWriter(path).close()
+    assert path.read_bytes() == b""
+    row = encode_row(train_row(1, message="x" * size))[:-1]
+    path.write_bytes(row)
+    JsonlWriter(path).close()
+    assert path.read_bytes() == row + b"\n"
