@@ -46,6 +46,13 @@ def test_averaged_weights_are_taken_unless_refused() -> None:
     assert torch.equal(build_model(payload, use_ema=False)(TOKENS), model(TOKENS))
 
 
+@pytest.mark.parametrize("positions", ["learned", "sinusoidal", "rope", "alibi", "none"])
+def test_a_model_of_any_positional_encoding_is_built(positions: str) -> None:
+    model = tiny_model(positional_encoding=positions).eval()
+
+    assert torch.equal(build_model(gpt_payload(model))(TOKENS), model(TOKENS))
+
+
 def test_a_model_can_be_built_in_another_number_format() -> None:
     built = build_model(gpt_payload(tiny_model()), dtype=torch.bfloat16)
 
