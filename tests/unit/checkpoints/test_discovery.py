@@ -1,5 +1,6 @@
 """Finding checkpoints that are whole."""
 
+import dataclasses
 import errno
 import json
 import os
@@ -10,7 +11,13 @@ from pathlib import Path
 import pytest
 
 from builders.checkpoints import flip_byte, read, save
-from transformer_playground.checkpoints.discovery import choose, list_checkpoints, newest_valid
+from transformer_playground.checkpoints.discovery import (
+    choose,
+    list_checkpoints,
+    newest_valid,
+    scan_folder,
+)
+from transformer_playground.checkpoints.store import write_payload
 from transformer_playground.errors import CheckpointError, UsageError
 from transformer_playground.files import sha256_file
 
@@ -376,6 +383,19 @@ def test_files_that_are_no_checkpoints_are_not_listed(tmp_path: Path) -> None:
 
     assert [info.path.name for info in listing.valid] == ["ckpt_last_00000001.pt", "last.pt"]
     assert listing.skipped == ()
+
+
+def test_records_of_checkpoints_cannot_be_changed(tmp_path: Path) -> None:
+    info = save(tmp_path, 1)[0]
+    (tmp_path / "ckpt_last_00000009.json").write_text("{")
+    listing = list_checkpoints(tmp_path)
+    written = write_payload(tmp_path / "mine.pt", {})
+    records = (info, listing, listing.skipped[0], newest_valid(tmp_path), scan_folder(tmp_path))
+
+    for record in (*records, written):
+        name = dataclasses.fields(record)[0].name
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(record, name, None)
 
 
 def test_finding_checkpoints_does_not_import_torch() -> None:

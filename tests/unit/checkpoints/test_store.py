@@ -174,10 +174,35 @@ def test_a_save_that_fails_half_way_leaves_nothing_behind(
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr("transformer_playground.checkpoints.store.link_or_copy", fail)
-    with pytest.raises(CheckpointError, match=r"step 1 could not be saved .*Input/output error"):
+    with pytest.raises(CheckpointError, match=r"step 1 could not be saved .*: Input/") as caught:
         save(tmp_path, 1, val_loss=1.0)
+    assert caught.value.hint.startswith("Check the disk")
 
     assert names(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    ("losses", "best"), [((0.0, 0.5), 1), ((-0.5, 0.0), 1), ((0.5, 0.0), 2), ((1.0, 1.0), 2)]
+)
+def test_the_best_pointer_goes_to_the_lowest_loss_and_the_newest_of_equals(
+    tmp_path: Path, losses: tuple[float, float], best: int
+) -> None:
+    for step, loss in enumerate(losses, start=1):
+        save(tmp_path, step, val_loss=loss, keep_best=2)
+
+    assert read(tmp_path / "best_val.pt")["step"] == best
+
+
+def test_equal_settings_have_one_hash_in_whatever_order(tmp_path: Path) -> None:
+    store = CheckpointStore(tmp_path, keep_last=2, keep_best=1)
+    hashes = set()
+    for step, config in enumerate(
+        ({"a": 1, "b": {"c": 2, "d": 3}}, {"b": {"d": 3, "c": 2}, "a": 1})
+    ):
+        payload = tiny_payload(step) | {"config": config}
+        hashes.add(store.save(payload, step=step, last=True, best_metric=None)[0].config_hash)
+
+    assert len(hashes) == 1
 
 
 def test_a_damaged_best_pointer_is_replaced_by_the_best_checkpoint(tmp_path: Path) -> None:
@@ -277,8 +302,10 @@ def test_a_full_disk_is_noticed_before_the_write(
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=900_000))
 
     # More is needed than the file itself, which would fit.
-    with pytest.raises(CheckpointError, match=r"disk full: about 1\.0 MiB needed, 878\.9 KiB free"):
+    full = r"disk full: about 1\.0 MiB needed, 878\.9 KiB free"
+    with pytest.raises(CheckpointError, match=full) as caught:
         save(tmp_path, 2)
+    assert caught.value.hint.startswith("Free some disk space")
 
     assert names(tmp_path) == before
     assert newest_valid(tmp_path).info == save_info(tmp_path)
