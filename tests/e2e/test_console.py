@@ -33,10 +33,10 @@ def training_console(project: Project) -> tuple[AtTerminal, RunFolder]:
     return terminal, project.runs[0]
 
 
-def read_new(terminal: AtTerminal, text: str) -> None:
-    """Wait until the terminal shows a text that it has not shown before."""
-    seen = len(terminal.output)
-    terminal.read_while(lambda: text not in terminal.output[seen:])
+def read_new(terminal: AtTerminal, text: str, seen: int | None = None) -> None:
+    """Wait until the terminal shows a text after the first `seen` characters, or after now."""
+    start = len(terminal.output) if seen is None else seen
+    terminal.read_while(lambda: text not in terminal.output[start:])
 
 
 def wait_for_progress(terminal: AtTerminal, run: RunFolder) -> None:
@@ -139,8 +139,11 @@ def test_a_shell_with_job_control_suspends_and_continues_the_console_while_it_tr
         terminal.type("bg\r")
         wait_for_progress(terminal, run)
         assert "\x1b[?1049h" not in terminal.output[seen:]
+        seen = len(terminal.output)
         terminal.type("fg\r")
-        read_new(terminal, "4 Compare")
+        # Everything is drawn again, also what training does not change.
+        for part in ("1 Runs", "samples", "keys"):
+            read_new(terminal, part, seen)
     terminal.type("q")
     terminal.read_until(1, after="Cancel")
     terminal.type("\r")

@@ -135,9 +135,10 @@ class TerminalDriver(LinuxDriver):
             self._take_back()
         else:
             return
-        # A new size, even if equal, draws everything again.
+        # The terminal may have another size now; the shell has written over what was drawn.
         size = Size(*self._get_terminal_size())
         self._app.post_message(events.Resize(size, size))
+        self._app.call_later(self._app.refresh)
 
     def _take_back(self) -> None:
         if self._raw_mode is not None:
