@@ -102,6 +102,7 @@ KEYS: tuple[Key, ...] = (
     _runs("open", "enter", "open", "Open the run in the Live view.", footer=True),
     _runs("filter", "slash", "filter", "Filter the runs.", footer=True),
     _runs("mark", "space", "mark", "Select or unselect the run.", "select", footer=True),
+    _runs("mark_all", "asterisk", "mark_all", "Select all runs that match.", "select all"),
     _runs("unmark", "A", "unmark", "Unselect all runs.", "unselect all"),
     _runs("pin", "p", "pin", "Set or clear the baseline of comparisons.", "baseline", footer=True),
     _runs("sort", "o", "sort", "Sort by the next column.", footer=True),
@@ -112,6 +113,7 @@ KEYS: tuple[Key, ...] = (
     _runs("section", "v", "section", "Show the next section of the details."),
     _runs("pane", "tab", "pane(1)", "Go to the next pane.", "next pane", footer=True),
     _runs("pane_back", "shift+tab", "pane(-1)", "Go to the previous pane.", "previous pane"),
+    _runs("maximise", "z", "maximise", "Maximise or restore the focused pane."),
     _runs("up", "up,k", "move(-1)", "Go up one row."),
     _runs("down", "down,j", "move(1)", "Go down one row."),
     _runs("page_up", "pageup", "page(-1)", "Go up one page."),
@@ -126,7 +128,9 @@ KEYS: tuple[Key, ...] = (
     _runs("resume", "r", "resume", "Resume an interrupted run."),
     _runs("copy", "y", "copy", "Copy the id of the run.", "copy id"),
     _runs("export", "x", "export", "Export the table to a file."),
-    _runs("out", "escape", "out", "Go back to the table, then clear the filter.", "back"),
+    _runs(
+        "out", "escape", "out", "Restore the panes, go back to the table, clear the filter.", "back"
+    ),
     _live(
         "quantity", "m", "quantity", "Plot another quantity: loss, learning rate, …", footer=True
     ),
@@ -193,6 +197,7 @@ KEYS: tuple[Key, ...] = (
     _launch("edit", "ctrl+t", "edit", "Edit the configuration file.", "edit file"),
     _launch("keep", "ctrl+s", "keep", "Save the added settings to the file.", "save"),
     _launch("other", "ctrl+o", "other", "Choose another experiment.", "experiment"),
+    _edit("newline", "ctrl+j", "newline", "Insert a line break into a note.", "line break"),
     _edit("save", "ctrl+s", "save", "Save the text; a configuration is checked first."),
     _edit("reload", "ctrl+r", "reload", "Reload the file and discard changes."),
     _compare("pin", "p", "pin", "Set or clear this run as the baseline.", "baseline", footer=True),
@@ -314,6 +319,7 @@ def by_place(first: str | None = None) -> Iterator[tuple[str, list[Key]]]:
 
 
 _SYMBOLS = {
+    "asterisk": "*",
     "question_mark": "?",
     "slash": "/",
     "plus": "+",

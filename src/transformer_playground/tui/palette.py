@@ -4,19 +4,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from rich.cells import cell_len
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 from textual.types import IgnoreReturnCallbackType
 
 from transformer_playground.terminal import visible_line
 from transformer_playground.training.launch import Launch
-from transformer_playground.tui.bindings import KEYS
+from transformer_playground.tui.bindings import KEYS, key_hint
 from transformer_playground.tui.core.context import AppContext, context_of
 from transformer_playground.tui.launch.actions import edit_launch
 from transformer_playground.tui.shared.view import View
 
 # Keys that only move the cursor or open the palette itself.
 _MOVES = {"up", "down", "left", "right", "page_up", "page_down", "first", "last", "palette"}
+
+_CLOSENESS = 1_000.0
+# Cells of the palette beside the text of an entry.
+_FRAME_CELLS = 6
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,7 @@ class Command:
     Attributes:
         text: Name; may hold untrusted text.
         help: One sentence, never untrusted text: the palette parses it as markup.
+        key: The key that does the same, shown at the right.
         in_overview: Whether it is listed before anything is typed.
     """
 
@@ -33,6 +39,18 @@ class Command:
     help: str
     run: IgnoreReturnCallbackType
     in_overview: bool = False
+    key: str = ""
+
+
+def closeness(text: str, query: str) -> int:
+    """How exactly a name matches: all of it, a whole word, the start of a word, or not so."""
+    text, query = text.casefold(), query.casefold().strip()
+    words = text.replace(":", " ").split()
+    if text == query:
+        return 3
+    if query in words or f" {text} ".endswith(f" {query} "):
+        return 2
+    return int(any(word.startswith(query) for word in words) or text.startswith(query))
 
 
 class ConsoleCommands(Provider):
@@ -42,7 +60,7 @@ class ConsoleCommands(Provider):
         for command in self._commands():
             if command.in_overview:
                 text = visible_line(command.text)
-                yield DiscoveryHit(Content(text), command.run, text, command.help)
+                yield DiscoveryHit(self._line(command), command.run, text, command.help)
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
@@ -50,7 +68,15 @@ class ConsoleCommands(Provider):
             text = visible_line(command.text)
             score = matcher.match(text)
             if score > 0:
-                yield Hit(score, Content(text), command.run, text, command.help)
+                # The fuzzy score orders only matches of the same closeness.
+                score += _CLOSENESS * closeness(text, query)
+                yield Hit(score, self._line(command), command.run, text, command.help)
+
+    def _line(self, command: Command) -> Content:
+        text, key = visible_line(command.text), visible_line(command.key)
+        width = self.app.size.width - _FRAME_CELLS
+        gap = max(2, width - cell_len(text) - cell_len(key))
+        return Content.assemble(text, " " * gap if key else "", (key, "$accent"))
 
     def _commands(self) -> Iterator[Command]:
         yield from self._of_keys()
@@ -77,4 +103,6 @@ class ConsoleCommands(Provider):
         for key in KEYS:
             if key.place in {"everywhere", here} and key.name not in _MOVES:
                 run = partial(self.app.run_action, key.action, self.screen)
-                yield Command(f"{key.label}: {key.help.rstrip('.')}", "", run, in_overview=True)
+                shown = key_hint(key.id, context_of(self.screen).keymap)
+                text = f"{key.label}: {key.help.rstrip('.')}"
+                yield Command(text, "", run, in_overview=True, key=shown)

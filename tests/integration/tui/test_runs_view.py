@@ -182,6 +182,74 @@ def test_sorting_goes_through_the_columns_and_is_remembered(project: Project) ->
     with_console(project, come_back)
 
 
+def test_the_column_of_the_order_is_seen_at_every_width_and_position(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        state = view(console).table_state
+        for _ in range(len(state.columns()) + 1):
+            for width in (140, 80, 60):
+                await pilot.resize_terminal(width, 24)
+                for _ in range(4):
+                    head = shown(console).splitlines()[2]
+                    assert "↑" in head or "↓" in head, (state.sort, width)
+                    await pilot.press("right")
+            await pilot.press("o")
+
+    with_console(project, steps, (140, 24))
+
+
+def test_a_hidden_column_is_not_sorted_by(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        state = view(console).table_state
+        state.sort_by("val_loss", 0.0)
+        assert order(console) == ["bee", "ant", "cat"]
+        for keys, sort in ((["status", "age"], "age"), (["status"], "run")):
+            view(console)._set_columns(keys)
+            assert state.sort == sort
+            wanted = f"{sort}↑"
+            await until(pilot, partial(lambda text: text in shown(console).splitlines()[2], wanted))
+
+    with_console(project, steps)
+
+
+def test_all_runs_that_match_are_selected_with_one_key(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await pilot.press("slash", *typed("val_loss<2.2"), "enter")
+        await until(pilot, lambda: len(order(console)) == 2)
+        await pilot.press("asterisk")
+        assert sorted(console.context.workspace.selected) == ["ant", "bee"]
+        await until(pilot, lambda: "2 selected" in shown(console))
+        await pilot.press("escape", "asterisk")
+        assert sorted(console.context.workspace.selected) == ["ant", "bee", "cat"]
+
+    with_console(project, steps)
+
+
+@pytest.mark.parametrize("size", [(60, 16), (80, 24), (100, 24), (140, 45), (200, 60)])
+def test_panes_keep_their_places_when_the_focus_moves_and_one_key_maximises(
+    project: Project, size: tuple[int, int]
+) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        panes = [view(console).query_one(name) for name in ("#runs-pane", "#details")]
+        before = [pane.region for pane in panes]
+        await pilot.press("tab")
+        await until(pilot, lambda: view(console)._pane == "details")
+        assert [pane.region for pane in panes] == before
+        await pilot.press("z")
+        await until(pilot, lambda: panes[1].region.height == size[1] - 2)
+        assert panes[1].region.width == size[0]
+        assert not panes[0].display or not panes[0].region.area
+        await pilot.press("escape")
+        await until(pilot, lambda: [pane.region for pane in panes] == before)
+        await pilot.press("shift+tab", "z")
+        await until(pilot, lambda: panes[0].region.size == (size[0], size[1] - 2))
+
+    with_console(project, steps, size)
+
+
 def test_a_click_on_a_header_sorts_by_it(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await ready(console, pilot)
@@ -263,7 +331,8 @@ def test_a_note_and_tags_are_written_into_the_run_folder(project: Project) -> No
         await go_to(console, pilot, "bee")
         await pilot.press("e")
         await until(pilot, lambda: isinstance(console.screen, EditTextScreen))
-        await pilot.press(*"best", "enter", *"of all", "ctrl+s")
+        assert "enter saves · ctrl+j breaks the line" in shown(console)
+        await pilot.press(*"best", "ctrl+j", *"of all", "enter")
         await until(pilot, lambda: read_annotations(run).note == "best\nof all")
         await pilot.press("t")
         await until(pilot, lambda: isinstance(console.screen, EditTextScreen))

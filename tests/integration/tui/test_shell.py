@@ -85,6 +85,21 @@ def test_the_palette_finds_experiments_and_runs(project: Project, size: tuple[in
     with_console(project, steps, size)
 
 
+def test_the_palette_shows_the_key_of_a_command_at_the_right(project: Project) -> None:
+    settings_file(project).write_text('[keys]\neverywhere.new = "f7"\n')
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: console.context.snapshot.runs)
+        await pilot.press("ctrl+p")
+        await until(pilot, lambda: isinstance(console.screen, CommandPalette))
+        await pilot.press(*"train: a new")
+        await until(pilot, lambda: "train: Train a new run" in shown(console))
+        (row,) = [row for row in shown(console).splitlines() if "train: Train a new run" in row]
+        assert row.rstrip().endswith("  f7")
+
+    with_console(project, steps)
+
+
 def test_a_hostile_run_in_the_palette_stays_text(project: Project) -> None:
     hostile = HOSTILE.replace("/", "\u2215").replace("\x00", "")
     (project.root / "runs" / hostile).mkdir()

@@ -3,10 +3,12 @@
 from collections.abc import Callable
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
+from textual.message import Message
 from textual.widgets import Input, Static, TextArea
 from textual.widgets.text_area import Edit, EditResult
 
@@ -20,7 +22,16 @@ Check = Callable[[str], object]
 
 
 class TextInput(TextArea):
-    """A `TextArea` that shows control characters as symbols, also in pasted text."""
+    """A `TextArea` that shows control characters as symbols; Enter submits it."""
+
+    class Submitted(Message):
+        """Enter was pressed."""
+
+    async def _on_key(self, event: events.Key) -> None:
+        if event.key == "enter":
+            event.stop()
+            event.prevent_default()
+            self.post_message(self.Submitted())
 
     def edit(self, edit: Edit) -> EditResult:
         """Insert text; typing and pasting both call this method."""
@@ -41,6 +52,7 @@ class EditTextScreen(Dialog[str | None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings_for("dialog"),
         *bindings_for("edit", "edit.save"),
+        *bindings_for("edit", "edit.newline"),
     ]
 
     def __init__(
@@ -53,8 +65,11 @@ class EditTextScreen(Dialog[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="write") as dialog:
             dialog.border_title = Content(visible_line(self._title[:200]))
-            save = self.key_hint("edit.save") if self._several_lines else "enter"
-            dialog.border_subtitle = f"{save} saves · {self.key_hint('dialog.close')} cancels"
+            lines = f"{self.key_hint('edit.newline')} breaks the line · "
+            dialog.border_subtitle = (
+                f"enter saves · {lines if self._several_lines else ''}"
+                f"{self.key_hint('dialog.close')} cancels"
+            )
             if self._several_lines:
                 yield TextInput(visible(self._value), compact=True, id="write-text")
             else:
@@ -65,6 +80,13 @@ class EditTextScreen(Dialog[str | None]):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         self.action_save()
+
+    def on_text_input_submitted(self) -> None:
+        self.action_save()
+
+    def action_newline(self) -> None:
+        if self._several_lines:
+            self.query_one("#write-text", TextInput).insert("\n")
 
     def action_dismiss_dialog(self) -> None:
         self.dismiss(None)

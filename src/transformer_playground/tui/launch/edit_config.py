@@ -23,7 +23,11 @@ class EditConfigScreen(Dialog[bool]):
     Saving validates the whole configuration and warns before it overwrites a change made elsewhere.
     """
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for("dialog"), *bindings_for("edit")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings_for("dialog"),
+        *bindings_for("edit", "edit.save"),
+        *bindings_for("edit", "edit.reload"),
+    ]
 
     def __init__(self, experiments_dir: Path, experiment: str, path: Path) -> None:
         super().__init__()

@@ -277,6 +277,12 @@ class RunActions(View):
             self.context.workspace.opened = row.run_id
             self.app.switch_mode("live")
 
+    def action_mark_all(self) -> None:
+        selected = self.context.workspace.selected
+        selected += [run_id for run_id in self.table_state.order if run_id not in selected]
+        self.table.refresh()
+        self.context.publish_workspace()
+
     def action_unmark(self) -> None:
         self.context.workspace.selected.clear()
         self.table.refresh()

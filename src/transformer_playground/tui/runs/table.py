@@ -68,8 +68,11 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     @property
     def hidden_columns(self) -> tuple[int, int]:
-        total = len(self._state.columns())
-        return self._first_column, total - self._first_column - len(self._layout)
+        keys = [column.key for column in self._state.columns()]
+        shown = {column.key for column, _ in self._layout}
+        hidden = [number for number, key in enumerate(keys) if key not in shown]
+        before = sum(number < self._first_column for number in hidden)
+        return before, len(hidden) - before
 
     def show(self) -> None:
         """Show the current state; the cursor stays on its run."""
@@ -220,13 +223,23 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._run_width = min(_MAX_RUN_WIDTH, max(_MIN_RUN_WIDTH, min(wanted, space - taken)))
         self._first_column = min(self._first_column, max(0, len(columns) - 1))
         space -= self._run_width
-        self._layout = []
-        for column, width in columns[self._first_column :]:
+        wanted_columns = columns[self._first_column :]
+        self._layout = self._fitting(wanted_columns, space)
+        sorted_by = [pair for pair in columns if pair[0].key == self._state.sort]
+        if sorted_by and sorted_by[0][0] not in [column for column, _ in self._layout]:
+            # The order of the rows must be seen: its column comes first where it would not fit.
+            others = [pair for pair in wanted_columns if pair != sorted_by[0]]
+            self._layout = self._fitting([*sorted_by, *others], space)
+
+    def _fitting(self, columns: list[tuple[Column, int]], space: int) -> list[tuple[Column, int]]:
+        layout: list[tuple[Column, int]] = []
+        for column, width in columns:
             least = min(width, len(column.header)) if not column.right_aligned else width
             if space < least:
                 break
-            self._layout.append((column, min(width, space)))
+            layout.append((column, min(width, space)))
             space -= width + self._gap
+        return layout
 
     def _redraw(self) -> None:
         self._drawn = self._content()

@@ -83,7 +83,7 @@ class RunsTableState:
         baseline: The run that losses are compared with.
         filter_text: The filter as the user typed it.
         problem: Why it does not parse; the previous filter stays active meanwhile.
-        sort: Key of the column to sort by.
+        sort: Key of the column to sort by, one of `columns()` or "run".
         downwards: Whether the largest value comes first.
     """
 
@@ -152,7 +152,7 @@ class RunsTableState:
         self.arrange(now)
 
     def sort_by_next(self, now: float) -> None:
-        keys = ["run", *self.keys]
+        keys = ["run", *(column.key for column in self.columns() if column is not _DELTA)]
         place = keys.index(self.sort) + 1 if self.sort in keys else 0
         self.sort = ""
         self.sort_by(keys[place % len(keys)], now)
@@ -163,14 +163,13 @@ class RunsTableState:
         self.arrange(now)
 
     def arrange(self, now: float) -> None:
+        """Filter and sort the runs; the sort column is one that is shown."""
         chosen = select(self.runs.values(), self._query, now)
-        key = _PROGRESS.field.key if self.sort == _PROGRESS.key else self.sort
-        try:
-            chosen = sort_rows(chosen, key, now, self._settings, reverse=self.downwards)
-        except UsageError:
-            # A setting that no run has any longer.
-            self.sort, self.downwards = DEFAULT_SORT, False
-            chosen = sort_rows(chosen, DEFAULT_SORT, now)
+        shown = {column.key: column.field.key for column in self.columns()} | {"run": "run"}
+        if self.sort not in shown and self.runs:
+            self.sort, self.downwards = (DEFAULT_SORT if DEFAULT_SORT in shown else "run"), False
+        key = shown.get(self.sort, DEFAULT_SORT)
+        chosen = sort_rows(chosen, key, now, self._settings, reverse=self.downwards)
         first = [row for row in chosen if row.run_id == self.baseline]
         rest = [row for row in chosen if row.run_id != self.baseline]
         self.order = tuple(row.run_id for row in (*first, *rest))

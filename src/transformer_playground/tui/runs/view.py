@@ -319,8 +319,13 @@ class RunsView(RunActions):
         self._details.next_section(1)
         self._show_details()
 
+    def action_maximise(self) -> None:
+        self.toggle_class("-max")
+
     def action_out(self) -> None:
-        if self._pane != "runs" and self.context.snapshot.runs:
+        if self.has_class("-max"):
+            self.action_maximise()
+        elif self._pane != "runs" and self.context.snapshot.runs:
             self._go_to("runs")
         elif self.table_state.filter_text:
             self.query_one(FilterBar).clear()
