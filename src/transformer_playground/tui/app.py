@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,7 +23,7 @@ from transformer_playground.errors import ConfigError
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.bindings import bindings_for, check_keymap
 from transformer_playground.tui.contrast import readable_variables
-from transformer_playground.tui.core.context import AppContext, LaunchRequested
+from transformer_playground.tui.core.context import AppContext, LaunchRequested, Notice
 from transformer_playground.tui.core.input_order import InputOrder, KeyFollower
 from transformer_playground.tui.core.job_queue import Update
 from transformer_playground.tui.core.job_text import (
@@ -40,11 +41,13 @@ from transformer_playground.tui.themes import THEMES, CachedStylesheet
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from textual.notifications import SeverityLevel
 
 # Seconds. With Python's default of 5 ms a key press waits that long while training runs Python.
 _SWITCH_INTERVAL = 0.001
 _DRAIN_SECONDS = 0.1
 _FRAME_SECONDS = 0.01
+_NOTICE_SIGNS = {"information": "", "warning": "! ", "error": "✗ "}
 # Below 60 x 16 only a notice is shown; two panes from 100 columns, three from 140.
 _WIDTHS = [(0, "-tiny"), (60, "-narrow"), (100, "-wide"), (140, "-broad")]
 _HEIGHTS = [(0, "-flat"), (16, "-low"), (30, "-tall")]
@@ -216,6 +219,27 @@ class Console(App[int], inherit_bindings=False):
             os.kill(os.getpid(), signal.SIGTSTP)
         else:
             self.notify("There is no shell to return to.", markup=False)
+
+    def action_notices(self) -> None:
+        from transformer_playground.tui.dialogs.notices import NoticesScreen
+
+        self.push_screen(NoticesScreen(list(self.context.notices)))
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: "SeverityLevel" = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """Show a notice in the line above the key bar; the last ones are kept for the list."""
+        text = " ".join(f"{title}: {message}".split()) if title else " ".join(message.split())
+        self.context.notices.append(Notice(time.time(), severity, text))
+        super().notify(
+            f"{_NOTICE_SIGNS[severity]}{text}", severity=severity, timeout=timeout, markup=markup
+        )
 
     def action_leave(self) -> None:
         """Quit; confirm first while a run trains or waits."""

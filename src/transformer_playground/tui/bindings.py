@@ -97,6 +97,7 @@ KEYS: tuple[Key, ...] = (
     _everywhere(
         "palette", "ctrl+p", "app.command_palette", "Open the command palette.", "commands"
     ),
+    _everywhere("notices", "N", "app.notices", "Show the last notices."),
     _everywhere("theme", "f2", "app.theme", "Switch between the dark and the light theme."),
     _everywhere("suspend", "ctrl+z", "app.suspend_console", "Suspend; fg in the shell continues."),
     _runs("open", "enter", "open", "Open the run in the Live view.", footer=True),
@@ -193,13 +194,22 @@ KEYS: tuple[Key, ...] = (
     _samples("last", "G,end", "end(1)", "Go to the end and follow new text.", "end"),
     _samples("copy", "y", "copy", "Copy the samples of the pane.", footer=True),
     _samples("export", "x", "export", "Export all samples to a file.", footer=True),
-    _launch("train", "f5,ctrl+enter", "train", "Start training with these settings."),
-    _launch("edit", "ctrl+t", "edit", "Edit the configuration file.", "edit file"),
-    _launch("keep", "ctrl+s", "keep", "Save the added settings to the file.", "save"),
-    _launch("other", "ctrl+o", "other", "Choose another experiment.", "experiment"),
-    _edit("newline", "ctrl+j", "newline", "Insert a line break into a note.", "line break"),
-    _edit("save", "ctrl+s", "save", "Save the text; a configuration is checked first."),
-    _edit("reload", "ctrl+r", "reload", "Reload the file and discard changes."),
+    _launch("train", "f5,ctrl+enter", "train", "Start training with these settings.", footer=True),
+    _launch("edit", "ctrl+t", "edit", "Edit the configuration file.", "edit file", footer=True),
+    _launch("keep", "ctrl+s", "keep", "Save the added settings to the file.", "save", footer=True),
+    _launch("other", "ctrl+o", "other", "Choose another experiment.", "experiment", footer=True),
+    _edit(
+        "newline",
+        "ctrl+j",
+        "newline",
+        "Insert a line break into a note.",
+        "line break",
+        footer=True,
+    ),
+    _edit(
+        "save", "ctrl+s", "save", "Save the text; a configuration is checked first.", footer=True
+    ),
+    _edit("reload", "ctrl+r", "reload", "Reload the file and discard changes.", footer=True),
     _compare("pin", "p", "pin", "Set or clear this run as the baseline.", "baseline", footer=True),
     _compare("group", "g", "group", "Average runs that differ only in seed.", footer=True),
     _compare(

@@ -224,7 +224,8 @@ def test_dialogs_name_their_keys(project: Project) -> None:
         await until(pilot, lambda: bool(console.context.workspace.current))
         await pilot.press("e")
         await until(pilot, lambda: isinstance(console.screen, EditTextScreen), 20)
-        await until(pilot, lambda: "ctrl+n saves · ctrl+g cancels" in shown(console), 20)
+        hint = "enter saves · ctrl+j breaks the line · ctrl+g cancels"
+        await until(pilot, lambda: hint in shown(console), 20)
         await pilot.press("x", "ctrl+n")
         await until(pilot, lambda: not isinstance(console.screen, EditTextScreen), 20)
         await pilot.press("R")

@@ -129,6 +129,27 @@ def test_short_keys_several_on_a_line_and_a_second_equals_sign_are_understood(
     with_console(project, steps)
 
 
+def test_the_form_has_its_own_key_bar_and_typing_in_its_list_goes_to_the_field(
+    project: Project,
+) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        form = await open_form(console, pilot)
+        await until(pilot, lambda: "^o experiment" in shown(console).splitlines()[-1])
+        for words in ("f5 train", "^t edit file", "^s save", "esc close"):
+            assert words in shown(console).splitlines()[-1]
+        assert "filter" not in shown(console).splitlines()[-1]
+        changed = form.query_one("#launch-changed")
+        unfocused = changed.styles.background
+        changed.focus()
+        await until(pilot, lambda: changed.has_focus and changed.styles.background != unfocused)
+        await write(pilot, "n_layer=1")
+        assert form.query_one(OverridesInput).typed == "n_layer=1"
+        await pilot.press("enter")
+        assert "backspace edits the last one" in shown(console)
+
+    with_console(project, steps)
+
+
 def test_arrows_choose_among_completions(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_form(console, pilot)

@@ -1,5 +1,7 @@
 """Application context: state that all views share, and signals that announce its changes."""
 
+from collections import deque
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
@@ -20,6 +22,19 @@ from transformer_playground.tui.settings import Settings
 
 if TYPE_CHECKING:
     from transformer_playground.tui.core.sampling import SamplingService
+
+
+MOST_NOTICES = 10
+"""Number of notices that are kept for the list."""
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A notice that was shown; `text` is safe to print."""
+
+    time: float
+    severity: str
+    text: str
 
 
 class LaunchRequested(Message):
@@ -51,6 +66,7 @@ class AppContext:
         self.settings = Settings()
         self.keymap: dict[str, str] = {}
         self.activity = ""
+        self.notices: deque[Notice] = deque(maxlen=MOST_NOTICES)
         self.snapshot_changed: Signal[Snapshot] = Signal(app, "snapshot")
         self.workspace_changed: Signal[Workspace] = Signal(app, "workspace")
         self.training_changed: Signal[list[Update]] = Signal(app, "training")

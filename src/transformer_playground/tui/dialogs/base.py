@@ -11,14 +11,18 @@ from textual.widgets import Button, Static
 from transformer_playground.terminal import visible
 from transformer_playground.tui.bindings import bindings_for, key_hint
 from transformer_playground.tui.core.context import context_of
+from transformer_playground.tui.shared.key_bar import KeyBar
 
 _Result = TypeVar("_Result")
 
 
 class Dialog(ModalScreen[_Result]):
-    """A modal screen over a view that closes with a result."""
+    """A modal screen over a view that closes with a result, with a key bar of its own."""
 
     CSS_PATH = "../dialogs/dialogs.tcss"
+
+    def on_mount(self) -> None:
+        self.mount(KeyBar())
 
     def key_hint(self, binding_id: str) -> str:
         """The key of a binding as a hint shows it, with the user's keymap applied."""

@@ -83,6 +83,11 @@ class OverridesInput(Vertical):
         self._show_added()
         self.post_message(self.Edited())
 
+    def type(self, text: str) -> None:
+        """Focus the field and insert text at its cursor."""
+        self._field.focus()
+        self._field.insert_text_at_cursor(text)
+
     def clear(self) -> None:
         self.overrides = []
         self._show_added()
@@ -208,4 +213,10 @@ class OverridesInput(Vertical):
         added.clear_options()
         added.add_options(Option(Content(visible_line(text))) for text in self.overrides)
         added.display = bool(self.overrides)
+        # What stands in the empty field says how to go on.
+        self._field.placeholder = (
+            "key=value   (enter trains, backspace edits the last one)"
+            if self.overrides
+            else "key=value   (enter trains)"
+        )
         added.highlighted = len(self.overrides) - 1 if self.overrides else None

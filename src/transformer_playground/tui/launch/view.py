@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import ClassVar
 
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
@@ -80,6 +81,12 @@ class LaunchScreen(Dialog[Launch | None]):
         self._show_title()
         self.query_one("#override").focus()
         self._refresh_preview()
+
+    def on_key(self, event: events.Key) -> None:
+        """What is typed while the list of settings has the focus goes to the field."""
+        if event.is_printable and event.character and self.focused is self._changed_list:
+            event.stop()
+            self._input.type(event.character)
 
     def on_overrides_input_edited(self) -> None:
         if self._pending is not None:
@@ -170,6 +177,10 @@ class LaunchScreen(Dialog[Launch | None]):
     def _launch(self) -> Launch:
         run_id = self.query_one("#run-id", LineInput).value.strip()
         return replace(self._base, overrides=tuple(self._input.overrides), run_id=run_id or None)
+
+    @property
+    def _changed_list(self) -> VerticalScroll:
+        return self.query_one("#launch-changed", VerticalScroll)
 
     @property
     def _input(self) -> OverridesInput:

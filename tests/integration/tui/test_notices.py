@@ -1,0 +1,60 @@
+"""Notices stand in one line above the key bar, and the last ones in a list."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from builders.commands import Project, make_project
+from builders.tui import shown, until, with_console
+from transformer_playground.tui.app import Console
+from transformer_playground.tui.core.context import MOST_NOTICES
+from transformer_playground.tui.dialogs.notices import NoticesScreen
+
+LONG = "The file could not be written: No space left on device, while saving /a/long/path/of/x.svg"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
+    monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "config"))
+    return make_project(tmp_path / "project")
+
+
+@pytest.mark.parametrize("size", [(60, 16), (140, 45)])
+def test_the_newest_notice_takes_one_line_above_the_key_bar(
+    project: Project, size: tuple[int, int]
+) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: console.context.has_snapshot)
+        console.notify("first")
+        console.notify("second", title="Settings", severity="warning")
+        await until(pilot, lambda: "! Settings: second" in shown(console).splitlines()[-2])
+        assert "first" not in shown(console)
+        console.notify(LONG, severity="error")
+        await until(pilot, lambda: "✗ The file could not" in shown(console).splitlines()[-2])
+        lines = shown(console).splitlines()
+        assert lines[-1].rstrip().endswith("? keys")
+        assert ("…" in lines[-2]) == (size[0] < 100)
+        assert "second" not in shown(console)
+
+    with_console(project, steps, size)
+
+
+def test_the_last_notices_are_listed_in_full_with_their_time(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: console.context.has_snapshot)
+        for number in range(MOST_NOTICES):
+            console.notify(f"notice {number}")
+        console.notify(LONG, severity="error")
+        await pilot.press("N")
+        await until(pilot, lambda: isinstance(console.screen, NoticesScreen))
+        await until(pilot, lambda: "notice 9" in shown(console))
+        text = " ".join(shown(console).replace("│", " ").split())
+        assert LONG in text
+        assert "notice 1 " in text
+        assert "notice 0" not in text
+        await pilot.press("escape")
+        await until(pilot, lambda: not isinstance(console.screen, NoticesScreen))
+
+    with_console(project, steps, (80, 40))
