@@ -146,7 +146,7 @@ def test_the_crosshair_shows_the_values_of_every_line_and_moves_by_data_points()
         chart.set_lines(
             [line([5.0, 4.0, 3.0, 2.0], "one"), line([50.0, 40.0, 30.0], "two", glyph="▲")]
         )
-        await pilot.press("c")
+        await pilot.press("full_stop")
         assert chart.crosshair == 30.0
         assert re.search(r"one +2\.0000 +▲ two +–", rows(chart)[0])
         await pilot.press("left")
@@ -160,7 +160,7 @@ def test_the_crosshair_shows_the_values_of_every_line_and_moves_by_data_points()
         await pilot.press("escape")
         assert chart.crosshair is None
         assert re.search(r"one +2\.0000", rows(chart)[0])
-        await pilot.press("right", "c")
+        await pilot.press("right", "full_stop")
         assert chart.crosshair is None
 
     on_stage(steps)
@@ -169,7 +169,7 @@ def test_the_crosshair_shows_the_values_of_every_line_and_moves_by_data_points()
 def test_the_crosshair_steps_at_least_a_dot_and_pulls_the_window_along() -> None:
     async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
         chart.set_lines([line(falling(100_000))])
-        await pilot.press("c", "left")
+        await pilot.press("full_stop", "left")
         assert chart.crosshair is not None
         assert chart.crosshair < 999_990 - 1000
         await pilot.press("plus", "plus", "plus")
@@ -192,7 +192,7 @@ def test_escape_is_left_to_others_while_there_is_no_crosshair() -> None:
     async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
         chart.set_lines([line(falling())])
         assert not chart.check_action("leave_crosshair", ())
-        await pilot.press("c")
+        await pilot.press("full_stop")
         assert chart.check_action("leave_crosshair", ())
 
     on_stage(steps)
@@ -307,7 +307,7 @@ def test_odd_data_are_drawn_and_every_key_works_on_them(y: list[float]) -> None:
 def test_any_size_at_any_time() -> None:
     async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
         chart.set_lines([line(falling(), str(number), best="lowest") for number in range(9)])
-        await pilot.press("c")
+        await pilot.press("full_stop")
         for width, height in [(1, 1), (2, 3), (200, 60), (10, 4), (300, 5), (30, 100), (80, 24)]:
             await pilot.resize_terminal(width, height)
             await pilot.pause()
@@ -360,7 +360,7 @@ def test_control_characters_in_names_do_not_reach_the_terminal() -> None:
         nasty = "[red]a[/] \x1b[31m\x9b \u202e" + "長" * 500
         chart.title = chart.x_label = nasty
         chart.set_lines([line(falling(), "x", label=nasty, glyph="\x1b", colour="no colour")])
-        await pilot.press("c")
+        await pilot.press("full_stop")
         shown = text(chart)
         assert "[red]a[/]" in shown
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", shown)

@@ -76,7 +76,7 @@ async def open_view(console: Console, pilot: Pilot[Any]) -> None:
 async def pick(console: Console, pilot: Pilot[Any], *run_ids: str) -> None:
     """Choose runs by the view's own picker."""
     for run_id in run_ids:
-        await pilot.press("m")
+        await pilot.press("space")
         await until(pilot, lambda: isinstance(console.screen, PickScreen))
         await pilot.press(*("minus" if char == "-" else char for char in run_id), "enter")
         await until(pilot, lambda: isinstance(console.screen, CompareView))
@@ -140,7 +140,7 @@ def test_numbers_and_differing_settings_are_those_of_the_command(
         sign = "✓" if difference < 0 else "✗"
         assert f" {sign}" in shown(console)
 
-        await pilot.press("a")
+        await pilot.press("v")
         await until(pilot, lambda: cells(console, "setting:model.n_layer"))
         assert cells(console, "setting:model.n_layer") == ["2", "2"]
 
@@ -194,7 +194,7 @@ def test_every_pane_is_reached_by_keys_and_curves_are_overlaid(
         await until(pilot, lambda: "validation loss" in shown(console))
         assert all(name in shown(console) for name in ("learned-s1", "rope-s1"))
         assert chart.x_kind == "linear"
-        await pilot.press("l", "t", "t")
+        await pilot.press("l", "a", "a")
         await until(pilot, lambda: chart.x_kind == "seconds")
         assert chart.log_y
 
@@ -351,7 +351,7 @@ def test_fewer_than_two_runs_get_a_sentence_and_the_keys(trained: Project) -> No
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_view(console, pilot)
         await until(pilot, lambda: "at least two runs" in shown(console))
-        await pilot.press("p", "g", "a", "t", "y", "x", "tab", "less_than_sign")
+        await pilot.press("p", "g", "v", "a", "y", "x", "tab", "less_than_sign")
         await pilot.pause()
         assert "at least two runs" in shown(console)
 

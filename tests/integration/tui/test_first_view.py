@@ -24,11 +24,11 @@ STYLESHEETS = sorted(Path(tui.__file__).parent.rglob("*.tcss"))
 SCENES: Mapping[str, tuple[str, ...]] = {
     "1": ("", "tab", "tab tab", "slash", "e", "t", "R", "d", "c", "x", "n", "n ctrl+t", "n ctrl+o"),
     "2": ("", "z", "t", "question_mark", "ctrl+p", "B", "n"),
-    "3": ("", "i", "r", "c", "b", "ctrl+p"),
-    "4": ("", "right_square_bracket", "i", "left_square_bracket", "m", "x", "question_mark"),
+    "3": ("", "i", "r", "w", "b", "ctrl+p"),
+    "4": ("", "right_square_bracket", "i", "left_square_bracket", "space", "x", "question_mark"),
 }
 # A thread opens these dialogs.
-SLOW = {("1", "n ctrl+o"), ("2", "B"), ("3", "c")}
+SLOW = {("1", "n ctrl+o"), ("2", "B"), ("3", "w")}
 RUNS = ("one", "two")
 
 Layout = dict[str, tuple[Region, bool]]

@@ -80,9 +80,9 @@ def test_two_runs_lie_over_each_other_and_toggles_change_what_is_shown(
         await until(pilot, lambda: "● first" in shown(console) and "▲ second" in shown(console))
         await pilot.press("l", "s")
         await until(pilot, lambda: "log · smooth 0.60" in shown(console))
-        await pilot.press("x")
+        await pilot.press("a")
         await until(pilot, lambda: " tokens seen" in shown(console))
-        titles = ("learning rate", "tokens/s", "gradient norm", "step time", "share of data")
+        titles = ("learning rate", "tokens/s", "gradient norm", "step time", "data loading (%)")
         for title in (*titles, "bits per byte"):
             await pilot.press("m")
             await until(pilot, partial(is_titled, console, title))
@@ -176,7 +176,7 @@ def test_a_truncated_file_and_a_removed_folder_are_reported(project: Project) ->
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         view = await open_live(console, pilot, "cut")
         await until(pilot, lambda: "40/100" in shown(console))
-        await pilot.press("t")
+        await pilot.press("v")
         run.metrics_path.write_bytes(run.metrics_path.read_bytes()[:700])
         await until(pilot, lambda: "metrics.jsonl was truncated" in shown(console))
         shutil.rmtree(run.root)
@@ -294,7 +294,7 @@ def test_a_run_of_this_console_is_paused_controlled_and_stopped_by_keys(project:
         await pilot.press("P")
         await until(pilot, lambda: "‖ paused" in shown(console))
         at = job.step
-        await pilot.press("t", "E", "K", "G")
+        await pilot.press("v", "E", "K", "G")
         log = view.query_one(EventLog)
         done = {"evaluation", "checkpoint"}
         await until(pilot, lambda: done <= {line.kind for line in log.lines if line.step == at})
@@ -379,7 +379,7 @@ def test_the_chart_is_exported_and_the_path_is_shown(project: Project) -> None:
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_live(console, pilot, "run")
-        await pilot.press("w")
+        await pilot.press("x")
         folder = project.run_named("run").reports
         await until(pilot, lambda: list(folder.glob("loss-*.svg")))
         await until(pilot, lambda: "Wrote " in shown(console))

@@ -27,10 +27,10 @@ def test_the_newest_notice_takes_one_line_above_the_key_bar(
 ) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: console.context.has_snapshot)
-        console.notify("first")
+        console.notify("the older one")
         console.notify("second", title="Settings", severity="warning")
         await until(pilot, lambda: "! Settings: second" in shown(console).splitlines()[-2])
-        assert "first" not in shown(console)
+        assert "the older one" not in shown(console)
         console.notify(LONG, severity="error")
         await until(pilot, lambda: "✗ The file could not" in shown(console).splitlines()[-2])
         lines = shown(console).splitlines()

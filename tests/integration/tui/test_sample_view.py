@@ -126,7 +126,7 @@ def test_by_keys_alone_one_samples_reads_probabilities_copies_and_exports(
         assert "✓ 40 tokens" in shown(console)
         assert "12 bottles" in shown(console)
 
-        await pilot.press("escape", "o")
+        await pilot.press("escape", "h")
         await pilot.pause()
         assert "≥50%" in shown(console)
         await pilot.press("right", "right", "right", "left")
@@ -198,7 +198,7 @@ def test_flags_the_form_and_a_comparison_draw_the_same_tokens(
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_view(console, pilot)
-        await pilot.press("escape", "c", "down", "enter")
+        await pilot.press("escape", "w", "down", "enter")
         await until(pilot, lambda: f"{OLDER} · step 15" in shown(console))
         for field, text in {"prompt": "12 b", **asked}.items():
             await fill(console, pilot, field, text)
@@ -273,7 +273,7 @@ def test_marked_runs_are_sampled_beside_each_other_or_below_each_other(
 def test_several_checkpoints_of_one_run_are_marked_with_space(two_runs: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_view(console, pilot)
-        await pilot.press("escape", "c")
+        await pilot.press("escape", "w")
         await until(
             pilot, lambda: isinstance(console.screen, PickSeveralScreen) and console.focused
         )
@@ -396,7 +396,7 @@ def test_run_and_checkpoint_are_picked_from_lists_that_typing_narrows(two_runs: 
         await pilot.press("escape", "r", "o", "n", "enter")
         await until(pilot, lambda: "one" in shown(console).splitlines()[2])
         assert console.context.workspace.current == "one"
-        await pilot.press("c", "down", "enter")
+        await pilot.press("w", "down", "enter")
         await until(pilot, lambda: f"{OLDER} · step 15" in shown(console))
         await draw(console, pilot)
         assert f"one · {OLDER}" in shown(console)
@@ -550,7 +550,7 @@ def test_no_checkpoint_yet_says_which_key_trains_one(tmp_path: Path) -> None:
         await pilot.press("3")
         await until(pilot, lambda: "No run has a checkpoint yet." in shown(console))
         assert "n trains a new run." in shown(console)
-        await pilot.press("enter", "o", "right", "b", "c", "y", "x", "escape", "escape")
+        await pilot.press("enter", "h", "right", "b", "w", "y", "x", "escape", "escape")
         assert isinstance(console.screen, SampleView)
         await pilot.press("n")
         await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
@@ -572,7 +572,7 @@ def test_hostile_samples_and_prompts_are_shown_as_symbols(tmp_path: Path) -> Non
         assert prompt.value == "␛[/red]␊1"
         await draw(console, pilot)
         assert texts(console)[0].startswith("␛[/red]\n1")
-        await pilot.press("escape", "o", *["right"] * 20, "y")
+        await pilot.press("escape", "h", *["right"] * 20, "y")
         await pilot.pause()
         for text in (shown(console), console.clipboard):
             assert "␛" in text

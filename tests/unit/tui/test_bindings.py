@@ -87,3 +87,21 @@ def test_the_manual_lists_the_current_keys() -> None:
     spec.loader.exec_module(keys_table)
     document = (folder / "console.md").read_text(encoding="utf-8")
     assert keys_table.with_keys(document) == document, "run: python docs/keys_table.py"
+
+
+# Words for one meaning, and keys with two meanings.
+_SAME = {"write": "export", "section": "shown", "pane": "shown", "all": "shown"}
+_CUSTOMARY = {"g": {"first", "group"}, "G": {"last", "sample"}} | {
+    "r": {"resume", "run"},
+    "u": {"undo", "unconditional"},
+}
+
+
+def test_a_letter_means_the_same_in_every_view() -> None:
+    meanings: dict[str, set[str]] = {}
+    for key in KEYS:
+        for pressed in split_keys(key.keys):
+            if len(pressed) == 1:
+                meanings.setdefault(pressed, set()).add(_SAME.get(key.name, key.name))
+    several = {pressed: names for pressed, names in meanings.items() if len(names) > 1}
+    assert several == _CUSTOMARY
