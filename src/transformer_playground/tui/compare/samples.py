@@ -64,7 +64,9 @@ class ComparisonSamples(Vertical):
         more = len(titles) - len(sources)
         text = [*self._titles, *([Content(f"and {more} more, not sampled")] if more else [])]
         self.form.show_source(Content("  ").join(text), settings, len(sources))
-        if sources != self._sources:
+        if sources == self._sources:
+            self.panes.retitle(self._titles)
+        else:
             self._sources = sources
             self._runner.discard()
             prompt = key_hint("compare.prompt", context_of(self).keymap)

@@ -166,6 +166,9 @@ class CompareView(View):
         empty = self.query_one("#compare-empty")
         was_empty = empty.display
         empty.display, self._deck.display = is_empty, not is_empty
+        if was_empty != is_empty:
+            # Most keys need a comparison.
+            self.refresh_bindings()
         if was_empty and not is_empty and self.focused is None:
             self._deck.enter()
 

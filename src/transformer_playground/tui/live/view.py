@@ -91,6 +91,7 @@ class LiveView(LiveControls):
         self.watch(chart, "smoothing", self._smoothing_changed, init=False)
         self._tick_timer = self.set_interval(_TICK_SECONDS, self._tick, pause=True)
         self.context.training_changed.subscribe(self, self._training_changed)
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._draw_lines())
 
     @property
     def _chart(self) -> Chart:

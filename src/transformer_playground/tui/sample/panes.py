@@ -34,6 +34,7 @@ class SamplePanes(Vertical):
         super().__init__(id="sample-panes")
         self._loaded: dict[int, LoadedRun] = {}
         self._titles: tuple[Content, ...] = ()
+        self._is_old = False
 
     def compose(self) -> ComposeResult:
         with Container(id="sample-texts"):
@@ -64,7 +65,7 @@ class SamplePanes(Vertical):
 
     def clear(self, titles: Sequence[Content], note: str) -> None:
         self._loaded.clear()
-        self._titles = tuple(titles)
+        self._titles, self._is_old = tuple(titles), False
         for number, view in enumerate(self.views):
             view.display = number < len(titles)
             if view.display:
@@ -74,8 +75,14 @@ class SamplePanes(Vertical):
                 view.show_note(note)
         self._show_detail()
 
+    def retitle(self, titles: Sequence[Content]) -> None:
+        """Replace the titles, in colours of another theme."""
+        self._titles = tuple(titles)
+        self.mark_old(self._is_old)
+
     def mark_old(self, is_old: bool) -> None:
         """Say in each title whether the text is of other checkpoints than the form names."""
+        self._is_old = is_old
         for view, title in zip(self.views, self._titles, strict=False):
             view.border_title = Content.assemble("older sample · ", title) if is_old else title
 

@@ -58,6 +58,7 @@ class SampleView(View):
         super().on_mount()
         settings = self.context.settings
         self._history = History(settings.remembered("sample", "history", []))
+        self.app.theme_changed_signal.subscribe(self, lambda _: self._recolour())
         self._panes.set_colours(settings.remembered("sample", "colours", False))
         self._show_choices()
 
@@ -127,6 +128,10 @@ class SampleView(View):
             self._panes.mark_old(sources != self._shown_sources)
         if self.focused is None:
             self._panes.chosen.focus()
+
+    def _recolour(self) -> None:
+        self._show_choices()
+        self._panes.retitle([run_text(self.context, each) for each in self._shown_sources])
 
     def _clear(self) -> None:
         self._shown_sources = self._sources
