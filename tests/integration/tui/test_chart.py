@@ -20,6 +20,7 @@ from transformer_playground.tui.bindings import KEYS
 from transformer_playground.tui.charts.chart import SMOOTHINGS, Chart
 from transformer_playground.tui.charts.series import ChartLine
 from transformer_playground.tui.charts.sparkline import Sparkline
+from transformer_playground.tui.contrast import readable_variables
 from transformer_playground.tui.themes import THEMES
 
 _STYLESHEET = Path(transformer_playground.tui.__file__).parent / "charts" / "charts.tcss"
@@ -34,6 +35,9 @@ class Stage(App[None]):
         super().__init__()
         self.chart = Chart()
         self.spark = Sparkline("loss")
+
+    def get_css_variables(self) -> dict[str, str]:
+        return readable_variables(super().get_css_variables())
 
     def compose(self) -> ComposeResult:
         yield self.chart
