@@ -209,16 +209,17 @@ def words(text: str) -> str:
 
 def test_overrides_can_be_taken_back(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        await open_form(console, pilot)
+        fields = (await open_form(console, pilot)).query_one(OverridesInput)
         for text in ("train.runtime.seed=1", "train.runtime.seed=2", "model.bias=true"):
             await paste(console, pilot, text)
             await pilot.press("enter")
-        fields = console.screen.query_one(OverridesInput)
+            await until(pilot, lambda: not fields.typed)
         assert fields.overrides == ["train.runtime.seed=2", "model.bias=true"]
         await pilot.press("backspace")
-        assert (fields.overrides, fields.typed) == (["train.runtime.seed=2"], "model.bias=true")
+        await until(pilot, lambda: fields.typed == "model.bias=true")
+        assert fields.overrides == ["train.runtime.seed=2"]
         await pilot.press("ctrl+u", "shift+tab", "delete")
-        assert fields.overrides == []
+        await until(pilot, lambda: fields.overrides == [])
 
     with_console(project, steps)
 
