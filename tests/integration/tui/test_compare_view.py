@@ -21,6 +21,7 @@ from builders.tui import shown, until, with_console
 from transformer_playground.cli.main import main
 from transformer_playground.formatting import count_text
 from transformer_playground.runs.folder import RunFolder
+from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.compare.pane import ComparisonCurves
 from transformer_playground.tui.compare.samples import ComparisonSamples, SampleText
@@ -447,3 +448,21 @@ def test_without_colours_better_and_worse_are_told_by_signs(
         assert "✓ better · ✗ worse" in text
 
     with_console(project, steps, (120, 40))
+
+
+def test_a_run_that_waits_in_the_queue_is_no_fault_of_a_comparison(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        endless = ("train.runtime.max_iters=1000000",)
+        for run_id in ("now", "soon"):
+            console.context.training.submit(Launch("tiny", endless, run_id=run_id))
+        await until(pilot, lambda: "now" in console.context.snapshot.runs)
+        console.context.workspace.selected = ["learned-s1", "rope-s1", "soon"]
+        await open_view(console, pilot)
+        await until(pilot, lambda: "rope-s1" in shown(console))
+        assert "soon" not in shown(console)
+        console.context.workspace.selected = ["learned-s1", "soon"]
+        console.context.publish_workspace()
+        await until(pilot, lambda: "at least two runs" in shown(console))
+        assert "\u2717" not in shown(console)
+
+    with_console(project, steps)

@@ -100,8 +100,17 @@ class CompareView(View):
 
     @property
     def _request(self) -> Request:
-        chosen = tuple(dict.fromkeys(self.context.workspace.chosen()))
-        pinned = self.context.workspace.baseline
+        context = self.context
+        jobs = {job.run_id for job in context.training.jobs if not job.has_ended}
+        # A run that waits or is being started has no folder yet.
+        without_folder = jobs - context.snapshot.runs.keys()
+        chosen = tuple(
+            run_id
+            for run_id in dict.fromkeys(context.workspace.chosen())
+            if run_id not in without_folder
+        )
+        pinned = context.workspace.baseline
+        pinned = None if pinned in without_folder else pinned
         return Request(chosen, self._group, self._all_settings, self._axis, pinned)
 
     def _find_removed(self, request: Request) -> None:
