@@ -1,5 +1,7 @@
 import threading
 
+import pytest
+
 from transformer_playground.training.control import TrainingControl
 
 
@@ -35,3 +37,25 @@ def test_a_request_is_taken_once() -> None:
     )
     assert not control.take_evaluate()
     assert not control.has_request()
+
+
+@pytest.mark.parametrize("request_now", ["evaluate_now", "sample_now", "checkpoint_now"])
+def test_each_request_ends_the_wait_of_a_paused_trainer(request_now: str) -> None:
+    control = TrainingControl()
+    control.pause()
+    waiting = threading.Thread(target=control.wait_while_paused, daemon=True)
+    waiting.start()
+    waiting.join(timeout=0.05)
+    assert waiting.is_alive()
+    getattr(control, request_now)()
+    assert control.has_request()
+    waiting.join(timeout=10.0)
+    assert not waiting.is_alive()
+    assert control.paused
+
+
+def test_a_trainer_that_is_not_paused_does_not_wait() -> None:
+    waiting = threading.Thread(target=TrainingControl().wait_while_paused, daemon=True)
+    waiting.start()
+    waiting.join(timeout=10.0)
+    assert not waiting.is_alive()

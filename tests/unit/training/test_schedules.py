@@ -119,3 +119,10 @@ def test_rates_stay_between_zero_and_the_peak(
 ) -> None:
     config = train_config(schedule=name, warmup_iters=warmup, wsd_decay_fraction=fraction)
     assert 0 < learning_rate(step, config) <= 1.0 + 1e-12
+
+
+@pytest.mark.parametrize("name", ["cosine", "linear", "wsd"])
+def test_a_warmup_as_long_as_the_schedule_is_followed_by_min_lr(name: str) -> None:
+    config = train_config(schedule=name, warmup_iters=110)
+    assert learning_rate(109, config) == pytest.approx(110 / 111)
+    assert learning_rate(110, config) == pytest.approx(0.1)

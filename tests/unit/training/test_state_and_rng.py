@@ -202,3 +202,7 @@ def test_seeds_are_those_of_earlier_versions() -> None:
     assert derived_seed(1337, "initialisation") == 8_311_963_500_192_281_539
     assert derived_seed(1337, "dropout", 7) == 5_348_697_397_813_031_511
     assert derived_seed(1337, "sample", 500) == 3_073_608_733_382_585_581
+
+
+def test_an_equal_loss_is_no_improvement() -> None:
+    assert record_all([2.0, 2.0])[1].evaluations_without_improvement == 1
