@@ -141,7 +141,8 @@ def test_paths_in_a_config_file_elsewhere_are_relative_to_that_file(
 def test_a_relative_path_may_not_leave_the_project(project: Path, path: str) -> None:
     message = _refusal(project, f'[prepare]\nraw_dir = "{path}"\n')
     assert (
-        f'experiments/x/config.toml: prepare.raw_dir = "{path}" is outside the project' in message
+        f'experiments/x/config.toml: prepare.raw_dir = "{path}" is outside the project '
+        f"({project.resolve()}); use an absolute path" in message
     )
 
 
@@ -238,6 +239,14 @@ def test_all_errors_are_reported_at_once_one_line_each(project: Path) -> None:
     assert len(rest) == 5
     starts = sorted(line.removeprefix("  - ").split(":")[0] for line in rest)
     assert starts == ["--set", SAMPLE, *["experiments/x/config.toml"] * 3]
+
+
+def test_one_error_is_not_called_several(project: Path) -> None:
+    message = _refusal(project, "[model]\nn_layr = 3\n")
+    assert message.startswith("experiments/x/config.toml: unknown key model.n_layr")
+    assert "problems" not in message
+    two = _refusal(project, "[model]\nn_layr = 3\nn_hed = 3\n")
+    assert two.startswith("2 problems in the configuration:\n  - experiments/x/config.toml: ")
 
 
 def test_an_impossible_combination_names_where_each_part_was_set(project: Path) -> None:

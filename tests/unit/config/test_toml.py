@@ -136,3 +136,21 @@ def test_a_new_table_before_another_is_separated_from_it() -> None:
 
 def test_removing_what_is_not_there_changes_nothing() -> None:
     assert set_value(TEXT, ("model", "norm"), None) == TEXT
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("[m]\na = 1\n\nb = 2\n", "[m]\na = 1\n\nb = 2\n\n[t]\nx = 1\n"),
+        ("[m]\na = 1\n\n", "[m]\na = 1\n\n[t]\nx = 1\n"),
+        ("", "[t]\nx = 1\n"),
+    ],
+)
+def test_exactly_one_empty_line_precedes_a_new_table(text: str, expected: str) -> None:
+    assert set_value(text, ("t", "x"), 1) == expected
+
+
+def test_tables_that_stand_close_together_stay_so() -> None:
+    text = "[a]\nx = 1\n[b]\ny = 2\nz = 3\n"
+    assert set_value(text, ("b", "y"), 4) == text.replace("2", "4")
+    assert set_value(text, ("b", "z"), None) == text.replace("z = 3\n", "")

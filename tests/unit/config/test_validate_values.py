@@ -162,3 +162,11 @@ def test_records_of_layers_cannot_be_changed() -> None:
         layer.name = "other"  # type: ignore[misc]
     with pytest.raises(dataclasses.FrozenInstanceError):
         Problem("file", "is wrong").where = ""  # type: ignore[misc]
+
+
+def test_a_key_inside_a_value_comes_from_the_layer_of_that_value() -> None:
+    layer = _layer("file", {"a": {"b": [1]}, "c": 2})
+    merged = merge([layer])
+    for key in (("a", "b", "0"), ("a", "b", "0", "x"), ("a", "b"), ("a", "x"), ("c",)):
+        assert merged.origin(key) is layer
+    assert merged.origin(("d", "a")) is None
