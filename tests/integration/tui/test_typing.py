@@ -85,8 +85,8 @@ FIELDS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("n", "ctrl+o", ""),
         ("B", ""),
     ),
-    "3": (("i",), *((("i", *["tab"] * number)) for number in range(1, 7)), ("r",), ("c", "")),
-    "4": (("m",), ("i",), *((("i", *["tab"] * number)) for number in range(1, 7))),
+    "3": (("i",), *((("i", *["tab"] * number)) for number in range(1, 7)), ("r",), ("w",)),
+    "4": (("space",), ("i",), *((("i", *["tab"] * number)) for number in range(1, 7))),
 }
 
 
