@@ -52,7 +52,7 @@ def recorded_prepare_command(record: Mapping[str, Any]) -> str:
 def _origin(name: str | None, file: Path | None) -> Iterator[str]:
     if file is None:
         yield name or "EXPERIMENT"
-    elif file.name == CONFIG_FILE and file.parent.name == name:
+    elif name is not None and file.name == CONFIG_FILE and file.parent.name == name:
         yield from (name, "--experiments-dir", str(file.parent.parent))
     else:
         # An experiment that was named beside the file may have other folders than the file's.

@@ -65,20 +65,20 @@ class Muon(torch.optim.Optimizer):
     def _update(
         self, params: list[Tensor], lr: float, weight_decay: float, momentum: float
     ) -> None:
-        grads = [each.grad for each in params if each.grad is not None]
-        for each in params:
-            if not self.state[each]:
-                self.state[each]["momentum_buffer"] = torch.zeros_like(each)
-        buffers = [self.state[each]["momentum_buffer"] for each in params]
-        applied: Tensor | float = 1.0
-        if self.found_inf is not None:
-            applied = 1.0 - self.found_inf
-            # An average of a buffer and itself is the buffer.
-            pairs = zip(grads, buffers, strict=True)
-            grads = [torch.where(self.found_inf > 0, buffer, grad) for grad, buffer in pairs]
-        torch._foreach_lerp_(buffers, grads, 1 - momentum)
-        updates = torch._foreach_lerp(grads, buffers, momentum)
-        torch._foreach_mul_(params, 1 - lr * weight_decay * applied)
+        applied: Tensor | float = 1.0 if self.found_inf is None else 1.0 - self.found_inf
+        updates = []
+        for parameter in params:
+            grad, state = parameter.grad, self.state[parameter]
+            assert grad is not None
+            if not state:
+                state["momentum_buffer"] = torch.zeros_like(parameter)
+            buffer = state["momentum_buffer"]
+            if self.found_inf is not None:
+                # An average of the buffer and itself is the buffer.
+                grad = torch.where(self.found_inf > 0, buffer, grad)
+            buffer.lerp_(grad, 1 - momentum)
+            updates.append(grad.lerp(buffer, momentum))
+            parameter.mul_(1 - lr * weight_decay * applied)
         for indices in _by_shape(updates):
             wide = torch.stack([_wide(updates[index]) for index in indices])
             step_size = lr * _ADAMW_RMS * math.sqrt(wide.shape[2])
