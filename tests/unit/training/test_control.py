@@ -59,3 +59,8 @@ def test_a_trainer_that_is_not_paused_does_not_wait() -> None:
     waiting.start()
     waiting.join(timeout=10.0)
     assert not waiting.is_alive()
+
+
+def test_a_new_control_asks_for_nothing() -> None:
+    control = TrainingControl()
+    assert (control.stopping, control.paused, control.has_request()) == (False, False, False)
