@@ -129,7 +129,7 @@ def _sleep(
         longest = max(longest, float(gaps[counted:index].max(initial=0.0)))
         counted = index
         of_steps = step_ms[index] / 1e3 if step_ms[index] > 0 else 0.0
-        if gaps[index] > max(_SLEEP_GAPS * longest, _SLEEP_STEPS * of_steps):
+        if longest and gaps[index] > max(_SLEEP_GAPS * longest, _SLEEP_STEPS * of_steps):
             sleep[index] = gaps[index] - longest
             counted += 1
     return sleep, max(longest, float(gaps[counted:].max(initial=0.0)))

@@ -16,7 +16,7 @@ from builders.tui import until, with_console
 from transformer_playground import tui
 from transformer_playground.cli.main import main
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.dialogs.pick import PickScreen
+from transformer_playground.tui.dialogs.pick import FilteredListScreen
 from transformer_playground.tui.shared.view import View
 
 STYLESHEETS = sorted(Path(tui.__file__).parent.rglob("*.tcss"))
@@ -75,6 +75,19 @@ async def layout_with_all_styles(console: Console, pilot: Pilot[Any]) -> Layout:
     return found
 
 
+async def until_still(console: Console, pilot: Pilot[Any]) -> None:
+    """Wait until nothing is being read and the layout stays as it is."""
+    before: Layout = {}
+
+    def is_still() -> bool:
+        nonlocal before
+        last, before = before, layout(console)
+        is_reading = any(worker.group == "details" for worker in console.workers)
+        return last == before and not is_reading
+
+    await until(pilot, is_still)
+
+
 async def select(console: Console, pilot: Pilot[Any]) -> None:
     await until(pilot, lambda: len(console.context.snapshot.runs) == len(RUNS))
     for run_id in RUNS:
@@ -98,8 +111,8 @@ def test_a_view_needs_no_styles_of_views_that_were_not_opened(two_runs: Project,
                 await pilot.press("escape")
             await pilot.press(*keys.split())
             if (view, keys) in SLOW:
-                await until(pilot, lambda: isinstance(console.screen, PickScreen))
-            await pilot.pause()
+                await until(pilot, lambda: isinstance(console.screen, FilteredListScreen))
+            await until_still(console, pilot)
             first = layout(console)
             assert await layout_with_all_styles(console, pilot) == first, keys
             while not isinstance(console.screen, View):

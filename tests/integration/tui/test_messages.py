@@ -46,7 +46,7 @@ class Record:
         """Note what goes through the console's queues of messages."""
         match message:
             case Notify(notification=notice):
-                self.seen.append(f"{notice.title or 'notice'}: {notice.message}")
+                self.seen.append(notice.message)
             case Worker.StateChanged(worker=worker, state=state) if worker.group == "sampling":
                 self.seen.append(f"sampling {state.name}")
             case _:
@@ -104,7 +104,7 @@ def train(
             await until(pilot, lambda: job.step >= stop_at)
             console.context.training.stop(job)
         await until(pilot, lambda: "ended" in record.turns)
-        await until(pilot, lambda: any(line.startswith("first: ") for line in record.seen))
+        await until(pilot, lambda: any("first: " in line for line in record.seen))
         # Whatever came twice would come within the next rounds.
         for _ in range(5):
             await pilot.pause(0.05)
@@ -116,7 +116,7 @@ def train(
 def test_a_launch_is_prepared_trained_and_told_of_in_this_order_and_once(project: Project) -> None:
     record, job = train(project, "train.runtime.max_iters=6", "train.runtime.eval_interval=3")
     assert record.turns == ["started", "trained", "ended"]
-    assert record.notices == ["notice: Started first.", "first: finished"]
+    assert record.notices == ["Started first.", "first: finished"]
     kinds = [each.kind for each in record.updates]
     # Preparation comes first; the end comes last.
     assert set(kinds[: kinds.index("started")]) == {"progress"}
@@ -139,14 +139,14 @@ def test_a_stop_is_told_after_the_checkpoint_and_once(project: Project) -> None:
 def test_a_run_that_fails_is_told_once_with_its_reason(project: Project) -> None:
     record, job = train(project, *DIVERGING)
     assert record.turns == ["started", "trained", "ended"]
-    assert record.notices[1:] == [f"first: failed: {job.message}"]
+    assert record.notices[1:] == [f"✗ first: failed: {job.message}"]
 
 
 @pytest.mark.parametrize("is_stalled", [False, True])
 def test_a_launch_that_never_becomes_a_run_is_told_once(project: Project, is_stalled: bool) -> None:
     record, job = train(project, "model.n_layer=0", is_stalled=is_stalled)
     assert record.turns == ["ended"]
-    assert record.notices == ["notice: Started first.", f"first: failed: {job.message}"]
+    assert record.notices == ["Started first.", f"✗ first: failed: {job.message}"]
     assert "model.n_layer" in job.message
     assert not project.runs
 
@@ -157,7 +157,7 @@ def test_plot_and_report_are_named_when_a_run_ends(project: Project) -> None:
     plot, report = sorted(run.reports.iterdir())
     assert (plot.name, report.suffix) == ("loss-curve.svg", ".json")
     assert record.turns == ["started", "trained", "ended"]
-    assert record.notices[1:] == [f"first: finished\nwrote {plot}\nwrote {report}"]
+    assert record.notices[1:] == [f"first: finished wrote {plot} wrote {report}"]
 
 
 def test_sampling_begins_and_ends_once_and_shows_every_token(project: Project) -> None:

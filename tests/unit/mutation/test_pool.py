@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import psutil
-import pytest
 
 from mutation.pool import Answer, Task, run_tasks
 
@@ -70,10 +69,12 @@ def test_a_child_writes_its_temporary_files_to_a_folder_that_goes_with_it() -> N
 
 
 def test_no_child_is_left_when_the_caller_stops_early() -> None:
+    # Earlier tests of this process may have started children of their own.
+    before = set(psutil.Process().children())
     answers = run_tasks(
         [Task("quick", os.getpid, 30), Task("slow", lambda: time.sleep(600), 900)], 2
     )
     assert next(answers).name == "quick"
+    assert set(psutil.Process().children()) > before
     answers.close()
-    with pytest.raises(ChildProcessError):
-        os.waitpid(-1, os.WNOHANG)
+    assert set(psutil.Process().children()) == before
