@@ -239,12 +239,14 @@ def choice_options(
         start: Name and seconds of the experiment to start with.
     """
     width = max((len(choice.name) for choice in found), default=0)
+    labels = {"": "", **DATA_LABELS}
+    state_width = max(map(len, labels.values()))
     return [
         (
             choice.name,
             Content.assemble(
                 visible_line(choice.name).ljust(width + 2),
-                (f"{choice.kind}  {choice.data:<9} ", "$text-muted"),
+                (f"{choice.kind}  {labels[choice.data]:<{state_width}} ", "$text-muted"),
                 (_start_text(start), "$accent") if start and start[0] == choice.name else "",
                 visible_line(choice.description),
             ),
