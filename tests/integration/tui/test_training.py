@@ -238,9 +238,10 @@ def test_a_stopped_run_is_resumed_and_branched_from_the_form(project: Project) -
         console.context.publish_workspace(current="first")
         await pilot.press("B")
         await until(pilot, lambda: "Branch from a checkpoint of first" in shown(console))
-        await pilot.press("down", "enter")
+        await pilot.press("enter")
         await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
-        await until(pilot, lambda: "Branch from first at last" in shown(console))
+        # One file, which is both the best and the last checkpoint.
+        await until(pilot, lambda: "Branch from first at best" in shown(console))
         assert console.focused is not None
         console.focused.post_message(Paste(f"train.runtime.max_iters={job.step + 4}"))
         await pilot.pause()
