@@ -267,7 +267,7 @@ def test_of_several_experiments_one_is_chosen_first(project: Project) -> None:
         console.context.workspace.experiment = None
         await pilot.press("n")
         await until(pilot, lambda: "type to narrow" in shown(console))
-        assert "gpt  missing   bottles on a wall" in shown(console)
+        assert "gpt  · not prepared bottles on a wall" in shown(console)
         await write(pilot, "zeb")
         await pilot.press("enter")
         await until(pilot, lambda: "Train zebra" in shown(console))
