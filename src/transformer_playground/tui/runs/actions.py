@@ -27,7 +27,6 @@ from transformer_playground.training.launch import Launch
 from transformer_playground.tui.bindings import key_hint
 from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.dialogs.base import ConfirmScreen
-from transformer_playground.tui.dialogs.edit_text import EditTextScreen
 from transformer_playground.tui.dialogs.preparer import confirm_preparer
 from transformer_playground.tui.runs.table import RunsTable
 from transformer_playground.tui.runs.table_state import Column, RunsTableState
@@ -60,9 +59,7 @@ class RunCommands:
                 self._annotate(row.run_id, lambda old: Annotations(text.rstrip(), old.tags))
 
         title = f"Note on {row.run_id}"
-        self._context.app.push_screen(
-            EditTextScreen(title, row.note, check, several_lines=True), save
-        )
+        self._edit(save, title, row.note, check, several_lines=True)
 
     def tags(self, row: RunInfo) -> None:
         def save(text: str | None) -> None:
@@ -71,8 +68,7 @@ class RunCommands:
                 self._annotate(row.run_id, lambda old: Annotations(old.note, tags))
 
         title = f"Tags of {row.run_id}"
-        screen = EditTextScreen(title, " ".join(row.tags), _parse_tags, _TAGS_HINT)
-        self._context.app.push_screen(screen, save)
+        self._edit(save, title, " ".join(row.tags), _parse_tags, _TAGS_HINT)
 
     def rename(self, row: RunInfo) -> None:
         def save(name: str | None) -> None:
@@ -83,8 +79,13 @@ class RunCommands:
                 lambda renamed: self._on_renamed(row.run_id, *renamed),
             )
 
-        screen = EditTextScreen(f"Rename {row.run_id}", row.run_id, check_run_id, _NAME_HINT)
-        self._context.app.push_screen(screen, save)
+        self._edit(save, f"Rename {row.run_id}", row.run_id, check_run_id, _NAME_HINT)
+
+    def _edit(self, save: Callable[[str | None], None], *arguments: Any, **options: Any) -> None:
+        # Imported late: Textual's text area slows the start.
+        from transformer_playground.tui.dialogs.edit_text import EditTextScreen
+
+        self._context.app.push_screen(EditTextScreen(*arguments, **options), save)
 
     def delete(self, run_ids: list[str]) -> None:
         """Move runs to the trash after confirmation."""
