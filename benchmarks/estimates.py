@@ -1,4 +1,4 @@
-"""Time and memory that `tp train --estimate` foretells, against those of the run itself.
+"""Time and memory that `tp train --estimate` predicts, against those of the run itself.
 
 For each preset the estimate and the run are child processes, one after the other. Time is the
 training time in `summary.json`, memory the peak resident memory of the process.

@@ -139,6 +139,16 @@ def make_project(root: Path, config: str = CONFIG, text: str | bytes = TEXT) -> 
     return project
 
 
+def make_trained_project(root: Path, *run_ids: str) -> Project:
+    """`make_project` with its data prepared and a run of four steps for each id."""
+    project = make_project(root)
+    with contextlib.chdir(project.root):
+        for run_id in run_ids:
+            words = ["loop", "tiny", "--run-id", run_id, "--set", "train.runtime.max_iters=4"]
+            assert main(words) == 0
+    return project
+
+
 def in_process(project: Project, capsys: pytest.CaptureFixture[str], *words: object) -> Ended:
     """Run a `tp` command in this process, in the project's folder."""
     before = Path.cwd()

@@ -41,7 +41,7 @@ def exchange(functions: LoadedFunctions, module: Path, unit: Unit, source: str) 
     Every reference to them stays valid: imported names, decorated functions, validators, closures.
 
     Returns:
-        Whether that was possible. Otherwise the module must be imported anew.
+        Whether that was possible. Otherwise the module must be imported again.
     """
     key = (str(module), unit.qualname, unit.first_line)
     new = next(

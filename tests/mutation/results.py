@@ -50,7 +50,7 @@ class Results:
             for row in rows[1:]:
                 key = row.pop("mutant")
                 self._results[key] = Result(**row)
-        # Written anew, so that a line that was cut off does not spoil the next one.
+        # Rewritten, so that a line that was cut off does not spoil the next one.
         lines = [self._header, *(_row(key, result) for key, result in self._results.items())]
         partial = self._path.with_suffix(".partial")
         partial.write_text("".join(f"{json.dumps(line)}\n" for line in lines), "utf-8")

@@ -47,9 +47,7 @@ class DistInfo:
         """
         if self.world_size == 1:
             return value
-        total = torch.tensor(value, dtype=torch.float64, device=device)
-        dist.all_reduce(total)
-        return total.item()
+        return self.sum_tensor(torch.tensor(value, dtype=torch.float64, device=device)).item()
 
     def sum_tensor(self, value: Tensor) -> Tensor:
         """Sum of a scalar over all ranks, on its device; every rank must call this."""

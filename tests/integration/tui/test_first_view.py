@@ -1,6 +1,5 @@
 """Each view as the first one of a fresh console, with its panes and dialogs."""
 
-import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,9 @@ from textual.pilot import Pilot
 from textual.widget import Widget
 from textual.widgets import Input
 
-from builders.commands import Project, make_project
+from builders.commands import Project, make_trained_project
 from builders.tui import until, with_console
 from transformer_playground import tui
-from transformer_playground.cli.main import main
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.dialogs.pick import FilteredListScreen
 from transformer_playground.tui.shared.view import View
@@ -37,12 +35,7 @@ Layout = dict[str, tuple[Region, bool]]
 
 @pytest.fixture(scope="module")
 def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = make_project(tmp_path_factory.mktemp("first") / "project")
-    with contextlib.chdir(project.root):
-        for run_id in RUNS:
-            words = ["loop", "tiny", "--run-id", run_id, "--set", "train.runtime.max_iters=4"]
-            assert main(words) == 0
-    return project
+    return make_trained_project(tmp_path_factory.mktemp("first") / "project", *RUNS)
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Each view as text, held against files: `UPDATE_SNAPSHOTS=1 pytest …` writes them anew."""
+"""Each view as text, held against files: `UPDATE_SNAPSHOTS=1 pytest …` rewrites them."""
 
 import math
 import os

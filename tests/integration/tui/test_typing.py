@@ -1,6 +1,5 @@
 """Typing faster than the console handles keys: no key is reordered, lost or a command."""
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,8 @@ from textual.keys import _character_to_key
 from textual.pilot import Pilot
 from textual.widgets import Input, TextArea
 
-from builders.commands import Project, make_project
+from builders.commands import Project, make_trained_project
 from builders.tui import shown, until, with_console
-from transformer_playground.cli.main import main
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.dialogs.pick import PickScreen
 from transformer_playground.tui.launch.overrides_input import OverridesInput
@@ -29,12 +27,7 @@ RUNS = ("one", "two")
 
 @pytest.fixture(scope="module")
 def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    project = make_project(tmp_path_factory.mktemp("typing") / "project")
-    with contextlib.chdir(project.root):
-        for run_id in RUNS:
-            words = ["loop", "tiny", "--run-id", run_id, "--set", "train.runtime.max_iters=4"]
-            assert main(words) == 0
-    return project
+    return make_trained_project(tmp_path_factory.mktemp("typing") / "project", *RUNS)
 
 
 @pytest.fixture(autouse=True)
