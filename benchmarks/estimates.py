@@ -1,12 +1,12 @@
 """Time and memory that `tp train --estimate` predicts, against those of the run itself.
 
-For each preset the estimate and the run are child processes, one after the other. Time is the
-training time in `summary.json`, memory the peak resident memory of the process.
+For each preset the estimates and the run are child processes, one after the other: timed steps
+before the run, then what the run tells about another one of the same shape. Time is the training
+time in the run's summary, memory the peak when its training ended.
 """
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -33,48 +33,53 @@ PRESETS: dict[str, tuple[str, ...]] = {
 _GOAL = 0.15
 
 
-def child(folder: Path, *words: str) -> tuple[list[Any], int]:
-    """Run `tp`; return its JSON lines and its peak resident memory in bytes."""
+def child(folder: Path, *words: str) -> list[Any]:
+    """Run `tp`; return its JSON lines."""
     command = [str(Path(sys.executable).with_name("tp")), *words]
-    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    lines = [json.loads(line) for line in process.stdout]
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
-    # The kernel counts KiB, macOS bytes.
-    return lines, usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    ended = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)
+    if ended.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {ended.returncode}")
+    return [json.loads(line) for line in ended.stdout.splitlines()]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--presets", nargs="*", choices=PRESETS, default=list(PRESETS))
+    parser.add_argument("--threads", type=int, default=0, help="threads of training; 0 = all")
     arguments = parser.parse_args()
-    print("preset             estimate      run     off     memory      run     off")
+    print("preset             timed      run     off   earlier     off     memory      run     off")
     worst = 0.0
     figures = {}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         child(folder, "prepare", _EXPERIMENT, "--json")
         for preset in arguments.presets:
-            overrides = [word for each in PRESETS[preset] for word in ("--set", each)]
+            settings = (*PRESETS[preset], f"train.runtime.threads={arguments.threads}")
+            overrides = [word for each in settings for word in ("--set", each)]
             train = ["train", _EXPERIMENT, "--json", *overrides]
-            (estimate,), _ = child(folder, *train, "--estimate")
-            lines, memory = child(folder, *train)
+            (timed,) = child(folder, *train, "--estimate", "--timed")
+            lines = child(folder, *train)
+            (earlier,) = child(folder, *train, "--estimate")
             seconds = lines[-1]["wall_time_s"]
-            off = [estimate["seconds"] / seconds - 1, estimate["memory"] / memory - 1]
+            memory = next(line["peak_memory"] for line in lines if "peak_memory" in line)
+            off = [
+                timed["seconds"] / seconds - 1,
+                earlier["seconds"] / seconds - 1,
+                timed["memory"] / memory - 1,
+            ]
             worst = max(worst, *map(abs, off))
             figures[preset] = [round(each, 3) for each in off]
             print(
-                f"{preset:<16} {estimate['seconds']:8.1f} s {seconds:6.1f} s {off[0]:+7.1%}"
-                f" {estimate['memory'] / 1e6:7.0f} MB {memory / 1e6:5.0f} MB {off[1]:+7.1%}"
+                f"{preset:<16} {timed['seconds']:6.1f} s {seconds:6.1f} s {off[0]:+7.1%}"
+                f" {earlier['seconds']:7.1f} s {off[1]:+7.1%}"
+                f" {timed['memory'] / 1e6:7.0f} MB {memory / 1e6:5.0f} MB {off[2]:+7.1%}",
+                flush=True,
             )
     print(
         json.dumps(
             {
                 "benchmark": "estimates",
-                "off_time_memory": figures,
+                "off_time_earlier_memory": figures,
                 "worst": round(worst, 3),
                 "goal_worst": _GOAL,
             }

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def print_estimate(
-    launch: Launch, experiments_dir: Path, runs_dir: Path, *, json_output: bool
+    launch: Launch, experiments_dir: Path, runs_dir: Path, *, timed: bool, json_output: bool
 ) -> int:
     """Print what a new run needs on this machine; return the exit code.
 
@@ -30,7 +30,7 @@ def print_estimate(
     """
     if launch.resume is not None:
         raise UsageError("--estimate is for new runs.", "Leave out --resume.")
-    estimate = resolve_launch(experiments_dir, runs_dir, launch).estimate(note)
+    estimate = resolve_launch(experiments_dir, runs_dir, launch).estimate(note, timed=timed)
     if json_output:
         say_json(estimate.as_json())
         return 0
@@ -40,20 +40,29 @@ def print_estimate(
 
 
 def _lines(estimate: "Estimate") -> "Iterator[tuple[str, str]]":
-    step = milliseconds_text(1000 * estimate.step_seconds)
     per_step = estimate.tokens / max(estimate.steps, 1)
-    parts = [f"{estimate.steps:,} steps of {step}"]
+    yield "parameters", count_text(estimate.parameters)
+    yield "tokens", f"{count_text(estimate.tokens)}, {count_text(per_step)} per step"
+    if estimate.flop is not None:
+        yield (
+            "compute",
+            f"{value_text(estimate.flop)} FLOP on {estimate.device} in {estimate.dtype}",
+        )
+    if estimate.seconds is not None:
+        yield "time", f"{duration_text(estimate.seconds)}: {', '.join(_parts(estimate))}"
+    if estimate.memory is not None:
+        yield "memory", size_text(estimate.memory)
+    yield "disk", f"{size_text(estimate.disk)} of checkpoints"
+    timed = f"{estimate.timed_steps} timed steps"
+    yield "from", timed if estimate.run is None else f"run {estimate.run}, of the same shape"
+
+
+def _parts(estimate: "Estimate") -> "Iterator[str]":
     for count, name, seconds in (
+        (estimate.steps, "steps", estimate.step_seconds or 0.0),
         (estimate.evaluations, "evaluations", estimate.evaluation_seconds),
         (estimate.samples, "samples", estimate.sample_seconds),
         (estimate.checkpoints, "checkpoints", estimate.checkpoint_seconds),
     ):
         if count:
-            parts.append(f"{count:,} {name} of {milliseconds_text(1000 * seconds)}")
-    yield "parameters", count_text(estimate.parameters)
-    yield "tokens", f"{count_text(estimate.tokens)}, {count_text(per_step)} per step"
-    yield "compute", f"{value_text(estimate.flop)} FLOP on {estimate.device} in {estimate.dtype}"
-    yield "time", f"{duration_text(estimate.seconds)}: {', '.join(parts)}"
-    yield "memory", size_text(estimate.memory)
-    yield "disk", f"{size_text(estimate.disk)} of checkpoints"
-    yield "from", f"{estimate.timed_steps} timed steps"
+            yield f"{count:,} {name} of {milliseconds_text(1000 * seconds)}"

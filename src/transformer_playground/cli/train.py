@@ -205,8 +205,13 @@ def train(
         bool,
         typer.Option(
             "--estimate",
-            help="Print time, memory and disk space of the run from a few timed steps, and end.",
+            help="Print time, memory and disk space of the run and end: from an earlier run of "
+            "the same shape, or a few timed steps.",
         ),
+    ] = False,
+    timed: Annotated[
+        bool,
+        typer.Option("--timed", help="With --estimate: time a few steps in any case."),
     ] = False,
 ) -> int:
     """Train a new run, or resume one.
@@ -216,7 +221,11 @@ def train(
     stated = tuple(overrides or ())
     launch = Launch(experiment or "", stated, run_id, resume, config=config, prepare="never")
     if estimate:
-        return print_estimate(launch, experiments_dir, runs_dir, json_output=json_output)
+        return print_estimate(
+            launch, experiments_dir, runs_dir, timed=timed, json_output=json_output
+        )
+    if timed:
+        raise UsageError("--timed needs --estimate.", "Add --estimate, or leave out --timed.")
     return run_launch(launch, experiments_dir, runs_dir, json_output=json_output)
 
 

@@ -90,17 +90,39 @@ class ModelConfig(Table):
 
         `vocab_size` includes padding.
         """
-        width, hidden, bias = self.n_embd, self.mlp_hidden, int(self.bias)
+        width, bias = self.n_embd, int(self.bias)
         norm = width * (1 + bias) if self.norm == "layernorm" else width
-        heads = (self.n_head + 2 * self.kv_heads) * self.head_dim
-        block = norm + (width + bias) * (heads + width)
-        if self.mlp_enabled:
-            widening = 2 if self.activation in GATED else 1
-            block += widening * (width + bias) * hidden + (hidden + bias) * width
-            block += 0 if self.parallel_residual else norm
+        block = norm + sum(outputs * (inputs + bias) for outputs, inputs in self._block_matrices)
+        if self.mlp_enabled and not self.parallel_residual:
+            block += norm
         total = self.n_layer * block + vocab_size * width * (1 if self.tie_embeddings else 2)
         total += norm if self.norm_position == "pre" else 0
         return total + (math.prod(self.position_table) if self.position_table else 0)
+
+    @property
+    def hidden_parameter_count(self) -> int:
+        """Number of weights in the matrices of all blocks."""
+        return self.n_layer * sum(outputs * inputs for outputs, inputs in self._block_matrices)
+
+    def flop_per_token(self, vocab_size: int, length: int) -> int:
+        """Floating-point operations of forward and backward per token of a window.
+
+        A multiplication and an addition for each weight of a matrix and each product of attention,
+        which is counted without its mask; twice as many again in the backward pass.
+        """
+        attention = 2 * self.n_layer * self.n_embd * length
+        weights = self.hidden_parameter_count + vocab_size * self.n_embd
+        return 3 * 2 * (weights + attention)
+
+    @property
+    def _block_matrices(self) -> list[tuple[int, int]]:
+        """Shapes (outputs, inputs) of the matrices of a block."""
+        width, hidden = self.n_embd, self.mlp_hidden
+        matrices = [((self.n_head + 2 * self.kv_heads) * self.head_dim, width), (width, width)]
+        if self.mlp_enabled:
+            widening = 2 if self.activation in GATED else 1
+            matrices += [(widening * hidden, width), (width, hidden)]
+        return matrices
 
     @model_validator(mode="after")
     def _check_shape(self) -> Self:

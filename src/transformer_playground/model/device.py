@@ -1,5 +1,7 @@
 """Choice of device and compute dtype."""
 
+import resource
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -94,6 +96,15 @@ def to_device(array: NDArray[np.int64], device: torch.device) -> Tensor:
     if device.type == "cuda":
         return tensor.pin_memory().to(device, non_blocking=True)
     return tensor.to(device)
+
+
+def peak_memory(device: torch.device) -> int:
+    """Highest memory so far in bytes: of this process, or on a GPU of its tensors."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    # The kernel counts KiB, macOS bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def is_out_of_memory(error: Exception) -> bool:

@@ -1,65 +1,52 @@
-"""Estimate of a run before it starts: a few real steps on this machine, scaled to its length."""
+"""Estimate of a run before it starts: parameters, time, memory, disk space and operations.
 
-import contextlib
-import resource
-import statistics
-import sys
-import tempfile
-import time
-from collections.abc import Callable
+The timings come from an earlier run of the same shape, or from a few timed steps
+(`timed_estimate`). Importing this module loads no torch, so that the console shows an estimate at
+once.
+"""
+
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch.utils.flop_counter import FlopCounterMode
-
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.config.train import CheckpointingConfig, RuntimeConfig
-from transformer_playground.evaluation.loss import evaluation_set
-from transformer_playground.model.base import count_parameters
-from transformer_playground.runs.folder import create_run
-from transformer_playground.training.control import TrainingControl
-from transformer_playground.training.run import TrainingRequest, build_trainer, load_setup
-from transformer_playground.training.schedules import learning_rate
-from transformer_playground.training.setup import TrainingSetup, translate_oom
-from transformer_playground.training.trainer import Trainer
+from transformer_playground.training.earlier_runs import EarlierRuns, Timings
 
-# The first steps allocate memory and, with torch.compile, build kernels.
-_WARMUP_STEPS = 2
-_MIN_STEPS = 5
-_MAX_STEPS = 200
-_STEP_SECONDS = 4.0
-# Enough to time an evaluation or a sample, which are linear in these.
-_EVAL_WINDOWS = 40
-_NEW_TOKENS = 100
+# Of a process that trains: Python, torch and its thread pools, the sinks.
+_PROCESS_BYTES = 750_000_000
+_FLOAT32_BYTES = 4
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run needs on this machine, from `timed_steps` optimizer steps that were run and timed.
+    """What a run needs on this machine; None = not known.
 
     Attributes:
         parameters: Trained parameters.
         tokens: Training tokens of all steps.
-        flop: Floating-point operations of all steps, optimizer included; matrix products only.
+        flop: Floating-point operations of all steps: the matrix products of forward and backward.
         seconds: Training time, with evaluations, samples and checkpoints.
         memory: Highest memory in bytes: of the process, or on a GPU of its tensors.
         disk: Bytes of the run's checkpoints, as many as are kept, and one being written.
         step_seconds: One optimizer step; `evaluation_seconds`, `sample_seconds` and
             `checkpoint_seconds` likewise, and how many of each there are.
+        timed_steps: Steps that were run and timed for this estimate.
+        run: Earlier run that the timings come from, if none were timed.
+        is_same_shape: Whether that run did the same work per step; if not, its speed in operations
+            per second was taken, which is a rough guess.
     """
 
     parameters: int
     tokens: int
-    flop: int
-    seconds: float
-    memory: int
+    flop: int | None
+    seconds: float | None
+    memory: int | None
     disk: int
     device: str
     dtype: str
     steps: int
-    step_seconds: float
+    step_seconds: float | None
     timed_steps: int
     evaluations: int
     evaluation_seconds: float
@@ -67,99 +54,145 @@ class Estimate:
     sample_seconds: float
     checkpoints: int
     checkpoint_seconds: float
+    run: str | None = None
+    is_same_shape: bool = True
 
     def as_json(self) -> dict[str, Any]:
-        """One flat JSON object."""
-        return asdict(self)
+        """One flat JSON object, for an estimate that is not rough."""
+        document = asdict(self)
+        del document["is_same_shape"]
+        return document
 
 
-def estimate_run(request: TrainingRequest, notify: Callable[[str], object]) -> Estimate:
-    """Estimate a new run from a few of its steps; nothing of it remains on disk.
-
-    Raises:
-        PlaygroundError: As when training starts, or a step fails.
-    """
-    setup = load_setup(request, request.config, notify)
-    config = request.config
-    with tempfile.TemporaryDirectory() as folder:
-        run = create_run(Path(folder), "estimate", {"experiment": request.experiment, "config": {}})
-        trainer = build_trainer(_shortened(setup), run, (), TrainingControl(), None)
-        with contextlib.closing(trainer), translate_oom():
-            timed = _Timed(trainer)
-        size = max((each.stat().st_size for each in run.checkpoints.glob("*.pt")), default=0)
+def estimate_from(
+    config: ExperimentConfig,
+    timings: Timings,
+    *,
+    parameters: int,
+    flop_per_step: int | None,
+    is_same_shape: bool = True,
+) -> Estimate:
+    """The estimate of a run whose parts take as long as in `timings`."""
     runtime = config.train.runtime
-    windows = evaluation_set(config, setup.dataset).windows
-    measured = evaluation_set(trainer.config, setup.dataset).windows
-    evaluation = timed.evaluation * windows / max(measured, 1)
-    new_tokens = config.sample.sample.max_new_tokens
-    sample = timed.sample * new_tokens / trainer.config.sample.sample.max_new_tokens
     evaluations, samples, checkpoints = _counts(runtime, config.train.checkpointing)
+    seconds = (
+        runtime.max_iters * timings.step
+        + evaluations * timings.evaluation
+        + samples * timings.sample
+        + checkpoints * timings.checkpoint
+    )
     return Estimate(
-        parameters=count_parameters(setup.model),
-        tokens=trainer.windows_per_step * config.train_block_size * runtime.max_iters,
-        flop=timed.flop_per_step * runtime.max_iters,
-        seconds=runtime.max_iters * timed.step
-        + evaluations * evaluation
-        + samples * sample
-        + checkpoints * timed.checkpoint,
-        memory=_peak_memory(setup.device),
-        disk=size * _kept(config, checkpoints),
-        device=str(setup.device),
-        dtype=setup.precision.name,
+        parameters=parameters,
+        tokens=tokens_per_step(config) * runtime.max_iters,
+        flop=None if flop_per_step is None else flop_per_step * runtime.max_iters,
+        seconds=seconds,
+        memory=timings.memory,
+        disk=timings.checkpoint_bytes * _kept(config, checkpoints),
+        device=timings.device,
+        dtype=timings.dtype,
         steps=runtime.max_iters,
-        step_seconds=timed.step,
-        timed_steps=timed.steps,
+        step_seconds=timings.step,
+        timed_steps=timings.timed_steps,
         evaluations=evaluations,
-        evaluation_seconds=evaluation,
+        evaluation_seconds=timings.evaluation,
         samples=samples,
-        sample_seconds=sample,
+        sample_seconds=timings.sample,
         checkpoints=checkpoints,
-        checkpoint_seconds=timed.checkpoint,
+        checkpoint_seconds=timings.checkpoint,
+        run=timings.run,
+        is_same_shape=is_same_shape,
     )
 
 
-class _Timed:
-    """Seconds of each part of training; the trainer is of no further use."""
+def estimate_from_runs(
+    config: ExperimentConfig, vocab_size: int, runs_dir: Path, *, rough: bool = False
+) -> Estimate | None:
+    """Estimate from an earlier run of the same shape on this machine; None if there is none.
 
-    def __init__(self, trainer: Trainer) -> None:
-        trainer.begin_session()
-        self._trainer = trainer
-        with FlopCounterMode(display=False) as counter:
-            self._step()
-        self.flop_per_step: int = counter.get_total_flops()
-        for _ in range(_WARMUP_STEPS):
-            self._step()
-        times: list[float] = []
-        while len(times) < _MIN_STEPS or (sum(times) < _STEP_SECONDS and len(times) < _MAX_STEPS):
-            times.append(_seconds(self._step))
-        self.step, self.steps = statistics.median(times), len(times)
-        self.evaluation = _seconds(lambda: trainer.evaluate(scheduled=True))
-        self.sample = _seconds(trainer.sample) if trainer.train.runtime.sample_interval else 0.0
-        self.checkpoint = _seconds(lambda: trainer.save(last=True, best=False))
-
-    def _step(self) -> None:
-        trainer = self._trainer
-        trainer.optimizers.set_learning_rate(learning_rate(trainer.state.step, trainer.train))
-        trainer.train_step()
-
-
-def _seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+    Args:
+        config: Settings of a run from scratch, or of a finetuning.
+        vocab_size: Vocabulary of its dataset.
+        runs_dir: Runs to look at.
+        rough: Without such a run, guess from the operations per second of the run that is nearest
+            in size, or without any run leave the time out.
+    """
+    earlier = EarlierRuns(config, vocab_size, runs_dir)
+    flop = flop_per_step(config, vocab_size)
+    if (timings := earlier.same_shape()) is not None:
+        parameters = timings.parameters or 0
+        if config.experiment.kind == "gpt":
+            parameters = config.model.parameter_count(config.model.vocab_size or vocab_size)
+        found = estimate_from(config, timings, parameters=parameters, flop_per_step=flop)
+        if flop is None or found.memory is not None:
+            return found
+        return replace(found, memory=_memory(config, vocab_size))
+    return _rough(config, vocab_size, flop, earlier) if rough and flop is not None else None
 
 
-def _shortened(setup: TrainingSetup) -> TrainingSetup:
-    """The setup with smaller evaluations and shorter samples, which are scaled afterwards."""
-    config = setup.config
-    values = config.model_dump()
-    values["train"]["runtime"] |= {
-        "eval_windows": min(config.train.eval_windows, _EVAL_WINDOWS),
-        "eval_iters": None,
-    }
-    sample = values["sample"]["sample"]
-    sample["max_new_tokens"] = min(sample["max_new_tokens"], _NEW_TOKENS)
-    return replace(setup, config=ExperimentConfig.model_validate(values))
+def _rough(
+    config: ExperimentConfig, vocab_size: int, flop: int, earlier: EarlierRuns
+) -> Estimate | None:
+    parameters = config.model.parameter_count(config.model.vocab_size or vocab_size)
+    nearest = earlier.nearest(flop, lambda other, size: flop_per_step(other, size) or 0)
+    step = 0.0 if nearest is None else flop / nearest.flop_per_second
+    timings = Timings(
+        step=step,
+        evaluation=_evaluation_share(config) * step,
+        sample=0.0,
+        checkpoint=0.0,
+        memory=_memory(config, vocab_size),
+        checkpoint_bytes=_checkpoint_bytes(config, parameters),
+        device="" if nearest is None else nearest.device,
+        dtype="" if nearest is None else nearest.dtype,
+        run=None if nearest is None else nearest.run,
+    )
+    found = estimate_from(
+        config, timings, parameters=parameters, flop_per_step=flop, is_same_shape=False
+    )
+    return replace(found, seconds=None, step_seconds=None) if nearest is None else found
+
+
+def tokens_per_step(config: ExperimentConfig) -> int:
+    """Training tokens of one optimizer step in one process."""
+    data = config.train.data
+    return data.batch_size * data.grad_accum_steps * config.train_block_size
+
+
+def flop_per_step(config: ExperimentConfig, vocab_size: int) -> int | None:
+    """Matrix products of forward and backward of one step; None if a base model is finetuned."""
+    if config.experiment.kind != "gpt":
+        return None
+    size = config.model.vocab_size or vocab_size
+    return tokens_per_step(config) * config.model.flop_per_token(size, config.train_block_size)
+
+
+def _evaluation_share(config: ExperimentConfig) -> float:
+    """Time of an evaluation of both splits in steps: a forward pass is a third of a step."""
+    tokens = 2 * config.train.eval_windows * config.train_block_size
+    return tokens / tokens_per_step(config) / 3
+
+
+def _memory(config: ExperimentConfig, vocab_size: int) -> int:
+    """Memory of a process that trains on a CPU, from the sizes of its largest tensors.
+
+    Weights, their gradients and the optimizer's state; the activations of one micro-batch that
+    wait for the backward pass; logits with their gradient.
+    """
+    model, data = config.model, config.train.data
+    size = model.vocab_size or vocab_size
+    states = 5 if config.train.runtime.ema_decay else 4
+    weights = model.parameter_count(size) * _FLOAT32_BYTES * states
+    length = config.train_block_size
+    per_layer = 12 * model.n_embd + 3 * model.mlp_hidden + 2 * model.n_head * length
+    activations = data.batch_size * length * (model.n_layer * per_layer + 3 * size)
+    return _PROCESS_BYTES + weights + activations * _FLOAT32_BYTES
+
+
+def _checkpoint_bytes(config: ExperimentConfig, parameters: int) -> int:
+    """Weights and optimizer state in float32: AdamW keeps two moments, Muon one."""
+    hidden = config.model.hidden_parameter_count if config.train.optim.optimizer == "muon" else 0
+    copies = 4 if config.train.runtime.ema_decay else 3
+    return _FLOAT32_BYTES * (copies * parameters - hidden)
 
 
 def _counts(runtime: RuntimeConfig, policy: CheckpointingConfig) -> tuple[int, int, int]:
@@ -179,11 +212,3 @@ def _kept(config: ExperimentConfig, checkpoints: int) -> int:
     """How many checkpoint files exist at most, while one more is being written."""
     keep = config.train.checkpointing.keep
     return min(checkpoints, max(keep.last, 1) + max(keep.best, 1) + 1)
-
-
-def _peak_memory(device: torch.device) -> int:
-    if device.type == "cuda":
-        return torch.cuda.max_memory_allocated(device)
-    # The kernel counts KiB, macOS bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

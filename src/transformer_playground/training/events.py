@@ -101,7 +101,10 @@ class StatusChanged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFinished(Event):
-    """Training finished or was stopped on request."""
+    """Training finished or was stopped on request.
+
+    `peak_memory` is the highest memory in bytes: of the process, or on a GPU of its tensors.
+    """
 
     status: Literal["finished", "stopped"]
     early_stopped: bool
@@ -109,6 +112,7 @@ class RunFinished(Event):
     best_step: int | None
     tokens_seen: int
     wall_time: float
+    peak_memory: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -159,17 +159,37 @@ class ResolvedLaunch:
             notify=notify,
         )
 
-    def estimate(self, notify: Callable[[str], object]) -> "Estimate":
-        """Time, memory and size of the run as a new one, from a few steps that leave no trace.
+    def estimate(self, notify: Callable[[str], object], *, timed: bool = False) -> "Estimate":
+        """Time, memory and size of the run as a new one; nothing of it remains on disk.
+
+        From an earlier run of the same shape on this machine, or else (or if `timed`) from a few
+        steps that are run for it.
 
         Raises:
             PlaygroundError: As when training starts.
         """
         for notice in self.notices:
             notify(notice)
-        from transformer_playground.training.estimate import estimate_run
+        if not timed and (found := self.known_estimate()) is not None:
+            return found
+        from transformer_playground.training.timed_estimate import estimate_run
 
         return estimate_run(self._request(), notify)
+
+    def known_estimate(self, *, rough: bool = False) -> "Estimate | None":
+        """The estimate from an earlier run, without torch; see `estimate_from_runs`."""
+        from transformer_playground.data.dataset import check_artifacts
+        from transformer_playground.training.estimate import estimate_from_runs
+
+        config = self.loaded.config
+        vocab_size = config.model.vocab_size or 0
+        try:
+            vocab_size = check_artifacts(config.prepare.dataset_dir)["vocab_size"]
+        except DataError:
+            # The dataset is prepared when training starts; without it no run is of the same shape.
+            if not (rough and vocab_size):
+                return None
+        return estimate_from_runs(config, vocab_size, self.runs_dir, rough=rough)
 
     def _request(self) -> "TrainingRequest":
         from transformer_playground.training.run import TrainingRequest

@@ -75,8 +75,8 @@ class TrainingState:
         self.window_seconds = self.window_data_seconds = 0.0
         return logged
 
-    def finish(self, reason: StopReason, wall_time: float) -> RunFinished:
-        """The event of the end of training; `wall_time` in seconds."""
+    def finish(self, reason: StopReason, wall_time: float, peak_memory: int) -> RunFinished:
+        """The event of the end of training; `wall_time` in seconds, `peak_memory` in bytes."""
         return RunFinished(
             step=self.step,
             status="stopped" if reason == "stopped by request" else "finished",
@@ -85,6 +85,7 @@ class TrainingState:
             best_step=self.best_step,
             tokens_seen=self.tokens_seen,
             wall_time=wall_time,
+            peak_memory=peak_memory,
         )
 
     def judges_other_windows(self, eval_set: str) -> bool:

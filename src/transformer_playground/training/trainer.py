@@ -14,7 +14,7 @@ from transformer_playground.errors import CheckpointError, PlaygroundError, Trai
 from transformer_playground.evaluation.loss import evaluate
 from transformer_playground.generation.generate import SamplingSettings, generate
 from transformer_playground.model.base import count_parameters
-from transformer_playground.model.device import to_device
+from transformer_playground.model.device import peak_memory, to_device
 from transformer_playground.model.loss import summed_cross_entropy
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.training.checkpointing import Checkpointer, ResumePoint
@@ -193,7 +193,8 @@ class Trainer:
         finished = reason != "stopped by request"
         if finished and state.window_steps:
             self._events.emit(state.close_window(learning_rate(state.step - 1, self.train)))
-        self._events.emit(state.finish(reason, time.perf_counter() - self._start_time))
+        seconds, memory = time.perf_counter() - self._start_time, peak_memory(self.setup.device)
+        self._events.emit(state.finish(reason, seconds, memory))
 
     @property
     def windows_per_step(self) -> int:

@@ -113,6 +113,7 @@ def test_the_lines_of_training_agree() -> None:
         best_step=5,
         tokens_seen=TOKENS,
         wall_time=SECONDS,
+        peak_memory=1 << 20,
     )
     has(describe(finished), "loss", "time")
 

@@ -1,6 +1,7 @@
 from hypothesis import given, settings
+from torch.utils.flop_counter import FlopCounterMode
 
-from builders.models import architectures, tiny_config
+from builders.models import architectures, tiny_config, tokens_of
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.model.base import count_parameters
 from transformer_playground.model.gpt import GPT
@@ -13,6 +14,19 @@ def test_a_model_has_exactly_the_predicted_number_of_parameters(config: ModelCon
     assert count_parameters(model) == config.parameter_count(17)
     stored = sum(tensor.numel() for tensor in model.state_dict().values())
     assert stored == count_parameters(model)
+
+
+@settings(max_examples=25, deadline=None)
+@given(config=architectures())
+def test_matrix_products_of_forward_and_backward_are_counted_exactly(config: ModelConfig) -> None:
+    model = GPT(config, 17)
+    tokens = tokens_of(0, 2, 10, vocab_size=17)
+    with FlopCounterMode(display=False) as counter:
+        model(tokens).sum().backward()
+    assert counter.get_total_flops() == tokens.numel() * config.flop_per_token(17, 10)
+    names = model.hidden_matrices()
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    assert config.hidden_parameter_count == sum(sizes[name] for name in names)
 
 
 def test_gpt2_small_has_its_124_million_parameters() -> None:

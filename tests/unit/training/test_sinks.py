@@ -76,6 +76,7 @@ EVENTS: list[Event] = [
         best_step=1,
         tokens_seen=20,
         wall_time=1.0,
+        peak_memory=1 << 20,
     ),
     RunFailed(step=5, error="boom"),
 ]
