@@ -1,18 +1,136 @@
-"""`tp export-adapter`."""
+"""`tp export` and `tp export-adapter`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import typer
 
-from transformer_playground.cli.options import CHECKPOINT_HELP, RUN_HELP, AsJson, Base, RunsDir
-from transformer_playground.cli.output import say, say_json
+from transformer_playground.cli.options import (
+    CHECKPOINT_HELP,
+    RUN_HELP,
+    AsJson,
+    Base,
+    ExperimentsDir,
+    RunsDir,
+)
+from transformer_playground.cli.output import note, say, say_json
+from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
+from transformer_playground.export.request import TARGETS, ExportRequest, TargetName
 from transformer_playground.formatting import size_text
 from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.runs.listing import find_run
 from transformer_playground.terminal import visible_line
 
 _SCHEMA_VERSION = 1
+_TARGETS_HELP = "; ".join(f"{info.name} = {info.summary}" for info in TARGETS.values())
+_DTYPES_HELP = "; ".join(f"{info.name}: {', '.join(info.dtypes)}" for info in TARGETS.values())
+_QUANTIZE_HELP = "; ".join(
+    f"{info.name}: {', '.join(info.quantizations)}"
+    for info in TARGETS.values()
+    if info.quantizations
+)
+
+
+def export(
+    run_id: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)],
+    to: Annotated[str, typer.Option("--to", metavar="TARGET", help=f"{_TARGETS_HELP}.")],
+    checkpoint: Annotated[
+        str, typer.Option("--checkpoint", metavar="NAME", help=CHECKPOINT_HELP)
+    ] = "auto",
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            "--dtype",
+            metavar="DTYPE",
+            help=f"Dtype of the weights. {_DTYPES_HELP}. Default: first.",
+        ),
+    ] = None,
+    quantize: Annotated[
+        str | None,
+        typer.Option(
+            "--quantize",
+            metavar="TYPE",
+            help=f"Quantise the weights. {_QUANTIZE_HELP or 'None yet'}.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FOLDER",
+            help="Output folder; default: inside the run's exports folder.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Name of the model; default: the run ID."),
+    ] = None,
+    licence: Annotated[
+        str,
+        typer.Option("--license", metavar="ID", help="Licence of the model, for its README."),
+    ] = "",
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace an earlier export in the folder.")
+    ] = False,
+    no_verify: Annotated[
+        bool,
+        typer.Option(
+            "--no-verify", help="Do not open the export again to compare it with the run."
+        ),
+    ] = False,
+    custom_code: Annotated[
+        bool,
+        typer.Option(
+            "--custom-code",
+            help="hf: ship a modeling file of our own, loaded with trust_remote_code.",
+        ),
+    ] = False,
+    dataset: Annotated[
+        Path | None,
+        typer.Option(
+            "--dataset", metavar="DIR", help="Prepared dataset of the run, if it has moved."
+        ),
+    ] = None,
+    base: Base = None,
+    experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
+    runs_dir: RunsDir = RUNS_DIR,
+    json_output: AsJson = False,
+) -> None:
+    """Export a model for other programs, and prove that it computes the same.
+
+    The export is opened again by a program that reads it and compared with the run on validation
+    text; one that differs is not kept. A finetuned model is merged. An export that is up to date is
+    not written again.
+    """
+    from transformer_playground.config.finetuning import absolute_model_name
+
+    request = ExportRequest(
+        target=cast("TargetName", to),
+        checkpoint=checkpoint,
+        dtype=dtype,
+        quantize=quantize,
+        out=out,
+        model_name=name,
+        force=force,
+        verify=not no_verify,
+        custom_code=custom_code,
+        base=absolute_model_name(base) if base else None,
+        dataset=dataset,
+        experiments_dir=experiments_dir,
+        licence=licence,
+    )
+    request.check()
+    run = find_run(runs_dir, run_id)
+    # torch is imported after everything that can fail without it.
+    from transformer_playground.export.run import export_run
+
+    exported = export_run(run, request, progress=lambda line: note(visible_line(line)))
+    if json_output:
+        say_json({"schema_version": _SCHEMA_VERSION, **exported.as_json()})
+        return
+    say(visible_line(exported.sentence()))
+    if exported.proof_sentence:
+        say(visible_line(exported.proof_sentence))
 
 
 def export_adapter(
@@ -48,10 +166,10 @@ def export_adapter(
     run = find_run(runs_dir, run_id)
 
     from transformer_playground.config.finetuning import absolute_model_name
-    from transformer_playground.export.adapter import export_adapter as export
+    from transformer_playground.export.adapter import export_adapter as write
 
     moved = absolute_model_name(base) if base else None
-    exported = export(run, checkpoint=checkpoint, out=out, merge=merge, base=moved)
+    exported = write(run, checkpoint=checkpoint, out=out, merge=merge, base=moved)
     if json_output:
         say_json(
             {

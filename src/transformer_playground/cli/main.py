@@ -20,6 +20,7 @@ _COMMANDS = {
     "compare": "compare",
     "report": "report",
     "plot-loss": "plot_loss",
+    "export": "export",
     "export-adapter": "export",
     "experiments": "experiments",
     "new": "experiments",

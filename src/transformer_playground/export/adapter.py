@@ -1,16 +1,14 @@
 """Adapter export: the adapter or the merged model of a run, for plain `peft` or `transformers`."""
 
-import contextlib
-import shutil
-import tempfile
-from collections.abc import Iterator
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from transformer_playground.checkpoints.discovery import choose
 from transformer_playground.checkpoints.loading import build_model, load_payload
-from transformer_playground.data.meta import META_FILE
-from transformer_playground.errors import RunError, UsageError
+from transformer_playground.errors import RunError
+from transformer_playground.export.hf.tokenizer import copy_tokenizer
+from transformer_playground.export.staging import already_there, staged_folder
 from transformer_playground.finetuning.adapter_io import merge as merge_adapters
 from transformer_playground.finetuning.adapter_io import save_adapter
 from transformer_playground.finetuning.model import AdapterModel
@@ -58,14 +56,14 @@ def export_adapter(
         )
     if out is None:
         out = run.root / "exports" / f"{'merged' if merge else 'adapter'}-step-{payload['step']}"
-    if out.exists():
-        raise UsageError(f"{out} already exists.", "Choose another folder with --out.")
+    if os.path.lexists(out):
+        raise already_there(out)
     model = build_model(payload, base=base)
     assert isinstance(model, AdapterModel)
     with silence_libraries():
         merged = merge_adapters(model) if merge else None
-    with _write_errors(out), _atomic_folder(out) as staged:
-        _copy_tokenizer(run, staged)
+    with staged_folder(out) as staged:
+        copy_tokenizer(run, staged)
         if merged is None:
             save_adapter(model, staged)
         else:
@@ -73,37 +71,3 @@ def export_adapter(
                 merged.save_pretrained(staged, safe_serialization=True)
     size = sum(path.stat().st_size for path in out.rglob("*") if path.is_file())
     return Exported(out, found.path, payload["step"], size)
-
-
-@contextlib.contextmanager
-def _write_errors(out: Path) -> Iterator[None]:
-    """Turn each error of writing into a `RunError`."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    # Depending on its version, safetensors reports a full disk as one or the other.
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-        raise RunError(
-            f"{out} cannot be written: {reason.rstrip('.')}.",
-            "Free some disk space, or choose another folder with --out.",
-        ) from error
-
-
-@contextlib.contextmanager
-def _atomic_folder(folder: Path) -> Iterator[Path]:
-    """A temporary folder that is renamed to `folder` at the end, or removed on an error."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as temporary:
-        staged = Path(temporary) / folder.name
-        staged.mkdir()
-        yield staged
-        staged.rename(folder)
-
-
-def _copy_tokenizer(run: RunFolder, folder: Path) -> None:
-    for path in sorted(run.tokenizer.iterdir()):
-        # The meta file is specific to this program.
-        if path.is_file() and path.name != META_FILE:
-            shutil.copyfile(path, folder / path.name)

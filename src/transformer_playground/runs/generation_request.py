@@ -147,7 +147,7 @@ def resolve_sampling(
 
     spec = resolve_request(run, request) if isinstance(request, SampleRequest) else request
     found = choose(run.checkpoints, spec.checkpoint, hash_file)
-    tokenizer = _tokenizer(run)
+    tokenizer = load_run_tokenizer(run)
     prompt = resolve_prompt(
         spec.settings.sample,
         tokenizer,
@@ -193,7 +193,13 @@ def _prepare_config(run: RunFolder) -> "PrepareConfig":
         ) from error
 
 
-def _tokenizer(run: RunFolder) -> "Tokenizer":
+def load_run_tokenizer(run: RunFolder) -> "Tokenizer":
+    """The tokenizer of a run; of a nanoGPT folder that of its `meta.pkl` or GPT-2's.
+
+    Raises:
+        RunError: The run has none.
+        DataError: It is damaged.
+    """
     from transformer_playground.data.tokenizers import load_tokenizer
     from transformer_playground.data.tokenizers.gpt2 import Gpt2Tokenizer
 

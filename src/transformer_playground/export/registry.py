@@ -1,0 +1,14 @@
+"""The export targets by name."""
+
+from transformer_playground.export.request import TargetName
+from transformer_playground.export.target import Target
+
+
+def load_target(name: TargetName) -> Target:
+    """The target of a name; its libraries are imported when they are needed."""
+    match name:
+        case "hf":
+            from transformer_playground.export.hf.target import HuggingFaceTarget
+
+            return HuggingFaceTarget()
+    raise AssertionError(name)
