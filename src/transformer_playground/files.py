@@ -55,13 +55,13 @@ def open_to_append(path: Path) -> int:
     return _open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
 
 
-def open_regular(path: Path) -> IO[bytes]:
+def open_regular(path: Path, buffering: int = -1) -> IO[bytes]:
     """Open a file of a run for reading: never through a link, nor a pipe, which might block.
 
     Raises:
         OSError: While opening, or it is a link or not a regular file.
     """
-    return os.fdopen(_open_regular(path, os.O_RDONLY), "rb")
+    return os.fdopen(_open_regular(path, os.O_RDONLY), "rb", buffering)
 
 
 def _open_regular(path: Path, flags: int) -> int:

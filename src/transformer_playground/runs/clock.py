@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,33 +86,35 @@ def _advance_session(
     """`advance` within one session; `awake` are the times on a clock that stands still in sleep."""
     import numpy as np
 
+    # A poll reads few rows, so that each operation on them counts.
     offsets = times - awake
     has_both = np.isfinite(offsets)
+    both, count = np.count_nonzero(has_both), len(times)
     offset = clock.offset
-    if offset is None and has_both.any():
-        offset = float(offsets[has_both][0])
-    stamped = times if offset is None else np.where(has_both, awake + offset, times)
-    # A poll reads few rows, so that each operation on them counts.
-    known: Any = np.isfinite(times)
-    if known.all():
-        known = slice(None)
-    else:
+    if offset is None and both:
+        offset = float(offsets[has_both.argmax()])
+    stamped = times if offset is None or not both else np.where(has_both, awake + offset, times)
+    known = has_both if both == count else np.isfinite(times)
+    all_known = np.count_nonzero(known) == count
+    if not all_known:
         stamped, has_both, step_ms = stamped[known], has_both[known], step_ms[known]
-    seconds = np.full(len(times), np.nan)
     if not stamped.size:
-        return clock, seconds
+        return clock, np.full(count, np.nan)
     begin = float(stamped[0]) if clock.begin is None else clock.begin
     gaps = np.empty(len(stamped))
     gaps[0] = stamped[0] - (begin if clock.end is None else clock.end)
     np.subtract(stamped[1:], stamped[:-1], out=gaps[1:])
     slept: FloatArray | float = clock.slept
     longest = max(clock.longest, float(gaps.max()))
-    if longest > _SLEEP_SECONDS and not has_both.all():
+    if longest > _SLEEP_SECONDS and both < len(stamped):
         sleep, longest = _sleep(clock.longest, gaps, has_both, step_ms)
         # In one sum from the start of the session, so that the parts in which a file is read do not
         # change it.
         slept = np.cumsum([slept, *sleep])[1:]
-    seconds[known] = clock.total + np.maximum(0.0, stamped - slept - begin)
+    elapsed = clock.total + np.maximum(0.0, stamped - slept - begin)
+    seconds = elapsed if all_known else np.full(count, np.nan)
+    if not all_known:
+        seconds[known] = elapsed
     total_sleep = float(slept[-1]) if isinstance(slept, np.ndarray) else slept
     end = float(stamped[-1])
     return TrainingClock(clock.total, begin, end, offset, total_sleep, longest), seconds

@@ -1,7 +1,8 @@
 """Growing columns of numbers, sorted by step."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,24 @@ _FEW = 32
 _NUMBERS = {int, float, type(None)}
 
 
-def columns_of(rows: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, FloatArray]:
-    """The values of `keys` in `rows` as float64, NaN where missing or not a plausible number."""
+def columns_of(
+    rows: Sequence[Mapping[str, Any]], ignored: Collection[str] = ()
+) -> dict[str, FloatArray]:
+    """The values of all keys in `rows` as float64, NaN where missing or not a plausible number.
+
+    Keys in `ignored` are left out.
+    """
+    keys = [key for key in rows[0] if key not in ignored]
+    try:
+        # Rows of an event nearly always have the same keys.
+        if sum(map(len, rows)) != len(rows) * len(rows[0]):
+            raise KeyError
+        plain = [row[key] for key in keys for row in rows]
+    except KeyError:
+        keys = [key for key in dict.fromkeys(chain.from_iterable(rows)) if key not in ignored]
+        plain = [row.get(key) for key in keys for row in rows]
     # One conversion for all keys: for a few rows, the cost of each call of numpy dominates.
-    values = numbers([row.get(key) for key in keys for row in rows])
+    values = numbers(plain)
     return dict(zip(keys, values.reshape(len(keys), len(rows)), strict=True))
 
 
@@ -62,8 +77,8 @@ class ColumnBuffer:
 
     def __init__(self, *, one_per_step: bool) -> None:
         self._one_per_step = one_per_step
-        self._columns: dict[str, FloatArray] = {"step": np.empty(_MIN_CAPACITY)}
-        self._length = 0
+        self._columns: dict[str, FloatArray] = {}
+        self._capacity = self._length = 0
         self.revision = 0
         self.named: set[str] = set()
         # Rows before this index are visible through views and must not be overwritten.
@@ -74,7 +89,7 @@ class ColumnBuffer:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """Keys with numbers, "step" included."""
+        """Keys with numbers, "step" included once there are rows."""
         return tuple(self._columns)
 
     def column(self, key: str) -> FloatArray:
@@ -98,13 +113,17 @@ class ColumnBuffer:
         self._length = self._place(step, "right")
         self.revision += 1
 
-    def add(self, steps: FloatArray, columns: Mapping[str, FloatArray]) -> None:
-        """Add rows in file order: steps, and other values by key."""
+    def add(self, columns: Mapping[str, FloatArray]) -> None:
+        """Add rows in file order: their steps as "step", and other values by key."""
         if len(self.named) < _MAX_KEYS:
             self.named |= columns.keys()
+        steps = columns["step"]
+        if not self._columns:
+            self._capacity = max(_MIN_CAPACITY, len(steps))
+            self._columns["step"] = np.empty(self._capacity)
         known = {key: values for key, values in columns.items() if self._ensure_column(key, values)}
         if self._is_append(steps):
-            self._append(steps, known)
+            self._append(known)
             return
         self.revision += 1
         first = self._place(float(steps.min()), "left")
@@ -114,14 +133,13 @@ class ColumnBuffer:
         if self._one_per_step:
             ordered = steps[order]
             order = order[np.append(ordered[1:] != ordered[:-1], True)]
-        added = len(steps) - (self._length - first)
+        missing = np.full(len(columns["step"]), np.nan)
         merged = {
-            key: np.append(self._columns[key][behind], known.get(key, np.full(added, np.nan)))
-            for key in self._columns
-            if key != "step"
+            key: np.append(stored[behind], known.get(key, missing))[order]
+            for key, stored in self._columns.items()
         }
         self._length = first
-        self._append(steps[order], {key: values[order] for key, values in merged.items()})
+        self._append(merged)
 
     def _place(self, step: float, side: Any) -> int:
         return int(np.searchsorted(self._columns["step"][: self._length], step, side))
@@ -129,24 +147,26 @@ class ColumnBuffer:
     def _ensure_column(self, key: str, values: FloatArray) -> bool:
         if key in self._columns:
             return True
-        if len(self._columns) >= _MAX_KEYS or np.isnan(values).all():
+        # Most columns begin with a number.
+        if len(self._columns) >= _MAX_KEYS or (np.isnan(values[0]) and np.isnan(values).all()):
             return False
-        self._columns[key] = np.full(len(self._columns["step"]), np.nan)
+        self._columns[key] = np.empty(self._capacity)
+        self._columns[key][: self._length] = np.nan
         return True
 
     def _is_append(self, steps: FloatArray) -> bool:
         follows = np.greater if self._one_per_step else np.greater_equal
         if self._length and not follows(steps[0], self._columns["step"][self._length - 1]):
             return False
-        return bool(follows(steps[1:], steps[:-1]).all())
+        return len(steps) == 1 or bool(follows(steps[1:], steps[:-1]).all())
 
-    def _append(self, steps: FloatArray, columns: Mapping[str, FloatArray]) -> None:
-        end = self._length + len(steps)
-        capacity = len(self._columns["step"])
+    def _append(self, columns: Mapping[str, FloatArray]) -> None:
+        end = self._length + len(columns["step"])
+        capacity = self._capacity
         if end > capacity or self._length < self._seen:
             self._reallocate(max(end, int(capacity * _GROWTH) if end > capacity else capacity))
         for key, stored in self._columns.items():
-            stored[self._length : end] = steps if key == "step" else columns.get(key, np.nan)
+            stored[self._length : end] = columns.get(key, np.nan)
         self._length = end
 
     def _reallocate(self, capacity: int) -> None:
@@ -154,4 +174,4 @@ class ColumnBuffer:
             moved = np.empty(capacity)
             moved[: self._length] = stored[: self._length]
             self._columns[key] = moved
-        self._seen = 0
+        self._capacity, self._seen = capacity, 0

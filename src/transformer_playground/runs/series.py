@@ -1,9 +1,10 @@
 """Columns of a metrics file: read once, then kept up to date as the file grows."""
 
 import math
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain, pairwise
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -218,42 +219,46 @@ class RunSeries:
         return tokens
 
     def _extend(self, rows: Sequence[Row]) -> None:
-        begins = [
-            index
-            for index, row in enumerate(rows)
-            if row["event"] == "resume" or row.get("status") == "running"
-        ]
-        stamps = columns_of(rows, CLOCK_COLUMNS)
-        self.clock, seconds = advance(self.clock, stamps, begins)
-        resumes = [index for index in begins if rows[index]["event"] == "resume"]
+        places: dict[str, list[int]] = {}
+        for index, row in enumerate(rows):
+            places.setdefault(row["event"], []).append(index)
+        resumes, starts = places.get("resume", []), self._note_status(rows, places)
+        columns = {event: _columns(rows, indices) for event, indices in places.items()}
+        stamps = _stamps(columns, places, len(rows))
+        self.clock, seconds = advance(self.clock, stamps, [*resumes, *starts])
+        for event, indices in places.items():
+            columns[event][_ELAPSED] = seconds if len(indices) == len(rows) else seconds[indices]
+        if not resumes:
+            for event, values in columns.items():
+                self._add(event, values)
+            return
         for first, last in pairwise(sorted({0, *resumes, len(rows)})):
             if rows[first]["event"] == "resume":
                 self._discard_after(rows[first]["step"])
-            self._add(rows[first:last], seconds[first:last])
+            for event in dict.fromkeys(row["event"] for row in rows[first:last]):
+                part = slice(*(bisect_left(places[event], end) for end in (first, last)))
+                self._add(event, {key: values[part] for key, values in columns[event].items()})
+
+    def _note_status(self, rows: Sequence[Row], places: Mapping[str, list[int]]) -> list[int]:
+        """Keep the newest status rows; return the indices of those that begin a session."""
+        starts = []
+        for index in places.get("status", ()):
+            self.last_status = rows[index]
+            if rows[index].get("status") == "running":
+                starts.append(index)
+                if "max_iters" in rows[index]:
+                    self.last_start = rows[index]
+        return starts
 
     def _discard_after(self, step: int) -> None:
         for event, table in self._tables.items():
             if event != "resume":
                 table.cut_after(step)
 
-    def _add(self, rows: Sequence[Row], seconds: FloatArray) -> None:
-        places: dict[str, list[int]] = {}
-        for index, row in enumerate(rows):
-            places.setdefault(row["event"], []).append(index)
-        for index in places.get("status", ()):
-            self.last_status = rows[index]
-            if rows[index].get("status") == "running" and "max_iters" in rows[index]:
-                self.last_start = rows[index]
-        for event, indices in places.items():
-            table = self._table(event)
-            if table is None:
-                continue
-            is_only = len(indices) == len(rows)
-            own = rows if is_only else [rows[index] for index in indices]
-            keys = dict.fromkeys(chain.from_iterable(own))
-            columns = columns_of(own, [key for key in keys if key not in ("event", _ELAPSED)])
-            columns[_ELAPSED] = seconds if is_only else seconds[indices]
-            table.add(columns.pop("step"), columns)
+    def _add(self, event: str, columns: Mapping[str, FloatArray]) -> None:
+        table = self._table(event)
+        if table is not None:
+            table.add(columns)
 
     def _table(self, event: str) -> ColumnBuffer | None:
         table = self._tables.get(event)
@@ -261,6 +266,24 @@ class RunSeries:
         if table is None and (is_ours or len(self._tables) < _MAX_EVENTS):
             table = self._tables[event] = ColumnBuffer(one_per_step=event in MEASUREMENTS)
         return table
+
+
+def _columns(rows: Sequence[Row], indices: Sequence[int]) -> dict[str, FloatArray]:
+    own = rows if len(indices) == len(rows) else [rows[index] for index in indices]
+    return columns_of(own, ignored=("event", _ELAPSED))
+
+
+def _stamps(
+    columns: Mapping[str, Mapping[str, FloatArray]], places: Mapping[str, list[int]], count: int
+) -> Mapping[str, FloatArray]:
+    """The columns of the clock for all rows; `columns` and `places` are those of each event."""
+    stamps = {}
+    for key in CLOCK_COLUMNS:
+        stamps[key] = np.full(count, np.nan)
+        for event, values in columns.items():
+            if key in values:
+                stamps[key][places[event]] = values[key]
+    return stamps
 
 
 def lowest(values: FloatArray) -> int | None:
