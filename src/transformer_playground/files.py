@@ -98,10 +98,10 @@ def sampled_bytes(path: Path) -> bytes:
     return content
 
 
-def stat_or_none(path: Path) -> os.stat_result | None:
+def stat_or_none(path: Path | str) -> os.stat_result | None:
     """Status of a file; None if it is missing or cannot be read."""
     try:
-        return path.stat()
+        return os.stat(path)  # noqa: PTH116 - a path would be built from the text
     except OSError:
         return None
 

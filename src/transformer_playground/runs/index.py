@@ -28,7 +28,13 @@ from transformer_playground.jsonvalues import as_count, as_int, as_text
 from transformer_playground.runs.annotations import Annotations, read_annotations
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.metrics import FileOffset, RunningMedian
-from transformer_playground.runs.status import RunStatus, Writer, judge_status, read_writer
+from transformer_playground.runs.status import (
+    RunStatus,
+    Writer,
+    has_ended,
+    judge_status,
+    read_writer,
+)
 from transformer_playground.runs.summary import RunSummary, read_summary, update_summary
 
 if TYPE_CHECKING:
@@ -47,7 +53,9 @@ _REWRITE_BYTES = 1 << 20
 # Inode, size, mtime and ctime in ns; zeros for a missing file.
 FileSignature = tuple[int, int, int, int]
 _ABSENT: FileSignature = (0, 0, 0, 0)
-# Of config.json, notes.json and metrics.jsonl; None for a file that may have changed unnoticed.
+_ANY_RUN = RunFolder(Path())
+_FILES = (_ANY_RUN.config_path.name, _ANY_RUN.notes_path.name, _ANY_RUN.metrics_path.name)
+# Of these files; None for a file that may have changed unnoticed.
 _Signatures = tuple[FileSignature | None, FileSignature | None, FileSignature | None]
 _UNREAD: _Signatures = (None, None, None)
 
@@ -142,7 +150,8 @@ def _serve(run: RunFolder, entry: IndexEntry | None) -> IndexedRun | None:
     """A run from its index entry, or None if the entry is outdated."""
     if entry is None or None in entry.signatures:
         return None
-    writer = read_writer(run)
+    # Of an ended run the writer is not asked for.
+    writer = None if has_ended(entry.summary.status) else read_writer(run)
     signatures, updated = _stat_files(run)
     if signatures != entry.signatures:
         return None
@@ -212,13 +221,16 @@ def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
     """Flatten nested tables to dotted keys; an empty table stays a value."""
     flat: dict[str, Any] = {}
     # Iterative: a damaged file may exceed the recursion limit.
-    waiting: list[tuple[str, Any]] = list(table.items())[::-1]
-    while waiting:
-        key, value = waiting.pop()
-        if isinstance(value, dict) and value:
-            waiting += [(f"{key}.{inner}", item) for inner, item in list(value.items())[::-1]]
+    open_tables = [("", iter(table.items()))]
+    while open_tables:
+        prefix, items = open_tables[-1]
+        for key, value in items:
+            if isinstance(value, dict) and value:
+                open_tables.append((f"{prefix}{key}.", iter(value.items())))
+                break
+            flat[f"{prefix}{key}"] = value
         else:
-            flat[key] = value
+            open_tables.pop()
     return flat
 
 
@@ -226,7 +238,9 @@ def _stat_files(
     run: RunFolder,
 ) -> tuple[tuple[FileSignature, FileSignature, FileSignature], float | None]:
     """Signatures of config.json, notes.json and metrics.jsonl, and mtime of the last."""
-    config, notes, metrics = map(stat_or_none, (run.config_path, run.notes_path, run.metrics_path))
+    # Text, not paths: building those would take longer than the system calls.
+    root = str(run.root)
+    config, notes, metrics = (stat_or_none(f"{root}/{name}") for name in _FILES)
     signatures = _signature(config), _signature(notes), _signature(metrics)
     return signatures, None if metrics is None else metrics.st_mtime
 
@@ -237,15 +251,21 @@ def _signature(state: os.stat_result | None) -> FileSignature:
     return state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns
 
 
-def _load(path: Path) -> dict[str, IndexEntry]:
+def _load(path: Path) -> Mapping[str, IndexEntry]:
     try:
         state = path.lstat()
         # Reading a pipe or a device might never end.
         if not stat.S_ISREG(state.st_mode) or state.st_size > _MAX_INDEX_SIZE:
             return {}
-        return _adapter().validate_json(path.read_bytes(), strict=True).runs
+        return _parse(path, _signature(state))
     except (OSError, ValueError, RecursionError):
         return {}
+
+
+# The console lists its folder every few seconds, and an index that did not change is parsed once.
+@functools.lru_cache(maxsize=1)
+def _parse(path: Path, _signature: FileSignature) -> Mapping[str, IndexEntry]:
+    return _adapter().validate_json(path.read_bytes(), strict=True).runs
 
 
 @functools.cache

@@ -1,6 +1,8 @@
 """Run lists, and finding runs by name."""
 
+import contextlib
 import difflib
+import gc
 import os
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,18 +26,31 @@ def list_runs(runs_dir: Path) -> list[RunInfo]:
     Raises:
         RunError: `runs_dir` cannot be listed.
     """
-    opened = {entry.name: _open_entry(runs_dir, entry) for entry in _entries(runs_dir)}
-    runs = [run for run in opened.values() if isinstance(run, RunFolder)]
-    results = {**opened, **look_up(runs_dir, runs)} if runs else opened
-    rows = []
-    for name, result in results.items():
-        if isinstance(result, IndexedRun):
-            rows.append(_row(result, name))
-        elif isinstance(result, PlaygroundError):
-            rows.append(RunInfo(name, "broken", problem=result.message))
-    return sorted(
-        rows, key=lambda row: (row.created or 0.0, row.updated or 0.0, row.run_id), reverse=True
-    )
+    with _paused_collection():
+        opened = {entry.name: _open_entry(runs_dir, entry) for entry in _entries(runs_dir)}
+        runs = [run for run in opened.values() if isinstance(run, RunFolder)]
+        results = {**opened, **look_up(runs_dir, runs)} if runs else opened
+        rows = []
+        for name, result in results.items():
+            if isinstance(result, IndexedRun):
+                rows.append(_row(result, name))
+            elif isinstance(result, PlaygroundError):
+                rows.append(RunInfo(name, "broken", problem=result.message))
+        return sorted(
+            rows, key=lambda row: (row.created or 0.0, row.updated or 0.0, row.run_id), reverse=True
+        )
+
+
+@contextlib.contextmanager
+def _paused_collection() -> Iterator[None]:
+    """Without garbage collection, which would scan the many new objects again and again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def refresh_run(runs_dir: Path, row: RunInfo) -> RunInfo:

@@ -255,6 +255,15 @@ def derive_status(run: RunFolder) -> RunStatus:
     return judge_status(run, last_row.get("status"), last_row.get("error"), writer)
 
 
+def has_ended(last_status: object) -> bool:
+    """Whether a run with this newest status has ended, whatever its writer."""
+    return _end(last_status) is not None
+
+
+def _end(last_status: object) -> State | None:
+    return _ENDS.get(last_status) if isinstance(last_status, str) else None
+
+
 def judge_status(
     run: RunFolder, last_status: object, error: object, writer: Writer | None
 ) -> RunStatus:
@@ -267,7 +276,7 @@ def judge_status(
         writer: The writer as read *before* the row: a writer that exits in between may have
             written a later row.
     """
-    end = _ENDS.get(last_status) if isinstance(last_status, str) else None
+    end = _end(last_status)
     if end is not None:
         return RunStatus(end, error=as_text(error))
     if writer is None or not writer.is_alive():

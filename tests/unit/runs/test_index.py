@@ -23,7 +23,7 @@ from builders.runs import (
 from transformer_playground.runs.annotations import Annotations, write_annotations
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import RunFolder
-from transformer_playground.runs.index import INDEX_NAME
+from transformer_playground.runs.index import INDEX_NAME, flatten
 from transformer_playground.runs.listing import find_run, list_runs
 from transformer_playground.runs.status import RunLock
 
@@ -193,6 +193,26 @@ def test_unchanged_runs_are_served_from_the_index_and_changed_ones_are_not(
         "configured": (0.25, "tidy", "poisoned"),
     }
     assert {row.summary.best_val_loss for row in list_runs(tmp_path / "copied")} == {2.0}
+
+
+def test_an_unchanged_index_is_read_once(settled: Settled, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs = settled.take()
+    expected = list_runs(runs)
+    assert list_runs(runs) == expected
+    monkeypatch.setattr(Path, "read_bytes", lambda path: pytest.fail(f"{path.name} was read"))
+    assert list_runs(runs) == expected
+    monkeypatch.undo()
+    poison(runs)
+    assert list_runs(runs)[0].note == "poisoned"
+
+
+def test_settings_keep_their_order_and_empty_tables_stay_values() -> None:
+    table = {"b": {"y": {"deep": 1}, "x": {}}, "a": [{"not": "a table"}]}
+    assert list(flatten(table).items()) == [
+        ("b.y.deep", 1),
+        ("b.x", {}),
+        ("a", [{"not": "a table"}]),
+    ]
 
 
 def test_a_dead_writer_is_noticed_without_any_change_of_files(settled: Settled) -> None:

@@ -230,6 +230,15 @@ def test_a_file_with_many_different_keys_uses_bounded_memory(tmp_path: Path) -> 
     assert sum(len(series.keys(event)) for event in series.events) < 500
 
 
+def test_a_step_after_more_keys_than_are_kept_counts(tmp_path: Path) -> None:
+    many = {f"k{number}": number for number in range(200)}
+    write(tmp_path / "m", *({"event": "train", **many, "step": step} for step in (2, 1)))
+    series = RunSeries(tmp_path / "m")
+    series.poll()
+
+    assert series.column("train", "step").tolist() == [1.0, 2.0]
+
+
 def test_curves_are_read_only(tmp_path: Path) -> None:
     write(tmp_path / "m", train_row(1))
     series = RunSeries(tmp_path / "m")
