@@ -2,14 +2,17 @@
 
 For each preset the estimates and the run are child processes, one after the other: timed steps
 before the run, then what the run tells about another one of the same shape. Time is the training
-time in the run's summary, memory the peak when its training ended.
+time in the run's summary, memory the peak when its training ended. Other load on the machine spoils
+the times of such long children; `--threads 1 --cpu-time` is far more stable.
 """
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -33,19 +36,30 @@ PRESETS: dict[str, tuple[str, ...]] = {
 _GOAL = 0.15
 
 
-def child(folder: Path, *words: str) -> list[Any]:
-    """Run `tp`; return its JSON lines."""
+def child(folder: Path, *words: str) -> tuple[list[Any], float]:
+    """Run `tp`; return its JSON lines, and its CPU time divided by its wall time."""
     command = [str(Path(sys.executable).with_name("tp")), *words]
-    ended = subprocess.run(command, cwd=folder, stdout=subprocess.PIPE, text=True, check=False)
-    if ended.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {ended.returncode}")
-    return [json.loads(line) for line in ended.stdout.splitlines()]
+    start_time = time.perf_counter()
+    process = subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    lines = process.stdout.read().splitlines()
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start_time
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
+    return [json.loads(line) for line in lines], (usage.ru_utime + usage.ru_stime) / seconds
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--presets", nargs="*", choices=PRESETS, default=list(PRESETS))
     parser.add_argument("--threads", type=int, default=0, help="threads of training; 0 = all")
+    parser.add_argument(
+        "--cpu-time",
+        action="store_true",
+        help="scale the times by the share of the CPU that each process got; with --threads 1",
+    )
     arguments = parser.parse_args()
     print("preset             timed      run     off   earlier     off     memory      run     off")
     worst = 0.0
@@ -57,10 +71,14 @@ def main() -> None:
             settings = (*PRESETS[preset], f"train.runtime.threads={arguments.threads}")
             overrides = [word for each in settings for word in ("--set", each)]
             train = ["train", _EXPERIMENT, "--json", *overrides]
-            (timed,) = child(folder, *train, "--estimate", "--timed")
-            lines = child(folder, *train)
-            (earlier,) = child(folder, *train, "--estimate")
+            (timed,), share = child(folder, *train, "--estimate", "--timed")
+            lines, run_share = child(folder, *train)
+            (earlier,), _ = child(folder, *train, "--estimate")
             seconds = lines[-1]["wall_time_s"]
+            if arguments.cpu_time:
+                timed["seconds"] *= share
+                earlier["seconds"] *= run_share
+                seconds *= run_share
             memory = next(line["peak_memory"] for line in lines if "peak_memory" in line)
             off = [
                 timed["seconds"] / seconds - 1,

@@ -13,6 +13,7 @@ from transformer_playground.cli.options import (
     Overrides,
 )
 from transformer_playground.cli.output import note, say, say_json
+from transformer_playground.cli.preparation import PreparationDisplay
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR, load_experiment
 from transformer_playground.experiments.scaffold import find_or_install
 
@@ -40,7 +41,10 @@ def prepare(
     found, loaded = load_experiment(
         experiments_dir, experiment, config, overrides or (), os.environ
     )
-    report = prepare_experiment(found, loaded.config, report=note, force=force)
+    with PreparationDisplay() as display:
+        report = prepare_experiment(
+            found, loaded.config, report=display.note, progress=display.progress, force=force
+        )
     if json_output:
         say_json({"schema_version": 1, **dataclasses.asdict(report)})
     else:

@@ -26,6 +26,7 @@ from transformer_playground.cli.options import (
     RunsDir,
 )
 from transformer_playground.cli.output import is_terminal, note, say, say_json
+from transformer_playground.cli.preparation import PreparationDisplay
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
 from transformer_playground.runs.folder import RUNS_DIR, RunFolder, check_run_id, open_run
@@ -101,7 +102,8 @@ def run_launch(
     if (resumed := _run_to_resume(launch, runs_dir)) is not None:
         launch = replace(launch, resume=resumed.run_id, run_id=None)
     resolved = resolve_launch(experiments_dir, runs_dir, launch)
-    report = resolved.prepare(note)
+    with PreparationDisplay() as display:
+        report = resolved.prepare(display.note, display.progress)
     if report is not None and not json_output:
         from transformer_playground.cli.prepare import describe_report
 

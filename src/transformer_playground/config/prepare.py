@@ -1,5 +1,6 @@
 """`[prepare]`: corpus and tokenizer of a dataset."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -9,6 +10,10 @@ from transformer_playground.config.base import Folder, Strings, Table, conflict,
 
 ValSplit = Literal["file_ends", "text_end", "random_documents"]
 TokenizerType = Literal["char", "gpt2", "sentencepiece", "huggingface"]
+
+# More text hardly changes the vocabulary, but training takes as long as it is and four times as
+# much memory.
+_SAMPLE = 20_000_000
 
 
 class Download(Table):
@@ -58,6 +63,12 @@ class PrepareConfig(Table):
         ge=0.98,
         le=1,
     )
+    sentencepiece_sample: int | None = setting(
+        None,
+        "Characters of training text that SentencePiece is trained on, chosen at random: "
+        f"omitted = {_SAMPLE:,}, 0 = all.",
+        ge=0,
+    )
     documents: Literal["files", "lines"] = setting(
         "files", "One document per file (per speech of a protocol or CSV), or per non-empty line."
     )
@@ -80,6 +91,12 @@ class PrepareConfig(Table):
         True, "Start each speech of a CSV with lines for speaker, party, year and topic."
     )
     columns: ColumnsConfig = Field(default_factory=ColumnsConfig)
+
+    @property
+    def sample_characters(self) -> int:
+        """Most characters that SentencePiece is trained on."""
+        stated = self.sentencepiece_sample
+        return _SAMPLE if stated is None else stated or sys.maxsize
 
     @model_validator(mode="after")
     def _check_fetch(self) -> Self:

@@ -6,6 +6,7 @@ import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,6 +18,7 @@ from transformer_playground.config.finetuning import HfModelConfig, is_model_pat
 from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.data.dataset import TRAIN_DOCUMENTS, TRAIN_FILE, VAL_DOCUMENTS, VAL_FILE
 from transformer_playground.data.meta import META_FILE, write_meta
+from transformer_playground.data.progress import ShowProgress, Stage, ignore_progress
 from transformer_playground.data.sources import bundestag, speeches_csv
 from transformer_playground.data.sources.corpora import RawInput
 from transformer_playground.data.sources.documents import Boundary, Piece, held_out, no_text
@@ -136,6 +138,7 @@ def _name(path: Path) -> str:
 @dataclass
 class _DocumentCounts:
     documents: int = 0
+    characters: int = 0
     duplicates: int = 0
 
 
@@ -186,11 +189,12 @@ def build_finetuning_dataset(
     inputs: Sequence[RawInput],
     *,
     report: Callable[[str], None],
+    progress: ShowProgress = ignore_progress,
 ) -> list[str]:
     """Write all artifacts of a dataset into an empty folder and return notes for the user.
 
     Each document becomes [start token, if the tokenizer adds one] + text + end token. `report` is
-    called with one line per stage.
+    called with one line per stage, `progress` within the longest one.
 
     Raises:
         DataError: The text is unusable, has fewer than two documents or unknown characters, or
@@ -206,8 +210,10 @@ def build_finetuning_dataset(
     read = _write_documents(target, config, [item.path for item in inputs])
     report(f"Encoding {read.documents:,} documents with a vocabulary of {tokenizer.vocab_size:,}")
     tokenizer.save(target)
-    train = write_tokens(target / TRAIN_FILE, _pieces(target / TRAIN_DOCUMENTS), tokenizer)
-    val = write_tokens(target / VAL_FILE, _pieces(target / VAL_DOCUMENTS), tokenizer)
+    stage = Stage("Encoding", read.characters, progress)
+    encode = partial(write_tokens, tokenizer=tokenizer, advance=stage.advance)
+    train = encode(target / TRAIN_FILE, _pieces(target / TRAIN_DOCUMENTS))
+    val = encode(target / VAL_FILE, _pieces(target / VAL_DOCUMENTS))
     described = tokenizer.describe()
     tokens = {TRAIN_FILE: train.sha256, VAL_FILE: val.sha256}
     others = (TRAIN_DOCUMENTS, VAL_DOCUMENTS, *tokenizer.files)
@@ -264,6 +270,7 @@ def _write_documents(target: Path, config: PrepareConfig, paths: Sequence[Path])
                 seen.add(digest)
                 file.write(orjson.dumps(document.record(), option=orjson.OPT_APPEND_NEWLINE))
                 read.documents += 1
+                read.characters += len(document.text)
             if read.documents > before:
                 group_sizes.append(read.documents - before)
 

@@ -1,12 +1,14 @@
 """Dataset for training from scratch: split the corpus, fit the tokenizer, write the token files."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.data.dataset import TRAIN_FILE, VAL_FILE
 from transformer_playground.data.meta import META_FILE, write_meta
+from transformer_playground.data.progress import ShowProgress, Stage, ignore_progress
 from transformer_playground.data.sources.corpora import RawInput
 from transformer_playground.data.sources.documents import plain_text, split_corpus
 from transformer_playground.data.token_file import EncodedFile, describe_artifacts, write_tokens
@@ -36,7 +38,13 @@ def pretraining_settings(config: PrepareConfig) -> dict[str, Any]:
             settings["val_split"] = config.val_split
     if config.documents == "lines" or config.val_split == "random_documents":
         settings["seed"] = config.seed
-    return settings | config.model_dump(include=set(kind.settings))
+    own = config.model_dump(include=set(kind.settings))
+    # Omitted without a value, too.
+    return settings | {
+        name: value
+        for name, value in own.items()
+        if name != "sentencepiece_sample" or value is not None
+    }
 
 
 def build_pretraining_dataset(
@@ -45,10 +53,11 @@ def build_pretraining_dataset(
     inputs: Sequence[RawInput],
     *,
     report: Callable[[str], None],
+    progress: ShowProgress = ignore_progress,
 ) -> list[str]:
     """Write all artifacts of a dataset into an empty folder and return notes for the user.
 
-    `report` is called with one line per stage.
+    `report` is called with one line per stage, `progress` within the longest one.
 
     Raises:
         DataError: The text is unusable, too short, or does not fit the settings.
@@ -60,8 +69,12 @@ def build_pretraining_dataset(
     tokenizer = kind.build(plain_text(split.train()), config, report=report)
     tokenizer.save(target)
     report(f"Encoding with a vocabulary of {tokenizer.vocab_size:,}")
-    train = write_tokens(target / TRAIN_FILE, split.train(), tokenizer, end_bytes=split.end_bytes)
-    val = write_tokens(target / VAL_FILE, split.val(), tokenizer, end_bytes=split.end_bytes)
+    stage = Stage("Encoding", split.train_characters + split.val_characters, progress)
+    encode = partial(
+        write_tokens, tokenizer=tokenizer, end_bytes=split.end_bytes, advance=stage.advance
+    )
+    train = encode(target / TRAIN_FILE, split.train())
+    val = encode(target / VAL_FILE, split.val())
     if not train.tokens or not val.tokens:
         raise DataError(
             f"The text has {train.tokens:,} training and {val.tokens:,} validation tokens; "
@@ -78,7 +91,8 @@ def build_pretraining_dataset(
     meta["inputs"] = [item.identity for item in inputs]
     meta["settings"] = pretraining_settings(config)
     write_meta(target / META_FILE, meta)
-    return [*_split_note(config, inputs), *([_left_out_note(val)] if val.left_out else [])]
+    left_out = [_left_out_note(val)] if val.left_out else []
+    return [*tokenizer.notes, *_split_note(config, inputs), *left_out]
 
 
 def _split_note(config: PrepareConfig, inputs: Sequence[RawInput]) -> list[str]:

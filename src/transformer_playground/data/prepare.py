@@ -27,6 +27,7 @@ from transformer_playground.data.dataset import (
     replace_artifacts,
 )
 from transformer_playground.data.meta import META_FILE, read_meta
+from transformer_playground.data.progress import ShowProgress, ignore_progress
 from transformer_playground.data.sources.corpora import (
     FINETUNING_SUFFIXES,
     SUFFIXES,
@@ -73,11 +74,19 @@ class _DatasetBuilder:
         return finetuning_settings(self.config, self.hf_model)
 
     def build(
-        self, target: Path, inputs: Sequence[RawInput], report: Callable[[str], None]
+        self,
+        target: Path,
+        inputs: Sequence[RawInput],
+        report: Callable[[str], None],
+        progress: ShowProgress,
     ) -> list[str]:
         if self.hf_model is None:
-            return build_pretraining_dataset(target, self.config, inputs, report=report)
-        return build_finetuning_dataset(target, self.config, self.hf_model, inputs, report=report)
+            return build_pretraining_dataset(
+                target, self.config, inputs, report=report, progress=progress
+            )
+        return build_finetuning_dataset(
+            target, self.config, self.hf_model, inputs, report=report, progress=progress
+        )
 
 
 def dataset_state(config: PrepareConfig, hf_model: HfModelConfig | None = None) -> DatasetState:
@@ -110,6 +119,7 @@ def prepare_dataset(
     hf_model: HfModelConfig | None = None,
     *,
     report: Callable[[str], None],
+    progress: ShowProgress = ignore_progress,
     force: bool = False,
 ) -> PrepareReport:
     """Build the dataset unless it exists and matches the inputs and settings.
@@ -120,6 +130,8 @@ def prepare_dataset(
         config: The `[prepare]` table with absolute paths.
         hf_model: The base model for finetuning; None for training from scratch.
         report: Called with one line per stage.
+        progress: Called several times a second while text is encoded; what it raises ends the
+            preparation and leaves the old dataset.
         force: Build even if nothing has changed.
 
     Raises:
@@ -128,7 +140,8 @@ def prepare_dataset(
     """
     try:
         with prepare_lock(config.dataset_dir, report=report):
-            return _prepare(_DatasetBuilder(config, hf_model), report, force=force)
+            builder = _DatasetBuilder(config, hf_model)
+            return _prepare(builder, report, progress, force=force)
     except OSError as error:
         if not force and (kept := _kept(_DatasetBuilder(config, hf_model), report)):
             return kept
@@ -156,7 +169,7 @@ def _kept(builder: _DatasetBuilder, report: Callable[[str], None]) -> PrepareRep
 
 
 def _prepare(
-    builder: _DatasetBuilder, report: Callable[[str], None], *, force: bool
+    builder: _DatasetBuilder, report: Callable[[str], None], progress: ShowProgress, *, force: bool
 ) -> PrepareReport:
     config = builder.config
     folder = config.dataset_dir
@@ -170,7 +183,9 @@ def _prepare(
         return _skipped(meta, [*notes, *_mixed_note(meta, inputs)], report)
     notes += _left_out_note(config.raw_dir, builder.suffixes, inputs)
     before = {name for name in artifacts() if (folder / name).exists()}
-    notes += replace_artifacts(folder, lambda target: builder.build(target, inputs, report))
+    notes += replace_artifacts(
+        folder, lambda target: builder.build(target, inputs, report, progress)
+    )
     meta = read_meta(folder / META_FILE)
     return PrepareReport(
         created=tuple(name for name in _artifacts(meta) if name not in before),

@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +18,11 @@ from transformer_playground.data.sources.documents import Boundary, Piece
 from transformer_playground.data.tokenizers import Tokenizer
 from transformer_playground.files import write_durably
 
-# Characters encoded and tokens written at once.
-_CHUNK = 1 << 20
+# Characters encoded and tokens written at once. Large enough for threads to gain, small enough for
+# the caches of a processor.
+_CHUNK = 1 << 19
+# Chunks that wait for a thread, so that none is idle while tokens are written.
+_WAITING = 1
 
 
 @dataclass
@@ -31,11 +36,18 @@ class EncodedFile:
 
 
 def write_tokens(
-    path: Path, pieces: Iterator[Piece], tokenizer: Tokenizer, *, end_bytes: int = 0
+    path: Path,
+    pieces: Iterator[Piece],
+    tokenizer: Tokenizer,
+    *,
+    end_bytes: int = 0,
+    workers: int | None = None,
+    advance: Callable[[int], object] = lambda _: None,
 ) -> EncodedFile:
     """Encode a stream of text and document boundaries into a token file.
 
-    Text is encoded independently of its division into pieces. If start and end are the same token,
+    Text is encoded independently of its division into pieces and of the number of threads, which
+    gain where the tokenizer's library releases Python's lock. If start and end are the same token,
     it is written once between two documents. A character tokenizer omits and counts unknown
     characters.
 
@@ -44,6 +56,8 @@ def write_tokens(
         pieces: Text and document boundaries.
         tokenizer: Tokenizer of the dataset.
         end_bytes: UTF-8 bytes counted for an END boundary.
+        workers: Threads that encode; None = one for each core of this process.
+        advance: Called with the number of characters after each part that is written.
 
     Raises:
         OSError: While writing.
@@ -51,57 +65,114 @@ def write_tokens(
     encoded = EncodedFile()
     digest = hashlib.sha256()
     dtype = np.dtype(token_dtype(tokenizer.vocab_size))
+    batches = _batches(_chunks(_slices(pieces), tokenizer.cut_before), tokenizer)
+
+    def encode(batch: _Batch) -> _Encoded:
+        return _encode_batch(batch, tokenizer, end_bytes, dtype)
 
     def write(file: Any) -> None:
-        for ids in _batched(_ids(pieces, tokenizer, encoded, end_bytes), dtype):
-            content = ids.tobytes()
-            digest.update(content)
-            file.write(content)
-            encoded.tokens += len(ids)
+        for part in _mapped(encode, batches, workers or core_count()):
+            digest.update(part.content)
+            file.write(part.content)
+            encoded.tokens += len(part.content) // dtype.itemsize
+            encoded.text_bytes += part.text_bytes
+            encoded.left_out += part.left_out
+            advance(part.characters)
 
     write_durably(path, write)
     encoded.sha256 = digest.hexdigest()
     return encoded
 
 
-def _batched(
-    arrays: Iterable[npt.NDArray[np.uint32]], dtype: np.dtype[Any]
-) -> Iterator[npt.NDArray[Any]]:
-    """Concatenate small arrays into large ones."""
-    waiting: list[npt.NDArray[np.uint32]] = []
+def core_count() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """Pieces that one thread encodes; `last_mark` is the boundary token just before them."""
+
+    pieces: list[Piece]
+    last_mark: int | None
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """Tokens of a batch as bytes of the file, with its share of the statistics."""
+
+    content: bytes
+    characters: int
+    text_bytes: int
+    left_out: Counter[str]
+
+
+def _mapped(
+    encode: Callable[[_Batch], _Encoded], batches: Iterator[_Batch], workers: int
+) -> Iterator[_Encoded]:
+    """`map` by threads, in order, with few batches in memory at any time."""
+    if workers == 1:
+        yield from map(encode, batches)
+        return
+    waiting: deque[Future[_Encoded]] = deque()
+    executor = ThreadPoolExecutor(workers, thread_name_prefix="encode")
+    try:
+        for batch in batches:
+            waiting.append(executor.submit(encode, batch))
+            if len(waiting) >= workers + _WAITING:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        executor.shutdown(cancel_futures=True)
+
+
+def _batches(pieces: Iterator[Piece], tokenizer: Tokenizer) -> Iterator[_Batch]:
+    """The stream in batches of about `_CHUNK` characters."""
+    waiting: list[Piece] = []
     size = 0
-    for array in arrays:
-        waiting.append(array)
-        size += len(array)
+    mark: int | None = None
+    for piece in pieces:
+        waiting.append(piece)
+        size += 1 if isinstance(piece, Boundary) else len(piece)
         if size >= _CHUNK:
-            yield np.concatenate(waiting).astype(dtype)
+            yield _Batch(waiting, mark)
+            mark = _mark(piece, tokenizer) if isinstance(piece, Boundary) else None
             waiting, size = [], 0
     if waiting:
-        yield np.concatenate(waiting).astype(dtype)
+        yield _Batch(waiting, mark)
 
 
-def _ids(
-    pieces: Iterator[Piece], tokenizer: Tokenizer, encoded: EncodedFile, end_bytes: int
-) -> Iterator[npt.NDArray[np.uint32]]:
-    last_mark: int | None = None
-    for piece in _chunks(_slices(pieces), tokenizer.cut_before):
+def _mark(piece: Boundary, tokenizer: Tokenizer) -> int | None:
+    return tokenizer.bos_id if piece is Boundary.START else tokenizer.eos_id
+
+
+def _encode_batch(
+    batch: _Batch, tokenizer: Tokenizer, end_bytes: int, dtype: np.dtype[Any]
+) -> _Encoded:
+    parts: list[npt.NDArray[np.uint32]] = []
+    characters = text_bytes = 0
+    left_out: Counter[str] = Counter()
+    last_mark = batch.last_mark
+    for piece in batch.pieces:
         if not isinstance(piece, Boundary):
             last_mark = None
-            yield _encode(piece, tokenizer, encoded)
+            ids, unknown = tokenizer.encode_known(piece)
+            parts.append(ids)
+            characters += len(piece)
+            text_bytes += len(piece.encode("utf-8"))
+            text_bytes -= sum(len(char.encode()) * count for char, count in unknown.items())
+            left_out += unknown
             continue
-        encoded.text_bytes += end_bytes if piece is Boundary.END else 0
-        token = tokenizer.bos_id if piece is Boundary.START else tokenizer.eos_id
+        text_bytes += end_bytes if piece is Boundary.END else 0
+        token = _mark(piece, tokenizer)
         if token is not None and not (piece is Boundary.START and token == last_mark):
-            yield np.array([token], dtype=np.uint32)
+            parts.append(np.array([token], dtype=np.uint32))
         last_mark = token
-
-
-def _encode(text: str, tokenizer: Tokenizer, encoded: EncodedFile) -> npt.NDArray[np.uint32]:
-    encoded.text_bytes += len(text.encode("utf-8"))
-    ids, left_out = tokenizer.encode_known(text)
-    encoded.left_out += left_out
-    encoded.text_bytes -= sum(len(char.encode()) * count for char, count in left_out.items())
-    return ids
+    content = np.concatenate(parts).astype(dtype).tobytes() if parts else b""
+    return _Encoded(content, characters, text_bytes, left_out)
 
 
 def _slices(pieces: Iterator[Piece]) -> Iterator[Piece]:

@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Literal, TypeVar
@@ -29,6 +30,7 @@ from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data import prepare as standard
 from transformer_playground.data.dataset import check_artifacts
 from transformer_playground.data.prepare import DatasetState, PrepareReport
+from transformer_playground.data.progress import ShowProgress, ignore_progress
 from transformer_playground.errors import (
     DataError,
     PlaygroundError,
@@ -51,12 +53,14 @@ class PrepareContext:
         config: The configuration, with absolute paths.
         report: Called with each line of text for the user.
         force: Whether to rebuild an up-to-date dataset.
+        progress: Called with the progress of a long stage, such as by `prepare_dataset`.
     """
 
     experiment: Experiment
     config: ExperimentConfig
     report: Callable[[str], None]
     force: bool
+    progress: ShowProgress = ignore_progress
 
 
 Preparer = Callable[[PrepareContext], PrepareReport | None]
@@ -95,6 +99,7 @@ def prepare_experiment(
     config: ExperimentConfig,
     *,
     report: Callable[[str], None],
+    progress: ShowProgress = ignore_progress,
     force: bool = False,
 ) -> PrepareReport:
     """Prepare the dataset with the experiment's own preparer, or else with the standard one.
@@ -103,16 +108,24 @@ def prepare_experiment(
         DataError: The corpus is unusable, or the experiment's `prepare.py` fails.
     """
     path, base = preparer_path(experiment), _pretrained(config)
+    build = partial(
+        standard.prepare_dataset,
+        config.prepare,
+        base,
+        report=report,
+        progress=progress,
+        force=force,
+    )
     if path is None:
-        return standard.prepare_dataset(config.prepare, base, report=report, force=force)
+        return build()
     folder = config.prepare.dataset_dir
     is_read_only = not force and folder.is_dir() and not os.access(folder, os.W_OK)
     if is_read_only and dataset_state(experiment, config) == "prepared":
         return standard.describe_dataset(config.prepare, report=report)
     report(f"running {display_path(path)}")
-    prepared = _run_preparer(path, PrepareContext(experiment, config, report, force))
+    prepared = _run_preparer(path, PrepareContext(experiment, config, report, force, progress))
     if prepared is None:
-        prepared = standard.prepare_dataset(config.prepare, base, report=report, force=force)
+        prepared = build()
     state = standard.dataset_state(config.prepare, base)
     if state == "missing":
         raise DataError(
@@ -268,9 +281,9 @@ def _compare_stamp(config: PrepareConfig, preparer: Path) -> Literal["standard",
 def _fingerprints(config: PrepareConfig, preparer: Path) -> dict[str, str]:
     # Without folders, so that a moved experiment keeps its dataset.
     excluded = {"raw_dir", "dataset_dir"}
-    if config.val_split is None:
-        # Datasets of versions without this setting stay current.
-        excluded.add("val_split")
+    # Datasets of versions without these settings stay current.
+    later = ("val_split", "sentencepiece_sample")
+    excluded |= {name for name in later if getattr(config, name) is None}
     settings = config.model_dump_json(exclude=excluded)
     return {
         "preparer_sha256": sha256_file(preparer),

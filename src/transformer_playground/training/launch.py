@@ -31,6 +31,7 @@ from transformer_playground.runs.folder import RUNS_DIR, RunFolder, open_run, re
 if TYPE_CHECKING:
     from transformer_playground.config.loading import LoadedConfig
     from transformer_playground.data.prepare import PrepareReport
+    from transformer_playground.data.progress import Progress
     from transformer_playground.training.control import TrainingControl
     from transformer_playground.training.estimate import Estimate
     from transformer_playground.training.run import TrainingRequest, TrainingResult
@@ -99,7 +100,11 @@ class ResolvedLaunch:
                 arguments += ["--set", override]
         return shell_command(arguments, self.experiments_dir)
 
-    def prepare(self, report: Callable[[str], None]) -> "PrepareReport | None":
+    def prepare(
+        self,
+        report: Callable[[str], None],
+        progress: "Callable[[Progress], object]" = lambda _: None,
+    ) -> "PrepareReport | None":
         """Prepare the dataset as `launch.prepare` says; None if there was nothing to do.
 
         An existing dataset of a resumed or branched run is never rebuilt, since the run needs it
@@ -113,7 +118,9 @@ class ResolvedLaunch:
         if not self._prepares:
             return None
         config, force = self.loaded.config, self.launch.prepare == "always"
-        return prepare_experiment(self.experiment, config, report=report, force=force)
+        return prepare_experiment(
+            self.experiment, config, report=report, progress=progress, force=force
+        )
 
     @property
     def preparer(self) -> Path | None:
@@ -172,6 +179,10 @@ class ResolvedLaunch:
             notify(notice)
         if not timed and (found := self.known_estimate()) is not None:
             return found
+        # What is missing is said before the slow import of torch.
+        from transformer_playground.data.dataset import open_dataset
+
+        open_dataset(self.loaded.config.prepare.dataset_dir, prepare_command=self.prepare_command)
         from transformer_playground.training.timed_estimate import estimate_run
 
         return estimate_run(self._request(), notify)

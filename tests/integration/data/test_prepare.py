@@ -24,6 +24,7 @@ from transformer_playground.data import dataset as dataset_module
 from transformer_playground.data.dataset import open_dataset
 from transformer_playground.data.meta import read_meta, write_meta
 from transformer_playground.data.prepare import dataset_state, prepare_dataset
+from transformer_playground.data.progress import Progress
 from transformer_playground.data.sources import corpora
 from transformer_playground.data.tokenizers import load_tokenizer
 from transformer_playground.errors import DataError
@@ -574,3 +575,62 @@ def test_characters_that_coverage_leaves_out_become_bytes(tmp_path: Path) -> Non
         pieces[coverage] = tokenizer.encode("é")
         assert tokenizer.decode(pieces[coverage]) == "é"
     assert len(pieces[0.98]) > len(pieces[1.0])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"documents": "lines"}, {"val_split": "random_documents"}, {"tokenizer_type": "gpt2"}],
+)
+def test_progress_ends_at_the_whole_text(settings: dict[str, Any], tmp_path: Path) -> None:
+    config = prepare_config(tmp_path, **settings)
+    for name in ("a.txt", "b.txt", "c.txt"):
+        write_raw(tmp_path, STORY, name)
+    shown: list[Progress] = []
+
+    prepare_dataset(config, report=lambda _: None, progress=shown.append)
+
+    assert shown
+    assert [each.done for each in shown] == sorted(each.done for each in shown)
+    # The total leaves out what stands between documents.
+    assert 0 <= shown[-1].done - shown[-1].total <= shown[-1].total / 10
+    assert shown[-1].left == 0
+
+
+def test_a_preparation_that_is_stopped_leaves_the_old_dataset_and_nothing_else(
+    tmp_path: Path,
+) -> None:
+    config = prepared(tmp_path)
+    before = files_of(config.dataset_dir)
+    write_raw(tmp_path, STORY * 6)
+
+    def stop(_: Progress) -> None:
+        raise InterruptedError("stopped")
+
+    with pytest.raises((InterruptedError, DataError), match="stopped"):
+        prepare_dataset(config, report=lambda _: None, progress=stop)
+
+    assert files_of(config.dataset_dir) == before
+    assert not [path for path in config.dataset_dir.iterdir() if path.is_dir()]
+
+
+def test_sentencepiece_says_that_it_was_trained_on_a_sample(tmp_path: Path) -> None:
+    text = "".join(f"{number} bottles of beer on the wall\n" for number in range(9000))
+    config = prepared(tmp_path, text, **SPM, sentencepiece_sample=100_000)
+    whole = config.model_copy(update={"sentencepiece_sample": 0})
+
+    sampled = prepare(config, force=True)
+    (note,) = (each for each in sampled.notes if "sample" in each)
+    assert "prepare.sentencepiece_sample" in note
+    assert dataset_state(whole) == "stale"
+    assert not [each for each in prepare(whole).notes if "sample" in each]
+    meta = read_meta(config.dataset_dir / "meta.pkl")
+    assert meta["settings"]["sentencepiece_sample"] == 0
+
+
+def test_datasets_without_a_stated_sample_stay_current(tmp_path: Path) -> None:
+    config = prepared(tmp_path, **SPM)
+
+    meta = read_meta(config.dataset_dir / "meta.pkl")
+
+    assert "sentencepiece_sample" not in meta["settings"]
+    assert dataset_state(config) == "prepared"

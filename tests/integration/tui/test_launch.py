@@ -8,10 +8,10 @@ from textual.events import Paste
 from textual.pilot import Pilot
 from textual.widgets import TextArea
 
-from builders.commands import CONFIG, Project, make_project
+from builders.commands import CONFIG, Project, make_project, make_trained_project
 from builders.tui import shown, until, with_console
 from transformer_playground.runs.folder import read_run_config
-from transformer_playground.training.launch import Launch
+from transformer_playground.training.launch import Launch, resolve_launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.dialogs.pick import PickScreen
 from transformer_playground.tui.launch.actions import edit_launch
@@ -57,6 +57,11 @@ def all_ended(console: Console) -> bool:
     return bool(console.context.training.jobs) and all(
         job.has_ended for job in console.context.training.jobs
     )
+
+
+def prepare_tiny(project: Project) -> None:
+    launch = Launch("tiny")
+    resolve_launch(project.root / "experiments", project.root / "runs", launch).prepare(str)
 
 
 def settings_of(project: Project) -> dict[str, Any]:
@@ -406,3 +411,39 @@ def test_without_experiments_one_key_offers_the_bundled_ones(
         await until(pilot, lambda: [*console.context.snapshot.experiments])
 
     with_console(Project(tmp_path), steps)
+
+
+def test_the_form_says_what_a_run_needs_from_an_earlier_one_or_from_timed_steps(
+    project: Project,
+) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_form(console, pilot)
+        await until(pilot, lambda: "from real, a run of the same shape" in shown(console))
+        assert "KiB of disk" in shown(console)
+        await write(pilot, "model.n_embd=32")
+        await until(pilot, lambda: "from real, a run of another shape" in shown(console))
+        assert "about" in shown(console)
+        await pilot.press("f6")
+        await until(pilot, lambda: "timing a few steps" in shown(console))
+        await until(pilot, lambda: " timed steps" in shown(console), 60)
+        # The measured figures are kept while other settings are tried.
+        await pilot.press("backspace", "backspace", "6", "4")
+        await until(pilot, lambda: "timed steps" not in shown(console))
+        await pilot.press("backspace", "backspace", "3", "2")
+        await until(pilot, lambda: " timed steps" in shown(console))
+
+    with_console(make_trained_project(project.root / "trained", "real"), steps, size=(120, 40))
+
+
+def test_without_data_or_runs_the_form_says_why_nothing_is_known(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_form(console, pilot)
+        await until(pilot, lambda: "known once the data is prepared" in shown(console))
+        await pilot.press("f6")
+        await until(pilot, lambda: "no steps could be timed" in shown(console), 60)
+        assert "dataset" in shown(console)
+        prepare_tiny(project)
+        await write(pilot, "max_iters=30")
+        await until(pilot, lambda: "time unknown: no run on this machine yet" in shown(console))
+
+    with_console(project, steps, size=(120, 40))

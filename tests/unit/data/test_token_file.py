@@ -1,4 +1,5 @@
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -117,3 +118,64 @@ def test_a_vocabulary_beyond_16_bits_is_written_as_32_bits(tmp_path: Path) -> No
 
     assert np.fromfile(path, dtype=np.uint32).tolist() == [69_999]
     assert encoded.tokens == 1
+
+
+@pytest.mark.parametrize("kind", ["char", "gpt2", "bpe"])
+@example(pieces=[Boundary.START, "a", Boundary.END, Boundary.START, "b"], chunk=1, workers=2)
+@settings(max_examples=40, deadline=None)
+@given(
+    pieces=st.lists(st.sampled_from([*WORDS, "Ж", *Boundary]), min_size=1, max_size=40),
+    chunk=st.integers(1, 12),
+    workers=st.integers(2, 4),
+)
+def test_the_number_of_threads_changes_nothing(
+    kind: str,
+    pieces: list[Piece],
+    chunk: int,
+    workers: int,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    folder = tmp_path_factory.mktemp("bins")
+    tokenizer = tokenizer_of(kind)
+    results, shown = [], []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(token_file, "_CHUNK", chunk)
+        for count in (1, workers):
+            path, done = folder / f"{count}.bin", []
+            encoded = write_tokens(
+                path,
+                iter(pieces),
+                tokenizer,
+                end_bytes=1,
+                workers=count,
+                advance=done.append,
+            )
+            results.append((encoded, path.read_bytes()))
+            shown.append(sum(done))
+
+    assert results[0] == results[1]
+    characters = sum(len(piece) for piece in pieces if isinstance(piece, str))
+    assert shown == [characters, characters]
+
+
+def test_few_chunks_wait_in_memory_and_an_error_ends_all_threads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(token_file, "_CHUNK", 1)
+    taken = 0
+
+    def pieces() -> Iterator[Piece]:
+        nonlocal taken
+        for _ in range(1000):
+            taken += 1
+            yield "a "
+
+    def stop(_: int) -> None:
+        raise InterruptedError("enough")
+
+    with pytest.raises(InterruptedError, match="enough"):
+        write_tokens(tmp_path / "x.bin", pieces(), tokenizer_of("gpt2"), workers=2, advance=stop)
+
+    assert taken <= 8
+    assert not [each for each in threading.enumerate() if each.name.startswith("encode")]

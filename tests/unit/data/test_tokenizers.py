@@ -5,7 +5,9 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
+import sentencepiece
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -57,6 +59,30 @@ def test_any_text_is_decoded_to_itself(kind: str, text: str) -> None:
 
     assert tokenizer.decode(ids) == text
     assert all(0 <= token < tokenizer.vocab_size for token in ids)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=40, deadline=None)
+@given(text=known | st.just("a" + " \n" * 2000 + "b"))
+def test_encoding_in_bulk_gives_the_same_tokens(kind: str, text: str) -> None:
+    tokenizer = tokenizer_of(kind)
+
+    ids, left_out = tokenizer.encode_known(text)
+
+    assert (ids.tolist(), left_out) == (tokenizer.encode(text), {})
+    assert ids.dtype == np.uint32
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+@settings(max_examples=60, deadline=None)
+@given(text=tricky | st.text(st.sampled_from("the cat\n\n\t bottles")))
+def test_lines_encoded_one_by_one_are_the_text_encoded_whole(kind: str, text: str) -> None:
+    tokenizer = tokenizer_of(kind)
+    assert isinstance(tokenizer, spm.SentencePieceTokenizer)
+    whole = text.replace("\N{LOWER ONE EIGHTH BLOCK}", "")
+    library = sentencepiece.SentencePieceProcessor(model_proto=tokenizer.model)
+
+    assert tokenizer.encode(whole) == library.encode(whole)
 
 
 @settings(max_examples=40, deadline=None)

@@ -1,5 +1,6 @@
 """Train/validation split of a corpus, as streams of text and document boundaries."""
 
+import array
 import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -26,10 +27,15 @@ Piece = str | Boundary
 
 @dataclass(frozen=True)
 class Split:
-    """The two parts of a corpus; each call reads the files again."""
+    """The two parts of a corpus; each call reads the files again.
+
+    The numbers of characters leave out separators between documents.
+    """
 
     train: Callable[[], Iterator[Piece]]
     val: Callable[[], Iterator[Piece]]
+    train_characters: int
+    val_characters: int
     end_bytes: int
     """Bytes of text counted for an END boundary, for bits per byte."""
 
@@ -112,7 +118,11 @@ def _split_ends(parts: Sequence[Sequence[Path]], config: PrepareConfig, separato
         return _joined(cut_texts, separator)
 
     return Split(
-        train=lambda: side([0] * len(parts), cuts), val=lambda: side(cuts, totals), end_bytes=0
+        train=lambda: side([0] * len(parts), cuts),
+        val=lambda: side(cuts, totals),
+        train_characters=sum(cuts),
+        val_characters=sum(totals) - sum(cuts),
+        end_bytes=0,
     )
 
 
@@ -124,10 +134,12 @@ def _split_documents(paths: Sequence[Path], config: PrepareConfig, separator: Pi
         "A corpus of one document cannot be divided by documents.",
         "Add files, or leave out prepare.val_split to hold out the end of the text.",
     )
-    side = _random_side(paths, config, texts, indivisible)
+    side, characters = _random_side(paths, config, texts, indivisible)
     return Split(
         train=lambda: _joined(side(False), separator),
         val=lambda: _joined(side(True), separator),
+        train_characters=characters[False],
+        val_characters=characters[True],
         end_bytes=0,
     )
 
@@ -137,16 +149,17 @@ def _random_side(
     config: PrepareConfig,
     texts: Callable[[], Iterator[Iterable[str]]],
     indivisible: DataError,
-) -> Callable[[bool], Iterator[Iterable[str]]]:
-    """Divide documents at random; the result yields those for validation, or the others.
+) -> tuple[Callable[[bool], Iterator[Iterable[str]]], tuple[int, int]]:
+    """Divide documents at random.
+
+    Returns:
+        A function that yields the documents for validation (True) or the others, and the
+        characters of the others and of those for validation.
 
     Raises:
         DataError: There is no text, or one document with text: `indivisible`.
     """
-    # A document without text must not be all that one side has.
-    has_text = np.fromiter(
-        (any(piece.strip() for piece in document) for document in texts()), dtype=np.bool_
-    )
+    lengths, has_text = _measured(texts())
     total = int(has_text.sum())
     if not total:
         raise no_text(paths)
@@ -154,9 +167,31 @@ def _random_side(
         raise indivisible
     for_val = np.zeros(len(has_text), dtype=np.bool_)
     for_val[has_text] = held_out(total, config)
-    return lambda wanted: (
-        document for document, is_val in zip(texts(), for_val, strict=True) if is_val == wanted
-    )
+    characters = int(lengths[~for_val].sum()), int(lengths[for_val].sum())
+
+    def side(wanted: bool) -> Iterator[Iterable[str]]:
+        chosen = zip(texts(), for_val, strict=True)
+        return (document for document, is_val in chosen if is_val == wanted)
+
+    return side, characters
+
+
+def _measured(
+    documents: Iterator[Iterable[str]],
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Characters of each document, and whether it has text.
+
+    A document without text must not be all that one side of a split has.
+    """
+    lengths, has_text = array.array("q"), bytearray()
+    for document in documents:
+        length, found = 0, False
+        for piece in document:
+            length += len(piece)
+            found = found or bool(piece.strip())
+        lengths.append(length)
+        has_text.append(found)
+    return np.frombuffer(lengths, dtype=np.int64), np.frombuffer(has_text, dtype=np.bool_)
 
 
 def _between(pieces: Iterator[Piece], start: int, stop: int, mark_length: int) -> Iterator[Piece]:
@@ -192,10 +227,12 @@ def _split_lines(paths: Sequence[Path], config: PrepareConfig, *, marked: bool) 
         "A corpus of one line cannot be divided into training and validation.",
         "Add lines, or set prepare.documents = 'files'.",
     )
-    side = _random_side(paths, config, lines, indivisible)
+    side, characters = _random_side(paths, config, lines, indivisible)
     return Split(
         train=lambda: marked_lines(side(False)),
         val=lambda: marked_lines(side(True)),
+        train_characters=characters[False],
+        val_characters=characters[True],
         end_bytes=len("\n"),
     )
 

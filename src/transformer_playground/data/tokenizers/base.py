@@ -44,6 +44,7 @@ class Tokenizer(ABC):
         eos_id: End-of-document token, if any.
         vocab_size: Number of token ids; valid ids are 0 … vocab_size - 1.
         files: Contents of the files that `save` writes next to `meta.pkl`, by name.
+        notes: What a user should know about how `build` trained it.
     """
 
     kind: ClassVar[str]
@@ -56,6 +57,7 @@ class Tokenizer(ABC):
     bos_id: int | None = None
     eos_id: int | None = None
     files: Mapping[str, bytes] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
 
     def __init__(self, tokens: Sequence[bytes]) -> None:
         self._tokens = tokens

@@ -270,7 +270,7 @@ class TrainingQueue:
                 f"{display_path(preparer)} was not allowed to run, or has changed since.",
                 "Start the run again to be asked about it.",
             )
-        resolved.prepare(report)
+        resolved.prepare(report, lambda progress: report(str(progress)))
         _raise_if_stopped(job)
         self._change(job, "starting")
         # The first import of torch takes a second or more; a stop during it leaves no run behind.

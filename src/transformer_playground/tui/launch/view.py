@@ -22,9 +22,11 @@ from transformer_playground.runs.folder import new_run_id
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.bindings import bindings_for
+from transformer_playground.tui.core.context import context_of
 from transformer_playground.tui.dialogs.base import Dialog
 from transformer_playground.tui.dialogs.pick import PickScreen
 from transformer_playground.tui.launch.edit_config import EditConfigScreen
+from transformer_playground.tui.launch.estimate_line import EstimateLine
 from transformer_playground.tui.launch.overrides_input import OverridesInput
 from transformer_playground.tui.launch.service import (
     Changed,
@@ -66,6 +68,8 @@ class LaunchScreen(Dialog[Launch | None]):
                 f" · {self.key_hint('dialog.close')} closes"
             )
             yield Static("", id="launch-summary")
+            hint = f"{self.key_hint('launch.measure')} times a few steps"
+            yield EstimateLine(self._experiments_dir, self._runs_dir, hint)
             with VerticalScroll(id="launch-changed"):
                 yield Static("", id="launch-values")
             yield OverridesInput(self._base.overrides)
@@ -152,6 +156,10 @@ class LaunchScreen(Dialog[Launch | None]):
             self._show_problem(str(error))
             return None
 
+    def action_measure(self) -> None:
+        is_busy = context_of(self).training.active is not None
+        self.query_one(EstimateLine).measure(beside=is_busy)
+
     def action_other(self) -> None:
         if self._base.origin is None:
             self.run_worker(self._list_choices, group="choices", thread=True, exclusive=True)
@@ -210,6 +218,8 @@ class LaunchScreen(Dialog[Launch | None]):
             _without_option(found.problem) if is_about_typed else "", is_error=is_about_typed
         )
         self._show_problem("" if is_about_typed else found.problem)
+        estimated = launch if found.config is not None and launch.origin is None else None
+        self.query_one(EstimateLine).follow(estimated and replace(estimated, run_id=None))
         if found.config is None:
             return
         self._input.config = found.config
