@@ -91,6 +91,9 @@ class RuntimeConfig(Table):
     seed: int = setting(1337, "Seed of initialisation, batches, dropout and evaluation.", ge=0)
     device: Device = setting("auto", "auto = cuda, then mps, then cpu.")
     dtype: DType = setting("auto", "Compute dtype; auto = bfloat16 where it is faster.")
+    tf32: bool = setting(
+        True, "On CUDA, multiply float32 matrices with TF32, faster and less exact."
+    )
     compile: bool = setting(False, "Use torch.compile: slower start, faster steps.")
     threads: int = setting(0, "CPU threads for training; 0 = all cores.", ge=0, le=1024)
     ema_decay: float = setting(

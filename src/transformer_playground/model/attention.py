@@ -166,10 +166,29 @@ def attend_fused(
 ) -> Tensor:
     """`attend_plain` with torch's fused kernel (Dao et al. 2022, "FlashAttention")."""
     group = queries.shape[1] // keys.shape[1]
-    if group > 1:
-        # Not every fused kernel supports grouped heads.
+    shares_keys = group > 1 and kernel_shares_keys(
+        queries.device, queries.dtype, masked=context.mask is not None
+    )
+    if group > 1 and not shares_keys:
         keys = keys.repeat_interleave(group, dim=1)
         values = values.repeat_interleave(group, dim=1)
     return functional.scaled_dot_product_attention(
-        queries, keys, values, attn_mask=context.mask, dropout_p=dropout, is_causal=context.causal
+        queries,
+        keys,
+        values,
+        attn_mask=context.mask,
+        dropout_p=dropout,
+        is_causal=context.causal,
+        enable_gqa=shares_keys,
     )
+
+
+def kernel_shares_keys(device: torch.device, dtype: torch.dtype, *, masked: bool) -> bool:
+    """Whether the fused kernel reads one copy of the keys for a group of query heads.
+
+    That of the CPU does. On CUDA only flash attention does, which takes half precision and no mask;
+    for anything else torch would fall back to a slow kernel if asked to share. Elsewhere unknown.
+    """
+    if device.type == "cuda":
+        return not masked and dtype in (torch.bfloat16, torch.float16)
+    return device.type == "cpu"

@@ -57,6 +57,17 @@ def choose_device(requested: Device) -> torch.device:
     return torch.device(requested)
 
 
+def set_tf32(device: torch.device, *, enabled: bool) -> None:
+    """Let tensor cores of a CUDA device round the inputs of float32 matrix products to TF32.
+
+    It has 10 bits of mantissa instead of 23 and is several times as fast. No effect elsewhere.
+    """
+    if device.type == "cuda":
+        # This sets the newer `fp32_precision` as well. That alone would make torch's readers of the
+        # older setting fail, some of torch.compile among them.
+        torch.backends.cuda.matmul.allow_tf32 = enabled
+
+
 def choose_precision(
     requested: DType, device: torch.device, parameters: int = 0, *, setting: str = "dtype"
 ) -> Precision:

@@ -84,7 +84,9 @@ class EarlierRuns:
     def same_shape(self) -> Timings | None:
         """Timings of the newest run that did the same work in every part; None without one."""
         wanted = _shape(self._config.model_dump(mode="json"))
-        matching = [row for row in self._rows if _is_equal(wanted, row.settings)]
+        # A run of a version without a setting did what is now its default.
+        defaults = flatten(ExperimentConfig().model_dump(mode="json"))
+        matching = [row for row in self._rows if _is_equal(wanted, {**defaults, **row.settings})]
         for row, run, record in self._usable(matching):
             if _vocab_size(record) == self._vocab_size and (found := _timings(run, record, row)):
                 return found

@@ -23,6 +23,7 @@ from transformer_playground.model.device import (
     choose_device,
     choose_precision,
     is_out_of_memory,
+    set_tf32,
 )
 from transformer_playground.model.gpt import GPT
 from transformer_playground.training.rng import derived_seed, initialisation_generator
@@ -123,6 +124,7 @@ def build_setup(config: ExperimentConfig, *, prepare_command: str) -> TrainingSe
         config.sample.sample, tokenizer, config.prepare, first_token=dataset.first_token
     )
     device = choose_device(config.train.runtime.device)
+    set_tf32(device, enabled=config.train.runtime.tf32)
     model: LanguageModel
     if config.experiment.kind == "lora":
         model, precision = build_adapter_model(

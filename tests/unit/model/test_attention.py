@@ -6,11 +6,13 @@ from torch import Tensor
 
 from builders.models import architectures, lively_model, tokens_of
 from transformer_playground.config.model import ModelConfig
+from transformer_playground.model import attention
 from transformer_playground.model.attention import (
     AttentionContext,
     attend_fused,
     attend_plain,
     build_attention_context,
+    kernel_shares_keys,
 )
 from transformer_playground.model.gpt import GPT
 
@@ -127,3 +129,42 @@ def test_dropout_of_attention_weights_applies_only_in_training() -> None:
     assert torch.equal(model(tokens), model(tokens))
     model.train()
     assert not torch.equal(model(tokens), model(tokens))
+
+
+@pytest.mark.parametrize("kv_heads", [1, 2, 4])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_shared_keys_give_the_result_and_gradients_of_copied_ones(
+    kv_heads: int, masked: bool, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def heads(count: int) -> Tensor:
+        values = torch.randn(2, count, _LENGTH, 8, generator=generator).to(dtype)
+        return values.requires_grad_()
+
+    inputs = heads(4), heads(kv_heads), heads(kv_heads)
+    mask = torch.zeros(1, _LENGTH, _LENGTH, dtype=dtype).masked_fill(
+        torch.ones(_LENGTH, _LENGTH).triu(1).bool(), float("-inf")
+    )
+    context = AttentionContext(
+        mask=mask if masked else None, causal=not masked, fused=True, transform=None
+    )
+    results = []
+    for shares in (True, False):
+        monkeypatch.setattr(attention, "kernel_shares_keys", lambda *_, s=shares, **__: s)
+        mixed = attend_fused(*inputs, context, 0.0)
+        results.append((mixed, *torch.autograd.grad(mixed.square().sum(), inputs)))
+
+    error = 1e-5 if dtype == torch.float32 else 0.03
+    for shared, copied in zip(*results, strict=True):
+        torch.testing.assert_close(shared, copied, rtol=error, atol=error)
+
+
+def test_only_kernels_that_can_are_asked_to_share_keys() -> None:
+    cuda, half = torch.device("cuda"), torch.bfloat16
+    assert kernel_shares_keys(cuda, half, masked=False)
+    assert not kernel_shares_keys(cuda, half, masked=True)
+    assert not kernel_shares_keys(cuda, torch.float32, masked=False)
+    assert not kernel_shares_keys(torch.device("mps"), half, masked=False)
+    assert kernel_shares_keys(_CPU, torch.float32, masked=True)
