@@ -61,7 +61,9 @@ def all_ended(console: Console) -> bool:
 
 def prepare_tiny(project: Project) -> None:
     launch = Launch("tiny")
-    resolve_launch(project.root / "experiments", project.root / "runs", launch).prepare(str)
+    resolve_launch(project.root / "experiments", project.root / "runs", launch).prepare(
+        lambda _: None
+    )
 
 
 def settings_of(project: Project) -> dict[str, Any]:

@@ -4,7 +4,6 @@ import io
 
 import pytest
 
-from transformer_playground.cli import preparation
 from transformer_playground.cli.preparation import PreparationDisplay
 from transformer_playground.data.progress import Progress
 
@@ -19,7 +18,7 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [0.0]
-    monkeypatch.setattr(preparation.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     return now
 
 

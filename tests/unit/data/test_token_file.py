@@ -142,7 +142,8 @@ def test_the_number_of_threads_changes_nothing(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(token_file, "_CHUNK", chunk)
         for count in (1, workers):
-            path, done = folder / f"{count}.bin", []
+            path = folder / f"{count}.bin"
+            done: list[int] = []
             encoded = write_tokens(
                 path,
                 iter(pieces),

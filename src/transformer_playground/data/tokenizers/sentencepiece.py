@@ -94,7 +94,8 @@ class SentencePieceTokenizer(Tokenizer):
             DataError: The text is not valid Unicode.
         """
         require_unicode(text)
-        return self._encode(text).tolist()
+        ids: list[int] = self._encode(text).tolist()
+        return ids
 
     def encode_known(self, text: str) -> tuple[npt.NDArray[np.uint32], Counter[str]]:
         """`encode` as an array.
