@@ -96,6 +96,7 @@ def test_an_override_is_typed_with_completion_and_trained(project: Project) -> N
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_form(console, pilot)
         await write(pilot, "positional")
+        await until(pilot, lambda: "model.positional_encoding=" in shown(console))
         await pilot.press("tab")
         assert console.screen.query_one(OverridesInput).typed == "model.positional_encoding="
         await write(pilot, "ro")
