@@ -28,7 +28,7 @@ def main() -> int:
         "--seconds",
         type=float,
         default=SECONDS_PER_MUTANT,
-        help=f"time for the tests of one mutant (default: {SECONDS_PER_MUTANT:.0f})",
+        help=f"processor time for the tests of one mutant (default: {SECONDS_PER_MUTANT:.0f})",
     )
     parser.add_argument("--workers", type=int, default=2, help="mutants at a time (default: 2)")
     arguments = parser.parse_args()

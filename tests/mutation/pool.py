@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import resource
 import selectors
@@ -14,6 +15,9 @@ from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+# A child whose own or whose children's work waits for the processor is not hanging: what counts is
+# the processor time, and only a child that waits for nothing is ended by the clock.
+_WAITING = 10.0
 # A mutant may ask for absurd amounts of memory: it gets a MemoryError, and the machine stays up.
 _ADDRESS_SPACE = 16 << 30
 
@@ -25,12 +29,15 @@ class Task:
     Attributes:
         name: Handed back with the answer.
         run: Returns a JSON value.
-        timeout: Seconds until the child and its own children are killed.
+        cpu_seconds: Processor time after which the child and its own children are killed.
+        wall_seconds: Time after which they are killed whatever they do; None: a multiple of
+            `cpu_seconds`.
     """
 
     name: Any
     run: Callable[[], Any]
-    timeout: float
+    cpu_seconds: float
+    wall_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class Answer:
         name: Name of the task.
         value: What it returned; None if it did not return.
         timed_out: It was killed for taking too long.
-        seconds: Time it took.
+        seconds: Time it took, by the clock.
     """
 
     name: Any
@@ -61,7 +68,8 @@ class _Child:
 
     @property
     def deadline(self) -> float:
-        return self.started + self.task.timeout
+        wall = self.task.wall_seconds
+        return self.started + (_WAITING * self.task.cpu_seconds if wall is None else wall)
 
 
 def run_tasks(tasks: Iterable[Task], workers: int) -> Generator[Answer]:
@@ -116,7 +124,10 @@ def _be_child(task: Task, pipe: int, folder: str) -> None:
         for stream in (0, 1, 2):
             os.dup2(nothing, stream)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGXCPU, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        limit = math.ceil(task.cpu_seconds)
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
         resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE, _ADDRESS_SPACE))
         # Whatever it writes goes with it; pytest and tempfile read these when they are first used.
         os.environ.update(TMPDIR=folder, PYTEST_DEBUG_TEMPROOT=folder)
@@ -142,11 +153,12 @@ def _finish(child: _Child) -> Answer:
         os.killpg(child.pid, signal.SIGKILL)
     # The group may not exist yet; the child itself always does until it is waited for.
     os.kill(child.pid, signal.SIGKILL)
-    os.waitpid(child.pid, 0)
+    _, status = os.waitpid(child.pid, 0)
+    spent = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGXCPU
     os.close(child.pipe)
     shutil.rmtree(child.folder, ignore_errors=True)
     value = None
     with contextlib.suppress(ValueError):
         value = json.loads(child.received)
     seconds = time.monotonic() - child.started
-    return Answer(child.task.name, value, late and value is None, seconds)
+    return Answer(child.task.name, value, (late or spent) and value is None, seconds)

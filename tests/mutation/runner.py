@@ -23,9 +23,9 @@ from mutation.results import Result, Results
 from mutation.selection import SECONDS_PER_MUTANT, Measurements, Selection, file_of
 from mutation.session import CollectionError, collect_and_run, run_collected, with_collected_tests
 
-# A mutant that takes so many times as long as its tests, and some seconds more, hangs.
-_SLOWER = 5.0
-# Seconds for the imports of all tests of a mutant.
+# A mutant that needs so many times the processor time of its tests, and some seconds more, hangs.
+_SLOWER = 2.0
+# Processor time for the imports of all tests of a mutant.
 _IMPORTS = 60.0
 _MEASURING_LIMIT = 900.0
 
@@ -50,8 +50,8 @@ class Runner:
         cache: Folder for results and measurements.
         workers: Children at a time.
         preloaded: Libraries that every child needs and that take long to import.
-        seconds: Time for the tests of one mutant.
-        patience: Seconds that every child has besides the time of its tests.
+        seconds: Processor time for the tests of one mutant.
+        patience: Processor time that every child has besides the time of its tests.
     """
 
     root: Path
@@ -62,7 +62,7 @@ class Runner:
     workers: int
     preloaded: Sequence[str] = ()
     seconds: float = SECONDS_PER_MUTANT
-    patience: float = 20.0
+    patience: float = 10.0
 
     def run(self) -> list[tuple[Mutant, Result]]:
         """Run every mutant without a valid result; all mutants with their results.
@@ -201,7 +201,7 @@ class _State:
         Args:
             mutants: Mutants to try.
             run: Runs tests against one of them, in a child.
-            extra: Seconds that each child may take besides its tests.
+            extra: Processor time that each child may take besides its tests.
         """
         pending: list[tuple[Mutant, list[str]]] = []
         for mutant in mutants:

@@ -1,6 +1,7 @@
 """Which tests execute which line, measured once for each test file and kept in a folder."""
 
 import json
+import os
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -35,11 +36,11 @@ class Selection:
     """The tests of each line of the mutated modules.
 
     Attributes:
-        seconds: Time of each test.
+        seconds: Processor time of each test.
         hashes: Hash of each test file when it was measured.
         tests: Module -> line -> ids of the tests that execute it.
         at_import: Module -> lines that run when it is imported.
-        limit: Seconds for the tests of one mutant.
+        limit: Processor time for the tests of one mutant.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -221,10 +222,11 @@ class _Contexts:
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._test = nodeid
+        self.seconds[nodeid] -= _processor_time()
         self._switch(nodeid)
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.seconds[report.nodeid] += report.duration
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self.seconds[nodeid] += _processor_time()
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(self, fixturedef: pytest.FixtureDef[Any]) -> Any:
@@ -235,3 +237,9 @@ class _Contexts:
             return (yield)
         finally:
             self._switch(self._test)
+
+
+def _processor_time() -> float:
+    """Seconds that this process and its ended children have computed."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system

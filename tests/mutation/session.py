@@ -15,6 +15,8 @@ _OPTIONS = (
     "-pno:cacheprovider",
     "-pno:xdist",
     "-pno:pytest_cov",
+    # The pool has limits of its own, which a busy machine does not reach.
+    "--timeout=0",
     # Hypothesis is imported before.
     "-Wignore::pytest.PytestAssertRewriteWarning",
 )

@@ -46,7 +46,7 @@ def test_a_child_that_hangs_is_killed_with_its_own_children(tmp_path: Path) -> N
         (tmp_path / "pid").write_text(str(grandchild))
         time.sleep(600)
 
-    answer = _run(Task("hang", hang, 3.0))["hang"]
+    answer = _run(Task("hang", hang, 30, wall_seconds=1.0))["hang"]
     assert answer.timed_out
     assert answer.value is None
     grandchild = int((tmp_path / "pid").read_text())
@@ -56,6 +56,21 @@ def test_a_child_that_hangs_is_killed_with_its_own_children(tmp_path: Path) -> N
         while psutil.Process(grandchild).status() != psutil.STATUS_ZOMBIE:
             assert time.monotonic() < deadline
             time.sleep(0.02)
+
+
+def test_a_child_that_computes_too_long_is_killed_however_patient_the_clock_is() -> None:
+    def spin() -> None:
+        while True:
+            pass
+
+    def wait() -> str:
+        time.sleep(1.2)
+        return "done"
+
+    answers = _run(Task("spin", spin, 1, wall_seconds=600), Task("wait", wait, 1, wall_seconds=600))
+    assert answers["spin"].timed_out
+    assert not answers["wait"].timed_out
+    assert answers["wait"].value == "done"
 
 
 def test_a_child_writes_its_temporary_files_to_a_folder_that_goes_with_it() -> None:
