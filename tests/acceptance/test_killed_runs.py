@@ -20,7 +20,8 @@ from transformer_playground.runs.jsonl import Row
 from transformer_playground.runs.metrics import read_raw_rows
 from transformer_playground.runs.status import derive_status
 
-STEPS = 20
+# Two evaluations after the first, and the steps before and after them.
+STEPS = 12
 SEED = 20
 # Everything that has a state, and a save at every step, so that many kills hit one.
 EVERYTHING = """\
@@ -96,6 +97,7 @@ def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(
     config = CONFIG.replace("n_layer = 2", "n_layer = 1\ndropout = 0.1")
     config = config.replace("batch_size = 4", "batch_size = 4\ngrad_accum_steps = 2")
     config = config.replace("threads = 1", "threads = 1\nema_decay = 0.9")
+    config = config.replace("max_iters = 20", f"max_iters = {STEPS}")
     project = make_project(tmp_path / "project", config + EVERYTHING.format(optimizer=optimizer))
     assert in_process(project, capsys, "prepare", "tiny").code == 0
     chance = random.Random(f"{SEED} {optimizer}")

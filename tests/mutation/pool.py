@@ -118,8 +118,9 @@ def _start(task: Task) -> _Child:
 def _be_child(task: Task, pipe: int, folder: str) -> None:
     status = 1
     with contextlib.suppress(BaseException):
-        # A group of its own, so that its children can be killed with it.
-        os.setsid()
+        # A group of its own, so that its children can be killed with it. Not a session of its own:
+        # Linux would give that a full share of the processor, however low the priority is.
+        os.setpgid(0, 0)
         nothing = os.open(os.devnull, os.O_RDWR)
         for stream in (0, 1, 2):
             os.dup2(nothing, stream)

@@ -21,7 +21,6 @@ from transformer_playground.tui.runs.column_picker import ColumnsScreen
 from transformer_playground.tui.runs.table import RunsTable
 
 RUNS = 25
-_TURN = 0.005
 
 
 class Drawn:
@@ -55,8 +54,6 @@ def test_no_view_and_no_dialog_shows_what_a_terminal_obeys(
 ) -> None:
     monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "settings"))
     monkeypatch.chdir(tmp_path)
-    # A key that does something in a thread is not waited for: its frame comes among later ones.
-    monkeypatch.setattr("textual._wait.SLEEP_GRANULARITY", _TURN)
     drawn = Drawn()
     monkeypatch.setattr(Console, "_display", lambda _, screen, frame: drawn.take(screen, frame))
     project = hostile_project(tmp_path / "project", RUNS)
