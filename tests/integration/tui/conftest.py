@@ -1,19 +1,29 @@
-"""Pilots wait for the console to come to rest, but not long: something always ticks in it."""
+"""Pilots wait for the console to come to rest by what it has left to do, not by the clock."""
 
-from functools import partial
+import asyncio
+from typing import Any, cast
 
 import pytest
-from textual._wait import wait_for_idle
 
-# Textual's own second would make up most of the time these tests take.
-_LONGEST_REST = 0.1
-# It waits at least once before each key and once after, by its own measure for 20 milliseconds.
-_SHORTEST_REST = 0.005
+_TURN = 0.005
+# Something always ticks in the console; it is never busy for so long.
+_LONGEST_REST = 1.0
+
+
+async def rest(min_sleep: float = 0.0, max_sleep: float = _LONGEST_REST) -> None:
+    """Give the console time until it has nothing to do but wait.
+
+    Textual's own rests end when the process computes little, which takes them 20 milliseconds
+    before and after each key, and is mistaken where other programs keep the processor busy.
+    """
+    loop = cast(Any, asyncio.get_running_loop())
+    ends = loop.time() + max_sleep
+    await asyncio.sleep(max(min_sleep, _TURN))
+    while loop._ready and loop.time() < ends:
+        await asyncio.sleep(_TURN)
 
 
 @pytest.fixture(autouse=True)
 def short_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    short = partial(wait_for_idle, max_sleep=_LONGEST_REST)
     for place in ("pilot", "app"):
-        monkeypatch.setattr(f"textual.{place}.wait_for_idle", short)
-    monkeypatch.setattr("textual._wait.SLEEP_GRANULARITY", _SHORTEST_REST)
+        monkeypatch.setattr(f"textual.{place}.wait_for_idle", rest)
