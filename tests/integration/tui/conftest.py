@@ -16,7 +16,7 @@ async def rest(min_sleep: float = 0.0, max_sleep: float = _LONGEST_REST) -> None
     Textual's own rests end when the process computes little, which takes them 20 milliseconds
     before and after each key, and is mistaken where other programs keep the processor busy.
     """
-    loop = cast(Any, asyncio.get_running_loop())
+    loop = cast("Any", asyncio.get_running_loop())
     ends = loop.time() + max_sleep
     await asyncio.sleep(max(min_sleep, _TURN))
     while loop._ready and loop.time() < ends:
