@@ -20,12 +20,23 @@ from transformer_playground.errors import ConfigError
         (("train", "data", "blck_size"), "train.data.block_size"),
         (("model", "blck_size"), "model.block_size"),
         (("hf_model", "blck_size"), "hf_model.block_size"),
+        # Neither its table nor its whole name is near.
+        (("model", "learnin_rate"), "train.optim.learning_rate"),
     ],
 )
 def test_the_nearest_key_comes_first(key: tuple[str, ...], first: str) -> None:
     found = closest_keys(key)
     assert found[0] == first
     assert len(found) == len(set(found)) <= 3
+
+
+def test_a_known_name_in_a_wrong_table_is_all_that_is_suggested() -> None:
+    # `top_p` is near, too, but nobody who writes `top_k` means it.
+    assert closest_keys(("train", "top_k")) == ["sample.sample.top_k"]
+
+
+def test_up_to_three_keys_are_suggested() -> None:
+    assert len(closest_keys(("train", "runtime", "log_iter"))) == 3
 
 
 def test_nothing_is_suggested_for_what_resembles_nothing() -> None:

@@ -1,5 +1,6 @@
 """All layers together: precedence, provenance, paths and errors."""
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -56,6 +57,12 @@ def test_an_empty_file_gives_the_schema_defaults(project: Path) -> None:
     loaded = _load(project, "")
     assert loaded.config.model == ExperimentConfig().model
     assert loaded.provenance == {}
+
+
+def test_a_loaded_configuration_cannot_be_changed_by_those_who_share_it(project: Path) -> None:
+    loaded = _load(project, "")
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        loaded.path = Path()  # type: ignore[misc]
 
 
 def test_later_layers_win_and_each_value_names_its_layer(project: Path) -> None:

@@ -1,5 +1,6 @@
 """Files, environment and flags become layers, or one clear error."""
 
+import dataclasses
 import json
 import tomllib
 from pathlib import Path
@@ -14,8 +15,11 @@ from transformer_playground.config.sources import (
     MAX_BYTES,
     MAX_DEPTH,
     UNSET_VALUES,
+    Layer,
+    Problem,
     environment_layers,
     flag_layers,
+    merge,
     read_layer,
 )
 from transformer_playground.config.toml import toml_string, toml_value
@@ -317,3 +321,26 @@ def test_a_long_faulty_line_is_cut(tmp_path: Path) -> None:
 def test_which_name_comes_twice_is_said() -> None:
     with pytest.raises(ConfigError, match='duplicate name "b"'):
         environment_layers({"ML_PLAYGROUND_TRAIN_OVERRIDES": '{"a": 1, "b": 1, "b": 2}'})
+
+
+def test_a_value_in_place_of_a_table_takes_the_origins_of_its_keys_away() -> None:
+    here = Path.cwd()
+    table, value = (
+        Layer("table", here, {"a": {"b": 1, "c": {"d": 2}}}),
+        Layer("value", here, {"a": 3}),
+    )
+    merged = merge([table, value])
+    assert merged.values == {"a": 3}
+    assert merged.origins == {("a",): value}
+    assert merged.origin(("a", "c", "d")) is value
+
+
+@pytest.mark.parametrize(
+    ("shared", "field"),
+    [(Layer("file", Path(), {}), "values"), (Problem("file", "wrong"), "where")],
+)
+def test_layers_and_problems_cannot_be_changed_by_those_who_share_them(
+    shared: Layer | Problem, field: str
+) -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        setattr(shared, field, "other")
