@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -365,6 +366,17 @@ def test_a_write_that_fails_is_the_error_of_the_system() -> None:
 
     with pytest.raises(OSError, match="No space left"):
         write_payload(full, tiny_payload(1, size=1_000_000))
+
+
+def test_a_write_that_fails_within_the_archive_is_the_error_of_the_system(tmp_path: Path) -> None:
+    unlimited = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, unlimited[1]))
+    try:
+        # torch would say "unexpected pos" instead.
+        with pytest.raises(OSError, match="File too large"):
+            write_payload(tmp_path / "ckpt.pt", tiny_payload(1, size=1_000_000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, unlimited)
 
 
 def test_the_size_of_a_payload_is_that_of_its_tensors() -> None:

@@ -83,3 +83,11 @@ def test_the_kept_values_are_the_middle_ones_in_whatever_order_they_came() -> No
 
 def test_the_largest_number_of_all_is_left_out_like_infinity() -> None:
     assert RunningMedian().with_more([LARGEST, -LARGEST]) == RunningMedian()
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_in_whatever_order_values_come_those_around_the_median_are_kept(seed: int) -> None:
+    values = [float(value) for value in range(1_001)]
+    random.Random(seed).shuffle(values)
+    running = RunningMedian().with_more(values)
+    assert running.kept == tuple(float(value) for value in range(400, 600))
