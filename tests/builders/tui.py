@@ -42,7 +42,9 @@ def with_console(
 async def until(
     pilot: Pilot[Any], condition: Callable[[], object], patience: float = PATIENCE_SECONDS
 ) -> None:
-    """Let the console work until `condition` holds.
+    """Let the console work until `condition` holds, and do what it has to do then.
+
+    A dialog takes keys only once it is mounted, a moment after it is the screen.
 
     Raises:
         TimeoutError: It never did.
@@ -52,6 +54,8 @@ async def until(
         if time.monotonic() > deadline:
             raise TimeoutError(f"waited {patience:.0f} s for {condition}")
         await pilot.pause(0.02)
+    if not pilot.app._exit:
+        await pilot.pause(0)
 
 
 def shown(console: Console) -> str:

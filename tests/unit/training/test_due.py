@@ -4,11 +4,17 @@ import dataclasses
 from typing import Any
 
 import pytest
+import torch
 
 from transformer_playground.errors import CheckpointError
 from transformer_playground.training.checkpointing import read_state
 from transformer_playground.training.state import TrainingState
-from transformer_playground.training.trainer import due
+from transformer_playground.training.trainer import due, max_unread_steps
+
+
+def test_losses_stay_for_up_to_a_hundred_steps_on_an_accelerator_and_for_none_on_the_cpu() -> None:
+    assert max_unread_steps(torch.device("cpu")) == 0
+    assert max_unread_steps(torch.device("cuda")) == 100
 
 
 @pytest.mark.parametrize(
