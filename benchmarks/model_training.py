@@ -1,204 +1,113 @@
-"""Training throughput against transformers' GPT2LMHeadModel in a plain PyTorch loop.
+"""Training throughput against the plain float32 loop of `reference.py`, which has the same model.
 
-Both sides are the same architecture with the same batches of Tiny Shakespeare by characters. The
-reference is float32 with fused AdamW and does nothing but forward, backward, step and zero_grad.
-Our side is a step of the trainer: precision of `dtype = "auto"`, float32 master weights, gradient
-clipping. Rounds alternate, so that other load affects both sides.
+Both sides train on Tiny Shakespeare by characters: the reference with its own loop, ours with a
+step of the trainer, which reads its batch, clips, and keeps losses and norms; in the precision of
+`dtype = "auto"`. Rounds alternate, so that other load affects both sides. Afterwards both sides
+have done equally many steps, and their losses over the whole validation split are compared.
 """
 
 import argparse
 import json
 import os
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from importlib import resources
+from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import Tensor
 
-from transformer_playground.config.model import ModelConfig
-from transformer_playground.config.train import OptimConfig
-from transformer_playground.model.base import count_parameters
-from transformer_playground.model.device import choose_precision
-from transformer_playground.model.gpt import GPT
+from presets import prepared_request
+from reference import Recipe, ReferenceLoop, split_loss, tiny_shakespeare
+from transformer_playground.model.base import evaluating
 from transformer_playground.model.loss import summed_cross_entropy
-from transformer_playground.training.mixed_precision import MixedPrecisionParams
-from transformer_playground.training.optimizers import build_optimizers
-
-_OPTIM = OptimConfig()
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A model and its batch; `goal` is the target ratio of throughputs."""
-
-    n_layer: int
-    n_head: int
-    n_embd: int
-    block_size: int
-    batch_size: int
-    steps: int
-    goal: float
-
+from transformer_playground.runs.folder import RunFolder
+from transformer_playground.training.run import load_setup
+from transformer_playground.training.schedules import learning_rate
+from transformer_playground.training.trainer import Trainer
 
 SHAPES = {
-    "S": Shape(4, 4, 128, 64, 12, steps=20, goal=1.2),
-    "M": Shape(6, 6, 384, 256, 8, steps=3, goal=1.8),
+    "tiny": Recipe(n_layer=2, n_head=4, n_embd=64, block_size=64, batch_size=8),
+    "S": Recipe(n_layer=4, n_head=4, n_embd=128, block_size=64, batch_size=12),
+    "M": Recipe(n_layer=6, n_head=6, n_embd=384, block_size=256, batch_size=8),
 }
+STEPS = {"tiny": 100, "S": 30, "M": 3}
+"""Steps of each side in a round."""
+
+GOALS = {"tiny": 1.5, "S": 1.6, "M": 2.6}
 
 
-class Corpus:
-    """Random windows of Tiny Shakespeare by characters."""
-
-    def __init__(self, shape: Shape) -> None:
-        folder = resources.files("transformer_playground.data") / "bundled"
-        text = (folder / "tiny_shakespeare.txt").read_text(encoding="utf-8")
-        ids = {char: index for index, char in enumerate(sorted(set(text)))}
-        self.vocab_size = len(ids)
-        self._tokens = torch.tensor([ids[char] for char in text])
-        self._shape = shape
-
-    def batch(self, seed: int) -> tuple[Tensor, Tensor]:
-        """Inputs and targets, (B, T) each."""
-        shape, generator = self._shape, torch.Generator().manual_seed(seed)
-        last = len(self._tokens) - shape.block_size - 1
-        starts = torch.randint(last, (shape.batch_size, 1), generator=generator)
-        windows = self._tokens[starts + torch.arange(shape.block_size + 1)]
-        return windows[:, :-1].contiguous(), windows[:, 1:].contiguous()
-
-
-Step = Callable[[Tensor, Tensor], None]
-Loss = Callable[[Tensor, Tensor], float]
-
-
-def reference(shape: Shape, vocab_size: int) -> tuple[Step, Loss]:
-    """Transformers' model in a plain float32 loop."""
-    import transformers
-
-    torch.manual_seed(0)
-    model = transformers.GPT2LMHeadModel(
-        transformers.GPT2Config(
-            vocab_size=vocab_size,
-            n_positions=shape.block_size,
-            n_embd=shape.n_embd,
-            n_layer=shape.n_layer,
-            n_head=shape.n_head,
-            resid_pdrop=0.0,
-            embd_pdrop=0.0,
-            attn_pdrop=0.0,
-            use_cache=False,
-            bos_token_id=0,
-            eos_token_id=0,
-        )
+def our_trainer(recipe: Recipe, folder: Path) -> Trainer:
+    """A trainer of the reference's model, batch and optimizer settings, without files of a run."""
+    request = prepared_request(
+        "shakespeare_char",
+        folder,
+        *(
+            f"model.{name}={getattr(recipe, name)}"
+            for name in ("n_layer", "n_head", "n_embd", "block_size")
+        ),
+        f"train.data.batch_size={recipe.batch_size}",
     )
-    model.train()
-    optimizer = torch.optim.AdamW(
-        model.parameters(),
-        lr=_OPTIM.learning_rate,
-        betas=(_OPTIM.beta1, _OPTIM.beta2),
-        weight_decay=_OPTIM.weight_decay,
-        fused=True,
-    )
-
-    def loss_of(inputs: Tensor, targets: Tensor) -> Tensor:
-        logits = model(inputs).logits
-        return functional.cross_entropy(logits.flatten(0, 1), targets.flatten())
-
-    def step(inputs: Tensor, targets: Tensor) -> None:
-        loss_of(inputs, targets).backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
-
-    return step, _without_gradients(loss_of)
+    setup = load_setup(request, request.config, lambda _: None)
+    trainer = Trainer(setup, RunFolder(folder / "run"), [])
+    trainer.begin_session()
+    return trainer
 
 
-def ours(shape: Shape, vocab_size: int) -> tuple[Step, Loss, str, int]:
-    """Our model with the components of the trainer."""
-    config = ModelConfig(
-        n_layer=shape.n_layer,
-        n_head=shape.n_head,
-        n_embd=shape.n_embd,
-        block_size=shape.block_size,
-        bias=True,
-        activation="gelu_tanh",
-    )
-    model = GPT(config, vocab_size).train()
-    parameters = count_parameters(model)
-    precision = choose_precision("auto", torch.device("cpu"), parameters)
-    weights = MixedPrecisionParams(model, precision.dtype)
-    optimizers = build_optimizers(_OPTIM, weights.named(), model.hidden_matrices())
-
-    def loss_of(inputs: Tensor, targets: Tensor) -> Tensor:
-        return summed_cross_entropy(model(inputs), targets) / targets.numel()
-
-    def step(inputs: Tensor, targets: Tensor) -> None:
-        loss_of(inputs, targets).backward()  # type: ignore[no-untyped-call]
-        weights.accumulate_grads()
-        nn.utils.clip_grad_norm_(weights.masters, _OPTIM.grad_clip)
-        for optimizer in optimizers:
-            optimizer.step()
-        optimizers.zero_grad()
-        weights.copy_to_model()
-
-    return step, _without_gradients(loss_of), precision.name, parameters
-
-
-def _without_gradients(loss_of: Callable[[Tensor, Tensor], Tensor]) -> Loss:
-    def evaluate(inputs: Tensor, targets: Tensor) -> float:
-        with torch.inference_mode():
-            return loss_of(inputs, targets).item()
-
-    return evaluate
-
-
-def _seconds(
-    step: Step, corpus: Corpus, first: int, steps: int, clock: Callable[[], float]
-) -> float:
-    batches = [corpus.batch(first + index) for index in range(steps)]
+def seconds_per_step(step: Callable[[], Any], steps: int, clock: Callable[[], float]) -> float:
+    """Mean duration of `steps` calls."""
     began = clock()
-    for inputs, targets in batches:
-        step(inputs, targets)
+    for _ in range(steps):
+        step()
     return (clock() - began) / steps
 
 
 def measure(name: str, rounds: int, clock: Callable[[], float]) -> dict[str, float | str]:
     """Alternate both sides for `rounds` rounds and compare medians."""
-    shape = SHAPES[name]
-    corpus = Corpus(shape)
-    their_step, their_loss = reference(shape, corpus.vocab_size)
-    our_step, our_loss, dtype, parameters = ours(shape, corpus.vocab_size)
-    theirs: list[float] = []
-    mine: list[float] = []
-    for round_index in range(rounds + 1):
-        first = round_index * shape.steps
-        theirs.append(_seconds(their_step, corpus, first, shape.steps, clock))
-        mine.append(_seconds(our_step, corpus, first, shape.steps, clock))
+    recipe, steps = SHAPES[name], STEPS[name]
+    train, validation, vocab_size = tiny_shakespeare()
+    reference = ReferenceLoop(recipe, train, vocab_size)
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = our_trainer(recipe, Path(folder))
+
+        def our_step() -> None:
+            rate = learning_rate(trainer.state.step, trainer.train)
+            trainer.optimizers.set_learning_rate(rate)
+            trainer.train_step()
+
+        theirs: list[float] = []
+        ours: list[float] = []
+        for _ in range(rounds + 1):
+            theirs.append(seconds_per_step(reference.step, steps, clock))
+            ours.append(seconds_per_step(our_step, steps, clock))
+
+    def our_loss(inputs: Tensor, targets: Tensor) -> Tensor:
+        return summed_cross_entropy(trainer.model(inputs), targets) / targets.numel()
+
+    with evaluating(trainer.model):
+        full_loss = split_loss(our_loss, validation, recipe.block_size)
     # The first round warms up caches and allocators.
-    theirs, mine = theirs[1:], mine[1:]
-    held_out = [corpus.batch(10_000_000 + index) for index in range(4)]
-    tokens = shape.batch_size * shape.block_size
-    slow, fast = statistics.median(theirs), statistics.median(mine)
+    theirs, ours = theirs[1:], ours[1:]
+    slow, fast = statistics.median(theirs), statistics.median(ours)
     return {
         "shape": name,
-        "parameters": parameters,
-        "dtype": dtype,
-        "transformers_ms": 1e3 * slow,
+        "dtype": trainer.setup.precision.name,
+        "reference_ms": 1e3 * slow,
         "ours_ms": 1e3 * fast,
-        "transformers_tokens_per_s": tokens / slow,
-        "ours_tokens_per_s": tokens / fast,
-        "ratio": statistics.median(a / b for a, b in zip(theirs, mine, strict=True)),
-        "goal": shape.goal,
-        "transformers_loss": statistics.mean(their_loss(*batch) for batch in held_out),
-        "ours_loss": statistics.mean(our_loss(*batch) for batch in held_out),
+        "reference_tokens_per_s": recipe.tokens_per_step / slow,
+        "ours_tokens_per_s": recipe.tokens_per_step / fast,
+        "ratio": statistics.median(a / b for a, b in zip(theirs, ours, strict=True)),
+        "goal": GOALS[name],
+        "reference_loss": split_loss(reference.model, validation, recipe.block_size),
+        "ours_loss": full_loss,
     }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--shapes", default="S,M", help="comma-separated, of S and M")
+    parser.add_argument("--shapes", default="tiny,S,M", help="comma-separated, of tiny, S and M")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument(
@@ -211,12 +120,12 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     clock = time.process_time if options.cpu_time else time.perf_counter
     results = [measure(name, options.rounds, clock) for name in options.shapes.split(",")]
-    print(f"{'shape':6}{'dtype':10}{'transformers':>14}{'ours':>12}{'ratio':>8}{'goal':>7}  loss")
+    print(f"{'shape':6}{'dtype':10}{'reference':>14}{'ours':>12}{'ratio':>8}{'goal':>7}  loss")
     for row in results:
         print(
-            f"{row['shape']:6}{row['dtype']:10}{row['transformers_ms']:11.1f} ms"
+            f"{row['shape']:6}{row['dtype']:10}{row['reference_ms']:11.1f} ms"
             f"{row['ours_ms']:9.1f} ms{row['ratio']:8.2f}{row['goal']:7.1f}"
-            f"  {row['transformers_loss']:.3f} vs {row['ours_loss']:.3f}"
+            f"  {row['reference_loss']:.3f} vs {row['ours_loss']:.3f}"
         )
     print(
         json.dumps(

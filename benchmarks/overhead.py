@@ -9,7 +9,6 @@ imports are not counted.
 
 import argparse
 import json
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,16 +19,13 @@ from unittest import mock
 
 import torch
 
+from presets import prepared_request
 from transformer_playground.evaluation import loss as losses
-from transformer_playground.experiments.discovery import load_experiment
-from transformer_playground.experiments.registry import prepare_experiment
 from transformer_playground.model.gpt import GPT
 from transformer_playground.training import trainer
 from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.optimizers import OptimizerSet
-from transformer_playground.training.run import TrainingRequest, start
-
-EXPERIMENTS = Path(__file__).parent.parent / "experiments"
+from transformer_playground.training.run import start
 
 
 class Clock:
@@ -61,7 +57,7 @@ def patches(clock: Clock) -> list[Any]:
     targets: list[tuple[str, Any, str]] = [
         ("forward", GPT, "hidden"),
         ("forward", GPT, "logits"),
-        ("samples", trainer, "draw_samples"),
+        ("samples", trainer, "generate"),
         ("forward", trainer, "summed_cross_entropy"),
         ("forward", losses, "summed_cross_entropy"),
         ("backward", torch.Tensor, "backward"),
@@ -83,22 +79,16 @@ def main() -> None:
     parser.add_argument("--iters", type=int, default=2000)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        overrides = [
-            f"prepare.dataset_dir={folder}/datasets",
-            f"prepare.raw_dir={folder}/raw",
+        request = prepared_request(
+            "shakespeare_char",
+            Path(folder),
             f"train.runtime.max_iters={arguments.iters}",
             "train.schedule.lr_decay_iters=2000",
-        ]
-        experiment, loaded = load_experiment(
-            EXPERIMENTS, "shakespeare_char", None, overrides, os.environ
         )
-        prepare_experiment(experiment, loaded.config, report=print)
-        request = TrainingRequest(
-            experiment.name, loaded.config, loaded.provenance, experiment.folder
-        )
-        short = loaded.config.train.runtime.model_copy(update={"max_iters": 2})
-        brief = loaded.config.train.model_copy(update={"runtime": short})
-        warm_up = replace(request, config=loaded.config.model_copy(update={"train": brief}))
+        config = request.config
+        short = config.train.runtime.model_copy(update={"max_iters": 2})
+        brief = config.train.model_copy(update={"runtime": short})
+        warm_up = replace(request, config=config.model_copy(update={"train": brief}))
         start(warm_up, Path(folder) / "runs")
         clock = Clock()
         active = patches(clock)
