@@ -4,6 +4,7 @@ Items are windows or rows of a split. The number of an item counts from the firs
 the only state is how many have been drawn, however they are divided into batches.
 """
 
+import functools
 import math
 from typing import Literal, NamedTuple
 
@@ -43,13 +44,18 @@ def random_items(numbers: Positions, length: int, *, key: tuple[int, ...]) -> Po
     SplitMix64 (Steele, Lea & Flood 2014, "Fast splittable pseudorandom number generators"), read
     at the position of each number; the bias of the remainder is below length / 2^64.
     """
-    state = np.random.default_rng(key).integers(1 << 63, size=1, dtype=np.uint64)
-    values = state + (numbers.astype(np.uint64) + np.uint64(1)) * _GAMMA
+    values = _state(key) + (numbers.astype(np.uint64) + np.uint64(1)) * _GAMMA
     values = (values ^ (values >> _SHIFTS[0])) * _MULTIPLIERS[0]
     values = (values ^ (values >> _SHIFTS[1])) * _MULTIPLIERS[1]
     values ^= values >> _SHIFTS[2]
     items: Positions = (values % np.uint64(length)).astype(np.int64)
     return items
+
+
+@functools.cache
+def _state(key: tuple[int, ...]) -> _UInt64Array:
+    """The random state of a key; drawing it takes longer than the items of a batch."""
+    return np.random.default_rng(key).integers(1 << 63, size=1, dtype=np.uint64)
 
 
 def epoch_items(numbers: Positions, length: int, *, seed: int) -> tuple[Positions, Positions]:

@@ -20,7 +20,7 @@ _DTYPES = {
 }
 
 # For smaller models, the casts of bfloat16 cost more than it saves.
-_CPU_BFLOAT16_MIN_PARAMETERS = 500_000
+_CPU_BFLOAT16_MIN_PARAMETERS = 50_000
 
 
 @dataclass(frozen=True)

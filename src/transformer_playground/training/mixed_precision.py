@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from transformer_playground.errors import CheckpointError
 from transformer_playground.model.base import trainable_parameters
+from transformer_playground.training.gradients import FlatGradients
 
 
 class MixedPrecisionParams:
@@ -36,6 +37,8 @@ class MixedPrecisionParams:
         else:
             self.masters = [nn.Parameter(parameter.detach().clone()) for parameter in self._copies]
             model.to(dtype)
+        self._grads = FlatGradients(self.masters)
+        self._is_zero = True
         self._ema_decay = ema_decay
         self._ema = [master.detach().clone() for master in self.masters] if ema_decay else None
 
@@ -46,15 +49,26 @@ class MixedPrecisionParams:
     def accumulate_grads(self) -> None:
         """Move the model's gradients into the masters' gradients."""
         if self._shared:
+            # Backward has added to them.
             return
-        for master, copy in zip(self.masters, self._copies, strict=True):
+        for total, copy in zip(self._grads.views, self._copies, strict=True):
             if copy.grad is None:
                 continue
-            if master.grad is None:
-                master.grad = copy.grad.float()
+            if self._is_zero:
+                total.copy_(copy.grad)
             else:
-                master.grad.add_(copy.grad)
+                total.add_(copy.grad)
             copy.grad = None
+        self._is_zero = False
+
+    def clip_grads(self, max_norm: float) -> Tensor:
+        """Clip the masters' gradients to a global norm; the norm before, on their device."""
+        return self._grads.clip(max_norm)
+
+    def zero_grads(self) -> None:
+        """Set the masters' gradients to zero."""
+        self._grads.zero()
+        self._is_zero = True
 
     def copy_to_model(self) -> None:
         """Round the masters to the model's parameters."""

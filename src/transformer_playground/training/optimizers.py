@@ -46,11 +46,6 @@ class OptimizerSet:
                 optimizer.found_inf = found_inf  # type: ignore[attr-defined]
             scaler.step(optimizer)
 
-    def zero_grad(self) -> None:
-        """Set all gradients to None."""
-        for optimizer in self._optimizers:
-            optimizer.zero_grad(set_to_none=True)
-
     def state_dict(self) -> dict[str, Any]:
         """The state of every optimizer, by class name."""
         return {type(each).__name__: each.state_dict() for each in self._optimizers}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from transformer_playground.data.loader import count_targets
 from transformer_playground.errors import CheckpointError, PlaygroundError, TrainingError
@@ -242,7 +242,7 @@ class Trainer:
         for optimizer in self.optimizers:
             self._scaler.unscale_(optimizer)
         max_norm = self.train.optim.grad_clip or math.inf
-        grad_norm = nn.utils.clip_grad_norm_(self.params.masters, max_norm)
+        grad_norm = self.params.clip_grads(max_norm)
         outcome = torch.stack((self.dist.sum_tensor(loss), grad_norm))
         self._unread.append((state.step, outcome))
         if len(self._unread) > self._max_unread:
@@ -252,7 +252,7 @@ class Trainer:
         decisive = outcome[:1] if self._scaler.is_enabled() else outcome
         self.optimizers.step(self._scaler, skip=~torch.isfinite(decisive).all())
         self._scaler.update()
-        self.optimizers.zero_grad()
+        self.params.zero_grads()
         self.params.update_ema(state.step)
         self.params.copy_to_model()
         state.count_step(
@@ -374,7 +374,7 @@ class Trainer:
     def _check_finite(self, step: int, loss: float, grad_norm: float) -> None:
         if math.isfinite(loss) and (math.isfinite(grad_norm) or self._scaler.is_enabled()):
             return
-        self.optimizers.zero_grad()
+        self.params.zero_grads()
         # With a non-finite loss the weights are useless: resume from an earlier checkpoint.
         if math.isfinite(loss) and not self._checkpointer.has_saved(self.state.step):
             self.save(last=True, best=False)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from transformer_playground.errors import ConfigError
+from transformer_playground.model import device
 from transformer_playground.model.device import choose_precision, set_tf32
 
 
@@ -37,3 +38,12 @@ def test_tf32_of_other_devices_is_left_alone(matmul: Any) -> None:
     set_tf32(torch.device("cpu"), enabled=not before)
 
     assert matmul.allow_tf32 == before
+
+
+@pytest.mark.parametrize(("parameters", "dtype"), [(20_000, "float32"), (100_000, "bfloat16")])
+def test_only_the_smallest_models_train_in_float32_where_the_cpu_has_bfloat16(
+    monkeypatch: pytest.MonkeyPatch, parameters: int, dtype: str
+) -> None:
+    monkeypatch.setattr(device, "cpu_has_bfloat16", lambda: True)
+    chosen = choose_precision("auto", torch.device("cpu"), parameters)
+    assert chosen.name == dtype

@@ -116,3 +116,16 @@ def test_the_average_forgets_the_initial_weights_quickly() -> None:
     average = weights.ema_state_dict()
     assert average is not None
     assert average["bias"].tolist() == pytest.approx([5.0, 5.0], abs=0.01)
+
+
+def test_the_next_step_starts_with_gradients_of_zero() -> None:
+    layer = model()
+    weights = MixedPrecisionParams(layer, torch.bfloat16)
+    for value in (256.0, 1.0):
+        layer.bias.grad = torch.full_like(layer.bias, value)
+        weights.accumulate_grads()
+        weights.zero_grads()
+    layer.bias.grad = torch.full_like(layer.bias, 3.0)
+    weights.accumulate_grads()
+    assert weights.masters[1].grad is not None
+    assert weights.masters[1].grad.tolist() == [3.0, 3.0]
