@@ -8,7 +8,7 @@ rows may move log-probabilities by about 1e-6 and, very rarely, change the choic
 import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -132,6 +132,7 @@ def batches(model: LanguageModel, n_samples: int, capacity: int) -> Iterator[ran
 
 
 def _events(request: _Request) -> Iterator[SampleEvent]:
+    request = replace(request, model=request.model.for_decoding())
     capacity = _needed_capacity(request.model, len(request.prompt), request.settings.max_new_tokens)
     for samples in batches(request.model, request.n_samples, capacity):
         yield from _batch_events(request, samples)

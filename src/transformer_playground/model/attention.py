@@ -107,24 +107,29 @@ class Attention(nn.Module):
         queries, keys, values = self._heads(x, context)
         if cache is not None:
             keys, values = cache.write(self.layer, keys, values)
+            queries = queries.to(cache.dtype)
         dropout = self.dropout if self.training else 0.0
         attend = attend_fused if context.fused else attend_plain
         mixed = attend(queries, keys, values, context, dropout)
-        combined: Tensor = self.output(mixed.transpose(1, 2).reshape(batch, length, width))
+        mixed = mixed.transpose(1, 2).reshape(batch, length, width).to(x.dtype)
+        combined: Tensor = self.output(mixed)
         return combined
 
     def _heads(self, x: Tensor, context: AttentionContext) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, n_head, T, head_dim); keys and values (B, kv_heads, T, head_dim)."""
         batch, length, _ = x.shape
         heads = self.qkv(x).view(batch, length, -1, self.head_dim)
-        sizes = [self.n_head, self.kv_heads]
-        # Queries and keys are transformed together.
-        both, values = heads.split([sum(sizes), self.kv_heads], dim=2)
-        if self.qk_norm_eps is not None:
-            both = functional.rms_norm(both, (self.head_dim,), eps=self.qk_norm_eps)
-        if context.transform is not None:
-            both = context.transform(both)
-        queries, keys = both.split(sizes, dim=2)
+        sizes = (self.n_head, self.kv_heads, self.kv_heads)
+        if self.qk_norm_eps is None and context.transform is None:
+            queries, keys, values = heads.split_with_sizes(sizes, dim=2)
+        else:
+            # Queries and keys are transformed together.
+            both, values = heads.split_with_sizes((sizes[0] + sizes[1], sizes[2]), dim=2)
+            if self.qk_norm_eps is not None:
+                both = functional.rms_norm(both, (self.head_dim,), eps=self.qk_norm_eps)
+            if context.transform is not None:
+                both = context.transform(both)
+            queries, keys = both.split_with_sizes(sizes[:2], dim=2)
         return queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2)
 
 

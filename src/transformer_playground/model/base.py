@@ -47,6 +47,10 @@ class LanguageModel(nn.Module, ABC):
     def forward(self, tokens: Tensor) -> Tensor:
         """Logits (B, T, vocab_size) for tokens (B, T) int64."""
 
+    def for_decoding(self) -> Self:
+        """The model, or a copy in evaluation mode that shares its weights and decodes faster."""
+        return self
+
     @abstractmethod
     def next_logits(self, tokens: Tensor, cache: Any) -> Tensor:
         """Logits after the last token, float32 (B, vocab_size).

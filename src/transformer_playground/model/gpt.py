@@ -1,7 +1,7 @@
 """Decoder-only transformer (Radford et al. 2019, GPT-2) with all settings of `[model]`."""
 
 import math
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,9 +14,11 @@ from transformer_playground.model.attention import (
     build_attention_context,
 )
 from transformer_playground.model.base import LanguageModel
+from transformer_playground.model.decoding import decoding_copy, linear_function
 from transformer_playground.model.kv_cache import KVCache
 from transformer_playground.model.layers import MLP, build_norm, embedding, linear
 from transformer_playground.model.positions import POSITIONS, embedding_std
+from transformer_playground.model.quantization import Int8Linear, quantize_linear_layers
 
 
 class Block(nn.Module):
@@ -36,27 +38,31 @@ class Block(nn.Module):
         self.mlp = MLP(config) if config.mlp_enabled else None
         own_norm = config.mlp_enabled and not config.parallel_residual
         self.mlp_norm = build_norm(config) if own_norm else None
-        self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
+        self.dropout = config.dropout
 
     def forward(self, x: Tensor, context: AttentionContext, cache: KVCache | None = None) -> Tensor:
         """(B, T, n_embd) to (B, T, n_embd)."""
         if self.post_norm:
             return self._post_norm(x, context, cache)
         normed: Tensor = self.attention_norm(x)
-        attended: Tensor = x + self.dropout(self.attention(normed, context, cache))
+        attended = x + self._dropped(self.attention(normed, context, cache))
         if self.mlp is None:
             return attended
         if self.mlp_norm is not None:
             normed = self.mlp_norm(attended)
-        combined: Tensor = attended + self.dropout(self.mlp(normed))
-        return combined
+        return attended + self._dropped(self.mlp(normed))
 
     def _post_norm(self, x: Tensor, context: AttentionContext, cache: KVCache | None) -> Tensor:
-        attended: Tensor = self.attention_norm(x + self.dropout(self.attention(x, context, cache)))
+        attended: Tensor = self.attention_norm(x + self._dropped(self.attention(x, context, cache)))
         if self.mlp is None or self.mlp_norm is None:
             return attended
-        combined: Tensor = self.mlp_norm(attended + self.dropout(self.mlp(attended)))
+        combined: Tensor = self.mlp_norm(attended + self._dropped(self.mlp(attended)))
         return combined
+
+    def _dropped(self, branch: Tensor) -> Tensor:
+        if not (self.dropout and self.training):
+            return branch
+        return functional.dropout(branch, self.dropout)
 
 
 class GPT(LanguageModel):
@@ -79,7 +85,9 @@ class GPT(LanguageModel):
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.final_norm = build_norm(config) if config.norm_position == "pre" else None
         # A tied head (Press & Wolf 2017) is the embedding table itself.
-        self.head = None if config.tie_embeddings else linear(config.n_embd, vocab_size, bias=False)
+        self.head: nn.Module | None = (
+            None if config.tie_embeddings else linear(config.n_embd, vocab_size, bias=False)
+        )
         initialise(self, config, generator)
 
     def forward(self, tokens: Tensor, cache: KVCache | None = None) -> Tensor:
@@ -105,7 +113,12 @@ class GPT(LanguageModel):
             x = x + vectors
         x = self.dropout(x)
         context = build_attention_context(
-            self.config, self.positions, start, end, device=x.device, dtype=x.dtype
+            self.config,
+            self.positions,
+            start,
+            end,
+            device=x.device,
+            dtype=x.dtype if cache is None else cache.dtype,
         )
         for block in self.blocks:
             x = block(x, context, cache)
@@ -117,8 +130,11 @@ class GPT(LanguageModel):
 
     def logits(self, hidden: Tensor) -> Tensor:
         """The head: (..., n_embd) to (..., vocab_size)."""
-        table = self.token_embedding if self.head is None else self.head
-        logits = functional.linear(hidden, table.weight)
+        logits: Tensor
+        if self.head is None:
+            logits = functional.linear(hidden, self.token_embedding.weight)
+        else:
+            logits = self.head(hidden)
         if cap := self.config.logit_softcap:
             # Gemma Team 2024, "Gemma 2".
             logits = cap * torch.tanh(logits / cap)
@@ -136,14 +152,34 @@ class GPT(LanguageModel):
             batch_size=batch_size,
             capacity=capacity,
             device=weight.device,
-            dtype=weight.dtype,
+            dtype=self._cache_dtype,
         )
+
+    def for_decoding(self) -> Self:
+        """A copy in evaluation mode for decoding, see `decoding_copy`."""
+        model = decoding_copy(self)
+        if self.head is None:
+            # Not an assignment, which would want a module.
+            vars(model)["head"] = linear_function(self.token_embedding)
+        return model
+
+    def quantize(self) -> None:
+        """Make all linear layers int8, the head included, which can then not be trained."""
+        quantize_linear_layers(self)
+        if self.head is None:
+            self.head = Int8Linear(self.token_embedding.weight)
 
     def cache_bytes(self, capacity: int) -> int:
         """Size in bytes of the cache of one sequence of `capacity` tokens."""
         config = self.config
         values = 2 * config.n_layer * config.kv_heads * config.head_dim * capacity
-        return values * self.token_embedding.weight.element_size()
+        return values * self._cache_dtype.itemsize
+
+    @property
+    def _cache_dtype(self) -> torch.dtype:
+        weight = self.token_embedding.weight
+        # On a CPU, attention of one query is three times as fast in float32 as in bfloat16.
+        return torch.float32 if weight.device.type == "cpu" else weight.dtype
 
     def args(self) -> dict[str, Any]:
         """The `[model]` table as JSON values, with the actual vocabulary size."""

@@ -14,6 +14,7 @@ class KVCache:
 
     Attributes:
         length: Number of cached tokens.
+        dtype: Dtype of the keys and values, to which new ones are converted.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class KVCache:
         self._keys = [torch.empty(shape, device=device, dtype=dtype) for _ in layers]
         self._values = [torch.empty(shape, device=device, dtype=dtype) for _ in layers]
         self.batch_size, self.capacity, self.length = batch_size, capacity, 0
+        self.dtype = dtype
 
     def write(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Append the keys and values of one layer, (B, kv_heads, T, head_dim) for T new tokens.

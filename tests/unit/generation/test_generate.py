@@ -81,7 +81,9 @@ def test_generation_continues_beyond_the_context_length(positions: str, length: 
 def test_the_cost_per_token_is_bounded_for_long_texts() -> None:
     model = tiny_model(block_size=16)
     read: list[int] = []
-    model.blocks[0].register_forward_hook(lambda _m, inputs, _y: read.append(inputs[0].shape[1]))
+    model.token_embedding.register_forward_hook(
+        lambda _m, inputs, _y: read.append(inputs[0].shape[1])
+    )
     generate(model, _PROMPT, replace(_DRAWS, max_new_tokens=400))
     assert max(read) == 8
     assert sum(read) <= 2 * 400 + 16
@@ -90,7 +92,7 @@ def test_the_cost_per_token_is_bounded_for_long_texts() -> None:
 def test_the_prompt_is_processed_once_for_all_samples() -> None:
     model = tiny_model()
     read: list[tuple[int, int]] = []
-    model.blocks[0].register_forward_hook(
+    model.token_embedding.register_forward_hook(
         lambda _module, inputs, _output: read.append(tuple(inputs[0].shape[:2]))
     )
     generate(model, _PROMPT, replace(_DRAWS, max_new_tokens=3), n_samples=5)
@@ -131,7 +133,7 @@ def test_asking_for_more_samples_keeps_the_first_ones() -> None:
 def test_many_samples_are_drawn_in_batches_of_nearly_equal_size() -> None:
     model = tiny_model()
     sizes: list[int] = []
-    model.blocks[0].register_forward_hook(lambda _m, inputs, _y: sizes.append(len(inputs[0])))
+    model.token_embedding.register_forward_hook(lambda _m, inputs, _y: sizes.append(len(inputs[0])))
     generate(model, _PROMPT, replace(_DRAWS, max_new_tokens=2), n_samples=130)
     assert sizes == [1, 43, 1, 43, 1, 44]
 
@@ -194,7 +196,7 @@ def test_a_stream_yields_the_samples_that_generate_returns() -> None:
 def test_a_stream_computes_only_the_tokens_that_are_read() -> None:
     model = tiny_model()
     passes: list[int] = []
-    model.blocks[0].register_forward_hook(lambda *_: passes.append(1))
+    model.token_embedding.register_forward_hook(lambda *_: passes.append(1))
     first_two = list(islice(stream(model, _PROMPT, _DRAWS), 2))
     assert [token.position for token in first_two if isinstance(token, SampledToken)] == [0, 1]
     assert len(passes) == 2
@@ -215,7 +217,7 @@ def test_a_sample_ends_before_its_stop_token_and_changes_no_other() -> None:
 def test_ended_samples_are_no_longer_computed() -> None:
     model = tiny_model()
     sizes: list[int] = []
-    model.blocks[0].register_forward_hook(lambda _m, inputs, _y: sizes.append(len(inputs[0])))
+    model.token_embedding.register_forward_hook(lambda _m, inputs, _y: sizes.append(len(inputs[0])))
     draws = replace(_DRAWS, max_new_tokens=200)
     ends = [
         len(each.token_ids)
