@@ -113,6 +113,14 @@ _OPTIONS: Final[dict[str, Any]] = {
     ),
     "seed": typer.Option("--seed", metavar="N", min=0, help="Random seed of the sampler."),
     "checkpoint": typer.Option("--checkpoint", metavar="NAME", help=CHECKPOINT_HELP),
+    "dtype": typer.Option(
+        "--dtype", metavar="TYPE", help="Compute dtype: auto, float32, bfloat16 or float16."
+    ),
+    "quantization": typer.Option(
+        "--quantization",
+        metavar="TYPE",
+        help="Weights of linear layers: none or int8, which is faster and less exact.",
+    ),
 }
 
 

@@ -7,6 +7,8 @@ from pydantic import Field, model_validator
 from transformer_playground.config.base import Table, check_float16, setting
 from transformer_playground.config.train import Device, DType
 
+Quantization = Literal["none", "int8"]
+
 PROMPT_FILE = "FILE:"
 """Prefix of a `start` that is the path of a prompt file."""
 PROMPT_SETTING = "sample.sample.start"
@@ -14,13 +16,16 @@ DEFAULT_PROMPT = "\n"
 
 
 class SampleRuntimeConfig(Table):
-    """`[sample.runtime]`: checkpoint, device and seed."""
+    """`[sample.runtime]`: checkpoint, device, precision and seed."""
 
     checkpoint: Literal["auto", "best", "last"] = setting(
         "auto", "auto = best_val.pt, then last.pt, then a nanoGPT ckpt.pt."
     )
     device: Device = setting("auto", "auto = cuda, then mps, then cpu.")
     dtype: DType = setting("float32", "Compute dtype of sampling.")
+    quantization: Quantization = setting(
+        "none", "Weights of linear layers: none = in dtype; int8 = 8-bit, faster and less exact."
+    )
     seed: int = setting(1337, "Seed of the sampler.", ge=0)
 
     @model_validator(mode="after")

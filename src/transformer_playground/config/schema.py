@@ -146,6 +146,12 @@ class ExperimentConfig(Table):
                 "hf_model.dtype is the dtype of the base model, and adapters are float32",
                 "train.runtime.dtype",
             )
+        if (quantization := self.sample.runtime.quantization) != "none":
+            raise _kind_conflict(
+                f"sample.runtime.quantization = '{quantization}' is not supported with "
+                "kind = 'lora'; use 'none'",
+                "sample.runtime.quantization",
+            )
         keys = "hf_model.dtype", "train.runtime.device"
         check_float16("hf_model.dtype", hf_model.dtype, train.runtime.device, *keys)
 

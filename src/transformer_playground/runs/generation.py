@@ -10,16 +10,17 @@ import torch
 
 from transformer_playground.checkpoints.discovery import HashFile
 from transformer_playground.checkpoints.loading import build_model, load_payload
-from transformer_playground.config.sample import DecodingConfig
-from transformer_playground.config.train import Device, DType
+from transformer_playground.config.sample import DecodingConfig, Quantization, SampleRuntimeConfig
+from transformer_playground.config.train import DType
 from transformer_playground.data.tokenizers import Tokenizer
-from transformer_playground.errors import SamplingError
+from transformer_playground.errors import ConfigError, SamplingError
 from transformer_playground.files import sha256_file
 from transformer_playground.generation.generate import SamplingSettings, stream
 from transformer_playground.generation.prompts import Prompt
 from transformer_playground.generation.samples import Sample, SampleEvent
 from transformer_playground.model.base import LanguageModel
 from transformer_playground.model.device import choose_device, choose_precision, is_out_of_memory
+from transformer_playground.model.gpt import GPT
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.generation_request import (
     ResolvedSampling,
@@ -36,7 +37,8 @@ class LoadedRun:
     Attributes:
         step: Optimizer steps done by the checkpoint.
         val_loss: Its validation loss in nats per token, if its sidecar records one.
-        notices: Sentences for the user about the prompt.
+        quantization: Weights of the linear layers, as in `[sample.runtime]`.
+        notices: Sentences for the user about the prompt and the weights.
     """
 
     run_id: str
@@ -48,8 +50,15 @@ class LoadedRun:
     prompt: Prompt
     decoding: DecodingConfig
     seed: int
+    quantization: Quantization = "none"
     notices: tuple[str, ...] = ()
     val_loss: float | None = None
+
+
+_QUANTIZATION_NOTICES: Mapping[Quantization, tuple[str, ...]] = {
+    "none": (),
+    "int8": ("the linear layers are quantized to int8: log-probabilities are less exact",),
+}
 
 
 class LoadedModel(NamedTuple):
@@ -59,29 +68,40 @@ class LoadedModel(NamedTuple):
     step: int
 
 
-def load_model(path: Path, device: Device, dtype: DType, *, base: str | None = None) -> LoadedModel:
+def load_model(path: Path, runtime: SampleRuntimeConfig, *, base: str | None = None) -> LoadedModel:
     """Build the model of a checkpoint file.
 
     Args:
         path: Checkpoint file.
-        device: As in `[sample.runtime]`: auto, cpu, cuda or mps.
-        dtype: As in `[sample.runtime]`.
+        runtime: Device, dtype and quantization.
         base: Base model (name or folder) of a finetuned run, if it has moved.
 
     Raises:
         CheckpointError: The checkpoint is damaged.
-        PlaygroundError: The device is not available or lacks memory.
+        PlaygroundError: The device is not available or lacks memory, or a finetuned model is to be
+            quantized.
     """
-    chosen = choose_device(device)
+    chosen = choose_device(runtime.device)
     try:
         payload = load_payload(path)
-        compute_dtype = _compute_dtype(payload, dtype, chosen)
+        compute_dtype = _compute_dtype(payload, runtime.dtype, chosen)
         model = build_model(payload, device=chosen, dtype=compute_dtype, base=base)
+        if runtime.quantization == "int8":
+            _quantize(model)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise
         raise _out_of_memory("load the model", "Free memory, or use another device.") from error
     return LoadedModel(model, payload["step"])
+
+
+def _quantize(model: LanguageModel) -> None:
+    if not isinstance(model, GPT):
+        raise ConfigError(
+            "sample.runtime.quantization = 'int8' does not apply to finetuned base models.",
+            "Use 'none'.",
+        )
+    model.quantize()
 
 
 def _compute_dtype(
@@ -94,7 +114,7 @@ def _compute_dtype(
     return choose_precision(dtype, device, weights).dtype
 
 
-ModelLoader = Callable[[Path, Device, DType], LoadedModel]
+ModelLoader = Callable[[Path, SampleRuntimeConfig], LoadedModel]
 
 
 def load_run(
@@ -121,7 +141,7 @@ def load_resolved(resolved: ResolvedSampling, *, load: ModelLoader = load_model)
     settings, found = resolved.spec.settings, resolved.found
     if resolved.spec.base is not None:
         load = partial(load_model, base=resolved.spec.base)
-    loaded = load(found.path, settings.runtime.device, settings.runtime.dtype)
+    loaded = load(found.path, settings.runtime)
     return LoadedRun(
         run_id=resolved.run_id,
         checkpoint=found.path,
@@ -132,7 +152,11 @@ def load_resolved(resolved: ResolvedSampling, *, load: ModelLoader = load_model)
         prompt=resolved.prompt,
         decoding=settings.sample,
         seed=settings.runtime.seed,
-        notices=resolved.prompt.notices(loaded.model.block_size),
+        quantization=settings.runtime.quantization,
+        notices=(
+            *resolved.prompt.notices(loaded.model.block_size),
+            *_QUANTIZATION_NOTICES[settings.runtime.quantization],
+        ),
         val_loss=found.info.metric if found.info else None,
     )
 
@@ -156,6 +180,7 @@ def sample_row(loaded: LoadedRun, index: int, sample: Sample) -> dict[str, Any]:
         "temperature": loaded.decoding.temperature,
         "top_k": loaded.decoding.top_k,
         "top_p": loaded.decoding.top_p,
+        "quantization": loaded.quantization,
     }
 
 

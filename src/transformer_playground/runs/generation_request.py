@@ -31,6 +31,8 @@ class SampleRequest:
         top_k: 0 = all tokens.
         top_p: 1 = all tokens.
         checkpoint: auto, best, last or a file name.
+        dtype: Compute dtype: auto, float32, bfloat16 or float16.
+        quantization: Weights of linear layers: none or int8.
         overrides: `key=value` settings of `[sample]`; `hf_model.model_name` is the new location of
             the base model.
         environ: Environment variables, which may contain overrides.
@@ -45,6 +47,8 @@ class SampleRequest:
     top_p: float | None = None
     seed: int | None = None
     checkpoint: str | None = None
+    dtype: str | None = None
+    quantization: str | None = None
     prompt_is_literal: bool = False
     overrides: Sequence[str] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
@@ -63,9 +67,10 @@ class SampleRequest:
             "top_k": self.top_k,
             "top_p": self.top_p,
         }
+        runtime = {"seed": self.seed, "dtype": self.dtype, "quantization": self.quantization}
         return {
-            "sample": {key: value for key, value in sample.items() if value is not None},
-            "runtime": {} if self.seed is None else {"seed": self.seed},
+            table: {key: value for key, value in values.items() if value is not None}
+            for table, values in (("sample", sample), ("runtime", runtime))
         }
 
 

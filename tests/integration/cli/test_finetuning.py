@@ -303,3 +303,10 @@ def test_a_tokenizer_that_fails_only_in_use_is_one_sentence(
     ended = tp("prepare", "tiny", "--force")
     assert ended.code == 1
     assert "tiny-qwen2 cannot be loaded: no entry found for key." in ended.err
+
+
+def test_a_finetuned_model_cannot_be_quantized(project: Project, tp: Tp) -> None:
+    ended = tp("sample", "first", "--quantization", "int8")
+    assert ended.code == 2
+    assert "does not apply to finetuned base models" in ended.err
+    assert "Use 'none'." in ended.err

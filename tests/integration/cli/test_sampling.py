@@ -98,6 +98,36 @@ def test_flags_win_over_what_the_run_saved(trained: Project, tp: Tp) -> None:
     assert len(tp(*FIRST, "--n-samples", 3).lines) == 3
 
 
+def test_a_sample_says_whether_the_weights_were_quantized(trained: Project, tp: Tp) -> None:
+    exact = only_sample(tp(*FIRST))
+    ended = tp(*FIRST, "--quantization", "int8")
+    quantized = only_sample(ended)
+    assert "quantized to int8" in ended.err
+    assert (exact["quantization"], quantized["quantization"]) == ("none", "int8")
+    assert quantized["logprobs"] != exact["logprobs"]
+    assert quantized["logprobs"][0] == pytest.approx(exact["logprobs"][0], abs=0.1)
+    by_setting = tp(*FIRST, "--set", "sample.runtime.quantization=int8")
+    assert only_sample(by_setting) == quantized
+    check("sample", quantized)
+
+
+def test_dtype_is_the_dtype_of_the_weights(trained: Project, tp: Tp) -> None:
+    rounded = only_sample(tp(*FIRST, "--dtype", "bfloat16"))
+    assert rounded["logprobs"] != only_sample(tp(*FIRST))["logprobs"]
+
+
+@pytest.mark.parametrize(
+    ("flag", "allowed"), [("--quantization", '"none", "int8"'), ("--dtype", '"bfloat16"')]
+)
+def test_an_unknown_precision_is_refused_with_the_known_ones(
+    trained: Project, tp: Tp, flag: str, allowed: str
+) -> None:
+    ended = tp(*FIRST, flag, "int3")
+    assert ended.code == 2
+    assert allowed in ended.err
+    assert "Traceback" not in ended.err
+
+
 def test_flags_win_over_set_and_set_over_the_environment(
     trained: Project, tp: Tp, monkeypatch: pytest.MonkeyPatch
 ) -> None:

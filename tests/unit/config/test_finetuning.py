@@ -107,6 +107,7 @@ def test_a_relative_path_of_a_base_model_may_not_leave_the_project(tmp_path: Pat
         ("train.runtime.compile=true", "set compile = false"),
         ("train.runtime.dtype=bfloat16", "hf_model.dtype is the dtype"),
         ("train.runtime.dtype=float32", "hf_model.dtype is the dtype"),
+        ("sample.runtime.quantization=int8", "not supported with kind = 'lora'"),
         ("prepare.tokenizer_type=char", "set it to 'huggingface'"),
         ("prepare.val_split=text_end", "holds out whole documents"),
         ("prepare.doc_separator='two words'", "cannot be a token"),

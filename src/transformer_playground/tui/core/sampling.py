@@ -21,7 +21,7 @@ from transformer_playground.runs.folder import open_run
 from transformer_playground.runs.generation_request import SampleRequest
 
 if TYPE_CHECKING:
-    from transformer_playground.config.train import Device, DType
+    from transformer_playground.config.sample import SampleRuntimeConfig
     from transformer_playground.runs.generation import LoadedModel, LoadedRun
 
 ALTERNATIVES = 6
@@ -234,10 +234,12 @@ class ModelCache:
     """
 
     def __init__(self, max_models: int = _MAX_MODELS) -> None:
-        self._models: _LruCache[tuple[_FileIdentity, str, str], LoadedModel] = _LruCache(max_models)
+        self._models: _LruCache[tuple[_FileIdentity, str, str, str], LoadedModel] = _LruCache(
+            max_models
+        )
         self._hashes: _LruCache[_FileIdentity, str] = _LruCache(_MAX_HASHES)
 
-    def load(self, path: Path, device: "Device", dtype: "DType") -> "LoadedModel":
+    def load(self, path: Path, runtime: "SampleRuntimeConfig") -> "LoadedModel":
         """Load a model at most once.
 
         Raises:
@@ -245,10 +247,10 @@ class ModelCache:
         """
         from transformer_playground.runs.generation import load_model
 
-        key = (_file_identity(path), device, dtype)
+        key = (_file_identity(path), runtime.device, runtime.dtype, runtime.quantization)
         known = self._models.get(key)
         if known is None:
-            known = load_model(path, device, dtype)
+            known = load_model(path, runtime)
             self._models.put(key, known)
         return known
 
