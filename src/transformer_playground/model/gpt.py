@@ -85,7 +85,7 @@ class GPT(LanguageModel):
         self.blocks = nn.ModuleList(Block(config, layer) for layer in range(config.n_layer))
         self.final_norm = build_norm(config) if config.norm_position == "pre" else None
         # A tied head (Press & Wolf 2017) is the embedding table itself.
-        self.head: nn.Module | None = (
+        self.head: nn.Linear | Int8Linear | None = (
             None if config.tie_embeddings else linear(config.n_embd, vocab_size, bias=False)
         )
         initialise(self, config, generator)
