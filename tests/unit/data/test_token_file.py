@@ -128,7 +128,7 @@ def test_a_vocabulary_beyond_16_bits_is_written_as_32_bits(tmp_path: Path) -> No
     chunk=st.integers(1, 12),
     workers=st.integers(2, 4),
 )
-def test_the_number_of_threads_changes_nothing(
+def test_neither_threads_nor_the_size_of_their_parts_change_anything(
     kind: str,
     pieces: list[Piece],
     chunk: int,
@@ -139,9 +139,9 @@ def test_the_number_of_threads_changes_nothing(
     tokenizer = tokenizer_of(kind)
     results, shown = [], []
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(token_file, "_CHUNK", chunk)
-        for count in (1, workers):
+    for count, size in ((1, 1 << 20), (workers, chunk)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(token_file, "_CHUNK", size)
             path = folder / f"{count}.bin"
             done: list[int] = []
             encoded = write_tokens(
