@@ -74,6 +74,15 @@ def test_help_and_lists_start_without_array_and_config_libraries(
     assert imported_by(project, source) == []
 
 
+def test_training_and_resuming_load_no_compiler(project: Project) -> None:
+    words = ["tp", "loop", "tiny", "--run-id", "one", "--set", "train.optim.optimizer=muon"]
+    for steps in (2, 4):
+        argv = [*words, "--set", f"train.runtime.max_iters={steps}"]
+        compiler = {"torch._dynamo", "torch._inductor", "sympy", "triton"}
+        source = RUN_SCRIPT.format(module="cli.main", argv=argv, heavy=compiler)
+        assert imported_by(project, source) == []
+
+
 def test_a_plot_is_drawn_without_torch_and_without_a_display(project: Project) -> None:
     make_run(project.root / "runs", "tiny-1", rows=[train_row(1)])
     words = ["tp", "plot-loss", "--run-id", "tiny-1"]

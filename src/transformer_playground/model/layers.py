@@ -41,15 +41,19 @@ def linear(inputs: int, outputs: int, *, bias: bool) -> nn.Linear:
     products when decoding one token at a time are then about twice as fast, and training is not
     slower.
     """
-    layer = nn.Linear(inputs, outputs, bias=bias, device="meta").to_empty(device="cpu")
-    if outputs > inputs:
-        layer.weight = nn.Parameter(torch.empty(inputs, outputs).t())
+    layer = nn.Linear(inputs, outputs, bias=bias, device="meta")
+    # Its `to_empty` would import torch internals for half a second.
+    is_widening = outputs > inputs
+    weight = torch.empty(inputs, outputs).t() if is_widening else torch.empty(outputs, inputs)
+    layer.weight = nn.Parameter(weight)
+    if bias:
+        layer.bias = nn.Parameter(torch.empty(outputs))
     return layer
 
 
 def embedding(rows: int, width: int) -> nn.Embedding:
     """An embedding table with uninitialised weights."""
-    # On the meta device, as above, it would import torch internals for half a second.
+    # On the meta device it would import them, too.
     return nn.Embedding(rows, width, _weight=torch.empty(rows, width))
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable, Sequence
 import torch
 from torch import Tensor, nn
 
+from transformer_playground.training.without_compiler import without_compiler
+
 # Of the quintic a x + b x^3 + c x^5 (Jordan et al. 2024), which is steep near zero: singular values
 # end between about 0.7 and 1.2, and training does not need them closer to 1.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
@@ -20,6 +22,7 @@ _EPS = 1e-7
 _ADAMW_RMS = 0.2
 
 
+@without_compiler
 class Muon(torch.optim.Optimizer):
     """Muon with Nesterov momentum and decoupled weight decay, for matrices.
 

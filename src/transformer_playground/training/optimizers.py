@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from transformer_playground.config.train import OptimConfig, Optimizer
 from transformer_playground.training.muon import Muon
+from transformer_playground.training.without_compiler import AdamW
 
 NamedParameter = tuple[str, nn.Parameter]
 
@@ -75,7 +76,7 @@ def adamw(
 ) -> list[torch.optim.Optimizer]:
     """AdamW (Loshchilov & Hutter 2019)."""
     return [
-        torch.optim.AdamW(
+        AdamW(
             decay_groups(config, parameters),
             lr=config.learning_rate,
             betas=(config.beta1, config.beta2),

@@ -6,6 +6,7 @@ from torch import nn
 
 from transformer_playground.config.train import OptimConfig
 from transformer_playground.training.optimizers import OptimizerSet, build_optimizers
+from transformer_playground.training.without_compiler import AdamW
 
 
 def parameters() -> list[tuple[str, nn.Parameter]]:
@@ -127,3 +128,24 @@ def test_a_restored_optimizer_keeps_its_moments_and_takes_the_present_settings()
     assert adamw.param_groups[1]["weight_decay"] == 0.0
     assert adamw.param_groups[0]["betas"] == (0.8, 0.99)
     assert adamw.state[dict(named)["embedding"]]["exp_avg"].abs().max() > 0
+
+
+@pytest.mark.parametrize("fused", [True, False])
+def test_adamw_without_the_compiler_takes_the_steps_of_torch(fused: bool) -> None:
+    ours, theirs = parameters(), parameters()
+    first = AdamW([tensor for _, tensor in ours], lr=0.1, fused=fused)
+    second = torch.optim.AdamW([tensor for _, tensor in theirs], lr=0.1, fused=fused)
+    for number in range(3):
+        for optimizer, named in ((first, ours), (second, theirs)):
+            for _, tensor in named:
+                tensor.grad = torch.full_like(tensor, 0.1 * number - 0.1)
+            optimizer.step()
+    for (_, mine), (_, other) in zip(ours, theirs, strict=True):
+        assert torch.equal(mine, other)
+        assert mine.grad_fn is None
+    assert type(first).__name__ == type(second).__name__
+    assert first.state_dict().keys() == second.state_dict().keys()
+    second.load_state_dict(first.state_dict())
+    first.load_state_dict(second.state_dict())
+    first.zero_grad()
+    assert all(tensor.grad is None for _, tensor in ours)
