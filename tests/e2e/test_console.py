@@ -155,8 +155,9 @@ def test_a_shell_with_job_control_suspends_and_continues_the_console_while_it_tr
     assert read_writer(run) is None
 
 
-@pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGTSTP])
-@pytest.mark.parametrize("ending", ["key", "signal"])
+@pytest.mark.parametrize(
+    ("number", "ending"), [(signal.SIGSTOP, "signal"), (signal.SIGTSTP, "key")]
+)
 def test_suspending_and_resuming_changes_nothing(
     long_project: Project, number: signal.Signals, ending: str
 ) -> None:

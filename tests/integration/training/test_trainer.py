@@ -48,9 +48,22 @@ from transformer_playground.training.setup import build_setup
 from transformer_playground.training.state import TrainingState
 from transformer_playground.training.trainer import Trainer
 
+DROPOUT = {"model": {"dropout": 0.2}}
+
 
 def losses(run: RunFolder) -> list[float]:
     return [row["train_loss"] for row in rows_of(run, "train")]
+
+
+@pytest.fixture(scope="module")
+def plain_losses(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    """Those of a run without any change."""
+    return losses(train(tmp_path_factory.mktemp("plain")).run)
+
+
+@pytest.fixture(scope="module")
+def dropout_losses(tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    return losses(train(tmp_path_factory.mktemp("dropout"), DROPOUT).run)
 
 
 def test_training_learns_the_text(tmp_path: Path) -> None:
@@ -78,12 +91,9 @@ def test_training_learns_the_text(tmp_path: Path) -> None:
     ids=["eval_interval", "eval_iters", "sample_interval", "samples", "checkpoints"],
 )
 def test_more_frequent_evaluation_changes_no_training_loss(
-    change: dict[str, Any], tmp_path: Path
+    change: dict[str, Any], tmp_path: Path, dropout_losses: list[float]
 ) -> None:
-    dropout = {"model": {"dropout": 0.2}}
-    plain = train(tmp_path, dropout, run_id="plain").run
-    watched = train(tmp_path, dropout, change, run_id="watched").run
-    assert losses(plain) == losses(watched)
+    assert losses(train(tmp_path, DROPOUT, change).run) == dropout_losses
 
 
 @pytest.mark.parametrize(
@@ -113,10 +123,10 @@ def test_more_frequent_evaluation_changes_no_training_loss(
     ],
     ids=json.dumps,
 )
-def test_every_training_setting_changes_the_run(change: dict[str, Any], tmp_path: Path) -> None:
-    plain = train(tmp_path, run_id="plain").run
-    changed = train(tmp_path, change, run_id="changed").run
-    assert losses(plain) != losses(changed)
+def test_every_training_setting_changes_the_run(
+    change: dict[str, Any], tmp_path: Path, plain_losses: list[float]
+) -> None:
+    assert losses(train(tmp_path, change).run) != plain_losses
 
 
 def test_accumulation_equals_one_large_batch_of_the_same_windows(tmp_path: Path) -> None:
@@ -149,10 +159,10 @@ def test_evaluation_rows_agree_with_each_other(tmp_path: Path) -> None:
     )
 
 
-def test_the_average_is_evaluated_and_sampled(tmp_path: Path) -> None:
+def test_the_average_is_evaluated_and_sampled(tmp_path: Path, plain_losses: list[float]) -> None:
     change = runtime(ema_decay=0.9)
     run = train(tmp_path, change).run
-    assert losses(run) == losses(train(tmp_path, run_id="plain").run)
+    assert losses(run) == plain_losses
     config = prepared_config(tmp_path, change)
     setup = build_setup(config, prepare_command="")
     payload = load_payload(choose(run.checkpoints, "last").path)
