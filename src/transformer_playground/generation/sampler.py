@@ -120,7 +120,9 @@ class Sampler:
         if settings.temperature < _GREEDY_BELOW:
             return logprobs.argmax(dim=-1)
         # Finished samples use up their numbers, too: each step takes one per sample.
-        uniform = self._numbers.next()[list(rows)]
+        uniform = self._numbers.next()
+        if len(rows) < len(uniform):
+            uniform = uniform[list(rows)]
         candidates = filter_tokens(
             logprobs,
             temperature=settings.temperature,

@@ -19,6 +19,7 @@ from transformer_playground.generation.generate import SamplingSettings, stream
 from transformer_playground.generation.prompts import Prompt
 from transformer_playground.generation.samples import Sample, SampleEvent
 from transformer_playground.model.base import LanguageModel
+from transformer_playground.model.decoding import store_for_decoding
 from transformer_playground.model.device import choose_device, choose_precision, is_out_of_memory
 from transformer_playground.model.gpt import GPT
 from transformer_playground.runs.folder import RunFolder
@@ -88,6 +89,8 @@ def load_model(path: Path, runtime: SampleRuntimeConfig, *, base: str | None = N
         model = build_model(payload, device=chosen, dtype=compute_dtype, base=base)
         if runtime.quantization == "int8":
             _quantize(model)
+        elif isinstance(model, GPT):
+            store_for_decoding(model)
     except (MemoryError, RuntimeError) as error:
         if not is_out_of_memory(error):
             raise

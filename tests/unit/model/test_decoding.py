@@ -1,3 +1,5 @@
+from unittest import mock
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -6,10 +8,9 @@ from torch import nn
 
 from builders.models import architectures, lively_model, tokens_of
 from transformer_playground.config.model import ModelConfig
-from transformer_playground.model import decoding
+from transformer_playground.model import blas, decoding
 from transformer_playground.model.base import evaluating
-from transformer_playground.model.blas import set_blas_threads
-from transformer_playground.model.decoding import linear_function
+from transformer_playground.model.decoding import linear_function, store_for_decoding
 from transformer_playground.model.gpt import GPT
 
 _LENGTH = 12
@@ -26,16 +27,30 @@ def _token_by_token(model: GPT, tokens: torch.Tensor, prompt: int) -> torch.Tens
     )
 
 
+@pytest.fixture(params=[True, False])
+def with_numpy(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """Whether products are those of numpy, whatever the CPU is."""
+    prefers: bool = request.param
+    monkeypatch.setattr(decoding, "prefers_numpy", lambda: prefers)
+    return prefers
+
+
 @settings(max_examples=100, deadline=None)
-@given(config=architectures(), batch=st.integers(1, 2), prompt=st.integers(1, _LENGTH - 1))
+@given(
+    config=architectures(),
+    batch=st.integers(1, 2),
+    prompt=st.integers(1, _LENGTH - 1),
+    with_numpy=st.booleans(),
+)
 def test_decoding_gives_the_logits_of_the_forward_pass(
-    config: ModelConfig, batch: int, prompt: int
+    config: ModelConfig, batch: int, prompt: int, with_numpy: bool
 ) -> None:
     model = lively_model(config=config)
     tokens = tokens_of(0, batch, _LENGTH)
     with torch.inference_mode():
         expected = model(tokens)[:, prompt - 1 :]
-    decoded = _token_by_token(model, tokens, prompt)
+    with mock.patch.object(decoding, "prefers_numpy", return_value=with_numpy):
+        decoded = _token_by_token(model, tokens, prompt)
     torch.testing.assert_close(decoded, expected, rtol=1e-4, atol=1e-4)
 
 
@@ -79,7 +94,7 @@ def test_a_copy_for_decoding_shares_the_weights_and_leaves_the_model_as_it_is() 
 @pytest.mark.parametrize("shape", [(24, 8), (8, 24), (1, 5)])
 @torch.inference_mode()
 def test_a_linear_layer_for_decoding_computes_the_same(
-    shape: tuple[int, int], bias: bool, dtype: torch.dtype
+    with_numpy: bool, shape: tuple[int, int], bias: bool, dtype: torch.dtype
 ) -> None:
     torch.manual_seed(0)
     outputs, inputs = shape
@@ -90,15 +105,34 @@ def test_a_linear_layer_for_decoding_computes_the_same(
         torch.testing.assert_close(prepared(x), layer(x))
 
 
-def test_numpy_uses_as_many_threads_as_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@torch.inference_mode()
+def test_weights_stored_for_decoding_are_the_same_weights(
+    with_numpy: bool, dtype: torch.dtype
+) -> None:
+    model = lively_model(bias=True, activation="swiglu").to(dtype)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    store_for_decoding(model)
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, before[name])
+        if tensor.dim() == 2 and name.startswith("blocks."):
+            if dtype == torch.bfloat16:
+                assert tensor.is_contiguous()
+            elif with_numpy:
+                assert tensor.t().is_contiguous()
+
+
+def test_numpy_multiplies_with_one_thread(
+    monkeypatch: pytest.MonkeyPatch, with_numpy: bool
+) -> None:
     counts: list[int] = []
-    monkeypatch.setattr(decoding, "set_blas_threads", counts.append)
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(1)
-        lively_model().for_decoding()
-    finally:
-        torch.set_num_threads(before)
-    assert counts == [1]
-    # Whatever library numpy has: nothing to set is not an error.
-    set_blas_threads(before)
+    monkeypatch.setattr(blas, "_setter", lambda: counts.append)
+    decoding.linear_function(nn.Linear(3, 2))
+    assert counts == ([1] if with_numpy else [])
+
+
+def test_a_library_without_a_number_of_threads_is_left_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(blas, "_setter", lambda: None)
+    blas.use_one_thread()
