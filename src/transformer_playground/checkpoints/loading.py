@@ -47,6 +47,28 @@ def load_payload(path: Path) -> dict[str, Any]:
     return payload
 
 
+def load_nanogpt(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Load a nanoGPT checkpoint onto the CPU: its own content, and the payload converted from it.
+
+    Raises:
+        CheckpointError: The file is missing, damaged or of another program.
+    """
+    content = _read(path)
+    if "format" in content:
+        raise CheckpointError(
+            f"{path} is a checkpoint of this program.",
+            "It needs no import: copy its whole run folder into the runs folder.",
+        )
+    if not nanogpt.is_nanogpt(content):
+        raise _unusable(path, "it is not a nanoGPT checkpoint")
+    try:
+        payload = nanogpt.convert(content)
+        check_payload(payload)
+    except CheckpointError as error:
+        raise _unusable(path, error.message) from error
+    return content, payload
+
+
 def _refuse_compressed(path: Path) -> None:
     """Refuse an archive that unpacks to more than its own size: checkpoints are not compressed.
 

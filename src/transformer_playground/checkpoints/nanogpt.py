@@ -39,7 +39,7 @@ def is_nanogpt(payload: Mapping[str, Any]) -> bool:
 
 
 def convert(payload: Mapping[str, Any]) -> dict[str, Any]:
-    """Convert a nanoGPT checkpoint to our format for sampling; it cannot be resumed.
+    """Convert a nanoGPT checkpoint to our format for sampling; `importing` makes it a run.
 
     Raises:
         CheckpointError: It is not a nanoGPT checkpoint; the message is the bare reason.
@@ -48,8 +48,7 @@ def convert(payload: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(shape, dict):
         raise CheckpointError("its 'model_args' is not a dict")
     check_weights(saved, "model")
-    unprefixed = {name.removeprefix(_COMPILED_PREFIX): value for name, value in saved.items()}
-    weights = {name: value for name, value in unprefixed.items() if not name.endswith(_MASKS)}
+    weights = _plain(saved)
     step = payload.get("iter_num", 0)
     return {
         "format": FORMAT,
@@ -70,6 +69,16 @@ def convert(payload: Mapping[str, Any]) -> dict[str, Any]:
         "progress": {},
         "config": {},
     }
+
+
+def parameter_names(payload: Mapping[str, Any]) -> list[str]:
+    """Our names of the parameters of a checkpoint, in the order of nanoGPT's modules."""
+    return list(_rename(_plain(payload["model"])))
+
+
+def _plain(saved: Mapping[str, Any]) -> dict[str, Any]:
+    unprefixed = {name.removeprefix(_COMPILED_PREFIX): value for name, value in saved.items()}
+    return {name: value for name, value in unprefixed.items() if not name.endswith(_MASKS)}
 
 
 def _model_args(shape: Mapping[Any, Any], weights: Mapping[str, Any]) -> dict[str, Any]:

@@ -22,10 +22,13 @@ _COMMANDS = {
     "plot-loss": "plot_loss",
     "export": "export",
     "export-adapter": "export",
+    "import": "import_run",
     "experiments": "experiments",
     "new": "experiments",
     "tensorboard": "tensorboard",
 }
+# Commands whose names are words of Python.
+_FUNCTIONS = {"import": "import_run"}
 _RUNS = "runs"
 _DEFAULT = "list"
 
@@ -53,7 +56,7 @@ def build_app(only: str | None = None) -> typer.Typer:
     for name, module in _COMMANDS.items():
         if only in (None, name):
             commands = importlib.import_module(f"transformer_playground.cli.{module}")
-            app.command(name)(getattr(commands, name.replace("-", "_")))
+            app.command(name)(getattr(commands, _FUNCTIONS.get(name, name.replace("-", "_"))))
     if only in (None, _RUNS):
         app.add_typer(_runs_app(), name=_RUNS)
     return app

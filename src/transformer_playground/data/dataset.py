@@ -58,6 +58,17 @@ class Dataset:
         """UTF-8 bytes of validation text per validation token."""
         return self.val_bytes / len(self.val)
 
+    def record(self) -> dict[str, Any]:
+        """What a run records of its dataset, as JSON values."""
+        return {
+            "fingerprint": self.fingerprint,
+            "train_tokens": len(self.train),
+            "val_tokens": len(self.val),
+            "vocab_size": self.vocab_size,
+            "first_token": self.first_token,
+            "val_bytes_per_token": self.val_bytes_per_token,
+        }
+
 
 def open_dataset(folder: Path, *, prepare_command: str) -> Dataset:
     """Memory-map a prepared dataset; errors suggest `prepare_command`.

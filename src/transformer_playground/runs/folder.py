@@ -5,6 +5,7 @@ import json
 import os
 import re
 import secrets
+import shlex
 import shutil
 import time
 from collections.abc import Mapping
@@ -130,14 +131,19 @@ def create_run(runs_dir: Path, run_id: str, run_config: Mapping[str, Any]) -> Ru
             for folder in folders:
                 folder.mkdir(parents=True)
             replace_json(staged.config_path, {**_identity(run_id), **run_config})
-            _claim(temporary, root)
+            move_into_place(temporary, root)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return RunFolder(root)
 
 
-def _claim(staged: Path, root: Path) -> None:
-    """Move the staged folder into place; of two concurrent processes, one succeeds."""
+def move_into_place(staged: Path, root: Path) -> None:
+    """Move a complete folder to its place as a run; of two concurrent processes, one succeeds.
+
+    Raises:
+        UsageError: There is already a run of this name.
+        OSError: While moving or syncing; no run was made.
+    """
     try:
         # Renaming onto a folder that is not empty fails.
         staged.rename(root)
@@ -231,6 +237,12 @@ def read_run_config(run: RunFolder) -> dict[str, Any]:
     try:
         document = json.loads(read_regular(run.config_path))
     except FileNotFoundError:
+        if (run.root / "ckpt.pt").is_file():
+            # In the message itself: lists of runs show no hint.
+            raise RunError(
+                f"The folder '{run.run_id}' holds a nanoGPT checkpoint, not a run; make one of it: "
+                f"tp import {shlex.quote(str(run.root))}"
+            ) from None
         raise RunError(f"The run '{run.run_id}' has no config.json.", hint) from None
     except OSError as error:
         raise RunError(

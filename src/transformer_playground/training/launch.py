@@ -248,6 +248,11 @@ def resolve_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Res
     from transformer_playground.config import run_config
 
     record = read_run_config(run)
+    if "imported" in record and "dataset" not in record:
+        raise UsageError(
+            f"run '{run.run_id}' was imported without a dataset, so it cannot be trained on.",
+            "Import it again with --experiment, naming one with the same tokenizer.",
+        )
     vocab_size = run_config.saved_vocab_size(record)
     stated = run_config.override_layers(launch.config, launch.overrides, os.environ)
     is_branch = launch.resume is None

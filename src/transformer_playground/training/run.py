@@ -276,20 +276,12 @@ def _own_sinks(
 
 
 def _record(request: TrainingRequest, setup: TrainingSetup) -> dict[str, Any]:
-    dataset = setup.dataset
     return {
         "experiment": request.experiment,
         "config": setup.config.model_dump(mode="json"),
         "provenance": dict(request.provenance),
         "parameters": count_parameters(setup.model),
-        "dataset": {
-            "fingerprint": dataset.fingerprint,
-            "train_tokens": len(dataset.train),
-            "val_tokens": len(dataset.val),
-            "vocab_size": dataset.vocab_size,
-            "first_token": dataset.first_token,
-            "val_bytes_per_token": dataset.val_bytes_per_token,
-        },
+        "dataset": setup.dataset.record(),
         "environment": describe_environment(
             setup.device,
             setup.precision.name,

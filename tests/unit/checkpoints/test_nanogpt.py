@@ -6,84 +6,10 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
+from builders.nanogpt import SHAPE, Reference, nanogpt_checkpoint
 from transformer_playground.checkpoints.loading import build_model, load_payload
 from transformer_playground.errors import CheckpointError
-
-SHAPE = {"n_layer": 2, "n_head": 2, "n_embd": 8, "block_size": 6, "vocab_size": 11}
-
-
-class ReferenceBlock(nn.Module):
-    """A GPT-2 block in the layout and with the names of nanoGPT."""
-
-    def __init__(self, bias: bool) -> None:
-        super().__init__()
-        width = SHAPE["n_embd"]
-        self.ln_1 = nn.LayerNorm(width, bias=bias)
-        self.attn = nn.ModuleDict(
-            {
-                "c_attn": nn.Linear(width, 3 * width, bias=bias),
-                "c_proj": nn.Linear(width, width, bias=bias),
-            }
-        )
-        self.ln_2 = nn.LayerNorm(width, bias=bias)
-        self.mlp = nn.ModuleDict(
-            {
-                "c_fc": nn.Linear(width, 4 * width, bias=bias),
-                "c_proj": nn.Linear(4 * width, width, bias=bias),
-            }
-        )
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        batch, length, width = x.shape
-        heads = self.attn["c_attn"](self.ln_1(x)).view(batch, length, 3, SHAPE["n_head"], -1)
-        queries, keys, values = heads.permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(queries, keys, values, is_causal=True)
-        x = x + self.attn["c_proj"](mixed.transpose(1, 2).reshape(batch, length, width))
-        inner = functional.gelu(self.mlp["c_fc"](self.ln_2(x)))
-        return x + torch.as_tensor(self.mlp["c_proj"](inner))
-
-
-class Reference(nn.Module):
-    """GPT-2 with exact GELU and a tied head, written down once more."""
-
-    def __init__(self, bias: bool) -> None:
-        super().__init__()
-        torch.manual_seed(1)
-        width = SHAPE["n_embd"]
-        table = nn.Embedding(SHAPE["vocab_size"], width)
-        self.transformer = nn.ModuleDict(
-            {
-                "wte": table,
-                "wpe": nn.Embedding(SHAPE["block_size"], width),
-                "h": nn.ModuleList(ReferenceBlock(bias) for _ in range(SHAPE["n_layer"])),
-                "ln_f": nn.LayerNorm(width, bias=bias),
-            }
-        )
-        self.lm_head = nn.Linear(width, SHAPE["vocab_size"], bias=False)
-        self.lm_head.weight = table.weight
-        for parameter in self.parameters():
-            nn.init.normal_(parameter, std=0.5)
-
-    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
-        positions = torch.arange(tokens.shape[1])
-        embedded = self.transformer["wte"](tokens) + self.transformer["wpe"](positions)
-        blocks = self.transformer["h"]
-        assert isinstance(blocks, nn.ModuleList)
-        x = nn.Sequential(*blocks)(torch.as_tensor(embedded))
-        return torch.as_tensor(self.lm_head(self.transformer["ln_f"](x)))
-
-
-def nanogpt_checkpoint(reference: Reference, bias: bool, **changes: Any) -> dict[str, Any]:
-    return {
-        "model": reference.state_dict(),
-        "optimizer": {"state": {}, "param_groups": []},
-        "model_args": SHAPE | {"bias": bias, "dropout": 0.0},
-        "iter_num": 2000,
-        "best_val_loss": torch.tensor(1.88),
-        "config": {"dataset": "shakespeare_char"},
-    } | changes
 
 
 @pytest.mark.parametrize("bias", [True, False])

@@ -1,0 +1,161 @@
+"""`tp import`: a model of another program becomes an ordinary run."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from builders.commands import Project, Tp
+from builders.nanogpt import (
+    Reference,
+    configured_optimizer,
+    nanogpt_checkpoint,
+    train_reference,
+    write_meta,
+)
+from builders.schemas import check
+from builders.training import TEXT
+from transformer_playground.checkpoints.loading import load_payload
+
+ALPHABET = "".join(sorted(set(TEXT)))
+CONFIG = {
+    "dataset": "bottles",
+    "batch_size": 2,
+    "gradient_accumulation_steps": 1,
+    "learning_rate": 0.01,
+    "max_iters": 3,
+    "always_save_checkpoint": False,
+}
+
+
+def write_nanogpt(root: Path, alphabet: str = ALPHABET) -> Path:
+    """NanoGPT's folder after three steps on a dataset of characters."""
+    reference = Reference(bias=True, vocab_size=len(alphabet))
+    optimizer = configured_optimizer(reference, 0.01)
+    train_reference(reference, optimizer, 3)
+    content = nanogpt_checkpoint(
+        reference, True, optimizer=optimizer.state_dict(), iter_num=3, config=CONFIG
+    )
+    out = root / "out-bottles"
+    out.mkdir(parents=True)
+    torch.save(content, out / "ckpt.pt")
+    write_meta(root / "data" / "bottles", alphabet)
+    return out
+
+
+def test_an_imported_run_is_listed_sampled_compared_and_reported(trained: Project, tp: Tp) -> None:
+    out = write_nanogpt(trained.root / "nano")
+
+    ended = tp("import", out, "--run-id", "foreign", "--json")
+
+    assert ended.code == 0, ended.err
+    (document,) = ended.lines
+    check("import", document)
+    assert document["step"] == 3
+    assert document["tokenizer"] == "char"
+    (rows,) = tp("runs", "--json").lines
+    check("runs", rows)
+    row = next(row for row in rows if row["run_id"] == "foreign")
+    assert (row["state"], row["experiment"]) == ("finished", "out-bottles")
+    assert row["best_val_loss"] == pytest.approx(1.88)
+    assert tp("runs", "show", "foreign").code == 0
+    sampled = tp("sample", "foreign", "--prompt", "12 ", "--json", "--max-new-tokens", 5)
+    assert sampled.code == 0, sampled.err
+    assert len(sampled.lines[0]["tokens"]) == 5
+    compared = tp("compare", "--run-ids", "first,foreign", "--json")
+    assert compared.code == 0, compared.err
+    report = tp("report", "--run-id", "foreign", "--n-samples", 2, "--json")
+    assert report.code == 0, report.err
+    check("report", report.lines[0])
+
+
+def test_without_a_dataset_training_on_is_refused_with_the_way_out(
+    trained: Project, tp: Tp
+) -> None:
+    tp("import", write_nanogpt(trained.root / "nano"), "--run-id", "foreign")
+    before = trained.files()
+
+    ended = tp("train", "--resume", "foreign")
+
+    assert ended.code == 2
+    assert "imported without a dataset" in ended.err
+    assert "--experiment" in ended.err
+    assert trained.files() == before
+
+
+def test_with_an_experiment_an_imported_run_is_trained_on(trained: Project, tp: Tp) -> None:
+    out = write_nanogpt(trained.root / "nano")
+    ended = tp("import", out, "--run-id", "foreign", "--experiment", "tiny", "--json")
+    assert ended.code == 0, ended.err
+    assert ended.lines[0]["has_dataset"]
+    assert ended.lines[0]["notices"] == []
+    run = trained.run_named("foreign")
+    start = load_payload(run.checkpoints / "last.pt")
+
+    resumed = tp("train", "--resume", "foreign", "--set", "train.runtime.max_iters=5")
+
+    assert resumed.code == 0, resumed.err
+    end = load_payload(run.checkpoints / "last.pt")
+    assert end["step"] == 5
+    state = end["optimizer"]["AdamW"]["state"]
+    assert [float(each["step"]) for each in state.values()] == [5.0] * len(state)
+    assert start["tokens_seen"] == 3 * 2 * 6
+    assert end["tokens_seen"] == start["tokens_seen"] + 2 * 2 * 6
+    assert (run.checkpoints / "best_val.pt").exists()
+    (rows,) = tp("runs", "--json").lines
+    row = next(row for row in rows if row["run_id"] == "foreign")
+    assert (row["state"], row["experiment"], row["step"]) == ("finished", "tiny", 5)
+
+
+def test_the_tokenizer_of_a_named_experiment_must_be_that_of_the_model(
+    trained: Project, tp: Tp
+) -> None:
+    out = write_nanogpt(trained.root / "nano", ALPHABET[::-1])
+    before = trained.files()
+    ended = tp("import", out, "--experiment", "tiny")
+    assert ended.code == 2
+    assert "another tokenizer" in ended.err
+    assert trained.files() == before
+
+
+def test_a_named_experiment_gives_a_model_without_a_tokenizer_its_own(
+    trained: Project, tp: Tp
+) -> None:
+    out = write_nanogpt(trained.root / "nano")
+    (trained.root / "nano" / "data" / "bottles" / "meta.pkl").unlink()
+    alone = tp("import", out)
+    assert alone.code == 2
+    assert "tokenizer" in alone.err
+    ended = tp("import", out / "ckpt.pt", "--run-id", "foreign", "--experiment", "tiny")
+    assert ended.code == 0, ended.err
+    assert "the tokenizer is that of experiment 'tiny'" in ended.err
+    assert tp("sample", "foreign", "--max-new-tokens", 3).code == 0
+
+
+def test_an_experiment_without_its_dataset_is_named_with_the_command(
+    project: Project, tp: Tp
+) -> None:
+    ended = tp("import", write_nanogpt(project.root / "nano"), "--experiment", "tiny")
+    assert ended.code == 1
+    assert "tp prepare tiny" in ended.err
+    assert project.runs == []
+
+
+def test_a_nanogpt_folder_among_the_runs_names_the_command(trained: Project, tp: Tp) -> None:
+    write_nanogpt(trained.root / "runs")
+    command = "tp import runs/out-bottles"
+    for words in (("runs",), ("runs", "show", "out-bottles")):
+        ended = tp(*words)
+        assert ended.code == 0
+        assert command in ended.out
+    compared = tp("compare", "--run-ids", "first,out-bottles")
+    assert compared.code != 0
+    assert command in compared.err
+
+
+@pytest.mark.parametrize("name", ["absent", "empty"])
+def test_nothing_to_import_is_one_sentence(project: Project, tp: Tp, name: str) -> None:
+    (project.root / "empty").mkdir()
+    ended = tp("import", name)
+    assert ended.code == 2
+    assert ended.err.startswith(f"error: There is no model to import at {name}.")
