@@ -96,7 +96,7 @@ def export(
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
-    """Export a model for other programs, and prove that it computes the same.
+    """Export a model for other programs, and prove the result.
 
     The export is opened again by a program that reads it and compared with the run on validation
     text; one that differs is not kept. A finetuned model is merged. An export that is up to date is

@@ -23,6 +23,7 @@ _COMMANDS = {
     "export": "export",
     "export-adapter": "export",
     "import": "import_run",
+    "serve": "serve",
     "experiments": "experiments",
     "new": "experiments",
     "tensorboard": "tensorboard",

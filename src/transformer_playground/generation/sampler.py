@@ -11,7 +11,7 @@ from transformer_playground.config.sample import DecodingConfig
 from transformer_playground.errors import SamplingError
 
 # Lower temperatures would overflow float32 logits; they sample greedily.
-_GREEDY_BELOW = 1e-5
+GREEDY_BELOW = 1e-5
 # Drawing one random number costs as much as drawing many.
 _NUMBERS_AT_ONCE = 64
 # 2 ** 32 divided by the golden ratio, odd: its multiples modulo 2 ** 32 are all different and far
@@ -117,7 +117,7 @@ class Sampler:
             rows: Position of each row's sample among the samples.
         """
         settings = self._settings
-        if settings.temperature < _GREEDY_BELOW:
+        if settings.temperature < GREEDY_BELOW:
             return logprobs.argmax(dim=-1)
         # Finished samples use up their numbers, too: each step takes one per sample.
         uniform = self._numbers.next()

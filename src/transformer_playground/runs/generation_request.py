@@ -156,7 +156,7 @@ def resolve_sampling(
     prompt = resolve_prompt(
         spec.settings.sample,
         tokenizer,
-        _prepare_config(run),
+        prepare_config(run),
         text=spec.prompt,
         setting=spec.prompt_setting,
         first_token=_first_token(run, tokenizer),
@@ -183,7 +183,12 @@ def _saved(run: RunFolder) -> Mapping[str, Any]:
     return config
 
 
-def _prepare_config(run: RunFolder) -> "PrepareConfig":
+def prepare_config(run: RunFolder) -> "PrepareConfig":
+    """Settings of the training data of a run; the defaults for a folder without settings.
+
+    Raises:
+        RunError: They are damaged.
+    """
     from pydantic import ValidationError
 
     from transformer_playground.config.prepare import PrepareConfig

@@ -1,0 +1,1 @@
+"""Server with OpenAI's interface for one run, with continuous batching."""
