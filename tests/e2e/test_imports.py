@@ -74,10 +74,13 @@ def test_help_and_lists_start_without_array_and_config_libraries(
     assert imported_by(project, source) == []
 
 
-def test_training_and_resuming_load_no_compiler(project: Project) -> None:
+def test_training_resuming_and_timing_load_no_compiler(project: Project) -> None:
     words = ["tp", "loop", "tiny", "--run-id", "one", "--set", "train.optim.optimizer=muon"]
-    for steps in (2, 4):
-        argv = [*words, "--set", f"train.runtime.max_iters={steps}"]
+    for argv in (
+        [*words, "--set", "train.runtime.max_iters=2"],
+        [*words, "--set", "train.runtime.max_iters=4"],
+        ["tp", "train", "tiny", "--estimate", "--timed"],
+    ):
         compiler = {"torch._dynamo", "torch._inductor", "sympy", "triton"}
         source = RUN_SCRIPT.format(module="cli.main", argv=argv, heavy=compiler)
         assert imported_by(project, source) == []

@@ -14,7 +14,7 @@ from transformer_playground.config.train import CheckpointingConfig, RuntimeConf
 from transformer_playground.training.earlier_runs import EarlierRuns, Timings
 
 # Of a process that trains: Python, torch and its thread pools, the sinks.
-_PROCESS_BYTES = 750_000_000
+_PROCESS_BYTES = 650_000_000
 _FLOAT32_BYTES = 4
 
 

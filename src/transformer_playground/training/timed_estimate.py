@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from torch.utils.flop_counter import FlopCounterMode
-
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.evaluation.loss import evaluation_set
 from transformer_playground.model.base import count_parameters
@@ -41,11 +39,12 @@ def estimate_run(request: TrainingRequest, notify: Callable[[str], object]) -> E
     """
     setup = load_setup(request, request.config, notify)
     config = request.config
+    flop = flop_per_step(config, setup.dataset.vocab_size)
     with tempfile.TemporaryDirectory() as folder:
         run = create_run(Path(folder), "estimate", {"experiment": request.experiment, "config": {}})
         trainer = build_trainer(_shortened(setup), run, (), TrainingControl(), None)
         with contextlib.closing(trainer), translate_oom():
-            timed = _Timed(trainer)
+            timed = _Timed(trainer, counts_flop=flop is None)
         size = max((each.stat().st_size for each in run.checkpoints.glob("*.pt")), default=0)
     windows = evaluation_set(config, setup.dataset).windows
     measured = evaluation_set(trainer.config, setup.dataset).windows
@@ -61,7 +60,6 @@ def estimate_run(request: TrainingRequest, notify: Callable[[str], object]) -> E
         dtype=setup.precision.name,
         timed_steps=timed.steps,
     )
-    flop = flop_per_step(config, setup.dataset.vocab_size)
     return estimate_from(
         config,
         timings,
@@ -73,7 +71,7 @@ def estimate_run(request: TrainingRequest, notify: Callable[[str], object]) -> E
 class _Timed:
     """Seconds of each part of training; the trainer is of no further use."""
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Trainer, *, counts_flop: bool) -> None:
         trainer.begin_session()
         self._trainer = trainer
         # In the order of a run, because the peak of memory depends on what was freed before.
@@ -82,9 +80,7 @@ class _Timed:
         trainer.evaluate(scheduled=False)
         if has_samples:
             trainer.sample()
-        with FlopCounterMode(display=False) as counter:
-            self._step()
-        self.flop_per_step: int = counter.get_total_flops()
+        self.flop_per_step = _flop_of(self._step) if counts_flop else None
         for _ in range(_WARMUP_STEPS):
             self._step()
         times: list[float] = []
@@ -99,6 +95,17 @@ class _Timed:
         trainer = self._trainer
         trainer.optimizers.set_learning_rate(learning_rate(trainer.state.step, trainer.train))
         trainer.train_step()
+
+
+def _flop_of(work: Callable[[], object]) -> int:
+    """Floating-point operations of matrix products."""
+    # Imported late: with it comes torch's compiler, which would count as memory of the run.
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter:
+        work()
+    total: int = counter.get_total_flops()
+    return total
 
 
 def _seconds(work: Callable[[], object]) -> float:
