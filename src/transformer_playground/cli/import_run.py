@@ -15,6 +15,7 @@ from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.terminal import visible_line
 
 if TYPE_CHECKING:
+    from transformer_playground.importing.foreign import ForeignModel
     from transformer_playground.importing.run import Origin
 
 _SCHEMA_VERSION = 1
@@ -22,7 +23,10 @@ _SCHEMA_VERSION = 1
 
 def import_run(
     path: Annotated[
-        Path, typer.Argument(metavar="PATH", help="A nanoGPT ckpt.pt, or the folder that has it.")
+        Path,
+        typer.Argument(
+            metavar="PATH", help="A nanoGPT ckpt.pt or its folder, or a Hugging Face folder."
+        ),
     ],
     run_id: Annotated[
         str | None, typer.Option("--run-id", metavar="ID", help="ID of the new run.")
@@ -46,16 +50,9 @@ def import_run(
     """
     origin = None if experiment is None else _origin(experiments_dir, experiment)
 
-    from transformer_playground.importing.nanogpt import find_checkpoint, read_nanogpt
     from transformer_playground.importing.run import import_model
 
-    found = find_checkpoint(path)
-    if found is None:
-        raise UsageError(
-            f"There is no model to import at {display_path(path)}.",
-            "Name a nanoGPT ckpt.pt or the folder that has it.",
-        )
-    foreign = read_nanogpt(found)
+    foreign = _read(path)
     imported = import_model(foreign, runs_dir, run_id=run_id, origin=origin)
     for notice in imported.notices:
         note(notice)
@@ -76,11 +73,27 @@ def import_run(
             }
         )
         return
-    say(
-        visible_line(
-            f"imported {display_path(found)} (step {imported.step:,}, {imported.parameters:,} "
-            f"parameters, tokenizer {imported.tokenizer}) as run {imported.run.run_id}"
-        )
+    facts = (
+        f"step {imported.step:,}, {imported.parameters:,} parameters, "
+        f"tokenizer {imported.tokenizer}"
+    )
+    shown = display_path(foreign.source)
+    say(visible_line(f"imported {shown} ({facts}) as run {imported.run.run_id}"))
+
+
+def _read(path: Path) -> "ForeignModel":
+    from transformer_playground.importing.huggingface import is_huggingface, read_huggingface
+    from transformer_playground.importing.nanogpt import find_checkpoint, read_nanogpt
+
+    checkpoint = find_checkpoint(path)
+    if checkpoint is not None:
+        return read_nanogpt(checkpoint)
+    if is_huggingface(path):
+        return read_huggingface(path)
+    raise UsageError(
+        f"There is no model to import at {display_path(path)}.",
+        "Name a nanoGPT ckpt.pt, the folder that has it, or a folder with config.json and "
+        "model.safetensors.",
     )
 
 

@@ -26,6 +26,7 @@ from transformer_playground.errors import ConfigError, RunError, UsageError, tra
 from transformer_playground.experiments.discovery import Experiment
 from transformer_playground.files import display_path
 from transformer_playground.importing.foreign import ForeignModel, Moments
+from transformer_playground.importing.hf_tokenizer import is_same_tokenizer
 from transformer_playground.model.base import LanguageModel, count_parameters, trainable_parameters
 from transformer_playground.runs.folder import (
     RunFolder,
@@ -179,7 +180,7 @@ def _tokenizer(
                 "Name the experiment with the text that the model was trained on.",
             )
         notify(f"the tokenizer is that of experiment '{name}': {foreign.tokenizer_problem}")
-    elif own.describe() != found.describe():
+    elif not is_same_tokenizer(own, found):
         raise UsageError(
             f"The dataset of experiment '{name}' has another tokenizer than the model.",
             "Name an experiment with the same text and tokenizer, or leave out --experiment.",

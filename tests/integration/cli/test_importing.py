@@ -159,3 +159,41 @@ def test_nothing_to_import_is_one_sentence(project: Project, tp: Tp, name: str) 
     ended = tp("import", name)
     assert ended.code == 2
     assert ended.err.startswith(f"error: There is no model to import at {name}.")
+
+
+def test_an_exported_run_comes_back_and_is_trained_on(trained: Project, tp: Tp) -> None:
+    shape = ("--set", "model.positional_encoding=rope", "--set", "model.norm=rmsnorm")
+    more = ("--set", "model.activation=swiglu", "--set", "train.runtime.max_iters=2")
+    assert tp("train", "tiny", "--run-id", "llama", *shape, *more).code == 0
+    out = trained.root / "folder"
+    words = ("--to", "hf", "--checkpoint", "last", "--out", out, "--no-verify")
+    exported = tp("export", "llama", *words)
+    assert exported.code == 0, exported.err
+
+    ended = tp("import", out, "--run-id", "back", "--experiment", "tiny", "--json")
+
+    assert ended.code == 0, ended.err
+    (document,) = ended.lines
+    check("import", document)
+    assert (document["format"], document["tokenizer"]) == ("huggingface", "char")
+    before = load_payload(trained.run_named("llama").checkpoints / "last.pt")
+    after = load_payload(trained.run_named("back").checkpoints / "last.pt")
+    assert before["model"].keys() == after["model"].keys()
+    assert all(torch.equal(before["model"][name], after["model"][name]) for name in after["model"])
+    resumed = tp("train", "--resume", "back", "--set", "train.runtime.max_iters=3")
+    assert resumed.code == 0, resumed.err
+    assert load_payload(trained.run_named("back").checkpoints / "last.pt")["step"] == 3
+
+
+def test_a_folder_of_an_unknown_architecture_is_refused_by_its_name(
+    project: Project, tp: Tp
+) -> None:
+    folder = project.root / "falcon"
+    folder.mkdir()
+    (folder / "config.json").write_text(
+        '{"model_type": "falcon", "architectures": ["FalconForCausalLM"]}'
+    )
+    ended = tp("import", folder)
+    assert ended.code == 1
+    assert "FalconForCausalLM, which cannot be imported" in ended.err
+    assert project.runs == []

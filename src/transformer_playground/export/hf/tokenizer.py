@@ -1,5 +1,6 @@
 """Our tokenizers as `tokenizer.json`, which transformers and tokenizers read."""
 
+import functools
 import itertools
 import shutil
 from pathlib import Path
@@ -86,15 +87,26 @@ def _characters(tokenizer: CharTokenizer) -> dict[str, Any]:
     )
 
 
+def gpt2_vocabulary() -> dict[str, int]:
+    """GPT-2's tokens as byte-level BPE spells them, with their ids."""
+    tokenizer = Gpt2Tokenizer()
+    spelled = {_spell(tokenizer.token_bytes(token)): token for token in range(END_OF_TEXT_ID)}
+    return spelled | {END_OF_TEXT: END_OF_TEXT_ID}
+
+
+def _spell(token: bytes) -> str:
+    names = _byte_names()
+    return "".join(names[byte] for byte in token)
+
+
+@functools.cache
+def _byte_names() -> dict[int, str]:
+    return {byte: char for char, byte in byte_characters().items()}
+
+
 def _gpt2(tokenizer: Gpt2Tokenizer) -> dict[str, Any]:
-    names = {byte: char for char, byte in byte_characters().items()}
-
-    def spell(token: bytes) -> str:
-        return "".join(names[byte] for byte in token)
-
     tokens = [tokenizer.token_bytes(token) for token in range(END_OF_TEXT_ID)]
-    vocab = {spell(token): index for index, token in enumerate(tokens)}
-    merges = [[spell(left), spell(right)] for left, right in bpe_merges(tokens)]
+    merges = [[_spell(left), _spell(right)] for left, right in bpe_merges(tokens)]
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
     return _spec(
         added_tokens=[_added(END_OF_TEXT_ID, END_OF_TEXT, special=True)],
@@ -109,7 +121,7 @@ def _gpt2(tokenizer: Gpt2Tokenizer) -> dict[str, Any]:
             "fuse_unk": False,
             "byte_fallback": False,
             "ignore_merges": False,
-            "vocab": vocab | {END_OF_TEXT: END_OF_TEXT_ID},
+            "vocab": gpt2_vocabulary(),
             "merges": merges,
         },
     )
