@@ -1,7 +1,9 @@
 """Muon (Jordan et al. 2024): momentum updates of matrices, made orthogonal by Newton-Schulz.
 
 https://kellerjordan.github.io/posts/muon/. Matrices of one shape are stacked and iterated in one
-batch, in bfloat16: many small products cost far more than a few large ones.
+batch, in bfloat16: many small products cost far more than a few large ones. Iterations run on the
+smaller square matrices where they can (Zhang et al. 2026, "Gram Newton-Schulz",
+https://dao-ailab.github.io/blog/2026/gram-newton-schulz/).
 """
 
 import math
@@ -15,7 +17,9 @@ from transformer_playground.training.without_compiler import without_compiler
 # Of the quintic a x + b x^3 + c x^5 (Jordan et al. 2024), which is steep near zero: singular values
 # end between about 0.7 and 1.2, and training does not need them closer to 1.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
-_ITERATIONS = 5
+# Iterations between two products with the matrix itself: rounding errors of the square matrices
+# grow twelvefold in each, and start anew then.
+_ITERATIONS = (3, 2)
 _EPS = 1e-7
 # Updates then have the root mean square of AdamW's (Liu et al. 2025, "Muon is Scalable for LLM
 # Training"), so that learning rates, schedules and weight decay carry over.
@@ -99,14 +103,31 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     Returns:
         Matrices with the same singular vectors and singular values near 1, in bfloat16.
     """
-    a, b, c = _COEFFICIENTS
     # A Frobenius norm of 1 bounds the largest singular value.
     norms = torch.linalg.matrix_norm(matrices, keepdim=True).clamp(min=_EPS)
     x: Tensor = (matrices / norms).bfloat16()
-    for _ in range(_ITERATIONS):
-        gram = x @ x.mT
-        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    for iterations in _ITERATIONS:
+        x = _iterate(x, iterations)
     return x
+
+
+def _iterate(x: Tensor, iterations: int) -> Tensor:
+    """Newton-Schulz iterations on the square matrices of x @ x.T, applied to x at the end.
+
+    Every iteration multiplies x by a polynomial of x @ x.T, so all of them are one factor; with
+    four times as many columns as rows, that is a third less arithmetic.
+    """
+    a, b, c = _COEFFICIENTS
+    gram = x @ x.mT
+    product = None
+    for left in reversed(range(iterations)):
+        factor = torch.baddbmm(gram, gram, gram, beta=b, alpha=c)
+        factor.diagonal(dim1=1, dim2=2).add_(a)
+        product = factor if product is None else factor @ product
+        if left:
+            gram = factor @ gram @ factor
+    assert product is not None
+    return product @ x
 
 
 def _by_shape(matrices: Sequence[Tensor]) -> list[list[int]]:

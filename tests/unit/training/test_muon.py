@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from transformer_playground.training.muon import Muon, orthogonalise
 
@@ -42,7 +42,7 @@ def test_stacked_matrices_are_updated_as_by_the_optimizer_of_torch() -> None:
     for own, other, start in zip(ours, theirs, before, strict=True):
         # Both round to bfloat16 in every product, which has a precision of 0.4 %.
         change = (own - other).norm() / (other - start).norm()
-        assert change < 0.03
+        assert change < 0.05
 
 
 def test_a_matrix_is_updated_alike_alone_and_in_a_stack() -> None:
@@ -74,6 +74,31 @@ def test_singular_values_become_similar_and_zero_stays_zero() -> None:
     assert values[:2].min() > 0.5
     assert values[:2].max() < 1.4
     assert not values[2].any()
+
+
+def five_iterations(matrix: Tensor) -> Tensor:
+    """The plain iteration of the paper in float64."""
+    x: Tensor = matrix.double() / matrix.norm()
+    for _ in range(5):
+        gram = x @ x.mT
+        x = 3.4445 * x + (-4.7750 * gram + 2.0315 * gram @ gram) @ x
+    return x
+
+
+@pytest.mark.parametrize("shape", [(12, 16), (16, 64), (3, 40)])
+def test_the_result_is_that_of_five_plain_iterations(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(*shape, generator=torch.Generator().manual_seed(0))
+    direction = orthogonalise(matrix.unsqueeze(0))[0].double()
+    expected = five_iterations(matrix)
+    assert (direction - expected).norm() < 0.05 * expected.norm()
+
+
+def test_rounding_errors_do_not_grow_in_directions_that_a_matrix_lacks() -> None:
+    generator = torch.Generator().manual_seed(0)
+    flat = torch.randn(16, 2, generator=generator) @ torch.randn(2, 64, generator=generator)
+    values = torch.linalg.svdvals(orthogonalise(flat.unsqueeze(0))[0].float())
+    assert values[:2].min() > 0.6
+    assert values.max() < 1.3
 
 
 def test_parameters_without_gradients_stay_as_they_are() -> None:
