@@ -140,11 +140,12 @@ def resume_finetuning(
     )
 
 
-def make_finetuning_project(root: Path) -> Project:
+def make_finetuning_project(root: Path, architecture: Architecture = "qwen2") -> Project:
     """A project with the one experiment `tiny`, which finetunes the model in its own folder."""
     project = Project(root)
     (project.experiment / "raw").mkdir(parents=True)
-    (project.experiment / "config.toml").write_text(CONFIG, encoding="utf-8")
+    config = CONFIG.replace("tiny-qwen2", f"tiny-{architecture}")
+    (project.experiment / "config.toml").write_text(config, encoding="utf-8")
     (project.experiment / "raw" / "lines.txt").write_text("\n".join(LINES), encoding="utf-8")
-    build_model_folder("qwen2", project.experiment)
+    build_model_folder(architecture, project.experiment)
     return project

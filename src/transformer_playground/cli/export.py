@@ -14,8 +14,9 @@ from transformer_playground.cli.options import (
     RunsDir,
 )
 from transformer_playground.cli.output import note, say, say_json
+from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
-from transformer_playground.export.request import TARGETS, ExportRequest, TargetName
+from transformer_playground.export.request import FLOAT_DTYPES, TARGETS, ExportRequest, TargetName
 from transformer_playground.formatting import size_text
 from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.runs.listing import find_run
@@ -142,6 +143,14 @@ def export_adapter(
             help="Merge the adapter into the base model, for transformers alone.",
         ),
     ] = False,
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            "--dtype",
+            metavar="DTYPE",
+            help="With --merge: float32, bfloat16 or float16; default: as in training.",
+        ),
+    ] = None,
     checkpoint: Annotated[
         str,
         typer.Option("--checkpoint", metavar="NAME", help=CHECKPOINT_HELP),
@@ -163,13 +172,19 @@ def export_adapter(
     The result can be loaded by peft, or with --merge by transformers. The tokenizer is included.
     An existing folder is not overwritten.
     """
+    if dtype is not None and not merge:
+        raise UsageError("--dtype needs --merge; adapters are float32.", "Add --merge.")
+    if dtype not in (None, *FLOAT_DTYPES):
+        raise UsageError(f"--dtype {dtype} is not known.", f"Use {', '.join(FLOAT_DTYPES)}.")
     run = find_run(runs_dir, run_id)
 
     from transformer_playground.config.finetuning import absolute_model_name
     from transformer_playground.export.adapter import export_adapter as write
 
     moved = absolute_model_name(base) if base else None
-    exported = write(run, checkpoint=checkpoint, out=out, merge=merge, base=moved)
+    exported = write(run, checkpoint=checkpoint, out=out, merge=merge, dtype=dtype, base=moved)
+    if exported.notice:
+        note(visible_line(exported.notice))
     if json_output:
         say_json(
             {

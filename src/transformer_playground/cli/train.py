@@ -97,7 +97,8 @@ def run_launch(
         json_output: Whether to print JSON lines.
 
     Returns:
-        The exit code: 0, or 128 plus the number of the signal that stopped training.
+        The exit code: 0, 1 if an export failed, or 128 plus the number of the signal that stopped
+        training.
     """
     if (resumed := _run_to_resume(launch, runs_dir)) is not None:
         launch = replace(launch, resume=resumed.run_id, run_id=None)
@@ -145,6 +146,8 @@ def _train(resolved: ResolvedLaunch, *, json_output: bool) -> int:
         result = resolved.train([_display(json_output=json_output)], control, note)
     for warning in result.artifacts.warnings:
         note(warning)
+    for failure in result.artifacts.failures:
+        note(f"error: {failure}")
     if request.signal is not None and result.summary["status"] != "finished":
         command = resume_command(
             result.run.run_id, experiments_dir=resolved.experiments_dir, runs_dir=resolved.runs_dir
@@ -166,7 +169,7 @@ def _train(resolved: ResolvedLaunch, *, json_output: bool) -> int:
             json_output=json_output,
             stream=is_terminal(),
         )
-    return 0
+    return 1 if result.artifacts.failures else 0
 
 
 def _display(*, json_output: bool) -> "Sink":
@@ -182,7 +185,11 @@ def _display(*, json_output: bool) -> "Sink":
 
 
 def _summarise(result: "TrainingResult", *, json_output: bool) -> None:
-    made = [str(path.relative_to(result.run.root)) for path in result.artifacts.paths]
+    root, artifacts = result.run.root, result.artifacts
+    made = [
+        str(path.relative_to(root) if path.is_relative_to(root) else path)
+        for path in (*artifacts.paths, *artifacts.exports)
+    ]
     if json_output:
         say_json({"event": "summary", **result.summary, "artifacts": made})
         return

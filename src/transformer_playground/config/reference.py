@@ -11,7 +11,7 @@ import types
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -113,7 +113,10 @@ def _bare(annotation: Any) -> Any:
     if get_origin(annotation) not in (Union, types.UnionType):
         return annotation
     members = [member for member in get_args(annotation) if member is not type(None)]
-    return members[0] if len(members) == 1 else annotation
+    if len(members) != 1:
+        return annotation
+    (member,) = members
+    return get_args(member)[0] if get_origin(member) is Annotated else member
 
 
 def _table_type(annotation: Any) -> type[BaseModel] | None:

@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from transformer_playground.config.base import Strings, Table, check_float16, conflict, setting
+from transformer_playground.config.export import ExportConfig
 from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.config.prepare import PrepareConfig, TokenizerType
@@ -37,6 +38,7 @@ class ExperimentConfig(Table):
     sample: SampleConfig = Field(default_factory=SampleConfig)
     hf_model: HfModelConfig = Field(default_factory=HfModelConfig)
     peft: PeftConfig = Field(default_factory=PeftConfig)
+    export: ExportConfig = Field(default_factory=ExportConfig)
 
     @property
     def train_block_size(self) -> int:

@@ -1,6 +1,6 @@
 """Dataset for training from scratch: split the corpus, fit the tokenizer, write the token files."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from transformer_playground.data.progress import ShowProgress, Stage, ignore_pro
 from transformer_playground.data.sources.corpora import RawInput
 from transformer_playground.data.sources.documents import plain_text, split_corpus
 from transformer_playground.data.token_file import EncodedFile, describe_artifacts, write_tokens
-from transformer_playground.data.tokenizers import tokenizers
+from transformer_playground.data.tokenizers import Tokenizer, tokenizers
 from transformer_playground.errors import DataError
 from transformer_playground.formatting import percent_text
 
@@ -87,6 +87,7 @@ def build_pretraining_dataset(
     if model := reference.get("file"):
         digests[model] = reference["sha256"]
     identity = [digests, reference, sorted(described.get("stoi", {}).items())]
+    described |= _nanogpt_tables(tokenizer, described)
     meta = describe_artifacts(target, described, train, val, digests=digests, identity=identity)
     meta["inputs"] = [item.identity for item in inputs]
     meta["settings"] = pretraining_settings(config)
@@ -116,3 +117,20 @@ def _left_out_note(val: EncodedFile) -> str:
         f"{val.left_out.total():,} characters of the validation text do not occur in the training "
         f"text and were omitted from {VAL_FILE}: {shown}{more}"
     )
+
+
+def _nanogpt_tables(tokenizer: Tokenizer, described: Mapping[str, Any]) -> dict[str, Any]:
+    """`stoi` and `itos` for nanoGPT's `sample.py`, which fails on a `meta.pkl` without them.
+
+    It looks up a prompt character by character and a token by its id. Our own reading of
+    tokenizers that are not characters ignores both.
+    """
+    if "stoi" in described:
+        return {}
+    tokens = [tokenizer.token_bytes(token) for token in range(tokenizer.vocab_size)]
+    texts = [token.decode("utf-8", "replace") for token in tokens]
+    characters: dict[str, int] = {}
+    for token, text in enumerate(texts):
+        if len(text) == 1 and text.encode() == tokens[token]:
+            characters.setdefault(text, token)
+    return {"stoi": characters, "itos": texts}

@@ -13,7 +13,7 @@ from transformer_playground.data.dataset import Dataset
 from transformer_playground.data.tokenizers import Tokenizer
 from transformer_playground.data.tokenizers.char import CharTokenizer
 from transformer_playground.errors import DataError
-from transformer_playground.export.exportable import Exportable, Subject
+from transformer_playground.export.exportable import Subject
 from transformer_playground.export.request import ExportRequest
 from transformer_playground.files import spread_indices
 from transformer_playground.report.request import find_dataset
@@ -141,12 +141,3 @@ def _texts(tokenizer: Tokenizer, windows: Tensor) -> tuple[str, ...]:
         return excerpt, alphabet[::-1] + doubled
     # Replacement characters of tokens cut in two are a text like any other.
     return excerpt, ODD_TEXT
-
-
-def greedy_continuation(source: Exportable, prompt: Sequence[int], count: int) -> list[int]:
-    """The most likely tokens after a prompt; padding is never chosen."""
-    tokens = list(prompt)
-    for _ in range(count):
-        scores = source.logits(torch.tensor([tokens]))[0, -1]
-        tokens.append(int(scores[: source.subject.padding.start].argmax()))
-    return tokens[len(prompt) :]

@@ -13,6 +13,7 @@ from transformer_playground.checkpoints.format import model_config
 from transformer_playground.checkpoints.loading import build_model, load_payload
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.config.sample import DecodingConfig
+from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.tokenizers import Tokenizer
 from transformer_playground.errors import CheckpointError
 from transformer_playground.export.facts import RunFacts, run_facts
@@ -21,7 +22,7 @@ from transformer_playground.files import sha256_file
 from transformer_playground.finetuning.adapter_io import merge
 from transformer_playground.finetuning.model import AdapterModel
 from transformer_playground.hub import silence_libraries
-from transformer_playground.model.base import evaluating
+from transformer_playground.model.base import LanguageModel, evaluating
 from transformer_playground.model.gpt import GPT
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.generation_request import (
@@ -98,6 +99,27 @@ def read_subject(run: RunFolder, request: ExportRequest) -> Subject:
         decoding=decoding,
         facts=run_facts(run, payload, licence=request.licence),
         notices=tuple(f"skipped a damaged checkpoint: {skipped}" for skipped in found.skipped),
+    )
+
+
+def planned_subject(
+    config: ExperimentConfig, tokenizer: Tokenizer, model: LanguageModel
+) -> Subject:
+    """The subject of a run that is about to be trained, to check whether it can be exported."""
+    is_finetuned = config.experiment.kind == "lora"
+    nowhere = Path("-")
+    return Subject(
+        run=RunFolder(nowhere),
+        checkpoint=nowhere,
+        sha256="",
+        step=0,
+        payload={},
+        config=model_config(model.args())[0] if isinstance(model, GPT) else None,
+        vocab_size=model.vocab_size,
+        block_size=model.block_size,
+        tokenizer=tokenizer,
+        decoding=config.sample.sample,
+        facts=RunFacts(base_model=config.hf_model.model_name if is_finetuned else ""),
     )
 
 

@@ -23,17 +23,17 @@ class RunFacts:
         licence: Of the model, as its user stated it; empty if not stated.
     """
 
-    run_id: str
-    experiment: str
-    description: str
-    created: str
-    data: str
-    fingerprint: str
-    train_tokens: int | None
-    val_loss: float | None
-    parameters: int | None
-    base_model: str
-    licence: str
+    run_id: str = ""
+    experiment: str = ""
+    description: str = ""
+    created: str = ""
+    data: str = ""
+    fingerprint: str = ""
+    train_tokens: int | None = None
+    val_loss: float | None = None
+    parameters: int | None = None
+    base_model: str = ""
+    licence: str = ""
 
 
 def run_facts(run: RunFolder, payload: Mapping[str, Any], *, licence: str = "") -> RunFacts:

@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 
 from transformer_playground.errors import ExportError
-from transformer_playground.export.evidence import Evidence, greedy_continuation
+from transformer_playground.export.evidence import Evidence
 from transformer_playground.export.exportable import Exportable
+from transformer_playground.export.greedy import continue_greedily
 
 _SHOWN = 24
 
@@ -144,7 +145,8 @@ def _compare_greedy(
     """Number of equal greedy tokens, and of all."""
     equal = total = 0
     for prompt in evidence.prompts:
-        expected = greedy_continuation(source, prompt, evidence.continued)
+        known = source.subject.padding.start
+        expected = continue_greedily(source.logits, prompt, evidence.continued, known)
         found = reader.continue_greedily(prompt, evidence.continued)
         end = source.subject.tokenizer.eos_id
         if end in expected:

@@ -11,4 +11,12 @@ def load_target(name: TargetName) -> Target:
             from transformer_playground.export.hf.target import HuggingFaceTarget
 
             return HuggingFaceTarget()
+        case "safetensors":
+            from transformer_playground.export.plain import PlainTarget
+
+            return PlainTarget()
+        case "onnx":
+            from transformer_playground.export.onnx import OnnxTarget
+
+            return OnnxTarget()
     raise AssertionError(name)

@@ -29,11 +29,15 @@ class TargetInfo:
     custom_code: bool = False
 
 
-_FLOATS = ("float32", "bfloat16", "float16")
+FLOAT_DTYPES = ("float32", "bfloat16", "float16")
 
 TARGETS: dict[TargetName, TargetInfo] = {
     info.name: info
-    for info in (TargetInfo("hf", "folder for transformers", _FLOATS, custom_code=True),)
+    for info in (
+        TargetInfo("hf", "folder for transformers", FLOAT_DTYPES, custom_code=True),
+        TargetInfo("safetensors", "our own weights and settings as plain files", FLOAT_DTYPES),
+        TargetInfo("onnx", "graph for onnxruntime", ("float32",)),
+    )
 }
 """The targets by name."""
 
@@ -47,10 +51,12 @@ class ExportRequest:
         checkpoint: auto (best, else last), best, last or a file name.
         dtype: Dtype of the weights; None = the target's default.
         quantize: Quantisation of the weights; None = none.
-        out: The new folder; None = inside the run's exports folder.
+        out: The new folder; None = in `export_dir`.
+        export_dir: Parent of a folder named like the model; None = the run's exports folder.
         model_name: Name of the model in the written files; None = the run id.
         template: Prompt template, for targets that have one.
         force: Replace an earlier export in the folder.
+        replace_own: Replace an earlier export of the same run to the same target.
         verify: Open the export again and compare it with the run.
         custom_code: Ship a modeling file for settings that no class of the target has.
         base: Base model (name or folder) of a finetuned run, if it has moved.
@@ -64,9 +70,11 @@ class ExportRequest:
     dtype: str | None = None
     quantize: str | None = None
     out: Path | None = None
+    export_dir: Path | None = None
     model_name: str | None = None
     template: str | None = None
     force: bool = False
+    replace_own: bool = False
     verify: bool = True
     custom_code: bool = False
     base: str | None = None

@@ -17,7 +17,11 @@ from transformer_playground.export.proof import Proof
 from transformer_playground.export.readme import README_FILE, readme_text
 from transformer_playground.export.registry import load_target
 from transformer_playground.export.request import ExportRequest
-from transformer_playground.export.staging import already_there, staged_folder
+from transformer_playground.export.staging import (
+    already_there,
+    remove_leftovers,
+    staged_folder,
+)
 from transformer_playground.export.stamp import inputs_of, is_intact, read_stamp, write_stamp
 from transformer_playground.export.target import Target, Written
 from transformer_playground.files import replace_text
@@ -93,7 +97,8 @@ def export_run(
     for notice in subject.notices:
         progress(notice)
     target.check(subject, request)
-    folder = request.out or run.root / "exports" / default_name(subject, request)
+    folder = _folder(run, subject, request)
+    remove_leftovers(folder)
     if _is_current(folder, subject, request):
         stamp = read_stamp(folder)
         known = None if stamp is None or stamp.proof is None else dict(stamp.proof)
@@ -111,14 +116,17 @@ def export_run(
     return _exported(folder, subject, request, written, up_to_date=False, sentence=sentence)
 
 
-def default_name(subject: Subject, request: ExportRequest) -> str:
-    """Name of the folder inside the run's `exports/`."""
+def _folder(run: RunFolder, subject: Subject, request: ExportRequest) -> Path:
+    if request.out is not None:
+        return request.out
+    if request.export_dir is not None:
+        return request.export_dir / (request.model_name or f"{run.run_id}-{request.target}")
     parts = [request.target, f"step-{subject.step}"]
     if request.weights != request.info.dtypes[0]:
         parts.append(request.weights)
     if request.custom_code:
         parts.append("custom-code")
-    return "-".join(parts)
+    return run.root / "exports" / "-".join(parts)
 
 
 def _is_current(folder: Path, subject: Subject, request: ExportRequest) -> bool:
@@ -129,19 +137,21 @@ def _is_current(folder: Path, subject: Subject, request: ExportRequest) -> bool:
     """
     if not os.path.lexists(folder):
         return False
-    stamp = read_stamp(folder)
-    is_own = stamp is not None and not folder.is_symlink()
-    is_empty = folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir())
-    if stamp is not None and is_own and not request.force:
-        if stamp.inputs == inputs_of(subject, request) and is_intact(folder):
-            return True
-        raise already_there(
-            folder, "It is another export, or was changed: replace it with --force, or use --out."
-        )
-    if not is_own and not is_empty:
+    stamp = None if folder.is_symlink() else read_stamp(folder)
+    if stamp is None:
+        if folder.is_dir() and not folder.is_symlink() and not any(folder.iterdir()):
+            return False
         raise UsageError(
             f"{folder} already exists and is not a complete export, so it is not replaced.",
             "Choose another folder with --out.",
+        )
+    inputs = inputs_of(subject, request)
+    if stamp.inputs == inputs and is_intact(folder):
+        return True
+    same = all(stamp.inputs.get(key) == inputs[key] for key in ("run_id", "target"))
+    if not request.force and not (request.replace_own and same):
+        raise already_there(
+            folder, "It is another export, or was changed: replace it with --force, or use --out."
         )
     return False
 
@@ -154,8 +164,8 @@ def _write(
         progress(f"compared on random tokens: {evidence.notice}")
     source = load_exportable(subject, request)
     before = None if evidence is None else evidence.bits_per_byte(source.logits, subject.tokenizer)
-    # An empty folder was checked before, and is replaced too.
-    with staged_folder(folder, replace=request.force or folder.is_dir()) as staged:
+    # An existing folder may be replaced, or it would have been refused.
+    with staged_folder(folder, replace=folder.is_dir()) as staged:
         progress(f"writing {request.target} ({request.weights})")
         target.write(source, staged, request)
         proof = None

@@ -19,8 +19,6 @@ _SUFFIX = ".tmp"
 def staged_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """An empty folder beside `target` that is renamed to it at the end, or removed on an error.
 
-    Folders of processes that were killed are removed first.
-
     Args:
         target: The folder to create.
         replace: Replace an existing `target` at the end.
@@ -31,7 +29,6 @@ def staged_folder(target: Path, *, replace: bool = False) -> Iterator[Path]:
     """
     with _write_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(target)
         staged = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(2)}{_SUFFIX}")
         staged.mkdir()
         try:
@@ -80,8 +77,12 @@ def _finish(folder: Path) -> None:
                 os.fsync(file.fileno())
 
 
-def _remove_leftovers(target: Path) -> None:
-    """Remove what killed exports to `target` left; a former folder is put back if none is there."""
+def remove_leftovers(target: Path) -> None:
+    """Remove what killed exports to `target` left; a former folder is put back if none is there.
+
+    Raises:
+        ExportError: The folder that was there before cannot be put back.
+    """
     prefix = f".{target.name}."
     for path in sorted(target.parent.glob("*")):
         name = path.name
@@ -91,7 +92,8 @@ def _remove_leftovers(target: Path) -> None:
         if not process.isdecimal() or not rest or psutil.pid_exists(int(process)):
             continue
         if rest.endswith("-former") and not os.path.lexists(target):
-            path.rename(target)
+            with _write_errors(target):
+                path.rename(target)
         else:
             shutil.rmtree(path, ignore_errors=True)
 

@@ -1,6 +1,6 @@
-"""Post-run artifacts: the loss plot and a small report, made when training ends.
+"""Post-run artifacts: the loss plot, a small report and exports, made when training ends.
 
-Both are limited to a small fraction of the training time, and a failure is logged, not raised.
+Plot and report are limited to a small fraction of the training time; a failure is not raised.
 """
 
 import contextlib
@@ -9,8 +9,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from transformer_playground.config.train import RuntimeConfig
+from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.runs.folder import RunFolder, reports_folder
+from transformer_playground.training.exports import make_exports
 from transformer_playground.training.sinks.text import LogFileSink
 
 # Fraction of the run's training time that both may take together.
@@ -23,25 +24,33 @@ _MAX_REPORT_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Artifacts:
-    """Paths of the files written, and a warning for each failure."""
+    """Paths of the files written, and a warning for each failure.
+
+    `exports` are the folders of exports; a failed one is in `failures`, since it was asked for.
+    """
 
     paths: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
+    exports: tuple[Path, ...] = ()
+    failures: tuple[str, ...] = ()
 
 
 def make_artifacts(
-    run: RunFolder, settings: RuntimeConfig, *, wall_time: float, stopped: bool
+    run: RunFolder, config: ExperimentConfig, *, wall_time: float, stopped: bool
 ) -> Artifacts:
-    """Write the loss plot and the report of a run, as settings and time budget allow.
+    """Write the loss plot, the report and the exports of a run, as settings and time allow.
+
+    Plot and report have a time budget; exports, which must be asked for, have none.
 
     Errors become warnings of the result; none is raised.
 
     Args:
         run: A run whose training has just ended without an error.
-        settings: Source of `auto_plot` and `auto_report`.
+        config: Source of `train.runtime.auto_plot`, `auto_report` and `[export]`.
         wall_time: Training time in seconds.
         stopped: Whether a user stopped the run and is waiting: then only the plot is made.
     """
+    settings = config.train.runtime
     job = _PostRun(run, budget=BUDGET_SHARE * wall_time)
     if settings.auto_plot:
         job.attempt("loss plot", "tp plot-loss", PLOT_SECONDS, job.plot)
@@ -49,7 +58,8 @@ def make_artifacts(
         from transformer_playground.report.quick import MIN_SECONDS
 
         job.attempt("report", "tp report", MIN_SECONDS, job.report)
-    return Artifacts(tuple(job.paths), tuple(job.warnings))
+    exports, failures = ([], []) if stopped else make_exports(run, config, job.log)
+    return Artifacts(tuple(job.paths), tuple(job.warnings), tuple(exports), tuple(failures))
 
 
 class _PostRun:
@@ -67,7 +77,7 @@ class _PostRun:
         command = f"{command} --run-id {self._run.run_id}"
         seconds = self._deadline - time.monotonic()
         if seconds < min_seconds:
-            self._log(f"no {what}: the run was too short; create it with: {command}")
+            self.log(f"no {what}: the run was too short; create it with: {command}")
             return
         try:
             path = make(seconds)
@@ -76,7 +86,7 @@ class _PostRun:
             return
         if path is not None:
             self.paths.append(path)
-            self._log(f"{what}: {path.relative_to(self._run.root)}")
+            self.log(f"{what}: {path.relative_to(self._run.root)}")
 
     def plot(self, _seconds: float) -> Path:
         from transformer_playground.plots.loss_curves import PlotRequest
@@ -92,9 +102,10 @@ class _PostRun:
 
     def _warn(self, sentence: str) -> None:
         self.warnings.append(sentence)
-        self._log(f"warning: {sentence}")
+        self.log(f"warning: {sentence}")
 
-    def _log(self, line: str) -> None:
+    def log(self, line: str) -> None:
+        """Append a line to the run's log."""
         # A finished run must not fail because of its log.
         with contextlib.suppress(OSError):
             log = LogFileSink(self._run.log_path)

@@ -129,7 +129,7 @@ def start(
             # Parent and first environment stay as recorded when the run was created.
             kept = {key: saved[key] for key in ("environment",) if key in saved}
             replace_json(run.config_path, saved | _record(request, setup) | kept)
-            return _train(trainer, run)
+            return _train(trainer, run, setup.config)
     if branch_from is None:
         setup, resumption, ancestry = load_setup(request, request.config, notify), None, {}
     else:
@@ -144,7 +144,8 @@ def start(
     run = create_run(runs_dir, run_id, _record(request, setup) | ancestry)
     with RunLock(run):
         setup.tokenizer.save(run.tokenizer)
-        return _train(build_trainer(setup, run, sinks, control, resumption), run)
+        trainer = build_trainer(setup, run, sinks, control, resumption)
+        return _train(trainer, run, setup.config)
 
 
 def _why_finished(run: RunFolder, state: TrainingState, runtime: RuntimeConfig) -> str:
@@ -243,7 +244,7 @@ def build_trainer(
     return trainer
 
 
-def _train(trainer: Trainer, run: RunFolder) -> TrainingResult:
+def _train(trainer: Trainer, run: RunFolder, config: ExperimentConfig) -> TrainingResult:
     try:
         state = trainer.fit()
     except BaseException:
@@ -254,7 +255,7 @@ def _train(trainer: Trainer, run: RunFolder) -> TrainingResult:
     summary = write_summary(run)
     artifacts = make_artifacts(
         run,
-        trainer.train.runtime,
+        config,
         wall_time=summary["wall_time_s"],
         stopped=trainer.control.stopping,
     )

@@ -26,6 +26,7 @@ from transformer_playground.model.device import (
     set_tf32,
 )
 from transformer_playground.model.gpt import GPT
+from transformer_playground.training.exports import check_exports
 from transformer_playground.training.rng import derived_seed, initialisation_generator
 
 
@@ -115,6 +116,7 @@ def build_setup(config: ExperimentConfig, *, prepare_command: str) -> TrainingSe
         SamplingError: The prompt is empty or its file cannot be read.
         ConfigError: The vocabulary, the device or the layers to adapt do not fit.
         ModelError: The base model cannot be loaded.
+        ExportError: An export that is to follow is not possible.
     """
     dataset = open_dataset(config.prepare.dataset_dir, prepare_command=prepare_command)
     tokenizer = load_tokenizer(dataset.folder)
@@ -135,6 +137,7 @@ def build_setup(config: ExperimentConfig, *, prepare_command: str) -> TrainingSe
         model = _build_gpt(config, dataset).to(device)
         precision = choose_precision(config.train.runtime.dtype, device, count_parameters(model))
         weights_dtype = precision.dtype
+    check_exports(config, tokenizer, model)
     return TrainingSetup(
         config=config,
         dataset=dataset,

@@ -68,6 +68,23 @@ def test_what_was_prepared_decodes_to_the_text(settings: dict[str, Any], tmp_pat
     assert dataset.train.max() < dataset.vocab_size
 
 
+@pytest.mark.parametrize("settings", [{}, {"tokenizer_type": "gpt2"}, SPM])
+def test_nanogpt_can_read_a_prompt_and_show_a_sample(
+    settings: dict[str, Any], tmp_path: Path
+) -> None:
+    config = prepared(tmp_path, STORY * 5, **settings)
+    # As its sample.py does.
+    with (config.dataset_dir / "meta.pkl").open("rb") as file:
+        meta = pickle.load(file)
+    stoi, itos = meta["stoi"], meta["itos"]
+    ids = [stoi[char] for char in "\nthe cat"]
+    assert "".join([itos[index] for index in ids]) == "\nthe cat"
+    assert len(itos) == meta["vocab_size"]
+    tokenizer = load_tokenizer(config.dataset_dir)
+    assert tokenizer.decode(ids) == "\nthe cat"
+    assert tokenizer.kind == settings.get("tokenizer_type", "char")
+
+
 def test_nanogpt_can_read_the_files(tmp_path: Path) -> None:
     config = prepared(tmp_path)
 

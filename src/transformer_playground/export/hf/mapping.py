@@ -113,7 +113,7 @@ def _starcoder2(config: ModelConfig) -> dict[str, Any]:
 def _stablelm(config: ModelConfig) -> dict[str, Any]:
     return _decoder(config) | {
         "layer_norm_eps": config.norm_eps,
-        "use_parallel_residual": config.parallel_residual,
+        "use_parallel_residual": bool(features(config)["parallel_residual"]),
         "hidden_dropout": config.dropout,
         "rope_parameters": _whole_head(config),
         "partial_rotary_factor": 1.0,

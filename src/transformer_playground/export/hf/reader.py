@@ -1,5 +1,6 @@
 """A Hugging Face folder, opened again by transformers."""
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from transformer_playground.export.hf.custom import private_modules
 from transformer_playground.hub import silence_libraries, translate_load_errors
 from transformer_playground.model.base import evaluating
 
@@ -16,7 +18,6 @@ class TransformersReader:
 
     Args:
         folder: The folder.
-        padding: Token ids that must never be drawn.
         remote_code: Run the modeling file in the folder.
 
     Raises:
@@ -24,7 +25,8 @@ class TransformersReader:
     """
 
     def __init__(self, folder: Path, *, remote_code: bool = False) -> None:
-        with translate_load_errors(str(folder)):
+        own_modules = private_modules() if remote_code else contextlib.nullcontext()
+        with translate_load_errors(str(folder)), own_modules:
             import transformers
 
             self.name = f"transformers {transformers.__version__}"

@@ -1,6 +1,5 @@
 """The target `hf`: a folder that transformers loads without our code."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,11 @@ from torch import Tensor
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.errors import ExportError
 from transformer_playground.export.exportable import Exportable, Subject
+from transformer_playground.export.hf.custom import (
+    copy_modeling_file,
+    custom_configuration,
+    custom_tensors,
+)
 from transformer_playground.export.hf.mapping import HfClass, choose_class
 from transformer_playground.export.hf.reader import TransformersReader
 from transformer_playground.export.hf.tokenizer import copy_tokenizer, write_tokenizer
@@ -21,7 +25,7 @@ from transformer_playground.hub import silence_libraries
 
 WEIGHTS_FILE = "model.safetensors"
 # For logits up to 1; the order of sums differs.
-_TOLERANCE = 5e-6
+_TOLERANCE = 1e-5
 
 
 class HuggingFaceTarget:
@@ -45,15 +49,17 @@ class HuggingFaceTarget:
         if subject.config is None:
             _write_finetuned(source, folder, dtype)
             return
-        chosen = choose_class(subject.config)
-        config = configuration(chosen, subject.config, subject)
-        tensors = complete(chosen, config, chosen.tensors(source.gpt))
-        write_weights(tensors, folder, dtype)
-        document = config.to_diff_dict() | {
-            "architectures": [chosen.name],
-            "dtype": request.weights,
-        }
-        replace_json(folder / "config.json", json.loads(json.dumps(document)))
+        if request.custom_code:
+            copy_modeling_file(folder)
+            document = custom_configuration(subject.config, subject)
+            write_weights(custom_tensors(source.gpt), folder, dtype)
+        else:
+            chosen = choose_class(subject.config)
+            config = configuration(chosen, subject.config, subject)
+            document = config.to_diff_dict() | {"architectures": [chosen.name]}
+            tensors = complete(chosen, config, chosen.tensors(source.gpt))
+            write_weights(tensors, folder, dtype)
+        replace_json(folder / "config.json", document | {"dtype": request.weights})
         write_generation_config(subject, folder)
         write_tokenizer(subject.tokenizer, folder, context=subject.block_size)
 

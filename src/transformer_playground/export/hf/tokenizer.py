@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -106,7 +107,7 @@ def _byte_names() -> dict[int, str]:
 
 def _gpt2(tokenizer: Gpt2Tokenizer) -> dict[str, Any]:
     tokens = [tokenizer.token_bytes(token) for token in range(END_OF_TEXT_ID)]
-    merges = [[_spell(left), _spell(right)] for left, right in bpe_merges(tokens)]
+    merges = [[_spell(left), _spell(right)] for left, right in bpe_merges(tuple(tokens))]
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True}
     return _spec(
         added_tokens=[_added(END_OF_TEXT_ID, END_OF_TEXT, special=True)],
@@ -127,7 +128,8 @@ def _gpt2(tokenizer: Gpt2Tokenizer) -> dict[str, Any]:
     )
 
 
-def bpe_merges(tokens: list[bytes]) -> list[tuple[bytes, bytes]]:
+@functools.cache
+def bpe_merges(tokens: tuple[bytes, ...]) -> list[tuple[bytes, bytes]]:
     """The merges of a byte-pair encoding whose tokens are in the order of their merges.
 
     The last merge of a token joins the two parts that earlier merges make of it.
@@ -172,6 +174,7 @@ def _sentencepiece(tokenizer: SentencePieceTokenizer) -> dict[str, Any]:
     return _spec(
         added_tokens=added,
         normalizer={"type": "Replace", "pattern": {"String": " "}, "content": SPACE_MARK},
+        pre_tokenizer=None if is_bpe else _split_names(pieces, kinds),
         decoder={
             "type": "Sequence",
             "decoders": [
@@ -209,6 +212,22 @@ def _bpe(pieces: list[Any], normal: int) -> dict[str, Any]:
         "ignore_merges": False,
         "vocab": vocab,
         "merges": merges,
+    }
+
+
+def _split_names(pieces: list[Any], kinds: Any) -> dict[str, Any]:
+    """Divide the names of tokens that are not text, such as `</s>` and `<0x0A>`, inside a text.
+
+    A unigram model of tokenizers would find them there as tokens.
+    """
+    named = {kinds.UNKNOWN, kinds.CONTROL, kinds.BYTE}
+    names = sorted(piece.piece for piece in pieces if piece.type in named)
+    rests = "|".join(re.escape(name[1:]) for name in names if name.startswith("<"))
+    return {
+        "type": "Split",
+        "pattern": {"Regex": f"<(?={rests})"},
+        "behavior": "MergedWithPrevious",
+        "invert": False,
     }
 
 

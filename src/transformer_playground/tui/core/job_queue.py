@@ -321,7 +321,8 @@ class TrainingQueue:
 
 def artifact_lines(artifacts: "Artifacts") -> tuple[str, ...]:
     """Written files and warnings of a finished run, untrusted text, one per line."""
-    return (*(f"wrote {path}" for path in artifacts.paths), *artifacts.warnings)
+    written = (f"wrote {path}" for path in (*artifacts.paths, *artifacts.exports))
+    return (*written, *artifacts.warnings, *artifacts.failures)
 
 
 def _raise_if_stopped(job: Job) -> None:

@@ -1,0 +1,145 @@
+"""The target `safetensors`: our own weights, settings and tokenizer as plain files."""
+
+import json
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from transformer_playground.config.model import ModelConfig
+from transformer_playground.errors import ExportError
+from transformer_playground.export.exportable import Exportable, Subject
+from transformer_playground.export.greedy import continue_greedily
+from transformer_playground.export.hf.target import WEIGHTS_FILE, write_weights
+from transformer_playground.export.hf.tokenizer import TOKENIZER_FILE, write_tokenizer
+from transformer_playground.export.proof import Proof, prove
+from transformer_playground.export.request import ExportRequest
+from transformer_playground.export.target import Written
+from transformer_playground.files import replace_file, replace_json
+from transformer_playground.model.base import evaluating
+from transformer_playground.model.gpt import GPT
+
+CONFIG_FILE = "config.json"
+FORMAT = "transformer-playground"
+# Only the layout of a matrix in memory may differ.
+_TOLERANCE = 1e-5
+
+
+class PlainTarget:
+    """Our `[model]` table as JSON, and the weights under our own names."""
+
+    def check(self, subject: Subject, request: ExportRequest) -> None:
+        """See `Target.check`."""
+        refuse_finetuned(subject, "safetensors")
+
+    def write(self, source: Exportable, folder: Path, request: ExportRequest) -> None:
+        """See `Target.write`."""
+        dtype: torch.dtype = getattr(torch, request.weights)
+        source.round_weights(dtype)
+        subject = source.subject
+        write_weights(dict(source.gpt.state_dict()), folder, dtype)
+        document = {"format": FORMAT, "model": source.gpt.args(), "dtype": request.weights}
+        replace_json(folder / CONFIG_FILE, document)
+        write_tokenizer(subject.tokenizer, folder, context=subject.block_size)
+        for name, content in subject.tokenizer.files.items():
+            replace_file(folder / name, lambda file, content=content: file.write(content))  # type: ignore[misc]
+
+    def verify(self, written: Written) -> Proof:
+        """See `Target.verify`."""
+        reader = PlainReader(written.folder, written.source.subject.padding.start)
+        return prove(
+            written.source,
+            written.evidence,
+            reader,
+            tolerance=_TOLERANCE,
+            bits_before=written.bits_before,
+        )
+
+    def usage(self, subject: Subject, request: ExportRequest, folder: Path) -> str:
+        """See `Target.usage`."""
+        return "\n".join(
+            [
+                "```python",
+                "import json",
+                "from safetensors.torch import load_file",
+                "from tokenizers import Tokenizer",
+                "",
+                f'weights = load_file("{WEIGHTS_FILE}")',
+                f'settings = json.load(open("{CONFIG_FILE}"))["model"]',
+                f'tokenizer = Tokenizer.from_file("{TOKENIZER_FILE}")',
+                "```",
+                "",
+                "With Transformer Playground installed: `model = GPT(ModelConfig(**settings), "
+                'settings["vocab_size"])`, then `model.load_state_dict(weights)`.',
+            ]
+        )
+
+
+class PlainReader:
+    """The files of the target `safetensors`, opened without the run.
+
+    Args:
+        folder: The folder.
+        vocab_size: Number of token ids that are not padding.
+    """
+
+    def __init__(self, folder: Path, vocab_size: int) -> None:
+        from safetensors.torch import load_file
+
+        self.name = f"safetensors {version('safetensors')}"
+        document: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_bytes())
+        config = ModelConfig(**document["model"])
+        self._model = GPT(config, document["model"]["vocab_size"])
+        self._model.load_state_dict(load_file(folder / WEIGHTS_FILE))
+        self._model.eval()
+        self._vocab_size = vocab_size
+        self._tokenizer = FastTokenizer(folder)
+
+    def logprobs(self, tokens: Tensor) -> Tensor:
+        """Log-probabilities (B, T, vocab_size)."""
+        with evaluating(self._model):
+            logits: Tensor = self._model(tokens)
+        return logits.log_softmax(-1)
+
+    def continue_greedily(self, prompt: Any, count: int) -> list[int]:
+        """The most likely tokens."""
+        return continue_greedily(self.logprobs, prompt, count, self._vocab_size)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids by `tokenizers`."""
+        return self._tokenizer.encode(text)
+
+
+class FastTokenizer:
+    """A `tokenizer.json` that reads names of special tokens as text.
+
+    Args:
+        folder: The folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        from tokenizers import Tokenizer
+
+        self._tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
+        self._tokenizer.encode_special_tokens = True
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
+
+
+def refuse_finetuned(subject: Subject, target: str) -> None:
+    """Refuse a finetuned model, whose architecture is not ours.
+
+    Raises:
+        ExportError: It is one.
+    """
+    if subject.config is None:
+        raise ExportError(
+            f"--to {target} is for models trained from scratch; this run finetuned "
+            f"{subject.facts.base_model}.",
+            "Use --to hf, which merges the adapters into the base model.",
+        )
