@@ -140,4 +140,17 @@ def _texts(tokenizer: Tokenizer, windows: Tensor) -> tuple[str, ...]:
         doubled = "".join(char * 2 for char in alphabet)
         return excerpt, alphabet[::-1] + doubled
     # Replacement characters of tokens cut in two are a text like any other.
-    return excerpt, ODD_TEXT
+    return tuple("".join(filter(_encodable(tokenizer), text)) for text in (excerpt, ODD_TEXT))
+
+
+def _encodable(tokenizer: Tokenizer) -> Callable[[str], bool]:
+    """Whether a tokenizer knows a character: that of a base model may have a closed alphabet."""
+
+    def knows(char: str) -> bool:
+        try:
+            tokenizer.encode(char)
+        except DataError:
+            return False
+        return True
+
+    return knows

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from builders.base_models import Architecture
-from builders.commands import in_process
+from builders.commands import Project, Tp, in_process
 from builders.exports import export_and_prove, exportable
+from builders.finetuning import CONFIG as FINETUNING
 from builders.finetuning import make_finetuning_project
 from builders.models import lively_model
 from transformer_playground.cli.main import main
@@ -88,3 +89,25 @@ def test_a_finetuned_model_is_merged_and_proven(
     for other in ("onnx", "safetensors"):
         refused = in_process(project, capsys, "export", "first", "--to", other)
         assert (refused.code, "for models trained from scratch" in refused.err) == (1, True)
+
+
+def test_a_model_of_characters_can_be_pretrained_here_and_finetuned_here(
+    project: Project, tp: Tp
+) -> None:
+    assert tp("export", "first", "--to", "hf", "--out", "base").code == 0
+    experiment = project.root / "experiments" / "tuned"
+    (experiment / "raw").mkdir(parents=True)
+    lines = "\n".join(f"{number} bottles fall." for number in range(30))
+    (experiment / "raw" / "lines.txt").write_text(lines)
+    config = FINETUNING.replace("./tiny-qwen2", str(project.root / "base"))
+    config = config.replace("block_size = 24", "block_size = 16").replace("The cat", "1 bo")
+    config = config.replace("[hf_model]", 'doc_separator = "<|end|>"\n\n[hf_model]', 1)
+    (experiment / "config.toml").write_text(config)
+    ended = tp("loop", "tuned", "--run-id", "second", "--json")
+
+    assert ended.code == 0, ended.err
+    assert "tiny" not in ended.err
+    unknown = tp("generate", "--run-id", "second", "--prompt", "Ω\t")
+    assert (unknown.code, "lacks" in unknown.err) == (1, True)
+    assert "'Ω'" in unknown.err
+    assert tp("export", "second", "--to", "hf").code == 0

@@ -92,6 +92,7 @@ class HuggingFaceTokenizer(Tokenizer):
             for token in spec.get("added_tokens", [])
             if token.get("special") and token["content"] not in self.symbols
         }
+        self._keeps_spaces = spec["model"].get("type") == "WordLevel"
         unknown = self._ids.get(str(spec["model"].get("unk_token")))
         self._unknown_id = spec["model"].get("unk_id", unknown)
 
@@ -139,7 +140,11 @@ class HuggingFaceTokenizer(Tokenizer):
     def _require_known(self, text: str) -> None:
         for symbol in self.symbols:
             text = text.replace(symbol, "")
-        unknown = [char for char in sorted(set(text)) if not char.isspace() and self._lacks(char)]
+        unknown = [
+            char
+            for char in sorted(set(text))
+            if (self._keeps_spaces or not char.isspace()) and self._lacks(char)
+        ]
         if not unknown:
             return
         shown = names_text(list(map(repr, unknown)), _SHOWN)
@@ -149,7 +154,11 @@ class HuggingFaceTokenizer(Tokenizer):
         )
 
     def _lacks(self, char: str) -> bool:
-        ids = self._encode(char)
+        try:
+            ids = self._encode(char)
+        except DataError:
+            # A vocabulary of characters without a token for unknown ones.
+            return True
         return not ids or self._unknown_id in ids
 
     def _details(self) -> dict[str, Any]:
@@ -239,7 +248,8 @@ def _loaded_tokenizer(
     new_tokens = _add_tokens(loaded, [*([end_token] if end_token else []), *symbols])
     if end_token:
         loaded.eos_token = end_token
-    first = loaded("a")["input_ids"][:1]
+    # Not every vocabulary has a given character.
+    first = loaded("")["input_ids"][:1]
     # If start and end are the same token (OPT), no start is added: it would be an empty document.
     begins = first == [loaded.bos_token_id] != [loaded.eos_token_id]
     return HuggingFaceTokenizer(

@@ -39,6 +39,9 @@ def token_table(spec: Mapping[str, Any], vocabulary: Mapping[str, int]) -> list[
         spell = _byte_level(spec)
     elif decoders & {"Metaspace", "ByteFallback", "Replace"}:
         spell = _metaspace
+    elif decoders == {"Fuse"}:
+        # Tokens are the text itself, as those of characters.
+        spell = str.encode
     else:
         raise DataError(
             "The decoder of the tokenizer is not supported "
