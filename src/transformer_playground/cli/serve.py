@@ -67,6 +67,8 @@ def serve(
         served = ServedRun.load(run, request)
         for skipped in served.loaded.skipped:
             note(f"skipped a damaged checkpoint: {skipped}")
+        for notice in served.loaded.notices:
+            note(notice)
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listening.getsockname()[1]}/v1"
 
