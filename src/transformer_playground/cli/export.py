@@ -66,6 +66,14 @@ def export(
         str | None,
         typer.Option("--name", metavar="NAME", help="Name of the model; default: the run ID."),
     ] = None,
+    template: Annotated[
+        str | None,
+        typer.Option(
+            "--template",
+            metavar="TEXT",
+            help="ollama: template of a prompt, in Go's syntax; default: the prompt as it is.",
+        ),
+    ] = None,
     licence: Annotated[
         str,
         typer.Option("--license", metavar="ID", help="Licence of the model, for its README."),
@@ -112,6 +120,7 @@ def export(
         quantize=quantize,
         out=out,
         model_name=name,
+        template=template,
         force=force,
         verify=not no_verify,
         custom_code=custom_code,

@@ -8,6 +8,10 @@ from pydantic import Field, model_validator
 from transformer_playground.config.base import Folder, Table, conflict, setting
 
 WeightsDtype = Literal["float32", "bfloat16", "float16"]
+Quantization = Literal[
+    "q8_0", "q6_k", "q5_k_m", "q5_k_s", "q4_k_m", "q4_k_s", "q3_k_l", "q3_k_m", "q3_k_s", "q2_k"
+]
+"""From large to small; all but the first are made by llama.cpp's own program."""
 
 
 class TargetConfig(Table):
@@ -43,11 +47,30 @@ class OnnxExportConfig(TargetConfig):
     """`[export.onnx]`: a graph for onnxruntime."""
 
 
+class GgufExportConfig(TargetConfig):
+    """`[export.gguf]`: a file for llama.cpp."""
+
+    dtype: WeightsDtype = setting("float32", "Dtype of the weights, unless quant is set.")
+    quant: Quantization | None = setting(
+        None, "Quantisation; all but q8_0 need llama.cpp's own program. Omitted = dtype."
+    )
+
+
+class OllamaExportConfig(GgufExportConfig):
+    """`[export.ollama]`: a GGUF file with a Modelfile for Ollama."""
+
+    template: str = setting(
+        "", "Template of a prompt, in Go's syntax; empty = the prompt as it is.", max_length=10_000
+    )
+
+
 class ExportConfig(Table):
     """`[export]`: the licence, and a table for each target."""
 
     license: str = setting("", "Licence of the model for its README, such as 'mit'; empty = none.")
     hf: HfExportConfig = Field(default_factory=HfExportConfig)
+    gguf: GgufExportConfig = Field(default_factory=GgufExportConfig)
+    ollama: OllamaExportConfig = Field(default_factory=OllamaExportConfig)
     safetensors: PlainExportConfig = Field(default_factory=PlainExportConfig)
     onnx: OnnxExportConfig = Field(default_factory=OnnxExportConfig)
 

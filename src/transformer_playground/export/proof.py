@@ -113,18 +113,18 @@ def prove(
         logits = source.logits(window[None, :-1])
         found = reader.logprobs(window[None, :-1])
         if found.shape != logits.shape:
-            raise _failed(f"its logits have the shape {tuple(found.shape)}", reader)
+            raise failed(f"its logits have the shape {tuple(found.shape)}", reader)
         difference = (logits.log_softmax(-1) - found).abs().max().item()
         # NaN is larger than any limit, but max() would drop it.
         largest = difference if not difference <= largest else largest
         scale = max(scale, logits.abs().max().item())
     limit = tolerance * scale
     if not largest <= limit:
-        raise _failed(
+        raise failed(
             f"its log-probabilities differ by up to {largest:.2g} nats, more than {limit:.2g}",
             reader,
         )
-    equal, total = _compare_greedy(source, evidence, reader, limit)
+    equal, total = compare_greedy(source, evidence, reader, limit)
     return Proof(
         reader=reader.name,
         origin=evidence.origin,
@@ -133,16 +133,26 @@ def prove(
         tolerance=limit,
         greedy_tokens=total,
         greedy_equal=equal,
-        texts=_compare_texts(source, evidence, reader),
+        texts=compare_texts(source, evidence, reader),
         bits_per_byte_before=bits_before,
         bits_per_byte_after=after,
     )
 
 
-def _compare_greedy(
+def compare_greedy(
     source: Exportable, evidence: Evidence, reader: Reader, limit: float
 ) -> tuple[int, int]:
-    """Number of equal greedy tokens, and of all."""
+    """Number of equal greedy tokens, and of all.
+
+    Args:
+        source: The model.
+        evidence: The prompts.
+        reader: The export.
+        limit: Log-probabilities that differ by less than twice this are equal.
+
+    Raises:
+        ExportError: A token differs.
+    """
     equal = total = 0
     for prompt in evidence.prompts:
         known = source.subject.padding.start
@@ -160,7 +170,7 @@ def _compare_greedy(
             context = torch.tensor([[*prompt, *expected[:place]]])
             scores = source.logits(context)[0, -1].log_softmax(-1)
             if chosen is None or scores[token] - scores[chosen] > 2 * limit:
-                raise _failed(
+                raise failed(
                     f"its greedy continuation has token {chosen} where the run has {token}", reader
                 )
             # From a near tie on, the texts may differ.
@@ -168,7 +178,12 @@ def _compare_greedy(
     return equal, total
 
 
-def _compare_texts(source: Exportable, evidence: Evidence, reader: Reader) -> int:
+def compare_texts(source: Exportable, evidence: Evidence, reader: Reader) -> int:
+    """Number of texts with the same token ids.
+
+    Raises:
+        ExportError: One has others.
+    """
     count = 0
     for text in evidence.texts:
         found = reader.encode(text)
@@ -179,12 +194,13 @@ def _compare_texts(source: Exportable, evidence: Evidence, reader: Reader) -> in
             pairs = enumerate(zip(expected, found, strict=False))
             place = next((at for at, (ours, theirs) in pairs if ours != theirs), len(expected))
             shown = source.subject.tokenizer.decode(expected[place : place + _SHOWN])
-            raise _failed(f"its tokenizer gives other ids for {shown!r}", reader)
+            raise failed(f"its tokenizer gives other ids for {shown!r}", reader)
         count += 1
     return count
 
 
-def _failed(reason: str, reader: Reader) -> ExportError:
+def failed(reason: str, reader: Reader) -> ExportError:
+    """The error for an export that differs from its run."""
     return ExportError(
         f"The export was not kept, because {reader.name} does not compute what the run computes: "
         f"{reason}.",

@@ -19,4 +19,12 @@ def load_target(name: TargetName) -> Target:
             from transformer_playground.export.onnx import OnnxTarget
 
             return OnnxTarget()
+        case "gguf":
+            from transformer_playground.export.gguf.target import GgufTarget
+
+            return GgufTarget()
+        case "ollama":
+            from transformer_playground.export.ollama.target import OllamaTarget
+
+            return OllamaTarget()
     raise AssertionError(name)

@@ -29,12 +29,19 @@ class TargetInfo:
     custom_code: bool = False
 
 
+K_QUANTS = ("q6_k", "q5_k_m", "q5_k_s", "q4_k_m", "q4_k_s", "q3_k_l", "q3_k_m", "q3_k_s", "q2_k")
+"""Quantisations that llama.cpp's own program makes, from large to small."""
+
+QUANTIZATIONS = ("q8_0", *K_QUANTS)
+
 FLOAT_DTYPES = ("float32", "bfloat16", "float16")
 
 TARGETS: dict[TargetName, TargetInfo] = {
     info.name: info
     for info in (
         TargetInfo("hf", "folder for transformers", FLOAT_DTYPES, custom_code=True),
+        TargetInfo("gguf", "file for llama.cpp", FLOAT_DTYPES, QUANTIZATIONS),
+        TargetInfo("ollama", "GGUF and Modelfile", FLOAT_DTYPES, QUANTIZATIONS),
         TargetInfo("safetensors", "our own weights and settings as plain files", FLOAT_DTYPES),
         TargetInfo("onnx", "graph for onnxruntime", ("float32",)),
     )
@@ -107,6 +114,10 @@ class ExportRequest:
         _require("--quantize", self.quantize, info.quantizations, info.name)
         if self.dtype is not None and self.quantize is not None:
             raise UsageError("--dtype and --quantize are mutually exclusive.", "Give one of them.")
+        if self.template is not None and info.name != "ollama":
+            raise UsageError(
+                f"--template does not apply to --to {info.name}.", "It applies to --to ollama."
+            )
         if self.custom_code and not info.custom_code:
             names = [name for name, other in TARGETS.items() if other.custom_code]
             raise UsageError(
