@@ -2,11 +2,9 @@
 
 import contextlib
 import errno
-import hashlib
 import itertools
 import json
 import os
-import secrets
 import shutil
 import stat
 import tempfile
@@ -28,6 +26,9 @@ NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, err
 
 def sha256_file(path: Path) -> str:
     """SHA-256 of a file as hex."""
+    # Late: it loads OpenSSL, which slows the start of programs that never need it.
+    import hashlib
+
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_HASH_CHUNK):
@@ -62,6 +63,11 @@ def open_regular(path: Path, buffering: int = -1) -> IO[bytes]:
         OSError: While opening, or it is a link or not a regular file.
     """
     return os.fdopen(_open_regular(path, os.O_RDONLY), "rb", buffering)
+
+
+def random_hex(size: int) -> str:
+    """`size` random bytes as hexadecimal digits, for names that nothing else has."""
+    return os.urandom(size).hex()
 
 
 def _open_regular(path: Path, flags: int) -> int:
@@ -165,7 +171,7 @@ def link_or_copy(source: Path, target: Path) -> None:
     Raises:
         OSError: While writing; `target` is unchanged and no partial file is left.
     """
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    temporary = target.with_name(f".{target.name}.{random_hex(4)}.tmp")
     try:
         try:
             os.link(source, temporary)

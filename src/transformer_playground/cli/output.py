@@ -7,12 +7,14 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformer_playground.errors import PlaygroundError, UsageError
 from transformer_playground.jsonvalues import ascii_json
-from transformer_playground.tables import Column, table_lines
 from transformer_playground.terminal import visible
+
+if TYPE_CHECKING:
+    from transformer_playground.tables import Column
 
 INTERRUPTED = 128 + signal.SIGINT
 
@@ -40,8 +42,10 @@ def note(text: str) -> None:
         pass
 
 
-def print_table(columns: Sequence[Column]) -> None:
+def print_table(columns: "Sequence[Column]") -> None:
     """Print a table, cut to the terminal's width or whole if piped."""
+    from transformer_playground.tables import table_lines
+
     width = shutil.get_terminal_size().columns if is_terminal() else None
     for line in table_lines(columns, width):
         say(line)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import tomllib
 from collections.abc import Mapping, MutableMapping, Sequence
 from datetime import date, time
 from typing import Any
@@ -57,7 +56,9 @@ def set_value(text: str, key: Key, value: Any) -> str:
     Raises:
         ConfigError: The document is not TOML, or has a plain value where a table is needed.
     """
-    # Imported late: only edits need it, and it is 30 times slower than tomllib.
+    # Imported late: only edits need them, and tomlkit is 30 times slower than tomllib.
+    import tomllib
+
     import tomlkit
     from tomlkit.exceptions import TOMLKitError
 

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import re
-import secrets
 import shlex
 import shutil
 import time
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from transformer_playground.errors import RunError, UsageError, translate_os_errors
-from transformer_playground.files import fsync_folder, read_regular, replace_json
+from transformer_playground.files import fsync_folder, random_hex, read_regular, replace_json
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 RUNS_DIR = Path("runs")
@@ -87,7 +86,7 @@ def new_run_id(experiment: str) -> str:
     Invalid characters become dashes.
     """
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", experiment).lstrip("._-")[:_MAX_STEM_LENGTH] or "run"
-    return f"{stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    return f"{stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}-{random_hex(2)}"
 
 
 def check_run_id(name: str) -> str:
@@ -118,7 +117,7 @@ def create_run(runs_dir: Path, run_id: str, run_config: Mapping[str, Any]) -> Ru
         RunError: OSError while writing.
     """
     root = runs_dir / check_run_id(run_id)
-    temporary = runs_dir / f".{run_id}.{secrets.token_hex(4)}.tmp"
+    temporary = runs_dir / f".{run_id}.{random_hex(4)}.tmp"
     if os.path.lexists(root):
         raise _taken(RunFolder(root))
     what = f"The run '{run_id}' could not be created in {runs_dir}"

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import platform
-import secrets
 import threading
 import time
 from collections.abc import Iterator
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import IO, Literal, Self
 
 from transformer_playground.errors import RunError, translate_os_errors
-from transformer_playground.files import open_regular, read_regular
+from transformer_playground.files import open_regular, random_hex, read_regular
 from transformer_playground.jsonvalues import as_int, as_number, as_object, as_text
 from transformer_playground.runs.folder import RunFolder, refuse_links, remove_leftovers
 from transformer_playground.runs.jsonl import Row, parse_lines
@@ -160,7 +159,7 @@ class RunLock:
         )
         path = self._run.writer_path
         # Renamed for atomicity; not synced, since the record is worthless after a crash.
-        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        temporary = path.with_name(f".{path.name}.{random_hex(4)}.tmp")
         try:
             temporary.write_text(json.dumps(asdict(record)) + "\n", encoding="utf-8")
             temporary.replace(path)

@@ -25,12 +25,6 @@ from transformer_playground.tui.bindings import bindings_for, check_keymap
 from transformer_playground.tui.contrast import readable_variables
 from transformer_playground.tui.core.context import AppContext, LaunchRequested, Notice
 from transformer_playground.tui.core.input_order import InputOrder, KeyFollower
-from transformer_playground.tui.core.job_queue import Update
-from transformer_playground.tui.core.job_text import (
-    activity_text,
-    outcome_text,
-    quit_question,
-)
 from transformer_playground.tui.settings import (
     load_settings,
     save_settings,
@@ -43,10 +37,12 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from textual.notifications import SeverityLevel
 
+    from transformer_playground.tui.core.job_queue import Update
+
 # Seconds. With Python's default of 5 ms a key press waits that long while training runs Python.
 _SWITCH_INTERVAL = 0.001
 _DRAIN_SECONDS = 0.1
-_FRAME_SECONDS = 0.01
+_FRAME_SECONDS = 0.03
 _NOTICE_SIGNS = {"information": "", "warning": "! ", "error": "✗ "}
 # Below 60 x 16 only a notice is shown; two panes from 100 columns, three from 140.
 _WIDTHS = [(0, "-tiny"), (60, "-narrow"), (100, "-wide"), (140, "-broad")]
@@ -129,9 +125,6 @@ class Console(App[int], inherit_bindings=False):
         if self._settings_problems:
             text = visible("\n".join(self._settings_problems))
             self.notify(text, title="Settings", severity="warning", markup=False)
-        self.run_worker(
-            self.context.training.work, group="training", thread=True, exit_on_error=False
-        )
         self._handle_signals()
 
     def on_ready(self) -> None:
@@ -144,6 +137,9 @@ class Console(App[int], inherit_bindings=False):
             gc.freeze()
             gc.enable()
         self.context.refresh_snapshot()
+        self.run_worker(
+            self.context.training.work, group="training", thread=True, exit_on_error=False
+        )
         self.set_interval(_DRAIN_SECONDS, self._drain)
 
     def _handle_signals(self) -> None:
@@ -164,6 +160,8 @@ class Console(App[int], inherit_bindings=False):
         updates = context.training.drain()
         if not updates:
             return
+        from transformer_playground.tui.core.job_text import activity_text
+
         active = context.training.active
         context.workspace.follow_training(active.run_id if active else None)
         with self.batch_update():
@@ -172,12 +170,14 @@ class Console(App[int], inherit_bindings=False):
         for update in updates:
             self._handle_update(update)
 
-    def _handle_update(self, update: Update) -> None:
+    def _handle_update(self, update: "Update") -> None:
         job = update.job
         if update.kind in ("started", "trained"):
             self.context.refresh_snapshot()
         if update.kind != "ended":
             return
+        from transformer_playground.tui.core.job_text import outcome_text
+
         self.notify(
             visible(outcome_text(job)),
             title=visible_line(job.name),
@@ -247,6 +247,7 @@ class Console(App[int], inherit_bindings=False):
         if training.active is None and not training.waiting:
             self.exit(0)
             return
+        from transformer_playground.tui.core.job_text import quit_question
         from transformer_playground.tui.dialogs.base import ConfirmScreen
 
         question, yes = quit_question(training)

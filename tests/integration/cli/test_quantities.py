@@ -24,7 +24,7 @@ from transformer_playground.training.events import Evaluated, RunFinished, RunSt
 from transformer_playground.training.sinks.text import describe
 from transformer_playground.tui.launch.service import summary_lines
 from transformer_playground.tui.live.stats import RunActivity, stats_of, stats_table
-from transformer_playground.tui.runs.actions import export_table
+from transformer_playground.tui.runs.commands import export_table
 from transformer_playground.tui.runs.details_text import run_overview
 from transformer_playground.tui.runs.table_state import RunsTableState, find_column
 

@@ -13,14 +13,14 @@ from textual.signal import Signal
 from textual.timer import Timer
 
 from transformer_playground.terminal import visible
-from transformer_playground.training.launch import Launch
-from transformer_playground.tui.core.job_queue import TrainingQueue, Update
-from transformer_playground.tui.core.known_preparers import KnownPreparers
 from transformer_playground.tui.core.snapshot import Snapshot, take_snapshot
 from transformer_playground.tui.core.workspace import Workspace
 from transformer_playground.tui.settings import Settings
 
 if TYPE_CHECKING:
+    from transformer_playground.training.launch import Launch
+    from transformer_playground.tui.core.job_queue import TrainingQueue, Update
+    from transformer_playground.tui.core.known_preparers import KnownPreparers
     from transformer_playground.tui.core.sampling import SamplingService
 
 
@@ -40,7 +40,7 @@ class Notice:
 class LaunchRequested(Message):
     """Request to open the launch form."""
 
-    def __init__(self, launch: Launch) -> None:
+    def __init__(self, launch: "Launch") -> None:
         super().__init__()
         self.launch = launch
 
@@ -57,9 +57,6 @@ class AppContext:
     def __init__(self, app: App[int], experiments_dir: Path, runs_dir: Path) -> None:
         self.app = app
         self.experiments_dir, self.runs_dir = experiments_dir, runs_dir
-        self.known_preparers = KnownPreparers()
-        unknown = self.known_preparers.unknown_of
-        self.training = TrainingQueue(experiments_dir, runs_dir, unknown)
         self.workspace = Workspace()
         self.snapshot = Snapshot()
         self.has_snapshot = False
@@ -72,6 +69,19 @@ class AppContext:
         self.training_changed: Signal[list[Update]] = Signal(app, "training")
         self.activity_changed: Signal[str] = Signal(app, "activity")
         self._next_refresh: Timer | None = None
+
+    @cached_property
+    def known_preparers(self) -> "KnownPreparers":
+        from transformer_playground.tui.core.known_preparers import KnownPreparers
+
+        return KnownPreparers()
+
+    @cached_property
+    def training(self) -> "TrainingQueue":
+        # Imported after the first frame.
+        from transformer_playground.tui.core.job_queue import TrainingQueue
+
+        return TrainingQueue(self.experiments_dir, self.runs_dir, self.known_preparers.unknown_of)
 
     @cached_property
     def sampling(self) -> "SamplingService":

@@ -1,7 +1,6 @@
 """Filter of the runs table, with completion."""
 
 from textual import events
-from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Input, OptionList, Static
@@ -35,18 +34,16 @@ class FilterBar(Vertical):
         super().__init__(id="filter")
         self._state = state
 
-    def compose(self) -> ComposeResult:
-        yield LineInput(
-            placeholder="words, status:running|failed, val_loss<1.9, norm=rmsnorm, -tag:old",
-            id="filter-text",
-        )
-        yield CompletionList("filter-completions")
-        yield Static("", id="filter-problem", classes="error", markup=False)
-
     def on_mount(self) -> None:
         self.display = False
 
     def open(self) -> None:
+        if not self.children:
+            # Not before: the first frame would take longer to style.
+            hint = "words, status:running|failed, val_loss<1.9, norm=rmsnorm, -tag:old"
+            problem = Static("", id="filter-problem", classes="error", markup=False)
+            text = LineInput(placeholder=hint, id="filter-text")
+            self.mount(text, CompletionList("filter-completions"), problem)
         self.display = True
         self._input.focus()
 

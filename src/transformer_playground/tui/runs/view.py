@@ -11,10 +11,8 @@ from textual.content import Content
 from textual.widgets import OptionList
 
 from transformer_playground.runs.fields import FIELDS, RunInfo, setting_keys
-from transformer_playground.training.launch import Launch
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.context import LaunchRequested
-from transformer_playground.tui.core.job_queue import Update, with_jobs
 from transformer_playground.tui.core.snapshot import RowReader, Snapshot
 from transformer_playground.tui.runs.actions import RunActions
 from transformer_playground.tui.runs.details_pane import RunDetails, SectionBar
@@ -29,6 +27,7 @@ from transformer_playground.tui.runs.table_state import (
 from transformer_playground.tui.settings import Settings
 
 if TYPE_CHECKING:
+    from transformer_playground.tui.core.job_queue import Update
     from transformer_playground.tui.runs.details_loader import DetailsLoader
 
 Pane = Literal["runs", "details", "experiments"]
@@ -139,7 +138,7 @@ class RunsView(RunActions):
             if is_first and snapshot.experiments:
                 self._go_to("experiments")
 
-    def _on_training_updates(self, updates: list[Update]) -> None:
+    def _on_training_updates(self, updates: "list[Update]") -> None:
         """Show the new job states at once, and read the new metrics after a short delay."""
         if not self.is_current:
             self._snapshot = None
@@ -172,6 +171,8 @@ class RunsView(RunActions):
             self._show_details()
 
     def _with_current_state(self, runs: Mapping[str, RunInfo]) -> dict[str, RunInfo]:
+        from transformer_playground.tui.core.job_queue import with_jobs
+
         return with_jobs(self._rows.newest(runs), self.context.training.jobs)
 
     def _show_experiments(self) -> None:
@@ -226,7 +227,7 @@ class RunsView(RunActions):
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         if event.option_id is not None:
-            self.post_message(LaunchRequested(Launch(event.option_id)))
+            self._request_launch(event.option_id)
 
     def on_section_bar_selected(self, event: SectionBar.Selected) -> None:
         self._details.set_section(event.name)
@@ -272,7 +273,12 @@ class RunsView(RunActions):
         if self._pane != "experiments":
             super().action_open()
         elif name is not None:
-            self.post_message(LaunchRequested(Launch(name)))
+            self._request_launch(name)
+
+    def _request_launch(self, experiment: str) -> None:
+        from transformer_playground.training.launch import Launch
+
+        self.post_message(LaunchRequested(Launch(experiment)))
 
     def action_pane(self, by: int) -> None:
         panes = _PANES if self.context.snapshot.runs else ("experiments", "details")
