@@ -37,13 +37,15 @@ class FilterBar(Vertical):
     def on_mount(self) -> None:
         self.display = False
 
-    def open(self) -> None:
+    def complete(self) -> None:
+        """Add the field and its completions; without them the first frame is styled sooner."""
         if not self.children:
-            # Not before: the first frame would take longer to style.
             hint = "words, status:running|failed, val_loss<1.9, norm=rmsnorm, -tag:old"
             problem = Static("", id="filter-problem", classes="error", markup=False)
             text = LineInput(placeholder=hint, id="filter-text")
             self.mount(text, CompletionList("filter-completions"), problem)
+
+    def open(self) -> None:
         self.display = True
         self._input.focus()
 

@@ -122,6 +122,7 @@ class RunsView(RunActions):
         before = self._snapshot
         is_first = before is None or not (before.runs or before.experiments)
         self._snapshot = snapshot
+        self.query_one(FilterBar).complete()
         self._details.read_experiments(snapshot.experiments, self._show_experiments)
         self._show_experiments()
         is_empty = not snapshot.runs

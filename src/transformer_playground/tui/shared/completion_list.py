@@ -24,8 +24,6 @@ class CompletionList(OptionList, can_focus=False):
         super().__init__(id=id, classes="completions", markup=False)
         self.completions: tuple[Completion, ...] = ()
         self.has_moved = False
-
-    def on_mount(self) -> None:
         self.display = False
 
     @property
