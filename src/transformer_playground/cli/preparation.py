@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 
 # On a terminal the line is redrawn in place; a log gets a new line now and then.
 _REDRAW_SECONDS = 0.1
+_FIRST_SECONDS = 0.5
 _LOG_SECONDS = 10.0
-_CLEAR_LINE = "\r\x1b[K"
+_CLEAR_LINE = "\r\x1b[2K"
 
 
 class PreparationDisplay:
@@ -22,8 +23,8 @@ class PreparationDisplay:
     def __init__(self) -> None:
         self._in_place = sys.stderr.isatty()
         self._is_drawn = False
-        # In a log, a preparation of seconds has no progress to tell.
-        self._due = time.monotonic() + (0.0 if self._in_place else _LOG_SECONDS)
+        # A line that is gone at once would only flicker; a log has few lines.
+        self._due = time.monotonic() + (_FIRST_SECONDS if self._in_place else _LOG_SECONDS)
 
     def __enter__(self) -> Self:
         return self
