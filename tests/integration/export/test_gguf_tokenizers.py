@@ -110,7 +110,12 @@ def test_an_unknown_division_of_texts_is_refused(tmp_path: Path) -> None:
     known = load_hub_tokenizer(HfModelConfig(model_name=str(folder)))
     assert known.eos_id is not None
     spec = orjson.loads(known.files["tokenizer.json"])
-    spec["pre_tokenizer"]["use_regex"] = False
+    spec["pre_tokenizer"] = {
+        "type": "ByteLevel",
+        "add_prefix_space": False,
+        "trim_offsets": True,
+        "use_regex": False,
+    }
     files = {**known.files, "tokenizer.json": orjson.dumps(spec)}
     tokenizer = HuggingFaceTokenizer(files, eos_id=known.eos_id)
     with pytest.raises(ExportError, match="how the tokenizer divides a text"):

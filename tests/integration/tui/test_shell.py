@@ -1,4 +1,5 @@
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,10 @@ def test_each_key_to_quit_quits_when_nothing_trains(project: Project, keys: str)
     with_console(project, steps)
 
 
+def _has_lines(console: Console, count: int) -> bool:
+    return len(shown(console).split("\n")) == count
+
+
 def test_any_change_of_size_is_survived_and_a_tiny_one_says_so(project: Project) -> None:
     source = random.Random(1)
     sizes = [(1, 1), (300, 100), (59, 16), (60, 15), (60, 16), (2, 90), (200, 1)]
@@ -200,8 +205,8 @@ def test_any_change_of_size_is_survived_and_a_tiny_one_says_so(project: Project)
             await pilot.resize_terminal(*size)
         for size in ((59, 16), (60, 15)):
             await pilot.resize_terminal(*size)
+            await until(pilot, partial(_has_lines, console, size[1]))
             await until(pilot, lambda: "too small: needs 60 x 16" in shown(console))
-            assert len(shown(console).split("\n")) == size[1]
             assert shown(console).strip() == "too small: needs 60 x 16"
         await pilot.resize_terminal(60, 16)
         await until(pilot, lambda: "1 Runs" in shown(console))
