@@ -242,22 +242,23 @@ class Console(App[int], inherit_bindings=False):
         )
 
     def action_leave(self) -> None:
-        """Quit; confirm first while a run trains or waits."""
+        """Quit; confirm first while a run trains, waits or is exported."""
         training = self.context.training
-        if training.active is None and not training.waiting:
+        export = self.context.exports.active
+        if training.active is None and not training.waiting and export is None:
             self.exit(0)
             return
         from transformer_playground.tui.core.job_text import quit_question
         from transformer_playground.tui.dialogs.base import ConfirmScreen
 
-        question, yes = quit_question(training)
+        question, yes = quit_question(training, export.run_id if export else None)
         answers = (("quit", yes), ("cancel", "Cancel"))
         self.push_screen(ConfirmScreen(question, answers), self._exit_if_confirmed)
 
     def _exit_if_confirmed(self, answer: str | None) -> None:
         if answer == "quit":
             job = self.context.training.active
-            if job is None or not job.is_reporting:
+            if job is not None and not job.is_reporting:
                 self.context.set_activity("saving …")
             self.context.training.close()
             self.set_interval(_DRAIN_SECONDS, self._exit_when_saved)
@@ -291,6 +292,7 @@ class Console(App[int], inherit_bindings=False):
     def on_unmount(self) -> None:
         # Also after an unexpected exit, training saves and its thread ends.
         self.context.training.close()
+        self.context.exports.close()
         self._save_settings()
 
     def _load_settings(self) -> list[str]:

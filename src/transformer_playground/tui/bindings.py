@@ -20,6 +20,7 @@ Place = Literal[
     "scrub",
     "chart",
     "launch",
+    "export",
     "edit",
     "dialog",
 ]
@@ -35,6 +36,7 @@ PLACES: Mapping[Place, str] = {
     "scrub": "Training samples",
     "chart": "Charts",
     "launch": "Launch form",
+    "export": "Export form",
     "edit": "Text editor",
     "dialog": "Dialogs",
 }
@@ -80,6 +82,7 @@ _chart = partial(Key, "chart")
 _sample = partial(Key, "sample")
 _samples = partial(Key, "samples")
 _launch = partial(Key, "launch")
+_export = partial(Key, "export")
 _edit = partial(Key, "edit")
 _compare = partial(Key, "compare")
 _comparison = partial(Key, "comparison")
@@ -129,6 +132,7 @@ KEYS: tuple[Key, ...] = (
     _runs("resume", "r", "resume", "Resume an interrupted run."),
     _runs("copy", "y", "copy", "Copy the id of the run.", "copy id"),
     _runs("export", "x", "export", "Export the table to a file."),
+    _runs("export_model", "X", "export_model", "Export the model of the run to other programs."),
     _runs(
         "out", "escape", "out", "Restore the panes, go back to the table, clear the filter.", "back"
     ),
@@ -211,6 +215,12 @@ KEYS: tuple[Key, ...] = (
     _launch("edit", "ctrl+t", "edit", "Edit the configuration file.", "edit file", footer=True),
     _launch("keep", "ctrl+s", "keep", "Save the added settings to the file.", "save", footer=True),
     _launch("other", "ctrl+o", "other", "Choose another experiment.", "experiment", footer=True),
+    _export("start", "enter,f5", "start", "Start the export.", "export", footer=True),
+    _export("stop", "ctrl+x", "stop", "Stop the export.", footer=True),
+    _export("next", "right,space", "change(1)", "Choose the next value.", footer=True),
+    _export("previous", "left", "change(-1)", "Choose the previous value."),
+    _export("up", "up", "step(-1)", "Go to the field above."),
+    _export("down", "down", "step(1)", "Go to the field below."),
     _edit(
         "newline",
         "ctrl+j",

@@ -19,6 +19,7 @@ from transformer_playground.tui.settings import Settings
 
 if TYPE_CHECKING:
     from transformer_playground.training.launch import Launch
+    from transformer_playground.tui.core.exports import Exports
     from transformer_playground.tui.core.job_queue import TrainingQueue, Update
     from transformer_playground.tui.core.known_preparers import KnownPreparers
     from transformer_playground.tui.core.sampling import SamplingService
@@ -90,6 +91,13 @@ class AppContext:
         from transformer_playground.tui.core.sampling import SamplingService
 
         return SamplingService(self.runs_dir)
+
+    @cached_property
+    def exports(self) -> "Exports":
+        # Imported by the first export.
+        from transformer_playground.tui.core.exports import Exports
+
+        return Exports(self.experiments_dir, self.runs_dir)
 
     @property
     def is_dark(self) -> bool:

@@ -40,8 +40,12 @@ def stop_question(job: Job) -> tuple[str, str]:
     return question, "Save and stop"
 
 
-def quit_question(queue: TrainingQueue) -> tuple[str, str]:
-    """Question and confirm label of the quit dialog while jobs are active or queued."""
+def quit_question(queue: TrainingQueue, exported: str | None = None) -> tuple[str, str]:
+    """Question and confirm label of the quit dialog while jobs are active or queued.
+
+    Args:
+        exported: The run that is being exported.
+    """
     job = queue.active
     question, confirm = "", "Quit"
     if job is not None and job.is_reporting:
@@ -56,6 +60,8 @@ def quit_question(queue: TrainingQueue) -> tuple[str, str]:
         question = "A run is starting. Quitting stops it."
     if queue.waiting:
         question += " Queued runs will not be trained."
+    if exported is not None:
+        question += f" {exported} is being exported. Quitting stops that, and nothing is written."
     return question.strip(), confirm
 
 

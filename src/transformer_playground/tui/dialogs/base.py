@@ -1,7 +1,8 @@
 """Base of modal dialogs, and the confirmation dialog."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from pathlib import PurePath
+from typing import ClassVar, TypeVar
 
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
@@ -13,13 +14,14 @@ from transformer_playground.tui.bindings import bindings_for, key_hint
 from transformer_playground.tui.core.context import context_of
 from transformer_playground.tui.shared.key_bar import KeyBar
 
+CssPath = str | PurePath | list[str | PurePath] | None
 _Result = TypeVar("_Result")
 
 
 class Dialog(ModalScreen[_Result]):
     """A modal screen over a view that closes with a result, with a key bar of its own."""
 
-    CSS_PATH = "../dialogs/dialogs.tcss"
+    CSS_PATH: ClassVar[CssPath] = "../dialogs/dialogs.tcss"
 
     def on_mount(self) -> None:
         self.mount(KeyBar())

@@ -4,9 +4,6 @@ The steps run in a process of their own, so that the console neither loads torch
 """
 
 import json
-import subprocess
-import sys
-import threading
 from dataclasses import fields
 from pathlib import Path
 
@@ -14,8 +11,7 @@ from transformer_playground.errors import PlaygroundError
 from transformer_playground.formatting import count_text, duration_text, size_text, value_text
 from transformer_playground.training.estimate import Estimate
 from transformer_playground.training.launch import Launch, resolve_launch
-
-_RUN_TP = "from transformer_playground.cli.main import run; run()"
+from transformer_playground.tui.core.tp_process import TpProcess
 
 
 def known_estimate(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Estimate | None:
@@ -59,45 +55,19 @@ class TimedSteps:
         for override in launch.overrides:
             arguments += ["--set", override]
         arguments += ["--experiments-dir", str(experiments_dir), "--runs-dir", str(runs_dir)]
-        arguments += ["--", launch.experiment]
-        # Without -P a file of the working folder could take the place of a library.
-        self._command = [sys.executable, "-P", "-c", _RUN_TP, *arguments]
-        self._process: subprocess.Popen[str] | None = None
-        self._lock = threading.Lock()
-        self._is_cancelled = False
+        self._process = TpProcess([*arguments, "--", launch.experiment])
 
     def run(self) -> Estimate | str | None:
         """The estimate, or why there is none; None if it was cancelled. Blocks for seconds."""
-        with self._lock:
-            if self._is_cancelled:
-                return None
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-                encoding="utf-8",
-                errors="replace",
-            )
-        output, problem = self._process.communicate()
-        if self._is_cancelled:
+        ended = self._process.run()
+        if ended is None or self._process.is_stopped:
             return None
-        if self._process.returncode:
-            return _reason(problem)
-        values = json.loads(output)
+        if ended.code:
+            return ended.problem or "The steps could not be timed."
+        values = json.loads(ended.output)
         known = {each.name for each in fields(Estimate)}
         return Estimate(**{name: value for name, value in values.items() if name in known})
 
     def cancel(self) -> None:
         """End the process; `run` returns None."""
-        with self._lock:
-            self._is_cancelled = True
-            if self._process is not None and self._process.poll() is None:
-                self._process.kill()
-
-
-def _reason(problem: str) -> str:
-    lines = [line for line in problem.splitlines() if line.strip()]
-    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
-    return errors[-1] if errors else lines[-1] if lines else "The steps could not be timed."
+        self._process.kill()

@@ -70,6 +70,13 @@ class RunActions(View):
         if self.table_state.order:
             self._commands.export(self.table_state)
 
+    def action_export_model(self) -> None:
+        row = self.row()
+        if row is not None:
+            from transformer_playground.tui.export.actions import export_model
+
+            export_model(self.context, row.run_id)
+
     def _with_row(self, command: Callable[[RunInfo], None]) -> None:
         row = self.row()
         if row is not None:

@@ -69,6 +69,9 @@ class RunCommands:
         self._edit(save, title, " ".join(row.tags), _parse_tags, _TAGS_HINT)
 
     def rename(self, row: RunInfo) -> None:
+        if self._is_exported([row.run_id]):
+            return
+
         def save(name: str | None) -> None:
             if name is None or name == row.run_id:
                 return
@@ -87,6 +90,8 @@ class RunCommands:
 
     def delete(self, run_ids: list[str]) -> None:
         """Move runs to the trash after confirmation."""
+        if self._is_exported(run_ids):
+            return
         what = run_ids[0] if len(run_ids) == 1 else f"{len(run_ids)} selected runs"
         question = f"Delete {what}? Press {self._undo_key} to restore from the trash."
 
@@ -163,6 +168,14 @@ class RunCommands:
 
         question = f"Export {len(rows)} runs to the current folder as"
         self._context.app.push_screen(ConfirmScreen(question, list(FORMATS.items())), on_answer)
+
+    def _is_exported(self, run_ids: Sequence[str]) -> bool:
+        """Whether one of the runs is being exported, after saying so: the folder must stay."""
+        job = self._context.exports.active
+        if job is None or job.run_id not in run_ids:
+            return False
+        self._notify(f"{job.run_id} is being exported. Wait for it, or stop it.", "warning")
+        return True
 
     @property
     def _undo_key(self) -> str:
