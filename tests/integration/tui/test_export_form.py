@@ -152,7 +152,7 @@ def test_a_refusal_is_shown_with_its_hint(
         await until(pilot, lambda: "✗ It is odd. Make it even." in shown(console))
         await until(pilot, lambda: "Export of one: It is odd. Make it even." in notices(console))
 
-    with_console(project, steps)
+    with_console(project, steps, (60, 16))
 
 
 def test_the_form_offers_what_the_target_has(project: Project) -> None:
