@@ -19,12 +19,15 @@ class TransformersReader:
     Args:
         folder: The folder.
         remote_code: Run the modeling file in the folder.
+        symbols: Special tokens that are recognised in a text.
 
     Raises:
         ModelError: transformers cannot load it.
     """
 
-    def __init__(self, folder: Path, *, remote_code: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, remote_code: bool = False, symbols: Sequence[str] = ()
+    ) -> None:
         own_modules = private_modules() if remote_code else contextlib.nullcontext()
         with translate_load_errors(str(folder)), own_modules:
             import transformers
@@ -36,6 +39,7 @@ class TransformersReader:
             )
             self.model = model.eval()
             self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder, **options)
+            self._encoder = _encoder(self.tokenizer, symbols)
 
     def logprobs(self, tokens: Tensor) -> Tensor:
         """Log-probabilities (B, T, vocab_size)."""
@@ -60,8 +64,19 @@ class TransformersReader:
         return ids
 
     def encode(self, text: str) -> list[int]:
-        """Token ids; names of special tokens are ordinary text."""
-        ids: list[int] = self.tokenizer(
-            text, add_special_tokens=False, split_special_tokens=True, verbose=False
-        )["input_ids"]
+        """Token ids; names of special tokens are ordinary text, except for the symbols."""
+        ids: list[int] = self._encoder.encode(text, add_special_tokens=False).ids
         return ids
+
+
+def _encoder(tokenizer: Any, symbols: Sequence[str]) -> Any:
+    """The tokenizer of a folder, which divides the names of all special tokens but `symbols`."""
+    import orjson
+    from tokenizers import Tokenizer
+
+    spec = orjson.loads(tokenizer.backend_tokenizer.to_str())
+    for token in spec["added_tokens"]:
+        token["special"] = token["special"] and token["content"] not in symbols
+    encoder = Tokenizer.from_str(orjson.dumps(spec).decode())
+    encoder.encode_special_tokens = True
+    return encoder

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from transformer_playground.config.model import ModelConfig
+from transformer_playground.data.tokenizers.huggingface import HuggingFaceTokenizer
 from transformer_playground.errors import ExportError
 from transformer_playground.export.exportable import Exportable, Subject
 from transformer_playground.export.hf.custom import (
@@ -65,7 +66,11 @@ class HuggingFaceTarget:
 
     def verify(self, written: Written) -> Proof:
         """See `Target.verify`."""
-        reader = TransformersReader(written.folder, remote_code=written.request.custom_code)
+        tokenizer = written.source.subject.tokenizer
+        symbols = tokenizer.symbols if isinstance(tokenizer, HuggingFaceTokenizer) else ()
+        reader = TransformersReader(
+            written.folder, remote_code=written.request.custom_code, symbols=symbols
+        )
         return prove(
             written.source,
             written.evidence,
