@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -325,6 +327,30 @@ def test_a_replacement_that_was_killed_between_two_names_is_undone(
     assert exports_of(project)[0].startswith(".safetensors-step-4")
     assert tp("export", "first", "--to", "safetensors").code == 0
     assert exports_of(project) == ["safetensors-step-4", "safetensors-step-4-float16"]
+
+
+@pytest.mark.parametrize(
+    ("module", "function"),
+    [(target, "write_tokenizer"), (target, "prove"), (staging, "_finish")],
+    ids=["writing", "comparing", "finishing"],
+)
+def test_a_killed_export_leaves_nothing_that_looks_finished(
+    project: Project, tp: Tp, module: ModuleType, function: str
+) -> None:
+    process = os.fork()
+    if not process:
+        setattr(module, function, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+        try:
+            tp("export", "first", "--to", "hf")
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(process, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    (leftover,) = exports_of(project)
+    assert leftover.startswith(".hf-step-4.")
+
+    assert tp("export", "first", "--to", "hf").code == 0
+    assert exports_of(project) == ["hf-step-4"]
 
 
 def _process_that_has_ended() -> int:
