@@ -82,9 +82,7 @@ class RunsView(RunActions):
         snapshot = self.context.snapshot
         now = time.time()
         is_new = snapshot is not self._snapshot
-        is_changed = False
-        if is_new:
-            is_changed = self.table_state.take(self._with_current_state(snapshot.runs), now)
+        is_changed = is_new and self.table_state.take(self._with_current_state(snapshot.runs), now)
         if self.table_state.baseline != self.context.workspace.baseline:
             self.table_state.baseline = self.context.workspace.baseline
             self.table_state.arrange(now)
