@@ -41,8 +41,6 @@ def test_plain_files_hold_the_very_weights(
 def test_a_graph_gives_the_same_logits_for_contexts_of_any_length(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        pytest.importorskip(name)
     from transformer_playground.export.onnx import OnnxReader, OnnxTarget
 
     source = exportable(lively_model(**settings), tmp_path)
