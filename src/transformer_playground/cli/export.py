@@ -10,6 +10,7 @@ from transformer_playground.cli.options import (
     RUN_HELP,
     AsJson,
     Base,
+    DatasetDir,
     ExperimentsDir,
     RunsDir,
 )
@@ -94,12 +95,7 @@ def export(
             help="hf: ship a modeling file of our own, loaded with trust_remote_code.",
         ),
     ] = False,
-    dataset: Annotated[
-        Path | None,
-        typer.Option(
-            "--dataset", metavar="DIR", help="Prepared dataset of the run, if it has moved."
-        ),
-    ] = None,
+    dataset: DatasetDir = None,
     base: Base = None,
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
     runs_dir: RunsDir = RUNS_DIR,

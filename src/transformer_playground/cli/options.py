@@ -52,6 +52,10 @@ Resume = Annotated[
         "--resume", metavar="[ID]", help="Resume a run; without ID, the experiment's latest."
     ),
 ]
+DatasetDir = Annotated[
+    Path | None,
+    typer.Option("--dataset", metavar="DIR", help="Prepared dataset of the run, if it has moved."),
+]
 Base = Annotated[
     str | None,
     typer.Option(

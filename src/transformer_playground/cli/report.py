@@ -1,7 +1,6 @@
 """`tp report`."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -9,6 +8,7 @@ import typer
 from transformer_playground.cli.options import (
     AsJson,
     Base,
+    DatasetDir,
     ExistingRunOption,
     ExperimentsDir,
     RunsDir,
@@ -40,12 +40,7 @@ def report(
             help="Maximum validation batches (of up to 64 windows) to evaluate; default: all.",
         ),
     ] = None,
-    dataset: Annotated[
-        Path | None,
-        typer.Option(
-            "--dataset", metavar="DIR", help="Prepared dataset of the run, if it has moved."
-        ),
-    ] = None,
+    dataset: DatasetDir = None,
     base: Base = None,
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
     runs_dir: RunsDir = RUNS_DIR,

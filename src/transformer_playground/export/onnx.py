@@ -14,9 +14,13 @@ from torch import Tensor
 from transformer_playground.errors import ExportError
 from transformer_playground.export.exportable import Exportable, Subject
 from transformer_playground.export.greedy import continue_greedily
-from transformer_playground.export.hf.tokenizer import write_tokenizer
-from transformer_playground.export.plain import FastTokenizer, refuse_finetuned
-from transformer_playground.export.proof import Proof, prove
+from transformer_playground.export.hf.tokenizer import (
+    TOKENIZER_FILE,
+    FastTokenizer,
+    write_tokenizer,
+)
+from transformer_playground.export.plain import refuse_finetuned
+from transformer_playground.export.proof import Proof
 from transformer_playground.export.request import ExportRequest
 from transformer_playground.export.target import Written
 
@@ -62,13 +66,7 @@ class OnnxTarget:
     def verify(self, written: Written) -> Proof:
         """See `Target.verify`."""
         reader = OnnxReader(written.folder, written.source.subject.padding.start)
-        return prove(
-            written.source,
-            written.evidence,
-            reader,
-            tolerance=_TOLERANCE,
-            bits_before=written.bits_before,
-        )
+        return written.prove(reader, tolerance=_TOLERANCE)
 
     def usage(self, subject: Subject, request: ExportRequest, folder: Path) -> str:
         """See `Target.usage`."""
@@ -105,7 +103,7 @@ class OnnxReader:
             str(folder / MODEL_FILE), providers=["CPUExecutionProvider"]
         )
         self._vocab_size = vocab_size
-        self._tokenizer = FastTokenizer(folder)
+        self._tokenizer = FastTokenizer((folder / TOKENIZER_FILE).read_bytes())
 
     def logprobs(self, tokens: Tensor) -> Tensor:
         """Log-probabilities (B, T, vocab_size)."""

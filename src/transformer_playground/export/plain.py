@@ -13,8 +13,12 @@ from transformer_playground.errors import ExportError
 from transformer_playground.export.exportable import Exportable, Subject
 from transformer_playground.export.greedy import continue_greedily
 from transformer_playground.export.hf.target import WEIGHTS_FILE, write_weights
-from transformer_playground.export.hf.tokenizer import TOKENIZER_FILE, write_tokenizer
-from transformer_playground.export.proof import Proof, prove
+from transformer_playground.export.hf.tokenizer import (
+    TOKENIZER_FILE,
+    FastTokenizer,
+    write_tokenizer,
+)
+from transformer_playground.export.proof import Proof
 from transformer_playground.export.request import ExportRequest
 from transformer_playground.export.target import Written
 from transformer_playground.files import replace_file, replace_json
@@ -49,13 +53,7 @@ class PlainTarget:
     def verify(self, written: Written) -> Proof:
         """See `Target.verify`."""
         reader = PlainReader(written.folder, written.source.subject.padding.start)
-        return prove(
-            written.source,
-            written.evidence,
-            reader,
-            tolerance=_TOLERANCE,
-            bits_before=written.bits_before,
-        )
+        return written.prove(reader, tolerance=_TOLERANCE)
 
     def usage(self, subject: Subject, request: ExportRequest, folder: Path) -> str:
         """See `Target.usage`."""
@@ -95,7 +93,7 @@ class PlainReader:
         self._model.load_state_dict(load_file(folder / WEIGHTS_FILE))
         self._model.eval()
         self._vocab_size = vocab_size
-        self._tokenizer = FastTokenizer(folder)
+        self._tokenizer = FastTokenizer((folder / TOKENIZER_FILE).read_bytes())
 
     def logprobs(self, tokens: Tensor) -> Tensor:
         """Log-probabilities (B, T, vocab_size)."""
@@ -110,25 +108,6 @@ class PlainReader:
     def encode(self, text: str) -> list[int]:
         """Token ids by `tokenizers`."""
         return self._tokenizer.encode(text)
-
-
-class FastTokenizer:
-    """A `tokenizer.json` that reads names of special tokens as text.
-
-    Args:
-        folder: The folder.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        from tokenizers import Tokenizer
-
-        self._tokenizer: Any = Tokenizer.from_file(str(folder / TOKENIZER_FILE))
-        self._tokenizer.encode_special_tokens = True
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids."""
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
 
 
 def refuse_finetuned(subject: Subject, target: str) -> None:

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from transformer_playground.export.evidence import Evidence
 from transformer_playground.export.exportable import Exportable, Subject
-from transformer_playground.export.proof import Proof
+from transformer_playground.export.proof import Proof, Reader, prove
 from transformer_playground.export.request import ExportRequest
 
 
@@ -25,6 +25,20 @@ class Written:
     source: Exportable
     evidence: Evidence
     bits_before: float | None
+
+    def prove(self, reader: Reader, *, tolerance: float) -> Proof:
+        """Compare the export, opened by a reader, with the model: see `proof.prove`.
+
+        Raises:
+            ExportError: They differ.
+        """
+        return prove(
+            self.source,
+            self.evidence,
+            reader,
+            tolerance=tolerance,
+            bits_before=self.bits_before,
+        )
 
 
 class Target(Protocol):

@@ -227,7 +227,7 @@ class DecodingContext:
     ) -> None:
         self._model = model
         self._block = model.block_size
-        self._kept = _kept(self._block)
+        self._kept = kept_tokens(self._block)
         opening = list(prompt[-self._block :])
         self._unread = torch.tensor([opening], device=model.device)
         self._cache = model.new_cache(1, _needed_capacity(model, len(prompt), max_new_tokens))
@@ -265,7 +265,8 @@ def _needed_capacity(model: LanguageModel, prompt_length: int, max_new_tokens: i
     return min(model.block_size, prompt_length + max_new_tokens)
 
 
-def _kept(block_size: int) -> int:
+def kept_tokens(block_size: int) -> int:
+    """Number of newest tokens that are read again when the context is full: half of it."""
     return max(1, block_size // 2)
 
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from transformer_playground.generation.generate import kept_tokens
 from transformer_playground.model.attention import AttentionContext
 from transformer_playground.model.gpt import GPT
 from transformer_playground.model.positions import (
@@ -165,7 +166,7 @@ class RaggedDecoder:
     def __init__(self, model: GPT) -> None:
         self._model = model
         self._block = model.block_size
-        self._kept = max(1, self._block // 2)
+        self._kept = kept_tokens(self._block)
         self.rows: list[Hashable] = []
         # Last half block of each row, which is read again when the block is full.
         self._newest: list[list[int]] = []

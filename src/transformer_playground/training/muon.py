@@ -18,7 +18,7 @@ from transformer_playground.training.without_compiler import without_compiler
 # end between about 0.7 and 1.2, and training does not need them closer to 1.
 _COEFFICIENTS = (3.4445, -4.7750, 2.0315)
 # Iterations between two products with the matrix itself: rounding errors of the square matrices
-# grow twelvefold in each, and start anew then.
+# grow twelvefold in each, and start from zero then.
 _ITERATIONS = (3, 2)
 _EPS = 1e-7
 # Updates then have the root mean square of AdamW's (Liu et al. 2025, "Muon is Scalable for LLM

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,6 +17,7 @@ from builders.schemas import check
 from transformer_playground.export import staging
 from transformer_playground.export.hf import mapping, target, tensors
 from transformer_playground.export.hf.tokenizer import write_tokenizer
+from transformer_playground.export.target import Written
 from transformer_playground.export.weights import layer_weights
 
 NAMES = {
@@ -331,11 +331,11 @@ def test_a_replacement_that_was_killed_between_two_names_is_undone(
 
 @pytest.mark.parametrize(
     ("module", "function"),
-    [(target, "write_tokenizer"), (target, "prove"), (staging, "_finish")],
+    [(target, "write_tokenizer"), (Written, "prove"), (staging, "_finish")],
     ids=["writing", "comparing", "finishing"],
 )
 def test_a_killed_export_leaves_nothing_that_looks_finished(
-    project: Project, tp: Tp, module: ModuleType, function: str
+    project: Project, tp: Tp, module: object, function: str
 ) -> None:
     process = os.fork()
     if not process:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from transformer_playground.export.hf.custom import private_modules
+from transformer_playground.export.hf.tokenizer import FastTokenizer
 from transformer_playground.hub import silence_libraries, translate_load_errors
 from transformer_playground.model.base import evaluating
 
@@ -39,7 +40,8 @@ class TransformersReader:
             )
             self.model = model.eval()
             self.tokenizer: Any = transformers.AutoTokenizer.from_pretrained(folder, **options)
-            self._encoder = _encoder(self.tokenizer, symbols)
+            spec = self.tokenizer.backend_tokenizer.to_str()
+            self._encoder = FastTokenizer(spec, symbols=symbols)
 
     def logprobs(self, tokens: Tensor) -> Tensor:
         """Log-probabilities (B, T, vocab_size)."""
@@ -65,18 +67,4 @@ class TransformersReader:
 
     def encode(self, text: str) -> list[int]:
         """Token ids; names of special tokens are ordinary text, except for the symbols."""
-        ids: list[int] = self._encoder.encode(text, add_special_tokens=False).ids
-        return ids
-
-
-def _encoder(tokenizer: Any, symbols: Sequence[str]) -> Any:
-    """The tokenizer of a folder, which divides the names of all special tokens but `symbols`."""
-    import orjson
-    from tokenizers import Tokenizer
-
-    spec = orjson.loads(tokenizer.backend_tokenizer.to_str())
-    for token in spec["added_tokens"]:
-        token["special"] = token["special"] and token["content"] not in symbols
-    encoder = Tokenizer.from_str(orjson.dumps(spec).decode())
-    encoder.encode_special_tokens = True
-    return encoder
+        return self._encoder.encode(text)

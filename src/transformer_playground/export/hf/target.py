@@ -18,7 +18,7 @@ from transformer_playground.export.hf.custom import (
 from transformer_playground.export.hf.mapping import HfClass, choose_class
 from transformer_playground.export.hf.reader import TransformersReader
 from transformer_playground.export.hf.tokenizer import copy_tokenizer, write_tokenizer
-from transformer_playground.export.proof import Proof, prove
+from transformer_playground.export.proof import Proof
 from transformer_playground.export.request import ExportRequest
 from transformer_playground.export.target import Written
 from transformer_playground.files import replace_json
@@ -71,13 +71,7 @@ class HuggingFaceTarget:
         reader = TransformersReader(
             written.folder, remote_code=written.request.custom_code, symbols=symbols
         )
-        return prove(
-            written.source,
-            written.evidence,
-            reader,
-            tolerance=_TOLERANCE,
-            bits_before=written.bits_before,
-        )
+        return written.prove(reader, tolerance=_TOLERANCE)
 
     def usage(self, subject: Subject, request: ExportRequest, folder: Path) -> str:
         """See `Target.usage`."""

@@ -4,8 +4,11 @@ import functools
 import itertools
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+import orjson
 
 from transformer_playground.data.meta import META_FILE
 from transformer_playground.data.tokenizers import Tokenizer
@@ -58,6 +61,29 @@ def copy_tokenizer(run: RunFolder, folder: Path) -> None:
         # The meta file is specific to this program.
         if path.is_file() and path.name != META_FILE:
             shutil.copyfile(path, folder / path.name)
+
+
+class FastTokenizer:
+    """A `tokenizer.json` that reads names of special tokens as text.
+
+    Args:
+        spec: Its content.
+        symbols: Special tokens that are recognised in a text.
+    """
+
+    def __init__(self, spec: str | bytes, *, symbols: Sequence[str] = ()) -> None:
+        from tokenizers import Tokenizer
+
+        document = orjson.loads(spec)
+        for token in document["added_tokens"]:
+            token["special"] = token["special"] and token["content"] not in symbols
+        self._tokenizer: Any = Tokenizer.from_str(orjson.dumps(document).decode())
+        self._tokenizer.encode_special_tokens = True
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids without start and end tokens."""
+        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
+        return ids
 
 
 def _spec(**parts: Any) -> dict[str, Any]:
