@@ -155,6 +155,16 @@ def end_text(timestamp: float, now: float) -> str:
     return _local_time(timestamp, form) or UNKNOWN
 
 
+def left_text(seconds: float, now: float | None) -> str:
+    """A remaining time with the time of day of its end: 1h 05m · 13:05.
+
+    Args:
+        now: Unix time; None leaves out the end.
+    """
+    left = duration_text(seconds)
+    return left if now is None else f"{left} · {end_text(now + seconds, now)}"
+
+
 def value_text(value: float) -> str:
     """Any measured value in at most `VALUE_WIDTH` characters: 1.4790, 12.35k, 3.00e-4."""
     if not math.isfinite(value):

@@ -5,13 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-import numpy as np
-
 from transformer_playground.formatting import (
     UNKNOWN,
     count_text,
     duration_text,
-    end_text,
+    left_text,
     loss_text,
     milliseconds_text,
     optional_text,
@@ -21,14 +19,12 @@ from transformer_playground.formatting import (
     value_text,
 )
 from transformer_playground.jsonvalues import as_int, as_number, as_text
-from transformer_playground.runs.column_buffer import FloatArray
 from transformer_playground.runs.jsonl import Row
+from transformer_playground.runs.remaining import remaining_of_series
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.runs.summary import RunSummary, summary_of
 from transformer_playground.terminal import visible_line
 
-# Enough rows for a robust median, few enough to follow a machine that gets busier.
-_RECENT_ROWS = 400
 _MAX_TEXT = 2_000
 _TRAIN_KEYS = ("grad_norm", "step_time_ms", "data_share")
 _UNDER_WAY = frozenset({"running", "paused"})
@@ -108,54 +104,12 @@ def stats_of(series: RunSeries) -> RunStats:
         device=_line(start.get("device")),
         dtype=_line(start.get("dtype")),
         error=_line(summary.error) if summary.status == "failed" else "",
-        remaining=_remaining(series, max_iters),
+        remaining=remaining_of_series(series, max_iters),
     )
 
 
 def _line(value: object) -> str:
     return visible_line((as_text(value) or "")[:_MAX_TEXT])
-
-
-def _remaining(series: RunSeries, max_iters: int | None) -> float | None:
-    if max_iters is None:
-        return None
-    curve = series.curve("train", "step", "time")
-    evaluated = series.column("eval", "step")
-    return remaining_seconds(curve.y, curve.x, evaluated, max_iters)
-
-
-def remaining_seconds(
-    steps: FloatArray, seconds: FloatArray, evaluated: FloatArray, end: int
-) -> float | None:
-    """Remaining training time estimated from recent rows; None with too few rows.
-
-    Uses the median time of a step and the median extra time of an evaluation (with its sample and
-    checkpoint), so that a moment in which the machine slept or was busy does not count.
-
-    Args:
-        steps: Steps of training rows, ascending.
-        seconds: Seconds of training at each of them.
-        evaluated: Steps at which the run was evaluated, ascending.
-        end: The last step.
-    """
-    steps, seconds = steps[-_RECENT_ROWS:], seconds[-_RECENT_ROWS:]
-    taken, spent = np.diff(steps), np.diff(seconds)
-    usable = (taken > 0) & (spent >= 0)
-    if not usable.any():
-        return None
-    # An evaluation at step n happens after the training row of step n.
-    has_evaluation = np.isin(steps[:-1], evaluated) & usable
-    plain = usable & ~has_evaluation
-    if not plain.any():
-        plain = usable
-    pace = float(np.median(spent[plain] / taken[plain]))
-    left = max(0.0, end - float(steps[-1]))
-    remaining = left * pace
-    gaps = np.diff(evaluated[-_RECENT_ROWS:])
-    if plain is not usable and has_evaluation.any() and (gaps > 0).any():
-        extra = np.median(spent[has_evaluation] - pace * taken[has_evaluation])
-        remaining += max(0.0, float(extra)) * left / float(np.median(gaps[gaps > 0]))
-    return remaining
 
 
 def log_line(row: Row) -> LogLine | None:
@@ -232,10 +186,8 @@ def time_text(stats: RunStats, activity: RunActivity, now: float) -> tuple[str, 
         return "trained", duration_text(stats.summary.wall_time_s)
     if stats.remaining is None:
         return "left", UNKNOWN
-    left = duration_text(stats.remaining)
-    if not activity.is_running:
-        return "left", left
-    return "left", f"{left} · {end_text(now + stats.remaining, now)}"
+    # While a run is paused nobody knows when it ends.
+    return "left", left_text(stats.remaining, now if activity.is_running else None)
 
 
 def best_text(stats: RunStats) -> str:

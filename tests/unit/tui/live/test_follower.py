@@ -3,7 +3,6 @@
 import shutil
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from builders.runs import append_rows, eval_row, make_run, resume_row, status_row, train_row
@@ -19,7 +18,7 @@ from transformer_playground.tui.live.follower import (
     ViewRequest,
 )
 from transformer_playground.tui.live.quantities import QUANTITIES, find_quantity
-from transformer_playground.tui.live.stats import log_line, remaining_seconds
+from transformer_playground.tui.live.stats import log_line
 
 LOSS = QUANTITIES[0]
 START = status_row(0, "running", max_iters=100, device="cpu", dtype="float32")
@@ -164,21 +163,6 @@ def test_rows_become_log_lines(row: dict[str, object], kind: str, words: str) ->
     assert line is not None
     assert line.kind == kind
     assert words in line.text
-
-
-def test_remaining_time_counts_steps_and_evaluations_but_no_interruption() -> None:
-    # 2 s for each 10 steps, 5 s more after each 50; the machine slept once for an hour.
-    steps = np.arange(10.0, 510.0, 10.0)
-    spent = np.where(steps % 50 == 0, 7.0, 2.0)
-    spent[22] += 3600.0
-    seconds = np.concatenate([[0.0], np.cumsum(spent)[:-1]])
-    left = remaining_seconds(steps, seconds, np.arange(50.0, 510.0, 50.0), 1000)
-    assert left == pytest.approx(500 * 0.2 + 10 * 5.0, rel=0.02)
-
-
-def test_remaining_time_is_unknown_before_two_rows() -> None:
-    one = np.array([10.0])
-    assert remaining_seconds(one, one, np.empty(0), 100) is None
 
 
 def test_the_run_in_training_is_always_shown_beside_the_chosen_ones() -> None:

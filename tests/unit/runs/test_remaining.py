@@ -1,0 +1,69 @@
+"""Remaining training time from rows, and from the summary of a listed run."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from builders.runs import eval_row, make_run, run_info, status_row, train_row
+from transformer_playground.runs.fields import RunInfo
+from transformer_playground.runs.remaining import (
+    remaining_of_run,
+    remaining_of_series,
+    remaining_seconds,
+)
+from transformer_playground.runs.series import RunSeries
+
+
+def test_remaining_time_counts_steps_and_evaluations_but_no_interruption() -> None:
+    # 2 s for each 10 steps, 5 s more after each 50; the machine slept once for an hour.
+    steps = np.arange(10.0, 510.0, 10.0)
+    spent = np.where(steps % 50 == 0, 7.0, 2.0)
+    spent[22] += 3600.0
+    seconds = np.concatenate([[0.0], np.cumsum(spent)[:-1]])
+    left = remaining_seconds(steps, seconds, np.arange(50.0, 510.0, 50.0), 1000)
+    assert left == pytest.approx(500 * 0.2 + 10 * 5.0, rel=0.02)
+
+
+def test_remaining_time_is_unknown_before_two_rows() -> None:
+    one = np.array([10.0])
+    assert remaining_seconds(one, one, np.empty(0), 100) is None
+
+
+def listed(**figures: Any) -> RunInfo:
+    known = {"max_iters": 1000, "train_step": 100, "tokens_seen": 10_000}
+    return run_info("run", "running", **known | {"tokens_per_sec_median": 500.0} | figures)
+
+
+def test_a_listed_run_is_estimated_by_its_speed_and_its_training_time() -> None:
+    # 100 tokens a step at 500 a second.
+    assert remaining_of_run(listed()) == pytest.approx(900 * 0.2)
+    # Evaluations made it 0.3 s a step.
+    assert remaining_of_run(listed(wall_time=30.0)) == pytest.approx(900 * 0.3)
+    # A branch has trained for a part of its steps only.
+    assert remaining_of_run(listed(wall_time=1.0)) == pytest.approx(900 * 0.2)
+    assert remaining_of_run(listed(max_iters=50)) == 0.0
+
+
+@pytest.mark.parametrize(
+    "unknown",
+    [
+        listed(max_iters=None),
+        listed(train_step=None),
+        listed(train_step=0),
+        listed(tokens_per_sec_median=None),
+        listed(tokens_seen=None),
+    ],
+)
+def test_a_listed_run_without_figures_has_no_estimate(unknown: RunInfo) -> None:
+    assert remaining_of_run(unknown) is None
+
+
+def test_the_rows_of_a_run_tell_its_remaining_time(tmp_path: Path) -> None:
+    rows = [train_row(step, time=1000.0 + 2 * step) for step in range(1, 11)]
+    run = make_run(tmp_path, "a", [status_row(0, "running", time=1000.0), *rows, eval_row(5, 2.0)])
+    series = RunSeries(run.metrics_path)
+    series.poll()
+    assert remaining_of_series(series, 20) == pytest.approx(20.0, rel=0.05)
+    assert remaining_of_series(series, None) is None
