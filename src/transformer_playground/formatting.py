@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from decimal import Decimal
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -85,6 +86,15 @@ def perplexity_text(value: float) -> str:
 def learning_rate_text(value: float) -> str:
     """A learning rate with three digits: 3.00e-4."""
     return _tidy_exponent(f"{value:.2e}") if value and math.isfinite(value) else f"{value:g}"
+
+
+def power_text(value: float) -> str:
+    """A number with all its digits and the shorter of both forms: 1e-2, 3.5e-4, 0.95, 12."""
+    if not math.isfinite(value):
+        return f"{value:g}"
+    plain = repr(value).removesuffix(".0")
+    power = _tidy_exponent(f"{Decimal(plain).normalize():e}")
+    return power if len(power) <= len(plain) else plain
 
 
 def percent_text(share: float) -> str:

@@ -27,6 +27,7 @@ from transformer_playground.formatting import (
     percent_text,
     perplexity_text,
     position_text,
+    power_text,
     rate_text,
     signed_text,
     size_text,
@@ -166,6 +167,8 @@ def test_charts_and_tables_write_the_same_loss(loss: float) -> None:
 def test_rates_and_step_times_have_units() -> None:
     assert rate_text(5_000) == "5.00k tokens/s"
     assert (milliseconds_text(12.46), milliseconds_text(1_250)) == ("12.5 ms", "1.25 s")
+    exact = (1e-2, 3.5e-4, 0.95, 12.0, 0.0, -2e-9, float("nan"))
+    assert " ".join(map(power_text, exact)) == "1e-2 3.5e-4 0.95 12 0 -2e-9 nan"
     assert [learning_rate_text(rate) for rate in (3e-4, 0.1, 0)] == ["3.00e-4", "1.00e-1", "0"]
     assert [perplexity_text(value) for value in (1234.5678, 2.5e9)] == ["1,234.568", "2.50e9"]
 

@@ -9,7 +9,6 @@ from itertools import takewhile
 from typing import Any, TypeVar
 
 from transformer_playground.comparison.compared_run import (
-    LOCATIONS,
     METRICS,
     ComparedRun,
     read_run,
@@ -19,6 +18,7 @@ from transformer_playground.data.order import EvaluationSet
 from transformer_playground.errors import UsageError
 from transformer_playground.formatting import names_text
 from transformer_playground.runs.folder import RunFolder
+from transformer_playground.runs.naming import LOCATIONS
 
 T = TypeVar("T")
 

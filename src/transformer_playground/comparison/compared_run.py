@@ -13,6 +13,7 @@ from transformer_playground.errors import DataError, PlaygroundError, RunError
 from transformer_playground.jsonvalues import as_int, as_number, as_object, as_text, to_jsonable
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.generation_request import SampleSpec
+from transformer_playground.runs.naming import LOCATIONS, SEED
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.runs.status import judge_status, read_writer
 from transformer_playground.runs.summary import RunSummary, summary_of
@@ -70,9 +71,6 @@ def metric_values(parameters: object, summary: RunSummary) -> MetricValues:
     return {each.key: as_number(values[each.key]) for each in METRICS}
 
 
-SEED = "train.runtime.seed"
-# Paths differ between machines without changing the run.
-LOCATIONS = frozenset({"prepare.raw_dir", "prepare.dataset_dir"})
 _EXPECTED_KEYS = {
     "eval": ("val_loss", "train_loss", "val_bits_per_byte"),
     "train": ("tokens_per_sec", "tokens_seen", "time"),

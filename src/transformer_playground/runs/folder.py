@@ -17,6 +17,7 @@ from transformer_playground.errors import RunError, UsageError, translate_os_err
 from transformer_playground.files import fsync_folder, random_hex, read_regular, replace_json
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_GENERATED_ID = re.compile(r".+-[0-9]{8}-[0-9]{6}-([0-9a-f]{4})")
 RUNS_DIR = Path("runs")
 SCHEMA_VERSION = 1
 _REQUIRED_KEYS = {"experiment": str, "config": dict}
@@ -87,6 +88,12 @@ def new_run_id(experiment: str) -> str:
     """
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", experiment).lstrip("._-")[:_MAX_STEM_LENGTH] or "run"
     return f"{stem}-{datetime.now().astimezone():%Y%m%d-%H%M%S}-{random_hex(2)}"
+
+
+def generated_suffix(run_id: str) -> str | None:
+    """The end of an id that `new_run_id` made up; None for a name that somebody has chosen."""
+    match = _GENERATED_ID.fullmatch(run_id)
+    return match[1] if match else None
 
 
 def check_run_id(name: str) -> str:

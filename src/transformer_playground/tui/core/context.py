@@ -12,7 +12,7 @@ from textual.message_pump import MessagePump
 from textual.signal import Signal
 from textual.timer import Timer
 
-from transformer_playground.terminal import visible
+from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.core.snapshot import Snapshot, take_snapshot
 from transformer_playground.tui.core.workspace import Workspace
 from transformer_playground.tui.settings import Settings
@@ -99,6 +99,11 @@ class AppContext:
 
         return Exports(self.experiments_dir, self.runs_dir)
 
+    def name_of(self, run_id: str) -> str:
+        """What to call a run: its settings, or the name that the user gave it; safe to print."""
+        names = self.snapshot.names
+        return visible_line(names.label(run_id) if names else run_id)
+
     @property
     def is_dark(self) -> bool:
         return self.app.current_theme.dark
@@ -110,7 +115,7 @@ class AppContext:
         )
 
     def _list(self) -> None:
-        snapshot = take_snapshot(self.experiments_dir, self.runs_dir)
+        snapshot = take_snapshot(self.experiments_dir, self.runs_dir, self.snapshot)
         self.app.call_from_thread(self._set_snapshot, snapshot)
 
     def _set_snapshot(self, snapshot: Snapshot) -> None:

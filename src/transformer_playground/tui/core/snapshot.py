@@ -11,6 +11,7 @@ from transformer_playground.errors import PlaygroundError
 if TYPE_CHECKING:
     from transformer_playground.experiments.discovery import Experiment
     from transformer_playground.runs.fields import RunInfo
+    from transformer_playground.runs.naming import RunNames
 
 _MIN_INTERVAL = 1.0
 # Share of one core that listing may use, so that training keeps the rest.
@@ -23,23 +24,34 @@ class Snapshot:
 
     Attributes:
         runs: Run id -> run, newest first.
+        names: What differs between them, and what to call each; None before the first listing.
         experiments: All folders of experiments by name, those that cannot be used included.
         start: Name and seconds of the experiment to start with, while there are no runs.
         problem: Why runs or experiments, or both, could not be listed.
     """
 
     runs: "Mapping[str, RunInfo]" = field(default_factory=dict)
+    names: "RunNames | None" = None
     experiments: "tuple[Experiment, ...]" = ()
     start: tuple[str, int] | None = None
     problem: str | None = None
     next_refresh: float = _MIN_INTERVAL
 
 
-def take_snapshot(experiments_dir: Path, runs_dir: Path) -> Snapshot:
-    """List experiments and runs; a folder that cannot be listed counts as empty."""
+def take_snapshot(
+    experiments_dir: Path, runs_dir: Path, before: Snapshot | None = None
+) -> Snapshot:
+    """List experiments and runs; a folder that cannot be listed counts as empty.
+
+    Args:
+        experiments_dir: Folder of experiments.
+        runs_dir: Folder of runs.
+        before: The last snapshot: names of unchanged runs are not computed again.
+    """
     # Imported by the first listing, after the first frame.
     from transformer_playground.experiments.discovery import list_folders, start_experiment
     from transformer_playground.runs.listing import list_runs
+    from transformer_playground.runs.naming import name_runs
 
     began = time.thread_time()
     problems: list[str] = []
@@ -53,9 +65,13 @@ def take_snapshot(experiments_dir: Path, runs_dir: Path) -> Snapshot:
         experiments = list_folders(experiments_dir)
     except PlaygroundError as error:
         problems.append(str(error))
+    names = name_runs(runs, before.names if before else None)
+    # Computed here: the console's own thread must not wait for it.
+    _ = names.labels
     spent = time.thread_time() - began
     return Snapshot(
         {row.run_id: row for row in runs},
+        names,
         tuple(experiments),
         None if runs else start_experiment(experiments),
         " ".join(problems) or None,

@@ -1,0 +1,295 @@
+"""What differs between runs: settings that vary among them, and names made of their values.
+
+A run whose id was made up (see `new_run_id`) is called by the values in which it differs from
+other runs of its experiment, such as "rope relu2 1e-2"; a run that the user has named keeps its id.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from transformer_playground.config.toml import shortened, toml_string, toml_value
+from transformer_playground.formatting import power_text
+from transformer_playground.runs.fields import RunInfo
+from transformer_playground.runs.folder import generated_suffix
+
+SEED = "train.runtime.seed"
+LOCATIONS = frozenset({"prepare.raw_dir", "prepare.dataset_dir"})
+"""Paths differ between machines without changing the run."""
+
+_MAX_PARTS = 4
+_MAX_PART = 24
+_BARE = "train.optim.learning_rate"
+_WORD = re.compile(r"[A-Za-z][\w.-]*")
+# Words that say nothing without the name of their setting.
+_VAGUE = frozenset({"none", "auto", "default", "random", "high", "medium"})
+_UNSET = "unset"
+# A description says nothing about training, nor do defaults for samples and exported files.
+_IGNORED = ("experiment.", "sample.", "export.")
+_ORDER = (
+    "model.",
+    "hf_model.",
+    "peft.",
+    "train.optim.",
+    "train.schedule.",
+    "train.data.",
+    "prepare.",
+    "train.runtime.max_iters",
+    "train.runtime.ema",
+    "train.runtime.early",
+    "train.runtime.",
+    "train.",
+)
+# They change speed, display or what is kept, not what is learned.
+_TECHNICAL = (
+    *(f"train.runtime.{name}" for name in ("device", "dtype", "tf32", "compile", "threads")),
+    *(f"train.runtime.{name}_" for name in ("log", "eval", "sample", "auto")),
+    "train.runtime.tensorboard",
+    "train.checkpointing.",
+)
+
+
+@dataclass(frozen=True, eq=False)
+class _Known:
+    """Settings of one run as text, those that differ from `RunNames.base`; None where unset."""
+
+    row: RunInfo
+    differing: Mapping[str, str | None]
+
+
+@dataclass(frozen=True, eq=False)
+class RunNames:
+    """What differs between some runs; made by `name_runs`.
+
+    Attributes:
+        varying: Dotted keys of the settings that are not the same in all runs, those of the model
+            first; without descriptions, paths, and defaults for samples and exports.
+    """
+
+    _base: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    _known: Mapping[str, _Known] = field(default_factory=dict, repr=False)
+    varying: tuple[str, ...] = ()
+
+    def among(self, run_ids: Iterable[str]) -> "RunNames":
+        """The same for only these runs; unknown ids are left out."""
+        known = {each: self._known[each] for each in run_ids if each in self._known}
+        if list(known) == list(self._known):
+            return self
+        return _names(self._base, known)
+
+    def label(self, run_id: str) -> str:
+        """Name of a run (untrusted text); the id of one that is not known."""
+        return self.labels.get(run_id, run_id)
+
+    @cached_property
+    def constant(self) -> Mapping[str, Any]:
+        """Settings with the same value in all runs, in the order of `varying`."""
+        first = next(iter(self._known.values()), None)
+        if first is None:
+            return {}
+        settings = first.row.settings
+        varying = set(self.varying)
+        keys = _in_order(settings, self._base)
+        return {key: settings[key] for key in keys if key not in varying}
+
+    @cached_property
+    def labels(self) -> Mapping[str, str]:
+        """A short name of each run, different for each."""
+        groups: dict[str | None, dict[str, _Known]] = {}
+        labels: dict[str, str] = {}
+        for run_id, known in self._known.items():
+            if generated_suffix(run_id) is None or not known.row.settings:
+                labels[run_id] = run_id
+            else:
+                groups.setdefault(known.row.experiment, {})[run_id] = known
+        has_experiments = len({known.row.experiment for known in self._known.values()}) > 1
+        for experiment, members in groups.items():
+            prefix = experiment if experiment and has_experiments else ""
+            labels |= self._label_group(members, prefix, experiment or "")
+        return _distinct({run_id: labels[run_id] for run_id in self._known})
+
+    def _label_group(
+        self, members: Mapping[str, _Known], prefix: str, experiment: str
+    ) -> dict[str, str]:
+        """Labels of the generated runs of one experiment; equal ones are told apart later."""
+        keys = self._telling_keys(list(members.values()))
+        texts: dict[tuple[str, str | None], str] = {}
+        ambiguous = _ambiguous(self._values(keys, members.values()))
+        labels = {}
+        for run_id, known in members.items():
+            parts = [prefix] if prefix else []
+            for key in keys:
+                text = self._text(known, key)
+                if (key, text) not in texts:
+                    texts[key, text] = _part(key, known.row.settings.get(key), text, ambiguous)
+                parts.append(texts[key, text])
+            # Without anything to tell a single run by, its id says more than its experiment.
+            labels[run_id] = " ".join(parts) or (experiment if len(members) > 1 else run_id)
+        return labels
+
+    def _telling_keys(self, members: Sequence[_Known]) -> list[str]:
+        """The first varying settings that tell these runs apart, at most `_MAX_PARTS`.
+
+        A setting that only follows from earlier ones is left out.
+        """
+        group = [0] * len(members)
+        count, keys = 1, list[str]()
+        for key in _varying((known.differing for known in members), self._base):
+            if len(keys) == _MAX_PARTS or count == len(members):
+                break
+            found: dict[tuple[int, str | None], int] = {}
+            finer = [
+                found.setdefault((number, self._text(known, key)), len(found))
+                for number, known in zip(group, members, strict=True)
+            ]
+            if len(found) > count:
+                group, count = finer, len(found)
+                keys.append(key)
+        return keys
+
+    def _values(self, keys: Iterable[str], members: Iterable[_Known]) -> dict[str, set[str]]:
+        rows = list(members)
+        return {key: {self._text(known, key) or "" for known in rows} for key in keys}
+
+    def _text(self, known: _Known, key: str) -> str | None:
+        if key in known.differing:
+            return known.differing[key]
+        return toml_value(self._base[key]) if key in self._base else None
+
+
+def name_runs(rows: Iterable[RunInfo], before: RunNames | None = None) -> RunNames:
+    """What differs between runs, and what to call each.
+
+    Args:
+        rows: The runs, with their settings.
+        before: An earlier result: what it knows of unchanged runs is not computed again.
+    """
+    rows = list(rows)
+    old = before._known if before else {}
+    base = before._base if before and before._base else {}
+    base = base or next((row.settings for row in rows if row.settings), {})
+    known = {}
+    for row in rows:
+        same = old.get(row.run_id)
+        if same is not None and _is_same(same.row, row):
+            known[row.run_id] = same
+        else:
+            known[row.run_id] = _Known(row, _differing(row.settings, base))
+    if before is not None and list(known.values()) == list(old.values()):
+        return before
+    return _names(base, known)
+
+
+def _names(base: Mapping[str, Any], known: Mapping[str, _Known]) -> RunNames:
+    read = [each.differing for each in known.values() if each.row.settings]
+    return RunNames(base, known, tuple(_varying(read, base)))
+
+
+def setting_headers(keys: Sequence[str]) -> dict[str, str]:
+    """Short names of settings: the last part of each key, or the least that tells them apart."""
+    return {key: next(_unique_endings(key, keys), key) for key in keys}
+
+
+def _unique_endings(key: str, keys: Sequence[str]) -> Iterator[str]:
+    parts = key.split(".")
+    for length in range(1, len(parts) + 1):
+        ending = ".".join(parts[-length:])
+        if sum(other == ending or other.endswith(f".{ending}") for other in keys) == 1:
+            yield ending
+
+
+def _is_same(old: RunInfo, new: RunInfo) -> bool:
+    is_equal = old.settings is new.settings or old.settings == new.settings
+    return is_equal and old.experiment == new.experiment
+
+
+def _differing(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, str | None]:
+    if settings is base:
+        return {}
+    found: dict[str, str | None] = {}
+    for key, value in settings.items():
+        other = base.get(key, found)
+        # JSON's true and 1 are two values, Python's are equal.
+        if (other != value or type(other) is not type(value)) and not key.startswith(_IGNORED):
+            text = toml_value(value)
+            # A number that is not one differs from itself.
+            if other is found or toml_value(other) != text:
+                found[key] = text
+    missing = base.keys() - settings.keys() if len(base) + len(found) > len(settings) else ()
+    return found | {key: None for key in missing if not key.startswith(_IGNORED)}
+
+
+def _varying(differing: Iterable[Mapping[str, str | None]], base: Mapping[str, Any]) -> list[str]:
+    """Keys whose texts are not all equal, given how each run differs from the same base."""
+    rows = list(differing)
+    counts = Counter(key for row in rows for key in row)
+    values: dict[str, set[str | None]] = {key: set() for key in counts}
+    for row in rows:
+        for key, text in row.items():
+            values[key].add(text)
+    found = [key for key, count in counts.items() if count < len(rows) or len(values[key]) > 1]
+    return _in_order(found, base)
+
+
+def _in_order(keys: Iterable[str], base: Mapping[str, Any]) -> list[str]:
+    """Without what says nothing about training; what changes the result most first.
+
+    Within a table the order is that of `base`.
+    """
+    kept = [key for key in keys if key not in LOCATIONS and not key.startswith(_IGNORED)]
+    places = {key: place for place, key in enumerate(base)}
+    return sorted(kept, key=lambda key: (_rank(key), places.get(key, len(places)), key))
+
+
+def _rank(key: str) -> int:
+    if key == SEED:
+        return len(_ORDER) + 1
+    if key.startswith(_TECHNICAL):
+        return len(_ORDER) + 2
+    return next((rank for rank, start in enumerate(_ORDER) if key.startswith(start)), len(_ORDER))
+
+
+def _ambiguous(values: Mapping[str, set[str]]) -> frozenset[str]:
+    """Words that several settings have, as TOML."""
+    counts = Counter(text for texts in values.values() for text in texts)
+    return frozenset(text for text, count in counts.items() if count > 1)
+
+
+def _part(key: str, value: Any, text: str | None, ambiguous: frozenset[str]) -> str:
+    """Part of a label: a word or learning rate alone, other values with the name of the setting."""
+    if text is None:
+        shown = _UNSET
+    elif isinstance(value, str):
+        is_word = _WORD.fullmatch(value) is not None
+        if is_word and value not in _VAGUE and text not in ambiguous:
+            return shortened(value, _MAX_PART)
+        shown = value if is_word else toml_string(value)
+    elif isinstance(value, float):
+        shown = power_text(value)
+        if key == _BARE:
+            return shown
+    else:
+        shown = text
+    return f"{key.rpartition('.')[2]}={shortened(shown, _MAX_PART)}"
+
+
+def _distinct(labels: dict[str, str]) -> dict[str, str]:
+    """Tell equal labels apart by the end of the run's id, or by the whole id."""
+    for name in (_with_suffix, _with_id):
+        counts = Counter(labels.values())
+        labels = {
+            run_id: label if counts[label] == 1 or label == run_id else name(run_id, label)
+            for run_id, label in labels.items()
+        }
+    return labels
+
+
+def _with_suffix(run_id: str, label: str) -> str:
+    return f"{label} {generated_suffix(run_id) or run_id}"
+
+
+def _with_id(run_id: str, _: str) -> str:
+    return run_id

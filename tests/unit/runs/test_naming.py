@@ -1,0 +1,174 @@
+"""What differs between runs, and names made of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders.runs import run_info
+from transformer_playground.runs.fields import RunInfo
+from transformer_playground.runs.naming import name_runs, setting_headers
+
+PE, ACT, LR = "model.positional_encoding", "model.activation", "train.optim.learning_rate"
+LAYERS, SEED = "model.n_layer", "train.runtime.seed"
+
+
+def run(number: int, values: Mapping[str, Any] = {}, experiment: str = "tiny") -> RunInfo:
+    """A run with an id that was made up."""
+    given = {"model.n_layer": 2, PE: "learned", ACT: "gelu", SEED: 1337} | dict(values)
+    return run_info(
+        f"{experiment}-20270115-06{number:04}-{number:04x}", experiment=experiment, settings=given
+    )
+
+
+def labels(*rows: RunInfo) -> list[str]:
+    names = name_runs(rows)
+    return [names.label(row.run_id) for row in rows]
+
+
+def sweep() -> list[RunInfo]:
+    return [
+        run(number, {PE: pe, ACT: act, LR: lr})
+        for number, (pe, act, lr) in enumerate(
+            (pe, act, lr)
+            for pe in ("rope", "alibi", "none")
+            for act in ("relu2", "gelu")
+            for lr in (1e-2, 3e-3)
+        )
+    ]
+
+
+def test_runs_are_called_by_the_values_in_which_they_differ() -> None:
+    rows = sweep()
+    names = name_runs(rows)
+    assert names.varying == (PE, ACT, LR)
+    assert names.constant == {LAYERS: 2, SEED: 1337}
+    assert names.label(rows[0].run_id) == "rope relu2 1e-2"
+    assert names.label(rows[3].run_id) == "rope gelu 3e-3"
+    # "none" alone would not say what there is none of.
+    assert names.label(rows[-1].run_id) == "positional_encoding=none gelu 3e-3"
+
+
+def test_a_run_that_was_given_a_name_keeps_it() -> None:
+    named = run_info("my-best", experiment="tiny", settings={LAYERS: 2, SEED: 1337, PE: "rope"})
+    assert labels(named, run(1, {PE: "alibi"}), run(2, {PE: "rope"}))[0] == "my-best"
+
+
+def test_seeds_and_repeated_runs_stay_distinguishable() -> None:
+    rows = [run(number, {PE: "rope", SEED: seed}) for number, seed in enumerate((1, 2, 2))]
+    assert labels(*rows) == ["seed=1", "seed=2 0001", "seed=2 0002"]
+    assert labels(run(7), run(8)) == ["tiny 0007", "tiny 0008"]
+
+
+def test_one_run_is_called_by_its_id() -> None:
+    alone = run(1)
+    assert labels(alone) == [alone.run_id]
+    assert name_runs([]).varying == ()
+    assert name_runs([alone]).label("other") == "other"
+
+
+def test_a_setting_that_follows_from_another_is_a_column_but_not_part_of_the_name() -> None:
+    rows = [run(n, {LR: lr, "train.optim.eps": lr / 10}) for n, lr in enumerate((1e-2, 1e-3))]
+    assert labels(*rows) == ["1e-2", "1e-3"]
+    assert name_runs(rows).varying == (LR, "train.optim.eps")
+
+
+def test_runs_of_several_experiments_are_told_apart_within_each() -> None:
+    rows = [
+        run(1, {PE: "rope", LAYERS: 4}, "char"),
+        run(2, {PE: "alibi", LAYERS: 4}, "char"),
+        run(3, {PE: "alibi", LAYERS: 8, "experiment.description": "By words"}, "words"),
+    ]
+    assert labels(*rows) == ["char rope", "char alibi", "words"]
+    assert name_runs(rows).varying == (LAYERS, PE)
+
+
+def test_a_word_of_two_settings_is_written_with_its_setting() -> None:
+    rows = [
+        run(1, {"model.norm": "pre", "model.norm_position": "post"}),
+        run(2, {"model.norm": "pre", "model.norm_position": "pre"}),
+        run(3, {"model.norm": "x", "model.norm_position": "post"}),
+    ]
+    assert labels(*rows) == [
+        "norm=pre post",
+        "norm=pre norm_position=pre",
+        "x post",
+    ]
+
+
+def test_a_setting_that_an_older_run_lacks_varies() -> None:
+    rows = [run(1, {"model.qk_norm": True}), run(2)]
+    assert labels(*rows) == ["qk_norm=true", "qk_norm=unset"]
+    assert labels(*reversed(rows)) == ["qk_norm=unset", "qk_norm=true"]
+    assert name_runs([run_info("broken-one", "broken"), *rows]).varying == ("model.qk_norm",)
+
+
+def test_true_and_one_differ_and_a_number_that_is_not_one_equals_itself() -> None:
+    odd = float("nan")
+    rows = [
+        run(1, {"model.a": True, "model.b": odd}),
+        run(2, {"model.a": 1, "model.b": float("nan")}),
+    ]
+    assert name_runs(rows).varying == ("model.a",)
+
+
+def test_fewer_runs_differ_in_fewer_settings() -> None:
+    rows = sweep()
+    ropes = [row.run_id for row in rows if row.settings[PE] == "rope"]
+    names = name_runs(rows).among([*ropes, "unknown"])
+    assert names.varying == (ACT, LR)
+    assert names.constant[PE] == "rope"
+    assert names.label(ropes[0]) == "relu2 1e-2"
+    assert list(names.labels) == ropes
+
+
+def test_unchanged_runs_give_the_same_result_and_a_changed_one_only_its_own_work() -> None:
+    rows = sweep()
+    first = name_runs(rows)
+    again = [
+        run_info(row.run_id, "running", experiment="tiny", settings={**row.settings})
+        for row in rows
+    ]
+    assert name_runs(again, first) is first
+    renamed = [*rows[1:], run(99, {PE: "rope", ACT: "silu", LR: 1e-2})]
+    after = name_runs(renamed, first)
+    assert after.labels == name_runs(renamed).labels
+    assert after.label(renamed[-1].run_id) == "rope silu 1e-2"
+
+
+def test_a_short_name_is_the_last_part_of_a_key_where_that_is_unique() -> None:
+    assert setting_headers([PE, "model.block_size", "hf_model.block_size"]) == {
+        PE: "positional_encoding",
+        "model.block_size": "model.block_size",
+        "hf_model.block_size": "hf_model.block_size",
+    }
+
+
+VALUES = st.one_of(
+    st.sampled_from(["a", "a b", 'q"', "=x", "none", "\x1b[2J", "x" * 90, "x" * 91]),
+    st.booleans(),
+    st.integers(-2, 2),
+    st.floats(),
+    st.lists(st.integers(0, 1), max_size=2),
+    st.none(),
+)
+KEYS = st.sampled_from(["model.a", "model.b", "train.optim.learning_rate", SEED, "x.a"])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.dictionaries(KEYS, VALUES), min_size=1, max_size=8))
+def test_names_are_unique_whatever_the_settings_are(tables: list[dict[str, Any]]) -> None:
+    rows = [
+        run_info(
+            f"t-20270115-060000-{number % 3:04x}" + "-20270115-060000-0001" * (number % 2),
+            experiment="t",
+            settings=table,
+        )
+        for number, table in enumerate(tables)
+    ]
+    rows.append(run_info("t 0001", experiment="t", settings={}))
+    unique = {row.run_id: row for row in rows}
+    names = name_runs(unique.values()).labels
+    assert len(set(names.values())) == len(unique)
+    assert all(names.values())
