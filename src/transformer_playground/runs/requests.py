@@ -79,9 +79,9 @@ class SentRequest:
         """
         while True:
             # Read before the rows, since a process answers before it ends.
-            writer = read_writer(self._run)
-            has_ended = writer is None or writer.session != self.writer.session
-            has_ended = has_ended or not writer.is_alive()
+            now = read_writer(self._run)
+            is_same = now is not None and now.session == self.writer.session
+            has_ended = now is None or not (is_same and now.is_alive())
             for row in self._rows.poll().rows:
                 if row["event"] == "request" and row.get("request") == self.request.name:
                     return Answer(row["step"], row.get("done") is True)

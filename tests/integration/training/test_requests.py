@@ -53,7 +53,7 @@ class Training:
 
     def events(self) -> list[str]:
         rows = read_raw_rows(self.run.metrics_path)
-        return [row.get("status", row["event"]) for row in rows if row["event"] != "train"]
+        return [str(row.get("status", row["event"])) for row in rows if row["event"] != "train"]
 
 
 @pytest.fixture
