@@ -176,7 +176,7 @@ def _read(path: Path, session: str) -> Request | Refused:
         document = as_object(json.loads(read_regular(path, _MOST_BYTES)))
     except (ValueError, RecursionError):
         return Refused(path.stem, "it is not valid JSON")
-    action = next((each for each in ACTIONS if each == document.get("action")), None)
+    action: Action | None = next((each for each in ACTIONS if each == document.get("action")), None)
     if as_int(document.get("schema_version")) != SCHEMA_VERSION or action is None:
         return Refused(path.stem, "it is not a request that this version knows")
     if document.get("session") != session:
