@@ -19,7 +19,12 @@ from transformer_playground.files import random_hex, read_regular, refuse_link, 
 from transformer_playground.jsonvalues import as_int, as_object, as_text
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.metrics import MetricsReader
-from transformer_playground.runs.status import Writer, derive_status, read_writer
+from transformer_playground.runs.status import (
+    Writer,
+    derive_status,
+    last_status_row,
+    read_writer,
+)
 
 Action = Literal["pause", "resume", "stop", "evaluate", "sample", "checkpoint"]
 ACTIONS: tuple[Action, ...] = get_args(Action)
@@ -117,6 +122,12 @@ def send_request(run: RunFolder, action: Action) -> SentRequest:
         run.requests.mkdir(exist_ok=True)
         replace_json(run.requests / f"{name}.json", document)
     return SentRequest(run, request, writer)
+
+
+def pause_or_resume(run: RunFolder) -> Action:
+    """The action that pauses a run, or lets a paused one continue."""
+    status = last_status_row(run.metrics_path) or {}
+    return "resume" if status.get("status") == "paused" else "pause"
 
 
 def _training_process(run: RunFolder) -> Writer:

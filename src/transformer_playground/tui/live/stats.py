@@ -132,6 +132,10 @@ def _log_entry(row: Row) -> tuple[LogKind, str] | None:
             return "checkpoint", f"checkpoint {' and '.join(_line(name) for name in names)}"
         case "warning":
             return "warning", _line(row.get("message")) or "warning without a message"
+        case "request":
+            action, sender = _line(row.get("action")) or "?", _line(row.get("sender")) or "?"
+            outcome = "done" if row.get("done") is True else "not done"
+            return "status", f"{action} requested from {sender}: {outcome}"
         case "resume":
             return "status", f"resumed from {_line(row.get('checkpoint')) or 'a checkpoint'}"
         case "status":

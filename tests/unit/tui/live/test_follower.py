@@ -149,6 +149,9 @@ def test_untrusted_rows_and_samples_become_printable_text(tmp_path: Path) -> Non
     assert shown.isprintable() or not set(shown) & set("\x1b\x9b\x07\n\u202e")
 
 
+ASKED = {"event": "request", "step": 5, "action": "pause", "sender": "laptop"}
+
+
 @pytest.mark.parametrize(
     ("row", "kind", "words"),
     [
@@ -156,6 +159,8 @@ def test_untrusted_rows_and_samples_become_printable_text(tmp_path: Path) -> Non
         (eval_row(5, None), "evaluation", "val not a number"),
         (status_row(5, "failed", error="no space left"), "error", "failed: no space left"),
         (resume_row(5), "status", "resumed from ckpt_last_00000005.pt"),
+        (ASKED | {"done": True}, "status", "pause requested from laptop: done"),
+        (ASKED, "status", "pause requested from laptop: not done"),
     ],
 )
 def test_rows_become_log_lines(row: dict[str, object], kind: str, words: str) -> None:
