@@ -140,6 +140,14 @@ def test_k_quants_are_made_by_the_installed_program(
         GgufTarget().write(source, folder, request)
 
 
+def test_the_commands_of_the_readme_stay_within_the_context(tmp_path: Path) -> None:
+    source = exportable(lively_model(), tmp_path)
+    assert source.subject.decoding.max_new_tokens > source.subject.block_size == 12
+    usage = GgufTarget().usage(source.subject, GGUF, tmp_path)
+    assert "llama-completion -m run-f32.gguf -no-cnv -n 8 --temp 0.8" in usage
+    assert "llama-server -m run-f32.gguf -c 12 --port 8080" in usage
+
+
 def test_a_k_quant_is_judged_by_its_loss_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
