@@ -102,7 +102,8 @@ def export_run(
     remove_leftovers(folder)
     if _is_current(folder, subject, request):
         stamp = read_stamp(folder)
-        return _exported(folder, subject, request, stamp and stamp.proof, up_to_date=True)
+        known = None if stamp is None else stamp.proof
+        return _exported(folder, subject, request, known, up_to_date=True)
     try:
         proof = _write(target, folder, subject, request, progress)
     except (MemoryError, RuntimeError) as error:
