@@ -18,8 +18,9 @@ from builders.training import Recorder, prepared_config, runtime
 from transformer_playground.checkpoints.discovery import choose
 from transformer_playground.checkpoints.loading import load_payload
 from transformer_playground.data.loader import IGNORED, Batch
-from transformer_playground.errors import TrainingError
+from transformer_playground.errors import CheckpointError, TrainingError
 from transformer_playground.model.device import Precision
+from transformer_playground.model.loss import summed_cross_entropy
 from transformer_playground.runs.folder import create_run
 from transformer_playground.training import trainer as module
 from transformer_playground.training.checkpointing import Checkpointer, ResumePoint
@@ -136,7 +137,7 @@ def test_reading_batches_computing_and_waiting_are_timed(
         clock.now += 7.0
         true_record(state, loss, grad_norm)
 
-    true_loss, true_record = module.summed_cross_entropy, TrainingState.record_step
+    true_loss, true_record = summed_cross_entropy, TrainingState.record_step
     monkeypatch.setattr(module, "max_unread_steps", lambda _: unread)
     monkeypatch.setattr(module, "summed_cross_entropy", compute)
     monkeypatch.setattr(TrainingState, "record_step", record)
@@ -209,8 +210,9 @@ def test_a_loss_that_is_not_finite_is_an_error_with_a_loss_scale_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     trainer, _ = begin(in_float16(setup_of(tmp_path)), tmp_path)
-    true_loss = module.summed_cross_entropy
-    monkeypatch.setattr(module, "summed_cross_entropy", lambda *given: true_loss(*given) * math.inf)
+    monkeypatch.setattr(
+        module, "summed_cross_entropy", lambda *given: summed_cross_entropy(*given) * math.inf
+    )
     before = weights(trainer)
     with pytest.raises(TrainingError, match="loss is inf at step 0"):
         trainer.train_step()
@@ -251,7 +253,7 @@ def test_only_a_best_checkpoint_that_was_not_saved_is_forgotten(
     state.record_eval(2.0, "windows", min_delta=0.0)
 
     def full(*_: Any, **__: Any) -> None:
-        raise module.CheckpointError("the disk is full.")
+        raise CheckpointError("the disk is full.")
 
     monkeypatch.setattr(Checkpointer, "save", full)
     trainer.save(last=kind == "last", best=kind == "best")
