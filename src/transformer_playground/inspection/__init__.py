@@ -1,1 +1,0 @@
-"""A look inside a model: what each layer, head and neuron does with a text."""
