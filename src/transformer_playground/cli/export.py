@@ -134,9 +134,8 @@ def export(
     if json_output:
         say_json({"schema_version": _SCHEMA_VERSION, **exported.as_json()})
         return
-    say(visible_line(exported.sentence()))
-    if exported.proof_sentence:
-        say(visible_line(exported.proof_sentence))
+    for sentence in exported.sentences():
+        say(visible_line(sentence))
 
 
 def export_adapter(

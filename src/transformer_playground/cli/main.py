@@ -69,12 +69,12 @@ def _options(_version: Version = False) -> None:
 
 def _runs_app() -> typer.Typer:
     from transformer_playground.cli.runs import list as listing
-    from transformer_playground.cli.runs import manage
+    from transformer_playground.cli.runs import manage, request
     from transformer_playground.cli.runs.show import show
 
     runs_app = typer.Typer(
         cls=_ListByDefault,
-        help="List, annotate, rename and delete runs.\n\nWithout a command, runs are listed.",
+        help="List, annotate, control and delete runs.\n\nWithout a command, runs are listed.",
         add_completion=False,
         rich_markup_mode=None,
     )
@@ -87,6 +87,8 @@ def _runs_app() -> typer.Typer:
         manage.unlock,
     ):
         runs_app.command()(command)
+    for name, ask in request.COMMANDS.items():
+        runs_app.command(name)(ask)
     return runs_app
 
 

@@ -3,7 +3,7 @@
 import importlib.util
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,8 @@ from torch import Tensor
 
 from transformer_playground.errors import ExportError
 from transformer_playground.export.exportable import Exportable, Subject
-from transformer_playground.export.greedy import continue_greedily
-from transformer_playground.export.hf.tokenizer import (
-    TOKENIZER_FILE,
-    FastTokenizer,
-    write_tokenizer,
-)
-from transformer_playground.export.plain import refuse_finetuned
+from transformer_playground.export.hf.tokenizer import write_tokenizer
+from transformer_playground.export.plain import LogitsReader, refuse_finetuned
 from transformer_playground.export.proof import Proof
 from transformer_playground.export.request import ExportRequest
 from transformer_playground.export.target import Written
@@ -65,7 +60,7 @@ class OnnxTarget:
 
     def verify(self, written: Written) -> Proof:
         """See `Target.verify`."""
-        reader = OnnxReader(written.folder, written.source.subject.padding.start)
+        reader = open_graph(written.folder, written.source.subject.padding.start)
         return written.prove(reader, tolerance=_TOLERANCE)
 
     def usage(self, subject: Subject, request: ExportRequest, folder: Path) -> str:
@@ -87,36 +82,24 @@ class OnnxTarget:
         )
 
 
-class OnnxReader:
+def open_graph(folder: Path, vocab_size: int) -> LogitsReader:
     """The graph, run by onnxruntime on the CPU.
 
     Args:
         folder: The folder.
         vocab_size: Number of token ids that are not padding.
     """
+    import onnxruntime  # pyright: ignore[reportMissingImports] - an optional package
 
-    def __init__(self, folder: Path, vocab_size: int) -> None:
-        import onnxruntime  # pyright: ignore[reportMissingImports] - an optional package
+    session: Any = onnxruntime.InferenceSession(
+        str(folder / MODEL_FILE), providers=["CPUExecutionProvider"]
+    )
 
-        self.name = f"onnxruntime {onnxruntime.__version__}"
-        self._session: Any = onnxruntime.InferenceSession(
-            str(folder / MODEL_FILE), providers=["CPUExecutionProvider"]
-        )
-        self._vocab_size = vocab_size
-        self._tokenizer = FastTokenizer((folder / TOKENIZER_FILE).read_bytes())
+    def logits(tokens: Tensor) -> Tensor:
+        (found,) = session.run(None, {_INPUT: tokens.numpy()})
+        return torch.from_numpy(found)
 
-    def logprobs(self, tokens: Tensor) -> Tensor:
-        """Log-probabilities (B, T, vocab_size)."""
-        (logits,) = self._session.run(None, {_INPUT: tokens.numpy()})
-        return torch.from_numpy(logits).log_softmax(-1)
-
-    def continue_greedily(self, prompt: Sequence[int], count: int) -> list[int]:
-        """The most likely tokens; the shorter contexts test the free dimensions."""
-        return continue_greedily(self.logprobs, prompt, count, self._vocab_size)
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids by `tokenizers`."""
-        return self._tokenizer.encode(text)
+    return LogitsReader(f"onnxruntime {onnxruntime.__version__}", logits, folder, vocab_size)
 
 
 @contextmanager

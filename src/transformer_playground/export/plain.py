@@ -1,6 +1,7 @@
 """The target `safetensors`: our own weights, settings and tokenizer as plain files."""
 
 import json
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ class PlainTarget:
 
     def verify(self, written: Written) -> Proof:
         """See `Target.verify`."""
-        reader = PlainReader(written.folder, written.source.subject.padding.start)
+        reader = open_plain(written.folder, written.source.subject.padding.start)
         return written.prove(reader, tolerance=_TOLERANCE)
 
     def usage(self, subject: Subject, request: ExportRequest, folder: Path) -> str:
@@ -75,39 +76,57 @@ class PlainTarget:
         )
 
 
-class PlainReader:
+class LogitsReader:
+    """An export that gives the logits of whole contexts, with a `tokenizer.json` beside it.
+
+    Args:
+        name: The program that reads it, and its version.
+        logits: Logits (B, T, vocab_size) for tokens (B, T) int64.
+        folder: The folder.
+        vocab_size: Number of token ids that are not padding.
+    """
+
+    def __init__(
+        self, name: str, logits: Callable[[Tensor], Tensor], folder: Path, vocab_size: int
+    ) -> None:
+        self.name = name
+        self._logits = logits
+        self._vocab_size = vocab_size
+        self._tokenizer = FastTokenizer((folder / TOKENIZER_FILE).read_bytes())
+
+    def logprobs(self, tokens: Tensor) -> Tensor:
+        """See `Reader.logprobs`."""
+        return self._logits(tokens).log_softmax(-1)
+
+    def continue_greedily(self, prompt: Sequence[int], count: int) -> list[int]:
+        """See `Reader.continue_greedily`; by a context of each length."""
+        return continue_greedily(self._logits, prompt, count, self._vocab_size)
+
+    def encode(self, text: str) -> list[int]:
+        """See `Reader.encode`."""
+        return self._tokenizer.encode(text)
+
+
+def open_plain(folder: Path, vocab_size: int) -> LogitsReader:
     """The files of the target `safetensors`, opened without the run.
 
     Args:
         folder: The folder.
         vocab_size: Number of token ids that are not padding.
     """
+    from safetensors.torch import load_file
 
-    def __init__(self, folder: Path, vocab_size: int) -> None:
-        from safetensors.torch import load_file
+    document: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_bytes())
+    model = GPT(ModelConfig(**document["model"]), document["model"]["vocab_size"])
+    model.load_state_dict(load_file(folder / WEIGHTS_FILE))
+    model.eval()
 
-        self.name = f"safetensors {version('safetensors')}"
-        document: dict[str, Any] = json.loads((folder / CONFIG_FILE).read_bytes())
-        config = ModelConfig(**document["model"])
-        self._model = GPT(config, document["model"]["vocab_size"])
-        self._model.load_state_dict(load_file(folder / WEIGHTS_FILE))
-        self._model.eval()
-        self._vocab_size = vocab_size
-        self._tokenizer = FastTokenizer((folder / TOKENIZER_FILE).read_bytes())
+    def logits(tokens: Tensor) -> Tensor:
+        with evaluating(model):
+            found: Tensor = model(tokens)
+        return found
 
-    def logprobs(self, tokens: Tensor) -> Tensor:
-        """Log-probabilities (B, T, vocab_size)."""
-        with evaluating(self._model):
-            logits: Tensor = self._model(tokens)
-        return logits.log_softmax(-1)
-
-    def continue_greedily(self, prompt: Any, count: int) -> list[int]:
-        """The most likely tokens."""
-        return continue_greedily(self.logprobs, prompt, count, self._vocab_size)
-
-    def encode(self, text: str) -> list[int]:
-        """Token ids by `tokenizers`."""
-        return self._tokenizer.encode(text)
+    return LogitsReader(f"safetensors {version('safetensors')}", logits, folder, vocab_size)
 
 
 def refuse_finetuned(subject: Subject, target: str) -> None:

@@ -46,7 +46,7 @@ class Proof:
         origin: What it was compared on: validation text or random tokens.
         positions: Number of positions whose log-probabilities were compared.
         largest_difference: Largest difference of a log-probability, in nats.
-        tolerance: Its limit.
+        tolerance: Its limit; None if only bits per byte are limited.
         greedy_tokens: Number of tokens of the greedy continuations.
         greedy_equal: How many were equal, up to a token whose runner-up is as likely.
         texts: Number of texts whose token ids were compared; 0 without a tokenizer.
@@ -58,7 +58,7 @@ class Proof:
     origin: str
     positions: int
     largest_difference: float
-    tolerance: float
+    tolerance: float | None
     greedy_tokens: int
     greedy_equal: int
     texts: int

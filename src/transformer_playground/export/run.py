@@ -48,8 +48,7 @@ class Exported:
     size: int
     files: tuple[str, ...]
     up_to_date: bool
-    proof: dict[str, Any] | None
-    proof_sentence: str
+    proof: Proof | None
 
     def as_json(self) -> dict[str, Any]:
         """The document of `tp export --json`, without the schema version."""
@@ -63,15 +62,17 @@ class Exported:
             "bytes": self.size,
             "files": list(self.files),
             "up_to_date": self.up_to_date,
-            "proof": self.proof,
+            "proof": None if self.proof is None else self.proof.as_json(),
         }
 
-    def sentence(self) -> str:
-        """The result for people."""
+    def sentences(self) -> list[str]:
+        """The result for people, one line each."""
         what = f"{self.target} ({self.weights}) of step {self.step:,}"
         if self.up_to_date:
-            return f"{what} is up to date: {self.folder}"
-        return f"{what} ({size_text(self.size)}): {self.folder}"
+            result = f"{what} is up to date: {self.folder}"
+        else:
+            result = f"{what} ({size_text(self.size)}): {self.folder}"
+        return [result] if self.proof is None else [result, self.proof.sentence()]
 
 
 def export_run(
@@ -101,7 +102,7 @@ def export_run(
     remove_leftovers(folder)
     if _is_current(folder, subject, request):
         stamp = read_stamp(folder)
-        known = None if stamp is None or stamp.proof is None else dict(stamp.proof)
+        known = None if stamp is None else stamp.proof
         return _exported(folder, subject, request, known, up_to_date=True)
     try:
         proof = _write(target, folder, subject, request, progress)
@@ -111,9 +112,7 @@ def export_run(
         raise ExportError(
             "There is not enough memory to export the model.", "Free memory, then try again."
         ) from error
-    sentence = "" if proof is None else proof.sentence()
-    written = None if proof is None else proof.as_json()
-    return _exported(folder, subject, request, written, up_to_date=False, sentence=sentence)
+    return _exported(folder, subject, request, proof, up_to_date=False)
 
 
 def _folder(run: RunFolder, subject: Subject, request: ExportRequest) -> Path:
@@ -183,10 +182,9 @@ def _exported(
     folder: Path,
     subject: Subject,
     request: ExportRequest,
-    proof: dict[str, Any] | None,
+    proof: Proof | None,
     *,
     up_to_date: bool,
-    sentence: str = "",
 ) -> Exported:
     files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
     return Exported(
@@ -200,5 +198,4 @@ def _exported(
         files=tuple(path.relative_to(folder).as_posix() for path in files),
         up_to_date=up_to_date,
         proof=proof,
-        proof_sentence=sentence,
     )

@@ -8,6 +8,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from transformer_playground.errors import ExportError
 from transformer_playground.export.exportable import Subject
 from transformer_playground.export.proof import Proof
@@ -31,7 +33,7 @@ class Stamp:
     """
 
     inputs: Mapping[str, Any]
-    proof: Mapping[str, Any] | None
+    proof: Proof | None
 
 
 def inputs_of(subject: Subject, request: ExportRequest) -> dict[str, Any]:
@@ -70,14 +72,13 @@ def write_stamp(
 def read_stamp(folder: Path) -> Stamp | None:
     """The stamp of a folder; None if there is none that is complete."""
     try:
-        document = json.loads(read_regular(folder / STAMP_FILE))
+        document = as_object(json.loads(read_regular(folder / STAMP_FILE)))
+        inputs = as_object(document.get("inputs"))
+        if document.get("schema_version") != SCHEMA_VERSION or not inputs:
+            return None
+        return Stamp(inputs, TypeAdapter(Proof | None).validate_python(document.get("proof")))
     except (OSError, ValueError, RecursionError):
         return None
-    inputs = as_object(as_object(document).get("inputs"))
-    if as_object(document).get("schema_version") != SCHEMA_VERSION or not inputs:
-        return None
-    proof = document.get("proof")
-    return Stamp(inputs, proof if isinstance(proof, dict) else None)
 
 
 def is_intact(folder: Path) -> bool:

@@ -115,6 +115,11 @@ class Attention(nn.Module):
         combined: Tensor = self.output(mixed)
         return combined
 
+    def weights(self, x: Tensor, context: AttentionContext) -> Tensor:
+        """Attention weights (B, n_head, T, L) that `forward` mixes the values with."""
+        queries, keys, _ = self._heads(x, context)
+        return attention_weights(queries, keys, context)
+
     def _heads(self, x: Tensor, context: AttentionContext) -> tuple[Tensor, Tensor, Tensor]:
         """Queries (B, n_head, T, head_dim); keys and values (B, kv_heads, T, head_dim)."""
         batch, length, _ = x.shape
@@ -131,6 +136,23 @@ class Attention(nn.Module):
                 both = context.transform(both)
             queries, keys = both.split_with_sizes(sizes[:2], dim=2)
         return queries.transpose(1, 2), keys.transpose(1, 2), values.transpose(1, 2)
+
+
+def attention_weights(queries: Tensor, keys: Tensor, context: AttentionContext) -> Tensor:
+    """Softmax of the masked scores, (B, n_head, T, L), in either way of computing attention.
+
+    Queries (B, n_head, T, head_dim), keys (B, kv_heads, L, head_dim).
+    """
+    keys = keys.repeat_interleave(queries.shape[1] // keys.shape[1], dim=1)
+    scores = queries @ keys.transpose(2, 3) * queries.shape[-1] ** -0.5
+    if context.mask is not None:
+        scores = scores + context.mask
+    elif context.causal:
+        length = scores.shape[-1]
+        hidden = torch.ones(length, length, dtype=torch.bool, device=scores.device).triu(1)
+        scores = scores.masked_fill(hidden, float("-inf"))
+    weights: Tensor = scores.softmax(dim=-1)
+    return weights
 
 
 def attend_plain(

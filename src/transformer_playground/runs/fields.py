@@ -15,7 +15,7 @@ from transformer_playground.formatting import (
     duration_text,
     loss_text,
 )
-from transformer_playground.jsonvalues import to_jsonable
+from transformer_playground.jsonvalues import as_count, as_object, as_text, to_jsonable
 from transformer_playground.runs.metrics import FileOffset
 from transformer_playground.runs.summary import RunSummary
 
@@ -39,6 +39,26 @@ DEFAULT_COLUMNS = ("run", "status", "step", "best_val_loss", "tokens_per_second"
 
 
 @dataclass(frozen=True)
+class Parent:
+    """Where a branch started: a run (untrusted text, and it may be gone) and a step of it."""
+
+    run_id: str
+    step: int | None = None
+
+    @classmethod
+    def of(cls, entry: object) -> "Parent | None":
+        """From the entry in `config.json`; None if it names no run."""
+        table = as_object(entry)
+        run_id = as_text(table.get("run_id"))
+        return None if run_id is None else cls(run_id, as_count(table.get("step")))
+
+    def text(self, name: Callable[[str], str] = str) -> str:
+        """As "rope @ 300"; `name` makes a run's name of its id."""
+        at = "" if self.step is None else f" @ {self.step:,}"
+        return name(self.run_id) + at
+
+
+@dataclass(frozen=True)
 class RunInfo:
     """One run of a run list. Run id, tags and note are untrusted text.
 
@@ -49,6 +69,7 @@ class RunInfo:
         updated: Unix time of the last write to `metrics.jsonl`.
         settings: Settings by dotted key, such as "model.norm".
         position: How far `metrics.jsonl` was read for `summary`.
+        parent: The run and step that a branch started from.
     """
 
     run_id: str
@@ -60,6 +81,7 @@ class RunInfo:
     created: float | None = None
     updated: float | None = None
     seed: int | None = None
+    parent: Parent | None = None
     tags: tuple[str, ...] = ()
     note: str = ""
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -94,6 +116,7 @@ class RunInfo:
                 "tokens_seen": summary.tokens_seen,
                 "wall_time": self.wall_time,
                 "seed": self.seed,
+                "parent": self.parent,
                 "tags": self.tags,
                 "note": self.note,
                 "settings": self.settings,
@@ -181,6 +204,7 @@ _FIELDS = (
     Field("updated", "updated", "date", lambda row, _: row.updated, date_text),
     Field("tag", "tags", "tags", lambda row, _: row.tags or None, ", ".join, 30),
     Field("note", "note", "text", lambda row, _: row.note or None),
+    Field("parent", "from", "text", lambda row, _: row.parent and row.parent.text(), weight=25),
     Field("problem", "problem", "text", lambda row, _: row.problem),
 )
 FIELDS = {field.key: field for field in _FIELDS}
@@ -200,6 +224,7 @@ _ALIASES = {
     "time": "wall_time",
     "bpb": "bits_per_byte",
     "error": "problem",
+    "from": "parent",
 }
 
 

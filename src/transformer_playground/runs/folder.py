@@ -56,6 +56,7 @@ class RunFolder:
         log_path: Plain-text log of training.
         lock_path: Lock file of the writing process.
         writer_path: Process, host and heartbeat of the writer.
+        requests: Folder of requests to the writer, if there were any.
     """
 
     root: Path
@@ -74,6 +75,7 @@ class RunFolder:
     log_path = _Inside("logs", "train.log")
     lock_path = _Inside("writer.lock")
     writer_path = _Inside("writer.json")
+    requests = _Inside("requests")
 
     @property
     def run_id(self) -> str:
@@ -199,8 +201,8 @@ def refuse_links(run: RunFolder) -> None:
     Raises:
         RunError: One is a link, which may lead out of the run folder.
     """
-    folders = (run.checkpoints, run.adapters, run.tokenizer, run.reports, run.logs, run.tensorboard)
-    for folder in folders:
+    written = (run.checkpoints, run.adapters, run.tokenizer, run.reports, run.logs, run.tensorboard)
+    for folder in (*written, run.requests):
         _refuse_link(folder)
 
 
@@ -215,14 +217,17 @@ def _refuse_link(folder: Path) -> None:
 def remove_leftovers(run: RunFolder) -> None:
     """Remove temporary files of killed writers; the caller holds the run's lock.
 
-    Notes and reports are written without the lock, so that their newest temporary files are kept.
+    Notes, reports and requests are written without the lock, so that their newest temporary files
+    are kept.
     """
     for parent, folders, files in os.walk(run.root):
         for name in (*folders, *files):
             if not (name.startswith(".") and name.endswith(".tmp")):
                 continue
             path = Path(parent, name)
-            is_shared = path.is_relative_to(run.reports) or name.startswith(".notes.json.")
+            is_shared = name.startswith(".notes.json.") or any(
+                path.is_relative_to(folder) for folder in (run.reports, run.requests)
+            )
             with contextlib.suppress(OSError):
                 if is_shared and time.time() - path.lstat().st_mtime < _LEFTOVER_SECONDS:
                     continue

@@ -26,8 +26,10 @@ from transformer_playground.errors import PlaygroundError, RunError
 from transformer_playground.files import stat_or_none, temporary_sibling
 from transformer_playground.jsonvalues import as_count, as_int, as_text
 from transformer_playground.runs.annotations import Annotations, read_annotations
+from transformer_playground.runs.fields import Parent
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.metrics import FileOffset, RunningMedian
+from transformer_playground.runs.naming import SEED
 from transformer_playground.runs.status import (
     RunStatus,
     Writer,
@@ -68,6 +70,7 @@ class Identity:
     created: str | None
     parameters: int | None
     seed: int | None
+    parent: Parent | None
     settings: dict[str, Any]
 
 
@@ -100,7 +103,7 @@ class IndexedRun:
 class Index:
     """Content of `.index.json`: entries by run id."""
 
-    schema_version: Literal[5]
+    schema_version: Literal[6]
     runs: dict[str, IndexEntry]
 
 
@@ -212,7 +215,8 @@ def _identity(config: Mapping[str, Any]) -> Identity:
         experiment=as_text(config.get("experiment")),
         created=as_text(config.get("created")),
         parameters=as_count(config.get("parameters")),
-        seed=as_int(settings.get("train.runtime.seed")),
+        seed=as_int(settings.get(SEED)),
+        parent=Parent.of(config.get("parent")),
         settings=settings,
     )
 
@@ -310,5 +314,5 @@ def _store(temporary: Path, found: Mapping[str, IndexedRun | PlaygroundError]) -
         if len(part) <= _MAX_ENTRY_SIZE:
             parts.append(part)
     # Not synced: a torn index is simply read as empty.
-    temporary.write_bytes(b'{"schema_version":5,"runs":{%s}}' % b",\n".join(parts))
+    temporary.write_bytes(b'{"schema_version":6,"runs":{%s}}' % b",\n".join(parts))
     temporary.chmod(0o644)

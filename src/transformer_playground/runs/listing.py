@@ -191,6 +191,7 @@ def _row(known: IndexedRun, run_id: str) -> RunInfo:
         created=as_timestamp(identity.created),
         updated=known.updated,
         seed=identity.seed,
+        parent=identity.parent,
         tags=annotations.tags,
         note=annotations.note,
         settings=identity.settings,

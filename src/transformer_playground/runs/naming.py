@@ -126,6 +126,8 @@ class RunNames:
                 if (key, text) not in texts:
                     texts[key, text] = _part(key, known.row.settings.get(key), text, ambiguous)
                 parts.append(texts[key, text])
+            if known.row.parent is not None and known.row.parent.step is not None:
+                parts.append(f"@{known.row.parent.step}")
             # Without anything to tell a single run by, its id says more than its experiment.
             labels[run_id] = " ".join(parts) or (experiment if len(members) > 1 else run_id)
         return labels
@@ -202,8 +204,9 @@ def _unique_endings(key: str, keys: Sequence[str]) -> Iterator[str]:
 
 
 def _is_same(old: RunInfo, new: RunInfo) -> bool:
-    is_equal = old.settings is new.settings or old.settings == new.settings
-    return is_equal and old.experiment == new.experiment
+    if (old.experiment, old.parent) != (new.experiment, new.parent):
+        return False
+    return old.settings is new.settings or old.settings == new.settings
 
 
 def _differing(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, str | None]:

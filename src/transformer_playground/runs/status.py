@@ -35,12 +35,14 @@ class Writer:
     Attributes:
         process_started: Unix time; distinguishes it from a later process with the same pid.
         heartbeat: Unix time of the last heartbeat.
+        session: Distinguishes it from other writers of the run; empty in records of older versions.
     """
 
     pid: int
     host: str
     process_started: float
     heartbeat: float
+    session: str = ""
 
     @property
     def is_here(self) -> bool:
@@ -82,7 +84,7 @@ def read_writer(run: RunFolder) -> Writer | None:
     started, heartbeat = map(as_number, map(document.get, ("process_started", "heartbeat")))
     if pid is None or not 0 < pid < _PID_LIMIT or not host or started is None or heartbeat is None:
         return None
-    return Writer(pid, host, started, heartbeat)
+    return Writer(pid, host, started, heartbeat, as_text(document.get("session")) or "")
 
 
 class RunLock:
@@ -91,12 +93,16 @@ class RunLock:
     The kernel's lock (flock) keeps other writers out and ends with the process. `writer.json`
     names the holder, for messages and for readers, which never lock.
 
+    Attributes:
+        session: Random text that names this holding of the lock.
+
     Raises:
         RunError: On entry, if another process is writing the run or a folder in it is a link.
     """
 
     def __init__(self, run: RunFolder) -> None:
         self._run = run
+        self.session = random_hex(8)
         self._held = contextlib.ExitStack()
         self._released = threading.Event()
         self._heart: threading.Thread | None = None
@@ -156,6 +162,7 @@ class RunLock:
             host=platform.node(),
             process_started=psutil.Process().create_time(),
             heartbeat=time.time(),
+            session=self.session,
         )
         path = self._run.writer_path
         # Renamed for atomicity; not synced, since the record is worthless after a crash.

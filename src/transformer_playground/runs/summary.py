@@ -10,6 +10,7 @@ from transformer_playground.files import replace_json
 from transformer_playground.jsonvalues import LARGEST, as_count, as_text
 from transformer_playground.runs.clock import TrainingClock
 from transformer_playground.runs.folder import RunFolder, read_run_config
+from transformer_playground.runs.loss_curve import LossCurve
 from transformer_playground.runs.metrics import FileOffset, RunningMedian
 from transformer_playground.runs.status import judge_status, read_writer
 
@@ -35,6 +36,7 @@ class RunSummary:
         tokens_per_sec_median: Median over train rows, which exclude evaluation, sampling and
             saving; robust against slow first steps.
         throughput: State that continues the median; empty if it was lost.
+        val_curve: All validation losses as a short curve.
     """
 
     step: int | None = None
@@ -60,6 +62,7 @@ class RunSummary:
     error: str | None = None
     early_stopped: bool = False
     throughput: RunningMedian = field(default_factory=RunningMedian, compare=False)
+    val_curve: LossCurve = field(default_factory=LossCurve)
 
     @property
     def wall_time_s(self) -> float:
@@ -88,8 +91,12 @@ def _perplexity(loss: float | None) -> float | None:
     return None if loss is None or loss > math.log(LARGEST) else math.exp(loss)
 
 
-def summary_of(series: "RunSeries", throughput: RunningMedian | None = None) -> RunSummary:
-    """Compute the summary of a series; `throughput` continues the median of earlier rows."""
+def summary_of(
+    series: "RunSeries",
+    throughput: RunningMedian | None = None,
+    val_curve: LossCurve | None = None,
+) -> RunSummary:
+    """Compute the summary of a series; `throughput` and `val_curve` continue earlier rows'."""
     from transformer_playground.runs.series import PROGRESS
 
     rates = series.throughput(throughput or RunningMedian())
@@ -123,6 +130,7 @@ def summary_of(series: "RunSeries", throughput: RunningMedian | None = None) -> 
         error=as_text(status.get("error")),
         early_stopped=status.get("early_stopped") is True,
         throughput=rates,
+        val_curve=(val_curve or LossCurve()).with_more(series.column("eval", "val_loss").tolist()),
     )
 
 
@@ -174,7 +182,7 @@ def extend_summary(
         steps = series.column(event, "step")
         if steps.size and last is not None and steps[0] <= last:
             return None
-    later = summary_of(series, summary.throughput)
+    later = summary_of(series, summary.throughput, summary.val_curve)
     if later.throughput.has_lost_median or _changes_windows(summary, later):
         return None
     return _merge(summary, later, has_status=series.last_status is not None), series.position

@@ -1,21 +1,40 @@
 """Training control: thread-safe stop, pause and requests to a running trainer."""
 
 import threading
+from dataclasses import dataclass
+
+from transformer_playground.runs.requests import Action, Request
 
 _POLL_SECONDS = 0.1
+_ONCE = frozenset[Action]({"evaluate", "sample", "checkpoint"})
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of the trainer before its next step: evaluate, sample, checkpoint.
+
+    `requests` are those of other processes among them, which are answered.
+    """
+
+    actions: frozenset[Action] = frozenset()
+    requests: tuple[Request, ...] = ()
+
+
+_NOTHING = Asked()
 
 
 class TrainingControl:
     """Requests to a trainer; each takes effect within one step or evaluation batch."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._stop = threading.Event()
         self._running = threading.Event()
         self._running.set()
-        self._evaluate = threading.Event()
-        self._sample = threading.Event()
-        self._checkpoint = threading.Event()
+        self._asked: set[Action] = set()
+        # Requests of other processes that are not answered yet.
+        self._received: list[Request] = []
+        self._warnings: list[str] = []
 
     def stop(self) -> None:
         """Save a checkpoint and end training, also while paused."""
@@ -35,15 +54,38 @@ class TrainingControl:
 
     def evaluate_now(self) -> None:
         """Evaluate before the next step."""
-        self._evaluate.set()
+        self._ask("evaluate")
 
     def sample_now(self) -> None:
         """Draw a sample before the next step."""
-        self._sample.set()
+        self._ask("sample")
 
     def checkpoint_now(self) -> None:
         """Save a checkpoint before the next step."""
-        self._checkpoint.set()
+        self._ask("checkpoint")
+
+    def receive(self, request: Request) -> None:
+        """Do what another process asks for, and remember to answer."""
+        with self._lock:
+            self._received.append(request)
+            match request.action:
+                case "stop":
+                    self.stop()
+                case "pause":
+                    self.pause()
+                case "resume":
+                    self.resume()
+                case action:
+                    self._ask(action)
+
+    def warn(self, message: str) -> None:
+        """Let the trainer warn about a request."""
+        with self._lock:
+            self._warnings.append(message)
+
+    def _ask(self, action: Action) -> None:
+        with self._lock:
+            self._asked.add(action)
 
     @property
     def stopping(self) -> bool:
@@ -57,29 +99,47 @@ class TrainingControl:
 
     def has_request(self) -> bool:
         """Whether an evaluation, sample or checkpoint is requested."""
-        return self._evaluate.is_set() or self._sample.is_set() or self._checkpoint.is_set()
+        return bool(self._asked)
 
-    def wait_while_paused(self) -> None:
-        """Block until `resume`, `stop` or a request."""
+    @property
+    def has_news(self) -> bool:
+        """Whether there is a request to answer, or a warning."""
+        return bool(self._received or self._warnings)
+
+    def wait_while_paused(self) -> bool:
+        """Block until `resume`, `stop` or a request, or until there are news.
+
+        Returns:
+            Whether the trainer has to wait on after it has told the news.
+        """
         while self.paused and not self.has_request():
+            if self.has_news:
+                return True
             self._running.wait(_POLL_SECONDS)
-
-    def take_evaluate(self) -> bool:
-        """Whether an evaluation was requested; clears the request."""
-        return _take(self._evaluate)
-
-    def take_sample(self) -> bool:
-        """Whether a sample was requested; clears the request."""
-        return _take(self._sample)
-
-    def take_checkpoint(self) -> bool:
-        """Whether a checkpoint was requested; clears the request."""
-        return _take(self._checkpoint)
-
-
-def _take(request: threading.Event) -> bool:
-    # A request set after this check stays set.
-    if not request.is_set():
         return False
-    request.clear()
-    return True
+
+    def take(self) -> Asked:
+        """Evaluation, sample and checkpoint as far as they are requested; clears the requests."""
+        # What is asked for after this check stays until the next call.
+        if not self._asked:
+            return _NOTHING
+        with self._lock:
+            asked = Asked(frozenset(self._asked), self._take_received(_ONCE))
+            self._asked.clear()
+            return asked
+
+    def take_switches(self, *, ending: bool) -> tuple[Request, ...]:
+        """Requests of other processes to pause or resume, and if training ends to stop."""
+        with self._lock:
+            return self._take_received({"pause", "resume", *(("stop",) if ending else ())})
+
+    def take_warnings(self) -> list[str]:
+        """Warnings about requests; clears them."""
+        with self._lock:
+            taken, self._warnings = self._warnings, []
+            return taken
+
+    def _take_received(self, actions: "frozenset[Action] | set[Action]") -> tuple[Request, ...]:
+        taken = tuple(each for each in self._received if each.action in actions)
+        self._received = [each for each in self._received if each.action not in actions]
+        return taken

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Literal
 
+from transformer_playground.runs.requests import Action
+
 RunState = Literal["running", "paused", "finished", "stopped", "failed"]
 
 
@@ -90,6 +92,19 @@ class Warned(Event):
     """A problem that does not stop training."""
 
     message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestAnswered(Event):
+    """A request of another process was carried out, or with `done` false could not be.
+
+    `request` is its name, `sender` the host that sent it (untrusted text).
+    """
+
+    request: str
+    action: Action
+    sender: str
+    done: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -91,6 +91,6 @@ def _make(run: RunFolder, request: ExportRequest, log: Callable[[str], object]) 
     from transformer_playground.export.run import export_run
 
     exported = export_run(run, request)
-    log(f"export: {exported.sentence()}")
-    log(exported.proof_sentence)
+    for sentence in exported.sentences():
+        log(f"export: {sentence}")
     return exported.folder

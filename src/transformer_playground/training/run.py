@@ -39,6 +39,7 @@ from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.environment import describe_environment
 from transformer_playground.training.optimizers import build_optimizers
 from transformer_playground.training.post_run import Artifacts, make_artifacts
+from transformer_playground.training.requests import RequestReader
 from transformer_playground.training.setup import TrainingSetup, build_setup, translate_oom
 from transformer_playground.training.sinks.base import Sink
 from transformer_playground.training.sinks.run_files import (
@@ -118,7 +119,7 @@ def start(
     control = control or TrainingControl()
     if resume_from is not None:
         run = open_run(runs_dir, resume_from)
-        with RunLock(run):
+        with RunLock(run) as lock:
             found = newest_valid(run.checkpoints)
             setup, payload, saved = _continue(request, run, found, notify)
             state = read_state(payload)
@@ -129,7 +130,7 @@ def start(
             # Parent and first environment stay as recorded when the run was created.
             kept = {key: saved[key] for key in ("environment",) if key in saved}
             replace_json(run.config_path, saved | _record(request, setup) | kept)
-            return _train(trainer, run, setup.config)
+            return _train(trainer, run, setup.config, lock.session)
     if branch_from is None:
         setup, resumption, ancestry = load_setup(request, request.config, notify), None, {}
     else:
@@ -142,10 +143,10 @@ def start(
         ancestry = {"parent": origin}
     run_id = run_id or new_run_id(request.experiment)
     run = create_run(runs_dir, run_id, _record(request, setup) | ancestry)
-    with RunLock(run):
+    with RunLock(run) as lock:
         setup.tokenizer.save(run.tokenizer)
         trainer = build_trainer(setup, run, sinks, control, resumption)
-        return _train(trainer, run, setup.config)
+        return _train(trainer, run, setup.config, lock.session)
 
 
 def _why_finished(run: RunFolder, state: TrainingState, runtime: RuntimeConfig) -> str:
@@ -244,9 +245,12 @@ def build_trainer(
     return trainer
 
 
-def _train(trainer: Trainer, run: RunFolder, config: ExperimentConfig) -> TrainingResult:
+def _train(
+    trainer: Trainer, run: RunFolder, config: ExperimentConfig, session: str
+) -> TrainingResult:
     try:
-        state = trainer.fit()
+        with RequestReader(run, session, trainer.control):
+            state = trainer.fit()
     except BaseException:
         # The summary can be rebuilt from the metrics; it must not hide the error.
         with contextlib.suppress(PlaygroundError):

@@ -1,13 +1,26 @@
 """Training state: counters that are saved in every checkpoint."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from transformer_playground.config.train import RuntimeConfig
 from transformer_playground.training.events import RunFinished, StepLogged
 
+if TYPE_CHECKING:
+    import torch
+
 EndReason = Literal["finished", "early stopped"]
 StopReason = EndReason | Literal["stopped by request"]
+
+
+def max_unread_steps(device: "torch.device") -> int:
+    """For how many steps the losses may stay on the device."""
+    return 0 if device.type == "cpu" else 100
+
+
+def due(interval: int, step: int, *, done_at: int | None) -> bool:
+    """Whether an action is due every `interval` steps (0 = never), now, and not done yet."""
+    return interval > 0 and step % interval == 0 and done_at != step
 
 
 @dataclass

@@ -30,21 +30,12 @@ from transformer_playground.training.events import (
 )
 from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.optimizers import build_optimizers
+from transformer_playground.training.requests import Answers
 from transformer_playground.training.rng import derived_seed, seed_dropout
 from transformer_playground.training.schedules import learning_rate
 from transformer_playground.training.setup import TrainingSetup, translate_oom
 from transformer_playground.training.sinks.base import EventBus, Sink
-from transformer_playground.training.state import StopReason, TrainingState
-
-
-def max_unread_steps(device: torch.device) -> int:
-    """For how many steps the losses may stay on the device."""
-    return 0 if device.type == "cpu" else 100
-
-
-def due(interval: int, step: int, *, done_at: int | None) -> bool:
-    """Whether an action is due every `interval` steps (0 = never), now, and not done yet."""
-    return interval > 0 and step % interval == 0 and done_at != step
+from transformer_playground.training.state import StopReason, TrainingState, due, max_unread_steps
 
 
 class Trainer:
@@ -76,6 +67,7 @@ class Trainer:
         self.control = control or TrainingControl()
         self.dist = DistInfo.current()
         self._events = EventBus(sinks)
+        self._answers = Answers(self.control, self._events.emit)
         optim, runtime = self.train.optim, self.train.runtime
         self.params = MixedPrecisionParams(model, setup.weights_dtype, ema_decay=runtime.ema_decay)
         self.optimizers = build_optimizers(optim, self.params.named(), model.hidden_matrices())
@@ -158,19 +150,22 @@ class Trainer:
             lr = learning_rate(state.step, self.train)
             self.optimizers.set_learning_rate(lr)
 
+            asked = control.take()
             is_best = False
             # The last step is always evaluated.
             interval = 1 if state.step >= runtime.max_iters else runtime.eval_interval
             eval_due = due(interval, state.step, done_at=state.evaluated_at)
-            if control.take_evaluate() or eval_due:
+            if "evaluate" in asked.actions or eval_due:
                 is_best = self.evaluate(scheduled=eval_due)
             sample_due = due(runtime.sample_interval, state.step, done_at=state.sampled_at)
-            if control.take_sample() or sample_due:
+            if "sample" in asked.actions or sample_due:
                 self.sample()
             reason = self.stop_reason()
-            last = control.take_checkpoint() or checkpointer.is_due(state.step, ending=bool(reason))
+            save_due = checkpointer.is_due(state.step, ending=bool(reason))
+            last = "checkpoint" in asked.actions or save_due
             if last or is_best:
                 self.save(last=last, best=is_best)
+            self._answers.give(state.step, asked.requests, ending=bool(reason))
 
             if reason:
                 break
@@ -305,6 +300,7 @@ class Trainer:
                 is_best=is_best,
             )
         )
+        self._answers.completed.add("evaluate")
         return is_best
 
     def sample(self) -> None:
@@ -324,6 +320,7 @@ class Trainer:
         if any(sample.finish_reason == "cancelled" for sample in samples):
             return
         state.sampled_at = state.step
+        self._answers.completed.add("sample")
         for sample in samples:
             self._events.emit(
                 Sampled(
@@ -347,6 +344,7 @@ class Trainer:
         self._events.sync(state.step)
         try:
             self._events.emit(self._checkpointer.save(state, last=last, best=best))
+            self._answers.completed.add("checkpoint")
         except CheckpointError as error:
             if not self.run.root.is_dir():
                 raise TrainingError(
@@ -393,6 +391,8 @@ class Trainer:
         """
         if self.control.paused and not in_pause and not self.control.has_request():
             self._events.emit(StatusChanged(step=self.state.step, status="paused"))
-            self.control.wait_while_paused()
+            self._answers.give_switches(self.state.step)
+            while self.control.wait_while_paused():
+                self._answers.give_switches(self.state.step)
             self._events.emit(StatusChanged(step=self.state.step, status="running"))
         return self.control.stopping

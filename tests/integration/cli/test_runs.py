@@ -60,6 +60,19 @@ def refused(ended: Ended, *said: str) -> None:
         assert text in ended.err
 
 
+def test_branches_are_listed_below_their_parent_and_say_where_they_started(
+    tp: Tp, runs_dir: Path
+) -> None:
+    make_run(runs_dir, "twig", parent={"run_id": "alpha", "step": 20})
+    listed = tp("runs", "--tree", "--columns", "run,from", "--sort", "run")
+    assert listed.out.splitlines()[1:5] == ["alpha", "└ twig  alpha @ 20", "beta", "gamma"]
+    assert "alpha @ 20" in tp("runs").out
+    assert "branch of     alpha @ 20" in tp("runs", "show", "twig").out
+    (document,) = tp("runs", "from:alpha", "--json").lines
+    assert [row["parent"] for row in document] == [{"run_id": "alpha", "step": 20}]
+    refused(tp("runs", "--tree", "--json"), "--tree")
+
+
 @pytest.mark.usefixtures("runs_dir")
 def test_runs_lists_by_default_and_by_name(tp: Tp) -> None:
     assert ids(tp("runs", "--json")) == ids(tp("runs", "list", "--json"))

@@ -81,14 +81,19 @@ def test_the_hashes_are_those_of_the_files_and_files_follow_the_umask(
     assert modes == {0o640}
 
 
-def test_a_second_export_is_a_no_op_that_says_so(project: Project, tp: Tp) -> None:
-    assert tp("export", "first", "--to", "safetensors").code == 0
+def test_a_second_export_is_a_no_op_that_says_so_and_repeats_the_proof(
+    project: Project, tp: Tp
+) -> None:
+    first = tp("export", "first", "--to", "safetensors")
+    proof = first.out.splitlines()[1]
+    assert "gives the run's log-probabilities" in proof
     before = project.files()
     ended = tp("export", "first", "--to", "safetensors", "--json")
 
     assert ended.lines[0]["up_to_date"] is True
     check("export", ended.lines[0])
-    assert "is up to date" in tp("export", "first", "--to", "safetensors").out
+    again = tp("export", "first", "--to", "safetensors").out.splitlines()
+    assert ("is up to date" in again[0], again[1:]) == (True, [proof])
     assert project.files() == before
 
 

@@ -70,6 +70,7 @@ def test_models_of_every_architecture_are_exported_and_proven(
     for number, config in enumerate(itertools.islice(_configs(row), _CASES)):
         source = exportable(lively_model(config=config), tmp_path)
         proof = export_and_prove(GgufTarget(), source, tmp_path / str(number), GGUF)
+        assert proof.tolerance is not None
         assert proof.largest_difference <= proof.tolerance
         assert proof.greedy_equal > 0
         assert proof.texts == 2

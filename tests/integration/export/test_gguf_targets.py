@@ -20,6 +20,7 @@ from transformer_playground.export.gguf import llama_cpp
 from transformer_playground.export.gguf.target import GgufTarget
 from transformer_playground.export.ollama.target import OllamaTarget
 from transformer_playground.export.request import ExportRequest
+from transformer_playground.export.stamp import read_stamp, write_stamp
 from transformer_playground.model.gpt import GPT
 
 GGUF = ExportRequest("gguf")
@@ -137,6 +138,30 @@ def test_k_quants_are_made_by_the_installed_program(
     _program(tmp_path, "llama-quantize", "echo some lines; echo 'no space left.' >&2; exit 1")
     with pytest.raises(ExportError, match=r"llama-quantize failed: no space left. Free some disk"):
         GgufTarget().write(source, folder, request)
+
+
+def test_the_commands_of_the_readme_stay_within_the_context(tmp_path: Path) -> None:
+    source = exportable(lively_model(), tmp_path)
+    assert source.subject.decoding.max_new_tokens > source.subject.block_size == 12
+    usage = GgufTarget().usage(source.subject, GGUF, tmp_path)
+    assert "llama-completion -m run-f32.gguf -no-cnv -n 8 --temp 0.8" in usage
+    assert "llama-server -m run-f32.gguf -c 12 --port 8080" in usage
+
+
+def test_a_k_quant_is_judged_by_its_loss_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = exportable(lively_model(), tmp_path)
+    _program(tmp_path, "llama-quantize", '/bin/cp "$1" "$2"')
+    monkeypatch.setenv("PATH", str(tmp_path))
+    request = ExportRequest("gguf", quantize="q2_k")
+    proof = export_and_prove(GgufTarget(), source, tmp_path / "out", request)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["run-q2_k.gguf"]
+    assert proof.tolerance is None
+    write_stamp(tmp_path / "out", source.subject, request, proof)
+    stamp = read_stamp(tmp_path / "out")
+    assert stamp is not None
+    assert stamp.proof == proof
 
 
 def test_without_llama_cpp_the_hint_says_how_to_get_it(

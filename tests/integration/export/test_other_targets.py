@@ -41,12 +41,12 @@ def test_plain_files_hold_the_very_weights(
 def test_a_graph_gives_the_same_logits_for_contexts_of_any_length(
     settings: dict[str, Any], tmp_path: Path
 ) -> None:
-    from transformer_playground.export.onnx import OnnxReader, OnnxTarget
+    from transformer_playground.export.onnx import OnnxTarget, open_graph
 
     source = exportable(lively_model(**settings), tmp_path)
     proof = export_and_prove(OnnxTarget(), source, tmp_path / "out", ExportRequest("onnx"))
     assert proof.largest_difference < 1e-5
-    reader = OnnxReader(tmp_path / "out", 13)
+    reader = open_graph(tmp_path / "out", 13)
     for shape in ((1, 1), (3, 2), (1, 12)):
         tokens = torch.randint(13, shape, generator=torch.Generator().manual_seed(0))
         expected = source.logits(tokens).log_softmax(-1)

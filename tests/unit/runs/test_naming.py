@@ -1,13 +1,14 @@
 """What differs between runs, and names made of it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.runs import run_info
-from transformer_playground.runs.fields import RunInfo
+from transformer_playground.runs.fields import Parent, RunInfo
 from transformer_playground.runs.naming import name_runs, setting_headers
 
 PE, ACT, LR = "model.positional_encoding", "model.activation", "train.optim.learning_rate"
@@ -59,6 +60,14 @@ def test_seeds_and_repeated_runs_stay_distinguishable() -> None:
     rows = [run(number, {PE: "rope", SEED: seed}) for number, seed in enumerate((1, 2, 2))]
     assert labels(*rows) == ["seed=1", "seed=2 0001", "seed=2 0002"]
     assert labels(run(7), run(8)) == ["tiny 0007", "tiny 0008"]
+
+
+def test_a_branch_is_called_after_the_step_where_it_started() -> None:
+    parent, branch = run(1, {PE: "rope"}), run(2, {PE: "rope"})
+    branch = replace(branch, parent=Parent(parent.run_id, 300))
+    before = name_runs([parent, run(2, {PE: "rope"}), run(3, {PE: "alibi"})])
+    names = name_runs([parent, branch, run(3, {PE: "alibi"})], before)
+    assert [names.label(each.run_id) for each in (parent, branch)] == ["rope", "rope @300"]
 
 
 def test_one_run_is_called_by_its_id() -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from builders.runs import run_info
 from transformer_playground.errors import UsageError
-from transformer_playground.runs.fields import FIELDS, RunInfo, find_field, setting_keys
+from transformer_playground.runs.fields import FIELDS, Parent, RunInfo, find_field, setting_keys
 from transformer_playground.runs.query import parse_query, select, sort_rows
 
 NOW = datetime(2026, 3, 10, 12, 0).timestamp()
@@ -263,6 +263,7 @@ def test_each_field_shows_a_full_row_and_an_empty_one() -> None:
         summary=numbers,
         max_iters=2_000,
         seed=1,
+        parent=Parent("tree", 1_300),
         updated=NOW,
         problem="none at all",
     )
@@ -278,3 +279,4 @@ def test_each_field_shows_a_full_row_and_an_empty_one() -> None:
     assert texts["age"] == "2h"
     assert texts["wall_time"] == "1m 57s"
     assert texts["tag"] == "Fast, baseline"
+    assert texts["parent"] == "tree @ 1,300"

@@ -8,8 +8,7 @@ import torch
 
 from transformer_playground.errors import CheckpointError
 from transformer_playground.training.checkpointing import read_state
-from transformer_playground.training.state import TrainingState
-from transformer_playground.training.trainer import due, max_unread_steps
+from transformer_playground.training.state import TrainingState, due, max_unread_steps
 
 
 def test_losses_stay_for_up_to_a_hundred_steps_on_an_accelerator_and_for_none_on_the_cpu() -> None:

@@ -20,6 +20,7 @@ from transformer_playground.runs.fields import (
     setting_keys,
 )
 from transformer_playground.runs.folder import RUNS_DIR
+from transformer_playground.runs.lineage import tree_order
 from transformer_playground.runs.listing import list_runs
 from transformer_playground.runs.query import parse_query, select, sort_rows
 from transformer_playground.tables import Column
@@ -55,6 +56,9 @@ def list_command(
     sort: Sort = "-created",
     reverse: Annotated[bool, typer.Option("--reverse", help="Reverse the sort order.")] = False,
     columns: Columns = None,
+    tree: Annotated[
+        bool, typer.Option("--tree", help="Show branches below the run that they started from.")
+    ] = False,
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, metavar="N", help="Show at most N runs.")
     ] = None,
@@ -66,13 +70,13 @@ def list_command(
 
     Fields: run status experiment step max_iters best_val_loss best_step val_loss train_loss
     bits_per_byte tokens_per_second params tokens_seen wall_time seed age created updated tag note
-    problem, and every setting by its dotted key. Number suffixes: k, M, B. Duration suffixes: s, m,
-    h, d, w.
+    parent problem, and every setting by its key or a unique ending of it. Number suffixes: k, M, B.
+    Duration suffixes: s, m, h, d, w.
     """
     if deleted:
-        if terms or columns or limit or reverse or sort != "-created":
+        if terms or columns or limit or reverse or tree or sort != "-created":
             raise UsageError(
-                "--deleted cannot be combined with a filter, --sort, --columns or --limit.",
+                "--deleted cannot be combined with a filter, --sort, --columns, --tree or --limit.",
                 "Leave them out.",
             )
         print_deleted(runs_dir, json_output)
@@ -80,6 +84,11 @@ def list_command(
     if columns is not None and json_output:
         raise UsageError(
             "--columns cannot be combined with --json, which prints every field.",
+            "Use one of them.",
+        )
+    if tree and json_output:
+        raise UsageError(
+            "--tree cannot be combined with --json, where each run has its parent.",
             "Use one of them.",
         )
     now = time.time()
@@ -91,7 +100,8 @@ def list_command(
         parse_query(term, settings)
     chosen = select(rows, parse_query(" ".join(terms or ()), settings), now)
     chosen = sort_rows(chosen, sort, now, settings, reverse=reverse)
-    shown = chosen[:limit]
+    lines = tree_order(chosen) if tree else [(row, "") for row in chosen]
+    shown = [row for row, _ in lines[:limit]]
     if json_output:
         say_json([row.as_json() for row in shown])
         return
@@ -99,7 +109,7 @@ def list_command(
         none = f"None of the {len(rows)} runs in {runs_dir} matches."
         say(none if rows else f"No runs in {runs_dir}. Start one: tp loop shakespeare")
         return
-    _print(shown, fields, now, is_chosen=columns is not None)
+    _print(lines[:limit], fields, now, is_chosen=columns is not None)
     if len(shown) < len(chosen):
         note(f"{len(chosen) - len(shown)} more runs not shown.")
 
@@ -107,6 +117,7 @@ def list_command(
 def _fields(names: str | None, rows: Sequence[RunInfo], settings: set[str]) -> list[Field]:
     if names is None:
         fields = [FIELDS[key] for key in DEFAULT_COLUMNS]
+        fields += [FIELDS["parent"]] if any(row.parent for row in rows) else []
         return [*fields, FIELDS["tag"]] if any(row.tags for row in rows) else fields
     fields = [find_field(name.strip(), settings) for name in names.split(",") if name.strip()]
     if not fields:
@@ -114,12 +125,18 @@ def _fields(names: str | None, rows: Sequence[RunInfo], settings: set[str]) -> l
     return fields
 
 
-def _print(rows: Sequence[RunInfo], fields: Sequence[Field], now: float, is_chosen: bool) -> None:
+def _print(
+    lines: Sequence[tuple[RunInfo, str]], fields: Sequence[Field], now: float, is_chosen: bool
+) -> None:
+    """Print runs, each with what stands before its id."""
     print_table(
         [
             Column(
                 field.header,
-                [field.text(row, now) for row in rows],
+                [
+                    (tree if field.key == "run" else "") + field.text(row, now)
+                    for row, tree in lines
+                ],
                 field.right_aligned,
                 # Requested columns are never dropped for lack of width, nor are id and status.
                 None if is_chosen or field.key in ("run", "status") else field.weight,
@@ -127,7 +144,7 @@ def _print(rows: Sequence[RunInfo], fields: Sequence[Field], now: float, is_chos
             for field in fields
         ]
     )
-    for row in rows:
+    for row, _ in lines:
         if row.problem:
             problem = shortened(row.problem, _MAX_PROBLEM_LENGTH) if is_terminal() else row.problem
             say(visible_line(f"{row.run_id}: {problem}"))

@@ -188,7 +188,7 @@ def restore(
 
 
 def unlock(run_id: ExistingRun, runs_dir: RunsDir = RUNS_DIR, json_output: AsJson = False) -> None:
-    """Remove the lock of a run whose process on another host has ended."""
+    """Remove the lock of an ended process of another host."""
     run = find_run(runs_dir, run_id)
     writer = unlock_run(run)
     if json_output:

@@ -63,6 +63,8 @@ def _overview(details: RunDetails, now: float) -> Iterator[_Fact]:
     yield "experiment", row.experiment or ""
     if row.created is not None:
         yield "created", f"{date_text(row.created)}, {age_text(now - row.created)} ago"
+    if row.parent is not None:
+        yield "branch of", row.parent.text()
     yield "folder", str(details.path)
     yield "tags", ", ".join(row.tags)
 

@@ -26,7 +26,7 @@ class Limits:
 
     Attributes:
         difference: Of log-probabilities in nats, for logits up to 1; larger logits are less exact
-            in proportion.
+            in proportion. Infinite = not limited.
         bits: Additional bits per byte.
     """
 
@@ -124,7 +124,8 @@ def prove_file(path: Path, source: Exportable, evidence: Evidence, limits: Limit
             origin=evidence.origin,
             positions=comparison.positions,
             largest_difference=comparison.largest,
-            tolerance=limit,
+            # JSON has no infinity.
+            tolerance=limit if math.isfinite(limit) else None,
             greedy_tokens=total,
             greedy_equal=equal,
             texts=compare_texts(source, evidence, reader),

@@ -28,6 +28,9 @@ _K_LIMITS = Limits(float("inf"), 1.0)
 _BASE_TOLERANCE = 2e-3
 _EXACT_FILE = ".float32.gguf"
 _LONGEST_NAME = 100
+_EXAMPLE = "The"
+# Tokens of the example at most, with a start token.
+_EXAMPLE_TOKENS = 4
 
 
 class GgufTarget:
@@ -74,13 +77,15 @@ class GgufTarget:
         """See `Target.usage`."""
         name = file_name(subject, request)
         decoding = subject.decoding
+        # llama.cpp aborts at a position without a vector, and extends no context by itself.
+        count = min(decoding.max_new_tokens, max(1, subject.block_size - _EXAMPLE_TOKENS))
         sampling = (
             f"--temp {decoding.temperature:g} --top-k {decoding.top_k} "
             f"--top-p {decoding.top_p:g} --min-p 0"
         )
         return "\n".join([
             "```bash",
-            f"llama-completion -m {name} -no-cnv -n {decoding.max_new_tokens} {sampling} -p 'The'",
+            f"llama-completion -m {name} -no-cnv -n {count} {sampling} -p '{_EXAMPLE}'",
             f"llama-server -m {name} -c {subject.block_size} --port 8080",
             "```",
         ])  # fmt: skip

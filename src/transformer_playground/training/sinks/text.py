@@ -35,6 +35,7 @@ from transformer_playground.training.events import (
     CheckpointSaved,
     Evaluated,
     Event,
+    RequestAnswered,
     RunFailed,
     RunFinished,
     RunStarted,
@@ -82,6 +83,9 @@ def describe(event: Event) -> str:
             return f"step {event.step}: saved {' and '.join(event.kinds)}: {Path(event.path).name}"
         case Warned():
             return f"warning: {event.message}"
+        case RequestAnswered():
+            outcome = "done" if event.done else "not done"
+            return f"step {event.step}: {event.action} requested from {event.sender}: {outcome}"
         case StatusChanged():
             return f"step {event.step}: {event.status}"
         case RunFinished():

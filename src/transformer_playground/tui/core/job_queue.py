@@ -86,16 +86,22 @@ def with_jobs(runs: Mapping[str, RunInfo], jobs: Iterable[Job]) -> dict[str, Run
     """Runs by id, with the state of their newest job; their metrics still come from their files."""
     newest = {job.run_id: job for job in jobs if job.run_id is not None}
     return {
-        run_id: with_job(run, newest[run_id]) if run_id in newest else run
+        run_id: with_job(run, newest[run_id]) if run_id in newest else with_pause(run)
         for run_id, run in runs.items()
     }
+
+
+def with_pause(run: RunInfo) -> RunInfo:
+    """A run of another process, as paused if its files say so."""
+    is_paused = run.state == "running" and run.summary.status == "paused"
+    return replace(run, state="paused") if is_paused else run
 
 
 def with_job(run: RunInfo, job: Job) -> RunInfo:
     """A run with the state of the job that trains it."""
     if job.has_ended and (run.state in ENDED or 0 < job.ended_at < (run.updated or 0.0)):
         # The files record the end of the run, or another process has resumed it since.
-        return run
+        return with_pause(run)
     problem = job.message if job.state == "failed" else ""
     return replace(run, state=job.state, problem=problem or run.problem)
 

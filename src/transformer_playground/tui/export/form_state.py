@@ -1,5 +1,6 @@
 """State of the export form: its fields and what can be chosen in each."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,16 @@ _SWITCHES: dict[FieldName, tuple[Option, ...]] = {
         Option("yes", "ship a modeling file, loaded with trust_remote_code"),
     ),
 }
+# How messages of `tp export` name what the form has.
+_CHOICES = {"to": _LABELS["target"], "dtype": _LABELS["weights"], "quantize": _LABELS["weights"]}
+_OTHERS = {
+    "out": "folder",
+    "force": f"{_LABELS['force']}: yes",
+    "no-verify": f"{_LABELS['verify']}: no",
+    "custom-code": f"{_LABELS['custom_code']}: yes",
+}
+_CHOICE = re.compile(rf"--({'|'.join(_CHOICES)}) (\w+)")
+_OTHER = re.compile(rf"--({'|'.join(_OTHERS)})\b")
 
 
 class ExportForm:
@@ -129,6 +140,12 @@ def _checkpoint_option(choice: Choice) -> Option:
     if choice.metric is not None:
         parts.append(f"val loss {loss_text(choice.metric)}")
     return Option(choice.name, " · ".join(parts))
+
+
+def in_terms_of_the_form(message: str) -> str:
+    """A message of `tp export` with fields of the form in place of the command's options."""
+    message = _CHOICE.sub(lambda found: f"'{_CHOICES[found[1]]}: {found[2]}'", message)
+    return _OTHER.sub(lambda found: f"'{_OTHERS[found[1]]}'", message)
 
 
 def _path(folder: str) -> Path | None:

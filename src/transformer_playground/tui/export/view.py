@@ -18,7 +18,12 @@ from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.context import AppContext, context_of
 from transformer_playground.tui.core.exports import ExportJob, State
 from transformer_playground.tui.dialogs.base import CssPath, Dialog
-from transformer_playground.tui.export.form_state import FIELD_NAMES, ExportForm, FieldName
+from transformer_playground.tui.export.form_state import (
+    FIELD_NAMES,
+    ExportForm,
+    FieldName,
+    in_terms_of_the_form,
+)
 from transformer_playground.tui.shared.line_input import LineInput
 
 _LABEL_WIDTH = 13
@@ -139,7 +144,7 @@ class ExportScreen(Dialog[None]):
             request = self._form.request(self.query_one("#export-folder", LineInput).value)
             job = context.exports.start(self._run_id, request, threads=threads)
         except UsageError as error:
-            context.app.notify(visible(str(error)), severity="warning", markup=False)
+            context.app.notify(_shown(str(error)), severity="warning", markup=False)
             return
         self._job = job
         work = partial(_work, context, job)
@@ -160,8 +165,12 @@ class ExportScreen(Dialog[None]):
             return
         glyph, style = _GLYPHS[job.state]
         self.query_one("#export-status", Static).update(
-            Content.assemble((f"{glyph}{visible(job.text)}", style))
+            Content.assemble((f"{glyph}{_shown(job.text)}", style))
         )
+
+
+def _shown(text: str) -> str:
+    return visible(in_terms_of_the_form(text))
 
 
 def _work(context: AppContext, job: ExportJob) -> None:
@@ -173,4 +182,4 @@ def _work(context: AppContext, job: ExportJob) -> None:
 def _announce(context: AppContext, job: ExportJob) -> None:
     severity: SeverityLevel = "error" if job.state == "failed" else "information"
     title = f"Export of {visible_line(job.run_id)}"
-    context.app.notify(visible(job.text), title=title, severity=severity, markup=False)
+    context.app.notify(_shown(job.text), title=title, severity=severity, markup=False)

@@ -1,28 +1,21 @@
 """Controls of the live view: pause, stop, evaluate, sample, save, and export of the chart."""
 
-from collections.abc import Callable
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
+import psutil
 from textual.content import Content
 from textual.widgets import Static
 
 from transformer_playground.files import timestamped, write_new_file
 from transformer_playground.runs.folder import open_run, reports_folder
-from transformer_playground.runs.status import Writer
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.chart import Chart
-from transformer_playground.tui.core.job_queue import Job, TrainingQueue
-from transformer_playground.tui.core.job_text import stop_question
-from transformer_playground.tui.dialogs.base import ConfirmScreen
+from transformer_playground.tui.dialogs.run_control import RunControl, Target
 from transformer_playground.tui.live.follower import LiveFrame, ViewRequest
 from transformer_playground.tui.live.stats import RunActivity, RunStats, queue_text
 from transformer_playground.tui.shared.export import export_in_worker
-from transformer_playground.tui.shared.view import KeyRank, View
-
-_OTHER_PROCESS = "Another process is training this run; only that process can control it."
-_CONTROLS = ("pause", "stop", "evaluate", "sample", "checkpoint")
-_NOT_TRAINING = "This run is not training."
+from transformer_playground.tui.shared.view import View
 
 
 class LiveControls(View):
@@ -35,12 +28,8 @@ class LiveControls(View):
     def chart_request(self) -> ViewRequest:
         raise NotImplementedError
 
-    def activity(self, stats: RunStats, writer: Writer | None) -> RunActivity:
-        """The state of the run in focus, with its job's message if this console trains it.
-
-        Args:
-            writer: The process that writes the run.
-        """
+    def activity(self, stats: RunStats) -> RunActivity:
+        """The state of the run in focus, with its job's message if this console trains it."""
         run_id = self.focus_run
         if run_id is None:
             return RunActivity()
@@ -52,29 +41,17 @@ class LiveControls(View):
                 job.state,
                 job.message,
                 is_warning=job.is_warning,
-                trainer="this console" if job.is_training else "",
+                memory=psutil.Process().memory_info().rss,
                 waiting=waiting,
             )
         if job is not None and job.state == "failed":
             return RunActivity("failed", job.message, is_failure=True, waiting=waiting)
         state = row.state if row else job.state if job else ""
+        if state == "running" and stats.summary.status == "paused":
+            state = "paused"
         problem = stats.error or (row.problem if row and row.problem else "")
         is_failure = state in ("failed", "broken")
-        trainer = str(writer) if writer and state == "running" else ""
-        message = problem if is_failure else ""
-        return RunActivity(state, message, is_failure, trainer=trainer, waiting=waiting)
-
-    def in_key_bar(self, action: str) -> KeyRank:
-        """Controls come first while a run can be controlled, and are left out otherwise."""
-        if action not in _CONTROLS:
-            return super().in_key_bar(action)
-        return "first" if self.can_control else "hidden"
-
-    @property
-    def can_control(self) -> bool:
-        """Whether this console has a run in training."""
-        active = self.context.training.active
-        return active is not None and not active.has_ended
+        return RunActivity(state, problem if is_failure else "", is_failure, waiting=waiting)
 
     def show_notes(self, activity: RunActivity, frame: LiveFrame | None) -> None:
         notes = []
@@ -97,63 +74,31 @@ class LiveControls(View):
             line.display = bool(notes)
             line.update(content)
 
-    def _job(self) -> Job | None:
-        """The job of the run in focus, else the one in training; notifies if there is none."""
-        run_id, training = self.focus_run, self.context.training
-        job = training.job_of(run_id) if run_id else None
-        if job is not None and not job.has_ended:
-            return job
-        row = self.context.snapshot.runs.get(run_id) if run_id else None
-        if row is not None and row.state == "running" and job is None:
-            self.notify(_OTHER_PROCESS, markup=False)
-            return None
-        active = training.active
-        if active is not None and not active.has_ended:
+    def _target(self) -> Target | None:
+        """What trains the run in focus, else the job of this console that is in training."""
+        target, active = self._control.target(self.focus_run), self.context.training.active
+        if target is None and active is not None and not active.has_ended:
             return active
-        self.notify(_NOT_TRAINING, markup=False)
-        return None
+        return target
 
-    def _request(self, request: Callable[[TrainingQueue, Job], None], message: str) -> None:
-        job = self._job()
-        if job is None:
-            return
-        if not job.is_training:
-            self.notify(f"{visible_line(job.name)} has not started yet.", markup=False)
-            return
-        request(self.context.training, job)
-        if job.run_id != self.focus_run:
-            message = f"{visible_line(job.name)}: {message}"
-        self.notify(message, markup=False, timeout=2)
+    @cached_property
+    def _control(self) -> RunControl:
+        return RunControl(self.context)
 
     def action_pause(self) -> None:
-        job = self._job()
-        if job is None:
-            return
-        if job.control.paused:
-            self.context.training.resume(job)
-        else:
-            self._request(TrainingQueue.pause, "Pausing before the next step.")
+        self._control.pause(self._target(), self.focus_run)
 
     def action_evaluate(self) -> None:
-        self._request(TrainingQueue.evaluate, "Evaluating.")
+        self._control.ask(self._target(), "evaluate", self.focus_run)
 
     def action_sample(self) -> None:
-        self._request(TrainingQueue.sample, "Sampling.")
+        self._control.ask(self._target(), "sample", self.focus_run)
 
     def action_checkpoint(self) -> None:
-        self._request(TrainingQueue.checkpoint, "Saving a checkpoint.")
+        self._control.ask(self._target(), "checkpoint", self.focus_run)
 
     def action_stop(self) -> None:
-        job = self._job()
-        if job is None:
-            return
-        question, confirm = stop_question(job)
-        answers = (("stop", confirm), ("cancel", "Cancel"))
-        self.app.push_screen(ConfirmScreen(question, answers), partial(self._stop, job))
-
-    def _stop(self, job: Job, answer: str | None) -> None:
-        if answer == "stop":
-            self.context.training.stop(job)
+        self._control.stop(self._target())
 
     def action_write(self) -> None:
         request = self.chart_request()

@@ -10,6 +10,7 @@ from transformer_playground.tui.runs.table_state import RunsTableState
 from transformer_playground.tui.shared.view import View
 
 if TYPE_CHECKING:
+    from transformer_playground.tui.dialogs.run_control import RunControl, Target
     from transformer_playground.tui.runs.commands import RunCommands
 
 
@@ -63,6 +64,21 @@ class RunActions(View):
     def action_resume(self) -> None:
         self._with_row(self._commands.resume)
 
+    def action_pause(self) -> None:
+        self._control.pause(self._target(), self.table.cursor)
+
+    def action_stop(self) -> None:
+        self._control.stop(self._target())
+
+    def action_evaluate(self) -> None:
+        self._control.ask(self._target(), "evaluate", self.table.cursor)
+
+    def action_checkpoint(self) -> None:
+        self._control.ask(self._target(), "checkpoint", self.table.cursor)
+
+    def _target(self) -> "Target | None":
+        return self._control.target(self.table.cursor)
+
     def action_copy(self) -> None:
         self._with_row(self._commands.copy)
 
@@ -89,6 +105,12 @@ class RunActions(View):
     @property
     def table(self) -> RunsTable:
         return self.query_one(RunsTable)
+
+    @cached_property
+    def _control(self) -> "RunControl":
+        from transformer_playground.tui.dialogs.run_control import RunControl
+
+        return RunControl(self.context)
 
     @cached_property
     def _commands(self) -> "RunCommands":

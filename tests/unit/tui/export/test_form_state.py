@@ -7,7 +7,7 @@ import pytest
 from transformer_playground.errors import UsageError
 from transformer_playground.export.request import TARGETS, ExportRequest
 from transformer_playground.tui.core.checkpoints import Choice
-from transformer_playground.tui.export.form_state import ExportForm
+from transformer_playground.tui.export.form_state import ExportForm, in_terms_of_the_form
 
 BOTH = Choice(("best", "last", "ckpt.pt"), 40, 1.5)
 OLDER = Choice(("ckpt_last_00000020.pt",), 20)
@@ -72,3 +72,23 @@ def test_the_folder_may_begin_at_home_and_switches_change_the_request() -> None:
 def test_an_unknown_home_is_refused() -> None:
     with pytest.raises(UsageError, match="no such user"):
         ExportForm([BOTH]).request("~nobody-of-this-name/models")
+
+
+@pytest.mark.parametrize(
+    ("message", "shown"),
+    [
+        (
+            "replace it with --force, or use --out.",
+            "replace it with 'replace: yes', or use 'folder'.",
+        ),
+        ("Use --to hf with --custom-code.", "Use 'target: hf' with 'custom code: yes'."),
+        (
+            "--quantize q4_k_m needs it; --dtype float32 not.",
+            "'weights: q4_k_m' needs it; 'weights: float32' not.",
+        ),
+        ("--no-verify keeps it.", "'verify: no' keeps it."),
+        ("The folder --outside is there.", "The folder --outside is there."),
+    ],
+)
+def test_messages_name_the_fields_of_the_form(message: str, shown: str) -> None:
+    assert in_terms_of_the_form(message) == shown

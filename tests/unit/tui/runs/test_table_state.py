@@ -139,6 +139,11 @@ def test_rows_written_between_two_snapshots_are_shown(tmp_path: Path) -> None:
     assert reader.newest({"a": later})["a"] is later
 
 
+def test_a_run_of_another_process_is_shown_as_paused_while_it_is() -> None:
+    runs = {state: run_info("a", state, status="paused") for state in ("running", "interrupted")}
+    assert [run.state for run in with_jobs(runs, ()).values()] == ["paused", "interrupted"]
+
+
 def test_a_failed_job_is_shown_until_the_files_report_it() -> None:
     job = Job(1, Launch("tiny"), state="failed", run_id="a", message="out of memory")
     job.ended_at = NOW
