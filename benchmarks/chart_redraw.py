@@ -89,7 +89,7 @@ async def on_screen(count: int, repeats: int) -> tuple[float, float]:
         def zoom() -> None:
             chart.action_zoom(1)
             render()
-            chart.action_reset_view()
+            chart.reset_view()
 
         def move() -> None:
             chart.action_move_crosshair(-1)

@@ -141,22 +141,35 @@ KEYS: tuple[Key, ...] = (
         "out", "escape", "out", "Restore the panes, go back to the table, clear the filter.", "back"
     ),
     _live(
-        "quantity", "m", "quantity", "Plot another quantity: loss, learning rate, …", footer=True
+        "quantity",
+        "m",
+        "quantity",
+        "Choose what to plot, from all numbers of the run.",
+        footer=True,
     ),
     _live("axis", "a", "axis", "Plot by step, tokens or time.", "x axis", footer=True),
-    _live("pane", "v", "other_pane", "Show the event log, or the samples.", "log", footer=True),
-    _live("maximise", "z", "maximise", "Maximise or restore the focused pane."),
+    _live("pane", "v", "other_pane", "Show the event log, or the samples.", "events", footer=True),
+    _live(
+        "maximise", "z", "maximise", "Maximise or restore the focused pane.", "large", footer=True
+    ),
     _live("earlier", "less_than_sign", "scrub(-1)", "Show samples of the previous step."),
     _live("later", "greater_than_sign", "scrub(1)", "Show samples of the next step."),
     _live("next", "right_square_bracket", "focus_run(1)", "Show the next run.", "next run"),
     _live(
         "previous", "left_square_bracket", "focus_run(-1)", "Show the previous run.", "previous run"
     ),
-    _live("pause", "P", "pause", "Pause before the next step, or resume."),
-    _live("stop", "S", "stop", "Save a checkpoint and stop training."),
-    _live("evaluate", "E", "evaluate", "Evaluate before the next step."),
-    _live("sample", "G", "sample", "Draw a sample before the next step."),
-    _live("checkpoint", "K", "checkpoint", "Save a checkpoint before the next step."),
+    _live("pause", "P", "pause", "Pause before the next step, or resume.", footer=True),
+    _live("stop", "S", "stop", "Save a checkpoint and stop training.", footer=True),
+    _live("evaluate", "E", "evaluate", "Evaluate before the next step.", footer=True),
+    _live("sample", "G", "sample", "Draw a sample before the next step.", footer=True),
+    _live(
+        "checkpoint",
+        "K",
+        "checkpoint",
+        "Save a checkpoint before the next step.",
+        "save",
+        footer=True,
+    ),
     _live("write", "x", "write", "Export the loss chart as an SVG file.", "export"),
     _live("out", "escape", "out", "Restore the maximised pane.", "restore"),
     _chart(
@@ -170,7 +183,7 @@ KEYS: tuple[Key, ...] = (
     _chart("left", "left", "move_crosshair(-1)", "Move the crosshair left.", "previous"),
     _chart("right", "right", "move_crosshair(1)", "Move the crosshair right.", "next"),
     _chart("leave", "escape", "leave_crosshair", "Hide the crosshair.", "hide values"),
-    _chart("log", "l", "toggle_log", "Switch the log y axis on or off.", footer=True),
+    _chart("log", "l", "toggle_log", "Switch the log y axis on or off.", "log axis", footer=True),
     _chart("smooth", "s", "next_smoothing", "Change the smoothing of the curves.", footer=True),
     _chart("zoom_in", "plus,equals_sign", "zoom(1)", "Zoom in.", "zoom", footer=True),
     _chart("zoom_out", "minus", "zoom(-1)", "Zoom out."),
@@ -180,7 +193,14 @@ KEYS: tuple[Key, ...] = (
     _chart("pan_right", "shift+right", "pan(0.2, 0.0)", "Pan right."),
     _chart("pan_up", "shift+up", "pan(0.0, 0.2)", "Pan up."),
     _chart("pan_down", "shift+down", "pan(0.0, -0.2)", "Pan down."),
-    _chart("reset", "0", "reset_view", "Show everything and follow new data.", "all"),
+    _chart(
+        "reset",
+        "0",
+        "show_all",
+        "Show all points; again, leave out the first steps.",
+        "all",
+        footer=True,
+    ),
     _sample("draw", "enter", "draw", "Draw samples.", "sample", footer=True),
     _sample("stop", "ctrl+x", "stop", "Stop sampling.", footer=True),
     _sample("out", "escape", "out", "Stop; else leave the field or token.", "back", footer=True),

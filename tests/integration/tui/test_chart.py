@@ -14,12 +14,12 @@ from rich.cells import cell_len
 from textual.app import App, ComposeResult
 from textual.events import MouseScrollUp
 from textual.pilot import Pilot
+from textual.widgets import Static
 
 import transformer_playground.tui
 from transformer_playground.tui.bindings import KEYS
 from transformer_playground.tui.charts.chart import SMOOTHINGS, Chart
-from transformer_playground.tui.charts.series import ChartLine
-from transformer_playground.tui.charts.sparkline import Sparkline
+from transformer_playground.tui.charts.series import AxisMark, ChartLine
 from transformer_playground.tui.contrast import readable_variables
 from transformer_playground.tui.themes import THEMES
 
@@ -34,14 +34,13 @@ class Stage(App[None]):
     def __init__(self) -> None:
         super().__init__()
         self.chart = Chart()
-        self.spark = Sparkline("loss")
 
     def get_css_variables(self) -> dict[str, str]:
         return readable_variables(super().get_css_variables())
 
     def compose(self) -> ComposeResult:
         yield self.chart
-        yield self.spark
+        yield Static("beside", id="beside")
 
     def on_mount(self) -> None:
         for theme in THEMES:
@@ -224,7 +223,7 @@ def test_the_mouse_points_zooms_and_drags() -> None:
         assert dragged is not None
         assert dragged.low < window.low
         assert chart.viewport.y is None
-        await pilot.hover(Sparkline)
+        await pilot.hover("#beside")
         assert chart.crosshair is None
 
     on_stage(steps)
@@ -418,46 +417,64 @@ def test_only_lines_with_new_data_are_prepared_again() -> None:
     on_stage(steps)
 
 
-def test_a_sparkline_shows_title_value_range_and_blocks_in_fixed_places() -> None:
+def test_zero_shows_all_points_and_again_leaves_out_the_first() -> None:
     async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
-        spark = pilot.app.query_one(Sparkline)
-        for value in (4.0, 3.0, 2.0, 1.0):
-            spark.push(value)
+        chart.left_out = 0.05
+        chart.set_lines([line(falling())])
         await pilot.pause()
-        first, second = spark.render_line(0).text, spark.render_line(1).text
-        assert re.match(r"loss +1\.0000 ", first)
-        assert "1.0000–4.0000" in second
-        assert first.endswith("█▃  ")
-        assert second.endswith("██▆▁")
-        place = first.index("1.0000")
-        spark.push(12_345.6)
+        usual = chart.plot()
+        assert chart.border_subtitle == "y without start and extremes"
+        await pilot.press("0")
+        every = chart.plot()
         await pilot.pause()
-        assert spark.render_line(0).text.index("12.35k") == place
-        for value in (math.nan, math.inf, -math.inf, 0.0):
-            spark.push(value)
-        assert spark.render_line(1).text.count("×") == 3
-        assert len(spark.render_line(0).text) == spark.size.width
-        spark.log_scale = True
-        assert spark.render_line(1).text.count("×") == 4
+        assert not chart.border_subtitle
+        await pilot.press("plus", "0")
+        assert chart.viewport.follows
+        assert chart.shows_all
+        await pilot.press("0")
+        again = chart.plot()
+        assert usual is not None
+        assert every is not None
+        assert again is not None
+        assert every.y.high > 5.0 > usual.y.high
+        assert again.y == usual.y
 
     on_stage(steps)
 
 
-def test_a_sparkline_of_any_width_is_one() -> None:
+def test_lines_are_named_at_their_ends_and_a_low_chart_has_the_values_there() -> None:
     async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
-        spark = pilot.app.query_one(Sparkline)
-        for index in range(2000):
-            spark.push(math.sin(index))
-        for width in (1, 5, 22, 30, 200):
-            await pilot.resize_terminal(width, 10)
-            await pilot.pause()
-            assert len(spark.render_line(0).text) == spark.size.width
-        spark.display = False
+        low = line([1.0] * 50, "low", label="rope 1e-2", glyph="▲")
+        high = line([4.0] * 50, "high", label="none")
+        chart.set_lines([low, high])
         await pilot.pause()
-        before = spark.frames_drawn
-        spark.push(1.0)
+        drawn = rows(chart)
+        assert "▲ rope 1e-2" in drawn[0]
+        named = [row for row in drawn[1:] if row.rstrip().endswith(("rope 1e-2", "none"))]
+        assert len(named) == 2
+        assert named[0].rstrip().endswith("● none")
+        await pilot.resize_terminal(80, 11)
         await pilot.pause()
-        assert spark.frames_drawn == before
+        # No legend any more.
+        assert "│" in rows(chart)[0] or "┤" in rows(chart)[0]
+        assert re.search(r"▲ rope 1e-2 +1\.0000", text(chart))
+        await pilot.resize_terminal(40, 11)
+        await pilot.pause()
+        assert "1.0000" not in text(chart)
+
+    on_stage(steps)
+
+
+def test_events_are_marked_on_the_axis() -> None:
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        chart.set_lines([line(falling())], [AxisMark(0.0, "◆"), AxisMark(1e9, "★")])
+        chart.note = "◆ checkpoint"
+        await pilot.pause()
+        (rule,) = [row for row in rows(chart) if "└" in row]
+        assert rule.count("◆") == 1
+        assert rule[rule.index("└") + 1] == "◆"
+        assert "★" not in rule
+        assert chart.border_subtitle == "◆ checkpoint"
 
     on_stage(steps)
 

@@ -97,6 +97,8 @@ def test_the_chart_export_names_the_key_of_the_loss(project: Project) -> None:
         await pilot.press("2")
         await until(pilot, lambda: "loss · run" in shown(console))
         await pilot.press("f8")
+        await until(pilot, lambda: "Quantity" in shown(console))
+        await pilot.press("down", "enter")
         await until(pilot, lambda: "learning rate · run" in shown(console))
         await pilot.press("f9")
         await until(pilot, lambda: "f8 switches to it" in notices(console))

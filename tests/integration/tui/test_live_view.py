@@ -60,7 +60,7 @@ async def open_live(console: Console, pilot: Pilot[Any], *selected: str) -> Live
         console.context.workspace.toggle_selected(name)
     console.context.publish_workspace()
     await pilot.press("2")
-    await until(pilot, lambda: isinstance(console.screen, LiveView) and console.screen.poll_count)
+    await until(pilot, lambda: isinstance(console.screen, LiveView) and console.screen.poller.count)
     view = console.screen
     assert isinstance(view, LiveView)
     await until(pilot, lambda: "Live" in shown(console))
@@ -77,14 +77,15 @@ def test_two_runs_lie_over_each_other_and_toggles_change_what_is_shown(
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_live(console, pilot, "first", "second")
         await until(pilot, lambda: "loss · 2 runs" in shown(console))
-        await until(pilot, lambda: "● first" in shown(console) and "▲ second" in shown(console))
+        await until(pilot, lambda: shows(console, "● first", "▲ second"))
         await pilot.press("l", "s")
         await until(pilot, lambda: "log · smooth 0.60" in shown(console))
         await pilot.press("a")
         await until(pilot, lambda: " tokens seen" in shown(console))
-        titles = ("learning rate", "tokens/s", "gradient norm", "step time", "data loading (%)")
-        for title in (*titles, "bits per byte"):
+        for typed, title in (("norm", "gradient norm"), ("bits", "bits per byte")):
             await pilot.press("m")
+            await until(pilot, partial(shows, console, "Quantity"))
+            await pilot.press(*typed, "enter")
             await until(pilot, partial(is_titled, console, title))
         assert console.context.settings.layout["live"] == {
             "log": True,
@@ -153,7 +154,7 @@ def test_a_loss_that_is_not_a_number_is_shown(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_live(console, pilot, "broken")
         await until(pilot, lambda: "train    nan" in shown(console))
-        assert "not a number" in shown(console)
+        await until(pilot, lambda: "not a number" in shown(console))
 
     with_console(project, steps)
 
@@ -238,14 +239,14 @@ def test_a_hidden_view_does_not_poll(project: Project) -> None:
         view = await open_live(console, pilot, "run")
         await until(pilot, lambda: "40/100" in shown(console))
         await pilot.press("1")
-        await until(pilot, lambda: not view.is_current and not view._is_polling)
-        polls, drawn = view.poll_count, view.query_one("#live-chart", Chart).frames_drawn
+        await until(pilot, lambda: not view.is_current and not view.poller.is_polling)
+        polls, drawn = view.poller.count, view.query_one("#live-chart", Chart).frames_drawn
         append_rows(project.run_named("run"), [train_row(50)])
         before = console.context.snapshot
         await until(pilot, lambda: console.context.snapshot is not before)
         console.context.training_changed.publish([])
         await pilot.pause()
-        assert view.poll_count == polls
+        assert view.poller.count == polls
         assert view.query_one("#live-chart", Chart).frames_drawn == drawn
         await pilot.press("2")
         await until(pilot, lambda: "50/100" in shown(console))
@@ -290,7 +291,9 @@ def test_a_run_of_this_console_is_paused_controlled_and_stopped_by_keys(project:
         job = console.context.training.submit(Launch("tiny", overrides, run_id="ours"))
         await until(pilot, lambda: job.step > 3)
         view = await open_live(console, pilot, "ours")
-        await until(pilot, lambda: "▶ running" in shown(console) and "mem" in shown(console))
+        await until(pilot, lambda: shows(console, "▶ running", "this console, "))
+        # The controls come first in the key bar.
+        await until(pilot, lambda: shown(console).splitlines()[-1].startswith("P pause S stop"))
         await pilot.press("P")
         await until(pilot, lambda: "‖ paused" in shown(console))
         at = job.step
@@ -306,6 +309,7 @@ def test_a_run_of_this_console_is_paused_controlled_and_stopped_by_keys(project:
         await pilot.press("enter")
         await until(pilot, lambda: job.state == "stopped")
         await until(pilot, lambda: "■ stopped" in shown(console))
+        await until(pilot, lambda: "P pause" not in shown(console).splitlines()[-1])
         await pilot.press("P")
         await until(pilot, lambda: "is not training" in shown(console))
 
@@ -327,7 +331,7 @@ def test_the_run_in_training_has_the_focus_beside_selected_runs_and_in_a_queue(
             training.submit(Launch("tiny", endless, run_id=name)) for name in ("first", "second")
         )
         await until(pilot, lambda: is_titled(console, "3 runs") and view.focus_run == "first")
-        await until(pilot, lambda: shows(console, "log · first") or shows(console, "▶ running"))
+        await until(pilot, lambda: shows(console, "events · first") or shows(console, "▶ running"))
         await pilot.press("P")
         await until(pilot, lambda: first.state == "paused")
         await pilot.press("S")

@@ -11,7 +11,7 @@ from builders.runs import append_rows, make_run, train_row
 from builders.tui import shown, until, with_console
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.charts.sparkline import Sparkline
+from transformer_playground.tui.charts.grid import ChartGrid
 from transformer_playground.tui.core.job_queue import Job, Update
 from transformer_playground.tui.live.view import LiveView
 
@@ -26,24 +26,24 @@ def test_many_logged_steps_are_drawn_together(
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: console.context.workspace.current == "tiny-1")
         await pilot.press("2")
-        await until(pilot, lambda: "1 " in shown(console) and console.screen.query(Sparkline))
+        await until(pilot, lambda: "1 " in shown(console) and console.screen.query(ChartGrid))
         view = console.screen
         assert isinstance(view, LiveView)
-        await until(pilot, lambda: view._frame is not None)
+        await until(pilot, lambda: view.poller.frame is not None)
         view._tick_timer.pause()
         assert console.context._next_refresh is not None
         console.context._next_refresh.pause()
         await pilot.pause()
-        spark = view.query_one("#spark-speed", Sparkline)
-        drawn = spark.frames_drawn
+        charts = view.query_one(ChartGrid)
+        drawn = charts.frames_drawn
         job = Job(1, Launch("tiny"), state="running", run_id="tiny-1", max_iters=100)
         for step in range(2, 32):
             append_rows(run, [train_row(step, train_loss=2.5, tokens_per_sec=98_765.0)])
             console.context.training_changed.publish([Update(job)])
             await pilot.pause()
         # A listing of the runs may still end in between, and draws too.
-        assert spark.frames_drawn <= drawn + 3
+        assert charts.frames_drawn <= drawn + 3
         view._tick_timer.resume()
-        await until(pilot, lambda: spark._recent.newest == 98_765.0, 10)
+        await until(pilot, lambda: "98.8k" in shown(console), 10)
 
-    with_console(project, steps)
+    with_console(project, steps, (140, 45))

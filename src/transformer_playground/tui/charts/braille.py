@@ -231,16 +231,17 @@ class BrailleCanvas:
         self.masks = np.zeros((rows, columns), dtype=np.uint8)
         self.owner = np.full((rows, columns), -1, dtype=np.int16)
 
-    def add(self, dots: BoolArray, owner: int, *, covers: bool = False) -> None:
-        """Put a line on top.
+    def add(self, dots: BoolArray, owner: int, *, covers: BoolArray | bool = False) -> BoolArray:
+        """Put a line on top; returns the cells that it touches.
 
         Args:
             dots: bool [2 x columns, 4 x rows].
-            covers: Replace the dots of other lines in its cells instead of adding to them: keeps
-                a thin line readable on a noisy one.
+            covers: In which cells it replaces the dots of other lines instead of adding to them:
+                keeps a line readable on a noisy one.
         """
         cells = dots.reshape(self.columns, DOTS_ACROSS, self.rows, DOTS_DOWN)
         masks = np.einsum("cirj,ij->rc", cells, _BITS, dtype=np.uint8, casting="unsafe")
-        touched = masks > 0
+        touched: BoolArray = masks > 0
         self.masks = np.where(touched & covers, masks, self.masks | masks)
         self.owner[touched] = owner
+        return touched

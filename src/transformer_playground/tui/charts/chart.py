@@ -53,8 +53,10 @@ class Chart(PlotWidget, can_focus=True):
             viewport = viewport.panned_y(plot.y, up)
         self.set_viewport(viewport)
 
-    def action_reset_view(self) -> None:
-        self.set_viewport(Viewport())
+    def action_show_all(self) -> None:
+        """Show all points; again, leave out the start as the chart does by itself."""
+        is_shown = self.viewport.follows and self.shows_all
+        self.set_viewport(Viewport(), shows_all=not is_shown)
 
     def action_toggle_log(self) -> None:
         self.log_y = not self.log_y
@@ -82,15 +84,8 @@ class Chart(PlotWidget, can_focus=True):
             self._set_crosshair_newest()
             return
         self._is_hovering = False
-        x = line.shown.x
         dot = plot.x.width / max(1, plot.columns * DOTS_ACROSS - 1)
-        if direction > 0:
-            index = int(np.searchsorted(x, self.crosshair + dot, side="left"))
-            # Sparse points are more than a dot apart: move to the next one then.
-            index = max(index, int(np.searchsorted(x, self.crosshair, side="right")))
-        else:
-            index = int(np.searchsorted(x, self.crosshair - dot, side="right")) - 1
-        target = float(x[min(max(index, 0), len(x) - 1)])
+        target = line.next_x(self.crosshair, direction, dot)
         if (target - self.crosshair) * direction > 0:
             self._show(target)
             self.set_crosshair(target)

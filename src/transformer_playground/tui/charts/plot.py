@@ -31,6 +31,11 @@ _GRID_SPACING = 4
 _GLYPH_SPACING = 24
 _COLUMNS_PER_SPARSE_POINT = 3
 _ROWS_PER_TICK = 3
+_MIN_POINTS_TO_LEAVE_OUT = 6
+# So much of each line is left out if it shrinks the y axis below this share.
+_MOST_LEFT_OUT, _WORTH_LEAVING_OUT = 0.2, 0.5
+# Lines of a higher rank cover others in shared cells; those of the same rank share the cells.
+_FAINT, _THIN, _THICK = range(1, 4)
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +88,30 @@ def extent(lines: Sequence[PreparedLine]) -> Span | None:
     return fit_span(float(low), float(high))
 
 
+def fitted_y(lines: Sequence[PreparedLine], left_out: float) -> Span | None:
+    """The range of the y axis that shows all lines, but for the start of each.
+
+    Args:
+        left_out: Share of each line, at its start, that does not count. A fifth is left out where
+            that more than halves the range; nothing is left out of charts with few points.
+    """
+    most = max((len(line.raw.x) for line in lines), default=0)
+    if most < _MIN_POINTS_TO_LEAVE_OUT or not left_out:
+        return _common_y(lines, 0.0)
+    usual, least = _common_y(lines, left_out), _common_y(lines, _MOST_LEFT_OUT)
+    if usual is None or least is None:
+        return usual
+    return least if least.width < _WORTH_LEAVING_OUT * usual.width else usual
+
+
+def _common_y(lines: Sequence[PreparedLine], left_out: float) -> Span | None:
+    found = [line.y_range(left_out) for line in lines]
+    ranges = [each for each in found if each is not None]
+    if not ranges:
+        return None
+    return fit_span(min(low for low, _ in ranges), max(high for _, high in ranges), _MARGIN)
+
+
 def draw_plot(
     lines: Sequence[PreparedLine],
     x: Span,
@@ -106,17 +135,19 @@ def draw_plot(
     cells = _PlotCanvas(BrailleCanvas(columns, rows), y)
     for number, part in enumerate(raw):
         if part is not None:
-            cells.add_line(part, 2 * number + 1)
-    for number, (line, part) in enumerate(zip(lines, shown, strict=True)):
-        if line.line.style == "dim":
-            cells.add_line(part, 2 * number + 1)
-    for number, (line, part) in enumerate(zip(lines, shown, strict=True)):
-        if line.line.style == "points":
-            cells.add_glyphs(_corners(part), 2 * number, ord(line.line.cell_glyph))
-        elif line.line.style == "line":
-            cells.add_line(part, 2 * number)
-            glyphs = _glyph_places(part, line.shown, x, columns, number, len(lines))
-            cells.add_glyphs(glyphs, 2 * number, ord(line.line.cell_glyph))
+            cells.add_line(part, 2 * number + 1, _FAINT)
+    for rank, style in ((_FAINT, "dim"), (_THIN, "points"), (_THIN, "line"), (_THICK, "thick")):
+        for number, (line, part) in enumerate(zip(lines, shown, strict=True)):
+            if line.line.style == style:
+                owner = 2 * number + (rank == _FAINT)
+                glyph = ord(line.line.cell_glyph)
+                if style == "points":
+                    cells.add_glyphs(_corners(part), owner, glyph)
+                    continue
+                cells.add_line(part, owner, rank)
+                if line.line.has_markers and rank != _FAINT:
+                    places = _glyph_places(part, line.shown, x, columns, number, len(lines))
+                    cells.add_glyphs(places, owner, glyph)
     for number, line in enumerate(lines):
         cells.add_best(line.best, x, 2 * number, log=y_kind == "log")
     x_ticks = ticks(x, max(1, columns // 11), x_kind)
@@ -198,6 +229,7 @@ class _PlotCanvas:
         self._canvas, self._y = canvas, y
         self._glyphs = np.zeros((canvas.rows, canvas.columns), dtype=np.uint32)
         self._special = np.full((canvas.rows, canvas.columns), NO_OWNER, dtype=np.int16)
+        self._rank = np.zeros((canvas.rows, canvas.columns), dtype=np.int8)
 
     @property
     def owner(self) -> NDArray[np.int16]:
@@ -209,15 +241,17 @@ class _PlotCanvas:
         braille = np.where(masks > 0, np.uint32(BRAILLE) + masks, np.uint32(ord(" ")))
         return np.where(self._glyphs > 0, self._glyphs, braille).astype(np.uint32)
 
-    def add_line(self, part: ColumnAggregates, owner: int) -> None:
+    def add_line(self, part: ColumnAggregates, owner: int, rank: int) -> None:
         if not len(part.column):
             return
         canvas = self._canvas
         across, down = canvas.columns * DOTS_ACROSS, canvas.rows * DOTS_DOWN
         dots = rasterize(part, self._y, across, down)
-        canvas.add(dots, owner, covers=owner % 2 == 0)
-        cells = dots.reshape(canvas.columns, DOTS_ACROSS, canvas.rows, DOTS_DOWN)
-        self._glyphs[cells.any(axis=(1, 3)).T] = 0
+        if rank == _THICK:
+            dots[:, 1:] |= dots[:, :-1].copy()
+        touched = canvas.add(dots, owner, covers=self._rank < rank)
+        self._rank[touched] = rank
+        self._glyphs[touched] = 0
 
     def add_glyphs(self, places: tuple[IntArray, FloatArray], owner: int, glyph: int) -> None:
         column, y = places

@@ -17,6 +17,8 @@ from transformer_playground.tui.charts.axes import LIMIT, FloatArray, to_log_axi
 from transformer_playground.tui.charts.braille import Points, finite_points
 
 AXIS_TITLES: dict[Axis, str] = {"step": "step", "tokens": "tokens seen", "time": "training time"}
+# Share of the points of a line that are extremes, at each end.
+_EXTREMES = 0.005
 _LARGEST_LOG = math.log10(LIMIT)
 
 
@@ -33,7 +35,8 @@ class ChartLine:
         y: [points]; a value that is not finite makes a gap.
         colour: A colour such as "#56b4e9".
         glyph: One character that marks the line, so that no meaning depends on colour alone.
-        style: A line, a faint line beneath the others, or points without a line.
+        style: A line, a thick line over the others, a faint one beneath them, or points alone.
+        has_markers: Whether its glyph is drawn on it.
         on_top: Drawn over the others.
         best: Which value is marked as the best one.
         smooth: Whether the chart's smoothing applies to it.
@@ -46,7 +49,8 @@ class ChartLine:
     y: FloatArray
     colour: str
     glyph: str = "●"
-    style: Literal["line", "dim", "points"] = "line"
+    style: Literal["line", "thick", "dim", "points"] = "line"
+    has_markers: bool = True
     on_top: bool = False
     best: Literal["lowest", "highest"] | None = None
     smooth: bool = True
@@ -73,6 +77,14 @@ class ChartLine:
 
 
 @dataclass(frozen=True)
+class AxisMark:
+    """An event on the x axis; `glyph` is one cell."""
+
+    x: float
+    glyph: str
+
+
+@dataclass(frozen=True)
 class DataPoint:
     """A point of a line in data values, also on a log axis."""
 
@@ -92,7 +104,9 @@ class PreparedLine:
         self._log = log
         self._x = np.asarray(line.x, dtype=np.float64)
         self._y = np.asarray(line.y, dtype=np.float64)
-        self._weight = smoothing if line.smooth and line.style == "line" else 0.0
+        self._ranges: dict[float, tuple[float, float] | None] = {}
+        is_smooth = line.smooth and line.style in ("line", "thick")
+        self._weight = smoothing if is_smooth else 0.0
 
     @cached_property
     def raw(self) -> Points:
@@ -130,6 +144,29 @@ class PreparedLine:
         index = int(np.argmin(self.raw.y) if lowest else np.argmax(self.raw.y))
         return self._point(self.raw, index)
 
+    def y_range(self, left_out: float) -> tuple[float, float] | None:
+        """Lowest and highest position of the measured line on the y axis.
+
+        Args:
+            left_out: Share of the line's width, at its start, that does not count; if it is not
+                zero, the few most extreme of many points do not count either.
+        """
+        if left_out not in self._ranges:
+            self._ranges[left_out] = self._y_range(left_out)
+        return self._ranges[left_out]
+
+    def _y_range(self, left_out: float) -> tuple[float, float] | None:
+        points = self.raw
+        if not len(points.x):
+            return None
+        edge = points.x[0] + left_out * (points.x[-1] - points.x[0])
+        part = points.y[min(int(np.searchsorted(points.x, edge)), len(points.x) - 1) :]
+        extremes = int(len(part) * _EXTREMES) if left_out else 0
+        if extremes:
+            part = np.partition(part, (extremes, len(part) - 1 - extremes))
+            return float(part[extremes]), float(part[-1 - extremes])
+        return float(part.min()), float(part.max())
+
     @property
     def newest(self) -> DataPoint | None:
         return self._point(self.shown, len(self.shown.x) - 1) if len(self.shown.x) else None
@@ -143,6 +180,17 @@ class PreparedLine:
         left = max(0, right - 1)
         is_left = x - points.x[left] < points.x[right] - x
         return self._point(points, left if is_left else right)
+
+    def next_x(self, at: float, direction: int, least: float) -> float:
+        """The x of the next point at least this far right of a position, or left for -1."""
+        x = self.shown.x
+        if direction > 0:
+            index = int(np.searchsorted(x, at + least, side="left"))
+            # Sparse points are further apart: the next one then.
+            index = max(index, int(np.searchsorted(x, at, side="right")))
+        else:
+            index = int(np.searchsorted(x, at - least, side="right")) - 1
+        return float(x[min(max(index, 0), len(x) - 1)])
 
     def _point(self, points: Points, index: int) -> DataPoint:
         y = float(points.y[index])

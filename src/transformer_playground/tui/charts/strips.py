@@ -21,7 +21,7 @@ from transformer_playground.formatting import (
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.axes import Kind, Tick
 from transformer_playground.tui.charts.plot import BEST_MARK, CROSSHAIR, GRID, NONFINITE, Plot
-from transformer_playground.tui.charts.series import PreparedLine
+from transformer_playground.tui.charts.series import AxisMark, PreparedLine
 from transformer_playground.tui.contrast import dimmed, readable
 from transformer_playground.tui.shared.text import shorten_middle
 
@@ -46,6 +46,7 @@ class Layout:
         legend: Rows of the legend, at the top.
         gutter: Columns of the y labels and the axis, at the left.
         axis: Rows of the x axis, at the bottom: 0, 1 (labels) or 2 (a rule and labels).
+        ends: Columns of the labels at the ends of the lines, at the right.
     """
 
     width: int
@@ -53,10 +54,11 @@ class Layout:
     legend: int
     gutter: int
     axis: int
+    ends: int = 0
 
     @property
     def columns(self) -> int:
-        return self.width - self.gutter
+        return self.width - self.gutter - self.ends
 
     @property
     def rows(self) -> int:
@@ -70,17 +72,28 @@ def max_legend_rows(height: int) -> int:
     return max(1, height // _HEIGHT_PER_LEGEND_ROW)
 
 
-def compute_layout(width: int, height: int, *, legend_rows: int, label_width: int) -> Layout:
+def compute_layout(
+    width: int,
+    height: int,
+    *,
+    legend_rows: int,
+    label_width: int,
+    ends: int = 0,
+    has_x_axis: bool = True,
+) -> Layout:
     """Divide a chart of any size from 1 by 1; small charts lose legend and axes, never the plot.
 
     Args:
         legend_rows: Rows that the whole legend needs.
         label_width: Columns that the widest y label needs.
+        ends: Columns of the labels at the ends of the lines.
     """
     has_labels = width >= _MIN_WIDTH_WITH_LABELS and height >= 2
     gutter = min(label_width, _MAX_LABEL_WIDTH) + 2 if has_labels else 0
     axis = 0 if height < _MIN_HEIGHT_WITH_AXIS else 1 if height < _MIN_HEIGHT_WITH_RULE else 2
-    return Layout(width, height, min(max_legend_rows(height), legend_rows), gutter, axis)
+    axis = axis if has_x_axis else 0
+    legend = min(max_legend_rows(height), legend_rows)
+    return Layout(width, height, legend, gutter, axis, ends)
 
 
 @dataclass(frozen=True)
@@ -117,14 +130,24 @@ class Palette:
 
 
 def plot_strips(
-    plot: Plot, layout: Layout, styles: Mapping[int, Style], muted: Style
+    plot: Plot,
+    layout: Layout,
+    styles: Mapping[int, Style],
+    muted: Style,
+    ends: Mapping[int, Sequence[Segment]],
 ) -> list[Strip]:
-    """The plotting area with the y axis at its left."""
+    """The plotting area with the y axis at its left.
+
+    Args:
+        ends: Row -> label at its right, `layout.ends` wide.
+    """
+    no_label = [Segment(" " * layout.ends)] if layout.ends else []
     labels = {plot.row_of(tick.position): tick.label for tick in plot.y_ticks}
     strips = []
     for row in range(plot.rows):
         segments = _gutter(labels.get(row), layout.gutter, muted)
         segments += _segments(plot.characters[row], plot.owner[row], styles)
+        segments += ends.get(row, no_label)
         strips.append(Strip(segments, layout.width))
     return strips
 
@@ -150,23 +173,48 @@ def _segments(
 
 
 def axis_strips(
-    plot: Plot, layout: Layout, palette: Palette, *, kind: Kind, label: str, at: float | None
+    plot: Plot,
+    layout: Layout,
+    palette: Palette,
+    *,
+    kind: Kind,
+    label: str,
+    at: float | None,
+    marks: Sequence[AxisMark] = (),
 ) -> list[Strip]:
-    """The x axis: a rule with ticks above their labels and the crosshair's position."""
+    """The x axis: a rule with ticks and events above their labels and the crosshair's position."""
     places = [(plot.column_of(tick.position), tick) for tick in plot.x_ticks]
     ticks = [(column, tick) for column, tick in places if column is not None]
     strips = []
     if layout.axis > 1:
-        marks = {column for column, _ in ticks}
-        rule = "".join("┬" if column in marks else "─" for column in range(layout.columns))
-        corner = "└".rjust(layout.gutter) if layout.gutter else ""
-        strips.append(Strip([Segment(corner + rule, palette.muted)], layout.width))
+        strips.append(_rule(plot, layout, palette, [column for column, _ in ticks], marks))
     if layout.axis:
         crosshair = None
         if at is not None and (column := plot.column_of(at)) is not None:
             crosshair = column, f" {duration_text(at) if kind == 'seconds' else position_text(at)} "
         strips.append(_label_row(ticks, crosshair, label, layout, palette))
     return strips
+
+
+def _rule(
+    plot: Plot,
+    layout: Layout,
+    palette: Palette,
+    ticks: Sequence[int],
+    marks: Sequence[AxisMark],
+) -> Strip:
+    """The line between plot and labels; of several marks in one cell the last is seen."""
+    glyphs = {plot.column_of(mark.x): mark.glyph for mark in marks}
+    corner = "└".rjust(layout.gutter) if layout.gutter else ""
+    segments = [Segment(corner, palette.muted)]
+    for column in range(layout.columns):
+        glyph = glyphs.get(column)
+        if glyph is not None:
+            segments.append(Segment(glyph, palette.text))
+        else:
+            segments.append(Segment("┬" if column in ticks else "─", palette.muted))
+    segments.append(Segment(" " * layout.ends))
+    return Strip(Segment.simplify(segments), layout.width)
 
 
 def _label_row(

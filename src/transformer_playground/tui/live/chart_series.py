@@ -1,23 +1,35 @@
 """Chart series of the live view: which runs are shown, and their curves as lines of the chart."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from transformer_playground.runs.series import Curve
 from transformer_playground.tui.charts.series import ChartLine
 from transformer_playground.tui.core.workspace import Workspace
-from transformer_playground.tui.live.follower import LiveFrame
+from transformer_playground.tui.live.follower import LiveFrame, RunCurves
 from transformer_playground.tui.live.quantities import CurveSpec, Quantity
 
-_FAINT_GLYPH = "·"
+# Beyond as many runs only primary curves are drawn.
+_MOST_WITH_ALL = 3
+_THIN_GLYPH = "─"
 
 
 @dataclass(frozen=True)
 class RunStyle:
-    """Glyph and colours of a run; `faint` is its colour blended with the background."""
+    """How a run is drawn.
 
+    Attributes:
+        label: What the run is called.
+        faint: Its colour blended with the background.
+        plain: The colour of text, for the primary curve of a run that is alone.
+        on_top: Whether it is drawn over the others.
+    """
+
+    label: str
     glyph: str
     colour: str
     faint: str
+    plain: str
     on_top: bool = False
 
 
@@ -37,44 +49,85 @@ def run_in_focus(shown: Sequence[str], workspace: Workspace) -> str | None:
 
 
 def chart_lines(
-    frame: LiveFrame, styles: Mapping[str, RunStyle], *, is_smoothed: bool, is_tall: bool
+    frame: LiveFrame, styles: Mapping[str, RunStyle], *, is_smoothed: bool
 ) -> list[ChartLine]:
-    """The curves of a frame: primary curves in full colour, the others faint.
+    """The curves of a frame, primary ones first.
+
+    A run alone has a thick primary curve in the colour of text and a thin other one in its own
+    colour. Of several runs the other curves are faint, and beyond three they are left out.
+    """
+    lines: list[tuple[bool, ChartLine]] = []
+    is_single = len(frame.runs) == 1
+    for run in frame.runs:
+        for spec, curve in _shown_curves(frame, run, is_crowded=len(frame.runs) > _MOST_WITH_ALL):
+            is_other = not spec.is_primary and len(run.curves) > 1
+            line = curve_line(
+                run.run_id,
+                spec,
+                curve,
+                frame.request.quantity,
+                styles[run.run_id],
+                is_single=is_single,
+                is_other=is_other,
+                is_smoothed=is_smoothed,
+            )
+            lines.append((is_other, line))
+    return [line for _, line in sorted(lines, key=lambda item: item[0])]
+
+
+def _shown_curves(
+    frame: LiveFrame, run: RunCurves, *, is_crowded: bool
+) -> list[tuple[CurveSpec, Curve]]:
+    specs = frame.request.quantity.curves
+    found = [(s, curve) for s, curve in zip(specs, run.curves, strict=True) if len(curve.x)]
+    primary = [(spec, curve) for spec, curve in found if spec.is_primary]
+    return primary if is_crowded and primary else found
+
+
+def curve_line(
+    run_id: str,
+    spec: CurveSpec,
+    curve: Curve,
+    quantity: Quantity,
+    style: RunStyle,
+    *,
+    is_single: bool,
+    is_other: bool = False,
+    is_smoothed: bool = False,
+) -> ChartLine:
+    """One curve of a run as a line of a chart.
 
     Args:
-        is_tall: Whether the legend has space for faint curves of several runs.
+        is_single: Whether the chart shows no other run.
+        is_other: Whether there is a primary curve beside it.
+        is_smoothed: Whether the chart smooths it.
     """
-    quantity, is_single = frame.request.quantity, len(frame.runs) == 1
-    lines = []
-    for run in frame.runs:
-        style = styles[run.run_id]
-        for spec, curve in zip(quantity.curves, run.curves, strict=True):
-            if not len(curve.x):
-                continue
-            is_faint = _is_faint(spec, quantity)
-            lines.append(
-                ChartLine(
-                    key=f"{spec.event}.{spec.key}/{run.run_id}",
-                    label=spec.name if is_single else _label(run.run_id, spec, quantity),
-                    x=curve.x,
-                    y=curve.y,
-                    colour=style.faint if is_faint else style.colour,
-                    glyph=_FAINT_GLYPH if is_faint else style.glyph,
-                    style="dim" if is_faint and not is_smoothed else "line",
-                    on_top=style.on_top,
-                    best="lowest" if spec.is_primary else None,
-                    smooth=not spec.is_primary,
-                    show=quantity.show,
-                    in_legend=is_single or is_tall or not is_faint,
-                )
-            )
-    # Later lines are drawn over earlier ones.
-    return sorted(lines, key=lambda line: line.glyph != _FAINT_GLYPH)
+    is_faint = is_other and not is_single
+    colour = (
+        style.plain
+        if is_single and spec.is_primary and len(quantity.curves) > 1
+        else (style.faint if is_faint else style.colour)
+    )
+    return ChartLine(
+        key=f"{spec.event}.{spec.key}/{run_id}",
+        label=spec.name if is_single else style.label,
+        x=curve.x,
+        y=curve.y,
+        colour=colour,
+        glyph=_THIN_GLYPH if is_other else style.glyph,
+        style="thick" if spec.is_primary else "dim" if is_faint and not is_smoothed else "line",
+        has_markers=not is_other,
+        on_top=style.on_top and not is_faint,
+        best="lowest" if spec.is_primary else None,
+        smooth=not spec.is_primary,
+        show=quantity.show,
+        in_legend=is_single or not is_other,
+    )
 
 
-def _is_faint(spec: CurveSpec, quantity: Quantity) -> bool:
-    return len(quantity.curves) > 1 and not spec.is_primary
-
-
-def _label(run_id: str, spec: CurveSpec, quantity: Quantity) -> str:
-    return f"{run_id} {spec.name}" if _is_faint(spec, quantity) else run_id
+def small_line(
+    run_id: str, spec: CurveSpec, curve: Curve, quantity: Quantity, style: RunStyle
+) -> ChartLine:
+    """The curve of a small chart that shows no other run: without signs on a dense line."""
+    line = curve_line(run_id, spec, curve, quantity, style, is_single=True)
+    return replace(line, has_markers=spec.is_primary)

@@ -3,19 +3,21 @@
 from functools import cached_property, partial
 from pathlib import Path
 
-import psutil
 from textual.content import Content
 from textual.widgets import Static
 
 from transformer_playground.files import timestamped, write_new_file
 from transformer_playground.runs.folder import open_run, reports_folder
+from transformer_playground.runs.status import Writer
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.chart import Chart
 from transformer_playground.tui.dialogs.run_control import RunControl, Target
 from transformer_playground.tui.live.follower import LiveFrame, ViewRequest
 from transformer_playground.tui.live.stats import RunActivity, RunStats, queue_text
 from transformer_playground.tui.shared.export import export_in_worker
-from transformer_playground.tui.shared.view import View
+from transformer_playground.tui.shared.view import KeyRank, View
+
+_CONTROLS = ("pause", "stop", "evaluate", "sample", "checkpoint")
 
 
 class LiveControls(View):
@@ -28,8 +30,12 @@ class LiveControls(View):
     def chart_request(self) -> ViewRequest:
         raise NotImplementedError
 
-    def activity(self, stats: RunStats) -> RunActivity:
-        """The state of the run in focus, with its job's message if this console trains it."""
+    def activity(self, stats: RunStats, writer: Writer | None) -> RunActivity:
+        """The state of the run in focus, with its job's message if this console trains it.
+
+        Args:
+            writer: The process that writes the run.
+        """
         run_id = self.focus_run
         if run_id is None:
             return RunActivity()
@@ -41,7 +47,7 @@ class LiveControls(View):
                 job.state,
                 job.message,
                 is_warning=job.is_warning,
-                memory=psutil.Process().memory_info().rss,
+                trainer="this console" if job.is_training else "",
                 waiting=waiting,
             )
         if job is not None and job.state == "failed":
@@ -51,7 +57,20 @@ class LiveControls(View):
             state = "paused"
         problem = stats.error or (row.problem if row and row.problem else "")
         is_failure = state in ("failed", "broken")
-        return RunActivity(state, problem if is_failure else "", is_failure, waiting=waiting)
+        trainer = str(writer) if writer and state in ("running", "paused") else ""
+        message = problem if is_failure else ""
+        return RunActivity(state, message, is_failure, trainer=trainer, waiting=waiting)
+
+    def in_key_bar(self, action: str) -> KeyRank:
+        """Controls come first while a run can be controlled, and are left out otherwise."""
+        if action not in _CONTROLS:
+            return super().in_key_bar(action)
+        return "first" if self.can_control else "hidden"
+
+    @property
+    def can_control(self) -> bool:
+        """Whether the run in focus is in training, or another one of this console."""
+        return self._target() is not None
 
     def show_notes(self, activity: RunActivity, frame: LiveFrame | None) -> None:
         notes = []

@@ -19,25 +19,31 @@ from transformer_playground.runs.metrics import (
     is_sample_row,
 )
 from transformer_playground.runs.series import Curve, RunSeries
+from transformer_playground.runs.status import Writer, read_writer
 from transformer_playground.terminal import visible
+from transformer_playground.tui.live.marks import EventMark, MarkedSteps
 from transformer_playground.tui.live.quantities import CurveSpec, Quantity
 from transformer_playground.tui.live.stats import LogLine, RunStats, log_line, stats_of
 
 MAX_LOG_LINES = 500
 MAX_SAMPLES = 200
-RECENT_VALUES = 512
+MAX_MARKS = 1_000
 _MAX_SAMPLE_CHARS = 20_000
-_SPARKLINE_KEYS = ("train_loss", "lr", "tokens_per_sec")
 
 
 @dataclass(frozen=True)
 class ViewRequest:
-    """What the live view shows: the runs in the chart, one of which has the focus."""
+    """What a view shows: the runs in the chart, one of which has the focus.
+
+    Attributes:
+        beside: Further quantities of the run in focus.
+    """
 
     runs: tuple[str, ...]
     focus: str | None
     quantity: Quantity
     x: Axis = "step"
+    beside: tuple[Quantity, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -68,15 +74,16 @@ class FocusedRun:
     """Numbers, samples and log of the run with the focus.
 
     Attributes:
-        generation: Increases whenever the run's rows were replaced or a resume went back in steps;
-            within a generation steps only grow.
-        recent: Recent values by step for each sparkline, the newest last.
+        beside: Curves of each quantity of the request beside the chart.
+        marks: Events on the x axis of the request.
+        keys: Event and key of each number in its rows.
     """
 
     run_id: str
     stats: RunStats
-    generation: int
-    recent: tuple[Curve, ...]
+    beside: tuple[tuple[Curve, ...], ...]
+    marks: tuple[EventMark, ...]
+    keys: tuple[tuple[str, str], ...]
     log: tuple[LogLine, ...]
     samples: tuple[SampleText, ...]
 
@@ -86,12 +93,14 @@ class LiveFrame:
     """Result of a poll.
 
     Attributes:
+        writer: The process that writes the run in focus; None if it does not say.
         spent: CPU seconds of the poll.
     """
 
     request: ViewRequest
     runs: tuple[RunCurves, ...]
     focus: FocusedRun | None
+    writer: Writer | None
     changed: bool
     spent: float
 
@@ -106,15 +115,15 @@ class RunFollower:
         self._samples: SampleHistory[SampleText] = SampleHistory(MAX_SAMPLES)
         self._lines: deque[LogLine] = deque(maxlen=MAX_LOG_LINES)
         self._had_folder = self._had_rows = False
-        self._generation = 0
-        self._curves: tuple[tuple[Quantity, Axis], tuple[Curve, ...]] | None = None
-        self._focused: FocusedRun | None = None
+        self._marks = MarkedSteps(MAX_MARKS)
+        self._curves: dict[tuple[Quantity, Axis], tuple[Curve, ...]] = {}
+        self._focused: tuple[ViewRequest, FocusedRun] | None = None
 
     def poll(self) -> bool:
         """Read new rows; returns whether there were any."""
         changed = self._series.poll()
         if changed:
-            self._curves = None
+            self._curves.clear()
         self._had_folder = self._had_folder or self._folder.root.is_dir()
         self._had_rows |= self._series.rows > 0
         changed |= self._poll_samples()
@@ -135,43 +144,52 @@ class RunFollower:
 
     def curves(self, quantity: Quantity, x: Axis) -> tuple[Curve, ...]:
         """The curves of a quantity; the same objects while there are no new rows."""
-        if self._curves is None or self._curves[0] != (quantity, x):
-            curves = tuple(self._curve(each, quantity.scale, x) for each in quantity.curves)
-            self._curves = (quantity, x), curves
-        return self._curves[1]
+        found = self._curves.get((quantity, x))
+        if found is None:
+            found = tuple(self._curve(each, quantity.scale, x) for each in quantity.curves)
+            self._curves[quantity, x] = found
+        return found
 
     def _curve(self, spec: CurveSpec, scale: float, x: Axis) -> Curve:
         curve = self._series.curve(spec.event, spec.key, x)
         return curve if scale == 1.0 else Curve(curve.x, curve.y * scale)
 
-    def focused(self) -> FocusedRun:
+    def focused(self, request: ViewRequest) -> FocusedRun:
         """Numbers, samples and log; the same object while there are no new rows."""
-        if self._focused is None:
+        if self._focused is None or self._focused[0] != request:
             series = self._series
-            curves = [series.curve("train", key) for key in _SPARKLINE_KEYS]
-            self._focused = FocusedRun(
+            stats = stats_of(series)
+            positions = series.curve("train", "step", request.x)
+            found = FocusedRun(
                 self._folder.run_id,
-                stats_of(series),
-                self._generation,
-                tuple(
-                    Curve(curve.x[-RECENT_VALUES:], curve.y[-RECENT_VALUES:]) for curve in curves
+                stats,
+                tuple(self.curves(each, request.x) for each in request.beside),
+                self._marks.on_axis(
+                    positions,
+                    [sample.step for sample in self._samples.samples],
+                    stats.summary.best_step,
                 ),
+                tuple((event, key) for event in series.events for key in series.keys(event)),
                 tuple(self._lines),
                 self._samples.samples,
             )
-        return self._focused
+            self._focused = request, found
+        return self._focused[1]
+
+    def writer(self) -> Writer | None:
+        """The process that writes the run."""
+        return read_writer(self._folder)
 
     def _on_rows(self, part: Poll) -> None:
         if part.reset:
-            self._generation += 1
+            self._marks.clear()
             self._lines.clear()
             text = "metrics.jsonl was truncated, replaced or removed; reading it again"
             self._lines.append(LogLine(time.time(), 0, "warning", text))
         for row in part.rows:
             if row["event"] == "train":
                 continue
-            if row["event"] == "resume":
-                self._generation += 1
+            self._marks.add(row)
             line = log_line(row)
             if line is not None:
                 self._lines.append(line)
@@ -222,5 +240,7 @@ class RunFollowers:
             for run_id, follower in self.followed.items()
         )
         focus = self.followed.get(request.focus) if request.focus else None
-        focused = focus.focused() if focus else None
-        return LiveFrame(request, runs, focused, changed, time.thread_time() - began)
+        focused = focus.focused(request) if focus else None
+        writer = focus.writer() if focus else None
+        spent = time.thread_time() - began
+        return LiveFrame(request, runs, focused, writer, changed, spent)

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import ClassVar
 
-import numpy as np
 from rich.segment import Segment
 from textual.app import ComposeResult
 from textual.containers import Container, VerticalScroll
@@ -15,10 +14,10 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widgets import Static
 
-from transformer_playground.formatting import clock_text, count_text, learning_rate_text, loss_text
+from transformer_playground.formatting import clock_text
 from transformer_playground.terminal import visible_line
-from transformer_playground.tui.charts.sparkline import Sparkline
-from transformer_playground.tui.live.follower import FocusedRun, SampleText
+from transformer_playground.tui.charts.grid import ChartGrid, GridCell, GridLook, shape_that_fits
+from transformer_playground.tui.live.follower import SampleText
 from transformer_playground.tui.live.stats import (
     LogKind,
     LogLine,
@@ -37,7 +36,11 @@ from transformer_playground.tui.shared.text import shorten, state_text
 
 _BAR_WIDTH = 10
 _MUTED = "$foreground 60%"
-_TONES: dict[Tone, str] = {"plain": "$foreground", "error": "bold $error"}
+_TONES: dict[Tone, str] = {
+    "plain": "$foreground",
+    "warning": "$warning",
+    "error": "bold $error",
+}
 _STATE_STYLES = {"running": "bold $accent", "failed": "bold $error", "finished": "$success"}
 _NO_SAMPLES = "No samples yet"
 _NO_EVENTS = "No events yet"
@@ -51,61 +54,56 @@ _LOG_GLYPHS: dict[LogKind, str] = {
 
 
 class StatsPane(Container):
-    """Numbers and sparklines of a run: two lines of text, or a table where it fits."""
+    """Numbers of a run and small charts: two lines of text, or where they fit a table and charts.
+
+    Attributes:
+        shows_charts: Whether the small charts are shown.
+    """
 
     def __init__(self) -> None:
         super().__init__(id="live-numbers")
-        self._seen: tuple[str, int] | None = None
-        self._newest = -1.0
         self._table_lines = 0
-        self._shown: tuple[RunStats, RunActivity] | None = None
+        self._shown: tuple[RunStats, RunActivity, str] | None = None
 
     def compose(self) -> ComposeResult:
-        """Both forms of the numbers, of which the stylesheet shows one, and the sparklines."""
+        """Both forms of the numbers, of which the stylesheet shows one, and the charts."""
         yield Static(id="live-lines", markup=False)
         yield Static(id="live-table", markup=False)
-        with Container(id="live-sparks"):
-            yield Sparkline("loss", id="spark-loss", show=loss_text)
-            yield Sparkline("lr", id="spark-lr", show=learning_rate_text)
-            yield Sparkline("tok/s", id="spark-speed", show=count_text)
+        yield ChartGrid(id="live-small")
 
     def on_resize(self) -> None:
         self._draw()
 
+    @property
+    def shows_charts(self) -> bool:
+        return bool(self.query_one("#live-small").display)
+
     def show(self, stats: RunStats, activity: RunActivity) -> None:
-        if self._shown != (stats, activity):
-            self._shown = stats, activity
+        # The age of the newest row is shown to the second.
+        age = stats_line(stats, activity, time.time())[-1][1]
+        if self._shown != (stats, activity, age):
+            self._shown = stats, activity, age
             self._draw()
 
-    def update_sparklines(self, run: FocusedRun) -> None:
-        """Push the values since the last call; another run or generation starts over."""
-        if self._seen != (run.run_id, run.generation):
-            self._reset_sparklines()
-            self._seen = run.run_id, run.generation
-        steps = run.recent[0].x
-        first = int(np.searchsorted(steps, self._newest, side="right"))
-        for spark, curve in zip(self.query(Sparkline), run.recent, strict=True):
-            for value in curve.y[first:]:
-                spark.push(float(value))
-        if len(steps):
-            self._newest = max(self._newest, float(steps[-1]))
+    def show_charts(self, cells: Sequence[GridCell], look: GridLook) -> None:
+        """Show the small charts, as many as fit."""
+        charts = self.query_one(ChartGrid)
+        charts.set_cells(cells, shape_that_fits(len(cells), charts.size, (len(cells), 1)), look)
 
-    def _reset_sparklines(self) -> None:
-        self._newest = -1.0
-        for spark in self.query(Sparkline):
-            spark.clear()
+    def set_crosshair(self, x: float | None) -> None:
+        self.query_one(ChartGrid).set_crosshair(x)
 
     def clear(self) -> None:
-        self._reset_sparklines()
-        self._seen = self._shown = None
+        self._shown = None
         self._table_lines = 0
+        self.query_one(ChartGrid).set_cells((), (1, 1), GridLook())
         for name in ("#live-lines", "#live-table"):
             self.query_one(name, Static).update("")
 
     def _draw(self) -> None:
         if self._shown is None:
             return
-        stats, activity = self._shown
+        stats, activity, _ = self._shown
         if self.query_one("#live-table").display:
             width = max(10, self.content_size.width)
             content = _as_table(stats, activity, width)
@@ -147,7 +145,7 @@ def _as_lines(stats: RunStats, activity: RunActivity) -> Content:
     )
     cells = [
         Content.assemble((f"{name} " if name else "", _MUTED), (visible_line(value), _TONES[tone]))
-        for name, value, tone in stats_line(stats, activity)
+        for name, value, tone in stats_line(stats, activity, time.time())
     ]
     return Content.assemble(first, "\n", Content("  ").join(cells))
 

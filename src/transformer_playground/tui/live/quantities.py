@@ -1,16 +1,27 @@
 """Quantities of the live chart: which numbers of the metrics rows it can plot."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from transformer_playground.formatting import (
+    VALUE_WIDTH,
     count_text,
     learning_rate_text,
     loss_text,
     milliseconds_text,
     percent_text,
+    size_text,
     value_text,
 )
+from transformer_playground.terminal import visible_line
+
+# The y axis need not reach this share of a line, its start: there losses fall most.
+LEFT_OUT = 0.05
+# Numbers of the rows that count or identify something.
+_BOOKKEEPING = frozenset({"step", "time", "monotonic", "eval_windows", "window_tokens"})
+_NO_CURVES = frozenset({"status", "resume", "request", "warning", "checkpoint"})
+_OWN_EVENT, _MEASURED_EVENT = "train", "eval"
+_MAX_TITLE = 60
 
 
 @dataclass(frozen=True)
@@ -36,8 +47,10 @@ class Quantity:
 
     Attributes:
         key: Its name in the settings file.
+        title: Printable text.
         show: Formats a value of the chart as the numbers beside it are written.
         scale: Factor from values of the rows to those of the chart.
+        left_out: Share of each curve, at its start, that the y axis need not reach.
     """
 
     key: str
@@ -45,12 +58,24 @@ class Quantity:
     curves: tuple[CurveSpec, ...]
     show: Callable[[float], str] = loss_text
     scale: float = 1.0
+    left_out: float = LEFT_OUT
 
 
 def _of_training(
-    key: str, title: str, show: Callable[[float], str], scale: float = 1.0
+    key: str,
+    title: str,
+    show: Callable[[float], str],
+    scale: float = 1.0,
+    left_out: float = LEFT_OUT,
 ) -> Quantity:
-    return Quantity(key, title, (CurveSpec("train", key, title),), show, scale)
+    return Quantity(key, title, (CurveSpec("train", key, title),), show, scale, left_out)
+
+
+def memory_text(value: float) -> str:
+    """Bytes in binary units, as short as a value of a chart: 784 MiB, 11.5 GiB."""
+    text = size_text(max(0, round(value)))
+    number, unit = text.split()
+    return text if len(text) <= VALUE_WIDTH else f"{float(number):.0f} {unit}"
 
 
 def _percent(value: float) -> str:
@@ -61,15 +86,52 @@ _VAL_LOSS = CurveSpec("eval", "val_loss", "val", is_primary=True)
 _BITS_PER_BYTE = CurveSpec("eval", "val_bits_per_byte", "val", is_primary=True)
 QUANTITIES = (
     Quantity("loss", "loss", (CurveSpec("train", "train_loss", "train"), _VAL_LOSS)),
-    _of_training("lr", "learning rate", learning_rate_text),
-    _of_training("tokens_per_sec", "tokens/s", count_text),
+    # The warm-up of the learning rate is its start.
+    _of_training("lr", "learning rate", learning_rate_text, left_out=0.0),
     _of_training("grad_norm", "gradient norm", value_text),
+    _of_training("tokens_per_sec", "tokens/s", count_text),
+    Quantity("bits_per_byte", "bits per byte", (_BITS_PER_BYTE,)),
+    _of_training("memory", "memory", memory_text),
     _of_training("step_time_ms", "step time (ms)", milliseconds_text),
     _of_training("data_share", "data loading (%)", _percent, scale=100.0),
-    Quantity("bits_per_byte", "bits per byte", (_BITS_PER_BYTE,)),
 )
+"""What the console knows by name, in the order of lists."""
+BESIDE = QUANTITIES[1:6]
+"""The quantities of the small charts beside the loss."""
 
 
 def find_quantity(key: str) -> Quantity:
-    """The quantity with this key, else the first one."""
-    return next((each for each in QUANTITIES if each.key == key), QUANTITIES[0])
+    """The quantity with this key, else the one of other rows "EVENT.KEY", else the loss."""
+    known = next((each for each in QUANTITIES if each.key == key), None)
+    if known is not None:
+        return known
+    event, dot, name = key.partition(".")
+    return _of_rows(event, name) if dot and event and name else QUANTITIES[0]
+
+
+def _of_rows(event: str, key: str) -> Quantity:
+    """A number that the console does not know, such as one of a sink of the user's own."""
+    name = key if event == _OWN_EVENT else f"{event}: {key}"
+    title = visible_line(name.replace("_", " "))[:_MAX_TITLE]
+    return Quantity(f"{event}.{key}", title, (CurveSpec(event, key, title),), value_text)
+
+
+def quantities_in(keys: Iterable[tuple[str, str]]) -> tuple[Quantity, ...]:
+    """The quantities of rows: those known by name first, then all other numbers by name.
+
+    Args:
+        keys: Event and key of each number in the rows.
+    """
+    found = set(keys)
+    known = [
+        each for each in QUANTITIES if any((spec.event, spec.key) in found for spec in each.curves)
+    ]
+    named = {(spec.event, spec.key) for each in QUANTITIES for spec in each.curves}
+    others = [
+        (event, key)
+        for event, key in found - named
+        if event not in _NO_CURVES and key not in _BOOKKEEPING
+    ]
+    # Sorted with those of training and evaluation first.
+    others.sort(key=lambda each: (each[0] != _OWN_EVENT, each[0] != _MEASURED_EVENT, *each))
+    return (*known, *(_of_rows(*each) for each in others))

@@ -7,6 +7,7 @@ from typing import Literal
 
 from transformer_playground.formatting import (
     UNKNOWN,
+    age_text,
     count_text,
     duration_text,
     left_text,
@@ -15,7 +16,7 @@ from transformer_playground.formatting import (
     optional_text,
     percent_done,
     percent_text,
-    size_text,
+    signed_text,
     value_text,
 )
 from transformer_playground.jsonvalues import as_int, as_number, as_text
@@ -24,13 +25,16 @@ from transformer_playground.runs.remaining import remaining_of_series
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.runs.summary import RunSummary, summary_of
 from transformer_playground.terminal import visible_line
+from transformer_playground.tui.live.quantities import memory_text
 
 _MAX_TEXT = 2_000
-_TRAIN_KEYS = ("grad_norm", "step_time_ms", "data_share")
+_TRAIN_KEYS = ("lr", "grad_norm", "tokens_per_sec", "step_time_ms", "data_share", "memory")
+_TIMED_EVENTS = ("train", "eval", "checkpoint", "status")
+_LATE_SECONDS, _LATE_STEPS = 120.0, 100.0
 _UNDER_WAY = frozenset({"running", "paused"})
 _FULL, _HALF, _EMPTY = "━", "╸", "─"
 
-Tone = Literal["plain", "error"]
+Tone = Literal["plain", "warning", "error"]
 LogKind = Literal["evaluation", "checkpoint", "warning", "status", "error"]
 
 
@@ -43,6 +47,7 @@ class RunStats:
         diverged_at: Step of the newest train row if its loss is not finite.
         error: Why the run failed, safe to print.
         remaining: Estimated seconds until the last step, evaluations included.
+        updated: Unix time of the newest row.
     """
 
     summary: RunSummary = field(default_factory=RunSummary)
@@ -53,6 +58,7 @@ class RunStats:
     dtype: str = ""
     error: str = ""
     remaining: float | None = None
+    updated: float | None = None
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,7 @@ class RunActivity:
         state: State of the run, or of the job that trains it.
         message: Why it failed, the latest warning, or progress of the preparation.
         is_failure: Whether `message` is the error that ended the run.
-        memory: Bytes of this process while it trains the run.
+        trainer: Who trains it, safe to print: this console, or the process that does.
         waiting: Names of the jobs in the queue.
     """
 
@@ -71,7 +77,7 @@ class RunActivity:
     message: str = ""
     is_failure: bool = False
     is_warning: bool = False
-    memory: int | None = None
+    trainer: str = ""
     waiting: tuple[str, ...] = ()
 
     @property
@@ -105,6 +111,7 @@ def stats_of(series: RunSeries) -> RunStats:
         dtype=_line(start.get("dtype")),
         error=_line(summary.error) if summary.status == "failed" else "",
         remaining=remaining_of_series(series, max_iters),
+        updated=max(filter(None, (series.newest(e, "time") for e in _TIMED_EVENTS)), default=None),
     )
 
 
@@ -213,6 +220,7 @@ def stats_table(stats: RunStats, activity: RunActivity, now: float) -> list[tupl
         ("train loss", train_loss, "error" if is_diverged else "plain"),
         ("val loss", _loss(summary.val_loss), "plain"),
         ("best val", best_text(stats), "plain"),
+        ("gap", optional_text(summary.generalisation_gap, _gap, UNKNOWN), "plain"),
         ("bits per byte", _loss(summary.bits_per_byte), "plain"),
         ("gradient norm", _gradient_norm(stats), "plain"),
         ("step time", _step_time(stats), "plain"),
@@ -221,12 +229,16 @@ def stats_table(stats: RunStats, activity: RunActivity, now: float) -> list[tupl
     ]
     if stats.device:
         rows.append(("device", f"{stats.device} {stats.dtype}".strip(), "plain"))
-    if activity.memory is not None:
-        rows.append(("memory", size_text(activity.memory), "plain"))
+    memory = stats.values.get("memory")
+    if memory is not None:
+        rows.append(("memory", memory_text(memory), "plain"))
+    if activity.trainer:
+        rows.append(("trained by", activity.trainer, "plain"))
+        rows.append(("last row", _row_age(stats, now), _row_tone(stats, activity, now)))
     return rows
 
 
-def stats_line(stats: RunStats, activity: RunActivity) -> list[tuple[str, str, Tone]]:
+def stats_line(stats: RunStats, activity: RunActivity, now: float) -> list[tuple[str, str, Tone]]:
     """(label, value, tone) of the most important numbers, padded so that they do not jump."""
     summary, is_diverged = stats.summary, stats.diverged_at is not None
     loss = "nan" if is_diverged else _loss(summary.train_loss)
@@ -237,11 +249,29 @@ def stats_line(stats: RunStats, activity: RunActivity) -> list[tuple[str, str, T
         ("", _step_time(stats).rjust(8), "plain"),
         ("", f"{_tokens(stats):>5} tok", "plain"),
     ]
-    if activity.memory is not None:
-        cells.append(("mem", size_text(activity.memory), "plain"))
+    if activity.trainer:
+        text = f"{activity.trainer}, {_row_age(stats, now)}"
+        cells.append(("", text, _row_tone(stats, activity, now)))
     elif stats.device:
         cells.append(("", f"{stats.device} {stats.dtype}".strip(), "plain"))
     return cells
+
+
+def _row_age(stats: RunStats, now: float) -> str:
+    return UNKNOWN if stats.updated is None else f"{age_text(now - stats.updated)} ago"
+
+
+def _row_tone(stats: RunStats, activity: RunActivity, now: float) -> Tone:
+    """A row that is far older than a step takes says that something hangs."""
+    if stats.updated is None or not activity.is_running:
+        return "plain"
+    step = (stats.values.get("step_time_ms") or 0.0) / 1e3
+    is_late = now - stats.updated > max(_LATE_SECONDS, _LATE_STEPS * step)
+    return "warning" if is_late else "plain"
+
+
+def _gap(difference: float) -> str:
+    return signed_text(difference, loss_text)
 
 
 def _gradient_norm(stats: RunStats) -> str:

@@ -5,7 +5,6 @@ from functools import partial
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
-from textual.color import Color
 from textual.containers import Container
 from textual.content import Content
 from textual.types import CSSPathType
@@ -16,33 +15,33 @@ from transformer_playground.runs.metrics import AXES, Axis
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.charts.chart import Chart
-from transformer_playground.tui.charts.series import AXIS_TITLES
-from transformer_playground.tui.contrast import dimmed
+from transformer_playground.tui.charts.grid import GridCell, GridLook
+from transformer_playground.tui.charts.series import AXIS_TITLES, AxisMark
 from transformer_playground.tui.core.job_queue import Update
+from transformer_playground.tui.dialogs.pick import PickScreen
 from transformer_playground.tui.live.chart_series import (
-    RunStyle,
     chart_lines,
     run_in_focus,
     runs_to_show,
+    small_line,
 )
 from transformer_playground.tui.live.controls import LiveControls
-from transformer_playground.tui.live.follower import LiveFrame, RunFollowers, ViewRequest
+from transformer_playground.tui.live.follower import FocusedRun, LiveFrame, ViewRequest
+from transformer_playground.tui.live.marks import MARK_GLYPHS, marks_text
 from transformer_playground.tui.live.panes import EventLog, SamplesPane, StatsPane
-from transformer_playground.tui.live.quantities import QUANTITIES, Quantity, find_quantity
+from transformer_playground.tui.live.polling import TICK_SECONDS, FilePoller
+from transformer_playground.tui.live.quantities import (
+    BESIDE,
+    QUANTITIES,
+    Quantity,
+    find_quantity,
+    quantities_in,
+)
+from transformer_playground.tui.live.run_styles import run_styles
 from transformer_playground.tui.live.stats import RunStats
-from transformer_playground.tui.themes import series_of
 
-# Updates of a run that trains here trigger a poll at the next tick. Otherwise the wait between
-# polls grows from _MIN_WAIT to _MAX_WAIT while nothing changes. Drawing the chart costs most.
-_TICK_SECONDS = 0.25
+# Drawing the chart costs most.
 _CHART_SECONDS = 0.5
-_MIN_WAIT = 0.5
-_MAX_WAIT = 2.0
-_WAIT_FACTOR = 1.5
-# Maximum share of one core for polling.
-_MAX_LOAD = 0.05
-_FAINT = 0.5
-_TALL = 30
 
 
 class LiveView(LiveControls):
@@ -59,14 +58,11 @@ class LiveView(LiveControls):
         self._x: Axis = "step"
         self._run_ids: tuple[str, ...] = ()
         self._titled_run: str | None = None
-        self._frame: LiveFrame | None = None
-        self._requested: ViewRequest | None = None
-        self._is_polling = self._is_woken = self._is_dirty = self._is_chart_stale = False
-        self._wait = _MIN_WAIT
-        # Times of the monotonic clock. An early poll waits for _rest_until, others for _next_poll.
-        self._rest_until = self._next_poll = self._next_chart = 0.0
+        self._is_dirty = self._is_chart_stale = self._shows_age = False
+        # Time of the monotonic clock.
+        self._next_chart = 0.0
         self._listed: set[str] = set()
-        self.poll_count = 0
+        self._could_control = False
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="live-empty", markup=False)
@@ -80,7 +76,7 @@ class LiveView(LiveControls):
 
     def on_mount(self) -> None:
         remembered = self.context.settings.remembered
-        self._followers = RunFollowers(self.context.runs_dir)
+        self.poller = FilePoller(self, self.chart_request, self._show_frame)
         self._quantity = find_quantity(remembered("live", "quantity", "loss"))
         self._x = next(x for x in (remembered("live", "x", "step"), "step") if x in AXES)
         chart = self._chart
@@ -89,7 +85,7 @@ class LiveView(LiveControls):
         self.query_one("#live").set_class(remembered("live", "log_in_front", False), "-log")
         self.watch(chart, "log_y", partial(self._remember, "log"), init=False)
         self.watch(chart, "smoothing", self._smoothing_changed, init=False)
-        self._tick_timer = self.set_interval(_TICK_SECONDS, self._tick, pause=True)
+        self._tick_timer = self.set_interval(TICK_SECONDS, self._tick, pause=True)
         self.context.training_changed.subscribe(self, self._training_changed)
         self.app.theme_changed_signal.subscribe(self, lambda _: self._draw_lines())
 
@@ -102,7 +98,7 @@ class LiveView(LiveControls):
 
     def on_screen_suspend(self) -> None:
         self._tick_timer.pause()
-        self._next_poll = 0.0
+        self.poller.rest()
 
     def refresh_view(self) -> None:
         """Update the runs to show, and poll them if they changed."""
@@ -113,8 +109,11 @@ class LiveView(LiveControls):
         self.query_one("#live").display = bool(shown)
         self._show_empty(is_empty=not shown)
         self._run_ids = shown
-        if self.chart_request() != self._requested or not self._next_poll:
-            self._poll_now()
+        if self.chart_request() != self.poller.requested or self.poller.has_rested:
+            self.poller.poll_now()
+        else:
+            # Names and colours may have changed.
+            self._draw_lines()
 
     def _runs_to_show(self) -> tuple[str, ...]:
         return runs_to_show(self.context.workspace, [*self.context.snapshot.runs])
@@ -137,53 +136,20 @@ class LiveView(LiveControls):
             key = self.key_hint("everywhere.new")
             empty.update(Content(f"No run to follow yet.\n\nPress {key} to train one."))
 
-    def _poll_now(self) -> None:
-        self._wait = _MIN_WAIT
-        self._poll()
-
-    def _poll(self) -> None:
-        if self._is_polling or not self.is_current:
-            return
-        self._is_polling, self._is_woken = True, False
-        self.poll_count += 1
-        self._requested = self.chart_request()
-        poll = partial(self._poll_in_thread, self._requested)
-        self.run_worker(poll, group="followers", thread=True, exit_on_error=False)
-
     def chart_request(self) -> ViewRequest:
-        return ViewRequest(self._run_ids, self.focus_run, self._quantity, self._x)
+        beside = BESIDE if self.query_one(StatsPane).shows_charts else ()
+        return ViewRequest(self._run_ids, self.focus_run, self._quantity, self._x, beside)
 
-    def _poll_in_thread(self, request: ViewRequest) -> None:
-        frame = self._followers.poll(request)
-        self.app.call_from_thread(self._on_frame, frame)
-
-    def _on_frame(self, frame: LiveFrame) -> None:
-        self._is_polling = False
-        if not self.is_current:
-            return
-        if frame.changed or self._frame is None or self._frame.request != frame.request:
-            self._wait = _MIN_WAIT
-            self._show_frame(frame)
-        else:
-            self._wait = min(_MAX_WAIT, self._wait * _WAIT_FACTOR)
-        now = time.monotonic()
-        self._rest_until = now + frame.spent / _MAX_LOAD
-        self._next_poll = max(now + self._wait, self._rest_until)
-        if frame.request != self.chart_request():
-            self._poll()
-
-    def _show_frame(self, frame: LiveFrame) -> None:
-        before = self._frame.request if self._frame else None
+    def _show_frame(self, frame: LiveFrame, last: LiveFrame | None) -> None:
+        before = last.request if last else None
         request, chart = frame.request, self._chart
-        self._frame = frame
         with self.app.batch_update():
             if before is None or (before.x, before.quantity) != (request.x, request.quantity):
-                chart.action_reset_view()
+                chart.reset_view()
                 chart.set_crosshair(None)
             if before != request:
-                chart.x_label = AXIS_TITLES[request.x]
                 chart.x_kind = "seconds" if request.x == "time" else "linear"
-                chart.title = self._chart_title(frame)
+                chart.left_out = request.quantity.left_out
                 self._draw_lines()
             else:
                 self._is_chart_stale = True
@@ -191,45 +157,53 @@ class LiveView(LiveControls):
             self._show_focus(frame)
 
     def on_resize(self) -> None:
+        if self.poller.frame is not None and self.chart_request() != self.poller.requested:
+            self.poller.poll_now()
         self._draw_lines()
 
+    def on_chart_crosshair_moved(self, event: Chart.CrosshairMoved) -> None:
+        self.query_one(StatsPane).set_crosshair(event.x)
+
     def _chart_title(self, frame: LiveFrame) -> str:
-        names = [run.run_id for run in frame.runs]
+        names = [self.context.name_of(run.run_id) for run in frame.runs]
         runs = names[0] if len(names) == 1 else f"{len(names)} runs"
         return f"{frame.request.quantity.title} · {runs}"
 
     def _draw_lines(self) -> None:
-        if self._frame is None:
+        frame, chart = self.poller.frame, self._chart
+        if frame is None:
             return
-        lines = chart_lines(
-            self._frame,
-            self._styles,
-            is_smoothed=self._chart.smoothing > 0,
-            is_tall=self.size.height >= _TALL,
+        styles = run_styles(self, frame.request.runs, on_top=frame.request.focus)
+        marks = frame.focus.marks if frame.focus else ()
+        chart.x_label, chart.note = AXIS_TITLES[frame.request.x], marks_text(marks)
+        chart.title = self._chart_title(frame)
+        chart.set_lines(
+            chart_lines(frame, styles, is_smoothed=chart.smoothing > 0),
+            [AxisMark(mark.x, MARK_GLYPHS[mark.kind]) for mark in marks],
         )
-        self._chart.set_lines(lines)
         self._is_chart_stale = False
         self._next_chart = time.monotonic() + _CHART_SECONDS
+        if frame.focus is not None:
+            self._draw_small_charts(frame, frame.focus)
+
+    def _draw_small_charts(self, frame: LiveFrame, focus: FocusedRun) -> None:
+        style = run_styles(self, (focus.run_id,))[focus.run_id]
+        cells = []
+        for quantity, curves in zip(frame.request.beside, focus.beside, strict=True):
+            found = [
+                small_line(focus.run_id, spec, curve, quantity, style)
+                for spec, curve in zip(quantity.curves, curves, strict=True)
+                if len(curve.x)
+            ]
+            if found:
+                cells.append(GridCell(quantity.key, quantity.title, found, quantity.left_out))
+        chart = self._chart
+        look = GridLook(x_kind=chart.x_kind, has_x_axis=False, smoothing=chart.smoothing)
+        self.query_one(StatsPane).show_charts(cells, look)
 
     def _draw_stale_chart(self) -> None:
         if self._is_chart_stale and time.monotonic() >= self._next_chart:
             self._draw_lines()
-
-    @property
-    def _styles(self) -> dict[str, RunStyle]:
-        workspace, theme = self.context.workspace, self.app.current_theme
-        background = Color.parse(theme.background or "#000000")
-        runs = self._frame.request.runs if self._frame else ()
-        styles = {}
-        for run_id in runs:
-            slot = workspace.slot(run_id)
-            # A run that is shown because none is chosen has no slot.
-            slot = 0 if slot is None and len(runs) == 1 else slot
-            series = series_of(slot)
-            colour = series.colour(dark=theme.dark)
-            faint = dimmed(Color.parse(colour), background, _FAINT).hex
-            styles[run_id] = RunStyle(series.glyph, colour, faint, run_id == workspace.baseline)
-        return styles
 
     def _show_focus(self, frame: LiveFrame) -> None:
         focus, numbers = frame.focus, self.query_one(StatsPane)
@@ -242,9 +216,9 @@ class LiveView(LiveControls):
         if focus.run_id != self._titled_run:
             # Setting a title redraws its whole pane.
             self._titled_run = focus.run_id
-            numbers.border_title = Content(visible_line(focus.run_id))
-            log.border_title = Content(f"log · {visible_line(focus.run_id)}")
-        numbers.update_sparklines(focus)
+            name = self.context.name_of(focus.run_id)
+            numbers.border_title = Content(name)
+            log.border_title = Content(f"events · {name}")
         samples.set_samples(focus.samples)
         log.set_lines(focus.log)
         self._show_numbers()
@@ -253,42 +227,56 @@ class LiveView(LiveControls):
         if not self.is_current:
             return
         self._is_dirty = True
-        if self._runs_to_show() != self._run_ids or self.chart_request() != self._requested:
+        if self._runs_to_show() != self._run_ids or self.chart_request() != self.poller.requested:
             # Another run trains now.
             self.refresh_view()
-        self._is_woken |= any(update.job.run_id in self._run_ids for update in updates)
+        if any(update.job.run_id in self._run_ids for update in updates):
+            self.poller.wake()
 
     def _tick(self) -> None:
-        now = time.monotonic()
-        if now >= self._next_poll or (self._is_woken and now >= self._rest_until):
-            self._poll()
-        if self._is_dirty:
+        self.poller.tick()
+        if self._is_dirty or self._shows_age:
             self._is_dirty = False
             self._show_numbers()
         self._draw_stale_chart()
 
     def _show_numbers(self) -> None:
-        focus = self._frame.focus if self._frame else None
+        frame = self.poller.frame
+        focus = frame.focus if frame else None
         is_known = focus is not None and focus.run_id == self.focus_run
         stats = focus.stats if focus is not None and is_known else RunStats()
-        activity = self.activity(stats)
+        activity = self.activity(stats, frame.writer if frame and is_known else None)
+        self._shows_age = bool(activity.trainer)
         self.query_one(StatsPane).show(stats, activity)
-        self.show_notes(activity, self._frame)
+        self.show_notes(activity, frame)
+        if self.can_control != self._could_control:
+            # The key bar has other keys.
+            self._could_control = self.can_control
+            self.refresh_bindings()
 
     def _smoothing_changed(self, smoothing: float) -> None:
         self._remember("smoothing", smoothing)
         self._draw_lines()
 
     def action_quantity(self) -> None:
-        place = (QUANTITIES.index(self._quantity) + 1) % len(QUANTITIES)
-        self._quantity = QUANTITIES[place]
-        self._remember("quantity", self._quantity.key)
-        self._poll_now()
+        """Choose from all numbers of the rows."""
+        frame = self.poller.frame
+        keys = frame.focus.keys if frame and frame.focus else ()
+        known = quantities_in(keys) or QUANTITIES
+        options = [(each.key, Content(each.title)) for each in known]
+        pick = PickScreen("Quantity", options, self._quantity.key)
+        self.app.push_screen(pick, self._choose_quantity)
+
+    def _choose_quantity(self, key: str | None) -> None:
+        if key is not None:
+            self._quantity = find_quantity(key)
+            self._remember("quantity", key)
+            self.poller.poll_now()
 
     def action_axis(self) -> None:
         self._x = AXES[(AXES.index(self._x) + 1) % len(AXES)]
         self._remember("x", self._x)
-        self._poll_now()
+        self.poller.poll_now()
 
     def action_focus_run(self, by: int) -> None:
         run_id = self.focus_run
@@ -296,7 +284,7 @@ class LiveView(LiveControls):
             place = (self._run_ids.index(run_id) + by) % len(self._run_ids)
             self.context.workspace.opened = self._run_ids[place]
             self.query_one(SamplesPane).follow()
-            self._poll_now()
+            self.poller.poll_now()
 
     def action_scrub(self, by: int) -> None:
         self._bring_to_front(is_log=False)

@@ -83,14 +83,23 @@ class KeyBar(Widget):
     def _update_keys(self) -> None:
         self._is_scheduled = False
         active = self.screen.active_bindings
+        # Dialogs are no views.
+        rank_of = getattr(self.screen, "in_key_bar", lambda _: "shown")
         shown: dict[str, ShownKey] = {}
+        first: list[str] = []
         for name, (_, binding, is_enabled, tooltip) in active.items():
             is_last = name == self.app.COMMAND_PALETTE_BINDING
             # Of several keys for one action only the first is shown.
             if not (binding.show or is_last) or binding.action in shown:
                 continue
+            rank = "shown" if is_last else rank_of(binding.action)
+            if rank == "hidden":
+                continue
+            if rank == "first":
+                first.append(binding.action)
             face = self.app.get_key_display(binding)
             shown[binding.action] = ShownKey(name, face, binding.description, tooltip, is_enabled)
+        shown = {action: shown[action] for action in [*first, *shown]}
         self.keys = tuple(shown.values())
 
     def _other_keys(self) -> Sequence[ShownKey]:

@@ -1,6 +1,6 @@
 """Base class of the four views, with its top bar."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from textual import events
 from textual.app import ComposeResult
@@ -18,6 +18,9 @@ from transformer_playground.tui.shared.key_bar import KeyBar
 
 VIEWS = (("runs", "Runs"), ("live", "Live"), ("sample", "Sample"), ("compare", "Compare"))
 _NAME = " tp "
+
+KeyRank = Literal["first", "shown", "hidden"]
+"""Place of a key in the key bar."""
 
 
 class TopBar(Widget):
@@ -80,6 +83,10 @@ class View(Screen[None]):
 
     def compose_body(self) -> ComposeResult:
         raise NotImplementedError
+
+    def in_key_bar(self, action: str) -> KeyRank:
+        """Where the key bar shows the key of an action that it may show."""
+        return "shown"
 
     def refresh_view(self) -> None:
         """Show all changes since the view was hidden; called each time it is shown."""

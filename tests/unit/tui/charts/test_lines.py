@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from transformer_playground.runs.curves import debiased_ema
 from transformer_playground.tui.charts.axes import Kind, Span
+from transformer_playground.tui.charts.ends import spread
 from transformer_playground.tui.charts.plot import (
     BEST_MARK,
     GRID,
@@ -17,11 +18,12 @@ from transformer_playground.tui.charts.plot import (
     Plot,
     draw_plot,
     extent,
+    fitted_y,
     with_crosshair,
 )
 from transformer_playground.tui.charts.series import ChartLine, DataPoint, PreparedLine
 from transformer_playground.tui.charts.sparkline import NONFINITE as NONFINITE_BLOCK
-from transformer_playground.tui.charts.sparkline import RecentValues, block_rows
+from transformer_playground.tui.charts.sparkline import block_rows
 
 _ANY = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -202,53 +204,6 @@ def test_a_picture_of_anything_has_its_size(
         draw_plot(lines, near, None, columns, rows, y_kind=kind)
 
 
-def test_recent_values_each_have_a_column_while_there_is_room() -> None:
-    recent = RecentValues(10)
-    for value in (1.0, 2.0, 3.0):
-        recent.push(value)
-    assert recent.columns(5) == [1.0, 2.0, 3.0]
-    assert recent.span == (1.0, 3.0)
-
-
-@settings(max_examples=200, deadline=None)
-@given(
-    st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=300),
-    st.integers(8, 60),
-    st.integers(1, 100),
-)
-def test_no_extreme_is_lost_where_values_share_columns(
-    values: list[float], width: int, capacity: int
-) -> None:
-    recent = RecentValues(capacity)
-    for value in values:
-        recent.push(value)
-    columns = recent.columns(width)
-    kept = values[-capacity:]
-    assert len(columns) <= width
-    assert (min(columns), max(columns)) == (min(kept), max(kept)) == recent.span
-
-
-def test_groups_keep_their_place_as_values_come() -> None:
-    recent = RecentValues(64)
-    values = np.random.default_rng(3).normal(size=300).tolist()
-    for value in values[:200]:
-        recent.push(value)
-    before = recent.columns(20)
-    # One group's worth more: 64 values in at most 10 pairs of columns are groups of 8.
-    for value in values[200:208]:
-        recent.push(value)
-    assert recent.columns(20)[:-2] == before[2:]
-    recent.push(values[208])
-    assert recent.columns(20)[2:-4] == before[4:]
-
-
-def test_a_value_that_is_not_a_number_is_seen_among_many() -> None:
-    recent = RecentValues(100)
-    for index in range(100):
-        recent.push(math.inf if index == 50 else float(index))
-    assert NONFINITE_BLOCK in block_rows(recent.columns(20), recent.span, 1)[0]
-
-
 def test_blocks_reach_from_the_lowest_to_the_highest_value() -> None:
     assert block_rows([0.0, 5.0, 10.0], (0.0, 10.0), 1) == ["▁▅█"]
     assert block_rows([0.0, 10.0], (0.0, 10.0), 2) == [" █", "▁█"]
@@ -259,14 +214,77 @@ def test_blocks_reach_from_the_lowest_to_the_highest_value() -> None:
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(_ANY, max_size=40), st.integers(0, 30), st.integers(1, 2), st.booleans())
+@given(st.lists(_ANY, max_size=40), st.tuples(_ANY, _ANY), st.integers(1, 2), st.booleans())
 def test_blocks_of_anything_are_as_many_as_values(
-    values: list[float], width: int, rows: int, log: bool
+    values: list[float], ends: tuple[float, float], rows: int, log: bool
 ) -> None:
-    recent = RecentValues(20)
-    for value in values:
-        recent.push(value)
-    columns = recent.columns(width)
-    assert [len(row) for row in block_rows(columns, recent.span, rows, log=log)] == [
-        len(columns)
-    ] * rows
+    span = (min(ends), max(ends)) if all(map(math.isfinite, ends)) else None
+    assert [len(row) for row in block_rows(values, span, rows, log=log)] == [len(values)] * rows
+
+
+def falling(count: int = 100) -> list[float]:
+    """Falls as losses do: most of it at the start."""
+    return [2 + 3 * math.exp(-index / count * 20) for index in range(count)]
+
+
+def test_the_y_axis_need_not_reach_the_start_of_lines() -> None:
+    line = prepared(falling())
+    every, usual = fitted_y([line], 0.0), fitted_y([line], 0.05)
+    assert every is not None
+    assert usual is not None
+    assert every.high > 5.0
+    # A fifth is left out, because that more than halves what is left without the first twentieth.
+    assert usual.high < 2.2
+    assert usual.low < 2.0
+    steady = prepared([float(100 - index) for index in range(100)])
+    (span,) = [fitted_y([steady], 0.05)]
+    assert span is not None
+    assert 95 < span.high < 101
+
+
+def test_a_short_line_is_shown_whole_and_single_extremes_of_long_ones_are_not() -> None:
+    few = fitted_y([prepared([9.0, 1.0, 1.0])], 0.05)
+    assert few is not None
+    assert few.high > 9.0
+    y = [2.0 + 0.1 * math.sin(index) for index in range(1000)]
+    y[500] = 50.0
+    span = fitted_y([prepared(y)], 0.05)
+    assert span is not None
+    assert span.high < 2.3
+    assert fitted_y([prepared([])], 0.05) is None
+    assert fitted_y([], 0.05) is None
+
+
+def test_a_thick_line_covers_thin_ones_and_is_taller() -> None:
+    y = [float(index % 7) for index in range(80)]
+    level = [3.0] * 80
+    thin, thick = (prepared(level, style=style, has_markers=False) for style in ("line", "thick"))
+
+    def dots(plot: Plot) -> int:
+        codes = plot.characters[(plot.owner >= 0)]
+        return sum(int(code - 0x2800).bit_count() for code in codes)
+
+    assert dots(plot_of(thick)) == 2 * dots(plot_of(thin))
+    noisy = prepared(y, has_markers=False)
+    plot = plot_of(thick, noisy)
+    # Although the noisy line comes later.
+    assert (plot.owner == 0).any(axis=0).all()
+
+
+def test_lines_of_one_kind_share_the_cells_in_which_they_meet() -> None:
+    frame = prepared([0.0, 10.0], [0.0, 0.001], has_markers=False)
+    one, other = (prepared([y] * 40, has_markers=False) for y in (2.0, 7.0))
+    alone, both = plot_of(frame, one, rows=1), plot_of(frame, one, other, rows=1)
+    dots, shared = (int(plot.characters[0, 20]) - 0x2800 for plot in (alone, both))
+    assert shared & dots == dots
+    assert shared != dots
+
+
+@given(st.lists(st.integers(0, 9), max_size=10).map(sorted))
+def test_labels_take_a_row_each_near_their_line(wanted: list[int]) -> None:
+    places = spread(wanted, 10)
+    assert len(set(places)) == len(wanted)
+    assert places == sorted(places)
+    assert all(0 <= place < 10 for place in places)
+    if len(set(wanted)) == len(wanted):
+        assert places == wanted

@@ -1,31 +1,42 @@
 """Run follower: curves, numbers, log and samples from the files of runs."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from builders.runs import append_rows, eval_row, make_run, resume_row, status_row, train_row
+from builders.runs import (
+    append_rows,
+    eval_row,
+    make_run,
+    resume_row,
+    status_row,
+    train_row,
+    write_writer,
+)
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.jsonl import JsonlWriter
+from transformer_playground.runs.metrics import Axis
 from transformer_playground.tui.core.workspace import Workspace
 from transformer_playground.tui.live.chart_series import run_in_focus, runs_to_show
 from transformer_playground.tui.live.follower import (
     MAX_LOG_LINES,
+    MAX_MARKS,
     MAX_SAMPLES,
-    RECENT_VALUES,
     RunFollowers,
     ViewRequest,
 )
-from transformer_playground.tui.live.quantities import QUANTITIES, find_quantity
+from transformer_playground.tui.live.quantities import QUANTITIES, find_quantity, quantities_in
 from transformer_playground.tui.live.stats import log_line
 
 LOSS = QUANTITIES[0]
 START = status_row(0, "running", max_iters=100, device="cpu", dtype="float32")
 
 
-def request(*runs: str, quantity: str = "loss") -> ViewRequest:
-    return ViewRequest(runs, runs[0], find_quantity(quantity))
+def request(*runs: str, quantity: str = "loss", beside: tuple[str, ...] = ()) -> ViewRequest:
+    also = tuple(find_quantity(key) for key in beside)
+    return ViewRequest(runs, runs[0], find_quantity(quantity), beside=also)
 
 
 def write_samples(run: RunFolder, *steps: int, text: str = "words", time: float = 0.0) -> None:
@@ -72,12 +83,12 @@ def test_the_numbers_of_a_run_are_its_newest_finite_ones(tmp_path: Path) -> None
 def test_a_truncated_file_is_read_again_and_logged(tmp_path: Path) -> None:
     run = make_run(tmp_path, "a", [train_row(step) for step in range(1, 9)])
     followers = RunFollowers(tmp_path)
-    life = followers.poll(request("a")).focus.generation  # type: ignore[union-attr]
+    followers.poll(request("a"))
     run.metrics_path.write_bytes(run.metrics_path.read_bytes()[:200])
     frame = followers.poll(request("a"))
     assert frame.focus is not None
     assert len(frame.runs[0].curves[0].x) == 1
-    assert frame.focus.generation > life
+    assert frame.focus.marks == ()
     assert "truncated, replaced or removed" in frame.focus.log[-1].text
 
 
@@ -102,15 +113,87 @@ def test_a_removed_folder_is_reported_and_a_restored_one_is_read(tmp_path: Path)
 
 
 def test_memory_for_a_long_run_is_bounded(tmp_path: Path) -> None:
-    many = range(MAX_LOG_LINES + MAX_SAMPLES + RECENT_VALUES)
+    many = range(MAX_LOG_LINES + MAX_SAMPLES + MAX_MARKS)
     run = make_run(tmp_path, "a", [train_row(step) for step in many])
     append_rows(run, [{"event": "warning", "step": step, "message": "w"} for step in many])
+    append_rows(run, [{"event": "checkpoint", "step": step, "kinds": ["last"]} for step in many])
     write_samples(run, *many)
     focus = RunFollowers(tmp_path).poll(request("a")).focus
     assert focus is not None
     assert (len(focus.log), len(focus.samples)) == (MAX_LOG_LINES, MAX_SAMPLES)
-    assert {len(curve.x) for curve in focus.recent} == {RECENT_VALUES}
+    kinds = [mark.kind for mark in focus.marks]
+    assert (kinds.count("checkpoint"), kinds.count("sample")) == (MAX_MARKS, MAX_SAMPLES)
     assert focus.samples[-1].step == focus.log[-1].step == many[-1]
+
+
+def test_the_numbers_of_a_users_own_sink_are_found_and_drawn(tmp_path: Path) -> None:
+    own = {"event": "probe", "step": 5, "time": 1.0, "dead_units": 3.5, "note": "text"}
+    rows = [START, train_row(1, my_metric=0.5), eval_row(1, 3.0), own]
+    make_run(tmp_path, "a", rows)
+    frame = RunFollowers(tmp_path).poll(request("a", quantity="probe.dead_units", beside=("lr",)))
+    assert frame.focus is not None
+    (curve,) = frame.runs[0].curves
+    assert (curve.x.tolist(), curve.y.tolist()) == ([5], [3.5])
+    assert [each.y.tolist() for each in frame.focus.beside[0]] == [[1e-3]]
+    found = {each.key: each.title for each in quantities_in(frame.focus.keys)}
+    assert next(iter(found)) == "loss"
+    assert found["train.my_metric"] == "my metric"
+    assert found["probe.dead_units"] == "probe: dead units"
+    # Counts, clocks and texts are no quantities, nor are known ones that the rows lack.
+    assert not {"train.step", "train.time", "probe.note", "status.max_iters"} & set(found)
+    assert "bits_per_byte" not in found
+
+
+def test_titles_of_quantities_are_printable_and_every_key_names_one() -> None:
+    assert find_quantity("probe.a\x1b[2J").title == "probe: a␛[2J"
+    assert find_quantity("nonsense") is QUANTITIES[0]
+    assert find_quantity(".") is QUANTITIES[0]
+    for quantity in QUANTITIES:
+        assert find_quantity(quantity.key) is quantity
+
+
+def marks(folder: Path) -> list[tuple[str, float]]:
+    focus = RunFollowers(folder).poll(request("a")).focus
+    assert focus is not None
+    return [(mark.kind, mark.x) for mark in focus.marks]
+
+
+def test_checkpoints_the_best_one_pauses_and_samples_are_marked_at_their_steps(
+    tmp_path: Path,
+) -> None:
+    rows = [START, *(train_row(step) for step in range(1, 9)), eval_row(4, 3.0), eval_row(8, 3.5)]
+    rows += [
+        {"event": "checkpoint", "step": step, "time": 1.0, "kinds": ["last"]} for step in (4, 8)
+    ]
+    rows += [status_row(6, "paused"), status_row(6, "running"), status_row(8, "finished")]
+    run = make_run(tmp_path, "a", rows)
+    write_samples(run, 3)
+    expected = {("sample", 3), ("checkpoint", 4), ("checkpoint", 8), ("best", 4)}
+    assert set(marks(tmp_path)) == expected | {("pause", 6), ("resume", 6)}
+    # A resume takes back what came after it.
+    append_rows(run, [resume_row(5), train_row(6), status_row(6, "running")])
+    assert set(marks(tmp_path)) == {("sample", 3), ("checkpoint", 4), ("best", 4), ("resume", 5)}
+
+
+def test_marks_stand_where_their_step_is_on_other_axes(tmp_path: Path) -> None:
+    rows = [train_row(step) for step in (10, 20)]
+    make_run(tmp_path, "a", [*rows, {"event": "checkpoint", "step": 15, "kinds": []}])
+    places: dict[Axis, float] = {"step": 15.0, "tokens": 150.0, "time": 5.0}
+    for axis, place in places.items():
+        asked = replace(request("a"), x=axis)
+        focus = RunFollowers(tmp_path).poll(asked).focus
+        assert focus is not None
+        assert [mark.x for mark in focus.marks] == [pytest.approx(place)]
+
+
+def test_the_writer_of_the_run_in_focus_is_told(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "a", [train_row(1)])
+    followers = RunFollowers(tmp_path)
+    assert followers.poll(request("a")).writer is None
+    write_writer(run, pid=77, host="elsewhere")
+    writer = followers.poll(request("a")).writer
+    assert writer is not None
+    assert str(writer) == "process 77 on elsewhere"
 
 
 def test_samples_superseded_by_a_resume_are_dropped(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import math
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,14 +11,15 @@ from rich.style import Style
 
 from builders.runs import eval_row, make_run, status_row, train_row
 from transformer_playground.runs.series import RunSeries
-from transformer_playground.tui.charts.series import PreparedLine
+from transformer_playground.tui.charts.series import ChartLine, PreparedLine
 from transformer_playground.tui.charts.strips import legend_entry
 from transformer_playground.tui.live.chart_series import RunStyle, chart_lines
 from transformer_playground.tui.live.follower import RunFollowers, ViewRequest
-from transformer_playground.tui.live.quantities import QUANTITIES, find_quantity
+from transformer_playground.tui.live.quantities import QUANTITIES, find_quantity, memory_text
 from transformer_playground.tui.live.stats import (
     RunActivity,
     RunStats,
+    stats_line,
     stats_of,
     stats_table,
     time_text,
@@ -30,16 +32,19 @@ LABELS = {
     "step_time_ms": ("step time",),
     "data_share": ("data loading",),
     "bits_per_byte": ("bits per byte",),
+    "memory": ("memory",),
 }
+
+
+def style(label: str, **how: Any) -> RunStyle:
+    return RunStyle(label, "●", "#0000ff", "#000088", "#ffffff", **how)
 
 
 def legends(folder: Path, quantity: str) -> list[str]:
     """Values in the legend of the chart of a quantity."""
     request = ViewRequest(("run",), "run", find_quantity(quantity))
     frame = RunFollowers(folder).poll(request)
-    lines = chart_lines(
-        frame, {"run": RunStyle("●", "#ffffff", "#888888")}, is_smoothed=False, is_tall=True
-    )
+    lines = chart_lines(frame, {"run": style("run")}, is_smoothed=False)
     by_label = sorted(lines, key=lambda line: line.label)
     return [
         legend_entry(PreparedLine(line, log=False, smoothing=0), None, Style()).value
@@ -50,6 +55,7 @@ def legends(folder: Path, quantity: str) -> list[str]:
 @pytest.mark.parametrize("quantity", LABELS)
 def test_the_chart_shows_a_number_as_the_panel_does(tmp_path: Path, quantity: str) -> None:
     odd = {"train_loss": 0.051234, "grad_norm": 0.32109, "data_share": 0.01372}
+    odd["memory"] = 822_000_000
     row = train_row(7, step_time_ms=1234.5, tokens_per_sec=5081.2, **odd)
     evaluation = eval_row(7, 1.87654, val_bits_per_byte=0.09876)
     run = make_run(tmp_path, "run", [status_row(0, "running", max_iters=9), row, evaluation])
@@ -62,6 +68,68 @@ def test_the_chart_shows_a_number_as_the_panel_does(tmp_path: Path, quantity: st
 def test_every_quantity_is_compared_with_the_panel_or_has_no_place_there() -> None:
     others = {each.key for each in QUANTITIES} - LABELS.keys()
     assert others == {"lr", "tokens_per_sec"}
+
+
+def drawn(folder: Path, *runs: str, on_top: str = "", quantity: str = "loss") -> list[ChartLine]:
+    request = ViewRequest(runs, runs[0], find_quantity(quantity))
+    styles = {run: style(run.upper(), on_top=run == on_top) for run in runs}
+    return chart_lines(RunFollowers(folder).poll(request), styles, is_smoothed=False)
+
+
+def test_one_run_has_a_thick_validation_and_a_thin_training_curve(tmp_path: Path) -> None:
+    make_run(tmp_path, "a", [train_row(1), train_row(2), eval_row(2, 3.0)])
+    val, train = drawn(tmp_path, "a")
+    assert (val.label, val.style, val.colour, val.best) == ("val", "thick", "#ffffff", "lowest")
+    assert (train.label, train.style, train.colour) == ("train", "line", "#0000ff")
+    assert val.has_markers
+    assert not train.has_markers
+
+
+def test_beyond_three_runs_only_validation_is_drawn_and_training_until_there_is_one(
+    tmp_path: Path,
+) -> None:
+    for name in "abc":
+        make_run(tmp_path, name, [train_row(1), eval_row(1, 3.0)])
+    make_run(tmp_path, "d", [train_row(1)])
+    three, four = drawn(tmp_path, *"abc"), drawn(tmp_path, *"abcd")
+    assert [line.style for line in three] == ["thick"] * 3 + ["dim"] * 3
+    assert [(line.label, line.style) for line in three if line.in_legend] == [
+        (name, "thick") for name in "ABC"
+    ]
+    assert [line.key for line in four] == [
+        *(f"eval.val_loss/{name}" for name in "abc"),
+        "train.train_loss/d",
+    ]
+
+
+def test_the_run_in_focus_is_drawn_over_the_others(tmp_path: Path) -> None:
+    for name in "ab":
+        make_run(tmp_path, name, [train_row(1), eval_row(1, 3.0)])
+    assert [line.key for line in drawn(tmp_path, "a", "b", on_top="a") if line.on_top] == [
+        "eval.val_loss/a"
+    ]
+
+
+def test_who_trains_a_run_and_the_age_of_its_newest_row_are_shown() -> None:
+    activity = RunActivity("running", trainer="process 7 on far")
+    stats = RunStats(updated=NOON - 3, values={"step_time_ms": 20.0})
+    assert stats_line(stats, activity, NOON)[-1] == ("", "process 7 on far, 3s ago", "plain")
+    table = {label: (text, tone) for label, text, tone in stats_table(stats, activity, NOON + 600)}
+    assert table["trained by"] == ("process 7 on far", "plain")
+    # Nothing came for far longer than a step takes.
+    assert table["last row"] == ("10m ago", "warning")
+    slow = RunStats(updated=NOON - 600, values={"step_time_ms": 60_000.0})
+    assert stats_line(slow, activity, NOON)[-1][2] == "plain"
+    assert "last row" not in {label for label, *_ in stats_table(stats, RunActivity(), NOON)}
+
+
+def test_memory_is_as_short_as_other_values() -> None:
+    assert [memory_text(size) for size in (0, 822e6, 1023 * 2**20, 12.34 * 2**30)] == [
+        "0 B",
+        "784 MiB",
+        "1023 MiB",
+        "12.3 GiB",
+    ]
 
 
 def test_a_share_is_drawn_in_percent(tmp_path: Path) -> None:

@@ -1,0 +1,108 @@
+"""Labels at the right ends of lines: glyph and name of each, and its value where it is short."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.cells import cell_len, set_cell_size
+from rich.segment import Segment
+from rich.style import Style
+
+from transformer_playground.formatting import VALUE_WIDTH
+from transformer_playground.tui.charts.plot import Plot
+from transformer_playground.tui.charts.series import PreparedLine
+from transformer_playground.tui.charts.strips import LegendEntry
+from transformer_playground.tui.shared.text import shorten_middle
+
+_MIN_WIDTH, _MIN_HEIGHT = 48, 3
+# A lower chart has the values here instead of a legend above.
+_MIN_HEIGHT_WITH_LEGEND = 12
+_MAX_NAME, _NAME_SHARE = 24, 5
+# The space before the glyph and the one after it.
+_GLYPH_CELLS = 3
+
+
+@dataclass(frozen=True)
+class EndLabels:
+    """Labels of lines and their columns.
+
+    Attributes:
+        width: Columns at the right of the plot; 0 = no labels.
+        has_values: Whether they hold the values, so that no legend is needed.
+    """
+
+    entries: Sequence[LegendEntry] = ()
+    width: int = 0
+    has_values: bool = False
+
+    def rows(
+        self, plot: Plot, lines: Sequence[PreparedLine], muted: Style, value: Style
+    ) -> dict[int, list[Segment]]:
+        """Row of the plot -> its label.
+
+        Args:
+            lines: The lines of the entries, in the same order.
+        """
+        wanted = []
+        for entry, line in zip(self.entries, lines, strict=True):
+            row = _end_row(line, plot)
+            if row is not None:
+                wanted.append((row, entry))
+        wanted.sort(key=lambda item: item[0])
+        shown = wanted[: plot.rows]
+        places = spread([row for row, _ in shown], plot.rows)
+        return {
+            row: self._label(entry, muted, value)
+            for row, (_, entry) in zip(places, shown, strict=True)
+        }
+
+    def _label(self, entry: LegendEntry, muted: Style, value: Style) -> list[Segment]:
+        figures = entry.value.rjust(VALUE_WIDTH + 1) if self.has_values else ""
+        space = self.width - _GLYPH_CELLS - len(figures)
+        name = set_cell_size(shorten_middle(entry.name, space), space)
+        return [
+            Segment(f" {entry.glyph} ", entry.style),
+            Segment(name, muted),
+            Segment(figures, value),
+        ]
+
+
+def end_labels(entries: Sequence[LegendEntry], width: int, height: int) -> EndLabels:
+    """Labels for a chart of this size; none where it is small.
+
+    Args:
+        height: Rows of plot and axis.
+    """
+    if not entries or width < _MIN_WIDTH or height < _MIN_HEIGHT:
+        return EndLabels()
+    longest = max(cell_len(entry.name) for entry in entries)
+    name = min(longest, _MAX_NAME, width // _NAME_SHARE)
+    has_values = height < _MIN_HEIGHT_WITH_LEGEND and len(entries) <= height - 2
+    figures = VALUE_WIDTH + 1 if has_values else 0
+    return EndLabels(entries, _GLYPH_CELLS + name + figures, has_values)
+
+
+def spread(wanted: Sequence[int], rows: int) -> list[int]:
+    """Distinct rows near the wanted ones.
+
+    Args:
+        wanted: Ascending rows, at most `rows` of them.
+    """
+    places: list[int] = []
+    for row in wanted:
+        places.append(max(row, places[-1] + 1) if places else row)
+    limit = rows - 1
+    for index in reversed(range(len(places))):
+        places[index] = min(places[index], limit)
+        limit = places[index] - 1
+    return places
+
+
+def _end_row(line: PreparedLine, plot: Plot) -> int | None:
+    """Row of the last visible point, the nearest one if it is above or below the plot."""
+    points = line.shown
+    last = int(np.searchsorted(points.x, plot.x.high, side="right")) - 1
+    if last < 0 or points.x[last] < plot.x.low:
+        return None
+    y = min(max(float(points.y[last]), plot.y.low), plot.y.high)
+    return plot.row_of(y)

@@ -1,0 +1,317 @@
+"""Many small charts in one widget, with a common x axis and one crosshair."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from rich.cells import cell_len
+from rich.segment import Segment
+from rich.style import Style
+from textual import events
+from textual.geometry import Size
+from textual.message import Message
+from textual.strip import Strip
+from textual.widget import Widget
+
+from transformer_playground.terminal import visible_line
+from transformer_playground.tui.charts.axes import Kind, Span, Viewport
+from transformer_playground.tui.charts.braille import DOTS_ACROSS
+from transformer_playground.tui.charts.drawing import ChartDrawing
+from transformer_playground.tui.charts.plot import fitted_y
+from transformer_playground.tui.charts.plot_widget import PARTS, palette_of
+from transformer_playground.tui.charts.series import ChartLine, PreparedLine
+from transformer_playground.tui.charts.strips import LegendEntry, Palette, legend_entry
+from transformer_playground.tui.shared.text import shorten_middle
+
+_EMPTY = "no values yet"
+_GAP = 1
+_MIN_ROWS, _MIN_COLUMNS = 3, 12
+_TITLE_ROWS = 1
+
+
+@dataclass(frozen=True)
+class GridCell:
+    """One chart of a grid.
+
+    Attributes:
+        title: Untrusted text.
+        lines: The first one is what the cell is about; its glyph and value are in the title.
+        left_out: Share of each line, at its start, that the y axis need not reach.
+    """
+
+    key: str
+    title: str
+    lines: Sequence[ChartLine]
+    left_out: float = 0.0
+
+
+@dataclass
+class GridLook:
+    """How all charts of a grid are drawn.
+
+    Attributes:
+        shares_y: Whether all have the same y axis.
+        shows_all: Whether the y axes reach all points, those that cells leave out too.
+    """
+
+    x_kind: Kind = "linear"
+    has_x_axis: bool = True
+    log_y: bool = False
+    smoothing: float = 0.0
+    shares_y: bool = False
+    shows_all: bool = False
+
+
+@dataclass
+class _Chart:
+    cell: GridCell
+    drawing: ChartDrawing = field(default_factory=lambda: ChartDrawing(_EMPTY, has_legend=False))
+
+    def own_line(self) -> PreparedLine | None:
+        lines = [line for line in self.drawing.prepared() if len(line.shown.x)]
+        return next((line for line in lines if line.line is self.cell.lines[0]), None)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Position and size of a cell, in character cells."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+class ChartGrid(Widget):
+    """Charts in rows and columns; draws when the screen renders it, all charts in one pass.
+
+    Attributes:
+        frames_drawn: How often it was drawn.
+    """
+
+    class Selected(Message):
+        """A chart was clicked."""
+
+        def __init__(self, key: str) -> None:
+            super().__init__()
+            self.key = key
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {*PARTS, "chart--selected"}
+
+    def __init__(
+        self,
+        *,
+        id: str | None = None,  # noqa: A002 - the toolkit's name for it
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self.look = GridLook()
+        self.frames_drawn = 0
+        self.crosshair: float | None = None
+        self._is_hovering = False
+        self._charts: dict[str, _Chart] = {}
+        self._shape = (1, 1)
+        self._selected: str | None = None
+        self._strips: list[Strip] | None = None
+        self._strips_size = Size(0, 0)
+
+    def set_cells(
+        self,
+        cells: Sequence[GridCell],
+        shape: tuple[int, int],
+        look: GridLook,
+        selected: str | None = None,
+    ) -> None:
+        """Replace the charts.
+
+        Args:
+            cells: In reading order; those that do not fit into the shape are not shown.
+            shape: Rows and columns.
+            selected: Key of the chart that the crosshair follows.
+        """
+        if look.x_kind != self.look.x_kind:
+            self.crosshair = None
+        is_same = (look.log_y, look.smoothing) == (self.look.log_y, self.look.smoothing)
+        known = self._charts if is_same else {}
+        self._shape, self.look, self._selected = shape, look, selected
+        self._charts = {}
+        for cell in cells[: shape[0] * shape[1]]:
+            chart = known.get(cell.key) or _Chart(cell)
+            chart.cell = cell
+            drawing = chart.drawing
+            drawing.log_y, drawing.smoothing = look.log_y, look.smoothing
+            drawing.x_kind, drawing.x_label = look.x_kind, ""
+            drawing.has_x_axis = look.has_x_axis
+            drawing.set_lines(cell.lines)
+            self._charts[cell.key] = chart
+        self._redraw()
+
+    def set_crosshair(self, x: float | None) -> None:
+        """Move the crosshair of all charts; None hides it."""
+        if x != self.crosshair:
+            self.crosshair = x
+            self._redraw()
+
+    def toggle_crosshair(self) -> None:
+        """Show the crosshair at the newest point of the selected chart, or hide it."""
+        line = self._leading_line()
+        is_shown = self.crosshair is not None and not self._is_hovering
+        self._is_hovering = False
+        self.set_crosshair(None if is_shown or line is None else float(line.shown.x[-1]))
+
+    def move_crosshair(self, direction: int) -> None:
+        """Move to the next point of the selected chart at least one dot to the right, or left."""
+        line, full = self._leading_line(), self._common_x()
+        if line is None or full is None or self.crosshair is None:
+            return
+        self._is_hovering = False
+        columns = max(1, self.size.width // self._shape[1]) * DOTS_ACROSS
+        self.set_crosshair(line.next_x(self.crosshair, direction, full.width / columns))
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._strips = None
+
+    def _redraw(self) -> None:
+        self._strips = None
+        self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        if self._strips is None or self._strips_size != self.size:
+            base = self.rich_style
+            self._strips = [strip.apply_style(base) for strip in self._draw()]
+            self._strips_size = self.size
+            self.frames_drawn += 1
+        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)
+
+    def _draw(self) -> list[Strip]:
+        palette = palette_of(self)
+        self._set_axes()
+        selected = self.get_component_rich_style("chart--selected")
+        strips: list[Strip] = []
+        for row in self._rows():
+            columns = []
+            for chart, place in row:
+                style = selected if chart.cell.key == self._selected else palette.muted
+                size = Size(place.width, place.height - _TITLE_ROWS)
+                chart.drawing.crosshair = self.crosshair
+                drawn = chart.drawing.strips(size, palette)
+                columns.append([self._title(chart, place.width, palette, style), *drawn])
+            gap = Strip([Segment(" " * _GAP)], _GAP)
+            for parts in zip(*columns, strict=True):
+                joined = [part for strip in parts for part in (strip, gap)][:-1]
+                strips.append(Strip.join(joined).adjust_cell_length(self.size.width))
+        return strips
+
+    def _set_axes(self) -> None:
+        """The same x axis for all charts, and the same y axis if they share it."""
+        x = self._common_x()
+        shared: Span | None = None
+        if self.look.shares_y:
+            lines = [line for chart in self._charts.values() for line in chart.drawing.prepared()]
+            shared = fitted_y(lines, self._left_out(*self._charts.values()))
+        for chart in self._charts.values():
+            y = shared or fitted_y(chart.drawing.prepared(), self._left_out(chart))
+            viewport = Viewport(x, y)
+            if viewport != chart.drawing.viewport:
+                chart.drawing.viewport = viewport
+                chart.drawing.redraw()
+
+    def _left_out(self, *charts: _Chart) -> float:
+        return 0.0 if self.look.shows_all else max(chart.cell.left_out for chart in charts)
+
+    def _common_x(self) -> Span | None:
+        spans = [chart.drawing.extent() for chart in self._charts.values()]
+        known = [span for span in spans if span is not None]
+        if not known:
+            return None
+        return Span(min(span.low for span in known), max(span.high for span in known))
+
+    def _rows(self) -> Iterator[list[tuple[_Chart, _Place]]]:
+        """Charts and their places, row by row."""
+        rows, columns = self._shape
+        charts = list(self._charts.values())
+        heights = list(_shares(self.size.height, rows, 0))
+        widths = list(_shares(self.size.width, columns, _GAP))
+        y = 0
+        for row, height in enumerate(heights):
+            x, found = 0, []
+            for chart, width in zip(
+                charts[row * columns : (row + 1) * columns], widths, strict=False
+            ):
+                found.append((chart, _Place(x, y, width, height)))
+                x += width + _GAP
+            if found and height > _TITLE_ROWS:
+                yield found
+            y += height
+
+    def _title(self, chart: _Chart, width: int, palette: Palette, style: Style) -> Strip:
+        entry = self._entry(chart, palette)
+        value = entry.value if entry else ""
+        best = f" {entry.best}" if entry and entry.best else ""
+        head = f"{entry.glyph} " if entry else "  "
+        name = visible_line(chart.cell.title)
+        if cell_len(head + name + value + best) + 1 > width:
+            best = ""
+        space = max(0, width - cell_len(head + value + best) - 1)
+        name = shorten_middle(name, space)
+        gap = " " * max(1, width - cell_len(head + name + value + best))
+        return Strip(
+            [
+                Segment(head, entry.style if entry else style),
+                Segment(name, style),
+                Segment(gap),
+                Segment(value, palette.text),
+                Segment(best, palette.muted),
+            ]
+        ).adjust_cell_length(width)
+
+    def _entry(self, chart: _Chart, palette: Palette) -> LegendEntry | None:
+        line = chart.own_line() if chart.cell.lines else None
+        return None if line is None else legend_entry(line, self.crosshair, palette.line(line))
+
+    def _leading_line(self) -> PreparedLine | None:
+        chart = self._charts.get(self._selected or "") or next(iter(self._charts.values()), None)
+        return chart.own_line() if chart and chart.cell.lines else None
+
+    def _at(self, x: int, y: int) -> tuple[_Chart, _Place] | None:
+        for row in self._rows():
+            for chart, place in row:
+                if 0 <= x - place.x < place.width and 0 <= y - place.y < place.height:
+                    return chart, place
+        return None
+
+    def on_click(self, event: events.Click) -> None:
+        found = self._at(event.x, event.y)
+        if found is not None:
+            self.post_message(self.Selected(found[0].cell.key))
+
+    def on_mouse_move(self, event: events.MouseMove) -> None:
+        found = self._at(event.x, event.y)
+        if found is None:
+            return
+        chart, place = found
+        size = Size(place.width, place.height - _TITLE_ROWS)
+        plot = chart.drawing.plot(size, palette_of(self))
+        column = event.x - place.x - chart.drawing.plot_offset()[0]
+        if plot is not None and 0 <= column < plot.columns:
+            self._is_hovering = True
+            self.set_crosshair(plot.x_at(column))
+
+    def on_leave(self, _: events.Leave) -> None:
+        if self._is_hovering:
+            self._is_hovering = False
+            self.set_crosshair(None)
+
+
+def _shares(total: int, count: int, gap: int) -> Iterator[int]:
+    """Sizes of `count` parts with gaps between them; the first ones take what is left over."""
+    size, more = divmod(max(0, total - gap * (count - 1)), count)
+    yield from (size + (index < more) for index in range(count))
+
+
+def shape_that_fits(count: int, size: Size, wanted: tuple[int, int]) -> tuple[int, int]:
+    """At most the wanted rows and columns, as many as charts need and the size has space for."""
+    columns = max(1, min(wanted[1], count, (size.width + _GAP) // (_MIN_COLUMNS + _GAP)))
+    rows = max(1, min(wanted[0], -(-count // columns), size.height // (_MIN_ROWS + _TITLE_ROWS)))
+    return rows, columns
