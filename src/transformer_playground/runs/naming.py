@@ -24,8 +24,6 @@ _MAX_PARTS = 4
 _MAX_PART = 24
 _BARE = "train.optim.learning_rate"
 _WORD = re.compile(r"[A-Za-z][\w.-]*")
-# Words that say nothing without the name of their setting.
-_VAGUE = frozenset({"none", "auto", "default", "random", "high", "medium"})
 _UNSET = "unset"
 # A description says nothing about training, nor do defaults for samples and exported files.
 _IGNORED = ("experiment.", "sample.", "export.")
@@ -116,20 +114,34 @@ class RunNames:
     ) -> dict[str, str]:
         """Labels of the generated runs of one experiment; equal ones are told apart later."""
         keys = self._telling_keys(list(members.values()))
-        texts: dict[tuple[str, str | None], str] = {}
         ambiguous = _ambiguous(self._values(keys, members.values()))
+        texts: dict[tuple[str, str | None], str] = {}
+
+        def parts_of(known: _Known, *, is_minor: bool) -> list[str]:
+            parts = []
+            for key in keys:
+                if (_rank(key) >= _MINOR) == is_minor:
+                    text = self._text(known, key)
+                    if (key, text) not in texts:
+                        texts[key, text] = _part(key, known.row.settings.get(key), text, ambiguous)
+                    parts.append(texts[key, text])
+            return parts
+
         labels = {}
         for run_id, known in members.items():
             parts = [prefix] if prefix else []
-            for key in keys:
-                text = self._text(known, key)
-                if (key, text) not in texts:
-                    texts[key, text] = _part(key, known.row.settings.get(key), text, ambiguous)
-                parts.append(texts[key, text])
+            parts += parts_of(known, is_minor=False)
             if known.row.parent is not None and known.row.parent.step is not None:
                 parts.append(f"@{known.row.parent.step}")
+            labels[run_id] = " ".join(parts)
+        counts = Counter(labels.values())
+        for run_id, known in members.items():
+            label = labels[run_id]
+            if counts[label] > 1:
+                # Only repeated runs are told apart by their seeds.
+                label = " ".join(filter(None, [label, *parts_of(known, is_minor=True)]))
             # Without anything to tell a single run by, its id says more than its experiment.
-            labels[run_id] = " ".join(parts) or (experiment if len(members) > 1 else run_id)
+            labels[run_id] = label or (experiment if len(members) > 1 else run_id)
         return labels
 
     def _telling_keys(self, members: Sequence[_Known]) -> list[str]:
@@ -247,11 +259,15 @@ def _in_order(keys: Iterable[str], base: Mapping[str, Any]) -> list[str]:
     return sorted(kept, key=lambda key: (_rank(key), places.get(key, len(places)), key))
 
 
+# Rank of the first setting that does not change what is learned on purpose.
+_MINOR = len(_ORDER) + 1
+
+
 def _rank(key: str) -> int:
     if key == SEED:
-        return len(_ORDER) + 1
+        return _MINOR
     if key.startswith(_TECHNICAL):
-        return len(_ORDER) + 2
+        return _MINOR + 1
     return next((rank for rank, start in enumerate(_ORDER) if key.startswith(start)), len(_ORDER))
 
 
@@ -267,7 +283,7 @@ def _part(key: str, value: Any, text: str | None, ambiguous: frozenset[str]) -> 
         shown = _UNSET
     elif isinstance(value, str):
         is_word = _WORD.fullmatch(value) is not None
-        if is_word and value not in _VAGUE and text not in ambiguous:
+        if is_word and text not in ambiguous:
             return shortened(value, _MAX_PART)
         shown = value if is_word else toml_string(value)
     elif isinstance(value, float):

@@ -111,6 +111,7 @@ KEYS: tuple[Key, ...] = (
     _runs("pin", "p", "pin", "Set or clear the baseline of comparisons.", "baseline", footer=True),
     _runs("sort", "o", "sort", "Sort by the next column.", footer=True),
     _runs("reverse", "O", "reverse", "Reverse the sort order."),
+    _runs("tree", "T", "tree", "Show branches below the run that they started from."),
     _runs("columns", "c", "columns", "Choose the columns."),
     _runs("left", "left", "sideways(-1)", "Scroll left; in the details: previous section."),
     _runs("right", "right", "sideways(1)", "Scroll right; in the details: next section."),

@@ -17,7 +17,7 @@ from transformer_playground.errors import ConfigError
 _MAX_BYTES = 256 * 1024
 # Types of the remembered choices, and how a message names them.
 _REMEMBERED: Mapping[str, Mapping[str, type]] = {
-    "runs": {"columns": list, "sort": str, "downwards": bool},
+    "runs": {"columns": list, "sort": str, "downwards": bool, "tree": bool},
     "live": {"quantity": str, "x": str, "log": bool, "smoothing": float, "log_in_front": bool},
     "sample": {"history": list, "colours": bool},
     "compare": {"group": bool, "all_settings": bool},

@@ -26,7 +26,8 @@ from transformer_playground.tui.launch.service import summary_lines
 from transformer_playground.tui.live.stats import RunActivity, stats_of, stats_table
 from transformer_playground.tui.runs.commands import export_table
 from transformer_playground.tui.runs.details_text import run_overview
-from transformer_playground.tui.runs.table_state import RunsTableState, find_column
+from transformer_playground.tui.runs.table_columns import find_column
+from transformer_playground.tui.runs.table_state import RunsTableState
 
 PARAMETERS, SECONDS, LOSS, RATE, TOKENS = 804_096, 3_725.0, 12.34567, 12_345.0, 1_536_000
 SHOWN = {

@@ -30,7 +30,8 @@ from transformer_playground.tui.live.stats import (
     percent_of,
     time_text,
 )
-from transformer_playground.tui.runs.table_state import RunsTableState, find_column
+from transformer_playground.tui.runs.table_columns import find_column
+from transformer_playground.tui.runs.table_state import RunsTableState
 
 NAN = float("nan")
 # A resume supersedes what comes after step 40, the machine rested for an hour before it, a loss is

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import shutil
 import signal
 import subprocess
@@ -82,6 +83,12 @@ def typed(text: str) -> list[str]:
     return [names.get(char, char) for char in text]
 
 
+def header(console: Console) -> str:
+    """The lowest line of the headers of the table."""
+    lines = shown(console).splitlines()
+    return next(line for line in lines if re.search("    run[ ↑↓]", line))
+
+
 @pytest.mark.parametrize("size", SIZES)
 def test_the_table_shows_state_losses_and_the_selected_run(
     project: Project, size: tuple[int, int]
@@ -91,7 +98,7 @@ def test_the_table_shows_state_losses_and_the_selected_run(
         await go_to(console, pilot, "bee")
         await until(pilot, lambda: "checkpoints" in shown(console) or "bits/byte" in shown(console))
         text = shown(console)
-        for word in ("ant", "bee", "cat", "✓ finished", "1.5000", "100%", "Runs 3"):
+        for word in ("ant", "bee", "cat", "✓ finished", "1.5000", "⣀", "Runs 3"):
             assert word in text
         assert ("Experiments" in text) == (size[0] > 80)
 
@@ -190,7 +197,7 @@ def test_the_column_of_the_order_is_seen_at_every_width_and_position(project: Pr
             for width in (140, 80, 60):
                 await pilot.resize_terminal(width, 24)
                 for _ in range(4):
-                    head = shown(console).splitlines()[2]
+                    head = header(console)
                     assert "↑" in head or "↓" in head, (state.sort, width)
                     await pilot.press("right")
             await pilot.press("o")
@@ -208,7 +215,7 @@ def test_a_hidden_column_is_not_sorted_by(project: Project) -> None:
             view(console)._set_columns(keys)
             assert state.sort == sort
             wanted = f"{sort}↑"
-            await until(pilot, partial(lambda text: text in shown(console).splitlines()[2], wanted))
+            await until(pilot, partial(lambda text: text in header(console), wanted))
 
     with_console(project, steps)
 
@@ -253,11 +260,11 @@ def test_panes_keep_their_places_when_the_focus_moves_and_one_key_maximises(
 def test_a_click_on_a_header_sorts_by_it(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await ready(console, pilot)
-        await until(pilot, lambda: " val " in shown(console).splitlines()[2])
-        header = shown(console).splitlines()[2]
+        await until(pilot, lambda: " val " in header(console))
         table = view(console).query_one(RunsTable)
+        row = shown(console).splitlines().index(header(console)) - table.region.y
         for expected in (["bee", "ant", "cat"], ["cat", "ant", "bee"]):
-            offset = (header.index(" val") + 2 - table.region.x, 0)
+            offset = (header(console).index(" val") + 2 - table.region.x, row)
             await pilot.click(RunsTable, offset=offset)
             await until(pilot, partial(lambda wanted: order(console) == wanted, expected))
 
@@ -315,9 +322,9 @@ def test_columns_beyond_the_edge_come_with_the_arrow_keys(project: Project) -> N
         state.choose_columns([*state.keys, "params", "seed", "wall_time", "created"], 0.0)
         view(console).action_reverse()
         await until(pilot, lambda: "more →" in shown(console))
-        assert "seed" not in shown(console).splitlines()[2]
+        assert "seed" not in header(console)
         await pilot.press(*["right"] * 6)
-        await until(pilot, lambda: "seed" in shown(console).splitlines()[2])
+        await until(pilot, lambda: "seed" in header(console))
         assert "ant" in shown(console)
 
     with_console(project, steps)
@@ -705,7 +712,6 @@ def test_a_run_trained_by_another_process_is_updated(project: Project) -> None:
                 await until(pilot, lambda: (rows.runs["elsewhere"].summary.step or 0) > 0)
                 first = rows.runs["elsewhere"].summary.step or 0
                 await until(pilot, lambda: (rows.runs["elsewhere"].summary.step or 0) > first)
-                assert "▶ running" in shown(console)
                 await go_to(console, pilot, "elsewhere")
                 await until(pilot, lambda: f"by process {child.pid}" in shown(console))
                 child.send_signal(signal.SIGTERM)

@@ -47,8 +47,7 @@ def test_runs_are_called_by_the_values_in_which_they_differ() -> None:
     assert names.constant == {LAYERS: 2, SEED: 1337}
     assert names.label(rows[0].run_id) == "rope relu2 1e-2"
     assert names.label(rows[3].run_id) == "rope gelu 3e-3"
-    # "none" alone would not say what there is none of.
-    assert names.label(rows[-1].run_id) == "positional_encoding=none gelu 3e-3"
+    assert names.label(rows[-1].run_id) == "none gelu 3e-3"
 
 
 def test_a_run_that_was_given_a_name_keeps_it() -> None:
@@ -59,6 +58,8 @@ def test_a_run_that_was_given_a_name_keeps_it() -> None:
 def test_seeds_and_repeated_runs_stay_distinguishable() -> None:
     rows = [run(number, {PE: "rope", SEED: seed}) for number, seed in enumerate((1, 2, 2))]
     assert labels(*rows) == ["seed=1", "seed=2 0001", "seed=2 0002"]
+    once = run(3, {PE: "alibi", SEED: 1})
+    assert labels(*rows, once) == ["rope seed=1", "rope seed=2 0001", "rope seed=2 0002", "alibi"]
     assert labels(run(7), run(8)) == ["tiny 0007", "tiny 0008"]
 
 

@@ -1,11 +1,14 @@
 """Actions of the table of runs: selection, baseline, and the commands that change runs."""
 
+import time
+from abc import abstractmethod
 from collections.abc import Callable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from transformer_playground.runs.fields import RunInfo
+from transformer_playground.runs.fields import FIELDS, RunInfo, setting_keys
 from transformer_playground.tui.runs.table import RunsTable
+from transformer_playground.tui.runs.table_columns import CURVE, SETTINGS_KEY
 from transformer_playground.tui.runs.table_state import RunsTableState
 from transformer_playground.tui.shared.view import View
 
@@ -40,6 +43,41 @@ class RunActions(View):
         if self.table.cursor is not None:
             self.context.workspace.toggle_baseline(self.table.cursor)
             self.context.publish_workspace()
+
+    def action_sort(self) -> None:
+        self.table_state.sort_by_next(time.time())
+        self.on_table_changed()
+
+    def action_reverse(self) -> None:
+        self.table_state.sort_by(self.table_state.sort, time.time())
+        self.on_table_changed()
+
+    def action_tree(self) -> None:
+        self.table_state.is_tree = not self.table_state.is_tree
+        self.table_state.arrange(time.time())
+        self.on_table_changed()
+
+    def action_columns(self) -> None:
+        from transformer_playground.tui.runs.column_picker import ColumnsScreen
+
+        settings = sorted(setting_keys(self.table_state.runs.values()))
+        known = [
+            (SETTINGS_KEY, "settings that differ"),
+            (CURVE.key, "curve of the validation loss"),
+            ("progress", "progress bar"),
+        ]
+        known += [(key, field.header) for key, field in FIELDS.items() if key != "run"]
+        known += [(key, key) for key in settings]
+        self.app.push_screen(ColumnsScreen(known, self.table_state.keys), self._set_columns)
+
+    def _set_columns(self, keys: list[str] | None) -> None:
+        if keys is not None:
+            self.table_state.choose_columns(keys, time.time())
+            self.on_table_changed()
+
+    @abstractmethod
+    def on_table_changed(self) -> None:
+        """Show another order or other columns, and remember them."""
 
     def action_note(self) -> None:
         self._with_row(self._commands.note)

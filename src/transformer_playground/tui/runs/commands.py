@@ -28,7 +28,8 @@ from transformer_playground.tui.bindings import key_hint
 from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.dialogs.base import ConfirmScreen
 from transformer_playground.tui.dialogs.preparer import confirm_preparer
-from transformer_playground.tui.runs.table_state import Column, RunsTableState
+from transformer_playground.tui.runs.table_columns import CURVE, DELTA, Column
+from transformer_playground.tui.runs.table_state import RunsTableState
 
 Format = Literal["csv", "md", "json"]
 FORMATS: dict[Format, str] = {"csv": "CSV", "md": "Markdown", "json": "JSON"}
@@ -252,8 +253,8 @@ def export_table(
     Raises:
         ExportError: OSError while writing.
     """
-    # Progress exports the step; the difference from the baseline is not a field.
-    fields = {column.field.key: column.field for column in columns if column.key != "delta"}
+    # Progress exports the step; the difference from the baseline and the curve are not fields.
+    fields = {column.field.key: column.field for column in columns if column not in (DELTA, CURVE)}
     exported = [FIELDS["run"], *(field for key, field in fields.items() if key != "run")]
     match kind:
         case "csv":

@@ -69,7 +69,9 @@ class DetailsLoader:
         if details is not None and (details.run_id, details.section) != self._wanted:
             details = None
         lines = self._run_lines(row, details, baseline, pane.text_width)
-        pane.show(row.run_id, SECTIONS, self._section, lines)
+        name = self._context.name_of(row.run_id)
+        title = name if name == row.run_id else f"{name} · {row.run_id}"
+        pane.show(title, SECTIONS, self._section, lines)
 
     def show_experiment(self, pane: RunDetails, name: str | None) -> None:
         self._wanted = None
@@ -109,7 +111,8 @@ class DetailsLoader:
     ) -> list[Line]:
         match self._section:
             case "overview":
-                return run_overview(row, details, baseline, width, time.time())
+                name = self._context.name_of
+                return run_overview(row, details, baseline, width, time.time(), name)
             case "settings":
                 return settings_lines(row.settings, details.provenance if details else {})
             case "samples":

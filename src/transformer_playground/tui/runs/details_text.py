@@ -25,7 +25,7 @@ from transformer_playground.tui.runs.details_state import (
     ExperimentDetails,
     RunSectionData,
 )
-from transformer_playground.tui.runs.table_state import difference_role, loss_difference
+from transformer_playground.tui.runs.table_columns import difference_role, loss_difference
 from transformer_playground.tui.shared.text import STATE_ROLES, Role, state_text
 
 Line = tuple[tuple[str, Role], ...]
@@ -40,15 +40,31 @@ _MACHINE = ("dtype", "host")
 
 
 def run_overview(
-    row: RunInfo, details: RunSectionData | None, baseline: RunInfo | None, width: int, now: float
+    row: RunInfo,
+    details: RunSectionData | None,
+    baseline: RunInfo | None,
+    width: int,
+    now: float,
+    name: Callable[[str], str] = visible_line,
 ) -> list[Line]:
-    """State, numbers, note and checkpoints of a run."""
+    """State, numbers, note and checkpoints of a run.
+
+    Args:
+        row: The run.
+        details: What its files say, if they have been read.
+        baseline: The run that losses are compared with.
+        width: Cells.
+        now: Unix time.
+        name: What to call a run, safe to print.
+    """
     writer = f" by {details.writer}" if details is not None and details.writer else ""
     experiment = f"  {visible_line(row.experiment)}" if row.experiment else ""
     role = STATE_ROLES.get(row.state, "value")
     lines: list[Line] = [((state_text(row.state), role), (writer, "muted"), (experiment, "muted"))]
     if row.problem:
         lines.append(((_text(row.problem), "bad"),))
+    if row.parent is not None:
+        lines.append((("branch of ", "label"), (row.parent.text(name), "value")))
     lines += _pairs(_numbers(row, baseline, now), width)
     if row.note:
         lines += [_BLANK, *_paragraph(row.note)]

@@ -13,11 +13,17 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import key_hint
 from transformer_playground.tui.core.context import context_of
 from transformer_playground.tui.core.workspace import Workspace
-from transformer_playground.tui.runs.table_state import Column, RunsTableState
+from transformer_playground.tui.runs.table_columns import (
+    Column,
+    constant_text,
+    fitting,
+    header_width,
+    split_header,
+)
+from transformer_playground.tui.runs.table_state import RunsTableState
 from transformer_playground.tui.shared.text import shorten, shorten_middle
 from transformer_playground.tui.themes import series_of
 
@@ -27,10 +33,16 @@ _WIDE = 96
 _MARK_CELLS = 4
 _MAX_RUN_WIDTH = 44
 _MIN_RUN_WIDTH = 16
+# Share of a narrow table that the names may take, since they tell the settings that do not fit.
+_MAX_RUN_SHARE = 0.4
+# Header of a setting in one line, which is shortened to this.
+_SHORT_HEADER = 10
+# Rows from which a table has space for what is the same in all runs, and headers in two lines.
+_HIGH, _TALL = 10, 14
 
 
 class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
-    """One line for each run below a line of headers."""
+    """One line for each run, below what is the same in all runs and the headers."""
 
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {
@@ -63,6 +75,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._first_column, self._gap = 0, _GAPS[0]
         self._layout: list[tuple[Column, int]] = []
         self._run_width = _MIN_RUN_WIDTH
+        self._constant, self._header_lines = "", 1
         self._styles: dict[str, Style] = {}
         self._drawn: list[tuple[object, ...]] = []
 
@@ -83,16 +96,20 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
             # The run was removed; the cursor moves to its neighbour.
             self._row = min(self._row, max(0, len(order) - 1))
         self._set_cursor(order[self._row] if order else None)
-        self.virtual_size = Size(self.size.width, len(order) + 1)
         self._arrange()
         self._redraw()
         self._show_cursor()
+
+    @property
+    def _head(self) -> int:
+        """Lines above the first run."""
+        return self._header_lines + bool(self._constant)
 
     def show_changes(self) -> None:
         drawn = self._content()
         for number, (old, new) in enumerate(zip(self._drawn, drawn, strict=False)):
             if old != new:
-                self.refresh_line(self.scroll_offset.y + number + 1)
+                self.refresh_line(self.scroll_offset.y + number + self._head)
         self._drawn = drawn
 
     def put_cursor(self, run_id: str) -> bool:
@@ -109,7 +126,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._move_to(min(max(target, 0), last))
 
     def move_page(self, by: int) -> None:
-        self.move(by * max(1, self.size.height - 2))
+        self.move(by * max(1, self.size.height - self._head - 1))
 
     def shift_columns(self, by: int) -> None:
         before, beyond = self.hidden_columns
@@ -119,7 +136,6 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
             self._redraw()
 
     def on_resize(self) -> None:
-        self.virtual_size = Size(self.size.width, len(self._state.order) + 1)
         self._first_column = 0
         self._arrange()
         self._redraw()
@@ -127,12 +143,12 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def on_click(self, event: events.Click) -> None:
         """Move the cursor, open a run by a double click, or sort by a header."""
-        if event.y == 0:
+        if event.y < self._head:
             key = self._column_at(event.x)
-            if key is not None:
+            if key is not None and event.y >= bool(self._constant):
                 self.post_message(self.HeaderClicked(key))
             return
-        row = event.y - 1 + self.scroll_offset.y
+        row = event.y - self._head + self.scroll_offset.y
         if row < len(self._state.order):
             self._move_to(row)
             if event.chain > 1:
@@ -145,9 +161,9 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
     def render_line(self, y: int) -> Strip:
         width = self.size.width
         base = self.rich_style
-        if y == 0:
-            return self._strip(self._header(), base, width)
-        row = y - 1 + self.scroll_offset.y
+        if y < self._head:
+            return self._strip(self._head_line(y), base, width)
+        row = y - self._head + self.scroll_offset.y
         if row >= len(self._state.order):
             is_first = row == 0 and self._state.runs
             text = f" No run matches. {self._clear_key} drops the filter." if is_first else ""
@@ -161,7 +177,10 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         segments = [Segment(text, base + style) for text, style in parts]
         return Strip(segments).adjust_cell_length(width, base)
 
-    def _header(self) -> list[tuple[str, Style]]:
+    def _head_line(self, y: int) -> list[tuple[str, Style]]:
+        if self._constant and y == 0:
+            return [(" " + self._constant, self._style("muted"))]
+        is_upper = y < self._head - 1
         cells = [("run", self._run_width, False, "run")]
         cells += [(c.header, width, c.right_aligned, c.key) for c, width in self._layout]
         parts = [(" " * _MARK_CELLS, Style())]
@@ -169,14 +188,16 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
             is_sorted = key == self._state.sort
             arrow = ("↓" if self._state.downwards else "↑") if is_sorted else ""
             style = self._style("sorted" if is_sorted else "header")
-            shown = shorten(text, width - len(arrow)) + arrow
+            space = width - len(arrow)
+            upper, lower = split_header(text, space) if self._header_lines > 1 else ("", text)
+            shown = shorten(upper, width) if is_upper else shorten(lower, space) + arrow
             parts.append((_pad(shown, width, right_aligned) + " " * self._gap, style))
         return parts
 
     def _line(self, run_id: str, is_current: bool) -> list[tuple[str, Style]]:
         now = time.time()
         parts = self._mark(run_id, is_current)
-        name = shorten_middle(visible_line(run_id), self._run_width)
+        name = shorten_middle(self._name_of(run_id), self._run_width)
         parts.append((_pad(name, self._run_width) + " " * self._gap, self._style("value")))
         for column, width in self._layout:
             text = shorten(self._state.text(run_id, column, now), width)
@@ -194,6 +215,9 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         series = series_of(workspace.slot(run_id))
         colour = series.colour(dark=self.app.current_theme.dark)
         return [pointer, pin, (series.glyph + " ", Style(color=colour))]
+
+    def _name_of(self, run_id: str) -> str:
+        return self._state.lines(run_id) + self._state.name(run_id)
 
     @property
     def _clear_key(self) -> str:
@@ -214,32 +238,39 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
 
     def _arrange(self) -> None:
         now = time.time()
-        order = self._state.order
-        columns = [(each, self._state.width(each, now)) for each in self._state.columns()]
-        wanted = max(map(len, order), default=3)
+        is_tall = self.size.height >= _TALL
+        columns = [(each, self._width(each, now, is_tall)) for each in self._state.columns()]
+        wanted = max((cell_len(self._name_of(each)) for each in self._state.sample()), default=3)
         self._gap = _GAPS[self.size.width >= _WIDE]
         space = self.size.width - _MARK_CELLS - self._gap
         taken = sum(width + self._gap for _, width in columns)
-        self._run_width = min(_MAX_RUN_WIDTH, max(_MIN_RUN_WIDTH, min(wanted, space - taken)))
+        least = _MIN_RUN_WIDTH
+        if not self._state.has_own_columns:
+            least = max(least, min(wanted, int(space * _MAX_RUN_SHARE)))
+        self._run_width = min(_MAX_RUN_WIDTH, max(least, min(wanted, space - taken)))
         self._first_column = min(self._first_column, max(0, len(columns) - 1))
         space -= self._run_width
-        wanted_columns = columns[self._first_column :]
-        self._layout = self._fitting(wanted_columns, space)
-        sorted_by = [pair for pair in columns if pair[0].key == self._state.sort]
-        if sorted_by and sorted_by[0][0] not in [column for column, _ in self._layout]:
-            # The order of the rows must be seen: its column comes first where it would not fit.
-            others = [pair for pair in wanted_columns if pair != sorted_by[0]]
-            self._layout = self._fitting([*sorted_by, *others], space)
+        self._layout = fitting(
+            columns[self._first_column :],
+            space,
+            self._gap,
+            self._state.sort,
+            by_weight=not self._state.has_own_columns,
+        )
+        is_split = any(split_header(each.header, width)[0] for each, width in self._layout)
+        self._header_lines = 1 + (is_tall and is_split)
+        self._constant = ""
+        if self.size.height >= _HIGH:
+            self._constant = constant_text(*self._state.constants, self.size.width - 2)
+        self.virtual_size = Size(self.size.width, len(self._state.order) + self._head)
 
-    def _fitting(self, columns: list[tuple[Column, int]], space: int) -> list[tuple[Column, int]]:
-        layout: list[tuple[Column, int]] = []
-        for column, width in columns:
-            least = min(width, len(column.header)) if not column.right_aligned else width
-            if space < least:
-                break
-            layout.append((column, min(width, space)))
-            space -= width + self._gap
-        return layout
+    def _width(self, column: Column, now: float, is_tall: bool) -> int:
+        """Width of a column with its header, which has a cell for the arrow of the order."""
+        values = self._state.width(column, now)
+        header = len(column.header)
+        if column.field.kind == "setting":
+            header = header_width(column.header) if is_tall else min(header, _SHORT_HEADER)
+        return max(values, header + 1)
 
     def _redraw(self) -> None:
         self._drawn = self._content()
@@ -249,9 +280,12 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         """Texts of the visible lines, to detect changes."""
         now = time.time()
         first = self.scroll_offset.y
-        shown = self._state.order[first : first + max(0, self.size.height - 1)]
+        shown = self._state.order[first : first + max(0, self.size.height - self._head)]
         return [
-            (run_id, *(self._state.text(run_id, column, now) for column, _ in self._layout))
+            (
+                self._name_of(run_id),
+                *(self._state.text(run_id, column, now) for column, _ in self._layout),
+            )
             for run_id in shown
         ]
 
@@ -270,8 +304,8 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
             return
         before, self._row = self._row, row
         self._set_cursor(self._state.order[row])
-        self.refresh_line(before + 1)
-        self.refresh_line(row + 1)
+        self.refresh_line(before + self._head)
+        self.refresh_line(row + self._head)
         self._show_cursor()
 
     def _set_cursor(self, run_id: str | None) -> None:
@@ -280,7 +314,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
             self.post_message(self.Highlighted(run_id))
 
     def _show_cursor(self) -> None:
-        visible = self.size.height - 1
+        visible = self.size.height - self._head
         if visible <= 0:
             return
         top = self.scroll_offset.y

@@ -1,16 +1,44 @@
-"""State of the runs table: filter, order, columns and the text of each cell."""
+"""State of the runs table: filter, order, names and columns of the runs."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from transformer_playground.errors import UsageError
-from transformer_playground.formatting import loss_text, percent_done, signed_text
-from transformer_playground.runs.fields import FIELDS, Field, RunInfo, find_field, setting_keys
+from transformer_playground.runs.fields import (
+    FIELDS,
+    RunInfo,
+    setting_field,
+    setting_keys,
+    setting_text,
+)
+from transformer_playground.runs.lineage import tree_order
+from transformer_playground.runs.naming import RunNames, name_runs, setting_headers
 from transformer_playground.runs.query import Query, parse_query, select, sort_rows
 from transformer_playground.terminal import visible_line
-from transformer_playground.tui.shared.text import STATE_ROLES, Role, state_text
+from transformer_playground.tui.runs.table_columns import (
+    CURVE,
+    DELTA,
+    MAX_WIDTH,
+    SETTINGS_KEY,
+    Column,
+    cell_role,
+    cell_text,
+    find_column,
+    setting_column,
+)
+from transformer_playground.tui.shared.text import Role
 
 DEFAULT_COLUMNS = (
+    "status",
+    SETTINGS_KEY,
+    "val_loss",
+    CURVE.key,
+    "tokens_per_second",
+    "params",
+    "age",
+    "parent",
+    "tag",
+)
+FORMER_COLUMNS = (
     "status",
     "progress",
     "train_loss",
@@ -19,60 +47,32 @@ DEFAULT_COLUMNS = (
     "age",
     "tag",
 )
+"""Default of earlier versions, which a settings file may have although nobody chose it."""
 DEFAULT_SORT = "age"
 # Columns that sort the largest value first.
 _LARGEST_FIRST = frozenset(
     {"progress", "step", "max_iters", "tokens_per_second", "params", "tokens_seen", "wall_time"}
     | {"created", "updated"}
 )
-_BAR_CELLS = 6
-_MAX_WIDTH = 24
-# Shorter headings than those of the fields.
-_HEADERS = {"train_loss": "train", "val_loss": "val", "tokens_per_second": "tok/s"}
-# Initial widths, as wide as the values usually get.
-_WIDTHS = {
-    "status": 10,
-    "progress": _BAR_CELLS + 5,
-    "step": 9,
-    "train_loss": 6,
-    "val_loss": 6,
-    "tokens_per_second": 6,
-}
-# Fixed widths of columns whose values change often.
-_FIXED = {"age": 4, "delta": 7}
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of the table; `header` is safe to print.
-
-    Attributes:
-        key: A field, a setting by its dotted key, "progress", or "delta" (from the baseline).
-    """
-
-    key: str
-    header: str
-    field: Field
-
-    @property
-    def right_aligned(self) -> bool:
-        return self.field.right_aligned
-
-
-_PROGRESS = Column("progress", "progress", FIELDS["step"])
-_DELTA = Column("delta", "Δ val", FIELDS["val_loss"])
-
-
-def find_column(key: str, settings: Iterable[str] = ()) -> Column:
-    """The column with this key.
-
-    Raises:
-        UsageError: There is no such field.
-    """
-    if key == _PROGRESS.key:
-        return _PROGRESS
-    field = find_field(key, settings)
-    return Column(field.key, visible_line(_HEADERS.get(field.key, field.header)), field)
+# Of more runs only so many are measured or named, so that a key press does not wait.
+_MOST_MEASURED, _MOST_NAMED = 500, 2_000
+# Of the settings that are the same in all runs, these are told first.
+_HEADLINE = (
+    "model.n_layer",
+    "model.n_head",
+    "model.n_embd",
+    "model.block_size",
+    "train.runtime.max_iters",
+    "train.data.batch_size",
+    "train.optim.optimizer",
+    "train.optim.learning_rate",
+    "train.runtime.seed",
+    "model.positional_encoding",
+    "model.norm",
+    "model.activation",
+    "model.dropout",
+    "train.schedule.schedule",
+)
 
 
 class RunsTableState:
@@ -85,6 +85,7 @@ class RunsTableState:
         problem: Why it does not parse; the previous filter stays active meanwhile.
         sort: Key of the column to sort by, one of `columns()` or "run".
         downwards: Whether the largest value comes first.
+        is_tree: Whether branches stand below the run that they started from.
     """
 
     def __init__(
@@ -100,13 +101,25 @@ class RunsTableState:
         self.filter_text = ""
         self.problem = ""
         self.sort, self.downwards = sort, downwards
+        self.is_tree = False
         self._query = Query()
         self._settings: frozenset[str] = frozenset()
+        self._all_names = self._names = RunNames()
+        # What the names of the shown runs were made of.
+        self._named: tuple[RunNames, frozenset[str]] = (self._all_names, frozenset())
+        self._lines: Mapping[str, str] = {}
+        self._columns: tuple[Column, ...] = ()
         self._widths: dict[str, int] = {}
         self._measured: dict[str, dict[str, RunInfo]] = {}
 
-    def take(self, runs: Mapping[str, RunInfo], now: float) -> bool:
-        """Replace the runs; returns False if they are the same as before."""
+    def take(self, runs: Mapping[str, RunInfo], now: float, names: RunNames | None = None) -> bool:
+        """Replace the runs; returns False if they are the same as before.
+
+        Args:
+            runs: All runs by id.
+            now: Unix time.
+            names: What differs between them, if that is known.
+        """
         old = self.runs
         # Equal rows stay the same objects, so that their widths are not measured again.
         kept = {
@@ -118,6 +131,7 @@ class RunsTableState:
             return False
         self.runs = kept
         self._settings = frozenset(setting_keys(kept.values()))
+        self._all_names = names or name_runs(kept.values(), self._all_names)
         self.arrange(now)
         return True
 
@@ -152,7 +166,8 @@ class RunsTableState:
         self.arrange(now)
 
     def sort_by_next(self, now: float) -> None:
-        keys = ["run", *(column.key for column in self.columns() if column is not _DELTA)]
+        """Sort by the next column; curve and difference have the order of the loss."""
+        keys = ["run", *(each.key for each in self._columns if each not in (DELTA, CURVE))]
         place = keys.index(self.sort) + 1 if self.sort in keys else 0
         self.sort = ""
         self.sort_by(keys[place % len(keys)], now)
@@ -165,91 +180,120 @@ class RunsTableState:
     def arrange(self, now: float) -> None:
         """Filter and sort the runs; the sort column is one that is shown."""
         chosen = select(self.runs.values(), self._query, now)
-        shown = {column.key: column.field.key for column in self.columns()} | {"run": "run"}
+        self._name_shown(frozenset(row.run_id for row in chosen))
+        self._columns = tuple(self._find_columns())
+        shown = {column.key: column.field.key for column in self._columns} | {"run": "run"}
         if self.sort not in shown and self.runs:
             self.sort, self.downwards = (DEFAULT_SORT if DEFAULT_SORT in shown else "run"), False
         key = shown.get(self.sort, DEFAULT_SORT)
-        chosen = sort_rows(chosen, key, now, self._settings, reverse=self.downwards)
-        first = [row for row in chosen if row.run_id == self.baseline]
-        rest = [row for row in chosen if row.run_id != self.baseline]
-        self.order = tuple(row.run_id for row in (*first, *rest))
+        if key == "run":
+            chosen.sort(key=lambda row: self.name(row.run_id).casefold(), reverse=self.downwards)
+        else:
+            chosen = sort_rows(chosen, key, now, self._settings, reverse=self.downwards)
+        if self.is_tree:
+            self._lines = {row.run_id: lines for row, lines in tree_order(chosen)}
+            self.order = tuple(self._lines)
+            return
+        first = [row.run_id for row in chosen if row.run_id == self.baseline]
+        rest = [row.run_id for row in chosen if row.run_id != self.baseline]
+        self._lines, self.order = {}, (*first, *rest)
 
-    def columns(self) -> list[Column]:
-        """The columns after the run id; with a baseline the loss has a delta column."""
-        found: list[Column] = []
+    def _name_shown(self, run_ids: frozenset[str]) -> None:
+        """Find what differs among the shown runs, unless they are the same as before."""
+        if self._named != (self._all_names, run_ids):
+            self._named = self._all_names, run_ids
+            self._names = self._all_names.among(each for each in self.runs if each in run_ids)
+
+    def _find_columns(self) -> Iterator[Column]:
+        has_baseline = self.baseline in self.runs
         for key in self.keys:
+            if key == SETTINGS_KEY:
+                yield from self._setting_columns()
+                continue
+            if key == "tag" and not any(row.tags for row in self.runs.values()):
+                continue
+            if key == "parent" and not any(row.parent for row in self.runs.values()):
+                continue
             try:
-                found.append(find_column(key, self._settings))
+                yield find_column(key, self._settings)
             except UsageError:
                 continue
-            if key == "val_loss" and self.baseline in self.runs:
-                found.append(_DELTA)
-        return [column for column in found if column.key != "tag" or self._has_tags()]
+            if key == "val_loss" and has_baseline:
+                yield DELTA
+
+    def _setting_columns(self) -> Iterator[Column]:
+        keys = [key for key in self._names.varying if key not in self.keys]
+        headers = setting_headers(keys)
+        for place, key in enumerate(keys):
+            yield setting_column(setting_field(key), headers[key], place)
+
+    def columns(self) -> tuple[Column, ...]:
+        """The columns after the name; with a baseline the loss has a column of differences."""
+        return self._columns
+
+    @property
+    def sort_title(self) -> str:
+        """The order of the rows in words, such as "age ↑"."""
+        headers = {column.key: column.header for column in self._columns}
+        order = f"{headers.get(self.sort, self.sort)} {'↓' if self.downwards else '↑'}"
+        return f"{order}, branches below their run" if self.is_tree else order
+
+    @property
+    def has_own_columns(self) -> bool:
+        """Whether the user has chosen them: then their order says which matter most."""
+        return self.keys != DEFAULT_COLUMNS
+
+    def name(self, run_id: str) -> str:
+        """What to call a run, safe to print; of many runs the name does not follow the filter."""
+        is_shown = run_id in self._named[1] and len(self._named[1]) <= _MOST_NAMED
+        names = self._names if is_shown else self._all_names
+        return visible_line(names.label(run_id))
+
+    def lines(self, run_id: str) -> str:
+        """Lines of the tree before the name of a branch."""
+        return self._lines.get(run_id, "")
+
+    @property
+    def constants(self) -> tuple[str | None, Mapping[str, str]]:
+        """Experiment and settings that are the same in all shown runs, by their short names."""
+        shown = self._named[1]
+        if len(shown) < 2:
+            return None, {}
+        experiments = {self.runs[run_id].experiment for run_id in shown if run_id in self.runs}
+        constant = self._names.constant
+        keys = [key for key in _HEADLINE if key in constant]
+        headers = setting_headers(keys)
+        values = {headers[key]: setting_text(constant[key]) for key in keys}
+        return (experiments.pop() if len(experiments) == 1 else None), values
+
+    def sample(self) -> tuple[str, ...]:
+        """The shown runs, or evenly spaced ones of many, to measure the table by."""
+        return self.order[:: len(self.order) // _MOST_MEASURED + 1]
 
     def width(self, column: Column, now: float) -> int:
-        """Width of a column; it never shrinks, so that the table does not jump."""
-        if column.key in _FIXED:
-            return _FIXED[column.key]
+        """Width of a column's values; it never shrinks, so that the table does not jump."""
+        if column.fixed_width is not None:
+            return column.fixed_width
         measured = self._measured.setdefault(column.key, {})
-        least = max(_WIDTHS.get(column.key, 0), len(column.header) + 1)
-        width = max(least, self._widths.get(column.key, 0))
-        for run_id in self.order:
+        width = max(column.least_width, self._widths.get(column.key, 0))
+        for run_id in self.sample():
             row = self.runs[run_id]
             if measured.get(run_id) is not row:
                 measured[run_id] = row
                 width = max(width, len(self.text(run_id, column, now)))
-        self._widths[column.key] = min(width, _MAX_WIDTH)
+        self._widths[column.key] = min(width, MAX_WIDTH)
         return self._widths[column.key]
 
     def text(self, run_id: str, column: Column, now: float) -> str:
         """The cell of a run, safe to print."""
-        row = self.runs[run_id]
-        match column.key:
-            case "status":
-                return state_text(row.state)
-            case "progress":
-                return _progress(row)
-            case "delta":
-                difference = self._delta(row)
-                return "" if difference is None else signed_text(difference, loss_text)
-            case _:
-                return visible_line(column.field.text(row, now)[: _MAX_WIDTH * 4])
+        return cell_text(self.runs[run_id], column, self._baseline, self._all_names.label, now)
 
     def role(self, run_id: str, column: Column) -> Role:
-        row = self.runs[run_id]
-        match column.key:
-            case "status":
-                return STATE_ROLES.get(row.state, "muted")
-            case "progress":
-                return "live" if row.state == "running" else "muted"
-            case "delta":
-                return difference_role(self._delta(row))
-            case "age" | "tag" | "experiment" | "created" | "updated" | "note" | "params":
-                return "muted"
-            case _:
-                return "value"
+        return cell_role(self.runs[run_id], column, self._baseline)
 
-    def _delta(self, row: RunInfo) -> float | None:
-        baseline = self.runs.get(self.baseline) if self.baseline else None
-        return loss_difference(row, baseline)
-
-    def _has_tags(self) -> bool:
-        return any(row.tags for row in self.runs.values())
-
-
-def loss_difference(row: RunInfo, baseline: RunInfo | None) -> float | None:
-    """Validation loss minus that of another run, the baseline; None where it is not known."""
-    if baseline is None or baseline.run_id == row.run_id:
-        return None
-    loss, reference = row.summary.val_loss, baseline.summary.val_loss
-    return None if loss is None or reference is None else loss - reference
-
-
-def difference_role(difference: float | None) -> Role:
-    """A lower loss is good, a higher one bad."""
-    if not difference:
-        return "muted"
-    return "good" if difference < 0 else "bad"
+    @property
+    def _baseline(self) -> RunInfo | None:
+        return self.runs.get(self.baseline) if self.baseline else None
 
 
 def _is_unfinished(text: str, settings: Collection[str]) -> bool:
@@ -257,12 +301,3 @@ def _is_unfinished(text: str, settings: Collection[str]) -> bool:
     last = text.rsplit(" ", maxsplit=1)[-1].removeprefix("-").casefold()
     names = (*FIELDS, *settings, *(key.rpartition(".")[2] for key in settings))
     return bool(last) and any(name.startswith(last) for name in names)
-
-
-def _progress(row: RunInfo) -> str:
-    step = row.summary.step
-    percent = percent_done(step, row.max_iters)
-    if percent is None:
-        return "" if step is None else f"{step:,}"
-    filled = percent * _BAR_CELLS // 100
-    return f"{'━' * filled}{'╌' * (_BAR_CELLS - filled)} {percent:3}%"

@@ -10,7 +10,7 @@ from textual.containers import Container, Vertical, VerticalScroll
 from textual.content import Content
 from textual.widgets import OptionList
 
-from transformer_playground.runs.fields import FIELDS, RunInfo, setting_keys
+from transformer_playground.runs.fields import RunInfo
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.context import LaunchRequested
 from transformer_playground.tui.core.snapshot import RowReader, Snapshot
@@ -22,6 +22,7 @@ from transformer_playground.tui.runs.table import RunsTable
 from transformer_playground.tui.runs.table_state import (
     DEFAULT_COLUMNS,
     DEFAULT_SORT,
+    FORMER_COLUMNS,
     RunsTableState,
 )
 from transformer_playground.tui.settings import Settings
@@ -82,7 +83,9 @@ class RunsView(RunActions):
         snapshot = self.context.snapshot
         now = time.time()
         is_new = snapshot is not self._snapshot
-        is_changed = is_new and self.table_state.take(self._with_current_state(snapshot.runs), now)
+        is_changed = is_new and self.table_state.take(
+            self._with_current_state(snapshot.runs), now, snapshot.names
+        )
         if self.table_state.baseline != self.context.workspace.baseline:
             self.table_state.baseline = self.context.workspace.baseline
             self.table_state.arrange(now)
@@ -105,6 +108,9 @@ class RunsView(RunActions):
         keys = settings.remembered("runs", "columns", list(DEFAULT_COLUMNS))
         state.sort = settings.remembered("runs", "sort", DEFAULT_SORT)
         state.downwards = settings.remembered("runs", "downwards", False)
+        state.is_tree = settings.remembered("runs", "tree", False)
+        if tuple(keys) == FORMER_COLUMNS:
+            keys = [*DEFAULT_COLUMNS]
         state.choose_columns([key for key in keys if isinstance(key, str)], time.time())
 
     def _follow_cursor(self) -> None:
@@ -198,7 +204,10 @@ class RunsView(RunActions):
         shown, total = len(state.order), len(state.runs)
         count = f"{total}" if shown == total else f"{shown} of {total}"
         pane = self.query_one("#runs-pane")
-        pane.border_title = Content(f"Runs {count}" if total else "Runs")
+        parts = [f"Runs {count}" if total else "Runs"]
+        if total:
+            parts.append(f"sorted by {state.sort_title}")
+        pane.border_title = Content(" · ".join(parts))
         left, right = self.table.hidden_columns if shown else (0, 0)
         selected = len(self.context.workspace.selected)
         parts = [f"{selected} selected"] if selected else []
@@ -214,7 +223,7 @@ class RunsView(RunActions):
 
     def on_runs_table_header_clicked(self, event: RunsTable.HeaderClicked) -> None:
         self.table_state.sort_by(event.key, time.time())
-        self._on_table_changed()
+        self.on_table_changed()
 
     def on_runs_table_opened(self) -> None:
         self.action_open()
@@ -344,38 +353,17 @@ class RunsView(RunActions):
         self.table_state.filter(event.text, time.time())
         self.query_one(FilterBar).show_problem(self.table_state.problem)
         if not self.table_state.problem:
-            self._on_table_changed()
+            self.on_table_changed()
 
     def on_filter_bar_closed(self) -> None:
         self.table.focus()
 
-    def action_sort(self) -> None:
-        self.table_state.sort_by_next(time.time())
-        self._on_table_changed()
-
-    def action_reverse(self) -> None:
-        self.table_state.sort_by(self.table_state.sort, time.time())
-        self._on_table_changed()
-
-    def action_columns(self) -> None:
-        from transformer_playground.tui.runs.column_picker import ColumnsScreen
-
-        settings = sorted(setting_keys(self.table_state.runs.values()))
-        known = [("progress", "progress bar")]
-        known += [(key, field.header) for key, field in FIELDS.items() if key != "run"]
-        known += [(key, key) for key in settings]
-        self.app.push_screen(ColumnsScreen(known, self.table_state.keys), self._set_columns)
-
-    def _set_columns(self, keys: list[str] | None) -> None:
-        if keys is not None:
-            self.table_state.choose_columns(keys, time.time())
-            self._on_table_changed()
-
-    def _on_table_changed(self) -> None:
+    def on_table_changed(self) -> None:
         state, settings = self.table_state, self.context.settings
         settings.remember("runs", "columns", list(state.keys))
         settings.remember("runs", "sort", state.sort)
         settings.remember("runs", "downwards", state.downwards)
+        settings.remember("runs", "tree", state.is_tree)
         self.table.show()
         self._update_title()
         self._show_details()

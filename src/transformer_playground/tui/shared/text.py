@@ -25,9 +25,14 @@ STATE_ROLES: Mapping[str, Role] = {
 }
 
 
+def state_glyph(state: str) -> str:
+    """Symbol of a state of a run or job."""
+    return _STATE_GLYPHS.get(state, "?")
+
+
 def state_text(state: str) -> str:
     """Glyph and name of a state, safe to print."""
-    return visible_line(f"{_STATE_GLYPHS.get(state, '?')} {state}")
+    return visible_line(f"{state_glyph(state)} {state}")
 
 
 def shorten(text: str, width: int) -> str:

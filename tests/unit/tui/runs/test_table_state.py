@@ -1,19 +1,31 @@
 """The state of the runs table: filter, order, columns and cells, without a screen."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from builders.runs import append_rows, eval_row, make_run, run_info, status_row, train_row
-from transformer_playground.runs.fields import RunInfo
+from transformer_playground.runs.fields import Parent, RunInfo
 from transformer_playground.runs.listing import list_runs
+from transformer_playground.runs.loss_curve import LossCurve
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.core.job_queue import Job, with_job, with_jobs
 from transformer_playground.tui.core.snapshot import RowReader
-from transformer_playground.tui.runs.table_state import RunsTableState, find_column
+from transformer_playground.tui.runs.table_columns import (
+    Column,
+    constant_text,
+    curve_text,
+    find_column,
+    fitting,
+    split_header,
+)
+from transformer_playground.tui.runs.table_state import RunsTableState
 
 NOW = 10_000.0
+PE, LR = "model.positional_encoding", "train.optim.learning_rate"
 
 
 def rows(**losses: float | None) -> Mapping[str, RunInfo]:
@@ -77,7 +89,7 @@ def test_the_baseline_comes_first_and_others_show_their_difference_to_it() -> No
     state.baseline = "b"
     state.arrange(NOW)
     assert state.order[0] == "b"
-    assert [cell(state, run_id, "delta") for run_id in "abc"] == ["-1.5000", "", ""]
+    assert [cell(state, run_id, "delta") for run_id in "abc"] == ["-1.5000", "baseline", ""]
 
 
 @pytest.mark.parametrize(
@@ -153,3 +165,147 @@ def test_a_failed_job_is_shown_until_the_files_report_it() -> None:
     assert with_job(settled, job) == settled
     # Another process may resume it: from here on, its files count.
     assert with_job(run_info("a", "running", updated=NOW + 1), job).state == "running"
+
+
+def swept(**values: Any) -> RunInfo:
+    """One of the runs of a sweep."""
+    number = values.pop("number", 0)
+    run_id = f"tiny-20270115-06{number:04}-{number:04x}"
+    settings = {PE: "rope", LR: 0.01, "train.runtime.seed": 1} | values.pop("settings", {})
+    return run_info(run_id, experiment="tiny", settings=settings, created=NOW - number, **values)
+
+
+def sweep() -> RunsTableState:
+    state = RunsTableState()
+    rows = [
+        swept(number=number, settings={PE: pe, LR: lr}, val_loss=1.0 + number)
+        for number, (pe, lr) in enumerate(
+            (pe, lr) for pe in ("rope", "alibi") for lr in (0.01, 0.003)
+        )
+    ]
+    state.take({row.run_id: row for row in rows}, NOW)
+    return state
+
+
+def told(state: RunsTableState) -> tuple[str | None, Mapping[str, str]]:
+    return state.constants
+
+
+def test_each_setting_that_differs_is_a_column_and_the_rest_is_told_once() -> None:
+    state = sweep()
+    columns = {column.header: column for column in state.columns()}
+    assert list(columns)[:3] == ["state", "positional_encoding", "learning_rate"]
+    assert state.text(state.order[1], columns["learning_rate"], NOW) == "0.003"
+    assert told(state) == ("tiny", {"seed": "1"})
+    state.filter("positional_encoding=rope", NOW)
+    assert "positional_encoding" not in [column.header for column in state.columns()]
+    assert told(state) == ("tiny", {"seed": "1", "positional_encoding": "rope"})
+    assert [state.name(run_id) for run_id in state.order] == ["1e-2", "3e-3"]
+    state.filter("learning_rate=0.003 positional_encoding=rope", NOW)
+    assert told(state) == (None, {})
+
+
+def test_runs_are_named_by_what_differs_and_sorted_by_these_names() -> None:
+    state = sweep()
+    state.sort_by("run", NOW)
+    names = [state.name(run_id) for run_id in state.order]
+    assert names == ["alibi 1e-2", "alibi 3e-3", "rope 1e-2", "rope 3e-3"]
+
+
+def test_columns_that_the_user_chose_stay_as_they_are() -> None:
+    state = sweep()
+    state.choose_columns(["val_loss", LR], NOW)
+    assert [column.key for column in state.columns()] == ["val_loss", LR]
+    state.choose_columns([LR, "settings"], NOW)
+    assert [column.key for column in state.columns()] == [LR, PE]
+
+
+@pytest.mark.parametrize(
+    ("state", "facts", "cell_shown"),
+    [
+        ("finished", {"step": 100}, "✓"),
+        ("running", {"step": 63, "train_step": 63, "tokens_seen": 630}, "▶ 63% 4s"),
+        ("running", {"step": None}, "▶ running"),
+        ("paused", {"step": 20}, "‖ 20%"),
+        ("queued", {"step": 20}, "◌ queued"),
+        ("interrupted", {"step": 40}, "! 40%"),
+        ("failed", {"step": 40, "problem": "loss is nan at step 1,040."}, "✗ nan @ 1,040"),
+        ("failed", {"step": 40, "problem": "no space left on this disk"}, "✗ no space left…"),
+        ("failed", {"step": 40, "problem": "\x1b[31m"}, "✗ ␛[31m"),
+        ("broken", {}, "? broken"),
+    ],
+)
+def test_one_cell_says_state_progress_time_left_and_reason(
+    state: str, facts: dict[str, Any], cell_shown: str
+) -> None:
+    table = RunsTableState()
+    table.take({"a": run_info("a", state, max_iters=100, tokens_per_sec_median=92.5, **facts)}, NOW)
+    assert table.text("a", find_column("status"), NOW) == cell_shown
+
+
+def curve(*losses: float | None, step: int = 100) -> str:
+    known = [loss for loss in losses if loss is not None]
+    row = run_info(
+        "a",
+        eval_step=step,
+        max_iters=100,
+        val_loss=known[-1] if known else None,
+        val_curve=LossCurve(len(losses), losses),
+    )
+    return curve_text(row)
+
+
+def test_the_curve_is_as_wide_as_the_run_is_far_and_ignores_the_first_losses() -> None:
+    assert curve(4.0, 2.0, 1.5, 1.0) == "⣿⣿⣿⣿⣶⣶⣀⣀⣀⣀"
+    assert len(curve(2.0, 1.0, step=63)) == 7
+    assert curve(100.0, 2.0, 1.9, 1.8, 1.7, 1.6)[2] == curve(5.0, 2.0, 1.9, 1.8, 1.7, 1.6)[2]
+    assert curve() == curve(None, None) == ""
+    assert "\u2800" in curve(3.0, None, None, 1.0)
+    assert set(curve(1.0, 1.0)) == {"⣀"}
+
+
+def test_branches_stand_below_their_run() -> None:
+    state = sweep()
+    other = state.order[1]
+    branch = replace(swept(number=9), parent=Parent(other, 300))
+    state.take({**state.runs, branch.run_id: branch}, NOW)
+    state.is_tree = True
+    state.arrange(NOW)
+    place = state.order.index(branch.run_id)
+    assert state.order[place - 1] == other
+    assert state.lines(branch.run_id) == "└ "
+    assert cell(state, branch.run_id, "parent") == "rope 3e-3 @ 300"
+    assert "branches below their run" in state.sort_title
+
+
+def columns_of(**widths: int) -> list[tuple[Column, int]]:
+    return [(find_column(key), width) for key, width in widths.items()]
+
+
+def test_a_narrow_table_keeps_the_columns_that_matter_most() -> None:
+    columns = columns_of(params=7, status=10, age=4, val_loss=6)
+    kept = fitting(columns, 18, 1, "", by_weight=True)
+    assert [column.key for column, _ in kept] == ["status", "val_loss"]
+    kept = fitting(columns, 18, 1, "params", by_weight=True)
+    assert [column.key for column, _ in kept] == ["params", "status"]
+    kept = fitting(columns, 18, 1, "", by_weight=False)
+    assert [column.key for column, _ in kept] == ["params", "status"]
+
+
+def test_a_long_header_has_two_lines() -> None:
+    assert split_header("positional_encoding", 8) == ("positional", "_encoding")
+    assert split_header("lr", 4) == ("", "lr")
+    assert split_header("optimizer", 4) == ("", "optimizer")
+
+
+def test_what_is_the_same_is_cut_between_settings() -> None:
+    assert constant_text("tiny", {"n_layer": "4"}, 80) == "same in all: tiny · n_layer 4"
+    assert constant_text("tiny", {"n_layer": "4"}, 25) == "same in all: tiny"
+    assert constant_text(None, {"x": "\n"}, 80) == "same in all: x ␊"
+    assert constant_text(None, {}, 80) == ""
+
+
+def test_many_runs_are_measured_by_some_of_them() -> None:
+    state = RunsTableState()
+    state.take({f"r{n}": run_info(f"r{n}") for n in range(2_345)}, NOW)
+    assert len(state.sample()) <= 500
