@@ -9,6 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from transformer_playground.jsonvalues import LARGEST, as_number
+from transformer_playground.runs.thinning import (
+    Buckets,
+    ThinnedRows,
+    ThinnedRowsError,
+    Thinning,
+    thin,
+)
 
 FloatArray = NDArray[np.float64]
 
@@ -67,6 +74,8 @@ def _number(value: float | None) -> float | None:
 class ColumnBuffer:
     """Columns of numbers, sorted by step; returned views never change.
 
+    Thinned rows come first: two values in each column for each bucket (see `thinning`).
+
     Args:
         one_per_step: Keep only the latest row of each step.
 
@@ -83,6 +92,7 @@ class ColumnBuffer:
         self.named: set[str] = set()
         # Rows before this index are visible through views and must not be overwritten.
         self._seen = 0
+        self._thinned = ThinnedRows()
 
     def __len__(self) -> int:
         return self._length
@@ -101,6 +111,24 @@ class ColumnBuffer:
         view.flags.writeable = False
         return view
 
+    @property
+    def thinned(self) -> int:
+        """Number of values at the beginning of each column that are extremes of buckets."""
+        return 2 * len(self._thinned)
+
+    def buckets(self, key: str) -> Buckets:
+        """The buckets of thinned rows of `key`."""
+        return self._thinned.buckets(key)
+
+    def newest(self, key: str) -> float:
+        """The last number of `key`; NaN without any."""
+        last = self.value(key, -1)
+        if math.isfinite(last) or key not in self._columns:
+            return last
+        whole = self._columns[key][self.thinned : self._length]
+        finite = np.flatnonzero(np.isfinite(whole))
+        return float(whole[finite[-1]]) if finite.size else self._thinned.newest.get(key, math.nan)
+
     def value(self, key: str, index: int) -> float:
         """Value of `key` in one row, counted from the end if negative; NaN where missing."""
         values = self._columns.get(key)
@@ -109,12 +137,34 @@ class ColumnBuffer:
         return float(values[index % self._length])
 
     def cut_after(self, step: float) -> None:
-        """Drop the rows after `step`."""
-        self._length = self._place(step, "right")
+        """Drop the rows after `step`.
+
+        Raises:
+            ThinnedRowsError: One of them was thinned.
+        """
+        length = self._place(step, "right")
+        self._require_whole(length)
+        self._length = length
+        self.revision += 1
+
+    def has_old_rows(self, limits: Thinning) -> bool:
+        """Whether there are so many whole rows that `thin` pays."""
+        return self._length - self.thinned > 2 * limits.recent
+
+    def thin(self, limits: Thinning) -> None:
+        """Thin all but the `limits.recent` newest rows."""
+        columns = {key: stored[: self._length] for key, stored in self._columns.items()}
+        self._thinned, self._columns = thin(self._thinned, columns, limits)
+        self._length = self._capacity = len(self._columns["step"])
+        self._seen = 0
         self.revision += 1
 
     def add(self, columns: Mapping[str, FloatArray]) -> None:
-        """Add rows in file order: their steps as "step", and other values by key."""
+        """Add rows in file order: their steps as "step", and other values by key.
+
+        Raises:
+            ThinnedRowsError: A row belongs before a thinned one.
+        """
         if len(self.named) < _MAX_KEYS:
             self.named |= columns.keys()
         steps = columns["step"]
@@ -125,8 +175,9 @@ class ColumnBuffer:
         if self._is_append(steps):
             self._append(known)
             return
-        self.revision += 1
         first = self._place(float(steps.min()), "left")
+        self._require_whole(first)
+        self.revision += 1
         behind = slice(first, self._length)
         steps = np.append(self._columns["step"][behind], steps)
         order = np.argsort(steps, kind="stable")
@@ -140,6 +191,10 @@ class ColumnBuffer:
         }
         self._length = first
         self._append(merged)
+
+    def _require_whole(self, first: int) -> None:
+        if first < self.thinned:
+            raise ThinnedRowsError
 
     def _place(self, step: float, side: Any) -> int:
         return int(np.searchsorted(self._columns["step"][: self._length], step, side))

@@ -14,7 +14,9 @@ from transformer_playground.runs.column_buffer import FloatArray
 _NEGLIGIBLE = 1e-18
 
 
-def debiased_ema(values: ArrayLike, weight: float) -> FloatArray:
+def debiased_ema(
+    values: ArrayLike, weight: float, counts: NDArray[np.int64] | None = None
+) -> FloatArray:
     """Exponential moving average with the bias correction of Adam.
 
     The average of n values is divided by 1 - weight^n (Kingma & Ba, 2014,
@@ -23,6 +25,7 @@ def debiased_ema(values: ArrayLike, weight: float) -> FloatArray:
     Args:
         values: Evenly spaced values.
         weight: Weight of the previous average, in [0, 1); 0 = no smoothing.
+        counts: Of how many consecutive values each is the mean; None = one.
 
     Raises:
         ValueError: `weight` is not in [0, 1).
@@ -32,7 +35,12 @@ def debiased_ema(values: ArrayLike, weight: float) -> FloatArray:
     given = np.asarray(values, dtype=np.float64)
     finite = np.isfinite(given)
     smooth = np.full(given.shape, np.nan)
-    smooth[finite] = given[finite] if weight == 0 else _average(given[finite], weight)
+    if weight == 0:
+        smooth[finite] = given[finite]
+    elif counts is None:
+        smooth[finite] = _average(given[finite], weight)
+    else:
+        smooth[finite] = _average_of_means(given[finite], weight, counts[finite])
     return smooth
 
 
@@ -45,6 +53,15 @@ def _average(values: FloatArray, weight: float) -> FloatArray:
         reach *= 2
     counts = np.arange(1, total.size + 1)
     averages: FloatArray = total / -np.expm1(counts * math.log(weight))
+    return averages
+
+
+def _average_of_means(values: FloatArray, weight: float, counts: NDArray[np.int64]) -> FloatArray:
+    total, bias, averages = 0.0, 1.0, np.empty(len(values))
+    for index, (value, kept) in enumerate(zip(values.tolist(), weight**counts, strict=True)):
+        total = kept * total + (1 - kept) * value
+        bias *= kept
+        averages[index] = total / (1 - bias)
     return averages
 
 

@@ -25,7 +25,7 @@ AXES: tuple[Axis, ...] = get_args(Axis)
 MEASUREMENTS = ("train", "eval", "checkpoint")
 # Larger integers are not exact in float64.
 _MAX_STEP = 1 << 53
-_READ_BLOCK = 1 << 20
+_READ_BLOCK = 1 << 18
 _FINGERPRINT = 256
 
 
@@ -96,8 +96,8 @@ class MetricsReader:
             rows += part.rows
         return Poll(rows, reset)
 
-    def blocks(self) -> Iterator[Poll]:
-        """`poll` in blocks of bounded size."""
+    def blocks(self, end: int | None = None) -> Iterator[Poll]:
+        """`poll` in blocks of bounded size, up to the offset `end` of a row."""
         try:
             with open_regular(self._path, buffering=0) as file:
                 descriptor = file.fileno()
@@ -105,18 +105,19 @@ class MetricsReader:
                 if self._was_replaced(descriptor, state):
                     self._position = FileOffset()
                     yield Poll([], reset=True)
-                for rows in self._read_blocks(descriptor, state):
+                size = state.st_size if end is None else min(state.st_size, end)
+                for rows in self._read_blocks(descriptor, state.st_ino, size):
                     yield Poll(rows, reset=False)
         except OSError:
             had_rows = self._position.offset > 0
             self._position = FileOffset()
             yield Poll([], had_rows)
 
-    def _read_blocks(self, descriptor: int, state: os.stat_result) -> Iterator[list[Row]]:
+    def _read_blocks(self, descriptor: int, inode: int, size: int) -> Iterator[list[Row]]:
         torn: list[bytes] = []
         offset = self._position.offset
         # A buffer of the size asked for is allocated whole, however little is read.
-        while block := os.pread(descriptor, min(_READ_BLOCK, state.st_size - offset), offset):
+        while block := os.pread(descriptor, min(_READ_BLOCK, size - offset), offset):
             offset += len(block)
             whole, newline, rest = block.rpartition(b"\n")
             if not newline:
@@ -126,7 +127,7 @@ class MetricsReader:
             torn = [rest]
             end = self._position.offset + len(lines)
             last = (self._position.last_bytes + lines[-_FINGERPRINT:].hex())[-2 * _FINGERPRINT :]
-            self._position = FileOffset(end, state.st_ino, last)
+            self._position = FileOffset(end, inode, last)
             yield [row for row in parse_lines(lines) if self._accept(row)]
 
     def _was_replaced(self, descriptor: int, state: os.stat_result) -> bool:
@@ -243,8 +244,12 @@ class RunningMedian:
         """Whether the median must be recomputed from all values."""
         return self.median is None and self != RunningMedian()
 
-    def with_more(self, values: "ArrayLike") -> "RunningMedian":
-        """Add values in any order; NaN and infinities are ignored. Requires the median."""
+    def with_more(self, values: "ArrayLike", kept: int = _KEPT) -> "RunningMedian":
+        """Add values in any order; NaN and infinities are ignored. Requires the median.
+
+        Args:
+            kept: How many values to keep on each side of the median.
+        """
         # Late: run lists read medians without adding to them and do not need numpy.
         import numpy as np
 
@@ -256,10 +261,10 @@ class RunningMedian:
         below = self.below + int(np.count_nonzero(added < lowest))
         above = self.above + int(np.count_nonzero(added > highest))
         middle = (below + len(known) + above) // 2 - below
-        start = min(max(0, middle - _KEPT), len(known))
-        stop = min(max(start, middle + _KEPT), len(known))
+        start = min(max(0, middle - kept), len(known))
+        stop = min(max(start, middle + kept), len(known))
         if start < stop:
             # Sorting all values of a long run would dominate the time of a summary.
             known.partition([start, stop - 1])
-        kept = tuple(np.sort(known[start:stop]).tolist())
-        return RunningMedian(below + start, kept, above + len(known) - stop)
+        around = tuple(np.sort(known[start:stop]).tolist())
+        return RunningMedian(below + start, around, above + len(known) - stop)

@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from transformer_playground.runs.metrics import (
     Poll,
     RunningMedian,
 )
+from transformer_playground.runs.thinning import Buckets, ThinnedRowsError, Thinning
 
 PROGRESS = ("train", "eval", "checkpoint", "status")
 """Events whose step counts as training progress."""
@@ -36,10 +37,18 @@ class Curve:
     Attributes:
         x: Steps, tokens or seconds, in order of step.
         y: Values; NaN for null and non-finite numbers.
+        buckets: Of thinned rows, whose points come first: two for each bucket, at its first and
+            last row, with its lowest and highest value in the order in which they occurred.
     """
 
     x: FloatArray
     y: FloatArray
+    buckets: Buckets | None = None
+
+    def scaled(self, factor: float) -> "Curve":
+        """The curve with its values multiplied."""
+        buckets = self.buckets.scaled(factor) if self.buckets else None
+        return Curve(self.x, self.y * factor, buckets)
 
 
 class RunSeries:
@@ -53,6 +62,8 @@ class RunSeries:
         start: Where an earlier reader stopped; only later rows are read.
         clock: The clock of that reader.
         listener: Called with each block of rows as it is read.
+        thinning: How many train rows are kept, for the memory of a run that is followed for long;
+            None = all. The summary stays exact. Requires a reading from the start of the file.
 
     Attributes:
         clock: Training time.
@@ -67,16 +78,24 @@ class RunSeries:
         start: FileOffset | None = None,
         clock: TrainingClock | None = None,
         listener: Callable[[Poll], None] | None = None,
+        thinning: Thinning | None = None,
     ) -> None:
+        self._path = path
         self._reader = MetricsReader(path, start)
         self._listener = listener
+        self._limits = self._thinning = thinning
+        self._clear(clock or TrainingClock())
+        self.was_reset = False
+
+    def _clear(self, clock: TrainingClock) -> None:
         self._tables: dict[str, ColumnBuffer] = {}
         # What the median depends on, the number of rows in it, and the median.
         self._throughput: tuple[object, int, RunningMedian] | None = None
-        self.clock = clock or TrainingClock()
+        # The median of the thinned rows.
+        self._old_rates: RunningMedian | None = None
+        self.clock = clock
         self.last_status: Row | None = None
         self.last_start: Row | None = None
-        self.was_reset = False
 
     @property
     def position(self) -> FileOffset:
@@ -85,7 +104,7 @@ class RunSeries:
 
     @property
     def rows(self) -> int:
-        """Number of valid rows."""
+        """Number of valid rows that are kept."""
         return sum(len(table) for table in self._tables.values())
 
     @property
@@ -105,22 +124,63 @@ class RunSeries:
 
     def poll(self) -> bool:
         """Read rows added to the file; return whether anything changed."""
-        changed = self.was_reset = False
+        changed = self.was_reset = was_read_again = False
         for part in self._reader.blocks():
             if self._listener is not None:
                 self._listener(part)
             if part.reset:
-                self._tables, self.clock = {}, TrainingClock()
-                self._throughput = None
-                self.last_status = self.last_start = None
+                self._clear(TrainingClock())
+                self._thinning = self._limits
                 changed = self.was_reset = True
             if part.rows:
-                self._extend(part.rows)
+                try:
+                    self._extend(part.rows)
+                except ThinnedRowsError:
+                    self._read_again()
+                    was_read_again = True
+                    if self._thinning is not None:
+                        # So that a file which often goes back is seldom read again.
+                        self._thinning = replace(self._thinning, recent=2 * self._thinning.recent)
+                if not was_read_again:
+                    # Later rows of this poll may go back again.
+                    self._thin()
                 changed = True
+        if changed:
+            self._thin()
+            if self._has_lost_median():
+                self._read_again()
+                self._thin()
         return changed
 
+    def _read_again(self) -> None:
+        """Read all rows up to here again, and thin none of them."""
+        self._clear(TrainingClock())
+        for part in MetricsReader(self._path).blocks(self.position.offset):
+            self._extend(part.rows)
+
+    def _thin(self) -> None:
+        table = self._tables.get("train")
+        if self._thinning is None or table is None or not table.has_old_rows(self._thinning):
+            return
+        recent = self._thinning.recent
+        rates = table.column("tokens_per_sec")[table.thinned : -recent]
+        table.thin(self._thinning)
+        old = self._old_rates or RunningMedian()
+        if not old.has_lost_median:
+            # The whole rows, at most twice `recent`, move the median by half of their number.
+            self._old_rates = old.with_more(rates, 2 * recent)
+
+    def _has_lost_median(self) -> bool:
+        old = self._old_rates
+        if old is None or old.has_lost_median:
+            return old is not None
+        return self.throughput(RunningMedian()).has_lost_median
+
     def column(self, event: str, key: str) -> FloatArray:
-        """Values of `key` in rows of `event`, NaN where missing; read-only."""
+        """Values of `key` in rows of `event`, NaN where missing; read-only.
+
+        Thinned rows come first, as the points of `Curve`.
+        """
         table = self._tables.get(event)
         return table.column(key) if table else np.empty(0)
 
@@ -132,12 +192,9 @@ class RunSeries:
 
     def newest(self, event: str, key: str) -> float | None:
         """Last finite value of `key` in rows of `event`."""
-        last = self.at(event, key, -1)
-        if last is not None:
-            return last
-        values = self.column(event, key)
-        finite = np.flatnonzero(np.isfinite(values))
-        return float(values[finite[-1]]) if finite.size else None
+        table = self._tables.get(event)
+        last = table.newest(key) if table else math.nan
+        return last if math.isfinite(last) else None
 
     def same_windows(self) -> NDArray[np.bool_]:
         """Which eval rows were measured on the same windows as the newest one."""
@@ -161,7 +218,9 @@ class RunSeries:
         table = self._tables.get("train")
         if table is None:
             return earlier
-        basis, rates = (earlier, table.revision), table.column("tokens_per_sec")
+        earlier = self._old_rates or earlier
+        basis = earlier, table.revision
+        rates = table.column("tokens_per_sec")[table.thinned :]
         _, count, median = self._throughput or (None, 0, earlier)
         if self._throughput is None or self._throughput[0] != basis or median.has_lost_median:
             count, median = 0, earlier
@@ -184,10 +243,14 @@ class RunSeries:
         if table is None or key not in table.keys:
             return Curve(np.empty(0), np.empty(0))
         positions, values = self._positions(table, x), table.column(key)
+        buckets = table.buckets(key) if table.thinned else None
         known = np.isfinite(positions)
         if not known.all():
+            if buckets is not None:
+                # Either both points of a bucket have a position or none.
+                buckets = buckets.where(known[: table.thinned : 2])
             positions, values = positions[known], values[known]
-        return Curve(positions, values)
+        return Curve(positions, values, buckets)
 
     def _positions(self, table: ColumnBuffer, x: Axis) -> FloatArray:
         if x == "tokens":

@@ -17,6 +17,7 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 import transformer_playground.tui
+from transformer_playground.runs.thinning import Buckets
 from transformer_playground.tui.bindings import KEYS
 from transformer_playground.tui.charts.chart import SMOOTHINGS, Chart
 from transformer_playground.tui.charts.series import AxisMark, ChartLine
@@ -97,6 +98,32 @@ def test_a_line_its_name_its_newest_value_and_both_axes_are_shown() -> None:
         assert shown[-1].split() == ["0", "500", "1.0k", "1.5k", "step"]
         assert [row.split()[0] for row in shown if "┤" in row] == ["5", "4", "3", "2"]
         assert {len(row) for row in shown} == {chart.size.width}
+
+    on_stage(steps)
+
+
+def test_the_crosshair_on_thinned_points_says_which_extremes_of_which_steps_they_are() -> None:
+    buckets = Buckets(np.array([1000]), np.array([1000]), np.array([2.5]))
+    y = np.array([3.25, 1.5, *falling(50)])
+    x = np.array([0.0, 999.0, *range(1000, 1050)])
+    thinned = ChartLine("run", "baseline", x, y, "#56b4e9", buckets=buckets)
+
+    async def steps(chart: Chart, pilot: Pilot[Any]) -> None:
+        chart.set_lines([thinned])
+        chart.set_crosshair(999.0)
+        await pilot.pause()
+        assert "1.5000 … 3.2500" in rows(chart)[0]
+        assert " 0–999 " in rows(chart)[-1]
+        chart.set_crosshair(1000.0)
+        await pilot.pause()
+        assert "…" not in rows(chart)[0]
+        assert " 1,000 " in rows(chart)[-1]
+        # The average is one number, over the same steps.
+        chart.smoothing = 0.6
+        chart.set_crosshair(999.0)
+        await pilot.pause()
+        assert " 2.5000" in rows(chart)[0]
+        assert " 0–999 " in rows(chart)[-1]
 
     on_stage(steps)
 

@@ -39,6 +39,21 @@ def test_the_average_matches_the_formula(values: list[float], weight: float) -> 
     np.testing.assert_allclose(debiased_ema(values, weight), expected, rtol=1e-9, atol=1e-9 * scale)
 
 
+@given(st.lists(st.tuples(LOSSES, st.integers(1, 5)), max_size=60), st.floats(0, 0.999))
+def test_the_average_over_means_of_equal_values_is_that_over_the_values(
+    runs: list[tuple[float, int]], weight: float
+) -> None:
+    each = [value for value, count in runs for _ in range(count)]
+    ends = np.cumsum([count for _, count in runs], dtype=int) - 1
+    means, counts = [value for value, _ in runs], np.array([count for _, count in runs], dtype=int)
+    scale = max((abs(value) for value in means if math.isfinite(value)), default=1.0)
+
+    averages = debiased_ema(means, weight, counts)
+
+    expected = debiased_ema(each, weight)[ends]
+    np.testing.assert_allclose(averages, expected, rtol=1e-9, atol=1e-9 * scale)
+
+
 def test_the_average_of_three_values_is_the_one_computed_by_hand() -> None:
     # The plain average is 1, 2.5 and 5.25; its weights sum to 1/2, 3/4 and 7/8.
     np.testing.assert_allclose(debiased_ema([2.0, 4.0, NAN, 8.0], 0.5), [2.0, 10 / 3, NAN, 6.0])

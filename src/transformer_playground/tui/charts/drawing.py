@@ -21,7 +21,7 @@ from transformer_playground.tui.charts.plot import (
     fitted_y,
     with_crosshair,
 )
-from transformer_playground.tui.charts.series import AxisMark, ChartLine, PreparedLine
+from transformer_playground.tui.charts.series import AxisMark, Bucket, ChartLine, PreparedLine
 from transformer_playground.tui.charts.strips import (
     LABEL_WIDTH,
     Layout,
@@ -155,8 +155,14 @@ class ChartDrawing:
                 label=visible_line(self.x_label),
                 at=at,
                 marks=self.marks,
+                bucket=self._bucket_at(at),
             ),
         ]
+
+    def _bucket_at(self, at: float | None) -> Bucket | None:
+        line = self.leading_line()
+        point = None if at is None or line is None else line.nearest(at)
+        return None if line is None or point is None else line.bucket_at(point.x)
 
     def _layout_and_plot(
         self,

@@ -57,7 +57,7 @@ class EndLabels:
         }
 
     def _label(self, entry: LegendEntry, muted: Style, value: Style) -> list[Segment]:
-        figures = entry.value.rjust(VALUE_WIDTH + 1) if self.has_values else ""
+        figures = entry.value.rjust(_value_cells(self.entries)) if self.has_values else ""
         space = self.width - _GLYPH_CELLS - len(figures)
         name = set_cell_size(shorten_middle(entry.name, space), space)
         return [
@@ -78,8 +78,13 @@ def end_labels(entries: Sequence[LegendEntry], width: int, height: int) -> EndLa
     longest = max(cell_len(entry.name) for entry in entries)
     name = min(longest, _MAX_NAME, width // _NAME_SHARE)
     has_values = height < _MIN_HEIGHT_WITH_LEGEND and len(entries) <= height - 2
-    figures = VALUE_WIDTH + 1 if has_values else 0
+    figures = _value_cells(entries) if has_values else 0
     return EndLabels(entries, _GLYPH_CELLS + name + figures, has_values)
+
+
+def _value_cells(entries: Sequence[LegendEntry]) -> int:
+    """Columns of the values and the space before them."""
+    return 1 + max([VALUE_WIDTH, *(cell_len(entry.value) for entry in entries)])
 
 
 def spread(wanted: Sequence[int], rows: int) -> list[int]:

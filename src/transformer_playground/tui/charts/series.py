@@ -12,6 +12,7 @@ from rich.cells import cell_len
 from transformer_playground.formatting import value_text
 from transformer_playground.runs.curves import debiased_ema
 from transformer_playground.runs.metrics import Axis
+from transformer_playground.runs.thinning import Buckets
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.axes import LIMIT, FloatArray, to_log_axis
 from transformer_playground.tui.charts.braille import Points, finite_points
@@ -33,6 +34,7 @@ class ChartLine:
         label: Name in the legend; untrusted text.
         x: [points], best in ascending order.
         y: [points]; a value that is not finite makes a gap.
+        buckets: Of a curve with thinned points, which come first: two for each bucket.
         colour: A colour such as "#56b4e9".
         glyph: One character that marks the line, so that no meaning depends on colour alone.
         style: A line, a thick line over the others, a faint one beneath them, or points alone.
@@ -56,6 +58,7 @@ class ChartLine:
     smooth: bool = True
     in_legend: bool = True
     show: Callable[[float], str] = value_text
+    buckets: Buckets | None = None
 
     def __post_init__(self) -> None:
         if len(self.x) != len(self.y):
@@ -92,6 +95,16 @@ class DataPoint:
     y: float
 
 
+@dataclass(frozen=True)
+class Bucket:
+    """Extremes of the thinned points from `first` to `last`, positions of the x axis."""
+
+    first: float
+    last: float
+    low: float
+    high: float
+
+
 class PreparedLine:
     """Derived data of a line, computed once per change of its data.
 
@@ -119,7 +132,18 @@ class PreparedLine:
             return self.raw
         # Larger values would overflow within the average.
         bounded = np.where(np.isfinite(self._y), np.clip(self._y, -LIMIT, LIMIT), np.nan)
-        return self._points(debiased_ema(bounded, self._weight))
+        return self._points(self._smoothed(bounded))
+
+    def _smoothed(self, y: FloatArray) -> FloatArray:
+        buckets = self.line.buckets
+        if buckets is None:
+            return debiased_ema(y, self._weight)
+        count = len(buckets)
+        whole = y[2 * count :]
+        values = np.append(np.clip(buckets.mean, -LIMIT, LIMIT), whole)
+        counts = np.append(buckets.finite, np.ones(len(whole), dtype=np.int64))
+        average = debiased_ema(values, self._weight, counts)
+        return np.append(np.repeat(average[:count], 2), average[count:])
 
     @property
     def is_smoothed(self) -> bool:
@@ -128,7 +152,12 @@ class PreparedLine:
     @cached_property
     def nonfinite(self) -> FloatArray:
         """Ascending x positions of values that are not finite."""
-        return np.sort(self._x[np.isfinite(self._x) & ~np.isfinite(self._y)])
+        places = self._x[np.isfinite(self._x) & ~np.isfinite(self._y)]
+        buckets = self.line.buckets
+        if buckets is not None:
+            lasts = self._x[1 : 2 * len(buckets) : 2]
+            places = np.append(places, lasts[buckets.finite < buckets.rows])
+        return np.sort(places)
 
     @cached_property
     def dropped_count(self) -> int:
@@ -191,6 +220,18 @@ class PreparedLine:
         else:
             index = int(np.searchsorted(x, at - least, side="right")) - 1
         return float(x[min(max(index, 0), len(x) - 1)])
+
+    def bucket_at(self, x: float) -> Bucket | None:
+        """The bucket of thinned points whose extremes the line shows at `x`, if there is one."""
+        buckets = self.line.buckets
+        if buckets is None:
+            return None
+        end = 2 * len(buckets)
+        index = 2 * int(np.searchsorted(self._x[:end:2], x, side="right")) - 2
+        if index < 0 or x > self._x[index + 1] or math.isnan(self._y[index]):
+            return None
+        first, last = self._x[index : index + 2].tolist()
+        return Bucket(first, last, *sorted(self._y[index : index + 2].tolist()))
 
     def _point(self, points: Points, index: int) -> DataPoint:
         y = float(points.y[index])

@@ -21,7 +21,7 @@ from transformer_playground.formatting import (
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.axes import Kind, Tick
 from transformer_playground.tui.charts.plot import BEST_MARK, CROSSHAIR, GRID, NONFINITE, Plot
-from transformer_playground.tui.charts.series import AxisMark, PreparedLine
+from transformer_playground.tui.charts.series import AxisMark, Bucket, PreparedLine
 from transformer_playground.tui.contrast import dimmed, readable
 from transformer_playground.tui.shared.text import shorten_middle
 
@@ -34,8 +34,8 @@ _MIN_HEIGHT_WITH_AXIS, _MIN_HEIGHT_WITH_LEGEND, _MIN_HEIGHT_WITH_RULE = 4, 6, 9
 _HEIGHT_PER_LEGEND_ROW = 6
 _MAX_NAME_WIDTH, _MIN_NAME_WIDTH = 32, 8
 _LEGEND_GAP = 3
-# Glyph, value and the spaces around them.
-_ENTRY_CELLS = 2 + 1 + VALUE_WIDTH
+# Glyph and the spaces around it and the value.
+_ENTRY_CELLS = 2 + 1
 
 
 @dataclass(frozen=True)
@@ -181,8 +181,14 @@ def axis_strips(
     label: str,
     at: float | None,
     marks: Sequence[AxisMark] = (),
+    bucket: Bucket | None = None,
 ) -> list[Strip]:
-    """The x axis: a rule with ticks and events above their labels and the crosshair's position."""
+    """The x axis: a rule with ticks and events above their labels and the crosshair's position.
+
+    Args:
+        at: Position of the crosshair.
+        bucket: The thinned points there.
+    """
     places = [(plot.column_of(tick.position), tick) for tick in plot.x_ticks]
     ticks = [(column, tick) for column, tick in places if column is not None]
     strips = []
@@ -191,7 +197,9 @@ def axis_strips(
     if layout.axis:
         crosshair = None
         if at is not None and (column := plot.column_of(at)) is not None:
-            crosshair = column, f" {duration_text(at) if kind == 'seconds' else position_text(at)} "
+            show = duration_text if kind == "seconds" else position_text
+            text = show(at) if bucket is None else f"{show(bucket.first)}–{show(bucket.last)}"
+            crosshair = column, f" {text} "
         strips.append(_label_row(ticks, crosshair, label, layout, palette))
     return strips
 
@@ -277,12 +285,21 @@ class LegendEntry:
 
 
 def legend_entry(line: PreparedLine, at: float | None, style: Style) -> LegendEntry:
-    """The entry of a line with its value at a position of the x axis, or its newest value."""
+    """The entry of a line with its value at a position of the x axis, or its newest value.
+
+    A thinned line that is not smoothed has the lowest and the highest value there.
+    """
     point = line.newest if at is None else line.nearest(at)
+    bucket = None if point is None or line.is_smoothed else line.bucket_at(point.x)
+    if bucket is not None and bucket.low < bucket.high:
+        ends = (fitting_text(value, line.line.show) for value in (bucket.low, bucket.high))
+        value = " … ".join(ends)
+    else:
+        value = UNKNOWN if point is None else fitting_text(point.y, line.line.show)
     return LegendEntry(
         line.line.cell_glyph,
         visible_line(line.line.label),
-        UNKNOWN if point is None else fitting_text(point.y, line.line.show),
+        value,
         "" if line.best is None else f"{BEST_MARK} {fitting_text(line.best.y, line.line.show)}",
         style,
     )
@@ -306,14 +323,16 @@ class Legend:
         longest = max((cell_len(each.name) for each in entries), default=0)
         longest = min(max(longest, _MIN_NAME_WIDTH), _MAX_NAME_WIDTH)
         best = VALUE_WIDTH + 3 if any(each.best for each in entries) else 0
+        self._value_width = max([VALUE_WIDTH, *(cell_len(each.value) for each in entries)])
+        entry = _ENTRY_CELLS + self._value_width
         # First everything, then without the best values, then with shorter names.
         self._best_width, self._name_width = best, longest
         across = -(-count // max(1, rows))
-        space = (width + _LEGEND_GAP) // max(1, across) - _LEGEND_GAP - _ENTRY_CELLS
+        space = (width + _LEGEND_GAP) // max(1, across) - _LEGEND_GAP - entry
         if space < longest + best:
             self._best_width = 0
             self._name_width = min(longest, max(space, _MIN_NAME_WIDTH))
-        self._entry_width = _ENTRY_CELLS + self._name_width + self._best_width
+        self._entry_width = entry + self._name_width + self._best_width
         self._across = max(1, (width + _LEGEND_GAP) // (self._entry_width + _LEGEND_GAP))
 
     @property
@@ -345,7 +364,7 @@ class Legend:
         return [
             Segment(f"{each.glyph} ", each.style),
             Segment(self._fit(each.name, self._name_width), self._muted),
-            Segment(each.value.rjust(VALUE_WIDTH + 1), self._value),
+            Segment(each.value.rjust(self._value_width + 1), self._value),
             Segment(best, self._muted),
         ]
 

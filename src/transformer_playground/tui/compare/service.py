@@ -17,6 +17,7 @@ from transformer_playground.plots.loss_plot import plot_loss
 from transformer_playground.runs.folder import RunFolder, open_run
 from transformer_playground.runs.metrics import Axis, read_samples
 from transformer_playground.runs.series import Curve, RunSeries
+from transformer_playground.runs.thinning import Thinning
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,8 @@ class Comparer:
 
     def _read(self, run_id: str, state: str | None) -> bool:
         folder = RunFolder(self._runs_dir / run_id)
-        cached = self._cache.setdefault(run_id, _CachedRun(RunSeries(folder.metrics_path)))
+        series = RunSeries(folder.metrics_path, thinning=Thinning())
+        cached = self._cache.setdefault(run_id, _CachedRun(series))
         signature = (state, *_signature(folder))
         if signature == cached.signature:
             return False

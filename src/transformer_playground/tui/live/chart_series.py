@@ -113,6 +113,7 @@ def curve_line(
         label=spec.name if is_single else style.label,
         x=curve.x,
         y=curve.y,
+        buckets=curve.buckets,
         colour=colour,
         glyph=_THIN_GLYPH if is_other else style.glyph,
         style="thick" if spec.is_primary else "dim" if is_faint and not is_smoothed else "line",

@@ -20,6 +20,7 @@ from transformer_playground.runs.metrics import (
 )
 from transformer_playground.runs.series import Curve, RunSeries
 from transformer_playground.runs.status import Writer, read_writer
+from transformer_playground.runs.thinning import Thinning
 from transformer_playground.terminal import visible
 from transformer_playground.tui.live.marks import EventMark, MarkedSteps
 from transformer_playground.tui.live.quantities import CurveSpec, Quantity
@@ -110,7 +111,7 @@ class RunFollower:
 
     def __init__(self, folder: RunFolder) -> None:
         self._folder = folder
-        self._series = RunSeries(folder.metrics_path, listener=self._on_rows)
+        self._series = RunSeries(folder.metrics_path, listener=self._on_rows, thinning=Thinning())
         self._sample_rows = MetricsReader(folder.samples_path, accept=is_sample_row)
         self._samples: SampleHistory[SampleText] = SampleHistory(MAX_SAMPLES)
         self._lines: deque[LogLine] = deque(maxlen=MAX_LOG_LINES)
@@ -152,7 +153,7 @@ class RunFollower:
 
     def _curve(self, spec: CurveSpec, scale: float, x: Axis) -> Curve:
         curve = self._series.curve(spec.event, spec.key, x)
-        return curve if scale == 1.0 else Curve(curve.x, curve.y * scale)
+        return curve if scale == 1.0 else curve.scaled(scale)
 
     def focused(self, request: ViewRequest) -> FocusedRun:
         """Numbers, samples and log; the same object while there are no new rows."""

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from transformer_playground.runs.curves import debiased_ema
+from transformer_playground.runs.thinning import Buckets
 from transformer_playground.tui.charts.axes import Kind, Span
 from transformer_playground.tui.charts.ends import spread
 from transformer_playground.tui.charts.plot import (
@@ -21,7 +22,7 @@ from transformer_playground.tui.charts.plot import (
     fitted_y,
     with_crosshair,
 )
-from transformer_playground.tui.charts.series import ChartLine, DataPoint, PreparedLine
+from transformer_playground.tui.charts.series import Bucket, ChartLine, DataPoint, PreparedLine
 from transformer_playground.tui.charts.sparkline import NONFINITE as NONFINITE_BLOCK
 from transformer_playground.tui.charts.sparkline import block_rows
 
@@ -80,6 +81,25 @@ def test_smoothing_is_the_debiased_average_and_leaves_the_measured_line() -> Non
     for style in ("dim", "points"):
         assert prepared(y, smoothing=0.6, style=style).shown.y.tolist() == y
     assert prepared(y, smoothing=0.6, smooth=False).shown.y.tolist() == y
+
+
+def test_a_thinned_line_knows_the_extremes_that_it_shows_and_where_numbers_are_missing() -> None:
+    buckets = Buckets(np.array([8, 8, 8]), np.array([8, 7, 0]), np.array([3.0, 2.0, math.nan]))
+    y = [5.0, 1.0, 2.0, 2.5, math.nan, math.nan, 4.0, 3.0]
+    line = prepared(y, [0.0, 7.0, 8.0, 15.0, 16.0, 23.0, 24.0, 25.0], buckets=buckets)
+    assert line.bucket_at(0.0) == line.bucket_at(3.0) == Bucket(0.0, 7.0, 1.0, 5.0)
+    assert line.bucket_at(15.0) == Bucket(8.0, 15.0, 2.0, 2.5)
+    for between_without_numbers_or_whole in (7.5, 20.0, 24.0, -1.0, 99.0):
+        assert line.bucket_at(between_without_numbers_or_whole) is None
+    assert prepared(y).bucket_at(0.0) is None
+    assert line.nonfinite.tolist() == [15.0, 16.0, 23.0, 23.0]
+
+
+def test_smoothing_averages_the_means_of_thinned_points_and_not_their_extremes() -> None:
+    buckets = Buckets(np.array([8, 8]), np.array([8, 8]), np.array([1.0, 1.0]))
+    line = prepared([1.0, 90.0, 0.0, 80.0, 1.0], smoothing=0.6, buckets=buckets)
+    np.testing.assert_allclose(line.shown.y, np.ones(5))
+    assert line.raw.y.tolist() == [1.0, 90.0, 0.0, 80.0, 1.0]
 
 
 def test_the_best_point_is_a_measured_one() -> None:
