@@ -392,7 +392,7 @@ def test_a_long_file_is_read_in_blocks_of_bounded_size(tmp_path: Path) -> None:
     size = len(write(path, rows))
     blocks = [part.rows for part in MetricsReader(path).blocks()]
     assert [row for block in blocks for row in block] == rows
-    assert len(blocks) == -(-size // 2**20)
+    assert len(blocks) == -(-size // 2**18)
 
 
 def test_rows_are_chosen_by_the_reader(tmp_path: Path) -> None:
