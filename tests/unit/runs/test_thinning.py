@@ -172,6 +172,7 @@ def test_a_file_that_often_goes_back_is_seldom_read_again(
     series = RunSeries(path, thinning=FEW)
     readings: list[int] = []
     read_again = series._read_again
+
     def counted() -> None:
         readings.append(1)
         read_again()
