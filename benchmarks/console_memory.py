@@ -31,7 +31,8 @@ from transformer_playground.training.launch import Launch
 from transformer_playground.training.sinks.run_files import event_rows
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.core.job_queue import Job, Update
-from transformer_playground.tui.live import view as live_view
+from transformer_playground.tui.live import polling
+from transformer_playground.tui.live.view import LiveView
 
 _BATCH = 2000
 _EVAL_EVERY = 250
@@ -60,7 +61,7 @@ def main() -> None:
 async def _measure(folder: Path, marks: list[int]) -> dict[int, float]:
     importlib.import_module("transformer_playground.config.schema")
     # No rest between two polls.
-    live_view._MAX_LOAD = 1.0
+    polling._MAX_LOAD = 1.0
     settings = {"train": {"runtime": {"max_iters": marks[-1]}}}
     run = create_run(folder / "runs", "long", {"experiment": "none", "config": settings})
     (folder / "experiments").mkdir()
@@ -92,11 +93,11 @@ async def _measure(folder: Path, marks: list[int]) -> dict[int, float]:
 
 async def _until_shown(console: Console, pilot: Pilot[Any], step: int) -> None:
     view = console.screen
-    if not isinstance(view, live_view.LiveView):
+    if not isinstance(view, LiveView):
         raise SystemExit("the live view did not open")
     began = time.monotonic()
     while True:
-        frame = view._frame
+        frame = view.poller.frame
         if frame and frame.focus and frame.focus.stats.summary.train_step == step:
             return
         if time.monotonic() - began > _PATIENCE:
