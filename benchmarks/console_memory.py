@@ -43,7 +43,7 @@ _MIB = 1024**2
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=_MARKS[-1])
     steps = parser.parse_args().steps
     marks = [*(mark for mark in _MARKS if mark < steps), steps]
