@@ -23,13 +23,14 @@ _COMMANDS = {
     "export": "export",
     "export-adapter": "export",
     "import": "import_run",
+    "inspect": "inspect_run",
     "serve": "serve",
     "experiments": "experiments",
     "new": "experiments",
     "tensorboard": "tensorboard",
 }
-# Commands whose names are words of Python.
-_FUNCTIONS = {"import": "import_run"}
+# Commands whose names are words or modules of Python.
+_FUNCTIONS = {"import": "import_run", "inspect": "inspect_run"}
 _RUNS = "runs"
 _DEFAULT = "list"
 

@@ -169,6 +169,21 @@ def sample_options(**replaced: Any) -> Callable[[Callable[..., None]], Callable[
     return decorate
 
 
+def check_out(out: Path) -> None:
+    """Refuse an `--out` that cannot be written, before the work.
+
+    Raises:
+        UsageError: It is not a file, or its folder does not exist.
+    """
+    # Writing replaces the path: a device or a pipe must stay.
+    if out.exists() and not out.is_file():
+        raise UsageError(f"--out {out} is not a file.", "Choose another file.")
+    if not out.absolute().parent.is_dir():
+        raise UsageError(
+            f"--out {out} is in a folder that does not exist.", "Create the folder first."
+        )
+
+
 def read_stdin_prompt(request: SampleRequest) -> SampleRequest:
     """Read the prompt from standard input if `--prompt -` is given.
 

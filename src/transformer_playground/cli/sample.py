@@ -14,6 +14,7 @@ from transformer_playground.cli.options import (
     ExistingRunOption,
     Overrides,
     RunsDir,
+    check_out,
     read_stdin_prompt,
     sample_options,
 )
@@ -88,22 +89,12 @@ def _find(runs_dir: Path, name: str) -> RunFolder:
 
 def _draw(run: RunFolder, request: SampleRequest, out: Path | None, *, json_output: bool) -> None:
     if out is not None:
-        _check_out(out)
+        check_out(out)
     resolved = resolve_sampling(run, read_stdin_prompt(request))
     if out is not None:
         write_samples(resolved, out, json_output=json_output)
     else:
         print_samples(resolved, json_output=json_output, stream=is_terminal())
-
-
-def _check_out(out: Path) -> None:
-    # Writing replaces the path: a device or a pipe must stay.
-    if out.exists() and not out.is_file():
-        raise UsageError(f"--out {out} is not a file.", "Choose another file.")
-    if not out.absolute().parent.is_dir():
-        raise UsageError(
-            f"--out {out} is in a folder that does not exist.", "Create the folder first."
-        )
 
 
 def print_samples(resolved: ResolvedSampling, *, json_output: bool, stream: bool) -> None:

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
@@ -15,7 +15,9 @@ from transformer_playground.inspection.recording import Edit, Recording, Site, r
 from transformer_playground.model.base import LanguageModel
 
 Replacement = Literal["zero", "mean"]
+Branch = Literal["attention", "mlp", "layer"]
 
+_BRANCHES: dict[str, Branch] = {name: name for name in get_args(Branch)}
 _NAME = re.compile(r"L?(\d{1,4})(?:[.H](\d{1,4}|mlp|attention))?", re.IGNORECASE)
 
 
@@ -24,7 +26,7 @@ class Component:
     """A part of the model that can be switched off; `part` is a head or a whole branch."""
 
     layer: int
-    part: int | Literal["attention", "mlp", "layer"] = "layer"
+    part: int | Branch = "layer"
 
     def __str__(self) -> str:
         return str(self.layer) if self.part == "layer" else f"{self.layer}.{self.part}"
@@ -42,16 +44,18 @@ def parse_component(text: str, parts: ModelParts) -> Component:
             f"'{text}' is not a part of a model.",
             "Write LAYER.HEAD, LAYER.mlp, LAYER.attention or LAYER, counted from 0.",
         )
-    layer, part = int(found[1]), (found[2] or "layer").lower()
+    layer, named = int(found[1]), (found[2] or "layer").lower()
     if layer >= len(parts.layers):
         raise UsageError(
             f"There is no layer {layer}: the model has layers 0 to {len(parts.layers) - 1}."
         )
-    if part.isdigit() and int(part) >= parts.n_head:
-        raise UsageError(f"There is no head {part}: layers have heads 0 to {parts.n_head - 1}.")
-    if part == "mlp" and parts.layers[layer].mlp is None:
-        raise UsageError("This model has no MLPs.")
-    return Component(layer, int(part) if part.isdigit() else part)  # type: ignore[arg-type]
+    if named in _BRANCHES:
+        if named == "mlp" and parts.layers[layer].mlp is None:
+            raise UsageError("This model has no MLPs.")
+        return Component(layer, _BRANCHES[named])
+    if int(named) >= parts.n_head:
+        raise UsageError(f"There is no head {named}: layers have heads 0 to {parts.n_head - 1}.")
+    return Component(layer, int(named))
 
 
 def all_components(parts: ModelParts) -> list[Component]:

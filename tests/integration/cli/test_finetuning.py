@@ -48,6 +48,10 @@ def test_every_command_that_reads_a_run_works(project: Project, tp: Tp) -> None:
     assert report.code == 0, report.err
     check("report", report.lines[0])
     assert report.lines[0]["evaluation"]["full_validation"]["loss"] > 0
+    for view in (("--attention",), ("--ablate", "all"), ("--model", "--split", "val")):
+        inspected = tp("inspect", "first", *view, "--json")
+        assert inspected.code == 0, inspected.err
+        check("inspect", inspected.lines[0])
     shown = tp("runs", "show", "first", "--json")
     assert shown.code == 0
     check("runs-show", shown.lines[0])

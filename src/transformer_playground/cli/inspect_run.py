@@ -1,0 +1,192 @@
+"""`tp inspect`."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from transformer_playground.cli.options import (
+    RUN_HELP,
+    AsJson,
+    Base,
+    DatasetDir,
+    ExperimentsDir,
+    RunsDir,
+    check_out,
+)
+from transformer_playground.cli.output import note, say, say_json
+from transformer_playground.errors import UsageError
+from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
+from transformer_playground.files import replace_text
+from transformer_playground.jsonvalues import ascii_json
+from transformer_playground.runs.folder import RUNS_DIR
+from transformer_playground.runs.listing import find_run_or_latest
+from transformer_playground.terminal import visible, visible_line
+
+_PARTS = "LAYER.HEAD, LAYER.mlp, LAYER.attention or LAYER"
+
+
+def inspect_run(
+    run: Annotated[str, typer.Argument(metavar="RUN", help=f"{RUN_HELP} Or an experiment.")],
+    prompt: Annotated[
+        str | None,
+        typer.Option("--prompt", metavar="TEXT", help="Text to look at; FILE:path reads a file."),
+    ] = None,
+    split: Annotated[
+        Literal["train", "val"] | None,
+        typer.Option("--split", help="Look at text of this split; default without --prompt: val."),
+    ] = None,
+    window: Annotated[
+        int,
+        typer.Option("--window", metavar="N", min=0, help="Window of the split, counted from 0."),
+    ] = 0,
+    windows: Annotated[
+        int,
+        typer.Option("--windows", metavar="N", min=1, help="Windows to search for --neurons."),
+    ] = 64,
+    position: Annotated[
+        int,
+        typer.Option(
+            "--position",
+            metavar="N",
+            help="Token whose prediction is explained; negative ones count from the end.",
+        ),
+    ] = -1,
+    lens: Annotated[
+        bool, typer.Option("--lens", help="What each layer would predict (logit lens).")
+    ] = False,
+    attribution: Annotated[
+        bool,
+        typer.Option("--attribution", help="What each head and MLP adds to the logit of a token."),
+    ] = False,
+    attention: Annotated[bool, typer.Option("--attention", help="Where each head looks.")] = False,
+    heads: Annotated[
+        bool,
+        typer.Option(
+            "--heads", help="Scores of heads: previous token, duplicate token, induction."
+        ),
+    ] = False,
+    ablate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--ablate",
+            metavar="PART",
+            help=f"The loss without a part: {_PARTS}, or all; repeatable.",
+        ),
+    ] = None,
+    mean: Annotated[
+        bool, typer.Option("--mean", help="With --ablate: replace by the mean, not by zero.")
+    ] = False,
+    patch: Annotated[
+        str | None,
+        typer.Option(
+            "--patch",
+            metavar="TEXT",
+            help="Patch activations of this prompt into --prompt, of the same number of tokens.",
+        ),
+    ] = None,
+    patch_kind: Annotated[
+        Literal["residual", "attention", "mlp"],
+        typer.Option("--patch-kind", help="Activation that --patch replaces."),
+    ] = "residual",
+    neurons: Annotated[
+        str | None,
+        typer.Option(
+            "--neurons",
+            metavar="LAYER[.N]",
+            help="Texts in which neurons of a layer, or one of them, fire most.",
+        ),
+    ] = None,
+    neighbours: Annotated[
+        str | None,
+        typer.Option("--neighbours", metavar="TOKEN", help="Tokens with similar embeddings."),
+    ] = None,
+    model: Annotated[
+        bool,
+        typer.Option(
+            "--model",
+            help="Modules with parameters, memory, FLOPs and weights; gradients with a text.",
+        ),
+    ] = False,
+    checkpoint: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--checkpoint",
+            metavar="NAME",
+            help="Checkpoint: auto (best, else last), best, last, a file name, or all; several "
+            "show the picture over training.",
+        ),
+    ] = None,
+    svg: Annotated[bool, typer.Option("--svg", help="Draw an SVG picture.")] = False,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Write the output to this file."),
+    ] = None,
+    dataset: DatasetDir = None,
+    base: Base = None,
+    experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
+    runs_dir: RunsDir = RUNS_DIR,
+    json_output: AsJson = False,
+) -> None:
+    """Look inside a model, layer by layer and head by head.
+
+    Without another view, shows how surprising each token is. Papers and examples: docs/inspect.md.
+    """
+    from transformer_playground.inspection.request import InspectRequest, View, resolve_inspection
+
+    if svg and json_output:
+        raise UsageError("--svg and --json are mutually exclusive.", "Give one of them.")
+    asked: dict[View, bool] = {
+        "lens": lens,
+        "attribution": attribution,
+        "attention": attention,
+        "heads": heads,
+        "ablate": bool(ablate),
+        "patch": patch is not None,
+        "neurons": neurons is not None,
+        "neighbours": neighbours is not None,
+        "model": model,
+    }
+    views: list[View] = [view for view, is_asked in asked.items() if is_asked]
+    if len(views) > 1:
+        raise UsageError(f"--{views[0]} and --{views[1]} are different views.", "Give one of them.")
+    if out is not None:
+        check_out(out)
+    chosen: View = views[0] if views else "text"
+    request = InspectRequest(
+        view=chosen,
+        prompt=prompt,
+        split=split,
+        window=window,
+        windows=windows,
+        checkpoints=tuple(checkpoint or ("auto",)),
+        position=position,
+        parts=tuple(ablate or ()),
+        mean=mean,
+        other=patch,
+        patch=patch_kind,
+        neurons=neurons or "0",
+        token=neighbours or "",
+        dataset=dataset,
+        experiments_dir=experiments_dir,
+        base=base,
+        environ=os.environ,
+    )
+    setup = resolve_inspection(find_run_or_latest(runs_dir, run), request)
+    # torch is imported after everything that can fail without it.
+    from transformer_playground.inspection.render import render
+    from transformer_playground.inspection.svg import picture
+    from transformer_playground.inspection.views import inspect_run as look
+
+    document = look(setup, progress=lambda line: note(visible_line(line)))
+    if out is not None:
+        text = picture(document) if svg else ascii_json(document) if json_output else ""
+        replace_text(out, text or visible(render(document)) + "\n")
+        note(visible_line(f"written: {out}"))
+    elif svg:
+        say(picture(document).removesuffix("\n"))
+    elif json_output:
+        say_json(document)
+    else:
+        say(render(document))
