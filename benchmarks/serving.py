@@ -22,6 +22,7 @@ from typing import Any
 import aiohttp
 import torch
 
+from transformer_playground.checkpoints.format import weights_payload
 from transformer_playground.checkpoints.store import CheckpointStore
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.config.schema import ExperimentConfig
@@ -43,25 +44,7 @@ def _write_run(runs_dir: Path, name: str) -> None:
     config = ExperimentConfig(model=_MODELS[name]).model_dump(mode="json")
     run = create_run(runs_dir, name, {"experiment": name, "config": config, "parameters": 1})
     CharTokenizer(_ALPHABET).save(run.tokenizer)
-    payload: dict[str, Any] = {
-        "format": "transformer-playground",
-        "version": 1,
-        "kind": "gpt",
-        "step": 0,
-        "tokens_seen": 0,
-        "model": model.state_dict(),
-        "model_args": model.args(),
-        "optimizer": {},
-        "scaler": None,
-        "ema": None,
-        "generators": {},
-        "batch_cursor": 0,
-        "best_val_loss": None,
-        "best_step": None,
-        "val_loss": None,
-        "progress": {},
-        "config": config,
-    }
+    payload = weights_payload(model.state_dict(), model.args()) | {"config": config}
     store = CheckpointStore(run.checkpoints, keep_last=1, keep_best=1)
     store.save(payload, step=0, last=True, best_metric=None)
 

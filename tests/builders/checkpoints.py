@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from transformer_playground.checkpoints.format import FORMAT, VERSION, CheckpointInfo
+from transformer_playground.checkpoints.format import CheckpointInfo, weights_payload
 from transformer_playground.checkpoints.store import CheckpointStore
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.errors import CheckpointError
@@ -69,25 +69,9 @@ def tiny_model(**settings: Any) -> GPT:
 
 def gpt_payload(model: GPT, /, **changes: Any) -> dict[str, Any]:
     """A whole checkpoint payload around a model, with some keys changed."""
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "kind": "gpt",
-        "step": 5,
-        "tokens_seen": 50,
-        "model": model.state_dict(),
-        "model_args": model.config.model_dump() | {"vocab_size": model.vocab_size},
-        "optimizer": {},
-        "scaler": None,
-        "ema": None,
-        "generators": {},
-        "batch_cursor": 5,
-        "best_val_loss": 2.5,
-        "best_step": 5,
-        "val_loss": 2.5,
-        "progress": {},
-        "config": {},
-    } | changes
+    progress = {"tokens_seen": 50, "batch_cursor": 5}
+    best = {"best_val_loss": 2.5, "best_step": 5, "val_loss": 2.5}
+    return weights_payload(model.state_dict(), model.args(), step=5) | progress | best | changes
 
 
 def save_for_ever(folder: Path, first_step: int, progress: Connection) -> None:

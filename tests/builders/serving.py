@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from builders.models import lively_model
+from transformer_playground.checkpoints.format import weights_payload
 from transformer_playground.checkpoints.store import CheckpointStore
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.tokenizers import Tokenizer
@@ -40,25 +41,7 @@ def write_run(
     config = ExperimentConfig().model_dump(mode="json") | {"model": gpt.config.model_dump()}
     run = create_run(runs_dir, run_id, {"experiment": "tiny", "config": config, "parameters": 1})
     tokenizer.save(run.tokenizer)
-    payload: dict[str, Any] = {
-        "format": "transformer-playground",
-        "version": 1,
-        "kind": "gpt",
-        "step": 7,
-        "tokens_seen": 0,
-        "model": gpt.state_dict(),
-        "model_args": gpt.args(),
-        "optimizer": {},
-        "scaler": None,
-        "ema": None,
-        "generators": {},
-        "batch_cursor": 0,
-        "best_val_loss": None,
-        "best_step": None,
-        "val_loss": None,
-        "progress": {},
-        "config": config,
-    }
+    payload = weights_payload(gpt.state_dict(), gpt.args(), step=7) | {"config": config}
     store = CheckpointStore(run.checkpoints, keep_last=1, keep_best=1)
     store.save(payload, step=7, last=True, best_metric=None)
     return run

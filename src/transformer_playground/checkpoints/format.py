@@ -149,6 +149,37 @@ _KEYS: dict[str, tuple[type, ...]] = {
 }
 
 
+def weights_payload(
+    weights: Mapping[str, Any], model_args: Mapping[str, Any], *, step: int = 0
+) -> dict[str, Any]:
+    """The payload of a GPT of which nothing but the weights is known.
+
+    Args:
+        weights: Tensors by parameter name.
+        model_args: The `[model]` table with `vocab_size`.
+        step: Number of optimizer steps.
+    """
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "kind": "gpt",
+        "step": step,
+        "tokens_seen": 0,
+        "model": dict(weights),
+        "model_args": dict(model_args),
+        "optimizer": {},
+        "scaler": None,
+        "ema": None,
+        "generators": {},
+        "batch_cursor": 0,
+        "best_val_loss": None,
+        "best_step": None,
+        "val_loss": None,
+        "progress": {},
+        "config": {},
+    }
+
+
 def check_payload(payload: Mapping[str, Any]) -> None:
     """Check every key of a payload.
 

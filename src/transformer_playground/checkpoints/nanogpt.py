@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from transformer_playground.checkpoints.format import FORMAT, VERSION, check_weights
+from transformer_playground.checkpoints.format import check_weights, weights_payload
 from transformer_playground.errors import CheckpointError
 
 # torch.compile prefixes every key.
@@ -50,25 +50,8 @@ def convert(payload: Mapping[str, Any]) -> dict[str, Any]:
     check_weights(saved, "model")
     weights = _plain(saved)
     step = payload.get("iter_num", 0)
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "kind": "gpt",
-        "step": step if isinstance(step, int) else 0,
-        "tokens_seen": 0,
-        "model": _rename(weights),
-        "model_args": _model_args(shape, weights),
-        "optimizer": {},
-        "scaler": None,
-        "ema": None,
-        "generators": {},
-        "batch_cursor": 0,
-        "best_val_loss": None,
-        "best_step": None,
-        "val_loss": None,
-        "progress": {},
-        "config": {},
-    }
+    step = step if isinstance(step, int) else 0
+    return weights_payload(_rename(weights), _model_args(shape, weights), step=step)
 
 
 def parameter_names(payload: Mapping[str, Any]) -> list[str]:

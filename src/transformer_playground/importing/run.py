@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from transformer_playground.checkpoints.format import FORMAT, VERSION
+from transformer_playground.checkpoints.format import weights_payload
 from transformer_playground.checkpoints.loading import build_model
 from transformer_playground.checkpoints.store import CheckpointStore
 from transformer_playground.config.loading import LoadedConfig, combine
@@ -238,22 +238,10 @@ def _payload(foreign: ForeignModel, config: ExperimentConfig) -> dict[str, Any]:
         windows_drawn=windows,
         tokens_seen=windows * config.train_block_size,
     )
-    return {
-        "format": FORMAT,
-        "version": VERSION,
-        "kind": "gpt",
-        "step": state.step,
+    return weights_payload(foreign.weights, foreign.model_args, step=state.step) | {
         "tokens_seen": state.tokens_seen,
-        "model": foreign.weights,
-        "model_args": foreign.model_args,
-        "optimizer": {},
-        "scaler": None,
-        "ema": None,
         "generators": {"scheme": RANDOMNESS_SCHEME, "seed": runtime.seed},
         "batch_cursor": state.windows_drawn,
-        "best_val_loss": None,
-        "best_step": None,
-        "val_loss": None,
         "progress": dataclasses.asdict(state),
         "config": config.model_dump(mode="json"),
     }

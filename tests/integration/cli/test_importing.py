@@ -14,8 +14,10 @@ from builders.nanogpt import (
     write_meta,
 )
 from builders.schemas import check
-from builders.training import TEXT
+from builders.training import TEXT, equal
 from transformer_playground.checkpoints.loading import load_payload
+from transformer_playground.training.control import TrainingControl
+from transformer_playground.training.launch import Launch, resolve_launch
 
 ALPHABET = "".join(sorted(set(TEXT)))
 CONFIG = {
@@ -105,6 +107,32 @@ def test_with_an_experiment_an_imported_run_is_trained_on(trained: Project, tp: 
     (rows,) = tp("runs", "--json").lines
     row = next(row for row in rows if row["run_id"] == "foreign")
     assert (row["state"], row["experiment"], row["step"]) == ("finished", "tiny", 5)
+
+
+def test_an_imported_run_is_branched_from_its_weights_and_stays_as_it_was(
+    trained: Project, tp: Tp
+) -> None:
+    out = write_nanogpt(trained.root / "nano")
+    assert tp("import", out, "--run-id", "foreign", "--experiment", "tiny").code == 0
+    foreign = trained.run_named("foreign")
+    before = {path: path.read_bytes() for path in foreign.root.rglob("*") if path.is_file()}
+    folders = trained.root / "experiments", trained.root / "runs"
+    changes = ("train.runtime.max_iters=3", "train.optim.weight_decay=0.5")
+    launch = Launch("tiny", changes, run_id="twig", branch=("foreign", "last"))
+
+    branched = resolve_launch(*folders, launch)
+    assert branched.prepare(print) is None
+    branched.train([], TrainingControl(), lambda _: None)
+
+    twig = load_payload(trained.run_named("twig").checkpoints / "last.pt")
+    origin = load_payload(foreign.checkpoints / "last.pt")
+    # It ends at the step that it starts from.
+    for part in ("step", "tokens_seen", "model"):
+        assert equal(twig[part], origin[part]), part
+    states = [payload["optimizer"]["AdamW"]["state"] for payload in (twig, origin)]
+    assert equal(*states)
+    assert twig["config"]["train"]["optim"]["weight_decay"] == 0.5
+    assert {path: path.read_bytes() for path in before} == before
 
 
 def test_the_tokenizer_of_a_named_experiment_must_be_that_of_the_model(
