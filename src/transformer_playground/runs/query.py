@@ -47,19 +47,22 @@ class Query:
         return any(all(term(row, now) for term in terms) for terms in self.alternatives)
 
 
-def parse_query(text: str, settings: Iterable[str] = ()) -> Query:
+def parse_query(
+    text: str, settings: Iterable[str] = (), name_of: Callable[[str], str] | None = None
+) -> Query:
     """Parse a query.
 
     Args:
         text: The query; an empty one matches every run.
         settings: Known dotted setting keys.
+        name_of: Run id -> another name under which the user sees the run, which words find, too.
 
     Raises:
         UsageError: Unknown field, invalid value or unclosed quote.
     """
     if len(text) > LONGEST_QUERY:
         raise UsageError(f"The filter has {len(text):,} characters.", "Write a shorter one.")
-    known = frozenset(settings)
+    known = _Known(frozenset(settings), name_of or str)
     alternatives: list[list[Term]] = [[]]
     for term in _split(text):
         if term == _OR:
@@ -140,11 +143,19 @@ def _split(text: str) -> list[str]:
     return split_terms(text)
 
 
-def _parse_term(term: str, settings: frozenset[str]) -> Term:
+@dataclass(frozen=True)
+class _Known:
+    """Settings and names of the runs."""
+
+    settings: frozenset[str]
+    name_of: Callable[[str], str]
+
+
+def _parse_term(term: str, known: _Known) -> Term:
     if term.startswith("--"):
         raise UsageError(f"No such option: {term}", "See: tp runs list --help")
     if term.startswith("-") and len(term) > 1:
-        positive = _parse_term(term[1:], settings)
+        positive = _parse_term(term[1:], known)
         return lambda row, now: not positive(row, now)
     first, *others = _alternatives(term) or [term]
     if others:
@@ -152,16 +163,16 @@ def _parse_term(term: str, settings: frozenset[str]) -> Term:
         # Each further value belongs to the field and operator of the first one.
         start = compared[1] + compared[2] if compared else ""
         whole = [each if COMPARISON.fullmatch(each) else start + each for each in others]
-        tests = [_parse_term(each, settings) for each in (first, *whole)]
+        tests = [_parse_term(each, known) for each in (first, *whole)]
         negated = compared is not None and compared[2] == "!="
         # "!= a|b" is neither of them.
         combine = all if negated else any
         return lambda row, now: combine(test(row, now) for test in tests)
     match = COMPARISON.fullmatch(first)
     if match is None:
-        return _word(_unquoted(first))
+        return _word(_unquoted(first), known.name_of)
     try:
-        field = find_field(match[1], settings)
+        field = find_field(match[1], known.settings)
     except UsageError as error:
         hint = f"{error.hint} To search for the text itself, quote it within the filter."
         raise UsageError(error.message, hint) from None
@@ -187,11 +198,11 @@ def _unquoted(text: str) -> str:
     return _QUOTED.sub(lambda match: match[1] if match[1] is not None else match[2], text)
 
 
-def _word(word: str) -> Callable[[RunInfo, float], bool]:
+def _word(word: str, name_of: Callable[[str], str]) -> Callable[[RunInfo, float], bool]:
     wanted = word.casefold()
 
     def holds(row: RunInfo, _: float) -> bool:
-        texts = (row.run_id, row.experiment or "", row.note, *row.tags)
+        texts = (row.run_id, name_of(row.run_id), row.experiment or "", row.note, *row.tags)
         return any(wanted in text.casefold() for text in texts)
 
     return holds

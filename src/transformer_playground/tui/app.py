@@ -20,7 +20,7 @@ from textual.driver import Driver
 from textual.screen import Screen
 
 from transformer_playground.errors import ConfigError
-from transformer_playground.terminal import visible, visible_line
+from transformer_playground.terminal import visible
 from transformer_playground.tui.bindings import bindings_for, check_keymap
 from transformer_playground.tui.contrast import readable_variables
 from transformer_playground.tui.core.context import AppContext, LaunchRequested, Notice
@@ -166,7 +166,8 @@ class Console(App[int], inherit_bindings=False):
         context.workspace.follow_training(active.run_id if active else None)
         with self.batch_update():
             context.training_changed.publish(updates)
-            context.set_activity(activity_text(context.training, context.snapshot.runs))
+            text = activity_text(context.training, context.snapshot.runs, context.name_of)
+            context.set_activity(text)
         for update in updates:
             self._handle_update(update)
 
@@ -180,7 +181,7 @@ class Console(App[int], inherit_bindings=False):
 
         self.notify(
             visible(outcome_text(job)),
-            title=visible_line(job.name),
+            title=self.context.name_of(job.name),
             severity="error" if job.state == "failed" else "information",
             markup=False,
         )
@@ -251,7 +252,8 @@ class Console(App[int], inherit_bindings=False):
         from transformer_playground.tui.core.job_text import quit_question
         from transformer_playground.tui.dialogs.base import ConfirmScreen
 
-        question, yes = quit_question(training, export.run_id if export else None)
+        exported = export.run_id if export else None
+        question, yes = quit_question(training, exported, self.context.name_of)
         answers = (("quit", yes), ("cancel", "Cancel"))
         self.push_screen(ConfirmScreen(question, answers), self._exit_if_confirmed)
 

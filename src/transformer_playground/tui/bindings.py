@@ -12,6 +12,7 @@ from textual.keys import _character_to_key
 Place = Literal[
     "everywhere",
     "runs",
+    "filter",
     "live",
     "sample",
     "samples",
@@ -28,6 +29,7 @@ Place = Literal[
 PLACES: Mapping[Place, str] = {
     "everywhere": "Everywhere",
     "runs": "Runs",
+    "filter": "Filter of runs",
     "live": "Live",
     "sample": "Sample",
     "samples": "Sample text",
@@ -77,6 +79,7 @@ class Key:
 
 _everywhere = partial(Key, "everywhere")
 _runs = partial(Key, "runs")
+_filter = partial(Key, "filter")
 _live = partial(Key, "live")
 _chart = partial(Key, "chart")
 _sample = partial(Key, "sample")
@@ -141,6 +144,13 @@ KEYS: tuple[Key, ...] = (
     _runs(
         "out", "escape", "out", "Restore the panes, go back to the table, clear the filter.", "back"
     ),
+    _filter(
+        "save",
+        "ctrl+s",
+        "save_filter",
+        "Save the filter under a name, or delete a saved one.",
+        footer=True,
+    ),
     _live(
         "quantity",
         "m",
@@ -162,7 +172,7 @@ KEYS: tuple[Key, ...] = (
     _live("pause", "P", "pause", "Pause before the next step, or resume.", footer=True),
     _live("stop", "S", "stop", "Save a checkpoint and stop training.", footer=True),
     _live("evaluate", "E", "evaluate", "Evaluate before the next step.", footer=True),
-    _live("sample", "G", "sample", "Draw a sample before the next step.", footer=True),
+    _live("sample", "D", "sample", "Draw a sample before the next step.", footer=True),
     _live(
         "checkpoint",
         "K",
@@ -209,14 +219,14 @@ KEYS: tuple[Key, ...] = (
     _sample("newline", "ctrl+j", "newline", "Insert a line break into the prompt.", "line break"),
     _sample("older", "up", "recall(1)", "In the prompt: show an older prompt."),
     _sample("newer", "down", "recall(-1)", "In the prompt: show a newer prompt."),
-    _sample("run", "r", "pick_run", "Choose the run to sample from.", footer=True),
+    _sample("run", "f", "pick_run", "Choose the run to sample from.", footer=True),
     _sample(
         "checkpoint", "w", "pick_checkpoint", "Choose one or several checkpoints.", footer=True
     ),
     _sample(
         "beside", "b", "beside", "Sample selected runs, or best and last.", "several", footer=True
     ),
-    _sample("unconditional", "u", "unconditional", "Sample with or without a prompt.", "no prompt"),
+    _sample("unconditional", "U", "unconditional", "Sample with or without a prompt.", "no prompt"),
     _samples("colours", "h", "colours", "Colour the tokens by probability.", footer=True),
     _samples("left", "left", "point(-1)", "Go to the previous token.", "token"),
     _samples("right", "right", "point(1)", "Go to the next token.", "token"),

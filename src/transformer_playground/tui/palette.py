@@ -86,7 +86,9 @@ class ConsoleCommands(Provider):
             yield Command(f"train {experiment.name}", "Set up a new run of this experiment.", edit)
         for run_id in context.snapshot.runs:
             show = partial(self._show_run, context, run_id)
-            yield Command(f"open {run_id}", "Show this run in the Live view.", show)
+            name = context.name_of(run_id)
+            text = f"open {run_id}" if name == run_id else f"open {name} · {run_id}"
+            yield Command(text, "Show this run in the Live view.", show)
         for name in self.app.available_themes:
             use = partial(setattr, self.app, "theme", name)
             yield Command(f"theme {name}", "Use this theme from now on.", use, in_overview=True)

@@ -1,4 +1,4 @@
-"""Settings file of the console (TOML): theme, keys and remembered choices.
+"""Settings file of the console (TOML): theme, keys, saved filters and remembered choices.
 
 Saving keeps comments and every value that the console does not change.
 """
@@ -42,6 +42,7 @@ class Settings:
     Attributes:
         bell: Whether to ring the terminal bell when a run of this console ends.
         keys: Id of a binding -> keys, separated by commas.
+        filters: Name -> filter of the table of runs.
         layout: View -> name -> value; each view has its own table.
         problems: One sentence for each value of the file that is ignored, and why.
     """
@@ -49,6 +50,7 @@ class Settings:
     theme: str | None = None
     bell: bool = False
     keys: dict[str, str] = field(default_factory=dict)
+    filters: dict[str, str] = field(default_factory=dict)
     layout: dict[str, dict[str, Any]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
 
@@ -91,10 +93,12 @@ def _take(settings: Settings, name: str, value: Any) -> Iterator[str]:
         case "layout" if _is_table(value):
             for view, table in value.items():
                 yield from _take_layout(settings, view, table)
-        case "keys" | "layout":
+        case "filters" if _is_table(value):
+            yield from _take_filters(settings, value)
+        case "keys" | "layout" | "filters":
             yield f"{name} must be a table, [{name}]."
         case _:
-            yield f"there is no setting {name}; there are theme, bell, keys and layout."
+            yield f"there is no setting {name}; there are theme, bell, keys, filters and layout."
 
 
 def _take_keys(settings: Settings, table: Mapping[str, Any]) -> Iterator[str]:
@@ -103,6 +107,14 @@ def _take_keys(settings: Settings, table: Mapping[str, Any]) -> Iterator[str]:
             settings.keys[name] = pressed
         else:
             yield f'keys.{name} must be a text of keys. Write {name} = "f".'
+
+
+def _take_filters(settings: Settings, table: Mapping[str, Any]) -> Iterator[str]:
+    for name, text in table.items():
+        if isinstance(text, str):
+            settings.filters[name] = text
+        else:
+            yield f"filters.{name} must be a text: the filter."
 
 
 def _take_layout(settings: Settings, view: str, table: Any) -> Iterator[str]:
@@ -120,7 +132,7 @@ def _take_layout(settings: Settings, view: str, table: Any) -> Iterator[str]:
 
 
 def save_settings(path: Path, settings: Settings) -> None:
-    """Write theme and layout to the file; everything else in it stays as it is.
+    """Write theme, saved filters and layout to the file; everything else in it stays as it is.
 
     Raises:
         OSError: OSError while writing; the file is unchanged.
@@ -135,6 +147,8 @@ def save_settings(path: Path, settings: Settings) -> None:
     document = document if document is not None else tomlkit.document()
     if settings.theme is not None:
         document["theme"] = settings.theme
+    if settings.filters or "filters" in document:
+        document["filters"] = settings.filters
     if settings.layout:
         document["layout"] = settings.layout
     # A remembered column can have any name, even one that is not UTF-8, which TOML requires.

@@ -85,7 +85,7 @@ def test_no_view_and_no_dialog_shows_what_a_terminal_obeys(
         await until(pilot, lambda: log.lines)
         await pilot.press("v", "tab", "tab", "]", "a", "m", "v", "z", "z")
         await pilot.press("4", "v", "j", "j", "right", "]", "]", "]", "y")
-        await pilot.press("ctrl+p", *"open", "down", "down", "escape", "3", "r", "down")
+        await pilot.press("ctrl+p", *"open", "down", "down", "escape", "3", "f", "down")
         await pilot.press("escape", "1", "n")
         await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
         for text in hostile_texts(30, seed=4):

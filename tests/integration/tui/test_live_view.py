@@ -297,7 +297,7 @@ def test_a_run_of_this_console_is_paused_controlled_and_stopped_by_keys(project:
         await pilot.press("P")
         await until(pilot, lambda: "‖ paused" in shown(console))
         at = job.step
-        await pilot.press("v", "E", "K", "G")
+        await pilot.press("v", "E", "K", "D")
         log = view.query_one(EventLog)
         done = {"evaluation", "checkpoint"}
         await until(pilot, lambda: done <= {line.kind for line in log.lines if line.step == at})

@@ -154,6 +154,29 @@ def test_the_filter_completes_fields_and_values_and_tab_never_leaves_it(project:
     with_console(project, steps)
 
 
+def test_a_filter_is_saved_under_a_name_and_offered_by_the_next_console(project: Project) -> None:
+    async def save(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await pilot.press("slash", "ctrl+s", *typed("norm=rmsnorm"), "ctrl+s")
+        await until(pilot, lambda: isinstance(console.screen, EditTextScreen))
+        await pilot.press("enter", *typed("square"), "enter")
+        await until(pilot, lambda: console.context.settings.filters == {"square": "norm=rmsnorm"})
+        await pilot.press("escape", "q")
+
+    async def use(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot)
+        await pilot.press("slash")
+        await until(pilot, lambda: "saved as square" in shown(console))
+        await pilot.press("tab", "down", "enter")
+        await until(pilot, lambda: order(console) == ["cat"])
+        # Without a name the saved filter is deleted.
+        await pilot.press("ctrl+s", "end", *["backspace"] * len("square"), "enter")
+        await until(pilot, lambda: not console.context.settings.filters)
+
+    with_console(project, save)
+    with_console(project, use)
+
+
 def test_arrows_choose_a_completion_of_the_filter_and_enter_takes_it(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await ready(console, pilot)

@@ -393,7 +393,7 @@ def test_a_sample_keeps_what_it_was_drawn_from_when_a_newer_checkpoint_appears(
 def test_run_and_checkpoint_are_picked_from_lists_that_typing_narrows(two_runs: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_view(console, pilot)
-        await pilot.press("escape", "r", "o", "n", "enter")
+        await pilot.press("escape", "f", "o", "n", "enter")
         await until(pilot, lambda: "one" in shown(console).splitlines()[2])
         assert console.context.workspace.current == "one"
         await pilot.press("w", "down", "enter")
@@ -463,7 +463,7 @@ def test_without_a_prompt_a_text_begins_as_documents_begin(two_runs: Project) ->
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_view(console, pilot)
         await write(pilot, "99")
-        await pilot.press("escape", "u")
+        await pilot.press("escape", "U")
         await draw(console, pilot)
         assert texts(console)[0]
         assert not texts(console)[0].startswith("99")
@@ -525,7 +525,7 @@ def test_what_goes_wrong_is_a_sentence_in_the_pane_and_the_console_lives_on(
             file.write_bytes(b"torn")
         await draw(console, pilot)
         assert "No usable checkpoint" in shown(console)
-        await pilot.press("escape", "r", "o", "n", "enter")
+        await pilot.press("escape", "f", "o", "n", "enter")
         await until(pilot, lambda: "one" in shown(console).splitlines()[2])
         await draw(console, pilot)
         assert len(texts(console)[0]) > 20

@@ -250,6 +250,13 @@ def test_a_negated_term_selects_exactly_the_others(terms: list[str]) -> None:
         assert chosen(" ".join(terms)) <= chosen(term)
 
 
+def test_words_find_a_run_under_the_name_that_the_user_sees() -> None:
+    names = {row.run_id: f"rope {place}e-2" for place, row in enumerate(ROWS)}
+    found = select(ROWS, parse_query("ROPE 1e-2", name_of=names.__getitem__), NOW)
+    assert [row.run_id for row in found] == [ROWS[1].run_id]
+    assert not select(ROWS, parse_query("1e-2"), NOW)
+
+
 def test_each_field_shows_a_full_row_and_an_empty_one() -> None:
     numbers = replace(
         ROWS[0].summary,

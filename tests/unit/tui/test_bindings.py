@@ -91,10 +91,7 @@ def test_the_manual_lists_the_current_keys() -> None:
 
 # Words for one meaning, and keys with two meanings.
 _SAME = {"write": "export", "section": "shown", "pane": "shown", "all": "shown"}
-_CUSTOMARY = {"g": {"first", "group"}, "G": {"last", "sample"}} | {
-    "r": {"resume", "run"},
-    "u": {"undo", "unconditional"},
-}
+_CUSTOMARY = {"g": {"first", "group"}}
 
 
 def test_a_letter_means_the_same_in_every_view() -> None:

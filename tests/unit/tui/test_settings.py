@@ -26,6 +26,20 @@ def test_a_file_in_another_encoding_names_the_conversion_and_stays_as_it_is(
     assert path.read_bytes() == data
 
 
+def test_saved_filters_are_written_and_deleted_ones_leave_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "console.toml"
+    path.write_text("# mine\n[filters]\nold = 'tag:old'\n", encoding="utf-8")
+    settings = load_settings(path)
+    settings.filters["my best \U0001f600"] = 'val_loss<1.9 "a b"'
+    del settings.filters["old"]
+    save_settings(path, settings)
+    assert load_settings(path).filters == {"my best \U0001f600": 'val_loss<1.9 "a b"'}
+    settings.filters.clear()
+    save_settings(path, settings)
+    assert load_settings(path).filters == {}
+    assert path.read_text(encoding="utf-8").startswith("# mine")
+
+
 WRONG = """
 theme = 3
 bell = "yes"
@@ -33,6 +47,8 @@ this is not TOML
 sound = true
 keys.runs.filter = "f"
 keys.runs.pin = 7
+filters.old = "tag:old"
+filters.odd = 3
 layout.live.log = true
 layout.runs = "wide"
 layout.live.smoothing = 1
@@ -47,23 +63,25 @@ def test_a_wrong_value_costs_that_value_alone_and_each_is_listed(tmp_path: Path)
     settings = load_settings(path)
     assert settings.keys == {"runs.filter": "f"}
     assert settings.layout == {"live": {"log": True, "smoothing": 1.0}}
+    assert settings.filters == {"old": "tag:old"}
     assert (settings.theme, settings.bell) == (None, False)
     for said in (
         "console.toml, line 4: Expected '=' after a key",
-        "console.toml, line 12: Cannot overwrite a value.",
+        "console.toml, line 14: Cannot overwrite a value.",
         "theme must be a name",
         "bell must be true or false",
         "there is no setting sound",
         "keys.runs.pin must be a text of keys",
+        "filters.odd must be a text",
         "layout.runs must be a table",
         "layout.live.x must be text",
     ):
         assert sum(said in problem for problem in settings.problems) == 1, said
-    assert len(settings.problems) == 8
+    assert len(settings.problems) == 9
 
 
 @pytest.mark.parametrize(
-    "name", ["theme", "bell", "keys", "layout", "layout.live", "keys.runs.pin"]
+    "name", ["theme", "bell", "keys", "filters", "layout", "layout.live", "keys.runs.pin"]
 )
 @pytest.mark.parametrize("value", ["3", "1.5", '"x"', "true", "[1]", "{a = [1]}", "2026-01-31"])
 def test_a_value_of_any_type_leaves_the_other_values(tmp_path: Path, name: str, value: str) -> None:

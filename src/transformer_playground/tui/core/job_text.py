@@ -2,54 +2,68 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
-from transformer_playground.formatting import percent_done, rate_text
+from transformer_playground.formatting import duration_text, percent_done, rate_text
 from transformer_playground.runs.fields import RunInfo
+from transformer_playground.runs.remaining import remaining_of_run
 from transformer_playground.tui.core.job_queue import Job, TrainingQueue
 
 
-def activity_text(queue: TrainingQueue, runs: Mapping[str, RunInfo]) -> str:
+def activity_text(
+    queue: TrainingQueue, runs: Mapping[str, RunInfo], name_of: Callable[[str], str] = str
+) -> str:
     """The active job and the number of queued ones in one line; empty when there are none.
 
     Args:
-        runs: Every run by its id, for its throughput.
+        queue: The jobs.
+        runs: Every run by its id, for its speed.
+        name_of: What to call a run.
     """
     job = queue.active
     waiting = f" +{len(queue.waiting)} queued" if queue.waiting else ""
     if job is None:
         return waiting.strip()
+    name = name_of(job.name)
     if job.is_reporting:
-        return f"writing plot and report of {job.name}{waiting}"
+        return f"writing plot and report of {name}{waiting}"
     if not job.is_training:
-        return f"{job.state} {job.name}{waiting}"
+        return f"{job.state} {name}{waiting}"
     glyph = "▶" if job.state == "running" else "‖"
     percent = percent_done(job.step, job.max_iters)
     progress = f"step {job.step:,}" if percent is None else f"{percent}%"
     run = runs.get(job.run_id or "")
     rate = run.summary.tokens_per_sec if run else None
     speed = "" if rate is None else f" {rate_text(rate)}"
-    return f"{glyph} {job.name} {progress}{speed}{waiting}"
+    left = remaining_of_run(run) if run is not None and job.state == "running" else None
+    ends = "" if left is None else f" · left {duration_text(left)}"
+    return f"{glyph} {name} {progress}{speed}{ends}{waiting}"
 
 
-def stop_question(job: Job) -> tuple[str, str]:
-    """Question and confirm label of the dialog that stops a job."""
+def stop_question(job: Job, name_of: Callable[[str], str] = str) -> tuple[str, str]:
+    """Question and confirm label of the dialog that stops a job; `name_of` names its run."""
+    name = name_of(job.name)
     if job.state == "queued":
-        return f"Remove {job.name} from the queue? It will not be trained.", "Remove"
+        return f"Remove {name} from the queue? It will not be trained.", "Remove"
     if not job.is_training:
-        return f"Stop {job.name}? It has not started to train yet.", "Stop"
-    question = f"Stop {job.name}? It saves a checkpoint first and can be resumed."
+        return f"Stop {name}? It has not started to train yet.", "Stop"
+    question = f"Stop {name}? It saves a checkpoint first and can be resumed."
     return question, "Save and stop"
 
 
-def quit_question(queue: TrainingQueue, exported: str | None = None) -> tuple[str, str]:
+def quit_question(
+    queue: TrainingQueue, exported: str | None = None, name_of: Callable[[str], str] = str
+) -> tuple[str, str]:
     """Question and confirm label of the quit dialog while jobs are active or queued.
 
     Args:
+        queue: The jobs.
         exported: The run that is being exported.
+        name_of: What to call a run.
     """
     job = queue.active
     question, confirm = "", "Quit"
     if job is not None and job.is_reporting:
-        question = f"The plot and report of {job.name} are being written. Quitting waits for them."
+        name = name_of(job.name)
+        question = f"The plot and report of {name} are being written. Quitting waits for them."
         confirm = "Finish and quit"
     elif job is not None and job.is_training:
         question = (
@@ -61,7 +75,9 @@ def quit_question(queue: TrainingQueue, exported: str | None = None) -> tuple[st
     if queue.waiting:
         question += " Queued runs will not be trained."
     if exported is not None:
-        question += f" {exported} is being exported. Quitting stops that, and nothing is written."
+        question += (
+            f" {name_of(exported)} is being exported. Quitting stops that, and nothing is written."
+        )
     return question.strip(), confirm
 
 

@@ -89,7 +89,7 @@ class _OptionsScreen(FilteredListScreen[_Result]):
         kept = [
             (name, text)
             for name, text in self._options
-            if all(word in text.plain.casefold() for word in wanted)
+            if all(word in f"{name} {text.plain}".casefold() for word in wanted)
         ]
         self._list.clear_options()
         self._list.add_options(Option(self._shown(name, text), id=name) for name, text in kept)

@@ -67,11 +67,11 @@ class RunControl:
             return
         do, message = _NOW[action]
         if not target.is_training:
-            self._notify(f"{target.name} has not started yet.")
+            self._notify(f"{self._context.name_of(target.name)} has not started yet.")
             return
         do(self._context.training, target)
         if target.run_id != focus:
-            message = f"{target.name}: {message}"
+            message = f"{self._context.name_of(target.name)}: {message}"
         self._notify(message, timeout=2)
 
     def stop(self, target: Target | None) -> None:
@@ -80,11 +80,11 @@ class RunControl:
             self._send(None, "stop")
             return
         if isinstance(target, Job):
-            question, confirm = stop_question(target)
+            question, confirm = stop_question(target, self._context.name_of)
         else:
             question = (
-                f"Stop {target}, which another process trains? It saves a checkpoint first and can "
-                "be resumed."
+                f"Stop {self._context.name_of(target)}, which another process trains? It saves a "
+                "checkpoint first and can be resumed."
             )
             confirm = "Save and stop"
         answers = (("stop", confirm), ("cancel", "Cancel"))
@@ -112,7 +112,8 @@ class RunControl:
                 run = open_run(self._context.runs_dir, run_id)
                 wanted = action or pause_or_resume(run)
                 sent = send_request(run, wanted)
-                text = f"{run_id}: asked {sent.writer} to {_ASKED[wanted]}; its log has the answer."
+                asked = f"asked {sent.writer} to {_ASKED[wanted]}; its log has the answer."
+                text = f"{self._context.name_of(run_id)}: {asked}"
             except PlaygroundError as error:
                 text, severity = str(error), "error"
             app.call_from_thread(self._notify, text, severity)

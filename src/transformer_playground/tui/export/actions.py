@@ -1,6 +1,5 @@
 """Opens the export form on a run."""
 
-from transformer_playground.terminal import visible_line
 from transformer_playground.tui.core.checkpoints import Choices, choices_of
 from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.export.form_state import ExportForm
@@ -19,7 +18,7 @@ def export_model(context: AppContext, run_id: str) -> None:
 def _open(context: AppContext, choices: Choices) -> None:
     run_id = choices.run_id
     if not choices.checkpoints:
-        text = f"{visible_line(run_id)} has no checkpoint to export."
+        text = f"{context.name_of(run_id)} has no checkpoint to export."
         context.app.notify(text, severity="warning", markup=False)
         return
     form = ExportForm(choices.checkpoints)

@@ -91,7 +91,7 @@ class ExportScreen(Dialog[None]):
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="export") as dialog:
-            dialog.border_title = Content(f"Export {visible_line(self._run_id)}")
+            dialog.border_title = Content(f"Export {context_of(self).name_of(self._run_id)}")
             dialog.border_subtitle = (
                 f"← → changes · {self.key_hint('export.start')} exports"
                 f" · {self.key_hint('dialog.close')} closes"
@@ -181,5 +181,5 @@ def _work(context: AppContext, job: ExportJob) -> None:
 
 def _announce(context: AppContext, job: ExportJob) -> None:
     severity: SeverityLevel = "error" if job.state == "failed" else "information"
-    title = f"Export of {visible_line(job.run_id)}"
+    title = f"Export of {context.name_of(job.run_id)}"
     context.app.notify(_shown(job.text), title=title, severity=severity, markup=False)

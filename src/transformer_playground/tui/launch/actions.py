@@ -6,7 +6,7 @@ from pathlib import Path
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import bundled_dir, discover, start_experiment
 from transformer_playground.experiments.scaffold import find_or_install
-from transformer_playground.terminal import visible, visible_line
+from transformer_playground.terminal import visible
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.core.checkpoints import Choice, choices_of
 from transformer_playground.tui.core.context import AppContext
@@ -70,10 +70,10 @@ def branch_from_checkpoint(context: AppContext) -> None:
 
     def show(found: tuple[Choice, ...]) -> None:
         if not found:
-            text = f"{visible_line(run_id)} has no checkpoint to branch from."
+            text = f"{context.name_of(run_id)} has no checkpoint to branch from."
             context.app.notify(text, severity="warning", markup=False)
             return
-        title = f"Branch from a checkpoint of {visible_line(run_id)}"
+        title = f"Branch from a checkpoint of {context.name_of(run_id)}"
         context.app.push_screen(PickScreen(title, checkpoint_rows(found), None), take)
 
     def take(checkpoint: str | None) -> None:
@@ -103,7 +103,7 @@ def submit_launch(context: AppContext, launch: Launch) -> None:
 def _submit(context: AppContext, launch: Launch) -> None:
     job = context.training.submit(launch)
     waits = context.training.active is not None or len(context.training.waiting) > 1
-    text = f"Queued {job.name}." if waits else f"Started {job.name}."
+    text = f"{'Queued' if waits else 'Started'} {context.name_of(job.name)}."
     context.app.notify(visible(text), markup=False)
     context.publish_workspace(current=job.run_id)
     context.app.switch_mode("live")

@@ -57,7 +57,7 @@ class RunCommands:
             if text is not None and text != row.note:
                 self._annotate(row.run_id, lambda old: Annotations(text.rstrip(), old.tags))
 
-        title = f"Note on {row.run_id}"
+        title = f"Note on {self._name(row)}"
         self._edit(save, title, row.note, check, several_lines=True)
 
     def tags(self, row: RunInfo) -> None:
@@ -66,7 +66,7 @@ class RunCommands:
                 tags = _parse_tags(text)
                 self._annotate(row.run_id, lambda old: Annotations(old.note, tags))
 
-        title = f"Tags of {row.run_id}"
+        title = f"Tags of {self._name(row)}"
         self._edit(save, title, " ".join(row.tags), _parse_tags, _TAGS_HINT)
 
     def rename(self, row: RunInfo) -> None:
@@ -81,7 +81,7 @@ class RunCommands:
                 lambda renamed: self._on_renamed(row.run_id, *renamed),
             )
 
-        self._edit(save, f"Rename {row.run_id}", row.run_id, check_run_id, _NAME_HINT)
+        self._edit(save, f"Rename {self._name(row)}", row.run_id, check_run_id, _NAME_HINT)
 
     def _edit(self, save: Callable[[str | None], None], *arguments: Any, **options: Any) -> None:
         # Imported late: Textual's text area slows the start.
@@ -93,7 +93,8 @@ class RunCommands:
         """Move runs to the trash after confirmation."""
         if self._is_exported(run_ids):
             return
-        what = run_ids[0] if len(run_ids) == 1 else f"{len(run_ids)} selected runs"
+        name = self._context.name_of(run_ids[0])
+        what = name if len(run_ids) == 1 else f"{len(run_ids)} selected runs"
         question = f"Delete {what}? Press {self._undo_key} to restore from the trash."
 
         def on_answer(answer: str | None) -> None:
@@ -118,14 +119,14 @@ class RunCommands:
 
     def resume(self, row: RunInfo) -> None:
         if row.state not in _RESUMABLE:
-            self._notify(f"{row.run_id} is {row.state}: there is nothing to resume.")
+            self._notify(f"{self._name(row)} is {row.state}: there is nothing to resume.")
             return
         if row.experiment is None:
-            self._notify(f"The experiment of {row.run_id} is not known.")
+            self._notify(f"The experiment of {self._name(row)} is not known.")
             return
         job = self._context.training.job_of(row.run_id)
         if job is not None and not job.has_ended:
-            self._notify(f"{row.run_id} is already {job.state}.")
+            self._notify(f"{self._name(row)} is already {job.state}.")
             return
         launch = Launch(row.experiment, resume=row.run_id)
         self._in_thread(lambda: self._before_resuming(launch), partial(self._confirm, launch))
@@ -149,7 +150,8 @@ class RunCommands:
             # The key was pressed twice.
             return
         self._context.training.submit(launch)
-        self._notify(f"Resuming {launch.resume}" + ("." if step is None else f" at step {step:,}."))
+        name = self._context.name_of(launch.resume or "")
+        self._notify(f"Resuming {name}" + ("." if step is None else f" at step {step:,}."))
 
     def copy(self, row: RunInfo) -> None:
         self._context.app.copy_to_clipboard(visible(row.run_id))
@@ -170,12 +172,18 @@ class RunCommands:
         question = f"Export {len(rows)} runs to the current folder as"
         self._context.app.push_screen(ConfirmScreen(question, list(FORMATS.items())), on_answer)
 
+    def _name(self, row: RunInfo) -> str:
+        return self._context.name_of(row.run_id)
+
     def _is_exported(self, run_ids: Sequence[str]) -> bool:
         """Whether one of the runs is being exported, after saying so: the folder must stay."""
         job = self._context.exports.active
         if job is None or job.run_id not in run_ids:
             return False
-        self._notify(f"{job.run_id} is being exported. Wait for it, or stop it.", "warning")
+        self._notify(
+            f"{self._context.name_of(job.run_id)} is being exported. Wait for it, or stop it.",
+            "warning",
+        )
         return True
 
     @property
@@ -191,14 +199,15 @@ class RunCommands:
 
     def _on_renamed(self, old: str, run: RunFolder, problem: str | None) -> None:
         self._context.workspace.rename(old, run.run_id)
-        self._notify(f"Renamed {old} to {run.run_id}.")
+        self._notify(f"Renamed {self._context.name_of(old)} to {run.run_id}.")
         if problem:
             self._notify(problem, severity="warning")
         self._context.refresh_snapshot()
 
     def _on_deleted(self, moved: list[Moved]) -> None:
         self._deleted.append(moved)
-        what = moved[0].run_id if len(moved) == 1 else f"{len(moved)} runs"
+        name = self._context.name_of(moved[0].run_id)
+        what = name if len(moved) == 1 else f"{len(moved)} runs"
         self._notify(f"Deleted {what}; press {self._undo_key} to restore.")
         self._context.refresh_snapshot()
 

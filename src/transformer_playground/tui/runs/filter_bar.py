@@ -1,24 +1,33 @@
 """Filter of the runs table, with completion."""
 
+from functools import partial
+
 from textual import events
 from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 
+from transformer_playground.errors import UsageError
 from transformer_playground.terminal import visible
+from transformer_playground.tui.bindings import bindings_for
+from transformer_playground.tui.core.context import context_of
 from transformer_playground.tui.runs.filter_completion import complete_filter, unfinished_term
 from transformer_playground.tui.runs.table_state import RunsTableState
 from transformer_playground.tui.shared.completion import Completion
 from transformer_playground.tui.shared.completion_list import CompletionList
 from transformer_playground.tui.shared.line_input import LineInput
 
+_LONGEST_NAME = 60
+
 
 class FilterBar(Vertical):
     """Shown while there is a filter or the user types one.
 
     Tab completes and never leaves the field. Enter goes to the table, and so does Down while there
-    is nothing to complete.
+    is nothing to complete. An empty field offers the saved filters.
     """
+
+    BINDINGS = bindings_for("filter")
 
     class Changed(Message):
         """The filter text changed."""
@@ -48,6 +57,7 @@ class FilterBar(Vertical):
     def open(self) -> None:
         self.display = True
         self._input.focus()
+        self._offer(None if self.text else "")
 
     def clear(self) -> None:
         self._input.value = ""
@@ -64,11 +74,50 @@ class FilterBar(Vertical):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
-        term = unfinished_term(event.value)
-        found = complete_filter(event.value, self._state.runs.values())
-        is_whole = any(each.text == term for each in found)
-        self._list.offer(found if self._input.has_focus and not is_whole else ())
+        self._offer(event.value if self._input.has_focus else None)
         self.post_message(self.Changed(event.value))
+
+    def _offer(self, text: str | None) -> None:
+        """Offer completions of a text, or none."""
+        found: list[Completion] = []
+        if text is not None:
+            found = complete_filter(text, self._state.runs.values(), self._saved)
+        term = unfinished_term(text or "")
+        is_whole = any(each.text in (term, text) for each in found)
+        # An empty field completes nothing by itself: Tab must not take the first saved filter.
+        self._list.offer(() if is_whole else found, highlight=bool(text))
+
+    @property
+    def _saved(self) -> dict[str, str]:
+        return context_of(self).settings.filters
+
+    def action_save_filter(self) -> None:
+        """Ask for a name and save the filter; a name without a filter deletes the saved one."""
+        # Imported late: Textual's text area slows the start.
+        from transformer_playground.tui.dialogs.edit_text import EditTextScreen
+
+        text, saved = self.text.strip(), self._saved
+        if not text:
+            self._explain("Type a filter first; then this key saves it.")
+            return
+        known = next((name for name, query in saved.items() if query == text), "")
+
+        def save(name: str | None) -> None:
+            if name is None:
+                return
+            name = name.strip()
+            saved.pop(known, None)
+            if name:
+                saved[name] = text
+            done = f"Saved the filter as {name}." if name else f"Deleted the saved filter {known}."
+            self._explain(done)
+
+        hint = "Without a name it is deleted." if known else "Offered when the filter is empty."
+        screen = EditTextScreen(f"Save the filter {text}", known, partial(_check, known), hint)
+        self.app.push_screen(screen, save)
+
+    def _explain(self, text: str) -> None:
+        self.app.notify(visible(text), markup=False)
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
@@ -117,3 +166,10 @@ class FilterBar(Vertical):
     @property
     def _input(self) -> LineInput:
         return self.query_one("#filter-text", LineInput)
+
+
+def _check(known: str, name: str) -> None:
+    if not name.strip() and not known:
+        raise UsageError("The filter has no name.", "Type one, such as good-ropes.")
+    if len(name) > _LONGEST_NAME:
+        raise UsageError("The name is too long.", f"Use up to {_LONGEST_NAME} characters.")

@@ -56,23 +56,27 @@ def _open_quote(text: str) -> str:
     return quote
 
 
-def complete_filter(text: str, runs: Iterable[RunInfo]) -> list[Completion]:
+def complete_filter(
+    text: str, runs: Iterable[RunInfo], saved: Mapping[str, str] | None = None
+) -> list[Completion]:
     """Completions of the unfinished term, the best match first.
 
     Args:
         text: The filter as typed so far.
         runs: All runs, which have the settings and values.
+        saved: Name -> filter of those that the user saved; in place of the first term.
     """
     term, rows = unfinished_term(text), list(runs)
+    own = _saved(text, saved or {})
     if not term:
-        return []
+        return own
     keys = setting_keys(rows)
     compared = COMPARISON.fullmatch(term)
     # A further value of `status:failed|stopped`.
     is_further = compared is None
     compared = compared or COMPARISON.fullmatch(_last_term(text))
     if compared is None:
-        return [_field_completion(key) for key in _matching(term, keys)][:_MOST]
+        return [*own, *(_field_completion(key) for key in _matching(term, keys))][:_MOST]
     name, operator = compared[1], compared[2]
     start, value = ("", term) if is_further else (name + operator, compared[3])
     value = value.strip("\"'").casefold()
@@ -87,6 +91,18 @@ def complete_filter(text: str, runs: Iterable[RunInfo]) -> list[Completion]:
     return [
         Completion(start + _quoted(each), f"{count} runs" if count > 1 else "1 run")
         for each, count in found[:_MOST]
+    ]
+
+
+def _saved(text: str, saved: Mapping[str, str]) -> list[Completion]:
+    """Saved filters whose name starts with what is typed, as long as it is one word."""
+    typed = text.casefold()
+    if " " in typed:
+        return []
+    return [
+        Completion(query, f"saved as {name}")
+        for name, query in sorted(saved.items())
+        if name.casefold().startswith(typed)
     ]
 
 

@@ -148,7 +148,7 @@ class RunsTableState:
         settings = self._settings
         before = self._query
         try:
-            self._query = parse_query(text, settings)
+            self._query = parse_query(text, settings, self._label)
             self.problem = ""
         except UsageError as error:
             self.problem = str(error)
@@ -248,6 +248,10 @@ class RunsTableState:
         is_shown = run_id in self._named[1] and len(self._named[1]) <= _MOST_NAMED
         names = self._names if is_shown else self._all_names
         return visible_line(names.label(run_id))
+
+    def _label(self, run_id: str) -> str:
+        # Looked up when the query is used: names change as runs are added.
+        return self._all_names.label(run_id)
 
     def lines(self, run_id: str) -> str:
         """Lines of the tree before the name of a branch."""

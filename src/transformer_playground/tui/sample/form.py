@@ -161,7 +161,7 @@ def run_text(context: AppContext, source: Source) -> Content:
     """Glyph and name of a run, and the checkpoint's name if it has one."""
     series = series_of(context.workspace.slot(source.run_id))
     colour = series.colour(dark=context.is_dark)
-    name = Content.assemble((series.glyph, colour), " ", visible_line(source.run_id))
+    name = Content.assemble((series.glyph, colour), " ", context.name_of(source.run_id))
     if not source.checkpoint:
         return name
     return Content.assemble(name, (f" · {visible_line(source.checkpoint)}", _MUTED))

@@ -1,10 +1,16 @@
 """Texts about jobs: what is said after the console has ended them."""
 
+from dataclasses import replace
 from pathlib import Path
 
+from builders.runs import run_info
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.core.job_queue import JobState, TrainingQueue
-from transformer_playground.tui.core.job_text import farewell_lines, stop_question
+from transformer_playground.tui.core.job_text import (
+    activity_text,
+    farewell_lines,
+    stop_question,
+)
 
 
 def closed_queue(*states: tuple[str, JobState, bool]) -> TrainingQueue:
@@ -43,6 +49,16 @@ def test_a_run_that_finished_or_failed_while_the_console_waited_is_named_as_such
     assert said(queue) == ["a failed: the disk is full."]
 
 
+def test_the_activity_says_when_the_run_will_end() -> None:
+    queue = TrainingQueue(Path("experiments"), Path("runs"))
+    job = queue.submit(Launch("tiny", run_id="a"))
+    job.state, job.step, job.max_iters = "running", 50, 100
+    row = run_info("a", "running", max_iters=100, train_step=50, tokens_seen=500)
+    row = replace(row, summary=replace(row.summary, tokens_per_sec_median=10.0))
+    text = activity_text(queue, {"a": row}, lambda run_id: f"<{run_id}>")
+    assert text == "▶ <a> 50% · left 50s"
+
+
 def test_nothing_is_said_when_nothing_was_ended() -> None:
     assert said(closed_queue()) == []
     assert said(closed_queue(("a", "finished", True), ("b", "stopped", True))) == []
@@ -58,6 +74,7 @@ def test_the_question_before_stopping_says_what_will_happen() -> None:
     queue = TrainingQueue(Path("experiments"), Path("runs"))
     job = queue.submit(Launch("tiny", run_id="a"))
     assert stop_question(job) == ("Remove a from the queue? It will not be trained.", "Remove")
+    assert stop_question(job, lambda _: "rope 1e-2")[0].startswith("Remove rope 1e-2 from")
     job.state = "preparing"
     assert stop_question(job)[1] == "Stop"
     job.state = "paused"

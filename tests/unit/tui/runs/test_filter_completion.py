@@ -27,6 +27,19 @@ def test_part_of_a_name_completes_a_field_or_setting_with_its_usual_operator() -
     assert texts("") == texts("norm=x ") == []
 
 
+def test_a_saved_filter_is_offered_by_its_name_until_a_second_word() -> None:
+    saved = {"good": "val_loss<2 norm=rmsnorm", "old ones": "tag:old"}
+
+    def offered(typed: str) -> list[str]:
+        return [each.text for each in complete_filter(typed, RUNS, saved)]
+
+    assert offered("") == ["val_loss<2 norm=rmsnorm", "tag:old"]
+    assert offered("Go") == ["val_loss<2 norm=rmsnorm"]
+    assert offered("o")[0] == "tag:old"
+    assert "tag:old" not in offered("old o")
+    assert complete_filter("o", RUNS, saved)[0].note == "saved as old ones"
+
+
 def test_values_are_those_of_the_runs_and_the_most_frequent_comes_first() -> None:
     assert texts("model.norm=") == ["model.norm=rmsnorm", "model.norm=layernorm"]
     assert texts("norm:rm") == ["norm:rmsnorm", "norm:layernorm"]
