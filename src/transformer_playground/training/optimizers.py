@@ -38,7 +38,8 @@ class OptimizerSet:
     def step(self, scaler: torch.amp.GradScaler, *, skip: Tensor) -> None:
         """Update the parameters, unless `skip` (a boolean scalar on their device) is true.
 
-        The device itself decides, so that nothing waits for it.
+        The device itself decides, so that nothing waits for it. An enabled scaler does not ask
+        `skip`: it leaves out steps with overflowing gradients by itself.
         """
         found_inf = skip.float()
         for optimizer in self._optimizers:

@@ -243,9 +243,7 @@ class Trainer:
         if len(self._unread) > self._max_unread:
             self._read_steps()
 
-        # The gradient scaler skips steps with overflowing gradients by itself.
-        decisive = outcome[:1] if self._scaler.is_enabled() else outcome
-        self.optimizers.step(self._scaler, skip=~torch.isfinite(decisive).all())
+        self.optimizers.step(self._scaler, skip=~torch.isfinite(outcome).all())
         self._scaler.update()
         self.params.zero_grads()
         self.params.update_ema(state.step)
