@@ -5,6 +5,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,12 +14,14 @@ from transformer_playground.checkpoints.discovery import scan_folder
 from transformer_playground.cli.options import (
     RUN_HELP,
     AsJson,
+    ExperimentsDir,
     RunsDir,
     read_stdin_prompt,
     sample_options,
 )
 from transformer_playground.cli.output import is_terminal, note, print_table, say, say_json
 from transformer_playground.errors import UsageError
+from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
 from transformer_playground.runs.folder import RUNS_DIR, RunFolder
 from transformer_playground.runs.generation_request import (
     SampleRequest,
@@ -31,7 +34,7 @@ from transformer_playground.terminal import visible, visible_line
 
 if TYPE_CHECKING:
     from transformer_playground.comparison.compare import Comparison
-    from transformer_playground.comparison.compared_run import SampleResult
+    from transformer_playground.comparison.compared_run import ComparedRun, SampleResult
 
 _SAMPLES = 3
 _SAMPLE_WIDTH = 50
@@ -61,12 +64,24 @@ def compare(
     no_group: Annotated[
         bool, typer.Option("--no-group", help="Do not average runs that differ only in their seed.")
     ] = False,
+    paired: Annotated[
+        bool,
+        typer.Option(
+            "--paired",
+            help="Evaluate single runs on every window of the validation split, to test whether "
+            "they differ. Losses are kept in the run folder.",
+        ),
+    ] = False,
     runs_dir: RunsDir = RUNS_DIR,
+    experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
     json_output: AsJson = False,
     csv_output: Annotated[bool, typer.Option("--csv", help="Print CSV, one row per run.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
-    """Compare runs: settings, metrics and samples.
+    """Compare runs: a leaderboard, a verdict, and samples.
+
+    The verdict tests the lowest validation loss: by Welch's t-test over seeds, or by windows of the
+    validation split for single runs.
 
     Sampling options default to the saved config of the first run and apply to all runs.
     """
@@ -75,10 +90,13 @@ def compare(
     _reject_ineffective(request, csv_output=csv_output)
     folders = find_runs(runs_dir, ",".join(run_ids))
     # Late, so that other commands start without it.
-    from transformer_playground.comparison.compare import compare_folders
+    from transformer_playground.comparison.compare import compare_runs, read_runs
     from transformer_playground.comparison.render import as_document, markdown_lines
 
-    comparison = compare_folders(folders, group=not no_group, all_settings=all_settings)
+    runs = read_runs(folders)
+    if paired:
+        runs = _measure(runs, folders, experiments_dir)
+    comparison = compare_runs(runs, group=not no_group, all_settings=all_settings)
     if csv_output:
         _print_csv(comparison)
         return
@@ -96,6 +114,20 @@ def compare(
             say(part)
     elif spec is not None:
         _print_results(spec, results)
+
+
+def _measure(
+    runs: list["ComparedRun"], folders: Sequence[RunFolder], experiments_dir: Path
+) -> list["ComparedRun"]:
+    """Measure the windows that single runs are compared by; problems become notes."""
+    from transformer_playground.comparison.windows import with_windows
+
+    found, problems = with_windows(
+        runs, folders, experiments_dir, progress=lambda text: note(visible_line(text))
+    )
+    for problem in problems:
+        note(visible_line(problem))
+    return found
 
 
 def _has_sampling_options(request: SampleRequest) -> bool:
@@ -153,45 +185,50 @@ def _draw(
 
 
 def _print_comparison(comparison: "Comparison") -> None:
-    """Print the table and its notes, cut to the terminal's width or whole if piped."""
-    from transformer_playground.comparison.render import text_table
+    """Print verdict, tables and notes, cut to the terminal's width or whole if piped."""
+    from transformer_playground.comparison.leaderboard import sentence
+    from transformer_playground.comparison.render import text_tables
 
-    labels = [column.label for column in comparison.columns]
-    if not is_terminal():
-        print_table(text_table(comparison, labels, shorten=False))
+    _print_sentence(sentence(comparison, hint="test it with --paired"))
+    if is_terminal():
+        _print_fitted(comparison, shutil.get_terminal_size().columns)
     else:
-        _print_fitted(comparison, labels, shutil.get_terminal_size().columns)
+        for table in text_tables(comparison, shorten=False):
+            say("")
+            print_table(table)
     if comparison.notes:
         say("")
-    for sentence in comparison.notes:
-        _print_sentence(sentence)
+    for note_text in comparison.notes:
+        _print_sentence(note_text)
 
 
-def _print_fitted(comparison: "Comparison", labels: list[str], width: int) -> None:
-    from transformer_playground.comparison.render import FEW_COLUMNS, text_table
+def _print_fitted(comparison: "Comparison", width: int) -> None:
+    from transformer_playground.comparison.render import FEW_COLUMNS, numbers_of, text_tables
 
-    pieces = split_columns(text_table(comparison, labels, shorten=True), width)
-    if len(pieces) > 1 or len(labels) > FEW_COLUMNS:
+    columns = comparison.columns
+    found = text_tables(comparison, shorten=True)
+    pieces = [split_columns(table, width) for table in found]
+    if any(len(each) > 1 for each in pieces) or len(columns) > FEW_COLUMNS:
         # Run ids are long: numbers as headers leave more width for the values.
-        numbers = [f"[{number}]" for number in range(1, len(labels) + 1)]
-        for number, label in zip(numbers, labels, strict=True):
-            say(visible_line(f"{number} {label}"))
         say("")
-        pieces = split_columns(text_table(comparison, numbers, shorten=True), width)
-    for index, piece in enumerate(pieces):
-        if index:
-            say("")
+        for column, number in zip(columns, numbers_of(comparison).values(), strict=True):
+            say(visible_line(f"{number} {column.label}"))
+        found = text_tables(comparison, shorten=True, numbered=True)
+        pieces = [split_columns(table, width) for table in found]
+    for piece in (piece for each in pieces for piece in each):
+        say("")
         print_table(piece)
 
 
 def _print_csv(comparison: "Comparison") -> None:
-    """Print one row per run at full precision; notes go to standard error."""
+    """Print one row per run at full precision; verdict and notes go to standard error."""
+    from transformer_playground.comparison.leaderboard import sentence
     from transformer_playground.comparison.render import csv_text
 
     sys.stdout.write(csv_text(comparison))
     sys.stdout.flush()
-    for sentence in comparison.notes:
-        note(visible_line(sentence))
+    for text in (sentence(comparison), *comparison.notes):
+        note(visible_line(text))
 
 
 def _print_results(spec: SampleSpec, results: Sequence["SampleResult"]) -> None:

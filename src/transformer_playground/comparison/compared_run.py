@@ -17,6 +17,7 @@ from transformer_playground.runs.naming import LOCATIONS, SEED
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.runs.status import judge_status, read_writer
 from transformer_playground.runs.summary import RunSummary, summary_of
+from transformer_playground.runs.window_losses import WindowLosses, read_window_losses
 
 Kind = Literal["count", "step", "seconds", "rate", "loss", "perplexity"]
 MetricValues = Mapping[str, float | None]
@@ -89,6 +90,8 @@ class ComparedRun:
         tokenizer: Hash of the tokenizer; None if unknown.
         environment: Host, device and the like, as far as known.
         missing: Keys that its metrics rows lack, as in rows written by older versions.
+        windows: Losses of its best checkpoint on the windows of the whole validation split, if
+            they were measured: see `measure_windows`.
     """
 
     run_id: str
@@ -103,6 +106,7 @@ class ComparedRun:
     summary: RunSummary
     metrics: MetricValues
     missing: tuple[str, ...]
+    windows: WindowLosses | None = None
 
     @property
     def configuration(self) -> str:
@@ -142,6 +146,7 @@ def read_run(run: RunFolder, series: RunSeries | None = None) -> ComparedRun:
         summary=summary,
         metrics=metric_values(config.get("parameters"), summary),
         missing=_missing_keys(series),
+        windows=read_window_losses(run),
     )
 
 

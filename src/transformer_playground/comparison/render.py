@@ -1,22 +1,15 @@
-"""Comparison tables: JSON, records, text, CSV and Markdown of a comparison."""
+"""Comparison as JSON, records, text, CSV and Markdown."""
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from transformer_playground import tables
-from transformer_playground.comparison.compare import (
-    MISSING,
-    Column,
-    Comparison,
-    Delta,
-    Estimate,
-    delta,
-    estimate,
-    setting_of,
-)
+from transformer_playground.comparison.cells import delta_text, estimate_text, value_text
+from transformer_playground.comparison.columns import Column, Delta, delta
+from transformer_playground.comparison.compare import MISSING, Comparison, setting_of
 from transformer_playground.comparison.compared_run import (
     METRICS,
     ComparedRun,
@@ -25,17 +18,16 @@ from transformer_playground.comparison.compared_run import (
     SampleResult,
     same_tokenizer,
 )
-from transformer_playground.config.toml import shortened, toml_value
-from transformer_playground.formatting import (
-    UNKNOWN,
-    change_text,
-    count_text,
-    duration_text,
-    loss_text,
-    perplexity_text,
-    position_text,
-    signed_text,
+from transformer_playground.comparison.estimates import Estimate, estimate
+from transformer_playground.comparison.leaderboard import (
+    board_table,
+    leaderboard,
+    ranking,
+    sentence,
 )
+from transformer_playground.comparison.significance import Test
+from transformer_playground.comparison.verdict import Verdict
+from transformer_playground.config.toml import shortened, toml_value
 from transformer_playground.runs.generation_request import SampleSpec
 from transformer_playground.terminal import visible
 
@@ -49,6 +41,8 @@ def as_document(
     return {
         "schema_version": SCHEMA_VERSION,
         "reference": comparison.columns[0].label,
+        "verdict": _verdict(comparison),
+        "ranking": [column.label for column in ranking(comparison)],
         "settings": list(comparison.settings),
         "runs": [_run(comparison, run) for run in comparison.runs],
         "columns": [
@@ -59,6 +53,7 @@ def as_document(
                     key: dataclasses.asdict(value) for key, value in column.estimates.items()
                 },
                 "deltas": {key: dataclasses.asdict(value) for key, value in column.deltas.items()},
+                "test": _test(column.test),
             }
             for column in comparison.columns
         ],
@@ -67,15 +62,36 @@ def as_document(
     }
 
 
+def _verdict(comparison: Comparison) -> dict[str, Any]:
+    found: Verdict = comparison.verdict
+    return {
+        "conclusion": found.conclusion,
+        "sentence": sentence(comparison),
+        "best": found.best.label if found.best else None,
+        "against": found.against.label if found.against else None,
+        "test": _test(found.test),
+        "comparisons": found.comparisons,
+        "p_value": found.p_value,
+        "not_distinguishable": [column.label for column in found.equal],
+    }
+
+
+def _test(test: Test | None) -> dict[str, Any] | None:
+    return None if test is None else {**dataclasses.asdict(test), "counts": list(test.counts)}
+
+
 def records(comparison: Comparison) -> list[dict[str, Any]]:
     """One flat record per run, all with the same keys; unknown values are None.
 
     Settings are named `config.<key>`. Differences are from the first run: `<metric>_delta` and,
-    in percent, `<metric>_delta_percent`. `group` numbers the columns of the comparison from 1.
+    in percent, `<metric>_delta_percent`. `group` numbers the columns of the comparison from 1,
+    `rank` by validation loss, and `p_value` is of the test against the first column.
     """
     first = comparison.runs[0]
+    ranks = {id(column): rank for rank, column in enumerate(ranking(comparison), start=1)}
     return [
         _record(comparison, number, run, first)
+        | {"rank": ranks[id(column)], "p_value": column.test.p_value if column.test else None}
         for number, column in enumerate(comparison.columns, start=1)
         for run in column.runs
     ]
@@ -140,19 +156,7 @@ def _difference(metric: Metric, first: ComparedRun, run: ComparedRun) -> Delta |
 
 
 FEW_COLUMNS = 4
-"""Largest number of runs or groups shown as columns; more are shown as rows."""
-
-_MAX_VALUE_CHARS = 32
-_FORMATS: Mapping[str, Callable[[float], str]] = {
-    "count": count_text,
-    "step": lambda value: position_text(round(value)),
-    "seconds": duration_text,
-    "rate": count_text,
-    "loss": loss_text,
-    "perplexity": perplexity_text,
-}
-# Deltas shown in the table with one row per run.
-_MAIN_DELTAS = ("best_val_loss", "best_bits_per_byte")
+"""Largest number of runs or groups whose metrics are shown as columns of a second table."""
 
 
 @dataclass(frozen=True)
@@ -192,48 +196,61 @@ def rows_of(comparison: Comparison) -> tuple[TableRow, ...]:
     return (*_identity_rows(comparison), *settings, *_metric_rows(comparison))
 
 
-def text_table(
-    comparison: Comparison, labels: Sequence[str], *, shorten: bool
-) -> list[tables.Column]:
-    """Table of a comparison: one column per run or group, or one row if there are many.
+def text_tables(
+    comparison: Comparison, *, shorten: bool, numbered: bool = False
+) -> list[list[tables.Column]]:
+    """The leaderboard, followed for few columns by a table of all metrics.
 
     Args:
-        labels: Names of the comparison's columns.
+        comparison: The comparison.
         shorten: Cut long values.
+        numbered: Call columns by their number, as `numbers_of` does, instead of their label.
     """
-    rows = rows_of(comparison)
-    if len(labels) <= FEW_COLUMNS:
-        lines = [
-            [
-                "  Δ" if row.is_delta else row.label,
-                *(cell_text(row, cell, shorten) for cell in row.cells),
-            ]
-            for row in rows
-        ]
-        return tables.labelled_columns(("", *labels), lines)
-    kept = [row for row in rows if not row.is_delta or row.key in _MAIN_DELTAS]
-    numbers = [
-        tables.Column(
-            f"Δ {row.label}" if row.is_delta else row.label,
-            [cell_text(row, cell, shorten) for cell in row.cells],
-            right_aligned=True,
-        )
-        for row in kept
+    numbers = numbers_of(comparison)
+    is_few = len(comparison.columns) <= FEW_COLUMNS
+    board = leaderboard(comparison, every_metric=not is_few, shorten=shorten, with_means=False)
+    names = [
+        numbers.get(id(entry.column), entry.name) if numbered else entry.name
+        for entry in board.entries
     ]
-    return [tables.Column("", labels), *numbers]
+    found = [board_table(board, names)]
+    if is_few:
+        labels = numbers.values() if numbered else (each.label for each in comparison.columns)
+        found.append(tables.labelled_columns(("", *labels), _details(comparison, shorten=shorten)))
+    return found
+
+
+def numbers_of(comparison: Comparison) -> dict[int, str]:
+    """Identity of each column -> its number in brackets."""
+    return {id(column): f"[{number}]" for number, column in enumerate(comparison.columns, start=1)}
+
+
+def _details(comparison: Comparison, *, shorten: bool) -> list[list[str]]:
+    return [
+        [
+            "  Δ" if row.is_delta else row.label,
+            *(cell_text(row, cell, shorten) for cell in row.cells),
+        ]
+        for row in rows_of(comparison)
+    ]
 
 
 def cell_text(row: TableRow, cell: Cell, shorten: bool = False) -> str:
     """Text of one cell."""
     match cell:
         case Values(values):
-            return ", ".join(_value_text(value, shorten=shorten) for value in values)
+            return ", ".join(value_text(value, shorten=shorten) for value in values)
         case Estimate():
-            return _estimate_text(cell, row)
+            return estimate_text(_kind(row), cell)
         case Delta():
-            return _delta_text(cell, row)
+            return delta_text(_kind(row), cell)
         case None:
             return ""
+
+
+def _kind(row: TableRow) -> Kind:
+    assert row.kind != "value"
+    return row.kind
 
 
 def csv_text(comparison: Comparison) -> str:
@@ -243,16 +260,18 @@ def csv_text(comparison: Comparison) -> str:
 
 
 def markdown_text(comparison: Comparison) -> str:
-    """The table and the notes as a Markdown document."""
+    """Verdict, tables and notes as a Markdown document."""
     return "".join(f"{line}\n" for line in markdown_lines(comparison))
 
 
 def markdown_lines(
     comparison: Comparison, spec: SampleSpec | None = None, results: Sequence[SampleResult] = ()
 ) -> Iterator[str]:
-    """Lines of a Markdown document: table, notes and samples."""
-    labels = [column.label for column in comparison.columns]
-    yield from tables.markdown_table(text_table(comparison, labels, shorten=False))
+    """Lines of a Markdown document: verdict, tables, notes and samples."""
+    yield tables.escape_markdown(sentence(comparison))
+    for table in text_tables(comparison, shorten=False):
+        yield ""
+        yield from tables.markdown_table(table)
     if comparison.notes:
         yield ""
     for note in comparison.notes:
@@ -321,35 +340,6 @@ def _metric_rows(comparison: Comparison) -> Iterator[TableRow]:
         deltas = tuple(column.deltas.get(each.key) for column in columns)
         if any(delta is not None and delta.difference for delta in deltas):
             yield TableRow(each.key, each.label, each.kind, is_delta=True, cells=deltas)
-
-
-def _value_text(value: Any, *, shorten: bool) -> str:
-    if value is MISSING:
-        return UNKNOWN
-    # Quotes only where the bare text would be ambiguous.
-    is_plain = isinstance(value, str) and value.strip() == value != ""
-    text = value if is_plain else toml_value(value)
-    return shortened(text, _MAX_VALUE_CHARS) if shorten else text
-
-
-def _estimate_text(value: Estimate, row: TableRow) -> str:
-    if value.mean is None:
-        return UNKNOWN
-    number = _FORMATS[row.kind]
-    # Equal counts have no error.
-    if value.standard_error is None or (row.kind in ("count", "step") and not value.standard_error):
-        return number(value.mean)
-    return f"{number(value.mean)} ± {number(value.standard_error)}"
-
-
-def _delta_text(value: Delta, row: TableRow) -> str:
-    number = _FORMATS[row.kind]
-    text = signed_text(value.difference, number)
-    if value.standard_error:
-        text += f" ± {number(value.standard_error)}"
-    if value.percent is None:
-        return text
-    return f"{text} ({change_text(value.percent / 100)})"
 
 
 def _fenced(text: str) -> str:

@@ -13,10 +13,10 @@ from transformer_playground.data.dataset import Dataset
 from transformer_playground.data.tokenizers import Tokenizer
 from transformer_playground.data.tokenizers.char import CharTokenizer
 from transformer_playground.errors import DataError
+from transformer_playground.experiments.dataset_lookup import find_dataset
 from transformer_playground.export.exportable import Subject
 from transformer_playground.export.request import ExportRequest
 from transformer_playground.files import spread_indices
-from transformer_playground.report.request import find_dataset
 from transformer_playground.runs.folder import read_run_config
 
 Logits = Callable[[Tensor], Tensor]

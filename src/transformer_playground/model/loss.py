@@ -29,6 +29,22 @@ def summed_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
     return functional.cross_entropy(rows.float(), targets, reduction="sum")
 
 
+def row_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """Negative log-likelihood of each row in nats, summed over its targets, without gradients.
+
+    Args:
+        logits: (B, T, V), any floating dtype.
+        targets: (B, T) int64; -100 is ignored.
+
+    Returns:
+        (B,) float32.
+    """
+    with torch.no_grad():
+        return torch.stack(
+            [summed_cross_entropy(*row) for row in zip(logits, targets, strict=True)]
+        )
+
+
 class _SlicedCrossEntropy(torch.autograd.Function):
     """Cross entropy of large logits in slices of rows.
 

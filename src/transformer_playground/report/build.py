@@ -21,6 +21,7 @@ from transformer_playground.errors import (
     SamplingError,
     translate_os_errors,
 )
+from transformer_playground.experiments.dataset_lookup import saved_config
 from transformer_playground.files import (
     NO_HARD_LINKS,
     fsync_folder,
@@ -34,7 +35,6 @@ from transformer_playground.report.evaluation import (
     measure_samples,
     measure_validation,
     recorded_losses,
-    saved_config,
     window_losses,
 )
 from transformer_playground.report.render import markdown_report

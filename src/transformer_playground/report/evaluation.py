@@ -1,17 +1,14 @@
 """Evaluation of a checkpoint: losses on its dataset, loss history and text metrics."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from pydantic import ValidationError
 
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.dataset import Dataset
-from transformer_playground.data.loader import all_batches, count_targets
-from transformer_playground.data.padded_loader import all_rows
-from transformer_playground.errors import RunError
+from transformer_playground.data.loader import count_targets
 from transformer_playground.evaluation.loss import (
     bits_per_byte,
     document_rows,
@@ -19,6 +16,7 @@ from transformer_playground.evaluation.loss import (
     mean_loss,
     perplexity,
 )
+from transformer_playground.evaluation.whole_split import split_batches
 from transformer_playground.model.base import LanguageModel
 from transformer_playground.report.schema import (
     FullValidation,
@@ -38,26 +36,6 @@ from transformer_playground.text_metrics.overlap import (
     exact_matches,
     longest_matches,
 )
-
-_MAX_WINDOWS = 64
-# Logits of one batch: 128 MiB in float32.
-_MAX_LOGITS = 1 << 25
-
-
-def saved_config(record: Mapping[str, Any]) -> ExperimentConfig:
-    """Configuration saved with a run.
-
-    Raises:
-        RunError: It is missing, or not valid in this version.
-    """
-    try:
-        return ExperimentConfig.model_validate(record.get("config"))
-    except ValidationError as error:
-        key = ".".join(map(str, error.errors()[0]["loc"])) or "config"
-        raise RunError(
-            f"The settings saved in config.json are not valid in this version: {key}.",
-            "Without them the evaluation windows of the training are unknown.",
-        ) from error
 
 
 def window_losses(
@@ -124,21 +102,8 @@ def full_validation(
     Raises:
         DataError: The split is too short or damaged.
     """
-    block_size = model.block_size if config is None else config.train_block_size
-    fitting = _MAX_LOGITS // (block_size * model.vocab_size)
-    batch_size = max(1, min(_MAX_WINDOWS, fitting))
     rows = None if config is None else document_rows(dataset.val, config, dataset)
-    batches = (
-        all_batches(
-            dataset.val,
-            batch_size=batch_size,
-            block_size=block_size,
-            vocab_size=dataset.vocab_size,
-            end_token=dataset.end_token,
-        )
-        if rows is None
-        else all_rows(rows, batch_size=batch_size)
-    )
+    batches = split_batches(model, dataset, config)
     counted = _TargetCounter(islice(batches, max_batches))
     loss = mean_loss(model, counted, model.device, cancelled=cancelled)
     if loss is None:

@@ -51,6 +51,7 @@ class RunFolder:
         adapters: Folder of the PEFT adapters best, last and final (kind = lora).
         tokenizer: Folder of the tokenizer.
         reports: Folder of reports and plots.
+        evaluations: Folder of losses of single windows.
         logs: Folder of logs.
         tensorboard: Folder of TensorBoard events.
         log_path: Plain-text log of training.
@@ -70,6 +71,7 @@ class RunFolder:
     adapters = _Inside("adapters")
     tokenizer = _Inside("tokenizer")
     reports = _Inside("reports")
+    evaluations = _Inside("evaluations")
     logs = _Inside("logs")
     tensorboard = _Inside("logs", "tb")
     log_path = _Inside("logs", "train.log")
@@ -193,6 +195,16 @@ def reports_folder(run: RunFolder) -> Path:
     """
     _refuse_link(run.reports)
     return run.reports
+
+
+def evaluations_folder(run: RunFolder) -> Path:
+    """The folder of losses of single windows, for writing.
+
+    Raises:
+        RunError: It is a link, which may lead out of the run folder.
+    """
+    _refuse_link(run.evaluations)
+    return run.evaluations
 
 
 def refuse_links(run: RunFolder) -> None:

@@ -113,6 +113,7 @@ def test_numbers_and_their_differences_from_the_first_run(runs_dir: Any, tp: Tp)
         "difference": -0.25,
         "percent": -12.5,
         "standard_error": None,
+        "p_value": None,
     }
 
 
@@ -130,7 +131,9 @@ def test_seeds_of_one_configuration_become_a_mean_with_its_error(runs_dir: Any, 
     # s = 1 and n = 3; s² = 1/2 and n = 2. The difference: sqrt(1/3 + 1/4).
     assert line(ended, "best val loss") == ["3.0000 ± 0.5774", "1.5000 ± 0.5000"]
     assert "-1.5000 ± 0.7638 (-50%)" in ended.out
-    assert "p =" not in ended.out
+    # t = 1.96 with 2.9 degrees of freedom.
+    assert "wide-{s1,s2,s3} (3 seeds) are not distinguishable" in ended.out
+    assert "Welch's t-test over 2 and 3 seeds, p = 0.15" in ended.out
 
     found = document(tp("compare", "--run-ids", names, "--json", *TABLE_ONLY))
     losses = {run["run_id"]: run["measures"]["best_val_loss"] for run in found["runs"]}
@@ -354,6 +357,8 @@ def test_markdown_is_one_whole_table_whatever_the_values_hold(runs_dir: Any, tp:
     finished_run(runs_dir, "b", 1.5, seed=2, model={"name": "x_y"})
     ended = tp("compare", "--run-ids", "a,b", "--markdown", *TABLE_ONLY)
     rows = [split_markdown(text) for text in ended.out.splitlines() if text.startswith("|")]
+    assert [row[0] for row in rows[:4]] == ["run", ":--", "b", "a"]
+    rows = rows[4:]
     assert {len(row) for row in rows} == {3}
     assert rows[0] == ["", "a", "b"]
     assert rows[1] == [":--", "--:", "--:"]
@@ -382,10 +387,11 @@ def test_many_runs_stand_one_below_the_other(runs_dir: Any, tp: Tp) -> None:
         finished_run(runs_dir, name, 2.0 + number, model={"n_layer": number, "[/red]": number})
     ended = tp("compare", "--run-ids", ",".join(names))
     assert ended.code == 0, ended.err
-    (heading, *lines) = [each for each in ended.out.splitlines() if each]
-    assert "best val loss" in heading
-    assert "Δ best val loss" in heading
+    (verdict, heading, *lines) = [each for each in ended.out.splitlines() if each]
+    assert verdict.startswith("run-00 is lowest: val loss 2.0000, 1.0000 (33.3%) below run-01; ")
+    assert heading.count("best val loss") == 1
     assert [each.split()[0] for each in lines[:24]] == names
+    assert lines[1].count("+1.0000 ✗") == 2
     assert "--n-samples 3" in ended.err
     assert len(document(tp("compare", "--run-ids", ",".join(names), "--json"))["runs"]) == 24
 
@@ -429,5 +435,6 @@ def test_sentences_break_between_words_at_the_terminals_width(
     (sentence,) = [each for each in piped.out.splitlines() if each.startswith("Groups are")]
     assert len(sentence) > 60
     assert sentence in " ".join(watched.out.split())
+    assert "are not distinguishable" in watched.out
     below_the_table = watched.out.split("\n\n")[-1]
     assert max(map(len, below_the_table.splitlines())) <= 60

@@ -8,13 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from transformer_playground.comparison.compare import (
-    Delta,
-    Estimate,
-    delta,
-    estimate,
-    group_by_seed,
-)
+from transformer_playground.comparison.columns import Delta, delta
+from transformer_playground.comparison.estimates import Estimate, estimate, group_by_seed
 
 # Far enough apart for scipy, which warns where values are nearly identical.
 losses = st.lists(

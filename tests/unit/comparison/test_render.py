@@ -2,8 +2,10 @@
 
 import pytest
 
-from transformer_playground.comparison.compare import MISSING, Delta, Estimate
+from transformer_playground.comparison.columns import Delta
+from transformer_playground.comparison.compare import MISSING
 from transformer_playground.comparison.compared_run import Kind
+from transformer_playground.comparison.estimates import Estimate
 from transformer_playground.comparison.render import Cell, TableRow, Values, cell_text
 
 
