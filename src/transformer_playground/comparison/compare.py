@@ -87,17 +87,20 @@ def compare_runs(
     folded = columns_of(groups)
     columns = folded if group else columns_of([[run] for run in runs])
     return Comparison(
-        columns=tested(columns),
+        columns=tested(columns, folded),
         settings=_shown_settings(runs, all_settings=all_settings),
         notes=notes_on([column.runs for column in columns], grouped=group),
         verdict=judge(folded),
-        means=() if group else _means(runs[0], groups),
+        means=() if group else _means(runs[0], groups, folded),
     )
 
 
-def _means(first: ComparedRun, groups: Sequence[Sequence[ComparedRun]]) -> tuple[Column, ...]:
+def _means(
+    first: ComparedRun, groups: Sequence[Sequence[ComparedRun]], folded: Sequence[Column]
+) -> tuple[Column, ...]:
     """A column for each group of several seeds, compared with the first run."""
-    return tested(columns_of([[first], *(group for group in groups if len(group) > 1)]))[1:]
+    columns = columns_of([[first], *(group for group in groups if len(group) > 1)])
+    return tested(columns, folded)[1:]
 
 
 def _hide_perplexity(runs: Sequence[ComparedRun]) -> list[ComparedRun]:

@@ -1,9 +1,10 @@
 """Leaderboard: one row for each run or group of seeds, the best first."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from operator import attrgetter
+from typing import Any, Literal
 
 from transformer_playground import tables
 from transformer_playground.comparison.cells import delta_text, estimate_text, value_text
@@ -15,6 +16,8 @@ from transformer_playground.comparison.verdict import comparable, verdict_text
 from transformer_playground.runs.naming import setting_headers
 
 Sign = Literal["better", "worse", "unclear"]
+
+NameOf = Callable[[Column], str]
 
 SIGNS: Mapping[Sign, str] = {"better": "✓", "worse": "✗", "unclear": "≈"}
 
@@ -103,7 +106,7 @@ class Leaderboard:
 
 def leaderboard(
     comparison: Comparison,
-    name_of: Mapping[str, str] | None = None,
+    name_of: NameOf = attrgetter("label"),
     *,
     every_metric: bool = False,
     shorten: bool = True,
@@ -113,7 +116,7 @@ def leaderboard(
 
     Args:
         comparison: The comparison.
-        name_of: Run id -> what to call the run; its id if it is missing.
+        name_of: What to call a run, or a group of seeds without their number.
         every_metric: Show all metrics, not only the main ones.
         shorten: Cut long values.
         with_means: Add a row with the mean of each group whose runs have rows of their own.
@@ -127,7 +130,7 @@ def leaderboard(
         tuple(
             Entry(
                 column=column,
-                name=column_name(column, name_of or {}, is_mean=column in means),
+                name=column_name(column, name_of, is_mean=column in means),
                 cells=tuple(
                     _cell(comparison, head, column, shorten=shorten, is_best=column is best)
                     for head in heads
@@ -149,22 +152,18 @@ def ranking(comparison: Comparison) -> list[Column]:
     )
 
 
-def column_name(column: Column, name_of: Mapping[str, str], *, is_mean: bool = False) -> str:
-    """What to call a column: its run, or its first run and the number of seeds."""
+def column_name(column: Column, name_of: NameOf, *, is_mean: bool = False) -> str:
+    """The name of a run, or of a group with the number of its seeds."""
     if len(column.runs) == 1:
-        return name_of.get(column.runs[0].run_id, column.runs[0].run_id)
-    # A name made of settings is the same for all seeds; ids are not.
-    names = {name_of.get(run.run_id, "") for run in column.runs}
-    base = names.pop() if len(names) == 1 and "" not in names else column.label
-    return f"mean of {base}" if is_mean else f"{base} ({len(column.runs)} seeds)"
+        return name_of(column)
+    return (
+        f"mean of {name_of(column)}" if is_mean else f"{name_of(column)} ({len(column.runs)} seeds)"
+    )
 
 
-def sentence(
-    comparison: Comparison, name_of: Mapping[str, str] | None = None, hint: str = ""
-) -> str:
+def sentence(comparison: Comparison, name_of: NameOf = attrgetter("label"), hint: str = "") -> str:
     """The verdict in words; untrusted text."""
-    names = name_of or {}
-    return verdict_text(comparison.verdict, lambda column: column_name(column, names), hint)
+    return verdict_text(comparison.verdict, lambda column: column_name(column, name_of), hint)
 
 
 def sign_of(key: str, difference: Delta, *, same_conditions: bool = True) -> Sign | None:
@@ -263,12 +262,14 @@ def _tested_sign(difference: Delta, *, is_clear: bool) -> Sign | None:
 
 
 def _values(head: Head, column: Column, *, shorten: bool) -> str:
-    found: list[object] = []
+    found: list[Any] = []
     for run in column.runs:
         value = setting_of(run, head.key) if head.group else getattr(run, head.key)
         # `in` compares by identity first, so that nan equals itself.
         if value not in found:
             found.append(value)
+    if all(type(value) in (int, float) for value in found):
+        found.sort(key=lambda value: (isinstance(value, float) and math.isnan(value), value))
     return ", ".join(value_text(value, shorten=shorten) for value in found)
 
 

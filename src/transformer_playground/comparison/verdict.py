@@ -84,10 +84,16 @@ def judge(columns: Sequence[Column]) -> Verdict:
     return Verdict(conclusion, best, against, found, comparisons, tuple(equal), spread, left_out)
 
 
-def tested(columns: Sequence[Column]) -> tuple[Column, ...]:
-    """The columns, each with its test against the first."""
+def tested(columns: Sequence[Column], folded: Sequence[Column]) -> tuple[Column, ...]:
+    """The columns, each with its test against the first.
+
+    Args:
+        columns: Runs, or groups of seeds.
+        folded: The same runs with their seeds in groups, for the spread of seeds.
+    """
     first, *others = columns
-    spread = seed_spread(column.estimates[_LOSS] for column in columns if comparable(first, column))
+    alike = [column for column in folded if comparable(first, column)]
+    spread = seed_spread(column.estimates[_LOSS] for column in alike)
     return (
         first,
         *(

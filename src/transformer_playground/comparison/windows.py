@@ -19,6 +19,9 @@ from transformer_playground.runs.window_losses import (
     write_window_losses,
 )
 
+NOT_MEASURED = "cannot be compared by windows"
+"""Part of the sentence about a run that could not be evaluated."""
+
 
 def needs_windows(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
     """The runs whose windows must be measured to compare them in pairs.
@@ -61,7 +64,7 @@ def with_windows(
             try:
                 losses = measure_windows(folder, experiments_dir, cancelled=cancelled)
             except (PlaygroundError, OSError) as error:
-                problems.append(f"{run.run_id} cannot be compared by windows: {error}")
+                problems.append(f"{run.run_id} {NOT_MEASURED}: {error}")
         found.append(replace(run, windows=losses))
     return found, problems
 

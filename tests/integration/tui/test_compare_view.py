@@ -23,7 +23,7 @@ from transformer_playground.formatting import count_text
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.compare.pane import ComparisonCurves
+from transformer_playground.tui.compare.pane import ComparisonCurves, ComparisonPane
 from transformer_playground.tui.compare.samples import ComparisonSamples, SampleText
 from transformer_playground.tui.compare.table import ComparisonTable
 from transformer_playground.tui.compare.view import CompareView
@@ -87,14 +87,25 @@ def table(console: Console) -> ComparisonTable:
     return console.screen.query_one(ComparisonTable)
 
 
-def columns(console: Console) -> list[str]:
-    return [heading.key for heading in table(console).headings]
+def rows(console: Console) -> list[str]:
+    """Ids of the runs in the rows, means left out."""
+    return [row.key for row in table(console).rows if not row.is_mean]
 
 
-def cells(console: Console, key: str) -> list[str]:
-    """The line of a quantity, '' for each cell that says nothing."""
-    lines = {line.key: line for line in table(console).lines}
-    return [cell.text for cell in lines[key].cells] if key in lines else []
+def cells(console: Console, key: str) -> dict[str, str]:
+    """Run id -> the value in a column; empty without that column."""
+    found = [column.place for column in table(console).columns if column.key == key]
+    return {row.key: row.cells[place].text for place in found for row in table(console).rows}
+
+
+def shifts(console: Console, key: str) -> dict[str, str]:
+    """Run id -> the difference from the baseline in a column."""
+    (place,) = [column.place for column in table(console).columns if column.key == key]
+    return {row.key: row.cells[place].shift for row in table(console).rows}
+
+
+def baseline(console: Console) -> str:
+    return str(console.screen.query_one(ComparisonPane).border_title)
 
 
 async def compare(console: Console, pilot: Pilot[Any], *run_ids: str) -> None:
@@ -103,7 +114,7 @@ async def compare(console: Console, pilot: Pilot[Any], *run_ids: str) -> None:
     console.context.workspace.selected = list(run_ids)
     console.context.publish_workspace()
     await open_view(console, pilot)
-    await until(pilot, lambda: len(table(console).headings) > 1 and not is_looking(console))
+    await until(pilot, lambda: len(table(console).rows) > 1 and not is_looking(console))
 
 
 async def compare_by_keys(console: Console, pilot: Pilot[Any], *run_ids: str) -> None:
@@ -111,7 +122,7 @@ async def compare_by_keys(console: Console, pilot: Pilot[Any], *run_ids: str) ->
     # The run under the cursor of the list is compared unless others are selected.
     await pick(console, pilot, *console.context.workspace.chosen())
     await pick(console, pilot, *run_ids)
-    await until(pilot, lambda: len(table(console).headings) > 1 and not is_looking(console))
+    await until(pilot, lambda: len(table(console).rows) > 1 and not is_looking(console))
 
 
 def is_looking(console: Console) -> bool:
@@ -126,24 +137,29 @@ def test_numbers_and_differing_settings_are_those_of_the_command(
         trained, capsys, "compare", "--run-ids", "learned-s1,rope-s1", "--n-samples", 0, "--json"
     )
     document = json.loads(ended.out)
-    measures = [run["measures"] for run in document["runs"]]
     difference = document["columns"][1]["deltas"]["best_val_loss"]["difference"]
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await compare_by_keys(console, pilot, "learned-s1", "rope-s1")
-        assert columns(console) == ["learned-s1", "rope-s1"]
-        assert cells(console, "best_val_loss") == [f"{m['best_val_loss']:.4f}" for m in measures]
-        assert cells(console, "parameters") == [count_text(m["parameters"]) for m in measures]
-        assert cells(console, "best_val_loss.delta")[1].startswith(f"{difference:+.4f}")
-        settings = [line.key for line in table(console).lines if line.key.startswith("setting:")]
-        assert settings == [f"setting:{key}" for key in document["settings"]]
-        assert cells(console, "setting:model.positional_encoding") == ["learned", "rope"]
+        assert rows(console) == document["ranking"]
+        losses = {run["run_id"]: run["measures"] for run in document["runs"]}
+        assert cells(console, "best_val_loss") == {
+            run_id: f"{found['best_val_loss']:.4f}" for run_id, found in losses.items()
+        }
+        assert cells(console, "parameters") == {
+            run_id: count_text(found["parameters"]) for run_id, found in losses.items()
+        }
         sign = "✓" if difference < 0 else "✗"
-        assert f" {sign}" in shown(console)
+        assert shifts(console, "best_val_loss")["rope-s1"] == f"{difference:+.4f} {sign}"
+        keys = {column.key for column in table(console).columns}
+        assert keys >= set(document["settings"])
+        positions = {"learned-s1": "learned", "rope-s1": "rope"}
+        assert cells(console, "model.positional_encoding") == positions
+        assert document["verdict"]["sentence"][:30] in shown(console).replace("\n", "")
 
         await pilot.press("v")
-        await until(pilot, lambda: cells(console, "setting:model.n_layer"))
-        assert cells(console, "setting:model.n_layer") == ["2", "2"]
+        await until(pilot, lambda: cells(console, "model.n_layer"))
+        assert set(cells(console, "model.n_layer").values()) == {"2"}
 
     with_console(trained, steps, size)
 
@@ -151,20 +167,24 @@ def test_numbers_and_differing_settings_are_those_of_the_command(
 def test_the_pinned_run_is_what_the_others_are_held_against(trained: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await compare(console, pilot, "learned-s1", "rope-s1")
-        before = cells(console, "final_val_loss.delta")
-        await pilot.press("right", "p")
-        await until(pilot, lambda: columns(console) == ["rope-s1", "learned-s1"])
-        after = cells(console, "final_val_loss.delta")
-        assert before[0] == after[0] == ""
-        assert {before[1][0], after[1][0]} == {"-", "+"}
-        assert before[1][1:7] == after[1][1:7]
+        before = shifts(console, "best_val_loss")
+        assert before["learned-s1"] == ""
+        await pilot.press("home")
+        while table(console).row_key != "rope-s1":
+            await pilot.press("down")
+        await pilot.press("p")
+        await until(pilot, lambda: "rope-s1" in baseline(console))
+        after = shifts(console, "best_val_loss")
+        assert after["rope-s1"] == ""
+        assert {before["rope-s1"][0], after["learned-s1"][0]} == {"-", "+"}
+        assert before["rope-s1"][1:7] == after["learned-s1"][1:7]
         assert console.context.workspace.baseline == "rope-s1"
-        assert table(console).column_key == "rope-s1"
+        assert table(console).row_key == "rope-s1"
         assert "⌂" in shown(console)
 
         await pilot.press("p")
-        await until(pilot, lambda: columns(console) == ["learned-s1", "rope-s1"])
-        assert cells(console, "final_val_loss.delta") == before
+        await until(pilot, lambda: "learned-s1" in baseline(console))
+        assert shifts(console, "best_val_loss") == before
 
     with_console(trained, steps)
 
@@ -172,13 +192,16 @@ def test_the_pinned_run_is_what_the_others_are_held_against(trained: Project) ->
 def test_runs_that_differ_in_their_seed_are_averaged_or_not(trained: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await compare(console, pilot, "learned-s1", "learned-s2", "rope-s1")
-        await until(pilot, lambda: columns(console) == ["learned-s1", "rope-s1"])
-        assert cells(console, "n") == ["2", "1"]
-        assert "±" in cells(console, "best_val_loss")[0]
-        assert "±" not in cells(console, "best_val_loss")[1]
+        await until(pilot, lambda: sorted(rows(console)) == ["learned-s1", "rope-s1"])
+        assert "learned-{s1,s2} (2 seeds)" in [row.name for row in table(console).rows]
+        losses = cells(console, "best_val_loss")
+        assert "±" in losses["learned-s1"]
+        assert "±" not in losses["rope-s1"]
         await pilot.press("g")
-        await until(pilot, lambda: len(columns(console)) == 3)
-        assert "±" not in "".join(cells(console, "best_val_loss"))
+        await until(pilot, lambda: len(rows(console)) == 3)
+        last = table(console).rows[-1]
+        assert last.is_mean
+        assert last.name == "mean of learned-{s1,s2}"
 
     with_console(trained, steps)
 
@@ -343,9 +366,40 @@ def test_the_table_is_copied_as_markdown(trained: Project) -> None:
         await compare(console, pilot, "learned-s1", "rope-s1")
         await pilot.press("y")
         await until(pilot, lambda: "| best val loss |" in console.clipboard)
-        assert console.clipboard.startswith("|  | learned-s1 | rope-s1 |")
+        assert "|  | learned-s1 | rope-s1 |" in console.clipboard
+        assert "| run |" in console.clipboard
 
     with_console(trained, steps)
+
+
+def test_single_runs_are_tested_on_the_whole_validation_split(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await compare(console, pilot, "learned-s1", "rope-s1")
+        assert "chance is not ruled out (w tests them" in " ".join(shown(console).split())
+        await pilot.press("w")
+        await until(pilot, lambda: "windows of the validation" in shown(console))
+        view = console.screen
+        assert isinstance(view, CompareView)
+        await until(pilot, lambda: not view.check_action("stop", ()))
+        await pilot.press("w")
+        await until(pilot, lambda: "All runs that can be compared by windows are" in said(console))
+
+    with_console(project, steps, (140, 45))
+
+
+def test_a_test_without_the_dataset_says_so(project: Project) -> None:
+    shutil.rmtree(project.root / "experiments" / "tiny" / "datasets")
+    # The copied runs name the folder of the original.
+    for run_id in ("learned-s1", "rope-s1"):
+        path = project.run_named(run_id).config_path
+        path.write_text(path.read_text(encoding="utf-8").replace("/datasets", "/gone"))
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await compare(console, pilot, "learned-s1", "rope-s1")
+        await pilot.press("w")
+        await until(pilot, lambda: "cannot be compared by windows" in said(console))
+
+    with_console(project, steps)
 
 
 def test_fewer_than_two_runs_get_a_sentence_and_the_keys(trained: Project) -> None:
@@ -364,15 +418,15 @@ def test_a_vanished_and_a_broken_run_get_a_sentence_while_the_others_stay(
 ) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await compare(console, pilot, "learned-s1", "rope-s1", "learned-s2")
-        await until(pilot, lambda: columns(console) == ["learned-s1", "rope-s1"])
+        await until(pilot, lambda: sorted(rows(console)) == ["learned-s1", "rope-s1"])
         await pilot.press("g")
-        await until(pilot, lambda: len(columns(console)) == 3)
+        await until(pilot, lambda: len(rows(console)) == 3)
         project.run_named("rope-s1").config_path.write_text("{", encoding="utf-8")
-        await until(pilot, lambda: columns(console) == ["learned-s1", "learned-s2"])
+        await until(pilot, lambda: sorted(rows(console)) == ["learned-s1", "learned-s2"])
         await until(pilot, lambda: "✗" in shown(console) and "config.json" in shown(console))
         shutil.rmtree(project.run_named("rope-s1").root)
         await until(pilot, lambda: "'rope-s1' was removed" in shown(console))
-        assert columns(console) == ["learned-s1", "learned-s2"]
+        assert sorted(rows(console)) == ["learned-s1", "learned-s2"]
         shutil.rmtree(project.run_named("learned-s2").root)
         await until(pilot, lambda: "at least two runs" in shown(console))
 
@@ -396,7 +450,7 @@ def test_new_rows_show_up_and_a_hidden_view_reads_nothing(project: Project) -> N
         await until(pilot, lambda: console.context.snapshot is not looked)
         assert view.compared is before
         await pilot.press("4")
-        await until(pilot, lambda: cells(console, "best_val_loss")[1] == "0.2500")
+        await until(pilot, lambda: cells(console, "best_val_loss")["rope-s1"] == "0.2500")
 
     with_console(project, steps)
 
@@ -440,11 +494,11 @@ def test_without_colours_better_and_worse_are_told_by_signs(
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await compare(console, pilot, "one", "two", "three")
-        await until(pilot, lambda: len(columns(console)) == 3)
-        line = next(line for line in table(console).lines if line.key == "best_val_loss.delta")
-        assert [cell.verdict for cell in line.cells] == [None, "better", "worse"]
+        await until(pilot, lambda: len(rows(console)) == 3)
+        found = shifts(console, "best_val_loss")
+        assert found == {"one": "", "two": "-0.5000 ✓", "three": "+0.5000 ✗"}
         text = shown(console)
-        assert "-0.5000 (-25%) ✓" in text
+        assert "1.5000 ◎ -0.5000 ✓" in text
         assert "✓ better · ✗ worse" in text
 
     with_console(project, steps, (120, 40))

@@ -1,24 +1,45 @@
-"""Comparison pane: the table with problems and notes, and the loss curves."""
+"""Comparison pane: verdict and leaderboard with problems and notes, and the loss curves."""
 
 from collections.abc import Iterable, Sequence
+from textwrap import wrap
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from transformer_playground.comparison.compare import Column, Comparison
+from transformer_playground.comparison.columns import Column
+from transformer_playground.comparison.compare import Comparison
+from transformer_playground.comparison.leaderboard import (
+    SIGNS,
+    Entry,
+    NameOf,
+    column_name,
+    leaderboard,
+    sentence,
+    signs_in,
+)
 from transformer_playground.formatting import loss_text
+from transformer_playground.runs.folder import generated_suffix
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import key_hint
 from transformer_playground.tui.charts.chart import Chart
 from transformer_playground.tui.charts.series import AXIS_TITLES, ChartLine
 from transformer_playground.tui.compare.service import Compared
-from transformer_playground.tui.compare.table import ComparisonTable, Heading
-from transformer_playground.tui.compare.table_state import SIGNS, lines_of, names_of, verdicts_in
+from transformer_playground.tui.compare.table import ComparisonTable
+from transformer_playground.tui.compare.table_state import (
+    BEST,
+    MAX_WIDTH,
+    Row,
+    RowCell,
+    TableColumn,
+    curve_text,
+    row_cells,
+)
 from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.core.sampling import Source
 from transformer_playground.tui.sample.form import run_text
+from transformer_playground.tui.shared.text import shorten_middle
 from transformer_playground.tui.themes import series_of
 
 _MUTED = "$foreground 60%"
@@ -58,22 +79,26 @@ def problem_lines(problems: Iterable[str]) -> list[Content]:
     return [Content.styled(f"✗ {visible_line(problem)}", "$error") for problem in problems]
 
 
-_MEANINGS = {"better": "better", "worse": "worse", "unclear": "within 2 standard errors"}
+_MEANINGS = {"better": "better", "worse": "worse", "unclear": "not distinguishable"}
 
 
 class ComparisonPane(Vertical):
-    """Table, problems and notes."""
+    """Verdict, leaderboard, problems and notes."""
 
     def __init__(self) -> None:
         super().__init__(id="compare-pane", classes="compare-pane pane")
+        self._texts: tuple[Content, ...] = ()
 
     def compose(self) -> ComposeResult:
+        yield Static(id="compare-verdict", markup=False)
         yield ComparisonTable()
+        yield Static(id="compare-cell", markup=False)
         yield Static(id="compare-notes", markup=False)
 
     @property
-    def column_key(self) -> str | None:
-        return self.query_one(ComparisonTable).column_key
+    def row_key(self) -> str | None:
+        """Id of the run under the cursor."""
+        return self.query_one(ComparisonTable).row_key
 
     def show(
         self,
@@ -83,37 +108,96 @@ class ComparisonPane(Vertical):
         removed: Sequence[str] = (),
     ) -> None:
         """Show a comparison; `removed` has one message per removed run."""
-        lines = lines_of(comparison, all_settings=compared.request.all_settings)
-        names = names_of(comparison)
-        headings = [
-            _heading(context, column, name)
-            for column, name in zip(comparison.columns, names, strict=True)
-        ]
-        self.query_one(ComparisonTable).show(headings, lines)
-        self.border_title = Content(f"Δ to {headings[0].glyph} {names[0]}")
-        meanings = [f"{SIGNS[verdict]} {_MEANINGS[verdict]}" for verdict in verdicts_in(lines)]
-        self.border_subtitle = Content(" · ".join(meanings))
+        name_of = _namer(context, comparison)
+        board = leaderboard(comparison, name_of)
+        rows = [_row(context, entry) for entry in board.entries]
+        curves = [_curve(entry) for entry in board.entries]
+        self.query_one(ComparisonTable).show(board, rows, curves)
+        self.border_title = _title(context, comparison, name_of)
+        meanings = [f"{SIGNS[sign]} {_MEANINGS[sign]}" for sign in signs_in(board)]
+        self.border_subtitle = Content(" · ".join([*meanings, f"{BEST} lowest"]))
+        test = key_hint("compare.test", context.keymap)
+        hint = f"{test} tests them on the whole validation split"
+        verdict = Content(visible_line(sentence(comparison, name_of, hint)))
         problems = problem_lines([*removed, *compared.problems.values()])
-        notes = [
-            Content.styled(f"· {visible_line(note)}", "$foreground 60%")
-            for note in comparison.notes
-        ]
+        notes = [Content.styled(f"· {visible_line(note)}", _MUTED) for note in comparison.notes]
+        self.query_one("#compare-verdict", Static).update(verdict)
         static = self.query_one("#compare-notes", Static)
         static.update(Content("\n").join([*problems, *notes]))
         static.display = bool(problems or notes)
+        self._texts = (verdict, *problems, *notes)
+
+    def wanted_height(self, width: int) -> int:
+        """Lines for everything in it, at a width with its borders."""
+        inner = max(20, width - 4)
+        texts = sum(max(1, len(wrap(text.plain, inner))) for text in self._texts)
+        table = self.query_one(ComparisonTable)
+        return texts + len(table.rows) + table.header_height + 3
+
+    def on_comparison_table_moved(self) -> None:
+        found = self.query_one(ComparisonTable).cursor_cell
+        self.query_one("#compare-cell", Static).update(_cell_text(found) if found else "")
 
 
-def _heading(context: AppContext, column: Column, name: str) -> Heading:
-    ids = [run.run_id for run in column.runs]
+def _namer(context: AppContext, comparison: Comparison) -> NameOf:
+    """What to call each column; seeds that are averaged are called by what they have in common."""
+    known = context.snapshot.names
+    groups = [column for column in (*comparison.columns, *comparison.means) if len(column.runs) > 1]
+    grouped = {run.run_id for column in groups for run in column.runs}
+    single = [run.run_id for run in comparison.runs if run.run_id not in grouped]
+    # One run stands for each group: its seed then tells it from no other.
+    standing = [run_id for run_id in map(_generated, groups) if run_id is not None]
+    among = known.among([*single, *standing]) if known is not None else None
+
+    def name_of(column: Column) -> str:
+        if len(column.runs) == 1:
+            return context.name_of(column.runs[0].run_id)
+        run_id = _generated(column)
+        return column.label if among is None or run_id is None else among.label(run_id)
+
+    return name_of
+
+
+def _generated(column: Column) -> str | None:
+    """The first run of a column that the user has not named."""
+    ids = (run.run_id for run in column.runs)
+    return next((run_id for run_id in ids if generated_suffix(run_id) is not None), None)
+
+
+def _title(context: AppContext, comparison: Comparison, name_of: NameOf) -> Content:
+    first = comparison.columns[0]
+    series = series_of(context.workspace.slot(first.runs[0].run_id))
+    name = shorten_middle(visible_line(column_name(first, name_of)), MAX_WIDTH)
+    count = len(comparison.runs)
+    return Content(f"{count} runs · baseline {series.glyph} {name}")
+
+
+def _row(context: AppContext, entry: Entry) -> Row:
+    ids = [run.run_id for run in entry.column.runs]
     workspace = context.workspace
     series = series_of(workspace.slot(ids[0]))
-    return Heading(
+    return Row(
         key=ids[0],
-        name=name,
-        glyph=series.glyph,
-        colour=series.colour(dark=context.is_dark),
-        is_pinned=workspace.baseline in ids,
+        name=visible_line(entry.name),
+        glyph="" if entry.is_mean else series.glyph,
+        colour="" if entry.is_mean else series.colour(dark=context.is_dark),
+        cells=row_cells(entry.cells),
+        is_pinned=workspace.baseline in ids and not entry.is_mean,
+        is_mean=entry.is_mean,
     )
+
+
+def _curve(entry: Entry) -> str:
+    return "" if entry.is_mean else curve_text(entry.column.runs[0].summary.val_curve.losses)
+
+
+def _cell_text(found: tuple[Row, TableColumn, RowCell]) -> Content:
+    row, column, cell = found
+    title = "".join(line if line.endswith("_") else f"{line} " for line in column.lines).strip()
+    parts = [(f"{row.name} · {title} ", _MUTED), cell.text]
+    if cell.delta:
+        parts.append((f"  {cell.shift.strip()} from the baseline", _MUTED))
+    return Content.assemble(*parts)
 
 
 class ComparisonCurves(Chart):
@@ -138,7 +222,7 @@ class ComparisonCurves(Chart):
             lines.append(
                 ChartLine(
                     key=run_id,
-                    label=run_id,
+                    label=context.name_of(run_id),
                     x=curve.x,
                     y=curve.y,
                     colour=series.colour(dark=context.is_dark),

@@ -9,6 +9,7 @@ from pathlib import Path
 from transformer_playground.comparison.compare import Comparison, compare_runs
 from transformer_playground.comparison.compared_run import ComparedRun, read_run
 from transformer_playground.comparison.render import as_document, csv_text, markdown_text
+from transformer_playground.comparison.windows import NOT_MEASURED
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.files import replace_json, replace_text, timestamped, write_new_file
 from transformer_playground.jsonvalues import as_text
@@ -18,6 +19,7 @@ from transformer_playground.runs.folder import RunFolder, open_run
 from transformer_playground.runs.metrics import Axis, read_samples
 from transformer_playground.runs.series import Curve, RunSeries
 from transformer_playground.runs.thinning import Thinning
+from transformer_playground.tui.core.tp_process import TpProcess
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,10 @@ class Comparer:
 
 
 def _signature(run: RunFolder) -> _Signature:
-    files = (run.config_path, run.metrics_path, run.samples_path, run.tokenizer)
+    files = (
+        *(run.config_path, run.metrics_path, run.samples_path, run.tokenizer),
+        *(run.checkpoints, run.evaluations),
+    )
     return tuple(map(_file_signature, files))
 
 
@@ -198,6 +203,37 @@ def _file_signature(path: Path) -> tuple[int, int, int] | None:
     except OSError:
         return None
     return about.st_ino, about.st_size, about.st_mtime_ns
+
+
+class PairedTest:
+    """A child process that evaluates runs on the whole validation split; `cancel` ends it.
+
+    The losses are kept in the folders of the runs, where the next comparison finds them.
+    """
+
+    def __init__(self, experiments_dir: Path, runs_dir: Path, run_ids: Sequence[str]) -> None:
+        folders = ["--experiments-dir", str(experiments_dir), "--runs-dir", str(runs_dir)]
+        options = ["--paired", "--n-samples", "0", "--json", *folders]
+        self._process = TpProcess(["compare", "--run-ids", ",".join(run_ids), *options])
+
+    def run(self) -> str | None:
+        """Why runs could not be evaluated; None if they were, or if it was cancelled. Blocks."""
+        problems: list[str] = []
+
+        def hear(line: str) -> None:
+            if NOT_MEASURED in line:
+                problems.append(line.removeprefix("note: "))
+
+        ended = self._process.run(hear)
+        if ended is None or self._process.is_stopped:
+            return None
+        if ended.code:
+            return ended.problem or "The runs could not be evaluated."
+        return " ".join(problems) or None
+
+    def cancel(self) -> None:
+        """End the process; what is already measured is kept."""
+        self._process.interrupt()
 
 
 FORMATS: Mapping[str, str] = {

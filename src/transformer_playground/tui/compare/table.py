@@ -1,7 +1,6 @@
-"""Comparison table: runs as columns, with fixed row labels and horizontal scrolling."""
+"""Comparison table: runs as rows, with fixed names and horizontal scrolling."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import ClassVar
 
 from rich.cells import cell_len, set_cell_size
@@ -9,37 +8,25 @@ from rich.segment import Segment
 from rich.style import Style
 from textual import events
 from textual.geometry import Size
+from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from transformer_playground.comparison.leaderboard import SIGNS, Leaderboard
 from transformer_playground.tui.bindings import bindings_for
-from transformer_playground.tui.compare.table_state import MAX_WIDTH, SIGNS, Line
-from transformer_playground.tui.shared.text import shorten_middle, shorten_start
+from transformer_playground.tui.compare.table_state import (
+    CURVE_KEY,
+    GAP,
+    Row,
+    RowCell,
+    TableColumn,
+    columns_of,
+    name_width,
+)
+from transformer_playground.tui.shared.text import shorten, shorten_middle
 
-_GAP = 2
-_MIN_WIDTH = 12
-# Maximum column width for a name; values may be wider.
-_MAX_NAME = 22
-# Width of the longest metric name; names of settings may be longer.
-_SHORT_LABEL = 17
-_MAX_NARROW_TEXT = 16
-_SIGN = 2
-
-
-@dataclass(frozen=True)
-class Heading:
-    """Heading of a column.
-
-    Attributes:
-        name: Safe to display.
-        is_pinned: Whether the user set it as the baseline.
-    """
-
-    key: str
-    name: str
-    glyph: str
-    colour: str
-    is_pinned: bool
+_NO_BOARD = Leaderboard((), ())
+_CURSOR = "▌"
 
 
 class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
@@ -48,134 +35,139 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
     ALLOW_SELECT = False
     BINDINGS = bindings_for("comparison")
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        *(f"comparison--{name}" for name in ("label", "value", "delta", "heading")),
-        *(f"comparison--{verdict}" for verdict in SIGNS),
-        *(f"comparison--{name}" for name in ("row", "column", "cursor")),
+        *(f"comparison--{name}" for name in ("label", "value", "delta", "mean", "mark")),
+        *(f"comparison--{sign}" for sign in SIGNS),
+        *(f"comparison--{name}" for name in ("row", "cursor")),
     }
+
+    class Moved(Message):
+        """The cursor moved to another cell, or the content changed."""
 
     def __init__(self) -> None:
         super().__init__(id="compare-table")
-        self.headings: tuple[Heading, ...] = ()
-        self.lines: tuple[Line, ...] = ()
-        self._widths: list[int] = []
-        self._label_width = 0
+        self.rows: tuple[Row, ...] = ()
+        self.columns: list[TableColumn] = []
+        self._board = _NO_BOARD
+        self._curves: Sequence[str] = ()
+        self._name_width = 0
         self._row = self._column = self._first = 0
 
     @property
-    def column_key(self) -> str | None:
-        return self.headings[self._column].key if self.headings else None
+    def row_key(self) -> str | None:
+        """Id of the run under the cursor."""
+        return self.rows[self._row].key if self.rows else None
 
-    def show(self, headings: Sequence[Heading], lines: Sequence[Line]) -> None:
-        """Show new content; the cursor stays on its row and column if they still exist."""
-        row = self.lines[self._row].key if self.lines else None
-        column = self.column_key
-        self.headings, self.lines = tuple(headings), tuple(lines)
-        self._row = _index_of([line.key for line in lines], row, self._row)
-        self._column = _index_of([heading.key for heading in headings], column, self._column)
+    @property
+    def cursor_cell(self) -> tuple[Row, TableColumn, RowCell] | None:
+        """Row, column and cell under the cursor; None for a curve."""
+        if not self.rows or self._column >= len(self.columns):
+            return None
+        row, column = self.rows[self._row], self.columns[self._column]
+        return None if column.key == CURVE_KEY else (row, column, row.cells[column.place])
+
+    @property
+    def header_height(self) -> int:
+        """Lines of the titles."""
+        return max((len(column.lines) for column in self.columns), default=1)
+
+    def show(self, board: Leaderboard, rows: Sequence[Row], curves: Sequence[str]) -> None:
+        """Show new content; the cursor stays on its row and column if they still exist.
+
+        Args:
+            board: The leaderboard.
+            rows: Its rows as displayed.
+            curves: The curve of each row as text.
+        """
+        row = (self.row_key, self.rows[self._row].is_mean) if self.rows else None
+        column = self.columns[self._column].key if self.columns else None
+        self._board, self.rows, self._curves = board, tuple(rows), curves
+        self._row = _index_of([(each.key, each.is_mean) for each in rows], row, self._row)
         self._arrange()
+        self._column = _index_of([each.key for each in self.columns], column, self._column)
+        self._move(self._row, self._column)
 
     def action_step(self, by: int) -> None:
+        """Go up or down."""
         self._move(self._row + by, self._column)
 
     def action_page(self, by: int) -> None:
-        self._move(self._row + by * max(1, self.size.height - 2), self._column)
+        """Go up or down one page."""
+        self._move(self._row + by * max(1, self._visible_rows - 1), self._column)
 
     def action_end(self, by: int) -> None:
-        self._move(len(self.lines) if by > 0 else 0, self._column)
+        """Go to the first or last row."""
+        self._move(len(self.rows) if by > 0 else 0, self._column)
 
     def action_turn(self, by: int) -> None:
+        """Go to the column on the left or right."""
         self._move(self._row, self._column + by)
 
     def on_resize(self) -> None:
         self._arrange()
+        self._show_cursor()
 
     def on_click(self, event: events.Click) -> None:
-        column, left = self._column, self._label_width
+        column, left = self._column, self._name_width
         for number in self._visible():
-            left += _GAP + self._widths[number]
+            left += self.columns[number].total
             if event.x < left:
-                column = number if event.x > self._label_width else self._column
+                column = number if event.x > self._name_width else self._column
                 break
-        row = self._row if event.y == 0 else event.y - 1 + self.scroll_offset.y
-        self._move(row, column)
+        line = event.y - self.header_height
+        self._move(self._row if line < 0 else line + self.scroll_offset.y, column)
 
     def render_line(self, y: int) -> Strip:
         width, base = self.size.width, self.rich_style
-        if y == 0:
-            segments = self._heading_row()
+        if y < self.header_height:
+            segments = self._title_row(y)
         else:
-            row = y - 1 + self.scroll_offset.y
-            if row >= len(self.lines):
+            row = y - self.header_height + self.scroll_offset.y
+            if row >= len(self.rows):
                 return Strip.blank(width, base)
             segments = self._line(row)
         return Strip(segments).apply_style(base).adjust_cell_length(width, base)
 
+    @property
+    def _visible_rows(self) -> int:
+        return max(1, self.size.height - self.header_height)
+
     def _move(self, row: int, column: int) -> None:
-        if not self.headings:
+        if not self.rows:
             return
-        self._row = min(max(0, row), len(self.lines) - 1)
-        self._column = min(max(0, column), len(self.headings) - 1)
+        self._row = min(max(0, row), len(self.rows) - 1)
+        self._column = min(max(0, column), len(self.columns) - 1)
         self._show_cursor()
+        self.post_message(self.Moved())
         self.refresh()
 
     def _arrange(self) -> None:
-        labels = max((cell_len(line.label) for line in self.lines), default=0)
-        self._label_width = min(labels, max(_SHORT_LABEL, self.size.width // 3))
-        self._widths = [self._width(number) for number in range(len(self.headings))]
-        if self._label_width + sum(_GAP + width for width in self._widths) > self.size.width:
-            self._label_width = min(labels, _SHORT_LABEL)
-            self._widths = [
-                self._width(number, is_narrow=True) for number in range(len(self.headings))
-            ]
-            self._widen_for_names()
-        self.virtual_size = Size(self.size.width, len(self.lines) + 1)
-        self._show_cursor()
+        self.columns = columns_of(self._board, self.rows, self.size.width) if self.rows else []
+        self._name_width = name_width(self.rows, self.size.width)
+        self.virtual_size = Size(self.size.width, len(self.rows) + self.header_height)
         self.refresh()
 
-    def _widen_for_names(self) -> None:
-        spare = self.size.width - self._label_width - sum(_GAP + width for width in self._widths)
-        for number, heading in enumerate(self.headings):
-            wanted = min(cell_len(_title(heading)), _MAX_NAME) + (_SIGN if number else 0)
-            extra = min(max(0, wanted - self._widths[number]), max(0, spare))
-            self._widths[number] += extra
-            spare -= extra
-
-    def _width(self, number: int, *, is_narrow: bool = False) -> int:
-        max_name, max_text = (0, _MAX_NARROW_TEXT) if is_narrow else (_MAX_NAME, MAX_WIDTH)
-        name = min(cell_len(_title(self.headings[number])), max_name)
-        cells = [
-            min(cell_len(line.cells[number].text), max_text if line.kind == "text" else MAX_WIDTH)
-            + (_SIGN if number else 0)
-            for line in self.lines
-            if line.cells
-        ]
-        space = max(_MIN_WIDTH, self.size.width - self._label_width - _GAP)
-        return min(max(_MIN_WIDTH, name, *cells), space)
-
     def _visible(self) -> range:
-        space = self.size.width - self._label_width
+        space = self.size.width - self._name_width
         last = self._first
-        while last < len(self._widths):
-            space -= _GAP + self._widths[last]
+        while last < len(self.columns):
+            space -= self.columns[last].total
             if space < 0 and last > self._first:
                 break
             last += 1
         return range(self._first, last)
 
     def _show_cursor(self) -> None:
-        if not self.headings or not self.size.width:
+        if not self.rows or not self.size.width:
             return
         self._first = min(self._first, self._column)
         # Scroll right as little as needed, and back left as far as possible.
         while self._column not in self._visible() and self._first < self._column:
             self._first += 1
-        while self._first and len(self.headings) - 1 in range(*self._ends(self._first - 1)):
+        while self._first and len(self.columns) - 1 in range(*self._ends(self._first - 1)):
             self._first -= 1
-        top, height = self.scroll_offset.y, max(1, self.size.height - 1)
+        top, height = self.scroll_offset.y, self._visible_rows
         if self._row < top:
-            # Show the heading above its first row too.
-            is_first = self._row > 0 and self.lines[self._row - 1].kind == "heading"
-            self.scroll_to(y=self._row - is_first, animate=False, immediate=True)
+            self.scroll_to(y=self._row, animate=False, immediate=True)
         elif self._row >= top + height:
             self.scroll_to(y=self._row - height + 1, animate=False, immediate=True)
 
@@ -185,49 +177,65 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._first = kept
         return visible.start, visible.stop
 
-    def _heading_row(self) -> list[Segment]:
-        visible = self._visible()
-        before, beyond = visible.start, len(self.headings) - visible.stop
+    def _title_row(self, y: int) -> list[Segment]:
+        visible, label = self._visible(), self._style("label")
+        before, beyond = visible.start, len(self.columns) - visible.stop
         hidden = f"{f'‹ {before} ' if before else ''}{f'{beyond} ›' if beyond else ''}"
-        segments = [Segment(set_cell_size(hidden, self._label_width), self._style("label"))]
+        is_last = y == self.header_height - 1
+        segments = [Segment(set_cell_size(hidden if is_last else "", self._name_width), label)]
         for number in visible:
-            heading, width = self.headings[number], self._widths[number]
-            name = shorten_middle(_title(heading), width - (_SIGN if number else 0))
-            style = Style(color=heading.colour)
-            if number == self._column:
-                style += self._style("cursor" if self.has_focus else "column")
-            segments.append(Segment(" " * _GAP))
-            padding = width - cell_len(name) - (_SIGN if number else 0)
-            segments += [Segment(" " * padding), Segment(name, style)]
-            segments.append(Segment(" " * (_SIGN if number else 0)))
+            column = self.columns[number]
+            place = y - (self.header_height - len(column.lines))
+            text = column.lines[place] if place >= 0 else ""
+            width = column.total - GAP
+            shown = shorten(text, width)
+            padding = " " * (width - cell_len(shown))
+            # A number's title ends where its values end.
+            after = " " * (1 + column.shift) if column.shift else ""
+            if column.is_number and cell_len(shown) <= column.width:
+                shown = " " * (column.width - cell_len(shown)) + shown + after
+            else:
+                shown += padding
+            segments.append(Segment(" " * GAP + shown, label))
         return segments
 
-    def _line(self, row: int) -> list[Segment]:
-        line = self.lines[row]
-        is_current = row == self._row and self.has_focus
-        under = self._style("row") if is_current else Style()
-        if line.kind == "heading":
-            text = set_cell_size(line.label, self.size.width)
-            return [Segment(text, under + self._style("heading"))]
-        label = set_cell_size(shorten_start(line.label, self._label_width), self._label_width)
-        segments = [Segment(label, under + self._style("label"))]
-        for number in self._visible():
-            cell, width = line.cells[number], self._widths[number]
-            space = width - (_SIGN if number else 0)
-            text = shorten_middle(cell.text, space)
-            style = under + self._style(
-                cell.verdict or ("delta" if line.kind == "delta" else "value")
-            )
-            if is_current and number == self._column:
-                style += self._style("cursor")
-            segments.append(Segment(" " * (_GAP + space - cell_len(text)), under))
-            segments.append(Segment(text, style))
-            if number:
-                sign = SIGNS[cell.verdict] if cell.verdict else " "
-                segments.append(Segment(f" {sign}", under + self._style(cell.verdict or "value")))
-        if is_current:
-            used = sum(segment.cell_length for segment in segments)
-            segments.append(Segment(" " * max(0, self.size.width - used), under))
+    def _line(self, number: int) -> list[Segment]:
+        row = self.rows[number]
+        is_current = number == self._row
+        under = self._style("row") if is_current and self.has_focus else Style()
+        pin = "⌂ " if row.is_pinned else ""
+        name = shorten(row.name, self._name_width - 3 - len(pin))
+        edge = _CURSOR if is_current else " "
+        text = set_cell_size(f"{pin}{name}", self._name_width - 3)
+        value = self._style("mean" if row.is_mean else "value")
+        segments = [
+            Segment(edge, under + self._style("mark")),
+            Segment(f"{row.glyph or ' '} ", under + Style(color=row.colour or None)),
+            Segment(text, under + value),
+        ]
+        for place in self._visible():
+            column = self.columns[place]
+            has_cursor = is_current and self.has_focus and place == self._column
+            style = under + (self._style("cursor") if has_cursor else Style())
+            segments.append(Segment(" " * GAP, under))
+            if column.key == CURVE_KEY:
+                segments.append(Segment(set_cell_size(self._curves[number], column.width), style))
+                continue
+            segments += self._cell(row.cells[column.place], column, style + value, style)
+        used = sum(segment.cell_length for segment in segments)
+        segments.append(Segment(" " * max(0, self.size.width - used), under))
+        return segments
+
+    def _cell(
+        self, cell: RowCell, column: TableColumn, value: Style, under: Style
+    ) -> list[Segment]:
+        text = shorten_middle(cell.value(error=column.errors), column.width)
+        padding = " " * (column.width - cell_len(text))
+        shown = padding + text if column.is_number else text + padding
+        segments = [Segment(shown, value)]
+        if column.shift:
+            style = under + self._style(cell.sign or "delta")
+            segments.append(Segment(" " + cell.shift.rjust(column.shift), style))
         return segments
 
     def _style(self, name: str) -> Style:
@@ -235,14 +243,10 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
         # The cell sets the colour, the cursor sets the background.
         if name in ("row", "cursor"):
             return Style(bgcolor=style.bgcolor, bold=style.bold)
-        return Style(color=style.color, bold=style.bold, underline=style.underline)
+        return Style(color=style.color, bold=style.bold, italic=style.italic)
 
 
-def _title(heading: Heading) -> str:
-    return f"{'⌂ ' if heading.is_pinned else ''}{heading.glyph} {heading.name}"
-
-
-def _index_of(keys: Sequence[str], key: str | None, before: int) -> int:
+def _index_of(keys: Sequence[object], key: object | None, before: int) -> int:
     """Index of `key`, else the previous index within range."""
     if key is not None and key in keys:
         return list(keys).index(key)

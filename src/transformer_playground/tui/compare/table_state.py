@@ -1,103 +1,204 @@
-"""Rows of the comparison table: text and verdict of each cell."""
+"""Rows and columns of the comparison table, and how they fit into a width."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Literal
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from transformer_playground.comparison.compare import Comparison, Delta
-from transformer_playground.comparison.render import Cell, TableRow, cell_text, rows_of
+from rich.cells import cell_len
+
+from transformer_playground.comparison.leaderboard import SIGNS, Cell, Head, Leaderboard, Sign
 from transformer_playground.terminal import visible_line
+from transformer_playground.tui.charts.sparkline import block_rows
 from transformer_playground.tui.shared.text import shorten_middle
 
-Verdict = Literal["better", "worse", "unclear"]
-
-SIGNS: dict[Verdict, str] = {"better": "✓", "worse": "✗", "unclear": "≈"}
 MAX_WIDTH = 36
-"""Maximum width of a name or value in cells."""
-# Smaller differences may be chance.
-_STANDARD_ERRORS = 2
-_MORE_IS_BETTER = frozenset({"tokens_per_second"})
-# Neither direction is better; for example, an undertrained model also has a small gap.
-_NEUTRAL = frozenset({"parameters", "tokens_seen", "generalisation_gap"})
+"""Maximum width of a value."""
+BEST = "◎"
+GAP = 2
+CURVE_KEY = "#curve"
+
+_LOSS = "best_val_loss"
+# Cursor, glyph and a space.
+_EDGE = 3
+_MAX_NAME, _LEAST_NAME, _NAME_SHARE = 36, 14, 0.3
+_SHORT_TITLE = 6
+_CURVE_WIDTH = 12
+# The first losses would hide all that comes after them.
+_SKIPPED_SHARE = 0.05
 
 
 @dataclass(frozen=True)
-class LineCell:
-    """A cell, safe to display."""
-
-    text: str
-    verdict: Verdict | None = None
-
-
-@dataclass(frozen=True)
-class Line:
-    """A row of the table.
+class RowCell:
+    """A cell, safe to display.
 
     Attributes:
-        label: Safe to display.
-        kind: A "heading" has no cells; a "text" is not a number.
+        delta: Difference from the baseline with its sign; "" if there is none.
+    """
+
+    text: str
+    delta: str = ""
+    sign: Sign | None = None
+    mark: str = ""
+
+    def value(self, *, error: bool = True) -> str:
+        """The value, with its standard error if wanted, and the mark of the best."""
+        text = self.text if error else self.text.partition(" ± ")[0]
+        return f"{text} {self.mark}" if self.mark else text
+
+    @property
+    def shift(self) -> str:
+        """The difference and the sign of its verdict."""
+        return f"{self.delta} {SIGNS[self.sign] if self.sign else ' '}" if self.delta else ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A run or group of seeds.
+
+    Attributes:
+        key: Id of its first run; not unique for a mean.
+        name: Safe to display.
+        cells: One for each column.
+        is_mean: A mean of runs that have rows of their own.
     """
 
     key: str
-    label: str
-    kind: Literal["heading", "text", "value", "delta"]
-    cells: tuple[LineCell, ...]
+    name: str
+    glyph: str
+    colour: str
+    cells: tuple[RowCell, ...]
+    is_pinned: bool = False
+    is_mean: bool = False
 
 
-def lines_of(comparison: Comparison, *, all_settings: bool) -> tuple[Line, ...]:
-    """Rows of state, settings and metrics, with headings for settings and metrics."""
-    rows = rows_of(comparison)
-    values = [row for row in rows if row.kind == "value"]
-    first_setting = len(values) - len(comparison.settings)
-    settings = values[first_setting:]
-    heading = "all settings" if all_settings else "settings that differ"
-    return (
-        *(_line(row, "") for row in values[:first_setting]),
-        *([Line("#settings", heading, "heading", ())] if settings else []),
-        # A setting may have the same key as a metric.
-        *(_line(row, "setting:") for row in settings),
-        Line("#numbers", "metrics", "heading", ()),
-        *(_line(row, "") for row in rows if row.kind != "value"),
-    )
+@dataclass(frozen=True)
+class TableColumn:
+    """A column of the table.
 
-
-def names_of(comparison: Comparison) -> tuple[str, ...]:
-    """Short name of each column, safe to display."""
-    return tuple(
-        shorten_middle(visible_line(column.label), MAX_WIDTH) for column in comparison.columns
-    )
-
-
-def verdict_on(key: str, difference: Delta) -> Verdict | None:
-    """Verdict on a difference from the baseline; None if neither direction is better.
-
-    "unclear" within two standard errors of zero.
+    Attributes:
+        place: Number of its cell in each row.
+        lines: Its title in one or two lines, safe to display.
+        is_number: Whether values are aligned at the right.
+        values: Cells of the longest value.
+        bare: The same without standard errors.
+        errors: Whether standard errors are shown.
+        shift: Cells of the differences after them; 0 if they are not shown.
     """
-    if key in _NEUTRAL or not difference.difference:
-        return None
-    error = difference.standard_error
-    if error is not None and abs(difference.difference) <= _STANDARD_ERRORS * error:
-        return "unclear"
-    is_better = (difference.difference > 0) == (key in _MORE_IS_BETTER)
-    return "better" if is_better else "worse"
+
+    key: str
+    place: int
+    lines: tuple[str, ...]
+    is_number: bool
+    values: int
+    bare: int
+    shift: int = 0
+    errors: bool = True
+
+    @property
+    def width(self) -> int:
+        """Cells of the values: with the differences at least as many as the title."""
+        title = max(map(cell_len, self.lines))
+        values = self.values if self.errors else self.bare
+        return max(values, title - (1 + self.shift if self.shift else 0))
+
+    @property
+    def total(self) -> int:
+        """Cells of values, differences and the gap before them."""
+        return GAP + self.width + (1 + self.shift if self.shift else 0)
+
+    @property
+    def narrower(self) -> "TableColumn":
+        """The same without differences and standard errors."""
+        return replace(self, shift=0, errors=False)
 
 
-def verdicts_in(lines: tuple[Line, ...]) -> Iterator[Verdict]:
-    """The verdicts in these rows, in the order of `SIGNS`."""
-    found = {cell.verdict for line in lines for cell in line.cells}
-    return (verdict for verdict in SIGNS if verdict in found)
+def row_cells(cells: Sequence[Cell]) -> tuple[RowCell, ...]:
+    """Cells of the leaderboard as displayed."""
+    return tuple(
+        RowCell(
+            shorten_middle(visible_line(cell.text), MAX_WIDTH),
+            visible_line(cell.delta),
+            cell.sign,
+            BEST if cell.is_best else "",
+        )
+        for cell in cells
+    )
 
 
-def _line(row: TableRow, prefix: str) -> Line:
-    key = f"{row.key}.delta" if row.is_delta else f"{prefix}{row.key}"
-    label = "  Δ" if row.is_delta else shorten_middle(visible_line(row.label), MAX_WIDTH)
-    cells = tuple(_cell(row, cell) for cell in row.cells)
-    if row.is_delta:
-        return Line(key, label, "delta", cells)
-    return Line(key, label, "text" if row.kind == "value" else "value", cells)
+def columns_of(board: Leaderboard, rows: Sequence[Row], width: int) -> list[TableColumn]:
+    """Columns of a leaderboard; differences of all metrics are shown where they fit.
+
+    Where not even the validation loss would be seen, it comes first.
+
+    Args:
+        board: The leaderboard.
+        rows: Its rows as displayed.
+        width: Cells for all columns, the name included.
+    """
+    columns = [
+        _column(place, head, [row.cells[place] for row in rows])
+        for place, head in enumerate(board.heads)
+    ]
+    curve = TableColumn(CURVE_KEY, len(columns), ("val loss",), False, _CURVE_WIDTH, _CURVE_WIDTH)
+    names = name_width(rows, width)
+    if names + sum(column.total for column in (*columns, curve)) > width:
+        columns = [column if column.key == _LOSS else column.narrower for column in columns]
+    space = width - names
+    for column in columns:
+        space -= column.total
+        if column.key == _LOSS and space < 0:
+            columns = [column, *(other for other in columns if other is not column)]
+            break
+    return [*columns, curve]
 
 
-def _cell(row: TableRow, cell: Cell) -> LineCell:
-    text = visible_line(cell_text(row, cell, shorten=True))
-    verdict = verdict_on(row.key, cell) if isinstance(cell, Delta) else None
-    return LineCell(shorten_middle(text, MAX_WIDTH), verdict)
+def name_width(rows: Sequence[Row], width: int) -> int:
+    """Cells for glyph and name: all they need, but not more than a share of the width."""
+    wanted = max((cell_len(row.name) + 2 * row.is_pinned for row in rows), default=0) + _EDGE
+    return min(wanted, max(_LEAST_NAME, int(width * _NAME_SHARE)), _MAX_NAME)
+
+
+def curve_text(losses: Sequence[float | None]) -> str:
+    """A curve of validation losses in one row of blocks."""
+    shown = [math.nan if loss is None else loss for loss in losses]
+    points = [_group(shown, place) for place in range(min(len(shown), _CURVE_WIDTH))]
+    later = [loss for loss in points[int(len(points) * _SKIPPED_SHARE) :] if math.isfinite(loss)]
+    span = (min(later), max(later)) if later else None
+    (text,) = block_rows(points, span, 1)
+    return text
+
+
+def _group(losses: Sequence[float], place: int) -> float:
+    count = min(len(losses), _CURVE_WIDTH)
+    return losses[(place + 1) * len(losses) // count - 1]
+
+
+def _column(place: int, head: Head, cells: Sequence[RowCell]) -> TableColumn:
+    values = max((cell_len(cell.value()) for cell in cells), default=0)
+    bare = max((cell_len(cell.value(error=False)) for cell in cells), default=0)
+    shift = max((cell_len(cell.shift) for cell in cells), default=0)
+    is_number = head.group == "metric" or all(_is_number(cell.text) for cell in cells)
+    lines = _title_lines(visible_line(head.label), max(values, _SHORT_TITLE))
+    return TableColumn(head.key, place, lines, is_number, values, bare, shift)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _title_lines(title: str, width: int) -> tuple[str, ...]:
+    """A title in one line if it fits, otherwise broken once after a word."""
+    if cell_len(title) <= width:
+        return (title,)
+    breaks = [place + 1 for place, char in enumerate(title[:-1]) if char in "_ ./" and place]
+    if not breaks:
+        return (shorten_middle(title, MAX_WIDTH),)
+    widths = {
+        place: max(cell_len(title[:place].rstrip()), cell_len(title[place:])) for place in breaks
+    }
+    best = min(breaks, key=widths.__getitem__)
+    return tuple(shorten_middle(part, MAX_WIDTH) for part in (title[:best].rstrip(), title[best:]))

@@ -11,6 +11,7 @@ from textual.types import CSSPathType
 from textual.widgets import Input, Static
 
 from transformer_playground.comparison.render import markdown_text
+from transformer_playground.comparison.windows import needs_windows
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.metrics import AXES, Axis
 from transformer_playground.terminal import visible
@@ -21,6 +22,7 @@ from transformer_playground.tui.compare.service import (
     FORMATS,
     Compared,
     Comparer,
+    PairedTest,
     PlotStyle,
     Request,
     export_comparison,
@@ -33,10 +35,15 @@ from transformer_playground.tui.shared.export import export_in_worker
 from transformer_playground.tui.shared.panes import PaneDeck
 from transformer_playground.tui.shared.view import View
 
+_NOTHING_TO_TEST = (
+    "All runs that can be compared by windows are; seeds of one configuration need none."
+)
+# Top bar, tabs and key bar.
+_OTHER_LINES = 3
 # Indices of panes that keys open.
 _SAMPLES, _TRAINING = 2, 3
 _NEEDS_RUNS = (
-    *("pin", "group", "all_settings", "axis", "copy", "export"),
+    *("pin", "group", "all_settings", "axis", "copy", "export", "test"),
     *("pane", "tab", "scrub", "write"),
 )
 
@@ -59,6 +66,7 @@ class CompareView(View):
         self._axis: Axis = "step"
         self.compared: Compared | None = None
         self._is_updating = self._is_outdated = False
+        self._test: PairedTest | None = None
         # Run id -> why it is no longer compared.
         self._removed: dict[str, str] = {}
 
@@ -72,6 +80,7 @@ class CompareView(View):
                 ("Training samples", TrainingSamples()),
             ),
             recent=(0, 1, 3, 2),
+            first_above=True,
         )
 
     def on_mount(self) -> None:
@@ -82,6 +91,20 @@ class CompareView(View):
         self._comparer = Comparer(self.context.runs_dir)
         self._show_empty()
         self.app.theme_changed_signal.subscribe(self, lambda _: self._show())
+
+    def on_unmount(self) -> None:
+        if self._test is not None:
+            self._test.cancel()
+
+    def on_resize(self) -> None:
+        self._fit_pane()
+
+    def _fit_pane(self) -> None:
+        """Give the table above the other panes the lines it needs, and half of them at most."""
+        pane, height = self.query_one(ComparisonPane), self.size.height - _OTHER_LINES
+        is_above = self.has_class("-tall") and self.compared is not None
+        wanted = pane.wanted_height(self.size.width)
+        pane.styles.height = min(wanted, height // 2) if is_above else None
 
     def refresh_view(self) -> None:
         if self._is_updating:
@@ -150,6 +173,7 @@ class CompareView(View):
             comparison = compared.comparison
             removed = list(self._removed.values())
             self.query_one(ComparisonPane).show(self.context, compared, comparison, removed)
+            self.call_after_refresh(self._fit_pane)
             self.query_one(ComparisonCurves).show(self.context, compared)
             first = comparison.columns[0].best_run
             self.query_one(ComparisonSamples).set_runs(
@@ -193,14 +217,14 @@ class CompareView(View):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "stop":
-            return self._samples.is_sampling
+            return self._samples.is_sampling or self._test is not None
         is_empty = self.compared is None or self.compared.comparison is None
         if is_empty and action in _NEEDS_RUNS:
             return None
         return super().check_action(action, parameters)
 
     def action_pin(self) -> None:
-        run_id = self.query_one(ComparisonPane).column_key
+        run_id = self.query_one(ComparisonPane).row_key
         if run_id is not None:
             pin(self.context.workspace, run_id)
             self.context.publish_workspace()
@@ -245,6 +269,40 @@ class CompareView(View):
 
     def action_stop(self) -> None:
         self._samples.stop()
+        if self._test is not None:
+            self._test.cancel()
+
+    def action_test(self) -> None:
+        compared = self.compared
+        if compared is None or compared.comparison is None:
+            return
+        if self._test is not None:
+            self.notify("The runs are being evaluated.", markup=False)
+            return
+        needed = needs_windows(compared.comparison.runs)
+        if not needed:
+            self.notify(_NOTHING_TO_TEST, markup=False)
+            return
+        run_ids = [run.run_id for run in compared.comparison.runs]
+        context = self.context
+        self._test = PairedTest(context.experiments_dir, context.runs_dir, run_ids)
+        self.notify(f"Evaluating {len(needed)} runs on the whole validation split.", markup=False)
+        self.run_worker(
+            partial(self._run_test, self._test), group="test", thread=True, exit_on_error=False
+        )
+        self.refresh_bindings()
+
+    def _run_test(self, test: PairedTest) -> None:
+        problem = test.run()
+        self.app.call_from_thread(self._end_test, problem)
+
+    def _end_test(self, problem: str | None) -> None:
+        self._test = None
+        self.refresh_bindings()
+        if problem:
+            self.notify(visible(problem), severity="error", markup=False)
+        else:
+            self.refresh_view()
 
     def action_scrub(self, by: int) -> None:
         self._deck.open(_TRAINING)

@@ -72,18 +72,29 @@ class PaneDeck(Vertical):
 
     Args:
         recent: Numbers of the panes, the most important first.
+        first_above: Pane 0 is above the others, which have the classes `-below-N` by their rank
+            among themselves.
     """
 
-    def __init__(self, panes: Sequence[tuple[str, Widget]], recent: Sequence[int]) -> None:
+    def __init__(
+        self,
+        panes: Sequence[tuple[str, Widget]],
+        recent: Sequence[int],
+        *,
+        first_above: bool = False,
+    ) -> None:
         super().__init__()
+        self._first_above = first_above
         self._titles = [title for title, _ in panes]
         self._panes = [pane for _, pane in panes]
         self._recent = list(recent)
 
     def compose(self) -> ComposeResult:
         yield PaneTabs(self._titles)
-        with Horizontal():
-            yield from self._panes
+        if self._first_above:
+            yield self._panes[0]
+        with Horizontal(classes="pane-row"):
+            yield from self._panes[1:] if self._first_above else self._panes
 
     def on_mount(self) -> None:
         self._apply_ranks()
@@ -133,5 +144,11 @@ class PaneDeck(Vertical):
             for rank in range(len(self._panes)):
                 pane.set_class(order[number] == rank, f"-rank-{rank}")
         self.query_one(PaneTabs).active = self._recent[0]
+        below = [number for number in self._recent if number] if self._first_above else []
+        for rank, number in enumerate(below):
+            for place in range(len(below)):
+                self._panes[number].set_class(place == rank, f"-below-{place}")
+        self.set_class(self._first_above and self._recent[0] == 0, "-first")
         # Some panes need the width of two.
-        self.set_class(self._panes[self._recent[0]].has_class("-roomy"), "-roomy")
+        widest = below[0] if below else self._recent[0]
+        self.set_class(self._panes[widest].has_class("-roomy"), "-roomy")

@@ -7,7 +7,6 @@ import pytest
 
 from builders.comparisons import evaluated, finished_run
 from builders.runs import append_rows
-from transformer_playground.comparison.compare import Delta, compare_folders
 from transformer_playground.tui.compare.service import (
     Comparer,
     Request,
@@ -16,11 +15,6 @@ from transformer_playground.tui.compare.service import (
     move_step,
     read_track,
     steps_of,
-)
-from transformer_playground.tui.compare.table_state import (
-    lines_of,
-    verdict_on,
-    verdicts_in,
 )
 from transformer_playground.tui.core.workspace import Workspace, pin, toggle
 from transformer_playground.tui.shared.panes import ranks
@@ -84,37 +78,6 @@ def test_a_broken_run_is_reported_and_the_others_are_compared(tmp_path: Path, te
     assert [column.label for column in compared.comparison.columns] == ["one", "three"]
     assert compared.problems.keys() == {"two", "gone"}
     assert compared.tracks.keys() == compared.curves.keys() == {"one", "three"}
-
-
-@pytest.mark.parametrize(
-    ("key", "difference", "error", "verdict"),
-    [
-        ("best_val_loss", -0.1, None, "better"),
-        ("best_val_loss", 0.1, None, "worse"),
-        ("best_val_loss", 0.1, 0.06, "unclear"),
-        ("best_val_loss", 0.1, 0.04, "worse"),
-        ("best_val_loss", 0.0, None, None),
-        ("tokens_per_second", 10.0, None, "better"),
-        ("tokens_per_second", -10.0, None, "worse"),
-        ("wall_time_s", -10.0, None, "better"),
-        ("parameters", -10.0, None, None),
-        ("generalisation_gap", -0.1, None, None),
-    ],
-)
-def test_the_verdict_on_a_difference_depends_on_direction_and_error(
-    key: str, difference: float, error: float | None, verdict: str | None
-) -> None:
-    assert verdict_on(key, Delta(difference, None, error)) == verdict
-
-
-def test_lines_have_unique_keys_whatever_the_names_of_settings(tmp_path: Path) -> None:
-    first = finished_run(tmp_path, "one", model={"norm": "a"}, config={"state": 1, "n": 1})
-    other = finished_run(tmp_path, "two", 1.0, config={"best_val_loss": 2, "#numbers": 3})
-    lines = lines_of(compare_folders([first, other]), all_settings=False)
-    keys = [line.key for line in lines]
-    assert len(keys) == len(set(keys))
-    assert keys.index("#settings") < keys.index("setting:state") < keys.index("#numbers")
-    assert set(verdicts_in(lines)) == {"better"}
 
 
 def test_samples_are_found_at_or_before_a_step(tmp_path: Path) -> None:
