@@ -280,7 +280,7 @@ KEYS: tuple[Key, ...] = (
     ),
     _compare(
         "test",
-        "w",
+        "W",
         "test",
         "Test single runs on every window of the validation split.",
         footer=True,

@@ -375,13 +375,13 @@ def test_the_table_is_copied_as_markdown(trained: Project) -> None:
 def test_single_runs_are_tested_on_the_whole_validation_split(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await compare(console, pilot, "learned-s1", "rope-s1")
-        assert "chance is not ruled out (w tests them" in " ".join(shown(console).split())
-        await pilot.press("w")
+        assert "chance is not ruled out (W tests them" in " ".join(shown(console).split())
+        await pilot.press("W")
         await until(pilot, lambda: "windows of the validation" in shown(console))
         view = console.screen
         assert isinstance(view, CompareView)
         await until(pilot, lambda: not view.check_action("stop", ()))
-        await pilot.press("w")
+        await pilot.press("W")
         await until(pilot, lambda: "All runs that can be compared by windows are" in said(console))
 
     with_console(project, steps, (140, 45))
@@ -396,7 +396,7 @@ def test_a_test_without_the_dataset_says_so(project: Project) -> None:
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await compare(console, pilot, "learned-s1", "rope-s1")
-        await pilot.press("w")
+        await pilot.press("W")
         await until(pilot, lambda: "cannot be compared by windows" in said(console))
 
     with_console(project, steps)
