@@ -194,10 +194,8 @@ def _curve(entry: Entry) -> str:
 def _cell_text(found: tuple[Row, TableColumn, RowCell]) -> Content:
     row, column, cell = found
     title = "".join(line if line.endswith("_") else f"{line} " for line in column.lines).strip()
-    parts = [(f"{row.name} · {title} ", _MUTED), cell.text]
-    if cell.delta:
-        parts.append((f"  {cell.shift.strip()} from the baseline", _MUTED))
-    return Content.assemble(*parts)
+    delta = f"  {cell.shift.strip()} from the baseline" if cell.delta else ""
+    return Content.assemble((f"{row.name} · {title} ", _MUTED), cell.text, (delta, _MUTED))
 
 
 class ComparisonCurves(Chart):
