@@ -88,7 +88,8 @@ def test_one_seed_each_is_untested_until_windows_are_measured(tmp_path: Path) ->
 def test_other_windows_are_not_paired(tmp_path: Path, change: dict[str, Any]) -> None:
     runs = runs_of(tmp_path, ("plain", 2.0, 1), ("rope", 1.9, 1))
     first = with_losses(runs[0], [1.0, 2.0, 3.0])
-    other = with_losses(runs[1], **({"per_token": [0.9, 1.9, 2.9]} | change))
+    values: dict[str, Any] = {"per_token": [0.9, 1.9, 2.9]} | change
+    other = with_losses(runs[1], **values)
     assert compare_runs([first, other]).verdict.conclusion == "untested"
 
 

@@ -1,6 +1,7 @@
 """Losses of windows in a run's folder."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -57,11 +58,12 @@ def test_a_damaged_file_counts_as_none(run: RunFolder, content: bytes) -> None:
 
 def test_arrays_that_do_not_fit_together_and_objects_are_refused(run: RunFolder) -> None:
     path = write_window_losses(run, losses_for(run, 1.0))
-    for arrays in (
+    faulty: tuple[dict[str, Any], ...] = (
         {"sums": np.zeros(2), "targets": np.zeros(3, dtype=np.int64), "dataset": np.array("f")},
         {"sums": np.array([{}]), "targets": np.zeros(1, dtype=np.int64), "dataset": np.array("f")},
         {"sums": np.zeros(1)},
-    ):
+    )
+    for arrays in faulty:
         np.savez(path, **arrays)
         assert read_window_losses(run) is None
 

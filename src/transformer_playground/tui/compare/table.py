@@ -51,6 +51,7 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._curves: Sequence[str] = ()
         self._name_width = 0
         self._row = self._column = self._first = 0
+        self._column_key = "best_val_loss"
 
     @property
     def row_key(self) -> str | None:
@@ -79,11 +80,9 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
             curves: The curve of each row as text.
         """
         row = (self.row_key, self.rows[self._row].is_mean) if self.rows else None
-        column = self.columns[self._column].key if self.columns else None
         self._board, self.rows, self._curves = board, tuple(rows), curves
         self._row = _index_of([(each.key, each.is_mean) for each in rows], row, self._row)
         self._arrange()
-        self._column = _index_of([each.key for each in self.columns], column, self._column)
         self._move(self._row, self._column)
 
     def action_step(self, by: int) -> None:
@@ -136,12 +135,16 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
             return
         self._row = min(max(0, row), len(self.rows) - 1)
         self._column = min(max(0, column), len(self.columns) - 1)
+        self._column_key = self.columns[self._column].key
         self._show_cursor()
         self.post_message(self.Moved())
         self.refresh()
 
     def _arrange(self) -> None:
         self.columns = columns_of(self._board, self.rows, self.size.width) if self.rows else []
+        # Their order depends on the width.
+        keys = [column.key for column in self.columns]
+        self._column = _index_of(keys, self._column_key, self._column)
         self._name_width = name_width(self.rows, self.size.width)
         self.virtual_size = Size(self.size.width, len(self.rows) + self.header_height)
         self.refresh()
