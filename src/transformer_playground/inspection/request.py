@@ -12,8 +12,8 @@ from transformer_playground.checkpoints.discovery import (
 )
 from transformer_playground.config.run_config import base_model_override
 from transformer_playground.errors import CheckpointError, DataError, UsageError
+from transformer_playground.experiments.dataset_lookup import find_dataset
 from transformer_playground.jsonvalues import as_object
-from transformer_playground.report.request import find_dataset
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.generation_request import SampleRequest, resolve_sampling
 
