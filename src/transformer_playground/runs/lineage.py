@@ -1,6 +1,7 @@
 """Lineage of runs: branches below the runs that they started from, and the curves of those."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from transformer_playground.runs.fields import Parent, RunInfo
@@ -76,4 +77,9 @@ def curve_up_to(curve: "Curve", steps: "Curve", last: int) -> "Curve":
     import numpy as np
 
     end = int(np.searchsorted(steps.x, last, side="right"))
-    return type(curve)(curve.x[:end], curve.y[:end])
+    if curve.buckets is not None and end < 2 * len(curve.buckets):
+        # Thinned points come in pairs, one for each bucket.
+        end -= end % 2
+        buckets = curve.buckets.where(np.arange(len(curve.buckets)) < end // 2)
+        return replace(curve, x=curve.x[:end], y=curve.y[:end], buckets=buckets)
+    return replace(curve, x=curve.x[:end], y=curve.y[:end])

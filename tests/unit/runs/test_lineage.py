@@ -11,6 +11,7 @@ from transformer_playground.runs.fields import Parent, RunInfo
 from transformer_playground.runs.lineage import ancestors, curve_up_to, tree_order
 from transformer_playground.runs.listing import list_runs
 from transformer_playground.runs.series import Curve
+from transformer_playground.runs.thinning import Buckets
 
 
 def family(**parents: str) -> list[RunInfo]:
@@ -55,6 +56,18 @@ def test_the_curve_of_a_parent_ends_where_the_branch_starts() -> None:
     part = curve_up_to(by_time, by_step, 20)
     assert (part.x.tolist(), part.y.tolist()) == ([1.5, 2.5], [3.0, 2.0])
     assert not curve_up_to(by_step, by_step, 5).x.size
+
+
+def test_thinned_points_are_cut_between_their_buckets() -> None:
+    counts = np.array([4, 4])
+    thinned = Curve(
+        np.array([1.0, 4.0, 5.0, 8.0, 9.0]),
+        np.array([4.0, 3.0, 2.0, 1.0, 0.5]),
+        Buckets(counts, counts, np.array([3.5, 1.5])),
+    )
+    for last, points, buckets in ((9, 5, 2), (8, 4, 2), (7, 2, 1), (3, 0, 0)):
+        part = curve_up_to(thinned, thinned, last)
+        assert (len(part.x), len(part.buckets or ())) == (points, buckets)
 
 
 def test_the_parent_of_a_branch_is_listed(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Chart series of the live view: which runs are shown, and their curves as lines of the chart."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from transformer_playground.runs.series import Curve
@@ -54,7 +54,8 @@ def chart_lines(
     """The curves of a frame, primary ones first.
 
     A run alone has a thick primary curve in the colour of text and a thin other one in its own
-    colour. Of several runs the other curves are faint, and beyond three they are left out.
+    colour. Of several runs the other curves are faint, and beyond three they are left out. What
+    the run in focus continues is faint, too.
     """
     lines: list[tuple[bool, ChartLine]] = []
     is_single = len(frame.runs) == 1
@@ -72,7 +73,29 @@ def chart_lines(
                 is_smoothed=is_smoothed,
             )
             lines.append((is_other, line))
+    focus = styles.get(frame.request.focus or "")
+    if focus is not None:
+        lines += [(True, line) for line in _ancestor_lines(frame, focus)]
     return [line for _, line in sorted(lines, key=lambda item: item[0])]
+
+
+def _ancestor_lines(frame: LiveFrame, style: RunStyle) -> Iterator[ChartLine]:
+    """Curves of the runs that the one in focus continues, up to where it left them."""
+    quantity = frame.request.quantity
+    for run in frame.before:
+        for spec, curve in zip(quantity.curves, run.curves, strict=True):
+            if len(curve.x):
+                line = curve_line(run.run_id, spec, curve, quantity, style, is_single=False)
+                yield replace(
+                    line,
+                    key=f"{line.key}/before",
+                    colour=style.faint,
+                    style="line",
+                    has_markers=False,
+                    best=None,
+                    on_top=False,
+                    in_legend=False,
+                )
 
 
 def _shown_curves(

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from transformer_playground.jsonvalues import as_text
+from transformer_playground.runs.fields import Parent
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.jsonl import Row
+from transformer_playground.runs.lineage import curve_up_to
 from transformer_playground.runs.metrics import (
     Axis,
     MetricsReader,
@@ -38,6 +40,8 @@ class ViewRequest:
 
     Attributes:
         beside: Further quantities of the run in focus.
+        ancestors: Runs that the one in focus continues, the nearest first, each with the step
+            where it was left.
     """
 
     runs: tuple[str, ...]
@@ -45,6 +49,7 @@ class ViewRequest:
     quantity: Quantity
     x: Axis = "step"
     beside: tuple[Quantity, ...] = ()
+    ancestors: tuple[Parent, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,7 @@ class LiveFrame:
 
     Attributes:
         writer: The process that writes the run in focus; None if it does not say.
+        before: Curves of each ancestor up to the step where it was left.
         spent: CPU seconds of the poll.
     """
 
@@ -104,6 +110,7 @@ class LiveFrame:
     writer: Writer | None
     changed: bool
     spent: float
+    before: tuple[RunCurves, ...] = ()
 
 
 class RunFollower:
@@ -118,6 +125,7 @@ class RunFollower:
         self._had_folder = self._had_rows = False
         self._marks = MarkedSteps(MAX_MARKS)
         self._curves: dict[tuple[Quantity, Axis], tuple[Curve, ...]] = {}
+        self._parts: dict[tuple[Quantity, Axis, int], tuple[Curve, ...]] = {}
         self._focused: tuple[ViewRequest, FocusedRun] | None = None
 
     def poll(self) -> bool:
@@ -125,6 +133,7 @@ class RunFollower:
         changed = self._series.poll()
         if changed:
             self._curves.clear()
+            self._parts.clear()
         self._had_folder = self._had_folder or self._folder.root.is_dir()
         self._had_rows |= self._series.rows > 0
         changed |= self._poll_samples()
@@ -149,6 +158,15 @@ class RunFollower:
         if found is None:
             found = tuple(self._curve(each, quantity.scale, x) for each in quantity.curves)
             self._curves[quantity, x] = found
+        return found
+
+    def curves_up_to(self, step: int, quantity: Quantity, x: Axis) -> tuple[Curve, ...]:
+        """The curves up to a step; the same objects while there are no new rows."""
+        found = self._parts.get((quantity, x, step))
+        if found is None:
+            pairs = zip(self.curves(quantity, x), self.curves(quantity, "step"), strict=True)
+            found = tuple(curve_up_to(curve, steps, step) for curve, steps in pairs)
+            self._parts[quantity, x, step] = found
         return found
 
     def _curve(self, spec: CurveSpec, scale: float, x: Axis) -> Curve:
@@ -219,7 +237,7 @@ def _sample(row: Row) -> SampleText:
 
 @dataclass
 class RunFollowers:
-    """The followers of all runs in the chart; not thread-safe."""
+    """The followers of all runs in the chart and their ancestors; not thread-safe."""
 
     runs_dir: Path
     followed: dict[str, RunFollower] = field(default_factory=dict)
@@ -231,7 +249,7 @@ class RunFollowers:
         known = self.followed
         self.followed = {
             run_id: known.get(run_id) or RunFollower(RunFolder(self.runs_dir / run_id))
-            for run_id in request.runs
+            for run_id in (*request.runs, *(parent.run_id for parent in request.ancestors))
         }
         polled = [follower.poll() for follower in self.followed.values()]
         changed = any(polled) or request != self._last
@@ -239,9 +257,19 @@ class RunFollowers:
         runs = tuple(
             RunCurves(run_id, follower.curves(request.quantity, request.x), follower.problem)
             for run_id, follower in self.followed.items()
+            if run_id in request.runs
+        )
+        before = tuple(
+            RunCurves(
+                parent.run_id,
+                self.followed[parent.run_id].curves_up_to(
+                    parent.step or 0, request.quantity, request.x
+                ),
+            )
+            for parent in request.ancestors
         )
         focus = self.followed.get(request.focus) if request.focus else None
         focused = focus.focused(request) if focus else None
         writer = focus.writer() if focus else None
         spent = time.thread_time() - began
-        return LiveFrame(request, runs, focused, writer, changed, spent)
+        return LiveFrame(request, runs, focused, writer, changed, spent, before)

@@ -11,6 +11,8 @@ from textual.types import CSSPathType
 from textual.widget import Widget
 from textual.widgets import Static
 
+from transformer_playground.runs.fields import Parent
+from transformer_playground.runs.lineage import ancestors
 from transformer_playground.runs.metrics import AXES, Axis
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import bindings_for
@@ -138,7 +140,17 @@ class LiveView(LiveControls):
 
     def chart_request(self) -> ViewRequest:
         beside = BESIDE if self.query_one(StatsPane).shows_charts else ()
-        return ViewRequest(self._run_ids, self.focus_run, self._quantity, self._x, beside)
+        focus = self.focus_run
+        return ViewRequest(
+            self._run_ids, focus, self._quantity, self._x, beside, self._ancestors(focus)
+        )
+
+    def _ancestors(self, run_id: str | None) -> tuple[Parent, ...]:
+        """The runs that a branch continues, unless the chart shows them; its time begins anew."""
+        if run_id is None or self._x == "time":
+            return ()
+        found = ancestors(run_id, self.context.snapshot.runs)
+        return tuple(parent for parent in found if parent.run_id not in self._run_ids)
 
     def _show_frame(self, frame: LiveFrame, last: LiveFrame | None) -> None:
         before = last.request if last else None
@@ -167,7 +179,10 @@ class LiveView(LiveControls):
     def _chart_title(self, frame: LiveFrame) -> str:
         names = [self.context.name_of(run.run_id) for run in frame.runs]
         runs = names[0] if len(names) == 1 else f"{len(names)} runs"
-        return f"{frame.request.quantity.title} · {runs}"
+        origin = "".join(
+            f" · from {parent.text(self.context.name_of)}" for parent in frame.request.ancestors[:1]
+        )
+        return f"{frame.request.quantity.title} · {runs}{origin}"
 
     def _draw_lines(self) -> None:
         frame, chart = self.poller.frame, self._chart

@@ -10,6 +10,7 @@ import pytest
 from rich.style import Style
 
 from builders.runs import eval_row, make_run, status_row, train_row
+from transformer_playground.runs.fields import Parent
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.tui.charts.series import ChartLine, PreparedLine
 from transformer_playground.tui.charts.strips import legend_entry
@@ -108,6 +109,26 @@ def test_the_run_in_focus_is_drawn_over_the_others(tmp_path: Path) -> None:
     assert [line.key for line in drawn(tmp_path, "a", "b", on_top="a") if line.on_top] == [
         "eval.val_loss/a"
     ]
+
+
+def test_what_a_branch_continues_is_drawn_faint_up_to_where_it_starts(tmp_path: Path) -> None:
+    rows = [row for step in range(0, 50, 10) for row in (train_row(step), eval_row(step, 3.0))]
+    make_run(tmp_path, "tree", rows)
+    make_run(tmp_path, "twig", rows[4:])
+    request = ViewRequest(("twig",), "twig", find_quantity("loss"), ancestors=(Parent("tree", 20),))
+    followers = RunFollowers(tmp_path)
+    own = style("twig")
+    lines = chart_lines(followers.poll(request), {"twig": own}, is_smoothed=False)
+    before = [line for line in lines if line.key.endswith("/before")]
+    assert [line.x.tolist() for line in before] == [[0, 10, 20]] * 2
+    assert {line.colour for line in before} == {own.faint}
+    assert not any(line.in_legend or line.best or line.has_markers for line in before)
+    again = followers.poll(request)
+    assert again.before[0].curves[0] is followers.poll(request).before[0].curves[0]
+    # A parent that is chosen itself is drawn as any other run.
+    both = ViewRequest(("twig", "tree"), "twig", find_quantity("loss"))
+    styles = {"twig": own, "tree": style("tree")}
+    assert len(chart_lines(followers.poll(both), styles, is_smoothed=False)) == 4
 
 
 def test_who_trains_a_run_and_the_age_of_its_newest_row_are_shown() -> None:
