@@ -5,6 +5,7 @@ lines, gaps or axes. Both sides draw the same line into the same grid in alterna
 
 First drawing: cost of new data (finding gaps, drawing). Redraw: cost of a change of window or size.
 Crosshair: cost of a move of the crosshair on the screen of a running console.
+Grid: cost of 20 small charts that all have new data, and of a move of their cursor.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from textual.app import App, ComposeResult
 
 from transformer_playground.tui.charts.axes import FloatArray
 from transformer_playground.tui.charts.chart import Chart
+from transformer_playground.tui.charts.grid import ChartGrid, GridCell, GridLook
 from transformer_playground.tui.charts.plot import draw_plot, extent
 from transformer_playground.tui.charts.series import ChartLine, PreparedLine
 
@@ -99,6 +101,51 @@ async def on_screen(count: int, repeats: int) -> tuple[float, float]:
         return milliseconds(zoom, repeats), milliseconds(move, repeats)
 
 
+class _Grid(App[None]):
+    def compose(self) -> ComposeResult:
+        yield ChartGrid()
+
+
+def cells(count: int) -> list[GridCell]:
+    """A chart for each run: its curve with few points, over the dim one of the baseline."""
+    behind = ChartLine("base", "base", *losses(count, 0), "#888888", style="dim", in_legend=False)
+    return [
+        GridCell(
+            str(seed),
+            f"run {seed}",
+            [ChartLine("own", "own", *losses(count, seed), "#56b4e9", style="thick"), behind],
+            left_out=0.05,
+        )
+        for seed in range(1, 21)
+    ]
+
+
+async def grid_on_screen(count: int, repeats: int) -> tuple[float, float]:
+    """Milliseconds of drawing 20 charts with new data, and of a move of their cursor."""
+    stage = _Grid()
+    async with stage.run_test(size=(140, 45)) as pilot:
+        grid = stage.query_one(ChartGrid)
+        await pilot.pause()
+
+        def render() -> None:
+            for y in range(grid.size.height):
+                grid.render_line(y)
+
+        fresh = iter([cells(count) for _ in range(repeats)])
+
+        def redraw() -> None:
+            grid.set_cells(next(fresh), (5, 4), GridLook(shares_y=True))
+            render()
+
+        def move() -> None:
+            grid.move_crosshair(-1)
+            render()
+
+        redrawn = milliseconds(redraw, repeats)
+        grid.toggle_crosshair()
+        return redrawn, milliseconds(move, repeats)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=int, default=1_000_000)
@@ -115,6 +162,7 @@ def main() -> None:
         draw_all(lines)
     redraw = milliseconds(lambda: draw_all(one), repeats)
     zoom, move = asyncio.run(on_screen(count, repeats))
+    grid, cursor = asyncio.run(grid_on_screen(1_000, repeats))
     figures = {
         "points": count,
         "plain_loop_ms": loop,
@@ -125,6 +173,8 @@ def main() -> None:
         "redraw_smoothed_ms": milliseconds(lambda: draw_all(smoothed), repeats),
         "zoom_on_screen_ms": zoom,
         "crosshair_on_screen_ms": move,
+        "grid_of_20_redraw_ms": grid,
+        "grid_of_20_cursor_ms": cursor,
         "times_faster_than_plain_loop": loop / redraw,
     }
     print(json.dumps({name: round(value, 2) for name, value in figures.items()}, indent=2))

@@ -73,7 +73,7 @@ class Console(App[int], inherit_bindings=False):
     COMMAND_PALETTE_BINDING = "question_mark"
     BINDINGS = bindings_for("everywhere")
     MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {
-        name: partial(_view, name) for name in ("runs", "live", "sample", "compare")
+        name: partial(_view, name) for name in ("runs", "live", "sample", "compare", "grid")
     }
     DEFAULT_MODE = "runs"
     HORIZONTAL_BREAKPOINTS = _WIDTHS

@@ -19,6 +19,7 @@ Place = Literal[
     "compare",
     "comparison",
     "scrub",
+    "grid",
     "chart",
     "launch",
     "export",
@@ -36,6 +37,7 @@ PLACES: Mapping[Place, str] = {
     "compare": "Compare",
     "comparison": "Comparison table",
     "scrub": "Training samples",
+    "grid": "Grid",
     "chart": "Charts",
     "launch": "Launch form",
     "export": "Export form",
@@ -90,6 +92,7 @@ _edit = partial(Key, "edit")
 _compare = partial(Key, "compare")
 _comparison = partial(Key, "comparison")
 _scrub = partial(Key, "scrub")
+_grid = partial(Key, "grid")
 _dialog = partial(Key, "dialog")
 
 KEYS: tuple[Key, ...] = (
@@ -97,6 +100,7 @@ KEYS: tuple[Key, ...] = (
     _everywhere("live", "2", "app.view('live')", "Go to the Live view."),
     _everywhere("sample", "3", "app.view('sample')", "Go to the Sample view."),
     _everywhere("compare", "4", "app.view('compare')", "Go to the Compare view."),
+    _everywhere("grid", "5", "app.view('grid')", "Go to the Grid view."),
     _everywhere("new", "n", "app.launch", "Train a new run.", "train", footer=True),
     _everywhere("branch", "B", "app.branch", "Branch: start a new run from a checkpoint."),
     _everywhere("help", "question_mark,f1", "app.keys", "Show all keys.", "keys"),
@@ -314,6 +318,51 @@ KEYS: tuple[Key, ...] = (
     _scrub("last", "G,end", "end(1)", "Go to the last step and follow new samples."),
     _scrub("up", "up,k", "scroll_text(-1)", "Scroll up."),
     _scrub("down", "down,j", "scroll_text(1)", "Scroll down."),
+    _grid(
+        "group",
+        "g",
+        "group",
+        "Charts by run, or by quantity of one run.",
+        "by quantity",
+        footer=True,
+    ),
+    _grid("open", "enter", "open", "Open the run in the Live view.", footer=True),
+    _grid("maximise", "z", "maximise", "Enlarge the chart, or restore it.", "large", footer=True),
+    _grid("larger", "plus,equals_sign", "size(-1)", "Larger charts, fewer on a page.", footer=True),
+    _grid("smaller", "minus", "size(1)", "Smaller charts, more on a page.", footer=True),
+    _grid(
+        "quantity",
+        "m",
+        "quantity",
+        "Choose what to plot, from all numbers of the run.",
+        footer=True,
+    ),
+    _grid("crosshair", "full_stop", "crosshair", "Show values at a cursor.", "values", footer=True),
+    _grid(
+        "reset",
+        "0",
+        "show_all",
+        "Show all points; again, leave out the first steps.",
+        "all",
+        footer=True,
+    ),
+    _grid("axis", "a", "axis", "Plot by step, tokens or time.", "x axis", footer=True),
+    _grid("log", "l", "log", "Switch the log y axis on or off.", "log axis", footer=True),
+    _grid("smooth", "s", "smoothing", "Change the smoothing of the curves."),
+    _grid("pin", "p", "pin", "Set or clear the baseline, which is drawn behind.", "baseline"),
+    _grid("left", "left", "move(-1, 0)", "Go to the chart on the left; move the cursor."),
+    _grid("right", "right", "move(1, 0)", "Go to the chart on the right; move the cursor."),
+    _grid("up", "up,k", "move(0, -1)", "Go up one row of charts."),
+    _grid("down", "down,j", "move(0, 1)", "Go down one row of charts."),
+    _grid("page_up", "pageup", "page(-1)", "Go to the previous page."),
+    _grid("page_down", "pagedown", "page(1)", "Go to the next page."),
+    _grid("first", "home", "end(-1)", "Go to the first chart."),
+    _grid("last", "G,end", "end(1)", "Go to the last chart."),
+    _grid("next", "right_square_bracket", "focus_run(1)", "Show the next run.", "next run"),
+    _grid(
+        "previous", "left_square_bracket", "focus_run(-1)", "Show the previous run.", "previous run"
+    ),
+    _grid("out", "escape", "out", "Hide the cursor, restore the size, go back to runs.", "back"),
     _dialog("close", "escape", "dismiss_dialog", "Close the dialog.", footer=True),
     _everywhere(
         "quit",

@@ -21,6 +21,7 @@ _REMEMBERED: Mapping[str, Mapping[str, type]] = {
     "live": {"quantity": str, "x": str, "log": bool, "smoothing": float, "log_in_front": bool},
     "sample": {"history": list, "colours": bool},
     "compare": {"group": bool, "all_settings": bool},
+    "grid": {"quantity": str, "x": str, "log": bool},
 }
 _TYPE_NAMES = {list: "a list", str: "text", bool: "true or false", float: "a number"}
 _MOST_BROKEN_LINES = 20

@@ -27,18 +27,18 @@ DARK = Theme(
 )
 LIGHT = Theme(
     name="playground-light",
-    primary="#0072b2",
-    secondary="#00795a",
-    accent="#a35200",
+    primary="#006aa6",
+    secondary="#006b50",
+    accent="#984b00",
     foreground="#1d232a",
     background="#fbfaf7",
     surface="#f2f0eb",
     panel="#e6e3dc",
-    success="#00795a",
-    warning="#8a6100",
+    success="#006b50",
+    warning="#7a5600",
     error="#b03a00",
     dark=False,
-    variables={"footer-key-foreground": "#a35200", "block-cursor-text-style": "none"},
+    variables={"footer-key-foreground": "#984b00", "block-cursor-text-style": "none"},
 )
 THEMES = (DARK, LIGHT)
 

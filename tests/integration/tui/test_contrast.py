@@ -17,13 +17,14 @@ from builders.commands import Project, make_project
 from builders.runs import eval_row, make_run, status_row, train_row
 from builders.tui import until, with_console
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.charts.chart import Chart
 from transformer_playground.tui.contrast import MIN_CONTRAST, contrast, dimmed, readable
 from transformer_playground.tui.themes import PLAIN, SERIES, THEMES
 
 NAMES = [*(theme.name for theme in THEMES), *BUILTIN_THEMES]
 # The terminal chooses the colours of these.
 ANSI = [name for name in NAMES if name.startswith("ansi")]
+OWN = [theme.name for theme in THEMES]
+MIN_TEXT_CONTRAST = 4.5
 ROWS = [
     status_row(0, "running", max_iters=100, device="cpu", dtype="float32"),
     *(train_row(step, train_loss=4 - step / 50) for step in range(1, 80)),
@@ -89,21 +90,28 @@ def is_braille(text: str) -> bool:
     return all("\u2800" <= char <= "\u28ff" or char == " " for char in text)
 
 
-@pytest.mark.parametrize("selected", [("one",), ("one", "two")], ids=["one run", "two runs"])
-def test_curves_grid_borders_and_symbols_can_be_seen_in_every_theme(
-    project: Project, selected: tuple[str, ...]
+def is_text(text: str) -> bool:
+    return any(char.isalnum() for char in text)
+
+
+@pytest.mark.parametrize(
+    ("view", "selected"),
+    [("2", ("one",)), ("2", ("one", "two")), ("5", ("one", "two"))],
+    ids=["Live, one run", "Live, two runs", "Grid"],
+)
+def test_curves_grid_borders_symbols_and_texts_can_be_seen_in_every_theme(
+    project: Project, view: str, selected: tuple[str, ...]
 ) -> None:
     glyphs = "".join(series.glyph for series in (*SERIES, PLAIN))
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: len(console.context.snapshot.runs) == 2)
         console.context.workspace.selected = list(selected)
-        await pilot.press("2")
+        await pilot.press(view)
         await until(pilot, lambda: any(is_braille(text) for text, _ in drawn(console)))
         for name in NAMES:
             console.theme = name
             await pilot.pause()
-            await until(pilot, lambda: console.screen.query_one(Chart).is_mounted)
             parts = [
                 (text, segment)
                 for text, segment in drawn(console)
@@ -115,6 +123,9 @@ def test_curves_grid_borders_and_symbols_can_be_seen_in_every_theme(
             grey = Monochrome()
             for text, segment in parts:
                 assert ratio(segment) >= MIN_CONTRAST, (name, text)
+            for text, segment in drawn(console) if name in OWN else ():
+                if is_text(text) and segment.style and not segment.style.reverse:
+                    assert ratio(segment) >= MIN_TEXT_CONTRAST, (name, text)
             plain = grey.apply([segment for _, segment in parts], Color.parse("black"))
             # Without colours (NO_COLOR) shades of grey have to do.
             assert min(map(ratio, plain)) >= MIN_CONTRAST - 0.5, name

@@ -84,6 +84,7 @@ def test_no_view_and_no_dialog_shows_what_a_terminal_obeys(
         log = console.screen.query_one(EventLog)
         await until(pilot, lambda: log.lines)
         await pilot.press("v", "tab", "tab", "]", "a", "m", "v", "z", "z")
+        await pilot.press("5", "right", "z", "z", "g", "minus", "full_stop", "m", "escape", "g")
         await pilot.press("4", "v", "j", "j", "right", "]", "]", "]", "y")
         await pilot.press("ctrl+p", *"open", "down", "down", "escape", "3", "f", "down")
         await pilot.press("escape", "1", "n")

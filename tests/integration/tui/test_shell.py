@@ -201,7 +201,7 @@ def test_any_change_of_size_is_survived_and_a_tiny_one_says_so(project: Project)
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: console.context.snapshot.runs)
         for number, size in enumerate(sizes):
-            console.action_view(("runs", "live", "sample", "compare")[number % 4])
+            console.action_view(("runs", "live", "sample", "compare", "grid")[number % 5])
             await pilot.resize_terminal(*size)
         for size in ((59, 16), (60, 15)):
             await pilot.resize_terminal(*size)

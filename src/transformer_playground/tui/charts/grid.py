@@ -24,7 +24,7 @@ from transformer_playground.tui.charts.strips import LegendEntry, Palette, legen
 from transformer_playground.tui.shared.text import shorten_middle
 
 _EMPTY = "no values yet"
-_GAP = 1
+_GAP = 2
 _MIN_ROWS, _MIN_COLUMNS = 3, 12
 _TITLE_ROWS = 1
 
@@ -216,6 +216,15 @@ class ChartGrid(Widget):
             if viewport != chart.drawing.viewport:
                 chart.drawing.viewport = viewport
                 chart.drawing.redraw()
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether points lie outside of the y axes, because they are at the start or extreme."""
+        return any(
+            fitted_y(lines, self._left_out(chart)) != fitted_y(lines, 0.0)
+            for chart in self._charts.values()
+            for lines in [chart.drawing.prepared()]
+        )
 
     def _left_out(self, *charts: _Chart) -> float:
         return 0.0 if self.look.shows_all else max(chart.cell.left_out for chart in charts)

@@ -86,7 +86,7 @@ class LiveControls(View):
                 text = f"! {visible_line(run.run_id)}: {run.problem}"
                 notes.append(Content.styled(text, "$warning"))
         if activity.waiting:
-            notes.append(Content.styled(queue_text(activity.waiting), "$foreground 60%"))
+            notes.append(Content.styled(queue_text(activity.waiting), "$foreground 70%"))
         content = Content("   ").join(notes)
         line = self.query_one("#live-notes", Static)
         if content != line.content:

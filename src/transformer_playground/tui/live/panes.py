@@ -35,7 +35,7 @@ from transformer_playground.tui.live.stats import (
 from transformer_playground.tui.shared.text import shorten, state_text
 
 _BAR_WIDTH = 10
-_MUTED = "$foreground 60%"
+_MUTED = "$foreground 70%"
 _TONES: dict[Tone, str] = {
     "plain": "$foreground",
     "warning": "$warning",

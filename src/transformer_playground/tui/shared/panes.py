@@ -47,7 +47,7 @@ class PaneTabs(Widget):
                 tab,
                 "bold $foreground on $panel-lighten-1"
                 if number == self.active
-                else "$foreground 60%",
+                else "$foreground 70%",
             )
             for number, tab in enumerate(self._tabs)
         ]

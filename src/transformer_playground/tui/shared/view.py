@@ -1,4 +1,4 @@
-"""Base class of the four views, with its top bar."""
+"""Base class of the views, with its top bar."""
 
 from typing import ClassVar, Literal
 
@@ -16,7 +16,14 @@ from transformer_playground.tui.bindings import key_hint
 from transformer_playground.tui.core.context import AppContext, context_of
 from transformer_playground.tui.shared.key_bar import KeyBar
 
-VIEWS = (("runs", "Runs"), ("live", "Live"), ("sample", "Sample"), ("compare", "Compare"))
+VIEWS = (
+    ("1", "runs", "Runs"),
+    ("2", "live", "Live"),
+    ("3", "sample", "Sample"),
+    ("4", "compare", "Compare"),
+    ("5", "grid", "Grid"),
+)
+"""Key, name and title of each view."""
 _NAME = " tp "
 
 KeyRank = Literal["first", "shown", "hidden"]
@@ -34,8 +41,8 @@ class TopBar(Widget):
 
     def render(self) -> Content:
         tabs = [
-            (_tab(number, title), "bold reverse" if view == self._view else "")
-            for number, (view, title) in enumerate(VIEWS, start=1)
+            (_tab(key, title), "bold reverse" if view == self._view else "")
+            for key, view, title in VIEWS
         ]
         left = Content.assemble((_NAME, "bold $primary"), *tabs)
         space = max(0, self.size.width - left.cell_length - 2)
@@ -45,15 +52,15 @@ class TopBar(Widget):
 
     def on_click(self, event: events.Click) -> None:
         start = len(_NAME)
-        for number, (view, title) in enumerate(VIEWS, start=1):
-            end = start + len(_tab(number, title))
+        for key, view, title in VIEWS:
+            end = start + len(_tab(key, title))
             if start <= event.x < end:
                 self.app.run_worker(self.app.run_action(f"view('{view}')"))
             start = end
 
 
-def _tab(number: int, title: str) -> str:
-    return f" {number} {title} "
+def _tab(key: str, title: str) -> str:
+    return f" {key} {title} "
 
 
 class View(Screen[None]):

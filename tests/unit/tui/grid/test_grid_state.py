@@ -1,0 +1,60 @@
+"""The grid's pages, shapes and selection."""
+
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from transformer_playground.tui.grid.grid_state import GridState
+
+KEYS = tuple(f"run-{number}" for number in range(20))
+
+
+def test_twenty_charts_fit_on_a_screen_of_140_by_45() -> None:
+    assert GridState().shape(20, 136, 41) == (5, 4)
+    assert GridState().shape(20, 76, 20) == (2, 2)
+    assert GridState().resized(1).shape(20, 76, 20) == (3, 3)
+    # Fewer charts are larger.
+    assert GridState().shape(6, 136, 41) == (3, 2)
+    assert GridState().shape(2, 136, 41) == (2, 1)
+
+
+@given(
+    st.integers(0, 100), st.integers(1, 300), st.integers(1, 100), st.integers(-9, 9), st.booleans()
+)
+def test_a_page_of_any_size_has_a_place_for_each_chart_or_is_full(
+    count: int, width: int, height: int, by: int, is_large: bool
+) -> None:
+    state = replace(GridState().resized(by), is_large=is_large)
+    rows, columns = state.shape(count, width, height)
+    assert rows >= 1
+    assert columns >= 1
+    # No row stays empty.
+    assert (rows - 1) * columns < max(1, count)
+
+
+def test_the_page_follows_the_selected_chart() -> None:
+    state = GridState()
+    assert (state.page(KEYS, 8), state.on_page(KEYS, 8)) == ((0, 3), KEYS[:8])
+    state = state.moved(KEYS, 9)
+    assert state.selected == "run-9"
+    assert (state.page(KEYS, 8), state.on_page(KEYS, 8)) == ((1, 3), KEYS[8:16])
+    assert state.moved(KEYS, 100).on_page(KEYS, 8) == KEYS[16:]
+    assert state.moved(KEYS, -100).selected == "run-0"
+    # The run is gone.
+    assert state.page(KEYS[:5], 8) == (0, 1)
+    assert state.moved((), 1) == state
+    assert GridState().on_page((), 8) == ()
+
+
+def test_a_large_chart_is_alone_and_another_size_restores_the_others() -> None:
+    large = GridState(is_large=True)
+    assert large.shape(20, 136, 41) == (1, 1)
+    assert not large.resized(1).is_large
+    assert GridState().resized(-99).shape(20, 136, 41) == (2, 2)
+
+
+def test_the_other_mode_starts_at_its_first_chart() -> None:
+    state = GridState(selected="run-3", is_large=True).toggled()
+    assert (state.mode, state.selected, state.is_large) == ("quantities", None, False)
+    assert state.toggled().mode == "runs"
