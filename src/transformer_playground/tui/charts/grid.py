@@ -182,7 +182,9 @@ class ChartGrid(Widget):
             self._strips = [strip.apply_style(base) for strip in self._draw()]
             self._strips_size = self.size
             self.frames_drawn += 1
-        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)
+        if y < len(self._strips):
+            return self._strips[y]
+        return Strip.blank(self.size.width, self.rich_style)
 
     def _draw(self) -> list[Strip]:
         palette = palette_of(self)

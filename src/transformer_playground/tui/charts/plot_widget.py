@@ -187,7 +187,9 @@ class PlotWidget(Widget):
             self._strips_size = self.size
             self.frames_drawn += 1
             self.call_later(self._show_state)
-        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)
+        if y < len(self._strips):
+            return self._strips[y]
+        return Strip.blank(self.size.width, self.rich_style)
 
     def _show_state(self) -> None:
         """Say in the border what the chart does not show as it was measured."""
