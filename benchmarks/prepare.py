@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 
 from transformer_playground.data.sources.corpora import bundled_text
-from transformer_playground.data.token_file import core_count
 from transformer_playground.data.tokenizers.gpt2 import Gpt2Tokenizer
+from transformer_playground.data.workers import core_count
 
 TOKENIZERS = {
     "char": "tokenizer_type=char",

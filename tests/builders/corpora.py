@@ -1,10 +1,18 @@
-"""Tiny corpora on disk: texts, plenary protocols, prepared datasets."""
+"""Tiny corpora on disk: texts, rows, plenary protocols, prepared datasets."""
 
+import gzip
+import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import pyarrow
+from backports import zstd
+from pyarrow import parquet
+
 from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.data.prepare import PrepareReport, prepare_dataset
+from transformer_playground.data.sources.pieces import Boundary, Piece, Rows
 
 STORY = (
     "The miller's cat sat by the wheel and watched the water go round.\n"
@@ -88,3 +96,31 @@ def files_of(folder: Path) -> dict[str, bytes]:
         for path in sorted(folder.iterdir())
         if path.is_file() and not path.name.startswith(".")
     }
+
+
+def write_rows(folder: Path, rows: Iterable[Any], name: str = "rows.jsonl") -> Path:
+    """Write rows as one raw input: lines of JSON, compressed by the suffix, or a Parquet table."""
+    rows = list(rows)
+    path = folder / "raw" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".parquet":
+        keys = list(dict.fromkeys(key for row in rows for key in row))
+        table = pyarrow.table({key: [row.get(key) for row in rows] for key in keys})
+        parquet.write_table(table, path, row_group_size=4)
+        return path
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode()
+    compressors: dict[str, Callable[[bytes], bytes]] = {".gz": gzip.compress, ".zst": zstd.compress}
+    path.write_bytes(compressors.get(path.suffix, bytes)(lines))
+    return path
+
+
+def joined(pieces: Iterable[Piece]) -> str:
+    """Text of a stream with its rows, its marks shown as ⟨ and ⟩."""
+    shown = {Boundary.START: "⟨", Boundary.END: "⟩"}
+    parts = []
+    for piece in pieces:
+        if isinstance(piece, Rows):
+            parts.append(joined(piece.pieces()))
+        else:
+            parts.append(shown[piece] if isinstance(piece, Boundary) else piece)
+    return "".join(parts)

@@ -14,6 +14,8 @@ TokenizerType = Literal["char", "gpt2", "sentencepiece", "huggingface"]
 # More text hardly changes the vocabulary, but training takes as long as it is and four times as
 # much memory.
 _SAMPLE = 20_000_000
+# What versions before them did is their default.
+_LATER = ("val_split", "sentencepiece_sample", "text_column", "shard_mb")
 
 
 class Download(Table):
@@ -40,7 +42,9 @@ class PrepareConfig(Table):
     """`[prepare]`: corpus, tokenizer and split."""
 
     raw_dir: Folder = setting(
-        Path("raw"), "Folder with the input texts (.txt, .xml; .csv for kind = lora)."
+        Path("raw"),
+        "Folder with the input texts (.txt, .xml, .jsonl, .jsonl.gz, .jsonl.zst, .parquet; for "
+        "kind = lora also .csv).",
     )
     dataset_dir: Folder = setting(Path("datasets"), "Folder for train.bin, val.bin and meta.pkl.")
     bundled: Literal["tiny_shakespeare", "bundestag_sample"] | None = setting(
@@ -50,6 +54,9 @@ class PrepareConfig(Table):
         default_factory=dict, description="Public files for `fetch`."
     )
     fetch: Strings = setting((), "Names from `downloads` to download to raw_dir when missing.")
+    text_column: str = setting(
+        "text", "Key or column with the text of a row in .jsonl and .parquet files.", min_length=1
+    )
     tokenizer_type: TokenizerType = setting(
         "char", "Tokenizer; huggingface = that of the base model (kind = lora)."
     )
@@ -70,7 +77,8 @@ class PrepareConfig(Table):
         ge=0,
     )
     documents: Literal["files", "lines"] = setting(
-        "files", "One document per file (per speech of a protocol or CSV), or per non-empty line."
+        "files",
+        "One document per file (per speech of a protocol or CSV, per row), or per non-empty line.",
     )
     val_fraction: float = setting(0.1, "Fraction held out for validation.", gt=0, lt=1)
     val_split: ValSplit | None = setting(
@@ -91,12 +99,31 @@ class PrepareConfig(Table):
         True, "Start each speech of a CSV with lines for speaker, party, year and topic."
     )
     columns: ColumnsConfig = Field(default_factory=ColumnsConfig)
+    processes: int | None = setting(
+        None,
+        "Processes that parse and encode .jsonl and .parquet files; omitted = one for each core.",
+        ge=1,
+    )
+    shard_mb: int = setting(
+        2048,
+        "Largest token file in MiB; a longer split is written as train-00001.bin and so on, "
+        "0 = never.",
+        ge=0,
+    )
 
     @property
     def sample_characters(self) -> int:
         """Most characters that SentencePiece is trained on."""
         stated = self.sentencepiece_sample
         return _SAMPLE if stated is None else stated or sys.maxsize
+
+    def unchanged_later_settings(self) -> set[str]:
+        """Settings that older versions lack, as far as they have their default value.
+
+        Left out of what identifies a dataset, so that datasets of those versions stay current.
+        """
+        fields = type(self).model_fields
+        return {name for name in _LATER if getattr(self, name) == fields[name].default}
 
     @model_validator(mode="after")
     def _check_fetch(self) -> Self:

@@ -16,12 +16,15 @@ import orjson
 
 from transformer_playground.config.finetuning import HfModelConfig, is_model_path
 from transformer_playground.config.prepare import PrepareConfig
+from transformer_playground.data.build_pretraining import later_settings
 from transformer_playground.data.dataset import TRAIN_DOCUMENTS, TRAIN_FILE, VAL_DOCUMENTS, VAL_FILE
 from transformer_playground.data.meta import META_FILE, write_meta
 from transformer_playground.data.progress import ShowProgress, Stage, ignore_progress
 from transformer_playground.data.sources import bundestag, speeches_csv
 from transformer_playground.data.sources.corpora import RawInput
-from transformer_playground.data.sources.documents import Boundary, Piece, held_out, no_text
+from transformer_playground.data.sources.documents import held_out, no_text
+from transformer_playground.data.sources.pieces import Boundary, Piece
+from transformer_playground.data.sources.rows import RowForm, is_row_file, read_blocks
 from transformer_playground.data.sources.text import (
     END_TOKEN,
     SPEECH_TOKEN,
@@ -79,7 +82,11 @@ def read_documents(paths: Sequence[Path], config: PrepareConfig) -> Iterator[lis
 def _documents_of(path: Path, config: PrepareConfig) -> Iterator[Iterable[Document]]:
     suffix = path.suffix.lower()
     by_line = config.documents == "lines"
-    if suffix == ".csv":
+    if is_row_file(path):
+        form = RowForm(structured=config.add_structure_tokens)
+        for block in read_blocks(path, config.text_column):
+            yield from ([Document(text, _name(path))] for text in form.documents(block))
+    elif suffix == ".csv":
         for document in _of_csv(path, config):
             yield [document]
     elif suffix == ".xml":
@@ -144,7 +151,7 @@ class _DocumentCounts:
 
 def finetuning_settings(config: PrepareConfig, hf_model: HfModelConfig) -> dict[str, Any]:
     """The settings and the tokenizer that determine the dataset."""
-    return {
+    return later_settings(config) | {
         "finetuning_recipe": _VERSION,
         "documents": config.documents,
         "val_fraction": config.val_fraction,
@@ -211,7 +218,12 @@ def build_finetuning_dataset(
     report(f"Encoding {read.documents:,} documents with a vocabulary of {tokenizer.vocab_size:,}")
     tokenizer.save(target)
     stage = Stage("Encoding", read.characters, progress)
-    encode = partial(write_tokens, tokenizer=tokenizer, advance=stage.advance)
+    encode = partial(
+        write_tokens,
+        tokenizer=tokenizer,
+        shard_bytes=config.shard_mb << 20,
+        advance=stage.advance,
+    )
     train = encode(target / TRAIN_FILE, _pieces(target / TRAIN_DOCUMENTS))
     val = encode(target / VAL_FILE, _pieces(target / VAL_DOCUMENTS))
     described = tokenizer.describe()
@@ -223,7 +235,7 @@ def build_finetuning_dataset(
         described,
         train,
         val,
-        digests=tokens | {name: sha256_file(target / name) for name in others},
+        digests=train.files | val.files | {name: sha256_file(target / name) for name in others},
         # Independent of the location of the model.
         identity=[tokens, described["tokenizer"], special],
     )

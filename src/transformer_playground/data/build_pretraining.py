@@ -10,21 +10,27 @@ from transformer_playground.data.dataset import TRAIN_FILE, VAL_FILE
 from transformer_playground.data.meta import META_FILE, write_meta
 from transformer_playground.data.progress import ShowProgress, Stage, ignore_progress
 from transformer_playground.data.sources.corpora import RawInput
-from transformer_playground.data.sources.documents import plain_text, split_corpus
+from transformer_playground.data.sources.documents import split_corpus
+from transformer_playground.data.sources.pieces import plain_text
+from transformer_playground.data.sources.rows import is_row_file
 from transformer_playground.data.token_file import EncodedFile, describe_artifacts, write_tokens
 from transformer_playground.data.tokenizers import Tokenizer, tokenizers
+from transformer_playground.data.workers import Workers, core_count
 from transformer_playground.errors import DataError
 from transformer_playground.formatting import percent_text
 
 # Increment when the same inputs and settings produce different files.
 _VERSION = 1
 _SHOWN = 10
+# Starting processes takes as long as preparing this much text does.
+_FOR_PROCESSES = 16 << 20
 
 
 def pretraining_settings(config: PrepareConfig) -> dict[str, Any]:
     """The settings that determine the dataset."""
     kind = tokenizers()[config.tokenizer_type]
     settings: dict[str, Any] = {
+        **later_settings(config),
         "recipe": _VERSION + kind.recipe,
         "tokenizer_type": config.tokenizer_type,
         "documents": config.documents,
@@ -47,6 +53,12 @@ def pretraining_settings(config: PrepareConfig) -> dict[str, Any]:
     }
 
 
+def later_settings(config: PrepareConfig) -> dict[str, Any]:
+    """The settings of later versions that determine any dataset, where they are not the default."""
+    names = {"text_column", "shard_mb"} - config.unchanged_later_settings()
+    return {name: getattr(config, name) for name in sorted(names)}
+
+
 def build_pretraining_dataset(
     target: Path,
     config: PrepareConfig,
@@ -63,15 +75,43 @@ def build_pretraining_dataset(
         DataError: The text is unusable, too short, or does not fit the settings.
         OSError: While writing.
     """
+    rows = sum(item.size for item in inputs if is_row_file(item.path))
+    cores = core_count()
+    count, are_processes = cores, rows >= _FOR_PROCESSES
+    if are_processes:
+        count = config.processes or cores
+    with Workers(count, are_processes=are_processes) as workers:
+        return _build(target, config, inputs, workers, report=report, progress=progress)
+
+
+def _build(
+    target: Path,
+    config: PrepareConfig,
+    inputs: Sequence[RawInput],
+    workers: Workers,
+    *,
+    report: Callable[[str], None],
+    progress: ShowProgress,
+) -> list[str]:
     report(f"Reading {', '.join(item.path.name for item in inputs)}")
     kind = tokenizers()[config.tokenizer_type]
-    split = split_corpus([item.path for item in inputs], config, end_of_text=kind.end_of_text)
+    split = split_corpus(
+        [item.path for item in inputs],
+        config,
+        end_of_text=kind.end_of_text,
+        measured=workers.map,
+    )
     tokenizer = kind.build(plain_text(split.train()), config, report=report)
     tokenizer.save(target)
     report(f"Encoding with a vocabulary of {tokenizer.vocab_size:,}")
     stage = Stage("Encoding", split.train_characters + split.val_characters, progress)
     encode = partial(
-        write_tokens, tokenizer=tokenizer, end_bytes=split.end_bytes, advance=stage.advance
+        write_tokens,
+        tokenizer=tokenizer,
+        end_bytes=split.end_bytes,
+        workers=workers,
+        shard_bytes=config.shard_mb << 20,
+        advance=stage.advance,
     )
     train = encode(target / TRAIN_FILE, split.train())
     val = encode(target / VAL_FILE, split.val())
@@ -83,10 +123,12 @@ def build_pretraining_dataset(
         )
     described = tokenizer.describe()
     reference = described["tokenizer"]
-    digests = {TRAIN_FILE: train.sha256, VAL_FILE: val.sha256}
-    if model := reference.get("file"):
-        digests[model] = reference["sha256"]
-    identity = [digests, reference, sorted(described.get("stoi", {}).items())]
+    model = reference.get("file")
+    of_tokenizer = {model: reference["sha256"]} if model else {}
+    digests = {**train.files, **val.files, **of_tokenizer}
+    # The same for one token file and for shards of it.
+    content = {TRAIN_FILE: train.sha256, VAL_FILE: val.sha256, **of_tokenizer}
+    identity = [content, reference, sorted(described.get("stoi", {}).items())]
     described |= _nanogpt_tables(tokenizer, described)
     meta = describe_artifacts(target, described, train, val, digests=digests, identity=identity)
     meta["inputs"] = [item.identity for item in inputs]

@@ -9,22 +9,20 @@ import contextlib
 import functools
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import numpy.typing as npt
 from filelock import FileLock, Timeout
 
 from transformer_playground.data.meta import META_FILE, META_VERSION, read_meta
+from transformer_playground.data.token_shards import TokenShards, TokenSource, files_of, whole_name
 from transformer_playground.data.tokenizers import tokenizers
 from transformer_playground.errors import DataError, translate_os_errors
 from transformer_playground.files import fsync_folder, sha256_file, stat_or_none
 from transformer_playground.jsonvalues import as_object
-
-TokenArray = npt.NDArray[np.unsignedinteger[Any]]
 
 _DTYPES = {"uint16": np.uint16, "uint32": np.uint32}
 # Another process replaces the files within milliseconds.
@@ -41,8 +39,8 @@ class Dataset:
     """
 
     folder: Path
-    train: TokenArray
-    val: TokenArray
+    train: TokenSource
+    val: TokenSource
     vocab_size: int
     fingerprint: str
     val_bytes: int
@@ -96,9 +94,7 @@ def _open(folder: Path) -> Dataset:
     _check_changed(folder, meta)
     dtype = _DTYPES[meta["dtype"]]
     with translate_os_errors(DataError, f"{folder} cannot be read"):
-        train, val = (
-            np.memmap(folder / name, dtype=dtype, mode="r") for name in (TRAIN_FILE, VAL_FILE)
-        )
+        train, val = (_mapped(folder, meta, name, dtype) for name in (TRAIN_FILE, VAL_FILE))
     return Dataset(
         folder=folder,
         train=train,
@@ -108,6 +104,13 @@ def _open(folder: Path) -> Dataset:
         val_bytes=meta["val_bytes"],
         end_token=meta["eos_id"] if meta.get("kind") == "huggingface" else None,
     )
+
+
+def _mapped(folder: Path, meta: Mapping[str, Any], name: str, dtype: type) -> TokenSource:
+    """The tokens of a split, from one file or several."""
+    files = files_of(name, meta["files"])
+    parts = [np.memmap(folder / file, dtype=dtype, mode="r") for file in files]
+    return parts[0] if len(parts) == 1 else TokenShards(parts)
 
 
 def _check_changed(folder: Path, meta: Mapping[str, Any]) -> None:
@@ -174,7 +177,7 @@ def _is_complete(meta: dict[str, Any]) -> bool:
     if any(type(meta.get(name)) is not kind for name, kind in types.items()):
         return False
     files = meta["files"]
-    if meta["dtype"] not in _DTYPES or not {TRAIN_FILE, VAL_FILE} <= files.keys():
+    if meta["dtype"] not in _DTYPES:
         return False
     for name, entry in files.items():
         # Only plain file names: no path outside the dataset folder.
@@ -184,7 +187,11 @@ def _is_complete(meta: dict[str, Any]) -> bool:
             return False
     width = np.dtype(_DTYPES[meta["dtype"]]).itemsize
     counts = {TRAIN_FILE: meta["train_tokens"], VAL_FILE: meta["val_tokens"]}
-    return all(count > 0 and files[name]["size"] == count * width for name, count in counts.items())
+    for name, count in counts.items():
+        sizes = [files[file]["size"] for file in files_of(name, files)]
+        if not sizes or sum(sizes) != count * width or any(not s or s % width for s in sizes):
+            return False
+    return True
 
 
 def _stamp(folder: Path) -> tuple[int, int] | None:
@@ -207,9 +214,16 @@ _T = TypeVar("_T")
 
 @functools.cache
 def artifacts() -> tuple[str, ...]:
-    """Names of all possible files of a dataset; `meta.pkl` comes last."""
+    """Names of all possible files of a dataset but shards; `meta.pkl` comes last."""
     of_tokenizers = (name for each in tokenizers().values() for name in each.file_names)
     return (TRAIN_DOCUMENTS, VAL_DOCUMENTS, TRAIN_FILE, VAL_FILE, *of_tokenizers, META_FILE)
+
+
+def artifacts_among(names: Iterable[str]) -> list[str]:
+    """The names that belong to a dataset, in the order of `artifacts`."""
+    order = {name: number for number, name in enumerate(artifacts())}
+    known = [name for name in names if whole_name(name) in order]
+    return sorted(known, key=lambda name: (order[whole_name(name)], name))
 
 
 @contextlib.contextmanager
@@ -292,8 +306,8 @@ def _finish(folder: Path) -> None:
     # meta.pkl moves last because it lists the other files, old and new.
     needed = _listed_artifacts(ready)
     superseded = _listed_artifacts(folder) - needed if needed else set()
-    for name in artifacts()[:-1]:
-        if (ready / name).exists():
+    for name in artifacts_among(path.name for path in ready.iterdir()):
+        if name != META_FILE:
             (ready / name).replace(folder / name)
     for name in superseded:
         (folder / name).unlink(missing_ok=True)
@@ -311,7 +325,7 @@ def _listed_artifacts(folder: Path) -> set[str]:
         listed = as_object(read_meta(folder / META_FILE).get("files"))
     except DataError:
         return set()
-    return listed.keys() & set(artifacts())
+    return set(artifacts_among(listed))
 
 
 def token_dtype(vocab_size: int) -> str:

@@ -7,8 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from transformer_playground.data.dataset import TokenArray
 from transformer_playground.data.order import Order, epoch_items, evenly_spaced, random_items
+from transformer_playground.data.token_shards import (
+    TokenArray,
+    TokenSource,
+    parts_of,
+    plain,
+    windows_of,
+)
 from transformer_playground.errors import DataError
 
 Tokens = npt.NDArray[np.int64]
@@ -42,7 +48,7 @@ class BatchSampler:
 
     def __init__(
         self,
-        tokens: TokenArray,
+        tokens: TokenSource,
         *,
         block_size: int,
         seed: int,
@@ -87,7 +93,7 @@ class BatchSampler:
 
 
 def evaluation_batches(
-    tokens: TokenArray,
+    tokens: TokenSource,
     *,
     batch_size: int,
     block_size: int,
@@ -113,7 +119,7 @@ def evaluation_batches(
 
 
 def all_batches(
-    tokens: TokenArray,
+    tokens: TokenSource,
     *,
     batch_size: int,
     block_size: int,
@@ -142,12 +148,13 @@ class _Windows:
     """Copies windows from a token file and releases its memory-mapped pages."""
 
     def __init__(
-        self, tokens: TokenArray, vocab_size: int | None, end_token: int | None = None
+        self, tokens: TokenSource, vocab_size: int | None, end_token: int | None = None
     ) -> None:
-        self._tokens: TokenArray = np.asarray(tokens)
+        self._tokens = plain(tokens)
         self._vocab_size = vocab_size
         self._end_token = end_token
-        self._mapping = _mapping_of(tokens) if tokens.nbytes > _LARGE_FILE else None
+        parts = parts_of(tokens) if tokens.nbytes > _LARGE_FILE else ()
+        self._mappings = [mapping for part in parts if (mapping := _mapping_of(part)) is not None]
         self._taken = 0
 
     def __len__(self) -> int:
@@ -156,10 +163,9 @@ class _Windows:
     def take(self, starts: Tokens, length: int) -> Batch:
         """Inputs and targets of the windows at `starts`."""
         tokens = np.empty((len(starts), length + 1), dtype=np.int64)
-        span = np.arange(length + 1)
         for first in range(0, len(starts), _WINDOWS_BETWEEN_RELEASES):
             group = slice(first, first + _WINDOWS_BETWEEN_RELEASES)
-            tokens[group] = self._tokens[starts[group, None] + span]
+            tokens[group] = windows_of(self._tokens, starts[group], length + 1)
             self._release_after(len(starts[group]))
         check_token_ids(tokens, self._vocab_size)
         inputs, targets = np.ascontiguousarray(tokens[:, :-1]), np.ascontiguousarray(tokens[:, 1:])
@@ -171,10 +177,11 @@ class _Windows:
         # Mapped pages (up to 2 MiB around each window) count as process memory until released;
         # the file cache keeps them.
         self._taken += windows
-        if self._mapping is None or self._taken < _WINDOWS_BETWEEN_RELEASES:
+        if not self._mappings or self._taken < _WINDOWS_BETWEEN_RELEASES:
             return
         self._taken = 0
-        self._mapping.madvise(mmap.MADV_DONTNEED)
+        for mapping in self._mappings:
+            mapping.madvise(mmap.MADV_DONTNEED)
 
 
 def check_token_ids(tokens: Tokens, vocab_size: int | None) -> None:
@@ -207,7 +214,7 @@ def _mapping_of(tokens: TokenArray) -> mmap.mmap | None:
     return base
 
 
-def _require_window(tokens: TokenArray, block_size: int) -> None:
+def _require_window(tokens: TokenSource, block_size: int) -> None:
     if len(tokens) > block_size:
         return
     raise DataError(

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from transformer_playground.data.dataset import TokenArray
 from transformer_playground.data.loader import IGNORED, Batch, Tokens, check_token_ids
 from transformer_playground.data.order import Order, epoch_items, evenly_spaced, random_items
+from transformer_playground.data.token_shards import TokenSource, plain
 from transformer_playground.errors import DataError
 
 # Random stream, separate from those in `loader`.
@@ -33,9 +33,9 @@ class PaddedDocuments:
     """
 
     def __init__(
-        self, tokens: TokenArray, *, end_token: int, block_size: int, vocab_size: int
+        self, tokens: TokenSource, *, end_token: int, block_size: int, vocab_size: int
     ) -> None:
-        self._tokens: TokenArray = np.asarray(tokens)
+        self._tokens = plain(tokens)
         self._end_token, self._vocab_size = end_token, vocab_size
         self._starts, self._lengths = _rows(self._tokens, end_token, block_size)
         if not len(self._starts):
@@ -114,7 +114,7 @@ def all_rows(rows: PaddedDocuments, *, batch_size: int) -> Iterator[Batch]:
     return evaluation_rows(rows, batch_size=batch_size, n_rows=len(rows))
 
 
-def _rows(tokens: TokenArray, end_token: int, block_size: int) -> tuple[Tokens, Tokens]:
+def _rows(tokens: TokenSource, end_token: int, block_size: int) -> tuple[Tokens, Tokens]:
     """Start index and number of inputs of each row."""
     ends = _ends(tokens, end_token)
     begins = np.concatenate(([0], ends[:-1] + 1)).astype(np.int64)
@@ -127,7 +127,7 @@ def _rows(tokens: TokenArray, end_token: int, block_size: int) -> tuple[Tokens, 
     return starts, lengths
 
 
-def _ends(tokens: TokenArray, end_token: int) -> Tokens:
+def _ends(tokens: TokenSource, end_token: int) -> Tokens:
     """Indices of document ends; the end of the split always counts as one."""
     found = [
         np.flatnonzero(tokens[first : first + _SCANNED] == end_token) + first

@@ -20,7 +20,7 @@ from transformer_playground.data.build_pretraining import (
     pretraining_settings,
 )
 from transformer_playground.data.dataset import (
-    artifacts,
+    artifacts_among,
     check_artifacts,
     finish_replacement,
     prepare_lock,
@@ -182,7 +182,7 @@ def _prepare(
     if meta and _is_current(meta, builder, inputs):
         return _skipped(meta, [*notes, *_mixed_note(meta, inputs)], report)
     notes += _left_out_note(config.raw_dir, builder.suffixes, inputs)
-    before = {name for name in artifacts() if (folder / name).exists()}
+    before = set(artifacts_among(path.name for path in folder.iterdir()))
     notes += replace_artifacts(
         folder, lambda target: builder.build(target, inputs, report, progress)
     )
@@ -252,7 +252,7 @@ def _skipped(
 
 
 def _artifacts(meta: dict[str, Any]) -> list[str]:
-    return [name for name in artifacts() if name == META_FILE or name in meta["files"]]
+    return artifacts_among([*meta["files"], META_FILE])
 
 
 def _sizes(meta: dict[str, Any]) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """Token files: a stream of text and document boundaries, encoded and written with its metadata."""
 
+import contextlib
+import functools
 import hashlib
 import json
-import os
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,25 +15,30 @@ import numpy as np
 import numpy.typing as npt
 
 from transformer_playground.data.dataset import token_dtype
-from transformer_playground.data.sources.documents import Boundary, Piece
-from transformer_playground.data.tokenizers import Tokenizer
-from transformer_playground.files import write_durably
+from transformer_playground.data.sources.pieces import Boundary, Piece, Rows
+from transformer_playground.data.token_shards import ShardWriter
+from transformer_playground.data.tokenizers import Tokenizer, load_tokenizer
+from transformer_playground.data.workers import Workers, core_count
 
 # Characters encoded and tokens written at once. Large enough for threads to gain, small enough for
 # the caches of a processor.
 _CHUNK = 1 << 19
-# Chunks that wait for a thread, so that none is idle while tokens are written.
-_WAITING = 1
 
 
 @dataclass
 class EncodedFile:
-    """Statistics of a written token file."""
+    """Statistics of a written token file.
+
+    Attributes:
+        sha256: SHA-256 of all tokens, however they are divided into shards.
+        files: SHA-256 of each file by its name: the token file, or its shards.
+    """
 
     tokens: int = 0
     text_bytes: int = 0
     left_out: Counter[str] = field(default_factory=Counter)
     sha256: str = ""
+    files: dict[str, str] = field(default_factory=dict)
 
 
 def write_tokens(
@@ -41,59 +47,52 @@ def write_tokens(
     tokenizer: Tokenizer,
     *,
     end_bytes: int = 0,
-    workers: int | None = None,
+    workers: Workers | None = None,
+    shard_bytes: int = 0,
     advance: Callable[[int], object] = lambda _: None,
 ) -> EncodedFile:
     """Encode a stream of text and document boundaries into a token file.
 
-    Text is encoded independently of its division into pieces and of the number of threads, which
-    gain where the tokenizer's library releases Python's lock. If start and end are the same token,
-    it is written once between two documents. A character tokenizer omits and counts unknown
-    characters.
+    Text is encoded independently of its division into pieces and of the number of workers. Threads
+    gain where the tokenizer's library releases Python's lock. Rows are parsed by the workers, and
+    the text of a block of rows is encoded by itself. If start and end are the same token, it is
+    written once between two documents. A character tokenizer omits and counts unknown characters.
 
     Args:
         path: The file to write.
         pieces: Text and document boundaries.
         tokenizer: Tokenizer of the dataset.
         end_bytes: UTF-8 bytes counted for an END boundary.
-        workers: Threads that encode; None = one for each core of this process.
+        workers: Encode the text; None = a thread for each core of this process. Processes load the
+            tokenizer from the folder of `path`.
+        shard_bytes: Size of a shard, if the file is larger; 0 = one file of any size.
         advance: Called with the number of characters after each part that is written.
 
     Raises:
         OSError: While writing.
     """
     encoded = EncodedFile()
-    digest = hashlib.sha256()
     dtype = np.dtype(token_dtype(tokenizer.vocab_size))
     batches = _batches(_chunks(_slices(pieces), tokenizer.cut_before), tokenizer)
-
-    def encode(batch: _Batch) -> _Encoded:
-        return _encode_batch(batch, tokenizer, end_bytes, dtype)
-
-    def write(file: Any) -> None:
-        for part in _mapped(encode, batches, workers or core_count()):
-            digest.update(part.content)
-            file.write(part.content)
+    with contextlib.ExitStack() as opened:
+        workers = workers or opened.enter_context(Workers(core_count()))
+        encode = partial(_encode_batch, tokenizer, end_bytes=end_bytes, dtype=dtype)
+        if workers.are_processes:
+            encode = partial(_encode_saved, path.parent, end_bytes=end_bytes, dtype=dtype)
+        writer = opened.enter_context(ShardWriter(path, shard_bytes))
+        for part in workers.map(encode, batches):
+            writer.write(part.content)
             encoded.tokens += len(part.content) // dtype.itemsize
             encoded.text_bytes += part.text_bytes
             encoded.left_out += part.left_out
             advance(part.characters)
-
-    write_durably(path, write)
-    encoded.sha256 = digest.hexdigest()
+    encoded.sha256, encoded.files = writer.sha256, writer.files
     return encoded
-
-
-def core_count() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
 class _Batch:
-    """Pieces that one thread encodes; `last_mark` is the boundary token just before them."""
+    """Pieces that one worker encodes; `last_mark` is the boundary token just before them."""
 
     pieces: list[Piece]
     last_mark: int | None
@@ -109,54 +108,68 @@ class _Encoded:
     left_out: Counter[str]
 
 
-def _mapped(
-    encode: Callable[[_Batch], _Encoded], batches: Iterator[_Batch], workers: int
-) -> Iterator[_Encoded]:
-    """`map` by threads, in order, with few batches in memory at any time."""
-    if workers == 1:
-        yield from map(encode, batches)
-        return
-    waiting: deque[Future[_Encoded]] = deque()
-    executor = ThreadPoolExecutor(workers, thread_name_prefix="encode")
-    try:
-        for batch in batches:
-            waiting.append(executor.submit(encode, batch))
-            if len(waiting) >= workers + _WAITING:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()
-    finally:
-        executor.shutdown(cancel_futures=True)
-
-
 def _batches(pieces: Iterator[Piece], tokenizer: Tokenizer) -> Iterator[_Batch]:
     """The stream in batches of about `_CHUNK` characters."""
     waiting: list[Piece] = []
     size = 0
     mark: int | None = None
     for piece in pieces:
+        if isinstance(piece, Rows):
+            if waiting:
+                yield _Batch(waiting, mark)
+                mark = _mark_after(waiting[-1], tokenizer)
+                waiting, size = [], 0
+            yield _Batch([piece], mark)
+            mark = _mark_after(piece, tokenizer)
+            continue
         waiting.append(piece)
         size += 1 if isinstance(piece, Boundary) else len(piece)
         if size >= _CHUNK:
             yield _Batch(waiting, mark)
-            mark = _mark(piece, tokenizer) if isinstance(piece, Boundary) else None
+            mark = _mark_after(piece, tokenizer)
             waiting, size = [], 0
     if waiting:
         yield _Batch(waiting, mark)
+
+
+def _mark_after(piece: Piece, tokenizer: Tokenizer) -> int | None:
+    """The boundary token at the end of a piece, if it ends with one."""
+    boundary = piece.last_boundary if isinstance(piece, Rows) else piece
+    return _mark(boundary, tokenizer) if isinstance(boundary, Boundary) else None
 
 
 def _mark(piece: Boundary, tokenizer: Tokenizer) -> int | None:
     return tokenizer.bos_id if piece is Boundary.START else tokenizer.eos_id
 
 
+@functools.lru_cache(maxsize=1)
+def _saved_tokenizer(folder: Path) -> Tokenizer:
+    """The tokenizer that another process has saved."""
+    return load_tokenizer(folder)
+
+
+def _encode_saved(folder: Path, batch: _Batch, *, end_bytes: int, dtype: np.dtype[Any]) -> _Encoded:
+    return _encode_batch(_saved_tokenizer(folder), batch, end_bytes=end_bytes, dtype=dtype)
+
+
+def _parsed(pieces: Iterable[Piece], cut_before: str | None) -> Iterator[str | Boundary]:
+    """The pieces of a batch, with rows as the text that they stand for."""
+    for piece in pieces:
+        if isinstance(piece, Rows):
+            # They hold no rows themselves.
+            yield from _parsed(_chunks(_slices(piece.pieces()), cut_before), cut_before)
+        else:
+            yield piece
+
+
 def _encode_batch(
-    batch: _Batch, tokenizer: Tokenizer, end_bytes: int, dtype: np.dtype[Any]
+    tokenizer: Tokenizer, batch: _Batch, *, end_bytes: int, dtype: np.dtype[Any]
 ) -> _Encoded:
     parts: list[npt.NDArray[np.uint32]] = []
     characters = text_bytes = 0
     left_out: Counter[str] = Counter()
     last_mark = batch.last_mark
-    for piece in batch.pieces:
+    for piece in _parsed(batch.pieces, tokenizer.cut_before):
         if not isinstance(piece, Boundary):
             last_mark = None
             ids, unknown = tokenizer.encode_known(piece)
@@ -178,18 +191,18 @@ def _encode_batch(
 def _slices(pieces: Iterator[Piece]) -> Iterator[Piece]:
     """The stream with long texts divided."""
     for piece in pieces:
-        if isinstance(piece, Boundary):
+        if not isinstance(piece, str):
             yield piece
         else:
             yield from (piece[start : start + _CHUNK] for start in range(0, len(piece), _CHUNK))
 
 
 def _chunks(pieces: Iterator[Piece], cut_before: str | None) -> Iterator[Piece]:
-    """Text in chunks that encode like the whole text, and the boundaries between them."""
+    """Text in chunks that encode like the whole text, and what stands between them."""
     waiting: list[str] = []
     size, limit = 0, _CHUNK
     for piece in pieces:
-        if isinstance(piece, Boundary):
+        if not isinstance(piece, str):
             if waiting:
                 yield "".join(waiting)
             yield piece

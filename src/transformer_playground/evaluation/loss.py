@@ -8,10 +8,11 @@ import numpy as np
 import torch
 
 from transformer_playground.config.schema import ExperimentConfig
-from transformer_playground.data.dataset import Dataset, TokenArray
+from transformer_playground.data.dataset import Dataset
 from transformer_playground.data.loader import count_targets, evaluation_batches
 from transformer_playground.data.order import EvaluationSet
 from transformer_playground.data.padded_loader import PaddedDocuments, evaluation_rows
+from transformer_playground.data.token_shards import TokenSource
 from transformer_playground.model.base import LanguageModel, evaluating
 from transformer_playground.model.device import to_device
 from transformer_playground.model.loss import summed_cross_entropy
@@ -98,7 +99,7 @@ def evaluation_set(config: ExperimentConfig, dataset: Dataset) -> EvaluationSet:
 
 
 def fixed_windows(
-    tokens: TokenArray, config: ExperimentConfig, dataset: Dataset
+    tokens: TokenSource, config: ExperimentConfig, dataset: Dataset
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """The evaluation batches of a split: the same windows for every batch size and seed.
 
@@ -124,7 +125,7 @@ def fixed_windows(
 
 
 def document_rows(
-    tokens: TokenArray, config: ExperimentConfig, dataset: Dataset
+    tokens: TokenSource, config: ExperimentConfig, dataset: Dataset
 ) -> PaddedDocuments | None:
     """The split's documents as padded rows, or None if windows are packed."""
     if dataset.end_token is None or config.hf_model.packing:

@@ -280,10 +280,7 @@ def _compare_stamp(config: PrepareConfig, preparer: Path) -> Literal["standard",
 
 def _fingerprints(config: PrepareConfig, preparer: Path) -> dict[str, str]:
     # Without folders, so that a moved experiment keeps its dataset.
-    excluded = {"raw_dir", "dataset_dir"}
-    # Datasets of versions without these settings stay current.
-    later = ("val_split", "sentencepiece_sample")
-    excluded |= {name for name in later if getattr(config, name) is None}
+    excluded = {"raw_dir", "dataset_dir", "processes"} | config.unchanged_later_settings()
     settings = config.model_dump_json(exclude=excluded)
     return {
         "preparer_sha256": sha256_file(preparer),

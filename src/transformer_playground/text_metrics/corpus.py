@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from transformer_playground.data.dataset import Dataset, TokenArray
+from transformer_playground.data.dataset import Dataset
+from transformer_playground.data.token_shards import TokenSource
 from transformer_playground.data.tokenizers import Tokenizer
 
 _CHUNK_TOKENS = 1 << 20
@@ -55,7 +56,7 @@ def read_corpus(dataset: Dataset, tokenizer: Tokenizer, *, by_line: bool, max_by
     return Corpus(train, train_share, val, val_share, by_line)
 
 
-def decode_split(tokens: TokenArray, tokenizer: Tokenizer, *, max_bytes: int) -> tuple[str, float]:
+def decode_split(tokens: TokenSource, tokenizer: Tokenizer, *, max_bytes: int) -> tuple[str, float]:
     """Text of a split up to a number of bytes, and the share of its tokens decoded.
 
     The end-of-text token becomes a line break, because no sample crosses it.

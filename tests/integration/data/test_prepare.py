@@ -51,8 +51,8 @@ def test_tiny_shakespeare_has_the_known_token_counts_and_vocabulary(
     assert dataset.val_bytes == 111_540
     text = corpora.bundled_text("tiny_shakespeare").read_text(encoding="utf-8")
     tokenizer = load_tokenizer(config.dataset_dir)
-    assert tokenizer.decode(dataset.train.tolist()) == text[:1_003_854]
-    assert tokenizer.decode(dataset.val.tolist()) == text[1_003_854:]
+    assert tokenizer.decode(dataset.train[:].tolist()) == text[:1_003_854]
+    assert tokenizer.decode(dataset.val[:].tolist()) == text[1_003_854:]
 
 
 @pytest.mark.parametrize("settings", [{}, {"tokenizer_type": "gpt2"}, SPM])
@@ -62,10 +62,10 @@ def test_what_was_prepared_decodes_to_the_text(settings: dict[str, Any], tmp_pat
     dataset = open_dataset(config.dataset_dir, prepare_command=COMMAND)
     tokenizer = load_tokenizer(config.dataset_dir)
 
-    whole = tokenizer.decode(dataset.train.tolist()) + tokenizer.decode(dataset.val.tolist())
+    whole = tokenizer.decode(dataset.train[:].tolist()) + tokenizer.decode(dataset.val[:].tolist())
     assert whole == STORY * 5
     assert dataset.vocab_size == tokenizer.vocab_size
-    assert dataset.train.max() < dataset.vocab_size
+    assert dataset.train[:].max() < dataset.vocab_size
 
 
 @pytest.mark.parametrize("settings", [{}, {"tokenizer_type": "gpt2"}, SPM])
@@ -277,9 +277,9 @@ def test_lines_are_documents_with_start_and_end(tmp_path: Path) -> None:
 
     assert dataset.train[0] == 1
     assert dataset.train[-1] == 2
-    assert (dataset.train == 1).sum() == (dataset.train == 2).sum() == 36
-    assert (dataset.val == 2).sum() == 4
-    decoded = load_tokenizer(config.dataset_dir).decode(dataset.val.tolist())
+    assert (dataset.train[:] == 1).sum() == (dataset.train[:] == 2).sum() == 36
+    assert (dataset.val[:] == 2).sum() == 4
+    decoded = load_tokenizer(config.dataset_dir).decode(dataset.val[:].tolist())
     assert dataset.val_bytes == len(decoded) + 4
     assert dataset.val_bytes_per_token == pytest.approx(dataset.val_bytes / len(dataset.val))
 
@@ -294,7 +294,7 @@ def test_protocols_become_speeches_with_markers(tmp_path: Path) -> None:
     prepare(config)
 
     tokenizer = load_tokenizer(config.dataset_dir)
-    tokens = open_dataset(config.dataset_dir, prepare_command=COMMAND).train
+    tokens = open_dataset(config.dataset_dir, prepare_command=COMMAND).train[:]
     (marker,) = tokenizer.encode("<|rede|>")
     assert tokens[0] == marker
     assert (tokens == marker).sum() == 3
@@ -392,7 +392,7 @@ def test_an_older_dataset_with_the_bundled_text_beside_the_users_stays_current(
 
 
 @pytest.mark.parametrize(
-    "name", ["mein Text.md", "chat.jsonl", "NOTES.TEXT", "no_suffix", "table.csv", "sub/deep.txt"]
+    "name", ["mein Text.md", "chat.json", "NOTES.TEXT", "no_suffix", "table.csv", "sub/deep.txt"]
 )
 @pytest.mark.parametrize("is_copied", [False, True])
 def test_the_bundled_text_never_replaces_a_text_that_cannot_be_read(
@@ -434,7 +434,8 @@ def test_what_is_not_read_is_named_with_the_reason(tmp_path: Path) -> None:
         (note,) = prepare(config).notes
         assert note.partition(": ")[2] == (
             ".hidden.txt (hidden), gone.txt (a link without a target), "
-            "notes.md (not .txt or .xml), old (a folder), pipe.txt (not a regular file)"
+            "notes.md (not .txt, .xml, .jsonl or .parquet), old (a folder), "
+            "pipe.txt (not a regular file)"
         )
 
 
@@ -467,7 +468,7 @@ def test_a_dataset_whose_raw_folder_cannot_be_written_is_used_as_it_is(
 
 
 def test_without_any_text_the_folder_to_fill_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"raw has no \.txt or \.xml file"):
+    with pytest.raises(DataError, match=r"raw has no \.txt, \.xml, \.jsonl or \.parquet file"):
         prepare(prepare_config(tmp_path))
 
 

@@ -442,7 +442,7 @@ def test_texts_of_others_are_left_alone_by_a_model_of_our_own(tmp_path: Path) ->
         ("a.txt", "one line", {"documents": "lines"}, "corpus of one document"),
         ("a.csv", "id,words\n1,a\n", {}, "no known speech column"),
         ("a.csv", "Speech\n", {}, "There is no text in"),
-        ("a.md", "text", {}, r"no \.txt, \.xml or \.csv file"),
+        ("a.md", "text", {}, r"no \.txt, \.xml, \.jsonl, \.parquet or \.csv file"),
         ("a.txt", LINES, {"doc_separator": "er"}, "ordinary token"),
     ],
 )
@@ -483,7 +483,7 @@ def test_a_base_that_is_not_there_is_explained_and_the_old_dataset_stays(tmp_pat
 def test_a_table_alone_is_nothing_for_a_model_of_our_own(tmp_path: Path) -> None:
     write_raw(tmp_path, TABLE, "reden.csv")
 
-    with pytest.raises(DataError, match=r"no \.txt or \.xml file") as raised:
+    with pytest.raises(DataError, match=r"no \.txt, \.xml, \.jsonl or \.parquet file") as raised:
         prepare_dataset(prepare_config(tmp_path), report=lambda _: None)
 
     assert "kind = 'lora'" in raised.value.hint

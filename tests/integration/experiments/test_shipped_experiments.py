@@ -114,9 +114,9 @@ def test_phrases_are_written_split_by_line_and_marked_at_both_ends(project: Path
         assert tokens[-1] == tokenizer.eos_id
         first = tokens[: list(tokens[:64]).index(tokenizer.eos_id)]
         assert tokenizer.decode(first.tolist()) in phrases
-    held_out = int((dataset.val == tokenizer.eos_id).sum())
+    held_out = int((dataset.val[:] == tokenizer.eos_id).sum())
     assert held_out == round(len(phrases) * prepare.val_fraction)
-    assert held_out + int((dataset.train == tokenizer.eos_id).sum()) == len(phrases)
+    assert held_out + int((dataset.train[:] == tokenizer.eos_id).sum()) == len(phrases)
 
 
 def test_generated_phrases_are_removed_when_own_texts_are_added(project: Path) -> None:

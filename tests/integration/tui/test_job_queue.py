@@ -232,7 +232,7 @@ def failing_preparer(project: Project) -> tuple[str, ...]:
     ("spoil", "words"),
     [
         (broken_config, "did you mean model.n_layer?"),
-        (no_data, "has no .txt or .xml file to prepare"),
+        (no_data, "has no .txt, .xml, .jsonl or .parquet file to prepare"),
         (exploding, "Lower train.optim.learning_rate"),
         (too_large, "out of memory"),
         (failing_preparer, "prepare.py, line 1: SystemExit: 3"),

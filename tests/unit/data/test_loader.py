@@ -6,13 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transformer_playground.data.dataset import TokenArray
 from transformer_playground.data.loader import (
     BatchSampler,
     all_batches,
     evaluation_batches,
 )
 from transformer_playground.data.order import evenly_spaced, permuted, random_items
+from transformer_playground.data.token_shards import TokenArray
 from transformer_playground.errors import DataError
 
 ORDERS = ("random", "sequential")

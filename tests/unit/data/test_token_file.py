@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 from builders.corpora import STORY
 from transformer_playground.data import token_file
 from transformer_playground.data.dataset import token_dtype
-from transformer_playground.data.sources.documents import Boundary, Piece
+from transformer_playground.data.sources.pieces import Boundary, Piece
 from transformer_playground.data.token_file import EncodedFile, write_tokens
 from transformer_playground.data.tokenizers import Tokenizer
 from transformer_playground.data.tokenizers import sentencepiece as spm
 from transformer_playground.data.tokenizers.char import CharTokenizer
 from transformer_playground.data.tokenizers.gpt2 import Gpt2Tokenizer
+from transformer_playground.data.workers import Workers
 from transformer_playground.files import sha256_file
 
 WORDS = ["cat", " cat", "the", ".", " ", "  ", "\n", "\n\n", "\t", "\u00a0", "ü", "▁", "x" * 9]
@@ -140,16 +141,16 @@ def test_neither_threads_nor_the_size_of_their_parts_change_anything(
     results, shown = [], []
 
     for count, size in ((1, 1 << 20), (workers, chunk)):
-        with pytest.MonkeyPatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch, Workers(count) as threads:
             patch.setattr(token_file, "_CHUNK", size)
-            path = folder / f"{count}.bin"
+            path = folder / "x.bin"
             done: list[int] = []
             encoded = write_tokens(
                 path,
                 iter(pieces),
                 tokenizer,
                 end_bytes=1,
-                workers=count,
+                workers=threads,
                 advance=done.append,
             )
             results.append((encoded, path.read_bytes()))
@@ -175,8 +176,9 @@ def test_few_chunks_wait_in_memory_and_an_error_ends_all_threads(
     def stop(_: int) -> None:
         raise InterruptedError("enough")
 
-    with pytest.raises(InterruptedError, match="enough"):
-        write_tokens(tmp_path / "x.bin", pieces(), tokenizer_of("gpt2"), workers=2, advance=stop)
+    tokenizer = tokenizer_of("gpt2")
+    with pytest.raises(InterruptedError, match="enough"), Workers(2) as threads:
+        write_tokens(tmp_path / "x.bin", pieces(), tokenizer, workers=threads, advance=stop)
 
     assert taken <= 8
-    assert not [each for each in threading.enumerate() if each.name.startswith("encode")]
+    assert not [each for each in threading.enumerate() if each.name.startswith("worker")]

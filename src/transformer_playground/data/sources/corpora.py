@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from transformer_playground.config.prepare import Download, PrepareConfig
+from transformer_playground.data.sources.rows import ROW_SUFFIXES
 from transformer_playground.errors import DataError
 from transformer_playground.files import replace_file, sha256_file
 from transformer_playground.formatting import names_text
 
-SUFFIXES = (".txt", ".xml")
+SUFFIXES = (".txt", ".xml", *ROW_SUFFIXES)
 """Input files for training from scratch."""
 FINETUNING_SUFFIXES = (*SUFFIXES, ".csv")
 """Input files for finetuning; each row of a CSV is a document."""
 _BUNDLED = Path(__file__).parents[1] / "bundled"
 _TIMEOUT_SECONDS = 30
+_ADD = "Add UTF-8 text files, rows of text (.jsonl, .parquet)"
 # Names in one note or error.
 _SHOWN = 10
 # Left by version control and file managers.
@@ -45,6 +47,11 @@ def bundled_text(name: str) -> Path:
     return _BUNDLED / f"{name}.txt"
 
 
+def has_suffix(name: str, suffixes: Sequence[str]) -> bool:
+    """Whether a file name ends with one of these, in any case; some have two dots."""
+    return name.lower().endswith(tuple(suffixes))
+
+
 def input_paths(raw_dir: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
     """Files of a folder with these suffixes, sorted by name, without hidden files.
 
@@ -60,7 +67,7 @@ def input_paths(raw_dir: Path, suffixes: Sequence[str] = SUFFIXES) -> list[Path]
     return sorted(
         path
         for path in raw_dir.iterdir()
-        if path.suffix.lower() in suffixes and not path.name.startswith(".") and path.is_file()
+        if has_suffix(path.name, suffixes) and not path.name.startswith(".") and path.is_file()
     )
 
 
@@ -163,7 +170,7 @@ def _why_unused(path: Path, suffixes: Sequence[str]) -> str:
         return "a folder"
     if path.name.startswith("."):
         return "hidden"
-    if path.suffix.lower() not in suffixes:
+    if not has_suffix(path.name, suffixes):
         return f"not {_either(suffixes)}"
     return "not a regular file"
 
@@ -217,8 +224,8 @@ def _nothing_found(raw_dir: Path, suffixes: Sequence[str]) -> DataError:
         shown = names_text(unread, _SHOWN)
         return DataError(f"{message}, only {shown}.", _unread_hint(raw_dir, suffixes))
     if ".csv" in suffixes:
-        return DataError(f"{message}.", "Add UTF-8 text files, plenary protocols or CSV tables.")
-    return DataError(f"{message}.", "Add UTF-8 text files or plenary protocols.")
+        return DataError(f"{message}.", f"{_ADD}, plenary protocols or CSV tables.")
+    return DataError(f"{message}.", f"{_ADD} or plenary protocols.")
 
 
 def _unread_hint(raw_dir: Path, suffixes: Sequence[str]) -> str:
@@ -227,11 +234,12 @@ def _unread_hint(raw_dir: Path, suffixes: Sequence[str]) -> str:
             "CSV files are only used for finetuning (kind = 'lora'); save the text as .txt for "
             "kind = 'gpt'."
         )
-    return "Save each text as a UTF-8 .txt file directly in that folder."
+    return "Save each text as a UTF-8 .txt file, or many as rows of a .jsonl, in that folder."
 
 
 def _either(suffixes: Sequence[str]) -> str:
-    *others, last = suffixes
+    # Compressed files are understood to be among them.
+    *others, last = (suffix for suffix in suffixes if suffix.count(".") == 1)
     return f"{', '.join(others)} or {last}"
 
 
@@ -241,7 +249,7 @@ def _fetch_all(
     notes = []
     for name in config.fetch:
         download = config.downloads[name]
-        if Path(download.file).suffix.lower() not in suffixes:
+        if not has_suffix(download.file, suffixes):
             raise DataError(
                 f"The download '{name}' would be saved as {download.file}, "
                 f"but only {' and '.join(suffixes)} files are prepared.",

@@ -1,4 +1,3 @@
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,22 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from builders.corpora import SHORT_SPEECH, SPEECH, prepare_config, protocol, write_raw
-from transformer_playground.data.sources.documents import (
-    Boundary,
-    Piece,
-    Split,
-    plain_text,
-    split_corpus,
-)
+from builders.corpora import SHORT_SPEECH, SPEECH, joined, prepare_config, protocol, write_raw
+from transformer_playground.data.sources.documents import Split, split_corpus
+from transformer_playground.data.sources.pieces import Boundary, Piece, plain_text
 from transformer_playground.data.sources.text import lines_of
 from transformer_playground.errors import DataError
-
-
-def joined(pieces: Iterator[Piece]) -> str:
-    """Text of a stream, its marks shown as ⟨ and ⟩."""
-    shown = {Boundary.START: "⟨", Boundary.END: "⟩"}
-    return "".join(shown[piece] if isinstance(piece, Boundary) else piece for piece in pieces)
 
 
 def split(folder: Path, texts: dict[str, str], end: str | None = None, **keys: object) -> Split:
