@@ -18,76 +18,47 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
-
-import orjson
+from typing import Any, TypeVar
 
 from transformer_playground.errors import PlaygroundError, RunError
 from transformer_playground.files import stat_or_none, temporary_sibling
 from transformer_playground.jsonvalues import as_count, as_int, as_text
-from transformer_playground.runs.annotations import Annotations, read_annotations
+from transformer_playground.runs.annotations import read_annotations
 from transformer_playground.runs.fields import Parent
 from transformer_playground.runs.folder import RunFolder, read_run_config
+from transformer_playground.runs.index_file import (
+    FileSignature,
+    Identity,
+    IndexEntry,
+    Signatures,
+    decode_index,
+    encode_index,
+)
 from transformer_playground.runs.metrics import FileOffset, RunningMedian
 from transformer_playground.runs.naming import SEED
 from transformer_playground.runs.status import (
     RunStatus,
     Writer,
-    has_ended,
+    ended_status,
     judge_status,
     read_writer,
 )
 from transformer_playground.runs.summary import RunSummary, read_summary, update_summary
 
-if TYPE_CHECKING:
-    from pydantic import TypeAdapter
-
 _T = TypeVar("_T")
 
 INDEX_NAME = ".index.json"
 _MAX_INDEX_SIZE = 1 << 28
-_MAX_ENTRY_SIZE = 1 << 18
 # Coarser than the timestamps of any file system (FAT: 2 s).
 _SETTLED_NS = 2_500_000_000
 # The entry of a running run is rewritten after this many bytes of new rows.
 _REWRITE_BYTES = 1 << 20
 
-# Inode, size, mtime and ctime in ns; zeros for a missing file.
-FileSignature = tuple[int, int, int, int]
 _ABSENT: FileSignature = (0, 0, 0, 0)
 _ANY_RUN = RunFolder(Path())
-_FILES = (_ANY_RUN.config_path.name, _ANY_RUN.notes_path.name, _ANY_RUN.metrics_path.name)
-# Of these files; None for a file that may have changed unnoticed.
-_Signatures = tuple[FileSignature | None, FileSignature | None, FileSignature | None]
-_UNREAD: _Signatures = (None, None, None)
-
-
-@dataclass(frozen=True)
-class Identity:
-    """Values of `config.json` for lists; None if missing."""
-
-    experiment: str | None
-    created: str | None
-    parameters: int | None
-    seed: int | None
-    parent: Parent | None
-    settings: dict[str, Any]
-
-
-@dataclass(frozen=True)
-class IndexEntry:
-    """Index entry of one run.
-
-    Attributes:
-        position: How far `metrics.jsonl` was read for the summary.
-        signatures: Of the run's files when they were read.
-    """
-
-    identity: Identity
-    annotations: Annotations
-    summary: RunSummary
-    position: FileOffset
-    signatures: _Signatures
+_CONFIG, _NOTES = _ANY_RUN.config_path.name, _ANY_RUN.notes_path.name
+_METRICS = _ANY_RUN.metrics_path.name
+_UNREAD: Signatures = (None, None, None)
 
 
 @dataclass(frozen=True)
@@ -99,73 +70,74 @@ class IndexedRun:
     updated: float | None
 
 
-@dataclass(frozen=True)
-class Index:
-    """Content of `.index.json`: entries by run id."""
-
-    schema_version: Literal[6]
-    runs: dict[str, IndexEntry]
-
-
-def look_up(runs_dir: Path, runs: Iterable[RunFolder]) -> dict[str, IndexedRun | PlaygroundError]:
+def look_up(runs_dir: Path, names: Iterable[str]) -> dict[str, IndexedRun | PlaygroundError]:
     """Look up runs by id, as an error for one that cannot be read; reads and stores changed ones.
 
-    `runs` must be all runs of `runs_dir`: other entries are removed from the index.
+    `names` must be all runs of `runs_dir`: other entries are removed from the index.
     """
-    path = runs_dir / INDEX_NAME
+    path, root = runs_dir / INDEX_NAME, str(runs_dir)
     stored = _load(path)
     found: dict[str, IndexedRun | PlaygroundError] = {}
-    changed: list[RunFolder] = []
-    for run in runs:
-        known = _guarded(run, partial(_serve, run, stored.get(run.run_id)))
+    changed: list[str] = []
+    for name in names:
+        known = _guarded(name, partial(_serve, root, name, stored.get(name)))
         if known is None:
-            changed.append(run)
+            changed.append(name)
         else:
-            found[run.run_id] = known
+            found[name] = known
     if not changed and len(found) == len(stored):
         return found
     with contextlib.suppress(OSError), temporary_sibling(path) as temporary:
         now = temporary.stat().st_mtime_ns
-        for run in changed:
-            found[run.run_id] = _guarded(run, partial(_read, run, stored.get(run.run_id), now))
+        for name in changed:
+            read = partial(_read, RunFolder(runs_dir / name), stored.get(name), now)
+            found[name] = _guarded(name, read)
         if _needs_rewrite(stored, found):
             _store(temporary, found)
             temporary.replace(path)
     # Without a writable index, changed runs are read all the same.
-    for run in changed:
-        if run.run_id not in found:
-            found[run.run_id] = _guarded(run, partial(_read, run, stored.get(run.run_id), 0))
+    for name in changed:
+        if name not in found:
+            read = partial(_read, RunFolder(runs_dir / name), stored.get(name), 0)
+            found[name] = _guarded(name, read)
     return found
 
 
-def _guarded(run: RunFolder, read: Callable[[], _T]) -> _T | PlaygroundError:
+def _guarded(name: str, read: Callable[[], _T]) -> _T | PlaygroundError:
     """What `read` returns; an unexpected error concerns this run, and the others are listed."""
     try:
         return read()
     except Exception as error:  # noqa: BLE001 - a list of runs outlives any run folder
         return RunError(
-            f"The run '{run.run_id}' cannot be read: {type(error).__name__}: {error}",
+            f"The run '{name}' cannot be read: {type(error).__name__}: {error}",
             "Restore its files from a copy of the run.",
         )
 
 
-def _serve(run: RunFolder, entry: IndexEntry | None) -> IndexedRun | None:
-    """A run from its index entry, or None if the entry is outdated."""
+def _serve(root: str, name: str, entry: IndexEntry | None) -> IndexedRun | None:
+    """A run of the folder `root` from its index entry, or None if the entry is outdated."""
     if entry is None or None in entry.signatures:
         return None
+    # Text, not paths: building those takes as long as the system calls.
+    folder = f"{root}/{name}"
+    summary = entry.summary
     # Of an ended run the writer is not asked for.
-    writer = None if has_ended(entry.summary.status) else read_writer(run)
-    signatures, updated = _stat_files(run)
+    status = ended_status(summary.status, summary.error)
+    writer = None if status is not None else read_writer(RunFolder(Path(folder)))
+    signatures, updated = _stat_files(folder)
     if signatures != entry.signatures:
         return None
-    return _indexed(run, entry, writer, updated)
+    if status is None:
+        run = RunFolder(Path(folder))
+        status = judge_status(run, summary.status, summary.error, writer)
+    return IndexedRun(entry, status, updated)
 
 
 def _read(run: RunFolder, old: IndexEntry | None, now: int) -> IndexedRun | PlaygroundError:
     """Read the changed files of a run; `now` is the file system's time in ns."""
     # Read before the rows: a writer that exits later cannot have written rows that are missed.
     writer = read_writer(run)
-    signatures, updated = _stat_files(run)
+    signatures, updated = _stat_files(str(run.root))
     before = old.signatures if old else _UNREAD
     is_valid = [known == found for known, found in zip(before, signatures, strict=True)]
     try:
@@ -187,7 +159,8 @@ def _read(run: RunFolder, old: IndexEntry | None, now: int) -> IndexedRun | Play
     entry = IndexEntry(
         identity, annotations, summary, position, (trusted[0], trusted[1], trusted[2])
     )
-    return _indexed(run, entry, writer, updated)
+    status = judge_status(run, summary.status, summary.error, writer)
+    return IndexedRun(entry, status, updated)
 
 
 def _summarise(
@@ -198,15 +171,8 @@ def _summarise(
             return update_summary(run.metrics_path, old.summary, old.position)
         return read_summary(run.metrics_path)
     summary, position = read_summary(run.metrics_path)
-    # The run has ended: without the state of the median, the index loads faster.
-    return replace(summary, throughput=RunningMedian()), position
-
-
-def _indexed(
-    run: RunFolder, entry: IndexEntry, writer: Writer | None, updated: float | None
-) -> IndexedRun:
-    status = judge_status(run, entry.summary.status, entry.summary.error, writer)
-    return IndexedRun(entry, status, updated)
+    # The run has ended: without what continues its reading, the index loads faster.
+    return replace(summary, throughput=RunningMedian()), replace(position, last_bytes="")
 
 
 def _identity(config: Mapping[str, Any]) -> Identity:
@@ -239,13 +205,15 @@ def flatten(table: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _stat_files(
-    run: RunFolder,
+    folder: str,
 ) -> tuple[tuple[FileSignature, FileSignature, FileSignature], float | None]:
     """Signatures of config.json, notes.json and metrics.jsonl, and mtime of the last."""
-    # Text, not paths: building those would take longer than the system calls.
-    root = str(run.root)
-    config, notes, metrics = (stat_or_none(f"{root}/{name}") for name in _FILES)
-    signatures = _signature(config), _signature(notes), _signature(metrics)
+    metrics = stat_or_none(f"{folder}/{_METRICS}")
+    signatures = (
+        _signature(stat_or_none(f"{folder}/{_CONFIG}")),
+        _signature(stat_or_none(f"{folder}/{_NOTES}")),
+        _signature(metrics),
+    )
     return signatures, None if metrics is None else metrics.st_mtime
 
 
@@ -269,14 +237,7 @@ def _load(path: Path) -> Mapping[str, IndexEntry]:
 # The console lists its folder every few seconds, and an index that did not change is parsed once.
 @functools.lru_cache(maxsize=1)
 def _parse(path: Path, _signature: FileSignature) -> Mapping[str, IndexEntry]:
-    return _adapter().validate_json(path.read_bytes(), strict=True).runs
-
-
-@functools.cache
-def _adapter() -> "TypeAdapter[Index]":
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(Index)
+    return decode_index(path.read_bytes())
 
 
 def _needs_rewrite(
@@ -302,17 +263,7 @@ def _has_changed(old: IndexEntry | None, known: IndexedRun) -> bool:
 
 
 def _store(temporary: Path, found: Mapping[str, IndexedRun | PlaygroundError]) -> None:
-    parts = []
-    for name, known in found.items():
-        if not isinstance(known, IndexedRun):
-            continue
-        try:
-            part = orjson.dumps({name: known.entry})[1:-1]
-        except TypeError:
-            # Lone surrogates or integers beyond 64 bits.
-            continue
-        if len(part) <= _MAX_ENTRY_SIZE:
-            parts.append(part)
+    entries = {name: known.entry for name, known in found.items() if isinstance(known, IndexedRun)}
     # Not synced: a torn index is simply read as empty.
-    temporary.write_bytes(b'{"schema_version":6,"runs":{%s}}' % b",\n".join(parts))
+    temporary.write_bytes(encode_index(entries))
     temporary.chmod(0o644)

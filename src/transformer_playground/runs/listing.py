@@ -27,14 +27,14 @@ def list_runs(runs_dir: Path) -> list[RunInfo]:
         RunError: `runs_dir` cannot be listed.
     """
     with _paused_collection():
-        opened = {entry.name: _open_entry(runs_dir, entry) for entry in _entries(runs_dir)}
-        runs = [run for run in opened.values() if isinstance(run, RunFolder)]
-        results = {**opened, **look_up(runs_dir, runs)} if runs else opened
+        problems = {entry.name: _problem_of(runs_dir, entry) for entry in _entries(runs_dir)}
+        runs = [name for name, problem in problems.items() if problem is None]
+        results = {**problems, **look_up(runs_dir, runs)} if runs else problems
         rows = []
         for name, result in results.items():
             if isinstance(result, IndexedRun):
                 rows.append(_row(result, name))
-            elif isinstance(result, PlaygroundError):
+            elif result is not None:
                 rows.append(RunInfo(name, "broken", problem=result.message))
         return sorted(
             rows, key=lambda row: (row.created or 0.0, row.updated or 0.0, row.run_id), reverse=True
@@ -200,14 +200,17 @@ def _row(known: IndexedRun, run_id: str) -> RunInfo:
     )
 
 
-def _open_entry(runs_dir: Path, entry: os.DirEntry[str]) -> RunFolder | PlaygroundError:
+def _problem_of(runs_dir: Path, entry: os.DirEntry[str]) -> PlaygroundError | None:
+    """Why a folder cannot be opened as a run; None if it can."""
     try:
         # Only links can lead out of the folder; resolving every path would be slow.
         if entry.is_symlink():
-            return open_run(runs_dir, entry.name)
-        return RunFolder(runs_dir / check_run_id(entry.name))
+            open_run(runs_dir, entry.name)
+        else:
+            check_run_id(entry.name)
     except PlaygroundError as error:
         return error
+    return None
 
 
 def _entries(runs_dir: Path) -> list[os.DirEntry[str]]:

@@ -261,13 +261,10 @@ def derive_status(run: RunFolder) -> RunStatus:
     return judge_status(run, last_row.get("status"), last_row.get("error"), writer)
 
 
-def has_ended(last_status: object) -> bool:
-    """Whether a run with this newest status has ended, whatever its writer."""
-    return _end(last_status) is not None
-
-
-def _end(last_status: object) -> State | None:
-    return _ENDS.get(last_status) if isinstance(last_status, str) else None
+def ended_status(last_status: object, error: object) -> RunStatus | None:
+    """Status of a run whose newest `status` row says that it has ended, whatever its writer."""
+    end = _ENDS.get(last_status) if isinstance(last_status, str) else None
+    return None if end is None else RunStatus(end, error=as_text(error))
 
 
 def judge_status(
@@ -282,9 +279,9 @@ def judge_status(
         writer: The writer as read *before* the row: a writer that exits in between may have
             written a later row.
     """
-    end = _end(last_status)
-    if end is not None:
-        return RunStatus(end, error=as_text(error))
+    ended = ended_status(last_status, error)
+    if ended is not None:
+        return ended
     if writer is None or not writer.is_alive():
         # The writer may have started since: the row can be its first.
         writer = read_writer(run)

@@ -24,8 +24,16 @@ from transformer_playground.runs.annotations import Annotations, write_annotatio
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.index import INDEX_NAME, flatten
+from transformer_playground.runs.index_file import (
+    Identity,
+    IndexEntry,
+    decode_index,
+    encode_index,
+)
 from transformer_playground.runs.listing import find_run, list_runs
+from transformer_playground.runs.metrics import FileOffset
 from transformer_playground.runs.status import RunLock
+from transformer_playground.runs.summary import RunSummary
 
 ROWS = [
     status_row(0, "running", time=100.0),
@@ -46,7 +54,7 @@ class Settled:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._spare = [root / str(number) for number in range(len(CHANGES) + 20)]
+        self._spare = [root / str(number) for number in range(len(CHANGES) + 40)]
         for folder in self._spare:
             make_run(folder, rows=ROWS)
         make_run(root / "odd", "odd", ROWS, config=ODD)
@@ -292,7 +300,8 @@ DAMAGES: dict[str, bytes] = {
     "binary": b"\x00\xff" * 50,
     "deep": b"[" * 100_000,
     "foreign": b'{"runs": ["a", "b"]}',
-    "another version": b'{"schema_version": 2, "runs": {}}',
+    "another version": b'{"schema_version": 2, "settings": [], "runs": {}}',
+    "without settings": b'{"schema_version": 7, "runs": {}}',
     "list": b"[]",
 }
 
@@ -311,31 +320,68 @@ def test_an_invalid_index_is_replaced(settled: Settled, damage: str) -> None:
     [
         ("summary", "best_val_loss", "low"),
         ("summary", "step", 1.5),
+        ("summary", "unknown", 1),
+        ("summary", "clock", {"total": "long"}),
         ("position", "offset", "x"),
+        ("position", "offset", True),
         ("identity", "settings", [1]),
+        ("identity", "settings", {"base": 9, "changed": {}}),
+        ("identity", "seed", "one"),
         ("annotations", "tags", "abc"),
+        ("annotations", "tags", [1]),
         ("annotations", "note", 5),
     ],
 )
-def test_an_index_with_invalid_values_is_ignored(
-    tmp_path: Path, part: str, key: str, value: object
+def test_an_entry_with_invalid_values_is_read_again(
+    settled: Settled, part: str, key: str, value: object
 ) -> None:
-    run = make_run(tmp_path, rows=ROWS)
-    list_runs(tmp_path)
-    entry = {
-        "identity": {"experiment": None, "created": None, "parameters": None, "seed": None},
-        "annotations": {"note": "", "tags": []},
-        "summary": {},
-        "position": {},
-        "signatures": [None, None, None],
-    }
-    entry["identity"] |= {"settings": {}}  # type: ignore[operator]
-    entry[part] |= {key: value}  # type: ignore[operator]
-    (tmp_path / INDEX_NAME).write_text(
-        json.dumps({"schema_version": 3, "runs": {run.run_id: entry}})
-    )
+    runs = settled.take()
+    expected = list_runs(runs)
+    poison(runs)
+    assert list_runs(runs) != expected
+    document = json.loads((runs / INDEX_NAME).read_bytes())
+    document["runs"]["tiny-1"][part][key] = value
+    (runs / INDEX_NAME).write_text(json.dumps(document))
 
-    assert [row.summary.best_val_loss for row in list_runs(tmp_path)] == [2.0]
+    assert list_runs(runs) == expected
+
+
+@pytest.mark.parametrize("value", [None, [], {"identity": 1}, {"signatures": [None]}])
+def test_what_is_no_entry_is_read_again(settled: Settled, value: object) -> None:
+    runs = settled.take()
+    expected = list_runs(runs)
+    document = json.loads((runs / INDEX_NAME).read_bytes())
+    document["runs"]["tiny-1"] = value
+    (runs / INDEX_NAME).write_text(json.dumps(document))
+
+    assert list_runs(runs) == expected
+
+
+def test_settings_that_few_runs_change_are_stored_once_and_come_back_exactly() -> None:
+    base = {"a.b": 1, "a.c": [1], "d": "text", "e": 0.5}
+    tables = [
+        base,
+        dict(base),
+        {**base, "a.b": True},
+        {**base, "a.c": [True]},
+        {**base, "e": 1},
+        {**base, "new": None},
+        {"e": 0.5, **base},
+        {},
+    ]
+    entries = {str(number): entry_of(table) for number, table in enumerate(tables)}
+    data = encode_index(entries)
+
+    again = {name: entry.identity.settings for name, entry in decode_index(data).items()}
+    for number, table in enumerate(tables):
+        assert json.dumps(again[str(number)]) == json.dumps(table)
+    assert data.count(b'"text"') == 3
+    assert again["0"] is again["1"]
+
+
+def entry_of(settings: dict[str, Any]) -> IndexEntry:
+    identity = Identity("tiny", None, 1, 2, None, settings)
+    return IndexEntry(identity, Annotations(), RunSummary(), FileOffset(), (None, None, None))
 
 
 @pytest.mark.parametrize(
