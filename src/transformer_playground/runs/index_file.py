@@ -145,7 +145,8 @@ def _entry(values: Any, bases: list[Any]) -> IndexEntry:
         formats.annotations.read(values["annotations"]),
         formats.summary.read(values["summary"]),
         formats.position.read(values["position"]),
-        signatures,  # type: ignore[arg-type] - others match no file
+        # Those of other types match no file.
+        signatures,  # type: ignore[arg-type]
     )
 
 
