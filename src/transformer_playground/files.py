@@ -112,6 +112,12 @@ def stat_or_none(path: Path | str) -> os.stat_result | None:
         return None
 
 
+def modified(path: Path) -> float | None:
+    """Unix time of the last change of a file; None if it is missing or cannot be read."""
+    state = stat_or_none(path)
+    return None if state is None else state.st_mtime
+
+
 def spread_indices(length: int, count: int) -> list[int]:
     """At most `count` evenly spaced indices below `length`, including the first and last."""
     if length <= count:

@@ -22,13 +22,13 @@ from transformer_playground.cli.options import (
 from transformer_playground.cli.output import is_terminal, note, print_table, say, say_json
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
+from transformer_playground.runs.finding import find_runs
 from transformer_playground.runs.folder import RUNS_DIR, RunFolder
 from transformer_playground.runs.generation_request import (
     SampleRequest,
     SampleSpec,
     resolve_request,
 )
-from transformer_playground.runs.listing import find_runs
 from transformer_playground.tables import split_columns
 from transformer_playground.terminal import visible, visible_line
 

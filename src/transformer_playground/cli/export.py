@@ -19,8 +19,8 @@ from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
 from transformer_playground.export.request import FLOAT_DTYPES, TARGETS, ExportRequest, TargetName
 from transformer_playground.formatting import size_text
+from transformer_playground.runs.finding import find_run
 from transformer_playground.runs.folder import RUNS_DIR
-from transformer_playground.runs.listing import find_run
 from transformer_playground.terminal import visible_line
 
 _SCHEMA_VERSION = 1

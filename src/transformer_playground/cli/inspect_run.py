@@ -20,8 +20,8 @@ from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
 from transformer_playground.files import replace_text
 from transformer_playground.jsonvalues import ascii_json
+from transformer_playground.runs.finding import find_run_or_latest
 from transformer_playground.runs.folder import RUNS_DIR
-from transformer_playground.runs.listing import find_run_or_latest
 from transformer_playground.terminal import visible, visible_line
 
 _PARTS = "LAYER.HEAD, LAYER.mlp, LAYER.attention or LAYER"

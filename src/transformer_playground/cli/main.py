@@ -33,6 +33,26 @@ _COMMANDS = {
 _FUNCTIONS = {"import": "import_run", "inspect": "inspect_run"}
 _RUNS = "runs"
 _DEFAULT = "list"
+# The module in `cli.runs` of each command of `tp runs`; its table has the function.
+_RUNS_COMMANDS = {
+    _DEFAULT: "list",
+    "tag": "manage",
+    "show": "show",
+    "note": "manage",
+    "rename": "manage",
+    "delete": "manage",
+    "restore": "manage",
+    "deleted": "manage",
+    "unlock": "manage",
+    "pause": "request",
+    "resume": "request",
+    "stop": "request",
+    "evaluate": "request",
+    "sample": "request",
+    "checkpoint": "request",
+}
+# `-TERM` in a filter and `-TAG` start with a dash but are not options.
+_WITH_DASHES = (_DEFAULT, "tag")
 
 
 class _ListByDefault(TyperGroup):
@@ -45,8 +65,12 @@ class _ListByDefault(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-def build_app(only: str | None = None) -> typer.Typer:
-    """The application with all commands, or to start sooner with `only` one of them."""
+def build_app(only: str | None = None, *, of_runs: str | None = None) -> typer.Typer:
+    """The application with all commands, or to start sooner with `only` one of them.
+
+    Args:
+        of_runs: The only command of `tp runs`; empty for none.
+    """
     app = typer.Typer(
         name="tp",
         help="Train, sample and compare small language models.",
@@ -60,7 +84,7 @@ def build_app(only: str | None = None) -> typer.Typer:
             commands = importlib.import_module(f"transformer_playground.cli.{module}")
             app.command(name)(getattr(commands, _FUNCTIONS.get(name, name.replace("-", "_"))))
     if only in (None, _RUNS):
-        app.add_typer(_runs_app(), name=_RUNS)
+        app.add_typer(_runs_app(of_runs), name=_RUNS)
     return app
 
 
@@ -68,36 +92,33 @@ def _options(_version: Version = False) -> None:
     pass
 
 
-def _runs_app() -> typer.Typer:
-    from transformer_playground.cli.runs import list as listing
-    from transformer_playground.cli.runs import manage, request
-    from transformer_playground.cli.runs.show import show
-
+def _runs_app(only: str | None) -> typer.Typer:
     runs_app = typer.Typer(
         cls=_ListByDefault,
         help="List, annotate, control and delete runs.\n\nWithout a command, runs are listed.",
         add_completion=False,
         rich_markup_mode=None,
     )
-    # `-TERM` in a filter and `-TAG` start with a dash but are not options.
-    dashes = {"ignore_unknown_options": True}
-    runs_app.command(_DEFAULT, context_settings=dashes)(listing.list_command)
-    runs_app.command("tag", context_settings=dashes)(manage.tag)
-    for command in (
-        *(show, manage.note, manage.rename, manage.delete, manage.restore, manage.deleted),
-        manage.unlock,
-    ):
-        runs_app.command()(command)
-    for name, ask in request.COMMANDS.items():
-        runs_app.command(name)(ask)
+    for name, module in _RUNS_COMMANDS.items():
+        if only in (None, name):
+            commands = importlib.import_module(f"transformer_playground.cli.runs.{module}")
+            settings = {"ignore_unknown_options": True} if name in _WITH_DASHES else None
+            runs_app.command(name, context_settings=settings)(commands.COMMANDS[name])
     return runs_app
 
 
 def main(arguments: list[str]) -> int:
     """Run `tp` with these arguments; return its exit code."""
-    first = arguments[0] if arguments else ""
-    known = {*_COMMANDS, _RUNS}
-    return run_app(build_app(first if first in known else None), arguments)
+    first, second, *_ = [*arguments, "", ""]
+    if first == _RUNS:
+        of_runs = second if second in _RUNS_COMMANDS else _DEFAULT
+        app = build_app(_RUNS, of_runs=None if second == "--help" else of_runs)
+    elif first in _COMMANDS:
+        app = build_app(first)
+    else:
+        # The help lists `runs` without its commands.
+        app = build_app(of_runs="")
+    return run_app(app, arguments)
 
 
 def run() -> None:

@@ -8,8 +8,8 @@ import typer
 from transformer_playground.cli.options import RUN_HELP, AsJson, RunsDir
 from transformer_playground.cli.output import note, say, say_json
 from transformer_playground.formatting import loss_text
+from transformer_playground.runs.finding import find_runs
 from transformer_playground.runs.folder import RUNS_DIR, reports_folder
-from transformer_playground.runs.listing import find_runs
 from transformer_playground.runs.metrics import Axis
 from transformer_playground.terminal import visible_line
 

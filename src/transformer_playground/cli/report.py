@@ -17,9 +17,9 @@ from transformer_playground.cli.options import (
 )
 from transformer_playground.cli.output import note, say, say_json
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
+from transformer_playground.runs.finding import find_run
 from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.runs.generation_request import SampleRequest
-from transformer_playground.runs.listing import find_run
 from transformer_playground.terminal import visible_line
 
 

@@ -22,13 +22,13 @@ from transformer_playground.cli.output import is_terminal, note, say, say_json
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR, discover
 from transformer_playground.files import replace_text
+from transformer_playground.runs.finding import find_run, find_run_or_latest
 from transformer_playground.runs.folder import RUNS_DIR, RunFolder
 from transformer_playground.runs.generation_request import (
     ResolvedSampling,
     SampleRequest,
     resolve_sampling,
 )
-from transformer_playground.runs.listing import find_run, find_run_or_latest
 from transformer_playground.terminal import visible
 
 if TYPE_CHECKING:

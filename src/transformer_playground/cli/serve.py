@@ -1,6 +1,5 @@
 """`tp serve`."""
 
-import asyncio
 import os
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,9 +7,9 @@ import typer
 
 from transformer_playground.cli.options import CHECKPOINT_HELP, RUN_HELP, Base, Overrides, RunsDir
 from transformer_playground.cli.output import note, say
+from transformer_playground.runs.finding import find_run_or_latest
 from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.runs.generation_request import SampleRequest
-from transformer_playground.runs.listing import find_run_or_latest
 from transformer_playground.terminal import visible_line
 
 if TYPE_CHECKING:
@@ -71,6 +70,9 @@ def serve(
             note(notice)
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listening.getsockname()[1]}/v1"
+
+        # `tp --help` loads this module too.
+        import asyncio
 
         async def serving() -> "Ended":
             server = ApiServer(served, access, note)

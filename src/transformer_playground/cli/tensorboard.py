@@ -9,8 +9,8 @@ import typer
 from transformer_playground.cli.options import RunsDir
 from transformer_playground.cli.output import note
 from transformer_playground.errors import RunError
+from transformer_playground.runs.finding import find_run
 from transformer_playground.runs.folder import RUNS_DIR
-from transformer_playground.runs.listing import find_run
 
 
 def tensorboard(

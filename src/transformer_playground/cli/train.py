@@ -29,8 +29,8 @@ from transformer_playground.cli.output import is_terminal, note, say, say_json
 from transformer_playground.cli.preparation import PreparationDisplay
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
+from transformer_playground.runs.finding import find_run
 from transformer_playground.runs.folder import RUNS_DIR, RunFolder, check_run_id, open_run
-from transformer_playground.runs.listing import find_run
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.launch import (
     Launch,

@@ -317,3 +317,25 @@ def _taken(run: RunFolder) -> UsageError:
     if not any(run.checkpoints.glob("*.json")):
         hint = f"It has no checkpoint: `tp runs delete {run_id}`, then begin it again."
     return UsageError(f"There is already a run '{run_id}'.", hint)
+
+
+def run_entries(runs_dir: Path) -> list[os.DirEntry[str]]:
+    """The folders of a runs folder that may be runs; none if it is missing.
+
+    Raises:
+        RunError: `runs_dir` cannot be listed.
+    """
+    try:
+        with os.scandir(runs_dir) as entries:
+            return [entry for entry in entries if _is_candidate(entry)]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise RunError(f"Cannot list {runs_dir}: {error.strerror}.") from error
+
+
+def _is_candidate(entry: os.DirEntry[str]) -> bool:
+    if entry.name.startswith("."):
+        return False
+    # Path.is_dir also accepts loops of links.
+    return Path(entry).is_dir() if entry.is_symlink() else entry.is_dir()

@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from transformer_playground.checkpoints.discovery import FoundCheckpoint, HashFile, choose
 from transformer_playground.errors import RunError
 from transformer_playground.files import sha256_file
 from transformer_playground.jsonvalues import as_object
 from transformer_playground.runs.folder import RunFolder, read_run_config
 
 if TYPE_CHECKING:
+    from transformer_playground.checkpoints.discovery import FoundCheckpoint, HashFile
     from transformer_playground.config.prepare import PrepareConfig
     from transformer_playground.config.sample import SampleConfig
     from transformer_playground.data.tokenizers import Tokenizer
@@ -101,7 +101,7 @@ class ResolvedSampling:
 
     run_id: str
     spec: SampleSpec
-    found: FoundCheckpoint
+    found: "FoundCheckpoint"
     tokenizer: "Tokenizer"
     prompt: "Prompt"
 
@@ -133,7 +133,7 @@ def resolve_request(run: RunFolder, request: SampleRequest) -> SampleSpec:
 
 
 def resolve_sampling(
-    run: RunFolder, request: SampleRequest | SampleSpec, *, hash_file: HashFile = sha256_file
+    run: RunFolder, request: SampleRequest | SampleSpec, *, hash_file: "HashFile" = sha256_file
 ) -> ResolvedSampling:
     """Resolve settings, checkpoint, tokenizer and prompt of a request, without loading weights.
 
@@ -148,6 +148,7 @@ def resolve_sampling(
     Raises:
         PlaygroundError: No valid checkpoint, invalid setting, or a prompt that cannot be encoded.
     """
+    from transformer_playground.checkpoints.discovery import choose
     from transformer_playground.generation.prompts import resolve_prompt
 
     spec = resolve_request(run, request) if isinstance(request, SampleRequest) else request

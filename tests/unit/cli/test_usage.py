@@ -80,6 +80,27 @@ def test_a_command_that_is_loaded_alone_has_the_same_help(
     assert f"Usage: {name}" in of_all
 
 
+@pytest.mark.parametrize("name", [path for path in COMMANDS if re.fullmatch(r"tp runs.*", path)])
+def test_a_command_on_runs_that_is_loaded_alone_has_the_same_help(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [*name.split()[1:], "--help"]
+    run_app(build_app(), arguments)
+    of_all = capsys.readouterr().out
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == of_all
+    assert f"Usage: {name}" in of_all
+
+
+def test_the_help_that_is_shown_at_once_names_every_command(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    run_app(build_app(), ["--help"])
+    of_all = capsys.readouterr().out
+    assert main(["--help"]) == 0
+    assert capsys.readouterr().out == of_all
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

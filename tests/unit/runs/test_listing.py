@@ -12,13 +12,9 @@ from transformer_playground.errors import PlaygroundError, UsageError
 from transformer_playground.runs import index
 from transformer_playground.runs.annotations import Annotations, read_annotations
 from transformer_playground.runs.fields import FIELDS
+from transformer_playground.runs.finding import find_run, find_run_or_latest
 from transformer_playground.runs.folder import RunFolder
-from transformer_playground.runs.listing import (
-    find_run,
-    find_run_or_latest,
-    list_runs,
-    refresh_run,
-)
+from transformer_playground.runs.listing import list_runs, refresh_run
 from transformer_playground.runs.metrics import read_samples
 from transformer_playground.runs.summary import summarise
 

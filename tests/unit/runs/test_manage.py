@@ -14,8 +14,9 @@ import pytest
 from builders.runs import append_rows, hold_lock, make_run, status_row, train_row
 from transformer_playground.errors import PlaygroundError, RunError, UsageError
 from transformer_playground.files import replace_json
+from transformer_playground.runs.finding import find_run
 from transformer_playground.runs.folder import RunFolder, read_run_config
-from transformer_playground.runs.listing import find_run, list_runs
+from transformer_playground.runs.listing import list_runs
 from transformer_playground.runs.manage import delete_runs, list_deleted, rename_run, restore_run
 from transformer_playground.runs.status import RunLock
 from transformer_playground.runs.summary import write_summary

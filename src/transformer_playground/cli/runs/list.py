@@ -8,7 +8,6 @@ import typer
 
 from transformer_playground.cli.options import AsJson, RunsDir
 from transformer_playground.cli.output import is_terminal, note, print_table, say, say_json
-from transformer_playground.cli.runs.manage import print_deleted
 from transformer_playground.config.toml import shortened
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.fields import (
@@ -79,6 +78,9 @@ def list_command(
                 "--deleted cannot be combined with a filter, --sort, --columns, --tree or --limit.",
                 "Leave them out.",
             )
+        # Late, so that lists start sooner.
+        from transformer_playground.cli.runs.manage import print_deleted
+
         print_deleted(runs_dir, json_output)
         return
     if columns is not None and json_output:
@@ -148,3 +150,6 @@ def _print(
         if row.problem:
             problem = shortened(row.problem, _MAX_PROBLEM_LENGTH) if is_terminal() else row.problem
             say(visible_line(f"{row.run_id}: {problem}"))
+
+
+COMMANDS = {"list": list_command}

@@ -23,8 +23,8 @@ from transformer_playground.runs.annotations import (
     retag,
     write_annotations,
 )
+from transformer_playground.runs.finding import find_run
 from transformer_playground.runs.folder import RUNS_DIR, RunFolder
-from transformer_playground.runs.listing import find_run
 from transformer_playground.runs.manage import (
     Moved,
     delete_runs,
@@ -251,3 +251,14 @@ def _report_moved(action: str, moved: Sequence[Moved], json_output: bool, text: 
     for each in moved:
         if each.problem:
             print_message(f"warning: {each.problem}")
+
+
+COMMANDS = {
+    "tag": tag,
+    "note": note,
+    "rename": rename,
+    "delete": delete,
+    "restore": restore,
+    "deleted": deleted,
+    "unlock": unlock,
+}

@@ -9,8 +9,8 @@ import typer
 from transformer_playground.cli.options import AsJson, ExistingRun, RunsDir
 from transformer_playground.cli.output import say, say_json
 from transformer_playground.errors import RunError
+from transformer_playground.runs.finding import find_run
 from transformer_playground.runs.folder import RUNS_DIR, RunFolder
-from transformer_playground.runs.listing import find_run
 from transformer_playground.runs.requests import Action, Answer, SentRequest, send_request
 
 Wait = Annotated[bool, typer.Option("--wait", help="Wait until the training process has done it.")]

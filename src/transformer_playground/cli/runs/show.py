@@ -18,8 +18,9 @@ from transformer_playground.formatting import (
 from transformer_playground.jsonvalues import as_int, as_timestamp
 from transformer_playground.runs.details import CheckpointFile, RunDetails, describe_run
 from transformer_playground.runs.fields import FIELDS, GLYPHS, RunInfo, setting_text
+from transformer_playground.runs.finding import find_run
 from transformer_playground.runs.folder import RUNS_DIR
-from transformer_playground.runs.listing import find_run, list_runs
+from transformer_playground.runs.listing import list_runs
 from transformer_playground.tables import Column
 from transformer_playground.terminal import visible_line
 
@@ -189,3 +190,6 @@ def _print_note(row: RunInfo) -> None:
         _print_title("Note")
         for line in row.note.splitlines():
             say(f"  {line}")
+
+
+COMMANDS = {"show": show}
