@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from operator import ge, gt, le, lt
+from operator import ge, gt, itemgetter, le, lt
 from typing import Any
 
 from transformer_playground.errors import UsageError
@@ -75,6 +75,8 @@ def parse_query(
 
 def select(rows: Iterable[RunInfo], query: Query, now: float) -> list[RunInfo]:
     """The runs that match, in the given order."""
+    if not query.alternatives:
+        return list(rows)
     return [row for row in rows if query.holds(row, now)]
 
 
@@ -112,7 +114,10 @@ def sort_rows(
 def _sort_by(field: Field, rows: list[RunInfo], now: float, *, descending: bool) -> list[RunInfo]:
     valued = [(field.value(row, now), row) for row in rows]
     present = [pair for pair in valued if pair[0] is not None]
-    present.sort(key=lambda pair: _sort_key(pair[0]), reverse=descending)
+    if {type(value) for value, _ in present} <= {int, float}:
+        present.sort(key=itemgetter(0), reverse=descending)
+    else:
+        present.sort(key=lambda pair: _sort_key(pair[0]), reverse=descending)
     return [row for _, row in present] + [row for value, row in valued if value is None]
 
 

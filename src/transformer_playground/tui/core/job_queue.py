@@ -86,7 +86,10 @@ def with_jobs(runs: Mapping[str, RunInfo], jobs: Iterable[Job]) -> dict[str, Run
     """Runs by id, with the state of their newest job; their metrics still come from their files."""
     newest = {job.run_id: job for job in jobs if job.run_id is not None}
     return {
-        run_id: with_job(run, newest[run_id]) if run_id in newest else with_pause(run)
+        run_id: with_job(run, newest[run_id])
+        if run_id in newest
+        # Without a call for each of the many runs that have ended.
+        else (with_pause(run) if run.state == "running" else run)
         for run_id, run in runs.items()
     }
 

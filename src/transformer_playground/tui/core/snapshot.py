@@ -46,7 +46,8 @@ def take_snapshot(
     Args:
         experiments_dir: Folder of experiments.
         runs_dir: Folder of runs.
-        before: The last snapshot: names of unchanged runs are not computed again.
+        before: The last snapshot: unchanged runs stay the same objects, and their names are not
+            computed again.
     """
     # Imported by the first listing, after the first frame.
     from transformer_playground.experiments.discovery import list_folders, start_experiment
@@ -58,7 +59,7 @@ def take_snapshot(
     experiments: list[Experiment] = []
     runs: list[RunInfo] = []
     try:
-        runs = list_runs(runs_dir)
+        runs = _kept(list_runs(runs_dir), before.runs if before else {})
     except PlaygroundError as error:
         problems.append(str(error))
     try:
@@ -79,6 +80,11 @@ def take_snapshot(
     )
 
 
+def _kept(rows: "Iterable[RunInfo]", before: "Mapping[str, RunInfo]") -> "list[RunInfo]":
+    """The rows, where they equal earlier ones as the same objects, which compare quickly."""
+    return [old if (old := before.get(row.run_id)) == row and old else row for row in rows]
+
+
 class RowReader:
     """Refreshes the rows of training runs between two snapshots."""
 
@@ -96,6 +102,8 @@ class RowReader:
 
     def newest(self, runs: "Mapping[str, RunInfo]") -> "dict[str, RunInfo]":
         """Rows of a snapshot, updated with metrics read since from the same files."""
+        if not self._fresh:
+            return dict(runs)
         return {run_id: self._newest(row) for run_id, row in runs.items()}
 
     def _newest(self, row: "RunInfo") -> "RunInfo":

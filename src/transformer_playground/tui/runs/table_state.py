@@ -122,15 +122,21 @@ class RunsTableState:
         """
         old = self.runs
         # Equal rows stay the same objects, so that their widths are not measured again.
-        kept = {
-            run_id: old[run_id] if run_id in old and old[run_id] == row else row
-            for run_id, row in runs.items()
-        }
-        is_same = all(row is old.get(run_id) for run_id, row in kept.items())
-        if is_same and list(kept) == list(old):
+        kept: dict[str, RunInfo] = {}
+        changed = []
+        for run_id, row in runs.items():
+            known = old.get(run_id)
+            if known is None or (known is not row and known != row):
+                kept[run_id] = row
+                changed.append(row)
+            else:
+                kept[run_id] = known
+        is_same = list(kept) == list(old)
+        if is_same and not changed:
             return False
         self.runs = kept
-        self._settings = frozenset(setting_keys(kept.values()))
+        if not is_same or any(old[row.run_id].settings != row.settings for row in changed):
+            self._settings = frozenset(setting_keys(kept.values()))
         self._all_names = names or name_runs(kept.values(), self._all_names)
         self.arrange(now)
         return True
@@ -263,12 +269,15 @@ class RunsTableState:
         shown = self._named[1]
         if len(shown) < 2:
             return None, {}
-        experiments = {self.runs[run_id].experiment for run_id in shown if run_id in self.runs}
+        rows = (self.runs[run_id] for run_id in shown if run_id in self.runs)
+        first = next(rows, None)
+        experiment = first.experiment if first else None
+        is_one = all(row.experiment == experiment for row in rows)
         constant = self._names.constant
         keys = [key for key in _HEADLINE if key in constant]
         headers = setting_headers(keys)
         values = {headers[key]: setting_text(constant[key]) for key in keys}
-        return (experiments.pop() if len(experiments) == 1 else None), values
+        return (experiment if is_one else None), values
 
     def sample(self) -> tuple[str, ...]:
         """The shown runs, or evenly spaced ones of many, to measure the table by."""

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from builders.runs import make_run, status_row
+from builders.runs import append_rows, eval_row, make_run, status_row
 from transformer_playground.tui.core.snapshot import take_snapshot
 
 
@@ -22,3 +22,16 @@ def test_an_unreadable_folder_is_named_and_hides_nothing_of_the_other(tmp_path: 
     assert [each.name for each in other.experiments] == ["mine"]
     assert str(file) in (other.problem or "")
     assert take_snapshot(tmp_path / "new", tmp_path / "new").problem is None
+
+
+def test_unchanged_runs_stay_the_same_objects(tmp_path: Path) -> None:
+    for name in ("one", "other"):
+        run = make_run(tmp_path / "runs", name, rows=[status_row(1, "finished")])
+    first = take_snapshot(tmp_path, tmp_path / "runs")
+    append_rows(run, [eval_row(2, 1.5)])
+    make_run(tmp_path / "runs", "new", rows=[])
+
+    second = take_snapshot(tmp_path, tmp_path / "runs", first)
+    assert second.runs["one"] is first.runs["one"]
+    assert second.runs["other"].summary.val_loss == 1.5
+    assert set(second.runs) == {"one", "other", "new"}
