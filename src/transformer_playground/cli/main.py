@@ -38,6 +38,7 @@ _RUNS_COMMANDS = {
     _DEFAULT: "list",
     "tag": "manage",
     "show": "show",
+    "alerts": "alerts",
     "note": "manage",
     "rename": "manage",
     "delete": "manage",

@@ -145,6 +145,25 @@ def read_raw_rows(path: Path, accept: Callable[[Row], bool] = is_metrics_row) ->
     return MetricsReader(path, accept=accept).poll().rows
 
 
+def tail_offset(path: Path, size: int) -> FileOffset:
+    """Where the last `size` bytes of a file begin, at the start of a line; its start if unreadable.
+
+    A reader that starts there reads only the newest rows.
+    """
+    try:
+        with open_regular(path, buffering=0) as file:
+            state = os.fstat(file.fileno())
+            first = state.st_size - size
+            if first <= 0:
+                return FileOffset()
+            # The line that begins exactly there is whole, too.
+            head, newline, _ = os.pread(file.fileno(), size, first - 1).partition(b"\n")
+            start = first + len(head) if newline else state.st_size
+            return FileOffset(start, state.st_ino)
+    except OSError:
+        return FileOffset()
+
+
 def is_sample_row(row: Row) -> bool:
     """Whether a row of `samples.jsonl` is a sample or a resume, with a valid step."""
     is_sample = isinstance(row.get("text"), str) or row.get("event") == "resume"

@@ -226,6 +226,25 @@ class Console(App[int], inherit_bindings=False):
 
         self.push_screen(NoticesScreen(list(self.context.notices)))
 
+    def action_alerts(self) -> None:
+        from transformer_playground.tui.dialogs.alerts import AlertsScreen
+
+        context = self.context
+        names = {
+            each.run_id: context.name_of(each.run_id)
+            for each in context.alerts.alerts
+            if each.run_id
+        }
+        self.push_screen(AlertsScreen(context.alerts, names), self._leave_alerts)
+
+    def _leave_alerts(self, run_id: str | None) -> None:
+        """Some may have been dismissed; go to the chosen run."""
+        self.context.alerts_changed.publish(self.context.alerts)
+        if run_id in self.context.snapshot.runs:
+            self.context.publish_workspace(current=run_id)
+            self.context.workspace.opened = run_id
+            self.switch_mode("live")
+
     def notify(
         self,
         message: str,

@@ -25,6 +25,7 @@ Place = Literal[
     "export",
     "edit",
     "dialog",
+    "alerts",
 ]
 
 PLACES: Mapping[Place, str] = {
@@ -43,6 +44,7 @@ PLACES: Mapping[Place, str] = {
     "export": "Export form",
     "edit": "Text editor",
     "dialog": "Dialogs",
+    "alerts": "List of alerts",
 }
 
 
@@ -94,6 +96,7 @@ _comparison = partial(Key, "comparison")
 _scrub = partial(Key, "scrub")
 _grid = partial(Key, "grid")
 _dialog = partial(Key, "dialog")
+_alerts = partial(Key, "alerts")
 
 KEYS: tuple[Key, ...] = (
     _everywhere("runs", "1", "app.view('runs')", "Go to the Runs view."),
@@ -108,6 +111,9 @@ KEYS: tuple[Key, ...] = (
         "palette", "ctrl+p", "app.command_palette", "Open the command palette.", "commands"
     ),
     _everywhere("notices", "N", "app.notices", "Show the last notices."),
+    _everywhere(
+        "alerts", "exclamation_mark", "app.alerts", "Show the alerts of runs and of the machine."
+    ),
     _everywhere("theme", "f2", "app.theme", "Switch between the dark and the light theme."),
     _everywhere("suspend", "ctrl+z", "app.suspend_console", "Suspend; fg in the shell continues."),
     _runs("open", "enter", "open", "Open the run in the Live view.", footer=True),
@@ -363,6 +369,8 @@ KEYS: tuple[Key, ...] = (
         "previous", "left_square_bracket", "focus_run(-1)", "Show the previous run.", "previous run"
     ),
     _grid("out", "escape", "out", "Hide the cursor, restore the size, go back to runs.", "back"),
+    _alerts("dismiss", "d,delete", "dismiss_alert", "Dismiss the alert.", "dismiss", footer=True),
+    _alerts("dismiss_all", "A", "dismiss_all", "Dismiss all alerts.", "all", footer=True),
     _dialog("close", "escape", "dismiss_dialog", "Close the dialog.", footer=True),
     _everywhere(
         "quit",
@@ -445,6 +453,7 @@ def by_place(first: str | None = None) -> Iterator[tuple[str, list[Key]]]:
 _SYMBOLS = {
     "full_stop": ".",
     "asterisk": "*",
+    "exclamation_mark": "!",
     "question_mark": "?",
     "slash": "/",
     "plus": "+",

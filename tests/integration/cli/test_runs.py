@@ -383,3 +383,31 @@ def test_a_configuration_with_what_json_lacks_is_listed(runs_dir: Path, tp: Tp) 
     assert row["settings"]["model.norm"] == [None, None, None, 10**400]
     for words in (["--columns", "run,model.norm"], ["show", "alpha"], ["show", "alpha", "--json"]):
         assert tp("runs", *words).code == 0
+
+
+def test_alerts_are_listed_of_runs_in_training_of_named_ones_and_of_all(
+    project: Project, runs_dir: Path, tp: Tp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("transformer_playground.runs.alerts.LEAST_FREE", 0)
+    assert tp("runs", "alerts").out.strip() == "No run is in training."
+    rows = [train_row(step, train_loss=2.0 if step < 40 else 9.0) for step in range(1, 41)]
+    run = make_run(runs_dir, "delta", [status_row(0, "running"), *rows])
+    write_writer(run)
+
+    def found(*words: str) -> list[tuple[Any, ...]]:
+        ended = tp("runs", "alerts", *words, "--json")
+        assert ended.code == 0, ended.err
+        (document,) = ended.lines
+        check("runs-alerts", document)
+        return [(row["run_id"], row["kind"], row["step"]) for row in document]
+
+    assert found() == [("delta", "spike", 40)]
+    assert found("beta", "alpha") == [("beta", "failed", 1)]
+    assert sorted(found("--all")) == [("beta", "failed", 1), ("delta", "spike", 40)]
+    shown = tp("runs", "alerts").out
+    assert "training loss jumped to 9.0000 from 2.0000" in shown
+    assert tp("runs", "alerts", "alpha").out.strip() == "No alerts."
+    refused(tp("runs", "alerts", "alpha", "--all"), "--all takes no IDs")
+    monkeypatch.setattr("transformer_playground.runs.alerts.LEAST_FREE", 1 << 80)
+    (disk,) = found("alpha")
+    assert disk == (None, "disk", None)

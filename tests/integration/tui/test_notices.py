@@ -7,10 +7,13 @@ import pytest
 from textual.pilot import Pilot
 
 from builders.commands import Project, make_project
+from builders.runs import make_run, status_row, train_row, write_writer
 from builders.tui import shown, until, with_console
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.core.context import MOST_NOTICES
+from transformer_playground.tui.dialogs.alerts import AlertsScreen
 from transformer_playground.tui.dialogs.notices import NoticesScreen
+from transformer_playground.tui.live.view import LiveView
 
 LONG = "The file could not be written: No space left on device, while saving /a/long/path/of/x.svg"
 
@@ -39,6 +42,39 @@ def test_the_newest_notice_takes_one_line_above_the_key_bar(
         assert "second" not in shown(console)
 
     with_console(project, steps, size)
+
+
+def test_an_alert_of_a_run_in_training_is_said_listed_and_dismissed(project: Project) -> None:
+    rows = [train_row(step, train_loss=2.0) for step in range(1, 41)]
+    for name in ("first", "second"):
+        run = make_run(
+            project.root / "runs",
+            name,
+            [status_row(0, "running", max_iters=99), *rows, train_row(41, train_loss=9.0)],
+        )
+        write_writer(run)
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: "! 2 alerts" in shown(console).splitlines()[0])
+        newest = "! second: training loss jumped to 9.0000 from 2.0000 (and 1 more)"
+        assert newest in shown(console).splitlines()[-2]
+        await pilot.press("exclamation_mark")
+        await until(pilot, lambda: isinstance(console.screen, AlertsScreen))
+        await until(pilot, lambda: "first @ 41: training loss jumped" in shown(console))
+        await pilot.press("d")
+        await until(pilot, lambda: "second @ 41" not in shown(console))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(console.screen, LiveView))
+        assert console.context.workspace.opened == "first"
+        await until(pilot, lambda: "! 1 alert" in shown(console).splitlines()[0])
+        await pilot.press("exclamation_mark")
+        await until(pilot, lambda: isinstance(console.screen, AlertsScreen))
+        await pilot.press("A")
+        await until(pilot, lambda: "No alerts." in shown(console))
+        await pilot.press("escape")
+        await until(pilot, lambda: "alert" not in shown(console).splitlines()[0])
+
+    with_console(project, steps, (100, 30))
 
 
 def test_the_last_notices_are_listed_in_full_with_their_time(project: Project) -> None:

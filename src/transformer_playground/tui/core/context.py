@@ -1,6 +1,7 @@
 """Application context: state that all views share, and signals that announce its changes."""
 
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,11 +14,13 @@ from textual.signal import Signal
 from textual.timer import Timer
 
 from transformer_playground.terminal import visible, visible_line
+from transformer_playground.tui.core.alert_watch import AlertLog, AlertWatch
 from transformer_playground.tui.core.snapshot import Snapshot, take_snapshot
 from transformer_playground.tui.core.workspace import Workspace
 from transformer_playground.tui.settings import Settings
 
 if TYPE_CHECKING:
+    from transformer_playground.runs.alerts import Alert
     from transformer_playground.training.launch import Launch
     from transformer_playground.tui.core.exports import Exports
     from transformer_playground.tui.core.job_queue import TrainingQueue, Update
@@ -65,11 +68,14 @@ class AppContext:
         self.keymap: dict[str, str] = {}
         self.activity = ""
         self.notices: deque[Notice] = deque(maxlen=MOST_NOTICES)
+        self.alerts = AlertLog()
         self.snapshot_changed: Signal[Snapshot] = Signal(app, "snapshot")
         self.workspace_changed: Signal[Workspace] = Signal(app, "workspace")
         self.training_changed: Signal[list[Update]] = Signal(app, "training")
         self.activity_changed: Signal[str] = Signal(app, "activity")
+        self.alerts_changed: Signal[AlertLog] = Signal(app, "alerts")
         self._next_refresh: Timer | None = None
+        self._alert_watch = AlertWatch(runs_dir)
 
     @cached_property
     def known_preparers(self) -> "KnownPreparers":
@@ -117,6 +123,9 @@ class AppContext:
     def _list(self) -> None:
         snapshot = take_snapshot(self.experiments_dir, self.runs_dir, self.snapshot)
         self.app.call_from_thread(self._set_snapshot, snapshot)
+        alerts = self._alert_watch.check(snapshot.runs)
+        if alerts:
+            self.app.call_from_thread(self.raise_alerts, alerts)
 
     def _set_snapshot(self, snapshot: Snapshot) -> None:
         problem = snapshot.problem
@@ -131,6 +140,17 @@ class AppContext:
             # A refresh on request must not start a second series of timers.
             self._next_refresh.stop()
         self._next_refresh = self.app.set_timer(snapshot.next_refresh, self.refresh_snapshot)
+
+    def raise_alerts(self, alerts: "Iterable[Alert]") -> None:
+        """Put alerts on the list, each once, and say the newest in the line of notices."""
+        new = self.alerts.add(alerts)
+        if not new:
+            return
+        newest = new[-1]
+        name = f"{self.name_of(newest.run_id)}: " if newest.run_id else ""
+        more = f" (and {len(new) - 1} more)" if len(new) > 1 else ""
+        self.app.notify(f"{name}{newest.text}{more}", severity="warning", markup=False)
+        self.alerts_changed.publish(self.alerts)
 
     def publish_workspace(self, *, current: str | None = None) -> None:
         """Announce a change of the workspace; `current` moves the cursor to a run first."""

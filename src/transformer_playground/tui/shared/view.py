@@ -13,6 +13,7 @@ from textual.widgets import Static
 
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import key_hint
+from transformer_playground.tui.core.alert_watch import AlertLog
 from transformer_playground.tui.core.context import AppContext, context_of
 from transformer_playground.tui.shared.key_bar import KeyBar
 
@@ -25,15 +26,17 @@ VIEWS = (
 )
 """Key, name and title of each view."""
 _NAME = " tp "
+_MIN_WIDTH_WITH_AIR = 100
 
 KeyRank = Literal["first", "shown", "hidden"]
 """Place of a key in the key bar."""
 
 
 class TopBar(Widget):
-    """Tabs of the views, the active one highlighted, and the training activity at the right."""
+    """Tabs of the views, the active one highlighted; alerts and training activity at the right."""
 
     activity: reactive[str] = reactive("")
+    alerts: reactive[int] = reactive(0)
 
     def __init__(self, view: str) -> None:
         super().__init__(id="top-bar")
@@ -41,26 +44,30 @@ class TopBar(Widget):
 
     def render(self) -> Content:
         tabs = [
-            (_tab(key, title), "bold reverse" if view == self._view else "")
+            (self._tab(key, title), "bold reverse" if view == self._view else "")
             for key, view, title in VIEWS
         ]
         left = Content.assemble((_NAME, "bold $primary"), *tabs)
-        space = max(0, self.size.width - left.cell_length - 2)
+        alerts = Content("")
+        if self.alerts:
+            word = "alert" if self.alerts == 1 else "alerts"
+            alerts = Content.styled(f"! {self.alerts} {word}  ", "bold $warning")
+        space = max(0, self.size.width - left.cell_length - alerts.cell_length - 2)
         activity = Content(visible_line(self.activity)).truncate(space, ellipsis=True)
-        gap = max(1, self.size.width - left.cell_length - activity.cell_length - 1)
-        return Content.assemble(left, " " * gap, activity.stylize("$accent"))
+        used = left.cell_length + alerts.cell_length + activity.cell_length
+        gap = max(1, self.size.width - used - 1)
+        return Content.assemble(left, " " * gap, alerts, activity.stylize("$accent"))
 
     def on_click(self, event: events.Click) -> None:
         start = len(_NAME)
         for key, view, title in VIEWS:
-            end = start + len(_tab(key, title))
+            end = start + len(self._tab(key, title))
             if start <= event.x < end:
                 self.app.run_worker(self.app.run_action(f"view('{view}')"))
             start = end
 
-
-def _tab(key: str, title: str) -> str:
-    return f" {key} {title} "
+    def _tab(self, key: str, title: str) -> str:
+        return f" {key} {title} " if self.size.width >= _MIN_WIDTH_WITH_AIR else f" {key} {title}"
 
 
 class View(Screen[None]):
@@ -110,9 +117,11 @@ class View(Screen[None]):
         self.context.snapshot_changed.subscribe(self, self._when_shown)
         self.context.workspace_changed.subscribe(self, self._when_shown)
         self.context.activity_changed.subscribe(self, self._show_activity)
+        self.context.alerts_changed.subscribe(self, self._show_alerts)
 
     def on_screen_resume(self) -> None:
         self._show_activity(self.context.activity)
+        self._show_alerts(self.context.alerts)
         self.refresh_view()
 
     def _when_shown(self, _: object) -> None:
@@ -121,3 +130,6 @@ class View(Screen[None]):
 
     def _show_activity(self, activity: str) -> None:
         self.query_one(TopBar).activity = activity
+
+    def _show_alerts(self, log: AlertLog) -> None:
+        self.query_one(TopBar).alerts = len(log.alerts)

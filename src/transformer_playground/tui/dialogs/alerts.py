@@ -1,0 +1,104 @@
+"""The alerts that were raised: enter goes to the run, other keys dismiss them."""
+
+from collections.abc import Mapping
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Vertical
+from textual.content import Content
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from transformer_playground.formatting import clock_text
+from transformer_playground.runs.alerts import Alert
+from transformer_playground.tui.bindings import bindings_for
+from transformer_playground.tui.core.alert_watch import AlertLog
+from transformer_playground.tui.dialogs.base import Dialog
+
+_NONE = (
+    "No alerts. Rules watch every run in training: losses that are not finite, spikes, a rising \
+validation loss, half the speed, a full disk."
+)
+
+
+def alert_line(alert: Alert, name: str) -> Content:
+    """Time, run and sentence of an alert.
+
+    Args:
+        name: What the run is called; empty for the disk.
+    """
+    when = "" if alert.time is None else f"{clock_text(alert.time)} "
+    step = "" if alert.step is None else f" @ {alert.step:,}"
+    return Content.assemble(
+        (when, "$text-muted"),
+        ("! ", "$warning"),
+        (f"{name}{step}: " if name else "", "$text-muted"),
+        alert.text,
+    )
+
+
+class AlertsScreen(Dialog[str | None]):
+    """Lists alerts, the newest first; closes with the id of the chosen run, or None.
+
+    Args:
+        log: The list; alerts that are dismissed are taken off it.
+        names: Run id -> what the run is called.
+    """
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings_for("alerts"), *bindings_for("dialog")]
+
+    def __init__(self, log: AlertLog, names: Mapping[str, str]) -> None:
+        super().__init__()
+        self._alert_log, self._run_names = log, names
+
+    def compose(self) -> ComposeResult:
+        with Vertical(classes="dialog", id="alerts") as dialog:
+            dialog.border_title = "Alerts"
+            dialog.border_subtitle = (
+                f"enter goes to the run · {self.key_hint('alerts.dismiss')} dismisses · "
+                f"{self.key_hint('alerts.dismiss_all')} all · "
+                f"{self.key_hint('dialog.close')} closes"
+            )
+            yield OptionList(id="alerts-list")
+
+    def on_mount(self) -> None:
+        self._fill(0)
+        self._list.focus()
+
+    @property
+    def _list(self) -> OptionList:
+        return self.query_one(OptionList)
+
+    def _fill(self, highlighted: int) -> None:
+        alerts = self._alert_log.alerts
+        lines = [
+            Option(alert_line(each, self._run_names.get(each.run_id or "", each.run_id or "")))
+            for each in alerts
+        ]
+        self._list.clear_options()
+        self._list.add_options(lines or [Option(Content(_NONE), disabled=True)])
+        if alerts:
+            self._list.highlighted = min(highlighted, len(alerts) - 1)
+
+    def _chosen(self) -> Alert | None:
+        alerts, at = self._alert_log.alerts, self._list.highlighted
+        return alerts[at] if at is not None and at < len(alerts) else None
+
+    def on_option_list_option_selected(self) -> None:
+        chosen = self._chosen()
+        if chosen is not None and chosen.run_id is not None:
+            self.dismiss(chosen.run_id)
+
+    def action_dismiss_alert(self) -> None:
+        chosen = self._chosen()
+        if chosen is not None:
+            self._alert_log.dismiss(chosen)
+            self._fill(self._list.highlighted or 0)
+
+    def action_dismiss_all(self) -> None:
+        self._alert_log.dismiss_all()
+        self._fill(0)
+
+    def action_dismiss_dialog(self) -> None:
+        self.dismiss(None)
