@@ -28,6 +28,7 @@ from transformer_playground.tui.sample.form import SampleForm
 from transformer_playground.tui.sample.panes import SamplePanes
 from transformer_playground.tui.sample.token_view import TokenDetail, TokenView
 from transformer_playground.tui.sample.view import SampleView
+from transformer_playground.tui.shared.line_input import LineInput
 
 HOSTILE = "\x1b]52;c;cm0=\x07\x1b[31m\x9b31m\x7f\u202e[/red][bold]\x08"
 OLDER = "ckpt_last_00000015.pt"
@@ -440,9 +441,27 @@ def test_every_field_of_the_form_is_whole(two_runs: Project, size: tuple[int, in
             assert widget.region.right <= inner.right, field
             label = form.query_one(f"#{field.name}-label", Static)
             assert label.region.width == len(str(label.content)), field
+        assert form.query_one("#weights").region.right <= inner.right
+        assert "weights float32" in shown(console)
         assert ("samples 1" in shown(console)) == (size[0] >= 80)
 
     with_console(two_runs, steps, size)
+
+
+def test_samples_are_drawn_with_weights_of_the_type_in_the_form(two_runs: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_view(console, pilot)
+        form = console.screen.query_one(SampleForm)
+        weights = form.query_one("#weights", LineInput)
+        weights.value = "int4"
+        await pilot.pause()
+        assert "weights must be auto, float32, bfloat16, float16 or int8." in shown(console)
+        weights.value = "int8"
+        await draw(console, pilot)
+        assert texts(console)[0]
+        assert form.request().quantization == "int8"
+
+    with_console(two_runs, steps)
 
 
 def test_sampled_line_breaks_are_seen_and_the_form_alone_counts_the_tokens_of_one_pane(

@@ -17,12 +17,15 @@ from transformer_playground.tui.core.context import AppContext, context_of
 from transformer_playground.tui.core.sampling import Source
 from transformer_playground.tui.sample.form_state import (
     FORM_FIELDS,
+    WEIGHTS_HELP,
     build_request,
     default_prompt,
     default_text,
+    default_weights,
     field_error,
     resolve_prompt,
     total_error,
+    weights_error,
 )
 from transformer_playground.tui.shared.line_input import LineInput
 from transformer_playground.tui.themes import series_of
@@ -31,6 +34,7 @@ _MUTED = "$foreground 60%"
 # All fields fit on one line of 80 columns, with short labels of 60.
 _WIDTHS = {"max_new_tokens": 6, "seed": 7}
 _DEFAULT_WIDTH = 5
+_WEIGHTS_WIDTH = 9
 _FULL_WIDTH = sum(
     len(each.label) + 1 + _WIDTHS.get(each.name, _DEFAULT_WIDTH) + 1 for each in FORM_FIELDS
 )
@@ -52,6 +56,12 @@ class SampleForm(Vertical):
         with Horizontal(classes="line"):
             yield Static("prompt ", classes="muted label")
             yield LineInput(id="prompt", select_on_focus=False)
+            # Beside the prompt: the line of numbers is full on 80 columns.
+            yield Static(" weights ", classes="muted label")
+            weights = LineInput(id="weights", classes="sample-field", select_on_focus=True)
+            weights.tooltip = WEIGHTS_HELP
+            weights.styles.width = _WEIGHTS_WIDTH
+            yield weights
         with Horizontal(classes="line", id="sample-fields"):
             for form_field in FORM_FIELDS:
                 yield Static(classes="muted label", id=f"{form_field.name}-label")
@@ -91,6 +101,7 @@ class SampleForm(Vertical):
         self.query_one("#sample-source", Static).update(source, layout=False)
         for form_field in FORM_FIELDS:
             self._field(form_field.name).placeholder = default_text(form_field, settings)
+        self._field("weights").placeholder = default_weights(settings)
         self._label_prompt()
         self._validate()
 
@@ -105,6 +116,10 @@ class SampleForm(Vertical):
             error = field_error(form_field, self._text(form_field.name))
             if error:
                 return error, field
+        weights = self._field("weights")
+        error = weights_error(weights.value.strip())
+        if error:
+            return error, weights
         error = total_error(self._values(), self._columns)
         return (error, self._field("max_new_tokens")) if error else None
 
@@ -112,7 +127,8 @@ class SampleForm(Vertical):
         """The request of the form; call it only if `problem` is None."""
         values = self._values()
         prompt = resolve_prompt(self.prompt.value, self._settings)
-        return build_request(values, prompt, unconditional=self.unconditional)
+        weights = self._field("weights").value.strip()
+        return build_request(values, prompt, unconditional=self.unconditional, weights=weights)
 
     def show_status(self, status: str, *, style: str = "$foreground 60%") -> None:
         """Show a status (untrusted text); an error of a field takes precedence."""
@@ -130,6 +146,8 @@ class SampleForm(Vertical):
             field.set_class(
                 field_error(form_field, self._text(form_field.name)) is not None, "wrong"
             )
+        weights = self._field("weights")
+        weights.set_class(weights_error(weights.value.strip()) is not None, "wrong")
         status = Content.styled(visible(problem[0]), "$error") if problem else self._status
         self.query_one("#sample-status", Static).update(status, layout=False)
 

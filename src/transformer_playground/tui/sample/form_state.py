@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -12,6 +12,7 @@ from transformer_playground.config.sample import (
     DecodingConfig,
     SampleRuntimeConfig,
 )
+from transformer_playground.config.train import DType
 from transformer_playground.runs.generation_request import SampleRequest
 from transformer_playground.terminal import visible_line
 
@@ -50,6 +51,11 @@ FORM_FIELDS = (
     FormField("runtime", "seed", "seed", "seed"),
 )
 
+_QUANTIZED = "int8"
+WEIGHTS: tuple[str, ...] = (*get_args(DType), _QUANTIZED)
+"""Types of the weights: a compute dtype, or int8 for those of linear layers."""
+WEIGHTS_HELP = "Compute dtype, or int8: weights of linear layers in 8 bits, faster and less exact."
+
 
 def default_text(field: FormField, settings: Mapping[str, Any]) -> str:
     """Value of an empty field: from the run's settings (untrusted), else the default."""
@@ -62,6 +68,38 @@ def default_prompt(settings: Mapping[str, Any]) -> str:
     """Prompt of an empty field, untrusted text; it may be FILE:path."""
     saved = settings.get("sample.sample.start")
     return saved if isinstance(saved, str) else DecodingConfig().start
+
+
+def default_weights(settings: Mapping[str, Any]) -> str:
+    """Type of the weights if none is typed: that of the run's settings (untrusted)."""
+    if settings.get("sample.runtime.quantization") == _QUANTIZED:
+        return _QUANTIZED
+    saved = settings.get("sample.runtime.dtype")
+    is_known = isinstance(saved, str) and saved in WEIGHTS
+    return str(saved) if is_known else SampleRuntimeConfig().dtype
+
+
+def parse_weights(text: str) -> str | None:
+    """A type of weights, also from a beginning that only it has; None if no type is typed.
+
+    Raises:
+        ValueError: No type or several begin so; the message is one sentence.
+    """
+    if not text:
+        return None
+    found = [each for each in WEIGHTS if each.startswith(text.lower())]
+    if len(found) != 1:
+        raise ValueError(f"weights must be {', '.join(WEIGHTS[:-1])} or {WEIGHTS[-1]}.")
+    return found[0]
+
+
+def weights_error(text: str) -> str | None:
+    """Error message for a type of weights; None if it is valid."""
+    try:
+        parse_weights(text)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def field_error(field: FormField, text: str) -> str | None:
@@ -86,9 +124,9 @@ def total_error(values: Mapping[str, str], columns: int) -> str | None:
 
 
 def build_request(
-    values: Mapping[str, str], prompt: str | None, *, unconditional: bool
+    values: Mapping[str, str], prompt: str | None, *, unconditional: bool, weights: str = ""
 ) -> SampleRequest:
-    """Sample request of the form.
+    """Sample request of the form; without a type of weights it is the run's.
 
     Raises:
         ValueError: A field is not valid.
@@ -97,6 +135,11 @@ def build_request(
         field.name: _value(field, values[field.name]) for field in FORM_FIELDS
     }
     n_samples = settings.pop("num_samples")
+    kind = parse_weights(weights)
+    if kind == _QUANTIZED:
+        settings["quantization"] = kind
+    elif kind is not None:
+        settings |= {"dtype": kind, "quantization": "none"}
     return SampleRequest(
         prompt=prompt,
         prompt_is_literal=True,

@@ -16,10 +16,12 @@ from transformer_playground.tui.sample.form_state import (
     History,
     build_request,
     default_text,
+    default_weights,
     field_error,
     replace_symbols,
     resolve_prompt,
     total_error,
+    weights_error,
 )
 from transformer_playground.tui.sample.panes import export_samples
 from transformer_playground.tui.settings import Settings, load_settings, save_settings
@@ -68,6 +70,49 @@ def test_fields_become_a_sample_table_of_the_right_types() -> None:
     assert table["sample"]["temperature"] == 1.0
     assert table["sample"]["num_samples"] == 3
     assert table["sample"]["unconditional"] is True
+
+
+@pytest.mark.parametrize(
+    ("typed", "runtime"),
+    [
+        ("", {}),
+        ("int8", {"quantization": "int8"}),
+        ("i", {"quantization": "int8"}),
+        ("bfloat16", {"dtype": "bfloat16", "quantization": "none"}),
+        ("B", {"dtype": "bfloat16", "quantization": "none"}),
+        ("float32", {"dtype": "float32", "quantization": "none"}),
+    ],
+)
+def test_the_type_of_weights_is_a_dtype_or_a_quantization_or_left_to_the_run(
+    typed: str, runtime: dict[str, str]
+) -> None:
+    request = build_request(VALUES, None, unconditional=False, weights=typed)
+
+    table = request.as_object()["runtime"]
+    assert {key: value for key, value in table.items() if key != "seed"} == runtime
+    assert weights_error(typed) is None
+
+
+@pytest.mark.parametrize("typed", ["float", "int4", "8", "x" * 5000])
+def test_weights_of_no_known_type_give_one_sentence(typed: str) -> None:
+    assert weights_error(typed) == ("weights must be auto, float32, bfloat16, float16 or int8.")
+
+
+@pytest.mark.parametrize(
+    ("runtime", "shown"),
+    [
+        ({}, "float32"),
+        ({"dtype": "bfloat16"}, "bfloat16"),
+        ({"dtype": "bfloat16", "quantization": "int8"}, "int8"),
+        ({"dtype": 5, "quantization": ["int8"]}, "float32"),
+        ({"dtype": ["bfloat16"]}, "float32"),
+    ],
+)
+def test_the_type_of_weights_that_is_not_typed_is_the_run_s(
+    runtime: dict[str, object], shown: str
+) -> None:
+    settings = {f"sample.runtime.{key}": value for key, value in runtime.items()}
+    assert default_weights(settings) == shown
 
 
 def test_an_empty_field_means_the_value_of_the_run_if_it_is_valid() -> None:
