@@ -1,86 +1,112 @@
-"""Two training processes on this machine, connected by gloo."""
+"""Two training processes on this machine, connected by gloo, that run several cases."""
 
+import contextlib
 import multiprocessing
 import os
 import socket
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass, replace
-from datetime import timedelta
+import traceback
+from collections.abc import Callable, Iterator
+from functools import partial
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
-import numpy as np
-import torch.distributed as dist
+from builders.training import Recorder
+from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.training.run import TrainingRequest, start
 
-from builders.training import Recorder, prepared_config, runtime
-from transformer_playground.data.loader import IGNORED, Batch
-from transformer_playground.runs.folder import create_run
-from transformer_playground.training.distributed import DistInfo
-from transformer_playground.training.events import RunStarted, StepLogged
-from transformer_playground.training.setup import TrainingSetup, build_setup
-from transformer_playground.training.trainer import Trainer
+SIZE = 2
 
 
-class PaddedBatches:
-    """The batch from row `4 * index` on has `3 * index + 1` targets; the rest is padding."""
+class RankPool:
+    """Processes that stay in one process group; each starts once, since that takes seconds."""
 
-    def batch(self, first: int, size: int) -> Batch:
-        index = first // size
-        tokens = np.random.default_rng(index).integers(10, size=(4, 17))
-        targets = tokens[:, 1:].copy()
-        targets.reshape(-1)[3 * index + 1 :] = IGNORED
-        return np.ascontiguousarray(tokens[:, :-1]), targets
+    def __init__(self) -> None:
+        # Forks of a server that has imported torch start at once.
+        forks = multiprocessing.get_context("forkserver")
+        forks.set_forkserver_preload(["torch", "transformer_playground.training.run"])
+        port = _free_port()
+        self._ends: list[Connection] = []
+        self._processes = []
+        for rank in range(SIZE):
+            end, other = forks.Pipe()
+            process = forks.Process(target=_serve, args=(other, rank, port), daemon=True)
+            process.start()
+            other.close()
+            self._ends.append(end)
+            self._processes.append(process)
 
+    def run(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> list[Any]:
+        """The result of an importable function on each rank."""
+        for end in self._ends:
+            end.send(partial(function, *arguments, **options))
+        results = [end.recv() for end in self._ends]
+        for is_error, result in results:
+            if is_error:
+                raise AssertionError(result)
+        return [result for _, result in results]
 
-@dataclass(frozen=True)
-class RankReport:
-    """What one rank knows after a single step of two micro-batches."""
-
-    info: DistInfo
-    train_loss: float
-    tokens_seen: int
-    tokens_per_step: int
-    checkpoints: int
-
-
-def padded_materials(folder: Path) -> TrainingSetup:
-    """A tiny model with padded batches, the same in every process."""
-    accumulate = {"train": {"data": {"grad_accum_steps": 2}, "schedule": {"warmup_iters": 0}}}
-    config = prepared_config(folder, accumulate, runtime(max_iters=1, log_interval=1))
-    return replace(build_setup(config, prepare_command=""), batches=PaddedBatches())
-
-
-def train_on_ranks(folder: Path, world_size: int) -> list[RankReport]:
-    """Train one step in as many processes; the dataset must be prepared already."""
-    # Forks of a server that has imported torch start at once.
-    forks = multiprocessing.get_context("forkserver")
-    forks.set_forkserver_preload(["torch"])
-    with ProcessPoolExecutor(world_size, mp_context=forks) as pool:
-        ranks = [pool.submit(_train_rank, folder, rank, world_size) for rank in range(world_size)]
-        return [each.result() for each in ranks]
+    def close(self) -> None:
+        """End the processes."""
+        for end in self._ends:
+            end.close()
+        for process in self._processes:
+            process.join()
 
 
-def _train_rank(folder: Path, rank: int, world_size: int) -> RankReport:
-    loopback = next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
-    os.environ |= {"GLOO_SOCKET_IFNAME": loopback, "LOCAL_RANK": str(rank)}
-    dist.init_process_group(
-        "gloo",
-        init_method=(folder / "store").as_uri(),
-        rank=rank,
-        world_size=world_size,
-        timeout=timedelta(seconds=120),
-    )
+def train_here(
+    request: TrainingRequest, runs_dir: Path, run_id: str, *, resumes: bool = False
+) -> tuple[int, list[str]]:
+    """Train or resume a run on this rank; its last step, and the events that its sinks got."""
+    recorder = Recorder()
+    names = {"resume_from" if resumes else "run_id": run_id}
+    state = start(request, runs_dir, **names, sinks=[recorder]).state
+    return state.step, [type(event).__name__ for event in recorder.events]
+
+
+@contextlib.contextmanager
+def two_ranks() -> Iterator[RankPool]:
+    """A pool that is closed at the end."""
+    pool = RankPool()
     try:
-        # A run folder for each rank shows which of them writes.
-        run = create_run(folder / "runs", f"rank-{rank}", {})
-        recorder = Recorder()
-        trainer = Trainer(padded_materials(folder), run, [recorder])
-        state = trainer.fit()
+        yield pool
     finally:
-        dist.destroy_process_group()
-    return RankReport(
-        info=trainer.dist,
-        train_loss=recorder.of(StepLogged)[0].train_loss,
-        tokens_seen=state.tokens_seen,
-        tokens_per_step=recorder.of(RunStarted)[0].tokens_per_step,
-        checkpoints=len(list(run.checkpoints.glob("*.pt"))),
-    )
+        pool.close()
+
+
+def _serve(end: Connection, rank: int, port: int) -> None:
+    os.environ |= {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": str(SIZE),
+        "LOCAL_WORLD_SIZE": str(SIZE),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(port),
+        "GLOO_SOCKET_IFNAME": _loopback(),
+    }
+    from transformer_playground.training.process_group import Place, ProcessGroup
+
+    place = Place.of(os.environ)
+    assert place is not None
+    settings = {"train": {"runtime": {"device": "cpu", "threads": 1}}}
+    with ProcessGroup(place).joined(ExperimentConfig.model_validate(settings)):
+        while True:
+            try:
+                function = end.recv()
+            except EOFError:
+                return
+            try:
+                end.send((False, function()))
+            except BaseException:  # noqa: BLE001 - reported to the test
+                end.send((True, traceback.format_exc()))
+
+
+def _loopback() -> str:
+    return next(name for _, name in socket.if_nameindex() if name.startswith("lo"))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port

@@ -10,6 +10,7 @@ Device = Literal["auto", "cpu", "cuda", "mps"]
 DType = Literal["auto", "float32", "bfloat16", "float16"]
 Optimizer = Literal["adamw", "muon"]
 Schedule = Literal["constant", "cosine", "linear", "wsd"]
+Strategy = Literal["ddp", "fsdp"]
 
 MATRIX_OPTIMIZERS: frozenset[Optimizer] = frozenset({"muon"})
 """Optimizers for full hidden matrices, not for low-rank LoRA matrices."""
@@ -135,6 +136,25 @@ class CheckpointingConfig(Table):
     keep: KeepConfig = Field(default_factory=KeepConfig)
 
 
+class DistributedConfig(Table):
+    """`[train.distributed]`: several processes that train one model."""
+
+    processes: int = setting(
+        1,
+        "Processes on this machine that share the sequences of each step; torchrun states its own.",
+        ge=1,
+        le=1024,
+    )
+    strategy: Strategy = setting(
+        "ddp",
+        "ddp = every process holds the model; fsdp = each holds a part of it and of the "
+        "optimizer state.",
+    )
+    timeout_minutes: float = setting(
+        10.0, "End training when a process has not answered for this long.", gt=0, le=100_000
+    )
+
+
 class TrainConfig(Table):
     """`[train]`: training."""
 
@@ -143,6 +163,7 @@ class TrainConfig(Table):
     schedule: ScheduleConfig = Field(default_factory=ScheduleConfig)
     runtime: RuntimeConfig = Field(default_factory=RuntimeConfig)
     checkpointing: CheckpointingConfig = Field(default_factory=CheckpointingConfig)
+    distributed: DistributedConfig = Field(default_factory=DistributedConfig)
 
     @property
     def decay_iters(self) -> int:

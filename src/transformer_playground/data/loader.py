@@ -42,6 +42,9 @@ class BatchSampler:
         vocab_size: If given, token ids are checked against it.
         end_token: If given, targets after this token are `IGNORED`: they start a new document.
 
+    Attributes:
+        ignores_targets: Whether there are such targets.
+
     Raises:
         DataError: The split is shorter than one window and its last target.
     """
@@ -59,6 +62,7 @@ class BatchSampler:
         _require_window(tokens, block_size)
         self._windows = _Windows(tokens, vocab_size, end_token)
         self._block_size, self._seed, self._order = block_size, seed, order
+        self.ignores_targets = end_token is not None
 
     @property
     def windows_per_epoch(self) -> int:
@@ -202,6 +206,12 @@ def check_token_ids(tokens: Tokens, vocab_size: int | None) -> None:
 def count_targets(targets: Tokens) -> int:
     """Number of targets that are not `IGNORED`."""
     return int(np.count_nonzero(targets != IGNORED))
+
+
+def blank(batch: Batch) -> Batch:
+    """One sequence of a batch without targets: it has no loss and no gradient."""
+    inputs, targets = batch
+    return inputs[:1], np.full_like(targets[:1], IGNORED)
 
 
 def _mapping_of(tokens: TokenArray) -> mmap.mmap | None:

@@ -78,6 +78,8 @@ class PaddedBatchSampler:
 
     def __init__(self, rows: PaddedDocuments, *, seed: int, order: Order) -> None:
         self._rows, self._seed, self._order = rows, seed, order
+        # Those of the padding.
+        self.ignores_targets = True
 
     def batch(self, first: int, size: int) -> Batch:
         """Inputs and targets of rows `first` … `first + size - 1`, each (size, longest row) int64.

@@ -1,7 +1,8 @@
 """Evaluation loss of a model over fixed windows of a split."""
 
+import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.dataset import Dataset
-from transformer_playground.data.loader import count_targets, evaluation_batches
+from transformer_playground.data.loader import Batch, blank, count_targets, evaluation_batches
 from transformer_playground.data.order import EvaluationSet
 from transformer_playground.data.padded_loader import PaddedDocuments, evaluation_rows
 from transformer_playground.data.token_shards import TokenSource
@@ -18,12 +19,41 @@ from transformer_playground.model.device import to_device
 from transformer_playground.model.loss import summed_cross_entropy
 
 
+@dataclass(frozen=True)
+class Sharing:
+    """How processes share an evaluation: each takes every n-th batch, and sums are over all.
+
+    Attributes:
+        rank: Number of this process.
+        processes: Number of all.
+        sum: The sum of each value over all processes.
+    """
+
+    rank: int = 0
+    processes: int = 1
+    sum: Callable[..., Sequence[float]] = lambda *values: values
+
+    def own(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """The batches of this process, as many as those of every other.
+
+        In the last round there may be too few: a process then takes a sequence without targets,
+        since all must take part in what a model communicates.
+        """
+        remaining = iter(batches)
+        while round_ := tuple(itertools.islice(remaining, self.processes)):
+            if self.rank < len(round_):
+                yield round_[self.rank]
+            else:
+                yield blank(round_[0])
+
+
 def mean_loss(
     model: LanguageModel,
-    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    batches: Iterable[Batch],
     device: torch.device,
     *,
     cancelled: Callable[[], bool] = lambda: False,
+    sharing: Sharing | None = None,
 ) -> float | None:
     """Mean cross-entropy per token in nats; None if cancelled.
 
@@ -32,15 +62,18 @@ def mean_loss(
         batches: Inputs and targets, each (B, T) token ids; sizes may differ.
         device: Device of the model.
         cancelled: Called before each batch; true ends the evaluation.
+        sharing: Processes that share the batches.
     """
-    total, count = 0.0, 0
+    sharing = sharing or Sharing()
+    total, count = 0.0, 0.0
     with evaluating(model):
-        for inputs, targets in batches:
+        for inputs, targets in sharing.own(batches):
             if cancelled():
                 return None
             x, y = to_device(inputs, device), to_device(targets, device)
             total += summed_cross_entropy(model(x), y).item()
             count += count_targets(targets)
+    total, count = sharing.sum(total, count)
     return total / max(count, 1)
 
 
@@ -76,12 +109,13 @@ def evaluate(
     device: torch.device,
     *,
     cancelled: Callable[[], bool] = lambda: False,
+    sharing: Sharing | None = None,
 ) -> Losses | None:
     """Losses on the fixed windows of both splits; None if cancelled."""
     losses = []
     for tokens in (dataset.train, dataset.val):
         windows = fixed_windows(tokens, config, dataset)
-        loss = mean_loss(model, windows, device, cancelled=cancelled)
+        loss = mean_loss(model, windows, device, cancelled=cancelled, sharing=sharing)
         if loss is None:
             return None
         losses.append(loss)

@@ -238,6 +238,11 @@ class AdapterModel(LanguageModel):
             self.next_logits(torch.zeros(1, 1, dtype=torch.int64, device=self.device), cache)
         return [_layer_size(layer) for layer in cache.states.layers]
 
+    def layers(self) -> list[nn.Module]:
+        """The blocks of the base model: its longest list of modules."""
+        lists = [each for each in self.base.modules() if isinstance(each, nn.ModuleList)]
+        return list(max(lists, key=len, default=()))
+
     def hidden_matrices(self) -> set[str]:
         """Empty: adapter matrices have a low rank and are not suited for Muon."""
         return set()

@@ -32,11 +32,14 @@ class LanguageModel(nn.Module, ABC):
         vocab_size: Size of the vocabulary, padding included.
         block_size: Maximum context length in tokens.
         has_dropout: Whether a forward pass in training mode uses random numbers.
+        is_sharded: Whether the weights are shared out over processes, and put together by each
+            forward pass.
     """
 
     vocab_size: int
     block_size: int
     has_dropout: bool
+    is_sharded: bool = False
 
     @property
     def device(self) -> torch.device:
@@ -71,6 +74,10 @@ class LanguageModel(nn.Module, ABC):
         """Names of the trainable matrices inside the blocks, which Muon optimizes."""
 
     @abstractmethod
+    def layers(self) -> list[nn.Module]:
+        """The blocks, in order; each can be put together on its own if the weights are shared."""
+
+    @abstractmethod
     def args(self) -> dict[str, Any]:
         """JSON values from which the model can be rebuilt, with its trained weights."""
 
@@ -82,8 +89,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     # Visiting every module takes time at each token.
     if was_training:
         model.eval()
+    # FSDP keeps buffers from one pass to the next, which training then writes to.
+    is_sharded = getattr(model, "is_sharded", False)
     try:
-        with torch.inference_mode():
+        with torch.no_grad() if is_sharded else torch.inference_mode():
             yield
     finally:
         if was_training:

@@ -185,6 +185,10 @@ class GPT(LanguageModel):
         """The `[model]` table as JSON values, with the actual vocabulary size."""
         return self.config.model_dump(mode="json") | {"vocab_size": self.vocab_size}
 
+    def layers(self) -> list[nn.Module]:
+        """The blocks, in order."""
+        return list(self.blocks)
+
     def hidden_matrices(self) -> set[str]:
         """Names of the matrices inside the blocks, which Muon optimizes."""
         return {

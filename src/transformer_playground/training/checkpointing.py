@@ -125,6 +125,11 @@ class Checkpointer:
         kinds = tuple(info.kind for info in saved)
         return CheckpointSaved(step=state.step, kinds=kinds, path=f"{path.parent.name}/{path.name}")
 
+    def take_part(self, state: TrainingState) -> None:
+        """Do what the other ranks must do while the first one saves."""
+        if self._params.shards is not None:
+            self._payload(state)
+
     def restore(self, payload: Mapping[str, Any]) -> TrainingState:
         """Load a payload into model, optimizers and scaler; return its training state.
 

@@ -1,11 +1,12 @@
 """Training control: thread-safe stop, pause and requests to a running trainer."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from transformer_playground.runs.requests import Action, Request
 
-_POLL_SECONDS = 0.1
+POLL_SECONDS = 0.1
 _ONCE = frozenset[Action]({"evaluate", "sample", "checkpoint"})
 
 
@@ -97,6 +98,16 @@ class TrainingControl:
         """Whether the trainer waits or will wait before its next step."""
         return not self._running.is_set()
 
+    def sync(self) -> None:
+        """Exchange requests with other processes of the run; here there are none."""
+
+    def between_batches(self) -> None:
+        """`sync` within an evaluation or a sample."""
+
+    def on_main(self, work: Callable[[], object]) -> None:
+        """Run `work`, which only one process of the run does."""
+        work()
+
     def has_request(self) -> bool:
         """Whether an evaluation, sample or checkpoint is requested."""
         return bool(self._asked)
@@ -115,7 +126,7 @@ class TrainingControl:
         while self.paused and not self.has_request():
             if self.has_news:
                 return True
-            self._running.wait(_POLL_SECONDS)
+            self._running.wait(POLL_SECONDS)
         return False
 
     def take(self) -> Asked:
@@ -127,6 +138,14 @@ class TrainingControl:
             asked = Asked(frozenset(self._asked), self._take_received(_ONCE))
             self._asked.clear()
             return asked
+
+    def take_all(self) -> tuple[frozenset[Action], list[Request], list[str]]:
+        """Actions, requests of other processes and warnings, for another control; clears them."""
+        with self._lock:
+            taken = frozenset(self._asked), self._received, self._warnings
+            self._asked.clear()
+            self._received, self._warnings = [], []
+            return taken
 
     def take_switches(self, *, ending: bool) -> tuple[Request, ...]:
         """Requests of other processes to pause or resume, and if training ends to stop."""

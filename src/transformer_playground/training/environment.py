@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from transformer_playground.config.train import RuntimeConfig
+from transformer_playground.training.distributed import DistInfo
 
 _PACKAGES = (
     "transformer-playground",
@@ -37,6 +38,7 @@ def describe_environment(
         if device.type == "cuda"
         else str(torch.cpu.get_capabilities().get("cpu_name", platform.machine())),
         "threads": runtime.threads or torch.get_num_threads(),
+        "processes": DistInfo.current().world_size,
         "dtype": dtype,
         "seed": runtime.seed,
         "git": _git_state(folder),

@@ -7,11 +7,13 @@ https://dao-ailab.github.io/blog/2026/gram-newton-schulz/).
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
+from transformer_playground.training.distributed import ALONE, DistInfo
+from transformer_playground.training.shards import Shards
 from transformer_playground.training.without_compiler import without_compiler
 
 # Of the quintic a x + b x^3 + c x^5 (Jordan et al. 2024), which is steep near zero: singular values
@@ -37,6 +39,8 @@ class Muon(torch.optim.Optimizer):
         lr: Learning rate, on the scale of AdamW's.
         weight_decay: Decoupled weight decay, times the learning rate.
         momentum: Momentum of the exponential moving average of gradients.
+        ranks: Processes with the same gradients; each iterates a part of the matrices.
+        shards: Where every process has some rows of each matrix only.
 
     Attributes:
         found_inf: As in torch's fused optimizers: a scalar on the device, 1 to skip the next step.
@@ -48,8 +52,16 @@ class Muon(torch.optim.Optimizer):
     found_inf: Tensor | None = None
 
     def __init__(
-        self, params: Iterable[nn.Parameter], *, lr: float, weight_decay: float, momentum: float
+        self,
+        params: Iterable[nn.Parameter],
+        *,
+        lr: float,
+        weight_decay: float,
+        momentum: float,
+        ranks: DistInfo = ALONE,
+        shards: Shards | None = None,
     ) -> None:
+        self._ranks, self._shards = ranks, shards
         super().__init__(params, {"lr": lr, "weight_decay": weight_decay, "momentum": momentum})
         for group in self.param_groups:
             for parameter in group["params"]:
@@ -86,12 +98,35 @@ class Muon(torch.optim.Optimizer):
             buffer.lerp_(grad, 1 - momentum)
             updates.append(grad.lerp(buffer, momentum))
             parameter.mul_(1 - lr * weight_decay * applied)
-        for indices in _by_shape(updates):
-            wide = torch.stack([_wide(updates[index]) for index in indices])
+        shapes = [self._shape(parameter) for parameter in params]
+        for indices in self._batches(shapes):
+            wide = torch.stack([_wide(each) for each in self._whole(params, updates, indices)])
             step_size = lr * _ADAMW_RMS * math.sqrt(wide.shape[2])
-            for index, direction in zip(indices, orthogonalise(wide), strict=True):
-                target = _wide(params[index])
-                target.sub_(direction.float() * (step_size * applied))
+            directions = self._ranks.compute_shared(wide, orthogonalise)
+            for index, direction in zip(indices, directions, strict=True):
+                rows = direction if shapes[index][0] <= shapes[index][1] else direction.mT
+                own = rows if self._shards is None else self._shards.rows(rows)
+                params[index].sub_(own.float() * (step_size * applied))
+
+    def _batches(self, shapes: Sequence[torch.Size]) -> Iterator[list[int]]:
+        """Indices of the matrices to iterate together."""
+        for indices in _by_shape(shapes):
+            # Whole matrices of a model that is shared out must not be in memory all at once.
+            size = len(indices) if self._shards is None else self._ranks.world_size
+            for first in range(0, len(indices), size):
+                yield indices[first : first + size]
+
+    def _shape(self, parameter: Tensor) -> torch.Size:
+        return parameter.shape if self._shards is None else self._shards.shape(parameter)
+
+    def _whole(
+        self, params: Sequence[Tensor], updates: Sequence[Tensor], indices: Sequence[int]
+    ) -> Sequence[Tensor]:
+        """The whole updates of the matrices at `indices`."""
+        own = [updates[index] for index in indices]
+        if self._shards is None:
+            return own
+        return [self._shards.all_gather(params[index], updates[index]) for index in indices]
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
@@ -130,11 +165,11 @@ def _iterate(x: Tensor, iterations: int) -> Tensor:
     return product @ x
 
 
-def _by_shape(matrices: Sequence[Tensor]) -> list[list[int]]:
-    """Indices of the matrices, grouped by shape; a transposed shape is the same."""
+def _by_shape(shapes: Sequence[torch.Size]) -> list[list[int]]:
+    """Indices of the shapes, grouped; a transposed shape is the same."""
     groups: dict[tuple[int, ...], list[int]] = {}
-    for index, matrix in enumerate(matrices):
-        groups.setdefault(tuple(sorted(matrix.shape)), []).append(index)
+    for index, shape in enumerate(shapes):
+        groups.setdefault(tuple(sorted(shape)), []).append(index)
     return list(groups.values())
 
 

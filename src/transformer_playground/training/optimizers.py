@@ -7,7 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from transformer_playground.config.train import OptimConfig, Optimizer
+from transformer_playground.training.distributed import ALONE, DistInfo
 from transformer_playground.training.muon import Muon
+from transformer_playground.training.shards import Shards
 from transformer_playground.training.without_compiler import AdamW
 
 NamedParameter = tuple[str, nn.Parameter]
@@ -20,8 +22,14 @@ class OptimizerSet:
     the same factor.
     """
 
-    def __init__(self, optimizers: Sequence[torch.optim.Optimizer], reference_lr: float) -> None:
+    def __init__(
+        self,
+        optimizers: Sequence[torch.optim.Optimizer],
+        reference_lr: float,
+        shards: Shards | None = None,
+    ) -> None:
         self._optimizers = tuple(optimizers)
+        self._shards = shards
         self._reference_lr = reference_lr
         self._peaks = [[group["lr"] for group in each.param_groups] for each in optimizers]
 
@@ -49,8 +57,12 @@ class OptimizerSet:
             scaler.step(optimizer)
 
     def state_dict(self) -> dict[str, Any]:
-        """The state of every optimizer, by class name."""
-        return {type(each).__name__: each.state_dict() for each in self._optimizers}
+        """The state of every optimizer, by class name; whole tensors, on the first rank only."""
+        states = {type(each).__name__: each.state_dict() for each in self._optimizers}
+        if (shards := self._shards) is not None:
+            for optimizer in self._optimizers:
+                _replace_tensors(optimizer, states[type(optimizer).__name__], shards.gather)
+        return states
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Load a `state_dict`; settings such as weight decay stay as configured now.
@@ -63,9 +75,30 @@ class OptimizerSet:
             raise ValueError(f"state of {sorted(state)} cannot be loaded into {sorted(names)}")
         for optimizer in self._optimizers:
             configured = [_settings(group) for group in optimizer.param_groups]
-            optimizer.load_state_dict(state[type(optimizer).__name__])
+            loaded = state[type(optimizer).__name__]
+            if (shards := self._shards) is not None:
+                loaded = {**loaded, "state": {**loaded["state"]}}
+                _replace_tensors(optimizer, loaded, lambda _, whole: shards.rows(whole))
+            optimizer.load_state_dict(loaded)
             for group, settings in zip(optimizer.param_groups, configured, strict=True):
                 group.update(settings)
+
+
+def _replace_tensors(
+    optimizer: torch.optim.Optimizer,
+    state: dict[str, Any],
+    replacement: Callable[[Tensor, Tensor], Tensor],
+) -> None:
+    """Replace the tensors of an optimizer's state that have the dimensions of their parameter."""
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    for number, values in state["state"].items():
+        master = parameters[number]
+        state["state"][number] = {
+            name: replacement(master, value)
+            if isinstance(value, Tensor) and value.dim() == master.dim()
+            else value
+            for name, value in values.items()
+        }
 
 
 def _settings(group: dict[str, Any]) -> dict[str, Any]:
@@ -73,7 +106,11 @@ def _settings(group: dict[str, Any]) -> dict[str, Any]:
 
 
 def adamw(
-    config: OptimConfig, parameters: Sequence[NamedParameter], _hidden: set[str]
+    config: OptimConfig,
+    parameters: Sequence[NamedParameter],
+    _hidden: set[str],
+    _ranks: DistInfo = ALONE,
+    _shards: Shards | None = None,
 ) -> list[torch.optim.Optimizer]:
     """AdamW (Loshchilov & Hutter 2019)."""
     return [
@@ -88,7 +125,11 @@ def adamw(
 
 
 def muon(
-    config: OptimConfig, parameters: Sequence[NamedParameter], hidden: set[str]
+    config: OptimConfig,
+    parameters: Sequence[NamedParameter],
+    hidden: set[str],
+    ranks: DistInfo = ALONE,
+    shards: Shards | None = None,
 ) -> list[torch.optim.Optimizer]:
     """Muon for the hidden matrices, AdamW for the rest (Jordan et al. 2024)."""
     matrices = Muon(
@@ -96,6 +137,8 @@ def muon(
         lr=config.muon_learning_rate,
         weight_decay=config.weight_decay,
         momentum=config.muon_momentum,
+        ranks=ranks,
+        shards=shards,
     )
     rest = [(name, tensor) for name, tensor in parameters if name not in hidden]
     return [*adamw(config, rest, hidden), matrices]
@@ -112,14 +155,19 @@ def decay_groups(config: OptimConfig, parameters: Sequence[NamedParameter]) -> l
     return [group for group in groups if group["params"]]
 
 
-OPTIMIZERS: dict[
-    Optimizer,
-    Callable[[OptimConfig, Sequence[NamedParameter], set[str]], list[torch.optim.Optimizer]],
-] = {"adamw": adamw, "muon": muon}
+_Builder = Callable[
+    [OptimConfig, Sequence[NamedParameter], set[str], DistInfo, Shards | None],
+    list[torch.optim.Optimizer],
+]
+OPTIMIZERS: dict[Optimizer, _Builder] = {"adamw": adamw, "muon": muon}
 
 
 def build_optimizers(
-    config: OptimConfig, parameters: Sequence[NamedParameter], hidden: set[str]
+    config: OptimConfig,
+    parameters: Sequence[NamedParameter],
+    hidden: set[str],
+    ranks: DistInfo = ALONE,
+    shards: Shards | None = None,
 ) -> OptimizerSet:
     """Build the optimizers of `[train.optim]`.
 
@@ -127,6 +175,8 @@ def build_optimizers(
         config: The `[train.optim]` table.
         parameters: Named float32 parameters; tied weights occur once.
         hidden: Names of the matrices inside the blocks, for optimizers such as Muon.
+        ranks: The processes that train the model; they share the work of Muon.
+        shards: The parts of a model that is shared out over them; `parameters` are this rank's.
     """
-    optimizers = OPTIMIZERS[config.optimizer](config, parameters, hidden)
-    return OptimizerSet(optimizers, config.learning_rate)
+    optimizers = OPTIMIZERS[config.optimizer](config, parameters, hidden, ranks, shards)
+    return OptimizerSet(optimizers, config.learning_rate, shards)

@@ -17,9 +17,10 @@ BATCH_SCHEME = "counter"
 _PURPOSES = {"initialisation": 1, "dropout": 2, "sample": 3}
 
 
-def derived_seed(seed: int, purpose: str, step: int = 0) -> int:
-    """A 63-bit seed that differs for every (seed, purpose, step)."""
-    sequence = np.random.SeedSequence([seed, _PURPOSES[purpose], step])
+def derived_seed(seed: int, purpose: str, step: int = 0, stream: int = 0) -> int:
+    """A 63-bit seed that differs for every (seed, purpose, step, stream)."""
+    entropy = [seed, _PURPOSES[purpose], step, *([stream] if stream else [])]
+    sequence = np.random.SeedSequence(entropy)
     return int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
@@ -28,10 +29,13 @@ def initialisation_generator(seed: int) -> torch.Generator:
     return torch.Generator().manual_seed(derived_seed(seed, "initialisation"))
 
 
-def seed_dropout(seed: int, step: int, device: torch.device) -> None:
-    """Seed the device's default generator, which only dropout uses, for one optimizer step."""
+def seed_dropout(seed: int, step: int, device: torch.device, *, stream: int = 0) -> None:
+    """Seed the device's default generator, which only dropout uses, for one optimizer step.
+
+    Processes that draw their own masks have a `stream` each.
+    """
     # torch.manual_seed would record a stack trace for every kind of device that is missing.
-    value = derived_seed(seed, "dropout", step)
+    value = derived_seed(seed, "dropout", step, stream)
     if device.type == "cuda":
         torch.cuda.manual_seed_all(value)
     elif device.type == "mps":

@@ -36,11 +36,13 @@ from transformer_playground.runs.status import RunLock, derive_status
 from transformer_playground.runs.summary import summarise, write_summary
 from transformer_playground.training.checkpointing import ResumePoint, read_state
 from transformer_playground.training.control import TrainingControl
+from transformer_playground.training.distributed import DistInfo
 from transformer_playground.training.environment import describe_environment
 from transformer_playground.training.optimizers import build_optimizers
 from transformer_playground.training.post_run import Artifacts, make_artifacts
 from transformer_playground.training.requests import RequestReader
 from transformer_playground.training.setup import TrainingSetup, build_setup, translate_oom
+from transformer_playground.training.shares import check_shares
 from transformer_playground.training.sinks.base import Sink
 from transformer_playground.training.sinks.run_files import (
     AdapterSink,
@@ -53,6 +55,9 @@ from transformer_playground.training.state import TrainingState
 from transformer_playground.training.trainer import Trainer
 
 Notify = Callable[[str], object]
+
+# Settings in which the machines of a run may differ.
+_OF_A_MACHINE = {"prepare": {"raw_dir", "dataset_dir"}, "hf_model": {"model_name"}}
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,10 @@ class TrainingRequest:
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """A run whose training has ended without an error, with its post-run artifacts."""
+    """A run whose training has ended without an error, with its post-run artifacts.
+
+    Of several ranks only the first has a summary and artifacts.
+    """
 
     run: RunFolder
     state: TrainingState
@@ -116,12 +124,16 @@ def start(
         PlaygroundError: Any other problem. A new run leaves no folder behind unless training
             started; a run that cannot be resumed is unchanged.
     """
-    control = control or TrainingControl()
+    control, ranks = control or TrainingControl(), DistInfo.current()
+    if not ranks.is_main:
+        # The first rank alone writes and prints.
+        sinks, notify = (), lambda _: None
     if resume_from is not None:
         run = open_run(runs_dir, resume_from)
-        with RunLock(run) as lock:
-            found = newest_valid(run.checkpoints)
-            setup, payload, saved = _continue(request, run, found, notify)
+        with _lock(run, ranks) as lock:
+            found = ranks.from_main(lambda: newest_valid(run.checkpoints))
+            setup, payload, saved = ranks.together(lambda: _continue(request, run, found, notify))
+            _require_same(setup, ranks)
             state = read_state(payload)
             if sentence := _why_finished(run, state, setup.config.train.runtime):
                 notify(sentence)
@@ -129,24 +141,38 @@ def start(
             trainer = build_trainer(setup, run, sinks, control, ResumePoint(payload, found.path))
             # Parent and first environment stay as recorded when the run was created.
             kept = {key: saved[key] for key in ("environment",) if key in saved}
-            replace_json(run.config_path, saved | _record(request, setup) | kept)
-            return _train(trainer, run, setup.config, lock.session)
+            if ranks.is_main:
+                replace_json(run.config_path, saved | _record(request, setup) | kept)
+            return _train(trainer, run, setup.config, lock)
     if branch_from is None:
-        setup, resumption, ancestry = load_setup(request, request.config, notify), None, {}
+        setup = ranks.together(lambda: load_setup(request, request.config, notify))
+        resumption, ancestry = None, {}
     else:
-        parent = open_run(runs_dir, branch_from[0])
-        found = choose(parent.checkpoints, branch_from[1])
-        setup, payload, _ = _continue(request, parent, found, notify)
+        parent, chosen = open_run(runs_dir, branch_from[0]), branch_from[1]
+        found = ranks.from_main(lambda: choose(parent.checkpoints, chosen))
+        setup, payload, _ = ranks.together(lambda: _continue(request, parent, found, notify))
         own = _fitting_payload(payload, setup, notify)
         resumption = ResumePoint(own, found.path, same_run=False)
         origin = {"run_id": parent.run_id, "checkpoint": found.path.name, "step": payload["step"]}
         ancestry = {"parent": origin}
-    run_id = run_id or new_run_id(request.experiment)
-    run = create_run(runs_dir, run_id, _record(request, setup) | ancestry)
-    with RunLock(run) as lock:
-        setup.tokenizer.save(run.tokenizer)
+    _require_same(setup, ranks)
+    name = run_id or new_run_id(request.experiment)
+    run = ranks.from_main(lambda: create_run(runs_dir, name, _record(request, setup) | ancestry))
+    with _lock(run, ranks) as lock:
+        if ranks.is_main:
+            setup.tokenizer.save(run.tokenizer)
         trainer = build_trainer(setup, run, sinks, control, resumption)
         return _train(trainer, run, setup.config, lock.session)
+
+
+def _lock(run: RunFolder, ranks: DistInfo) -> contextlib.AbstractContextManager[RunLock | None]:
+    """The lock of the run, which the first rank holds for all."""
+    return RunLock(run) if ranks.is_main else contextlib.nullcontext()
+
+
+def _require_same(setup: TrainingSetup, ranks: DistInfo) -> None:
+    ranks.require_same(setup.dataset.fingerprint, "dataset")
+    ranks.require_same(setup.config.model_dump(mode="json", exclude=_OF_A_MACHINE), "configuration")
 
 
 def _why_finished(run: RunFolder, state: TrainingState, runtime: RuntimeConfig) -> str:
@@ -187,6 +213,7 @@ def load_setup(request: TrainingRequest, config: ExperimentConfig, notify: Notif
     Raises:
         PlaygroundError: As `build_setup`, or memory is short.
     """
+    check_shares(config.train.data, DistInfo.current().world_size)
     with translate_oom():
         setup = build_setup(config, prepare_command=request.prepare_command)
     for notice in setup.prompt.notices(setup.model.block_size):
@@ -235,7 +262,8 @@ def build_trainer(
     """
     with contextlib.ExitStack() as opened:
         own_sinks: list[Sink] = []
-        for sink in _own_sinks(setup, run, resumption):
+        writes = DistInfo.current().is_main
+        for sink in _own_sinks(setup, run, resumption) if writes else ():
             own_sinks.append(sink)
             opened.callback(sink.close)
         with translate_oom():
@@ -246,15 +274,18 @@ def build_trainer(
 
 
 def _train(
-    trainer: Trainer, run: RunFolder, config: ExperimentConfig, session: str
+    trainer: Trainer, run: RunFolder, config: ExperimentConfig, lock: RunLock | None
 ) -> TrainingResult:
     try:
-        with RequestReader(run, session, trainer.control):
+        if lock is None:
+            return TrainingResult(run, trainer.fit(), {}, Artifacts())
+        with RequestReader(run, lock.session, trainer.control):
             state = trainer.fit()
     except BaseException:
         # The summary can be rebuilt from the metrics; it must not hide the error.
         with contextlib.suppress(PlaygroundError):
-            write_summary(run)
+            if lock is not None:
+                write_summary(run)
         raise
     summary = write_summary(run)
     artifacts = make_artifacts(

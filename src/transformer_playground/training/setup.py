@@ -77,7 +77,14 @@ def build_adapter_model(
 
 
 class Batches(Protocol):
-    """Training batches by the number of their first window."""
+    """Training batches by the number of their first window.
+
+    Attributes:
+        ignores_targets: Whether some targets are ignored, so that batches of one size differ in
+            their number of targets.
+    """
+
+    ignores_targets: bool
 
     def batch(self, first: int, size: int) -> Batch:
         """Inputs and targets of windows `first` … `first + size - 1`, each (size, T) int64."""

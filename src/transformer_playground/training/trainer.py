@@ -3,37 +3,40 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from transformer_playground.data.loader import count_targets
 from transformer_playground.errors import CheckpointError, PlaygroundError, TrainingError
-from transformer_playground.evaluation.loss import evaluate
-from transformer_playground.generation.generate import SamplingSettings, generate
-from transformer_playground.model.base import count_parameters
-from transformer_playground.model.device import peak_memory, to_device
-from transformer_playground.model.loss import summed_cross_entropy
+from transformer_playground.evaluation.loss import Sharing, evaluate
+from transformer_playground.model.base import LanguageModel, count_parameters
+from transformer_playground.model.device import peak_memory
 from transformer_playground.runs.folder import RunFolder
+from transformer_playground.training.accumulation import Accumulation
 from transformer_playground.training.checkpointing import Checkpointer, ResumePoint
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.distributed import DistInfo
 from transformer_playground.training.events import (
-    Evaluated,
     RunFailed,
     RunStarted,
-    Sampled,
     StatusChanged,
     Warned,
 )
+from transformer_playground.training.measurements import draw_samples, evaluated
 from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.optimizers import build_optimizers
+from transformer_playground.training.process_group import (
+    LostRankError,
+    explain_failure,
+    remember_run,
+)
 from transformer_playground.training.requests import Answers
-from transformer_playground.training.rng import derived_seed, seed_dropout
 from transformer_playground.training.schedules import learning_rate
 from transformer_playground.training.setup import TrainingSetup, translate_oom
+from transformer_playground.training.shards import Shards
+from transformer_playground.training.shared_control import SharedControl
 from transformer_playground.training.sinks.base import EventBus, Sink
 from transformer_playground.training.state import StopReason, TrainingState, due, max_unread_steps
 
@@ -65,17 +68,28 @@ class Trainer:
         self.setup, self.config, self.train, self.model = setup, config, config.train, model
         self.run = run
         self.control = control or TrainingControl()
-        self.dist = DistInfo.current()
+        self.dist = ranks = DistInfo.current()
+        if not ranks.is_alone:
+            self.control = SharedControl(self.control, ranks)
         self._events = EventBus(sinks)
         self._answers = Answers(self.control, self._events.emit)
         optim, runtime = self.train.optim, self.train.runtime
-        self.params = MixedPrecisionParams(model, setup.weights_dtype, ema_decay=runtime.ema_decay)
-        self.optimizers = build_optimizers(optim, self.params.named(), model.hidden_matrices())
+        hidden = model.hidden_matrices()
+        is_sharded = self.train.distributed.strategy == "fsdp" and not ranks.is_alone
+        self._shards = Shards(model, setup.weights_dtype, ranks) if is_sharded else None
+        self.params = MixedPrecisionParams(
+            model,
+            setup.weights_dtype,
+            ema_decay=runtime.ema_decay,
+            ranks=ranks,
+            shards=self._shards,
+        )
+        self.optimizers = build_optimizers(
+            optim, self.params.named(), hidden, ranks, self._shards
+        )
         float16 = setup.precision.dtype == torch.float16
         self._scaler = torch.amp.GradScaler(setup.device.type, enabled=float16)
-        self._forward: Callable[[Tensor], Tensor] = (
-            torch.compile(model) if runtime.compile else model
-        )
+        self._gradients = Accumulation(setup, self.params, self._scaler, ranks)
         self._checkpointer = Checkpointer(
             run.checkpoints, setup, self.params, self.optimizers, self._scaler, resume_from
         )
@@ -104,15 +118,26 @@ class Trainer:
         try:
             with translate_oom():
                 self._train()
-        except Exception as error:
-            reason = str(error) if isinstance(error, PlaygroundError) else repr(error)
-            # If writing this event is what fails, the exception still carries the reason.
-            with contextlib.suppress(TrainingError):
-                self._events.emit(RunFailed(step=self.state.step, error=reason))
-            raise
+        except Exception as raised:
+            minutes = self.train.distributed.timeout_minutes
+            error = explain_failure(raised, self.dist, minutes)
+            self._report_end(error)
+            if error is raised:
+                raise
+            raise error from raised
         finally:
             self.close()
         return self.state
+
+    def _report_end(self, error: Exception) -> None:
+        reason = str(error) if isinstance(error, PlaygroundError) else repr(error)
+        step = self.state.step
+        # A run without an end is interrupted, as if this process had been killed, too.
+        is_lost = isinstance(error, LostRankError)
+        event = Warned(step=step, message=reason) if is_lost else RunFailed(step=step, error=reason)
+        # If writing this event is what fails, the exception still carries the reason.
+        with contextlib.suppress(TrainingError):
+            self._events.emit(event)
 
     def close(self) -> None:
         """Close the sinks."""
@@ -139,7 +164,7 @@ class Trainer:
                 device=str(self.setup.device),
                 dtype=precision.name,
                 dtype_reason=precision.reason,
-                tokens_per_step=self.windows_per_step * self.config.train_block_size,
+                tokens_per_step=self._gradients.windows * self.config.train_block_size,
                 resumed_from=self._resumed_from,
             )
         )
@@ -147,6 +172,7 @@ class Trainer:
             self.save(last=True, best=False)
 
         while True:
+            control.sync()
             lr = learning_rate(state.step, self.train)
             self.optimizers.set_learning_rate(lr)
 
@@ -163,7 +189,7 @@ class Trainer:
             reason = self.stop_reason()
             save_due = checkpointer.is_due(state.step, ending=bool(reason))
             last = "checkpoint" in asked.actions or save_due
-            if last or is_best:
+            if self._agrees(last or is_best):
                 self.save(last=last, best=is_best)
             self._answers.give(state.step, asked.requests, ending=bool(reason))
 
@@ -191,12 +217,6 @@ class Trainer:
         seconds, memory = time.perf_counter() - self._start_time, peak_memory(self.setup.device)
         self._events.emit(state.finish(reason, seconds, memory))
 
-    @property
-    def windows_per_step(self) -> int:
-        """Windows of one optimizer step, over all micro-batches and ranks."""
-        data = self.train.data
-        return data.batch_size * data.grad_accum_steps * self.dist.world_size
-
     def stop_reason(self) -> StopReason | None:
         """Why training ends now, or None.
 
@@ -214,31 +234,14 @@ class Trainer:
             TrainingError: There was such a step. On an accelerator, up to 100 steps later.
         """
         start_time = time.perf_counter()
-        state, device, n_micro = self.state, self.setup.device, self.train.data.grad_accum_steps
-        if self.model.has_dropout:
-            seed_dropout(self.train.runtime.seed, state.step, device)
-        size = self.train.data.batch_size
-        first = self.dist.first_window(state.windows_drawn, n_micro * size)
-        batches = [self.setup.batches.batch(first + i * size, size) for i in range(n_micro)]
-        data_seconds = time.perf_counter() - start_time
-
-        # Micro-batches and ranks differ in their number of targets (padding is ignored), so the
-        # loss is a sum over all of them divided by the total, not a mean of means.
-        local_targets = sum(count_targets(targets) for _, targets in batches)
-        n_targets = int(self.dist.sum(local_targets, device))
-        loss = torch.zeros((), device=device)
-        for batch in batches:
-            inputs, targets = (to_device(array, device) for array in batch)
-            micro_loss = summed_cross_entropy(self._forward(inputs), targets) / max(n_targets, 1)
-            self._scaler.scale(micro_loss).backward()  # type: ignore[no-untyped-call]
-            self.params.accumulate_grads()
-            loss += micro_loss.detach()
+        state = self.state
+        step = self._gradients.compute(state.step, state.windows_drawn)
 
         for optimizer in self.optimizers:
             self._scaler.unscale_(optimizer)
         max_norm = self.train.optim.grad_clip or math.inf
         grad_norm = self.params.clip_grads(max_norm)
-        outcome = torch.stack((self.dist.sum_tensor(loss), grad_norm))
+        outcome = torch.stack((step.loss, grad_norm))
         self._unread.append((state.step, outcome))
         if len(self._unread) > self._max_unread:
             self._read_steps()
@@ -249,10 +252,10 @@ class Trainer:
         self.params.update_ema(state.step)
         self.params.copy_to_model()
         state.count_step(
-            tokens=n_targets,
-            windows=self.windows_per_step,
+            tokens=step.targets,
+            windows=self._gradients.windows,
             seconds=time.perf_counter() - start_time,
-            data_seconds=data_seconds,
+            data_seconds=step.data_seconds,
         )
 
     def evaluate(self, *, scheduled: bool) -> bool:
@@ -269,7 +272,12 @@ class Trainer:
         cancelled = partial(self._wait_while_paused, in_pause=self.control.paused)
         with self.params.ema_weights():
             losses = evaluate(
-                self.model, setup.dataset, self.config, setup.device, cancelled=cancelled
+                self.model,
+                setup.dataset,
+                self.config,
+                setup.device,
+                cancelled=cancelled,
+                sharing=Sharing(self.dist.rank, self.dist.world_size, self.dist.sum),
             )
         if losses is None:
             return False
@@ -285,64 +293,45 @@ class Trainer:
             text = f"evaluating {eval_set}, before {before}: the best loss counts from here"
             self._events.emit(Warned(step=state.step, message=text))
         is_best = scheduled and state.record_eval(losses.val_loss, eval_set, min_delta=min_delta)
-        self._events.emit(
-            Evaluated(
-                step=state.step,
-                train_loss=losses.train_loss,
-                val_loss=losses.val_loss,
-                train_ppl=losses.train_ppl,
-                val_ppl=losses.val_ppl,
-                val_bits_per_byte=losses.val_bits_per_byte,
-                eval_windows=losses.eval_set.windows,
-                window_tokens=losses.eval_set.window_tokens,
-                is_best=is_best,
-            )
-        )
+        self._events.emit(evaluated(state.step, losses, is_best=is_best))
         self._answers.completed.add("evaluate")
         return is_best
 
     def sample(self) -> None:
         """Draw the configured samples, with the EMA weights if enabled."""
         self._read_steps()
-        state, setup, decoding = self.state, self.setup, self.config.sample.sample
-        seed = derived_seed(self.train.runtime.seed, "sample", state.step)
-        with self.params.ema_weights():
-            samples = generate(
-                self.model,
-                setup.prompt.tokens,
-                SamplingSettings.from_config(decoding, seed),
-                n_samples=decoding.num_samples,
-                tokenizer=setup.tokenizer,
-                cancelled=partial(self._wait_while_paused, in_pause=self.control.paused),
-            )
-        if any(sample.finish_reason == "cancelled" for sample in samples):
+        whole = contextlib.nullcontext(self.model)
+        if self._shards is not None:
+            whole = self._shards.whole_model()
+        with self.params.ema_weights(), whole as model:
+            self.control.on_main(partial(self._sample, model))
+        if not self.dist.is_main and not self.control.stopping:
+            # As the first rank, which has drawn them.
+            self.state.sampled_at = self.state.step
+
+    def _sample(self, model: LanguageModel) -> None:
+        cancelled = partial(self._wait_while_paused, in_pause=self.control.paused)
+        samples = draw_samples(self.setup, model, self.state.step, cancelled=cancelled)
+        if samples is None:
             return
-        state.sampled_at = state.step
+        self.state.sampled_at = self.state.step
         self._answers.completed.add("sample")
         for sample in samples:
-            self._events.emit(
-                Sampled(
-                    step=state.step,
-                    prompt=setup.prompt.text,
-                    text=sample.text,
-                    seed=seed,
-                    temperature=decoding.temperature,
-                    top_k=decoding.top_k,
-                    top_p=decoding.top_p,
-                )
-            )
+            self._events.emit(sample)
 
     def save(self, *, last: bool, best: bool) -> None:
         """Save a checkpoint as last, best or both; a failed save is only a warning."""
         self._read_steps()
         state = self.state
         if not self.dist.is_main:
+            self._checkpointer.take_part(state)
             return
         state.wall_time = time.perf_counter() - self._start_time
         self._events.sync(state.step)
         try:
             self._events.emit(self._checkpointer.save(state, last=last, best=best))
             self._answers.completed.add("checkpoint")
+            remember_run(self.run.run_id)
         except CheckpointError as error:
             if not self.run.root.is_dir():
                 raise TrainingError(
@@ -352,6 +341,10 @@ class Trainer:
             self._events.emit(Warned(step=state.step, message=f"checkpoint not saved: {error}"))
             if best:
                 state.retract_best()
+
+    def _agrees(self, decision: bool) -> bool:  # noqa: FBT001 - the only argument
+        """The first rank's decision to save, in which every rank with a part takes part."""
+        return decision if self._shards is None else self.dist.from_main(lambda: decision)
 
     def _read_steps(self) -> None:
         """Read the losses and norms of the newest steps from the device."""
@@ -372,7 +365,8 @@ class Trainer:
             return
         self.params.zero_grads()
         # With a non-finite loss the weights are useless: resume from an earlier checkpoint.
-        if math.isfinite(loss) and not self._checkpointer.has_saved(self.state.step):
+        is_saved = self._checkpointer.has_saved(self.state.step)
+        if self._agrees(math.isfinite(loss) and not is_saved):
             self.save(last=True, best=False)
         what = f"gradient norm is {grad_norm}" if math.isfinite(loss) else f"loss is {loss}"
         raise TrainingError(
@@ -387,6 +381,7 @@ class Trainer:
         Evaluation and sampling call this between batches and tokens, so that a pause interrupts
         them, too, unless they were requested `in_pause`.
         """
+        self.control.between_batches()
         if self.control.paused and not in_pause and not self.control.has_request():
             self._events.emit(StatusChanged(step=self.state.step, status="paused"))
             self._answers.give_switches(self.state.step)

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transformer_playground.config.train import RuntimeConfig
-from transformer_playground.training.distributed import DistInfo
 from transformer_playground.training.rng import derived_seed, seed_dropout
 from transformer_playground.training.state import TrainingState
 
@@ -69,15 +68,6 @@ def test_dropout_depends_on_the_step_alone() -> None:
     assert torch.equal(torch.rand(4), first)
     seed_dropout(1, 8, CPU)
     assert not torch.equal(torch.rand(4), first)
-
-
-def test_no_two_processes_or_micro_steps_read_the_same_batch() -> None:
-    size, world_size = 4, 3
-    seen = [
-        DistInfo(rank, world_size=world_size).first_window(step * size * world_size, size) + window
-        for rank, step, window in itertools.product(range(world_size), range(20), range(size))
-    ]
-    assert sorted(seen) == list(range(20 * size * world_size))
 
 
 def test_a_best_loss_on_other_windows_does_not_count() -> None:
