@@ -22,9 +22,9 @@ class RankPool:
     """Processes that stay in one process group; each starts once, since that takes seconds."""
 
     def __init__(self) -> None:
-        # Forks of a server that has imported torch start at once.
+        # Forks of a server that has imported everything start at once.
         forks = multiprocessing.get_context("forkserver")
-        forks.set_forkserver_preload(["torch", "transformer_playground.training.run"])
+        forks.set_forkserver_preload(["transformer_playground.training.run", "peft"])
         port = _free_port()
         self._ends: list[Connection] = []
         self._processes = []

@@ -42,6 +42,16 @@ Force = Annotated[
 OptionalExperiment = Annotated[
     str | None, typer.Argument(metavar="EXP", help="Experiment name; can be omitted with --config.")
 ]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        "--processes",
+        metavar="N",
+        min=1,
+        max=1024,
+        help="Processes on this machine that share each step; sets train.distributed.processes.",
+    ),
+]
 RunId = Annotated[
     str | None,
     typer.Option("--run-id", metavar="ID", help="ID of the new run; an existing run is resumed."),

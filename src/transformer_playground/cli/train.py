@@ -21,16 +21,23 @@ from transformer_playground.cli.options import (
     Force,
     OptionalExperiment,
     Overrides,
+    Processes,
     Resume,
     RunId,
     RunsDir,
 )
 from transformer_playground.cli.output import is_terminal, note, say, say_json
 from transformer_playground.cli.preparation import PreparationDisplay
-from transformer_playground.errors import UsageError
+from transformer_playground.errors import PlaygroundError, UsageError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
 from transformer_playground.runs.finding import find_run
-from transformer_playground.runs.folder import RUNS_DIR, RunFolder, check_run_id, open_run
+from transformer_playground.runs.folder import (
+    RUNS_DIR,
+    RunFolder,
+    check_run_id,
+    new_run_id,
+    open_run,
+)
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.launch import (
     Launch,
@@ -39,6 +46,9 @@ from transformer_playground.training.launch import (
     resolve_launch,
     shell_command,
 )
+from transformer_playground.training.process_group import LostRankError, Place, ProcessGroup
+from transformer_playground.training.processes import RankCommand, run_processes
+from transformer_playground.training.shares import check_shares
 
 if TYPE_CHECKING:
     from transformer_playground.training.run import TrainingResult
@@ -100,16 +110,84 @@ def run_launch(
         The exit code: 0, 1 if an export failed, or 128 plus the number of the signal that stopped
         training.
     """
+    command = RankCommand(launch, experiments_dir, runs_dir, json_output)
+    if (place := Place.of(os.environ)) is not None:
+        # torchrun has started this process as one of several.
+        return train_as_rank(command, place)
+    resolved = _resolve(command)
+    _prepare(resolved, json_output=json_output)
+    if resolved.loaded.config.train.distributed.processes > 1:
+        return _train_in_processes(resolved, json_output=json_output)
+    return _train(resolved, json_output=json_output)
+
+
+def _resolve(command: RankCommand) -> ResolvedLaunch:
+    launch, runs_dir = command.launch, command.runs_dir
     if (resumed := _run_to_resume(launch, runs_dir)) is not None:
         launch = replace(launch, resume=resumed.run_id, run_id=None)
-    resolved = resolve_launch(experiments_dir, runs_dir, launch)
+    return resolve_launch(command.experiments_dir, runs_dir, launch)
+
+
+def _prepare(resolved: ResolvedLaunch, *, json_output: bool) -> None:
     with PreparationDisplay() as display:
         report = resolved.prepare(display.note, display.progress)
     if report is not None and not json_output:
         from transformer_playground.cli.prepare import describe_report
 
         say(describe_report(report))
-    return _train(resolved, json_output=json_output)
+
+
+def _train_in_processes(resolved: ResolvedLaunch, *, json_output: bool) -> int:
+    """Train in as many processes as the settings say, and wait for them."""
+    launch, config = resolved.launch, resolved.loaded.config
+    run_id = launch.resume or launch.run_id or new_run_id(resolved.experiment.name)
+    # Prepared already.
+    prepare: PrepareWhen = "if needed" if launch.prepare == "always" else launch.prepare
+    launch = replace(launch, run_id=None if launch.resume else run_id, prepare=prepare)
+    processes = config.train.distributed.processes
+    check_shares(config.train.data, processes)
+    folders = {"experiments_dir": resolved.experiments_dir, "runs_dir": resolved.runs_dir}
+    return run_processes(
+        RankCommand(launch, **folders, json_output=json_output),
+        processes,
+        threads=config.train.runtime.threads,
+        hint=f"Resume it with: {resume_command(run_id, **folders)}",
+    )
+
+
+def train_as_rank(command: RankCommand, place: Place) -> int:
+    """Train as one of several processes, of which the first prints for all.
+
+    Returns:
+        The exit code; of another rank than the first, 0 unless it failed.
+
+    Raises:
+        PlaygroundError: On the first rank, as in a single process.
+    """
+    group = ProcessGroup(place)
+    try:
+        return _train_rank(command, group)
+    except PlaygroundError as error:
+        is_said = isinstance(error, LostRankError) and error.is_known
+        if group.is_main and not is_said:
+            raise
+        return error.exit_code
+
+
+def _train_rank(command: RankCommand, group: ProcessGroup) -> int:
+    if (restarted := group.earlier_run()) is not None:
+        launch = replace(command.launch, resume=restarted, run_id=None, branch=None)
+        command = replace(command, launch=launch)
+    # The first one copies experiments and prepares datasets, which the others then find.
+    resolved = group.main_first(lambda: _resolve(command))
+    group.main_first(lambda: _prepare(resolved, json_output=command.json_output))
+    with group.joined(resolved.loaded.config):
+        if group.is_main:
+            return _train(resolved, json_output=command.json_output)
+        control = TrainingControl()
+        with stop_on_signals(control):
+            resolved.train([], control, lambda _: None)
+        return 0
 
 
 def resume_command(run_id: str, *, experiments_dir: Path, runs_dir: Path) -> str:
@@ -201,6 +279,10 @@ def _summarise(result: "TrainingResult", *, json_output: bool) -> None:
         say(f"  {name}")
 
 
+def _processes_setting(processes: int | None) -> tuple[str, ...]:
+    return () if processes is None else (f"train.distributed.processes={processes}",)
+
+
 def train(
     experiment: OptionalExperiment = None,
     config: ConfigPath = None,
@@ -210,6 +292,7 @@ def train(
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
+    processes: Processes = None,
     estimate: Annotated[
         bool,
         typer.Option(
@@ -227,7 +310,7 @@ def train(
 
     A resumed run continues from its newest valid checkpoint.
     """
-    stated = tuple(overrides or ())
+    stated = (*(overrides or ()), *_processes_setting(processes))
     launch = Launch(experiment or "", stated, run_id, resume, config=config, prepare="never")
     if estimate:
         return print_estimate(
@@ -247,10 +330,11 @@ def loop(
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
+    processes: Processes = None,
     force: Force = False,
 ) -> int:
     """Prepare the data if needed, train, and draw samples."""
-    stated = tuple(overrides or ())
+    stated = (*(overrides or ()), *_processes_setting(processes))
     prepare: PrepareWhen = "always" if force else "if needed"
     launch = Launch(experiment or "", stated, run_id, resume, config=config, prepare=prepare)
     return run_launch(launch, experiments_dir, runs_dir, json_output=json_output)

@@ -122,6 +122,7 @@ class Accumulation:
 
     def _count_targets(self, batches: list[Batch]) -> int:
         if not self._setup.batches.ignores_targets and not self._ranks.is_alone:
-            return self.windows * batches[0][1].shape[1]
+            return int(self.windows * batches[0][1].shape[1])
         local = sum(count_targets(targets) for _, targets in batches)
-        return int(self._ranks.sum(local)[0])
+        (total,) = self._ranks.sum(local)
+        return int(total)

@@ -100,9 +100,9 @@ class DistInfo:
             except PlaygroundError as error:
                 outcome = [(None, error)]
         dist.broadcast_object_list(outcome)
-        result, error = outcome[0]
-        if error is not None:
-            raise error
+        result, failure = outcome[0]
+        if failure is not None:
+            raise failure
         return result  # type: ignore[return-value]
 
     def together(self, action: Callable[[], _Result]) -> _Result:

@@ -27,24 +27,40 @@ class DropoutRows(TorchFunctionMode):
     def __torch_function__(
         self,
         func: Callable[..., Any],
-        types: Sequence[type],  # noqa: ARG002 - the signature is torch's
+        types: Sequence[type],
         args: Sequence[Any] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> Any:
         """Call `func`, or replace it if it is a dropout."""
         options = dict(kwargs or {})
+        if func is Tensor.backward:
+            return self._backward(*args)
         if func is functional.dropout:
             return self._dropout(*args, **options)
         if func is functional.scaled_dot_product_attention and options.get("dropout_p"):
             return self._attention(*args, **options)
         return func(*args, **options)
 
+    def _backward(self, loss: Tensor) -> None:
+        # A mode is off while it treats a function, but gradient checkpointing drops again here.
+        # Tensor.backward itself would leave the mode once more.
+        with self:
+            torch.autograd.Variable._execution_engine.run_backward(
+                (loss,),
+                (torch.ones_like(loss),),
+                False,
+                False,
+                (),
+                allow_unreachable=True,
+                accumulate_grad=True,
+            )
+
     def _dropout(
         self,
         input: Tensor,  # noqa: A002 - the name is torch's
         p: float = 0.5,
-        training: bool = True,  # noqa: FBT001, FBT002
-        inplace: bool = False,  # noqa: FBT001, FBT002
+        training: bool = True,
+        inplace: bool = False,
     ) -> Tensor:
         if not training or p == 0:
             return functional.dropout(input, p, training, inplace)
@@ -57,7 +73,7 @@ class DropoutRows(TorchFunctionMode):
     ) -> Tensor:
         shape = (*query.shape[:-1], key.shape[-2])
         kept = torch.empty(self._shape(shape), dtype=query.dtype).bernoulli_(1 - dropout_p)
-        mixed, _ = torch.ops.aten._scaled_dot_product_attention_math(  # noqa: SLF001 - takes a mask
+        mixed, _ = torch.ops.aten._scaled_dot_product_attention_math(
             query,
             key,
             value,

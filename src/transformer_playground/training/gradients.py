@@ -49,7 +49,9 @@ class FlatGradients:
         """Set all gradients and the loss to zero."""
         self.buffer.zero_()
 
-    def clip(self, max_norm: float, combine: Callable[[Tensor], Tensor] = lambda norm: norm) -> Tensor:
+    def clip(
+        self, max_norm: float, combine: Callable[[Tensor], Tensor] = lambda norm: norm
+    ) -> Tensor:
         """Scale all gradients so that their global norm is at most `max_norm`.
 
         Args:
@@ -90,7 +92,9 @@ class GradientSums:
         self._sent: list[dist.Work] = []
         self._is_last = False
         for number, parameter in enumerate(parameters):
-            parameter.register_post_accumulate_grad_hook(self._hook(number))
+            parameter.register_post_accumulate_grad_hook(  # type: ignore[no-untyped-call]
+                self._hook(number)
+            )
 
     def begin_last_pass(self) -> None:
         """The next backward pass completes the gradients."""

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
+    from transformer_playground.config.schema import ExperimentConfig
     from transformer_playground.training.distributed import DistInfo
 
 _Result = TypeVar("_Result")
@@ -27,9 +27,18 @@ _REPORT_SECONDS = 3.0
 _CONNECTION_LOST = "lost the connection to another rank"
 _ELASTIC = "TORCHELASTIC_RUN_ID"
 
+OWN_LAUNCH = "tp-"
+"""How the id of a launch by `tp train --processes` begins."""
+
 
 class LostRankError(TrainingError):
-    """Another rank was killed or does not answer: the run is interrupted, not failed."""
+    """Another rank was killed or does not answer: the run is interrupted, not failed.
+
+    Attributes:
+        is_known: Whether the launcher of the processes says so, too.
+    """
+
+    is_known = False
 
 
 @dataclass(frozen=True)
@@ -80,14 +89,14 @@ class ProcessGroup:
         # torchrun's agent keeps the store, which then outlives its processes.
         self._has_agent = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
         self._parent = os.getppid() if _ELASTIC in os.environ else None
-        server = dist.TCPStore(
+        server = dist.TCPStore(  # type: ignore[attr-defined]
             os.environ["MASTER_ADDR"],
             int(os.environ["MASTER_PORT"]),
             place.world_size,
             is_master=place.rank == 0 and not self._has_agent,
         )
-        self._lasting = dist.PrefixStore("transformer_playground", server)
-        self._store = dist.PrefixStore(f"transformer_playground/{place.restarts}", server)
+        self._lasting = _prefixed("transformer_playground", server)
+        self._store = _prefixed(f"transformer_playground/{place.restarts}", server)
         self._store.set(f"who/{place.rank}", f"process {os.getpid()} on {platform.node()}")
         self._actions = 0
 
@@ -119,7 +128,7 @@ class ProcessGroup:
             self._lasting.set("run", run_id)
 
     @contextlib.contextmanager
-    def joined(self, config: ExperimentConfig) -> Iterator[None]:
+    def joined(self, config: "ExperimentConfig") -> Iterator[None]:
         """Context with torch's process group, which all ranks enter.
 
         Raises:
@@ -132,7 +141,7 @@ class ProcessGroup:
         self._share_cores(config)
         dist.init_process_group(
             backend,
-            store=dist.PrefixStore("torch", self._store),
+            store=_prefixed("torch", self._store),
             rank=self.place.rank,
             world_size=self.place.world_size,
             timeout=timedelta(minutes=config.train.distributed.timeout_minutes),
@@ -146,7 +155,7 @@ class ProcessGroup:
             torch.set_num_threads(threads)
             dist.destroy_process_group()
 
-    def _backend(self, config: ExperimentConfig) -> str:
+    def _backend(self, config: "ExperimentConfig") -> str:
         import torch
 
         from transformer_playground.model.device import choose_device
@@ -170,7 +179,7 @@ class ProcessGroup:
         # Small values travel over the CPU, so that the GPU is not waited for.
         return "cpu:gloo,cuda:nccl"
 
-    def _share_cores(self, config: ExperimentConfig) -> None:
+    def _share_cores(self, config: "ExperimentConfig") -> None:
         """Give this process its share of the cores, unless the number of threads is stated."""
         import torch
 
@@ -207,6 +216,13 @@ class ProcessGroup:
             if self._store.check([f"who/{rank}"]):
                 return f"rank {rank} ({self._store.get(f'who/{rank}').decode()})"
         return f"rank {rank}"
+
+
+def _prefixed(prefix: str, store: Any) -> Any:
+    """A part of torch's key-value store, which exports no type for type checkers."""
+    import torch.distributed as dist
+
+    return dist.PrefixStore(prefix, store)  # type: ignore[attr-defined]
 
 
 def launcher_is_gone() -> bool:
@@ -248,9 +264,11 @@ def explain_failure(error: Exception, ranks: "DistInfo", minutes: float) -> Exce
     names = ", ".join(silent) or "another rank"
     late = "imed out" in str(error)
     what = f"did not answer for {minutes:g} minutes" if late else "has ended"
-    return LostRankError(
+    lost = LostRankError(
         f"{names} {what}, so the run is interrupted.", "Resume it from its newest checkpoint."
     )
+    lost.is_known = not late and os.environ.get(_ELASTIC, "").startswith(OWN_LAUNCH)
+    return lost
 
 
 def _is_lost_connection(error: Exception) -> bool:

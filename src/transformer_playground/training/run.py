@@ -42,6 +42,7 @@ from transformer_playground.training.optimizers import build_optimizers
 from transformer_playground.training.post_run import Artifacts, make_artifacts
 from transformer_playground.training.requests import RequestReader
 from transformer_playground.training.setup import TrainingSetup, build_setup, translate_oom
+from transformer_playground.training.shards import is_in_parts, without_weights
 from transformer_playground.training.shares import check_shares
 from transformer_playground.training.sinks.base import Sink
 from transformer_playground.training.sinks.run_files import (
@@ -162,7 +163,7 @@ def start(
         if ranks.is_main:
             setup.tokenizer.save(run.tokenizer)
         trainer = build_trainer(setup, run, sinks, control, resumption)
-        return _train(trainer, run, setup.config, lock.session)
+        return _train(trainer, run, setup.config, lock)
 
 
 def _lock(run: RunFolder, ranks: DistInfo) -> contextlib.AbstractContextManager[RunLock | None]:
@@ -304,7 +305,9 @@ def _own_sinks(
     yield SamplesSink(run)
     yield LogFileSink(run.log_path)
     if isinstance(setup.model, AdapterModel):
-        yield AdapterSink(run, setup.model)
+        # It writes the weights of checkpoints; those of a model in parts are not whole.
+        is_sharded = is_in_parts(setup.config.train.distributed, DistInfo.current())
+        yield AdapterSink(run, without_weights(setup.model) if is_sharded else setup.model)
     if setup.config.train.runtime.tensorboard:
         same_run = resumption is not None and resumption.same_run
         resumed_at = resumption.payload["step"] if resumption and same_run else None

@@ -8,14 +8,22 @@ tensors; files hold whole tensors, the same as those of one process.
 import contextlib
 import copy
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from transformer_playground.config.train import DistributedConfig
 from transformer_playground.model.base import LanguageModel, trainable_parameters
 from transformer_playground.training.distributed import DistInfo
+
+_Model = TypeVar("_Model", bound=LanguageModel)
+
+
+def is_in_parts(config: DistributedConfig, ranks: DistInfo) -> bool:
+    """Whether each rank holds only a part of the weights."""
+    return config.strategy == "fsdp" and not ranks.is_alone
 
 
 class Shards:
@@ -36,7 +44,7 @@ class Shards:
         from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 
         self._model, self._dtype, self._ranks = model, dtype, ranks
-        self._empty = _without_weights(model)
+        self._empty = without_weights(model)
         self._mesh = init_device_mesh(model.device.type, (ranks.world_size,))
         low = None if dtype == torch.float32 else dtype
         policy = MixedPrecisionPolicy(param_dtype=low, reduce_dtype=torch.float32)
@@ -44,7 +52,8 @@ class Shards:
             # FSDP takes no transposed matrices.
             parameter.data = parameter.data.contiguous()
         for module in (*model.layers(), model):
-            fully_shard(module, mesh=self._mesh, mp_policy=policy)
+            # The root, too: it must not keep the averages that an evaluation has put together.
+            fully_shard(module, mesh=self._mesh, mp_policy=policy, reshard_after_forward=True)
         for module in model.modules():
             if isinstance(module, FSDPModule):
                 # The loss is divided by the targets of all ranks, so gradients are sums.
@@ -82,7 +91,7 @@ class Shards:
         return self._shapes[id(master)]
 
     def rows(self, whole: Tensor) -> Tensor:
-        """This rank's rows of a tensor with the shape of a whole parameter."""
+        """The rows of this rank of a tensor with the shape of a whole parameter."""
         count = self._count(whole.shape)
         return whole[self._ranks.rank * count : (self._ranks.rank + 1) * count]
 
@@ -136,7 +145,7 @@ class Shards:
         try:
             yield self._empty
         finally:
-            self._empty = _without_weights(self._empty)
+            self._empty = without_weights(self._empty)
 
     def _padded(self, shape: Sequence[int], rows: Tensor) -> Tensor:
         """The rows, with zeros up to the length of every other rank's."""
@@ -150,14 +159,14 @@ class Shards:
 
 
 def _local(parameter: Any) -> Tensor:
-    """This rank's rows, which share the memory of the parameter."""
+    """The rows of this rank, which share the memory of the parameter."""
     with torch.no_grad():
         local: Tensor = parameter.to_local()
     return local
 
 
-def _without_weights(model: LanguageModel) -> LanguageModel:
-    """A copy whose parameters have shapes but no memory."""
+def without_weights(model: _Model) -> _Model:
+    """A copy in evaluation mode whose parameters have shapes but no memory."""
     memo: dict[int, Any] = {
         id(parameter): nn.Parameter(
             torch.empty_like(parameter, device="meta"), requires_grad=parameter.requires_grad
@@ -171,6 +180,6 @@ def _replace(model: nn.Module, old: nn.Parameter, weights: Tensor) -> None:
     """Put weights in the place of a parameter, wherever it is used."""
     new = nn.Parameter(weights, requires_grad=False)
     for module in model.modules():
-        for name, parameter in module._parameters.items():  # noqa: SLF001 - keeps tied ones tied
+        for name, parameter in module._parameters.items():
             if parameter is old:
-                module._parameters[name] = new  # noqa: SLF001
+                module._parameters[name] = new

@@ -97,4 +97,4 @@ class SharedControl(TrainingControl):
         self._local.warn(message)
 
     def _ask(self, action: Action) -> None:
-        self._local._ask(action)  # noqa: SLF001 - of the same kind
+        self._local._ask(action)

@@ -5,9 +5,12 @@ shared out, so that every split of a step sees the same sequences.
 """
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from transformer_playground.config.train import DataConfig
 from transformer_playground.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transformer_playground.config.train import DataConfig
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Piece:
         return slice(self.start - self.batch_start, self.stop - self.batch_start)
 
 
-def check_shares(data: DataConfig, processes: int) -> None:
+def check_shares(data: "DataConfig", processes: int) -> None:
     """Check that every process has a sequence in each step.
 
     Raises:
@@ -50,7 +53,7 @@ def check_shares(data: DataConfig, processes: int) -> None:
         )
 
 
-def pieces(data: DataConfig, rank: int, processes: int, *, of_each_batch: bool) -> list[Piece]:
+def pieces(data: "DataConfig", rank: int, processes: int, *, of_each_batch: bool) -> list[Piece]:
     """The pieces of a step that one process computes, as many as every other process.
 
     One process computes the micro-batches as configured. Of several, each takes consecutive
@@ -82,4 +85,3 @@ def pieces(data: DataConfig, rank: int, processes: int, *, of_each_batch: bool) 
 def _part(whole: range, number: int, count: int) -> range:
     """Part `number` of a range in `count` parts that differ in length by at most 1."""
     return whole[len(whole) * number // count : len(whole) * (number + 1) // count]
-

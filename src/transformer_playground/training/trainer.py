@@ -35,7 +35,7 @@ from transformer_playground.training.process_group import (
 from transformer_playground.training.requests import Answers
 from transformer_playground.training.schedules import learning_rate
 from transformer_playground.training.setup import TrainingSetup, translate_oom
-from transformer_playground.training.shards import Shards
+from transformer_playground.training.shards import Shards, is_in_parts
 from transformer_playground.training.shared_control import SharedControl
 from transformer_playground.training.sinks.base import EventBus, Sink
 from transformer_playground.training.state import StopReason, TrainingState, due, max_unread_steps
@@ -75,7 +75,7 @@ class Trainer:
         self._answers = Answers(self.control, self._events.emit)
         optim, runtime = self.train.optim, self.train.runtime
         hidden = model.hidden_matrices()
-        is_sharded = self.train.distributed.strategy == "fsdp" and not ranks.is_alone
+        is_sharded = is_in_parts(self.train.distributed, ranks)
         self._shards = Shards(model, setup.weights_dtype, ranks) if is_sharded else None
         self.params = MixedPrecisionParams(
             model,
@@ -84,9 +84,7 @@ class Trainer:
             ranks=ranks,
             shards=self._shards,
         )
-        self.optimizers = build_optimizers(
-            optim, self.params.named(), hidden, ranks, self._shards
-        )
+        self.optimizers = build_optimizers(optim, self.params.named(), hidden, ranks, self._shards)
         float16 = setup.precision.dtype == torch.float16
         self._scaler = torch.amp.GradScaler(setup.device.type, enabled=float16)
         self._gradients = Accumulation(setup, self.params, self._scaler, ranks)
@@ -300,9 +298,8 @@ class Trainer:
     def sample(self) -> None:
         """Draw the configured samples, with the EMA weights if enabled."""
         self._read_steps()
-        whole = contextlib.nullcontext(self.model)
-        if self._shards is not None:
-            whole = self._shards.whole_model()
+        shards = self._shards
+        whole = shards.whole_model() if shards else contextlib.nullcontext(self.model)
         with self.params.ema_weights(), whole as model:
             self.control.on_main(partial(self._sample, model))
         if not self.dist.is_main and not self.control.stopping:
@@ -342,7 +339,7 @@ class Trainer:
             if best:
                 state.retract_best()
 
-    def _agrees(self, decision: bool) -> bool:  # noqa: FBT001 - the only argument
+    def _agrees(self, decision: bool) -> bool:
         """The first rank's decision to save, in which every rank with a part takes part."""
         return decision if self._shards is None else self.dist.from_main(lambda: decision)
 

@@ -9,6 +9,7 @@ import torch
 
 from builders.distributed import RankPool, train_here, two_ranks
 from builders.finetuning import lora_request
+from builders.metrics import read_rows
 from builders.training import final_payload, merged, request_for, rows_of, runtime
 from transformer_playground.checkpoints.discovery import newest_valid
 from transformer_playground.runs.folder import RunFolder, open_run
@@ -18,7 +19,8 @@ from transformer_playground.training.run import TrainingRequest, start
 # Float32 sums in another order, before any weight has changed.
 FIRST_STEP = 1e-5
 # Steps of AdamW and Muon enlarge such differences, most of all where a gradient is near zero.
-LATER_STEPS = 5e-4
+LATER_LOSSES = 5e-4
+LATER_NORMS = 2e-3
 STEPS = 6
 SHORT: dict[str, Any] = {
     "train": {
@@ -39,8 +41,7 @@ ACCUMULATION = {"train": {"data": {"grad_accum_steps": 3}}}
 DROPOUT_AND_AVERAGE = {"model": {"dropout": 0.2}, "train": {"runtime": {"ema_decay": 0.9}}}
 CASES: dict[str, dict[str, Any]] = {
     "adamw": {},
-    "muon, accumulation": merged(MUON, ACCUMULATION),
-    "adamw, dropout, accumulation and average": merged(ACCUMULATION, DROPOUT_AND_AVERAGE),
+    "muon, dropout, accumulation and average": merged(MUON, ACCUMULATION, DROPOUT_AND_AVERAGE),
     "adamw in parts, dropout and average": merged(FSDP, DROPOUT_AND_AVERAGE),
     "muon in parts, accumulation": merged(FSDP, MUON, ACCUMULATION),
 }
@@ -64,7 +65,8 @@ def assert_equal_runs(one: RunFolder, two: RunFolder) -> None:
         expected = [row[figure] for row in rows_of(one, event)]
         found = [row[figure] for row in rows_of(two, event)]
         assert found[0] == pytest.approx(expected[0], rel=FIRST_STEP)
-        assert found == pytest.approx(expected, rel=LATER_STEPS)
+        later = LATER_NORMS if figure == "grad_norm" else LATER_LOSSES
+        assert found == pytest.approx(expected, rel=later)
     counters = ("step", "tokens_seen", "lr")
     assert [[row[name] for name in counters] for row in rows_of(two, "train")] == [
         [row[name] for name in counters] for row in rows_of(one, "train")
@@ -74,7 +76,8 @@ def assert_equal_runs(one: RunFolder, two: RunFolder) -> None:
     for key in ("model", "ema"):
         assert (alone[key] is None) == (shared[key] is None)
         for name, weights in (alone[key] or {}).items():
-            torch.testing.assert_close(shared[key][name], weights, rtol=0.02, atol=2e-3)
+            difference = torch.linalg.vector_norm(shared[key][name] - weights)
+            assert difference <= 0.05 * torch.linalg.vector_norm(weights), name
 
 
 def train_both(ranks: RankPool, request: TrainingRequest, folder: Path) -> None:
@@ -112,7 +115,7 @@ def test_a_run_goes_on_with_another_number_of_processes(
     run = open_run(runs_dir, "run")
     figures = [row["train_loss"] for row in rows_of(run, "train")]
     expected = [row["train_loss"] for row in rows_of(straight, "train")]
-    assert figures == pytest.approx(expected, rel=LATER_STEPS)
+    assert figures == pytest.approx(expected, rel=LATER_LOSSES)
     assert [row["step"] for row in rows_of(run, "train")] == list(range(1, STEPS + 1))
     assert newest_valid(run.checkpoints).path.stat().st_size == pytest.approx(
         newest_valid(straight.checkpoints).path.stat().st_size, rel=0.02
@@ -130,8 +133,6 @@ def test_only_the_first_rank_has_sinks_and_draws_samples(ranks: RankPool, tmp_pa
 
 
 def rows_of_samples(run: RunFolder) -> list[str]:
-    from builders.metrics import read_rows
-
     return [row["text"] for row in read_rows(run.samples_path)]
 
 

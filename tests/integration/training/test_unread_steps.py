@@ -13,6 +13,7 @@ from transformer_playground.checkpoints.loading import load_payload
 from transformer_playground.errors import TrainingError
 from transformer_playground.model.loss import summed_cross_entropy
 from transformer_playground.runs.folder import create_run
+from transformer_playground.training import accumulation
 from transformer_playground.training import trainer as module
 from transformer_playground.training.setup import build_setup
 from transformer_playground.training.trainer import Trainer
@@ -68,11 +69,11 @@ def test_a_non_finite_step_is_not_applied_and_reported_at_the_next_look(
     before = weights(trainer)
     true_loss = summed_cross_entropy
     monkeypatch.setattr(
-        module, "summed_cross_entropy", lambda *given: true_loss(*given) * torch.nan
+        accumulation, "summed_cross_entropy", lambda *given: true_loss(*given) * torch.nan
     )
     trainer.train_step()
     assert all(torch.equal(before[name], tensor) for name, tensor in weights(trainer).items())
-    monkeypatch.setattr(module, "summed_cross_entropy", true_loss)
+    monkeypatch.setattr(accumulation, "summed_cross_entropy", true_loss)
     trainer.train_step()
     after = weights(trainer)
     assert all(torch.isfinite(tensor).all() for tensor in after.values())
