@@ -217,6 +217,14 @@ class TrainConfig(Table):
         runtime = self.runtime
         keys = "train.runtime.dtype", "train.runtime.device"
         check_float16("dtype", runtime.dtype, runtime.device, *keys)
+        if self.distributed.strategy == "fsdp" and (runtime.compile or runtime.dtype == "float16"):
+            name = "compile" if runtime.compile else "dtype"
+            raise conflict(
+                "strategy = 'fsdp' works without compile, in float32 or bfloat16; "
+                f"change train.runtime.{name}, or set strategy = 'ddp'",
+                "train.distributed.strategy",
+                f"train.runtime.{name}",
+            )
         if runtime.compile and runtime.device == "mps":
             raise conflict(
                 "compile = true is not supported on mps; set compile = false",

@@ -15,6 +15,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from transformer_playground.config.train import DistributedConfig
+from transformer_playground.errors import ConfigError
 from transformer_playground.model.base import LanguageModel, trainable_parameters
 from transformer_playground.training.distributed import DistInfo
 
@@ -36,9 +37,17 @@ class Shards:
 
     Attributes:
         masters: This rank's rows of the trained parameters, as plain tensors.
+
+    Raises:
+        ConfigError: The dtype is float16, whose scaled gradients need more than a sum.
     """
 
     def __init__(self, model: LanguageModel, dtype: torch.dtype, ranks: DistInfo) -> None:
+        if dtype == torch.float16:
+            raise ConfigError(
+                "weights in parts (train.distributed.strategy = 'fsdp') cannot compute in float16.",
+                "Use bfloat16 or float32, or strategy = 'ddp'.",
+            )
         # Imported late: with it comes torch's compiler.
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
