@@ -59,8 +59,8 @@ def train_here(
 ) -> tuple[int, list[str]]:
     """Train or resume a run on this rank; its last step, and the events that its sinks got."""
     recorder = Recorder()
-    names = {"resume_from" if resumes else "run_id": run_id}
-    state = start(request, runs_dir, **names, sinks=[recorder]).state
+    resumed, new = (run_id, None) if resumes else (None, run_id)
+    state = start(request, runs_dir, run_id=new, resume_from=resumed, sinks=[recorder]).state
     return state.step, [type(event).__name__ for event in recorder.events]
 
 

@@ -1,6 +1,7 @@
 """Optimizer registry, and a set of optimizers that step together under one schedule."""
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -76,9 +77,9 @@ class OptimizerSet:
         for optimizer in self._optimizers:
             configured = [_settings(group) for group in optimizer.param_groups]
             loaded = state[type(optimizer).__name__]
-            if (shards := self._shards) is not None:
+            if self._shards is not None:
                 loaded = {**loaded, "state": {**loaded["state"]}}
-                _replace_tensors(optimizer, loaded, lambda _, whole: shards.rows(whole))
+                _replace_tensors(optimizer, loaded, partial(_own_rows, self._shards))
             optimizer.load_state_dict(loaded)
             for group, settings in zip(optimizer.param_groups, configured, strict=True):
                 group.update(settings)
@@ -99,6 +100,10 @@ def _replace_tensors(
             else value
             for name, value in values.items()
         }
+
+
+def _own_rows(shards: Shards, _master: Tensor, whole: Tensor) -> Tensor:
+    return shards.rows(whole)
 
 
 def _settings(group: dict[str, Any]) -> dict[str, Any]:
