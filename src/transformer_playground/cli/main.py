@@ -31,7 +31,7 @@ _COMMANDS = {
 }
 # Commands whose names are words or modules of Python.
 _FUNCTIONS = {"import": "import_run", "inspect": "inspect_run"}
-_RUNS = "runs"
+_RUNS, _SWEEP = "runs", "sweep"
 _DEFAULT = "list"
 # The module in `cli.runs` of each command of `tp runs`; its table has the function.
 _RUNS_COMMANDS = {
@@ -86,6 +86,8 @@ def build_app(only: str | None = None, *, of_runs: str | None = None) -> typer.T
             app.command(name)(getattr(commands, _FUNCTIONS.get(name, name.replace("-", "_"))))
     if only in (None, _RUNS):
         app.add_typer(_runs_app(of_runs), name=_RUNS)
+    if only in (None, _SWEEP):
+        app.add_typer(_sweep_app(), name=_SWEEP)
     return app
 
 
@@ -108,13 +110,27 @@ def _runs_app(only: str | None) -> typer.Typer:
     return runs_app
 
 
+def _sweep_app() -> typer.Typer:
+    from transformer_playground.cli import sweep
+
+    sweep_app = typer.Typer(
+        help="Train an experiment with many combinations of settings and seeds.",
+        add_completion=False,
+        no_args_is_help=True,
+        rich_markup_mode=None,
+    )
+    for name, command in sweep.COMMANDS.items():
+        sweep_app.command(name)(command)
+    return sweep_app
+
+
 def main(arguments: list[str]) -> int:
     """Run `tp` with these arguments; return its exit code."""
     first, second, *_ = [*arguments, "", ""]
     if first == _RUNS:
-        of_runs = second if second in _RUNS_COMMANDS else _DEFAULT
+        of_runs = second if second in _RUNS{*_COMMANDS, _SWEEP} else _DEFAULT
         app = build_app(_RUNS, of_runs=None if second == "--help" else of_runs)
-    elif first in _COMMANDS:
+    elif first in _COMMANDS or first == _SWEEP:
         app = build_app(first)
     else:
         # The help lists `runs` without its commands.

@@ -8,7 +8,7 @@ import types
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
@@ -73,8 +73,15 @@ class StopRequest:
         return 0 if self.signal is None else 128 + self.signal
 
 
+class Stoppable(Protocol):
+    """What signals stop."""
+
+    def stop(self) -> None:
+        """Stop it; must be safe in a signal handler."""
+
+
 @contextlib.contextmanager
-def stop_on_signals(control: TrainingControl) -> Iterator[StopRequest]:
+def stop_on_signals(control: Stoppable) -> Iterator[StopRequest]:
     """Stop training on SIGINT, SIGTERM or SIGHUP; a second signal exits at once."""
     request = StopRequest()
 

@@ -264,7 +264,7 @@ def _flag_layer(flag: str) -> Layer:
         )
     key = _parse_key(text.strip())
     *tables, name = key
-    values = {name: _parse_value(key, value)}
+    values = {name: parse_value(key, value)}
     for table in reversed(tables):
         values = {table: values}
     _check_depth(f"--set {text}", values)
@@ -289,7 +289,7 @@ def _parse_key(text: str) -> Key:
     return key
 
 
-def _parse_value(key: Key, text: str) -> Any:
+def parse_value(key: Key, text: str) -> Any:
     """A TOML value; unquoted text that is not TOML is a string.
 
     `none` and `null` unset an optional setting; for other settings they are strings

@@ -52,6 +52,7 @@ class Launch:
         branch: Run id and checkpoint file to branch from; the new run keeps that run's settings.
         config: Configuration file to use instead of the experiment's own.
         prepare: When to prepare the dataset; with "never" a missing one is an error.
+        sweep: Id of the sweep that the new run belongs to, and the number of its trial.
     """
 
     experiment: str
@@ -61,6 +62,7 @@ class Launch:
     branch: tuple[str, str] | None = None
     config: Path | None = None
     prepare: PrepareWhen = "if needed"
+    sweep: tuple[str, int] | None = None
 
     @property
     def origin(self) -> str | None:
@@ -212,6 +214,7 @@ class ResolvedLaunch:
             loaded.provenance,
             experiment.folder,
             self.prepare_command,
+            self.launch.sweep,
         )
 
 

@@ -66,7 +66,7 @@ class TrainingRequest:
     """Experiment and configuration to train.
 
     `provenance` maps each non-default setting to its source; `folder` is the experiment's folder;
-    `prepare_command` prepares its dataset.
+    `prepare_command` prepares its dataset; `sweep` is the id of a sweep and the number of a trial.
     """
 
     experiment: str
@@ -74,6 +74,7 @@ class TrainingRequest:
     provenance: Mapping[str, str]
     folder: Path
     prepare_command: str = "tp prepare"
+    sweep: tuple[str, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -315,7 +316,8 @@ def _own_sinks(
 
 
 def _record(request: TrainingRequest, setup: TrainingSetup) -> dict[str, Any]:
-    return {
+    sweep = request.sweep
+    return ({} if sweep is None else {"sweep": {"id": sweep[0], "trial": sweep[1]}}) | {
         "experiment": request.experiment,
         "config": setup.config.model_dump(mode="json"),
         "provenance": dict(request.provenance),

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
+from transformer_playground.config.override_text import setting_named
 from transformer_playground.config.reference import ANY_NAME, SchemaField, schema_index
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.config.toml import toml_string, toml_value
-from transformer_playground.tui.launch.override_text import setting_named
 from transformer_playground.tui.shared.completion import Completion
 
 _MAX_COUNT = 50

@@ -8,6 +8,12 @@ from textual.message import Message
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from transformer_playground.config.override_text import (
+    full_override,
+    split_overrides,
+    unfinished_part,
+    without_doubled_sign,
+)
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.launch.completion import (
@@ -15,12 +21,6 @@ from transformer_playground.tui.launch.completion import (
     describe_key,
     is_choice,
     is_complete,
-)
-from transformer_playground.tui.launch.override_text import (
-    full_override,
-    split_overrides,
-    unfinished_part,
-    without_doubled_sign,
 )
 from transformer_playground.tui.shared.completion import Completion
 from transformer_playground.tui.shared.completion_list import CompletionList

@@ -2,7 +2,7 @@
 
 import pytest
 
-from transformer_playground.tui.launch.override_text import (
+from transformer_playground.config.override_text import (
     full_override,
     setting_named,
     split_overrides,

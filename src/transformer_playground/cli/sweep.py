@@ -1,0 +1,306 @@
+"""`tp sweep`: many runs of one experiment with different settings."""
+
+import os
+import sys
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from transformer_playground.cli.options import AsJson, ConfigPath, ExperimentsDir, RunsDir
+from transformer_playground.cli.output import note, print_table, say, say_json
+from transformer_playground.cli.preparation import PreparationDisplay
+from transformer_playground.cli.train import stop_on_signals
+from transformer_playground.errors import PlaygroundError, UsageError
+from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
+from transformer_playground.formatting import duration_text, loss_text
+from transformer_playground.runs.folder import RUNS_DIR
+from transformer_playground.training.launch import shell_command
+
+if TYPE_CHECKING:
+    from transformer_playground.sweeps.runner import Ended, Started
+    from transformer_playground.sweeps.spec import Sweep
+    from transformer_playground.sweeps.trials import TrialState
+
+_SWEEPS = Path("sweeps")
+_MOST_JOBS = 64
+
+Id = Annotated[str, typer.Argument(metavar="ID", help="Sweep, or a unique beginning of its name.")]
+SweepsDir = Annotated[
+    Path, typer.Option("--sweeps-dir", help="Folder of sweeps.", show_default=True)
+]
+
+
+def new(
+    experiment: Annotated[
+        str, typer.Argument(metavar="EXP", help="Experiment name; can be omitted with --config.")
+    ] = "",
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUES",
+            help="Values of a setting: v1,v2,v3, or a range low..high, low..high:log or "
+            "low..high:log:5; a single value is for all runs; repeatable.",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option("--seeds", metavar="N", min=1, max=1000, help="Seeds per combination.")
+    ] = 1,
+    method: Annotated[
+        Literal["grid", "random"],
+        typer.Option("--method", help="All combinations of the values, or --runs random ones."),
+    ] = "grid",
+    runs: Annotated[
+        int | None,
+        typer.Option("--runs", metavar="N", min=1, help="Combinations drawn at random."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="ID", help="Name of the sweep.")
+    ] = None,
+    config: ConfigPath = None,
+    sweeps_dir: SweepsDir = _SWEEPS,
+    experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
+    runs_dir: RunsDir = RUNS_DIR,
+    json_output: AsJson = False,
+) -> None:
+    """Write a sweep, and print its runs and what they cost; nothing is trained."""
+    from transformer_playground.sweeps.create import NewSweep, estimate_seconds
+    from transformer_playground.sweeps.spec import save_sweep
+    from transformer_playground.sweeps.tables import as_document, size_text
+    from transformer_playground.sweeps.trials import plan, resolve_trials, trial_states
+
+    asked = NewSweep(experiment, values or (), seeds, method, runs, name, config)
+    sweep = asked.create(experiments_dir, note)
+    trials = plan(sweep)
+    resolved = resolve_trials(sweep, trials, experiments_dir, runs_dir)
+    states = trial_states(trials, resolved, runs_dir)
+    save_sweep(sweeps_dir, sweep)
+    left = [launch for launch, each in zip(resolved, states, strict=True) if each.state == "open"]
+    seconds = estimate_seconds(left)
+    if json_output:
+        known = None if seconds is None else round(seconds, 1)
+        say_json(as_document(sweep, states) | {"seconds": known})
+        return
+    say(f"{sweep.sweep_id}: {size_text(sweep, len(trials))}")
+    if reused := sum(state.is_reused for state in states):
+        say(f"exist already, not trained again: {reused}")
+    unknown = "not known, there is no earlier run on this machine"
+    say(f"time: {unknown if seconds is None else f'about {duration_text(seconds)}'}")
+    command = _arguments("run", sweep, sweeps_dir)
+    say(f"Next: {shell_command(['tp', *command], experiments_dir, runs_dir)}")
+
+
+def run(
+    sweep_id: Id,
+    jobs: Annotated[
+        int,
+        typer.Option(
+            "--jobs", metavar="N", min=1, max=_MOST_JOBS, help="Runs trained side by side."
+        ),
+    ] = 1,
+    sweeps_dir: SweepsDir = _SWEEPS,
+    experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
+    runs_dir: RunsDir = RUNS_DIR,
+    json_output: AsJson = False,
+    worker: Annotated[
+        bool, typer.Option("--worker", hidden=True, help="Print no table at the end.")
+    ] = False,
+) -> int:
+    """Train the runs of a sweep that are left; interrupted ones are resumed.
+
+    Several processes and machines that share the folders can do this at the same time.
+    """
+    from transformer_playground.sweeps.runner import SweepRunner
+    from transformer_playground.sweeps.spec import find_sweep, load_sweep
+    from transformer_playground.sweeps.trials import plan, prepare_dataset
+    from transformer_playground.sweeps.workers import Workers
+
+    folder = find_sweep(sweeps_dir, sweep_id)
+    sweep = load_sweep(folder)
+    with PreparationDisplay() as preparation:
+        prepare_dataset(sweep, experiments_dir, runs_dir, preparation.note, preparation.progress)
+    display = _Display(len(plan(sweep)), json_output=json_output)
+    runner = SweepRunner(folder, sweep, experiments_dir, runs_dir, note, display.show)
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    if jobs > 1:
+        # Read when torch is imported.
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    arguments = _arguments("run", sweep, sweeps_dir)
+    own = ["--worker", *(["--json"] if json_output else [])]
+    own += ["--experiments-dir", str(experiments_dir), "--runs-dir", str(runs_dir)]
+    with (
+        stop_on_signals(runner) as request,
+        Workers([*arguments, *own], jobs - 1, threads) as workers,
+    ):
+        runner.run()
+        workers.wait(lambda: request.signal is not None)
+    if request.signal is not None:
+        again = shell_command(["tp", *arguments], experiments_dir, runs_dir)
+        note("" if worker else f"stopped by {request.signal.name}. Go on with: {again}")
+        return request.exit_code
+    states = _states(sweep, experiments_dir, runs_dir)
+    if not worker:
+        _print_results(sweep, states, json_output=json_output)
+    return 1 if any(state.state == "failed" for state in states) else 0
+
+
+def show(
+    sweep_id: Id,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
+    csv_output: Annotated[bool, typer.Option("--csv", help="Print a CSV row per run.")] = False,
+    sweeps_dir: SweepsDir = _SWEEPS,
+    experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
+    runs_dir: RunsDir = RUNS_DIR,
+    json_output: AsJson = False,
+) -> None:
+    """Show the results of a sweep: combinations, the effect of each setting, a verdict."""
+    from transformer_playground.sweeps.spec import find_sweep, load_sweep
+
+    if markdown + csv_output + json_output > 1:
+        raise UsageError("--json, --markdown and --csv are mutually exclusive.", "Give one.")
+    sweep = load_sweep(find_sweep(sweeps_dir, sweep_id))
+    states = _states(sweep, experiments_dir, runs_dir)
+    if csv_output:
+        from transformer_playground.sweeps.tables import runs_csv
+
+        sys.stdout.write(runs_csv(states))
+        return
+    _print_results(sweep, states, json_output=json_output, markdown=markdown)
+
+
+def stop(
+    sweep_id: Id,
+    sweeps_dir: SweepsDir = _SWEEPS,
+    runs_dir: RunsDir = RUNS_DIR,
+    json_output: AsJson = False,
+) -> None:
+    """Let all processes that train a sweep save their run and end."""
+    from transformer_playground.sweeps.runner import stop_sweep
+    from transformer_playground.sweeps.spec import find_sweep, load_sweep
+
+    folder = find_sweep(sweeps_dir, sweep_id)
+    sweep = load_sweep(folder)
+    asked = stop_sweep(folder, sweep, runs_dir)
+    if json_output:
+        say_json({"schema_version": 1, "sweep": sweep.sweep_id, "asked": asked})
+        return
+    say(f"{sweep.sweep_id}: no further run starts; runs in training asked to stop: {len(asked)}")
+
+
+def list_sweeps(
+    sweeps_dir: SweepsDir = _SWEEPS,
+    experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
+    runs_dir: RunsDir = RUNS_DIR,
+    json_output: AsJson = False,
+) -> None:
+    """List sweeps with the number of their runs in each state."""
+    from transformer_playground.sweeps import spec, tables
+    from transformer_playground.tables import labelled_columns
+
+    rows: list[dict[str, str | int | None]] = []
+    for folder in spec.list_sweeps(sweeps_dir):
+        row: dict[str, str | int | None] = {"sweep": folder.root.name, "problem": None}
+        try:
+            sweep = spec.load_sweep(folder)
+            row["experiment"] = sweep.experiment
+            row |= tables.counts(_states(sweep, experiments_dir, runs_dir))
+        except PlaygroundError as error:
+            row["problem"] = error.message
+        rows.append(row)
+    if json_output:
+        say_json({"schema_version": 1, "sweeps": rows})
+        return
+    if not rows:
+        note("There is no sweep. Write one: tp sweep new EXP --set key=value,value")
+        return
+    header = ("sweep", "experiment", "finished", "running", "open", "failed")
+    cells = [[str(row.get(name, "?")) for name in header] for row in rows]
+    print_table(labelled_columns(header, cells))
+    for row in rows:
+        if row["problem"]:
+            note(f"{row['sweep']}: {row['problem']}")
+
+
+COMMANDS = {"new": new, "run": run, "show": show, "stop": stop, "list": list_sweeps}
+"""A command for each name."""
+
+
+def _arguments(verb: str, sweep: "Sweep", sweeps_dir: Path) -> list[str]:
+    folder = [] if sweeps_dir == _SWEEPS else ["--sweeps-dir", str(sweeps_dir)]
+    return ["sweep", verb, sweep.sweep_id, *folder]
+
+
+def _states(sweep: "Sweep", experiments_dir: Path, runs_dir: Path) -> "list[TrialState]":
+    from transformer_playground.sweeps.trials import plan, resolve_trials, trial_states
+
+    trials = plan(sweep)
+    return trial_states(trials, resolve_trials(sweep, trials, experiments_dir, runs_dir), runs_dir)
+
+
+def _print_results(
+    sweep: "Sweep",
+    states: "Sequence[TrialState]",
+    *,
+    json_output: bool = False,
+    markdown: bool = False,
+) -> None:
+    from transformer_playground.sweeps import tables
+    from transformer_playground.sweeps.results import combine, effects, verdict
+    from transformer_playground.tables import markdown_table
+
+    if json_output:
+        say_json(tables.as_document(sweep, states))
+        return
+    combinations = combine(states)
+    shown = [tables.combination_table(combinations)]
+    shown += [tables.effect_table(effect) for effect in effects(combinations)]
+    counted = ", ".join(
+        f"{count} {state}" for state, count in tables.counts(states).items() if count
+    )
+    say(f"{sweep.sweep_id}: {tables.size_text(sweep, len(states))}; {counted}")
+    if sentence := verdict(combinations):
+        say(sentence)
+    for table in shown:
+        say("")
+        if markdown:
+            # In Markdown a hidden column would be lost.
+            for line in markdown_table([replace(column, weight=None) for column in table]):
+                say(line)
+        else:
+            print_table(table)
+
+
+class _Display:
+    """Prints a line, or with `json_output` a JSON object, as a trial begins and as it ends."""
+
+    def __init__(self, runs: int, *, json_output: bool) -> None:
+        self._runs, self._json = runs, json_output
+
+    def show(self, event: "Started | Ended") -> None:
+        """Print one event."""
+        from transformer_playground.sweeps.results import values_text
+        from transformer_playground.sweeps.runner import Started
+
+        if self._json:
+            say_json({"event": "trial", **event.as_json()})
+            return
+        trial = event.trial
+        values = values_text(trial.values)
+        name = f"{trial.number + 1}/{self._runs} {values}{' ' if values else ''}seed {trial.seed}"
+        if isinstance(event, Started):
+            say(f"{name}: {'resumed' if event.is_resumed else 'started'}")
+        else:
+            say(f"{name}: {_outcome(event)}")
+
+
+def _outcome(event: "Ended") -> str:
+    row = event.state.row
+    if event.problem:
+        return f"failed: {event.problem}"
+    loss = None if row is None else row.summary.best_val_loss
+    if row is None or loss is None or event.state.state != "finished":
+        return "stopped"
+    return f"val loss {loss_text(loss)}, {duration_text(row.summary.wall_time_s)}"

@@ -1,0 +1,96 @@
+"""A new sweep from what a user has typed, and what it will cost."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformer_playground.errors import UsageError
+from transformer_playground.experiments.discovery import load_experiment
+from transformer_playground.experiments.scaffold import find_or_install
+from transformer_playground.sweeps.axes import Choices, override, parse_axis
+from transformer_playground.sweeps.spec import Method, Sweep, check_sweep_id, new_sweep_id
+from transformer_playground.training.launch import ResolvedLaunch
+
+# An estimate lists all runs; more of them would take longer than it saves.
+_MOST_ESTIMATES = 40
+
+
+@dataclass(frozen=True)
+class NewSweep:
+    """A sweep as it is asked for.
+
+    Attributes:
+        values: `KEY=VALUES` each, see `parse_axis`; a single value is a setting of all runs.
+        seeds: Number of seeds, from the experiment's own one upwards.
+        runs: Combinations that the method "random" draws.
+        name: Name of the sweep; None makes one up.
+        config: Configuration file instead of the experiment's.
+    """
+
+    experiment: str
+    values: Sequence[str]
+    seeds: int = 1
+    method: Method = "grid"
+    runs: int | None = None
+    name: str | None = None
+    config: Path | None = None
+
+    def create(self, experiments_dir: Path, notify: Callable[[str], object]) -> Sweep:
+        """The sweep; nothing is written.
+
+        Raises:
+            UsageError: Nothing varies, or the number of runs does not fit the method.
+            ConfigError: A value is none, or the experiment's configuration is not valid.
+        """
+        if self.method == "random" and self.runs is None:
+            raise UsageError("--method random needs --runs.", "Add the number of combinations.")
+        if self.method == "grid" and self.runs is not None:
+            raise UsageError(
+                "--runs has no effect on a grid, which trains all combinations.",
+                "Leave it out, or add --method random.",
+            )
+        found = [parse_axis(text) for text in self.values]
+        keys = [axis.key for axis in found]
+        if twice := next((key for key in keys if keys.count(key) > 1), None):
+            raise UsageError(f"--set {twice} is given twice.", "List its values in one --set.")
+        fixed = [axis for axis in found if isinstance(axis, Choices) and len(axis.values) == 1]
+        axes = tuple(axis for axis in found if axis not in fixed)
+        if not axes and self.seeds == 1:
+            raise UsageError(
+                "Nothing varies in this sweep.",
+                "Give a setting several values, --set key=value,value, or several --seeds.",
+            )
+        settings = tuple(override(axis.key, axis.values[0]) for axis in fixed)
+        if self.experiment:
+            find_or_install(experiments_dir, self.experiment, notify)
+        experiment, loaded = load_experiment(
+            experiments_dir, self.experiment or None, self.config, settings, os.environ
+        )
+        first = loaded.config.train.runtime.seed
+        return Sweep(
+            new_sweep_id(experiment.name) if self.name is None else check_sweep_id(self.name),
+            self.experiment,
+            axes,
+            tuple(range(first, first + self.seeds)),
+            method=self.method,
+            runs=self.runs,
+            settings=settings,
+            config=self.config,
+        )
+
+
+def estimate_seconds(launches: Sequence[ResolvedLaunch]) -> float | None:
+    """Training time of these runs one after the other, from earlier runs; None if unknown.
+
+    Of many launches some are looked at, evenly spread.
+    """
+    step = -(-len(launches) // _MOST_ESTIMATES) or 1
+    some = launches[::step]
+    total = 0.0
+    for launch in some:
+        found = launch.known_estimate(rough=True)
+        if found is None or found.seconds is None:
+            return None
+        total += found.seconds
+    return total * len(launches) / len(some) if some else 0.0

@@ -1,0 +1,253 @@
+"""What a sweep trains: its settings, as a strict TOML file in the sweep's folder."""
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Strict, ValidationError, model_validator
+
+from transformer_playground.config.base import Strings, Table, conflict, setting
+from transformer_playground.config.sources import read_layer
+from transformer_playground.config.toml import shortened, toml_string, toml_value
+from transformer_playground.errors import ConfigError, UsageError, translate_os_errors
+from transformer_playground.files import display_path, random_hex, replace_text
+from transformer_playground.sweeps.axes import Axis, axis_from_toml, axis_to_toml
+
+SWEEPS_DIR = Path("sweeps")
+SPEC_FILE = "sweep.toml"
+MOST_RUNS = 10_000
+
+Method = Literal["grid", "random"]
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_STAMP = "%Y%m%d-%H%M%S"
+# TOML has no tuples.
+_Seeds = Annotated[tuple[int, ...], Strict(False)]
+
+
+class _File(Table):
+    """`sweep.toml`."""
+
+    experiment: str = setting("", "Experiment that all runs train.")
+    created: str = setting(
+        "", "Local time of creation, part of the runs' ids.", pattern=r"\d{8}-\d{6}"
+    )
+    method: Method = setting(
+        "grid", "grid = all combinations of values; random = combinations drawn at random."
+    )
+    seeds: _Seeds = setting((), "Seeds; each combination is trained with each.")
+    runs: int | None = setting(
+        None, "Number of combinations that random draws.", ge=1, le=MOST_RUNS
+    )
+    draw_seed: int = setting(0, "Seed of the random draws.", ge=0)
+    settings: Strings = setting((), "Settings of all runs, as in --set.")
+    config: str = setting("", "Configuration file instead of the experiment's; empty for that.")
+    axes: dict[str, Any] = setting({}, "Values of each setting that varies.")
+
+    @model_validator(mode="after")
+    def _check_method(self) -> Self:
+        if self.method == "random" and self.runs is None:
+            raise conflict("method = 'random' needs runs, the number of combinations", "runs")
+        if self.method == "grid" and self.runs is not None:
+            raise conflict("runs has no effect with method = 'grid', which trains all", "runs")
+        return self
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep: which runs it trains.
+
+    Attributes:
+        sweep_id: Name of its folder.
+        created: Local time of creation as in run ids, such as 20260131-235959.
+        settings: Overrides of all runs.
+        seeds: Seeds with which each combination of the axes is trained.
+        runs: Number of combinations that are drawn; None for all of a grid.
+    """
+
+    sweep_id: str
+    experiment: str
+    axes: tuple[Axis, ...]
+    seeds: tuple[int, ...]
+    created: str = field(default_factory=lambda: datetime.now().astimezone().strftime(_STAMP))
+    method: Method = "grid"
+    runs: int | None = None
+    draw_seed: int = 0
+    settings: tuple[str, ...] = ()
+    config: Path | None = None
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Dotted keys of the settings that vary."""
+        return tuple(axis.key for axis in self.axes)
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """Paths in the folder of a sweep.
+
+    Attributes:
+        spec_path: What it trains.
+        stop_path: Exists while the sweep is to start no further run.
+    """
+
+    root: Path
+
+    @property
+    def spec_path(self) -> Path:
+        """What the sweep trains."""
+        return self.root / SPEC_FILE
+
+    @property
+    def stop_path(self) -> Path:
+        """Exists while no further run is to be started."""
+        return self.root / "stop"
+
+
+def new_sweep_id(experiment: str) -> str:
+    """`<experiment>-<4 hex>`."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", experiment).lstrip("._-")[:60] or "sweep"
+    return f"{stem}-{random_hex(2)}"
+
+
+def check_sweep_id(name: str) -> str:
+    """Return `name` if it can be the name of a sweep.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if not _ID.fullmatch(name):
+        raise UsageError(
+            f"'{name}' is not a name of a sweep.",
+            "Use up to 80 letters, digits, dots, dashes and underscores; the first must be a "
+            "letter or digit.",
+        )
+    return name
+
+
+def save_sweep(sweeps_dir: Path, sweep: Sweep) -> SweepFolder:
+    """Write a new sweep.
+
+    Raises:
+        UsageError: There is a sweep of this name.
+        ConfigError: OSError while writing.
+    """
+    folder = SweepFolder(sweeps_dir / check_sweep_id(sweep.sweep_id))
+    with translate_os_errors(ConfigError, f"The sweep cannot be written to {folder.root}"):
+        sweeps_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.root.mkdir()
+        except FileExistsError:
+            raise UsageError(
+                f"There is already a sweep '{sweep.sweep_id}' in {sweeps_dir}.",
+                f"Go on with it: tp sweep run {sweep.sweep_id}. Or choose another --name.",
+            ) from None
+        try:
+            replace_text(folder.spec_path, _as_toml(sweep))
+        except OSError:
+            folder.root.rmdir()
+            raise
+    return folder
+
+
+def load_sweep(folder: SweepFolder) -> Sweep:
+    """Read the sweep of a folder.
+
+    Raises:
+        ConfigError: The file is not that of a sweep; the message names the key and the value.
+    """
+    path = folder.spec_path
+    values = read_layer(path, folder.root).values
+    name = display_path(path)
+    try:
+        file = _File.model_validate(values)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        key = ".".join(map(str, fault["loc"]))
+        if fault["type"] == "extra_forbidden":
+            raise ConfigError(f"{name}: unknown key {key}.", _known_keys()) from error
+        what = f"{key} = {shortened(toml_value(fault['input']))}: " if key else ""
+        raise ConfigError(f"{name}: {what}{fault['msg']}.") from error
+    missing = [
+        key
+        for key in ("experiment", "created", "seeds", "axes")
+        if not getattr(file, key) and not (key == "experiment" and file.config)
+    ]
+    if missing:
+        raise ConfigError(f"{name}: {missing[0]} is missing.", _known_keys())
+    if len(set(file.seeds)) < len(file.seeds):
+        raise ConfigError(f"{name}: seeds holds a seed twice.")
+    try:
+        axes = tuple(axis_from_toml(key, value) for key, value in file.axes.items())
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error.message}", error.hint) from error
+    return Sweep(
+        folder.root.name,
+        file.experiment,
+        axes,
+        file.seeds,
+        file.created,
+        file.method,
+        file.runs,
+        file.draw_seed,
+        file.settings,
+        Path(file.config) if file.config else None,
+    )
+
+
+def list_sweeps(sweeps_dir: Path) -> list[SweepFolder]:
+    """All folders with a sweep, newest first by name of their file's time; [] without any."""
+    try:
+        with os.scandir(sweeps_dir) as entries:
+            names = [entry.name for entry in entries if _ID.fullmatch(entry.name)]
+    except OSError:
+        return []
+    folders = [SweepFolder(sweeps_dir / name) for name in names]
+    found = [folder for folder in folders if folder.spec_path.is_file()]
+    return sorted(found, key=lambda folder: folder.spec_path.stat().st_mtime, reverse=True)
+
+
+def find_sweep(sweeps_dir: Path, name: str) -> SweepFolder:
+    """The folder of a sweep by its id or a unique beginning of it.
+
+    Raises:
+        UsageError: No sweep or several match.
+    """
+    folders = list_sweeps(sweeps_dir)
+    exact = [folder for folder in folders if folder.root.name == name]
+    matching = exact or [each for each in folders if name and each.root.name.startswith(name)]
+    if len(matching) == 1:
+        return matching[0]
+    names = ", ".join(each.root.name for each in (matching or folders)[:5])
+    if matching:
+        raise UsageError(f"'{name}' matches several sweeps: {names}.", "Use a longer prefix.")
+    hint = f"Sweeps: {names}." if names else "Write one: tp sweep new EXP --set key=value,value"
+    raise UsageError(f"There is no sweep '{name}' in {sweeps_dir}.", hint)
+
+
+def _known_keys() -> str:
+    return f"A sweep has {', '.join(_File.model_fields)}."
+
+
+def _as_toml(sweep: Sweep) -> str:
+    lines = [
+        f"experiment = {toml_string(sweep.experiment)}",
+        f"created = {toml_string(sweep.created)}",
+        f"method = {toml_string(sweep.method)}",
+        f"seeds = {toml_value(list(sweep.seeds))}",
+    ]
+    if sweep.runs is not None:
+        lines += [f"runs = {sweep.runs}", f"draw_seed = {sweep.draw_seed}"]
+    lines.append(f"settings = {toml_value(list(sweep.settings))}")
+    if sweep.config is not None:
+        lines.append(f"config = {toml_string(str(sweep.config.absolute()))}")
+    lines += ["", "[axes]", *_axis_lines(sweep.axes)]
+    return "\n".join(lines) + "\n"
+
+
+def _axis_lines(axes: Sequence[Axis]) -> list[str]:
+    return [f"{toml_string(axis.key)} = {toml_value(axis_to_toml(axis))}" for axis in axes]

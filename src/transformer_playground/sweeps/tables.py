@@ -1,0 +1,181 @@
+"""A sweep as tables, Markdown, CSV and JSON."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from transformer_playground.formatting import loss_text, optional_text, signed_text
+from transformer_playground.jsonvalues import to_jsonable
+from transformer_playground.runs.naming import setting_headers
+from transformer_playground.sweeps.results import (
+    Combination,
+    Effect,
+    Level,
+    combine,
+    effects,
+    estimate_text,
+    value_text,
+    verdict,
+)
+from transformer_playground.sweeps.spec import Sweep
+from transformer_playground.sweeps.trials import State, TrialState
+from transformer_playground.tables import Column, csv_text
+
+SCHEMA_VERSION = 1
+_STATES: tuple[State, ...] = ("finished", "running", "open", "failed")
+
+
+def counts(states: Sequence[TrialState]) -> dict[str, int]:
+    """How many trials are in each state."""
+    found = Counter(state.state for state in states)
+    return {name: found[name] for name in _STATES}
+
+
+def size_text(sweep: Sweep, runs: int) -> str:
+    """Such as "24 runs = 4 norm × 3 learning_rate × 2 seeds"."""
+    headers = setting_headers(sweep.keys)
+    seeds = len(sweep.seeds)
+    if sweep.method == "grid":
+        parts = [f"{len(axis.values)} {headers[axis.key]}" for axis in sweep.axes]
+    else:
+        parts = [f"{runs // seeds} random combinations of {', '.join(headers.values())}"]
+    parts += [f"{seeds} seeds"] if seeds > 1 else []
+    return f"{runs} runs = {' × '.join(parts)}"
+
+
+def combination_table(combinations: Sequence[Combination]) -> list[Column]:
+    """A row for each combination, best first, with the difference to the best."""
+    keys = [key for key, _ in combinations[0].values] if combinations else []
+    headers = setting_headers(keys)
+    best = combinations[0].loss.mean if combinations else None
+    columns = [
+        Column(headers[key], [value_text(dict(each.values)[key]) for each in combinations])
+        for key in keys
+    ]
+    done = [sum(state.state == "finished" for state in each.states) for each in combinations]
+    texts = [f"{count}/{len(each.states)}" for count, each in zip(done, combinations, strict=True)]
+    losses = [estimate_text(each.loss) for each in combinations]
+    return [
+        *columns,
+        Column("val loss", losses, right_aligned=True),
+        Column("Δ best", [_difference(each, best) for each in combinations], right_aligned=True),
+        Column("runs", texts, right_aligned=True),
+        Column("best run", [_best_run(each) for each in combinations], weight=1),
+    ]
+
+
+def effect_table(effect: Effect) -> list[Column]:
+    """A row for each value of a setting, best first."""
+    levels = effect.levels
+    return [
+        Column(setting_headers([effect.key])[effect.key], [level.value for level in levels]),
+        Column(
+            "mean val loss", [optional_text(level.loss.mean, loss_text) for level in levels], True
+        ),
+        Column("Δ best", [_level_difference(level) for level in levels], True),
+        Column("p", [optional_text(level.p_value, _p_text) for level in levels], True),
+    ]
+
+
+def runs_csv(states: Sequence[TrialState]) -> str:
+    """A row for each run at full precision."""
+    keys = [key for key, _ in states[0].trial.values] if states else []
+    header = ["trial", *keys, "seed", "state", "run", "reused", "best_val_loss", "best_step"]
+    rows = []
+    for each in states:
+        summary = each.row.summary if each.row else None
+        values = [dict(each.trial.values)[key] for key in keys]
+        loss, step = (summary.best_val_loss, summary.best_step) if summary else (None, None)
+        run = each.row.run_id if each.row else ""
+        rows.append(
+            [
+                each.trial.number,
+                *values,
+                each.trial.seed,
+                each.state,
+                run,
+                each.is_reused,
+                loss,
+                step,
+            ]
+        )
+    return csv_text(header, rows)
+
+
+def as_document(sweep: Sweep, states: Sequence[TrialState]) -> dict[str, Any]:
+    """The JSON document of `tp sweep show`."""
+    combinations = combine(states)
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "sweep": sweep.sweep_id,
+        "experiment": sweep.experiment,
+        "method": sweep.method,
+        "axes": {axis.key: axis.text() for axis in sweep.axes},
+        "counts": counts(states),
+        "verdict": verdict(combinations),
+        "combinations": [_combination(each) for each in combinations],
+        "effects": [_effect(each) for each in effects(combinations)],
+    }
+    plain: dict[str, Any] = to_jsonable(document)
+    return plain
+
+
+def _combination(each: Combination) -> dict[str, Any]:
+    return {
+        "values": dict(each.values),
+        "val_loss": each.loss.mean,
+        "standard_error": each.loss.standard_error,
+        "trials": [
+            {
+                "number": state.trial.number,
+                "seed": state.trial.seed,
+                "state": state.state,
+                "run_id": state.row.run_id if state.row else None,
+                "reused": state.is_reused,
+                "best_val_loss": state.row.summary.best_val_loss if state.row else None,
+            }
+            for state in each.states
+        ],
+    }
+
+
+def _effect(each: Effect) -> dict[str, Any]:
+    return {
+        "key": each.key,
+        "size": each.size,
+        "levels": [
+            {
+                "value": level.value,
+                "val_loss": level.loss.mean,
+                "standard_error": level.loss.standard_error,
+                "runs": level.loss.n,
+                "difference": level.difference.mean if level.difference else None,
+                "difference_error": level.difference.standard_error if level.difference else None,
+                "p_value": level.p_value,
+            }
+            for level in each.levels
+        ],
+    }
+
+
+def _difference(each: Combination, best: float | None) -> str:
+    if each.loss.mean is None or best is None:
+        return ""
+    return "best" if each.loss.mean == best else signed_text(each.loss.mean - best, loss_text)
+
+
+def _level_difference(level: Level) -> str:
+    found = level.difference
+    if found is None or found.mean is None:
+        return "best"
+    error = "" if found.standard_error is None else f" ± {found.standard_error:.2g}"
+    return f"{signed_text(found.mean, loss_text)}{error}"
+
+
+def _p_text(p_value: float) -> str:
+    return "< 0.0001" if p_value < 1e-4 else f"{p_value:.4f}"
+
+
+def _best_run(each: Combination) -> str:
+    best = each.best_run
+    return best.row.run_id if best is not None and best.row is not None else ""

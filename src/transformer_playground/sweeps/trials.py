@@ -1,0 +1,232 @@
+"""Trials of a sweep: one run each, and what has become of them."""
+
+import itertools
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.data.dataset import check_artifacts
+from transformer_playground.errors import ConfigError, DataError, PlaygroundError
+from transformer_playground.jsonvalues import as_object
+from transformer_playground.runs.fields import RunInfo
+from transformer_playground.runs.folder import RunFolder, check_run_id, read_run_config
+from transformer_playground.runs.index import flatten
+from transformer_playground.runs.listing import list_runs
+from transformer_playground.runs.naming import SEED
+from transformer_playground.sweeps.axes import override
+from transformer_playground.sweeps.spec import MOST_RUNS, Sweep
+from transformer_playground.training.launch import Launch, ResolvedLaunch, resolve_launch
+
+if TYPE_CHECKING:
+    from transformer_playground.data.progress import Progress
+
+State = Literal["open", "running", "finished", "failed"]
+
+# What is only displayed, kept or exported does not make another run.
+_WITHOUT_EFFECT = (
+    *("experiment.", "sample.", "export.", "train.checkpointing."),
+    *("prepare.raw_dir", "prepare.dataset_dir"),
+    *(f"train.runtime.{name}" for name in ("log_interval", "sample_interval", "tensorboard")),
+    *("train.runtime.threads", "train.runtime.auto_"),
+)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run of a sweep.
+
+    Attributes:
+        number: Counts from 0; trials of one combination follow each other.
+        values: Setting and value of each axis.
+        run_id: Id of its run.
+    """
+
+    number: int
+    values: tuple[tuple[str, Any], ...]
+    seed: int
+    run_id: str
+
+    def overrides(self, sweep: Sweep) -> tuple[str, ...]:
+        """All settings of the run that are not those of the experiment."""
+        own = [override(key, value) for key, value in self.values]
+        return (*sweep.settings, *own, override(SEED, self.seed))
+
+    def launch(self, sweep: Sweep) -> Launch:
+        """The launch of the run as a new one."""
+        return Launch(
+            sweep.experiment,
+            self.overrides(sweep),
+            self.run_id,
+            config=sweep.config,
+            prepare="never",
+            sweep=(sweep.sweep_id, self.number),
+        )
+
+
+@dataclass(frozen=True)
+class TrialState:
+    """What has become of a trial.
+
+    Attributes:
+        row: Its run in the list of runs; None if it has none yet.
+        is_reused: The run was trained outside of the sweep, with the same settings and data.
+    """
+
+    trial: Trial
+    state: State
+    row: RunInfo | None = None
+    is_reused: bool = False
+
+
+def plan(sweep: Sweep) -> list[Trial]:
+    """All trials of a sweep; the same each time.
+
+    Raises:
+        ConfigError: The grid is too large, or a range has no number of values.
+    """
+    combinations = _grid(sweep) if sweep.method == "grid" else _draws(sweep)
+    trials = []
+    for place, values in enumerate(combinations):
+        for offset, seed in enumerate(sweep.seeds):
+            number = place * len(sweep.seeds) + offset
+            trials.append(Trial(number, values, seed, _run_id(sweep, number)))
+    return trials
+
+
+def resolve_trials(
+    sweep: Sweep, trials: Sequence[Trial], experiments_dir: Path, runs_dir: Path
+) -> list[ResolvedLaunch]:
+    """The checked configuration of each trial.
+
+    Raises:
+        PlaygroundError: One is impossible; the message names its values.
+    """
+    resolved = []
+    for trial in trials:
+        try:
+            resolved.append(resolve_launch(experiments_dir, runs_dir, trial.launch(sweep)))
+        except ConfigError as error:
+            values = " ".join(override(key, value) for key, value in trial.values)
+            raise ConfigError(f"With {values}: {error.message}", error.hint) from error
+    return resolved
+
+
+def prepare_dataset(
+    sweep: Sweep,
+    experiments_dir: Path,
+    runs_dir: Path,
+    report: Callable[[str], None],
+    progress: "Callable[[Progress], object]",
+) -> None:
+    """Prepare the dataset of a sweep if needed; all its runs have the same.
+
+    Raises:
+        PlaygroundError: As when training starts.
+    """
+    launch = Launch(sweep.experiment, sweep.settings, config=sweep.config)
+    resolve_launch(experiments_dir, runs_dir, launch).prepare(report, progress)
+
+
+def trial_states(
+    trials: Sequence[Trial], resolved: Sequence[ResolvedLaunch], runs_dir: Path
+) -> list[TrialState]:
+    """The state of each trial, from the runs on disk.
+
+    A trial without a run takes a finished run of the same settings, seed and dataset instead.
+    """
+    rows = {row.run_id: row for row in list_runs(runs_dir)}
+    own = {trial.run_id for trial in trials}
+    finished = _Finished([row for row in rows.values() if row.run_id not in own], runs_dir)
+    states = []
+    for trial, launch in zip(trials, resolved, strict=True):
+        row = rows.get(trial.run_id)
+        if row is not None:
+            states.append(TrialState(trial, _state(row), row))
+        elif (found := finished.like(launch)) is not None:
+            states.append(TrialState(trial, "finished", found, is_reused=True))
+        else:
+            states.append(TrialState(trial, "open"))
+    return states
+
+
+def _grid(sweep: Sweep) -> list[tuple[tuple[str, Any], ...]]:
+    size = len(sweep.seeds)
+    for axis in sweep.axes:
+        size *= len(axis.values)
+    _check_size(size)
+    pairs = [[(axis.key, value) for value in axis.values] for axis in sweep.axes]
+    return list(itertools.product(*pairs))
+
+
+def _draws(sweep: Sweep) -> list[tuple[tuple[str, Any], ...]]:
+    _check_size((sweep.runs or 0) * len(sweep.seeds))
+    drawn: dict[str, tuple[tuple[str, Any], ...]] = {}
+    for place in range(sweep.runs or 0):
+        # Each draw has a seed of its own: more runs add to the earlier ones.
+        generator = random.Random(f"{sweep.draw_seed}-{place}")
+        values = tuple((axis.key, axis.draw(generator)) for axis in sweep.axes)
+        drawn.setdefault(repr(values), values)
+    return list(drawn.values())
+
+
+def _check_size(runs: int) -> None:
+    if runs > MOST_RUNS:
+        raise ConfigError(
+            f"The sweep would have {runs:,} runs; {MOST_RUNS:,} are possible.",
+            "Leave out values, or draw some of the combinations: --method random --runs 50.",
+        )
+
+
+def _run_id(sweep: Sweep, number: int) -> str:
+    # The form of generated ids, so that lists call these runs by their settings.
+    return check_run_id(f"{sweep.sweep_id}-{sweep.created}-{number:04x}")
+
+
+def _state(row: RunInfo) -> State:
+    if row.state in ("finished", "failed", "running"):
+        return row.state  # type: ignore[return-value]
+    # Stopped and interrupted runs are resumed; a broken one cannot be.
+    return "failed" if row.state == "broken" else "open"
+
+
+class _Finished:
+    """Finished runs that could take the place of a trial."""
+
+    def __init__(self, rows: Sequence[RunInfo], runs_dir: Path) -> None:
+        self._runs_dir = runs_dir
+        self._rows: dict[str, list[RunInfo]] = {}
+        defaults = flatten(ExperimentConfig().model_dump(mode="json"))
+        for row in rows:
+            if row.state == "finished" and row.parent is None and row.settings:
+                self._rows.setdefault(_key({**defaults, **row.settings}), []).append(row)
+        self._fingerprints: dict[Path, object] = {}
+
+    def like(self, launch: ResolvedLaunch) -> RunInfo | None:
+        """A run with the settings and the dataset of this launch."""
+        config = launch.loaded.config
+        settings = flatten(config.model_dump(mode="json"))
+        for row in self._rows.get(_key(settings), []):
+            try:
+                record = read_run_config(RunFolder(self._runs_dir / row.run_id))
+            except PlaygroundError:
+                continue
+            known = as_object(record.get("dataset")).get("fingerprint")
+            if known is not None and known == self._fingerprint(config.prepare.dataset_dir):
+                return row
+        return None
+
+    def _fingerprint(self, folder: Path) -> object:
+        if folder not in self._fingerprints:
+            try:
+                self._fingerprints[folder] = check_artifacts(folder).get("fingerprint")
+            except DataError:
+                self._fingerprints[folder] = None
+        return self._fingerprints[folder]
+
+
+def _key(settings: Mapping[str, Any]) -> str:
+    kept = {key: value for key, value in settings.items() if not key.startswith(_WITHOUT_EFFECT)}
+    return repr(sorted(kept.items()))

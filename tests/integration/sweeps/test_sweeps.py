@@ -1,0 +1,260 @@
+"""`tp sweep` on tiny runs: training, going on after a kill, reuse, failures, stopping."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders.commands import Project, Tp, in_process, make_project
+from builders.schemas import check
+from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
+from transformer_playground.runs.folder import RUNS_DIR, RunFolder, read_run_config
+from transformer_playground.runs.status import RunLock
+from transformer_playground.sweeps.runner import Ended, Started, SweepRunner, stop_sweep
+from transformer_playground.sweeps.spec import SWEEPS_DIR, find_sweep, load_sweep
+
+NEW = (
+    *("sweep", "new", "tiny", "--name", "s", "--set", "model.norm=rmsnorm,layernorm"),
+    *("--set", "max_iters=4", "--set", "eval_interval=2"),
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project with the experiment `tiny`, nothing prepared."""
+    return make_project(tmp_path / "project")
+
+
+@pytest.fixture
+def tp(project: Project, capsys: pytest.CaptureFixture[str]) -> Tp:
+    """Commands in the folder of `project`."""
+    return lambda *words: in_process(project, capsys, *words)
+
+
+def losses(tp: Tp) -> dict[str, float | None]:
+    """The loss of each run, by settings and seed."""
+    document = tp("sweep", "show", "s", "--json").lines[0]
+    return {
+        json.dumps([each["values"], trial["seed"]]): trial["best_val_loss"]
+        for each in document["combinations"]
+        for trial in each["trials"]
+    }
+
+
+def test_a_sweep_trains_each_combination_with_each_seed(tp: Tp, project: Project) -> None:
+    made = tp(*NEW, "--seeds", "2", "--json")
+    check("sweep", made.lines[0])
+    assert made.lines[0]["counts"]["open"] == 4
+
+    ended = tp("sweep", "run", "s", "--json")
+
+    assert ended.code == 0
+    *trials, last = ended.lines
+    for line in (*trials, last):
+        check("sweep", line)
+    assert [line["state"] for line in trials] == ["running", "finished"] * 4
+    assert last["counts"] == {"finished": 4, "running": 0, "open": 0, "failed": 0}
+    assert len({loss for loss in losses(tp).values() if loss}) == 4
+    record = read_run_config(project.runs[2])
+    assert record["sweep"] == {"id": "s", "trial": 2}
+    assert record["config"]["model"]["norm"] == "layernorm"
+    assert record["config"]["train"]["runtime"]["seed"] == 1337
+
+
+def test_a_run_with_the_same_settings_and_data_is_not_repeated(tp: Tp, project: Project) -> None:
+    settings = (
+        "train.runtime.max_iters=4",
+        "train.runtime.eval_interval=2",
+        "model.norm=layernorm",
+    )
+    tp("loop", "tiny", "--run-id", "mine", *(word for each in settings for word in ("--set", each)))
+
+    made = tp(*NEW)
+    ended = tp("sweep", "run", "s")
+
+    assert "exist already, not trained again: 1" in made.out
+    assert ended.code == 0
+    assert len(project.runs) == 2
+    reused = [each for each in show(tp)["combinations"] if each["trials"][0]["reused"]]
+    assert [each["trials"][0]["run_id"] for each in reused] == ["mine"]
+
+
+def test_a_run_on_other_data_is_not_reused(tp: Tp, project: Project) -> None:
+    tp("loop", "tiny", "--run-id", "mine", "--set", "train.runtime.max_iters=4")
+    project.raw.write_text(project.raw.read_text() * 2)
+    tp("prepare", "tiny")
+
+    made = tp("sweep", "new", "tiny", "--set", "max_iters=4,5")
+
+    assert "exist already" not in made.out
+
+
+def test_an_impossible_combination_is_refused_before_anything_is_trained(
+    tp: Tp, project: Project
+) -> None:
+    made = tp("sweep", "new", "tiny", "--name", "s", "--set", "model.n_head=2,3")
+
+    assert made.code == 2
+    assert "With model.n_head=3:" in made.err
+    assert not (project.root / "sweeps").exists()
+    assert not project.runs
+
+
+def test_a_failed_run_is_counted_and_the_others_are_trained(tp: Tp) -> None:
+    tp(
+        *("sweep", "new", "tiny", "--name", "s", "--set", "max_iters=8"),
+        *("--set", "learning_rate=1e30,1e-3", "--set", "grad_clip=0"),
+    )
+
+    ended = tp("sweep", "run", "s", "--json")
+
+    assert ended.code == 1
+    *trials, last = ended.lines
+    assert last["counts"] == {"finished": 1, "running": 0, "open": 0, "failed": 1}
+    assert any(line["problem"] for line in trials)
+    again = tp("sweep", "run", "s", "--json")
+    assert len(again.lines) == 1
+
+
+def test_a_sweep_whose_runs_all_fail_ends_early(tp: Tp, project: Project) -> None:
+    tp(
+        *("sweep", "new", "tiny", "--name", "s", "--set", "learning_rate=1e30,2e30,3e30,4e30"),
+        *("--set", "max_iters=8", "--set", "grad_clip=0"),
+    )
+
+    ended = tp("sweep", "run", "s")
+
+    assert ended.code == 1
+    assert "3 runs in a row have failed" in ended.err
+    assert len(project.runs) == 3
+
+
+def test_killed_processes_lose_nothing(tp: Tp, project: Project) -> None:
+    tp(*NEW, "--seeds", "2")
+    tp("sweep", "run", "s")
+    expected, ids = losses(tp), [run.run_id for run in project.runs]
+    remove_runs(project)
+
+    for place in range(2):
+        process = start(project)
+        follow(process, "finished" if place else "running")
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+    tp("sweep", "run", "s")
+
+    assert losses(tp) == expected
+    assert [run.run_id for run in project.runs] == ids
+
+
+def test_processes_side_by_side_train_each_run_once(tp: Tp, project: Project) -> None:
+    tp(*NEW, "--seeds", "2")
+
+    ended = project.child(*TP, "sweep", "run", "s", "--jobs", "2", "--json")
+
+    assert ended.code == 0, ended.err
+    finished = [line["number"] for line in ended.lines if line.get("state") == "finished"]
+    assert sorted(finished) == [0, 1, 2, 3]
+    assert len(project.runs) == 4
+
+
+def test_a_stopped_sweep_starts_no_further_run_and_goes_on_when_asked(
+    tp: Tp, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tp(*NEW, "--seeds", "2")
+    tp("prepare", "tiny")
+    monkeypatch.chdir(project.root)
+    folder = find_sweep(SWEEPS_DIR, "s")
+
+    def stop_after_two(event: Started | Ended) -> None:
+        if isinstance(event, Ended) and event.trial.number == 1:
+            stop_sweep(folder, sweep, RUNS_DIR)
+
+    sweep = load_sweep(folder)
+    runner = SweepRunner(folder, sweep, EXPERIMENTS_DIR, RUNS_DIR, print, stop_after_two)
+    states = [each.state for each in runner.run()]
+
+    assert states == ["finished", "finished", "open", "open"]
+    assert tp("sweep", "run", "s").code == 0
+    assert show(tp)["counts"]["finished"] == 4
+
+
+def test_stopping_asks_the_runs_in_training(tp: Tp, project: Project) -> None:
+    tp(*NEW)
+    tp("sweep", "run", "s")
+    run = project.runs[1]
+
+    with RunLock(run):
+        stopped = tp("sweep", "stop", "s", "--json").lines[0]
+
+    check("sweep", stopped)
+    assert stopped["asked"] == [run.run_id]
+    assert len(list(run.requests.iterdir())) == 1
+
+
+def test_lists_show_what_cannot_be_read_with_the_reason(tp: Tp, project: Project) -> None:
+    assert "There is no sweep" in tp("sweep", "list").err
+    tp(*NEW)
+    broken = project.root / "sweeps" / "broken"
+    broken.mkdir()
+    (broken / "sweep.toml").write_text("method = 'x'")
+
+    listed = tp("sweep", "list", "--json").lines[0]
+
+    check("sweeps", listed)
+    by_name = {each["sweep"]: each for each in listed["sweeps"]}
+    assert by_name["s"]["open"] == 2
+    assert "method" in by_name["broken"]["problem"]
+    assert "broken: " in tp("sweep", "list").err
+
+
+TP = (sys.executable, "-P", "-c", "from transformer_playground.cli.main import run; run()")
+
+
+def show(tp: Tp) -> dict[str, Any]:
+    """The results of the sweep `s`."""
+    document: dict[str, Any] = tp("sweep", "show", "s", "--json").lines[0]
+    check("sweep", document)
+    return document
+
+
+def start(project: Project) -> "subprocess.Popen[str]":
+    """`tp sweep run s` as a child process."""
+    return subprocess.Popen(
+        [*TP, "sweep", "run", "s", "--json"],
+        cwd=project.root,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+
+def follow(process: "subprocess.Popen[str]", state: str) -> None:
+    """Wait for a trial in this state."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if json.loads(line).get("state") == state:
+            return
+
+
+def remove_runs(project: Project) -> None:
+    """Remove all runs, with their index."""
+    shutil.rmtree(project.root / "runs")
+
+
+def test_a_run_of_a_sweep_is_an_ordinary_run(tp: Tp, project: Project) -> None:
+    tp(*NEW)
+    tp("sweep", "run", "s")
+    run = project.runs[0]
+
+    longer = tp("train", "--resume", run.run_id, "--set", "train.runtime.max_iters=6")
+
+    assert longer.code == 0
+    assert read_run_config(RunFolder(run.root))["sweep"] == {"id": "s", "trial": 0}

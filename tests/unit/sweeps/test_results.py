@@ -1,0 +1,129 @@
+"""Results: order, effects and verdicts, on losses with a known truth."""
+
+import random
+
+import pytest
+
+from builders.runs import run_info
+from transformer_playground.sweeps.results import (
+    block_tests,
+    combine,
+    effects,
+    rejections,
+    values_text,
+    verdict,
+)
+from transformer_playground.sweeps.trials import Trial, TrialState
+
+NORM, LAYERS = "model.norm", "model.n_layer"
+
+
+def finished(norm: str, layers: int, seed: int, loss: float | None) -> TrialState:
+    """A trial with this loss; None = it has not been trained."""
+    trial = Trial(0, ((NORM, norm), (LAYERS, layers)), seed, f"s-{norm}-{layers}-{seed}")
+    if loss is None:
+        return TrialState(trial, "open")
+    return TrialState(trial, "finished", run_info(trial.run_id, best_val_loss=loss))
+
+
+def grid(of_norm: dict[str, float], of_layers: dict[int, float]) -> list[TrialState]:
+    """Losses that are a sum of effects, with an equal effect of the seed everywhere."""
+    return [
+        finished(norm, layers, seed, 2.0 + one + other + 0.1 * seed + 0.001 * ((seed * layers) % 3))
+        for norm, one in of_norm.items()
+        for layers, other in of_layers.items()
+        for seed in (1, 2, 3)
+    ]
+
+
+STATES = grid({"rmsnorm": 0.0, "layernorm": 0.2}, {1: 0.5, 2: 0.0})
+
+
+def test_combinations_are_ranked_by_their_mean_loss() -> None:
+    combinations = combine([*STATES, finished("rmsnorm", 9, 1, None)])
+
+    assert [values_text(each.values) for each in combinations] == [
+        "rmsnorm n_layer=2",
+        "layernorm n_layer=2",
+        "rmsnorm n_layer=1",
+        "layernorm n_layer=1",
+        "rmsnorm n_layer=9",
+    ]
+    assert combinations[0].loss.n == 3
+    assert combinations[0].best_run is not None
+    assert combinations[0].best_run.trial.seed == 1
+
+
+def test_effects_pair_runs_that_agree_in_everything_else() -> None:
+    first, second = effects(combine(STATES))
+
+    assert (first.key, second.key) == (LAYERS, NORM)
+    assert [level.value for level in second.levels] == ["rmsnorm", "layernorm"]
+    worse = second.levels[1]
+    assert worse.difference is not None
+    assert worse.p_value is not None
+    assert worse.difference.mean == pytest.approx(0.2)
+    # The seeds' own spread of 0.1 is not in it.
+    assert (worse.difference.standard_error or 0.0) < 0.01
+    assert worse.difference.n == 6
+    assert worse.p_value < 1e-6
+
+
+def test_a_clear_winner_is_called_one() -> None:
+    sentence = verdict(combine(STATES))
+
+    assert sentence.startswith("rmsnorm n_layer=2 is best: val loss 2.2")
+    assert "better than all others at p < 0.01 (next: layernorm n_layer=2" in sentence
+
+
+def test_equal_combinations_are_not_distinguished() -> None:
+    generator = random.Random(3)
+    states = [
+        finished(norm, layers, seed, 2.0 + generator.gauss(0, 0.05))
+        for norm in ("a", "b")
+        for layers in (1, 2)
+        for seed in range(4)
+    ]
+
+    assert "3 of 3 others cannot be distinguished from it" in verdict(combine(states))
+
+
+def test_single_seeds_give_no_verdict() -> None:
+    states = [finished("a", 1, 1, 2.0), finished("b", 1, 1, 3.0)]
+
+    assert "several finished seeds" in verdict(combine(states))
+    assert verdict([]) == ""
+
+
+def test_a_verdict_on_equal_combinations_is_wrong_in_one_percent() -> None:
+    # 2,000 comparisons of two equal combinations with five seeds each.
+    generator, wrong = random.Random(11), 0
+    for _ in range(2000):
+        of_seed = [generator.gauss(0, 1) for _ in range(5)]
+        rows = [[effect + generator.gauss(0, 1) for effect in of_seed] for _ in range(2)]
+        p_values = block_tests(sorted(rows, key=sum))
+        wrong += p_values is not None and rejections(p_values) == len(p_values)
+
+    assert 10 <= wrong <= 30
+
+
+def test_a_difference_of_four_deviations_is_found_with_five_seeds() -> None:
+    generator, found = random.Random(12), 0
+    for _ in range(200):
+        rows = [[shift + generator.gauss(0, 1) for _ in range(5)] for shift in (0.0, 4.0)]
+        p_values = block_tests(rows)
+        found += p_values is not None and rejections(p_values) == 1
+
+    assert found > 140
+
+
+def test_two_rows_are_tested_as_by_a_paired_t_test() -> None:
+    # Differences 1, 2, 3: mean 2, standard error 1 / sqrt(3), t = 3.4641 with 2 degrees.
+    assert block_tests([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0]]) == [pytest.approx(0.0742, abs=1e-4)]
+    assert block_tests([[1.0], [2.0]]) is None
+
+
+def test_holm_stops_at_the_first_hypothesis_that_stands() -> None:
+    assert rejections([0.001, 0.004, 0.5]) == 2
+    assert rejections([0.004, 0.004, 0.004]) == 0
+    assert rejections([]) == 0

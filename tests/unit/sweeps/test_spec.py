@@ -1,0 +1,93 @@
+"""The file of a sweep: what is written is read again, and what cannot be one is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from transformer_playground.errors import ConfigError, UsageError
+from transformer_playground.sweeps.axes import Choices, parse_axis
+from transformer_playground.sweeps.spec import (
+    Sweep,
+    SweepFolder,
+    find_sweep,
+    list_sweeps,
+    load_sweep,
+    save_sweep,
+)
+
+SWEEP = Sweep(
+    "pe",
+    "tiny",
+    (Choices("model.norm", ("rmsnorm", "layernorm")), parse_axis("learning_rate=1e-4..1e-2:log:5")),
+    (1, 2),
+    created="20260131-235959",
+    settings=("model.n_layer=1",),
+)
+
+
+def test_a_sweep_is_read_as_it_was_written(tmp_path: Path) -> None:
+    assert load_sweep(save_sweep(tmp_path, SWEEP)) == SWEEP
+    drawn = replace(SWEEP, sweep_id="drawn", method="random", runs=7, draw_seed=3)
+    assert load_sweep(save_sweep(tmp_path, drawn)) == drawn
+
+
+def test_a_sweep_is_never_written_over_another(tmp_path: Path) -> None:
+    folder = save_sweep(tmp_path, SWEEP)
+
+    with pytest.raises(UsageError, match="already a sweep 'pe'"):
+        save_sweep(tmp_path, replace(SWEEP, seeds=(9,)))
+
+    assert load_sweep(folder) == SWEEP
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ('method = "grid"', 'method = "gird"'),
+        ("seeds = [1, 2]", "seeds = [1, 1]"),
+        ("seeds = [1, 2]", "seeds = []"),
+        ("seeds = [1, 2]", 'seeds = ["a"]'),
+        ("seeds = [1, 2]", "seeds = 3"),
+        ("[axes]", "colour = 1\n[axes]"),
+        ('"rmsnorm", "layernorm"', ""),
+        ('"model.norm"', '"model.form"'),
+        ('"0.0001..0.01:log:5"', '"much"'),
+        ("created", "made"),
+    ],
+)
+def test_a_file_edited_by_hand_is_read_or_refused_with_its_name(
+    tmp_path: Path, change: str, words: str
+) -> None:
+    folder = save_sweep(tmp_path, SWEEP)
+    text = folder.spec_path.read_text()
+    assert change in text
+    folder.spec_path.write_text(text.replace(change, words))
+
+    with pytest.raises(ConfigError, match=r"sweep\.toml"):
+        load_sweep(folder)
+
+
+def test_random_sweeps_need_a_number_of_combinations(tmp_path: Path) -> None:
+    folder = save_sweep(tmp_path, SWEEP)
+    text = folder.spec_path.read_text()
+    folder.spec_path.write_text(text.replace('"grid"', '"random"'))
+
+    with pytest.raises(ConfigError, match="needs runs"):
+        load_sweep(folder)
+
+
+def test_sweeps_are_found_by_a_unique_beginning(tmp_path: Path) -> None:
+    for name in ("pe-1", "pe-2", "lr"):
+        save_sweep(tmp_path, replace(SWEEP, sweep_id=name))
+    (tmp_path / "empty").mkdir()
+
+    assert find_sweep(tmp_path, "l").root.name == "lr"
+    assert {each.root.name for each in list_sweeps(tmp_path)} == {"pe-1", "pe-2", "lr"}
+    with pytest.raises(UsageError, match="several"):
+        find_sweep(tmp_path, "pe")
+    with pytest.raises(UsageError, match="no sweep 'x'"):
+        find_sweep(tmp_path, "x")
+    assert list_sweeps(tmp_path / "none") == []
+    with pytest.raises(ConfigError, match="does not exist"):
+        load_sweep(SweepFolder(tmp_path / "empty"))
