@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from builders.commands import Project, Tp, in_process, make_project
+from builders.runs import append_rows, status_row
 from builders.schemas import check
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
 from transformer_playground.runs.folder import RUNS_DIR, RunFolder, read_run_config
@@ -190,6 +191,7 @@ def test_stopping_asks_the_runs_in_training(tp: Tp, project: Project) -> None:
     tp(*NEW)
     tp("sweep", "run", "s")
     run = project.runs[1]
+    append_rows(run, [status_row(4, "running")])
 
     with RunLock(run):
         stopped = tp("sweep", "stop", "s", "--json").lines[0]
