@@ -128,7 +128,7 @@ def main(arguments: list[str]) -> int:
     """Run `tp` with these arguments; return its exit code."""
     first, second, *_ = [*arguments, "", ""]
     if first == _RUNS:
-        of_runs = second if second in _RUNS{*_COMMANDS, _SWEEP} else _DEFAULT
+        of_runs = second if second in _RUNS_COMMANDS else _DEFAULT
         app = build_app(_RUNS, of_runs=None if second == "--help" else of_runs)
     elif first in _COMMANDS or first == _SWEEP:
         app = build_app(first)

@@ -15,7 +15,7 @@ from transformer_playground.cli.preparation import PreparationDisplay
 from transformer_playground.cli.train import stop_on_signals
 from transformer_playground.errors import PlaygroundError, UsageError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
-from transformer_playground.formatting import duration_text, loss_text
+from transformer_playground.formatting import duration_text, loss_text, percent_text
 from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.training.launch import shell_command
 
@@ -50,12 +50,30 @@ def new(
         int, typer.Option("--seeds", metavar="N", min=1, max=1000, help="Seeds per combination.")
     ] = 1,
     method: Annotated[
-        Literal["grid", "random"],
-        typer.Option("--method", help="All combinations of the values, or --runs random ones."),
+        Literal["grid", "random", "tpe"],
+        typer.Option(
+            "--method",
+            help="All combinations of the values, --runs random ones, or --runs chosen by "
+            "Optuna's TPE from the results so far.",
+        ),
     ] = "grid",
     runs: Annotated[
         int | None,
-        typer.Option("--runs", metavar="N", min=1, help="Combinations drawn at random."),
+        typer.Option("--runs", metavar="N", min=1, help="Combinations of random and tpe."),
+    ] = None,
+    halving: Annotated[
+        int | None,
+        typer.Option(
+            "--halving",
+            metavar="STEPS",
+            min=1,
+            help="Successive halving: after so many steps one of --factor combinations goes on, "
+            "to --factor times as many steps, and so on.",
+        ),
+    ] = None,
+    factor: Annotated[
+        int | None,
+        typer.Option("--factor", metavar="N", min=2, help="With --halving.  [default: 3]"),
     ] = None,
     name: Annotated[
         str | None, typer.Option("--name", metavar="ID", help="Name of the sweep.")
@@ -68,23 +86,22 @@ def new(
 ) -> None:
     """Write a sweep, and print its runs and what they cost; nothing is trained."""
     from transformer_playground.sweeps.create import NewSweep, estimate_seconds
+    from transformer_playground.sweeps.progress import Progress
     from transformer_playground.sweeps.spec import save_sweep
     from transformer_playground.sweeps.tables import as_document, size_text
-    from transformer_playground.sweeps.trials import plan, resolve_trials, trial_states
 
-    asked = NewSweep(experiment, values or (), seeds, method, runs, name, config)
+    asked = NewSweep(experiment, values or (), seeds, method, runs, name, config, halving, factor)
     sweep = asked.create(experiments_dir, note)
-    trials = plan(sweep)
-    resolved = resolve_trials(sweep, trials, experiments_dir, runs_dir)
-    states = trial_states(trials, resolved, runs_dir)
+    progress = Progress(sweep, experiments_dir, runs_dir)
+    checked = progress.check()
+    states = progress.states()
     save_sweep(sweeps_dir, sweep)
-    left = [launch for launch, each in zip(resolved, states, strict=True) if each.state == "open"]
-    seconds = estimate_seconds(left)
+    seconds = estimate_seconds(sweep, states, checked)
     if json_output:
         known = None if seconds is None else round(seconds, 1)
         say_json(as_document(sweep, states) | {"seconds": known})
         return
-    say(f"{sweep.sweep_id}: {size_text(sweep, len(trials))}")
+    say(f"{sweep.sweep_id}: {size_text(sweep, states)}")
     if reused := sum(state.is_reused for state in states):
         say(f"exist already, not trained again: {reused}")
     unknown = "not known, there is no earlier run on this machine"
@@ -113,17 +130,20 @@ def run(
 
     Several processes and machines that share the folders can do this at the same time.
     """
+    from transformer_playground.sweeps.progress import Progress
     from transformer_playground.sweeps.runner import SweepRunner
     from transformer_playground.sweeps.spec import find_sweep, load_sweep
-    from transformer_playground.sweeps.trials import plan, prepare_dataset
+    from transformer_playground.sweeps.tables import planned_runs
+    from transformer_playground.sweeps.trials import prepare_dataset
     from transformer_playground.sweeps.workers import Workers
 
     folder = find_sweep(sweeps_dir, sweep_id)
     sweep = load_sweep(folder)
     with PreparationDisplay() as preparation:
         prepare_dataset(sweep, experiments_dir, runs_dir, preparation.note, preparation.progress)
-    display = _Display(len(plan(sweep)), json_output=json_output)
-    runner = SweepRunner(folder, sweep, experiments_dir, runs_dir, note, display.show)
+    progress = Progress(sweep, experiments_dir, runs_dir)
+    display = _Display(planned_runs(sweep, progress.states()), json_output=json_output)
+    runner = SweepRunner(folder, progress, note, display.show)
     threads = max(1, (os.cpu_count() or 1) // jobs)
     if jobs > 1:
         # Read when torch is imported.
@@ -141,7 +161,7 @@ def run(
         again = shell_command(["tp", *arguments], experiments_dir, runs_dir)
         note("" if worker else f"stopped by {request.signal.name}. Go on with: {again}")
         return request.exit_code
-    states = _states(sweep, experiments_dir, runs_dir)
+    states = progress.states()
     if not worker:
         _print_results(sweep, states, json_output=json_output)
     return 1 if any(state.state == "failed" for state in states) else 0
@@ -206,7 +226,7 @@ def list_sweeps(
         try:
             sweep = spec.load_sweep(folder)
             row["experiment"] = sweep.experiment
-            row |= tables.counts(_states(sweep, experiments_dir, runs_dir))
+            row |= tables.counts(sweep, _states(sweep, experiments_dir, runs_dir))
         except PlaygroundError as error:
             row["problem"] = error.message
         rows.append(row)
@@ -216,7 +236,7 @@ def list_sweeps(
     if not rows:
         note("There is no sweep. Write one: tp sweep new EXP --set key=value,value")
         return
-    header = ("sweep", "experiment", "finished", "running", "open", "failed")
+    header = ("sweep", "experiment", *tables.STATES)
     cells = [[str(row.get(name, "?")) for name in header] for row in rows]
     print_table(labelled_columns(header, cells))
     for row in rows:
@@ -234,10 +254,9 @@ def _arguments(verb: str, sweep: "Sweep", sweeps_dir: Path) -> list[str]:
 
 
 def _states(sweep: "Sweep", experiments_dir: Path, runs_dir: Path) -> "list[TrialState]":
-    from transformer_playground.sweeps.trials import plan, resolve_trials, trial_states
+    from transformer_playground.sweeps.progress import Progress
 
-    trials = plan(sweep)
-    return trial_states(trials, resolve_trials(sweep, trials, experiments_dir, runs_dir), runs_dir)
+    return Progress(sweep, experiments_dir, runs_dir).states()
 
 
 def _print_results(
@@ -247,6 +266,7 @@ def _print_results(
     json_output: bool = False,
     markdown: bool = False,
 ) -> None:
+    from transformer_playground.runs.naming import setting_headers
     from transformer_playground.sweeps import tables
     from transformer_playground.sweeps.results import combine, effects, verdict
     from transformer_playground.tables import markdown_table
@@ -258,11 +278,15 @@ def _print_results(
     shown = [tables.combination_table(combinations)]
     shown += [tables.effect_table(effect) for effect in effects(combinations)]
     counted = ", ".join(
-        f"{count} {state}" for state, count in tables.counts(states).items() if count
+        f"{count} {state}" for state, count in tables.counts(sweep, states).items() if count
     )
-    say(f"{sweep.sweep_id}: {tables.size_text(sweep, len(states))}; {counted}")
+    say(f"{sweep.sweep_id}: {tables.size_text(sweep, states)}; {counted}")
     if sentence := verdict(combinations):
         say(sentence)
+    if shares := tables.importance(sweep, combinations):
+        headers = setting_headers(list(shares))
+        parts = [f"{headers[key]} {percent_text(share)}" for key, share in shares.items()]
+        say(f"importance: {', '.join(parts)}")
     for table in shown:
         say("")
         if markdown:

@@ -70,6 +70,11 @@ class Range:
         shares = [place / max(1, self.count - 1) for place in range(self.count)]
         return tuple(dict.fromkeys(map(self._at, shares)))
 
+    @property
+    def bounds(self) -> tuple[Any, Any]:
+        """The lowest and the highest value."""
+        return self._at(0.0), self._at(1.0)
+
     def draw(self, generator: random.Random) -> Any:
         """A number of the range; uniform, or with `is_log` uniform in its logarithm.
 
@@ -99,6 +104,8 @@ class Range:
 
 
 Axis = Choices | Range
+Values = tuple[tuple[str, Any], ...]
+"""Setting and value of each axis."""
 
 
 def parse_axis(text: str) -> Axis:

@@ -9,7 +9,14 @@ from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import load_experiment
 from transformer_playground.experiments.scaffold import find_or_install
 from transformer_playground.sweeps.axes import Choices, override, parse_axis
-from transformer_playground.sweeps.spec import Method, Sweep, check_sweep_id, new_sweep_id
+from transformer_playground.sweeps.spec import (
+    Halving,
+    Method,
+    Sweep,
+    check_sweep_id,
+    new_sweep_id,
+)
+from transformer_playground.sweeps.trials import TrialState
 from transformer_playground.training.launch import ResolvedLaunch
 
 # An estimate lists all runs; more of them would take longer than it saves.
@@ -23,7 +30,9 @@ class NewSweep:
     Attributes:
         values: `KEY=VALUES` each, see `parse_axis`; a single value is a setting of all runs.
         seeds: Number of seeds, from the experiment's own one upwards.
-        runs: Combinations that the method "random" draws.
+        runs: Number of combinations of the methods "random" and "tpe".
+        halving: Steps of the first rung of successive halving; None = without.
+        factor: One of so many combinations goes on.
         name: Name of the sweep; None makes one up.
         config: Configuration file instead of the experiment's.
     """
@@ -35,6 +44,8 @@ class NewSweep:
     runs: int | None = None
     name: str | None = None
     config: Path | None = None
+    halving: int | None = None
+    factor: int | None = None
 
     def create(self, experiments_dir: Path, notify: Callable[[str], object]) -> Sweep:
         """The sweep; nothing is written.
@@ -43,12 +54,21 @@ class NewSweep:
             UsageError: Nothing varies, or the number of runs does not fit the method.
             ConfigError: A value is none, or the experiment's configuration is not valid.
         """
-        if self.method == "random" and self.runs is None:
-            raise UsageError("--method random needs --runs.", "Add the number of combinations.")
+        if self.method != "grid" and self.runs is None:
+            raise UsageError(
+                f"--method {self.method} needs --runs.", "Add the number of combinations."
+            )
         if self.method == "grid" and self.runs is not None:
             raise UsageError(
                 "--runs has no effect on a grid, which trains all combinations.",
                 "Leave it out, or add --method random.",
+            )
+        if self.factor is not None and self.halving is None:
+            raise UsageError("--factor has no effect without --halving.", "Add --halving STEPS.")
+        if self.method == "tpe" and self.halving is not None:
+            raise UsageError(
+                "--halving needs all combinations at the start, which tpe chooses one by one.",
+                "Leave it out, or use --method random.",
             )
         found = [parse_axis(text) for text in self.values]
         keys = [axis.key for axis in found]
@@ -56,6 +76,8 @@ class NewSweep:
             raise UsageError(f"--set {twice} is given twice.", "List its values in one --set.")
         fixed = [axis for axis in found if isinstance(axis, Choices) and len(axis.values) == 1]
         axes = tuple(axis for axis in found if axis not in fixed)
+        if self.method == "tpe" and not axes:
+            raise UsageError("Nothing varies that tpe could choose.", "Add --set key=value,value.")
         if not axes and self.seeds == 1:
             raise UsageError(
                 "Nothing varies in this sweep.",
@@ -77,20 +99,36 @@ class NewSweep:
             runs=self.runs,
             settings=settings,
             config=self.config,
+            halving=None
+            if self.halving is None
+            else Halving(steps=self.halving, factor=self.factor or 3),
         )
 
 
-def estimate_seconds(launches: Sequence[ResolvedLaunch]) -> float | None:
-    """Training time of these runs one after the other, from earlier runs; None if unknown.
+def estimate_seconds(
+    sweep: Sweep, states: Sequence[TrialState], launches: Sequence[ResolvedLaunch]
+) -> float | None:
+    """Training time of the runs that are left, one after the other; None if it is not known.
 
-    Of many launches some are looked at, evenly spread.
+    From earlier runs on this machine. Of many launches some are looked at, evenly spread.
+
+    Args:
+        sweep: Of which all runs are trained to their end; halving saves some of this time.
+        states: Its trials.
+        launches: Their configurations; examples of them for a search.
     """
-    step = -(-len(launches) // _MOST_ESTIMATES) or 1
-    some = launches[::step]
-    total = 0.0
+    is_search = sweep.method == "tpe"
+    left = [
+        launch
+        for place, launch in enumerate(launches)
+        if is_search or states[place].state == "open"
+    ]
+    step = -(-len(left) // _MOST_ESTIMATES) or 1
+    total, some = 0.0, left[::step]
     for launch in some:
         found = launch.known_estimate(rough=True)
         if found is None or found.seconds is None:
             return None
         total += found.seconds
-    return total * len(launches) / len(some) if some else 0.0
+    count = (sweep.runs or 0) * len(sweep.seeds) if is_search else len(left)
+    return total / len(some) * count if some else 0.0

@@ -14,9 +14,8 @@ from transformer_playground.comparison.significance import LEVEL, two_sided
 from transformer_playground.config.toml import toml_value
 from transformer_playground.formatting import loss_text, power_text
 from transformer_playground.runs.naming import setting_headers
+from transformer_playground.sweeps.axes import Values
 from transformer_playground.sweeps.trials import TrialState
-
-Values = tuple[tuple[str, Any], ...]
 
 
 @dataclass(frozen=True)

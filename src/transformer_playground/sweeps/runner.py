@@ -6,6 +6,7 @@ take the same one. So a process that is killed loses nothing: its run is resumed
 """
 
 import contextlib
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,18 +16,14 @@ from transformer_playground.errors import PlaygroundError, UsageError, translate
 from transformer_playground.jsonvalues import to_jsonable
 from transformer_playground.runs.folder import open_run
 from transformer_playground.runs.requests import send_request
+from transformer_playground.sweeps.progress import Progress
 from transformer_playground.sweeps.spec import Sweep, SweepFolder
-from transformer_playground.sweeps.trials import (
-    State,
-    Trial,
-    TrialState,
-    plan,
-    resolve_trials,
-    trial_states,
-)
+from transformer_playground.sweeps.trials import State, Trial, TrialState, plan
 from transformer_playground.training.control import TrainingControl
+from transformer_playground.training.events import Evaluated, Event
 from transformer_playground.training.launch import Launch, ResolvedLaunch, resolve_launch
 
+_POLL_SECONDS = 0.5
 MOST_FAILURES = 3
 """So many failures in a row end a sweep: what fails is then not the settings of one run."""
 
@@ -72,14 +69,12 @@ class SweepRunner:
     """
 
     folder: SweepFolder
-    sweep: Sweep
-    experiments_dir: Path
-    runs_dir: Path
+    progress: Progress
     notify: Callable[[str], object]
     report: Callable[[Started | Ended], object]
     _control: TrainingControl = field(default_factory=TrainingControl)
     _is_stopped: bool = False
-    _passed: set[str] = field(default_factory=set)
+    _passed: set[tuple[str, int | None]] = field(default_factory=set)
 
     def stop(self) -> None:
         """Stop the run in training, which is saved first, and start no other; from any thread."""
@@ -92,16 +87,22 @@ class SweepRunner:
         Raises:
             PlaygroundError: A setting is impossible, or several trials in a row have failed.
         """
-        trials = plan(self.sweep)
-        resolved = resolve_trials(self.sweep, trials, self.experiments_dir, self.runs_dir)
-        self._allow_starts()
+        with translate_os_errors(UsageError, f"{self.folder.stop_path} cannot be removed"):
+            self.folder.stop_path.unlink(missing_ok=True)
         failures = 0
         while True:
-            states = trial_states(trials, resolved, self.runs_dir)
+            states = self.progress.states()
+            if self._is_stopped or self.folder.stop_path.exists():
+                return states
             chosen = self._next(states)
             if chosen is None:
-                return states
-            error = self._train(chosen, resolved[chosen.trial.number])
+                if self.progress.search_on(states):
+                    continue
+                if not self._waits(states):
+                    return states
+                time.sleep(_POLL_SECONDS)
+                continue
+            error = self._train(chosen)
             failures = 0 if error is None else failures + 1
             if error is not None and failures == MOST_FAILURES:
                 raise type(error)(
@@ -109,34 +110,39 @@ class SweepRunner:
                     error.hint,
                 )
 
-    def _allow_starts(self) -> None:
-        with translate_os_errors(PlaygroundError, f"{self.folder.stop_path} cannot be removed"):
-            self.folder.stop_path.unlink(missing_ok=True)
-
     def _next(self, states: Sequence[TrialState]) -> TrialState | None:
-        if self._is_stopped or self.folder.stop_path.exists():
-            return None
-        left = (state for state in states if state.state == "open")
-        return next((each for each in left if each.trial.run_id not in self._passed), None)
+        is_halving = self.progress.sweep.halving is not None
+        for state in states:
+            is_due = state.state == "open" and (state.goal is not None or not is_halving)
+            if is_due and (state.trial.run_id, state.goal) not in self._passed:
+                return state
+        return None
 
-    def _train(self, chosen: TrialState, resolved: ResolvedLaunch) -> PlaygroundError | None:
+    def _waits(self, states: Sequence[TrialState]) -> bool:
+        """Whether other processes will decide which trials go on."""
+        is_undecided = any(state.state == "open" and state.goal is None for state in states)
+        is_halving = self.progress.sweep.halving is not None
+        return is_halving and is_undecided and any(state.state == "running" for state in states)
+
+    def _train(self, chosen: TrialState) -> PlaygroundError | None:
         """Train one trial; return why it failed, if it did."""
         trial = chosen.trial
         # Whatever becomes of it, this process does not take the trial again: a run that the user
         # stops by itself stays stopped.
-        self._passed.add(trial.run_id)
-        self._control = TrainingControl()
+        self._passed.add((trial.run_id, chosen.goal))
+        self._control = control = TrainingControl()
         if self._is_stopped:
             return None
+        sinks = [] if chosen.goal is None else [_StopAt(chosen.goal, control)]
         problem = None
         try:
-            if chosen.row is not None:
-                resolved = self._resumed(trial)
+            launch = self.progress.launches[trial.number]
+            resolved = launch if chosen.row is None else self._resumed(trial)
             self.report(Started(trial, chosen.row is not None))
-            resolved.train([], self._control, self.notify)
+            resolved.train(sinks, control, self.notify)
         except PlaygroundError as error:
             problem = error
-        (state,) = trial_states([trial], [resolved], self.runs_dir)
+        (state,) = (each for each in self.progress.states() if each.trial == trial)
         if problem is not None and state.state in ("running", "finished"):
             # Another process was faster.
             return None
@@ -145,7 +151,27 @@ class SweepRunner:
 
     def _resumed(self, trial: Trial) -> ResolvedLaunch:
         launch = Launch("", resume=trial.run_id, prepare="never")
-        return resolve_launch(self.experiments_dir, self.runs_dir, launch)
+        return resolve_launch(self.progress.experiments_dir, self.progress.runs_dir, launch)
+
+
+class _StopAt:
+    """A sink that stops training after the evaluation of a step; at the end it has no effect."""
+
+    essential = False
+
+    def __init__(self, step: int, control: TrainingControl) -> None:
+        self._step, self._control = step, control
+
+    def handle(self, event: Event) -> None:
+        """Stop at the step."""
+        if isinstance(event, Evaluated) and event.step >= self._step:
+            self._control.stop()
+
+    def sync(self) -> None:
+        """Nothing to flush."""
+
+    def close(self) -> None:
+        """Nothing to close."""
 
 
 def stop_sweep(folder: SweepFolder, sweep: Sweep, runs_dir: Path) -> list[str]:

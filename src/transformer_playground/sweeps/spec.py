@@ -21,12 +21,32 @@ SWEEPS_DIR = Path("sweeps")
 SPEC_FILE = "sweep.toml"
 MOST_RUNS = 10_000
 
-Method = Literal["grid", "random"]
+Method = Literal["grid", "random", "tpe"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _STAMP = "%Y%m%d-%H%M%S"
 # TOML has no tuples.
 _Seeds = Annotated[tuple[int, ...], Strict(False)]
+
+
+class Halving(Table):
+    """Successive halving: see `sweeps.halving`.
+
+    Attributes:
+        steps: The first rung: steps after which the first combinations are out.
+        factor: One of so many combinations goes on, to so many times as many steps.
+    """
+
+    steps: int = setting(..., "Steps of the first rung.", ge=1)
+    factor: int = setting(3, "One of so many combinations goes on.", ge=2)
+
+    def rungs(self, max_iters: int) -> tuple[int, ...]:
+        """The steps of all rungs; the end of training follows."""
+        found, rung = list[int](), self.steps
+        while rung < max_iters:
+            found.append(rung)
+            rung *= self.factor
+        return tuple(found)
 
 
 class _File(Table):
@@ -37,21 +57,30 @@ class _File(Table):
         "", "Local time of creation, part of the runs' ids.", pattern=r"\d{8}-\d{6}"
     )
     method: Method = setting(
-        "grid", "grid = all combinations of values; random = combinations drawn at random."
+        "grid",
+        "grid = all combinations of values; random = drawn at random; tpe = chosen by Optuna's "
+        "tree-structured Parzen estimator from the results so far.",
     )
     seeds: _Seeds = setting((), "Seeds; each combination is trained with each.")
     runs: int | None = setting(
-        None, "Number of combinations that random draws.", ge=1, le=MOST_RUNS
+        None, "Number of combinations of random and tpe.", ge=1, le=MOST_RUNS
     )
     draw_seed: int = setting(0, "Seed of the random draws.", ge=0)
     settings: Strings = setting((), "Settings of all runs, as in --set.")
+    halving: Halving | None = setting(None, "Successive halving: steps of the first rung, factor.")
     config: str = setting("", "Configuration file instead of the experiment's; empty for that.")
     axes: dict[str, Any] = setting({}, "Values of each setting that varies.")
 
     @model_validator(mode="after")
     def _check_method(self) -> Self:
-        if self.method == "random" and self.runs is None:
-            raise conflict("method = 'random' needs runs, the number of combinations", "runs")
+        if self.method != "grid" and self.runs is None:
+            raise conflict(
+                f"method = '{self.method}' needs runs, the number of combinations", "runs"
+            )
+        if self.method == "tpe" and self.halving is not None:
+            raise conflict(
+                "halving needs all combinations at the start, not method = 'tpe'", "halving"
+            )
         if self.method == "grid" and self.runs is not None:
             raise conflict("runs has no effect with method = 'grid', which trains all", "runs")
         return self
@@ -66,7 +95,9 @@ class Sweep:
         created: Local time of creation as in run ids, such as 20260131-235959.
         settings: Overrides of all runs.
         seeds: Seeds with which each combination of the axes is trained.
-        runs: Number of combinations that are drawn; None for all of a grid.
+        runs: Number of combinations that are drawn or chosen; None for all of a grid.
+        halving: Successive halving; None = every run is trained to its end.
+        root: Folder of the sweep, where a search keeps its journal; None before it is saved.
     """
 
     sweep_id: str
@@ -79,6 +110,8 @@ class Sweep:
     draw_seed: int = 0
     settings: tuple[str, ...] = ()
     config: Path | None = None
+    halving: Halving | None = None
+    root: Path | None = field(default=None, compare=False)
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -196,6 +229,8 @@ def load_sweep(folder: SweepFolder) -> Sweep:
         file.draw_seed,
         file.settings,
         Path(file.config) if file.config else None,
+        file.halving,
+        folder.root,
     )
 
 
@@ -243,6 +278,9 @@ def _as_toml(sweep: Sweep) -> str:
     if sweep.runs is not None:
         lines += [f"runs = {sweep.runs}", f"draw_seed = {sweep.draw_seed}"]
     lines.append(f"settings = {toml_value(list(sweep.settings))}")
+    if sweep.halving is not None:
+        halving = {"steps": sweep.halving.steps, "factor": sweep.halving.factor}
+        lines.append(f"halving = {toml_value(halving)}")
     if sweep.config is not None:
         lines.append(f"config = {toml_string(str(sweep.config.absolute()))}")
     lines += ["", "[axes]", *_axis_lines(sweep.axes)]

@@ -17,28 +17,38 @@ from transformer_playground.sweeps.results import (
     value_text,
     verdict,
 )
+from transformer_playground.sweeps.search import importances
 from transformer_playground.sweeps.spec import Sweep
 from transformer_playground.sweeps.trials import State, TrialState
 from transformer_playground.tables import Column, csv_text
 
 SCHEMA_VERSION = 1
-_STATES: tuple[State, ...] = ("finished", "running", "open", "failed")
+STATES: tuple[State, ...] = ("finished", "running", "open", "pruned", "failed")
 
 
-def counts(states: Sequence[TrialState]) -> dict[str, int]:
-    """How many trials are in each state."""
+def planned_runs(sweep: Sweep, states: Sequence[TrialState]) -> int:
+    """Number of runs, with those that a search has not chosen yet."""
+    if sweep.method != "tpe":
+        return len(states)
+    return max(len(states), (sweep.runs or 0) * len(sweep.seeds))
+
+
+def counts(sweep: Sweep, states: Sequence[TrialState]) -> dict[str, int]:
+    """How many runs are in each state; those that are not chosen yet are open."""
     found = Counter(state.state for state in states)
-    return {name: found[name] for name in _STATES}
+    found["open"] += planned_runs(sweep, states) - len(states)
+    return {name: found[name] for name in STATES}
 
 
-def size_text(sweep: Sweep, runs: int) -> str:
+def size_text(sweep: Sweep, states: Sequence[TrialState]) -> str:
     """Such as "24 runs = 4 norm × 3 learning_rate × 2 seeds"."""
     headers = setting_headers(sweep.keys)
-    seeds = len(sweep.seeds)
+    seeds, runs = len(sweep.seeds), planned_runs(sweep, states)
     if sweep.method == "grid":
         parts = [f"{len(axis.values)} {headers[axis.key]}" for axis in sweep.axes]
     else:
-        parts = [f"{runs // seeds} random combinations of {', '.join(headers.values())}"]
+        how = "random" if sweep.method == "random" else "TPE"
+        parts = [f"{runs // seeds} {how} combinations of {', '.join(headers.values())}"]
     parts += [f"{seeds} seeds"] if seeds > 1 else []
     return f"{runs} runs = {' × '.join(parts)}"
 
@@ -62,6 +72,12 @@ def combination_table(combinations: Sequence[Combination]) -> list[Column]:
         Column("runs", texts, right_aligned=True),
         Column("best run", [_best_run(each) for each in combinations], weight=1),
     ]
+
+
+def importance(sweep: Sweep, combinations: Sequence[Combination]) -> dict[str, float]:
+    """Share of each setting in what makes combinations good; {} for too few results."""
+    results = [(each.values, each.loss.mean) for each in combinations if each.loss.mean is not None]
+    return importances(results, sweep.axes)
 
 
 def effect_table(effect: Effect) -> list[Column]:
@@ -111,10 +127,11 @@ def as_document(sweep: Sweep, states: Sequence[TrialState]) -> dict[str, Any]:
         "experiment": sweep.experiment,
         "method": sweep.method,
         "axes": {axis.key: axis.text() for axis in sweep.axes},
-        "counts": counts(states),
+        "counts": counts(sweep, states),
         "verdict": verdict(combinations),
         "combinations": [_combination(each) for each in combinations],
         "effects": [_effect(each) for each in effects(combinations)],
+        "importance": importance(sweep, combinations),
     }
     plain: dict[str, Any] = to_jsonable(document)
     return plain

@@ -16,14 +16,15 @@ from transformer_playground.runs.folder import RunFolder, check_run_id, read_run
 from transformer_playground.runs.index import flatten
 from transformer_playground.runs.listing import list_runs
 from transformer_playground.runs.naming import SEED
-from transformer_playground.sweeps.axes import override
+from transformer_playground.sweeps.axes import Choices, Values, override
+from transformer_playground.sweeps.search import Search
 from transformer_playground.sweeps.spec import MOST_RUNS, Sweep
 from transformer_playground.training.launch import Launch, ResolvedLaunch, resolve_launch
 
 if TYPE_CHECKING:
     from transformer_playground.data.progress import Progress
 
-State = Literal["open", "running", "finished", "failed"]
+State = Literal["open", "running", "pruned", "finished", "failed"]
 
 # What is only displayed, kept or exported does not make another run.
 _WITHOUT_EFFECT = (
@@ -45,7 +46,7 @@ class Trial:
     """
 
     number: int
-    values: tuple[tuple[str, Any], ...]
+    values: Values
     seed: int
     run_id: str
 
@@ -73,45 +74,44 @@ class TrialState:
     Attributes:
         row: Its run in the list of runs; None if it has none yet.
         is_reused: The run was trained outside of the sweep, with the same settings and data.
+        goal: With successive halving, the step to which the run is trained next; None if it waits
+            for others or is out.
     """
 
     trial: Trial
     state: State
     row: RunInfo | None = None
     is_reused: bool = False
+    goal: int | None = None
 
 
 def plan(sweep: Sweep) -> list[Trial]:
-    """All trials of a sweep; the same each time.
+    """The trials of a sweep; the same each time, but a search adds to them.
 
     Raises:
         ConfigError: The grid is too large, or a range has no number of values.
     """
-    combinations = _grid(sweep) if sweep.method == "grid" else _draws(sweep)
     trials = []
-    for place, values in enumerate(combinations):
+    for place, values in _combinations(sweep).items():
         for offset, seed in enumerate(sweep.seeds):
             number = place * len(sweep.seeds) + offset
             trials.append(Trial(number, values, seed, _run_id(sweep, number)))
     return trials
 
 
-def resolve_trials(
-    sweep: Sweep, trials: Sequence[Trial], experiments_dir: Path, runs_dir: Path
-) -> list[ResolvedLaunch]:
-    """The checked configuration of each trial.
+def resolve_trial(
+    sweep: Sweep, trial: Trial, experiments_dir: Path, runs_dir: Path
+) -> ResolvedLaunch:
+    """The checked configuration of a trial.
 
     Raises:
-        PlaygroundError: One is impossible; the message names its values.
+        PlaygroundError: It is impossible; the message names its values.
     """
-    resolved = []
-    for trial in trials:
-        try:
-            resolved.append(resolve_launch(experiments_dir, runs_dir, trial.launch(sweep)))
-        except ConfigError as error:
-            values = " ".join(override(key, value) for key, value in trial.values)
-            raise ConfigError(f"With {values}: {error.message}", error.hint) from error
-    return resolved
+    try:
+        return resolve_launch(experiments_dir, runs_dir, trial.launch(sweep))
+    except ConfigError as error:
+        values = " ".join(override(key, value) for key, value in trial.values)
+        raise ConfigError(f"With {values}: {error.message}", error.hint) from error
 
 
 def prepare_dataset(
@@ -152,7 +152,36 @@ def trial_states(
     return states
 
 
-def _grid(sweep: Sweep) -> list[tuple[tuple[str, Any], ...]]:
+def _combinations(sweep: Sweep) -> dict[int, Values]:
+    if sweep.method == "tpe":
+        _check_size((sweep.runs or 0) * len(sweep.seeds))
+        return search_of(sweep).combinations() if sweep.root is not None else {}
+    return dict(enumerate(_grid(sweep) if sweep.method == "grid" else _draws(sweep)))
+
+
+def search_of(sweep: Sweep) -> Search:
+    """The search of a saved sweep with the method "tpe"."""
+    assert sweep.root is not None
+    return Search(sweep.root, sweep.axes, sweep.draw_seed)
+
+
+def examples(sweep: Sweep) -> list[Trial]:
+    """Trials that stand for a search: each value of each axis, or its bounds, at least once."""
+    values = [
+        list(axis.values) if isinstance(axis, Choices) or axis.count else list(axis.bounds)
+        for axis in sweep.axes
+    ]
+    count = max(map(len, values), default=1)
+    found = []
+    for place in range(count):
+        chosen = tuple(
+            (axis.key, own[place % len(own)]) for axis, own in zip(sweep.axes, values, strict=True)
+        )
+        found.append(Trial(place, chosen, sweep.seeds[0], _run_id(sweep, place)))
+    return found
+
+
+def _grid(sweep: Sweep) -> list[Values]:
     size = len(sweep.seeds)
     for axis in sweep.axes:
         size *= len(axis.values)
@@ -161,9 +190,9 @@ def _grid(sweep: Sweep) -> list[tuple[tuple[str, Any], ...]]:
     return list(itertools.product(*pairs))
 
 
-def _draws(sweep: Sweep) -> list[tuple[tuple[str, Any], ...]]:
+def _draws(sweep: Sweep) -> list[Values]:
     _check_size((sweep.runs or 0) * len(sweep.seeds))
-    drawn: dict[str, tuple[tuple[str, Any], ...]] = {}
+    drawn: dict[str, Values] = {}
     for place in range(sweep.runs or 0):
         # Each draw has a seed of its own: more runs add to the earlier ones.
         generator = random.Random(f"{sweep.draw_seed}-{place}")

@@ -10,13 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from builders.commands import Project, Tp, in_process, make_project
 from builders.runs import append_rows, status_row
 from builders.schemas import check
+from transformer_playground.checkpoints.discovery import newest_valid
+from transformer_playground.checkpoints.loading import load_payload
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
 from transformer_playground.runs.folder import RUNS_DIR, RunFolder, read_run_config
 from transformer_playground.runs.status import RunLock
+from transformer_playground.runs.summary import read_summary
+from transformer_playground.sweeps.progress import Progress
 from transformer_playground.sweeps.runner import Ended, Started, SweepRunner, stop_sweep
 from transformer_playground.sweeps.spec import SWEEPS_DIR, find_sweep, load_sweep
 
@@ -36,6 +41,11 @@ def project(tmp_path: Path) -> Project:
 def tp(project: Project, capsys: pytest.CaptureFixture[str]) -> Tp:
     """Commands in the folder of `project`."""
     return lambda *words: in_process(project, capsys, *words)
+
+
+def counts(**some: int) -> dict[str, int]:
+    """Numbers of runs by state."""
+    return dict.fromkeys(("finished", "running", "open", "pruned", "failed"), 0) | some
 
 
 def losses(tp: Tp) -> dict[str, float | None]:
@@ -60,7 +70,7 @@ def test_a_sweep_trains_each_combination_with_each_seed(tp: Tp, project: Project
     for line in (*trials, last):
         check("sweep", line)
     assert [line["state"] for line in trials] == ["running", "finished"] * 4
-    assert last["counts"] == {"finished": 4, "running": 0, "open": 0, "failed": 0}
+    assert last["counts"] == counts(finished=4)
     assert len({loss for loss in losses(tp).values() if loss}) == 4
     record = read_run_config(project.runs[2])
     assert record["sweep"] == {"id": "s", "trial": 2}
@@ -117,7 +127,7 @@ def test_a_failed_run_is_counted_and_the_others_are_trained(tp: Tp) -> None:
 
     assert ended.code == 1
     *trials, last = ended.lines
-    assert last["counts"] == {"finished": 1, "running": 0, "open": 0, "failed": 1}
+    assert last["counts"] == counts(finished=1, failed=1)
     assert any(line["problem"] for line in trials)
     again = tp("sweep", "run", "s", "--json")
     assert len(again.lines) == 1
@@ -179,7 +189,8 @@ def test_a_stopped_sweep_starts_no_further_run_and_goes_on_when_asked(
             stop_sweep(folder, sweep, RUNS_DIR)
 
     sweep = load_sweep(folder)
-    runner = SweepRunner(folder, sweep, EXPERIMENTS_DIR, RUNS_DIR, print, stop_after_two)
+    progress = Progress(sweep, EXPERIMENTS_DIR, RUNS_DIR)
+    runner = SweepRunner(folder, progress, print, stop_after_two)
     states = [each.state for each in runner.run()]
 
     assert states == ["finished", "finished", "open", "open"]
@@ -260,3 +271,121 @@ def test_a_run_of_a_sweep_is_an_ordinary_run(tp: Tp, project: Project) -> None:
 
     assert longer.code == 0
     assert read_run_config(RunFolder(run.root))["sweep"] == {"id": "s", "trial": 0}
+
+
+def test_a_search_chooses_its_combinations_from_results_and_goes_on(
+    tp: Tp, project: Project
+) -> None:
+    new = (
+        *("sweep", "new", "tiny", "--name", "s", "--method", "tpe", "--runs", "6"),
+        *("--set", "learning_rate=1e-4..1e-1:log", "--set", "max_iters=4"),
+        *("--set", "eval_interval=2"),
+    )
+    tp(*new)
+    tp("sweep", "run", "s")
+    expected = losses(tp)
+    assert len(expected) == 6
+    remove_runs(project)
+    shutil.rmtree(project.root / "sweeps")
+
+    tp(*new)
+    folder = find_sweep(project.root / SWEEPS_DIR, "s")
+    spec = folder.spec_path.read_text()
+    for runs in (2, 4):
+        folder.spec_path.write_text(spec.replace("runs = 6", f"runs = {runs}"))
+        assert tp("sweep", "run", "s").code == 0
+        assert show(tp)["counts"] == counts(finished=runs)
+    folder.spec_path.write_text(spec)
+    tp("sweep", "run", "s")
+
+    assert losses(tp) == expected
+
+
+def test_impossible_combinations_are_passed_over_by_a_search(tp: Tp) -> None:
+    tp(
+        *("sweep", "new", "tiny", "--name", "s", "--method", "tpe", "--runs", "3"),
+        *("--set", "n_head=1,2", "--set", "n_embd=8..16", "--set", "max_iters=2"),
+    )
+
+    ended = tp("sweep", "run", "s", "--json")
+
+    assert ended.code == 0
+    assert ended.lines[-1]["counts"] == counts(finished=3)
+
+
+def test_a_damaged_journal_is_one_sentence(tp: Tp, project: Project) -> None:
+    tp(
+        *("sweep", "new", "tiny", "--name", "s", "--method", "tpe", "--runs", "2"),
+        *("--set", "learning_rate=1e-4..1e-1:log", "--set", "max_iters=2"),
+    )
+    (project.root / SWEEPS_DIR / "s" / "optuna.jsonl").write_text('{"op_code": "x"}\n')
+
+    ended = tp("sweep", "run", "s")
+
+    assert ended.code == 2
+    assert "optuna.jsonl cannot be read" in ended.err
+
+
+HALVING = (
+    *("sweep", "new", "tiny", "--name", "s", "--set", "learning_rate=1e-5,1e-4,1e-3,1e-2"),
+    *("--set", "max_iters=8", "--set", "eval_interval=2", "--halving", "2", "--factor", "2"),
+)
+
+
+def test_halving_trains_the_better_combinations_on(tp: Tp, project: Project) -> None:
+    tp(*HALVING)
+
+    ended = tp("sweep", "run", "s", "--json")
+
+    assert ended.code == 0
+    assert ended.lines[-1]["counts"] == counts(finished=1, pruned=3)
+    steps = sorted(read_summary(run.metrics_path)[0].step for run in project.runs)
+    assert steps == [2, 2, 4, 8]
+
+
+def test_a_pruned_run_can_be_continued_and_equals_one_never_stopped(
+    tp: Tp, project: Project
+) -> None:
+    tp(*HALVING)
+    tp("sweep", "run", "s")
+    pruned = project.runs[0]
+    assert tp("train", "--resume", pruned.run_id).code == 0
+    settings = ("optim.learning_rate=1e-5", "runtime.max_iters=8", "runtime.eval_interval=2")
+    words = [
+        word for key, each in zip(keys, settings, strict=True) for word in ("--set", key + each)
+    ]
+    assert tp("train", "tiny", "--run-id", "whole", *words).code == 0
+
+    def weights(run: RunFolder) -> dict[str, Any]:
+        payload: dict[str, Any] = load_payload(newest_valid(run.checkpoints).path)["model"]
+        return payload
+
+    whole, continued = weights(project.run_named("whole")), weights(pruned)
+    assert all(torch.equal(whole[name], continued[name]) for name in whole)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--halving", "3"), "no multiple of train.runtime.eval_interval = 5"),
+        (("--halving", "20"), "have only 20 steps"),
+        (("--halving", "5", "--set", "max_iters=10,20"), "max_iters cannot vary"),
+        (("--factor", "2"), "no effect without --halving"),
+        (("--method", "tpe", "--runs", "3", "--halving", "5"), "tpe chooses one by one"),
+        (("--method", "random"), "needs --runs"),
+        (("--runs", "3"), "no effect on a grid"),
+        (("--set", "model.norm=rmsnorm"), "given twice"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(
+    tp: Tp, project: Project, words: tuple[str, ...], message: str
+) -> None:
+    made = tp("sweep", "new", "tiny", "--set", "norm=rmsnorm,layernorm", *words)
+
+    assert made.code == 2
+    assert message in " ".join(made.err.split())
+    assert not (project.root / "sweeps").exists()
+
+
+def test_a_sweep_in_which_nothing_varies_is_refused(tp: Tp) -> None:
+    assert "Nothing varies" in tp("sweep", "new", "tiny", "--set", "max_iters=4").err

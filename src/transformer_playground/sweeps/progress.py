@@ -1,0 +1,101 @@
+"""Progress of a sweep: its trials and their states, as far as they are known now."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from transformer_playground.comparison.estimates import estimate
+from transformer_playground.errors import ConfigError
+from transformer_playground.sweeps.axes import Values
+from transformer_playground.sweeps.halving import check_halving, decide, loss_until
+from transformer_playground.sweeps.spec import Sweep
+from transformer_playground.sweeps.trials import (
+    Trial,
+    TrialState,
+    examples,
+    plan,
+    resolve_trial,
+    search_of,
+    trial_states,
+)
+from transformer_playground.training.launch import ResolvedLaunch
+
+
+@dataclass
+class Progress:
+    """The trials of a sweep, read again from disk at each call.
+
+    Attributes:
+        launches: The checked configuration of each trial, by number.
+    """
+
+    sweep: Sweep
+    experiments_dir: Path
+    runs_dir: Path
+    launches: dict[int, ResolvedLaunch] = field(default_factory=dict)
+    _max_iters: int | None = None
+
+    def check(self) -> list[ResolvedLaunch]:
+        """The configurations of all trials, or of examples of those that a search will choose.
+
+        Raises:
+            PlaygroundError: One is impossible.
+        """
+        trials = examples(self.sweep) if self.sweep.method == "tpe" else plan(self.sweep)
+        launches = [self._launch(trial) for trial in trials]
+        if self.sweep.halving is not None:
+            self._max_iters = check_halving(self.sweep.halving, launches)
+        return launches
+
+    def states(self) -> list[TrialState]:
+        """The states of all trials that are known.
+
+        Raises:
+            PlaygroundError: One is impossible.
+        """
+        trials = plan(self.sweep)
+        for trial in trials:
+            if trial.number not in self.launches:
+                self.launches[trial.number] = self._launch(trial)
+        launches = [self.launches[trial.number] for trial in trials]
+        found = trial_states(trials, launches, self.runs_dir)
+        if self.sweep.halving is None:
+            return found
+        if self._max_iters is None:
+            self._max_iters = check_halving(self.sweep.halving, launches)
+        loss_at = partial(loss_until, runs_dir=self.runs_dir)
+        return decide(self.sweep.halving, found, self._max_iters, loss_at)
+
+    def search_on(self, states: list[TrialState]) -> bool:
+        """Record what is known in the search, and let it choose one more combination.
+
+        Returns:
+            Whether there was one more to choose.
+        """
+        sweep, size = self.sweep, len(self.sweep.seeds)
+        if sweep.method != "tpe":
+            return False
+        search = search_of(sweep)
+        for place in range(0, len(states), size):
+            group = states[place : place + size]
+            if all(state.state in ("finished", "failed") for state in group):
+                losses = [
+                    state.row.summary.best_val_loss
+                    for state in group
+                    if state.state == "finished" and state.row
+                ]
+                search.tell(group[0].trial.number // size, estimate(losses).mean)
+        if len(states) >= (sweep.runs or 0) * size:
+            return False
+        search.choose(self._is_impossible)
+        return True
+
+    def _is_impossible(self, values: Values) -> bool:
+        try:
+            self._launch(Trial(0, values, self.sweep.seeds[0], "check"))
+        except ConfigError:
+            return True
+        return False
+
+    def _launch(self, trial: Trial) -> ResolvedLaunch:
+        return resolve_trial(self.sweep, trial, self.experiments_dir, self.runs_dir)

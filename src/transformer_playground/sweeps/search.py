@@ -1,0 +1,157 @@
+"""Adaptive choice of combinations with Optuna's samplers.
+
+Optuna's journal in the sweep's folder holds what was chosen and how it turned out, so that several
+processes search together, and a killed one loses nothing.
+"""
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from transformer_playground.config.toml import toml_value
+from transformer_playground.errors import ConfigError, PlaygroundError, translate_os_errors
+from transformer_playground.sweeps.axes import Axis, Choices, Values
+
+if TYPE_CHECKING:
+    import optuna
+
+JOURNAL = "optuna.jsonl"
+_STUDY = "sweep"
+_REFUSED = "refused"
+_MOST_REFUSALS = 100
+_STARTUP_PER_AXIS = 2
+
+
+class Search:
+    """The combinations that the tree-structured Parzen estimator (Bergstra et al., 2011) chose.
+
+    Args:
+        root: Folder of the sweep.
+        axes: What varies.
+        draw_seed: Makes choices repeatable: each depends on it and on the results known then.
+    """
+
+    def __init__(self, root: Path, axes: Sequence[Axis], draw_seed: int) -> None:
+        self._path, self._axes, self._draw_seed = root / JOURNAL, axes, draw_seed
+
+    def combinations(self) -> dict[int, Values]:
+        """All combinations chosen so far, by number."""
+        if not self._path.exists():
+            return {}
+        return {
+            trial.number: tuple((axis.key, _value(axis, trial.params)) for axis in self._axes)
+            for trial in self._study.trials
+            if _REFUSED not in trial.user_attrs and len(trial.params) == len(self._axes)
+        }
+
+    def choose(self, refuse: Callable[[Values], bool]) -> None:
+        """Choose one more combination; those that `refuse` returns true for are passed over.
+
+        Raises:
+            ConfigError: Too many in a row are refused.
+        """
+        for _ in range(_MOST_REFUSALS):
+            # A sampler of its own for each choice: what it chooses does not depend on who asks.
+            self._study.sampler = self._sampler(len(self._study.trials))
+            trial = self._study.ask({axis.key: _distribution(axis) for axis in self._axes})
+            if not refuse(tuple((axis.key, _value(axis, trial.params)) for axis in self._axes)):
+                return
+            trial.set_user_attr(_REFUSED, True)
+            self.tell(trial.number, None)
+        raise ConfigError(
+            f"{_MOST_REFUSALS} combinations in a row are impossible.", "Choose other values."
+        )
+
+    def tell(self, number: int, loss: float | None) -> None:
+        """Record the loss of a combination, or None if it failed; a second time has no effect."""
+        from optuna.trial import TrialState
+
+        state = TrialState.FAIL if loss is None else TrialState.COMPLETE
+        self._study.tell(number, loss, state, skip_if_finished=True)
+
+    def _sampler(self, known: int) -> "optuna.samplers.BaseSampler":
+        from optuna.samplers import TPESampler
+
+        startup = 2 + _STARTUP_PER_AXIS * len(self._axes)
+        return TPESampler(n_startup_trials=startup, seed=self._draw_seed * 1_000_003 + known)
+
+    @cached_property
+    def _study(self) -> "optuna.Study":
+        import optuna
+        from optuna.storages import JournalStorage
+        from optuna.storages.journal import JournalFileBackend
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        with _readable(self._path), translate_os_errors(ConfigError, f"{self._path} is unusable"):
+            storage = JournalStorage(JournalFileBackend(str(self._path)))
+            return optuna.create_study(storage=storage, study_name=_STUDY, load_if_exists=True)
+
+
+def importances(results: Sequence[tuple[Values, float]], axes: Sequence[Axis]) -> dict[str, float]:
+    """Share of each setting in what distinguishes good combinations; {} for too few results.
+
+    By PED-ANOVA (Watanabe et al., 2023) with the best quarter as the good ones.
+
+    Args:
+        results: Combinations with their mean loss.
+        axes: What varies.
+    """
+    if len(axes) < 2 or len(results) < 8:
+        return {}
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study()
+    by_key = {axis.key: _distribution(axis) for axis in axes}
+    for values, loss in results:
+        params = {key: _param(axis, value) for axis, (key, value) in zip(axes, values, strict=True)}
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=by_key, value=loss))
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)
+    return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn any error of a damaged journal into one sentence."""
+    try:
+        yield
+    except (PlaygroundError, OSError):
+        raise
+    except Exception as error:
+        raise ConfigError(
+            f"{path} cannot be read: {type(error).__name__}: {error}",
+            "Remove it; runs that exist already are not trained again.",
+        ) from error
+
+
+def _distribution(axis: Axis) -> "optuna.distributions.BaseDistribution":
+    from optuna.distributions import (
+        CategoricalDistribution,
+        FloatDistribution,
+        IntDistribution,
+    )
+
+    if isinstance(axis, Choices):
+        # As text: lists are no categories.
+        return CategoricalDistribution([toml_value(value) for value in axis.values])
+    if axis.count is not None:
+        return IntDistribution(0, len(axis.values) - 1)
+    if axis.is_whole:
+        return IntDistribution(int(axis.low), int(axis.high), log=axis.is_log)
+    return FloatDistribution(axis.low, axis.high, log=axis.is_log)
+
+
+def _value(axis: Axis, params: dict[str, Any]) -> Any:
+    param = params[axis.key]
+    if isinstance(axis, Choices):
+        texts = [toml_value(value) for value in axis.values]
+        return axis.values[texts.index(param)]
+    return param if axis.count is None else axis.values[param]
+
+
+def _param(axis: Axis, value: Any) -> Any:
+    if isinstance(axis, Choices):
+        return toml_value(value)
+    return value if axis.count is None else axis.values.index(value)
