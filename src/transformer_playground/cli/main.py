@@ -114,7 +114,7 @@ def _sweep_app() -> typer.Typer:
     from transformer_playground.cli import sweep
 
     sweep_app = typer.Typer(
-        help="Train an experiment with many combinations of settings and seeds.",
+        help="Train many combinations of settings and seeds.",
         add_completion=False,
         no_args_is_help=True,
         rich_markup_mode=None,

@@ -84,7 +84,7 @@ def new(
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
-    """Write a sweep, and print its runs and what they cost; nothing is trained."""
+    """Write a sweep, and print its runs and their cost."""
     from transformer_playground.sweeps.create import NewSweep, estimate_seconds
     from transformer_playground.sweeps.progress import Progress
     from transformer_playground.sweeps.spec import save_sweep
@@ -126,9 +126,10 @@ def run(
         bool, typer.Option("--worker", hidden=True, help="Print no table at the end.")
     ] = False,
 ) -> int:
-    """Train the runs of a sweep that are left; interrupted ones are resumed.
+    """Train the runs of a sweep that are left.
 
-    Several processes and machines that share the folders can do this at the same time.
+    Interrupted ones are resumed. Several processes and machines that share the folders can do this
+    at the same time.
     """
     from transformer_playground.sweeps.progress import Progress
     from transformer_playground.sweeps.runner import SweepRunner
@@ -176,7 +177,10 @@ def show(
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
-    """Show the results of a sweep: combinations, the effect of each setting, a verdict."""
+    """Show the results of a sweep.
+
+    These are its combinations, best first, the effect of each setting, and a verdict.
+    """
     from transformer_playground.sweeps.spec import find_sweep, load_sweep
 
     if markdown + csv_output + json_output > 1:

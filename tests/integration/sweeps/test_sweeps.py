@@ -351,9 +351,7 @@ def test_a_pruned_run_can_be_continued_and_equals_one_never_stopped(
     pruned = project.runs[0]
     assert tp("train", "--resume", pruned.run_id).code == 0
     settings = ("optim.learning_rate=1e-5", "runtime.max_iters=8", "runtime.eval_interval=2")
-    words = [
-        word for key, each in zip(keys, settings, strict=True) for word in ("--set", key + each)
-    ]
+    words = [word for each in settings for word in ("--set", f"train.{each}")]
     assert tp("train", "tiny", "--run-id", "whole", *words).code == 0
 
     def weights(run: RunFolder) -> dict[str, Any]:
