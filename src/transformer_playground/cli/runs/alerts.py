@@ -25,9 +25,9 @@ def alerts(
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
-    """Show what may be wrong with runs; without IDs, with those in training.
+    """Show what may be wrong with runs.
 
-    Losses that are not finite, spikes of the training loss, a validation loss that rises for five
+    Without IDs, these are the runs in training. Losses that are not finite, spikes of the training loss, a validation loss that rises for five
     evaluations, half the usual speed, a failure, and little space on the disk.
     """
     if run_ids and every:
