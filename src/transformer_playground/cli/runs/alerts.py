@@ -27,8 +27,9 @@ def alerts(
 ) -> None:
     """Show what may be wrong with runs.
 
-    Without IDs, these are the runs in training. Losses that are not finite, spikes of the training loss, a validation loss that rises for five
-    evaluations, half the usual speed, a failure, and little space on the disk.
+    Without IDs, these are the runs in training. Alerts are losses that are not finite, spikes of
+    the training loss, a validation loss that rises for five evaluations, half the usual speed, a
+    failure, and little space on the disk.
     """
     if run_ids and every:
         raise UsageError("--all takes no IDs.", "Use one of them.")
