@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -248,7 +248,13 @@ def list_sweeps(
             note(f"{row['sweep']}: {row['problem']}")
 
 
-COMMANDS = {"new": new, "run": run, "show": show, "stop": stop, "list": list_sweeps}
+COMMANDS: dict[str, Callable[..., int | None]] = {
+    "new": new,
+    "run": run,
+    "show": show,
+    "stop": stop,
+    "list": list_sweeps,
+}
 """A command for each name."""
 
 

@@ -339,7 +339,7 @@ def test_halving_trains_the_better_combinations_on(tp: Tp, project: Project) -> 
 
     assert ended.code == 0
     assert ended.lines[-1]["counts"] == counts(finished=1, pruned=3)
-    steps = sorted(read_summary(run.metrics_path)[0].step for run in project.runs)
+    steps = sorted(read_summary(run.metrics_path)[0].step or 0 for run in project.runs)
     assert steps == [2, 2, 4, 8]
 
 
