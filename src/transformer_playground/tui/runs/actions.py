@@ -49,7 +49,7 @@ class RunActions(View):
         self.on_table_changed()
 
     def action_reverse(self) -> None:
-        self.table_state.sort_by(self.table_state.sort, time.time())
+        self.table_state.sort_by(self.table_state.sorted_by[0], time.time())
         self.on_table_changed()
 
     def action_tree(self) -> None:

@@ -185,8 +185,9 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         cells += [(c.header, width, c.right_aligned, c.key) for c, width in self._layout]
         parts = [(" " * _MARK_CELLS, Style())]
         for text, width, right_aligned, key in cells:
-            is_sorted = key == self._state.sort
-            arrow = ("↓" if self._state.downwards else "↑") if is_sorted else ""
+            sorted_by, downwards = self._state.sorted_by
+            is_sorted = key == sorted_by
+            arrow = ("↓" if downwards else "↑") if is_sorted else ""
             style = self._style("sorted" if is_sorted else "header")
             space = width - len(arrow)
             upper, lower = split_header(text, space) if self._header_lines > 1 else ("", text)
@@ -254,7 +255,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
             columns[self._first_column :],
             space,
             self._gap,
-            self._state.sort,
+            self._state.sorted_by[0],
             by_weight=not self._state.has_own_columns,
         )
         is_split = any(split_header(each.header, width)[0] for each, width in self._layout)

@@ -83,7 +83,7 @@ class RunsTableState:
         baseline: The run that losses are compared with.
         filter_text: The filter as the user typed it.
         problem: Why it does not parse; the previous filter stays active meanwhile.
-        sort: Key of the column to sort by, one of `columns()` or "run".
+        sort: Key of the column to sort by, "run" for the name; see `sorted_by`.
         downwards: Whether the largest value comes first.
         is_tree: Whether branches stand below the run that they started from.
     """
@@ -167,15 +167,15 @@ class RunsTableState:
 
     def sort_by(self, key: str, now: float) -> None:
         """Sort by a column; the same column again reverses the order."""
-        self.downwards = not self.downwards if key == self.sort else key in _LARGEST_FIRST
+        before, downwards = self.sorted_by
+        self.downwards = not downwards if key == before else key in _LARGEST_FIRST
         self.sort = key
         self.arrange(now)
 
     def sort_by_next(self, now: float) -> None:
         """Sort by the next column; curve and difference have the order of the loss."""
         keys = ["run", *(each.key for each in self._columns if each not in (DELTA, CURVE))]
-        place = keys.index(self.sort) + 1 if self.sort in keys else 0
-        self.sort = ""
+        place = keys.index(self.sorted_by[0]) + 1 if self.sorted_by[0] in keys else 0
         self.sort_by(keys[place % len(keys)], now)
 
     def choose_columns(self, keys: Sequence[str], now: float) -> None:
@@ -184,18 +184,20 @@ class RunsTableState:
         self.arrange(now)
 
     def arrange(self, now: float) -> None:
-        """Filter and sort the runs; the sort column is one that is shown."""
+        """Filter and sort the runs."""
         chosen = select(self.runs.values(), self._query, now)
         self._name_shown(frozenset(row.run_id for row in chosen))
         self._columns = tuple(self._find_columns())
-        shown = {column.key: column.field.key for column in self._columns} | {"run": "run"}
-        if self.sort not in shown and self.runs:
-            self.sort, self.downwards = (DEFAULT_SORT if DEFAULT_SORT in shown else "run"), False
-        key = shown.get(self.sort, DEFAULT_SORT)
+        # A setting that the shown runs share has no column; another filter brings it back.
+        is_kept = SETTINGS_KEY in self.keys and self.sort in self._settings
+        if self.runs and self.sorted_by[0] != self.sort and not is_kept:
+            self.sort, self.downwards = self.sorted_by
+        key, downwards = self.sorted_by
         if key == "run":
-            chosen.sort(key=lambda row: self.name(row.run_id).casefold(), reverse=self.downwards)
+            chosen.sort(key=lambda row: self.name(row.run_id).casefold(), reverse=downwards)
         else:
-            chosen = sort_rows(chosen, key, now, self._settings, reverse=self.downwards)
+            field = next((each.field.key for each in self._columns if each.key == key), key)
+            chosen = sort_rows(chosen, field, now, self._settings, reverse=downwards)
         if self.is_tree:
             self._lines = {row.run_id: lines for row, lines in tree_order(chosen)}
             self.order = tuple(self._lines)
@@ -238,10 +240,19 @@ class RunsTableState:
         return self._columns
 
     @property
+    def sorted_by(self) -> tuple[str, bool]:
+        """Key of the shown column that the rows are sorted by, and whether downwards."""
+        shown = {"run", *(column.key for column in self._columns)}
+        if self.sort in shown:
+            return self.sort, self.downwards
+        return (DEFAULT_SORT if DEFAULT_SORT in shown else "run"), False
+
+    @property
     def sort_title(self) -> str:
         """The order of the rows in words, such as "age ↑"."""
         headers = {column.key: column.header for column in self._columns}
-        order = f"{headers.get(self.sort, self.sort)} {'↓' if self.downwards else '↑'}"
+        key, downwards = self.sorted_by
+        order = f"{headers.get(key, key)} {'↓' if downwards else '↑'}"
         return f"{order}, branches below their run" if self.is_tree else order
 
     @property

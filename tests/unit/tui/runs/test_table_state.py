@@ -212,6 +212,19 @@ def test_runs_are_named_by_what_differs_and_sorted_by_these_names() -> None:
     assert names == ["alibi 1e-2", "alibi 3e-3", "rope 1e-2", "rope 3e-3"]
 
 
+def test_the_order_by_a_setting_comes_back_when_the_runs_differ_in_it_again() -> None:
+    state = sweep()
+    state.sort_by(PE, NOW)
+    assert state.sort_title == "positional_encoding ↑"
+    order = state.order
+    state.filter("positional_encoding=rope", NOW)
+    assert state.sorted_by == ("age", False)
+    state.filter("", NOW)
+    assert (state.sorted_by, state.order) == ((PE, False), order)
+    state.choose_columns(["val_loss"], NOW)
+    assert (state.sort, state.sorted_by) == ("run", ("run", False))
+
+
 def test_columns_that_the_user_chose_stay_as_they_are() -> None:
     state = sweep()
     state.choose_columns(["val_loss", LR], NOW)
