@@ -282,6 +282,12 @@ def read_run_config(run: RunFolder) -> dict[str, Any]:
     return document
 
 
+def former_ids(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """Ids that a run had before it was renamed, the last one last, as in its `config.json`."""
+    found = config.get("former_ids")
+    return tuple(each for each in found if isinstance(each, str)) if isinstance(found, list) else ()
+
+
 def refuse_newer(run: RunFolder) -> None:
     """Raise if a newer version wrote the run; a missing or damaged `config.json` is ignored.
 

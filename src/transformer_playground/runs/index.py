@@ -25,7 +25,7 @@ from transformer_playground.files import stat_or_none, temporary_sibling
 from transformer_playground.jsonvalues import as_count, as_int, as_text
 from transformer_playground.runs.annotations import read_annotations
 from transformer_playground.runs.fields import Parent
-from transformer_playground.runs.folder import RunFolder, read_run_config
+from transformer_playground.runs.folder import RunFolder, former_ids, read_run_config
 from transformer_playground.runs.index_file import (
     FileSignature,
     Identity,
@@ -183,6 +183,7 @@ def _identity(config: Mapping[str, Any]) -> Identity:
         parameters=as_count(config.get("parameters")),
         seed=as_int(settings.get(SEED)),
         parent=Parent.of(config.get("parent")),
+        former_ids=former_ids(config),
         settings=settings,
     )
 

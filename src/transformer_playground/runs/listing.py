@@ -3,7 +3,7 @@
 import contextlib
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,9 +28,10 @@ def list_runs(runs_dir: Path) -> list[RunInfo]:
         runs = [name for name, problem in problems.items() if problem is None]
         results = {**problems, **look_up(runs_dir, runs)} if runs else problems
         rows = []
+        renamed = _renamed(results)
         for name, result in results.items():
             if isinstance(result, IndexedRun):
-                rows.append(_row(result, name))
+                rows.append(_row(result, name, renamed))
             elif result is not None:
                 rows.append(RunInfo(name, "broken", problem=result.message))
         return sorted(
@@ -67,8 +68,22 @@ def refresh_run(runs_dir: Path, row: RunInfo) -> RunInfo:
     )
 
 
-def _row(known: IndexedRun, run_id: str) -> RunInfo:
+def _renamed(results: Mapping[str, object]) -> dict[str, str]:
+    """Former id -> present id of renamed runs, unless another run has taken the id."""
+    return {
+        former: name
+        for name, result in results.items()
+        if isinstance(result, IndexedRun)
+        for former in result.entry.identity.former_ids
+        if former not in results
+    }
+
+
+def _row(known: IndexedRun, run_id: str, renamed: Mapping[str, str]) -> RunInfo:
     identity, annotations = known.entry.identity, known.entry.annotations
+    parent = identity.parent
+    if parent is not None and parent.run_id in renamed:
+        parent = replace(parent, run_id=renamed[parent.run_id])
     return RunInfo(
         run_id=run_id,
         state=known.status.state,
@@ -79,7 +94,7 @@ def _row(known: IndexedRun, run_id: str) -> RunInfo:
         created=as_timestamp(identity.created),
         updated=known.updated,
         seed=identity.seed,
-        parent=identity.parent,
+        parent=parent,
         tags=annotations.tags,
         note=annotations.note,
         settings=identity.settings,

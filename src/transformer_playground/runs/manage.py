@@ -1,7 +1,8 @@
 """Rename, delete and restore runs.
 
 The folder name is the run id. `config.json` and `summary.json` repeat it and are updated on a
-rename; rows and reports keep the old id.
+rename; rows and reports keep the old id. `config.json` lists the ids that a run had before, by
+which its branches know it.
 """
 
 import contextlib
@@ -16,7 +17,7 @@ from pathlib import Path
 
 from transformer_playground.errors import PlaygroundError, RunError, UsageError, translate_os_errors
 from transformer_playground.files import fsync_folder, replace_json
-from transformer_playground.runs.folder import RunFolder, check_run_id
+from transformer_playground.runs.folder import RunFolder, check_run_id, former_ids
 from transformer_playground.runs.status import (
     derive_status,
     hold_lock,
@@ -26,6 +27,7 @@ from transformer_playground.runs.status import (
 
 # config.json has a few kilobytes.
 _MAX_FILE_SIZE = 1 << 24
+_MOST_FORMER_IDS = 100
 
 
 @contextlib.contextmanager
@@ -81,8 +83,8 @@ def rewrite_id(run: RunFolder) -> str | None:
     """Write the folder's name as run id into the run's files; return a warning on failure."""
     try:
         fsync_folder(run.root.parent)
-        for path in (run.config_path, run.summary_path):
-            _rewrite(path, run.run_id)
+        _rewrite(run.config_path, run.run_id, keeps_former=True)
+        _rewrite(run.summary_path, run.run_id)
     except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is damaged"
         return (
@@ -92,7 +94,7 @@ def rewrite_id(run: RunFolder) -> str | None:
     return None
 
 
-def _rewrite(path: Path, run_id: str) -> None:
+def _rewrite(path: Path, run_id: str, *, keeps_former: bool = False) -> None:
     if not path.is_file() or path.is_symlink():
         return
     if path.stat().st_size > _MAX_FILE_SIZE:
@@ -100,8 +102,14 @@ def _rewrite(path: Path, run_id: str) -> None:
     document = json.loads(path.read_bytes())
     if not isinstance(document, dict):
         raise ValueError("not an object")
-    if document.get("run_id") != run_id:
-        replace_json(path, {**document, "run_id": run_id})
+    old = document.get("run_id")
+    if old == run_id:
+        return
+    document["run_id"] = run_id
+    if keeps_former and isinstance(old, str):
+        known = [each for each in former_ids(document) if each not in (old, run_id)]
+        document["former_ids"] = [*known, old][-_MOST_FORMER_IDS:]
+    replace_json(path, document)
 
 
 TRASH_NAME = ".trash"

@@ -189,6 +189,31 @@ def test_arrows_choose_a_completion_of_the_filter_and_enter_takes_it(project: Pr
     with_console(project, steps)
 
 
+def test_a_run_is_called_by_its_settings_until_it_is_renamed(
+    project: Project,
+) -> None:
+    runs = project.root / "runs"
+    for number, name in enumerate(("rope", "alibi")):
+        run_id = f"tiny-20270115-06000{number}-000{number}"
+        finished_run(runs, run_id, 2.0, model={"positional_encoding": name})
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await ready(console, pilot, 5)
+        await go_to(console, pilot, "tiny-20270115-060000-0000")
+        await until(pilot, lambda: "rope · tiny-20270115-060000-0000" in shown(console))
+        await pilot.press("2")
+        await until(pilot, lambda: "loss · rope" in shown(console))
+        await pilot.press("1", "slash", *typed("alibi"), "enter", "d")
+        await until(pilot, lambda: "Delete alibi?" in shown(console))
+        await pilot.press("escape", "R", *["backspace"] * 40, *typed("mine"), "enter")
+        await until(pilot, lambda: "Renamed alibi to mine." in shown(console))
+        await pilot.press("escape")
+        await until(pilot, lambda: "mine" in order(console))
+        assert console.context.name_of("mine") == "mine"
+
+    with_console(project, steps, (140, 40))
+
+
 def test_sorting_goes_through_the_columns_and_is_remembered(project: Project) -> None:
     async def sort(console: Console, pilot: Pilot[Any]) -> None:
         await ready(console, pilot)

@@ -14,6 +14,7 @@ import pytest
 from builders.runs import append_rows, hold_lock, make_run, status_row, train_row
 from transformer_playground.errors import PlaygroundError, RunError, UsageError
 from transformer_playground.files import replace_json
+from transformer_playground.runs.fields import Parent
 from transformer_playground.runs.finding import find_run
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.listing import list_runs
@@ -64,7 +65,7 @@ def test_a_renamed_run_keeps_all_files_with_the_new_id(tmp_path: Path) -> None:
     assert problem is None
     assert not run.root.exists()
     assert [row.run_id for row in list_runs(tmp_path)] == ["new"]
-    assert read_run_config(renamed) == config | {"run_id": "new"}
+    assert read_run_config(renamed) == config | {"run_id": "new", "former_ids": ["old"]}
     assert run_id_in(renamed.summary_path) == "new"
     after = files(renamed.root)
     for name in before.keys() - {"config.json", "summary.json"}:
@@ -72,6 +73,22 @@ def test_a_renamed_run_keeps_all_files_with_the_new_id(tmp_path: Path) -> None:
     assert after.keys() == before.keys()
     with RunLock(renamed):
         append_rows(renamed, [train_row(6)])
+
+
+def test_branches_follow_a_renamed_parent(tmp_path: Path) -> None:
+    run = make_run(tmp_path, "old", ROWS)
+    make_run(tmp_path, "twig", ROWS, parent={"run_id": "old", "step": 5})
+    for name in ("middle", "old", "new"):
+        run, _ = rename_run(run, name)
+    assert read_run_config(run)["former_ids"] == ["middle", "old"]
+
+    def parent() -> Parent | None:
+        return {row.run_id: row.parent for row in list_runs(tmp_path)}["twig"]
+
+    assert parent() == Parent("new", 5)
+    # Another run of that name is the parent, as far as its branches say.
+    make_run(tmp_path, "old", ROWS)
+    assert parent() == Parent("old", 5)
 
 
 @pytest.mark.parametrize("name", ["", "../out", "a/b", ".hidden", "x" * 101, "\x1b[31m", "old"])
