@@ -23,7 +23,7 @@ LOCATIONS = frozenset({"prepare.raw_dir", "prepare.dataset_dir"})
 _MAX_PARTS = 4
 _MAX_PART = 24
 _BARE = "train.optim.learning_rate"
-_WORD = re.compile(r"[A-Za-z][\w.-]*")
+_WORD = re.compile(r"[A-Za-z][\w./-]*")
 _UNSET = "unset"
 # A description says nothing about training, nor do defaults for samples and exported files.
 _IGNORED = ("experiment.", "sample.", "export.")

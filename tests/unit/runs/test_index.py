@@ -381,7 +381,7 @@ def test_settings_that_few_runs_change_are_stored_once_and_come_back_exactly() -
 
 
 def entry_of(settings: dict[str, Any]) -> IndexEntry:
-    identity = Identity("tiny", None, 1, 2, None, settings)
+    identity = Identity("tiny", None, 1, 2, None, (), settings)
     return IndexEntry(identity, Annotations(), RunSummary(), FileOffset(), (None, None, None))
 
 
