@@ -3,8 +3,8 @@
 Beside them a bare Python and `import torch`, which training cannot start without. All are child
 processes in alternating rounds; medians of wall and CPU time. The first step is that of the default
 experiment with a row logged after each step, and includes its first evaluation and checkpoint;
-"without" leaves the evaluation at one window. `tp runs` lists one run that has not changed since the
-last list.
+"without" leaves the evaluation at one window. `tp runs` lists one run that has not changed since
+the last list.
 """
 
 import argparse
