@@ -13,6 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 from transformer_playground.cli.estimate import print_estimate
+from transformer_playground.cli.job_file import (
+    GpusPerNode,
+    JobOptions,
+    Nodes,
+    PrintJob,
+    print_job,
+)
 from transformer_playground.cli.options import (
     RESUME_LATEST,
     AsJson,
@@ -312,6 +319,9 @@ def train(
         bool,
         typer.Option("--timed", help="With --estimate: time a few steps in any case."),
     ] = False,
+    job: PrintJob = None,
+    nodes: Nodes = None,
+    gpus_per_node: GpusPerNode = None,
 ) -> int:
     """Train a new run, or resume one.
 
@@ -319,6 +329,12 @@ def train(
     """
     stated = (*(overrides or ()), *_processes_setting(processes))
     launch = Launch(experiment or "", stated, run_id, resume, config=config, prepare="never")
+    job_options = JobOptions(job, nodes, gpus_per_node)
+    if job_options.is_asked:
+        if estimate or timed:
+            raise UsageError("--print-job and --estimate exclude each other.", "Give one of them.")
+        resolved = _resolve(RankCommand(launch, experiments_dir, runs_dir))
+        return print_job(job_options, resolved, json_output=json_output)
     if estimate:
         return print_estimate(
             launch, experiments_dir, runs_dir, timed=timed, json_output=json_output
