@@ -18,6 +18,7 @@ SHIPPED = Path(__file__).parents[2] / "experiments"
 OWN = (
     "bundestag_char",
     "bundestag_tiktoken",
+    "induction",
     "phrases",
     "shakespeare",
     "shakespeare_char",

@@ -16,6 +16,10 @@ GATED: frozenset[Activation] = frozenset({"swiglu", "geglu"})
 """Gated activations, which have an additional gate matrix."""
 
 
+MIN_SCORED = 4
+"""Shortest context in tokens in which attention heads can be scored: two tokens, repeated."""
+
+
 class ModelConfig(Table):
     """Architecture of the decoder-only transformer."""
 

@@ -8,7 +8,7 @@ from pydantic_core import PydanticCustomError
 from transformer_playground.config.base import Strings, Table, check_float16, conflict, setting
 from transformer_playground.config.export import ExportConfig
 from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
-from transformer_playground.config.model import ModelConfig
+from transformer_playground.config.model import MIN_SCORED, ModelConfig
 from transformer_playground.config.prepare import PrepareConfig, TokenizerType
 from transformer_playground.config.sample import SampleConfig
 from transformer_playground.config.train import MATRIX_OPTIMIZERS, TrainConfig
@@ -67,6 +67,11 @@ class ExperimentConfig(Table):
                 f"{table}.block_size = {self._max_block_size}",
                 "train.data.block_size",
                 f"{table}.block_size",
+            )
+        if self.train.runtime.head_scores and self._max_block_size < MIN_SCORED:
+            raise conflict(
+                f"head_scores = true needs a context of at least {MIN_SCORED} tokens",
+                "train.runtime.head_scores",
             )
         return self
 

@@ -110,6 +110,11 @@ class RuntimeConfig(Table):
     early_stop_min_delta: float = setting(
         0.0, "Minimum decrease of val_loss that counts as an improvement.", ge=0
     )
+    head_scores: bool = setting(
+        False,
+        "At each evaluation, score the attention heads on repeated random tokens (induction, "
+        "previous token, duplicate token).",
+    )
     tensorboard: bool = setting(True, "Write TensorBoard scalars under logs/tb.")
     auto_plot: bool = setting(
         True, "Plot reports/loss-curve.svg after training, except for short runs."

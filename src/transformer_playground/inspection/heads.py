@@ -44,6 +44,10 @@ class HeadScores:
     duplicate_token: Tensor
     induction: Tensor
 
+    def by_kind(self) -> dict[str, Tensor]:
+        """The scores by the name of their kind."""
+        return dict(vars(self))
+
 
 def score_heads(
     model: LanguageModel,

@@ -1,5 +1,6 @@
 """Text output of `tp inspect`: what one checkpoint says, and the picture over several."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,17 +24,20 @@ Document = Mapping[str, Any]
 
 _MOST_BITS = 8.0
 _HARDEST = 8
-_NATS = 0.6931471805599453
+_NATS = math.log(2)
+_SMALLEST_SHOWN, _MOST_PARTS = 5e-4, 16
 
 
 def render(document: Document) -> str:
     """The output for people: at most 80 cells wide, without control characters."""
     checkpoints: Sequence[Document] = document["checkpoints"]
-    lines = [*_header(document, checkpoints[-1]), ""]
+    title, *about = _header(document, checkpoints[-1])
+    history: list[str] = []
     if len(checkpoints) > 1:
-        history = _OVER_TRAINING[document["view"]]
-        lines = [lines[0], "", *history(checkpoints, document), "", *lines[1:]]
-    return "\n".join([*lines, *_VIEWS[document["view"]](checkpoints[-1]["result"], document)])
+        history = ["", *_OVER_TRAINING[document["view"]](checkpoints, document)]
+        about = ["", *about] if about else []
+    view = _VIEWS[document["view"]](checkpoints[-1]["result"], document)
+    return "\n".join([title, *history, *about, "", *view])
 
 
 def _header(document: Document, checkpoint: Document) -> list[str]:
@@ -120,7 +124,9 @@ def _attribution(result: Document, document: Document) -> list[str]:
     for layer, (heads, mlp) in enumerate(zip(result["heads"], result["mlps"], strict=True)):
         named_parts += [(f"head {layer}.{head}", value) for head, value in enumerate(heads)]
         named_parts += [(f"mlp {layer}", mlp)]
-    named_parts = sorted(named_parts, key=lambda pair: -abs(pair[1]))[:16]
+    # Without those that would be shown as 0: a model may have neither biases nor MLPs.
+    named_parts = [pair for pair in named_parts if abs(pair[1]) >= _SMALLEST_SHOWN]
+    named_parts = sorted(named_parts, key=lambda pair: -abs(pair[1]))[:_MOST_PARTS]
     top = max((abs(value) for _, value in named_parts), default=0.0)
     columns = [
         Column("part", [name for name, _ in named_parts]),

@@ -66,23 +66,27 @@ def picture(document: Document) -> str:
             f"The view {document['view']} has no picture.",
             f"Pictures show {', '.join(_PANELS)}; print it as text or with --json.",
         )
-    panels: list[Panel] = []
-    for checkpoint in document["checkpoints"]:
-        step = f"step {checkpoint['step']:,}"
-        panels += make(checkpoint["result"], document, step)
-    return _draw(f"{document['run_id']}: {document['view']}", panels)
+    groups = [
+        make(checkpoint["result"], document, f"step {checkpoint['step']:,}")
+        for checkpoint in document["checkpoints"]
+    ]
+    return _draw(f"{document['run_id']}: {document['view']}", groups)
 
 
-def _draw(title: str, panels: Sequence[Panel]) -> str:
-    x, y, below, right = _MARGIN, _MARGIN + _LINE + 6, 0, 0
+def _draw(title: str, groups: Sequence[Sequence[Panel]]) -> str:
+    """Panels from left to right; each group begins a new line."""
+    y, right = _MARGIN + _LINE + 6, 0
     parts: list[str] = []
-    for panel in panels:
-        width, height = panel.size
-        if x > _MARGIN and x + width > _PAGE:
-            x, y, below = _MARGIN, y + below + _GAP, 0
-        parts.append(_panel(panel, x, y))
-        x, below, right = x + width + _GAP, max(below, height), max(right, x + width)
-    size = f'width="{right + _MARGIN}" height="{y + below + _MARGIN}"'
+    for group in groups:
+        x, below = _MARGIN, 0
+        for panel in group:
+            width, height = panel.size
+            if x > _MARGIN and x + width > _PAGE:
+                x, y, below = _MARGIN, y + below + _GAP, 0
+            parts.append(_panel(panel, x, y))
+            x, below, right = x + width + _GAP, max(below, height), max(right, x + width)
+        y += below + _GAP
+    size = f'width="{right + _MARGIN}" height="{y}"'
     head = (
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="ui-monospace, Menlo, '
         f'Consolas, monospace" font-size="11" fill="{_INK}">'

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from transformer_playground.checkpoints.discovery import FoundCheckpoint
+from transformer_playground.config.model import MIN_SCORED
 from transformer_playground.data.tokenizers import Tokenizer
 from transformer_playground.errors import CheckpointError, DataError, UsageError
 from transformer_playground.inspection.ablation import (
@@ -226,18 +227,14 @@ def _heads(context: ViewContext) -> dict[str, Any]:
         vocab_size=min(context.tokenizer.vocab_size, context.model.vocab_size),
         excluded=context.tokenizer.eos_id,
     )
-    return {name: getattr(scores, name).tolist() for name in HEAD_SCORES}
-
-
-HEAD_SCORES = ("previous_token", "duplicate_token", "induction")
-"""Names of the scores of heads."""
+    return {kind: grid.tolist() for kind, grid in scores.by_kind().items()}
 
 
 def _require_context(model: LanguageModel) -> None:
-    if model.block_size < 4:
+    if model.block_size < MIN_SCORED:
         raise UsageError(
-            f"The context of {model.block_size} tokens is too short to score heads: they are "
-            "scored on at least four."
+            f"The context of {model.block_size} tokens is too short to score heads: it must hold "
+            f"{MIN_SCORED}."
         )
 
 

@@ -5,6 +5,7 @@ cross-entropy per token in nats.
 """
 
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -55,7 +56,10 @@ class StepLogged(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated(Event):
-    """Evaluation losses on fixed windows, the same ones each time."""
+    """Evaluation losses on fixed windows, the same ones each time.
+
+    `head_scores` has the scores of each kind by layer and head, if they are measured.
+    """
 
     train_loss: float
     val_loss: float
@@ -65,6 +69,13 @@ class Evaluated(Event):
     eval_windows: int
     window_tokens: int
     is_best: bool
+    head_scores: Mapping[str, Sequence[Sequence[float]]] | None = None
+
+    @property
+    def highest_scores(self) -> dict[str, float]:
+        """The highest score of each kind, by the key of its column: induction_score and so on."""
+        scores = self.head_scores or {}
+        return {f"{kind}_score": max(map(max, grid)) for kind, grid in scores.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,6 @@
-"""What is measured of a run between its steps, as events: losses and samples."""
+"""What is measured of a run between its steps: losses, scores of attention heads, samples."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 from transformer_playground.evaluation.loss import Losses
 from transformer_playground.generation.generate import SamplingSettings, generate
@@ -9,8 +9,13 @@ from transformer_playground.training.events import Evaluated, Sampled
 from transformer_playground.training.rng import derived_seed
 from transformer_playground.training.setup import TrainingSetup
 
+HeadScores = Mapping[str, Sequence[Sequence[float]]]
+"""Scores by kind, layer and head."""
 
-def evaluated(step: int, losses: Losses, *, is_best: bool) -> Evaluated:
+
+def evaluated(
+    step: int, losses: Losses, head_scores: HeadScores | None, *, is_best: bool
+) -> Evaluated:
     """The event of an evaluation."""
     return Evaluated(
         step=step,
@@ -22,7 +27,29 @@ def evaluated(step: int, losses: Losses, *, is_best: bool) -> Evaluated:
         eval_windows=losses.eval_set.windows,
         window_tokens=losses.eval_set.window_tokens,
         is_best=is_best,
+        head_scores=head_scores,
     )
+
+
+def measured_heads(model: LanguageModel, setup: TrainingSetup) -> HeadScores:
+    """Scores of each kind by layer and head, see `inspection/heads.py`.
+
+    The random tokens depend on the vocabulary alone: all evaluations of all runs on the same data
+    read the same ones.
+
+    Raises:
+        ModelError: The attention of a base model does not give its weights.
+    """
+    # Its hooks are only loaded where they are used.
+    from transformer_playground.inspection.heads import score_heads
+
+    tokenizer = setup.tokenizer
+    scores = score_heads(
+        model,
+        vocab_size=min(tokenizer.vocab_size, model.vocab_size),
+        excluded=tokenizer.eos_id,
+    )
+    return {kind: grid.tolist() for kind, grid in scores.by_kind().items()}
 
 
 def draw_samples(

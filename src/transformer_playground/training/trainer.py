@@ -24,7 +24,12 @@ from transformer_playground.training.events import (
     StatusChanged,
     Warned,
 )
-from transformer_playground.training.measurements import draw_samples, evaluated
+from transformer_playground.training.measurements import (
+    HeadScores,
+    draw_samples,
+    evaluated,
+    measured_heads,
+)
 from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.optimizers import build_optimizers
 from transformer_playground.training.process_group import (
@@ -277,6 +282,7 @@ class Trainer:
                 cancelled=cancelled,
                 sharing=Sharing(self.dist.rank, self.dist.world_size, self.dist.sum),
             )
+            heads = self._score_heads() if self.train.runtime.head_scores else None
         if losses is None:
             return False
         if not math.isfinite(losses.val_loss):
@@ -291,16 +297,22 @@ class Trainer:
             text = f"evaluating {eval_set}, before {before}: the best loss counts from here"
             self._events.emit(Warned(step=state.step, message=text))
         is_best = scheduled and state.record_eval(losses.val_loss, eval_set, min_delta=min_delta)
-        self._events.emit(evaluated(state.step, losses, is_best=is_best))
+        self._events.emit(evaluated(state.step, losses, heads, is_best=is_best))
         self._answers.completed.add("evaluate")
         return is_best
+
+    def _score_heads(self) -> HeadScores | None:
+        with self._whole_model() as model:
+            return measured_heads(model, self.setup) if self.dist.is_main else None
+
+    def _whole_model(self) -> contextlib.AbstractContextManager[LanguageModel]:
+        """The model with all its weights, on the first rank; every rank must enter this."""
+        return self._shards.whole_model() if self._shards else contextlib.nullcontext(self.model)
 
     def sample(self) -> None:
         """Draw the configured samples, with the EMA weights if enabled."""
         self._read_steps()
-        shards = self._shards
-        whole = shards.whole_model() if shards else contextlib.nullcontext(self.model)
-        with self.params.ema_weights(), whole as model:
+        with self.params.ema_weights(), self._whole_model() as model:
             self.control.on_main(partial(self._sample, model))
         if not self.dist.is_main and not self.control.stopping:
             # As the first rank, which has drawn them.

@@ -19,6 +19,7 @@ NAMES = [
     "bundestag_finetuning_mps",
     "bundestag_qwen15b_lora_mps",
     "bundestag_tiktoken",
+    "induction",
     "phrases",
     "shakespeare",
     "shakespeare_char",
@@ -117,6 +118,19 @@ def test_phrases_are_written_split_by_line_and_marked_at_both_ends(project: Path
     held_out = int((dataset.val[:] == tokenizer.eos_id).sum())
     assert held_out == round(len(phrases) * prepare.val_fraction)
     assert held_out + int((dataset.train[:] == tokenizer.eos_id).sum()) == len(phrases)
+
+
+def test_repeated_letters_are_written_unless_there_is_a_text(project: Path) -> None:
+    loaded, report, said = prepared(project, copied(project, "induction"))
+    assert report.vocab_size == 26
+    assert report.train_tokens > 450_000
+    assert any("12,000 sequences" in line for line in said)
+    raw = loaded.config.prepare.raw_dir
+    assert [path.name for path in raw.iterdir()] == ["repeated.txt"]
+    (raw / "repeated.txt").unlink()
+    (raw / "mine.txt").write_text("abcabc" * 200, encoding="utf-8")
+    prepared(project, "induction")
+    assert [path.name for path in raw.iterdir()] == ["mine.txt"]
 
 
 def test_generated_phrases_are_removed_when_own_texts_are_added(project: Path) -> None:

@@ -125,14 +125,24 @@ def test_a_run_goes_on_with_another_number_of_processes(
     )
 
 
-def test_only_the_first_rank_has_sinks_and_draws_samples(ranks: RankPool, tmp_path: Path) -> None:
-    request = request_for(tmp_path, merged(SHORT, FSDP, runtime(sample_interval=3, max_iters=3)))
+def test_only_the_first_rank_has_sinks_scores_heads_and_draws_samples(
+    ranks: RankPool, tmp_path: Path
+) -> None:
+    changes = runtime(sample_interval=3, max_iters=3, head_scores=True)
+    request = request_for(tmp_path, merged(SHORT, FSDP, changes))
     (_, first), (_, second) = ranks.run(train_here, request, tmp_path / "runs", "run")
     assert first.count("Sampled") == 2
     assert second == []
     samples = rows_of_samples(open_run(tmp_path / "runs", "run"))
     start(request, tmp_path / "runs", run_id="one")
-    assert samples == rows_of_samples(open_run(tmp_path / "runs", "one"))
+    alone = open_run(tmp_path / "runs", "one")
+    assert samples == rows_of_samples(alone)
+    # Heads are scored on its whole model.
+    scores = [
+        [row["induction_score"] for row in read_rows(run.metrics_path) if row["event"] == "eval"]
+        for run in (open_run(tmp_path / "runs", "run"), alone)
+    ]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-5)
 
 
 def rows_of_samples(run: RunFolder) -> list[str]:

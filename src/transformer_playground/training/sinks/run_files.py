@@ -62,6 +62,10 @@ def event_rows(event: Event) -> list[dict[str, Any]]:
         resume = {"step": event.step, "time": event.time, "checkpoint": checkpoint}
         return [{"event": "resume", **resume}, started]
     row = {"event": _NAMES[type(event)], **fields}
+    if isinstance(event, Evaluated):
+        if event.head_scores is None:
+            del row["head_scores"]
+        row |= event.highest_scores
     if isinstance(event, RunFailed):
         row["status"] = "failed"
     return [row]
@@ -135,7 +139,10 @@ class SamplesSink(Sink):
 
 
 class TensorBoardSink(Sink):
-    """TensorBoard scalars: train/loss, lr, tokens_per_sec, step_time_ms and val/loss by step."""
+    """TensorBoard scalars by step.
+
+    train/loss, lr, tokens_per_sec, step_time_ms and val/loss, and the scores of heads if measured.
+    """
 
     def __init__(self, folder: Path, *, resumed_at: int | None) -> None:
         self._folder = folder
@@ -159,6 +166,8 @@ class TensorBoardSink(Sink):
                 self._add(event, "train/step_time_ms", event.step_time_ms)
             case Evaluated():
                 self._add(event, "val/loss", event.val_loss)
+                for name, score in event.highest_scores.items():
+                    self._add(event, f"heads/{name}", score)
             case _:
                 return
 

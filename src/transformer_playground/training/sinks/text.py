@@ -75,7 +75,7 @@ def describe(event: Event) -> str:
             mark = " (best)" if event.is_best else ""
             return (
                 f"step {event.step}: train loss {loss_text(event.train_loss)}, "
-                f"val loss {loss_text(event.val_loss)}{mark}"
+                f"val loss {loss_text(event.val_loss)}{mark}{_scores_text(event)}"
             )
         case Sampled():
             return f"step {event.step}: sample\n{event.prompt}{event.text}"
@@ -94,6 +94,18 @@ def describe(event: Event) -> str:
             return f"step {event.step}: failed: {event.error}"
         case _:
             raise TypeError(f"no text for {type(event).__name__}")
+
+
+def _scores_text(event: Evaluated) -> str:
+    """The highest induction score and its head, if heads are scored."""
+    if event.head_scores is None:
+        return ""
+    score, head = max(
+        (score, f"{layer}.{head}")
+        for layer, scores in enumerate(event.head_scores["induction"])
+        for head, score in enumerate(scores)
+    )
+    return f", induction score {score:.2f} (head {head})"
 
 
 def _finished(event: RunFinished) -> str:
