@@ -86,19 +86,23 @@ def patch_grid(
     before, after = float(base[wanted] - base[answer]), float(other[wanted] - other[answer])
     if answer == wanted:
         return PatchGrid(answer, wanted, before, after, None)
-    rows = []
-    for site in sites:
-        logits = _patch_each_position(model, tokens, from_source[site], site)
-        rows.append((logits[:, wanted] - logits[:, answer] - before) / (after - before))
-    return PatchGrid(answer, wanted, before, after, torch.stack(rows))
+    # Before the first token that differs, so do no activations.
+    first = int((tokens != source).nonzero()[0])
+    recovered = torch.zeros(len(sites), len(tokens))
+    for row, site in enumerate(sites):
+        logits = _patch_each_position(model, tokens, from_source[site], site, first)
+        moved = logits[:, wanted] - logits[:, answer] - before
+        recovered[row, first:] = moved.cpu() / (after - before)
+    return PatchGrid(answer, wanted, before, after, recovered)
 
 
 def _patch_each_position(
-    model: LanguageModel, tokens: Tensor, source: Tensor, site: Site
+    model: LanguageModel, tokens: Tensor, source: Tensor, site: Site, first: int
 ) -> Tensor:
-    """Final logits (T, vocab_size) with the activation of one position after another replaced."""
+    """Final logits (T - first, vocab_size) with the activation of one position replaced in each."""
     found = []
-    for positions in torch.split(torch.arange(len(tokens), device=tokens.device), _COPIES):
+    places = torch.arange(first, len(tokens), device=tokens.device)
+    for positions in torch.split(places, _COPIES):
         copies = tokens.expand(len(positions), -1)
         edit = partial(_other_at, source, positions)
         found.append(record(model, copies, edits={site: edit}).logits[:, -1].float())
