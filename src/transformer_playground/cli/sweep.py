@@ -75,6 +75,12 @@ def new(
         int | None,
         typer.Option("--factor", metavar="N", min=2, help="With --halving.  [default: 3]"),
     ] = None,
+    sequential: Annotated[
+        bool,
+        typer.Option(
+            "--sequential", help="Add seed after seed, and end once the best is clear at p < 0.01."
+        ),
+    ] = False,
     name: Annotated[
         str | None, typer.Option("--name", metavar="ID", help="Name of the sweep.")
     ] = None,
@@ -90,7 +96,9 @@ def new(
     from transformer_playground.sweeps.spec import save_sweep
     from transformer_playground.sweeps.tables import as_document, size_text
 
-    asked = NewSweep(experiment, values or (), seeds, method, runs, name, config, halving, factor)
+    asked = NewSweep(
+        experiment, values or (), seeds, method, runs, name, config, halving, factor, sequential
+    )
     sweep = asked.create(experiments_dir, note)
     progress = Progress(sweep, experiments_dir, runs_dir)
     checked = progress.check()

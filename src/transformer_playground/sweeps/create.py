@@ -33,6 +33,7 @@ class NewSweep:
         runs: Number of combinations of the methods "random" and "tpe".
         halving: Steps of the first rung of successive halving; None = without.
         factor: One of so many combinations goes on.
+        sequential: Train no further seeds once the best combination is clear.
         name: Name of the sweep; None makes one up.
         config: Configuration file instead of the experiment's.
     """
@@ -46,6 +47,7 @@ class NewSweep:
     config: Path | None = None
     halving: int | None = None
     factor: int | None = None
+    sequential: bool = False
 
     def create(self, experiments_dir: Path, notify: Callable[[str], object]) -> Sweep:
         """The sweep; nothing is written.
@@ -69,6 +71,11 @@ class NewSweep:
             raise UsageError(
                 "--halving needs all combinations at the start, which tpe chooses one by one.",
                 "Leave it out, or use --method random.",
+            )
+        if self.sequential and (self.method == "tpe" or self.halving is not None or self.seeds < 3):
+            raise UsageError(
+                "--sequential compares seeds of the same combinations.",
+                "Give at least --seeds 3, and neither --method tpe nor --halving.",
             )
         found = [parse_axis(text) for text in self.values]
         keys = [axis.key for axis in found]
@@ -102,6 +109,7 @@ class NewSweep:
             halving=None
             if self.halving is None
             else Halving(steps=self.halving, factor=self.factor or 3),
+            sequential=self.sequential,
         )
 
 

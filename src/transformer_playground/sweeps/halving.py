@@ -58,8 +58,8 @@ def decide(
 ) -> list[TrialState]:
     """The states with `goal`, the step to which each trial is trained next.
 
-    Trials that are out become "pruned". Those that have reached their rung have no goal until
-    the others have reached it, too.
+    Trials that are out become "pruned". Those that have reached their rung wait until the others
+    have reached it, too.
     """
     groups: dict[str, list[int]] = {}
     for place, state in enumerate(states):
@@ -90,6 +90,7 @@ def decide(
             state,
             state="pruned" if place in out and state.state == "open" else state.state,
             goal=goals[place],
+            waits=goals[place] is None,
         )
         for place, state in enumerate(states)
     ]

@@ -8,6 +8,7 @@ from transformer_playground.comparison.estimates import estimate
 from transformer_playground.errors import ConfigError
 from transformer_playground.sweeps.axes import Values
 from transformer_playground.sweeps.halving import check_halving, decide, loss_until
+from transformer_playground.sweeps.sequential import stop_when_clear
 from transformer_playground.sweeps.spec import Sweep
 from transformer_playground.sweeps.trials import (
     Trial,
@@ -59,6 +60,8 @@ class Progress:
                 self.launches[trial.number] = self._launch(trial)
         launches = [self.launches[trial.number] for trial in trials]
         found = trial_states(trials, launches, self.runs_dir)
+        if self.sweep.sequential:
+            return stop_when_clear(found, self.sweep.seeds)
         if self.sweep.halving is None:
             return found
         if self._max_iters is None:

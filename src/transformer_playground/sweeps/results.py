@@ -30,7 +30,7 @@ class Combination:
     def best_run(self) -> TrialState | None:
         """The trial with the lowest loss."""
         measured = [
-            (loss, place) for place, each in enumerate(self.states) if (loss := _loss(each))
+            (loss, place) for place, each in enumerate(self.states) if (loss := loss_of(each))
         ]
         return self.states[min(measured)[1]] if measured else None
 
@@ -74,7 +74,7 @@ def combine(states: Iterable[TrialState]) -> list[Combination]:
         for key, members in itertools.groupby(states, key=lambda each: repr(each.trial.values))
     }
     found = [
-        Combination(members[0].trial.values, members, estimate(map(_loss, members)))
+        Combination(members[0].trial.values, members, estimate(map(loss_of, members)))
         for members in groups.values()
     ]
     return sorted(found, key=lambda each: (each.loss.mean is None, each.loss.mean or 0.0))
@@ -146,11 +146,11 @@ def block_tests(losses: Sequence[Sequence[float]]) -> list[float] | None:
     return found
 
 
-def rejections(p_values: Sequence[float]) -> int:
-    """How many hypotheses Holm's method (1979) rejects at `LEVEL`."""
+def rejections(p_values: Sequence[float], level: float = LEVEL) -> int:
+    """How many hypotheses Holm's method (1979) rejects at a level."""
     count = 0
     for rank, p_value in enumerate(sorted(p_values)):
-        if p_value * (len(p_values) - rank) >= LEVEL:
+        if p_value * (len(p_values) - rank) >= level:
             break
         count += 1
     return count
@@ -181,14 +181,15 @@ def estimate_text(loss: Estimate) -> str:
     return f"{loss_text(loss.mean)}{error}"
 
 
-def _loss(state: TrialState) -> float | None:
+def loss_of(state: TrialState) -> float | None:
+    """Best validation loss of a finished trial; None of any other."""
     is_done = state.state == "finished" and state.row is not None
     return state.row.summary.best_val_loss if is_done and state.row else None
 
 
 def _losses(each: Combination) -> list[float] | None:
     """The loss of each seed; None if one is missing."""
-    found = [loss for state in each.states if (loss := _loss(state)) is not None]
+    found = [loss for state in each.states if (loss := loss_of(state)) is not None]
     return found if len(found) == len(each.states) else None
 
 
@@ -199,7 +200,7 @@ def _effect(key: str, combinations: Sequence[Combination]) -> Effect:
         value = value_text(dict(each.values)[key])
         others = repr([pair for pair in each.values if pair[0] != key])
         for state in each.states:
-            if (loss := _loss(state)) is not None:
+            if (loss := loss_of(state)) is not None:
                 losses.setdefault(value, []).append(loss)
                 pairs.setdefault(value, {})[others, state.trial.seed] = loss
     means = {value: estimate(found) for value, found in losses.items()}

@@ -111,18 +111,16 @@ class SweepRunner:
                 )
 
     def _next(self, states: Sequence[TrialState]) -> TrialState | None:
-        is_halving = self.progress.sweep.halving is not None
         for state in states:
-            is_due = state.state == "open" and (state.goal is not None or not is_halving)
+            is_due = state.state == "open" and not state.waits
             if is_due and (state.trial.run_id, state.goal) not in self._passed:
                 return state
         return None
 
     def _waits(self, states: Sequence[TrialState]) -> bool:
-        """Whether other processes will decide which trials go on."""
-        is_undecided = any(state.state == "open" and state.goal is None for state in states)
-        is_halving = self.progress.sweep.halving is not None
-        return is_halving and is_undecided and any(state.state == "running" for state in states)
+        """Whether runs of other processes will decide which trials go on."""
+        is_undecided = any(state.state == "open" and state.waits for state in states)
+        return is_undecided and any(state.state == "running" for state in states)
 
     def _train(self, chosen: TrialState) -> PlaygroundError | None:
         """Train one trial; return why it failed, if it did."""

@@ -67,6 +67,7 @@ class _File(Table):
     )
     draw_seed: int = setting(0, "Seed of the random draws.", ge=0)
     settings: Strings = setting((), "Settings of all runs, as in --set.")
+    sequential: bool = setting(False, "Train no further seeds once the best one is clear.")
     halving: Halving | None = setting(None, "Successive halving: steps of the first rung, factor.")
     config: str = setting("", "Configuration file instead of the experiment's; empty for that.")
     axes: dict[str, Any] = setting({}, "Values of each setting that varies.")
@@ -81,6 +82,8 @@ class _File(Table):
             raise conflict(
                 "halving needs all combinations at the start, not method = 'tpe'", "halving"
             )
+        if self.sequential and (self.method == "tpe" or self.halving is not None):
+            raise conflict("sequential works with neither method = 'tpe' nor halving", "sequential")
         if self.method == "grid" and self.runs is not None:
             raise conflict("runs has no effect with method = 'grid', which trains all", "runs")
         return self
@@ -97,6 +100,7 @@ class Sweep:
         seeds: Seeds with which each combination of the axes is trained.
         runs: Number of combinations that are drawn or chosen; None for all of a grid.
         halving: Successive halving; None = every run is trained to its end.
+        sequential: No further seeds are trained once the best combination is clear.
         root: Folder of the sweep, where a search keeps its journal; None before it is saved.
     """
 
@@ -111,6 +115,7 @@ class Sweep:
     settings: tuple[str, ...] = ()
     config: Path | None = None
     halving: Halving | None = None
+    sequential: bool = False
     root: Path | None = field(default=None, compare=False)
 
     @property
@@ -230,6 +235,7 @@ def load_sweep(folder: SweepFolder) -> Sweep:
         file.settings,
         Path(file.config) if file.config else None,
         file.halving,
+        file.sequential,
         folder.root,
     )
 
@@ -278,6 +284,8 @@ def _as_toml(sweep: Sweep) -> str:
     if sweep.runs is not None:
         lines += [f"runs = {sweep.runs}", f"draw_seed = {sweep.draw_seed}"]
     lines.append(f"settings = {toml_value(list(sweep.settings))}")
+    if sweep.sequential:
+        lines.append("sequential = true")
     if sweep.halving is not None:
         halving = {"steps": sweep.halving.steps, "factor": sweep.halving.factor}
         lines.append(f"halving = {toml_value(halving)}")

@@ -74,8 +74,8 @@ class TrialState:
     Attributes:
         row: Its run in the list of runs; None if it has none yet.
         is_reused: The run was trained outside of the sweep, with the same settings and data.
-        goal: With successive halving, the step to which the run is trained next; None if it waits
-            for others or is out.
+        goal: Step to which the run is trained next; None for its end.
+        waits: Whether other runs decide if it is trained.
     """
 
     trial: Trial
@@ -83,6 +83,7 @@ class TrialState:
     row: RunInfo | None = None
     is_reused: bool = False
     goal: int | None = None
+    waits: bool = False
 
 
 def plan(sweep: Sweep) -> list[Trial]:

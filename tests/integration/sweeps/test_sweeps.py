@@ -370,6 +370,7 @@ def test_a_pruned_run_can_be_continued_and_equals_one_never_stopped(
         (("--halving", "5", "--set", "max_iters=10,20"), "max_iters cannot vary"),
         (("--factor", "2"), "no effect without --halving"),
         (("--method", "tpe", "--runs", "3", "--halving", "5"), "tpe chooses one by one"),
+        (("--sequential",), "at least --seeds 3"),
         (("--method", "random"), "needs --runs"),
         (("--runs", "3"), "no effect on a grid"),
         (("--set", "model.norm=rmsnorm"), "given twice"),
@@ -383,6 +384,21 @@ def test_options_that_do_not_fit_are_refused(
     assert made.code == 2
     assert message in " ".join(made.err.split())
     assert not (project.root / "sweeps").exists()
+
+
+def test_a_sequential_sweep_ends_with_the_seed_that_makes_it_clear(tp: Tp) -> None:
+    tp(
+        *("sweep", "new", "tiny", "--name", "s", "--set", "learning_rate=1e-6,3e-2"),
+        *("--set", "max_iters=6", "--set", "eval_interval=6", "--seeds", "9", "--sequential"),
+    )
+
+    ended = tp("sweep", "run", "s", "--json")
+
+    found = ended.lines[-1]["counts"]
+    assert 4 <= found["finished"] < 18
+    assert found["finished"] + found["pruned"] == 18
+    seeds = [line["seed"] for line in ended.lines if line.get("state") == "running"]
+    assert seeds == sorted(seeds)
 
 
 def test_a_sweep_in_which_nothing_varies_is_refused(tp: Tp) -> None:
