@@ -132,7 +132,8 @@ def request_for(folder: Path, *changes: dict[str, Any]) -> TrainingRequest:
 
 def rows_of(run: RunFolder, event: str) -> list[dict[str, Any]]:
     """The rows of one kind without what a clock decides."""
-    clocks = {"time", "monotonic", "tokens_per_sec", "step_time_ms", "data_share"}
+    clocks = {"time", "monotonic", "tokens_per_sec", "step_time_ms", "data_share", "seconds"}
+    clocks |= {"forward_ms", "backward_ms", "optimizer_ms", "memory"}
     return [
         {key: value for key, value in row.items() if key not in clocks}
         for row in read_rows(run.metrics_path)

@@ -4,8 +4,10 @@ import resource
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
+import psutil
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -116,6 +118,19 @@ def peak_memory(device: torch.device) -> int:
     # The kernel counts KiB, macOS bytes.
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def current_memory(device: torch.device) -> int:
+    """Memory in use now in bytes, as in `peak_memory`; does not wait for a GPU."""
+    if device.type == "cuda":
+        return torch.cuda.memory_allocated(device)
+    return _this_process().memory_info().rss
+
+
+@cache
+def _this_process() -> psutil.Process:
+    # Creating one reads several files.
+    return psutil.Process()
 
 
 def is_out_of_memory(error: Exception) -> bool:

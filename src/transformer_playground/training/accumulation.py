@@ -1,7 +1,6 @@
 """Loss and gradients of one optimizer step, over its micro-batches and all ranks."""
 
 import contextlib
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.rng import seed_dropout
 from transformer_playground.training.setup import TrainingSetup
 from transformer_playground.training.shares import Piece, pieces
+from transformer_playground.training.step_parts import StepParts
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,10 @@ class StepGradients:
     Attributes:
         loss: Mean loss of all targets, a scalar on the device.
         targets: Number of targets, over all ranks.
-        data_seconds: Time spent on batches.
     """
 
     loss: Tensor
     targets: int
-    data_seconds: float
 
 
 class Accumulation:
@@ -73,20 +71,20 @@ class Accumulation:
         """Windows of a step, over all micro-batches and ranks."""
         return self._data.batch_size * self._data.grad_accum_steps
 
-    def compute(self, step: int, first_window: int) -> StepGradients:
+    def compute(self, step: int, first_window: int, parts: StepParts) -> StepGradients:
         """Add the gradients of the step's mean loss to `params`, summed over all ranks.
 
         Args:
             step: Number of the step, which seeds dropout.
             first_window: Windows drawn before this step.
+            parts: Counts the time of batches, forward and backward pass.
         """
-        start_time = time.perf_counter()
         device, params = self._setup.device, self._params
         if self._setup.model.has_dropout:
             stream = 0 if self._shares_masks else self._ranks.rank
             seed_dropout(self._seed, step, device, stream=stream)
         batches = [self._load(piece, first_window) for piece in self._pieces]
-        data_seconds = time.perf_counter() - start_time
+        parts.lap("data")
 
         # Micro-batches and ranks differ in their number of targets (padding is ignored), so the
         # loss is a sum over all of them divided by the total, not a mean of means.
@@ -101,10 +99,12 @@ class Accumulation:
                 loss += micro_loss.detach()
                 if piece is self._pieces[-1]:
                     params.begin_last_pass()
+                parts.lap("forward")
                 self._scaler.scale(micro_loss).backward()  # type: ignore[no-untyped-call]
             params.accumulate_grads()
+            parts.lap("backward")
         params.sum_over_ranks()
-        return StepGradients(loss.clone(), n_targets, data_seconds)
+        return StepGradients(loss.clone(), n_targets)
 
     def _draws_for_all(self, piece: Piece) -> bool:
         return self._shares_masks and piece.is_part

@@ -42,7 +42,9 @@ class StepLogged(Event):
 
     `grad_norm` is the global norm of the latest step before clipping. `tokens_per_sec` excludes
     evaluation, sampling, saving and pauses. `data_share` is the fraction of step time spent on
-    loading batches.
+    loading batches. The times of forward pass, backward pass and optimizer are unknown on an
+    accelerator, for the host does not wait for it. `memory` in bytes: of the process, or on a GPU
+    of its tensors.
     """
 
     train_loss: float
@@ -52,13 +54,18 @@ class StepLogged(Event):
     data_share: float
     grad_norm: float
     tokens_seen: int
+    forward_ms: float | None = None
+    backward_ms: float | None = None
+    optimizer_ms: float | None = None
+    memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluated(Event):
     """Evaluation losses on fixed windows, the same ones each time.
 
-    `head_scores` has the scores of each kind by layer and head, if they are measured.
+    `seconds` is how long it took, pauses included. `head_scores` has the scores of each kind by
+    layer and head, if they are measured.
     """
 
     train_loss: float
@@ -68,6 +75,7 @@ class Evaluated(Event):
     val_bits_per_byte: float | None
     eval_windows: int
     window_tokens: int
+    seconds: float | None = None
     is_best: bool
     head_scores: Mapping[str, Sequence[Sequence[float]]] | None = None
 

@@ -14,7 +14,12 @@ HeadScores = Mapping[str, Sequence[Sequence[float]]]
 
 
 def evaluated(
-    step: int, losses: Losses, head_scores: HeadScores | None, *, is_best: bool
+    step: int,
+    losses: Losses,
+    head_scores: HeadScores | None,
+    *,
+    seconds: float,
+    is_best: bool,
 ) -> Evaluated:
     """The event of an evaluation."""
     return Evaluated(
@@ -26,6 +31,7 @@ def evaluated(
         val_bits_per_byte=losses.val_bits_per_byte,
         eval_windows=losses.eval_set.windows,
         window_tokens=losses.eval_set.window_tokens,
+        seconds=seconds,
         is_best=is_best,
         head_scores=head_scores,
     )

@@ -1,7 +1,7 @@
 """Training state: counters that are saved in every checkpoint."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from transformer_playground.config.train import RuntimeConfig
 from transformer_playground.training.events import RunFinished, StepLogged
@@ -71,8 +71,13 @@ class TrainingState:
         self.window_loss += loss
         self.grad_norm = grad_norm
 
-    def close_window(self, lr: float) -> StepLogged:
-        """Reset the window and return its means, with the learning rate of the latest step."""
+    def close_window(self, lr: float, **measured: Any) -> StepLogged:
+        """Reset the window and return its means.
+
+        Args:
+            lr: Learning rate of the latest step.
+            measured: Further fields of the event.
+        """
         seconds = max(self.window_seconds, 1e-9)
         logged = StepLogged(
             step=self.step,
@@ -83,6 +88,7 @@ class TrainingState:
             data_share=self.window_data_seconds / seconds,
             grad_norm=self.grad_norm,
             tokens_seen=self.tokens_seen,
+            **measured,
         )
         self.window_loss, self.window_steps, self.window_tokens = 0.0, 0, 0
         self.window_seconds = self.window_data_seconds = 0.0

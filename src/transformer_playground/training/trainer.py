@@ -44,6 +44,7 @@ from transformer_playground.training.shards import Shards, is_in_parts
 from transformer_playground.training.shared_control import SharedControl
 from transformer_playground.training.sinks.base import EventBus, Sink
 from transformer_playground.training.state import StopReason, TrainingState, due, max_unread_steps
+from transformer_playground.training.step_parts import StepParts
 
 
 class Trainer:
@@ -100,6 +101,7 @@ class Trainer:
         # device, so an accelerator is asked only when they are needed.
         self._unread: list[tuple[int, Tensor]] = []
         self._max_unread = max_unread_steps(setup.device)
+        self._parts = StepParts(setup.device)
         self.state = TrainingState()
         self._resumed_from: str | None = None
         if resume_from is not None:
@@ -206,7 +208,7 @@ class Trainer:
             self.train_step()
             if state.step % runtime.log_interval == 0:
                 self._read_steps()
-                self._events.emit(state.close_window(lr))
+                self._events.emit(state.close_window(lr, **self._parts.take()))
 
         if self.dist.is_main and not checkpointer.has_saved(state.step):
             raise TrainingError(
@@ -216,7 +218,8 @@ class Trainer:
         self._read_steps()
         finished = reason != "stopped by request"
         if finished and state.window_steps:
-            self._events.emit(state.close_window(learning_rate(state.step - 1, self.train)))
+            lr = learning_rate(state.step - 1, self.train)
+            self._events.emit(state.close_window(lr, **self._parts.take()))
         seconds, memory = time.perf_counter() - self._start_time, peak_memory(self.setup.device)
         self._events.emit(state.finish(reason, seconds, memory))
 
@@ -236,9 +239,9 @@ class Trainer:
         Raises:
             TrainingError: There was such a step. On an accelerator, up to 100 steps later.
         """
-        start_time = time.perf_counter()
-        state = self.state
-        step = self._gradients.compute(state.step, state.windows_drawn)
+        state, parts = self.state, self._parts
+        parts.begin()
+        step = self._gradients.compute(state.step, state.windows_drawn, parts)
 
         for optimizer in self.optimizers:
             self._scaler.unscale_(optimizer)
@@ -254,12 +257,7 @@ class Trainer:
         self.params.zero_grads()
         self.params.update_ema(state.step)
         self.params.copy_to_model()
-        state.count_step(
-            tokens=step.targets,
-            windows=self._gradients.windows,
-            seconds=time.perf_counter() - start_time,
-            data_seconds=step.data_seconds,
-        )
+        state.count_step(tokens=step.targets, windows=self._gradients.windows, **parts.end())
 
     def evaluate(self, *, scheduled: bool) -> bool:
         """Evaluate both splits, with the EMA weights if enabled; true if it is a new best.
@@ -273,6 +271,7 @@ class Trainer:
         self._read_steps()
         state, setup = self.state, self.setup
         cancelled = partial(self._wait_while_paused, in_pause=self.control.paused)
+        start_time = time.perf_counter()
         with self.params.ema_weights():
             losses = evaluate(
                 self.model,
@@ -297,7 +296,8 @@ class Trainer:
             text = f"evaluating {eval_set}, before {before}: the best loss counts from here"
             self._events.emit(Warned(step=state.step, message=text))
         is_best = scheduled and state.record_eval(losses.val_loss, eval_set, min_delta=min_delta)
-        self._events.emit(evaluated(state.step, losses, heads, is_best=is_best))
+        seconds = time.perf_counter() - start_time
+        self._events.emit(evaluated(state.step, losses, heads, seconds=seconds, is_best=is_best))
         self._answers.completed.add("evaluate")
         return is_best
 

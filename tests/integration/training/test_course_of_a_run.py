@@ -81,6 +81,14 @@ def test_everything_is_done_when_it_is_due_and_told_in_this_order(tmp_path: Path
     assert rates[0] == pytest.approx(1e-3 * 2 / 3)
     assert rates[1] > rates[2] > rates[3] > 1e-4
     assert all(0 < each.data_share < 1 for each in logged)
+    for each in logged:
+        parts = (each.forward_ms, each.backward_ms, each.optimizer_ms)
+        assert all(part is not None and part > 0 for part in parts)
+        # With the batches they are nearly the whole step.
+        assert sum(part or 0.0 for part in parts) < each.step_time_ms * (1 - each.data_share) + 1e-3
+        assert each.memory is not None
+        assert each.memory > 1 << 20
+    assert all(each.seconds is not None and each.seconds > 0 for each in recorder.of(Evaluated))
     (finished,) = recorder.of(RunFinished)
     evaluated = recorder.of(Evaluated)
     assert (finished.status, finished.early_stopped) == ("finished", False)

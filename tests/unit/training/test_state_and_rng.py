@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transformer_playground.config.train import RuntimeConfig
+from transformer_playground.training import step_parts
 from transformer_playground.training.rng import derived_seed, seed_dropout
 from transformer_playground.training.state import TrainingState
 
@@ -104,7 +105,7 @@ def test_a_window_gives_the_means_of_its_steps_and_starts_anew() -> None:
     state = TrainingState(step=10, tokens_seen=1000, windows_drawn=40)
     count(state, loss=3.0, norm=0.5, tokens=100, seconds=0.5)
     count(state, loss=2.0, norm=0.7, tokens=200, seconds=0.25)
-    logged = state.close_window(1e-3)
+    logged = state.close_window(1e-3, memory=7, forward_ms=2.0)
     figures = dataclasses.asdict(logged)
     del figures["time"]
     assert figures == {
@@ -116,6 +117,10 @@ def test_a_window_gives_the_means_of_its_steps_and_starts_anew() -> None:
         "data_share": 0.25,
         "grad_norm": 0.7,
         "tokens_seen": 1300,
+        "forward_ms": 2.0,
+        "backward_ms": None,
+        "optimizer_ms": None,
+        "memory": 7,
     }
     assert state.windows_drawn == 48
     count(state, loss=1.0, norm=0.1, tokens=50, seconds=2.0)
@@ -196,3 +201,21 @@ def test_seeds_are_those_of_earlier_versions() -> None:
 
 def test_an_equal_loss_is_no_improvement() -> None:
     assert record_all([2.0, 2.0])[1].evaluations_without_improvement == 1
+
+
+def test_the_parts_of_steps_are_means_and_unknown_on_an_accelerator(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    moments = iter([0.0, 0.125, 0.625, 0.875, 1.0, 10.0, 10.125, 10.625, 10.875, 11.5] * 2)
+    monkeypatch.setattr("time.perf_counter", lambda: next(moments))
+    monkeypatch.setattr(step_parts, "current_memory", lambda _: 7)
+    for device, is_known in (("cpu", True), ("cuda", False)):
+        parts = step_parts.StepParts(torch.device(device))
+        for seconds in (1.0, 1.5):
+            parts.begin()
+            for part in step_parts.PARTS[:3]:
+                parts.lap(part)
+            assert parts.end() == {"seconds": seconds, "data_seconds": 0.125}
+        means = {"forward_ms": 500.0, "backward_ms": 250.0, "optimizer_ms": 375.0}
+        assert parts.take() == {**(means if is_known else dict.fromkeys(means)), "memory": 7}
+        assert parts.take() == {**dict.fromkeys(means), "memory": 7}
