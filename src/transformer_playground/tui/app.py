@@ -196,6 +196,11 @@ class Console(App[int], inherit_bindings=False):
 
         new_launch(self.context)
 
+    def action_again(self) -> None:
+        from transformer_playground.tui.launch.actions import train_again
+
+        train_again(self.context)
+
     def action_branch(self) -> None:
         from transformer_playground.tui.launch.actions import branch_from_checkpoint
 

@@ -22,6 +22,7 @@ Place = Literal[
     "grid",
     "chart",
     "launch",
+    "settings",
     "export",
     "edit",
     "dialog",
@@ -41,6 +42,7 @@ PLACES: Mapping[Place, str] = {
     "grid": "Grid",
     "chart": "Charts",
     "launch": "Launch form",
+    "settings": "Settings table",
     "export": "Export form",
     "edit": "Text editor",
     "dialog": "Dialogs",
@@ -89,6 +91,7 @@ _chart = partial(Key, "chart")
 _sample = partial(Key, "sample")
 _samples = partial(Key, "samples")
 _launch = partial(Key, "launch")
+_settings = partial(Key, "settings")
 _export = partial(Key, "export")
 _edit = partial(Key, "edit")
 _compare = partial(Key, "compare")
@@ -105,6 +108,7 @@ KEYS: tuple[Key, ...] = (
     _everywhere("compare", "4", "app.view('compare')", "Go to the Compare view."),
     _everywhere("grid", "5", "app.view('grid')", "Go to the Grid view."),
     _everywhere("new", "n", "app.launch", "Train a new run.", "train", footer=True),
+    _everywhere("again", "C", "app.again", "Train again like this run, with changes.", "again"),
     _everywhere("branch", "B", "app.branch", "Branch: start a new run from a checkpoint."),
     _everywhere("help", "question_mark,f1", "app.keys", "Show all keys.", "keys"),
     _everywhere(
@@ -260,6 +264,32 @@ KEYS: tuple[Key, ...] = (
     _launch("edit", "ctrl+t", "edit", "Edit the configuration file.", "edit file", footer=True),
     _launch("keep", "ctrl+s", "keep", "Save the added settings to the file.", "save", footer=True),
     _launch("other", "ctrl+o", "other", "Choose another experiment.", "experiment", footer=True),
+    _launch(
+        "differing",
+        "f7",
+        "differing",
+        "Show all settings, or only those that are not the defaults.",
+        "all settings",
+        footer=True,
+    ),
+    _settings("edit", "enter", "edit", "Change the value; open or close a group.", footer=True),
+    _settings("default", "space", "default", "Take the default.", footer=True),
+    _settings(
+        "take_back",
+        "delete,backspace",
+        "take_back",
+        "Take the change back.",
+        "undo",
+        footer=True,
+    ),
+    _settings("next", "right", "turn(1)", "Take the next choice, or open a group."),
+    _settings("previous", "left", "turn(-1)", "Take the previous choice, or close a group."),
+    _settings("up", "up", "step(-1)", "Go up one row."),
+    _settings("down", "down", "step(1)", "Go down one row."),
+    _settings("page_up", "pageup", "page(-1)", "Go up one page."),
+    _settings("page_down", "pagedown", "page(1)", "Go down one page."),
+    _settings("first", "home", "end(-1)", "Go to the first row."),
+    _settings("last", "end", "end(1)", "Go to the last row."),
     _export("start", "enter,f5", "start", "Start the export.", "export", footer=True),
     _export("stop", "ctrl+x", "stop", "Stop the export.", footer=True),
     _export("next", "right,space", "change(1)", "Choose the next value.", footer=True),

@@ -17,6 +17,7 @@ from transformer_playground.tui.dialogs.pick import PickScreen
 from transformer_playground.tui.launch.actions import edit_launch
 from transformer_playground.tui.launch.edit_config import EditConfigScreen
 from transformer_playground.tui.launch.overrides_input import OverridesInput
+from transformer_playground.tui.launch.settings_table import SettingsPane, SettingsTable
 from transformer_playground.tui.launch.view import LaunchScreen
 
 NAMES = {
@@ -146,10 +147,10 @@ def test_the_form_has_its_own_key_bar_and_typing_in_its_list_goes_to_the_field(
         for words in ("f5 train", "^t edit file", "^s save", "esc close"):
             assert words in shown(console).splitlines()[-1]
         assert "filter" not in shown(console).splitlines()[-1]
-        changed = form.query_one("#launch-changed")
-        unfocused = changed.styles.background
-        changed.focus()
-        await until(pilot, lambda: changed.has_focus and changed.styles.background != unfocused)
+        # Up in the empty field goes to the table, where other keys are in the bar.
+        await pilot.press("up")
+        await until(pilot, lambda: form.query_one(SettingsTable).has_focus)
+        await until(pilot, lambda: "space default" in shown(console).splitlines()[-1])
         await write(pilot, "n_layer=1")
         assert form.query_one(OverridesInput).typed == "n_layer=1"
         await pilot.press("enter")
@@ -164,7 +165,9 @@ def test_arrows_choose_among_completions(project: Project) -> None:
         await paste(console, pilot, "model.norm=")
         await pilot.press("down", "down", "enter")
         assert console.screen.query_one(OverridesInput).overrides == ["model.norm=rmsnorm"]
-        await until(pilot, lambda: '"rmsnorm"  set here' in shown(console))
+        table = console.screen.query_one(SettingsTable)
+        await until(pilot, lambda: table.rows and table.rows[1].key == "model.norm")
+        assert (table.rows[1].new, table.rows[1].was) == ("rmsnorm", "layernorm")
 
     with_console(project, steps)
 
@@ -226,7 +229,10 @@ def test_overrides_can_be_taken_back(project: Project) -> None:
         await pilot.press("backspace")
         await until(pilot, lambda: fields.typed == "model.bias=true")
         assert fields.overrides == ["train.runtime.seed=2"]
-        await pilot.press("ctrl+u", "shift+tab", "delete")
+        table = console.screen.query_one(SettingsTable)
+        await pilot.press("ctrl+u", "up", "home", "down")
+        await until(pilot, lambda: table.current and table.current.is_changed)
+        await pilot.press("delete")
         await until(pilot, lambda: fields.overrides == [])
 
     with_console(project, steps)
@@ -450,3 +456,85 @@ def test_without_data_or_runs_the_form_says_why_nothing_is_known(project: Projec
         await until(pilot, lambda: "time unknown: no run on this machine yet" in shown(console))
 
     with_console(project, steps, size=(120, 40))
+
+
+def go_to(form: LaunchScreen, key: str) -> list[str]:
+    """The keys that move the table's cursor to a setting."""
+    table = form.query_one(SettingsTable)
+    (place,) = [place for place, row in enumerate(table.rows) if row.key == key]
+    return ["home", *["down"] * place]
+
+
+def test_a_value_is_changed_in_its_row_and_a_wrong_one_is_refused_there(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        form = await open_form(console, pilot)
+        table, pane = form.query_one(SettingsTable), form.query_one(SettingsPane)
+        fields = form.query_one(OverridesInput)
+        await until(pilot, lambda: len(table.rows) > 5)
+        await pilot.press("up", *go_to(form, "model.n_layer"), "enter")
+        await until(pilot, lambda: pane.is_editing)
+        await pilot.press("ctrl+u", "0", "enter")
+        await until(pilot, lambda: "at least 1" in shown(console))
+        assert pane.is_editing
+        await pilot.press("ctrl+u", "3", "enter")
+        await until(pilot, lambda: not pane.is_editing)
+        assert fields.overrides == ["model.n_layer=3"]
+        await until(pilot, lambda: "3 layers" in shown(console))
+        # Choices turn in place; space takes the default; escape gives a change up.
+        await pilot.press(*go_to(form, "model.norm"), "right")
+        await until(pilot, lambda: "model.norm=rmsnorm" in fields.overrides)
+        await pilot.press("enter")
+        await until(pilot, lambda: pane.is_editing)
+        await pilot.press("x", "escape")
+        await until(pilot, lambda: table.has_focus)
+        assert isinstance(console.screen, LaunchScreen)
+        await pilot.press("space")
+        await until(pilot, lambda: "model.norm=layernorm" in fields.overrides)
+
+    with_console(project, steps, size=(120, 40))
+
+
+def test_lists_queue_one_run_each_and_leave_out_those_that_exist(project: Project) -> None:
+    (project.root / "runs" / "r-1-2").mkdir(parents=True)
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        form = await open_form(console, pilot)
+        await paste(console, pilot, "train.runtime.seed=1, 2 n_layer=1, 2 max_iters=3")
+        await pilot.press("enter", "tab")
+        await paste(console, pilot, "r-{seed}")
+        await until(pilot, lambda: "4 runs need ids of their own" in shown(console))
+        await pilot.press("f5")
+        assert not console.context.training.jobs
+        await paste(console, pilot, "-{n_layer}")
+        await until(pilot, lambda: "1 exists already and is left out" in shown(console))
+        assert "3 runs, one after the other" in shown(console)
+        await pilot.press("f5")
+        await until(pilot, lambda: len(console.context.training.jobs) == 3)
+        found = [(job.run_id, job.launch.overrides) for job in console.context.training.jobs]
+        assert [run_id for run_id, _ in found] == ["r-1-1", "r-2-1", "r-2-2"]
+        assert found[1][1] == (
+            "train.runtime.seed=2", "model.n_layer=1", "train.runtime.max_iters=3"
+        )  # fmt: skip
+        assert form not in console.screen_stack
+        console.context.training.close()
+
+    with_console(project, steps, size=(120, 40))
+
+
+def test_a_run_is_trained_again_with_its_overrides(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: console.context.workspace.current == "real")
+        path = project.root / "trained" / "runs" / "real" / "config.json"
+        path.write_text(path.read_text().replace('"norm": "layernorm"', '"norm": "rmsnorm"'))
+        await pilot.press("C")
+        await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
+        form = console.screen
+        assert "model.norm=rmsnorm" in form.query_one(OverridesInput).overrides
+        table = form.query_one(SettingsTable)
+        assert table.has_focus
+        await until(pilot, lambda: "Train again like real" in shown(console))
+        await until(pilot, lambda: any(row.key == "model.norm" for row in table.rows))
+        row = next(row for row in table.rows if row.key == "model.norm")
+        assert (row.new, row.was, row.default) == ("rmsnorm", "rmsnorm", "layernorm")
+
+    with_console(make_trained_project(project.root / "trained", "real"), steps, size=(120, 40))

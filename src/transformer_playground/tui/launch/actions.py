@@ -1,9 +1,10 @@
 """Launch actions: choose an experiment or checkpoint, edit the launch, and queue it."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from transformer_playground.errors import UsageError
+from transformer_playground.errors import PlaygroundError, UsageError
 from transformer_playground.experiments.discovery import bundled_dir, discover, start_experiment
 from transformer_playground.experiments.scaffold import find_or_install
 from transformer_playground.terminal import visible
@@ -12,8 +13,9 @@ from transformer_playground.tui.core.checkpoints import Choice, choices_of
 from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.dialogs.pick import PickScreen
 from transformer_playground.tui.dialogs.preparer import confirm_preparer
-from transformer_playground.tui.launch.service import ExperimentChoice, choices
-from transformer_playground.tui.launch.view import LaunchScreen, choice_options
+from transformer_playground.tui.launch.choice_rows import choice_options
+from transformer_playground.tui.launch.service import ExperimentChoice, choices, launch_again
+from transformer_playground.tui.launch.view import LaunchScreen
 from transformer_playground.tui.shared.checkpoint_rows import checkpoint_rows
 
 
@@ -83,27 +85,49 @@ def branch_from_checkpoint(context: AppContext) -> None:
     context.app.run_worker(find, group="launch", thread=True, exclusive=True)
 
 
-def edit_launch(context: AppContext, launch: Launch) -> None:
-    """Open the launch form; a confirmed launch is submitted."""
+def train_again(context: AppContext) -> None:
+    """Edit a launch with the settings of the current run."""
+    row = context.snapshot.runs.get(context.workspace.current or "")
+    if row is None:
+        context.app.notify("Put the cursor on a run first.", severity="warning", markup=False)
+        return
+    try:
+        launch = launch_again(context.experiments_dir, context.runs_dir, row.run_id)
+    except PlaygroundError as error:
+        context.app.notify(visible(str(error)), severity="error", markup=False)
+    else:
+        edit_launch(context, launch, like=row.run_id)
 
-    def take(confirmed: Launch | None) -> None:
-        if confirmed is not None:
-            submit_launch(context, confirmed)
 
-    form = LaunchScreen(context.experiments_dir, context.runs_dir, launch)
+def edit_launch(context: AppContext, launch: Launch, like: str | None = None) -> None:
+    """Open the launch form; confirmed launches are submitted.
+
+    Args:
+        context: The console's context.
+        launch: What the form begins with.
+        like: Run that the launch repeats.
+    """
+
+    def take(confirmed: tuple[Launch, ...] | None) -> None:
+        if confirmed:
+            submit_launch(context, *confirmed)
+
+    form = LaunchScreen(context.experiments_dir, context.runs_dir, launch, like)
     context.app.push_screen(form, take)
 
 
-def submit_launch(context: AppContext, launch: Launch) -> None:
-    """Queue a launch and switch to the Live view; new code of an experiment is confirmed first."""
-    unknown = context.known_preparers.unknown_in(context.experiments_dir, context.runs_dir, launch)
-    confirm_preparer(context, unknown, partial(_submit, context, launch))
+def submit_launch(context: AppContext, first: Launch, *others: Launch) -> None:
+    """Queue launches and switch to the Live view; new code of an experiment is confirmed first."""
+    unknown = context.known_preparers.unknown_in(context.experiments_dir, context.runs_dir, first)
+    confirm_preparer(context, unknown, partial(_submit, context, (first, *others)))
 
 
-def _submit(context: AppContext, launch: Launch) -> None:
-    job = context.training.submit(launch)
-    waits = context.training.active is not None or len(context.training.waiting) > 1
-    text = f"{'Queued' if waits else 'Started'} {context.name_of(job.name)}."
-    context.app.notify(visible(text), markup=False)
+def _submit(context: AppContext, launches: Sequence[Launch]) -> None:
+    job, *others = [context.training.submit(launch) for launch in launches]
+    waits = context.training.active is not None or len(context.training.waiting) > len(launches)
+    text = f"{'Queued' if waits else 'Started'} {context.name_of(job.name)}"
+    if others:
+        text += f" and {len(others)} more" if waits else f" and queued {len(others)} more"
+    context.app.notify(visible(f"{text}."), markup=False)
     context.publish_workspace(current=job.run_id)
     context.app.switch_mode("live")

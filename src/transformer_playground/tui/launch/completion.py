@@ -100,7 +100,7 @@ def _distance(entry: SchemaField, word: str) -> int:
 
 
 def _values(entry: SchemaField, current: Any) -> Iterator[tuple[str, str]]:
-    now, default = _typed_form(current), _typed_form(entry.default)
+    now, default = typed_form(current), typed_form(entry.default)
     for option in _options(entry):
         notes = [note for note, value in (("now", now), ("default", default)) if value == option]
         yield option, ", ".join(notes)
@@ -116,7 +116,7 @@ def _options(entry: SchemaField) -> Iterator[str]:
         yield "none"
 
 
-def _typed_form(value: Any) -> str:
+def typed_form(value: Any) -> str:
     """A value as the user types it: choices and other single words without quotes."""
     plain = _plain(value)
     if isinstance(plain, str):

@@ -22,12 +22,13 @@ def known_estimate(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Est
         return None
 
 
-def needs_text(estimate: Estimate) -> str:
-    """Time, memory, disk space and operations in one line."""
+def needs_text(estimate: Estimate, count: int = 1) -> str:
+    """Time, memory, disk space and operations in one line, and the time of `count` such runs."""
     about = "" if estimate.is_same_shape else "about "
     parts = []
     if estimate.seconds is not None:
-        parts.append(f"{about}{duration_text(estimate.seconds)}")
+        several = f" × {count} = {duration_text(estimate.seconds * count)}" if count > 1 else ""
+        parts.append(f"{about}{duration_text(estimate.seconds)}{several}")
     if estimate.memory is not None:
         parts.append(f"{about}{size_text(estimate.memory)} of memory")
     parts.append(f"{size_text(estimate.disk)} of disk")

@@ -29,13 +29,20 @@ class EstimateLine(Static):
         self._folders = experiments_dir, runs_dir
         self._hint = hint
         self._launch: Launch | None = None
+        self._count = 1
         self._timed: TimedSteps | None = None
         self._results: dict[Launch, Estimate] = {}
 
-    def follow(self, launch: Launch | None) -> None:
-        """Show the estimate of a new run, or nothing for None; steps of another are cancelled."""
-        if launch == self._launch:
+    def follow(self, launch: Launch | None, count: int = 1) -> None:
+        """Show the estimate of a new run, or nothing for None; steps of another are cancelled.
+
+        Args:
+            launch: The first of the runs.
+            count: Number of runs like it.
+        """
+        if (launch, count) == (self._launch, self._count):
             return
+        self._count = count
         self._cancel()
         self._launch = launch
         self.display = launch is not None
@@ -103,7 +110,8 @@ class EstimateLine(Static):
     def _show(self, estimate: Estimate) -> None:
         source = source_text(estimate)
         self._write(
-            needs_text(estimate), source if estimate.timed_steps else f"{source} · {self._hint}"
+            needs_text(estimate, self._count),
+            source if estimate.timed_steps else f"{source} · {self._hint}",
         )
 
     def _write(self, needs: str, source: str) -> None:

@@ -1,4 +1,4 @@
-"""Input for `key=value` overrides with completion, and the list of added ones."""
+"""Input for `key=value` overrides with completion; the added ones are shown by the table."""
 
 from textual import events
 from textual.app import ComposeResult
@@ -6,7 +6,6 @@ from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, OptionList, Static
-from textual.widgets.option_list import Option
 
 from transformer_playground.config.override_text import (
     full_override,
@@ -43,6 +42,9 @@ class OverridesInput(Vertical):
             super().__init__()
             self.overrides = overrides
 
+    class Left(Message):
+        """Up in the empty field: to what is above."""
+
     class Finished(Message):
         """Enter in the empty field."""
 
@@ -52,7 +54,6 @@ class OverridesInput(Vertical):
         self.config: ExperimentConfig | None = None
 
     def compose(self) -> ComposeResult:
-        yield OptionList(id="overrides-added", markup=False)
         with Horizontal(classes="launch-field"):
             yield Static("set", classes="launch-label")
             yield LineInput(placeholder="key=value", id="override", select_on_focus=False)
@@ -76,8 +77,7 @@ class OverridesInput(Vertical):
 
     def confirm(self, overrides: tuple[str, ...]) -> None:
         for override in overrides:
-            key = override.partition("=")[0].strip()
-            kept = [each for each in self.overrides if each.partition("=")[0].strip() != key]
+            kept = [each for each in self.overrides if _key_of(each) != _key_of(override)]
             self.overrides = [*kept, override]
         self._field.value = ""
         self._show_added()
@@ -92,11 +92,19 @@ class OverridesInput(Vertical):
         self.overrides = []
         self._show_added()
 
+    def take_back(self, key: str) -> None:
+        """Remove the override of a setting."""
+        self.overrides = [each for each in self.overrides if _key_of(each) != key]
+        self._show_added()
+        self.post_message(self.Edited())
+
     def show_note(self, text: str, *, is_error: bool) -> None:
         note = self.query_one("#override-note", Static)
         note.set_class(is_error, "error")
         note.set_class(not is_error, "muted")
-        note.update(Content(text or visible_line(describe_key(self._pieces[-1]))))
+        shown = text or visible_line(describe_key(self._pieces[-1]))
+        note.update(Content(shown))
+        note.display = bool(shown)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
@@ -119,10 +127,11 @@ class OverridesInput(Vertical):
             self.post_message(self.AddRequested((*before, chosen.text if chosen else last)))
 
     async def on_key(self, event: events.Key) -> None:
-        if self.screen.focused is self.query_one("#overrides-added"):
-            self._key_in_list(event)
-        elif await self._list.move(event.key):
+        if await self._list.move(event.key):
             event.stop()
+        elif event.key == "up" and not self.typed:
+            event.stop()
+            self.post_message(self.Left())
         elif event.key == "down" and not self.typed:
             event.stop()
             self._suggest(show_all=True)
@@ -136,10 +145,7 @@ class OverridesInput(Vertical):
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         event.stop()
-        if event.option_list is self._list:
-            self._fill(self._list.completions[event.option_index])
-        else:
-            self._edit_added(event.option_index)
+        self._fill(self._list.completions[event.option_index])
         self._field.focus()
 
     @property
@@ -191,16 +197,6 @@ class OverridesInput(Vertical):
         self._field.cursor_position = len(text)
         self.post_message(self.Edited())
 
-    def _key_in_list(self, event: events.Key) -> None:
-        index = self.query_one("#overrides-added", OptionList).highlighted
-        if event.key in {"delete", "backspace", "d"} and index is not None:
-            event.stop()
-            del self.overrides[index]
-            self._show_added()
-            if not self.overrides:
-                self._field.focus()
-            self.post_message(self.Edited())
-
     def _suggest(self, *, show_all: bool = False) -> None:
         unfinished = self._unfinished
         found = complete(unfinished, self.config) if unfinished or show_all else []
@@ -209,14 +205,13 @@ class OverridesInput(Vertical):
         self._list.offer(found, highlight=not self._no_value)
 
     def _show_added(self) -> None:
-        added = self.query_one("#overrides-added", OptionList)
-        added.clear_options()
-        added.add_options(Option(Content(visible_line(text))) for text in self.overrides)
-        added.display = bool(self.overrides)
         # What stands in the empty field says how to go on.
         self._field.placeholder = (
             "key=value   (enter trains, backspace edits the last one)"
             if self.overrides
             else "key=value   (enter trains)"
         )
-        added.highlighted = len(self.overrides) - 1 if self.overrides else None
+
+
+def _key_of(override: str) -> str:
+    return override.partition("=")[0].strip()

@@ -1,34 +1,35 @@
 """Launch preview: settings, data and model size of a launch, without torch."""
 
 import os
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from transformer_playground.config.loading import LoadedConfig, leaves
+from transformer_playground.config.loading import leaves
 from transformer_playground.config.schema import ExperimentConfig
-from transformer_playground.config.toml import toml_key, toml_value
+from transformer_playground.config.toml import toml_key
 from transformer_playground.data.dataset import check_artifacts
 from transformer_playground.data.prepare import DatasetState
-from transformer_playground.errors import ConfigError, DataError, PlaygroundError
+from transformer_playground.errors import ConfigError, DataError, PlaygroundError, UsageError
 from transformer_playground.experiments.discovery import discover, load_experiment
+from transformer_playground.experiments.recorded import recorded_experiment
 from transformer_playground.experiments.registry import dataset_state
 from transformer_playground.files import display_path, replace_text, temporary_sibling
 from transformer_playground.formatting import count_text, learning_rate_text
-from transformer_playground.runs.folder import check_run_id
+from transformer_playground.jsonvalues import as_object
+from transformer_playground.runs.folder import check_run_id, open_run, read_run_config
+from transformer_playground.runs.naming import LOCATIONS
 from transformer_playground.training.launch import Launch, resolve_launch
-
-# How provenance names an override.
-_TYPED = "--set"
+from transformer_playground.tui.launch.completion import typed_form
 
 
 @dataclass(frozen=True)
-class Changed:
-    """A setting that differs from the schema's default."""
+class SettingValues:
+    """Values of all settings by dotted key: of the run, and without the changes."""
 
-    key: str
-    value: str
-    origin: str
+    new: Mapping[str, Any] = field(default_factory=dict)
+    was: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class Preview:
 
     Attributes:
         config: The settings; None if they are not valid.
-        changed: Settings that differ from the defaults: overrides first, then in schema order.
+        values: Values of all settings; those of the run are missing if they are not valid.
         data: State of the dataset; "kept" if it is stale but must not change because a run uses it;
             None if the settings are not valid.
         parameters: Model size; None while the vocabulary or the base model is not known.
@@ -45,7 +46,7 @@ class Preview:
     """
 
     config: ExperimentConfig | None = None
-    changed: tuple[Changed, ...] = ()
+    values: SettingValues = field(default_factory=SettingValues)
     data: DatasetState | Literal["kept"] | None = None
     parameters: int | None = None
     problem: str = ""
@@ -61,20 +62,78 @@ class ExperimentChoice:
     description: str
 
 
-def preview(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Preview:
-    """Load and summarise the settings of a launch; errors are returned in `problem`."""
+def preview(
+    experiments_dir: Path, runs_dir: Path, launch: Launch, like: str | None = None
+) -> Preview:
+    """Load and summarise the settings of a launch; errors are returned in `problem`.
+
+    Args:
+        experiments_dir: Folder of experiments.
+        runs_dir: Folder of runs.
+        launch: The launch.
+        like: Run that it repeats; its values are those without the changes.
+    """
+    was = _values_without_changes(experiments_dir, runs_dir, launch, like)
     try:
         resolved = resolve_launch(experiments_dir, runs_dir, launch)
-        loaded = resolved.loaded
-        state = dataset_state(resolved.experiment, loaded.config)
+        config = resolved.loaded.config
+        state = dataset_state(resolved.experiment, config)
     except PlaygroundError as error:
-        return Preview(problem=_message(error))
+        return Preview(values=SettingValues(was=was), problem=_message(error))
     return Preview(
-        config=loaded.config,
-        changed=_changed(loaded, experiments_dir.absolute()),
+        config=config,
+        values=SettingValues(_by_key(config), was),
         data="kept" if state == "stale" and launch.origin is not None else state,
-        parameters=_parameters(loaded.config),
+        parameters=_parameters(config),
     )
+
+
+def _values_without_changes(
+    experiments_dir: Path, runs_dir: Path, launch: Launch, like: str | None
+) -> dict[str, Any]:
+    try:
+        if like is not None:
+            return _saved_values(read_run_config(open_run(runs_dir, like)))
+        resolved = resolve_launch(experiments_dir, runs_dir, replace(launch, overrides=()))
+    except PlaygroundError:
+        return {}
+    return _by_key(resolved.loaded.config)
+
+
+def launch_again(experiments_dir: Path, runs_dir: Path, run_id: str) -> Launch:
+    """A launch with the settings of an earlier run.
+
+    Its overrides are the settings in which the run differs from what its experiment is now.
+
+    Raises:
+        PlaygroundError: The run or its experiment cannot be read.
+    """
+    record = read_run_config(open_run(runs_dir, run_id))
+    experiment = recorded_experiment(record)
+    if experiment is None:
+        raise UsageError(f"The run '{run_id}' does not say its experiment.", "")
+    _, loaded = load_experiment(experiments_dir, experiment, None, (), os.environ)
+    now = _by_key(loaded.config)
+    overrides = tuple(
+        f"{key}={typed_form(value)}"
+        for key, value in _saved_values(record).items()
+        if key in now and now[key] != value and key not in LOCATIONS
+    )
+    return Launch(experiment, overrides)
+
+
+def _by_key(config: ExperimentConfig) -> dict[str, Any]:
+    """Every setting by its dotted key, as plain JSON values; labels are left out."""
+    return {
+        toml_key(key): value
+        for key, value in leaves(config.model_dump(mode="json"))
+        if key[0] != "experiment"
+    }
+
+
+def _saved_values(record: Mapping[str, Any]) -> dict[str, Any]:
+    found = leaves(as_object(record.get("config")))
+    return {toml_key(key): value for key, value in found if key[0] != "experiment"}
 
 
 def check_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> str:
@@ -150,22 +209,6 @@ def _choice(experiments_dir: Path, name: str) -> ExperimentChoice:
         return ExperimentChoice(name, "?", "broken", found.problem.partition("\n")[0])
     table = found.config.experiment
     return ExperimentChoice(name, table.kind, found.data or "", table.description)
-
-
-def _changed(loaded: LoadedConfig, home: Path) -> tuple[Changed, ...]:
-    found = []
-    for key, value in leaves(loaded.config.model_dump(mode="json")):
-        origin = loaded.provenance.get(toml_key(key))
-        # The table `experiment` holds only labels.
-        if origin is not None and key[0] != "experiment":
-            found.append(Changed(toml_key(key), toml_value(value), _relative_origin(origin, home)))
-    return tuple(sorted(found, key=lambda each: each.origin != _TYPED))
-
-
-def _relative_origin(origin: str, home: Path) -> str:
-    """Path relative to the experiments folder, for a file in it."""
-    path = Path(origin).absolute()
-    return str(path.relative_to(home)) if path.is_relative_to(home) else origin
 
 
 def _parameters(config: ExperimentConfig) -> int | None:

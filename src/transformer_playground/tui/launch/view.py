@@ -1,4 +1,4 @@
-"""Launch form: a summary of the settings, overrides, and the id of the new run."""
+"""Launch form: every setting as a row, what the run needs, and the ids of the new runs."""
 
 from dataclasses import replace
 from functools import partial
@@ -8,7 +8,7 @@ from typing import ClassVar
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Input, Static
@@ -17,46 +17,70 @@ from transformer_playground.config.loading import set_overrides
 from transformer_playground.encodings import decode_config
 from transformer_playground.errors import PlaygroundError, UsageError
 from transformer_playground.experiments.discovery import find_experiment
-from transformer_playground.formatting import duration_text
-from transformer_playground.runs.folder import new_run_id
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.context import context_of
 from transformer_playground.tui.dialogs.base import Dialog
 from transformer_playground.tui.dialogs.pick import PickScreen
+from transformer_playground.tui.launch.choice_rows import choice_options
 from transformer_playground.tui.launch.edit_config import EditConfigScreen
 from transformer_playground.tui.launch.estimate_line import EstimateLine
 from transformer_playground.tui.launch.overrides_input import OverridesInput
 from transformer_playground.tui.launch.service import (
-    Changed,
     ExperimentChoice,
     Preview,
-    check_launch,
+    SettingValues,
     check_name,
     choices,
     preview,
     save_config,
     summary_lines,
 )
+from transformer_playground.tui.launch.settings_state import first_open, rows_of
+from transformer_playground.tui.launch.settings_table import SettingsPane, SettingsTable
+from transformer_playground.tui.launch.variants import (
+    Plan,
+    check_plan,
+    listed_keys,
+    plan_of,
+    plan_text,
+    suggested_id,
+    with_ids,
+)
 from transformer_playground.tui.runs.details_state import DATA_LABELS
 from transformer_playground.tui.runs.details_text import DATA_TEXTS
 from transformer_playground.tui.shared.line_input import LineInput
 
 _DEBOUNCE_SECONDS = 0.12
+_ID_HINT = "default: name-date-time"
 _DATA = {
     **DATA_TEXTS,
     "kept": f"{DATA_LABELS['stale']}: used unchanged, because the run started with it",
 }
 
 
-class LaunchScreen(Dialog[Launch | None]):
-    """Closes with the confirmed launch, or None."""
+class LaunchScreen(Dialog[tuple[Launch, ...]]):
+    """Closes with the confirmed launches: one, one for each combination of lists, or none.
+
+    Args:
+        experiments_dir: Folder of experiments.
+        runs_dir: Folder of runs.
+        launch: What the form begins with.
+        like: Run that the launch repeats.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for("dialog"), *bindings_for("launch")]
 
-    def __init__(self, experiments_dir: Path, runs_dir: Path, launch: Launch) -> None:
+    def __init__(
+        self, experiments_dir: Path, runs_dir: Path, launch: Launch, like: str | None = None
+    ) -> None:
         super().__init__()
+        self._like = like
+        self._opened = first_open()
+        self._only_differing = False
+        self._plan_problem = ""
+        self._values = SettingValues()
         self._experiments_dir, self._runs_dir = experiments_dir, runs_dir
         self._base = launch
         self._pending: Timer | None = None
@@ -64,33 +88,69 @@ class LaunchScreen(Dialog[Launch | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="launch") as dialog:
             dialog.border_subtitle = (
-                f"enter adds, then trains · {self.key_hint('launch.edit')} edits the file"
-                f" · {self.key_hint('dialog.close')} closes"
+                f"{self.key_hint('settings.edit')} changes a value; a list of values queues a run"
+                f" for each · {self.key_hint('launch.train')} trains"
             )
             yield Static("", id="launch-summary")
             hint = f"{self.key_hint('launch.measure')} times a few steps"
             yield EstimateLine(self._experiments_dir, self._runs_dir, hint)
-            with VerticalScroll(id="launch-changed"):
-                yield Static("", id="launch-values")
+            yield SettingsPane()
             yield OverridesInput(self._base.overrides)
             with Horizontal(classes="launch-field", id="run-id-field"):
                 yield Static("run id", classes="launch-label")
-                yield LineInput(
-                    self._base.run_id or "", placeholder="default: name-date-time", id="run-id"
-                )
+                yield LineInput(self._base.run_id or "", placeholder=_ID_HINT, id="run-id")
+            yield Static("", id="launch-plan", markup=False)
             yield Static("", id="launch-problem", classes="error", markup=False)
 
     def on_mount(self) -> None:
         self.query_one("#run-id-field").display = self._base.resume is None
         self._show_title()
-        self.query_one("#override").focus()
+        # What is like an earlier run is changed in the table, a new run by typing.
+        self.set_focus(self._pane.table if self._like else self.query_one("#override"))
         self._refresh_preview()
 
     def on_key(self, event: events.Key) -> None:
         """What is typed while the list of settings has the focus goes to the field."""
-        if event.is_printable and event.character and self.focused is self._changed_list:
+        is_typed = event.is_printable and event.character and event.key != "space"
+        if is_typed and event.character and self.focused is self._pane.table:
             event.stop()
             self._input.type(event.character)
+
+    def on_overrides_input_left(self) -> None:
+        self.set_focus(self._pane.table)
+
+    def on_settings_table_fold(self, event: SettingsTable.Fold) -> None:
+        is_open = event.group not in self._opened if event.is_open is None else event.is_open
+        (self._opened.add if is_open else self._opened.discard)(event.group)
+        self._show_rows()
+
+    def on_settings_table_take(self, event: SettingsTable.Take) -> None:
+        self._take(event.key, event.text)
+
+    def on_settings_table_take_back(self, event: SettingsTable.TakeBack) -> None:
+        self._input.take_back(event.key)
+
+    def on_settings_pane_submitted(self, event: SettingsPane.Submitted) -> None:
+        if not event.text or self._take(event.key, event.text):
+            self._pane.close()
+
+    def on_settings_pane_typing(self) -> None:
+        self.on_overrides_input_edited()
+
+    def _take(self, key: str, text: str) -> bool:
+        """Change a setting if the launch stays valid; otherwise show why not."""
+        override = f"{key}={text}"
+        others = [each for each in self._input.overrides if each.partition("=")[0] != key]
+        problem = self._check(replace(self._launch(), overrides=(*others, override)))
+        self._show_problem(problem)
+        if not problem:
+            self._input.confirm((override,))
+        return not problem
+
+    def _check(self, launch: Launch) -> str:
+        """Why a run of the launch is not valid; the ids are checked when it is trained."""
+        plan = plan_of(replace(launch, run_id=None), self._runs_dir)
+        return check_plan(self._experiments_dir, self._runs_dir, plan)
 
     def on_overrides_input_edited(self) -> None:
         if self._pending is not None:
@@ -99,7 +159,7 @@ class LaunchScreen(Dialog[Launch | None]):
 
     def on_overrides_input_add_requested(self, event: OverridesInput.AddRequested) -> None:
         launch = replace(self._launch(), overrides=(*self._input.overrides, *event.overrides))
-        if problem := check_launch(self._experiments_dir, self._runs_dir, launch):
+        if problem := self._check(launch):
             self._input.show_note(_without_option(problem), is_error=True)
         else:
             self._input.confirm(event.overrides)
@@ -109,19 +169,22 @@ class LaunchScreen(Dialog[Launch | None]):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         if event.input.id == "run-id":
-            self._show_problem(check_name(self._runs_dir, event.value.strip()))
+            self._show_plan(replace(self._launch(), overrides=self._candidate))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if event.input.id == "run-id":
             self.action_train()
 
     def action_train(self) -> None:
-        launch = replace(self._launch(), overrides=self._input.candidate)
-        if problem := check_launch(self._experiments_dir, self._runs_dir, launch):
+        plan = plan_of(replace(self._launch(), overrides=self._candidate), self._runs_dir)
+        if problem := check_plan(self._experiments_dir, self._runs_dir, plan):
             self._show_problem(problem)
             return
-        name = launch.resume or launch.run_id or new_run_id(launch.experiment)
-        self.dismiss(replace(launch, run_id=None if launch.resume else name))
+        self.dismiss(with_ids(plan.launches))
+
+    def action_differing(self) -> None:
+        self._only_differing = not self._only_differing
+        self._show_rows()
 
     def action_edit(self) -> None:
         if (path := self._config_file()) is None:
@@ -135,7 +198,10 @@ class LaunchScreen(Dialog[Launch | None]):
         if (path := self._config_file()) is None:
             return
         if not overrides:
-            self._show_problem("There are no settings to save: add a key=value first.")
+            self._show_problem("There are no settings to save: change a value first.")
+            return
+        if listed := listed_keys(overrides):
+            self._show_problem(f"{listed[0]} has several values: the file can hold one.")
             return
         try:
             seen = decode_config(path.read_bytes(), path.name)
@@ -165,7 +231,7 @@ class LaunchScreen(Dialog[Launch | None]):
             self.run_worker(self._list_choices, group="choices", thread=True, exclusive=True)
 
     def action_dismiss_dialog(self) -> None:
-        self.dismiss(None)
+        self.dismiss(())
 
     def _list_choices(self) -> None:
         found = choices(self._experiments_dir)
@@ -178,7 +244,7 @@ class LaunchScreen(Dialog[Launch | None]):
 
     def _take_experiment(self, name: str | None) -> None:
         if name is not None:
-            self._base = replace(self._base, experiment=name)
+            self._base, self._like = replace(self._base, experiment=name), None
             self._show_title()
             self._refresh_preview()
 
@@ -187,8 +253,23 @@ class LaunchScreen(Dialog[Launch | None]):
         return replace(self._base, overrides=tuple(self._input.overrides), run_id=run_id or None)
 
     @property
-    def _changed_list(self) -> VerticalScroll:
-        return self.query_one("#launch-changed", VerticalScroll)
+    def _candidate(self) -> tuple[str, ...]:
+        """The overrides, with what is being typed in the table or in the field."""
+        typed = self._pane.candidate
+        if typed is None:
+            return self._input.candidate
+        key = typed.partition("=")[0]
+        others = (each for each in self._input.overrides if each.partition("=")[0] != key)
+        return (*others, typed)
+
+    @property
+    def _typed(self) -> str:
+        """What is being typed."""
+        return self._pane.candidate or self._input.typed
+
+    @property
+    def _pane(self) -> SettingsPane:
+        return self.query_one(SettingsPane)
 
     @property
     def _input(self) -> OverridesInput:
@@ -196,9 +277,10 @@ class LaunchScreen(Dialog[Launch | None]):
 
     def _refresh_preview(self) -> None:
         self._pending = None
-        launch = replace(self._launch(), overrides=self._input.candidate)
+        launch = replace(self._launch(), overrides=self._candidate)
+        self._show_plan(launch)
         self.run_worker(
-            partial(self._make_preview, launch, self._input.typed),
+            partial(self._make_preview, launch, self._typed),
             group="preview",
             thread=True,
             exclusive=True,
@@ -206,67 +288,77 @@ class LaunchScreen(Dialog[Launch | None]):
         )
 
     def _make_preview(self, launch: Launch, typed: str) -> None:
-        found = preview(self._experiments_dir, self._runs_dir, launch)
+        plan = plan_of(replace(launch, run_id=None), self._runs_dir)
+        first = plan.launches[0] if plan.launches else launch
+        found = preview(self._experiments_dir, self._runs_dir, first, self._like)
+        if len(plan.launches) > 1 and not found.problem:
+            problem = check_plan(self._experiments_dir, self._runs_dir, plan)
+            found = replace(found, problem=problem)
         self.app.call_from_thread(self._show_preview, found, launch, typed)
 
     def _show_preview(self, found: Preview, launch: Launch, typed: str) -> None:
-        is_outdated = typed != self._input.typed or launch.experiment != self._base.experiment
+        is_outdated = typed != self._typed or launch.experiment != self._base.experiment
         if is_outdated or not self.is_attached:
             return
-        is_about_typed = bool(found.problem and typed)
+        is_about_typed = bool(found.problem and self._input.typed and not self._pane.is_editing)
         self._input.show_note(
             _without_option(found.problem) if is_about_typed else "", is_error=is_about_typed
         )
-        self._show_problem("" if is_about_typed else found.problem)
-        estimated = launch if found.config is not None and launch.origin is None else None
-        self.query_one(EstimateLine).follow(estimated and replace(estimated, run_id=None))
-        if found.config is None:
-            return
-        self._input.config = found.config
+        if found.problem or not self._plan_problem:
+            self._show_problem("" if is_about_typed else found.problem)
+        self._estimate(launch if found.config is not None and launch.origin is None else None)
+        self._values = found.values
         with self.app.batch_update():
-            self.query_one("#launch-summary", Static).update(_summary(found))
-            self.query_one("#launch-values", Static).update(_values(found.changed))
+            self._show_rows()
+            if found.config is not None:
+                self._input.config = self._pane.config = found.config
+                self.query_one("#launch-summary", Static).update(_summary(found))
+
+    def _estimate(self, launch: Launch | None) -> None:
+        """Show what the first run needs, and how many there are."""
+        plan = plan_of(replace(launch, run_id=None), self._runs_dir) if launch else Plan()
+        first = plan.launches[0] if plan.launches else None
+        self.query_one(EstimateLine).follow(first, len(plan.launches))
+
+    def _show_rows(self) -> None:
+        overrides = self._candidate if self._pane.candidate is None else self._input.overrides
+        rows = rows_of(self._values, overrides, self._opened, only_differing=self._only_differing)
+        self._pane.table.show(rows)
+
+    def _show_plan(self, launch: Launch) -> None:
+        """How many runs there will be, and what is wrong with their ids."""
+        plan = plan_of(launch, self._runs_dir)
+        names = [each.run_id for each in plan.launches if each.run_id]
+        problem = plan.problem or next(
+            filter(None, (check_name(self._runs_dir, name) for name in names)), ""
+        )
+        is_several = len(plan.launches) + len(plan.existing) > 1
+        text = plan_text(plan)
+        self.query_one("#launch-plan", Static).update(Content(visible_line(text)))
+        self.query_one("#launch-plan").display = bool(text)
+        self.query_one("#run-id", LineInput).placeholder = (
+            f"default: name-date-time; or {suggested_id(launch.overrides, launch.experiment)}"
+            if is_several
+            else _ID_HINT
+        )
+        if problem or self._plan_problem:
+            self._show_problem(problem)
+        self._plan_problem = problem
 
     def _show_problem(self, problem: str) -> None:
         self.query_one("#launch-problem", Static).update(Content(_without_option(problem)))
+        self.query_one("#launch-problem").display = bool(problem)
 
     def _show_title(self) -> None:
         base = self._base
         title = f"Train {base.experiment}"
+        if self._like is not None:
+            title = f"Train again like {context_of(self).name_of(self._like)}"
         if base.resume is not None:
             title = f"Resume {base.resume}"
         elif base.branch is not None:
             title = f"Branch from {base.branch[0]} at {base.branch[1]}"
         self.query_one("#launch").border_title = Content(visible_line(title))
-
-
-def choice_options(
-    found: list[ExperimentChoice], start: tuple[str, int] | None = None
-) -> list[tuple[str, Content]]:
-    """Options of a picker: name, kind, state of the data and description of each experiment.
-
-    Args:
-        start: Name and seconds of the experiment to start with.
-    """
-    width = max((len(choice.name) for choice in found), default=0)
-    labels = {"": "", **DATA_LABELS}
-    state_width = max(map(len, labels.values()))
-    return [
-        (
-            choice.name,
-            Content.assemble(
-                visible_line(choice.name).ljust(width + 2),
-                (f"{choice.kind}  {labels[choice.data]:<{state_width}} ", "$text-muted"),
-                (_start_text(start), "$accent") if start and start[0] == choice.name else "",
-                visible_line(choice.description),
-            ),
-        )
-        for choice in found
-    ]
-
-
-def _start_text(start: tuple[str, int]) -> str:
-    return f"start here, about {duration_text(start[1])} · "
 
 
 def _without_option(problem: str) -> str:
@@ -282,21 +374,3 @@ def _summary(found: Preview) -> Content:
         Content.assemble((label.ljust(10), "$text-muted"), visible_line(text))
         for label, text in lines
     )
-
-
-def _values(changed: tuple[Changed, ...]) -> Content:
-    if not changed:
-        return Content.styled("all settings have their defaults", "$text-muted")
-    width = max(len(each.key) for each in changed)
-    return Content("\n").join(
-        Content.assemble(
-            visible_line(each.key).ljust(width + 1),
-            (visible_line(each.value), "bold"),
-            ("  " + visible_line(_origin(each.origin)), "$text-muted"),
-        )
-        for each in changed
-    )
-
-
-def _origin(name: str) -> str:
-    return "set here" if name == "--set" else name

@@ -2,8 +2,8 @@
 
 import pytest
 
+from transformer_playground.tui.launch.choice_rows import choice_options
 from transformer_playground.tui.launch.service import ExperimentChoice
-from transformer_playground.tui.launch.view import choice_options
 from transformer_playground.tui.runs.details_state import DATA_LABELS
 
 

@@ -82,16 +82,15 @@ def folders(project: Project) -> tuple[Path, Path]:
     return project.root / "experiments", project.root / "runs"
 
 
-def test_a_preview_lists_differences_and_their_sources(tmp_path: Path) -> None:
+def test_a_preview_has_the_values_with_and_without_the_changes(tmp_path: Path) -> None:
     project = make_project(tmp_path)
     found = preview(*folders(project), Launch("tiny", ("model.norm=rmsnorm",)))
     assert found.problem == ""
     assert found.data == "missing"
     assert found.parameters is None
-    assert (found.changed[0].key, found.changed[0].value) == ("model.norm", '"rmsnorm"')
-    origins = {each.key: each.origin for each in found.changed}
-    assert origins["model.norm"] == "--set"
-    assert origins["model.n_layer"] == "tiny/config.toml"
+    assert found.values.new["model.norm"] == "rmsnorm"
+    assert found.values.was["model.norm"] == "layernorm"
+    assert found.values.new["model.n_layer"] == found.values.was["model.n_layer"] == 2
     assert found.config is not None
     lines = dict(summary_lines(found.config, 1_234_567))
     assert lines["model"] == "1.23M parameters · 2 layers × 16 wide · 2 heads · context 16"
