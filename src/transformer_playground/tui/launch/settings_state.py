@@ -4,9 +4,9 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from transformer_playground.config.override_text import setting_named
 from transformer_playground.config.reference import ANY_NAME, SchemaField, schema_index
 from transformer_playground.tui.launch.completion import typed_form
-from transformer_playground.tui.launch.override_text import setting_named
 from transformer_playground.tui.launch.service import SettingValues
 from transformer_playground.tui.launch.variants import list_values
 

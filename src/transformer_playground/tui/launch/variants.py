@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from transformer_playground.config.override_text import setting_named
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.folder import check_run_id, new_run_id
 from transformer_playground.training.launch import Launch
-from transformer_playground.tui.launch.override_text import setting_named
 from transformer_playground.tui.launch.service import check_launch
 
 MOST_RUNS = 200
