@@ -266,7 +266,7 @@ KEYS: tuple[Key, ...] = (
     _launch("other", "ctrl+o", "other", "Choose another experiment.", "experiment", footer=True),
     _launch(
         "differing",
-        "f7",
+        "f4",
         "differing",
         "Show all settings, or only those that are not the defaults.",
         "all settings",
