@@ -204,15 +204,18 @@ def _names(base: Mapping[str, Any], known: Mapping[str, _Known]) -> RunNames:
 
 def setting_headers(keys: Sequence[str]) -> dict[str, str]:
     """Short names of settings: the last part of each key, or the least that tells them apart."""
-    return {key: next(_unique_endings(key, keys), key) for key in keys}
+    return {key: next((end for end in endings(key) if _is_unique(end, keys)), key) for key in keys}
 
 
-def _unique_endings(key: str, keys: Sequence[str]) -> Iterator[str]:
+def endings(key: str) -> Iterator[str]:
+    """The last parts of a dotted key: of "a.b.c" first "c", then "b.c", then all."""
     parts = key.split(".")
     for length in range(1, len(parts) + 1):
-        ending = ".".join(parts[-length:])
-        if sum(other == ending or other.endswith(f".{ending}") for other in keys) == 1:
-            yield ending
+        yield ".".join(parts[-length:])
+
+
+def _is_unique(ending: str, keys: Sequence[str]) -> bool:
+    return sum(key == ending or key.endswith(f".{ending}") for key in keys) == 1
 
 
 def _is_same(old: RunInfo, new: RunInfo) -> bool:

@@ -177,11 +177,11 @@ class Console(App[int], inherit_bindings=False):
             self.context.refresh_snapshot()
         if update.kind != "ended":
             return
-        from transformer_playground.tui.core.job_text import outcome_text
+        from transformer_playground.tui.core.job_text import job_label, outcome_text
 
         self.notify(
             visible(outcome_text(job)),
-            title=self.context.name_of(job.name),
+            title=job_label(job, self.context.name_of),
             severity="error" if job.state == "failed" else "information",
             markup=False,
         )

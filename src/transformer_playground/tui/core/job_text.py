@@ -2,10 +2,15 @@
 
 from collections.abc import Callable, Iterator, Mapping
 
+from transformer_playground.config.toml import shortened
 from transformer_playground.formatting import duration_text, percent_done, rate_text
 from transformer_playground.runs.fields import RunInfo
+from transformer_playground.runs.folder import generated_suffix
 from transformer_playground.runs.remaining import remaining_of_run
+from transformer_playground.terminal import visible_line
 from transformer_playground.tui.core.job_queue import Job, TrainingQueue
+
+_LONGEST_LABEL = 40
 
 
 def activity_text(
@@ -22,7 +27,7 @@ def activity_text(
     waiting = f" +{len(queue.waiting)} queued" if queue.waiting else ""
     if job is None:
         return waiting.strip()
-    name = name_of(job.name)
+    name = job_label(job, name_of)
     if job.is_reporting:
         return f"writing plot and report of {name}{waiting}"
     if not job.is_training:
@@ -38,9 +43,20 @@ def activity_text(
     return f"{glyph} {name} {progress}{speed}{ends}{waiting}"
 
 
+def job_label(job: Job, name_of: Callable[[str], str]) -> str:
+    """What to call a job: its run, or before there is one its experiment and overrides."""
+    name = name_of(job.name)
+    suffix = generated_suffix(job.name)
+    if name != job.name or suffix is None or job.launch.origin is not None:
+        return name
+    values = [override.partition("=")[2].strip("\"' ") for override in job.launch.overrides]
+    words = visible_line(" ".join(value for value in values if value))
+    return f"{visible_line(job.launch.experiment)} {shortened(words or suffix, _LONGEST_LABEL)}"
+
+
 def stop_question(job: Job, name_of: Callable[[str], str] = str) -> tuple[str, str]:
     """Question and confirm label of the dialog that stops a job; `name_of` names its run."""
-    name = name_of(job.name)
+    name = job_label(job, name_of)
     if job.state == "queued":
         return f"Remove {name} from the queue? It will not be trained.", "Remove"
     if not job.is_training:
@@ -62,7 +78,7 @@ def quit_question(
     job = queue.active
     question, confirm = "", "Quit"
     if job is not None and job.is_reporting:
-        name = name_of(job.name)
+        name = job_label(job, name_of)
         question = f"The plot and report of {name} are being written. Quitting waits for them."
         confirm = "Finish and quit"
     elif job is not None and job.is_training:

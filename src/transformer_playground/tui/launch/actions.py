@@ -11,6 +11,7 @@ from transformer_playground.terminal import visible
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.core.checkpoints import Choice, choices_of
 from transformer_playground.tui.core.context import AppContext
+from transformer_playground.tui.core.job_text import job_label
 from transformer_playground.tui.dialogs.pick import PickScreen
 from transformer_playground.tui.dialogs.preparer import confirm_preparer
 from transformer_playground.tui.launch.choice_rows import choice_options
@@ -125,7 +126,7 @@ def submit_launch(context: AppContext, first: Launch, *others: Launch) -> None:
 def _submit(context: AppContext, launches: Sequence[Launch]) -> None:
     job, *others = [context.training.submit(launch) for launch in launches]
     waits = context.training.active is not None or len(context.training.waiting) > len(launches)
-    text = f"{'Queued' if waits else 'Started'} {context.name_of(job.name)}"
+    text = f"{'Queued' if waits else 'Started'} {job_label(job, context.name_of)}"
     if others:
         text += f" and {len(others)} more" if waits else f" and queued {len(others)} more"
     context.app.notify(visible(f"{text}."), markup=False)

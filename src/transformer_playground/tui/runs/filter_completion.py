@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.fields import (
@@ -16,6 +16,7 @@ from transformer_playground.runs.fields import (
     setting_keys,
     setting_text,
 )
+from transformer_playground.runs.naming import endings
 from transformer_playground.runs.query import COMPARISON, split_terms
 from transformer_playground.tui.shared.completion import Completion
 
@@ -76,7 +77,8 @@ def complete_filter(
     is_further = compared is None
     compared = compared or COMPARISON.fullmatch(_last_term(text))
     if compared is None:
-        return [*own, *(_field_completion(key) for key in _matching(term, keys))][:_MOST]
+        fields = _matching(term, keys)[:_MOST]
+        return [*own, *(_field_completion(key, keys) for key in fields)]
     name, operator = compared[1], compared[2]
     start, value = ("", term) if is_further else (name + operator, compared[3])
     value = value.strip("\"'").casefold()
@@ -117,12 +119,24 @@ def _matching(word: str, settings: Iterable[str]) -> list[str]:
     return sorted(found, key=lambda key: not key.rpartition(".")[2].casefold().startswith(wanted))
 
 
-def _field_completion(key: str) -> Completion:
+def _field_completion(key: str, settings: Collection[str]) -> Completion:
     field = FIELDS.get(key) or setting_field(key)
-    note = field.header if field.header != key else ""
+    name = key if key in FIELDS else _short_name(key, settings)
+    note = field.header if field.header != name else ""
     example = _EXAMPLES.get(field.kind, "")
     about = " · ".join(part for part in (note, example) if part)
-    return Completion(key + _OPERATORS[field.kind], about, needs_value=True)
+    return Completion(name + _OPERATORS[field.kind], about, needs_value=True)
+
+
+def _short_name(key: str, settings: Collection[str]) -> str:
+    """The end of a setting's key by which a filter finds it."""
+    for ending in endings(key):
+        try:
+            if find_field(ending, settings).key == key:
+                return ending
+        except UsageError:
+            continue
+    return key
 
 
 def _values(field: Field, rows: Iterable[RunInfo]) -> Iterator[tuple[str, int]]:

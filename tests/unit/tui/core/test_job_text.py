@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from builders.runs import run_info
 from transformer_playground.training.launch import Launch
@@ -9,6 +10,7 @@ from transformer_playground.tui.core.job_queue import JobState, TrainingQueue
 from transformer_playground.tui.core.job_text import (
     activity_text,
     farewell_lines,
+    job_label,
     stop_question,
 )
 
@@ -57,6 +59,20 @@ def test_the_activity_says_when_the_run_will_end() -> None:
     row = replace(row, summary=replace(row.summary, tokens_per_sec_median=10.0))
     text = activity_text(queue, {"a": row}, lambda run_id: f"<{run_id}>")
     assert text == "▶ <a> 50% · left 50s"
+
+
+def test_a_job_without_a_run_is_called_by_its_experiment_and_overrides() -> None:
+    def label(*overrides: str, **how: Any) -> str:
+        queue = TrainingQueue(Path("experiments"), Path("runs"))
+        run_id = "tiny-20270115-060000-00ab"
+        job = queue.submit(Launch("tiny", overrides, **{"run_id": run_id, **how}))
+        return job_label(job, lambda run_id: "known" if run_id == "listed" else run_id)
+
+    assert label('model.norm="rmsnorm"', "lr = 3e-3") == "tiny rmsnorm 3e-3"
+    assert label() == "tiny 00ab"
+    assert label(run_id="listed") == "known"
+    assert label(run_id="mine") == "mine"
+    assert label("a=\x1b[31m") == "tiny ␛[31m"
 
 
 def test_nothing_is_said_when_nothing_was_ended() -> None:

@@ -20,7 +20,13 @@ def texts(typed: str) -> list[str]:
 
 def test_part_of_a_name_completes_a_field_or_setting_with_its_usual_operator() -> None:
     assert texts("val_l") == ["val_loss<", "best_val_loss<"]
-    assert texts("norm") == ["model.norm="]
+    assert texts("norm") == texts("model.n") == ["norm="]
+    assert [each.note for each in complete_filter("norm", RUNS)] == ["model.norm"]
+    # Ends that several settings share, and names of fields, mean something else.
+    twins = {"model.size": 1, "other.size": 2, "train.runtime.seed": 3, "model.age": 4}
+    rows = [run_info("a", settings=twins)]
+    found = {each.text for word in ("size", "seed", "age") for each in complete_filter(word, rows)}
+    assert {"model.size=", "other.size=", "runtime.seed=", "model.age="} <= found
     assert texts("stat") == ["status:"]
     assert texts("ag") == ["age<", "tag:"]
     assert texts("qqq") == []
