@@ -31,6 +31,7 @@ from transformer_playground.tui.settings import (
     settings_path,
 )
 from transformer_playground.tui.shared.job_control import has_job_control
+from transformer_playground.tui.shared.view import VIEWS
 from transformer_playground.tui.themes import THEMES, CachedStylesheet
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Console(App[int], inherit_bindings=False):
     COMMAND_PALETTE_BINDING = "question_mark"
     BINDINGS = bindings_for("everywhere")
     MODES: ClassVar[dict[str, str | Callable[[], Screen[None]]]] = {
-        name: partial(_view, name) for name in ("runs", "live", "sample", "compare", "grid")
+        name: partial(_view, name) for _, name, _ in VIEWS
     }
     DEFAULT_MODE = "runs"
     HORIZONTAL_BREAKPOINTS = _WIDTHS

@@ -107,6 +107,7 @@ KEYS: tuple[Key, ...] = (
     _everywhere("sample", "3", "app.view('sample')", "Go to the Sample view."),
     _everywhere("compare", "4", "app.view('compare')", "Go to the Compare view."),
     _everywhere("grid", "5", "app.view('grid')", "Go to the Grid view."),
+    _everywhere("machine", "8", "app.view('machine')", "Go to the Machine view."),
     _everywhere("new", "n", "app.launch", "Train a new run.", "train", footer=True),
     _everywhere("again", "C", "app.again", "Train again like this run, with changes.", "again"),
     _everywhere("branch", "B", "app.branch", "Branch: start a new run from a checkpoint."),

@@ -14,6 +14,7 @@ from builders.tui import shown, until, with_console
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.dialogs.help import KeysScreen
 from transformer_playground.tui.launch.view import LaunchScreen
+from transformer_playground.tui.shared.view import VIEWS
 
 HOSTILE = "\x1b]52;c;cm0=\x07\x9b31m\u202e[/red][bold]\x00"
 
@@ -201,7 +202,7 @@ def test_any_change_of_size_is_survived_and_a_tiny_one_says_so(project: Project)
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: console.context.snapshot.runs)
         for number, size in enumerate(sizes):
-            console.action_view(("runs", "live", "sample", "compare", "grid")[number % 5])
+            console.action_view(VIEWS[number % len(VIEWS)][1])
             await pilot.resize_terminal(*size)
         for size in ((59, 16), (60, 15)):
             await pilot.resize_terminal(*size)

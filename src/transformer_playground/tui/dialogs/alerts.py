@@ -16,7 +16,7 @@ from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.alert_watch import AlertLog
 from transformer_playground.tui.dialogs.base import Dialog
 
-_NONE = (
+NO_ALERTS = (
     "No alerts. Rules watch every run in training: losses that are not finite, spikes, a rising \
 validation loss, half the speed, a full disk."
 )
@@ -77,7 +77,7 @@ class AlertsScreen(Dialog[str | None]):
             for each in alerts
         ]
         self._list.clear_options()
-        self._list.add_options(lines or [Option(Content(_NONE), disabled=True)])
+        self._list.add_options(lines or [Option(Content(NO_ALERTS), disabled=True)])
         if alerts:
             self._list.highlighted = min(highlighted, len(alerts) - 1)
 

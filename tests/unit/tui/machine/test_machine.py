@@ -1,0 +1,189 @@
+"""What the Machine view says of cores, GPUs, processes and the parts of a step."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from builders.runs import eval_row, make_run, train_row, write_writer
+from transformer_playground.runs.series import RunSeries
+from transformer_playground.tui.machine import gpus
+from transformer_playground.tui.machine.gpus import Gpu, read_gpus
+from transformer_playground.tui.machine.machine_state import (
+    HISTORY,
+    Line,
+    MachineState,
+    split_lines,
+)
+from transformer_playground.tui.machine.service import BusyProcess, MachineReader, Reading
+from transformer_playground.tui.machine.step_split import StepSplit, split_of
+
+GIB = 1 << 30
+
+
+def texts(lines: Iterator[Line]) -> list[str]:
+    return ["".join(text for text, _ in line).rstrip() for line in lines]
+
+
+def split(folder: Path, rows: list[dict[str, Any]]) -> StepSplit | None:
+    run = make_run(folder, f"run-{len(list(folder.iterdir()))}", rows)
+    series = RunSeries(run.metrics_path)
+    series.poll()
+    return split_of(series)
+
+
+def test_the_parts_of_a_step_are_medians_of_the_newest_rows(tmp_path: Path) -> None:
+    parts = {"forward_ms": 30.0, "backward_ms": 50.0, "optimizer_ms": 10.0}
+    rows = [train_row(1, step_time_ms=9e9, data_share=1.0)]
+    rows += [train_row(step, step_time_ms=100.0, data_share=0.05, **parts) for step in range(2, 80)]
+    rows += [eval_row(step, 2.0, seconds=2.0) for step in (0, 20, 40)]
+    found = split(tmp_path, rows)
+    assert found is not None
+    assert found == StepSplit(
+        100.0,
+        {"data": 5.0, "forward": 30.0, "backward": 50.0, "optimizer": 10.0, "other": 5.0},
+        2.0,
+        20,
+    )
+    assert found.evaluation_share == 0.5
+    shown = texts(split_lines(found, 50))
+    assert shown[2].startswith("backward    ████████████████████")
+    assert shown[2].endswith("50.0 ms · 50%")
+    assert shown[-1] == "evaluation  2s every 20 steps (50%)"
+    assert max(map(len, shown)) <= 50
+
+
+def test_rows_of_an_accelerator_tell_only_the_time_of_the_batches(tmp_path: Path) -> None:
+    parts = {"forward_ms": None, "backward_ms": None, "optimizer_ms": None}
+    found = split(tmp_path, [train_row(1, step_time_ms=10.0, data_share=0.5, **parts)])
+    assert found is not None
+    assert found == StepSplit(10.0, {"data": 5.0})
+    assert found.evaluation_share is None
+    assert "unknown on an accelerator" in " ".join(texts(split_lines(found, 40)))
+    assert split(tmp_path, []) is None
+    assert texts(split_lines(None, 40)) == ["no logged step yet"]
+
+
+def test_meters_have_a_bar_figures_and_their_recent_shares() -> None:
+    state = MachineState()
+    for share in (0.0, 0.5, 1.0):
+        state.add(Reading(cores=(share, 0.25), load=1.5, memory=4 * GIB, total=16 * GIB, free=GIB))
+    lines = texts(state.lines(100, str))
+    assert lines[0].startswith("cpu 0   ████")
+    assert "░" not in lines[0]
+    assert "100%" in lines[0]
+    assert lines[0].endswith("▁▅█")
+    assert lines[1].count("░") // lines[1].count("█") == 2
+    assert lines[1].count("░") + lines[1].count("█") == lines[0].count("█") - 1
+    assert "4.0 / 16.0 GiB" in lines[2]
+    assert lines[3].startswith("gpu     none")
+    assert lines[4] == "disk    1.0 GiB free"
+    for _ in range(2 * HISTORY):
+        state.add(Reading(cores=(0.1,)))
+    assert len(state._recent["cpu 0"]) == HISTORY
+    for width in (1, 20, 60, 300):
+        assert list(state.lines(width, str))
+
+
+def test_many_cores_share_one_meter() -> None:
+    state = MachineState()
+    state.add(Reading(cores=(0.5,) * 64))
+    assert "32.0 of 64 cores" in texts(state.lines(100, str))[0]
+
+
+def test_processes_say_who_they_are_and_which_run_they_train() -> None:
+    state = MachineState()
+    state.add(
+        Reading(
+            processes=(
+                BusyProcess(7, "python", 1.5, 3 * GIB, 2 * GIB, run_id="a"),
+                BusyProcess(8, "tp-tui", 0.25, None, run_id="b", is_own=True),
+                BusyProcess(9, "gcc", 0.1, GIB),
+            )
+        )
+    )
+    head, *lines = texts(state.lines(100, lambda run_id: f"run {run_id}"))[-4:]
+    assert head.split() == ["process", "cores", "memory", "on", "GPU", "what"]
+    assert lines[0].split()[:2] == ["7", "1.50"]
+    assert lines[0].endswith("2.0 GiB  python, trains run a")
+    assert lines[1].endswith("this console, trains run b")
+    assert lines[2].endswith("gcc")
+
+
+class Error(Exception):
+    """Stands for NVIDIA's error."""
+
+
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
+    """A stand-in for NVIDIA's library with one GPU, which does not tell its power."""
+
+    def refuse(*_: object) -> None:
+        raise Error
+
+    found = SimpleNamespace(
+        NVMLError=Error,
+        NVML_TEMPERATURE_GPU=0,
+        nvmlInit=lambda: None,
+        nvmlDeviceGetCount=lambda: 1,
+        nvmlDeviceGetHandleByIndex=lambda index: f"handle {index}",
+        nvmlDeviceGetName=lambda _: b"H\x1b200",
+        nvmlDeviceGetUtilizationRates=lambda _: SimpleNamespace(gpu=75, memory=10),
+        nvmlDeviceGetMemoryInfo=lambda _: SimpleNamespace(used=2 * GIB, total=8 * GIB),
+        nvmlDeviceGetTemperature=lambda _, sensor: 61 + sensor,
+        nvmlDeviceGetPowerUsage=refuse,
+        nvmlDeviceGetComputeRunningProcesses=lambda _: [
+            SimpleNamespace(pid=os.getpid(), usedGpuMemory=GIB),
+            SimpleNamespace(pid=2, usedGpuMemory=None),
+        ],
+    )
+    monkeypatch.setitem(sys.modules, "pynvml", found)
+    gpus._library.cache_clear()
+    yield found
+    gpus._library.cache_clear()
+
+
+def test_gpus_are_those_of_nvidias_library(library: SimpleNamespace, tmp_path: Path) -> None:
+    (gpu,) = read_gpus()
+    assert gpu == Gpu("H␛200", 0.75, 2 * GIB, 8 * GIB, 61, None, {os.getpid(): GIB, 2: None})
+    state = MachineState()
+    state.add(Reading(gpus=(gpu,)))
+    lines = texts(state.lines(100, str))
+    assert "75% · 61 °C" in lines[0]
+    assert "2.0 / 8.0 GiB" in lines[1]
+    reading = MachineReader(tmp_path).read((), None)
+    assert [each.gpu_memory for each in reading.processes if each.is_own] == [GIB]
+
+
+def test_without_a_library_or_a_driver_there_are_no_gpus(
+    library: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_driver() -> None:
+        raise Error
+
+    library.nvmlInit = no_driver
+    assert read_gpus() == ()
+    gpus._library.cache_clear()
+    # The import of a module that is None fails.
+    monkeypatch.setitem(sys.modules, "pynvml", None)
+    assert read_gpus() == ()
+
+
+def test_a_reading_names_the_run_of_a_process_and_splits_its_step(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "runs", "ours", [train_row(1, step_time_ms=10.0)])
+    write_writer(run)
+    reader = MachineReader(tmp_path / "runs")
+    reading = reader.read(("ours", "gone"), "ours")
+    (own,) = [each for each in reading.processes if each.is_own]
+    assert (own.pid, own.run_id) == (os.getpid(), "ours")
+    assert reading.split is not None
+    assert reading.split.step == 10.0
+    assert len(reading.cores) >= 1
+    assert 0 < reading.memory < reading.total
+    assert reading.free is not None
+    assert reader.read((), "gone").split is None
+    assert MachineReader(tmp_path / "missing" / "runs").read((), None).free is not None
