@@ -11,7 +11,6 @@ from transformer_playground.errors import UsageError
 from transformer_playground.terminal import visible
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.context import context_of
-from transformer_playground.tui.runs.filter_completion import complete_filter, unfinished_term
 from transformer_playground.tui.runs.table_state import RunsTableState
 from transformer_playground.tui.shared.completion import Completion
 from transformer_playground.tui.shared.completion_list import CompletionList
@@ -79,6 +78,11 @@ class FilterBar(Vertical):
 
     def _offer(self, text: str | None) -> None:
         """Offer completions of a text, or none."""
+        from transformer_playground.tui.runs.filter_completion import (
+            complete_filter,
+            unfinished_term,
+        )
+
         found: list[Completion] = []
         if text is not None:
             found = complete_filter(text, self._state.runs.values(), self._saved)
@@ -153,6 +157,8 @@ class FilterBar(Vertical):
         self.post_message(self.Closed())
 
     def _fill(self, completion: Completion) -> None:
+        from transformer_playground.tui.runs.filter_completion import unfinished_term
+
         text = self._input.value
         text = text.removesuffix(unfinished_term(text)) + completion.text
         # The next term starts after a space.

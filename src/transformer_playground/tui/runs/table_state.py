@@ -1,6 +1,7 @@
 """State of the runs table: filter, order, names and columns of the runs."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.fields import (
@@ -10,9 +11,6 @@ from transformer_playground.runs.fields import (
     setting_keys,
     setting_text,
 )
-from transformer_playground.runs.lineage import tree_order
-from transformer_playground.runs.naming import RunNames, name_runs, setting_headers
-from transformer_playground.runs.query import Query, parse_query, select, sort_rows
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.runs.table_columns import (
     CURVE,
@@ -26,6 +24,10 @@ from transformer_playground.tui.runs.table_columns import (
     setting_column,
 )
 from transformer_playground.tui.shared.text import Role
+
+if TYPE_CHECKING:
+    from transformer_playground.runs.naming import RunNames
+    from transformer_playground.runs.query import Query
 
 DEFAULT_COLUMNS = (
     "status",
@@ -102,17 +104,21 @@ class RunsTableState:
         self.problem = ""
         self.sort, self.downwards = sort, downwards
         self.is_tree = False
-        self._query = Query()
+        # None until there is a filter; names until there are runs.
+        self._query: Query | None = None
         self._settings: frozenset[str] = frozenset()
-        self._all_names = self._names = RunNames()
+        self._all_names: RunNames | None = None
+        self._names: RunNames | None = None
         # What the names of the shown runs were made of.
-        self._named: tuple[RunNames, frozenset[str]] = (self._all_names, frozenset())
+        self._named: tuple[RunNames | None, frozenset[str]] = (None, frozenset())
         self._lines: Mapping[str, str] = {}
         self._columns: tuple[Column, ...] = ()
         self._widths: dict[str, int] = {}
         self._measured: dict[str, dict[str, RunInfo]] = {}
 
-    def take(self, runs: Mapping[str, RunInfo], now: float, names: RunNames | None = None) -> bool:
+    def take(
+        self, runs: Mapping[str, RunInfo], now: float, names: "RunNames | None" = None
+    ) -> bool:
         """Replace the runs; returns False if they are the same as before.
 
         Args:
@@ -137,7 +143,11 @@ class RunsTableState:
         self.runs = kept
         if not is_same or any(old[row.run_id].settings != row.settings for row in changed):
             self._settings = frozenset(setting_keys(kept.values()))
-        self._all_names = names or name_runs(kept.values(), self._all_names)
+        if names is None:
+            from transformer_playground.runs.naming import name_runs
+
+            names = name_runs(kept.values(), self._all_names)
+        self._all_names = names
         self.arrange(now)
         return True
 
@@ -150,6 +160,8 @@ class RunsTableState:
 
     def filter(self, text: str, now: float) -> None:
         """Apply a filter; one that does not parse changes only `problem`."""
+        from transformer_playground.runs.query import parse_query
+
         self.filter_text = text
         settings = self._settings
         before = self._query
@@ -185,7 +197,8 @@ class RunsTableState:
 
     def arrange(self, now: float) -> None:
         """Filter and sort the runs."""
-        chosen = select(self.runs.values(), self._query, now)
+        # Without runs, as in the first frame, the code of queries is not loaded.
+        chosen = self._chosen(now) if self.runs else []
         self._name_shown(frozenset(row.run_id for row in chosen))
         self._columns = tuple(self._find_columns())
         # A setting that the shown runs share has no column; another filter brings it back.
@@ -193,12 +206,16 @@ class RunsTableState:
         if self.runs and self.sorted_by[0] != self.sort and not is_kept:
             self.sort, self.downwards = self.sorted_by
         key, downwards = self.sorted_by
-        if key == "run":
+        if key == "run" or not chosen:
             chosen.sort(key=lambda row: self.name(row.run_id).casefold(), reverse=downwards)
         else:
+            from transformer_playground.runs.query import sort_rows
+
             field = next((each.field.key for each in self._columns if each.key == key), key)
             chosen = sort_rows(chosen, field, now, self._settings, reverse=downwards)
         if self.is_tree:
+            from transformer_playground.runs.lineage import tree_order
+
             self._lines = {row.run_id: lines for row, lines in tree_order(chosen)}
             self.order = tuple(self._lines)
             return
@@ -206,9 +223,16 @@ class RunsTableState:
         rest = [row.run_id for row in chosen if row.run_id != self.baseline]
         self._lines, self.order = {}, (*first, *rest)
 
+    def _chosen(self, now: float) -> list[RunInfo]:
+        if self._query is None:
+            return list(self.runs.values())
+        from transformer_playground.runs.query import select
+
+        return select(self.runs.values(), self._query, now)
+
     def _name_shown(self, run_ids: frozenset[str]) -> None:
         """Find what differs among the shown runs, unless they are the same as before."""
-        if self._named != (self._all_names, run_ids):
+        if self._all_names is not None and self._named != (self._all_names, run_ids):
             self._named = self._all_names, run_ids
             self._names = self._all_names.among(each for each in self.runs if each in run_ids)
 
@@ -230,6 +254,10 @@ class RunsTableState:
                 yield DELTA
 
     def _setting_columns(self) -> Iterator[Column]:
+        if self._names is None:
+            return
+        from transformer_playground.runs.naming import setting_headers
+
         keys = [key for key in self._names.varying if key not in self.keys]
         headers = setting_headers(keys)
         for place, key in enumerate(keys):
@@ -264,11 +292,11 @@ class RunsTableState:
         """What to call a run, safe to print; of many runs the name does not follow the filter."""
         is_shown = run_id in self._named[1] and len(self._named[1]) <= _MOST_NAMED
         names = self._names if is_shown else self._all_names
-        return visible_line(names.label(run_id))
+        return visible_line(names.label(run_id) if names else run_id)
 
     def _label(self, run_id: str) -> str:
         # Looked up when the query is used: names change as runs are added.
-        return self._all_names.label(run_id)
+        return self._all_names.label(run_id) if self._all_names else run_id
 
     def lines(self, run_id: str) -> str:
         """Lines of the tree before the name of a branch."""
@@ -278,8 +306,10 @@ class RunsTableState:
     def constants(self) -> tuple[str | None, Mapping[str, str]]:
         """Experiment and settings that are the same in all shown runs, by their short names."""
         shown = self._named[1]
-        if len(shown) < 2:
+        if len(shown) < 2 or self._names is None:
             return None, {}
+        from transformer_playground.runs.naming import setting_headers
+
         rows = (self.runs[run_id] for run_id in shown if run_id in self.runs)
         first = next(rows, None)
         experiment = first.experiment if first else None
@@ -310,7 +340,7 @@ class RunsTableState:
 
     def text(self, run_id: str, column: Column, now: float) -> str:
         """The cell of a run, safe to print."""
-        return cell_text(self.runs[run_id], column, self._baseline, self._all_names.label, now)
+        return cell_text(self.runs[run_id], column, self._baseline, self._label, now)
 
     def role(self, run_id: str, column: Column) -> Role:
         return cell_role(self.runs[run_id], column, self._baseline)
