@@ -21,7 +21,7 @@ from transformer_playground.checkpoints.loading import load_payload
 from transformer_playground.data.prepare import prepare_dataset
 from transformer_playground.errors import CheckpointError, RunError, UsageError
 from transformer_playground.runs.folder import read_run_config
-from transformer_playground.training.events import Event, RunStarted, StepLogged
+from transformer_playground.training.events import CheckpointSaved, Event, RunStarted, StepLogged
 from transformer_playground.training.run import TrainingResult, start
 
 LONG: dict[str, Any] = {
@@ -89,6 +89,8 @@ def test_a_branch_records_its_parent_and_starts_with_a_checkpoint(tmp_path: Path
     assert at_start[0] == 10
     started = recorder.of(RunStarted)[0]
     assert (started.step, started.resumed_from) == (10, None)
+    saved = recorder.of(CheckpointSaved)[0]
+    assert (saved.step, saved.kinds) == (10, ("last",))
     rows = [json.loads(line) for line in run.metrics_path.read_text().splitlines()]
     assert rows[0]["event"] == "status"
     assert all(row["event"] != "resume" for row in rows)

@@ -262,6 +262,19 @@ def test_only_a_best_checkpoint_that_was_not_saved_is_forgotten(
     assert warned.message == "checkpoint not saved: the disk is full."
 
 
+def test_training_that_cannot_save_its_end_is_an_error_after_it_has_tried(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise CheckpointError("the disk is full.")
+
+    monkeypatch.setattr(Checkpointer, "save", full)
+    trainer, recorder = begin(setup_of(tmp_path, NO_WARMUP, runtime(max_iters=1)), tmp_path)
+    with pytest.raises(TrainingError, match=r"its last checkpoint \(step 1\) was not saved"):
+        trainer.fit()
+    assert [event.step for event in recorder.of(Warned)] == [0, 0, 1]
+
+
 def test_other_evaluation_windows_are_told_once_at_the_next_scheduled_evaluation(
     tmp_path: Path,
 ) -> None:
