@@ -1,26 +1,25 @@
-"""Entry point of the processes that `tp train --processes` starts: `python -m … COMMAND`."""
+"""Entry point of a run of several processes: `… COMMAND`, as their launcher or as one of them."""
 
 import os
 import sys
+from functools import partial
 
 from transformer_playground.cli.output import run_command
-from transformer_playground.cli.train import train_as_rank
-from transformer_playground.errors import UsageError
-from transformer_playground.training.process_group import Place
+from transformer_playground.cli.train import run_rank_command
+from transformer_playground.training.process_group import Place, end_with_launcher
 from transformer_playground.training.processes import RankCommand
 
 
-def main() -> int:
-    """Do what the first argument says, as the rank that the environment says.
+def run() -> None:
+    """Do what the first argument says, then exit.
 
-    Raises:
-        UsageError: Nothing has started this process as one of several.
+    Where the environment names a rank, this is one of the processes; otherwise it starts them.
     """
-    place = Place.of(os.environ)
-    if place is None or len(sys.argv) != 2:
-        raise UsageError("This is started by `tp train --processes`.", "Run that instead.")
-    return train_as_rank(RankCommand.parse(sys.argv[1]), place)
+    if Place.of(os.environ) is not None:
+        end_with_launcher()
+    command = RankCommand.parse(sys.argv[1])
+    sys.exit(run_command(partial(run_rank_command, command)))
 
 
 if __name__ == "__main__":
-    sys.exit(run_command(main))
+    run()

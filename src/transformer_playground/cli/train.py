@@ -42,7 +42,6 @@ from transformer_playground.runs.folder import (
     RUNS_DIR,
     RunFolder,
     check_run_id,
-    new_run_id,
     open_run,
 )
 from transformer_playground.training.control import TrainingControl
@@ -54,8 +53,7 @@ from transformer_playground.training.launch import (
     shell_command,
 )
 from transformer_playground.training.process_group import LostRankError, Place, ProcessGroup
-from transformer_playground.training.processes import RankCommand, run_processes
-from transformer_playground.training.shares import check_shares
+from transformer_playground.training.processes import RankCommand, rank_command, run_processes
 
 if TYPE_CHECKING:
     from transformer_playground.training.run import TrainingResult
@@ -124,7 +122,12 @@ def run_launch(
         The exit code: 0, 1 if an export failed, or 128 plus the number of the signal that stopped
         training.
     """
-    command = RankCommand(launch, experiments_dir, runs_dir, json_output)
+    return run_rank_command(RankCommand(launch, experiments_dir, runs_dir, json_output))
+
+
+def run_rank_command(command: RankCommand) -> int:
+    """`run_launch` of a command: as one of several processes, or as the one that starts them."""
+    json_output = command.json_output
     if (place := Place.of(os.environ)) is not None:
         # torchrun has started this process as one of several.
         return train_as_rank(command, place)
@@ -153,19 +156,13 @@ def _prepare(resolved: ResolvedLaunch, *, json_output: bool) -> None:
 
 def _train_in_processes(resolved: ResolvedLaunch, *, json_output: bool) -> int:
     """Train in as many processes as the settings say, and wait for them."""
-    launch, config = resolved.launch, resolved.loaded.config
-    run_id = launch.resume or launch.run_id or new_run_id(resolved.experiment.name)
-    # Prepared already.
-    prepare: PrepareWhen = "if needed" if launch.prepare == "always" else launch.prepare
-    launch = replace(launch, run_id=None if launch.resume else run_id, prepare=prepare)
-    processes = config.train.distributed.processes
-    check_shares(config.train.data, processes)
+    command, train = rank_command(resolved, json_output=json_output), resolved.loaded.config.train
     folders = {"experiments_dir": resolved.experiments_dir, "runs_dir": resolved.runs_dir}
     return run_processes(
-        RankCommand(launch, **folders, json_output=json_output),
-        processes,
-        threads=config.train.runtime.threads,
-        hint=f"Resume it with: {resume_command(run_id, **folders)}",
+        command,
+        train.distributed.processes,
+        threads=train.runtime.threads,
+        hint=f"Resume it with: {resume_command(command.run_id, **folders)}",
     )
 
 

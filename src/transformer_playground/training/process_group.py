@@ -4,8 +4,11 @@ Importing this module does not load torch, so that a single process starts as fa
 """
 
 import contextlib
+import ctypes
 import os
 import platform
+import signal
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,6 +28,8 @@ _LONG = timedelta(days=7)
 # For the ranks to say why they end.
 _REPORT_SECONDS = 3.0
 _CONNECTION_LOST = "lost the connection to another rank"
+# Of Linux's prctl.
+_PR_SET_PDEATHSIG = 1
 _ELASTIC = "TORCHELASTIC_RUN_ID"
 
 OWN_LAUNCH = "tp-"
@@ -125,7 +130,9 @@ class ProcessGroup:
     def remember_run(self, run_id: str) -> None:
         """Let the processes find their run again if the launcher restarts them."""
         if self._has_agent:
-            self._lasting.set("run", run_id)
+            # A run must not fail because its launcher has just been killed.
+            with contextlib.suppress(Exception):
+                self._lasting.set("run", run_id)
 
     @contextlib.contextmanager
     def joined(self, config: "ExperimentConfig") -> Iterator[None]:
@@ -223,6 +230,13 @@ def _prefixed(prefix: str, store: Any) -> Any:
     import torch.distributed as dist
 
     return dist.PrefixStore(prefix, store)  # type: ignore[attr-defined]
+
+
+def end_with_launcher() -> None:
+    """Let the system send SIGTERM to this process when its launcher is killed, where it can."""
+    if sys.platform == "linux":
+        # Elsewhere, and in training, `launcher_is_gone` is asked.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def launcher_is_gone() -> bool:

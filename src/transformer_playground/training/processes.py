@@ -8,13 +8,15 @@ import socket
 import sys
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from transformer_playground.errors import TrainingError
-from transformer_playground.training.launch import Launch
+from transformer_playground.runs.folder import new_run_id
+from transformer_playground.training.launch import Launch, PrepareWhen, ResolvedLaunch
 from transformer_playground.training.process_group import OWN_LAUNCH, available_cores
+from transformer_playground.training.shares import check_shares
 
 # For a checkpoint of a large model to be saved on a slow disk.
 _STOP_SECONDS = 300
@@ -30,6 +32,11 @@ class RankCommand:
     runs_dir: Path
     json_output: bool = False
 
+    @property
+    def run_id(self) -> str:
+        """Id of the new or resumed run; empty if it is chosen when training begins."""
+        return self.launch.resume or self.launch.run_id or ""
+
     def text(self) -> str:
         """The command as one argument."""
         return json.dumps(asdict(self), default=str)
@@ -44,6 +51,20 @@ class RankCommand:
         launch["config"] = Path(launch["config"]) if launch["config"] else None
         folders = {name: Path(values[name]) for name in ("experiments_dir", "runs_dir")}
         return cls(Launch(**launch), **folders, json_output=values["json_output"])
+
+
+def rank_command(resolved: ResolvedLaunch, *, json_output: bool) -> RankCommand:
+    """The command of the processes of a launch whose dataset is prepared; it has a run id.
+
+    Raises:
+        ConfigError: There are more processes than sequences in a step.
+    """
+    launch, train = resolved.launch, resolved.loaded.config.train
+    check_shares(train.data, train.distributed.processes)
+    run_id = launch.run_id or new_run_id(resolved.experiment.name)
+    prepare: PrepareWhen = "if needed" if launch.prepare == "always" else launch.prepare
+    launch = replace(launch, run_id=None if launch.resume else run_id, prepare=prepare)
+    return RankCommand(launch, resolved.experiments_dir, resolved.runs_dir, json_output)
 
 
 def run_processes(command: RankCommand, processes: int, *, threads: int, hint: str) -> int:

@@ -22,6 +22,8 @@ from transformer_playground.training.events import (
     Warned,
 )
 from transformer_playground.training.launch import Launch, resolve_launch
+from transformer_playground.training.processes import rank_command
+from transformer_playground.tui.core.child_run import ChildRun
 
 if TYPE_CHECKING:
     from transformer_playground.training.launch import ResolvedLaunch
@@ -282,6 +284,14 @@ class TrainingQueue:
         resolved.prepare(report, lambda progress: report(str(progress)))
         _raise_if_stopped(job)
         self._change(job, "starting")
+        if resolved.loaded.config.train.distributed.processes > 1:
+            # The dataset is prepared, and the console draws samples itself.
+            launch = replace(resolved.launch, prepare="never")
+            command = rank_command(replace(resolved, launch=launch), json_output=True)
+            job.run_id = command.run_id
+            job.outputs = ChildRun(command, job.control, partial(self.record_event, job)).train()
+            _raise_if_stopped(job)
+            return
         # The first import of torch takes a second or more; a stop during it leaves no run behind.
         import transformer_playground.training.run  # noqa: F401
 
