@@ -251,11 +251,14 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._run_width = min(_MAX_RUN_WIDTH, max(least, min(wanted, space - taken)))
         self._first_column = min(self._first_column, max(0, len(columns) - 1))
         space -= self._run_width
+        order = self._state.sorted_by[0]
+        # The order of the rows is seen, however far the columns are shifted.
+        passed = [pair for pair in columns[: self._first_column] if pair[0].key == order]
         self._layout = fitting(
-            columns[self._first_column :],
+            [*passed, *columns[self._first_column :]],
             space,
             self._gap,
-            self._state.sorted_by[0],
+            order,
             by_weight=not self._state.has_own_columns,
         )
         is_split = any(split_header(each.header, width)[0] for each, width in self._layout)
