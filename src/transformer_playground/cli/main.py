@@ -19,6 +19,7 @@ _COMMANDS = {
     "loop": "train",
     "compare": "compare",
     "report": "report",
+    "eval": "eval_run",
     "plot-loss": "plot_loss",
     "export": "export",
     "export-adapter": "export",
@@ -30,7 +31,7 @@ _COMMANDS = {
     "tensorboard": "tensorboard",
 }
 # Commands whose names are words or modules of Python.
-_FUNCTIONS = {"import": "import_run", "inspect": "inspect_run"}
+_FUNCTIONS = {"import": "import_run", "inspect": "inspect_run", "eval": "eval_run"}
 _RUNS, _SWEEP = "runs", "sweep"
 _DEFAULT = "list"
 # The module in `cli.runs` of each command of `tp runs`; its table has the function.

@@ -1,0 +1,89 @@
+"""`tp eval`."""
+
+import os
+from typing import Annotated
+
+import typer
+
+from transformer_playground.cli.options import (
+    CHECKPOINT_HELP,
+    RUN_HELP,
+    AsJson,
+    Base,
+    DatasetDir,
+    ExperimentsDir,
+    RunsDir,
+)
+from transformer_playground.cli.output import note, say, say_json
+from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
+from transformer_playground.runs.finding import find_run_or_latest
+from transformer_playground.runs.folder import RUNS_DIR
+from transformer_playground.runs.generation_request import SampleRequest
+from transformer_playground.terminal import visible_line
+
+
+def eval_run(
+    run: Annotated[str, typer.Argument(metavar="RUN", help=f"{RUN_HELP} Or an experiment.")],
+    task: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--task",
+            metavar="NAME",
+            help="ngram (baselines), tokens (the loss of each) or pairs (minimal pairs); "
+            "repeatable, default: all.",
+        ),
+    ] = None,
+    order: Annotated[
+        int, typer.Option("--order", metavar="N", min=1, max=16, help="Longest n-grams.")
+    ] = 5,
+    pairs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--pairs",
+            metavar="SOURCE",
+            help="Minimal pairs: text (made from the validation text), en, de, or a file of JSON "
+            'lines with "good" and "bad"; repeatable, default: text.',
+        ),
+    ] = None,
+    n_pairs: Annotated[
+        int, typer.Option("--n-pairs", metavar="N", min=1, help="Most pairs to make from the text.")
+    ] = 200,
+    checkpoint: Annotated[
+        str | None, typer.Option("--checkpoint", metavar="NAME", help=CHECKPOINT_HELP)
+    ] = None,
+    dataset: DatasetDir = None,
+    base: Base = None,
+    experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
+    runs_dir: RunsDir = RUNS_DIR,
+    json_output: AsJson = False,
+) -> None:
+    """Evaluate beyond the loss: n-grams, tokens, minimal pairs.
+
+    Results are of the whole validation split. Papers and examples: docs/evaluation.md.
+    """
+    found = find_run_or_latest(runs_dir, run)
+
+    from transformer_playground.config.run_config import base_model_override
+    from transformer_playground.report.request import ReportRequest, resolve_report
+
+    sampling = SampleRequest(
+        checkpoint=checkpoint, overrides=base_model_override(base), environ=os.environ
+    )
+    setup = resolve_report(
+        found, ReportRequest(sampling=sampling, dataset=dataset, experiments_dir=experiments_dir)
+    )
+    # torch is imported after everything that can fail without it.
+    from transformer_playground.report.task_text import task_text
+    from transformer_playground.report.tasks import OWN_TEXT, EvalRequest, run_tasks, tasks_named
+
+    request = EvalRequest(
+        tasks=tasks_named(task or ()),
+        order=order,
+        pairs=tuple(dict.fromkeys(pairs or (OWN_TEXT,))),
+        n_pairs=n_pairs,
+    )
+    document = run_tasks(setup, request, progress=lambda line: note(visible_line(line)))
+    if json_output:
+        say_json(document)
+    else:
+        say(task_text(document))

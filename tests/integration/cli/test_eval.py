@@ -1,0 +1,71 @@
+"""`tp eval`: what it measures, prints and refuses."""
+
+import json
+from typing import Any
+
+import pytest
+
+from builders.commands import CONTROL, Ended, Project, Tp
+from builders.schemas import check
+
+
+def document(ended: Ended) -> Any:
+    assert ended.code == 0, ended.err
+    (printed,) = ended.lines
+    check("eval", printed)
+    return printed
+
+
+def test_the_loss_is_that_of_the_report_and_the_sum_of_its_tokens(trained: Project, tp: Tp) -> None:
+    made = document(tp("eval", "first", "--json"))
+    report = tp("report", "--run-id", "first", "--n-samples", 2, "--json").lines[0]
+    assert made["loss"] == pytest.approx(report["evaluation"]["full_validation"]["loss"], rel=0.02)
+    rows = made["tokens"]
+    assert sum(row["loss_share"] for row in rows) == pytest.approx(1)
+    mean = sum(row["count"] * row["loss"] for row in rows) / sum(row["count"] for row in rows)
+    assert made["loss"] == pytest.approx(mean)
+    assert [each["order"] for each in made["ngram"]["orders"]] == [1, 2, 3, 4, 5]
+    for each in made["ngram"]["orders"]:
+        assert each["is_beaten"] == (made["loss"] < each["loss"])
+
+
+def test_pairs_of_a_file_are_scored_by_kind_and_the_output_fits(trained: Project, tp: Tp) -> None:
+    pairs = [
+        {"good": "on the wall", "bad": "no the wall", "kind": "a"},
+        {"good": "of them", "bad": "of\u202e\x1b[31m", "kind": "b"},
+        {"good": "one of", "bad": "one fo", "kind": "b"},
+    ]
+    file = trained.root / "pairs.jsonl"
+    file.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    words = ("eval", "first", "--task", "pairs", "--pairs", file, "--pairs", "en")
+    made = document(tp(*words, "--json"))
+    assert (made["loss"], made["tokens"], made["ngram"]) == (None, None, None)
+    mine, english = made["pairs"]
+    assert (mine["pairs"], mine["skipped"]) == (2, 1)
+    assert [(kind["kind"], kind["pairs"]) for kind in mine["kinds"]] == [("a", 1), ("b", 1)]
+    assert (english["accuracy"], english["pairs"]) == (None, 0)
+    for printed in (tp(*words), tp("eval", "first")):
+        assert printed.code == 0, printed.err
+        assert max(map(len, printed.out.splitlines())) <= 80
+        assert not CONTROL.search(printed.out)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (("--task", "riddles"), 2, "There is no task 'riddles'"),
+        (("--pairs", "nowhere.jsonl"), 2, "cannot be read"),
+        (("--pairs", "broken.jsonl"), 2, "Line 2 of broken.jsonl is not a pair"),
+        (("--pairs", "empty.jsonl"), 2, "There are no pairs"),
+        (("--dataset", "nowhere"), 1, "nowhere"),
+        (("--checkpoint", "none.pt"), 1, "There is no checkpoint"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_in_a_sentence(
+    trained: Project, tp: Tp, words: tuple[str, ...], code: int, message: str
+) -> None:
+    (trained.root / "broken.jsonl").write_text('{"good": "a", "bad": "b"}\n{"good": 1}\n')
+    (trained.root / "empty.jsonl").write_text("\n")
+    ended = tp("eval", "first", *words)
+    assert (ended.code, ended.out) == (code, "")
+    assert message in ended.err
