@@ -152,6 +152,7 @@ KEYS: tuple[Key, ...] = (
     _runs("pause", "P", "pause", "Pause before the next step, or resume."),
     _runs("stop", "S", "stop", "Save a checkpoint and stop training."),
     _runs("evaluate", "E", "evaluate", "Evaluate before the next step."),
+    _runs("sample", "D", "sample", "Draw a sample before the next step."),
     _runs("checkpoint", "K", "checkpoint", "Save a checkpoint before the next step."),
     _runs("copy", "y", "copy", "Copy the id of the run.", "copy id"),
     _runs("export", "x", "export", "Export the table to a file."),

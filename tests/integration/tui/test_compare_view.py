@@ -433,6 +433,20 @@ def test_a_vanished_and_a_broken_run_get_a_sentence_while_the_others_stay(
     with_console(project, steps)
 
 
+def test_notes_call_runs_as_the_table_does(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+    ids = [f"tiny-20270115-06000{number}-000{number}" for number in range(2)]
+    for run_id, norm, state in zip(ids, ("rmsnorm", "none"), ("stopped", "finished"), strict=True):
+        finished_run(project.root / "runs", run_id, state=state, model={"norm": norm})
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await compare(console, pilot, *ids)
+        await until(pilot, lambda: "rmsnorm is stopped" in shown(console))
+        assert ids[0] not in shown(console)
+
+    with_console(project, steps)
+
+
 def test_new_rows_show_up_and_a_hidden_view_reads_nothing(project: Project) -> None:
     run = project.run_named("rope-s1")
 

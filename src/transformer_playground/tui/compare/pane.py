@@ -120,7 +120,8 @@ class ComparisonPane(Vertical):
         hint = f"{test} tests them on the whole validation split"
         verdict = Content(visible_line(sentence(comparison, name_of, hint)))
         problems = problem_lines([*removed, *compared.problems.values()])
-        notes = [Content.styled(f"· {visible_line(note)}", _MUTED) for note in comparison.notes]
+        told = (_with_names(note, context, comparison) for note in comparison.notes)
+        notes = [Content.styled(f"· {visible_line(note)}", _MUTED) for note in told]
         self.query_one("#compare-verdict", Static).update(verdict)
         static = self.query_one("#compare-notes", Static)
         static.update(Content("\n").join([*problems, *notes]))
@@ -156,6 +157,14 @@ def _namer(context: AppContext, comparison: Comparison) -> NameOf:
         return column.label if among is None or run_id is None else among.label(run_id)
 
     return name_of
+
+
+def _with_names(text: str, context: AppContext, comparison: Comparison) -> str:
+    """A text with ids that nobody has chosen replaced by what the runs are called."""
+    for run in comparison.runs:
+        if generated_suffix(run.run_id) is not None:
+            text = text.replace(run.run_id, context.name_of(run.run_id))
+    return text
 
 
 def _generated(column: Column) -> str | None:

@@ -111,6 +111,9 @@ class RunActions(View):
     def action_evaluate(self) -> None:
         self._control.ask(self._target(), "evaluate", self.table.cursor)
 
+    def action_sample(self) -> None:
+        self._control.ask(self._target(), "sample", self.table.cursor)
+
     def action_checkpoint(self) -> None:
         self._control.ask(self._target(), "checkpoint", self.table.cursor)
 
