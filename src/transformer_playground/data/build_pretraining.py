@@ -1,6 +1,6 @@
 """Dataset for training from scratch: split the corpus, fit the tokenizer, write the token files."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ _VERSION = 1
 _SHOWN = 10
 # Starting processes takes as long as preparing this much text does.
 _FOR_PROCESSES = 16 << 20
+# Characters between two calls of a progress display.
+_WATCHED = 1 << 20
 
 
 def pretraining_settings(config: PrepareConfig) -> dict[str, Any]:
@@ -81,7 +83,7 @@ def build_pretraining_dataset(
     if are_processes:
         count = config.processes or cores
     with Workers(count, are_processes=are_processes) as workers:
-        return _build(target, config, inputs, workers, report=report, progress=progress)
+        return _build(target, config, inputs, workers, report=report, progress=progress, rows=rows)
 
 
 def _build(
@@ -92,7 +94,9 @@ def _build(
     *,
     report: Callable[[str], None],
     progress: ShowProgress,
+    rows: int,
 ) -> list[str]:
+    """Build with these workers; `rows` are the bytes of all files of rows."""
     report(f"Reading {', '.join(item.path.name for item in inputs)}")
     kind = tokenizers()[config.tokenizer_type]
     split = split_corpus(
@@ -100,8 +104,13 @@ def _build(
         config,
         end_of_text=kind.end_of_text,
         measured=workers.map,
+        advance=Stage("Reading", rows, progress, unit="bytes").advance,
     )
-    tokenizer = kind.build(plain_text(split.train()), config, report=report)
+    text = plain_text(split.train())
+    if rows:
+        stage = Stage("Reading again", split.train_characters, progress)
+        text = _watched(text, stage.advance)
+    tokenizer = kind.build(text, config, report=report)
     tokenizer.save(target)
     report(f"Encoding with a vocabulary of {tokenizer.vocab_size:,}")
     stage = Stage("Encoding", split.train_characters + split.val_characters, progress)
@@ -136,6 +145,17 @@ def _build(
     write_meta(target / META_FILE, meta)
     left_out = [_left_out_note(val)] if val.left_out else []
     return [*tokenizer.notes, *_split_note(config, inputs), *left_out]
+
+
+def _watched(text: Iterator[str], advance: Callable[[int], object]) -> Iterator[str]:
+    """The text; `advance` is called with the number of characters after each million or so."""
+    characters = 0
+    for piece in text:
+        yield piece
+        characters += len(piece)
+        if characters >= _WATCHED:
+            advance(characters)
+            characters = 0
 
 
 def _split_note(config: PrepareConfig, inputs: Sequence[RawInput]) -> list[str]:

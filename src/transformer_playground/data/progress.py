@@ -9,12 +9,13 @@ from transformer_playground.formatting import duration_text, percent_text
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage is: `done` of `total` characters after `seconds`."""
+    """How far a stage is: `done` of `total` characters or bytes after `seconds`."""
 
     stage: str
     done: int
     total: int
     seconds: float
+    unit: str = "characters"
 
     @property
     def left(self) -> float | None:
@@ -28,7 +29,9 @@ class Progress:
         if self.left is None:
             return f"{self.stage}: {share}"
         speed = self.done / 1e6 / max(self.seconds, 1e-9)
-        return f"{self.stage}: {share}, {speed:.1f} M characters/s, {duration_text(self.left)} left"
+        return (
+            f"{self.stage}: {share}, {speed:.1f} M {self.unit}/s, {duration_text(self.left)} left"
+        )
 
 
 ShowProgress = Callable[[Progress], object]
@@ -39,14 +42,20 @@ def ignore_progress(_: Progress) -> None:
 
 
 class Stage:
-    """Counts the characters of one stage and shows them."""
+    """Counts the characters, or another unit, of one stage and shows them."""
 
-    def __init__(self, name: str, total: int, show: ShowProgress = ignore_progress) -> None:
-        self._name, self._total, self._show = name, total, show
+    def __init__(
+        self,
+        name: str,
+        total: int,
+        show: ShowProgress = ignore_progress,
+        unit: str = "characters",
+    ) -> None:
+        self._name, self._total, self._show, self._unit = name, total, show, unit
         self._done, self._start_time = 0, time.perf_counter()
 
-    def advance(self, characters: int) -> None:
-        """Count characters that are done; whatever `show` raises ends the preparation."""
-        self._done += characters
+    def advance(self, count: int) -> None:
+        """Count what is done; whatever `show` raises ends the preparation."""
+        self._done += count
         seconds = time.perf_counter() - self._start_time
-        self._show(Progress(self._name, self._done, self._total, seconds))
+        self._show(Progress(self._name, self._done, self._total, seconds, self._unit))

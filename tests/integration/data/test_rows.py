@@ -14,6 +14,7 @@ from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.data import build_pretraining
 from transformer_playground.data.dataset import Dataset, open_dataset
 from transformer_playground.data.prepare import dataset_state, prepare_dataset
+from transformer_playground.data.progress import Progress
 from transformer_playground.data.sources import rows
 from transformer_playground.data.tokenizers import load_tokenizer
 from transformer_playground.errors import DataError
@@ -157,3 +158,30 @@ def test_rows_are_documents_for_finetuning_too(tmp_path: Path) -> None:
         made.append(tokens(config))
     assert made[0] == made[1]
     assert sum(part.count(made[0][0][-1]) for part in made[0]) == 6
+
+
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.jsonl.gz", "rows.jsonl.zst", "rows.parquet"])
+def test_progress_is_shown_while_rows_are_read_and_can_end_the_preparation(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build_pretraining, "_WATCHED", 1 << 10)
+    path = write_rows(tmp_path, ROWS, name)
+    config = prepare_config(tmp_path)
+    shown: list[Progress] = []
+    prepare_dataset(config, report=lambda _: None, progress=shown.append)
+    assert list(dict.fromkeys(each.stage for each in shown)) == [
+        *("Reading", "Reading again", "Encoding")
+    ]
+    read = [each for each in shown if each.stage == "Reading"]
+    assert read[-1].unit == "bytes"
+    assert path.stat().st_size - 2 * len(read) <= read[-1].done <= path.stat().st_size
+    again = [each for each in shown if each.stage == "Reading again"]
+    assert 0 < again[-1].done <= again[-1].total
+
+    def stop(_: Progress) -> None:
+        raise RuntimeError("enough")
+
+    before = files_of(config.dataset_dir)
+    with pytest.raises(RuntimeError, match="enough"):
+        prepare_dataset(config, report=lambda _: None, progress=stop, force=True)
+    assert files_of(config.dataset_dir) == before

@@ -49,6 +49,7 @@ def split_corpus(
     *,
     end_of_text: str | None,
     measured: Measure = map,
+    advance: Callable[[int], object] = lambda _: None,
 ) -> Split:
     r"""Split a corpus into training and validation.
 
@@ -66,6 +67,7 @@ def split_corpus(
         config: The `[prepare]` table.
         end_of_text: Text of the tokenizer's end-of-text token, if it has one.
         measured: Applies a function to all blocks of rows.
+        advance: Called with the number of bytes after each block of rows that is measured.
 
     Raises:
         DataError: The corpus is empty or too small to divide, or a file is unusable.
@@ -83,7 +85,10 @@ def split_corpus(
     is_random = by_line or config.val_split == "random_documents"
     for path in files:
         measure_block = partial(measure, form=form, each=is_random)
-        corpus.sizes[path] = list(measured(measure_block, read_blocks(path, config.text_column)))
+        sizes = corpus.sizes[path] = []
+        for each in measured(measure_block, read_blocks(path, config.text_column)):
+            sizes.append(each)
+            advance(each.size)
     if is_random:
         return _split_documents(paths, corpus)
     parts = [paths] if config.val_split == "text_end" else [[path] for path in paths]

@@ -33,6 +33,7 @@ class RowSizes:
         has_text: Whether any has text.
         lengths: Characters of each; empty unless they are asked for.
         with_text: Whether each has text; empty unless it is asked for.
+        size: Bytes of the block in its file, for displays.
     """
 
     count: int
@@ -40,6 +41,7 @@ class RowSizes:
     has_text: bool
     lengths: npt.NDArray[np.int64]
     with_text: npt.NDArray[np.bool_]
+    size: int = 0
 
 
 def measure(block: RowBlock, *, form: RowForm, each: bool) -> RowSizes:
@@ -49,7 +51,7 @@ def measure(block: RowBlock, *, form: RowForm, each: bool) -> RowSizes:
     with_text = np.fromiter((bool(text.strip()) for text in documents), dtype=np.bool_)
     kept = slice(None if each else 0)
     together = len(documents), int(lengths.sum()), bool(with_text.any())
-    return RowSizes(*together, lengths[kept], with_text[kept])
+    return RowSizes(*together, lengths[kept], with_text[kept], block.size)
 
 
 @dataclass(frozen=True)

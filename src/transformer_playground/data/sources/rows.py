@@ -53,12 +53,14 @@ class RowBlock:
     Attributes:
         first: Number of the first line or row, from 1.
         content: Lines of JSON, or the values of the column.
+        size: About how many bytes of the file it takes, for displays.
     """
 
     path: Path
     column: str
     first: int
     content: bytes | tuple[str | None, ...]
+    size: int = 0
 
     def texts(self) -> Iterator[str]:
         r"""The text of each row, with "\n" line ends; empty lines of a file are no rows.
@@ -160,24 +162,25 @@ def read_blocks(path: Path, column: str) -> Iterator[RowBlock]:
     if path.name.lower().endswith(".parquet"):
         yield from _parquet_blocks(path, column)
         return
-    first = 1
-    for lines in _line_blocks(path):
-        yield RowBlock(path, column, first, lines)
-        first += lines.count(b"\n")
+    first, before = 1, 0
+    for lines, end in _line_blocks(path):
+        yield RowBlock(path, column, first, lines, end - before)
+        first, before = first + lines.count(b"\n"), end
 
 
-def _line_blocks(path: Path) -> Iterator[bytes]:
-    """A text file in blocks of whole lines."""
+def _line_blocks(path: Path) -> Iterator[tuple[bytes, int]]:
+    """A text file in blocks of whole lines, with the place in the file that was read to."""
     waiting: list[bytes] = []
-    size = lines = 0
-    for number, chunk in enumerate(_chunks(path)):
+    size = lines = end = 0
+    for number, (chunk, place) in enumerate(_chunks(path)):
+        end = place
         start = chunk[:_START_BYTES]
         if not number and wide_encoding(start):
             raise DataError(f"{path} is not UTF-8 text.", conversion_hint(start))
         read = chunk if number else chunk.removeprefix(_BOM)
         cut = read.rfind(b"\n") + 1
         if cut:
-            yield b"".join([*waiting, read[:cut]])
+            yield b"".join([*waiting, read[:cut]]), end
             lines += read.count(b"\n")
             waiting, size = [], 0
         waiting.append(read[cut:])
@@ -188,11 +191,11 @@ def _line_blocks(path: Path) -> Iterator[bytes]:
                 "Is it one JSON document? Write one object for each line.",
             )
     if rest := b"".join(waiting):
-        yield rest
+        yield rest, end
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
-    with _opened(path) as file:
+def _chunks(path: Path) -> Iterator[tuple[bytes, int]]:
+    with path.open("rb") as raw, _opened(path, raw) as file:
         lines = 0
         while True:
             try:
@@ -207,7 +210,7 @@ def _chunks(path: Path) -> Iterator[bytes]:
             if not chunk:
                 return
             lines += chunk.count(b"\n")
-            yield chunk
+            yield chunk, raw.tell()
 
 
 def _damaged(path: Path, lines: int, error: Exception) -> NoReturn:
@@ -219,14 +222,14 @@ def _damaged(path: Path, lines: int, error: Exception) -> NoReturn:
     ) from error
 
 
-def _opened(path: Path) -> contextlib.AbstractContextManager[IO[bytes]]:
+def _opened(path: Path, raw: IO[bytes]) -> contextlib.AbstractContextManager[IO[bytes]]:
     match path.suffix.lower():
         case ".gz":
-            return cast("IO[bytes]", gzip.open(path, "rb"))
+            return cast("IO[bytes]", gzip.open(raw, "rb"))
         case ".zst":
-            return cast("IO[bytes]", _zstd(path).open(path, "rb"))
+            return cast("IO[bytes]", _zstd(path).open(raw, "rb"))
         case _:
-            return path.open("rb")
+            return contextlib.nullcontext(raw)
 
 
 def _zstd(path: Path) -> Any:
@@ -251,6 +254,7 @@ def _parquet_blocks(path: Path, column: str) -> Iterator[RowBlock]:
         # Pages are decoded as they are read, not whole groups of rows.
         with parquet.ParquetFile(path, buffer_size=_PARQUET_BUFFER, pre_buffer=False) as file:
             _check_column(path, file.schema_arrow, column)
+            share = path.stat().st_size / max(file.metadata.num_rows, 1)
             waiting: list[str | None] = []
             size = 0
             batches = file.iter_batches(_PARQUET_ROWS, columns=[column], use_threads=False)
@@ -260,10 +264,10 @@ def _parquet_blocks(path: Path, column: str) -> Iterator[RowBlock]:
                 waiting += values
                 size += batch.nbytes
                 if size >= _BLOCK_BYTES:
-                    yield RowBlock(path, column, first, tuple(waiting))
+                    yield RowBlock(path, column, first, tuple(waiting), int(share * len(waiting)))
                     first, waiting, size = done + 1, [], 0
             if waiting:
-                yield RowBlock(path, column, first, tuple(waiting))
+                yield RowBlock(path, column, first, tuple(waiting), int(share * len(waiting)))
     except (arrow.ArrowInvalid, arrow.ArrowNotImplementedError, UnicodeDecodeError) as error:
         _unreadable(path, done, error)
     except OSError as error:
