@@ -34,7 +34,7 @@ _SPIKE_DEVIATIONS, _SPIKE_SHARE = 6.0, 0.2
 _TO_DEVIATION = 1.4826
 # Median speed of the newest rows against that of the rows before.
 _SLOW_ROWS, _USUAL_ROWS = 5, 100
-_SLOW_SHARE = 0.5
+_SLOW_SHARE, _RECOVERED_SHARE = 0.5, 0.75
 _ROWS_AT_A_TIME = 10_000
 
 
@@ -189,7 +189,13 @@ def _slow(run_id: str, series: RunSeries) -> Iterator[Alert]:
     usual[width:] = long[: len(recent) - width]
     for place in range(_SPIKE_ROWS, width):
         usual[place] = np.median(speeds[:place])
+    last = -1
     for place in _begins(recent < _SLOW_SHARE * usual):
+        # A speed that wavers around the limit is one alert.
+        since = slice(last + 1, place)
+        if last >= 0 and not (recent[since] > _RECOVERED_SHARE * usual[since]).any():
+            continue
+        last = place
         share = percent_text(float(recent[place] / usual[place]))
         text = (
             f"speed fell to {share}: {count_text(float(recent[place]))} tokens/s after "

@@ -14,9 +14,12 @@ from textual.strip import Strip
 
 from builders.hostile import harm_in, hostile_project, hostile_texts
 from builders.tui import until, with_console
+from transformer_playground.runs.alerts import Alert
+from transformer_playground.terminal import visible_line
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.launch.view import LaunchScreen
 from transformer_playground.tui.live.panes import EventLog
+from transformer_playground.tui.machine.view import MachineView
 from transformer_playground.tui.runs.column_picker import ColumnsScreen
 from transformer_playground.tui.runs.table import RunsTable
 
@@ -85,6 +88,12 @@ def test_no_view_and_no_dialog_shows_what_a_terminal_obeys(
         await until(pilot, lambda: log.lines)
         await pilot.press("v", "tab", "tab", "]", "a", "m", "v", "z", "z")
         await pilot.press("5", "right", "z", "z", "g", "minus", "full_stop", "m", "escape", "g")
+        for text in hostile_texts(20, seed=5):
+            console.context.raise_alerts([Alert("failed", text, 1, 1.0, visible_line(text))])
+        await pilot.press("exclamation_mark", "down", "d", "escape", "8")
+        await until(pilot, lambda: isinstance(console.screen, MachineView))
+        machine = console.screen
+        await until(pilot, lambda: isinstance(machine, MachineView) and machine.readings)
         await pilot.press("4", "v", "j", "j", "right", "]", "]", "]", "y")
         await pilot.press("ctrl+p", *"open", "down", "down", "escape", "3", "f", "down")
         await pilot.press("escape", "1", "n")

@@ -85,6 +85,11 @@ def test_half_the_speed_is_raised_when_it_lasts(tmp_path: Path, before: int) -> 
     assert alert.text == "speed fell to 37.5%: 3.00k tokens/s after 8.00k"
     assert raised(tmp_path, speeds(*[8000.0] * before, 100.0, 100.0, *[8000.0] * 10)) == []
     assert raised(tmp_path, speeds(*[8000.0] * before, *[4500.0] * 20)) == []
+    wavering = [*[3900.0] * 5, *[4200.0] * 5, *[3900.0] * 5]
+    rows = speeds(*[8000.0] * before, *wavering)
+    assert len(raised(tmp_path, rows)) == 1
+    recovered = [*[3000.0] * 5, *[8000.0] * 20, *[3000.0] * 5]
+    assert len(raised(tmp_path, speeds(*[8000.0] * before, *recovered))) == 2
 
 
 def test_a_failure_is_raised_with_its_reason_until_the_run_is_resumed(tmp_path: Path) -> None:

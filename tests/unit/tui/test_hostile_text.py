@@ -16,6 +16,7 @@ from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.charts.series import ChartLine, PreparedLine
 from transformer_playground.tui.charts.strips import Legend, legend_entry
 from transformer_playground.tui.core.checkpoints import Choice
+from transformer_playground.tui.live.quantities import find_quantity, quantities_in
 from transformer_playground.tui.live.stats import log_line
 from transformer_playground.tui.runs.details_state import ExperimentDetails, RunSectionData
 from transformer_playground.tui.runs.details_text import (
@@ -135,6 +136,11 @@ def checkpoints(text: str) -> Iterator[str]:
     yield from (row.plain for _, row in checkpoint_rows([choice]))
 
 
+def quantities(text: str) -> Iterator[str]:
+    yield find_quantity(f"event.{text}").title
+    yield from (each.title for each in quantities_in([(text, text), ("train", text)]))
+
+
 GATES: list[tuple[Gate, int, bool]] = [
     (words, 30_000, False),
     (names, 30_000, True),
@@ -145,6 +151,7 @@ GATES: list[tuple[Gate, int, bool]] = [
     (transcripts, 5_000, False),
     (legends, 5_000, True),
     (cut_names, 5_000, True),
+    (quantities, 5_000, True),
     (prompts, 5_000, True),
     (checkpoints, 3_000, True),
 ]

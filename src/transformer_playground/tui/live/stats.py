@@ -250,7 +250,9 @@ def stats_line(stats: RunStats, activity: RunActivity, now: float) -> list[tuple
         ("", f"{_tokens(stats):>5} tok", "plain"),
     ]
     if activity.trainer:
-        text = f"{activity.trainer}, {_row_age(stats, now)}"
+        # Short, so that the age has space in 80 columns.
+        who = activity.trainer.replace("process ", "pid ", 1)
+        text = f"{who}, {_row_age(stats, now)}"
         cells.append(("", text, _row_tone(stats, activity, now)))
     elif stats.device:
         cells.append(("", f"{stats.device} {stats.dtype}".strip(), "plain"))

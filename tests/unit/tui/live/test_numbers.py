@@ -134,7 +134,7 @@ def test_what_a_branch_continues_is_drawn_faint_up_to_where_it_starts(tmp_path: 
 def test_who_trains_a_run_and_the_age_of_its_newest_row_are_shown() -> None:
     activity = RunActivity("running", trainer="process 7 on far")
     stats = RunStats(updated=NOON - 3, values={"step_time_ms": 20.0})
-    assert stats_line(stats, activity, NOON)[-1] == ("", "process 7 on far, 3s ago", "plain")
+    assert stats_line(stats, activity, NOON)[-1] == ("", "pid 7 on far, 3s ago", "plain")
     table = {label: (text, tone) for label, text, tone in stats_table(stats, activity, NOON + 600)}
     assert table["trained by"] == ("process 7 on far", "plain")
     # Nothing came for far longer than a step takes.
