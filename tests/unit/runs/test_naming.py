@@ -82,6 +82,8 @@ def test_a_setting_that_follows_from_another_is_a_column_but_not_part_of_the_nam
     rows = [run(n, {LR: lr, "train.optim.eps": lr / 10}) for n, lr in enumerate((1e-2, 1e-3))]
     assert labels(*rows) == ["1e-2", "1e-3"]
     assert name_runs(rows).varying == (LR, "train.optim.eps")
+    again = replace(rows[0], run_id=run(3).run_id, settings={**rows[0].settings, SEED: 2})
+    assert labels(*rows, again) == ["1e-2 seed=1337", "1e-3", "1e-2 seed=2"]
 
 
 def test_runs_of_several_experiments_are_told_apart_within_each() -> None:

@@ -243,7 +243,8 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         columns = [(each, self._width(each, now, is_tall)) for each in self._state.columns()]
         wanted = max((cell_len(self._name_of(each)) for each in self._state.sample()), default=3)
         self._gap = _GAPS[self.size.width >= _WIDE]
-        space = self.size.width - _MARK_CELLS - self._gap
+        width = self.scrollable_content_region.width
+        space = width - _MARK_CELLS - self._gap
         taken = sum(width + self._gap for _, width in columns)
         least = _MIN_RUN_WIDTH
         if not self._state.has_own_columns:
@@ -265,8 +266,8 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._header_lines = 1 + (is_tall and is_split)
         self._constant = ""
         if self.size.height >= _HIGH:
-            self._constant = constant_text(*self._state.constants, self.size.width - 2)
-        self.virtual_size = Size(self.size.width, len(self._state.order) + self._head)
+            self._constant = constant_text(*self._state.constants, width - 2)
+        self.virtual_size = Size(width, len(self._state.order) + self._head)
 
     def _width(self, column: Column, now: float, is_tall: bool) -> int:
         """Width of a column with its header, which has a cell for the arrow of the order."""

@@ -271,7 +271,8 @@ def fitting(
 
     kept: dict[int, tuple[Column, int]] = {}
     for place, (column, width) in sorted(enumerate(columns), key=urgency):
-        least = width if column.right_aligned else min(width, len(column.header))
+        is_whole = column.right_aligned or column.fixed_width is not None
+        least = width if is_whole else min(width, len(column.header))
         if space < least:
             if by_weight:
                 continue
