@@ -11,7 +11,8 @@ from transformer_playground.checkpoints.discovery import (
     list_checkpoints,
 )
 from transformer_playground.config.run_config import base_model_override
-from transformer_playground.errors import CheckpointError, DataError, UsageError
+from transformer_playground.config.sample import DEFAULT_PROMPT
+from transformer_playground.errors import DataError, UsageError
 from transformer_playground.experiments.dataset_lookup import find_dataset
 from transformer_playground.jsonvalues import as_object
 from transformer_playground.runs.folder import RunFolder, read_run_config
@@ -136,8 +137,11 @@ def resolve_inspection(run: RunFolder, request: InspectRequest) -> InspectSetup:
         overrides=base_model_override(request.base),
         environ=request.environ,
     )
-    prompt = replace(base, prompt=request.prompt, prompt_is_literal=request.prompt_is_literal)
-    resolved = resolve_sampling(run, prompt if request.prompt is not None else base)
+    # Without a prompt, any will do but the one that the run samples from: it may be a lost file.
+    unused = request.prompt is None
+    text = DEFAULT_PROMPT if unused else request.prompt
+    is_literal = unused or request.prompt_is_literal
+    resolved = resolve_sampling(run, replace(base, prompt=text, prompt_is_literal=is_literal))
     other = None
     if request.view == "patch":
         if request.prompt is None or request.other is None:
@@ -165,8 +169,8 @@ def _checkpoints(
         # Pointers are links to other files of the same step.
         by_step = {info.step: info for info in listing.valid}
         if not by_step:
-            choose(run.checkpoints)
-            raise CheckpointError(f"There is no checkpoint with a record in {run.checkpoints}.")
+            # Perhaps nanoGPT's, which has no sidecar; else the reason why there is none.
+            return (choose(run.checkpoints),), ()
         found = [FoundCheckpoint(by_step[step].path, by_step[step], ()) for step in sorted(by_step)]
         return tuple(found), tuple(f"skipped a damaged checkpoint: {s}" for s in listing.skipped)
     chosen = [choose(run.checkpoints, name) for name in dict.fromkeys(names)]

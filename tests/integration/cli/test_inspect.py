@@ -1,5 +1,6 @@
 """`tp inspect`: what each view prints, writes and refuses."""
 
+import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,18 @@ def test_of_a_text_beyond_the_context_the_end_is_looked_at(trained: Project, tp:
     assert ended.code == 0
     assert "72 tokens and the context 16" in ended.err
     assert "16 tokens" in ended.out
+
+
+def test_the_prompt_that_the_run_samples_from_need_not_be_readable(
+    trained: Project, tp: Tp
+) -> None:
+    record = trained.run_named("first").config_path
+    config = json.loads(record.read_text())
+    config["config"]["sample"]["sample"]["start"] = "FILE:gone.txt"
+    record.write_text(json.dumps(config))
+    for words in ((), ("--prompt", "40 bottles"), ("--heads",)):
+        ended = tp("inspect", "first", *words)
+        assert ended.code == 0, ended.err
 
 
 CONTROLS = "a\x1b[31m\x9b\u202e\u2028\tb\r\x00"
