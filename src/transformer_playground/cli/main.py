@@ -21,6 +21,7 @@ _COMMANDS = {
     "report": "report",
     "eval": "eval_run",
     "plot-loss": "plot_loss",
+    "share": "share",
     "export": "export",
     "export-adapter": "export",
     "import": "import_run",

@@ -13,7 +13,8 @@ from transformer_playground.comparison.compare import Comparison, setting_of
 from transformer_playground.comparison.compared_run import METRICS, ComparedRun, Metric
 from transformer_playground.comparison.significance import LEVEL
 from transformer_playground.comparison.verdict import comparable, verdict_text
-from transformer_playground.runs.naming import setting_headers
+from transformer_playground.runs.folder import generated_suffix
+from transformer_playground.runs.naming import RunNames, setting_headers
 
 Sign = Literal["better", "worse", "unclear"]
 
@@ -159,6 +160,33 @@ def column_name(column: Column, name_of: NameOf, *, is_mean: bool = False) -> st
     return (
         f"mean of {name_of(column)}" if is_mean else f"{name_of(column)} ({len(column.runs)} seeds)"
     )
+
+
+def name_by_settings(comparison: Comparison, names: RunNames) -> NameOf:
+    """Names made of settings; seeds that are averaged are called by what they have in common.
+
+    A group whose runs were all named by the user keeps the short form of their ids.
+    """
+    groups = [column for column in (*comparison.columns, *comparison.means) if len(column.runs) > 1]
+    grouped = {run.run_id for column in groups for run in column.runs}
+    single = [run.run_id for run in comparison.runs if run.run_id not in grouped]
+    # One run stands for each group: its seed then tells it from no other.
+    standing = [run_id for run_id in map(_generated, groups) if run_id is not None]
+    among = names.among([*single, *standing])
+
+    def name_of(column: Column) -> str:
+        if len(column.runs) == 1:
+            return names.label(column.runs[0].run_id)
+        run_id = _generated(column)
+        return column.label if run_id is None else among.label(run_id)
+
+    return name_of
+
+
+def _generated(column: Column) -> str | None:
+    """The first run of a column that the user has not named."""
+    ids = (run.run_id for run in column.runs)
+    return next((run_id for run_id in ids if generated_suffix(run_id) is not None), None)
 
 
 def sentence(comparison: Comparison, name_of: NameOf = attrgetter("label"), hint: str = "") -> str:

@@ -202,6 +202,11 @@ class Console(App[int], inherit_bindings=False):
 
         train_again(self.context)
 
+    def action_share(self) -> None:
+        from transformer_playground.tui.shared.share import share_runs
+
+        share_runs(self.screen, self.context)
+
     def action_branch(self) -> None:
         from transformer_playground.tui.launch.actions import branch_from_checkpoint
 

@@ -248,7 +248,7 @@ def test_the_same_prompt_and_seed_is_asked_of_each_run(
         await until(pilot, lambda: samples.form.prompt.has_focus)
         await pilot.press("1", "2", "shift+tab")
         await until(pilot, lambda: not samples.form.prompt.has_focus)
-        await pilot.press("i", *["tab"] * 6)
+        await pilot.press("i", *["tab"] * 7)
         await until(pilot, lambda: console.focused is not None and console.focused.id == "seed")
         await pilot.press("7", "enter")
         await until(pilot, lambda: samples.is_sampling or not samples.panes.is_empty)
@@ -534,3 +534,16 @@ def test_a_run_that_waits_in_the_queue_is_no_fault_of_a_comparison(project: Proj
         assert "\u2717" not in shown(console)
 
     with_console(project, steps)
+
+
+def test_the_compared_runs_are_shared_as_one_file(trained: Project, home: Path) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await compare(console, pilot, "learned-s1", "rope-s1")
+        await pilot.press("H")
+        await until(pilot, lambda: "Wrote" in said(console))
+
+    with_console(trained, steps)
+    (path,) = home.iterdir()
+    text = path.read_text(encoding="utf-8")
+    assert path.suffix == ".html"
+    assert "rope-s1" in text

@@ -1,6 +1,7 @@
 """Comparison pane: verdict and leaderboard with problems and notes, and the loss curves."""
 
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from textwrap import wrap
 
 from textual.app import ComposeResult
@@ -8,7 +9,6 @@ from textual.containers import Vertical
 from textual.content import Content
 from textual.widgets import Static
 
-from transformer_playground.comparison.columns import Column
 from transformer_playground.comparison.compare import Comparison
 from transformer_playground.comparison.leaderboard import (
     SIGNS,
@@ -16,6 +16,7 @@ from transformer_playground.comparison.leaderboard import (
     NameOf,
     column_name,
     leaderboard,
+    name_by_settings,
     sentence,
     signs_in,
 )
@@ -141,22 +142,8 @@ class ComparisonPane(Vertical):
 
 
 def _namer(context: AppContext, comparison: Comparison) -> NameOf:
-    """What to call each column; seeds that are averaged are called by what they have in common."""
-    known = context.snapshot.names
-    groups = [column for column in (*comparison.columns, *comparison.means) if len(column.runs) > 1]
-    grouped = {run.run_id for column in groups for run in column.runs}
-    single = [run.run_id for run in comparison.runs if run.run_id not in grouped]
-    # One run stands for each group: its seed then tells it from no other.
-    standing = [run_id for run_id in map(_generated, groups) if run_id is not None]
-    among = known.among([*single, *standing]) if known is not None else None
-
-    def name_of(column: Column) -> str:
-        if len(column.runs) == 1:
-            return context.name_of(column.runs[0].run_id)
-        run_id = _generated(column)
-        return column.label if among is None or run_id is None else among.label(run_id)
-
-    return name_of
+    names = context.snapshot.names
+    return attrgetter("label") if names is None else name_by_settings(comparison, names)
 
 
 def _with_names(text: str, context: AppContext, comparison: Comparison) -> str:
@@ -165,12 +152,6 @@ def _with_names(text: str, context: AppContext, comparison: Comparison) -> str:
         if generated_suffix(run.run_id) is not None:
             text = text.replace(run.run_id, context.name_of(run.run_id))
     return text
-
-
-def _generated(column: Column) -> str | None:
-    """The first run of a column that the user has not named."""
-    ids = (run.run_id for run in column.runs)
-    return next((run_id for run_id in ids if generated_suffix(run_id) is not None), None)
 
 
 def _title(context: AppContext, comparison: Comparison, name_of: NameOf) -> Content:
