@@ -97,7 +97,7 @@ def collect(folders: Sequence[RunFolder], title: str | None = None) -> Shared:
         names=names,
         charts=_charts(runs, series, names),
         samples={folder.run_id: found for folder in folders if (found := _samples(folder))},
-        reports={folder.run_id: found for folder in folders if (found := _report(folder))},
+        reports={each.run_id: verdicts for each in folders if (verdicts := _report(each))},
     )
 
 
