@@ -97,7 +97,7 @@ def test_micro_batches_read_the_windows_one_after_another(tmp_path: Path) -> Non
     assert read == [(0, 4), (4, 4), (8, 4), (12, 4)]
 
 
-@pytest.mark.parametrize(("n_targets", "loss"), [(0, 0.0), (1, 3.3)])
+@pytest.mark.parametrize(("n_targets", "loss"), [(0, 0.0), (1, 3.3), (2, 3.3)])
 def test_the_loss_is_a_mean_over_the_targets_that_there_are(
     n_targets: int, loss: float, tmp_path: Path
 ) -> None:
