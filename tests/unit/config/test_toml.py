@@ -85,8 +85,8 @@ def test_a_file_that_cannot_hold_the_setting_is_rejected(text: str) -> None:
 @given(value=st.one_of(st.integers(-9, 9), st.text(max_size=9), st.booleans()))
 def test_shipped_files_keep_every_other_line(path: Path, value: object) -> None:
     text = path.read_text(encoding="utf-8")
-    changed = set_value(text, ("train", "checkpointing", "keep", "last"), value)
-    assert tomllib.loads(changed)["train"]["checkpointing"]["keep"]["last"] == value
+    changed = set_value(text, ("train", "checkpointing", "keep", "best"), value)
+    assert tomllib.loads(changed)["train"]["checkpointing"]["keep"]["best"] == value
     kept = changed.splitlines()
     assert all(line in kept for line in text.splitlines())
 
