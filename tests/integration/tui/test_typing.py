@@ -78,7 +78,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], ...]] = {
         ("n", "ctrl+o", ""),
         ("B", ""),
     ),
-    "3": (("i",), *((("i", *["tab"] * number)) for number in range(1, 7)), ("r",), ("w",)),
+    "3": (("i",), *((("i", *["tab"] * number)) for number in range(1, 7)), ("f",), ("w",)),
     "4": (("space",), ("i",), *((("i", *["tab"] * number)) for number in range(1, 7))),
 }
 
