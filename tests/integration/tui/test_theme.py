@@ -17,7 +17,7 @@ from transformer_playground.tui.sample.view import SampleView
 WIDE = (140, 45)
 # View -> what is on the screen once it shows everything.
 VIEWS = {"1": "checkpoints", "2": "val", "3": "40 tokens", "4": "val loss"}
-DIALOGS = {"1": "question_mark", "2": "n", "3": "r", "4": "x"}
+DIALOGS = {"1": "question_mark", "2": "n", "3": "f", "4": "x"}
 
 Cell = tuple[str, str, str]
 
