@@ -547,3 +547,19 @@ def test_the_compared_runs_are_shared_as_one_file(trained: Project, home: Path) 
     text = path.read_text(encoding="utf-8")
     assert path.suffix == ".html"
     assert "rope-s1" in text
+
+
+def test_as_many_texts_are_shown_as_fit(project: Project) -> None:
+    for run_id in ("learned-s1", "learned-s2", "rope-s1"):
+        write_samples(project.run_named(run_id), {5: f"text of {run_id}"})
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await compare(console, pilot, "learned-s1", "learned-s2", "rope-s1")
+        await pilot.press("greater_than_sign")
+        await until(pilot, lambda: "text of learned-s1" in shown(console))
+        assert "text of rope-s1" in shown(console)
+        await pilot.resize_terminal(80, 16)
+        await until(pilot, lambda: "not shown" in shown(console))
+        assert "text of learned-s1" in shown(console)
+
+    with_console(project, steps, (80, 24))

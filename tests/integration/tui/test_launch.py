@@ -461,7 +461,7 @@ def test_without_data_or_runs_the_form_says_why_nothing_is_known(project: Projec
 def go_to(form: LaunchScreen, key: str) -> list[str]:
     """The keys that move the table's cursor to a setting."""
     table = form.query_one(SettingsTable)
-    (place,) = [place for place, row in enumerate(table.rows) if row.key == key]
+    place, *_ = [place for place, row in enumerate(table.rows) if row.key == key]
     return ["home", *["down"] * place]
 
 
@@ -485,11 +485,17 @@ def test_a_value_is_changed_in_its_row_and_a_wrong_one_is_refused_there(project:
         await until(pilot, lambda: "model.norm=rmsnorm" in fields.overrides)
         await pilot.press("enter")
         await until(pilot, lambda: pane.is_editing)
+        # All choices are offered; the beginning of one stands for it.
+        assert "layernorm  default" in shown(console)
+        await pilot.press("ctrl+u", "l", "enter")
+        await until(pilot, lambda: "model.norm=layernorm" in fields.overrides)
+        await pilot.press("enter")
+        await until(pilot, lambda: pane.is_editing)
         await pilot.press("x", "escape")
         await until(pilot, lambda: table.has_focus)
         assert isinstance(console.screen, LaunchScreen)
-        await pilot.press("space")
-        await until(pilot, lambda: "model.norm=layernorm" in fields.overrides)
+        await pilot.press(*go_to(form, "model.n_layer"), "space")
+        await until(pilot, lambda: "model.n_layer=4" in fields.overrides)
 
     with_console(project, steps, size=(120, 40))
 

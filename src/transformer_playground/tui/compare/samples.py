@@ -20,6 +20,8 @@ from transformer_playground.tui.sample.runner import SampleRunner
 
 _MUTED = "$foreground 60%"
 _SHORTEST_BAR, _LONGEST_BAR = 4, 40
+# Of one text with its borders.
+_LEAST_LINES = 5
 # A sample file can hold any amount of text.
 _MAX_CHARACTERS = 20_000
 
@@ -107,6 +109,7 @@ class TrainingSamples(Vertical):
         super().__init__(id="compare-training", classes="compare-pane")
         self._tracks: Mapping[str, SampleTrack] = {}
         self._titles: Mapping[str, Content] = {}
+        self._left_out = 0
         # None follows the newest step.
         self._step: int | None = None
 
@@ -126,9 +129,7 @@ class TrainingSamples(Vertical):
 
     def show(self, tracks: Mapping[str, SampleTrack], titles: Mapping[str, Content]) -> None:
         """Show these runs, as many as fit, at the current step."""
-        self._tracks = dict(list(tracks.items())[:SLOTS])
-        self._titles = titles
-        self._left_out = len(tracks) - len(self._tracks)
+        self._tracks, self._titles = tracks, titles
         self._refresh()
 
     def on_resize(self) -> None:
@@ -150,8 +151,11 @@ class TrainingSamples(Vertical):
             pane.scroll_relative(y=by, animate=False)
 
     def _refresh(self) -> None:
+        space = self.query_one("#compare-training-texts").size.height
+        fitting = min(SLOTS, max(1, space // _LEAST_LINES)) if space else SLOTS
+        runs = list(self._tracks)[:fitting]
+        self._left_out = len(self._tracks) - len(runs)
         self.query_one("#compare-scrubber", Static).update(self._scrubber())
-        runs = list(self._tracks)
         for number, pane in enumerate(self.query(SampleText)):
             pane.display = number < len(runs)
             if pane.display:

@@ -6,6 +6,7 @@ from typing import Any
 
 from transformer_playground.config.override_text import setting_named
 from transformer_playground.config.reference import ANY_NAME, SchemaField, schema_index
+from transformer_playground.runs.naming import LOCATIONS
 from transformer_playground.tui.launch.completion import typed_form
 from transformer_playground.tui.launch.service import SettingValues
 from transformer_playground.tui.launch.variants import list_values
@@ -160,7 +161,8 @@ def _heading(key: str, summary: str, *, is_open: bool) -> SettingRow:
 
 
 def _summary(differing: Sequence[SettingRow]) -> str:
-    return ", ".join(f"{row.key.rpartition('.')[2]} {row.new}" for row in differing)
+    shown = (row for row in differing if row.key not in LOCATIONS)
+    return ", ".join(f"{row.key.rpartition('.')[2]} {row.new}" for row in shown)
 
 
 def _plain(value: Any) -> Any:

@@ -1,6 +1,7 @@
 """Settings table of the launch form: every setting a row, changed in place."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import ClassVar
 
 from rich.cells import cell_len, set_cell_size
@@ -242,6 +243,7 @@ class SettingsPane(Vertical):
         super().__init__(id="settings-pane")
         self.config: ExperimentConfig | None = None
         self._key: str | None = None
+        self._opened_with = ""
 
     def compose(self) -> ComposeResult:
         yield SettingsTable()
@@ -286,7 +288,7 @@ class SettingsPane(Vertical):
         field.styles.offset = (left, top)
         field.styles.width = max(width, min(40, self.size.width - left))
         field.display = True
-        field.value = edited_text(row)
+        self._opened_with = field.value = edited_text(row)
         field.cursor_position = len(field.value)
         field.focus()
         self._suggest(is_typed=False)
@@ -294,7 +296,8 @@ class SettingsPane(Vertical):
     def on_input_changed(self, event: Input.Changed) -> None:
         event.stop()
         if self._key is not None:
-            self._suggest(is_typed=True)
+            # All choices are offered until something is typed.
+            self._suggest(is_typed=self._field.value != self._opened_with)
             self.post_message(self.Typing())
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
@@ -343,8 +346,12 @@ class SettingsPane(Vertical):
 
     def _suggest(self, *, is_typed: bool) -> None:
         text = self._field.value.strip()
-        found = complete(f"{self._key}={text if is_typed else ''}", self.config)
-        if [each.text for each in found] == [f"{self._key}={text}"]:
+        # The key is in the row already.
+        found = [
+            replace(each, text=each.text.partition("=")[2])
+            for each in complete(f"{self._key}={text if is_typed else ''}", self.config)
+        ]
+        if [each.text for each in found] == [text]:
             found = []
         self._list.offer(found, highlight=False)
 
@@ -353,12 +360,12 @@ class SettingsPane(Vertical):
         text, chosen = self._field.value.strip(), self._list.chosen
         completions = [each.text for each in self._list.completions]
         if self._list.has_moved and chosen is not None:
-            return chosen.text.partition("=")[2]
+            return chosen.text
         # The prefix of a choice stands for the choice.
-        if text and completions and is_choice(completions[0]) and len(completions) == 1:
-            return completions[0].partition("=")[2]
+        if text and len(completions) == 1 and is_choice(f"{self._key}={completions[0]}"):
+            return completions[0]
         return text
 
     def _fill(self, completion: str) -> None:
-        self._field.value = completion.partition("=")[2]
+        self._field.value = completion
         self._field.cursor_position = len(self._field.value)
