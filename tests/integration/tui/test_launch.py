@@ -230,7 +230,9 @@ def test_overrides_can_be_taken_back(project: Project) -> None:
         await until(pilot, lambda: fields.typed == "model.bias=true")
         assert fields.overrides == ["train.runtime.seed=2"]
         table = console.screen.query_one(SettingsTable)
-        await pilot.press("ctrl+u", "up", "home", "down")
+        await pilot.press("ctrl+u")
+        await until(pilot, lambda: table.rows and table.rows[0].key == "changed")
+        await pilot.press("up", "home", "down")
         await until(pilot, lambda: table.current and table.current.is_changed)
         await pilot.press("delete")
         await until(pilot, lambda: fields.overrides == [])
