@@ -52,6 +52,11 @@ def test_every_command_that_reads_a_run_works(project: Project, tp: Tp) -> None:
         inspected = tp("inspect", "first", *view, "--json")
         assert inspected.code == 0, inspected.err
         check("inspect", inspected.lines[0])
+    measured = tp("eval", "first", "--pairs", "en", "--json")
+    assert measured.code == 0, measured.err
+    check("eval", measured.lines[0])
+    whole = report.lines[0]["evaluation"]["full_validation"]["loss"]
+    assert measured.lines[0]["loss"] == pytest.approx(whole, rel=1e-3)
     shown = tp("runs", "show", "first", "--json")
     assert shown.code == 0
     check("runs-show", shown.lines[0])
