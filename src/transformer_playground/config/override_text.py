@@ -58,6 +58,24 @@ def split_overrides(text: str) -> list[str]:
     return [*pieces, text[start:]]
 
 
+def split_values(text: str) -> list[str]:
+    """The values of a list without brackets: split at commas outside of quotes and brackets."""
+    parts, start, depth, quote = [], 0, 0, ""
+    for index, char in enumerate(text):
+        if quote:
+            quote = "" if char == quote and text[index - 1] != "\\" else quote
+        elif char in "\"'":
+            quote = char
+        elif char in _OPENING:
+            depth += 1
+        elif char in _CLOSING:
+            depth = max(0, depth - 1)
+        elif char == "," and not depth:
+            parts.append(text[start:index].strip())
+            start = index + 1
+    return [*parts, text[start:].strip()]
+
+
 def without_doubled_sign(text: str) -> str:
     """The line without a second `=` after a key, which a completed key already has."""
     return " ".join(_DOUBLED.sub(r"\1", piece) for piece in split_overrides(text))

@@ -3,12 +3,11 @@
 import math
 import random
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from transformer_playground.config.errors import closest_keys
-from transformer_playground.config.override_text import setting_named
+from transformer_playground.config.override_text import setting_named, split_values
 from transformer_playground.config.reference import find_field
 from transformer_playground.config.sources import parse_value
 from transformer_playground.config.toml import shortened, toml_value
@@ -19,7 +18,6 @@ from transformer_playground.runs.naming import SEED
 _NUMBER = r"[+-]?(?:\d[\d_]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?"
 _RANGE = re.compile(rf"({_NUMBER})\.\.({_NUMBER})(:log)?(?::(\d+))?")
 _RANGE_FORM = "low..high, low..high:log or low..high:log:5 (5 values)"
-_OPENING, _CLOSING = "[{", "]}"
 
 
 @dataclass(frozen=True)
@@ -137,8 +135,8 @@ def parse_axis(text: str) -> Axis:
         is_whole = isinstance(entry.default, int) and not isinstance(entry.default, bool)
         return checked(Range(entry.name, *_bounds(low, high), bool(log), _count(count), is_whole))
     key = tuple(entry.name.split("."))
-    pieces = list(_pieces(rest))
-    if not all(piece.strip() for piece in pieces):
+    pieces = split_values(rest)
+    if not all(pieces):
         raise ConfigError(
             f"--set {shortened(text)} has an empty value.", "Leave out the comma, or add the value."
         )
@@ -227,21 +225,3 @@ def _count(text: str | None) -> int | None:
     if len(text) > 4:
         raise ConfigError(f"{shortened(text)} values are too many for one setting.")
     return int(text)
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """Split at commas outside of quotes and brackets."""
-    start, depth, quote = 0, 0, ""
-    for index, char in enumerate(text):
-        if quote:
-            quote = "" if char == quote and text[index - 1] != "\\" else quote
-        elif char in "\"'":
-            quote = char
-        elif char in _OPENING:
-            depth += 1
-        elif char in _CLOSING:
-            depth -= 1
-        elif char == "," and not depth:
-            yield text[start:index].strip()
-            start = index + 1
-    yield text[start:].strip()

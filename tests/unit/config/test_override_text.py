@@ -6,6 +6,7 @@ from transformer_playground.config.override_text import (
     full_override,
     setting_named,
     split_overrides,
+    split_values,
     unfinished_part,
     without_doubled_sign,
 )
@@ -78,3 +79,10 @@ def test_a_second_equals_sign_after_a_key_is_dropped_but_not_within_a_value() ->
 )
 def test_completions_replace_the_end_of_a_line(line: str, part: str) -> None:
     assert unfinished_part(line) == part
+
+
+def test_values_are_split_at_commas_outside_of_quotes_and_brackets() -> None:
+    assert split_values("1, 2") == ["1", "2"]
+    mixed = split_values('"a, b", [1, 2], {x = 1, y = 2}')
+    assert mixed == ['"a, b"', "[1, 2]", "{x = 1, y = 2}"]
+    assert split_values("1,") == ["1", ""]

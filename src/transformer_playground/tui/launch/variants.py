@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from transformer_playground.config.override_text import setting_named
+from transformer_playground.config.override_text import setting_named, split_values
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.folder import check_run_id, new_run_id
 from transformer_playground.training.launch import Launch
@@ -15,7 +15,6 @@ from transformer_playground.tui.launch.service import check_launch
 MOST_RUNS = 200
 """Maximum number of runs that one launch may queue."""
 
-_OPENING, _CLOSING = "[{(", "]})"
 _PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 _NOT_IN_ID = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -29,7 +28,7 @@ def list_values(override: str) -> tuple[str, ...]:
     key, separator, text = override.partition("=")
     text = text.strip()
     entry = setting_named(key.strip()) if separator else None
-    parts = [part.strip() for part in _parts(text)]
+    parts = split_values(text)
     if entry is None or len(parts) < 2 or not all(parts):
         return (text,)
     if (entry.is_text or entry.is_path) and not all(part[0] in "\"'" for part in parts):
@@ -149,24 +148,6 @@ def plan_text(plan: Plan) -> str:
         verb = "exists" if count == 1 else "exist"
         text += f" · {count} {verb} already and {'is' if count == 1 else 'are'} left out"
     return text
-
-
-def _parts(text: str) -> list[str]:
-    """The parts between commas outside of quotes and brackets."""
-    parts, start, depth, quote = [], 0, 0, ""
-    for index, char in enumerate(text):
-        if quote:
-            quote = "" if char == quote and text[index - 1] != "\\" else quote
-        elif char in "\"'":
-            quote = char
-        elif char in _OPENING:
-            depth += 1
-        elif char in _CLOSING:
-            depth = max(0, depth - 1)
-        elif char == "," and not depth:
-            parts.append(text[start:index])
-            start = index + 1
-    return [*parts, text[start:]]
 
 
 def _filled(template: str, overrides: Sequence[str]) -> str:
