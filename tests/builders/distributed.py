@@ -1,9 +1,11 @@
 """Two training processes on this machine, connected by gloo, that run several cases."""
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 import socket
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -11,8 +13,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from builders.training import Recorder
 from transformer_playground.config.schema import ExperimentConfig
+from transformer_playground.errors import DataError, PlaygroundError, TrainingError
+from transformer_playground.training import accumulation
+from transformer_playground.training.control import TrainingControl
+from transformer_playground.training.distributed import DistInfo
 from transformer_playground.training.run import TrainingRequest, start
 
 SIZE = 2
@@ -62,6 +71,47 @@ def train_here(
     resumed, new = (run_id, None) if resumes else (None, run_id)
     state = start(request, runs_dir, run_id=new, resume_from=resumed, sinks=[recorder]).state
     return state.step, [type(event).__name__ for event in recorder.events]
+
+
+def stop_from_the_second(request: TrainingRequest, runs_dir: Path, run_id: str) -> int:
+    """Train until rank 1 asks to stop, as by a signal; the step at which this rank ends."""
+    control = TrainingControl()
+    if not DistInfo.current().is_main:
+        threading.Timer(0.2, control.stop).start()
+    return start(request, runs_dir, run_id=run_id, control=control).state.step
+
+
+def fail_on_the_second(request: TrainingRequest, runs_dir: Path, run_id: str) -> str:
+    """Train with a loss of the second step that is not finite on rank 1; the error here."""
+    true_loss, calls = accumulation.summed_cross_entropy, itertools.count()
+
+    def loss(logits: Tensor, targets: Tensor) -> Tensor:
+        return true_loss(logits, targets) * (torch.nan if next(calls) == 1 else 1)
+
+    if not DistInfo.current().is_main:
+        accumulation.summed_cross_entropy = loss
+    try:
+        start(request, runs_dir, run_id=run_id)
+    except TrainingError as error:
+        return str(error)
+    finally:
+        accumulation.summed_cross_entropy = true_loss
+    return ""
+
+
+def refuse_on_the_second() -> str:
+    """An action that fails on rank 1 alone; the error here."""
+    ranks = DistInfo.current()
+
+    def action() -> None:
+        if not ranks.is_main:
+            raise DataError("the dataset is missing.")
+
+    try:
+        ranks.together(action)
+    except PlaygroundError as error:
+        return str(error)
+    return ""
 
 
 @contextlib.contextmanager

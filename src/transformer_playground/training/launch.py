@@ -187,6 +187,8 @@ class ResolvedLaunch:
         open_dataset(self.loaded.config.prepare.dataset_dir, prepare_command=self.prepare_command)
         from transformer_playground.training.timed_estimate import estimate_run
 
+        if (processes := self.loaded.config.train.distributed.processes) > 1:
+            notify(f"steps are timed with one process, not with {processes}")
         return estimate_run(self._request(), notify)
 
     def known_estimate(self, *, rough: bool = False) -> "Estimate | None":

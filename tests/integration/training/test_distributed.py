@@ -7,12 +7,20 @@ from typing import Any
 import pytest
 import torch
 
-from builders.distributed import RankPool, train_here, two_ranks
+from builders.distributed import (
+    RankPool,
+    fail_on_the_second,
+    refuse_on_the_second,
+    stop_from_the_second,
+    train_here,
+    two_ranks,
+)
 from builders.finetuning import lora_request
 from builders.metrics import read_rows
 from builders.training import final_payload, merged, request_for, rows_of, runtime
 from transformer_playground.checkpoints.discovery import newest_valid
 from transformer_playground.runs.folder import RunFolder, open_run
+from transformer_playground.runs.status import derive_status
 from transformer_playground.training.distributed import DistInfo
 from transformer_playground.training.run import TrainingRequest, start
 
@@ -40,7 +48,6 @@ MUON = {"train": {"optim": {"optimizer": "muon"}}}
 ACCUMULATION = {"train": {"data": {"grad_accum_steps": 3}}}
 DROPOUT_AND_AVERAGE = {"model": {"dropout": 0.2}, "train": {"runtime": {"ema_decay": 0.9}}}
 CASES: dict[str, dict[str, Any]] = {
-    "adamw": {},
     "muon, dropout, accumulation and average": merged(MUON, ACCUMULATION, DROPOUT_AND_AVERAGE),
     "adamw in parts, dropout and average": merged(FSDP, DROPOUT_AND_AVERAGE),
     "muon in parts, accumulation": merged(FSDP, MUON, ACCUMULATION),
@@ -143,6 +150,26 @@ def test_only_the_first_rank_has_sinks_scores_heads_and_draws_samples(
         for run in (open_run(tmp_path / "runs", "run"), alone)
     ]
     assert scores[0] == pytest.approx(scores[1], abs=1e-5)
+
+
+def test_a_request_to_any_rank_ends_all_at_the_same_step(ranks: RankPool, tmp_path: Path) -> None:
+    request = request_for(tmp_path, merged(SHORT, runtime(max_iters=10**6)))
+    first, second = ranks.run(stop_from_the_second, request, tmp_path / "runs", "run")
+    assert first == second
+    assert derive_status(open_run(tmp_path / "runs", "run")).state == "stopped"
+
+
+def test_a_value_that_is_not_finite_on_one_rank_ends_all(ranks: RankPool, tmp_path: Path) -> None:
+    errors = ranks.run(fail_on_the_second, request_for(tmp_path, SHORT), tmp_path / "runs", "run")
+    assert all(error.startswith("loss is nan at step 1;") for error in errors)
+    assert derive_status(open_run(tmp_path / "runs", "run")).state == "failed"
+
+
+def test_what_fails_on_one_rank_is_said_by_the_first(ranks: RankPool) -> None:
+    first, second = ranks.run(refuse_on_the_second)
+    assert first.startswith("rank 1 on ")
+    assert first.endswith(": the dataset is missing.")
+    assert second == "the dataset is missing."
 
 
 def rows_of_samples(run: RunFolder) -> list[str]:
