@@ -13,12 +13,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
 from builders.training import Recorder
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.errors import DataError, PlaygroundError, TrainingError
+from transformer_playground.model.loss import summed_cross_entropy
 from transformer_playground.training import accumulation
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.distributed import DistInfo
@@ -83,20 +85,18 @@ def stop_from_the_second(request: TrainingRequest, runs_dir: Path, run_id: str) 
 
 def fail_on_the_second(request: TrainingRequest, runs_dir: Path, run_id: str) -> str:
     """Train with a loss of the second step that is not finite on rank 1; the error here."""
-    true_loss, calls = accumulation.summed_cross_entropy, itertools.count()
+    calls = itertools.count()
 
     def loss(logits: Tensor, targets: Tensor) -> Tensor:
-        return true_loss(logits, targets) * (torch.nan if next(calls) == 1 else 1)
+        return summed_cross_entropy(logits, targets) * (torch.nan if next(calls) == 1 else 1)
 
-    if not DistInfo.current().is_main:
-        accumulation.summed_cross_entropy = loss
-    try:
-        start(request, runs_dir, run_id=run_id)
-    except TrainingError as error:
-        return str(error)
-    finally:
-        accumulation.summed_cross_entropy = true_loss
-    return ""
+    breaks = not DistInfo.current().is_main
+    with pytest.MonkeyPatch.context() as patch:
+        if breaks:
+            patch.setattr(accumulation, "summed_cross_entropy", loss)
+        with pytest.raises(TrainingError) as failure:
+            start(request, runs_dir, run_id=run_id)
+    return str(failure.value)
 
 
 def refuse_on_the_second() -> str:
@@ -107,11 +107,9 @@ def refuse_on_the_second() -> str:
         if not ranks.is_main:
             raise DataError("the dataset is missing.")
 
-    try:
+    with pytest.raises(PlaygroundError) as failure:
         ranks.together(action)
-    except PlaygroundError as error:
-        return str(error)
-    return ""
+    return str(failure.value)
 
 
 @contextlib.contextmanager
