@@ -127,7 +127,7 @@ def test_a_shell_with_job_control_suspends_and_continues_the_console_while_it_tr
     terminal.type(f"PS1='ready> '; {TP_TUI}\r")
     terminal.read_until(1, after="4 Compare")
     terminal.type("n")
-    terminal.read_until(1, after="enter adds, then trains")
+    terminal.read_until(1, after="run id")
     terminal.type("\x1b[15~")
     wait_for_checkpoint(terminal, long_project)
     run = long_project.runs[0]
