@@ -139,8 +139,9 @@ def run(
     Interrupted ones are resumed. Several processes and machines that share the folders can do this
     at the same time.
     """
+    from transformer_playground.data.workers import core_count
     from transformer_playground.sweeps.progress import Progress
-    from transformer_playground.sweeps.runner import SweepRunner
+    from transformer_playground.sweeps.runner import SweepRunner, allow_starts
     from transformer_playground.sweeps.spec import find_sweep, load_sweep
     from transformer_playground.sweeps.tables import planned_runs
     from transformer_playground.sweeps.trials import prepare_dataset
@@ -152,8 +153,10 @@ def run(
         prepare_dataset(sweep, experiments_dir, runs_dir, preparation.note, preparation.progress)
     progress = Progress(sweep, experiments_dir, runs_dir)
     display = _Display(planned_runs(sweep, progress.states()), json_output=json_output)
+    if not worker:
+        allow_starts(folder)
     runner = SweepRunner(folder, progress, note, display.show)
-    threads = max(1, (os.cpu_count() or 1) // jobs)
+    threads = max(1, core_count() // jobs)
     if jobs > 1:
         # Read when torch is imported.
         os.environ["OMP_NUM_THREADS"] = str(threads)
@@ -167,8 +170,9 @@ def run(
         runner.run()
         workers.wait(lambda: request.signal is not None)
     if request.signal is not None:
-        again = shell_command(["tp", *arguments], experiments_dir, runs_dir)
-        note("" if worker else f"stopped by {request.signal.name}. Go on with: {again}")
+        if not worker:
+            again = shell_command(["tp", *arguments], experiments_dir, runs_dir)
+            note(f"stopped by {request.signal.name}. Go on with: {again}")
         return request.exit_code
     states = progress.states()
     if not worker:
@@ -299,7 +303,7 @@ def _print_results(
         f"{count} {state}" for state, count in tables.counts(sweep, states).items() if count
     )
     say(f"{sweep.sweep_id}: {tables.size_text(sweep, states)}; {counted}")
-    if sentence := verdict(combinations):
+    if sentence := verdict(combinations, tables.looks(sweep)):
         say(sentence)
     if shares := tables.importance(sweep, combinations):
         headers = setting_headers(list(shares))

@@ -67,7 +67,7 @@ def welch(first: Estimate, other: Estimate) -> Test | None:
     # Without any spread the degrees do not matter.
     degrees = total * total / spread if spread else float(sum(counts) - 2)
     error, difference = math.sqrt(total), other.mean - first.mean
-    return Test("welch", difference, error, degrees, _p_value(difference, error, degrees), counts)
+    return Test("welch", difference, error, degrees, p_value(difference, error, degrees), counts)
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,14 @@ def against_spread(first: Estimate, other: Estimate, spread: SeedSpread) -> Test
     counts = (first.n, other.n)
     error = spread.deviation * math.sqrt(1 / first.n + 1 / other.n)
     difference = other.mean - first.mean
-    p_value = _p_value(difference, error, spread.degrees)
-    return Test("seed_spread", difference, error, float(spread.degrees), p_value, counts)
+    return Test(
+        "seed_spread",
+        difference,
+        error,
+        float(spread.degrees),
+        p_value(difference, error, spread.degrees),
+        counts,
+    )
 
 
 def paired(
@@ -125,11 +131,13 @@ def paired(
     residuals = differences - mean * targets
     error = math.sqrt(count / (count - 1) * float(residuals @ residuals)) / total
     degrees = float(count - 1)
-    p_value = _p_value(mean, error, degrees)
-    return Test("paired_windows", mean, error, degrees, p_value, (count, count))
+    return Test(
+        "paired_windows", mean, error, degrees, p_value(mean, error, degrees), (count, count)
+    )
 
 
-def _p_value(difference: float, error: float, degrees: float) -> float:
+def p_value(difference: float, error: float, degrees: float) -> float:
+    """Two-sided p-value of a difference with this standard error, also of one without spread."""
     if not difference:
         return 1.0
     return two_sided(difference / error, degrees) if error else 0.0

@@ -17,7 +17,7 @@ from transformer_playground.errors import RunError, UsageError, translate_os_err
 from transformer_playground.files import fsync_folder, random_hex, read_regular, replace_json
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_GENERATED_ID = re.compile(r".+-[0-9]{8}-[0-9]{6}-([0-9a-f]{4})")
+_GENERATED_ID = re.compile(r".+-[0-9]{8}-[0-9]{6}-([0-9a-f]{4,8})")
 RUNS_DIR = Path("runs")
 SCHEMA_VERSION = 1
 _REQUIRED_KEYS = {"experiment": str, "config": dict}

@@ -132,7 +132,7 @@ def parse_axis(text: str) -> Axis:
         )
     if match := _RANGE.fullmatch(rest):
         low, high, log, count = match.groups()
-        is_whole = isinstance(entry.default, int) and not isinstance(entry.default, bool)
+        is_whole = "whole number" in entry.allowed
         return checked(Range(entry.name, *_bounds(low, high), bool(log), _count(count), is_whole))
     key = tuple(entry.name.split("."))
     pieces = split_values(rest)

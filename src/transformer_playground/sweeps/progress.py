@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from filelock import FileLock
+
 from transformer_playground.comparison.estimates import estimate
 from transformer_playground.errors import ConfigError
 from transformer_playground.sweeps.axes import Values
@@ -14,12 +16,15 @@ from transformer_playground.sweeps.trials import (
     Trial,
     TrialState,
     examples,
+    most_combinations,
     plan,
     resolve_trial,
     search_of,
     trial_states,
 )
 from transformer_playground.training.launch import ResolvedLaunch
+
+_LOCK = ".search.lock"
 
 
 @dataclass
@@ -54,10 +59,7 @@ class Progress:
         Raises:
             PlaygroundError: One is impossible.
         """
-        trials = plan(self.sweep)
-        for trial in trials:
-            if trial.number not in self.launches:
-                self.launches[trial.number] = self._launch(trial)
+        trials = [trial for trial in plan(self.sweep) if self._is_possible(trial)]
         launches = [self.launches[trial.number] for trial in trials]
         found = trial_states(trials, launches, self.runs_dir)
         if self.sweep.sequential:
@@ -88,9 +90,28 @@ class Progress:
                     if state.state == "finished" and state.row
                 ]
                 search.tell(group[0].trial.number // size, estimate(losses).mean)
-        if len(states) >= (sweep.runs or 0) * size:
+        assert sweep.root is not None
+        # Several processes choose one after the other.
+        with FileLock(sweep.root / _LOCK):
+            if len(search.combinations()) >= most_combinations(sweep):
+                return False
+            return search.choose(self._is_impossible)
+
+    def _is_possible(self, trial: Trial) -> bool:
+        """Whether a trial can be trained; its configuration is then in `launches`.
+
+        Raises:
+            ConfigError: It cannot, and no search has chosen it.
+        """
+        if trial.number in self.launches:
+            return True
+        try:
+            self.launches[trial.number] = self._launch(trial)
+        except ConfigError:
+            # A search is killed before it has refused what it chose.
+            if self.sweep.method != "tpe":
+                raise
             return False
-        search.choose(self._is_impossible)
         return True
 
     def _is_impossible(self, values: Values) -> bool:
@@ -101,4 +122,11 @@ class Progress:
         return False
 
     def _launch(self, trial: Trial) -> ResolvedLaunch:
-        return resolve_trial(self.sweep, trial, self.experiments_dir, self.runs_dir)
+        launch = resolve_trial(self.sweep, trial, self.experiments_dir, self.runs_dir)
+        processes = launch.loaded.config.train.distributed.processes
+        if processes > 1:
+            raise ConfigError(
+                f"train.distributed.processes = {processes}: runs of a sweep train in one process.",
+                "Set it to 1, and train several runs side by side with tp sweep run --jobs.",
+            )
+        return launch

@@ -3,14 +3,13 @@
 Losses are best validation losses in nats per token; smaller is better.
 """
 
-import itertools
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from transformer_playground.comparison.estimates import Estimate, estimate
-from transformer_playground.comparison.significance import LEVEL, two_sided
+from transformer_playground.comparison.significance import LEVEL, p_value
 from transformer_playground.config.toml import toml_value
 from transformer_playground.formatting import loss_text, power_text
 from transformer_playground.runs.naming import setting_headers
@@ -69,13 +68,12 @@ class Effect:
 
 def combine(states: Iterable[TrialState]) -> list[Combination]:
     """The combinations of a sweep, best first; those without a loss last, in their order."""
-    groups = {
-        key: tuple(members)
-        for key, members in itertools.groupby(states, key=lambda each: repr(each.trial.values))
-    }
+    groups: dict[str, dict[int, TrialState]] = {}
+    for state in states:
+        groups.setdefault(repr(state.trial.values), {})[state.trial.seed] = state
     found = [
         Combination(members[0].trial.values, members, estimate(map(loss_of, members)))
-        for members in groups.values()
+        for members in (tuple(group.values()) for group in groups.values())
     ]
     return sorted(found, key=lambda each: (each.loss.mean is None, each.loss.mean or 0.0))
 
@@ -89,12 +87,17 @@ def effects(combinations: Sequence[Combination]) -> list[Effect]:
     )
 
 
-def verdict(combinations: Sequence[Combination]) -> str:
+def verdict(combinations: Sequence[Combination], looks: int = 1) -> str:
     """One sentence about the best combination, and how sure that is; empty without losses.
 
     Combinations are compared seed by seed, as in a randomised block design: the residuals of all
     complete ones around the means of combination and seed give the standard error. Holm's
     step-down method keeps the best of many from looking better than it is by luck.
+
+    Args:
+        combinations: The best first.
+        looks: How often the results were looked at to decide whether to go on; the level is
+            divided by it (Bonferroni).
     """
     measured = [each for each in combinations if each.loss.mean is not None]
     if not measured:
@@ -108,7 +111,7 @@ def verdict(combinations: Sequence[Combination]) -> str:
     p_values = block_tests(losses)
     if len(losses) < len(measured) or p_values is None:
         return f"{name}. It takes several finished seeds of each to know whether that is chance."
-    same = len(p_values) - rejections(p_values)
+    same = len(p_values) - rejections(p_values, LEVEL / looks)
     second = f"{values_text(others[0].values)} with {estimate_text(others[0].loss)}"
     if same:
         count = "the next" if same == 1 else f"{same} of {len(others)} others"
@@ -142,15 +145,15 @@ def block_tests(losses: Sequence[Sequence[float]]) -> list[float] | None:
     found = []
     for mean in means[1:]:
         difference = mean - means[0]
-        found.append(two_sided(difference / error, degrees) if error else float(not difference))
+        found.append(p_value(difference, error, degrees))
     return found
 
 
 def rejections(p_values: Sequence[float], level: float = LEVEL) -> int:
     """How many hypotheses Holm's method (1979) rejects at a level."""
     count = 0
-    for rank, p_value in enumerate(sorted(p_values)):
-        if p_value * (len(p_values) - rank) >= level:
+    for rank, value in enumerate(sorted(p_values)):
+        if value * (len(p_values) - rank) >= level:
             break
         count += 1
     return count
@@ -222,5 +225,4 @@ def _level(
     error, mean = difference.standard_error, difference.mean or 0.0
     if error is None:
         return Level(value, loss, difference)
-    p_value = two_sided(mean / error, difference.n - 1) if error else float(mean == 0.0)
-    return Level(value, loss, difference, p_value)
+    return Level(value, loss, difference, p_value(mean, error, difference.n - 1))

@@ -73,6 +73,7 @@ class SweepRunner:
     notify: Callable[[str], object]
     report: Callable[[Started | Ended], object]
     _control: TrainingControl = field(default_factory=TrainingControl)
+    _begun: float = field(default_factory=time.time)
     _is_stopped: bool = False
     _passed: set[tuple[str, int | None]] = field(default_factory=set)
 
@@ -87,8 +88,6 @@ class SweepRunner:
         Raises:
             PlaygroundError: A setting is impossible, or several trials in a row have failed.
         """
-        with translate_os_errors(UsageError, f"{self.folder.stop_path} cannot be removed"):
-            self.folder.stop_path.unlink(missing_ok=True)
         failures = 0
         while True:
             states = self.progress.states()
@@ -112,10 +111,20 @@ class SweepRunner:
 
     def _next(self, states: Sequence[TrialState]) -> TrialState | None:
         for state in states:
-            is_due = state.state == "open" and not state.waits
+            is_due = state.state == "open" and not state.waits and not self._was_stopped(state)
             if is_due and (state.trial.run_id, state.goal) not in self._passed:
                 return state
         return None
+
+    def _was_stopped(self, state: TrialState) -> bool:
+        """Whether the user has stopped this very run, whichever process trained it.
+
+        With successive halving runs are also stopped at their step.
+        """
+        row = state.row
+        if row is None or row.state != "stopped" or self.progress.sweep.halving is not None:
+            return False
+        return (row.updated or 0.0) > self._begun
 
     def _waits(self, states: Sequence[TrialState]) -> bool:
         """Whether runs of other processes will decide which trials go on."""
@@ -125,8 +134,7 @@ class SweepRunner:
     def _train(self, chosen: TrialState) -> PlaygroundError | None:
         """Train one trial; return why it failed, if it did."""
         trial = chosen.trial
-        # Whatever becomes of it, this process does not take the trial again: a run that the user
-        # stops by itself stays stopped.
+        # Whatever becomes of it, this process does not take the trial again.
         self._passed.add((trial.run_id, chosen.goal))
         self._control = control = TrainingControl()
         if self._is_stopped:
@@ -170,6 +178,16 @@ class _StopAt:
 
     def close(self) -> None:
         """Nothing to close."""
+
+
+def allow_starts(folder: SweepFolder) -> None:
+    """Let processes train a sweep again after `stop_sweep`.
+
+    Raises:
+        UsageError: The folder cannot be written.
+    """
+    with translate_os_errors(UsageError, f"{folder.stop_path} cannot be removed"):
+        folder.stop_path.unlink(missing_ok=True)
 
 
 def stop_sweep(folder: SweepFolder, sweep: Sweep, runs_dir: Path) -> list[str]:

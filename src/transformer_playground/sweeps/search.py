@@ -37,39 +37,71 @@ class Search:
         self._path, self._axes, self._draw_seed = root / JOURNAL, axes, draw_seed
 
     def combinations(self) -> dict[int, Values]:
-        """All combinations chosen so far, by number."""
-        if not self._path.exists():
-            return {}
-        return {
-            trial.number: tuple((axis.key, _value(axis, trial.params)) for axis in self._axes)
-            for trial in self._study.trials
-            if _REFUSED not in trial.user_attrs and len(trial.params) == len(self._axes)
-        }
-
-    def choose(self, refuse: Callable[[Values], bool]) -> None:
-        """Choose one more combination; those that `refuse` returns true for are passed over.
+        """All combinations chosen so far, by number.
 
         Raises:
-            ConfigError: Too many in a row are refused.
+            ConfigError: The journal is damaged, or of other axes.
         """
-        for _ in range(_MOST_REFUSALS):
-            # A sampler of its own for each choice: what it chooses does not depend on who asks.
-            self._study.sampler = self._sampler(len(self._study.trials))
-            trial = self._study.ask({axis.key: _distribution(axis) for axis in self._axes})
-            if not refuse(tuple((axis.key, _value(axis, trial.params)) for axis in self._axes)):
-                return
-            trial.set_user_attr(_REFUSED, True)
-            self.tell(trial.number, None)
-        raise ConfigError(
-            f"{_MOST_REFUSALS} combinations in a row are impossible.", "Choose other values."
-        )
+        if not self._path.exists():
+            return {}
+        with self._readable():
+            return {
+                trial.number: self._values(trial.params)
+                for trial in self._study.trials
+                if _REFUSED not in trial.user_attrs and trial.params
+            }
+
+    def choose(self, refuse: Callable[[Values], bool]) -> bool:
+        """Choose one more combination.
+
+        Those that `refuse` returns true for, and those chosen before, are passed over.
+
+        Returns:
+            False if so many in a row were passed over that none may be left.
+
+        Raises:
+            ConfigError: The journal is damaged, or of other axes.
+        """
+        with self._readable():
+            known = {repr(values): number for number, values in self.combinations().items()}
+            for _ in range(_MOST_REFUSALS):
+                trials = self._study.trials
+                # A sampler of its own for each choice: what it chooses does not depend on who asks.
+                self._study.sampler = self._sampler(len(trials))
+                trial = self._study.ask({axis.key: _distribution(axis) for axis in self._axes})
+                values = self._values(trial.params)
+                number = known.get(repr(values))
+                if number is None and not refuse(values):
+                    return True
+                trial.set_user_attr(_REFUSED, True)
+                # The loss of a combination that is chosen again is what it was.
+                self.tell(trial.number, None if number is None else trials[number].value)
+        return False
 
     def tell(self, number: int, loss: float | None) -> None:
         """Record the loss of a combination, or None if it failed; a second time has no effect."""
         from optuna.trial import TrialState
 
         state = TrialState.FAIL if loss is None else TrialState.COMPLETE
-        self._study.tell(number, loss, state, skip_if_finished=True)
+        with self._readable():
+            self._study.tell(number, loss, state, skip_if_finished=True)
+
+    def _values(self, params: dict[str, Any]) -> Values:
+        return tuple((axis.key, _value(axis, params)) for axis in self._axes)
+
+    @contextlib.contextmanager
+    def _readable(self) -> Iterator[None]:
+        """Turn any error of a journal that is damaged, or of other axes, into one sentence."""
+        try:
+            with translate_os_errors(ConfigError, f"{self._path} is unusable"):
+                yield
+        except PlaygroundError:
+            raise
+        except Exception as error:
+            raise ConfigError(
+                f"{self._path} does not fit this sweep: {type(error).__name__}: {error}",
+                "Remove it to let the search begin again; runs that exist are not trained again.",
+            ) from error
 
     def _sampler(self, known: int) -> "optuna.samplers.BaseSampler":
         from optuna.samplers import TPESampler
@@ -84,9 +116,8 @@ class Search:
         from optuna.storages.journal import JournalFileBackend
 
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        with _readable(self._path), translate_os_errors(ConfigError, f"{self._path} is unusable"):
-            storage = JournalStorage(JournalFileBackend(str(self._path)))
-            return optuna.create_study(storage=storage, study_name=_STUDY, load_if_exists=True)
+        storage = JournalStorage(JournalFileBackend(str(self._path)))
+        return optuna.create_study(storage=storage, study_name=_STUDY, load_if_exists=True)
 
 
 def importances(results: Sequence[tuple[Values, float]], axes: Sequence[Axis]) -> dict[str, float]:
@@ -110,20 +141,6 @@ def importances(results: Sequence[tuple[Values, float]], axes: Sequence[Axis]) -
         study.add_trial(optuna.trial.create_trial(params=params, distributions=by_key, value=loss))
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=0.25)
     return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
-
-
-@contextlib.contextmanager
-def _readable(path: Path) -> Iterator[None]:
-    """Turn any error of a damaged journal into one sentence."""
-    try:
-        yield
-    except (PlaygroundError, OSError):
-        raise
-    except Exception as error:
-        raise ConfigError(
-            f"{path} cannot be read: {type(error).__name__}: {error}",
-            "Remove it; runs that exist already are not trained again.",
-        ) from error
 
 
 def _distribution(axis: Axis) -> "optuna.distributions.BaseDistribution":

@@ -19,18 +19,23 @@ from transformer_playground.sweeps.results import (
 )
 from transformer_playground.sweeps.search import importances
 from transformer_playground.sweeps.spec import Sweep
-from transformer_playground.sweeps.trials import State, TrialState
+from transformer_playground.sweeps.trials import State, TrialState, most_combinations
 from transformer_playground.tables import Column, csv_text
 
 SCHEMA_VERSION = 1
 STATES: tuple[State, ...] = ("finished", "running", "open", "pruned", "failed")
 
 
+def looks(sweep: Sweep) -> int:
+    """How often the results are compared while it is trained: see `stop_when_clear`."""
+    return max(1, len(sweep.seeds) - 1) if sweep.sequential else 1
+
+
 def planned_runs(sweep: Sweep, states: Sequence[TrialState]) -> int:
     """Number of runs, with those that a search has not chosen yet."""
     if sweep.method != "tpe":
         return len(states)
-    return max(len(states), (sweep.runs or 0) * len(sweep.seeds))
+    return max(len(states), most_combinations(sweep) * len(sweep.seeds))
 
 
 def counts(sweep: Sweep, states: Sequence[TrialState]) -> dict[str, int]:
@@ -128,7 +133,7 @@ def as_document(sweep: Sweep, states: Sequence[TrialState]) -> dict[str, Any]:
         "method": sweep.method,
         "axes": {axis.key: axis.text() for axis in sweep.axes},
         "counts": counts(sweep, states),
-        "verdict": verdict(combinations),
+        "verdict": verdict(combinations, looks(sweep)),
         "combinations": [_combination(each) for each in combinations],
         "effects": [_effect(each) for each in effects(combinations)],
         "importance": importance(sweep, combinations),

@@ -1,6 +1,8 @@
 """Trials of a sweep: one run each, and what has become of them."""
 
+import hashlib
 import itertools
+import math
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -96,7 +98,7 @@ def plan(sweep: Sweep) -> list[Trial]:
     for place, values in _combinations(sweep).items():
         for offset, seed in enumerate(sweep.seeds):
             number = place * len(sweep.seeds) + offset
-            trials.append(Trial(number, values, seed, _run_id(sweep, number)))
+            trials.append(Trial(number, values, seed, _run_id(sweep, values, seed)))
     return trials
 
 
@@ -160,6 +162,13 @@ def _combinations(sweep: Sweep) -> dict[int, Values]:
     return dict(enumerate(_grid(sweep) if sweep.method == "grid" else _draws(sweep)))
 
 
+def most_combinations(sweep: Sweep) -> int:
+    """How many combinations a search chooses at most: `runs`, or all that there are."""
+    sizes = [len(axis.values) for axis in sweep.axes if isinstance(axis, Choices) or axis.count]
+    is_finite = len(sizes) == len(sweep.axes)
+    return min(sweep.runs or 0, math.prod(sizes)) if is_finite else sweep.runs or 0
+
+
 def search_of(sweep: Sweep) -> Search:
     """The search of a saved sweep with the method "tpe"."""
     assert sweep.root is not None
@@ -178,7 +187,7 @@ def examples(sweep: Sweep) -> list[Trial]:
         chosen = tuple(
             (axis.key, own[place % len(own)]) for axis, own in zip(sweep.axes, values, strict=True)
         )
-        found.append(Trial(place, chosen, sweep.seeds[0], _run_id(sweep, place)))
+        found.append(Trial(place, chosen, sweep.seeds[0], _run_id(sweep, chosen, sweep.seeds[0])))
     return found
 
 
@@ -210,9 +219,12 @@ def _check_size(runs: int) -> None:
         )
 
 
-def _run_id(sweep: Sweep, number: int) -> str:
+def _run_id(sweep: Sweep, values: Values, seed: int) -> str:
+    """The id of a run by what it trains: it stays the same when the sweep's file is edited."""
+    content = repr((sorted(sweep.settings), sorted(values), seed))
+    digest = hashlib.sha256(content.encode()).hexdigest()[:8]
     # The form of generated ids, so that lists call these runs by their settings.
-    return check_run_id(f"{sweep.sweep_id}-{sweep.created}-{number:04x}")
+    return check_run_id(f"{sweep.sweep_id}-{sweep.created}-{digest}")
 
 
 def _state(row: RunInfo) -> State:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from transformer_playground.data.workers import core_count
 from transformer_playground.errors import ConfigError, TrainingError
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ class ProcessGroup:
         import torch
 
         if not config.train.runtime.threads:
-            torch.set_num_threads(max(1, available_cores() // self.place.local_world_size))
+            torch.set_num_threads(max(1, core_count() // self.place.local_world_size))
 
     def is_abandoned(self) -> bool:
         """Whether the launcher of this process was killed."""
@@ -293,9 +294,3 @@ def _is_lost_connection(error: Exception) -> bool:
         word in str(error) for word in ("gloo", "Connection closed by peer", "Connection reset")
     )
     return is_gloo or isinstance(error, dist.DistError)
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    count: Any = getattr(os, "sched_getaffinity", None)
-    return len(count(0)) if count is not None else os.cpu_count() or 1

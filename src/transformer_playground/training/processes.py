@@ -12,10 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from transformer_playground.data.workers import core_count
 from transformer_playground.errors import TrainingError
 from transformer_playground.runs.folder import new_run_id
 from transformer_playground.training.launch import Launch, PrepareWhen, ResolvedLaunch
-from transformer_playground.training.process_group import OWN_LAUNCH, available_cores
+from transformer_playground.training.process_group import OWN_LAUNCH
 from transformer_playground.training.shares import check_shares
 
 # For a checkpoint of a large model to be saved on a slow disk.
@@ -92,7 +93,7 @@ def run_processes(command: RankCommand, processes: int, *, threads: int, hint: s
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-    os.environ.update(_environment(os.environ, threads or available_cores() // processes))
+    os.environ.update(_environment(os.environ, threads or core_count() // processes))
     config = LaunchConfig(
         min_nodes=1,
         max_nodes=1,

@@ -73,9 +73,11 @@ def test_a_sweep_trains_each_combination_with_each_seed(tp: Tp, project: Project
     assert last["counts"] == counts(finished=4)
     assert len({loss for loss in losses(tp).values() if loss}) == 4
     record = read_run_config(project.runs[2])
-    assert record["sweep"] == {"id": "s", "trial": 2}
-    assert record["config"]["model"]["norm"] == "layernorm"
-    assert record["config"]["train"]["runtime"]["seed"] == 1337
+    assert record["sweep"]["id"] == "s"
+    (line,) = [line for line in trials if line["number"] == record["sweep"]["trial"]][1:]
+    assert line["run_id"] == project.runs[2].run_id
+    assert record["config"]["model"]["norm"] == line["values"]["model.norm"]
+    assert record["config"]["train"]["runtime"]["seed"] == line["seed"]
 
 
 def test_a_run_with_the_same_settings_and_data_is_not_repeated(tp: Tp, project: Project) -> None:
@@ -270,7 +272,7 @@ def test_a_run_of_a_sweep_is_an_ordinary_run(tp: Tp, project: Project) -> None:
     longer = tp("train", "--resume", run.run_id, "--set", "train.runtime.max_iters=6")
 
     assert longer.code == 0
-    assert read_run_config(RunFolder(run.root))["sweep"] == {"id": "s", "trial": 0}
+    assert read_run_config(RunFolder(run.root))["sweep"]["id"] == "s"
 
 
 def test_a_search_chooses_its_combinations_from_results_and_goes_on(
@@ -301,6 +303,42 @@ def test_a_search_chooses_its_combinations_from_results_and_goes_on(
     assert losses(tp) == expected
 
 
+def test_a_search_trains_no_combination_twice_and_ends_when_none_is_left(tp: Tp) -> None:
+    tp(
+        *("sweep", "new", "tiny", "--name", "s", "--method", "tpe", "--runs", "9"),
+        *("--set", "norm=rmsnorm,layernorm", "--set", "max_iters=2,3"),
+    )
+
+    ended = tp("sweep", "run", "s", "--json")
+
+    assert ended.code == 0
+    assert ended.lines[-1]["counts"] == counts(finished=4)
+    assert len(show(tp)["combinations"]) == 4
+
+
+def test_axes_that_no_longer_fit_the_search_are_one_sentence(tp: Tp, project: Project) -> None:
+    tp(
+        *("sweep", "new", "tiny", "--name", "s", "--method", "tpe", "--runs", "1"),
+        *("--set", "norm=rmsnorm,layernorm", "--set", "max_iters=2"),
+    )
+    tp("sweep", "run", "s")
+    spec = find_sweep(project.root / SWEEPS_DIR, "s").spec_path
+    spec.write_text(spec.read_text().replace("model.norm", "model.activation"))
+    spec.write_text(spec.read_text().replace('["rmsnorm", "layernorm"]', '["gelu", "relu"]'))
+
+    ended = tp("sweep", "show", "s")
+
+    assert ended.code == 2
+    assert "does not fit this sweep" in ended.err
+
+
+def test_runs_of_several_processes_are_refused(tp: Tp) -> None:
+    made = tp(*NEW, "--set", "train.distributed.processes=2")
+
+    assert made.code == 2
+    assert "train in one process" in made.err
+
+
 def test_impossible_combinations_are_passed_over_by_a_search(tp: Tp) -> None:
     tp(
         *("sweep", "new", "tiny", "--name", "s", "--method", "tpe", "--runs", "3"),
@@ -323,7 +361,7 @@ def test_a_damaged_journal_is_one_sentence(tp: Tp, project: Project) -> None:
     ended = tp("sweep", "run", "s")
 
     assert ended.code == 2
-    assert "optuna.jsonl cannot be read" in ended.err
+    assert "optuna.jsonl does not fit" in ended.err
 
 
 HALVING = (
@@ -343,12 +381,18 @@ def test_halving_trains_the_better_combinations_on(tp: Tp, project: Project) -> 
     assert steps == [2, 2, 4, 8]
 
 
+def learning_rate(run: RunFolder) -> float:
+    """That of a run."""
+    rate: float = read_run_config(run)["config"]["train"]["optim"]["learning_rate"]
+    return rate
+
+
 def test_a_pruned_run_can_be_continued_and_equals_one_never_stopped(
     tp: Tp, project: Project
 ) -> None:
     tp(*HALVING)
     tp("sweep", "run", "s")
-    pruned = project.runs[0]
+    (pruned,) = (run for run in project.runs if learning_rate(run) == 1e-5)
     assert tp("train", "--resume", pruned.run_id).code == 0
     settings = ("optim.learning_rate=1e-5", "runtime.max_iters=8", "runtime.eval_interval=2")
     words = [word for each in settings for word in ("--set", f"train.{each}")]

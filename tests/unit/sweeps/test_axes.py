@@ -40,6 +40,8 @@ def test_a_range_with_a_count_has_the_values_of_a_grid() -> None:
     assert isinstance(axis, Range)
     assert axis.values == (1e-4, 3.162e-4, 1e-3, 3.162e-3, 1e-2)
     assert parse_axis("model.n_layer=1..7:3").values == (1, 4, 7)
+    # A setting of whole numbers that may be unset.
+    assert parse_axis("model.n_kv_head=1..4:4").values == (1, 2, 3, 4)
 
 
 def test_draws_stay_in_the_range_and_spread_by_its_scale() -> None:

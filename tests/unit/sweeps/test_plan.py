@@ -29,7 +29,18 @@ def test_a_grid_has_each_combination_with_each_seed_once() -> None:
 
 def test_runs_have_the_form_of_generated_ids() -> None:
     # So that lists call them by their settings.
-    assert [generated_suffix(trial.run_id) for trial in plan(GRID)][:3] == ["0000", "0001", "0002"]
+    assert len({generated_suffix(trial.run_id) for trial in plan(GRID)} - {None}) == 12
+
+
+def test_a_run_keeps_its_id_when_values_and_seeds_are_added() -> None:
+    more = replace(GRID, seeds=(4, 5, 6), axes=(GRID.axes[1], NORMS))
+
+    before = {(frozenset(trial.values), trial.seed): trial.run_id for trial in plan(GRID)}
+    after = {(frozenset(trial.values), trial.seed): trial.run_id for trial in plan(more)}
+
+    assert before.items() <= after.items()
+    other = plan(replace(GRID, settings=("model.n_embd=8",)))
+    assert not {trial.run_id for trial in other} & set(before.values())
 
 
 def test_more_random_runs_add_to_the_earlier_ones() -> None:

@@ -124,6 +124,24 @@ def test_two_rows_are_tested_as_by_a_paired_t_test() -> None:
     assert block_tests([[1.0], [2.0]]) is None
 
 
+def test_a_combination_that_is_told_twice_counts_once() -> None:
+    (combination,) = combine([*STATES[:3], *STATES[:3]])
+
+    assert combination.loss.n == 3
+
+
+def test_looks_make_the_verdict_stricter() -> None:
+    losses = {"a": (2.0, 2.1, 2.2, 2.3), "b": (2.1, 2.24, 2.31, 2.45)}
+    combinations = combine(
+        finished(norm, 1, seed, loss)
+        for norm, row in losses.items()
+        for seed, loss in enumerate(row)
+    )
+
+    assert "better than all others" in verdict(combinations)
+    assert "cannot be distinguished" in verdict(combinations, looks=9)
+
+
 def test_holm_stops_at_the_first_hypothesis_that_stands() -> None:
     assert rejections([0.001, 0.004, 0.5]) == 2
     assert rejections([0.004, 0.004, 0.004]) == 0
