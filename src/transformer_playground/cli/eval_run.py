@@ -1,7 +1,7 @@
 """`tp eval`."""
 
 import os
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -13,6 +13,7 @@ from transformer_playground.cli.options import (
     DatasetDir,
     ExperimentsDir,
     RunsDir,
+    refuse_unread,
 )
 from transformer_playground.cli.output import note, say, say_json
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
@@ -21,8 +22,12 @@ from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.runs.generation_request import SampleRequest
 from transformer_playground.terminal import visible_line
 
+# The task that reads an option.
+_READER: Final = {"order": "ngram", "pairs": "pairs", "n_pairs": "pairs"}
+
 
 def eval_run(
+    context: typer.Context,
     run: Annotated[str, typer.Argument(metavar="RUN", help=f"{RUN_HELP} Or an experiment.")],
     task: Annotated[
         list[str] | None,
@@ -61,11 +66,18 @@ def eval_run(
 
     Results are of the whole validation split. Papers and examples: docs/evaluation.md.
     """
-    found = find_run_or_latest(runs_dir, run)
-
     from transformer_playground.config.run_config import base_model_override
-    from transformer_playground.report.request import ReportRequest, resolve_report
+    from transformer_playground.report.request import OWN_TEXT, ReportRequest, resolve_report
 
+    unread = {
+        name: f"without --task {reader}"
+        for name, reader in _READER.items()
+        if task and reader not in task
+    }
+    if pairs and OWN_TEXT not in pairs:
+        unread.setdefault("n_pairs", f"without --pairs {OWN_TEXT}")
+    refuse_unread(context, unread)
+    found = find_run_or_latest(runs_dir, run)
     sampling = SampleRequest(
         checkpoint=checkpoint, overrides=base_model_override(base), environ=os.environ
     )
@@ -74,7 +86,7 @@ def eval_run(
     )
     # torch is imported after everything that can fail without it.
     from transformer_playground.report.task_text import task_text
-    from transformer_playground.report.tasks import OWN_TEXT, EvalRequest, run_tasks, tasks_named
+    from transformer_playground.report.tasks import EvalRequest, run_tasks, tasks_named
 
     request = EvalRequest(
         tasks=tasks_named(task or ()),

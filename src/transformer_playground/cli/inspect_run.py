@@ -1,8 +1,9 @@
 """`tp inspect`."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import typer
 
@@ -14,6 +15,7 @@ from transformer_playground.cli.options import (
     ExperimentsDir,
     RunsDir,
     check_out,
+    refuse_unread,
 )
 from transformer_playground.cli.output import note, say, say_json
 from transformer_playground.errors import UsageError
@@ -24,10 +26,33 @@ from transformer_playground.runs.finding import find_run_or_latest
 from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.terminal import visible, visible_line
 
+if TYPE_CHECKING:
+    from transformer_playground.inspection.request import Split, View
+
 _PARTS = "LAYER.HEAD, LAYER.mlp, LAYER.attention or LAYER"
+_WINDOWED: Final[tuple["View", ...]] = (
+    "text",
+    "lens",
+    "attribution",
+    "attention",
+    "ablate",
+    "neurons",
+    "model",
+)
+# The views that read an option. Where checkpoints and files are may always be stated.
+_READERS: Final[dict[str, tuple["View", ...]]] = {
+    "prompt": (*_WINDOWED, "patch"),
+    "split": _WINDOWED,
+    "window": _WINDOWED,
+    "windows": ("neurons",),
+    "position": ("lens", "attribution", "attention"),
+    "mean": ("ablate",),
+    "patch_kind": ("patch",),
+}
 
 
 def inspect_run(
+    context: typer.Context,
     run: Annotated[str, typer.Argument(metavar="RUN", help=f"{RUN_HELP} Or an experiment.")],
     prompt: Annotated[
         str | None,
@@ -151,9 +176,10 @@ def inspect_run(
     views: list[View] = [view for view, is_asked in asked.items() if is_asked]
     if len(views) > 1:
         raise UsageError(f"--{views[0]} and --{views[1]} are different views.", "Give one of them.")
+    chosen: View = views[0] if views else "text"
+    refuse_unread(context, _unread(chosen, prompt, split))
     if out is not None:
         check_out(out)
-    chosen: View = views[0] if views else "text"
     request = InspectRequest(
         view=chosen,
         prompt=prompt,
@@ -190,3 +216,23 @@ def inspect_run(
         say_json(document)
     else:
         say(render(document))
+
+
+def _unread(view: "View", prompt: str | None, split: "Split | None") -> dict[str, str]:
+    """Parameters that a view of this text does not read, with the reason."""
+    unread = {
+        # The view of a text has no option of its own.
+        name: f"with --{view}" if "text" in readers else f"without {_flags(readers)}"
+        for name, readers in _READERS.items()
+        if view not in readers
+    }
+    if prompt is not None:
+        return dict.fromkeys(("window", "windows"), "with --prompt") | unread
+    if view == "model" and split is None:
+        return {"window": "with --model unless --split is given"} | unread
+    return unread
+
+
+def _flags(views: Sequence["View"]) -> str:
+    *others, last = (f"--{view}" for view in views)
+    return f"{', '.join(others)} or {last}" if others else last

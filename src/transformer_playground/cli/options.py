@@ -4,7 +4,7 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -177,6 +177,24 @@ def sample_options(**replaced: Any) -> Callable[[Callable[..., None]], Callable[
         return with_request
 
     return decorate
+
+
+def refuse_unread(context: typer.Context, unread: Mapping[str, str]) -> None:
+    """Refuse options that are stated but have no effect, even if they state their default.
+
+    Args:
+        context: Context of the command.
+        unread: Names of parameters that the command would not read, each with the reason, such as
+            "without --ablate".
+
+    Raises:
+        UsageError: One of them is on the command line.
+    """
+    for name, reason in unread.items():
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            flag = name.replace("_", "-")
+            raise UsageError(f"--{flag} has no effect {reason}.", f"Leave out --{flag}.")
 
 
 def check_out(out: Path) -> None:

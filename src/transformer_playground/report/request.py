@@ -15,6 +15,8 @@ from transformer_playground.runs.generation_request import (
 
 N_SAMPLES = 200
 MAX_SEARCHED_BYTES = 50_000_000
+OWN_TEXT = "text"
+"""Source of minimal pairs: those made from the validation text."""
 
 
 @dataclass(frozen=True)

@@ -23,14 +23,12 @@ from transformer_playground.evaluation.token_losses import TokenLosses, token_lo
 from transformer_playground.experiments.dataset_lookup import saved_config
 from transformer_playground.files import read_regular
 from transformer_playground.jsonvalues import as_object, as_text
-from transformer_playground.report.request import ReportSetup
+from transformer_playground.report.request import OWN_TEXT, ReportSetup
 from transformer_playground.runs.generation import LoadedRun, load_resolved, token_text
 from transformer_playground.runs.series import RunSeries
 
 Task = Literal["ngram", "tokens", "pairs"]
 TASKS: tuple[Task, ...] = get_args(Task)
-OWN_TEXT = "text"
-"""Source of pairs: those made from the validation text."""
 
 # Its tables need about 50 bytes for each token and order.
 _MOST_TRAINING = 20_000_000

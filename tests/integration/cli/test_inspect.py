@@ -199,3 +199,53 @@ def test_what_cannot_be_looked_at_is_refused_in_a_sentence(
     assert (ended.code, ended.out) == (code, "")
     assert message in ended.err
     assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(
+    ("words", "complaint"),
+    [
+        (("--mean",), "--mean has no effect without --ablate."),
+        (("--lens", "--patch-kind", "residual"), "--patch-kind has no effect without --patch."),
+        (("--windows", "64"), "--windows has no effect without --neurons."),
+        (
+            ("--ablate", "all", "--position", "-1"),
+            "--position has no effect without --lens, --attribution or --attention.",
+        ),
+        (("--heads", "--prompt", "40 b"), "--prompt has no effect with --heads."),
+        (("--heads", "--split", "val"), "--split has no effect with --heads."),
+        (("--neighbours", "b", "--window", "0"), "--window has no effect with --neighbours."),
+        (("--prompt", "4", "--patch", "b", "--split", "val"), "--split has no effect with --patch"),
+        (("--prompt", "40 b", "--window", "1"), "--window has no effect with --prompt."),
+        (
+            ("--neurons", "0", "--prompt", "40 b", "--windows", "2"),
+            "--windows has no effect with --prompt.",
+        ),
+        (
+            ("--model", "--window", "1"),
+            "--window has no effect with --model unless --split is given.",
+        ),
+    ],
+)
+def test_an_option_that_the_view_does_not_read_is_refused(
+    trained: Project, tp: Tp, words: tuple[str, ...], complaint: str
+) -> None:
+    ended = tp("inspect", "first", *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert complaint in ended.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--ablate", "0.0", "--mean", "--window", "1"),
+        ("--prompt", "40 b", "--patch", "31 b", "--patch-kind", "mlp"),
+        ("--neurons", "0", "--split", "train", "--window", "1", "--windows", "2"),
+        ("--attention", "--prompt", "40 b", "--position", "1"),
+        ("--model", "--split", "val", "--window", "1"),
+    ],
+)
+def test_options_that_the_view_reads_are_taken(
+    trained: Project, tp: Tp, words: tuple[str, ...]
+) -> None:
+    ended = tp("inspect", "first", *words)
+    assert ended.code == 0, ended.err
