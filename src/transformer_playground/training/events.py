@@ -64,7 +64,7 @@ class StepLogged(Event):
 class Evaluated(Event):
     """Evaluation losses on fixed windows, the same ones each time.
 
-    `seconds` is how long it took, pauses included. `head_scores` has the scores of each kind by
+    `seconds` is how long it took, without pauses. `head_scores` has the scores of each kind by
     layer and head, if they are measured.
     """
 

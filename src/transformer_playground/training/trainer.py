@@ -18,12 +18,7 @@ from transformer_playground.training.accumulation import Accumulation
 from transformer_playground.training.checkpointing import Checkpointer, ResumePoint
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.distributed import DistInfo
-from transformer_playground.training.events import (
-    RunFailed,
-    RunStarted,
-    StatusChanged,
-    Warned,
-)
+from transformer_playground.training.events import RunFailed, RunStarted, StatusChanged, Warned
 from transformer_playground.training.measurements import (
     HeadScores,
     draw_samples,
@@ -103,6 +98,7 @@ class Trainer:
         self._max_unread = max_unread_steps(setup.device)
         self._parts = StepParts(setup.device)
         self.state = TrainingState()
+        self._paused_seconds = 0.0
         self._resumed_from: str | None = None
         if resume_from is not None:
             self.state = self._checkpointer.restore(resume_from.payload)
@@ -189,7 +185,7 @@ class Trainer:
             if "evaluate" in asked.actions or eval_due:
                 is_best = self.evaluate(scheduled=eval_due)
             sample_due = due(runtime.sample_interval, state.step, done_at=state.sampled_at)
-            if "sample" in asked.actions or sample_due:
+            if ("sample" in asked.actions or sample_due) and not control.stopping:
                 self.sample()
             reason = self.stop_reason()
             save_due = checkpointer.is_due(state.step, ending=bool(reason))
@@ -271,7 +267,7 @@ class Trainer:
         self._read_steps()
         state, setup = self.state, self.setup
         cancelled = partial(self._wait_while_paused, in_pause=self.control.paused)
-        start_time = time.perf_counter()
+        start_time = time.perf_counter() - self._paused_seconds
         with self.params.ema_weights():
             losses = evaluate(
                 self.model,
@@ -281,7 +277,7 @@ class Trainer:
                 cancelled=cancelled,
                 sharing=Sharing(self.dist.rank, self.dist.world_size, self.dist.sum),
             )
-            heads = self._score_heads() if self.train.runtime.head_scores else None
+            heads = self._score_heads() if losses and self.train.runtime.head_scores else None
         if losses is None:
             return False
         if not math.isfinite(losses.val_loss):
@@ -296,7 +292,7 @@ class Trainer:
             text = f"evaluating {eval_set}, before {before}: the best loss counts from here"
             self._events.emit(Warned(step=state.step, message=text))
         is_best = scheduled and state.record_eval(losses.val_loss, eval_set, min_delta=min_delta)
-        seconds = time.perf_counter() - start_time
+        seconds = time.perf_counter() - self._paused_seconds - start_time
         self._events.emit(evaluated(state.step, losses, heads, seconds=seconds, is_best=is_best))
         self._answers.completed.add("evaluate")
         return is_best
@@ -392,9 +388,11 @@ class Trainer:
         """
         self.control.between_batches()
         if self.control.paused and not in_pause and not self.control.has_request():
+            paused_at = time.perf_counter()
             self._events.emit(StatusChanged(step=self.state.step, status="paused"))
             self._answers.give_switches(self.state.step)
             while self.control.wait_while_paused():
                 self._answers.give_switches(self.state.step)
             self._events.emit(StatusChanged(step=self.state.step, status="running"))
+            self._paused_seconds += time.perf_counter() - paused_at
         return self.control.stopping

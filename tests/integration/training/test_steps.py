@@ -1,5 +1,6 @@
 """Single steps and saves of a trainer: windows, loss, clock, loss scaling, faults."""
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -19,13 +20,22 @@ from transformer_playground.checkpoints.discovery import choose
 from transformer_playground.checkpoints.loading import load_payload
 from transformer_playground.data.loader import IGNORED, Batch
 from transformer_playground.errors import CheckpointError, TrainingError
+from transformer_playground.model.base import LanguageModel
 from transformer_playground.model.device import Precision
 from transformer_playground.model.loss import summed_cross_entropy
 from transformer_playground.runs.folder import create_run
 from transformer_playground.training import accumulation
 from transformer_playground.training import trainer as module
 from transformer_playground.training.checkpointing import Checkpointer, ResumePoint
-from transformer_playground.training.events import CheckpointSaved, Warned
+from transformer_playground.training.control import TrainingControl
+from transformer_playground.training.events import (
+    CheckpointSaved,
+    Evaluated,
+    Event,
+    RunFinished,
+    StatusChanged,
+    Warned,
+)
 from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.setup import TrainingSetup, build_setup
 from transformer_playground.training.state import TrainingState
@@ -322,6 +332,53 @@ def test_a_checkpoint_is_due_when_the_last_one_is_so_old(
         checkpointer.save(trainer.state, last=True, best=False)
         assert not checkpointer.is_due(6, ending=True)
         assert not checkpointer.is_due(7, ending=False)
+
+
+def test_the_time_of_an_evaluation_is_without_the_pauses_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, control = Clock(monkeypatch), TrainingControl()
+    trainer, recorder = begin(setup_of(tmp_path), tmp_path, control=control)
+    begun: list[float] = []
+
+    def pause_before_a_batch() -> None:
+        begun.append(clock.now)
+        clock.now += 2.0
+        control.pause()
+
+    def resume_an_hour_later(event: Event) -> None:
+        if isinstance(event, StatusChanged) and event.status == "paused":
+            clock.now += 3600.0
+            control.resume()
+
+    monkeypatch.setattr(control, "between_batches", pause_before_a_batch)
+    recorder.react = resume_an_hour_later
+    trainer.evaluate(scheduled=True)
+    trainer.evaluate(scheduled=True)
+    took = [event.seconds for event in recorder.of(Evaluated)]
+    batches = len(begun) // 2
+    assert took == [2.0 * batches] * 2
+    assert clock.now - begun[0] == 3602.0 * 2 * batches
+
+
+def test_a_stop_during_an_evaluation_waits_for_neither_scores_nor_samples(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    control = TrainingControl()
+    measures = runtime(head_scores=True, sample_interval=1)
+    trainer, recorder = begin(setup_of(tmp_path, measures), tmp_path, control=control)
+    gathered: list[bool] = []
+
+    def whole_model() -> contextlib.AbstractContextManager[LanguageModel]:
+        gathered.append(True)
+        return contextlib.nullcontext(trainer.model)
+
+    monkeypatch.setattr(trainer, "_whole_model", whole_model)
+    monkeypatch.setattr(control, "between_batches", control.stop)
+    trainer.fit()
+    assert gathered == []
+    assert recorder.of(Evaluated) == []
+    assert [event.status for event in recorder.of(RunFinished)] == ["stopped"]
 
 
 def test_a_checkpoint_of_both_kinds_is_told_by_its_file_of_the_last(tmp_path: Path) -> None:
