@@ -267,7 +267,7 @@ def test_sampling_stops_at_once_and_says_so(trained: Project) -> None:
         await pilot.press("i")
         samples = console.screen.query_one(ComparisonSamples)
         await until(pilot, lambda: samples.form.prompt.has_focus)
-        await pilot.press(*["tab"] * 4)
+        await pilot.press(*["tab"] * 5)
         await until(pilot, lambda: console.focused and console.focused.id == "max_new_tokens")
         await pilot.press(*"49000", "enter")
         await until(pilot, lambda: samples.panes.n_tokens > 10)
