@@ -110,7 +110,7 @@ KEYS: tuple[Key, ...] = (
     _everywhere("machine", "8", "app.view('machine')", "Go to the Machine view."),
     _everywhere("new", "n", "app.launch", "Train a new run.", "train", footer=True),
     _everywhere("again", "C", "app.again", "Train again like this run, with changes.", "again"),
-    _everywhere("share", "H", "app.share", "Write the selected runs as one HTML file.", "HTML"),
+    _everywhere("share", "H", "app.share", "Write the selected runs as one HTML file."),
     _everywhere("branch", "B", "app.branch", "Branch: start a new run from a checkpoint."),
     _everywhere("help", "question_mark,f1", "app.keys", "Show all keys.", "keys"),
     _everywhere(

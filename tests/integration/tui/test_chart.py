@@ -450,7 +450,7 @@ def test_zero_shows_all_points_and_again_leaves_out_the_first() -> None:
         chart.set_lines([line(falling())])
         await pilot.pause()
         usual = chart.plot()
-        assert chart.border_subtitle == "y without start and extremes"
+        assert chart.border_subtitle == "y axis: start and outliers left out"
         await pilot.press("0")
         every = chart.plot()
         await pilot.pause()

@@ -144,7 +144,7 @@ def test_the_filter_completes_fields_and_values_and_tab_never_leaves_it(project:
         assert bar.text == "norm=rmsnorm d"
         assert console.screen is view(console)
         await pilot.press(*typed("zz"))
-        await until(pilot, lambda: "No run matches. esc drops the filter." in shown(console))
+        await until(pilot, lambda: "No run matches. esc clears the filter." in shown(console))
         await pilot.press("enter")
         assert console.focused is view(console).query_one(RunsTable)
         await pilot.press("escape")

@@ -32,6 +32,8 @@ _GLYPH_SPACING = 24
 _COLUMNS_PER_SPARSE_POINT = 3
 _ROWS_PER_TICK = 3
 _MIN_POINTS_TO_LEAVE_OUT = 6
+LEFT_OUT_NOTE = "y axis: start and outliers left out"
+"""Said of a chart whose `fitted_y` does not reach all points."""
 # So much of each line is left out if it shrinks the y axis below this share.
 _MOST_LEFT_OUT, _WORTH_LEAVING_OUT = 0.2, 0.5
 # Lines of a higher rank cover others in shared cells; those of the same rank share the cells.

@@ -14,7 +14,7 @@ from textual.widget import Widget
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.axes import Kind, Span, Viewport
 from transformer_playground.tui.charts.drawing import ChartDrawing
-from transformer_playground.tui.charts.plot import Plot
+from transformer_playground.tui.charts.plot import LEFT_OUT_NOTE, Plot
 from transformer_playground.tui.charts.series import AxisMark, ChartLine, PreparedLine
 from transformer_playground.tui.charts.strips import Palette
 
@@ -197,7 +197,7 @@ class PlotWidget(Widget):
             "log" if self.log_y else "",
             f"smooth {self.smoothing:.2f}" if self.smoothing else "",
             "" if self.viewport.follows else "zoomed",
-            "y without start and extremes" if self._drawing.leaves_out else "",
+            LEFT_OUT_NOTE if self._drawing.leaves_out else "",
         ]
         state = " · ".join(part for part in parts if part)
         if self.note and len(self.note) + len(state) + _FRAME_CELLS <= self.size.width:

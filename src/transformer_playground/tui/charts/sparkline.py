@@ -1,51 +1,47 @@
-"""Sparklines: values as rows of block characters."""
+"""Sparklines: values as one row of characters."""
 
-import math
 from collections.abc import Sequence
 
-_BLOCKS = " ▁▂▃▄▅▆▇█"
-_STEPS = 8
-NONFINITE = "×"
-"""Stands for a value that cannot be drawn."""
+_BLOCKS = "▁▂▃▄▅▆▇█"
+# Dots of a braille character that fill a column from the bottom up to each height.
+_LEFT, _RIGHT = (0x00, 0x40, 0x44, 0x46, 0x47), (0x00, 0x80, 0xA0, 0xB0, 0xB8)
+_DOTS = 4
+# The first losses would hide all that comes after them: one in so many does not count.
+_SKIPPED_SHARE = 10
+_LEAST_TO_SKIP = 4
 
 
-def block_rows(
-    columns: Sequence[float], span: tuple[float, float] | None, rows: int, *, log: bool = False
-) -> list[str]:
-    """Rows of block characters, top row first; each row as long as `columns`.
+def share_blocks(shares: Sequence[float]) -> str:
+    """A block for each share; the lowest block is 0, the highest 1."""
+    highest = len(_BLOCKS) - 1
+    return "".join(_BLOCKS[round(min(1.0, max(0.0, share)) * highest)] for share in shares)
+
+
+def loss_curve(losses: Sequence[float | None], newest: float | None, cells: int) -> str:
+    """Losses of a run as bars of braille dots, two in a cell; "" if none can be drawn.
+
+    The height does not count the first losses, which would hide the rest.
 
     Args:
-        columns: Values; one that cannot be drawn is a `NONFINITE` in the bottom row.
-        span: The values of the lowest and the highest block.
-        rows: Character rows, eight steps each.
-        log: Draw logarithms; values that are not positive cannot be drawn.
+        losses: Evenly spaced losses; None, which has no bar, for one that is not finite.
+        newest: The last loss, which the evenly spaced ones may not reach.
+        cells: Width, at least 1.
     """
-    if log and span is not None and span[0] <= 0:
-        positive = [value for value in columns if value > 0 and math.isfinite(value)]
-        span = (min(positive), span[1]) if positive else None
-    heights = [_height(value, span, rows * _STEPS, log=log) for value in columns]
-    lines = []
-    for row in reversed(range(rows)):
-        cells = []
-        for height in heights:
-            if height is None:
-                cells.append(NONFINITE if row == 0 else " ")
-            else:
-                cells.append(_BLOCKS[min(_STEPS, max(0, height - row * _STEPS))])
-        lines.append("".join(cells))
-    return lines
+    shown = [*losses, newest] if len(losses) > 1 else [*losses]
+    skipped = max(1, len(shown) // _SKIPPED_SHARE) if len(shown) >= _LEAST_TO_SKIP else 0
+    counted = [loss for loss in shown[skipped:] if loss is not None]
+    if not counted:
+        return ""
+    low, high = min(counted), max(counted)
+    heights = [_height(loss, low, (high - low) or 1.0) for loss in shown]
+    dots = [heights[place * len(heights) // (2 * cells)] for place in range(2 * cells)]
+    return "".join(
+        chr(0x2800 | _LEFT[left] | _RIGHT[right])
+        for left, right in zip(dots[::2], dots[1::2], strict=True)
+    )
 
 
-def _height(value: float, span: tuple[float, float] | None, steps: int, *, log: bool) -> int | None:
-    """Height in eighths of a row, at least one so that each value is visible."""
-    if span is None or not math.isfinite(value) or (log and value <= 0):
-        return None
-    low, high = span
-    if log:
-        value, low, high = (math.log10(max(each, 1e-300)) for each in (value, low, high))
-    half = high / 2 - low / 2
-    if half <= 0:
-        return steps // 2
-    # Halved, so that the distance between huge values does not overflow.
-    share = (value / 2 - low / 2) / half
-    return 1 + round(min(1.0, max(0.0, share)) * (steps - 1))
+def _height(loss: float | None, low: float, span: float) -> int:
+    if loss is None:
+        return 0
+    return 1 + round((_DOTS - 1) * min(1.0, max(0.0, (loss - low) / span)))

@@ -26,15 +26,16 @@ from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import key_hint
 from transformer_playground.tui.charts.chart import Chart
 from transformer_playground.tui.charts.series import AXIS_TITLES, ChartLine
+from transformer_playground.tui.charts.sparkline import loss_curve
 from transformer_playground.tui.compare.service import Compared
 from transformer_playground.tui.compare.table import ComparisonTable
 from transformer_playground.tui.compare.table_state import (
     BEST,
+    CURVE_CELLS,
     MAX_WIDTH,
     Row,
     RowCell,
     TableColumn,
-    curve_text,
     row_cells,
 )
 from transformer_playground.tui.core.context import AppContext
@@ -178,7 +179,10 @@ def _row(context: AppContext, entry: Entry) -> Row:
 
 
 def _curve(entry: Entry) -> str:
-    return "" if entry.is_mean else curve_text(entry.column.runs[0].summary.val_curve.losses)
+    if entry.is_mean:
+        return ""
+    summary = entry.column.runs[0].summary
+    return loss_curve(summary.val_curve.losses, summary.val_loss, CURVE_CELLS)
 
 
 def _cell_text(found: tuple[Row, TableColumn, RowCell]) -> Content:

@@ -1,6 +1,5 @@
 """Rows and columns of the comparison table, and how they fit into a width."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -8,23 +7,20 @@ from rich.cells import cell_len
 
 from transformer_playground.comparison.leaderboard import SIGNS, Cell, Head, Leaderboard, Sign
 from transformer_playground.terminal import visible_line
-from transformer_playground.tui.charts.sparkline import block_rows
-from transformer_playground.tui.shared.text import shorten_middle
+from transformer_playground.tui.shared.text import shorten_middle, title_lines
 
 MAX_WIDTH = 36
 """Maximum width of a value."""
 BEST = "◎"
 GAP = 2
 CURVE_KEY = "#curve"
+CURVE_CELLS = 12
 
 _LOSS = "best_val_loss"
 # Cursor, glyph and a space.
 _EDGE = 3
 _MAX_NAME, _LEAST_NAME, _NAME_SHARE = 36, 14, 0.3
 _SHORT_TITLE = 6
-_CURVE_WIDTH = 12
-# The first losses would hide all that comes after them.
-_SKIPPED_SHARE = 0.05
 
 
 @dataclass(frozen=True)
@@ -139,7 +135,7 @@ def columns_of(board: Leaderboard, rows: Sequence[Row], width: int) -> list[Tabl
         _column(place, head, [row.cells[place] for row in rows])
         for place, head in enumerate(board.heads)
     ]
-    curve = TableColumn(CURVE_KEY, len(columns), ("val loss",), False, _CURVE_WIDTH, _CURVE_WIDTH)
+    curve = TableColumn(CURVE_KEY, len(columns), ("val loss",), False, CURVE_CELLS, CURVE_CELLS)
     names = name_width(rows, width)
     if names + sum(column.total for column in (*columns, curve)) > width:
         columns = [column if column.key == _LOSS else column.narrower for column in columns]
@@ -158,27 +154,15 @@ def name_width(rows: Sequence[Row], width: int) -> int:
     return min(wanted, max(_LEAST_NAME, int(width * _NAME_SHARE)), _MAX_NAME)
 
 
-def curve_text(losses: Sequence[float | None]) -> str:
-    """A curve of validation losses in one row of blocks."""
-    shown = [math.nan if loss is None else loss for loss in losses]
-    points = [_group(shown, place) for place in range(min(len(shown), _CURVE_WIDTH))]
-    later = [loss for loss in points[int(len(points) * _SKIPPED_SHARE) :] if math.isfinite(loss)]
-    span = (min(later), max(later)) if later else None
-    (text,) = block_rows(points, span, 1)
-    return text
-
-
-def _group(losses: Sequence[float], place: int) -> float:
-    count = min(len(losses), _CURVE_WIDTH)
-    return losses[(place + 1) * len(losses) // count - 1]
-
-
 def _column(place: int, head: Head, cells: Sequence[RowCell]) -> TableColumn:
     values = max((cell_len(cell.value()) for cell in cells), default=0)
     bare = max((cell_len(cell.value(error=False)) for cell in cells), default=0)
     shift = max((cell_len(cell.shift) for cell in cells), default=0)
     is_number = head.group == "metric" or all(_is_number(cell.text) for cell in cells)
-    lines = _title_lines(visible_line(head.label), max(values, _SHORT_TITLE))
+    lines = tuple(
+        shorten_middle(line, MAX_WIDTH)
+        for line in title_lines(visible_line(head.label), max(values, _SHORT_TITLE))
+    )
     return TableColumn(head.key, place, lines, is_number, values, bare, shift)
 
 
@@ -188,17 +172,3 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _title_lines(title: str, width: int) -> tuple[str, ...]:
-    """A title in one line if it fits, otherwise broken once after a word."""
-    if cell_len(title) <= width:
-        return (title,)
-    breaks = [place + 1 for place, char in enumerate(title[:-1]) if char in "_ ./" and place]
-    if not breaks:
-        return (shorten_middle(title, MAX_WIDTH),)
-    widths = {
-        place: max(cell_len(title[:place].rstrip()), cell_len(title[place:])) for place in breaks
-    }
-    best = min(breaks, key=widths.__getitem__)
-    return tuple(shorten_middle(part, MAX_WIDTH) for part in (title[:best].rstrip(), title[best:]))

@@ -13,6 +13,7 @@ from transformer_playground.runs.metrics import AXES, Axis
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.charts.chart import SMOOTHINGS
 from transformer_playground.tui.charts.grid import ChartGrid, GridCell, GridLook
+from transformer_playground.tui.charts.plot import LEFT_OUT_NOTE
 from transformer_playground.tui.charts.series import AXIS_TITLES
 from transformer_playground.tui.core.job_queue import Update
 from transformer_playground.tui.dialogs.pick import PickScreen
@@ -177,7 +178,7 @@ class GridView(View):
     def _title(self, frame: LiveFrame, shown: int, total: int) -> str:
         context = self.context
         axis = "" if self._x == "step" else f"by {AXIS_TITLES[self._x]}"
-        start = "y without start and extremes" if self.charts.leaves_out else ""
+        start = LEFT_OUT_NOTE if self.charts.leaves_out else ""
         if self.state.mode == "quantities":
             run_id = frame.focus.run_id if frame.focus else ""
             parts = ["by quantity", context.name_of(run_id) if run_id else "", axis, start]

@@ -26,13 +26,12 @@ from transformer_playground.tui.live.stats import (
     Tone,
     best_text,
     percent_of,
-    progress_bar,
     stats_line,
     stats_table,
     step_text,
     time_text,
 )
-from transformer_playground.tui.shared.text import shorten, state_text
+from transformer_playground.tui.shared.text import progress_bar, shorten, state_text
 
 _BAR_WIDTH = 10
 _MUTED = "$foreground 70%"
@@ -250,7 +249,7 @@ class EventLog(ScrollView, can_focus=True):
         super().__init__(id="live-log", classes="pane")
         # Lines are cut to the width; a horizontal scroll bar would cover the last one.
         self.styles.overflow_x = "hidden"
-        self.border_title = Content("log")
+        self.border_title = Content("events")
         self.lines: tuple[LogLine, ...] = ()
         self._step_width = 1
         self._is_at_end = True

@@ -32,7 +32,6 @@ _TRAIN_KEYS = ("lr", "grad_norm", "tokens_per_sec", "step_time_ms", "data_share"
 _TIMED_EVENTS = ("train", "eval", "checkpoint", "status")
 _LATE_SECONDS, _LATE_STEPS = 120.0, 100.0
 _UNDER_WAY = frozenset({"running", "paused"})
-_FULL, _HALF, _EMPTY = "━", "╸", "─"
 
 Tone = Literal["plain", "warning", "error"]
 LogKind = Literal["evaluation", "checkpoint", "warning", "status", "error"]
@@ -169,13 +168,6 @@ def _number(value: object) -> str:
 def percent_of(stats: RunStats) -> int | None:
     """Progress in whole percent, None while the number of steps is unknown."""
     return percent_done(stats.summary.step, stats.max_iters)
-
-
-def progress_bar(percent: int, width: int) -> tuple[str, str]:
-    """The full and the empty part of a progress bar of `width` cells."""
-    halves = percent * 2 * width // 100
-    full = _FULL * (halves // 2) + _HALF * (halves % 2)
-    return full, _EMPTY * (width - len(full))
 
 
 def step_text(stats: RunStats) -> str:

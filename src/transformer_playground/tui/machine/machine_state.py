@@ -1,5 +1,6 @@
 """What the Machine view says: bars and figures of a reading, and how they changed lately."""
 
+import textwrap
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from transformer_playground.formatting import (
     percent_text,
     size_text,
 )
-from transformer_playground.tui.charts.sparkline import block_rows
+from transformer_playground.tui.charts.sparkline import share_blocks
 from transformer_playground.tui.machine.service import BusyProcess, Reading
 from transformer_playground.tui.machine.step_split import StepSplit
 from transformer_playground.tui.shared.text import shorten
@@ -67,7 +68,7 @@ class MachineState:
         bar = max(_LEAST_BAR, min(_MOST_BAR, width - _LABEL - recent - 24))
         full = round(min(1.0, max(0.0, share)) * bar)
         values = list(self._recent.get(label, ()))[-recent:] if recent else []
-        blocks = block_rows(values, (0.0, 1.0), 1)[0] if values else ""
+        blocks = share_blocks(values)
         return (
             (head, "muted"),
             (_FULL * full, "warning" if share >= _CROWDED else "full"),
@@ -87,7 +88,7 @@ def _meters(reading: Reading) -> Iterator[tuple[str, float | None, str]]:
         busy = sum(cores)
         yield "cpu", busy / len(cores), f"{busy:.1f} of {len(cores)} cores"
     if reading.total:
-        used = f"{_gib(reading.memory)} / {_gib(reading.total)} GiB"
+        used = f"{size_text(reading.memory)} / {size_text(reading.total)}"
         yield "memory", reading.memory / reading.total, used
     for number, gpu in enumerate(reading.gpus):
         label = f"gpu {number}"
@@ -96,19 +97,15 @@ def _meters(reading: Reading) -> Iterator[tuple[str, float | None, str]]:
         busy_text = optional_text(gpu.busy, percent_text, UNKNOWN)
         yield label, gpu.busy, f"{busy_text}{heat}{power}"
         if gpu.memory is not None and gpu.total:
-            text = f"{_gib(gpu.memory)} / {_gib(gpu.total)} GiB"
+            text = f"{size_text(gpu.memory)} / {size_text(gpu.total)}"
             yield f" memory{number}", gpu.memory / gpu.total, text
     if not reading.gpus:
-        yield "gpu", None, "none that NVIDIA's library reports"
+        yield "gpu", None, "none found"
     written = optional_text(reading.written, lambda rate: f", {size_text(int(rate))}/s written")
     free = optional_text(reading.free, lambda size: f"{size_text(size)} free", "unknown")
     yield "disk", None, f"{free}{written}"
     count = len(cores) or 1
-    yield "load", None, f"{reading.load:.1f} processes want {count} cores"
-
-
-def _gib(size: int) -> str:
-    return f"{size / (1 << 30):.1f}"
+    yield "load", None, f"{reading.load:.1f} on {count} core{'s' if count > 1 else ''}"
 
 
 def _process_lines(reading: Reading, width: int, name_of: Callable[[str], str]) -> Iterator[Line]:
@@ -116,7 +113,7 @@ def _process_lines(reading: Reading, width: int, name_of: Callable[[str], str]) 
     gpu = "  on GPU" if has_gpu else ""
     yield ((f"{'process':>8}  cores    memory{gpu}  what", "muted"),)
     if not reading.processes:
-        yield (("nothing else is busy", "muted"),)
+        yield (("no busy processes", "muted"),)
     for each in reading.processes:
         memory = optional_text(each.memory, size_text, UNKNOWN)
         on_gpu = f"{size_text(each.gpu_memory) if each.gpu_memory else '':>8}" if has_gpu else ""
@@ -149,7 +146,7 @@ def split_lines(split: StepSplit | None, width: int) -> Iterator[Line]:
         )
     if len(split.parts) <= 1:
         text = "the other parts are unknown on an accelerator, which the host does not wait for"
-        for line in _wrapped(text, width):
+        for line in textwrap.wrap(text, max(1, width)):
             yield ((line, "muted"),)
     if split.evaluation is not None:
         often = optional_text(split.interval, lambda steps: f" every {steps:,} steps")
@@ -158,15 +155,3 @@ def split_lines(split: StepSplit | None, width: int) -> Iterator[Line]:
             ("evaluation  ", "muted"),
             (duration_text(split.evaluation) + often + share, "plain"),
         )
-
-
-def _wrapped(text: str, width: int) -> Iterator[str]:
-    line = ""
-    for word in text.split():
-        if line and len(line) + 1 + len(word) > width:
-            yield line
-            line = word
-        else:
-            line = f"{line} {word}".strip()
-    if line:
-        yield line

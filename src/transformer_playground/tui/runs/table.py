@@ -21,10 +21,9 @@ from transformer_playground.tui.runs.table_columns import (
     constant_text,
     fitting,
     header_width,
-    split_header,
 )
 from transformer_playground.tui.runs.table_state import RunsTableState
-from transformer_playground.tui.shared.text import shorten, shorten_middle
+from transformer_playground.tui.shared.text import shorten, shorten_middle, title_lines
 from transformer_playground.tui.themes import series_of
 
 # Cells between columns of a narrow and of a wide table.
@@ -166,7 +165,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         row = y - self._head + self.scroll_offset.y
         if row >= len(self._state.order):
             is_first = row == 0 and self._state.runs
-            text = f" No run matches. {self._clear_key} drops the filter." if is_first else ""
+            text = f" No run matches. {self._clear_key} clears the filter." if is_first else ""
             return self._strip([(shorten(text, width), self._style("muted"))], base, width)
         run_id = self._state.order[row]
         is_current = run_id == self.cursor
@@ -190,8 +189,8 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
             arrow = ("↓" if downwards else "↑") if is_sorted else ""
             style = self._style("sorted" if is_sorted else "header")
             space = width - len(arrow)
-            upper, lower = split_header(text, space) if self._header_lines > 1 else ("", text)
-            shown = shorten(upper, width) if is_upper else shorten(lower, space) + arrow
+            *upper, lower = title_lines(text, space) if self._header_lines > 1 else (text,)
+            shown = shorten("".join(upper), width) if is_upper else shorten(lower, space) + arrow
             parts.append((_pad(shown, width, right_aligned) + " " * self._gap, style))
         return parts
 
@@ -262,7 +261,7 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
             order,
             by_weight=not self._state.has_own_columns,
         )
-        is_split = any(split_header(each.header, width)[0] for each, width in self._layout)
+        is_split = any(len(title_lines(each.header, width)) > 1 for each, width in self._layout)
         self._header_lines = 1 + (is_tall and is_split)
         self._constant = ""
         if self.size.height >= _HIGH:

@@ -4,13 +4,21 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from rich.cells import cell_len
+
 from transformer_playground.config.toml import shortened
 from transformer_playground.formatting import age_text, loss_text, percent_done, signed_text
 from transformer_playground.runs.fields import FIELDS, Field, RunInfo, find_field
-from transformer_playground.runs.loss_curve import LossCurve
 from transformer_playground.runs.remaining import remaining_of_run
 from transformer_playground.terminal import visible_line
-from transformer_playground.tui.shared.text import STATE_ROLES, Role, state_glyph
+from transformer_playground.tui.charts.sparkline import loss_curve
+from transformer_playground.tui.shared.text import (
+    STATE_ROLES,
+    Role,
+    progress_bar,
+    state_glyph,
+    title_lines,
+)
 
 SETTINGS_KEY = "settings"
 """Stands for a column for each setting that differs among the shown runs."""
@@ -51,7 +59,6 @@ _WIDTHS = {
 # Fixed widths of columns whose values change often.
 _FIXED = {"age": 4, "delta": 8, "curve": CURVE_CELLS}
 _NOT_FINITE = re.compile(r"\b(nan|inf)\b.* at step ([\d,]+)")
-_SKIPPED_SHARE = 10
 
 
 @dataclass(frozen=True)
@@ -194,62 +201,19 @@ def _bar(row: RunInfo) -> str:
     percent = percent_done(step, row.max_iters)
     if percent is None:
         return "" if step is None else f"{step:,}"
-    filled = percent * _BAR_CELLS // 100
-    return f"{'━' * filled}{'╌' * (_BAR_CELLS - filled)} {percent:3}%"
-
-
-# Dots of a braille character that fill a column from the bottom up to each height.
-_LEFT, _RIGHT = (0x00, 0x40, 0x44, 0x46, 0x47), (0x00, 0x80, 0xA0, 0xB0, 0xB8)
+    return f"{''.join(progress_bar(percent, _BAR_CELLS))} {percent:3}%"
 
 
 def curve_text(row: RunInfo) -> str:
-    """Validation losses as bars of braille dots, as wide as the share of steps that are done.
-
-    The height does not count the first losses, which would hide the rest.
-    """
-    losses = _losses(row.summary.val_curve, row.summary.val_loss)
-    heights = _heights(losses)
-    if not heights:
-        return ""
+    """Validation losses, as wide as the share of steps that are done."""
     percent = percent_done(row.summary.eval_step, row.max_iters)
     cells = CURVE_CELLS if percent is None else max(1, -(-percent * CURVE_CELLS // 100))
-    dots = [heights[place * len(heights) // (2 * cells)] for place in range(2 * cells)]
-    return "".join(
-        chr(0x2800 | _LEFT[left] | _RIGHT[right])
-        for left, right in zip(dots[::2], dots[1::2], strict=True)
-    )
-
-
-def _losses(curve: LossCurve, newest: float | None) -> list[float | None]:
-    return [*curve.losses, newest] if len(curve.losses) > 1 else [*curve.losses]
-
-
-def _heights(losses: list[float | None]) -> list[int]:
-    """Heights of 1 to 4 dots; 0 for a loss that is not finite."""
-    skipped = max(1, len(losses) // _SKIPPED_SHARE) if len(losses) > _FIRST_SETTINGS else 0
-    counted = [loss for loss in losses[skipped:] if loss is not None]
-    if not counted:
-        return []
-    low, high = min(counted), max(counted)
-    span = (high - low) or 1.0
-    return [
-        0 if loss is None else 1 + round(3 * min(1.0, max(0.0, (loss - low) / span)))
-        for loss in losses
-    ]
-
-
-def split_header(header: str, width: int) -> tuple[str, str]:
-    """A header in two lines where it is wider than its values: above and below, maybe empty."""
-    if len(header) <= width or "_" not in header[1:]:
-        return "", header
-    cuts = [place for place, char in enumerate(header) if char == "_" and place]
-    cut = min(cuts, key=lambda place: max(place, len(header) - place))
-    return header[:cut], header[cut:]
+    return loss_curve(row.summary.val_curve.losses, row.summary.val_loss, cells)
 
 
 def header_width(header: str) -> int:
     """Cells that a header in two lines needs."""
-    return max(map(len, split_header(header, 0)))
+    return max(map(cell_len, title_lines(header, 0)))
 
 
 def fitting(

@@ -1,4 +1,4 @@
-"""Text helpers of the console: states of runs with glyph and colour role, and shortening."""
+"""Text helpers of the console: states with glyph and colour role, bars, titles, shortening."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -23,6 +23,8 @@ STATE_ROLES: Mapping[str, Role] = {
     "interrupted": "warn",
     "finished": "good",
 }
+_FULL, _HALF, _EMPTY = "━", "╸", "─"
+_LEAST_SAVED = 3
 
 
 def state_glyph(state: str) -> str:
@@ -33,6 +35,29 @@ def state_glyph(state: str) -> str:
 def state_text(state: str) -> str:
     """Glyph and name of a state, safe to print."""
     return visible_line(f"{state_glyph(state)} {state}")
+
+
+def progress_bar(percent: int, width: int) -> tuple[str, str]:
+    """The full and the empty part of a progress bar of `width` cells."""
+    halves = percent * 2 * width // 100
+    full = _FULL * (halves // 2) + _HALF * (halves % 2)
+    return full, _EMPTY * (width - len(full))
+
+
+def title_lines(title: str, width: int) -> tuple[str, ...]:
+    """A title in two lines, broken after a word, if it does not fit and two are clearly shorter."""
+    if cell_len(title) <= width:
+        return (title,)
+    breaks = [place + 1 for place, char in enumerate(title[:-1]) if char in "_ ./" and place]
+    if not breaks:
+        return (title,)
+    widths = {
+        place: max(cell_len(title[:place].rstrip()), cell_len(title[place:])) for place in breaks
+    }
+    best = min(breaks, key=widths.__getitem__)
+    if widths[best] + _LEAST_SAVED > cell_len(title):
+        return (title,)
+    return title[:best].rstrip(), title[best:]
 
 
 def shorten(text: str, width: int) -> str:

@@ -23,8 +23,7 @@ from transformer_playground.tui.charts.plot import (
     with_crosshair,
 )
 from transformer_playground.tui.charts.series import Bucket, ChartLine, DataPoint, PreparedLine
-from transformer_playground.tui.charts.sparkline import NONFINITE as NONFINITE_BLOCK
-from transformer_playground.tui.charts.sparkline import block_rows
+from transformer_playground.tui.charts.sparkline import loss_curve, share_blocks
 
 _ANY = st.floats(allow_nan=True, allow_infinity=True)
 
@@ -224,22 +223,25 @@ def test_a_picture_of_anything_has_its_size(
         draw_plot(lines, near, None, columns, rows, y_kind=kind)
 
 
-def test_blocks_reach_from_the_lowest_to_the_highest_value() -> None:
-    assert block_rows([0.0, 5.0, 10.0], (0.0, 10.0), 1) == ["▁▅█"]
-    assert block_rows([0.0, 10.0], (0.0, 10.0), 2) == [" █", "▁█"]
-    assert block_rows([1.0, 10.0, 100.0], (1.0, 100.0), 1, log=True) == ["▁▅█"]
-    assert block_rows([-1.0, 1.0, 10.0, 100.0], (-1.0, 100.0), 1, log=True) == ["×▁▅█"]
-    assert block_rows([3.0, 3.0], (3.0, 3.0), 1) == ["▄▄"]
-    assert block_rows([math.nan, -1.0], (1.0, 2.0), 1, log=True) == [NONFINITE_BLOCK * 2]
+def test_blocks_reach_from_none_to_all_and_no_further() -> None:
+    assert share_blocks([0.0, 0.5, 1.0]) == "▁▅█"
+    assert share_blocks([-1.0, 2.0]) == "▁█"
+    assert share_blocks([]) == ""
 
 
-@settings(max_examples=200, deadline=None)
-@given(st.lists(_ANY, max_size=40), st.tuples(_ANY, _ANY), st.integers(1, 2), st.booleans())
-def test_blocks_of_anything_are_as_many_as_values(
-    values: list[float], ends: tuple[float, float], rows: int, log: bool
-) -> None:
-    span = (min(ends), max(ends)) if all(map(math.isfinite, ends)) else None
-    assert [len(row) for row in block_rows(values, span, rows, log=log)] == [len(values)] * rows
+@pytest.mark.parametrize("count", [4, 5, 12, 13, 19, 20])
+def test_the_first_loss_never_hides_the_curve_after_it(count: int) -> None:
+    losses = [2 - step / 20 for step in range(count)]
+    assert loss_curve([11.0, *losses[1:]], None, 12)[2:] == loss_curve(losses, None, 12)[2:]
+    # The later losses use all four heights.
+    assert len(set(loss_curve([11.0, *losses[1:]], None, 12))) > 2
+
+
+def test_a_curve_is_as_wide_as_told_and_has_no_bar_for_a_loss_that_is_not_finite() -> None:
+    assert loss_curve([4.0, 2.0, 1.5], 1.0, 10) == "⣿⣿⣿⣿⣿⣶⣶⣆⣀⣀"
+    assert loss_curve([2.0], 2.0, 3) == "⣀⣀⣀"
+    assert "\u2800" in loss_curve([3.0, None, None, 1.0], None, 10)
+    assert loss_curve([], None, 10) == loss_curve([None, None], None, 10) == ""
 
 
 def falling(count: int = 100) -> list[float]:

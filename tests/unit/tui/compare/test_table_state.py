@@ -9,7 +9,6 @@ from transformer_playground.tui.compare.table_state import (
     CURVE_KEY,
     Row,
     columns_of,
-    curve_text,
     name_width,
     row_cells,
 )
@@ -52,12 +51,3 @@ def test_the_validation_loss_comes_first_where_it_would_not_be_seen(tmp_path: Pa
     # Each column still knows its cell.
     assert rows[0].cells[columns[0].place].value() == "1.5000 ◎"
     assert name_width(rows, 60) + columns[0].total <= 60
-
-
-def test_a_curve_is_not_dominated_by_its_first_loss() -> None:
-    assert curve_text([]) == ""
-    assert curve_text([2.0, 2.0]) == "▄▄"
-    text = curve_text([9.0, *(2 - step / 20 for step in range(19))])
-    assert len(text) == 12
-    assert text[-1] == "▁"
-    assert curve_text([3.0, None, 2.0])[1] == "×"

@@ -79,7 +79,7 @@ def test_meters_have_a_bar_figures_and_their_recent_shares() -> None:
     assert lines[0].endswith("▁▅█")
     assert lines[1].count("░") // lines[1].count("█") == 2
     assert lines[1].count("░") + lines[1].count("█") == lines[0].count("█") - 1
-    assert "4.0 / 16.0 GiB" in lines[2]
+    assert "4.0 GiB / 16.0 GiB" in lines[2]
     assert lines[3].startswith("gpu     none")
     assert lines[4] == "disk    1.0 GiB free"
     for _ in range(2 * HISTORY):
@@ -154,7 +154,7 @@ def test_gpus_are_those_of_nvidias_library(library: SimpleNamespace, tmp_path: P
     state.add(Reading(gpus=(gpu,)))
     lines = texts(state.lines(100, str))
     assert "75% · 61 °C" in lines[0]
-    assert "2.0 / 8.0 GiB" in lines[1]
+    assert "2.0 GiB / 8.0 GiB" in lines[1]
     reading = MachineReader(tmp_path).read((), None)
     assert [each.gpu_memory for each in reading.processes if each.is_own] == [GIB]
 

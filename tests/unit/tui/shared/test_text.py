@@ -1,11 +1,17 @@
-"""Shortening of texts to a width in cells."""
+"""Shortening of texts to a width in cells, bars and titles."""
 
 from collections.abc import Callable
 
 import pytest
 from rich.cells import cell_len
 
-from transformer_playground.tui.shared.text import shorten, shorten_middle, shorten_start
+from transformer_playground.tui.shared.text import (
+    progress_bar,
+    shorten,
+    shorten_middle,
+    shorten_start,
+    title_lines,
+)
 
 TEXTS = ["", "short", "x" * 100, "宽" * 50, "a宽" * 30, "宽" * 6, "é" * 20]
 
@@ -32,3 +38,17 @@ def test_a_shortened_text_fits_any_width_and_wastes_no_space(
 def test_the_end_of_a_text_of_wide_characters_is_kept_in_full() -> None:
     assert shorten_start("宽" * 5, 8) == "…宽宽宽"
     assert shorten_start("words", 3) == "…ds"
+
+
+def test_a_long_title_has_two_lines_broken_where_both_are_short() -> None:
+    assert title_lines("positional_encoding", 8) == ("positional_", "encoding")
+    assert title_lines("tokens per second", 8) == ("tokens", "per second")
+    assert title_lines("lr", 4) == ("lr",)
+    assert title_lines("n_layer", 4) == ("n_layer",)
+    assert title_lines("optimizer", 4) == ("optimizer",)
+
+
+def test_a_progress_bar_counts_half_cells() -> None:
+    assert progress_bar(0, 4) == ("", "────")
+    assert progress_bar(40, 4) == ("━╸", "──")
+    assert progress_bar(100, 4) == ("━━━━", "")
