@@ -1,17 +1,18 @@
 """Watch over all runs in training, and the list of what it raised."""
 
+import threading
 import time
-from collections.abc import Iterable, Mapping
+import weakref
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from transformer_playground.runs.metrics import tail_offset
 
 if TYPE_CHECKING:
     from transformer_playground.runs.alerts import Alert
     from transformer_playground.runs.fields import RunInfo
     from transformer_playground.runs.series import RunSeries
+    from transformer_playground.tui.core.run_tails import RunTails
 
 MOST_ALERTS = 200
 """Alerts in the list; the oldest ones are dropped."""
@@ -21,8 +22,6 @@ _LEAST_INTERVAL = 5.0
 _MAX_LOAD = 0.01
 # Bytes of a file that are read when its run is first seen: some thousand rows.
 _TAIL = 1 << 20
-# A run that is watched for long is read anew from its tail, so that memory stays bounded.
-_MOST_ROWS = 20_000
 
 
 class AlertWatch:
@@ -34,50 +33,95 @@ class AlertWatch:
 
     def __init__(self, runs_dir: Path) -> None:
         self._runs_dir = runs_dir
-        self._watched: dict[str, RunSeries] = {}
+        self._tails: RunTails | None = None
+        self._examined: dict[str, _Examined] = {}
+        self._is_checking = threading.Lock()
         # Time of the monotonic clock.
         self._next = 0.0
 
     def check(self, runs: "Mapping[str, RunInfo]") -> "tuple[Alert, ...]":
         """The alerts of runs in training, and of those that ended since; none before it is time.
 
-        The same ones are returned again and again: see `AlertLog`.
+        None either while another thread checks. The same ones are returned again and again: see
+        `AlertLog`.
         """
-        if time.monotonic() < self._next:
+        if time.monotonic() < self._next or not self._is_checking.acquire(blocking=False):
             return ()
-        began = time.thread_time()
-        found = self._check(runs)
-        spent = time.thread_time() - began
-        self._next = time.monotonic() + max(_LEAST_INTERVAL, spent / _MAX_LOAD)
-        return found
+        try:
+            began = time.thread_time()
+            found = self._check(runs)
+            spent = time.thread_time() - began
+            self._next = time.monotonic() + max(_LEAST_INTERVAL, spent / _MAX_LOAD)
+            return found
+        finally:
+            self._is_checking.release()
 
     def _check(self, runs: "Mapping[str, RunInfo]") -> "tuple[Alert, ...]":
         # Imported by the first check, after the first frame.
         from transformer_playground.runs.alerts import alerts_of, disk_alert
+        from transformer_playground.tui.core.run_tails import RunTails
 
+        tails = self._tails = self._tails or RunTails(self._runs_dir, _TAIL)
         training = {run_id for run_id, row in runs.items() if row.state == "running"}
         alerts: list[Alert] = []
-        for run_id in sorted(training | (self._watched.keys() & runs.keys())):
-            series = self._series(run_id)
-            series.poll()
-            alerts += alerts_of(run_id, series)
-        self._watched = {
-            run_id: series
-            for run_id, series in self._watched.items()
-            if run_id in training and series.rows < _MOST_ROWS
-        }
+        for run_id in sorted(training | (set(tails.run_ids) & runs.keys())):
+            series = tails.read(run_id)
+            examined = self._examined.setdefault(run_id, _Examined())
+            alerts += examined.new_of(alerts_of(run_id, series), series)
+        tails.keep_only(training)
         disk = disk_alert(self._runs_dir)
         return (*alerts, *([disk] if disk else []))
 
-    def _series(self, run_id: str) -> "RunSeries":
-        from transformer_playground.runs.folder import RunFolder
-        from transformer_playground.runs.series import RunSeries
 
-        known = self._watched.get(run_id)
-        if known is None:
-            path = RunFolder(self._runs_dir / run_id).metrics_path
-            known = self._watched[run_id] = RunSeries(path, tail_offset(path, _TAIL))
-        return known
+class _Examined:
+    """How far the rows of a run had been examined when they were read anew from a later tail.
+
+    Without the rows before the tail a condition that lasts seems to begin in it, at another step,
+    and would be raised again after it was dismissed.
+    """
+
+    def __init__(self) -> None:
+        # Weak, so that the rows are freed once nobody reads them.
+        self._series: weakref.ref[RunSeries] | None = None
+        self._newest: int | None = None
+        self._until: int | None = None
+
+    def new_of(self, alerts: "Sequence[Alert]", series: "RunSeries") -> "Sequence[Alert]":
+        """The alerts without those that begin where earlier rows had been examined.
+
+        Args:
+            alerts: All of the series.
+        """
+        if self._series is None or self._series() is not series:
+            self._series, self._until = weakref.ref(series), self._newest
+        steps = [series.newest(event, "step") for event in ("train", "eval")]
+        self._newest = max((int(step) for step in steps if step is not None), default=None)
+        if self._until is None or self._newest is None:
+            return alerts
+        # A run that was resumed from an earlier checkpoint trains the steps after it again.
+        self._until = until = min(self._until, self._newest)
+        first_rise = _first_possible_rise(series)
+        return [
+            alert
+            for alert in alerts
+            if alert.step is None
+            or alert.kind == "failed"
+            or (
+                alert.step >= until
+                and (alert.kind, alert.step) != ("validation rising", first_rise)
+            )
+        ]
+
+
+def _first_possible_rise(series: "RunSeries") -> int | None:
+    """Step at which the first evaluations of a tail raise an alert: they may have risen before."""
+    import numpy as np
+
+    from transformer_playground.runs.alerts import RISES
+
+    losses, steps = series.column("eval", "val_loss"), series.column("eval", "step")
+    compared = steps[np.isfinite(losses) & series.same_windows()]
+    return int(compared[RISES]) if len(compared) > RISES else None
 
 
 @dataclass

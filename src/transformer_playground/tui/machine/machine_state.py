@@ -83,10 +83,13 @@ def _meters(reading: Reading) -> Iterator[tuple[str, float | None, str]]:
     cores = reading.cores
     if len(cores) <= _MOST_CORES:
         for number, share in enumerate(cores):
-            yield f"cpu {number}", share, percent_text(round(share, 2))
-    else:
-        busy = sum(cores)
+            text = optional_text(share, lambda known: percent_text(round(known, 2)), UNKNOWN)
+            yield f"cpu {number}", share, text
+    elif known := [share for share in cores if share is not None]:
+        busy = sum(known)
         yield "cpu", busy / len(cores), f"{busy:.1f} of {len(cores)} cores"
+    else:
+        yield "cpu", None, f"{UNKNOWN} of {len(cores)} cores"
     if reading.total:
         used = f"{size_text(reading.memory)} / {size_text(reading.total)}"
         yield "memory", reading.memory / reading.total, used

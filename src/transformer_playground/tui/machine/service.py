@@ -3,24 +3,24 @@
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
 from transformer_playground.runs.folder import RunFolder
-from transformer_playground.runs.metrics import tail_offset
-from transformer_playground.runs.series import RunSeries
 from transformer_playground.runs.status import read_writer
 from transformer_playground.terminal import visible_line
+from transformer_playground.tui.core.run_tails import RunTails
 from transformer_playground.tui.machine.gpus import Gpu, read_gpus
 from transformer_playground.tui.machine.step_split import StepSplit, split_of
 
 MOST_PROCESSES = 12
 # Processes below this share of a core and without a GPU are not busy.
 _BUSY = 0.02
+# Bytes of the metrics file of the run whose step is split.
 _TAIL = 1 << 18
-_MOST_ROWS = 20_000
 
 
 @dataclass(frozen=True)
@@ -50,13 +50,13 @@ class Reading:
     """The machine at a moment.
 
     Attributes:
-        cores: Share of each core in use since the reading before, 0 to 1.
+        cores: Share of each core in use since the reading before, 0 to 1; None = unknown.
         load: Processes that wanted a core in the last minute, on average.
         written: Bytes written per second since the reading before; None = unknown.
         free: Free bytes on the disk of the runs; None = unknown.
     """
 
-    cores: tuple[float, ...] = ()
+    cores: tuple[float | None, ...] = ()
     load: float = 0.0
     memory: int = 0
     total: int = 0
@@ -65,6 +65,27 @@ class Reading:
     gpus: tuple[Gpu, ...] = ()
     processes: tuple[BusyProcess, ...] = ()
     split: StepSplit | None = None
+
+
+@dataclass(frozen=True)
+class _CoreTimes:
+    """Seconds of a core since the system was started."""
+
+    total: float
+    idle: float
+
+    @classmethod
+    def of(cls, times: Any) -> "_CoreTimes":
+        # On Linux the times of guests are also in `user` and `nice`.
+        guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
+        return cls(sum(times) - guests, times.idle + getattr(times, "iowait", 0.0))
+
+    def share_since(self, earlier: "_CoreTimes") -> float | None:
+        """Share in use; None if the clock of the core did not advance."""
+        passed = self.total - earlier.total
+        if passed <= 0:
+            return None
+        return min(1.0, max(0.0, 1 - (self.idle - earlier.idle) / passed))
 
 
 @dataclass
@@ -76,7 +97,10 @@ class MachineReader:
 
     runs_dir: Path
     _disk: tuple[float, int] | None = None
-    _series: dict[str, RunSeries] = field(default_factory=dict)
+    _core_times: tuple[_CoreTimes, ...] = ()
+
+    def __post_init__(self) -> None:
+        self._tails = RunTails(self.runs_dir, _TAIL)
 
     def read(self, running: tuple[str, ...], focus: str | None) -> Reading:
         """A reading.
@@ -88,7 +112,7 @@ class MachineReader:
         gpus = read_gpus()
         memory = psutil.virtual_memory()
         return Reading(
-            tuple(each / 100 for each in psutil.cpu_percent(percpu=True)),
+            self._cores(),
             os.getloadavg()[0],
             memory.total - memory.available,
             memory.total,
@@ -98,6 +122,15 @@ class MachineReader:
             self._processes(gpus, self._trainers(running)),
             self._split(focus),
         )
+
+    def _cores(self) -> tuple[float | None, ...]:
+        # `psutil.cpu_percent` remembers a reading for each thread, and every reading here may be
+        # made by another thread of a pool.
+        now = tuple(_CoreTimes.of(each) for each in psutil.cpu_times(percpu=True))
+        before, self._core_times = self._core_times, now
+        if len(before) != len(now):
+            return (None,) * len(now)
+        return tuple(core.share_since(earlier) for core, earlier in zip(now, before, strict=True))
 
     def _free(self) -> int | None:
         # The folder may not exist yet.
@@ -158,10 +191,5 @@ class MachineReader:
     def _split(self, focus: str | None) -> StepSplit | None:
         if focus is None:
             return None
-        series = self._series.get(focus)
-        if series is None or series.rows > _MOST_ROWS:
-            path = RunFolder(self.runs_dir / focus).metrics_path
-            series = RunSeries(path, tail_offset(path, _TAIL))
-        self._series = {focus: series}
-        series.poll()
-        return split_of(series)
+        self._tails.keep_only((focus,))
+        return split_of(self._tails.read(focus))

@@ -5,9 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from builders.runs import append_rows, make_run, run_info, status_row, train_row
+from builders.runs import (
+    append_rows,
+    eval_row,
+    make_run,
+    resume_row,
+    run_info,
+    status_row,
+    train_row,
+)
 from transformer_playground.runs.alerts import Alert
-from transformer_playground.tui.core import alert_watch
+from transformer_playground.tui.core import alert_watch, run_tails
 from transformer_playground.tui.core.alert_watch import MOST_ALERTS, AlertLog, AlertWatch
 
 
@@ -49,6 +57,75 @@ def test_runs_in_training_are_watched_and_once_more_when_they_end(
     runs["a"] = run_info("a", "running")
     shutil.rmtree(run.root)
     assert watch.check(runs) == ()
+
+
+def test_a_condition_that_lasts_is_one_alert_when_rows_are_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alert_watch, "_LEAST_INTERVAL", 0.0)
+    monkeypatch.setattr(alert_watch, "_MAX_LOAD", 1e9)
+    monkeypatch.setattr(alert_watch, "_TAIL", 4_000)
+    monkeypatch.setattr(run_tails, "_MOST_ROWS", 60)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(1, 0, 1 << 40))
+    run = make_run(tmp_path, "a", [train_row(1)])
+    watch, log = AlertWatch(tmp_path), AlertLog()
+    runs = {"a": run_info("a", "running")}
+
+    def raised(steps: range, loss: float | None) -> list[str]:
+        append_rows(run, [train_row(step, train_loss=loss) for step in steps])
+        found = log.add(watch.check(runs))
+        log.dismiss_all()
+        return [f"{each.kind} {each.step}" for each in found]
+
+    # The losses are not finite for longer than a tail, then they recover, and are not again.
+    assert raised(range(2, 10), None) == ["non-finite 2"]
+    assert raised(range(10, 50), None) == []
+    assert raised(range(50, 120), None) == []
+    assert raised(range(120, 125), None) == []
+    assert raised(range(125, 130), 2.0) == []
+    assert raised(range(130, 135), None) == ["non-finite 130"]
+    # A run that has paused is read anew, too.
+    runs["a"] = run_info("a", "paused")
+    assert raised(range(135, 140), None) == []
+    runs["a"] = run_info("a", "running")
+    assert raised(range(140, 145), None) == []
+    # The steps after the checkpoint where it resumes are new.
+    append_rows(run, [resume_row(100)])
+    assert raised(range(101, 110), 2.0) == []
+    assert raised(range(110, 112), None) == ["non-finite 110"]
+
+
+def test_a_validation_loss_that_keeps_rising_is_one_alert_when_rows_are_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alert_watch, "_LEAST_INTERVAL", 0.0)
+    monkeypatch.setattr(alert_watch, "_MAX_LOAD", 1e9)
+    monkeypatch.setattr(alert_watch, "_TAIL", 500)
+    monkeypatch.setattr(run_tails, "_MOST_ROWS", 8)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(1, 0, 1 << 40))
+    losses = [*(2.0 + step / 10 for step in range(30)), 2.0, *(2.0 + k / 10 for k in range(1, 6))]
+    run = make_run(tmp_path, "a", [])
+    watch, log = AlertWatch(tmp_path), AlertLog()
+    steps = []
+    for step, loss in enumerate(losses, 1):
+        append_rows(run, [eval_row(step, loss)])
+        steps += [each.step for each in log.add(watch.check({"a": run_info("a", "running")}))]
+    assert steps == [6, 36]
+
+
+def test_checks_of_several_threads_do_not_overlap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(tmp_path, "a", [train_row(1, train_loss=None)])
+    watch, runs = AlertWatch(tmp_path), {"a": run_info("a", "running")}
+    inner = []
+
+    def check_too(_: Path) -> None:
+        inner.append(watch.check(runs))
+
+    monkeypatch.setattr("transformer_playground.runs.alerts.disk_alert", check_too)
+    assert [each.step for each in watch.check(runs)] == [1]
+    assert inner == [()]
 
 
 def test_it_does_not_check_more_often_than_it_should(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections import namedtuple
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from builders.runs import eval_row, make_run, train_row, write_writer
+from transformer_playground.formatting import UNKNOWN
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.tui.machine import gpus
 from transformer_playground.tui.machine.gpus import Gpu, read_gpus
@@ -91,8 +94,32 @@ def test_meters_have_a_bar_figures_and_their_recent_shares() -> None:
 
 def test_many_cores_share_one_meter() -> None:
     state = MachineState()
+    state.add(Reading(cores=(None,) * 64))
+    assert texts(state.lines(100, str))[0] == f"cpu     {UNKNOWN} of 64 cores"
+    assert not state._recent
     state.add(Reading(cores=(0.5,) * 64))
     assert "32.0 of 64 cores" in texts(state.lines(100, str))[0]
+
+
+def test_cores_are_measured_between_readings_whichever_threads_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # User, idle and guest seconds of two cores; those of a guest are in `user` too.
+    readings = [[(1.0, 9.0, 0.5), (0.0, 0.0, 0.0)], [(2.0, 12.0, 1.0), (1.0, 0.0, 0.0)]]
+    readings += [[(5.0, 13.0, 1.0), (1.0, 0.0, 0.0)], [(5.0, 13.0, 1.0)]]
+    fields = namedtuple("fields", ["user", "idle", "guest"])
+    taken = iter([[fields(*core) for core in each] for each in readings])
+    monkeypatch.setattr("psutil.cpu_times", lambda **_: next(taken))
+    reader, state = MachineReader(tmp_path), MachineState()
+    found = []
+    for _ in readings:
+        with ThreadPoolExecutor(1) as pool:
+            found.append(pool.submit(reader.read, (), None).result())
+    assert [each.cores for each in found] == [(None, None), (0.25, 1.0), (0.75, None), (None,)]
+    for reading in found[:3]:
+        state.add(reading)
+    assert [[*state._recent[f"cpu {core}"]] for core in (0, 1)] == [[0.25, 0.75], [1.0]]
+    assert texts(state.lines(100, str))[1] == f"cpu 1   {UNKNOWN}"
 
 
 def test_processes_say_who_they_are_and_which_run_they_train() -> None:
