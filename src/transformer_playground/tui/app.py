@@ -240,13 +240,8 @@ class Console(App[int], inherit_bindings=False):
     def action_alerts(self) -> None:
         from transformer_playground.tui.dialogs.alerts import AlertsScreen
 
-        context = self.context
-        names = {
-            each.run_id: context.name_of(each.run_id)
-            for each in context.alerts.alerts
-            if each.run_id
-        }
-        self.push_screen(AlertsScreen(context.alerts, names), self._leave_alerts)
+        screen = AlertsScreen(self.context.alerts, self.context.name_of)
+        self.push_screen(screen, self._leave_alerts)
 
     def _leave_alerts(self, run_id: str | None) -> None:
         """Some may have been dismissed; go to the chosen run."""

@@ -9,6 +9,7 @@ from textual.pilot import Pilot
 from builders.commands import Project, make_project
 from builders.runs import make_run, status_row, train_row, write_writer
 from builders.tui import shown, until, with_console
+from transformer_playground.runs.alerts import Alert
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.core.context import MOST_NOTICES
 from transformer_playground.tui.dialogs.alerts import AlertsScreen
@@ -61,8 +62,14 @@ def test_an_alert_of_a_run_in_training_is_said_listed_and_dismissed(project: Pro
         await pilot.press("exclamation_mark")
         await until(pilot, lambda: isinstance(console.screen, AlertsScreen))
         await until(pilot, lambda: "first @ 41: training loss jumped" in shown(console))
+        # One that is raised now goes above the highlighted one, which `d` still dismisses.
+        console.context.raise_alerts([Alert("disk", None, None, None, "disk is full")])
+        await until(pilot, lambda: "! disk is full" in shown(console))
         await pilot.press("d")
         await until(pilot, lambda: "second @ 41" not in shown(console))
+        assert "! disk is full" in shown(console)
+        await pilot.press("up", "d")
+        await until(pilot, lambda: "! disk is full" not in shown(console))
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(console.screen, LiveView))
         assert console.context.workspace.opened == "first"

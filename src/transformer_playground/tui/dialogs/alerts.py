@@ -1,6 +1,6 @@
 """The alerts that were raised: enter goes to the run, other keys dismiss them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -14,6 +14,7 @@ from transformer_playground.formatting import clock_text
 from transformer_playground.runs.alerts import Alert
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.alert_watch import AlertLog
+from transformer_playground.tui.core.context import context_of
 from transformer_playground.tui.dialogs.base import Dialog
 
 NO_ALERTS = (
@@ -43,14 +44,16 @@ class AlertsScreen(Dialog[str | None]):
 
     Args:
         log: The list; alerts that are dismissed are taken off it.
-        names: Run id -> what the run is called.
+        name_of: What a run is called.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings_for("alerts"), *bindings_for("dialog")]
 
-    def __init__(self, log: AlertLog, names: Mapping[str, str]) -> None:
+    def __init__(self, log: AlertLog, name_of: Callable[[str], str]) -> None:
         super().__init__()
-        self._alert_log, self._run_names = log, names
+        self._alert_log, self._name_of = log, name_of
+        # Those of the lines: the log may have changed since they were written.
+        self._shown: tuple[Alert, ...] = ()
 
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="alerts") as dialog:
@@ -65,15 +68,22 @@ class AlertsScreen(Dialog[str | None]):
     def on_mount(self) -> None:
         self._fill(0)
         self._list.focus()
+        context_of(self).alerts_changed.subscribe(self, lambda _: self._refill())
 
     @property
     def _list(self) -> OptionList:
         return self.query_one(OptionList)
 
+    def _refill(self) -> None:
+        """Show the alerts of now; the highlighted one stays highlighted."""
+        chosen, alerts = self._chosen(), self._alert_log.alerts
+        place = alerts.index(chosen) if chosen in alerts else self._list.highlighted
+        self._fill(place or 0)
+
     def _fill(self, highlighted: int) -> None:
-        alerts = self._alert_log.alerts
+        alerts = self._shown = self._alert_log.alerts
         lines = [
-            Option(alert_line(each, self._run_names.get(each.run_id or "", each.run_id or "")))
+            Option(alert_line(each, self._name_of(each.run_id) if each.run_id else ""))
             for each in alerts
         ]
         self._list.clear_options()
@@ -82,8 +92,8 @@ class AlertsScreen(Dialog[str | None]):
             self._list.highlighted = min(highlighted, len(alerts) - 1)
 
     def _chosen(self) -> Alert | None:
-        alerts, at = self._alert_log.alerts, self._list.highlighted
-        return alerts[at] if at is not None and at < len(alerts) else None
+        at = self._list.highlighted
+        return self._shown[at] if at is not None and at < len(self._shown) else None
 
     def on_option_list_option_selected(self) -> None:
         chosen = self._chosen()
