@@ -224,7 +224,10 @@ class PairedTest:
             if NOT_MEASURED in line:
                 problems.append(line.removeprefix("note: "))
 
-        ended = self._process.run(hear)
+        try:
+            ended = self._process.run(hear)
+        except OSError as error:
+            return f"The evaluation cannot be started: {error.strerror or error}."
         if ended is None or self._process.is_stopped:
             return None
         if ended.code:

@@ -60,7 +60,10 @@ class TimedSteps:
 
     def run(self) -> Estimate | str | None:
         """The estimate, or why there is none; None if it was cancelled. Blocks for seconds."""
-        ended = self._process.run()
+        try:
+            ended = self._process.run()
+        except OSError as error:
+            return f"The steps cannot be started: {error.strerror or error}."
         if ended is None or self._process.is_stopped:
             return None
         if ended.code:

@@ -1,5 +1,6 @@
 """State of the compare view without a screen: reading, verdicts, selection and steps."""
 
+import errno
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from builders.comparisons import evaluated, finished_run
 from builders.runs import append_rows
 from transformer_playground.tui.compare.service import (
     Comparer,
+    PairedTest,
     Request,
     SampleTrack,
     StepSamples,
@@ -117,6 +119,17 @@ def test_pinning_and_unpinning_keeps_every_run(tmp_path: Path) -> None:
     assert workspace.chosen() == ["a", "b"]
     pin(workspace, "a")
     assert set(workspace.chosen()) == {"a", "b"}
+
+
+def test_an_evaluation_that_cannot_be_started_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("subprocess.Popen", fail)
+    outcome = PairedTest(tmp_path, tmp_path, ["one", "two"]).run()
+    assert outcome == "The evaluation cannot be started: Resource temporarily unavailable."
 
 
 def test_a_run_can_be_added_and_removed_however_it_was_selected() -> None:

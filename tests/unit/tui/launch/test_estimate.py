@@ -1,5 +1,6 @@
 """Texts of an estimate, and the process that times steps."""
 
+import errno
 from dataclasses import replace
 from pathlib import Path
 
@@ -55,6 +56,17 @@ def test_a_process_that_fails_gives_its_sentence(name: str, tmp_path: Path) -> N
     outcome = TimedSteps(tmp_path, tmp_path, Launch(name)).run()
     assert isinstance(outcome, str)
     assert "Traceback" not in outcome
+
+
+def test_steps_that_cannot_be_started_say_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", fail)
+    outcome = TimedSteps(tmp_path, tmp_path, Launch("missing")).run()
+    assert outcome == "The steps cannot be started: No space left on device."
 
 
 def test_cancelled_steps_give_nothing(tmp_path: Path) -> None:
