@@ -18,10 +18,17 @@ _MAX_BYTES = 256 * 1024
 # Types of the remembered choices, and how a message names them.
 _REMEMBERED: Mapping[str, Mapping[str, type]] = {
     "runs": {"columns": list, "sort": str, "downwards": bool, "tree": bool},
-    "live": {"quantity": str, "x": str, "log": bool, "smoothing": float, "log_in_front": bool},
+    "live": {
+        "quantity": str,
+        "quantity_event": str,
+        "x": str,
+        "log": bool,
+        "smoothing": float,
+        "log_in_front": bool,
+    },
     "sample": {"history": list, "colours": bool},
     "compare": {"group": bool, "all_settings": bool},
-    "grid": {"quantity": str, "x": str, "log": bool},
+    "grid": {"quantity": str, "quantity_event": str, "x": str, "log": bool},
 }
 _TYPE_NAMES = {list: "a list", str: "text", bool: "true or false", float: "a number"}
 _MOST_BROKEN_LINES = 20

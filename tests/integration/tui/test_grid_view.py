@@ -83,6 +83,12 @@ def test_one_cursor_goes_through_all_charts_and_titles_have_the_values(project: 
         assert grid.crosshair is not None
         await pilot.click(grid, offset=(120, 5))
         assert view.state.selected == "run-4"
+        # The last character of a chart is its own, whatever the border and padding around all.
+        chart, place = next(grid._rows())[0]
+        left, top = grid.content_region.offset - grid.region.offset
+        last = (left + place.x + place.width - 1, top + place.y + place.height - 1)
+        await pilot.click(grid, offset=last)
+        assert view.state.selected == chart.cell.key != "run-4"
 
     with_console(project, steps, (140, 45))
 
@@ -101,7 +107,10 @@ def test_all_numbers_of_a_run_have_a_chart_those_of_a_users_own_sink_too(project
         await until(pilot, lambda: "by run · my metric" in shown(console))
         await until(pilot, lambda: shown(console).count("100.00") == 6)
         assert view.state.selected == "run-3"
-        assert console.context.settings.layout["grid"] == {"quantity": "train.my_metric"}
+        assert console.context.settings.layout["grid"] == {
+            "quantity": "my_metric",
+            "quantity_event": "train",
+        }
 
     with_console(project, steps, (140, 45))
 

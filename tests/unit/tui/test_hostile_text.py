@@ -137,7 +137,7 @@ def checkpoints(text: str) -> Iterator[str]:
 
 
 def quantities(text: str) -> Iterator[str]:
-    yield find_quantity(f"event.{text}").title
+    yield find_quantity(text, "event").title
     yield from (each.title for each in quantities_in([(text, text), ("train", text)]))
 
 

@@ -285,26 +285,31 @@ class ChartGrid(Widget):
         chart = self._charts.get(self._selected or "") or next(iter(self._charts.values()), None)
         return chart.own_line() if chart and chart.cell.lines else None
 
-    def _at(self, x: int, y: int) -> tuple[_Chart, _Place] | None:
+    def _at(self, event: events.MouseEvent) -> tuple[_Chart, _Place, int] | None:
+        """The chart under the mouse, its place, and the column in it."""
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return None
         for row in self._rows():
             for chart, place in row:
-                if 0 <= x - place.x < place.width and 0 <= y - place.y < place.height:
-                    return chart, place
+                column, line = offset.x - place.x, offset.y - place.y
+                if 0 <= column < place.width and 0 <= line < place.height:
+                    return chart, place, column
         return None
 
     def on_click(self, event: events.Click) -> None:
-        found = self._at(event.x, event.y)
+        found = self._at(event)
         if found is not None:
             self.post_message(self.Selected(found[0].cell.key))
 
     def on_mouse_move(self, event: events.MouseMove) -> None:
-        found = self._at(event.x, event.y)
+        found = self._at(event)
         if found is None:
             return
-        chart, place = found
+        chart, place, column = found
         size = Size(place.width, place.height - _TITLE_ROWS)
         plot = chart.drawing.plot(size, palette_of(self))
-        column = event.x - place.x - chart.drawing.plot_offset()[0]
+        column -= chart.drawing.plot_offset()[0]
         if plot is not None and 0 <= column < plot.columns:
             self._is_hovering = True
             self.set_crosshair(plot.x_at(column))

@@ -60,7 +60,7 @@ def quantity_cells(frame: LiveFrame, shown: Sequence[str], style: RunStyle) -> l
     """One chart for each quantity of the run in focus, with all of its curves.
 
     Args:
-        shown: Keys of the quantities of the page.
+        shown: Ids of the quantities of the page.
     """
     return [cell for cell in _quantity_cells(frame, style) if cell.key in shown]
 
@@ -77,4 +77,4 @@ def _quantity_cells(frame: LiveFrame, style: RunStyle) -> Iterator[GridCell]:
         ]
         # The primary curve is what the title says.
         lines.sort(key=lambda line: line.style != "thick")
-        yield GridCell(quantity.key, quantity.title, lines, quantity.left_out)
+        yield GridCell(quantity.id, quantity.title, lines, quantity.left_out)

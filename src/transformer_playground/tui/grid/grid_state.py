@@ -15,6 +15,15 @@ _USUAL_SIZE = 2
 _GAP = 2
 
 
+def count_text(shown: int, wanted: int) -> str:
+    """How many runs have a chart on the page, on all pages, and how many there are."""
+    followed = min(wanted, MOST_RUNS)
+    if followed == wanted:
+        return f"{wanted} runs" if shown == wanted else f"{shown} of {wanted}"
+    most = f"{followed} of {wanted:,} runs"
+    return most if shown == followed else f"{shown} of the first {most}"
+
+
 @dataclass(frozen=True)
 class GridState:
     """What the grid shows.

@@ -18,15 +18,16 @@ from transformer_playground.tui.charts.series import AXIS_TITLES
 from transformer_playground.tui.core.job_queue import Update
 from transformer_playground.tui.dialogs.pick import PickScreen
 from transformer_playground.tui.grid.cells import quantity_cells, run_cells
-from transformer_playground.tui.grid.grid_state import MOST_RUNS, GridState
+from transformer_playground.tui.grid.grid_state import MOST_RUNS, GridState, count_text
 from transformer_playground.tui.live.chart_series import RunStyle
 from transformer_playground.tui.live.follower import LiveFrame, ViewRequest
 from transformer_playground.tui.live.polling import TICK_SECONDS, FilePoller
 from transformer_playground.tui.live.quantities import (
     QUANTITIES,
     Quantity,
-    find_quantity,
     quantities_in,
+    remember_quantity,
+    remembered_quantity,
 )
 from transformer_playground.tui.live.run_styles import run_styles
 from transformer_playground.tui.shared.view import View
@@ -63,7 +64,7 @@ class GridView(View):
     def on_mount(self) -> None:
         remembered = self.context.settings.remembered
         self.poller = FilePoller(self, self.request, self._show_frame)
-        self._quantity = find_quantity(remembered("grid", "quantity", "loss"))
+        self._quantity = remembered_quantity(self.context.settings, self.NAME)
         self._x = next(x for x in (remembered("grid", "x", "step"), "step") if x in AXES)
         self._look.log_y = remembered("grid", "log", False)
         self._tick_timer = self.set_interval(TICK_SECONDS, self._tick, pause=True)
@@ -93,10 +94,12 @@ class GridView(View):
             self._draw()
 
     def runs(self) -> tuple[str, ...]:
-        """The selected runs, or all of them without a selection, newest first."""
+        """The first of the selected runs, or the newest of all without a selection."""
+        return tuple(self._wanted_runs()[:MOST_RUNS])
+
+    def _wanted_runs(self) -> list[str]:
         workspace = self.context.workspace
-        chosen = workspace.chosen() if workspace.selected else [*self.context.snapshot.runs]
-        return tuple(chosen[:MOST_RUNS])
+        return workspace.chosen() if workspace.selected else [*self.context.snapshot.runs]
 
     @property
     def _focus(self) -> str | None:
@@ -113,7 +116,7 @@ class GridView(View):
         """What has a chart, on all pages."""
         if self.state.mode == "runs":
             return self.runs()
-        return tuple(quantity.key for quantity in self._quantities)
+        return tuple(quantity.id for quantity in self._quantities)
 
     def request(self) -> ViewRequest:
         focus, baseline = self._focus, self.context.workspace.baseline
@@ -183,10 +186,7 @@ class GridView(View):
             run_id = frame.focus.run_id if frame.focus else ""
             parts = ["by quantity", context.name_of(run_id) if run_id else "", axis, start]
         else:
-            count = f"{shown} of {total}" if shown < total else f"{total} runs"
-            everything = len(context.snapshot.runs)
-            if total == MOST_RUNS < everything and not context.workspace.selected:
-                count += f" (the newest of {everything:,})"
+            count = count_text(shown, len(self._wanted_runs()))
             baseline = context.workspace.baseline
             behind = f"faint: baseline {context.name_of(baseline)}" if baseline else ""
             parts = ["by run", frame.request.quantity.title, count, axis, start, behind]
@@ -276,16 +276,16 @@ class GridView(View):
 
     def action_quantity(self) -> None:
         """Choose what the charts of runs show."""
-        known = self._quantities or QUANTITIES
-        options = [(each.key, Content(each.title)) for each in known]
-        pick = PickScreen("Quantity", options, self._quantity.key)
-        self.app.push_screen(pick, self._choose_quantity)
+        known = {each.id: each for each in self._quantities or QUANTITIES}
+        options = [(name, Content(each.title)) for name, each in known.items()]
+        pick = PickScreen("Quantity", options, self._quantity.id)
+        self.app.push_screen(pick, lambda name: self._choose_quantity(known.get(name or "")))
 
-    def _choose_quantity(self, key: str | None) -> None:
-        if key is None:
+    def _choose_quantity(self, quantity: Quantity | None) -> None:
+        if quantity is None:
             return
-        self._quantity = find_quantity(key)
-        self.context.settings.remember("grid", "quantity", key)
+        self._quantity = quantity
+        remember_quantity(self.context.settings, self.NAME, quantity)
         if self.state.mode == "quantities":
             self._run = self._focus
             self.state = replace(self.state.toggled(), selected=self._run)

@@ -123,7 +123,7 @@ class LiveControls(View):
         request = self.chart_request()
         if not request.runs:
             return
-        if request.quantity.key != "loss":
+        if request.quantity.id != "loss":
             key = self.key_hint("live.quantity")
             self.notify(f"Only the loss can be exported; {key} switches to it.", markup=False)
             return

@@ -83,11 +83,18 @@ class FilePoller:
         self._view.run_worker(poll, group="followers", thread=True, exit_on_error=False)
 
     def _poll_in_thread(self, request: ViewRequest) -> None:
-        frame = self._followers.poll(request)
-        self._view.app.call_from_thread(self._on_frame, frame)
+        frame = None
+        try:
+            frame = self._followers.poll(request)
+        finally:
+            self._view.app.call_from_thread(self._on_frame, frame)
 
-    def _on_frame(self, frame: LiveFrame) -> None:
+    def _on_frame(self, frame: LiveFrame | None) -> None:
         self.is_polling = False
+        if frame is None:
+            # Files that cannot be read now may be later.
+            self._next_poll = self._rest_until = time.monotonic() + _MAX_WAIT
+            return
         if not self._view.is_current:
             return
         before = self.frame

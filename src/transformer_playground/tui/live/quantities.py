@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from transformer_playground.formatting import (
     VALUE_WIDTH,
@@ -14,6 +15,9 @@ from transformer_playground.formatting import (
     value_text,
 )
 from transformer_playground.terminal import visible_line
+
+if TYPE_CHECKING:
+    from transformer_playground.tui.settings import Settings
 
 # The y axis need not reach this share of a line, its start: there losses fall most.
 LEFT_OUT = 0.05
@@ -46,11 +50,12 @@ class Quantity:
     """Something that the chart can show.
 
     Attributes:
-        key: Its name in the settings file.
+        key: The console's name for it, else the key of the values in the rows of `event`.
         title: Printable text.
         show: Formats a value of the chart as the numbers beside it are written.
         scale: Factor from values of the rows to those of the chart.
         left_out: Share of each curve, at its start, that the y axis need not reach.
+        event: Event of the rows of a number that the console does not know; empty for others.
     """
 
     key: str
@@ -59,6 +64,12 @@ class Quantity:
     show: Callable[[float], str] = loss_text
     scale: float = 1.0
     left_out: float = LEFT_OUT
+    event: str = ""
+
+    @property
+    def id(self) -> str:
+        """A text that no other quantity has; events and keys may hold any character."""
+        return repr((self.event, self.key)) if self.event else self.key
 
 
 def _of_training(
@@ -100,20 +111,32 @@ BESIDE = QUANTITIES[1:6]
 """The quantities of the small charts beside the loss."""
 
 
-def find_quantity(key: str) -> Quantity:
-    """The quantity with this key, else the one of other rows "EVENT.KEY", else the loss."""
-    known = next((each for each in QUANTITIES if each.key == key), None)
-    if known is not None:
-        return known
-    event, dot, name = key.partition(".")
-    return _of_rows(event, name) if dot and event and name else QUANTITIES[0]
+def find_quantity(key: str, event: str = "") -> Quantity:
+    """The quantity with this key, of the rows of an event if there is one; else the loss."""
+    if event:
+        return _of_rows(event, key) if key else QUANTITIES[0]
+    return next((each for each in QUANTITIES if each.key == key), QUANTITIES[0])
+
+
+def remembered_quantity(settings: "Settings", view: str) -> Quantity:
+    """The quantity that a view showed last."""
+    return find_quantity(
+        settings.remembered(view, "quantity", QUANTITIES[0].key),
+        settings.remembered(view, "quantity_event", ""),
+    )
+
+
+def remember_quantity(settings: "Settings", view: str, quantity: Quantity) -> None:
+    """Show it again when the console is started anew."""
+    settings.remember(view, "quantity", quantity.key)
+    settings.remember(view, "quantity_event", quantity.event)
 
 
 def _of_rows(event: str, key: str) -> Quantity:
     """A number that the console does not know, such as one of a sink of the user's own."""
     name = key if event == _OWN_EVENT else f"{event}: {key}"
     title = visible_line(name.replace("_", " "))[:_MAX_TITLE]
-    return Quantity(f"{event}.{key}", title, (CurveSpec(event, key, title),), value_text)
+    return Quantity(key, title, (CurveSpec(event, key, title),), value_text, event=event)
 
 
 def quantities_in(keys: Iterable[tuple[str, str]]) -> tuple[Quantity, ...]:
@@ -130,7 +153,7 @@ def quantities_in(keys: Iterable[tuple[str, str]]) -> tuple[Quantity, ...]:
     others = [
         (event, key)
         for event, key in found - named
-        if event not in _NO_CURVES and key not in _BOOKKEEPING
+        if event and key and event not in _NO_CURVES and key not in _BOOKKEEPING
     ]
     # Sorted with those of training and evaluation first.
     others.sort(key=lambda each: (each[0] != _OWN_EVENT, each[0] != _MEASURED_EVENT, *each))

@@ -36,8 +36,9 @@ from transformer_playground.tui.live.quantities import (
     BESIDE,
     QUANTITIES,
     Quantity,
-    find_quantity,
     quantities_in,
+    remember_quantity,
+    remembered_quantity,
 )
 from transformer_playground.tui.live.run_styles import run_styles
 from transformer_playground.tui.live.stats import RunStats
@@ -79,7 +80,7 @@ class LiveView(LiveControls):
     def on_mount(self) -> None:
         remembered = self.context.settings.remembered
         self.poller = FilePoller(self, self.chart_request, self._show_frame)
-        self._quantity = find_quantity(remembered("live", "quantity", "loss"))
+        self._quantity = remembered_quantity(self.context.settings, self.NAME)
         self._x = next(x for x in (remembered("live", "x", "step"), "step") if x in AXES)
         chart = self._chart
         chart.log_y = remembered("live", "log", False)
@@ -211,7 +212,7 @@ class LiveView(LiveControls):
                 if len(curve.x)
             ]
             if found:
-                cells.append(GridCell(quantity.key, quantity.title, found, quantity.left_out))
+                cells.append(GridCell(quantity.id, quantity.title, found, quantity.left_out))
         chart = self._chart
         look = GridLook(x_kind=chart.x_kind, has_x_axis=False, smoothing=chart.smoothing)
         self.query_one(StatsPane).show_charts(cells, look)
@@ -277,15 +278,15 @@ class LiveView(LiveControls):
         """Choose from all numbers of the rows."""
         frame = self.poller.frame
         keys = frame.focus.keys if frame and frame.focus else ()
-        known = quantities_in(keys) or QUANTITIES
-        options = [(each.key, Content(each.title)) for each in known]
-        pick = PickScreen("Quantity", options, self._quantity.key)
-        self.app.push_screen(pick, self._choose_quantity)
+        known = {each.id: each for each in quantities_in(keys) or QUANTITIES}
+        options = [(name, Content(each.title)) for name, each in known.items()]
+        pick = PickScreen("Quantity", options, self._quantity.id)
+        self.app.push_screen(pick, lambda name: self._choose_quantity(known.get(name or "")))
 
-    def _choose_quantity(self, key: str | None) -> None:
-        if key is not None:
-            self._quantity = find_quantity(key)
-            self._remember("quantity", key)
+    def _choose_quantity(self, quantity: Quantity | None) -> None:
+        if quantity is not None:
+            self._quantity = quantity
+            remember_quantity(self.context.settings, self.NAME, quantity)
             self.poller.poll_now()
 
     def action_axis(self) -> None:

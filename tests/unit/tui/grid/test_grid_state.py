@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transformer_playground.tui.grid.grid_state import GridState
+from transformer_playground.tui.grid.grid_state import GridState, count_text
 
 KEYS = tuple(f"run-{number}" for number in range(20))
 
@@ -52,6 +52,14 @@ def test_a_large_chart_is_alone_and_another_size_restores_the_others() -> None:
     assert large.shape(20, 136, 41) == (1, 1)
     assert not large.resized(1).is_large
     assert GridState().resized(-99).shape(20, 136, 41) == (2, 2)
+
+
+def test_runs_that_are_too_many_for_charts_are_counted() -> None:
+    assert count_text(6, 6) == "6 runs"
+    assert count_text(4, 6) == "4 of 6"
+    assert count_text(64, 64) == "64 runs"
+    assert count_text(20, 80) == "20 of the first 64 of 80 runs"
+    assert count_text(64, 1080) == "64 of 1,080 runs"
 
 
 def test_the_other_mode_starts_at_its_first_chart() -> None:

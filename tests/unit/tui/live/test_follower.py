@@ -1,8 +1,12 @@
 """Run follower: curves, numbers, log and samples from the files of runs."""
 
+import contextlib
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -27,8 +31,16 @@ from transformer_playground.tui.live.follower import (
     RunFollowers,
     ViewRequest,
 )
-from transformer_playground.tui.live.quantities import QUANTITIES, find_quantity, quantities_in
+from transformer_playground.tui.live.polling import FilePoller
+from transformer_playground.tui.live.quantities import (
+    QUANTITIES,
+    find_quantity,
+    quantities_in,
+    remember_quantity,
+    remembered_quantity,
+)
 from transformer_playground.tui.live.stats import log_line
+from transformer_playground.tui.settings import Settings
 
 LOSS = QUANTITIES[0]
 START = status_row(0, "running", max_iters=100, device="cpu", dtype="float32")
@@ -130,26 +142,68 @@ def test_the_numbers_of_a_users_own_sink_are_found_and_drawn(tmp_path: Path) -> 
     own = {"event": "probe", "step": 5, "time": 1.0, "dead_units": 3.5, "note": "text"}
     rows = [START, train_row(1, my_metric=0.5), eval_row(1, 3.0), own]
     make_run(tmp_path, "a", rows)
-    frame = RunFollowers(tmp_path).poll(request("a", quantity="probe.dead_units", beside=("lr",)))
+    wanted = ViewRequest(
+        ("a",), "a", find_quantity("dead_units", "probe"), beside=(find_quantity("lr"),)
+    )
+    frame = RunFollowers(tmp_path).poll(wanted)
     assert frame.focus is not None
     (curve,) = frame.runs[0].curves
     assert (curve.x.tolist(), curve.y.tolist()) == ([5], [3.5])
     assert [each.y.tolist() for each in frame.focus.beside[0]] == [[1e-3]]
-    found = {each.key: each.title for each in quantities_in(frame.focus.keys)}
-    assert next(iter(found)) == "loss"
-    assert found["train.my_metric"] == "my metric"
-    assert found["probe.dead_units"] == "probe: dead units"
+    found = {(each.event, each.key): each.title for each in quantities_in(frame.focus.keys)}
+    assert next(iter(found)) == ("", "loss")
+    assert found["train", "my_metric"] == "my metric"
+    assert found["probe", "dead_units"] == "probe: dead units"
     # Counts, clocks and texts are no quantities, nor are known ones that the rows lack.
-    assert not {"train.step", "train.time", "probe.note", "status.max_iters"} & set(found)
-    assert "bits_per_byte" not in found
+    assert not {key for _, key in found} & {"step", "time", "note", "max_iters", "bits_per_byte"}
 
 
 def test_titles_of_quantities_are_printable_and_every_key_names_one() -> None:
-    assert find_quantity("probe.a\x1b[2J").title == "probe: a␛[2J"
+    assert find_quantity("a\x1b[2J", "probe").title == "probe: a␛[2J"
     assert find_quantity("nonsense") is QUANTITIES[0]
-    assert find_quantity(".") is QUANTITIES[0]
+    assert find_quantity("", "probe") is QUANTITIES[0]
     for quantity in QUANTITIES:
         assert find_quantity(quantity.key) is quantity
+
+
+def test_events_and_keys_with_dots_are_different_quantities_and_are_remembered() -> None:
+    keys = [("train", "x.y"), ("train.x", "y"), ("train", "loss"), ("my.sink", "z"), ("", "loss")]
+    found = quantities_in([*keys, ("train", "train_loss")])
+    assert [(each.event, each.key) for each in found] == [
+        ("", "loss"),
+        ("train", "loss"),
+        ("train", "x.y"),
+        ("my.sink", "z"),
+        ("train.x", "y"),
+    ]
+    assert len({each.id for each in found}) == len(found)
+    for quantity in found:
+        settings = Settings()
+        remember_quantity(settings, "live", quantity)
+        assert remembered_quantity(settings, "live") == quantity
+    assert remembered_quantity(Settings(), "live") is LOSS
+
+
+def test_a_poll_that_fails_does_not_end_the_polling(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(body: Callable[[], None], **_: object) -> None:
+        with contextlib.suppress(OSError):
+            body()
+
+    def fail(*_: object) -> None:
+        raise OSError
+
+    app = SimpleNamespace(call_from_thread=lambda call, *given: call(*given))
+    context = SimpleNamespace(runs_dir=Path("runs"))
+    view = SimpleNamespace(is_current=True, run_worker=work, app=app, context=context)
+    poller = FilePoller(cast("Any", view), lambda: request("a"), fail)
+    monkeypatch.setattr(RunFollowers, "poll", fail)
+    poller.poll_now()
+    poller.poll_now()
+    assert (poller.count, poller.is_polling, poller.frame) == (2, False, None)
+    # The next one is not at once.
+    poller.wake()
+    poller.tick()
+    assert poller.count == 2
 
 
 def marks(folder: Path) -> list[tuple[str, float]]:
