@@ -92,6 +92,7 @@ def test_two_runs_lie_over_each_other_and_toggles_change_what_is_shown(
             "smoothing": 0.6,
             "x": "tokens",
             "quantity": "bits_per_byte",
+            "quantity_event": "",
         }
 
     with_console(project, steps, size)
