@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from transformer_playground.comparison.cells import estimate_text
 from transformer_playground.comparison.estimates import Estimate, estimate
 from transformer_playground.comparison.significance import LEVEL, p_value
 from transformer_playground.config.toml import toml_value
-from transformer_playground.formatting import loss_text, power_text
+from transformer_playground.formatting import power_text
 from transformer_playground.runs.naming import setting_headers
 from transformer_playground.sweeps.axes import Values
 from transformer_playground.sweeps.trials import TrialState
@@ -104,7 +105,7 @@ def verdict(combinations: Sequence[Combination], looks: int = 1) -> str:
         return ""
     best, *others = measured
     name = f"{values_text(best.values) or 'this setting'} is best: val loss "
-    name += estimate_text(best.loss)
+    name += estimate_text("loss", best.loss)
     if not others:
         return f"{name}." if best.values else ""
     losses = [complete for each in measured if (complete := _losses(each)) is not None]
@@ -112,7 +113,7 @@ def verdict(combinations: Sequence[Combination], looks: int = 1) -> str:
     if len(losses) < len(measured) or p_values is None:
         return f"{name}. It takes several finished seeds of each to know whether that is chance."
     same = len(p_values) - rejections(p_values, LEVEL / looks)
-    second = f"{values_text(others[0].values)} with {estimate_text(others[0].loss)}"
+    second = f"{values_text(others[0].values)} with {estimate_text('loss', others[0].loss)}"
     if same:
         count = "the next" if same == 1 else f"{same} of {len(others)} others"
         return f"{name}, but {count} cannot be distinguished from it (next: {second})."
@@ -174,14 +175,6 @@ def value_text(value: Any) -> str:
     if isinstance(value, float):
         return power_text(value)
     return value if isinstance(value, str) else toml_value(value)
-
-
-def estimate_text(loss: Estimate) -> str:
-    """A mean loss with its standard error, if there is one."""
-    if loss.mean is None:
-        return ""
-    error = "" if loss.standard_error is None else f" ± {loss.standard_error:.2g}"
-    return f"{loss_text(loss.mean)}{error}"
 
 
 def loss_of(state: TrialState) -> float | None:

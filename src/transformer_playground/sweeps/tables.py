@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
+from transformer_playground.comparison.cells import estimate_text
 from transformer_playground.formatting import loss_text, optional_text, signed_text
 from transformer_playground.jsonvalues import to_jsonable
 from transformer_playground.runs.naming import setting_headers
@@ -13,7 +14,6 @@ from transformer_playground.sweeps.results import (
     Level,
     combine,
     effects,
-    estimate_text,
     value_text,
     verdict,
 )
@@ -69,7 +69,7 @@ def combination_table(combinations: Sequence[Combination]) -> list[Column]:
     ]
     done = [sum(state.state == "finished" for state in each.states) for each in combinations]
     texts = [f"{count}/{len(each.states)}" for count, each in zip(done, combinations, strict=True)]
-    losses = [estimate_text(each.loss) for each in combinations]
+    losses = [estimate_text("loss", each.loss) for each in combinations]
     return [
         *columns,
         Column("val loss", losses, right_aligned=True),
