@@ -331,10 +331,6 @@ KEYS: tuple[Key, ...] = (
     _compare("mark", "space", "mark", "Add or remove a run.", "runs", footer=True),
     _compare("copy", "y", "copy", "Copy the table as Markdown.", footer=True),
     _compare("export", "x", "export", "Export as CSV, JSON, Markdown or SVG.", footer=True),
-    _compare("next", "right_square_bracket", "pane(1)", "Go to the next pane.", "next pane"),
-    _compare(
-        "previous", "left_square_bracket", "pane(-1)", "Go to the previous pane.", "previous pane"
-    ),
     _compare("tab", "tab", "tab(1)", "Go to the next field or pane.", "next"),
     _compare("back", "shift+tab", "tab(-1)", "Go to the previous field or pane.", "previous"),
     _compare("axis", "a", "axis", "Plot by step, tokens or time.", "x axis"),

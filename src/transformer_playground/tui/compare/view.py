@@ -44,7 +44,7 @@ _OTHER_LINES = 3
 _SAMPLES, _TRAINING = 2, 3
 _NEEDS_RUNS = (
     *("pin", "group", "all_settings", "axis", "copy", "export", "test"),
-    *("pane", "tab", "scrub", "write"),
+    *("tab", "scrub", "write"),
 )
 
 
@@ -69,6 +69,8 @@ class CompareView(View):
         self._test: PairedTest | None = None
         # Run id -> why it is no longer compared.
         self._removed: dict[str, str] = {}
+        # Of the compared runs; the name of a removed one is known no longer.
+        self._names: dict[str, str] = {}
 
     def compose_body(self) -> ComposeResult:
         yield Static(id="compare-empty", markup=False)
@@ -143,8 +145,12 @@ class CompareView(View):
         if len(request.run_ids) < len(before):
             for run_id in before:
                 if run_id not in known:
-                    self._removed[run_id] = f"The folder of run '{run_id}' was removed."
+                    name = self._names.get(run_id, visible(run_id))
+                    self._removed[run_id] = f"The folder of run '{name}' was removed."
         self._removed = {key: text for key, text in self._removed.items() if key not in known}
+        self._names = {
+            run_id: self.context.name_of(run_id) for run_id in request.run_ids if run_id in known
+        }
 
     def _update(self, request: Request, states: Mapping[str, str], shown: Compared | None) -> None:
         compared = None
@@ -208,9 +214,6 @@ class CompareView(View):
     @property
     def _deck(self) -> PaneDeck:
         return self.query_one(PaneDeck)
-
-    def action_pane(self, by: int) -> None:
-        self._deck.focus_neighbour(by)
 
     def action_tab(self, by: int) -> None:
         self._deck.tab(by)

@@ -1,5 +1,6 @@
 """Exports of runs from the console: one at a time, each in a process of its own."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
@@ -80,9 +81,20 @@ class Exports:
         return job if job is not None and job.run_id == run_id else None
 
     def start(
-        self, run_id: str, request: ExportRequest, *, threads: int | None = None
+        self,
+        run_id: str,
+        request: ExportRequest,
+        *,
+        threads: int | None = None,
+        name_of: Callable[[str], str] = str,
     ) -> ExportJob:
         """A new export; the caller runs its `work` in a thread.
+
+        Args:
+            run_id: The run.
+            request: What to write.
+            threads: Most CPU threads; None for as many as there are cores.
+            name_of: What a run is called.
 
         Raises:
             UsageError: An option does not apply to the target, or an export is running.
@@ -90,7 +102,7 @@ class Exports:
         request.check()
         if self.active is not None:
             raise UsageError(
-                f"{self.active.run_id} is being exported to {self.active.request.target}.",
+                f"{name_of(self.active.run_id)} is being exported to {self.active.request.target}.",
                 "Wait for it, or stop it.",
             )
         arguments = export_arguments(run_id, request, *self._folders)

@@ -142,7 +142,9 @@ class ExportScreen(Dialog[None]):
         threads = 1 if context.training.is_computing else None
         try:
             request = self._form.request(self.query_one("#export-folder", LineInput).value)
-            job = context.exports.start(self._run_id, request, threads=threads)
+            job = context.exports.start(
+                self._run_id, request, threads=threads, name_of=context.name_of
+            )
         except UsageError as error:
             context.app.notify(_shown(str(error)), severity="warning", markup=False)
             return

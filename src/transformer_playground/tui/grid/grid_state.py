@@ -88,8 +88,8 @@ class GridState:
         return replace(self, selected=keys[target])
 
     def resized(self, by: int) -> "GridState":
-        """Smaller charts, or larger ones for a negative number."""
-        return replace(self, size=min(max(0, self.size + by), len(_SIZES) - 1), is_large=False)
+        """Smaller charts, or larger ones for a negative number; a large chart stays large."""
+        return replace(self, size=min(max(0, self.size + by), len(_SIZES) - 1))
 
     def toggled(self) -> "GridState":
         """The other mode."""

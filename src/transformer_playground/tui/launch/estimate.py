@@ -4,6 +4,7 @@ The steps run in a process of their own, so that the console neither loads torch
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
 
@@ -38,14 +39,14 @@ def needs_text(estimate: Estimate, count: int = 1) -> str:
     return " · ".join(parts)
 
 
-def source_text(estimate: Estimate) -> str:
-    """Where the time comes from."""
+def source_text(estimate: Estimate, name_of: Callable[[str], str]) -> str:
+    """Where the time comes from; `name_of` names the earlier run."""
     if estimate.timed_steps:
         return f"from {estimate.timed_steps} timed steps"
     if estimate.run is None:
         return "time unknown: no run on this machine yet"
     shape = "of the same shape" if estimate.is_same_shape else "of another shape"
-    return f"from {estimate.run}, a run {shape}"
+    return f"from {name_of(estimate.run)}, a run {shape}"
 
 
 class TimedSteps:

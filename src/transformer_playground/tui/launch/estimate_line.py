@@ -9,6 +9,7 @@ from textual.widgets import Static
 from transformer_playground.terminal import visible_line
 from transformer_playground.training.estimate import Estimate
 from transformer_playground.training.launch import Launch
+from transformer_playground.tui.core.context import context_of
 from transformer_playground.tui.launch.estimate import (
     TimedSteps,
     known_estimate,
@@ -108,7 +109,7 @@ class EstimateLine(Static):
         self._show(outcome)
 
     def _show(self, estimate: Estimate) -> None:
-        source = source_text(estimate)
+        source = source_text(estimate, context_of(self).name_of)
         self._write(
             needs_text(estimate, self._count),
             source if estimate.timed_steps else f"{source} · {self._hint}",

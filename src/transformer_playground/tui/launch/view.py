@@ -350,14 +350,14 @@ class LaunchScreen(Dialog[tuple[Launch, ...]]):
         self.query_one("#launch-problem").display = bool(problem)
 
     def _show_title(self) -> None:
-        base = self._base
+        base, name_of = self._base, context_of(self).name_of
         title = f"Train {base.experiment}"
         if self._like is not None:
-            title = f"Train again like {context_of(self).name_of(self._like)}"
+            title = f"Train again like {name_of(self._like)}"
         if base.resume is not None:
-            title = f"Resume {base.resume}"
+            title = f"Resume {name_of(base.resume)}"
         elif base.branch is not None:
-            title = f"Branch from {base.branch[0]} at {base.branch[1]}"
+            title = f"Branch from {name_of(base.branch[0])} at {base.branch[1]}"
         self.query_one("#launch").border_title = Content(visible_line(title))
 
 

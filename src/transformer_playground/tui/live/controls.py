@@ -11,6 +11,7 @@ from transformer_playground.runs.folder import open_run, reports_folder
 from transformer_playground.runs.status import Writer
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.chart import Chart
+from transformer_playground.tui.core.job_text import job_label
 from transformer_playground.tui.dialogs.run_control import RunControl, Target
 from transformer_playground.tui.live.follower import LiveFrame, ViewRequest
 from transformer_playground.tui.live.stats import RunActivity, RunStats, queue_text
@@ -41,7 +42,9 @@ class LiveControls(View):
             return RunActivity()
         row = self.context.snapshot.runs.get(run_id)
         job = self.context.training.job_of(run_id)
-        waiting = tuple(visible_line(each.name) for each in self.context.training.waiting)
+        waiting = tuple(
+            job_label(each, self.context.name_of) for each in self.context.training.waiting
+        )
         if job is not None and not job.has_ended:
             return RunActivity(
                 job.state,
@@ -83,7 +86,7 @@ class LiveControls(View):
             notes.append(Content.styled(f"{sign}{visible_line(activity.message)}", style))
         for run in frame.runs if frame else ():
             if run.problem:
-                text = f"! {visible_line(run.run_id)}: {run.problem}"
+                text = f"! {self.context.name_of(run.run_id)}: {run.problem}"
                 notes.append(Content.styled(text, "$warning"))
         if activity.waiting:
             notes.append(Content.styled(queue_text(activity.waiting), "$foreground 70%"))

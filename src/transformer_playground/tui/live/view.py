@@ -14,7 +14,6 @@ from textual.widgets import Static
 from transformer_playground.runs.fields import Parent
 from transformer_playground.runs.lineage import ancestors
 from transformer_playground.runs.metrics import AXES, Axis
-from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.charts.chart import Chart
 from transformer_playground.tui.charts.grid import GridCell, GridLook
@@ -64,7 +63,8 @@ class LiveView(LiveControls):
         self._is_dirty = self._is_chart_stale = self._shows_age = False
         # Time of the monotonic clock.
         self._next_chart = 0.0
-        self._listed: set[str] = set()
+        # The shown runs that have a folder, and their names, which a removed one has no longer.
+        self._listed: dict[str, str] = {}
         self._could_control = False
 
     def compose_body(self) -> ComposeResult:
@@ -112,6 +112,11 @@ class LiveView(LiveControls):
         self.query_one("#live").display = bool(shown)
         self._show_empty(is_empty=not shown)
         self._run_ids = shown
+        self._listed = {
+            run_id: self.context.name_of(run_id)
+            for run_id in shown
+            if run_id in self.context.snapshot.runs
+        }
         if self.chart_request() != self.poller.requested or self.poller.has_rested:
             self.poller.poll_now()
         else:
@@ -126,11 +131,10 @@ class LiveView(LiveControls):
         return run_in_focus(self._run_ids, self.context.workspace)
 
     def _notify_removed(self) -> None:
-        known = set(self.context.snapshot.runs)
-        for run_id in (self._listed - known) & set(self._run_ids):
-            text = f"{visible_line(run_id)}: its folder was removed."
-            self.notify(text, severity="warning", markup=False)
-        self._listed = known
+        for run_id, name in self._listed.items():
+            if run_id not in self.context.snapshot.runs:
+                text = f"{name}: its folder was removed."
+                self.notify(text, severity="warning", markup=False)
 
     def _show_empty(self, *, is_empty: bool) -> None:
         empty = self.query_one("#live-empty", Static)

@@ -160,7 +160,8 @@ class FilterBar(Vertical):
         from transformer_playground.tui.runs.filter_completion import unfinished_term
 
         text = self._input.value
-        text = text.removesuffix(unfinished_term(text)) + completion.text
+        kept = "" if completion.is_whole else text.removesuffix(unfinished_term(text))
+        text = kept + completion.text
         # The next term starts after a space.
         self._input.value = text if completion.needs_value else f"{text} "
         self._input.cursor_position = len(self._input.value)

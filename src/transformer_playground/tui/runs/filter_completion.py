@@ -102,7 +102,7 @@ def _saved(text: str, saved: Mapping[str, str]) -> list[Completion]:
     if " " in typed:
         return []
     return [
-        Completion(query, f"saved as {name}")
+        Completion(query, f"saved as {name}", is_whole=True)
         for name, query in sorted(saved.items())
         if name.casefold().startswith(typed)
     ]

@@ -115,10 +115,6 @@ class PaneDeck(Vertical):
         if targets:
             self.screen.set_focus(targets[field or 0])
 
-    def focus_neighbour(self, by: int) -> None:
-        self.open((self._recent[0] + by) % len(self._panes))
-        self.enter()
-
     def tab(self, by: int) -> None:
         """Focus the next field of the active pane, or the next pane."""
         pane, focused = self._panes[self._recent[0]], self.screen.focused

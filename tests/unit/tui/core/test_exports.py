@@ -57,8 +57,8 @@ def test_one_export_runs_at_a_time_and_a_stopped_one_makes_room(tmp_path: Path) 
     exports = Exports(tmp_path, tmp_path)
     job = exports.start("one", ExportRequest("hf"))
     for run_id in ("one", "two"):
-        with pytest.raises(UsageError, match="one is being exported to hf"):
-            exports.start(run_id, ExportRequest("onnx"))
+        with pytest.raises(UsageError, match="ONE is being exported to hf"):
+            exports.start(run_id, ExportRequest("onnx"), name_of=str.upper)
     assert exports.active_of("one") is job
     assert exports.active_of("two") is None
     exports.close()

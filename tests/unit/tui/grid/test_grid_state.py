@@ -47,10 +47,11 @@ def test_the_page_follows_the_selected_chart() -> None:
     assert GridState().on_page((), 8) == ()
 
 
-def test_a_large_chart_is_alone_and_another_size_restores_the_others() -> None:
+def test_a_large_chart_is_alone_and_stays_so_at_another_size() -> None:
     large = GridState(is_large=True)
     assert large.shape(20, 136, 41) == (1, 1)
-    assert not large.resized(1).is_large
+    assert large.resized(1).shape(20, 136, 41) == (1, 1)
+    assert replace(large.resized(1), is_large=False) == GridState().resized(1)
     assert GridState().resized(-99).shape(20, 136, 41) == (2, 2)
 
 
