@@ -13,6 +13,7 @@ from transformer_playground.sweeps.halving import check_halving, decide, loss_un
 from transformer_playground.sweeps.sequential import stop_when_clear
 from transformer_playground.sweeps.spec import Sweep
 from transformer_playground.sweeps.trials import (
+    CheckedLaunch,
     Trial,
     TrialState,
     examples,
@@ -38,7 +39,7 @@ class Progress:
     sweep: Sweep
     experiments_dir: Path
     runs_dir: Path
-    launches: dict[int, ResolvedLaunch] = field(default_factory=dict)
+    launches: dict[int, CheckedLaunch] = field(default_factory=dict)
     _max_iters: int | None = None
 
     def check(self) -> list[ResolvedLaunch]:
@@ -48,7 +49,7 @@ class Progress:
             PlaygroundError: One is impossible.
         """
         trials = examples(self.sweep) if self.sweep.method == "tpe" else plan(self.sweep)
-        launches = [self._launch(trial) for trial in trials]
+        launches = [self._launch(trial).resolved for trial in trials]
         if self.sweep.halving is not None:
             self._max_iters = check_halving(self.sweep.halving, launches)
         return launches
@@ -67,7 +68,9 @@ class Progress:
         if self.sweep.halving is None:
             return found
         if self._max_iters is None:
-            self._max_iters = check_halving(self.sweep.halving, launches)
+            self._max_iters = check_halving(
+                self.sweep.halving, [launch.resolved for launch in launches]
+            )
         loss_at = partial(loss_until, runs_dir=self.runs_dir)
         return decide(self.sweep.halving, found, self._max_iters, loss_at)
 
@@ -121,9 +124,9 @@ class Progress:
             return True
         return False
 
-    def _launch(self, trial: Trial) -> ResolvedLaunch:
+    def _launch(self, trial: Trial) -> CheckedLaunch:
         launch = resolve_trial(self.sweep, trial, self.experiments_dir, self.runs_dir)
-        processes = launch.loaded.config.train.distributed.processes
+        processes = launch.resolved.loaded.config.train.distributed.processes
         if processes > 1:
             raise ConfigError(
                 f"train.distributed.processes = {processes}: runs of a sweep train in one process.",

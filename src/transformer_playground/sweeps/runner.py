@@ -142,7 +142,7 @@ class SweepRunner:
         sinks = [] if chosen.goal is None else [_StopAt(chosen.goal, control)]
         problem = None
         try:
-            launch = self.progress.launches[trial.number]
+            launch = self.progress.launches[trial.number].resolved
             resolved = launch if chosen.row is None else self._resumed(trial)
             self.report(Started(trial, chosen.row is not None))
             resolved.train(sinks, control, self.notify)

@@ -1,5 +1,6 @@
 """Trials of a sweep: one run each, and what has become of them."""
 
+import functools
 import hashlib
 import itertools
 import math
@@ -102,16 +103,31 @@ def plan(sweep: Sweep) -> list[Trial]:
     return trials
 
 
+@dataclass(frozen=True)
+class CheckedLaunch:
+    """The checked configuration of a trial.
+
+    Attributes:
+        key: Equal for configurations that train the same run.
+    """
+
+    resolved: ResolvedLaunch
+    key: str
+
+
 def resolve_trial(
     sweep: Sweep, trial: Trial, experiments_dir: Path, runs_dir: Path
-) -> ResolvedLaunch:
+) -> CheckedLaunch:
     """The checked configuration of a trial.
 
     Raises:
         PlaygroundError: It is impossible; the message names its values.
     """
     try:
-        return resolve_launch(experiments_dir, runs_dir, trial.launch(sweep))
+        resolved = resolve_launch(experiments_dir, runs_dir, trial.launch(sweep))
+        return CheckedLaunch(
+            resolved, _key(flatten(resolved.loaded.config.model_dump(mode="json")))
+        )
     except ConfigError as error:
         values = " ".join(override(key, value) for key, value in trial.values)
         raise ConfigError(f"With {values}: {error.message}", error.hint) from error
@@ -134,7 +150,7 @@ def prepare_dataset(
 
 
 def trial_states(
-    trials: Sequence[Trial], resolved: Sequence[ResolvedLaunch], runs_dir: Path
+    trials: Sequence[Trial], checked: Sequence[CheckedLaunch], runs_dir: Path
 ) -> list[TrialState]:
     """The state of each trial, from the runs on disk.
 
@@ -144,7 +160,7 @@ def trial_states(
     own = {trial.run_id for trial in trials}
     finished = _Finished([row for row in rows.values() if row.run_id not in own], runs_dir)
     states = []
-    for trial, launch in zip(trials, resolved, strict=True):
+    for trial, launch in zip(trials, checked, strict=True):
         row = rows.get(trial.run_id)
         if row is not None:
             states.append(TrialState(trial, _state(row), row))
@@ -240,23 +256,22 @@ class _Finished:
     def __init__(self, rows: Sequence[RunInfo], runs_dir: Path) -> None:
         self._runs_dir = runs_dir
         self._rows: dict[str, list[RunInfo]] = {}
-        defaults = flatten(ExperimentConfig().model_dump(mode="json"))
+        defaults = _defaults()
         for row in rows:
             if row.state == "finished" and row.parent is None and row.settings:
                 self._rows.setdefault(_key({**defaults, **row.settings}), []).append(row)
         self._fingerprints: dict[Path, object] = {}
 
-    def like(self, launch: ResolvedLaunch) -> RunInfo | None:
+    def like(self, launch: CheckedLaunch) -> RunInfo | None:
         """A run with the settings and the dataset of this launch."""
-        config = launch.loaded.config
-        settings = flatten(config.model_dump(mode="json"))
-        for row in self._rows.get(_key(settings), []):
+        folder = launch.resolved.loaded.config.prepare.dataset_dir
+        for row in self._rows.get(launch.key, []):
             try:
                 record = read_run_config(RunFolder(self._runs_dir / row.run_id))
             except PlaygroundError:
                 continue
             known = as_object(record.get("dataset")).get("fingerprint")
-            if known is not None and known == self._fingerprint(config.prepare.dataset_dir):
+            if known is not None and known == self._fingerprint(folder):
                 return row
         return None
 
@@ -267,6 +282,11 @@ class _Finished:
             except DataError:
                 self._fingerprints[folder] = None
         return self._fingerprints[folder]
+
+
+@functools.cache
+def _defaults() -> Mapping[str, Any]:
+    return flatten(ExperimentConfig().model_dump(mode="json"))
 
 
 def _key(settings: Mapping[str, Any]) -> str:

@@ -46,7 +46,7 @@ class StepParts:
     def take(self) -> dict[str, float | int | None]:
         """Mean milliseconds of the parts but the batches, and memory in use, as in `StepLogged`.
 
-        Starts anew.
+        Starts again.
         """
         is_known = self._is_known and self._steps > 0
         means = {

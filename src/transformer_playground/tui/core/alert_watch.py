@@ -74,7 +74,7 @@ class AlertWatch:
 
 
 class _Examined:
-    """How far the rows of a run had been examined when they were read anew from a later tail.
+    """How far the rows of a run had been examined when they were read again from a later tail.
 
     Without the rows before the tail a condition that lasts seems to begin in it, at another step,
     and would be raised again after it was dismissed.

@@ -7,7 +7,7 @@ from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.metrics import tail_offset
 from transformer_playground.runs.series import RunSeries
 
-# Rows of a run; with more it is read anew from its tail.
+# Rows of a run; with more it is read again from its tail.
 _MOST_ROWS = 20_000
 
 

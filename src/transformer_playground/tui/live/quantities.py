@@ -127,7 +127,7 @@ def remembered_quantity(settings: "Settings", view: str) -> Quantity:
 
 
 def remember_quantity(settings: "Settings", view: str, quantity: Quantity) -> None:
-    """Show it again when the console is started anew."""
+    """Show it again after a restart of the console."""
     settings.remember(view, "quantity", quantity.key)
     settings.remember(view, "quantity_event", quantity.event)
 

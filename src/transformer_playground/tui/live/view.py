@@ -151,7 +151,7 @@ class LiveView(LiveControls):
         )
 
     def _ancestors(self, run_id: str | None) -> tuple[Parent, ...]:
-        """The runs that a branch continues, unless the chart shows them; its time begins anew."""
+        """The runs that a branch continues, unless the chart shows them; its time starts at 0."""
         if run_id is None or self._x == "time":
             return ()
         found = ancestors(run_id, self.context.snapshot.runs)

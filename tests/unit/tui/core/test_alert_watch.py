@@ -84,7 +84,7 @@ def test_a_condition_that_lasts_is_one_alert_when_rows_are_read_anew(
     assert raised(range(120, 125), None) == []
     assert raised(range(125, 130), 2.0) == []
     assert raised(range(130, 135), None) == ["non-finite 130"]
-    # A run that has paused is read anew, too.
+    # A run that has paused is read again, too.
     runs["a"] = run_info("a", "paused")
     assert raised(range(135, 140), None) == []
     runs["a"] = run_info("a", "running")
