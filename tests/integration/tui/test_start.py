@@ -14,7 +14,9 @@ from builders.tui import shown, until, with_console
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.dialogs.help import KeysScreen
 from transformer_playground.tui.runs.filter_bar import FilterBar
+from transformer_playground.tui.runs.view import RunsView
 from transformer_playground.tui.shared.key_bar import KeyBar
+from transformer_playground.tui.shared.view import TopBar
 
 
 @pytest.fixture
@@ -43,6 +45,21 @@ def test_no_style_is_read_twice_until_the_colours_change(
         assert set(read.values()) == {1}
         await pilot.press("f2")
         await until(pilot, lambda: max(read.values()) > 1)
+
+    with_console(project, steps)
+
+
+def test_a_click_on_a_tab_opens_its_view_also_when_only_keys_fit(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        for activity in ("", "▶ a run with a rather long name 50%"):
+            console.context.set_activity(activity)
+            await pilot.press("1")
+            await until(pilot, lambda: isinstance(console.screen, RunsView))
+            line = shown(console).splitlines()[0]
+            assert activity in line
+            assert ("Compare" in line) == (not activity)
+            await pilot.click(TopBar, offset=(line.index(" 4") + 1, 0))
+            await until(pilot, lambda: console.current_mode == "compare")
 
     with_console(project, steps)
 

@@ -16,6 +16,7 @@ from builders.runs import make_run, train_row
 from builders.tui import shown, until, with_console
 from transformer_playground.checkpoints.discovery import newest_valid
 from transformer_playground.cli.main import main
+from transformer_playground.runs.alerts import Alert
 from transformer_playground.runs.listing import list_runs
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
@@ -54,6 +55,8 @@ def assert_resumable(project: Project, run_id: str, step: int) -> None:
 def test_of_two_launches_the_second_waits_for_the_first(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         first = await start(console, pilot, *ENDLESS, run_id="first")
+        # The narrow top bar has to show them all.
+        console.context.raise_alerts([Alert("disk", None, None, None, "disk is full")])
         submit_launch(
             console.context, Launch("tiny", ("train.runtime.max_iters=3",), run_id="second")
         )

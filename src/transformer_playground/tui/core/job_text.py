@@ -40,7 +40,8 @@ def activity_text(
     speed = "" if rate is None else f" {rate_text(rate)}"
     left = remaining_of_run(run) if run is not None and job.state == "running" else None
     ends = "" if left is None else f" · left {duration_text(left)}"
-    return f"{glyph} {name} {progress}{speed}{ends}{waiting}"
+    # A narrow bar cuts the end off.
+    return f"{glyph} {name} {progress}{waiting}{ends}{speed}"
 
 
 def job_label(job: Job, name_of: Callable[[str], str]) -> str:

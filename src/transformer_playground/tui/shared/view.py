@@ -27,7 +27,6 @@ VIEWS = (
 )
 """Key, name and title of each view."""
 _NAME = " tp "
-_MIN_WIDTH_WITH_AIR = 100
 
 KeyRank = Literal["first", "shown", "hidden"]
 """Place of a key in the key bar."""
@@ -42,33 +41,43 @@ class TopBar(Widget):
     def __init__(self, view: str) -> None:
         super().__init__(id="top-bar")
         self._view = view
+        self._tabs: list[str] = []
 
     def render(self) -> Content:
-        tabs = [
-            (self._tab(key, title), "bold reverse" if view == self._view else "")
-            for key, view, title in VIEWS
-        ]
-        left = Content.assemble((_NAME, "bold $primary"), *tabs)
         alerts = Content("")
         if self.alerts:
             word = "alert" if self.alerts == 1 else "alerts"
             alerts = Content.styled(f"! {self.alerts} {word}  ", "bold $warning")
+        activity = Content(visible_line(self.activity))
+        self._tabs = self._fitting_tabs(alerts.cell_length + activity.cell_length + 2)
+        tabs = [
+            (text, "bold reverse" if view == self._view else "")
+            for text, (_, view, _) in zip(self._tabs, VIEWS, strict=True)
+        ]
+        left = Content.assemble((_NAME, "bold $primary"), *tabs)
         space = max(0, self.size.width - left.cell_length - alerts.cell_length - 2)
-        activity = Content(visible_line(self.activity)).truncate(space, ellipsis=True)
+        activity = activity.truncate(space, ellipsis=True)
         used = left.cell_length + alerts.cell_length + activity.cell_length
         gap = max(1, self.size.width - used - 1)
         return Content.assemble(left, " " * gap, alerts, activity.stylize("$accent"))
 
     def on_click(self, event: events.Click) -> None:
         start = len(_NAME)
-        for key, view, title in VIEWS:
-            end = start + len(self._tab(key, title))
+        for text, (_, view, _) in zip(self._tabs, VIEWS, strict=True):
+            end = start + len(text)
             if start <= event.x < end:
                 self.app.run_worker(self.app.run_action(f"view('{view}')"))
             start = end
 
-    def _tab(self, key: str, title: str) -> str:
-        return f" {key} {title} " if self.size.width >= _MIN_WIDTH_WITH_AIR else f" {key} {title}"
+    def _fitting_tabs(self, needed: int) -> list[str]:
+        """The widest texts of the tabs that leave `needed` columns, else their keys alone."""
+        space = self.size.width - len(_NAME) - needed
+        wide = [f" {key} {title} " for key, _, title in VIEWS]
+        tight = [text.rstrip() for text in wide]
+        keys = [
+            f" {key} {title} " if view == self._view else f" {key}" for key, view, title in VIEWS
+        ]
+        return next((tabs for tabs in (wide, tight) if len("".join(tabs)) <= space), keys)
 
 
 class View(Screen[None]):
