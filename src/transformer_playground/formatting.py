@@ -25,6 +25,7 @@ _LARGEST, _SMALLEST = 1e15, 1e-3
 _LARGEST_FIXED = 1e6
 _MOST_DECIMALS = 3
 _LARGEST_CHANGE = 2.0
+_SMALLEST_P = 0.001
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 _DURATION = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+|\d+(?:\.\d+)?", re.IGNORECASE)
@@ -100,6 +101,11 @@ def power_text(value: float) -> str:
 def percent_text(share: float) -> str:
     """A fraction as a percentage with one decimal: 12.3%, 87%."""
     return f"{100 * share:.1f}".removesuffix(".0") + "%"
+
+
+def p_value_text(p_value: float) -> str:
+    """A p-value with two digits: 0.074, < 0.001."""
+    return f"< {_SMALLEST_P}" if p_value < _SMALLEST_P else f"{p_value:.2g}"
 
 
 def percent_done(done: int | None, total: int | None) -> int | None:

@@ -21,6 +21,7 @@ from transformer_playground.formatting import (
     loss_text,
     milliseconds_text,
     optional_text,
+    p_value_text,
     parse_duration,
     parse_number,
     percent_done,
@@ -151,6 +152,12 @@ def test_only_what_is_done_is_at_100_percent(done: int, total: int) -> None:
 def test_shares_have_one_decimal() -> None:
     shares = [percent_text(share) for share in (0, 0.0123, 0.25, 0.8749, 1)]
     assert shares == ["0%", "1.2%", "25%", "87.5%", "100%"]
+
+
+def test_a_small_p_value_is_only_called_small() -> None:
+    assert [p_value_text(p) for p in (0.0009, 0.001, 0.0742, 1)] == [
+        *("< 0.001", "0.001", "0.074", "1"),
+    ]
 
 
 def test_losses_have_four_decimals_and_a_diverged_one_few_digits() -> None:

@@ -6,12 +6,12 @@ from typing import Annotated, Final
 import typer
 
 from transformer_playground.cli.options import (
-    CHECKPOINT_HELP,
-    RUN_HELP,
     AsJson,
     Base,
+    Checkpoint,
     DatasetDir,
     ExperimentsDir,
+    RunOrExperiment,
     RunsDir,
     refuse_unread,
 )
@@ -28,7 +28,7 @@ _READER: Final = {"order": "ngram", "pairs": "pairs", "n_pairs": "pairs"}
 
 def eval_run(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN", help=f"{RUN_HELP} Or an experiment.")],
+    run: RunOrExperiment,
     task: Annotated[
         list[str] | None,
         typer.Option(
@@ -53,9 +53,7 @@ def eval_run(
     n_pairs: Annotated[
         int, typer.Option("--n-pairs", metavar="N", min=1, help="Most pairs to make from the text.")
     ] = 200,
-    checkpoint: Annotated[
-        str | None, typer.Option("--checkpoint", metavar="NAME", help=CHECKPOINT_HELP)
-    ] = None,
+    checkpoint: Checkpoint = None,
     dataset: DatasetDir = None,
     base: Base = None,
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,

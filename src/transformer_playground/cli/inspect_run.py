@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal
 import typer
 
 from transformer_playground.cli.options import (
-    RUN_HELP,
     AsJson,
     Base,
     DatasetDir,
     ExperimentsDir,
+    RunOrExperiment,
     RunsDir,
     check_out,
     refuse_unread,
@@ -53,7 +53,7 @@ _READERS: Final[dict[str, tuple["View", ...]]] = {
 
 def inspect_run(
     context: typer.Context,
-    run: Annotated[str, typer.Argument(metavar="RUN", help=f"{RUN_HELP} Or an experiment.")],
+    run: RunOrExperiment,
     prompt: Annotated[
         str | None,
         typer.Option("--prompt", metavar="TEXT", help="Text to look at; FILE:path reads a file."),

@@ -20,6 +20,9 @@ CHECKPOINT_HELP = "Checkpoint: auto (best, else last), best, last or a file name
 RUN_HELP = "Run ID, unique prefix, EXP@latest or EXP@best."
 
 ExistingRun = Annotated[str, typer.Argument(metavar="ID", help=RUN_HELP)]
+RunOrExperiment = Annotated[
+    str, typer.Argument(metavar="RUN", help=f"{RUN_HELP} Or an experiment.")
+]
 ExistingRunOption = Annotated[str, typer.Option("--run-id", metavar="ID", help=RUN_HELP)]
 ExperimentsDir = Annotated[
     Path, typer.Option("--experiments-dir", help="Experiments folder.", show_default=True)
@@ -36,6 +39,9 @@ ConfigPath = Annotated[
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Checkpoint = Annotated[
+    str | None, typer.Option("--checkpoint", metavar="NAME", help=CHECKPOINT_HELP)
+]
 Force = Annotated[
     bool, typer.Option("--force", help="Rebuild the dataset even if it is up to date.")
 ]

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from transformer_playground.cli.options import CHECKPOINT_HELP, RUN_HELP, Base, Overrides, RunsDir
+from transformer_playground.cli.options import RUN_HELP, Base, Checkpoint, Overrides, RunsDir
 from transformer_playground.cli.output import note, say
 from transformer_playground.runs.finding import find_run_or_latest
 from transformer_playground.runs.folder import RUNS_DIR
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 def serve(
     run_name: Annotated[str, typer.Argument(metavar="RUN", help=RUN_HELP)],
-    checkpoint: Annotated[
-        str | None, typer.Option("--checkpoint", metavar="NAME", help=CHECKPOINT_HELP)
-    ] = None,
+    checkpoint: Checkpoint = None,
     host: Annotated[
         str,
         typer.Option(

@@ -7,7 +7,7 @@ from transformer_playground.comparison.columns import Delta
 from transformer_playground.comparison.compare import MISSING
 from transformer_playground.comparison.compared_run import Kind
 from transformer_playground.comparison.estimates import Estimate
-from transformer_playground.config.toml import shortened, toml_value
+from transformer_playground.config.toml import shortened
 from transformer_playground.formatting import (
     UNKNOWN,
     change_text,
@@ -18,6 +18,7 @@ from transformer_playground.formatting import (
     position_text,
     signed_text,
 )
+from transformer_playground.runs.fields import setting_text
 
 _MAX_VALUE_CHARS = 32
 _FORMATS: Mapping[str, Callable[[float], str]] = {
@@ -34,9 +35,7 @@ def value_text(value: Any, *, shorten: bool) -> str:
     """The value of a setting, or another value of a run."""
     if value is MISSING:
         return UNKNOWN
-    # Quotes only where the bare text would be ambiguous.
-    is_plain = isinstance(value, str) and value.strip() == value != ""
-    text = value if is_plain else toml_value(value)
+    text = setting_text(value)
     return shortened(text, _MAX_VALUE_CHARS) if shorten else text
 
 

@@ -17,7 +17,13 @@ from transformer_playground.comparison.significance import (
     seed_spread,
     welch,
 )
-from transformer_playground.formatting import count_text, loss_text, names_text, percent_text
+from transformer_playground.formatting import (
+    count_text,
+    loss_text,
+    names_text,
+    p_value_text,
+    percent_text,
+)
 
 Conclusion = Literal["better", "not_distinguishable", "untested", "none"]
 
@@ -156,7 +162,8 @@ def verdict_text(verdict: Verdict, name_of: Callable[[Column], str], hint: str =
 def _evidence(verdict: Verdict) -> str:
     test = verdict.test
     assert test is not None
-    chance = _p_text(verdict.p_value or 0.0)
+    p_value = p_value_text(verdict.p_value or 0.0)
+    chance = f"p {p_value}" if p_value.startswith("<") else f"p = {p_value}"
     if verdict.comparisons > 1:
         chance += f", corrected for {verdict.comparisons} comparisons"
     match test.method:
@@ -192,10 +199,6 @@ def _further(verdict: Verdict, name_of: Callable[[Column], str]) -> list[str]:
 
 def _judged(verdict: Verdict) -> list[Column]:
     return [column for column in (verdict.best, verdict.against) if column is not None]
-
-
-def _p_text(p_value: float) -> str:
-    return "p < 0.001" if p_value < 0.001 else f"p = {p_value:.2g}"
 
 
 def _is_equal(column: Column, best: Column, spread: SeedSpread | None, comparisons: int) -> bool:

@@ -27,6 +27,11 @@ _WORD = re.compile(r"[A-Za-z][\w./-]*")
 _UNSET = "unset"
 # A description says nothing about training, nor do defaults for samples and exported files.
 _IGNORED = ("experiment.", "sample.", "export.")
+WITHOUT_EFFECT = (
+    *(*_IGNORED, *sorted(LOCATIONS), "train.checkpointing."),
+    *(f"train.runtime.{name}" for name in ("log_", "sample_", "auto_", "tensorboard", "threads")),
+)
+"""Starts of the settings that change what is displayed, kept or exported, not what is learned."""
 _ORDER = (
     "model.",
     "hf_model.",
@@ -41,12 +46,10 @@ _ORDER = (
     "train.runtime.",
     "train.",
 )
-# They change speed, display or what is kept, not what is learned.
+# Those and what changes speed, rounding or how often the loss is measured.
 _TECHNICAL = (
-    *(f"train.runtime.{name}" for name in ("device", "dtype", "tf32", "compile", "threads")),
-    *(f"train.runtime.{name}_" for name in ("log", "eval", "sample", "auto")),
-    "train.runtime.tensorboard",
-    "train.checkpointing.",
+    *WITHOUT_EFFECT,
+    *(f"train.runtime.{name}" for name in ("device", "dtype", "tf32", "compile", "eval_")),
 )
 
 

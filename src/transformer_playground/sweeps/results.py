@@ -11,8 +11,8 @@ from typing import Any
 from transformer_playground.comparison.cells import estimate_text
 from transformer_playground.comparison.estimates import Estimate, estimate
 from transformer_playground.comparison.significance import LEVEL, p_value
-from transformer_playground.config.toml import toml_value
 from transformer_playground.formatting import power_text
+from transformer_playground.runs.fields import setting_text
 from transformer_playground.runs.naming import setting_headers
 from transformer_playground.sweeps.axes import Values
 from transformer_playground.sweeps.trials import TrialState
@@ -171,10 +171,8 @@ def values_text(values: Values) -> str:
 
 
 def value_text(value: Any) -> str:
-    """A value of a setting as in tables."""
-    if isinstance(value, float):
-        return power_text(value)
-    return value if isinstance(value, str) else toml_value(value)
+    """A value of a setting as in tables; numbers in their shortest form, as in names of runs."""
+    return power_text(value) if isinstance(value, float) else setting_text(value)
 
 
 def loss_of(state: TrialState) -> float | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from transformer_playground.comparison.cells import estimate_text
-from transformer_playground.formatting import loss_text, optional_text, signed_text
+from transformer_playground.formatting import loss_text, optional_text, p_value_text, signed_text
 from transformer_playground.jsonvalues import to_jsonable
 from transformer_playground.runs.naming import setting_headers
 from transformer_playground.sweeps.results import (
@@ -94,7 +94,7 @@ def effect_table(effect: Effect) -> list[Column]:
             "mean val loss", [optional_text(level.loss.mean, loss_text) for level in levels], True
         ),
         Column("Δ best", [_level_difference(level) for level in levels], True),
-        Column("p", [optional_text(level.p_value, _p_text) for level in levels], True),
+        Column("p", [optional_text(level.p_value, p_value_text) for level in levels], True),
     ]
 
 
@@ -192,10 +192,6 @@ def _level_difference(level: Level) -> str:
         return "best"
     error = "" if found.standard_error is None else f" ± {found.standard_error:.2g}"
     return f"{signed_text(found.mean, loss_text)}{error}"
-
-
-def _p_text(p_value: float) -> str:
-    return "< 0.0001" if p_value < 1e-4 else f"{p_value:.4f}"
 
 
 def _best_run(each: Combination) -> str:

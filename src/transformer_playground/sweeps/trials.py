@@ -18,7 +18,7 @@ from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import RunFolder, check_run_id, read_run_config
 from transformer_playground.runs.index import flatten
 from transformer_playground.runs.listing import list_runs
-from transformer_playground.runs.naming import SEED
+from transformer_playground.runs.naming import SEED, WITHOUT_EFFECT
 from transformer_playground.sweeps.axes import Choices, Values, override
 from transformer_playground.sweeps.search import Search
 from transformer_playground.sweeps.spec import MOST_RUNS, Sweep
@@ -28,14 +28,6 @@ if TYPE_CHECKING:
     from transformer_playground.data.progress import Progress
 
 State = Literal["open", "running", "pruned", "finished", "failed"]
-
-# What is only displayed, kept or exported does not make another run.
-_WITHOUT_EFFECT = (
-    *("experiment.", "sample.", "export.", "train.checkpointing."),
-    *("prepare.raw_dir", "prepare.dataset_dir"),
-    *(f"train.runtime.{name}" for name in ("log_interval", "sample_interval", "tensorboard")),
-    *("train.runtime.threads", "train.runtime.auto_"),
-)
 
 
 @dataclass(frozen=True)
@@ -290,5 +282,5 @@ def _defaults() -> Mapping[str, Any]:
 
 
 def _key(settings: Mapping[str, Any]) -> str:
-    kept = {key: value for key, value in settings.items() if not key.startswith(_WITHOUT_EFFECT)}
+    kept = {key: value for key, value in settings.items() if not key.startswith(WITHOUT_EFFECT)}
     return repr(sorted(kept.items()))

@@ -15,7 +15,7 @@ from textual.timer import Timer
 
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.core.alert_watch import AlertLog, AlertWatch
-from transformer_playground.tui.core.snapshot import Snapshot, take_snapshot
+from transformer_playground.tui.core.snapshot import Snapshot, next_snapshot
 from transformer_playground.tui.core.workspace import Workspace
 from transformer_playground.tui.settings import Settings
 
@@ -121,7 +121,7 @@ class AppContext:
         )
 
     def _list(self) -> None:
-        snapshot = take_snapshot(self.experiments_dir, self.runs_dir, self.snapshot)
+        snapshot = next_snapshot(self.experiments_dir, self.runs_dir, self.snapshot)
         self.app.call_from_thread(self._set_snapshot, snapshot)
         alerts = self._alert_watch.check(snapshot.runs)
         if alerts:

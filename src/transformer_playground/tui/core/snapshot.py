@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from transformer_playground.runs.naming import RunNames
 
 _MIN_INTERVAL = 1.0
+_AFTER_A_FAULT = 5.0
 # Share of one core that listing may use, so that training keeps the rest.
 _MAX_CPU_SHARE = 0.02
 
@@ -83,6 +84,15 @@ def take_snapshot(
 def _kept(rows: "Iterable[RunInfo]", before: "Mapping[str, RunInfo]") -> "list[RunInfo]":
     """The rows, where they equal earlier ones as the same objects, which compare quickly."""
     return [old if (old := before.get(row.run_id)) == row and old else row for row in rows]
+
+
+def next_snapshot(experiments_dir: Path, runs_dir: Path, before: Snapshot) -> Snapshot:
+    """`take_snapshot`, or after a fault the last one with the problem, so that listing goes on."""
+    try:
+        return take_snapshot(experiments_dir, runs_dir, before)
+    except Exception as error:  # noqa: BLE001 - the console outlives any folder
+        problem = f"Runs cannot be listed: {error or type(error).__name__}"
+        return replace(before, problem=problem, next_refresh=_AFTER_A_FAULT)
 
 
 class RowReader:

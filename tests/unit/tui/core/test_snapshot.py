@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import pytest
+
 from builders.runs import append_rows, eval_row, make_run, status_row
-from transformer_playground.tui.core.snapshot import take_snapshot
+from transformer_playground.tui.core.snapshot import next_snapshot, take_snapshot
 
 
 def test_an_unreadable_folder_is_named_and_hides_nothing_of_the_other(tmp_path: Path) -> None:
@@ -35,3 +37,19 @@ def test_unchanged_runs_stay_the_same_objects(tmp_path: Path) -> None:
     assert second.runs["one"] is first.runs["one"]
     assert second.runs["other"].summary.val_loss == 1.5
     assert set(second.runs) == {"one", "other", "new"}
+
+
+def test_a_fault_while_listing_keeps_what_is_known_and_the_next_listing_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(runs_dir: Path) -> None:
+        raise RecursionError("too deep")
+
+    make_run(tmp_path, "one", rows=[status_row(1, "finished")])
+    first = next_snapshot(tmp_path, tmp_path, take_snapshot(tmp_path, tmp_path))
+    with monkeypatch.context() as broken:
+        broken.setattr("transformer_playground.runs.listing.list_runs", fail)
+        faulty = next_snapshot(tmp_path, tmp_path, first)
+    assert (faulty.runs, faulty.problem) == (first.runs, "Runs cannot be listed: too deep")
+    assert faulty.next_refresh > 0
+    assert next_snapshot(tmp_path, tmp_path, faulty).problem is None
