@@ -209,6 +209,9 @@ def show(
 
 def stop(
     sweep_id: Id,
+    finish_runs: Annotated[
+        bool, typer.Option("--finish-runs", help="Let the runs in training end first.")
+    ] = False,
     sweeps_dir: SweepsDir = _SWEEPS,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
@@ -219,11 +222,40 @@ def stop(
 
     folder = find_sweep(sweeps_dir, sweep_id)
     sweep = load_sweep(folder)
-    asked = stop_sweep(folder, sweep, runs_dir)
+    asked = stop_sweep(folder, sweep, runs_dir, finish_runs=finish_runs)
     if json_output:
         say_json({"schema_version": 1, "sweep": sweep.sweep_id, "asked": asked})
         return
     say(f"{sweep.sweep_id}: no further run starts; runs in training asked to stop: {len(asked)}")
+
+
+def next_run(
+    sweep_id: Id,
+    run: Annotated[
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="Number of a trial, from 0, or the id of its run, or a unique beginning or end.",
+        ),
+    ],
+    sweeps_dir: SweepsDir = _SWEEPS,
+    experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
+    runs_dir: RunsDir = RUNS_DIR,
+    json_output: AsJson = False,
+) -> None:
+    """Let a waiting run of a sweep be trained before the others."""
+    from transformer_playground.sweeps.order import find_trial, request_next
+    from transformer_playground.sweeps.results import trial_text
+    from transformer_playground.sweeps.spec import find_sweep, load_sweep
+
+    folder = find_sweep(sweeps_dir, sweep_id)
+    sweep = load_sweep(folder)
+    state = find_trial(_states(sweep, experiments_dir, runs_dir), run)
+    request_next(folder, state)
+    if json_output:
+        say_json({"schema_version": 1, "sweep": sweep.sweep_id, "next": state.trial.run_id})
+        return
+    say(f"{sweep.sweep_id}: {trial_text(state.trial)} is trained next ({state.trial.run_id})")
 
 
 def list_sweeps(
@@ -265,6 +297,7 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "run": run,
     "show": show,
     "stop": stop,
+    "next": next_run,
     "list": list_sweeps,
 }
 """A command for each name."""
@@ -327,15 +360,13 @@ class _Display:
 
     def show(self, event: "Started | Ended") -> None:
         """Print one event."""
-        from transformer_playground.sweeps.results import values_text
+        from transformer_playground.sweeps.results import trial_text
         from transformer_playground.sweeps.runner import Started
 
         if self._json:
             say_json({"event": "trial", **event.as_json()})
             return
-        trial = event.trial
-        values = values_text(trial.values)
-        name = f"{trial.number + 1}/{self._runs} {values}{' ' if values else ''}seed {trial.seed}"
+        name = f"{event.trial.number + 1}/{self._runs} {trial_text(event.trial)}"
         if isinstance(event, Started):
             say(f"{name}: {'resumed' if event.is_resumed else 'started'}")
         else:

@@ -15,7 +15,7 @@ from transformer_playground.formatting import power_text
 from transformer_playground.runs.fields import setting_text
 from transformer_playground.runs.naming import setting_headers
 from transformer_playground.sweeps.axes import Values
-from transformer_playground.sweeps.trials import TrialState
+from transformer_playground.sweeps.trials import Trial, TrialState
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,12 @@ def values_text(values: Values) -> str:
         for key, value in values
     ]
     return " ".join(parts)
+
+
+def trial_text(trial: Trial) -> str:
+    """Values and seed of a trial in short."""
+    values = values_text(trial.values)
+    return f"{values}{' ' if values else ''}seed {trial.seed}"
 
 
 def value_text(value: Any) -> str:

@@ -16,12 +16,14 @@ from transformer_playground.errors import PlaygroundError, UsageError, translate
 from transformer_playground.jsonvalues import to_jsonable
 from transformer_playground.runs.folder import open_run
 from transformer_playground.runs.requests import send_request
+from transformer_playground.sweeps.order import requested, take_request
 from transformer_playground.sweeps.progress import Progress
 from transformer_playground.sweeps.spec import Sweep, SweepFolder
 from transformer_playground.sweeps.trials import State, Trial, TrialState, plan
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import Evaluated, Event
 from transformer_playground.training.launch import Launch, ResolvedLaunch, resolve_launch
+from transformer_playground.training.sinks.base import Sink
 
 _POLL_SECONDS = 0.5
 MOST_FAILURES = 3
@@ -110,9 +112,14 @@ class SweepRunner:
                 )
 
     def _next(self, states: Sequence[TrialState]) -> TrialState | None:
-        for state in states:
-            is_due = state.state == "open" and not state.waits and not self._was_stopped(state)
-            if is_due and (state.trial.run_id, state.goal) not in self._passed:
+        due = [state for state in states if state.state == "open" and not state.waits]
+        ids = {state.trial.run_id: state for state in due}
+        for run_id in requested(self.folder):
+            if run_id in ids:
+                return ids[run_id]
+        for state in due:
+            is_passed = (state.trial.run_id, state.goal) in self._passed
+            if not is_passed and not self._was_stopped(state):
                 return state
         return None
 
@@ -139,7 +146,10 @@ class SweepRunner:
         self._control = control = TrainingControl()
         if self._is_stopped:
             return None
-        sinks = [] if chosen.goal is None else [_StopAt(chosen.goal, control)]
+        begun = _Begun(self.folder, trial.run_id)
+        sinks: list[Sink] = [begun]
+        if chosen.goal is not None:
+            sinks.append(_StopAt(chosen.goal, control))
         problem = None
         try:
             launch = self.progress.launches[trial.number].resolved
@@ -148,6 +158,8 @@ class SweepRunner:
             resolved.train(sinks, control, self.notify)
         except PlaygroundError as error:
             problem = error
+        # Also one that has not begun: it would be chosen again and again.
+        take_request(self.folder, trial.run_id)
         (state,) = (each for each in self.progress.states() if each.trial == trial)
         if problem is not None and state.state in ("running", "finished"):
             # Another process was faster.
@@ -158,6 +170,28 @@ class SweepRunner:
     def _resumed(self, trial: Trial) -> ResolvedLaunch:
         launch = Launch("", resume=trial.run_id, prepare="never")
         return resolve_launch(self.progress.experiments_dir, self.progress.runs_dir, launch)
+
+
+class _Begun:
+    """A sink that takes the request for a run as soon as it is trained."""
+
+    essential = False
+
+    def __init__(self, folder: SweepFolder, run_id: str) -> None:
+        self._folder, self._run_id = folder, run_id
+        self._is_taken = False
+
+    def handle(self, event: Event) -> None:
+        """Take it at the first event."""
+        if not self._is_taken:
+            self._is_taken = True
+            take_request(self._folder, self._run_id)
+
+    def sync(self) -> None:
+        """Nothing to flush."""
+
+    def close(self) -> None:
+        """Nothing to close."""
 
 
 class _StopAt:
@@ -190,8 +224,16 @@ def allow_starts(folder: SweepFolder) -> None:
         folder.stop_path.unlink(missing_ok=True)
 
 
-def stop_sweep(folder: SweepFolder, sweep: Sweep, runs_dir: Path) -> list[str]:
+def stop_sweep(
+    folder: SweepFolder, sweep: Sweep, runs_dir: Path, *, finish_runs: bool = False
+) -> list[str]:
     """Let no process start a further run of a sweep, and ask those in training to stop.
+
+    Args:
+        folder: The sweep's folder.
+        sweep: The sweep.
+        runs_dir: Folder of runs.
+        finish_runs: Let those in training end.
 
     Returns:
         The runs that were asked.
@@ -201,6 +243,8 @@ def stop_sweep(folder: SweepFolder, sweep: Sweep, runs_dir: Path) -> list[str]:
     """
     with translate_os_errors(UsageError, f"The sweep cannot be stopped in {folder.root}"):
         folder.stop_path.touch()
+    if finish_runs:
+        return []
     asked = []
     for trial in plan(sweep):
         # Those that are not training refuse.

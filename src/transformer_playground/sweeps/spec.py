@@ -131,6 +131,7 @@ class SweepFolder:
     Attributes:
         spec_path: What it trains.
         stop_path: Exists while the sweep is to start no further run.
+        next_path: Requests to train a run before the others, see `sweeps.order`.
     """
 
     root: Path
@@ -144,6 +145,11 @@ class SweepFolder:
     def stop_path(self) -> Path:
         """Exists while no further run is to be started."""
         return self.root / "stop"
+
+    @property
+    def next_path(self) -> Path:
+        """Folder of requests to train a run before the others."""
+        return self.root / "next"
 
 
 def new_sweep_id(experiment: str) -> str:

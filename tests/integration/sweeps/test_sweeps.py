@@ -214,6 +214,37 @@ def test_stopping_asks_the_runs_in_training(tp: Tp, project: Project) -> None:
     assert len(list(run.requests.iterdir())) == 1
 
 
+def test_a_run_that_was_asked_for_is_trained_first_and_only_once(tp: Tp, project: Project) -> None:
+    tp(*NEW, "--seeds", "2")
+    for number in (1, 2):
+        asked = tp("sweep", "next", "s", str(number), "--json").lines[0]
+        check("sweep", asked)
+    os.utime(project.root / "sweeps" / "s" / "next" / asked["next"], (2e9, 2e9))
+
+    ended = tp("sweep", "run", "s", "--json")
+
+    order = [line["number"] for line in ended.lines if line.get("state") == "running"]
+    assert order == [2, 1, 0, 3]
+    assert not list((project.root / "sweeps" / "s" / "next").iterdir())
+    again = tp("sweep", "next", "s", "1")
+    assert again.code == 2
+    assert "has finished" in again.err
+
+
+def test_a_sweep_can_be_stopped_after_the_runs_in_training(tp: Tp, project: Project) -> None:
+    tp(*NEW)
+    tp("sweep", "run", "s")
+    run = project.runs[1]
+    append_rows(run, [status_row(4, "running")])
+
+    with RunLock(run):
+        stopped = tp("sweep", "stop", "s", "--finish-runs", "--json").lines[0]
+
+    assert stopped["asked"] == []
+    assert not run.requests.exists()
+    assert (project.root / "sweeps" / "s" / "stop").exists()
+
+
 def test_lists_show_what_cannot_be_read_with_the_reason(tp: Tp, project: Project) -> None:
     assert "There is no sweep" in tp("sweep", "list").err
     tp(*NEW)

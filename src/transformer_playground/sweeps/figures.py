@@ -1,0 +1,242 @@
+"""Figures of a sweep as data: a heat map of two settings, and parallel coordinates.
+
+Losses are best validation losses in nats per token; smaller is better.
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+from transformer_playground.comparison.estimates import Estimate, estimate
+from transformer_playground.formatting import count_text, loss_text, power_text
+from transformer_playground.runs.naming import setting_headers
+from transformer_playground.sweeps.axes import Axis, Choices, Range
+from transformer_playground.sweeps.results import loss_of, value_text
+from transformer_playground.sweeps.trials import State, TrialState
+
+SHADES = 4
+"""Number of shades of a heat map."""
+
+_BINS = 5
+_MOST_WHOLE = 8
+# What a cell without a loss says, if its trials are in several states.
+_TOLD: tuple[State, ...] = ("running", "open", "failed", "pruned")
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where the values of a setting are: in a row of levels, and between 0 and 1."""
+
+    axis: Axis
+
+    @cached_property
+    def levels(self) -> tuple[str, ...]:
+        """Texts of the values; of ranges of them where any number may be drawn."""
+        if self._values is not None:
+            return tuple(map(value_text, self._values))
+        edges = [self._text(self._at(place / _BINS)) for place in range(_BINS + 1)]
+        return tuple(f"{low}–{high}" for low, high in itertools.pairwise(edges))
+
+    @property
+    def ticks(self) -> tuple[tuple[float, str], ...]:
+        """Places between 0 and 1 with their texts."""
+        if self._values is None:
+            return tuple((place, self._text(self._at(place))) for place in (0.0, 0.5, 1.0))
+        last = max(1, len(self.levels) - 1)
+        return tuple((level / last, text) for level, text in enumerate(self.levels))
+
+    def level(self, value: Any) -> int | None:
+        """Number of the level of a value; None if it is not on the axis."""
+        if self._values is not None:
+            return self._values.index(value) if value in self._values else None
+        place = self.place(value)
+        return None if place is None else min(_BINS - 1, int(place * _BINS))
+
+    def place(self, value: Any) -> float | None:
+        """Where a value is, from 0 to 1; None if it is not on the axis."""
+        if self._values is not None:
+            level = self.level(value)
+            return None if level is None else level / max(1, len(self._values) - 1)
+        assert isinstance(self.axis, Range)
+        if not isinstance(value, int | float) or not self.axis.low <= value <= self.axis.high:
+            return None
+        scale = math.log if self.axis.is_log else float
+        low, high = scale(self.axis.low), scale(self.axis.high)
+        return (scale(value) - low) / (high - low)
+
+    @cached_property
+    def _values(self) -> list[Any] | None:
+        """All values in order; None for a range of too many."""
+        axis = self.axis
+        if isinstance(axis, Choices) or axis.count is not None:
+            values = list(axis.values)
+            return sorted(values) if all(map(_is_number, values)) else values
+        if axis.is_whole and axis.high - axis.low < _MOST_WHOLE:
+            return list(range(int(axis.low), int(axis.high) + 1))
+        return None
+
+    def _at(self, place: float) -> float:
+        assert isinstance(self.axis, Range)
+        low, high = self.axis.low, self.axis.high
+        if self.axis.is_log:
+            return math.exp(math.log(low) + place * (math.log(high) - math.log(low)))
+        return low + place * (high - low)
+
+    def _text(self, number: float) -> str:
+        assert isinstance(self.axis, Range)
+        return str(round(number)) if self.axis.is_whole else power_text(float(f"{number:.2g}"))
+
+
+@dataclass(frozen=True)
+class HeatCell:
+    """All trials with one value of each of two settings.
+
+    Attributes:
+        loss: Mean over the finished ones.
+        shade: From 0, the best quarter of the range of all means, to 3; None without a loss.
+        state: What has become of the trials while none has finished; None if there are none.
+    """
+
+    loss: Estimate
+    shade: int | None
+    is_best: bool
+    state: State | None
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Mean loss for each pair of values of two settings.
+
+    Attributes:
+        keys: The settings of the rows and of the columns.
+        cells: Row by row.
+    """
+
+    keys: tuple[str, str]
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    cells: tuple[tuple[HeatCell, ...], ...]
+
+    @property
+    def most_runs(self) -> int:
+        """The largest number of runs in a cell."""
+        return max((cell.loss.n for row in self.cells for cell in row), default=0)
+
+
+def heat_map(axes: Iterable[Axis], states: Iterable[TrialState], keys: tuple[str, str]) -> HeatMap:
+    """The mean loss for each pair of values.
+
+    Args:
+        axes: Those of the sweep.
+        states: Its trials.
+        keys: Settings of the rows and of the columns.
+    """
+    by_key = {axis.key: Scale(axis) for axis in axes}
+    down, across = (by_key[key] for key in keys)
+    found: dict[tuple[int | None, int | None], list[TrialState]] = {}
+    for each in states:
+        values = dict(each.trial.values)
+        place = down.level(values[keys[0]]), across.level(values[keys[1]])
+        found.setdefault(place, []).append(each)
+    means = {place: estimate(map(loss_of, members)) for place, members in found.items()}
+    known = [each.mean for each in means.values() if each.mean is not None]
+    low, high = min(known, default=0.0), max(known, default=0.0)
+
+    def cell(row: int, column: int) -> HeatCell:
+        members = found.get((row, column), [])
+        loss = means.get((row, column), Estimate(None, None, 0))
+        if loss.mean is None:
+            own = {each.state for each in members}
+            return HeatCell(loss, None, False, next((each for each in _TOLD if each in own), None))
+        share = (loss.mean - low) / (high - low) if high > low else 0.0
+        return HeatCell(loss, min(SHADES - 1, int(share * SHADES)), loss.mean == low, "finished")
+
+    cells = tuple(
+        tuple(cell(row, column) for column in range(len(across.levels)))
+        for row in range(len(down.levels))
+    )
+    return HeatMap(keys, down.levels, across.levels, cells)
+
+
+@dataclass(frozen=True)
+class ParallelAxis:
+    """A vertical axis of parallel coordinates.
+
+    Attributes:
+        ticks: Places from 0, the bottom, to 1, with their texts.
+    """
+
+    title: str
+    kind: Literal["setting", "rate", "loss"]
+    ticks: tuple[tuple[float, str], ...]
+
+
+@dataclass(frozen=True)
+class ParallelLine:
+    """A trial as a line through all axes.
+
+    Attributes:
+        places: Its place on each axis, from 0 to 1; None where it has no value.
+        share: Its loss between the best, 0, and the worst, 1.
+    """
+
+    state: TrialState
+    places: tuple[float | None, ...]
+    share: float
+
+
+def parallel_coordinates(
+    axes: Iterable[Axis], states: Iterable[TrialState]
+) -> tuple[tuple[ParallelAxis, ...], tuple[ParallelLine, ...]]:
+    """Axes for the settings, the speed and the loss, and a line for each trial with a loss.
+
+    After Inselberg, "The plane with parallel coordinates" (1985). The best loss is at the bottom.
+
+    Returns:
+        The axes and the lines, the worst first, so that better ones are drawn over them.
+    """
+    axes = tuple(axes)
+    scales = [Scale(axis) for axis in axes]
+    measured = [(loss, each) for each in states if (loss := loss_of(each)) is not None]
+    measured.sort(key=lambda pair: -pair[0])
+    headers = setting_headers([axis.key for axis in axes])
+    drawn = [ParallelAxis(headers[scale.axis.key], "setting", scale.ticks) for scale in scales]
+    losses = [loss for loss, _ in measured]
+    rates = [_rate(each) for _, each in measured]
+    drawn.append(ParallelAxis("tokens/s", "rate", _ends(rates, count_text)))
+    drawn.append(ParallelAxis("val loss", "loss", _ends(losses, loss_text)))
+    rate_places, loss_places = _places(rates), _places(losses)
+    lines = []
+    for (_, each), rate, loss in zip(measured, rate_places, loss_places, strict=True):
+        own = dict(each.trial.values)
+        places = [scale.place(own[scale.axis.key]) for scale in scales]
+        lines.append(ParallelLine(each, (*places, rate, loss), loss or 0.0))
+    return tuple(drawn), tuple(lines)
+
+
+def _rate(state: TrialState) -> float | None:
+    return state.row.summary.tokens_per_sec_median if state.row else None
+
+
+def _ends(
+    values: Sequence[float | None], text: Callable[[float], str]
+) -> tuple[tuple[float, str], ...]:
+    known = [value for value in values if value is not None]
+    if not known:
+        return ()
+    low, high = min(known), max(known)
+    return ((0.0, text(low)), (1.0, text(high))) if high > low else ((0.0, text(low)),)
+
+
+def _places(values: Sequence[float | None]) -> list[float | None]:
+    known = [value for value in values if value is not None]
+    low, high = min(known, default=0.0), max(known, default=0.0)
+    width = high - low
+    return [None if value is None else (value - low) / width if width else 0.0 for value in values]
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -1,0 +1,129 @@
+"""Heat maps and parallel coordinates, on losses with a known truth."""
+
+import pytest
+
+from builders.runs import run_info
+from transformer_playground.sweeps.axes import Axis, Choices, Range, parse_axis
+from transformer_playground.sweeps.figures import Scale, heat_map, parallel_coordinates
+from transformer_playground.sweeps.trials import State, Trial, TrialState
+
+NORM, RATE, LAYERS = "model.norm", "train.optim.learning_rate", "model.n_layer"
+AXES = (Choices(NORM, ("rmsnorm", "layernorm")), Choices(RATE, (1e-2, 1e-3, 1e-4)))
+
+
+def trial(norm: str, rate: float, loss: float | None, seed: int = 1, **of: State) -> TrialState:
+    """A trial; without a loss it is in the state `state`."""
+    values = ((NORM, norm), (RATE, rate))
+    one = Trial(0, values, seed, f"s-{norm}-{rate}-{seed}")
+    if loss is None:
+        return TrialState(one, of.get("state", "open"))
+    row = run_info(one.run_id, best_val_loss=loss, tokens_per_sec_median=1000.0 * loss)
+    return TrialState(one, "finished", row)
+
+
+STATES = [
+    trial("rmsnorm", 1e-3, 2.0, seed=1),
+    trial("rmsnorm", 1e-3, 2.2, seed=2),
+    trial("rmsnorm", 1e-2, 4.1),
+    trial("layernorm", 1e-3, 3.0),
+    trial("layernorm", 1e-2, None, seed=1),
+    trial("layernorm", 1e-2, None, seed=2, state="running"),
+]
+
+
+def test_a_heat_map_has_the_mean_of_each_pair_of_values_and_numbers_in_their_order() -> None:
+    found = heat_map(AXES, STATES, (NORM, RATE))
+
+    assert found.rows == ("rmsnorm", "layernorm")
+    assert found.columns == ("1e-4", "1e-3", "1e-2")
+    best, worst = found.cells[0][1], found.cells[0][2]
+    assert best.loss.mean == pytest.approx(2.1)
+    assert (best.loss.n, best.shade, best.is_best) == (2, 0, True)
+    assert (worst.shade, worst.is_best) == (3, False)
+    assert found.cells[1][1].shade == 1
+    assert found.most_runs == 2
+
+
+def test_a_cell_without_a_loss_says_what_its_trials_do() -> None:
+    found = heat_map(AXES, STATES, (RATE, NORM))
+
+    assert found.cells[2][1].state == "running"
+    assert found.cells[0][0].state is None
+    assert found.cells[2][1].shade is None
+
+
+def test_equal_losses_are_all_best() -> None:
+    found = heat_map(
+        AXES, [trial("rmsnorm", 1e-3, 2.0), trial("layernorm", 1e-3, 2.0)], (NORM, RATE)
+    )
+
+    assert [row[1].is_best for row in found.cells] == [True, True]
+    assert [row[1].shade for row in found.cells] == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("text", "value", "level", "place"),
+    [
+        ("learning_rate=1e-4..1e-2:log", 1e-3, 2, 0.5),
+        ("learning_rate=1e-4..1e-2:log", 1e-2, 4, 1.0),
+        ("dropout=0..0.5", 0.1, 1, 0.2),
+        ("n_layer=1..4", 2, 1, 1 / 3),
+        ("n_layer=1..400", 400, 4, 1.0),
+        ("learning_rate=1e-4..1e-2:log:3", 1e-3, 1, 0.5),
+        ("learning_rate=1e-4..1e-2:log", 1.0, None, None),
+        ("norm=rmsnorm,layernorm", "other", None, None),
+    ],
+)
+def test_values_have_a_level_and_a_place_on_their_axis(
+    text: str, value: object, level: int | None, place: float | None
+) -> None:
+    scale = Scale(parse_axis(text))
+
+    assert scale.level(value) == level
+    assert scale.place(value) == (None if place is None else pytest.approx(place))
+
+
+def test_drawn_numbers_are_put_together_in_ranges() -> None:
+    axis: Axis = Range(RATE, 1e-4, 1e-2, is_log=True)
+
+    scale = Scale(axis)
+
+    assert len(scale.levels) == 5
+    assert scale.levels[0] == "1e-4–2.5e-4"
+    assert [text for _, text in scale.ticks] == ["1e-4", "1e-3", "1e-2"]
+
+
+def test_parallel_coordinates_have_a_line_for_each_loss_the_best_one_last() -> None:
+    axes, lines = parallel_coordinates(AXES, STATES)
+
+    assert [axis.title for axis in axes] == ["norm", "learning_rate", "tokens/s", "val loss"]
+    assert axes[1].ticks == ((0.0, "1e-4"), (0.5, "1e-3"), (1.0, "1e-2"))
+    assert [text for _, text in axes[3].ticks] == ["2.0000", "4.1000"]
+    assert len(lines) == 4
+    assert lines[-1].state is STATES[0]
+    assert lines[-1].places == (0.0, 0.5, 0.0, 0.0)
+    assert lines[0].places == (0.0, 1.0, 1.0, 1.0)
+    assert (lines[0].share, lines[-1].share) == (1.0, 0.0)
+
+
+def test_a_single_run_and_none_have_axes_too() -> None:
+    axes, lines = parallel_coordinates(AXES, [STATES[2]])
+    assert lines[0].places[2:] == (0.0, 0.0)
+    assert len(axes[2].ticks) == 1
+
+    axes, lines = parallel_coordinates(AXES, [])
+    assert lines == ()
+    assert axes[3].ticks == ()
+
+
+def test_settings_of_lists_have_levels() -> None:
+    axis = Choices("sample.prompts", (["a"], ["b"]))
+
+    assert Scale(axis).level(["b"]) == 1
+
+
+def test_a_heat_map_of_no_trials_is_empty() -> None:
+    found = heat_map((*AXES, Choices(LAYERS, (1, 2))), [], (LAYERS, RATE))
+
+    assert found.most_runs == 0
+    assert {cell.state for row in found.cells for cell in row} == {None}
