@@ -331,7 +331,7 @@ def _print_results(
         return
     combinations = combine(states)
     shown = [tables.combination_table(combinations)]
-    shown += [tables.effect_table(effect) for effect in effects(combinations)]
+    shown += [tables.effect_table(effect) for effect in effects(sweep.axes, combinations)]
     counted = ", ".join(
         f"{count} {state}" for state, count in tables.counts(sweep, states).items() if count
     )

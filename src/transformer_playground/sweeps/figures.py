@@ -3,91 +3,23 @@
 Losses are best validation losses in nats per token; smaller is better.
 """
 
-import itertools
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any, Literal
+from typing import Literal
 
 from transformer_playground.comparison.estimates import Estimate, estimate
-from transformer_playground.formatting import count_text, loss_text, power_text
+from transformer_playground.formatting import count_text, loss_text
 from transformer_playground.runs.naming import setting_headers
-from transformer_playground.sweeps.axes import Axis, Choices, Range
-from transformer_playground.sweeps.results import loss_of, value_text
+from transformer_playground.sweeps.axes import Axis
+from transformer_playground.sweeps.levels import Scale
+from transformer_playground.sweeps.results import loss_of
 from transformer_playground.sweeps.trials import State, TrialState
 
 SHADES = 4
 """Number of shades of a heat map."""
 
-_BINS = 5
-_MOST_WHOLE = 8
 # What a cell without a loss says, if its trials are in several states.
 _TOLD: tuple[State, ...] = ("running", "open", "failed", "pruned")
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Where the values of a setting are: in a row of levels, and between 0 and 1."""
-
-    axis: Axis
-
-    @cached_property
-    def levels(self) -> tuple[str, ...]:
-        """Texts of the values; of ranges of them where any number may be drawn."""
-        if self._values is not None:
-            return tuple(map(value_text, self._values))
-        edges = [self._text(self._at(place / _BINS)) for place in range(_BINS + 1)]
-        return tuple(f"{low}–{high}" for low, high in itertools.pairwise(edges))
-
-    @property
-    def ticks(self) -> tuple[tuple[float, str], ...]:
-        """Places between 0 and 1 with their texts."""
-        if self._values is None:
-            return tuple((place, self._text(self._at(place))) for place in (0.0, 0.5, 1.0))
-        last = max(1, len(self.levels) - 1)
-        return tuple((level / last, text) for level, text in enumerate(self.levels))
-
-    def level(self, value: Any) -> int | None:
-        """Number of the level of a value; None if it is not on the axis."""
-        if self._values is not None:
-            return self._values.index(value) if value in self._values else None
-        place = self.place(value)
-        return None if place is None else min(_BINS - 1, int(place * _BINS))
-
-    def place(self, value: Any) -> float | None:
-        """Where a value is, from 0 to 1; None if it is not on the axis."""
-        if self._values is not None:
-            level = self.level(value)
-            return None if level is None else level / max(1, len(self._values) - 1)
-        assert isinstance(self.axis, Range)
-        if not isinstance(value, int | float) or not self.axis.low <= value <= self.axis.high:
-            return None
-        scale = math.log if self.axis.is_log else float
-        low, high = scale(self.axis.low), scale(self.axis.high)
-        return (scale(value) - low) / (high - low)
-
-    @cached_property
-    def _values(self) -> list[Any] | None:
-        """All values in order; None for a range of too many."""
-        axis = self.axis
-        if isinstance(axis, Choices) or axis.count is not None:
-            values = list(axis.values)
-            return sorted(values) if all(map(_is_number, values)) else values
-        if axis.is_whole and axis.high - axis.low < _MOST_WHOLE:
-            return list(range(int(axis.low), int(axis.high) + 1))
-        return None
-
-    def _at(self, place: float) -> float:
-        assert isinstance(self.axis, Range)
-        low, high = self.axis.low, self.axis.high
-        if self.axis.is_log:
-            return math.exp(math.log(low) + place * (math.log(high) - math.log(low)))
-        return low + place * (high - low)
-
-    def _text(self, number: float) -> str:
-        assert isinstance(self.axis, Range)
-        return str(round(number)) if self.axis.is_whole else power_text(float(f"{number:.2g}"))
 
 
 @dataclass(frozen=True)
@@ -236,7 +168,3 @@ def _places(values: Sequence[float | None]) -> list[float | None]:
     low, high = min(known, default=0.0), max(known, default=0.0)
     width = high - low
     return [None if value is None else (value - low) / width if width else 0.0 for value in values]
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -4,18 +4,19 @@ Losses are best validation losses in nats per token; smaller is better.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
 from transformer_playground.comparison.cells import estimate_text
 from transformer_playground.comparison.estimates import Estimate, estimate
-from transformer_playground.comparison.significance import LEVEL, p_value
-from transformer_playground.formatting import power_text
-from transformer_playground.runs.fields import setting_text
+from transformer_playground.comparison.significance import LEVEL, p_value, welch
 from transformer_playground.runs.naming import setting_headers
-from transformer_playground.sweeps.axes import Values
+from transformer_playground.sweeps.axes import Axis, Values
+from transformer_playground.sweeps.levels import Scale, value_text
 from transformer_playground.sweeps.trials import Trial, TrialState
+
+EffectTest = Literal["paired", "welch"]
 
 
 @dataclass(frozen=True)
@@ -40,17 +41,21 @@ class Level:
     """One value of a setting.
 
     Attributes:
-        value: As TOML, or the bounds of drawn numbers.
+        value: As text, or the bounds of drawn numbers.
         loss: Mean over all trials with this value.
-        difference: Mean difference to the best value, over pairs of trials that agree in everything
-            else and in the seed; None for that value itself, or without pairs.
-        p_value: Of a paired t-test of that difference; None for fewer than two pairs.
+        difference: Mean difference to the best value; None for that value itself, or if it cannot
+            be told.
+        p_value: Of that difference; None if it has no standard error.
+        test: "paired" = t-test over pairs of trials that agree in everything else and in the seed;
+            "welch" = without two such pairs, as in a random sweep: Welch's test over the means of
+            combinations.
     """
 
     value: str
     loss: Estimate
     difference: Estimate | None = None
     p_value: float | None = None
+    test: EffectTest | None = None
 
 
 @dataclass(frozen=True)
@@ -79,10 +84,14 @@ def combine(states: Iterable[TrialState]) -> list[Combination]:
     return sorted(found, key=lambda each: (each.loss.mean is None, each.loss.mean or 0.0))
 
 
-def effects(combinations: Sequence[Combination]) -> list[Effect]:
-    """The effect of each setting that has several values, the largest first."""
-    keys = [key for key, _ in combinations[0].values] if combinations else []
-    found = [_effect(key, combinations) for key in keys]
+def effects(axes: Sequence[Axis], combinations: Sequence[Combination]) -> list[Effect]:
+    """The effect of each setting of which several values have a loss, the largest first.
+
+    Args:
+        axes: What varies.
+        combinations: All combinations, with and without a loss.
+    """
+    found = [_effect(axis, combinations) for axis in axes]
     return sorted(
         (each for each in found if len(each.levels) > 1), key=lambda each: each.size, reverse=True
     )
@@ -176,11 +185,6 @@ def trial_text(trial: Trial) -> str:
     return f"{values}{' ' if values else ''}seed {trial.seed}"
 
 
-def value_text(value: Any) -> str:
-    """A value of a setting as in tables; numbers in their shortest form, as in names of runs."""
-    return power_text(value) if isinstance(value, float) else setting_text(value)
-
-
 def loss_of(state: TrialState) -> float | None:
     """Best validation loss of a finished trial; None of any other."""
     is_done = state.state == "finished" and state.row is not None
@@ -193,33 +197,47 @@ def _losses(each: Combination) -> list[float] | None:
     return found if len(found) == len(each.states) else None
 
 
-def _effect(key: str, combinations: Sequence[Combination]) -> Effect:
-    losses: dict[str, list[float]] = {}
-    pairs: dict[str, dict[tuple[str, int], float]] = {}
+def _effect(axis: Axis, combinations: Sequence[Combination]) -> Effect:
+    scale = Scale(axis)
+    groups = [_Group(label) for label in scale.levels]
     for each in combinations:
-        value = value_text(dict(each.values)[key])
-        others = repr([pair for pair in each.values if pair[0] != key])
+        value = dict(each.values)[axis.key]
+        level = scale.level(value)
+        if level is None:
+            continue
+        group = groups[level]
+        others = repr([pair for pair in each.values if pair[0] != axis.key])
         for state in each.states:
             if (loss := loss_of(state)) is not None:
-                losses.setdefault(value, []).append(loss)
-                pairs.setdefault(value, {})[others, state.trial.seed] = loss
-    means = {value: estimate(found) for value, found in losses.items()}
-    ordered = sorted(means, key=lambda value: means[value].mean or 0.0)
-    best = pairs[ordered[0]] if ordered else {}
-    return Effect(key, tuple(_level(value, means[value], pairs[value], best) for value in ordered))
+                group.losses.append(loss)
+                if scale.is_exact:
+                    group.pairs[others, state.trial.seed] = loss
+        if each.loss.mean is not None:
+            group.means.append(each.loss.mean)
+    measured = [(estimate(group.losses), group) for group in groups if group.losses]
+    measured.sort(key=lambda pair: pair[0].mean or 0.0)
+    return Effect(axis.key, tuple(_level(group, loss, measured[0][1]) for loss, group in measured))
 
 
-def _level(
-    value: str,
-    loss: Estimate,
-    own: Mapping[tuple[str, int], float],
-    best: Mapping[tuple[str, int], float],
-) -> Level:
-    shared = [] if own is best else [own[key] - best[key] for key in own if key in best]
-    if not shared:
-        return Level(value, loss)
+@dataclass
+class _Group:
+    """Losses of one level: of all runs, by what else they have, and the mean of combinations."""
+
+    label: str
+    losses: list[float] = field(default_factory=list)
+    pairs: dict[tuple[str, int], float] = field(default_factory=dict)
+    means: list[float] = field(default_factory=list)
+
+
+def _level(own: _Group, loss: Estimate, best: _Group) -> Level:
+    if own is best:
+        return Level(own.label, loss)
+    shared = [own.pairs[key] - best.pairs[key] for key in own.pairs if key in best.pairs]
     difference = estimate(shared)
     error, mean = difference.standard_error, difference.mean or 0.0
-    if error is None:
-        return Level(value, loss, difference)
-    return Level(value, loss, difference, p_value(mean, error, difference.n - 1))
+    if error is not None:
+        return Level(own.label, loss, difference, p_value(mean, error, difference.n - 1), "paired")
+    if (test := welch(estimate(best.means), estimate(own.means))) is not None:
+        found = Estimate(test.difference, test.standard_error, sum(test.counts))
+        return Level(own.label, loss, found, test.p_value, "welch")
+    return Level(own.label, loss, difference if shared else None)

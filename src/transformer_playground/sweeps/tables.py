@@ -8,13 +8,13 @@ from transformer_playground.comparison.cells import estimate_text
 from transformer_playground.formatting import loss_text, optional_text, p_value_text, signed_text
 from transformer_playground.jsonvalues import to_jsonable
 from transformer_playground.runs.naming import setting_headers
+from transformer_playground.sweeps.levels import value_text
 from transformer_playground.sweeps.results import (
     Combination,
     Effect,
     Level,
     combine,
     effects,
-    value_text,
     verdict,
 )
 from transformer_playground.sweeps.search import importances
@@ -135,7 +135,7 @@ def as_document(sweep: Sweep, states: Sequence[TrialState]) -> dict[str, Any]:
         "counts": counts(sweep, states),
         "verdict": verdict(combinations, looks(sweep)),
         "combinations": [_combination(each) for each in combinations],
-        "effects": [_effect(each) for each in effects(combinations)],
+        "effects": [_effect(each) for each in effects(sweep.axes, combinations)],
         "importance": importance(sweep, combinations),
     }
     plain: dict[str, Any] = to_jsonable(document)
@@ -174,6 +174,7 @@ def _effect(each: Effect) -> dict[str, Any]:
                 "difference": level.difference.mean if level.difference else None,
                 "difference_error": level.difference.standard_error if level.difference else None,
                 "p_value": level.p_value,
+                "test": level.test,
             }
             for level in each.levels
         ],

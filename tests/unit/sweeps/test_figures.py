@@ -3,8 +3,8 @@
 import pytest
 
 from builders.runs import run_info
-from transformer_playground.sweeps.axes import Axis, Choices, Range, parse_axis
-from transformer_playground.sweeps.figures import Scale, heat_map, parallel_coordinates
+from transformer_playground.sweeps.axes import Choices
+from transformer_playground.sweeps.figures import heat_map, parallel_coordinates
 from transformer_playground.sweeps.trials import State, Trial, TrialState
 
 NORM, RATE, LAYERS = "model.norm", "train.optim.learning_rate", "model.n_layer"
@@ -61,38 +61,6 @@ def test_equal_losses_are_all_best() -> None:
     assert [row[1].shade for row in found.cells] == [0, 0]
 
 
-@pytest.mark.parametrize(
-    ("text", "value", "level", "place"),
-    [
-        ("learning_rate=1e-4..1e-2:log", 1e-3, 2, 0.5),
-        ("learning_rate=1e-4..1e-2:log", 1e-2, 4, 1.0),
-        ("dropout=0..0.5", 0.1, 1, 0.2),
-        ("n_layer=1..4", 2, 1, 1 / 3),
-        ("n_layer=1..400", 400, 4, 1.0),
-        ("learning_rate=1e-4..1e-2:log:3", 1e-3, 1, 0.5),
-        ("learning_rate=1e-4..1e-2:log", 1.0, None, None),
-        ("norm=rmsnorm,layernorm", "other", None, None),
-    ],
-)
-def test_values_have_a_level_and_a_place_on_their_axis(
-    text: str, value: object, level: int | None, place: float | None
-) -> None:
-    scale = Scale(parse_axis(text))
-
-    assert scale.level(value) == level
-    assert scale.place(value) == (None if place is None else pytest.approx(place))
-
-
-def test_drawn_numbers_are_put_together_in_ranges() -> None:
-    axis: Axis = Range(RATE, 1e-4, 1e-2, is_log=True)
-
-    scale = Scale(axis)
-
-    assert len(scale.levels) == 5
-    assert scale.levels[0] == "1e-4–2.5e-4"
-    assert [text for _, text in scale.ticks] == ["1e-4", "1e-3", "1e-2"]
-
-
 def test_parallel_coordinates_have_a_line_for_each_loss_the_best_one_last() -> None:
     axes, lines = parallel_coordinates(AXES, STATES)
 
@@ -114,12 +82,6 @@ def test_a_single_run_and_none_have_axes_too() -> None:
     axes, lines = parallel_coordinates(AXES, [])
     assert lines == ()
     assert axes[3].ticks == ()
-
-
-def test_settings_of_lists_have_levels() -> None:
-    axis = Choices("sample.prompts", (["a"], ["b"]))
-
-    assert Scale(axis).level(["b"]) == 1
 
 
 def test_a_heat_map_of_no_trials_is_empty() -> None:

@@ -4,7 +4,8 @@ import random
 
 import pytest
 
-from builders.runs import run_info
+from builders.sweeps import trial_state
+from transformer_playground.sweeps.axes import Axis, Choices, parse_axis
 from transformer_playground.sweeps.results import (
     block_tests,
     combine,
@@ -13,17 +14,15 @@ from transformer_playground.sweeps.results import (
     values_text,
     verdict,
 )
-from transformer_playground.sweeps.trials import Trial, TrialState
+from transformer_playground.sweeps.trials import TrialState
 
-NORM, LAYERS = "model.norm", "model.n_layer"
+NORM, LAYERS, RATE = "model.norm", "model.n_layer", "train.optim.learning_rate"
+AXES: list[Axis] = [Choices(NORM, ("rmsnorm", "layernorm")), Choices(LAYERS, (1, 2, 9))]
 
 
 def finished(norm: str, layers: int, seed: int, loss: float | None) -> TrialState:
     """A trial with this loss; None = it has not been trained."""
-    trial = Trial(0, ((NORM, norm), (LAYERS, layers)), seed, f"s-{norm}-{layers}-{seed}")
-    if loss is None:
-        return TrialState(trial, "open")
-    return TrialState(trial, "finished", run_info(trial.run_id, best_val_loss=loss))
+    return trial_state({NORM: norm, LAYERS: layers}, seed, loss)
 
 
 def grid(of_norm: dict[str, float], of_layers: dict[int, float]) -> list[TrialState]:
@@ -55,7 +54,7 @@ def test_combinations_are_ranked_by_their_mean_loss() -> None:
 
 
 def test_effects_pair_runs_that_agree_in_everything_else() -> None:
-    first, second = effects(combine(STATES))
+    first, second = effects(AXES, combine(STATES))
 
     assert (first.key, second.key) == (LAYERS, NORM)
     assert [level.value for level in second.levels] == ["rmsnorm", "layernorm"]
@@ -67,6 +66,39 @@ def test_effects_pair_runs_that_agree_in_everything_else() -> None:
     assert (worse.difference.standard_error or 0.0) < 0.01
     assert worse.difference.n == 6
     assert worse.p_value < 1e-6
+    assert worse.test == "paired"
+
+
+def drawn(slope: float) -> list[TrialState]:
+    """A random sweep in which the loss grows with the learning rate, besides noise."""
+    generator = random.Random(7)
+    rate, states = parse_axis("learning_rate=1e-4..1e-2:log"), []
+    for _ in range(40):
+        value = rate.draw(generator)
+        loss = 2.0 + slope * value / 1e-2 + generator.gauss(0, 0.05)
+        states.append(trial_state({RATE: value, NORM: generator.choice("ab")}, 1, loss))
+    return states
+
+
+def test_drawn_numbers_are_compared_in_ranges_over_independent_combinations() -> None:
+    axes: list[Axis] = [parse_axis("learning_rate=1e-4..1e-2:log"), Choices(NORM, ("a", "b"))]
+
+    first, second = effects(axes, combine(drawn(1.0)))
+
+    assert (first.key, second.key) == (RATE, NORM)
+    assert [level.value for level in first.levels] == [
+        "1e-4–2.5e-4",
+        "2.5e-4–6.3e-4",
+        "6.3e-4–1.6e-3",
+        "1.6e-3–4e-3",
+        "4e-3–1e-2",
+    ]
+    worst = first.levels[-1]
+    assert worst.test == "welch"
+    assert worst.difference is not None
+    assert 0.3 < (worst.difference.mean or 0.0) < 0.8
+    assert (worst.p_value or 1.0) < 1e-3
+    assert (second.levels[1].p_value or 0.0) > 0.01
 
 
 def test_a_clear_winner_is_called_one() -> None:
