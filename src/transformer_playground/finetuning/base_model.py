@@ -85,6 +85,25 @@ def load_base(hf: HfModelConfig, *, device: torch.device, dtype: torch.dtype) ->
         return model.to(device)
 
 
+def base_shapes(hf: HfModelConfig) -> Any:
+    """A causal language model on the meta device, which has shapes but no weights.
+
+    Nothing is downloaded: only the configuration is read, from a folder or the cache of the hub.
+
+    Raises:
+        ModelError: There is none, or it is not that of a causal language model.
+    """
+    with translate_load_errors(hf.model_name, hf.revision):
+        from transformers import AutoConfig, AutoModelForCausalLM
+
+        options: dict[str, Any] = {} if hf.gguf_file is None else {"gguf_file": hf.gguf_file}
+        if hf.revision is not None:
+            options["revision"] = hf.revision
+        config = AutoConfig.from_pretrained(hf.model_name, local_files_only=True, **options)
+        with torch.device("meta"):
+            return AutoModelForCausalLM.from_config(config, trust_remote_code=False)
+
+
 def _check_gguf(hf: HfModelConfig) -> None:
     # The GGUF reader fails on other files in many ways.
     (path,) = weight_files(hf)

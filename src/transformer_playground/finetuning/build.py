@@ -10,6 +10,7 @@ from transformer_playground.config.finetuning import HfModelConfig, PeftConfig
 from transformer_playground.errors import CheckpointError
 from transformer_playground.finetuning.base_model import (
     base_fingerprint,
+    base_shapes,
     check_fingerprint,
     choose_base_precision,
     load_base,
@@ -86,6 +87,43 @@ def adapt(
         base_fingerprint=fingerprint,
     )
     return AdapterModel(adapted, model_args)
+
+
+def adapted_shapes(
+    hf: HfModelConfig, peft: PeftConfig, *, vocab_size: int, block_size: int
+) -> AdapterModel:
+    """An adapter model on the meta device: names and shapes without weights, nothing is downloaded.
+
+    Args:
+        hf: The `[hf_model]` table.
+        peft: The `[peft]` table.
+        vocab_size: Size of the tokenizer's vocabulary, 0 = that of the base model; the embedding is
+            enlarged if needed.
+        block_size: Maximum context in tokens.
+
+    Raises:
+        ModelError: The configuration of the base model cannot be read or cannot be adapted.
+        ConfigError: The settings do not fit the model.
+    """
+    base = base_shapes(hf)
+    targets = resolve_targets(base, peft)
+    resolved = peft.model_copy(update={"target_modules": targets, "extend_mlp_targets": False})
+    whole = resolve_modules_to_save(base, resolved)
+    old_rows = base.get_input_embeddings().weight.shape[0]
+    ids, rows = tuple(range(old_rows, vocab_size)), max(old_rows, vocab_size)
+    with silence_libraries(), torch.device("meta"):
+        adapted = _adapted(base, resolved, hf, whole=whole, ids=ids, rows=rows, seed=0)
+    model_args = AdapterModelArgs(
+        hf_model=hf,
+        peft=peft,
+        targets=targets,
+        new_tokens=ids,
+        vocab_size=rows,
+        block_size=block_size,
+        end_token=0,
+        base_fingerprint="",
+    )
+    return AdapterModel(adapted, model_args).eval()
 
 
 def rebuild(

@@ -145,6 +145,8 @@ def mean_rows(base: Any, ids: Sequence[int]) -> Tensor:
 
 
 def _mean_without(table: Tensor, ids: Sequence[int]) -> Tensor:
+    if table.is_meta:
+        return table.new_empty(table.shape[1], dtype=torch.float32)
     # In chunks: a float32 copy of a large vocabulary's table would be a gigabyte.
     total = torch.zeros(table.shape[1], dtype=torch.float64, device="cpu")
     for chunk in torch.split(table, 4096):

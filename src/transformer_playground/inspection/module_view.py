@@ -7,7 +7,13 @@ from torch import Tensor
 
 from transformer_playground.data.tokenizers import Tokenizer
 from transformer_playground.errors import UsageError
-from transformer_playground.inspection.neurons import dead_units, most_active, nearest_tokens
+from transformer_playground.inspection.module_notes import module_notes
+from transformer_playground.inspection.neurons import (
+    dead_units,
+    hidden_units,
+    most_active,
+    nearest_tokens,
+)
 from transformer_playground.inspection.tokens import named_token
 from transformer_playground.inspection.weights import ModuleNode, module_tree, weight_statistics
 from transformer_playground.model.base import LanguageModel
@@ -78,28 +84,40 @@ def neighbours_view(model: LanguageModel, tokenizer: Tokenizer, token: int) -> d
     }
 
 
-def model_view(
-    model: LanguageModel, tokens: Tensor | None, earlier: Mapping[str, Tensor] | None
-) -> dict[str, Any]:
-    """Modules with their sizes and costs, and the statistics of their weights.
-
-    Args:
-        model: The model.
-        tokens: Text (1, T) for gradients and silent neurons; None = without.
-        earlier: Parameters of another checkpoint, for updates.
-    """
+def structure_view(model: LanguageModel) -> dict[str, Any]:
+    """Modules with their sizes and costs; weights are not read, and may be on the meta device."""
     tree = module_tree(model)
-    usable = tokens if tokens is not None and tokens.shape[1] > 1 else None
-    statistics = weight_statistics(model, usable, earlier)
+    about, units = module_notes(model), hidden_units(model)
+    neurons = {name: units[module] for name, module in model.named_modules() if module in units}
     return {
         "parameters": tree.parameters,
         "trainable": tree.trainable,
         "bytes": tree.bytes,
         "flop_per_token": tree.flop_per_token,
         "cache_bytes_per_token": model.cache_bytes(1),
+        "modules": [
+            _module(node) | {"about": about.get(node.name, ""), "neurons": neurons.get(node.name)}
+            for node in tree.walk()
+        ],
+    }
+
+
+def model_view(
+    model: LanguageModel, windows: Tensor | None, earlier: Mapping[str, Tensor] | None
+) -> dict[str, Any]:
+    """Modules with their sizes and costs, and the statistics of their weights.
+
+    Args:
+        model: The model.
+        windows: Texts (N, T) for gradients and silent neurons; None = without.
+        earlier: Parameters of another checkpoint, for updates.
+    """
+    usable = windows if windows is not None and windows.shape[1] > 1 else None
+    statistics = weight_statistics(model, usable, earlier)
+    return structure_view(model) | {
+        "windows": 0 if windows is None else len(windows),
         "loss": statistics.loss,
-        "dead_units": None if tokens is None else dead_units(model, tokens),
-        "modules": [_module(node) for node in tree.walk()],
+        "dead_units": None if windows is None else dead_units(model, windows),
         "weights": [
             {
                 "name": name,

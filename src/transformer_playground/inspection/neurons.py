@@ -4,11 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from transformer_playground.errors import UsageError
 from transformer_playground.inspection.parts import parts_of
 from transformer_playground.inspection.recording import Site, record
+from transformer_playground.inspection.weights import input_width
 from transformer_playground.model.base import LanguageModel
 
 _DEAD = 0.01
@@ -85,14 +86,26 @@ def dead_units(model: LanguageModel, windows: Tensor) -> list[int]:
     Silent: never further from 0 than a hundredth of what half of the layer's neurons reach; with
     ReLU, never active (Lu et al. 2019, "Dying ReLU").
     """
-    counts = []
-    for number, layer in enumerate(parts_of(model).layers):
-        if layer.mlp is None:
-            counts.append(0)
-            continue
-        reached = _activations(model, windows, number).abs().amax(dim=(0, 1))
-        counts.append(int((reached <= _DEAD * reached.median()).sum()))
-    return counts
+    layers = parts_of(model).layers
+    sites = [Site("neurons", n) for n, layer in enumerate(layers) if layer.mlp is not None]
+    reached: dict[Site, Tensor] = {}
+    if sites:
+        # The highest activations so far are all that is kept of a text.
+        for rows in torch.split(windows, _ROWS):
+            for site, values in record(model, rows, sites).activations.items():
+                highest = values.float().abs().amax(dim=(0, 1))
+                reached[site] = torch.maximum(reached.get(site, highest), highest)
+    silent = {site: int((top <= _DEAD * top.median()).sum()) for site, top in reached.items()}
+    return [silent.get(Site("neurons", number), 0) for number in range(len(layers))]
+
+
+def hidden_units(model: LanguageModel) -> dict[nn.Module, int]:
+    """Number of neurons of each MLP, in order of the layers."""
+    return {
+        layer.mlp: input_width(layer.mlp_output)
+        for layer in parts_of(model).layers
+        if layer.mlp is not None and layer.mlp_output is not None
+    }
 
 
 def _activations(model: LanguageModel, windows: Tensor, layer: int) -> Tensor:

@@ -287,11 +287,18 @@ def model(result: Document, _: Document) -> list[str]:
         f"cache {size_text(result['cache_bytes_per_token'])}",
     ]
     if result["loss"] is not None:
-        lines.append(f"gradient of the loss {loss_text(result['loss'])} on this text")
+        count = result["windows"]
+        text = f"these {count} windows" if count > 1 else "this text"
+        lines.append(f"gradient of the loss {loss_text(result['loss'])} on {text}")
     dead = result["dead_units"]
     if dead is not None and any(dead):
-        shown = ", ".join(f"{count} in layer {n}" for n, count in enumerate(dead) if count)
-        lines.append(f"neurons that are silent on this text: {shown}")
+        neurons = [each["neurons"] for each in modules if each["neurons"] is not None]
+        shown = ", ".join(
+            f"{silent} of {units:,} in layer {n}"
+            for n, (silent, units) in enumerate(zip(dead, neurons, strict=True))
+            if silent
+        )
+        lines.append(f"neurons that are silent: {shown}")
     return [*lines, "", *table_lines(columns, WIDTH)]
 
 

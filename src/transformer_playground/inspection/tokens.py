@@ -1,5 +1,6 @@
 """The text that is looked at: a prompt, or windows of the run's dataset."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,9 @@ from transformer_playground.errors import UsageError
 from transformer_playground.inspection.request import InspectSetup
 from transformer_playground.model.base import LanguageModel
 from transformer_playground.runs.generation import token_text
+
+# Windows that views read beside the first one; 0 = as many as the request says.
+_WINDOWS: Mapping[str, int] = {"neurons": 0, "model": 8}
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class InspectedText:
                 f"There is no window {first:,}: {setup.split} has {count:,} windows of {size:,} "
                 "tokens, counted from 0."
             )
-        wanted = setup.request.windows if setup.request.view == "neurons" else 1
+        wanted = _WINDOWS.get(setup.request.view, 1) or setup.request.windows
         rows = np.array(split[first * size : min(first + wanted, count) * size])
         windows = torch.from_numpy(rows.astype(np.int64)).view(-1, size)
         return cls(setup.split, first, windows[:1], windows)

@@ -302,8 +302,8 @@ def _neighbours(context: ViewContext) -> dict[str, Any]:
 
 
 def _model(context: ViewContext) -> dict[str, Any]:
-    tokens = context.tokens if context.text.tokens.numel() else None
-    return model_view(context.model, tokens, context.earlier)
+    windows = context.text.windows.to(context.model.device)
+    return model_view(context.model, windows if windows.numel() else None, context.earlier)
 
 
 _VIEWS: dict[View, Callable[[ViewContext], dict[str, Any]]] = {

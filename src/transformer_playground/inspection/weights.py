@@ -12,6 +12,8 @@ from transformer_playground.model.gpt import GPT
 from transformer_playground.model.loss import summed_cross_entropy
 from transformer_playground.model.positions import Positions
 
+_BINNED_DEVIATIONS = 4.0
+
 
 @dataclass(frozen=True)
 class ModuleNode:
@@ -97,7 +99,7 @@ def _flop_by_module(model: LanguageModel, length: int) -> dict[nn.Module, int]:
         and not list(module.children())
     }
     for layer in parts.layers:
-        width = _input_width(layer.attention_output)
+        width = input_width(layer.attention_output)
         flop[layer.attention] = flop.get(layer.attention, 0) + 4 * width * length
     if isinstance(model, GPT) and model.head is None:
         # A tied head is the table.
@@ -105,7 +107,8 @@ def _flop_by_module(model: LanguageModel, length: int) -> dict[nn.Module, int]:
     return flop
 
 
-def _input_width(projection: nn.Module) -> int:
+def input_width(projection: nn.Module) -> int:
+    """Inputs of a linear layer, that of transformers' GPT-2 included; 0 if unknown."""
     for name in ("in_features", "nx"):
         if isinstance(width := getattr(projection, name, None), int):
             return width
@@ -155,18 +158,69 @@ def weight_statistics(
     """
     named = dict(model.named_parameters())
     gradients, loss = _gradients(model, tokens) if tokens is not None else ({}, None)
-    earlier = earlier or {}
+    updates = weight_updates(named, earlier or {})
     found = {}
     for name, parameter in named.items():
-        gradient, before = gradients.get(name), earlier.get(name)
-        comparable = before is not None and before.shape == parameter.shape
+        gradient = gradients.get(name)
         found[name] = WeightStats(
             shape=tuple(parameter.shape),
             weight=_rms(parameter),
             gradient=None if gradient is None else _rms(gradient),
-            update=_rms(parameter.detach().float() - before.float()) if comparable else None,  # type: ignore[union-attr]
+            update=updates.get(name),
         )
     return Statistics(found, loss)
+
+
+def weight_updates(now: Mapping[str, Tensor], earlier: Mapping[str, Tensor]) -> dict[str, float]:
+    """Root mean square of the change of each parameter that both have in the same shape."""
+    return {
+        name: _rms(value.detach().float() - before.to(value.device).float())
+        for name, value in now.items()
+        if (before := earlier.get(name)) is not None and before.shape == value.shape
+    }
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """How weights are distributed.
+
+    Attributes:
+        low: Lower end of the first bin, `high` the upper end of the last; bins are equally wide.
+        counts: Weights in each bin.
+        outside: Finite weights beyond the bins, which reach four standard deviations from the mean.
+        zeros: Weights that are exactly 0.
+        not_finite: Weights that are no finite number; they are in no bin.
+        total: All weights.
+        mean: Of the finite weights, as is `std`, their standard deviation.
+    """
+
+    low: float
+    high: float
+    counts: tuple[int, ...]
+    outside: int
+    zeros: int
+    not_finite: int
+    total: int
+    mean: float
+    std: float
+
+
+def weight_histogram(values: Tensor, bins: int = 32) -> Histogram:
+    """Histogram of the elements of a tensor."""
+    flat = values.detach().float().flatten()
+    finite = flat[flat.isfinite()]
+    lost, zeros = flat.numel() - finite.numel(), int((flat == 0).sum())
+    if not finite.numel():
+        return Histogram(0.0, 0.0, (0,) * bins, 0, zeros, lost, flat.numel(), 0.0, 0.0)
+    mean, std = finite.mean().item(), finite.std(correction=0).item()
+    low = max(finite.min().item(), mean - _BINNED_DEVIATIONS * std)
+    high = min(finite.max().item(), mean + _BINNED_DEVIATIONS * std)
+    if low >= high:
+        # All weights are alike.
+        low, high = mean - 0.5, mean + 0.5
+    counts = tuple(int(count) for count in finite.histc(bins, low, high).tolist())
+    outside = finite.numel() - sum(counts)
+    return Histogram(low, high, counts, outside, zeros, lost, flat.numel(), mean, std)
 
 
 def _gradients(model: LanguageModel, tokens: Tensor) -> tuple[dict[str, Tensor], float]:

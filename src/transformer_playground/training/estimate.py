@@ -13,7 +13,6 @@ from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.config.train import CheckpointingConfig, RuntimeConfig
 from transformer_playground.training.earlier_runs import EarlierRuns, Timings
 
-# Of a process that trains: Python, torch and its thread pools, the sinks.
 _PROCESS_BYTES = 650_000_000
 _FLOAT32_BYTES = 4
 
@@ -125,7 +124,7 @@ def estimate_from_runs(
         found = estimate_from(config, timings, parameters=parameters, flop_per_step=flop)
         if flop is None or found.memory is not None:
             return found
-        return replace(found, memory=_memory(config, vocab_size))
+        return replace(found, memory=training_memory(config, vocab_size).total)
     return _rough(config, vocab_size, flop, earlier) if rough and flop is not None else None
 
 
@@ -140,7 +139,7 @@ def _rough(
         evaluation=_evaluation_share(config) * step,
         sample=0.0,
         checkpoint=0.0,
-        memory=_memory(config, vocab_size),
+        memory=training_memory(config, vocab_size).total,
         checkpoint_bytes=_checkpoint_bytes(config, parameters),
         device="" if nearest is None else nearest.device,
         dtype="" if nearest is None else nearest.dtype,
@@ -172,27 +171,62 @@ def _evaluation_share(config: ExperimentConfig) -> float:
     return tokens / tokens_per_step(config) / 3
 
 
-def _memory(config: ExperimentConfig, vocab_size: int) -> int:
-    """Memory of a process that trains on a CPU, from the sizes of its largest tensors.
+@dataclass(frozen=True)
+class TrainingMemory:
+    """Memory in bytes of the largest tensors of training on a CPU, and of the process around them.
 
-    Weights, their gradients and the optimizer's state; the activations of one micro-batch that
-    wait for the backward pass; logits with their gradient.
+    Attributes:
+        weights: The weights, with their averages if those are kept.
+        optimizer: State of the optimizer.
+        activations: Of one micro-batch, as they wait for the backward pass, and its logits with
+            their gradient.
+        process: Python, torch and its thread pools, the sinks.
+    """
+
+    weights: int
+    gradients: int
+    optimizer: int
+    activations: int
+    process: int = _PROCESS_BYTES
+
+    @property
+    def total(self) -> int:
+        """All of it."""
+        return self.weights + self.gradients + self.optimizer + self.activations + self.process
+
+
+def training_memory(config: ExperimentConfig, vocab_size: int) -> TrainingMemory:
+    """Memory of a run from scratch, by its parts.
+
+    Args:
+        config: Its settings.
+        vocab_size: Vocabulary of its dataset.
     """
     model, data = config.model, config.train.data
     size = model.vocab_size or vocab_size
-    states = 5 if config.train.runtime.ema_decay else 4
-    weights = model.parameter_count(size) * _FLOAT32_BYTES * states
+    parameters = model.parameter_count(size)
     length = config.train_block_size
     per_layer = 12 * model.n_embd + 3 * model.mlp_hidden + 2 * model.n_head * length
     activations = data.batch_size * length * (model.n_layer * per_layer + 3 * size)
-    return _PROCESS_BYTES + weights + activations * _FLOAT32_BYTES
+    copies = 2 if config.train.runtime.ema_decay else 1
+    return TrainingMemory(
+        weights=_FLOAT32_BYTES * copies * parameters,
+        gradients=_FLOAT32_BYTES * parameters,
+        optimizer=_optimizer_bytes(config, parameters),
+        activations=_FLOAT32_BYTES * activations,
+    )
+
+
+def _optimizer_bytes(config: ExperimentConfig, parameters: int) -> int:
+    """State in float32: AdamW keeps two moments of each parameter, Muon one of hidden matrices."""
+    hidden = config.model.hidden_parameter_count if config.train.optim.optimizer == "muon" else 0
+    return _FLOAT32_BYTES * (2 * parameters - hidden)
 
 
 def _checkpoint_bytes(config: ExperimentConfig, parameters: int) -> int:
-    """Weights and optimizer state in float32: AdamW keeps two moments, Muon one."""
-    hidden = config.model.hidden_parameter_count if config.train.optim.optimizer == "muon" else 0
-    copies = 4 if config.train.runtime.ema_decay else 3
-    return _FLOAT32_BYTES * (copies * parameters - hidden)
+    """Weights, their averages if those are kept, and the state of the optimizer, in float32."""
+    copies = 2 if config.train.runtime.ema_decay else 1
+    return _FLOAT32_BYTES * copies * parameters + _optimizer_bytes(config, parameters)
 
 
 def _counts(runtime: RuntimeConfig, policy: CheckpointingConfig) -> tuple[int, int, int]:

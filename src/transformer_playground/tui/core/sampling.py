@@ -164,7 +164,7 @@ class SamplingService:
         """Sample from all sources in turn, one token each; return when generation began."""
         if job.is_stopping:
             return time.perf_counter()
-        with _cpu_threads(job.threads):
+        with cpu_threads(job.threads):
             streams: dict[int, Iterator[Started | SampleEvent]] = {}
             for column, source in enumerate(job.sources):
                 if not job.is_stopping:
@@ -212,7 +212,7 @@ def _failure(error: BaseException) -> Failed:
 
 
 @contextlib.contextmanager
-def _cpu_threads(count: int | None) -> Iterator[None]:
+def cpu_threads(count: int | None) -> Iterator[None]:
     """Limit the CPU threads of torch and restore the number afterwards, for later threads."""
     if count is None:
         yield
@@ -234,10 +234,10 @@ class ModelCache:
     """
 
     def __init__(self, max_models: int = _MAX_MODELS) -> None:
-        self._models: _LruCache[tuple[_FileIdentity, str, str, str], LoadedModel] = _LruCache(
+        self._models: LruCache[tuple[_FileIdentity, str, str, str], LoadedModel] = LruCache(
             max_models
         )
-        self._hashes: _LruCache[_FileIdentity, str] = _LruCache(_MAX_HASHES)
+        self._hashes: LruCache[_FileIdentity, str] = LruCache(_MAX_HASHES)
 
     def load(self, path: Path, runtime: "SampleRuntimeConfig") -> "LoadedModel":
         """Load a model at most once.
@@ -268,7 +268,9 @@ class ModelCache:
         return known
 
 
-class _LruCache(Generic[_K, _V]):
+class LruCache(Generic[_K, _V]):
+    """The entries that were used last, at most `max_entries`."""
+
     def __init__(self, max_entries: int) -> None:
         self._max_entries = max_entries
         self._entries: OrderedDict[_K, _V] = OrderedDict()
