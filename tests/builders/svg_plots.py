@@ -26,7 +26,7 @@ class SvgPlot:
     def names(self) -> set[str]:
         """Names of its curves and marks, such as `val-1`."""
         names = {group.get("id", "") for group in self.root.iter(f"{_SVG}g")}
-        return {name for name in names if re.fullmatch(r"(train|val|best|breaks)-.*", name)}
+        return {name for name in names if re.fullmatch(r"(train|val|best|breaks)-.*|ngram", name)}
 
     def group(self, name: str) -> ET.Element:
         """The element of a curve or mark."""

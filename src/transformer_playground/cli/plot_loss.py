@@ -5,9 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from transformer_playground.cli.options import RUN_HELP, AsJson, RunsDir
+from transformer_playground.cli.options import (
+    RUN_HELP,
+    AsJson,
+    ExperimentsDir,
+    RunsDir,
+    refuse_unread,
+)
 from transformer_playground.cli.output import note, say, say_json
+from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
 from transformer_playground.formatting import loss_text
+from transformer_playground.jsonvalues import to_jsonable
 from transformer_playground.runs.finding import find_runs
 from transformer_playground.runs.folder import RUNS_DIR, reports_folder
 from transformer_playground.runs.metrics import Axis
@@ -21,6 +29,7 @@ _SCHEMA_VERSION = 1
 
 
 def plot_loss(
+    context: typer.Context,
     run_id: Annotated[
         str,
         typer.Option(
@@ -53,6 +62,18 @@ def plot_loss(
     x: Annotated[
         Axis, typer.Option("--x", help="Horizontal axis: steps, tokens seen or training time.")
     ] = "step",
+    ngram: Annotated[
+        int | None,
+        typer.Option(
+            "--ngram",
+            metavar="N",
+            min=1,
+            max=16,
+            help="Draw the loss of N-grams of the training text as a line; they are counted once "
+            "and kept beside the dataset.",
+        ),
+    ] = None,
+    experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
@@ -62,13 +83,18 @@ def plot_loss(
     """
     runs = find_runs(runs_dir, run_id)
 
-    from transformer_playground.plots.loss_curves import PlotRequest
+    refuse_unread(context, {} if ngram else {"experiments_dir": "without --ngram"})
+    from transformer_playground.plots.baseline import baseline_of
+    from transformer_playground.plots.loss_curves import PlotRequest, PlottedNGram
     from transformer_playground.plots.loss_plot import FILE_NAME
     from transformer_playground.plots.loss_plot import plot_loss as plot
 
     if out is None:
         out = (reports_folder(runs[0]) if len(runs) == 1 else Path()) / FILE_NAME
-    request = PlotRequest(out=out, title=title, log_y=log_y, smooth=smooth, x=x)
+    line = None
+    if ngram is not None:
+        line = PlottedNGram.of(baseline_of(runs, experiments_dir, ngram), ngram)
+    request = PlotRequest(out=out, title=title, log_y=log_y, smooth=smooth, x=x, ngram=line)
     result = plot(runs, request)
     for skipped in result.skipped:
         along = "" if x == "step" else f" whose {x} is known"
@@ -78,6 +104,8 @@ def plot_loss(
         return
     for curves in result.shown:
         say(visible_line(f"{curves.run_id}: {_best_text(curves)}"))
+    if line is not None:
+        say(f"{line.order}-gram: loss {loss_text(line.loss)}, whole validation split")
     say(visible_line(f"plot: {result.path}"))
 
 
@@ -95,6 +123,7 @@ def _document(request: "PlotRequest", result: "PlotResult") -> dict[str, Any]:
         "x": request.x,
         "log_y": request.log_y,
         "smooth": request.smooth,
+        "ngram": to_jsonable(request.ngram),
         "runs": [_run_entry(curves) for curves in result.shown],
         "skipped": list(result.skipped),
     }

@@ -47,7 +47,7 @@ def find_dataset(
     Raises:
         DataError: `stated` is not an intact dataset, or not the one of this run.
     """
-    expected = as_text(as_object(record.get("dataset")).get("fingerprint"))
+    expected = recorded_fingerprint(record)
     if stated is not None:
         return DatasetLookup(_open(stated, record, expected), is_checked=expected is not None)
     if expected is None:
@@ -58,7 +58,7 @@ def find_dataset(
             hint="Name the folder of its dataset with --dataset.",
         )
     problems: list[str] = []
-    for folder in _candidates(record, experiments_dir):
+    for folder in dataset_folders(record, experiments_dir):
         try:
             return DatasetLookup(_open(folder, record, expected), is_checked=True)
         except DataError as error:
@@ -82,7 +82,13 @@ def _open(folder: Path, record: Mapping[str, Any], expected: str | None) -> Data
     return dataset
 
 
-def _candidates(record: Mapping[str, Any], experiments_dir: Path | None) -> Iterator[Path]:
+def recorded_fingerprint(record: Mapping[str, Any]) -> str | None:
+    """Fingerprint of the dataset that a run was trained on; None if it recorded none."""
+    return as_text(as_object(record.get("dataset")).get("fingerprint"))
+
+
+def dataset_folders(record: Mapping[str, Any], experiments_dir: Path | None) -> Iterator[Path]:
+    """Where a run's dataset may be: the folder it recorded, then that of its experiment."""
     prepare = as_object(as_object(record.get("config")).get("prepare"))
     recorded = as_text(prepare.get("dataset_dir"))
     tried = set()

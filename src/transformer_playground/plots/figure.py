@@ -18,7 +18,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from rich.cells import cell_len
 
 from transformer_playground.formatting import count_text, duration_text, loss_text
-from transformer_playground.plots.loss_curves import LossCurves, PlotRequest
+from transformer_playground.plots.loss_curves import LossCurves, PlotRequest, PlottedNGram
 from transformer_playground.runs.column_buffer import FloatArray
 from transformer_playground.runs.curves import debiased_ema, decimate, split_at_gaps
 from transformer_playground.runs.metrics import Axis
@@ -135,6 +135,8 @@ def _draw(runs: Sequence[LossCurves], title: str, request: PlotRequest, *, dpi: 
         _draw_val(axes, run.val, style, scale, pixels)
         _draw_breaks(axes, run.breaks, style, scale)
     _draw_best(axes, runs, styles, scale)
+    if request.ngram is not None:
+        _draw_ngram(axes, request.ngram)
     _format_axes(axes, scale, log_y=request.log_y)
     axes.set_title(
         title,
@@ -241,6 +243,22 @@ def _draw_best(
         fontsize=8.5,
         color=_INK,
         parse_math=False,
+        bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1},
+    )
+
+
+def _draw_ngram(axes: Axes, ngram: PlottedNGram) -> None:
+    axes.axhline(ngram.loss, gid="ngram", color=_MUTED, linewidth=1.0, linestyle=":", zorder=1.5)
+    # Curves begin high and end low: at the right above the line there is space.
+    axes.annotate(
+        f"{ngram.order}-gram {loss_text(ngram.loss)}",
+        xy=(0.988, ngram.loss),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8.5,
+        color=_MUTED,
         bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1},
     )
 

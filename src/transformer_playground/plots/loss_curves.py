@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from transformer_playground.evaluation.baseline import NGramBaseline
 from transformer_playground.runs.column_buffer import FloatArray
 from transformer_playground.runs.curves import split_at_gaps
 from transformer_playground.runs.folder import RunFolder
@@ -13,6 +14,20 @@ from transformer_playground.runs.series import Curve, RunSeries, lowest
 
 # A larger loss only shows that training has diverged, and no axis can show it.
 _MAX_LOSS = 1e12
+
+
+@dataclass(frozen=True)
+class PlottedNGram:
+    """A horizontal line: the mean loss of n-grams of one length, in nats per token."""
+
+    order: int
+    loss: float
+
+    @classmethod
+    def of(cls, baseline: NGramBaseline, order: int) -> "PlottedNGram | None":
+        """The line of a baseline; None if n-grams of this length were not counted."""
+        loss = baseline.losses.get(order)
+        return None if loss is None else cls(order, loss)
 
 
 @dataclass(frozen=True)
@@ -25,6 +40,7 @@ class PlotRequest:
         log_y: Logarithmic loss axis.
         smooth: Weight of the debiased moving average over the training loss, 0 = none.
         x: Optimizer steps, training tokens seen, or training time.
+        ngram: N-grams of the runs' dataset to draw; None = none.
     """
 
     out: Path
@@ -32,6 +48,7 @@ class PlotRequest:
     log_y: bool = False
     smooth: float = 0.0
     x: Axis = "step"
+    ngram: PlottedNGram | None = None
 
 
 @dataclass(frozen=True)

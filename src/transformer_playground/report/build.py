@@ -21,6 +21,13 @@ from transformer_playground.errors import (
     SamplingError,
     translate_os_errors,
 )
+from transformer_playground.evaluation.baseline import (
+    USUAL_ORDER,
+    BaselineResult,
+    compare_with,
+    known_baseline,
+    ngram_baseline,
+)
 from transformer_playground.experiments.dataset_lookup import saved_config
 from transformer_playground.files import (
     NO_HARD_LINKS,
@@ -61,6 +68,8 @@ _N_EXAMPLES = 3
 NEEDS_DATASET = "It needs the run's dataset."
 _DIVERGED = "The loss is not finite: training has diverged."
 _MAX_NAMES = 1000
+# Counting n-grams of as many training tokens takes seconds.
+_MOST_COUNTED = 5_000_000
 
 
 def make_report(
@@ -87,7 +96,7 @@ def make_report(
     progress(f"evaluating {loaded.checkpoint.name} of {setup.run.run_id}")
     windows = build_windows(context, evaluate=True)
     full = build_full_validation(context, max_batches=setup.request.eval_batches)
-    evaluation = build_evaluation(context, windows, full)
+    evaluation = build_evaluation(context, windows, full, most_counted=_MOST_COUNTED)
     decoding = loaded.decoding
     progress(f"drawing {decoding.num_samples:,} samples of {decoding.max_new_tokens:,} tokens")
     samples = _draw(context)
@@ -221,9 +230,18 @@ def build_full_validation(
 
 
 def build_evaluation(
-    context: ReportContext, windows: WindowLosses | None, full: FullValidation | None
+    context: ReportContext,
+    windows: WindowLosses | None,
+    full: FullValidation | None,
+    *,
+    most_counted: int = 0,
 ) -> Evaluation:
-    """Losses of the checkpoint and their history."""
+    """Losses of the checkpoint, their history, and when the run was first better than counting.
+
+    Args:
+        most_counted: N-grams of a training split of more tokens are not counted; the losses of
+            those that were counted before are kept beside the dataset.
+    """
     past = history(context.series, windows)
     if past is None:
         context.add_missing(
@@ -231,7 +249,22 @@ def build_evaluation(
             "The run's metrics have no evaluation with a finite validation loss.",
         )
     uniform = math.log(context.loaded.tokenizer.vocab_size)
-    return Evaluation(uniform, windows, full, past)
+    return Evaluation(uniform, windows, full, past, _against_ngrams(context, most_counted))
+
+
+def _against_ngrams(context: ReportContext, most_counted: int) -> BaselineResult | None:
+    dataset = context.dataset
+    if dataset is None:
+        return None
+    if len(dataset.train) <= most_counted:
+        baseline = ngram_baseline(dataset)
+    else:
+        known = known_baseline(dataset.folder, dataset.fingerprint)
+        if known is None:
+            return None
+        baseline = known
+    steps, losses = (context.series.column("eval", key) for key in ("step", "val_loss"))
+    return compare_with(baseline, USUAL_ORDER, steps, losses)
 
 
 def build_sampling(context: ReportContext, samples: Sequence[Mapping[str, Any]]) -> Sampling:

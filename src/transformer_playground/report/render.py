@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 
+from transformer_playground.evaluation.baseline import BaselineResult
 from transformer_playground.formatting import (
     UNKNOWN,
     loss_text,
@@ -173,6 +174,16 @@ def _loss_details(evaluation: Evaluation) -> Iterator[str]:
         yield f"Gap, validation - train on fixed windows: {gap}"
     if evaluation.history is not None:
         yield from _history(evaluation.history)
+    if evaluation.ngram is not None:
+        yield _ngram(evaluation.ngram)
+
+
+def _ngram(result: BaselineResult) -> str:
+    name = f"a {result.order}-gram of the training text"
+    loss = f"({loss_text(result.loss)}, whole validation split)"
+    if result.beaten_at is None:
+        return f"No evaluation in training beats {name} {loss}"
+    return f"Beats {name} at step {result.beaten_at:,} {loss}"
 
 
 def _history(history: History) -> Iterator[str]:

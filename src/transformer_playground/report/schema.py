@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from transformer_playground.evaluation.baseline import BaselineResult
 from transformer_playground.jsonvalues import to_jsonable
 from transformer_playground.text_metrics.diversity import TextStatistics
 from transformer_playground.text_metrics.overlap import ExactMatches
@@ -110,6 +111,7 @@ class Evaluation:
     windows: WindowLosses | None
     full_validation: FullValidation | None
     history: History | None
+    ngram: BaselineResult | None = None
 
 
 @dataclass(frozen=True)

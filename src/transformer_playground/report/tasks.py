@@ -10,7 +10,7 @@ import numpy as np
 
 from transformer_playground.data.dataset import Dataset
 from transformer_playground.errors import DataError, UsageError
-from transformer_playground.evaluation.ngram import ngram_losses
+from transformer_playground.evaluation.baseline import USUAL_ORDER, compare_with, ngram_baseline
 from transformer_playground.evaluation.pairs import (
     LANGUAGES,
     Pair,
@@ -30,8 +30,6 @@ from transformer_playground.runs.series import RunSeries
 Task = Literal["ngram", "tokens", "pairs"]
 TASKS: tuple[Task, ...] = get_args(Task)
 
-# Its tables need about 50 bytes for each token and order.
-_MOST_TRAINING = 20_000_000
 # Enough clauses for some hundred pairs.
 _PAIR_TOKENS = 400_000
 _MOST_WRONG = 10
@@ -48,7 +46,7 @@ class EvalRequest:
     """
 
     tasks: tuple[Task, ...] = TASKS
-    order: int = 5
+    order: int = USUAL_ORDER
     pairs: tuple[str, ...] = (OWN_TEXT,)
     n_pairs: int = 200
 
@@ -143,29 +141,24 @@ def _token_rows(found: TokenLosses, loaded: LoadedRun) -> list[dict[str, Any]]:
 
 
 def _ngram(setup: ReportSetup, dataset: Dataset, order: int, loss: float | None) -> dict[str, Any]:
-    train = np.asarray(dataset.train[:_MOST_TRAINING])
-    validation = np.asarray(dataset.val[:_MOST_TRAINING])
-    losses = ngram_losses(train, validation, dataset.vocab_size, range(1, order + 1))
+    baseline = ngram_baseline(dataset, order)
     series = RunSeries(setup.run.metrics_path)
     series.poll()
     steps, measured = series.column("eval", "step"), series.column("eval", "val_loss")
+    found = [compare_with(baseline, length, steps, measured) for length in range(1, order + 1)]
     return {
-        "train_tokens": len(train),
+        "train_tokens": baseline.train_tokens,
         "orders": [
             {
-                "order": length,
-                "loss": each,
-                "is_beaten": None if loss is None else loss < each,
-                "beaten_at": _first_below(steps, measured, each),
+                "order": each.order,
+                "loss": each.loss,
+                "is_beaten": None if loss is None else loss < each.loss,
+                "beaten_at": each.beaten_at,
             }
-            for length, each in losses.items()
+            for each in found
+            if each is not None
         ],
     }
-
-
-def _first_below(steps: Any, losses: Any, bound: float) -> int | None:
-    below = np.flatnonzero(losses < bound)
-    return int(steps[below[0]]) if below.size else None
 
 
 def _is_file(source: str) -> bool:

@@ -176,6 +176,13 @@ KEYS: tuple[Key, ...] = (
         footer=True,
     ),
     _live("axis", "a", "axis", "Plot by step, tokens or time.", "x axis", footer=True),
+    _live(
+        "ngram",
+        "F",
+        "ngram",
+        "Count n-grams of the training text, and draw their loss as a line.",
+        "n-grams",
+    ),
     _live("pane", "v", "other_pane", "Show the event log, or the samples.", "events", footer=True),
     _live(
         "maximise", "z", "maximise", "Maximise or restore the focused pane.", "large", footer=True

@@ -27,6 +27,12 @@ def test_the_loss_is_that_of_the_report_and_the_sum_of_its_tokens(trained: Proje
     assert [each["order"] for each in made["ngram"]["orders"]] == [1, 2, 3, 4, 5]
     for each in made["ngram"]["orders"]:
         assert each["is_beaten"] == (made["loss"] < each["loss"])
+    fifth = made["ngram"]["orders"][-1]
+    assert report["evaluation"]["ngram"] == {
+        key: fifth[key] for key in ("order", "loss", "beaten_at")
+    }
+    text = tp("report", "--run-id", "first", "--n-samples", 2).out
+    assert "No evaluation in training beats a 5-gram of the training text" in text
 
 
 def test_pairs_of_a_file_are_scored_by_kind_and_the_output_fits(trained: Project, tp: Tp) -> None:

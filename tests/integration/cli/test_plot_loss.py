@@ -1,5 +1,6 @@
 """`tp plot-loss`: what it writes where, what it says, and what it refuses."""
 
+import json
 import os
 import shutil
 from pathlib import Path
@@ -183,3 +184,30 @@ def test_a_broken_setting_of_the_plotting_library_is_said(project: Project, runs
     assert ended.code == 1
     assert "MPLBACKEND" in ended.err
     assert "Traceback" not in ended.err
+
+
+def test_the_loss_of_n_grams_of_the_training_text_is_a_line(trained: Project, tp: Tp) -> None:
+    words = ("plot-loss", "--run-id", "first", "--out", "n.svg")
+    plain = tp(*words, "--json").lines[0]
+    assert plain["ngram"] is None
+    made = tp(*words, "--ngram", 2, "--json").lines[0]
+    check("plot-loss", made)
+    assert made["ngram"]["order"] == 2
+    assert f"2-gram {made['ngram']['loss']:.4f}" in (trained.root / "n.svg").read_text()
+    refused = tp(*words, "--experiments-dir", "experiments")
+    assert refused.code == 2
+    assert "no effect without --ngram" in refused.err
+
+
+def test_n_grams_of_different_or_missing_datasets_are_refused(trained: Project, tp: Tp) -> None:
+    shutil.copytree(trained.run_named("first").root, trained.root / "runs" / "second")
+    path = trained.run_named("second").config_path
+    record = json.loads(path.read_text())
+    record["dataset"]["fingerprint"] = "0" * 64
+    path.write_text(json.dumps(record))
+    both = tp("plot-loss", "--run-id", "first,second", "--out", "n.svg", "--ngram", 2)
+    assert both.code != 0
+    assert "different datasets" in both.err
+    other = tp("plot-loss", "--run-id", "second", "--out", "n.svg", "--ngram", 2)
+    assert other.code != 0
+    assert "not the one this run was trained on" in other.err

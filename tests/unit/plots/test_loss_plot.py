@@ -10,7 +10,7 @@ import pytest
 from builders.runs import append_rows, eval_row, make_run, resume_row, status_row, train_row
 from builders.svg_plots import SvgPlot, is_linear, read_svg
 from transformer_playground.errors import RunError, UsageError
-from transformer_playground.plots.loss_curves import PlotRequest
+from transformer_playground.plots.loss_curves import PlotRequest, PlottedNGram
 from transformer_playground.plots.loss_plot import plot_loss
 from transformer_playground.runs.folder import RunFolder
 
@@ -48,6 +48,16 @@ def test_both_curves_and_the_best_point_lie_where_the_rows_say(
     assert is_linear([x for x, _ in train], list(STEPS))
     assert plot.marks("best-1") == [pytest.approx(val[2], abs=0.01)]
     assert val[2][1] == max(y for _, y in val)
+
+
+def test_the_loss_of_n_grams_is_a_level_line_with_its_name(tmp_path: Path, run: RunFolder) -> None:
+    plot = drawn(tmp_path, run, ngram=PlottedNGram(5, 2.5))
+    heights = {y for _, y in plot.vertices("ngram")}
+    assert len(heights) == 1
+    # The second evaluation has the same loss.
+    assert plot.vertices("val-1")[1][1] == pytest.approx(heights.pop(), abs=0.01)
+    assert "5-gram 2.5000" in plot.texts
+    assert "ngram" not in drawn(tmp_path, run).names
 
 
 def test_words_name_the_run_the_axes_the_curves_and_the_best_value(

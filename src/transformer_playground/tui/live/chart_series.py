@@ -3,6 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
+from transformer_playground.evaluation.baseline import USUAL_ORDER
 from transformer_playground.runs.series import Curve
 from transformer_playground.tui.charts.series import ChartLine
 from transformer_playground.tui.core.workspace import Workspace
@@ -11,7 +14,7 @@ from transformer_playground.tui.live.quantities import CurveSpec, Quantity
 
 # Beyond as many runs only primary curves are drawn.
 _MOST_WITH_ALL = 3
-_THIN_GLYPH = "─"
+_THIN_GLYPH, _BASELINE_GLYPH = "─", "┄"
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,22 @@ def run_in_focus(shown: Sequence[str], workspace: Workspace) -> str | None:
 
 
 def chart_lines(
-    frame: LiveFrame, styles: Mapping[str, RunStyle], *, is_smoothed: bool
+    frame: LiveFrame,
+    styles: Mapping[str, RunStyle],
+    *,
+    is_smoothed: bool,
+    has_baseline: bool = True,
 ) -> list[ChartLine]:
     """The curves of a frame, primary ones first.
 
     A run alone has a thick primary curve in the colour of text and a thin other one in its own
     colour. Of several runs the other curves are faint, and beyond three they are left out. What
-    the run in focus continues is faint, too.
+    the run in focus continues is faint, too. The loss of n-grams of the same dataset is a
+    horizontal line.
+
+    Args:
+        is_smoothed: Whether the chart smooths its lines.
+        has_baseline: Whether to draw the line of n-grams.
     """
     lines: list[tuple[bool, ChartLine]] = []
     is_single = len(frame.runs) == 1
@@ -76,7 +88,34 @@ def chart_lines(
     focus = styles.get(frame.request.focus or "")
     if focus is not None:
         lines += [(True, line) for line in _ancestor_lines(frame, focus)]
-    return [line for _, line in sorted(lines, key=lambda item: item[0])]
+    found = [line for _, line in sorted(lines, key=lambda item: item[0])]
+    if has_baseline and focus is not None and found:
+        found += _baseline_lines(frame, focus, found)
+    return found
+
+
+def _baseline_lines(
+    frame: LiveFrame, style: RunStyle, lines: Sequence[ChartLine]
+) -> Iterator[ChartLine]:
+    """The loss of n-grams from the first to the last point of the curves."""
+    loss = frame.baseline.losses.get(USUAL_ORDER) if frame.baseline else None
+    if loss is None or frame.request.quantity.id != "loss":
+        return
+    positions = np.concatenate([line.x[np.isfinite(line.x)] for line in lines])
+    if not len(positions):
+        return
+    yield ChartLine(
+        key="ngram",
+        label=f"{USUAL_ORDER}-gram",
+        x=np.array([positions.min(), positions.max()]),
+        y=np.array([loss, loss]),
+        colour=style.plain,
+        glyph=_BASELINE_GLYPH,
+        style="dim",
+        has_markers=False,
+        smooth=False,
+        show=frame.request.quantity.show,
+    )
 
 
 def _ancestor_lines(frame: LiveFrame, style: RunStyle) -> Iterator[ChartLine]:

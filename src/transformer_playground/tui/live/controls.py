@@ -6,14 +6,17 @@ from pathlib import Path
 from textual.content import Content
 from textual.widgets import Static
 
+from transformer_playground.errors import PlaygroundError
+from transformer_playground.evaluation.baseline import USUAL_ORDER, NGramBaseline
 from transformer_playground.files import timestamped, write_new_file
 from transformer_playground.runs.folder import open_run, reports_folder
 from transformer_playground.runs.status import Writer
-from transformer_playground.terminal import visible_line
+from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.charts.chart import Chart
 from transformer_playground.tui.core.job_text import job_label
 from transformer_playground.tui.dialogs.run_control import RunControl, Target
 from transformer_playground.tui.live.follower import LiveFrame, ViewRequest
+from transformer_playground.tui.live.polling import FilePoller
 from transformer_playground.tui.live.stats import RunActivity, RunStats, queue_text
 from transformer_playground.tui.shared.export import export_in_worker
 from transformer_playground.tui.shared.view import KeyRank, View
@@ -22,7 +25,18 @@ _CONTROLS = ("pause", "stop", "evaluate", "sample", "checkpoint")
 
 
 class LiveControls(View):
-    """Controls of the run in focus."""
+    """Controls of the run in focus.
+
+    Attributes:
+        shows_ngram: Whether the loss chart has the line of n-grams.
+    """
+
+    poller: FilePoller
+    shows_ngram = True
+    _is_counting = False
+
+    def draw_lines(self) -> None:
+        raise NotImplementedError
 
     @property
     def focus_run(self) -> str | None:
@@ -122,6 +136,44 @@ class LiveControls(View):
     def action_stop(self) -> None:
         self._control.stop(self._target())
 
+    def action_ngram(self) -> None:
+        """Show or hide the line of n-grams; count them first where nobody has."""
+        frame, run_id = self.poller.frame, self.focus_run
+        if frame is None or run_id is None:
+            return
+        if frame.focus is not None and frame.focus.stats.ngram is not None:
+            self.shows_ngram = not self.shows_ngram
+            self.context.settings.remember("live", "ngram", self.shows_ngram)
+            self.draw_lines()
+            return
+        self.shows_ngram = True
+        self.context.settings.remember("live", "ngram", True)
+        if not self._is_counting:
+            self._is_counting = True
+            name = self.context.name_of(run_id)
+            self.notify(f"Counting n-grams of the text of {name} …", markup=False)
+            work = partial(self._count_ngrams, run_id)
+            self.app.run_worker(work, group="ngram", thread=True, exit_on_error=False)
+
+    def _count_ngrams(self, run_id: str) -> None:
+        from transformer_playground.plots.baseline import baseline_of
+
+        problem = ""
+        try:
+            run = open_run(self.context.runs_dir, run_id)
+            baseline_of([run], self.context.experiments_dir)
+        except (PlaygroundError, OSError, MemoryError) as error:
+            problem = str(error) or "There is not enough memory to count n-grams."
+        finally:
+            self.app.call_from_thread(self._counted, problem)
+
+    def _counted(self, problem: str) -> None:
+        self._is_counting = False
+        if problem:
+            self.notify(visible(problem), severity="error", markup=False)
+        elif self.is_current:
+            self.poller.poll_now()
+
     def action_write(self) -> None:
         request = self.chart_request()
         if not request.runs:
@@ -130,12 +182,20 @@ class LiveControls(View):
             key = self.key_hint("live.quantity")
             self.notify(f"Only the loss can be exported; {key} switches to it.", markup=False)
             return
-        chart = self.query_one("#live-chart", Chart)
-        export_in_worker(self, partial(self._export, request, chart.log_y, chart.smoothing))
+        chart, frame = self.query_one("#live-chart", Chart), self.poller.frame
+        baseline = frame.baseline if frame and self.shows_ngram else None
+        work = partial(self._export, request, chart.log_y, chart.smoothing, baseline)
+        export_in_worker(self, work)
 
-    def _export(self, request: ViewRequest, log_y: bool, smoothing: float) -> Path:
+    def _export(
+        self,
+        request: ViewRequest,
+        log_y: bool,
+        smoothing: float,
+        baseline: NGramBaseline | None,
+    ) -> Path:
         # Importing Matplotlib is slow.
-        from transformer_playground.plots.loss_curves import PlotRequest
+        from transformer_playground.plots.loss_curves import PlotRequest, PlottedNGram
         from transformer_playground.plots.loss_plot import plot_loss
 
         runs = [open_run(self.context.runs_dir, run_id) for run_id in request.runs]
@@ -143,6 +203,9 @@ class LiveControls(View):
         folder.mkdir(parents=True, exist_ok=True)
 
         def write(path: Path) -> None:
-            plot_loss(runs, PlotRequest(path, log_y=log_y, smooth=smoothing, x=request.x))
+            ngram = PlottedNGram.of(baseline, USUAL_ORDER) if baseline else None
+            plot_loss(
+                runs, PlotRequest(path, log_y=log_y, smooth=smoothing, x=request.x, ngram=ngram)
+            )
 
         return write_new_file(folder, timestamped("loss"), "svg", write)

@@ -8,6 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from transformer_playground.evaluation.baseline import NGramBaseline
 from transformer_playground.jsonvalues import as_text
 from transformer_playground.runs.fields import Parent
 from transformer_playground.runs.folder import RunFolder
@@ -24,6 +25,7 @@ from transformer_playground.runs.series import Curve, RunSeries
 from transformer_playground.runs.status import Writer, read_writer
 from transformer_playground.runs.thinning import Thinning
 from transformer_playground.terminal import visible
+from transformer_playground.tui.live.baseline import BaselineFile
 from transformer_playground.tui.live.marks import EventMark, MarkedSteps
 from transformer_playground.tui.live.quantities import CurveSpec, Quantity
 from transformer_playground.tui.live.stats import LogLine, RunStats, log_line, stats_of
@@ -101,6 +103,7 @@ class LiveFrame:
     Attributes:
         writer: The process that writes the run in focus; None if it does not say.
         before: Curves of each ancestor up to the step where it was left.
+        baseline: N-grams of the dataset of all these runs, if they were counted.
         spent: CPU seconds of the poll.
     """
 
@@ -111,13 +114,15 @@ class LiveFrame:
     changed: bool
     spent: float
     before: tuple[RunCurves, ...] = ()
+    baseline: NGramBaseline | None = None
 
 
 class RunFollower:
     """Follows one run through its files; the folder may be removed and restored."""
 
-    def __init__(self, folder: RunFolder) -> None:
+    def __init__(self, folder: RunFolder, experiments_dir: Path | None = None) -> None:
         self._folder = folder
+        self.baseline = BaselineFile(folder, experiments_dir)
         self._series = RunSeries(folder.metrics_path, listener=self._on_rows, thinning=Thinning())
         self._sample_rows = MetricsReader(folder.samples_path, accept=is_sample_row)
         self._samples: SampleHistory[SampleText] = SampleHistory(MAX_SAMPLES)
@@ -177,7 +182,7 @@ class RunFollower:
         """Numbers, samples and log; the same object while there are no new rows."""
         if self._focused is None or self._focused[0] != request:
             series = self._series
-            stats = stats_of(series)
+            stats = stats_of(series, self.baseline.found)
             positions = series.curve("train", "step", request.x)
             found = FocusedRun(
                 self._folder.run_id,
@@ -194,6 +199,13 @@ class RunFollower:
             )
             self._focused = request, found
         return self._focused[1]
+
+    def poll_baseline(self) -> bool:
+        """Look for n-grams that were counted since; returns whether there were any."""
+        if self._series.rows and self.baseline.poll():
+            self._focused = None
+            return True
+        return False
 
     def writer(self) -> Writer | None:
         """The process that writes the run."""
@@ -240,6 +252,7 @@ class RunFollowers:
     """The followers of all runs in the chart and their ancestors; not thread-safe."""
 
     runs_dir: Path
+    experiments_dir: Path | None = None
     followed: dict[str, RunFollower] = field(default_factory=dict)
     _last: ViewRequest | None = None
 
@@ -248,11 +261,14 @@ class RunFollowers:
         began = time.thread_time()
         known = self.followed
         self.followed = {
-            run_id: known.get(run_id) or RunFollower(RunFolder(self.runs_dir / run_id))
+            run_id: known.get(run_id)
+            or RunFollower(RunFolder(self.runs_dir / run_id), self.experiments_dir)
             for run_id in (*request.runs, *(parent.run_id for parent in request.ancestors))
         }
         polled = [follower.poll() for follower in self.followed.values()]
-        changed = any(polled) or request != self._last
+        focus = self.followed.get(request.focus) if request.focus else None
+        has_baseline = focus is not None and focus.poll_baseline()
+        changed = any(polled) or has_baseline or request != self._last
         self._last = request
         runs = tuple(
             RunCurves(run_id, follower.curves(request.quantity, request.x), follower.problem)
@@ -268,8 +284,18 @@ class RunFollowers:
             )
             for parent in request.ancestors
         )
-        focus = self.followed.get(request.focus) if request.focus else None
         focused = focus.focused(request) if focus else None
         writer = focus.writer() if focus else None
         spent = time.thread_time() - began
-        return LiveFrame(request, runs, focused, writer, changed, spent, before)
+        return LiveFrame(
+            request, runs, focused, writer, changed, spent, before, self._baseline(request)
+        )
+
+    def _baseline(self, request: ViewRequest) -> NGramBaseline | None:
+        """The baseline of the run in focus, if all runs of the chart have the same dataset."""
+        followed = [self.followed[run_id].baseline for run_id in request.runs]
+        focus = self.followed.get(request.focus) if request.focus else None
+        if focus is None or focus.baseline.found is None:
+            return None
+        same = all(each.fingerprint == focus.baseline.fingerprint for each in followed)
+        return focus.baseline.found if same else None

@@ -40,7 +40,7 @@ class FilePoller:
         show: Callable[[LiveFrame, LiveFrame | None], None],
     ) -> None:
         self._view, self._request, self._show = view, request, show
-        self._followers = RunFollowers(view.context.runs_dir)
+        self._followers = RunFollowers(view.context.runs_dir, view.context.experiments_dir)
         self.requested: ViewRequest | None = None
         self.frame: LiveFrame | None = None
         self.count = 0

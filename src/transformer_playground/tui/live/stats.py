@@ -5,6 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from transformer_playground.evaluation.baseline import (
+    USUAL_ORDER,
+    BaselineResult,
+    NGramBaseline,
+    compare_with,
+)
 from transformer_playground.formatting import (
     UNKNOWN,
     age_text,
@@ -47,6 +53,7 @@ class RunStats:
         error: Why the run failed, safe to print.
         remaining: Estimated seconds until the last step, evaluations included.
         updated: Unix time of the newest row.
+        ngram: The run against n-grams of its dataset, if they were counted.
     """
 
     summary: RunSummary = field(default_factory=RunSummary)
@@ -58,6 +65,7 @@ class RunStats:
     error: str = ""
     remaining: float | None = None
     updated: float | None = None
+    ngram: BaselineResult | None = None
 
 
 @dataclass(frozen=True)
@@ -94,8 +102,12 @@ class LogLine:
     text: str
 
 
-def stats_of(series: RunSeries) -> RunStats:
-    """The numbers of a run from its metrics."""
+def stats_of(series: RunSeries, baseline: NGramBaseline | None = None) -> RunStats:
+    """The numbers of a run from its metrics.
+
+    Args:
+        baseline: N-grams of its dataset, if they were counted.
+    """
     start, summary = series.last_start or {}, summary_of(series)
     losses = series.column("train", "train_loss")
     is_diverged = bool(len(losses)) and not math.isfinite(losses[-1])
@@ -111,7 +123,15 @@ def stats_of(series: RunSeries) -> RunStats:
         error=_line(summary.error) if summary.status == "failed" else "",
         remaining=remaining_of_series(series, max_iters),
         updated=max(filter(None, (series.newest(e, "time") for e in _TIMED_EVENTS)), default=None),
+        ngram=_against(baseline, series),
     )
+
+
+def _against(baseline: NGramBaseline | None, series: RunSeries) -> BaselineResult | None:
+    if baseline is None:
+        return None
+    steps, losses = series.column("eval", "step"), series.column("eval", "val_loss")
+    return compare_with(baseline, USUAL_ORDER, steps, losses)
 
 
 def _line(value: object) -> str:
@@ -199,6 +219,13 @@ def best_text(stats: RunStats) -> str:
     return UNKNOWN if best is None else f"{loss_text(best)} @ {stats.summary.best_step:,}"
 
 
+def beaten_text(result: BaselineResult, activity: RunActivity) -> str:
+    """Since when a run is better than n-grams of its text, and their loss."""
+    never = "not yet" if activity.state in _UNDER_WAY else "never"
+    since = never if result.beaten_at is None else f"@ {result.beaten_at:,}"
+    return f"{since} ({loss_text(result.loss)})"
+
+
 def stats_table(stats: RunStats, activity: RunActivity, now: float) -> list[tuple[str, str, Tone]]:
     """(label, value, tone) of every number."""
     summary = stats.summary
@@ -219,6 +246,9 @@ def stats_table(stats: RunStats, activity: RunActivity, now: float) -> list[tupl
         ("data loading", data_share, "plain"),
         ("tokens seen", _tokens(stats), "plain"),
     ]
+    if stats.ngram is not None:
+        label = f"beats {stats.ngram.order}-gram"
+        rows.insert(6, (label, beaten_text(stats.ngram, activity), "plain"))
     if stats.device:
         rows.append(("device", f"{stats.device} {stats.dtype}".strip(), "plain"))
     memory = stats.values.get("memory")

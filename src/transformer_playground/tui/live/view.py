@@ -83,6 +83,7 @@ class LiveView(LiveControls):
         self._quantity = remembered_quantity(self.context.settings, self.NAME)
         self._x = next(x for x in (remembered("live", "x", "step"), "step") if x in AXES)
         chart = self._chart
+        self.shows_ngram = remembered("live", "ngram", True)
         chart.log_y = remembered("live", "log", False)
         chart.smoothing = remembered("live", "smoothing", 0.0)
         self.query_one("#live").set_class(remembered("live", "log_in_front", False), "-log")
@@ -90,7 +91,7 @@ class LiveView(LiveControls):
         self.watch(chart, "smoothing", self._smoothing_changed, init=False)
         self._tick_timer = self.set_interval(TICK_SECONDS, self._tick, pause=True)
         self.context.training_changed.subscribe(self, self._training_changed)
-        self.app.theme_changed_signal.subscribe(self, lambda _: self._draw_lines())
+        self.app.theme_changed_signal.subscribe(self, lambda _: self.draw_lines())
 
     @property
     def _chart(self) -> Chart:
@@ -121,7 +122,7 @@ class LiveView(LiveControls):
             self.poller.poll_now()
         else:
             # Names and colours may have changed.
-            self._draw_lines()
+            self.draw_lines()
 
     def _runs_to_show(self) -> tuple[str, ...]:
         return runs_to_show(self.context.workspace, [*self.context.snapshot.runs])
@@ -167,7 +168,7 @@ class LiveView(LiveControls):
             if before != request:
                 chart.x_kind = "seconds" if request.x == "time" else "linear"
                 chart.left_out = request.quantity.left_out
-                self._draw_lines()
+                self.draw_lines()
             else:
                 self._is_chart_stale = True
                 self._draw_stale_chart()
@@ -176,7 +177,7 @@ class LiveView(LiveControls):
     def on_resize(self) -> None:
         if self.poller.frame is not None and self.chart_request() != self.poller.requested:
             self.poller.poll_now()
-        self._draw_lines()
+        self.draw_lines()
 
     def on_chart_crosshair_moved(self, event: Chart.CrosshairMoved) -> None:
         self.query_one(StatsPane).set_crosshair(event.x)
@@ -189,7 +190,7 @@ class LiveView(LiveControls):
         )
         return f"{frame.request.quantity.title} · {runs}{origin}"
 
-    def _draw_lines(self) -> None:
+    def draw_lines(self) -> None:
         frame, chart = self.poller.frame, self._chart
         if frame is None:
             return
@@ -198,7 +199,12 @@ class LiveView(LiveControls):
         chart.x_label, chart.note = AXIS_TITLES[frame.request.x], marks_text(marks)
         chart.title = self._chart_title(frame)
         chart.set_lines(
-            chart_lines(frame, styles, is_smoothed=chart.smoothing > 0),
+            chart_lines(
+                frame,
+                styles,
+                is_smoothed=chart.smoothing > 0,
+                has_baseline=self.shows_ngram,
+            ),
             [AxisMark(mark.x, MARK_GLYPHS[mark.kind]) for mark in marks],
         )
         self._is_chart_stale = False
@@ -223,7 +229,7 @@ class LiveView(LiveControls):
 
     def _draw_stale_chart(self) -> None:
         if self._is_chart_stale and time.monotonic() >= self._next_chart:
-            self._draw_lines()
+            self.draw_lines()
 
     def _show_focus(self, frame: LiveFrame) -> None:
         focus, numbers = frame.focus, self.query_one(StatsPane)
@@ -276,7 +282,7 @@ class LiveView(LiveControls):
 
     def _smoothing_changed(self, smoothing: float) -> None:
         self._remember("smoothing", smoothing)
-        self._draw_lines()
+        self.draw_lines()
 
     def action_quantity(self) -> None:
         """Choose from all numbers of the rows."""

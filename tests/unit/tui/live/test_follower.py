@@ -10,6 +10,7 @@ from typing import Any, cast
 
 import pytest
 
+from builders.corpora import prepared
 from builders.runs import (
     append_rows,
     eval_row,
@@ -19,15 +20,24 @@ from builders.runs import (
     train_row,
     write_writer,
 )
+from transformer_playground.data.dataset import open_dataset
+from transformer_playground.evaluation.baseline import BaselineResult, ngram_baseline
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.jsonl import JsonlWriter
 from transformer_playground.runs.metrics import Axis
+from transformer_playground.tui.charts.series import ChartLine
 from transformer_playground.tui.core.workspace import Workspace
-from transformer_playground.tui.live.chart_series import run_in_focus, runs_to_show
+from transformer_playground.tui.live.chart_series import (
+    RunStyle,
+    chart_lines,
+    run_in_focus,
+    runs_to_show,
+)
 from transformer_playground.tui.live.follower import (
     MAX_LOG_LINES,
     MAX_MARKS,
     MAX_SAMPLES,
+    LiveFrame,
     RunFollowers,
     ViewRequest,
 )
@@ -69,6 +79,42 @@ def test_a_second_poll_adds_new_rows_and_keeps_unchanged_curves(tmp_path: Path) 
     assert list(second.runs[0].curves[0].x) == [1, 2]
     assert second.runs[1].curves[0] is first.runs[1].curves[0]
     assert (first.changed, second.changed, third.changed) == (True, True, False)
+
+
+def baseline_line(frame: LiveFrame) -> list[ChartLine]:
+    style = RunStyle("a", "●", "#56b4e9", "#123456", "#ffffff")
+    lines = chart_lines(frame, {"a": style, "b": style}, is_smoothed=False)
+    return [line for line in lines if line.key == "ngram"]
+
+
+def test_n_grams_that_are_counted_meanwhile_become_a_line_of_runs_of_one_dataset(
+    tmp_path: Path,
+) -> None:
+    config = prepared(tmp_path / "corpus")
+    dataset = open_dataset(config.dataset_dir, prepare_command="tp prepare")
+    settings = {"prepare": {"dataset_dir": str(config.dataset_dir)}}
+    runs = tmp_path / "runs"
+    rows = [START, train_row(1), eval_row(5, 9.0), eval_row(10, 0.1)]
+    own = {"config": settings, "dataset": {"fingerprint": dataset.fingerprint}}
+    make_run(runs, "a", rows, **own)
+    make_run(runs, "b", rows, **own | {"dataset": {"fingerprint": "other"}})
+    followers = RunFollowers(runs)
+    before = followers.poll(request("a"))
+    assert before.focus is not None
+    assert (before.baseline, before.focus.stats.ngram) == (None, None)
+    loss = ngram_baseline(dataset).losses[5]
+    frame = followers.poll(request("a"))
+    assert frame.changed
+    assert frame.focus is not None
+    assert frame.focus.stats.ngram == BaselineResult(5, loss, 10)
+    (line,) = baseline_line(frame)
+    assert (list(line.x), list(line.y), line.label) == ([1, 10], [loss, loss], "5-gram")
+    assert not followers.poll(request("a")).changed
+    both = followers.poll(request("a", "b"))
+    assert both.focus is not None
+    assert (both.baseline, baseline_line(both)) == (None, [])
+    assert both.focus.stats.ngram is not None
+    assert baseline_line(followers.poll(request("a", quantity="lr"))) == []
 
 
 def test_followers_of_runs_that_are_not_requested_are_dropped(tmp_path: Path) -> None:
@@ -193,7 +239,7 @@ def test_a_poll_that_fails_does_not_end_the_polling(monkeypatch: pytest.MonkeyPa
         raise OSError
 
     app = SimpleNamespace(call_from_thread=lambda call, *given: call(*given))
-    context = SimpleNamespace(runs_dir=Path("runs"))
+    context = SimpleNamespace(runs_dir=Path("runs"), experiments_dir=Path("experiments"))
     view = SimpleNamespace(is_current=True, run_worker=work, app=app, context=context)
     poller = FilePoller(cast("Any", view), lambda: request("a"), fail)
     monkeypatch.setattr(RunFollowers, "poll", fail)
