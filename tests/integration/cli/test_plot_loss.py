@@ -84,6 +84,7 @@ def test_json_describes_the_plot(runs_dir: Path, tp: Tp) -> None:
         "x": "tokens",
         "log_y": True,
         "smooth": 0.5,
+        "ngram": None,
         "skipped": ["c"],
     }
     assert first == {
