@@ -1,18 +1,16 @@
 """Batches of token windows; the only state of the sampler is how many windows were drawn."""
 
-import mmap
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from transformer_playground.data.order import Order, epoch_items, evenly_spaced, random_items
 from transformer_playground.data.token_shards import (
-    TokenArray,
     TokenSource,
-    parts_of,
+    mappings_of,
     plain,
+    release,
     windows_of,
 )
 from transformer_playground.errors import DataError
@@ -26,8 +24,6 @@ IGNORED = -100
 # Separate random streams for windows and epoch offsets.
 _RANDOM, _PHASE = 1, 2
 _WINDOWS_BETWEEN_RELEASES = 32
-# Smaller files may be cached in memory completely.
-_LARGE_FILE = 64 << 20
 
 
 class BatchSampler:
@@ -157,8 +153,7 @@ class _Windows:
         self._tokens = plain(tokens)
         self._vocab_size = vocab_size
         self._end_token = end_token
-        parts = parts_of(tokens) if tokens.nbytes > _LARGE_FILE else ()
-        self._mappings = [mapping for part in parts if (mapping := _mapping_of(part)) is not None]
+        self._mappings = mappings_of(tokens)
         self._taken = 0
 
     def __len__(self) -> int:
@@ -184,8 +179,7 @@ class _Windows:
         if not self._mappings or self._taken < _WINDOWS_BETWEEN_RELEASES:
             return
         self._taken = 0
-        for mapping in self._mappings:
-            mapping.madvise(mmap.MADV_DONTNEED)
+        release(self._mappings)
 
 
 def check_token_ids(tokens: Tokens, vocab_size: int | None) -> None:
@@ -212,16 +206,6 @@ def blank(batch: Batch) -> Batch:
     """One sequence of a batch without targets: it has no loss and no gradient."""
     inputs, targets = batch
     return inputs[:1], np.full_like(targets[:1], IGNORED)
-
-
-def _mapping_of(tokens: TokenArray) -> mmap.mmap | None:
-    """The memory map of an array, if its pages can be released."""
-    if not hasattr(mmap, "MADV_DONTNEED"):
-        return None
-    base: Any = tokens
-    while base is not None and not isinstance(base, mmap.mmap):
-        base = getattr(base, "base", None)
-    return base
 
 
 def _require_window(tokens: TokenSource, block_size: int) -> None:

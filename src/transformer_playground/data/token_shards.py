@@ -1,6 +1,7 @@
 """Token files in shards: written as a stream, read as one array."""
 
 import hashlib
+import mmap
 import os
 import re
 from collections.abc import Collection, Iterable
@@ -12,6 +13,9 @@ import numpy.typing as npt
 
 TokenArray = npt.NDArray[np.unsignedinteger[Any]]
 _Positions = npt.NDArray[np.integer[Any]]
+
+# Smaller files may be cached in memory completely.
+_LARGE_FILE = 64 << 20
 
 _SHARD = re.compile(r"(train|val)-(\d{5})\.bin")
 
@@ -117,6 +121,33 @@ def windows_of(tokens: TokenSource, starts: _Positions, length: int) -> TokenArr
 def parts_of(tokens: TokenSource) -> tuple[TokenArray, ...]:
     """The arrays that hold the tokens."""
     return tokens.parts if isinstance(tokens, TokenShards) else (tokens,)
+
+
+def mappings_of(tokens: TokenSource) -> list[mmap.mmap]:
+    """The memory maps of large files of tokens; small ones may be cached in memory completely."""
+    parts = parts_of(tokens) if tokens.nbytes > _LARGE_FILE else ()
+    return [mapping for part in parts if (mapping := _mapping_of(part)) is not None]
+
+
+def release(mappings: Iterable[mmap.mmap]) -> None:
+    """Release the pages that were read: they count as memory of the process until then."""
+    for mapping in mappings:
+        mapping.madvise(mmap.MADV_DONTNEED)
+
+
+def release_pages(tokens: TokenSource) -> None:
+    """`release` the pages of all large files of a split."""
+    release(mappings_of(tokens))
+
+
+def _mapping_of(tokens: TokenArray) -> mmap.mmap | None:
+    """The memory map of an array, if its pages can be released."""
+    if not hasattr(mmap, "MADV_DONTNEED"):
+        return None
+    base: Any = tokens
+    while base is not None and not isinstance(base, mmap.mmap):
+        base = getattr(base, "base", None)
+    return base
 
 
 class ShardWriter:

@@ -12,8 +12,9 @@ from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.dataset import Dataset
 from transformer_playground.data.loader import Batch, blank, count_targets, evaluation_batches
 from transformer_playground.data.order import EvaluationSet
-from transformer_playground.data.padded_loader import PaddedDocuments, evaluation_rows
+from transformer_playground.data.padded_loader import evaluation_rows
 from transformer_playground.data.token_shards import TokenSource
+from transformer_playground.data.training_batches import document_rows
 from transformer_playground.model.base import LanguageModel, evaluating
 from transformer_playground.model.device import to_device
 from transformer_playground.model.loss import summed_cross_entropy
@@ -155,20 +156,6 @@ def fixed_windows(
         n_windows=count,
         vocab_size=dataset.vocab_size,
         end_token=dataset.end_token,
-    )
-
-
-def document_rows(
-    tokens: TokenSource, config: ExperimentConfig, dataset: Dataset
-) -> PaddedDocuments | None:
-    """The split's documents as padded rows, or None if windows are packed."""
-    if dataset.end_token is None or config.hf_model.packing:
-        return None
-    return PaddedDocuments(
-        tokens,
-        end_token=dataset.end_token,
-        block_size=config.train_block_size,
-        vocab_size=dataset.vocab_size,
     )
 
 

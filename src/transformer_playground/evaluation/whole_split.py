@@ -10,7 +10,7 @@ from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.dataset import Dataset
 from transformer_playground.data.loader import IGNORED, all_batches
 from transformer_playground.data.padded_loader import all_rows
-from transformer_playground.evaluation.loss import document_rows
+from transformer_playground.data.training_batches import document_rows
 from transformer_playground.model.base import LanguageModel, evaluating
 from transformer_playground.model.device import to_device
 from transformer_playground.model.loss import row_cross_entropy

@@ -9,9 +9,9 @@ import numpy as np
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.dataset import Dataset
 from transformer_playground.data.loader import count_targets
+from transformer_playground.data.training_batches import document_rows
 from transformer_playground.evaluation.loss import (
     bits_per_byte,
-    document_rows,
     evaluate,
     mean_loss,
     perplexity,

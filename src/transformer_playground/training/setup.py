@@ -3,19 +3,17 @@
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.build_finetuning import base_identity
 from transformer_playground.data.dataset import Dataset, open_dataset
-from transformer_playground.data.loader import Batch, BatchSampler
 from transformer_playground.data.meta import META_FILE, read_meta
-from transformer_playground.data.padded_loader import PaddedBatchSampler
 from transformer_playground.data.tokenizers import Tokenizer, load_tokenizer
+from transformer_playground.data.training_batches import Batches, training_batches
 from transformer_playground.errors import ConfigError, DataError, TrainingError
-from transformer_playground.evaluation.loss import document_rows, fixed_windows
+from transformer_playground.evaluation.loss import fixed_windows
 from transformer_playground.generation.prompts import Prompt, resolve_prompt
 from transformer_playground.model.base import LanguageModel, count_parameters
 from transformer_playground.model.device import (
@@ -76,21 +74,6 @@ def build_adapter_model(
     return model, precision
 
 
-class Batches(Protocol):
-    """Training batches by the number of their first window.
-
-    Attributes:
-        ignores_targets: Whether some targets are ignored, so that batches of one size differ in
-            their number of targets.
-    """
-
-    ignores_targets: bool
-
-    def batch(self, first: int, size: int) -> Batch:
-        """Inputs and targets of windows `first` … `first + size - 1`, each (size, T) int64."""
-        ...
-
-
 @dataclass(frozen=True)
 class TrainingSetup:
     """Config, data and model on its device.
@@ -127,7 +110,7 @@ def build_setup(config: ExperimentConfig, *, prepare_command: str) -> TrainingSe
     """
     dataset = open_dataset(config.prepare.dataset_dir, prepare_command=prepare_command)
     tokenizer = load_tokenizer(dataset.folder)
-    batches = _batches(config, dataset)
+    batches = training_batches(config, dataset)
     next(fixed_windows(dataset.val, config, dataset))
     prompt = resolve_prompt(
         config.sample.sample, tokenizer, config.prepare, first_token=dataset.first_token
@@ -155,20 +138,6 @@ def build_setup(config: ExperimentConfig, *, prepare_command: str) -> TrainingSe
         device=device,
         precision=precision,
         weights_dtype=weights_dtype,
-    )
-
-
-def _batches(config: ExperimentConfig, dataset: Dataset) -> Batches:
-    data, seed = config.train.data, config.train.runtime.seed
-    if (rows := document_rows(dataset.train, config, dataset)) is not None:
-        return PaddedBatchSampler(rows, seed=seed, order=data.sampler)
-    return BatchSampler(
-        dataset.train,
-        block_size=config.train_block_size,
-        seed=seed,
-        order=data.sampler,
-        vocab_size=dataset.vocab_size,
-        end_token=dataset.end_token,
     )
 
 

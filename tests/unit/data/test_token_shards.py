@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transformer_playground.data import loader
+from transformer_playground.data import loader, token_shards
 from transformer_playground.data.loader import BatchSampler, all_batches, evaluation_batches
 from transformer_playground.data.padded_loader import PaddedDocuments, all_rows
 from transformer_playground.data.token_shards import (
@@ -82,7 +82,7 @@ def test_padded_documents_are_the_same_in_shards() -> None:
 
 
 def test_pages_of_every_shard_are_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loader, "_LARGE_FILE", 100)
+    monkeypatch.setattr(token_shards, "_LARGE_FILE", 100)
     (tmp_path / "x").write_bytes(WHOLE.tobytes())
     parts = [np.memmap(tmp_path / "x", dtype=np.uint16, mode="r") for _ in range(3)]
     windows = loader._Windows(TokenShards(parts), None)
