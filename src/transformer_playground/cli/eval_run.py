@@ -1,6 +1,8 @@
 """`tp eval`."""
 
 import os
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer
@@ -17,9 +19,10 @@ from transformer_playground.cli.options import (
 )
 from transformer_playground.cli.output import note, say, say_json
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
+from transformer_playground.harness.tasks import PREFIX, HarnessTasks
 from transformer_playground.runs.finding import find_run_or_latest
 from transformer_playground.runs.folder import RUNS_DIR
-from transformer_playground.runs.generation_request import SampleRequest
+from transformer_playground.runs.generation_request import SampleRequest, prepare_config
 from transformer_playground.terminal import visible_line
 
 # The task that reads an option.
@@ -34,8 +37,8 @@ def eval_run(
         typer.Option(
             "--task",
             metavar="NAME",
-            help="ngram (baselines), tokens (the loss of each) or pairs (minimal pairs); "
-            "repeatable, default: all.",
+            help="ngram (baselines), tokens (the loss of each) or pairs (minimal pairs); default: "
+            "these three. Or lm-eval:NAME, a task of lm-eval. Repeatable.",
         ),
     ] = None,
     order: Annotated[
@@ -53,6 +56,12 @@ def eval_run(
     n_pairs: Annotated[
         int, typer.Option("--n-pairs", metavar="N", min=1, help="Most pairs to make from the text.")
     ] = 200,
+    include_path: Annotated[
+        Path | None,
+        typer.Option(
+            "--include-path", metavar="FOLDER", help="Folder of further tasks of lm-eval (YAML)."
+        ),
+    ] = None,
     checkpoint: Checkpoint = None,
     dataset: DatasetDir = None,
     base: Base = None,
@@ -60,9 +69,9 @@ def eval_run(
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
-    """Evaluate beyond the loss: n-grams, tokens, minimal pairs.
+    """Evaluate beyond the loss: n-grams, tokens, minimal pairs, tasks of lm-eval.
 
-    Results are of the whole validation split. Papers and examples: docs/evaluation.md.
+    Losses are of the whole validation split. Papers and examples: docs/evaluation.md.
     """
     from transformer_playground.config.run_config import base_model_override
     from transformer_playground.report.request import OWN_TEXT, ReportRequest, resolve_report
@@ -72,6 +81,10 @@ def eval_run(
         for name, reader in _READER.items()
         if task and reader not in task
     }
+    named = [each.removeprefix(PREFIX) for each in task or () if each.startswith(PREFIX)]
+    own = [each for each in task or () if not each.startswith(PREFIX)]
+    if not named:
+        unread["include_path"] = f"without --task {PREFIX}NAME"
     if pairs and OWN_TEXT not in pairs:
         unread.setdefault("n_pairs", f"without --pairs {OWN_TEXT}")
     refuse_unread(context, unread)
@@ -87,13 +100,21 @@ def eval_run(
     from transformer_playground.report.tasks import EvalRequest, run_tasks, tasks_named
 
     request = EvalRequest(
-        tasks=tasks_named(task or ()),
+        tasks=() if named and not own else tasks_named(own),
         order=order,
         pairs=tuple(dict.fromkeys(pairs or (OWN_TEXT,))),
         n_pairs=n_pairs,
     )
-    document = run_tasks(setup, request, progress=lambda line: note(visible_line(line)))
+    harness = None
+    if named:
+        tasks = HarnessTasks(named, include_path)
+        harness = partial(tasks.run, prepare=prepare_config(found), progress=_tell)
+    document = run_tasks(setup, request, harness=harness, progress=_tell)
     if json_output:
         say_json(document)
     else:
         say(task_text(document))
+
+
+def _tell(line: str) -> None:
+    note(visible_line(line))

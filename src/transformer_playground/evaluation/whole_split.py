@@ -35,8 +35,7 @@ def split_batches(
         DataError: The split is too short or damaged.
     """
     block_size = model.block_size if config is None else config.train_block_size
-    fitting = _MAX_LOGITS // (block_size * model.vocab_size)
-    batch_size = max(1, min(_MAX_WINDOWS, fitting))
+    batch_size = fitting_rows(model, block_size)
     rows = None if config is None else document_rows(dataset.val, config, dataset)
     if rows is not None:
         return all_rows(rows, batch_size=batch_size)
@@ -47,6 +46,11 @@ def split_batches(
         vocab_size=dataset.vocab_size,
         end_token=dataset.end_token,
     )
+
+
+def fitting_rows(model: LanguageModel, length: int) -> int:
+    """How many texts of `length` tokens a forward pass reads, by the memory of their logits."""
+    return max(1, min(_MAX_WINDOWS, _MAX_LOGITS // (length * model.vocab_size)))
 
 
 @dataclass(frozen=True)

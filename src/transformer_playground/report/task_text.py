@@ -33,6 +33,8 @@ def task_text(document: Document) -> str:
         lines += ["", *_tokens(document["tokens"])]
     for each in document["pairs"] or ():
         lines += ["", *_pairs(each)]
+    if document["lm_eval"] is not None:
+        lines += ["", *_harness(document["lm_eval"])]
     return "\n".join(lines)
 
 
@@ -104,3 +106,36 @@ def _pairs(found: Document) -> list[str]:
         *notes,
         *(["", *table_lines(examples, _WIDTH)] if wrong else []),
     ]
+
+
+def _harness(rows: Sequence[Document]) -> list[str]:
+    metrics = [(row, each) for row in rows for each in row["metrics"]]
+    if not metrics:
+        return ["tasks of lm-eval", "no metrics"]
+    columns = [
+        Column("task", [visible_line(row["task"]) for row, _ in metrics]),
+        Column("documents", [_count(row) for row, _ in metrics], right_aligned=True),
+        Column("metric", [visible_line(_metric_name(each)) for _, each in metrics]),
+        Column("value", [f"{each['value']:.4f}" for _, each in metrics], right_aligned=True),
+        Column("±", [_standard_error(each) for _, each in metrics], right_aligned=True),
+        Column("better", [_direction(each) for _, each in metrics]),
+    ]
+    return ["tasks of lm-eval, ± one standard error", *table_lines(columns, _WIDTH)]
+
+
+def _count(row: Document) -> str:
+    return optional_text(row["documents"], "{:,}".format)
+
+
+def _metric_name(each: Document) -> str:
+    name: str = each["metric"]
+    return f"{name} ({each['filter']})" if each["filter"] else name
+
+
+def _standard_error(each: Document) -> str:
+    return optional_text(each["standard_error"], "{:.4f}".format)
+
+
+def _direction(each: Document) -> str:
+    names = {True: "higher", False: "lower"}
+    return names.get(each["higher_is_better"], UNKNOWN)

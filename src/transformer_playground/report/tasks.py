@@ -64,20 +64,26 @@ def tasks_named(names: Sequence[str]) -> tuple[Task, ...]:
 
 
 def run_tasks(
-    setup: ReportSetup, request: EvalRequest, *, progress: Callable[[str], object] = lambda _: None
+    setup: ReportSetup,
+    request: EvalRequest,
+    *,
+    harness: Callable[[LoadedRun], list[dict[str, Any]]] | None = None,
+    progress: Callable[[str], object] = lambda _: None,
 ) -> dict[str, Any]:
     """Measure the tasks, as described by docs/schemas/eval.json.
 
     Args:
         setup: The run, its checkpoint and its dataset.
         request: The tasks.
+        harness: Runs tasks of lm-eval, if any.
         progress: Called with sentences for the user.
 
     Raises:
         PlaygroundError: The checkpoint, the dataset or a file of pairs cannot be used.
     """
     files = {name: read_pairs(Path(name)) for name in request.pairs if _is_file(name)}
-    needs_text = request.tasks != ("pairs",) or OWN_TEXT in request.pairs
+    needs_loss = bool({"ngram", "tokens"} & {*request.tasks})
+    needs_text = needs_loss or ("pairs" in request.tasks and OWN_TEXT in request.pairs)
     dataset = _dataset(setup) if needs_text else None
     loaded = load_resolved(setup.sampling)
     for skipped in loaded.skipped:
@@ -91,8 +97,9 @@ def run_tasks(
         "ngram": None,
         "tokens": None,
         "pairs": None,
+        "lm_eval": None,
     }
-    if dataset is not None and request.tasks != ("pairs",):
+    if dataset is not None and needs_loss:
         progress("evaluating the whole validation split")
         config = saved_config(setup.record)
         if (found := token_losses(loaded.model, dataset, config)) is not None:
@@ -109,6 +116,8 @@ def run_tasks(
             for name in request.pairs
         }
         document["pairs"] = [_pair_set(name, pairs, loaded) for name, pairs in sets.items()]
+    if harness is not None:
+        document["lm_eval"] = harness(loaded)
     return document
 
 

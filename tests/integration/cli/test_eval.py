@@ -1,5 +1,6 @@
 """`tp eval`: what it measures, prints and refuses."""
 
+import importlib.util
 import json
 from typing import Any
 
@@ -67,6 +68,8 @@ def test_pairs_of_a_file_are_scored_by_kind_and_the_output_fits(trained: Project
         (("--task", "ngram", "--pairs", "en"), 2, "--pairs has no effect without --task pairs."),
         (("--task", "ngram", "--n-pairs", "9"), 2, "--n-pairs has no effect without --task pairs."),
         (("--pairs", "en", "--n-pairs", "9"), 2, "--n-pairs has no effect without --pairs text."),
+        (("--include-path", "."), 2, "--include-path has no effect without --task lm-eval:NAME."),
+        (("--task", "lm-eval:mine", "--order", "5"), 2, "no effect without --task ngram."),
         (("--dataset", "nowhere"), 1, "nowhere"),
         (("--checkpoint", "none.pt"), 1, "There is no checkpoint"),
     ],
@@ -79,3 +82,44 @@ def test_what_cannot_be_measured_is_refused_in_a_sentence(
     ended = tp("eval", "first", *words)
     assert (ended.code, ended.out) == (code, "")
     assert message in ended.err
+
+
+def test_without_lm_eval_a_sentence_says_how_to_install_it(
+    trained: Project, tp: Tp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+    ended = tp("eval", "first", "--task", "lm-eval:mine")
+    assert (ended.code, ended.out) == (2, "")
+    assert "pip install 'transformer-playground[lm-eval]'" in ended.err
+
+
+TASK = """
+task: mine
+dataset_path: text
+dataset_kwargs: {data_files: {test: mine.txt}}
+test_split: test
+output_type: loglikelihood_rolling
+doc_to_text: ""
+doc_to_target: "{{text}}"
+metric_list: [{metric: bits_per_byte}]
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="needs lm-eval")
+@pytest.mark.filterwarnings("ignore")
+def test_lm_eval_runs_a_task_of_local_files(
+    trained: Project, tp: Tp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(trained.root / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (trained.root / "mine.yaml").write_text(TASK)
+    (trained.root / "mine.txt").write_text("on the wall\none of them\n")
+    words = ("eval", "first", "--task", "lm-eval:mine", "--include-path", ".")
+    made = document(tp(*words, "--json"))
+    assert (made["loss"], made["pairs"]) == (None, None)
+    (row,) = made["lm_eval"]
+    assert (row["task"], row["documents"]) == ("mine", 2)
+    (metric,) = row["metrics"]
+    assert (metric["metric"], metric["higher_is_better"]) == ("bits_per_byte", False)
+    assert 1 < metric["value"] < 10
+    assert "bits_per_byte" in tp(*words).out
