@@ -69,7 +69,7 @@ def eval_run(
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
-    """Evaluate beyond the loss: n-grams, tokens, minimal pairs, tasks of lm-eval.
+    """Evaluate beyond the loss: n-grams, tokens, pairs, lm-eval.
 
     Losses are of the whole validation split. Papers and examples: docs/evaluation.md.
     """
