@@ -1,6 +1,7 @@
 """Tasks of lm-eval, from its own collection or from files, and their metrics of a run."""
 
 import contextlib
+import importlib
 import importlib.util
 import io
 import logging
@@ -81,8 +82,7 @@ class HarnessTasks:
         names = ", ".join(self._names)
         progress(f"running {names} of lm-eval")
         with _quiet():
-            from lm_eval import evaluate
-
+            lm_eval = importlib.import_module("lm_eval")
             model = _as_lm(HarnessModel(loaded.model, loaded.tokenizer, prepare))
             try:
                 found = self._manager.load(list(self._names))
@@ -90,7 +90,7 @@ class HarnessTasks:
                     if task.get_config("num_fewshot") is None:
                         task.set_config(key="num_fewshot", value=0)
                     task.set_fewshot_seed(seed=_EXAMPLES_SEED)
-                results = evaluate(
+                results = lm_eval.evaluate(
                     model, task_dict=found, bootstrap_iters=_RESAMPLES, log_samples=False
                 )
             except PlaygroundError:
@@ -106,16 +106,15 @@ class HarnessTasks:
 
 
 def _manager(names: Sequence[str], include: Path | None) -> Any:
-    from lm_eval.tasks import TaskManager
-
+    manager: Any = importlib.import_module("lm_eval.tasks").TaskManager
     if include is None:
-        return TaskManager()
+        return manager()
     try:
-        own = TaskManager(include_path=str(include), include_defaults=False)
+        own = manager(include_path=str(include), include_defaults=False)
         # Reading the names of all tasks of its collection takes many seconds. Groups may name them.
         if {*names} <= {*own.all_subtasks}:
             return own
-        return TaskManager(include_path=str(include))
+        return manager(include_path=str(include))
     except Exception as error:
         raise DataError(
             f"The task files of {include} cannot be read: {_summary(error)}."
@@ -124,9 +123,9 @@ def _manager(names: Sequence[str], include: Path | None) -> Any:
 
 def _as_lm(model: Any) -> Any:
     """An object of lm-eval's abstract class, which checks its type."""
-    from lm_eval.api.model import LM
+    base: Any = importlib.import_module("lm_eval.api.model").LM
 
-    class RunLM(LM):  # type: ignore[misc, unused-ignore]
+    class RunLM(base):  # type: ignore[misc]
         """Passes requests on."""
 
         loglikelihood = staticmethod(model.loglikelihood)
