@@ -8,6 +8,8 @@ MIN_CONTRAST = 3.0
 """Minimum contrast ratio of lines, borders and symbols (WCAG 2, success criterion 1.4.11)."""
 _STEPS = 40
 _ROLES = ("primary", "secondary", "accent", "warning", "error", "success", "foreground")
+# Textual's own 60 % is too faint on the row with the cursor.
+_MUTED = "auto 70%"
 # The terminal defines the colours of these themes; this one is grey in every common palette.
 _ANSI_LINE = "ansi_bright_black"
 
@@ -51,12 +53,20 @@ def dimmed(colour: Color, background: Color, share: float) -> Color:
 
 
 def readable_variables(variables: Mapping[str, str]) -> dict[str, str]:
-    """A theme's CSS variables with readable colours, and `line` for borders and grids."""
+    """A theme's CSS variables with readable colours.
+
+    `line` is for borders, grids and scroll bars, `cursor` for the background of the cursor's row.
+    """
     background, surface = (Color.parse(variables[name]) for name in ("background", "surface"))
     if background.ansi is not None:
-        return {**variables, "line": _ANSI_LINE}
+        return {**variables, "line": _ANSI_LINE, "cursor": variables["panel-lighten-2"]}
     changed = {
         name: readable(Color.parse(variables[name]), background, surface).hex for name in _ROLES
     }
-    line = readable(Color.parse(variables["panel-lighten-2"]), background, surface).hex
-    return {**variables, **changed, "line": line}
+    panel, *cursors = (
+        Color.parse(variables[name]) for name in ("panel", "panel-lighten-2", "panel-darken-1")
+    )
+    line = readable(cursors[0], background, surface, panel)
+    cursor = max(cursors, key=lambda each: contrast(each, background))
+    own = {"line": line.hex, "scrollbar": line.hex, "cursor": cursor.hex, "text-muted": _MUTED}
+    return {**variables, **changed, **own}

@@ -1,7 +1,8 @@
 """Themes, and the colours and glyphs of runs.
 
 The colours are those of Okabe and Ito (2008, "Color Universal Design"), which people with colour
-vision deficiencies can tell apart. Each run also has a glyph, so nothing depends on colour alone.
+vision deficiencies can tell apart. Each run also has a glyph of its own, so nothing depends on
+colour alone: filled shapes first, then their outlines, then letters.
 """
 
 from dataclasses import dataclass
@@ -55,15 +56,27 @@ class Series:
         return self.dark if dark else self.light
 
 
-SERIES = (
-    Series("●", "#56b4e9", "#0072b2"),
-    Series("▲", "#e69f00", "#b36b00"),
-    Series("■", "#2fbf8f", "#00795a"),
-    Series("◆", "#cc79a7", "#a34a7f"),
-    Series("★", "#e8704a", "#c24a12"),
-    Series("✚", "#f0e442", "#857c00"),
+_COLOURS = (
+    ("#56b4e9", "#0072b2"),
+    ("#e69f00", "#9c5c00"),
+    ("#2fbf8f", "#00795a"),
+    ("#cc79a7", "#a34a7f"),
+    ("#e8704a", "#c24a12"),
+    ("#f0e442", "#857c00"),
 )
-# For runs beyond the six with their own colour.
+# Letters that resemble a sign of the charts or one another are left out.
+_GLYPHS = "●▲■◆★✚○△□◇☆▼ABCDEFGHJKLMNPQRTU"
+
+
+def _series(place: int) -> Series:
+    """A run's series; the outline of a shape has another colour than the shape."""
+    turn, number = divmod(place, len(_COLOURS))
+    dark, light = _COLOURS[(number + turn * len(_COLOURS) // 2) % len(_COLOURS)]
+    return Series(_GLYPHS[place], dark, light)
+
+
+SERIES = tuple(map(_series, range(len(_GLYPHS))))
+# For runs beyond those with their own glyph.
 PLAIN = Series("·", "#7b8591", "#6c747e")
 
 

@@ -1,30 +1,31 @@
 """Contrast of what is drawn, in every theme: curves, grid, borders and symbols."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rich.segment import Segment
 from textual.color import Color
 from textual.filter import Monochrome
 from textual.pilot import Pilot
 from textual.theme import BUILTIN_THEMES
 
 from builders.commands import Project, make_project
+from builders.contrast import MIN_TEXT_CONTRAST, drawn, ratio, too_faint
 from builders.runs import eval_row, make_run, status_row, train_row
-from builders.tui import until, with_console
+from builders.tui import shown, until, with_console
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.contrast import MIN_CONTRAST, contrast, dimmed, readable
+from transformer_playground.tui.launch.view import LaunchScreen
+from transformer_playground.tui.runs.column_picker import ColumnsScreen
+from transformer_playground.tui.shared.view import VIEWS
 from transformer_playground.tui.themes import PLAIN, SERIES, THEMES
 
 NAMES = [*(theme.name for theme in THEMES), *BUILTIN_THEMES]
 # The terminal chooses the colours of these.
 ANSI = [name for name in NAMES if name.startswith("ansi")]
 OWN = [theme.name for theme in THEMES]
-MIN_TEXT_CONTRAST = 4.5
 ROWS = [
     status_row(0, "running", max_iters=100, device="cpu", dtype="float32"),
     *(train_row(step, train_loss=4 - step / 50) for step in range(1, 80)),
@@ -67,23 +68,6 @@ def test_a_dimmed_colour_can_still_be_told_from_its_background(
     colour: Color, background: Color, share: float
 ) -> None:
     assert contrast(dimmed(colour, background, share), background) >= MIN_CONTRAST
-
-
-def drawn(console: Console) -> Iterator[tuple[str, Segment]]:
-    """Every part of the screen with a symbol that belongs to a chart or a border."""
-    for strip in console.screen._compositor.render_strips():
-        for segment in strip:
-            if segment.style is not None and segment.text.strip():
-                yield segment.text, segment
-
-
-def ratio(segment: Segment) -> float:
-    assert segment.style is not None
-    assert segment.style.color is not None
-    assert segment.style.bgcolor is not None
-    return contrast(
-        Color.from_rich_color(segment.style.color), Color.from_rich_color(segment.style.bgcolor)
-    )
 
 
 def is_braille(text: str) -> bool:
@@ -131,3 +115,36 @@ def test_curves_grid_borders_symbols_and_texts_can_be_seen_in_every_theme(
             assert min(map(ratio, plain)) >= MIN_CONTRAST - 0.5, name
 
     with_console(project, steps, (140, 45))
+
+
+def test_every_text_can_be_read_and_every_line_seen_in_the_own_themes(project: Project) -> None:
+    found: list[tuple[str, str, str, float]] = []
+
+    def look(console: Console, where: str) -> None:
+        dialogs = console.screen.query(".dialog")
+        region = dialogs.first().region if dialogs else None
+        found.extend((console.theme, where, *each) for each in too_faint(console, region))
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: len(console.context.snapshot.runs) == 2)
+        console.context.workspace.selected = ["one", "two"]
+        for name in OWN:
+            console.theme = name
+            for number, view, _ in VIEWS:
+                await pilot.press(number)
+                await pilot.pause()
+                assert console.current_mode == view
+                look(console, view)
+            await pilot.press("1", "v")
+            look(console, "Settings of a run")
+            await pilot.press("n")
+            await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
+            await until(pilot, lambda: "run id" in shown(console))
+            look(console, "Launch")
+            await pilot.press("escape", "c")
+            await until(pilot, lambda: isinstance(console.screen, ColumnsScreen))
+            look(console, "Columns")
+            await pilot.press("escape")
+
+    with_console(project, steps, (140, 45))
+    assert not found, "\n".join(map(str, found))

@@ -229,11 +229,13 @@ class ChartDrawing:
         notes = [(f"{dropped:,} ≤ 0 not shown", palette.muted)] if dropped else []
         if any(len(line.nonfinite) for line in lines):
             notes.append((f"{NONFINITE_MARK} not a number", palette.nonfinite))
-        ends = end_labels(entries, size.width, size.height)
-        if ends.has_values and not notes:
-            return None, ends
         rows = max_legend_rows(size.height)
-        return Legend(entries, notes, size.width, rows, palette.text, palette.muted), ends
+        legend = Legend(entries, notes, size.width, rows, palette.text, palette.muted)
+        ends = end_labels(entries, size.width, size.height, has_room_above=legend.is_whole(rows))
+        if ends.has_values:
+            only_notes = Legend((), notes, size.width, rows, palette.text, palette.muted)
+            return only_notes if notes else None, ends
+        return legend, ends
 
     def _placeholder(
         self, lines: Sequence[PreparedLine], size: Size, palette: Palette

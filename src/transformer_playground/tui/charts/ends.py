@@ -18,6 +18,8 @@ _MIN_WIDTH, _MIN_HEIGHT = 48, 3
 # A lower chart has the values here instead of a legend above.
 _MIN_HEIGHT_WITH_LEGEND = 12
 _MAX_NAME, _NAME_SHARE = 24, 5
+# Where the labels stand for a legend.
+_MAX_NAME_ALONE, _NAME_SHARE_ALONE = 32, 4
 # The space before the glyph and the one after it.
 _GLYPH_CELLS = 3
 
@@ -42,19 +44,29 @@ class EndLabels:
 
         Args:
             lines: The lines of the entries, in the same order.
+
+        Of more lines than rows those on top and the best ones have a label, and the last row says
+        how many have none.
         """
         wanted = []
         for entry, line in zip(self.entries, lines, strict=True):
             row = _end_row(line, plot)
             if row is not None:
-                wanted.append((row, entry))
-        wanted.sort(key=lambda item: item[0])
-        shown = wanted[: plot.rows]
-        places = spread([row for row, _ in shown], plot.rows)
-        return {
+                height = -row if line.line.best == "lowest" else row
+                wanted.append((not line.line.on_top, height, row, entry))
+        is_crowded = len(wanted) > plot.rows
+        rows = plot.rows - is_crowded
+        shown = sorted(wanted, key=lambda item: item[:2])[:rows]
+        shown.sort(key=lambda item: item[2])
+        places = spread([row for _, _, row, _ in shown], rows)
+        labels = {
             row: self._label(entry, muted, value)
-            for row, (_, entry) in zip(places, shown, strict=True)
+            for row, (_, _, _, entry) in zip(places, shown, strict=True)
         }
+        if is_crowded:
+            more = set_cell_size(f"   +{len(wanted) - rows} more", self.width)
+            labels[rows] = [Segment(more, muted)]
+        return labels
 
     def _label(self, entry: LegendEntry, muted: Style, value: Style) -> list[Segment]:
         figures = entry.value.rjust(_value_cells(self.entries)) if self.has_values else ""
@@ -67,17 +79,24 @@ class EndLabels:
         ]
 
 
-def end_labels(entries: Sequence[LegendEntry], width: int, height: int) -> EndLabels:
+def end_labels(
+    entries: Sequence[LegendEntry], width: int, height: int, *, has_room_above: bool = True
+) -> EndLabels:
     """Labels for a chart of this size; none where it is small.
 
     Args:
         height: Rows of plot and axis.
+        has_room_above: Whether a legend above the plot holds all entries with their names in full.
     """
     if not entries or width < _MIN_WIDTH or height < _MIN_HEIGHT:
         return EndLabels()
     longest = max(cell_len(entry.name) for entry in entries)
-    name = min(longest, _MAX_NAME, width // _NAME_SHARE)
-    has_values = height < _MIN_HEIGHT_WITH_LEGEND and len(entries) <= height - 2
+    is_low = height < _MIN_HEIGHT_WITH_LEGEND and len(entries) <= height - 2
+    has_values = is_low or not has_room_above
+    if has_room_above:
+        name = min(longest, _MAX_NAME, width // _NAME_SHARE)
+    else:
+        name = min(longest, _MAX_NAME_ALONE, width // _NAME_SHARE_ALONE)
     figures = _value_cells(entries) if has_values else 0
     return EndLabels(entries, _GLYPH_CELLS + name + figures, has_values)
 

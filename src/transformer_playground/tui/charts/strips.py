@@ -332,12 +332,17 @@ class Legend:
         if space < longest + best:
             self._best_width = 0
             self._name_width = min(longest, max(space, _MIN_NAME_WIDTH))
+        self._cuts_names = self._name_width < longest
         self._entry_width = entry + self._name_width + self._best_width
         self._across = max(1, (width + _LEGEND_GAP) // (self._entry_width + _LEGEND_GAP))
 
     @property
     def rows(self) -> int:
         return -(-(len(self._entries) + len(self._notes)) // self._across)
+
+    def is_whole(self, rows: int) -> bool:
+        """Whether so many rows hold all entries with their names in full."""
+        return self.rows <= max(1, rows) and not self._cuts_names
 
     def strips(self, rows: int) -> list[Strip]:
         """The legend in `rows` rows; the last entry counts those that do not fit."""

@@ -44,7 +44,7 @@ from transformer_playground.tui.sample.form import run_text
 from transformer_playground.tui.shared.text import shorten_middle
 from transformer_playground.tui.themes import series_of
 
-_MUTED = "$foreground 60%"
+_MUTED = "$text-muted"
 
 
 def hint(context: AppContext, problems: Iterable[str]) -> Content:
@@ -208,13 +208,14 @@ class ComparisonCurves(Chart):
         self.x_label = AXIS_TITLES[axis]
         self.x_kind = "seconds" if axis == "time" else "linear"
         first = next(iter(compared.curves), None)
+        names = context.chart_names(compared.curves)
         lines = []
         for run_id, curve in compared.curves.items():
             series = series_of(context.workspace.slot(run_id))
             lines.append(
                 ChartLine(
                     key=run_id,
-                    label=context.name_of(run_id),
+                    label=names[run_id],
                     x=curve.x,
                     y=curve.y,
                     colour=series.colour(dark=context.is_dark),

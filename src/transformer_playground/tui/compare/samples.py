@@ -12,13 +12,12 @@ from transformer_playground.terminal import visible
 from transformer_playground.tui.bindings import bindings_for, key_hint
 from transformer_playground.tui.compare.service import SampleTrack, move_step, steps_of
 from transformer_playground.tui.core.context import context_of
-from transformer_playground.tui.core.sampling import Source
-from transformer_playground.tui.core.workspace import SLOTS
+from transformer_playground.tui.core.sampling import MOST_SOURCES, Source
 from transformer_playground.tui.sample.form import SampleForm
 from transformer_playground.tui.sample.panes import SamplePanes
 from transformer_playground.tui.sample.runner import SampleRunner
 
-_MUTED = "$foreground 60%"
+_MUTED = "$text-muted"
 _SHORTEST_BAR, _LONGEST_BAR = 4, 40
 # Of one text with its borders.
 _LEAST_LINES = 5
@@ -61,8 +60,8 @@ class ComparisonSamples(Vertical):
             settings: Settings of the first run by dotted key, for empty fields.
         """
         # As in `tp compare`: the checkpoint that the settings of each run select.
-        sources = tuple(Source(run_id) for run_id in list(titles)[:SLOTS])
-        self._titles = list(titles.values())[:SLOTS]
+        sources = tuple(Source(run_id) for run_id in list(titles)[:MOST_SOURCES])
+        self._titles = list(titles.values())[:MOST_SOURCES]
         more = len(titles) - len(sources)
         text = [*self._titles, *([Content(f"and {more} more, not sampled")] if more else [])]
         self.form.show_source(Content("  ").join(text), settings, len(sources))
@@ -116,7 +115,7 @@ class TrainingSamples(Vertical):
     def compose(self) -> ComposeResult:
         yield Static(id="compare-scrubber", markup=False)
         with Container(id="compare-training-texts"):
-            for _ in range(SLOTS):
+            for _ in range(MOST_SOURCES):
                 yield SampleText()
 
     @property
@@ -152,7 +151,7 @@ class TrainingSamples(Vertical):
 
     def _refresh(self) -> None:
         space = self.query_one("#compare-training-texts").size.height
-        fitting = min(SLOTS, max(1, space // _LEAST_LINES)) if space else SLOTS
+        fitting = min(MOST_SOURCES, max(1, space // _LEAST_LINES)) if space else MOST_SOURCES
         runs = list(self._tracks)[:fitting]
         self._left_out = len(self._tracks) - len(runs)
         self.query_one("#compare-scrubber", Static).update(self._scrubber())

@@ -8,8 +8,7 @@ from transformer_playground.checkpoints.discovery import scan_folder
 from transformer_playground.checkpoints.format import NANOGPT_NAME, CheckpointInfo, Kind
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.runs.folder import RunFolder, open_run
-from transformer_playground.tui.core.sampling import Source
-from transformer_playground.tui.core.workspace import SLOTS
+from transformer_playground.tui.core.sampling import MOST_SOURCES, Source
 
 _KINDS: tuple[Kind, ...] = ("best", "last")
 
@@ -98,13 +97,13 @@ def sources_of(choices: Choices, checkpoints: Sequence[str]) -> tuple[Source, ..
         if choice is not None:
             found.setdefault(choice, name)
     first = found.values() or (choices.checkpoints[0].name,)
-    return tuple(Source(choices.run_id, name) for name in list(first)[:SLOTS])
+    return tuple(Source(choices.run_id, name) for name in list(first)[:MOST_SOURCES])
 
 
 def sources_of_runs(run_ids: Sequence[str], checkpoint: str) -> tuple[Source, ...]:
     """Sources of a sampling job for several runs, one checkpoint of each."""
     name = checkpoint if checkpoint in _KINDS else "auto"
-    return tuple(Source(run_id, name) for run_id in run_ids[:SLOTS])
+    return tuple(Source(run_id, name) for run_id in run_ids[:MOST_SOURCES])
 
 
 def _choice(same: Sequence[tuple[str, CheckpointInfo]]) -> Choice:

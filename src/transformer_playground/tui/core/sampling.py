@@ -40,6 +40,10 @@ _V = TypeVar("_V")
 _FileIdentity = tuple[int, int, int, int]
 
 
+MOST_SOURCES = 6
+"""Number of checkpoints that can be sampled side by side."""
+
+
 @dataclass(frozen=True)
 class Source:
     """A checkpoint of a run to sample from.

@@ -2,8 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 
-SLOTS = 6
+SLOTS = 30
+"""Number of runs with a glyph and colour of their own."""
 
 
 @dataclass
@@ -86,16 +88,15 @@ class Workspace:
     def slot(self, run_id: str) -> int | None:
         """Index of a run's colour and glyph, stable while the live view shows the run.
 
-        None beyond the sixth run: more colours would be hard to distinguish.
+        None beyond `SLOTS` runs: more glyphs would be hard to distinguish.
         """
-        coloured = self.live_runs()
+        coloured = dict.fromkeys(self.live_runs())
         if run_id not in coloured:
             return None
         self._slots = {known: slot for known, slot in self._slots.items() if known in coloured}
-        for candidate in coloured:
-            free = sorted(set(range(SLOTS)) - set(self._slots.values()))
-            if candidate not in self._slots and free:
-                self._slots[candidate] = free[0]
+        free = sorted(set(range(SLOTS)) - set(self._slots.values()))
+        waiting = (candidate for candidate in coloured if candidate not in self._slots)
+        self._slots.update(zip(list(islice(waiting, len(free))), free, strict=False))
         return self._slots.get(run_id)
 
 

@@ -103,7 +103,7 @@ class LiveControls(View):
                 text = f"! {self.context.name_of(run.run_id)}: {run.problem}"
                 notes.append(Content.styled(text, "$warning"))
         if activity.waiting:
-            notes.append(Content.styled(queue_text(activity.waiting), "$foreground 70%"))
+            notes.append(Content.styled(queue_text(activity.waiting), "$text-muted"))
         content = Content("   ").join(notes)
         line = self.query_one("#live-notes", Static)
         if content != line.content:

@@ -34,7 +34,7 @@ from transformer_playground.tui.live.stats import (
 from transformer_playground.tui.shared.text import progress_bar, shorten, state_text
 
 _BAR_WIDTH = 10
-_MUTED = "$foreground 70%"
+_MUTED = "$text-muted"
 _TONES: dict[Tone, str] = {
     "plain": "$foreground",
     "warning": "$warning",

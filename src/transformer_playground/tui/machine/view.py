@@ -25,7 +25,7 @@ from transformer_playground.tui.shared.view import View
 _SECONDS = 2.0
 _STYLES: dict[Tone, str] = {
     "plain": "$foreground",
-    "muted": "$foreground 70%",
+    "muted": "$text-muted",
     "full": "$primary",
     "empty": "$line",
     "warning": "$warning",
@@ -120,7 +120,7 @@ class MachineView(View):
     def _show_alerts_pane(self) -> None:
         alerts, name_of = self.context.alerts.alerts, self.context.name_of
         lines = [alert_line(each, name_of(each.run_id) if each.run_id else "") for each in alerts]
-        text = Content("\n").join(lines) if lines else Content.styled(NO_ALERTS, "$foreground 70%")
+        text = Content("\n").join(lines) if lines else Content.styled(NO_ALERTS, "$text-muted")
         self.query_one("#machine-alerts-text", Static).update(text)
         key = self.key_hint("everywhere.alerts")
         self.query_one("#machine-alerts").border_subtitle = Content(f"{key} goes to a run")

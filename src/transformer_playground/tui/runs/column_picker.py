@@ -91,4 +91,4 @@ class ColumnsScreen(FilteredListScreen[list[str] | None]):
         mark = ("✓ ", "$accent") if is_chosen else ("  ", "")
         shown = visible_line(key)
         about = "" if name == key else f"  {visible_line(name)}"
-        return Content.assemble(mark, shown, (about, "$foreground 60%"))
+        return Content.assemble(mark, shown, (about, "$text-muted"))

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 _STYLES: dict[Role, str] = {
     "title": "bold",
-    "label": "$foreground 60%",
+    "label": "$text-muted",
     "value": "",
-    "muted": "$foreground 60%",
+    "muted": "$text-muted",
     "live": "$accent",
     "good": "$text-success",
     "bad": "$text-error",
@@ -46,7 +46,7 @@ class SectionBar(Widget):
 
     def render(self) -> Content:
         parts = [
-            (f" {name} ", "bold reverse" if name == self.chosen else "$foreground 60%")
+            (f" {name} ", "bold reverse" if name == self.chosen else "$text-muted")
             for name in self.names
         ]
         return Content.assemble(*parts)

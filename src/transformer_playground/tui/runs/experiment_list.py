@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _STYLES: Mapping[str, str] = {
     "prepared": "$text-success",
     "stale": "$text-warning",
-    "missing": "$foreground 60%",
+    "missing": "$text-muted",
     "broken": "$text-error",
 }
 _MAX_ABOUT = 200
@@ -85,7 +85,7 @@ def _prompt(
     if details is None:
         if start is not None:
             return Content.assemble(visible_line(name), "\n", start)
-        return Content.assemble(visible_line(name), "\n", ("…", "$foreground 60%"))
+        return Content.assemble(visible_line(name), "\n", ("…", "$text-muted"))
     # Imported after the first frame.
     from transformer_playground.tui.runs.details_state import DATA_LABELS
 
@@ -94,7 +94,7 @@ def _prompt(
     title = Content(visible_line(name)).truncate(space, ellipsis=True)
     gap = " " * max(1, width - title.cell_length - cell_len(state))
     about = visible_line(f"{details.kind} · {details.description}"[:_MAX_ABOUT]).rstrip("· ")
-    line = Content(about).truncate(max(1, width), ellipsis=True).stylize("$foreground 60%")
+    line = Content(about).truncate(max(1, width), ellipsis=True).stylize("$text-muted")
     second = line if start is None else start
     return Content.assemble(title, gap, (state, _STYLES[details.data]), "\n", second)
 
@@ -138,14 +138,14 @@ def _first_steps(hint: Callable[[str], str], start: tuple[str, int] | None) -> C
         Content.assemble((f" {key:>5} ", "$accent bold"), (f"  {what}", "")) for key, what in steps
     ]
     help_text = f"arrows choose an experiment · {hint('everywhere.help')} shows every key"
-    lines += [Content(""), Content.styled(help_text, "$foreground 60%")]
+    lines += [Content(""), Content.styled(help_text, "$text-muted")]
     return Content("\n").join(lines)
 
 
 def _new_experiment(experiments_dir: Path, hint: Callable[[str], str]) -> Content:
     lines = [
         Content.styled("There are no experiments yet", "bold"),
-        Content.styled(f"in {visible_line(str(experiments_dir))}", "$foreground 60%"),
+        Content.styled(f"in {visible_line(str(experiments_dir))}", "$text-muted"),
         Content(""),
         Content.assemble(
             (hint("everywhere.new"), "$accent bold"),

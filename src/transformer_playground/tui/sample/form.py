@@ -30,7 +30,7 @@ from transformer_playground.tui.sample.form_state import (
 from transformer_playground.tui.shared.line_input import LineInput
 from transformer_playground.tui.themes import series_of
 
-_MUTED = "$foreground 60%"
+_MUTED = "$text-muted"
 # All fields fit on one line of 80 columns, with short labels of 60.
 _WIDTHS = {"max_new_tokens": 6, "seed": 7}
 _DEFAULT_WIDTH = 5
@@ -130,7 +130,7 @@ class SampleForm(Vertical):
         weights = self._field("weights").value.strip()
         return build_request(values, prompt, unconditional=self.unconditional, weights=weights)
 
-    def show_status(self, status: str, *, style: str = "$foreground 60%") -> None:
+    def show_status(self, status: str, *, style: str = "$text-muted") -> None:
         """Show a status (untrusted text); an error of a field takes precedence."""
         self._status = Content.styled(visible_line(status), style)
         self._validate()

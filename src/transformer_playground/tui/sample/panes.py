@@ -15,8 +15,7 @@ from transformer_playground.files import replace_text, timestamped, write_new_fi
 from transformer_playground.formatting import loss_text
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.context import context_of
-from transformer_playground.tui.core.sampling import Failed, Started, Update
-from transformer_playground.tui.core.workspace import SLOTS
+from transformer_playground.tui.core.sampling import MOST_SOURCES, Failed, Started, Update
 from transformer_playground.tui.sample.token_view import TokenDetail, TokenView
 from transformer_playground.tui.sample.transcript import Transcript
 from transformer_playground.tui.shared.export import export_in_worker
@@ -38,7 +37,7 @@ class SamplePanes(Vertical):
 
     def compose(self) -> ComposeResult:
         with Container(id="sample-texts"):
-            for number in range(SLOTS):
+            for number in range(MOST_SOURCES):
                 yield TokenView(f"sample-{number}")
         yield TokenDetail()
 

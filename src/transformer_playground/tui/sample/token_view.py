@@ -33,7 +33,7 @@ from transformer_playground.tui.sample.transcript import (
 )
 
 _BASE = ""
-_MUTED = "$foreground 60%"
+_MUTED = "$text-muted"
 _LEGEND = "probability before temperature and filters"
 _ALTERNATIVES = Content.styled("most likely", _MUTED)
 
@@ -258,9 +258,9 @@ def legend() -> Content:
 
 
 STYLES = (
-    "$foreground 50%",
-    "$foreground 65%",
-    "$foreground 80%",
+    "$foreground 66%",
+    "$foreground 76%",
+    "$foreground 86%",
     "bold $foreground",
     "bold underline $foreground",
 )

@@ -15,8 +15,7 @@ from transformer_playground.tui.core.checkpoints import (
     sources_of,
     sources_of_runs,
 )
-from transformer_playground.tui.core.sampling import Source
-from transformer_playground.tui.core.workspace import SLOTS
+from transformer_playground.tui.core.sampling import MOST_SOURCES, Source
 from transformer_playground.tui.dialogs.pick import PickScreen, PickSeveralScreen
 from transformer_playground.tui.sample.form import SampleForm, run_text, source_text
 from transformer_playground.tui.sample.form_state import History
@@ -232,7 +231,7 @@ class SampleView(View):
             "Checkpoints",
             checkpoint_rows(self._choices.checkpoints),
             current.name if current else None,
-            SLOTS,
+            MOST_SOURCES,
         )
         self.app.push_screen(pick, self._use_checkpoints)
 

@@ -60,7 +60,7 @@ class KeyBar(Widget):
         last = self._help_key()
         if last is None:
             return left
-        end = Content.assemble((_EDGE, "$foreground 20%"), last.content(), " ")
+        end = Content.assemble((_EDGE, "$line"), last.content(), " ")
         space = max(0, self.size.width - end.cell_length)
         left = left.truncate(space)
         return Content.assemble(left, " " * (space - left.cell_length), end)

@@ -45,9 +45,7 @@ class PaneTabs(Widget):
         parts = [
             (
                 tab,
-                "bold $foreground on $panel-lighten-1"
-                if number == self.active
-                else "$foreground 70%",
+                "bold $foreground on $panel-lighten-1" if number == self.active else "$text-muted",
             )
             for number, tab in enumerate(self._tabs)
         ]

@@ -1,0 +1,65 @@
+"""Labels at the ends of lines, and what stands above the plot instead."""
+
+import numpy as np
+import pytest
+from rich.style import Style
+from textual.color import Color
+from textual.geometry import Size
+
+from transformer_playground.tui.charts.drawing import ChartDrawing
+from transformer_playground.tui.charts.series import ChartLine
+from transformer_playground.tui.charts.strips import Palette
+from transformer_playground.tui.themes import SERIES
+
+PLAIN = Style()
+PALETTE = Palette(PLAIN, PLAIN, PLAIN, PLAIN, PLAIN, Color.parse("black"))
+
+
+def chart(count: int, width: int, height: int) -> list[str]:
+    """The rows of a chart; the later a line, the lower it is."""
+    drawing = ChartDrawing("nothing")
+    x = np.arange(1.0, 20.0)
+    drawing.set_lines(
+        [
+            ChartLine(
+                *(f"{number}", f"run number {number:02}", x, (count - number) + 1 / x),
+                SERIES[number].dark,
+                SERIES[number].glyph,
+                best="lowest",
+                on_top=number == 0,
+            )
+            for number in range(count)
+        ]
+    )
+    return [strip.text for strip in drawing.strips(Size(width, height), PALETTE)]
+
+
+def labelled(rows: list[str], count: int) -> list[int]:
+    return [
+        number for number in range(count) if any(f"run number {number:02}" in row for row in rows)
+    ]
+
+
+@pytest.mark.parametrize(("count", "height"), [(2, 10), (8, 14), (20, 30)])
+def test_every_line_is_named_with_its_glyph_and_value(count: int, height: int) -> None:
+    rows = chart(count, 100, height)
+    assert labelled(rows, count) == list(range(count))
+    assert "more" not in "".join(rows)
+    for number in range(count):
+        label = f"{SERIES[number].glyph} run number {number:02}"
+        assert any(label in row for row in rows)
+        value = f"{count - number}.0"
+        assert any(f"run number {number:02}" in row and value in row for row in rows)
+
+
+def test_of_more_lines_than_rows_the_best_and_the_baseline_are_named_and_the_rest_counted() -> None:
+    rows = chart(20, 80, 12)
+    named = labelled(rows, 20)
+    assert named == [0, *range(21 - len(named), 20)]
+    assert f"+{20 - len(named)} more" in "".join(rows)
+
+
+def test_few_lines_keep_a_legend_with_the_best_values_above_the_plot() -> None:
+    rows = chart(2, 100, 20)
+    assert "◎" in rows[0]
+    assert "run number 01" in rows[0]
