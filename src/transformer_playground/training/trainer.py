@@ -376,8 +376,8 @@ class Trainer:
         what = f"gradient norm is {grad_norm}" if math.isfinite(loss) else f"loss is {loss}"
         raise TrainingError(
             f"{what} at step {step}; this step was not applied.",
-            "Lower train.optim.learning_rate, lengthen train.schedule.warmup_iters or lower "
-            "train.optim.grad_clip, and resume.",
+            "Lower train.optim.learning_rate, lengthen train.schedule.warmup_iters or "
+            f"{'lower' if self.train.optim.grad_clip else 'set'} train.optim.grad_clip, and resume.",
         )
 
     def _wait_while_paused(self, *, in_pause: bool = False) -> bool:

@@ -58,6 +58,20 @@ def test_losses_and_weights_do_not_depend_on_when_they_are_read(
     assert all(torch.equal(models[0][name], models[1][name]) for name in models[0])
 
 
+@pytest.mark.parametrize(("grad_clip", "advice"), [(0.0, "set"), (1.0, "lower")])
+def test_the_advice_after_a_non_finite_step_knows_whether_norms_are_clipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grad_clip: float, advice: str
+) -> None:
+    trainer = trainer_of(tmp_path, {"train": {"optim": {"grad_clip": grad_clip}}})
+    true_loss = summed_cross_entropy
+    monkeypatch.setattr(
+        accumulation, "summed_cross_entropy", lambda *given: true_loss(*given) * torch.nan
+    )
+    with pytest.raises(TrainingError) as raised:
+        trainer.train_step()
+    assert f"or {advice} train.optim.grad_clip, and resume" in (raised.value.hint or "")
+
+
 @pytest.mark.usefixtures("unread")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_non_finite_step_is_not_applied_and_reported_at_the_next_look(
