@@ -374,10 +374,11 @@ class Trainer:
         if self._agrees(math.isfinite(loss) and not is_saved):
             self.save(last=True, best=False)
         what = f"gradient norm is {grad_norm}" if math.isfinite(loss) else f"loss is {loss}"
+        clip = "lower" if self.train.optim.grad_clip else "set"
         raise TrainingError(
             f"{what} at step {step}; this step was not applied.",
             "Lower train.optim.learning_rate, lengthen train.schedule.warmup_iters or "
-            f"{'lower' if self.train.optim.grad_clip else 'set'} train.optim.grad_clip, and resume.",
+            f"{clip} train.optim.grad_clip, and resume.",
         )
 
     def _wait_while_paused(self, *, in_pause: bool = False) -> bool:
