@@ -23,6 +23,7 @@ from transformer_playground.runs.metrics import (
     Poll,
     is_metrics_row,
     read_raw_rows,
+    tail_offset,
 )
 
 ROWS = [
@@ -399,6 +400,15 @@ def test_rows_are_chosen_by_the_reader(tmp_path: Path) -> None:
     write(tmp_path / "m", ROWS)
     rows = read_raw_rows(tmp_path / "m", accept=lambda row: row["event"] == "eval")
     assert rows == [eval_row(0, 4.2)]
+
+
+def test_a_tail_begins_with_its_first_whole_line(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    path.write_bytes(b"\n{}\n\n[1]\n{}\n")
+    starts = [0, 1, 4, 5, 9, 12]
+    for size in range(1, 15):
+        expected = next(start for start in starts if start >= 12 - size)
+        assert tail_offset(path, size).offset == expected
 
 
 def test_records_of_the_reader_cannot_be_changed() -> None:
