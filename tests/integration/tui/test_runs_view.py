@@ -531,7 +531,7 @@ def test_sections_show_settings_with_provenance_samples_and_the_log(project: Pro
         await ready(console, pilot)
         await go_to(console, pilot, "cat")
         await pilot.press("v")
-        await until(pilot, lambda: "model.norm rmsnorm" in shown(console).replace('"', ""))
+        await until(pilot, lambda: re.search('model.norm +"rmsnorm"', shown(console)))
         await until(pilot, lambda: "changed from the default" in shown(console))
         assert "--set" in shown(console)
         await pilot.press("v")

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -124,11 +124,24 @@ def with_ids(launches: Sequence[Launch]) -> tuple[Launch, ...]:
     )
 
 
-def check_plan(experiments_dir: Path, runs_dir: Path, plan: Plan) -> str:
-    """Why one of the runs cannot be launched; empty if all can."""
+def check_plan(
+    experiments_dir: Path,
+    runs_dir: Path,
+    plan: Plan,
+    is_wanted: Callable[[], bool] = lambda: True,
+) -> str:
+    """Why one of the runs cannot be launched; empty if all can.
+
+    Args:
+        experiments_dir: Folder of experiments.
+        runs_dir: Folder of runs.
+        plan: The runs.
+        is_wanted: Asked before each run; the rest is left out once the answer is not wanted.
+    """
     if plan.problem:
         return plan.problem
-    problems = (check_launch(experiments_dir, runs_dir, launch) for launch in plan.launches)
+    launches = itertools.takewhile(lambda _: is_wanted(), plan.launches)
+    problems = (check_launch(experiments_dir, runs_dir, launch) for launch in launches)
     return next(filter(None, problems), "")
 
 

@@ -23,6 +23,7 @@ from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.context import context_of
 from transformer_playground.tui.dialogs.base import Dialog
 from transformer_playground.tui.dialogs.pick import PickScreen
+from transformer_playground.tui.launch.checks import LaunchChecks
 from transformer_playground.tui.launch.choice_rows import choice_options
 from transformer_playground.tui.launch.edit_config import EditConfigScreen
 from transformer_playground.tui.launch.estimate_line import EstimateLine
@@ -33,7 +34,6 @@ from transformer_playground.tui.launch.service import (
     SettingValues,
     check_name,
     choices,
-    preview,
     save_config,
     summary_lines,
 )
@@ -41,9 +41,7 @@ from transformer_playground.tui.launch.settings_state import first_open, rows_of
 from transformer_playground.tui.launch.settings_table import SettingsPane, SettingsTable
 from transformer_playground.tui.launch.variants import (
     Plan,
-    check_plan,
     listed_keys,
-    plan_of,
     plan_text,
     suggested_id,
     with_ids,
@@ -82,6 +80,7 @@ class LaunchScreen(Dialog[tuple[Launch, ...]]):
         self._plan_problem = ""
         self._values = SettingValues()
         self._experiments_dir, self._runs_dir = experiments_dir, runs_dir
+        self._checks = LaunchChecks(self, experiments_dir, runs_dir)
         self._base = launch
         self._pending: Timer | None = None
 
@@ -141,16 +140,12 @@ class LaunchScreen(Dialog[tuple[Launch, ...]]):
         """Change a setting if the launch stays valid; otherwise show why not."""
         override = f"{key}={text}"
         others = [each for each in self._input.overrides if each.partition("=")[0] != key]
-        problem = self._check(replace(self._launch(), overrides=(*others, override)))
+        launch = replace(self._launch(), overrides=(*others, override))
+        problem = self._checks.problem_at_once(launch)
         self._show_problem(problem)
         if not problem:
             self._input.confirm((override,))
         return not problem
-
-    def _check(self, launch: Launch) -> str:
-        """Why a run of the launch is not valid; the ids are checked when it is trained."""
-        plan = plan_of(replace(launch, run_id=None), self._runs_dir)
-        return check_plan(self._experiments_dir, self._runs_dir, plan)
 
     def on_overrides_input_edited(self) -> None:
         if self._pending is not None:
@@ -159,7 +154,7 @@ class LaunchScreen(Dialog[tuple[Launch, ...]]):
 
     def on_overrides_input_add_requested(self, event: OverridesInput.AddRequested) -> None:
         launch = replace(self._launch(), overrides=(*self._input.overrides, *event.overrides))
-        if problem := self._check(launch):
+        if problem := self._checks.problem_at_once(launch):
             self._input.show_note(_without_option(problem), is_error=True)
         else:
             self._input.confirm(event.overrides)
@@ -176,11 +171,14 @@ class LaunchScreen(Dialog[tuple[Launch, ...]]):
             self.action_train()
 
     def action_train(self) -> None:
-        plan = plan_of(replace(self._launch(), overrides=self._candidate), self._runs_dir)
-        if problem := check_plan(self._experiments_dir, self._runs_dir, plan):
-            self._show_problem(problem)
-            return
-        self.dismiss(with_ids(plan.launches))
+        launch = replace(self._launch(), overrides=self._candidate)
+        self._checks.check(launch, self._train_checked)
+
+    def _train_checked(self, checked: tuple[Plan, str]) -> None:
+        plan, problem = checked
+        self._show_problem(problem)
+        if not problem and self.is_current:
+            self.dismiss(with_ids(plan.launches))
 
     def action_differing(self) -> None:
         self._only_differing = not self._only_differing
@@ -279,26 +277,11 @@ class LaunchScreen(Dialog[tuple[Launch, ...]]):
         self._pending = None
         launch = replace(self._launch(), overrides=self._candidate)
         self._show_plan(launch)
-        self.run_worker(
-            partial(self._make_preview, launch, self._typed),
-            group="preview",
-            thread=True,
-            exclusive=True,
-            exit_on_error=False,
-        )
+        show = partial(self._show_preview, launch, self._typed)
+        self._checks.preview(launch, self._like, show)
 
-    def _make_preview(self, launch: Launch, typed: str) -> None:
-        plan = plan_of(replace(launch, run_id=None), self._runs_dir)
-        first = plan.launches[0] if plan.launches else launch
-        found = preview(self._experiments_dir, self._runs_dir, first, self._like)
-        if len(plan.launches) > 1 and not found.problem:
-            problem = check_plan(self._experiments_dir, self._runs_dir, plan)
-            found = replace(found, problem=problem)
-        self.app.call_from_thread(self._show_preview, found, launch, typed)
-
-    def _show_preview(self, found: Preview, launch: Launch, typed: str) -> None:
-        is_outdated = typed != self._typed or launch.experiment != self._base.experiment
-        if is_outdated or not self.is_attached:
+    def _show_preview(self, launch: Launch, typed: str, found: Preview) -> None:
+        if typed != self._typed or launch.experiment != self._base.experiment:
             return
         is_about_typed = bool(found.problem and self._input.typed and not self._pane.is_editing)
         self._input.show_note(
@@ -316,7 +299,7 @@ class LaunchScreen(Dialog[tuple[Launch, ...]]):
 
     def _estimate(self, launch: Launch | None) -> None:
         """Show what the first run needs, and how many there are."""
-        plan = plan_of(replace(launch, run_id=None), self._runs_dir) if launch else Plan()
+        plan = self._checks.plan(replace(launch, run_id=None)) if launch else Plan()
         first = plan.launches[0] if plan.launches else None
         self.query_one(EstimateLine).follow(first, len(plan.launches))
 
@@ -327,7 +310,7 @@ class LaunchScreen(Dialog[tuple[Launch, ...]]):
 
     def _show_plan(self, launch: Launch) -> None:
         """How many runs there will be, and what is wrong with their ids."""
-        plan = plan_of(launch, self._runs_dir)
+        plan = self._checks.plan(launch)
         names = [each.run_id for each in plan.launches if each.run_id]
         problem = plan.problem or next(
             filter(None, (check_name(self._runs_dir, name) for name in names)), ""

@@ -35,6 +35,7 @@ _LABEL = 11
 _PAIR = 34
 _MAX_TEXT = 4_000
 _MAX_VALUE = 300
+_MAX_KEY = 36
 _BLANK: Line = ()
 _MACHINE = ("dtype", "host")
 
@@ -78,19 +79,39 @@ def run_overview(
 
 
 def settings_lines(settings: Mapping[str, Any], provenance: Mapping[str, str]) -> list[Line]:
-    """Every setting with its description; first those that differ from the default, with origin."""
+    """Every setting with its description; first those that differ from the default.
+
+    Their origin is said once if it is that of all, else by a letter before each.
+    """
     changed = [key for key in settings if key in provenance]
     others = [key for key in settings if key not in provenance]
+    letters = _letters(provenance[key] for key in changed)
+    width = min(_MAX_KEY, max((cell_len(visible_line(key)) for key in settings), default=0))
     lines: list[Line] = []
     if changed:
-        lines.append((("changed from the default", "title"),))
+        origins = " · ".join(f"{letter} {visible_line(each)}" for each, letter in letters.items())
+        lines.append((("changed from the default", "title"), (f"  {origins.strip()}", "muted")))
         for key in changed:
-            lines += _setting(key, settings[key], provenance[key])
+            lines += _setting(key, settings[key], letters[provenance[key]], width)
         lines.append(_BLANK)
     lines.append((("defaults", "title"),))
+    margin = next(iter(letters.values()), "") and " "
     for key in others:
-        lines += _setting(key, settings[key], None)
+        lines += _setting(key, settings[key], margin, width)
     return lines
+
+
+def _letters(origins: Iterable[str]) -> dict[str, str]:
+    """Origin -> a letter of it that no other has, or a digit; nothing for a single origin."""
+    distinct = list(dict.fromkeys(origins))
+    if len(distinct) == 1:
+        return {distinct[0]: ""}
+    found: dict[str, str] = {}
+    for number, origin in enumerate(distinct):
+        candidates = (char for char in origin.casefold() if char.isascii() and char.isalpha())
+        free = (char for char in candidates if char not in found.values())
+        found[origin] = next(free, str(number))
+    return found
 
 
 def sample_lines(details: RunSectionData) -> list[Line]:
@@ -234,18 +255,23 @@ def _rows(pairs: Sequence[Pair], columns: int) -> Iterator[Line]:
         yield tuple(spans[:-1])
 
 
-def _setting(key: str, value: Any, origin: str | None) -> Iterator[Line]:
+def _setting(key: str, value: Any, letter: str, width: int) -> Iterator[Line]:
+    """A setting behind the letter of its origin, and its description below.
+
+    Args:
+        letter: One cell; empty leaves out the margin for it.
+        width: Cells of the keys.
+    """
     # Imported late, because the schema needs pydantic.
     from transformer_playground.config.reference import schema_index
 
     entry = {entry.name: entry for entry in schema_index().values()}.get(key)
     shown = visible_line(shortened(toml_value(value), _MAX_VALUE))
-    spans: list[tuple[str, Role]] = [(visible_line(key), "label"), (f" {shown}", "value")]
-    if origin is not None:
-        spans.append((f"  {visible_line(origin)}", "accent"))
-    yield tuple(spans)
+    margin, name = f"{letter} " if letter else "", visible_line(key)
+    gap = " " * max(1, width + 1 - cell_len(name))
+    yield ((margin, "muted"), (f"{name}{gap}", "label"), (shown, "value"))
     if entry is not None and entry.description:
-        yield ((f"  {entry.description}", "muted"),)
+        yield ((f"{' ' * len(margin)}  {entry.description}", "muted"),)
 
 
 def _checkpoint_lines(checkpoints: Sequence[CheckpointFile]) -> Iterator[Line]:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.cells import cell_len
 from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
@@ -81,22 +80,25 @@ class ExperimentList(OptionList):
 def _prompt(
     name: str, details: "ExperimentDetails | None", width: int, seconds: int | None
 ) -> Content:
-    start = None if seconds is None else (f"start here, {_about(seconds)}", "$accent")
-    if details is None:
-        if start is not None:
-            return Content.assemble(visible_line(name), "\n", start)
-        return Content.assemble(visible_line(name), "\n", ("…", "$text-muted"))
-    # Imported after the first frame.
-    from transformer_playground.tui.runs.details_state import DATA_LABELS
+    """The name on a line of its own; below it the state of the data and what it is about."""
+    width = max(1, width)
+    title = Content(visible_line(name)).truncate(width, ellipsis=True)
+    about = Content.styled("…", "$text-muted")
+    state = ("", "")
+    if details is not None:
+        # Imported after the first frame.
+        from transformer_playground.tui.runs.details_state import DATA_LABELS
 
-    state = DATA_LABELS[details.data]
-    space = max(1, width - len(state) - 1)
-    title = Content(visible_line(name)).truncate(space, ellipsis=True)
-    gap = " " * max(1, width - title.cell_length - cell_len(state))
-    about = visible_line(f"{details.kind} · {details.description}"[:_MAX_ABOUT]).rstrip("· ")
-    line = Content(about).truncate(max(1, width), ellipsis=True).stylize("$text-muted")
-    second = line if start is None else start
-    return Content.assemble(title, gap, (state, _STYLES[details.data]), "\n", second)
+        # Prepared data needs no word.
+        label = DATA_LABELS[details.data]
+        shown = f"{label[0]} " if details.data == "prepared" else f"{label}  "
+        state = (shown, _STYLES[details.data])
+        text = visible_line(f"{details.kind} · {details.description}"[:_MAX_ABOUT]).rstrip("· ")
+        about = Content.styled(text, "$text-muted")
+    if seconds is not None:
+        about = Content.styled(f"start here, {_about(seconds)}", "$accent")
+    below = Content.assemble(state, about).truncate(width, ellipsis=True)
+    return Content.assemble(title, "\n", below)
 
 
 def _about(seconds: int) -> str:

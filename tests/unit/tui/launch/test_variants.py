@@ -9,6 +9,8 @@ from transformer_playground.errors import UsageError
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.launch.variants import (
     MOST_RUNS,
+    Plan,
+    check_plan,
     combinations,
     list_values,
     plan_of,
@@ -87,3 +89,18 @@ def test_without_an_id_each_run_gets_one(tmp_path: Path) -> None:
     assert suggested_id(launch.overrides, "tiny") == "tiny-{seed}"
     resumed = replace(launch, resume="old")
     assert "one run" in plan_of(resumed, tmp_path).problem
+
+
+def test_the_rest_of_a_plan_is_not_checked_once_the_answer_is_not_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checked: list[str] = []
+
+    def check(experiments: Path, runs: Path, launch: Launch) -> str:
+        checked.append(launch.experiment)
+        return ""
+
+    monkeypatch.setattr("transformer_playground.tui.launch.variants.check_launch", check)
+    plan = Plan(tuple(Launch(f"e{number}") for number in range(5)))
+    assert check_plan(tmp_path, tmp_path, plan, lambda: len(checked) < 2) == ""
+    assert checked == ["e0", "e1"]
