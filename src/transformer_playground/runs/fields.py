@@ -35,7 +35,7 @@ GLYPHS = {
 """Symbol of each state."""
 
 DEFAULT_COLUMNS = ("run", "status", "step", "best_val_loss", "tokens_per_second", "params", "age")
-"""Default columns; tags are added if any run has tags."""
+"""Default columns; names, parents and tags are added if any run has one."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,7 @@ class RunInfo:
         settings: Settings by dotted key, such as "model.norm".
         position: How far `metrics.jsonl` was read for `summary`.
         parent: The run and step that a branch started from.
+        name: What the run is called in the list that it is part of (`naming.named`).
     """
 
     run_id: str
@@ -87,6 +88,8 @@ class RunInfo:
     settings: Mapping[str, Any] = field(default_factory=dict)
     summary: RunSummary = field(default_factory=RunSummary)
     position: FileOffset = field(default_factory=FileOffset, compare=False)
+    # It depends on the other runs of the list.
+    name: str = field(default="", compare=False)
 
     @property
     def wall_time(self) -> float | None:
@@ -94,11 +97,13 @@ class RunInfo:
         return None if self.state == "broken" else self.summary.wall_time_s
 
     def as_json(self) -> dict[str, Any]:
-        """One flat JSON object."""
+        """One flat JSON object, with the name of a run that has one."""
+        named = {"name": self.name} if self.name else {}
         summary = self.summary
         document: dict[str, Any] = to_jsonable(
             {
                 "run_id": self.run_id,
+                **named,
                 "state": self.state,
                 "problem": self.problem,
                 "experiment": self.experiment,
@@ -178,6 +183,11 @@ def _age(row: RunInfo, now: float) -> float | None:
     return None if row.created is None else now - row.created
 
 
+def _name(row: RunInfo, _: float) -> str | None:
+    """The name of a run that is not called by its id."""
+    return None if row.name in ("", row.run_id) else row.name
+
+
 def _status(state: str) -> str:
     return f"{GLYPHS.get(state, '?')} {state}"
 
@@ -185,6 +195,7 @@ def _status(state: str) -> str:
 _WHOLE = "{:,}".format
 _FIELDS = (
     Field("run", "run", "text", lambda row, _: row.run_id, weight=100),
+    Field("name", "name", "text", _name, weight=70),
     Field("status", "status", "status", lambda row, _: row.state, _status, 90),
     Field("experiment", "experiment", "text", lambda row, _: row.experiment),
     Field("step", "step", "number", lambda row, _: row.summary.step, _WHOLE, 60, after=_end),

@@ -7,7 +7,7 @@ other runs of its experiment, such as "rope relu2 1e-2"; a run that the user has
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -203,6 +203,15 @@ def name_runs(rows: Iterable[RunInfo], before: RunNames | None = None) -> RunNam
 def _names(base: Mapping[str, Any], known: Mapping[str, _Known]) -> RunNames:
     read = [each.differing for each in known.values() if each.row.settings]
     return RunNames(base, known, tuple(_varying(read, base)))
+
+
+def named(rows: Iterable[RunInfo], names: RunNames) -> list[RunInfo]:
+    """The rows with their names; those that have theirs already stay the same objects."""
+    labels = names.labels
+    return [
+        row if row.name == labels[row.run_id] else replace(row, name=labels[row.run_id])
+        for row in rows
+    ]
 
 
 def setting_headers(keys: Sequence[str]) -> dict[str, str]:

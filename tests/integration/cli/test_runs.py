@@ -81,6 +81,26 @@ def test_runs_lists_by_default_and_by_name(tp: Tp) -> None:
     assert "--columns" in tp("runs", "list", "--help").out
 
 
+def test_runs_that_nobody_named_are_listed_with_the_name_that_the_console_gives_them(
+    tp: Tp, runs_dir: Path
+) -> None:
+    assert "name" not in tp("runs").out.split()
+    for number, norm in enumerate(("rmsnorm", "layernorm")):
+        run_id = f"tiny-2026010{number}-100000-000{number}"
+        make_run(runs_dir, run_id, config={"model": {"norm": norm, "n_layer": 2}})
+    header, *rows = tp("runs", "tiny-2026", "--sort", "run").out.splitlines()
+    assert header.split()[:3] == ["run", "name", "status"]
+    assert [row.split()[1] for row in rows[:2]] == ["rmsnorm", "layernorm"]
+    for words in (["layernorm"], ["name:layernorm"]):
+        (document,) = tp("runs", *words, "-model.norm=none", "--json").lines
+        names = {row["run_id"]: row["name"] for row in document}
+        assert names["tiny-20260101-100000-0001"] == "layernorm"
+    (document,) = tp("runs", "alpha", "--json").lines
+    assert document[0]["name"] == "alpha"
+    shown = tp("runs", "tiny-2026", "--columns", "name", "--sort", "-name").out.split()
+    assert shown == ["name", "rmsnorm", "layernorm"]
+
+
 @pytest.mark.usefixtures("runs_dir")
 def test_filters_sorts_and_limits_apply(tp: Tp) -> None:
     assert ids(tp("runs", "status:finished", "--json")) == ["alpha"]

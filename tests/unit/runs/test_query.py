@@ -132,7 +132,7 @@ def test_a_query_selects_the_runs_that_match_all_terms(text: str, expected: set[
         ("val_los<2", "val_loss"),
         ("lr=0.1", "Several settings end in 'lr'. Write train.optim.lr or train.other.lr."),
         ("model.nrom=x", "model.norm"),
-        ("xyzzy:1", "There are: run, status"),
+        ("xyzzy:1", "There are: run, name, status"),
         ("val_loss<abc", "'abc' is not a number"),
         ("val_loss<nan", "not a number"),
         ("val_loss:", "Missing value after 'val_loss:'"),
@@ -273,6 +273,7 @@ def test_each_field_shows_a_full_row_and_an_empty_one() -> None:
         parent=Parent("tree", 1_300),
         updated=NOW,
         problem="none at all",
+        name="rope 1e-2",
     )
     for field in FIELDS.values():
         assert field.text(full, NOW) != ""

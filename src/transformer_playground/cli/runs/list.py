@@ -21,6 +21,7 @@ from transformer_playground.runs.fields import (
 from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.runs.lineage import tree_order
 from transformer_playground.runs.listing import list_runs
+from transformer_playground.runs.naming import name_runs, named
 from transformer_playground.runs.query import parse_query, select, sort_rows
 from transformer_playground.tables import Column
 from transformer_playground.terminal import visible_line
@@ -67,7 +68,7 @@ def list_command(
 ) -> None:
     """List runs, newest first.
 
-    Fields: run status experiment step max_iters best_val_loss best_step val_loss train_loss
+    Fields: run name status experiment step max_iters best_val_loss best_step val_loss train_loss
     bits_per_byte tokens_per_second params tokens_seen wall_time seed age created updated tag note
     parent problem, and every setting by its key or a unique ending of it. Number suffixes: k, M, B.
     Duration suffixes: s, m, h, d, w.
@@ -95,12 +96,14 @@ def list_command(
         )
     now = time.time()
     rows = list_runs(runs_dir)
+    names = name_runs(rows)
+    rows = named(rows, names)
     settings = setting_keys(rows)
     fields = _fields(columns, rows, settings)
     for term in terms or ():
         # Each argument is a query of its own: a quote cannot continue in the next argument.
         parse_query(term, settings)
-    chosen = select(rows, parse_query(" ".join(terms or ()), settings), now)
+    chosen = select(rows, parse_query(" ".join(terms or ()), settings, names.label), now)
     chosen = sort_rows(chosen, sort, now, settings, reverse=reverse)
     lines = tree_order(chosen) if tree else [(row, "") for row in chosen]
     shown = [row for row, _ in lines[:limit]]
@@ -119,6 +122,8 @@ def list_command(
 def _fields(names: str | None, rows: Sequence[RunInfo], settings: set[str]) -> list[Field]:
     if names is None:
         fields = [FIELDS[key] for key in DEFAULT_COLUMNS]
+        if any(FIELDS["name"].read(row, 0.0) for row in rows):
+            fields.insert(1, FIELDS["name"])
         fields += [FIELDS["parent"]] if any(row.parent for row in rows) else []
         return [*fields, FIELDS["tag"]] if any(row.tags for row in rows) else fields
     fields = [find_field(name.strip(), settings) for name in names.split(",") if name.strip()]

@@ -53,7 +53,7 @@ def take_snapshot(
     # Imported by the first listing, after the first frame.
     from transformer_playground.experiments.discovery import list_folders, start_experiment
     from transformer_playground.runs.listing import list_runs
-    from transformer_playground.runs.naming import name_runs
+    from transformer_playground.runs.naming import name_runs, named
 
     began = time.thread_time()
     problems: list[str] = []
@@ -69,7 +69,7 @@ def take_snapshot(
         problems.append(str(error))
     names = name_runs(runs, before.names if before else None)
     # Computed here: the console's own thread must not wait for it.
-    _ = names.labels
+    runs = named(runs, names)
     spent = time.thread_time() - began
     return Snapshot(
         {row.run_id: row for row in runs},
