@@ -1,7 +1,7 @@
 """Ablation: what a text costs without a head, an MLP or a layer."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, get_args
@@ -105,6 +105,35 @@ def ablate(
             heads = [part for part in in_layer if isinstance(part, int)]
         edits[site] = partial(_replaced, mean=means.get(site), heads=heads)
     return record(model, tokens, sites, edits)
+
+
+def continuation(
+    model: LanguageModel,
+    tokens: Tensor,
+    components: Sequence[Component],
+    *,
+    replacement: Replacement = "zero",
+    count: int,
+    vocab_size: int | None = None,
+) -> Iterator[int]:
+    """The likeliest continuation of a text while components are switched off, token by token.
+
+    Each token takes a whole forward pass, for edits reach all positions.
+
+    Args:
+        model: The model.
+        tokens: (1, T) int64; only the end that fits the context is read.
+        components: What to switch off; nothing continues the text as the model does.
+        replacement: As in `ablate`.
+        count: Number of tokens.
+        vocab_size: Tokens below this id are chosen; None = all, padding included.
+    """
+    for _ in range(count):
+        tokens = tokens[:, -model.block_size :]
+        logits = ablate(model, tokens, components, replacement=replacement).logits
+        following = logits[:, -1, :vocab_size].argmax(dim=-1, keepdim=True)
+        yield int(following)
+        tokens = torch.cat([tokens, following], dim=1)
 
 
 def _sites(component: Component, parts: ModelParts) -> list[Site]:

@@ -1,6 +1,8 @@
 """Attention patterns, and scores that tell what a head does."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +13,7 @@ from transformer_playground.model.base import LanguageModel
 
 _LONGEST_REPEAT = 64
 _SEQUENCES = 8
+_CLEAR_SCORE, _CLEAR_SINK, _CLEAR_SPREAD = 0.3, 0.5, 0.8
 
 
 def attention_patterns(model: LanguageModel, tokens: Tensor) -> Tensor:
@@ -98,6 +101,38 @@ def scores_of(patterns: Tensor) -> HeadScores:
         duplicate_token=_mean_diagonal(patterns, repeat, 0),
         induction=_mean_diagonal(patterns, repeat - 1, 1),
     )
+
+
+class HeadKind(NamedTuple):
+    """What a head does, in words, and how clearly: a score between 0 and 1."""
+
+    name: str
+    score: float
+
+
+def head_kind(pattern: Tensor, scores: Mapping[str, float]) -> HeadKind | None:
+    """What a head does: by its scores, else by where it looks in a text; None if neither says.
+
+    A score names the head from 0.3 on. Else it is called after the first token if that gets half
+    of the attention (an attention sink: Xiao et al. 2024, "Efficient Streaming Language Models
+    with Attention Sinks"), and broad if its rows have 0.8 of the entropy of an even spread.
+
+    Args:
+        pattern: Attention weights of the head in a text, (T, T).
+        scores: The head's scores by kind, as of `score_heads`; may be empty.
+    """
+    kind = max(scores, key=scores.__getitem__, default="")
+    if kind and scores[kind] >= _CLEAR_SCORE:
+        return HeadKind(kind.replace("_", " "), scores[kind])
+    rows = pattern[2:].float()
+    if len(rows) == 0:
+        return None
+    first = float(rows[:, 0].mean())
+    if first >= _CLEAR_SINK:
+        return HeadKind("first token", first)
+    seen = (rows > 0).sum(dim=-1).clamp(min=2).float()
+    spread = float((torch.special.entr(rows).sum(dim=-1) / seen.log()).mean())
+    return HeadKind("broad", spread) if spread >= _CLEAR_SPREAD else None
 
 
 def _mean_diagonal(patterns: Tensor, distance: int, skipped: int) -> Tensor:

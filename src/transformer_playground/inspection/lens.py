@@ -1,7 +1,7 @@
 """Logit lens and direct logit attribution: how the prediction comes about, layer by layer."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from transformer_playground.errors import ModelError
 from transformer_playground.inspection.parts import ModelParts, parts_of
 from transformer_playground.inspection.recording import Edit, Site, hooked, record
+from transformer_playground.inspection.text import entropy, top_tokens
 from transformer_playground.model.base import LanguageModel, evaluating
 
 ATTRIBUTION_TOLERANCE = 1e-3
@@ -34,14 +35,35 @@ def logit_lens(model: LanguageModel, tokens: Tensor) -> Iterator[Tensor]:
     Raises:
         ModelError: The last ones are not, so that the architecture is not known well enough.
     """
+    recording = record(model, tokens, lens_sites(model))
+    yield from read_lens(model, recording.activations, expected=recording.logits)
+
+
+def lens_sites(model: LanguageModel) -> list[Site]:
+    """What `read_lens` needs of a forward pass: the residual stream before and after each layer."""
+    layers = range(len(parts_of(model).layers))
+    return [Site("embedding"), *(Site("residual", layer) for layer in layers)]
+
+
+def read_lens(
+    model: LanguageModel, activations: Mapping[Site, Tensor], *, expected: Tensor | None = None
+) -> Iterator[Tensor]:
+    """The logit lens of a forward pass that is over; see `logit_lens`.
+
+    Args:
+        model: The model.
+        activations: Of `lens_sites`, at all positions or at some of them.
+        expected: The model's logits there, which the last layer's must equal; None = not checked.
+    """
     parts = parts_of(model)
-    sites = [Site("embedding"), *(Site("residual", layer) for layer in range(len(parts.layers)))]
-    recording = record(model, tokens, sites)
+    *_, last = sites = lens_sites(model)
     for site in sites:
         with evaluating(model):
-            logits = parts.readout(recording[site])
-        if site == sites[-1] and not torch.allclose(
-            logits.float(), recording.logits.float(), rtol=1e-2, atol=1e-2
+            logits = parts.readout(activations[site])
+        if (
+            site == last
+            and expected is not None
+            and not torch.allclose(logits.float(), expected.float(), rtol=1e-2, atol=1e-2)
         ):
             raise ModelError(
                 "The logit lens does not know how this base model turns its last layer into "
@@ -49,6 +71,42 @@ def logit_lens(model: LanguageModel, tokens: Tensor) -> Iterator[Tensor]:
                 "Its other views work.",
             )
         yield logits
+
+
+@dataclass(frozen=True)
+class LayerPrediction:
+    """What one layer would predict at a position.
+
+    Attributes:
+        entropy: Of the prediction, in nats.
+        likeliest: The likeliest tokens with their probabilities.
+        target_probability: That of the token that follows; None if none does.
+        target_rank: 1 = the likeliest.
+    """
+
+    entropy: float
+    likeliest: tuple[tuple[int, float], ...]
+    target_probability: float | None
+    target_rank: int | None
+
+    @classmethod
+    def of(cls, logits: Tensor, target: int | None, *, alternatives: int = 5) -> "LayerPrediction":
+        """From the logits (vocab_size,) of a layer at a position."""
+        probabilities = logits.float().softmax(dim=-1)
+        (likeliest,) = top_tokens(logits[None], alternatives)
+        probability = rank = None
+        if target is not None:
+            probability = float(probabilities[target])
+            rank = int((probabilities > probabilities[target]).sum()) + 1
+        return cls(float(entropy(logits)), likeliest, probability, rank)
+
+
+def decided_from(layers: Sequence[LayerPrediction], target: int) -> int | None:
+    """The first of the layers from which on all predict a token; None if the last does not."""
+    place = len(layers)
+    while place and layers[place - 1].likeliest[0][0] == target:
+        place -= 1
+    return place if place < len(layers) else None
 
 
 @dataclass(frozen=True)

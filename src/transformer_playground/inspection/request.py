@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 from transformer_playground.checkpoints.discovery import (
     FoundCheckpoint,
+    HashFile,
     choose,
     list_checkpoints,
 )
@@ -14,6 +15,7 @@ from transformer_playground.config.run_config import base_model_override
 from transformer_playground.config.sample import DEFAULT_PROMPT
 from transformer_playground.errors import DataError, UsageError
 from transformer_playground.experiments.dataset_lookup import find_dataset
+from transformer_playground.files import sha256_file
 from transformer_playground.jsonvalues import as_object
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.generation_request import SampleRequest, resolve_sampling
@@ -117,8 +119,15 @@ class InspectSetup:
         return None if self.dataset is None else self.request.split or "val"
 
 
-def resolve_inspection(run: RunFolder, request: InspectRequest) -> InspectSetup:
+def resolve_inspection(
+    run: RunFolder, request: InspectRequest, *, hash_file: HashFile = sha256_file
+) -> InspectSetup:
     """Resolve a request before any weights are loaded.
+
+    Args:
+        run: The run.
+        request: What to look at.
+        hash_file: SHA-256 of a file; can be replaced by a cache.
 
     Raises:
         PlaygroundError: The run has no intact checkpoint or dataset, an option is out of range, or
@@ -126,7 +135,7 @@ def resolve_inspection(run: RunFolder, request: InspectRequest) -> InspectSetup:
     """
     if request.prompt is not None and request.split is not None:
         raise UsageError("--prompt and --split are mutually exclusive.", "Give one of them.")
-    found, notices = _checkpoints(run, request.checkpoints)
+    found, notices = _checkpoints(run, request.checkpoints, hash_file)
     record = read_run_config(run) if run.config_path.is_file() else {}
     is_lora = as_object(as_object(record.get("config")).get("experiment")).get("kind") == "lora"
     base = SampleRequest(
@@ -141,12 +150,14 @@ def resolve_inspection(run: RunFolder, request: InspectRequest) -> InspectSetup:
     unused = request.prompt is None
     text = DEFAULT_PROMPT if unused else request.prompt
     is_literal = unused or request.prompt_is_literal
-    resolved = resolve_sampling(run, replace(base, prompt=text, prompt_is_literal=is_literal))
+    asked = replace(base, prompt=text, prompt_is_literal=is_literal)
+    resolved = resolve_sampling(run, asked, hash_file=hash_file)
     other = None
     if request.view == "patch":
         if request.prompt is None or request.other is None:
             raise UsageError("Patching needs two prompts.", "Add --prompt TEXT --patch TEXT.")
-        other = resolve_sampling(run, replace(base, prompt=request.other)).prompt.tokens
+        patched = replace(base, prompt=request.other)
+        other = resolve_sampling(run, patched, hash_file=hash_file).prompt.tokens
     return InspectSetup(
         run=run,
         request=request,
@@ -162,18 +173,18 @@ def resolve_inspection(run: RunFolder, request: InspectRequest) -> InspectSetup:
 
 
 def _checkpoints(
-    run: RunFolder, names: tuple[str, ...]
+    run: RunFolder, names: tuple[str, ...], hash_file: HashFile
 ) -> tuple[tuple[FoundCheckpoint, ...], tuple[str, ...]]:
     if ALL in names:
-        listing = list_checkpoints(run.checkpoints)
+        listing = list_checkpoints(run.checkpoints, hash_file)
         # Pointers are links to other files of the same step.
         by_step = {info.step: info for info in listing.valid}
         if not by_step:
             # Perhaps nanoGPT's, which has no sidecar; else the reason why there is none.
-            return (choose(run.checkpoints),), ()
+            return (choose(run.checkpoints, hash_file=hash_file),), ()
         found = [FoundCheckpoint(by_step[step].path, by_step[step], ()) for step in sorted(by_step)]
         return tuple(found), tuple(f"skipped a damaged checkpoint: {s}" for s in listing.skipped)
-    chosen = [choose(run.checkpoints, name) for name in dict.fromkeys(names)]
+    chosen = [choose(run.checkpoints, name, hash_file) for name in dict.fromkeys(names)]
     skipped = {str(each): None for one in chosen for each in one.skipped}
     if len(chosen) > 1:
         chosen.sort(key=lambda each: each.info.step if each.info else -1)

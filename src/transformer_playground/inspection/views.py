@@ -19,13 +19,17 @@ from transformer_playground.inspection.ablation import (
     parse_component,
 )
 from transformer_playground.inspection.heads import attention_patterns, score_heads
-from transformer_playground.inspection.lens import attribute_logits, logit_lens
+from transformer_playground.inspection.lens import (
+    LayerPrediction,
+    attribute_logits,
+    logit_lens,
+)
 from transformer_playground.inspection.module_view import model_view, neighbours_view, neurons_view
 from transformer_playground.inspection.parts import parts_of
 from transformer_playground.inspection.patching import patch_grid
 from transformer_playground.inspection.recording import record
 from transformer_playground.inspection.request import ALL, InspectRequest, InspectSetup, View
-from transformer_playground.inspection.text import TokenScores, entropy, score_tokens, top_tokens
+from transformer_playground.inspection.text import TokenScores, score_tokens, top_tokens
 from transformer_playground.inspection.tokens import InspectedText, named_token
 from transformer_playground.model.base import LanguageModel
 from transformer_playground.runs.generation import load_model, token_text
@@ -161,18 +165,17 @@ def _lens(context: ViewContext) -> dict[str, Any]:
     target = int(tokens[position + 1]) if position + 1 < len(tokens) else None
     layers, grid_tokens, grid_probabilities = [], [], []
     for number, logits in enumerate(logit_lens(context.model, context.tokens)):
-        probabilities = logits[0].float().softmax(dim=-1)
-        top = probabilities.max(dim=-1)
+        top = logits[0].float().softmax(dim=-1).max(dim=-1)
         grid_tokens.append(top.indices.tolist())
         grid_probabilities.append(top.values.tolist())
-        here = probabilities[position]
+        here = LayerPrediction.of(logits[0, position], target, alternatives=_LIKELIEST)
         layers.append(
             {
                 "layer": "embedding" if number == 0 else number - 1,
-                "entropy": float(entropy(logits[0, position])),
-                "likeliest": context.likeliest(logits[0, position : position + 1])[0],
-                "target_probability": None if target is None else float(here[target]),
-                "target_rank": None if target is None else int((here > here[target]).sum()) + 1,
+                "entropy": here.entropy,
+                "likeliest": [context.named(token, probability=p) for token, p in here.likeliest],
+                "target_probability": here.target_probability,
+                "target_rank": here.target_rank,
             }
         )
     return {

@@ -37,7 +37,7 @@ _MAX_HASHES = 256
 _K = TypeVar("_K")
 _V = TypeVar("_V")
 # Device, inode, size, mtime: training replaces checkpoint files, it never modifies one.
-_FileIdentity = tuple[int, int, int, int]
+FileIdentity = tuple[int, int, int, int]
 
 
 MOST_SOURCES = 6
@@ -238,10 +238,10 @@ class ModelCache:
     """
 
     def __init__(self, max_models: int = _MAX_MODELS) -> None:
-        self._models: LruCache[tuple[_FileIdentity, str, str, str], LoadedModel] = LruCache(
+        self._models: LruCache[tuple[FileIdentity, str, str, str], LoadedModel] = LruCache(
             max_models
         )
-        self._hashes: LruCache[_FileIdentity, str] = LruCache(_MAX_HASHES)
+        self._hashes: LruCache[FileIdentity, str] = LruCache(_MAX_HASHES)
 
     def load(self, path: Path, runtime: "SampleRuntimeConfig") -> "LoadedModel":
         """Load a model at most once.
@@ -251,7 +251,7 @@ class ModelCache:
         """
         from transformer_playground.runs.generation import load_model
 
-        key = (_file_identity(path), runtime.device, runtime.dtype, runtime.quantization)
+        key = (file_identity(path), runtime.device, runtime.dtype, runtime.quantization)
         known = self._models.get(key)
         if known is None:
             known = load_model(path, runtime)
@@ -280,17 +280,24 @@ class LruCache(Generic[_K, _V]):
         self._entries: OrderedDict[_K, _V] = OrderedDict()
 
     def get(self, key: _K) -> _V | None:
+        """The entry, which is now the last used; None without one."""
         if key in self._entries:
             self._entries.move_to_end(key)
         return self._entries.get(key)
 
     def put(self, key: _K, value: _V) -> None:
+        """Add or replace an entry; the one that was not used for longest gives way."""
         self._entries[key] = value
         if len(self._entries) > self._max_entries:
             self._entries.popitem(last=False)
 
 
-def _file_identity(path: Path) -> _FileIdentity:
+def file_identity(path: Path) -> FileIdentity:
+    """What tells a checkpoint file from any other, past ones of its name included.
+
+    Raises:
+        CheckpointError: It cannot be read.
+    """
     try:
         return _stat_file(path)
     except OSError as error:
@@ -299,6 +306,6 @@ def _file_identity(path: Path) -> _FileIdentity:
         ) from error
 
 
-def _stat_file(path: Path) -> _FileIdentity:
+def _stat_file(path: Path) -> FileIdentity:
     stat = path.stat()
     return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns

@@ -20,17 +20,8 @@ from textual.widgets import Static
 from transformer_playground.formatting import percent_text
 from transformer_playground.generation.samples import SampledToken
 from transformer_playground.terminal import visible, visible_line
-from transformer_playground.tui.sample.transcript import (
-    LEVELS,
-    LINE_BREAK,
-    PLAIN,
-    PROMPT,
-    Flow,
-    Place,
-    Row,
-    Transcript,
-    level,
-)
+from transformer_playground.tui.sample.transcript import LEVELS, Place, Transcript, level
+from transformer_playground.tui.shared.flow import LINE_BREAK, PLAIN, PROMPT, Flow, Row
 
 _BASE = ""
 _MUTED = "$text-muted"

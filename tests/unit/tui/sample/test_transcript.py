@@ -9,7 +9,8 @@ from rich.cells import cell_len
 
 from transformer_playground.generation.samples import FinishReason, SampledToken, SampleEnd
 from transformer_playground.terminal import visible
-from transformer_playground.tui.sample.transcript import Flow, Place, Transcript, level
+from transformer_playground.tui.sample.transcript import Place, Transcript, level
+from transformer_playground.tui.shared.flow import Flow
 
 
 def token(text: str, sample: int = 0) -> SampledToken:

@@ -1,0 +1,1 @@
+"""Looking inside a text, token by token."""
