@@ -16,6 +16,7 @@ Place = Literal[
     "live",
     "sample",
     "samples",
+    "inside",
     "compare",
     "comparison",
     "scrub",
@@ -36,6 +37,7 @@ PLACES: Mapping[Place, str] = {
     "live": "Live",
     "sample": "Sample",
     "samples": "Sample text",
+    "inside": "Inside a text",
     "compare": "Compare",
     "comparison": "Comparison table",
     "scrub": "Training samples",
@@ -90,6 +92,7 @@ _live = partial(Key, "live")
 _chart = partial(Key, "chart")
 _sample = partial(Key, "sample")
 _samples = partial(Key, "samples")
+_inside = partial(Key, "inside")
 _launch = partial(Key, "launch")
 _settings = partial(Key, "settings")
 _export = partial(Key, "export")
@@ -155,6 +158,7 @@ KEYS: tuple[Key, ...] = (
     _runs("evaluate", "E", "evaluate", "Evaluate before the next step."),
     _runs("sample", "D", "sample", "Draw a sample before the next step."),
     _runs("checkpoint", "K", "checkpoint", "Save a checkpoint before the next step."),
+    _runs("inside", "L", "inside", "Look inside the model, with a validation text.", "inside"),
     _runs("copy", "y", "copy", "Copy the id of the run.", "copy id"),
     _runs("export", "x", "export", "Export the table to a file."),
     _runs("export_model", "X", "export_model", "Export the model of the run to other programs."),
@@ -205,6 +209,7 @@ KEYS: tuple[Key, ...] = (
         "save",
         footer=True,
     ),
+    _live("inside", "L", "inside", "Look inside the model, with a validation text."),
     _live("write", "x", "write", "Export the loss chart as an SVG file.", "export"),
     _live("out", "escape", "out", "Restore the maximised pane.", "restore"),
     _chart(
@@ -252,6 +257,7 @@ KEYS: tuple[Key, ...] = (
     ),
     _sample("unconditional", "U", "unconditional", "Sample with or without a prompt.", "no prompt"),
     _samples("colours", "h", "colours", "Colour the tokens by probability.", footer=True),
+    _samples("inside", "L", "inside", "Look inside the model at this token.", footer=True),
     _samples("left", "left", "point(-1)", "Go to the previous token.", "token"),
     _samples("right", "right", "point(1)", "Go to the next token.", "token"),
     _samples("up", "up,k", "step(-1)", "Scroll up."),
@@ -262,6 +268,83 @@ KEYS: tuple[Key, ...] = (
     _samples("last", "G,end", "end(1)", "Go to the end and follow new text.", "end"),
     _samples("copy", "y", "copy", "Copy the samples of the pane.", footer=True),
     _samples("export", "x", "export", "Export all samples to a file.", footer=True),
+    _inside("left", "left", "token(-1)", "Go to the previous token.", "token"),
+    _inside("right", "right", "token(1)", "Go to the next token.", "token"),
+    _inside("first", "g,home", "end(-1)", "Go to the start of the text.", "start"),
+    _inside("last", "G,end", "end(1)", "Go behind the end: what follows the text.", "end"),
+    _inside(
+        "next",
+        "right_square_bracket",
+        "surprise(1)",
+        "Go to the next token that surprises.",
+        "surprise",
+        footer=True,
+    ),
+    _inside(
+        "previous",
+        "left_square_bracket",
+        "surprise(-1)",
+        "Go to the previous token that surprises.",
+        "previous surprise",
+    ),
+    _inside("up", "up,k", "block(-1)", "Choose the block above."),
+    _inside("down", "down,j", "block(1)", "Choose the block below."),
+    _inside(
+        "part",
+        "tab",
+        "part(1)",
+        "Choose the next head, the MLP or the whole block.",
+        "head",
+        footer=True,
+    ),
+    _inside(
+        "part_back",
+        "shift+tab",
+        "part(-1)",
+        "Choose the previous head, the MLP or the whole block.",
+        "previous head",
+    ),
+    _inside(
+        "section", "v", "section", "Show the attention, or the lens.", "attention", footer=True
+    ),
+    _inside(
+        "delete",
+        "d,delete",
+        "knock_out",
+        "Knock out the chosen part, or restore it.",
+        "knock out",
+        footer=True,
+    ),
+    _inside("undo", "u", "restore", "Restore all that is knocked out.", "restore", footer=True),
+    _inside("mean", "M", "mean", "Replace what is knocked out by its mean, or by zero."),
+    _inside(
+        "earlier",
+        "less_than_sign",
+        "scrub(-1)",
+        "Go to the checkpoint before.",
+        footer=True,
+    ),
+    _inside(
+        "later",
+        "greater_than_sign",
+        "scrub(1)",
+        "Go to the checkpoint after.",
+        footer=True,
+    ),
+    _inside("checkpoint", "w", "pick_checkpoint", "Choose the checkpoint."),
+    _inside(
+        "beside",
+        "b",
+        "beside",
+        "Put another checkpoint or run beside, or remove it.",
+        footer=True,
+    ),
+    _inside("prompt", "i", "write", "Type a text to look at.", "text", footer=True),
+    _inside("window", "V", "go_to_window", "Go to a window of the validation split.", footer=True),
+    _inside("page_up", "pageup", "window(-1)", "Go to the validation window before."),
+    _inside("page_down", "pagedown", "window(1)", "Go to the next validation window."),
+    _inside("export", "x", "export", "Export as JSON, as tp inspect writes it.", footer=True),
+    _inside("out", "escape", "out", "Go back.", "back", footer=True),
     _launch("train", "f5,ctrl+enter", "train", "Start training with these settings.", footer=True),
     _launch(
         "measure",

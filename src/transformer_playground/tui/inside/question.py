@@ -157,8 +157,7 @@ def start_of(position: int, count: int, size: int, start: int | None) -> int:
         size: How many are read at most.
         start: Where reading began so far; kept where it can be.
     """
-    latest = min(position, max(1, count - 1)) - 1
-    earliest = max(0, min(position + 1, count) - size)
+    earliest = min(max(0, min(position + 1, count) - size), position - 1)
     if start is None:
         return earliest
-    return min(max(start, earliest), max(latest, earliest), max(0, count - size))
+    return min(max(start, earliest), position - 1, max(0, count - size))

@@ -78,6 +78,11 @@ class LiveControls(View):
         message = problem if is_failure else ""
         return RunActivity(state, message, is_failure, trainer=trainer, waiting=waiting)
 
+    def action_inside(self) -> None:
+        from transformer_playground.tui.inside.actions import look_inside_run
+
+        look_inside_run(self.context, self.focus_run)
+
     def in_key_bar(self, action: str) -> KeyRank:
         """Controls come first while a run can be controlled, and are left out otherwise."""
         if action not in _CONTROLS:

@@ -120,6 +120,11 @@ class RunActions(View):
     def _target(self) -> "Target | None":
         return self._control.target(self.table.cursor)
 
+    def action_inside(self) -> None:
+        from transformer_playground.tui.inside.actions import look_inside_run
+
+        look_inside_run(self.context, self.table.cursor)
+
     def action_copy(self) -> None:
         self._with_row(self._commands.copy)
 

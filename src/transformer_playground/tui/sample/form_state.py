@@ -15,6 +15,7 @@ from transformer_playground.config.sample import (
 from transformer_playground.config.train import DType
 from transformer_playground.runs.generation_request import SampleRequest
 from transformer_playground.terminal import visible_line
+from transformer_playground.tui.shared.text import replace_symbols
 
 MAX_PROMPTS = 50
 # Keeps the whole history far below the size limit of the settings file.
@@ -24,8 +25,6 @@ _TABLES: Mapping[str, type[BaseModel]] = {
     "sample": DecodingConfig,
     "runtime": SampleRuntimeConfig,
 }
-# Symbols that `visible_line` shows for control characters -> the characters.
-_SYMBOLS = {0x2400 + code: chr(code) for code in range(0x20)} | {0x2421: "\x7f"}
 
 
 @dataclass(frozen=True)
@@ -160,11 +159,6 @@ def resolve_prompt(typed: str, settings: Mapping[str, Any]) -> str | None:
         return replace_symbols(typed)
     default = default_prompt(settings)
     return None if default.startswith(PROMPT_FILE) else default
-
-
-def replace_symbols(typed: str) -> str:
-    """Replace symbols by the control characters they stand for, such as ␊ by a line break."""
-    return typed.translate(_SYMBOLS)
 
 
 class History:

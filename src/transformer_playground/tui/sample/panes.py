@@ -15,9 +15,15 @@ from transformer_playground.files import replace_text, timestamped, write_new_fi
 from transformer_playground.formatting import loss_text
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.context import context_of
-from transformer_playground.tui.core.sampling import MOST_SOURCES, Failed, Started, Update
+from transformer_playground.tui.core.sampling import (
+    MOST_SOURCES,
+    Failed,
+    Source,
+    Started,
+    Update,
+)
 from transformer_playground.tui.sample.token_view import TokenDetail, TokenView
-from transformer_playground.tui.sample.transcript import Transcript
+from transformer_playground.tui.sample.transcript import Place, Transcript
 from transformer_playground.tui.shared.export import export_in_worker
 
 if TYPE_CHECKING:
@@ -156,6 +162,25 @@ class SamplePanes(Vertical):
         text = "\n\n".join(transcript.texts())
         self.app.copy_to_clipboard(text)
         self.notify(f"Copied {len(text):,} characters.", markup=False)
+
+    def action_inside(self) -> None:
+        """Look inside the model at the token under the cursor, or at the end of the sample."""
+        view = next((each for each in self.shown if each.cursor), self.chosen)
+        loaded = self._loaded.get(self.views.index(view))
+        transcript = view.transcript
+        if loaded is None or transcript is None or not transcript.n_tokens:
+            self.notify("There is no sample to look inside yet.", markup=False)
+            return
+        from transformer_playground.tui.inside.actions import look_inside_tokens
+
+        place = view.cursor or Place(0, len(transcript.samples[0].tokens))
+        drawn = transcript.samples[place.sample].token_ids
+        look_inside_tokens(
+            context_of(self),
+            Source(loaded.run_id, loaded.checkpoint.name),
+            (*loaded.prompt.tokens, *drawn),
+            len(loaded.prompt.tokens) + place.token,
+        )
 
     def action_export(self) -> None:
         started = [view.transcript for view in self.shown if view.transcript is not None]

@@ -23,8 +23,15 @@ STATE_ROLES: Mapping[str, Role] = {
     "interrupted": "warn",
     "finished": "good",
 }
+# Symbols that `visible_line` shows for control characters -> the characters.
+_SYMBOLS = {0x2400 + code: chr(code) for code in range(0x20)} | {0x2421: "\x7f"}
 _FULL, _HALF, _EMPTY = "━", "╸", "─"
 _LEAST_SAVED = 3
+
+
+def replace_symbols(typed: str) -> str:
+    """Replace symbols by the control characters they stand for, such as ␊ by a line break."""
+    return typed.translate(_SYMBOLS)
 
 
 def state_glyph(state: str) -> str:

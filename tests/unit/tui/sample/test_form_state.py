@@ -18,13 +18,13 @@ from transformer_playground.tui.sample.form_state import (
     default_text,
     default_weights,
     field_error,
-    replace_symbols,
     resolve_prompt,
     total_error,
     weights_error,
 )
 from transformer_playground.tui.sample.panes import export_samples
 from transformer_playground.tui.settings import Settings, load_settings, save_settings
+from transformer_playground.tui.shared.text import replace_symbols
 
 BY_NAME = {field.name: field for field in FORM_FIELDS}
 VALUES = {field.name: default_text(field, {}) for field in FORM_FIELDS}

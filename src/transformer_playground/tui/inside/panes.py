@@ -1,0 +1,244 @@
+"""Panes inside a text: the text itself, what is knocked out, and lens and attention."""
+
+from textual import events
+from textual.app import ComposeResult
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.widgets import Static
+
+from transformer_playground.formatting import loss_text
+from transformer_playground.inspection.glyphs import bits, percent
+from transformer_playground.terminal import visible_line
+from transformer_playground.tui.bindings import key_hint
+from transformer_playground.tui.core.context import context_of
+from transformer_playground.tui.inside.inside_state import InsideState, Section
+from transformer_playground.tui.inside.pane_lines import attention_lines, highest_weight, lens_lines
+from transformer_playground.tui.inside.question import (
+    Answer,
+    Column,
+    GivenTokens,
+    SplitWindow,
+    TypedText,
+)
+from transformer_playground.tui.inside.text_lines import (
+    Line,
+    curves_of,
+    detail_line,
+    knocked_out_lines,
+    text_lines,
+    token_at,
+)
+from transformer_playground.tui.shared.flow import Row
+
+LEAST_WIDE = 100
+"""Cells from which lens and attention of one checkpoint are side by side."""
+_FRAME, _SIDES = 2, 4
+_LEAST_PANES, _LEAST_TEXT = 6, 3
+_MUTED = "$text-muted"
+
+
+def _content(lines: list[Line]) -> Content:
+    return Content("\n").join(Content.assemble(*line) if line else Content("") for line in lines)
+
+
+class TextPane(Static):
+    """The text; a click on a token posts `Clicked`."""
+
+    class Clicked(Message):
+        """A token was clicked; its position in the whole text."""
+
+        def __init__(self, position: int) -> None:
+            super().__init__()
+            self.position = position
+
+    def __init__(self) -> None:
+        super().__init__(id="inside-text", classes="pane", markup=False)
+        self._rows: list[Row] = []
+        self._curves = self._start = 0
+
+    def show(self, lines: list[Line], rows: list[Row], answer: Answer | None) -> None:
+        """Show lines, the first of which are the rows of the text with their curves."""
+        self._rows = rows
+        self._curves = len(curves_of(answer)) if answer else 0
+        self._start = answer.text.start if answer and answer.text else 0
+        self.update(_content(lines))
+
+    def on_click(self, event: events.Click) -> None:
+        offset = event.get_content_offset(self)
+        if offset is None:
+            return
+        token = token_at(self._rows, self._curves, offset.x, offset.y)
+        if token is not None:
+            self.post_message(self.Clicked(self._start + token))
+
+
+class InsidePanes(Vertical):
+    """Draws the state of a look inside a text."""
+
+    def __init__(self, state: InsideState) -> None:
+        super().__init__(id="inside")
+        self._state, self._is_reading = state, False
+
+    def compose(self) -> ComposeResult:
+        yield TextPane()
+        yield Static(id="inside-out", classes="pane", markup=False)
+        with Horizontal(id="inside-panes"):
+            yield Static(id="inside-left", classes="pane", markup=False)
+            yield Static(id="inside-right", classes="pane", markup=False)
+
+    def on_resize(self) -> None:
+        self.draw(is_reading=self._is_reading)
+
+    def draw(self, *, is_reading: bool) -> None:
+        """Draw everything; `is_reading` while an answer is awaited."""
+        self._is_reading = is_reading
+        body = self.size
+        if not body.height:
+            return
+        with self.app.batch_update():
+            out = self._draw_knocked_out()
+            answer = self._state.answer
+            has_panes = answer is not None and answer.text is not None
+            self.query_one("#inside-panes").display = has_panes
+            left = body.height - out - (self._panes_height() if has_panes else 0)
+            self._draw_text(max(_LEAST_TEXT + _FRAME, left), body.width, has_panes=has_panes)
+            if answer is not None and has_panes:
+                self._draw_panes(answer, body.width)
+
+    def _panes_height(self) -> int:
+        """What lens and attention need, at most three fifths of the view."""
+        column = self._state.first
+        needed = _LEAST_PANES
+        if column is not None:
+            needed = max(len(column.lens) + 1, column.n_head + 5, needed)
+        return min(needed + _FRAME, self.size.height * 3 // 5)
+
+    def _draw_text(self, height: int, width: int, *, has_panes: bool) -> None:
+        pane, state = self.query_one(TextPane), self._state
+        answer, inner = state.answer, width - _SIDES
+        lines: list[Line] = []
+        rows: list[Row] = []
+        problem = answer.problem if answer else ""
+        if problem:
+            lines = [[(f"✗ {visible_line(problem)}", "$error")], self._way_out()]
+        elif answer is None:
+            lines = [[("loading …", _MUTED)]]
+        elif answer.columns:
+            details = [detail_line(answer, column) for column in answer.columns if column.scores]
+            if state.is_beside:
+                details = [
+                    [(f"{label}  ", _MUTED), *line]
+                    for label, line in zip("ab", details, strict=False)
+                ]
+            notes: list[Line] = [[(visible_line(each), "$warning")] for each in answer.notices]
+            space = height - _FRAME - len(details) - len(notes)
+            shown, rows = text_lines(answer, inner, space)
+            lines = [*shown, *details, *notes]
+        pane.styles.height = min(height, len(lines) + _FRAME) if has_panes else "1fr"
+        pane.show(lines, rows, answer)
+        titles = [self._title(column) for column in answer.columns] if answer else []
+        pane.border_title = Content("  │  ").join(titles)
+        pane.border_subtitle = Content(self._about(answer))
+
+    def _way_out(self) -> Line:
+        keys = {
+            "types a text": "prompt",
+            "takes a window": "window",
+            "chooses a checkpoint": "checkpoint",
+        }
+        hints = (f"{self._key(name)} {what}" for what, name in keys.items())
+        return [("  " + " · ".join(hints), _MUTED)]
+
+    def _title(self, column: Column) -> Content:
+        name = context_of(self).name_of(column.source.run_id)
+        if column.scores is None:
+            return Content(f"{name} · {visible_line(column.source.checkpoint)}")
+        loss = "" if column.val_loss is None else f" · val loss {loss_text(column.val_loss)}"
+        names = next(
+            (each.roles for each in column.checkpoints if column.source.checkpoint in each.names),
+            (),
+        )
+        roles = f" ({', '.join(names)})" if names else ""
+        return Content(f"{name} · step {column.step:,}{roles}{loss}")
+
+    def _about(self, answer: Answer | None) -> str:
+        if answer is None or answer.text is None:
+            return ""
+        text, chosen = answer.text, answer.question.text
+        match chosen:
+            case GivenTokens():
+                what = "sample"
+            case TypedText():
+                what = "typed text"
+            case SplitWindow(number):
+                of = f" of {text.windows:,}" if text.windows else ""
+                what = f"validation window {number:,}{of}"
+        tokens = f"{text.count:,} token{'' if text.count == 1 else 's'}"
+        if text.count > len(text.tokens):
+            tokens += f", {text.start + 1:,}-{text.start + len(text.tokens):,} in the context"
+        column = self._state.first
+        loss = column.scores.mean_loss if column and column.scores else None
+        average = "" if loss is None else f" · {bits(loss)} bits per token"
+        reading = " · reading …" if self._is_reading else ""
+        return f"{what} · {tokens}{average}{reading}"
+
+    def _draw_knocked_out(self) -> int:
+        """Draw what the knocked-out parts cost; the height of the pane."""
+        pane, state = self.query_one("#inside-out", Static), self._state
+        parts = state.question.parts
+        pane.display = bool(parts)
+        if not parts:
+            return 0
+        lines = knocked_out_lines(state) or [[("reading …", _MUTED)]]
+        pane.update(_content(lines))
+        replaced = "its mean" if state.question.mean else "zero"
+        pane.border_title = Content(f"without {', '.join(parts)} (replaced by {replaced})")
+        pane.border_subtitle = Content(f"{self._key('undo')} restores all")
+        pane.styles.height = len(lines) + _FRAME
+        return len(lines) + _FRAME
+
+    def _draw_panes(self, answer: Answer, width: int) -> None:
+        left, right = (
+            self.query_one("#inside-left", Static),
+            self.query_one("#inside-right", Static),
+        )
+        columns = answer.columns
+        both = [left, right]
+        if len(columns) > 1:
+            shown = [(columns[0], self._state.section), (columns[1], self._state.section)]
+        elif width >= LEAST_WIDE:
+            shown = [(columns[0], "lens"), (columns[0], "attention")]
+        else:
+            shown = [(columns[0], self._state.section)]
+        right.display = len(shown) > 1
+        # The panes fill what is left below the others.
+        height = self._panes_height() - _FRAME
+        taken = sum(
+            int(pane.styles.height.value) if pane.display and pane.styles.height else 0
+            for pane in (self.query_one("#inside-text"), self.query_one("#inside-out"))
+        )
+        height = max(height, self.size.height - taken - _FRAME)
+        inner = width // len(shown) - _SIDES
+        for label, pane, (column, section) in zip("ab", both, shown, strict=False):
+            draw = lens_lines if section == "lens" else attention_lines
+            pane.update(_content(draw(answer, column, self._state, inner, height)))
+            name = {
+                "lens": "logit lens: likeliest after each layer",
+                "attention": f"attention in block {column.block}, from the token before "
+                f"(█ {percent(highest_weight(column))})",
+            }[section]
+            pane.border_title = Content(f"{label}  {name}" if len(columns) > 1 else name)
+            pane.border_subtitle = Content(self._pane_hint(section, len(shown)))
+
+    def _pane_hint(self, section: Section, shown: int) -> str:
+        hints = [f"{self._key('up')} {self._key('down')} block"]
+        if section == "attention":
+            hints.append(f"{self._key('part')} head")
+        if shown == 1 or self._state.is_beside:
+            other = "attention" if section == "lens" else "lens"
+            hints.append(f"{self._key('section')} {other}")
+        return " · ".join(hints)
+
+    def _key(self, name: str) -> str:
+        return key_hint(f"inside.{name}", context_of(self).keymap)

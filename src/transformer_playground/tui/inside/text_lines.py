@@ -1,0 +1,176 @@
+"""The text with its cursor and a curve of surprisal below each row, as lines of styled pieces."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.cells import cell_len
+
+from transformer_playground.formatting import loss_text, signed_text
+from transformer_playground.inspection.glyphs import bits, height, named, percent, quoted
+from transformer_playground.terminal import visible
+from transformer_playground.tui.inside.inside_state import InsideState
+from transformer_playground.tui.inside.question import Answer, Column
+from transformer_playground.tui.shared.flow import LINE_BREAK, PLAIN, Flow, Row
+
+Line = list[tuple[str, str]]
+"""Pieces of one line, safe to print, each with its style."""
+
+MUTED = "$foreground 70%"
+_MOST_NATS = 8 * math.log(2)
+_GUTTER = 3
+_NO_WIDTH = "·"
+
+
+def one_line(text: str) -> str:
+    """Text without control characters, its line breaks as symbols."""
+    return visible(text).replace("\n", LINE_BREAK).replace("\t", " ")
+
+
+def shown_token(text: str) -> str:
+    """Text of a token in one line, of at least one cell."""
+    safe = one_line(text)
+    return safe if cell_len(safe) else _NO_WIDTH
+
+
+def text_flow(texts: Sequence[str], width: int) -> Flow:
+    """The tokens wrapped into rows."""
+    flow = Flow(max(1, width - 1))
+    for place, text in enumerate(texts):
+        flow.push(place, shown_token(text))
+    return flow
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Surprisal of each token, with a label of at most two cells."""
+
+    label: str
+    surprisals: tuple[float | None, ...]
+    style: str
+
+
+def curves_of(answer: Answer) -> list[Curve]:
+    """One curve for each checkpoint, and one without what is knocked out."""
+    found = []
+    labels = "ab" if len(answer.columns) > 1 else " "
+    for label, column in zip(labels, answer.columns, strict=False):
+        if column.scores is not None:
+            found.append(Curve(label, column.scores.surprisals, "$accent"))
+        if column.without is not None:
+            found.append(Curve(f"{label}−".strip(), column.without.surprisals, "$warning"))
+    return found
+
+
+def text_lines(answer: Answer, width: int, rows: int) -> tuple[list[Line], list[Row]]:
+    """The rows around the cursor, each with its curves, and the rows of tokens for the mouse.
+
+    Args:
+        answer: With a text.
+        width: Columns.
+        rows: How many lines there may be.
+    """
+    if answer.text is None:
+        return [], []
+    flow = text_flow(answer.text.texts, width - _GUTTER)
+    curves = curves_of(answer)
+    each = 1 + len(curves)
+    fitting = max(1, rows // each)
+    at = _row_of(flow, answer.here)
+    first = min(max(0, at - fitting // 2), max(0, len(flow) - fitting))
+    shown = [flow[number] for number in range(first, min(first + fitting, len(flow)))]
+    lines: list[Line] = []
+    for row in shown:
+        lines.append([(" " * _GUTTER, ""), *_pieces(row, answer.here)])
+        for curve in curves:
+            marks = "".join(_mark(curve, token) * cell_len(text) for token, text in row)
+            lines.append([(curve.label.ljust(_GUTTER), MUTED), (marks, curve.style)])
+    if answer.here == len(answer.text.texts) and lines:
+        is_last = first + len(shown) == len(flow)
+        if is_last:
+            lines[-each].append((" ", "reverse"))
+    return lines, shown
+
+
+def token_at(rows: Sequence[Row], curves: int, x: int, y: int) -> int | None:
+    """Token at a place of the lines; None beside them."""
+    number = y // (1 + curves)
+    edge = _GUTTER
+    if x < edge or not 0 <= number < len(rows):
+        return None
+    for token, text in rows[number]:
+        edge += cell_len(text)
+        if x < edge:
+            return token
+    return None
+
+
+def _row_of(flow: Flow, token: int) -> int:
+    wanted = (number for number in range(len(flow)) if any(t == token for t, _ in flow[number]))
+    return next(wanted, len(flow) - 1)
+
+
+def _pieces(row: Row, here: int) -> Line:
+    return [(text, "bold reverse" if token == here else "") for token, text in row]
+
+
+def _mark(curve: Curve, token: int) -> str:
+    value = curve.surprisals[token] if token != PLAIN else None
+    return " " if value is None else height(value, _MOST_NATS)
+
+
+def detail_line(answer: Answer, column: Column) -> Line:
+    """The token under the cursor: probability, rank, surprisal, and entropy of the prediction."""
+    text, scores, here = answer.text, column.without or column.scores, answer.here
+    if text is None or scores is None:
+        return []
+    entropy = f"entropy {bits(scores.entropies[here - 1], 1)} bits"
+    if here >= len(text.tokens):
+        names = answer.names or {}
+        likeliest = "  ".join(
+            f"{named({'text': names.get(token, ''), 'token': token})} {percent(p)}"
+            for token, p in scores.likeliest[-1][:3]
+        )
+        return [("after the text  ", MUTED), (likeliest, "bold"), (f"  {entropy}", MUTED)]
+    return [
+        (f"token {answer.position + 1:,} of {text.count:,}  ", MUTED),
+        (quoted(text.texts[here]), "bold"),
+        (f"  p {percent(scores.probabilities[here])}", "bold"),
+        (f"  rank {scores.ranks[here]:,}", ""),
+        (f"  surprisal {bits(scores.surprisals[here], 1)} bits", ""),
+        (f"  {entropy}", MUTED),
+    ]
+
+
+def knocked_out_lines(state: InsideState) -> list[Line]:
+    """What the text costs without the parts, and how it goes on, before and after."""
+    answer = state.answer
+    lines: list[Line] = []
+    columns = answer.columns if answer else ()
+    for label, column in zip("ab" if len(columns) > 1 else " ", columns, strict=False):
+        prefix = f"{label} ".strip(" ") + (" " if label.strip() else "")
+        if column.scores is None:
+            continue
+        if column.without is None:
+            lines.append([(f"{prefix}has none of these parts", MUTED)])
+            continue
+        lines.append([(prefix, MUTED), *_cost(column)])
+        for name, place in (("as it is", 0), ("without ", 1)):
+            continued = "…" if column.continued is None else column.continued[place]
+            lines.append(
+                [(f"{prefix}{name}  ", MUTED), ("… ", MUTED), (one_line(continued), "bold")]
+            )
+    return lines
+
+
+def _cost(column: Column) -> Line:
+    before = column.scores.mean_loss if column.scores else None
+    after = column.without.mean_loss if column.without else None
+    if before is None or after is None:
+        return [("a single token has no loss", MUTED)]
+    change = signed_text(after - before, loss_text)
+    worse = after > before
+    return [
+        (f"loss {loss_text(before)} → {loss_text(after)} nats per token  ", ""),
+        (f"{change} {'worse' if worse else 'better'}", "bold $warning" if worse else "bold"),
+    ]
