@@ -59,7 +59,7 @@ def lens_lines(
             line.append((bar(each.entropy, top, _BAR), "$accent"))
         lines.append(line)
     kept = _around(lines, state.block + 1, rows - 1)
-    return [*kept, [(_decision(answer, column), MUTED)]]
+    return [*kept, [(shorten(_decision(answer, column), width), MUTED)]]
 
 
 def _decision(answer: Answer, column: Column) -> str:
@@ -139,7 +139,7 @@ def _shaded(
         return [
             [("text     ", MUTED), (line, "")],
             [(" " * 9, ""), (marks, "$accent")],
-            [("most on  ", MUTED), (most, "")],
+            [("most on  ", MUTED), (shorten(most, width - 9), "")],
         ]
     flow = text_flow(seen, width)
     row = flow[len(flow) - 1] or flow[max(0, len(flow) - 2)]
@@ -149,7 +149,7 @@ def _shaded(
     return [
         [("".join(piece for _, piece in row), "")],
         [(marks, "$accent")],
-        [("most on  ", MUTED), (most, "")],
+        [("most on  ", MUTED), (shorten(most, width - 9), "")],
     ]
 
 

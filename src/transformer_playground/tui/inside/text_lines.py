@@ -8,7 +8,7 @@ from rich.cells import cell_len
 
 from transformer_playground.formatting import loss_text, signed_text
 from transformer_playground.inspection.glyphs import bits, height, named, percent, quoted
-from transformer_playground.terminal import visible
+from transformer_playground.terminal import visible_line
 from transformer_playground.tui.inside.inside_state import InsideState
 from transformer_playground.tui.inside.question import Answer, Column
 from transformer_playground.tui.shared.flow import LINE_BREAK, PLAIN, Flow, Row
@@ -24,7 +24,7 @@ _NO_WIDTH = "·"
 
 def one_line(text: str) -> str:
     """Text without control characters, its line breaks as symbols."""
-    return visible(text).replace("\n", LINE_BREAK).replace("\t", " ")
+    return visible_line(text.replace("\n", LINE_BREAK).replace("\t", " "))
 
 
 def shown_token(text: str) -> str:
@@ -148,7 +148,7 @@ def knocked_out_lines(state: InsideState) -> list[Line]:
     lines: list[Line] = []
     columns = answer.columns if answer else ()
     for label, column in zip("ab" if len(columns) > 1 else " ", columns, strict=False):
-        prefix = f"{label} ".strip(" ") + (" " if label.strip() else "")
+        prefix = f"{label} " if label.strip() else ""
         if column.scores is None:
             continue
         if column.without is None:
@@ -156,10 +156,8 @@ def knocked_out_lines(state: InsideState) -> list[Line]:
             continue
         lines.append([(prefix, MUTED), *_cost(column)])
         for name, place in (("as it is", 0), ("without ", 1)):
-            continued = "…" if column.continued is None else column.continued[place]
-            lines.append(
-                [(f"{prefix}{name}  ", MUTED), ("… ", MUTED), (one_line(continued), "bold")]
-            )
+            continued = "" if column.continued is None else one_line(column.continued[place])
+            lines.append([(f"{prefix}{name}  … ", MUTED), (continued, "bold")])
     return lines
 
 
