@@ -10,6 +10,7 @@ import torch
 
 from builders.commands import Project, make_trained_project
 from builders.schemas import check
+from transformer_playground.inspection.request import View
 from transformer_playground.runs.folder import RunFolder, open_run
 from transformer_playground.tui.core.sampling import Source
 from transformer_playground.tui.inside.question import (
@@ -53,12 +54,13 @@ def test_scores_lens_attention_and_ablation_are_those_of_the_command(
     answer = last(service, asked("10 bottles", position=4, block=1, parts=("1.0",)))
     column = answer.columns[0]
     documents = {}
-    for view in ("text", "lens", "attention", "ablate", "heads"):
+    views: tuple[View, ...] = ("text", "lens", "attention", "ablate", "heads")
+    for view in views:
         path = tmp_path / f"{view}.json"
         service.export(
             replace(answer.question, sources=(column.source,)),
             answer,
-            view,  # type: ignore[arg-type]
+            view,
             path,
         )
         documents[view] = json.loads(path.read_text(encoding="utf-8"))

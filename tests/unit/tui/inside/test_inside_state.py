@@ -117,17 +117,21 @@ def test_parts_are_the_heads_then_an_mlp_where_there_is_one_then_the_block() -> 
     assert state.part_name == "0"
 
 
+def knocked_out(state: InsideState) -> list[str]:
+    return list(state.question.parts)
+
+
 def test_several_parts_are_knocked_out_and_one_key_restores_all() -> None:
     state = state_with()
     state.knock_out()
     state.turn_part(1)
     state.knock_out()
-    assert state.question.parts == ("2.0", "2.1")
+    assert knocked_out(state) == ["2.0", "2.1"]
     state.knock_out()
-    assert state.question.parts == ("2.0",)
+    assert knocked_out(state) == ["2.0"]
     state.knock_out()
     assert state.restore()
-    assert state.question.parts == ()
+    assert knocked_out(state) == []
     assert not state.restore()
 
 
