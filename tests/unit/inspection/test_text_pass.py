@@ -1,11 +1,14 @@
 """A text pass says what the views it stands for say."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from torch.testing import assert_close
 
+from builders.base_models import build_model_folder
+from builders.lora_models import adapted_model, some_tokens, stir
 from builders.models import lively_model, tokens_of
 from transformer_playground.inspection.ablation import Component, ablate, continuation
 from transformer_playground.inspection.heads import attention_patterns, head_kind
@@ -65,6 +68,17 @@ def test_a_continuation_takes_the_likeliest_tokens_within_the_context() -> None:
     assert set(continuation(model, tokens, [], count=9, vocab_size=1)) == {0}
 
 
+@pytest.mark.parametrize("architecture", ["qwen2", "gemma3"])
+def test_a_finetuned_model_is_read_and_changed_alike(architecture: str, tmp_path: Path) -> None:
+    model = stir(adapted_model(build_model_folder(architecture, tmp_path)))  # type: ignore[arg-type]
+    tokens = some_tokens(model, 1, 6)
+    found = TextPass(model, tokens, [Component(0, 0)])
+    assert len(found.lens(5)) == len(found.lens(0)) > 1
+    assert_close(found.attention(0).sum(-1), torch.ones(found.attention(0).shape[:2]))
+    assert found.scores != TextPass(model, tokens).scores
+    assert len(list(continuation(model, tokens, [Component(0, 0)], count=2))) == 2
+
+
 def prediction(likeliest: int) -> LayerPrediction:
     return LayerPrediction(0.0, ((likeliest, 1.0),), None, None)
 
@@ -82,6 +96,9 @@ def test_a_head_is_called_by_its_scores_else_by_where_it_looks() -> None:
     sink[:, 0] = 1
     previous = torch.diag(torch.ones(7), -1)
     assert head_kind(even, {"induction": 0.61, "previous_token": 0.4}) == ("induction", 0.61)
-    assert head_kind(even, {"previous_token": 0.1}) == ("broad", pytest.approx(1.0))
+    broad = head_kind(even, {"previous_token": 0.1})
+    assert broad is not None
+    assert broad.name == "broad"
+    assert broad.score == pytest.approx(1.0)
     assert head_kind(sink, {}) == ("first token", 1.0)
     assert head_kind(previous, {"previous_token": 0.2}) is None
