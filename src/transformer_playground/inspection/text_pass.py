@@ -42,7 +42,8 @@ class TextPass:
         alternatives: int = 5,
     ) -> None:
         self._model, self._tokens = model, tokens
-        self._components, self._replacement = components, replacement
+        self._components = components
+        self._replacement: Replacement = replacement
         self._alternatives = alternatives
         recording = self._pass(lens_sites(model))
         self.scores: TokenScores = score_tokens(

@@ -203,14 +203,13 @@ class InsidePanes(Vertical):
             self.query_one("#inside-left", Static),
             self.query_one("#inside-right", Static),
         )
-        columns = answer.columns
+        first, *beside = answer.columns
         both = [left, right]
-        if len(columns) > 1:
-            shown = [(columns[0], self._state.section), (columns[1], self._state.section)]
-        elif width >= LEAST_WIDE:
-            shown = [(columns[0], "lens"), (columns[0], "attention")]
-        else:
-            shown = [(columns[0], self._state.section)]
+        section: Section = self._state.section
+        shown: list[tuple[Column, Section]] = [(each, section) for each in (first, *beside)]
+        if not beside and width >= LEAST_WIDE:
+            sections: tuple[Section, ...] = ("lens", "attention")
+            shown = [(first, each) for each in sections]
         right.display = len(shown) > 1
         # The panes fill what is left below the others.
         height = self._panes_height() - _FRAME
@@ -228,7 +227,7 @@ class InsidePanes(Vertical):
                 "attention": f"attention in block {column.block}, from the token before "
                 f"(█ {percent(highest_weight(column))})",
             }[section]
-            pane.border_title = Content(f"{label}  {name}" if len(columns) > 1 else name)
+            pane.border_title = Content(f"{label}  {name}" if beside else name)
             pane.border_subtitle = Content(self._pane_hint(section, len(shown)))
 
     def _pane_hint(self, section: Section, shown: int) -> str:

@@ -270,7 +270,7 @@ class InsideView(View):
 
     def _export(self, name: str | None) -> None:
         answer = self.state.answer
-        view = next((each for each in _EXPORTS if each == name), None)
+        view: InspectView | None = next((each for each in _EXPORTS if each == name), None)
         if view is None or answer is None:
             return
         question, service = self.state.question, self._service
