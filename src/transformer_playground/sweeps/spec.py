@@ -8,20 +8,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Strict, ValidationError, model_validator
+from pydantic import Field, Strict, ValidationError, model_validator
 
 from transformer_playground.config.base import Strings, Table, conflict, setting
 from transformer_playground.config.sources import read_layer
 from transformer_playground.config.toml import shortened, toml_string, toml_value
 from transformer_playground.errors import ConfigError, UsageError, translate_os_errors
 from transformer_playground.files import display_path, random_hex, replace_text
-from transformer_playground.sweeps.axes import Axis, axis_from_toml, axis_to_toml
+from transformer_playground.sweeps.axes import Axis, Values, axis_from_toml, axis_to_toml
+from transformer_playground.sweeps.listed import (
+    axes_of,
+    combination_lines,
+    combinations_from_toml,
+)
 
 SWEEPS_DIR = Path("sweeps")
 SPEC_FILE = "sweep.toml"
 MOST_RUNS = 10_000
 
-Method = Literal["grid", "random", "tpe"]
+Method = Literal["grid", "list", "random", "tpe"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
 _STAMP = "%Y%m%d-%H%M%S"
@@ -58,8 +63,8 @@ class _File(Table):
     )
     method: Method = setting(
         "grid",
-        "grid = all combinations of values; random = drawn at random; tpe = chosen by Optuna's "
-        "tree-structured Parzen estimator from the results so far.",
+        "grid = all combinations of values; list = those of [[combinations]]; random = drawn at "
+        "random; tpe = chosen by Optuna's tree-structured Parzen estimator from the results so far.",
     )
     seeds: _Seeds = setting((), "Seeds; each combination is trained with each.")
     runs: int | None = setting(
@@ -71,10 +76,20 @@ class _File(Table):
     halving: Halving | None = setting(None, "Successive halving: steps of the first rung, factor.")
     config: str = setting("", "Configuration file instead of the experiment's; empty for that.")
     axes: dict[str, Any] = setting({}, "Values of each setting that varies.")
+    combinations: tuple[dict[str, Any], ...] = Field(
+        (), strict=False, description="Settings and values of each combination (method = list)."
+    )
 
     @model_validator(mode="after")
     def _check_method(self) -> Self:
-        if self.method != "grid" and self.runs is None:
+        if (self.method == "list") != bool(self.combinations) or (
+            self.method == "list" and self.axes
+        ):
+            raise conflict(
+                "method = 'list' and [[combinations]] belong together, without [axes]",
+                "combinations",
+            )
+        if self.method in ("random", "tpe") and self.runs is None:
             raise conflict(
                 f"method = '{self.method}' needs runs, the number of combinations", "runs"
             )
@@ -84,8 +99,10 @@ class _File(Table):
             )
         if self.sequential and (self.method == "tpe" or self.halving is not None):
             raise conflict("sequential works with neither method = 'tpe' nor halving", "sequential")
-        if self.method == "grid" and self.runs is not None:
-            raise conflict("runs has no effect with method = 'grid', which trains all", "runs")
+        if self.method in ("grid", "list") and self.runs is not None:
+            raise conflict(
+                f"runs has no effect with method = '{self.method}', which trains all", "runs"
+            )
         return self
 
 
@@ -102,6 +119,7 @@ class Sweep:
         halving: Successive halving; None = every run is trained to its end.
         sequential: No further seeds are trained once the best combination is clear.
         root: Folder of the sweep, where a search keeps its journal; None before it is saved.
+        listed: The combinations of method "list"; `axes` then has all their values.
     """
 
     sweep_id: str
@@ -117,6 +135,7 @@ class Sweep:
     halving: Halving | None = None
     sequential: bool = False
     root: Path | None = field(default=None, compare=False)
+    listed: tuple[Values, ...] = ()
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -219,14 +238,18 @@ def load_sweep(folder: SweepFolder) -> Sweep:
     missing = [
         key
         for key in ("experiment", "created", "seeds", "axes")
-        if not getattr(file, key) and not (key == "experiment" and file.config)
+        if not getattr(file, key)
+        and not (key == "experiment" and file.config)
+        and not (key == "axes" and file.combinations)
     ]
     if missing:
         raise ConfigError(f"{name}: {missing[0]} is missing.", _known_keys())
     if len(set(file.seeds)) < len(file.seeds):
         raise ConfigError(f"{name}: seeds holds a seed twice.")
     try:
-        axes = tuple(axis_from_toml(key, value) for key, value in file.axes.items())
+        listed = combinations_from_toml(file.combinations)
+        stated = tuple(axis_from_toml(key, value) for key, value in file.axes.items())
+        axes = axes_of(listed) if listed else stated
     except ConfigError as error:
         raise ConfigError(f"{name}: {error.message}", error.hint) from error
     return Sweep(
@@ -243,6 +266,7 @@ def load_sweep(folder: SweepFolder) -> Sweep:
         file.halving,
         file.sequential,
         folder.root,
+        listed,
     )
 
 
@@ -297,6 +321,8 @@ def _as_toml(sweep: Sweep) -> str:
         lines.append(f"halving = {toml_value(halving)}")
     if sweep.config is not None:
         lines.append(f"config = {toml_string(str(sweep.config.absolute()))}")
+    if sweep.listed:
+        return "\n".join([*lines, *combination_lines(sweep.listed)]) + "\n"
     lines += ["", "[axes]", *_axis_lines(sweep.axes)]
     return "\n".join(lines) + "\n"
 

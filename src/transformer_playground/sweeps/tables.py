@@ -51,6 +51,8 @@ def size_text(sweep: Sweep, states: Sequence[TrialState]) -> str:
     seeds, runs = len(sweep.seeds), planned_runs(sweep, states)
     if sweep.method == "grid":
         parts = [f"{len(axis.values)} {headers[axis.key]}" for axis in sweep.axes]
+    elif sweep.method == "list":
+        parts = [f"{len(sweep.listed)} listed combinations of {', '.join(headers.values())}"]
     else:
         how = "random" if sweep.method == "random" else "TPE"
         parts = [f"{runs // seeds} {how} combinations of {', '.join(headers.values())}"]

@@ -167,6 +167,9 @@ def _combinations(sweep: Sweep) -> dict[int, Values]:
     if sweep.method == "tpe":
         _check_size((sweep.runs or 0) * len(sweep.seeds))
         return search_of(sweep).combinations() if sweep.root is not None else {}
+    if sweep.method == "list":
+        _check_size(len(sweep.listed) * len(sweep.seeds))
+        return dict(enumerate(sweep.listed))
     return dict(enumerate(_grid(sweep) if sweep.method == "grid" else _draws(sweep)))
 
 

@@ -1,0 +1,1 @@
+"""Scaling laws: a family of sizes, the law fitted to its losses, and what it predicts."""
