@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from transformer_playground.plots.figure import COLOURS
+from transformer_playground.plots.drawing import COLOURS
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.series import RunSeries
 

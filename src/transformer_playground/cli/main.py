@@ -18,6 +18,7 @@ _COMMANDS = {
     "generate": "sample",
     "loop": "train",
     "compare": "compare",
+    "scale": "scale",
     "report": "report",
     "eval": "eval_run",
     "plot-loss": "plot_loss",

@@ -1,6 +1,5 @@
 """`tp sweep`: many runs of one experiment with different settings."""
 
-import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -11,26 +10,24 @@ import typer
 
 from transformer_playground.cli.options import AsJson, ConfigPath, ExperimentsDir, RunsDir
 from transformer_playground.cli.output import note, print_table, say, say_json
-from transformer_playground.cli.preparation import PreparationDisplay
-from transformer_playground.cli.train import stop_on_signals
+from transformer_playground.cli.train_sweep import (
+    SWEEPS_DIR,
+    Jobs,
+    SweepsDir,
+    SweepTraining,
+    sweep_arguments,
+)
 from transformer_playground.errors import PlaygroundError, UsageError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
-from transformer_playground.formatting import duration_text, loss_text, percent_text
+from transformer_playground.formatting import duration_text, percent_text
 from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.training.launch import shell_command
 
 if TYPE_CHECKING:
-    from transformer_playground.sweeps.runner import Ended, Started
     from transformer_playground.sweeps.spec import Sweep
     from transformer_playground.sweeps.trials import TrialState
 
-_SWEEPS = Path("sweeps")
-_MOST_JOBS = 64
-
 Id = Annotated[str, typer.Argument(metavar="ID", help="Sweep, or a unique beginning of its name.")]
-SweepsDir = Annotated[
-    Path, typer.Option("--sweeps-dir", help="Folder of sweeps.", show_default=True)
-]
 
 
 def new(
@@ -85,7 +82,7 @@ def new(
         str | None, typer.Option("--name", metavar="ID", help="Name of the sweep.")
     ] = None,
     config: ConfigPath = None,
-    sweeps_dir: SweepsDir = _SWEEPS,
+    sweeps_dir: SweepsDir = SWEEPS_DIR,
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
@@ -114,19 +111,14 @@ def new(
         say(f"exist already, not trained again: {reused}")
     unknown = "not known, there is no earlier run on this machine"
     say(f"time: {unknown if seconds is None else f'about {duration_text(seconds)}'}")
-    command = _arguments("run", sweep, sweeps_dir)
+    command = sweep_arguments("run", sweep.sweep_id, sweeps_dir)
     say(f"Next: {shell_command(['tp', *command], experiments_dir, runs_dir)}")
 
 
 def run(
     sweep_id: Id,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            "--jobs", metavar="N", min=1, max=_MOST_JOBS, help="Runs trained side by side."
-        ),
-    ] = 1,
-    sweeps_dir: SweepsDir = _SWEEPS,
+    jobs: Jobs = 1,
+    sweeps_dir: SweepsDir = SWEEPS_DIR,
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
@@ -139,38 +131,17 @@ def run(
     Interrupted ones are resumed. Several processes and machines that share the folders can do this
     at the same time.
     """
-    from transformer_playground.data.workers import core_count
     from transformer_playground.sweeps.progress import Progress
-    from transformer_playground.sweeps.runner import SweepRunner, allow_starts
     from transformer_playground.sweeps.spec import find_sweep, load_sweep
-    from transformer_playground.sweeps.tables import planned_runs
-    from transformer_playground.sweeps.trials import prepare_dataset
-    from transformer_playground.sweeps.workers import Workers
 
     folder = find_sweep(sweeps_dir, sweep_id)
     sweep = load_sweep(folder)
-    with PreparationDisplay() as preparation:
-        prepare_dataset(sweep, experiments_dir, runs_dir, preparation.note, preparation.progress)
     progress = Progress(sweep, experiments_dir, runs_dir)
-    display = _Display(planned_runs(sweep, progress.states()), json_output=json_output)
-    if not worker:
-        allow_starts(folder)
-    runner = SweepRunner(folder, progress, note, display.show)
-    threads = max(1, core_count() // jobs)
-    if jobs > 1:
-        # Read when torch is imported.
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-    arguments = _arguments("run", sweep, sweeps_dir)
-    own = ["--worker", *(["--json"] if json_output else [])]
-    own += ["--experiments-dir", str(experiments_dir), "--runs-dir", str(runs_dir)]
-    with (
-        stop_on_signals(runner) as request,
-        Workers([*arguments, *own], jobs - 1, threads) as workers,
-    ):
-        runner.run()
-        workers.wait(lambda: request.signal is not None)
+    training = SweepTraining(folder, progress, jobs, json_output=json_output, is_worker=worker)
+    request = training.run()
     if request.signal is not None:
         if not worker:
+            arguments = sweep_arguments("run", sweep.sweep_id, sweeps_dir)
             again = shell_command(["tp", *arguments], experiments_dir, runs_dir)
             note(f"stopped by {request.signal.name}. Go on with: {again}")
         return request.exit_code
@@ -184,7 +155,7 @@ def show(
     sweep_id: Id,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
     csv_output: Annotated[bool, typer.Option("--csv", help="Print a CSV row per run.")] = False,
-    sweeps_dir: SweepsDir = _SWEEPS,
+    sweeps_dir: SweepsDir = SWEEPS_DIR,
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
@@ -212,7 +183,7 @@ def stop(
     finish_runs: Annotated[
         bool, typer.Option("--finish-runs", help="Let the runs in training end first.")
     ] = False,
-    sweeps_dir: SweepsDir = _SWEEPS,
+    sweeps_dir: SweepsDir = SWEEPS_DIR,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
@@ -238,7 +209,7 @@ def next_run(
             help="Number of a trial, from 0, or the id of its run, or a unique beginning or end.",
         ),
     ],
-    sweeps_dir: SweepsDir = _SWEEPS,
+    sweeps_dir: SweepsDir = SWEEPS_DIR,
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
@@ -259,7 +230,7 @@ def next_run(
 
 
 def list_sweeps(
-    sweeps_dir: SweepsDir = _SWEEPS,
+    sweeps_dir: SweepsDir = SWEEPS_DIR,
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
@@ -301,11 +272,6 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "list": list_sweeps,
 }
 """A command for each name."""
-
-
-def _arguments(verb: str, sweep: "Sweep", sweeps_dir: Path) -> list[str]:
-    folder = [] if sweeps_dir == _SWEEPS else ["--sweeps-dir", str(sweeps_dir)]
-    return ["sweep", verb, sweep.sweep_id, *folder]
 
 
 def _states(sweep: "Sweep", experiments_dir: Path, runs_dir: Path) -> "list[TrialState]":
@@ -350,34 +316,3 @@ def _print_results(
                 say(line)
         else:
             print_table(table)
-
-
-class _Display:
-    """Prints a line, or with `json_output` a JSON object, as a trial begins and as it ends."""
-
-    def __init__(self, runs: int, *, json_output: bool) -> None:
-        self._runs, self._json = runs, json_output
-
-    def show(self, event: "Started | Ended") -> None:
-        """Print one event."""
-        from transformer_playground.sweeps.results import trial_text
-        from transformer_playground.sweeps.runner import Started
-
-        if self._json:
-            say_json({"event": "trial", **event.as_json()})
-            return
-        name = f"{event.trial.number + 1}/{self._runs} {trial_text(event.trial)}"
-        if isinstance(event, Started):
-            say(f"{name}: {'resumed' if event.is_resumed else 'started'}")
-        else:
-            say(f"{name}: {_outcome(event)}")
-
-
-def _outcome(event: "Ended") -> str:
-    row = event.state.row
-    if event.problem:
-        return f"failed: {event.problem}"
-    loss = None if row is None else row.summary.best_val_loss
-    if row is None or loss is None or event.state.state != "finished":
-        return "stopped"
-    return f"val loss {loss_text(loss)}, {duration_text(row.summary.wall_time_s)}"

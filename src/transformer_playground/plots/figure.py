@@ -3,40 +3,36 @@
 Uses matplotlib's objects and not pyplot, which would keep figures and may need a display.
 """
 
-import threading
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
-from rich.cells import cell_len
 
 from transformer_playground.formatting import count_text, duration_text, loss_text
+from transformer_playground.plots.drawing import (
+    COLOURS,
+    INK,
+    MARKERS,
+    MUTED,
+    SIZE,
+    finish_axes,
+    save_figure,
+    set_title,
+)
 from transformer_playground.plots.loss_curves import LossCurves, PlotRequest, PlottedNGram
 from transformer_playground.runs.column_buffer import FloatArray
 from transformer_playground.runs.curves import debiased_ema, decimate, split_at_gaps
 from transformer_playground.runs.metrics import Axis
 from transformer_playground.runs.series import Curve
 
-# Okabe & Ito (2008), "Color Universal Design": distinct for every kind of colour vision. Without
-# their yellow, which is invisible on white.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-# One fewer than colours, so that pairs repeat only after 42 runs.
-MARKERS = ("o", "^", "s", "D", "v", "p")
-
-_SIZE = (8.0, 4.5)
-_DPI = {"svg": 100, "png": 200}
-_INK, _MUTED, _GRID = "#24292f", "#57606a", "#d8dee4"
 _VAL_LINE: dict[str, Any] = {
     "linewidth": 2.0, "markersize": 5, "markeredgecolor": "white", "markeredgewidth": 0.7
 }  # fmt: skip
-_SHORT_TITLE = 52
 _MAX_MARKERS = 24
 _MAX_CROSSES = 12
 _MAX_LEGEND_RUNS = 12
@@ -50,8 +46,6 @@ _MINUTE, _HOUR = 60.0, 3600.0
 # An axis shorter than this many minutes or hours uses the smaller unit.
 _MAX_SMALL_UNITS = 3
 _DECADE = 10.0
-# matplotlib's settings are global, so only one plot is drawn at a time.
-_LOCK = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -99,17 +93,7 @@ def render(
         title: One line of text that is valid in XML.
         request: The options; its own title and path are not used.
     """
-    with _LOCK, mpl.rc_context(), warnings.catch_warnings():
-        # The font may lack characters of the title; an SVG is shown with the viewer's fonts.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        # Independent of the user's matplotlibrc.
-        mpl.rcdefaults()
-        # Text as text, not as paths: small, searchable and accessible.
-        mpl.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "transformer-playground"})
-        figure = _draw(runs, title, request, dpi=_DPI[kind])
-        # A date or a version would make equal plots differ.
-        metadata = {"Date": None, "Creator": None, "Title": title} if kind == "svg" else {}
-        figure.savefig(file, format=kind, dpi=_DPI[kind], metadata=metadata)
+    save_figure(file, kind, title, lambda dpi: _draw(runs, title, request, dpi=dpi))
 
 
 def _draw(runs: Sequence[LossCurves], title: str, request: PlotRequest, *, dpi: int) -> Figure:
@@ -121,14 +105,14 @@ def _draw(runs: Sequence[LossCurves], title: str, request: PlotRequest, *, dpi: 
     columns = 1 if is_inside else 3 if is_short else 2
     below = 0 if is_inside else -(-len(entries) // columns) * _LEGEND_ROW_INCHES
     figure = Figure(
-        figsize=(_SIZE[0], _SIZE[1] + below), dpi=dpi, layout="constrained", facecolor="white"
+        figsize=(SIZE[0], SIZE[1] + below), dpi=dpi, layout="constrained", facecolor="white"
     )
     axes = figure.add_subplot()
     curves = [curve for run in runs for curve in (run.train, run.val) if curve.x.size]
     scale = _scale_for(request.x, max(float(curve.x.max()) for curve in curves))
     if request.log_y:
         axes.set_yscale("log")
-    pixels = int(_SIZE[0] * dpi)
+    pixels = int(SIZE[0] * dpi)
     # The order of drawing is set by `zorder`.
     for run, style in zip(runs, styles, strict=True):
         _draw_train(axes, run.train, style, scale, smooth=request.smooth, columns=pixels)
@@ -138,15 +122,7 @@ def _draw(runs: Sequence[LossCurves], title: str, request: PlotRequest, *, dpi: 
     if request.ngram is not None:
         _draw_ngram(axes, request.ngram)
     _format_axes(axes, scale, log_y=request.log_y)
-    axes.set_title(
-        title,
-        parse_math=False,
-        loc="left",
-        fontsize=12 if cell_len(title) <= _SHORT_TITLE else 9,
-        fontweight="bold",
-        color=_INK,
-        pad=10,
-    )
+    set_title(axes, title)
     _add_legend(axes if is_inside else figure, entries, columns)
     return figure
 
@@ -241,14 +217,14 @@ def _draw_best(
         textcoords="offset points",
         va="top",
         fontsize=8.5,
-        color=_INK,
+        color=INK,
         parse_math=False,
         bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1},
     )
 
 
 def _draw_ngram(axes: Axes, ngram: PlottedNGram) -> None:
-    axes.axhline(ngram.loss, gid="ngram", color=_MUTED, linewidth=1.0, linestyle=":", zorder=1.5)
+    axes.axhline(ngram.loss, gid="ngram", color=MUTED, linewidth=1.0, linestyle=":", zorder=1.5)
     # Curves begin high and end low: at the right above the line there is space.
     axes.annotate(
         f"{ngram.order}-gram {loss_text(ngram.loss)}",
@@ -258,7 +234,7 @@ def _draw_ngram(axes: Axes, ngram: PlottedNGram) -> None:
         textcoords="offset points",
         ha="right",
         fontsize=8.5,
-        color=_MUTED,
+        color=MUTED,
         bbox={"facecolor": "white", "alpha": 0.7, "edgecolor": "none", "pad": 1},
     )
 
@@ -271,7 +247,7 @@ def _add_legend(where: Figure | Axes, entries: Sequence[tuple[Line2D, str]], col
         loc="best" if is_inside else "outside lower center",
         ncols=columns,
         fontsize=8.5,
-        labelcolor=_INK,
+        labelcolor=INK,
         frameon=is_inside,
         framealpha=0.85,
         edgecolor="none",
@@ -295,7 +271,7 @@ def _legend_entries(
             loss = f"  {loss_text(run.best.loss)}" if run.best else ""
             _, line = _legend_lines(style.train, style.val, style.marker)
             entries.append((line, f"{_shortened(run.run_id)}{loss}"))
-        train, val = _legend_lines(_MUTED, _MUTED, "")
+        train, val = _legend_lines(MUTED, MUTED, "")
         hidden = len(runs) - len(named)
         if hidden:
             entries.append((Line2D([], [], linestyle="none"), f"and {hidden} more"))
@@ -316,7 +292,7 @@ def _legend_lines(train: str, val: str, marker: str) -> tuple[Line2D, Line2D]:
 
 
 def _symbol(marker: str, size: float, styles: Sequence[_Style]) -> Line2D:
-    colour = styles[0].val if len(styles) == 1 else _MUTED
+    colour = styles[0].val if len(styles) == 1 else MUTED
     return Line2D(
         [], [], linestyle="none", marker=marker, markersize=size, color=colour, markeredgewidth=0
     )
@@ -344,10 +320,8 @@ def _scale_for(x: Axis, furthest: float) -> _Scale:
 
 
 def _format_axes(axes: Axes, scale: _Scale, *, log_y: bool) -> None:
-    axes.margins(x=0.02, y=0.09)
-    axes.set_xlabel(scale.label, fontsize=9.5, color=_INK)
     scaled = ", log scale" if log_y else ""
-    axes.set_ylabel(f"loss (nats per token{scaled})", fontsize=9.5, color=_INK)
+    finish_axes(axes, scale.label, f"loss (nats per token{scaled})")
     locator = MaxNLocator(8, steps=[1, 2, 2.5, 5, 10], integer=scale.label == "step", min_n_ticks=1)
     axes.xaxis.set_major_locator(locator)
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: scale.tick(value)))
@@ -358,10 +332,3 @@ def _format_axes(axes: Axes, scale: _Scale, *, log_y: bool) -> None:
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)) if is_wide else MaxNLocator(6))
         axes.yaxis.set_minor_locator(NullLocator())
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.grid(visible=True, color=_GRID, linewidth=0.6)
-    axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(_GRID)
-    axes.tick_params(length=0, labelsize=8.5, labelcolor=_MUTED)

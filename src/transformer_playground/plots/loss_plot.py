@@ -1,5 +1,6 @@
 """Loss plot: training and validation loss of runs, as SVG or PNG."""
 
+import importlib
 import logging
 import unicodedata
 from collections.abc import Callable, Sequence
@@ -52,7 +53,7 @@ def plot_loss(runs: Sequence[RunFolder], request: PlotRequest) -> PlotResult:
     """
     for run in runs:
         refuse_newer(run)
-    kind = _format(request.out)
+    kind = plot_format(request.out)
     if not 0 <= request.smooth < 1:
         raise UsageError(
             f"--smooth must be in [0, 1), not {request.smooth:g}.",
@@ -62,7 +63,7 @@ def plot_loss(runs: Sequence[RunFolder], request: PlotRequest) -> PlotResult:
     shown = tuple(each for each in curves if not each.is_empty)
     if not shown:
         raise _nothing_to_show(runs, request)
-    render = _renderer()
+    render = load_figure("figure")
     default = shown[0].run_id if len(shown) == 1 else f"Loss of {len(shown)} runs"
     title = clean_title(default if request.title is None else request.title)
     hint = "Check the disk and the folder's permissions, or choose another --out."
@@ -93,7 +94,12 @@ def _limit_combining_marks(line: str) -> str:
     return "".join(kept)
 
 
-def _format(out: Path) -> str:
+def plot_format(out: Path) -> str:
+    """The format of a plot's file, "svg" or "png".
+
+    Raises:
+        UsageError: The extension is neither, or it is a folder.
+    """
     kind = out.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
         raise UsageError(
@@ -125,16 +131,22 @@ def _nothing_to_show(runs: Sequence[RunFolder], request: PlotRequest) -> RunErro
     )
 
 
-def _renderer() -> Callable[..., None]:
+def load_figure(module: str) -> Callable[..., None]:
+    """The function `render` of a module of this package that draws with matplotlib.
+
+    Raises:
+        RunError: matplotlib cannot be loaded.
+    """
     # matplotlib logs about its font cache, and logging prints records without a handler.
     logger = logging.getLogger("matplotlib")
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
     try:
-        from transformer_playground.plots.figure import render
+        figure = importlib.import_module(f"transformer_playground.plots.{module}")
     except (ImportError, ValueError, OSError) as error:
         raise RunError(
             f"The plotting library cannot be loaded: {error}.",
             "Check the variables MPLBACKEND and MPLCONFIGDIR, or install the project again.",
         ) from error
+    render: Callable[..., None] = figure.render
     return render

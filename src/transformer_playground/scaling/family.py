@@ -171,7 +171,8 @@ class Member:
     @property
     def _factor(self) -> float:
         ratio = self.config.model.n_embd / self.shape.n_embd
-        return {"width": ratio, "sqrt-width": ratio**0.5, "fixed": 1.0}[self.rule]
+        powers: dict[LearningRateRule, float] = {"width": 1.0, "sqrt-width": 0.5, "fixed": 0.0}
+        return float(ratio ** powers[self.rule])
 
 
 @dataclass(frozen=True)

@@ -110,9 +110,19 @@ class Law:
         place = self._log_matrix([(parameters, tokens)])
         return float(np.exp(self._predict(self._best[None], place)[0, 0]))
 
+    def is_for(self, parameters: int, tokens: int) -> bool:
+        """Whether a size and a budget differ from the points only in what has a term."""
+        sizes = {point.parameters for point in self.points}
+        budgets = {point.tokens for point in self.points}
+        of_size, of_tokens = self._has
+        return (of_size or parameters in sizes) and (of_tokens or tokens in budgets)
+
     def predict(self, parameters: float, tokens: float) -> Prediction:
         """The loss of a new run, with as many seeds as the points have."""
-        place, expected = self._log_matrix([(parameters, tokens)]), self.expected(parameters, tokens)
+        place, expected = (
+            self._log_matrix([(parameters, tokens)]),
+            self.expected(parameters, tokens),
+        )
         if self._replicates is None:
             return Prediction(expected, None)
         drawn = np.exp(self._predict(self._replicates, place)[:, 0] + self._noise)
@@ -131,7 +141,8 @@ class Law:
     def _log_matrix(self, pairs: Sequence[tuple[float, float]]) -> FloatArray:
         """Logarithms of the variables of the law's terms, shape (terms, points)."""
         logs = np.log(np.array(pairs, dtype=np.float64)).T - self._centres[:, None]
-        return logs[[place for place, present in enumerate(self._has) if present]]
+        kept: FloatArray = logs[[place for place, present in enumerate(self._has) if present]]
+        return kept
 
     def _predict(self, theta: FloatArray, logs: FloatArray) -> FloatArray:
         """Logarithms of losses, shape (problems, points)."""
@@ -142,9 +153,7 @@ class Law:
         terms = sum(self._has)
         found = []
         parts = _PARTS if terms == 2 else (1.0,)
-        for share, part, *exponents in itertools.product(
-            _SHARES, parts, *[_EXPONENTS] * terms
-        ):
+        for share, part, *exponents in itertools.product(_SHARES, parts, *[_EXPONENTS] * terms):
             rest = mean - share * lowest
             heights = [part, 1 - part][:terms]
             pairs = zip(heights, exponents, strict=True)
@@ -162,7 +171,8 @@ class Law:
         rough, values = minimise(objective, starts, steps=_ROUGH_STEPS)
         promising = rough[np.argsort(values)[:_PROMISING]]
         found, values = minimise(objective, promising)
-        return found[np.argmin(values)]
+        best: FloatArray = found[np.argmin(values)]
+        return best
 
     def _spread(self, residuals: FloatArray) -> tuple[float | None, int]:
         """Spread of the points around the law: their residuals, pooled with that of the seeds."""
@@ -182,9 +192,7 @@ class Law:
         if self.error is None:
             return None
         generator = np.random.default_rng(0)
-        spread = self.error * np.sqrt(
-            self.degrees / generator.chisquare(self.degrees, REPLICATES)
-        )
+        spread = self.error * np.sqrt(self.degrees / generator.chisquare(self.degrees, REPLICATES))
         drawn = fitted + spread[:, None] * generator.standard_normal((REPLICATES, len(fitted)))
         self._noise = spread * generator.standard_normal(REPLICATES)
         found, _ = minimise(_Huber(self._logs, drawn), np.tile(self._best, (REPLICATES, 1)))
@@ -237,7 +245,8 @@ def _exponents(theta: FloatArray, logs: FloatArray) -> FloatArray:
 
 def _log_sum(parts: FloatArray) -> FloatArray:
     highest = parts.max(axis=1)
-    return highest + np.log(np.exp(parts - highest[:, None]).sum(axis=1))
+    total: FloatArray = highest + np.log(np.exp(parts - highest[:, None]).sum(axis=1))
+    return total
 
 
 def _mean_log(values: Sequence[int]) -> float:
@@ -270,8 +279,7 @@ def fit_law(points: Sequence[Point]) -> Law:
     kept = [
         each
         for each in points
-        if (of_tokens or each.tokens == max(budgets))
-        and (of_size or each.parameters == max(sizes))
+        if (of_tokens or each.tokens == max(budgets)) and (of_size or each.parameters == max(sizes))
     ]
     if len({each.parameters for each in kept}) < LEAST_LEVELS and of_size:
         raise UsageError(

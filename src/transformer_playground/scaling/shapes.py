@@ -4,6 +4,7 @@ A family keeps the experiment's aspect ratio (width / layers) and the width of i
 loss depends on both (Kaplan et al. 2020, "Scaling Laws for Neural Language Models", figure 5).
 """
 
+import itertools
 import math
 import re
 from bisect import bisect_left
@@ -52,10 +53,10 @@ def parse_sizes(text: str, model: ModelConfig, vocab_size: int) -> list[Shape]:
     """
     shapes = [_shape(part.strip(), model, vocab_size) for part in text.split(",")]
     ordered = sorted(shapes, key=lambda shape: shape.parameters)
-    for first, second in zip(ordered, ordered[1:], strict=False):
+    for first, second in itertools.pairwise(ordered):
         if (first.n_layer, first.n_embd) == (second.n_layer, second.n_embd):
             raise UsageError(
-                f"Two of the sizes are the same shape: {first.n_embd} wide, {first.n_layer} layers.",
+                f"Two of the sizes are the same shape, {first.n_embd}x{first.n_layer}.",
                 "Choose sizes that are further apart.",
             )
     return ordered

@@ -16,7 +16,7 @@ class Study:
     Attributes:
         held_out: Result of the size that is predicted.
         law: None if too few runs are finished; `problem` says so.
-        prediction: Of the held-out size after the largest budget; None without a law.
+        prediction: Of the held-out size after the largest budget; None without a law for that.
     """
 
     family: Family
@@ -68,7 +68,9 @@ class Study:
                 "not help them, which the law does not describe"
             )
         law = self.law
-        if law is not None and len(law.points) < sum(each.point is not None for each in self.results):
+        if law is not None and len(law.points) < sum(
+            each.point is not None for each in self.results
+        ):
             kept = "the largest budget" if law.size is not None else "the largest size"
             found.append(f"three budgets and three sizes give both terms; only {kept} counts here")
         if law is not None and law.error is None:
@@ -84,5 +86,6 @@ def study_of(family: Family, results: Sequence[Result], held_out: Result) -> Stu
     except UsageError as error:
         return Study(family, tuple(results), held_out, None, None, error.message)
     member = held_out.member
-    prediction = law.predict(member.shape.parameters, member.tokens)
+    is_for = law.is_for(member.shape.parameters, member.tokens)
+    prediction = law.predict(member.shape.parameters, member.tokens) if is_for else None
     return Study(family, tuple(results), held_out, law, prediction)

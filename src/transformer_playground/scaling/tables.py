@@ -51,9 +51,7 @@ def member_table(study: Study) -> list[Column]:
         Column("rate", [power_text(result.member.learning_rate) for result in rows], right, 2),
         Column("val loss", [estimate_text("loss", result.loss) for result in rows], right),
         Column("law", [optional_text(each, loss_text, "") for each in fitted], right),
-        Column(
-            "miss", [optional_text(each, _signed, "") for each in misses], right
-        ),
+        Column("miss", [optional_text(each, _signed, "") for each in misses], right),
         Column("runs", [f"{len(each.runs)}/{each.planned}" for each in rows], right, 1),
     ]
 
@@ -61,15 +59,18 @@ def member_table(study: Study) -> list[Column]:
 def sentences(study: Study) -> list[str]:
     """The law, its prediction and how that turned out."""
     law, prediction = study.law, study.prediction
-    if law is None or prediction is None:
+    if law is None:
         return []
     found = [law_text(law)]
     if law.error is not None:
         found.append(
-            f"spread of a run around it: {percent_text(law.error)} ({law.degrees} degrees of freedom)"
+            f"spread of a run around it: {percent_text(law.error)} "
+            f"({law.degrees} degrees of freedom)"
         )
     if (exponent := study.compute_exponent) is not None:
         found.append(f"best size for compute C (6 N D): grows with C^{exponent:.2f}")
+    if prediction is None:
+        return found
     member = study.held_out.member
     text = f"{count_text(member.shape.parameters)} parameters after "
     text += f"{count_text(member.tokens)} tokens: predicted {loss_text(prediction.loss)}"
@@ -168,13 +169,8 @@ def _term(term: Term | None) -> dict[str, Any] | None:
 
 def _fitted(law: Law, result: Result) -> float | None:
     """What the law says; None for a budget, or a size, that it is not for."""
-    member = result.member
-    tokens = {point.tokens for point in law.points}
-    sizes = {point.parameters for point in law.points}
-    is_for = (law.tokens is not None or member.tokens in tokens) and (
-        law.size is not None or member.shape.parameters in sizes
-    )
-    return law.expected(member.shape.parameters, member.tokens) if is_for else None
+    place = result.member.shape.parameters, result.member.tokens
+    return law.expected(*place) if law.is_for(*place) else None
 
 
 def _term_text(term: Term, variable: str) -> str:

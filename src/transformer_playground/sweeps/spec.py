@@ -64,7 +64,7 @@ class _File(Table):
     method: Method = setting(
         "grid",
         "grid = all combinations of values; list = those of [[combinations]]; random = drawn at "
-        "random; tpe = chosen by Optuna's tree-structured Parzen estimator from the results so far.",
+        "random; tpe = chosen by Optuna's tree-structured Parzen estimator from the results.",
     )
     seeds: _Seeds = setting((), "Seeds; each combination is trained with each.")
     runs: int | None = setting(

@@ -15,6 +15,7 @@ from transformer_playground.sweeps.spec import (
     load_sweep,
     save_sweep,
 )
+from transformer_playground.sweeps.trials import plan
 
 SWEEP = Sweep(
     "pe",
@@ -30,6 +31,40 @@ def test_a_sweep_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert load_sweep(save_sweep(tmp_path, SWEEP)) == SWEEP
     drawn = replace(SWEEP, sweep_id="drawn", method="random", runs=7, draw_seed=3)
     assert load_sweep(save_sweep(tmp_path, drawn)) == drawn
+
+
+def test_listed_combinations_are_read_as_they_were_written(tmp_path: Path) -> None:
+    listed = (
+        (("model.n_embd", 16), ("model.n_kv_head", None)),
+        (("model.n_embd", 32), ("model.n_kv_head", 2)),
+    )
+    axes = (Choices("model.n_embd", (16, 32)), Choices("model.n_kv_head", (None, 2)))
+    sweep = replace(SWEEP, method="list", axes=axes, listed=listed)
+
+    assert load_sweep(save_sweep(tmp_path, sweep)) == sweep
+    assert [trial.values for trial in plan(sweep)] == [listed[0], listed[0], listed[1], listed[1]]
+
+
+@pytest.mark.parametrize(
+    ("table", "words"),
+    [
+        ('"model.n_layer" = 2', "entry 2 has other settings"),
+        ('"model.n_embd" = 16', "listed twice"),
+        ('"model.n_embdd" = 16', "other settings"),
+        ('"model.n_embd" = 32\n\n[axes]\n"model.n_layer" = [1, 2]', "belong together"),
+    ],
+)
+def test_a_list_of_combinations_that_is_none_is_refused(
+    tmp_path: Path, table: str, words: str
+) -> None:
+    one = (("model.n_embd", 16),)
+    sweep = replace(SWEEP, method="list", axes=(Choices("model.n_embd", (16,)),), listed=(one,))
+    folder = save_sweep(tmp_path, sweep)
+    with folder.spec_path.open("a", encoding="utf-8") as file:
+        file.write(f"[[combinations]]\n{table}\n")
+
+    with pytest.raises(ConfigError, match=words):
+        load_sweep(folder)
 
 
 def test_a_sweep_is_never_written_over_another(tmp_path: Path) -> None:

@@ -1,0 +1,82 @@
+"""`tp scale` on tiny runs: trained once, a law, and a prediction that is held against a run."""
+
+from pathlib import Path
+
+import pytest
+
+from builders.commands import Project, Tp, in_process, make_project
+from builders.schemas import check
+from transformer_playground.runs.folder import RUNS_DIR
+
+SCALE = (
+    *("scale", "tiny", "--sizes", "8x1,16x1,24x2", "--budgets", "128", "--predict", "32x2"),
+    *("--set", "train.runtime.eval_interval=2", "--lr-rule", "sqrt-width", "--json"),
+)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    """A project with the experiment `tiny`, nothing prepared."""
+    return make_project(tmp_path / "project")
+
+
+@pytest.fixture
+def tp(project: Project, capsys: pytest.CaptureFixture[str]) -> Tp:
+    """Commands in the folder of `project`."""
+    return lambda *words: in_process(project, capsys, *words)
+
+
+def test_a_family_is_trained_once_and_its_prediction_held_against_a_run(
+    tp: Tp, project: Project
+) -> None:
+    ended = tp(*SCALE)
+    assert ended.code == 0, ended.err
+    (first,) = ended.lines
+    check("scale", first)
+    assert [each["n_embd"] for each in first["members"]] == [8, 16, 24]
+    # 128 tokens are two steps of 4 windows of 16; 16 is the experiment's own width.
+    assert {each["steps"] for each in first["members"]} == {2}
+    rates = [each["learning_rate"] for each in first["members"]]
+    assert rates == pytest.approx([1e-3 * 2**0.5, 1e-3, 1e-3 * (16 / 24) ** 0.5], rel=1e-3)
+    assert first["law"]["tokens"] is None
+    assert first["prediction"]["loss"] == pytest.approx(first["held_out"]["fitted"])
+    assert first["prediction"]["miss"] is None
+    trained = sorted(path.name for path in (project.root / RUNS_DIR).glob("scale-*"))
+    assert len(trained) == 3
+
+    second = tp(*SCALE, "--verify", "--out", "scale.svg")
+    (document,) = second.lines
+    check("scale", document)
+    assert document["members"] == first["members"]
+    assert document["held_out"]["loss"] == pytest.approx(
+        document["prediction"]["loss"] + document["prediction"]["miss"]
+    )
+    assert len(list((project.root / RUNS_DIR).glob("scale-*"))) == 4
+    assert "held out" in (project.root / "scale.svg").read_text(encoding="utf-8")
+
+    # What is measured is found again, without training.
+    shown = tp(*SCALE[:-1], "--no-train").out
+    assert "held out" in shown
+    assert "measured" in shown
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (("--sizes", "8x1,8x1"), "are the same shape"),
+        (("--budgets", "1"), "fewer than 2 steps"),
+        (("--budgets", "many"), "'many' is not a number of training tokens"),
+        (("--predict", "16x1"), "is one of the sizes that are fitted"),
+        (("--set", "train.optim.optimizer=muon"), "is for AdamW"),
+        (("--no-train", "--verify"), "Leave out one"),
+        (("--out", "scale.gif"), "cannot be written as 'scale.gif'"),
+    ],
+)
+def test_a_family_that_cannot_be_is_refused_before_anything_is_trained(
+    tp: Tp, project: Project, change: tuple[str, ...], words: str
+) -> None:
+    ended = tp(*SCALE, *change)
+
+    assert ended.code != 0
+    assert words in ended.err
+    assert not list((project.root / RUNS_DIR).glob("scale-*"))
