@@ -94,9 +94,10 @@ def scale(
     json_output: AsJson = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
 ) -> int:
-    """Train a family of sizes, fit a scaling law, and predict the next size.
+    """Fit a scaling law to a family of sizes.
 
-    The runs are those of a sweep, so the same command goes on after an interruption. Losses are
+    They are trained as runs of a sweep, so the same command goes on after an interruption. The law
+    predicts the next size; losses are
     those of the whole validation split.
     """
     from transformer_playground.scaling.family import NewFamily
