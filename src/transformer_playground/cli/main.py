@@ -19,6 +19,7 @@ _COMMANDS = {
     "loop": "train",
     "compare": "compare",
     "scale": "scale",
+    "lr-find": "lr_find",
     "report": "report",
     "eval": "eval_run",
     "plot-loss": "plot_loss",

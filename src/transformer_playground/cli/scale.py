@@ -96,9 +96,8 @@ def scale(
 ) -> int:
     """Fit a scaling law to a family of sizes.
 
-    They are trained as runs of a sweep, so the same command goes on after an interruption. The law
-    predicts the next size; losses are
-    those of the whole validation split.
+    The sizes are trained as runs of a sweep, so the same command goes on after an interruption.
+    Losses are those of the whole validation split. The law predicts the next size.
     """
     from transformer_playground.scaling.family import NewFamily
 

@@ -209,12 +209,16 @@ def open_sweep(sweeps_dir: Path, sweep: Sweep, *, save: bool) -> Sweep:
 
 
 def _sweep(base: Sweep, sweep_id: str, members: Sequence[Member], settings: Sequence[str]) -> Sweep:
-    """A sweep of these members; settings that are the same for all are no combination's."""
+    """A sweep of these members; settings that are the same for all are no combination's.
+
+    Those of the shape are valid only together, so they stay in each combination.
+    """
     values = [member.values for member in members]
-    fixed = {axis.key: axis.values[0] for axis in axes_of(values) if len(axis.values) == 1}
-    if len(members) == 1:
-        # A combination has at least one setting.
-        fixed.pop("model.n_embd")
+    fixed = {
+        axis.key: axis.values[0]
+        for axis in axes_of(values)
+        if len(axis.values) == 1 and not axis.key.startswith("model.")
+    }
     listed = tuple(tuple(pair for pair in each if pair[0] not in fixed) for each in values)
     stated = (*settings, *(override(key, value) for key, value in fixed.items()))
     return replace(base, sweep_id=sweep_id, axes=axes_of(listed), listed=listed, settings=stated)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from transformer_playground.data.progress import Progress
     from transformer_playground.training.control import TrainingControl
     from transformer_playground.training.estimate import Estimate
+    from transformer_playground.training.lr_range import RangeSettings, RangeTest
     from transformer_playground.training.run import TrainingRequest, TrainingResult
     from transformer_playground.training.sinks.base import Sink
 
@@ -190,6 +191,28 @@ class ResolvedLaunch:
         if (processes := self.loaded.config.train.distributed.processes) > 1:
             notify(f"steps are timed with one process, not with {processes}")
         return estimate_run(self._request(), notify)
+
+    def range_test(
+        self,
+        settings: "RangeSettings",
+        notify: Callable[[str], object],
+        progress: Callable[[int, float, float], object] = lambda *_: None,
+    ) -> "RangeTest":
+        """Learning-rate range test of the launch as a new run; nothing of it remains on disk.
+
+        Args:
+            settings: The rates.
+            notify: Called with each notice of `resolve_launch`, then with those of training.
+            progress: Called after each step with its number, rate and loss.
+
+        Raises:
+            PlaygroundError: As when training starts.
+        """
+        for notice in self.notices:
+            notify(notice)
+        from transformer_playground.training.lr_range_steps import run_range_test
+
+        return run_range_test(self._request(), settings, notify, progress)
 
     def known_estimate(self, *, rough: bool = False) -> "Estimate | None":
         """The estimate from an earlier run, without torch; see `estimate_from_runs`."""

@@ -203,7 +203,7 @@ class Trainer:
 
             self.train_step()
             if state.step % runtime.log_interval == 0:
-                self._read_steps()
+                self.read_steps()
                 self._events.emit(state.close_window(lr, **self._parts.take()))
 
         if self.dist.is_main and not checkpointer.has_saved(state.step):
@@ -211,7 +211,7 @@ class Trainer:
                 f"training ended, but its last checkpoint (step {state.step}) was not saved.",
                 "Free some disk space and resume the run from its newest checkpoint.",
             )
-        self._read_steps()
+        self.read_steps()
         finished = reason != "stopped by request"
         if finished and state.window_steps:
             lr = learning_rate(state.step - 1, self.train)
@@ -246,7 +246,7 @@ class Trainer:
         outcome = torch.stack((step.loss, grad_norm))
         self._unread.append((state.step, outcome))
         if len(self._unread) > self._max_unread:
-            self._read_steps()
+            self.read_steps()
 
         self.optimizers.step(self._scaler, skip=~torch.isfinite(outcome).all())
         self._scaler.update()
@@ -264,7 +264,7 @@ class Trainer:
         Raises:
             TrainingError: The validation loss is not finite.
         """
-        self._read_steps()
+        self.read_steps()
         state, setup = self.state, self.setup
         cancelled = partial(self._wait_while_paused, in_pause=self.control.paused)
         start_time = time.perf_counter() - self._paused_seconds
@@ -307,7 +307,7 @@ class Trainer:
 
     def sample(self) -> None:
         """Draw the configured samples, with the EMA weights if enabled."""
-        self._read_steps()
+        self.read_steps()
         with self.params.ema_weights(), self._whole_model() as model:
             self.control.on_main(partial(self._sample, model))
         if not self.dist.is_main and not self.control.stopping:
@@ -326,7 +326,7 @@ class Trainer:
 
     def save(self, *, last: bool, best: bool) -> None:
         """Save a checkpoint as last, best or both; a failed save is only a warning."""
-        self._read_steps()
+        self.read_steps()
         state = self.state
         if not self.dist.is_main:
             self._checkpointer.take_part(state)
@@ -351,7 +351,7 @@ class Trainer:
         """The first rank's decision to save, in which every rank with a part takes part."""
         return decision if self._shards is None else self.dist.from_main(lambda: decision)
 
-    def _read_steps(self) -> None:
+    def read_steps(self) -> None:
         """Read the losses and norms of the newest steps from the device."""
         if not self._unread:
             return

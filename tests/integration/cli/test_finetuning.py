@@ -62,6 +62,17 @@ def test_every_command_that_reads_a_run_works(project: Project, tp: Tp) -> None:
     check("runs-show", shown.lines[0])
 
 
+def test_a_learning_rate_is_found_and_no_run_is_made(project: Project, tp: Tp) -> None:
+    runs = [run.run_id for run in project.runs]
+
+    found = tp("lr-find", "tiny", "--steps", "10", "--json")
+
+    assert found.code == 0, found.err
+    check("lr-find", found.lines[0])
+    assert len(found.lines[0]["losses"]) == 10
+    assert [run.run_id for run in project.runs] == runs
+
+
 def test_a_run_is_resumed_by_its_name(project: Project, tp: Tp) -> None:
     ended = tp("train", "tiny", "--run-id", "first", "--set", "train.runtime.max_iters=10")
 

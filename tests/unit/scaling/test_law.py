@@ -14,7 +14,7 @@ BUDGETS = (250_000, 500_000, 1_000_000)
 
 
 def known(parameters: float, tokens: float) -> float:
-    return 1.5 + 60 / parameters**0.35 + 400 / tokens**0.45
+    return float(1.5 + 60 / parameters**0.35 + 400 / tokens**0.45)
 
 
 def points(*, noise: float = 0.0, seed: int = 0, budgets: tuple[int, ...] = BUDGETS) -> list[Point]:

@@ -39,9 +39,14 @@ def test_rotary_heads_have_pairs_of_channels_and_shared_keys_divide_the_heads() 
 
     for width in range(4, 100, 2):
         (shape,) = parse_sizes(f"{width}x2", model, VOCAB)
-        changed = {"n_layer": 2, "n_embd": width, "n_head": shape.n_head}
         # Its check refuses what does not divide.
-        ModelConfig(**changed, n_kv_head=shape.n_kv_head, positional_encoding="rope")
+        ModelConfig(
+            n_layer=2,
+            n_embd=width,
+            n_head=shape.n_head,
+            n_kv_head=shape.n_kv_head,
+            positional_encoding="rope",
+        )
 
 
 @pytest.mark.parametrize(
