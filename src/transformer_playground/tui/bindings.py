@@ -21,6 +21,7 @@ Place = Literal[
     "comparison",
     "scrub",
     "grid",
+    "model",
     "chart",
     "launch",
     "settings",
@@ -42,6 +43,7 @@ PLACES: Mapping[Place, str] = {
     "comparison": "Comparison table",
     "scrub": "Training samples",
     "grid": "Grid",
+    "model": "Model",
     "chart": "Charts",
     "launch": "Launch form",
     "settings": "Settings table",
@@ -101,6 +103,7 @@ _compare = partial(Key, "compare")
 _comparison = partial(Key, "comparison")
 _scrub = partial(Key, "scrub")
 _grid = partial(Key, "grid")
+_model = partial(Key, "model")
 _dialog = partial(Key, "dialog")
 _alerts = partial(Key, "alerts")
 
@@ -110,6 +113,7 @@ KEYS: tuple[Key, ...] = (
     _everywhere("sample", "3", "app.view('sample')", "Go to the Sample view."),
     _everywhere("compare", "4", "app.view('compare')", "Go to the Compare view."),
     _everywhere("grid", "5", "app.view('grid')", "Go to the Grid view."),
+    _everywhere("model", "6", "app.view('model')", "Go to the Model view."),
     _everywhere("machine", "8", "app.view('machine')", "Go to the Machine view."),
     _everywhere("new", "n", "app.launch", "Train a new run.", "train", footer=True),
     _everywhere("again", "C", "app.again", "Train again like this run, with changes.", "again"),
@@ -495,6 +499,54 @@ KEYS: tuple[Key, ...] = (
         "previous", "left_square_bracket", "focus_run(-1)", "Show the previous run.", "previous run"
     ),
     _grid("out", "escape", "out", "Hide the cursor, restore the size, go back to runs.", "back"),
+    _model("fold", "enter", "fold", "Fold or unfold the module.", footer=True),
+    _model(
+        "beside",
+        "b",
+        "beside",
+        "Compare with another run, experiment or checkpoint.",
+        "compare",
+        footer=True,
+    ),
+    _model(
+        "pane",
+        "v",
+        "details",
+        "Show the module with a histogram of its weights.",
+        "details",
+        footer=True,
+    ),
+    _model(
+        "measure",
+        "f6",
+        "measure",
+        "Measure weights, gradients and silent neurons of a large model.",
+        footer=True,
+    ),
+    _model("run", "f", "pick_run", "Choose the run or experiment to look at.", footer=True),
+    _model("checkpoint", "w", "pick_checkpoint", "Choose the checkpoint.", footer=True),
+    _model("earlier", "less_than_sign", "scrub(-1)", "Go to an earlier checkpoint."),
+    _model("later", "greater_than_sign", "scrub(1)", "Go to a later checkpoint."),
+    _model(
+        "quantity", "m", "quantity", "Choose what the curves over checkpoints show.", footer=True
+    ),
+    _model("export", "x", "export", "Export as Markdown or JSON.", footer=True),
+    _model("copy", "y", "copy", "Copy the table as Markdown.", footer=True),
+    _model("unfold_all", "plus,equals_sign", "fold_all(False)", "Unfold all modules.", "unfold"),
+    _model("fold_all", "minus", "fold_all(True)", "Fold all modules.", "fold all"),
+    _model("right", "right", "turn(1)", "Unfold the module; go into it."),
+    _model("left", "left", "turn(-1)", "Fold the module; go to the one around it."),
+    _model("up", "up,k", "step(-1)", "Go up one row."),
+    _model("down", "down,j", "step(1)", "Go down one row."),
+    _model("page_up", "pageup", "page(-1)", "Go up one page."),
+    _model("page_down", "pagedown", "page(1)", "Go down one page."),
+    _model("first", "g,home", "end(-1)", "Go to the first row."),
+    _model("last", "G,end", "end(1)", "Go to the last row."),
+    _model("next", "right_square_bracket", "focus_run(1)", "Show the next run.", "next run"),
+    _model(
+        "previous", "left_square_bracket", "focus_run(-1)", "Show the previous run.", "previous run"
+    ),
+    _model("out", "escape", "out", "Hide the details; end the comparison.", "back"),
     _alerts("dismiss", "d,delete", "dismiss_alert", "Dismiss the alert.", "dismiss", footer=True),
     _alerts("dismiss_all", "A", "dismiss_all", "Dismiss all alerts.", "all", footer=True),
     _dialog("close", "escape", "dismiss_dialog", "Close the dialog.", footer=True),

@@ -23,6 +23,7 @@ VIEWS = (
     ("3", "sample", "Sample"),
     ("4", "compare", "Compare"),
     ("5", "grid", "Grid"),
+    ("6", "model", "Model"),
     ("8", "machine", "Machine"),
 )
 """Key, name and title of each view."""
