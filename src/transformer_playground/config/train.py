@@ -75,6 +75,12 @@ class RuntimeConfig(Table):
     """`[train.runtime]`: run length, device and intervals."""
 
     max_iters: int = setting(2000, "Total optimizer steps.", ge=0)
+    max_minutes: float = setting(
+        0.0,
+        "End after this many minutes of training, which are then the length of the schedule, too; "
+        "0 = no limit.",
+        ge=0,
+    )
     eval_interval: int = setting(250, "Steps between evaluations.", ge=1)
     eval_windows: int | None = setting(
         None,

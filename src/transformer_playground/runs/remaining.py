@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from transformer_playground.jsonvalues import as_number
 from transformer_playground.runs.fields import RunInfo
 
 if TYPE_CHECKING:
@@ -17,7 +18,11 @@ def remaining_of_series(series: "RunSeries", max_iters: int | None) -> float | N
     if max_iters is None:
         return None
     curve = series.curve("train", "step", "time")
-    return remaining_seconds(curve.y, curve.x, series.column("eval", "step"), max_iters)
+    found = remaining_seconds(curve.y, curve.x, series.column("eval", "step"), max_iters)
+    minutes = as_number((series.last_start or {}).get("max_minutes"))
+    if found is None or not minutes:
+        return found
+    return min(found, max(0.0, 60 * minutes - float(curve.x[-1])))
 
 
 def remaining_seconds(
@@ -71,4 +76,6 @@ def remaining_of_run(row: RunInfo) -> float | None:
     if row.max_iters is None or not step or step < 0 or not speed or not tokens:
         return None
     pace = max(tokens / step / speed, summary.wall_time_s / step)
-    return max(0, row.max_iters - step) * pace
+    left = max(0, row.max_iters - step) * pace
+    minutes = as_number(row.settings.get("train.runtime.max_minutes"))
+    return min(left, max(0.0, 60 * minutes - summary.wall_time_s)) if minutes else left

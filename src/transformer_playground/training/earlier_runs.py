@@ -35,6 +35,7 @@ _WITHOUT_EFFECT = (
     *(f"train.optim.{name}" for name in ("learning_rate", "weight_decay", "beta1", "beta2")),
     *(f"train.optim.{name}" for name in ("eps", "muon_learning_rate", "muon_momentum")),
     *(f"train.runtime.{name}" for name in ("max_iters", "eval_interval", "log_interval", "seed")),
+    "train.runtime.max_minutes",
     *(f"train.runtime.{name}" for name in ("sample_interval", "early_stop_", "tensorboard")),
     *("train.runtime.auto_", "train.data.sampler"),
     *(f"sample.sample.{name}" for name in ("temperature", "start", "top_k", "top_p")),

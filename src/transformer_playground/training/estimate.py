@@ -72,7 +72,7 @@ def estimate_from(
     is_same_shape: bool = True,
 ) -> Estimate:
     """The estimate of a run whose parts take as long as in `timings`."""
-    runtime = config.train.runtime
+    runtime = _within_time(config.train.runtime, timings.step)
     evaluations, samples, checkpoints = _counts(runtime, config.train.checkpointing)
     seconds = (
         runtime.max_iters * timings.step
@@ -227,6 +227,14 @@ def _checkpoint_bytes(config: ExperimentConfig, parameters: int) -> int:
     """Weights, their averages if those are kept, and the state of the optimizer, in float32."""
     copies = 2 if config.train.runtime.ema_decay else 1
     return _FLOAT32_BYTES * copies * parameters + _optimizer_bytes(config, parameters)
+
+
+def _within_time(runtime: RuntimeConfig, step_seconds: float) -> RuntimeConfig:
+    """The steps that `max_minutes` leaves."""
+    if not (runtime.max_minutes and step_seconds):
+        return runtime
+    steps = int(60 * runtime.max_minutes / step_seconds)
+    return runtime.model_copy(update={"max_iters": min(runtime.max_iters, steps)})
 
 
 def _counts(runtime: RuntimeConfig, policy: CheckpointingConfig) -> tuple[int, int, int]:

@@ -24,10 +24,14 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunStarted(Event):
-    """Training started, or resumed from the checkpoint file `resumed_from`."""
+    """Training started, or resumed from the checkpoint file `resumed_from`.
+
+    `max_minutes` is the limit of its time; None without one.
+    """
 
     run_id: str
     max_iters: int
+    max_minutes: float | None = None
     parameters: int
     device: str
     dtype: str

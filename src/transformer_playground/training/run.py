@@ -179,7 +179,8 @@ def _require_same(setup: TrainingSetup, ranks: DistInfo) -> None:
 
 def _why_finished(run: RunFolder, state: TrainingState, runtime: RuntimeConfig) -> str:
     """Why a finished run has no step left, and how to train on; empty if training can resume."""
-    reason = state.end_reason(runtime)
+    limit = 60 * runtime.max_minutes
+    reason = state.end_reason(runtime, state.wall_time / limit if limit else 0.0)
     if reason is None or derive_status(run).state != "finished":
         return ""
     longer = f"--set train.runtime.max_iters={2 * max(state.step, 1)}"
@@ -187,6 +188,9 @@ def _why_finished(run: RunFolder, state: TrainingState, runtime: RuntimeConfig) 
     if reason == "early stopped":
         ended, how = "stopped early", ["--set train.runtime.early_stop_patience=0"]
         how += [longer] if state.step >= runtime.max_iters else []
+    if limit and state.wall_time >= limit:
+        how = [each for each in how if each != longer or state.step >= runtime.max_iters]
+        how.append(f"--set train.runtime.max_minutes={2 * runtime.max_minutes:g}")
     return (
         f"run '{run.run_id}' has {ended} at step {state.step} of {runtime.max_iters} and is "
         f"unchanged; to train on, add {' '.join(how)}"

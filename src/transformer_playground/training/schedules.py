@@ -36,11 +36,13 @@ SCHEDULES: dict[Schedule, Callable[[float, ScheduleConfig], float]] = {
 }
 
 
-def learning_rate(step: int, config: TrainConfig) -> float:
+def learning_rate(step: int, config: TrainConfig, time_share: float = 0.0) -> float:
     """Learning rate for the optimizer step that follows `step` finished steps.
 
     Linear warmup that does not start at zero, then the schedule down to `min_lr` at
-    `lr_decay_iters`, then constant `min_lr`. `constant` stays at the peak.
+    `lr_decay_iters`, then constant `min_lr`. `constant` stays at the peak. In a run with a time
+    limit the schedule is as far as its time, `time_share` of it from 0 to 1, or as its steps,
+    whichever is further.
     """
     schedule, peak = config.schedule, config.optim.learning_rate
     warmup = config.warmup_iters
@@ -50,5 +52,6 @@ def learning_rate(step: int, config: TrainConfig) -> float:
     progress = min(1.0, (step - warmup) / span) if span > 0 else 1.0
     if schedule.schedule == "constant":
         return peak
+    progress = min(1.0, max(progress, time_share))
     factor = SCHEDULES[schedule.schedule](progress, schedule)
     return config.min_lr + factor * (peak - config.min_lr)

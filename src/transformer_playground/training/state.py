@@ -131,13 +131,17 @@ class TrainingState:
         self.best_val_loss, self.best_step = val_loss, self.step
         return True
 
-    def end_reason(self, runtime: RuntimeConfig) -> EndReason | None:
+    def is_last(self, runtime: RuntimeConfig, time_share: float = 0.0) -> bool:
+        """Whether no step follows this one; `time_share` is the part of `max_minutes` gone."""
+        return self.step >= runtime.max_iters or time_share >= 1.0
+
+    def end_reason(self, runtime: RuntimeConfig, time_share: float = 0.0) -> EndReason | None:
         """Why training has ended after the evaluation of this step; None if it has not."""
         if self.evaluated_at != self.step:
             return None
         if 0 < runtime.early_stop_patience <= self.evaluations_without_improvement:
             return "early stopped"
-        return "finished" if self.step >= runtime.max_iters else None
+        return "finished" if self.is_last(runtime, time_share) else None
 
     def retract_best(self) -> None:
         """Restore the previous best: the newest could not be saved."""

@@ -34,6 +34,7 @@ from transformer_playground.training.process_group import (
 )
 from transformer_playground.training.requests import Answers
 from transformer_playground.training.schedules import learning_rate
+from transformer_playground.training.session_clock import SessionClock
 from transformer_playground.training.setup import TrainingSetup, translate_oom
 from transformer_playground.training.shards import Shards, is_in_parts
 from transformer_playground.training.shared_control import SharedControl
@@ -74,8 +75,7 @@ class Trainer:
             self.control = SharedControl(self.control, ranks)
         self._events = EventBus(sinks)
         self._answers = Answers(self.control, self._events.emit)
-        optim, runtime = self.train.optim, self.train.runtime
-        hidden = model.hidden_matrices()
+        optim, runtime, hidden = self.train.optim, self.train.runtime, model.hidden_matrices()
         is_sharded = is_in_parts(self.train.distributed, ranks)
         self._shards = Shards(model, setup.weights_dtype, ranks) if is_sharded else None
         self.params = MixedPrecisionParams(
@@ -98,7 +98,8 @@ class Trainer:
         self._max_unread = max_unread_steps(setup.device)
         self._parts = StepParts(setup.device)
         self.state = TrainingState()
-        self._paused_seconds = 0.0
+        self._clock = SessionClock(self.train, ranks)
+        self._time_share = 0.0
         self._resumed_from: str | None = None
         if resume_from is not None:
             self.state = self._checkpointer.restore(resume_from.payload)
@@ -106,10 +107,7 @@ class Trainer:
             self._resumed_from = resume_from.path.name if resume_from.same_run else None
 
     def fit(self) -> TrainingState:
-        """Train until `max_iters`, early stopping or `control.stop()`, and save a checkpoint.
-
-        Returns:
-            The final training state.
+        """Train to the end or until `control.stop()`, save, and return the final state.
 
         Raises:
             PlaygroundError: Training failed; the run is marked failed and its newest checkpoint is
@@ -146,8 +144,7 @@ class Trainer:
 
     def begin_session(self) -> None:
         """Start the clock, and prepare model and calling thread for training."""
-        # Includes the time of earlier sessions.
-        self._start_time = time.perf_counter() - self.state.wall_time
+        self._clock.begin(self.state.wall_time)
         if threads := self.train.runtime.threads:
             torch.set_num_threads(threads)
         self.model.train()
@@ -161,6 +158,7 @@ class Trainer:
                 step=state.step,
                 run_id=self.run.run_id,
                 max_iters=runtime.max_iters,
+                max_minutes=runtime.max_minutes or None,
                 parameters=count_parameters(self.model),
                 device=str(self.setup.device),
                 dtype=precision.name,
@@ -172,15 +170,17 @@ class Trainer:
         if self._resumed_from is None:
             self.save(last=True, best=False)
 
+        step_lr = 0.0
         while True:
             control.sync()
-            lr = learning_rate(state.step, self.train)
+            self._time_share = self._clock.share()
+            lr = learning_rate(state.step, self.train, self._time_share)
             self.optimizers.set_learning_rate(lr)
 
             asked = control.take()
             is_best = False
             # The last step is always evaluated.
-            interval = 1 if state.step >= runtime.max_iters else runtime.eval_interval
+            interval = 1 if state.is_last(runtime, self._time_share) else runtime.eval_interval
             eval_due = due(interval, state.step, done_at=state.evaluated_at)
             if "evaluate" in asked.actions or eval_due:
                 is_best = self.evaluate(scheduled=eval_due)
@@ -201,6 +201,7 @@ class Trainer:
                 self._wait_while_paused()
                 continue
 
+            step_lr = lr
             self.train_step()
             if state.step % runtime.log_interval == 0:
                 self.read_steps()
@@ -214,17 +215,16 @@ class Trainer:
         self.read_steps()
         finished = reason != "stopped by request"
         if finished and state.window_steps:
-            lr = learning_rate(state.step - 1, self.train)
-            self._events.emit(state.close_window(lr, **self._parts.take()))
-        seconds, memory = time.perf_counter() - self._start_time, peak_memory(self.setup.device)
-        self._events.emit(state.finish(reason, seconds, memory))
+            self._events.emit(state.close_window(step_lr, **self._parts.take()))
+        memory = peak_memory(self.setup.device)
+        self._events.emit(state.finish(reason, self._clock.seconds, memory))
 
     def stop_reason(self) -> StopReason | None:
         """Why training ends now, or None.
 
         Training finishes after the evaluation of its last step; a request stops it at any step.
         """
-        ended = self.state.end_reason(self.train.runtime)
+        ended = self.state.end_reason(self.train.runtime, self._time_share)
         return ended or ("stopped by request" if self.control.stopping else None)
 
     def train_step(self) -> None:
@@ -267,7 +267,7 @@ class Trainer:
         self.read_steps()
         state, setup = self.state, self.setup
         cancelled = partial(self._wait_while_paused, in_pause=self.control.paused)
-        start_time = time.perf_counter() - self._paused_seconds
+        begun = self._clock.active_seconds
         with self.params.ema_weights():
             losses = evaluate(
                 self.model,
@@ -292,7 +292,7 @@ class Trainer:
             text = f"evaluating {eval_set}, before {before}: the best loss counts from here"
             self._events.emit(Warned(step=state.step, message=text))
         is_best = scheduled and state.record_eval(losses.val_loss, eval_set, min_delta=min_delta)
-        seconds = time.perf_counter() - self._paused_seconds - start_time
+        seconds = self._clock.active_seconds - begun
         self._events.emit(evaluated(state.step, losses, heads, seconds=seconds, is_best=is_best))
         self._answers.completed.add("evaluate")
         return is_best
@@ -331,7 +331,7 @@ class Trainer:
         if not self.dist.is_main:
             self._checkpointer.take_part(state)
             return
-        state.wall_time = time.perf_counter() - self._start_time
+        state.wall_time = self._clock.seconds
         self._events.sync(state.step)
         try:
             self._events.emit(self._checkpointer.save(state, last=last, best=best))
@@ -389,11 +389,10 @@ class Trainer:
         """
         self.control.between_batches()
         if self.control.paused and not in_pause and not self.control.has_request():
-            paused_at = time.perf_counter()
-            self._events.emit(StatusChanged(step=self.state.step, status="paused"))
-            self._answers.give_switches(self.state.step)
-            while self.control.wait_while_paused():
+            with self._clock.pause():
+                self._events.emit(StatusChanged(step=self.state.step, status="paused"))
                 self._answers.give_switches(self.state.step)
-            self._events.emit(StatusChanged(step=self.state.step, status="running"))
-            self._paused_seconds += time.perf_counter() - paused_at
+                while self.control.wait_while_paused():
+                    self._answers.give_switches(self.state.step)
+                self._events.emit(StatusChanged(step=self.state.step, status="running"))
         return self.control.stopping

@@ -1,6 +1,8 @@
 """Settings that change how a run computes or what it keeps, not what it learns."""
 
+import itertools
 import threading
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from builders.training import Recorder, prepared_config, rows_of, runtime, train
+from builders.training import Recorder, prepared_config, resume, rows_of, runtime, train
 from transformer_playground.errors import ConfigError
 from transformer_playground.runs.generation import draw, load_run
 from transformer_playground.runs.generation_request import SampleRequest
@@ -58,6 +60,29 @@ def test_keep_limits_the_number_of_checkpoint_files(last: int, best: int, tmp_pa
     assert len(list(folder.glob("ckpt_best_*.pt"))) == min(best, 5)
     assert (folder / "last.pt").is_file()
     assert (folder / "best_val.pt").is_file()
+
+
+def test_a_time_limit_ends_a_run_with_its_schedule_and_a_resume_knows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count()
+    # A second passes whenever somebody looks at the clock.
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
+    settings = runtime(max_iters=1000, max_minutes=2, eval_interval=1000, log_interval=1)
+
+    limited = train(tmp_path, settings)
+
+    steps = limited.state.step
+    assert 0 < steps < 100
+    assert limited.summary["status"] == "finished"
+    assert [row["step"] for row in rows_of(limited.run, "eval")] == [0, steps]
+    rates = [row["lr"] for row in rows_of(limited.run, "train")]
+    assert rates[-1] < 0.15 * max(rates)
+
+    notices: list[str] = []
+    assert resume(tmp_path, settings, notices=notices).state.step == steps
+    assert "train.runtime.max_minutes=4" in notices[-1]
+    assert resume(tmp_path, settings, runtime(max_minutes=3)).state.step > steps
 
 
 def test_a_missing_device_is_refused(tmp_path: Path) -> None:

@@ -54,6 +54,21 @@ def test_wsd_is_flat_until_its_last_share_and_then_linear() -> None:
     assert learning_rate(100, config) == pytest.approx(0.55)
 
 
+def test_a_time_limit_takes_the_schedule_to_its_end_sooner() -> None:
+    config = TrainConfig.model_validate(
+        {"schedule": {"schedule": "linear", "warmup_iters": 10}, "runtime": {"max_iters": 110}}
+    )
+    halfway, end = config.min_lr + 0.5 * (1e-3 - config.min_lr), config.min_lr
+
+    assert learning_rate(60, config) == pytest.approx(halfway)
+    # Time is behind the steps, ahead of them, and over.
+    assert learning_rate(60, config, 0.3) == pytest.approx(halfway)
+    assert learning_rate(20, config, 0.5) == pytest.approx(halfway)
+    assert learning_rate(20, config, 1.2) == pytest.approx(end)
+    # Warmup is one of steps.
+    assert learning_rate(4, config, 0.9) == learning_rate(4, config)
+
+
 def test_an_omitted_decay_end_is_max_iters() -> None:
     config = TrainConfig.model_validate(
         {
