@@ -81,7 +81,7 @@ async def settle(pilot: Pilot[Any]) -> None:
 
 async def take(project: Path, name: str, size: tuple[int, int], *keys: str) -> None:
     """Draw what the console shows after some keys."""
-    console = Console(project / "experiments", project / "runs")
+    console = Console(project / "experiments", project / "runs", project / "sweeps")
     async with console.run_test(size=size) as pilot:
         await settle(pilot)
         for key in keys:

@@ -17,6 +17,7 @@ from transformer_playground.cli.output import note, run_command, say
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
 from transformer_playground.runs.folder import RUNS_DIR
+from transformer_playground.sweeps.folder import SWEEPS_DIR
 
 if TYPE_CHECKING:
     import typer
@@ -26,13 +27,17 @@ if TYPE_CHECKING:
 WEB_PORT = 8000
 
 
-def parse_folders(arguments: Sequence[str]) -> tuple[Path, Path] | None:
-    """The folders of experiments and runs, where the arguments name nothing else.
+def parse_folders(arguments: Sequence[str]) -> tuple[Path, Path, Path] | None:
+    """The folders of experiments, runs and sweeps, where the arguments name nothing else.
 
     Returns:
         None where Typer must parse the arguments, wrong ones included.
     """
-    folders = {"--experiments-dir": EXPERIMENTS_DIR, "--runs-dir": RUNS_DIR}
+    folders = {
+        "--experiments-dir": EXPERIMENTS_DIR,
+        "--runs-dir": RUNS_DIR,
+        "--sweeps-dir": SWEEPS_DIR,
+    }
     remaining = iter(arguments)
     for argument in remaining:
         name, is_joined, value = argument.partition("=")
@@ -41,10 +46,10 @@ def parse_folders(arguments: Sequence[str]) -> tuple[Path, Path] | None:
         if name not in folders or not value or value.startswith("-"):
             return None
         folders[name] = Path(value)
-    return folders["--experiments-dir"], folders["--runs-dir"]
+    return folders["--experiments-dir"], folders["--runs-dir"], folders["--sweeps-dir"]
 
 
-def open_console(experiments_dir: Path, runs_dir: Path) -> int:
+def open_console(experiments_dir: Path, runs_dir: Path, sweeps_dir: Path) -> int:
     """Run the console in this terminal until the user quits.
 
     Raises:
@@ -61,7 +66,7 @@ def open_console(experiments_dir: Path, runs_dir: Path) -> int:
     gc.disable()
     from transformer_playground.tui.app import Console
 
-    console = Console(experiments_dir, runs_dir)
+    console = Console(experiments_dir, runs_dir, sweeps_dir)
     code = console.run() or 0
     if not is_served and console.context.training.ended_by_close:
         _say_what_was_saved(console.context.training, experiments_dir, runs_dir)
@@ -79,7 +84,7 @@ def _say_what_was_saved(queue: "TrainingQueue", experiments_dir: Path, runs_dir:
         note(line)
 
 
-def serve_console(experiments_dir: Path, runs_dir: Path, port: int) -> int:
+def serve_console(experiments_dir: Path, runs_dir: Path, sweeps_dir: Path, port: int) -> int:
     """Serve the console to browsers of this machine until Ctrl-C.
 
     Raises:
@@ -89,6 +94,7 @@ def serve_console(experiments_dir: Path, runs_dir: Path, port: int) -> int:
 
     web.check_port(port)
     folders = ["--experiments-dir", str(experiments_dir), "--runs-dir", str(runs_dir)]
+    folders += ["--sweeps-dir", str(sweeps_dir)]
     token = web.new_token()
     say(web.address(port, token))
     note(
@@ -111,6 +117,7 @@ def application() -> "typer.Typer":
         Resume,
         RunId,
         RunsDir,
+        SweepsDir,
         Version,
     )
 
@@ -132,6 +139,7 @@ def application() -> "typer.Typer":
         resume: Resume = None,
         experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
         runs_dir: RunsDir = RUNS_DIR,
+        sweeps_dir: SweepsDir = SWEEPS_DIR,
         json_output: AsJson = False,
         web: Annotated[
             bool, typer.Option("--web", help="Serve the console to browsers of this machine.")
@@ -159,8 +167,11 @@ def application() -> "typer.Typer":
                     "Without --run, settings are chosen in the console.",
                 )
             if web:
-                return serve_console(experiments_dir, runs_dir, WEB_PORT if port is None else port)
-            return open_console(experiments_dir, runs_dir)
+                port = WEB_PORT if port is None else port
+                return serve_console(experiments_dir, runs_dir, sweeps_dir, port)
+            return open_console(experiments_dir, runs_dir, sweeps_dir)
+        if sweeps_dir != SWEEPS_DIR:
+            raise UsageError("--run trains no sweep: leave out --sweeps-dir.")
         if web or port is not None:
             raise UsageError("--run works without the console: leave out --web and --port.")
         from transformer_playground.cli.train import run_launch

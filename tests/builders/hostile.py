@@ -8,7 +8,12 @@ from pathlib import Path
 
 from builders.commands import CONTROL, Project, make_project
 from builders.runs import eval_row, make_run, status_row, train_row
+from transformer_playground.config.sample import PROMPT_SETTING
+from transformer_playground.config.toml import toml_string
 from transformer_playground.runs.annotations import Annotations, write_annotations
+from transformer_playground.sweeps.axes import Choices
+from transformer_playground.sweeps.spec import Sweep, save_sweep
+from transformer_playground.sweeps.trials import plan
 
 # What terminals obey, what a toolkit takes for markup, and what has no width of its own, or two.
 _PIECES = (
@@ -71,6 +76,25 @@ def hostile_project(root: Path, runs: int, seed: int = 7) -> Project:
         with contextlib.suppress(OSError, UnicodeEncodeError):
             (folder / name).mkdir(exist_ok=True)
     return project
+
+
+def hostile_sweep(project: Project, seed: int = 6) -> None:
+    """A sweep whose values are hostile texts, with finished runs, and one that cannot be read."""
+    texts = (text for text in hostile_texts(1000, seed) if text.strip() and _is_utf8(text))
+    prompts = Choices(PROMPT_SETTING, tuple(next(texts) + str(number) for number in range(3)))
+    axes = (prompts, Choices("model.norm", ("rmsnorm", "layernorm")))
+    sweep = Sweep("hostile", "tiny", axes, (1,))
+    save_sweep(project.root / "sweeps", sweep)
+    for number, trial in enumerate(plan(sweep)[:-1]):
+        rows = [status_row(0, "running"), eval_row(1, 2.0 + number), status_row(20, "finished")]
+        make_run(project.root / "runs", trial.run_id, rows, experiment="tiny")
+    broken = project.root / "sweeps" / "broken" / "sweep.toml"
+    broken.parent.mkdir()
+    broken.write_text(f"method = {toml_string(next(texts))}", encoding="utf-8")
+
+
+def _is_utf8(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)
 
 
 def _hostile_run(folder: Path, run_id: str, texts: Iterator[str]) -> None:

@@ -31,7 +31,8 @@ def with_console(
     """
 
     async def drive() -> None:
-        console = Console(project.root / "experiments", project.root / "runs")
+        folders = (project.root / name for name in ("experiments", "runs", "sweeps"))
+        console = Console(*folders)
         test = console.run_test(size=size, notifications=True, message_hook=hook)
         async with test as pilot:
             await steps(console, pilot)

@@ -16,6 +16,7 @@ from transformer_playground.cli.app import run_app
         ["--runs-dir=elsewhere"],
         ["--runs-dir", "a=b", "--experiments-dir", "x y"],
         ["--runs-dir=a=b"],
+        ["--sweeps-dir", "elsewhere"],
         ["--runs-dir", "first", "--runs-dir", "second"],
     ],
     ids=" ".join,
@@ -23,10 +24,10 @@ from transformer_playground.cli.app import run_app
 def test_folders_alone_are_parsed_as_typer_parses_them(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    opened: list[tuple[Path, Path]] = []
+    opened: list[tuple[Path, ...]] = []
 
-    def take(experiments_dir: Path, runs_dir: Path) -> int:
-        opened.append((experiments_dir, runs_dir))
+    def take(*folders: Path) -> int:
+        opened.append(folders)
         return 0
 
     monkeypatch.setattr(tp_tui, "open_console", take)

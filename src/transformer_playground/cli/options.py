@@ -28,6 +28,9 @@ ExperimentsDir = Annotated[
     Path, typer.Option("--experiments-dir", help="Experiments folder.", show_default=True)
 ]
 RunsDir = Annotated[Path, typer.Option("--runs-dir", help="Runs folder.", show_default=True)]
+SweepsDir = Annotated[
+    Path, typer.Option("--sweeps-dir", help="Folder of sweeps.", show_default=True)
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a config setting; repeatable."),

@@ -13,16 +13,18 @@ from transformer_playground.cli.options import (
     ExperimentsDir,
     Overrides,
     RunsDir,
+    SweepsDir,
     check_out,
 )
 from transformer_playground.cli.output import note, print_table, say, say_json
 from transformer_playground.cli.preparation import PreparationDisplay
-from transformer_playground.cli.train_sweep import SWEEPS_DIR, Jobs, SweepsDir, SweepTraining
+from transformer_playground.cli.train_sweep import Jobs, SweepTraining
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
 from transformer_playground.formatting import duration_text
 from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.scaling.family import LearningRateRule
+from transformer_playground.sweeps.folder import SWEEPS_DIR
 from transformer_playground.training.launch import Launch, resolve_launch
 
 if TYPE_CHECKING:
@@ -158,7 +160,7 @@ class _Work:
         """Train the runs of a sweep that are left; lines go to standard error."""
         from transformer_playground.scaling.family import open_sweep
         from transformer_playground.sweeps.create import estimate_seconds
-        from transformer_playground.sweeps.spec import SweepFolder
+        from transformer_playground.sweeps.folder import SweepFolder
         from transformer_playground.sweeps.tables import size_text
 
         # Every run is checked before anything is written.

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from transformer_playground.cli.options import AsJson, ConfigPath, ExperimentsDir, RunsDir
-from transformer_playground.cli.output import note, print_table, say, say_json
-from transformer_playground.cli.train_sweep import (
-    SWEEPS_DIR,
-    Jobs,
+from transformer_playground.cli.options import (
+    AsJson,
+    ConfigPath,
+    ExperimentsDir,
+    RunsDir,
     SweepsDir,
-    SweepTraining,
-    sweep_arguments,
 )
+from transformer_playground.cli.output import note, print_table, say, say_json
+from transformer_playground.cli.train_sweep import Jobs, SweepTraining, sweep_arguments
 from transformer_playground.errors import PlaygroundError, UsageError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
 from transformer_playground.formatting import duration_text, percent_text
 from transformer_playground.runs.folder import RUNS_DIR
+from transformer_playground.sweeps.folder import SWEEPS_DIR
 from transformer_playground.training.launch import shell_command
 
 if TYPE_CHECKING:

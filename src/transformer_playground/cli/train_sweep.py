@@ -12,18 +12,15 @@ from transformer_playground.cli.output import note, say, say_json
 from transformer_playground.cli.preparation import PreparationDisplay
 from transformer_playground.cli.train import StopRequest, stop_on_signals
 from transformer_playground.formatting import duration_text, loss_text
+from transformer_playground.sweeps.folder import SWEEPS_DIR
 
 if TYPE_CHECKING:
+    from transformer_playground.sweeps.folder import SweepFolder
     from transformer_playground.sweeps.progress import Progress
     from transformer_playground.sweeps.runner import Ended, Started
-    from transformer_playground.sweeps.spec import SweepFolder
 
-SWEEPS_DIR = Path("sweeps")
 _MOST_JOBS = 64
 
-SweepsDir = Annotated[
-    Path, typer.Option("--sweeps-dir", help="Folder of sweeps.", show_default=True)
-]
 Jobs = Annotated[
     int,
     typer.Option("--jobs", metavar="N", min=1, max=_MOST_JOBS, help="Runs trained side by side."),

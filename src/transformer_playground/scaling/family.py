@@ -16,10 +16,10 @@ from transformer_playground.experiments.scaffold import find_or_install
 from transformer_playground.formatting import count_text, parse_number
 from transformer_playground.scaling.shapes import Shape, parse_sizes, shape_for
 from transformer_playground.sweeps.axes import Values, override
+from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.listed import axes_of
 from transformer_playground.sweeps.spec import (
     Sweep,
-    SweepFolder,
     check_sweep_id,
     load_sweep,
     save_sweep,

@@ -6,10 +6,11 @@ the run has begun leaves it to the next.
 """
 
 import os
+import time
 from collections.abc import Sequence
 
 from transformer_playground.errors import UsageError, translate_os_errors
-from transformer_playground.sweeps.spec import SweepFolder
+from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.trials import TrialState
 
 _WHY_NOT = {
@@ -47,7 +48,10 @@ def request_next(folder: SweepFolder, state: TrialState) -> None:
         )
     with translate_os_errors(UsageError, f"The request cannot be written to {folder.next_path}"):
         folder.next_path.mkdir(exist_ok=True)
-        (folder.next_path / run_id).touch()
+        path, now = folder.next_path / run_id, time.time_ns()
+        path.touch()
+        # The time that the file system would give may be the same for several.
+        os.utime(path, ns=(now, now))
 
 
 def take_request(folder: SweepFolder, run_id: str) -> None:

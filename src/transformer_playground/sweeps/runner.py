@@ -16,9 +16,10 @@ from transformer_playground.errors import PlaygroundError, UsageError, translate
 from transformer_playground.jsonvalues import to_jsonable
 from transformer_playground.runs.folder import open_run
 from transformer_playground.runs.requests import send_request
+from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.order import requested, take_request
 from transformer_playground.sweeps.progress import Progress
-from transformer_playground.sweeps.spec import Sweep, SweepFolder
+from transformer_playground.sweeps.spec import Sweep
 from transformer_playground.sweeps.trials import State, Trial, TrialState, plan
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import Evaluated, Event

@@ -14,16 +14,15 @@ from transformer_playground.config.base import Strings, Table, conflict, setting
 from transformer_playground.config.sources import read_layer
 from transformer_playground.config.toml import shortened, toml_string, toml_value
 from transformer_playground.errors import ConfigError, UsageError, translate_os_errors
-from transformer_playground.files import display_path, random_hex, replace_text
+from transformer_playground.files import display_path, modified, random_hex, replace_text
 from transformer_playground.sweeps.axes import Axis, Values, axis_from_toml, axis_to_toml
+from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.listed import (
     axes_of,
     combination_lines,
     combinations_from_toml,
 )
 
-SWEEPS_DIR = Path("sweeps")
-SPEC_FILE = "sweep.toml"
 MOST_RUNS = 10_000
 
 Method = Literal["grid", "list", "random", "tpe"]
@@ -143,34 +142,6 @@ class Sweep:
         return tuple(axis.key for axis in self.axes)
 
 
-@dataclass(frozen=True)
-class SweepFolder:
-    """Paths in the folder of a sweep.
-
-    Attributes:
-        spec_path: What it trains.
-        stop_path: Exists while the sweep is to start no further run.
-        next_path: Requests to train a run before the others, see `sweeps.order`.
-    """
-
-    root: Path
-
-    @property
-    def spec_path(self) -> Path:
-        """What the sweep trains."""
-        return self.root / SPEC_FILE
-
-    @property
-    def stop_path(self) -> Path:
-        """Exists while no further run is to be started."""
-        return self.root / "stop"
-
-    @property
-    def next_path(self) -> Path:
-        """Folder of requests to train a run before the others."""
-        return self.root / "next"
-
-
 def new_sweep_id(experiment: str) -> str:
     """`<experiment>-<4 hex>`."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", experiment).lstrip("._-")[:60] or "sweep"
@@ -279,7 +250,8 @@ def list_sweeps(sweeps_dir: Path) -> list[SweepFolder]:
         return []
     folders = [SweepFolder(sweeps_dir / name) for name in names]
     found = [folder for folder in folders if folder.spec_path.is_file()]
-    return sorted(found, key=lambda folder: folder.spec_path.stat().st_mtime, reverse=True)
+    # One may vanish meanwhile.
+    return sorted(found, key=lambda folder: modified(folder.spec_path) or 0.0, reverse=True)
 
 
 def find_sweep(sweeps_dir: Path, name: str) -> SweepFolder:

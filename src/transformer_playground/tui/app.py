@@ -20,6 +20,7 @@ from textual.driver import Driver
 from textual.screen import Screen
 
 from transformer_playground.errors import ConfigError
+from transformer_playground.sweeps.folder import SWEEPS_DIR
 from transformer_playground.terminal import visible
 from transformer_playground.tui.bindings import bindings_for, check_keymap
 from transformer_playground.tui.contrast import readable_variables
@@ -80,9 +81,11 @@ class Console(App[int], inherit_bindings=False):
     HORIZONTAL_BREAKPOINTS = _WIDTHS
     VERTICAL_BREAKPOINTS = _HEIGHTS
 
-    def __init__(self, experiments_dir: Path, runs_dir: Path) -> None:
+    def __init__(
+        self, experiments_dir: Path, runs_dir: Path, sweeps_dir: Path = SWEEPS_DIR
+    ) -> None:
         super().__init__()
-        self.context = AppContext(self, experiments_dir, runs_dir)
+        self.context = AppContext(self, experiments_dir, runs_dir, sweeps_dir)
         self._input_order = InputOrder(self, super().on_event)
         self._may_save = True
         for theme in THEMES:

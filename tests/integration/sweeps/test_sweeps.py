@@ -21,9 +21,10 @@ from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
 from transformer_playground.runs.folder import RUNS_DIR, RunFolder, read_run_config
 from transformer_playground.runs.status import RunLock
 from transformer_playground.runs.summary import read_summary
+from transformer_playground.sweeps.folder import SWEEPS_DIR
 from transformer_playground.sweeps.progress import Progress
 from transformer_playground.sweeps.runner import Ended, Started, SweepRunner, stop_sweep
-from transformer_playground.sweeps.spec import SWEEPS_DIR, find_sweep, load_sweep
+from transformer_playground.sweeps.spec import find_sweep, load_sweep
 
 NEW = (
     *("sweep", "new", "tiny", "--name", "s", "--set", "model.norm=rmsnorm,layernorm"),

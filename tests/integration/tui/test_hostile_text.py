@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.strip import Strip
 
-from builders.hostile import harm_in, hostile_project, hostile_texts
+from builders.hostile import harm_in, hostile_project, hostile_sweep, hostile_texts
 from builders.tui import until, with_console
 from transformer_playground.runs.alerts import Alert
 from transformer_playground.terminal import visible_line
@@ -22,6 +22,7 @@ from transformer_playground.tui.live.panes import EventLog
 from transformer_playground.tui.machine.view import MachineView
 from transformer_playground.tui.runs.column_picker import ColumnsScreen
 from transformer_playground.tui.runs.table import RunsTable
+from transformer_playground.tui.sweep.view import SweepView
 
 RUNS = 25
 
@@ -60,9 +61,11 @@ def test_no_view_and_no_dialog_shows_what_a_terminal_obeys(
     drawn = Drawn()
     monkeypatch.setattr(Console, "_display", lambda _, screen, frame: drawn.take(screen, frame))
     project = hostile_project(tmp_path / "project", RUNS)
+    hostile_sweep(project)
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: len(console.context.snapshot.runs) > RUNS)
+        console.context.workspace.sweep = "hostile"
         table = console.screen.query_one(RunsTable)
         await until(pilot, lambda: table.cursor is not None)
         # Every line of the table, and the details of a page's last run.
@@ -94,6 +97,11 @@ def test_no_view_and_no_dialog_shows_what_a_terminal_obeys(
         await until(pilot, lambda: isinstance(console.screen, MachineView))
         machine = console.screen
         await until(pilot, lambda: isinstance(machine, MachineView) and machine.readings)
+        await pilot.press("9")
+        await until(pilot, lambda: isinstance(console.screen, SweepView))
+        sweep = console.screen
+        await until(pilot, lambda: isinstance(sweep, SweepView) and sweep.picture.lines)
+        await pilot.press("m", "escape", "G", "z", "z", "tab", "tab", "y")
         await pilot.press("4", "v", "j", "j", "right", "]", "]", "]", "y")
         await pilot.press("ctrl+p", *"open", "down", "down", "escape", "3", "f", "down")
         await pilot.press("escape", "1", "n")

@@ -4,53 +4,33 @@ import math
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from textual.pilot import Pilot
 
-from builders.commands import CONFIG, make_project
+from builders.commands import CONFIG, Project, make_project
 from builders.runs import make_run
+from builders.sweeps import GRID, NORM, RATE, additive
 from builders.tui import shown, until, with_console
+from transformer_playground.sweeps.spec import save_sweep
+from transformer_playground.sweeps.trials import plan
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.machine.gpus import Gpu
-from transformer_playground.tui.machine.service import BusyProcess, MachineReader, Reading
-from transformer_playground.tui.machine.step_split import StepSplit
 
 NOW = 1_800_000_000.0
 CREATED = "2027-01-15T06:00:00+00:00"
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-VIEWS = ("runs", "live", "sample", "compare", "grid", "machine")
+VIEWS = ("runs", "live", "sample", "compare", "grid", "sweep")
 PATIENCE = 20.0
 SIZES = [(80, 24), (120, 40), (200, 60)]
-
-
-READING = Reading(
-    cores=(1.0, 0.42, 0.07, None),
-    load=2.5,
-    memory=4 << 30,
-    total=24 << 30,
-    free=38 << 30,
-    written=4.2e6,
-    gpus=(Gpu("A100", 0.93, 31 << 30, 40 << 30, 61, 287.0, {6004: 31 << 30}),),
-    processes=(
-        BusyProcess(6004, "python", 1.4, 776 << 20, 31 << 30, "tiny-a"),
-        BusyProcess(24328, "tp-tui", 0.31, 180 << 20, is_own=True),
-    ),
-    split=StepSplit(
-        12.5, {"data": 0.5, "forward": 4.0, "backward": 7.0, "optimizer": 1.0}, 1.9, 50
-    ),
-)
 
 
 @pytest.fixture(autouse=True)
 def fixed_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setattr(time, "time", lambda: NOW)
-    readings = iter([READING])
-    # One reading, so that its history does not grow while a test waits.
-    monkeypatch.setattr(MachineReader, "read", lambda *_: next(readings, None))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
@@ -92,10 +72,13 @@ def check(name: str, view: str, size: tuple[int, int], *, breaks: bool = False) 
         made = rows(1.5 + number, breaks=breaks)
         run = make_run(project.root / "runs", run_id, made, config=settings, created=CREATED)
         os.utime(run.root, (NOW - 7000, NOW - 7000))
+    count = 2
+    if view == "sweep":
+        count += make_sweep(project)
     path = SNAPSHOTS / f"{name}.txt"
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: len(console.context.snapshot.runs) == 2)
+        await until(pilot, lambda: len(console.context.snapshot.runs) == count)
         # The table puts its cursor on a run first, and says so in a message.
         await until(pilot, lambda: console.context.workspace.current is not None)
         await pilot.pause()
@@ -114,6 +97,24 @@ def check(name: str, view: str, size: tuple[int, int], *, breaks: bool = False) 
             assert grid(console).splitlines() == expected.splitlines()
 
     with_console(project, steps, size)
+
+
+def make_sweep(project: Project) -> int:
+    """A sweep whose runs have finished; returns their number."""
+    trials = plan(replace(GRID, created="20270115-060000"))
+    save_sweep(project.root / "sweeps", replace(GRID, created="20270115-060000"))
+    for trial in trials:
+        values = dict(trial.values)
+        loss = additive(values[NORM], values[RATE], trial.seed)
+        run = make_run(
+            project.root / "runs",
+            trial.run_id,
+            rows(loss, breaks=False),
+            experiment="tiny",
+            created=CREATED,
+        )
+        os.utime(run.root, (NOW - 7000, NOW - 7000))
+    return len(trials)
 
 
 def grid(console: Console) -> str:

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from transformer_playground.errors import UsageError
+from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.order import (
     find_trial,
     request_next,
     requested,
     take_request,
 )
-from transformer_playground.sweeps.spec import SweepFolder
 from transformer_playground.sweeps.trials import Trial, TrialState
 
 STATES = [

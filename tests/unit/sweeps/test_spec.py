@@ -7,9 +7,9 @@ import pytest
 
 from transformer_playground.errors import ConfigError, UsageError
 from transformer_playground.sweeps.axes import Choices, parse_axis
+from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.spec import (
     Sweep,
-    SweepFolder,
     find_sweep,
     list_sweeps,
     load_sweep,

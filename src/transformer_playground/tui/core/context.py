@@ -61,9 +61,12 @@ class AppContext:
         activity: One line about running and queued training, at the top right.
     """
 
-    def __init__(self, app: App[int], experiments_dir: Path, runs_dir: Path) -> None:
+    def __init__(
+        self, app: App[int], experiments_dir: Path, runs_dir: Path, sweeps_dir: Path
+    ) -> None:
         self.app = app
         self.experiments_dir, self.runs_dir = experiments_dir, runs_dir
+        self.sweeps_dir = sweeps_dir
         self.workspace = Workspace()
         self.snapshot = Snapshot()
         self.has_snapshot = False

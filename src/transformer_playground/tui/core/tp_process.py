@@ -30,6 +30,11 @@ class Ended:
     notes: tuple[str, ...]
 
     @property
+    def has_error(self) -> bool:
+        """Whether the command has printed an error message."""
+        return any(line.startswith(_ERROR) for line in self.notes)
+
+    @property
     def problem(self) -> str:
         """The error message; otherwise the signal or the last line; empty if there is none."""
         errors = [line.removeprefix(_ERROR) for line in self.notes if line.startswith(_ERROR)]
@@ -46,6 +51,12 @@ class Ended:
         return " ".join(self.notes[places[-1] + 1 :]) if places else ""
 
 
+def tp_command(arguments: Sequence[str]) -> list[str]:
+    """The program and its arguments that run a `tp` command; `arguments` are those after `tp`."""
+    # Without -P a file of the working folder could take the place of a library.
+    return [sys.executable, "-P", "-c", _RUN_TP, *arguments]
+
+
 class TpProcess:
     """One `tp` command; another thread may stop it.
 
@@ -55,8 +66,7 @@ class TpProcess:
     """
 
     def __init__(self, arguments: Sequence[str], *, threads: int | None = None) -> None:
-        # Without -P a file of the working folder could take the place of a library.
-        self._command = [sys.executable, "-P", "-c", _RUN_TP, *arguments]
+        self._command = tp_command(arguments)
         self._threads = threads
         self._process: subprocess.Popen[str] | None = None
         self._lock = threading.Lock()

@@ -17,6 +17,7 @@ class Workspace:
         selected: Selected runs in the order of their selection.
         opened: The run that the user opened in the live view, until the cursor moves on.
         training: The run that this console trains.
+        sweep: The sweep in the view of sweeps; None for the newest.
     """
 
     current: str | None = None
@@ -25,6 +26,7 @@ class Workspace:
     opened: str | None = None
     training: str | None = None
     experiment: str | None = None
+    sweep: str | None = None
     _last_trained: str | None = None
     _slots: dict[str, int] = field(default_factory=dict)
 

@@ -1,6 +1,8 @@
 """Filter of the runs table, with completion."""
 
+from collections.abc import Mapping
 from functools import partial
+from typing import TYPE_CHECKING, Protocol
 
 from textual import events
 from textual.containers import Vertical
@@ -11,12 +13,21 @@ from transformer_playground.errors import UsageError
 from transformer_playground.terminal import visible
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.context import context_of
-from transformer_playground.tui.runs.table_state import RunsTableState
 from transformer_playground.tui.shared.completion import Completion
 from transformer_playground.tui.shared.completion_list import CompletionList
 from transformer_playground.tui.shared.line_input import LineInput
 
+if TYPE_CHECKING:
+    from transformer_playground.runs.fields import RunInfo
+
 _LONGEST_NAME = 60
+
+
+class HasRuns(Protocol):
+    """What a filter completes from: runs by id."""
+
+    @property
+    def runs(self) -> "Mapping[str, RunInfo]": ...
 
 
 class FilterBar(Vertical):
@@ -38,7 +49,7 @@ class FilterBar(Vertical):
     class Closed(Message):
         """The user left the filter."""
 
-    def __init__(self, state: RunsTableState) -> None:
+    def __init__(self, state: HasRuns) -> None:
         super().__init__(id="filter")
         self._state = state
 

@@ -23,8 +23,8 @@ VIEWS = (
     ("3", "sample", "Sample"),
     ("4", "compare", "Compare"),
     ("5", "grid", "Grid"),
-    ("6", "model", "Model"),
     ("8", "machine", "Machine"),
+    ("9", "sweep", "Sweep"),
 )
 """Key, name and title of each view."""
 _NAME = " tp "

@@ -47,7 +47,7 @@ def test_a_chart_names_runs_by_what_differs_among_them_where_their_names_are_lon
         run_info(ids[name], settings={"model.first": one, "model.other": other})
         for name, (one, other) in words.items()
     ]
-    context = AppContext(App(), tmp_path, tmp_path)
+    context = AppContext(App(), tmp_path, tmp_path, tmp_path)
     names = name_runs(rows)
     context.snapshot = Snapshot({row.run_id: row for row in rows}, names)
     found = context.chart_names(ids[name] for name in shown)

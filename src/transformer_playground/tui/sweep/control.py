@@ -1,0 +1,136 @@
+"""Control of sweeps: start, stop, and what is trained next."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from transformer_playground.errors import PlaygroundError
+from transformer_playground.sweeps.folder import SweepFolder
+from transformer_playground.sweeps.results import Combination, values_text
+from transformer_playground.sweeps.runner import stop_sweep
+from transformer_playground.sweeps.spec import Sweep
+from transformer_playground.terminal import visible, visible_line
+from transformer_playground.training.launch import Launch
+from transformer_playground.tui.core.context import AppContext
+from transformer_playground.tui.dialogs.base import ConfirmScreen
+from transformer_playground.tui.dialogs.preparer import confirm_preparer
+from transformer_playground.tui.sweep.processes import SweepProcesses
+from transformer_playground.tui.sweep.service import SweepResults, train_next
+
+if TYPE_CHECKING:
+    from textual.notifications import SeverityLevel
+
+
+class SweepControl:
+    """Starts processes that train sweeps, and asks any process by files in the sweep's folder.
+
+    Args:
+        context: The console's context.
+        changed: Called in the application's own thread when a request has been made.
+    """
+
+    def __init__(self, context: AppContext, changed: Callable[[], None]) -> None:
+        self._context, self._changed = context, changed
+        self.processes = SweepProcesses(context.experiments_dir, context.runs_dir)
+
+    def start(self, folder: SweepFolder, results: SweepResults) -> None:
+        """Train what is left, in a process that outlives the console."""
+        name = visible_line(folder.root.name)
+        if self.processes.is_running(folder.root.name):
+            self._notify(f"{name} is being trained by a process of this console.")
+        elif not results.counts["open"]:
+            self._notify(f"{name}: no run is left to train.")
+        elif results.counts["running"]:
+            question = (
+                f"Another process trains {name}. Train it by a second one side by side? They share"
+                " the CPU."
+            )
+            self._ask(question, (("start", "Train"),), lambda _: self._check(folder, results.sweep))
+        else:
+            self._check(folder, results.sweep)
+
+    def _check(self, folder: SweepFolder, sweep: Sweep) -> None:
+        """Ask before code of the experiment runs that is new on this machine."""
+        context = self._context
+        launch = Launch(sweep.experiment, sweep.settings, config=sweep.config)
+
+        def find() -> None:
+            unknown = context.known_preparers.unknown_in(
+                context.experiments_dir, context.runs_dir, launch
+            )
+            start = partial(self._work, partial(self._start, folder))
+            context.app.call_from_thread(confirm_preparer, context, unknown, start)
+
+        context.app.run_worker(find, group="sweep-control", thread=True, exit_on_error=False)
+
+    def _start(self, folder: SweepFolder) -> str:
+        self.processes.start(folder)
+        return f"Training {folder.root.name}. It goes on when the console is closed."
+
+    def stop(self, folder: SweepFolder, results: SweepResults) -> None:
+        """Stop all processes that train a sweep, now or after the run of each."""
+        name = visible_line(folder.root.name)
+        question = (
+            f"Stop {name}? No further run is started, by any process. A run in training saves a"
+            " checkpoint and can be resumed, or ends first."
+        )
+        answers = (("now", "Save and stop"), ("later", "After this run"))
+
+        def stop(answer: str) -> str:
+            finish = answer == "later"
+            asked = stop_sweep(folder, results.sweep, self._context.runs_dir, finish_runs=finish)
+            runs = (
+                f"; asked {len(asked)} run{'s' if len(asked) > 1 else ''} to stop" if asked else ""
+            )
+            return f"{folder.root.name} starts no further run{runs}."
+
+        self._ask(question, answers, lambda answer: self._work(partial(stop, answer)))
+
+    def train_next(self, folder: SweepFolder, combination: Combination) -> None:
+        """Train the waiting runs of a combination before all others."""
+
+        def request() -> str:
+            count = train_next(folder, combination.states)
+            runs = f" ({count} runs)" if count > 1 else ""
+            return f"Next: {values_text(combination.values) or folder.root.name}{runs}."
+
+        self._work(request)
+
+    def say_ended(self, ended: Mapping[str, str]) -> None:
+        """Say which processes have ended, and why if they could not train."""
+        for name, problem in ended.items():
+            text = (
+                f"{name}: {problem}" if problem else f"The process that trained {name} has ended."
+            )
+            self._notify(text, "error" if problem else "information")
+
+    def _ask(
+        self, question: str, answers: tuple[tuple[str, str], ...], then: Callable[[str], None]
+    ) -> None:
+        def take(answer: str | None) -> None:
+            if answer not in (None, "cancel"):
+                then(answer)
+
+        screen = ConfirmScreen(question, (*answers, ("cancel", "Cancel")))
+        self._context.app.push_screen(screen, take)
+
+    def _work(self, do: Callable[[], str]) -> None:
+        """Do something in a thread, and say what has been done or why not."""
+        app = self._context.app
+
+        def work() -> None:
+            severity: SeverityLevel = "information"
+            try:
+                text = do()
+            except PlaygroundError as error:
+                text, severity = str(error), "error"
+            app.call_from_thread(self._said, text, severity)
+
+        app.run_worker(work, group="sweep-control", thread=True, exit_on_error=False)
+
+    def _said(self, text: str, severity: "SeverityLevel") -> None:
+        self._notify(text, severity)
+        self._changed()
+
+    def _notify(self, text: str, severity: "SeverityLevel" = "information") -> None:
+        self._context.app.notify(visible(text), severity=severity, markup=False)
