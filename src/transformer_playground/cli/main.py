@@ -29,6 +29,7 @@ _COMMANDS = {
     "import": "import_run",
     "inspect": "inspect_run",
     "serve": "serve",
+    "lit": "lit",
     "experiments": "experiments",
     "new": "experiments",
     "tensorboard": "tensorboard",

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from transformer_playground.serving.answers import Echo, Interface, Writer, usag
 from transformer_playground.serving.bodies import Body, ChatBody, CompletionBody, parse
 from transformer_playground.serving.engine import Engine, QueueFull
 from transformer_playground.serving.errors import ApiError
+from transformer_playground.serving.guard import guarded, json_response, read_json
 from transformer_playground.serving.jobs import (
     Delivery,
     Job,
@@ -25,9 +26,6 @@ from transformer_playground.serving.jobs import (
 )
 from transformer_playground.serving.served import ServedRun
 
-MAX_BODY_BYTES = 1 << 21
-_BODY_SECONDS = 30.0
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _Queue = asyncio.Queue[tuple[Job, JobEvent]]
 
 
@@ -59,7 +57,7 @@ class ApiServer:
         max_waiting: int = 1024,
         max_rows: int | None = None,
     ) -> None:
-        self._served, self._access, self._notify = served, access, notify
+        self._served = served
         self._loop = asyncio.get_running_loop()
         self._queues: dict[Job, _Queue] = {}
         self._in_flight = 0
@@ -73,9 +71,7 @@ class ApiServer:
             max_waiting=max_waiting,
             max_rows=max_rows,
         )
-        self.app = web.Application(
-            client_max_size=MAX_BODY_BYTES, middlewares=[self._answer_errors, self._check]
-        )
+        self.app = guarded(access, notify)
         self.app.add_routes(
             [
                 web.get("/health", self._health),
@@ -102,39 +98,15 @@ class ApiServer:
             if queue is not None:
                 queue.put_nowait((job, event))
 
-    @web.middleware
-    async def _answer_errors(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except ApiError as error:
-            return _error(error)
-        except web.HTTPException as error:
-            return _error(_api_error(error, request))
-        except (ConnectionResetError, asyncio.CancelledError):
-            # The client has gone.
-            raise
-        except Exception as error:  # noqa: BLE001 - a client gets an answer, whatever happened
-            self._notify(f"internal error: {type(error).__name__}: {error}")
-            return _error(ApiError(500, "Internal error of the server.", code="internal_error"))
-
-    @web.middleware
-    async def _check(self, request: web.Request, handler: _Handler) -> web.StreamResponse:
-        self._access.check(
-            host=request.host,
-            origin=request.headers.get("Origin"),
-            authorization=request.headers.get("Authorization"),
-        )
-        return await handler(request)
-
     async def _health(self, _request: web.Request) -> web.Response:
-        return _json({"status": "draining" if self._is_draining else "ok"})
+        return json_response({"status": "draining" if self._is_draining else "ok"})
 
     async def _models(self, _request: web.Request) -> web.Response:
-        return _json({"object": "list", "data": [self._model_card()]})
+        return json_response({"object": "list", "data": [self._model_card()]})
 
     async def _model(self, request: web.Request) -> web.Response:
         self._require_model(request.match_info["model"])
-        return _json(self._model_card())
+        return json_response(self._model_card())
 
     def _model_card(self) -> dict[str, Any]:
         return {
@@ -155,7 +127,7 @@ class ApiServer:
             )
 
     async def _completions(self, request: web.Request) -> web.StreamResponse:
-        body = parse(await self._read(request), CompletionBody)
+        body = parse(await read_json(request), CompletionBody)
         self._require_model(body.model)
         jobs = self._served.completion_jobs(body)
         echoes = [self._echo(job) if body.echo else None for job in jobs]
@@ -163,21 +135,11 @@ class ApiServer:
         return await self._respond(request, body, jobs, echoes, writer)
 
     async def _chat(self, request: web.Request) -> web.StreamResponse:
-        body = parse(await self._read(request), ChatBody)
+        body = parse(await read_json(request), ChatBody)
         self._require_model(body.model)
         jobs = self._served.chat_jobs(body)
         writer = self._writer("chat", body, has_logprobs=bool(body.logprobs))
         return await self._respond(request, body, jobs, [None] * len(jobs), writer)
-
-    async def _read(self, request: web.Request) -> bytes:
-        if request.content_type != "application/json":
-            # Web pages can send other types to other sites without being asked.
-            raise ApiError(415, "Send JSON with Content-Type: application/json.")
-        try:
-            async with asyncio.timeout(_BODY_SECONDS):
-                return await request.read()
-        except TimeoutError:
-            raise ApiError(408, "The body did not arrive in time.") from None
 
     def _echo(self, job: Job) -> Echo:
         return Echo(self._served.loaded.tokenizer.decode(job.prompt), job.prompt, None)
@@ -258,7 +220,7 @@ class ApiServer:
             for choice in (choices[first[job] + index],)
         ]
         drawn = sum(len(choice.tokens) for choice in choices)
-        return _json(writer.document(documents, _usage(jobs, drawn)))
+        return json_response(writer.document(documents, _usage(jobs, drawn)))
 
     async def _stream(
         self,
@@ -352,26 +314,5 @@ def _usage(jobs: Sequence[Job], drawn: int) -> dict[str, int]:
     return usage(sum(len(job.prompt) for job in jobs), drawn)
 
 
-def _json(document: Any, status: int = 200) -> web.Response:
-    return web.Response(body=orjson.dumps(document), status=status, content_type="application/json")
-
-
 def _line(document: Any) -> bytes:
     return b"data: " + orjson.dumps(document) + b"\n\n"
-
-
-def _error(error: ApiError) -> web.Response:
-    response = _json(error.document(), error.status)
-    if error.status == 503:
-        response.headers["Retry-After"] = "1"
-    if error.status == 401:
-        response.headers["WWW-Authenticate"] = "Bearer"
-    return response
-
-
-def _api_error(error: web.HTTPException, request: web.Request) -> ApiError:
-    if error.status == 413:
-        return ApiError(413, f"The body is larger than {MAX_BODY_BYTES >> 20} MiB.")
-    if error.status in (404, 405):
-        return ApiError(error.status, f"There is no {request.method} {request.path[:200]}.")
-    return ApiError(error.status, f"{error.reason}.")

@@ -1,10 +1,11 @@
 """Run of the web server: listening, signals and an orderly end."""
 
 import asyncio
+import contextlib
 import logging
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from aiohttp import web
@@ -45,15 +46,37 @@ async def run_server(
     server: ApiServer, listening: socket.socket, ready: Callable[[], object]
 ) -> Ended:
     """`serve_until` the process gets SIGINT or SIGTERM."""
+    with ending_signals() as received:
+        return await serve_until(received, server, listening, ready)
+
+
+@contextlib.contextmanager
+def ending_signals() -> Iterator[asyncio.Queue[signal.Signals]]:
+    """SIGINT and SIGTERM to this process while the block runs, inside an event loop."""
     loop, received = asyncio.get_running_loop(), asyncio.Queue[signal.Signals]()
     handled = (signal.SIGINT, signal.SIGTERM)
     for each in handled:
         loop.add_signal_handler(each, received.put_nowait, each)
     try:
-        return await serve_until(received, server, listening, ready)
+        yield received
     finally:
         for each in handled:
             loop.remove_signal_handler(each)
+
+
+def quiet_runner(app: web.Application) -> web.AppRunner:
+    """Runs an application without logging requests."""
+    # A client that sends nonsense is answered, which is no news.
+    silent = logging.getLogger(f"{__name__}.silent")
+    silent.addHandler(logging.NullHandler())
+    silent.propagate = False
+    return web.AppRunner(
+        app,
+        handler_cancellation=True,
+        access_log=None,
+        logger=silent,
+        shutdown_timeout=_SHUTDOWN_SECONDS,
+    )
 
 
 async def serve_until(
@@ -70,17 +93,7 @@ async def serve_until(
         listening: From `open_socket`.
         ready: Called when requests are answered.
     """
-    # A client that sends nonsense is answered, which is no news.
-    silent = logging.getLogger(f"{__name__}.silent")
-    silent.addHandler(logging.NullHandler())
-    silent.propagate = False
-    runner = web.AppRunner(
-        server.app,
-        handler_cancellation=True,
-        access_log=None,
-        logger=silent,
-        shutdown_timeout=_SHUTDOWN_SECONDS,
-    )
+    runner = quiet_runner(server.app)
     server.engine.start()
     try:
         await runner.setup()

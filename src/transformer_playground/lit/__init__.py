@@ -1,0 +1,1 @@
+"""Google's Learning Interpretability Tool (LIT) on runs."""
