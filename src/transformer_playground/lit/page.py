@@ -263,7 +263,7 @@ def _guarded(app: Any, style: str) -> Any:
 
 
 class _Silent(serving.WSGIRequestHandler):
-    def log(self, *_: Any) -> None:
+    def log(self, type: str, message: str, *args: Any) -> None:  # noqa: A002
         """Requests are no news."""
 
 
@@ -282,7 +282,7 @@ def main() -> None:
         {card["name"]: RunModel(backend, card) for card in session["models"]},
         {card["name"]: _dataset(card) for card in session["datasets"]},
         server_type="external",
-        client_root=str(Path(lit_nlp.__file__).parent / "client" / "build" / "default"),
+        client_root=str(Path(str(lit_nlp.__file__)).parent / "client" / "build" / "default"),
         generators={
             "Scrambler": scrambler.Scrambler(),
             "Word replacer": word_replacer.WordReplacer(),

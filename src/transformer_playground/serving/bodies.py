@@ -104,7 +104,7 @@ class ChatBody(Body):
     store: Literal[False] | None = None
 
 
-_Body = TypeVar("_Body", bound=Body)
+_Body = TypeVar("_Body", bound=BaseModel)
 
 
 def parse(raw: bytes, kind: type[_Body]) -> _Body:
