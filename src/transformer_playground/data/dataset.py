@@ -135,6 +135,15 @@ def _sha256_of(path: Path, _signature: tuple[int, ...]) -> str:
     return sha256_file(path)
 
 
+def known_vocab_size(folder: Path) -> int | None:
+    """Vocabulary of a prepared dataset; None if it is not prepared."""
+    try:
+        size: int = check_artifacts(folder)["vocab_size"]
+    except DataError:
+        return None
+    return size
+
+
 def check_artifacts(folder: Path, *, hashes: bool = False) -> dict[str, Any]:
     """Check the files of a dataset against its `meta.pkl` and return the metadata.
 

@@ -39,6 +39,11 @@ class ModuleNode:
     flop_per_token: int
     children: tuple["ModuleNode", ...] = ()
 
+    @property
+    def has_weights(self) -> bool:
+        """Whether there are any in it, even without elements, as of an unknown vocabulary."""
+        return bool(self.shapes) or any(child.has_weights for child in self.children)
+
     def walk(self) -> Iterator["ModuleNode"]:
         """The node and all nodes below it, parents first."""
         yield self
@@ -83,7 +88,7 @@ def _node(
         share=parameters / total,
         bytes=sum(each.nbytes for each in own.values()) + sum(child.bytes for child in children),
         flop_per_token=flop.get(module, 0) + sum(child.flop_per_token for child in children),
-        children=tuple(each for each in children if each.parameters or each.flop_per_token),
+        children=tuple(each for each in children if each.flop_per_token or each.has_weights),
     )
 
 

@@ -1,13 +1,13 @@
 """Lineage of runs: branches below the runs that they started from, and the curves of those."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from transformer_playground.runs.fields import Parent, RunInfo
 
 if TYPE_CHECKING:
-    from transformer_playground.runs.series import Curve
+    from transformer_playground.runs.series import Curve, RunSeries
 
 
 def tree_order(rows: Sequence[RunInfo]) -> list[tuple[RunInfo, str]]:
@@ -66,14 +66,46 @@ def ancestors(run_id: str, rows: Mapping[str, RunInfo]) -> tuple[Parent, ...]:
     return tuple(found)
 
 
-def curve_up_to(curve: "Curve", steps: "Curve", last: int) -> "Curve":
+Lineage = tuple[str, tuple[Parent, ...]]
+"""A branch and the runs that it continues, the nearest first."""
+
+
+def lineages(
+    branches: Iterable[str], rows: Mapping[str, RunInfo], shown: Container[str | None] = ()
+) -> tuple[Lineage, ...]:
+    """The lineage of each of these runs that is a branch, without parents that are shown anyway."""
+    found = []
+    for run_id in branches:
+        parents = tuple(each for each in ancestors(run_id, rows) if each.run_id not in shown)
+        if parents:
+            found.append((run_id, parents))
+    return tuple(found)
+
+
+def seconds_at(series: "RunSeries", step: int) -> float:
+    """Seconds for which a run had trained at a step; 0 before its first row."""
+    import numpy as np
+
+    steps = series.curve("train", "step", "time")
+    end = int(np.searchsorted(steps.y, step, side="right"))
+    return float(steps.x[end - 1]) if end else 0.0
+
+
+def curve_up_to(curve: "Curve", steps: "Curve", last: int, before: float = 0.0) -> "Curve":
     """The part of a curve up to a step.
 
     Args:
         curve: A metric along any axis.
         steps: The same metric by step.
         last: The step, which is included.
+        before: Subtracted from the positions: on the axis of time, which starts at 0 with each
+            run, the part lies before a branch that began so many seconds after it.
     """
+    part = _up_to(curve, steps, last)
+    return replace(part, x=part.x - before) if before else part
+
+
+def _up_to(curve: "Curve", steps: "Curve", last: int) -> "Curve":
     import numpy as np
 
     end = int(np.searchsorted(steps.x, last, side="right"))

@@ -21,6 +21,7 @@ Place = Literal[
     "comparison",
     "scrub",
     "grid",
+    "model",
     "sweep",
     "configurations",
     "chart",
@@ -44,6 +45,7 @@ PLACES: Mapping[Place, str] = {
     "comparison": "Comparison table",
     "scrub": "Training samples",
     "grid": "Grid",
+    "model": "Model",
     "sweep": "Sweep",
     "configurations": "Configurations of a sweep",
     "chart": "Charts",
@@ -105,6 +107,7 @@ _compare = partial(Key, "compare")
 _comparison = partial(Key, "comparison")
 _scrub = partial(Key, "scrub")
 _grid = partial(Key, "grid")
+_model = partial(Key, "model")
 _sweep = partial(Key, "sweep")
 _configurations = partial(Key, "configurations")
 _dialog = partial(Key, "dialog")
@@ -116,6 +119,7 @@ KEYS: tuple[Key, ...] = (
     _everywhere("sample", "3", "app.view('sample')", "Go to the Sample view."),
     _everywhere("compare", "4", "app.view('compare')", "Go to the Compare view."),
     _everywhere("grid", "5", "app.view('grid')", "Go to the Grid view."),
+    _everywhere("model", "6", "app.view('model')", "Go to the Model view."),
     _everywhere("machine", "8", "app.view('machine')", "Go to the Machine view."),
     _everywhere("sweep", "9", "app.view('sweep')", "Go to the Sweep view."),
     _everywhere("new", "n", "app.launch", "Train a new run.", "train", footer=True),
@@ -347,7 +351,14 @@ KEYS: tuple[Key, ...] = (
         footer=True,
     ),
     _inside("prompt", "i", "write", "Type a text to look at.", "text", footer=True),
-    _inside("window", "V", "go_to_window", "Go to a window of the validation split.", footer=True),
+    _inside(
+        "goto",
+        "number_sign",
+        "go_to_window",
+        "Go to a window of the validation split by its number.",
+        "window",
+        footer=True,
+    ),
     _inside("page_up", "pageup", "window(-1)", "Go to the validation window before."),
     _inside("page_down", "pagedown", "window(1)", "Go to the next validation window."),
     _inside("export", "x", "export", "Export as JSON, as tp inspect writes it.", footer=True),
@@ -495,6 +506,54 @@ KEYS: tuple[Key, ...] = (
         "previous", "left_square_bracket", "focus_run(-1)", "Show the previous run.", "previous run"
     ),
     _grid("out", "escape", "out", "Hide the cursor, restore the size, go back to runs.", "back"),
+    _model("fold", "enter", "fold", "Fold or unfold the module.", footer=True),
+    _model(
+        "beside",
+        "b",
+        "beside",
+        "Compare with another run, experiment or checkpoint.",
+        "compare",
+        footer=True,
+    ),
+    _model(
+        "pane",
+        "v",
+        "details",
+        "Show the module with a histogram of its weights.",
+        "details",
+        footer=True,
+    ),
+    _model(
+        "measure",
+        "f6",
+        "measure",
+        "Measure weights, gradients and silent neurons of a large model.",
+        footer=True,
+    ),
+    _model("run", "f", "pick_run", "Choose the run or experiment to look at.", footer=True),
+    _model("checkpoint", "w", "pick_checkpoint", "Choose the checkpoint.", footer=True),
+    _model("earlier", "less_than_sign", "scrub(-1)", "Go to an earlier checkpoint."),
+    _model("later", "greater_than_sign", "scrub(1)", "Go to a later checkpoint."),
+    _model(
+        "quantity", "m", "quantity", "Choose what the curves over checkpoints show.", footer=True
+    ),
+    _model("export", "x", "export", "Export as Markdown or JSON.", footer=True),
+    _model("copy", "y", "copy", "Copy the table as Markdown.", footer=True),
+    _model("unfold_all", "plus,equals_sign", "fold_all(False)", "Unfold all modules.", "unfold"),
+    _model("fold_all", "minus", "fold_all(True)", "Fold all modules.", "fold all"),
+    _model("right", "right", "turn(1)", "Unfold the module; go into it."),
+    _model("left", "left", "turn(-1)", "Fold the module; go to the one around it."),
+    _model("up", "up,k", "step(-1)", "Go up one row."),
+    _model("down", "down,j", "step(1)", "Go down one row."),
+    _model("page_up", "pageup", "page(-1)", "Go up one page."),
+    _model("page_down", "pagedown", "page(1)", "Go down one page."),
+    _model("first", "g,home", "end(-1)", "Go to the first row."),
+    _model("last", "G,end", "end(1)", "Go to the last row."),
+    _model("next", "right_square_bracket", "focus_run(1)", "Show the next run.", "next run"),
+    _model(
+        "previous", "left_square_bracket", "focus_run(-1)", "Show the previous run.", "previous run"
+    ),
+    _model("out", "escape", "out", "Hide the details; end the comparison.", "back"),
     _sweep("open", "enter", "open", "Open the run in the Live view.", footer=True),
     _sweep("filter", "slash", "filter", "Keep the runs that match a filter.", footer=True),
     _sweep("resume", "r", "resume", "Train the runs that are left.", "train rest", footer=True),
@@ -609,6 +668,7 @@ _SYMBOLS = {
     "asterisk": "*",
     "exclamation_mark": "!",
     "question_mark": "?",
+    "number_sign": "#",
     "slash": "/",
     "plus": "+",
     "equals_sign": "=",

@@ -18,19 +18,43 @@ from builders.tui import shown, until, with_console
 from transformer_playground.sweeps.spec import save_sweep
 from transformer_playground.sweeps.trials import plan
 from transformer_playground.tui.app import Console
+from transformer_playground.tui.machine.gpus import Gpu
+from transformer_playground.tui.machine.service import BusyProcess, MachineReader, Reading
+from transformer_playground.tui.machine.step_split import StepSplit
 
 NOW = 1_800_000_000.0
 CREATED = "2027-01-15T06:00:00+00:00"
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-VIEWS = ("runs", "live", "sample", "compare", "grid", "sweep")
+VIEWS = ("runs", "live", "sample", "compare", "grid", "machine", "sweep")
 PATIENCE = 20.0
 SIZES = [(80, 24), (120, 40), (200, 60)]
+
+
+READING = Reading(
+    cores=(1.0, 0.42, 0.07, None),
+    load=2.5,
+    memory=4 << 30,
+    total=24 << 30,
+    free=38 << 30,
+    written=4.2e6,
+    gpus=(Gpu("A100", 0.93, 31 << 30, 40 << 30, 61, 287.0, {6004: 31 << 30}),),
+    processes=(
+        BusyProcess(6004, "python", 1.4, 776 << 20, 31 << 30, "tiny-a"),
+        BusyProcess(24328, "tp-tui", 0.31, 180 << 20, is_own=True),
+    ),
+    split=StepSplit(
+        12.5, {"data": 0.5, "forward": 4.0, "backward": 7.0, "optimizer": 1.0}, 1.9, 50
+    ),
+)
 
 
 @pytest.fixture(autouse=True)
 def fixed_surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "config"))
     monkeypatch.setattr(time, "time", lambda: NOW)
+    readings = iter([READING])
+    # One reading, so that its history does not grow while a test waits.
+    monkeypatch.setattr(MachineReader, "read", lambda *_: next(readings, None))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()

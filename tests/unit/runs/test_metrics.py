@@ -21,6 +21,7 @@ from transformer_playground.runs.metrics import (
     FileOffset,
     MetricsReader,
     Poll,
+    RunningMedian,
     is_metrics_row,
     read_raw_rows,
     tail_offset,
@@ -412,7 +413,11 @@ def test_a_tail_begins_with_its_first_whole_line(tmp_path: Path) -> None:
 
 
 def test_records_of_the_reader_cannot_be_changed() -> None:
-    for record, name in ((Poll([], False), "reset"), (FileOffset(), "offset")):
+    for record, name in (
+        (Poll([], False), "reset"),
+        (FileOffset(), "offset"),
+        (RunningMedian(), "below"),
+    ):
         with pytest.raises(dataclasses.FrozenInstanceError):
             setattr(record, name, 5)
 

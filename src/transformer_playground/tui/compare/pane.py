@@ -1,6 +1,7 @@
 """Comparison pane: verdict and leaderboard with problems and notes, and the loss curves."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from operator import attrgetter
 from textwrap import wrap
 
@@ -225,4 +226,19 @@ class ComparisonCurves(Chart):
                     show=loss_text,
                 )
             )
+            lines += [
+                replace(
+                    lines[-1],
+                    key=f"{run_id}/before/{place}",
+                    x=earlier.x,
+                    y=earlier.y,
+                    buckets=earlier.buckets,
+                    style="dim",
+                    has_markers=False,
+                    on_top=False,
+                    best=None,
+                    in_legend=False,
+                )
+                for place, earlier in enumerate(compared.before.get(run_id, ()))
+            ]
         self.set_lines(lines)

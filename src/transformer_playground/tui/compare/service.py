@@ -2,7 +2,7 @@
 
 import bisect
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,7 +15,9 @@ from transformer_playground.files import replace_json, replace_text, timestamped
 from transformer_playground.jsonvalues import as_text
 from transformer_playground.plots.loss_curves import PlotRequest
 from transformer_playground.plots.loss_plot import plot_loss
+from transformer_playground.runs.fields import Parent
 from transformer_playground.runs.folder import RunFolder, open_run
+from transformer_playground.runs.lineage import Lineage, curve_up_to, seconds_at
 from transformer_playground.runs.metrics import Axis, read_samples
 from transformer_playground.runs.series import Curve, RunSeries
 from transformer_playground.runs.thinning import Thinning
@@ -77,6 +79,7 @@ class Request:
         run_ids: The runs, the baseline first.
         group: Average runs that differ only in their seed.
         pinned: The run set as the baseline by the user, if any.
+        lineages: Branches among the runs, and what they continue.
     """
 
     run_ids: tuple[str, ...]
@@ -84,6 +87,7 @@ class Request:
     all_settings: bool = False
     axis: Axis = "step"
     pinned: str | None = None
+    lineages: tuple[Lineage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,6 +99,8 @@ class Compared:
         comparison: None while fewer than two runs can be read.
         problems: Run id -> why it cannot be read.
         curves: Run id -> validation loss.
+        before: Run id of a branch -> validation losses of the runs that it continues, up to where
+            it left them.
         tracks: Run id -> samples drawn during training.
     """
 
@@ -103,6 +109,7 @@ class Compared:
     comparison: Comparison | None = None
     problems: Mapping[str, str] = field(default_factory=dict)
     curves: Mapping[str, Curve] = field(default_factory=dict)
+    before: Mapping[str, tuple[Curve, ...]] = field(default_factory=dict)
     tracks: Mapping[str, SampleTrack] = field(default_factory=dict)
 
 
@@ -140,10 +147,11 @@ class Comparer:
         if not is_new and time.monotonic() < self._next_read:
             return None
         began = time.thread_time()
-        self._cache = {
-            run_id: cached for run_id, cached in self._cache.items() if run_id in request.run_ids
-        }
+        parents = {each.run_id for _, parents in request.lineages for each in parents}
+        wanted = {*request.run_ids, *parents}
+        self._cache = {run_id: cached for run_id, cached in self._cache.items() if run_id in wanted}
         changed = [self._read(run_id, states.get(run_id)) for run_id in request.run_ids]
+        changed += [self._poll(run_id) for run_id in parents.difference(request.run_ids)]
         spent = time.thread_time() - began
         self._next_read = time.monotonic() + spent / _MAX_SHARE
         self._version += any(changed)
@@ -165,13 +173,40 @@ class Comparer:
                 for key, each in cached.items()
                 if each.facts is not None
             },
+            before={
+                branch: tuple(self._earlier(parents, request.axis))
+                for branch, parents in request.lineages
+            },
             tracks={key: each.track for key, each in cached.items() if each.facts is not None},
         )
 
+    def _earlier(self, parents: Sequence[Parent], axis: Axis) -> Iterator[Curve]:
+        before = 0.0
+        for parent in parents:
+            series, step = self._cache[parent.run_id].series, parent.step or 0
+            if axis == "time":
+                before += seconds_at(series, step)
+            losses = series.curve("eval", "val_loss", axis)
+            yield curve_up_to(losses, series.curve("eval", "val_loss"), step, before)
+
+    def _cached(self, folder: RunFolder) -> _CachedRun:
+        series = RunSeries(folder.metrics_path, thinning=Thinning())
+        return self._cache.setdefault(folder.run_id, _CachedRun(series))
+
+    def _poll(self, run_id: str) -> bool:
+        """Read only the metrics of a run that is not compared."""
+        folder = RunFolder(self._runs_dir / run_id)
+        cached = self._cached(folder)
+        signature = (_file_signature(folder.metrics_path),)
+        is_new = signature != cached.signature
+        cached.signature = signature
+        if is_new:
+            cached.series.poll()
+        return is_new
+
     def _read(self, run_id: str, state: str | None) -> bool:
         folder = RunFolder(self._runs_dir / run_id)
-        series = RunSeries(folder.metrics_path, thinning=Thinning())
-        cached = self._cache.setdefault(run_id, _CachedRun(series))
+        cached = self._cached(folder)
         signature = (state, *_signature(folder))
         if signature == cached.signature:
             return False

@@ -13,6 +13,7 @@ from textual.widgets import Input, Static
 from transformer_playground.comparison.render import markdown_text
 from transformer_playground.comparison.windows import needs_windows
 from transformer_playground.runs.folder import RunFolder
+from transformer_playground.runs.lineage import lineages
 from transformer_playground.runs.metrics import AXES, Axis
 from transformer_playground.terminal import visible
 from transformer_playground.tui.bindings import bindings_for
@@ -136,7 +137,8 @@ class CompareView(View):
         )
         pinned = context.workspace.baseline
         pinned = None if pinned in without_folder else pinned
-        return Request(chosen, self._group, self._all_settings, self._axis, pinned)
+        before = lineages(chosen, context.snapshot.runs, chosen)
+        return Request(chosen, self._group, self._all_settings, self._axis, pinned, before)
 
     def _find_removed(self, request: Request) -> None:
         """Remember which compared runs have vanished; one that was renamed has not."""

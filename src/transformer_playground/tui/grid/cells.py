@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from transformer_playground.runs.series import Curve
 from transformer_playground.tui.charts.grid import GridCell
 from transformer_playground.tui.charts.series import ChartLine
-from transformer_playground.tui.live.chart_series import RunStyle, small_line
+from transformer_playground.tui.live.chart_series import RunStyle, earlier_line, small_line
 from transformer_playground.tui.live.follower import LiveFrame, RunCurves
-from transformer_playground.tui.live.quantities import Quantity
+from transformer_playground.tui.live.quantities import CurveSpec, Quantity
 
 
 def run_cells(
@@ -16,7 +17,7 @@ def run_cells(
     styles: Mapping[str, RunStyle],
     baseline: str | None,
 ) -> list[GridCell]:
-    """One chart for each run, with the curve of the baseline faint behind it.
+    """One chart for each run; faint behind it the baseline and what a branch continues.
 
     Args:
         shown: The runs of the page.
@@ -41,19 +42,27 @@ def run_cells(
                     in_legend=False,
                 )
             )
+        for earlier in frame.before:
+            main = _main_curve(quantity, earlier.curves)
+            if earlier.branch == run_id and main is not None:
+                lines.append(earlier_line(earlier, *main, quantity, styles[run_id]))
         cells.append(GridCell(run_id, styles[run_id].label, lines, quantity.left_out))
     return cells
 
 
 def _main_line(run: RunCurves, quantity: Quantity, style: RunStyle) -> ChartLine | None:
-    """The primary curve, else the first one with points."""
-    pairs = zip(quantity.curves, run.curves, strict=True)
-    found = [(spec, curve) for spec, curve in pairs if len(curve.x)]
-    if not found:
+    main = _main_curve(quantity, run.curves)
+    if main is None:
         return None
-    spec, curve = next((pair for pair in found if pair[0].is_primary), found[0])
-    line = small_line(run.run_id, spec, curve, quantity, style)
+    line = small_line(run.run_id, *main, quantity, style)
     return replace(line, colour=style.colour, on_top=True)
+
+
+def _main_curve(quantity: Quantity, curves: Sequence[Curve]) -> tuple[CurveSpec, Curve] | None:
+    """The primary curve, else the first one with points."""
+    pairs = zip(quantity.curves, curves, strict=True)
+    found = [(spec, curve) for spec, curve in pairs if len(curve.x)]
+    return next((pair for pair in found if pair[0].is_primary), found[0]) if found else None
 
 
 def quantity_cells(frame: LiveFrame, shown: Sequence[str], style: RunStyle) -> list[GridCell]:
@@ -69,7 +78,9 @@ def _quantity_cells(frame: LiveFrame, style: RunStyle) -> Iterator[GridCell]:
     focus = frame.focus
     if focus is None:
         return
-    for quantity, curves in zip(frame.request.beside, focus.beside, strict=True):
+    for place, (quantity, curves) in enumerate(
+        zip(frame.request.beside, focus.beside, strict=True)
+    ):
         lines = [
             small_line(focus.run_id, spec, curve, quantity, style)
             for spec, curve in zip(quantity.curves, curves, strict=True)
@@ -77,4 +88,10 @@ def _quantity_cells(frame: LiveFrame, style: RunStyle) -> Iterator[GridCell]:
         ]
         # The primary curve is what the title says.
         lines.sort(key=lambda line: line.style != "thick")
+        for earlier in frame.before:
+            lines += [
+                earlier_line(earlier, spec, curve, quantity, style)
+                for spec, curve in zip(quantity.curves, earlier.beside[place], strict=True)
+                if len(curve.x)
+            ]
         yield GridCell(quantity.id, quantity.title, lines, quantity.left_out)

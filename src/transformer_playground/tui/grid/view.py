@@ -9,6 +9,7 @@ from textual.content import Content
 from textual.types import CSSPathType
 from textual.widgets import Static
 
+from transformer_playground.runs.lineage import lineages
 from transformer_playground.runs.metrics import AXES, Axis
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.charts.chart import SMOOTHINGS
@@ -122,11 +123,14 @@ class GridView(View):
         focus, baseline = self._focus, self.context.workspace.baseline
         if self.state.mode == "quantities":
             own = (focus,) if focus else ()
-            return ViewRequest(own, focus, self._quantity, self._x, self._quantities)
+            before = lineages(own, self.context.snapshot.runs)
+            return ViewRequest(own, focus, self._quantity, self._x, self._quantities, before)
         runs = self.runs()
+        # The baseline is drawn behind each chart anyway.
+        before = lineages(runs, self.context.snapshot.runs, (baseline,))
         if baseline is not None and baseline not in runs:
             runs = (*runs, baseline)
-        return ViewRequest(runs, focus, self._quantity, self._x)
+        return ViewRequest(runs, focus, self._quantity, self._x, lineages=before)
 
     def _show_frame(self, frame: LiveFrame, _: LiveFrame | None) -> None:
         if frame.focus is not None:
@@ -184,11 +188,18 @@ class GridView(View):
         start = LEFT_OUT_NOTE if self.charts.leaves_out else ""
         if self.state.mode == "quantities":
             run_id = frame.focus.run_id if frame.focus else ""
-            parts = ["by quantity", context.name_of(run_id) if run_id else "", axis, start]
+            origins = [
+                f"faint: {parents[0].text(context.name_of)}"
+                for _, parents in frame.request.lineages
+            ]
+            name = context.name_of(run_id) if run_id else ""
+            parts = ["by quantity", name, axis, start, *origins]
         else:
             count = count_text(shown, len(self._wanted_runs()))
             baseline = context.workspace.baseline
-            behind = f"faint: baseline {context.name_of(baseline)}" if baseline else ""
+            faint = [f"baseline {context.name_of(baseline)}"] if baseline else []
+            faint += ["runs before branches"] if frame.before else []
+            behind = f"faint: {' and '.join(faint)}" if faint else ""
             parts = ["by run", frame.request.quantity.title, count, axis, start, behind]
         return " · ".join(part for part in parts if part)
 

@@ -144,7 +144,7 @@ class InsidePanes(Vertical):
     def _way_out(self) -> Line:
         keys = {
             "types a text": "prompt",
-            "takes a window": "window",
+            "takes a window": "goto",
             "chooses a checkpoint": "checkpoint",
         }
         hints = (f"{self._key(name)} {what}" for what, name in keys.items())

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from transformer_playground.config.loading import leaves
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.config.toml import toml_key
-from transformer_playground.data.dataset import check_artifacts
+from transformer_playground.data.dataset import known_vocab_size
 from transformer_playground.data.prepare import DatasetState
-from transformer_playground.errors import ConfigError, DataError, PlaygroundError, UsageError
+from transformer_playground.errors import ConfigError, PlaygroundError, UsageError
 from transformer_playground.experiments.discovery import discover, load_experiment
 from transformer_playground.experiments.recorded import recorded_experiment
 from transformer_playground.experiments.registry import dataset_state
@@ -215,13 +215,8 @@ def _parameters(config: ExperimentConfig) -> int | None:
     if config.experiment.kind == "lora":
         # The size of an adapter depends on its base model, which the preview does not load.
         return None
-    vocab_size = config.model.vocab_size
-    if vocab_size is None:
-        try:
-            vocab_size = check_artifacts(config.prepare.dataset_dir)["vocab_size"]
-        except DataError:
-            return None
-    return config.model.parameter_count(vocab_size)
+    vocab_size = config.model.vocab_size or known_vocab_size(config.prepare.dataset_dir)
+    return None if vocab_size is None else config.model.parameter_count(vocab_size)
 
 
 def save_config(experiments_dir: Path, experiment: str, path: Path, text: str, seen: str) -> None:

@@ -9,7 +9,7 @@ from transformer_playground.evaluation.baseline import USUAL_ORDER
 from transformer_playground.runs.series import Curve
 from transformer_playground.tui.charts.series import ChartLine
 from transformer_playground.tui.core.workspace import Workspace
-from transformer_playground.tui.live.follower import LiveFrame, RunCurves
+from transformer_playground.tui.live.follower import EarlierCurves, LiveFrame, RunCurves
 from transformer_playground.tui.live.quantities import CurveSpec, Quantity
 
 # Beyond as many runs only primary curves are drawn.
@@ -85,9 +85,8 @@ def chart_lines(
                 is_smoothed=is_smoothed,
             )
             lines.append((is_other, line))
+    lines += [(True, line) for line in _earlier_lines(frame, styles)]
     focus = styles.get(frame.request.focus or "")
-    if focus is not None:
-        lines += [(True, line) for line in _ancestor_lines(frame, focus)]
     found = [line for _, line in sorted(lines, key=lambda item: item[0])]
     if has_baseline and focus is not None and found:
         found += _baseline_lines(frame, focus, found)
@@ -118,23 +117,30 @@ def _baseline_lines(
     )
 
 
-def _ancestor_lines(frame: LiveFrame, style: RunStyle) -> Iterator[ChartLine]:
-    """Curves of the runs that the one in focus continues, up to where it left them."""
+def _earlier_lines(frame: LiveFrame, styles: Mapping[str, RunStyle]) -> Iterator[ChartLine]:
+    """Curves of the runs that branches continue, up to where they left them."""
     quantity = frame.request.quantity
     for run in frame.before:
         for spec, curve in zip(quantity.curves, run.curves, strict=True):
-            if len(curve.x):
-                line = curve_line(run.run_id, spec, curve, quantity, style, is_single=False)
-                yield replace(
-                    line,
-                    key=f"{line.key}/before",
-                    colour=style.faint,
-                    style="line",
-                    has_markers=False,
-                    best=None,
-                    on_top=False,
-                    in_legend=False,
-                )
+            if len(curve.x) and run.branch in styles:
+                yield earlier_line(run, spec, curve, quantity, styles[run.branch])
+
+
+def earlier_line(
+    run: EarlierCurves, spec: CurveSpec, curve: Curve, quantity: Quantity, style: RunStyle
+) -> ChartLine:
+    """One curve of a run that a branch of this style continues: faint and without signs."""
+    line = curve_line(run.run_id, spec, curve, quantity, style, is_single=False)
+    return replace(
+        line,
+        key=f"{line.key}/before/{run.branch}",
+        colour=style.faint,
+        style="line",
+        has_markers=False,
+        best=None,
+        on_top=False,
+        in_legend=False,
+    )
 
 
 def _shown_curves(

@@ -5,15 +5,15 @@
 
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from transformer_playground.evaluation.baseline import NGramBaseline
 from transformer_playground.jsonvalues import as_text
-from transformer_playground.runs.fields import Parent
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.jsonl import Row
-from transformer_playground.runs.lineage import curve_up_to
+from transformer_playground.runs.lineage import Lineage, curve_up_to, seconds_at
 from transformer_playground.runs.metrics import (
     Axis,
     MetricsReader,
@@ -42,8 +42,7 @@ class ViewRequest:
 
     Attributes:
         beside: Further quantities of the run in focus.
-        ancestors: Runs that the one in focus continues, the nearest first, each with the step
-            where it was left.
+        lineages: Branches among the runs, and what they continue.
     """
 
     runs: tuple[str, ...]
@@ -51,7 +50,7 @@ class ViewRequest:
     quantity: Quantity
     x: Axis = "step"
     beside: tuple[Quantity, ...] = ()
-    ancestors: tuple[Parent, ...] = ()
+    lineages: tuple[Lineage, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,23 @@ class RunCurves:
     run_id: str
     curves: tuple[Curve, ...]
     problem: str = ""
+
+
+@dataclass(frozen=True)
+class EarlierCurves:
+    """The curves of a run up to the step where a branch left it.
+
+    Attributes:
+        branch: The run that continues it, perhaps through others.
+        curves: One for each curve of the quantity; on the axis of time they end where the branch
+            begins, at 0.
+        beside: Those of each quantity beside the chart, if the branch has the focus.
+    """
+
+    branch: str
+    run_id: str
+    curves: tuple[Curve, ...]
+    beside: tuple[tuple[Curve, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -102,7 +118,7 @@ class LiveFrame:
 
     Attributes:
         writer: The process that writes the run in focus; None if it does not say.
-        before: Curves of each ancestor up to the step where it was left.
+        before: What branches continue.
         baseline: N-grams of the dataset of all these runs, if they were counted.
         spent: CPU seconds of the poll.
     """
@@ -113,7 +129,7 @@ class LiveFrame:
     writer: Writer | None
     changed: bool
     spent: float
-    before: tuple[RunCurves, ...] = ()
+    before: tuple[EarlierCurves, ...] = ()
     baseline: NGramBaseline | None = None
 
 
@@ -130,7 +146,7 @@ class RunFollower:
         self._had_folder = self._had_rows = False
         self._marks = MarkedSteps(MAX_MARKS)
         self._curves: dict[tuple[Quantity, Axis], tuple[Curve, ...]] = {}
-        self._parts: dict[tuple[Quantity, Axis, int], tuple[Curve, ...]] = {}
+        self._parts: dict[tuple[Quantity, Axis, int, float], tuple[Curve, ...]] = {}
         self._focused: tuple[ViewRequest, FocusedRun] | None = None
 
     def poll(self) -> bool:
@@ -165,14 +181,28 @@ class RunFollower:
             self._curves[quantity, x] = found
         return found
 
-    def curves_up_to(self, step: int, quantity: Quantity, x: Axis) -> tuple[Curve, ...]:
-        """The curves up to a step; the same objects while there are no new rows."""
-        found = self._parts.get((quantity, x, step))
-        if found is None:
+    def seconds_at(self, step: int) -> float:
+        """Seconds for which the run had trained at a step."""
+        return seconds_at(self._series, step)
+
+    def curves_up_to(
+        self, step: int, quantity: Quantity, x: Axis, before: float = 0.0
+    ) -> tuple[Curve, ...]:
+        """The curves up to a step; the same objects while there are no new rows.
+
+        Args:
+            step: The last step.
+            quantity: What the curves show.
+            x: The axis.
+            before: Subtracted from the positions.
+        """
+        key = quantity, x, step, before
+        if key not in self._parts:
             pairs = zip(self.curves(quantity, x), self.curves(quantity, "step"), strict=True)
-            found = tuple(curve_up_to(curve, steps, step) for curve, steps in pairs)
-            self._parts[quantity, x, step] = found
-        return found
+            self._parts[key] = tuple(
+                curve_up_to(curve, steps, step, before) for curve, steps in pairs
+            )
+        return self._parts[key]
 
     def _curve(self, spec: CurveSpec, scale: float, x: Axis) -> Curve:
         curve = self._series.curve(spec.event, spec.key, x)
@@ -263,7 +293,10 @@ class RunFollowers:
         self.followed = {
             run_id: known.get(run_id)
             or RunFollower(RunFolder(self.runs_dir / run_id), self.experiments_dir)
-            for run_id in (*request.runs, *(parent.run_id for parent in request.ancestors))
+            for run_id in (
+                *request.runs,
+                *(parent.run_id for _, parents in request.lineages for parent in parents),
+            )
         }
         polled = [follower.poll() for follower in self.followed.values()]
         focus = self.followed.get(request.focus) if request.focus else None
@@ -275,21 +308,28 @@ class RunFollowers:
             for run_id, follower in self.followed.items()
             if run_id in request.runs
         )
-        before = tuple(
-            RunCurves(
-                parent.run_id,
-                self.followed[parent.run_id].curves_up_to(
-                    parent.step or 0, request.quantity, request.x
-                ),
-            )
-            for parent in request.ancestors
-        )
+        before = tuple(self._earlier(request))
         focused = focus.focused(request) if focus else None
         writer = focus.writer() if focus else None
         spent = time.thread_time() - began
         return LiveFrame(
             request, runs, focused, writer, changed, spent, before, self._baseline(request)
         )
+
+    def _earlier(self, request: ViewRequest) -> Iterator[EarlierCurves]:
+        for branch, parents in request.lineages:
+            before = 0.0
+            for parent in parents:
+                step, follower = parent.step or 0, self.followed[parent.run_id]
+                if request.x == "time":
+                    before += follower.seconds_at(step)
+                beside = request.beside if branch == request.focus else ()
+                yield EarlierCurves(
+                    branch,
+                    parent.run_id,
+                    follower.curves_up_to(step, request.quantity, request.x, before),
+                    tuple(follower.curves_up_to(step, each, request.x, before) for each in beside),
+                )
 
     def _baseline(self, request: ViewRequest) -> NGramBaseline | None:
         """The baseline of the run in focus, if all runs of the chart have the same dataset."""

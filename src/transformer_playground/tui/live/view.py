@@ -11,8 +11,7 @@ from textual.types import CSSPathType
 from textual.widget import Widget
 from textual.widgets import Static
 
-from transformer_playground.runs.fields import Parent
-from transformer_playground.runs.lineage import ancestors
+from transformer_playground.runs.lineage import Lineage, lineages
 from transformer_playground.runs.metrics import AXES, Axis
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.charts.chart import Chart
@@ -148,15 +147,13 @@ class LiveView(LiveControls):
         beside = BESIDE if self.query_one(StatsPane).shows_charts else ()
         focus = self.focus_run
         return ViewRequest(
-            self._run_ids, focus, self._quantity, self._x, beside, self._ancestors(focus)
+            self._run_ids, focus, self._quantity, self._x, beside, self._lineages(focus)
         )
 
-    def _ancestors(self, run_id: str | None) -> tuple[Parent, ...]:
-        """The runs that a branch continues, unless the chart shows them; its time starts at 0."""
-        if run_id is None or self._x == "time":
-            return ()
-        found = ancestors(run_id, self.context.snapshot.runs)
-        return tuple(parent for parent in found if parent.run_id not in self._run_ids)
+    def _lineages(self, run_id: str | None) -> tuple[Lineage, ...]:
+        """What the run in focus continues, unless the chart shows it."""
+        branches = [run_id] if run_id else []
+        return lineages(branches, self.context.snapshot.runs, self._run_ids)
 
     def _show_frame(self, frame: LiveFrame, last: LiveFrame | None) -> None:
         before = last.request if last else None
@@ -186,7 +183,8 @@ class LiveView(LiveControls):
         names = [self.context.name_of(run.run_id) for run in frame.runs]
         runs = names[0] if len(names) == 1 else f"{len(names)} runs"
         origin = "".join(
-            f" · from {parent.text(self.context.name_of)}" for parent in frame.request.ancestors[:1]
+            f" · from {parents[0].text(self.context.name_of)}"
+            for _, parents in frame.request.lineages
         )
         return f"{frame.request.quantity.title} · {runs}{origin}"
 

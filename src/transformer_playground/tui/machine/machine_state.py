@@ -101,7 +101,7 @@ def _meters(reading: Reading) -> Iterator[tuple[str, float | None, str]]:
         yield label, gpu.busy, f"{busy_text}{heat}{power}"
         if gpu.memory is not None and gpu.total:
             text = f"{size_text(gpu.memory)} / {size_text(gpu.total)}"
-            yield f" memory{number}", gpu.memory / gpu.total, text
+            yield f" mem {number}", gpu.memory / gpu.total, text
     if not reading.gpus:
         yield "gpu", None, "none found"
     written = optional_text(reading.written, lambda rate: f", {size_text(int(rate))}/s written")
@@ -113,13 +113,13 @@ def _meters(reading: Reading) -> Iterator[tuple[str, float | None, str]]:
 
 def _process_lines(reading: Reading, width: int, name_of: Callable[[str], str]) -> Iterator[Line]:
     has_gpu = any(each.gpu_memory for each in reading.processes)
-    gpu = "  on GPU" if has_gpu else ""
+    gpu = "    on GPU" if has_gpu else ""
     yield ((f"{'process':>8}  cores    memory{gpu}  what", "muted"),)
     if not reading.processes:
         yield (("no busy processes", "muted"),)
     for each in reading.processes:
         memory = optional_text(each.memory, size_text, UNKNOWN)
-        on_gpu = f"{size_text(each.gpu_memory) if each.gpu_memory else '':>8}" if has_gpu else ""
+        on_gpu = f"{size_text(each.gpu_memory) if each.gpu_memory else '':>10}" if has_gpu else ""
         figures = f"{each.pid:>8}  {each.cores:>5.2f}{memory:>10}{on_gpu}  "
         what = shorten(_what(each, name_of), max(1, width - len(figures)))
         tone: Tone = "plain" if each.run_id or each.is_own else "muted"

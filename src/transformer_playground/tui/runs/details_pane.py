@@ -91,7 +91,7 @@ class RunDetails(Vertical):
         bar.names, bar.chosen = tuple(sections), chosen
         scroll = self.query_one("#details-scroll", VerticalScroll)
         was_at_end = scroll.scroll_offset.y >= scroll.max_scroll_y
-        text, content = self.query_one("#details-text", Static), _content(lines)
+        text, content = self.query_one("#details-text", Static), line_content(lines)
         # A new layout of the whole screen is slow, so avoid it where the height stays the same.
         height = content.get_height({}, text.size.width) if text.size.width else -1
         text.update(content, layout=height != text.size.height)
@@ -101,7 +101,8 @@ class RunDetails(Vertical):
             scroll.scroll_home(animate=False)
 
 
-def _content(lines: "Sequence[Line]") -> Content:
+def line_content(lines: "Sequence[Line]") -> Content:
+    """Lines of a text with the colours of their roles."""
     return Content("\n").join(
         Content.assemble(*((text, _STYLES[role]) for text, role in line)) for line in lines
     )

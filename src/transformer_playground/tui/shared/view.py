@@ -23,6 +23,7 @@ VIEWS = (
     ("3", "sample", "Sample"),
     ("4", "compare", "Compare"),
     ("5", "grid", "Grid"),
+    ("6", "model", "Model"),
     ("8", "machine", "Machine"),
     ("9", "sweep", "Sweep"),
 )

@@ -8,6 +8,7 @@ import pytest
 
 from builders.comparisons import evaluated, finished_run
 from builders.runs import append_rows
+from transformer_playground.runs.fields import Parent
 from transformer_playground.tui.compare.service import (
     Comparer,
     PairedTest,
@@ -43,6 +44,20 @@ def test_a_comparison_is_kept_until_request_or_files_change(tmp_path: Path) -> N
     assert changed.comparison is not None
     assert changed.comparison.columns[0].estimates["best_val_loss"].mean == 0.25
     assert changed.curves["one"].y.tolist() == [2.0, 0.25]
+
+
+def test_the_losses_before_a_branch_are_those_of_its_parent_up_to_there(tmp_path: Path) -> None:
+    for name in ("tree", "twig", "other"):
+        finished_run(tmp_path, name)
+    losses = Comparer(tmp_path).update(Request(("tree", "other")), {})
+    assert losses is not None
+    steps = losses.curves["tree"].x.tolist()
+    comparer = Comparer(tmp_path)
+    request = Request(("twig", "other"), lineages=(("twig", (Parent("tree", int(steps[0])),)),))
+    found = comparer.update(request, {})
+    assert found is not None
+    assert [each.x.tolist() for each in found.before["twig"]] == [steps[:1]]
+    assert set(found.curves) == {"twig", "other"}
 
 
 def test_a_change_that_was_read_but_not_shown_is_shown_later(tmp_path: Path) -> None:

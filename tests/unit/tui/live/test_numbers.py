@@ -115,11 +115,12 @@ def test_what_a_branch_continues_is_drawn_faint_up_to_where_it_starts(tmp_path: 
     rows = [row for step in range(0, 50, 10) for row in (train_row(step), eval_row(step, 3.0))]
     make_run(tmp_path, "tree", rows)
     make_run(tmp_path, "twig", rows[4:])
-    request = ViewRequest(("twig",), "twig", find_quantity("loss"), ancestors=(Parent("tree", 20),))
+    from_tree = (("twig", (Parent("tree", 20),)),)
+    request = ViewRequest(("twig",), "twig", find_quantity("loss"), lineages=from_tree)
     followers = RunFollowers(tmp_path)
     own = style("twig")
     lines = chart_lines(followers.poll(request), {"twig": own}, is_smoothed=False)
-    before = [line for line in lines if line.key.endswith("/before")]
+    before = [line for line in lines if line.key.endswith("/before/twig")]
     assert [line.x.tolist() for line in before] == [[0, 10, 20]] * 2
     assert {line.colour for line in before} == {own.faint}
     assert not any(line.in_legend or line.best or line.has_markers for line in before)
@@ -129,6 +130,20 @@ def test_what_a_branch_continues_is_drawn_faint_up_to_where_it_starts(tmp_path: 
     both = ViewRequest(("twig", "tree"), "twig", find_quantity("loss"))
     styles = {"twig": own, "tree": style("tree")}
     assert len(chart_lines(followers.poll(both), styles, is_smoothed=False)) == 4
+
+
+def test_on_the_axis_of_time_what_branches_continue_ends_where_they_begin(tmp_path: Path) -> None:
+    begins = status_row(0, "running", time=1000.0)
+    for name in ("root", "tree", "twig"):
+        rows = [row for step in (10, 20, 30) for row in (train_row(step), eval_row(step, 3.0))]
+        make_run(tmp_path, name, [begins, *rows])
+    parents = (Parent("tree", 20), Parent("root", 10))
+    request = ViewRequest(
+        ("twig",), "twig", find_quantity("loss"), "time", lineages=(("twig", parents),)
+    )
+    frame = RunFollowers(tmp_path).poll(request)
+    found = [(each.run_id, each.curves[0].x.tolist()) for each in frame.before]
+    assert found == [("tree", [-10, 0]), ("root", [-20])]
 
 
 def test_who_trains_a_run_and_the_age_of_its_newest_row_are_shown() -> None:
