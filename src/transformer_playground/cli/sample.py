@@ -2,8 +2,8 @@
 
 import json
 import sys
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,11 +11,13 @@ import typer
 
 from transformer_playground.cli.options import (
     AsJson,
+    DatasetDir,
     ExistingRunOption,
     Overrides,
     RunsDir,
     check_out,
     read_stdin_prompt,
+    refuse_unread,
     sample_options,
 )
 from transformer_playground.cli.output import is_terminal, note, say, say_json
@@ -29,11 +31,19 @@ from transformer_playground.runs.generation_request import (
     SampleRequest,
     resolve_sampling,
 )
-from transformer_playground.terminal import visible
+from transformer_playground.terminal import visible, visible_line
 
 if TYPE_CHECKING:
     from transformer_playground.runs.generation import LoadedRun
+    from transformer_playground.runs.verbatim import Passage
 
+Verbatim = Annotated[
+    bool,
+    typer.Option(
+        "--verbatim",
+        help="Say where the longest passage of each sample stands in the training text.",
+    ),
+]
 Out = Annotated[
     Path | None,
     typer.Option("--out", metavar="FILE", help="Write the samples to this file as JSON lines."),
@@ -42,12 +52,15 @@ Out = Annotated[
 
 @sample_options()
 def sample(
+    context: typer.Context,
     run: Annotated[
         str, typer.Argument(metavar="EXP|RUN", help="Experiment name (its latest run) or run ID.")
     ],
     request: SampleRequest,
     overrides: Overrides = None,
     out: Out = None,
+    verbatim: Verbatim = False,
+    dataset: DatasetDir = None,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
@@ -55,16 +68,22 @@ def sample(
 
     Sampling options default to the run's saved config.
     """
+    if not verbatim:
+        refuse_unread(context, {"dataset": "without --verbatim"})
     request = replace(request, overrides=overrides or ())
-    _draw(_find(runs_dir, run), request, out, json_output=json_output)
+    look_up = LookUp(dataset) if verbatim else None
+    _draw(_find(runs_dir, run), request, out, json_output=json_output, look_up=look_up)
 
 
 @sample_options()
 def generate(
+    context: typer.Context,
     run_id: ExistingRunOption,
     request: SampleRequest,
     overrides: Overrides = None,
     out: Out = None,
+    verbatim: Verbatim = False,
+    dataset: DatasetDir = None,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
@@ -72,8 +91,11 @@ def generate(
 
     Sampling options default to the run's saved config.
     """
+    if not verbatim:
+        refuse_unread(context, {"dataset": "without --verbatim"})
     request = replace(request, overrides=overrides or ())
-    _draw(find_run(runs_dir, run_id), request, out, json_output=json_output)
+    look_up = LookUp(dataset) if verbatim else None
+    _draw(find_run(runs_dir, run_id), request, out, json_output=json_output, look_up=look_up)
 
 
 def _find(runs_dir: Path, name: str) -> RunFolder:
@@ -87,14 +109,78 @@ def _find(runs_dir: Path, name: str) -> RunFolder:
         ) from error
 
 
-def _draw(run: RunFolder, request: SampleRequest, out: Path | None, *, json_output: bool) -> None:
+@dataclass(frozen=True)
+class LookUp:
+    """A look at where samples stand in the training text.
+
+    Attributes:
+        dataset: The dataset's folder, if it has moved.
+    """
+
+    dataset: Path | None
+
+    def passages(
+        self, run: RunFolder, loaded: "LoadedRun", texts: Sequence[str]
+    ) -> "list[Passage | None]":
+        """The longest passage of each text.
+
+        Raises:
+            DataError: The dataset is gone, or damaged.
+        """
+        from transformer_playground.runs.verbatim import TrainingText
+
+        training = TrainingText.of(
+            run, loaded.tokenizer, dataset=self.dataset, experiments_dir=EXPERIMENTS_DIR
+        )
+        return training.passages(texts)
+
+
+def _draw(
+    run: RunFolder,
+    request: SampleRequest,
+    out: Path | None,
+    *,
+    json_output: bool,
+    look_up: LookUp | None,
+) -> None:
     if out is not None:
         check_out(out)
     resolved = resolve_sampling(run, read_stdin_prompt(request))
-    if out is not None:
-        write_samples(resolved, out, json_output=json_output)
-    else:
+    if out is None and look_up is None:
         print_samples(resolved, json_output=json_output, stream=is_terminal())
+        return
+    from transformer_playground.runs.generation import draw
+
+    loaded = _load(resolved)
+    rows = draw(loaded)
+    passages: list[Passage | None] = []
+    if look_up is not None:
+        passages = look_up.passages(run, loaded, [row["text"] for row in rows])
+        for row, passage in zip(rows, passages, strict=True):
+            row["verbatim"] = passage.as_json() if passage else None
+    if out is not None:
+        lines = (json.dumps(_as_event(row), allow_nan=False) + "\n" for row in rows)
+        replace_text(out, "".join(lines))
+        note(f"wrote {len(rows):,} sample{'s' if len(rows) > 1 else ''} to {out}")
+    if json_output:
+        for row in rows:
+            say_json(_as_event(row))
+    elif out is None:
+        _print_with_passages(rows, passages)
+
+
+def _print_with_passages(
+    rows: Sequence[Mapping[str, Any]], passages: "Sequence[Passage | None]"
+) -> None:
+    from transformer_playground.runs.verbatim import passage_heading
+
+    for row, passage in zip(rows, passages, strict=True):
+        _print_heading(row["index"], len(rows))
+        say(f"{row['prompt']}{row['text']}")
+        say("")
+        say(passage_heading(passage, len(row["text"])))
+        if passage is not None:
+            say(visible_line(f"…{passage.before}»{passage.text}«{passage.after}…"))
 
 
 def print_samples(resolved: ResolvedSampling, *, json_output: bool, stream: bool) -> None:
@@ -112,18 +198,6 @@ def print_samples(resolved: ResolvedSampling, *, json_output: bool, stream: bool
         for row in rows:
             _print_heading(row["index"], len(rows))
             say(f"{row['prompt']}{row['text']}")
-
-
-def write_samples(resolved: ResolvedSampling, out: Path, *, json_output: bool) -> None:
-    """Draw samples and write all of them to `out` as JSON lines; print them only with `--json`."""
-    from transformer_playground.runs.generation import draw
-
-    rows = [_as_event(row) for row in draw(_load(resolved))]
-    replace_text(out, "".join(json.dumps(row, allow_nan=False) + "\n" for row in rows))
-    note(f"wrote {len(rows):,} sample{'s' if len(rows) > 1 else ''} to {out}")
-    if json_output:
-        for row in rows:
-            say_json(row)
 
 
 def _load(resolved: ResolvedSampling) -> "LoadedRun":

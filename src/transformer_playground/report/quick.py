@@ -19,11 +19,11 @@ from transformer_playground.report.build import (
     load_context,
     write_report,
 )
-from transformer_playground.report.request import MAX_SEARCHED_BYTES, ReportRequest, resolve_report
+from transformer_playground.report.request import ReportRequest, resolve_report
 from transformer_playground.report.schema import FullValidation, Texts
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.generation import LoadedRun, draw
-from transformer_playground.text_metrics.corpus import read_corpus
+from transformer_playground.text_metrics.corpus import MAX_SEARCHED_BYTES, read_corpus
 
 # A smaller budget would be used up by opening the run.
 MIN_SECONDS = 0.2

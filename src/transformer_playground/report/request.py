@@ -12,9 +12,9 @@ from transformer_playground.runs.generation_request import (
     SampleRequest,
     resolve_sampling,
 )
+from transformer_playground.text_metrics.corpus import MAX_SEARCHED_BYTES
 
 N_SAMPLES = 200
-MAX_SEARCHED_BYTES = 50_000_000
 OWN_TEXT = "text"
 """Source of minimal pairs: those made from the validation text."""
 

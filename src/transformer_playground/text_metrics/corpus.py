@@ -7,6 +7,8 @@ from transformer_playground.data.dataset import Dataset
 from transformer_playground.data.token_shards import TokenSource
 from transformer_playground.data.tokenizers import Tokenizer
 
+MAX_SEARCHED_BYTES = 50_000_000
+"""UTF-8 bytes of a split that texts are compared with, unless another number is asked for."""
 _CHUNK_TOKENS = 1 << 20
 
 

@@ -311,3 +311,33 @@ def test_an_error_about_a_prompt_names_what_holds_it(trained: Project, tp: Tp) -
         ended = tp("sample", "first", *words)
         assert ended.code == 1
         assert f"The prompt {setting} cannot be encoded: the tokenizer lacks 'ж'" in ended.err
+
+
+def test_a_sample_is_looked_up_in_the_training_text(
+    trained: Project, tp: Tp, tmp_path: Path
+) -> None:
+    ended = tp(*FIRST, "--verbatim")
+    sample = only_sample(ended)
+    check("sample", sample)
+    passage = sample["verbatim"]
+    around = passage["before"] + passage["text"] + passage["after"]
+    assert around in trained.raw.read_text(encoding="utf-8")
+    assert sample["text"][passage["start"] :].startswith(passage["text"])
+    assert passage["line"] >= 1
+    assert passage["searched"] == 1
+    printed = tp("sample", "first", "--verbatim")
+    assert "verbatim: " in printed.out
+    assert f"»{passage['text']}«" in printed.out.replace("␊", "\n")
+    out = tmp_path / "samples.jsonl"
+    assert tp("sample", "first", "--verbatim", "--out", out).code == 0
+    assert json.loads(out.read_text(encoding="utf-8")) == sample
+
+
+def test_without_the_dataset_there_is_nothing_to_look_up(trained: Project, tp: Tp) -> None:
+    shutil.rmtree(trained.experiment / "datasets")
+    ended = tp("sample", "first", "--verbatim")
+    assert ended.code != 0
+    assert "There is no training text to search" in ended.err
+    refused = tp("sample", "first", "--dataset", "x")
+    assert refused.code == 2
+    assert "--dataset has no effect without --verbatim" in refused.err

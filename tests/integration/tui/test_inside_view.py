@@ -53,7 +53,12 @@ def test_a_sampled_token_is_looked_into_changed_scrubbed_and_exported(
         await until(pilot, lambda: panes.chosen.has_focus)
         await pilot.press("enter")
         await until(pilot, lambda: panes.chosen.transcript and panes.chosen.transcript.is_complete)
-        await pilot.press("right", "right", "L")
+        await pilot.press("Y")
+        await until(pilot, lambda: "verbatim: " in shown(console))
+        assert "line " in shown(console)
+        # The cursor is on the first token of the passage.
+        assert panes.chosen.cursor is not None
+        await pilot.press("Y", "escape", "right", "right", "L")
         await answered(console, pilot)
         view, state = view_of(console), view_of(console).state
         # A prompt of one token, and the cursor on the second that was sampled.

@@ -3,16 +3,19 @@
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from textual.app import ComposeResult
 from textual.containers import Container, Vertical
 from textual.content import Content
+from textual.widgets import Static
 
+from transformer_playground.errors import PlaygroundError
 from transformer_playground.files import replace_text, timestamped, write_new_file
 from transformer_playground.formatting import loss_text
+from transformer_playground.terminal import visible
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.context import context_of
 from transformer_playground.tui.core.sampling import (
@@ -24,10 +27,12 @@ from transformer_playground.tui.core.sampling import (
 )
 from transformer_playground.tui.sample.token_view import TokenDetail, TokenView
 from transformer_playground.tui.sample.transcript import Place, Transcript
+from transformer_playground.tui.sample.verbatim_state import VerbatimFinder, passage_lines
 from transformer_playground.tui.shared.export import export_in_worker
 
 if TYPE_CHECKING:
     from transformer_playground.runs.generation import LoadedRun
+    from transformer_playground.runs.verbatim import Passage
 
 
 class SamplePanes(Vertical):
@@ -40,11 +45,14 @@ class SamplePanes(Vertical):
         self._loaded: dict[int, LoadedRun] = {}
         self._titles: tuple[Content, ...] = ()
         self._is_old = False
+        # Passages of the samples of a pane, by its number.
+        self._passages: dict[int, list[Passage | None]] = {}
 
     def compose(self) -> ComposeResult:
         with Container(id="sample-texts"):
             for number in range(MOST_SOURCES):
                 yield TokenView(f"sample-{number}")
+        yield Static(id="verbatim", markup=False)
         yield TokenDetail()
 
     @property
@@ -70,6 +78,7 @@ class SamplePanes(Vertical):
 
     def clear(self, titles: Sequence[Content], note: str) -> None:
         self._loaded.clear()
+        self._passages.clear()
         self._titles, self._is_old = tuple(titles), False
         for number, view in enumerate(self.views):
             view.display = number < len(titles)
@@ -163,6 +172,70 @@ class SamplePanes(Vertical):
         self.app.copy_to_clipboard(text)
         self.notify(f"Copied {len(text):,} characters.", markup=False)
 
+    def action_verbatim(self) -> None:
+        """Mark what the samples of the pane have in common with the training text, or no longer."""
+        view = self.chosen
+        column = self.views.index(view)
+        loaded, transcript = self._loaded.get(column), view.transcript
+        if self._passages.pop(column, None) is not None:
+            view.mark_copied({})
+            self._show_verbatim()
+            return
+        if loaded is None or transcript is None or not transcript.is_complete:
+            self.notify("There are no finished samples to look up yet.", markup=False)
+            return
+        self.notify("Searching the training text …", markup=False)
+        find = partial(self._find_passages, column, loaded, transcript)
+        self.run_worker(find, group="verbatim", thread=True, exclusive=True, exit_on_error=False)
+
+    def _find_passages(self, column: int, loaded: "LoadedRun", transcript: Transcript) -> None:
+        texts = [sample.text for sample in transcript.samples]
+        found: list[Passage | None] | str
+        try:
+            found = self._finder.find(loaded, texts)
+        except PlaygroundError as error:
+            found = str(error)
+        except MemoryError:
+            found = "There is not enough memory to search the training text."
+        self.app.call_from_thread(self._take_passages, column, transcript, found)
+
+    def _take_passages(
+        self, column: int, transcript: Transcript, found: "list[Passage | None] | str"
+    ) -> None:
+        view = self.views[column]
+        if isinstance(found, str):
+            self.notify(visible(found), severity="warning", markup=False)
+        elif view.transcript is transcript:
+            self._passages[column] = found
+            copied = {
+                sample: transcript.tokens_of(sample, each.start, len(each.text))
+                for sample, each in enumerate(found)
+                if each is not None
+            }
+            view.mark_copied(copied)
+            sample = view.cursor.sample if view.cursor else 0
+            if copied.get(sample):
+                view.go_to(Place(sample, copied[sample].start))
+            self._show_verbatim()
+
+    def _show_verbatim(self) -> None:
+        """Say of the sample under the cursor, else of the first one, what it copies."""
+        pane = self.query_one("#verbatim", Static)
+        view = next((each for each in self.shown if each.cursor), self.chosen)
+        passages = self._passages.get(self.views.index(view))
+        pane.display = passages is not None
+        if passages is None or view.transcript is None:
+            return
+        sample = view.cursor.sample if view.cursor else 0
+        length = len(view.transcript.samples[sample].text)
+        lines = passage_lines(passages[sample], length, max(1, self.size.width - 2))
+        pane.update(Content("\n").join(Content.assemble(*line) for line in lines))
+
+    @cached_property
+    def _finder(self) -> VerbatimFinder:
+        context = context_of(self)
+        return VerbatimFinder(context.experiments_dir, context.runs_dir)
+
     def action_inside(self) -> None:
         """Look inside the model at the token under the cursor, or at the end of the sample."""
         view = next((each for each in self.shown if each.cursor), self.chosen)
@@ -195,6 +268,7 @@ class SamplePanes(Vertical):
         if view.transcript is not None and view.cursor is not None:
             token = view.transcript.token(view.cursor)
         text_of = partial(self._token_text, view)
+        self._show_verbatim()
         self.query_one(TokenDetail).show_token(token, text_of, colours=view.colours)
 
     def _token_text(self, view: TokenView, token: int) -> str:

@@ -3,7 +3,7 @@
 import itertools
 import math
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import ClassVar
 
 from rich.segment import Segment
@@ -42,6 +42,7 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         "token--problem",
         "token--pointed",
         "token--break",
+        "token--copied",
         *(f"token--{number}" for number in range(len(LEVELS) + 1)),
     }
 
@@ -65,16 +66,24 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         self._note, self.has_problem = "", False
         self._note_lines = Flow(1)
         self._styles: dict[str, Style] = {}
+        # Tokens of each sample that stand in the training text.
+        self._copied: Mapping[int, range] = {}
 
     def show_note(self, note: str, *, problem: bool = False) -> None:
         self._note, self.has_problem = visible(note), problem
         self._wrap_note()
         self.grow()
 
+    def mark_copied(self, copied: Mapping[int, range]) -> None:
+        """Mark tokens, by the number of their sample."""
+        self._copied = copied
+        self.refresh()
+
     def show(self, transcript: Transcript | None) -> None:
         """Replace the transcript and scroll to its start."""
         self.transcript = transcript
         self.cursor = None
+        self._copied = {}
         self._note, self.has_problem = "", False
         self._wrap()
         self.scroll_to(y=0, animate=False, immediate=True)
@@ -96,10 +105,15 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
         self.refresh()
 
     def point(self, by: int) -> None:
+        if self.transcript is not None:
+            self.go_to(self.transcript.neighbour(self.cursor, by))
+
+    def go_to(self, place: Place | None) -> None:
+        """Put the cursor on a token, and show it."""
         if self.transcript is None:
             return
-        self.cursor = self.transcript.neighbour(self.cursor, by)
-        row = self.transcript.row_of(self.cursor) if self.cursor else None
+        self.cursor = place
+        row = self.transcript.row_of(place) if place else None
         if row is not None:
             self._show_row(row)
 
@@ -167,6 +181,8 @@ class TokenView(ScrollView, can_focus=True, inherit_bindings=False):
             return "token--plain"
         if cursor is not None and cursor.token == token and cursor.sample == sample:
             return "token--pointed"
+        if token in self._copied.get(sample, ()):
+            return "token--copied"
         if is_break:
             return "token--break"
         if not self.colours:

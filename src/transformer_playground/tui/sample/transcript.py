@@ -102,6 +102,21 @@ class Transcript:
     def token(self, place: Place) -> SampledToken:
         return self.samples[place.sample].tokens[place.token]
 
+    def tokens_of(self, sample: int, start: int, length: int) -> range:
+        """Tokens of a sample that hold some of its characters.
+
+        Args:
+            sample: Number of the sample.
+            start: The first character of its text.
+            length: How many there are.
+        """
+        edge, held = 0, []
+        for number, token in enumerate(self.samples[sample].tokens):
+            first, edge = edge, edge + len(token.text)
+            if first < start + length and edge > start:
+                held.append(number)
+        return range(held[0], held[-1] + 1) if held else range(0)
+
     def text(self, sample: int) -> str:
         """Prompt and text of a sample, safe to display."""
         return self._prompt + visible(self.samples[sample].text)

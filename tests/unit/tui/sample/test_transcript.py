@@ -140,3 +140,11 @@ def test_levels_go_from_likely_to_unlikely(probability: float, expected: int) ->
 
 def test_an_impossible_token_has_the_last_level() -> None:
     assert level(-math.inf) == 4
+
+
+def test_characters_of_a_sample_are_held_by_tokens() -> None:
+    transcript = filled("ab", "", "cd", "e", prompt="not counted")
+    assert transcript.tokens_of(0, 1, 2) == range(3)
+    assert transcript.tokens_of(0, 2, 2) == range(2, 3)
+    assert transcript.tokens_of(0, 4, 9) == range(3, 4)
+    assert transcript.tokens_of(0, 5, 1) == range(0)

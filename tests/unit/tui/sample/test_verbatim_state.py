@@ -1,0 +1,34 @@
+"""The lines that say what a sample copies."""
+
+import pytest
+from rich.cells import cell_len
+
+from builders.hostile import harm_in, hostile_texts
+from transformer_playground.runs.verbatim import Passage, SourcePlace
+from transformer_playground.tui.sample.verbatim_state import passage_lines
+
+PLACE = SourcePlace(1234, 56, "document")
+
+
+def plain(passage: Passage | None, width: int) -> list[str]:
+    lines = passage_lines(passage, 40, width)
+    return ["".join(text for text, _ in line) for line in lines]
+
+
+def test_the_passage_stands_between_the_training_text_around_it() -> None:
+    passage = Passage("the king\nsaid", 0, 0.325, "once upon a time ", " that he", PLACE, 1.0)
+    assert plain(passage, 100) == [
+        "verbatim: 13 of 40 characters (32%) stand in the training text, line 1,234, document 56",
+        "…once upon a time the king⏎said that he…",
+    ]
+    assert plain(passage, 40)[1] == "…upon a time the king⏎said that he…"
+    assert plain(None, 80) == ["verbatim: no character of it stands in the training text"]
+
+
+@pytest.mark.parametrize("width", [20, 58, 120])
+def test_hostile_passages_are_harmless_and_lines_fit(width: int) -> None:
+    for text in hostile_texts(60, seed=12):
+        passage = Passage(text, 0, 1.0, text[::-1], text, None, 0.5)
+        for line in passage_lines(passage, len(text), width):
+            assert all(harm_in(piece, one_line=True) is None for piece, _ in line)
+            assert sum(cell_len(piece) for piece, _ in line) <= width
