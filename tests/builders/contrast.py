@@ -7,9 +7,7 @@ from textual.color import Color
 from textual.geometry import Region
 
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.contrast import MIN_CONTRAST, contrast
-
-MIN_TEXT_CONTRAST = 4.5
+from transformer_playground.tui.contrast import MIN_CONTRAST, MIN_TEXT_CONTRAST, contrast
 
 
 def drawn(console: Console, within: Region | None = None) -> Iterator[tuple[str, Segment]]:

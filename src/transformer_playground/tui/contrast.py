@@ -6,10 +6,11 @@ from textual.color import BLACK, WHITE, Color
 
 MIN_CONTRAST = 3.0
 """Minimum contrast ratio of lines, borders and symbols (WCAG 2, success criterion 1.4.11)."""
+MIN_TEXT_CONTRAST = 4.5
+"""Minimum contrast ratio of text (success criterion 1.4.3)."""
 _STEPS = 40
 _ROLES = ("primary", "secondary", "accent", "warning", "error", "success", "foreground")
-# Textual's own 60 % is too faint on the row with the cursor.
-_MUTED = "auto 70%"
+_MUTED = 0.66
 # The terminal defines the colours of these themes; this one is grey in every common palette.
 _ANSI_LINE = "ansi_bright_black"
 
@@ -28,14 +29,14 @@ def _luminance(colour: Color) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-def readable(colour: Color, *backgrounds: Color) -> Color:
-    """The colour, lighter or darker as far as it needs for `MIN_CONTRAST` with the backgrounds."""
+def readable(colour: Color, *backgrounds: Color, least: float = MIN_CONTRAST) -> Color:
+    """The colour, lighter or darker as far as it needs for a contrast with the backgrounds."""
     if any(each.ansi is not None for each in (colour, *backgrounds)):
         return colour
     end = max(WHITE, BLACK, key=lambda each: min(contrast(each, on) for on in backgrounds))
     for step in range(_STEPS + 1):
         candidate = colour.blend(end, step / _STEPS, alpha=1)
-        if all(contrast(candidate, on) >= MIN_CONTRAST for on in backgrounds):
+        if all(contrast(candidate, on) >= least for on in backgrounds):
             return candidate
     return end
 
@@ -55,11 +56,13 @@ def dimmed(colour: Color, background: Color, share: float) -> Color:
 def readable_variables(variables: Mapping[str, str]) -> dict[str, str]:
     """A theme's CSS variables with readable colours.
 
-    `line` is for borders, grids and scroll bars, `cursor` for the background of the cursor's row.
+    `line` is for borders, grids and scroll bars, `cursor` for the background of the cursor's row,
+    and `text-muted` can be read on it.
     """
     background, surface = (Color.parse(variables[name]) for name in ("background", "surface"))
     if background.ansi is not None:
-        return {**variables, "line": _ANSI_LINE, "cursor": variables["panel-lighten-2"]}
+        own = {"line": _ANSI_LINE, "text-muted": _ANSI_LINE}
+        return {**variables, **own, "cursor": variables["panel-lighten-2"]}
     changed = {
         name: readable(Color.parse(variables[name]), background, surface).hex for name in _ROLES
     }
@@ -68,5 +71,15 @@ def readable_variables(variables: Mapping[str, str]) -> dict[str, str]:
     )
     line = readable(cursors[0], background, surface, panel)
     cursor = max(cursors, key=lambda each: contrast(each, background))
-    own = {"line": line.hex, "scrollbar": line.hex, "cursor": cursor.hex, "text-muted": _MUTED}
+    muted = readable(
+        background.blend(Color.parse(variables["foreground"]), _MUTED, alpha=1),
+        *(background, surface, panel, cursor),
+        least=MIN_TEXT_CONTRAST,
+    )
+    own = {
+        "line": line.hex,
+        "scrollbar": line.hex,
+        "cursor": cursor.hex,
+        "text-muted": muted.hex,
+    }
     return {**variables, **changed, **own}

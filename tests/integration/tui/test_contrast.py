@@ -9,14 +9,21 @@ from hypothesis import strategies as st
 from textual.color import Color
 from textual.filter import Monochrome
 from textual.pilot import Pilot
-from textual.theme import BUILTIN_THEMES
+from textual.theme import BUILTIN_THEMES, Theme
 
 from builders.commands import Project, make_project
-from builders.contrast import MIN_TEXT_CONTRAST, drawn, ratio, too_faint
+from builders.contrast import drawn, ratio, too_faint
 from builders.runs import eval_row, make_run, status_row, train_row
 from builders.tui import shown, until, with_console
 from transformer_playground.tui.app import Console
-from transformer_playground.tui.contrast import MIN_CONTRAST, contrast, dimmed, readable
+from transformer_playground.tui.contrast import (
+    MIN_CONTRAST,
+    MIN_TEXT_CONTRAST,
+    contrast,
+    dimmed,
+    readable,
+    readable_variables,
+)
 from transformer_playground.tui.launch.view import LaunchScreen
 from transformer_playground.tui.runs.column_picker import ColumnsScreen
 from transformer_playground.tui.shared.view import VIEWS
@@ -115,6 +122,22 @@ def test_curves_grid_borders_symbols_and_texts_can_be_seen_in_every_theme(
             assert min(map(ratio, plain)) >= MIN_CONTRAST - 0.5, name
 
     with_console(project, steps, (140, 45))
+
+
+@pytest.mark.parametrize("theme", THEMES, ids=lambda theme: theme.name)
+def test_muted_text_is_fainter_than_other_text_and_can_be_read_in_the_row_of_the_cursor(
+    theme: Theme,
+) -> None:
+    found = readable_variables(theme.to_color_system().generate())
+    text, muted, *behind = (
+        Color.parse(found[name])
+        for name in ("foreground", "text-muted", "background", "surface", "panel", "cursor")
+    )
+    for background in behind:
+        assert contrast(muted, background) >= MIN_TEXT_CONTRAST
+        assert contrast(text, background) > 1.2 * contrast(muted, background)
+    # The row is seen, and differs from that of a list without the focus.
+    assert contrast(behind[0], behind[3]) > contrast(behind[0], behind[2]) > 1.1
 
 
 def test_every_text_can_be_read_and_every_line_seen_in_the_own_themes(project: Project) -> None:

@@ -30,11 +30,12 @@ class ShownKey:
     is_enabled: bool
 
     def content(self) -> Content:
-        shown = Content.assemble(
+        if not self.is_enabled:
+            return Content.styled(f"{self.face} {self.label}", "$text-muted")
+        return Content.assemble(
             (self.face, "bold $footer-key-foreground"),
             (f" {self.label}", "$footer-description-foreground"),
         )
-        return shown if self.is_enabled else shown.stylize("dim")
 
     @property
     def width(self) -> int:
