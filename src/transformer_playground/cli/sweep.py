@@ -1,10 +1,7 @@
 """`tp sweep`: many runs of one experiment with different settings."""
 
-import sys
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from collections.abc import Callable
+from typing import Annotated, Literal
 
 import typer
 
@@ -16,19 +13,14 @@ from transformer_playground.cli.options import (
     SweepsDir,
 )
 from transformer_playground.cli.output import note, print_table, say, say_json
+from transformer_playground.cli.sweep_show import Id, print_results, show, sweep_states
 from transformer_playground.cli.train_sweep import Jobs, SweepTraining, sweep_arguments
-from transformer_playground.errors import PlaygroundError, UsageError
+from transformer_playground.errors import PlaygroundError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
-from transformer_playground.formatting import duration_text, percent_text
+from transformer_playground.formatting import duration_text
 from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.sweeps.folder import SWEEPS_DIR
 from transformer_playground.training.launch import shell_command
-
-if TYPE_CHECKING:
-    from transformer_playground.sweeps.spec import Sweep
-    from transformer_playground.sweeps.trials import TrialState
-
-Id = Annotated[str, typer.Argument(metavar="ID", help="Sweep, or a unique beginning of its name.")]
 
 
 def new(
@@ -148,35 +140,8 @@ def run(
         return request.exit_code
     states = progress.states()
     if not worker:
-        _print_results(sweep, states, json_output=json_output)
+        print_results(sweep, states, json_output=json_output)
     return 1 if any(state.state == "failed" for state in states) else 0
-
-
-def show(
-    sweep_id: Id,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown.")] = False,
-    csv_output: Annotated[bool, typer.Option("--csv", help="Print a CSV row per run.")] = False,
-    sweeps_dir: SweepsDir = SWEEPS_DIR,
-    experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
-    runs_dir: RunsDir = RUNS_DIR,
-    json_output: AsJson = False,
-) -> None:
-    """Show the results of a sweep.
-
-    These are its combinations, best first, the effect of each setting, and a verdict.
-    """
-    from transformer_playground.sweeps.spec import find_sweep, load_sweep
-
-    if markdown + csv_output + json_output > 1:
-        raise UsageError("--json, --markdown and --csv are mutually exclusive.", "Give one.")
-    sweep = load_sweep(find_sweep(sweeps_dir, sweep_id))
-    states = _states(sweep, experiments_dir, runs_dir)
-    if csv_output:
-        from transformer_playground.sweeps.tables import runs_csv
-
-        sys.stdout.write(runs_csv(states))
-        return
-    _print_results(sweep, states, json_output=json_output, markdown=markdown)
 
 
 def stop(
@@ -222,7 +187,7 @@ def next_run(
 
     folder = find_sweep(sweeps_dir, sweep_id)
     sweep = load_sweep(folder)
-    state = find_trial(_states(sweep, experiments_dir, runs_dir), run)
+    state = find_trial(sweep_states(sweep, experiments_dir, runs_dir), run)
     request_next(folder, state)
     if json_output:
         say_json({"schema_version": 1, "sweep": sweep.sweep_id, "next": state.trial.run_id})
@@ -246,7 +211,7 @@ def list_sweeps(
         try:
             sweep = spec.load_sweep(folder)
             row["experiment"] = sweep.experiment
-            row |= tables.counts(sweep, _states(sweep, experiments_dir, runs_dir))
+            row |= tables.counts(sweep, sweep_states(sweep, experiments_dir, runs_dir))
         except PlaygroundError as error:
             row["problem"] = error.message
         rows.append(row)
@@ -273,47 +238,3 @@ COMMANDS: dict[str, Callable[..., int | None]] = {
     "list": list_sweeps,
 }
 """A command for each name."""
-
-
-def _states(sweep: "Sweep", experiments_dir: Path, runs_dir: Path) -> "list[TrialState]":
-    from transformer_playground.sweeps.progress import Progress
-
-    return Progress(sweep, experiments_dir, runs_dir).states()
-
-
-def _print_results(
-    sweep: "Sweep",
-    states: "Sequence[TrialState]",
-    *,
-    json_output: bool = False,
-    markdown: bool = False,
-) -> None:
-    from transformer_playground.runs.naming import setting_headers
-    from transformer_playground.sweeps import tables
-    from transformer_playground.sweeps.results import combine, effects, verdict
-    from transformer_playground.tables import markdown_table
-
-    if json_output:
-        say_json(tables.as_document(sweep, states))
-        return
-    combinations = combine(states)
-    shown = [tables.combination_table(combinations)]
-    shown += [tables.effect_table(effect) for effect in effects(sweep.axes, combinations)]
-    counted = ", ".join(
-        f"{count} {state}" for state, count in tables.counts(sweep, states).items() if count
-    )
-    say(f"{sweep.sweep_id}: {tables.size_text(sweep, states)}; {counted}")
-    if sentence := verdict(combinations, tables.looks(sweep)):
-        say(sentence)
-    if shares := tables.importance(sweep, combinations):
-        headers = setting_headers(list(shares))
-        parts = [f"{headers[key]} {percent_text(share)}" for key, share in shares.items()]
-        say(f"importance: {', '.join(parts)}")
-    for table in shown:
-        say("")
-        if markdown:
-            # In Markdown a hidden column would be lost.
-            for line in markdown_table([replace(column, weight=None) for column in table]):
-                say(line)
-        else:
-            print_table(table)

@@ -58,11 +58,16 @@ def set_title(axes: Axes, title: str) -> None:
     )
 
 
+def set_labels(axes: Axes, x_label: str, y_label: str) -> None:
+    """Set the labels of both axes; they are plain text, without formulas."""
+    axes.set_xlabel(x_label, fontsize=9.5, color=INK, parse_math=False)
+    axes.set_ylabel(y_label, fontsize=9.5, color=INK, parse_math=False)
+
+
 def finish_axes(axes: Axes, x_label: str, y_label: str) -> None:
     """Set labels, margins, grid and frame."""
     axes.margins(x=0.02, y=0.09)
-    axes.set_xlabel(x_label, fontsize=9.5, color=INK)
-    axes.set_ylabel(y_label, fontsize=9.5, color=INK)
+    set_labels(axes, x_label, y_label)
     axes.grid(visible=True, color=GRID, linewidth=0.6)
     axes.set_axisbelow(True)
     for side in ("top", "right"):

@@ -131,8 +131,10 @@ def _nothing_to_show(runs: Sequence[RunFolder], request: PlotRequest) -> RunErro
     )
 
 
-def load_figure(module: str) -> Callable[..., None]:
-    """The function `render` of a module of this package that draws with matplotlib.
+def load_figure(
+    module: str, function: str = "render", package: str = "transformer_playground.plots"
+) -> Callable[..., None]:
+    """A function of a module that draws with matplotlib.
 
     Raises:
         RunError: matplotlib cannot be loaded.
@@ -142,11 +144,11 @@ def load_figure(module: str) -> Callable[..., None]:
     if not logger.handlers:
         logger.addHandler(logging.NullHandler())
     try:
-        figure = importlib.import_module(f"transformer_playground.plots.{module}")
+        figure = importlib.import_module(f"{package}.{module}")
     except (ImportError, ValueError, OSError) as error:
         raise RunError(
             f"The plotting library cannot be loaded: {error}.",
             "Check the variables MPLBACKEND and MPLCONFIGDIR, or install the project again.",
         ) from error
-    render: Callable[..., None] = figure.render
-    return render
+    found: Callable[..., None] = getattr(figure, function)
+    return found

@@ -5,6 +5,7 @@ Losses are best validation losses in nats per token; smaller is better.
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from statistics import quantiles
 from typing import Literal
 
 from transformer_playground.comparison.estimates import Estimate, estimate
@@ -28,7 +29,8 @@ class HeatCell:
 
     Attributes:
         loss: Mean over the finished ones.
-        shade: From 0, the best quarter of the range of all means, to 3; None without a loss.
+        shade: From 0, the best quarter of the range of all means up to `loss_limit`, to 3; None
+            without a loss.
         state: What has become of the trials while none has finished; None if there are none.
     """
 
@@ -58,6 +60,20 @@ class HeatMap:
         return max((cell.loss.n for row in self.cells for cell in row), default=0)
 
 
+def loss_limit(losses: Sequence[float]) -> float:
+    """The worst loss that is not far out, so that a diverged run does not hide the differences.
+
+    Far out is what lies beyond the upper fence of Tukey's box plot ("Exploratory Data Analysis",
+    1977): the upper quartile and 1.5 times the distance between the quartiles.
+    """
+    if len(losses) < 4:
+        return max(losses, default=0.0)
+    lower, _, upper = quantiles(losses, n=4, method="inclusive")
+    fence = upper + 1.5 * (upper - lower)
+    inside = max(loss for loss in losses if loss <= fence)
+    return inside if inside > min(losses) else max(losses)
+
+
 def heat_map(axes: Iterable[Axis], states: Iterable[TrialState], keys: tuple[str, str]) -> HeatMap:
     """The mean loss for each pair of values.
 
@@ -75,7 +91,7 @@ def heat_map(axes: Iterable[Axis], states: Iterable[TrialState], keys: tuple[str
         found.setdefault(place, []).append(each)
     means = {place: estimate(map(loss_of, members)) for place, members in found.items()}
     known = [each.mean for each in means.values() if each.mean is not None]
-    low, high = min(known, default=0.0), max(known, default=0.0)
+    low, high = min(known, default=0.0), loss_limit(known)
 
     def cell(row: int, column: int) -> HeatCell:
         members = found.get((row, column), [])
@@ -83,7 +99,7 @@ def heat_map(axes: Iterable[Axis], states: Iterable[TrialState], keys: tuple[str
         if loss.mean is None:
             own = {each.state for each in members}
             return HeatCell(loss, None, False, next((each for each in _TOLD if each in own), None))
-        share = (loss.mean - low) / (high - low) if high > low else 0.0
+        share = min(1.0, (loss.mean - low) / (high - low)) if high > low else 0.0
         return HeatCell(loss, min(SHADES - 1, int(share * SHADES)), loss.mean == low, "finished")
 
     cells = tuple(
@@ -112,7 +128,7 @@ class ParallelLine:
 
     Attributes:
         places: Its place on each axis, from 0 to 1; None where it has no value.
-        share: Its loss between the best, 0, and the worst, 1.
+        share: Its loss between the best, 0, and the worst up to `loss_limit`, 1.
     """
 
     state: TrialState
@@ -136,10 +152,12 @@ def parallel_coordinates(
     measured.sort(key=lambda pair: -pair[0])
     headers = setting_headers([axis.key for axis in axes])
     drawn = [ParallelAxis(headers[scale.axis.key], "setting", scale.ticks) for scale in scales]
-    losses = [loss for loss, _ in measured]
+    limit = loss_limit([loss for loss, _ in measured])
+    losses = [min(loss, limit) for loss, _ in measured]
+    more = "≥ " if any(loss > limit for loss, _ in measured) else ""
     rates = [_rate(each) for _, each in measured]
     drawn.append(ParallelAxis("tokens/s", "rate", _ends(rates, count_text)))
-    drawn.append(ParallelAxis("val loss", "loss", _ends(losses, loss_text)))
+    drawn.append(ParallelAxis("val loss", "loss", _ends(losses, loss_text, more)))
     rate_places, loss_places = _places(rates), _places(losses)
     lines = []
     for (_, each), rate, loss in zip(measured, rate_places, loss_places, strict=True):
@@ -154,13 +172,13 @@ def _rate(state: TrialState) -> float | None:
 
 
 def _ends(
-    values: Sequence[float | None], text: Callable[[float], str]
+    values: Sequence[float | None], text: Callable[[float], str], more: str = ""
 ) -> tuple[tuple[float, str], ...]:
     known = [value for value in values if value is not None]
     if not known:
         return ()
     low, high = min(known), max(known)
-    return ((0.0, text(low)), (1.0, text(high))) if high > low else ((0.0, text(low)),)
+    return ((0.0, text(low)), (1.0, more + text(high))) if high > low else ((0.0, text(low)),)
 
 
 def _places(values: Sequence[float | None]) -> list[float | None]:

@@ -479,3 +479,46 @@ def test_a_sequential_sweep_ends_with_the_seed_that_makes_it_clear(tp: Tp) -> No
 
 def test_a_sweep_in_which_nothing_varies_is_refused(tp: Tp) -> None:
     assert "Nothing varies" in tp("sweep", "new", "tiny", "--set", "max_iters=4").err
+
+
+def test_views_are_shown_as_text_written_to_files_and_drawn(tp: Tp, project: Project) -> None:
+    tp(*NEW, "--set", "model.n_head=1,2")
+    show = ("sweep", "show", "s", "--view")
+    assert "No run has a loss yet" in tp(*show, "curves").out
+    assert "nothing to draw yet" in tp(*show, "curves", "--svg").err
+    tp("sweep", "run", "s")
+
+    assert "norm \\ n_head" in tp(*show, "heatmap", "--x", "n_head").out
+    curves = tp(*show, "curves", "--by", "norm", "--json").lines[0]
+    check("sweep-view", curves)
+    assert [point["step"] for point in curves["points"]] == [0, 2, 4] * 2
+    assert tp(*show, "parallel", "--svg").out.startswith("<?xml")
+    assert tp(*show, "best", "--csv").out.startswith("model.norm,model.n_head,val_loss")
+    for name, start in (("c.svg", b"<?xml"), ("c.png", b"\x89PNG"), ("c.md", b"s: Mean")):
+        assert tp(*show, "curves", "--out", str(project.root / name)).out == ""
+        assert (project.root / name).read_bytes().startswith(start)
+    assert "| :--" in (project.root / "c.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--svg",), "shows one view"),
+        (("--out", "x.svg"), "shows one view"),
+        (("--out", "x.pdf"), "its extension is unknown"),
+        (("--csv", "--json"), "mutually exclusive"),
+        (("--view", "best", "--x", "norm"), "--x has no effect without --view heatmap"),
+        (("--by", "norm"), "--by has no effect without --view curves"),
+        (("--view", "heatmap"), "needs two settings"),
+        (("--view", "curves", "--by", "n_layer"), "n_layer does not vary"),
+    ],
+)
+def test_views_that_cannot_be_shown_are_refused(
+    tp: Tp, words: tuple[str, ...], message: str
+) -> None:
+    tp(*NEW)
+
+    shown = tp("sweep", "show", "s", *words)
+
+    assert shown.code == 2
+    assert message in " ".join(shown.err.split())

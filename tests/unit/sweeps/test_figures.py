@@ -4,7 +4,7 @@ import pytest
 
 from builders.runs import run_info
 from transformer_playground.sweeps.axes import Choices
-from transformer_playground.sweeps.figures import heat_map, parallel_coordinates
+from transformer_playground.sweeps.figures import heat_map, loss_limit, parallel_coordinates
 from transformer_playground.sweeps.trials import State, Trial, TrialState
 
 NORM, RATE, LAYERS = "model.norm", "train.optim.learning_rate", "model.n_layer"
@@ -89,3 +89,22 @@ def test_a_heat_map_of_no_trials_is_empty() -> None:
 
     assert found.most_runs == 0
     assert {cell.state for row in found.cells for cell in row} == {None}
+
+
+def test_a_diverged_run_does_not_hide_the_differences_of_others() -> None:
+    rates = (1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+    losses = (2.0, 2.2, 2.4, 2.1, 90.0)
+    states = [trial("rmsnorm", rate, loss) for rate, loss in zip(rates, losses, strict=True)]
+    axes = (AXES[0], Choices(RATE, rates))
+
+    (row, _) = heat_map(axes, states, (NORM, RATE)).cells
+    assert [cell.shade for cell in row] == [0, 2, 3, 1, 3]
+    columns, lines = parallel_coordinates(axes, states)
+    assert columns[3].ticks == ((0.0, "2.0000"), (1.0, "≥ 2.4000"))
+    assert [round(line.share, 2) for line in lines] == [1.0, 1.0, 0.5, 0.25, 0.0]
+
+
+def test_the_limit_of_losses_is_the_worst_where_others_are_equal() -> None:
+    assert loss_limit([2.0, 2.0, 2.0, 2.0, 9.0]) == 9.0
+    assert loss_limit([2.0, 90.0]) == 90.0
+    assert loss_limit([]) == 0.0
