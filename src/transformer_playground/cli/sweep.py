@@ -17,7 +17,6 @@ from transformer_playground.cli.sweep_show import Id, print_results, show, sweep
 from transformer_playground.cli.train_sweep import Jobs, SweepTraining, sweep_arguments
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
-from transformer_playground.formatting import duration_text
 from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.sweeps.folder import SWEEPS_DIR
 from transformer_playground.training.launch import shell_command
@@ -81,29 +80,22 @@ def new(
     json_output: AsJson = False,
 ) -> None:
     """Write a sweep, and print its runs and their cost."""
-    from transformer_playground.sweeps.create import NewSweep, estimate_seconds
-    from transformer_playground.sweeps.progress import Progress
+    from transformer_playground.sweeps.create import NewSweep, plan_sweep
     from transformer_playground.sweeps.spec import save_sweep
-    from transformer_playground.sweeps.tables import as_document, size_text
+    from transformer_playground.sweeps.tables import as_document
 
     asked = NewSweep(
         experiment, values or (), seeds, method, runs, name, config, halving, factor, sequential
     )
     sweep = asked.create(experiments_dir, note)
-    progress = Progress(sweep, experiments_dir, runs_dir)
-    checked = progress.check()
-    states = progress.states()
+    planned = plan_sweep(sweep, experiments_dir, runs_dir)
     save_sweep(sweeps_dir, sweep)
-    seconds = estimate_seconds(sweep, states, checked)
     if json_output:
-        known = None if seconds is None else round(seconds, 1)
-        say_json(as_document(sweep, states) | {"seconds": known})
+        known = None if planned.seconds is None else round(planned.seconds, 1)
+        say_json(as_document(sweep, planned.states) | {"seconds": known})
         return
-    say(f"{sweep.sweep_id}: {size_text(sweep, states)}")
-    if reused := sum(state.is_reused for state in states):
-        say(f"exist already, not trained again: {reused}")
-    unknown = "not known, there is no earlier run on this machine"
-    say(f"time: {unknown if seconds is None else f'about {duration_text(seconds)}'}")
+    for line in planned.lines():
+        say(line)
     command = sweep_arguments("run", sweep.sweep_id, sweeps_dir)
     say(f"Next: {shell_command(['tp', *command], experiments_dir, runs_dir)}")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from transformer_playground.config.errors import closest_keys
 from transformer_playground.config.override_text import setting_named, split_values
-from transformer_playground.config.reference import find_field
+from transformer_playground.config.reference import SchemaField, find_field
 from transformer_playground.config.sources import parse_value
 from transformer_playground.config.toml import shortened, toml_value
 from transformer_playground.errors import ConfigError
@@ -130,10 +130,8 @@ def parse_axis(text: str) -> Axis:
             if near
             else "See experiments/default_config.toml.",
         )
-    if match := _RANGE.fullmatch(rest):
-        low, high, log, count = match.groups()
-        is_whole = "whole number" in entry.allowed
-        return checked(Range(entry.name, *_bounds(low, high), bool(log), _count(count), is_whole))
+    if (found := parse_range(entry, rest)) is not None:
+        return checked(found)
     key = tuple(entry.name.split("."))
     pieces = split_values(rest)
     if not all(pieces):
@@ -141,6 +139,22 @@ def parse_axis(text: str) -> Axis:
             f"--set {shortened(text)} has an empty value.", "Leave out the comma, or add the value."
         )
     return checked(Choices(entry.name, tuple(parse_value(key, piece) for piece in pieces)))
+
+
+def parse_range(entry: SchemaField, text: str) -> Range | None:
+    """The range that a text stands for; None if it is not written as one.
+
+    Raises:
+        ConfigError: It is impossible.
+    """
+    match = _RANGE.fullmatch(text)
+    if match is None:
+        return None
+    low, high, log, count = match.groups()
+    is_whole = "whole number" in entry.allowed
+    return _checked_range(
+        Range(entry.name, *_bounds(low, high), bool(log), _count(count), is_whole)
+    )
 
 
 def axis_from_toml(key: str, value: Any) -> Axis:
@@ -191,6 +205,10 @@ def checked(axis: Axis) -> Axis:
             what = f"has the value {shortened(twice)} twice" if twice else "has no value"
             raise ConfigError(f"{axis.key} {what}.", "List each value once.")
         return axis
+    return _checked_range(axis)
+
+
+def _checked_range(axis: Range) -> Range:
     where = f"{axis.key} = {axis.text()}"
     if axis.low >= axis.high:
         raise ConfigError(f"{where} is empty.", "The lower bound comes first.")

@@ -1,14 +1,16 @@
 """A new sweep from what a user has typed, and what it will cost."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import load_experiment
 from transformer_playground.experiments.scaffold import find_or_install
+from transformer_playground.formatting import duration_text
 from transformer_playground.sweeps.axes import Choices, override, parse_axis
+from transformer_playground.sweeps.progress import Progress
 from transformer_playground.sweeps.spec import (
     Halving,
     Method,
@@ -16,6 +18,7 @@ from transformer_playground.sweeps.spec import (
     check_sweep_id,
     new_sweep_id,
 )
+from transformer_playground.sweeps.tables import size_text
 from transformer_playground.sweeps.trials import TrialState
 from transformer_playground.training.launch import ResolvedLaunch
 
@@ -29,7 +32,7 @@ class NewSweep:
 
     Attributes:
         values: `KEY=VALUES` each, see `parse_axis`; a single value is a setting of all runs.
-        seeds: Number of seeds, from the experiment's own one upwards.
+        seeds: Number of seeds, from the experiment's own one upwards; or the seeds themselves.
         runs: Number of combinations of the methods "random" and "tpe".
         halving: Steps of the first rung of successive halving; None = without.
         factor: One of so many combinations goes on.
@@ -40,7 +43,7 @@ class NewSweep:
 
     experiment: str
     values: Sequence[str]
-    seeds: int = 1
+    seeds: int | tuple[int, ...] = 1
     method: Method = "grid"
     runs: int | None = None
     name: str | None = None
@@ -72,7 +75,8 @@ class NewSweep:
                 "--halving needs all combinations at the start, which tpe chooses one by one.",
                 "Leave it out, or use --method random.",
             )
-        if self.sequential and (self.method == "tpe" or self.halving is not None or self.seeds < 3):
+        count = self.seeds if isinstance(self.seeds, int) else len(self.seeds)
+        if self.sequential and (self.method == "tpe" or self.halving is not None or count < 3):
             raise UsageError(
                 "--sequential compares seeds of the same combinations.",
                 "Give at least --seeds 3, and neither --method tpe nor --halving.",
@@ -85,7 +89,7 @@ class NewSweep:
         axes = tuple(axis for axis in found if axis not in fixed)
         if self.method == "tpe" and not axes:
             raise UsageError("Nothing varies that tpe could choose.", "Add --set key=value,value.")
-        if not axes and self.seeds == 1:
+        if not axes and count == 1:
             raise UsageError(
                 "Nothing varies in this sweep.",
                 "Give a setting several values, --set key=value,value, or several --seeds.",
@@ -101,7 +105,7 @@ class NewSweep:
             new_sweep_id(experiment.name) if self.name is None else check_sweep_id(self.name),
             self.experiment,
             axes,
-            tuple(range(first, first + self.seeds)),
+            tuple(range(first, first + self.seeds)) if isinstance(self.seeds, int) else self.seeds,
             method=self.method,
             runs=self.runs,
             settings=settings,
@@ -111,6 +115,40 @@ class NewSweep:
             else Halving(steps=self.halving, factor=self.factor or 3),
             sequential=self.sequential,
         )
+
+
+@dataclass(frozen=True)
+class PlannedSweep:
+    """A checked sweep and what it will cost.
+
+    Attributes:
+        seconds: Training time of the runs that are left, see `estimate_seconds`.
+    """
+
+    sweep: Sweep
+    states: list[TrialState]
+    seconds: float | None
+
+    def lines(self) -> Iterator[str]:
+        """Number of runs, how many exist already, and the time that the others take."""
+        yield f"{self.sweep.sweep_id}: {size_text(self.sweep, self.states)}"
+        if reused := sum(state.is_reused for state in self.states):
+            yield f"exist already, not trained again: {reused}"
+        unknown = "not known, there is no earlier run on this machine"
+        seconds = self.seconds
+        yield f"time: {unknown if seconds is None else f'about {duration_text(seconds)}'}"
+
+
+def plan_sweep(sweep: Sweep, experiments_dir: Path, runs_dir: Path) -> PlannedSweep:
+    """Check every combination of a new sweep, and estimate its time; nothing is written.
+
+    Raises:
+        PlaygroundError: One is impossible; the message names its values.
+    """
+    progress = Progress(sweep, experiments_dir, runs_dir)
+    launches = progress.check()
+    states = progress.states()
+    return PlannedSweep(sweep, states, estimate_seconds(sweep, states, launches))
 
 
 def estimate_seconds(

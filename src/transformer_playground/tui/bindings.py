@@ -380,6 +380,7 @@ KEYS: tuple[Key, ...] = (
         "time steps",
         footer=True,
     ),
+    _launch("sweep", "f7", "sweep", "Make a sweep of these settings.", "as sweep", footer=True),
     _launch("edit", "ctrl+t", "edit", "Edit the configuration file.", "edit file", footer=True),
     _launch("keep", "ctrl+s", "keep", "Save the added settings to the file.", "save", footer=True),
     _launch("other", "ctrl+o", "other", "Choose another experiment.", "experiment", footer=True),

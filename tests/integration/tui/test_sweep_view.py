@@ -15,8 +15,12 @@ from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.order import requested
 from transformer_playground.sweeps.spec import load_sweep, save_sweep
 from transformer_playground.sweeps.trials import plan
+from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
+from transformer_playground.tui.core.context import LaunchRequested
 from transformer_playground.tui.dialogs.base import ConfirmScreen
+from transformer_playground.tui.launch.sweep_form import SweepFormScreen
+from transformer_playground.tui.launch.view import LaunchScreen
 from transformer_playground.tui.sweep import processes
 from transformer_playground.tui.sweep.view import SweepView
 
@@ -138,3 +142,23 @@ def test_sweeps_are_chosen_from_the_list_and_may_vanish(project: Project) -> Non
         assert console.screen is view
 
     with_console(project, steps)
+
+
+def test_a_launch_with_lists_becomes_a_sweep(project: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await until(pilot, lambda: console.context.has_snapshot)
+        console.on_launch_requested(
+            LaunchRequested(Launch("tiny", ("model.norm=rmsnorm, layernorm",)))
+        )
+        await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
+        await pilot.press("f7")
+        await until(pilot, lambda: isinstance(console.screen, SweepFormScreen))
+        await pilot.press(*"mine", "tab", "2")
+        await until(pilot, lambda: "mine: 4 runs = 2 norm × 2 seeds" in shown(console))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(console.screen, SweepView))
+        await until(pilot, lambda: "✓ 0  ▶ 0  ◌ 4" in shown(console))
+        folder = SweepFolder(project.root / "sweeps" / "mine")
+        assert load_sweep(folder).seeds == (1337, 1338)
+
+    with_console(project, steps, (100, 30))

@@ -1,5 +1,6 @@
-"""Lists of values: one override such as `seed=1, 2, 3` stands for several runs."""
+"""Lists and ranges of values: one override such as `seed=1, 2, 3` stands for several runs."""
 
+import contextlib
 import itertools
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -7,8 +8,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from transformer_playground.config.override_text import setting_named, split_values
-from transformer_playground.errors import UsageError
+from transformer_playground.config.toml import toml_value
+from transformer_playground.errors import ConfigError, PlaygroundError, UsageError
 from transformer_playground.runs.folder import check_run_id, new_run_id
+from transformer_playground.sweeps.axes import Range, parse_range
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.launch.service import check_launch
 
@@ -23,11 +26,15 @@ def list_values(override: str) -> tuple[str, ...]:
     """The values of a `key=value`: several if they stand for one run each, otherwise one.
 
     A list setting has its values in brackets. A text has commas of its own, so a list of texts is
-    one of quoted texts.
+    one of quoted texts. A range such as `1e-4..1e-2:log:3` stands for its values; one that is not
+    valid stays as it is.
     """
     key, separator, text = override.partition("=")
     text = text.strip()
     entry = setting_named(key.strip()) if separator else None
+    with contextlib.suppress(ConfigError):
+        if (found := _range(override)) is not None:
+            return tuple(map(toml_value, found.values))
     parts = split_values(text)
     if entry is None or len(parts) < 2 or not all(parts):
         return (text,)
@@ -41,7 +48,12 @@ def combinations(overrides: Sequence[str]) -> list[tuple[str, ...]]:
 
     Raises:
         UsageError: There are more than `MOST_RUNS`.
+        ConfigError: A range is impossible, or has no number of values.
     """
+    for override in overrides:
+        if (found := _range(override)) is not None:
+            # The error says what is wrong with it.
+            _ = found.values
     choices = [
         [f"{override.partition('=')[0]}={value}" for value in list_values(override)]
         if "=" in override
@@ -54,6 +66,19 @@ def combinations(overrides: Sequence[str]) -> list[tuple[str, ...]]:
     if count > MOST_RUNS:
         raise UsageError(f"These lists stand for {count:,} runs, more than {MOST_RUNS}.", "")
     return list(itertools.product(*choices))
+
+
+def _range(override: str) -> Range | None:
+    """The range of a number that an override has as its value.
+
+    Raises:
+        ConfigError: It is impossible.
+    """
+    key, _, text = override.partition("=")
+    entry = setting_named(key.strip())
+    if entry is None or entry.is_text or entry.is_path:
+        return None
+    return parse_range(entry, text.strip())
 
 
 def listed_keys(overrides: Iterable[str]) -> list[str]:
@@ -95,7 +120,7 @@ def plan_of(launch: Launch, runs_dir: Path) -> Plan:
         if launch.resume is not None:
             return Plan(problem="A resumed run is one run: give each setting one value.")
         ids = [_filled(launch.run_id or "", overrides) for overrides in found]
-    except UsageError as error:
+    except PlaygroundError as error:
         return Plan(problem=str(error).strip())
     if launch.run_id and len(set(ids)) < len(ids):
         names = " or ".join(

@@ -87,7 +87,7 @@ class LaunchScreen(Dialog[tuple[Launch, ...]]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog", id="launch") as dialog:
             dialog.border_subtitle = (
-                f"{self.key_hint('settings.edit')} changes a value; a list of values queues a run"
+                f"{self.key_hint('settings.edit')} changes a value; a list or range queues a run"
                 f" for each · {self.key_hint('launch.train')} trains"
             )
             yield Static("", id="launch-summary")
@@ -179,6 +179,30 @@ class LaunchScreen(Dialog[tuple[Launch, ...]]):
         self._show_problem(problem)
         if not problem and self.is_current:
             self.dismiss(with_ids(plan.launches))
+
+    def action_sweep(self) -> None:
+        """Make a sweep of the settings, and go to it."""
+        # Imported when it is first needed.
+        from transformer_playground.tui.launch.sweep_form import SweepFormScreen
+
+        self.app.push_screen(
+            SweepFormScreen(replace(self._launch(), overrides=self._candidate)), self._go_to_sweep
+        )
+
+    def _go_to_sweep(self, sweep_id: str | None) -> None:
+        if sweep_id is None:
+            return
+        context = context_of(self)
+        context.workspace.sweep = sweep_id
+        self.dismiss(())
+        self.app.switch_mode("sweep")
+        train = self.key_hint("sweep.resume")
+        self.notify(f"Wrote the sweep {sweep_id}; {train} trains it.", markup=False)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        if action == "sweep" and self._base.origin is not None:
+            return None
+        return super().check_action(action, parameters)
 
     def action_differing(self) -> None:
         self._only_differing = not self._only_differing

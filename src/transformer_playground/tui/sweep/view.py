@@ -69,8 +69,8 @@ _STYLES: dict[Tone | Ink, str] = {
 _MAX_CPU_SHARE = 0.05
 _NO_SWEEPS = """No sweeps yet.
 
-A sweep trains an experiment with many combinations of settings:
-tp sweep new EXP --set key=value,value --seeds 3"""
+{new} trains a run: give settings several values, and {sweep} makes a sweep of them.
+In a shell: tp sweep new EXP --set key=value,value --seeds 3"""
 _NEEDS_RESULTS = (
     *("open", "filter", "quantity", "export", "copy", "resume", "stop", "first"),
     *("mark_all", "maximise"),
@@ -178,7 +178,8 @@ class SweepView(View):
         is_empty = not reading.rows
         empty, body = self.query_one("#sweep-empty", Static), self.query_one("#sweep")
         if is_empty:
-            empty.update(Content(_NO_SWEEPS))
+            new, sweep = self.key_hint("everywhere.new"), self.key_hint("launch.sweep")
+            empty.update(Content(_NO_SWEEPS.format(new=new, sweep=sweep)))
         was_empty = not body.display
         empty.display, body.display = is_empty, not is_empty
         self.query_one(SweepList).show(reading.rows, reading.chosen)

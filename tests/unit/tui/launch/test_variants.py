@@ -33,6 +33,11 @@ from transformer_playground.tui.launch.variants import (
         ('sample.sample.start="a, b", "c"', ('"a, b"', '"c"')),
         ('peft.target_modules=["q", "v"]', ('["q", "v"]',)),
         ("unknown=1, 2", ("1, 2",)),
+        ("train.optim.learning_rate=1e-3..1e-1:log:3", ("0.001", "0.01", "0.1")),
+        ("model.dropout=0..0.2:3", ("0.0", "0.1", "0.2")),
+        ("train.runtime.seed=1..3:3", ("1", "2", "3")),
+        ("train.optim.learning_rate=1e-3..1e-1:log", ("1e-3..1e-1:log",)),
+        ("sample.sample.start=1..3:3", ("1..3:3",)),
         ("nothing", ("",)),
     ],
 )
@@ -47,6 +52,31 @@ def test_every_combination_is_one_run() -> None:
     with pytest.raises(UsageError, match="stand for 1,000 runs"):
         combinations([f"{key}={', '.join(map(str, range(1, 11)))}" for key in KEYS])
     assert MOST_RUNS < 1000
+
+
+@pytest.mark.parametrize(
+    ("override", "why"),
+    [
+        ("train.optim.learning_rate=1e-3..1e-1", "has no number of values"),
+        ("train.optim.learning_rate=1e-1..1e-3:3", "The lower bound comes first"),
+        ("train.optim.learning_rate=0..1:log:3", "must start above 0"),
+        ("model.n_layer=1..2.5:3", "takes whole numbers"),
+    ],
+)
+def test_a_range_that_stands_for_no_values_says_why(
+    override: str, why: str, tmp_path: Path
+) -> None:
+    plan = plan_of(Launch("tiny", (override,)), tmp_path)
+
+    assert why in plan.problem
+    assert plan.launches == ()
+
+
+def test_a_range_queues_a_run_for_each_of_its_values(tmp_path: Path) -> None:
+    plan = plan_of(Launch("tiny", ("model.n_layer=1..3:3", "model.bias=true,false")), tmp_path)
+
+    assert len(plan.launches) == 6
+    assert plan.launches[0].overrides == ("model.n_layer=1", "model.bias=true")
 
 
 KEYS = ("model.n_layer", "train.runtime.seed", "train.runtime.max_iters")
