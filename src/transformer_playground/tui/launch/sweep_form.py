@@ -25,7 +25,7 @@ from transformer_playground.tui.shared.line_input import LineInput
 _DEBOUNCE_SECONDS = 0.15
 _FIELDS = {
     "name": "default: experiment-4 digits",
-    "seeds": "number of seeds for each combination; default: 1, or those that are listed",
+    "seeds": "number of seeds; default: 1, or those in the launch form",
     "method": f"{', '.join(METHODS)}; default: {METHODS[0]}, all combinations",
     "runs": "number of combinations, for random and tpe",
 }
@@ -107,7 +107,9 @@ class SweepFormScreen(Dialog[str | None]):
             self._write()
 
     def _show_problem(self, problem: str) -> None:
-        self.query_one("#sweep-problem", Static).update(Content(visible(problem)))
+        line = self.query_one("#sweep-problem", Static)
+        line.update(Content(visible(problem)))
+        line.display = bool(problem)
 
     def _write(self) -> None:
         self._wants_to_write = False
