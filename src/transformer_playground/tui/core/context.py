@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from transformer_playground.tui.core.sampling import SamplingService
 
 
-MOST_NAME_CELLS = 24
-"""Length of a name that a chart has room for."""
+MOST_NAME_CELLS = 16
+"""Length of a name that has room at the end of a line."""
 MOST_NOTICES = 10
 """Number of notices that are kept for the list."""
 

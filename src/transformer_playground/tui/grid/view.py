@@ -32,7 +32,7 @@ from transformer_playground.tui.live.quantities import (
 )
 from transformer_playground.tui.live.run_styles import run_styles
 from transformer_playground.tui.shared.view import View
-from transformer_playground.tui.themes import PLAIN
+from transformer_playground.tui.themes import PLAIN, SERIES
 
 _REDRAW_SECONDS = 0.5
 _NO_RUNS = "No runs to draw yet.\n\nPress {} to train one."
@@ -179,8 +179,10 @@ class GridView(View):
 
     @staticmethod
     def _with_colour(style: RunStyle) -> RunStyle:
-        """A run without a colour of its own is drawn in that of text, for it is alone here."""
-        return replace(style, colour=style.plain) if style.glyph == PLAIN.glyph else style
+        """A run without a glyph of its own is drawn in the colour of text: it is alone here."""
+        if style.glyph != PLAIN.glyph:
+            return style
+        return replace(style, colour=style.plain, glyph=SERIES[0].glyph)
 
     def _title(self, frame: LiveFrame, shown: int, total: int) -> str:
         context = self.context

@@ -19,6 +19,7 @@ def test_as_many_runs_as_there_are_glyphs_can_be_told_apart_without_colours() ->
     workspace = Workspace(selected=list(RUNS))
     slots = [workspace.slot(run_id) for run_id in RUNS]
     assert slots == [*range(SLOTS), None, None, None]
+    assert Workspace(selected=list(RUNS)).slot(RUNS[20]) == 20
     assert len({series_of(slot).glyph for slot in slots[:SLOTS]}) == SLOTS == len(SERIES) >= 20
 
 
