@@ -48,6 +48,11 @@ class PaddedDocuments:
         return len(self._starts)
 
     @property
+    def starts(self) -> Tokens:
+        """Position of the first token of each row, (rows,)."""
+        return self._starts
+
+    @property
     def targets(self) -> int:
         """Total number of targets."""
         return int(self._lengths.sum())

@@ -50,7 +50,12 @@ def split_batches(
 
 def fitting_rows(model: LanguageModel, length: int) -> int:
     """How many texts of `length` tokens a forward pass reads, by the memory of their logits."""
-    return max(1, min(_MAX_WINDOWS, _MAX_LOGITS // (length * model.vocab_size)))
+    return windows_at_once(length, model.vocab_size)
+
+
+def windows_at_once(block_size: int, vocab_size: int) -> int:
+    """Windows of a batch of `split_batches`, limited by its logits."""
+    return max(1, min(_MAX_WINDOWS, _MAX_LOGITS // (block_size * vocab_size)))
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ Place = Literal[
     "model",
     "sweep",
     "configurations",
+    "data",
     "chart",
     "launch",
     "settings",
@@ -48,6 +49,7 @@ PLACES: Mapping[Place, str] = {
     "model": "Model",
     "sweep": "Sweep",
     "configurations": "Configurations of a sweep",
+    "data": "Data",
     "chart": "Charts",
     "launch": "Launch form",
     "settings": "Settings table",
@@ -110,6 +112,7 @@ _grid = partial(Key, "grid")
 _model = partial(Key, "model")
 _sweep = partial(Key, "sweep")
 _configurations = partial(Key, "configurations")
+_data = partial(Key, "data")
 _dialog = partial(Key, "dialog")
 _alerts = partial(Key, "alerts")
 
@@ -120,6 +123,7 @@ KEYS: tuple[Key, ...] = (
     _everywhere("compare", "4", "app.view('compare')", "Go to the Compare view."),
     _everywhere("grid", "5", "app.view('grid')", "Go to the Grid view."),
     _everywhere("model", "6", "app.view('model')", "Go to the Model view."),
+    _everywhere("data", "7", "app.view('data')", "Go to the Data view."),
     _everywhere("machine", "8", "app.view('machine')", "Go to the Machine view."),
     _everywhere("sweep", "9", "app.view('sweep')", "Go to the Sweep view."),
     _everywhere("new", "n", "app.launch", "Train a new run.", "train", footer=True),
@@ -591,6 +595,40 @@ KEYS: tuple[Key, ...] = (
     _configurations("page_down", "pagedown", "page(1)", "Go down one page."),
     _configurations("first", "home", "end(-1)", "Go to the first row."),
     _configurations("last", "G,end", "end(1)", "Go to the last row."),
+    _data("left", "left", "move(-1)", "Show the tokens before these.", "before", footer=True),
+    _data("right", "right", "move(1)", "Show the tokens after these.", "after", footer=True),
+    _data("first", "home", "end(-1)", "Show the first tokens of the split."),
+    _data("last", "end", "end(1)", "Show the last tokens of the split."),
+    _data(
+        "goto",
+        "number_sign",
+        "goto",
+        "Go to a token, line, window or step by number.",
+        "go to",
+        footer=True,
+    ),
+    _data("random", "J", "random", "Jump to a random place.", "random", footer=True),
+    _data("search", "slash", "search", "Search for a text.", footer=True),
+    _data("match", "f3", "match(1)", "Go to the next match.", "next match", footer=True),
+    _data("match_back", "shift+f3", "match(-1)", "Go to the match before.", "previous match"),
+    _data("split", "V", "split", "Show the other split: training or validation.", footer=True),
+    _data("earlier", "less_than_sign", "step(-1)", "Show the batch of the step before."),
+    _data("later", "greater_than_sign", "step(1)", "Show the batch of the next step."),
+    _data("sort", "o", "sort", "Sort the vocabulary by the next column.", footer=True),
+    _data(
+        "evaluate",
+        "E",
+        "evaluate",
+        "Count a large dataset; measure the loss of each token, or each window, with the run.",
+        "measure",
+        footer=True,
+    ),
+    _data("run", "f", "run", "Choose the run or experiment whose dataset is shown.", footer=True),
+    _data("copy", "y", "copy", "Copy the text of the window."),
+    _data("tab", "tab", "tab(1)", "Go to the next pane.", "next pane", footer=True),
+    _data("back", "shift+tab", "tab(-1)", "Go to the previous pane.", "previous pane"),
+    _data("stop", "ctrl+x", "stop", "Stop counting, measuring or searching.", footer=True),
+    _data("out", "escape", "out", "Stop; unmark the match; go back to the text.", "back"),
     _alerts("dismiss", "d,delete", "dismiss_alert", "Dismiss the alert.", "dismiss", footer=True),
     _alerts("dismiss_all", "A", "dismiss_all", "Dismiss all alerts.", "all", footer=True),
     _dialog("close", "escape", "dismiss_dialog", "Close the dialog.", footer=True),

@@ -17,6 +17,7 @@ from builders.tui import until, with_console
 from transformer_playground.runs.alerts import Alert
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.app import Console
+from transformer_playground.tui.data.view import DataView
 from transformer_playground.tui.launch.view import LaunchScreen
 from transformer_playground.tui.live.panes import EventLog
 from transformer_playground.tui.machine.view import MachineView
@@ -102,6 +103,9 @@ def test_no_view_and_no_dialog_shows_what_a_terminal_obeys(
         sweep = console.screen
         await until(pilot, lambda: isinstance(sweep, SweepView) and sweep.picture.lines)
         await pilot.press("m", "escape", "G", "z", "z", "tab", "tab", "y")
+        await pilot.press("7")
+        await until(pilot, lambda: isinstance(console.screen, DataView))
+        await pilot.press("f", *"run", "escape", "tab", "slash")
         await pilot.press("4", "v", "j", "j", "right", "]", "]", "]", "y")
         await pilot.press("ctrl+p", *"open", "down", "down", "escape", "3", "f", "down")
         await pilot.press("escape", "1", "n")

@@ -47,6 +47,7 @@ class EditTextScreen(Dialog[str | None]):
         check: Raises a `PlaygroundError` for text that is not valid.
         hint: One line below the field.
         several_lines: Whether the text may contain line breaks.
+        does: What enter does with the text.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -56,9 +57,17 @@ class EditTextScreen(Dialog[str | None]):
     ]
 
     def __init__(
-        self, title: str, value: str, check: Check, hint: str = "", *, several_lines: bool = False
+        self,
+        title: str,
+        value: str,
+        check: Check,
+        hint: str = "",
+        *,
+        several_lines: bool = False,
+        does: str = "saves",
     ) -> None:
         super().__init__()
+        self._does = does
         self._title, self._value, self._check = title, value, check
         self._hint, self._several_lines = hint, several_lines
 
@@ -67,7 +76,7 @@ class EditTextScreen(Dialog[str | None]):
             dialog.border_title = Content(visible_line(self._title[:200]))
             lines = f"{self.key_hint('edit.newline')} breaks the line · "
             dialog.border_subtitle = (
-                f"enter saves · {lines if self._several_lines else ''}"
+                f"enter {self._does} · {lines if self._several_lines else ''}"
                 f"{self.key_hint('dialog.close')} cancels"
             )
             if self._several_lines:

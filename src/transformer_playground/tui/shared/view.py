@@ -24,6 +24,7 @@ VIEWS = (
     ("4", "compare", "Compare"),
     ("5", "grid", "Grid"),
     ("6", "model", "Model"),
+    ("7", "data", "Data"),
     ("8", "machine", "Machine"),
     ("9", "sweep", "Sweep"),
 )

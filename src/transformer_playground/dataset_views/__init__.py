@@ -1,0 +1,1 @@
+"""A prepared dataset as a person looks at it: that of a run or an experiment."""

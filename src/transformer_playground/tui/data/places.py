@@ -1,0 +1,233 @@
+"""Where the reader of the Data view is: the window of a split, and the ways to another one."""
+
+import random
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from transformer_playground.data.browsing.search import Match
+from transformer_playground.data.browsing.statistics import token_of_line
+from transformer_playground.dataset_views.reading import TokenWindow, read_window
+from transformer_playground.dataset_views.source import SPLITS
+from transformer_playground.errors import UsageError
+from transformer_playground.terminal import visible_line
+from transformer_playground.tui.data.data_state import (
+    GoKind,
+    parse_goto,
+    searched_text,
+    window_place,
+    window_title,
+)
+from transformer_playground.tui.data.panes import TextPane
+from transformer_playground.tui.data.service import Task
+from transformer_playground.tui.dialogs.edit_text import EditTextScreen
+
+if TYPE_CHECKING:
+    from transformer_playground.tui.data.view import DataView
+
+_LEAST_WINDOW, _LONGEST_WINDOW = 256, 1_024
+_LONGEST_NAME = 60
+
+
+class Places:
+    """Reads windows for the text pane of a view.
+
+    Attributes:
+        split: The split that is read.
+        first: Position of the first token of the window.
+        match: What was found last.
+    """
+
+    def __init__(self, view: "DataView") -> None:
+        self._view = view
+        self.split, self.first = SPLITS[0], 0
+        self.match: Match | None = None
+        self._window: TokenWindow | None = None
+        self._needle = ""
+
+    def forget(self) -> None:
+        """Begin anew: another dataset is opened."""
+        self.split, self.first = SPLITS[0], 0
+        self.match = self._window = None
+
+    @property
+    def text(self) -> str:
+        """The text of the window, untrusted."""
+        source, window = self._view.source, self._window
+        if source is None or window is None:
+            return ""
+        ids = np.array([token.token for token in window.tokens], dtype=np.int64)
+        return source.table.text(ids).decode("utf-8", "replace")
+
+    @property
+    def _length(self) -> int:
+        source = self._view.source
+        size = source.config.train_block_size if source else _LONGEST_WINDOW
+        # Several windows of a small model, and a part of a very long one.
+        return min(size * -(-_LEAST_WINDOW // size), _LONGEST_WINDOW)
+
+    @property
+    def _total(self) -> int:
+        source = self._view.source
+        return len(source.split(self.split)) if source else 0
+
+    def read_again(self) -> None:
+        """Show the window once more, such as with the lines that were counted meanwhile."""
+        self._read(self.split, self.first, self.match)
+
+    def go(self, split: str, first: int) -> None:
+        """Show a window, in front."""
+        self.match = None
+        self._view.bring("text")
+        self._read(split, first)
+
+    def leave_match(self) -> None:
+        """Mark it no longer."""
+        self.match = None
+        self.read_again()
+
+    def move(self, by: int) -> None:
+        """Show the window before or after this one."""
+        last = max(0, self._total - 1) // self._length * self._length
+        self._read(self.split, min(max(0, self.first + by * self._length), last))
+
+    def go_to_end(self, by: int) -> None:
+        """Show the first window, or the last one."""
+        self._read(self.split, 0 if by < 0 else max(0, self._total - self._length))
+
+    def go_anywhere(self) -> None:
+        """Show a window at a random place."""
+        # For a person to look at, not for an experiment.
+        choices = max(1, self._total - self._length + 1)
+        self.go(self.split, random.randrange(choices))
+
+    def other_split(self) -> None:
+        """Show the start of the other split."""
+        self.go(next(name for name in SPLITS if name != self.split), 0)
+
+    def ask_where(self, default: GoKind) -> None:
+        """Let the user type a place.
+
+        Args:
+            default: What a number alone counts.
+        """
+        if self._view.source is None:
+            return
+        screen = EditTextScreen(
+            "Go to",
+            "",
+            partial(parse_goto, default=default),
+            f"a {default}, or: token 41216, line 12, window 3, step 100, 50%",
+            does="goes there",
+        )
+        self._view.app.push_screen(screen, partial(self._go_to, default=default))
+
+    def _go_to(self, text: str | None, default: GoKind) -> None:
+        source = self._view.source
+        if text is None or source is None:
+            return
+        goto = parse_goto(text, default)
+        if goto.kind == "step":
+            self._view.bring("batch")
+            self._view.read_batch(goto.number)
+        elif goto.kind == "line":
+            self._go_to_line(goto.number)
+        else:
+            first = {
+                "window": max(0, goto.number - 1) * source.config.train_block_size,
+                "percent": self._total * goto.number // 100,
+            }.get(goto.kind, goto.number)
+            self.go(self.split, min(first, self._total - 1))
+
+    def _go_to_line(self, number: int) -> None:
+        source, counts = self._view.source, self._view.results.counts
+        if source is None or counts is None:
+            self._view.notify("Lines are not counted yet.", severity="warning", markup=False)
+            return
+        split = self.split
+        tokens, statistics = source.split(split), counts.of(split)
+        find = partial(token_of_line, tokens, source.table, statistics, number)
+        self._view.jobs.start("read", Task("reading"), find, partial(self.go, split))
+
+    def ask_text(self) -> None:
+        """Let the user type a text to search for."""
+
+        def check(text: str) -> None:
+            if not text:
+                raise UsageError("There is nothing to search for.", "Type a text.")
+
+        if self._view.source is not None:
+            screen = EditTextScreen(
+                f"Find in {self.split}",
+                self._needle,
+                check,
+                r"letter for letter; \n stands for a line break",
+                does="searches",
+            )
+            self._view.app.push_screen(screen, self._search)
+
+    def _search(self, typed: str | None) -> None:
+        if typed is not None:
+            self._needle = typed
+            self.find(searched_text(typed))
+
+    def find_again(self, *, backwards: bool) -> None:
+        """Go to the next place of the text that was searched for, or to the one before."""
+        if self._needle:
+            self.find(searched_text(self._needle), backwards=backwards)
+        else:
+            self.ask_text()
+
+    def find(self, text: str, *, backwards: bool = False) -> None:
+        """Go to the nearest place of a text; beyond the end, the start follows."""
+        source = self._view.source
+        if source is None or not text:
+            return
+        start = self.first
+        if self.match is not None:
+            start = self.match.first if backwards else self.match.first + 1
+        split, task = self.split, Task("searching", self._total, is_long=True)
+        work = partial(
+            self._view.service.find, source, split, text, start, task, backwards=backwards
+        )
+        then = partial(self._found, split, text, start, backwards)
+        self._view.jobs.start("find", task, work, then)
+
+    def _found(
+        self, split: str, text: str, start: int, backwards: bool, match: Match | None
+    ) -> None:
+        if match is None:
+            shown = visible_line(text)[:_LONGEST_NAME]
+            self._view.notify(f"“{shown}” is not in {split}.", markup=False)
+            return
+        if (match.first >= start) if backwards else (match.first < start):
+            end = "end" if backwards else "start"
+            self._view.notify(f"Continued at the {end} of {split}.", markup=False)
+        self.match = match
+        self._view.bring("text")
+        self._read(split, max(0, match.first - self._length // 4), match)
+
+    def _read(self, split: str, first: int, match: Match | None = None) -> None:
+        source, counts = self._view.source, self._view.results.counts
+        if source is None:
+            return
+        work = partial(
+            read_window,
+            source,
+            split,
+            first,
+            self._length,
+            statistics=counts.of(split) if counts else None,
+            match=match,
+        )
+        self._view.jobs.start("read", Task("reading"), work, self._show)
+
+    def _show(self, window: TokenWindow) -> None:
+        source = self._view.source
+        if source is None:
+            return
+        self._window, self.split, self.first = window, window.split, window.first
+        name = self._view.context.name_of(source.name) if source.run else source.name
+        title = f"{name} · {window_title(window)}"
+        self._view.query_one(TextPane).show(window.tokens, title, window_place(window))

@@ -1,0 +1,78 @@
+"""The Data view: tokens, batches and counts of the dataset of a run, and of none."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from textual.pilot import Pilot
+
+from builders.commands import Project, make_project, make_trained_project
+from builders.tui import shown, until, with_console
+from transformer_playground.tui.app import Console
+from transformer_playground.tui.data.view import DataView
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Project:
+    """A project with the run `first`; not to be changed."""
+    return make_trained_project(tmp_path_factory.mktemp("data") / "project", "first")
+
+
+@pytest.fixture(autouse=True)
+def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRANSFORMER_PLAYGROUND_CONFIG_DIR", str(tmp_path / "config"))
+
+
+async def open_data(console: Console, pilot: Pilot[Any]) -> DataView:
+    await until(pilot, lambda: console.context.has_snapshot)
+    await pilot.press("7")
+    await until(pilot, lambda: isinstance(console.screen, DataView))
+    view = console.screen
+    assert isinstance(view, DataView)
+    return view
+
+
+def test_a_text_is_found_and_lists_lead_to_their_places(trained: Project) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        view = await open_data(console, pilot)
+        await until(pilot, lambda: view.results.counts and "line 1" in shown(console))
+        assert "4·0· ·b·o·t·t·l·e·s" in shown(console)
+        await until(pilot, lambda: "batch of step 1" in shown(console))
+        await pilot.press("slash", *"wall", "enter")
+        await until(pilot, lambda: view.places.match is not None)
+        first = view.places.match
+        await pilot.press("f3")
+        await until(pilot, lambda: view.places.match not in (None, first))
+        await pilot.press("shift+f3")
+        await until(pilot, lambda: view.places.match == first)
+        await pilot.press("number_sign", *"line 3", "enter")
+        await until(pilot, lambda: "line 3 ·" in shown(console))
+        await pilot.press("greater_than_sign")
+        await until(pilot, lambda: "batch of step 2" in shown(console))
+        await pilot.press("V")
+        await until(pilot, lambda: "val · tokens 0" in shown(console))
+        # The losses of the vocabulary, by the best checkpoint.
+        await pilot.press("E")
+        await until(pilot, lambda: view.results.cost is not None)
+        await until(pilot, lambda: "part of all loss" in shown(console))
+        view.bring("hardest")
+        await pilot.press("E")
+        await until(pilot, lambda: view.results.hardest)
+        # A hidden view does nothing.
+        await pilot.press("1")
+        await until(pilot, lambda: not view.is_current)
+        view.refresh_bindings()
+        assert not view.jobs.is_running()
+
+    with_console(trained, steps, (140, 45))
+
+
+def test_without_prepared_data_the_view_says_how_to_prepare_it(tmp_path: Path) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await open_data(console, pilot)
+        await until(pilot, lambda: "no prepared dataset" in shown(console))
+        assert "tp prepare tiny" in shown(console)
+        await pilot.press("E", "J", "right", "V", "o", "greater_than_sign", "f3", "y")
+        await until(pilot, lambda: "no prepared dataset" in shown(console))
+
+    with_console(make_project(tmp_path / "project"), steps)

@@ -1,0 +1,70 @@
+"""Counts of a dataset, cancelled, kept, and refused for one that has changed."""
+
+from pathlib import Path
+
+import pytest
+
+from builders.commands import Project, make_project
+from builders.corpora import prepare
+from transformer_playground.config.prepare import PrepareConfig
+from transformer_playground.errors import DataError
+from transformer_playground.tui.data.service import DataService, Target, Task, counted_tokens
+
+TARGET = Target("experiment", "tiny")
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    project = make_project(tmp_path / "project")
+    folder = project.experiment
+    prepare(PrepareConfig(raw_dir=folder / "raw", dataset_dir=folder / "datasets"))
+    return project
+
+
+@pytest.fixture
+def service(project: Project) -> DataService:
+    return DataService(project.root / "experiments", project.root / "runs")
+
+
+def test_counts_are_made_once_and_say_how_far_they_are(service: DataService) -> None:
+    source = service.open(TARGET)
+    task = Task("counting", counted_tokens(source))
+    counts = service.count(source, task)
+    assert counts is not None
+    assert counts.train.tokens == len(source.dataset.train)
+    assert counts.of("val").counts.sum() == len(source.dataset.val)
+    assert task.text == "counting: 100%"
+    assert service.known_counts(service.open(TARGET)) is counts
+
+
+def test_a_cancelled_count_is_none_and_not_kept(service: DataService) -> None:
+    source, task = service.open(TARGET), Task("counting")
+    task.cancel()
+    assert service.count(source, task) is None
+    assert service.known_counts(source) is None
+    assert service.find(source, "train", "bottles", 0, task, backwards=False) is None
+
+
+def test_a_dataset_that_has_changed_is_not_read(service: DataService, project: Project) -> None:
+    source = service.open(TARGET)
+    found = service.find(source, "train", "bottles", 0, Task("searching"), backwards=False)
+    assert found is not None
+    # A shorter file under an open memory map would end the process.
+    path = project.experiment / "datasets" / "train.bin"
+    path.write_bytes(path.read_bytes()[:64])
+    assert not source.is_current
+    for read in (
+        lambda: service.count(source, Task("counting")),
+        lambda: service.find(source, "train", "b", 0, Task("searching"), backwards=False),
+        lambda: service.token_cost(source, Task("measuring")),
+    ):
+        with pytest.raises(DataError, match="prepared again or removed"):
+            read()
+
+
+def test_an_experiment_without_data_says_how_to_prepare_it(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "bare")
+    service = DataService(project.root / "experiments", project.root / "runs")
+    with pytest.raises(DataError, match="no prepared dataset") as caught:
+        service.open(TARGET)
+    assert "tp prepare tiny" in str(caught.value)
