@@ -22,6 +22,7 @@ _COMMANDS = {
     "lr-find": "lr_find",
     "report": "report",
     "eval": "eval_run",
+    "data": "data",
     "plot-loss": "plot_loss",
     "share": "share",
     "export": "export",
