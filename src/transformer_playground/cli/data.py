@@ -48,7 +48,7 @@ def data(
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
-    """Look at a prepared dataset: windows, a search, batches, counts.
+    """Look at a prepared dataset: text, batches, counts.
 
     Without an option it prints the sizes. The console's Data view shows the same.
     """
