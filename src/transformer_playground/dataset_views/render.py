@@ -1,6 +1,6 @@
 """Text output of `tp data`, 80 cells wide."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from transformer_playground.formatting import count_text, percent_text
@@ -26,7 +26,7 @@ def _lines(document: Document) -> Iterator[str]:
         f"train {document['train_tokens']:,} tokens, val {document['val_tokens']:,}, vocabulary "
         f"{document['vocab_size']:,}, {document['val_bytes_per_token']:.2f} bytes per token"
     )
-    parts = {
+    parts: dict[str, Callable[[Any], Iterator[str]]] = {
         "window": _window,
         "search": _search,
         "batch": _batch,
