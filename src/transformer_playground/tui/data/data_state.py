@@ -207,7 +207,7 @@ def vocabulary_lines(rows: Iterable[VocabularyRow], width: int) -> list[Line]:
 
 def _columns(cells: Sequence[str], width: int) -> str:
     """Cells in columns; the first takes what the others leave, and the last may not fit."""
-    sizes = list(_VOCABULARY)
+    sizes: list[int] = list(_VOCABULARY)
     while len(sizes) > 2 and sum(sizes) + len(sizes) - 1 > width:
         sizes.pop()
     first = max(4, width - sum(sizes[1:]) - len(sizes) + 1)

@@ -60,7 +60,9 @@ class Results:
 
     def next_sort(self) -> None:
         """Sort the vocabulary by what comes next; by losses only where they were measured."""
-        known = [sort for sort in SORTS if self.cost is not None or sort not in ("loss", "cost")]
+        known: list[Sort] = [
+            sort for sort in SORTS if self.cost is not None or sort not in ("loss", "cost")
+        ]
         place = known.index(self.sort) if self.sort in known else 0
         self.sort = known[(place + 1) % len(known)]
 
