@@ -2,14 +2,13 @@
 
 import random
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from transformer_playground.data.browsing.search import Match
 from transformer_playground.data.browsing.statistics import token_of_line
 from transformer_playground.dataset_views.reading import TokenWindow, read_window
-from transformer_playground.dataset_views.source import SPLITS
+from transformer_playground.dataset_views.source import SPLITS, DataSource
 from transformer_playground.errors import UsageError
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.data.data_state import (
@@ -19,15 +18,39 @@ from transformer_playground.tui.data.data_state import (
     window_place,
     window_title,
 )
+from transformer_playground.tui.data.jobs import Jobs
+from transformer_playground.tui.data.lists import Results
 from transformer_playground.tui.data.panes import TextPane
-from transformer_playground.tui.data.service import Task
+from transformer_playground.tui.data.service import DataService, Task
 from transformer_playground.tui.dialogs.edit_text import EditTextScreen
-
-if TYPE_CHECKING:
-    from transformer_playground.tui.data.view import DataView
+from transformer_playground.tui.shared.view import View
 
 _LEAST_WINDOW, _LONGEST_WINDOW = 256, 1_024
 _LONGEST_NAME = 60
+
+
+class DataHost(View):
+    """The view whose text pane is filled.
+
+    Attributes:
+        source: The open dataset, if there is one.
+        results: What is known of it.
+        jobs: Its threads.
+        service: What they do.
+    """
+
+    source: DataSource | None
+    results: Results
+    jobs: Jobs
+    service: DataService
+
+    def bring(self, pane: str) -> None:
+        """Bring a pane to the front."""
+        raise NotImplementedError
+
+    def read_batch(self, step: int) -> None:
+        """Show what a step draws."""
+        raise NotImplementedError
 
 
 class Places:
@@ -39,7 +62,7 @@ class Places:
         match: What was found last.
     """
 
-    def __init__(self, view: "DataView") -> None:
+    def __init__(self, view: DataHost) -> None:
         self._view = view
         self.split, self.first = SPLITS[0], 0
         self.match: Match | None = None

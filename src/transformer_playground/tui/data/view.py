@@ -21,7 +21,7 @@ from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.data.jobs import Jobs
 from transformer_playground.tui.data.lists import Lists, Results, previews_of
 from transformer_playground.tui.data.panes import ListPane, SentencePane, TextPane
-from transformer_playground.tui.data.places import Places
+from transformer_playground.tui.data.places import DataHost, Places
 from transformer_playground.tui.data.service import (
     MOST_AT_ONCE,
     Counts,
@@ -32,14 +32,13 @@ from transformer_playground.tui.data.service import (
 )
 from transformer_playground.tui.dialogs.pick import PickScreen
 from transformer_playground.tui.shared.panes import PaneDeck
-from transformer_playground.tui.shared.view import View
 
 _PANES = ("text", "batch", "vocabulary", "documents", "shared", "hardest")
 _LONG_TASKS = ("count", "measure", "find")
 _HIDDEN_TASKS = ("open", "read", "batch", "find", "count")
 
 
-class DataView(View):
+class DataView(DataHost):
     """Shows tokens, batches and statistics of a dataset."""
 
     NAME = "data"
@@ -78,7 +77,6 @@ class DataView(View):
         yield Static(id="data-task", markup=False)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.service = DataService(self.context.experiments_dir, self.context.runs_dir)
         self._show_empty()
 
