@@ -23,9 +23,10 @@ OWN = (
     "shakespeare",
     "shakespeare_char",
     "shakespeare_char_fast",
+    "shakespeare_char_laptop",
 )
 # No class of transformers has qk_norm beside relu2.
-CUSTOM = ("shakespeare", "shakespeare_char_fast")
+CUSTOM = ("shakespeare", "shakespeare_char_fast", "shakespeare_char_laptop")
 # Nor llama.cpp an architecture with GELU beside rmsnorm.
 NOT_GGUF = ("phrases",)
 # Log-probabilities of 50,257 tokens take seconds to compare; the texts are compared all the same.

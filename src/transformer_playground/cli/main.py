@@ -37,7 +37,14 @@ _COMMANDS = {
 }
 # Commands whose names are words or modules of Python.
 _FUNCTIONS = {"import": "import_run", "inspect": "inspect_run", "eval": "eval_run"}
-_RUNS, _SWEEP = "runs", "sweep"
+_RUNS = "runs"
+# Other commands with commands of their own, which their module in `cli` lists.
+_GROUPS = {
+    "sweep": "Train many combinations of settings and seeds.",
+    "records": "Compare own runs with published results.\n\nWithout a command, they are shown.",
+}
+# Those that show something without a command.
+_SHOWN = frozenset({"records"})
 _DEFAULT = "list"
 # The module in `cli.runs` of each command of `tp runs`; its table has the function.
 _RUNS_COMMANDS = {
@@ -62,14 +69,20 @@ _RUNS_COMMANDS = {
 _WITH_DASHES = (_DEFAULT, "tag")
 
 
-class _ListByDefault(TyperGroup):
+class _WithDefault(TyperGroup):
     """`tp runs …` is `tp runs list …` unless the first argument is a command."""
+
+    default = _DEFAULT
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         first = args[0] if args else ""
         if first != "--help" and first not in self.commands:
-            args = [_DEFAULT, *args]
+            args = [self.default, *args]
         return super().parse_args(ctx, args)
+
+
+class _ShowByDefault(_WithDefault):
+    default = "show"
 
 
 def build_app(only: str | None = None, *, of_runs: str | None = None) -> typer.Typer:
@@ -92,8 +105,9 @@ def build_app(only: str | None = None, *, of_runs: str | None = None) -> typer.T
             app.command(name)(getattr(commands, _FUNCTIONS.get(name, name.replace("-", "_"))))
     if only in (None, _RUNS):
         app.add_typer(_runs_app(of_runs), name=_RUNS)
-    if only in (None, _SWEEP):
-        app.add_typer(_sweep_app(), name=_SWEEP)
+    for name, summary in _GROUPS.items():
+        if only in (None, name):
+            app.add_typer(_group(name, summary), name=name)
     return app
 
 
@@ -103,7 +117,7 @@ def _options(_version: Version = False) -> None:
 
 def _runs_app(only: str | None) -> typer.Typer:
     runs_app = typer.Typer(
-        cls=_ListByDefault,
+        cls=_WithDefault,
         help="List, annotate, control and delete runs.\n\nWithout a command, runs are listed.",
         add_completion=False,
         rich_markup_mode=None,
@@ -116,18 +130,19 @@ def _runs_app(only: str | None) -> typer.Typer:
     return runs_app
 
 
-def _sweep_app() -> typer.Typer:
-    from transformer_playground.cli import sweep
-
-    sweep_app = typer.Typer(
-        help="Train many combinations of settings and seeds.",
+def _group(name: str, summary: str) -> typer.Typer:
+    commands = importlib.import_module(f"transformer_playground.cli.{name}").COMMANDS
+    has_default = name in _SHOWN
+    group = typer.Typer(
+        cls=_ShowByDefault if has_default else TyperGroup,
+        help=summary,
         add_completion=False,
-        no_args_is_help=True,
+        no_args_is_help=not has_default,
         rich_markup_mode=None,
     )
-    for name, command in sweep.COMMANDS.items():
-        sweep_app.command(name)(command)
-    return sweep_app
+    for each, command in commands.items():
+        group.command(each)(command)
+    return group
 
 
 def main(arguments: list[str]) -> int:
@@ -136,7 +151,7 @@ def main(arguments: list[str]) -> int:
     if first == _RUNS:
         of_runs = second if second in _RUNS_COMMANDS else _DEFAULT
         app = build_app(_RUNS, of_runs=None if second == "--help" else of_runs)
-    elif first in _COMMANDS or first == _SWEEP:
+    elif first in _COMMANDS or first in _GROUPS:
         app = build_app(first)
     else:
         # The help lists `runs` without its commands.

@@ -158,8 +158,7 @@ class _Work:
 
     def train(self, sweep: "Sweep") -> "StopRequest":
         """Train the runs of a sweep that are left; lines go to standard error."""
-        from transformer_playground.scaling.family import open_sweep
-        from transformer_playground.sweeps.create import estimate_seconds
+        from transformer_playground.sweeps.create import estimate_seconds, open_sweep
         from transformer_playground.sweeps.folder import SweepFolder
         from transformer_playground.sweeps.tables import size_text
 
@@ -175,9 +174,9 @@ class _Work:
 
     def read(self, family: "Family") -> "Study":
         """The study of what is trained."""
-        from transformer_playground.scaling.family import open_sweep
         from transformer_playground.scaling.points import read_results
         from transformer_playground.scaling.study import study_of
+        from transformer_playground.sweeps.create import open_sweep
 
         found = []
         for sweep, members in (

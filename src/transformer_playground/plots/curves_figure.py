@@ -62,13 +62,13 @@ def _draw(plot: CurvesPlot, dpi: int) -> Figure:
                 [bar.x], [bar.measured], "*", color=INK, markersize=11, zorder=4,
                 gid=f"held-out-{place + 1}", label=bar.measured_label,
             )  # fmt: skip
-    for mark in plot.marks:
+    for place, mark in enumerate(plot.marks):
         axes.axvline(mark.x, color=MUTED, linestyle=":", linewidth=1.2, zorder=1.5)
         axes.annotate(
             mark.label,
             (mark.x, 1.0),
             xycoords=("data", "axes fraction"),
-            xytext=(4, -10),
+            xytext=(4, -10 - 12 * place),
             textcoords="offset points",
             fontsize=8.5,
             color=MUTED,

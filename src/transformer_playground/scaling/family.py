@@ -16,14 +16,8 @@ from transformer_playground.experiments.scaffold import find_or_install
 from transformer_playground.formatting import count_text, parse_number
 from transformer_playground.scaling.shapes import Shape, parse_sizes, shape_for
 from transformer_playground.sweeps.axes import Values, override
-from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.listed import axes_of
-from transformer_playground.sweeps.spec import (
-    Sweep,
-    check_sweep_id,
-    load_sweep,
-    save_sweep,
-)
+from transformer_playground.sweeps.spec import Sweep, check_sweep_id
 from transformer_playground.training.estimate import tokens_per_step
 
 LearningRateRule = Literal["width", "sqrt-width", "fixed"]
@@ -184,28 +178,6 @@ class Family:
     sweep: Sweep
     held_out_sweep: Sweep
     rule: LearningRateRule
-
-
-def open_sweep(sweeps_dir: Path, sweep: Sweep, *, save: bool) -> Sweep:
-    """The sweep of this name as it was saved before, so that its runs are found again.
-
-    Args:
-        save: Whether a new one is written.
-
-    Raises:
-        UsageError: A sweep of this name trains other runs.
-        ConfigError: Its file is damaged or cannot be written.
-    """
-    folder = SweepFolder(sweeps_dir / sweep.sweep_id)
-    if not folder.spec_path.exists():
-        return load_sweep(save_sweep(sweeps_dir, sweep)) if save else sweep
-    known = load_sweep(folder)
-    if replace(known, created=sweep.created) != sweep:
-        raise UsageError(
-            f"The sweep '{sweep.sweep_id}' in {sweeps_dir} trains other runs.",
-            "Choose another --name.",
-        )
-    return known
 
 
 def _sweep(base: Sweep, sweep_id: str, members: Sequence[Member], settings: Sequence[str]) -> Sweep:

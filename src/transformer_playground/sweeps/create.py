@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from transformer_playground.errors import UsageError
@@ -10,13 +10,16 @@ from transformer_playground.experiments.discovery import load_experiment
 from transformer_playground.experiments.scaffold import find_or_install
 from transformer_playground.formatting import duration_text
 from transformer_playground.sweeps.axes import Choices, override, parse_axis
+from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.progress import Progress
 from transformer_playground.sweeps.spec import (
     Halving,
     Method,
     Sweep,
     check_sweep_id,
+    load_sweep,
     new_sweep_id,
+    save_sweep,
 )
 from transformer_playground.sweeps.tables import size_text
 from transformer_playground.sweeps.trials import TrialState
@@ -149,6 +152,28 @@ def plan_sweep(sweep: Sweep, experiments_dir: Path, runs_dir: Path) -> PlannedSw
     launches = progress.check()
     states = progress.states()
     return PlannedSweep(sweep, states, estimate_seconds(sweep, states, launches))
+
+
+def open_sweep(sweeps_dir: Path, sweep: Sweep, *, save: bool) -> Sweep:
+    """The sweep of this name as it was saved before, so that its runs are found again.
+
+    Args:
+        save: Whether a new one is written.
+
+    Raises:
+        UsageError: A sweep of this name trains other runs.
+        ConfigError: Its file is damaged or cannot be written.
+    """
+    folder = SweepFolder(sweeps_dir / sweep.sweep_id)
+    if not folder.spec_path.exists():
+        return load_sweep(save_sweep(sweeps_dir, sweep)) if save else sweep
+    known = load_sweep(folder)
+    if replace(known, created=sweep.created) != sweep:
+        raise UsageError(
+            f"The sweep '{sweep.sweep_id}' in {sweeps_dir} trains other runs.",
+            "Choose another --name.",
+        )
+    return known
 
 
 def estimate_seconds(

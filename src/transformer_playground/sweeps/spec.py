@@ -211,7 +211,8 @@ def load_sweep(folder: SweepFolder) -> Sweep:
         for key in ("experiment", "created", "seeds", "axes")
         if not getattr(file, key)
         and not (key == "experiment" and file.config)
-        and not (key == "axes" and file.combinations)
+        # Seeds alone may vary: then the table is there, but empty.
+        and not (key == "axes" and (file.combinations or "axes" in values))
     ]
     if missing:
         raise ConfigError(f"{name}: {missing[0]} is missing.", _known_keys())

@@ -12,6 +12,7 @@ from transformer_playground.data.prepare import PrepareReport
 from transformer_playground.data.tokenizers import load_tokenizer
 from transformer_playground.experiments.discovery import discover, load_experiment
 from transformer_playground.experiments.registry import dataset_state, prepare_experiment
+from transformer_playground.records.published import find_dataset
 
 SHIPPED = Path(__file__).parents[3] / "experiments"
 NAMES = [
@@ -24,6 +25,7 @@ NAMES = [
     "shakespeare",
     "shakespeare_char",
     "shakespeare_char_fast",
+    "shakespeare_char_laptop",
     "speakger",
 ]
 
@@ -78,6 +80,9 @@ def test_shakespeare_has_the_known_token_counts(
     assert (report.train_tokens, report.val_tokens, report.vocab_size) == (train, val, vocab_size)
     dataset = open_dataset(loaded.config.prepare.dataset_dir, prepare_command="")
     assert (len(dataset.train), len(dataset.val)) == (train, val)
+    # Runs on it are placed beside published results of the same text, split and characters.
+    is_known = dataset.fingerprint == find_dataset("shakespeare_char").fingerprint
+    assert is_known == (vocab_size == 65)
     assert any("tiny_shakespeare.txt" in line for line in said)
 
 

@@ -33,6 +33,13 @@ def test_a_sweep_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert load_sweep(save_sweep(tmp_path, drawn)) == drawn
 
 
+def test_a_sweep_of_seeds_alone_is_read_as_it_was_written(tmp_path: Path) -> None:
+    sweep = replace(SWEEP, axes=())
+
+    assert load_sweep(save_sweep(tmp_path, sweep)) == sweep
+    assert [trial.seed for trial in plan(sweep)] == [1, 2]
+
+
 def test_listed_combinations_are_read_as_they_were_written(tmp_path: Path) -> None:
     listed = (
         (("model.n_embd", 16), ("model.n_kv_head", None)),
