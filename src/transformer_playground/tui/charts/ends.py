@@ -31,11 +31,13 @@ class EndLabels:
     Attributes:
         width: Columns at the right of the plot; 0 = no labels.
         has_values: Whether they hold the values, so that no legend is needed.
+        are_short: Whether they have the short names, because a name has no room.
     """
 
     entries: Sequence[LegendEntry] = ()
     width: int = 0
     has_values: bool = False
+    are_short: bool = False
 
     def rows(
         self, plot: Plot, lines: Sequence[PreparedLine], muted: Style, value: Style
@@ -71,7 +73,8 @@ class EndLabels:
     def _label(self, entry: LegendEntry, muted: Style, value: Style) -> list[Segment]:
         figures = entry.value.rjust(_value_cells(self.entries)) if self.has_values else ""
         space = self.width - _GLYPH_CELLS - len(figures)
-        name = set_cell_size(shorten_middle(entry.name, space), space)
+        shown = (entry.short if self.are_short else "") or entry.name
+        name = set_cell_size(shorten_middle(shown, space), space)
         return [
             Segment(f" {entry.glyph} ", entry.style),
             Segment(name, muted),
@@ -90,15 +93,19 @@ def end_labels(
     """
     if not entries or width < _MIN_WIDTH or height < _MIN_HEIGHT:
         return EndLabels()
-    longest = max(cell_len(entry.name) for entry in entries)
     is_low = height < _MIN_HEIGHT_WITH_LEGEND and len(entries) <= height - 2
     has_values = is_low or not has_room_above
     if has_room_above:
-        name = min(longest, _MAX_NAME, width // _NAME_SHARE)
+        space = min(_MAX_NAME, width // _NAME_SHARE)
     else:
-        name = min(longest, _MAX_NAME_ALONE, width // _NAME_SHARE_ALONE)
+        space = min(_MAX_NAME_ALONE, width // _NAME_SHARE_ALONE)
+    longest = max(cell_len(entry.name) for entry in entries)
+    are_short = longest > space
+    if are_short:
+        longest = max(cell_len(entry.short or entry.name) for entry in entries)
+    name = min(longest, space)
     figures = _value_cells(entries) if has_values else 0
-    return EndLabels(entries, _GLYPH_CELLS + name + figures, has_values)
+    return EndLabels(entries, _GLYPH_CELLS + name + figures, has_values, are_short)
 
 
 def _value_cells(entries: Sequence[LegendEntry]) -> int:

@@ -42,6 +42,7 @@ class ChartLine:
         on_top: Drawn over the others.
         best: Which value is marked as the best one.
         smooth: Whether the chart's smoothing applies to it.
+        short: The name where there is little room; empty for the label.
         show: Formats a value of the legend; values too long for it are shown by `value_text`.
     """
 
@@ -57,6 +58,7 @@ class ChartLine:
     best: Literal["lowest", "highest"] | None = None
     smooth: bool = True
     in_legend: bool = True
+    short: str = ""
     show: Callable[[float], str] = value_text
     buckets: Buckets | None = None
 

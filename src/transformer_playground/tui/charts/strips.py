@@ -275,13 +275,14 @@ class _TextRow:
 
 @dataclass(frozen=True)
 class LegendEntry:
-    """The legend entry of one line; `style` is the line's."""
+    """The legend entry of one line; `style` is the line's, `short` the name for little room."""
 
     glyph: str
     name: str
     value: str
     best: str
     style: Style
+    short: str = ""
 
 
 def legend_entry(line: PreparedLine, at: float | None, style: Style) -> LegendEntry:
@@ -302,6 +303,7 @@ def legend_entry(line: PreparedLine, at: float | None, style: Style) -> LegendEn
         value,
         "" if line.best is None else f"{BEST_MARK} {fitting_text(line.best.y, line.line.show)}",
         style,
+        visible_line(line.line.short),
     )
 
 

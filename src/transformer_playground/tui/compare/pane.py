@@ -209,14 +209,15 @@ class ComparisonCurves(Chart):
         self.x_label = AXIS_TITLES[axis]
         self.x_kind = "seconds" if axis == "time" else "linear"
         first = next(iter(compared.curves), None)
-        names = context.chart_names(compared.curves)
+        names = context.short_names(compared.curves)
         lines = []
         for run_id, curve in compared.curves.items():
             series = series_of(context.workspace.slot(run_id))
             lines.append(
                 ChartLine(
                     key=run_id,
-                    label=names[run_id],
+                    label=context.name_of(run_id),
+                    short=names[run_id],
                     x=curve.x,
                     y=curve.y,
                     colour=series.colour(dark=context.is_dark),

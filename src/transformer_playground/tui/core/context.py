@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from transformer_playground.tui.core.sampling import SamplingService
 
 
-MOST_NAME_CELLS = 16
-"""Length of a name that has room at the end of a line."""
 MOST_NOTICES = 10
 """Number of notices that are kept for the list."""
 
@@ -80,8 +78,8 @@ class AppContext:
         self.training_changed: Signal[list[Update]] = Signal(app, "training")
         self.activity_changed: Signal[str] = Signal(app, "activity")
         self.alerts_changed: Signal[AlertLog] = Signal(app, "alerts")
-        # The last result of `chart_names`, which each drawing asks for.
-        self._chart_names: tuple[RunNames | None, tuple[str, ...], dict[str, str]] = None, (), {}
+        # The last result of `short_names`, which each drawing asks for.
+        self._short_names: tuple[RunNames | None, tuple[str, ...], dict[str, str]] = None, (), {}
         self._next_refresh: Timer | None = None
         self._alert_watch = AlertWatch(runs_dir)
 
@@ -118,21 +116,17 @@ class AppContext:
         names = self.snapshot.names
         return visible_line(names.label(run_id) if names else run_id)
 
-    def chart_names(self, run_ids: "Iterable[str]") -> dict[str, str]:
-        """What to call runs in one chart: as everywhere, or by what differs among only these.
-
-        The latter where a name is too long for a chart; safe to print.
-        """
+    def short_names(self, run_ids: "Iterable[str]") -> dict[str, str]:
+        """Names for little room, by what differs among only these runs; safe to print."""
         ids = tuple(run_ids)
-        names = {run_id: self.name_of(run_id) for run_id in ids}
         known = self.snapshot.names
-        if known is None or len(ids) < 2 or max(map(len, names.values())) <= MOST_NAME_CELLS:
-            return names
-        if self._chart_names[:2] != (known, ids):
+        if known is None or len(ids) < 2:
+            return {run_id: self.name_of(run_id) for run_id in ids}
+        if self._short_names[:2] != (known, ids):
             own = known.among(ids)
-            shorter = {run_id: visible_line(own.label(run_id)) for run_id in ids}
-            self._chart_names = (known, ids, shorter)
-        return self._chart_names[2]
+            names = {run_id: visible_line(own.label(run_id)) for run_id in ids}
+            self._short_names = known, ids, names
+        return self._short_names[2]
 
     @property
     def is_dark(self) -> bool:

@@ -26,6 +26,7 @@ class RunStyle:
         faint: Its colour blended with the background.
         plain: The colour of text, for the primary curve of a run that is alone.
         on_top: Whether it is drawn over the others.
+        short: Its name where there is little room; empty for the label.
     """
 
     label: str
@@ -34,6 +35,7 @@ class RunStyle:
     faint: str
     plain: str
     on_top: bool = False
+    short: str = ""
 
 
 def runs_to_show(workspace: Workspace, known: Sequence[str]) -> tuple[str, ...]:
@@ -179,6 +181,7 @@ def curve_line(
     return ChartLine(
         key=f"{spec.event}.{spec.key}/{run_id}",
         label=spec.name if is_single else style.label,
+        short="" if is_single else style.short,
         x=curve.x,
         y=curve.y,
         buckets=curve.buckets,

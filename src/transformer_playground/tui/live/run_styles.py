@@ -24,7 +24,7 @@ def run_styles(
     background = Color.parse(theme.background or "#000000")
     plain = Color.parse(view.app.theme_variables["foreground"]).hex
     ids = tuple(run_ids)
-    names = view.context.chart_names(ids)
+    names = view.context.short_names(ids)
     styles = {}
     for run_id in ids:
         slot = workspace.slot(run_id)
@@ -32,11 +32,12 @@ def run_styles(
         series = series_of(0 if slot is None and len(ids) == 1 else slot)
         colour = series.colour(dark=theme.dark)
         styles[run_id] = RunStyle(
-            names[run_id],
+            view.context.name_of(run_id),
             series.glyph,
             colour,
             dimmed(Color.parse(colour), background, _FAINT).hex,
             plain,
             run_id in (workspace.baseline, on_top),
+            names[run_id],
         )
     return styles

@@ -59,6 +59,20 @@ def test_of_more_lines_than_rows_the_best_and_the_baseline_are_named_and_the_res
     assert f"+{20 - len(named)} more" in "".join(rows)
 
 
+@pytest.mark.parametrize(("width", "expected"), [(120, "a long name "), (60, " long ")])
+def test_a_short_name_stands_at_the_end_of_a_line_where_the_whole_one_has_no_room(
+    width: int, expected: str
+) -> None:
+    drawing = ChartDrawing("nothing")
+    x = np.arange(1.0, 20.0)
+    name = "a long name of a run"
+    drawing.set_lines([ChartLine("x", name, x, x, SERIES[0].dark, short="long")])
+    legend, *rows = [strip.text for strip in drawing.strips(Size(width, 20), PALETTE)]
+    assert name in legend
+    assert any(f"{SERIES[0].glyph} {expected.strip()}" in row for row in rows)
+    assert any(name in row for row in rows) == (width == 120)
+
+
 def test_few_lines_keep_a_legend_with_the_best_values_above_the_plot() -> None:
     rows = chart(2, 100, 20)
     assert "◎" in rows[0]

@@ -7,7 +7,7 @@ from textual.app import App
 
 from builders.runs import run_info
 from transformer_playground.runs.naming import name_runs
-from transformer_playground.tui.core.context import MOST_NAME_CELLS, AppContext
+from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.core.snapshot import Snapshot
 from transformer_playground.tui.core.workspace import SLOTS, Workspace
 from transformer_playground.tui.themes import SERIES, series_of
@@ -38,23 +38,21 @@ def test_neighbouring_runs_and_a_shape_and_its_outline_have_different_colours() 
             assert one.light != other.light
 
 
-@pytest.mark.parametrize("shown", [("a", "b"), ("a", "b", "c"), ("a",)])
-def test_a_chart_names_runs_by_what_differs_among_them_where_their_names_are_long(
-    tmp_path: Path, shown: tuple[str, ...]
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [("ab", ["other=2", "other=3"]), ("ac", ["first=1", "first=4"]), ("a", ["first=1 other=2"])],
+)
+def test_short_names_say_what_differs_among_the_runs_that_are_shown(
+    tmp_path: Path, shown: str, expected: list[str]
 ) -> None:
-    words = {"a": ("1" * 9, "2" * 9), "b": ("1" * 9, "3" * 9), "c": ("4" * 9, "2" * 9)}
-    ids = {name: f"tiny-20260101-10000{place}-000{name}" for place, name in enumerate(words)}
+    values = {"a": (1, 2), "b": (1, 3), "c": (4, 2)}
+    ids = {name: f"tiny-20260101-10000{place}-000{name}" for place, name in enumerate(values)}
     rows = [
         run_info(ids[name], settings={"model.first": one, "model.other": other})
-        for name, (one, other) in words.items()
+        for name, (one, other) in values.items()
     ]
     context = AppContext(App(), tmp_path, tmp_path, tmp_path)
-    names = name_runs(rows)
-    context.snapshot = Snapshot({row.run_id: row for row in rows}, names)
-    found = context.chart_names(ids[name] for name in shown)
-    long = [names.label(ids[name]) for name in shown]
-    assert all(len(name) > MOST_NAME_CELLS for name in long)
-    if shown == ("a", "b"):
-        assert list(found.values()) == [f'other="{words[name][1]}"' for name in shown]
-    else:
-        assert list(found.values()) == long
+    context.snapshot = Snapshot({row.run_id: row for row in rows}, name_runs(rows))
+    for _ in range(2):
+        found = context.short_names(ids[name] for name in shown)
+        assert found == dict(zip((ids[name] for name in shown), expected, strict=True))
