@@ -21,7 +21,7 @@ from transformer_playground.cli.output import note, say, say_json
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
 from transformer_playground.files import replace_text
-from transformer_playground.jsonvalues import ascii_json
+from transformer_playground.jsonvalues import ascii_json, to_jsonable
 from transformer_playground.runs.finding import find_run_or_latest
 from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.terminal import visible, visible_line
@@ -207,13 +207,15 @@ def inspect_run(
 
     document = look(setup, progress=lambda line: note(visible_line(line)))
     if out is not None:
-        text = picture(document) if svg else ascii_json(document) if json_output else ""
+        text = (
+            picture(document) if svg else ascii_json(to_jsonable(document)) if json_output else ""
+        )
         replace_text(out, text or visible(render(document)) + "\n")
         note(visible_line(f"written: {out}"))
     elif svg:
         say(picture(document).removesuffix("\n"))
     elif json_output:
-        say_json(document)
+        say_json(to_jsonable(document))
     else:
         say(render(document))
 

@@ -25,6 +25,7 @@ from transformer_playground.tui.contrast import (
     readable_variables,
 )
 from transformer_playground.tui.launch.view import LaunchScreen
+from transformer_playground.tui.model.view import ModelView
 from transformer_playground.tui.runs.column_picker import ColumnsScreen
 from transformer_playground.tui.shared.view import VIEWS
 from transformer_playground.tui.themes import PLAIN, SERIES, THEMES
@@ -140,6 +141,12 @@ def test_muted_text_is_fainter_than_other_text_and_can_be_read_in_the_row_of_the
     assert contrast(behind[0], behind[3]) > contrast(behind[0], behind[2]) > 1.1
 
 
+def has_read(console: Console) -> bool:
+    """Whether the Model view shows all that it can."""
+    view = console.screen
+    return isinstance(view, ModelView) and view.shown is not None and view.shown.is_complete
+
+
 def test_every_text_can_be_read_and_every_line_seen_in_the_own_themes(project: Project) -> None:
     found: list[tuple[str, str, str, float]] = []
 
@@ -157,6 +164,8 @@ def test_every_text_can_be_read_and_every_line_seen_in_the_own_themes(project: P
                 await pilot.press(number)
                 await pilot.pause()
                 assert console.current_mode == view
+                if isinstance(console.screen, ModelView):
+                    await until(pilot, lambda: has_read(console))
                 look(console, view)
             await pilot.press("1", "v")
             look(console, "Settings of a run")

@@ -21,6 +21,7 @@ from transformer_playground.tui.data.view import DataView
 from transformer_playground.tui.launch.view import LaunchScreen
 from transformer_playground.tui.live.panes import EventLog
 from transformer_playground.tui.machine.view import MachineView
+from transformer_playground.tui.model.view import ModelView
 from transformer_playground.tui.runs.column_picker import ColumnsScreen
 from transformer_playground.tui.runs.table import RunsTable
 from transformer_playground.tui.sweep.view import SweepView
@@ -103,6 +104,11 @@ def test_no_view_and_no_dialog_shows_what_a_terminal_obeys(
         sweep = console.screen
         await until(pilot, lambda: isinstance(sweep, SweepView) and sweep.picture.lines)
         await pilot.press("m", "escape", "G", "z", "z", "tab", "tab", "y")
+        await pilot.press("6")
+        await until(pilot, lambda: isinstance(console.screen, ModelView))
+        model = console.screen
+        await until(pilot, lambda: isinstance(model, ModelView) and model.shown)
+        await pilot.press("]", "v", "f", "down", "escape", "b", "down", "enter", "plus", "y")
         await pilot.press("7")
         await until(pilot, lambda: isinstance(console.screen, DataView))
         await pilot.press("f", *"run", "escape", "tab", "slash")

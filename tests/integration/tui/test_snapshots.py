@@ -25,7 +25,7 @@ from transformer_playground.tui.machine.step_split import StepSplit
 NOW = 1_800_000_000.0
 CREATED = "2027-01-15T06:00:00+00:00"
 SNAPSHOTS = Path(__file__).parent / "snapshots"
-VIEWS = ("runs", "live", "sample", "compare", "grid", "data", "machine", "sweep")
+VIEWS = ("runs", "live", "sample", "compare", "grid", "model", "data", "machine", "sweep")
 PATIENCE = 20.0
 SIZES = [(80, 24), (120, 40), (200, 60)]
 

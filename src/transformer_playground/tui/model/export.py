@@ -5,6 +5,7 @@ from pathlib import Path
 
 from transformer_playground.errors import ExportError
 from transformer_playground.files import replace_json, replace_text, timestamped, write_new_file
+from transformer_playground.jsonvalues import to_jsonable
 from transformer_playground.tables import Column, markdown_table
 from transformer_playground.tui.model.details_state import facts
 from transformer_playground.tui.model.table_state import PAIR, SINGLE, TableState
@@ -58,7 +59,7 @@ def export_model(kind: str, state: TableState, title: str, folder: Path) -> Path
 
     def write(path: Path) -> None:
         if kind == "json":
-            replace_json(path, document)
+            replace_json(path, to_jsonable(document))
         else:
             replace_text(path, model_markdown(state, title))
 

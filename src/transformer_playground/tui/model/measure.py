@@ -77,8 +77,9 @@ class SubjectReader:
         stores: What has been read before.
         subject: What to read.
         measures_large: Whether a large model is measured.
-        take: Called with each reading; may raise `Superseded`.
-        flush: Called before and after a step that takes long, to show the last reading.
+        take: Called with each reading.
+        flush: Called before and after a step that takes long, to show the last reading; may raise
+            `Superseded`.
     """
 
     def __init__(
@@ -120,8 +121,8 @@ class SubjectReader:
         path = self.chosen_path
         if path is None:
             return None
+        self._flush()
         try:
-            self._flush()
             values = self._weights_of(path, module)
             return None if values is None else weight_histogram(values)
         except BaseException as error:  # noqa: BLE001 - a panic in Rust code must not end the view
@@ -140,6 +141,8 @@ class SubjectReader:
                 known = weight_updates(self._parameters(path), other._parameters(before))
                 self._stores.changes.put(key, known)
             return known
+        except Superseded:
+            raise
         except BaseException as error:  # noqa: BLE001
             self._notice(describe_error(error))
             return {}
@@ -294,7 +297,7 @@ class SubjectReader:
             return
         found = self._paths[name]
         try:
-            known = self._result(found.path)
+            known, is_new = self._result(found.path)
         except CheckpointError as error:
             self._drop(name, error)
             return
@@ -308,7 +311,8 @@ class SubjectReader:
         if name == self.reading.chosen:
             changes |= {"structure": known["result"], "text": known["text"]}
         self._set(**changes)
-        self._flush()
+        if is_new:
+            self._flush()
 
     def _drop(self, name: str, error: CheckpointError) -> None:
         found = tuple(each for each in self.reading.found if each.checkpoint != name)
@@ -320,20 +324,22 @@ class SubjectReader:
         if name != chosen and chosen is not None:
             self._measure(chosen)
 
-    def _result(self, path: Path) -> Document:
+    def _result(self, path: Path) -> tuple[Document, bool]:
+        """Step, result and text of a checkpoint, and whether they were measured only now."""
         key = file_identity(path), self._has_text
         known = self._stores.results.get(key)
-        if known is None:
-            self._flush()
-            from transformer_playground.inspection.module_view import model_view
+        if known is not None:
+            return known, False
+        self._flush()
+        from transformer_playground.inspection.module_view import model_view
 
-            model, step = self._loaded(path)
-            windows, text = self._text(model)
-            on_device = None if windows is None else windows.to(model.device)
-            result = model_view(model, on_device, None)
-            known = {"step": step, "result": result, "text": text}
-            self._stores.results.put(key, known)
-        return known
+        model, step = self._loaded(path)
+        windows, text = self._text(model)
+        on_device = None if windows is None else windows.to(model.device)
+        result = model_view(model, on_device, None)
+        known = {"step": step, "result": result, "text": text}
+        self._stores.results.put(key, known)
+        return known, True
 
     def _loaded(self, path: Path) -> "LoadedModel":
         assert self._setup is not None
@@ -369,9 +375,7 @@ class SubjectReader:
         self._set(measured=measured)
 
     def _parameters(self, path: Path) -> "Mapping[str, Tensor]":
-        """Trained parameters by name."""
-        model = self._loaded(path).model
-        return {name: each for name, each in model.named_parameters() if each.requires_grad}
+        return dict(self._loaded(path).model.named_parameters())
 
     def _weights_of(self, path: Path, module: str) -> "Tensor | None":
         import torch

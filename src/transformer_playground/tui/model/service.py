@@ -44,8 +44,11 @@ class ModelReader:
         def add(**changes: Any) -> None:
             nonlocal shown
             shown = replace(shown, **changes)
+
+        def flush() -> None:
             if not is_wanted():
                 raise Superseded
+            publish(shown)
 
         def reader(subject: Subject, key: str) -> SubjectReader:
             return SubjectReader(
@@ -53,7 +56,7 @@ class ModelReader:
                 subject,
                 measures_large=ask.measures_large,
                 take=lambda reading: add(**{key: reading}),
-                flush=lambda: publish(shown),
+                flush=flush,
             )
 
         main = reader(ask.subject, "reading")
@@ -66,7 +69,7 @@ class ModelReader:
             add(histogram=main.histogram(ask.histogram))
         main.read_history()
         add(is_complete=True)
-        publish(shown)
+        flush()
 
 
 def _apart(one: SubjectReader, other: SubjectReader) -> Mapping[str, float]:
