@@ -51,6 +51,19 @@ class SamplingSettings:
         )
 
 
+def check_numbers(values: Tensor) -> None:
+    """Refuse what a model with diverged weights gives.
+
+    Raises:
+        SamplingError: One of the values is NaN.
+    """
+    if bool(values.isnan().any()):
+        raise SamplingError(
+            "the model's output is NaN: its weights diverged in training.",
+            "Use an earlier checkpoint, and train with a lower learning rate.",
+        )
+
+
 class UniformNumbers:
     """Random numbers in [0, 1), one per sample and step.
 
@@ -102,11 +115,7 @@ class Sampler:
         """
         logprobs = logits[:, : self._vocab].log_softmax(dim=-1)
         # One NaN logit makes its whole row NaN.
-        if bool(logprobs[:, 0].isnan().any()):
-            raise SamplingError(
-                "the model's output is NaN: its weights diverged in training.",
-                "Sample from an earlier checkpoint, and train with a lower learning rate.",
-            )
+        check_numbers(logprobs[:, 0])
         return logprobs
 
     def draw(self, logprobs: Tensor, rows: Sequence[int]) -> Tensor:

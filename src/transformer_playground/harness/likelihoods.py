@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from transformer_playground.evaluation.whole_split import fitting_rows
+from transformer_playground.generation.sampler import check_numbers
 from transformer_playground.model.base import LanguageModel, evaluating
 
 
@@ -52,6 +53,9 @@ def likelihoods(model: LanguageModel, spans: Sequence[Span]) -> list[Likelihood]
     Args:
         model: A causal model; used in evaluation mode.
         spans: Together with what precedes it, each has at most `block_size` + 1 tokens.
+
+    Raises:
+        SamplingError: The model's output is NaN.
     """
     found = [Likelihood(0.0, True) for _ in spans]
     order = sorted(
@@ -83,5 +87,6 @@ def _score(model: LanguageModel, spans: Sequence[Span]) -> Iterator[Likelihood]:
         predicted = logits[row, len(span.before) - 1 : _length(span)].float()
         targets = torch.tensor(span.tokens, device=predicted.device)
         of_targets = predicted.log_softmax(dim=-1).gather(1, targets.unsqueeze(1))
+        check_numbers(of_targets)
         is_greedy = bool((predicted.argmax(dim=-1) == targets).all())
         yield Likelihood(float(of_targets.double().sum()), is_greedy)

@@ -60,6 +60,7 @@ class HarnessModel:
 
         Raises:
             DataError: The tokenizer lacks a character.
+            SamplingError: The model's output is NaN.
         """
         size = self._model.block_size
         spans: list[Span] = []
@@ -89,6 +90,7 @@ class HarnessModel:
 
         Raises:
             DataError: The tokenizer lacks a character.
+            SamplingError: The model's output is NaN.
         """
         spans: list[Span] = []
         parts: list[range] = []

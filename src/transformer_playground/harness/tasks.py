@@ -5,6 +5,7 @@ import importlib
 import importlib.util
 import io
 import logging
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -182,9 +183,14 @@ def _metrics(values: Mapping[str, Any], better: Mapping[str, Any]) -> list[dict[
             {
                 "metric": metric,
                 "filter": None if filter_name == "none" else filter_name,
-                "value": float(value),
-                "standard_error": float(error) if isinstance(error, int | float) else None,
+                "value": _finite(value),
+                "standard_error": _finite(error) if isinstance(error, int | float) else None,
                 "higher_is_better": better.get(metric),
             }
         )
     return found
+
+
+def _finite(value: float) -> float | None:
+    # The perplexity of a text may be beyond all floating-point numbers, which JSON lacks.
+    return float(value) if math.isfinite(value) else None

@@ -13,6 +13,7 @@ from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.data.tokenizers import StreamDecoder, Tokenizer
 from transformer_playground.errors import UsageError
 from transformer_playground.formatting import percent_text
+from transformer_playground.generation.sampler import check_numbers
 from transformer_playground.inspection.heads import attention_patterns
 from transformer_playground.inspection.parts import parts_of
 from transformer_playground.inspection.recording import Site, record
@@ -69,10 +70,15 @@ class AskedModel:
 
     @torch.inference_mode()
     def predict(self, text: str) -> dict[str, Any]:
-        """Tokens, surprisals in nats, alternatives, mean loss, and the mean of the last layer."""
+        """Tokens, surprisals in nats, alternatives, mean loss, and the mean of the last layer.
+
+        Raises:
+            SamplingError: The model's output is NaN.
+        """
         tokens = self._tokens(text)
         last = Site("residual", len(parts_of(self.model).layers) - 1)
         recording = record(self.model, tokens, [last])
+        check_numbers(recording.logits)
         scores = score_tokens(recording.logits[0], tokens[0], alternatives=_ALTERNATIVES)
         unexpected, following = self._marks(text, scores)
         return {
@@ -92,6 +98,7 @@ class AskedModel:
 
         Raises:
             UsageError: There is no such layer, head or token.
+            SamplingError: The model's output is NaN.
         """
         tokens = self._tokens(text)
         length = tokens.shape[1]
@@ -105,17 +112,22 @@ class AskedModel:
         if not -length <= position < length:
             raise UsageError(f"There is no token {position}: the text has {length}.")
         weights = attention_patterns(self.model, tokens)[layer, 0, head, position]
+        check_numbers(weights)
         return {"tokens": self._shown(tokens), "weights": weights.tolist()}
 
     def salience(self, text: str) -> dict[str, Any]:
         """How much each token matters for the last one; see `gradient_salience`.
 
         Products are in proportion to the largest, so that they lie between -1 and 1.
+
+        Raises:
+            SamplingError: The model's output is NaN.
         """
         tokens = self._tokens(text)
         if tokens.shape[1] < 2:
             return {"tokens": self._shown(tokens), "norms": [0.0], "products": [0.0]}
         found = gradient_salience(self.model, tokens)
+        check_numbers(found.products)
         most = found.products.abs().max().clamp(min=1e-30)
         return {
             "tokens": self._shown(tokens),

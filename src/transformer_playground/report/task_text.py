@@ -116,8 +116,10 @@ def _harness(rows: Sequence[Document]) -> list[str]:
         Column("task", [visible_line(row["task"]) for row, _ in metrics]),
         Column("documents", [_count(row) for row, _ in metrics], right_aligned=True),
         Column("metric", [visible_line(_metric_name(each)) for _, each in metrics]),
-        Column("value", [f"{each['value']:.4f}" for _, each in metrics], right_aligned=True),
-        Column("±", [_standard_error(each) for _, each in metrics], right_aligned=True),
+        Column(
+            "value", [_number(each["value"]) or UNKNOWN for _, each in metrics], right_aligned=True
+        ),
+        Column("±", [_number(each["standard_error"]) for _, each in metrics], right_aligned=True),
         Column("better", [_direction(each) for _, each in metrics]),
     ]
     return ["tasks of lm-eval, ± one standard error", *table_lines(columns, _WIDTH)]
@@ -132,8 +134,8 @@ def _metric_name(each: Document) -> str:
     return f"{name} ({each['filter']})" if each["filter"] else name
 
 
-def _standard_error(each: Document) -> str:
-    return optional_text(each["standard_error"], "{:.4f}".format)
+def _number(value: float | None) -> str:
+    return optional_text(value, "{:.4f}".format)
 
 
 def _direction(each: Document) -> str:

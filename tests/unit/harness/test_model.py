@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from builders.models import lively_model
+from builders.serving import break_weights
 from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.data.tokenizers.char import CharTokenizer
-from transformer_playground.errors import DataError
+from transformer_playground.errors import DataError, SamplingError
 from transformer_playground.harness.likelihoods import Span, rolling_windows
 from transformer_playground.harness.model import HarnessModel
 from transformer_playground.harness.tasks import task_rows
@@ -139,9 +140,11 @@ def test_metrics_are_read_from_the_results_of_lm_eval() -> None:
     results = {
         "results": {
             "one": {"alias": "1", "acc,none": 0.5, "acc_stderr,none": "N/A", "f1,strict": math.pi},
-            "all": {"acc,none": 0.25},
+            "all": {"acc,none": 0.25, "word_perplexity,none": math.inf},
         },
-        "groups": {"all": {"acc,none": 0.25, "acc_stderr,none": 0.125}},
+        "groups": {
+            "all": {"acc,none": 0.25, "acc_stderr,none": 0.125, "word_perplexity,none": math.inf}
+        },
         "n-samples": {"one": {"original": 9, "effective": 4}},
         "higher_is_better": {"one": {"acc": True}},
     }
@@ -167,4 +170,18 @@ def test_metrics_are_read_from_the_results_of_lm_eval() -> None:
         ],
     }
     assert (group["task"], group["documents"]) == ("all", None)
-    assert group["metrics"][0]["standard_error"] == 0.125
+    accuracy, perplexity = group["metrics"]
+    assert accuracy["standard_error"] == 0.125
+    assert perplexity["value"] is None
+
+
+def test_a_model_that_diverged_is_refused() -> None:
+    model = lively_model(vocab_size=13)
+    break_weights(model)
+    broken = HarnessModel(model, LETTERS, PrepareConfig())
+    for ask in (
+        lambda: broken.loglikelihood_rolling([Asked(("abc",))]),
+        lambda: broken.generate_until([Asked(("abc", {}))]),
+    ):
+        with pytest.raises(SamplingError, match="diverged"):
+            ask()

@@ -23,6 +23,7 @@ from transformer_playground.inspection.lens import (
 from transformer_playground.inspection.parts import parts_of
 from transformer_playground.inspection.patching import patched
 from transformer_playground.inspection.recording import Site, record
+from transformer_playground.inspection.salience import gradient_salience
 from transformer_playground.model.base import LanguageModel
 
 LENGTH = 12
@@ -148,3 +149,35 @@ def test_a_model_runs_as_before_after_it_was_inspected() -> None:
     assert not any(hooks)
     with torch.inference_mode():
         assert torch.equal(model(tokens), before)
+
+
+def check_salience(model: LanguageModel, tokens: Tensor) -> None:
+    """The embedding of a token is scaled a little, and the log-probability compared."""
+    found = gradient_salience(model, tokens)
+    assert found.norms.shape == found.products.shape == (tokens.shape[1] - 1,)
+    assert float(found.norms.sum()) == pytest.approx(1)
+    assert not any(each.grad is not None for each in model.parameters())
+
+    def log_probability(place: int, scale: float) -> float:
+        def scaled(stream: Tensor) -> Tensor:
+            changed = stream.clone()
+            changed[:, place] *= scale
+            return changed
+
+        made = record(model, tokens[:, :-1], edits={Site("embedding"): scaled})
+        return float(made.logits[0, -1].double().log_softmax(-1)[tokens[0, -1]])
+
+    step = 1e-3
+    for place in range(tokens.shape[1] - 1):
+        slope = (log_probability(place, 1 + step) - log_probability(place, 1 - step)) / (2 * step)
+        assert float(found.products[place]) == pytest.approx(slope, abs=2e-3)
+
+
+@pytest.mark.parametrize("positions", ["rope", "learned", "alibi"])
+def test_salience_is_the_derivative_along_the_embedding(positions: str) -> None:
+    check_salience(lively_model(positional_encoding=positions), tokens_of(3, 1, 7))
+
+
+def test_salience_of_a_finetuned_model_is_that_derivative_too(tmp_path: Path) -> None:
+    model = stir(adapted_model(build_model_folder("qwen2", tmp_path)))
+    check_salience(model, some_tokens(model, 1, 6))

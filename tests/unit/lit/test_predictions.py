@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from builders.models import lively_model
+from builders.serving import break_weights
 from transformer_playground.data.tokenizers.char import CharTokenizer
-from transformer_playground.errors import UsageError
+from transformer_playground.errors import SamplingError, UsageError
 from transformer_playground.evaluation.pairs import Pair
 from transformer_playground.inspection.heads import attention_patterns
 from transformer_playground.lit.predictions import AskedModel
@@ -81,6 +82,15 @@ def test_salience_is_of_all_tokens_before_the_last(asked: AskedModel) -> None:
     assert sum(found["norms"]) == pytest.approx(1)
     assert max(map(abs, found["products"])) == pytest.approx(1)
     assert (found["norms"][-1], found["products"][-1]) == (0, 0)
+
+
+def test_a_model_that_diverged_is_refused() -> None:
+    model = lively_model(vocab_size=13)
+    break_weights(model)
+    broken = AskedModel("one", "a model", model, LETTERS, ())
+    for ask in (broken.predict, broken.salience, lambda text: broken.attention(text, 0, 0, -1)):
+        with pytest.raises(SamplingError, match="diverged"):
+            ask("abc")
 
 
 def test_each_sentence_of_a_pair_is_a_text() -> None:
