@@ -14,9 +14,9 @@ from transformer_playground.tui.data.data_state import Line, Tone, id_lines, tok
 
 STYLES: Mapping[Tone, str] = {
     "plain": "$foreground",
-    "muted": "$foreground 70%",
+    "muted": "$text-muted",
     "border": "$primary",
-    "masked": "italic $foreground 70%",
+    "masked": "italic $text-muted",
     "found": "bold reverse",
     "bar": "$secondary",
     "warning": "$warning",

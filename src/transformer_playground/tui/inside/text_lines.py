@@ -16,7 +16,7 @@ from transformer_playground.tui.shared.flow import LINE_BREAK, PLAIN, Flow, Row
 Line = list[tuple[str, str]]
 """Pieces of one line, safe to print, each with its style."""
 
-MUTED = "$foreground 70%"
+MUTED = "$text-muted"
 _MOST_NATS = 8 * math.log(2)
 _GUTTER = 3
 _NO_WIDTH = "·"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Line = list[tuple[str, str]]
 """Pieces of one line, safe to print, each with its style."""
 
-_MUTED = "$foreground 70%"
+_MUTED = "$text-muted"
 _LEAST_AROUND = 8
 
 

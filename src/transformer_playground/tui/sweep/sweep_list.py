@@ -12,7 +12,7 @@ from transformer_playground.tui.sweep.sweep_text import Tone, list_line
 
 _STYLES: dict[Tone, str] = {
     "plain": "$foreground",
-    "muted": "$foreground 70%",
+    "muted": "$text-muted",
     "live": "$accent",
     "bad": "$error",
 }

@@ -52,15 +52,15 @@ from transformer_playground.tui.sweep.table import ConfigurationsTable, FigurePa
 
 _STYLES: dict[Tone | Ink, str] = {
     "plain": "$foreground",
-    "muted": "$foreground 70%",
+    "muted": "$text-muted",
     "full": "$primary",
     "unsure": "$primary",
     "best": "bold $success",
     "live": "$accent",
     "bad": "$error",
     "text": "$foreground 80%",
-    "axis": "$foreground 70%",
-    "poor": "$foreground 60%",
+    "axis": "$text-muted",
+    "poor": "$text-muted",
     "middle": "$primary",
     "good": "$success",
     "current": "bold $accent",
