@@ -99,6 +99,9 @@ async def take_all(project: Path) -> None:
     await take(project, "console-launch", WIDE, "n")
     await take(project, "console-live", WIDE, *marks, "2")
     await take(project, "console-sample", WIDE, "3", "enter")
+    await take(
+        project, "console-inside", WIDE, "3", "enter", *["right"] * 40, "L", "tab", "tab", "d"
+    )
     await take(project, "console-compare", WIDE, *marks, "4")
     await take(project, "console-grid", WIDE, *marks, "5", "g")
     await take(project, "console-keys", WIDE, "question_mark")

@@ -156,11 +156,7 @@ def passage_heading(passage: Passage | None, length: int) -> str:
     """How much of a sample of `length` characters stands in the training text, and where."""
     if passage is None:
         return "verbatim: no character of it stands in the training text"
-    count = len(passage.text)
-    place = passage.place
-    where = "" if place is None else f", line {place.line:,}, {place.unit} {place.part:,}"
+    place, count = passage.place, f"{len(passage.text):,} of {length:,} characters"
+    where = f"from line {place.line:,}, {place.unit} {place.part:,} of" if place else "stand in"
     part = "" if passage.searched == 1 else f" (its first {passage.searched:.0%} were searched)"
-    return (
-        f"verbatim: {count:,} of {length:,} characters ({passage.share:.0%}) stand in the training "
-        f"text{where}{part}"
-    )
+    return f"verbatim: {count} ({passage.share:.0%}) {where} the training text{part}"

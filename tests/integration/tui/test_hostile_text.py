@@ -18,6 +18,7 @@ from transformer_playground.runs.alerts import Alert
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.data.view import DataView
+from transformer_playground.tui.inside.view import InsideView
 from transformer_playground.tui.launch.view import LaunchScreen
 from transformer_playground.tui.live.panes import EventLog
 from transformer_playground.tui.machine.view import MachineView
@@ -84,6 +85,12 @@ def test_no_view_and_no_dialog_shows_what_a_terminal_obeys(
         for text in hostile_texts(40, seed=3):
             console.context.set_activity(text)
             await pilot.pause(0)
+        await pilot.press("L")
+        await until(pilot, lambda: isinstance(console.screen, InsideView))
+        inside = console.screen
+        await until(pilot, lambda: isinstance(inside, InsideView) and not inside.is_reading)
+        await pilot.press("right", "d", "v", "u", "escape")
+        await until(pilot, lambda: not isinstance(console.screen, InsideView))
         # The other views.
         console.context.workspace.selected[:] = ["run-001", "run-002", "run-003"]
         console.context.publish_workspace(current="run-001")

@@ -32,7 +32,7 @@ def test_the_longest_passage_is_found_with_its_line_paragraph_and_surroundings(
     assert found.after.startswith(" eight\n\nnine")
     assert found.searched == 1
     assert passage_heading(found, 17) == (
-        "verbatim: 9 of 17 characters (53%) stand in the training text, line 4, paragraph 2"
+        "verbatim: 9 of 17 characters (53%) from line 4, paragraph 2 of the training text"
     )
 
 

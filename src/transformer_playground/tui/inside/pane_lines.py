@@ -8,7 +8,6 @@ from transformer_playground.inspection.glyphs import (
     bar,
     bits,
     heights,
-    named,
     percent,
     quoted,
     shade,
@@ -16,7 +15,14 @@ from transformer_playground.inspection.glyphs import (
 from transformer_playground.inspection.render import attended
 from transformer_playground.tui.inside.inside_state import InsideState
 from transformer_playground.tui.inside.question import Answer, Column
-from transformer_playground.tui.inside.text_lines import MUTED, Line, shown_token, text_flow
+from transformer_playground.tui.inside.text_lines import (
+    MUTED,
+    Line,
+    one_line,
+    shown_token,
+    text_flow,
+    token_name,
+)
 from transformer_playground.tui.shared.text import shorten
 
 _LABEL = len("embedding") + 1
@@ -27,6 +33,8 @@ _CHOSEN, _OUT = "▌", "✗"
 _LEAST_WITH_BAR = 40
 _WORDS = 22
 _LEAST_BARS = 12
+# Cells before the bars of a head.
+_HEAD = 9
 
 
 def lens_lines(
@@ -35,7 +43,6 @@ def lens_lines(
     """What each layer would predict, around the chosen block, and from where on it is right."""
     if column.problem or column.lens_problem:
         return [[(column.problem or column.lens_problem, "$warning")]]
-    names = answer.names or {}
     top = max((each.entropy for each in column.lens), default=0.0)
     has_bar = width >= _LEAST_WITH_BAR
     space = width - 1 - _LABEL - (_BAR + 5 if has_bar else 0)
@@ -50,8 +57,7 @@ def lens_lines(
             (label.ljust(_LABEL), "bold" if is_chosen else ""),
         ]
         for token, probability in each.likeliest[:count]:
-            text = named({"text": names.get(token, ""), "token": token}, cell - 9)
-            shown = f"{text} {percent(probability)}"
+            shown = f"{token_name(answer, token, cell - 9)} {percent(probability)}"
             style = "bold" if token == column.expected else MUTED
             line.append((_cells(shown, cell), style))
         if has_bar:
@@ -67,14 +73,13 @@ def _decision(answer: Answer, column: Column) -> str:
     text = answer.text
     if text is None or column.expected is None:
         return ""
-    token = {"text": (answer.names or {}).get(column.expected, ""), "token": column.expected}
+    token = token_name(answer, column.expected)
     is_after = answer.here >= len(text.tokens)
     if column.decided is None:
         likeliest, probability = column.lens[-1].likeliest[0]
-        output = {"text": (answer.names or {}).get(likeliest, ""), "token": likeliest}
-        return f"the output is {named(output)} {percent(probability)}, not {named(token)}"
+        return f"the output is {token_name(answer, likeliest)} {percent(probability)}, not {token}"
     place = "the embedding" if column.decided == 0 else f"block {column.decided - 1}"
-    return f"{'decided' if is_after else 'right'} from {place} on: {named(token)}"
+    return f"{'decided' if is_after else 'right'} from {place} on: {token}"
 
 
 def attention_lines(
@@ -85,17 +90,20 @@ def attention_lines(
     if text is None or column.problem or column.attention_problem:
         return [[(column.problem or column.attention_problem, "$warning")]]
     seen = text.texts[: answer.here]
-    words = min(_WORDS, max(0, width - 9 - _LEAST_BARS))
-    bars = max(1, min(width - 9 - words, len(seen)))
+    # Words take what the bars leave.
+    words = max(min(_WORDS, width - _HEAD - _LEAST_BARS), width - _HEAD - len(seen))
+    bars = max(1, min(width - _HEAD - words, len(seen)))
     lines: list[Line] = []
     top = highest_weight(column)
     for head, weights in enumerate(column.weights):
         name = f"{column.block}.{head}"
         kind = column.kinds[head] if head < len(column.kinds) else None
-        about = f"{kind.name} {kind.score:.2f}" if kind else attended(weights, _document(answer))
+        about = attended(weights, _document(answer))
+        if kind is not None:
+            about = f"{kind.name} {kind.score:.2f} · {about}"
         line = _part(state, column, name, f"head {head}")
         line.append((heights(weights[-bars:], top).ljust(bars), "$accent"))
-        line.append((" " + shorten(about, max(0, words - 1)), MUTED))
+        line.append((" " + shorten(one_line(about), max(0, words - 1)), MUTED))
         lines.append(line)
     if column.block < len(column.has_mlp) and column.has_mlp[column.block]:
         lines.append(_part(state, column, f"{column.block}.mlp", "MLP"))
@@ -130,7 +138,9 @@ def _shaded(
         return []
     weights, seen = column.weights[head], text.texts[: answer.here]
     order = sorted(range(len(weights)), key=lambda place: -weights[place])[:3]
-    most = "  ".join(f"{quoted(seen[place], 8)} {percent(weights[place])}" for place in order)
+    most = "  ".join(
+        f"{quoted(one_line(seen[place]), 8)} {percent(weights[place])}" for place in order
+    )
     top = max(weights)
     if all(cell_len(shown_token(each)) == 1 for each in seen):
         # One cell for each token: the text stands below the bars.
@@ -155,7 +165,7 @@ def _shaded(
 
 def _document(answer: Answer) -> dict[str, object]:
     text = answer.text
-    tokens, texts = (text.tokens, text.texts) if text else ((), ())
+    tokens, texts = (text.tokens, tuple(map(one_line, text.texts))) if text else ((), ())
     return {"text": {"tokens": tokens, "token_texts": texts}}
 
 

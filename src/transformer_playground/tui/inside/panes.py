@@ -224,7 +224,7 @@ class InsidePanes(Vertical):
             pane.update(_content(draw(answer, column, self._state, inner, height)))
             name = {
                 "lens": "logit lens: likeliest after each layer",
-                "attention": f"attention in block {column.block}, from the token before "
+                "attention": f"attention, block {column.block} "
                 f"(█ {percent(highest_weight(column))})",
             }[section]
             pane.border_title = Content(f"{label}  {name}" if beside else name)

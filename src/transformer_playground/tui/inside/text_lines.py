@@ -27,6 +27,12 @@ def one_line(text: str) -> str:
     return visible_line(text.replace("\n", LINE_BREAK).replace("\t", " "))
 
 
+def token_name(answer: Answer, token: int, most: int = 14) -> str:
+    """A token in quotes, or its id if it has no text; at most `most` cells inside the quotes."""
+    text = (answer.names or {}).get(token, "")
+    return named({"text": text.replace("\n", LINE_BREAK), "token": token}, most)
+
+
 def shown_token(text: str) -> str:
     """Text of a token in one line, of at least one cell."""
     safe = one_line(text)
@@ -126,15 +132,13 @@ def detail_line(answer: Answer, column: Column) -> Line:
         return []
     entropy = f"entropy {bits(scores.entropies[here - 1], 1)} bits"
     if here >= len(text.tokens):
-        names = answer.names or {}
         likeliest = "  ".join(
-            f"{named({'text': names.get(token, ''), 'token': token})} {percent(p)}"
-            for token, p in scores.likeliest[-1][:3]
+            f"{token_name(answer, token)} {percent(p)}" for token, p in scores.likeliest[-1][:3]
         )
         return [("after the text  ", MUTED), (likeliest, "bold"), (f"  {entropy}", MUTED)]
     return [
         (f"token {answer.position + 1:,} of {text.count:,}  ", MUTED),
-        (quoted(text.texts[here]), "bold"),
+        (quoted(one_line(text.texts[here])), "bold"),
         (f"  p {percent(scores.probabilities[here])}", "bold"),
         (f"  rank {scores.ranks[here]:,}", ""),
         (f"  surprisal {bits(scores.surprisals[here], 1)} bits", ""),

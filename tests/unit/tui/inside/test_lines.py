@@ -138,7 +138,7 @@ def test_heads_are_labelled_by_their_scores_else_by_where_they_look() -> None:
     state.turn_part(1)
     assert state.answer
     lines = plain(attention_lines(state.answer, state.answer.columns[0], state, 60, 12))
-    assert lines[0] == "  head 0 ▂▃▇ induction 0.61"
+    assert lines[0] == "  head 0 ▂▃▇ induction 0.61 · itself “c”"
     assert lines[1] == "▌✗head 1 █▂▂ the first token “a”"
     assert lines[2:4] == ["  MLP", "  block"]
     assert lines[4:] == ["text     abc", "         █", "most on  “a” 80%  “b” 10%  “c” 10%"]

@@ -18,7 +18,7 @@ def plain(passage: Passage | None, width: int) -> list[str]:
 def test_the_passage_stands_between_the_training_text_around_it() -> None:
     passage = Passage("the king\nsaid", 0, 0.325, "once upon a time ", " that he", PLACE, 1.0)
     assert plain(passage, 100) == [
-        "verbatim: 13 of 40 characters (32%) stand in the training text, line 1,234, document 56",
+        "verbatim: 13 of 40 characters (32%) from line 1,234, document 56 of the training text",
         "…once upon a time the king⏎said that he…",
     ]
     assert plain(passage, 40)[1] == "…upon a time the king⏎said that he…"
