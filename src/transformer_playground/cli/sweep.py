@@ -89,7 +89,7 @@ def new(
     )
     sweep = asked.create(experiments_dir, note)
     planned = plan_sweep(sweep, experiments_dir, runs_dir)
-    save_sweep(sweeps_dir, sweep)
+    save_sweep(sweeps_dir, planned.sweep)
     if json_output:
         known = None if planned.seconds is None else round(planned.seconds, 1)
         say_json(as_document(sweep, planned.states) | {"seconds": known})

@@ -64,9 +64,12 @@ class SweepTraining:
         from transformer_playground.sweeps.workers import Workers
 
         progress = self.progress
+        progress.keep_base(self.folder)
         sweep, experiments, runs = progress.sweep, progress.experiments_dir, progress.runs_dir
         with PreparationDisplay() as preparation:
-            prepare_dataset(sweep, experiments, runs, preparation.note, preparation.progress)
+            shown = preparation.note, preparation.progress
+            fingerprint = prepare_dataset(sweep, experiments, runs, *shown)
+        progress.keep_dataset(self.folder, fingerprint)
         planned = planned_runs(sweep, progress.states())
         display = _Display(planned, self.print, json_output=self.json_output)
         if not self.is_worker:

@@ -33,6 +33,7 @@ _EVALUATION = ("eval_windows", "eval_iters")
 _BASE_MODEL: Key = ("hf_model", "model_name")
 _FOLDERS = frozenset({"prepare.raw_dir", "prepare.dataset_dir"})
 _RECORD = "the run's config.json"
+_KEPT = "the kept settings"
 SAMPLE_VARIABLE = "ML_PLAYGROUND_SAMPLE_OVERRIDES"
 
 
@@ -83,6 +84,34 @@ def load_resumed_config(
     stated = [_without(layer, _VOCAB_SIZE) for layer in overrides]
     loaded = combine([Layer(_RECORD, home, own), *stated], path=path, home=home, project=home)
     return replace(loaded, provenance=dict(_inherited(loaded, current, record)))
+
+
+def load_kept_config(
+    settings: Mapping[str, Any],
+    provenance: Mapping[str, str],
+    overrides: Sequence[str],
+    *,
+    path: Path,
+) -> LoadedConfig:
+    """Configuration of a new run from settings that were kept, then `overrides`.
+
+    Args:
+        settings: All settings by table, as in a run's `config.json`.
+        provenance: Origin of each that is not a default.
+        overrides: `dotted.key=value` each.
+        path: The configuration file that they were read from.
+
+    Raises:
+        ConfigError: With all problems found.
+    """
+    home = path.absolute().parent
+    layers = [Layer(_KEPT, home, _without_none(settings)), *flag_layers(overrides)]
+    loaded = combine(layers, path=path, home=home, project=home)
+    origins = {
+        key: provenance.get(key, origin) if origin == _KEPT else origin
+        for key, origin in loaded.provenance.items()
+    }
+    return replace(loaded, provenance=origins)
 
 
 def saved_settings(record: Mapping[str, Any]) -> dict[str, Any]:

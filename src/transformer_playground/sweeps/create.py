@@ -149,6 +149,8 @@ def plan_sweep(sweep: Sweep, experiments_dir: Path, runs_dir: Path) -> PlannedSw
         PlaygroundError: One is impossible; the message names its values.
     """
     progress = Progress(sweep, experiments_dir, runs_dir)
+    # All runs begin with the settings that are checked here, whatever becomes of the files.
+    progress.sweep = sweep = replace(sweep, base=progress.found_base())
     launches = progress.check()
     states = progress.states()
     return PlannedSweep(sweep, states, estimate_seconds(sweep, states, launches))

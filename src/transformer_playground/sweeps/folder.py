@@ -12,6 +12,7 @@ class SweepFolder:
 
     Attributes:
         spec_path: What it trains.
+        base_path: The settings that its runs begin with, see `sweeps.base`.
         stop_path: Exists while the sweep is to start no further run.
         next_path: Requests to train a run before the others, see `sweeps.order`.
         log_path: What the processes print that the console has started.
@@ -23,6 +24,11 @@ class SweepFolder:
     def spec_path(self) -> Path:
         """What the sweep trains."""
         return self.root / "sweep.toml"
+
+    @property
+    def base_path(self) -> Path:
+        """The settings that its runs begin with."""
+        return self.root / "experiment.json"
 
     @property
     def stop_path(self) -> Path:

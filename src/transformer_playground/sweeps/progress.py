@@ -1,14 +1,30 @@
 """Progress of a sweep: its trials and their states, as far as they are known now."""
 
-from dataclasses import dataclass, field
+import os
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from filelock import FileLock
 
 from transformer_playground.comparison.estimates import estimate
-from transformer_playground.errors import ConfigError
+from transformer_playground.errors import ConfigError, RunError
+from transformer_playground.experiments.discovery import (
+    CONFIG_FILE,
+    Experiment,
+    load_experiment,
+)
+from transformer_playground.experiments.recorded import recorded_experiment
+from transformer_playground.files import modified
+from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.sweeps.axes import Values
+from transformer_playground.sweeps.base import (
+    Base,
+    base_of_experiment,
+    base_of_run,
+    save_base,
+)
+from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.halving import check_halving, decide, loss_until
 from transformer_playground.sweeps.sequential import stop_when_clear
 from transformer_playground.sweeps.spec import Sweep
@@ -16,6 +32,7 @@ from transformer_playground.sweeps.trials import (
     CheckedLaunch,
     Trial,
     TrialState,
+    check_dataset,
     examples,
     most_combinations,
     plan,
@@ -41,6 +58,70 @@ class Progress:
     runs_dir: Path
     launches: dict[int, CheckedLaunch] = field(default_factory=dict)
     _max_iters: int | None = None
+
+    def keep_base(self, folder: SweepFolder) -> None:
+        """Keep the settings that the runs begin with, unless it was done before.
+
+        They are those of the experiment now, or of a run that the sweep already has.
+
+        Raises:
+            PlaygroundError: The experiment cannot be loaded, or the file not be written.
+        """
+        if self.sweep.base is None:
+            self._replace_base(folder, self.found_base())
+
+    def keep_dataset(self, folder: SweepFolder, fingerprint: str | None) -> None:
+        """Keep the fingerprint of the dataset that the first run begins with.
+
+        Raises:
+            ConfigError: The file cannot be written.
+        """
+        base = self.sweep.base
+        if base is not None and base.dataset is None and fingerprint is not None:
+            self._replace_base(folder, base.with_dataset(fingerprint))
+
+    def check_dataset(self, trial: Trial) -> None:
+        """Refuse to train a trial on another dataset than the runs there are.
+
+        Raises:
+            DataError: It is another one.
+        """
+        if self.sweep.base is not None:
+            config = self.launches[trial.number].resolved.loaded.config
+            check_dataset(config.prepare.dataset_dir, self.sweep.base.dataset)
+
+    def found_base(self) -> Base:
+        """The settings of the experiment now, or of a run that the sweep already has.
+
+        Raises:
+            PlaygroundError: The experiment cannot be loaded.
+        """
+        sweep = self.sweep
+        stated = sweep.experiment, "" if sweep.config is None else str(sweep.config.absolute())
+        # Also runs of values and seeds that the file no longer has.
+        own = self.runs_dir.glob(f"{sweep.sweep_id}-{sweep.created}-*")
+        for path in sorted(own, key=lambda path: modified(RunFolder(path).config_path) or 0.0):
+            try:
+                record = read_run_config(RunFolder(path))
+            except RunError:
+                continue
+            name = recorded_experiment(record) or sweep.experiment
+            home = self.experiments_dir / name
+            known = Experiment(name, home, sweep.config or home / CONFIG_FILE)
+            return base_of_run(*stated, sweep.settings, known, record)
+        found = load_experiment(
+            self.experiments_dir,
+            sweep.experiment or None,
+            sweep.config,
+            sweep.settings,
+            os.environ,
+        )
+        return base_of_experiment(*stated, sweep.settings, found)
+
+    def _replace_base(self, folder: SweepFolder, base: Base) -> None:
+        save_base(folder, base)
+        self.sweep = replace(self.sweep, base=base)
+        self.launches.clear()
 
     def check(self) -> list[ResolvedLaunch]:
         """The configurations of all trials, or of examples of those that a search will choose.

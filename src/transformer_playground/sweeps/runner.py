@@ -147,6 +147,8 @@ class SweepRunner:
         self._control = control = TrainingControl()
         if self._is_stopped:
             return None
+        # Not a fault of this run: no other could be trained either.
+        self.progress.check_dataset(trial)
         begun = _Begun(self.folder, trial.run_id)
         sinks: list[Sink] = [begun]
         if chosen.goal is not None:
@@ -169,7 +171,12 @@ class SweepRunner:
         return problem
 
     def _resumed(self, trial: Trial) -> ResolvedLaunch:
-        launch = Launch("", resume=trial.run_id, prepare="never")
+        launch = Launch(
+            "",
+            resume=trial.run_id,
+            prepare="never",
+            reads_environment=self.progress.sweep.base is None,
+        )
         return resolve_launch(self.progress.experiments_dir, self.progress.runs_dir, launch)
 
 

@@ -16,6 +16,7 @@ from transformer_playground.config.toml import shortened, toml_string, toml_valu
 from transformer_playground.errors import ConfigError, UsageError, translate_os_errors
 from transformer_playground.files import display_path, modified, random_hex, replace_text
 from transformer_playground.sweeps.axes import Axis, Values, axis_from_toml, axis_to_toml
+from transformer_playground.sweeps.base import Base, load_base, save_base
 from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.listed import (
     axes_of,
@@ -118,6 +119,7 @@ class Sweep:
         halving: Successive halving; None = every run is trained to its end.
         sequential: No further seeds are trained once the best combination is clear.
         root: Folder of the sweep, where a search keeps its journal; None before it is saved.
+        base: The settings that its runs begin with; None before they are kept.
         listed: The combinations of method "list"; `axes` then has all their values.
     """
 
@@ -134,6 +136,7 @@ class Sweep:
     halving: Halving | None = None
     sequential: bool = False
     root: Path | None = field(default=None, compare=False)
+    base: Base | None = field(default=None, compare=False)
     listed: tuple[Values, ...] = ()
 
     @property
@@ -181,8 +184,11 @@ def save_sweep(sweeps_dir: Path, sweep: Sweep) -> SweepFolder:
                 f"Go on with it: tp sweep run {sweep.sweep_id}. Or choose another --name.",
             ) from None
         try:
+            if sweep.base is not None:
+                save_base(folder, sweep.base)
             replace_text(folder.spec_path, _as_toml(sweep))
-        except OSError:
+        except (OSError, ConfigError):
+            folder.base_path.unlink(missing_ok=True)
             folder.root.rmdir()
             raise
     return folder
@@ -224,6 +230,13 @@ def load_sweep(folder: SweepFolder) -> Sweep:
         axes = axes_of(listed) if listed else stated
     except ConfigError as error:
         raise ConfigError(f"{name}: {error.message}", error.hint) from error
+    base = load_base(folder)
+    if base is not None:
+        try:
+            config = str(Path(file.config).absolute()) if file.config else ""
+            base.check(file.experiment, config, file.settings)
+        except ConfigError as error:
+            raise ConfigError(f"{name}: {error.message}", error.hint) from error
     return Sweep(
         folder.root.name,
         file.experiment,
@@ -238,6 +251,7 @@ def load_sweep(folder: SweepFolder) -> Sweep:
         file.halving,
         file.sequential,
         folder.root,
+        base,
         listed,
     )
 

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.dataset import check_artifacts
 from transformer_playground.errors import ConfigError, DataError, PlaygroundError
-from transformer_playground.jsonvalues import as_object
+from transformer_playground.files import display_path
+from transformer_playground.jsonvalues import as_object, as_text
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import RunFolder, check_run_id, read_run_config
 from transformer_playground.runs.index import flatten
@@ -59,6 +60,7 @@ class Trial:
             config=sweep.config,
             prepare="never",
             sweep=(sweep.sweep_id, self.number),
+            kept=None if sweep.base is None else sweep.base.kept,
         )
 
 
@@ -131,14 +133,54 @@ def prepare_dataset(
     runs_dir: Path,
     report: Callable[[str], None],
     progress: "Callable[[Progress], object]",
-) -> None:
+) -> str | None:
     """Prepare the dataset of a sweep if needed; all its runs have the same.
 
+    One that the sweep's runs were trained on stays as it is, even if its text has changed since.
+
+    Returns:
+        Its fingerprint.
+
     Raises:
+        DataError: It is another one than that of the runs there are.
         PlaygroundError: As when training starts.
     """
-    launch = Launch(sweep.experiment, sweep.settings, config=sweep.config)
-    resolve_launch(experiments_dir, runs_dir, launch).prepare(report, progress)
+    kept = None if sweep.base is None else sweep.base.kept
+    launch = Launch(sweep.experiment, sweep.settings, config=sweep.config, kept=kept)
+    resolved = resolve_launch(experiments_dir, runs_dir, launch)
+    folder = resolved.loaded.config.prepare.dataset_dir
+    expected = None if sweep.base is None else sweep.base.dataset
+    if expected is None or dataset_fingerprint(folder) is None:
+        resolved.prepare(report, progress)
+    check_dataset(folder, expected)
+    return dataset_fingerprint(folder)
+
+
+def check_dataset(folder: Path, expected: str | None) -> None:
+    """Refuse a dataset that is not the one of the sweep's runs.
+
+    Args:
+        folder: Folder of the dataset; without one training says what is missing.
+        expected: Fingerprint of that of the runs; None without runs.
+
+    Raises:
+        DataError: It is another one.
+    """
+    found = dataset_fingerprint(folder)
+    if expected is not None and found not in (None, expected):
+        raise DataError(
+            f"The dataset in {display_path(folder)} is not the one of the runs of this sweep: "
+            "it was prepared again, from another text or with other settings.",
+            "Prepare it as before, or make a new sweep.",
+        )
+
+
+def dataset_fingerprint(folder: Path) -> str | None:
+    """The fingerprint of a dataset; None if there is none that can be used."""
+    try:
+        return as_text(check_artifacts(folder).get("fingerprint"))
+    except DataError:
+        return None
 
 
 def trial_states(
@@ -272,10 +314,7 @@ class _Finished:
 
     def _fingerprint(self, folder: Path) -> object:
         if folder not in self._fingerprints:
-            try:
-                self._fingerprints[folder] = check_artifacts(folder).get("fingerprint")
-            except DataError:
-                self._fingerprints[folder] = None
+            self._fingerprints[folder] = dataset_fingerprint(folder)
         return self._fingerprints[folder]
 
 

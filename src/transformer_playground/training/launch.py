@@ -18,6 +18,7 @@ from transformer_playground.experiments.discovery import (
     find_experiment,
     load_experiment,
 )
+from transformer_playground.experiments.kept import KeptSettings
 from transformer_playground.experiments.recorded import (
     DATASET_TABLES,
     recorded_config_file,
@@ -54,6 +55,9 @@ class Launch:
         config: Configuration file to use instead of the experiment's own.
         prepare: When to prepare the dataset; with "never" a missing one is an error.
         sweep: Id of the sweep that the new run belongs to, and the number of its trial.
+        kept: Settings to begin with instead of the experiment's files and the environment.
+        reads_environment: Whether override variables of the environment apply; they never do
+            with `kept`.
     """
 
     experiment: str
@@ -64,6 +68,8 @@ class Launch:
     config: Path | None = None
     prepare: PrepareWhen = "if needed"
     sweep: tuple[str, int] | None = None
+    kept: KeptSettings | None = None
+    reads_environment: bool = True
 
     @property
     def origin(self) -> str | None:
@@ -256,13 +262,17 @@ def resolve_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Res
     """
 
     notices: list[str] = []
+    environ: Mapping[str, str] = os.environ if launch.reads_environment else {}
 
     def load(name: str) -> tuple[Experiment, "LoadedConfig"]:
         if name:
             find_or_install(experiments_dir, name, notices.append)
-        stated = launch.config, launch.overrides, os.environ
+        stated = launch.config, launch.overrides, environ
         return load_experiment(experiments_dir, name or None, *stated)
 
+    if (kept := launch.kept) is not None:
+        loaded = kept.load(launch.overrides)
+        return ResolvedLaunch(launch, runs_dir, kept.experiment, loaded, (), experiments_dir)
     if launch.origin is None:
         chosen = load(launch.experiment)
         return ResolvedLaunch(launch, runs_dir, *chosen, tuple(notices), experiments_dir)
@@ -282,7 +292,7 @@ def resolve_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Res
             "Import it again with --experiment, naming one with the same tokenizer.",
         )
     vocab_size = run_config.saved_vocab_size(record)
-    stated = run_config.override_layers(launch.config, launch.overrides, os.environ)
+    stated = run_config.override_layers(launch.config, launch.overrides, environ)
     is_branch = launch.resume is None
     run_config.check_overrides(record["config"], stated, vocab_size=vocab_size, is_branch=is_branch)
     origin = _Origin(run, record, experiments_dir)
