@@ -91,20 +91,26 @@ class SweepRunner:
         Raises:
             PlaygroundError: A setting is impossible, or several trials in a row have failed.
         """
-        failures = 0
+        failures, states = 0, self.progress.states()
         while True:
-            states = self.progress.states()
             if self._is_stopped or self.folder.stop_path.exists():
                 return states
             chosen = self._next(states)
             if chosen is None:
-                if self.progress.search_on(states):
-                    continue
-                if not self._waits(states):
-                    return states
-                time.sleep(_POLL_SECONDS)
+                if not self.progress.search_on(states):
+                    if not self._waits(states):
+                        return states
+                    time.sleep(_POLL_SECONDS)
+                states = self.progress.states()
                 continue
-            error = self._train(chosen)
+            self._control = TrainingControl()
+            # `stop` may have come before this control was there.
+            if self._is_stopped:
+                return states
+            problem = self._train(chosen)
+            # All runs are listed once after each.
+            states = self.progress.states()
+            error = self._report(chosen.trial, problem, states)
             failures = 0 if error is None else failures + 1
             if error is not None and failures == MOST_FAILURES:
                 raise type(error)(
@@ -140,13 +146,11 @@ class SweepRunner:
         return is_undecided and any(state.state == "running" for state in states)
 
     def _train(self, chosen: TrialState) -> PlaygroundError | None:
-        """Train one trial; return why it failed, if it did."""
+        """Train one trial; return what ended it, if anything did."""
         trial = chosen.trial
         # Whatever becomes of it, this process does not take the trial again.
         self._passed.add((trial.run_id, chosen.goal))
-        self._control = control = TrainingControl()
-        if self._is_stopped:
-            return None
+        control = self._control
         # Not a fault of this run: no other could be trained either.
         self.progress.check_dataset(trial)
         begun = _Begun(self.folder, trial.run_id)
@@ -163,7 +167,13 @@ class SweepRunner:
             problem = error
         # Also one that has not begun: it would be chosen again and again.
         take_request(self.folder, trial.run_id)
-        (state,) = (each for each in self.progress.states() if each.trial == trial)
+        return problem
+
+    def _report(
+        self, trial: Trial, problem: PlaygroundError | None, states: Sequence[TrialState]
+    ) -> PlaygroundError | None:
+        """Report how a trial has ended; return why it failed, if it did."""
+        (state,) = (each for each in states if each.trial == trial)
         if problem is not None and state.state in ("running", "finished"):
             # Another process was faster.
             return None

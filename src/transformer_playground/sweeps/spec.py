@@ -188,7 +188,9 @@ def save_sweep(sweeps_dir: Path, sweep: Sweep) -> SweepFolder:
                 save_base(folder, sweep.base)
             replace_text(folder.spec_path, _as_toml(sweep))
         except (OSError, ConfigError):
-            folder.base_path.unlink(missing_ok=True)
+            # Also a whole file of which it is not known whether it would last.
+            for path in (folder.base_path, folder.spec_path):
+                path.unlink(missing_ok=True)
             folder.root.rmdir()
             raise
     return folder

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -193,10 +194,14 @@ def test_a_stopped_sweep_starts_no_further_run_and_goes_on_when_asked(
 
     sweep = load_sweep(folder)
     progress = Progress(sweep, EXPERIMENTS_DIR, RUNS_DIR)
+    listed = mock.Mock(wraps=progress.states)
+    monkeypatch.setattr(progress, "states", listed)
     runner = SweepRunner(folder, progress, print, stop_after_two)
     states = [each.state for each in runner.run()]
 
     assert states == ["finished", "finished", "open", "open"]
+    # Listing many runs takes time: once, and once after each.
+    assert listed.call_count == 3
     assert tp("sweep", "run", "s").code == 0
     assert show(tp)["counts"]["finished"] == 4
 
@@ -450,6 +455,9 @@ def test_a_pruned_run_can_be_continued_and_equals_one_never_stopped(
         (("--method", "random"), "needs --runs"),
         (("--runs", "3"), "no effect on a grid"),
         (("--set", "model.norm=rmsnorm"), "given twice"),
+        (("--method", "tpe", "--runs", "3", "--set", "dropout=0.5..1.5"), "model.dropout = 1.5"),
+        (("--method", "random", "--runs", "9", "--set", "n_layer=0..1"), "model.n_layer = 0"),
+        (("--set", "learning_rate=1e-3,fast"), "learning_rate = "),
     ],
 )
 def test_options_that_do_not_fit_are_refused(

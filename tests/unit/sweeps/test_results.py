@@ -139,14 +139,20 @@ def test_a_verdict_on_equal_combinations_is_wrong_in_one_percent() -> None:
     assert 10 <= wrong <= 30
 
 
-def test_a_difference_of_four_deviations_is_found_with_five_seeds() -> None:
+@pytest.mark.parametrize(
+    ("better", "seeds", "share"), [(1.0, 10, 0.23), (1.0, 30, 0.86), (2.0, 10, 0.84), (4.0, 5, 0.9)]
+)
+def test_a_real_difference_is_found_as_often_as_documented(
+    better: float, seeds: int, share: float
+) -> None:
+    # Two combinations; a difference in standard deviations of a run.
     generator, found = random.Random(12), 0
-    for _ in range(200):
-        rows = [[shift + generator.gauss(0, 1) for _ in range(5)] for shift in (0.0, 4.0)]
-        p_values = block_tests(rows)
+    for _ in range(300):
+        rows = [[shift + generator.gauss(0, 1) for _ in range(seeds)] for shift in (0.0, better)]
+        p_values = block_tests(rows) if sum(rows[0]) < sum(rows[1]) else None
         found += p_values is not None and rejections(p_values) == 1
 
-    assert found > 140
+    assert abs(found / 300 - share) < 0.08
 
 
 def test_two_rows_are_tested_as_by_a_paired_t_test() -> None:

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from builders.disks import WatchedDisk, refuse_once
 from transformer_playground.errors import ConfigError, UsageError
+from transformer_playground.experiments.discovery import Experiment
+from transformer_playground.experiments.kept import KeptSettings
 from transformer_playground.sweeps.axes import Choices, parse_axis
+from transformer_playground.sweeps.base import Base
 from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.spec import (
     Sweep,
@@ -133,3 +137,20 @@ def test_sweeps_are_found_by_a_unique_beginning(tmp_path: Path) -> None:
     assert list_sweeps(tmp_path / "none") == []
     with pytest.raises(ConfigError, match="does not exist"):
         load_sweep(SweepFolder(tmp_path / "empty"))
+
+
+def test_a_full_disk_leaves_no_part_of_a_sweep(tmp_path: Path) -> None:
+    kept = KeptSettings(Experiment("tiny", tmp_path, tmp_path / "config.toml"), {}, {})
+    sweep = replace(SWEEP, base=Base("tiny", "", SWEEP.settings, kept))
+    with WatchedDisk(tmp_path) as disk:
+        save_sweep(tmp_path / "0", sweep)
+    assert load_sweep(SweepFolder(tmp_path / "0" / "pe")).base == sweep.base
+
+    for number in range(1, disk.operations + 1):
+        folder = tmp_path / str(number)
+        with (
+            WatchedDisk(tmp_path, refuse_once(number)),
+            pytest.raises(ConfigError, match="cannot be written"),
+        ):
+            save_sweep(folder, sweep)
+        assert list(folder.iterdir()) == []
