@@ -240,6 +240,11 @@ class Console(App[int], inherit_bindings=False):
 
         self.push_screen(NoticesScreen(list(self.context.notices)))
 
+    def action_queue(self) -> None:
+        from transformer_playground.tui.dialogs.queue import QueueScreen
+
+        self.push_screen(QueueScreen(self.context))
+
     def action_alerts(self) -> None:
         from transformer_playground.tui.dialogs.alerts import AlertsScreen
 

@@ -32,6 +32,7 @@ Place = Literal[
     "edit",
     "dialog",
     "alerts",
+    "queue",
 ]
 
 PLACES: Mapping[Place, str] = {
@@ -57,6 +58,7 @@ PLACES: Mapping[Place, str] = {
     "edit": "Text editor",
     "dialog": "Dialogs",
     "alerts": "List of alerts",
+    "queue": "Queue of runs",
 }
 
 
@@ -115,6 +117,7 @@ _configurations = partial(Key, "configurations")
 _data = partial(Key, "data")
 _dialog = partial(Key, "dialog")
 _alerts = partial(Key, "alerts")
+_queue = partial(Key, "queue")
 
 KEYS: tuple[Key, ...] = (
     _everywhere("runs", "1", "app.view('runs')", "Go to the Runs view."),
@@ -138,6 +141,7 @@ KEYS: tuple[Key, ...] = (
     _everywhere(
         "alerts", "exclamation_mark", "app.alerts", "Show the alerts of runs and of the machine."
     ),
+    _everywhere("queue", "Q", "app.queue", "Show the runs that wait to be trained."),
     _everywhere("theme", "f2", "app.theme", "Switch between the dark and the light theme."),
     _everywhere("suspend", "ctrl+z", "app.suspend_console", "Suspend; fg in the shell continues."),
     _runs("open", "enter", "open", "Open the run in the Live view.", footer=True),
@@ -631,6 +635,9 @@ KEYS: tuple[Key, ...] = (
     _data("out", "escape", "out", "Stop; unmark the match; go back to the text.", "back"),
     _alerts("dismiss", "d,delete", "dismiss_alert", "Dismiss the alert.", "dismiss", footer=True),
     _alerts("dismiss_all", "A", "dismiss_all", "Dismiss all alerts.", "all", footer=True),
+    _queue("first", "I", "first", "Train this run in front of the others.", "next", footer=True),
+    _queue("delete", "d,delete", "remove", "Take the run off the queue.", "remove", footer=True),
+    _queue("dismiss_all", "A", "remove_all", "Take all runs off the queue.", "all", footer=True),
     _dialog("close", "escape", "dismiss_dialog", "Close the dialog.", footer=True),
     _everywhere(
         "quit",

@@ -173,7 +173,8 @@ class TrainingQueue:
 
     @property
     def jobs(self) -> tuple[Job, ...]:
-        return tuple(self._jobs)
+        """All jobs in the order in which they were submitted."""
+        return tuple(sorted(self._jobs, key=lambda job: job.number))
 
     @property
     def active(self) -> Job | None:
@@ -187,10 +188,11 @@ class TrainingQueue:
 
     @property
     def waiting(self) -> tuple[Job, ...]:
+        """The jobs that wait, the next one first."""
         return tuple(job for job in self._jobs if job.state == "queued")
 
     def job_of(self, run_id: str) -> Job | None:
-        return next((job for job in reversed(self._jobs) if job.run_id == run_id), None)
+        return next((job for job in reversed(self.jobs) if job.run_id == run_id), None)
 
     def submit(self, launch: Launch) -> Job:
         """Queue a launch; a closed queue stops it at once."""
@@ -207,6 +209,17 @@ class TrainingQueue:
             job.control.stop()
             if job.state == "queued":
                 self._change(job, "stopped")
+
+    def put_first(self, job: Job) -> None:
+        """Run a waiting job before the others that wait; no effect on any other."""
+        with self._wake:
+            if job.state != "queued":
+                return
+            others = [each for each in self._jobs if each is not job]
+            waiting = [place for place, each in enumerate(others) if each.state == "queued"]
+            place = waiting[0] if waiting else len(others)
+            self._jobs = [*others[:place], job, *others[place:]]
+            self._updates.put(Update(job))
 
     def pause(self, job: Job) -> None:
         """Pause before the next step; no effect unless the job is training."""
