@@ -104,6 +104,7 @@ async def take_all(project: Path) -> None:
     )
     await take(project, "console-compare", WIDE, *marks, "4")
     await take(project, "console-grid", WIDE, *marks, "5", "g")
+    await take(project, "console-data", WIDE, "7", "slash", *"token", "enter", "E")
     await take(project, "console-keys", WIDE, "question_mark")
 
 

@@ -627,6 +627,7 @@ KEYS: tuple[Key, ...] = (
         "measure",
         footer=True,
     ),
+    _data("inside", "L", "inside", "Look inside the model at this place.", footer=True),
     _data("run", "f", "run", "Choose the run or experiment whose dataset is shown.", footer=True),
     _data("copy", "y", "copy", "Copy the text of the window."),
     _data("tab", "tab", "tab(1)", "Go to the next pane.", "next pane", footer=True),

@@ -10,6 +10,7 @@ from builders.commands import Project, make_project, make_trained_project
 from builders.tui import shown, until, with_console
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.data.view import DataView
+from transformer_playground.tui.inside.view import InsideView
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +59,10 @@ def test_a_text_is_found_and_lists_lead_to_their_places(trained: Project) -> Non
         view.bring("hardest")
         await pilot.press("E")
         await until(pilot, lambda: view.results.hardest)
+        await pilot.press("L")
+        await until(pilot, lambda: isinstance(console.screen, InsideView))
+        await pilot.press("escape")
+        await until(pilot, lambda: console.screen is view)
         # A hidden view does nothing.
         await pilot.press("1")
         await until(pilot, lambda: not view.is_current)

@@ -13,12 +13,14 @@ import pytest
 from textual.pilot import Pilot
 
 from builders.commands import CONFIG, Project, make_project
+from builders.corpora import prepare, prepare_config
 from builders.runs import make_run
 from builders.sweeps import GRID, NORM, RATE, additive
 from builders.tui import shown, until, with_console
 from transformer_playground.sweeps.spec import save_sweep
 from transformer_playground.sweeps.trials import plan
 from transformer_playground.tui.app import Console
+from transformer_playground.tui.data.view import DataView
 from transformer_playground.tui.machine.gpus import Gpu
 from transformer_playground.tui.machine.service import BusyProcess, MachineReader, Reading
 from transformer_playground.tui.machine.step_split import StepSplit
@@ -98,6 +100,8 @@ def check(name: str, view: str, size: tuple[int, int], *, breaks: bool = False) 
         run = make_run(project.root / "runs", run_id, made, config=settings, created=CREATED)
         os.utime(run.root, (NOW - 7000, NOW - 7000))
     count = 2
+    if view == "data":
+        prepare(prepare_config(project.experiment))
     if view == "sweep":
         count += make_sweep(project)
     if view == "model":
@@ -115,6 +119,9 @@ def check(name: str, view: str, size: tuple[int, int], *, breaks: bool = False) 
         console.context.publish_workspace(current="tiny-b" if view == "model" else "tiny-a")
         await until(pilot, lambda: "2 selected" in shown(console))
         console.action_view(view)
+        if view == "data":
+            await until(pilot, lambda: isinstance(console.screen, DataView))
+            await pilot.press("f", *"experiment", "enter")
         if os.environ.get("UPDATE_SNAPSHOTS"):
             await pilot.pause(4)
             await until(pilot, lambda: not getattr(console.screen, "is_reading", False))

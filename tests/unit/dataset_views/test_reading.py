@@ -1,5 +1,7 @@
 """Windows and batches of an open dataset, against what training reads."""
 
+import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +56,26 @@ def test_the_batch_of_a_step_is_the_one_that_training_draws(source: DataSource) 
     for step in (0, 21):
         with pytest.raises(UsageError, match=f"no step {step} in 20"):
             read_batch(source, step)
+
+
+@pytest.mark.parametrize("packing", [True, False])
+def test_what_follows_the_end_of_an_example_is_masked(source: DataSource, packing: bool) -> None:
+    end = source.tokenizer.encode("\n")[0]
+    base = source.config.hf_model.model_copy(update={"packing": packing})
+    examples = dataclasses.replace(
+        source,
+        dataset=dataclasses.replace(source.dataset, end_token=end),
+        config=source.config.model_copy(update={"hf_model": base}),
+    )
+    seen = 0
+    for step in range(1, 6):
+        for row in read_batch(examples, step).rows:
+            assert row.tokens[-1].is_target
+            for before, token in itertools.pairwise(row.tokens):
+                assert token.is_target == (before.token != end)
+            seen += row.masked
+    # A row of its own for each example has nothing after its end.
+    assert bool(seen) == packing
 
 
 def test_a_vocabulary_is_sorted_and_rare_tokens_have_no_loss(source: DataSource) -> None:

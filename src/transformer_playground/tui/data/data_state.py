@@ -172,7 +172,7 @@ def sort_text(sort: Sort, total: int) -> str:
     return f"{shown} · by {_SORT_NAMES[sort]}"
 
 
-_VOCABULARY = (14, 6, 7, 6, 7, 7, 6)
+_VOCABULARY = (8, 6, 7, 6, 7, 7, 6)
 _TITLES = ("token", "id", "train", "share", "val", "loss", "of all")
 
 

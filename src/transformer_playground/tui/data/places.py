@@ -11,6 +11,7 @@ from transformer_playground.dataset_views.reading import TokenWindow, read_windo
 from transformer_playground.dataset_views.source import SPLITS, DataSource
 from transformer_playground.errors import UsageError
 from transformer_playground.terminal import visible_line
+from transformer_playground.tui.core.sampling import Source
 from transformer_playground.tui.data.data_state import (
     GoKind,
     parse_goto,
@@ -128,6 +129,26 @@ class Places:
     def other_split(self) -> None:
         """Show the start of the other split."""
         self.go(next(name for name in SPLITS if name != self.split), 0)
+
+    def look_inside(self) -> None:
+        """Look inside the model at what was found, or at a telling place of the first window."""
+        source, window = self._view.source, self._window
+        if source is None or window is None:
+            return
+        if source.run is None:
+            key = self._view.key_hint("data.run")
+            text = f"An experiment has no model to look inside: {key} chooses a run."
+            self._view.notify(text, markup=False)
+            return
+        tokens, position = [token.token for token in window.tokens], None
+        if self.match is not None:
+            position = self.match.first - window.first
+        else:
+            tokens = tokens[: source.config.train_block_size]
+        # It comes with torch.
+        from transformer_playground.tui.inside.actions import look_inside_tokens
+
+        look_inside_tokens(self._view.context, Source(source.run.run_id), tokens, position)
 
     def ask_where(self, default: GoKind) -> None:
         """Let the user type a place.

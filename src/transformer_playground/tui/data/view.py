@@ -376,6 +376,9 @@ class DataView(DataHost):
     def action_split(self) -> None:
         self.places.other_split()
 
+    def action_inside(self) -> None:
+        self.places.look_inside()
+
     def action_copy(self) -> None:
         text = self.places.text
         if text:

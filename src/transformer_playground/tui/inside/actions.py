@@ -22,17 +22,18 @@ def look_inside_run(context: AppContext, run_id: str | None) -> None:
 
 
 def look_inside_tokens(
-    context: AppContext, source: Source, tokens: Sequence[int], position: int
+    context: AppContext, source: Source, tokens: Sequence[int], position: int | None
 ) -> None:
-    """Look at a token of a text that a checkpoint has drawn.
+    """Look at a token of a text.
 
     Args:
         context: Of the console.
         source: The checkpoint.
-        tokens: Prompt and sample.
-        position: Of the token among them.
+        tokens: The text, such as prompt and sample.
+        position: Of the token among them; None = a telling one.
     """
-    _look(context, Question((source,), GivenTokens(tuple(tokens)), max(1, position)))
+    place = None if position is None else max(1, position)
+    _look(context, Question((source,), GivenTokens(tuple(tokens)), place))
 
 
 def _look(context: AppContext, question: Question) -> None:
