@@ -89,6 +89,8 @@ def lit(
         names = ", ".join(model.name for model in session.models)
         address = f"http://127.0.0.1:{listening.getsockname()[1]}/?layout=default"
 
+        _tell("starting LIT")
+
         async def showing() -> "signal.Signals":
             return await show(
                 session,
