@@ -13,6 +13,7 @@ from transformer_playground.cli.options import (
     DatasetDir,
     ExperimentsDir,
     RunsDir,
+    refuse_unread,
 )
 from transformer_playground.cli.output import note, say
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 
 def lit(
+    context: typer.Context,
     run_ids: Annotated[list[str], typer.Argument(metavar="RUN…", help=RUN_HELP)],
     checkpoint: Checkpoint = None,
     windows: Annotated[
@@ -61,6 +63,8 @@ def lit(
     LIT runs as a second process, in an environment of its own that uv makes at the first use, and
     shows a page on 127.0.0.1 until Ctrl-C. See docs/inspect.md.
     """
+    if env is not None:
+        refuse_unread(context, {"python": "with --env"})
     folders = find_runs(runs_dir, ",".join(run_ids))
 
     from transformer_playground.lit.environment import lit_python

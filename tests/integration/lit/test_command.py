@@ -50,6 +50,7 @@ def test_what_cannot_be_shown_is_refused_in_a_sentence(
         port = str(taken.getsockname()[1])
         for words, expected in (
             (("nobody",), "There is no run 'nobody'"),
+            (("first", "--env", "x", "--python", "3.11"), "--python has no effect with --env."),
             (("empty",), "checkpoint"),
             (("first", "--port", port), "cannot be used"),
             (("first", "--port", "0", "--env", str(tmp_path)), "has no LIT"),
