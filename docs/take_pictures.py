@@ -74,7 +74,7 @@ async def settle(pilot: Pilot[Any]) -> None:
     for _ in range(60):
         await pilot.pause(0.5)
         now = pilot.app.export_screenshot()
-        if now == seen:
+        if now == seen and not getattr(pilot.app.screen, "is_reading", False):
             return
         seen = now
 
@@ -105,6 +105,7 @@ async def take_all(project: Path) -> None:
     await take(project, "console-compare", WIDE, *marks, "4")
     await take(project, "console-grid", WIDE, *marks, "5", "g")
     await take(project, "console-data", WIDE, "7", "slash", *"token", "enter", "E")
+    await take(project, "console-model", WIDE, "6")
     await take(project, "console-keys", WIDE, "question_mark")
 
 

@@ -210,6 +210,19 @@ class Histogram:
     std: float
 
 
+def module_weights(model: nn.Module, name: str) -> Tensor | None:
+    """Weights of a module in one row: of its own matrices, else of those of the modules in it.
+
+    Vectors, such as biases, count where there are no matrices. None without any weights.
+    """
+    found = dict(model.named_modules()).get(name)
+    if found is None:
+        return None
+    tensors = list(found.parameters(recurse=False)) or list(found.parameters())
+    chosen = [each for each in tensors if each.dim() > 1] or tensors
+    return torch.cat([each.detach().float().flatten() for each in chosen]) if chosen else None
+
+
 def weight_histogram(values: Tensor, bins: int = 32) -> Histogram:
     """Histogram of the elements of a tensor."""
     flat = values.detach().float().flatten()

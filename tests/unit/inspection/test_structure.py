@@ -15,7 +15,7 @@ from transformer_playground.finetuning.build import adapted_shapes
 from transformer_playground.inspection.module_notes import module_notes
 from transformer_playground.inspection.module_view import model_view, structure_view
 from transformer_playground.inspection.shapes import shapes_of
-from transformer_playground.inspection.weights import weight_histogram
+from transformer_playground.inspection.weights import module_weights, weight_histogram
 
 
 @settings(max_examples=6, deadline=None)
@@ -92,3 +92,12 @@ def test_a_histogram_counts_every_weight_once() -> None:
     assert (alike.mean, alike.std, sum(alike.counts)) == (1.0, 0.0, 7)
     assert weight_histogram(torch.full((3,), float("inf"))).not_finite == 3
     assert weight_histogram(torch.empty(0)).total == 0
+
+
+def test_the_weights_of_a_module_are_its_matrices_else_those_inside_it() -> None:
+    model = lively_model(bias=True)
+    sizes = {
+        name: 0 if (found := module_weights(model, name)) is None else found.numel()
+        for name in ("blocks.0.mlp.up", "blocks.0.mlp", "final_norm", "dropout", "nothing")
+    }
+    assert list(sizes.values()) == [16 * 64, 2 * 16 * 64, 2 * 16, 0, 0]

@@ -12,6 +12,7 @@ from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.data.dataset import known_vocab_size
 from transformer_playground.errors import CheckpointError, PlaygroundError, describe_error
 from transformer_playground.experiments.discovery import load_experiment
+from transformer_playground.files import modified
 from transformer_playground.inspection.request import (
     ALL,
     InspectRequest,
@@ -45,6 +46,7 @@ MOST_CHECKPOINTS = 16
 """Checkpoints of a run that are measured, evenly spread."""
 
 _MEASURED = 256
+_SETUPS = 8
 # A model and that of the checkpoint before.
 _MODELS = 2
 
@@ -63,6 +65,7 @@ class Stores:
     changes: LruCache[object, Mapping[str, float]] = field(
         default_factory=lambda: LruCache(_MEASURED)
     )
+    setups: LruCache[object, InspectSetup] = field(default_factory=lambda: LruCache(_SETUPS))
     models: ModelCache = field(default_factory=lambda: ModelCache(_MODELS))
 
     def release(self) -> None:
@@ -116,14 +119,14 @@ class SubjectReader:
 
     def histogram(self, module: str) -> "Histogram | None":
         """Weights of a module: of its own matrices, else of those of the modules in it."""
-        from transformer_playground.inspection.weights import weight_histogram
+        from transformer_playground.inspection.weights import module_weights, weight_histogram
 
         path = self.chosen_path
         if path is None:
             return None
         self._flush()
         try:
-            values = self._weights_of(path, module)
+            values = module_weights(self._loaded(path).model, module)
             return None if values is None else weight_histogram(values)
         except BaseException as error:  # noqa: BLE001 - a panic in Rust code must not end the view
             self._notice(describe_error(error))
@@ -221,6 +224,11 @@ class SubjectReader:
 
     def _resolved(self, run: RunFolder) -> InspectSetup | None:
         """The checkpoints and the text of a run; None if it has no checkpoint that can be used."""
+        # Checking every checkpoint reads them all.
+        key = run.root, modified(run.checkpoints), modified(run.config_path)
+        self._has_text = True
+        if (known := self._stores.setups.get(key)) is not None:
+            return known
         request = InspectRequest(
             view="model",
             split="val",
@@ -228,9 +236,11 @@ class SubjectReader:
             experiments_dir=self._stores.experiments_dir,
             environ=os.environ,
         )
+        self._flush()
         try:
-            self._has_text = True
-            return resolve_inspection(run, request)
+            found = resolve_inspection(run, request)
+            self._stores.setups.put(key, found)
+            return found
         except CheckpointError as error:
             self._notice(f"Shapes only: {error.message}")
             return None
@@ -376,17 +386,6 @@ class SubjectReader:
 
     def _parameters(self, path: Path) -> "Mapping[str, Tensor]":
         return dict(self._loaded(path).model.named_parameters())
-
-    def _weights_of(self, path: Path, module: str) -> "Tensor | None":
-        import torch
-
-        model = self._loaded(path).model
-        found = dict(model.named_modules()).get(module)
-        if found is None:
-            return None
-        tensors = list(found.parameters(recurse=False)) or list(found.parameters())
-        chosen = [each for each in tensors if each.dim() > 1] or tensors
-        return torch.cat([each.detach().float().flatten() for each in chosen]) if chosen else None
 
 
 def _update_of(weight: Document, update: float | None) -> Mapping[str, float | None]:

@@ -12,6 +12,8 @@ from textual.timer import Timer
 from textual.types import CSSPathType
 from textual.widgets import Static
 
+from transformer_playground.files import modified
+from transformer_playground.runs.folder import RunFolder
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.dialogs.pick import PickScreen
@@ -157,9 +159,10 @@ class ModelView(View):
             self._draw()
 
     def _files(self, ask: Ask) -> object:
-        """What tells that there is something new to read."""
-        runs = self.context.snapshot.runs
-        return tuple(runs.get(each.name) for each in (ask.subject, ask.other) if each is not None)
+        """What tells that there is something new to read: not each new row of the metrics."""
+        subjects = (each for each in (ask.subject, ask.other) if each is not None and each.is_run)
+        runs = [RunFolder(self.context.runs_dir / each.name) for each in subjects]
+        return [(modified(run.checkpoints), modified(run.config_path)) for run in runs]
 
     def _ask(self) -> Ask | None:
         subject = self._subject()
