@@ -71,13 +71,31 @@ def test_an_edited_experiment_and_another_environment_do_not_change_a_sweep(
     assert base(project)["dataset"]
 
     seeds(project, 1, 2)
-    override = json.dumps({"train": {"optim": {"grad_clip": 0.25}}})
+    override = json.dumps({"optim": {"grad_clip": 0.25}})
     monkeypatch.setenv("ML_PLAYGROUND_TRAIN_OVERRIDES", override)
     (project.experiment / "config.toml").write_text("nonsense = 1")
 
     assert tp("sweep", "run", "s").code == 0
     assert clips(project) == {before}
     assert len(project.runs) > 2
+
+
+def test_another_environment_does_not_change_a_run_that_is_resumed(
+    tp: Tp, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Successive halving stops runs, and resumes those that go on.
+    tp(
+        *("sweep", "new", "tiny", "--name", "s", "--set", "learning_rate=1e-5,1e-2"),
+        *("--set", "max_iters=4", "--set", "eval_interval=2", "--halving", "2", "--factor", "2"),
+    )
+    before = base(project)["settings"]["train"]["optim"]["grad_clip"]
+    override = json.dumps({"optim": {"grad_clip": 0.25}})
+    monkeypatch.setenv("ML_PLAYGROUND_TRAIN_OVERRIDES", override)
+
+    ended = tp("sweep", "run", "s", "--json")
+
+    assert ended.lines[-1]["counts"]["finished"] == 1
+    assert clips(project) == {before}
 
 
 def test_a_sweep_without_a_copy_goes_on_with_the_settings_of_its_first_run(
