@@ -63,6 +63,10 @@ def test_a_text_is_found_and_lists_lead_to_their_places(trained: Project) -> Non
         await until(pilot, lambda: isinstance(console.screen, InsideView))
         await pilot.press("escape")
         await until(pilot, lambda: console.screen is view)
+        # A pane that was hidden is drawn for the width that it has now.
+        await pilot.resize_terminal(80, 24)
+        view.bring("vocabulary")
+        await until(pilot, lambda: "of all" in shown(console))
         # A hidden view does nothing.
         await pilot.press("1")
         await until(pilot, lambda: not view.is_current)

@@ -137,7 +137,8 @@ def line_overlap(
     )
     is_shared = np.isin(distinct_val, distinct_train, assume_unique=True)
     chosen = np.flatnonzero(is_shared)
-    order = np.argsort(-of_val.lengths[first_val[chosen]], kind="stable")
+    # Of equally long ones the first comes first: hashes differ from one process to the next.
+    order = np.lexsort((first_val[chosen], -of_val.lengths[first_val[chosen]]))
     chosen = chosen[order[:MOST_LISTED]]
     places = np.searchsorted(distinct_train, distinct_val[chosen])
     return Overlap(

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -77,17 +78,17 @@ class Lists:
         return self._view.query_one(f"#data-{name}", ListPane)
 
     def show_all(self, source: DataSource, results: Results) -> None:
-        """Fill every pane, such as for another width."""
+        """Fill every pane."""
         self.show_batch(source, results)
         self.show_vocabulary(source, results)
-        self.show_counts(source, results)
+        self.show_counts(results)
         self.show_hardest(source, results)
 
     def show_batch(self, source: DataSource, results: Results) -> None:
         """The sequences of the chosen step."""
         pane, batch = self._list("batch"), results.batch
         if batch is None:
-            pane.show((), "", "batch")
+            pane.say("", "batch")
             return
         data = source.config.train.data
         pieces = f"{data.grad_accum_steps} × " if data.grad_accum_steps > 1 else ""
@@ -95,8 +96,8 @@ class Lists:
             f"{pieces}{data.batch_size} sequences, {batch.targets:,} targets, "
             f"seed {source.config.train.runtime.seed}, {data.sampler} order"
         )
-        lines = batch_lines(batch.rows, pane.width)
-        pane.show(lines, head, f"batch of step {batch.step:,}")
+        write = partial(batch_lines, batch.rows)
+        pane.show(write, lambda _: head, f"batch of step {batch.step:,}")
 
     def show_vocabulary(self, source: DataSource, results: Results) -> None:
         """Tokens with their counts."""
@@ -104,32 +105,30 @@ class Lists:
         total = source.table.vocab_size
         title = f"vocabulary · {sort_text(results.sort, total)}"
         if counts is None:
-            pane.show((), self._not_counted(), "vocabulary")
+            pane.say(self._not_counted(), "vocabulary")
             return
         results.rows = vocabulary_rows(
             source.table, counts.train, counts.val, results.cost, results.sort, MOST_ROWS
         )
-        lines = vocabulary_lines(results.rows, pane.width)
-        pane.show(lines, vocabulary_head(pane.width), title)
+        pane.show(partial(vocabulary_lines, results.rows), vocabulary_head, title)
 
-    def show_counts(self, source: DataSource, results: Results) -> None:
+    def show_counts(self, results: Results) -> None:
         """Documents by length, and the lines of both splits."""
         documents = self._view.query_one("#data-documents", SentencePane)
         shared, counts = self._list("shared"), results.counts
         if counts is None:
-            documents.show([((self._not_counted(), "muted"),)], "documents")
-            shared.show((), self._not_counted(), "shared lines")
+            sentence: Line = ((self._not_counted(), "muted"),)
+            documents.show(lambda _: [sentence], "documents")
+            shared.say(self._not_counted(), "shared lines")
             return
-        width = max(20, documents.scrollable_content_region.width)
-        lines: list[Line] = []
-        for split in ("train", "val"):
-            lines += [*document_lines(split, counts.of(split), width), ()]
-        documents.show([*lines, *overlap_lines(counts.overlap)], f"{counts.train.unit}s by length")
-        found = shared_lines(results.shared, shared.width)
-        head = "bytes  val  text" if found else "No validation line stands in the training text."
+        documents.show(partial(_documents, counts), f"{counts.train.unit}s by length")
         overlap = counts.overlap
         title = f"validation lines in train · {overlap.shared:,} of {overlap.val_lines:,}"
-        shared.show(found, head, title)
+        if results.shared:
+            write = partial(shared_lines, results.shared)
+            shared.show(write, lambda _: "bytes  val  text", title)
+        else:
+            shared.say("No validation line stands in the training text.", title)
 
     def show_hardest(self, source: DataSource, results: Results) -> None:
         """The windows that the run finds hardest."""
@@ -137,14 +136,21 @@ class Lists:
         if results.hardest is None:
             key = self._view.key_hint("data.evaluate")
             who = "its best checkpoint" if source.run else "a run: choose one first"
-            pane.show((), f"{key} measures every window of val with {who}.", "hardest windows")
+            pane.say(f"{key} measures every window of val with {who}.", "hardest windows")
             return
         previews = dict(zip(results.hardest, results.previews, strict=True))
-        lines = hard_lines(results.hardest, previews.__getitem__, pane.width)
-        pane.show(lines, "   loss    at token  text", "hardest windows of val")
+        write = partial(hard_lines, results.hardest, previews.__getitem__)
+        pane.show(write, lambda _: "   loss    at token  text", "hardest windows of val")
 
     def _not_counted(self) -> str:
         return f"Not counted yet: {self._view.key_hint('data.evaluate')} counts."
+
+
+def _documents(counts: Counts, width: int) -> list[Line]:
+    lines = [*overlap_lines(counts.overlap)]
+    for split in ("train", "val"):
+        lines += [(), *document_lines(split, counts.of(split), width)]
+    return lines
 
 
 def previews_of(source: DataSource, windows: Sequence[HardWindow]) -> tuple[str, ...]:

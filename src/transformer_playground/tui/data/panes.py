@@ -1,6 +1,6 @@
 """Panes of the Data view: the tokens of a window, and lists with one line for each entry."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
@@ -12,6 +12,10 @@ from transformer_playground.dataset_views.reading import ShownToken
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.data.data_state import Line, Tone, id_lines, token_lines
 
+Writer = Callable[[int], Sequence[Line]]
+"""Writes lines for a number of columns."""
+
+_LEAST_WIDTH = 24
 STYLES: Mapping[Tone, str] = {
     "plain": "$foreground",
     "muted": "$text-muted",
@@ -58,43 +62,71 @@ class TextPane(VerticalScroll):
 
 
 class SentencePane(VerticalScroll):
-    """Lines to read, such as counts and a histogram."""
+    """Lines to read, such as counts and a histogram, drawn anew for another width."""
 
     def __init__(self, name: str) -> None:
         super().__init__(id=f"data-{name}", classes="pane data-pane")
+        self._write: Writer | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id=f"{self.id}-text", markup=False)
 
-    def show(self, lines: Iterable[Line], title: str) -> None:
-        """Show other lines."""
+    def show(self, write: Writer, title: str) -> None:
+        """Show what is written for the width of the pane."""
+        self._write = write
         self.border_title = Content(visible_line(title))
-        self.query_one(Static).update(content_of(lines))
+        self._draw()
+
+    def on_resize(self) -> None:
+        self._draw()
+
+    def _draw(self) -> None:
+        if self._write is not None:
+            width = max(_LEAST_WIDTH, self.scrollable_content_region.width)
+            self.query_one(Static).update(content_of(self._write(width)))
 
 
 class ListPane(Vertical):
-    """A list below a line with the titles of its columns, or a sentence while it is empty."""
+    """A list below a line with the titles of its columns, drawn anew for another width."""
 
     def __init__(self, name: str) -> None:
         super().__init__(id=f"data-{name}", classes="pane data-pane")
+        self._write: Writer | None = None
+        self._head: Callable[[int], str] = lambda _: ""
+        self._drawn_width = 0
 
     def compose(self) -> ComposeResult:
         yield Static(id=f"{self.id}-head", classes="data-head", markup=False)
         yield OptionList(id=f"{self.id}-list", classes="data-list", markup=False, compact=True)
 
-    def show(self, lines: Sequence[Line], head: str, title: str) -> None:
-        """Show other entries; the highlighted place stays."""
+    def show(self, write: Writer, head: Callable[[int], str], title: str) -> None:
+        """Show the entries that are written for the width of the pane, below their titles."""
+        self._write, self._head = write, head
         self.border_title = Content(visible_line(title))
-        self.query_one(".data-head", Static).update(Content(visible_line(head)))
+        self._draw()
+
+    def say(self, sentence: str, title: str) -> None:
+        """Show a sentence in place of entries."""
+        self.show(lambda _: (), lambda _: sentence, title)
+
+    def on_resize(self) -> None:
+        if self._width != self._drawn_width:
+            self._draw()
+
+    @property
+    def _width(self) -> int:
+        # A scroll bar may appear with the entries.
+        return max(_LEAST_WIDTH, self.content_size.width - 2)
+
+    def _draw(self) -> None:
+        if self._write is None:
+            return
+        width = self._drawn_width = self._width
+        self.query_one(".data-head", Static).update(Content(visible_line(self._head(width))))
         options = self.query_one(OptionList)
         before = options.highlighted
+        lines = self._write(width)
         options.clear_options()
         options.add_options(Option(content_of([line])) for line in lines)
         if lines:
             options.highlighted = min(before or 0, len(lines) - 1)
-
-    @property
-    def width(self) -> int:
-        """Columns of a line."""
-        # A scroll bar may appear with the entries.
-        return max(24, self.content_size.width - 2)

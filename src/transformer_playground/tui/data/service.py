@@ -24,7 +24,7 @@ from transformer_playground.dataset_views.source import (
 from transformer_playground.formatting import percent_text
 from transformer_playground.runs.folder import open_run
 
-MOST_AT_ONCE = 50_000_000
+MOST_AT_ONCE = 200_000_000
 """Tokens that are read to count a dataset without being asked for: some seconds."""
 _KEPT = 4
 

@@ -88,10 +88,6 @@ class DataView(DataHost):
     def on_unmount(self) -> None:
         self.jobs.close()
 
-    def on_resize(self) -> None:
-        if self.source is not None:
-            self.call_after_refresh(self._lists.show_all, self.source, self.results)
-
     @property
     def _deck(self) -> PaneDeck:
         return self.query_one(PaneDeck)
@@ -229,7 +225,7 @@ class DataView(DataHost):
             return
         self.results.counts = counts
         self._lists.show_vocabulary(self.source, self.results)
-        self._lists.show_counts(self.source, self.results)
+        self._lists.show_counts(self.results)
         self.places.read_again()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
