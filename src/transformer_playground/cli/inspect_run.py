@@ -47,6 +47,7 @@ _READERS: Final[dict[str, tuple["View", ...]]] = {
     "windows": ("neurons",),
     "position": ("lens", "attribution", "attention"),
     "mean": ("ablate",),
+    "together": ("ablate",),
     "patch_kind": ("patch",),
 }
 
@@ -102,6 +103,9 @@ def inspect_run(
     ] = None,
     mean: Annotated[
         bool, typer.Option("--mean", help="With --ablate: replace by the mean, not by zero.")
+    ] = False,
+    together: Annotated[
+        bool, typer.Option("--together", help="With --ablate: switch off all parts at once.")
     ] = False,
     patch: Annotated[
         str | None,
@@ -190,6 +194,7 @@ def inspect_run(
         position=position,
         parts=tuple(ablate or ()),
         mean=mean,
+        together=together,
         other=patch,
         patch=patch_kind,
         neurons=neurons or "0",

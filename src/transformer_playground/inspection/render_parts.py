@@ -123,7 +123,11 @@ def ablate(result: Document, document: Document) -> list[str]:
     ]
 
 
-def _part(name: str) -> str:
+def _part(names: str) -> str:
+    return " + ".join(map(_part_name, names.split(" + ")))
+
+
+def _part_name(name: str) -> str:
     layer, _, part = name.partition(".")
     if not part:
         return f"layer {layer}"

@@ -60,6 +60,7 @@ class InspectRequest:
         position: Token after which the prediction is looked at; negative from the end.
         parts: Components to ablate, as `parse_component` reads them, or all.
         mean: Ablate by the mean instead of zero.
+        together: Ablate all components at once instead of one after the other.
         other: Prompt whose activations are patched in.
         patch: Activation that is patched.
         neurons: LAYER or LAYER.NEURON.
@@ -78,6 +79,7 @@ class InspectRequest:
     position: int = -1
     parts: tuple[str, ...] = ()
     mean: bool = False
+    together: bool = False
     other: str | None = None
     patch: Literal["residual", "attention", "mlp"] = "residual"
     neurons: str = "0"

@@ -253,13 +253,15 @@ def _ablate(context: ViewContext) -> dict[str, Any]:
     whole = record(model, tokens).logits
     before = context.scores(whole)
     found = []
-    for component in dict.fromkeys(components):
-        logits = ablate(model, tokens, [component], replacement=replacement).logits
+    each_once = list(dict.fromkeys(components))
+    is_together = context.request.together
+    for out in [each_once] if is_together else [[component] for component in each_once]:
+        logits = ablate(model, tokens, out, replacement=replacement).logits
         after = context.scores(logits)
         pairs = zip(after.surprisals[1:], before.surprisals[1:], strict=True)
         found.append(
             {
-                "part": str(component),
+                "part": " + ".join(map(str, out)),
                 "loss": after.mean_loss,
                 "change": (after.mean_loss or 0.0) - (before.mean_loss or 0.0),
                 "changes": [None, *((new or 0.0) - (old or 0.0) for new, old in pairs)],

@@ -249,3 +249,13 @@ def test_options_that_the_view_reads_are_taken(
 ) -> None:
     ended = tp("inspect", "first", *words)
     assert ended.code == 0, ended.err
+
+
+def test_parts_are_switched_off_one_by_one_or_together(trained: Project, tp: Tp) -> None:
+    words = ("inspect", "first", "--ablate", "0.1", "--ablate", "1.mlp", "--ablate", "0.1")
+    single = document(tp(*words, "--json"))["checkpoints"][0]["result"]["parts"]
+    both = document(tp(*words, "--together", "--json"))["checkpoints"][0]["result"]["parts"]
+    assert [each["part"] for each in single] == ["0.1", "1.mlp"]
+    assert [each["part"] for each in both] == ["0.1 + 1.mlp"]
+    assert both[0]["loss"] not in [each["loss"] for each in single]
+    assert "head 0.1 + mlp 1" in tp(*words, "--together").out

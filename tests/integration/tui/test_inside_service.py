@@ -51,7 +51,7 @@ def asked(text: str | tuple[int, ...] | int, run_id: str = "one", **about: objec
 def test_scores_lens_attention_and_ablation_are_those_of_the_command(
     service: InsideService, two_runs: Project, tmp_path: Path
 ) -> None:
-    answer = last(service, asked("10 bottles", position=4, block=1, parts=("1.0",)))
+    answer = last(service, asked("10 bottles", position=4, block=1, parts=("1.0", "0.mlp")))
     column = answer.columns[0]
     documents = {}
     views: tuple[View, ...] = ("text", "lens", "attention", "ablate", "heads")
@@ -69,6 +69,7 @@ def test_scores_lens_attention_and_ablation_are_those_of_the_command(
     assert column.scores is not None
     assert column.without is not None
     assert result["text"]["surprisals"] == pytest.approx(column.scores.surprisals)
+    assert result["ablate"]["parts"][0]["part"] == "1.0 + 0.mlp"
     assert result["ablate"]["parts"][0]["loss"] == pytest.approx(column.without.mean_loss)
     assert documents["text"]["text"]["token_texts"] == list("10 bottles")
     # The lens shows the model without the part, the document the whole one.

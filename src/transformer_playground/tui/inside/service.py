@@ -125,6 +125,7 @@ class InsideService:
             position=max(0, answer.here - 1),
             parts=question.parts,
             mean=question.mean,
+            together=True,
             experiments_dir=self._experiments_dir,
             environ=os.environ,
         )

@@ -33,7 +33,7 @@ _EXPORTS: "dict[InspectView, str]" = {
     "attention": "attention at the cursor",
     "attribution": "what each head and MLP adds to the logit",
     "heads": "scores of heads",
-    "ablate": "what is knocked out, part by part",
+    "ablate": "loss without what is knocked out",
 }
 
 
