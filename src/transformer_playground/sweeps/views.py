@@ -204,7 +204,7 @@ def parallel_view(
         strips = [_strip(line.places[place]) for line in shown]
         width = max(map(len, texts), default=0)
         cells = [f"{strip} {text:>{width}}" for strip, text in zip(strips, texts, strict=True)]
-        columns.append(Column(axis.title, cells))
+        columns.append(Column(axis.title, cells, weight=0 if axis.kind == "rate" else None))
     columns.append(Column("seed", [str(line.state.trial.seed) for line in shown], True))
     keys = data.sweep.keys
     rows = [
@@ -260,11 +260,13 @@ def curves_view(curves: Sequence[GroupCurve]) -> Shown:
     ends = [bound for curve in shown for bound in (curve.mean.min(), curve.mean.max())]
     low, high = min(ends, default=0.0), max(ends, default=0.0)
     columns = [Column("group", [curve.label for curve in shown], shrink_last=True)]
-    columns.append(Column("curve", [_sparkline(curve, low, high) for curve in shown], weight=0))
-    columns += [
-        Column(f"step {position_text(step)}", [_at(curve, step) for curve in shown], True)
-        for step in chosen
-    ]
+    sparks = [_sparkline(curve, low, high) for curve in shown]
+    columns.append(Column("curve", sparks, weight=len(chosen)))
+    for place, step in enumerate(chosen):
+        # In a narrow terminal the last step is left, and the curve.
+        weight = None if place == len(chosen) - 1 else place
+        cells = [_at(curve, step) for curve in shown]
+        columns.append(Column(f"step {position_text(step)}", cells, True, weight))
     columns.append(Column("runs", [str(curve.runs) for curve in shown], True))
     more = f"; {len(shown)} of {len(curves)} groups" if len(shown) < len(curves) else ""
     entries = [

@@ -132,6 +132,13 @@ def test_curves_show_where_a_group_has_ended() -> None:
         curves_of(data(), "dropout")
 
 
+def test_a_narrow_terminal_shows_the_last_step_of_curves_whole() -> None:
+    header, first, _ = table_lines(curves_view(CURVES).tables[0], 36)
+
+    assert "step 0" not in header
+    assert re.search(r"a <& +\S+ +3\.0000 ± 0\.2 +2$", first)
+
+
 @pytest.mark.parametrize("has_runs", [True, False])
 def test_each_view_has_the_documented_json(has_runs: bool) -> None:
     found = data() if has_runs else data(seeds=())
