@@ -107,6 +107,7 @@ def _use_repeatable_examples() -> None:
             "mutants",
             derandomize=True,
             database=None,
+            deadline=None,
             phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
             print_blob=False,
         )
