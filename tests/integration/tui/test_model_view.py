@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -118,5 +119,14 @@ def test_an_untrained_experiment_has_shapes_and_the_mouse_folds(project: Project
             await pilot.pause()
         await until(pilot, lambda: "FLOP/token" in shown(console))
         assert table.row.name == "blocks.1"
+        # An experiment that cannot be used, then none at all.
+        (project.experiment / "config.toml").write_text("[model]\nn_layer = 'x'\n")
+        await pilot.press("1", "6")
+        await until(pilot, lambda: is_at_rest(view) and "model.n_layer" in shown(console))
+        assert table.row is None
+        assert "blocks.0" not in shown(console)
+        shutil.rmtree(project.experiment)
+        console.context.refresh_snapshot()
+        await until(pilot, lambda: "No runs and no experiments yet" in shown(console))
 
     with_console(project, steps, (140, 45))

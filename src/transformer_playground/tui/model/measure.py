@@ -201,7 +201,7 @@ class SubjectReader:
         self._set(
             structure=known,
             settings=settings,
-            memory=training_memory(config, size) if is_own and size else None,
+            memory=training_memory(config, size or 0) if is_own else None,
             has_vocabulary=size is not None or not is_own,
         )
 

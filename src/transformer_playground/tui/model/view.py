@@ -228,11 +228,11 @@ class ModelView(View):
 
     def _draw_details(self) -> None:
         row = self.table.row
-        if not self._has_details or row is None:
+        if not self._has_details:
             return
         pane = self.query_one("#model-details")
         width = max(20, pane.content_size.width - 1)
-        lines = module_lines(self._state, row, width)
+        lines = module_lines(self._state, row, width) if row is not None else []
         self.query_one("#model-details-text", Static).update(line_content(lines))
 
     def on_module_table_highlighted(self) -> None:
