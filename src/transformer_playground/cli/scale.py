@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,7 +23,6 @@ from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
 from transformer_playground.formatting import duration_text
 from transformer_playground.runs.folder import RUNS_DIR
-from transformer_playground.scaling.family import LearningRateRule
 from transformer_playground.sweeps.folder import SWEEPS_DIR
 from transformer_playground.training.launch import Launch, resolve_launch
 
@@ -71,7 +70,7 @@ def scale(
         int, typer.Option("--seeds", metavar="N", min=1, max=1000, help="Seeds for each size.")
     ] = 1,
     lr_rule: Annotated[
-        LearningRateRule | None,
+        Literal["width", "sqrt-width", "fixed"] | None,
         typer.Option(
             "--lr-rule",
             help="Learning rate across sizes: times own width / width as muP says for hidden "
