@@ -56,7 +56,8 @@ class TextPane(VerticalScroll):
         self._draw()
 
     def _draw(self) -> None:
-        width = max(8, self.scrollable_content_region.width)
+        # A scroll bar may appear with the lines.
+        width = max(8, self.content_size.width - 1)
         lines = [*token_lines(self._tokens, width), (), *id_lines(self._tokens, width)]
         self.query_one("#data-tokens", Static).update(content_of(lines))
 
@@ -82,7 +83,8 @@ class SentencePane(VerticalScroll):
 
     def _draw(self) -> None:
         if self._write is not None:
-            width = max(_LEAST_WIDTH, self.scrollable_content_region.width)
+            # A scroll bar may appear with the lines.
+            width = max(_LEAST_WIDTH, self.content_size.width - 1)
             self.query_one(Static).update(content_of(self._write(width)))
 
 
