@@ -61,6 +61,11 @@ def count_text(value: float) -> str:
     return f"{value:.0f}"
 
 
+def counted(number: int, thing: str) -> str:
+    """A number of things whose plural ends in s: 1 line, 9,870 lines."""
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
 def rate_text(tokens_per_second: float) -> str:
     """Speed of training or sampling: 5.00k tokens/s."""
     return f"{count_text(tokens_per_second)} tokens/s"

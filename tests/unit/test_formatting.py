@@ -13,6 +13,7 @@ from transformer_playground.formatting import (
     change_text,
     clock_text,
     count_text,
+    counted,
     date_text,
     duration_text,
     end_text,
@@ -277,3 +278,11 @@ def test_durations_are_parsed(text: str, seconds: float) -> None:
 @pytest.mark.parametrize("text", ["", "m", "5x", "-5m", "5m3", "1e3", "five", "9" * 400])
 def test_what_is_no_duration_is_none(text: str) -> None:
     assert parse_duration(text) is None
+
+
+def test_one_thing_has_no_plural() -> None:
+    assert [counted(number, "line") for number in (0, 1, 9_870)] == [
+        "0 lines",
+        "1 line",
+        "9,870 lines",
+    ]

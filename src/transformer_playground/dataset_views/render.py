@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from transformer_playground.formatting import count_text, percent_text
+from transformer_playground.formatting import count_text, counted, percent_text
 from transformer_playground.tables import Column, table_lines
 from transformer_playground.terminal import visible, visible_line
 
@@ -87,7 +87,7 @@ def _vocabulary(rows: list[Document]) -> Iterator[str]:
 def _documents(found: Mapping[str, Document]) -> Iterator[str]:
     for split, each in found.items():
         yield (
-            f"{split}: {each['count']:,} {each['unit']}s, {each['lines']:,} lines; tokens of a "
+            f"{split}: {counted(each['count'], each['unit'])}, {counted(each['lines'], 'line')}; tokens of a "
             f"{each['unit']}: median {each['median_tokens']:,}, longest {each['longest_tokens']:,}"
         )
         most = max((bar["count"] for bar in each["histogram"]), default=1)

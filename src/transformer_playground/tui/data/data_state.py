@@ -17,6 +17,7 @@ from transformer_playground.errors import UsageError
 from transformer_playground.formatting import (
     UNKNOWN,
     count_text,
+    counted,
     loss_text,
     optional_text,
     percent_text,
@@ -247,8 +248,8 @@ def document_lines(split: str, statistics: SplitStatistics, width: int) -> Itera
     yield (
         (f"{split} ", "muted"),
         (
-            f"{statistics.parts:,} {unit}s, {statistics.lines:,} lines, "
-            f"{statistics.tokens:,} tokens",
+            f"{counted(statistics.parts, unit)}, {counted(statistics.lines, 'line')}, "
+            f"{counted(statistics.tokens, 'token')}",
             "plain",
         ),
     )
