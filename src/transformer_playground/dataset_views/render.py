@@ -86,9 +86,11 @@ def _vocabulary(rows: list[Document]) -> Iterator[str]:
 
 def _documents(found: Mapping[str, Document]) -> Iterator[str]:
     for split, each in found.items():
+        unit = each["unit"]
         yield (
-            f"{split}: {counted(each['count'], each['unit'])}, {counted(each['lines'], 'line')}; tokens of a "
-            f"{each['unit']}: median {each['median_tokens']:,}, longest {each['longest_tokens']:,}"
+            f"{split}: {counted(each['count'], unit)}, {counted(each['lines'], 'line')}; "
+            f"tokens of a {unit}: median {each['median_tokens']:,}, "
+            f"longest {each['longest_tokens']:,}"
         )
         most = max((bar["count"] for bar in each["histogram"]), default=1)
         for bar in each["histogram"]:
