@@ -27,6 +27,7 @@ Place = Literal[
     "data",
     "chart",
     "launch",
+    "rate",
     "settings",
     "export",
     "edit",
@@ -53,6 +54,7 @@ PLACES: Mapping[Place, str] = {
     "data": "Data",
     "chart": "Charts",
     "launch": "Launch form",
+    "rate": "Learning rate",
     "settings": "Settings table",
     "export": "Export form",
     "edit": "Text editor",
@@ -104,6 +106,7 @@ _sample = partial(Key, "sample")
 _samples = partial(Key, "samples")
 _inside = partial(Key, "inside")
 _launch = partial(Key, "launch")
+_rate = partial(Key, "rate")
 _settings = partial(Key, "settings")
 _export = partial(Key, "export")
 _edit = partial(Key, "edit")
@@ -389,6 +392,7 @@ KEYS: tuple[Key, ...] = (
         footer=True,
     ),
     _launch("sweep", "f7", "sweep", "Make a sweep of these settings.", "as sweep", footer=True),
+    _launch("rate", "f8", "rate", "Find a learning rate by a range test.", "find rate"),
     _launch("edit", "ctrl+t", "edit", "Edit the configuration file.", "edit file", footer=True),
     _launch("keep", "ctrl+s", "keep", "Save the added settings to the file.", "save", footer=True),
     _launch("other", "ctrl+o", "other", "Choose another experiment.", "experiment", footer=True),
@@ -400,6 +404,7 @@ KEYS: tuple[Key, ...] = (
         "all settings",
         footer=True,
     ),
+    _rate("take", "enter", "take", "Take the suggestion into the form.", "take", footer=True),
     _settings("edit", "enter", "edit", "Change the value; open or close a group.", footer=True),
     _settings("default", "space", "default", "Take the default.", footer=True),
     _settings(

@@ -12,11 +12,15 @@ from builders.commands import CONFIG, Project, make_project, make_trained_projec
 from builders.tui import shown, until, with_console
 from transformer_playground.runs.folder import read_run_config
 from transformer_playground.training.launch import Launch, resolve_launch
+from transformer_playground.training.lr_range import RangeTest
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.dialogs.pick import PickScreen
+from transformer_playground.tui.launch import rate_screen
 from transformer_playground.tui.launch.actions import edit_launch
 from transformer_playground.tui.launch.edit_config import EditConfigScreen
 from transformer_playground.tui.launch.overrides_input import OverridesInput
+from transformer_playground.tui.launch.rate_screen import RateScreen
+from transformer_playground.tui.launch.rate_test import RateTest
 from transformer_playground.tui.launch.settings_table import SettingsPane, SettingsTable
 from transformer_playground.tui.launch.view import LaunchScreen
 
@@ -444,6 +448,42 @@ def test_the_form_says_what_a_run_needs_from_an_earlier_one_or_from_timed_steps(
         await until(pilot, lambda: " timed steps" in shown(console))
 
     with_console(make_trained_project(project.root / "trained", "real"), steps, size=(120, 40))
+
+
+def test_a_learning_rate_is_found_and_taken_into_the_form(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rates = tuple(10 ** (place / 10 - 5) for place in range(41))
+    losses = tuple(4 - 2 / (1 + abs(place - 30)) for place in range(41))
+    found = RangeTest(rates, losses, True, 1e-3)
+    asked: list[Launch] = []
+
+    class Tested(RateTest):
+        """Finds at once what a process would."""
+
+        def __init__(self, experiments_dir: Path, runs_dir: Path, launch: Launch) -> None:
+            super().__init__(experiments_dir, runs_dir, launch)
+            asked.append(launch)
+
+        def run(self, on_note: object = None) -> RangeTest:
+            return found
+
+    monkeypatch.setattr(rate_screen, "RateTest", Tested)
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        form = await open_form(console, pilot)
+        await write(pilot, "model.n_layer=1")
+        await pilot.press("f8")
+        await until(pilot, lambda: isinstance(console.screen, RateScreen))
+        await until(pilot, lambda: "suggested" in shown(console))
+        assert "┤" in shown(console)
+        await pilot.press("enter")
+        await until(pilot, lambda: console.screen is form)
+        taken = ["model.n_layer=1", "train.optim.learning_rate=0.001"]
+        assert form.query_one(OverridesInput).overrides == taken
+
+    with_console(project, steps, size=(120, 40))
+    assert [launch.overrides for launch in asked] == [("model.n_layer=1",)]
 
 
 def test_without_data_or_runs_the_form_says_why_nothing_is_known(project: Project) -> None:

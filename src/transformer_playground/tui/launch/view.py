@@ -248,6 +248,23 @@ class LaunchScreen(Dialog[tuple[Launch, ...]]):
         is_busy = context_of(self).training.active is not None
         self.query_one(EstimateLine).measure(beside=is_busy)
 
+    def action_rate(self) -> None:
+        # Late: it needs numpy, which the first frame does not.
+        from transformer_playground.tui.launch.rate_screen import RateScreen, untestable
+
+        launch = replace(self._launch(), overrides=self._candidate)
+        if problem := untestable(launch) or self._checks.problem_at_once(launch):
+            self._show_problem(problem)
+            return
+        is_busy = context_of(self).training.active is not None
+        screen = RateScreen(self._experiments_dir, self._runs_dir, launch, is_busy=is_busy)
+        self.app.push_screen(screen, self._take_rate)
+
+    def _take_rate(self, overrides: tuple[str, ...] | None) -> None:
+        if overrides:
+            # With what was being typed, for which the rate was found.
+            self._input.confirm((*self._candidate, *overrides))
+
     def action_other(self) -> None:
         if self._base.origin is None:
             self.run_worker(self._list_choices, group="choices", thread=True, exclusive=True)
