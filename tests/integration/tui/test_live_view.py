@@ -14,9 +14,11 @@ from textual.pilot import Pilot
 
 import builders
 from builders.commands import CONTROL, Project, make_project
+from builders.corpora import prepared
 from builders.events import logged_step
 from builders.runs import append_rows, eval_row, make_run, status_row, train_row
 from builders.tui import shown, until, with_console
+from transformer_playground.data.dataset import open_dataset
 from transformer_playground.runs.jsonl import JsonlWriter
 from transformer_playground.training.events import Warned
 from transformer_playground.training.launch import Launch
@@ -421,3 +423,28 @@ def test_without_runs_the_view_shows_how_to_train_one(project: Project) -> None:
         await until(pilot, lambda: "No run to follow yet." in shown(console))
 
     with_console(project, steps)
+
+
+def test_n_grams_are_counted_on_a_key_and_their_line_hidden_by_it(project: Project) -> None:
+    config = prepared(project.root / "corpus")
+    dataset = open_dataset(config.dataset_dir, prepare_command="tp prepare")
+    make_run(
+        project.root / "runs",
+        "counted",
+        [status_row(0, "running", max_iters=10), train_row(1), eval_row(5, 9.0), eval_row(10, 0.1)],
+        config={"prepare": {"dataset_dir": str(config.dataset_dir)}},
+        dataset={"fingerprint": dataset.fingerprint},
+    )
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        view = await open_live(console, pilot, "counted")
+        await until(pilot, lambda: view.poller.frame and view.poller.frame.focus)
+        assert "5-gram" not in shown(console)
+        await pilot.press("F")
+        await until(pilot, lambda: "beats 5-gram" in shown(console) and "@ 10" in shown(console))
+        await until(pilot, lambda: "┄ 5-gram" in shown(console))
+        await pilot.press("F")
+        await until(pilot, lambda: "┄ 5-gram" not in shown(console))
+        assert "beats 5-gram" in shown(console)
+
+    with_console(project, steps, (140, 45))
