@@ -26,7 +26,7 @@ from transformer_playground.tui.sample.form import SampleForm
 
 KEYS = """
 [keys]
-everywhere.new = "f7"
+everywhere.new = "f13"
 live.quantity = "f8"
 live.write = "f9"
 runs.undo = "ctrl+y"
@@ -84,7 +84,7 @@ def notices(console: Console) -> str:
 def test_the_empty_live_view_names_the_key_that_trains(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await pilot.press("2")
-        await until(pilot, lambda: "Press f7 to train one." in shown(console))
+        await until(pilot, lambda: "Press f13 to train one." in shown(console))
 
     with_console(project, steps)
 
@@ -173,7 +173,7 @@ def test_the_launch_form_and_the_config_editor_name_their_keys(project: Project)
 def test_the_empty_sample_view_names_the_key_that_trains(project: Project) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await pilot.press("f11")
-        await until(pilot, lambda: "f7 trains a new run" in shown(console), 20)
+        await until(pilot, lambda: "f13 trains a new run" in shown(console), 20)
 
     with_console(project, steps)
 

@@ -88,7 +88,7 @@ def test_the_palette_finds_experiments_and_runs(project: Project, size: tuple[in
 
 
 def test_the_palette_shows_the_key_of_a_command_at_the_right(project: Project) -> None:
-    settings_file(project).write_text('[keys]\neverywhere.new = "f7"\n')
+    settings_file(project).write_text('[keys]\neverywhere.new = "f13"\n')
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: console.context.snapshot.runs)
@@ -97,7 +97,7 @@ def test_the_palette_shows_the_key_of_a_command_at_the_right(project: Project) -
         await pilot.press(*"train: a new")
         await until(pilot, lambda: "train: Train a new run" in shown(console))
         (row,) = [row for row in shown(console).splitlines() if "train: Train a new run" in row]
-        assert row.rstrip().endswith("  f7")
+        assert row.rstrip().endswith("  f13")
 
     with_console(project, steps)
 
