@@ -153,7 +153,7 @@ def test_the_launch_form_and_the_config_editor_name_their_keys(project: Project)
         await until(pilot, lambda: console.context.has_snapshot)
         edit_launch(console.context, Launch("tiny"))
         await until(pilot, lambda: isinstance(console.screen, LaunchScreen), 20)
-        hint = "a list of values queues a run for each · f5 trains"
+        hint = "a list or range queues a run for each · f5 trains"
         await until(pilot, lambda: hint in shown(console), 20)
         last = "^l edit file"
         await until(pilot, lambda: last in shown(console).splitlines()[-1], 20)
