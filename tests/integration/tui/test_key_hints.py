@@ -35,7 +35,7 @@ runs.columns = "f10"
 everywhere.sample = "f11"
 everywhere.help = "f12"
 dialog.close = "ctrl+g"
-everywhere.runs = "f3"
+everywhere.runs = "f14"
 runs.mark = "ctrl+k"
 runs.pin = "ctrl+b"
 launch.edit = "ctrl+l"
@@ -202,7 +202,7 @@ def test_the_compare_view_names_its_keys(trained: Project) -> None:
         await pilot.press("4")
         await until(pilot, lambda: isinstance(console.screen, CompareView), 20)
         await until(pilot, lambda: "ctrl+k adds a run here" in shown(console), 20)
-        hint = "in Runs (f3) ctrl+k selects a run, ctrl+b sets the baseline"
+        hint = "in Runs (f14) ctrl+k selects a run, ctrl+b sets the baseline"
         assert hint in shown(console)
         await pilot.press("ctrl+k")
         await until(pilot, lambda: isinstance(console.screen, PickScreen), 20)

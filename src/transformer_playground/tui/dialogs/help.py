@@ -8,8 +8,9 @@ from textual.content import Content
 from textual.widgets import Input, Static
 
 from transformer_playground.terminal import visible_line
-from transformer_playground.tui.bindings import Key, bindings_for, by_place, keys_text
+from transformer_playground.tui.bindings import bindings_for, by_place, keys_text
 from transformer_playground.tui.dialogs.base import Dialog
+from transformer_playground.tui.keys.key import Key
 from transformer_playground.tui.shared.line_input import LineInput
 
 _KEY_WIDTH = 16

@@ -1,0 +1,1 @@
+"""All keys of the console, as tables by kind of view."""
