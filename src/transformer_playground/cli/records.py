@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from transformer_playground.cli.options import AsJson, ExperimentsDir, Overrides, RunsDir, SweepsDir
+from transformer_playground.cli.options import (
+    AsJson,
+    ExperimentsDir,
+    Overrides,
+    RunsDir,
+    SweepsDir,
+    refuse_unread,
+)
 from transformer_playground.cli.output import note, print_table, say, say_json
 from transformer_playground.cli.train_sweep import SweepTraining
 from transformer_playground.errors import UsageError
@@ -24,6 +31,7 @@ _SEEDS = 5
 
 
 def show(
+    context: typer.Context,
     dataset: Annotated[
         str | None,
         typer.Argument(metavar="[DATASET]", help="Data set; without it, all are listed."),
@@ -65,7 +73,11 @@ def show(
                 f"The track '{track}' is one of {of_track}.", "Leave out the data set."
             )
         dataset = of_track
+    if json_output:
+        refuse_unread(context, {"limit": "with --json, which has all runs"})
     if dataset is None and not (json_output or markdown):
+        unread = ("measure", "limit", "experiments_dir", "runs_dir")
+        refuse_unread(context, dict.fromkeys(unread, "without a data set"))
         for name, each in published().items():
             say(f"{name}: {each.title}; {len(each.results)} results")
             for found in each.tracks:
@@ -153,6 +165,7 @@ def run(
     if request.signal is not None:
         note(f"stopped by {request.signal.name}. The same command goes on.")
         return request.exit_code
+    has_failed = training.report_failed()
     standing = standing_of(
         find_dataset(dataset), runs_dir, experiments_dir, measure=True, track=found, progress=note
     )
@@ -162,7 +175,7 @@ def run(
         say_json(as_document(dataset, find_dataset(dataset), standing, track))
     else:
         _print(dataset, standing, _LIMIT)
-    return 0
+    return 1 if has_failed else 0
 
 
 COMMANDS: dict[str, Callable[..., int | None]] = {"show": show, "run": run}

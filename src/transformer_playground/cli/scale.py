@@ -15,6 +15,7 @@ from transformer_playground.cli.options import (
     RunsDir,
     SweepsDir,
     check_out,
+    refuse_unread,
 )
 from transformer_playground.cli.output import note, print_table, say, say_json
 from transformer_playground.cli.preparation import PreparationDisplay
@@ -27,7 +28,6 @@ from transformer_playground.sweeps.folder import SWEEPS_DIR
 from transformer_playground.training.launch import Launch, resolve_launch
 
 if TYPE_CHECKING:
-    from transformer_playground.cli.train import StopRequest
     from transformer_playground.scaling.family import Family, NewFamily
     from transformer_playground.scaling.study import Study
     from transformer_playground.sweeps.progress import Progress
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 
 def scale(
+    context: typer.Context,
     experiment: Annotated[
         str, typer.Argument(metavar="EXP", help="Experiment name; can be omitted with --config.")
     ] = "",
@@ -101,11 +102,14 @@ def scale(
     Losses are those of the whole validation split. The law predicts the next size.
     """
     from transformer_playground.scaling.family import NewFamily
+    from transformer_playground.scaling.law import LEAST_LEVELS
 
     if json_output and markdown:
         raise UsageError("--json and --markdown are mutually exclusive.", "Choose one.")
     if no_train and verify:
         raise UsageError("--verify trains a run, which --no-train excludes.", "Leave out one.")
+    if no_train:
+        refuse_unread(context, {"jobs": "with --no-train"})
     if not sizes:
         raise UsageError("--sizes is missing.", "Give at least three, such as 20k,60k,200k.")
     if out is not None:
@@ -117,18 +121,24 @@ def scale(
     asked = NewFamily(experiment, sizes, budgets, predict, seeds, lr_rule, stated, name, config)
     work = _Work(asked, sweeps_dir, experiments_dir, runs_dir, jobs)
     family = work.create()
+    if len({member.shape for member in family.members}) < LEAST_LEVELS:
+        few = f"with fewer than {LEAST_LEVELS} sizes, from which no other is predicted"
+        refuse_unread(context, {"verify": few, "predict": few})
+    has_failed = False
     if not no_train:
         wanted = [family.sweep, *([family.held_out_sweep] if verify else [])]
         for sweep in wanted:
-            request = work.train(sweep)
+            training = work.training(sweep)
+            request = training.run()
             if request.signal is not None:
                 note(f"stopped by {request.signal.name}. The same command goes on.")
                 return request.exit_code
+            has_failed |= training.report_failed()
     study = work.read(family)
     if out is not None:
         _draw(study, out)
     _print(study, out, json_output=json_output, markdown=markdown)
-    return 0
+    return 1 if has_failed else 0
 
 
 class _Work:
@@ -155,8 +165,8 @@ class _Work:
             resolved.prepare(display.note, display.progress)
         return asked.create(name, config)
 
-    def train(self, sweep: "Sweep") -> "StopRequest":
-        """Train the runs of a sweep that are left; lines go to standard error."""
+    def training(self, sweep: "Sweep") -> SweepTraining:
+        """The training of the runs of a sweep that are left; lines go to standard error."""
         from transformer_playground.sweeps.create import estimate_seconds, open_sweep
         from transformer_playground.sweeps.folder import SweepFolder
         from transformer_playground.sweeps.tables import size_text
@@ -169,7 +179,7 @@ class _Work:
         time = "" if not seconds else f"; about {duration_text(seconds)}"
         note(f"{sweep.sweep_id}: {size_text(progress.sweep, states)}{time}")
         folder = SweepFolder(self._sweeps / sweep.sweep_id)
-        return SweepTraining(folder, progress, self._jobs, print=note).run()
+        return SweepTraining(folder, progress, self._jobs, print=note)
 
     def read(self, family: "Family") -> "Study":
         """The study of what is trained."""

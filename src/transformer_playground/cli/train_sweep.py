@@ -13,6 +13,7 @@ from transformer_playground.cli.preparation import PreparationDisplay
 from transformer_playground.cli.train import StopRequest, stop_on_signals
 from transformer_playground.formatting import duration_text, loss_text
 from transformer_playground.sweeps.folder import SWEEPS_DIR
+from transformer_playground.training.launch import shell_command
 
 if TYPE_CHECKING:
     from transformer_playground.sweeps.folder import SweepFolder
@@ -89,6 +90,17 @@ class SweepTraining:
             runner.run()
             workers.wait(lambda: request.signal is not None)
         return request
+
+    def report_failed(self) -> bool:
+        """Print how many runs have failed; whether there are some."""
+        states = self.progress.states()
+        failed = sum(state.state == "failed" for state in states)
+        if failed:
+            progress = self.progress
+            words = sweep_arguments("show", progress.sweep.sweep_id, self.folder.root.parent)
+            show = shell_command(["tp", *words], progress.experiments_dir, progress.runs_dir)
+            self.print(f"{failed} of {len(states)} runs have failed: {show}")
+        return failed > 0
 
 
 class _Display:

@@ -198,8 +198,12 @@ def _sweep(base: Sweep, sweep_id: str, members: Sequence[Member], settings: Sequ
 
 def _without_stopping(config: ExperimentConfig) -> tuple[str, ...]:
     """Every run must see its whole budget."""
-    patience = config.train.runtime.early_stop_patience
-    return (override("train.runtime.early_stop_patience", 0),) if patience else ()
+    runtime = config.train.runtime
+    limits = {
+        "train.runtime.early_stop_patience": runtime.early_stop_patience,
+        "train.runtime.max_minutes": runtime.max_minutes,
+    }
+    return tuple(override(key, 0) for key, limit in limits.items() if limit)
 
 
 def _checked_rule(rule: LearningRateRule | None, config: ExperimentConfig) -> LearningRateRule:

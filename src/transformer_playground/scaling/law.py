@@ -176,8 +176,7 @@ class Law:
 
     def _spread(self, residuals: FloatArray) -> tuple[float | None, int]:
         """Spread of the points around the law: their residuals, pooled with that of the seeds."""
-        count = 1 + 2 * sum(self._has)
-        degrees = len(self.points) - count
+        degrees = len(self.points) - _coefficients(*self._has)
         squares = float(residuals @ residuals) if degrees > 0 else 0.0
         degrees = max(0, degrees)
         for each in self.points:
@@ -249,6 +248,10 @@ def _log_sum(parts: FloatArray) -> FloatArray:
     return total
 
 
+def _coefficients(of_size: bool, of_tokens: bool) -> int:
+    return 1 + 2 * (of_size + of_tokens)
+
+
 def _mean_log(values: Sequence[int]) -> float:
     return math.fsum(map(math.log, values)) / len(values)
 
@@ -265,7 +268,8 @@ def fit_law(points: Sequence[Point]) -> Law:
     largest budget count; in the same way for sizes.
 
     Raises:
-        UsageError: There are neither three sizes nor three budgets.
+        UsageError: There are neither three sizes nor three budgets, or fewer points than
+            coefficients.
     """
     sizes = {each.parameters for each in points}
     budgets = {each.tokens for each in points}
@@ -281,9 +285,15 @@ def fit_law(points: Sequence[Point]) -> Law:
         for each in points
         if (of_tokens or each.tokens == max(budgets)) and (of_size or each.parameters == max(sizes))
     ]
-    if len({each.parameters for each in kept}) < LEAST_LEVELS and of_size:
+    left = "Train those that are left."
+    if of_size and len({each.parameters for each in kept}) < LEAST_LEVELS:
+        raise UsageError(f"Only {len(kept)} sizes have been trained with the largest budget.", left)
+    if of_tokens and len({each.tokens for each in kept}) < LEAST_LEVELS:
+        raise UsageError(f"The largest size has been trained with only {len(kept)} budgets.", left)
+    if len(kept) < (count := _coefficients(of_size, of_tokens)):
         raise UsageError(
-            f"Only {len(kept)} sizes have been trained with the largest budget.",
-            "Train those that are left.",
+            f"A law of sizes and budgets has {count} coefficients; there are only {len(kept)} "
+            "points.",
+            left,
         )
     return Law(kept, of_size=of_size, of_tokens=of_tokens)

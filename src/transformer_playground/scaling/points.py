@@ -56,11 +56,12 @@ def read_results(
 ) -> list[Result]:
     """The results of members, each of which has as many trials as there are seeds.
 
-    Runs are measured as `tp compare --paired` does: their best checkpoint, once, and the losses are
-    kept in their folders.
+    A run that ended before its last step has not seen its budget and is left out. The others are
+    measured as `tp compare --paired` does: their best checkpoint, once, and the losses are kept in
+    their folders.
 
     Args:
-        progress: Called with a sentence before each evaluation.
+        progress: Called with a sentence before each evaluation, and for each run left out.
 
     Raises:
         PlaygroundError: A run has no intact checkpoint, or its dataset is not found.
@@ -69,7 +70,18 @@ def read_results(
     found = []
     for place, member in enumerate(members):
         own = states[place * seeds : (place + 1) * seeds]
-        rows = [state.row for state in own if state.state == "finished" and state.row is not None]
+        rows = []
+        for state in own:
+            if state.state != "finished" or state.row is None:
+                continue
+            summary = state.row.summary
+            last = max(summary.train_step or 0, summary.eval_step or 0)
+            if last < member.steps:
+                progress(
+                    f"{state.row.run_id} ended after {last} of {member.steps} steps and is left out"
+                )
+            else:
+                rows.append(state.row)
         losses = []
         for row in rows:
             progress(f"reading {row.run_id}")

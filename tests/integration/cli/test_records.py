@@ -76,6 +76,9 @@ def test_results_are_listed_and_written_as_markdown(tp: Tp) -> None:
         (("records", "imagenet"), "There are no records of 'imagenet'"),
         (("records", "run", "short", "--set", "model.n_layer=1,2"), "a track is for one recipe"),
         (("records", "bottles", "--json", "--markdown"), "mutually exclusive"),
+        (("records", "--measure"), "--measure has no effect without a data set"),
+        (("records", "--limit", "3"), "--limit has no effect without a data set"),
+        (("records", "bottles", "--json", "--limit", "3"), "--limit has no effect with --json"),
     ],
 )
 def test_what_is_no_record_is_refused(tp: Tp, words: tuple[str, ...], sentence: str) -> None:
@@ -83,3 +86,13 @@ def test_what_is_no_record_is_refused(tp: Tp, words: tuple[str, ...], sentence: 
 
     assert ended.code == 2
     assert sentence in ended.err
+
+
+@pytest.mark.usefixtures("known")
+def test_failed_seeds_are_counted_and_the_exit_code_says_so(tp: Tp) -> None:
+    diverges = ("--set", "train.optim.learning_rate=1e30", "--set", "train.optim.grad_clip=0")
+
+    ended = tp("records", "run", "short", "--seeds", "2", *diverges)
+
+    assert ended.code == 1
+    assert "2 of 2 runs have failed: tp sweep show short-tiny-" in ended.err

@@ -10,7 +10,9 @@ from transformer_playground.runs.folder import RUNS_DIR
 
 SCALE = (
     *("scale", "tiny", "--sizes", "8x1,16x1,24x2", "--budgets", "128", "--predict", "32x2"),
-    *("--set", "train.runtime.eval_interval=2", "--lr-rule", "sqrt-width", "--json"),
+    # A limit of time must not cut a budget.
+    *("--set", "train.runtime.eval_interval=2", "--set", "train.runtime.max_minutes=1e-6"),
+    *("--lr-rule", "sqrt-width", "--json"),
 )
 
 
@@ -69,6 +71,9 @@ def test_a_family_is_trained_once_and_its_prediction_held_against_a_run(
         (("--predict", "16x1"), "is one of the sizes that are fitted"),
         (("--set", "train.optim.optimizer=muon"), "is for AdamW"),
         (("--no-train", "--verify"), "Leave out one"),
+        (("--no-train", "--jobs", "1"), "--jobs has no effect with --no-train"),
+        (("--sizes", "8x1,16x1", "--verify"), "--verify has no effect with fewer than 3 sizes"),
+        (("--sizes", "8x1,16x1"), "--predict has no effect with fewer than 3 sizes"),
         (("--out", "scale.gif"), "cannot be written as 'scale.gif'"),
     ],
 )
@@ -80,3 +85,12 @@ def test_a_family_that_cannot_be_is_refused_before_anything_is_trained(
     assert ended.code != 0
     assert words in ended.err
     assert not list((project.root / RUNS_DIR).glob("scale-*"))
+
+
+def test_failed_runs_are_counted_and_the_exit_code_says_so(tp: Tp) -> None:
+    diverges = ("--set", "train.optim.learning_rate=1e30", "--set", "train.optim.grad_clip=0")
+
+    ended = tp("scale", "tiny", "--sizes", "8x1,16x1", "--budgets", "512", *diverges)
+
+    assert ended.code == 1
+    assert "2 of 2 runs have failed: tp sweep show scale-tiny-" in ended.err

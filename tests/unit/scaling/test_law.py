@@ -81,6 +81,20 @@ def test_neither_three_sizes_nor_three_budgets_are_no_law() -> None:
         fit_law(few)
 
 
+def test_three_budgets_of_which_the_largest_size_has_two_are_no_law() -> None:
+    few = [each for each in points() if each.parameters <= 50_000]
+
+    with pytest.raises(UsageError, match="The largest size has been trained with only 2 budgets"):
+        fit_law(few[:-1])
+
+
+def test_fewer_points_than_coefficients_are_no_law() -> None:
+    diagonal = [points()[place] for place in (0, 4, 8)]
+
+    with pytest.raises(UsageError, match="has 5 coefficients; there are only 3 points"):
+        fit_law(diagonal)
+
+
 def test_as_many_points_as_coefficients_have_no_band_but_seeds_give_one() -> None:
     three = points(budgets=BUDGETS[-1:])[:3]
     assert fit_law(three).predict(2e6, 1e6).band is None
