@@ -155,7 +155,7 @@ def equal(left: Any, right: Any) -> bool:
 def final_payload(run: RunFolder) -> dict[str, Any]:
     """The newest checkpoint without what a clock decides."""
     payload = load_payload(newest_valid(run.checkpoints).path)
-    for clock in ("wall_time", "window_seconds", "window_data_seconds"):
+    for clock in ("wall_time", "active_seconds", "window_seconds", "window_data_seconds"):
         payload["progress"].pop(clock)
     payload.pop("config")
     return payload

@@ -1,5 +1,6 @@
 """`tp lr-find`."""
 
+import math
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -61,10 +62,10 @@ def lr_find(
     """
     from transformer_playground.training.lr_range import RangeSettings
 
-    if not 0 < start < end:
+    if not 0 < start < end < math.inf:
         raise UsageError(
             f"--start {start:g} and --end {end:g} are no range of rates.",
-            "Give a positive start below the end.",
+            "Give finite rates, a positive start below the end.",
         )
     if out is not None:
         from transformer_playground.plots.loss_plot import plot_format

@@ -13,7 +13,7 @@ from transformer_playground.errors import DataError, PlaygroundError, RunError
 from transformer_playground.jsonvalues import as_int, as_number, as_object, as_text, to_jsonable
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.generation_request import SampleSpec
-from transformer_playground.runs.naming import SEED, WITHOUT_EFFECT
+from transformer_playground.runs.naming import SEED, learning_settings
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.runs.status import judge_status, read_writer
 from transformer_playground.runs.summary import RunSummary, summary_of
@@ -111,11 +111,8 @@ class ComparedRun:
     @property
     def configuration(self) -> str:
         """Equal for runs that differ only in their seed and in settings without effect."""
-        rest = {
-            key: value
-            for key, value in self.settings.items()
-            if key != SEED and not key.startswith(WITHOUT_EFFECT)
-        }
+        rest = learning_settings(self.settings)
+        rest.pop(SEED, None)
         identity = [self.experiment, self.fingerprint, self.tokenizer, rest]
         return json.dumps(identity, sort_keys=True)
 

@@ -78,7 +78,7 @@ class RuntimeConfig(Table):
     max_minutes: float = setting(
         0.0,
         "End after this many minutes of training, which are then the length of the schedule, too; "
-        "0 = no limit.",
+        "a branch counts those of its parent; 0 = no limit.",
         ge=0,
     )
     eval_interval: int = setting(250, "Steps between evaluations.", ge=1)

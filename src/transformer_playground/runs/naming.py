@@ -27,11 +27,17 @@ _WORD = re.compile(r"[A-Za-z][\w./-]*")
 _UNSET = "unset"
 # A description says nothing about training, nor do defaults for samples and exported files.
 _IGNORED = ("experiment.", "sample.", "export.")
-WITHOUT_EFFECT = (
+# Those that change what is displayed, kept or exported, not what is learned.
+_WITHOUT_EFFECT = (
     *(*_IGNORED, *sorted(LOCATIONS), "train.checkpointing."),
     *(f"train.runtime.{name}" for name in ("log_", "sample_", "auto_", "tensorboard", "threads")),
 )
-"""Starts of the settings that change what is displayed, kept or exported, not what is learned."""
+_TIMED = "train.runtime.max_minutes"
+# Those of them that take no time, either.
+_WITHOUT_TIME = (
+    *("experiment.", "export.", *sorted(LOCATIONS)),
+    *("train.runtime.auto_", "train.checkpointing.keep."),
+)
 _ORDER = (
     "model.",
     "hf_model.",
@@ -48,9 +54,22 @@ _ORDER = (
 )
 # Those and what changes speed, rounding or how often the loss is measured.
 _TECHNICAL = (
-    *WITHOUT_EFFECT,
+    *_WITHOUT_EFFECT,
     *(f"train.runtime.{name}" for name in ("device", "dtype", "tf32", "compile", "eval_")),
 )
+
+
+def learning_settings(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that decide what a run learns; its seed is one of them.
+
+    If the time of a run is limited, whatever takes time decides how many steps it makes: threads,
+    samples, rows of the log and checkpoints, too.
+
+    Args:
+        settings: By dotted key.
+    """
+    without = _WITHOUT_TIME if settings.get(_TIMED) else _WITHOUT_EFFECT
+    return {key: value for key, value in settings.items() if not key.startswith(without)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,7 +19,7 @@ from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import RunFolder, check_run_id, read_run_config
 from transformer_playground.runs.index import flatten
 from transformer_playground.runs.listing import list_runs
-from transformer_playground.runs.naming import SEED, WITHOUT_EFFECT
+from transformer_playground.runs.naming import SEED, learning_settings
 from transformer_playground.sweeps.axes import Choices, Values, override
 from transformer_playground.sweeps.search import Search
 from transformer_playground.sweeps.spec import MOST_RUNS, Sweep
@@ -324,5 +324,4 @@ def _defaults() -> Mapping[str, Any]:
 
 
 def _key(settings: Mapping[str, Any]) -> str:
-    kept = {key: value for key, value in settings.items() if not key.startswith(WITHOUT_EFFECT)}
-    return repr(sorted(kept.items()))
+    return repr(sorted(learning_settings(settings).items()))

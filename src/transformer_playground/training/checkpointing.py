@@ -45,6 +45,8 @@ def read_state(payload: Mapping[str, Any]) -> TrainingState:
         if scheme == BATCH_SCHEME:
             batch_size = payload["config"]["train"]["data"]["batch_size"]
             progress["windows_drawn"] = progress.pop("batches_drawn") * batch_size
+        # Checkpoints of older versions do not tell pauses apart.
+        progress.setdefault("active_seconds", progress.get("wall_time", 0.0))
         return TrainingState(**progress)
     except (KeyError, TypeError, ValueError) as error:
         raise _state_error(error) from error

@@ -180,7 +180,7 @@ def _require_same(setup: TrainingSetup, ranks: DistInfo) -> None:
 def _why_finished(run: RunFolder, state: TrainingState, runtime: RuntimeConfig) -> str:
     """Why a finished run has no step left, and how to train on; empty if training can resume."""
     limit = 60 * runtime.max_minutes
-    reason = state.end_reason(runtime, state.wall_time / limit if limit else 0.0)
+    reason = state.end_reason(runtime, state.active_seconds / limit if limit else 0.0)
     if reason is None or derive_status(run).state != "finished":
         return ""
     longer = f"--set train.runtime.max_iters={2 * max(state.step, 1)}"
@@ -188,7 +188,7 @@ def _why_finished(run: RunFolder, state: TrainingState, runtime: RuntimeConfig) 
     if reason == "early stopped":
         ended, how = "stopped early", ["--set train.runtime.early_stop_patience=0"]
         how += [longer] if state.step >= runtime.max_iters else []
-    if limit and state.wall_time >= limit:
+    if limit and state.active_seconds >= limit:
         how = [each for each in how if each != longer or state.step >= runtime.max_iters]
         how.append(f"--set train.runtime.max_minutes={2 * runtime.max_minutes:g}")
     return (
@@ -243,6 +243,8 @@ def _fitting_payload(
         "reference_val_loss": None,
         "evaluations_without_improvement": 0,
         "wall_time": 0.0,
+        # As the step: both decide the learning rate.
+        "active_seconds": read_state(payload).active_seconds,
     }
     fitting = {**payload, "progress": {**payload["progress"], **own}}
     if payload["optimizer"].keys() != fresh.keys():

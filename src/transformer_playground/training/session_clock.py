@@ -17,9 +17,16 @@ class SessionClock:
         self._limit, self._ranks = config.runtime.max_minutes * _MINUTE, ranks
         self._begun = self._paused = 0.0
 
-    def begin(self, earlier: float) -> None:
-        """Begin a session; `earlier` are the seconds of those before."""
+    def begin(self, earlier: float, active: float) -> None:
+        """Begin a session.
+
+        Args:
+            earlier: Seconds of the sessions before, pauses included.
+            active: Those that count against `max_minutes`: without pauses, and in a branch with
+                those of its parent.
+        """
         self._begun = time.perf_counter() - earlier
+        self._paused = earlier - active
 
     @contextlib.contextmanager
     def pause(self) -> Iterator[None]:
@@ -35,13 +42,13 @@ class SessionClock:
 
     @property
     def active_seconds(self) -> float:
-        """Seconds of all sessions without the pauses of this one."""
+        """Seconds of all sessions, of a branch with those of its parent, without pauses."""
         return self.seconds - self._paused
 
     def share(self) -> float:
         """Share of `max_minutes` that is used up, the same on all ranks; 0 without a limit.
 
-        Pauses of this session do not count. Every rank must call this.
+        Pauses do not count. Every rank must call this.
         """
         if not self._limit:
             return 0.0

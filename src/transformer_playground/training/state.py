@@ -30,7 +30,8 @@ class TrainingState:
     `evaluated_at` and `sampled_at` are the steps of the last evaluation and sample, so that a
     resumed run neither repeats nor skips one. `windows_drawn` counts the windows of all
     ranks. The `window_*` fields are sums since the last logged step. `wall_time` is the seconds
-    spent in `fit`, over all sessions of the run.
+    spent in `fit`, over all sessions of the run; `active_seconds` is the part of them without
+    pauses, in a branch with that of its parent, and counts against `max_minutes`.
     """
 
     step: int = 0
@@ -51,6 +52,7 @@ class TrainingState:
     reference_val_loss: float | None = None
     evaluations_without_improvement: int = 0
     wall_time: float = 0.0
+    active_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         # Not a field, and so not in checkpoints: needed only until the newest best is saved.

@@ -144,7 +144,7 @@ class Trainer:
 
     def begin_session(self) -> None:
         """Start the clock, and prepare model and calling thread for training."""
-        self._clock.begin(self.state.wall_time)
+        self._clock.begin(self.state.wall_time, self.state.active_seconds)
         if threads := self.train.runtime.threads:
             torch.set_num_threads(threads)
         self.model.train()
@@ -331,7 +331,7 @@ class Trainer:
         if not self.dist.is_main:
             self._checkpointer.take_part(state)
             return
-        state.wall_time = self._clock.seconds
+        state.wall_time, state.active_seconds = self._clock.seconds, self._clock.active_seconds
         self._events.sync(state.step)
         try:
             self._events.emit(self._checkpointer.save(state, last=last, best=best))

@@ -1,6 +1,8 @@
 """A branch: a new run that starts from a checkpoint of another."""
 
+import itertools
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +105,24 @@ def test_a_branch_uses_changed_settings_from_its_checkpoint_on(tmp_path: Path) -
     assert result.state.step == 25
     rates = [row["lr"] for row in rows_of(result.run, "train")]
     assert max(rates) <= 5e-4
+
+
+def test_a_branch_of_a_limited_run_goes_on_with_its_time_and_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ticks = itertools.count()
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
+    limited = runtime(max_iters=1000, max_minutes=2, eval_interval=10, log_interval=1)
+    parent = train(tmp_path, LONG, limited, run_id="parent")
+    rate_before = next(row["lr"] for row in rows_of(parent.run, "train") if row["step"] == 10)
+
+    run = branch(tmp_path, LONG, limited).run
+    rates = [row["lr"] for row in rows_of(run, "train")]
+    assert max(rates) < rate_before
+    ended = branch(tmp_path, LONG, limited, checkpoint="last", run_id="ended")
+    assert ended.state.step == parent.state.step
+    longer = branch(tmp_path, LONG, limited, runtime(max_minutes=3), checkpoint="last", run_id="b")
+    assert longer.state.step > parent.state.step
 
 
 def test_a_branch_keeps_the_shape_of_the_model(tmp_path: Path) -> None:

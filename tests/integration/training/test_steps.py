@@ -26,7 +26,7 @@ from transformer_playground.model.loss import summed_cross_entropy
 from transformer_playground.runs.folder import create_run
 from transformer_playground.training import accumulation
 from transformer_playground.training import trainer as module
-from transformer_playground.training.checkpointing import Checkpointer, ResumePoint
+from transformer_playground.training.checkpointing import Checkpointer, ResumePoint, read_state
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.events import (
     CheckpointSaved,
@@ -37,6 +37,7 @@ from transformer_playground.training.events import (
     Warned,
 )
 from transformer_playground.training.mixed_precision import MixedPrecisionParams
+from transformer_playground.training.rng import RANDOMNESS_SCHEME
 from transformer_playground.training.setup import TrainingSetup, build_setup
 from transformer_playground.training.state import TrainingState
 from transformer_playground.training.trainer import Trainer
@@ -163,11 +164,42 @@ def test_time_goes_on_from_earlier_sessions(
 ) -> None:
     clock = Clock(monkeypatch)
     trainer, _ = begin(setup_of(tmp_path), tmp_path)
-    trainer.state.wall_time = 40.0
+    trainer.state.wall_time = trainer.state.active_seconds = 40.0
     trainer.begin_session()
     clock.now += 7.0
     trainer.save(last=True, best=False)
     assert trainer.state.wall_time == 47.0
+
+
+def test_a_pause_of_an_earlier_session_does_not_count_against_the_time_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock(monkeypatch)
+    setup = setup_of(tmp_path, runtime(max_minutes=2))
+    trainer, _ = begin(setup, tmp_path)
+    clock.now += 30.0
+    with trainer._clock.pause():
+        clock.now += 28_800.0
+    trainer.save(last=True, best=False)
+    found = choose(trainer.run.checkpoints, "last")
+
+    resumed, _ = begin(
+        setup, tmp_path, resume_from=ResumePoint(load_payload(found.path), found.path)
+    )
+    clock.now += 30.0
+
+    assert resumed._clock.share() == 0.5
+    assert resumed._clock.seconds == 28_860.0
+
+
+def test_a_checkpoint_of_an_older_version_counts_all_its_time(tmp_path: Path) -> None:
+    trainer, _ = begin(setup_of(tmp_path), tmp_path)
+    trainer.state.wall_time = 40.0
+    progress = dataclasses.asdict(trainer.state)
+    del progress["active_seconds"]
+    payload = {"generators": {"scheme": RANDOMNESS_SCHEME}, "progress": progress}
+
+    assert read_state(payload).active_seconds == 40.0
 
 
 def test_a_loss_scale_that_is_too_large_costs_a_step_and_no_more(

@@ -4,12 +4,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.runs import run_info
 from transformer_playground.runs.fields import Parent, RunInfo
-from transformer_playground.runs.naming import name_runs, setting_headers
+from transformer_playground.runs.naming import learning_settings, name_runs, setting_headers
 
 PE, ACT, LR = "model.positional_encoding", "model.activation", "train.optim.learning_rate"
 LAYERS, SEED = "model.n_layer", "train.runtime.seed"
@@ -184,3 +185,33 @@ def test_names_are_unique_whatever_the_settings_are(tables: list[dict[str, Any]]
     names = name_runs(unique.values()).labels
     assert len(set(names.values())) == len(unique)
     assert all(names.values())
+
+
+TIMED = "train.runtime.max_minutes"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(f"train.runtime.{name}" for name in ("threads", "sample_interval", "log_interval")),
+        *("train.checkpointing.interval", "sample.sample.max_new_tokens"),
+    ],
+)
+def test_what_takes_time_decides_what_is_learned_only_if_the_time_is_limited(key: str) -> None:
+    assert learning_settings({LAYERS: 2, key: 3, TIMED: 0.0}) == {LAYERS: 2, TIMED: 0.0}
+    assert learning_settings({LAYERS: 2, key: 3}) == {LAYERS: 2}
+    limited = {LAYERS: 2, key: 3, TIMED: 5.0}
+    assert learning_settings(limited) == limited
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "experiment.name",
+        "prepare.raw_dir",
+        "train.runtime.auto_plot",
+        "train.checkpointing.keep.last",
+    ],
+)
+def test_what_takes_no_time_never_decides_what_is_learned(key: str) -> None:
+    assert learning_settings({TIMED: 5.0, key: 3}) == {TIMED: 5.0}
