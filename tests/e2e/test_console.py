@@ -142,7 +142,7 @@ def test_a_shell_with_job_control_suspends_and_continues_the_console_while_it_tr
         seen = len(terminal.output)
         terminal.type("fg\r")
         # Everything is drawn again, also what training does not change.
-        for part in ("1 Runs", "samples", "keys"):
+        for part in ("2 Live", "samples", "keys"):
             read_new(terminal, part, seen)
     terminal.type("q")
     terminal.read_until(1, after="Cancel")
