@@ -217,11 +217,10 @@ def _points(
 
 
 def _differences(effect: Effect) -> list[tuple[float, float]]:
-    best = effect.levels[0].loss.mean or 0.0
     return [
         (level.difference.mean or 0.0, level.difference.standard_error or 0.0)
         if level.difference is not None
-        else ((level.loss.mean or 0.0) - best, 0.0)
+        else (0.0, 0.0)
         for level in effect.levels
     ]
 

@@ -3,10 +3,13 @@
 Losses are best validation losses in nats per token; smaller is better.
 """
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+import numpy as np
 
 from transformer_playground.comparison.cells import estimate_text
 from transformer_playground.comparison.estimates import Estimate, estimate
@@ -43,9 +46,10 @@ class Level:
     Attributes:
         value: As text, or the bounds of drawn numbers.
         loss: Mean over all trials with this value.
-        difference: Mean difference to the best value; None for that value itself, or if it cannot
-            be told.
-        p_value: Of that difference; None if it has no standard error.
+        difference: Mean difference to the best value; None for that value itself. It has a standard
+            error if there is a test.
+        p_value: Of that difference, corrected by Holm's method for the differences between all
+            values of the setting; None without a test.
         test: "paired" = t-test over pairs of trials that agree in everything else and in the seed;
             "welch" = without two such pairs, as in a random sweep: Welch's test over the means of
             combinations.
@@ -67,9 +71,9 @@ class Effect:
 
     @property
     def size(self) -> float:
-        """Difference of the mean losses of the worst and the best value."""
-        means = [level.loss.mean for level in self.levels if level.loss.mean is not None]
-        return max(means) - min(means) if means else 0.0
+        """Difference of the worst value to the best one."""
+        found = [abs(level.difference.mean or 0.0) for level in self.levels if level.difference]
+        return max(found, default=0.0)
 
 
 def combine(states: Iterable[TrialState]) -> list[Combination]:
@@ -159,14 +163,22 @@ def block_tests(losses: Sequence[Sequence[float]]) -> list[float] | None:
     return found
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values, in their order, corrected for their number by Holm's step-down method (1979).
+
+    Below a level, the chance that any of the rejected hypotheses is true is below it, too.
+    """
+    found, largest = [0.0] * len(p_values), 0.0
+    order = sorted(range(len(p_values)), key=p_values.__getitem__)
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, p_values[place] * (len(p_values) - rank)))
+        found[place] = largest
+    return found
+
+
 def rejections(p_values: Sequence[float], level: float = LEVEL) -> int:
-    """How many hypotheses Holm's method (1979) rejects at a level."""
-    count = 0
-    for rank, value in enumerate(sorted(p_values)):
-        if value * (len(p_values) - rank) >= level:
-            break
-        count += 1
-    return count
+    """How many hypotheses Holm's method rejects at a level."""
+    return sum(value < level for value in holm(p_values))
 
 
 def values_text(values: Values) -> str:
@@ -214,12 +226,11 @@ def _effect(axis: Axis, combinations: Sequence[Combination]) -> Effect:
                     group.pairs[others, state.trial.seed] = loss
         if each.loss.mean is not None:
             group.means.append(each.loss.mean)
-    measured = [(estimate(group.losses), group) for group in groups if group.losses]
-    measured.sort(key=lambda pair: pair[0].mean or 0.0)
-    return Effect(axis.key, tuple(_level(group, loss, measured[0][1]) for loss, group in measured))
+    measured = [group for group in groups if group.losses]
+    return Effect(axis.key, tuple(_levels(measured)))
 
 
-@dataclass
+@dataclass(eq=False)
 class _Group:
     """Losses of one level: of all runs, by what else they have, and the mean of combinations."""
 
@@ -228,16 +239,79 @@ class _Group:
     pairs: dict[tuple[str, int], float] = field(default_factory=dict)
     means: list[float] = field(default_factory=list)
 
+    @property
+    def mean(self) -> float:
+        return math.fsum(self.means) / len(self.means)
 
-def _level(own: _Group, loss: Estimate, best: _Group) -> Level:
-    if own is best:
-        return Level(own.label, loss)
-    shared = [own.pairs[key] - best.pairs[key] for key in own.pairs if key in best.pairs]
-    difference = estimate(shared)
-    error, mean = difference.standard_error, difference.mean or 0.0
+
+@dataclass(frozen=True)
+class _Difference:
+    """Of two levels, with its p-value before the correction."""
+
+    estimate: Estimate
+    p_value: float | None = None
+    test: EffectTest | None = None
+
+
+def _levels(groups: Sequence[_Group]) -> list[Level]:
+    """The levels, best first, the others by their difference to it."""
+    differences = {
+        (one, other): _difference(groups[one], groups[other])
+        for one, other in itertools.combinations(range(len(groups)), 2)
+    }
+    is_paired = all(each.test == "paired" for each in differences.values())
+    means = _adjusted_means(groups) if is_paired else [group.mean for group in groups]
+    # The best one is chosen by the same losses, so that any of the pairs might have been tested.
+    tested = {pair: each.p_value for pair, each in differences.items() if each.p_value is not None}
+    corrected = dict(zip(tested, holm(list(tested.values())), strict=True))
+    best = min(range(len(groups)), key=means.__getitem__, default=0)
+    others: list[tuple[float, Level]] = []
+    for place, group in enumerate(groups):
+        if place == best:
+            continue
+        pair = (min(place, best), max(place, best))
+        each = differences[pair]
+        mean = each.estimate.mean or 0.0
+        signed = replace(each.estimate, mean=mean if place > best else 0.0 - mean)
+        level = Level(group.label, estimate(group.losses), signed, corrected.get(pair), each.test)
+        others.append((signed.mean or 0.0, level))
+    others.sort(key=lambda entry: entry[0])
+    first = [Level(each.label, estimate(each.losses)) for each in groups[best : best + 1]]
+    return first + [level for _, level in others]
+
+
+def _difference(one: _Group, other: _Group) -> _Difference:
+    """Of the other level to the one."""
+    found = estimate([other.pairs[key] - one.pairs[key] for key in one.pairs if key in other.pairs])
+    error, mean = found.standard_error, found.mean or 0.0
     if error is not None:
-        return Level(own.label, loss, difference, p_value(mean, error, difference.n - 1), "paired")
-    if (test := welch(estimate(best.means), estimate(own.means))) is not None:
-        found = Estimate(test.difference, test.standard_error, sum(test.counts))
-        return Level(own.label, loss, found, test.p_value, "welch")
-    return Level(own.label, loss, difference if shared else None)
+        return _Difference(found, p_value(mean, error, found.n - 1), "paired")
+    if (test := welch(estimate(one.means), estimate(other.means))) is not None:
+        means = Estimate(test.difference, test.standard_error, sum(test.counts))
+        return _Difference(means, test.p_value, "welch")
+    return _Difference(Estimate(other.mean - one.mean, None, len(one.means) + len(other.means)))
+
+
+def _adjusted_means(groups: Sequence[_Group]) -> list[float]:
+    """Means of levels as if all had the same runs, so that missing ones do not distort them.
+
+    Where runs are missing: the effects of the levels by least squares, of losses that are a sum of
+    one of the level and one of everything else with the seed.
+    """
+    whole = [math.fsum(group.losses) / len(group.losses) for group in groups]
+    if all(group.pairs.keys() == groups[0].pairs.keys() for group in groups):
+        return whole
+    blocks: dict[tuple[str, int], dict[int, float]] = {}
+    for place, group in enumerate(groups):
+        for key, loss in group.pairs.items():
+            blocks.setdefault(key, {})[place] = loss
+    matrix, sums = np.zeros((len(groups), len(groups))), np.zeros(len(groups))
+    for losses in blocks.values():
+        places, mean = list(losses), math.fsum(losses.values()) / len(losses)
+        matrix[places, places] += 1.0
+        matrix[np.ix_(places, places)] -= 1.0 / len(places)
+        sums[places] += np.array(list(losses.values())) - mean
+    if not np.isfinite(sums).all():
+        return whole
+    means: list[float] = np.linalg.lstsq(matrix, sums)[0].tolist()
+    return means

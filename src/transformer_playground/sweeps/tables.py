@@ -96,7 +96,7 @@ def effect_table(effect: Effect) -> list[Column]:
             "mean val loss", [optional_text(level.loss.mean, loss_text) for level in levels], True
         ),
         Column("Δ best", [_level_difference(level) for level in levels], True),
-        Column("p", [optional_text(level.p_value, p_value_text) for level in levels], True),
+        Column("p (Holm)", [optional_text(level.p_value, p_value_text) for level in levels], True),
     ]
 
 
@@ -191,10 +191,10 @@ def _difference(each: Combination, best: float | None) -> str:
 
 def _level_difference(level: Level) -> str:
     found = level.difference
-    if found is None or found.mean is None:
+    if found is None:
         return "best"
     error = "" if found.standard_error is None else f" ± {found.standard_error:.2g}"
-    return f"{signed_text(found.mean, loss_text)}{error}"
+    return f"{signed_text(found.mean or 0.0, loss_text)}{error}"
 
 
 def _best_run(each: Combination) -> str:

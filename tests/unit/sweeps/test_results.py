@@ -10,10 +10,12 @@ from transformer_playground.sweeps.results import (
     block_tests,
     combine,
     effects,
+    holm,
     rejections,
     values_text,
     verdict,
 )
+from transformer_playground.sweeps.tables import effect_table
 from transformer_playground.sweeps.trials import TrialState
 
 NORM, LAYERS, RATE = "model.norm", "model.n_layer", "train.optim.learning_rate"
@@ -101,6 +103,86 @@ def test_drawn_numbers_are_compared_in_ranges_over_independent_combinations() ->
     assert (second.levels[1].p_value or 0.0) > 0.01
 
 
+def one_setting(losses: dict[str, list[float | None]]) -> list[TrialState]:
+    """A loss for each seed of each value of the norm."""
+    return [
+        trial_state({NORM: value}, seed, loss)
+        for value, row in losses.items()
+        for seed, loss in enumerate(row)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("values", "seeds", "sweeps", "fewest", "most"), [(2, 5, 800, 3, 15), (6, 4, 300, 0, 7)]
+)
+def test_equal_values_get_a_small_p_value_in_one_percent_of_sweeps(
+    values: int, seeds: int, sweeps: int, fewest: int, most: int
+) -> None:
+    # The p-value of the best against the worst of six, not corrected, is below 0.01 in 9 %.
+    names = "abcdef"[:values]
+    generator, wrong = random.Random(5), 0
+    for _ in range(sweeps):
+        losses: dict[str, list[float | None]] = {
+            name: [generator.gauss(2, 0.1) for _ in range(seeds)] for name in names
+        }
+        (effect,) = effects([Choices(NORM, tuple(names))], combine(one_setting(losses)))
+        wrong += any((level.p_value or 1.0) < 0.01 for level in effect.levels[1:])
+
+    assert fewest <= wrong <= most
+
+
+def test_p_values_of_effects_are_corrected_for_all_pairs_of_values() -> None:
+    # Differences to the best: 1, 2, 3 (p = 0.0742) and 5, 6, 7 (p = 0.0091); between both: 4.
+    losses: dict[str, list[float | None]] = {
+        "a": [1.0, 2.0, 3.0],
+        "b": [2.0, 4.0, 6.0],
+        "c": [6.0, 8.0, 10.0],
+    }
+
+    (effect,) = effects([Choices(NORM, ("a", "b", "c"))], combine(one_setting(losses)))
+
+    best, middle, worst = effect.levels
+    assert (best.value, best.difference, best.p_value) == ("a", None, None)
+    assert middle.p_value == pytest.approx(0.0742, abs=1e-4)
+    assert worst.p_value == pytest.approx(2 * 0.0091, abs=1e-4)
+
+
+def test_only_the_best_value_has_no_difference() -> None:
+    losses: dict[str, list[float | None]] = {"a": [2.0], "b": [2.5], "c": [2.2]}
+
+    (effect,) = effects([Choices(NORM, ("a", "b", "c"))], combine(one_setting(losses)))
+
+    assert [level.value for level in effect.levels] == ["a", "c", "b"]
+    assert effect.levels[0].difference is None
+    differences = [level.difference for level in effect.levels[1:] if level.difference]
+    assert [each.mean for each in differences] == [pytest.approx(0.2), pytest.approx(0.5)]
+    assert {each.standard_error for each in differences} == {None}
+    assert {level.test for level in effect.levels} == {None}
+    assert effect.size == pytest.approx(0.5)
+    assert list(effect_table(effect)[2].cells) == ["best", "+0.2000", "+0.5000"]
+
+
+def test_missing_runs_do_not_distort_which_value_is_best() -> None:
+    # "layernorm" is worse by 0.1 everywhere, but lacks most of the runs with the bad layers.
+    states = [
+        finished(norm, layers, seed, None if is_missing else loss)
+        for norm, shift in (("rmsnorm", 0.0), ("layernorm", 0.1))
+        for layers, worse in ((1, 1.0), (2, 0.0))
+        for seed in (1, 2, 3)
+        for loss in [2.0 + shift + worse + 0.01 * seed + 0.001 * ((seed * layers) % 3)]
+        for is_missing in [norm == "layernorm" and layers == 1 and seed > 1]
+    ]
+
+    first, second = effects(AXES, combine(states))
+
+    assert [level.value for level in second.levels] == ["rmsnorm", "layernorm"]
+    assert second.levels[0].loss.mean is not None
+    assert second.levels[1].loss.mean is not None
+    assert second.levels[1].loss.mean < second.levels[0].loss.mean
+    assert second.size == pytest.approx(0.1)
+    assert [level.value for level in first.levels] == ["2", "1"]
+
+
 def test_a_clear_winner_is_called_one() -> None:
     sentence = verdict(combine(STATES))
 
@@ -184,3 +266,5 @@ def test_holm_stops_at_the_first_hypothesis_that_stands() -> None:
     assert rejections([0.001, 0.004, 0.5]) == 2
     assert rejections([0.004, 0.004, 0.004]) == 0
     assert rejections([]) == 0
+    assert holm([0.004, 0.5, 0.001]) == pytest.approx([0.008, 0.5, 0.003])
+    assert holm([0.4, 0.3, 0.5]) == pytest.approx([0.9, 0.9, 0.9])

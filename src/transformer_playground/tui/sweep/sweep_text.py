@@ -107,10 +107,10 @@ def effect_lines(effects: Sequence[Effect], seeds: int, width: int) -> Iterator[
         return
     headers = setting_headers([effect.key for effect in effects])
     label = min(_MOST_LABEL, max(map(cell_len, headers.values())))
-    longest = max(_size(effect) + (_error(effect) or 0.0) for effect in effects) or 1.0
+    longest = max(effect.size + (_error(effect) or 0.0) for effect in effects) or 1.0
     for effect in effects:
         error = _error(effect)
-        size = f"  {loss_text(_size(effect))}"
+        size = f"  {loss_text(effect.size)}"
         size += "" if error is None else f" ± {error:.2g}"
         space = max(8, width - label - cell_len(size) - 1)
         name = set_cell_size(shorten(visible_line(headers[effect.key]), label), label)
@@ -137,7 +137,7 @@ def _effect_bar(effect: Effect, longest: float, seeds: int, width: int) -> Line:
     error = _error(effect) or 0.0
     note = _note(effect, seeds)
     space = max(_LEAST_BAR, width - (cell_len(note) + 3 if note else 0))
-    size = _size(effect)
+    size = effect.size
     sure = round(max(0.0, size - error) / longest * space)
     whole = round(min(longest, size + error) / longest * space)
     pieces: list[tuple[str, Tone]] = [
@@ -159,12 +159,6 @@ def _note(effect: Effect, seeds: int) -> str:
         by = f" of {seeds} seeds" if seeds > 1 else ""
         return f"within the spread{by}: no effect"
     return ""
-
-
-def _size(effect: Effect) -> float:
-    """Difference between the best and the worst value, of pairs of runs if there are any."""
-    found = effect.levels[-1].difference if effect.levels else None
-    return effect.size if found is None or found.mean is None else abs(found.mean)
 
 
 def _error(effect: Effect) -> float | None:
