@@ -23,7 +23,7 @@ from transformer_playground.formatting import (
     percent_text,
 )
 from transformer_playground.terminal import visible_line
-from transformer_playground.tui.shared.text import shorten
+from transformer_playground.tui.shared.text import shorten, typed_number
 
 Tone = Literal["plain", "muted", "border", "masked", "found", "bar", "warning"]
 Line = tuple[tuple[str, Tone], ...]
@@ -42,21 +42,42 @@ _SORT_NAMES: dict[Sort, str] = {
     "cost": "part of all loss",
     "id": "id",
 }
-_GOTO = re.compile(r"(?:(line|window|step|token)\s+)?([\d,._ ]+?)\s*(%)?")
+_GOTO = re.compile(r"(?:(line|window|step|token)\s+)?([\d,._ ]+)")
+_PERCENT = re.compile(r"(\d{1,12}(?:[.,]\d{1,12})?)\s*%")
+_LONGEST_SHOWN = 40
 
 GoKind = Literal["token", "line", "window", "step", "percent"]
 
 
 @dataclass(frozen=True)
 class Goto:
-    """Where to go: a number of something, counted from 1, or a position from 0."""
+    """Where to go: a number of something, counted from 1, or a position from 0.
+
+    Attributes:
+        number: A whole number, but of percent.
+    """
 
     kind: GoKind
-    number: int
+    number: int | float
+
+    def position(self, total: int, window: int) -> int:
+        """Where the token is in a split.
+
+        Args:
+            total: Tokens of the split.
+            window: Tokens of a window.
+        """
+        if self.kind == "percent":
+            first = int(total * self.number / 100)
+        elif self.kind == "window":
+            first = max(0, int(self.number) - 1) * window
+        else:
+            first = int(self.number)
+        return max(0, min(first, total - 1))
 
 
 def parse_goto(text: str, default: GoKind) -> Goto:
-    """What "line 12", "window 3", "step 100", "token 41216", "50%" or a number alone asks for.
+    """What "line 12", "window 3", "step 100", "token 41216", "12.5%" or a number alone asks for.
 
     Args:
         text: As it was typed.
@@ -65,22 +86,22 @@ def parse_goto(text: str, default: GoKind) -> Goto:
     Raises:
         UsageError: It is none of these.
     """
+    if percent := _PERCENT.fullmatch(text.strip()):
+        return Goto("percent", min(100.0, float(percent[1].replace(",", "."))))
     match = _GOTO.fullmatch(text.strip())
-    digits = re.sub(r"[,._ ]", "", match[2]) if match else ""
-    if match is None or not digits or (match[3] and match[1]):
+    number = typed_number(match[2]) if match else None
+    if match is None or number is None:
         raise UsageError(
-            f"'{visible_line(text)}' is not a place.",
-            "Type a number, or line 12, window 3, step 100, token 41216 or 50%.",
+            f"'{shorten(visible_line(text), _LONGEST_SHOWN)}' is not a place.",
+            "Type a number, or line 12, window 3, step 100, token 41216 or 12.5%.",
         )
-    if match[3]:
-        return Goto("percent", min(100, int(digits)))
     kinds: dict[str, GoKind] = {
         "line": "line",
         "window": "window",
         "step": "step",
         "token": "token",
     }
-    return Goto(kinds.get(match[1] or "", default), int(digits))
+    return Goto(kinds.get(match[1] or "", default), number)
 
 
 def searched_text(typed: str) -> str:

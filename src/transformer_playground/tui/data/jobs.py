@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from textual.content import Content
 from textual.timer import Timer
@@ -12,6 +12,7 @@ from transformer_playground.errors import PlaygroundError
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.data.service import Task
 from transformer_playground.tui.shared.view import View
+from transformer_playground.tui.shared.work import answer_in_thread
 
 _TICK_SECONDS = 0.3
 _T = TypeVar("_T")
@@ -40,8 +41,9 @@ class Jobs:
             self._ticker = self._view.set_interval(_TICK_SECONDS, self.show)
         self._ticker.resume()
         self._view.refresh_bindings()
-        body = partial(self._work, kind, task, work, then)
-        self._view.run_worker(body, group="data", thread=True, exit_on_error=False)
+        answer = partial(self._ended, kind, task, then)
+        what = task.title[:1].upper() + task.title[1:]
+        answer_in_thread(self._view, what, work, answer, group="data")
 
     def cancel(self, *kinds: str) -> None:
         """End these tasks, or all."""
@@ -72,27 +74,12 @@ class Jobs:
         if not self._tasks and self._ticker is not None:
             self._ticker.pause()
 
-    def _work(
-        self, kind: str, task: Task, work: Callable[[], Any], then: Callable[[Any], None]
-    ) -> None:
-        result: Any = None
-        error: PlaygroundError | None = None
-        try:
-            result = work()
-        except PlaygroundError as caught:
-            error = caught
-        except (OSError, MemoryError) as caught:
-            error = PlaygroundError(f"{task.title} failed: {caught or 'not enough memory'}.")
-        finally:
-            self._view.app.call_from_thread(self._ended, kind, task, result, error, then)
-
     def _ended(
         self,
         kind: str,
         task: Task,
-        result: Any,
-        error: PlaygroundError | None,
-        then: Callable[[Any], None],
+        then: Callable[[_T], None],
+        result: _T | PlaygroundError,
     ) -> None:
         if self._tasks.get(kind) is not task:
             # It was cancelled, or a newer one has taken its place.
@@ -102,7 +89,7 @@ class Jobs:
         self._view.refresh_bindings()
         if not self._view.is_attached:
             return
-        if error is not None:
-            self._failed(kind, error)
+        if isinstance(result, PlaygroundError):
+            self._failed(kind, result)
         else:
             then(result)

@@ -162,7 +162,7 @@ class Places:
             "Go to",
             "",
             partial(parse_goto, default=default),
-            f"a {default}, or: token 41216, line 12, window 3, step 100, 50%",
+            f"a {default}, or: token 41216, line 12, window 3, step 100, 12.5%",
             does="goes there",
         )
         self._view.app.push_screen(screen, partial(self._go_to, default=default))
@@ -174,15 +174,12 @@ class Places:
         goto = parse_goto(text, default)
         if goto.kind == "step":
             self._view.bring("batch")
-            self._view.read_batch(goto.number)
+            self._view.read_batch(int(goto.number))
         elif goto.kind == "line":
-            self._go_to_line(goto.number)
+            self._go_to_line(int(goto.number))
         else:
-            first = {
-                "window": max(0, goto.number - 1) * source.config.train_block_size,
-                "percent": self._total * goto.number // 100,
-            }.get(goto.kind, goto.number)
-            self.go(self.split, min(first, self._total - 1))
+            window = source.config.train_block_size
+            self.go(self.split, goto.position(self._total, window))
 
     def _go_to_line(self, number: int) -> None:
         source, counts = self._view.source, self._view.results.counts

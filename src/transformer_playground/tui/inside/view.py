@@ -21,7 +21,7 @@ from transformer_playground.tui.inside.question import Answer, Question, SplitWi
 from transformer_playground.tui.inside.service import InsideService
 from transformer_playground.tui.shared.checkpoint_rows import checkpoint_rows
 from transformer_playground.tui.shared.export import export_in_worker
-from transformer_playground.tui.shared.text import replace_symbols
+from transformer_playground.tui.shared.text import replace_symbols, typed_number
 from transformer_playground.tui.shared.view import KeyRank, View
 
 if TYPE_CHECKING:
@@ -288,12 +288,12 @@ def _window_number(typed: str, *, last: int | None) -> int:
     Raises:
         UsageError: It is none, or there is no such window.
     """
-    digits = typed.strip().replace(",", "")
-    if not digits.isdecimal() or len(digits) > 12:
+    number = typed_number(typed)
+    if number is None:
         raise UsageError("The number of a window is a whole number from 0 on.")
-    if last is not None and int(digits) > last:
-        raise UsageError(f"There is no window {int(digits):,}: the last one is {last:,}.")
-    return int(digits)
+    if last is not None and number > last:
+        raise UsageError(f"There is no window {number:,}: the last one is {last:,}.")
+    return number
 
 
 def _typed_text(typed: str) -> None:

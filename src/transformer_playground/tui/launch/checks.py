@@ -9,9 +9,11 @@ from typing import TypeVar
 from textual.screen import Screen
 from textual.worker import Worker, get_current_worker
 
+from transformer_playground.errors import PlaygroundError
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.launch.service import Preview, preview
 from transformer_playground.tui.launch.variants import Plan, check_plan, plan_of
+from transformer_playground.tui.shared.work import answer_in_thread
 
 _Result = TypeVar("_Result")
 _AT_ONCE = 8
@@ -49,11 +51,13 @@ class LaunchChecks:
 
     def preview(self, launch: Launch, like: str | None, show: Callable[[Preview], None]) -> None:
         """Show the preview of the first run, with what is wrong with any of them."""
-        self._start("preview", partial(self._preview, launch, like), show)
+        work = partial(self._preview, launch, like)
+        self._start("preview", work, show, lambda problem: Preview(problem=problem))
 
     def check(self, launch: Launch, answer: Callable[[tuple[Plan, str]], None]) -> None:
         """Answer with the runs and why one of them cannot be launched; empty if all can."""
-        self._start("check", partial(self._check, launch), answer)
+        work = partial(self._check, launch)
+        self._start("check", work, answer, lambda problem: (Plan(), problem))
 
     def _preview(self, launch: Launch, like: str | None) -> Preview:
         plan = self.plan(replace(launch, run_id=None))
@@ -74,16 +78,17 @@ class LaunchChecks:
         )
 
     def _start(
-        self, kind: str, work: Callable[[], _Result], answer: Callable[[_Result], None]
+        self,
+        kind: str,
+        work: Callable[[], _Result],
+        answer: Callable[[_Result], None],
+        problem: Callable[[str], _Result],
     ) -> None:
-        def body() -> None:
-            self._screen.app.call_from_thread(deliver, work())
-
-        def deliver(found: _Result) -> None:
+        def deliver(found: _Result | PlaygroundError) -> None:
             if self._newest.get(kind) is worker and self._screen.is_attached:
-                answer(found)
+                answer(problem(str(found)) if isinstance(found, PlaygroundError) else found)
 
-        worker = self._screen.run_worker(
-            body, group=kind, thread=True, exclusive=True, exit_on_error=False
+        worker = answer_in_thread(
+            self._screen, "The check of the launch", work, deliver, group=kind, exclusive=True
         )
         self._newest[kind] = worker

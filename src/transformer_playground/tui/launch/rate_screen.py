@@ -9,6 +9,7 @@ from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widgets import Static
 
+from transformer_playground.errors import PlaygroundError
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.training.launch import Launch
 from transformer_playground.training.lr_range import RangeTest
@@ -16,6 +17,7 @@ from transformer_playground.training.lr_range_text import chart, explanation
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.dialogs.base import Dialog
 from transformer_playground.tui.launch.rate_test import RateTest, untestable
+from transformer_playground.tui.shared.work import answer_in_thread
 
 __all__ = ["RateScreen", "untestable"]
 
@@ -56,7 +58,9 @@ class RateScreen(Dialog[tuple[str, ...]]):
             )
 
     def on_mount(self) -> None:
-        self.run_worker(self._work, thread=True, exit_on_error=False)
+        note = partial(self.app.call_from_thread, self._show)
+        work = partial(self._test.run, note)
+        answer_in_thread(self, "The range test", work, self._ended, group="rate")
 
     def on_unmount(self) -> None:
         self._test.cancel()
@@ -72,16 +76,12 @@ class RateScreen(Dialog[tuple[str, ...]]):
     def action_dismiss_dialog(self) -> None:
         self.dismiss(())
 
-    def _work(self) -> None:
-        outcome = self._test.run(lambda line: self.app.call_from_thread(self._show, line))
-        if outcome is None:
-            return
-        show = (
-            partial(self._show, outcome)
-            if isinstance(outcome, str)
-            else partial(self._show_test, outcome)
-        )
-        self.app.call_from_thread(show)
+    def _ended(self, outcome: RangeTest | str | PlaygroundError | None) -> None:
+        if isinstance(outcome, RangeTest):
+            if self.is_attached:
+                self._show_test(outcome)
+        elif outcome is not None:
+            self._show(str(outcome))
 
     def _show(self, text: str) -> None:
         if self.is_attached:

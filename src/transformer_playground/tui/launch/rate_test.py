@@ -43,7 +43,10 @@ class RateTest:
             return None
         if ended.code:
             return ended.problem or "The test has failed."
-        return range_test_from_json(json.loads(ended.output))
+        try:
+            return range_test_from_json(json.loads(ended.output))
+        except (ValueError, RecursionError):
+            return "The test has ended without a result that can be read."
 
     def cancel(self) -> None:
         """End the process; `run` returns None."""

@@ -8,6 +8,7 @@ from textual.content import Content
 from textual.timer import Timer
 from textual.widgets import Input, Static
 
+from transformer_playground.errors import PlaygroundError
 from transformer_playground.terminal import visible
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.bindings import bindings_for
@@ -21,6 +22,7 @@ from transformer_playground.tui.launch.sweep_form_state import (
     write_sweep,
 )
 from transformer_playground.tui.shared.line_input import LineInput
+from transformer_playground.tui.shared.work import answer_in_thread
 
 _DEBOUNCE_SECONDS = 0.15
 _FIELDS = {
@@ -87,18 +89,17 @@ class SweepFormScreen(Dialog[str | None]):
         self.dismiss(None)
 
     def _check(self) -> None:
-        work = partial(self._check_in_thread, self._fields)
-        self.run_worker(work, group="sweep", thread=True, exclusive=True, exit_on_error=False)
-
-    def _check_in_thread(self, fields: SweepFields) -> None:
-        context = context_of(self)
+        context, fields = context_of(self), self._fields
         folders = context.experiments_dir, context.runs_dir, context.sweeps_dir
-        found = check_sweep(*folders, self._launch, fields)
-        self.app.call_from_thread(self._show, fields, found)
+        work = partial(check_sweep, *folders, self._launch, fields)
+        show = partial(self._show, fields)
+        answer_in_thread(self, "The check of the sweep", work, show, group="sweep", exclusive=True)
 
-    def _show(self, fields: SweepFields, found: CheckedSweep) -> None:
-        if fields != self._fields or not self.is_attached:
+    def _show(self, fields: SweepFields, found: CheckedSweep | PlaygroundError) -> None:
+        if not self.is_attached or fields != self._fields:
             return
+        if isinstance(found, PlaygroundError):
+            found = CheckedSweep(problem=str(found))
         self._checked = fields, found
         lines = found.planned.lines() if found.planned else ()
         self.query_one("#sweep-plan", Static).update(Content(visible("\n".join(lines))))

@@ -14,6 +14,7 @@ from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.spec import Method, check_sweep_id, save_sweep
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.launch.variants import list_values
+from transformer_playground.tui.shared.text import typed_number
 
 METHODS: tuple[Method, ...] = ("grid", "random", "tpe")
 
@@ -141,6 +142,7 @@ def _number(name: str, text: str) -> int | None:
     text = text.strip()
     if not text:
         return None
-    if not text.isdecimal() or not 0 < int(text) <= 10_000:
+    number = typed_number(text)
+    if number is None or not 0 < number <= 10_000:
         raise UsageError(f"{name}: '{shortened(text)}' is no number from 1 to 10000.", "")
-    return int(text)
+    return number

@@ -20,6 +20,7 @@ from transformer_playground.tui.live.polling import FilePoller
 from transformer_playground.tui.live.stats import RunActivity, RunStats, queue_text
 from transformer_playground.tui.shared.export import export_in_worker
 from transformer_playground.tui.shared.view import KeyRank, View
+from transformer_playground.tui.shared.work import answer_in_thread
 
 _CONTROLS = ("pause", "stop", "evaluate", "sample", "checkpoint")
 
@@ -158,24 +159,18 @@ class LiveControls(View):
             name = self.context.name_of(run_id)
             self.notify(f"Counting n-grams of the text of {name} …", markup=False)
             work = partial(self._count_ngrams, run_id)
-            self.app.run_worker(work, group="ngram", thread=True, exit_on_error=False)
+            answer_in_thread(self.app, "Counting n-grams", work, self._counted, group="ngram")
 
     def _count_ngrams(self, run_id: str) -> None:
         from transformer_playground.plots.baseline import baseline_of
 
-        problem = ""
-        try:
-            run = open_run(self.context.runs_dir, run_id)
-            baseline_of([run], self.context.experiments_dir)
-        except (PlaygroundError, OSError, MemoryError) as error:
-            problem = str(error) or "There is not enough memory to count n-grams."
-        finally:
-            self.app.call_from_thread(self._counted, problem)
+        run = open_run(self.context.runs_dir, run_id)
+        baseline_of([run], self.context.experiments_dir)
 
-    def _counted(self, problem: str) -> None:
+    def _counted(self, error: PlaygroundError | None) -> None:
         self._is_counting = False
-        if problem:
-            self.notify(visible(problem), severity="error", markup=False)
+        if error is not None:
+            self.notify(visible(str(error)), severity="error", markup=False)
         elif self.is_current:
             self.poller.poll_now()
 

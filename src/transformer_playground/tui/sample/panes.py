@@ -29,6 +29,7 @@ from transformer_playground.tui.sample.token_view import TokenDetail, TokenView
 from transformer_playground.tui.sample.transcript import Place, Transcript
 from transformer_playground.tui.sample.verbatim_state import VerbatimFinder, passage_lines
 from transformer_playground.tui.shared.export import export_in_worker
+from transformer_playground.tui.shared.work import answer_in_thread
 
 if TYPE_CHECKING:
     from transformer_playground.runs.generation import LoadedRun
@@ -185,26 +186,27 @@ class SamplePanes(Vertical):
             self.notify("There are no finished samples to look up yet.", markup=False)
             return
         self.notify("Searching the training text …", markup=False)
-        find = partial(self._find_passages, column, loaded, transcript)
-        self.run_worker(find, group="verbatim", thread=True, exclusive=True, exit_on_error=False)
-
-    def _find_passages(self, column: int, loaded: "LoadedRun", transcript: Transcript) -> None:
         texts = [sample.text for sample in transcript.samples]
-        found: list[Passage | None] | str
-        try:
-            found = self._finder.find(loaded, texts)
-        except PlaygroundError as error:
-            found = str(error)
-        except MemoryError:
-            found = "There is not enough memory to search the training text."
-        self.app.call_from_thread(self._take_passages, column, transcript, found)
+        answer_in_thread(
+            self,
+            "Searching the training text",
+            partial(self._finder.find, loaded, texts),
+            partial(self._take_passages, column, transcript),
+            group="verbatim",
+            exclusive=True,
+        )
 
     def _take_passages(
-        self, column: int, transcript: Transcript, found: "list[Passage | None] | str"
+        self,
+        column: int,
+        transcript: Transcript,
+        found: "list[Passage | None] | PlaygroundError",
     ) -> None:
+        if not self.is_attached:
+            return
         view = self.views[column]
-        if isinstance(found, str):
-            self.notify(visible(found), severity="warning", markup=False)
+        if isinstance(found, PlaygroundError):
+            self.notify(visible(str(found)), severity="warning", markup=False)
         elif view.transcript is transcript:
             self._passages[column] = found
             copied = {

@@ -1,5 +1,6 @@
 """Text helpers of the console: states with glyph and colour role, bars, titles, shortening."""
 
+import re
 from collections.abc import Mapping
 from typing import Literal
 
@@ -27,11 +28,23 @@ STATE_ROLES: Mapping[str, Role] = {
 _SYMBOLS = {0x2400 + code: chr(code) for code in range(0x20)} | {0x2421: "\x7f"}
 _FULL, _HALF, _EMPTY = "━", "╸", "─"
 _LEAST_SAVED = 3
+# The longest number that is read: Python refuses to convert a very long one.
+_MOST_DIGITS = 12
+_WHOLE_NUMBER = re.compile(r"\d+|\d{1,3}([,._ ])\d{3}(?:\1\d{3})*")
 
 
 def replace_symbols(typed: str) -> str:
     """Replace symbols by the control characters they stand for, such as ␊ by a line break."""
     return typed.translate(_SYMBOLS)
+
+
+def typed_number(typed: str) -> int | None:
+    """A whole number of at most 12 digits, which may have separators of thousands; else None."""
+    text = typed.strip()
+    digits = re.sub(r"\D", "", text)
+    if len(digits) > _MOST_DIGITS or not _WHOLE_NUMBER.fullmatch(text):
+        return None
+    return int(digits)
 
 
 def state_glyph(state: str) -> str:

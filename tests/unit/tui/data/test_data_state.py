@@ -46,6 +46,8 @@ def plain(line: Line) -> str:
         (" window 3 ", Goto("window", 3)),
         ("step 1_000", Goto("step", 1000)),
         ("50%", Goto("percent", 50)),
+        ("12.5%", Goto("percent", 12.5)),
+        ("12,5 %", Goto("percent", 12.5)),
         ("900 %", Goto("percent", 100)),
     ],
 )
@@ -53,11 +55,27 @@ def test_a_place_is_a_number_of_something(typed: str, place: Goto) -> None:
     assert parse_goto(typed, "token") == place
 
 
-@pytest.mark.parametrize("typed", ["", "line", "-1", "line 50%", "here", "1e3", ",", "\x1b[31m"])
+@pytest.mark.parametrize(
+    "typed",
+    [
+        *("", "line", "-1", "line 50%", "here", "1e3", ",", "\x1b[31m", "12.5", "1,2345", "1.5.5%"),
+        # Python converts no number of more than 4,300 digits.
+        *("9" * 5_000, "line " + "9" * 13, "9" * 5_000 + "%"),
+    ],
+)
 def test_what_is_no_place_is_refused_in_a_sentence(typed: str) -> None:
     with pytest.raises(UsageError, match="is not a place") as caught:
         parse_goto(typed, "token")
     assert "\x1b" not in str(caught.value)
+    assert len(str(caught.value)) < 160
+
+
+@pytest.mark.parametrize(
+    ("typed", "first"),
+    [("12.5%", 500), ("100%", 3999), ("window 3", 64), ("0", 0), ("999,999,999,999", 3999)],
+)
+def test_a_place_is_a_position_within_the_split(typed: str, first: int) -> None:
+    assert parse_goto(typed, "token").position(total=4_000, window=32) == first
 
 
 def test_a_number_alone_counts_what_is_shown() -> None:

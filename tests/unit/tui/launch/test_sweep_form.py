@@ -96,6 +96,7 @@ def test_a_search_needs_no_number_of_values(project: Project) -> None:
         (("bad name",), "not a name of a sweep"),
         (("", "many"), "seeds: 'many' is no number"),
         (("", "0"), "seeds: '0' is no number"),
+        (("", "9" * 5_000), "is no number"),
         (("", "", "bayes"), "'bayes' is no method"),
         (("", "", "random"), "random needs combinations"),
         (("", "", "", "3"), "combinations has no effect on a grid"),

@@ -11,6 +11,7 @@ from transformer_playground.tui.shared.text import (
     shorten_middle,
     shorten_start,
     title_lines,
+    typed_number,
 )
 
 TEXTS = ["", "short", "x" * 100, "宽" * 50, "a宽" * 30, "宽" * 6, "é" * 20]
@@ -52,3 +53,15 @@ def test_a_progress_bar_counts_half_cells() -> None:
     assert progress_bar(0, 4) == ("", "────")
     assert progress_bar(40, 4) == ("━╸", "──")
     assert progress_bar(100, 4) == ("━━━━", "")
+
+
+@pytest.mark.parametrize(
+    ("typed", "number"),
+    [
+        *((" 12 ", 12), ("41,216", 41_216), ("1.000.000", 1_000_000), ("1 000", 1_000)),
+        *(("999999999999", 999_999_999_999), ("9999999999999", None), ("9" * 5_000, None)),
+        *(("12.5", None), ("1,000.000", None), ("", None), ("-1", None), ("1e3", None)),
+    ],
+)
+def test_a_number_is_whole_short_and_separated_by_thousands(typed: str, number: int | None) -> None:
+    assert typed_number(typed) == number
