@@ -1,14 +1,21 @@
 """The Sweep view: its figures fill while runs finish, and its keys start, stop and order sweeps."""
 
+import asyncio
 import shutil
+import threading
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
+from textual.app import App, ComposeResult
 from textual.pilot import Pilot
 
 from builders.commands import Project, make_project
 from builders.runs import eval_row, make_run, status_row
+from builders.sweeps import GRID, grid_states
 from builders.tui import shown, until, with_console
 from transformer_playground.sweeps.create import NewSweep
 from transformer_playground.sweeps.folder import SweepFolder
@@ -19,9 +26,14 @@ from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.core.context import LaunchRequested
 from transformer_playground.tui.dialogs.base import ConfirmScreen
+from transformer_playground.tui.launch import sweep_form, sweep_form_state
 from transformer_playground.tui.launch.sweep_form import SweepFormScreen
 from transformer_playground.tui.launch.view import LaunchScreen
+from transformer_playground.tui.shared.key_bar import KeyBar
 from transformer_playground.tui.sweep import processes
+from transformer_playground.tui.sweep.control import SweepControl
+from transformer_playground.tui.sweep.service import SweepRow, results_of
+from transformer_playground.tui.sweep.sweep_list import SweepList
 from transformer_playground.tui.sweep.view import SweepView
 
 
@@ -124,6 +136,23 @@ def test_sweeps_are_chosen_from_the_list_and_may_vanish(project: Project) -> Non
         await until(pilot, lambda: f" {first} · 4 runs" in shown(console))
         await pilot.press("down")
         await until(pilot, lambda: f" {other} · 4 runs" in shown(console))
+        # Before a sweep that was just chosen has been read, the cursor stays on it, and no key
+        # acts on the one that is still shown.
+        view._is_reading = True
+        await pilot.press("up")
+        await until(pilot, lambda: view.choice.sweep == first)
+        view._draw()
+        assert view.sweeps.at == first
+        for key in ("r", "S", "I"):
+            await pilot.press(key)
+        assert console.screen is view
+        assert {each.message for each in console._notifications} == {
+            "The chosen sweep is still being read."
+        }
+        view._is_reading = False
+        view.read_again()
+        await until(pilot, lambda: f" {first} · 4 runs" in shown(console))
+        assert view.sweeps.at == first
         for size in ((60, 16), (200, 60), (30, 8), (80, 24)):
             await pilot.resize_terminal(*size)
             await pilot.pause()
@@ -144,7 +173,87 @@ def test_sweeps_are_chosen_from_the_list_and_may_vanish(project: Project) -> Non
     with_console(project, steps)
 
 
-def test_a_launch_with_lists_becomes_a_sweep(project: Project) -> None:
+class ListApp(App[None]):
+    """Only the list of sweeps."""
+
+    chosen: ClassVar[list[str]] = []
+
+    def compose(self) -> ComposeResult:
+        yield SweepList()
+
+    def on_sweep_list_chosen(self, event: SweepList.Chosen) -> None:
+        self.chosen.append(event.sweep_id)
+
+
+def test_the_cursor_of_the_list_stays_where_the_user_has_moved_it() -> None:
+    rows = [SweepRow("a"), SweepRow("b"), SweepRow("c")]
+
+    async def steps() -> None:
+        app = ListApp()
+        async with app.run_test() as pilot:
+            sweeps = app.query_one(SweepList)
+            sweeps.show(rows, "a")
+            await pilot.press("down")
+            assert sweeps.at == "b"
+            # Readings that were begun before, with the same rows and with other ones.
+            sweeps.show(rows, "a")
+            sweeps.show([*rows, SweepRow("d")], "a")
+            assert sweeps.at == "b"
+            sweeps.show(rows, "b")
+            sweeps.show(rows, "c")
+            assert sweeps.at == "c"
+            await pilot.pause()
+            assert set(app.chosen) == {"b"}
+
+    asyncio.run(steps())
+
+
+def test_a_start_is_checked_once_and_its_faults_are_said_in_words(tmp_path: Path) -> None:
+    work: list[Callable[[], None]] = []
+    said: list[str] = []
+
+    def unknown_in(*_: object) -> None:
+        raise RuntimeError("no such module")
+
+    app = SimpleNamespace(
+        run_worker=lambda body, **_: work.append(body),
+        call_from_thread=lambda call, *given: call(*given),
+        notify=lambda text, **_: said.append(text),
+    )
+    context: Any = SimpleNamespace(
+        experiments_dir=tmp_path,
+        runs_dir=tmp_path,
+        known_preparers=SimpleNamespace(unknown_in=unknown_in),
+        app=app,
+    )
+    control = SweepControl(context, lambda: None)
+    folder, results = SweepFolder(tmp_path / "pe"), results_of(GRID, grid_states(lambda *_: None))
+
+    control.start(folder, results)
+    control.start(folder, results)
+    assert len(work) == 1
+    work.pop()()
+    control.train_next(folder, replace(results.combinations[0], states=()))
+    work.pop()()
+
+    assert said[0] == "pe is being trained by a process of this console."
+    assert said[1] == "pe cannot be trained: RuntimeError: no such module"
+    control.start(folder, results)
+    assert len(work) == 1
+
+
+def test_a_launch_with_lists_becomes_a_sweep(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_open = threading.Event()
+    is_open.set()
+
+    def check(*given: Any) -> sweep_form_state.CheckedSweep:
+        is_open.wait(10)
+        return sweep_form_state.check_sweep(*given)
+
+    monkeypatch.setattr(sweep_form, "check_sweep", check)
+
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await until(pilot, lambda: console.context.has_snapshot)
         console.on_launch_requested(
@@ -155,6 +264,17 @@ def test_a_launch_with_lists_becomes_a_sweep(project: Project) -> None:
         await until(pilot, lambda: isinstance(console.screen, SweepFormScreen))
         await pilot.press(*"mine", "tab", "2")
         await until(pilot, lambda: "mine: 4 runs = 2 norm × 2 seeds" in shown(console))
+        assert len(console.screen.query(KeyBar)) == 1
+        # Enter is for what the fields hold: an edit before they are checked takes it back.
+        is_open.clear()
+        await pilot.press("0", "enter", "backspace")
+        is_open.set()
+        await until(pilot, lambda: "mine: 4 runs = 2 norm × 2 seeds" in shown(console))
+        form = console.screen
+        assert isinstance(form, SweepFormScreen)
+        await until(pilot, lambda: form._checked and form._checked[0] == form._fields)
+        assert not form._wants_to_write
+        assert not (project.root / "sweeps" / "mine").exists()
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(console.screen, SweepView))
         await until(pilot, lambda: "✓ 0  ▶ 0  ◌ 4" in shown(console))

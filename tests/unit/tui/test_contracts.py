@@ -1,5 +1,6 @@
-"""The import contract names every module of the console that must not import Textual."""
+"""Rules for the modules of the console that no tool checks."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -23,3 +24,13 @@ def test_every_state_and_service_is_under_the_contract_without_textual() -> None
     }
     assert len(wanted) > 4
     assert wanted <= listed
+
+
+def test_no_handler_calls_that_of_its_base_class_which_textual_calls_too() -> None:
+    package = Path(transformer_playground.tui.__path__[0])
+    calls = [
+        (path.name, found)
+        for path in package.rglob("*.py")
+        for found in re.findall(r"super\(\)\.on_(?!event)\w+", path.read_text())
+    ]
+    assert calls == []

@@ -87,7 +87,6 @@ class CompareView(View):
         )
 
     def on_mount(self) -> None:
-        super().on_mount()
         settings = self.context.settings
         self._group = settings.remembered("compare", "group", True)
         self._all_settings = settings.remembered("compare", "all_settings", False)

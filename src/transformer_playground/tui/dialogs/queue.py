@@ -43,7 +43,6 @@ class QueueScreen(Dialog[None]):
             yield OptionList(id="queue-list")
 
     def on_mount(self) -> None:
-        super().on_mount()
         self._fill(0)
         self._list.focus()
         self._shared.training_changed.subscribe(self, lambda _: self._refill())

@@ -61,7 +61,6 @@ class InsideView(View):
         yield InsidePanes(self.state)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self._newest = NewestQuestion(self._service.answers, self._show_from_worker)
         self._ask()
 

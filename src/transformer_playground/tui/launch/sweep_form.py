@@ -63,7 +63,6 @@ class SweepFormScreen(Dialog[str | None]):
             yield Static("", id="sweep-problem", classes="error", markup=False)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.set_focus(self.query_one("#sweep-name"))
         self._check()
 
@@ -72,6 +71,8 @@ class SweepFormScreen(Dialog[str | None]):
         return SweepFields(*(self.query_one(f"#sweep-{name}", LineInput).value for name in _FIELDS))
 
     def on_input_changed(self) -> None:
+        # Enter was pressed for what the fields held then.
+        self._wants_to_write = False
         if self._pending is not None:
             self._pending.stop()
         self._pending = self.set_timer(_DEBOUNCE_SECONDS, self._check)

@@ -65,7 +65,6 @@ class RunsView(RunActions):
                 yield RunDetails()
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.context.training_changed.subscribe(self, self._on_training_updates)
         self._go_to("runs")
 

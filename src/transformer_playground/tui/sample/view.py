@@ -54,7 +54,6 @@ class SampleView(View):
         yield SamplePanes()
 
     def on_mount(self) -> None:
-        super().on_mount()
         settings = self.context.settings
         self._history = History(settings.remembered("sample", "history", []))
         self.app.theme_changed_signal.subscribe(self, lambda _: self._recolour())
@@ -65,7 +64,6 @@ class SampleView(View):
         self._runner.close()
 
     def on_screen_resume(self) -> None:
-        super().on_screen_resume()
         if isinstance(self.focused, Input):
             self._panes.chosen.focus()
 

@@ -2,9 +2,10 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transformer_playground.errors import PlaygroundError
+from transformer_playground.errors import describe_error
 from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.results import Combination, values_text
 from transformer_playground.sweeps.runner import stop_sweep
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
 
 
+def _is_trained(name: str) -> str:
+    return f"{name} is being trained by a process of this console."
+
+
 class SweepControl:
     """Starts processes that train sweeps, and asks any process by files in the sweep's folder.
 
@@ -32,12 +37,14 @@ class SweepControl:
     def __init__(self, context: AppContext, changed: Callable[[], None]) -> None:
         self._context, self._changed = context, changed
         self.processes = SweepProcesses(context.experiments_dir, context.runs_dir)
+        # Sweeps whose code is being checked before they start.
+        self._checking: set[str] = set()
 
     def start(self, folder: SweepFolder, results: SweepResults) -> None:
         """Train what is left, in a process that outlives the console."""
         name = visible_line(folder.root.name)
-        if self.processes.is_running(folder.root.name):
-            self._notify(f"{name} is being trained by a process of this console.")
+        if folder.root.name in self._checking or self.processes.is_running(folder.root.name):
+            self._notify(_is_trained(name))
         elif not results.counts["open"]:
             self._notify(f"{name}: no run is left to train.")
         elif results.counts["running"]:
@@ -53,18 +60,31 @@ class SweepControl:
         """Ask before code of the experiment runs that is new on this machine."""
         context = self._context
         launch = Launch(sweep.experiment, sweep.settings, config=sweep.config)
+        self._checking.add(folder.root.name)
 
         def find() -> None:
-            unknown = context.known_preparers.unknown_in(
-                context.experiments_dir, context.runs_dir, launch
-            )
-            start = partial(self._work, partial(self._start, folder))
-            context.app.call_from_thread(confirm_preparer, context, unknown, start)
+            unknown, problem = None, ""
+            try:
+                unknown = context.known_preparers.unknown_in(
+                    context.experiments_dir, context.runs_dir, launch
+                )
+            except Exception as error:  # noqa: BLE001 - said in words, whatever it is
+                problem = f"{folder.root.name} cannot be trained: {describe_error(error)}"
+            context.app.call_from_thread(ask, unknown, problem)
+
+        def ask(unknown: Path | None, problem: str) -> None:
+            self._checking.discard(folder.root.name)
+            if problem:
+                self._notify(problem, "error")
+            else:
+                start = partial(self._work, partial(self._start, folder))
+                confirm_preparer(context, unknown, start)
 
         context.app.run_worker(find, group="sweep-control", thread=True, exit_on_error=False)
 
     def _start(self, folder: SweepFolder) -> str:
-        self.processes.start(folder)
+        if not self.processes.start(folder):
+            return _is_trained(folder.root.name)
         return f"Training {folder.root.name}. It goes on when the console is closed."
 
     def stop(self, folder: SweepFolder, results: SweepResults) -> None:
@@ -122,8 +142,8 @@ class SweepControl:
             severity: SeverityLevel = "information"
             try:
                 text = do()
-            except PlaygroundError as error:
-                text, severity = str(error), "error"
+            except Exception as error:  # noqa: BLE001 - said in words, whatever it is
+                text, severity = describe_error(error), "error"
             app.call_from_thread(self._said, text, severity)
 
         app.run_worker(work, group="sweep-control", thread=True, exit_on_error=False)

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,23 +27,50 @@ class _Process:
 
 @dataclass
 class SweepProcesses:
-    """Starts `tp sweep run`, and notices when it ends; from any thread, one at a time."""
+    """Starts `tp sweep run`, one process for each sweep, and notices when it ends.
+
+    All methods may be called from any thread.
+    """
 
     experiments_dir: Path
     runs_dir: Path
     _processes: dict[str, _Process] = field(default_factory=dict)
+    _starting: set[str] = field(default_factory=set)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def is_running(self, sweep_id: str) -> bool:
         """Whether a process of this console trains the sweep."""
-        found = self._processes.get(sweep_id)
-        return found is not None and found.process.poll() is None
+        with self._lock:
+            return self._is_running(sweep_id)
 
-    def start(self, folder: SweepFolder) -> None:
+    def _is_running(self, sweep_id: str) -> bool:
+        found = self._processes.get(sweep_id)
+        return sweep_id in self._starting or (found is not None and found.process.poll() is None)
+
+    def start(self, folder: SweepFolder) -> bool:
         """Train what is left of a sweep; what the process prints goes to the log of the sweep.
+
+        Returns:
+            Whether a process was started: not if one of this console trains the sweep.
 
         Raises:
             UsageError: No process can be started, or no log can be written.
         """
+        name = folder.root.name
+        with self._lock:
+            if self._is_running(name):
+                return False
+            self._starting.add(name)
+        try:
+            started = self._open(folder)
+            with self._lock:
+                self._processes[name] = started
+        finally:
+            with self._lock:
+                self._starting.discard(name)
+        return True
+
+    def _open(self, folder: SweepFolder) -> _Process:
         arguments = ["sweep", "run", folder.root.name, "--sweeps-dir", str(folder.root.parent)]
         arguments += ["--experiments-dir", str(self.experiments_dir)]
         arguments += ["--runs-dir", str(self.runs_dir)]
@@ -59,15 +87,18 @@ class SweepProcesses:
                 # It goes on when the console or its terminal is closed.
                 start_new_session=True,
             )
-        self._processes[folder.root.name] = _Process(process, folder, begins)
+        return _Process(process, folder, begins)
 
     def take_ended(self) -> dict[str, str]:
         """Sweeps whose process has ended since the last call, with the error if there was one."""
-        ended = {
-            name: each for name, each in self._processes.items() if each.process.poll() is not None
-        }
-        for name in ended:
-            del self._processes[name]
+        with self._lock:
+            ended = {
+                name: each
+                for name, each in self._processes.items()
+                if each.process.poll() is not None
+            }
+            for name in ended:
+                del self._processes[name]
         return {name: _problem(each) for name, each in ended.items()}
 
 

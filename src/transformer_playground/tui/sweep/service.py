@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from transformer_playground.errors import PlaygroundError
+from transformer_playground.errors import PlaygroundError, describe_error
 from transformer_playground.files import stat_or_none, timestamped, write_new_file
 from transformer_playground.runs.remaining import remaining_of_run
 from transformer_playground.sweeps import tables
@@ -115,6 +115,16 @@ class SweepReading:
     chosen: str | None = None
     results: SweepResults | None = None
 
+    def without_results(self, problem: str) -> "SweepReading":
+        """The same, if the chosen sweep has results that cannot be shown."""
+        rows = (
+            replace(row, counts=None, best_loss=None, problem=problem)
+            if row.sweep_id == self.chosen
+            else row
+            for row in self.rows
+        )
+        return SweepReading(tuple(rows), self.chosen)
+
 
 @dataclass
 class _Known:
@@ -178,9 +188,8 @@ class SweepReader:
             best = next((each.loss.mean for each in results.combinations), None)
             sweep = results.sweep
             row = SweepRow(name, sweep.experiment, sweep.method, results.counts, best)
-        except (PlaygroundError, OSError) as error:
-            problem = error.message if isinstance(error, PlaygroundError) else str(error)
-            row = SweepRow(name, row.experiment, row.method, problem=problem)
+        except Exception as error:  # noqa: BLE001 - one sweep must not hide the others
+            row = SweepRow(name, row.experiment, row.method, problem=problem_of(error))
             self._known.pop(name, None)
         self._rows[name] = row
         return results
@@ -233,6 +242,13 @@ class SweepReader:
             return None if seconds is None else seconds * (1 - done / max(1, planned))
         launches = [progress.launches[each.trial.number].resolved for each in states]
         return estimate_seconds(progress.sweep, states, launches)
+
+
+def problem_of(error: Exception) -> str:
+    """Why something cannot be read or done, in a sentence."""
+    if isinstance(error, PlaygroundError):
+        return error.message
+    return str(error) if isinstance(error, OSError) else describe_error(error)
 
 
 def train_next(folder: SweepFolder, states: Sequence[TrialState]) -> int:

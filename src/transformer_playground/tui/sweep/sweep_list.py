@@ -37,12 +37,27 @@ class SweepList(OptionList):
         self.border_title = Content("sweeps")
         self._rows: tuple[SweepRow, ...] = ()
         self._shown_width = 0
+        # Where `show` has put the cursor.
+        self._placed: str | None = None
+
+    @property
+    def at(self) -> str | None:
+        """The sweep under the cursor."""
+        option = self.highlighted_option
+        return None if option is None else option.id
 
     def show(self, rows: Sequence[SweepRow], chosen: str | None) -> None:
-        """Show the sweeps, with `chosen` under the cursor."""
+        """Show the sweeps, with `chosen` under the cursor.
+
+        The cursor stays where the user has moved it until that sweep is `chosen`.
+        """
+        names = [row.sweep_id for row in rows]
+        moved = self.at
+        if moved not in names or moved in (self._placed, chosen):
+            self._placed = moved = chosen
         width = self.scrollable_content_region.width
         if (tuple(rows), width) != (self._rows, self._shown_width):
-            same = [row.sweep_id for row in rows] == [row.sweep_id for row in self._rows]
+            same = names == [row.sweep_id for row in self._rows]
             self._rows, self._shown_width = tuple(rows), width
             if same:
                 self._write_again()
@@ -51,9 +66,8 @@ class SweepList(OptionList):
                 self.add_options(Option(self._prompt(row), id=row.sweep_id) for row in rows)
         # With the border; an automatic height leaves a line empty in a grid.
         self.styles.height = min(MOST_LINES, len(rows)) + 2
-        names = [row.sweep_id for row in rows]
-        if chosen in names and self.highlighted != names.index(chosen):
-            self.highlighted = names.index(chosen)
+        if moved in names and self.highlighted != names.index(moved):
+            self.highlighted = names.index(moved)
 
     def on_resize(self) -> None:
         width = self.scrollable_content_region.width
@@ -63,7 +77,7 @@ class SweepList(OptionList):
 
     def on_option_list_option_highlighted(self, event: OptionList.OptionHighlighted) -> None:
         event.stop()
-        if event.option_id is not None and self.has_focus:
+        if event.option_id not in (None, self._placed):
             self.post_message(self.Chosen(event.option_id))
 
     def _write_again(self) -> None:

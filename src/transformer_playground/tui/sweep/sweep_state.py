@@ -13,7 +13,12 @@ from transformer_playground.sweeps.figures import (
     parallel_coordinates,
 )
 from transformer_playground.sweeps.results import Combination
-from transformer_playground.tui.sweep.service import SweepReading, SweepResults
+from transformer_playground.tui.sweep.service import (
+    SweepReader,
+    SweepReading,
+    SweepResults,
+    problem_of,
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ class Picture:
         heat: None if fewer than two settings vary.
         lines: Those of the runs that match the filter.
         problem: Why the filter is not valid; it keeps all then.
+        fault: Why no sweep can be shown; empty if they can.
     """
 
     reading: SweepReading
@@ -50,6 +56,7 @@ class Picture:
     axes: tuple[ParallelAxis, ...] = ()
     lines: tuple[ParallelLine, ...] = ()
     problem: str = ""
+    fault: str = ""
 
     @property
     def results(self) -> SweepResults | None:
@@ -94,6 +101,19 @@ def picture_of(reading: SweepReading, choice: Choice, now: float) -> Picture:
         lines,
         problem,
     )
+
+
+def read_picture(reader: SweepReader, choice: Choice, now: float) -> Picture:
+    """Read the sweeps, and what is shown of them; a fault is part of the picture."""
+    try:
+        reading = reader.read(choice.sweep)
+    except Exception as error:  # noqa: BLE001 - the view says what is wrong
+        return Picture(SweepReading(), choice, fault=f"No sweep can be read: {problem_of(error)}")
+    try:
+        return picture_of(reading, choice, now)
+    except Exception as error:  # noqa: BLE001 - the view says what is wrong
+        # The list stays, so that another sweep can be chosen.
+        return Picture(reading.without_results(problem_of(error)), choice)
 
 
 def heat_choices(results: SweepResults) -> list[tuple[str, str]]:

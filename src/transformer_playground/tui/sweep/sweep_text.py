@@ -25,6 +25,10 @@ Line = tuple[tuple[str, Tone], ...]
 
 SHADE_GLYPHS = "█▓▒░"
 BEST = "★"
+NO_SWEEPS = """No sweeps yet.
+
+{new} trains a run: give settings several values, and {sweep} makes a sweep of them.
+In a shell: tp sweep new EXP --set key=value,value --seeds 3"""
 
 _STATE_GLYPHS = {
     "finished": GLYPHS["finished"],

@@ -12,6 +12,7 @@ from textual.content import Content
 from textual.types import CSSPathType
 from textual.widgets import OptionList, Static
 
+from transformer_playground.formatting import counted
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.naming import setting_headers
 from transformer_playground.sweeps.folder import SweepFolder
@@ -36,10 +37,11 @@ from transformer_playground.tui.sweep.sweep_state import (
     Choice,
     Picture,
     heat_choices,
-    picture_of,
+    read_picture,
     run_of,
 )
 from transformer_playground.tui.sweep.sweep_text import (
+    NO_SWEEPS,
     Line,
     Tone,
     detail_line,
@@ -67,10 +69,6 @@ _STYLES: dict[Tone | Ink, str] = {
 }
 # Share of one core that reading may use, so that training keeps the rest.
 _MAX_CPU_SHARE = 0.05
-_NO_SWEEPS = """No sweeps yet.
-
-{new} trains a run: give settings several values, and {sweep} makes a sweep of them.
-In a shell: tp sweep new EXP --set key=value,value --seeds 3"""
 _NEEDS_RESULTS = (
     *("open", "filter", "quantity", "export", "copy", "resume", "stop", "first"),
     *("mark_all", "maximise"),
@@ -114,7 +112,6 @@ class SweepView(View):
         yield FilterBar(self)
 
     def on_mount(self) -> None:
-        super().on_mount()
         context = self.context
         self._reader = SweepReader(context.sweeps_dir, context.experiments_dir, context.runs_dir)
         self.control = SweepControl(context, self.read_again)
@@ -130,6 +127,10 @@ class SweepView(View):
     @property
     def table(self) -> ConfigurationsTable:
         return self.query_one(ConfigurationsTable)
+
+    @property
+    def sweeps(self) -> SweepList:
+        return self.query_one(SweepList)
 
     def refresh_view(self) -> None:
         """Read the sweeps, unless that was a moment ago."""
@@ -153,7 +154,7 @@ class SweepView(View):
         picture, ended = None, dict[str, str]()
         began = time.thread_time()
         try:
-            picture = picture_of(self._reader.read(choice.sweep), choice, time.time())
+            picture = read_picture(self._reader, choice, time.time())
             ended = self.control.processes.take_ended()
         finally:
             spent = time.thread_time() - began
@@ -179,10 +180,12 @@ class SweepView(View):
         empty, body = self.query_one("#sweep-empty", Static), self.query_one("#sweep")
         if is_empty:
             new, sweep = self.key_hint("everywhere.new"), self.key_hint("launch.sweep")
-            empty.update(Content(_NO_SWEEPS.format(new=new, sweep=sweep)))
+            text = visible(picture.fault) or NO_SWEEPS.format(new=new, sweep=sweep)
+            empty.update(Content(text))
         was_empty = not body.display
         empty.display, body.display = is_empty, not is_empty
-        self.query_one(SweepList).show(reading.rows, reading.chosen)
+        is_wanted = picture.choice.sweep == self.choice.sweep
+        self.sweeps.show(reading.rows, reading.chosen if is_wanted else self.choice.sweep)
         shown = (picture.results, picture.choice)
         if shown != self._shown:
             had_results = self._shown is not None and self._shown[0] is not None
@@ -259,7 +262,7 @@ class SweepView(View):
         return Content.assemble(*parts)
 
     def on_sweep_list_chosen(self, event: SweepList.Chosen) -> None:
-        if event.sweep_id != self.picture.reading.chosen:
+        if event.sweep_id != (self.choice.sweep or self.picture.reading.chosen):
             self.context.workspace.sweep = event.sweep_id
             self.choice = Choice(event.sweep_id, self.choice.filter_text)
             self.read_again()
@@ -298,7 +301,7 @@ class SweepView(View):
         ]
         workspace.selected[:] = found
         self.context.publish_workspace()
-        self.notify(f"Selected {len(found)} runs.", markup=False)
+        self.notify(f"Selected {counted(len(found), 'run')}.", markup=False)
 
     def action_filter(self) -> None:
         bar = self.query_one(FilterBar)
@@ -347,26 +350,31 @@ class SweepView(View):
             self.app.copy_to_clipboard(visible("\n".join(markdown_lines(self.picture.results))))
             self.notify("Copied the results as Markdown.", markup=False)
 
-    @property
-    def _folder(self) -> SweepFolder | None:
-        chosen = self.picture.reading.chosen
-        return None if chosen is None else SweepFolder(self.context.sweeps_dir / chosen)
+    def _shown_sweep(self) -> tuple[SweepFolder, SweepResults] | None:
+        """The sweep to act on; None after saying that another one has been chosen."""
+        chosen, results = self.picture.reading.chosen, self.picture.results
+        if chosen is None or results is None:
+            return None
+        if self.picture.choice.sweep != self.choice.sweep or self.sweeps.at != chosen:
+            self.notify("The chosen sweep is still being read.", markup=False)
+            return None
+        return SweepFolder(self.context.sweeps_dir / chosen), results
 
     def action_resume(self) -> None:
         """Train what is left of the sweep."""
-        if self._folder is not None and self.picture.results is not None:
-            self.control.start(self._folder, self.picture.results)
+        if shown := self._shown_sweep():
+            self.control.start(*shown)
 
     def action_stop(self) -> None:
         """Stop the sweep now, or after the runs in training."""
-        if self._folder is not None and self.picture.results is not None:
-            self.control.stop(self._folder, self.picture.results)
+        if shown := self._shown_sweep():
+            self.control.stop(*shown)
 
     def action_first(self) -> None:
         """Train the combination under the cursor before the others."""
         current = self.table.current
-        if self._folder is not None and current is not None:
-            self.control.train_next(self._folder, current)
+        if current is not None and (shown := self._shown_sweep()):
+            self.control.train_next(shown[0], current)
 
     def action_pane(self, by: int) -> None:
         """Focus the next pane."""

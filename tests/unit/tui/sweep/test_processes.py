@@ -3,7 +3,7 @@
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ def started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SweepProcesses:
     return SweepProcesses(tmp_path, tmp_path)
 
 
-def stand_in(folder: Path) -> object:
+def stand_in(folder: Path) -> Callable[[Sequence[str]], list[str]]:
     """A command that runs a file as Python."""
 
     def command(arguments: Sequence[str]) -> list[str]:
@@ -82,6 +82,29 @@ def test_a_failure_is_said_with_its_reason(
     assert end(started) == {"s": problem}
 
 
+def test_a_sweep_is_trained_by_one_process_even_if_it_is_started_twice_at_once(
+    started: SweepProcesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = folder(tmp_path, "import time; time.sleep(60)")
+    command = stand_in(tmp_path)
+    second: list[object] = []
+
+    def again_meanwhile(arguments: Sequence[str]) -> list[str]:
+        second.extend((started.is_running("s"), started.start(found)))
+        return command(arguments)
+
+    monkeypatch.setattr(processes, "tp_command", again_meanwhile)
+
+    assert started.start(found)
+    assert second == [True, False]
+    process = started._processes["s"].process
+    assert not started.start(found)
+    assert started._processes["s"].process is process
+    process.send_signal(signal.SIGKILL)
+    end(started)
+    assert not started.is_running("s")
+
+
 def test_a_process_is_in_a_session_of_its_own(started: SweepProcesses, tmp_path: Path) -> None:
     started.start(folder(tmp_path, "import time; time.sleep(60)"))
     process = started._processes["s"].process
@@ -97,3 +120,4 @@ def test_a_log_that_cannot_be_written_is_one_sentence(
 ) -> None:
     with pytest.raises(UsageError, match="s cannot be trained"):
         started.start(SweepFolder(tmp_path / "gone" / "s"))
+    assert not started.is_running("s")

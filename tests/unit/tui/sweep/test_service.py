@@ -3,6 +3,7 @@
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,9 @@ from transformer_playground.runs.folder import RunFolder
 from transformer_playground.sweeps.create import NewSweep
 from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.order import requested
-from transformer_playground.sweeps.spec import load_sweep, save_sweep
+from transformer_playground.sweeps.spec import Sweep, load_sweep, save_sweep
 from transformer_playground.sweeps.trials import plan
+from transformer_playground.tui.sweep import service
 from transformer_playground.tui.sweep.service import SweepReader, export_results, train_next
 
 
@@ -101,6 +103,27 @@ def test_a_broken_file_is_a_row_with_the_reason(project: Project) -> None:
     assert "method" in reading.rows[0].problem
     new(project, "other")
     assert found.read("s").rows[1].problem or found.read("s").rows[0].problem
+
+
+def test_an_unforeseen_fault_in_one_sweep_is_said_in_its_row_and_hides_no_other(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new(project, "odd")
+    new(project, "good")
+    results_of = service.results_of
+
+    def broken(sweep: Sweep, *more: Any) -> service.SweepResults:
+        if sweep.sweep_id == "odd":
+            raise ZeroDivisionError("no losses")
+        return results_of(sweep, *more)
+
+    monkeypatch.setattr(service, "results_of", broken)
+    reading = reader(project).read("odd")
+
+    rows = {row.sweep_id: row for row in reading.rows}
+    assert reading.results is None
+    assert rows["odd"].problem == "ZeroDivisionError: no losses"
+    assert rows["good"].counts is not None
 
 
 def test_a_folder_that_vanishes_leaves_the_list(project: Project) -> None:

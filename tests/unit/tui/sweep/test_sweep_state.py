@@ -1,14 +1,24 @@
 """What the Sweep view shows of a reading: filter, heat map, and which run is opened."""
 
 from dataclasses import replace
+from pathlib import Path
+
+import pytest
 
 from builders.runs import run_info
 from builders.sweeps import GRID, NORM, RATE, additive, grid_states
-from transformer_playground.tui.sweep.service import SweepReading, results_of
+from transformer_playground.tui.sweep import sweep_state
+from transformer_playground.tui.sweep.service import (
+    SweepReader,
+    SweepReading,
+    SweepRow,
+    results_of,
+)
 from transformer_playground.tui.sweep.sweep_state import (
     Choice,
     heat_choices,
     picture_of,
+    read_picture,
     run_of,
 )
 
@@ -49,6 +59,41 @@ def test_the_heat_map_has_the_chosen_settings_or_those_of_the_largest_effects() 
     usual = picture_of(READING, Choice(heat_keys=("gone", RATE)), 0.0).heat
     assert usual is not None
     assert usual.keys == (RATE, NORM)
+
+
+class Reader(SweepReader):
+    """Reads what it was given, or fails."""
+
+    def __init__(self, reading: SweepReading | Exception) -> None:
+        super().__init__(Path(), Path(), Path())
+        self.reading = reading
+
+    def read(self, wanted: str | None) -> SweepReading:
+        if isinstance(self.reading, Exception):
+            raise self.reading
+        return self.reading
+
+
+def test_results_that_cannot_be_drawn_are_a_problem_of_their_sweep_and_the_list_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("no axis")
+
+    monkeypatch.setattr(sweep_state, "parallel_coordinates", broken)
+    rows = SweepRow("other"), SweepRow("pe", counts={"finished": 4})
+    found = read_picture(Reader(SweepReading(rows, "pe", RESULTS)), Choice(), 0.0)
+
+    assert found.results is None
+    assert found.fault == ""
+    assert found.reading.rows == (SweepRow("other"), SweepRow("pe", problem="ValueError: no axis"))
+
+
+def test_a_reading_that_fails_is_a_sentence_instead_of_a_blank_view() -> None:
+    found = read_picture(Reader(PermissionError(13, "Permission denied")), Choice("pe"), 0.0)
+
+    assert found.fault == "No sweep can be read: [Errno 13] Permission denied"
+    assert found.choice == Choice("pe")
 
 
 def test_one_setting_has_no_heat_map() -> None:
