@@ -13,6 +13,7 @@ from builders.schemas import check
 from transformer_playground.inspection.request import View
 from transformer_playground.runs.folder import RunFolder, open_run
 from transformer_playground.tui.core.sampling import Source
+from transformer_playground.tui.inside.inside_state import InsideState
 from transformer_playground.tui.inside.question import (
     Answer,
     GivenTokens,
@@ -147,6 +148,15 @@ def test_runs_side_by_side_read_the_same_tokens_and_another_tokenizer_is_refused
     assert second.problem == ""
     assert first.source.run_id == "one"
     assert first.parts == second.parts == ("0.0",)
+    state = InsideState(both)
+    state.take(last(service, both))
+    assert state.answer is not None
+    for question, run_id in zip(state.by_run(), ("one", "two"), strict=True):
+        service.export(question, state.answer, "text", root / f"{run_id}.json")
+        document = json.loads((root / f"{run_id}.json").read_text(encoding="utf-8"))
+        check("inspect", document)
+        assert document["run_id"] == run_id
+        assert document["text"]["token_texts"] == list("10 bottles")
     change_tokenizer(open_run(root / "runs", "two"))
     fresh = InsideService(root / "experiments", root / "runs")
     first, second = last(fresh, both).columns

@@ -15,6 +15,7 @@ from builders.training import train
 from builders.tui import shown, until, with_console
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.dialogs.pick import PickScreen
+from transformer_playground.tui.model.service import ModelReader
 from transformer_playground.tui.model.tree_table import ModuleTable
 from transformer_playground.tui.model.view import ModelView
 
@@ -58,8 +59,12 @@ async def pick(console: Console, pilot: Pilot[Any], key: str, text: str) -> None
     await until(pilot, lambda: isinstance(console.screen, ModelView))
 
 
-def test_a_run_is_read_folded_compared_and_left_by_keyboard(project: Project) -> None:
+def test_a_run_is_read_folded_compared_and_left_by_keyboard(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train(project.root, FEW_STEPS)
+    released: list[str] = []
+    monkeypatch.setattr(ModelReader, "release", lambda _: released.append("models"))
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         view = await open_view(console, pilot)
@@ -90,9 +95,11 @@ def test_a_run_is_read_folded_compared_and_left_by_keyboard(project: Project) ->
         await pilot.press("escape", "y")
         await until(pilot, lambda: is_at_rest(view) and "step 0" not in shown(console))
         assert "| blocks.0.mlp.up |" in console.clipboard
-        # Hidden, it neither reads nor keeps models.
+        # Under a dialog it keeps what it knows; hidden, it neither reads nor keeps models.
+        assert not released
         await pilot.press("1")
         await until(pilot, lambda: not view.is_current and not view.is_reading)
+        assert released
         console.context.refresh_snapshot()
         await pilot.pause()
         assert not view.is_reading

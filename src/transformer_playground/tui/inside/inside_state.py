@@ -9,6 +9,7 @@ from transformer_playground.tui.core.sampling import Source
 from transformer_playground.tui.inside.question import (
     Answer,
     Column,
+    GivenTokens,
     Question,
     SplitWindow,
     TextChoice,
@@ -192,6 +193,25 @@ class InsideState:
         """Ask another checkpoint about the same text; None = no longer."""
         others = () if source is None else (source,)
         self.question = replace(self.question, sources=(self.question.sources[0], *others))
+
+    def by_run(self) -> tuple[Question, ...]:
+        """What is shown as questions of one run each, as an export holds checkpoints of one run.
+
+        Checkpoints that cannot be shown are left out.
+        """
+        answer = self.answer
+        if answer is None or answer.text is None:
+            return ()
+        columns = [each for each in answer.columns if not each.problem]
+        run_ids = dict.fromkeys(each.source.run_id for each in columns)
+        # A window of one run need not be one of the other, so it is its tokens that both read.
+        text = self.question.text if len(run_ids) == 1 else GivenTokens(answer.text.tokens)
+        questions: list[Question] = []
+        for run_id in run_ids:
+            own = [each for each in columns if each.source.run_id == run_id]
+            sources, parts = tuple(each.source for each in own), own[0].parts
+            questions.append(replace(self.question, sources=sources, text=text, parts=parts))
+        return tuple(questions)
 
 
 def surprising(surprisals: Sequence[float | None]) -> list[int]:

@@ -94,11 +94,11 @@ def attention_lines(
     words = max(min(_WORDS, width - _HEAD - _LEAST_BARS), width - _HEAD - len(seen))
     bars = max(1, min(width - _HEAD - words, len(seen)))
     lines: list[Line] = []
-    top = highest_weight(column)
+    top, document = highest_weight(column), _document(answer)
     for head, weights in enumerate(column.weights):
         name = f"{column.block}.{head}"
         kind = column.kinds[head] if head < len(column.kinds) else None
-        about = attended(weights, _document(answer))
+        about = attended(weights, document)
         if kind is not None:
             about = f"{kind.name} {kind.score:.2f} · {about}"
         line = _part(state, column, name, f"head {head}")

@@ -97,7 +97,7 @@ class InsideService:
         """Write what `tp inspect` prints with `--json` for the text that is shown.
 
         Args:
-            question: With the checkpoints of one run.
+            question: With the checkpoints of one run, as `InsideState.by_run` gives it.
             answer: The answer to it.
             view: A view of `tp inspect`.
             path: File to write.
@@ -129,17 +129,17 @@ class InsideService:
             experiments_dir=self._experiments_dir,
             environ=os.environ,
         )
-        if window is None:
-            # Tokens of a sample need not be those that its text is encoded as.
-            setup = resolve_inspection(
-                run,
-                replace(request, view="heads", prompt=None),
-                hash_file=self._loader.models.sha256,
-            )
-            setup = replace(setup, request=request, prompt=text.tokens)
-        else:
-            setup = resolve_inspection(run, request, hash_file=self._loader.models.sha256)
         with self._lock:
+            if window is None:
+                # Tokens of a sample need not be those that its text is encoded as.
+                setup = resolve_inspection(
+                    run,
+                    replace(request, view="heads", prompt=None),
+                    hash_file=self._loader.models.sha256,
+                )
+                setup = replace(setup, request=request, prompt=text.tokens)
+            else:
+                setup = resolve_inspection(run, request, hash_file=self._loader.models.sha256)
             document = inspect_run(setup)
         replace_text(path, ascii_json(document))
 

@@ -260,10 +260,11 @@ class InsideView(View):
         if answer is None or answer.text is None or self.is_reading:
             self.notify("There is nothing to export yet.")
             return
+        questions = self.state.by_run()
         options = [
             (view, Content(f"JSON, {about}"))
             for view, about in _EXPORTS.items()
-            if view != "ablate" or self.state.question.parts
+            if view != "ablate" or any(each.parts for each in questions)
         ]
         self.app.push_screen(PickScreen("Export", options, "text"), self._export)
 
@@ -272,10 +273,12 @@ class InsideView(View):
         view: InspectView | None = next((each for each in _EXPORTS if each == name), None)
         if view is None or answer is None:
             return
-        question, service = self.state.question, self._service
-        write = partial(service.export, question, answer, view)
-        stem = timestamped(f"inspect-{view}")
-        export_in_worker(self, lambda: write_new_file(Path.cwd(), stem, "json", write))
+        questions = [q for q in self.state.by_run() if view != "ablate" or q.parts]
+        for question in questions:
+            run_id = f"-{question.sources[0].run_id}" if len(questions) > 1 else ""
+            stem = timestamped(f"inspect-{view}{run_id}")
+            write = partial(self._service.export, question, answer, view)
+            export_in_worker(self, partial(write_new_file, Path.cwd(), stem, "json", write))
 
     def action_out(self) -> None:
         self.dismiss(None)

@@ -1,7 +1,7 @@
 """What the Model view asks for, and what is known of a model."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from transformer_playground.config.loading import leaves
@@ -135,6 +135,35 @@ class Shown:
     apart: Mapping[str, float] = field(default_factory=dict)
     histogram: "Histogram | None" = None
     is_complete: bool = False
+
+
+class PinnedCheckpoints:
+    """Checkpoints that were chosen; a run without one is looked at by its newest."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def of(self, subject: Subject) -> Subject:
+        """The subject with the checkpoint that was chosen for it."""
+        name = self._names.get(subject.name) if subject.is_run else None
+        return replace(subject, checkpoint=name)
+
+    def pin(self, reading: Reading, name: str, subject: Subject | None) -> bool:
+        """Choose a checkpoint of what is shown; whether it was chosen.
+
+        Args:
+            reading: What is shown.
+            name: One of its checkpoints; the newest unpins.
+            subject: What is looked at now. Checkpoints of any other have the same names.
+        """
+        shown = reading.subject
+        if not shown.is_run or subject is None or self.of(shown) != self.of(subject):
+            return False
+        if name == reading.found[-1].checkpoint:
+            self._names.pop(shown.name, None)
+        else:
+            self._names[shown.name] = name
+        return True
 
 
 def recorded_config(record: Document) -> ExperimentConfig | None:

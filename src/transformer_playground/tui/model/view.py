@@ -1,6 +1,5 @@
 """Model view: the modules of a model, what they cost, and how their weights move."""
 
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -29,7 +28,13 @@ from transformer_playground.tui.model.choices import (
 )
 from transformer_playground.tui.model.details_state import facts, module_lines
 from transformer_playground.tui.model.export import FORMATS, export_model, model_markdown
-from transformer_playground.tui.model.reading import Ask, Reading, Shown, Subject
+from transformer_playground.tui.model.reading import (
+    Ask,
+    PinnedCheckpoints,
+    Reading,
+    Shown,
+    Subject,
+)
 from transformer_playground.tui.model.service import ModelReader
 from transformer_playground.tui.model.table_state import (
     QUANTITIES,
@@ -67,8 +72,7 @@ class ModelView(View):
         self._quantity: Quantity = "update"
         # What the user picked here, and what the rest of the console was at then.
         self._picked: tuple[Subject, Subject | None] | None = None
-        # Run id -> file name of the checkpoint that was picked.
-        self._checkpoints: dict[str, str] = {}
+        self._pinned = PinnedCheckpoints()
         self._other: Subject | None = None
         self._measured_large: set[str] = set()
         self._shows_details: bool | None = None
@@ -102,7 +106,9 @@ class ModelView(View):
         return self._working is not None
 
     def on_screen_suspend(self) -> None:
-        """End what is being read, and free the models."""
+        """End what is being read, and free the models; a dialog on top changes nothing."""
+        if self.app.current_mode == self.NAME:
+            return
         self._number += 1
         self._done = None
         self._reader.release()
@@ -183,9 +189,7 @@ class ModelView(View):
         if self._picked is not None and self._picked[1] != here:
             self._picked = None
         subject = here if self._picked is None else self._picked[0]
-        if subject is not None and subject.is_run:
-            return replace(subject, checkpoint=self._checkpoints.get(subject.name))
-        return subject
+        return None if subject is None else self._pinned.of(subject)
 
     @property
     def _has_details(self) -> bool:
@@ -337,32 +341,23 @@ class ModelView(View):
             self._picked = Subject(runs[(at + by) % len(runs)]), subject_here(self.context)
             self.refresh_view()
 
-    def _found(self) -> list[str]:
-        """Checkpoints of the run that is looked at, by step."""
-        return [each.checkpoint for each in self.shown.reading.found] if self.shown else []
-
     def action_pick_checkpoint(self) -> None:
-        if self.shown is not None and self._found():
-            options = checkpoint_options(self.shown.reading)
-            pick = PickScreen("Checkpoint", options, self.shown.reading.chosen)
-            self.app.push_screen(pick, self._choose_checkpoint)
+        reading = self.shown.reading if self.shown else None
+        if reading is not None and reading.found:
+            pick = PickScreen("Checkpoint", checkpoint_options(reading), reading.chosen)
+            self.app.push_screen(pick, partial(self._choose_checkpoint, reading))
 
-    def _choose_checkpoint(self, name: str | None) -> None:
-        subject = self._subject()
-        if name is None or subject is None or not subject.is_run:
-            return
-        if name == self._found()[-1]:
-            self._checkpoints.pop(subject.name, None)
-        else:
-            self._checkpoints[subject.name] = name
-        self.refresh_view()
+    def _choose_checkpoint(self, reading: Reading, name: str | None) -> None:
+        if name is not None and self._pinned.pin(reading, name, self._subject()):
+            self.refresh_view()
 
     def action_scrub(self, by: int) -> None:
         """Go to an earlier or later checkpoint."""
-        found, chosen = self._found(), self.shown.reading.chosen if self.shown else None
-        if chosen in found:
-            place = min(max(0, found.index(chosen) + by), len(found) - 1)
-            self._choose_checkpoint(found[place])
+        reading = self.shown.reading if self.shown else None
+        found = [each.checkpoint for each in reading.found] if reading else []
+        if reading is not None and reading.chosen in found:
+            place = min(max(0, found.index(reading.chosen) + by), len(found) - 1)
+            self._choose_checkpoint(reading, found[place])
 
     def action_beside(self) -> None:
         """Choose what the model is compared with."""

@@ -194,3 +194,26 @@ def test_a_longer_text_is_read_from_further_on_when_the_cursor_leaves() -> None:
     assert state.question.start == 11
     assert state.point(30)
     assert state.question.start == 20
+
+
+def test_an_export_is_split_by_run_and_the_other_run_reads_the_same_tokens() -> None:
+    state = state_with(windows=2)
+    state.show(SplitWindow(1))
+    assert state.answer is not None
+    assert state.answer.text is not None
+    (column,) = state.answer.columns
+    earlier = replace(column, source=Source("run", "ckpt_1.pt"))
+    state.put_beside(earlier.source)
+    state.take(replace(state.answer, columns=(column, earlier)))
+    # A window of one run stays a window.
+    assert state.by_run() == (state.question,)
+    other = replace(column, source=Source("other", "ckpt_9.pt"), parts=("0.0",))
+    state.put_beside(other.source)
+    state.take(replace(state.answer, columns=(column, other)))
+    first, second = state.by_run()
+    assert (first.sources, second.sources) == ((column.source,), (other.source,))
+    assert (first.parts, second.parts) == ((), ("0.0",))
+    assert first.text == second.text == GivenTokens(state.answer.text.tokens)
+    refused = replace(other, problem="another tokenizer")
+    state.take(replace(state.answer, columns=(column, refused)))
+    assert [each.sources for each in state.by_run()] == [(column.source,)]

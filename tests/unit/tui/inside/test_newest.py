@@ -3,6 +3,8 @@
 from collections.abc import Generator
 from dataclasses import replace
 
+import pytest
+
 from transformer_playground.tui.core.sampling import Source
 from transformer_playground.tui.inside.newest import NewestQuestion
 from transformer_playground.tui.inside.question import Answer, Question, SplitWindow
@@ -39,3 +41,38 @@ def test_a_newer_question_ends_the_answers_to_an_older_one() -> None:
     newest.drop()
     newest.work()
     assert asked == [FIRST, SECOND]
+
+
+def test_a_fault_while_drawing_is_shown_in_words_and_the_next_question_is_answered() -> None:
+    shown: list[Answer] = []
+
+    def answers(question: Question, _threads: int | None) -> Generator[Answer]:
+        yield Answer(question, 7)
+
+    def show(answer: Answer) -> None:
+        if answer.question is FIRST and not answer.problem:
+            raise IndexError("no such row")
+        shown.append(answer)
+
+    newest = NewestQuestion(answers, show)
+    newest.ask(FIRST)
+    newest.work()
+    assert [each.question for each in shown] == [FIRST]
+    assert "no such row" in shown[0].problem
+    assert newest.ask(SECOND)
+    newest.work()
+    assert shown[1] == Answer(SECOND, 7)
+
+
+def test_after_a_fault_that_cannot_even_be_shown_the_next_question_starts_a_worker() -> None:
+    def answers(question: Question, _threads: int | None) -> Generator[Answer]:
+        yield Answer(question)
+
+    def show(answer: Answer) -> None:
+        raise RuntimeError(answer.question)
+
+    newest = NewestQuestion(answers, show)
+    assert newest.ask(FIRST)
+    with pytest.raises(RuntimeError):
+        newest.work()
+    assert newest.ask(SECOND)
