@@ -1,7 +1,8 @@
-"""Remaining training time, from the rows of a run or from its summary alone."""
+"""Progress and remaining training time, from the rows of a run or from its summary alone."""
 
 from typing import TYPE_CHECKING
 
+from transformer_playground.formatting import percent_done
 from transformer_playground.jsonvalues import as_number
 from transformer_playground.runs.fields import RunInfo
 
@@ -11,6 +12,36 @@ if TYPE_CHECKING:
 
 # Enough rows for a robust median, few enough to follow a machine that gets busier.
 _RECENT_ROWS = 400
+
+
+def progress_percent(
+    step: int | None, max_iters: int | None, seconds: float, max_minutes: float | None
+) -> int | None:
+    """Progress in whole percent: of the steps or of the time, whichever is further.
+
+    The learning rate follows the same one.
+
+    Args:
+        step: Steps done; None before the first.
+        max_iters: Steps of the run, if they are known.
+        seconds: Training time.
+        max_minutes: Limit of the training time; 0 or None without one.
+
+    Returns:
+        None before the first step, and if neither is known.
+    """
+    if step is None:
+        return None
+    of_steps = percent_done(step, max_iters)
+    if not max_minutes:
+        return of_steps
+    of_time = min(int(100 * seconds / (60 * max_minutes)), 100)
+    return max(of_time, of_steps or 0)
+
+
+def max_minutes_of(row: RunInfo) -> float | None:
+    """Limit of the training time of a listed run; None if it is not known."""
+    return as_number(row.settings.get("train.runtime.max_minutes"))
 
 
 def remaining_of_series(series: "RunSeries", max_iters: int | None) -> float | None:
@@ -77,5 +108,5 @@ def remaining_of_run(row: RunInfo) -> float | None:
         return None
     pace = max(tokens / step / speed, summary.wall_time_s / step)
     left = max(0, row.max_iters - step) * pace
-    minutes = as_number(row.settings.get("train.runtime.max_minutes"))
+    minutes = max_minutes_of(row)
     return min(left, max(0.0, 60 * minutes - summary.wall_time_s)) if minutes else left

@@ -5,6 +5,8 @@ The timings come from an earlier run of the same shape, or from a few timed step
 once.
 """
 
+import bisect
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +27,8 @@ class Estimate:
         parameters: Trained parameters.
         tokens: Training tokens of all steps.
         flop: Floating-point operations of all steps: the matrix products of forward and backward.
-        seconds: Training time, with evaluations, samples and checkpoints.
+        seconds: Training time, with evaluations, samples and checkpoints; beyond `max_minutes` it
+            goes on by the last evaluation and checkpoint.
         memory: Highest memory in bytes: of the process, or on a GPU of its tensors.
         disk: Bytes of the run's checkpoints, as many as are kept, and one being written.
         step_seconds: One optimizer step; `evaluation_seconds`, `sample_seconds` and
@@ -72,19 +75,14 @@ def estimate_from(
     is_same_shape: bool = True,
 ) -> Estimate:
     """The estimate of a run whose parts take as long as in `timings`."""
-    runtime = _within_time(config.train.runtime, timings.step)
-    evaluations, samples, checkpoints = _counts(runtime, config.train.checkpointing)
-    seconds = (
-        runtime.max_iters * timings.step
-        + evaluations * timings.evaluation
-        + samples * timings.sample
-        + checkpoints * timings.checkpoint
-    )
+    policy = config.train.checkpointing
+    runtime = _within_time(config.train.runtime, policy, timings)
+    evaluations, samples, checkpoints = _counts(runtime, policy)
     return Estimate(
         parameters=parameters,
         tokens=tokens_per_step(config) * runtime.max_iters,
         flop=None if flop_per_step is None else flop_per_step * runtime.max_iters,
-        seconds=seconds,
+        seconds=_seconds(runtime, policy, timings),
         memory=timings.memory,
         disk=timings.checkpoint_bytes * _kept(config, checkpoints),
         device=timings.device,
@@ -229,12 +227,36 @@ def _checkpoint_bytes(config: ExperimentConfig, parameters: int) -> int:
     return _FLOAT32_BYTES * copies * parameters + _optimizer_bytes(config, parameters)
 
 
-def _within_time(runtime: RuntimeConfig, step_seconds: float) -> RuntimeConfig:
-    """The steps that `max_minutes` leaves."""
-    if not (runtime.max_minutes and step_seconds):
+def _within_time(
+    runtime: RuntimeConfig, policy: CheckpointingConfig, timings: Timings
+) -> RuntimeConfig:
+    """The steps that `max_minutes` leaves beside evaluations, samples and checkpoints.
+
+    The evaluation and the checkpoint that end the run follow after the limit.
+    """
+    limit = 60 * runtime.max_minutes
+    if not (limit and timings.step):
         return runtime
-    steps = int(60 * runtime.max_minutes / step_seconds)
-    return runtime.model_copy(update={"max_iters": min(runtime.max_iters, steps)})
+
+    def shortened(steps: int) -> RuntimeConfig:
+        return runtime.model_copy(update={"max_iters": steps})
+
+    def seconds(steps: int) -> float:
+        ending = timings.evaluation + timings.checkpoint
+        return _seconds(shortened(steps), policy, timings) - ending
+
+    most = int(min(runtime.max_iters, limit / timings.step))
+    return shortened(max(0, bisect.bisect_right(range(most + 1), limit, key=seconds) - 1))
+
+
+def _seconds(runtime: RuntimeConfig, policy: CheckpointingConfig, timings: Timings) -> float:
+    evaluations, samples, checkpoints = _counts(runtime, policy)
+    return (
+        runtime.max_iters * timings.step
+        + evaluations * timings.evaluation
+        + samples * timings.sample
+        + checkpoints * timings.checkpoint
+    )
 
 
 def _counts(runtime: RuntimeConfig, policy: CheckpointingConfig) -> tuple[int, int, int]:
@@ -243,11 +265,17 @@ def _counts(runtime: RuntimeConfig, policy: CheckpointingConfig) -> tuple[int, i
     A checkpoint is saved at the start, at each interval, and at each evaluation, as if every one
     were the best so far.
     """
-    last = runtime.max_iters
-    evaluated = {*range(0, last, runtime.eval_interval), last}
-    sampled = range(0, last + 1, runtime.sample_interval) if runtime.sample_interval else range(0)
-    saved = {*range(0, last, policy.interval or runtime.eval_interval), last} | evaluated
-    return len(evaluated), len(sampled), 1 + len(saved)
+    last, evaluated = runtime.max_iters, runtime.eval_interval
+    saved = policy.interval or evaluated
+
+    def before_last(interval: int) -> int:
+        return len(range(0, last, interval))
+
+    evaluations = before_last(evaluated) + 1
+    samples = 1 + last // runtime.sample_interval if runtime.sample_interval else 0
+    both = math.lcm(evaluated, saved)
+    checkpoints = evaluations + before_last(saved) - before_last(both)
+    return evaluations, samples, 1 + checkpoints
 
 
 def _kept(config: ExperimentConfig, checkpoints: int) -> int:

@@ -9,6 +9,7 @@ import pytest
 from builders.runs import eval_row, make_run, run_info, status_row, train_row
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.remaining import (
+    progress_percent,
     remaining_of_run,
     remaining_of_series,
     remaining_seconds,
@@ -67,3 +68,29 @@ def test_the_rows_of_a_run_tell_its_remaining_time(tmp_path: Path) -> None:
     series.poll()
     assert remaining_of_series(series, 20) == pytest.approx(20.0, rel=0.05)
     assert remaining_of_series(series, None) is None
+
+
+@pytest.mark.parametrize(
+    ("step", "max_iters", "seconds", "minutes", "percent"),
+    [
+        (100, 1000, 300.0, 10.0, 50),
+        (800, 1000, 300.0, 10.0, 80),
+        (100, 1000, 604.0, 10.0, 100),
+        (100, 1000, 599.9, 10.0, 99),
+        (100, 1000, 3.0, 0.1, 50),
+        (100, 1000, 300.0, None, 10),
+        (100, 1000, 300.0, 0.0, 10),
+        (0, 1000, 0.0, 10.0, 0),
+        (5, None, 60.0, 10.0, 10),
+        (5, None, 60.0, None, None),
+        (None, 1000, 60.0, 10.0, None),
+    ],
+)
+def test_progress_is_that_of_the_steps_or_of_the_time_whichever_is_further(
+    step: int | None,
+    max_iters: int | None,
+    seconds: float,
+    minutes: float | None,
+    percent: int | None,
+) -> None:
+    assert progress_percent(step, max_iters, seconds, minutes) == percent

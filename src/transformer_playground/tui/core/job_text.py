@@ -3,10 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 
 from transformer_playground.config.toml import shortened
-from transformer_playground.formatting import duration_text, percent_done, rate_text
+from transformer_playground.formatting import duration_text, rate_text
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import generated_suffix
-from transformer_playground.runs.remaining import remaining_of_run
+from transformer_playground.runs.remaining import max_minutes_of, progress_percent, remaining_of_run
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.core.job_queue import Job, TrainingQueue
 
@@ -33,9 +33,10 @@ def activity_text(
     if not job.is_training:
         return f"{job.state} {name}{waiting}"
     glyph = "▶" if job.state == "running" else "‖"
-    percent = percent_done(job.step, job.max_iters)
-    progress = f"step {job.step:,}" if percent is None else f"{percent}%"
     run = runs.get(job.run_id or "")
+    seconds, minutes = (run.summary.wall_time_s, max_minutes_of(run)) if run else (0.0, None)
+    percent = progress_percent(job.step, job.max_iters, seconds, minutes)
+    progress = f"step {job.step:,}" if percent is None else f"{percent}%"
     rate = run.summary.tokens_per_sec if run else None
     speed = "" if rate is None else f" {rate_text(rate)}"
     left = remaining_of_run(run) if run is not None and job.state == "running" else None

@@ -20,14 +20,13 @@ from transformer_playground.formatting import (
     loss_text,
     milliseconds_text,
     optional_text,
-    percent_done,
     percent_text,
     signed_text,
     value_text,
 )
 from transformer_playground.jsonvalues import as_int, as_number, as_text
 from transformer_playground.runs.jsonl import Row
-from transformer_playground.runs.remaining import remaining_of_series
+from transformer_playground.runs.remaining import progress_percent, remaining_of_series
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.runs.summary import RunSummary, summary_of
 from transformer_playground.terminal import visible_line
@@ -49,6 +48,7 @@ class RunStats:
 
     Attributes:
         values: Key of a train row -> its newest finite value.
+        max_minutes: Limit of its training time, None without one.
         diverged_at: Step of the newest train row if its loss is not finite.
         error: Why the run failed, safe to print.
         remaining: Estimated seconds until the last step, evaluations included.
@@ -59,6 +59,7 @@ class RunStats:
     summary: RunSummary = field(default_factory=RunSummary)
     values: Mapping[str, float | None] = field(default_factory=dict)
     max_iters: int | None = None
+    max_minutes: float | None = None
     diverged_at: int | None = None
     device: str = ""
     dtype: str = ""
@@ -117,6 +118,7 @@ def stats_of(series: RunSeries, baseline: NGramBaseline | None = None) -> RunSta
         summary=summary,
         values={key: series.newest("train", key) for key in _TRAIN_KEYS},
         max_iters=max_iters,
+        max_minutes=as_number(start.get("max_minutes")),
         diverged_at=summary.train_step if is_diverged else None,
         device=_line(start.get("device")),
         dtype=_line(start.get("dtype")),
@@ -186,8 +188,9 @@ def _number(value: object) -> str:
 
 
 def percent_of(stats: RunStats) -> int | None:
-    """Progress in whole percent, None while the number of steps is unknown."""
-    return percent_done(stats.summary.step, stats.max_iters)
+    """Progress in whole percent, None while it is unknown."""
+    summary = stats.summary
+    return progress_percent(summary.step, stats.max_iters, summary.wall_time_s, stats.max_minutes)
 
 
 def step_text(stats: RunStats) -> str:

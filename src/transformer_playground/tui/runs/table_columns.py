@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 from transformer_playground.config.toml import shortened
-from transformer_playground.formatting import age_text, loss_text, percent_done, signed_text
+from transformer_playground.formatting import age_text, loss_text, signed_text
 from transformer_playground.runs.fields import FIELDS, Field, RunInfo, find_field
-from transformer_playground.runs.remaining import remaining_of_run
+from transformer_playground.runs.remaining import max_minutes_of, progress_percent, remaining_of_run
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.sparkline import loss_curve
 from transformer_playground.tui.shared.text import (
@@ -183,11 +183,15 @@ def progress_text(row: RunInfo) -> str:
         return glyph
     if row.state in ("failed", "broken") and row.problem:
         return f"{glyph} {_reason(row.problem)}"
-    percent = percent_done(row.summary.step, row.max_iters)
+    percent = _percent(row, row.summary.step)
     if percent is None or row.state in ("queued", "preparing", "starting", "new", "broken"):
         return f"{glyph} {row.state}"
     left = remaining_of_run(row) if row.state == "running" else None
     return f"{glyph} {percent}%" + ("" if left is None else f" {age_text(left)}")
+
+
+def _percent(row: RunInfo, step: int | None) -> int | None:
+    return progress_percent(step, row.max_iters, row.summary.wall_time_s, max_minutes_of(row))
 
 
 def _reason(problem: str) -> str:
@@ -198,15 +202,15 @@ def _reason(problem: str) -> str:
 
 def _bar(row: RunInfo) -> str:
     step = row.summary.step
-    percent = percent_done(step, row.max_iters)
+    percent = _percent(row, step)
     if percent is None:
         return "" if step is None else f"{step:,}"
     return f"{''.join(progress_bar(percent, _BAR_CELLS))} {percent:3}%"
 
 
 def curve_text(row: RunInfo) -> str:
-    """Validation losses, as wide as the share of steps that are done."""
-    percent = percent_done(row.summary.eval_step, row.max_iters)
+    """Validation losses, as wide as the share of the run that is done."""
+    percent = _percent(row, row.summary.eval_step)
     cells = CURVE_CELLS if percent is None else max(1, -(-percent * CURVE_CELLS // 100))
     return loss_curve(row.summary.val_curve.losses, row.summary.val_loss, cells)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from builders.runs import run_info
+from transformer_playground.runs.clock import TrainingClock
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.core.job_queue import JobState, TrainingQueue
 from transformer_playground.tui.core.job_text import (
@@ -59,6 +60,9 @@ def test_the_activity_says_when_the_run_will_end() -> None:
     row = replace(row, summary=replace(row.summary, tokens_per_sec_median=10.0))
     text = activity_text(queue, {"a": row}, lambda run_id: f"<{run_id}>")
     assert text == "▶ <a> 50% · left 50s"
+    limited = replace(row, settings={"train.runtime.max_minutes": 1.0})
+    limited = replace(limited, summary=replace(row.summary, clock=TrainingClock(54.0)))
+    assert activity_text(queue, {"a": limited}) == "▶ a 90% · left 6s"
 
 
 def test_a_job_without_a_run_is_called_by_its_experiment_and_overrides() -> None:

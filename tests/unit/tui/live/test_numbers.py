@@ -20,6 +20,7 @@ from transformer_playground.tui.live.quantities import QUANTITIES, find_quantity
 from transformer_playground.tui.live.stats import (
     RunActivity,
     RunStats,
+    percent_of,
     stats_line,
     stats_of,
     stats_table,
@@ -64,6 +65,13 @@ def test_the_chart_shows_a_number_as_the_panel_does(tmp_path: Path, quantity: st
     series.poll()
     panel = {label: text for label, text, _ in stats_table(stats_of(series), RunActivity(), NOON)}
     assert legends(tmp_path, quantity) == [panel[label] for label in LABELS[quantity]]
+
+
+def test_the_progress_of_a_limited_run_is_that_of_its_time(tmp_path: Path) -> None:
+    start = status_row(0, "running", time=1000.0, max_iters=100, max_minutes=1.0)
+    series = RunSeries(make_run(tmp_path, "a", [start, train_row(1, time=1030.0)]).metrics_path)
+    series.poll()
+    assert percent_of(stats_of(series)) == 50
 
 
 def test_every_quantity_is_compared_with_the_panel_or_has_no_place_there() -> None:

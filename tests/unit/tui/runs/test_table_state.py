@@ -111,6 +111,15 @@ def test_progress_is_a_bar_that_is_full_only_at_the_end(
     assert state.text("a", find_column("progress"), NOW) == shown
 
 
+def test_progress_of_a_run_with_a_time_limit_is_that_of_its_time_if_this_is_further() -> None:
+    state = RunsTableState()
+    limit = {"train.runtime.max_minutes": 2.0}
+    row = run_info("a", "running", step=10, max_iters=100, wall_time=60.0, settings=limit)
+    state.take({"a": row}, NOW)
+    assert state.text("a", find_column("progress"), NOW) == "━━━───  50%"
+    assert "50%" in state.text("a", find_column("status"), NOW)
+
+
 def test_a_column_grows_with_its_content_and_never_shrinks() -> None:
     state = RunsTableState(["note"])
     state.take({"a": run_info("a", "finished", note="seven letters")}, NOW)
