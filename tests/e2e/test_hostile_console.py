@@ -53,7 +53,7 @@ def test_the_driver_writes_no_sequence_but_its_own_and_rings_when_a_run_ends(
     assert code == 0
     assert rings(output) == 1
     sequences = CSI.findall(output)
-    assert "[/red]" in output, "too tame to show anything"
+    assert "[red]" in output, "too tame to show anything"
     assert not [each for each in sequences if "31337" in each or each == "\x1b[6n"]
     # The screen is given back once, at the very end.
     assert sequences.count("\x1b[?1049l") == 1
