@@ -25,6 +25,7 @@ from transformer_playground.terminal import visible_line
 
 if TYPE_CHECKING:
     from transformer_playground.records.standing import Standing
+    from transformer_playground.sweeps.spec import Sweep
 
 _LIMIT = 10
 _SEEDS = 5
@@ -149,15 +150,16 @@ def run(
         f"train.runtime.threads={found.threads}",
         "train.runtime.device=cpu",
     ]
-    asked = NewSweep(recipe, values, seeds, name=_sweep_name(track, recipe, budget, overrides))
-    sweep = asked.create(experiments_dir, note)
+    sweep = NewSweep(recipe, values, seeds).create(experiments_dir, note)
     if sweep.axes:
         raise UsageError(
             f"{sweep.axes[0].key} has several values, but a track is for one recipe.",
             "Give each setting one value.",
         )
-    Progress(sweep, experiments_dir, runs_dir).check()
-    sweep = open_sweep(sweeps_dir, sweep, save=True)
+    progress = Progress(sweep, experiments_dir, runs_dir)
+    progress.check()
+    sweep = replace(sweep, base=progress.current_base())
+    sweep = open_sweep(sweeps_dir, replace(sweep, sweep_id=_sweep_name(track, sweep)), save=True)
     progress = Progress(sweep, experiments_dir, runs_dir)
     note(f"{recipe}: {seeds} seeds of {duration_text(60 * budget)} each")
     training = SweepTraining(SweepFolder(sweeps_dir / sweep.sweep_id), progress, print=note)
@@ -182,12 +184,19 @@ COMMANDS: dict[str, Callable[..., int | None]] = {"show": show, "run": run}
 """A command for each name."""
 
 
-def _sweep_name(track: str, recipe: str, budget: float, overrides: list[str] | None) -> str:
-    """The same for the same request, so that it goes on."""
+def _sweep_name(track: str, sweep: "Sweep") -> str:
+    """The same for the same request of the same recipe, so that it goes on.
+
+    With more seeds it is another sweep, in which the finished runs count.
+    """
     import hashlib
 
-    stated = repr((recipe, budget, sorted(overrides or ())))
-    return f"{track}-{recipe[:50]}-{hashlib.sha256(stated.encode()).hexdigest()[:6]}"
+    from transformer_playground.sweeps.base import settings_digest
+
+    begins = "" if sweep.base is None else settings_digest(sweep.base.kept.settings)
+    stated = repr((sweep.experiment, sweep.settings, sweep.seeds, begins))
+    digest = hashlib.sha256(stated.encode()).hexdigest()[:6]
+    return f"{track}-{sweep.experiment[:50]}-{digest}"
 
 
 def _print(name: str, standing: "Standing", limit: int, *, markdown: bool = False) -> None:

@@ -167,13 +167,13 @@ class _Work:
 
     def training(self, sweep: "Sweep") -> SweepTraining:
         """The training of the runs of a sweep that are left; lines go to standard error."""
-        from transformer_playground.sweeps.create import estimate_seconds, open_sweep
+        from transformer_playground.sweeps.create import estimate_seconds
         from transformer_playground.sweeps.folder import SweepFolder
         from transformer_playground.sweeps.tables import size_text
 
         # Every run is checked before anything is written.
-        self._progress(open_sweep(self._sweeps, sweep, save=False)).check()
-        progress = self._progress(open_sweep(self._sweeps, sweep, save=True))
+        self._open(sweep, save=False).check()
+        progress = self._open(sweep, save=True)
         checked, states = progress.check(), progress.states()
         seconds = estimate_seconds(progress.sweep, states, checked)
         time = "" if not seconds else f"; about {duration_text(seconds)}"
@@ -185,22 +185,24 @@ class _Work:
         """The study of what is trained."""
         from transformer_playground.scaling.points import read_results
         from transformer_playground.scaling.study import study_of
-        from transformer_playground.sweeps.create import open_sweep
 
         found = []
         for sweep, members in (
             (family.sweep, family.members),
             (family.held_out_sweep, (family.held_out,)),
         ):
-            states = self._progress(open_sweep(self._sweeps, sweep, save=False)).states()
+            states = self._open(sweep, save=False).states()
             found.append(read_results(members, states, self._runs, self._experiments, note))
         results, (held_out,) = found
         return study_of(family, results, held_out)
 
-    def _progress(self, sweep: "Sweep") -> "Progress":
+    def _open(self, sweep: "Sweep", *, save: bool) -> "Progress":
+        from transformer_playground.sweeps.create import open_sweep
         from transformer_playground.sweeps.progress import Progress
 
-        return Progress(sweep, self._experiments, self._runs)
+        begins = Progress(sweep, self._experiments, self._runs).current_base()
+        opened = open_sweep(self._sweeps, replace(sweep, base=begins), save=save)
+        return Progress(opened, self._experiments, self._runs)
 
 
 def _draw(study: "Study", out: Path) -> None:

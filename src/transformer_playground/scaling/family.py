@@ -16,6 +16,7 @@ from transformer_playground.experiments.scaffold import find_or_install
 from transformer_playground.formatting import count_text, parse_number
 from transformer_playground.scaling.shapes import Shape, parse_sizes, shape_for
 from transformer_playground.sweeps.axes import Values, override
+from transformer_playground.sweeps.base import settings_digest
 from transformer_playground.sweeps.listed import axes_of
 from transformer_playground.sweeps.spec import Sweep, check_sweep_id
 from transformer_playground.training.estimate import tokens_per_step
@@ -100,8 +101,9 @@ class NewFamily:
         first = config.train.runtime.seed
         seeds = tuple(range(first, first + self.seeds))
         base = Sweep("", self.experiment, (), seeds, method="list", config=self.config)
-        stated = repr((self.experiment, str(self.config), shapes, steps, seeds, rule))
-        digest = hashlib.sha256((stated + repr(tuple(self.settings))).encode()).hexdigest()[:6]
+        begins = settings_digest(config.model_dump(mode="json"))
+        stated = (self.experiment, str(self.config), shapes, steps, seeds, rule, begins)
+        digest = hashlib.sha256(repr((*stated, *self.settings)).encode()).hexdigest()[:6]
         sweep_id = check_sweep_id(self.name or f"scale-{name[:50]}-{digest}")
         settings = (*self.settings, *_without_stopping(config))
         members = [Member(shape, count, config, rule) for count in steps for shape in shapes]

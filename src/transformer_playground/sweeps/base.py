@@ -4,8 +4,9 @@ Without this copy an edit of the experiment's files, or another environment, bet
 sweep would mix runs that cannot be compared. The same holds for a dataset that is prepared again.
 """
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from transformer_playground.experiments.discovery import Experiment
 from transformer_playground.experiments.kept import KeptSettings
 from transformer_playground.files import display_path, read_regular, replace_json
 from transformer_playground.jsonvalues import as_object, as_text
+from transformer_playground.runs.index import flatten
+from transformer_playground.runs.naming import LOCATIONS, learning_settings
 from transformer_playground.sweeps.folder import SweepFolder
 
 
@@ -31,9 +34,9 @@ class _File(Table):
     config: str = setting(..., "Configuration file as in sweep.toml; empty for the experiment's.")
     overrides: Strings = setting(..., "Settings of all runs as in sweep.toml, which are applied.")
     name: str = setting(..., "Name of the experiment.")
-    folder: str = setting(..., "Its folder.")
-    config_path: str = setting(..., "Its configuration file.")
-    settings: dict[str, Any] = setting(..., "All settings by table.")
+    folder: str = setting(..., "Its folder, relative to the project if it is in it.")
+    config_path: str = setting(..., "Its configuration file, likewise.")
+    settings: dict[str, Any] = setting(..., "All settings by table, with folders likewise.")
     provenance: dict[str, str] = setting(..., "Origin of each setting that is not a default.")
     dataset: str | None = setting(..., "Fingerprint of the dataset; null before the first run.")
 
@@ -53,6 +56,15 @@ class Base:
     overrides: tuple[str, ...]
     kept: KeptSettings
     dataset: str | None = None
+
+    @property
+    def learned(self) -> dict[str, Any]:
+        """The settings that change what is learned, by dotted key.
+
+        Raises:
+            ConfigError: They are no longer valid.
+        """
+        return learning_settings(flatten(self.kept.load(()).config.model_dump(mode="json")))
 
     def check(self, experiment: str, config: str, overrides: Sequence[str]) -> None:
         """Hold it against the sweep's file as it is now.
@@ -78,6 +90,12 @@ class Base:
     def with_dataset(self, fingerprint: str) -> "Base":
         """The same, for runs on this dataset."""
         return replace(self, dataset=fingerprint)
+
+
+def settings_digest(settings: Mapping[str, Any]) -> str:
+    """Hexadecimal digest of the settings by table that change what is learned."""
+    learned = sorted(learning_settings(flatten(settings)).items())
+    return hashlib.sha256(repr(learned).encode()).hexdigest()
 
 
 def base_of_experiment(
@@ -131,8 +149,10 @@ def load_base(folder: SweepFolder) -> Base | None:
             f"{display_path(path)} is damaged: {what}.",
             "Restore it from a copy. Without it, the settings of the sweep's first run are taken.",
         ) from error
-    experiment = Experiment(file.name, Path(file.folder), Path(file.config_path))
-    kept = KeptSettings(experiment, file.settings, file.provenance)
+    project = _project(folder)
+    experiment = Experiment(file.name, project / file.folder, project / file.config_path)
+    settings = _with_locations(file.settings, lambda path: str(project / path))
+    kept = KeptSettings(experiment, settings, file.provenance)
     return Base(file.experiment, file.config, file.overrides, kept, file.dataset)
 
 
@@ -142,17 +162,38 @@ def save_base(folder: SweepFolder, base: Base) -> None:
     Raises:
         ConfigError: OSError while writing.
     """
-    known = base.kept.experiment
+    known, project = base.kept.experiment, _project(folder)
+
+    def portable(path: str | Path) -> str:
+        whole = Path(path).absolute()
+        return str(whole.relative_to(project) if whole.is_relative_to(project) else whole)
+
     document = {
         "experiment": base.experiment,
         "config": base.config,
         "overrides": list(base.overrides),
         "name": known.name,
-        "folder": str(known.folder.absolute()),
-        "config_path": str(known.config_path.absolute()),
-        "settings": base.kept.settings,
+        "folder": portable(known.folder),
+        "config_path": portable(known.config_path),
+        "settings": _with_locations(base.kept.settings, portable),
         "provenance": dict(base.kept.provenance),
         "dataset": base.dataset,
     }
     with translate_os_errors(ConfigError, f"{display_path(folder.base_path)} cannot be written"):
         replace_json(folder.base_path, document)
+
+
+def _project(folder: SweepFolder) -> Path:
+    """Where `sweeps/` is: paths below it stay right when the project is copied or moved."""
+    return folder.root.absolute().parent.parent
+
+
+def _with_locations(settings: Mapping[str, Any], change: Callable[[str], str]) -> dict[str, Any]:
+    """The settings by table with changed folders."""
+    found = dict(settings)
+    for key in LOCATIONS:
+        table, _, name = key.partition(".")
+        values = found.get(table)
+        if isinstance(values, dict) and isinstance(values.get(name), str):
+            found[table] = values | {name: change(values[name])}
+    return found

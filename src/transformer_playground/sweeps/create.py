@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from transformer_playground.config.toml import shortened, toml_value
 from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import load_experiment
 from transformer_playground.experiments.scaffold import find_or_install
 from transformer_playground.formatting import duration_text
 from transformer_playground.sweeps.axes import Choices, override, parse_axis
+from transformer_playground.sweeps.base import Base
 from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.progress import Progress
 from transformer_playground.sweeps.spec import (
@@ -160,22 +162,44 @@ def open_sweep(sweeps_dir: Path, sweep: Sweep, *, save: bool) -> Sweep:
     """The sweep of this name as it was saved before, so that its runs are found again.
 
     Args:
+        sweep: With the settings that its runs would begin with now as its `base`.
         save: Whether a new one is written.
 
     Raises:
-        UsageError: A sweep of this name trains other runs.
+        UsageError: A sweep of this name trains other runs, or has begun with other settings.
         ConfigError: Its file is damaged or cannot be written.
     """
     folder = SweepFolder(sweeps_dir / sweep.sweep_id)
     if not folder.spec_path.exists():
-        return load_sweep(save_sweep(sweeps_dir, sweep)) if save else sweep
+        if not save:
+            return sweep
+        try:
+            return load_sweep(save_sweep(sweeps_dir, sweep))
+        except UsageError:
+            # Another process may have saved it meanwhile.
+            if not folder.spec_path.exists():
+                raise
     known = load_sweep(folder)
     if replace(known, created=sweep.created) != sweep:
         raise UsageError(
             f"The sweep '{sweep.sweep_id}' in {sweeps_dir} trains other runs.",
             "Choose another --name.",
         )
+    if known.base is not None and sweep.base is not None:
+        _check_same(known.sweep_id, known.base, sweep.base)
     return known
+
+
+def _check_same(sweep_id: str, kept: Base, now: Base) -> None:
+    was, is_ = kept.learned, now.learned
+    for key in sorted(was | is_):
+        if was.get(key) != is_.get(key):
+            before, after = (shortened(toml_value(each.get(key))) for each in (was, is_))
+            raise UsageError(
+                f"The runs of the sweep '{sweep_id}' begin with {key} = {before}; the experiment "
+                f"has {after} now.",
+                "Set it back, or choose another --name.",
+            )
 
 
 def estimate_seconds(

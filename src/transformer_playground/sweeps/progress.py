@@ -97,7 +97,7 @@ class Progress:
             PlaygroundError: The experiment cannot be loaded.
         """
         sweep = self.sweep
-        stated = sweep.experiment, "" if sweep.config is None else str(sweep.config.absolute())
+        stated = sweep.experiment, self._config_text
         # Also runs of values and seeds that the file no longer has.
         own = self.runs_dir.glob(f"{sweep.sweep_id}-{sweep.created}-*")
         for path in sorted(own, key=lambda path: modified(RunFolder(path).config_path) or 0.0):
@@ -109,6 +109,15 @@ class Progress:
             home = self.experiments_dir / name
             known = Experiment(name, home, sweep.config or home / CONFIG_FILE)
             return base_of_run(*stated, sweep.settings, known, record)
+        return self.current_base()
+
+    def current_base(self) -> Base:
+        """The settings of the experiment now.
+
+        Raises:
+            PlaygroundError: The experiment cannot be loaded.
+        """
+        sweep = self.sweep
         found = load_experiment(
             self.experiments_dir,
             sweep.experiment or None,
@@ -116,7 +125,12 @@ class Progress:
             sweep.settings,
             os.environ,
         )
-        return base_of_experiment(*stated, sweep.settings, found)
+        return base_of_experiment(sweep.experiment, self._config_text, sweep.settings, found)
+
+    @property
+    def _config_text(self) -> str:
+        config = self.sweep.config
+        return "" if config is None else str(config.absolute())
 
     def _replace_base(self, folder: SweepFolder, base: Base) -> None:
         save_base(folder, base)

@@ -1,7 +1,9 @@
 """What a sweep trains: its settings, as a strict TOML file in the sweep's folder."""
 
+import errno
 import os
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,7 +16,13 @@ from transformer_playground.config.base import Strings, Table, conflict, setting
 from transformer_playground.config.sources import read_layer
 from transformer_playground.config.toml import shortened, toml_string, toml_value
 from transformer_playground.errors import ConfigError, UsageError, translate_os_errors
-from transformer_playground.files import display_path, modified, random_hex, replace_text
+from transformer_playground.files import (
+    display_path,
+    fsync_folder,
+    modified,
+    random_hex,
+    replace_text,
+)
 from transformer_playground.sweeps.axes import Axis, Values, axis_from_toml, axis_to_toml
 from transformer_playground.sweeps.base import Base, load_base, save_base
 from transformer_playground.sweeps.folder import SweepFolder
@@ -170,30 +178,48 @@ def save_sweep(sweeps_dir: Path, sweep: Sweep) -> SweepFolder:
     """Write a new sweep.
 
     Raises:
-        UsageError: There is a sweep of this name.
+        UsageError: There is a sweep of this name, or another folder.
         ConfigError: OSError while writing.
     """
     folder = SweepFolder(sweeps_dir / check_sweep_id(sweep.sweep_id))
+    # A folder under the final name is complete, whenever the process is killed.
+    staged = SweepFolder(sweeps_dir / f".{sweep.sweep_id}.{random_hex(4)}")
     with translate_os_errors(ConfigError, f"The sweep cannot be written to {folder.root}"):
         sweeps_dir.mkdir(parents=True, exist_ok=True)
         try:
-            folder.root.mkdir()
-        except FileExistsError:
-            raise UsageError(
-                f"There is already a sweep '{sweep.sweep_id}' in {sweeps_dir}.",
-                f"Go on with it: tp sweep run {sweep.sweep_id}. Or choose another --name.",
-            ) from None
-        try:
+            staged.root.mkdir()
             if sweep.base is not None:
-                save_base(folder, sweep.base)
-            replace_text(folder.spec_path, _as_toml(sweep))
-        except (OSError, ConfigError):
-            # Also a whole file of which it is not known whether it would last.
-            for path in (folder.base_path, folder.spec_path):
-                path.unlink(missing_ok=True)
-            folder.root.rmdir()
-            raise
+                save_base(staged, sweep.base)
+            replace_text(staged.spec_path, _as_toml(sweep))
+            _put(staged, folder)
+        finally:
+            shutil.rmtree(staged.root, ignore_errors=True)
     return folder
+
+
+def _put(staged: SweepFolder, folder: SweepFolder) -> None:
+    """Rename the folder of a sweep to a name that is free, or that of an empty folder."""
+    try:
+        staged.root.rename(folder.root)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR):
+            raise
+        name, sweeps_dir = folder.root.name, folder.root.parent
+        if folder.spec_path.exists():
+            raise UsageError(
+                f"There is already a sweep '{name}' in {sweeps_dir}.",
+                f"Go on with it: tp sweep run {name}. Or choose another --name.",
+            ) from None
+        raise UsageError(
+            f"{folder.root} exists, but is no sweep: it has no {folder.spec_path.name}.",
+            "Delete it, or choose another --name.",
+        ) from None
+    try:
+        fsync_folder(folder.root.parent)
+    except OSError:
+        # It is not known whether it would last.
+        shutil.rmtree(folder.root)
+        raise
 
 
 def load_sweep(folder: SweepFolder) -> Sweep:

@@ -30,7 +30,9 @@ def known(project: Project, tp: Tp, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("known")
-def test_a_track_trains_seeds_once_and_runs_are_placed_by_the_whole_split(tp: Tp) -> None:
+def test_a_track_trains_seeds_once_and_runs_are_placed_by_the_whole_split(
+    tp: Tp, project: Project
+) -> None:
     few = ("--set", "train.runtime.max_iters=2", "--json")
     first = tp("records", "run", "short", "--seeds", "2", *few)
     assert first.code == 0, first.err
@@ -47,6 +49,22 @@ def test_a_track_trains_seeds_once_and_runs_are_placed_by_the_whole_split(tp: Tp
     again = tp("records", "run", "short", "--seeds", "2", *few)
     assert again.lines == first.lines
     assert "started" not in again.err
+
+    # More seeds begin with those there are.
+    more = tp("records", "run", "short", "--seeds", "3", *few)
+    assert more.err.count("started") == 1
+    (extended,) = more.lines[0]["runs"]
+    assert extended["seeds"] == 3
+    assert set(entry["losses"]) < set(extended["losses"])
+
+    # Those of a recipe before it was edited do not count.
+    config = project.experiment / "config.toml"
+    before = config.read_text()
+    config.write_text(before + "\n[train.optim]\ngrad_clip = 0.125\n")
+    edited = tp("records", "run", "short", "--seeds", "2", *few)
+    assert edited.err.count("started") == 2
+    assert sorted(each["seeds"] for each in edited.lines[0]["runs"]) == [2, 3]
+    config.write_text(before)
 
     assert tp("train", "tiny", "--run-id", "mine", "--set", "train.runtime.max_iters=8").code == 0
     shown = tp("records", "bottles")

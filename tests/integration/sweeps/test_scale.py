@@ -61,6 +61,13 @@ def test_a_family_is_trained_once_and_its_prediction_held_against_a_run(
     assert "held out" in shown
     assert "measured" in shown
 
+    # Runs with other settings do not stand in for those of the experiment as it is now.
+    config = project.experiment / "config.toml"
+    config.write_text(config.read_text() + "\n[train.optim]\ngrad_clip = 0.125\n")
+    (edited,) = tp(*SCALE, "--no-train").lines
+    assert edited["sweep"] != document["sweep"]
+    assert all(each["loss"] is None for each in edited["members"])
+
 
 @pytest.mark.parametrize(
     ("change", "words"),

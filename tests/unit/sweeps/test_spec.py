@@ -1,11 +1,12 @@
 """The file of a sweep: what is written is read again, and what cannot be one is refused."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from builders.disks import WatchedDisk, refuse_once
+from builders.disks import Crash, WatchedDisk, crash_at, refuse_once
 from transformer_playground.errors import ConfigError, UsageError
 from transformer_playground.experiments.discovery import Experiment
 from transformer_playground.experiments.kept import KeptSettings
@@ -154,3 +155,50 @@ def test_a_full_disk_leaves_no_part_of_a_sweep(tmp_path: Path) -> None:
         ):
             save_sweep(folder, sweep)
         assert list(folder.iterdir()) == []
+
+
+def test_a_process_that_dies_while_it_saves_leaves_the_name_free_or_a_whole_sweep(
+    tmp_path: Path,
+) -> None:
+    kept = KeptSettings(Experiment("tiny", tmp_path, tmp_path / "config.toml"), {}, {})
+    sweep = replace(SWEEP, base=Base("tiny", "", SWEEP.settings, kept))
+    with WatchedDisk(tmp_path) as disk:
+        save_sweep(tmp_path / "0", sweep)
+
+    for number in range(1, disk.operations + 1):
+        folder = tmp_path / str(number)
+        with WatchedDisk(tmp_path, crash_at(number)), pytest.raises(Crash):
+            save_sweep(folder, sweep)
+        found = list_sweeps(folder) or [save_sweep(folder, sweep)]
+        assert load_sweep(found[0]).base == sweep.base
+
+
+def test_an_empty_folder_is_taken_and_one_with_other_files_refused(tmp_path: Path) -> None:
+    root = tmp_path / "pe"
+    root.mkdir()
+    (root / "note.txt").touch()
+    with pytest.raises(UsageError, match=r"is no sweep: it has no sweep\.toml"):
+        save_sweep(tmp_path, SWEEP)
+
+    (root / "note.txt").unlink()
+    assert load_sweep(save_sweep(tmp_path, SWEEP)) == SWEEP
+    with pytest.raises(UsageError, match="already a sweep 'pe'"):
+        save_sweep(tmp_path, SWEEP)
+    assert [path.name for path in tmp_path.iterdir()] == ["pe"]
+
+
+def test_the_folders_of_a_moved_project_move_with_it_and_those_outside_stay(tmp_path: Path) -> None:
+    project, outside = tmp_path / "old", tmp_path / "texts"
+    home = project / "experiments" / "tiny"
+    table = {"raw_dir": str(outside), "dataset_dir": str(home / "datasets")}
+    kept = KeptSettings(Experiment("tiny", home, home / "config.toml"), {"prepare": table}, {})
+    saved = save_sweep(project / "sweeps", replace(SWEEP, base=Base("tiny", "", (), kept)))
+    moved = tmp_path / "new"
+    shutil.move(project, moved)
+
+    base = load_sweep(SweepFolder(moved / saved.root.relative_to(project))).base
+
+    assert base is not None
+    home = moved / "experiments" / "tiny"
+    assert base.kept.experiment == Experiment("tiny", home, home / "config.toml")
+    assert base.kept.settings["prepare"] == table | {"dataset_dir": str(home / "datasets")}
