@@ -7,7 +7,9 @@ import pytest
 from textual.pilot import Pilot
 
 from builders.commands import Project, make_project, make_trained_project
+from builders.corpora import prepare
 from builders.tui import shown, until, with_console
+from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.data.view import DataView
 from transformer_playground.tui.inside.view import InsideView
@@ -76,12 +78,17 @@ def test_a_text_is_found_and_lists_lead_to_their_places(trained: Project) -> Non
     with_console(trained, steps, (140, 45))
 
 
-def test_without_prepared_data_the_view_says_how_to_prepare_it(tmp_path: Path) -> None:
+def test_without_prepared_data_the_view_says_how_and_then_shows_it(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "project")
+
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_data(console, pilot)
         await until(pilot, lambda: "no prepared dataset" in shown(console))
         assert "tp prepare tiny" in shown(console)
         await pilot.press("E", "J", "right", "V", "o", "greater_than_sign", "f3", "y")
         await until(pilot, lambda: "no prepared dataset" in shown(console))
+        folder = project.experiment
+        prepare(PrepareConfig(raw_dir=folder / "raw", dataset_dir=folder / "datasets"))
+        await until(pilot, lambda: "4·0· ·b·o·t·t·l·e·s" in shown(console))
 
-    with_console(make_project(tmp_path / "project"), steps)
+    with_console(project, steps)

@@ -1,7 +1,9 @@
-"""Search for a text in the tokens of a split."""
+"""Search for a text or a token in the tokens of a split."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+
+import numpy as np
 
 from transformer_playground.data.browsing.token_bytes import (
     BLOCK,
@@ -56,12 +58,51 @@ def find_text(
     needle = text.encode("utf-8", "surrogatepass")
     if not needle:
         return None
+
+    def find(first: int, stop: int) -> Match | None:
+        block = read_block(tokens, table, first, stop + 4 * len(needle) + _SPARE)
+        return _in_block(block, needle, stop - first, backwards=backwards)
+
+    ranges = _ranges(len(tokens), start, size, backwards=backwards)
+    return _first_found(tokens, ranges, find, cancelled, progress)
+
+
+def find_token(
+    tokens: TokenSource,
+    token: int,
+    start: int,
+    *,
+    backwards: bool = False,
+    size: int = BLOCK,
+    cancelled: Callable[[], bool] = lambda: False,
+    progress: Progress = lambda _: None,
+) -> Match | None:
+    """`find_text` of a token by its id; it may be part of a character and have no text."""
+
+    def find(first: int, stop: int) -> Match | None:
+        places = np.flatnonzero(np.asarray(tokens[first:stop]) == token)
+        if not len(places):
+            return None
+        place = first + int(places[-1 if backwards else 0])
+        return Match(place, place)
+
+    ranges = _ranges(len(tokens), start, size, backwards=backwards)
+    return _first_found(tokens, ranges, find, cancelled, progress)
+
+
+def _first_found(
+    tokens: TokenSource,
+    ranges: Iterable[tuple[int, int]],
+    find: Callable[[int, int], Match | None],
+    cancelled: Callable[[], bool],
+    progress: Progress,
+) -> Match | None:
+    """The match of the first range that has one; None if cancelled."""
     done = 0
-    for first, stop in _ranges(len(tokens), start, size, backwards=backwards):
+    for first, stop in ranges:
         if cancelled():
             return None
-        block = read_block(tokens, table, first, stop + 4 * len(needle) + _SPARE)
-        found = _in_block(block, needle, stop - first, backwards=backwards)
+        found = find(first, stop)
         release_pages(tokens)
         if found is not None:
             return found

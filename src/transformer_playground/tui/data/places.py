@@ -1,13 +1,15 @@
 """Where the reader of the Data view is: the window of a split, and the ways to another one."""
 
 import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from transformer_playground.data.browsing.search import Match
 from transformer_playground.data.browsing.statistics import token_of_line
-from transformer_playground.dataset_views.reading import TokenWindow, read_window
+from transformer_playground.dataset_views.reading import ShownToken, TokenWindow, read_window
 from transformer_playground.dataset_views.source import SPLITS, DataSource
 from transformer_playground.errors import UsageError
 from transformer_playground.terminal import visible_line
@@ -45,6 +47,11 @@ class DataHost(View):
     jobs: Jobs
     service: DataService
 
+    @property
+    def threads(self) -> int | None:
+        """CPU threads of a measurement: a run that trains at the same time needs the others."""
+        return 1 if self.context.training.is_computing else None
+
     def bring(self, pane: str) -> None:
         """Bring a pane to the front."""
         raise NotImplementedError
@@ -54,8 +61,24 @@ class DataHost(View):
         raise NotImplementedError
 
 
+@dataclass(frozen=True)
+class _Shown:
+    """What the text pane shows.
+
+    Attributes:
+        first: Position of the first token in the split; None for tokens that are no window of it.
+    """
+
+    tokens: Sequence[ShownToken]
+    first: int | None
+
+    @property
+    def ids(self) -> list[int]:
+        return [token.token for token in self.tokens]
+
+
 class Places:
-    """Reads windows for the text pane of a view.
+    """Fills the text pane of a view with windows of the splits, or with other tokens.
 
     Attributes:
         split: The split that is read.
@@ -67,22 +90,26 @@ class Places:
         self._view = view
         self.split, self.first = SPLITS[0], 0
         self.match: Match | None = None
-        self._window: TokenWindow | None = None
+        self._shown: _Shown | None = None
+        # What was typed last, and what is searched for: a text, or a token by its id.
         self._needle = ""
+        self._wanted: str | int | None = None
 
     def forget(self) -> None:
         """Begin anew: another dataset is opened."""
         self.split, self.first = SPLITS[0], 0
-        self.match = self._window = None
+        self.match = self._shown = None
+        if isinstance(self._wanted, int):
+            # An id means another token there.
+            self._wanted = None
 
     @property
     def text(self) -> str:
-        """The text of the window, untrusted."""
-        source, window = self._view.source, self._window
-        if source is None or window is None:
+        """The text that is shown, untrusted."""
+        source, shown = self._view.source, self._shown
+        if source is None or shown is None:
             return ""
-        ids = np.array([token.token for token in window.tokens], dtype=np.int64)
-        return source.table.text(ids).decode("utf-8", "replace")
+        return source.table.text(np.array(shown.ids, dtype=np.int64)).decode("utf-8", "replace")
 
     @property
     def _length(self) -> int:
@@ -98,7 +125,23 @@ class Places:
 
     def read_again(self) -> None:
         """Show the window once more, such as with the lines that were counted meanwhile."""
-        self._read(self.split, self.first, self.match)
+        if self._shown is None or self._shown.first is not None:
+            self._read(self.split, self.first, self.match)
+
+    def show_tokens(self, tokens: Sequence[ShownToken], title: str, note: str) -> None:
+        """Show tokens that are no window of a split, in front, until another place is chosen.
+
+        Args:
+            tokens: Such as a sequence of a batch.
+            title: Where they are from.
+            note: What else is said of them.
+        """
+        # A window that is still read would take their place.
+        self._view.jobs.cancel("read")
+        self.match = None
+        self._shown = _Shown(tokens, None)
+        self._view.query_one(TextPane).show(tokens, title, note)
+        self._view.bring("text")
 
     def go(self, split: str, first: int) -> None:
         """Show a window, in front."""
@@ -132,17 +175,17 @@ class Places:
 
     def look_inside(self) -> None:
         """Look inside the model at what was found, or at a telling place of the first window."""
-        source, window = self._view.source, self._window
-        if source is None or window is None:
+        source, shown = self._view.source, self._shown
+        if source is None or shown is None:
             return
         if source.run is None:
             key = self._view.key_hint("data.run")
             text = f"An experiment has no model to look inside: {key} chooses a run."
             self._view.notify(text, markup=False)
             return
-        tokens, position = [token.token for token in window.tokens], None
-        if self.match is not None:
-            position = self.match.first - window.first
+        tokens, position = shown.ids, None
+        if self.match is not None and shown.first is not None:
+            position = self.match.first - shown.first
         else:
             tokens = tokens[: source.config.train_block_size]
         # It comes with torch.
@@ -215,30 +258,45 @@ class Places:
 
     def find_again(self, *, backwards: bool) -> None:
         """Go to the next place of the text that was searched for, or to the one before."""
-        if self._needle:
-            self.find(searched_text(self._needle), backwards=backwards)
-        else:
+        if self._wanted is None:
             self.ask_text()
+        else:
+            self.find(self._wanted, backwards=backwards)
 
-    def find(self, text: str, *, backwards: bool = False) -> None:
-        """Go to the nearest place of a text; beyond the end, the start follows."""
+    def find(self, wanted: str | int, *, backwards: bool = False) -> None:
+        """Go to the nearest place of a text or a token, and search for it from now on.
+
+        Beyond the end, the start follows.
+
+        Args:
+            wanted: A text, or the id of a token.
+            backwards: Go to the nearest one before.
+        """
         source = self._view.source
-        if source is None or not text:
+        if source is None or wanted == "":
             return
+        self._wanted = wanted
         start = self.first
         if self.match is not None:
             start = self.match.first if backwards else self.match.first + 1
         split, task = self.split, Task("searching", self._total, is_long=True)
         work = partial(
-            self._view.service.find, source, split, text, start, task, backwards=backwards
+            self._view.service.find, source, split, wanted, start, task, backwards=backwards
         )
-        then = partial(self._found, split, text, start, backwards)
+        then = partial(self._found, source, split, wanted, start, backwards)
         self._view.jobs.start("find", task, work, then)
 
     def _found(
-        self, split: str, text: str, start: int, backwards: bool, match: Match | None
+        self,
+        source: DataSource,
+        split: str,
+        wanted: str | int,
+        start: int,
+        backwards: bool,
+        match: Match | None,
     ) -> None:
         if match is None:
+            text = source.table.shown(wanted) if isinstance(wanted, int) else wanted
             shown = visible_line(text)[:_LONGEST_NAME]
             self._view.notify(f"“{shown}” is not in {split}.", markup=False)
             return
@@ -268,7 +326,8 @@ class Places:
         source = self._view.source
         if source is None:
             return
-        self._window, self.split, self.first = window, window.split, window.first
+        self.split, self.first = window.split, window.first
+        self._shown = _Shown(window.tokens, window.first)
         name = self._view.context.name_of(source.name) if source.run else source.name
         title = f"{name} · {window_title(window)}"
         self._view.query_one(TextPane).show(window.tokens, title, window_place(window))

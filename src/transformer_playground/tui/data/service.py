@@ -1,12 +1,17 @@
 """Work of the Data view that takes time, for worker threads: opening, counting, measuring."""
 
+import contextlib
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from transformer_playground.data.browsing.overlap import Overlap, line_overlap
-from transformer_playground.data.browsing.search import Match, find_text
+from transformer_playground.data.browsing.search import Match, find_text, find_token
 from transformer_playground.data.browsing.statistics import SplitStatistics, split_statistics
+from transformer_playground.data.meta import META_FILE
 from transformer_playground.dataset_views.measures import (
     HardWindow,
     TokenCost,
@@ -21,8 +26,13 @@ from transformer_playground.dataset_views.source import (
     source_of_experiment,
     source_of_run,
 )
+from transformer_playground.errors import PlaygroundError
+from transformer_playground.experiments.dataset_lookup import dataset_folders
+from transformer_playground.experiments.discovery import load_experiment
+from transformer_playground.files import modified
 from transformer_playground.formatting import percent_text
-from transformer_playground.runs.folder import open_run
+from transformer_playground.runs.folder import open_run, read_run_config
+from transformer_playground.tui.core.sampling import cpu_threads
 
 MOST_AT_ONCE = 200_000_000
 """Tokens that are read to count a dataset without being asked for: some seconds."""
@@ -35,6 +45,23 @@ class Target:
 
     kind: Literal["run", "experiment"]
     name: str
+
+
+@dataclass(frozen=True)
+class Awaited:
+    """A dataset that is not there yet.
+
+    Attributes:
+        changed: The file that completes a dataset, in each folder where it may be prepared, with
+            the time of its last change; None while it is missing.
+    """
+
+    changed: Mapping[Path, float | None]
+
+    @property
+    def is_worth_a_try(self) -> bool:
+        """Whether something was prepared or removed since."""
+        return any(modified(path) != before for path, before in self.changed.items())
 
 
 class Task:
@@ -111,6 +138,18 @@ class DataService:
             return source_of_run(open_run(self.runs_dir, target.name), self.experiments_dir)
         return source_of_experiment(target.name, self.experiments_dir)
 
+    def awaited(self, target: Target) -> Awaited:
+        """Where the dataset of a run or an experiment that cannot be opened may be prepared."""
+        folders: Sequence[Path] = ()
+        with contextlib.suppress(PlaygroundError):
+            if target.kind == "run":
+                record = read_run_config(open_run(self.runs_dir, target.name))
+                folders = tuple(dataset_folders(record, self.experiments_dir))
+            else:
+                _, loaded = load_experiment(self.experiments_dir, target.name, None, (), os.environ)
+                folders = (loaded.config.prepare.dataset_dir,)
+        return Awaited({path: modified(path) for path in (each / META_FILE for each in folders)})
+
     def known_counts(self, source: DataSource) -> Counts | None:
         """What was counted before."""
         return self._counts.get(source.dataset.fingerprint)
@@ -156,47 +195,57 @@ class DataService:
         self,
         source: DataSource,
         split: Split,
-        text: str,
+        wanted: str | int,
         start: int,
         task: Task,
         *,
         backwards: bool,
     ) -> Match | None:
-        """The next place of a text; None if there is none or the search was cancelled.
+        """The next place of a text, or of the token with an id; None if none or cancelled.
 
         Raises:
             DataError: The dataset has changed, or has a token beyond the vocabulary.
         """
         require_current(source)
-        return find_text(
-            source.split(split),
-            source.table,
-            text,
-            start,
-            backwards=backwards,
-            cancelled=task.cancelled,
-            progress=task.progress,
+        tokens = source.split(split)
+        find = (
+            partial(find_token, tokens, wanted)
+            if isinstance(wanted, int)
+            else partial(find_text, tokens, source.table, wanted)
         )
+        return find(start, backwards=backwards, cancelled=task.cancelled, progress=task.progress)
 
-    def hardest(self, source: DataSource, task: Task) -> tuple[HardWindow, ...] | None:
+    def hardest(
+        self, source: DataSource, task: Task, threads: int | None = None
+    ) -> tuple[HardWindow, ...] | None:
         """The windows that a run finds hardest; None if cancelled.
+
+        Args:
+            threads: CPU threads that are used at most; None for all.
 
         Raises:
             PlaygroundError: They cannot be measured.
         """
         require_current(source)
         task.total = measured_batches(source)
-        return hardest_windows(source, self.experiments_dir, task.count_batch)
+        with cpu_threads(threads):
+            return hardest_windows(source, self.experiments_dir, task.count_batch)
 
-    def token_cost(self, source: DataSource, task: Task) -> TokenCost | None:
+    def token_cost(
+        self, source: DataSource, task: Task, threads: int | None = None
+    ) -> TokenCost | None:
         """The loss of each token; None if cancelled.
+
+        Args:
+            threads: CPU threads that are used at most; None for all.
 
         Raises:
             PlaygroundError: It cannot be measured.
         """
         require_current(source)
         task.total = measured_batches(source)
-        return measured_tokens(source, task.count_batch)
+        with cpu_threads(threads):
+            return measured_tokens(source, task.count_batch)
 
 
 def counted_tokens(source: DataSource) -> int:

@@ -9,11 +9,7 @@ from textual.types import CSSPathType
 from textual.widgets import OptionList, Static
 
 from transformer_playground.dataset_views.measures import HardWindow, TokenCost
-from transformer_playground.dataset_views.reading import (
-    CHANGED,
-    StepBatch,
-    read_batch,
-)
+from transformer_playground.dataset_views.reading import CHANGED, StepBatch, read_batch
 from transformer_playground.dataset_views.source import DataSource
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.terminal import visible
@@ -24,6 +20,7 @@ from transformer_playground.tui.data.panes import ListPane, SentencePane, TextPa
 from transformer_playground.tui.data.places import DataHost, Places
 from transformer_playground.tui.data.service import (
     MOST_AT_ONCE,
+    Awaited,
     Counts,
     DataService,
     Target,
@@ -35,7 +32,8 @@ from transformer_playground.tui.shared.panes import PaneDeck
 
 _PANES = ("text", "batch", "vocabulary", "documents", "shared", "hardest")
 _LONG_TASKS = ("count", "measure", "find")
-_HIDDEN_TASKS = ("open", "read", "batch", "find", "count")
+_HIDDEN_TASKS = ("open", "read", "batch", "find", "count", "await")
+_LOOK_SECONDS = 1.0
 
 
 class DataView(DataHost):
@@ -53,6 +51,7 @@ class DataView(DataHost):
         self.results = Results()
         self._experiment: tuple[str, str | None] | None = None
         self._problem: str = ""
+        self._awaited: Awaited | None = None
         self._step = 1
         self.jobs, self._lists = Jobs(self, self._failed), Lists(self)
         self.places = Places(self)
@@ -79,6 +78,11 @@ class DataView(DataHost):
     def on_mount(self) -> None:
         self.service = DataService(self.context.experiments_dir, self.context.runs_dir)
         self._show_empty()
+        self.set_interval(_LOOK_SECONDS, self._look_again)
+
+    def on_screen_resume(self) -> None:
+        # The base class refreshes the view, which tries once more to open what it could not.
+        self._problem = ""
 
     def on_screen_suspend(self) -> None:
         # A dialog hides nothing; what the user has asked to be measured goes on.
@@ -132,7 +136,7 @@ class DataView(DataHost):
         self.jobs.cancel()
         self.source = None
         self.results = Results(sort=self.results.sort)
-        self._problem = ""
+        self._problem, self._awaited = "", None
         self._step = 1
         self.places.forget()
         self._stays_uncounted = False
@@ -140,7 +144,7 @@ class DataView(DataHost):
     def _open(self) -> None:
         target = self.target
         if target is not None:
-            self._problem = ""
+            self._problem, self._awaited = "", None
             task = Task(f"opening the dataset of {target.name}")
             self.jobs.start("open", task, partial(self.service.open, target), self._opened)
 
@@ -161,6 +165,9 @@ class DataView(DataHost):
             is_run = self.target is not None and self.target.kind == "run"
             self._problem = error.message if is_run else str(error)
             self._show_empty()
+            if self.target is not None:
+                work = partial(self.service.awaited, self.target)
+                self.jobs.start("await", Task("looking for the dataset"), work, self._await)
         elif error.message == CHANGED:
             self.notify("The dataset was prepared again or removed: opening it.", markup=False)
             split, first = self.places.split, self.places.first
@@ -169,9 +176,17 @@ class DataView(DataHost):
             self._show_empty()
             self._open()
         else:
-            if kind in ("count", "measure"):
-                self._stays_uncounted = self._stays_uncounted or kind == "count"
+            if kind == "count":
+                self._stays_uncounted = True
             self.notify(visible(str(error)), severity="error", markup=False)
+
+    def _await(self, awaited: Awaited) -> None:
+        self._awaited = awaited
+
+    def _look_again(self) -> None:
+        """Open the dataset that was missing once it is prepared."""
+        if self._awaited is not None and self.is_current and self._awaited.is_worth_a_try:
+            self._open()
 
     def _show_empty(self) -> None:
         empty, is_empty = self.query_one("#data-empty", Static), self.source is None
@@ -281,7 +296,7 @@ class DataView(DataHost):
         else:
             self.bring("vocabulary")
             task = Task("measuring the loss of each token", is_long=True)
-            work = partial(self.service.token_cost, source, task)
+            work = partial(self.service.token_cost, source, task, self.threads)
             self.jobs.start("measure", task, work, self._tokens_measured)
 
     def _tokens_measured(self, cost: TokenCost | None) -> None:
@@ -290,10 +305,10 @@ class DataView(DataHost):
             self._lists.show_vocabulary(self.source, self.results)
 
     def _measure_windows(self, source: DataSource) -> None:
-        task = Task("measuring each window", is_long=True)
+        task, threads = Task("measuring each window", is_long=True), self.threads
 
         def work() -> tuple[tuple[HardWindow, ...], tuple[str, ...]] | None:
-            found = self.service.hardest(source, task)
+            found = self.service.hardest(source, task, threads)
             return None if found is None else (found, previews_of(source, found))
 
         self.jobs.start("measure", task, work, self._windows_measured)
@@ -316,10 +331,9 @@ class DataView(DataHost):
                 row = results.batch.rows[number]
                 title = f"step {results.batch.step:,} · sequence {number}"
                 note = f"{row.masked} masked" if row.masked else ""
-                self.query_one(TextPane).show(row.tokens, title, note)
-                self.bring("text")
+                self.places.show_tokens(row.tokens, title, note)
             case "vocabulary":
-                self.places.find(results.rows[number].text)
+                self.places.find(results.rows[number].token)
             case "shared":
                 line = results.shared[number]
                 self.places.go("train", line.train_token)

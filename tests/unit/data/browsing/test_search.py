@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from transformer_playground.data.browsing.search import Match, find_text
+from transformer_playground.data.browsing.search import Match, find_text, find_token
 from transformer_playground.data.browsing.token_bytes import TokenBytes, read_block
 from transformer_playground.data.token_shards import TokenShards
 from transformer_playground.data.tokenizers import Tokenizer
@@ -58,6 +58,26 @@ def test_the_nearest_match_is_found_in_blocks_of_any_size(
     match = find_text(shards, TABLE, needle, start, backwards=backwards, size=size)
     found = None if match is None else match.first
     assert found == expected(ids, needle.encode(), start, backwards=backwards)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    ids=st.lists(st.integers(0, 5), min_size=1, max_size=40),
+    token=st.integers(0, 6),
+    start=st.integers(0, 40),
+    size=st.integers(1, 9),
+    backwards=st.booleans(),
+)
+def test_a_token_is_found_by_its_id_whatever_its_text(
+    ids: list[int], token: int, start: int, size: int, backwards: bool
+) -> None:
+    places = [place for place, each in enumerate(ids) if each == token]
+    before = [place for place in places if place < start]
+    after = [place for place in places if place >= start]
+    order = [*reversed(before), *reversed(after)] if backwards else [*after, *before]
+    tokens = TokenShards([np.array(ids, dtype=np.uint16)])
+    found = find_token(tokens, token, start, backwards=backwards, size=size)
+    assert found == (Match(order[0], order[0]) if order else None)
 
 
 def test_a_match_has_all_tokens_that_hold_the_text() -> None:

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from builders.commands import Project, make_project
 from builders.corpora import prepare
 from transformer_playground.config.prepare import PrepareConfig
+from transformer_playground.data.browsing.search import Match
 from transformer_playground.errors import DataError
+from transformer_playground.tui.core.sampling import cpu_threads
 from transformer_playground.tui.data.service import DataService, Target, Task, counted_tokens
 
 TARGET = Target("experiment", "tiny")
@@ -60,6 +63,43 @@ def test_a_dataset_that_has_changed_is_not_read(service: DataService, project: P
     ):
         with pytest.raises(DataError, match="prepared again or removed"):
             read()
+
+
+@pytest.mark.parametrize("measure", ["hardest", "token_cost"])
+def test_measuring_leaves_the_cores_to_a_run_in_training(
+    service: DataService, monkeypatch: pytest.MonkeyPatch, measure: str
+) -> None:
+    used: list[int] = []
+    for name in ("hardest_windows", "measured_tokens"):
+        monkeypatch.setattr(
+            f"transformer_playground.tui.data.service.{name}",
+            lambda *_: used.append(torch.get_num_threads()),
+        )
+    source = service.open(TARGET)
+    with cpu_threads(2):
+        getattr(service, measure)(source, Task("measuring"), 1)
+        getattr(service, measure)(source, Task("measuring"))
+    assert used == [1, 2]
+
+
+def test_a_token_is_searched_by_its_id(service: DataService) -> None:
+    source = service.open(TARGET)
+    token = int(source.dataset.train[7])
+    found = service.find(source, "train", token, 7, Task("searching"), backwards=False)
+    assert found == Match(7, 7)
+
+
+def test_a_missing_dataset_is_worth_a_try_once_it_is_prepared(tmp_path: Path) -> None:
+    project = make_project(tmp_path / "bare")
+    service = DataService(project.root / "experiments", project.root / "runs")
+    awaited = service.awaited(TARGET)
+    assert not awaited.is_worth_a_try
+    folder = project.experiment
+    prepare(PrepareConfig(raw_dir=folder / "raw", dataset_dir=folder / "datasets"))
+    assert awaited.is_worth_a_try
+    assert not service.awaited(TARGET).is_worth_a_try
+    assert not service.awaited(Target("experiment", "gone")).is_worth_a_try
+    assert not service.awaited(Target("run", "gone")).is_worth_a_try
 
 
 def test_an_experiment_without_data_says_how_to_prepare_it(tmp_path: Path) -> None:
