@@ -1,16 +1,21 @@
 """The Data view: tokens, batches and counts of the dataset of a run, and of none."""
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
+from textual.app import App, ComposeResult
 from textual.pilot import Pilot
+from textual.widgets import OptionList
 
 from builders.commands import Project, make_project, make_trained_project
 from builders.corpora import prepare
 from builders.tui import shown, until, with_console
 from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.tui.app import Console
+from transformer_playground.tui.data.data_state import Line
+from transformer_playground.tui.data.panes import ListPane
 from transformer_playground.tui.data.view import DataView
 from transformer_playground.tui.inside.view import InsideView
 
@@ -76,6 +81,44 @@ def test_a_text_is_found_and_lists_lead_to_their_places(trained: Project) -> Non
         assert not view.jobs.is_running()
 
     with_console(trained, steps, (140, 45))
+
+
+def test_a_list_is_drawn_when_it_is_seen() -> None:
+    widths: list[int] = []
+
+    def write(width: int) -> list[Line]:
+        widths.append(width)
+        return [(("entry", "plain"),)]
+
+    class Shell(App[None]):
+        """A list alone."""
+
+        def compose(self) -> ComposeResult:
+            yield ListPane("batch")
+
+    async def drive() -> None:
+        app = Shell()
+        async with app.run_test(size=(80, 24)) as pilot:
+            pane = app.query_one(ListPane)
+            pane.display = False
+            await pilot.pause()
+            for _ in range(3):
+                pane.show(write, str, "batch")
+            assert widths == []
+            pane.display = True
+            await until(pilot, lambda: widths)
+            await pilot.pause()
+            assert pane.query_one(OptionList).option_count == 1
+            # Once more at the same size, after it was hidden again.
+            pane.display = False
+            await pilot.pause()
+            pane.show(write, str, "batch")
+            pane.display = True
+            await until(pilot, lambda: len(widths) > 1)
+            await pilot.pause()
+            assert widths == [78, 78]
+
+    asyncio.run(drive())
 
 
 def test_without_prepared_data_the_view_says_how_and_then_shows_it(tmp_path: Path) -> None:

@@ -29,9 +29,11 @@ STYLES: Mapping[Tone, str] = {
 
 def content_of(lines: Iterable[Line]) -> Content:
     """Lines in the styles of their tones."""
-    return Content("\n").join(
-        Content.assemble(*((text, STYLES[tone]) for text, tone in line)) for line in lines
-    )
+    return Content("\n").join(map(_line_content, lines))
+
+
+def _line_content(line: Line) -> Content:
+    return Content.assemble(*((text, STYLES[tone]) for text, tone in line))
 
 
 class TextPane(VerticalScroll):
@@ -89,13 +91,17 @@ class SentencePane(VerticalScroll):
 
 
 class ListPane(Vertical):
-    """A list below a line with the titles of its columns, drawn anew for another width."""
+    """A list below a line with the titles of its columns, drawn anew for another width.
+
+    A thousand entries take long to draw, so that a hidden list is drawn when it is shown.
+    """
 
     def __init__(self, name: str) -> None:
         super().__init__(id=f"data-{name}", classes="pane data-pane")
         self._write: Writer | None = None
         self._head: Callable[[int], str] = lambda _: ""
-        self._drawn_width = 0
+        # None: what is drawn is not what is to be shown.
+        self._drawn_width: int | None = None
 
     def compose(self) -> ComposeResult:
         yield Static(id=f"{self.id}-head", classes="data-head", markup=False)
@@ -103,7 +109,7 @@ class ListPane(Vertical):
 
     def show(self, write: Writer, head: Callable[[int], str], title: str) -> None:
         """Show the entries that are written for the width of the pane, below their titles."""
-        self._write, self._head = write, head
+        self._write, self._head, self._drawn_width = write, head, None
         self.border_title = Content(visible_line(title))
         self._draw()
 
@@ -121,7 +127,7 @@ class ListPane(Vertical):
         return max(_LEAST_WIDTH, self.content_size.width - 2)
 
     def _draw(self) -> None:
-        if self._write is None:
+        if self._write is None or not self.display:
             return
         width = self._drawn_width = self._width
         self.query_one(".data-head", Static).update(Content(visible_line(self._head(width))))
@@ -129,6 +135,6 @@ class ListPane(Vertical):
         before = options.highlighted
         lines = self._write(width)
         options.clear_options()
-        options.add_options(Option(content_of([line])) for line in lines)
+        options.add_options(Option(_line_content(line)) for line in lines)
         if lines:
             options.highlighted = min(before or 0, len(lines) - 1)
