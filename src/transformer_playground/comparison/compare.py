@@ -16,7 +16,7 @@ from transformer_playground.comparison.notes import notes_on
 from transformer_playground.comparison.verdict import Verdict, judge, tested
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.folder import RunFolder
-from transformer_playground.runs.naming import LOCATIONS
+from transformer_playground.runs.naming import LOCATIONS, most_telling
 
 MISSING = object()
 """Value of a setting that a run does not have; differs from every value, null included."""
@@ -28,7 +28,8 @@ class Comparison:
 
     Attributes:
         columns: Runs or groups; the first is the baseline.
-        settings: Dotted keys to show, in the order of the configuration.
+        settings: Dotted keys to show: all in the order of the configuration, or those that differ,
+            the most telling first (`most_telling`).
         notes: Sentences about what limits the comparison.
         means: Groups of several seeds whose runs are single columns; empty if seeds are averaged.
         verdict: Which column is best and whether that can be chance; seeds are averaged for it.
@@ -127,7 +128,8 @@ def _shown_settings(runs: Sequence[ComparedRun], *, all_settings: bool) -> tuple
     keys = list(dict.fromkeys(key for run in runs for key in run.settings))
     if all_settings:
         return tuple(keys)
-    return tuple(key for key in keys if key not in LOCATIONS and _differs(key, runs))
+    varying = [key for key in keys if key not in LOCATIONS and _differs(key, runs)]
+    return most_telling(varying, ((run.settings, run.state == "failed") for run in runs))
 
 
 def _differs(key: str, runs: Sequence[ComparedRun]) -> bool:

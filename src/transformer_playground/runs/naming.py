@@ -4,6 +4,7 @@ A run whose id was made up (see `new_run_id`) is called by the values in which i
 other runs of its experiment, such as "rope relu2 1e-2"; a run that the user has named keeps its id.
 """
 
+import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -236,6 +237,39 @@ def named(rows: Iterable[RunInfo], names: RunNames) -> list[RunInfo]:
 def setting_headers(keys: Sequence[str]) -> dict[str, str]:
     """Short names of settings: the last part of each key, or the least that tells them apart."""
     return {key: next((end for end in endings(key) if _is_unique(end, keys)), key) for key in keys}
+
+
+def most_telling(
+    keys: Sequence[str], runs: Iterable[tuple[Mapping[str, Any], bool]]
+) -> tuple[str, ...]:
+    """Settings that vary, those by which the runs are best told apart first.
+
+    That is the Shannon entropy of the values over the runs: many values, evenly spread. A setting
+    in which only failed runs differ says less than any other of its kind. Seeds and technical
+    settings stay last; where nothing else decides, so does the given order.
+
+    Args:
+        keys: Dotted keys.
+        runs: Settings of each run, and whether it failed.
+    """
+    rows = list(runs)
+    sound = [settings for settings, has_failed in rows if not has_failed]
+    every = [settings for settings, _ in rows]
+
+    def order(key: str) -> tuple[int, float, float]:
+        minor = max(0, _rank(key) - _MINOR + 1)
+        return minor, -_entropy(key, sound), -_entropy(key, every)
+
+    return tuple(sorted(keys, key=order))
+
+
+def _entropy(key: str, rows: Sequence[Mapping[str, Any]]) -> float:
+    """Bits by which the value of a setting tells one of the rows."""
+    # JSON's true and 1 are two values; a list is no key of a counter.
+    counts = Counter(repr(row.get(key)) for row in rows)
+    shares = (count / len(rows) for count in counts.values())
+    # Equal spreads are equal, in whatever order their shares are summed.
+    return round(-sum(share * math.log2(share) for share in shares), 9)
 
 
 def endings(key: str) -> Iterator[str]:

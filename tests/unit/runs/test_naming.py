@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 
 from builders.runs import run_info
 from transformer_playground.runs.fields import Parent, RunInfo
-from transformer_playground.runs.naming import learning_settings, name_runs, setting_headers
+from transformer_playground.runs.naming import (
+    learning_settings,
+    most_telling,
+    name_runs,
+    setting_headers,
+)
 
 PE, ACT, LR = "model.positional_encoding", "model.activation", "train.optim.learning_rate"
 LAYERS, SEED = "model.n_layer", "train.runtime.seed"
@@ -148,6 +153,16 @@ def test_unchanged_runs_give_the_same_result_and_a_changed_one_only_its_own_work
     after = name_runs(renamed, first)
     assert after.labels == name_runs(renamed).labels
     assert after.label(renamed[-1].run_id) == "rope silu 1e-2"
+
+
+def test_the_setting_with_the_most_evenly_spread_values_tells_most() -> None:
+    rows = [
+        ({LR: number % 3, ACT: number % 2, LAYERS: 2, SEED: number}, False) for number in range(6)
+    ]
+    rows += [({LR: 0, ACT: 0, LAYERS: layers, SEED: 6}, True) for layers in (3, 4, 5, 6)]
+    assert most_telling([SEED, LAYERS, ACT, LR], rows) == (LR, ACT, LAYERS, SEED)
+    assert most_telling([PE, ACT], [({}, False)]) == (PE, ACT)
+    assert most_telling([PE, ACT], []) == (PE, ACT)
 
 
 def test_a_short_name_is_the_last_part_of_a_key_where_that_is_unique() -> None:

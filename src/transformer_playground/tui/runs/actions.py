@@ -45,7 +45,7 @@ class RunActions(View):
             self.context.publish_workspace()
 
     def action_sort(self) -> None:
-        self.table_state.sort_by_next(time.time())
+        self.table_state.sort_by_next(time.time(), self.table.shown_columns)
         self.on_table_changed()
 
     def action_reverse(self) -> None:

@@ -79,9 +79,14 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
         self._drawn: list[tuple[object, ...]] = []
 
     @property
+    def shown_columns(self) -> frozenset[str]:
+        """Keys of the columns that have space."""
+        return frozenset(column.key for column, _ in self._layout)
+
+    @property
     def hidden_columns(self) -> tuple[int, int]:
         keys = [column.key for column in self._state.columns()]
-        shown = {column.key for column, _ in self._layout}
+        shown = self.shown_columns
         hidden = [number for number, key in enumerate(keys) if key not in shown]
         before = sum(number < self._first_column for number in hidden)
         return before, len(hidden) - before

@@ -45,7 +45,8 @@ _WEIGHTS = {
     "tag": 30,
     "parent": 25,
 }
-_SETTING_WEIGHT, _LATER_SETTING_WEIGHT = 58, 20
+# The first settings stay before the curve, all of them before speed, age and the like.
+_SETTING_WEIGHT, _LATER_SETTING_WEIGHT = 75, 58
 _FIRST_SETTINGS = 3
 # Initial widths, as wide as the values usually get.
 _WIDTHS = {
@@ -111,7 +112,7 @@ def find_column(key: str, settings: Iterable[str] = ()) -> Column:
 
 
 def setting_column(field: Field, header: str, place: int) -> Column:
-    """Column of a setting that differs, the `place`-th of them; the first ones matter most."""
+    """Column of a setting that differs, the `place`-th most telling of them."""
     weight = _SETTING_WEIGHT if place < _FIRST_SETTINGS else _LATER_SETTING_WEIGHT
     return Column(field.key, visible_line(header), field, weight - min(place, 15))
 
@@ -242,7 +243,8 @@ def fitting(
         is_whole = column.right_aligned or column.fixed_width is not None
         least = width if is_whole else min(width, len(column.header))
         if space < least:
-            if by_weight:
+            # Nothing lighter takes the place of a setting that tells the runs apart.
+            if by_weight and column.field.kind != "setting":
                 continue
             break
         kept[place] = column, min(width, space)

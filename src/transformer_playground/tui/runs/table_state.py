@@ -111,6 +111,7 @@ class RunsTableState:
         self._names: RunNames | None = None
         # What the names of the shown runs were made of.
         self._named: tuple[RunNames | None, frozenset[str]] = (None, frozenset())
+        self._telling: tuple[str, ...] = ()
         self._lines: Mapping[str, str] = {}
         self._columns: tuple[Column, ...] = ()
         self._widths: dict[str, int] = {}
@@ -184,9 +185,15 @@ class RunsTableState:
         self.sort = key
         self.arrange(now)
 
-    def sort_by_next(self, now: float) -> None:
-        """Sort by the next column; curve and difference have the order of the loss."""
-        keys = ["run", *(each.key for each in self._columns if each not in (DELTA, CURVE))]
+    def sort_by_next(self, now: float, shown: Collection[str] | None = None) -> None:
+        """Sort by the next column; curve and difference have the order of the loss.
+
+        Args:
+            now: Unix time.
+            shown: Keys of the columns that are on the screen; None for all.
+        """
+        columns = (each for each in self._columns if each not in (DELTA, CURVE))
+        keys = ["run", *(each.key for each in columns if shown is None or each.key in shown)]
         place = keys.index(self.sorted_by[0]) + 1 if self.sorted_by[0] in keys else 0
         self.sort_by(keys[place % len(keys)], now)
 
@@ -235,6 +242,18 @@ class RunsTableState:
         if self._all_names is not None and self._named != (self._all_names, run_ids):
             self._named = self._all_names, run_ids
             self._names = self._all_names.among(each for each in self.runs if each in run_ids)
+            self._telling = self._rank_settings(run_ids)
+
+    def _rank_settings(self, run_ids: frozenset[str]) -> tuple[str, ...]:
+        """The settings that vary among the shown runs, the most telling first."""
+        varying = self._names.varying if self._names else ()
+        if len(varying) < 2:
+            return varying
+        from transformer_playground.runs.naming import most_telling
+
+        rows = [row for run_id, row in self.runs.items() if run_id in run_ids and row.settings]
+        rows = rows[:: len(rows) // _MOST_MEASURED + 1]
+        return most_telling(varying, ((row.settings, row.state == "failed") for row in rows))
 
     def _find_columns(self) -> Iterator[Column]:
         has_baseline = self.baseline in self.runs
@@ -258,7 +277,7 @@ class RunsTableState:
             return
         from transformer_playground.runs.naming import setting_headers
 
-        keys = [key for key in self._names.varying if key not in self.keys]
+        keys = [key for key in self._telling if key not in self.keys]
         headers = setting_headers(keys)
         for place, key in enumerate(keys):
             yield setting_column(setting_field(key), headers[key], place)

@@ -233,6 +233,48 @@ def test_the_order_by_a_setting_comes_back_when_the_runs_differ_in_it_again() ->
     assert (state.sort, state.sorted_by) == ("run", ("run", False))
 
 
+def walked() -> RunsTableState:
+    """A sweep over rates and encodings, and a failed run with another depth."""
+    values = [{LR: lr, PE: pe, "model.n_layer": 2} for lr in (1, 2, 3) for pe in ("rope", "none")]
+    rows = [
+        run_info(f"r{number}", experiment="tiny", settings=each)
+        for number, each in enumerate(values)
+    ]
+    odd = {LR: 1, PE: "rope", "model.n_layer": 4}
+    rows += [
+        run_info(f"bad{number}", "failed", experiment="tiny", settings=odd) for number in range(3)
+    ]
+    state = RunsTableState()
+    state.take({row.run_id: row for row in rows}, NOW)
+    return state
+
+
+def test_settings_that_tell_the_runs_apart_stay_when_others_have_to_go() -> None:
+    state = walked()
+    headers = [column.header for column in state.columns()]
+    assert headers[1:4] == ["learning_rate", "positional_encoding", "n_layer"]
+    state.baseline = "r0"
+    state.arrange(NOW)
+    widths = [(column, 8) for column in state.columns()]
+    kept: set[str] = set()
+    for space in range(100):
+        kept = {column.key for column, _ in fitting(widths, space, 1, "status", by_weight=True)}
+        if kept & {"tokens_per_second", "params", "age", "curve"}:
+            assert {LR, PE, "model.n_layer"} <= kept
+        assert PE not in kept or LR in kept
+    assert "age" in kept
+
+
+def test_the_next_order_is_by_a_column_that_is_on_the_screen() -> None:
+    state = walked()
+    state.sort_by("run", NOW)
+    found = []
+    for _ in range(4):
+        state.sort_by_next(NOW, {"status", LR, "age"})
+        found.append(state.sort)
+    assert found == ["status", LR, "age", "run"]
+
+
 def test_columns_that_the_user_chose_stay_as_they_are() -> None:
     state = sweep()
     state.choose_columns(["val_loss", LR], NOW)
