@@ -23,7 +23,7 @@ from transformer_playground.formatting import (
     percent_text,
 )
 from transformer_playground.terminal import visible_line
-from transformer_playground.tui.shared.text import shorten, typed_number
+from transformer_playground.tui.shared.text import LINE_BREAK, shorten, typed_number
 
 Tone = Literal["plain", "muted", "border", "masked", "found", "bar", "warning"]
 Line = tuple[tuple[str, Tone], ...]
@@ -31,7 +31,7 @@ Line = tuple[tuple[str, Tone], ...]
 
 MOST_ROWS = 1_000
 """Rows of a list; the vocabulary of a base model has a hundred times as many tokens."""
-BORDER, LINE_BREAK = "·", "⏎"
+BORDER = "·"
 
 _BAR = 24
 # Beyond this share of its lines the validation text does not say much about new text.

@@ -18,12 +18,11 @@ from transformer_playground.tui.inside.question import Answer, Column
 from transformer_playground.tui.inside.text_lines import (
     MUTED,
     Line,
-    one_line,
     shown_token,
     text_flow,
     token_name,
 )
-from transformer_playground.tui.shared.text import shorten
+from transformer_playground.tui.shared.text import one_line, shorten
 
 _LABEL = len("embedding") + 1
 _CHOICE = 13

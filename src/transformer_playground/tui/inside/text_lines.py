@@ -8,10 +8,10 @@ from rich.cells import cell_len
 
 from transformer_playground.formatting import loss_text, signed_text
 from transformer_playground.inspection.glyphs import bits, height, named, percent, quoted
-from transformer_playground.terminal import visible_line
 from transformer_playground.tui.inside.inside_state import InsideState
 from transformer_playground.tui.inside.question import Answer, Column
-from transformer_playground.tui.shared.flow import LINE_BREAK, PLAIN, Flow, Row
+from transformer_playground.tui.shared.flow import PLAIN, Flow, Row
+from transformer_playground.tui.shared.text import LINE_BREAK, one_line
 
 Line = list[tuple[str, str]]
 """Pieces of one line, safe to print, each with its style."""
@@ -20,11 +20,6 @@ MUTED = "$text-muted"
 _MOST_NATS = 8 * math.log(2)
 _GUTTER = 3
 _NO_WIDTH = "·"
-
-
-def one_line(text: str) -> str:
-    """Text without control characters, its line breaks as symbols."""
-    return visible_line(text.replace("\n", LINE_BREAK).replace("\t", " "))
 
 
 def token_name(answer: Answer, token: int, most: int = 14) -> str:

@@ -21,7 +21,8 @@ from transformer_playground.formatting import percent_text
 from transformer_playground.generation.samples import SampledToken
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.sample.transcript import LEVELS, Place, Transcript, level
-from transformer_playground.tui.shared.flow import LINE_BREAK, PLAIN, PROMPT, Flow, Row
+from transformer_playground.tui.shared.flow import PLAIN, PROMPT, Flow, Row
+from transformer_playground.tui.shared.text import LINE_BREAK
 
 _BASE = ""
 _MUTED = "$text-muted"

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 from rich.cells import cell_len
 
 from transformer_playground.runs.folder import open_run
-from transformer_playground.terminal import visible_line
-from transformer_playground.tui.shared.flow import LINE_BREAK
-from transformer_playground.tui.shared.text import shorten, shorten_start
+from transformer_playground.tui.shared.text import one_line, shorten, shorten_start
 
 if TYPE_CHECKING:
     from transformer_playground.runs.generation import LoadedRun
@@ -62,12 +60,8 @@ def passage_lines(passage: "Passage | None", length: int, width: int) -> list[Li
     heading: Line = [(shorten(passage_heading(passage, length), width), "")]
     if passage is None:
         return [heading]
-    text = shorten(_one_line(passage.text), max(1, width - 2 * _LEAST_AROUND))
+    text = shorten(one_line(passage.text), max(1, width - 2 * _LEAST_AROUND))
     left = max(_LEAST_AROUND, (width - cell_len(text)) // 2)
-    before = shorten_start(f"…{_one_line(passage.before)}", left)
-    after = shorten(f"{_one_line(passage.after)}…", max(1, width - cell_len(before + text)))
+    before = shorten_start(f"…{one_line(passage.before)}", left)
+    after = shorten(f"{one_line(passage.after)}…", max(1, width - cell_len(before + text)))
     return [heading, [(before, _MUTED), (text, "bold underline"), (after, _MUTED)]]
-
-
-def _one_line(text: str) -> str:
-    return visible_line(text.replace("\n", LINE_BREAK).replace("\t", " "))

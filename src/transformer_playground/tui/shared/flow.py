@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 from rich.cells import cell_len
 
+from transformer_playground.tui.shared.text import LINE_BREAK
+
 PROMPT = -1
 """Token number of the prompt."""
 PLAIN = -2
 """Token number of text that belongs to no token, such as headings."""
-LINE_BREAK = "⏎"
-"""Cell of a sampled line break."""
 _TAB = "    "
 _FIRST_NOT_ASCII = "\x7f"
 

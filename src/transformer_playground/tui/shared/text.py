@@ -28,9 +28,16 @@ STATE_ROLES: Mapping[str, Role] = {
 _SYMBOLS = {0x2400 + code: chr(code) for code in range(0x20)} | {0x2421: "\x7f"}
 _FULL, _HALF, _EMPTY = "━", "╸", "─"
 _LEAST_SAVED = 3
+LINE_BREAK = "⏎"
+"""Shown for a line break within a line."""
 # The longest number that is read: Python refuses to convert a very long one.
 _MOST_DIGITS = 12
 _WHOLE_NUMBER = re.compile(r"\d+|\d{1,3}([,._ ])\d{3}(?:\1\d{3})*")
+
+
+def one_line(text: str) -> str:
+    """Text as one line that is safe to print, with ⏎ for each line break."""
+    return visible_line(text.replace("\n", LINE_BREAK).replace("\t", " "))
 
 
 def replace_symbols(typed: str) -> str:

@@ -6,6 +6,7 @@ import pytest
 from rich.cells import cell_len
 
 from transformer_playground.tui.shared.text import (
+    one_line,
     progress_bar,
     shorten,
     shorten_middle,
@@ -65,3 +66,7 @@ def test_a_progress_bar_counts_half_cells() -> None:
 )
 def test_a_number_is_whole_short_and_separated_by_thousands(typed: str, number: int | None) -> None:
     assert typed_number(typed) == number
+
+
+def test_a_text_in_one_line_shows_its_breaks_and_hides_control_characters() -> None:
+    assert one_line("a\n\tb\r\x1b[31m") == "a⏎ b␍␛[31m"
