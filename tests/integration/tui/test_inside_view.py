@@ -15,6 +15,7 @@ from builders.runs import make_run, train_row
 from builders.schemas import check
 from builders.tui import shown, until, with_console
 from transformer_playground.tui.app import Console
+from transformer_playground.tui.inside.service import InsideService
 from transformer_playground.tui.inside.view import InsideView
 from transformer_playground.tui.sample.panes import SamplePanes
 from transformer_playground.tui.sample.view import SampleView
@@ -105,7 +106,10 @@ def test_a_sampled_token_is_looked_into_changed_scrubbed_and_exported(
     assert document["text"]["token_texts"] == list("10bo")
 
 
-def test_a_run_without_a_checkpoint_says_so_and_leaves_the_way_out(tmp_path: Path) -> None:
+def test_a_run_without_a_checkpoint_says_so_and_leaves_the_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    released: list[str] = []
     project: Project = make_project(tmp_path / "project")
     make_run(project.root / "runs", "bare", [train_row(1)], experiment="tiny")
 
@@ -115,7 +119,9 @@ def test_a_run_without_a_checkpoint_says_so_and_leaves_the_way_out(tmp_path: Pat
         await answered(console, pilot)
         assert "✗" in shown(console)
         assert "types a text" in shown(console)
+        monkeypatch.setattr(InsideService, "release", lambda _: released.append("all"))
         await pilot.press("right", "d", "tab", "v", "greater_than_sign", "x", "w", "b", "escape")
         await until(pilot, lambda: not isinstance(console.screen, InsideView))
+        await until(pilot, lambda: released)
 
     with_console(project, steps)

@@ -1,16 +1,12 @@
 """Opens the view inside a text."""
 
 from collections.abc import Sequence
-from functools import lru_cache
 
 from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.core.sampling import Source
 from transformer_playground.tui.inside.question import GivenTokens, Question, SplitWindow
 from transformer_playground.tui.inside.service import InsideService
 from transformer_playground.tui.inside.view import InsideView
-
-# Kept while the console is open, because it caches loaded models.
-_service = lru_cache(maxsize=1)(InsideService)
 
 
 def look_inside_run(context: AppContext, run_id: str | None) -> None:
@@ -37,5 +33,6 @@ def look_inside_tokens(
 
 
 def _look(context: AppContext, question: Question) -> None:
-    service = _service(context.experiments_dir, context.runs_dir)
+    # Of its own, so that what it loads goes with the view.
+    service = InsideService(context.experiments_dir, context.runs_dir)
     context.app.push_screen(InsideView(service, question))

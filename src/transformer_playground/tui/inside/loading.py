@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformer_playground.errors import CheckpointError, DataError
-from transformer_playground.runs.folder import RunFolder, open_run, read_run_config
+from transformer_playground.files import modified
+from transformer_playground.runs.folder import open_run, read_run_config
 from transformer_playground.tui.core.checkpoints import Choice, choices_of
 from transformer_playground.tui.core.sampling import (
     FileIdentity,
@@ -16,6 +17,7 @@ from transformer_playground.tui.core.sampling import (
     Source,
     file_identity,
 )
+from transformer_playground.tui.inside.inside_state import file_of
 from transformer_playground.tui.inside.question import (
     GivenTokens,
     Question,
@@ -39,6 +41,8 @@ class Opened:
     """A loaded checkpoint.
 
     Attributes:
+        recorded: When config.json of its run was written: a run that was removed and trained again
+            under its id has another text.
         scores: Scores of its heads by kind, once they are measured.
     """
 
@@ -46,6 +50,7 @@ class Opened:
     model: "LanguageModel"
     step: int
     identity: FileIdentity
+    recorded: float | None
     scores: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -55,6 +60,11 @@ class Opened:
     @property
     def source(self) -> Source:
         return Source(self.setup.run.run_id, self.setup.found[0].path.name)
+
+    @property
+    def run_key(self) -> tuple[str, float | None]:
+        """What tells its run from any other, past ones of its id included."""
+        return self.setup.run.run_id, self.recorded
 
     @property
     def val_loss(self) -> float | None:
@@ -79,7 +89,7 @@ class Loader:
         self.models = ModelCache(_MAX_MODELS)
         self._opened: LruCache[Source, Opened] = LruCache(_MAX_MODELS)
         self._texts: LruCache[tuple[object, ...], WholeText] = LruCache(_MAX_TEXTS)
-        self._datasets: dict[str, Dataset] = {}
+        self._datasets: LruCache[tuple[str, float | None], Dataset] = LruCache(_MAX_MODELS)
 
     def choices(self, run_id: str) -> tuple[Choice, ...]:
         """Checkpoints of a run by step; none if it cannot be read."""
@@ -88,6 +98,8 @@ class Loader:
 
     def open(self, source: Source) -> Opened:
         """Load a checkpoint; one that is loaded stays usable when its file is gone.
+
+        What is opened as the best or the last checkpoint stays the same one when another follows.
 
         Raises:
             PlaygroundError: It cannot be loaded.
@@ -107,11 +119,19 @@ class Loader:
         run = open_run(self._runs_dir, source.run_id)
         setup = resolve_inspection(run, request, hash_file=self.models.sha256)
         path = setup.found[0].path
+        lasting = self._lasting_name(source.run_id, path.name)
+        if lasting != path.name:
+            return self.open(Source(source.run_id, lasting))
         identity = file_identity(path)
         model, step = self.models.load(path, setup.runtime)
-        opened = Opened(setup, model, step, identity)
+        opened = Opened(setup, model, step, identity, modified(run.config_path))
         self._opened.put(opened.source, opened)
         return opened
+
+    def _lasting_name(self, run_id: str, name: str) -> str:
+        """Name of the file of a checkpoint that goes on naming it while a run trains."""
+        choice = choices_of(self._runs_dir, run_id).named(name)
+        return name if choice is None else file_of(choice)
 
     def text(self, opened: Opened, question: Question) -> WholeText:
         """The text of a question.
@@ -123,10 +143,10 @@ class Loader:
             case GivenTokens(tokens):
                 return WholeText(tokens)
             case TypedText(typed):
-                key: tuple[object, ...] = (opened.source.run_id, typed)
+                key: tuple[object, ...] = (*opened.run_key, typed)
                 found = self._texts.get(key) or self._typed(opened, typed)
             case SplitWindow(number):
-                key = (opened.source.run_id, number, opened.model.block_size)
+                key = (*opened.run_key, number, opened.model.block_size)
                 found = self._texts.get(key) or self._window(opened, number)
         self._texts.put(key, found)
         return found
@@ -146,15 +166,15 @@ class Loader:
     def _window(self, opened: Opened, number: int) -> WholeText:
         from transformer_playground.inspection.tokens import InspectedText
 
-        dataset = self._dataset(opened.setup.run)
+        dataset = self._dataset(opened)
         request = replace(opened.setup.request, view="text", window=number)
         setup = replace(opened.setup, request=request, dataset=dataset)
         found = InspectedText.of(setup, opened.model)
         tokens = tuple(found.tokens[0].tolist())
         return WholeText(tokens, len(dataset.val) // max(1, len(tokens)), found.notices)
 
-    def _dataset(self, run: RunFolder) -> "Dataset":
-        known = self._datasets.get(run.run_id)
+    def _dataset(self, opened: Opened) -> "Dataset":
+        known, run = self._datasets.get(opened.run_key), opened.setup.run
         if known is not None:
             return known
         from transformer_playground.experiments.dataset_lookup import find_dataset
@@ -163,5 +183,5 @@ class Loader:
         lookup = find_dataset(record, stated=None, experiments_dir=self._experiments_dir)
         if lookup.dataset is None:
             raise DataError(f"There is no validation text: {lookup.problem}", "Type a text.")
-        self._datasets[run.run_id] = lookup.dataset
+        self._datasets.put(opened.run_key, lookup.dataset)
         return lookup.dataset

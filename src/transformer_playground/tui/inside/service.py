@@ -34,8 +34,12 @@ class InsideService:
 
     def __init__(self, experiments_dir: Path, runs_dir: Path) -> None:
         self._experiments_dir, self._runs_dir = experiments_dir, runs_dir
-        self._loader, self._passes = Loader(experiments_dir, runs_dir), Passes()
         self._lock = threading.Lock()
+        self.release()
+
+    def release(self) -> None:
+        """Let go of all models, texts and passes; does not block."""
+        self._loader, self._passes = Loader(self._experiments_dir, self._runs_dir), Passes()
 
     def answers(self, question: Question, threads: int | None = None) -> Generator[Answer]:
         """Answers to a question, each more complete than the one before; closes at any time.

@@ -66,6 +66,7 @@ class InsideView(View):
 
     def on_unmount(self) -> None:
         self._newest.drop()
+        self._service.release()
 
     def refresh_view(self) -> None:
         """Draw again: names of runs may have changed."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
-from transformer_playground.runs.folder import open_run
+from transformer_playground.files import modified
+from transformer_playground.runs.folder import RunFolder, open_run
 from transformer_playground.tui.shared.text import one_line, shorten, shorten_start
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class VerbatimFinder:
     def __init__(self, experiments_dir: Path, runs_dir: Path) -> None:
         self._experiments_dir, self._runs_dir = experiments_dir, runs_dir
         self._lock = threading.Lock()
-        self._known: tuple[str, TrainingText] | None = None
+        self._known: tuple[object, TrainingText] | None = None
 
     def find(self, loaded: "LoadedRun", texts: Sequence[str]) -> "list[Passage | None]":
         """The longest passage of each text; None where no character stands in the training text.
@@ -37,13 +38,18 @@ class VerbatimFinder:
         """
         from transformer_playground.runs.verbatim import TrainingText
 
+        # A run that was removed and trained again under its id may have another text.
+        written = modified(RunFolder(self._runs_dir / loaded.run_id).config_path)
+        key = loaded.run_id, written
         with self._lock:
-            if self._known is None or self._known[0] != loaded.run_id:
+            if self._known is None or self._known[0] != key:
+                # Two texts, decoded, would need much memory.
+                self._known = None
                 run = open_run(self._runs_dir, loaded.run_id)
                 training = TrainingText.of(
                     run, loaded.tokenizer, experiments_dir=self._experiments_dir
                 )
-                self._known = (loaded.run_id, training)
+                self._known = (key, training)
             return self._known[1].passages(texts)
 
 

@@ -1,11 +1,17 @@
 """The lines that say what a sample copies."""
 
+import os
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 from rich.cells import cell_len
 
 from builders.hostile import harm_in, hostile_texts
-from transformer_playground.runs.verbatim import Passage, SourcePlace
-from transformer_playground.tui.sample.verbatim_state import passage_lines
+from builders.runs import make_run
+from transformer_playground.runs.verbatim import Passage, SourcePlace, TrainingText
+from transformer_playground.tui.sample.verbatim_state import VerbatimFinder, passage_lines
 
 PLACE = SourcePlace(1234, 56, "document")
 
@@ -32,3 +38,22 @@ def test_hostile_passages_are_harmless_and_lines_fit(width: int) -> None:
         for line in passage_lines(passage, len(text), width):
             assert all(harm_in(piece, one_line=True) is None for piece, _ in line)
             assert sum(cell_len(piece) for piece, _ in line) <= width
+
+
+def test_the_training_text_is_read_once_and_again_when_the_run_was_trained_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def of(run: Any, _tokenizer: Any, **_: Any) -> Any:
+        read.append(run.run_id)
+        number = len(read)
+        return SimpleNamespace(passages=lambda _: [number])
+
+    monkeypatch.setattr(TrainingText, "of", of)
+    run = make_run(tmp_path, "one")
+    loaded: Any = SimpleNamespace(run_id="one", tokenizer=None)
+    finder = VerbatimFinder(tmp_path, tmp_path)
+    assert finder.find(loaded, ["a"]) == finder.find(loaded, ["b"]) == [1]
+    os.utime(run.config_path, (1, 1))
+    assert finder.find(loaded, ["a"]) == [2]
