@@ -53,7 +53,7 @@ def test_the_training_text_is_read_once_and_again_when_the_run_was_trained_again
     monkeypatch.setattr(TrainingText, "of", of)
     run = make_run(tmp_path, "one")
     loaded: Any = SimpleNamespace(run_id="one", tokenizer=None)
-    finder = VerbatimFinder(tmp_path, tmp_path)
+    finder: Any = VerbatimFinder(tmp_path, tmp_path)
     assert finder.find(loaded, ["a"]) == finder.find(loaded, ["b"]) == [1]
     os.utime(run.config_path, (1, 1))
     assert finder.find(loaded, ["a"]) == [2]
