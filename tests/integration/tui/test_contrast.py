@@ -1,5 +1,6 @@
 """Contrast of what is drawn, in every theme: curves, grid, borders and symbols."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from builders.commands import Project, make_project
 from builders.contrast import drawn, ratio, too_faint
 from builders.runs import eval_row, make_run, status_row, train_row
 from builders.tui import shown, until, with_console
+from transformer_playground.sweeps.create import NewSweep
+from transformer_playground.sweeps.folder import SweepFolder
+from transformer_playground.sweeps.spec import save_sweep
+from transformer_playground.sweeps.trials import plan
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.contrast import (
     MIN_CONTRAST,
@@ -28,6 +33,7 @@ from transformer_playground.tui.launch.view import LaunchScreen
 from transformer_playground.tui.model.view import ModelView
 from transformer_playground.tui.runs.column_picker import ColumnsScreen
 from transformer_playground.tui.shared.view import VIEWS
+from transformer_playground.tui.sweep.view import SweepView
 from transformer_playground.tui.themes import PLAIN, SERIES, THEMES
 
 NAMES = [*(theme.name for theme in THEMES), *BUILTIN_THEMES]
@@ -147,17 +153,53 @@ def has_read(console: Console) -> bool:
     return isinstance(view, ModelView) and view.shown is not None and view.shown.is_complete
 
 
+def has_chosen(view: SweepView, sweep_id: str) -> bool:
+    return view.picture.reading.chosen == sweep_id
+
+
+def sweep(project: Project) -> int:
+    """A sweep with finished, running, failed and waiting runs, and one that cannot be read.
+
+    Returns:
+        Its number of runs that exist.
+    """
+    values = ("norm=rmsnorm,layernorm", "learning_rate=1e-3,1e-2,1e-1")
+    found = NewSweep("tiny", values, name="pe").create(project.root / "experiments", print)
+    save_sweep(project.root / "sweeps", found)
+    ends = [[eval_row(5, 2.5), status_row(20, "finished")], [eval_row(5, 3.5)] * 2]
+    ends += [[eval_row(5, 3.0), status_row(20, "finished")], [status_row(20, "failed")]]
+    for trial, end in zip(plan(found), ends, strict=False):
+        rows = [status_row(0, "running"), *end]
+        make_run(project.root / "runs", trial.run_id, rows, experiment="tiny")
+    broken = SweepFolder(project.root / "sweeps" / "broken")
+    broken.root.mkdir()
+    broken.spec_path.write_text("method = 'x'")
+    return len(ends)
+
+
 def test_every_text_can_be_read_and_every_line_seen_in_the_own_themes(project: Project) -> None:
     found: list[tuple[str, str, str, float]] = []
+    runs = 2 + sweep(project)
 
     def look(console: Console, where: str) -> None:
         dialogs = console.screen.query(".dialog")
         region = dialogs.first().region if dialogs else None
         found.extend((console.theme, where, *each) for each in too_faint(console, region))
 
+    async def look_at_sweeps(view: SweepView, console: Console, pilot: Pilot[Any]) -> None:
+        for sweep_id in ("broken", "pe"):
+            await until(pilot, lambda: view.picture.reading.rows)
+            view.set_focus(view.sweeps)
+            view.sweeps.highlighted = view.sweeps.get_option_index(sweep_id)
+            await until(pilot, partial(has_chosen, view, sweep_id))
+            look(console, view.NAME)
+        view.set_focus(view.table)
+        await pilot.pause()
+
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
-        await until(pilot, lambda: len(console.context.snapshot.runs) == 2)
+        await until(pilot, lambda: len(console.context.snapshot.runs) == runs)
         console.context.workspace.selected = ["one", "two"]
+        console.context.workspace.sweep = "pe"
         for name in OWN:
             console.theme = name
             for number, view, _ in VIEWS:
@@ -166,6 +208,8 @@ def test_every_text_can_be_read_and_every_line_seen_in_the_own_themes(project: P
                 assert console.current_mode == view
                 if isinstance(console.screen, ModelView):
                     await until(pilot, lambda: has_read(console))
+                if isinstance(console.screen, SweepView):
+                    await look_at_sweeps(console.screen, console, pilot)
                 look(console, view)
             await pilot.press("1", "v")
             look(console, "Settings of a run")

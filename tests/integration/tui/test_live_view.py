@@ -445,6 +445,13 @@ def test_n_grams_are_counted_on_a_key_and_their_line_hidden_by_it(project: Proje
         await until(pilot, lambda: "┄ 5-gram" in shown(console))
         await pilot.press("F")
         await until(pilot, lambda: "┄ 5-gram" not in shown(console))
+        await pilot.press("m", *"lr", "enter")
+        await until(
+            pilot, lambda: view.poller.frame and view.poller.frame.request.quantity.id == "lr"
+        )
+        await pilot.press("F")
+        await until(pilot, lambda: "beside the loss; m" in shown(console))
+        assert not view.shows_ngram
         assert "beats 5-gram" in shown(console)
 
     with_console(project, steps, (140, 45))

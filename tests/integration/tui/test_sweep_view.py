@@ -220,6 +220,7 @@ def test_a_start_is_checked_once_and_its_faults_are_said_in_words(tmp_path: Path
         call_from_thread=lambda call, *given: call(*given),
         notify=lambda text, **_: said.append(text),
     )
+    app.app = app
     context: Any = SimpleNamespace(
         experiments_dir=tmp_path,
         runs_dir=tmp_path,
@@ -237,7 +238,7 @@ def test_a_start_is_checked_once_and_its_faults_are_said_in_words(tmp_path: Path
     work.pop()()
 
     assert said[0] == "pe is being trained by a process of this console."
-    assert said[1] == "pe cannot be trained: RuntimeError: no such module"
+    assert said[1] == "Starting pe failed: RuntimeError: no such module."
     control.start(folder, results)
     assert len(work) == 1
 

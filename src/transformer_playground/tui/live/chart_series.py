@@ -14,6 +14,7 @@ from transformer_playground.tui.live.quantities import CurveSpec, Quantity
 
 # Beyond as many runs only primary curves are drawn.
 _MOST_WITH_ALL = 3
+_NGRAM_QUANTITY = "loss"
 _THIN_GLYPH, _BASELINE_GLYPH = "─", "┄"
 
 
@@ -95,12 +96,26 @@ def chart_lines(
     return found
 
 
+def why_no_ngram_line(frame: LiveFrame, quantity_key: str) -> str:
+    """Why counted n-grams have no line in the chart of a frame; empty if they have one.
+
+    Args:
+        frame: What is shown.
+        quantity_key: The key that chooses another quantity.
+    """
+    if frame.request.quantity.id != _NGRAM_QUANTITY:
+        return f"N-grams have a line only beside the loss; {quantity_key} switches to it."
+    if frame.baseline is None:
+        return "N-grams have no line here: the shown runs have different datasets."
+    return ""
+
+
 def _baseline_lines(
     frame: LiveFrame, style: RunStyle, lines: Sequence[ChartLine]
 ) -> Iterator[ChartLine]:
     """The loss of n-grams from the first to the last point of the curves."""
     loss = frame.baseline.losses.get(USUAL_ORDER) if frame.baseline else None
-    if loss is None or frame.request.quantity.id != "loss":
+    if loss is None or frame.request.quantity.id != _NGRAM_QUANTITY:
         return
     positions = np.concatenate([line.x[np.isfinite(line.x)] for line in lines])
     if not len(positions):

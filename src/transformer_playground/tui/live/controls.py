@@ -15,6 +15,7 @@ from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.charts.chart import Chart
 from transformer_playground.tui.core.job_text import job_label
 from transformer_playground.tui.dialogs.run_control import RunControl, Target
+from transformer_playground.tui.live.chart_series import why_no_ngram_line
 from transformer_playground.tui.live.follower import LiveFrame, ViewRequest
 from transformer_playground.tui.live.polling import FilePoller
 from transformer_playground.tui.live.stats import RunActivity, RunStats, queue_text
@@ -148,6 +149,9 @@ class LiveControls(View):
         if frame is None or run_id is None:
             return
         if frame.focus is not None and frame.focus.stats.ngram is not None:
+            if reason := why_no_ngram_line(frame, self.key_hint("live.quantity")):
+                self.notify(reason, markup=False)
+                return
             self.shows_ngram = not self.shows_ngram
             self.context.settings.remember("live", "ngram", self.shows_ngram)
             self.draw_lines()

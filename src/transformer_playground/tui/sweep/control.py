@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from transformer_playground.errors import describe_error
+from transformer_playground.errors import PlaygroundError
 from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.results import Combination, values_text
 from transformer_playground.sweeps.runner import stop_sweep
@@ -15,6 +15,7 @@ from transformer_playground.training.launch import Launch
 from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.dialogs.base import ConfirmScreen
 from transformer_playground.tui.dialogs.preparer import confirm_preparer
+from transformer_playground.tui.shared.work import answer_in_thread
 from transformer_playground.tui.sweep.processes import SweepProcesses
 from transformer_playground.tui.sweep.service import SweepResults, train_next
 
@@ -62,25 +63,21 @@ class SweepControl:
         launch = Launch(sweep.experiment, sweep.settings, config=sweep.config)
         self._checking.add(folder.root.name)
 
-        def find() -> None:
-            unknown, problem = None, ""
-            try:
-                unknown = context.known_preparers.unknown_in(
-                    context.experiments_dir, context.runs_dir, launch
-                )
-            except Exception as error:  # noqa: BLE001 - said in words, whatever it is
-                problem = f"{folder.root.name} cannot be trained: {describe_error(error)}"
-            context.app.call_from_thread(ask, unknown, problem)
+        def find() -> Path | None:
+            return context.known_preparers.unknown_in(
+                context.experiments_dir, context.runs_dir, launch
+            )
 
-        def ask(unknown: Path | None, problem: str) -> None:
+        def ask(unknown: Path | PlaygroundError | None) -> None:
             self._checking.discard(folder.root.name)
-            if problem:
-                self._notify(problem, "error")
+            if isinstance(unknown, PlaygroundError):
+                self._notify(str(unknown), "error")
             else:
-                start = partial(self._work, partial(self._start, folder))
-                confirm_preparer(context, unknown, start)
+                start = partial(self._start, folder)
+                confirm_preparer(context, unknown, partial(self._work, "Starting the sweep", start))
 
-        context.app.run_worker(find, group="sweep-control", thread=True, exit_on_error=False)
+        what = f"Starting {folder.root.name}"
+        answer_in_thread(context.app, what, find, ask, group="sweep-control")
 
     def _start(self, folder: SweepFolder) -> str:
         if not self.processes.start(folder):
@@ -104,7 +101,11 @@ class SweepControl:
             )
             return f"{folder.root.name} starts no further run{runs}."
 
-        self._ask(question, answers, lambda answer: self._work(partial(stop, answer)))
+        self._ask(
+            question,
+            answers,
+            lambda answer: self._work("Stopping the sweep", partial(stop, answer)),
+        )
 
     def train_next(self, folder: SweepFolder, combination: Combination) -> None:
         """Train the waiting runs of a combination before all others."""
@@ -114,7 +115,7 @@ class SweepControl:
             runs = f" ({count} runs)" if count > 1 else ""
             return f"Next: {values_text(combination.values) or folder.root.name}{runs}."
 
-        self._work(request)
+        self._work("Changing the order", request)
 
     def say_ended(self, ended: Mapping[str, str]) -> None:
         """Say which processes have ended, and why if they could not train."""
@@ -134,23 +135,14 @@ class SweepControl:
         screen = ConfirmScreen(question, (*answers, ("cancel", "Cancel")))
         self._context.app.push_screen(screen, take)
 
-    def _work(self, do: Callable[[], str]) -> None:
+    def _work(self, what: str, do: Callable[[], str]) -> None:
         """Do something in a thread, and say what has been done or why not."""
-        app = self._context.app
 
-        def work() -> None:
-            severity: SeverityLevel = "information"
-            try:
-                text = do()
-            except Exception as error:  # noqa: BLE001 - said in words, whatever it is
-                text, severity = describe_error(error), "error"
-            app.call_from_thread(self._said, text, severity)
+        def said(text: str | PlaygroundError) -> None:
+            self._notify(str(text), "error" if isinstance(text, PlaygroundError) else "information")
+            self._changed()
 
-        app.run_worker(work, group="sweep-control", thread=True, exit_on_error=False)
-
-    def _said(self, text: str, severity: "SeverityLevel") -> None:
-        self._notify(text, severity)
-        self._changed()
+        answer_in_thread(self._context.app, what, do, said, group="sweep-control")
 
     def _notify(self, text: str, severity: "SeverityLevel" = "information") -> None:
         self._context.app.notify(visible(text), severity=severity, markup=False)

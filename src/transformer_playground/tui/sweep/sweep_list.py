@@ -13,8 +13,8 @@ from transformer_playground.tui.sweep.sweep_text import Tone, list_line
 _STYLES: dict[Tone, str] = {
     "plain": "$foreground",
     "muted": "$text-muted",
-    "live": "$accent",
-    "bad": "$error",
+    "live": "$text-accent",
+    "bad": "$text-error",
 }
 
 

@@ -32,6 +32,7 @@ from transformer_playground.tui.live.chart_series import (
     chart_lines,
     run_in_focus,
     runs_to_show,
+    why_no_ngram_line,
 )
 from transformer_playground.tui.live.follower import (
     MAX_LOG_LINES,
@@ -108,13 +109,17 @@ def test_n_grams_that_are_counted_meanwhile_become_a_line_of_runs_of_one_dataset
     assert frame.focus is not None
     assert frame.focus.stats.ngram == BaselineResult(5, loss, 10)
     (line,) = baseline_line(frame)
+    assert why_no_ngram_line(frame, "m") == ""
     assert (list(line.x), list(line.y), line.label) == ([1, 10], [loss, loss], "5-gram")
     assert not followers.poll(request("a")).changed
     both = followers.poll(request("a", "b"))
     assert both.focus is not None
     assert (both.baseline, baseline_line(both)) == (None, [])
+    assert "different datasets" in why_no_ngram_line(both, "m")
     assert both.focus.stats.ngram is not None
-    assert baseline_line(followers.poll(request("a", quantity="lr"))) == []
+    rates = followers.poll(request("a", quantity="lr"))
+    assert baseline_line(rates) == []
+    assert why_no_ngram_line(rates, "m").endswith("beside the loss; m switches to it.")
 
 
 def test_followers_of_runs_that_are_not_requested_are_dropped(tmp_path: Path) -> None:
