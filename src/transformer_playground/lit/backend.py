@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from aiohttp import web
@@ -65,9 +66,11 @@ class Backend:
     ) -> None:
         self._models = {model.name: model for model in models}
         self._datasets = datasets
-        self._turn = asyncio.Lock()
+        # One thread: work goes on after its request was cancelled, and the next waits for it.
+        self._worker = ThreadPoolExecutor(1)
         self.is_ready = asyncio.Event()
         self.app = guarded(access, notify)
+        self.app.on_cleanup.append(self._end)
         self.app.add_routes(
             [
                 web.post("/session", self._session),
@@ -107,8 +110,10 @@ class Backend:
         return self._models[body.model]
 
     async def _compute(self, work: Callable[..., dict[str, Any]], *arguments: Any) -> Any:
-        async with self._turn:
-            try:
-                return await asyncio.to_thread(work, *arguments)
-            except PlaygroundError as error:
-                raise ApiError(400, str(error)) from error
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._worker, work, *arguments)
+        except PlaygroundError as error:
+            raise ApiError(400, str(error)) from error
+
+    async def _end(self, _app: web.Application) -> None:
+        self._worker.shutdown(wait=False, cancel_futures=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock
 
-from transformer_playground.errors import UsageError
+from transformer_playground.errors import UsageError, translate_os_errors
 from transformer_playground.formatting import size_text
 
 REQUIREMENTS = ("lit-nlp==1.3.1", "numpy<2")
@@ -20,6 +20,7 @@ REQUIREMENTS = ("lit-nlp==1.3.1", "numpy<2")
 _NEWEST = "2026-11-20T00:00:00Z"
 _NEWEST_PYTHON = (3, 12)
 _EXPECTED = "about 700 MB"
+_UNFINISHED = ".unfinished-"
 _LEVEL = re.compile(r"^(?:caused by|cause|error):\s*", re.IGNORECASE)
 _PROBE = "import importlib.metadata as m; print(m.version('lit-nlp'))"
 
@@ -59,11 +60,10 @@ def default_python(running: tuple[int, int], executable: str) -> str:
 
 
 def _folder(python: str) -> Path:
-    name = python if python[:1].isdigit() else f"py{platform.python_version()}"
-    if python not in (sys.executable, name):
-        name = "".join(letter if letter.isalnum() else "-" for letter in python).strip("-")
+    name = f"py{platform.python_version()}" if python == sys.executable else python
+    name = "".join(letter if letter.isalnum() or letter == "." else "-" for letter in name)
     cache = platformdirs.user_cache_path("transformer-playground")
-    return cache / f"{REQUIREMENTS[0].replace('==', '-')}-{name}"
+    return cache / f"{REQUIREMENTS[0].replace('==', '-')}-{name.strip('-')}"
 
 
 def _interpreter(folder: Path) -> Path:
@@ -95,13 +95,29 @@ def _uv() -> str:
 
 
 def _make(uv: str, folder: Path, python: str) -> None:
+    prefix = f"{folder.name}{_UNFINISHED}"
+    with translate_os_errors(UsageError, "The environment of LIT cannot be made"):
+        for each in folder.parent.iterdir():
+            # The lock is held, so whoever made it was killed.
+            if each.name.startswith(prefix):
+                _remove(each)
     # Only a complete environment gets the name.
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as unfinished:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=prefix) as unfinished:
         made = Path(unfinished) / "env"
         _run(uv, "venv", "--quiet", "--python", python, str(made))
         packages = ("--exclude-newer", _NEWEST, "--python", str(_interpreter(made)), *REQUIREMENTS)
         _run(uv, "pip", "install", "--quiet", *packages)
-        made.rename(folder)
+        with translate_os_errors(UsageError, f"The environment {folder} cannot be made again"):
+            _remove(folder)
+            made.rename(folder)
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder, a file or a link, if there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _run(*command: str) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from builders.lit import asked_model, stand_in
 from transformer_playground.lit import session as module
 from transformer_playground.lit.backend import Backend
+from transformer_playground.lit.predictions import AskedModel
 from transformer_playground.lit.session import LitError, LitSession, show
 from transformer_playground.serving.access import Access
 from transformer_playground.serving.server import open_socket
@@ -71,6 +73,47 @@ def test_what_is_wrong_is_answered_with_a_sentence() -> None:
     assert messages[2] == "There is no layer 7: one has 2."
     ((status, _),) = asking(("/session", {}), token="guessed")
     assert status == 401
+
+
+def test_a_text_is_computed_alone_although_the_request_before_was_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    order: list[str] = []
+
+    def predict(_model: AskedModel, text: str) -> dict[str, Any]:
+        order.append(f"{text} begins")
+        if text == "left":
+            begun.set()
+            assert go_on.wait(30)
+        order.append(f"{text} ends")
+        return {}
+
+    monkeypatch.setattr(AskedModel, "predict", predict)
+
+    async def ask() -> None:
+        backend = Backend([asked_model()], [], Access("127.0.0.1", TOKEN), pytest.fail)
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        async with TestClient(TestServer(backend.app), headers=headers) as client:
+
+            def of(text: str) -> "asyncio.Task[Any]":
+                body = {"model": "one", "texts": [text]}
+                return asyncio.create_task(client.post("/predict", json=body).__aenter__())
+
+            left = of("left")
+            assert await asyncio.to_thread(begun.wait, 30)
+            left.cancel()
+            await asyncio.wait([left])
+            following = of("next")
+            # Meanwhile it would begin.
+            for _ in range(20):
+                async with client.post("/session", json={}) as answer:
+                    assert answer.status == 200
+            go_on.set()
+            assert (await following).status == 200
+
+    asyncio.run(ask())
+    assert order == ["left begins", "left ends", "next begins", "next ends"]
 
 
 def showing(python: Path, *, is_interrupted: bool = False) -> signal.Signals:

@@ -91,6 +91,40 @@ def test_a_failure_is_told_in_a_sentence_and_leaves_no_environment(
     assert not list((tmp_path / "fails").rglob("python"))
 
 
+def test_a_broken_environment_and_what_a_killed_build_left_are_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_uv(tmp_path / "made", MAKES, monkeypatch)
+    newer = lit_python(env=None, python="3.11", progress=lambda _: None)
+    python = lit_python(env=None, python="3", progress=lambda _: None)
+    folder = python.parent.parent
+    python.unlink()
+    python.symlink_to(tmp_path / "gone")
+    (folder / "lib").mkdir()
+    left = folder.with_name(f"{folder.name}.unfinished-abc")
+    (left / "env" / "bin").mkdir(parents=True)
+
+    assert lit_python(env=None, python="3", progress=lambda _: None) == python
+    assert python.exists()
+    assert not (folder / "lib").exists()
+    assert not left.exists()
+    # Its name begins with that of the other.
+    assert newer.exists()
+
+
+@pytest.mark.parametrize("python", ["3/../../x", "../x", "/usr/bin/python3", "3\n/x"])
+def test_an_environment_is_in_the_cache_folder_whatever_its_python_is_called(
+    python: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_uv(tmp_path / "made", MAKES, monkeypatch)
+    made = lit_python(env=None, python=python, progress=lambda _: None)
+
+    folder = made.parent.parent
+    assert ".." not in folder.parts
+    assert folder.parent.name == "transformer-playground"
+    assert re.fullmatch(r"[\w.-]+", folder.name)
+
+
 def test_the_last_cause_is_the_reason() -> None:
     chain = "error: Failed to fetch: `x`\n  Caused by: 3 retries\n  Caused by: dns error.\n"
     assert failure_text(chain) == "dns error"
