@@ -13,6 +13,7 @@ from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.core.job_queue import TrainingQueue
 from transformer_playground.tui.dialogs.queue import QueueScreen
+from transformer_playground.tui.shared.key_bar import KeyBar
 
 
 def listed(console: Console) -> list[str]:
@@ -42,6 +43,7 @@ def test_waiting_runs_are_reordered_and_removed(
         await pilot.press("Q")
         await until(pilot, lambda: isinstance(console.screen, QueueScreen))
         await until(pilot, lambda: "[red]three␛[2J" in shown(console))
+        assert len(console.screen.query(KeyBar)) == 1
         await pilot.press("end", "I")
         assert names() == ["[red]three\x1b[2J", "one", "two"]
         await pilot.press("down", "d")
