@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, Any, Literal
@@ -21,7 +21,6 @@ from transformer_playground.cli.output import note, print_table, say, say_json
 from transformer_playground.errors import RunError, UsageError, translate_os_errors
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
 from transformer_playground.files import replace_file, replace_text
-from transformer_playground.formatting import percent_text
 from transformer_playground.jsonvalues import ascii_json
 from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.sweeps.folder import SWEEPS_DIR
@@ -247,34 +246,23 @@ def _view_parts(chosen: _Chosen, form: Form) -> "list[Part]":
 
 
 def _results(sweep: "Sweep", states: "Sequence[TrialState]", form: Form) -> "list[Part]":
-    from transformer_playground.runs.naming import setting_headers
     from transformer_playground.sweeps import tables
-    from transformer_playground.sweeps.results import combine, effects, verdict
 
     if form == "json":
         return [tables.as_document(sweep, states)]
     if form == "csv":
         return [tables.runs_csv(states).removesuffix("\n")]
-    combinations = combine(states)
-    counted = ", ".join(
-        f"{count} {state}" for state, count in tables.counts(sweep, states).items() if count
-    )
-    parts: list[Part] = [f"{sweep.sweep_id}: {tables.size_text(sweep, states)}; {counted}"]
-    if sentence := verdict(combinations, tables.looks(sweep)):
-        parts.append(sentence)
-    if shares := tables.importance(sweep, combinations):
-        headers = setting_headers(list(shares))
-        named = [f"{headers[key]} {percent_text(share)}" for key, share in shares.items()]
-        parts.append(f"importance: {', '.join(named)}")
-    parts.append(tables.combination_table(combinations))
-    parts += [tables.effect_table(effect) for effect in effects(sweep.axes, combinations)]
-    return parts
+    return [*tables.results_parts(sweep, states)]
 
 
 def _write(parts: "Sequence[Part]", out: Path | None, form: Form) -> None:
     """Print sentences, tables and a JSON document, or write them to a file."""
+    if form == "markdown":
+        from transformer_playground.sweeps.tables import markdown_lines
+
+        parts = [*markdown_lines(part for part in parts if not isinstance(part, dict))]
     if out is not None:
-        lines = [line for part in parts for line in _lines(part, form)]
+        lines = [line for part in parts for line in _lines(part)]
         with translate_os_errors(RunError, f"{out} could not be written"):
             replace_text(out, "\n".join(map(visible, lines)) + "\n")
         note(visible_line(f"written: {out}"))
@@ -285,22 +273,16 @@ def _write(parts: "Sequence[Part]", out: Path | None, form: Form) -> None:
         elif isinstance(part, str):
             # CSV is escaped already, and its line ends are part of it.
             sys.stdout.write(f"{part}\n" if form == "csv" else f"{visible_line(part)}\n")
-        elif form == "text":
+        else:
             say("")
             print_table(part)
-        else:
-            for line in _lines(part, form):
-                say(line)
 
 
-def _lines(part: "Part", form: Form) -> list[str]:
-    from transformer_playground.tables import markdown_table, table_lines
+def _lines(part: "Part") -> list[str]:
+    from transformer_playground.tables import table_lines
 
     if isinstance(part, dict):
         return [ascii_json(part)]
     if isinstance(part, str):
         return [part]
-    if form == "markdown":
-        # In Markdown a hidden column would be lost.
-        return ["", *markdown_table([replace(column, weight=None) for column in part])]
     return ["", *table_lines(part)]

@@ -1,11 +1,18 @@
 """A sweep as tables, Markdown, CSV and JSON."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from transformer_playground.comparison.cells import estimate_text
-from transformer_playground.formatting import loss_text, optional_text, p_value_text, signed_text
+from transformer_playground.formatting import (
+    loss_text,
+    optional_text,
+    p_value_text,
+    percent_text,
+    signed_text,
+)
 from transformer_playground.jsonvalues import to_jsonable
 from transformer_playground.runs.naming import setting_headers
 from transformer_playground.sweeps.levels import value_text
@@ -20,9 +27,12 @@ from transformer_playground.sweeps.results import (
 from transformer_playground.sweeps.search import importances
 from transformer_playground.sweeps.spec import Sweep
 from transformer_playground.sweeps.trials import State, TrialState, most_combinations
-from transformer_playground.tables import Column, csv_text
+from transformer_playground.tables import Column, csv_text, markdown_table
 
 SCHEMA_VERSION = 1
+Part = str | Sequence[Column]
+"""A sentence or a table."""
+
 STATES: tuple[State, ...] = ("finished", "running", "open", "pruned", "failed")
 
 
@@ -43,6 +53,11 @@ def counts(sweep: Sweep, states: Sequence[TrialState]) -> dict[str, int]:
     found = Counter(state.state for state in states)
     found["open"] += planned_runs(sweep, states) - len(states)
     return {name: found[name] for name in STATES}
+
+
+def counts_text(counts: Mapping[str, int]) -> str:
+    """Such as "18 finished, 6 open"."""
+    return ", ".join(f"{count} {state}" for state, count in counts.items() if count)
 
 
 def size_text(sweep: Sweep, states: Sequence[TrialState]) -> str:
@@ -98,6 +113,35 @@ def effect_table(effect: Effect) -> list[Column]:
         Column("Δ best", [_level_difference(level) for level in levels], True),
         Column("p (Holm)", [optional_text(level.p_value, p_value_text) for level in levels], True),
     ]
+
+
+def results_parts(sweep: Sweep, states: Sequence[TrialState]) -> list[Part]:
+    """All results for people: size, verdict, importance, combinations, and each effect."""
+    combinations = combine(states)
+    counted = counts_text(counts(sweep, states))
+    parts: list[Part] = [f"{sweep.sweep_id}: {size_text(sweep, states)}; {counted}"]
+    if sentence := verdict(combinations, looks(sweep)):
+        parts.append(sentence)
+    if shares := importance(sweep, combinations):
+        headers = setting_headers(list(shares))
+        named = [f"{headers[key]} {percent_text(share)}" for key, share in shares.items()]
+        parts.append(f"importance: {', '.join(named)}")
+    parts.append(combination_table(combinations))
+    parts += [effect_table(effect) for effect in effects(sweep.axes, combinations)]
+    return parts
+
+
+def markdown_lines(parts: Iterable[Part]) -> list[str]:
+    """Sentences and tables in Markdown."""
+    lines: list[str] = []
+    for part in parts:
+        lines += [""] if lines else []
+        if isinstance(part, str):
+            lines.append(part)
+        else:
+            # In Markdown a hidden column would be lost.
+            lines += markdown_table([replace(column, weight=None) for column in part])
+    return lines
 
 
 def runs_csv(states: Sequence[TrialState]) -> str:

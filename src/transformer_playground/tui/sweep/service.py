@@ -4,7 +4,7 @@ Everything here blocks, so call it in a thread.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -25,7 +25,6 @@ from transformer_playground.sweeps.results import (
 )
 from transformer_playground.sweeps.spec import Sweep, list_sweeps, load_sweep
 from transformer_playground.sweeps.trials import TrialState
-from transformer_playground.tables import markdown_table
 
 FORMATS = {"csv": "CSV: a row for each run", "md": "Markdown: configurations, effects, verdict"}
 
@@ -269,27 +268,12 @@ def train_next(folder: SweepFolder, states: Sequence[TrialState]) -> int:
 
 def export_results(results: SweepResults, kind: str, folder: Path) -> Path:
     """Write a new file with the results of a sweep; `kind` is a key of `FORMATS`."""
-    if kind == "csv":
-        text = tables.runs_csv(results.states)
-    else:
-        text = "\n".join(markdown_lines(results)) + "\n"
+    text = tables.runs_csv(results.states) if kind == "csv" else markdown_text(results)
     stem = timestamped(f"sweep-{results.sweep.sweep_id}")
     return write_new_file(folder, stem, kind, lambda path: path.write_text(text, encoding="utf-8"))
 
 
-def counts_text(counts: Mapping[str, int]) -> str:
-    """Such as "18 finished, 6 open"."""
-    return ", ".join(f"{count} {state}" for state, count in counts.items() if count)
-
-
-def markdown_lines(results: SweepResults) -> Iterator[str]:
+def markdown_text(results: SweepResults) -> str:
     """The results as Markdown."""
-    yield f"**{results.sweep.sweep_id}**: {results.size}; {counts_text(results.counts)}"
-    if results.verdict:
-        yield from ("", results.verdict)
-    shown = [tables.combination_table(results.combinations)]
-    shown += [tables.effect_table(effect) for effect in results.effects]
-    for table in shown:
-        yield ""
-        # In Markdown a hidden column would be lost.
-        yield from markdown_table([replace(column, weight=None) for column in table])
+    parts = tables.results_parts(results.sweep, results.states)
+    return "".join(f"{line}\n" for line in tables.markdown_lines(parts))

@@ -30,7 +30,7 @@ from transformer_playground.tui.sweep.service import (
     SweepReading,
     SweepResults,
     export_results,
-    markdown_lines,
+    markdown_text,
 )
 from transformer_playground.tui.sweep.sweep_list import SweepList
 from transformer_playground.tui.sweep.sweep_state import (
@@ -347,7 +347,7 @@ class SweepView(View):
 
     def action_copy(self) -> None:
         if self.picture.results is not None:
-            self.app.copy_to_clipboard(visible("\n".join(markdown_lines(self.picture.results))))
+            self.app.copy_to_clipboard(visible(markdown_text(self.picture.results)))
             self.notify("Copied the results as Markdown.", markup=False)
 
     def _shown_sweep(self) -> tuple[SweepFolder, SweepResults] | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from builders.commands import Project, make_project
+from builders.commands import Project, in_process, make_project
 from builders.runs import eval_row, make_run, status_row
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.folder import RunFolder
@@ -166,7 +166,9 @@ def test_a_combination_without_a_waiting_run_cannot_be_next(project: Project) ->
         train_next(folder, results.combinations[0].states)
 
 
-def test_results_are_exported_as_csv_and_markdown(project: Project, tmp_path: Path) -> None:
+def test_results_are_exported_as_csv_and_markdown(
+    project: Project, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder, found = new(project, "s"), reader(project)
     finish(project, folder, 0, 2.5)
     results = found.read(None).results
@@ -177,5 +179,6 @@ def test_results_are_exported_as_csv_and_markdown(project: Project, tmp_path: Pa
 
     assert table[0].startswith("trial,model.norm,seed,state,run")
     assert len(table) == 3
-    assert "**s**: 2 runs = 2 norm; 1 finished, 1 open" in text
+    assert text.startswith("s: 2 runs = 2 norm; 1 finished, 1 open\n")
+    assert text == in_process(project, capsys, "sweep", "show", "s", "--markdown").out
     assert "| rmsnorm" in text
