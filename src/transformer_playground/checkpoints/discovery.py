@@ -224,13 +224,16 @@ def newest_valid(folder: Path) -> FoundCheckpoint:
     return FoundCheckpoint(info.path, info, skipped)
 
 
-def choose(folder: Path, name: str = "auto", hash_file: HashFile = sha256_file) -> FoundCheckpoint:
+def choose(
+    folder: Path, name: str = "auto", hash_file: HashFile | None = sha256_file
+) -> FoundCheckpoint:
     """The checkpoint to sample from.
 
     Args:
         folder: The run's checkpoint folder. A nanoGPT `ckpt.pt` may also be in its parent.
         name: "auto" (best, then last, then `ckpt.pt`), "best", "last", or a file name in `folder`.
-        hash_file: SHA-256 of a file; pass a caching function for repeated calls.
+        hash_file: SHA-256 of a file; pass a caching function for repeated calls. With None only
+            sizes are compared.
 
     Raises:
         UsageError: `name` is not a plain file name or leads out of the folder.
@@ -255,7 +258,7 @@ def choose(folder: Path, name: str = "auto", hash_file: HashFile = sha256_file) 
 def _search(
     folder: Path,
     order: Callable[[FolderScan], list[Path]],
-    hash_file: HashFile = sha256_file,
+    hash_file: HashFile | None = sha256_file,
 ) -> tuple[CheckpointInfo | None, tuple[Skipped, ...]]:
     scan = scan_folder(folder)
     info, skipped = scan.first_valid(order(scan), hash_file)
@@ -266,7 +269,7 @@ def _search(
     return info, skipped
 
 
-def _choose_file(folder: Path, name: str, hash_file: HashFile) -> FoundCheckpoint:
+def _choose_file(folder: Path, name: str, hash_file: HashFile | None) -> FoundCheckpoint:
     if not _FILE_NAME.fullmatch(name):
         raise UsageError(
             f"'{name}' is not the name of a checkpoint file.",

@@ -28,6 +28,7 @@ from transformer_playground.experiments.scaffold import find_or_install
 from transformer_playground.files import display_path
 from transformer_playground.jsonvalues import as_object, as_text
 from transformer_playground.runs.folder import RUNS_DIR, RunFolder, open_run, read_run_config
+from transformer_playground.training.branching import refuse_without_steps
 
 if TYPE_CHECKING:
     from transformer_playground.config.loading import LoadedConfig
@@ -255,8 +256,8 @@ def resolve_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Res
     A bundled experiment that is not there yet is copied into `experiments_dir` first.
 
     Raises:
-        UsageError: There is no such experiment, the run belongs to another experiment, or a resume
-            would rebuild the dataset.
+        UsageError: There is no such experiment, the run belongs to another experiment, a resume
+            would rebuild the dataset, or a branch has no step to train.
         ConfigError: The settings are not valid, or change one that a run must keep.
         RunError: There is no such run.
     """
@@ -301,6 +302,7 @@ def resolve_launch(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Res
         record, current, stated, path=run.config_path, is_dataset=origin.is_dataset
     )
     notices += run_config.changed_settings(record, loaded, stated)
+    refuse_without_steps(run, launch.branch, loaded.config.train.runtime.max_iters)
     return ResolvedLaunch(launch, runs_dir, experiment, loaded, tuple(notices), experiments_dir)
 
 

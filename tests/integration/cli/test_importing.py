@@ -1,5 +1,6 @@
 """`tp import`: a model of another program becomes an ordinary run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,11 @@ from builders.nanogpt import (
 from builders.schemas import check
 from builders.training import TEXT, equal
 from transformer_playground.checkpoints.loading import load_payload
+from transformer_playground.errors import UsageError
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.launch import Launch, resolve_launch
+from transformer_playground.tui.launch.estimate import remaining_part
+from transformer_playground.tui.launch.service import form_title
 
 ALPHABET = "".join(sorted(set(TEXT)))
 CONFIG = {
@@ -117,16 +121,20 @@ def test_an_imported_run_is_branched_from_its_weights_and_stays_as_it_was(
     foreign = trained.run_named("foreign")
     before = {path: path.read_bytes() for path in foreign.root.rglob("*") if path.is_file()}
     folders = trained.root / "experiments", trained.root / "runs"
-    changes = ("train.runtime.max_iters=3", "train.optim.weight_decay=0.5")
+    changes = ("train.runtime.max_iters=4", "train.optim.weight_decay=0.5")
     launch = Launch("tiny", changes, run_id="twig", branch=("foreign", "last"))
 
+    with pytest.raises(UsageError, match="A branch from step 3 of run 'foreign' has no step"):
+        resolve_launch(*folders, replace(launch, overrides=("train.runtime.max_iters=3",)))
     branched = resolve_launch(*folders, launch)
+    assert remaining_part(branched).loaded.config.train.runtime.max_iters == 1
+    assert form_title(launch, None, folders[1], str) == "Branch from foreign at step 3 (last)"
     assert branched.prepare(print) is None
     branched.train([], TrainingControl(), lambda _: None)
 
-    twig = load_payload(trained.run_named("twig").checkpoints / "last.pt")
+    twig = load_payload(trained.run_named("twig").checkpoints / "ckpt_last_00000003.pt")
     origin = load_payload(foreign.checkpoints / "last.pt")
-    # It ends at the step that it starts from.
+    # It starts with a checkpoint of what it starts from.
     for part in ("step", "tokens_seen", "model"):
         assert equal(twig[part], origin[part]), part
     states = [payload["optimizer"]["AdamW"]["state"] for payload in (twig, origin)]

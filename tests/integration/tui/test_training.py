@@ -244,7 +244,7 @@ def test_a_stopped_run_is_resumed_and_branched_from_the_form(project: Project) -
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
         # One file, which is both the best and the last checkpoint.
-        await until(pilot, lambda: "Branch from first at best" in shown(console))
+        await until(pilot, lambda: "Branch from first at step" in shown(console))
         assert console.focused is not None
         console.focused.post_message(Paste(f"train.runtime.max_iters={job.step + 4}"))
         await pilot.pause()

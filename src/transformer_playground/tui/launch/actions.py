@@ -8,6 +8,7 @@ from transformer_playground.errors import PlaygroundError, UsageError
 from transformer_playground.experiments.discovery import bundled_dir, discover, start_experiment
 from transformer_playground.experiments.scaffold import find_or_install
 from transformer_playground.terminal import visible
+from transformer_playground.training.branching import longer_training
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.core.checkpoints import Choice, choices_of
 from transformer_playground.tui.core.context import AppContext
@@ -65,13 +66,16 @@ def branch_from_checkpoint(context: AppContext) -> None:
     if row is None or row.experiment is None:
         context.app.notify("Put the cursor on a run first.", severity="warning", markup=False)
         return
-    run_id, experiment = row.run_id, row.experiment
+    run_id, experiment, max_iters = row.run_id, row.experiment, row.max_iters
 
     def find() -> None:
         found = choices_of(context.runs_dir, run_id).checkpoints
         context.app.call_from_thread(show, found)
 
+    steps: list[Choice] = []
+
     def show(found: tuple[Choice, ...]) -> None:
+        steps[:] = found
         if not found:
             text = f"{context.name_of(run_id)} has no checkpoint to branch from."
             context.app.notify(text, severity="warning", markup=False)
@@ -81,7 +85,9 @@ def branch_from_checkpoint(context: AppContext) -> None:
 
     def take(checkpoint: str | None) -> None:
         if checkpoint is not None:
-            edit_launch(context, Launch(experiment, branch=(run_id, checkpoint)))
+            step = next((each.step for each in steps if checkpoint in each.names), None)
+            longer = longer_training(step, max_iters)
+            edit_launch(context, Launch(experiment, longer, branch=(run_id, checkpoint)))
 
     context.app.run_worker(find, group="launch", thread=True, exclusive=True)
 

@@ -5,22 +5,41 @@ The steps run in a process of their own, so that the console neither loads torch
 
 import json
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.formatting import count_text, duration_text, size_text, value_text
+from transformer_playground.runs.folder import open_run
+from transformer_playground.training.branching import branch_step
 from transformer_playground.training.estimate import Estimate
-from transformer_playground.training.launch import Launch, resolve_launch
+from transformer_playground.training.launch import Launch, ResolvedLaunch, resolve_launch
 from transformer_playground.tui.core.tp_process import TpProcess
 
 
 def known_estimate(experiments_dir: Path, runs_dir: Path, launch: Launch) -> Estimate | None:
     """The estimate from earlier runs, a rough one included; None if nothing is known yet."""
     try:
-        return resolve_launch(experiments_dir, runs_dir, launch).known_estimate(rough=True)
+        return remaining_part(resolve_launch(experiments_dir, runs_dir, launch)).known_estimate(
+            rough=True
+        )
     except PlaygroundError:
         return None
+
+
+def remaining_part(resolved: ResolvedLaunch) -> ResolvedLaunch:
+    """A branch as a run of only the steps that it trains, to estimate it; others as they are."""
+    branch, config = resolved.launch.branch, resolved.loaded.config
+    step = (
+        None if branch is None else branch_step(open_run(resolved.runs_dir, branch[0]), branch[1])
+    )
+    if not step:
+        return resolved
+    runtime = config.train.runtime
+    shorter = runtime.model_copy(update={"max_iters": max(1, runtime.max_iters - step)})
+    train = config.train.model_copy(update={"runtime": shorter})
+    loaded = replace(resolved.loaded, config=config.model_copy(update={"train": train}))
+    return replace(resolved, loaded=loaded)
 
 
 def needs_text(estimate: Estimate, count: int = 1) -> str:

@@ -64,6 +64,10 @@ class EstimateLine(Static):
         """Time a few steps of the launch; `beside` a run that trains at the same time."""
         if self._launch is None or self._timed is not None:
             return
+        if self._launch.branch is not None:
+            text = "Steps of a branch cannot be timed, only those of a new run."
+            self.app.notify(text, severity="warning", markup=False)
+            return
         self._timed = TimedSteps(*self._folders, self._launch)
         self._write("timing a few steps …", "beside a run that trains now" if beside else "")
         self.run_worker(
@@ -110,9 +114,10 @@ class EstimateLine(Static):
 
     def _show(self, estimate: Estimate) -> None:
         source = source_text(estimate, context_of(self).name_of)
+        is_branch = self._launch is not None and self._launch.branch is not None
         self._write(
             needs_text(estimate, self._count),
-            source if estimate.timed_steps else f"{source} · {self._hint}",
+            source if estimate.timed_steps or is_branch else f"{source} · {self._hint}",
         )
 
     def _write(self, needs: str, source: str) -> None:

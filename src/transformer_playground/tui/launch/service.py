@@ -1,7 +1,7 @@
 """Launch preview: settings, data and model size of a launch, without torch."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -20,8 +20,11 @@ from transformer_playground.formatting import count_text, learning_rate_text
 from transformer_playground.jsonvalues import as_object
 from transformer_playground.runs.folder import check_run_id, open_run, read_run_config
 from transformer_playground.runs.naming import LOCATIONS
+from transformer_playground.training.branching import branch_step
 from transformer_playground.training.launch import Launch, resolve_launch
 from transformer_playground.tui.launch.completion import typed_form
+
+NameOf = Callable[[str], str]
 
 
 @dataclass(frozen=True)
@@ -196,6 +199,29 @@ def _adapter_text(config: ExperimentConfig) -> str:
         f"{config.hf_model.model_name} · LoRA of rank {peft.r} on {targets}"
         f" · context {config.train_block_size:,}"
     )
+
+
+def form_title(launch: Launch, like: str | None, runs_dir: Path, name_of: NameOf) -> str:
+    """What the form does; untrusted text.
+
+    Args:
+        launch: What the form begins with.
+        like: Run that the launch repeats.
+        runs_dir: Folder of the runs.
+        name_of: What to call a run.
+    """
+    if launch.resume is not None:
+        return f"Resume {name_of(launch.resume)}"
+    if launch.branch is not None:
+        parent, checkpoint = launch.branch
+        try:
+            step = branch_step(open_run(runs_dir, parent), checkpoint)
+        except PlaygroundError:
+            # The preview says what is wrong.
+            step = None
+        where = checkpoint if step is None else f"step {step:,} ({checkpoint})"
+        return f"Branch from {name_of(parent)} at {where}"
+    return f"Train {launch.experiment}" if like is None else f"Train again like {name_of(like)}"
 
 
 def _message(error: PlaygroundError) -> str:

@@ -34,6 +34,7 @@ from transformer_playground.tui.launch.service import (
     SettingValues,
     check_name,
     choices,
+    form_title,
     save_config,
     summary_lines,
 )
@@ -330,7 +331,7 @@ class LaunchScreen(Dialog[tuple[Launch, ...]]):
         )
         if found.problem or not self._plan_problem:
             self._show_problem("" if is_about_typed else found.problem)
-        self._estimate(launch if found.config is not None and launch.origin is None else None)
+        self._estimate(launch if found.config is not None and launch.resume is None else None)
         self._values = found.values
         with self.app.batch_update():
             self._show_rows()
@@ -374,14 +375,7 @@ class LaunchScreen(Dialog[tuple[Launch, ...]]):
         self.query_one("#launch-problem").display = bool(problem)
 
     def _show_title(self) -> None:
-        base, name_of = self._base, context_of(self).name_of
-        title = f"Train {base.experiment}"
-        if self._like is not None:
-            title = f"Train again like {name_of(self._like)}"
-        if base.resume is not None:
-            title = f"Resume {name_of(base.resume)}"
-        elif base.branch is not None:
-            title = f"Branch from {name_of(base.branch[0])} at {base.branch[1]}"
+        title = form_title(self._base, self._like, self._runs_dir, context_of(self).name_of)
         self.query_one("#launch").border_title = Content(visible_line(title))
 
 
