@@ -1,6 +1,6 @@
 """Many small charts in one widget, with a common x axis and one crosshair."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -208,27 +208,30 @@ class ChartGrid(Widget):
     def _set_axes(self) -> None:
         """The same x axis for all charts, and the same y axis if they share it."""
         x = self._common_x()
-        shared: Span | None = None
+        for charts in self._sharing_y():
+            viewport = Viewport(x, fitted_y(_lines_of(charts), self._left_out(charts)))
+            for chart in charts:
+                if viewport != chart.drawing.viewport:
+                    chart.drawing.viewport = viewport
+                    chart.drawing.redraw()
+
+    def _sharing_y(self) -> list[list[_Chart]]:
+        """The charts in groups with the same y axis."""
+        charts = list(self._charts.values())
         if self.look.shares_y:
-            lines = [line for chart in self._charts.values() for line in chart.drawing.prepared()]
-            shared = fitted_y(lines, self._left_out(*self._charts.values()))
-        for chart in self._charts.values():
-            y = shared or fitted_y(chart.drawing.prepared(), self._left_out(chart))
-            viewport = Viewport(x, y)
-            if viewport != chart.drawing.viewport:
-                chart.drawing.viewport = viewport
-                chart.drawing.redraw()
+            return [charts] if charts else []
+        return [[chart] for chart in charts]
 
     @property
     def leaves_out(self) -> bool:
         """Whether points lie outside of the y axes, because they are at the start or extreme."""
         return any(
-            fitted_y(lines, self._left_out(chart)) != fitted_y(lines, 0.0)
-            for chart in self._charts.values()
-            for lines in [chart.drawing.prepared()]
+            fitted_y(lines, self._left_out(charts)) != fitted_y(lines, 0.0)
+            for charts in self._sharing_y()
+            for lines in [_lines_of(charts)]
         )
 
-    def _left_out(self, *charts: _Chart) -> float:
+    def _left_out(self, charts: Sequence[_Chart]) -> float:
         return 0.0 if self.look.shows_all else max(chart.cell.left_out for chart in charts)
 
     def _common_x(self) -> Span | None:
@@ -318,6 +321,10 @@ class ChartGrid(Widget):
         if self._is_hovering:
             self._is_hovering = False
             self.set_crosshair(None)
+
+
+def _lines_of(charts: Iterable[_Chart]) -> list[PreparedLine]:
+    return [line for chart in charts for line in chart.drawing.prepared()]
 
 
 def _shares(total: int, count: int, gap: int) -> Iterator[int]:

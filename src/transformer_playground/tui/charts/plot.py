@@ -26,12 +26,15 @@ from transformer_playground.tui.charts.series import DataPoint, PreparedLine
 NO_OWNER, GRID, NONFINITE, CROSSHAIR = -1, -2, -3, -4
 BEST_MARK, NONFINITE_MARK, GRID_MARK, CROSSHAIR_MARK = "◎", "✕", "·", "│"
 _MARGIN = 0.05
+# Width of the x axis of a single point.
+_LEAST_EXTENT = 10.0
 _GRID_SPACING = 4
 # Cells between two glyphs of a line; sparse lines have a glyph on each point.
 _GLYPH_SPACING = 24
 _COLUMNS_PER_SPARSE_POINT = 3
 _ROWS_PER_TICK = 3
-_MIN_POINTS_TO_LEAVE_OUT = 6
+# Of fewer points none is left out, of fewer than that only a start that is worth it.
+_MIN_POINTS_TO_LEAVE_OUT, _MIN_POINTS_TO_LEAVE_OUT_USUALLY = 4, 6
 LEFT_OUT_NOTE = "y axis: start and outliers left out"
 """Said of a chart whose `fitted_y` does not reach all points."""
 # So much of each line is left out if it shrinks the y axis below this share.
@@ -86,8 +89,12 @@ def extent(lines: Sequence[PreparedLine]) -> Span | None:
     drawn = [line.raw for line in lines if len(line.raw.x)]
     if not drawn:
         return None
-    low, high = min(points.x[0] for points in drawn), max(points.x[-1] for points in drawn)
-    return fit_span(float(low), float(high))
+    low = float(min(points.x[0] for points in drawn))
+    high = float(max(points.x[-1] for points in drawn))
+    if low == high:
+        # A curve that begins goes on to the right; no axis of steps or time goes below 0.
+        return Span(low, low + max(_LEAST_EXTENT, abs(low) / 10))
+    return fit_span(low, high)
 
 
 def fitted_y(lines: Sequence[PreparedLine], left_out: float) -> Span | None:
@@ -95,12 +102,14 @@ def fitted_y(lines: Sequence[PreparedLine], left_out: float) -> Span | None:
 
     Args:
         left_out: Share of each line, at its start, that does not count. A fifth is left out where
-            that more than halves the range; nothing is left out of charts with few points.
+            that more than halves the range, of few evaluations the first one. Nothing is left out
+            where lines have fewer than four points.
     """
     most = max((len(line.raw.x) for line in lines), default=0)
     if most < _MIN_POINTS_TO_LEAVE_OUT or not left_out:
         return _common_y(lines, 0.0)
-    usual, least = _common_y(lines, left_out), _common_y(lines, _MOST_LEFT_OUT)
+    usual = _common_y(lines, left_out if most >= _MIN_POINTS_TO_LEAVE_OUT_USUALLY else 0.0)
+    least = _common_y(lines, _MOST_LEFT_OUT)
     if usual is None or least is None:
         return usual
     return least if least.width < _WORTH_LEAVING_OUT * usual.width else usual

@@ -41,6 +41,7 @@ from transformer_playground.tui.compare.table_state import (
 )
 from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.core.sampling import Source
+from transformer_playground.tui.live.quantities import LEFT_OUT
 from transformer_playground.tui.sample.form import run_text
 from transformer_playground.tui.shared.text import shorten_middle
 from transformer_playground.tui.themes import series_of
@@ -203,6 +204,7 @@ class ComparisonCurves(Chart):
             empty="No evaluations yet",
         )
         self.title = "validation loss"
+        self.left_out = LEFT_OUT
 
     def show(self, context: AppContext, compared: Compared) -> None:
         axis = compared.request.axis

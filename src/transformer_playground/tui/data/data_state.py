@@ -194,8 +194,8 @@ def sort_text(sort: Sort, total: int) -> str:
     return f"{shown} · by {_SORT_NAMES[sort]}"
 
 
-_VOCABULARY = (8, 6, 7, 6, 7, 7, 6)
-_TITLES = ("token", "id", "train", "share", "val", "loss", "of all")
+_VOCABULARY = (8, 6, 7, 6, 7, 7, 10)
+_TITLES = ("token", "id", "train", "share", "val", "loss", "% of loss")
 
 
 def vocabulary_head(width: int) -> str:

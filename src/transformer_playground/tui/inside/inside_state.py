@@ -22,6 +22,14 @@ _SURPRISING_SHARE = 0.1
 _LEAST_SURPRISING = 3
 
 
+def part_text(name: str) -> str:
+    """A part of the model in words: "1.0" is block 1, head 0."""
+    block, _, part = name.partition(".")
+    if not part:
+        return f"block {block}"
+    return f"block {block}, {'MLP' if part == 'mlp' else f'head {part}'}"
+
+
 @dataclass
 class InsideState:
     """What the user looks at; `question` says it to the service.

@@ -12,7 +12,7 @@ from transformer_playground.inspection.glyphs import bits, percent
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import key_hint
 from transformer_playground.tui.core.context import context_of
-from transformer_playground.tui.inside.inside_state import InsideState, Section
+from transformer_playground.tui.inside.inside_state import InsideState, Section, part_text
 from transformer_playground.tui.inside.pane_lines import attention_lines, highest_weight, lens_lines
 from transformer_playground.tui.inside.question import (
     Answer,
@@ -193,7 +193,8 @@ class InsidePanes(Vertical):
         lines = knocked_out_lines(state) or [[("reading …", _MUTED)]]
         pane.update(_content(lines))
         replaced = "its mean" if state.question.mean else "zero"
-        pane.border_title = Content(f"without {', '.join(parts)} (replaced by {replaced})")
+        names = "; ".join(map(part_text, parts))
+        pane.border_title = Content(f"without {names} (replaced by {replaced})")
         pane.border_subtitle = Content(f"{self._key('undo')} restores all")
         pane.styles.height = len(lines) + _FRAME
         return len(lines) + _FRAME

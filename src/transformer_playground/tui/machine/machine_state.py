@@ -132,15 +132,15 @@ def _what(process: BusyProcess, name_of: Callable[[str], str]) -> str:
 
 
 def split_lines(split: StepSplit | None, width: int) -> Iterator[Line]:
-    """The parts of a step as bars."""
+    """The parts of a step as bars, of which a full one is the whole step."""
     if split is None:
         yield (("no logged step yet", "muted"),)
         return
-    longest = max(split.parts.values(), default=0.0)
     bar = max(_LEAST_BAR, width - 12 - 18)
     for name, part in split.parts.items():
-        full = round(part / longest * bar) if longest else 0
-        text = f" {milliseconds_text(part)} · {percent_text(part / max(split.step, 1e-9))}"
+        share = part / max(split.step, 1e-9)
+        full = round(min(1.0, share) * bar)
+        text = f" {milliseconds_text(part)} · {percent_text(share)}"
         yield (
             (f"{name:<11} ", "muted"),
             (_FULL * full, "full"),
@@ -153,8 +153,8 @@ def split_lines(split: StepSplit | None, width: int) -> Iterator[Line]:
             yield ((line, "muted"),)
     if split.evaluation is not None:
         often = optional_text(split.interval, lambda steps: f" every {steps:,} steps")
-        share = optional_text(split.evaluation_share, lambda part: f" ({percent_text(part)})")
+        of_all = optional_text(split.evaluation_share, lambda part: f" ({percent_text(part)})")
         yield (
             ("evaluation  ", "muted"),
-            (duration_text(split.evaluation) + often + share, "plain"),
+            (duration_text(split.evaluation) + often + of_all, "plain"),
         )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from transformer_playground.runs.series import RunSeries
 
@@ -50,13 +51,23 @@ def split_of(series: RunSeries) -> StepSplit | None:
     if len(parts) > 1:
         parts["other"] = max(0.0, step - sum(parts.values()))
     gaps = np.diff(series.column("eval", "step")[-_ROWS:])
-    gaps = gaps[gaps > 0]
     return StepSplit(
         step,
         parts,
         _median(series, "eval", "seconds"),
-        int(np.median(gaps)) if len(gaps) else None,
+        _usual_gap(gaps[gaps > 0]),
     )
+
+
+def _usual_gap(gaps: NDArray[np.float64]) -> int | None:
+    """The most frequent gap, of equally frequent ones the longest.
+
+    The last evaluation of a run, and those on request, are closer to the one before.
+    """
+    if not len(gaps):
+        return None
+    values, counts = np.unique(gaps, return_counts=True)
+    return int(values[counts == counts.max()][-1])
 
 
 def _median(series: RunSeries, event: str, key: str) -> float | None:

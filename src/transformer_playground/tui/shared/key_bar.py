@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 from textual import events
@@ -42,6 +43,16 @@ class ShownKey:
         return self.content().cell_length
 
 
+def fitting_keys(keys: Sequence[ShownKey], space: int) -> list[ShownKey]:
+    """The keys before the first that has no room in full; all are in the help.
+
+    Args:
+        space: Cells for the keys and one between each two.
+    """
+    ends = accumulate(key.width + 1 for key in keys)
+    return [key for key, end in zip(keys, ends, strict=True) if end - 1 <= space]
+
+
 class KeyBar(Widget):
     """One widget for all keys, because a widget per key would be slower than the rest of a view.
 
@@ -56,15 +67,21 @@ class KeyBar(Widget):
         self.screen.bindings_updated_signal.subscribe(self, self._schedule_update)
 
     def render(self) -> Content:
-        """As many keys as fit from the left, and the help key at the right."""
-        left = Content(" ").join(key.content() for key in self._other_keys())
+        """As many whole keys as fit from the left, and the help key at the right."""
+        left = Content(" ").join(key.content() for key in self._fitting_keys())
+        end = self._end()
+        return Content.assemble(left, " " * (self._space() - left.cell_length), end)
+
+    def _end(self) -> Content:
         last = self._help_key()
-        if last is None:
-            return left
-        end = Content.assemble((_EDGE, "$line"), last.content(), " ")
-        space = max(0, self.size.width - end.cell_length)
-        left = left.truncate(space)
-        return Content.assemble(left, " " * (space - left.cell_length), end)
+        return Content.assemble((_EDGE, "$line"), last.content(), " ") if last else Content("")
+
+    def _space(self) -> int:
+        """Cells for the other keys."""
+        return max(0, self.size.width - self._end().cell_length)
+
+    def _fitting_keys(self) -> Sequence[ShownKey]:
+        return fitting_keys(self._other_keys(), self._space())
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
         key = self._key_at(event.x)
@@ -114,7 +131,7 @@ class KeyBar(Widget):
         if last is not None and x >= self.size.width - last.width - 1:
             return last
         end = 0
-        for key in self._other_keys():
+        for key in self._fitting_keys():
             if end <= x < end + key.width:
                 return key
             end += key.width + 1

@@ -40,7 +40,10 @@ _STATE_GLYPHS = {
 _BAR, _UNSURE = "█", "▒"
 _LEAST_BAR = 4
 _MOST_LABEL = 14
+# The label of an effect may take this part of a wide line.
+_LABEL_SHARE = 3
 _LEAST_ABOUT = 8
+_MOST_LEVEL_LINES = 3
 
 
 def title_text(results: SweepResults) -> str:
@@ -99,7 +102,7 @@ def list_line(row: SweepRow, width: int) -> Line:
 
 
 def effect_lines(effects: Sequence[Effect], seeds: int, width: int) -> Iterator[Line]:
-    """Two lines for each setting: the mean loss of each value, and the effect as a bar.
+    """The lines of each setting: the mean loss of each value, and the effect as a bar.
 
     Args:
         effects: The largest first.
@@ -110,7 +113,7 @@ def effect_lines(effects: Sequence[Effect], seeds: int, width: int) -> Iterator[
         yield (("Effects are known once runs with different values have finished.", "muted"),)
         return
     headers = setting_headers([effect.key for effect in effects])
-    label = min(_MOST_LABEL, max(map(cell_len, headers.values())))
+    label = min(max(_MOST_LABEL, width // _LABEL_SHARE), max(map(cell_len, headers.values())))
     longest = max(effect.size + (_error(effect) or 0.0) for effect in effects) or 1.0
     for effect in effects:
         error = _error(effect)
@@ -118,23 +121,36 @@ def effect_lines(effects: Sequence[Effect], seeds: int, width: int) -> Iterator[
         size += "" if error is None else f" ± {error:.2g}"
         space = max(8, width - label - cell_len(size) - 1)
         name = set_cell_size(shorten(visible_line(headers[effect.key]), label), label)
-        text = _levels_text(effect, space)
-        gap = " " * max(0, width - label - 1 - cell_len(text) - cell_len(size))
-        yield ((f"{name} ", "muted"), (text, "plain"), (gap, "plain"), (size, "plain"))
+        first, *more = _level_lines(effect, space)
+        gap = " " * max(0, width - label - 1 - cell_len(first) - cell_len(size))
+        yield ((f"{name} ", "muted"), (first, "plain"), (gap, "plain"), (size, "plain"))
+        for text in more:
+            yield ((" " * (label + 1), "muted"), (text, "plain"))
         yield _effect_bar(effect, longest, seeds, width)
 
 
-def _levels_text(effect: Effect, space: int) -> str:
-    """The mean loss of each value; of many values the first and the last ones."""
+def _level_lines(effect: Effect, space: int) -> list[str]:
+    """The mean loss of each value; of more than the lines hold the first and the last ones."""
     texts = [
         f"{visible_line(level.value)} {_short_loss(level.loss.mean)}" for level in effect.levels
     ]
-    text = "  ".join(texts)
+    lines = _packed(texts, space)
     for kept in range(len(texts) - 1, 1, -1):
-        if cell_len(text) <= space:
+        if len(lines) <= _MOST_LEVEL_LINES:
             break
-        text = "  ".join([*texts[: kept - 1], "…", texts[-1]])
-    return shorten(text, space)
+        lines = _packed([*texts[: kept - 1], "…", texts[-1]], space)
+    return [shorten(line, space) for line in lines[:_MOST_LEVEL_LINES]]
+
+
+def _packed(texts: Sequence[str], space: int) -> list[str]:
+    """Texts in lines, as many in each as fit, at least one."""
+    lines: list[str] = []
+    for text in texts:
+        if lines and cell_len(lines[-1]) + 2 + cell_len(text) <= space:
+            lines[-1] += f"  {text}"
+        else:
+            lines.append(text)
+    return lines or [""]
 
 
 def _effect_bar(effect: Effect, longest: float, seeds: int, width: int) -> Line:

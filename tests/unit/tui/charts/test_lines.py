@@ -277,6 +277,27 @@ def test_a_short_line_is_shown_whole_and_single_extremes_of_long_ones_are_not() 
     assert fitted_y([], 0.05) is None
 
 
+@pytest.mark.parametrize("count", [1, 4, 25])
+def test_of_few_evaluations_the_first_is_left_out_if_that_more_than_halves_the_axis(
+    count: int,
+) -> None:
+    runs = [prepared([4.3, 2.6 + run / 100, 2.3, 2.1, 2.0]) for run in range(count)]
+    usual, every = fitted_y(runs, 0.05), fitted_y(runs, 0.0)
+    assert usual is not None
+    assert every is not None
+    assert usual.high < 3.0
+    assert every.high > 4.3
+    steady = [prepared([5.0, 4.0, 3.0, 2.0, 1.0]) for _ in range(count)]
+    assert fitted_y(steady, 0.05) == fitted_y(steady, 0.0)
+
+
+@pytest.mark.parametrize("step", [0, 500])
+def test_a_single_point_stands_at_the_left_end_of_the_axis(step: int) -> None:
+    span = extent([prepared([4.0], [float(step)])])
+    assert span is not None
+    assert span.low == step < span.high
+
+
 def test_a_thick_line_covers_thin_ones_and_is_taller() -> None:
     y = [float(index % 7) for index in range(80)]
     level = [3.0] * 80

@@ -14,6 +14,7 @@ from transformer_playground.tui.inside.inside_state import (
     InsideState,
     beside_step,
     file_of,
+    part_text,
     surprising,
 )
 from transformer_playground.tui.inside.question import (
@@ -115,6 +116,14 @@ def test_parts_are_the_heads_then_an_mlp_where_there_is_one_then_the_block() -> 
     assert not state.turn_block(-1)
     state.turn_part(-2)
     assert state.part_name == "0"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("1.0", "block 1, head 0"), ("12.mlp", "block 12, MLP"), ("3", "block 3")],
+)
+def test_a_part_is_named_in_words(name: str, words: str) -> None:
+    assert part_text(name) == words
 
 
 def knocked_out(state: InsideState) -> list[str]:

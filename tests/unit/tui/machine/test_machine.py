@@ -54,10 +54,23 @@ def test_the_parts_of_a_step_are_medians_of_the_newest_rows(tmp_path: Path) -> N
     )
     assert found.evaluation_share == 0.5
     shown = texts(split_lines(found, 50))
-    assert shown[2].startswith("backward    ████████████████████")
+    # A full bar is the whole step.
+    assert [shown[2].count(glyph) for glyph in "█░"] == [10, 10]
     assert shown[2].endswith("50.0 ms · 50%")
     assert shown[-1] == "evaluation  2s every 20 steps (50%)"
     assert max(map(len, shown)) <= 50
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"), [((0, 30, 55), 30), ((0, 30, 33, 60, 90, 115), 30), ((0,), None)]
+)
+def test_evaluations_at_the_end_and_on_request_do_not_change_how_often_a_run_evaluates(
+    tmp_path: Path, steps: tuple[int, ...], expected: int | None
+) -> None:
+    rows = [train_row(1), *(eval_row(step, 2.0, seconds=2.0) for step in steps)]
+    found = split(tmp_path, rows)
+    assert found is not None
+    assert found.interval == expected
 
 
 def test_rows_of_an_accelerator_tell_only_the_time_of_the_batches(tmp_path: Path) -> None:

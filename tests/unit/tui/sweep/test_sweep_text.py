@@ -40,6 +40,22 @@ def test_an_effect_has_the_mean_of_each_value_its_size_and_a_bar_as_long() -> No
     assert norm_bar.count("█") == 8
 
 
+@pytest.mark.parametrize("width", [57, 76, 140])
+def test_the_name_of_a_setting_and_all_of_its_values_are_shown_on_several_lines_if_needed(
+    width: int,
+) -> None:
+    key = "model.positional_encoding"
+    values = ("rope", "none", "alibi", "learned", "sinusoidal")
+    states = [trial_state({key: value}, 1, 2.0 + n) for n, value in enumerate(values)]
+    found = results_of(Sweep("s", "tiny", (Choices(key, values),), (1,)), tuple(states))
+
+    lines = text(effect_lines(found.effects, 1, width))
+
+    assert all(f"{value} {2 + n}.000" in " ".join(lines) for n, value in enumerate(values))
+    assert "positional_encoding" in lines[0]
+    assert max(map(cell_len, lines)) <= width
+
+
 def test_an_effect_within_the_spread_of_seeds_is_called_none() -> None:
     shifts = {("rmsnorm", 1e-3): 0.1, ("layernorm", 1e-2): 0.11}
     found = results_of(
