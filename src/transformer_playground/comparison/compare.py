@@ -17,6 +17,7 @@ from transformer_playground.comparison.verdict import Verdict, judge, tested
 from transformer_playground.errors import UsageError
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.naming import LOCATIONS, most_telling
+from transformer_playground.runs.setting_defaults import absent_settings
 
 MISSING = object()
 """Value of a setting that a run does not have; differs from every value, null included."""
@@ -83,7 +84,7 @@ def compare_runs(
         group: Average finished runs that differ only in their seed and in paths.
         all_settings: Include every setting, not only those that differ.
     """
-    runs = _hide_perplexity(runs)
+    runs = _hide_perplexity(_with_defaults(runs))
     groups = seed_groups(runs)
     folded = columns_of(groups)
     columns = folded if group else columns_of([[run] for run in runs])
@@ -104,6 +105,16 @@ def _means(
     return tested(columns, folded)[1:]
 
 
+def _with_defaults(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
+    """The runs with the defaults of settings that only others of them were recorded with."""
+    keys = dict.fromkeys(key for run in runs for key in run.settings)
+    absent = [absent_settings(run.settings, keys) for run in runs]
+    return [
+        replace(run, settings={**run.settings, **more}) if more else run
+        for run, more in zip(runs, absent, strict=True)
+    ]
+
+
 def _hide_perplexity(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
     """Keep perplexities only for runs with the first run's tokenizer, if there are any."""
     agreeing = [same_tokenizer(runs[0], run) for run in runs[1:]]
@@ -117,7 +128,8 @@ def _hide_perplexity(runs: Sequence[ComparedRun]) -> list[ComparedRun]:
 
 def seed_groups(runs: Sequence[ComparedRun]) -> list[list[ComparedRun]]:
     """Finished runs that differ only in their seed and in paths, together; others alone."""
-    return group_by_seed(runs, _same, lambda run: run.seed)
+    same = {id(run): _same(whole) for run, whole in zip(runs, _with_defaults(runs), strict=True)}
+    return group_by_seed(runs, lambda run: same[id(run)], lambda run: run.seed)
 
 
 def _same(run: ComparedRun) -> str | None:

@@ -16,6 +16,7 @@ from transformer_playground.config.toml import shortened, toml_string, toml_valu
 from transformer_playground.formatting import power_text
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import generated_suffix
+from transformer_playground.runs.setting_defaults import absent_settings
 
 SEED = "train.runtime.seed"
 LOCATIONS = frozenset({"prepare.raw_dir", "prepare.dataset_dir"})
@@ -194,7 +195,8 @@ class RunNames:
     def _text(self, known: _Known, key: str) -> str | None:
         if key in known.differing:
             return known.differing[key]
-        return toml_value(self._base[key]) if key in self._base else None
+        settings = self._base if key in self._base else absent_settings(self._base, [key])
+        return toml_value(settings[key]) if key in settings else None
 
 
 def name_runs(rows: Iterable[RunInfo], before: RunNames | None = None) -> RunNames:
@@ -293,6 +295,9 @@ def _differing(settings: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str
     if settings is base:
         return {}
     found: dict[str, str | None] = {}
+    if settings.keys() != base.keys() and settings and base:
+        base = {**base, **absent_settings(base, settings)}
+        settings = {**settings, **absent_settings(settings, base)}
     for key, value in settings.items():
         other = base.get(key, found)
         # JSON's true and 1 are two values, Python's are equal.

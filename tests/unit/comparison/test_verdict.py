@@ -9,7 +9,12 @@ import pytest
 
 from builders.comparisons import finished_run
 from transformer_playground.comparison.columns import Delta
-from transformer_playground.comparison.compare import Comparison, compare_runs, read_runs
+from transformer_playground.comparison.compare import (
+    Comparison,
+    compare_runs,
+    read_runs,
+    seed_groups,
+)
 from transformer_playground.comparison.compared_run import ComparedRun
 from transformer_playground.comparison.leaderboard import leaderboard, sentence, sign_of
 from transformer_playground.comparison.windows import needs_windows
@@ -52,6 +57,22 @@ def test_seeds_that_overlap_are_not_distinguishable(tmp_path: Path) -> None:
     assert "are not distinguishable: val loss 1.9900 and 2.0000" in sentence(found)
     (_, other) = leaderboard(found).entries
     assert not any(cell.sign in ("better", "worse") for cell in other.cells)
+
+
+def test_a_setting_that_older_runs_lack_has_its_default(tmp_path: Path) -> None:
+    limit = "train.runtime.max_minutes"
+    older, *others = runs_of(tmp_path, *seeds("plain", 2.1, 2.11), *seeds("rope", 1.9, 1.91))
+
+    def newer(value: float) -> list[ComparedRun]:
+        return [replace(run, settings={**run.settings, limit: value}) for run in others]
+
+    found = compare_runs([older, *newer(0.0)])
+    assert found.settings == ("model.norm", "train.runtime.seed")
+    assert [len(column.runs) for column in found.columns] == [2, 2]
+    assert [len(group) for group in seed_groups([older, *newer(0.0)])] == [2, 2]
+    other = compare_runs([older, *newer(5.0)])
+    assert limit in other.settings
+    assert [len(column.runs) for column in other.columns] == [1, 1, 2]
 
 
 def test_unfolded_seeds_get_the_same_verdict_and_a_row_for_each_mean(tmp_path: Path) -> None:

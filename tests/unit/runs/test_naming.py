@@ -117,9 +117,25 @@ def test_a_word_of_two_settings_is_written_with_its_setting() -> None:
 
 def test_a_setting_that_an_older_run_lacks_varies() -> None:
     rows = [run(1, {"model.qk_norm": True}), run(2)]
-    assert labels(*rows) == ["qk_norm=true", "qk_norm=unset"]
-    assert labels(*reversed(rows)) == ["qk_norm=unset", "qk_norm=true"]
+    assert labels(*rows) == ["qk_norm=true", "qk_norm=false"]
+    assert labels(*reversed(rows)) == ["qk_norm=false", "qk_norm=true"]
     assert name_runs([run_info("broken-one", "broken"), *rows]).varying == ("model.qk_norm",)
+    unknown = [run(1, {"model.gone": True}), run(2)]
+    assert labels(*unknown) == ["gone=true", "gone=unset"]
+
+
+def test_a_setting_that_an_older_run_lacks_has_its_default() -> None:
+    limit = "train.runtime.max_minutes"
+    rows = [run(1, {PE: "rope"}), run(2, {PE: "none", limit: 0.0}), run(3, {PE: "alibi"})]
+    for order in (rows, rows[::-1], rows[1:] + rows[:1]):
+        assert name_runs(order).varying == (PE,)
+    names = name_runs([*rows, run(4, {PE: "rope", limit: 5.0})])
+    assert names.varying == (PE, limit)
+    assert names.label(rows[0].run_id) == "rope max_minutes=0.0"
+    # A table that a run does not have at all has no defaults in it.
+    assert name_runs([run(1), run(2, {"sample.x": 1, "prepare.val_fraction": 0.1})]).varying == (
+        "prepare.val_fraction",
+    )
 
 
 def test_true_and_one_differ_and_a_number_that_is_not_one_equals_itself() -> None:
