@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from transformer_playground.tui.runs.details_loader import DetailsLoader
 
 Pane = Literal["runs", "details", "experiments"]
-_VERY_WIDE = 170
+# From here on details stand beside the table, which then still has space for its columns.
+_VERY_WIDE = 220
 # Minimum seconds between two reads of the runs in training.
 _READ_SECONDS = 0.25
 _PANES: tuple[Pane, ...] = ("runs", "details", "experiments")
