@@ -36,11 +36,15 @@ class AlertWatch:
         self._tails: RunTails | None = None
         self._examined: dict[str, _Examined] = {}
         self._is_checking = threading.Lock()
+        # Unix time.
+        self._began = time.time()
         # Time of the monotonic clock.
         self._next = 0.0
 
     def check(self, runs: "Mapping[str, RunInfo]") -> "tuple[Alert, ...]":
         """The alerts of runs in training, and of those that ended since; none before it is time.
+
+        A run that failed between two checks is one of them, although none saw it in training.
 
         None either while another thread checks. The same ones are returned again and again: see
         `AlertLog`.
@@ -63,8 +67,13 @@ class AlertWatch:
 
         tails = self._tails = self._tails or RunTails(self._runs_dir, _TAIL)
         training = {run_id for run_id, row in runs.items() if row.state == "running"}
+        missed = {
+            run_id
+            for run_id, row in runs.items()
+            if row.state == "failed" and (row.updated or 0.0) >= self._began
+        } - self._examined.keys()
         alerts: list[Alert] = []
-        for run_id in sorted(training | (set(tails.run_ids) & runs.keys())):
+        for run_id in sorted(training | missed | (set(tails.run_ids) & runs.keys())):
             series = tails.read(run_id)
             examined = self._examined.setdefault(run_id, _Examined())
             alerts += examined.new_of(alerts_of(run_id, series), series)

@@ -1,6 +1,7 @@
 """The watch over runs in training raises each alert once."""
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,23 @@ def test_runs_in_training_are_watched_and_once_more_when_they_end(
     # A folder that vanishes takes nothing with it.
     runs["a"] = run_info("a", "running")
     shutil.rmtree(run.root)
+    assert watch.check(runs) == ()
+
+
+def test_a_run_that_fails_between_two_checks_is_an_alert_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(alert_watch, "_LEAST_INTERVAL", 0.0)
+    monkeypatch.setattr(alert_watch, "_MAX_LOAD", 1e9)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: shutil._ntuple_diskusage(1, 0, 1 << 40))
+    for run_id in ("quick", "past"):
+        make_run(tmp_path, run_id, [status_row(1, "failed", error="loss is nan")])
+    watch = AlertWatch(tmp_path)
+    runs = {
+        "quick": run_info("quick", "failed", updated=time.time() + 1),
+        "past": run_info("past", "failed", updated=time.time() - 3600),
+    }
+    assert [(each.kind, each.run_id) for each in watch.check(runs)] == [("failed", "quick")]
     assert watch.check(runs) == ()
 
 
