@@ -129,6 +129,28 @@ def test_a_server_that_has_gone_is_one_sentence() -> None:
         client.tokenize("a")
 
 
+def test_a_connection_that_was_closed_for_being_idle_is_opened_again() -> None:
+    class Impatient(_Handler):
+        protocol_version = "HTTP/1.1"
+        answers: ClassVar = {"/tokenize": (200, b'{"tokens": [7]}')}
+
+        def do_POST(self) -> None:
+            super().do_POST()
+            # Without a word to the client.
+            self.close_connection = True
+
+    with HTTPServer(("127.0.0.1", 0), Impatient) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        client = LlamaCpp(server.server_port, "key", "llama.cpp", 0)
+        try:
+            assert [client.tokenize("a") for _ in range(3)] == [[7]] * 3
+        finally:
+            client.close()
+            server.shutdown()
+            thread.join()
+
+
 def test_log_probabilities_without_a_number_are_minus_infinity() -> None:
     entries = [{"id": 3, "logprob": None}, {"id": 1, "logprob": -0.5}]
     body = json.dumps({"completion_probabilities": [{"top_logprobs": entries}]}).encode()

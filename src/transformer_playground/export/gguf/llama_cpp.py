@@ -154,12 +154,17 @@ class LlamaCpp:
         self._connection.close()
 
     def _post(self, path: str, request: dict[str, Any]) -> Any:
+        body = json.dumps(request).encode()
+        was_open = self._connection.sock is not None
         try:
-            body = json.dumps(request).encode()
-            self._connect()
-            self._connection.request("POST", path, body, self._headers)
-            answer = self._connection.getresponse()
-            content = answer.read()
+            try:
+                answer, content = self._exchange(path, body)
+            except ConnectionError:
+                self._connection.close()
+                if not was_open:
+                    raise
+                # The server closes a connection that was idle for some seconds.
+                answer, content = self._exchange(path, body)
         except (OSError, http.client.HTTPException) as error:
             self._connection.close()
             reason = str(error) or type(error).__name__
@@ -167,6 +172,12 @@ class LlamaCpp:
         if answer.status != http.HTTPStatus.OK:
             raise ExportError(f"{self.name} refused the export: {_reason(content)}.")
         return json.loads(content)
+
+    def _exchange(self, path: str, body: bytes) -> tuple[http.client.HTTPResponse, bytes]:
+        self._connect()
+        self._connection.request("POST", path, body, self._headers)
+        answer = self._connection.getresponse()
+        return answer, answer.read()
 
 
 @contextlib.contextmanager
