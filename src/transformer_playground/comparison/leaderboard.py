@@ -165,7 +165,8 @@ def column_name(column: Column, name_of: NameOf, *, is_mean: bool = False) -> st
 def name_by_settings(comparison: Comparison, names: RunNames) -> NameOf:
     """Names made of settings; seeds that are averaged are called by what they have in common.
 
-    A group whose runs were all named by the user keeps the short form of their ids.
+    A group whose runs were all named by the user keeps the short form of their ids, or is called
+    by the first of them if these have no beginning in common.
     """
     groups = [column for column in (*comparison.columns, *comparison.means) if len(column.runs) > 1]
     grouped = {run.run_id for column in groups for run in column.runs}
@@ -178,7 +179,12 @@ def name_by_settings(comparison: Comparison, names: RunNames) -> NameOf:
         if len(column.runs) == 1:
             return names.label(column.runs[0].run_id)
         run_id = _generated(column)
-        return column.label if run_id is None else among.label(run_id)
+        if run_id is not None:
+            return among.label(run_id)
+        # The ids have no beginning in common.
+        if column.label.startswith("{"):
+            return f"{names.label(column.runs[0].run_id)} and {len(column.runs) - 1} more"
+        return column.label
 
     return name_of
 

@@ -24,7 +24,11 @@ from transformer_playground.runs.folder import RunFolder
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.compare.pane import ComparisonCurves, ComparisonPane
-from transformer_playground.tui.compare.samples import ComparisonSamples, SampleText
+from transformer_playground.tui.compare.samples import (
+    ComparisonSamples,
+    SampleText,
+    TrainingSamples,
+)
 from transformer_playground.tui.compare.table import ComparisonTable
 from transformer_playground.tui.compare.view import CompareView
 from transformer_playground.tui.dialogs.pick import PickScreen
@@ -302,6 +306,20 @@ def test_the_timeline_of_samples_fits_its_pane(project: Project, width: int) -> 
         assert text.count("●") == 1
 
     with_console(project, steps, (width, 30))
+
+
+def test_runs_without_samples_leave_the_space_of_their_panes_to_the_curves(
+    trained: Project,
+) -> None:
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        await compare(console, pilot, "learned-s1", "rope-s1")
+        samples = console.screen.query_one(TrainingSamples)
+        await until(pilot, lambda: samples.has_class("-bare"))
+        curves = console.screen.query_one("#compare-curves")
+        await until(pilot, lambda: curves.outer_size.width == console.size.width)
+        assert not any(pane.display for pane in samples.query(SampleText))
+
+    with_console(trained, steps, (140, 45))
 
 
 @pytest.mark.parametrize("size", SIZES)

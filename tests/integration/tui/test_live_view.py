@@ -455,3 +455,16 @@ def test_n_grams_are_counted_on_a_key_and_their_line_hidden_by_it(project: Proje
         assert "beats 5-gram" in shown(console)
 
     with_console(project, steps, (140, 45))
+
+
+def test_a_finished_run_without_samples_leaves_their_lines_to_the_chart(project: Project) -> None:
+    add_run(project, "first")
+
+    async def steps(console: Console, pilot: Pilot[Any]) -> None:
+        view = await open_live(console, pilot, "first")
+        below = view.query_one("#live-below")
+        await until(pilot, lambda: not below.display)
+        await pilot.press("tab")
+        assert "No samples yet" not in shown(console)
+
+    with_console(project, steps, (80, 24))

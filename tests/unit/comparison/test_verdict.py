@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from builders.comparisons import finished_run
+from builders.runs import run_info
 from transformer_playground.comparison.columns import Delta
 from transformer_playground.comparison.compare import (
     Comparison,
@@ -16,8 +17,14 @@ from transformer_playground.comparison.compare import (
     seed_groups,
 )
 from transformer_playground.comparison.compared_run import ComparedRun
-from transformer_playground.comparison.leaderboard import leaderboard, sentence, sign_of
+from transformer_playground.comparison.leaderboard import (
+    leaderboard,
+    name_by_settings,
+    sentence,
+    sign_of,
+)
 from transformer_playground.comparison.windows import needs_windows
+from transformer_playground.runs.naming import name_runs
 from transformer_playground.runs.window_losses import WindowLosses
 
 
@@ -48,6 +55,28 @@ def test_seeds_far_apart_have_a_winner_and_its_p_value(tmp_path: Path) -> None:
         "rope-{s1,s2,s3} (3 seeds) is best: val loss 1.9000, 0.2000 (9.5%) below "
         "plain-{s1,s2,s3} (3 seeds); Welch's t-test over 3 and 3 seeds, p < 0.001."
     )
+
+
+@pytest.mark.parametrize(
+    ("ids", "expected"),
+    [
+        (("resumed", "seed-2", "alpha"), "resumed and 2 more (3 seeds) is best"),
+        (("rope-s1", "rope-s2", "rope-s3"), "rope-{s1,s2,s3} (3 seeds) is best"),
+    ],
+)
+def test_a_group_of_names_without_a_common_beginning_is_called_by_the_first(
+    tmp_path: Path, ids: tuple[str, ...], expected: str
+) -> None:
+    folders = [
+        finished_run(tmp_path, name, 1.9 + seed / 100, seed=seed, model={"norm": "rmsnorm"})
+        for seed, name in enumerate(ids, start=1)
+    ]
+    folders += [
+        finished_run(tmp_path, f"other-{seed}", 2.9 + seed / 100, seed=seed) for seed in (1, 2, 3)
+    ]
+    found = compare_runs(read_runs(folders))
+    names = name_runs([run_info(run.run_id) for run in found.runs])
+    assert sentence(found, name_by_settings(found, names)).startswith(expected)
 
 
 def test_seeds_that_overlap_are_not_distinguishable(tmp_path: Path) -> None:

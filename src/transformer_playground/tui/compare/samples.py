@@ -152,8 +152,10 @@ class TrainingSamples(Vertical):
     def _refresh(self) -> None:
         space = self.query_one("#compare-training-texts").size.height
         fitting = min(MOST_SOURCES, max(1, space // _LEAST_LINES)) if space else MOST_SOURCES
-        runs = list(self._tracks)[:fitting]
-        self._left_out = len(self._tracks) - len(runs)
+        # Without any samples the line above says so; it needs no panes.
+        runs = list(self._tracks)[:fitting] if self._steps else []
+        self.set_class(not self._steps, "-bare")
+        self._left_out = max(0, len(self._tracks) - fitting)
         self.query_one("#compare-scrubber", Static).update(self._scrubber())
         for number, pane in enumerate(self.query(SampleText)):
             pane.display = number < len(runs)

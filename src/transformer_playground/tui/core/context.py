@@ -170,10 +170,17 @@ class AppContext:
         self.app.notify(f"{name}{newest.text}{more}", severity="warning", markup=False)
         self.alerts_changed.publish(self.alerts)
 
-    def publish_workspace(self, *, current: str | None = None) -> None:
-        """Announce a change of the workspace; `current` moves the cursor to a run first."""
+    def publish_workspace(self, *, current: str | None = None, opened: bool = False) -> None:
+        """Announce a change of the workspace.
+
+        Args:
+            current: Move the cursor to this run first.
+            opened: Whether that run also gets the focus of all views, because the user chose it.
+        """
         if current is not None:
             self.workspace.move_to(current)
+            if opened:
+                self.workspace.opened = current
         self.workspace_changed.publish(self.workspace)
 
     def set_activity(self, activity: str) -> None:

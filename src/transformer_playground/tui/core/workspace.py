@@ -1,6 +1,6 @@
 """Workspace: the current run, the selected runs and the baseline, and their colour slots."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -15,7 +15,7 @@ class Workspace:
     Attributes:
         current: The run under the cursor of the table.
         selected: Selected runs in the order of their selection.
-        opened: The run that the user opened in the live view, until the cursor moves on.
+        opened: The run that the user opened or chose in a view, until the cursor moves on.
         training: The run that this console trains.
         sweep: The sweep in the view of sweeps; None for the newest.
     """
@@ -100,6 +100,31 @@ class Workspace:
         waiting = (candidate for candidate in coloured if candidate not in self._slots)
         self._slots.update(zip(list(islice(waiting, len(free))), free, strict=False))
         return self._slots.get(run_id)
+
+
+def runs_to_show(workspace: Workspace, known: Sequence[str]) -> tuple[str, ...]:
+    """The chosen runs and the one in training, else the newest run.
+
+    Args:
+        known: All runs, newest first.
+    """
+    return tuple(workspace.live_runs() or known[:1])
+
+
+def run_in_focus(shown: Sequence[str], workspace: Workspace) -> str | None:
+    """The first of these that is shown: opened, in training, under the cursor, the last shown."""
+    candidates = [workspace.opened, workspace.training, workspace.current, *reversed(shown)]
+    return next((run_id for run_id in candidates if run_id in shown), None)
+
+
+def focus_of(workspace: Workspace, known: Sequence[str]) -> str | None:
+    """The run that every view of one run shows: `run_in_focus` of those that have a folder.
+
+    Args:
+        known: All runs with a folder, newest first. A run that is about to start has none yet.
+    """
+    shown = [run_id for run_id in runs_to_show(workspace, known) if run_id in known]
+    return run_in_focus(shown or known[:1], workspace)
 
 
 def pin(workspace: Workspace, run_id: str) -> None:

@@ -14,6 +14,7 @@ from transformer_playground.dataset_views.source import DataSource
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.terminal import visible
 from transformer_playground.tui.bindings import bindings_for
+from transformer_playground.tui.core.workspace import focus_of
 from transformer_playground.tui.data.jobs import Jobs
 from transformer_playground.tui.data.lists import Lists, Results, previews_of
 from transformer_playground.tui.data.panes import ListPane, SentencePane, TextPane
@@ -102,7 +103,7 @@ class DataView(DataHost):
         return next(name for name in _PANES if self.query_one(f"#data-{name}").has_class("-rank-0"))
 
     def refresh_view(self) -> None:
-        """Open the dataset of the run under the cursor if it is not the one that is shown."""
+        """Open the dataset of the run in focus if it is not the one that is shown."""
         wanted = self._wanted()
         if wanted == self.target:
             if self.source is None and not self._problem:
@@ -117,16 +118,16 @@ class DataView(DataHost):
             self._open()
 
     def _wanted(self) -> Target | None:
-        """What the user chose, the run under the cursor, or the newest; else an experiment."""
+        """What the user chose, the run in focus, or the newest; else an experiment."""
         workspace, runs = self.context.workspace, self.context.snapshot.runs
         if self._experiment is not None:
             name, current = self._experiment
             if current == workspace.current:
                 return Target("experiment", name)
             self._experiment = None
-        for run_id in (workspace.current, workspace.opened, *runs):
-            if run_id in runs:
-                return Target("run", str(run_id))
+        run_id = focus_of(workspace, [*runs])
+        if run_id is not None:
+            return Target("run", run_id)
         known = [each.name for each in self.context.snapshot.experiments]
         if workspace.experiment in known:
             return Target("experiment", str(workspace.experiment))
@@ -363,7 +364,7 @@ class DataView(DataHost):
             self.refresh_view()
         else:
             self._experiment = None
-            self.context.publish_workspace(current=name)
+            self.context.publish_workspace(current=name, opened=True)
 
     def action_goto(self) -> None:
         self.places.ask_where("step" if self.pane == "batch" else "token")

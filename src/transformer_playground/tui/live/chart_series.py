@@ -8,7 +8,6 @@ import numpy as np
 from transformer_playground.evaluation.baseline import USUAL_ORDER
 from transformer_playground.runs.series import Curve
 from transformer_playground.tui.charts.series import ChartLine
-from transformer_playground.tui.core.workspace import Workspace
 from transformer_playground.tui.live.follower import EarlierCurves, LiveFrame, RunCurves
 from transformer_playground.tui.live.quantities import CurveSpec, Quantity
 
@@ -37,21 +36,6 @@ class RunStyle:
     plain: str
     on_top: bool = False
     short: str = ""
-
-
-def runs_to_show(workspace: Workspace, known: Sequence[str]) -> tuple[str, ...]:
-    """The chosen runs and the one in training, else the newest run.
-
-    Args:
-        known: All runs, newest first.
-    """
-    return tuple(workspace.live_runs() or known[:1])
-
-
-def run_in_focus(shown: Sequence[str], workspace: Workspace) -> str | None:
-    """The first of these that the chart shows: opened, in training, under the cursor, its last."""
-    candidates = [workspace.opened, workspace.training, workspace.current, *reversed(shown)]
-    return next((run_id for run_id in candidates if run_id in shown), None)
 
 
 def chart_lines(

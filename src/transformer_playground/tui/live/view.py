@@ -18,13 +18,9 @@ from transformer_playground.tui.charts.chart import Chart
 from transformer_playground.tui.charts.grid import GridCell, GridLook
 from transformer_playground.tui.charts.series import AXIS_TITLES, AxisMark
 from transformer_playground.tui.core.job_queue import Update
+from transformer_playground.tui.core.workspace import run_in_focus, runs_to_show
 from transformer_playground.tui.dialogs.pick import PickScreen
-from transformer_playground.tui.live.chart_series import (
-    chart_lines,
-    run_in_focus,
-    runs_to_show,
-    small_line,
-)
+from transformer_playground.tui.live.chart_series import chart_lines, small_line
 from transformer_playground.tui.live.controls import LiveControls
 from transformer_playground.tui.live.follower import FocusedRun, LiveFrame, ViewRequest
 from transformer_playground.tui.live.marks import MARK_GLYPHS, marks_text
@@ -123,6 +119,19 @@ class LiveView(LiveControls):
             # Names and colours may have changed.
             self.draw_lines()
 
+    def _fit_below(self) -> None:
+        """Give the chart the lines of the samples where these are alone and there are none."""
+        pane, frame = self.query_one("#live-below"), self.poller.frame
+        focus = frame.focus if frame else None
+        has_ended = focus is not None and not focus.samples and self._has_ended(focus.run_id)
+        is_alone = not (self.has_class("-wide") or self.has_class("-broad"))
+        is_log = self.query_one("#live").has_class("-log")
+        pane.set_class(has_ended and is_alone and not is_log, "-bare")
+
+    def _has_ended(self, run_id: str) -> bool:
+        row = self.context.snapshot.runs.get(run_id)
+        return row is not None and row.state != "running"
+
     def _runs_to_show(self) -> tuple[str, ...]:
         return runs_to_show(self.context.workspace, [*self.context.snapshot.runs])
 
@@ -174,6 +183,7 @@ class LiveView(LiveControls):
     def on_resize(self) -> None:
         if self.poller.frame is not None and self.chart_request() != self.poller.requested:
             self.poller.poll_now()
+        self._fit_below()
         self.draw_lines()
 
     def on_chart_crosshair_moved(self, event: Chart.CrosshairMoved) -> None:
@@ -245,6 +255,7 @@ class LiveView(LiveControls):
             log.border_title = Content(f"events · {name}")
         samples.set_samples(focus.samples)
         log.set_lines(focus.log)
+        self._fit_below()
         self._show_numbers()
 
     def _training_changed(self, updates: list[Update]) -> None:
@@ -320,6 +331,7 @@ class LiveView(LiveControls):
     def _bring_to_front(self, *, is_log: bool) -> None:
         self.query_one("#live").set_class(is_log, "-log")
         self._remember("log_in_front", is_log)
+        self._fit_below()
 
     def action_maximise(self) -> None:
         live = self.query_one("#live")

@@ -11,8 +11,8 @@ from textual.types import CSSPathType
 from textual.widgets import Static
 
 from transformer_playground.terminal import visible_line
+from transformer_playground.tui.core.workspace import focus_of
 from transformer_playground.tui.dialogs.alerts import NO_ALERTS, alert_line
-from transformer_playground.tui.live.chart_series import run_in_focus, runs_to_show
 from transformer_playground.tui.machine.machine_state import (
     Line,
     MachineState,
@@ -75,8 +75,7 @@ class MachineView(View):
 
     @property
     def _focus(self) -> str | None:
-        workspace = self.context.workspace
-        return run_in_focus(runs_to_show(workspace, [*self.context.snapshot.runs]), workspace)
+        return focus_of(self.context.workspace, [*self.context.snapshot.runs])
 
     def _read(self) -> None:
         if self._is_reading or not self.is_current:

@@ -7,7 +7,7 @@ from textual.content import Content
 from transformer_playground.formatting import loss_text
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.core.context import AppContext
-from transformer_playground.tui.live.chart_series import run_in_focus, runs_to_show
+from transformer_playground.tui.core.workspace import focus_of
 from transformer_playground.tui.model.reading import FoundStep, Reading, Subject
 
 NOTHING = "nothing"
@@ -23,9 +23,7 @@ def subject_here(context: AppContext) -> Subject | None:
     experiments = [each.name for each in context.snapshot.experiments]
     if workspace.experiment is not None and workspace.experiment in experiments:
         return Subject(workspace.experiment, is_run=False)
-    # A run that is about to start has no folder yet.
-    shown = [each for each in runs_to_show(workspace, [*known]) if each in known]
-    run_id = run_in_focus(shown, workspace)
+    run_id = focus_of(workspace, [*known])
     if run_id is not None:
         return Subject(run_id)
     return Subject(experiments[0], is_run=False) if experiments else None

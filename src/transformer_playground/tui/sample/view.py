@@ -16,6 +16,7 @@ from transformer_playground.tui.core.checkpoints import (
     sources_of_runs,
 )
 from transformer_playground.tui.core.sampling import MOST_SOURCES, Source
+from transformer_playground.tui.core.workspace import focus_of
 from transformer_playground.tui.dialogs.pick import PickScreen, PickSeveralScreen
 from transformer_playground.tui.sample.form import SampleForm, run_text, source_text
 from transformer_playground.tui.sample.form_state import History
@@ -69,7 +70,8 @@ class SampleView(View):
 
     def refresh_view(self) -> None:
         known = self._choices.run_id if self._choices else None
-        wanted = [self.context.workspace.current, known, *self.context.snapshot.runs]
+        workspace, runs = self.context.workspace, self.context.snapshot.runs
+        wanted = [focus_of(workspace, [*runs]), workspace.current, known, *runs]
         candidates = list(dict.fromkeys(filter(None, wanted)))
         find = partial(self._find, candidates)
         self.run_worker(find, group="find", thread=True, exclusive=True, exit_on_error=False)
@@ -218,7 +220,7 @@ class SampleView(View):
             self._runner.discard()
             self._panes.clear([], "")
             self._shown_sources = ()
-            self.context.publish_workspace(current=run_id)
+            self.context.publish_workspace(current=run_id, opened=True)
             self.refresh_view()
 
     def action_pick_checkpoint(self) -> None:

@@ -26,12 +26,15 @@ from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.jsonl import JsonlWriter
 from transformer_playground.runs.metrics import Axis
 from transformer_playground.tui.charts.series import ChartLine
-from transformer_playground.tui.core.workspace import Workspace
+from transformer_playground.tui.core.workspace import (
+    Workspace,
+    focus_of,
+    run_in_focus,
+    runs_to_show,
+)
 from transformer_playground.tui.live.chart_series import (
     RunStyle,
     chart_lines,
-    run_in_focus,
-    runs_to_show,
     why_no_ngram_line,
 )
 from transformer_playground.tui.live.follower import (
@@ -387,6 +390,18 @@ def test_the_focus_is_the_opened_run_else_the_one_in_training_or_under_the_curso
     assert run_in_focus(shown, Workspace(current="a")) == "a"
     assert run_in_focus(shown, Workspace()) == "c"
     assert run_in_focus([], Workspace()) is None
+
+
+def test_a_run_under_the_cursor_that_is_not_among_the_selected_ones_has_no_focus() -> None:
+    known = ["new", "b90", "resumed", "seed-1"]
+    workspace = Workspace(selected=["b90", "resumed"], current="seed-1")
+    assert focus_of(workspace, known) == "resumed"
+    workspace.current = "b90"
+    assert focus_of(workspace, known) == "b90"
+    workspace.opened = "seed-1"
+    assert focus_of(workspace, known) == "seed-1"
+    assert focus_of(Workspace(training="about to start"), known) == "new"
+    assert focus_of(Workspace(), []) is None
 
 
 def test_the_focus_goes_with_the_queue_from_run_to_run_and_stays_on_the_last() -> None:
