@@ -48,13 +48,15 @@ def test_only_settings_that_differ_are_shown_and_all_if_asked(runs_dir: Any, tp:
     assert line(whole, "prepare.raw_dir") == ["/here/raw", "/here/raw"]
 
 
-def test_a_setting_that_a_run_lacks_differs_from_every_value(runs_dir: Any, tp: Tp) -> None:
-    finished_run(runs_dir, "a", model={"qk_norm": None})
+def test_a_setting_without_a_default_that_a_run_lacks_differs_from_every_value(
+    runs_dir: Any, tp: Tp
+) -> None:
+    finished_run(runs_dir, "a", model={"gone": None})
     finished_run(runs_dir, "b")
     ended = tp("compare", "--run-ids", "a,b", *TABLE_ONLY)
-    assert line(ended, "model.qk_norm") == ["none", "–"]
+    assert line(ended, "model.gone") == ["none", "–"]
     found = document(tp("compare", "--run-ids", "a,b", "--json", *TABLE_ONLY))
-    assert [run["settings"] for run in found["runs"]] == [{"model.qk_norm": None}, {}]
+    assert [run["settings"] for run in found["runs"]] == [{"model.gone": None}, {}]
 
 
 def test_where_the_data_lies_is_no_difference_and_splits_no_group(runs_dir: Any, tp: Tp) -> None:

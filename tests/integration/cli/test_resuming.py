@@ -70,7 +70,8 @@ def test_a_branch_keeps_the_dataset_of_its_parent(trained: Project) -> None:
     before = dataset(trained)
     change_text(trained)
     folders = trained.root / "experiments", trained.root / "runs"
-    launch = Launch("tiny", run_id="twig", branch=("first", "last"))
+    longer = ("train.runtime.max_iters=22",)
+    launch = Launch("tiny", longer, run_id="twig", branch=("first", "last"))
     assert preview(*folders, launch).data == "kept"
     assert resolve_launch(*folders, launch).prepare(print) is None
     assert dataset(trained) == before
@@ -348,7 +349,8 @@ def test_an_override_that_a_resume_cannot_take_is_refused_everywhere(
 def test_a_branch_refuses_another_model_but_takes_another_optimizer(trained: Project) -> None:
     launch = Launch("tiny", ("model.n_layer=3",), branch=("first", "last"))
     assert MODEL in said_in_console(trained, launch)
-    launch = Launch("tiny", ("train.optim.optimizer=muon",), branch=("first", "last"))
+    changes = ("train.optim.optimizer=muon", "train.runtime.max_iters=22")
+    launch = Launch("tiny", changes, branch=("first", "last"))
     assert said_in_console(trained, launch) == ""
 
 
