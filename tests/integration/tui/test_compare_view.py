@@ -232,7 +232,8 @@ def test_every_pane_is_reached_by_keys_and_curves_are_overlaid(
             await pilot.pause(0.05)
             panes = console.screen.query(".compare-pane")
             seen |= {pane.id for pane in panes if console.focused in [pane, *pane.query("*")]}
-        assert seen == {"compare-pane", "compare-curves", "compare-samples", "compare-training"}
+        # These runs drew no samples in training, so there is no pane for them.
+        assert seen == {"compare-pane", "compare-curves", "compare-samples"}
 
     with_console(trained, steps, size)
 

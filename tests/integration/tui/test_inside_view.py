@@ -67,7 +67,7 @@ def test_a_sampled_token_is_looked_into_changed_scrubbed_and_exported(
         assert "token 3 of 41" in shown(console)
         assert "embedding" in shown(console)
         await pilot.press("tab", "d")
-        await until(pilot, lambda: "1.1 (replaced by zero)" in shown(console))
+        await until(pilot, lambda: "block 1, head 1 (replaced by zero)" in shown(console))
         await until(
             pilot,
             lambda: "nats per token" in str(view.query_one("#inside-out", Static).content),

@@ -246,4 +246,4 @@ def test_dialogs_name_their_keys(project: Project) -> None:
 
 
 def is_runs_row(line: str) -> bool:
-    return "f3 " in line and "Go to the Runs view." in line
+    return "f14 " in line and "Go to the Runs view." in line
