@@ -1,6 +1,6 @@
 """Panes of the Data view: the tokens of a window, and lists with one line for each entry."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
@@ -11,6 +11,7 @@ from textual.widgets.option_list import Option
 from transformer_playground.dataset_views.reading import ShownToken
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.data.data_state import Line, Tone, id_lines, token_lines
+from transformer_playground.tui.shared.view import styled_lines
 
 Writer = Callable[[int], Sequence[Line]]
 """Writes lines for a number of columns."""
@@ -25,15 +26,6 @@ STYLES: Mapping[Tone, str] = {
     "bar": "$secondary",
     "warning": "$warning",
 }
-
-
-def content_of(lines: Iterable[Line]) -> Content:
-    """Lines in the styles of their tones."""
-    return Content("\n").join(map(_line_content, lines))
-
-
-def _line_content(line: Line) -> Content:
-    return Content.assemble(*((text, STYLES[tone]) for text, tone in line))
 
 
 class TextPane(VerticalScroll):
@@ -61,11 +53,11 @@ class TextPane(VerticalScroll):
         # A scroll bar may appear with the lines.
         width = max(8, self.content_size.width - 1)
         lines = [*token_lines(self._tokens, width), (), *id_lines(self._tokens, width)]
-        self.query_one("#data-tokens", Static).update(content_of(lines))
+        self.query_one("#data-tokens", Static).update(styled_lines(lines, STYLES))
 
 
 class SentencePane(VerticalScroll):
-    """Lines to read, such as counts and a histogram, drawn anew for another width."""
+    """Lines to read, such as counts and a histogram, drawn again for another width."""
 
     def __init__(self, name: str) -> None:
         super().__init__(id=f"data-{name}", classes="pane data-pane")
@@ -87,11 +79,11 @@ class SentencePane(VerticalScroll):
         if self._write is not None:
             # A scroll bar may appear with the lines.
             width = max(_LEAST_WIDTH, self.content_size.width - 1)
-            self.query_one(Static).update(content_of(self._write(width)))
+            self.query_one(Static).update(styled_lines(self._write(width), STYLES))
 
 
 class ListPane(Vertical):
-    """A list below a line with the titles of its columns, drawn anew for another width.
+    """A list below a line with the titles of its columns, drawn again for another width.
 
     A thousand entries take long to draw, so that a hidden list is drawn when it is shown.
     """
@@ -135,6 +127,6 @@ class ListPane(Vertical):
         before = options.highlighted
         lines = self._write(width)
         options.clear_options()
-        options.add_options(Option(_line_content(line)) for line in lines)
+        options.add_options(Option(styled_lines([line], STYLES)) for line in lines)
         if lines:
             options.highlighted = min(before or 0, len(lines) - 1)

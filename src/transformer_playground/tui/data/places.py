@@ -96,7 +96,7 @@ class Places:
         self._wanted: str | int | None = None
 
     def forget(self) -> None:
-        """Begin anew: another dataset is opened."""
+        """Forget what was read: another dataset is opened."""
         self.split, self.first = SPLITS[0], 0
         self.match = self._shown = None
         if isinstance(self._wanted, int):

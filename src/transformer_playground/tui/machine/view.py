@@ -1,6 +1,5 @@
 """Machine view: what uses the computer, where a run's time goes, and the alerts."""
 
-from collections.abc import Iterable
 from functools import partial
 from typing import ClassVar
 
@@ -14,13 +13,12 @@ from transformer_playground.terminal import visible_line
 from transformer_playground.tui.core.workspace import focus_of
 from transformer_playground.tui.dialogs.alerts import NO_ALERTS, alert_line
 from transformer_playground.tui.machine.machine_state import (
-    Line,
     MachineState,
     Tone,
     split_lines,
 )
 from transformer_playground.tui.machine.service import MachineReader, Reading
-from transformer_playground.tui.shared.view import View
+from transformer_playground.tui.shared.view import View, styled_lines
 
 _SECONDS = 2.0
 _STYLES: dict[Tone, str] = {
@@ -31,12 +29,6 @@ _STYLES: dict[Tone, str] = {
     "warning": "$warning",
     "recent": "$secondary",
 }
-
-
-def _content(lines: Iterable[Line]) -> Content:
-    return Content("\n").join(
-        Content.assemble(*((text, _STYLES[tone]) for text, tone in line)) for line in lines
-    )
 
 
 class MachineView(View):
@@ -108,10 +100,10 @@ class MachineView(View):
             return
         now, step = self.query_one("#machine-now"), self.query_one("#machine-step")
         lines = self.state.lines(max(1, now.content_size.width), self.context.name_of)
-        self.query_one("#machine-now-text", Static).update(_content(lines))
+        self.query_one("#machine-now-text", Static).update(styled_lines(lines, _STYLES))
         split, focus = self.state.reading.split, self._focus
         parts = split_lines(split, max(1, step.content_size.width))
-        self.query_one("#machine-step-text", Static).update(_content(parts))
+        self.query_one("#machine-step-text", Static).update(styled_lines(parts, _STYLES))
         name = f" of {self.context.name_of(focus)}" if focus else ""
         time = f" · {split.step:.1f} ms" if split else ""
         step.border_title = Content(visible_line(f"step{name}{time}"))

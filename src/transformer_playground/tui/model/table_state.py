@@ -209,7 +209,7 @@ PAIR = (
 
 @dataclass
 class TableState:
-    """What the table shows of an answer; made anew for each."""
+    """What the table shows of an answer; made again for each."""
 
     shown: Shown
     quantity: Quantity = "update"

@@ -14,6 +14,7 @@ from textual.widgets import Static
 
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.shared.text import Role
+from transformer_playground.tui.shared.view import styled_lines
 
 if TYPE_CHECKING:
     from transformer_playground.tui.runs.details_text import Line
@@ -103,6 +104,4 @@ class RunDetails(Vertical):
 
 def line_content(lines: "Sequence[Line]") -> Content:
     """Lines of a text with the colours of their roles."""
-    return Content("\n").join(
-        Content.assemble(*((text, _STYLES[role]) for text, role in line)) for line in lines
-    )
+    return styled_lines(lines, _STYLES)

@@ -1,6 +1,7 @@
-"""Base class of the views, with its top bar."""
+"""Base class of the views, with its top bar, and how views style their lines."""
 
-from typing import ClassVar, Literal
+from collections.abc import Iterable, Mapping
+from typing import ClassVar, Literal, TypeVar
 
 from textual import events
 from textual.app import ComposeResult
@@ -31,8 +32,19 @@ VIEWS = (
 """Key, name and title of each view."""
 _NAME = " tp "
 
+_Tone = TypeVar("_Tone", bound=str)
+
 KeyRank = Literal["first", "shown", "hidden"]
 """Place of a key in the key bar."""
+
+
+def styled_lines(
+    lines: Iterable[Iterable[tuple[str, _Tone]]], styles: Mapping[_Tone, str]
+) -> Content:
+    """Lines of texts, each text in the style of its tone."""
+    return Content("\n").join(
+        Content.assemble(*((text, styles[tone]) for text, tone in line)) for line in lines
+    )
 
 
 class TopBar(Widget):

@@ -1,7 +1,7 @@
 """Sweep view: all sweeps, and the results of one, which fill while its runs finish."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import ClassVar
@@ -21,9 +21,9 @@ from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.dialogs.pick import PickScreen
 from transformer_playground.tui.runs.filter_bar import FilterBar
 from transformer_playground.tui.shared.export import export_in_worker
-from transformer_playground.tui.shared.view import View
+from transformer_playground.tui.shared.view import View, styled_lines
 from transformer_playground.tui.sweep.control import SweepControl
-from transformer_playground.tui.sweep.parallel import Ink, Row, parallel_rows
+from transformer_playground.tui.sweep.parallel import Ink, parallel_rows
 from transformer_playground.tui.sweep.service import (
     FORMATS,
     SweepReader,
@@ -42,7 +42,6 @@ from transformer_playground.tui.sweep.sweep_state import (
 )
 from transformer_playground.tui.sweep.sweep_text import (
     NO_SWEEPS,
-    Line,
     Tone,
     detail_line,
     effect_lines,
@@ -73,12 +72,6 @@ _NEEDS_RESULTS = (
     *("open", "filter", "quantity", "export", "copy", "resume", "stop", "first"),
     *("mark_all", "maximise"),
 )
-
-
-def _content(lines: Iterable[Line | Row]) -> Content:
-    return Content("\n").join(
-        Content.assemble(*((text, _STYLES[tone]) for text, tone in line)) for line in lines
-    )
 
 
 class SweepView(View):
@@ -204,8 +197,10 @@ class SweepView(View):
             self.query_one(FilterBar).show_problem(picture.problem)
         seeds = len(results.sweep.seeds) if results else 1
         effects = results.effects if results else ()
-        self._show("effects", lambda width, _: _content(effect_lines(effects, seeds, width)))
-        self._show("heat", lambda width, _: _content(heat_lines(picture.heat, width)))
+        self._show(
+            "effects", lambda width, _: styled_lines(effect_lines(effects, seeds, width), _STYLES)
+        )
+        self._show("heat", lambda width, _: styled_lines(heat_lines(picture.heat, width), _STYLES))
         title = "heat map"
         if picture.heat is not None:
             headers = setting_headers(picture.heat.keys)
@@ -225,7 +220,9 @@ class SweepView(View):
         self._show(
             "parallel",
             lambda width, height: (
-                _content(parallel_rows(picture.axes, picture.lines, ids, width, height))
+                styled_lines(
+                    parallel_rows(picture.axes, picture.lines, ids, width, height), _STYLES
+                )
                 if picture.lines
                 else Content.styled("No run has finished yet.", _STYLES["muted"])
             ),
