@@ -27,6 +27,7 @@ def scalars(run: RunFolder) -> dict[str, list[tuple[int, float]]]:
     return {
         tag: [(scalar.step, scalar.value) for scalar in reader.Scalars(tag)]
         for tag in reader.Tags()["scalars"]
+        if not tag.startswith("system/")
     }
 
 

@@ -131,11 +131,12 @@ def request_for(folder: Path, *changes: dict[str, Any]) -> TrainingRequest:
 
 
 def rows_of(run: RunFolder, event: str) -> list[dict[str, Any]]:
-    """The rows of one kind without what a clock decides."""
+    """The rows of one kind without what a clock or the machine decides."""
     clocks = {"time", "monotonic", "tokens_per_sec", "step_time_ms", "data_share", "seconds"}
     clocks |= {"forward_ms", "backward_ms", "optimizer_ms", "memory"}
+    machine = {"cpu_percent", "others_cpu_percent", "host_memory", "disk_free"}
     return [
-        {key: value for key, value in row.items() if key not in clocks}
+        {key: value for key, value in row.items() if key not in clocks | machine}
         for row in read_rows(run.metrics_path)
         if row["event"] == event
     ]

@@ -121,6 +121,11 @@ class RuntimeConfig(Table):
         "At each evaluation, score the attention heads on repeated random tokens (induction, "
         "previous token, duplicate token).",
     )
+    system_metrics: bool = setting(
+        True,
+        "Add to the rows of the training log what process, machine and GPUs use: CPU, memory, "
+        "power, temperature, free disk space.",
+    )
     tensorboard: bool = setting(True, "Write TensorBoard scalars under logs/tb.")
     auto_plot: bool = setting(
         True, "Plot reports/loss-curve.svg after training, except for short runs."

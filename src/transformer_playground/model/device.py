@@ -120,11 +120,37 @@ def peak_memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def current_memory(device: torch.device) -> int:
-    """Memory in use now in bytes, as in `peak_memory`; does not wait for a GPU."""
+def current_memory(device: torch.device) -> int | None:
+    """Memory in use now in bytes, as in `peak_memory`; does not wait for a GPU. None = unknown."""
     if device.type == "cuda":
         return torch.cuda.memory_allocated(device)
-    return _this_process().memory_info().rss
+    return process_memory()
+
+
+def process_memory() -> int | None:
+    """Resident memory of this process in bytes; None where the system does not tell it."""
+    try:
+        return _this_process().memory_info().rss
+    except (OSError, RuntimeError, psutil.Error):
+        return None
+
+
+def gpu_uuids(first: torch.device, count: int) -> tuple[str, ...]:
+    """How NVIDIA's driver identifies some CUDA devices; none for devices of other kinds.
+
+    Args:
+        first: A device.
+        count: The number of devices from it on.
+    """
+    if first.type != "cuda":
+        return ()
+    index = torch.cuda.current_device() if first.index is None else first.index
+    found = [
+        torch.cuda.get_device_properties(each)
+        for each in range(index, min(index + count, torch.cuda.device_count()))
+    ]
+    # Which devices a process sees, and in which order, is up to CUDA_VISIBLE_DEVICES.
+    return tuple(f"GPU-{each.uuid}" for each in found)
 
 
 @cache

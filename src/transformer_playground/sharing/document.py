@@ -35,7 +35,7 @@ _EVENTS = ("eval", "train")
 _NOT_DRAWN = frozenset(
     {"step", "time", "monotonic", "eval_windows", "window_tokens", "tokens_seen"}
 )
-_MAX_CURVES = 24
+_MAX_CURVES = 40
 _AXIS_POINTS = 200
 _MAX_SAMPLES, _MAX_CHARACTERS = 3, 3_000
 _MAX_REPORT_BYTES = 1 << 22

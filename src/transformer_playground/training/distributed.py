@@ -22,20 +22,27 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class DistInfo:
-    """Ranks and world size in the default process group; the defaults describe one process."""
+    """Ranks and world size in the default process group; the defaults describe one process.
+
+    Attributes:
+        local_rank: Rank among the processes on this machine.
+        local_world_size: Their number.
+    """
 
     rank: int = 0
     local_rank: int = 0
     world_size: int = 1
+    local_world_size: int = 1
 
     @classmethod
     def current(cls) -> "DistInfo":
         """Info of the initialised process group; of a single process if there is none."""
         if not (dist.is_available() and dist.is_initialized()):
             return cls()
-        # torchrun sets it; torch exports no function that reads it.
+        # torchrun sets them; torch exports no function that reads them.
         local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-        return cls(dist.get_rank(), local_rank, dist.get_world_size())
+        local_size = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+        return cls(dist.get_rank(), local_rank, dist.get_world_size(), local_size)
 
     @property
     def is_main(self) -> bool:

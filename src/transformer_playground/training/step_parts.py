@@ -1,11 +1,12 @@
-"""Where the time of training steps goes (batches, forward, backward, optimizer), and memory."""
+"""What training steps use: time of their parts (batches, forward, backward, optimizer), memory."""
 
 import time
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 
 from transformer_playground.model.device import current_memory
+from transformer_playground.training.system_metrics import SystemMetrics
 
 Part = Literal["data", "forward", "backward", "optimizer"]
 PARTS: tuple[Part, ...] = get_args(Part)
@@ -16,10 +17,14 @@ class StepParts:
 
     An accelerator works on while the host goes on, and waiting for it would slow training down:
     there only the time of the batches is known.
+
+    Args:
+        device: Where the model computes.
+        system: Measures the machine; None = it is not measured.
     """
 
-    def __init__(self, device: torch.device) -> None:
-        self._device = device
+    def __init__(self, device: torch.device, system: SystemMetrics | None = None) -> None:
+        self._device, self._system = device, system
         self._is_known = device.type == "cpu"
         self._seconds = dict.fromkeys(PARTS, 0.0)
         self._steps = 0
@@ -43,10 +48,10 @@ class StepParts:
         data = self._seconds["data"] - self._data
         return {"seconds": self._last - self._begin, "data_seconds": data}
 
-    def take(self) -> dict[str, float | int | None]:
-        """Mean milliseconds of the parts but the batches, and memory in use, as in `StepLogged`.
+    def take(self) -> dict[str, Any]:
+        """Mean milliseconds of the parts but the batches, and use of memory and machine.
 
-        Starts again.
+        The keys are those of `StepLogged`. Starts again.
         """
         is_known = self._is_known and self._steps > 0
         means = {
@@ -54,4 +59,5 @@ class StepParts:
             for part in PARTS[1:]
         }
         self._seconds, self._steps = dict.fromkeys(PARTS, 0.0), 0
-        return {**means, "memory": current_memory(self._device)}
+        system = {} if self._system is None else self._system.newest()
+        return {**means, "memory": current_memory(self._device), "system": system}

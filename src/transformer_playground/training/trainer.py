@@ -41,6 +41,7 @@ from transformer_playground.training.shared_control import SharedControl
 from transformer_playground.training.sinks.base import EventBus, Sink
 from transformer_playground.training.state import StopReason, TrainingState, due, max_unread_steps
 from transformer_playground.training.step_parts import StepParts
+from transformer_playground.training.system_metrics import SystemMetrics
 
 
 class Trainer:
@@ -96,7 +97,7 @@ class Trainer:
         # device, so an accelerator is asked only when they are needed.
         self._unread: list[tuple[int, Tensor]] = []
         self._max_unread = max_unread_steps(setup.device)
-        self._parts = StepParts(setup.device)
+        self._parts = StepParts(setup.device, SystemMetrics.of(setup, run.root, ranks))
         self.state = TrainingState()
         self._clock = SessionClock(self.train, ranks)
         self._time_share = 0.0

@@ -11,10 +11,13 @@ from typing import Any
 import pytest
 import torch
 
+from builders.metrics import read_rows
+from builders.schemas import check
 from builders.training import Recorder, prepared_config, resume, rows_of, runtime, train
 from transformer_playground.errors import ConfigError
 from transformer_playground.runs.generation import draw, load_run
 from transformer_playground.runs.generation_request import SampleRequest
+from transformer_playground.training import system_metrics
 from transformer_playground.training.events import Event, StepLogged
 from transformer_playground.training.setup import build_setup
 
@@ -50,6 +53,27 @@ def test_a_compiled_model_takes_the_same_steps(
     assert counters["stats"]["unique_graphs"] > 0
     losses = [[row["train_loss"] for row in rows_of(run, "train")] for run in (plain, compiled)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_system_metrics_are_in_each_row_unless_they_are_switched_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system_metrics, "_FIRST", 0.0)
+    short = runtime(max_iters=4, log_interval=1)
+    runs = [
+        train(tmp_path, short, runtime(system_metrics=is_on), run_id=name).run
+        for name, is_on in (("on", True), ("off", False))
+    ]
+    on, off = ([row for row in read_rows(run.metrics_path) if row["event"] == "train"] for run in runs)
+    measured = [{*there} - {*without} for there, without in zip(on, off, strict=True)]
+    assert len(on) == 4
+    assert all(keys >= {"cpu_percent", "disk_free"} for keys in measured)
+    assert all(row["cpu_percent"] >= 0 and row["disk_free"] > 0 for row in on)
+    for row in on + off:
+        del row["monotonic"]
+        check("train", row)
+    # They change nothing that a run learns.
+    assert rows_of(runs[0], "train") == rows_of(runs[1], "train")
 
 
 @pytest.mark.parametrize(("last", "best"), [(1, 3), (3, 1), (0, 0), (2, 0)])

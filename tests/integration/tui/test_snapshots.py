@@ -19,9 +19,9 @@ from builders.sweeps import GRID, NORM, RATE, additive
 from builders.tui import shown, until, with_console
 from transformer_playground.sweeps.spec import save_sweep
 from transformer_playground.sweeps.trials import plan
+from transformer_playground.system.gpus import Gpu, GpuUse
 from transformer_playground.tui.app import Console
 from transformer_playground.tui.data.view import DataView
-from transformer_playground.tui.machine.gpus import Gpu
 from transformer_playground.tui.machine.service import BusyProcess, MachineReader, Reading
 from transformer_playground.tui.machine.step_split import StepSplit
 
@@ -40,7 +40,7 @@ READING = Reading(
     total=24 << 30,
     free=38 << 30,
     written=4.2e6,
-    gpus=(Gpu("A100", 0.93, 31 << 30, 40 << 30, 61, 287.0, {6004: 31 << 30}),),
+    gpus=(Gpu("A100", GpuUse(0.93, 31 << 30, 61, 287.0), 40 << 30, {6004: 31 << 30}),),
     processes=(
         BusyProcess(6004, "python", 1.4, 776 << 20, 31 << 30, "tiny-a"),
         BusyProcess(24328, "tp-tui", 0.31, 180 << 20, is_own=True),

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from builders.events import logged_step
 from builders.runs import make_run
 from transformer_playground.errors import TrainingError
 from transformer_playground.runs.metrics import read_samples
@@ -26,7 +27,11 @@ from transformer_playground.training.events import (
     Warned,
 )
 from transformer_playground.training.sinks.base import MOST_FAILURES, EventBus, Sink
-from transformer_playground.training.sinks.run_files import SamplesSink, event_rows
+from transformer_playground.training.sinks.run_files import (
+    SamplesSink,
+    TensorBoardSink,
+    event_rows,
+)
 from transformer_playground.training.sinks.text import LineSink, LogFileSink, describe
 
 STARTED = RunStarted(
@@ -229,6 +234,35 @@ def test_every_event_has_text_and_rows_of_json_values(event: Event) -> None:
     assert describe(event)
     for row in event_rows(event):
         assert {"event", "step", "time"} <= set(json.loads(json.dumps(row, allow_nan=False)))
+
+
+def test_system_metrics_are_numbers_of_the_row_and_scalars_where_they_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    added: list[tuple[str, float, int]] = []
+
+    class Writer:
+        def add_scalar(self, tag: str, value: float, step: int, *, walltime: float) -> None:
+            if tag.startswith("system/"):
+                added.append((tag, value, step))
+
+    monkeypatch.setattr(TensorBoardSink, "_open", lambda *_: Writer())
+    sink = TensorBoardSink(tmp_path, resumed_at=None)
+    first, second = {"cpu_percent": 90.0, "disk_free": 7}, {"cpu_percent": 50.0}
+    events = [logged_step(1)]
+    events += [logged_step(step, system=first) for step in (2, 3)]
+    events += [logged_step(step, system=second) for step in (4, 5)]
+    for event in events:
+        sink.handle(event)
+    assert added == [
+        ("system/cpu_percent", 90.0, 2),
+        ("system/disk_free", 7, 2),
+        ("system/cpu_percent", 50.0, 4),
+    ]
+    rows = [row for event in events for row in event_rows(event)]
+    assert [row.get("cpu_percent") for row in rows] == [None, 90.0, 90.0, 50.0, 50.0]
+    assert [row.get("disk_free") for row in rows] == [None, 7, 7, None, None]
+    assert not any("system" in row for row in rows)
 
 
 def test_a_resumed_start_is_preceded_by_a_resume_row() -> None:

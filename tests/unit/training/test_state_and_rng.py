@@ -121,6 +121,7 @@ def test_a_window_gives_the_means_of_its_steps_and_starts_anew() -> None:
         "backward_ms": None,
         "optimizer_ms": None,
         "memory": 7,
+        "system": {},
     }
     assert state.windows_drawn == 48
     count(state, loss=1.0, norm=0.1, tokens=50, seconds=2.0)
@@ -216,6 +217,7 @@ def test_the_parts_of_steps_are_means_and_unknown_on_an_accelerator(
             for part in step_parts.PARTS[:3]:
                 parts.lap(part)
             assert parts.end() == {"seconds": seconds, "data_seconds": 0.125}
+        rest = {"memory": 7, "system": {}}
         means = {"forward_ms": 500.0, "backward_ms": 250.0, "optimizer_ms": 375.0}
-        assert parts.take() == {**(means if is_known else dict.fromkeys(means)), "memory": 7}
-        assert parts.take() == {**dict.fromkeys(means), "memory": 7}
+        assert parts.take() == {**(means if is_known else dict.fromkeys(means)), **rest}
+        assert parts.take() == {**dict.fromkeys(means), **rest}

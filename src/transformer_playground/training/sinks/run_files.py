@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections import deque
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,8 @@ def event_rows(event: Event) -> list[dict[str, Any]]:
         resume = {"step": event.step, "time": event.time, "checkpoint": checkpoint}
         return [{"event": "resume", **resume}, started]
     row = {"event": _NAMES[type(event)], **fields}
+    if isinstance(event, StepLogged):
+        row |= row.pop("system")
     if isinstance(event, Evaluated):
         if event.head_scores is None:
             del row["head_scores"]
@@ -141,7 +144,8 @@ class SamplesSink(Sink):
 class TensorBoardSink(Sink):
     """TensorBoard scalars by step.
 
-    train/loss, lr, tokens_per_sec, step_time_ms and val/loss, and the scores of heads if measured.
+    train/loss, lr, tokens_per_sec, step_time_ms and val/loss, and if they are measured, the scores of
+    heads and whatever changed of system metrics.
     """
 
     def __init__(self, folder: Path, *, resumed_at: int | None) -> None:
@@ -149,6 +153,7 @@ class TensorBoardSink(Sink):
         # purge_step makes TensorBoard hide the rows that a resumed run writes again.
         purge = None if resumed_at is None else resumed_at + 1
         self._writer: SummaryWriter | None = self._open(purge)
+        self._system: Mapping[str, float] = {}
 
     def _open(self, purge_step: int | None = None) -> "SummaryWriter":
         # Importing it takes a second, and runs can do without it.
@@ -164,6 +169,7 @@ class TensorBoardSink(Sink):
                 self._add(event, "train/lr", event.lr)
                 self._add(event, "train/tokens_per_sec", event.tokens_per_sec)
                 self._add(event, "train/step_time_ms", event.step_time_ms)
+                self._add_system(event)
             case Evaluated():
                 self._add(event, "val/loss", event.val_loss)
                 for name, score in event.highest_scores.items():
@@ -175,6 +181,14 @@ class TensorBoardSink(Sink):
         """Flush and close the event file."""
         if self._writer is not None:
             self._writer.close()
+
+    def _add_system(self, event: StepLogged) -> None:
+        # A reading is in several rows of a fast run, and a scalar costs far more than a row.
+        if event.system == self._system:
+            return
+        self._system = event.system
+        for name, value in event.system.items():
+            self._add(event, f"system/{name}", value)
 
     def _add(self, event: Event, tag: str, value: float) -> None:
         if self._writer is None:

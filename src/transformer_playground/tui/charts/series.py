@@ -44,6 +44,7 @@ class ChartLine:
         smooth: Whether the chart's smoothing applies to it.
         short: The name where there is little room; empty for the label.
         show: Formats a value of the legend; values too long for it are shown by `value_text`.
+        may_lack: Whether a value that is not a number was not measured, rather than wrong.
     """
 
     key: str
@@ -60,6 +61,7 @@ class ChartLine:
     in_legend: bool = True
     short: str = ""
     show: Callable[[float], str] = value_text
+    may_lack: bool = False
     buckets: Buckets | None = None
 
     def __post_init__(self) -> None:
@@ -153,7 +155,9 @@ class PreparedLine:
 
     @cached_property
     def nonfinite(self) -> FloatArray:
-        """Ascending x positions of values that are not finite."""
+        """Ascending x positions of values that are not finite, unless these were not measured."""
+        if self.line.may_lack:
+            return np.empty(0)
         places = self._x[np.isfinite(self._x) & ~np.isfinite(self._y)]
         buckets = self.line.buckets
         if buckets is not None:

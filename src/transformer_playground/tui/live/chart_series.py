@@ -192,6 +192,7 @@ def curve_line(
         best="lowest" if spec.is_primary else None,
         smooth=not spec.is_primary,
         show=quantity.show,
+        may_lack=quantity.may_lack,
         in_legend=is_single or not is_other,
     )
 

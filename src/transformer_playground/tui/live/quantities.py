@@ -1,5 +1,6 @@
 """Quantities of the live chart: which numbers of the metrics rows it can plot."""
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -56,6 +57,7 @@ class Quantity:
         scale: Factor from values of the rows to those of the chart.
         left_out: Share of each curve, at its start, that the y axis need not reach.
         event: Event of the rows of a number that the console does not know; empty for others.
+        may_lack: Whether rows may be without it, which is no failure of the run.
     """
 
     key: str
@@ -65,6 +67,7 @@ class Quantity:
     scale: float = 1.0
     left_out: float = LEFT_OUT
     event: str = ""
+    may_lack: bool = False
 
     @property
     def id(self) -> str:
@@ -93,6 +96,12 @@ def _percent(value: float) -> str:
     return percent_text(value / 100)
 
 
+def _of_machine(key: str, title: str, show: Callable[[float], str], event: str = "") -> Quantity:
+    """A system metric."""
+    curves = (CurveSpec("train", key, title),)
+    return Quantity(key, title, curves, show, event=event, may_lack=True)
+
+
 _VAL_LOSS = CurveSpec("eval", "val_loss", "val", is_primary=True)
 _BITS_PER_BYTE = CurveSpec("eval", "val_bits_per_byte", "val", is_primary=True)
 QUANTITIES = (
@@ -102,13 +111,27 @@ QUANTITIES = (
     _of_training("grad_norm", "gradient norm", value_text),
     _of_training("tokens_per_sec", "tokens/s", count_text),
     Quantity("bits_per_byte", "bits per byte", (_BITS_PER_BYTE,)),
-    _of_training("memory", "memory", memory_text),
+    _of_machine("memory", "memory", memory_text),
     _of_training("step_time_ms", "step time (ms)", milliseconds_text),
     _of_training("data_share", "data loading (%)", _percent, scale=100.0),
+    # 100 = one core.
+    _of_machine("cpu_percent", "CPU (% of a core)", _percent),
+    _of_machine("others_cpu_percent", "CPU of others (% of a core)", _percent),
+    _of_machine("host_memory", "host memory", memory_text),
+    _of_machine("disk_free", "free disk space", memory_text),
 )
 """What the console knows by name, in the order of lists."""
 BESIDE = QUANTITIES[1:6]
 """The quantities of the small charts beside the loss."""
+
+# How many GPUs a run uses is up to the run.
+_GPU = re.compile(r"gpu(\d{1,4})_([a-z]+)")
+_GPU_FIGURES: dict[str, tuple[str, Callable[[float], str]]] = {
+    "percent": ("(% of time)", _percent),
+    "memory": ("memory", memory_text),
+    "watts": ("power (W)", "{:.0f} W".format),
+    "celsius": ("temperature (°C)", "{:.0f} °C".format),
+}
 
 
 def find_quantity(key: str, event: str = "") -> Quantity:
@@ -133,7 +156,11 @@ def remember_quantity(settings: "Settings", view: str, quantity: Quantity) -> No
 
 
 def _of_rows(event: str, key: str) -> Quantity:
-    """A number that the console does not know, such as one of a sink of the user's own."""
+    """A number that the console does not list, such as one of a sink of the user's own."""
+    gpu = _GPU.fullmatch(key) if event == _OWN_EVENT else None
+    if gpu is not None and gpu[2] in _GPU_FIGURES:
+        what, show = _GPU_FIGURES[gpu[2]]
+        return _of_machine(key, f"GPU {gpu[1]} {what}", show, event)
     name = key if event == _OWN_EVENT else f"{event}: {key}"
     title = visible_line(name.replace("_", " "))[:_MAX_TITLE]
     return Quantity(key, title, (CurveSpec(event, key, title),), value_text, event=event)

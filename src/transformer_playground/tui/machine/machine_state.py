@@ -94,14 +94,14 @@ def _meters(reading: Reading) -> Iterator[tuple[str, float | None, str]]:
         used = f"{size_text(reading.memory)} / {size_text(reading.total)}"
         yield "memory", reading.memory / reading.total, used
     for number, gpu in enumerate(reading.gpus):
-        label = f"gpu {number}"
-        heat = optional_text(gpu.temperature, lambda degrees: f" · {degrees} °C")
-        power = optional_text(gpu.power, lambda watts: f" · {watts:.0f} W")
-        busy_text = optional_text(gpu.busy, percent_text, UNKNOWN)
-        yield label, gpu.busy, f"{busy_text}{heat}{power}"
-        if gpu.memory is not None and gpu.total:
-            text = f"{size_text(gpu.memory)} / {size_text(gpu.total)}"
-            yield f" mem {number}", gpu.memory / gpu.total, text
+        label, use = f"gpu {number}", gpu.use
+        heat = optional_text(use.temperature, lambda degrees: f" · {degrees} °C")
+        power = optional_text(use.power, lambda watts: f" · {watts:.0f} W")
+        busy_text = optional_text(use.busy, percent_text, UNKNOWN)
+        yield label, use.busy, f"{busy_text}{heat}{power}"
+        if use.memory is not None and gpu.total:
+            text = f"{size_text(use.memory)} / {size_text(gpu.total)}"
+            yield f" mem {number}", use.memory / gpu.total, text
     if not reading.gpus:
         yield "gpu", None, "none found"
     written = optional_text(reading.written, lambda rate: f", {size_text(int(rate))}/s written")

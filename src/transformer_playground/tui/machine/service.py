@@ -5,15 +5,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.status import read_writer
+from transformer_playground.system.cores import CoreTimes
+from transformer_playground.system.gpus import Gpu, read_gpus
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.core.run_tails import RunTails
-from transformer_playground.tui.machine.gpus import Gpu, read_gpus
 from transformer_playground.tui.machine.step_split import StepSplit, split_of
 
 MOST_PROCESSES = 12
@@ -67,27 +67,6 @@ class Reading:
     split: StepSplit | None = None
 
 
-@dataclass(frozen=True)
-class _CoreTimes:
-    """Seconds of a core since the system was started."""
-
-    total: float
-    idle: float
-
-    @classmethod
-    def of(cls, times: Any) -> "_CoreTimes":
-        # On Linux the times of guests are also in `user` and `nice`.
-        guests = getattr(times, "guest", 0.0) + getattr(times, "guest_nice", 0.0)
-        return cls(sum(times) - guests, times.idle + getattr(times, "iowait", 0.0))
-
-    def share_since(self, earlier: "_CoreTimes") -> float | None:
-        """Share in use; None if the clock of the core did not advance."""
-        passed = self.total - earlier.total
-        if passed <= 0:
-            return None
-        return min(1.0, max(0.0, 1 - (self.idle - earlier.idle) / passed))
-
-
 @dataclass
 class MachineReader:
     """Reads the machine; blocks for some milliseconds, so call it in a thread.
@@ -97,7 +76,7 @@ class MachineReader:
 
     runs_dir: Path
     _disk: tuple[float, int] | None = None
-    _core_times: tuple[_CoreTimes, ...] = ()
+    _core_times: tuple[CoreTimes, ...] = ()
 
     def __post_init__(self) -> None:
         self._tails = RunTails(self.runs_dir, _TAIL)
@@ -126,7 +105,7 @@ class MachineReader:
     def _cores(self) -> tuple[float | None, ...]:
         # `psutil.cpu_percent` remembers a reading for each thread, and every reading here may be
         # made by another thread of a pool.
-        now = tuple(_CoreTimes.of(each) for each in psutil.cpu_times(percpu=True))
+        now = tuple(CoreTimes.of(each) for each in psutil.cpu_times(percpu=True))
         before, self._core_times = self._core_times, now
         if len(before) != len(now):
             return (None,) * len(now)

@@ -94,6 +94,14 @@ def test_a_thinned_line_knows_the_extremes_that_it_shows_and_where_numbers_are_m
     assert line.nonfinite.tolist() == [15.0, 16.0, 23.0, 23.0]
 
 
+def test_numbers_that_rows_may_lack_are_gaps_but_no_faults() -> None:
+    y = [math.nan, 1.0, math.nan, 2.0]
+    assert prepared(y).nonfinite.tolist() == [0.0, 2.0]
+    line = prepared(y, may_lack=True)
+    assert line.nonfinite.tolist() == []
+    np.testing.assert_array_equal(line.raw.y, prepared(y).raw.y)
+
+
 def test_smoothing_averages_the_means_of_thinned_points_and_not_their_extremes() -> None:
     buckets = Buckets(np.array([8, 8]), np.array([8, 8]), np.array([1.0, 1.0]))
     line = prepared([1.0, 90.0, 0.0, 80.0, 1.0], smoothing=0.6, buckets=buckets)

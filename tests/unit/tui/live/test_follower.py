@@ -212,6 +212,28 @@ def test_the_numbers_of_a_users_own_sink_are_found_and_drawn(tmp_path: Path) -> 
     assert not {key for _, key in found} & {"step", "time", "note", "max_iters", "bits_per_byte"}
 
 
+def test_system_metrics_have_names_and_units_and_may_be_missing() -> None:
+    gib = float(1 << 30)
+    values = {"cpu_percent": 187.5, "others_cpu_percent": 40.0, "host_memory": 2 * gib}
+    values |= {"disk_free": 38 * gib, "memory": gib, "gpu0_percent": 93.0, "gpu0_memory": 3 * gib}
+    values |= {"gpu0_watts": 287.4, "gpu0_celsius": 61.0, "gpu0_odd": 1.0}
+    found = quantities_in(("train", key) for key in values)
+    assert {each.title: each.show(values[each.key]) for each in found} == {
+        "CPU (% of a core)": "187.5%",
+        "CPU of others (% of a core)": "40%",
+        "host memory": "2.0 GiB",
+        "free disk space": "38.0 GiB",
+        "memory": "1.0 GiB",
+        "GPU 0 (% of time)": "93%",
+        "GPU 0 memory": "3.0 GiB",
+        "GPU 0 power (W)": "287 W",
+        "GPU 0 temperature (°C)": "61 °C",
+        "gpu0 odd": "1.0000",
+    }
+    assert {each.key for each in found if not each.may_lack} == {"gpu0_odd"}
+    assert find_quantity("gpu0_watts", "train") in found
+
+
 def test_titles_of_quantities_are_printable_and_every_key_names_one() -> None:
     assert find_quantity("a\x1b[2J", "probe").title == "probe: a␛[2J"
     assert find_quantity("nonsense") is QUANTITIES[0]

@@ -76,7 +76,8 @@ def test_the_progress_of_a_limited_run_is_that_of_its_time(tmp_path: Path) -> No
 
 def test_every_quantity_is_compared_with_the_panel_or_has_no_place_there() -> None:
     others = {each.key for each in QUANTITIES} - LABELS.keys()
-    assert others == {"lr", "tokens_per_sec"}
+    machine = {"cpu_percent", "others_cpu_percent", "host_memory", "disk_free"}
+    assert others == {"lr", "tokens_per_sec", *machine}
 
 
 def drawn(folder: Path, *runs: str, on_top: str = "", quantity: str = "loss") -> list[ChartLine]:

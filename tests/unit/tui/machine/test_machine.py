@@ -1,21 +1,18 @@
 """What the Machine view says of cores, GPUs, processes and the parts of a step."""
 
 import os
-import sys
 from collections import namedtuple
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from builders.nvidia import GIB, install_library
 from builders.runs import eval_row, make_run, train_row, write_writer
 from transformer_playground.formatting import UNKNOWN
 from transformer_playground.runs.series import RunSeries
-from transformer_playground.tui.machine import gpus
-from transformer_playground.tui.machine.gpus import Gpu, read_gpus
 from transformer_playground.tui.machine.machine_state import (
     HISTORY,
     Line,
@@ -24,8 +21,6 @@ from transformer_playground.tui.machine.machine_state import (
 )
 from transformer_playground.tui.machine.service import BusyProcess, MachineReader, Reading
 from transformer_playground.tui.machine.step_split import StepSplit, split_of
-
-GIB = 1 << 30
 
 
 def texts(lines: Iterator[Line]) -> list[str]:
@@ -154,63 +149,17 @@ def test_processes_say_who_they_are_and_which_run_they_train() -> None:
     assert lines[2].endswith("gcc")
 
 
-class Error(Exception):
-    """Stands for NVIDIA's error."""
-
-
-@pytest.fixture
-def library(monkeypatch: pytest.MonkeyPatch) -> Iterator[SimpleNamespace]:
-    """A stand-in for NVIDIA's library with one GPU, which does not tell its power."""
-
-    def refuse(*_: object) -> None:
-        raise Error
-
-    found = SimpleNamespace(
-        NVMLError=Error,
-        NVML_TEMPERATURE_GPU=0,
-        nvmlInit=lambda: None,
-        nvmlDeviceGetCount=lambda: 1,
-        nvmlDeviceGetHandleByIndex=lambda index: f"handle {index}",
-        nvmlDeviceGetName=lambda _: b"H\x1b200",
-        nvmlDeviceGetUtilizationRates=lambda _: SimpleNamespace(gpu=75, memory=10),
-        nvmlDeviceGetMemoryInfo=lambda _: SimpleNamespace(used=2 * GIB, total=8 * GIB),
-        nvmlDeviceGetTemperature=lambda _, sensor: 61 + sensor,
-        nvmlDeviceGetPowerUsage=refuse,
-        nvmlDeviceGetComputeRunningProcesses=lambda _: [
-            SimpleNamespace(pid=os.getpid(), usedGpuMemory=GIB),
-            SimpleNamespace(pid=2, usedGpuMemory=None),
-        ],
-    )
-    monkeypatch.setitem(sys.modules, "pynvml", found)
-    gpus._library.cache_clear()
-    yield found
-    gpus._library.cache_clear()
-
-
-def test_gpus_are_those_of_nvidias_library(library: SimpleNamespace, tmp_path: Path) -> None:
-    (gpu,) = read_gpus()
-    assert gpu == Gpu("H␛200", 0.75, 2 * GIB, 8 * GIB, 61, None, {os.getpid(): GIB, 2: None})
+def test_gpus_and_the_processes_on_them_have_meters_and_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    install_library(monkeypatch)
+    reading = MachineReader(tmp_path).read((), None)
     state = MachineState()
-    state.add(Reading(gpus=(gpu,)))
+    state.add(Reading(gpus=reading.gpus))
     lines = texts(state.lines(100, str))
     assert "75% · 61 °C" in lines[0]
     assert "2.0 GiB / 8.0 GiB" in lines[1]
-    reading = MachineReader(tmp_path).read((), None)
     assert [each.gpu_memory for each in reading.processes if each.is_own] == [GIB]
-
-
-def test_without_a_library_or_a_driver_there_are_no_gpus(
-    library: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def no_driver() -> None:
-        raise Error
-
-    library.nvmlInit = no_driver
-    assert read_gpus() == ()
-    gpus._library.cache_clear()
-    # The import of a module that is None fails.
-    monkeypatch.setitem(sys.modules, "pynvml", None)
-    assert read_gpus() == ()
 
 
 def test_a_reading_names_the_run_of_a_process_and_splits_its_step(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""Cores and GPUs of this machine, as the system tells what they do."""
