@@ -48,8 +48,8 @@ class StepLogged(Event):
     evaluation, sampling, saving and pauses. `data_share` is the fraction of step time spent on
     loading batches. The times of forward pass, backward pass and optimizer are unknown on an
     accelerator, for the host does not wait for it. `memory` in bytes: of the process, or on a GPU
-    of its tensors. `system` has what the process and its machine use by the keys of the rows, as far
-    as it is measured (see `SystemMetrics`).
+    of its tensors. `system` has what the process and its machine use, by key of the row, as far as
+    it is measured (see `SystemMetrics`).
     """
 
     train_loss: float

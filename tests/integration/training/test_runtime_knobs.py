@@ -64,7 +64,8 @@ def test_system_metrics_are_in_each_row_unless_they_are_switched_off(
         train(tmp_path, short, runtime(system_metrics=is_on), run_id=name).run
         for name, is_on in (("on", True), ("off", False))
     ]
-    on, off = ([row for row in read_rows(run.metrics_path) if row["event"] == "train"] for run in runs)
+    rows = [read_rows(run.metrics_path) for run in runs]
+    on, off = ([row for row in each if row["event"] == "train"] for each in rows)
     measured = [{*there} - {*without} for there, without in zip(on, off, strict=True)]
     assert len(on) == 4
     assert all(keys >= {"cpu_percent", "disk_free"} for keys in measured)

@@ -144,8 +144,8 @@ class SamplesSink(Sink):
 class TensorBoardSink(Sink):
     """TensorBoard scalars by step.
 
-    train/loss, lr, tokens_per_sec, step_time_ms and val/loss, and if they are measured, the scores of
-    heads and whatever changed of system metrics.
+    train/loss, lr, tokens_per_sec, step_time_ms and val/loss; the scores of heads and new system
+    metrics if they are measured.
     """
 
     def __init__(self, folder: Path, *, resumed_at: int | None) -> None:
