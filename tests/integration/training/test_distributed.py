@@ -176,6 +176,10 @@ def rows_of_samples(run: RunFolder) -> list[str]:
     return [row["text"] for row in read_rows(run.samples_path)]
 
 
+def test_ranks_know_their_number_and_that_on_their_machine(ranks: RankPool) -> None:
+    assert ranks.run(DistInfo.current) == [DistInfo(0, 0, 2, 2), DistInfo(1, 1, 2, 2)]
+
+
 def test_without_a_process_group_a_process_is_alone() -> None:
     info = DistInfo.current()
     assert info == DistInfo(rank=0, local_rank=0, world_size=1)
