@@ -123,8 +123,8 @@ class RuntimeConfig(Table):
     )
     system_metrics: bool = setting(
         True,
-        "Add to the rows of the training log what process, machine and GPUs use: CPU, memory, "
-        "power, temperature, free disk space.",
+        "Add system metrics to the rows of the training log: CPU of the run and of others, free "
+        "disk space, use of NVIDIA GPUs.",
     )
     tensorboard: bool = setting(True, "Write TensorBoard scalars under logs/tb.")
     auto_plot: bool = setting(

@@ -125,7 +125,7 @@ BESIDE = QUANTITIES[1:6]
 """The quantities of the small charts beside the loss."""
 
 # How many GPUs a run uses is up to the run.
-_GPU = re.compile(r"gpu(\d{1,4})_([a-z]+)")
+_GPU = re.compile(r"gpu([0-9]{1,4})_([a-z]+)")
 _GPU_FIGURES: dict[str, tuple[str, Callable[[float], str]]] = {
     "percent": ("(% of time)", _percent),
     "memory": ("memory", memory_text),
