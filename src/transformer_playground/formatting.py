@@ -103,6 +103,15 @@ def power_text(value: float) -> str:
     return power if len(power) <= len(plain) else plain
 
 
+def setting_number_text(value: float) -> str:
+    """A number of a setting in about `VALUE_WIDTH` characters: 1e-2, 1e12, 3.272e-4.
+
+    All its digits where they have room, else four.
+    """
+    text = power_text(value)
+    return text if len(text) <= VALUE_WIDTH else power_text(float(f"{value:.3e}"))
+
+
 def percent_text(share: float) -> str:
     """A fraction as a percentage with one decimal: 12.3%, 87%."""
     return f"{100 * share:.1f}".removesuffix(".0") + "%"
@@ -168,6 +177,12 @@ def date_text(timestamp: float) -> str:
 def clock_text(timestamp: float) -> str:
     """Local time of day: 09:05:00; --:--:-- if out of range."""
     return _local_time(timestamp, "%H:%M:%S") or "--:--:--"
+
+
+def moment_text(timestamp: float, now: float) -> str:
+    """Local time of day of a moment in the past, with the day if it was another: Fri 09:05:00."""
+    is_today = _local_time(timestamp, "%x") == _local_time(now, "%x")
+    return clock_text(timestamp) if is_today else _local_time(timestamp, "%a %H:%M:%S")
 
 
 def end_text(timestamp: float, now: float) -> str:

@@ -35,7 +35,7 @@ def value_text(value: Any, *, shorten: bool) -> str:
     """The value of a setting, or another value of a run."""
     if value is MISSING:
         return UNKNOWN
-    text = setting_text(value)
+    text = setting_text(value, is_exact=not shorten)
     return shortened(text, _MAX_VALUE_CHARS) if shorten else text
 
 

@@ -110,6 +110,19 @@ def disk_alert(folder: Path, free: int | None = None) -> Alert | None:
     return Alert("disk", None, None, None, text)
 
 
+def failed_alert(run_id: str, step: int | None, time: float | None, error: str | None) -> Alert:
+    """The alert of a run that failed.
+
+    Args:
+        run_id: Its id.
+        step: Its last step.
+        time: Unix time of the failure.
+        error: Why it failed; untrusted text.
+    """
+    text = f"failed: {visible_line(error)}" if error else "failed"
+    return Alert("failed", run_id, step, time, text)
+
+
 def read_alerts(run_id: str, metrics_path: Path) -> tuple[Alert, ...]:
     """The alerts of a whole metrics file."""
     series = RunSeries(metrics_path)
@@ -120,9 +133,8 @@ def read_alerts(run_id: str, metrics_path: Path) -> tuple[Alert, ...]:
 def _failed(run_id: str, series: RunSeries) -> Iterator[Alert]:
     status = series.last_status or {}
     if status.get("status") == "failed":
-        error = visible_line(as_text(status.get("error")) or "")
-        text = f"failed: {error}" if error else "failed"
-        yield Alert("failed", run_id, status["step"], as_timestamp(status.get("time")), text)
+        time, error = as_timestamp(status.get("time")), as_text(status.get("error"))
+        yield failed_alert(run_id, status["step"], time, error)
 
 
 def _non_finite(run_id: str, series: RunSeries) -> Iterator[Alert]:

@@ -9,11 +9,14 @@ from typing import Any, Literal
 from transformer_playground.config.toml import toml_value
 from transformer_playground.errors import UsageError
 from transformer_playground.formatting import (
+    VALUE_WIDTH,
     age_text,
     count_text,
     date_text,
     duration_text,
     loss_text,
+    power_text,
+    setting_number_text,
 )
 from transformer_playground.jsonvalues import as_count, as_object, as_text, to_jsonable
 from transformer_playground.runs.metrics import FileOffset
@@ -273,10 +276,21 @@ def setting_field(key: str) -> Field:
     )
 
 
-def setting_text(value: Any) -> str:
-    """Format a setting: plain strings without quotes, other values as TOML."""
-    is_plain = isinstance(value, str) and value.strip() == value != ""
-    return str(value) if is_plain else toml_value(value)
+def setting_text(value: Any, *, is_exact: bool = False) -> str:
+    """Format a setting: plain strings without quotes, other values as TOML.
+
+    Args:
+        value: The value.
+        is_exact: Whether numbers are TOML with all their digits, too, instead of as short as they
+            are in tables and in names of runs.
+    """
+    if isinstance(value, str) and value.strip() == value != "":
+        return value
+    text = toml_value(value)
+    if isinstance(value, float) and not is_exact:
+        return setting_number_text(value)
+    is_long = isinstance(value, int) and len(text) > VALUE_WIDTH
+    return power_text(value) if is_long and not is_exact else text
 
 
 def setting_keys(rows: Iterable[RunInfo]) -> set[str]:

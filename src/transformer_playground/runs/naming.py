@@ -1,32 +1,36 @@
 """What differs between runs: settings that vary among them, and names made of their values.
 
 A run whose id was made up (see `new_run_id`) is called by the values in which it differs from
-other runs of its experiment, such as "rope relu2 1e-2"; a run that the user has named keeps its id.
+other runs of its experiment, such as "rope relu2 1e-2" (see `TellingSettings`); a run that the user
+has named keeps its id.
 """
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from transformer_playground.config.toml import shortened, toml_string, toml_value
-from transformer_playground.formatting import power_text
+from transformer_playground.config.toml import toml_value
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import generated_suffix
+from transformer_playground.runs.labels import (
+    MOST_PARTS,
+    Part,
+    TellingSettings,
+    ambiguous,
+    distinct,
+    fitting,
+    joined,
+    part_text,
+)
 from transformer_playground.runs.setting_defaults import absent_settings
 
 SEED = "train.runtime.seed"
 LOCATIONS = frozenset({"prepare.raw_dir", "prepare.dataset_dir"})
 """Paths differ between machines without changing the run."""
 
-_MAX_PARTS = 4
-_MAX_PART = 24
-_BARE = "train.optim.learning_rate"
-_WORD = re.compile(r"[A-Za-z][\w./-]*")
-_UNSET = "unset"
 # A description says nothing about training, nor do defaults for samples and exported files.
 _IGNORED = ("experiment.", "sample.", "export.")
 # Those that change what is displayed, kept or exported, not what is learned.
@@ -120,83 +124,98 @@ class RunNames:
     @cached_property
     def labels(self) -> Mapping[str, str]:
         """A short name of each run, different for each."""
-        groups: dict[str | None, dict[str, _Known]] = {}
-        labels: dict[str, str] = {}
+        return distinct({run_id: joined(parts) for run_id, parts in self._parts.items()})
+
+    def short(self, run_id: str, width: int) -> str:
+        """Name of a run (untrusted text) in about `width` characters.
+
+        Where it has no room, the settings that tell least among the runs are left out.
+        """
+        label, parts = self.label(run_id), self._parts.get(run_id, ())
+        whole = joined(parts)
+        if label.startswith(f"{whole} "):
+            parts = (*parts, Part(label[len(whole) + 1 :], math.inf))
+        return fitting(parts, width) if joined(parts) == label else label
+
+    @cached_property
+    def _parts(self) -> Mapping[str, tuple[Part, ...]]:
+        """The parts of each run's name; several runs may have the same."""
+        groups: dict[str | None, list[_Known]] = {}
+        parts: dict[str, tuple[Part, ...]] = {}
         for run_id, known in self._known.items():
             if generated_suffix(run_id) is None or not known.row.settings:
-                labels[run_id] = run_id
+                parts[run_id] = (Part(run_id, math.inf),)
             else:
-                groups.setdefault(known.row.experiment, {})[run_id] = known
+                groups.setdefault(known.row.experiment, []).append(known)
         has_experiments = len({known.row.experiment for known in self._known.values()}) > 1
         for experiment, members in groups.items():
             prefix = experiment if experiment and has_experiments else ""
-            labels |= self._label_group(members, prefix, experiment or "")
-        return _distinct({run_id: labels[run_id] for run_id in self._known})
+            parts |= self._parts_of_group(members, prefix, experiment or "")
+        return {run_id: parts[run_id] for run_id in self._known}
 
-    def _label_group(
-        self, members: Mapping[str, _Known], prefix: str, experiment: str
-    ) -> dict[str, str]:
-        """Labels of the generated runs of one experiment; equal ones are told apart later."""
-        keys = self._telling_keys(list(members.values()))
-        ambiguous = _ambiguous(self._values(keys, members.values()))
-        texts: dict[tuple[str, str | None], str] = {}
+    def _parts_of_group(
+        self, members: Sequence[_Known], prefix: str, experiment: str
+    ) -> dict[str, tuple[Part, ...]]:
+        """Parts of the names of the generated runs of one experiment."""
+        chosen = self._chosen_keys(members)
+        used = {key for keys in chosen.values() for key in keys}
+        values = {key: {self._text(known, key) for known in members} for key in used}
+        words = ambiguous(values)
 
-        def parts_of(known: _Known, *, is_minor: bool) -> list[str]:
-            parts = []
-            for key in keys:
+        def parts_of(known: _Known, *, is_minor: bool) -> Iterator[Part]:
+            for key in chosen[known]:
                 if (_rank(key) >= _MINOR) == is_minor:
                     text = self._text(known, key)
-                    if (key, text) not in texts:
-                        texts[key, text] = _part(key, known.row.settings.get(key), text, ambiguous)
-                    parts.append(texts[key, text])
-            return parts
+                    shown = part_text(key, known.row.settings.get(key), text, words)
+                    yield Part(shown, len(values[key]))
 
-        labels = {}
-        for run_id, known in members.items():
-            parts = [prefix] if prefix else []
+        named = {}
+        for known in members:
+            parts = [Part(prefix, 0)] if prefix else []
             parts += parts_of(known, is_minor=False)
-            if known.row.parent is not None and known.row.parent.step is not None:
-                parts.append(f"@{known.row.parent.step}")
-            labels[run_id] = " ".join(parts)
-        counts = Counter(labels.values())
-        for run_id, known in members.items():
-            label = labels[run_id]
-            if counts[label] > 1:
-                # Only repeated runs are told apart by their seeds.
-                label = " ".join(filter(None, [label, *parts_of(known, is_minor=True)]))
+            step = _branch_step(known)
+            if step is not None:
+                parts.append(Part(f"@{step}", math.inf))
+            parts += parts_of(known, is_minor=True)
             # Without anything to tell a single run by, its id says more than its experiment.
-            labels[run_id] = label or (experiment if len(members) > 1 else run_id)
-        return labels
+            alone = (experiment if len(members) > 1 else "") or known.row.run_id
+            named[known.row.run_id] = tuple(parts) or (Part(alone, math.inf),)
+        return named
 
-    def _telling_keys(self, members: Sequence[_Known]) -> list[str]:
-        """The first varying settings that tell these runs apart, at most `_MAX_PARTS`.
-
-        A setting that only follows from earlier ones is left out.
-        """
-        group = [0] * len(members)
-        count, keys = 1, list[str]()
-        for key in _varying((known.differing for known in members), self._base):
-            if len(keys) == _MAX_PARTS or count == len(members):
-                break
-            found: dict[tuple[int, str | None], int] = {}
-            finer = [
-                found.setdefault((number, self._text(known, key)), len(found))
-                for number, known in zip(group, members, strict=True)
-            ]
-            if len(found) > count:
-                group, count = finer, len(found)
-                keys.append(key)
-        return keys
-
-    def _values(self, keys: Iterable[str], members: Iterable[_Known]) -> dict[str, set[str]]:
-        rows = list(members)
-        return {key: {self._text(known, key) or "" for known in rows} for key in keys}
+    def _chosen_keys(self, members: Sequence[_Known]) -> dict[_Known, list[str]]:
+        """The settings that each run is called by, in their order; seeds only of repeated runs."""
+        runs = sorted(members, key=lambda known: (known.row.created or 0.0, known.row.run_id))
+        keys = _in_order({key for known in runs for key in known.differing}, self._base)
+        places = {key: place for place, key in enumerate(keys)}
+        minor = {key for key in keys if _rank(key) >= _MINOR}
+        own = {known: known.differing.keys() & places.keys() for known in runs}
+        main_keys = {known: sorted(own[known] - minor, key=places.__getitem__) for known in runs}
+        main = TellingSettings(runs, main_keys, self._text, places)
+        repeated: dict[object, list[_Known]] = {}
+        for known in runs:
+            repeated.setdefault((main.equal_to(known), _branch_step(known)), []).append(known)
+        chosen = {}
+        for same in repeated.values():
+            minor_keys = {known: sorted(own[known] & minor) for known in same}
+            others = TellingSettings(same, minor_keys, self._text, places)
+            for known in same:
+                first = main.keys_of(known)
+                more = others.keys_of(known, MOST_PARTS - len(first))
+                chosen[known] = sorted([*first, *more], key=places.__getitem__)
+        return chosen
 
     def _text(self, known: _Known, key: str) -> str | None:
         if key in known.differing:
             return known.differing[key]
-        settings = self._base if key in self._base else absent_settings(self._base, [key])
-        return toml_value(settings[key]) if key in settings else None
+        if key not in self._base_texts:
+            settings = self._base if key in self._base else absent_settings(self._base, [key])
+            self._base_texts[key] = toml_value(settings[key]) if key in settings else None
+        return self._base_texts[key]
+
+    @cached_property
+    def _base_texts(self) -> dict[str, str | None]:
+        """Texts of the settings of the base that were asked for."""
+        return {}
 
 
 def name_runs(rows: Iterable[RunInfo], before: RunNames | None = None) -> RunNames:
@@ -336,52 +355,13 @@ def _in_order(keys: Iterable[str], base: Mapping[str, Any]) -> list[str]:
 _MINOR = len(_ORDER) + 1
 
 
+def _branch_step(known: _Known) -> int | None:
+    return known.row.parent.step if known.row.parent is not None else None
+
+
 def _rank(key: str) -> int:
     if key == SEED:
         return _MINOR
     if key.startswith(_TECHNICAL):
         return _MINOR + 1
     return next((rank for rank, start in enumerate(_ORDER) if key.startswith(start)), len(_ORDER))
-
-
-def _ambiguous(values: Mapping[str, set[str]]) -> frozenset[str]:
-    """Words that several settings have, as TOML."""
-    counts = Counter(text for texts in values.values() for text in texts)
-    return frozenset(text for text, count in counts.items() if count > 1)
-
-
-def _part(key: str, value: Any, text: str | None, ambiguous: frozenset[str]) -> str:
-    """Part of a label: a word or learning rate alone, other values with the name of the setting."""
-    if text is None:
-        shown = _UNSET
-    elif isinstance(value, str):
-        is_word = _WORD.fullmatch(value) is not None
-        if is_word and text not in ambiguous:
-            return shortened(value, _MAX_PART)
-        shown = value if is_word else toml_string(value)
-    elif isinstance(value, float):
-        shown = power_text(value)
-        if key == _BARE:
-            return shown
-    else:
-        shown = text
-    return f"{key.rpartition('.')[2]}={shortened(shown, _MAX_PART)}"
-
-
-def _distinct(labels: dict[str, str]) -> dict[str, str]:
-    """Tell equal labels apart by the end of the run's id, or by the whole id."""
-    for name in (_with_suffix, _with_id):
-        counts = Counter(labels.values())
-        labels = {
-            run_id: label if counts[label] == 1 or label == run_id else name(run_id, label)
-            for run_id, label in labels.items()
-        }
-    return labels
-
-
-def _with_suffix(run_id: str, label: str) -> str:
-    return f"{label} {generated_suffix(run_id) or run_id}"
-
-
-def _with_id(run_id: str, _: str) -> str:
-    return run_id

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from transformer_playground.errors import UsageError
-from transformer_playground.formatting import power_text
+from transformer_playground.formatting import power_text, setting_number_text
 from transformer_playground.runs.fields import setting_text
 from transformer_playground.runs.naming import endings, setting_headers
 from transformer_playground.sweeps.axes import Axis, Choices, Range
@@ -109,7 +109,7 @@ def find_setting(axes: Sequence[Axis], name: str) -> str:
 
 def value_text(value: Any) -> str:
     """A value of a setting as in tables; numbers in their shortest form, as in names of runs."""
-    return power_text(value) if isinstance(value, float) else setting_text(value)
+    return setting_number_text(value) if isinstance(value, float) else setting_text(value)
 
 
 def _is_number(value: Any) -> bool:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from builders.runs import run_info
 from transformer_playground.runs.fields import Parent, RunInfo
+from transformer_playground.runs.labels import name_order
 from transformer_playground.runs.naming import (
     learning_settings,
     most_telling,
@@ -77,6 +78,14 @@ def test_a_branch_is_called_after_the_step_where_it_started() -> None:
     assert [names.label(each.run_id) for each in (parent, branch)] == ["rope", "rope @300"]
 
 
+def test_names_are_sorted_by_the_numbers_in_them() -> None:
+    names = ["rope 1e-2", "n_layer=10", "rope 1e-3", "alibi 3e-3", "n_layer=9 rope", "Rope 3e-3"]
+    assert sorted(names, key=name_order) == [
+        *("alibi 3e-3", "rope 1e-3", "Rope 3e-3", "rope 1e-2"),
+        *("n_layer=9 rope", "n_layer=10"),
+    ]
+
+
 def test_one_run_is_called_by_its_id() -> None:
     alone = run(1)
     assert labels(alone) == [alone.run_id]
@@ -108,11 +117,7 @@ def test_a_word_of_two_settings_is_written_with_its_setting() -> None:
         run(2, {"model.norm": "pre", "model.norm_position": "pre"}),
         run(3, {"model.norm": "x", "model.norm_position": "post"}),
     ]
-    assert labels(*rows) == [
-        "norm=pre post",
-        "norm=pre norm_position=pre",
-        "x post",
-    ]
+    assert labels(*rows) == ["norm=pre post", "norm_position=pre", "x"]
 
 
 def test_a_setting_that_an_older_run_lacks_varies() -> None:
@@ -168,7 +173,58 @@ def test_unchanged_runs_give_the_same_result_and_a_changed_one_only_its_own_work
     renamed = [*rows[1:], run(99, {PE: "rope", ACT: "silu", LR: 1e-2})]
     after = name_runs(renamed, first)
     assert after.labels == name_runs(renamed).labels
-    assert after.label(renamed[-1].run_id) == "rope silu 1e-2"
+    assert after.label(renamed[-1].run_id) == "silu"
+
+
+def test_a_run_that_joins_changes_only_names_that_it_would_share() -> None:
+    base, deeper = run(1, {LR: 3e-3}), run(2, {LAYERS: 8, LR: 3e-3})
+    warmer, rope = run(3, {LR: 1e-2}), run(4, {LR: 3e-3, PE: "rope"})
+    assert labels(base, deeper) == ["n_layer=2", "n_layer=8"]
+    assert labels(base, deeper, warmer) == ["n_layer=2 3e-3", "n_layer=8", "1e-2"]
+    assert labels(rope, warmer, base, deeper) == [
+        *("rope", "1e-2"),
+        *("n_layer=2 learned 3e-3", "n_layer=8"),
+    ]
+    both = run(5, {LR: 1e-2, PE: "rope"})
+    assert labels(rope, both, warmer) == ["rope 3e-3", "rope 1e-2", "learned"]
+    every = sweep()
+    names = name_runs(every).labels
+    joined = name_runs([run(90, {PE: "rope", ACT: "silu", LR: 1e-2}), *every]).labels
+    assert {run_id: joined[run_id] for run_id in names} == dict(names)
+
+
+def test_seeds_are_no_part_of_a_name_that_other_settings_make_unique() -> None:
+    seeds = [run(number, {SEED: number}) for number in range(3)]
+    assert labels(*seeds, run(9, {PE: "rope", SEED: 0})) == [
+        *(f"learned seed={number}" for number in range(3)),
+        "rope",
+    ]
+
+
+def test_a_name_without_room_loses_the_settings_that_tell_least() -> None:
+    rows = [
+        run(number, {LAYERS: layers, ACT: act, LR: lr})
+        for number, (layers, act, lr) in enumerate(
+            (layers, act, lr)
+            for layers in (2, 8)
+            for act in ("relu2", "gelu")
+            for lr in (1e-2, 3e-3, 1e12)
+        )
+    ]
+    names, first = name_runs(rows), rows[0].run_id
+    assert [names.short(first, width) for width in (30, 20, 12, 3)] == [
+        "n_layer=2 relu2 1e-2",
+        "n_layer=2 relu2 1e-2",
+        "1e-2 …",
+        "1e-2 …",
+    ]
+    assert names.short(first, 19) == "n_layer=2 1e-2 …"
+    assert names.label(rows[2].run_id) == "n_layer=2 relu2 1e12"
+    other = name_runs([*rows, run(50, {}, "another_experiment")])
+    assert other.short(first, 24) == "n_layer=2 relu2 1e-2 …"
+    repeated = [run(number, {PE: pe}) for number, pe in enumerate(("rope", "rope", "alibi"))]
+    assert name_runs(repeated).short(repeated[1].run_id, 7) == "0001 …"
+    assert name_runs(repeated).short("unknown", 3) == "unknown"
 
 
 def test_the_setting_with_the_most_evenly_spread_values_tells_most() -> None:

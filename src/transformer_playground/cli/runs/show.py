@@ -116,7 +116,7 @@ def _environment(environment: Any) -> Iterator[_Fact]:
 def _value(value: Any) -> str:
     if value is None:
         return ""
-    return setting_text(value) if as_int(value) is None else f"{value:,}"
+    return setting_text(value, is_exact=True) if as_int(value) is None else f"{value:,}"
 
 
 def _print_facts(title: str, facts: Iterator[_Fact]) -> None:
@@ -140,7 +140,7 @@ def _print_settings(details: RunDetails) -> None:
     print_table(
         [
             Column("  setting", [f"  {setting.key}" for setting in settings], shrink_last=True),
-            Column("value", [setting_text(setting.value) for setting in settings]),
+            Column("value", [setting_text(setting.value, is_exact=True) for setting in settings]),
             Column("set by", [setting.origin for setting in settings]),
         ]
     )

@@ -1,9 +1,9 @@
 """Application context: state that all views share, and signals that announce its changes."""
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -13,7 +13,9 @@ from textual.message_pump import MessagePump
 from textual.signal import Signal
 from textual.timer import Timer
 
+from transformer_playground.formatting import counted
 from transformer_playground.terminal import visible, visible_line
+from transformer_playground.tui.bindings import key_hint
 from transformer_playground.tui.core.alert_watch import AlertLog, AlertWatch
 from transformer_playground.tui.core.snapshot import Snapshot, next_snapshot
 from transformer_playground.tui.core.workspace import Workspace
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from transformer_playground.runs.alerts import Alert
     from transformer_playground.runs.naming import RunNames
     from transformer_playground.training.launch import Launch
+    from transformer_playground.tui.core.dismissed_failures import DismissedFailures
     from transformer_playground.tui.core.exports import Exports
     from transformer_playground.tui.core.job_queue import TrainingQueue, Update
     from transformer_playground.tui.core.known_preparers import KnownPreparers
@@ -31,6 +34,9 @@ if TYPE_CHECKING:
 
 MOST_NOTICES = 10
 """Number of notices that are kept for the list."""
+
+# Cells of a short name, the most that one has at the end of its line.
+_SHORT_NAME = 24
 
 
 @dataclass(frozen=True)
@@ -72,7 +78,7 @@ class AppContext:
         self.keymap: dict[str, str] = {}
         self.activity = ""
         self.notices: deque[Notice] = deque(maxlen=MOST_NOTICES)
-        self.alerts = AlertLog()
+        self.alerts = AlertLog(self._remember_dismissed)
         self.snapshot_changed: Signal[Snapshot] = Signal(app, "snapshot")
         self.workspace_changed: Signal[Workspace] = Signal(app, "workspace")
         self.training_changed: Signal[list[Update]] = Signal(app, "training")
@@ -88,6 +94,13 @@ class AppContext:
         from transformer_playground.tui.core.known_preparers import KnownPreparers
 
         return KnownPreparers()
+
+    @cached_property
+    def _dismissed_failures(self) -> "DismissedFailures":
+        # Imported by the first listing, after the first frame.
+        from transformer_playground.tui.core.dismissed_failures import DismissedFailures
+
+        return DismissedFailures(self.runs_dir)
 
     @cached_property
     def training(self) -> "TrainingQueue":
@@ -124,7 +137,7 @@ class AppContext:
             return {run_id: self.name_of(run_id) for run_id in ids}
         if self._short_names[:2] != (known, ids):
             own = known.among(ids)
-            names = {run_id: visible_line(own.label(run_id)) for run_id in ids}
+            names = {run_id: visible_line(own.short(run_id, _SHORT_NAME)) for run_id in ids}
             self._short_names = known, ids, names
         return self._short_names[2]
 
@@ -139,8 +152,13 @@ class AppContext:
         )
 
     def _list(self) -> None:
+        is_first = not self.has_snapshot
         snapshot = next_snapshot(self.experiments_dir, self.runs_dir, self.snapshot)
         self.app.call_from_thread(self._set_snapshot, snapshot)
+        if is_first:
+            dismissed = self._dismissed_failures.times()
+            failures = self._alert_watch.earlier_failures(snapshot.runs, dismissed)
+            self.app.call_from_thread(self._list_failures, failures)
         alerts = self._alert_watch.check(snapshot.runs)
         if alerts:
             self.app.call_from_thread(self.raise_alerts, alerts)
@@ -169,6 +187,21 @@ class AppContext:
         more = f" (and {len(new) - 1} more)" if len(new) > 1 else ""
         self.app.notify(f"{name}{newest.text}{more}", severity="warning", markup=False)
         self.alerts_changed.publish(self.alerts)
+
+    def _list_failures(self, failures: "Sequence[Alert]") -> None:
+        """Put failures from before the start on the list, and say how many in one notice."""
+        if self.alerts.add(failures):
+            key = key_hint("everywhere.alerts", self.keymap)
+            lists = "shows it" if len(failures) == 1 else "lists them"
+            count = counted(len(failures), "run")
+            self.app.notify(f"{count} failed within the last day; {key} {lists}.", markup=False)
+            self.alerts_changed.publish(self.alerts)
+
+    def _remember_dismissed(self, alerts: "Sequence[Alert]") -> None:
+        failed = [each.run_id for each in alerts if each.kind == "failed" and each.run_id]
+        if failed:
+            remember = partial(self._dismissed_failures.add, failed)
+            self.app.run_worker(remember, group="dismissed", thread=True, exit_on_error=False)
 
     def publish_workspace(self, *, current: str | None = None, opened: bool = False) -> None:
         """Announce a change of the workspace.

@@ -157,7 +157,7 @@ def _texts(field: Field, row: RunInfo) -> Iterator[str]:
         if isinstance(each, bool) or (
             isinstance(each, int | float) and field.kind in ("setting", "number")
         ):
-            yield setting_text(each)
+            yield setting_text(each, is_exact=True)
         elif isinstance(each, str) and 0 < len(each) <= _LONGEST_VALUE:
             yield each
 

@@ -23,7 +23,7 @@ from transformer_playground.tui.runs.table_columns import (
     header_width,
 )
 from transformer_playground.tui.runs.table_state import RunsTableState
-from transformer_playground.tui.shared.text import shorten, shorten_middle, title_lines
+from transformer_playground.tui.shared.text import shorten, shorten_name, title_lines
 from transformer_playground.tui.themes import series_of
 
 # Cells between columns of a narrow and of a wide table.
@@ -202,7 +202,9 @@ class RunsTable(ScrollView, can_focus=True, inherit_bindings=False):
     def _line(self, run_id: str, is_current: bool) -> list[tuple[str, Style]]:
         now = time.time()
         parts = self._mark(run_id, is_current)
-        name = shorten_middle(self._name_of(run_id), self._run_width)
+        lines = self._state.lines(run_id)
+        space = self._run_width - cell_len(lines)
+        name = lines + shorten_name(self._state.short_name(run_id, space), space)
         parts.append((_pad(name, self._run_width) + " " * self._gap, self._style("value")))
         for column, width in self._layout:
             text = shorten(self._state.text(run_id, column, now), width)

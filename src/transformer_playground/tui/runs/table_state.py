@@ -51,6 +51,8 @@ FORMER_COLUMNS = (
 )
 """Default of earlier versions, which a settings file may have although nobody chose it."""
 DEFAULT_SORT = "age"
+# Those that are wanted most, so that each is few presses of the key away.
+_FIRST_SORTS = (DEFAULT_SORT, "val_loss")
 # Columns that sort the largest value first.
 _LARGEST_FIRST = frozenset(
     {"progress", "step", "max_iters", "tokens_per_second", "params", "tokens_seen", "wall_time"}
@@ -186,14 +188,18 @@ class RunsTableState:
         self.arrange(now)
 
     def sort_by_next(self, now: float, shown: Collection[str] | None = None) -> None:
-        """Sort by the next column; curve and difference have the order of the loss.
+        """Sort by age, then by the validation loss, then by the name and the other columns.
+
+        Curve and difference have the order of the loss.
 
         Args:
             now: Unix time.
             shown: Keys of the columns that are on the screen; None for all.
         """
         columns = (each for each in self._columns if each not in (DELTA, CURVE))
-        keys = ["run", *(each.key for each in columns if shown is None or each.key in shown)]
+        found = ["run", *(each.key for each in columns if shown is None or each.key in shown)]
+        first = [key for key in _FIRST_SORTS if key in found]
+        keys = [*first, *(key for key in found if key not in first)]
         place = keys.index(self.sorted_by[0]) + 1 if self.sorted_by[0] in keys else 0
         self.sort_by(keys[place % len(keys)], now)
 
@@ -214,7 +220,7 @@ class RunsTableState:
             self.sort, self.downwards = self.sorted_by
         key, downwards = self.sorted_by
         if key == "run" or not chosen:
-            chosen.sort(key=lambda row: self.name(row.run_id).casefold(), reverse=downwards)
+            self._sort_by_name(chosen, downwards)
         else:
             from transformer_playground.runs.query import sort_rows
 
@@ -229,6 +235,11 @@ class RunsTableState:
         first = [row.run_id for row in chosen if row.run_id == self.baseline]
         rest = [row.run_id for row in chosen if row.run_id != self.baseline]
         self._lines, self.order = {}, (*first, *rest)
+
+    def _sort_by_name(self, rows: list[RunInfo], downwards: bool) -> None:
+        from transformer_playground.runs.labels import name_order
+
+        rows.sort(key=lambda row: name_order(self.name(row.run_id)), reverse=downwards)
 
     def _chosen(self, now: float) -> list[RunInfo]:
         if self._query is None:
@@ -309,9 +320,17 @@ class RunsTableState:
 
     def name(self, run_id: str) -> str:
         """What to call a run, safe to print; of many runs the name does not follow the filter."""
-        is_shown = run_id in self._named[1] and len(self._named[1]) <= _MOST_NAMED
-        names = self._names if is_shown else self._all_names
+        names = self._names_of(run_id)
         return visible_line(names.label(run_id) if names else run_id)
+
+    def short_name(self, run_id: str, width: int) -> str:
+        """The name in about `width` cells, without the settings that tell least."""
+        names = self._names_of(run_id)
+        return visible_line(names.short(run_id, width) if names else run_id)
+
+    def _names_of(self, run_id: str) -> "RunNames | None":
+        is_shown = run_id in self._named[1] and len(self._named[1]) <= _MOST_NAMED
+        return self._names if is_shown else self._all_names
 
     def _label(self, run_id: str) -> str:
         # Looked up when the query is used: names change as runs are added.

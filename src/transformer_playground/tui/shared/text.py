@@ -102,6 +102,19 @@ def shorten_middle(text: str, width: int) -> str:
     return head + shorten_start(text, width - cell_len(head))
 
 
+def shorten_name(name: str, width: int) -> str:
+    """At most `width` cells; a longer name of several words loses the last ones."""
+    if cell_len(name) <= width:
+        return name
+    words = name.removesuffix(" …").split(" ")
+    while len(words) > 1:
+        words.pop()
+        text = " ".join(words) + " …"
+        if cell_len(text) <= width:
+            return text
+    return shorten_middle(words[0], width)
+
+
 def shorten_start(text: str, width: int) -> str:
     """At most `width` cells; the start of a longer text is cut off."""
     if cell_len(text) <= width:

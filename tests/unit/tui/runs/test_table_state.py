@@ -275,6 +275,15 @@ def test_the_next_order_is_by_a_column_that_is_on_the_screen() -> None:
     assert found == ["status", LR, "age", "run"]
 
 
+def test_age_and_validation_loss_are_the_first_orders() -> None:
+    state = walked()
+    found = []
+    for _ in range(3):
+        state.sort_by_next(NOW)
+        found.append(state.sort)
+    assert found == ["val_loss", "run", "status"]
+
+
 def test_columns_that_the_user_chose_stay_as_they_are() -> None:
     state = sweep()
     state.choose_columns(["val_loss", LR], NOW)
