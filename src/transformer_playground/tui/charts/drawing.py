@@ -12,6 +12,7 @@ from textual.strip import Strip
 
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.axes import Kind, Span, Viewport
+from transformer_playground.tui.charts.axis_strips import axis_strips
 from transformer_playground.tui.charts.ends import EndLabels, end_labels
 from transformer_playground.tui.charts.plot import (
     NONFINITE_MARK,
@@ -27,7 +28,6 @@ from transformer_playground.tui.charts.strips import (
     Layout,
     Legend,
     Palette,
-    axis_strips,
     compute_layout,
     legend_entry,
     max_legend_rows,
@@ -46,8 +46,8 @@ class ChartDrawing:
         x_label: Name of the x axis; empty leaves it out.
         crosshair: Position of the crosshair on the x axis; None hides it.
         has_x_axis: Whether the x axis is drawn where it fits.
-        left_out: Share of each line, at its start, that the y axis need not reach: the first steps
-            of training would take most of it. Nor need it reach single extreme points then.
+        left_out: Share of the x axis, at its start, that the y axis need not reach: the first
+            steps of training would take most of it. Nor need it reach single extreme points then.
         shows_all: Whether the y axis reaches all points nevertheless.
         marks: Events on the x axis.
     """
@@ -136,9 +136,7 @@ class ChartDrawing:
         layout, plot = self._layout_and_plot(lines, full, size, rows, ends)
         drawn, at = _bottom_up(lines), self.crosshair
         labels = (
-            ends.rows(
-                plot, [line for line in lines if line.line.in_legend], palette.muted, palette.text
-            )
+            ends.rows(plot, _in_legend_order(lines), palette.muted, palette.text)
             if ends.width
             else {}
         )
@@ -222,8 +220,7 @@ class ChartDrawing:
             return None, EndLabels()
         entries = [
             legend_entry(line, self.crosshair, palette.line(line, faint=line.line.style == "dim"))
-            for line in lines
-            if line.line.in_legend
+            for line in _in_legend_order(lines)
         ]
         dropped = sum(line.dropped_count for line in lines)
         notes = [(f"{dropped:,} ≤ 0 not shown", palette.muted)] if dropped else []
@@ -252,6 +249,18 @@ class ChartDrawing:
             strip = Strip([Segment(line.center(width), palette.muted)])
             rows[height // 2] = strip.adjust_cell_length(width)
         return rows
+
+
+def _in_legend_order(lines: Sequence[PreparedLine]) -> list[PreparedLine]:
+    """The named lines by their newest values, the best first, then those without a best value."""
+
+    def order(line: PreparedLine) -> tuple[bool, float]:
+        newest, best = line.newest, line.line.best
+        if newest is None or best is None:
+            return True, 0.0
+        return False, newest.y if best == "lowest" else -newest.y
+
+    return sorted((line for line in lines if line.line.in_legend), key=order)
 
 
 def _bottom_up(lines: Sequence[PreparedLine]) -> list[PreparedLine]:

@@ -12,7 +12,7 @@ from transformer_playground.formatting import VALUE_WIDTH
 from transformer_playground.tui.charts.plot import Plot
 from transformer_playground.tui.charts.series import PreparedLine
 from transformer_playground.tui.charts.strips import LegendEntry
-from transformer_playground.tui.shared.text import shorten_middle
+from transformer_playground.tui.shared.text import shorten_name
 
 _MIN_WIDTH, _MIN_HEIGHT = 48, 3
 # A lower chart has the values here instead of a legend above.
@@ -48,36 +48,37 @@ class EndLabels:
             lines: The lines of the entries, in the same order.
 
         Of more lines than rows those on top and the best ones have a label, and the last row says
-        how many have none.
+        how many have none. An arrow says that a line ends above or below the plot.
         """
         wanted = []
         for entry, line in zip(self.entries, lines, strict=True):
-            row = _end_row(line, plot)
-            if row is not None:
-                height = -row if line.line.best == "lowest" else row
-                wanted.append((not line.line.on_top, height, row, entry))
+            y = _end(line, plot)
+            if y is not None:
+                rank = y if line.line.best == "lowest" else -y
+                wanted.append((not line.line.on_top, rank, y, entry))
         is_crowded = len(wanted) > plot.rows
         rows = plot.rows - is_crowded
         shown = sorted(wanted, key=lambda item: item[:2])[:rows]
-        shown.sort(key=lambda item: item[2])
-        places = spread([row for _, _, row, _ in shown], rows)
+        # Also within a row the highest first.
+        shown.sort(key=lambda item: -item[2])
+        places = spread([_row(y, plot) for _, _, y, _ in shown], rows)
         labels = {
-            row: self._label(entry, muted, value)
-            for row, (_, _, _, entry) in zip(places, shown, strict=True)
+            row: self._label(entry, _beyond(y, plot), muted, value)
+            for row, (_, _, y, entry) in zip(places, shown, strict=True)
         }
         if is_crowded:
             more = set_cell_size(f"   +{len(wanted) - rows} more", self.width)
             labels[rows] = [Segment(more, muted)]
         return labels
 
-    def _label(self, entry: LegendEntry, muted: Style, value: Style) -> list[Segment]:
+    def _label(self, entry: LegendEntry, beyond: str, muted: Style, value: Style) -> list[Segment]:
         figures = entry.value.rjust(_value_cells(self.entries)) if self.has_values else ""
         space = self.width - _GLYPH_CELLS - len(figures)
         shown = (entry.short if self.are_short else "") or entry.name
-        name = set_cell_size(shorten_middle(shown, space), space)
+        name = set_cell_size(shorten_name(shown, space), space)
         return [
-            Segment(f" {entry.glyph} ", entry.style),
-            Segment(name, muted),
+            Segment(f" {entry.glyph}{beyond}" if beyond else f" {entry.sign}", entry.style),
+            Segment(name, entry.name_style(muted, value)),
             Segment(figures, value),
         ]
 
@@ -129,11 +130,20 @@ def spread(wanted: Sequence[int], rows: int) -> list[int]:
     return places
 
 
-def _end_row(line: PreparedLine, plot: Plot) -> int | None:
-    """Row of the last visible point, the nearest one if it is above or below the plot."""
+def _end(line: PreparedLine, plot: Plot) -> float | None:
+    """Position of the last visible point on the y axis, which may lie beyond the plot."""
     points = line.shown
     last = int(np.searchsorted(points.x, plot.x.high, side="right")) - 1
     if last < 0 or points.x[last] < plot.x.low:
         return None
-    y = min(max(float(points.y[last]), plot.y.low), plot.y.high)
-    return plot.row_of(y)
+    return float(points.y[last])
+
+
+def _row(y: float, plot: Plot) -> int:
+    """Row of a position on the y axis, the nearest one if it lies beyond the plot."""
+    return plot.row_of(min(max(y, plot.y.low), plot.y.high)) or 0
+
+
+def _beyond(y: float, plot: Plot) -> str:
+    """Where a position on the y axis lies beyond the plot; empty if it does not."""
+    return "↑" if y > plot.y.high else "↓" if y < plot.y.low else ""

@@ -37,8 +37,10 @@ _ROWS_PER_TICK = 3
 _MIN_POINTS_TO_LEAVE_OUT, _MIN_POINTS_TO_LEAVE_OUT_USUALLY = 4, 6
 LEFT_OUT_NOTE = "y axis: start and outliers left out"
 """Said of a chart whose `fitted_y` does not reach all points."""
-# So much of each line is left out if it shrinks the y axis below this share.
-_MOST_LEFT_OUT, _WORTH_LEAVING_OUT = 0.2, 0.5
+# So much of the x axis is left out if it shrinks the y axis below this share.
+_MOST_LEFT_OUT, _WORTH_LEAVING_OUT = 0.2, 2 / 3
+# How much of the range of the others a reference may add to the y axis.
+_MOST_FOR_REFERENCE = 0.25
 # Lines of a higher rank cover others in shared cells; those of the same rank share the cells.
 _FAINT, _THIN, _THICK = range(1, 4)
 
@@ -98,28 +100,45 @@ def extent(lines: Sequence[PreparedLine]) -> Span | None:
 
 
 def fitted_y(lines: Sequence[PreparedLine], left_out: float) -> Span | None:
-    """The range of the y axis that shows all lines, but for the start of each.
+    """The range of the y axis that shows all lines, but for the start of the x axis.
+
+    Lines that end there do not count, as those of runs that failed in their first steps, nor does
+    the start of the others. A fifth is left out where that takes a third off the range, of few
+    evaluations the first one. Of lines with fewer than four points no part is left out. References
+    count only where they are near the others.
 
     Args:
-        left_out: Share of each line, at its start, that does not count. A fifth is left out where
-            that more than halves the range, of few evaluations the first one. Nothing is left out
-            where lines have fewer than four points.
+        left_out: Share of the x axis, at its start, that the range need not reach; 0 = all counts.
     """
-    most = max((len(line.raw.x) for line in lines), default=0)
-    if most < _MIN_POINTS_TO_LEAVE_OUT or not left_out:
-        return _common_y(lines, 0.0)
-    usual = _common_y(lines, left_out if most >= _MIN_POINTS_TO_LEAVE_OUT_USUALLY else 0.0)
-    least = _common_y(lines, _MOST_LEFT_OUT)
-    if usual is None or least is None:
-        return usual
+    drawn = [line for line in lines if len(line.raw.x)]
+    if not left_out or not drawn:
+        return _common_y(drawn, None) if drawn else None
+    measured = [line for line in drawn if not line.line.is_reference]
+    span = _fitted_y(measured or drawn, left_out)
+    for line in drawn:
+        if line.line.is_reference:
+            low, high = line.y_range(None)
+            wider = Span(min(span.low, low), max(span.high, high))
+            if wider.width <= (1 + _MOST_FOR_REFERENCE) * span.width:
+                span = wider
+    return span
+
+
+def _fitted_y(drawn: Sequence[PreparedLine], left_out: float) -> Span:
+    first = float(min(line.raw.x[0] for line in drawn))
+    width = float(max(line.raw.x[-1] for line in drawn)) - first
+    start = first + left_out * width
+    lasting = [line for line in drawn if line.raw.x[-1] >= start]
+    most = max(len(line.raw.x) for line in lasting)
+    if most < _MIN_POINTS_TO_LEAVE_OUT:
+        return _common_y(lasting, None)
+    usual = _common_y(lasting, start if most >= _MIN_POINTS_TO_LEAVE_OUT_USUALLY else None)
+    least = _common_y(lasting, first + _MOST_LEFT_OUT * width)
     return least if least.width < _WORTH_LEAVING_OUT * usual.width else usual
 
 
-def _common_y(lines: Sequence[PreparedLine], left_out: float) -> Span | None:
-    found = [line.y_range(left_out) for line in lines]
-    ranges = [each for each in found if each is not None]
-    if not ranges:
-        return None
+def _common_y(lines: Sequence[PreparedLine], edge: float | None) -> Span:
+    ranges = [line.y_range(edge) for line in lines]
     return fit_span(min(low for low, _ in ranges), max(high for _, high in ranges), _MARGIN)
 
 
@@ -160,16 +179,28 @@ def draw_plot(
                     places = _glyph_places(part, line.shown, x, columns, number, len(lines))
                     cells.add_glyphs(places, owner, glyph)
     for number, line in enumerate(lines):
+        if line.line.set_back:
+            continue
         cells.add_best(line.best, x, 2 * number, log=y_kind == "log")
     x_ticks = ticks(x, max(1, columns // 11), x_kind)
-    y_ticks = ticks(y, max(1, rows // _ROWS_PER_TICK), y_kind)
+    y_ticks = _y_ticks(y, rows, y_kind)
     cells.add_nonfinite(lines, x)
     cells.add_grid(y_ticks)
     return Plot(cells.characters, cells.owner, x, y, x_ticks, y_ticks)
 
 
+def _y_ticks(y: Span, rows: int, kind: Kind) -> Sequence[Tick]:
+    """Ticks of the y axis: two at least where they fit, because one gives no scale."""
+    usual = max(1, rows // _ROWS_PER_TICK)
+    for limit in range(usual, rows):
+        found = ticks(y, limit, kind)
+        if len(found) > 1:
+            return found
+    return ticks(y, usual, kind)
+
+
 def with_crosshair(plot: Plot, lines: Sequence[PreparedLine], at: float, *, log: bool) -> Plot:
-    """The plot with a vertical line at a position, and each line's glyph at its nearest point."""
+    """The plot with a vertical line at a position, and the glyphs of lines at their nearest points."""
     characters, owner = plot.characters.copy(), plot.owner.copy()
     column = plot.column_of(at)
     if column is not None:
@@ -177,6 +208,8 @@ def with_crosshair(plot: Plot, lines: Sequence[PreparedLine], at: float, *, log:
         characters[free, column] = ord(CROSSHAIR_MARK)
         owner[free, column] = CROSSHAIR
     for number, line in enumerate(lines):
+        if line.line.set_back:
+            continue
         point = line.nearest(at)
         place = None if point is None else _cell_of(plot, point, log=log)
         if place is not None:

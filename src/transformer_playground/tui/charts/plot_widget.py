@@ -100,6 +100,12 @@ class PlotWidget(Widget):
         """Whether the y axis reaches all points, the `left_out` ones included."""
         return self._drawing.shows_all
 
+    def set_empty(self, text: str = _EMPTY) -> None:
+        """Say something else in place of the plot while there are no points."""
+        if text != self._drawing.empty:
+            self._drawing.empty = text
+            self._redraw()
+
     def set_lines(self, lines: Sequence[ChartLine], marks: Sequence[AxisMark] = ()) -> None:
         """Replace the lines, and the events on the x axis."""
         self._drawing.set_lines(lines)

@@ -20,6 +20,8 @@ from transformer_playground.tui.charts.braille import Points, finite_points
 AXIS_TITLES: dict[Axis, str] = {"step": "step", "tokens": "tokens seen", "time": "training time"}
 # Share of the points of a line that are extremes, at each end.
 _EXTREMES = 0.005
+# Parts of a line whose range is remembered.
+_MOST_RANGES = 8
 _LARGEST_LOG = math.log10(LIMIT)
 
 
@@ -40,7 +42,10 @@ class ChartLine:
         style: A line, a thick line over the others, a faint one beneath them, or points alone.
         has_markers: Whether its glyph is drawn on it.
         on_top: Drawn over the others.
-        best: Which value is marked as the best one.
+        in_focus: Whether the legend marks it among others.
+        is_reference: A value to compare with, which the y axis need not reach.
+        set_back: One of many lines, without a sign at its best value or at the crosshair.
+        best: Which value is the best one.
         smooth: Whether the chart's smoothing applies to it.
         short: The name where there is little room; empty for the label.
         show: Formats a value of the legend; values too long for it are shown by `value_text`.
@@ -56,6 +61,9 @@ class ChartLine:
     style: Literal["line", "thick", "dim", "points"] = "line"
     has_markers: bool = True
     on_top: bool = False
+    in_focus: bool = False
+    set_back: bool = False
+    is_reference: bool = False
     best: Literal["lowest", "highest"] | None = None
     smooth: bool = True
     in_legend: bool = True
@@ -121,7 +129,7 @@ class PreparedLine:
         self._log = log
         self._x = np.asarray(line.x, dtype=np.float64)
         self._y = np.asarray(line.y, dtype=np.float64)
-        self._ranges: dict[float, tuple[float, float] | None] = {}
+        self._ranges: dict[float | None, tuple[float, float]] = {}
         is_smooth = line.smooth and line.style in ("line", "thick")
         self._weight = smoothing if is_smooth else 0.0
 
@@ -179,24 +187,25 @@ class PreparedLine:
         index = int(np.argmin(self.raw.y) if lowest else np.argmax(self.raw.y))
         return self._point(self.raw, index)
 
-    def y_range(self, left_out: float) -> tuple[float, float] | None:
-        """Lowest and highest position of the measured line on the y axis.
+    def y_range(self, edge: float | None) -> tuple[float, float]:
+        """Lowest and highest position of the measured line, which has points, on the y axis.
 
         Args:
-            left_out: Share of the line's width, at its start, that does not count; if it is not
-                zero, the few most extreme of many points do not count either.
+            edge: Position of the x axis from which on points count, and the last one of all
+                anyway; of many points the few most extreme ones do not count then. None: all do.
         """
-        if left_out not in self._ranges:
-            self._ranges[left_out] = self._y_range(left_out)
-        return self._ranges[left_out]
+        if edge not in self._ranges:
+            if len(self._ranges) == _MOST_RANGES:
+                # The edge moves on with other lines of the chart.
+                self._ranges.clear()
+            self._ranges[edge] = self._y_range(edge)
+        return self._ranges[edge]
 
-    def _y_range(self, left_out: float) -> tuple[float, float] | None:
+    def _y_range(self, edge: float | None) -> tuple[float, float]:
         points = self.raw
-        if not len(points.x):
-            return None
-        edge = points.x[0] + left_out * (points.x[-1] - points.x[0])
-        part = points.y[min(int(np.searchsorted(points.x, edge)), len(points.x) - 1) :]
-        extremes = int(len(part) * _EXTREMES) if left_out else 0
+        first = 0 if edge is None else int(np.searchsorted(points.x, edge))
+        part = points.y[min(first, len(points.x) - 1) :]
+        extremes = 0 if edge is None else int(len(part) * _EXTREMES)
         if extremes:
             part = np.partition(part, (extremes, len(part) - 1 - extremes))
             return float(part[extremes]), float(part[-1 - extremes])

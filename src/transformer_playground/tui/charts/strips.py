@@ -1,4 +1,4 @@
-"""Rendering of a plot as Textual strips: layout, plotting area, axes and legend."""
+"""Rendering of a plot as Textual strips: layout, plotting area and legend."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,19 +11,12 @@ from rich.style import Style
 from textual.color import Color, ColorParseError
 from textual.strip import Strip
 
-from transformer_playground.formatting import (
-    UNKNOWN,
-    VALUE_WIDTH,
-    duration_text,
-    fitting_text,
-    position_text,
-)
+from transformer_playground.formatting import UNKNOWN, VALUE_WIDTH, fitting_text
 from transformer_playground.terminal import visible_line
-from transformer_playground.tui.charts.axes import Kind, Tick
 from transformer_playground.tui.charts.plot import BEST_MARK, CROSSHAIR, GRID, NONFINITE, Plot
-from transformer_playground.tui.charts.series import AxisMark, Bucket, PreparedLine
+from transformer_playground.tui.charts.series import PreparedLine
 from transformer_playground.tui.contrast import dimmed, readable
-from transformer_playground.tui.shared.text import shorten_middle
+from transformer_playground.tui.shared.text import shorten_name
 
 _FAINT = 0.38
 # Width of the y labels where they need no more.
@@ -34,6 +27,7 @@ _MIN_HEIGHT_WITH_AXIS, _MIN_HEIGHT_WITH_LEGEND, _MIN_HEIGHT_WITH_RULE = 4, 6, 9
 _HEIGHT_PER_LEGEND_ROW = 6
 _MAX_NAME_WIDTH, _MIN_NAME_WIDTH = 32, 8
 _LEGEND_GAP = 3
+FOCUS_MARK = "▸"
 # Glyph and the spaces around it and the value.
 _ENTRY_CELLS = 2 + 1
 
@@ -172,110 +166,16 @@ def _segments(
     ]
 
 
-def axis_strips(
-    plot: Plot,
-    layout: Layout,
-    palette: Palette,
-    *,
-    kind: Kind,
-    label: str,
-    at: float | None,
-    marks: Sequence[AxisMark] = (),
-    bucket: Bucket | None = None,
-) -> list[Strip]:
-    """The x axis: a rule with ticks and events above their labels and the crosshair's position.
-
-    Args:
-        at: Position of the crosshair.
-        bucket: The thinned points there.
-    """
-    places = [(plot.column_of(tick.position), tick) for tick in plot.x_ticks]
-    ticks = [(column, tick) for column, tick in places if column is not None]
-    strips = []
-    if layout.axis > 1:
-        strips.append(_rule(plot, layout, palette, [column for column, _ in ticks], marks))
-    if layout.axis:
-        crosshair = None
-        if at is not None and (column := plot.column_of(at)) is not None:
-            show = duration_text if kind == "seconds" else position_text
-            text = show(at) if bucket is None else f"{show(bucket.first)}–{show(bucket.last)}"
-            crosshair = column, f" {text} "
-        strips.append(_label_row(ticks, crosshair, label, layout, palette))
-    return strips
-
-
-def _rule(
-    plot: Plot,
-    layout: Layout,
-    palette: Palette,
-    ticks: Sequence[int],
-    marks: Sequence[AxisMark],
-) -> Strip:
-    """The line between plot and labels; of several marks in one cell the last is seen."""
-    glyphs = {plot.column_of(mark.x): mark.glyph for mark in marks}
-    corner = "└".rjust(layout.gutter) if layout.gutter else ""
-    segments = [Segment(corner, palette.muted)]
-    for column in range(layout.columns):
-        glyph = glyphs.get(column)
-        if glyph is not None:
-            segments.append(Segment(glyph, palette.text))
-        else:
-            segments.append(Segment("┬" if column in ticks else "─", palette.muted))
-    segments.append(Segment(" " * layout.ends))
-    return Strip(Segment.simplify(segments), layout.width)
-
-
-def _label_row(
-    ticks: Sequence[tuple[int, Tick]],
-    crosshair: tuple[int, str] | None,
-    label: str,
-    layout: Layout,
-    palette: Palette,
-) -> Strip:
-    """Labels centred below their ticks; the axis name is at the right end where it fits."""
-    width = layout.width
-    row = _TextRow(width)
-    if crosshair is not None:
-        column, text = crosshair
-        row.put(text, layout.gutter + column - len(text) // 2, palette.text + Style(reverse=True))
-    name = set_cell_size(label, min(cell_len(label), width // 3))
-    row.put(name, width - cell_len(name), palette.muted + Style(italic=True))
-    for column, tick in ticks:
-        row.put(tick.label, layout.gutter + column - len(tick.label) // 2, palette.muted)
-    return row.strip()
-
-
-class _TextRow:
-    """Texts in one row that never overlap; earlier ones take precedence."""
-
-    def __init__(self, width: int) -> None:
-        self._width = width
-        self._placed: list[tuple[int, str, Style]] = []
-
-    def put(self, text: str, start: int, style: Style) -> None:
-        """Place a text near `start`, unless it would touch another or does not fit."""
-        start = max(0, min(start, self._width - cell_len(text)))
-        end = start + cell_len(text)
-        overlaps = any(
-            start < begin + cell_len(other) + 1 and begin < end + 1
-            for begin, other, _ in self._placed
-        )
-        if text and end <= self._width and not overlaps:
-            self._placed.append((start, text, style))
-
-    def strip(self) -> Strip:
-        segments: list[Segment] = []
-        filled = 0
-        for start, text, style in sorted(self._placed, key=lambda item: item[0]):
-            segments += [Segment(" " * (start - filled)), Segment(text, style)]
-            filled = start + cell_len(text)
-        segments.append(Segment(" " * (self._width - filled)))
-        return Strip(segments, self._width)
-
-
 @dataclass(frozen=True)
 class LegendEntry:
-    """The legend entry of one line; `style` is the line's, `short` the name for little room."""
+    """The legend entry of one line.
+
+    Attributes:
+        style: That of the line.
+        short: The name for little room; empty for the whole one.
+        is_marked: Whether it is marked as the one in focus.
+        is_kept: Whether it is shown even where there is no room for all.
+    """
 
     glyph: str
     name: str
@@ -283,6 +183,17 @@ class LegendEntry:
     best: str
     style: Style
     short: str = ""
+    is_marked: bool = False
+    is_kept: bool = False
+
+    @property
+    def sign(self) -> str:
+        """Glyph and mark in two cells."""
+        return f"{self.glyph}{FOCUS_MARK if self.is_marked else ' '}"
+
+    def name_style(self, muted: Style, text: Style) -> Style:
+        """Style of the name."""
+        return text + Style(bold=True) if self.is_marked else muted
 
 
 def legend_entry(line: PreparedLine, at: float | None, style: Style) -> LegendEntry:
@@ -304,6 +215,8 @@ def legend_entry(line: PreparedLine, at: float | None, style: Style) -> LegendEn
         "" if line.best is None else f"{BEST_MARK} {fitting_text(line.best.y, line.line.show)}",
         style,
         visible_line(line.line.short),
+        line.line.in_focus,
+        line.line.on_top,
     )
 
 
@@ -347,13 +260,16 @@ class Legend:
         return self.rows <= max(1, rows) and not self._cuts_names
 
     def strips(self, rows: int) -> list[Strip]:
-        """The legend in `rows` rows; the last entry counts those that do not fit."""
+        """The legend in `rows` rows; the last one counts those that do not fit."""
         cells = [self._cell(each) for each in self._entries]
         cells += [[Segment(self._fit(text), style)] for text, style in self._notes]
         capacity = rows * self._across
         if rows and len(cells) > capacity:
             hidden = self._fit(f"+{len(cells) - capacity + 1} more")
-            cells = [*cells[: capacity - 1], [Segment(hidden, self._muted)]]
+            kept = [entry.is_kept for entry in self._entries] + [False] * len(self._notes)
+            first = sorted(range(len(cells)), key=lambda place: not kept[place])[: capacity - 1]
+            cells = [cells[place] for place in sorted(first)]
+            cells.append([Segment(hidden, self._muted)])
         return [
             self._row(cells[row * self._across : (row + 1) * self._across]) for row in range(rows)
         ]
@@ -369,12 +285,16 @@ class Legend:
     def _cell(self, each: LegendEntry) -> list[Segment]:
         best = each.best.rjust(self._best_width)[: self._best_width] if self._best_width else ""
         return [
-            Segment(f"{each.glyph} ", each.style),
-            Segment(self._fit(each.name, self._name_width), self._muted),
+            Segment(each.sign, each.style),
+            Segment(
+                self._fit(each.name, self._name_width, each.short),
+                each.name_style(self._muted, self._value),
+            ),
             Segment(each.value.rjust(self._value_width + 1), self._value),
             Segment(best, self._muted),
         ]
 
-    def _fit(self, text: str, width: int | None = None) -> str:
+    def _fit(self, text: str, width: int | None = None, short: str = "") -> str:
         width = self._entry_width if width is None else width
-        return set_cell_size(shorten_middle(text, width), width)
+        shown = short if short and cell_len(text) > width else text
+        return set_cell_size(shorten_name(shown, width), width)

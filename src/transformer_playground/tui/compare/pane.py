@@ -41,9 +41,11 @@ from transformer_playground.tui.compare.table_state import (
 )
 from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.core.sampling import Source
+from transformer_playground.tui.live.chart_series import set_back
 from transformer_playground.tui.live.quantities import LEFT_OUT
+from transformer_playground.tui.live.run_styles import muted_colour
 from transformer_playground.tui.sample.form import run_text
-from transformer_playground.tui.shared.text import shorten_middle
+from transformer_playground.tui.shared.text import shorten_name
 from transformer_playground.tui.themes import series_of
 
 _MUTED = "$text-muted"
@@ -55,7 +57,8 @@ def hint(context: AppContext, problems: Iterable[str]) -> Content:
     lines = problem_lines(problems)
     if chosen:
         names = Content("  ").join(run_text(context, Source(run_id, "")) for run_id in chosen)
-        lines += [Content.assemble(("selected: ", _MUTED), names), Content("")]
+        what = "selected: " if context.workspace.selected else "under the cursor: "
+        lines += [Content.assemble((what, _MUTED), names), Content("")]
     pick, runs = (
         key_hint("compare.mark", context.keymap),
         key_hint("everywhere.runs", context.keymap),
@@ -160,9 +163,11 @@ def _with_names(text: str, context: AppContext, comparison: Comparison) -> str:
 def _title(context: AppContext, comparison: Comparison, name_of: NameOf) -> Content:
     first = comparison.columns[0]
     series = series_of(context.workspace.slot(first.runs[0].run_id))
-    name = shorten_middle(visible_line(column_name(first, name_of)), MAX_WIDTH)
+    name = shorten_name(visible_line(column_name(first, name_of)), MAX_WIDTH)
     count = len(comparison.runs)
-    return Content(f"{count} runs · baseline {series.glyph} {name}")
+    key = key_hint("compare.pin", context.keymap)
+    how = "" if context.workspace.baseline else f", the first selected ({key} sets another)"
+    return Content(f"{count} runs · baseline {series.glyph} {name}{how}")
 
 
 def _row(context: AppContext, entry: Entry) -> Row:
@@ -244,4 +249,4 @@ class ComparisonCurves(Chart):
                 )
                 for place, earlier in enumerate(compared.before.get(run_id, ()))
             ]
-        self.set_lines(lines)
+        self.set_lines(set_back(lines, muted_colour(context.app)))

@@ -183,7 +183,7 @@ class ComparisonTable(ScrollView, can_focus=True, inherit_bindings=False):
     def _title_row(self, y: int) -> list[Segment]:
         visible, label = self._visible(), self._style("label")
         before, beyond = visible.start, len(self.columns) - visible.stop
-        hidden = f"{f'‹ {before} ' if before else ''}{f'{beyond} ›' if beyond else ''}"
+        hidden = f"{f'← {before} ' if before else ''}{f'{beyond} more →' if beyond else ''}"
         is_last = y == self.header_height - 1
         segments = [Segment(set_cell_size(hidden if is_last else "", self._name_width), label)]
         for number in visible:

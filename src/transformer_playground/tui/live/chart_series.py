@@ -1,5 +1,6 @@
 """Chart series of the live view: which runs are shown, and their curves as lines of the chart."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -11,8 +12,8 @@ from transformer_playground.tui.charts.series import ChartLine
 from transformer_playground.tui.live.follower import EarlierCurves, LiveFrame, RunCurves
 from transformer_playground.tui.live.quantities import CurveSpec, Quantity
 
-# Beyond as many runs only primary curves are drawn.
-_MOST_WITH_ALL = 3
+# Beyond as many runs only primary curves are drawn, and beyond these most of them are set back.
+_MOST_WITH_ALL, _MOST_IN_FULL = 3, 8
 _NGRAM_QUANTITY = "loss"
 _THIN_GLYPH, _BASELINE_GLYPH = "─", "┄"
 
@@ -25,7 +26,9 @@ class RunStyle:
         label: What the run is called.
         faint: Its colour blended with the background.
         plain: The colour of text, for the primary curve of a run that is alone.
+        muted: The colour of the lines that many runs have in common.
         on_top: Whether it is drawn over the others.
+        in_focus: Whether it is the run in focus, which the legend marks.
         short: Its name where there is little room; empty for the label.
     """
 
@@ -36,6 +39,8 @@ class RunStyle:
     plain: str
     on_top: bool = False
     short: str = ""
+    muted: str = "#808080"
+    in_focus: bool = False
 
 
 def chart_lines(
@@ -48,9 +53,9 @@ def chart_lines(
     """The curves of a frame, primary ones first.
 
     A run alone has a thick primary curve in the colour of text and a thin other one in its own
-    colour. Of several runs the other curves are faint, and beyond three they are left out. What
-    the run in focus continues is faint, too. The loss of n-grams of the same dataset is a
-    horizontal line.
+    colour. Of several runs the other curves are faint, and beyond three they are left out; beyond
+    eight `set_back` applies. What the run in focus continues is faint, too. The loss of n-grams of
+    the same dataset is a horizontal line.
 
     Args:
         is_smoothed: Whether the chart smooths its lines.
@@ -74,10 +79,38 @@ def chart_lines(
             lines.append((is_other, line))
     lines += [(True, line) for line in _earlier_lines(frame, styles)]
     focus = styles.get(frame.request.focus or "")
-    found = [line for _, line in sorted(lines, key=lambda item: item[0])]
+    muted = next((style.muted for style in styles.values()), "")
+    found = set_back([line for _, line in sorted(lines, key=lambda item: item[0])], muted)
     if has_baseline and focus is not None and found:
         found += _baseline_lines(frame, focus, found)
     return found
+
+
+def set_back(lines: Sequence[ChartLine], muted: str) -> list[ChartLine]:
+    """The lines of a chart; of many all but those on top and the best are thin and in one colour.
+
+    So the runs that matter stand out from a band of others, which keep their names in the legend.
+
+    Args:
+        lines: Those in the legend stand for a run each.
+        muted: The colour.
+    """
+    if sum(line.in_legend for line in lines) <= _MOST_IN_FULL:
+        return list(lines)
+    values = [_lowest(line) for line in lines]
+    best = lines[values.index(min(values))] if min(values) < math.inf else None
+    return [
+        line
+        if line is best or line.on_top or not line.in_legend
+        else replace(line, colour=muted, style="line", has_markers=False, set_back=True)
+        for line in lines
+    ]
+
+
+def _lowest(line: ChartLine) -> float:
+    """The best value of a line that marks it."""
+    finite = line.y[np.isfinite(line.y)] if line.best == "lowest" and line.in_legend else ()
+    return float(np.min(finite)) if len(finite) else math.inf
 
 
 def why_no_ngram_line(frame: LiveFrame, quantity_key: str) -> str:
@@ -113,6 +146,7 @@ def _baseline_lines(
         glyph=_BASELINE_GLYPH,
         style="dim",
         has_markers=False,
+        is_reference=True,
         smooth=False,
         show=frame.request.quantity.show,
     )
@@ -140,6 +174,7 @@ def earlier_line(
         has_markers=False,
         best=None,
         on_top=False,
+        in_focus=False,
         in_legend=False,
     )
 
@@ -189,6 +224,7 @@ def curve_line(
         style="thick" if spec.is_primary else "dim" if is_faint and not is_smoothed else "line",
         has_markers=not is_other,
         on_top=style.on_top and not is_faint,
+        in_focus=style.in_focus and not is_single and not is_faint,
         best="lowest" if spec.is_primary else None,
         smooth=not spec.is_primary,
         show=quantity.show,

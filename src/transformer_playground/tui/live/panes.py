@@ -41,7 +41,7 @@ _TONES: dict[Tone, str] = {
     "error": "bold $error",
 }
 _STATE_STYLES = {"running": "bold $accent", "failed": "bold $error", "finished": "$success"}
-_NO_SAMPLES = "No samples yet"
+_NO_SAMPLES, _NO_SAMPLES_YET = "No samples", "No samples yet"
 _NO_EVENTS = "No events yet"
 _LOG_GLYPHS: dict[LogKind, str] = {
     "evaluation": "●",
@@ -166,18 +166,25 @@ class SamplesPane(VerticalScroll):
         self._steps: tuple[tuple[int, tuple[SampleText, ...]], ...] = ()
         self._samples: tuple[SampleText, ...] | None = None
         self._at: int | None = None
-        self._drawn: tuple[SampleText, ...] | None = None
+        self._drawn: tuple[tuple[SampleText, ...], bool] | None = None
+        self._has_ended = False
 
     def compose(self) -> ComposeResult:
-        yield Static(_NO_SAMPLES, id="live-sample-text", markup=False)
+        yield Static(_NO_SAMPLES_YET, id="live-sample-text", markup=False)
 
     def on_mount(self) -> None:
         self._show()
 
-    def set_samples(self, samples: tuple[SampleText, ...]) -> None:
-        if samples is self._samples:
+    def set_samples(self, samples: tuple[SampleText, ...], *, has_ended: bool = False) -> None:
+        """Show the samples of a run.
+
+        Args:
+            samples: All of them.
+            has_ended: Whether there will be no more.
+        """
+        if samples is self._samples and has_ended == self._has_ended:
             return
-        self._samples = samples
+        self._samples, self._has_ended = samples, has_ended
         # A step can have several samples, because the user can request more.
         ordered = sorted(samples, key=lambda each: each.step)
         self._steps = tuple(
@@ -214,11 +221,12 @@ class SamplesPane(VerticalScroll):
         self._draw(texts)
 
     def _draw(self, texts: tuple[SampleText, ...]) -> None:
-        if texts == self._drawn:
+        if self._drawn == (texts, self._has_ended):
             return
-        self._drawn = texts
+        self._drawn = texts, self._has_ended
         parts = [_sample(each) for each in texts]
-        text = Content.assemble(("\n╌╌╌\n", _MUTED)).join(parts) if parts else Content(_NO_SAMPLES)
+        none = Content(_NO_SAMPLES if self._has_ended else _NO_SAMPLES_YET)
+        text = Content.assemble(("\n╌╌╌\n", _MUTED)).join(parts) if parts else none
         self.query_one("#live-sample-text", Static).update(text)
         self.scroll_home(animate=False)
 

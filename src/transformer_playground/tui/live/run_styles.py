@@ -1,7 +1,9 @@
 """Glyph, colours and name of each run in the charts of a view."""
 
 from collections.abc import Iterable
+from typing import Any
 
+from textual.app import App
 from textual.color import Color
 
 from transformer_playground.tui.contrast import dimmed
@@ -9,7 +11,14 @@ from transformer_playground.tui.live.chart_series import RunStyle
 from transformer_playground.tui.shared.view import View
 from transformer_playground.tui.themes import series_of
 
-_FAINT = 0.5
+# Shares of a colour that are mixed with the background.
+_FAINT, _MUTED = 0.5, 0.35
+
+
+def muted_colour(app: App[Any]) -> str:
+    """The colour of lines that are set back: that of text, mixed with the background."""
+    background = Color.parse(app.current_theme.background or "#000000")
+    return dimmed(Color.parse(app.theme_variables["foreground"]), background, _MUTED).hex
 
 
 def run_styles(
@@ -23,6 +32,7 @@ def run_styles(
     workspace, theme = view.context.workspace, view.app.current_theme
     background = Color.parse(theme.background or "#000000")
     plain = Color.parse(view.app.theme_variables["foreground"]).hex
+    muted = muted_colour(view.app)
     ids = tuple(run_ids)
     names = view.context.short_names(ids)
     styles = {}
@@ -39,5 +49,7 @@ def run_styles(
             plain,
             run_id in (workspace.baseline, on_top),
             names[run_id],
+            muted,
+            run_id == on_top,
         )
     return styles

@@ -108,6 +108,8 @@ class LiveView(LiveControls):
         self.query_one("#live").display = bool(shown)
         self._show_empty(is_empty=not shown)
         self._run_ids = shown
+        if self.poller.frame is None:
+            self._chart.set_empty("Reading the runs …")
         self._listed = {
             run_id: self.context.name_of(run_id)
             for run_id in shown
@@ -206,6 +208,10 @@ class LiveView(LiveControls):
         marks = frame.focus.marks if frame.focus else ()
         chart.x_label, chart.note = AXIS_TITLES[frame.request.x], marks_text(marks)
         chart.title = self._chart_title(frame)
+        if all(self._has_ended(run.run_id) for run in frame.runs):
+            chart.set_empty("No logged steps")
+        else:
+            chart.set_empty()
         chart.set_lines(
             chart_lines(
                 frame,
@@ -253,7 +259,7 @@ class LiveView(LiveControls):
             name = self.context.name_of(focus.run_id)
             numbers.border_title = Content(name)
             log.border_title = Content(f"events · {name}")
-        samples.set_samples(focus.samples)
+        samples.set_samples(focus.samples, has_ended=self._has_ended(focus.run_id))
         log.set_lines(focus.log)
         self._fit_below()
         self._show_numbers()

@@ -8,7 +8,7 @@ from textual.geometry import Size
 
 from transformer_playground.tui.charts.drawing import ChartDrawing
 from transformer_playground.tui.charts.series import ChartLine
-from transformer_playground.tui.charts.strips import Palette
+from transformer_playground.tui.charts.strips import Legend, LegendEntry, Palette
 from transformer_playground.tui.themes import SERIES
 
 PLAIN = Style()
@@ -77,3 +77,68 @@ def test_few_lines_keep_a_legend_with_the_best_values_above_the_plot() -> None:
     rows = chart(2, 100, 20)
     assert "◎" in rows[0]
     assert "run number 01" in rows[0]
+
+
+def named_by_value(height: int, focus: int) -> list[str]:
+    """The rows of a chart whose lines end at 3, 1, 2 and at nothing finite."""
+    drawing = ChartDrawing("nothing")
+    x = np.arange(1.0, 20.0)
+    drawing.set_lines(
+        [
+            ChartLine(
+                *(str(number), f"run {number}", x, end + 1 / x, SERIES[number].dark),
+                glyph=SERIES[number].glyph,
+                best="lowest",
+                on_top=number == focus,
+                in_focus=number == focus,
+            )
+            for number, end in enumerate((3.0, 1.0, 2.0, np.nan))
+        ]
+    )
+    return [strip.text for strip in drawing.strips(Size(100, height), PALETTE)]
+
+
+def test_the_legend_has_the_best_newest_value_first_and_marks_the_line_in_focus() -> None:
+    legend = " ".join(named_by_value(40, focus=0)[:3])
+    places = [legend.index(f"run {number}") for number in (1, 2, 0, 3)]
+    assert places == sorted(places)
+    assert f"{SERIES[0].glyph}▸run 0" in legend
+    assert legend.count("▸") == 1
+
+
+def test_labels_stand_in_the_order_of_the_values_and_say_what_ends_beyond_the_plot() -> None:
+    drawing = ChartDrawing("nothing")
+    x = np.arange(1.0, 20.0)
+    ends = (2.00, 2.03, 2.01, 5.0, 2.02)
+    drawing.set_lines(
+        [
+            ChartLine(
+                *(str(number), f"run {number}", x, np.linspace(end + 0.01, end, 19)),
+                SERIES[number].dark,
+                SERIES[number].glyph,
+                best="lowest",
+                is_reference=number == 3,
+            )
+            for number, end in enumerate(ends)
+        ]
+    )
+    drawing.left_out = 0.05
+    rows = [strip.text for strip in drawing.strips(Size(100, 20), PALETTE)]
+    labels = [row[-10:] for row in rows if "run" in row[-10:]]
+    assert [label[label.index("run") :].strip() for label in labels] == [
+        f"run {number}" for number in (3, 1, 4, 2, 0)
+    ]
+    assert [label for label in labels if "↑" in label] == [f" {SERIES[3].glyph}↑run 3 "[-10:]]
+
+
+def test_the_line_in_focus_has_a_place_in_a_legend_that_does_not_hold_all() -> None:
+    names = [f"a long name of the run number {number}" for number in range(4)]
+    entries = [
+        LegendEntry("●", name, "1.0", "", PLAIN, is_kept=number == 3)
+        for number, name in enumerate(names)
+    ]
+    legend = Legend(entries, (), 100, 1, PLAIN, PLAIN)
+    (row,) = [strip.text for strip in legend.strips(1)]
+    assert names[3] in row
+    assert "+" in row
+    assert names[2] not in row

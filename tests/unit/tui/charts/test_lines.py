@@ -299,6 +299,56 @@ def test_of_few_evaluations_the_first_is_left_out_if_that_more_than_halves_the_a
     assert fitted_y(steady, 0.05) == fitted_y(steady, 0.0)
 
 
+def test_a_run_that_ended_in_the_first_steps_is_seen_whole_only_where_no_other_goes_on() -> None:
+    failed, few = prepared([4.3]), prepared([4.3, 2.5, 2.3, 2.1, 2.0])
+    alone = fitted_y([failed], 0.05)
+    assert alone is not None
+    assert alone.low < 4.3 < alone.high
+    for usual in (few, prepared(falling())):
+        assert fitted_y([usual, failed], 0.05) == fitted_y([usual], 0.05)
+        every = fitted_y([usual, failed], 0.0)
+        assert every is not None
+        assert every.high > 4.3
+
+
+def test_the_start_of_the_axis_is_left_out_whichever_line_begins_there() -> None:
+    long, young = prepared(falling(1000)), prepared(falling(1000)[:80])
+    together = fitted_y([long, young], 0.05)
+    assert together is not None
+    # Its newest point is seen, but not the steps that are left out of the other.
+    assert young.raw.y[-1] < together.high < 3.5
+    # What begins late has no start to leave out.
+    branch = prepared([3.0, *[2.0] * 99], [float(step) for step in range(900, 1000)])
+    with_branch = fitted_y([long, branch], 0.05)
+    assert with_branch is not None
+    assert with_branch.high > 3.0
+
+
+def test_a_reference_widens_the_axis_only_where_it_is_near() -> None:
+    run = prepared([4.3, 2.6, 2.3, 2.1, 2.0])
+
+    def with_reference(value: float, left_out: float = 0.05) -> Span | None:
+        line = ChartLine("r", "r", run.line.x, np.full(5, value), "#ffffff", is_reference=True)
+        return fitted_y([run, PreparedLine(line, log=False, smoothing=0.0)], left_out)
+
+    usual = fitted_y([run], 0.05)
+    assert usual is not None
+    assert with_reference(1.0) == usual
+    near, every = with_reference(1.9), with_reference(1.0, 0.0)
+    assert near is not None
+    assert near.low == pytest.approx(1.9)
+    assert every is not None
+    assert every.low < 1.0
+
+
+@pytest.mark.parametrize("rows", [3, 4, 5, 6, 30])
+@pytest.mark.parametrize("y", [(0.0, 1.0), (700e6, 799e6), (1.05, 1.95), (0.02, 2.9), (0.3, 0.301)])
+def test_the_smallest_chart_has_a_scale(rows: int, y: tuple[float, float]) -> None:
+    plot = draw_plot([prepared([1.0, 2.0])], Span(0, 1), Span(*y), 20, rows)
+    assert len(plot.y_ticks) > 1
+    assert len(plot.y_ticks) < rows
+
+
 @pytest.mark.parametrize("step", [0, 500])
 def test_a_single_point_stands_at_the_left_end_of_the_axis(step: int) -> None:
     span = extent([prepared([4.0], [float(step)])])

@@ -12,6 +12,8 @@ from rich.style import Style
 from builders.runs import eval_row, make_run, status_row, train_row
 from transformer_playground.runs.fields import Parent
 from transformer_playground.runs.series import RunSeries
+from transformer_playground.tui.charts.axes import Span
+from transformer_playground.tui.charts.plot import BEST_MARK, draw_plot
 from transformer_playground.tui.charts.series import ChartLine, PreparedLine
 from transformer_playground.tui.charts.strips import legend_entry
 from transformer_playground.tui.live.chart_series import RunStyle, chart_lines
@@ -118,6 +120,32 @@ def test_the_run_in_focus_is_drawn_over_the_others(tmp_path: Path) -> None:
     assert [line.key for line in drawn(tmp_path, "a", "b", on_top="a") if line.on_top] == [
         "eval.val_loss/a"
     ]
+
+
+def test_of_many_runs_only_those_on_top_and_the_best_stand_out(tmp_path: Path) -> None:
+    names = [f"r{number}" for number in range(10)]
+    for number, name in enumerate(names):
+        make_run(tmp_path, name, [eval_row(1, 4.0), eval_row(2, 3.0 + (number - 7) ** 2)])
+    few = drawn(tmp_path, *names[:8], on_top="r2")
+    assert not any(line.set_back for line in few)
+    many = drawn(tmp_path, *names, on_top="r2")
+    assert [line.label for line in many if not line.set_back] == ["R2", "R7"]
+    others = [line for line in many if line.set_back]
+    assert len({line.colour for line in others}) == 1
+    assert not any(line.has_markers or line.style == "thick" for line in others)
+    # Each is in the legend, with its best value.
+    assert all(line.in_legend and line.best for line in many)
+    losses = PreparedLine(others[0], log=False, smoothing=0.0)
+    plot = draw_plot([losses], Span(0.0, 3.0), Span(0.0, 60.0), 20, 10)
+    assert BEST_MARK not in {chr(code) for code in plot.characters.flat}
+
+
+def test_without_a_best_value_no_line_stands_out_by_chance(tmp_path: Path) -> None:
+    names = [f"r{number}" for number in range(10)]
+    for name in names:
+        make_run(tmp_path, name, [train_row(1, grad_norm=1.0)])
+    lines = drawn(tmp_path, *names, on_top="r2", quantity="grad_norm")
+    assert [line.label for line in lines if not line.set_back] == ["R2"]
 
 
 def test_what_a_branch_continues_is_drawn_faint_up_to_where_it_starts(tmp_path: Path) -> None:
