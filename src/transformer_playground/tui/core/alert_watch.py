@@ -3,7 +3,7 @@
 import threading
 import time
 import weakref
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 MOST_ALERTS = 200
 """Alerts in the list; the oldest ones are dropped."""
+RECENT = 86_400.0
+"""Seconds before the start of the console in which a failure of a run is still an alert."""
 
 _LEAST_INTERVAL = 5.0
 # Share of one core.
@@ -81,6 +83,31 @@ class AlertWatch:
         disk = disk_alert(self._runs_dir)
         return (*alerts, *([disk] if disk else []))
 
+    def earlier_failures(
+        self, runs: "Mapping[str, RunInfo]", dismissed: "Mapping[str, float]"
+    ) -> "tuple[Alert, ...]":
+        """The alerts of runs that failed within a day before the watch began, oldest first.
+
+        Args:
+            runs: All runs by id.
+            dismissed: Run id -> Unix time at which its failure was dismissed.
+        """
+        from transformer_playground.runs.alerts import failed_alert
+
+        failed = [
+            (row.updated, row)
+            for row in runs.values()
+            if row.state == "failed"
+            and row.updated is not None
+            and max(self._began - RECENT, dismissed.get(row.run_id, 0.0)) < row.updated
+            and row.updated < self._began
+        ]
+        failed.sort(key=lambda each: each[0])
+        return tuple(
+            failed_alert(row.run_id, row.summary.step, at, row.problem)
+            for at, row in failed[-MOST_ALERTS:]
+        )
+
 
 class _Examined:
     """How far the rows of a run had been examined when they were read again from a later tail.
@@ -138,8 +165,12 @@ class AlertLog:
     """Alerts that were raised, each of them once; dismissed ones do not come back.
 
     Only the application's own thread changes it.
+
+    Attributes:
+        on_dismiss: Called with those that the user dismisses.
     """
 
+    on_dismiss: "Callable[[Sequence[Alert]], object]" = lambda _: None
     _raised: "dict[object, Alert]" = field(default_factory=dict)
     _dismissed: set[object] = field(default_factory=set)
 
@@ -158,11 +189,14 @@ class AlertLog:
         """Take an alert off the list."""
         if self._raised.pop(alert.key, None) is not None:
             self._dismissed.add(alert.key)
+            self.on_dismiss((alert,))
 
     def dismiss_all(self) -> None:
         """Empty the list."""
         self._dismissed.update(self._raised)
+        alerts = self.alerts
         self._raised.clear()
+        self.on_dismiss(alerts)
 
     @property
     def alerts(self) -> "tuple[Alert, ...]":

@@ -1,5 +1,6 @@
 """The alerts that were raised: enter goes to the run, other keys dismiss them."""
 
+import time
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -10,7 +11,7 @@ from textual.content import Content
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-from transformer_playground.formatting import clock_text
+from transformer_playground.formatting import moment_text
 from transformer_playground.runs.alerts import Alert
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.alert_watch import AlertLog
@@ -18,8 +19,8 @@ from transformer_playground.tui.core.context import context_of
 from transformer_playground.tui.dialogs.base import Dialog
 
 NO_ALERTS = (
-    "No alerts. Rules watch every run in training: losses that are not finite, spikes, a rising \
-validation loss, half the speed, a full disk."
+    "No alerts. Rules watch every run in training: failures, losses that are not finite, spikes, a \
+rising validation loss, half the speed, a full disk."
 )
 
 
@@ -29,7 +30,7 @@ def alert_line(alert: Alert, name: str) -> Content:
     Args:
         name: What the run is called; empty for the disk.
     """
-    when = "" if alert.time is None else f"{clock_text(alert.time)} "
+    when = "" if alert.time is None else f"{moment_text(alert.time, time.time())} "
     step = "" if alert.step is None else f" @ {alert.step:,}"
     return Content.assemble(
         (when, "$text-muted"),

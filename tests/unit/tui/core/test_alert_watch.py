@@ -18,6 +18,7 @@ from builders.runs import (
 from transformer_playground.runs.alerts import Alert
 from transformer_playground.tui.core import alert_watch, run_tails
 from transformer_playground.tui.core.alert_watch import MOST_ALERTS, AlertLog, AlertWatch
+from transformer_playground.tui.core.dismissed_failures import FILE_NAME, DismissedFailures
 
 
 def alert(step: int) -> Alert:
@@ -75,6 +76,56 @@ def test_a_run_that_fails_between_two_checks_is_an_alert_once(
     }
     assert [(each.kind, each.run_id) for each in watch.check(runs)] == [("failed", "quick")]
     assert watch.check(runs) == ()
+
+
+def test_failures_of_the_last_day_are_alerts_at_the_start_until_they_are_dismissed(
+    tmp_path: Path,
+) -> None:
+    watch, now = AlertWatch(tmp_path), time.time()
+    ages = {"old": 90_000.0, "earlier": 7200.0, "recent": 3600.0, "now": -1.0}
+    runs = {
+        name: run_info(name, "failed", problem="loss is nan\x1b", step=7, updated=now - age)
+        for name, age in ages.items()
+    }
+    runs["fine"] = run_info("fine", updated=now - 60)
+    found = watch.earlier_failures(runs, {})
+    assert [(each.run_id, each.step) for each in found] == [("earlier", 7), ("recent", 7)]
+    assert found[0].text == "failed: loss is nan␛"
+    assert found[0].time == now - 7200.0
+    # Dismissed before it failed once more.
+    dismissed = {"earlier": now - 7000.0, "recent": now - 8000.0}
+    assert [each.run_id for each in watch.earlier_failures(runs, dismissed)] == ["recent"]
+
+
+def test_dismissed_failures_are_kept_for_a_day_beside_the_settings(tmp_path: Path) -> None:
+    path, now = tmp_path / "config" / FILE_NAME, time.time()
+    here, there = tmp_path / "a", tmp_path / "b"
+    DismissedFailures(here, path).add(["old"], now - 90_000.0)
+    DismissedFailures(here, path).add(["one", "two"], now)
+    DismissedFailures(there, path).add(["three"], now)
+    assert DismissedFailures(here, path).times() == {"one": now, "two": now}
+    assert DismissedFailures(there, path).times() == {"three": now}
+    assert "old" not in path.read_text()
+    for broken in ("[", "[]", '{"a": 1}', '{"a": {"b": "c"}}'):
+        path.write_text(broken)
+        assert DismissedFailures(here, path).times() == {}
+    path.unlink()
+    path.mkdir()
+    unwritable = DismissedFailures(here, path)
+    unwritable.add(["one"], now)
+    assert unwritable.times() == {"one": now}
+
+
+def test_what_the_user_dismisses_is_announced_but_not_what_the_list_drops() -> None:
+    told: list[Alert] = []
+    log = AlertLog(told.extend)
+    log.add(map(alert, range(MOST_ALERTS + 5)))
+    assert told == []
+    log.dismiss(alert(7))
+    log.dismiss(alert(7))
+    log.dismiss_all()
+    assert len(told) == MOST_ALERTS
+    assert told[0] == alert(7)
 
 
 def test_a_condition_that_lasts_is_one_alert_when_rows_are_read_anew(
