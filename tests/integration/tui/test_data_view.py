@@ -117,6 +117,15 @@ def test_a_list_is_drawn_when_it_is_seen() -> None:
             await until(pilot, lambda: len(widths) > 1)
             await pilot.pause()
             assert widths == [78, 78]
+            # Of many entries those that are seen come first.
+            many: list[Line] = [((f"entry {number}", "plain"),) for number in range(500)]
+            pane.show(lambda _: iter(many), str, "batch")
+            entries = pane.query_one(OptionList)
+            assert 0 < entries.option_count < 100
+            await until(pilot, lambda: entries.option_count == 500)
+            entries.highlighted = 400
+            pane.show(lambda _: iter(many), str, "batch")
+            assert entries.highlighted == 400
 
     asyncio.run(drive())
 

@@ -251,14 +251,14 @@ def test_a_run_id_is_checked(project: Project) -> None:
         await open_form(console, pilot)
         await pilot.press("tab")
         await write(pilot, "taken")
-        assert "already a run 'taken'" in shown(console)
+        await until(pilot, lambda: "already a run 'taken'" in shown(console))
         await pilot.press("enter")
         assert not console.context.training.jobs
         await write(pilot, " x")
-        assert "is not a valid run ID" in shown(console)
+        await until(pilot, lambda: "is not a valid run ID" in shown(console))
         await pilot.press("backspace", "backspace")
         await write(pilot, "-2")
-        assert "already" not in shown(console)
+        await until(pilot, lambda: "already" not in shown(console))
         await pilot.press("enter")
         assert console.context.training.jobs[0].run_id == "taken-2"
         console.context.training.close()

@@ -1,6 +1,6 @@
 """Lists of the Data view: what each pane shows, and which entry is chosen."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -110,7 +110,12 @@ class Lists:
         results.rows = vocabulary_rows(
             source.table, counts.train, counts.val, results.cost, results.sort, MOST_ROWS
         )
-        pane.show(partial(vocabulary_lines, results.rows), vocabulary_head, title)
+        rows = results.rows
+
+        def write(width: int) -> Iterator[Line]:
+            return (line for row in rows for line in vocabulary_lines((row,), width))
+
+        pane.show(write, vocabulary_head, title)
 
     def show_counts(self, results: Results) -> None:
         """Documents by length, and the lines of both splits."""

@@ -1,6 +1,7 @@
 """Panes of the Data view: the tokens of a window, and lists with one line for each entry."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 
 from textual.app import ComposeResult
 from textual.containers import Vertical, VerticalScroll
@@ -13,10 +14,12 @@ from transformer_playground.terminal import visible_line
 from transformer_playground.tui.data.data_state import Line, Tone, id_lines, token_lines
 from transformer_playground.tui.shared.view import styled_lines
 
-Writer = Callable[[int], Sequence[Line]]
+Writer = Callable[[int], Iterable[Line]]
 """Writes lines for a number of columns."""
 
 _LEAST_WIDTH = 24
+# Entries of a list that are added at once, about as many as a screen holds.
+_AT_ONCE = 60
 STYLES: Mapping[Tone, str] = {
     "plain": "$foreground",
     "muted": "$text-muted",
@@ -85,7 +88,8 @@ class SentencePane(VerticalScroll):
 class ListPane(Vertical):
     """A list below a line with the titles of its columns, drawn again for another width.
 
-    A thousand entries take long to draw, so that a hidden list is drawn when it is shown.
+    A thousand entries take long to draw. They are added a screenful at a time, so that no key waits
+    for all of them, and a hidden list is drawn when it is shown.
     """
 
     def __init__(self, name: str) -> None:
@@ -94,6 +98,8 @@ class ListPane(Vertical):
         self._head: Callable[[int], str] = lambda _: ""
         # None: what is drawn is not what is to be shown.
         self._drawn_width: int | None = None
+        # Entries that are not added yet.
+        self._rest: Iterator[Line] = iter(())
 
     def compose(self) -> ComposeResult:
         yield Static(id=f"{self.id}-head", classes="data-head", markup=False)
@@ -124,9 +130,22 @@ class ListPane(Vertical):
         width = self._drawn_width = self._width
         self.query_one(".data-head", Static).update(Content(visible_line(self._head(width))))
         options = self.query_one(OptionList)
-        before = options.highlighted
-        lines = self._write(width)
+        before = options.highlighted or 0
         options.clear_options()
+        self._rest = iter(self._write(width))
+        self._add(before + _AT_ONCE)
+        if options.option_count:
+            options.highlighted = min(before, options.option_count - 1)
+        self.call_after_refresh(self._add_rest, self._rest)
+
+    def _add(self, count: int) -> bool:
+        """Add so many entries; returns whether there are more."""
+        lines = list(islice(self._rest, count))
+        options = self.query_one(OptionList)
         options.add_options(Option(styled_lines([line], STYLES)) for line in lines)
-        if lines:
-            options.highlighted = min(before or 0, len(lines) - 1)
+        return len(lines) == count
+
+    def _add_rest(self, rest: Iterator[Line]) -> None:
+        # Others may be shown by now.
+        if rest is self._rest and self._add(_AT_ONCE):
+            self.call_after_refresh(self._add_rest, rest)

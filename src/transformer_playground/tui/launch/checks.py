@@ -11,7 +11,7 @@ from textual.worker import Worker, get_current_worker
 
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.training.launch import Launch
-from transformer_playground.tui.launch.service import Preview, preview
+from transformer_playground.tui.launch.service import Preview, check_name, preview
 from transformer_playground.tui.launch.variants import Plan, check_plan, plan_of
 from transformer_playground.tui.shared.work import answer_in_thread
 
@@ -38,6 +38,14 @@ class LaunchChecks:
     def plan(self, launch: Launch) -> Plan:
         """The runs of a launch."""
         return plan_of(launch, self._runs_dir)
+
+    def names(self, launch: Launch, show: Callable[[tuple[Plan, str]], None]) -> None:
+        """Show the runs of a launch, and why one of them cannot have its id; empty if all can.
+
+        The folder of runs may be on a slow disk.
+        """
+        work = partial(self._names, launch)
+        self._start("names", work, show, lambda problem: (Plan(), problem))
 
     def problem_at_once(self, launch: Launch) -> str:
         """Why one of the first runs is not valid, whatever their ids; empty if all are.
@@ -66,6 +74,12 @@ class LaunchChecks:
         if len(plan.launches) > 1 and not found.problem:
             found = replace(found, problem=self._problem(plan))
         return found
+
+    def _names(self, launch: Launch) -> tuple[Plan, str]:
+        plan = self.plan(launch)
+        names = (each.run_id for each in plan.launches if each.run_id)
+        problems = (check_name(self._runs_dir, name) for name in names)
+        return plan, plan.problem or next(filter(None, problems), "")
 
     def _check(self, launch: Launch) -> tuple[Plan, str]:
         plan = self.plan(launch)

@@ -32,7 +32,6 @@ from transformer_playground.tui.launch.service import (
     ExperimentChoice,
     Preview,
     SettingValues,
-    check_name,
     choices,
     form_title,
     save_config,
@@ -165,7 +164,7 @@ class LaunchScreen(Dialog[tuple[Launch, ...]]):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         if event.input.id == "run-id":
-            self._show_plan(replace(self._launch(), overrides=self._candidate))
+            self._look_at_plan(replace(self._launch(), overrides=self._candidate))
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         if event.input.id == "run-id":
@@ -318,7 +317,7 @@ class LaunchScreen(Dialog[tuple[Launch, ...]]):
     def _refresh_preview(self) -> None:
         self._pending = None
         launch = replace(self._launch(), overrides=self._candidate)
-        self._show_plan(launch)
+        self._look_at_plan(launch)
         show = partial(self._show_preview, launch, self._typed)
         self._checks.preview(launch, self._like, show)
 
@@ -350,13 +349,12 @@ class LaunchScreen(Dialog[tuple[Launch, ...]]):
         rows = rows_of(self._values, overrides, self._opened, only_differing=self._only_differing)
         self._pane.table.show(rows)
 
-    def _show_plan(self, launch: Launch) -> None:
+    def _look_at_plan(self, launch: Launch) -> None:
+        self._checks.names(launch, partial(self._show_plan, launch))
+
+    def _show_plan(self, launch: Launch, found: tuple[Plan, str]) -> None:
         """How many runs there will be, and what is wrong with their ids."""
-        plan = self._checks.plan(launch)
-        names = [each.run_id for each in plan.launches if each.run_id]
-        problem = plan.problem or next(
-            filter(None, (check_name(self._runs_dir, name) for name in names)), ""
-        )
+        plan, problem = found
         is_several = len(plan.launches) + len(plan.existing) > 1
         text = plan_text(plan)
         self.query_one("#launch-plan", Static).update(Content(visible_line(text)))

@@ -17,6 +17,35 @@ CHECKS = "transformer_playground.tui.launch.checks"
 PATIENCE = 60
 
 
+def test_the_folder_of_runs_is_read_beside_the_keys(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def check_name(_: Path, name: str) -> str:
+        threads.append(threading.get_ident())
+        return f"{name} is taken"
+
+    monkeypatch.setattr(f"{CHECKS}.check_name", check_name)
+    found: list[tuple[Plan, str]] = []
+
+    async def drive() -> None:
+        app: App[None] = App()
+        async with app.run_test():
+            form: Screen[tuple[Launch, ...]] = Screen()
+            await app.push_screen(form)
+            launch = Launch("new", ("train.runtime.seed=1, 2",), "run-{seed}")
+            LaunchChecks(form, tmp_path, tmp_path).names(launch, found.append)
+            while not found:
+                await asyncio.sleep(0)
+
+    asyncio.run(drive())
+    plan, problem = found[0]
+    assert [launch.run_id for launch in plan.launches] == ["run-1", "run-2"]
+    assert problem == "run-1 is taken"
+    assert threading.get_ident() not in threads
+
+
 def test_of_two_requests_the_newer_is_answered_and_the_older_ends_early(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
