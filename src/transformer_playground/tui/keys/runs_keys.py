@@ -45,7 +45,7 @@ RUNS_KEYS: tuple[Key, ...] = (
     _runs("mark_all", "asterisk", "mark_all", "Select all runs that match.", "select all"),
     _runs("unmark", "A", "unmark", "Unselect all runs.", "unselect all"),
     _runs("pin", "p", "pin", "Set or clear the baseline of comparisons.", "baseline", footer=True),
-    _runs("sort", "o", "sort", "Sort by the next column.", footer=True),
+    _runs("sort", "o", "sort", "Sort by age, validation loss, then the next column.", footer=True),
     _runs("reverse", "O", "reverse", "Reverse the sort order."),
     _runs("tree", "T", "tree", "Show branches below the run that they started from."),
     _runs("columns", "c", "columns", "Choose the columns."),

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.cells import cell_len
 from textual.content import Content
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
@@ -22,6 +23,8 @@ _STYLES: Mapping[str, str] = {
     "broken": "$text-error",
 }
 _MAX_ABOUT = 200
+# Cells of the longest name that the narrow pane of the stylesheet holds.
+_SLIM_NAME = 23
 
 
 class ExperimentList(OptionList):
@@ -44,9 +47,14 @@ class ExperimentList(OptionList):
         experiments: "Sequence[Experiment]",
         details: "Mapping[str, ExperimentDetails]",
         start: tuple[str, int] | None = None,
+        *,
+        has_runs: bool = False,
     ) -> None:
         """Show experiments; `start` is name and seconds of the one to start with."""
         shown = [(each.name, details.get(each.name)) for each in experiments]
+        longest = max((cell_len(name) for name, _ in shown), default=0)
+        # Once there are runs, their table needs the space more than descriptions do.
+        self.set_class(has_runs and longest <= _SLIM_NAME, "-slim")
         width = self.scrollable_content_region.width
         is_same = (shown, width, start) == (self._shown, self._shown_width, self._start)
         if is_same:

@@ -183,7 +183,12 @@ class RunsView(RunActions):
     def _show_experiments(self) -> None:
         experiments = self.context.snapshot.experiments
         start = self.context.snapshot.start
-        self.query_one(ExperimentList).show(experiments, self._details.experiments, start)
+        self.query_one(ExperimentList).show(
+            experiments,
+            self._details.experiments,
+            start,
+            has_runs=bool(self.context.snapshot.runs),
+        )
         if self._pane == "experiments":
             self._show_details()
 
