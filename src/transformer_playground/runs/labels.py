@@ -98,7 +98,9 @@ class TellingSettings(Generic[_Run]):
                 for key in {*self._keys[run], *self._keys[other]}
                 if self._text(run, key) != self._text(other, key)
             )
-            key = min(different, key=self._places.__getitem__)
+            key = min(different, key=self._places.__getitem__, default=None)
+            if key is None:
+                break
             chosen.append(key)
             text = self._text(run, key)
             agreeing = self._group((*path, key), agreeing, key)[text]
