@@ -33,6 +33,8 @@ _GRID_SPACING = 4
 _GLYPH_SPACING = 24
 _COLUMNS_PER_SPARSE_POINT = 3
 _ROWS_PER_TICK = 3
+# So many more ticks are tried until there are two.
+_MOST_FINER = 5
 # Of fewer points none is left out, of fewer than that only a start that is worth it.
 _MIN_POINTS_TO_LEAVE_OUT, _MIN_POINTS_TO_LEAVE_OUT_USUALLY = 4, 6
 LEFT_OUT_NOTE = "y axis: start and outliers left out"
@@ -190,12 +192,13 @@ def draw_plot(
 
 
 def _y_ticks(y: Span, rows: int, kind: Kind) -> Sequence[Tick]:
-    """Ticks of the y axis: two at least where they fit, because one gives no scale."""
+    """Ticks of the y axis: two at least from three rows on, because one gives no scale."""
     usual = max(1, rows // _ROWS_PER_TICK)
-    for limit in range(usual, rows):
-        found = ticks(y, limit, kind)
-        if len(found) > 1:
-            return found
+    if rows >= _ROWS_PER_TICK:
+        for limit in range(usual, usual + _MOST_FINER):
+            found = ticks(y, limit, kind)
+            if len(found) > 1:
+                return found if len(found) < rows else (found[0], found[-1])
     return ticks(y, usual, kind)
 
 

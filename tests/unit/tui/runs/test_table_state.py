@@ -203,7 +203,7 @@ def test_each_setting_that_differs_is_a_column_and_the_rest_is_told_once() -> No
     state = sweep()
     columns = {column.header: column for column in state.columns()}
     assert list(columns)[:3] == ["state", "positional_encoding", "learning_rate"]
-    assert state.text(state.order[1], columns["learning_rate"], NOW) == "0.003"
+    assert state.text(state.order[1], columns["learning_rate"], NOW) == "3e-3"
     assert told(state) == ("tiny", {"seed": "1"})
     state.filter("positional_encoding=rope", NOW)
     assert "positional_encoding" not in [column.header for column in state.columns()]
@@ -217,7 +217,7 @@ def test_runs_are_named_by_what_differs_and_sorted_by_these_names() -> None:
     state = sweep()
     state.sort_by("run", NOW)
     names = [state.name(run_id) for run_id in state.order]
-    assert names == ["alibi 1e-2", "alibi 3e-3", "rope 1e-2", "rope 3e-3"]
+    assert names == ["alibi 3e-3", "alibi 1e-2", "rope 3e-3", "rope 1e-2"]
 
 
 def test_the_order_by_a_setting_comes_back_when_the_runs_differ_in_it_again() -> None:
