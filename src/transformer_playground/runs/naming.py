@@ -147,7 +147,9 @@ class RunNames:
                 parts[run_id] = (Part(run_id, math.inf),)
             else:
                 groups.setdefault(known.row.experiment, []).append(known)
-        has_experiments = len({known.row.experiment for known in self._known.values()}) > 1
+        # A folder that cannot be read is no run of another experiment.
+        read = [known.row for known in self._known.values() if known.row.settings]
+        has_experiments = len({row.experiment for row in read}) > 1
         for experiment, members in groups.items():
             prefix = experiment if experiment and has_experiments else ""
             parts |= self._parts_of_group(members, prefix, experiment or "")

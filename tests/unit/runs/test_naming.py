@@ -109,6 +109,8 @@ def test_runs_of_several_experiments_are_told_apart_within_each() -> None:
     ]
     assert labels(*rows) == ["char rope", "char alibi", "words"]
     assert name_runs(rows).varying == (LAYERS, PE)
+    broken = run_info("broken-one", "broken")
+    assert labels(*rows[:2], broken) == ["rope", "alibi", "broken-one"]
 
 
 def test_a_word_of_two_settings_is_written_with_its_setting() -> None:

@@ -203,7 +203,7 @@ def _y_ticks(y: Span, rows: int, kind: Kind) -> Sequence[Tick]:
 
 
 def with_crosshair(plot: Plot, lines: Sequence[PreparedLine], at: float, *, log: bool) -> Plot:
-    """The plot with a vertical line at a position, and the glyphs of lines at their nearest points."""
+    """The plot with a vertical line at a position and the glyphs of lines at the points nearest."""
     characters, owner = plot.characters.copy(), plot.owner.copy()
     column = plot.column_of(at)
     if column is not None:

@@ -182,7 +182,7 @@ def progress_text(row: RunInfo) -> str:
     glyph = state_glyph(row.state)
     if row.state == "finished":
         return glyph
-    if row.state in ("failed", "broken") and row.problem:
+    if row.state == "failed" and row.problem:
         return f"{glyph} {_reason(row.problem)}"
     percent = _percent(row, row.summary.step)
     if percent is None or row.state in ("queued", "preparing", "starting", "new", "broken"):

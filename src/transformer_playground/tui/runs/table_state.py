@@ -348,7 +348,8 @@ class RunsTableState:
             return None, {}
         from transformer_playground.runs.naming import setting_headers
 
-        rows = (self.runs[run_id] for run_id in shown if run_id in self.runs)
+        known = (self.runs[run_id] for run_id in shown if run_id in self.runs)
+        rows = (row for row in known if row.settings)
         first = next(rows, None)
         experiment = first.experiment if first else None
         is_one = all(row.experiment == experiment for row in rows)
