@@ -200,10 +200,17 @@ class Console(App[int], inherit_bindings=False):
 
         new_launch(self.context)
 
+    @property
+    def _run_shown(self) -> str | None:
+        from transformer_playground.tui.shared.view import View
+
+        screen = self.screen
+        return screen.run_shown if isinstance(screen, View) else self.context.workspace.current
+
     def action_again(self) -> None:
         from transformer_playground.tui.launch.actions import train_again
 
-        train_again(self.context)
+        train_again(self.context, self._run_shown)
 
     def action_share(self) -> None:
         from transformer_playground.tui.shared.share import share_runs
@@ -213,7 +220,7 @@ class Console(App[int], inherit_bindings=False):
     def action_branch(self) -> None:
         from transformer_playground.tui.launch.actions import branch_from_checkpoint
 
-        branch_from_checkpoint(self.context)
+        branch_from_checkpoint(self.context, self._run_shown)
 
     def on_launch_requested(self, event: LaunchRequested) -> None:
         from transformer_playground.tui.launch.actions import edit_launch

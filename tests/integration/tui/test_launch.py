@@ -23,6 +23,7 @@ from transformer_playground.tui.launch.rate_screen import RateScreen
 from transformer_playground.tui.launch.rate_test import RateTest
 from transformer_playground.tui.launch.settings_table import SettingsPane, SettingsTable
 from transformer_playground.tui.launch.view import LaunchScreen
+from transformer_playground.tui.live.view import LiveView
 
 NAMES = {
     "=": "equals_sign",
@@ -584,5 +585,12 @@ def test_a_run_is_trained_again_with_its_overrides(project: Project) -> None:
         await until(pilot, lambda: any(row.key == "model.norm" for row in table.rows))
         row = next(row for row in table.rows if row.key == "model.norm")
         assert (row.new, row.was, row.default) == ("rmsnorm", "rmsnorm", "layernorm")
+        # A view of one run means that one, wherever the cursor of the table is.
+        await pilot.press("escape", "2")
+        await until(pilot, lambda: isinstance(console.screen, LiveView))
+        console.context.workspace.current = None
+        await pilot.press("C")
+        await until(pilot, lambda: isinstance(console.screen, LaunchScreen))
+        await until(pilot, lambda: "Train again like real" in shown(console))
 
     with_console(make_trained_project(project.root / "trained", "real"), steps, size=(120, 40))

@@ -60,16 +60,16 @@ def _choose_experiment(context: AppContext, folder: Path) -> None:
     context.app.run_worker(find, group="launch", thread=True, exclusive=True)
 
 
-def branch_from_checkpoint(context: AppContext) -> None:
-    """Choose a checkpoint of the current run, then edit the launch of a branch from it."""
-    row = context.snapshot.runs.get(context.workspace.current or "")
+def branch_from_checkpoint(context: AppContext, run_id: str | None) -> None:
+    """Choose a checkpoint of a run, then edit the launch of a branch from it."""
+    row = context.snapshot.runs.get(run_id or "")
     if row is None or row.experiment is None:
         context.app.notify("Put the cursor on a run first.", severity="warning", markup=False)
         return
-    run_id, experiment, max_iters = row.run_id, row.experiment, row.max_iters
+    parent, experiment, max_iters = row.run_id, row.experiment, row.max_iters
 
     def find() -> None:
-        found = choices_of(context.runs_dir, run_id).checkpoints
+        found = choices_of(context.runs_dir, parent).checkpoints
         context.app.call_from_thread(show, found)
 
     steps: list[Choice] = []
@@ -77,24 +77,24 @@ def branch_from_checkpoint(context: AppContext) -> None:
     def show(found: tuple[Choice, ...]) -> None:
         steps[:] = found
         if not found:
-            text = f"{context.name_of(run_id)} has no checkpoint to branch from."
+            text = f"{context.name_of(parent)} has no checkpoint to branch from."
             context.app.notify(text, severity="warning", markup=False)
             return
-        title = f"Branch from a checkpoint of {context.name_of(run_id)}"
+        title = f"Branch from a checkpoint of {context.name_of(parent)}"
         context.app.push_screen(PickScreen(title, checkpoint_rows(found), None), take)
 
     def take(checkpoint: str | None) -> None:
         if checkpoint is not None:
             step = next((each.step for each in steps if checkpoint in each.names), None)
             longer = longer_training(step, max_iters)
-            edit_launch(context, Launch(experiment, longer, branch=(run_id, checkpoint)))
+            edit_launch(context, Launch(experiment, longer, branch=(parent, checkpoint)))
 
     context.app.run_worker(find, group="launch", thread=True, exclusive=True)
 
 
-def train_again(context: AppContext) -> None:
-    """Edit a launch with the settings of the current run."""
-    row = context.snapshot.runs.get(context.workspace.current or "")
+def train_again(context: AppContext, run_id: str | None) -> None:
+    """Edit a launch with the settings of a run."""
+    row = context.snapshot.runs.get(run_id or "")
     if row is None:
         context.app.notify("Put the cursor on a run first.", severity="warning", markup=False)
         return

@@ -73,6 +73,10 @@ class RunsView(RunActions):
         self.set_class(self.size.width >= _VERY_WIDE, "-vast")
         self.call_after_refresh(self._update_title)
 
+    @property
+    def run_shown(self) -> str | None:
+        return self.context.workspace.current
+
     def refresh_view(self) -> None:
         """Show the current snapshot; draws only what has changed."""
         self._load_settings()

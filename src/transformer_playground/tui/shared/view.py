@@ -16,6 +16,7 @@ from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import key_hint
 from transformer_playground.tui.core.alert_watch import AlertLog
 from transformer_playground.tui.core.context import AppContext, context_of
+from transformer_playground.tui.core.workspace import focus_of
 from transformer_playground.tui.shared.key_bar import KeyBar
 
 VIEWS = (
@@ -133,6 +134,11 @@ class View(Screen[None]):
     @property
     def context(self) -> AppContext:
         return context_of(self)
+
+    @property
+    def run_shown(self) -> str | None:
+        """The run that commands on one run act on: the one that the view shows."""
+        return focus_of(self.context.workspace, [*self.context.snapshot.runs])
 
     def key_hint(self, binding_id: str) -> str:
         """The key of a binding as a hint shows it, with the user's keymap applied."""

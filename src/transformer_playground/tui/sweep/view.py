@@ -271,6 +271,11 @@ class SweepView(View):
     def on_configurations_table_moved(self) -> None:
         self._draw_current()
 
+    @property
+    def run_shown(self) -> str | None:
+        row = run_of(self.table.current) if self.table.current else None
+        return row.run_id if row else None
+
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action in _NEEDS_RESULTS and self.picture.results is None:
             return None
@@ -278,13 +283,11 @@ class SweepView(View):
 
     def action_open(self) -> None:
         """Open a run of the combination under the cursor in Live."""
-        current = self.table.current
-        row = run_of(current) if current else None
-        if row is None:
+        run_id = self.run_shown
+        if run_id is None:
             self.notify("This configuration has not been trained yet.", markup=False)
             return
-        self.context.publish_workspace(current=row.run_id)
-        self.context.workspace.opened = row.run_id
+        self.context.publish_workspace(current=run_id, opened=True)
         self.app.switch_mode("live")
 
     def action_mark_all(self) -> None:
