@@ -289,8 +289,9 @@ def setting_text(value: Any, *, is_exact: bool = False) -> str:
     text = toml_value(value)
     if isinstance(value, float) and not is_exact:
         return setting_number_text(value)
-    is_long = isinstance(value, int) and len(text) > VALUE_WIDTH
-    return power_text(value) if is_long and not is_exact else text
+    if isinstance(value, int) and len(text) > VALUE_WIDTH and not is_exact:
+        return power_text(value)
+    return text
 
 
 def setting_keys(rows: Iterable[RunInfo]) -> set[str]:

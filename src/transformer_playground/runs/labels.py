@@ -44,7 +44,7 @@ def fitting(parts: Sequence[Part], width: int) -> str:
     kept, text = list(parts), joined(parts)
     while len(text) > width and len(kept) > 1:
         # Of equal ones the last.
-        least = min(reversed(kept), key=lambda part: part.weight)
+        least = min(kept[::-1], key=lambda part: part.weight)
         kept = [part for part in kept if part is not least]
         text = joined(kept) + _CUT
     return text
