@@ -16,6 +16,7 @@ from transformer_playground.tui.charts.axes import FloatArray, Span
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
+Masks = NDArray[np.uint8]
 
 DOTS_ACROSS, DOTS_DOWN = 2, 4
 BRAILLE = 0x2800
@@ -159,8 +160,8 @@ def rasterize(line: ColumnAggregates, span: Span, columns: int, rows: int) -> Bo
         span: Visible range of y: the top row is centred on its high end, the bottom row on its
             low end; the line is clipped beyond.
     """
-    first, last, top, bottom = (
-        row_of(values, span, rows) for values in (line.first, line.last, line.high, line.low)
+    first, last, top, bottom = row_of(
+        np.stack([line.first, line.last, line.high, line.low]), span, rows
     )
     later = np.flatnonzero(line.joined)
     joins = _connections(line.column[later - 1], last[later - 1], line.column[later], first[later])
@@ -218,6 +219,49 @@ def _fill(
     return covered[:, :rows] > 0
 
 
+def masks_of(dots: BoolArray) -> Masks:
+    """The dots of each cell as bits, uint8 [rows, columns].
+
+    Args:
+        dots: bool [2 x columns, 4 x rows].
+    """
+    columns, rows = dots.shape[0] // DOTS_ACROSS, dots.shape[1] // DOTS_DOWN
+    cells = dots.reshape(columns, DOTS_ACROSS, rows, DOTS_DOWN)
+    masks: Masks = np.einsum("cirj,ij->rc", cells, _BITS, dtype=np.uint8, casting="unsafe")
+    return masks
+
+
+class LineRaster:
+    """A line in the cells of a plot.
+
+    The last result is kept: of many runs in one chart few have new points when it is drawn again.
+    """
+
+    def __init__(self, points: Points) -> None:
+        self._points = points
+        self._aggregated: tuple[object, ColumnAggregates] | None = None
+        self._masks: tuple[object, Masks] | None = None
+
+    def aggregated(self, x: Span, columns: int) -> ColumnAggregates:
+        """The line over `columns` columns of cells that show `x`."""
+        wanted = x, columns
+        if self._aggregated is None or self._aggregated[0] != wanted:
+            dots = columns * DOTS_ACROSS
+            self._aggregated = wanted, aggregate_columns(self._points, x, dots)
+        return self._aggregated[1]
+
+    def masks(self, x: Span, y: Span, columns: int, rows: int, *, is_thick: bool) -> Masks:
+        """Its dots in each cell, uint8 [rows, columns]."""
+        wanted = x, y, columns, rows, is_thick
+        if self._masks is None or self._masks[0] != wanted:
+            part = self.aggregated(x, columns)
+            dots = rasterize(part, y, columns * DOTS_ACROSS, rows * DOTS_DOWN)
+            if is_thick:
+                dots[:, 1:] |= dots[:, :-1].copy()
+            self._masks = wanted, masks_of(dots)
+        return self._masks[1]
+
+
 class BrailleCanvas:
     """Character cells with braille dots, each with the line that owns it.
 
@@ -231,16 +275,14 @@ class BrailleCanvas:
         self.masks = np.zeros((rows, columns), dtype=np.uint8)
         self.owner = np.full((rows, columns), -1, dtype=np.int16)
 
-    def add(self, dots: BoolArray, owner: int, *, covers: BoolArray | bool = False) -> BoolArray:
+    def add(self, masks: Masks, owner: int, *, covers: BoolArray | bool = False) -> BoolArray:
         """Put a line on top; returns the cells that it touches.
 
         Args:
-            dots: bool [2 x columns, 4 x rows].
+            masks: uint8 [rows, columns]: bits of its dots in each cell.
             covers: In which cells it replaces the dots of other lines instead of adding to them:
                 keeps a line readable on a noisy one.
         """
-        cells = dots.reshape(self.columns, DOTS_ACROSS, self.rows, DOTS_DOWN)
-        masks = np.einsum("cirj,ij->rc", cells, _BITS, dtype=np.uint8, casting="unsafe")
         touched: BoolArray = masks > 0
         self.masks = np.where(touched & covers, masks, self.masks | masks)
         self.owner[touched] = owner

@@ -15,9 +15,8 @@ from transformer_playground.tui.charts.braille import (
     BrailleCanvas,
     ColumnAggregates,
     IntArray,
+    LineRaster,
     Points,
-    aggregate_columns,
-    rasterize,
     row_of,
 )
 from transformer_playground.tui.charts.series import DataPoint, PreparedLine
@@ -160,14 +159,12 @@ def draw_plot(
         lines: The topmost line last.
         y: Visible range of y; None fits the data within `x`.
     """
-    dots = columns * DOTS_ACROSS
-    shown = [aggregate_columns(line.shown, x, dots) for line in lines]
-    raw = [aggregate_columns(line.raw, x, dots) if line.is_smoothed else None for line in lines]
-    y = y or _fitting_y([*shown, *(part for part in raw if part is not None)])
-    cells = _PlotCanvas(BrailleCanvas(columns, rows), y)
-    for number, part in enumerate(raw):
-        if part is not None:
-            cells.add_line(part, 2 * number + 1, _FAINT)
+    smoothed = [(number, line) for number, line in enumerate(lines) if line.is_smoothed]
+    shown = [line.raster.aggregated(x, columns) for line in lines]
+    y = y or _fitting_y([*shown, *(line.raw_raster.aggregated(x, columns) for _, line in smoothed)])
+    cells = _PlotCanvas(BrailleCanvas(columns, rows), x, y)
+    for number, line in smoothed:
+        cells.add_line(line.raw_raster, 2 * number + 1, _FAINT)
     for rank, style in ((_FAINT, "dim"), (_THIN, "points"), (_THIN, "line"), (_THICK, "thick")):
         for number, (line, part) in enumerate(zip(lines, shown, strict=True)):
             if line.line.style == style:
@@ -176,7 +173,7 @@ def draw_plot(
                 if style == "points":
                     cells.add_glyphs(_corners(part), owner, glyph)
                     continue
-                cells.add_line(part, owner, rank)
+                cells.add_line(line.raster, owner, rank)
                 if line.line.has_markers and rank != _FAINT:
                     places = _glyph_places(part, line.shown, x, columns, number, len(lines))
                     cells.add_glyphs(places, owner, glyph)
@@ -272,8 +269,8 @@ def _glyph_places(
 class _PlotCanvas:
     """Character cells of a plot; later drawings cover earlier ones."""
 
-    def __init__(self, canvas: BrailleCanvas, y: Span) -> None:
-        self._canvas, self._y = canvas, y
+    def __init__(self, canvas: BrailleCanvas, x: Span, y: Span) -> None:
+        self._canvas, self._x, self._y = canvas, x, y
         self._glyphs = np.zeros((canvas.rows, canvas.columns), dtype=np.uint32)
         self._special = np.full((canvas.rows, canvas.columns), NO_OWNER, dtype=np.int16)
         self._rank = np.zeros((canvas.rows, canvas.columns), dtype=np.int8)
@@ -288,15 +285,12 @@ class _PlotCanvas:
         braille = np.where(masks > 0, np.uint32(BRAILLE) + masks, np.uint32(ord(" ")))
         return np.where(self._glyphs > 0, self._glyphs, braille).astype(np.uint32)
 
-    def add_line(self, part: ColumnAggregates, owner: int, rank: int) -> None:
-        if not len(part.column):
-            return
+    def add_line(self, line: LineRaster, owner: int, rank: int) -> None:
         canvas = self._canvas
-        across, down = canvas.columns * DOTS_ACROSS, canvas.rows * DOTS_DOWN
-        dots = rasterize(part, self._y, across, down)
-        if rank == _THICK:
-            dots[:, 1:] |= dots[:, :-1].copy()
-        touched = canvas.add(dots, owner, covers=self._rank < rank)
+        if not len(line.aggregated(self._x, canvas.columns).column):
+            return
+        masks = line.masks(self._x, self._y, canvas.columns, canvas.rows, is_thick=rank == _THICK)
+        touched = canvas.add(masks, owner, covers=self._rank < rank)
         self._rank[touched] = rank
         self._glyphs[touched] = 0
 

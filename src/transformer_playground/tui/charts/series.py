@@ -15,7 +15,7 @@ from transformer_playground.runs.metrics import Axis
 from transformer_playground.runs.thinning import Buckets
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.axes import LIMIT, FloatArray, to_log_axis
-from transformer_playground.tui.charts.braille import Points, finite_points
+from transformer_playground.tui.charts.braille import LineRaster, Points, finite_points
 
 AXIS_TITLES: dict[Axis, str] = {"step": "step", "tokens": "tokens seen", "time": "training time"}
 # Share of the points of a line that are extremes, at each end.
@@ -90,6 +90,14 @@ class ChartLine:
             and (self.style, self.smooth, self.best) == (other.style, other.smooth, other.best)
         )
 
+    def has_dots_of(self, other: "ChartLine") -> bool:
+        """Whether both have the same data and the same signs, whatever their names and colours."""
+        return self.has_data_of(other) and (self.glyph, self.has_markers, self.on_top) == (
+            other.glyph,
+            other.has_markers,
+            other.on_top,
+        )
+
 
 @dataclass(frozen=True)
 class AxisMark:
@@ -145,6 +153,16 @@ class PreparedLine:
         # Larger values would overflow within the average.
         bounded = np.where(np.isfinite(self._y), np.clip(self._y, -LIMIT, LIMIT), np.nan)
         return self._points(self._smoothed(bounded))
+
+    @cached_property
+    def raster(self) -> LineRaster:
+        """The cells of `shown`."""
+        return LineRaster(self.shown)
+
+    @cached_property
+    def raw_raster(self) -> LineRaster:
+        """The cells of `raw`."""
+        return LineRaster(self.raw)
 
     def _smoothed(self, y: FloatArray) -> FloatArray:
         buckets = self.line.buckets

@@ -11,8 +11,10 @@ from numpy.typing import NDArray
 from transformer_playground.tui.charts.axes import Span
 from transformer_playground.tui.charts.braille import (
     BrailleCanvas,
+    LineRaster,
     aggregate_columns,
     finite_points,
+    masks_of,
     rasterize,
     row_of,
 )
@@ -194,11 +196,11 @@ def test_dots_fill_braille_cells_and_the_last_line_owns_them() -> None:
     lower, upper = np.zeros((4, 4), dtype=bool), np.zeros((4, 4), dtype=bool)
     lower[0, 0] = lower[2, 3] = True
     upper[3, 3] = True
-    canvas.add(lower, 0)
-    canvas.add(upper, 1)
+    canvas.add(masks_of(lower), 0)
+    canvas.add(masks_of(upper), 1)
     assert canvas.masks.tolist() == [[0x01, 0x40 | 0x80]]
     assert canvas.owner.tolist() == [[0, 1]]
-    canvas.add(upper, 2, covers=True)
+    canvas.add(masks_of(upper), 2, covers=True)
     assert canvas.masks.tolist() == [[0x01, 0x80]]
     assert canvas.owner.tolist() == [[0, 2]]
 
@@ -211,8 +213,28 @@ def test_each_dot_has_its_own_place_in_a_braille_character(column: int, row: int
     dots = np.zeros((2, 4), dtype=bool)
     dots[column, row] = True
     canvas = BrailleCanvas(1, 1)
-    canvas.add(dots, 0)
+    canvas.add(masks_of(dots), 0)
     assert int(canvas.masks[0, 0]) == 1 << (number - 1)
+
+
+def test_a_line_that_is_drawn_again_with_other_axes_has_the_dots_of_these() -> None:
+    points = finite_points(np.arange(40.0), np.arange(40.0) % 7)
+    kept = LineRaster(points)
+    usual: tuple[Span, Span, int, int, bool] = (Span(0, 39), Span(0, 6), 12, 4, False)
+    for changed in (
+        usual,
+        usual,
+        (Span(0, 20), *usual[1:]),
+        (usual[0], Span(0, 9), *usual[2:]),
+        (*usual[:2], 9, *usual[3:]),
+        (*usual[:3], 5, False),
+        (*usual[:4], True),
+    ):
+        x, y, columns, rows, is_thick = changed
+        again = kept.masks(x, y, columns, rows, is_thick=is_thick)
+        first = LineRaster(points).masks(x, y, columns, rows, is_thick=is_thick)
+        assert again.tolist() == first.tolist()
+        assert kept.masks(x, y, columns, rows, is_thick=is_thick) is again
 
 
 def test_rows_count_from_the_top() -> None:
