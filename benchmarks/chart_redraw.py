@@ -5,11 +5,13 @@ lines, gaps or axes. Both sides draw the same line into the same grid in alterna
 
 First drawing: cost of new data (finding gaps, drawing). Redraw: cost of a change of window or size.
 Crosshair: cost of a move of the crosshair on the screen of a running console.
-Grid: cost of 20 small charts that all have new data, and of a move of their cursor.
+Grid: cost of 20 small charts that all have new data, and of a move of their cursor. Overlaid: of 12
+charts with the lines of 20 runs each, while one run has new data, at first, and of their cursor.
 """
 
 import argparse
 import asyncio
+import itertools
 import json
 import statistics
 import time
@@ -45,10 +47,16 @@ def prepare(count: int, lines: int, smoothing: float) -> list[PreparedLine]:
     ]
 
 
-def draw_all(lines: list[PreparedLine]) -> None:
+def draw_all(lines: list[PreparedLine], columns: int = _COLUMNS) -> None:
     span = extent(lines)
     if span is not None:
-        draw_plot(lines, span, None, _COLUMNS, _ROWS)
+        draw_plot(lines, span, None, columns, _ROWS)
+
+
+def draw_again(lines: list[PreparedLine]) -> Callable[[], None]:
+    """Draw in one width and then in another: the dots of the last drawing are kept."""
+    widths = itertools.cycle((_COLUMNS, _COLUMNS - 1))
+    return lambda: draw_all(lines, next(widths))
 
 
 def plain_loop(x: FloatArray, y: FloatArray) -> None:
@@ -146,6 +154,50 @@ async def grid_on_screen(count: int, repeats: int) -> tuple[float, float]:
         return redrawn, milliseconds(move, repeats)
 
 
+def overlaid_cells(curves: list[tuple[FloatArray, FloatArray]]) -> list[GridCell]:
+    """A chart for each of 12 quantities with the curves of all runs."""
+    return [
+        GridCell(
+            str(place),
+            f"quantity {place}",
+            [
+                ChartLine(str(run), f"run {run}", *curve, "#56b4e9", best="lowest")
+                for run, curve in enumerate(curves)
+            ],
+            left_out=0.05,
+        )
+        for place in range(12)
+    ]
+
+
+async def overlaid_on_screen(count: int, repeats: int) -> tuple[float, float, float]:
+    """Milliseconds of drawing 12 charts of 20 runs: all new, one run new, and their cursor."""
+    stage = _Grid()
+    async with stage.run_test(size=(140, 45)) as pilot:
+        grid = stage.query_one(ChartGrid)
+        await pilot.pause()
+        look = GridLook(legend=20)
+
+        def show(curves: list[tuple[FloatArray, FloatArray]]) -> None:
+            grid.set_cells(overlaid_cells(curves), (3, 4), look)
+            for y in range(grid.size.height):
+                grid.render_line(y)
+
+        def move() -> None:
+            grid.move_crosshair(-1)
+            for y in range(grid.size.height):
+                grid.render_line(y)
+
+        curves = [losses(count, seed) for seed in range(20)]
+        all_new = iter([[losses(count, seed) for seed in range(20)] for _ in range(repeats)])
+        one_new = iter([[*curves[1:], losses(count - 1, 0)] for _ in range(repeats)])
+        first = milliseconds(lambda: show(next(all_new)), repeats)
+        show(next(one_new))
+        redrawn = milliseconds(lambda: show(next(one_new)), repeats - 1)
+        grid.toggle_crosshair()
+        return first, redrawn, milliseconds(move, repeats)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--points", type=int, default=1_000_000)
@@ -160,21 +212,25 @@ def main() -> None:
     first_smoothed = milliseconds(lambda: draw_all(prepare_again(smoothed)), repeats)
     for lines in (one, four, smoothed):
         draw_all(lines)
-    redraw = milliseconds(lambda: draw_all(one), repeats)
+    redraw = milliseconds(draw_again(one), repeats)
     zoom, move = asyncio.run(on_screen(count, repeats))
     grid, cursor = asyncio.run(grid_on_screen(1_000, repeats))
+    overlaid = asyncio.run(overlaid_on_screen(1_000, repeats))
     figures = {
         "points": count,
         "plain_loop_ms": loop,
         "first_drawing_ms": first,
         "first_drawing_smoothed_ms": first_smoothed,
         "redraw_ms": redraw,
-        "redraw_four_lines_ms": milliseconds(lambda: draw_all(four), repeats),
-        "redraw_smoothed_ms": milliseconds(lambda: draw_all(smoothed), repeats),
+        "redraw_four_lines_ms": milliseconds(draw_again(four), repeats),
+        "redraw_smoothed_ms": milliseconds(draw_again(smoothed), repeats),
         "zoom_on_screen_ms": zoom,
         "crosshair_on_screen_ms": move,
         "grid_of_20_redraw_ms": grid,
         "grid_of_20_cursor_ms": cursor,
+        "overlaid_20_first_ms": overlaid[0],
+        "overlaid_20_redraw_ms": overlaid[1],
+        "overlaid_20_cursor_ms": overlaid[2],
         "times_faster_than_plain_loop": loop / redraw,
     }
     print(json.dumps({name: round(value, 2) for name, value in figures.items()}, indent=2))

@@ -86,6 +86,7 @@ def by_place(first: str | None = None) -> Iterator[tuple[str, list[Key]]]:
 
 _SYMBOLS = {
     "full_stop": ".",
+    "comma": ",",
     "asterisk": "*",
     "exclamation_mark": "!",
     "question_mark": "?",

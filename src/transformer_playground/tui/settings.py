@@ -28,7 +28,7 @@ _REMEMBERED: Mapping[str, Mapping[str, type]] = {
     },
     "sample": {"history": list, "colours": bool},
     "compare": {"group": bool, "all_settings": bool},
-    "grid": {"quantity": str, "quantity_event": str, "x": str, "log": bool},
+    "grid": {"quantity": str, "quantity_event": str, "x": str, "log_charts": list, "order": str},
 }
 _TYPE_NAMES = {list: "a list", str: "text", bool: "true or false", float: "a number"}
 _MOST_BROKEN_LINES = 20

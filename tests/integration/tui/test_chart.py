@@ -19,7 +19,8 @@ from textual.widgets import Static
 import transformer_playground.tui
 from transformer_playground.runs.thinning import Buckets
 from transformer_playground.tui.bindings import KEYS
-from transformer_playground.tui.charts.chart import SMOOTHINGS, Chart
+from transformer_playground.tui.charts.chart import Chart
+from transformer_playground.tui.charts.modes import SMOOTHINGS
 from transformer_playground.tui.charts.series import AxisMark, ChartLine
 from transformer_playground.tui.contrast import readable_variables
 from transformer_playground.tui.themes import THEMES

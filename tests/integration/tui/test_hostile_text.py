@@ -100,6 +100,7 @@ def test_no_view_and_no_dialog_shows_what_a_terminal_obeys(
         await until(pilot, lambda: log.lines)
         await pilot.press("v", "tab", "tab", "]", "a", "m", "v", "z", "z")
         await pilot.press("5", "right", "z", "z", "g", "minus", "full_stop", "m", "escape", "g")
+        await pilot.press("comma", *"run", "down", "escape")
         for text in hostile_texts(20, seed=5):
             console.context.raise_alerts([Alert("failed", text, 1, 1.0, visible_line(text))])
         await pilot.press("exclamation_mark", "down", "d", "escape", "8")

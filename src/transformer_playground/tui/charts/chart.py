@@ -8,10 +8,10 @@ from textual import events
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.charts.axes import Viewport
 from transformer_playground.tui.charts.braille import DOTS_ACROSS
+from transformer_playground.tui.charts.modes import ChartMode
 from transformer_playground.tui.charts.plot import Plot
-from transformer_playground.tui.charts.plot_widget import MAX_SMOOTHING, PlotWidget
+from transformer_playground.tui.charts.plot_widget import PlotWidget
 
-SMOOTHINGS = (0.0, 0.6, 0.9, 0.97, MAX_SMOOTHING)
 _ZOOM = 0.75
 _WHEEL_ZOOM = 0.85
 # A shorter drag does not move the plot up or down, to ignore small hand movements.
@@ -62,8 +62,7 @@ class Chart(PlotWidget, can_focus=True):
         self.log_y = not self.log_y
 
     def action_next_smoothing(self) -> None:
-        stronger = [weight for weight in SMOOTHINGS if weight > self.smoothing]
-        self.smoothing = stronger[0] if stronger else SMOOTHINGS[0]
+        self.smoothing = ChartMode(smoothing=self.smoothing).smoother.smoothing
 
     def action_toggle_crosshair(self) -> None:
         """Show the crosshair at the newest visible point, or hide it."""

@@ -14,6 +14,7 @@ from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.axes import Kind, Span, Viewport
 from transformer_playground.tui.charts.axis_strips import axis_strips
 from transformer_playground.tui.charts.ends import EndLabels, end_labels
+from transformer_playground.tui.charts.modes import ChartMode
 from transformer_playground.tui.charts.plot import (
     NONFINITE_MARK,
     Plot,
@@ -69,8 +70,11 @@ class ChartDrawing:
 
     def set_lines(self, lines: Sequence[ChartLine]) -> None:
         """Replace the lines; the last of several with the same key wins."""
-        self._lines = {line.key: line for line in lines}
-        self.redraw()
+        before, self._lines = self._lines, {line.key: line for line in lines}
+        if list(before) != list(self._lines) or not all(
+            before[key].has_dots_of(line) for key, line in self._lines.items()
+        ):
+            self.redraw()
 
     def redraw(self) -> None:
         """Forget the plot: something but the crosshair has changed."""
@@ -80,6 +84,12 @@ class ChartDrawing:
         """Forget what is derived from the lines: log axis or smoothing have changed."""
         self._prepared.clear()
         self.redraw()
+
+    def set_mode(self, mode: ChartMode) -> None:
+        """Draw the values in another way; `shows_all` is up to who chooses the axes."""
+        if (self.log_y, self.smoothing) != (mode.log_y, mode.smoothing):
+            self.log_y, self.smoothing = mode.log_y, mode.smoothing
+            self.prepare_again()
 
     def extent(self) -> Span | None:
         """The range of x that has data."""

@@ -4,24 +4,29 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from rich.cells import cell_len
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
 from textual.geometry import Size
 from textual.message import Message
 from textual.strip import Strip
 from textual.widget import Widget
 
-from transformer_playground.terminal import visible_line
+from transformer_playground.formatting import duration_text, position_text
 from transformer_playground.tui.charts.axes import Kind, Span, Viewport
 from transformer_playground.tui.charts.braille import DOTS_ACROSS
 from transformer_playground.tui.charts.drawing import ChartDrawing
+from transformer_playground.tui.charts.grid_names import (
+    entries_of,
+    has_room_for_best,
+    legend_rows,
+    legend_strips,
+    title_strip,
+)
+from transformer_playground.tui.charts.modes import AS_MEASURED, ChartMode
 from transformer_playground.tui.charts.plot import fitted_y
 from transformer_playground.tui.charts.plot_widget import PARTS, palette_of
 from transformer_playground.tui.charts.series import ChartLine, PreparedLine
-from transformer_playground.tui.charts.strips import LegendEntry, Palette, legend_entry
-from transformer_playground.tui.shared.text import shorten_middle
+from transformer_playground.tui.charts.strips import LegendEntry, Palette
 
 _EMPTY = "no values yet"
 _GAP = 2
@@ -35,31 +40,34 @@ class GridCell:
 
     Attributes:
         title: Untrusted text.
-        lines: The first one is what the cell is about; its glyph and value are in the title.
+        lines: Those of the legend have their signs and values in the title, as many as fit.
         left_out: Share of each line, at its start, that the y axis need not reach.
+        mode: How the values are drawn.
+        note: Follows the title where there is space.
     """
 
     key: str
     title: str
     lines: Sequence[ChartLine]
     left_out: float = 0.0
+    mode: ChartMode = AS_MEASURED
+    note: str = ""
 
 
-@dataclass
+@dataclass(frozen=True)
 class GridLook:
     """How all charts of a grid are drawn.
 
     Attributes:
         shares_y: Whether all have the same y axis.
-        shows_all: Whether the y axes reach all points, those that cells leave out too.
+        legend: Number of lines in the one legend of all charts, which has the values of the
+            selected chart; without two there is none. A chart alone has its own.
     """
 
     x_kind: Kind = "linear"
     has_x_axis: bool = True
-    log_y: bool = False
-    smoothing: float = 0.0
     shares_y: bool = False
-    shows_all: bool = False
+    legend: int = 0
 
 
 @dataclass
@@ -67,9 +75,8 @@ class _Chart:
     cell: GridCell
     drawing: ChartDrawing = field(default_factory=lambda: ChartDrawing(_EMPTY, has_legend=False))
 
-    def own_line(self) -> PreparedLine | None:
-        lines = [line for line in self.drawing.prepared() if len(line.shown.x)]
-        return next((line for line in lines if line.line is self.cell.lines[0]), None)
+    def entries(self, at: float | None, palette: Palette) -> list[LegendEntry]:
+        return entries_of(self.drawing.prepared(), at, palette)
 
 
 @dataclass(frozen=True)
@@ -131,20 +138,35 @@ class ChartGrid(Widget):
         """
         if look.x_kind != self.look.x_kind:
             self.crosshair = None
-        is_same = (look.log_y, look.smoothing) == (self.look.log_y, self.look.smoothing)
-        known = self._charts if is_same else {}
+        known = self._charts
+        has_changed = look != self.look
         self._shape, self.look, self._selected = shape, look, selected
         self._charts = {}
         for cell in cells[: shape[0] * shape[1]]:
             chart = known.get(cell.key) or _Chart(cell)
             chart.cell = cell
             drawing = chart.drawing
-            drawing.log_y, drawing.smoothing = look.log_y, look.smoothing
+            if has_changed:
+                drawing.redraw()
             drawing.x_kind, drawing.x_label = look.x_kind, ""
             drawing.has_x_axis = look.has_x_axis
+            drawing.has_legend = self._is_alone and look.legend > 1
+            drawing.set_mode(cell.mode)
             drawing.set_lines(cell.lines)
             self._charts[cell.key] = chart
         self._redraw()
+
+    @property
+    def _is_alone(self) -> bool:
+        return self._shape == (1, 1)
+
+    def legend_rows(self, look: GridLook) -> int:
+        """Rows that the legend takes from several charts."""
+        return legend_rows(look.legend, *self.size)
+
+    @property
+    def _legend_rows(self) -> int:
+        return 0 if self._is_alone else self.legend_rows(self.look)
 
     def set_crosshair(self, x: float | None) -> None:
         """Move the crosshair of all charts; None hides it."""
@@ -190,20 +212,49 @@ class ChartGrid(Widget):
         palette = palette_of(self)
         self._set_axes()
         selected = self.get_component_rich_style("chart--selected")
-        strips: list[Strip] = []
-        for row in self._rows():
+        strips, at = self._legend(palette), self.crosshair
+        rows = list(self._rows())
+        entries = {
+            chart.cell.key: () if chart.drawing.has_legend else chart.entries(at, palette)
+            for row in rows
+            for chart, _ in row
+        }
+        # All titles have a best value, or none has, so that they can be compared.
+        has_best = all(
+            has_room_for_best(chart.cell.title, entries[chart.cell.key], place.width)
+            for row in rows
+            for chart, place in row
+        )
+        for row in rows:
             columns = []
             for chart, place in row:
-                style = selected if chart.cell.key == self._selected else palette.muted
+                cell, drawing = chart.cell, chart.drawing
+                drawing.crosshair = at
+                title = title_strip(
+                    cell.title,
+                    cell.note,
+                    entries[cell.key],
+                    place.width,
+                    palette,
+                    selected if cell.key == self._selected else palette.muted,
+                    has_best=has_best,
+                )
                 size = Size(place.width, place.height - _TITLE_ROWS)
-                chart.drawing.crosshair = self.crosshair
-                drawn = chart.drawing.strips(size, palette)
-                columns.append([self._title(chart, place.width, palette, style), *drawn])
+                columns.append([title, *drawing.strips(size, palette)])
             gap = Strip([Segment(" " * _GAP)], _GAP)
             for parts in zip(*columns, strict=True):
                 joined = [part for strip in parts for part in (strip, gap)][:-1]
                 strips.append(Strip.join(joined).adjust_cell_length(self.size.width))
         return strips
+
+    def _legend(self, palette: Palette) -> list[Strip]:
+        chart, rows = self._selected_chart(), self._legend_rows
+        if not rows or chart is None:
+            return []
+        at, show = self.crosshair, duration_text if self.look.x_kind == "seconds" else position_text
+        where = "" if at is None else show(at)
+        entries = chart.entries(at, palette)
+        return legend_strips(chart.cell.title, where, entries, self.size.width, rows, palette)
 
     def _set_axes(self) -> None:
         """The same x axis for all charts, and the same y axis if they share it."""
@@ -232,7 +283,7 @@ class ChartGrid(Widget):
         )
 
     def _left_out(self, charts: Sequence[_Chart]) -> float:
-        return 0.0 if self.look.shows_all else max(chart.cell.left_out for chart in charts)
+        return max(0.0 if chart.cell.mode.shows_all else chart.cell.left_out for chart in charts)
 
     def _common_x(self) -> Span | None:
         spans = [chart.drawing.extent() for chart in self._charts.values()]
@@ -245,9 +296,9 @@ class ChartGrid(Widget):
         """Charts and their places, row by row."""
         rows, columns = self._shape
         charts = list(self._charts.values())
-        heights = list(_shares(self.size.height, rows, 0))
+        y = self._legend_rows
+        heights = list(_shares(self.size.height - y, rows, 0))
         widths = list(_shares(self.size.width, columns, _GAP))
-        y = 0
         for row, height in enumerate(heights):
             x, found = 0, []
             for chart, width in zip(
@@ -259,34 +310,12 @@ class ChartGrid(Widget):
                 yield found
             y += height
 
-    def _title(self, chart: _Chart, width: int, palette: Palette, style: Style) -> Strip:
-        entry = self._entry(chart, palette)
-        value = entry.value if entry else ""
-        best = f" {entry.best}" if entry and entry.best else ""
-        head = f"{entry.glyph} " if entry else "  "
-        name = visible_line(chart.cell.title)
-        if cell_len(head + name + value + best) + 1 > width:
-            best = ""
-        space = max(0, width - cell_len(head + value + best) - 1)
-        name = shorten_middle(name, space)
-        gap = " " * max(1, width - cell_len(head + name + value + best))
-        return Strip(
-            [
-                Segment(head, entry.style if entry else style),
-                Segment(name, style),
-                Segment(gap),
-                Segment(value, palette.text),
-                Segment(best, palette.muted),
-            ]
-        ).adjust_cell_length(width)
-
-    def _entry(self, chart: _Chart, palette: Palette) -> LegendEntry | None:
-        line = chart.own_line() if chart.cell.lines else None
-        return None if line is None else legend_entry(line, self.crosshair, palette.line(line))
+    def _selected_chart(self) -> _Chart | None:
+        return self._charts.get(self._selected or "") or next(iter(self._charts.values()), None)
 
     def _leading_line(self) -> PreparedLine | None:
-        chart = self._charts.get(self._selected or "") or next(iter(self._charts.values()), None)
-        return chart.own_line() if chart and chart.cell.lines else None
+        chart = self._selected_chart()
+        return chart.drawing.leading_line() if chart else None
 
     def _at(self, event: events.MouseEvent) -> tuple[_Chart, _Place, int] | None:
         """The chart under the mouse, its place, and the column in it."""

@@ -14,11 +14,11 @@ from textual.widget import Widget
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.axes import Kind, Span, Viewport
 from transformer_playground.tui.charts.drawing import ChartDrawing
+from transformer_playground.tui.charts.modes import MAX_SMOOTHING, ChartMode
 from transformer_playground.tui.charts.plot import LEFT_OUT_NOTE, Plot
 from transformer_playground.tui.charts.series import AxisMark, ChartLine, PreparedLine
 from transformer_playground.tui.charts.strips import Palette
 
-MAX_SMOOTHING = 0.99
 PARTS = frozenset(f"chart--{name}" for name in ("text", "muted", "grid", "crosshair", "nonfinite"))
 """Component classes of every widget that shows charts."""
 # Separator and corners beside the text in the border.
@@ -200,8 +200,7 @@ class PlotWidget(Widget):
     def _show_state(self) -> None:
         """Say in the border what the chart does not show as it was measured."""
         parts = [
-            "log" if self.log_y else "",
-            f"smooth {self.smoothing:.2f}" if self.smoothing else "",
+            ChartMode(self.log_y, self.smoothing).text,
             "" if self.viewport.follows else "zoomed",
             LEFT_OUT_NOTE if self._drawing.leaves_out else "",
         ]

@@ -1,10 +1,15 @@
-"""State of the grid: what has a chart, which one is selected, and in how many rows and columns."""
+"""State of the grid: what has a chart, in which order, which is selected, in how many rows."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from heapq import nsmallest
+from itertools import islice
 from typing import Literal
 
 Mode = Literal["runs", "quantities"]
+Order = Literal["loss", "selection", "name"]
+ORDERS: tuple[Order, ...] = ("loss", "selection", "name")
 
 MOST_RUNS = 64
 """Number of runs that are followed; more would take too long to read again and again."""
@@ -24,6 +29,34 @@ def count_text(shown: int, wanted: int) -> str:
     return most if shown == followed else f"{shown} of the first {most}"
 
 
+def in_order(
+    runs: Iterable[str],
+    order: Order,
+    loss_of: Callable[[str], float | None],
+    name_of: Callable[[str], str],
+) -> tuple[str, ...]:
+    """The first `MOST_RUNS` runs of an order; those that it does not tell apart stay as they are.
+
+    Args:
+        runs: As they were selected, or the newest first.
+        order: By the lowest validation loss, as they are, or by name.
+        loss_of: The lowest validation loss of a run; runs without one come last.
+        name_of: What a run is called.
+    """
+
+    def loss(run_id: str) -> float:
+        known = loss_of(run_id)
+        return math.inf if known is None else known
+
+    match order:
+        case "loss":
+            return tuple(nsmallest(MOST_RUNS, runs, key=loss))
+        case "name":
+            return tuple(nsmallest(MOST_RUNS, runs, key=lambda run_id: name_of(run_id).casefold()))
+        case "selection":
+            return tuple(islice(runs, MOST_RUNS))
+
+
 @dataclass(frozen=True)
 class GridState:
     """What the grid shows.
@@ -33,12 +66,14 @@ class GridState:
         selected: Run or quantity of the selected chart; None = the first.
         size: Index of the least size of a chart, from large to small.
         is_large: Whether the selected chart fills the view.
+        order: Order of the runs.
     """
 
     mode: Mode = "runs"
     selected: str | None = None
     size: int = _USUAL_SIZE
     is_large: bool = False
+    order: Order = "loss"
 
     def shape(self, count: int, width: int, height: int) -> tuple[int, int]:
         """Rows and columns of a page: charts as large as they can be with as many on a page.
@@ -90,6 +125,19 @@ class GridState:
     def resized(self, by: int) -> "GridState":
         """Smaller charts, or larger ones for a negative number; a large chart stays large."""
         return replace(self, size=min(max(0, self.size + by), len(_SIZES) - 1))
+
+    def reordered(self) -> "GridState":
+        """The next order; the selected chart stays selected."""
+        return replace(self, order=ORDERS[(ORDERS.index(self.order) + 1) % len(ORDERS)])
+
+    def order_text(self, *, is_selection: bool) -> str:
+        """What the order is called.
+
+        Args:
+            is_selection: Whether the runs were selected.
+        """
+        unsorted = "as selected" if is_selection else "newest first"
+        return {"loss": "best first", "selection": unsorted, "name": "by name"}[self.order]
 
     def toggled(self) -> "GridState":
         """The other mode."""

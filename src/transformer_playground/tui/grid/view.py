@@ -1,6 +1,7 @@
-"""Grid view: many small charts with one cursor, of all runs or of all quantities of one run."""
+"""Grid view: many small charts with one cursor, of each run or of each quantity of the runs."""
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from typing import ClassVar
 
@@ -12,14 +13,15 @@ from textual.widgets import Static
 from transformer_playground.runs.lineage import lineages
 from transformer_playground.runs.metrics import AXES, Axis
 from transformer_playground.tui.bindings import bindings_for
-from transformer_playground.tui.charts.chart import SMOOTHINGS
 from transformer_playground.tui.charts.grid import ChartGrid, GridCell, GridLook
+from transformer_playground.tui.charts.modes import ChartMode, ChartModes
 from transformer_playground.tui.charts.plot import LEFT_OUT_NOTE
 from transformer_playground.tui.charts.series import AXIS_TITLES
 from transformer_playground.tui.core.job_queue import Update
 from transformer_playground.tui.dialogs.pick import PickScreen
 from transformer_playground.tui.grid.cells import quantity_cells, run_cells
-from transformer_playground.tui.grid.grid_state import MOST_RUNS, GridState, count_text
+from transformer_playground.tui.grid.grid_state import ORDERS, GridState, count_text
+from transformer_playground.tui.grid.shown_runs import ShownRuns
 from transformer_playground.tui.live.chart_series import RunStyle
 from transformer_playground.tui.live.follower import LiveFrame, ViewRequest
 from transformer_playground.tui.live.polling import TICK_SECONDS, FilePoller
@@ -31,6 +33,7 @@ from transformer_playground.tui.live.quantities import (
     remembered_quantity,
 )
 from transformer_playground.tui.live.run_styles import run_styles
+from transformer_playground.tui.live.values_screen import ValuesScreen
 from transformer_playground.tui.shared.view import View
 from transformer_playground.tui.themes import PLAIN, SERIES
 
@@ -48,11 +51,9 @@ class GridView(View):
     def __init__(self) -> None:
         super().__init__()
         self.state = GridState()
+        self.modes = ChartModes()
         self._quantity: Quantity = QUANTITIES[0]
         self._x: Axis = "step"
-        self._look = GridLook(shares_y=True)
-        # The run whose quantities are shown; None = that under the cursor of the table.
-        self._run: str | None = None
         self._quantities: tuple[Quantity, ...] = ()
         self._is_stale = False
         # Time of the monotonic clock.
@@ -64,10 +65,13 @@ class GridView(View):
 
     def on_mount(self) -> None:
         remembered = self.context.settings.remembered
+        self.shown_runs = ShownRuns(self.context)
         self.poller = FilePoller(self, self.request, self._show_frame)
         self._quantity = remembered_quantity(self.context.settings, self.NAME)
         self._x = next(x for x in (remembered("grid", "x", "step"), "step") if x in AXES)
-        self._look.log_y = remembered("grid", "log", False)
+        self.modes = ChartModes(remembered("grid", "log_charts", []))
+        order = next(each for each in (remembered("grid", "order", ""), *ORDERS) if each in ORDERS)
+        self.state = replace(self.state, order=order)
         self._tick_timer = self.set_interval(TICK_SECONDS, self._tick, pause=True)
         self.context.training_changed.subscribe(self, self._training_changed)
         self.app.theme_changed_signal.subscribe(self, lambda _: self._draw())
@@ -94,24 +98,19 @@ class GridView(View):
         else:
             self._draw()
 
-    def runs(self) -> tuple[str, ...]:
-        """The first of the selected runs, or the newest of all without a selection."""
-        return tuple(self._wanted_runs()[:MOST_RUNS])
+    def key_label(self, action: str, label: str) -> str:
+        """What a key leads to from here."""
+        if action == "group" and self.state.mode == "quantities":
+            return "by run"
+        return "to Live" if action == "open" and self.state.is_large else label
 
-    def _wanted_runs(self) -> list[str]:
-        workspace = self.context.workspace
-        return workspace.chosen() if workspace.selected else [*self.context.snapshot.runs]
+    def runs(self) -> tuple[str, ...]:
+        """The runs of the charts or curves, in their order."""
+        return self.shown_runs.shown(self.state)
 
     @property
     def _focus(self) -> str | None:
-        """The run of the selected chart, or whose quantities are shown."""
-        runs = self.runs()
-        if not runs:
-            return None
-        if self.state.mode == "runs":
-            return runs[self.state.index(runs)]
-        wanted = (self._run, self.context.workspace.training, self.context.workspace.current)
-        return next((run_id for run_id in wanted if run_id in runs), runs[0])
+        return self.shown_runs.focus(self.state)
 
     def _keys(self) -> tuple[str, ...]:
         """What has a chart, on all pages."""
@@ -119,23 +118,30 @@ class GridView(View):
             return self.runs()
         return tuple(quantity.id for quantity in self._quantities)
 
+    @property
+    def _quantity_in_focus(self) -> Quantity:
+        """The quantity of the selected chart."""
+        if self.state.mode == "quantities" and self._quantities:
+            return self._quantities[self.state.index(self._keys())]
+        return self._quantity
+
     def request(self) -> ViewRequest:
-        focus, baseline = self._focus, self.context.workspace.baseline
+        focus, runs = self._focus, self.runs()
+        baseline, known = self.context.workspace.baseline, self.context.snapshot.runs
         if self.state.mode == "quantities":
-            own = (focus,) if focus else ()
-            before = lineages(own, self.context.snapshot.runs)
-            return ViewRequest(own, focus, self._quantity, self._x, self._quantities, before)
-        runs = self.runs()
+            before = lineages([focus] if focus else [], known, runs)
+            return ViewRequest(
+                runs, focus, self._quantity, self._x, self._quantities, before, has_all_beside=True
+            )
         # The baseline is drawn behind each chart anyway.
-        before = lineages(runs, self.context.snapshot.runs, (baseline,))
+        before = lineages(runs, known, (baseline,))
         if baseline is not None and baseline not in runs:
             runs = (*runs, baseline)
         return ViewRequest(runs, focus, self._quantity, self._x, lineages=before)
 
     def _show_frame(self, frame: LiveFrame, _: LiveFrame | None) -> None:
-        if frame.focus is not None:
-            # The next poll reads those that were found now.
-            self._quantities = quantities_in(frame.focus.keys)
+        # The next poll reads those that were found now.
+        self._quantities = quantities_in(frame.keys)
         self._is_stale = True
         self._draw_stale()
 
@@ -153,29 +159,40 @@ class GridView(View):
         self._is_stale = False
         self._next_drawing = time.monotonic() + _REDRAW_SECONDS
         keys, charts = self._keys(), self.charts
-        size = charts.size
-        shape = self.state.shape(len(keys), size.width, size.height)
+        look, shape = self._look(frame), self._shape(len(keys))
         shown = self.state.on_page(keys, shape[0] * shape[1])
-        is_by_run = self.state.mode == "runs"
-        look = replace(
-            self._look, x_kind="seconds" if self._x == "time" else "linear", shares_y=is_by_run
-        )
         selected = keys[self.state.index(keys)] if keys else None
         charts.set_cells(self._cells(frame, shown), shape, look, selected)
-        charts.border_title = Content(self._title(frame, len(shown), len(keys)))
+        charts.border_title = Content(self._title(frame, len(shown)))
         page, pages = self.state.page(keys, shape[0] * shape[1])
-        charts.border_subtitle = Content(f"page {page + 1} of {pages}" if pages > 1 else "")
+        turn = self.key_hint("grid.page_down")
+        charts.border_subtitle = Content(
+            f"page {page + 1} of {pages} · {turn}" if pages > 1 else ""
+        )
+
+    def _look(self, frame: LiveFrame) -> GridLook:
+        is_by_run = self.state.mode == "runs"
+        return GridLook(
+            x_kind="seconds" if self._x == "time" else "linear",
+            shares_y=is_by_run,
+            legend=0 if is_by_run else len(frame.runs),
+        )
+
+    def _shape(self, count: int) -> tuple[int, int]:
+        """Rows and columns of the page."""
+        size, frame = self.charts.size, self.poller.frame
+        legend = self.charts.legend_rows(self._look(frame)) if frame and count > 1 else 0
+        return self.state.shape(count, size.width, size.height - legend)
 
     def _cells(self, frame: LiveFrame, shown: tuple[str, ...]) -> list[GridCell]:
         baseline = self.context.workspace.baseline
         if self.state.mode == "quantities":
-            focus = frame.focus
-            if focus is None:
-                return []
-            return quantity_cells(frame, shown, run_styles(self, (focus.run_id,))[focus.run_id])
+            ids = [run.run_id for run in frame.runs]
+            styles = run_styles(self, ids, on_top=frame.request.focus)
+            return quantity_cells(frame, shown, styles, self.modes)
         styles = run_styles(self, dict.fromkeys((*shown, *([baseline] if baseline else ()))))
         own = {run_id: self._with_colour(style) for run_id, style in styles.items()}
-        return run_cells(frame, shown, own, baseline)
+        return run_cells(frame, shown, own, baseline, self.modes.of(frame.request.quantity.id))
 
     @staticmethod
     def _with_colour(style: RunStyle) -> RunStyle:
@@ -184,25 +201,29 @@ class GridView(View):
             return style
         return replace(style, colour=style.plain, glyph=SERIES[0].glyph)
 
-    def _title(self, frame: LiveFrame, shown: int, total: int) -> str:
-        context = self.context
+    def _title(self, frame: LiveFrame, shown: int) -> str:
+        context, request = self.context, frame.request
         axis = "" if self._x == "step" else f"by {AXIS_TITLES[self._x]}"
         start = LEFT_OUT_NOTE if self.charts.leaves_out else ""
+        is_selection = self.shown_runs.is_selection
+        order = self.state.order_text(is_selection=is_selection) if len(frame.runs) > 1 else ""
+        wanted = len(self.shown_runs.wanted(self.state))
         if self.state.mode == "quantities":
-            run_id = frame.focus.run_id if frame.focus else ""
+            name = context.name_of(request.focus) if request.focus else ""
+            count = count_text(len(frame.runs), wanted)
+            runs = [count, f"in front: {name}", order] if len(frame.runs) > 1 else [name]
             origins = [
-                f"faint: {parents[0].text(context.name_of)}"
-                for _, parents in frame.request.lineages
+                f"faint: {parents[0].text(context.name_of)}" for _, parents in request.lineages
             ]
-            name = context.name_of(run_id) if run_id else ""
-            parts = ["by quantity", name, axis, start, *origins]
+            parts = ["by quantity", *runs, axis, start, *origins]
         else:
-            count = count_text(shown, len(self._wanted_runs()))
+            count = count_text(shown, wanted)
             baseline = context.workspace.baseline
             faint = [f"baseline {context.name_of(baseline)}"] if baseline else []
             faint += ["runs before branches"] if frame.before else []
             behind = f"faint: {' and '.join(faint)}" if faint else ""
-            parts = ["by run", frame.request.quantity.title, count, axis, start, behind]
+            mode = self.modes.of(request.quantity.id).text
+            parts = ["by run", request.quantity.title, mode, count, order, axis, start, behind]
         return " · ".join(part for part in parts if part)
 
     def _training_changed(self, updates: list[Update]) -> None:
@@ -215,10 +236,16 @@ class GridView(View):
 
     def _change(self, state: GridState) -> None:
         """Show another state; what it needs is read first if it is not at hand."""
-        self.state = state
+        self._set_state(state)
         if self.request() != self.poller.requested:
             self.poller.poll_now()
         self._draw()
+
+    def _set_state(self, state: GridState) -> None:
+        before, self.state = self.state, state
+        if (state.mode, state.is_large) != (before.mode, before.is_large):
+            # Keys are called otherwise.
+            self.refresh_bindings()
 
     def on_chart_grid_selected(self, event: ChartGrid.Selected) -> None:
         self._change(replace(self.state, selected=event.key))
@@ -229,12 +256,12 @@ class GridView(View):
             self.charts.move_crosshair(across)
             return
         keys = self._keys()
-        columns = self.state.shape(len(keys), *self.charts.size)[1]
+        columns = self._shape(len(keys))[1]
         self._change(self.state.moved(keys, across + down * columns))
 
     def action_page(self, by: int) -> None:
         keys = self._keys()
-        rows, columns = self.state.shape(len(keys), *self.charts.size)
+        rows, columns = self._shape(len(keys))
         self._change(self.state.moved(keys, by * rows * columns))
 
     def action_end(self, by: int) -> None:
@@ -242,21 +269,30 @@ class GridView(View):
         self._change(self.state.moved(keys, by * len(keys)))
 
     def action_group(self) -> None:
-        self._run = self._focus
-        state = self.state.toggled()
-        # Back at the run whose quantities were shown.
-        self._change(replace(state, selected=self._run if state.mode == "runs" else None))
+        """By quantity of the run whose chart is selected, or back at the chart of the run."""
+        focus, state = self._focus, self.state.toggled()
+        self._set_state(replace(state, selected=focus if state.mode == "runs" else None))
+        if focus is not None and state.mode == "quantities":
+            self.shown_runs.choose(focus)
+        self._change(self.state)
 
     def action_focus_run(self, by: int) -> None:
-        """The next run: its chart, or its quantities."""
+        """The next run: its chart, or its quantities, in front of those of the others."""
         if self.state.mode == "runs":
             self._change(self.state.moved(self.runs(), by))
             return
-        runs = self.runs()
-        if runs:
-            place = runs.index(self._focus) if self._focus in runs else 0
-            self._run = runs[(place + by) % len(runs)]
-            self._change(self.state)
+        self.shown_runs.choose_next(self.state, by)
+        self._change(self.state)
+
+    def action_sort(self) -> None:
+        self._change(self.state.reordered())
+        self.context.settings.remember("grid", "order", self.state.order)
+
+    def action_mark_all(self) -> None:
+        self.shown_runs.select_all(self.state)
+
+    def action_unmark(self) -> None:
+        self.shown_runs.unselect_all(self.state)
 
     def action_size(self, by: int) -> None:
         self._change(self.state.resized(by))
@@ -268,17 +304,18 @@ class GridView(View):
         self.charts.toggle_crosshair()
 
     def action_show_all(self) -> None:
-        self._look.shows_all = not self._look.shows_all
-        self._draw()
+        self._change_mode(lambda mode: replace(mode, shows_all=not mode.shows_all))
 
     def action_log(self) -> None:
-        self._look.log_y = not self._look.log_y
-        self.context.settings.remember("grid", "log", self._look.log_y)
-        self._draw()
+        self._change_mode(lambda mode: replace(mode, log_y=not mode.log_y))
+        self.context.settings.remember("grid", "log_charts", self.modes.logarithmic)
 
     def action_smoothing(self) -> None:
-        stronger = [weight for weight in SMOOTHINGS if weight > self._look.smoothing]
-        self._look.smoothing = stronger[0] if stronger else SMOOTHINGS[0]
+        self._change_mode(lambda mode: mode.smoother)
+
+    def _change_mode(self, change: Callable[[ChartMode], ChartMode]) -> None:
+        """Draw the quantity of the selected chart in another way, in all of its charts."""
+        self.modes.change(self._quantity_in_focus.id, change)
         self._draw()
 
     def action_axis(self) -> None:
@@ -291,7 +328,7 @@ class GridView(View):
         """Choose what the charts of runs show."""
         known = {each.id: each for each in self._quantities or QUANTITIES}
         options = [(name, Content(each.title)) for name, each in known.items()]
-        pick = PickScreen("Quantity", options, self._quantity.id)
+        pick = PickScreen("Quantity", options, self._quantity_in_focus.id)
         self.app.push_screen(pick, lambda name: self._choose_quantity(known.get(name or "")))
 
     def _choose_quantity(self, quantity: Quantity | None) -> None:
@@ -299,11 +336,26 @@ class GridView(View):
             return
         self._quantity = quantity
         remember_quantity(self.context.settings, self.NAME, quantity)
-        if self.state.mode == "quantities":
-            self._run = self._focus
-            self.state = replace(self.state.toggled(), selected=self._run)
         self.charts.set_crosshair(None)
+        if self.state.mode == "quantities":
+            self._change(replace(self.state.toggled(), selected=self._focus))
         self.poller.poll_now()
+
+    def action_last_values(self) -> None:
+        """List all quantities of the run in focus, or of the selected ones."""
+        focus = self._focus
+        if focus is None:
+            return
+        runs = self.runs() if self.shown_runs.is_selection else (focus,)
+        screen = ValuesScreen(runs, run_styles(self, runs))
+        self.app.push_screen(screen, self._go_to)
+
+    def _go_to(self, quantity: Quantity | None) -> None:
+        """By quantity its chart, else the charts of runs show it."""
+        if quantity is not None and self.state.mode == "quantities":
+            self._change(replace(self.state, selected=quantity.id))
+        else:
+            self._choose_quantity(quantity)
 
     def action_pin(self) -> None:
         """Draw this run behind the others, or no longer."""
@@ -313,10 +365,12 @@ class GridView(View):
             self.context.publish_workspace()
 
     def action_open(self) -> None:
+        """Enlarge the chart; open the run of a large one in Live."""
         focus = self._focus
-        if focus is not None:
-            self.context.publish_workspace(current=focus)
-            self.context.workspace.opened = focus
+        if not self.state.is_large:
+            self.action_maximise()
+        elif focus is not None:
+            self.context.publish_workspace(current=focus, opened=True)
             self.app.switch_mode("live")
 
     def action_out(self) -> None:

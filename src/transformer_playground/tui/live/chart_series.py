@@ -9,7 +9,7 @@ import numpy as np
 from transformer_playground.evaluation.baseline import USUAL_ORDER
 from transformer_playground.runs.series import Curve
 from transformer_playground.tui.charts.series import ChartLine
-from transformer_playground.tui.live.follower import EarlierCurves, LiveFrame, RunCurves
+from transformer_playground.tui.live.follower import EarlierCurves, LiveFrame
 from transformer_playground.tui.live.quantities import CurveSpec, Quantity
 
 # Beyond as many runs only primary curves are drawn, and beyond these most of them are set back.
@@ -61,29 +61,48 @@ def chart_lines(
         is_smoothed: Whether the chart smooths its lines.
         has_baseline: Whether to draw the line of n-grams.
     """
+    curves = {run.run_id: run.curves for run in frame.runs}
+    found = run_lines(curves, frame.request.quantity, styles, is_smoothed=is_smoothed)
+    found += _earlier_lines(frame, styles)
+    focus = styles.get(frame.request.focus or "")
+    if has_baseline and focus is not None and found:
+        found += _baseline_lines(frame, focus, found)
+    return found
+
+
+def run_lines(
+    curves: Mapping[str, Sequence[Curve]],
+    quantity: Quantity,
+    styles: Mapping[str, RunStyle],
+    *,
+    is_smoothed: bool,
+) -> list[ChartLine]:
+    """The curves of runs, primary ones first; drawn as `chart_lines` says.
+
+    Args:
+        curves: Run id -> one for each curve of the quantity.
+        quantity: What they show.
+        styles: Run id -> style.
+        is_smoothed: Whether the chart smooths its lines.
+    """
+    is_single, is_crowded = len(curves) == 1, len(curves) > _MOST_WITH_ALL
     lines: list[tuple[bool, ChartLine]] = []
-    is_single = len(frame.runs) == 1
-    for run in frame.runs:
-        for spec, curve in _shown_curves(frame, run, is_crowded=len(frame.runs) > _MOST_WITH_ALL):
-            is_other = not spec.is_primary and len(run.curves) > 1
+    for run_id, own in curves.items():
+        for spec, curve in _shown_curves(quantity, own, is_crowded=is_crowded):
+            is_other = not spec.is_primary and len(quantity.curves) > 1
             line = curve_line(
-                run.run_id,
+                run_id,
                 spec,
                 curve,
-                frame.request.quantity,
-                styles[run.run_id],
+                quantity,
+                styles[run_id],
                 is_single=is_single,
                 is_other=is_other,
                 is_smoothed=is_smoothed,
             )
             lines.append((is_other, line))
-    lines += [(True, line) for line in _earlier_lines(frame, styles)]
-    focus = styles.get(frame.request.focus or "")
     muted = next((style.muted for style in styles.values()), "")
-    found = set_back([line for _, line in sorted(lines, key=lambda item: item[0])], muted)
-    if has_baseline and focus is not None and found:
-        found += _baseline_lines(frame, focus, found)
-    return found
+    return set_back([line for _, line in sorted(lines, key=lambda item: item[0])], muted)
 
 
 def set_back(lines: Sequence[ChartLine], muted: str) -> list[ChartLine]:
@@ -180,10 +199,10 @@ def earlier_line(
 
 
 def _shown_curves(
-    frame: LiveFrame, run: RunCurves, *, is_crowded: bool
+    quantity: Quantity, curves: Sequence[Curve], *, is_crowded: bool
 ) -> list[tuple[CurveSpec, Curve]]:
-    specs = frame.request.quantity.curves
-    found = [(s, curve) for s, curve in zip(specs, run.curves, strict=True) if len(curve.x)]
+    pairs = zip(quantity.curves, curves, strict=True)
+    found = [(spec, curve) for spec, curve in pairs if len(curve.x)]
     primary = [(spec, curve) for spec, curve in found if spec.is_primary]
     return primary if is_crowded and primary else found
 

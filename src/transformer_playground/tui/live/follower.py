@@ -43,6 +43,7 @@ class ViewRequest:
     Attributes:
         beside: Further quantities of the run in focus.
         lineages: Branches among the runs, and what they continue.
+        has_all_beside: Whether the further quantities of all runs are wanted.
     """
 
     runs: tuple[str, ...]
@@ -51,6 +52,7 @@ class ViewRequest:
     x: Axis = "step"
     beside: tuple[Quantity, ...] = ()
     lineages: tuple[Lineage, ...] = ()
+    has_all_beside: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,11 +71,13 @@ class RunCurves:
     Attributes:
         curves: One for each curve of the quantity; the same objects while there are no new rows.
         problem: Why there is nothing to read.
+        beside: Curves of each further quantity, if the request has them of all runs.
     """
 
     run_id: str
     curves: tuple[Curve, ...]
     problem: str = ""
+    beside: tuple[tuple[Curve, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -100,14 +104,12 @@ class FocusedRun:
     Attributes:
         beside: Curves of each quantity of the request beside the chart.
         marks: Events on the x axis of the request.
-        keys: Event and key of each number in its rows.
     """
 
     run_id: str
     stats: RunStats
     beside: tuple[tuple[Curve, ...], ...]
     marks: tuple[EventMark, ...]
-    keys: tuple[tuple[str, str], ...]
     log: tuple[LogLine, ...]
     samples: tuple[SampleText, ...]
 
@@ -120,6 +122,7 @@ class LiveFrame:
         writer: The process that writes the run in focus; None if it does not say.
         before: What branches continue.
         baseline: N-grams of the dataset of all these runs, if they were counted.
+        keys: Event and key of each number in the rows of the runs.
         spent: CPU seconds of the poll.
     """
 
@@ -131,6 +134,7 @@ class LiveFrame:
     spent: float
     before: tuple[EarlierCurves, ...] = ()
     baseline: NGramBaseline | None = None
+    keys: tuple[tuple[str, str], ...] = ()
 
 
 class RunFollower:
@@ -147,6 +151,7 @@ class RunFollower:
         self._marks = MarkedSteps(MAX_MARKS)
         self._curves: dict[tuple[Quantity, Axis], tuple[Curve, ...]] = {}
         self._parts: dict[tuple[Quantity, Axis, int, float], tuple[Curve, ...]] = {}
+        self._numbers: tuple[tuple[str, str], ...] | None = None
         self._focused: tuple[ViewRequest, FocusedRun] | None = None
 
     def poll(self) -> bool:
@@ -155,6 +160,7 @@ class RunFollower:
         if changed:
             self._curves.clear()
             self._parts.clear()
+            self._numbers = None
         self._had_folder = self._had_folder or self._folder.root.is_dir()
         self._had_rows |= self._series.rows > 0
         changed |= self._poll_samples()
@@ -180,6 +186,15 @@ class RunFollower:
             found = tuple(self._curve(each, quantity.scale, x) for each in quantity.curves)
             self._curves[quantity, x] = found
         return found
+
+    def numbers(self) -> tuple[tuple[str, str], ...]:
+        """Event and key of each number in its rows."""
+        if self._numbers is None:
+            series = self._series
+            self._numbers = tuple(
+                (event, key) for event in series.events for key in series.keys(event)
+            )
+        return self._numbers
 
     def seconds_at(self, step: int) -> float:
         """Seconds for which the run had trained at a step."""
@@ -223,7 +238,6 @@ class RunFollower:
                     [sample.step for sample in self._samples.samples],
                     stats.summary.best_step,
                 ),
-                tuple((event, key) for event in series.events for key in series.keys(event)),
                 tuple(self._lines),
                 self._samples.samples,
             )
@@ -303,17 +317,25 @@ class RunFollowers:
         has_baseline = focus is not None and focus.poll_baseline()
         changed = any(polled) or has_baseline or request != self._last
         self._last = request
+        shown = {run_id: self.followed[run_id] for run_id in request.runs}
+        beside = request.beside if request.has_all_beside else ()
         runs = tuple(
-            RunCurves(run_id, follower.curves(request.quantity, request.x), follower.problem)
-            for run_id, follower in self.followed.items()
-            if run_id in request.runs
+            RunCurves(
+                run_id,
+                follower.curves(request.quantity, request.x),
+                follower.problem,
+                tuple(follower.curves(each, request.x) for each in beside),
+            )
+            for run_id, follower in shown.items()
         )
+        keys = dict.fromkeys(key for follower in shown.values() for key in follower.numbers())
         before = tuple(self._earlier(request))
         focused = focus.focused(request) if focus else None
         writer = focus.writer() if focus else None
         spent = time.thread_time() - began
+        baseline = self._baseline(request)
         return LiveFrame(
-            request, runs, focused, writer, changed, spent, before, self._baseline(request)
+            request, runs, focused, writer, changed, spent, before, baseline, tuple(keys)
         )
 
     def _earlier(self, request: ViewRequest) -> Iterator[EarlierCurves]:

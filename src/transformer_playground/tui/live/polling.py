@@ -1,4 +1,4 @@
-"""When a view polls the files of its runs: in a thread, at a bounded share of one core.
+"""When a view or dialog polls the files of its runs: in a thread, at a bounded share of one core.
 
 Updates of a run that trains here lead to a poll at the next tick. Otherwise the wait between polls
 grows while nothing changes.
@@ -7,9 +7,12 @@ grows while nothing changes.
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
+from textual.screen import Screen
+
+from transformer_playground.tui.core.context import context_of
 from transformer_playground.tui.live.follower import LiveFrame, RunFollowers, ViewRequest
-from transformer_playground.tui.shared.view import View
 
 TICK_SECONDS = 0.25
 _MIN_WAIT = 0.5
@@ -20,11 +23,11 @@ _MAX_LOAD = 0.05
 
 
 class FilePoller:
-    """Polls for one view while that is shown; the view calls `tick`.
+    """Polls for one view or dialog while that is shown; it calls `tick`.
 
     Args:
-        view: The view.
-        request: What the view shows now.
+        view: The view or dialog.
+        request: What it shows now.
         show: Called with each new frame and the one before, on the application's own thread.
 
     Attributes:
@@ -35,12 +38,13 @@ class FilePoller:
 
     def __init__(
         self,
-        view: View,
+        view: Screen[Any],
         request: Callable[[], ViewRequest],
         show: Callable[[LiveFrame, LiveFrame | None], None],
     ) -> None:
         self._view, self._request, self._show = view, request, show
-        self._followers = RunFollowers(view.context.runs_dir, view.context.experiments_dir)
+        context = context_of(view)
+        self._followers = RunFollowers(context.runs_dir, context.experiments_dir)
         self.requested: ViewRequest | None = None
         self.frame: LiveFrame | None = None
         self.count = 0

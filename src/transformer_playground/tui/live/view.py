@@ -16,6 +16,7 @@ from transformer_playground.runs.metrics import AXES, Axis
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.charts.chart import Chart
 from transformer_playground.tui.charts.grid import GridCell, GridLook
+from transformer_playground.tui.charts.modes import ChartMode
 from transformer_playground.tui.charts.series import AXIS_TITLES, AxisMark
 from transformer_playground.tui.core.job_queue import Update
 from transformer_playground.tui.core.workspace import run_in_focus, runs_to_show
@@ -36,6 +37,7 @@ from transformer_playground.tui.live.quantities import (
 )
 from transformer_playground.tui.live.run_styles import run_styles
 from transformer_playground.tui.live.stats import RunStats
+from transformer_playground.tui.live.values_screen import ValuesScreen
 
 # Drawing the chart costs most.
 _CHART_SECONDS = 0.5
@@ -228,7 +230,8 @@ class LiveView(LiveControls):
 
     def _draw_small_charts(self, frame: LiveFrame, focus: FocusedRun) -> None:
         style = run_styles(self, (focus.run_id,))[focus.run_id]
-        cells = []
+        chart = self._chart
+        cells, mode = [], ChartMode(smoothing=chart.smoothing)
         for quantity, curves in zip(frame.request.beside, focus.beside, strict=True):
             found = [
                 small_line(focus.run_id, spec, curve, quantity, style)
@@ -236,9 +239,8 @@ class LiveView(LiveControls):
                 if len(curve.x)
             ]
             if found:
-                cells.append(GridCell(quantity.id, quantity.title, found, quantity.left_out))
-        chart = self._chart
-        look = GridLook(x_kind=chart.x_kind, has_x_axis=False, smoothing=chart.smoothing)
+                cells.append(GridCell(quantity.id, quantity.title, found, quantity.left_out, mode))
+        look = GridLook(x_kind=chart.x_kind, has_x_axis=False)
         self.query_one(StatsPane).show_charts(cells, look)
 
     def _draw_stale_chart(self) -> None:
@@ -302,8 +304,7 @@ class LiveView(LiveControls):
     def action_quantity(self) -> None:
         """Choose from all numbers of the rows."""
         frame = self.poller.frame
-        keys = frame.focus.keys if frame and frame.focus else ()
-        known = {each.id: each for each in quantities_in(keys) or QUANTITIES}
+        known = {each.id: each for each in quantities_in(frame.keys if frame else ()) or QUANTITIES}
         options = [(name, Content(each.title)) for name, each in known.items()]
         pick = PickScreen("Quantity", options, self._quantity.id)
         self.app.push_screen(pick, lambda name: self._choose_quantity(known.get(name or "")))
@@ -313,6 +314,12 @@ class LiveView(LiveControls):
             self._quantity = quantity
             remember_quantity(self.context.settings, self.NAME, quantity)
             self.poller.poll_now()
+
+    def action_last_values(self) -> None:
+        """List all quantities of the shown runs."""
+        if self._run_ids:
+            screen = ValuesScreen(self._run_ids, run_styles(self, self._run_ids))
+            self.app.push_screen(screen, self._choose_quantity)
 
     def action_axis(self) -> None:
         self._x = AXES[(AXES.index(self._x) + 1) % len(AXES)]

@@ -103,6 +103,7 @@ class KeyBar(Widget):
         active = self.screen.active_bindings
         # Dialogs are no views.
         rank_of = getattr(self.screen, "in_key_bar", lambda _: "shown")
+        label_of = getattr(self.screen, "key_label", lambda _, label: label)
         shown: dict[str, ShownKey] = {}
         first: list[str] = []
         for name, (_, binding, is_enabled, tooltip) in active.items():
@@ -116,7 +117,8 @@ class KeyBar(Widget):
             if rank == "first":
                 first.append(binding.action)
             face = self.app.get_key_display(binding)
-            shown[binding.action] = ShownKey(name, face, binding.description, tooltip, is_enabled)
+            label = label_of(binding.action, binding.description)
+            shown[binding.action] = ShownKey(name, face, label, tooltip, is_enabled)
         shown = {action: shown[action] for action in [*first, *shown]}
         self.keys = tuple(shown.values())
 

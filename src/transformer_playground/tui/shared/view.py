@@ -128,6 +128,10 @@ class View(Screen[None]):
         """Where the key bar shows the key of an action that it may show."""
         return "shown"
 
+    def key_label(self, action: str, label: str) -> str:
+        """What the key bar calls a key now; `label` is what it is called usually."""
+        return label
+
     def refresh_view(self) -> None:
         """Show all changes since the view was hidden; called each time it is shown."""
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transformer_playground.tui.grid.grid_state import GridState, count_text
+from transformer_playground.tui.grid.grid_state import MOST_RUNS, GridState, count_text, in_order
 
 KEYS = tuple(f"run-{number}" for number in range(20))
 
@@ -61,6 +61,33 @@ def test_runs_that_are_too_many_for_charts_are_counted() -> None:
     assert count_text(64, 64) == "64 runs"
     assert count_text(20, 80) == "20 of the first 64 of 80 runs"
     assert count_text(64, 1080) == "64 of 1,080 runs"
+
+
+def test_runs_are_ordered_by_loss_as_they_were_selected_or_by_name() -> None:
+    runs = ["c", "a", "d", "b"]
+    losses = {"a": 3.0, "b": 1.0, "c": 2.0, "d": None}
+    names = {"a": "rope", "b": "Alibi", "c": "none", "d": "relu"}
+    states = [GridState()]
+    for _ in range(3):
+        states.append(states[-1].reordered())
+    found = [in_order(runs, state.order, losses.get, names.__getitem__) for state in states]
+    # Runs without a loss are the last.
+    assert found[0] == ("b", "c", "a", "d") == found[3]
+    assert found[1] == tuple(runs)
+    assert found[2] == ("b", "c", "d", "a")
+    assert [state.order_text(is_selection=True) for state in states[:3]] == [
+        "best first",
+        "as selected",
+        "by name",
+    ]
+    assert states[1].order_text(is_selection=False) == "newest first"
+
+
+def test_of_too_many_runs_the_first_of_the_order_have_charts() -> None:
+    runs = [f"run-{number:03}" for number in range(200)]
+    best = in_order(runs, "loss", lambda run_id: -float(run_id[4:]), str)
+    assert (len(best), best[0], best[-1]) == (MOST_RUNS, "run-199", f"run-{200 - MOST_RUNS}")
+    assert in_order(runs, "selection", lambda _: None, str) == tuple(runs[:MOST_RUNS])
 
 
 def test_the_other_mode_starts_at_its_first_chart() -> None:

@@ -204,7 +204,7 @@ def test_the_numbers_of_a_users_own_sink_are_found_and_drawn(tmp_path: Path) -> 
     (curve,) = frame.runs[0].curves
     assert (curve.x.tolist(), curve.y.tolist()) == ([5], [3.5])
     assert [each.y.tolist() for each in frame.focus.beside[0]] == [[1e-3]]
-    found = {(each.event, each.key): each.title for each in quantities_in(frame.focus.keys)}
+    found = {(each.event, each.key): each.title for each in quantities_in(frame.keys)}
     assert next(iter(found)) == ("", "loss")
     assert found["train", "my_metric"] == "my metric"
     assert found["probe", "dead_units"] == "probe: dead units"
