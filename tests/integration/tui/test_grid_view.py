@@ -37,9 +37,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
 async def open_grid(console: Console, pilot: Pilot[Any]) -> GridView:
     await until(pilot, lambda: len(console.context.snapshot.runs) == 6)
     await pilot.press("5")
-    await until(pilot, lambda: isinstance(console.screen, GridView) and console.screen.poller.frame)
+    await until(pilot, lambda: isinstance(console.screen, GridView) and console.screen.is_mounted)
     view = console.screen
     assert isinstance(view, GridView)
+    await until(pilot, lambda: view.poller.frame)
     await until(pilot, lambda: "by run" in shown(console))
     return view
 

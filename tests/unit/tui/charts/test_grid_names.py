@@ -60,7 +60,7 @@ def test_a_title_has_the_values_of_as_many_lines_as_fit_the_best_first() -> None
     # A run that had ended at the cursor is the last.
     assert title(LINES, 40, 2.0).split() == ["loss", "c", "0.5000", "a", "2.0000", "b", "–"]
     # How the chart is drawn comes before further values.
-    assert title(LINES, 30, 1.0, "log") == "loss log" + 4 * " " + "a 1.0000 b 2.5000"
+    assert title(LINES, 30, 1.0, "log") == "loss log" + 5 * " " + "a 1.0000 b 2.5000"
     assert title(LINES, 16, 1.0, "log") == title(LINES, 16, 1.0)
     for width in range(60):
         for entries in (entries_of(LINES, None, PALETTE), ()):

@@ -268,9 +268,9 @@ def test_a_poll_that_fails_does_not_end_the_polling(monkeypatch: pytest.MonkeyPa
     def fail(*_: object) -> None:
         raise OSError
 
-    app = SimpleNamespace(call_from_thread=lambda call, *given: call(*given))
     context = SimpleNamespace(runs_dir=Path("runs"), experiments_dir=Path("experiments"))
-    view = SimpleNamespace(is_current=True, run_worker=work, app=app, context=context)
+    app = SimpleNamespace(call_from_thread=lambda call, *given: call(*given), context=context)
+    view = SimpleNamespace(is_current=True, run_worker=work, app=app)
     poller = FilePoller(cast("Any", view), lambda: request("a"), fail)
     monkeypatch.setattr(RunFollowers, "poll", fail)
     poller.poll_now()
