@@ -16,6 +16,7 @@ from transformer_playground.tui.charts.braille import (
     DOTS_DOWN,
     BoolArray,
     BrailleCanvas,
+    masks_of,
 )
 from transformer_playground.tui.shared.text import shorten
 
@@ -153,7 +154,8 @@ def _area(
         chosen = ends[known & (inks == ink)] if len(lines) else ends
         if len(chosen):
             # The combination under the cursor stays readable among all others.
-            canvas.add(_dots(chosen, left.area, rows), ink, covers=ink == len(_INKS) - 1)
+            dots = _dots(chosen, left.area, rows)
+            canvas.add(masks_of(dots), ink, covers=ink == len(_INKS) - 1)
     return [_pieces(canvas, row) for row in range(rows)]
 
 
