@@ -23,7 +23,13 @@ from transformer_playground.tui.charts.plot import (
     fitted_y,
     with_crosshair,
 )
-from transformer_playground.tui.charts.series import AxisMark, Bucket, ChartLine, PreparedLine
+from transformer_playground.tui.charts.series import (
+    AxisMark,
+    Bucket,
+    ChartLine,
+    PreparedLine,
+    ranked,
+)
 from transformer_playground.tui.charts.strips import (
     LABEL_WIDTH,
     Layout,
@@ -145,11 +151,7 @@ class ChartDrawing:
         rows = legend.rows if legend else 0
         layout, plot = self._layout_and_plot(lines, full, size, rows, ends)
         drawn, at = _bottom_up(lines), self.crosshair
-        labels = (
-            ends.rows(plot, _in_legend_order(lines), palette.muted, palette.text)
-            if ends.width
-            else {}
-        )
+        labels = ends.rows(plot, ranked(lines), palette.muted, palette.text) if ends.width else {}
         if at is not None:
             plot = with_crosshair(plot, drawn, at, log=self.log_y)
         return [
@@ -230,7 +232,7 @@ class ChartDrawing:
             return None, EndLabels()
         entries = [
             legend_entry(line, self.crosshair, palette.line(line, faint=line.line.style == "dim"))
-            for line in _in_legend_order(lines)
+            for line in ranked(lines)
         ]
         dropped = sum(line.dropped_count for line in lines)
         notes = [(f"{dropped:,} ≤ 0 not shown", palette.muted)] if dropped else []
@@ -259,18 +261,6 @@ class ChartDrawing:
             strip = Strip([Segment(line.center(width), palette.muted)])
             rows[height // 2] = strip.adjust_cell_length(width)
         return rows
-
-
-def _in_legend_order(lines: Sequence[PreparedLine]) -> list[PreparedLine]:
-    """The named lines by their newest values, the best first, then those without a best value."""
-
-    def order(line: PreparedLine) -> tuple[bool, float]:
-        newest, best = line.newest, line.line.best
-        if newest is None or best is None:
-            return True, 0.0
-        return False, newest.y if best == "lowest" else -newest.y
-
-    return sorted((line for line in lines if line.line.in_legend), key=order)
 
 
 def _bottom_up(lines: Sequence[PreparedLine]) -> list[PreparedLine]:

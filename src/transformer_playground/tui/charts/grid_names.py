@@ -1,6 +1,5 @@
 """Names and values beside small charts: the title of each, and one legend of the lines in all."""
 
-import math
 from collections.abc import Sequence
 
 from rich.cells import cell_len, set_cell_size
@@ -9,7 +8,7 @@ from rich.style import Style
 from textual.strip import Strip
 
 from transformer_playground.terminal import visible_line
-from transformer_playground.tui.charts.series import PreparedLine
+from transformer_playground.tui.charts.series import PreparedLine, ranked
 from transformer_playground.tui.charts.strips import Legend, LegendEntry, Palette, legend_entry
 from transformer_playground.tui.shared.text import shorten_middle
 
@@ -17,23 +16,6 @@ _LEGEND_NAME = 22
 # Columns of an entry with a short name, for the height of the legend.
 _ENTRY_WIDTH = 34
 _ROWS_PER_LEGEND_ROW = 16
-
-
-def ranked(lines: Sequence[PreparedLine], at: float | None) -> list[PreparedLine]:
-    """The lines of the legend by their values at a position, or their newest ones, best first.
-
-    Lines for which no value is better than another come last, in their order.
-    """
-    named = [line for line in lines if line.line.in_legend]
-    return sorted(named, key=lambda line: _rank(line, at))
-
-
-def _rank(line: PreparedLine, at: float | None) -> float:
-    best = line.line.best
-    point = line.newest if at is None else line.nearest(at)
-    if best is None or point is None:
-        return math.inf
-    return point.y if best == "lowest" else -point.y
 
 
 def entries_of(

@@ -1,7 +1,7 @@
 """Lines of a chart, and the derived data that drawing needs: smoothing, log values, best point."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -92,11 +92,9 @@ class ChartLine:
 
     def has_dots_of(self, other: "ChartLine") -> bool:
         """Whether both have the same data and the same signs, whatever their names and colours."""
-        return self.has_data_of(other) and (self.glyph, self.has_markers, self.on_top) == (
-            other.glyph,
-            other.has_markers,
-            other.on_top,
-        )
+        signs = (self.glyph, self.has_markers, self.on_top, self.set_back)
+        others = (other.glyph, other.has_markers, other.on_top, other.set_back)
+        return self.has_data_of(other) and signs == others
 
 
 @dataclass(frozen=True)
@@ -278,3 +276,18 @@ class PreparedLine:
         if len(points.y) and max(points.y.max(), -points.y.min()) > LIMIT:
             return Points(points.x, np.clip(points.y, -LIMIT, LIMIT), points.starts)
         return points
+
+
+def ranked(lines: Sequence[PreparedLine], at: float | None = None) -> list[PreparedLine]:
+    """The lines of the legend by their values at a position, or their newest ones, best first.
+
+    Lines for which no value is better than another come last, in their order.
+    """
+
+    def order(line: PreparedLine) -> tuple[bool, float]:
+        best, point = line.line.best, line.newest if at is None else line.nearest(at)
+        if best is None or point is None:
+            return True, 0.0
+        return False, point.y if best == "lowest" else -point.y
+
+    return sorted((line for line in lines if line.line.in_legend), key=order)

@@ -9,11 +9,10 @@ from transformer_playground.tui.charts.grid_names import (
     has_room_for_best,
     legend_rows,
     legend_strips,
-    ranked,
     title_strip,
 )
 from transformer_playground.tui.charts.modes import AS_MEASURED, SMOOTHINGS, ChartModes
-from transformer_playground.tui.charts.series import ChartLine, PreparedLine
+from transformer_playground.tui.charts.series import ChartLine, PreparedLine, ranked
 from transformer_playground.tui.charts.strips import Palette
 
 PLAIN = Style()
