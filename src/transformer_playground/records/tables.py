@@ -29,8 +29,8 @@ _METHODS = {
 def whole_split_table(records: DatasetRecords, standing: Standing, limit: int) -> list[Column]:
     """Runs and published results that are measured on the whole split, best first."""
     rows = [
-        *(_row_of(each) for each in records.results if each.is_comparable),
-        *(_row_of(each) for each in standing.entries[:limit]),
+        *(_published_row(each) for each in records.results if each.is_comparable),
+        *(_row_of(each, _name(each, standing)) for each in standing.entries[:limit]),
     ]
     rows.sort(key=lambda row: row[0])
     columns = list(zip(*(row[1:] for row in rows), strict=True)) or [()] * 7
@@ -63,14 +63,14 @@ def verdict(standing: Standing) -> str:
     if len(standing.entries) < 2:
         return ""
     best, second = standing.entries[:2]
-    name = f"{_name(best)} is best: {estimate_text('loss', best.loss)}"
+    name = f"{_name(best, standing)} is best: {estimate_text('loss', best.loss)}"
     test, p_value = standing.test, standing.p_value
     if test is None or p_value is None:
         return f"{name}. Whether that is chance takes several seeds of it and of the next."
     difference = signed_text(test.difference, loss_text)
     p_text = p_value_text(p_value)
     sign = "" if p_text.startswith("<") else "= "
-    how = f"{difference} to {_name(second)}, p {sign}{p_text} ({_METHODS[test.method]})"
+    how = f"{difference} to {_name(second, standing)}, p {sign}{p_text} ({_METHODS[test.method]})"
     conclusion = "" if p_value < LEVEL else "; not distinguishable"
     return f"{name}, {how}{conclusion}."
 
@@ -120,14 +120,15 @@ def as_document(
     }
 
 
-def _row_of(each: Published | Entry) -> tuple[float, str, str, str, str, str, str, str]:
-    if isinstance(each, Published):
-        count, seeds = _count(each.parameters), _count(each.seeds)
-        return each.loss, each.name, _loss(each), count, seeds, "", "", each.source
-    mean = each.loss.mean or 0.0
+def _published_row(each: Published) -> tuple[float, str, str, str, str, str, str, str]:
+    count, seeds = _count(each.parameters), _count(each.seeds)
+    return each.loss, each.name, _loss(each), count, seeds, "", "", each.source
+
+
+def _row_of(each: Entry, name: str) -> tuple[float, str, str, str, str, str, str, str]:
     return (
-        mean,
-        _name(each),
+        each.loss.mean or 0.0,
+        name,
         estimate_text("loss", each.loss),
         _count(each.parameters),
         str(len(each.runs)),
@@ -137,10 +138,14 @@ def _row_of(each: Published | Entry) -> tuple[float, str, str, str, str, str, st
     )
 
 
-def _name(entry: Entry) -> str:
-    ids: Sequence[str] = [run.run_id for run in entry.runs]
-    more = f" and {len(ids) - 1} more" if len(ids) > 1 else ""
-    return f"{ids[0]}{more}"
+def _name(entry: Entry, standing: Standing) -> str:
+    """Several seeds are called by their experiment, unless there are more of it."""
+    if len(entry.runs) == 1:
+        return entry.runs[0].run_id
+    same = [each for each in standing.entries if each.experiment == entry.experiment]
+    if len(same) == 1:
+        return entry.experiment
+    return f"{entry.runs[0].run_id} and {len(entry.runs) - 1} more"
 
 
 def _loss(each: Published) -> str:

@@ -49,6 +49,8 @@ def test_a_track_trains_seeds_once_and_runs_are_placed_by_the_whole_split(
     again = tp("records", "run", "short", "--seeds", "2", *few)
     assert again.lines == first.lines
     assert "started" not in again.err
+    # Seeds of the only configuration of an experiment are called by that.
+    assert "tiny" in [line.partition("  ")[0] for line in tp("records", "bottles").out.splitlines()]
 
     # More seeds begin with those there are.
     more = tp("records", "run", "short", "--seeds", "3", *few)
@@ -74,6 +76,7 @@ def test_a_track_trains_seeds_once_and_runs_are_placed_by_the_whole_split(
     assert lines.index("theirs") < lines.index("mine") < lines.index("elsewhere")
     # Two seeds against one run: the spread of the seeds is all that is known.
     assert "mine is best" in measured
+    assert " and 2 more" in measured
     assert "t-test with the spread of other seeds" in measured
 
 
