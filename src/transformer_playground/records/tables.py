@@ -1,6 +1,5 @@
 """Records as text, Markdown and JSON."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from transformer_playground.comparison.cells import estimate_text
