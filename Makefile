@@ -10,6 +10,8 @@ UV := $(shell command -v uv 2>/dev/null || echo $(UV_HOME)/bin/uv)
 BIN := .venv/bin
 PYTEST := $(BIN)/pytest
 WORKERS ?= 2
+# Slow tests lie together: a worker that has done its share takes over some of another's.
+PARALLEL := -n $(WORKERS) --dist worksteal
 PORT ?= 6006
 EXP_WORD = $(if $(EXP),"$(EXP)")
 CONFIG_FLAG = $(if $(CONFIG),--config "$(CONFIG)")
@@ -40,13 +42,13 @@ run: setup ## The main job: prepare, train and sample shakespeare, or EXP=name, 
 	$(if $(CONFIG),$(BIN)/tp loop $(EXP_WORD) $(CONFIG_FLAG),$(BIN)/tp-tui --run $(or $(EXP_WORD),shakespeare))
 
 test: setup ## All tests
-	$(PYTEST) -n $(WORKERS)
+	$(PYTEST) $(PARALLEL)
 
 unit integration e2e acceptance: setup ## One part of the tests
-	$(PYTEST) -n $(WORKERS) tests/$@
+	$(PYTEST) $(PARALLEL) tests/$@
 
 unit-cov: setup ## Unit tests with the lines they do not cover
-	$(PYTEST) -n $(WORKERS) tests/unit --cov=transformer_playground --cov-report=term-missing:skip-covered
+	$(PYTEST) $(PARALLEL) tests/unit --cov=transformer_playground --cov-report=term-missing:skip-covered
 
 lint: setup ## Style and format, without changing files
 	$(BIN)/ruff check .

@@ -54,9 +54,9 @@ def commands(*words: str) -> list[str]:
         ("tui", "tp-tui"),
         ("tensorboard", "tp tensorboard --port 6006"),
         ("tensorboard PORT=7007 LOGDIR=old", 'tp tensorboard --port 7007 --runs-dir "old"'),
-        ("test", "pytest -n 2"),
-        ("test WORKERS=4", "pytest -n 4"),
-        ("e2e WORKERS=1", "pytest -n 1 tests/e2e"),
+        ("test", "pytest -n 2 --dist worksteal"),
+        ("test WORKERS=4", "pytest -n 4 --dist worksteal"),
+        ("e2e WORKERS=1", "pytest -n 1 --dist worksteal tests/e2e"),
     ],
 )
 def test_a_target_passes_its_variables_on(words: str, command: str) -> None:
