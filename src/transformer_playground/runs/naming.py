@@ -143,9 +143,10 @@ class RunNames:
         groups: dict[str | None, list[_Known]] = {}
         parts: dict[str, tuple[Part, ...]] = {}
         for run_id, known in self._known.items():
-            if generated_suffix(run_id) is None or not known.row.settings:
+            if not _is_named_by_settings(known):
                 parts[run_id] = (Part(run_id, math.inf),)
-            else:
+            if known.row.settings:
+                # Also those that the user has named: others are told from them, too.
                 groups.setdefault(known.row.experiment, []).append(known)
         # A folder that cannot be read is no run of another experiment.
         read = [known.row for known in self._known.values() if known.row.settings]
@@ -158,8 +159,10 @@ class RunNames:
     def _parts_of_group(
         self, members: Sequence[_Known], prefix: str, experiment: str
     ) -> dict[str, tuple[Part, ...]]:
-        """Parts of the names of the generated runs of one experiment."""
+        """Parts of the names of the runs of one experiment that are called by their settings."""
         chosen = self._chosen_keys(members)
+        members = [known for known in members if _is_named_by_settings(known)]
+        chosen = {known: chosen[known] for known in members}
         used = {key for keys in chosen.values() for key in keys}
         values = {key: {self._text(known, key) for known in members} for key in used}
         words = ambiguous(values)
@@ -269,7 +272,8 @@ def most_telling(
 
     That is the Shannon entropy of the values over the runs: many values, evenly spread. A setting
     in which only failed runs differ says less than any other of its kind. Seeds and technical
-    settings stay last; where nothing else decides, so does the given order.
+    settings stay last, after them only those that say the same as an earlier one; where nothing
+    else decides, the given order stays.
 
     Args:
         keys: Dotted keys.
@@ -283,7 +287,19 @@ def most_telling(
         minor = max(0, _rank(key) - _MINOR + 1)
         return minor, -_entropy(key, sound), -_entropy(key, every)
 
-    return tuple(sorted(keys, key=order))
+    told: set[tuple[int, ...]] = set()
+    first, again = list[str](), list[str]()
+    for key in sorted(keys, key=order):
+        groups = _groups(key, every)
+        (again if groups in told else first).append(key)
+        told.add(groups)
+    return (*first, *again)
+
+
+def _groups(key: str, rows: Sequence[Mapping[str, Any]]) -> tuple[int, ...]:
+    """The rows by the value of a setting: the same numbers for settings that vary together."""
+    numbers: dict[str, int] = {}
+    return tuple(numbers.setdefault(repr(row.get(key)), len(numbers)) for row in rows)
 
 
 def _entropy(key: str, rows: Sequence[Mapping[str, Any]]) -> float:
@@ -355,6 +371,10 @@ def _in_order(keys: Iterable[str], base: Mapping[str, Any]) -> list[str]:
 
 # Rank of the first setting that does not change what is learned on purpose.
 _MINOR = len(_ORDER) + 1
+
+
+def _is_named_by_settings(known: _Known) -> bool:
+    return generated_suffix(known.row.run_id) is not None and bool(known.row.settings)
 
 
 def _branch_step(known: _Known) -> int | None:

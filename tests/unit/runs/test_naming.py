@@ -195,6 +195,18 @@ def test_a_run_that_joins_changes_only_names_that_it_would_share() -> None:
     assert {run_id: joined[run_id] for run_id in names} == dict(names)
 
 
+def test_a_run_is_told_from_those_that_the_user_has_named_too() -> None:
+    deep = {LAYERS: 8, PE: "rope", LR: 3e-3}
+    named = run_info("seed-1", experiment="tiny", settings=run(1, deep).settings, created=2.0)
+    rows = [replace(row, created=1.0) for row in sweep()]
+    clone = replace(run(99, {**deep, "model.dropout": 0.1}), created=3.0)
+    before, after = name_runs([*rows, named]).labels, name_runs([*rows, named, clone]).labels
+    assert after[clone.run_id] == "n_layer=8 dropout=0.1"
+    assert {run_id: after[run_id] for run_id in before} == before
+    assert before[rows[0].run_id] == "rope relu2 1e-2"
+    assert before["seed-1"] == "seed-1"
+
+
 def test_seeds_are_no_part_of_a_name_that_other_settings_make_unique() -> None:
     seeds = [run(number, {SEED: number}) for number in range(3)]
     assert labels(*seeds, run(9, {PE: "rope", SEED: 0})) == [
@@ -237,6 +249,12 @@ def test_the_setting_with_the_most_evenly_spread_values_tells_most() -> None:
     assert most_telling([SEED, LAYERS, ACT, LR], rows) == (LR, ACT, LAYERS, SEED)
     assert most_telling([PE, ACT], [({}, False)]) == (PE, ACT)
     assert most_telling([PE, ACT], []) == (PE, ACT)
+
+
+def test_a_setting_that_says_the_same_as_another_tells_least() -> None:
+    shapes = ((2, 64, 1), (4, 128, 1), (2, 64, 2))
+    rows = [({LAYERS: n, "model.n_embd": width, LR: lr}, False) for n, width, lr in shapes]
+    assert most_telling([LAYERS, "model.n_embd", LR], rows) == (LAYERS, LR, "model.n_embd")
 
 
 def test_a_short_name_is_the_last_part_of_a_key_where_that_is_unique() -> None:

@@ -56,7 +56,7 @@ class LiveView(LiveControls):
         self._quantity: Quantity = QUANTITIES[0]
         self._x: Axis = "step"
         self._run_ids: tuple[str, ...] = ()
-        self._titled_run: str | None = None
+        self._title = ""
         self._is_dirty = self._is_chart_stale = self._shows_age = False
         # Time of the monotonic clock.
         self._next_chart = 0.0
@@ -255,10 +255,10 @@ class LiveView(LiveControls):
             samples.set_samples(())
             log.set_lines(())
             return
-        if focus.run_id != self._titled_run:
+        name = self.context.name_of(focus.run_id)
+        if name != self._title:
             # Setting a title redraws its whole pane.
-            self._titled_run = focus.run_id
-            name = self.context.name_of(focus.run_id)
+            self._title = name
             numbers.border_title = Content(name)
             log.border_title = Content(f"events · {name}")
         samples.set_samples(focus.samples, has_ended=self._has_ended(focus.run_id))
