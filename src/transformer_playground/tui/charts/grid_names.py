@@ -10,7 +10,7 @@ from textual.strip import Strip
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.charts.series import PreparedLine, ranked
 from transformer_playground.tui.charts.strips import Legend, LegendEntry, Palette, legend_entry
-from transformer_playground.tui.shared.text import shorten_middle
+from transformer_playground.tui.shared.text import shorten_name
 
 _LEGEND_NAME = 22
 # Columns of an entry with a short name, for the height of the legend.
@@ -64,7 +64,7 @@ def title_strip(
         ]
     # Title and note have what the first value leaves, the other values what these leave.
     first = _cells(values[0]) if values else 0
-    name = shorten_middle(name, max(0, width - cell_len(head.text) - first - 1))
+    name = shorten_name(name, max(0, width - cell_len(head.text) - first - 1))
     space = width - cell_len(head.text + name) - 1
     note = f" {note}" if note and cell_len(note) + first < space else ""
     space -= cell_len(note)
@@ -121,7 +121,7 @@ def legend_strips(
         at: Position of the crosshair as a text, empty without one.
     """
     where = f" @ {at}" if at else ""
-    name = shorten_middle(visible_line(title), max(0, _LEGEND_NAME - 2 - cell_len(where))) + where
+    name = shorten_name(visible_line(title), max(0, _LEGEND_NAME - 2 - cell_len(where))) + where
     head = set_cell_size(name, _LEGEND_NAME)
     legend = Legend(entries, (), max(1, width - _LEGEND_NAME), rows, palette.text, palette.muted)
     return [
