@@ -96,7 +96,8 @@ def learning_rate_text(value: float) -> str:
 
 def power_text(value: float) -> str:
     """A number with all its digits and the shorter of both forms: 1e-2, 3.5e-4, 0.95, 12."""
-    if not math.isfinite(value):
+    # A whole number may be larger than any float.
+    if isinstance(value, float) and not math.isfinite(value):
         return f"{value:g}"
     plain = repr(value).removesuffix(".0")
     power = _tidy_exponent(f"{Decimal(plain).normalize():e}")

@@ -178,6 +178,7 @@ def test_rates_and_step_times_have_units() -> None:
     assert (milliseconds_text(12.46), milliseconds_text(1_250)) == ("12.5 ms", "1.25 s")
     exact = (1e-2, 3.5e-4, 0.95, 12.0, 0.0, -2e-9, float("nan"))
     assert " ".join(map(power_text, exact)) == "1e-2 3.5e-4 0.95 12 0 -2e-9 nan"
+    assert power_text(10**400) == "1e400"
     rough = (0.1, 1e12, 0.00032718281828, 0.30000000000000004, 123456.789, float("inf"))
     assert " ".join(map(setting_number_text, rough)) == "0.1 1e12 3.272e-4 0.3 123500 inf"
     assert [learning_rate_text(rate) for rate in (3e-4, 0.1, 0)] == ["3.00e-4", "1.00e-1", "0"]
