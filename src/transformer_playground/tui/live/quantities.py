@@ -115,8 +115,8 @@ QUANTITIES = (
     _of_training("step_time_ms", "step time (ms)", milliseconds_text),
     _of_training("data_share", "data loading (%)", _percent, scale=100.0),
     # 100 = one core.
-    _of_machine("cpu_percent", "CPU (% of a core)", _percent),
-    _of_machine("others_cpu_percent", "CPU of others (% of a core)", _percent),
+    _of_machine("cpu_percent", "CPU (%)", _percent),
+    _of_machine("others_cpu_percent", "CPU of others (%)", _percent),
     _of_machine("host_memory", "host memory", memory_text),
     _of_machine("disk_free", "free disk space", memory_text),
 )
@@ -127,7 +127,7 @@ BESIDE = QUANTITIES[1:6]
 # How many GPUs a run uses is up to the run.
 _GPU = re.compile(r"gpu([0-9]{1,4})_([a-z]+)")
 _GPU_FIGURES: dict[str, tuple[str, Callable[[float], str]]] = {
-    "percent": ("(% of time)", _percent),
+    "percent": ("(%)", _percent),
     "memory": ("memory", memory_text),
     "watts": ("power (W)", "{:.0f} W".format),
     "celsius": ("temperature (°C)", "{:.0f} °C".format),
@@ -182,6 +182,13 @@ def quantities_in(keys: Iterable[tuple[str, str]]) -> tuple[Quantity, ...]:
         for event, key in found - named
         if event and key and event not in _NO_CURVES and key not in _BOOKKEEPING
     ]
-    # Sorted with those of training and evaluation first.
-    others.sort(key=lambda each: (each[0] != _OWN_EVENT, each[0] != _MEASURED_EVENT, *each))
+    # Sorted with those of training and evaluation first, and GPUs behind the rest of the machine.
+    others.sort(
+        key=lambda each: (
+            each[0] != _OWN_EVENT,
+            each[0] != _MEASURED_EVENT,
+            not _GPU.fullmatch(each[1]),
+            *each,
+        )
+    )
     return (*known, *(_of_rows(*each) for each in others))

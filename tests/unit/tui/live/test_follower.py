@@ -217,20 +217,22 @@ def test_system_metrics_have_names_and_units_and_may_be_missing() -> None:
     values = {"cpu_percent": 187.5, "others_cpu_percent": 40.0, "host_memory": 2 * gib}
     values |= {"disk_free": 38 * gib, "memory": gib, "gpu0_percent": 93.0, "gpu0_memory": 3 * gib}
     values |= {"gpu0_watts": 287.4, "gpu0_celsius": 61.0, "gpu0_odd": 1.0}
-    found = quantities_in(("train", key) for key in values)
-    assert {each.title: each.show(values[each.key]) for each in found} == {
-        "CPU (% of a core)": "187.5%",
-        "CPU of others (% of a core)": "40%",
+    found = quantities_in(("train", key) for key in [*values, "forward_ms"])
+    order = ["gpu0_celsius", "gpu0_memory", "gpu0_odd", "gpu0_percent", "gpu0_watts"]
+    assert [each.key for each in found][-6:] == [*order, "forward_ms"]
+    assert {each.title: each.show(values[each.key]) for each in found if each.key in values} == {
+        "CPU (%)": "187.5%",
+        "CPU of others (%)": "40%",
         "host memory": "2.0 GiB",
         "free disk space": "38.0 GiB",
         "memory": "1.0 GiB",
-        "GPU 0 (% of time)": "93%",
+        "GPU 0 (%)": "93%",
         "GPU 0 memory": "3.0 GiB",
         "GPU 0 power (W)": "287 W",
         "GPU 0 temperature (°C)": "61 °C",
         "gpu0 odd": "1.0000",
     }
-    assert {each.key for each in found if not each.may_lack} == {"gpu0_odd"}
+    assert {each.key for each in found if not each.may_lack} == {"gpu0_odd", "forward_ms"}
     assert find_quantity("gpu0_watts", "train") in found
 
 
