@@ -19,6 +19,9 @@ from transformer_playground.config.override_text import (
         ("runtime.max_iters=300", "train.runtime.max_iters=300"),
         ("model.norm=rmsnorm", "model.norm=rmsnorm"),
         ("  n_layer=2 ", "model.n_layer=2"),
+        # Datasets and samples have these, too.
+        ("seed=7,8", "train.runtime.seed=7,8"),
+        ("device=cpu", "train.runtime.device=cpu"),
         # Two tables have a block size, and no table has the others.
         ("block_size=3", "block_size=3"),
         ("iters=3", "iters=3"),
@@ -49,12 +52,26 @@ def test_tables_and_tables_of_named_tables_are_no_settings() -> None:
         ("start=it's n_layer=2", ["start=it's", "n_layer=2"]),
         ("prepare.fetch=[{a=1, seed=2}] n_layer=2", ["prepare.fetch=[{a=1, seed=2}]", "n_layer=2"]),
         ("start=x = y", ["start=x = y"]),
-        ("n_layer=2 x.y=3", ["n_layer=2 x.y=3"]),
+        ("dropout=0.1 max_iters=20 seed=7,8", ["dropout=0.1", "max_iters=20", "seed=7,8"]),
+        ("seed=7, 8  n_layer=2,4", ["seed=7, 8", "n_layer=2,4"]),
+        (
+            "learning_rate=1e-4..1e-2:log:3 bias=true",
+            ["learning_rate=1e-4..1e-2:log:3", "bias=true"],
+        ),
+        # Several tables have these, or none.
+        ("n_layer=2 block_size=8", ["n_layer=2", "block_size=8"]),
+        ("n_layer=2 x.y=3 lr=4", ["n_layer=2", "x.y=3", "lr=4"]),
+        # Words of a text.
+        ("start=where x=3 seed=1", ["start=where x=3", "seed=1"]),
+        ('start="where x=3", "b = c" x=1', ['start="where x=3", "b = c"', "x=1"]),
+        (r'start="a\\" seed=2', [r'start="a\\"', "seed=2"]),
+        (r"start='a\' seed=2", [r"start='a\'", "seed=2"]),
+        ("n_layer= n_head=4", ["n_layer=", "n_head=4"]),
         ("n_la n_layer=2", ["n_la n_layer=2"]),
         ("", [""]),
     ],
 )
-def test_a_line_is_split_where_the_key_of_a_setting_follows(
+def test_a_line_is_split_where_a_key_and_equals_sign_follow_outside_of_a_text(
     line: str, overrides: list[str]
 ) -> None:
     assert split_overrides(line) == overrides
@@ -85,4 +102,5 @@ def test_values_are_split_at_commas_outside_of_quotes_and_brackets() -> None:
     assert split_values("1, 2") == ["1", "2"]
     mixed = split_values('"a, b", [1, 2], {x = 1, y = 2}')
     assert mixed == ['"a, b"', "[1, 2]", "{x = 1, y = 2}"]
+    assert split_values("it's a, b") == ["it's a", "b"]
     assert split_values("1,") == ["1", ""]
