@@ -1,6 +1,5 @@
 """`tp lr-find`."""
 
-import math
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,6 +14,7 @@ from transformer_playground.cli.options import (
     Overrides,
     RunsDir,
     check_out,
+    finite,
 )
 from transformer_playground.cli.output import is_terminal, note, say, say_json
 from transformer_playground.cli.preparation import PreparationDisplay
@@ -35,10 +35,16 @@ _REPORTS = 10
 def lr_find(
     experiment: OptionalExperiment = None,
     start: Annotated[
-        float, typer.Option("--start", metavar="RATE", help="Learning rate of the first step.")
+        float,
+        typer.Option(
+            "--start", metavar="RATE", callback=finite, help="Learning rate of the first step."
+        ),
     ] = 1e-6,
     end: Annotated[
-        float, typer.Option("--end", metavar="RATE", help="Learning rate of the last step.")
+        float,
+        typer.Option(
+            "--end", metavar="RATE", callback=finite, help="Learning rate of the last step."
+        ),
     ] = 1.0,
     steps: Annotated[
         int,
@@ -62,10 +68,10 @@ def lr_find(
     """
     from transformer_playground.training.lr_range import RangeSettings
 
-    if not 0 < start < end < math.inf:
+    if not 0 < start < end:
         raise UsageError(
             f"--start {start:g} and --end {end:g} are no range of rates.",
-            "Give finite rates, a positive start below the end.",
+            "Give a positive start below the end.",
         )
     if out is not None:
         from transformer_playground.plots.loss_plot import plot_format

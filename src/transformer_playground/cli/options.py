@@ -2,6 +2,7 @@
 
 import functools
 import inspect
+import math
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -101,6 +102,17 @@ Version = Annotated[
 ]
 
 
+def finite(value: float | None) -> float | None:
+    """The value of a number option; its bounds let NaN, and without a bound infinity, pass.
+
+    Raises:
+        BadParameter: It is not a finite number.
+    """
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"{value:g} is not a finite number.")
+    return value
+
+
 def with_resume_default(arguments: list[str]) -> list[str]:
     """Give a bare `--resume` a value, since Typer has no options with an optional value."""
     result = []
@@ -124,7 +136,11 @@ _OPTIONS: Final[dict[str, Any]] = {
         "--max-new-tokens", metavar="N", min=1, help="Maximum new tokens per sample."
     ),
     "temperature": typer.Option(
-        "--temperature", metavar="T", min=0.0, help="Sampling temperature; 0 = greedy."
+        "--temperature",
+        metavar="T",
+        min=0.0,
+        callback=finite,
+        help="Sampling temperature; 0 = greedy.",
     ),
     "top_k": typer.Option(
         "--top-k", metavar="K", min=0, help="Sample from the k most likely tokens; 0 = all."
@@ -132,6 +148,7 @@ _OPTIONS: Final[dict[str, Any]] = {
     "top_p": typer.Option(
         "--top-p",
         metavar="P",
+        callback=finite,
         help="Nucleus sampling: the smallest token set with this total probability; 1 = all.",
     ),
     "seed": typer.Option("--seed", metavar="N", min=0, help="Random seed of the sampler."),

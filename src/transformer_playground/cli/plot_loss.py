@@ -10,6 +10,7 @@ from transformer_playground.cli.options import (
     AsJson,
     ExperimentsDir,
     RunsDir,
+    finite,
     refuse_unread,
 )
 from transformer_playground.cli.output import note, say, say_json
@@ -56,6 +57,7 @@ def plot_loss(
         typer.Option(
             "--smooth",
             metavar="WEIGHT",
+            callback=finite,
             help="Smoothing of the training loss by a moving average, in [0, 1); 0 = off.",
         ),
     ] = 0.0,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 import typer.main
 
 from transformer_playground.cli.app import run_app
@@ -43,6 +44,25 @@ def test_the_walk_finds_subcommands_options_and_arguments() -> None:
 @pytest.mark.parametrize("parameter", PARAMETERS)
 def test_every_option_and_argument_has_a_help_text(parameter: Any) -> None:
     assert (parameter.help or "").strip()
+
+
+NUMBERS = [
+    pytest.param(command, parameter, id=f"{path} {parameter.name}")
+    for path, command in COMMANDS.items()
+    for parameter in command.params
+    if parameter.type.name.startswith("float")
+]
+
+
+def test_the_walk_finds_numbers_with_a_fraction() -> None:
+    assert {"tp sample temperature", "tp records run minutes"} <= {each.id for each in NUMBERS}
+
+
+@pytest.mark.parametrize(("command", "parameter"), NUMBERS)
+def test_every_number_is_finite(command: Any, parameter: Any) -> None:
+    for text in ("nan", "inf", "-inf", "1e400"):
+        with pytest.raises(typer.BadParameter, match=r"not a finite number|not in the range"):
+            parameter.process_value(typer.Context(command), text)
 
 
 @pytest.mark.parametrize("path", COMMANDS)
