@@ -5,9 +5,11 @@ import errno
 import itertools
 import json
 import os
+import re
 import shutil
 import stat
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -20,6 +22,8 @@ _T = TypeVar("_T")
 _HASH_CHUNK = 1 << 20
 _SAMPLE_BLOCK = 4096
 _SAMPLE_BLOCKS = 256
+# Clocks of machines that share a folder differ by less.
+_ABANDONED_SECONDS = 3600.0
 # Errors of link() on file systems without hard links (FAT, some network mounts).
 NO_HARD_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK}
 
@@ -167,6 +171,25 @@ def replace_file(path: Path, write: Callable[[IO[bytes]], object]) -> None:
         temporary.chmod(0o644)
         temporary.replace(path)
     fsync_folder(path.parent)
+
+
+def remove_abandoned(parent: Path, name: re.Pattern[str]) -> None:
+    """Remove the folders that killed processes left while they built them under a hidden name.
+
+    One in which something was written within the last hour stays: a process builds it, perhaps on
+    another machine. What cannot be removed stays, too.
+
+    Args:
+        parent: Folder in which they are; it may be missing.
+        name: Matches the whole hidden name, and no other.
+    """
+    oldest = time.time() - _ABANDONED_SECONDS
+    with contextlib.suppress(OSError):
+        for path in [each for each in parent.iterdir() if name.fullmatch(each.name)]:
+            if path.is_symlink() or not path.is_dir():
+                continue
+            if all((modified(each) or 0.0) < oldest for each in (path, *path.rglob("*"))):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -1,6 +1,7 @@
 """Create experiments: from a template, or as a copy of another or a bundled experiment."""
 
 import os
+import re
 import shutil
 import string
 import tempfile
@@ -18,12 +19,19 @@ from transformer_playground.experiments.discovery import (
     find_experiment,
     is_bundled,
 )
-from transformer_playground.files import display_path, fsync_folder, replace_text
+from transformer_playground.files import (
+    display_path,
+    fsync_folder,
+    remove_abandoned,
+    replace_text,
+)
 
 Template = Literal["char", "gpt2", "sentencepiece", "lora"]
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _README = "README.md"
+# Names that `mkdtemp` makes.
+_UNFINISHED = re.compile(r"\.new-[a-z0-9_]{8}")
 # What `prepare` makes, caches of Python, and unfinished writes.
 _NOT_COPIED = shutil.ignore_patterns("datasets", "__pycache__", ".*.tmp", "*.pyc")
 
@@ -136,6 +144,7 @@ def _text(file: str) -> str:
 def _write_folder(folder: Path, write: Callable[[Path], None]) -> None:
     parent = folder.parent
     parent.mkdir(parents=True, exist_ok=True)
+    remove_abandoned(parent, _UNFINISHED)
     # With the leading dot no listing shows the incomplete folder.
     building = Path(tempfile.mkdtemp(prefix=".new-", dir=parent))
     try:

@@ -24,7 +24,7 @@ from transformer_playground.data.dataset import Dataset, open_dataset
 from transformer_playground.data.tokenizers import Tokenizer, load_tokenizer
 from transformer_playground.errors import ConfigError, RunError, UsageError, translate_os_errors
 from transformer_playground.experiments.discovery import Experiment
-from transformer_playground.files import display_path
+from transformer_playground.files import display_path, remove_abandoned
 from transformer_playground.importing.foreign import ForeignModel, Moments
 from transformer_playground.importing.hf_tokenizer import is_same_tokenizer
 from transformer_playground.model.base import LanguageModel, count_parameters, trainable_parameters
@@ -43,6 +43,7 @@ from transformer_playground.training.rng import RANDOMNESS_SCHEME
 from transformer_playground.training.state import TrainingState
 
 _EXPERIMENT = "the experiment"
+_UNFINISHED = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 
 
 @dataclass(frozen=True)
@@ -291,6 +292,7 @@ def _write(
     val_loss: float | None,
 ) -> RunFolder:
     """Write the run in a hidden folder and move it into place."""
+    remove_abandoned(runs_dir, _UNFINISHED)
     hidden = runs_dir / f".{run_id}.{secrets.token_hex(4)}.tmp"
     try:
         run = create_run(hidden, run_id, record)

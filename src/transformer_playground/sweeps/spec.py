@@ -21,6 +21,7 @@ from transformer_playground.files import (
     fsync_folder,
     modified,
     random_hex,
+    remove_abandoned,
     replace_text,
 )
 from transformer_playground.sweeps.axes import Axis, Values, axis_from_toml, axis_to_toml
@@ -37,6 +38,7 @@ MOST_RUNS = 10_000
 Method = Literal["grid", "list", "random", "tpe"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,79}")
+_STAGED = re.compile(rf"\.{_ID.pattern}\.[0-9a-f]{{8}}")
 _STAMP = "%Y%m%d-%H%M%S"
 # TOML has no tuples.
 _Seeds = Annotated[tuple[int, ...], Strict(False)]
@@ -186,6 +188,7 @@ def save_sweep(sweeps_dir: Path, sweep: Sweep) -> SweepFolder:
     staged = SweepFolder(sweeps_dir / f".{sweep.sweep_id}.{random_hex(4)}")
     with translate_os_errors(ConfigError, f"The sweep cannot be written to {folder.root}"):
         sweeps_dir.mkdir(parents=True, exist_ok=True)
+        remove_unfinished(sweeps_dir)
         try:
             staged.root.mkdir()
             if sweep.base is not None:
@@ -195,6 +198,21 @@ def save_sweep(sweeps_dir: Path, sweep: Sweep) -> SweepFolder:
         finally:
             shutil.rmtree(staged.root, ignore_errors=True)
     return folder
+
+
+def write_sweep(folder: SweepFolder, sweep: Sweep) -> None:
+    """Replace the file of a saved sweep; comments in it are lost.
+
+    Raises:
+        ConfigError: OSError while writing; the file is unchanged.
+    """
+    with translate_os_errors(ConfigError, f"{folder.spec_path} cannot be written"):
+        replace_text(folder.spec_path, _as_toml(sweep))
+
+
+def remove_unfinished(sweeps_dir: Path) -> None:
+    """Remove what was left by processes that were killed while they wrote a new sweep."""
+    remove_abandoned(sweeps_dir, _STAGED)
 
 
 def _put(staged: SweepFolder, folder: SweepFolder) -> None:

@@ -1,6 +1,8 @@
 """The file of a sweep: what is written is read again, and what cannot be one is refused."""
 
+import os
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -171,6 +173,31 @@ def test_a_process_that_dies_while_it_saves_leaves_the_name_free_or_a_whole_swee
             save_sweep(folder, sweep)
         found = list_sweeps(folder) or [save_sweep(folder, sweep)]
         assert load_sweep(found[0]).base == sweep.base
+
+
+def test_what_a_killed_process_left_is_removed_once_nobody_can_be_writing_it(
+    tmp_path: Path,
+) -> None:
+    def left(name: str, hours: float) -> Path:
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "sweep.toml").write_text("")
+        for path in (folder / "sweep.toml", folder):
+            os.utime(path, (time.time() - 3600 * hours,) * 2)
+        return folder
+
+    old, fresh = left(".pe.0123abcd", 2), left(".lr.0123abcd", 0.5)
+    growing, other = left(".gr.0123abcd", 2), left(".mine", 2)
+    (growing / "experiment.json").write_text("")
+    os.utime(growing, (time.time() - 7200,) * 2)
+    link = tmp_path / ".ln.0123abcd"
+    link.symlink_to(other)
+
+    save_sweep(tmp_path, SWEEP)
+
+    assert not old.exists()
+    assert all(each.exists() for each in (fresh, growing, other, link))
+    assert [each.root.name for each in list_sweeps(tmp_path)] == ["pe"]
 
 
 def test_an_empty_folder_is_taken_and_one_with_other_files_refused(tmp_path: Path) -> None:
