@@ -50,7 +50,7 @@ NUMBERS = [
     pytest.param(command, parameter, id=f"{path} {parameter.name}")
     for path, command in COMMANDS.items()
     for parameter in command.params
-    if parameter.type.name.startswith("float")
+    if parameter.type_descriptor.annotation is float
 ]
 
 
@@ -61,7 +61,7 @@ def test_the_walk_finds_numbers_with_a_fraction() -> None:
 @pytest.mark.parametrize(("command", "parameter"), NUMBERS)
 def test_every_number_is_finite(command: Any, parameter: Any) -> None:
     for text in ("nan", "inf", "-inf", "1e400"):
-        with pytest.raises(typer.BadParameter, match=r"not a finite number|not in the range"):
+        with pytest.raises(typer.BadParameter, match=r"not a finite number|greater than or equal"):
             parameter.process_value(typer.Context(command), text)
 
 
