@@ -31,6 +31,10 @@ class Choices:
         """One of the values, each with the same probability."""
         return generator.choice(self.values)
 
+    def at(self, share: float) -> Any:
+        """The value at a share of the list, from 0 to below 1."""
+        return self.values[int(share * len(self.values))]
+
     def text(self) -> str:
         """As in `--set`."""
         return ", ".join(map(toml_value, self.values))
@@ -79,6 +83,11 @@ class Range:
         With `count` it is one of the values of the grid.
         """
         return self._at(generator.random()) if self.count is None else generator.choice(self.values)
+
+    def at(self, share: float) -> Any:
+        """The number at a share of the range, from 0 to below 1; with `count` one of its values."""
+        values = () if self.count is None else self.values
+        return values[int(share * len(values))] if values else self._at(share)
 
     def text(self) -> str:
         """As in `--set`."""

@@ -1,10 +1,12 @@
-"""Adaptive choice of combinations with Optuna's samplers.
+"""Adaptive choice of combinations with Optuna's samplers, from a start that is spread evenly.
 
 Optuna's journal in the sweep's folder holds what was chosen and how it turned out, so that several
 processes search together, and a killed one loses nothing.
 """
 
 import contextlib
+import itertools
+import random
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -22,10 +24,13 @@ _STUDY = "sweep"
 _REFUSED = "refused"
 _MOST_REFUSALS = 100
 _STARTUP_PER_AXIS = 2
+_DESIGNS = 64
 
 
 class Search:
     """The combinations that the tree-structured Parzen estimator (Bergstra et al., 2011) chose.
+
+    The first ones, of which it knows nothing, are those of `start_points`.
 
     Args:
         root: Folder of the sweep.
@@ -68,6 +73,10 @@ class Search:
                 trials = self._study.trials
                 # A sampler of its own for each choice: what it chooses does not depend on who asks.
                 self._study.sampler = self._sampler(len(trials))
+                if len(trials) < len(self._starts):
+                    first = zip(self._axes, self._starts[len(trials)], strict=True)
+                    params = {key: _param(axis, value) for axis, (key, value) in first}
+                    self._study.enqueue_trial(params)
                 trial = self._study.ask({axis.key: _distribution(axis) for axis in self._axes})
                 values = self._values(trial.params)
                 number = known.get(repr(values))
@@ -106,8 +115,12 @@ class Search:
     def _sampler(self, known: int) -> "optuna.samplers.BaseSampler":
         from optuna.samplers import TPESampler
 
-        startup = 2 + _STARTUP_PER_AXIS * len(self._axes)
-        return TPESampler(n_startup_trials=startup, seed=self._draw_seed * 1_000_003 + known)
+        seed = self._draw_seed * 1_000_003 + known
+        return TPESampler(n_startup_trials=len(self._starts), seed=seed)
+
+    @cached_property
+    def _starts(self) -> list[Values]:
+        return start_points(self._axes, 2 + _STARTUP_PER_AXIS * len(self._axes), self._draw_seed)
 
     @cached_property
     def _study(self) -> "optuna.Study":
@@ -118,6 +131,35 @@ class Search:
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         storage = JournalStorage(JournalFileBackend(str(self._path)))
         return optuna.create_study(storage=storage, study_name=_STUDY, load_if_exists=True)
+
+
+def start_points(axes: Sequence[Axis], count: int, draw_seed: int) -> list[Values]:
+    """Combinations to begin a search with, spread evenly over all values.
+
+    A Latin hypercube (McKay et al., 1979): each axis is cut into `count` parts, on the scale of its
+    draws, and each part is used once, at its middle. Of many random ones it is that whose nearest
+    points are farthest apart (Morris and Mitchell, 1995). Independent draws instead would leave
+    large parts of an axis out, and a model of few results then searches elsewhere.
+    """
+    generator = random.Random(f"start-{draw_seed}")
+    designs = [[generator.sample(range(count), count) for _ in axes] for _ in range(_DESIGNS)]
+    design = max(designs, key=_nearest)
+    return [
+        tuple(
+            (axis.key, axis.at((parts[place] + 0.5) / count))
+            for axis, parts in zip(axes, design, strict=True)
+        )
+        for place in range(count)
+    ]
+
+
+def _nearest(design: Sequence[Sequence[int]]) -> int:
+    """Squared distance between the nearest two points of a design."""
+    points = list(zip(*design, strict=True))
+    return min(
+        sum((one - two) ** 2 for one, two in zip(*pair, strict=True))
+        for pair in itertools.combinations(points, 2)
+    )
 
 
 def importances(results: Sequence[tuple[Values, float]], axes: Sequence[Axis]) -> dict[str, float]:
