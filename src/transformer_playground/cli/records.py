@@ -12,6 +12,7 @@ from transformer_playground.cli.options import (
     Overrides,
     RunsDir,
     SweepsDir,
+    finite,
     refuse_unread,
 )
 from transformer_playground.cli.output import note, print_table, say, say_json
@@ -116,7 +117,11 @@ def run(
     minutes: Annotated[
         float | None,
         typer.Option(
-            "--minutes", metavar="M", min=0.01, help="Less time than the track has, for a trial."
+            "--minutes",
+            metavar="M",
+            min=0.01,
+            callback=finite,
+            help="Less time than the track has, for a trial.",
         ),
     ] = None,
     overrides: Overrides = None,
