@@ -42,7 +42,7 @@ def test_the_rates_of_other_groups_grow_in_proportion(tp: Tp) -> None:
         (("--start", "1", "--end", "0.1"), "--start 1 and --end 0.1 are no range"),
         (("--start", "0"), "are no range of rates"),
         (("--end", "inf"), "inf is not a finite number"),
-        (("--start", "nan"), "--start nan and"),
+        (("--start", "nan"), "nan is not a finite number"),
         (("--start", "1"), "--start 1 and --end 1 are no range"),
         (("--steps", "3"), "--steps"),
         (("--out", "rates.gif"), "cannot be written as 'rates.gif'"),
