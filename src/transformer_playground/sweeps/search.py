@@ -155,7 +155,7 @@ def start_points(axes: Sequence[Axis], count: int, draw_seed: int) -> list[Value
 
 def _nearest(design: Sequence[Sequence[int]]) -> int:
     """Squared distance between the nearest two points of a design."""
-    points = list(zip(*design, strict=True))
+    points: list[tuple[int, ...]] = list(zip(*design, strict=True))
     return min(
         sum((one - two) ** 2 for one, two in zip(*pair, strict=True))
         for pair in itertools.combinations(points, 2)
