@@ -14,22 +14,34 @@ if TYPE_CHECKING:
 _RECENT_ROWS = 400
 
 
-def progress_percent(
+def progress_share(
     step: int | None, max_iters: int | None, seconds: float, max_minutes: float | None
-) -> int | None:
-    """Progress in whole percent: of the steps or of the time, whichever is further.
+) -> float | None:
+    """Progress from 0 to 1: of the steps or of the time, whichever is further.
 
     The learning rate follows the same one.
 
     Args:
         step: Steps done; None before the first.
         max_iters: Steps of the run, if they are known.
-        seconds: Training time.
+        seconds: Training time that counts against the limit, see `RunSummary.active_seconds`.
         max_minutes: Limit of the training time; 0 or None without one.
 
     Returns:
         None before the first step, and if neither is known.
     """
+    if step is None:
+        return None
+    parts = [step / max_iters] if max_iters else []
+    if max_minutes:
+        parts.append(seconds / (60 * max_minutes))
+    return min(max(0.0, *parts), 1.0) if parts else None
+
+
+def progress_percent(
+    step: int | None, max_iters: int | None, seconds: float, max_minutes: float | None
+) -> int | None:
+    """`progress_share` in whole percent, rounded down: 100 only at the end."""
     if step is None:
         return None
     of_steps = percent_done(step, max_iters)
@@ -53,7 +65,8 @@ def remaining_of_series(series: "RunSeries", max_iters: int | None) -> float | N
     minutes = as_number((series.last_start or {}).get("max_minutes"))
     if found is None or not minutes:
         return found
-    return min(found, max(0.0, 60 * minutes - float(curve.x[-1])))
+    counted = series.clock.seconds + (series.earlier_seconds or 0.0)
+    return min(found, max(0.0, 60 * minutes - counted))
 
 
 def remaining_seconds(
@@ -109,4 +122,4 @@ def remaining_of_run(row: RunInfo) -> float | None:
     pace = max(tokens / step / speed, summary.wall_time_s / step)
     left = max(0, row.max_iters - step) * pace
     minutes = max_minutes_of(row)
-    return min(left, max(0.0, 60 * minutes - summary.wall_time_s)) if minutes else left
+    return min(left, max(0.0, 60 * minutes - summary.active_seconds)) if minutes else left

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from transformer_playground.jsonvalues import as_number
 from transformer_playground.runs.clock import CLOCK_COLUMNS, TrainingClock, advance
 from transformer_playground.runs.column_buffer import ColumnBuffer, FloatArray, columns_of
 from transformer_playground.runs.jsonl import Row
@@ -69,6 +70,8 @@ class RunSeries:
         clock: Training time.
         last_status: The newest `status` row, superseded ones included.
         last_start: The newest `status` row at a start of training.
+        earlier_seconds: Seconds that count against `max_minutes` besides those of `clock`, which
+            are those of the runs that a branch continues; None if no row tells.
         was_reset: Whether the file was replaced before the last poll.
     """
 
@@ -96,6 +99,7 @@ class RunSeries:
         self.clock = clock
         self.last_status: Row | None = None
         self.last_start: Row | None = None
+        self.earlier_seconds: float | None = None
 
     @property
     def position(self) -> FileOffset:
@@ -289,6 +293,10 @@ class RunSeries:
         columns = {event: _columns(rows, indices) for event, indices in places.items()}
         stamps = _stamps(columns, places, len(rows))
         self.clock, seconds = advance(self.clock, stamps, [*resumes, *starts])
+        for index in starts:
+            counted = as_number(rows[index].get("active_seconds"))
+            if counted is not None:
+                self.earlier_seconds = counted - float(np.nan_to_num(seconds[index]))
         for event, indices in places.items():
             columns[event][_ELAPSED] = seconds if len(indices) == len(rows) else seconds[indices]
         if not resumes:

@@ -35,6 +35,7 @@ class RunSummary:
         best_bits_per_byte: Bits per byte of that evaluation.
         tokens_per_sec_median: Median over train rows, which exclude evaluation, sampling and
             saving; robust against slow first steps.
+        earlier_seconds: See `RunSeries`.
         throughput: State that continues the median; empty if it was lost.
         val_curve: All validation losses as a short curve.
     """
@@ -61,6 +62,7 @@ class RunSummary:
     status: str | None = None
     error: str | None = None
     early_stopped: bool = False
+    earlier_seconds: float | None = None
     throughput: RunningMedian = field(default_factory=RunningMedian, compare=False)
     val_curve: LossCurve = field(default_factory=LossCurve)
 
@@ -68,6 +70,11 @@ class RunSummary:
     def wall_time_s(self) -> float:
         """Seconds of training, without pauses."""
         return round(self.clock.seconds, 3)
+
+    @property
+    def active_seconds(self) -> float:
+        """Seconds that count against `max_minutes`: those of a branch with those of its parent."""
+        return self.clock.seconds + (self.earlier_seconds or 0.0)
 
     @property
     def generalisation_gap(self) -> float | None:
@@ -129,6 +136,7 @@ def summary_of(
         status=as_text(status.get("status")),
         error=as_text(status.get("error")),
         early_stopped=status.get("early_stopped") is True,
+        earlier_seconds=series.earlier_seconds,
         throughput=rates,
         val_curve=(val_curve or LossCurve()).with_more(series.column("eval", "val_loss").tolist()),
     )
@@ -195,7 +203,10 @@ def update_summary(
     return extend_summary(path, summary, start) or read_summary(path)
 
 
-_NEWEST = ("train_step", "eval_step", "train_loss", "val_loss", "bits_per_byte", "tokens_per_sec")
+_NEWEST = (
+    *("train_step", "eval_step", "train_loss", "val_loss", "bits_per_byte", "tokens_per_sec"),
+    "earlier_seconds",
+)
 _HIGHEST = ("step", "tokens_seen")
 _OF_BEST = ("best_val_loss", "best_step", "best_bits_per_byte")
 _OF_LAST = (

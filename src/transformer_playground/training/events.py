@@ -26,12 +26,14 @@ class Event:
 class RunStarted(Event):
     """Training started, or resumed from the checkpoint file `resumed_from`.
 
-    `max_minutes` is the limit of its time; None without one.
+    `max_minutes` is the limit of its time; None without one. `active_seconds` counted against it
+    before: those of earlier sessions, and in a branch those of its parent.
     """
 
     run_id: str
     max_iters: int
     max_minutes: float | None = None
+    active_seconds: float = 0.0
     parameters: int
     device: str
     dtype: str

@@ -14,7 +14,6 @@ from transformer_playground.config.finetuning import PeftConfig
 from transformer_playground.config.model import ModelConfig
 from transformer_playground.config.run_config import saved_vocab_size
 from transformer_playground.config.schema import ExperimentConfig
-from transformer_playground.config.train import RuntimeConfig
 from transformer_playground.errors import (
     CheckpointError,
     ConfigError,
@@ -32,8 +31,9 @@ from transformer_playground.runs.folder import (
     open_run,
     read_run_config,
 )
-from transformer_playground.runs.status import RunLock, derive_status
+from transformer_playground.runs.status import RunLock
 from transformer_playground.runs.summary import summarise, write_summary
+from transformer_playground.training.branching import refuse_without_time, why_finished
 from transformer_playground.training.checkpointing import ResumePoint, read_state
 from transformer_playground.training.control import TrainingControl
 from transformer_playground.training.distributed import DistInfo
@@ -137,7 +137,7 @@ def start(
             setup, payload, saved = ranks.together(lambda: _continue(request, run, found, notify))
             _require_same(setup, ranks)
             state = read_state(payload)
-            if sentence := _why_finished(run, state, setup.config.train.runtime):
+            if sentence := why_finished(run, state, setup.config.train.runtime):
                 notify(sentence)
                 return TrainingResult(run, state, summarise(run), Artifacts())
             trainer = build_trainer(setup, run, sinks, control, ResumePoint(payload, found.path))
@@ -153,6 +153,7 @@ def start(
         parent, chosen = open_run(runs_dir, branch_from[0]), branch_from[1]
         found = ranks.from_main(lambda: choose(parent.checkpoints, chosen))
         setup, payload, _ = ranks.together(lambda: _continue(request, parent, found, notify))
+        refuse_without_time(parent, read_state(payload), setup.config.train.runtime)
         own = _fitting_payload(payload, setup, notify)
         resumption = ResumePoint(own, found.path, same_run=False)
         origin = {"run_id": parent.run_id, "checkpoint": found.path.name, "step": payload["step"]}
@@ -175,26 +176,6 @@ def _lock(run: RunFolder, ranks: DistInfo) -> contextlib.AbstractContextManager[
 def _require_same(setup: TrainingSetup, ranks: DistInfo) -> None:
     ranks.require_same(setup.dataset.fingerprint, "dataset")
     ranks.require_same(setup.config.model_dump(mode="json", exclude=_OF_A_MACHINE), "configuration")
-
-
-def _why_finished(run: RunFolder, state: TrainingState, runtime: RuntimeConfig) -> str:
-    """Why a finished run has no step left, and how to train on; empty if training can resume."""
-    limit = 60 * runtime.max_minutes
-    reason = state.end_reason(runtime, state.active_seconds / limit if limit else 0.0)
-    if reason is None or derive_status(run).state != "finished":
-        return ""
-    longer = f"--set train.runtime.max_iters={2 * max(state.step, 1)}"
-    ended, how = "finished", [longer]
-    if reason == "early stopped":
-        ended, how = "stopped early", ["--set train.runtime.early_stop_patience=0"]
-        how += [longer] if state.step >= runtime.max_iters else []
-    if limit and state.active_seconds >= limit:
-        how = [each for each in how if each != longer or state.step >= runtime.max_iters]
-        how.append(f"--set train.runtime.max_minutes={2 * runtime.max_minutes:g}")
-    return (
-        f"run '{run.run_id}' has {ended} at step {state.step} of {runtime.max_iters} and is "
-        f"unchanged; to train on, add {' '.join(how)}"
-    )
 
 
 def _continue(

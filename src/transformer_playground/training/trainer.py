@@ -160,6 +160,7 @@ class Trainer:
                 run_id=self.run.run_id,
                 max_iters=runtime.max_iters,
                 max_minutes=runtime.max_minutes or None,
+                active_seconds=round(state.active_seconds, 3),
                 parameters=count_parameters(self.model),
                 device=str(self.setup.device),
                 dtype=precision.name,

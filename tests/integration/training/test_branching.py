@@ -23,6 +23,7 @@ from transformer_playground.checkpoints.loading import load_payload
 from transformer_playground.data.prepare import prepare_dataset
 from transformer_playground.errors import CheckpointError, RunError, UsageError
 from transformer_playground.runs.folder import read_run_config
+from transformer_playground.runs.summary import read_summary
 from transformer_playground.training.events import CheckpointSaved, Event, RunStarted, StepLogged
 from transformer_playground.training.run import TrainingResult, start
 
@@ -119,8 +120,15 @@ def test_a_branch_of_a_limited_run_goes_on_with_its_time_and_rate(
     run = branch(tmp_path, LONG, limited).run
     rates = [row["lr"] for row in rows_of(run, "train")]
     assert max(rates) < rate_before
-    ended = branch(tmp_path, LONG, limited, checkpoint="last", run_id="ended")
-    assert ended.state.step == parent.state.step
+    (began,) = [row for row in rows_of(run, "status") if "active_seconds" in row]
+    assert 0 < began["active_seconds"] < 120
+    # Its progress is that of the time of both.
+    summary, _ = read_summary(run.metrics_path)
+    assert summary.active_seconds >= summary.wall_time_s + began["active_seconds"]
+    with pytest.raises(UsageError, match="has no time to train") as refused:
+        branch(tmp_path, LONG, limited, checkpoint="last", run_id="ended")
+    assert "--set train.runtime.max_minutes=4" in str(refused.value.hint)
+    assert not (tmp_path / "runs" / "ended").exists()
     longer = branch(tmp_path, LONG, limited, runtime(max_minutes=3), checkpoint="last", run_id="b")
     assert longer.state.step > parent.state.step
 

@@ -1,5 +1,6 @@
 import contextlib
 import dataclasses
+import io
 import json
 import math
 import resource
@@ -9,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from builders.events import logged_step
 from builders.runs import make_run
@@ -32,7 +34,7 @@ from transformer_playground.training.sinks.run_files import (
     TensorBoardSink,
     event_rows,
 )
-from transformer_playground.training.sinks.text import LineSink, LogFileSink, describe
+from transformer_playground.training.sinks.text import LineSink, LogFileSink, ProgressSink, describe
 
 STARTED = RunStarted(
     step=0,
@@ -281,6 +283,28 @@ def test_a_resumed_start_is_preceded_by_a_resume_row() -> None:
     assert [row["event"] for row in rows] == ["resume", "status"]
     assert rows[0]["step"] == 3
     assert rows[0]["checkpoint"] == "ckpt.pt"
+
+
+def test_the_bar_of_a_run_with_a_time_limit_follows_its_time() -> None:
+    screen = Console(file=io.StringIO(), width=120)
+    sink = ProgressSink(screen)
+    (logged,) = [event for event in EVENTS if isinstance(event, StepLogged)]
+
+    def done(step: int, seconds: float) -> tuple[float, str]:
+        sink.handle(dataclasses.replace(logged, step=step, time=seconds))
+        (task,) = sink._progress.tasks
+        return task.completed, task.fields["steps"]
+
+    # The branch of a run that had trained for half of the time.
+    start = dataclasses.replace(STARTED, max_iters=1000, max_minutes=1.0, active_seconds=30.0)
+    sink.handle(dataclasses.replace(start, time=0.0))
+    assert done(10, 15.0) == (0.75, "  10/1000")
+    sink.handle(StatusChanged(step=10, status="paused", time=18.0))
+    sink.handle(StatusChanged(step=10, status="running", time=500.0))
+    assert done(11, 503.0) == (pytest.approx(0.85), "  11/1000")
+    assert done(900, 504.0)[0] == 0.9
+    assert done(950, 600.0)[0] == 1.0
+    sink.close()
 
 
 def test_escape_sequences_in_a_sample_are_shown_as_symbols() -> None:

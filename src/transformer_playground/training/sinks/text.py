@@ -9,7 +9,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import (
     BarColumn,
-    MofNCompleteColumn,
     Progress,
     TaskID,
     TextColumn,
@@ -30,6 +29,7 @@ from transformer_playground.formatting import (
     rate_text,
     value_text,
 )
+from transformer_playground.runs.remaining import progress_share
 from transformer_playground.terminal import visible
 from transformer_playground.training.events import (
     CheckpointSaved,
@@ -59,8 +59,10 @@ def describe(event: Event) -> str:
     match event:
         case RunStarted(resumed_from=origin):
             action = "starting" if origin is None else f"resuming from {origin}"
+            minutes = event.max_minutes
+            limit = f" in at most {duration_text(60 * minutes)}" if minutes else ""
             return (
-                f"{event.run_id}: {action} at step {event.step} of {event.max_iters}, "
+                f"{event.run_id}: {action} at step {event.step} of {event.max_iters}{limit}, "
                 f"{count_text(event.parameters)} parameters, {event.device}, "
                 f"{event.dtype} ({event.dtype_reason}), {event.tokens_per_step:,} tokens per step"
             )
@@ -193,7 +195,7 @@ class ProgressSink(Sink):
     def __init__(self, console: Console) -> None:
         self._console = console
         columns = (
-            MofNCompleteColumn(table_column=Column(no_wrap=True)),
+            TextColumn("{task.fields[steps]}", markup=False, table_column=Column(no_wrap=True)),
             # Only this column wraps in a narrow terminal.
             TextColumn("{task.fields[metrics]}", markup=False, table_column=Column(no_wrap=False)),
             TextColumn("eta"),
@@ -204,18 +206,24 @@ class ProgressSink(Sink):
         self._progress = Progress(*bar, *columns, console=console)
         self._task: TaskID | None = None
         self._val_loss = ""
+        self._limits: tuple[int, float | None] = (0, None)
+        self._active_seconds, self._last, self._is_paused = 0.0, 0.0, False
 
     def handle(self, event: Event) -> None:
         """Update the bar, or print the event above it."""
+        self._count_time(event)
         match event:
             case RunStarted():
                 self._print(event)
-                self._task = self._progress.add_task(
-                    "", total=event.max_iters, completed=event.step, metrics=""
-                )
+                self._limits = event.max_iters, event.max_minutes
+                done = self._done(event.step)
+                self._task = self._progress.add_task("", total=1.0, metrics="", **done)
                 self._progress.start()
             case StepLogged():
                 self._update(event)
+            case StatusChanged():
+                self._is_paused = event.status == "paused"
+                self._print(event)
             case Evaluated():
                 self._val_loss = f" val {loss_text(event.val_loss)}"
                 self._print(event)
@@ -235,7 +243,20 @@ class ProgressSink(Sink):
             f"loss {loss_text(event.train_loss)}{self._val_loss} "
             f"lr {learning_rate_text(event.lr)} {rate_text(event.tokens_per_sec)}"
         )
-        self._progress.update(self._task, completed=event.step, metrics=metrics)
+        self._progress.update(self._task, metrics=metrics, **self._done(event.step))
+
+    def _count_time(self, event: Event) -> None:
+        if isinstance(event, RunStarted):
+            self._active_seconds = event.active_seconds
+        elif not self._is_paused:
+            self._active_seconds += max(0.0, event.time - self._last)
+        self._last = event.time
+
+    def _done(self, step: int) -> dict[str, Any]:
+        max_iters, max_minutes = self._limits
+        share = progress_share(step, max_iters, self._active_seconds, max_minutes)
+        steps = f"{step:>{len(str(max_iters))}}/{max_iters}"
+        return {"completed": share or 0.0, "steps": steps}
 
     def _print(self, event: Event) -> None:
         self._console.print(Text(visible(describe(event))))

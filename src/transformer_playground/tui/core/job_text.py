@@ -34,7 +34,7 @@ def activity_text(
         return f"{job.state} {name}{waiting}"
     glyph = "▶" if job.state == "running" else "‖"
     run = runs.get(job.run_id or "")
-    seconds, minutes = (run.summary.wall_time_s, max_minutes_of(run)) if run else (0.0, None)
+    seconds, minutes = (run.summary.active_seconds, max_minutes_of(run)) if run else (0.0, None)
     percent = progress_percent(job.step, job.max_iters, seconds, minutes)
     progress = f"step {job.step:,}" if percent is None else f"{percent}%"
     rate = run.summary.tokens_per_sec if run else None

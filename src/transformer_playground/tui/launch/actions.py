@@ -8,7 +8,7 @@ from transformer_playground.errors import PlaygroundError, UsageError
 from transformer_playground.experiments.discovery import bundled_dir, discover, start_experiment
 from transformer_playground.experiments.scaffold import find_or_install
 from transformer_playground.terminal import visible
-from transformer_playground.training.branching import longer_training
+from transformer_playground.training.branching import longer_time, longer_training
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.core.checkpoints import Choice, choices_of
 from transformer_playground.tui.core.context import AppContext
@@ -66,7 +66,7 @@ def branch_from_checkpoint(context: AppContext, run_id: str | None) -> None:
     if row is None or row.experiment is None:
         context.app.notify("Put the cursor on a run first.", severity="warning", markup=False)
         return
-    parent, experiment, max_iters = row.run_id, row.experiment, row.max_iters
+    parent, experiment = row.run_id, row.experiment
 
     def find() -> None:
         found = choices_of(context.runs_dir, parent).checkpoints
@@ -86,7 +86,7 @@ def branch_from_checkpoint(context: AppContext, run_id: str | None) -> None:
     def take(checkpoint: str | None) -> None:
         if checkpoint is not None:
             step = next((each.step for each in steps if checkpoint in each.names), None)
-            longer = longer_training(step, max_iters)
+            longer = longer_training(step, row.max_iters) + longer_time(step, row)
             edit_launch(context, Launch(experiment, longer, branch=(parent, checkpoint)))
 
     context.app.run_worker(find, group="launch", thread=True, exclusive=True)

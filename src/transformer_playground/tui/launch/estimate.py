@@ -11,7 +11,7 @@ from pathlib import Path
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.formatting import count_text, duration_text, size_text, value_text
 from transformer_playground.runs.folder import open_run
-from transformer_playground.training.branching import branch_step
+from transformer_playground.training.branching import branch_step, counted_seconds
 from transformer_playground.training.estimate import Estimate
 from transformer_playground.training.launch import Launch, ResolvedLaunch, resolve_launch
 from transformer_playground.tui.core.tp_process import TpProcess
@@ -36,7 +36,12 @@ def remaining_part(resolved: ResolvedLaunch) -> ResolvedLaunch:
     if not step:
         return resolved
     runtime = config.train.runtime
-    shorter = runtime.model_copy(update={"max_iters": max(1, runtime.max_iters - step)})
+    less: dict[str, object] = {"max_iters": max(1, runtime.max_iters - step)}
+    if runtime.max_minutes and branch is not None:
+        counted = counted_seconds(open_run(resolved.runs_dir, branch[0]), step)
+        # 0 would be no limit.
+        less["max_minutes"] = max(1e-3, runtime.max_minutes - counted / 60)
+    shorter = runtime.model_copy(update=less)
     train = config.train.model_copy(update={"runtime": shorter})
     loaded = replace(resolved.loaded, config=config.model_copy(update={"train": train}))
     return replace(resolved, loaded=loaded)

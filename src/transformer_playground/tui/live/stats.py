@@ -190,7 +190,9 @@ def _number(value: object) -> str:
 def percent_of(stats: RunStats) -> int | None:
     """Progress in whole percent, None while it is unknown."""
     summary = stats.summary
-    return progress_percent(summary.step, stats.max_iters, summary.wall_time_s, stats.max_minutes)
+    return progress_percent(
+        summary.step, stats.max_iters, summary.active_seconds, stats.max_minutes
+    )
 
 
 def step_text(stats: RunStats) -> str:

@@ -192,7 +192,7 @@ def progress_text(row: RunInfo) -> str:
 
 
 def _percent(row: RunInfo, step: int | None) -> int | None:
-    return progress_percent(step, row.max_iters, row.summary.wall_time_s, max_minutes_of(row))
+    return progress_percent(step, row.max_iters, row.summary.active_seconds, max_minutes_of(row))
 
 
 def _reason(problem: str) -> str:
