@@ -4,7 +4,11 @@ Each interface renders them in one place. Any other exception is a bug and shows
 """
 
 import contextlib
+import errno
 from collections.abc import Iterator
+
+FULL_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+"""Error numbers of a disk, quota or limit that leaves no room for more bytes."""
 
 
 class PlaygroundError(Exception):
@@ -31,6 +35,16 @@ def describe_error(error: BaseException) -> str:
     if isinstance(error, PlaygroundError):
         return str(error)
     return f"{type(error).__name__}: {error}".rstrip(": ")
+
+
+def is_full_disk(error: BaseException) -> bool:
+    """Whether an error was caused by a full disk, which is not the fault of what was written."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError) and cause.errno in FULL_DISK:
+            return True
+        cause = cause.__cause__
+    return False
 
 
 def is_library_fault(error: BaseException) -> bool:

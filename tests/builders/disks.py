@@ -12,7 +12,7 @@ from unittest import mock
 
 _open, _close, _fstat = os.open, os.close, os.fstat
 _CHANGES_NAMES = ("replace", "link", "unlink")
-_CALLS = (*_CHANGES_NAMES, "fsync", "open", "chmod")
+_CALLS = (*_CHANGES_NAMES, "fsync", "open", "write", "chmod")
 
 Trouble = Callable[[int], None]
 # File name -> inode number, GONE for a name that was removed.
@@ -109,6 +109,8 @@ class WatchedDisk:
 
         def call(*args: Any, **options: Any) -> Any:
             if name == "open" and not args[1] & os.O_CREAT:
+                return real(*args, **options)
+            if name == "write" and not stat.S_ISREG(_fstat(args[0]).st_mode):
                 return real(*args, **options)
             self._before()
             result = real(*args, **options)

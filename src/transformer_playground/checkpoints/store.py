@@ -40,7 +40,7 @@ from transformer_playground.checkpoints.format import (
     sidecar_path,
     write_sidecar,
 )
-from transformer_playground.errors import CheckpointError
+from transformer_playground.errors import FULL_DISK, CheckpointError
 from transformer_playground.files import (
     fsync_folder,
     link_or_copy,
@@ -116,7 +116,6 @@ def estimated_size(value: object) -> int:
 
 
 _SPACE_MARGIN = 1 << 20
-_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 class CheckpointStore:
@@ -306,7 +305,7 @@ class CheckpointStore:
     def _save_error(self, step: int, error: OSError) -> CheckpointError:
         cause = error.strerror or str(error)
         message = f"The checkpoint of step {step} could not be saved in {self._folder}: {cause}."
-        action = "Free some disk space" if error.errno in _FULL else "Check the disk"
+        action = "Free some disk space" if error.errno in FULL_DISK else "Check the disk"
         return CheckpointError(message, f"{action}; earlier checkpoints are intact.")
 
 

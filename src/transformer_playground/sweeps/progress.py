@@ -8,7 +8,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from transformer_playground.comparison.estimates import estimate
-from transformer_playground.errors import ConfigError, RunError
+from transformer_playground.errors import ConfigError, RunError, translate_os_errors
 from transformer_playground.experiments.discovery import (
     CONFIG_FILE,
     Experiment,
@@ -190,10 +190,15 @@ class Progress:
                 search.tell(group[0].trial.number // size, estimate(losses).mean)
         assert sweep.root is not None
         # Several processes choose one after the other.
-        with FileLock(sweep.root / _LOCK):
+        lock = FileLock(sweep.root / _LOCK)
+        with translate_os_errors(ConfigError, f"{lock.lock_file} cannot be locked"):
+            lock.acquire()
+        try:
             if len(search.combinations()) >= most_combinations(sweep):
                 return False
             return search.choose(self._is_impossible)
+        finally:
+            lock.release()
 
     def _is_possible(self, trial: Trial) -> bool:
         """Whether a trial can be trained; its configuration is then in `launches`.

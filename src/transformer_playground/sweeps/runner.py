@@ -12,9 +12,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from transformer_playground.errors import PlaygroundError, UsageError, translate_os_errors
+from transformer_playground.checkpoints.discovery import scan_folder
+from transformer_playground.errors import (
+    PlaygroundError,
+    UsageError,
+    is_full_disk,
+    translate_os_errors,
+)
 from transformer_playground.jsonvalues import to_jsonable
 from transformer_playground.runs.folder import open_run
+from transformer_playground.runs.manage import delete_runs
 from transformer_playground.runs.requests import send_request
 from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.order import requested, take_request
@@ -108,6 +115,10 @@ class SweepRunner:
             if self._is_stopped:
                 return states
             problem = self._train(chosen)
+            if problem is not None and is_full_disk(problem):
+                # No other run could be trained either, and this one is not counted as failed.
+                hint = "Free some disk space and start it again: it goes on where it was."
+                raise type(problem)(problem.message, hint) from problem
             # All runs are listed once after each.
             states = self.progress.states()
             error = self._report(chosen.trial, problem, states)
@@ -159,9 +170,10 @@ class SweepRunner:
             sinks.append(_StopAt(chosen.goal, control))
         problem = None
         try:
+            is_resumed = chosen.row is not None and not self._begins_again(trial)
             launch = self.progress.launches[trial.number].resolved
-            resolved = launch if chosen.row is None else self._resumed(trial)
-            self.report(Started(trial, chosen.row is not None))
+            resolved = self._resumed(trial) if is_resumed else launch
+            self.report(Started(trial, is_resumed))
             resolved.train(sinks, control, self.notify)
         except PlaygroundError as error:
             problem = error
@@ -179,6 +191,14 @@ class SweepRunner:
             return None
         self.report(Ended(state, "" if problem is None else problem.message))
         return problem
+
+    def _begins_again(self, trial: Trial) -> bool:
+        """Whether the run ended before its first checkpoint; its folder goes to the trash."""
+        run = open_run(self.progress.runs_dir, trial.run_id)
+        if scan_folder(run.checkpoints).files:
+            return False
+        delete_runs([run])
+        return True
 
     def _resumed(self, trial: Trial) -> ResolvedLaunch:
         launch = Launch(
