@@ -172,7 +172,7 @@ def run(
     if request.signal is not None:
         note(f"stopped by {request.signal.name}. The same command goes on.")
         return request.exit_code
-    has_failed = training.report_failed()
+    has_failed = training.report_left()
     standing = standing_of(
         find_dataset(dataset), runs_dir, experiments_dir, measure=True, track=found, progress=note
     )

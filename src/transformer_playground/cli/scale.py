@@ -133,7 +133,7 @@ def scale(
             if request.signal is not None:
                 note(f"stopped by {request.signal.name}. The same command goes on.")
                 return request.exit_code
-            has_failed |= training.report_failed()
+            has_failed |= training.report_left()
     study = work.read(family)
     if out is not None:
         _draw(study, out)

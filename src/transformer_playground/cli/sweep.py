@@ -1,7 +1,8 @@
 """`tp sweep`: many runs of one experiment with different settings."""
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,12 +15,15 @@ from transformer_playground.cli.options import (
 )
 from transformer_playground.cli.output import note, print_table, say, say_json
 from transformer_playground.cli.sweep_show import Id, print_results, show, sweep_states
-from transformer_playground.cli.train_sweep import Jobs, SweepTraining, sweep_arguments
+from transformer_playground.cli.train_sweep import Jobs, SweepTraining, note_others, sweep_arguments
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
 from transformer_playground.runs.folder import RUNS_DIR
 from transformer_playground.sweeps.folder import SWEEPS_DIR
 from transformer_playground.training.launch import shell_command
+
+if TYPE_CHECKING:
+    from transformer_playground.sweeps.create import PlannedSweep
 
 
 def new(
@@ -82,7 +86,6 @@ def new(
     """Write a sweep, and print its runs and their cost."""
     from transformer_playground.sweeps.create import NewSweep, plan_sweep
     from transformer_playground.sweeps.spec import save_sweep
-    from transformer_playground.sweeps.tables import as_document
 
     asked = NewSweep(
         experiment, values or (), seeds, method, runs, name, config, halving, factor, sequential
@@ -90,14 +93,51 @@ def new(
     sweep = asked.create(experiments_dir, note)
     planned = plan_sweep(sweep, experiments_dir, runs_dir)
     save_sweep(sweeps_dir, planned.sweep)
-    if json_output:
-        known = None if planned.seconds is None else round(planned.seconds, 1)
-        say_json(as_document(sweep, planned.states) | {"seconds": known})
-        return
-    for line in planned.lines():
-        say(line)
-    command = sweep_arguments("run", sweep.sweep_id, sweeps_dir)
-    say(f"Next: {shell_command(['tp', *command], experiments_dir, runs_dir)}")
+    _print_planned(planned, sweeps_dir, experiments_dir, runs_dir, json_output=json_output)
+
+
+def add(
+    sweep_id: Id,
+    values: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUES",
+            help="Further values of a setting that varies, also as a range; repeatable.",
+        ),
+    ] = None,
+    seeds: Annotated[
+        int | None,
+        typer.Option(
+            "--seeds",
+            metavar="N",
+            min=2,
+            max=1000,
+            help="Seeds per combination, with those there are.",
+        ),
+    ] = None,
+    runs: Annotated[
+        int | None,
+        typer.Option(
+            "--runs",
+            metavar="N",
+            min=2,
+            help="Combinations of random and tpe, with those there are.",
+        ),
+    ] = None,
+    sweeps_dir: SweepsDir = SWEEPS_DIR,
+    experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
+    runs_dir: RunsDir = RUNS_DIR,
+    json_output: AsJson = False,
+) -> None:
+    """Add values, seeds or runs to a sweep, and print its runs and the cost of those left."""
+    from transformer_playground.sweeps.additions import Addition, add_to_sweep
+    from transformer_playground.sweeps.spec import find_sweep
+
+    folder = find_sweep(sweeps_dir, sweep_id)
+    addition = Addition(values or (), seeds, runs)
+    planned = add_to_sweep(folder, addition, experiments_dir, runs_dir)
+    _print_planned(planned, sweeps_dir, experiments_dir, runs_dir, json_output=json_output)
 
 
 def run(
@@ -132,6 +172,7 @@ def run(
         return request.exit_code
     states = progress.states()
     if not worker:
+        note_others(states, runs_dir)
         print_results(sweep, states, json_output=json_output)
     return 1 if any(state.state == "failed" for state in states) else 0
 
@@ -197,6 +238,7 @@ def list_sweeps(
     from transformer_playground.sweeps import spec, tables
     from transformer_playground.tables import labelled_columns
 
+    spec.remove_unfinished(sweeps_dir)
     rows: list[dict[str, str | int | None]] = []
     for folder in spec.list_sweeps(sweeps_dir):
         row: dict[str, str | int | None] = {"sweep": folder.root.name, "problem": None}
@@ -221,8 +263,30 @@ def list_sweeps(
             note(f"{row['sweep']}: {row['problem']}")
 
 
+def _print_planned(
+    planned: "PlannedSweep",
+    sweeps_dir: Path,
+    experiments_dir: Path,
+    runs_dir: Path,
+    *,
+    json_output: bool,
+) -> None:
+    """Print what a sweep will cost, and the command that trains it."""
+    from transformer_playground.sweeps.tables import as_document
+
+    if json_output:
+        known = None if planned.seconds is None else round(planned.seconds, 1)
+        say_json(as_document(planned.sweep, planned.states) | {"seconds": known})
+        return
+    for line in planned.lines():
+        say(line)
+    command = sweep_arguments("run", planned.sweep.sweep_id, sweeps_dir)
+    say(f"Next: {shell_command(['tp', *command], experiments_dir, runs_dir)}")
+
+
 COMMANDS: dict[str, Callable[..., int | None]] = {
     "new": new,
+    "add": add,
     "run": run,
     "show": show,
     "stop": stop,

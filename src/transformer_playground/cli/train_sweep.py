@@ -1,7 +1,7 @@
 """Training of the runs of a sweep, as `tp sweep run` and other commands do it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,7 +11,7 @@ import typer
 from transformer_playground.cli.output import note, say, say_json
 from transformer_playground.cli.preparation import PreparationDisplay
 from transformer_playground.cli.train import StopRequest, stop_on_signals
-from transformer_playground.formatting import duration_text, loss_text
+from transformer_playground.formatting import counted, duration_text, loss_text
 from transformer_playground.sweeps.folder import SWEEPS_DIR
 from transformer_playground.training.launch import shell_command
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from transformer_playground.sweeps.folder import SweepFolder
     from transformer_playground.sweeps.progress import Progress
     from transformer_playground.sweeps.runner import Ended, Started
+    from transformer_playground.sweeps.trials import TrialState
 
 _MOST_JOBS = 64
 
@@ -91,8 +92,8 @@ class SweepTraining:
             workers.wait(lambda: request.signal is not None)
         return request
 
-    def report_failed(self) -> bool:
-        """Print how many runs have failed; whether there are some."""
+    def report_left(self) -> bool:
+        """Print how many runs have failed, and who trains others; whether some have failed."""
         states = self.progress.states()
         failed = sum(state.state == "failed" for state in states)
         if failed:
@@ -100,7 +101,20 @@ class SweepTraining:
             words = sweep_arguments("show", progress.sweep.sweep_id, self.folder.root.parent)
             show = shell_command(["tp", *words], progress.experiments_dir, progress.runs_dir)
             self.print(f"{failed} of {len(states)} runs have failed: {show}")
+        note_others(states, self.progress.runs_dir)
         return failed > 0
+
+
+def note_others(states: "Sequence[TrialState]", runs_dir: Path) -> None:
+    """Say which processes still train runs of a sweep when there is nothing else to train."""
+    from transformer_playground.sweeps.order import writers
+
+    for writer, run_ids in writers(states, runs_dir).items():
+        runs = f"{len(run_ids)} of {counted(len(states), 'run')}"
+        note(
+            f"{writer} still trains {runs}: {', '.join(run_ids)}. "
+            "The same command has all results once that is done."
+        )
 
 
 class _Display:

@@ -22,6 +22,7 @@ class Result:
         losses: Of each of them.
         runs: Their ids, in the same order.
         planned: Number of seeds.
+        running: Number of seeds in training.
         is_overfit: Whether some run was best before its end, so that more tokens did not help.
     """
 
@@ -31,6 +32,7 @@ class Result:
     runs: tuple[str, ...]
     planned: int
     is_overfit: bool = False
+    running: int = 0
 
     @property
     def point(self) -> Point | None:
@@ -94,5 +96,8 @@ def read_results(
             for row in rows
         )
         ids = tuple(row.run_id for row in rows)
-        found.append(Result(member, estimate(losses), tuple(losses), ids, seeds, is_overfit))
+        running = sum(state.state == "running" for state in own)
+        found.append(
+            Result(member, estimate(losses), tuple(losses), ids, seeds, is_overfit, running)
+        )
     return found

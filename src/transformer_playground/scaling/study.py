@@ -58,7 +58,10 @@ class Study:
     def notes(self) -> list[str]:
         """What limits the law."""
         found = [self.problem] if self.problem else []
-        missing = sum(result.planned - len(result.runs) for result in self.results)
+        running = sum(result.running for result in self.results)
+        missing = sum(result.planned - len(result.runs) for result in self.results) - running
+        if running:
+            found.append(f"runs of the family that are still in training: {running}")
         if missing:
             found.append(f"{missing} runs of the family are not finished")
         overfit = sum(result.is_overfit for result in (*self.results, self.held_out))

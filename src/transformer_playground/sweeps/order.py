@@ -1,4 +1,4 @@
-"""Which waiting run of a sweep is trained before the others, where the user has asked for it.
+"""Who trains the runs of a sweep, and which waiting one is trained before the others.
 
 A request is an empty file whose name is the id of the run. The process that begins to train the
 run removes it: each request counts once, whichever process that is, and one that is killed before
@@ -8,8 +8,11 @@ the run has begun leaves it to the next.
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from transformer_playground.errors import UsageError, translate_os_errors
+from transformer_playground.runs.folder import RunFolder
+from transformer_playground.runs.status import read_writer
 from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.trials import TrialState
 
@@ -83,3 +86,13 @@ def find_trial(states: Sequence[TrialState], name: str) -> TrialState:
         f"The sweep has no run '{name}'.",
         "Give the number of a trial, from 0, or the id of its run: tp sweep show ID --csv.",
     )
+
+
+def writers(states: Sequence[TrialState], runs_dir: Path) -> dict[str, list[str]]:
+    """The runs that are in training, by the process that trains them: `process 123 on host`."""
+    found: dict[str, list[str]] = {}
+    for run_id in (each.trial.run_id for each in states if each.state == "running"):
+        # It may have ended since its state was read.
+        if (writer := read_writer(RunFolder(runs_dir / run_id))) is not None:
+            found.setdefault(str(writer), []).append(run_id)
+    return found

@@ -1,5 +1,7 @@
 """`tp records`: published results with own runs beside them, and a track."""
 
+import re
+
 import pytest
 
 from builders.commands import Project, Tp
@@ -67,6 +69,16 @@ def test_a_track_trains_seeds_once_and_runs_are_placed_by_the_whole_split(
     assert edited.err.count("started") == 2
     assert sorted(each["seeds"] for each in edited.lines[0]["runs"]) == [2, 3]
     config.write_text(before)
+    # Two recipes of several seeds are two rows, and chance is told in every form.
+    both = tp("records", "--track", "short", "--json").lines[0]
+    check("records", both)
+    assert both["method"] == "welch"
+    assert 0 < both["p_value"] <= 1
+    sentence = re.compile(r"is best: .* to short-tiny-.*, p (= |< )[0-9.]+ \(Welch's t-test")
+    for form in ((), ("--markdown",)):
+        shown = tp("records", "--track", "short", *form).out
+        assert sentence.search(shown)
+        assert len(re.findall(r"short-tiny-\S+ and [12] more .*here", shown)) == 2
 
     assert tp("train", "tiny", "--run-id", "mine", "--set", "train.runtime.max_iters=8").code == 0
     shown = tp("records", "bottles")

@@ -1,12 +1,15 @@
 """`tp scale` on tiny runs: trained once, a law, and a prediction that is held against a run."""
 
+import os
 from pathlib import Path
 
 import pytest
 
 from builders.commands import Project, Tp, in_process, make_project
+from builders.runs import append_rows, status_row
 from builders.schemas import check
 from transformer_playground.runs.folder import RUNS_DIR
+from transformer_playground.runs.status import RunLock
 
 SCALE = (
     *("scale", "tiny", "--sizes", "8x1,16x1,24x2", "--budgets", "128", "--predict", "32x2"),
@@ -60,6 +63,17 @@ def test_a_family_is_trained_once_and_its_prediction_held_against_a_run(
     shown = tp(*SCALE[:-1], "--no-train").out
     assert "held out" in shown
     assert "measured" in shown
+
+    # What another process still trains is not called unfinished, and no failure.
+    run = project.run_named(trained[0])
+    append_rows(run, [status_row(2, "running")])
+    with RunLock(run):
+        waiting = tp(*SCALE[:-1])
+    assert waiting.code == 0
+    trains = f"process {os.getpid()} still trains 1 of 3 runs: {run.run_id}. The same command"
+    assert trains in waiting.err
+    assert "in training: 1" in waiting.err
+    assert "not finished" not in waiting.err
 
     # Runs with other settings do not stand in for those of the experiment as it is now.
     config = project.experiment / "config.toml"
