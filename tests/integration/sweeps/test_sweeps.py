@@ -110,6 +110,26 @@ def test_a_run_on_other_data_is_not_reused(tp: Tp, project: Project) -> None:
     assert "exist already" not in made.out
 
 
+def test_a_sweep_grows_and_only_what_is_new_is_trained(tp: Tp, project: Project) -> None:
+    tp(
+        *("sweep", "new", "tiny", "--name", "s", "--set", "dropout=0,0.2"),
+        *("--set", "max_iters=4", "--set", "eval_interval=2"),
+    )
+    tp("sweep", "run", "s")
+    before = losses(tp)
+
+    refused = tp("sweep", "add", "s", "--set", "dropout=2")
+    added = tp("sweep", "add", "s", "--set", "dropout=0.1", "--seeds", "2", "--json")
+
+    assert refused.code == 2
+    assert "With model.dropout=2" in refused.err
+    check("sweep", added.lines[0])
+    assert added.lines[0]["counts"] == counts(finished=2, open=4)
+    ended = tp("sweep", "run", "s", "--json")
+    assert [line["state"] for line in ended.lines[:-1]] == ["running", "finished"] * 4
+    assert before.items() <= losses(tp).items()
+
+
 def test_an_impossible_combination_is_refused_before_anything_is_trained(
     tp: Tp, project: Project
 ) -> None:

@@ -104,6 +104,13 @@ def test_a_sweep_fills_live_and_its_runs_are_opened_filtered_and_ordered(
         await pilot.press("r")
         await until(pilot, lambda: asked)
         assert asked[0][:3] == ["sweep", "run", "pe"]
+        # More values of a setting; what cannot be added is said in the dialog.
+        await pilot.press("plus", *"norm=rmsnorm", "enter")
+        await until(pilot, lambda: "already" in shown(console))
+        await pilot.press("escape")
+        await pilot.press("plus", *"learning_rate=2e-2", "enter")
+        await until(pilot, lambda: "✓ 2  ▶ 0  ◌ 4" in shown(console))
+        assert load_sweep(folder).axes[1].values == (1e-3, 1e-2, 2e-2)
         await pilot.press("S")
         await until(pilot, lambda: isinstance(console.screen, ConfirmScreen))
         await pilot.press("enter")

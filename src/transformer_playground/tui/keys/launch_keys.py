@@ -90,6 +90,7 @@ LAUNCH_KEYS: tuple[Key, ...] = (
     _sweep(
         "quantity", "m", "quantity", "Choose the settings of the heat map.", "heat map", footer=True
     ),
+    _sweep("add", "plus", "add", "Add values, seeds or runs to the sweep.", footer=True),
     _sweep("mark_all", "asterisk", "mark_all", "Select all runs that are shown.", "select all"),
     _sweep("export", "x", "export", "Export as CSV or Markdown.", footer=True),
     _sweep("copy", "y", "copy", "Copy the results as Markdown."),

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformer_playground.errors import PlaygroundError
+from transformer_playground.formatting import counted, duration_text
+from transformer_playground.sweeps.additions import add_to_sweep, parse_addition
 from transformer_playground.sweeps.folder import SweepFolder
 from transformer_playground.sweeps.results import Combination, values_text
 from transformer_playground.sweeps.runner import stop_sweep
@@ -14,10 +16,12 @@ from transformer_playground.terminal import visible, visible_line
 from transformer_playground.training.launch import Launch
 from transformer_playground.tui.core.context import AppContext
 from transformer_playground.tui.dialogs.base import ConfirmScreen
+from transformer_playground.tui.dialogs.edit_text import EditTextScreen
 from transformer_playground.tui.dialogs.preparer import confirm_preparer
 from transformer_playground.tui.shared.work import answer_in_thread
 from transformer_playground.tui.sweep.processes import SweepProcesses
 from transformer_playground.tui.sweep.service import SweepResults, train_next
+from transformer_playground.tui.sweep.sweep_text import addition_hint
 
 if TYPE_CHECKING:
     from textual.notifications import SeverityLevel
@@ -106,6 +110,32 @@ class SweepControl:
             answers,
             lambda answer: self._work("Stopping the sweep", partial(stop, answer)),
         )
+
+    def add(self, folder: SweepFolder, results: SweepResults) -> None:
+        """Ask for values, seeds or runs that are added to a sweep."""
+        context, sweep = self._context, results.sweep
+
+        def write(text: str) -> str:
+            addition = parse_addition(text)
+            planned = add_to_sweep(folder, addition, context.experiments_dir, context.runs_dir)
+            left = sum(each.state == "open" for each in planned.states)
+            cost, time = f"{counted(left, 'run')} to train", planned.seconds
+            return f"{next(planned.lines())}; {cost}" + (
+                "" if time is None else f", about {duration_text(time)}"
+            )
+
+        def take(text: str | None) -> None:
+            if text is not None:
+                self._work("Adding to the sweep", partial(write, text))
+
+        screen = EditTextScreen(
+            f"Add to {folder.root.name}",
+            "",
+            lambda text: parse_addition(text).to(sweep),
+            addition_hint(sweep),
+            does="adds",
+        )
+        context.app.push_screen(screen, take)
 
     def train_next(self, folder: SweepFolder, combination: Combination) -> None:
         """Train the waiting runs of a combination before all others."""

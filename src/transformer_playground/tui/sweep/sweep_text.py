@@ -13,6 +13,7 @@ from transformer_playground.runs.fields import GLYPHS
 from transformer_playground.runs.naming import setting_headers
 from transformer_playground.sweeps.figures import HeatCell, HeatMap
 from transformer_playground.sweeps.results import Combination, Effect
+from transformer_playground.sweeps.spec import Sweep
 from transformer_playground.sweeps.tables import combination_table
 from transformer_playground.tables import Column, table_lines
 from transformer_playground.terminal import visible_line
@@ -292,3 +293,13 @@ def detail_line(each: Combination | None, name_of: Callable[[str], str]) -> str:
         parts.append(text)
     mean = f"{estimate_text('loss', each.loss)}: " if each.loss.mean is not None else ""
     return visible_line(f"{mean}{'  '.join(parts)}")
+
+
+def addition_hint(sweep: Sweep) -> str:
+    """What can be added to a sweep, as it is typed."""
+    seeds = f"seeds={len(sweep.seeds) + 1}"
+    if sweep.runs is not None:
+        return f"{seeds}, or runs={2 * sweep.runs}: the number with those there are"
+    if sweep.method == "list" or not sweep.keys:
+        return f"{seeds}: the number with those there are"
+    return f"{setting_headers(sweep.keys)[sweep.keys[0]]}=value,value; {seeds}: all together"

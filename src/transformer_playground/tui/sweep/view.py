@@ -70,7 +70,7 @@ _STYLES: dict[Tone | Ink, str] = {
 _MAX_CPU_SHARE = 0.05
 _NEEDS_RESULTS = (
     *("open", "filter", "quantity", "export", "copy", "resume", "stop", "first"),
-    *("mark_all", "maximise"),
+    *("add", "mark_all", "maximise"),
 )
 
 
@@ -361,9 +361,12 @@ class SweepView(View):
         return SweepFolder(self.context.sweeps_dir / chosen), results
 
     def action_resume(self) -> None:
-        """Train what is left of the sweep."""
         if shown := self._shown_sweep():
             self.control.start(*shown)
+
+    def action_add(self) -> None:
+        if shown := self._shown_sweep():
+            self.control.add(*shown)
 
     def action_stop(self) -> None:
         """Stop the sweep now, or after the runs in training."""
