@@ -18,7 +18,7 @@ NEW = (
 )
 GRID = ()
 SEARCH = ("--method", "tpe", "--runs", "2")
-MOMENTS = 7
+MOMENTS = 5
 
 
 @pytest.fixture
