@@ -130,7 +130,7 @@ def add(
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
 ) -> None:
-    """Add values, seeds or runs to a sweep, and print its runs and the cost of those left."""
+    """Add values, seeds or runs to a sweep, and print their cost."""
     from transformer_playground.sweeps.additions import Addition, add_to_sweep
     from transformer_playground.sweeps.spec import find_sweep
 
