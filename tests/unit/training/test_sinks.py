@@ -301,7 +301,7 @@ def test_the_bar_of_a_run_with_a_time_limit_follows_its_time() -> None:
     assert done(10, 15.0) == (0.75, "  10/1000")
     sink.handle(StatusChanged(step=10, status="paused", time=18.0))
     sink.handle(StatusChanged(step=10, status="running", time=500.0))
-    assert done(11, 503.0) == (pytest.approx(0.85), "  11/1000")
+    assert done(11, 503.0)[0] == pytest.approx(0.85)
     assert done(900, 504.0)[0] == 0.9
     assert done(950, 600.0)[0] == 1.0
     sink.close()
