@@ -76,9 +76,9 @@ def test_a_track_trains_seeds_once_and_runs_are_placed_by_the_whole_split(
     assert 0 < both["p_value"] <= 1
     sentence = re.compile(r"is best: .* to short-tiny-.*, p (= |< )[0-9.]+ \(Welch's t-test")
     for form in ((), ("--markdown",)):
-        shown = tp("records", "--track", "short", *form).out
-        assert sentence.search(shown)
-        assert len(re.findall(r"short-tiny-\S+ and [12] more .*here", shown)) == 2
+        ranked = tp("records", "--track", "short", *form).out
+        assert sentence.search(ranked)
+        assert len(re.findall(r"short-tiny-\S+ and [12] more .*here", ranked)) == 2
 
     assert tp("train", "tiny", "--run-id", "mine", "--set", "train.runtime.max_iters=8").code == 0
     shown = tp("records", "bottles")
