@@ -369,18 +369,15 @@ class SweepView(View):
             self.control.add(*shown)
 
     def action_stop(self) -> None:
-        """Stop the sweep now, or after the runs in training."""
         if shown := self._shown_sweep():
             self.control.stop(*shown)
 
     def action_first(self) -> None:
-        """Train the combination under the cursor before the others."""
         current = self.table.current
         if current is not None and (shown := self._shown_sweep()):
             self.control.train_next(shown[0], current)
 
     def action_pane(self, by: int) -> None:
-        """Focus the next pane."""
         chain = [each for each in self.query(".pane") if each.can_focus and each.display]
         focused = self.focused
         place = chain.index(focused) if focused in chain else -by
