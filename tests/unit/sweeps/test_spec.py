@@ -182,14 +182,16 @@ def test_what_a_killed_process_left_is_removed_once_nobody_can_be_writing_it(
         folder = tmp_path / name
         folder.mkdir()
         (folder / "sweep.toml").write_text("")
+        then = time.time() - 3600 * hours
         for path in (folder / "sweep.toml", folder):
-            os.utime(path, (time.time() - 3600 * hours,) * 2)
+            os.utime(path, (then, then))
         return folder
 
     old, fresh = left(".pe.0123abcd", 2), left(".lr.0123abcd", 0.5)
     growing, other = left(".gr.0123abcd", 2), left(".mine", 2)
     (growing / "experiment.json").write_text("")
-    os.utime(growing, (time.time() - 7200,) * 2)
+    then = time.time() - 7200
+    os.utime(growing, (then, then))
     link = tmp_path / ".ln.0123abcd"
     link.symlink_to(other)
 
