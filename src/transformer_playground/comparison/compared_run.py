@@ -11,6 +11,7 @@ from transformer_playground.config.toml import toml_key
 from transformer_playground.data.meta import META_FILE, read_meta
 from transformer_playground.errors import DataError, PlaygroundError, RunError
 from transformer_playground.jsonvalues import as_int, as_number, as_object, as_text, to_jsonable
+from transformer_playground.runs.fields import Parent
 from transformer_playground.runs.folder import RunFolder, read_run_config
 from transformer_playground.runs.generation_request import SampleSpec
 from transformer_playground.runs.naming import SEED, learning_settings
@@ -92,6 +93,7 @@ class ComparedRun:
         missing: Keys that its metrics rows lack, as in rows written by older versions.
         windows: Losses of its best checkpoint on the windows of the whole validation split, if
             they were measured: see `measure_windows`.
+        parent: The run that it branched from, if any.
     """
 
     run_id: str
@@ -107,6 +109,7 @@ class ComparedRun:
     metrics: MetricValues
     missing: tuple[str, ...]
     windows: WindowLosses | None = None
+    parent: Parent | None = None
 
     @property
     def configuration(self) -> str:
@@ -148,6 +151,7 @@ def read_run(run: RunFolder, series: RunSeries | None = None) -> ComparedRun:
         metrics=metric_values(config.get("parameters"), summary),
         missing=_missing_keys(series),
         windows=read_window_losses(run),
+        parent=Parent.of(config.get("parent")),
     )
 
 

@@ -23,6 +23,7 @@ def notes_on(groups: Sequence[Sequence[ComparedRun]], *, grouped: bool) -> tuple
         *_evaluation_notes(runs),
         *_environment_notes(runs),
         *(_group_notes(groups) if grouped else ()),
+        *_branch_notes(runs),
         *(sentence for run in runs for sentence in _run_notes(run)),
     )
 
@@ -99,6 +100,18 @@ def _group_notes(groups: Sequence[Sequence[ComparedRun]]) -> Iterator[str]:
         if (run.configuration, run.seed) in seen:
             yield f"{run.run_id} repeats a seed of its configuration, so no mean includes it."
         seen.add((run.configuration, run.seed))
+
+
+def _branch_notes(runs: Sequence[ComparedRun]) -> Iterator[str]:
+    compared = {run.run_id for run in runs}
+    for run in runs:
+        parent = run.parent
+        if parent is not None and parent.run_id in compared:
+            since = "" if parent.step is None else f" from step {parent.step}"
+            yield (
+                f"{run.run_id} continues {parent.run_id}{since}: they share the training before, "
+                "so they are not independent runs."
+            )
 
 
 def _run_notes(run: ComparedRun) -> Iterator[str]:

@@ -24,6 +24,7 @@ from transformer_playground.comparison.leaderboard import (
     sign_of,
 )
 from transformer_playground.comparison.windows import needs_windows
+from transformer_playground.runs.fields import Parent
 from transformer_playground.runs.naming import name_runs
 from transformer_playground.runs.window_losses import WindowLosses
 
@@ -55,6 +56,17 @@ def test_seeds_far_apart_have_a_winner_and_its_p_value(tmp_path: Path) -> None:
         "rope-{s1,s2,s3} (3 seeds) is best: val loss 1.9000, 0.2000 (9.5%) below "
         "plain-{s1,s2,s3} (3 seeds); Welch's t-test over 3 and 3 seeds, p < 0.001."
     )
+
+
+def test_a_branch_is_said_to_share_the_training_of_its_parent(tmp_path: Path) -> None:
+    parent, branch, other = runs_of(tmp_path, ("a", 2.0, 1), ("b", 1.9, 1), ("c", 2.1, 1))
+    branch = replace(branch, parent=Parent(parent.run_id, 300))
+    other = replace(other, parent=Parent("not-compared"))
+    notes = [note for note in compare_runs([parent, branch, other]).notes if "continues" in note]
+    assert notes == [
+        "b-s1 continues a-s1 from step 300: they share the training before, "
+        "so they are not independent runs."
+    ]
 
 
 @pytest.mark.parametrize(

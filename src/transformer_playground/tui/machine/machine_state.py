@@ -127,8 +127,11 @@ def _process_lines(reading: Reading, width: int, name_of: Callable[[str], str]) 
 
 
 def _what(process: BusyProcess, name_of: Callable[[str], str]) -> str:
-    who = "this console" if process.is_own else process.name
-    return f"{who}, trains {name_of(process.run_id)}" if process.run_id else who
+    trains = f"trains {name_of(process.run_id)}" if process.run_id else ""
+    if process.is_own:
+        return f"this console, {trains}" if trains else "this console"
+    # Commands are long, and are cut at the end.
+    return f"{trains}: {process.name}" if trains else process.name
 
 
 def split_lines(split: StepSplit | None, width: int) -> Iterator[Line]:

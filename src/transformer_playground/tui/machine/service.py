@@ -28,7 +28,7 @@ class BusyProcess:
     """A process that computes.
 
     Attributes:
-        name: Printable.
+        name: Its command, printable.
         cores: Cores in use, such as 1.7.
         memory: Bytes; None if the system does not say.
         gpu_memory: Bytes on all GPUs, 0 without any.
@@ -156,7 +156,7 @@ class MachineReader:
             found.append(
                 BusyProcess(
                     process.pid,
-                    visible_line(known["name"] or "?"),
+                    visible_line(_command(process) or known["name"] or "?"),
                     cores,
                     memory.rss if memory else None,
                     on_gpus.get(process.pid, 0),
@@ -172,3 +172,18 @@ class MachineReader:
             return None
         self._tails.keep_only((focus,))
         return split_of(self._tails.read(focus))
+
+
+def _command(process: psutil.Process) -> str:
+    """The command line of a process without folder and interpreter; "" if it is not told."""
+    try:
+        arguments = process.cmdline()
+    except (psutil.Error, OSError):
+        return ""
+    if len(arguments) > 1 and _is_python(arguments[0]) and not arguments[1].startswith("-"):
+        arguments = arguments[1:]
+    return " ".join([Path(arguments[0]).name, *arguments[1:]]) if arguments else ""
+
+
+def _is_python(path: str) -> bool:
+    return Path(path).name.lower().startswith("python")

@@ -5,8 +5,10 @@ from collections import namedtuple
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from builders.nvidia import GIB, install_library
@@ -144,9 +146,39 @@ def test_processes_say_who_they_are_and_which_run_they_train() -> None:
     head, *lines = texts(state.lines(100, lambda run_id: f"run {run_id}"))[-4:]
     assert head.split() == ["process", "cores", "memory", "on", "GPU", "what"]
     assert lines[0].split()[:2] == ["7", "1.50"]
-    assert lines[0].endswith("2.0 GiB  python, trains run a")
+    assert lines[0].endswith("2.0 GiB  trains run a: python")
     assert lines[1].endswith("this console, trains run b")
     assert lines[2].endswith("gcc")
+
+
+class StandIn(SimpleNamespace):
+    """A busy process of the system; `line` is its command line."""
+
+    def cmdline(self) -> list[str]:
+        if self.line is None:
+            raise psutil.AccessDenied(self.pid)
+        return self.line
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        (["/opt/env/bin/python3.12", "/opt/env/bin/tp", "train", "a b"], "tp train a b"),
+        (["/usr/bin/python3", "-m", "pytest"], "python3 -m pytest"),
+        (["/usr/bin/cc1\x1b[2J", "-O2"], "cc1␛[2J -O2"),
+        (["python"], "python"),
+        ([], "kernel"),
+        (None, "kernel"),
+    ],
+)
+def test_a_busy_process_is_called_by_its_command(
+    line: list[str] | None, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = {"name": "kernel", "cpu_percent": 150.0, "memory_info": None}
+    process = StandIn(pid=-1, info=info, line=line)
+    monkeypatch.setattr(psutil, "process_iter", lambda _: [process])
+    (found,) = MachineReader(tmp_path).read((), None).processes
+    assert (found.name, found.cores) == (name, 1.5)
 
 
 def test_gpus_and_the_processes_on_them_have_meters_and_rows(
