@@ -12,7 +12,7 @@ from transformer_playground.comparison.columns import Column, Delta
 from transformer_playground.comparison.compare import Comparison, setting_of
 from transformer_playground.comparison.compared_run import METRICS, ComparedRun, Metric
 from transformer_playground.comparison.significance import LEVEL
-from transformer_playground.comparison.verdict import comparable, verdict_text
+from transformer_playground.comparison.verdict import comparable, corrected, verdict_text
 from transformer_playground.runs.folder import generated_suffix
 from transformer_playground.runs.naming import RunNames, setting_headers
 
@@ -23,6 +23,8 @@ NameOf = Callable[[Column], str]
 SIGNS: Mapping[Sign, str] = {"better": "✓", "worse": "✗", "unclear": "≈"}
 
 _LOSS = "best_val_loss"
+# Where two columns can be tested they rise and fall with the loss, so they have its test.
+_TESTED = frozenset({_LOSS, "best_perplexity", "best_bits_per_byte"})
 _MAIN = (
     *(_LOSS, "best_bits_per_byte", "final_train_loss", "generalisation_gap", "best_step"),
     *("tokens_per_second", "wall_time_s"),
@@ -200,18 +202,22 @@ def sentence(comparison: Comparison, name_of: NameOf = attrgetter("label"), hint
     return verdict_text(comparison.verdict, lambda column: column_name(column, name_of), hint)
 
 
-def sign_of(key: str, difference: Delta, *, same_conditions: bool = True) -> Sign | None:
+def sign_of(
+    key: str, difference: Delta, *, comparisons: int = 1, same_conditions: bool = True
+) -> Sign | None:
     """Whether a difference from the baseline is better; None if that cannot be said.
 
     Args:
         key: The metric.
         difference: "unclear" if Welch's test cannot tell it from chance.
+        comparisons: Number of comparisons that its p-value is corrected for.
         same_conditions: Whether the runs had the same steps and device, without which times say
             nothing about the runs.
     """
     if key in _NEUTRAL or not difference.difference or (key in _TIMES and not same_conditions):
         return None
-    if difference.p_value is not None and difference.p_value >= LEVEL:
+    p_value = difference.p_value
+    if p_value is not None and corrected(p_value, comparisons) >= LEVEL:
         return "unclear"
     is_better = (difference.difference > 0) == (key in _MORE_IS_BETTER)
     return "better" if is_better else "worse"
@@ -281,10 +287,16 @@ def _cell(
     if difference is None:
         return Cell(text, is_best=best)
     first = comparison.columns[0]
-    sign = sign_of(head.key, difference, same_conditions=same_conditions(first, column))
-    if head.key == _LOSS and column.test is not None:
-        sign = _tested_sign(difference, is_clear=column.test.is_significant)
+    verdict = comparison.verdict
+    sign = sign_of(
+        head.key,
+        difference,
+        comparisons=verdict.comparisons,
+        same_conditions=same_conditions(first, column),
+    )
     is_stated = difference.difference or head.key == _LOSS
+    if head.key in _TESTED and column.test is not None and is_stated:
+        sign = _tested_sign(difference, is_clear=verdict.is_clear(column.test.p_value))
     delta = delta_text(metric.kind, difference, percent=False) if is_stated else ""
     return Cell(text, delta, sign, best)
 

@@ -45,11 +45,6 @@ class Test:
     p_value: float
     counts: tuple[int, int]
 
-    @property
-    def is_significant(self) -> bool:
-        """Whether the p-value is below `LEVEL`."""
-        return self.p_value < LEVEL
-
 
 def welch(first: Estimate, other: Estimate) -> Test | None:
     """Welch's test of two means; None unless both are of at least two values.

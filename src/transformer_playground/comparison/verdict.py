@@ -44,7 +44,7 @@ class Verdict:
         best: Column of the lowest loss.
         against: The baseline; the second best if the baseline is best.
         test: Test of `best` against `against`, its p-value not yet corrected.
-        comparisons: Number of columns that the best was chosen from, less one. The p-value is
+        comparisons: Number of columns that the best was chosen from, less one. All p-values are
             multiplied by it (Bonferroni), because the best of many is low by chance too.
         equal: Further columns that the best is not distinguishable from.
         spread: Deviation between seeds, pooled over all groups.
@@ -63,7 +63,16 @@ class Verdict:
     @property
     def p_value(self) -> float | None:
         """Corrected for the number of comparisons."""
-        return None if self.test is None else min(1.0, self.test.p_value * self.comparisons)
+        return None if self.test is None else corrected(self.test.p_value, self.comparisons)
+
+    def is_clear(self, p_value: float) -> bool:
+        """Whether a difference of two of the columns is more than chance, by its own p-value."""
+        return corrected(p_value, self.comparisons) < LEVEL
+
+
+def corrected(p_value: float, comparisons: int) -> float:
+    """A p-value as one of several comparisons (Bonferroni)."""
+    return min(1.0, p_value * comparisons)
 
 
 def judge(columns: Sequence[Column]) -> Verdict:
@@ -80,14 +89,14 @@ def judge(columns: Sequence[Column]) -> Verdict:
     spread = seed_spread(column.estimates[_LOSS] for column in alike)
     comparisons = len(alike) - 1
     found = test_of(against, best, spread)
-    corrected = None if found is None else found.p_value * comparisons
-    if corrected is None:
+    verdict = Verdict("untested", best, against, found, comparisons, (), spread, left_out)
+    if found is None:
         conclusion: Conclusion = "untested"
     else:
-        conclusion = "better" if corrected < LEVEL else "not_distinguishable"
+        conclusion = "better" if verdict.is_clear(found.p_value) else "not_distinguishable"
     others = (column for column in ranked[1:] if column is not against)
-    equal = [column for column in others if _is_equal(column, best, spread, comparisons)]
-    return Verdict(conclusion, best, against, found, comparisons, tuple(equal), spread, left_out)
+    equal = tuple(column for column in others if _is_equal(column, verdict))
+    return replace(verdict, conclusion=conclusion, equal=equal)
 
 
 def tested(columns: Sequence[Column], folded: Sequence[Column]) -> tuple[Column, ...]:
@@ -166,6 +175,8 @@ def _evidence(verdict: Verdict) -> str:
     chance = f"p {p_value}" if p_value.startswith("<") else f"p = {p_value}"
     if verdict.comparisons > 1:
         chance += f", corrected for {verdict.comparisons} comparisons"
+    if verdict.conclusion == "not_distinguishable":
+        chance += f", not below {LEVEL}"
     match test.method:
         case "welch":
             seeds = f"{test.counts[1]} and {test.counts[0]} seeds"
@@ -201,9 +212,9 @@ def _judged(verdict: Verdict) -> list[Column]:
     return [column for column in (verdict.best, verdict.against) if column is not None]
 
 
-def _is_equal(column: Column, best: Column, spread: SeedSpread | None, comparisons: int) -> bool:
-    test = test_of(column, best, spread)
-    return test is not None and test.p_value * comparisons >= LEVEL
+def _is_equal(column: Column, verdict: Verdict) -> bool:
+    test = None if verdict.best is None else test_of(column, verdict.best, verdict.spread)
+    return test is not None and not verdict.is_clear(test.p_value)
 
 
 def _loss(column: Column) -> float:

@@ -172,7 +172,17 @@ def test_the_best_of_many_is_corrected_for_how_many_there_are(tmp_path: Path) ->
     assert pair.verdict.conclusion == "better"
     assert many.verdict.conclusion == "not_distinguishable"
     assert many.verdict.p_value == pytest.approx(7 * (pair.verdict.p_value or 0))
-    assert "corrected for 7 comparisons" in sentence(many)
+    assert "corrected for 7 comparisons, not below 0.01" in sentence(many)
+    assert "not below" not in sentence(pair)
+    assert sign_in_row(pair, "rope") == "better"
+    assert sign_in_row(many, "rope") == "unclear"
+
+
+def sign_in_row(comparison: Comparison, start: str) -> str | None:
+    board = leaderboard(comparison)
+    place = next(place for place, head in enumerate(board.heads) if head.key == "best_val_loss")
+    row = next(entry for entry in board.entries if entry.name.startswith(start))
+    return row.cells[place].sign
 
 
 def test_runs_on_another_text_are_left_out_and_stand_last(tmp_path: Path) -> None:
@@ -224,3 +234,9 @@ def test_the_sign_of_a_difference_depends_on_direction_and_chance(
     key: str, difference: float, p_value: float | None, sign: str | None
 ) -> None:
     assert sign_of(key, Delta(difference, None, None, p_value)) == sign
+
+
+def test_a_difference_is_corrected_for_the_number_of_comparisons() -> None:
+    difference = Delta(0.1, None, None, 0.004)
+    assert sign_of("final_val_loss", difference, comparisons=2) == "worse"
+    assert sign_of("final_val_loss", difference, comparisons=3) == "unclear"

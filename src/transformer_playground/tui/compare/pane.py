@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from operator import attrgetter
-from textwrap import wrap
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
@@ -28,6 +27,7 @@ from transformer_playground.tui.bindings import key_hint
 from transformer_playground.tui.charts.chart import Chart
 from transformer_playground.tui.charts.series import AXIS_TITLES, ChartLine
 from transformer_playground.tui.charts.sparkline import loss_curve
+from transformer_playground.tui.compare.pane_texts import PaneTexts
 from transformer_playground.tui.compare.service import Compared
 from transformer_playground.tui.compare.table import ComparisonTable
 from transformer_playground.tui.compare.table_state import (
@@ -94,7 +94,7 @@ class ComparisonPane(Vertical):
 
     def __init__(self) -> None:
         super().__init__(id="compare-pane", classes="compare-pane pane")
-        self._texts: tuple[Content, ...] = ()
+        self._texts = PaneTexts("")
 
     def compose(self) -> ComposeResult:
         yield Static(id="compare-verdict", markup=False)
@@ -125,22 +125,35 @@ class ComparisonPane(Vertical):
         self.border_subtitle = Content(" · ".join([*meanings, f"{BEST} lowest"]))
         test = key_hint("compare.test", context.keymap)
         hint = f"{test} tests them on the whole validation split"
-        verdict = Content(visible_line(sentence(comparison, name_of, hint)))
-        problems = problem_lines([*removed, *compared.problems.values()])
-        told = (_with_names(note, context, comparison) for note in comparison.notes)
-        notes = [Content.styled(f"· {visible_line(note)}", _MUTED) for note in told]
-        self.query_one("#compare-verdict", Static).update(verdict)
-        static = self.query_one("#compare-notes", Static)
-        static.update(Content("\n").join([*problems, *notes]))
-        static.display = bool(problems or notes)
-        self._texts = (verdict, *problems, *notes)
+        self._texts = PaneTexts(
+            visible_line(sentence(comparison, name_of, hint)),
+            tuple(map(visible_line, [*removed, *compared.problems.values()])),
+            tuple(
+                visible_line(_with_names(note, context, comparison)) for note in comparison.notes
+            ),
+        )
 
-    def wanted_height(self, width: int) -> int:
-        """Lines for everything in it, at a width with its borders."""
-        inner = max(20, width - 4)
-        texts = sum(max(1, len(wrap(text.plain, inner))) for text in self._texts)
+    def fit(self, width: int, most: int) -> int:
+        """Show what is said about the rows, and no more of it than leaves them their space.
+
+        Args:
+            width: With its borders.
+            most: Most lines, those of its borders included.
+
+        Returns:
+            The lines it needs.
+        """
         table = self.query_one(ComparisonTable)
-        return texts + len(table.rows) + table.header_height + 3
+        # Borders, and the line of the cell under the cursor.
+        others = len(table.rows) + table.header_height + 3
+        fitted = self._texts.fitting(max(20, width - 4), most - others)
+        self.query_one("#compare-verdict", Static).update(fitted.verdict)
+        notes = self.query_one("#compare-notes", Static)
+        problems = problem_lines(fitted.problems)
+        told = [Content.styled(f"· {note}", _MUTED) for note in fitted.notes]
+        notes.update(Content("\n").join([*problems, *told]))
+        notes.display = bool(problems or told)
+        return min(most, others + fitted.height(max(20, width - 4)))
 
     def on_comparison_table_moved(self) -> None:
         found = self.query_one(ComparisonTable).cursor_cell

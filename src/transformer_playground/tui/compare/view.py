@@ -102,14 +102,14 @@ class CompareView(View):
         self._fit_pane()
 
     def _fit_pane(self) -> None:
-        """Give the table above the other panes the lines it needs, and 60 % of them at most."""
+        """Give the table above the other panes the lines it needs, and 60 % of them at most.
+
+        Where panes share the space, the table has it without the line of their titles.
+        """
         pane, height = self.query_one(ComparisonPane), self.size.height - _OTHER_LINES
-        is_above = self.has_class("-tall") and self.compared is not None
-        wanted = pane.wanted_height(self.size.width)
-        most = height * 3 // 5
-        pane.styles.height = min(wanted, most) if is_above else None
-        # Whole notes would leave few rows of the table.
-        pane.set_class(is_above and wanted > most, "-tight")
+        is_above = self.has_class("-tall")
+        wanted = pane.fit(self.size.width, height * 3 // 5 if is_above else height - 1)
+        pane.styles.height = wanted if is_above and self.compared is not None else None
 
     def refresh_view(self) -> None:
         if self._is_updating:

@@ -164,14 +164,23 @@ class MachineReader:
                     process.pid == os.getpid(),
                 )
             )
-        found.sort(key=lambda each: (each.cores, each.gpu_memory), reverse=True)
-        return tuple(found[:MOST_PROCESSES])
+        found.sort(key=_importance, reverse=True)
+        return tuple(sorted(found[:MOST_PROCESSES], key=_share, reverse=True))
 
     def _split(self, focus: str | None) -> StepSplit | None:
         if focus is None:
             return None
         self._tails.keep_only((focus,))
         return split_of(self._tails.read(focus))
+
+
+def _importance(process: BusyProcess) -> tuple[bool, tuple[float, int]]:
+    """Sorts the processes of this console and of runs after those of others."""
+    return process.is_own or process.run_id is not None, _share(process)
+
+
+def _share(process: BusyProcess) -> tuple[float, int]:
+    return process.cores, process.gpu_memory
 
 
 def _command(process: psutil.Process) -> str:

@@ -21,7 +21,12 @@ from transformer_playground.tui.machine.machine_state import (
     MachineState,
     split_lines,
 )
-from transformer_playground.tui.machine.service import BusyProcess, MachineReader, Reading
+from transformer_playground.tui.machine.service import (
+    MOST_PROCESSES,
+    BusyProcess,
+    MachineReader,
+    Reading,
+)
 from transformer_playground.tui.machine.step_split import StepSplit, split_of
 
 
@@ -179,6 +184,22 @@ def test_a_busy_process_is_called_by_its_command(
     monkeypatch.setattr(psutil, "process_iter", lambda _: [process])
     (found,) = MachineReader(tmp_path).read((), None).processes
     assert (found.name, found.cores) == (name, 1.5)
+
+
+def test_processes_of_this_console_and_of_runs_stay_among_many_busier_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def process(pid: int, percent: float) -> StandIn:
+        info = {"name": "gcc", "cpu_percent": percent, "memory_info": None}
+        return StandIn(pid=pid, info=info, line=["gcc"])
+
+    busy = [process(-number, 100.0 + number) for number in range(1, 2 * MOST_PROCESSES)]
+    found = [process(os.getpid(), 0.0), *busy]
+    monkeypatch.setattr(psutil, "process_iter", lambda _: found)
+    listed = MachineReader(tmp_path).read((), None).processes
+    assert len(listed) == MOST_PROCESSES
+    assert listed[0].cores == pytest.approx(busy[-1].info["cpu_percent"] / 100)
+    assert [each.is_own for each in listed].index(True) == MOST_PROCESSES - 1
 
 
 def test_gpus_and_the_processes_on_them_have_meters_and_rows(
