@@ -160,9 +160,10 @@ class StandIn(SimpleNamespace):
     """A busy process of the system; `line` is its command line."""
 
     def cmdline(self) -> list[str]:
-        if self.line is None:
+        line: list[str] | None = self.line
+        if line is None:
             raise psutil.AccessDenied(self.pid)
-        return self.line
+        return line
 
 
 @pytest.mark.parametrize(
