@@ -150,7 +150,8 @@ class GridView(View):
             self._draw()
 
     def on_resize(self) -> None:
-        self._draw()
+        # The charts have their new size only then.
+        self.call_after_refresh(self._draw)
 
     def _draw(self) -> None:
         frame = self.poller.frame
