@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from textual.events import Paste
 from textual.pilot import Pilot
-from textual.widgets import TextArea
+from textual.widgets import Static, TextArea
 
 from builders.commands import CONFIG, Project, make_project, make_trained_project
 from builders.tui import shown, until, with_console
@@ -437,7 +437,7 @@ def test_the_form_says_what_a_run_needs_from_an_earlier_one_or_from_timed_steps(
         await until(pilot, lambda: "from real, a run of the same shape" in shown(console))
         assert "KiB of disk" in shown(console)
         await write(pilot, "model.n_embd=32")
-        await until(pilot, lambda: "from real, a run of another shape" in shown(console))
+        await until(pilot, lambda: "by the speed of real, a run with other steps" in shown(console))
         assert "about" in shown(console)
         await pilot.press("f6")
         await until(pilot, lambda: "timing a few steps" in shown(console))
@@ -514,7 +514,12 @@ def test_a_value_is_changed_in_its_row_and_a_wrong_one_is_refused_there(project:
         table, pane = form.query_one(SettingsTable), form.query_one(SettingsPane)
         fields = form.query_one(OverridesInput)
         await until(pilot, lambda: len(table.rows) > 5)
-        await pilot.press("up", *go_to(form, "model.n_layer"), "enter")
+        await pilot.press("up", *go_to(form, "model.n_layer"))
+        told = form.query_one("#settings-help", Static)
+        # The table has less room for it.
+        text = "Number of transformer blocks. A whole number, at least 1, at most 1000."
+        await until(pilot, lambda: str(told.render()) == text)
+        await pilot.press("enter")
         await until(pilot, lambda: pane.is_editing)
         await pilot.press("ctrl+u", "0", "enter")
         await until(pilot, lambda: "at least 1" in shown(console))

@@ -26,6 +26,7 @@ from transformer_playground.tui.runs.column_picker import ColumnsScreen
 from transformer_playground.tui.runs.filter_bar import FilterBar
 from transformer_playground.tui.runs.table import RunsTable
 from transformer_playground.tui.runs.view import RunsView
+from transformer_playground.tui.shared.key_bar import KeyBar
 
 SIZES = [(80, 24), (140, 45), (180, 50)]
 HOSTILE = "\x1b]52;c;cm0=\x07\x1b[31m\x9b31m\x7f\u202e[/red][bold]\x08"
@@ -111,6 +112,10 @@ def test_the_filter_applies_while_typing_and_escape_clears_it(project: Project) 
         await pilot.press("slash", *typed("val_l"))
         # Half a name of a field is not yet a word to look for.
         assert len(order(console)) == 3
+        bar = console.screen.query_one(KeyBar)
+        labels = {"keep", "complete", "clear", "save"}
+        await until(pilot, lambda: {key.label for key in bar.keys} >= labels)
+        assert not {key.label for key in bar.keys} & {"filter", "next pane"}
         await pilot.press(*typed("oss<2.2"))
         await until(pilot, lambda: sorted(order(console)) == ["ant", "bee"])
         assert "Runs 2 of 3" in shown(console)

@@ -79,6 +79,15 @@ RUNS_KEYS: tuple[Key, ...] = (
     _runs(
         "out", "escape", "out", "Restore the panes, go back to the table, clear the filter.", "back"
     ),
+    _filter("keep", "enter", "submit", "Keep the filter and go to the table.", footer=True),
+    _filter(
+        "complete",
+        "tab,shift+tab",
+        "complete_text",
+        "Complete the field or value that is being typed.",
+        footer=True,
+    ),
+    _filter("clear", "escape", "clear_filter", "Clear the filter.", footer=True),
     _filter(
         "save",
         "ctrl+s",

@@ -69,8 +69,10 @@ def source_text(estimate: Estimate, name_of: Callable[[str], str]) -> str:
         return f"from {estimate.timed_steps} timed steps"
     if estimate.run is None:
         return "time unknown: no run on this machine yet"
-    shape = "of the same shape" if estimate.is_same_shape else "of another shape"
-    return f"from {name_of(estimate.run)}, a run {shape}"
+    name = name_of(estimate.run)
+    if estimate.is_same_shape:
+        return f"from {name}, a run with the same steps"
+    return f"by the speed of {name}, a run with other steps"
 
 
 class TimedSteps:

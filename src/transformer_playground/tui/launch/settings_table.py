@@ -14,7 +14,7 @@ from textual.geometry import Size
 from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
-from textual.widgets import Input, OptionList
+from textual.widgets import Input, OptionList, Static
 
 from transformer_playground.config.schema import ExperimentConfig
 from transformer_playground.terminal import visible_line
@@ -70,6 +70,9 @@ class SettingsTable(ScrollView, can_focus=True, inherit_bindings=False):
         def __init__(self, group: str, *, is_open: bool | None) -> None:
             super().__init__()
             self.group, self.is_open = group, is_open
+
+    class Moved(Message):
+        """Another row is under the cursor, or another text in it."""
 
     def __init__(self) -> None:
         super().__init__(id="launch-settings")
@@ -176,9 +179,10 @@ class SettingsTable(ScrollView, can_focus=True, inherit_bindings=False):
         elif self._row >= top + height:
             self.scroll_to(y=self._row - height + 1, animate=False, immediate=True)
         self.refresh()
+        self.post_message(self.Moved())
 
     def _widths(self) -> tuple[int, int, int, int, int]:
-        width = self.size.width
+        width = self.scrollable_content_region.width
         label, new, was, default = (
             max(least, int(width * share)) for least, share in zip(_LEAST, _SHARES, strict=True)
         )
@@ -194,7 +198,7 @@ class SettingsTable(ScrollView, can_focus=True, inherit_bindings=False):
         if row.is_heading:
             arrow = _UNFOLDED if row.is_open else _FOLDED
             name = f"{edge}{arrow} {visible_line(row.key)}"
-            space = max(0, self.size.width - cell_len(name) - _GAP)
+            space = max(0, self.scrollable_content_region.width - cell_len(name) - _GAP)
             summary = _cell(visible_line(row.help), space)
             return [
                 Segment(name + " " * _GAP, under + self._style("heading")),
@@ -247,6 +251,7 @@ class SettingsPane(Vertical):
 
     def compose(self) -> ComposeResult:
         yield SettingsTable()
+        yield Static(id="settings-help", markup=False)
         yield CompletionList("cell-completions")
         field = LineInput(id="cell-input", select_on_focus=True)
         field.display = False
@@ -277,6 +282,13 @@ class SettingsPane(Vertical):
         self._list.offer([])
         self.table.focus()
         self.post_message(self.Typing())
+
+    def on_settings_table_moved(self, event: SettingsTable.Moved) -> None:
+        """The whole text of the row under the cursor, which the table cuts."""
+        event.stop()
+        row = self.table.current
+        text = visible_line(row.help) if row is not None and not row.is_heading else ""
+        self.query_one("#settings-help", Static).update(text)
 
     def on_settings_table_edit(self) -> None:
         row = self.table.current

@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from textual import events
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Input, OptionList, Static
@@ -30,6 +31,12 @@ class HasRuns(Protocol):
     def runs(self) -> "Mapping[str, RunInfo]": ...
 
 
+class FilterInput(LineInput):
+    """The field; its key Enter is shown in the key bar."""
+
+    BINDINGS = bindings_for("filter", "filter.keep")
+
+
 class FilterBar(Vertical):
     """Shown while there is a filter or the user types one.
 
@@ -37,7 +44,12 @@ class FilterBar(Vertical):
     is nothing to complete. An empty field offers the saved filters.
     """
 
-    BINDINGS = bindings_for("filter")
+    HIDES_OTHER_KEYS = True
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings_for("filter", "filter.complete"),
+        *bindings_for("filter", "filter.clear"),
+        *bindings_for("filter", "filter.save"),
+    ]
 
     class Changed(Message):
         """The filter text changed."""
@@ -61,7 +73,7 @@ class FilterBar(Vertical):
         if not self.children:
             hint = "words, status:running|failed, val_loss<1.9, norm=rmsnorm, -tag:old"
             problem = Static("", id="filter-problem", classes="error", markup=False)
-            text = LineInput(placeholder=hint, id="filter-text")
+            text = FilterInput(placeholder=hint, id="filter-text")
             self.mount(text, CompletionList("filter-completions"), problem)
 
     def open(self) -> None:
@@ -106,6 +118,16 @@ class FilterBar(Vertical):
     def _saved(self) -> dict[str, str]:
         return context_of(self).settings.filters
 
+    def action_complete_text(self) -> None:
+        """Take the completion that is highlighted; the field keeps the focus."""
+        if self._list.chosen is not None:
+            self._fill(self._list.chosen)
+
+    def action_clear_filter(self) -> None:
+        """Remove the filter and go to the table."""
+        self.clear()
+        self.post_message(self.Closed())
+
     def action_save_filter(self) -> None:
         """Ask for a name and save the filter; a name without a filter deletes the saved one."""
         # Imported late: Textual's text area slows the start.
@@ -147,16 +169,7 @@ class FilterBar(Vertical):
         self._input.focus()
 
     async def on_key(self, event: events.Key) -> None:
-        if event.key == "escape":
-            event.stop()
-            self.clear()
-            self.post_message(self.Closed())
-        elif event.key in ("tab", "shift+tab"):
-            event.stop()
-            event.prevent_default()
-            if self._list.chosen is not None:
-                self._fill(self._list.chosen)
-        elif await self._list.move(event.key):
+        if await self._list.move(event.key):
             event.stop()
         elif event.key == "down":
             event.stop()
@@ -182,8 +195,8 @@ class FilterBar(Vertical):
         return self.query_one(CompletionList)
 
     @property
-    def _input(self) -> LineInput:
-        return self.query_one("#filter-text", LineInput)
+    def _input(self) -> FilterInput:
+        return self.query_one(FilterInput)
 
 
 def _check(known: str, name: str) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from textual import events
 from textual.content import Content
+from textual.dom import DOMNode
 from textual.reactive import reactive
 from textual.screen import Screen
 from textual.widget import Widget
@@ -56,7 +57,8 @@ def fitting_keys(keys: Sequence[ShownKey], space: int) -> list[ShownKey]:
 class KeyBar(Widget):
     """One widget for all keys, because a widget per key would be slower than the rest of a view.
 
-    A click on a key presses it; hovering over it shows its help.
+    A click on a key presses it; hovering over it shows its help. While the focus is in a widget
+    with a true `HIDES_OTHER_KEYS`, the keys of the view are not shown.
     """
 
     ALLOW_SELECT = False
@@ -106,7 +108,10 @@ class KeyBar(Widget):
         label_of = getattr(self.screen, "key_label", lambda _, label: label)
         shown: dict[str, ShownKey] = {}
         first: list[str] = []
-        for name, (_, binding, is_enabled, tooltip) in active.items():
+        within = self._only_keys_of()
+        for name, (owner, binding, is_enabled, tooltip) in active.items():
+            if within and owner not in within:
+                continue
             is_last = name == self.app.COMMAND_PALETTE_BINDING
             # Of several keys for one action only the first is shown.
             if not (binding.show or is_last) or binding.action in shown:
@@ -121,6 +126,15 @@ class KeyBar(Widget):
             shown[binding.action] = ShownKey(name, face, label, tooltip, is_enabled)
         shown = {action: shown[action] for action in [*first, *shown]}
         self.keys = tuple(shown.values())
+
+    def _only_keys_of(self) -> Sequence[DOMNode]:
+        """Whose keys are shown while others would be text; empty for all."""
+        focused = self.screen.focused
+        path = list(focused.ancestors_with_self) if focused is not None else []
+        for place, widget in enumerate(path):
+            if getattr(widget, "HIDES_OTHER_KEYS", False):
+                return [*path[: place + 1], self.app]
+        return ()
 
     def _other_keys(self) -> Sequence[ShownKey]:
         return [key for key in self.keys if key.key != self.app.COMMAND_PALETTE_BINDING]

@@ -31,14 +31,20 @@ _INKS: tuple[Ink, ...] = ("poor", "middle", "good", "current")
 _MOST_LABEL = 12
 _LEAST_AREA = 6
 _LEAST_ROWS = 3
+_GAP = 1
 
 
 @dataclass(frozen=True)
 class _Placed:
-    """An axis with the columns of its labels and of the lines that lead to the next one."""
+    """An axis with the columns of its labels and of the lines that lead to the next one.
+
+    Attributes:
+        gap: Columns before the labels, which separate them from the lines before.
+    """
 
     axis: ParallelAxis
     index: int
+    gap: int
     label: int
     area: int
 
@@ -82,17 +88,18 @@ def _fitting(axes: Sequence[ParallelAxis], width: int) -> list[_Placed]:
     kept = list(range(len(axes)))
     while len(kept) > 1:
         labels = [_label_width(axes[index]) for index in kept]
-        if sum(labels) + len(kept) + _LEAST_AREA * (len(kept) - 1) <= width:
+        gaps = len(kept) - 1
+        if sum(labels) + len(kept) + (_GAP + _LEAST_AREA) * gaps <= width:
             break
         speed = [index for index in kept if axes[index].kind == "rate"]
         kept.remove(speed[0] if speed else kept[-2])
     labels = [_label_width(axes[index]) for index in kept]
-    space = max(0, width - sum(labels) - len(kept))
     gaps = len(kept) - 1
+    space = max(0, width - sum(labels) - len(kept) - _GAP * gaps)
     areas = [space // gaps + (place < space % gaps) for place in range(gaps)] if gaps else []
     return [
-        _Placed(axes[index], index, label, area)
-        for index, label, area in zip(kept, labels, [*areas, 0], strict=True)
+        _Placed(axes[index], index, _GAP if place else 0, label, area)
+        for place, (index, label, area) in enumerate(zip(kept, labels, [*areas, 0], strict=True))
     ]
 
 
@@ -107,11 +114,12 @@ def _titles(placed: Sequence[_Placed]) -> Row:
     """The name of each axis from its labels on; that of the last one ends with it."""
     pieces: list[tuple[str, Ink]] = []
     for number, each in enumerate(placed):
-        size = each.label + 1 + each.area
+        size = each.gap + each.label + 1 + each.area
         title = visible_line(each.axis.title)
         if number + 1 < len(placed):
             # A space to the next one.
-            pieces.append((set_cell_size(shorten(title, max(1, size - 1)), size), "text"))
+            shown = " " * each.gap + shorten(title, max(1, size - each.gap - 1))
+            pieces.append((set_cell_size(shown, size), "text"))
         else:
             shown = shorten(title, size)
             pieces.append((" " * (size - cell_len(shown)) + shown, "text"))
@@ -125,7 +133,7 @@ def _labels(placed: _Placed, rows: int) -> list[str]:
         row = round((1 - place) * (rows - 1))
         texts[row] = texts[row] or visible_line(text)
     shown = [shorten(text, placed.label) for text in texts]
-    return [" " * (placed.label - cell_len(text)) + text for text in shown]
+    return [" " * (placed.gap + placed.label - cell_len(text)) + text for text in shown]
 
 
 def _ink(line: ParallelLine, current: Collection[str]) -> int:

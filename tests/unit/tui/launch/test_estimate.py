@@ -36,13 +36,13 @@ def test_an_estimate_of_the_same_shape_is_stated_plainly() -> None:
     assert needs_text(KNOWN) == (
         "1m 30s · 800.0 MiB of memory · 25.0 MiB of disk · 3.000T FLOP · 2.00M tokens"
     )
-    assert source_text(KNOWN, str.upper) == "from FIRST, a run of the same shape"
+    assert source_text(KNOWN, str.upper) == "from FIRST, a run with the same steps"
 
 
 def test_a_rough_estimate_says_so() -> None:
     rough = replace(KNOWN, is_same_shape=False)
     assert needs_text(rough).startswith("about 1m 30s · about 800.0 MiB of memory")
-    assert source_text(rough, str) == "from first, a run of another shape"
+    assert source_text(rough, str) == "by the speed of first, a run with other steps"
 
 
 def test_what_is_not_known_is_left_out() -> None:

@@ -1,5 +1,7 @@
 """Parallel coordinates as characters."""
 
+import re
+
 import pytest
 from rich.cells import cell_len
 
@@ -40,6 +42,14 @@ def test_axes_have_their_names_and_ticks_and_lines_meet_them() -> None:
     # The best loss is at the bottom.
     assert rows[-1].rstrip().endswith("2.0100┤")
     assert rows[0].rstrip().endswith("3.1200┤")
+
+
+def test_labels_stand_apart_from_the_lines_before_them() -> None:
+    rows = [text(row) for row in parallel_rows(AXES, LINES, (), 76, 12)[1:]]
+
+    labels = [re.search(r"(.)3\.1200┤$", row) for row in rows]
+    (before,) = [found.group(1) for found in labels if found]
+    assert before == " "
 
 
 def test_a_narrow_pane_leaves_out_the_speed_and_keeps_the_loss() -> None:
