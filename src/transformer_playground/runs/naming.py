@@ -381,6 +381,11 @@ def _branch_step(known: _Known) -> int | None:
     return known.row.parent.step if known.row.parent is not None else None
 
 
+def is_technical(key: str) -> bool:
+    """Whether a setting changes speed, rounding or what is measured or kept, not the result."""
+    return _rank(key) > _MINOR
+
+
 def _rank(key: str) -> int:
     if key == SEED:
         return _MINOR

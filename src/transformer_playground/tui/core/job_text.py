@@ -1,11 +1,17 @@
 """Texts about jobs: activity, questions before a job is stopped, and how it ended."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
-from transformer_playground.config.toml import shortened
+from transformer_playground.config.override_text import full_override
+from transformer_playground.config.sources import parse_value
+from transformer_playground.config.toml import toml_value
+from transformer_playground.errors import ConfigError
 from transformer_playground.formatting import duration_text, rate_text
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import generated_suffix
+from transformer_playground.runs.labels import Part, ambiguous, fitting, part_text
+from transformer_playground.runs.naming import is_technical
 from transformer_playground.runs.remaining import max_minutes_of, progress_percent, remaining_of_run
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.core.job_queue import Job, TrainingQueue
@@ -51,9 +57,37 @@ def job_label(job: Job, name_of: Callable[[str], str]) -> str:
     suffix = generated_suffix(job.name)
     if name != job.name or suffix is None or job.launch.origin is not None:
         return name
-    values = [override.partition("=")[2].strip("\"' ") for override in job.launch.overrides]
-    words = visible_line(" ".join(value for value in values if value))
-    return f"{visible_line(job.launch.experiment)} {shortened(words or suffix, _LONGEST_LABEL)}"
+    parts = _changed_parts(job.launch.overrides)
+    changed = fitting(parts, _LONGEST_LABEL) if parts else suffix
+    return visible_line(f"{job.launch.experiment} {changed}")
+
+
+def _changed_parts(overrides: Iterable[str]) -> list[Part]:
+    """The settings that a launch changes, as in the names of runs.
+
+    What was typed last tells most: a run that is trained again begins with the overrides of its
+    model.
+    """
+    values: dict[str, Any] = {}
+    for override in overrides:
+        key, _, text = full_override(override).partition("=")
+        # The last of several values counts.
+        values.pop(key.strip(), None)
+        values[key.strip()] = _value(key.strip(), text)
+    values = {key: value for key, value in values.items() if not is_technical(key)} or values
+    texts = {key: toml_value(value) for key, value in values.items()}
+    words = ambiguous({key: {text} for key, text in texts.items()})
+    return [
+        Part(part_text(key, values[key], text, words), place)
+        for place, (key, text) in enumerate(texts.items())
+    ]
+
+
+def _value(key: str, text: str) -> Any:
+    try:
+        return parse_value(tuple(key.split(".")), text)
+    except ConfigError:
+        return text.strip()
 
 
 def stop_question(job: Job, name_of: Callable[[str], str] = str) -> tuple[str, str]:
