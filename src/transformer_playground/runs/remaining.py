@@ -1,17 +1,8 @@
-"""Progress and remaining training time, from the rows of a run or from its summary alone."""
-
-from typing import TYPE_CHECKING
+"""Progress and remaining training time of a listed run, the same wherever they are shown."""
 
 from transformer_playground.formatting import percent_done
 from transformer_playground.jsonvalues import as_number
 from transformer_playground.runs.fields import RunInfo
-
-if TYPE_CHECKING:
-    from transformer_playground.runs.column_buffer import FloatArray
-    from transformer_playground.runs.series import RunSeries
-
-# Enough rows for a robust median, few enough to follow a machine that gets busier.
-_RECENT_ROWS = 400
 
 
 def progress_share(
@@ -54,55 +45,6 @@ def progress_percent(
 def max_minutes_of(row: RunInfo) -> float | None:
     """Limit of the training time of a listed run; None if it is not known."""
     return as_number(row.settings.get("train.runtime.max_minutes"))
-
-
-def remaining_of_series(series: "RunSeries", max_iters: int | None) -> float | None:
-    """Estimated seconds until the last step, evaluations included; None if unknown."""
-    if max_iters is None:
-        return None
-    curve = series.curve("train", "step", "time")
-    found = remaining_seconds(curve.y, curve.x, series.column("eval", "step"), max_iters)
-    minutes = as_number((series.last_start or {}).get("max_minutes"))
-    if found is None or not minutes:
-        return found
-    counted = series.clock.seconds + (series.earlier_seconds or 0.0)
-    return min(found, max(0.0, 60 * minutes - counted))
-
-
-def remaining_seconds(
-    steps: "FloatArray", seconds: "FloatArray", evaluated: "FloatArray", end: int
-) -> float | None:
-    """Remaining training time estimated from recent rows; None with too few rows.
-
-    Uses the median time of a step and the median extra time of an evaluation (with its sample and
-    checkpoint), so that a moment in which the machine slept or was busy does not count.
-
-    Args:
-        steps: Steps of training rows, ascending.
-        seconds: Seconds of training at each of them.
-        evaluated: Steps at which the run was evaluated, ascending.
-        end: The last step.
-    """
-    import numpy as np
-
-    steps, seconds = steps[-_RECENT_ROWS:], seconds[-_RECENT_ROWS:]
-    taken, spent = np.diff(steps), np.diff(seconds)
-    usable = (taken > 0) & (spent >= 0)
-    if not usable.any():
-        return None
-    # An evaluation at step n happens after the training row of step n.
-    has_evaluation = np.isin(steps[:-1], evaluated) & usable
-    plain = usable & ~has_evaluation
-    if not plain.any():
-        plain = usable
-    pace = float(np.median(spent[plain] / taken[plain]))
-    left = max(0.0, end - float(steps[-1]))
-    remaining = left * pace
-    gaps = np.diff(evaluated[-_RECENT_ROWS:])
-    if plain is not usable and has_evaluation.any() and (gaps > 0).any():
-        extra = np.median(spent[has_evaluation] - pace * taken[has_evaluation])
-        remaining += max(0.0, float(extra)) * left / float(np.median(gaps[gaps > 0]))
-    return remaining
 
 
 def remaining_of_run(row: RunInfo) -> float | None:

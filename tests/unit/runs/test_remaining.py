@@ -1,38 +1,20 @@
-"""Remaining training time from rows, and from the summary of a listed run."""
+"""Progress and remaining training time of a listed run."""
 
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from builders.runs import append_rows, eval_row, make_run, run_info, status_row, train_row
+from builders.runs import append_rows, make_run, run_info, status_row, train_row
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.remaining import (
     progress_percent,
     progress_share,
     remaining_of_run,
-    remaining_of_series,
-    remaining_seconds,
 )
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.runs.summary import read_summary, summary_of, update_summary
-
-
-def test_remaining_time_counts_steps_and_evaluations_but_no_interruption() -> None:
-    # 2 s for each 10 steps, 5 s more after each 50; the machine slept once for an hour.
-    steps = np.arange(10.0, 510.0, 10.0)
-    spent = np.where(steps % 50 == 0, 7.0, 2.0)
-    spent[22] += 3600.0
-    seconds = np.concatenate([[0.0], np.cumsum(spent)[:-1]])
-    left = remaining_seconds(steps, seconds, np.arange(50.0, 510.0, 50.0), 1000)
-    assert left == pytest.approx(500 * 0.2 + 10 * 5.0, rel=0.02)
-
-
-def test_remaining_time_is_unknown_before_two_rows() -> None:
-    one = np.array([10.0])
-    assert remaining_seconds(one, one, np.empty(0), 100) is None
 
 
 def listed(**figures: Any) -> RunInfo:
@@ -64,15 +46,6 @@ def test_a_listed_run_without_figures_has_no_estimate(unknown: RunInfo) -> None:
     assert remaining_of_run(unknown) is None
 
 
-def test_the_rows_of_a_run_tell_its_remaining_time(tmp_path: Path) -> None:
-    rows = [train_row(step, time=1000.0 + 2 * step) for step in range(1, 11)]
-    run = make_run(tmp_path, "a", [status_row(0, "running", time=1000.0), *rows, eval_row(5, 2.0)])
-    series = RunSeries(run.metrics_path)
-    series.poll()
-    assert remaining_of_series(series, 20) == pytest.approx(20.0, rel=0.05)
-    assert remaining_of_series(series, None) is None
-
-
 def branch_rows(counted: float) -> list[dict[str, Any]]:
     """Rows of a branch from step 100, whose time begins with that of its parent."""
     start = {"max_iters": 100_000, "max_minutes": 10.0, "active_seconds": counted}
@@ -88,7 +61,6 @@ def test_the_time_of_a_branch_is_counted_on_from_that_of_its_parent(tmp_path: Pa
     assert summary.wall_time_s == pytest.approx(60.0)
     assert summary.active_seconds == pytest.approx(300.0)
     assert progress_percent(summary.step, 100_000, summary.active_seconds, 10.0) == 50
-    assert remaining_of_series(series, 100_000) == pytest.approx(300.0)
     # A pause does not count, nor does what was trained again after a kill.
     append_rows(run, [status_row(160, "paused", time=1060.0), status_row(160, "running", time=5e3)])
     append_rows(run, [train_row(161, time=5e3 + 30)])

@@ -10,6 +10,7 @@ from transformer_playground.errors import PlaygroundError
 from transformer_playground.evaluation.baseline import USUAL_ORDER, NGramBaseline
 from transformer_playground.files import timestamped, write_new_file
 from transformer_playground.runs.folder import open_run, reports_folder
+from transformer_playground.runs.remaining import remaining_of_run
 from transformer_playground.runs.status import Writer
 from transformer_playground.terminal import visible, visible_line
 from transformer_playground.tui.charts.chart import Chart
@@ -57,6 +58,7 @@ class LiveControls(View):
         if run_id is None:
             return RunActivity()
         row = self.context.snapshot.runs.get(run_id)
+        left = remaining_of_run(row) if row else None
         job = self.context.training.job_of(run_id)
         waiting = tuple(
             job_label(each, self.context.name_of) for each in self.context.training.waiting
@@ -68,6 +70,7 @@ class LiveControls(View):
                 is_warning=job.is_warning,
                 trainer="this console" if job.is_training else "",
                 waiting=waiting,
+                remaining=left,
             )
         if job is not None and job.state == "failed":
             return RunActivity("failed", job.message, is_failure=True, waiting=waiting)
@@ -78,7 +81,9 @@ class LiveControls(View):
         is_failure = state in ("failed", "broken")
         trainer = str(writer) if writer and state in ("running", "paused") else ""
         message = problem if is_failure else ""
-        return RunActivity(state, message, is_failure, trainer=trainer, waiting=waiting)
+        return RunActivity(
+            state, message, is_failure, trainer=trainer, waiting=waiting, remaining=left
+        )
 
     def action_inside(self) -> None:
         from transformer_playground.tui.inside.actions import look_inside_run

@@ -26,7 +26,7 @@ from transformer_playground.formatting import (
 )
 from transformer_playground.jsonvalues import as_int, as_number, as_text
 from transformer_playground.runs.jsonl import Row
-from transformer_playground.runs.remaining import progress_percent, remaining_of_series
+from transformer_playground.runs.remaining import progress_percent
 from transformer_playground.runs.series import RunSeries
 from transformer_playground.runs.summary import RunSummary, summary_of
 from transformer_playground.terminal import visible_line
@@ -51,7 +51,6 @@ class RunStats:
         max_minutes: Limit of its training time, None without one.
         diverged_at: Step of the newest train row if its loss is not finite.
         error: Why the run failed, safe to print.
-        remaining: Estimated seconds until the last step, evaluations included.
         updated: Unix time of the newest row.
         ngram: The run against n-grams of its dataset, if they were counted.
     """
@@ -64,7 +63,6 @@ class RunStats:
     device: str = ""
     dtype: str = ""
     error: str = ""
-    remaining: float | None = None
     updated: float | None = None
     ngram: BaselineResult | None = None
 
@@ -79,6 +77,7 @@ class RunActivity:
         is_failure: Whether `message` is the error that ended the run.
         trainer: Who trains it, safe to print: this console, or the process that does.
         waiting: Names of the jobs in the queue.
+        remaining: Estimated seconds until the last step, as listed.
     """
 
     state: str = ""
@@ -87,6 +86,7 @@ class RunActivity:
     is_warning: bool = False
     trainer: str = ""
     waiting: tuple[str, ...] = ()
+    remaining: float | None = None
 
     @property
     def is_running(self) -> bool:
@@ -123,7 +123,6 @@ def stats_of(series: RunSeries, baseline: NGramBaseline | None = None) -> RunSta
         device=_line(start.get("device")),
         dtype=_line(start.get("dtype")),
         error=_line(summary.error) if summary.status == "failed" else "",
-        remaining=remaining_of_series(series, max_iters),
         updated=max(filter(None, (series.newest(e, "time") for e in _TIMED_EVENTS)), default=None),
         ngram=_against(baseline, series),
     )
@@ -212,10 +211,10 @@ def time_text(stats: RunStats, activity: RunActivity, now: float) -> tuple[str, 
     """
     if activity.state not in _UNDER_WAY:
         return "trained", duration_text(stats.summary.wall_time_s)
-    if stats.remaining is None:
+    if activity.remaining is None:
         return "left", UNKNOWN
     # While a run is paused nobody knows when it ends.
-    return "left", left_text(stats.remaining, now if activity.is_running else None)
+    return "left", left_text(activity.remaining, now if activity.is_running else None)
 
 
 def best_text(stats: RunStats) -> str:

@@ -214,13 +214,13 @@ def test_a_share_is_drawn_in_percent(tmp_path: Path) -> None:
 
 
 def test_beside_the_time_left_stands_the_time_of_day_at_the_end() -> None:
-    stats = RunStats(remaining=3_900.0, max_iters=9)
-    running = RunActivity("running")
-    assert time_text(stats, running, NOON) == ("left", "1h 05m · 13:05")
-    far = RunStats(remaining=3 * 86_400.0)
-    assert time_text(far, running, NOON) == ("left", "3d 00h · Mon 12:00")
+    def shown(state: str, left: float | None = 3_900.0) -> tuple[str, str]:
+        return time_text(RunStats(max_iters=9), RunActivity(state, remaining=left), NOON)
+
+    assert shown("running") == ("left", "1h 05m · 13:05")
+    assert shown("running", 3 * 86_400.0) == ("left", "3d 00h · Mon 12:00")
     # While a run is paused nobody knows when it ends, and at first not how long it takes.
-    assert time_text(stats, RunActivity("paused"), NOON) == ("left", "1h 05m")
-    assert time_text(RunStats(), running, NOON) == ("left", "–")
-    assert time_text(stats, RunActivity("stopped"), NOON)[0] == "trained"
-    assert time_text(RunStats(remaining=math.inf), running, NOON)[0] == "left"
+    assert shown("paused") == ("left", "1h 05m")
+    assert shown("running", None) == ("left", "–")
+    assert shown("stopped")[0] == "trained"
+    assert shown("running", math.inf)[0] == "left"
