@@ -287,7 +287,7 @@ def test_settings_that_are_no_json_numbers_still_make_json(runs_dir: Any, tp: Tp
     text = wild.config_path.read_text().replace("0.03", "NaN").replace("[1]", "[1e999]")
     wild.config_path.write_text(text.replace("1234", "1" * 400))
     document(tp("compare", "--run-ids", "a,b", "--json", *TABLE_ONLY))
-    assert line(tp("compare", "--run-ids", "a,b", *TABLE_ONLY), "model.init_std") == ["2e-2", "nan"]
+    assert line(tp("compare", "--run-ids", "a,b", *TABLE_ONLY), "model.init_std") == ["0.02", "nan"]
 
 
 def test_runs_that_were_moved_compare_as_before(runs_dir: Any, tp: Tp, project: Project) -> None:
