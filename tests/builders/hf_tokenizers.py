@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from builders.corpora import STORY
+from transformer_playground.data.tokenizers.huggingface import (
+    TOKENIZER_FILES,
+    HuggingFaceTokenizer,
+)
 
 Shape = Literal["bytelevel", "llama", "gemma", "unigram"]
 SHAPES: tuple[Shape, ...] = ("bytelevel", "llama", "gemma", "unigram")
@@ -110,3 +114,30 @@ def _workshop() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="tiny-tokenizers-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
+
+
+_TEMPLATE = """\
+{%- if messages[0].role == 'assistant' %}{{ raise_exception('begin with a user') }}{% endif -%}
+{%- for message in messages -%}
+<|start|>{{ message.role }}
+{{ message.content }}<|end|>
+{% endfor -%}
+{%- if add_generation_prompt %}<|start|>assistant
+{% endif -%}
+"""
+
+
+def chat_tokenizer(folder: Path) -> HuggingFaceTokenizer:
+    """A tokenizer with a chat template, which refuses chats that begin with the assistant.
+
+    Args:
+        folder: Where its files are written.
+    """
+    fast = build_fast_tokenizer("bytelevel")
+    fast.add_special_tokens({"additional_special_tokens": ["<|start|>", "<|end|>"]})
+    fast.chat_template = _TEMPLATE
+    fast.save_pretrained(folder)
+    files = {
+        name: (folder / name).read_bytes() for name in TOKENIZER_FILES if (folder / name).exists()
+    }
+    return HuggingFaceTokenizer(files, eos_id=fast.eos_token_id)

@@ -1,9 +1,10 @@
 """`tp eval`."""
 
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -18,15 +19,25 @@ from transformer_playground.cli.options import (
     refuse_unread,
 )
 from transformer_playground.cli.output import note, say, say_json
+from transformer_playground.errors import UsageError
 from transformer_playground.experiments.discovery import EXPERIMENTS_DIR
-from transformer_playground.harness.tasks import PREFIX, HarnessTasks
+from transformer_playground.harness.tasks import (
+    EXAMPLES_SEED,
+    PREFIX,
+    HarnessOptions,
+    HarnessTasks,
+)
 from transformer_playground.runs.finding import find_run_or_latest
-from transformer_playground.runs.folder import RUNS_DIR
+from transformer_playground.runs.folder import RUNS_DIR, RunFolder
 from transformer_playground.runs.generation_request import SampleRequest, prepare_config
 from transformer_playground.terminal import visible_line
 
+if TYPE_CHECKING:
+    from transformer_playground.serving.prompts import ChatTemplate
+
 # The task that reads an option.
 _READER: Final = {"order": "ngram", "pairs": "pairs", "n_pairs": "pairs"}
+_OF_LM_EVAL: Final = ("include_path", "num_fewshot", "seed", "apply_chat_template", "limit")
 
 
 def eval_run(
@@ -62,6 +73,33 @@ def eval_run(
             "--include-path", metavar="FOLDER", help="Folder of further tasks of lm-eval (YAML)."
         ),
     ] = None,
+    num_fewshot: Annotated[
+        int | None,
+        typer.Option(
+            "--num-fewshot",
+            metavar="N",
+            help="Examples with answers before each question of lm-eval; default: as the task "
+            "says.",
+        ),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option("--seed", metavar="N", min=0, help="Seed that chooses these examples.")
+    ] = EXAMPLES_SEED,
+    apply_chat_template: Annotated[
+        bool,
+        typer.Option(
+            "--apply-chat-template",
+            help="Questions of lm-eval as chats, by the tokenizer's template.",
+        ),
+    ] = False,
+    limit: Annotated[
+        float | None,
+        typer.Option(
+            "--limit",
+            metavar="N",
+            help="Only the first documents of each task of lm-eval: a number, or a part below 1.",
+        ),
+    ] = None,
     checkpoint: Checkpoint = None,
     dataset: DatasetDir = None,
     base: Base = None,
@@ -84,10 +122,11 @@ def eval_run(
     named = [each.removeprefix(PREFIX) for each in task or () if each.startswith(PREFIX)]
     own = [each for each in task or () if not each.startswith(PREFIX)]
     if not named:
-        unread["include_path"] = f"without --task {PREFIX}NAME"
+        unread |= dict.fromkeys(_OF_LM_EVAL, f"without --task {PREFIX}NAME")
     if pairs and OWN_TEXT not in pairs:
         unread.setdefault("n_pairs", f"without --pairs {OWN_TEXT}")
     refuse_unread(context, unread)
+    options = HarnessOptions(num_fewshot=num_fewshot, seed=seed, limit=limit)
     found = find_run_or_latest(runs_dir, run)
     sampling = SampleRequest(
         checkpoint=checkpoint, overrides=base_model_override(base), environ=os.environ
@@ -107,13 +146,32 @@ def eval_run(
     )
     harness = None
     if named:
+        if apply_chat_template:
+            options = replace(options, chat=_chat_template(found))
         tasks = HarnessTasks(named, include_path)
-        harness = partial(tasks.run, prepare=prepare_config(found), progress=_tell)
+        harness = partial(tasks.run, prepare=prepare_config(found), options=options, progress=_tell)
     document = run_tasks(setup, request, harness=harness, progress=_tell)
     if json_output:
         say_json(document)
     else:
         say(task_text(document))
+
+
+def _chat_template(run: RunFolder) -> "ChatTemplate":
+    """The chat template of a run.
+
+    Raises:
+        UsageError: It has none.
+    """
+    from transformer_playground.serving.prompts import ChatTemplate
+
+    found = ChatTemplate.load(run.tokenizer)
+    if found is None:
+        raise UsageError(
+            f"The tokenizer of the run '{run.run_id}' has no chat template.",
+            "Leave out --apply-chat-template; base models that are made for chats have one.",
+        )
+    return found
 
 
 def _tell(line: str) -> None:

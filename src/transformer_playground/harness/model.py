@@ -2,7 +2,7 @@
 
 import queue
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.data.tokenizers import Tokenizer
@@ -14,6 +14,7 @@ from transformer_playground.harness.likelihoods import Span, likelihoods, rollin
 from transformer_playground.model.base import LanguageModel
 from transformer_playground.serving.engine import Engine
 from transformer_playground.serving.jobs import Delivery, Job, JobDone, JobFailed
+from transformer_playground.serving.prompts import ChatTemplate
 
 _MOST_NEW_TOKENS = 256
 _LIMITS = ("max_gen_toks", "max_new_tokens", "max_tokens", "max_completion_tokens")
@@ -38,16 +39,53 @@ class HarnessModel:
         model: The model of a run.
         tokenizer: Its tokenizer.
         prepare: The settings of its training data.
+        chat: The chat template of the tokenizer, if contexts are chats that it has rendered.
 
     Attributes:
         prefix: Token that a text without context follows.
     """
 
-    def __init__(self, model: LanguageModel, tokenizer: Tokenizer, prepare: PrepareConfig) -> None:
-        self._model, self._tokenizer = model, tokenizer
+    def __init__(
+        self,
+        model: LanguageModel,
+        tokenizer: Tokenizer,
+        prepare: PrepareConfig,
+        chat: ChatTemplate | None = None,
+    ) -> None:
+        self._model, self._tokenizer, self._chat = model, tokenizer, chat
         self.prefix = _prefix(tokenizer)
         begins = prepare.documents == "lines" or tokenizer.prepends_bos
         self._opening = [tokenizer.bos_id] if begins and tokenizer.bos_id is not None else []
+        eos = tokenizer.eos_id
+        self._ends = frozenset(() if eos is None else (eos,))
+        if chat is not None:
+            self._ends |= chat.stop_tokens()
+
+    def apply_chat_template(
+        self, chat_history: Sequence[Mapping[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """The text of a chat, which is the context of a request.
+
+        As in lm-eval, messages of the system are left out if the template refuses them.
+
+        Args:
+            chat_history: Messages with `role` and `content`.
+            add_generation_prompt: Whether the assistant answers; otherwise it continues the last
+                message.
+
+        Raises:
+            DataError: There is no template, or it refuses the messages.
+        """
+        if self._chat is None:
+            raise DataError("The tokenizer has no chat template.")
+        then: Literal["answer", "continue"] = "answer" if add_generation_prompt else "continue"
+        try:
+            return self._chat.render(chat_history, then=then)
+        except DataError:
+            others = [each for each in chat_history if each["role"] != "system"]
+            if len(others) == len(chat_history):
+                raise
+            return self._chat.render(others, then=then)
 
     def loglikelihood(self, requests: Sequence[Request]) -> list[tuple[float, bool]]:
         """Log-likelihood in nats of each continuation, and whether greedy decoding gives it.
@@ -144,8 +182,16 @@ class HarnessModel:
         stripped = context.rstrip()
         if stripped:
             context, continuation = stripped, context[len(stripped) :] + continuation
-        before, whole = self._encode(context), self._encode(context + continuation)
-        return [*self._opening, *before] or [self.prefix], whole[len(before) :]
+        before, whole = self._read(context), self._read(context + continuation)
+        return before or [self.prefix], whole[len(before) :]
+
+    def _read(self, text: str) -> list[int]:
+        """Tokens of a text that begins with a context, after the start of a document."""
+        if self._chat is None:
+            return [*self._opening, *self._encode(text)]
+        tokens = self._chat.encode(text)
+        begins = tokens[: len(self._opening)] == self._opening
+        return tokens if begins else [*self._opening, *tokens]
 
     def _job(self, index: int, context: str, settings: Mapping[str, Any]) -> Job:
         limits = [settings[name] for name in _LIMITS if settings.get(name) is not None]
@@ -157,8 +203,7 @@ class HarnessModel:
         until = settings.get("until") or ()
         stops = (until,) if isinstance(until, str) else tuple(until)
         size = self._model.block_size
-        tokens = [*self._opening, *self._encode(context)] or [self.prefix]
-        eos = self._tokenizer.eos_id
+        tokens = self._read(context) or [self.prefix]
         return Job(
             prompt=tuple(tokens[-(size - new if new < size else kept_tokens(size)) :]),
             settings=SamplingSettings(
@@ -172,7 +217,7 @@ class HarnessModel:
                 seed=index,
             ),
             stop=tuple(stop for stop in stops if stop),
-            stop_tokens=frozenset(() if eos is None else (eos,)),
+            stop_tokens=self._ends,
         )
 
 

@@ -1,14 +1,14 @@
 """Prompts of requests: text, tokens or a chat, as token ids of the served model."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.config.sample import DecodingConfig
 from transformer_playground.data.tokenizers import Tokenizer
-from transformer_playground.errors import PlaygroundError
+from transformer_playground.errors import DataError, PlaygroundError
 from transformer_playground.generation.prompts import resolve_prompt
 from transformer_playground.serving.bodies import MAX_CHOICES, Message
 from transformer_playground.serving.errors import ApiError
@@ -133,30 +133,51 @@ class ChatTemplate:
             if found := [name for name in self._special if name and name in message.content]:
                 raise _wrong(f"a message holds {found[0]!r}, a special token", "messages")
         chat = [each.model_dump(exclude_none=True) for each in messages]
-        return self._encode(self._render(chat, answers=True))
+        try:
+            return self.encode(self.render(chat))
+        except DataError as error:
+            raise _wrong(error.message, "messages") from None
 
     def stop_tokens(self) -> frozenset[int]:
         """Special tokens that end the assistant's turn."""
         try:
             chat = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-            end = self._render(chat, answers=False).rpartition("b")[2]
-        except ApiError:
+            end = self.render(chat, then="end").rpartition("b")[2]
+        except DataError:
             return frozenset()
         special = self._tokenizer.added_tokens_decoder
-        return frozenset(token for token in self._encode(end) if token in special)
+        return frozenset(token for token in self.encode(end) if token in special)
 
-    def _render(self, chat: Sequence[dict[str, str]], *, answers: bool) -> str:
+    def render(
+        self,
+        chat: Sequence[Mapping[str, str]],
+        *,
+        then: Literal["answer", "continue", "end"] = "answer",
+    ) -> str:
+        """The text of a chat, with the names of special tokens.
+
+        Args:
+            chat: Messages with `role` and `content`.
+            then: Whether the assistant answers, continues the last message, or nothing follows.
+
+        Raises:
+            DataError: The template refuses the messages.
+        """
         from jinja2 import TemplateError
 
         try:
             text: str = self._tokenizer.apply_chat_template(
-                list(chat), tokenize=False, add_generation_prompt=answers
+                [dict(each) for each in chat],
+                tokenize=False,
+                add_generation_prompt=then == "answer",
+                continue_final_message=then == "continue",
             )
         except (TemplateError, TypeError, ValueError) as error:
-            raise _wrong(f"the chat template refuses the messages: {error}", "messages") from None
+            raise DataError(f"The chat template refuses the messages: {error}.") from None
         return text
 
-    def _encode(self, text: str) -> list[int]:
+    def encode(self, text: str) -> list[int]:
+        """Token ids of a rendered text; names of special tokens are these tokens."""
         return list(self._tokenizer(text, add_special_tokens=False)["input_ids"])
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from builders.commands import CONTROL, Ended, Project, Tp
 from builders.schemas import check
+from transformer_playground.harness.model import HarnessModel
 
 
 def document(ended: Ended) -> Any:
@@ -70,6 +71,11 @@ def test_pairs_of_a_file_are_scored_by_kind_and_the_output_fits(trained: Project
         (("--pairs", "en", "--n-pairs", "9"), 2, "--n-pairs has no effect without --pairs text."),
         (("--include-path", "."), 2, "--include-path has no effect without --task lm-eval:NAME."),
         (("--task", "lm-eval:mine", "--order", "5"), 2, "no effect without --task ngram."),
+        (("--num-fewshot", "2"), 2, "--num-fewshot has no effect without --task lm-eval:NAME."),
+        (("--limit", "2"), 2, "--limit has no effect without --task lm-eval:NAME."),
+        (("--task", "lm-eval:mine", "--num-fewshot", "-1"), 2, "number of examples, not -1"),
+        (("--task", "lm-eval:mine", "--limit", "2.5"), 2, "not 2.5"),
+        (("--task", "lm-eval:mine", "--apply-chat-template"), 2, "has no chat template"),
         (("--dataset", "nowhere"), 1, "nowhere"),
         (("--checkpoint", "none.pt"), 1, "There is no checkpoint"),
     ],
@@ -123,3 +129,56 @@ def test_lm_eval_runs_a_task_of_local_files(
     assert (metric["metric"], metric["higher_is_better"]) == ("bits_per_byte", False)
     assert 1 < metric["value"] < 10
     assert "bits_per_byte" in tp(*words).out
+    ended = tp(*words, "--num-fewshot", 1)
+    assert (ended.code, ended.out) == (2, "")
+    assert "--num-fewshot has no effect on tasks that score whole texts: mine." in ended.err
+
+
+CHOICE = """
+task: chosen
+dataset_path: json
+dataset_kwargs: {data_files: {train: asked.jsonl, test: asked.jsonl}}
+fewshot_split: train
+test_split: test
+output_type: multiple_choice
+doc_to_text: "{{q}}"
+doc_to_choice: ["wall", "bottles"]
+doc_to_target: a
+metric_list: [{metric: acc}]
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("lm_eval") is None, reason="needs lm-eval")
+@pytest.mark.filterwarnings("ignore")
+def test_examples_and_a_limit_of_documents_are_passed_to_lm_eval(
+    trained: Project, tp: Tp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(trained.root / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    (trained.root / "chosen.yaml").write_text(CHOICE)
+    rows = [
+        {"q": f"{word} on the", "a": place % 2}
+        for place, word in enumerate(["bottle", "of", "them", "all"])
+    ]
+    (trained.root / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked: list[str] = []
+    read = HarnessModel._encoded_pair
+
+    def noting(self: HarnessModel, context: str, continuation: str) -> Any:
+        asked.append(context)
+        return read(self, context, continuation)
+
+    monkeypatch.setattr(HarnessModel, "_encoded_pair", noting)
+    words = ("eval", "first", "--task", "lm-eval:chosen", "--include-path", ".", "--limit", 2)
+    words = (*words, "--num-fewshot", 2, "--seed", 5, "--json")
+    (row,) = document(tp(*words))["lm_eval"]
+    assert (row["documents"], row["num_fewshot"], row["seed"]) == (2, 2, 5)
+    # Two choices for each of two questions, after two examples with their answers.
+    assert len(asked) == 4
+    for context in asked:
+        assert context.count(" on the wall") + context.count(" on the bottles") == 2
+    first, asked[:] = [*asked], []
+    document(tp(*words))
+    assert asked == first
+    ended = tp(*words[:-5], "--num-fewshot", 9)
+    assert "has 4 documents to take examples from, not 9" in ended.err

@@ -6,35 +6,10 @@ from pathlib import Path
 import openai
 import pytest
 
-from builders.hf_tokenizers import build_fast_tokenizer
+from builders.hf_tokenizers import chat_tokenizer
 from builders.serving import RunningServer, serving, write_run
-from transformer_playground.data.tokenizers.huggingface import (
-    TOKENIZER_FILES,
-    HuggingFaceTokenizer,
-)
 from transformer_playground.serving.bodies import Message
 from transformer_playground.serving.prompts import ChatTemplate
-
-TEMPLATE = """\
-{%- if messages[0].role == 'assistant' %}{{ raise_exception('begin with a user') }}{% endif -%}
-{%- for message in messages -%}
-<|start|>{{ message.role }}
-{{ message.content }}<|end|>
-{% endfor -%}
-{%- if add_generation_prompt %}<|start|>assistant
-{% endif -%}
-"""
-
-
-def chat_tokenizer(folder: Path) -> HuggingFaceTokenizer:
-    fast = build_fast_tokenizer("bytelevel")
-    fast.add_special_tokens({"additional_special_tokens": ["<|start|>", "<|end|>"]})
-    fast.chat_template = TEMPLATE
-    fast.save_pretrained(folder)
-    files = {
-        name: (folder / name).read_bytes() for name in TOKENIZER_FILES if (folder / name).exists()
-    }
-    return HuggingFaceTokenizer(files, eos_id=fast.eos_token_id)
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from transformer_playground.data.tokenizers.char import CharTokenizer
 from transformer_playground.errors import DataError, SamplingError
 from transformer_playground.harness.likelihoods import Span, rolling_windows
 from transformer_playground.harness.model import HarnessModel
-from transformer_playground.harness.tasks import task_rows
+from transformer_playground.harness.tasks import HarnessOptions, task_rows
 from transformer_playground.model.gpt import GPT
 
 LETTERS = CharTokenizer(["\n", " ", *"abcdefghijk"])
@@ -146,12 +146,16 @@ def test_metrics_are_read_from_the_results_of_lm_eval() -> None:
             "all": {"acc,none": 0.25, "acc_stderr,none": 0.125, "word_perplexity,none": math.inf}
         },
         "n-samples": {"one": {"original": 9, "effective": 4}},
+        "n-shot": {"one": 2},
         "higher_is_better": {"one": {"acc": True}},
     }
-    one, group = task_rows(results)
+    one, group = task_rows(results, HarnessOptions(seed=7))
     assert one == {
         "task": "one",
         "documents": 4,
+        "num_fewshot": 2,
+        "seed": 7,
+        "chat_template": False,
         "metrics": [
             {
                 "metric": "acc",
@@ -169,7 +173,7 @@ def test_metrics_are_read_from_the_results_of_lm_eval() -> None:
             },
         ],
     }
-    assert (group["task"], group["documents"]) == ("all", None)
+    assert (group["task"], group["documents"], group["num_fewshot"]) == ("all", None, None)
     accuracy, perplexity = group["metrics"]
     assert accuracy["standard_error"] == 0.125
     assert perplexity["value"] is None
