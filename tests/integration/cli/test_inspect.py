@@ -10,7 +10,7 @@ import pytest
 from builders.commands import CONTROL, Ended, Project, Tp
 from builders.schemas import check
 from builders.training import train as train_tiny
-from transformer_playground.errors import CheckpointError
+from transformer_playground.errors import CheckpointError, UsageError
 from transformer_playground.inspection.glyphs import WIDTH
 from transformer_playground.inspection.request import InspectRequest, resolve_inspection
 from transformer_playground.inspection.views import inspect_run
@@ -114,8 +114,12 @@ def test_control_characters_are_shown_not_sent(tmp_path: Path, tp: Tp, project: 
     project.raw.write_bytes((f"{CONTROLS}\n" * 60).encode())
     steps = ("--set", "train.runtime.max_iters=2", "--run-id", "first")
     assert tp("loop", "tiny", *steps, "--set", "sample.sample.start=a").code == 0
-    for view in ("text", "lens", "attribution", "attention", "neurons", "ablate"):
-        ended = tp("inspect", "first", *VIEWS[view])
+    views = [
+        VIEWS[view] for view in ("text", "lens", "attribution", "attention", "neurons", "ablate")
+    ]
+    prompts = ("--prompt", "a\x1b\u202e", "--patch", "\x1b\u202ea")
+    for words in (*views, prompts, ("--neighbours", "\x1b")):
+        ended = tp("inspect", "first", *words)
         assert ended.code == 0, ended.err
         assert not CONTROL.search(ended.out)
     ended = tp("inspect", "first", "--lens", "--svg")
@@ -145,7 +149,18 @@ def test_every_view_works_for_models_of_another_kind(tmp_path: Path, model: dict
         InspectRequest("patch", prompt="40 b", other="31 b", patch="attention"),
         InspectRequest("neighbours", token="b"),
         InspectRequest("model", split="val"),
+        # One token each, and more than the context.
+        InspectRequest("patch", prompt="4", other="b"),
+        InspectRequest("lens", prompt="bottles " * 9),
+        InspectRequest("attention", prompt="bottles " * 9),
     ]
+    neurons = [InspectRequest("neurons", prompt=text) for text in ("4", "bottles " * 9)]
+    if model.get("mlp_enabled", True):
+        requests += neurons
+    else:
+        for request in neurons:
+            with pytest.raises(UsageError, match="MLP"):
+                inspect_run(resolve_inspection(run, request))
     for request in requests:
         check("inspect", inspect_run(resolve_inspection(run, request)))
 

@@ -1,8 +1,10 @@
 import math
+from typing import Any
 
 import pytest
 import torch
 
+from builders.hostile import harm_in
 from builders.models import lively_model
 from builders.serving import break_weights
 from transformer_playground.data.tokenizers.char import CharTokenizer
@@ -91,6 +93,36 @@ def test_a_model_that_diverged_is_refused() -> None:
     for ask in (broken.predict, broken.salience, lambda text: broken.attention(text, 0, 0, -1)):
         with pytest.raises(SamplingError, match="diverged"):
             ask("abc")
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"attention_window": 3, "positional_encoding": "alibi", "n_kv_head": 2},
+        {"norm_position": "post", "qk_norm": True, "logit_softcap": 5.0},
+        {"mlp_enabled": False, "parallel_residual": True, "positional_encoding": "rope"},
+    ],
+    ids=["windowed alibi", "post norm", "without MLPs"],
+)
+def test_models_of_every_kind_answer_for_texts_of_every_length(settings: dict[str, Any]) -> None:
+    one = AskedModel("one", "a model", lively_model(vocab_size=13, **settings), LETTERS, ())
+    for text, length in (("", 1), ("k", 1), ("abc", 3), ("abcdefghijk" * 3, 12)):
+        predicted = one.predict(text)
+        assert len(predicted["tokens"]) == len(predicted["surprisals"]) == length
+        weights = one.attention(text, 1, 0, -1)["weights"]
+        assert len(weights) == length
+        assert sum(weights) == pytest.approx(1)
+        assert len(one.salience(text)["products"]) == length
+
+
+def test_control_characters_reach_the_page_as_symbols() -> None:
+    tokenizer = CharTokenizer(["\n", "\r", "\x1b", "\x9b", "\u202e", "a"])
+    one = AskedModel("one", "a model", lively_model(vocab_size=6), tokenizer, ())
+    found = one.predict("a\x1b\x9b\u202e\r\na")
+    assert len(found["tokens"]) == 7
+    shown = [*found["tokens"], *(mark["label"] for mark in found["unexpected"])]
+    for text in shown:
+        assert harm_in(text, one_line=True) is None, repr(text)
 
 
 def test_each_sentence_of_a_pair_is_a_text() -> None:
