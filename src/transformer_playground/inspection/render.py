@@ -171,8 +171,14 @@ def _attention(result: Document, document: Document) -> list[str]:
     ]
 
 
-def attended(weights: Sequence[float], document: Document) -> str:
-    """Where a head looks most, in words."""
+def attended(weights: Sequence[float], document: Document, start: int = 0) -> str:
+    """Where a head looks most, in words.
+
+    Args:
+        weights: Attention to each token of the text up to one of them.
+        document: With the text.
+        start: Number of its first token.
+    """
     text, place = document["text"], max(range(len(weights)), key=weights.__getitem__)
     tokens, position = text["tokens"], len(weights) - 1
     token = quoted(text["token_texts"][place], 8)
@@ -181,10 +187,10 @@ def attended(weights: Sequence[float], document: Document) -> str:
     if place == position - 1:
         return f"the token before {token}"
     if tokens[place] == tokens[position]:
-        return f"the same token at {place}"
+        return f"the same token at {place + start:,}"
     if place and tokens[place - 1] == tokens[position]:
         return f"{token} after the same token"
-    return f"the first token {token}" if place == 0 else f"{token} at {place}"
+    return f"the first token {token}" if place == 0 else f"{token} at {place + start:,}"
 
 
 def _text_history(checkpoints: Sequence[Document], _: Document) -> list[str]:

@@ -64,13 +64,13 @@ def test_a_sampled_token_is_looked_into_changed_scrubbed_and_exported(
         view, state = view_of(console), view_of(console).state
         # A prompt of one token, and the cursor on the second that was sampled.
         assert state.question.position == 2
-        assert "token 3 of 41" in shown(console)
+        assert "token 2 of 0–40" in shown(console)
         assert "embedding" in shown(console)
         await pilot.press("tab", "d")
         await until(pilot, lambda: "block 1, head 1 (replaced by zero)" in shown(console))
         await until(
             pilot,
-            lambda: "nats per token" in str(view.query_one("#inside-out", Static).content),
+            lambda: "bits per token" in str(view.query_one("#inside-out", Static).content),
         )
         assert "✗head 1" in shown(console)
         step = state.first.step if state.first else None

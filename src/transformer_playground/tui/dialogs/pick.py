@@ -94,7 +94,9 @@ class _OptionsScreen(FilteredListScreen[_Result]):
         self._list.clear_options()
         self._list.add_options(Option(self._shown(name, text), id=name) for name, text in kept)
         names = [name for name, _ in kept]
-        if names:
+        if not names:
+            self._list.add_option(Option("No entry matches.", disabled=True))
+        else:
             self._list.highlighted = names.index(self._current) if self._current in names else 0
 
 

@@ -120,7 +120,8 @@ class InsideState:
         text, column = self.answer.text if self.answer else None, self.first
         if text is None or column is None or column.scores is None:
             return False
-        places = [text.start + place for place in surprising(column.scores.surprisals)]
+        scores = column.without or column.scores
+        places = [text.start + place for place in surprising(scores.surprisals)]
         if not places:
             return False
         here = self.question.position or 1

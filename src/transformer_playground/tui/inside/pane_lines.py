@@ -1,6 +1,7 @@
 """The logit lens and the attention of the heads as lines of styled pieces."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len
 
@@ -24,12 +25,17 @@ from transformer_playground.tui.inside.text_lines import (
 )
 from transformer_playground.tui.shared.text import one_line, shorten
 
+if TYPE_CHECKING:
+    from transformer_playground.inspection.lens import LayerPrediction
+
 _LABEL = len("embedding") + 1
 _CHOICE = 13
 _BAR = 6
 _CHOSEN, _OUT = "▌", "✗"
-# Least width with the bar of entropy, and with the words beside the bars of a head.
-_LEAST_WITH_BAR = 40
+_TARGET = 16
+# Least width with the bar of entropy, and with what each layer gives the token that follows.
+_LEAST_WITH_BAR, _LEAST_WITH_TARGET = 40, 64
+# Width of the words beside the bars of a head, and least width of the bars.
 _WORDS = 22
 _LEAST_BARS = 12
 # Cells before the bars of a head.
@@ -44,7 +50,10 @@ def lens_lines(
         return [[(column.problem or column.lens_problem, "$warning")]]
     top = max((each.entropy for each in column.lens), default=0.0)
     has_bar = width >= _LEAST_WITH_BAR
-    space = width - 1 - _LABEL - (_BAR + 5 if has_bar else 0)
+    has_target = width >= _LEAST_WITH_TARGET and any(
+        each.target_rank is not None for each in column.lens
+    )
+    space = width - 1 - _LABEL - (_BAR + 5 if has_bar else 0) - (_TARGET if has_target else 0)
     count = min(3, max(1, space // _CHOICE))
     cell = min(_CHOICE + 6, space // count)
     lines: list[Line] = []
@@ -59,12 +68,22 @@ def lens_lines(
             shown = f"{token_name(answer, token, cell - 9)} {percent(probability)}"
             style = "bold" if token == column.expected else MUTED
             line.append((_cells(shown, cell), style))
+        if has_target:
+            line.append((_cells(_target(answer, column, each), _TARGET), ""))
         if has_bar:
             line.append((f"{bits(each.entropy, 1):>4} ", MUTED))
             line.append((bar(each.entropy, top, _BAR), "$accent"))
         lines.append(line)
     kept = _around(lines, state.block + 1, rows - 1)
     return [*kept, [(shorten(_decision(answer, column), width), MUTED)]]
+
+
+def _target(answer: Answer, column: Column, layer: "LayerPrediction") -> str:
+    """What a layer gives the token that follows, and its rank."""
+    if column.expected is None or layer.target_rank is None:
+        return ""
+    name = token_name(answer, column.expected, 2)
+    return f"{name} {percent(layer.target_probability)} #{layer.target_rank:,}"
 
 
 def _decision(answer: Answer, column: Column) -> str:
@@ -97,12 +116,15 @@ def attention_lines(
     for head, weights in enumerate(column.weights):
         name = f"{column.block}.{head}"
         kind = column.kinds[head] if head < len(column.kinds) else None
-        about = attended(weights, document)
+        about = one_line(attended(weights, document, text.start))
         if kind is not None:
-            about = f"{kind.name} {kind.score:.2f} · {about}"
+            what = f"{kind.name} {kind.score:.2f}"
+            both = f"{what} · {about}"
+            # The end of a sentence would be missing.
+            about = both if cell_len(both) < words else what
         line = _part(state, column, name, f"head {head}")
         line.append((heights(weights[-bars:], top).ljust(bars), "$accent"))
-        line.append((" " + shorten(one_line(about), max(0, words - 1)), MUTED))
+        line.append((" " + shorten(about, max(0, words - 1)), MUTED))
         lines.append(line)
     if column.block < len(column.has_mlp) and column.has_mlp[column.block]:
         lines.append(_part(state, column, f"{column.block}.mlp", "MLP"))

@@ -8,7 +8,7 @@ from textual.message import Message
 from textual.widgets import Static
 
 from transformer_playground.formatting import loss_text
-from transformer_playground.inspection.glyphs import bits, percent
+from transformer_playground.inspection.glyphs import percent
 from transformer_playground.terminal import visible_line
 from transformer_playground.tui.bindings import key_hint
 from transformer_playground.tui.core.context import context_of
@@ -26,6 +26,7 @@ from transformer_playground.tui.inside.text_lines import (
     curves_of,
     detail_line,
     knocked_out_lines,
+    mean_text,
     text_lines,
     token_at,
 )
@@ -138,6 +139,10 @@ class InsidePanes(Vertical):
         pane.styles.height = min(height, len(lines) + _FRAME) if has_panes else "1fr"
         pane.show(lines, rows, answer)
         titles = [self._title(column) for column in answer.columns] if answer else []
+        if len(titles) > 1:
+            titles = [
+                Content(f"{label}  ") + each for label, each in zip("ab", titles, strict=True)
+            ]
         pane.border_title = Content("  │  ").join(titles)
         pane.border_subtitle = Content(self._about(answer))
 
@@ -154,12 +159,15 @@ class InsidePanes(Vertical):
         name = context_of(self).name_of(column.source.run_id)
         if column.scores is None:
             return Content(f"{name} · {visible_line(column.source.checkpoint)}")
-        loss = "" if column.val_loss is None else f" · val loss {loss_text(column.val_loss)}"
-        names = next(
-            (each.roles for each in column.checkpoints if column.source.checkpoint in each.names),
-            (),
+        chosen = next(
+            (each for each in column.checkpoints if column.source.checkpoint in each.names), None
         )
-        roles = f" ({', '.join(names)})" if names else ""
+        value = column.val_loss
+        if value is None and chosen is not None:
+            # Another name of the same file may have it.
+            value = chosen.metric
+        loss = "" if value is None else f" · val loss {loss_text(value)}"
+        roles = f" ({', '.join(chosen.roles)})" if chosen and chosen.roles else ""
         return Content(f"{name} · step {column.step:,}{roles}{loss}")
 
     def _about(self, answer: Answer | None) -> str:
@@ -172,14 +180,14 @@ class InsidePanes(Vertical):
             case TypedText():
                 what = "typed text"
             case SplitWindow(number):
-                of = f" of {text.windows:,}" if text.windows else ""
+                of = f" of 0–{text.windows - 1:,}" if text.windows else ""
                 what = f"validation window {number:,}{of}"
         tokens = f"{text.count:,} token{'' if text.count == 1 else 's'}"
         if text.count > len(text.tokens):
-            tokens += f", {text.start + 1:,}-{text.start + len(text.tokens):,} in the context"
-        column = self._state.first
-        loss = column.scores.mean_loss if column and column.scores else None
-        average = "" if loss is None else f" · {bits(loss)} bits per token"
+            tokens += f", {text.start:,}–{text.start + len(text.tokens) - 1:,} in the context"
+        average = mean_text(answer)
+        if average and self._state.question.parts:
+            average += " as it is"
         reading = " · reading …" if self._is_reading else ""
         return f"{what} · {tokens}{average}{reading}"
 
@@ -192,10 +200,13 @@ class InsidePanes(Vertical):
             return 0
         lines = knocked_out_lines(state) or [[("reading …", _MUTED)]]
         pane.update(_content(lines))
-        replaced = "its mean" if state.question.mean else "zero"
+        replaced, other = ("its mean", "zero") if state.question.mean else ("zero", "its mean")
+        columns = state.answer.columns if state.answer else ()
         names = "; ".join(map(part_text, parts))
         pane.border_title = Content(f"without {names} (replaced by {replaced})")
-        pane.border_subtitle = Content(f"{self._key('undo')} restores all")
+        curve = "its surprisal: − · " if any(each.without for each in columns) else ""
+        keys = f"{self._key('mean')} {other} · {self._key('undo')} restores all"
+        pane.border_subtitle = Content(f"{curve}{keys}")
         pane.styles.height = len(lines) + _FRAME
         return len(lines) + _FRAME
 
@@ -222,10 +233,12 @@ class InsidePanes(Vertical):
         inner = width // len(shown) - _SIDES
         for label, pane, (column, section) in zip("ab", both, shown, strict=False):
             draw = lens_lines if section == "lens" else attention_lines
+            without = f" without the part{'s' if len(column.parts) > 1 else ''}"
+            without = without if column.parts else ""
             pane.update(_content(draw(answer, column, self._state, inner, height)))
             name = {
-                "lens": "logit lens: likeliest after each layer",
-                "attention": f"attention, block {column.block} "
+                "lens": f"logit lens{without}: likeliest after each block, entropy in bits",
+                "attention": f"attention{without}, block {column.block} "
                 f"(█ {percent(highest_weight(column))})",
             }[section]
             pane.border_title = Content(f"{label}  {name}" if beside else name)

@@ -17,7 +17,8 @@ Line = list[tuple[str, str]]
 """Pieces of one line, safe to print, each with its style."""
 
 MUTED = "$text-muted"
-_MOST_NATS = 8 * math.log(2)
+_NATS_PER_BIT = math.log(2)
+_MOST_NATS = 8 * _NATS_PER_BIT
 _GUTTER = 3
 _NO_WIDTH = "·"
 
@@ -130,15 +131,36 @@ def detail_line(answer: Answer, column: Column) -> Line:
         likeliest = "  ".join(
             f"{token_name(answer, token)} {percent(p)}" for token, p in scores.likeliest[-1][:3]
         )
-        return [("after the text  ", MUTED), (likeliest, "bold"), (f"  {entropy}", MUTED)]
-    return [
-        (f"token {answer.position + 1:,} of {text.count:,}  ", MUTED),
+        found: Line = [("after the text  ", MUTED), (likeliest, "bold"), (f"  {entropy}", MUTED)]
+        return [*found, *_changed(column)]
+    line: Line = [
+        (f"token {answer.position:,} of 0–{text.count - 1:,}  ", MUTED),
         (quoted(one_line(text.texts[here])), "bold"),
         (f"  p {percent(scores.probabilities[here])}", "bold"),
         (f"  rank {scores.ranks[here]:,}", ""),
         (f"  surprisal {bits(scores.surprisals[here], 1)} bits", ""),
         (f"  {entropy}", MUTED),
     ]
+    return [*line, *_changed(column)]
+
+
+def _changed(column: Column) -> Line:
+    """That the numbers are not those of the model as it is."""
+    if column.without is None:
+        return []
+    return [("  without the part" + ("s" if len(column.parts) > 1 else ""), "$warning")]
+
+
+def mean_text(answer: Answer) -> str:
+    """Mean surprisal of the text, and of both columns with their difference; empty without one."""
+    means = [each.scores.mean_loss for each in answer.columns if each.scores is not None]
+    known = [mean for mean in means if mean is not None]
+    if not known:
+        return ""
+    if len(known) == 1:
+        return f" · {bits(known[0])} bits per token"
+    change = signed_text((known[1] - known[0]) / _NATS_PER_BIT, lambda value: f"{value:.2f}")
+    return f" · a {bits(known[0])}, b {bits(known[1])} bits per token ({change})"
 
 
 def knocked_out_lines(state: InsideState) -> list[Line]:
@@ -155,8 +177,12 @@ def knocked_out_lines(state: InsideState) -> list[Line]:
             continue
         lines.append([(prefix, MUTED), *_cost(column)])
         for name, place in (("as it is", 0), ("without ", 1)):
-            continued = "" if column.continued is None else one_line(column.continued[place])
-            lines.append([(f"{prefix}{name}  … ", MUTED), (continued, "bold")])
+            line: Line = [(f"{prefix}{name}  … ", MUTED)]
+            if column.continued is None:
+                line.append(("computing", MUTED))
+            else:
+                line.append((one_line(column.continued[place]), "bold"))
+            lines.append(line)
     return lines
 
 
@@ -165,9 +191,9 @@ def _cost(column: Column) -> Line:
     after = column.without.mean_loss if column.without else None
     if before is None or after is None:
         return [("a single token has no loss", MUTED)]
-    change = signed_text(after - before, loss_text)
+    change = signed_text((after - before) / _NATS_PER_BIT, loss_text)
     worse = after > before
     return [
-        (f"loss {loss_text(before)} → {loss_text(after)} nats per token  ", ""),
+        (f"{bits(before, 4)} → {bits(after, 4)} bits per token  ", ""),
         (f"{change} {'worse' if worse else 'better'}", "bold $warning" if worse else "bold"),
     ]

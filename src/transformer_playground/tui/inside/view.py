@@ -282,7 +282,11 @@ class InsideView(View):
             export_in_worker(self, partial(write_new_file, Path.cwd(), stem, "json", write))
 
     def action_out(self) -> None:
-        self.dismiss(None)
+        """End the comparison, else the look inside."""
+        if self.state.is_beside:
+            self.action_beside()
+        else:
+            self.dismiss(None)
 
 
 def _window_number(typed: str, *, last: int | None) -> int:

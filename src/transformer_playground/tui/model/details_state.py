@@ -61,8 +61,10 @@ def _costs(reading: Reading) -> Iterator[str]:
         yield f"{total:,} parameters{some} without the vocabulary, which preparing makes known"
     memory = reading.memory
     if memory is not None:
+        parts = (memory.weights, memory.gradients, memory.optimizer, memory.activations)
         yield (
-            f"training: {size_text(memory.weights)} weights + {size_text(memory.gradients)} "
+            f"training {size_text(sum(parts))}: {size_text(memory.weights)} weights + "
+            f"{size_text(memory.gradients)} "
             f"gradients + {size_text(memory.optimizer)} optimizer + "
             f"{size_text(memory.activations)} activations"
         )
@@ -81,6 +83,11 @@ def _measured(reading: Reading) -> Iterator[str]:
         windows = "1 window" if count == 1 else f"{count} windows"
         loss = loss_text(result["loss"])
         yield f"gradients: of the loss {loss} on {windows} of the validation split"
+    history = [each["step"] for each in reading.history()]
+    place = history.index(entry["step"])
+    if place:
+        steps = entry["step"] - history[place - 1]
+        yield f"upd/weight: change over {steps:,} steps, since step {history[place - 1]:,}"
 
 
 def _compared(shown: Shown, other: Reading) -> str:

@@ -195,13 +195,13 @@ SINGLE = (
 )
 PAIR = (
     ColumnSpec("shape", "shape", 2, right_aligned=False),
-    ColumnSpec("their_shape", "other", 2, right_aligned=False),
+    ColumnSpec("their_shape", "other shape", 2, right_aligned=False),
     ColumnSpec("params", "params", 1),
-    ColumnSpec("their_params", "other", 1),
+    ColumnSpec("their_params", "other params", 1),
     ColumnSpec("weight", "weight", 5),
-    ColumnSpec("their_weight", "other", 5),
+    ColumnSpec("their_weight", "other weight", 5),
     ColumnSpec("gradient", "gradient", 6),
-    ColumnSpec("their_gradient", "other", 6),
+    ColumnSpec("their_gradient", "other grad", 6),
     ColumnSpec("apart", "apart", 4),
     ColumnSpec("difference", "differs", 0, right_aligned=False),
 )
@@ -272,8 +272,9 @@ class TableState:
         shown = values[-_CURVE_CELLS:]
         if len(shown) < _LEAST_POINTS:
             return ""
-        low, high = min(shown), max(shown)
-        return share_blocks([(value - low) / (high - low) if high > low else 0 for value in shown])
+        # From zero: a change of a thousandth is none to see.
+        high = max(shown)
+        return share_blocks([value / high if high > 0 else 0.0 for value in shown])
 
     def text(self, row: Row, key: str, *, is_folded: bool = False) -> str:
         """A cell, safe to print."""

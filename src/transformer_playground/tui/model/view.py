@@ -217,10 +217,10 @@ class ModelView(View):
         self.refresh_bindings()
 
     def _title(self, shown: Shown) -> str:
-        other = f" | {self._name_of(shown.other)}" if shown.other else ""
-        return f"{self._name_of(shown.reading)}{other}"
+        readings = [shown.reading, *([shown.other] if shown.other else [])]
+        return " | ".join(self._name_of(each, shown) for each in readings)
 
-    def _name_of(self, reading: Reading) -> str:
+    def _name_of(self, reading: Reading, shown: Shown) -> str:
         subject = reading.subject
         if not subject.is_run:
             return visible_line(f"experiment {subject.name} · not trained")
@@ -228,7 +228,9 @@ class ModelView(View):
         when = f" · step {step:,}" if step is not None else ""
         if reading.chosen is not None and not when:
             when = f" · {reading.chosen}"
-        return visible_line(f"{self.context.name_of(subject.name)}{when or ' · no checkpoint'}")
+        if shown.is_complete and not when:
+            when = " · no checkpoint"
+        return visible_line(f"{self.context.name_of(subject.name)}{when}")
 
     def _draw_details(self) -> None:
         row = self.table.row

@@ -24,6 +24,7 @@ from transformer_playground.tui.inside.text_lines import (
     Line,
     detail_line,
     knocked_out_lines,
+    mean_text,
     text_lines,
     token_at,
 )
@@ -108,7 +109,23 @@ def test_the_token_is_told_by_probability_rank_surprisal_and_entropy() -> None:
     state = answered()
     assert state.answer
     line = "".join(text for text, _ in detail_line(state.answer, state.answer.columns[0]))
-    assert line == ("token 4 of 5  “d”  p 25%  rank 3  surprisal 3.0 bits  entropy 1.0 bits")
+    assert line == ("token 3 of 0–4  “d”  p 25%  rank 3  surprisal 3.0 bits  entropy 1.0 bits")
+    changed = replace(state.answer.columns[0], parts=("1.0",))
+    changed = replace(changed, without=changed.scores)
+    line = "".join(text for text, _ in detail_line(state.answer, changed))
+    assert line.endswith("  without the part")
+
+
+def test_two_columns_have_their_means_and_their_difference() -> None:
+    state = answered()
+    assert state.answer
+    (column,) = state.answer.columns
+    assert column.scores
+    assert mean_text(state.answer) == " · 2.50 bits per token"
+    better = replace(column.scores, surprisals=(None, *[NATS] * 4))
+    both = replace(state.answer, columns=(column, replace(column, scores=better)))
+    assert mean_text(both) == " · a 2.50, b 1.00 bits per token (-1.50)"
+    assert mean_text(replace(state.answer, columns=())) == ""
 
 
 def test_a_long_text_is_shown_around_the_cursor() -> None:
@@ -127,6 +144,10 @@ def test_the_lens_says_from_which_block_on_it_is_right() -> None:
     assert lines[2].startswith("▌block 1   “d” 50%")
     assert lines[2].endswith("2.0 ██████")
     assert lines[3] == "right from block 0 on: “d”"
+    # With more room, what each layer gives the token that follows, and its rank.
+    wide = plain(lens_lines(state.answer, state.answer.columns[0], state, 76, 8))
+    assert "“d” 50% #2" in wide[0]
+    assert "“d” 50% #1" in wide[1]
     wrong = answered(lens=(layer(1, 2),), decided=None)
     assert wrong.answer
     (*_, last) = plain(lens_lines(wrong.answer, wrong.answer.columns[0], wrong, 60, 8))
@@ -160,7 +181,7 @@ def test_loss_and_continuation_are_told_before_and_after() -> None:
     out = replace(column, without=worse, continued=("on\nand on", "off"))
     state.take(replace(state.answer, columns=(out,)))
     assert plain(knocked_out_lines(state)) == [
-        "loss 1.7329 → 4.0000 nats per token  +2.2671 worse",
+        "2.5000 → 5.7708 bits per token  +3.2708 worse",
         "as it is  … on⏎and on",
         "without   … off",
     ]
