@@ -27,7 +27,7 @@ def data(
     ] = "train",
     window: Annotated[
         int | None,
-        typer.Option("--window", metavar="N", help="Tokens of a window, counted from 1."),
+        typer.Option("--window", metavar="N", help="Tokens of a window, counted from 0."),
     ] = None,
     search: Annotated[
         str | None,
@@ -44,6 +44,10 @@ def data(
     overlap: Annotated[
         bool, typer.Option("--overlap", help="Validation lines that stand in the training text.")
     ] = False,
+    hardest: Annotated[
+        bool,
+        typer.Option("--hardest", help="Validation windows with the highest loss of a run."),
+    ] = False,
     experiments_dir: ExperimentsDir = EXPERIMENTS_DIR,
     runs_dir: RunsDir = RUNS_DIR,
     json_output: AsJson = False,
@@ -58,8 +62,8 @@ def data(
     from transformer_playground.dataset_views.render import data_text
 
     source = _source(name, experiments_dir, runs_dir)
-    request = DataRequest(split, window, search, vocabulary, documents, overlap, batch)
-    document = data_document(source, request)
+    request = DataRequest(split, window, search, vocabulary, documents, overlap, batch, hardest)
+    document = data_document(source, request, experiments_dir)
     if json_output:
         say_json(document)
     else:

@@ -1,6 +1,6 @@
 """What a run finds hard in its dataset: tokens and windows of the validation split."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.window_losses import best_checkpoint
 
 _MOST_WINDOWS = 200
+_PREVIEW = 120
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,17 @@ def hardest_windows(
         HardWindow(int(firsts[place]), float(means[place]), int(found.targets[place]))
         for place in order
         if found.targets[place]
+    )
+
+
+def beginnings(source: DataSource, windows: Sequence[HardWindow]) -> tuple[str, ...]:
+    """How the text of windows of the validation split begins, untrusted."""
+    val = source.dataset.val
+    return tuple(
+        source.table.text(np.asarray(val[window.first : window.first + _PREVIEW])).decode(
+            "utf-8", "replace"
+        )
+        for window in windows
     )
 
 

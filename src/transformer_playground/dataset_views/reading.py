@@ -34,8 +34,9 @@ class TokenWindow:
     """Consecutive tokens of a split.
 
     Attributes:
-        line: Line of the split in which it begins, counted from 1; None if not counted.
-        part: Document or paragraph in which it begins, counted from 1.
+        line: Line of the split in which it begins, or in which its match does, counted from 1;
+            None if not counted.
+        part: Document or paragraph of that place, counted from 1.
         parts: How many there are.
         unit: What the parts are.
     """
@@ -124,7 +125,7 @@ def read_window(
     )
     if statistics is None:
         return window
-    place = place_of(tokens, source.table, statistics, first)
+    place = place_of(tokens, source.table, statistics, match.first if match else first)
     return TokenWindow(
         split,
         first,

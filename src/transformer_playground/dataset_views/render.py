@@ -3,14 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from transformer_playground.formatting import count_text, counted, percent_text
+from transformer_playground.formatting import count_text, counted, loss_text, percent_text
 from transformer_playground.tables import Column, table_lines
 from transformer_playground.terminal import visible, visible_line
 
 Document = Mapping[str, Any]
 
 _WIDTH = 80
-_MOST_TOKENS, _MOST_LINES = 40, 20
+_MOST_TOKENS, _MOST_LINES, _MOST_WINDOWS = 40, 20, 20
 _LONGEST = 60
 _BAR = 30
 
@@ -33,6 +33,7 @@ def _lines(document: Document) -> Iterator[str]:
         "vocabulary": _vocabulary,
         "documents": _documents,
         "overlap": _overlap,
+        "hardest": _hardest,
     }
     for name, write in parts.items():
         if document[name] is not None:
@@ -43,7 +44,7 @@ def _lines(document: Document) -> Iterator[str]:
 def _window(found: Document) -> Iterator[str]:
     last = found["first"] + len(found["ids"]) - 1
     yield (
-        f"window {found['number']:,} of {found['windows']:,} of {found['split']}, "
+        f"window {found['number']:,} of 0–{found['windows'] - 1:,} of {found['split']}, "
         f"tokens {found['first']:,}–{last:,}"
     )
     yield "·".join(visible_line(piece.replace("\n", "⏎")) for piece in found["pieces"])
@@ -112,3 +113,11 @@ def _overlap(found: Document) -> Iterator[str]:
         yield f"only the first {found['train_lines']:,} training lines were compared"
     for line in found["longest"][:_MOST_LINES]:
         yield f"{line['characters']:>6} {visible_line(line['text'])[:_LONGEST]}"
+
+
+def _hardest(rows: list[Document]) -> Iterator[str]:
+    shown = rows[:_MOST_WINDOWS]
+    yield f"hardest windows of val, {len(shown)} of {len(rows):,} measured with the best checkpoint"
+    for row in shown:
+        text = visible_line(row["text"].replace("\n", "⏎"))[:_LONGEST]
+        yield f"{loss_text(row['loss']):>7} {row['first']:>11,} {text}"

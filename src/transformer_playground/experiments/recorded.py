@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,23 @@ from transformer_playground.jsonvalues import as_object
 
 DATASET_TABLES = ("prepare.", "hf_model.", "experiment.")
 """Beginnings of the settings that decide what a dataset contains."""
+
+
+@dataclass(frozen=True)
+class RecordedPreparation:
+    """What prepares the dataset of a run again.
+
+    Attributes:
+        experiment: Name of the experiment; None if `config` says it, or if it is not known.
+        experiments_dir: Folder of the experiment; None for the usual one.
+        config: Configuration file in place of the experiment's own.
+        overrides: `dotted.key=value` each, of the settings that decide what a dataset contains.
+    """
+
+    experiment: str | None
+    experiments_dir: Path | None = None
+    config: Path | None = None
+    overrides: tuple[str, ...] = ()
 
 
 def recorded_experiment(record: Mapping[str, Any]) -> str | None:
@@ -39,26 +57,40 @@ def recorded_config_file(record: Mapping[str, Any]) -> Path | None:
     return files.pop() if len(files) == 1 and usual not in files else None
 
 
+def recorded_preparation(record: Mapping[str, Any]) -> RecordedPreparation:
+    """What prepares the dataset of a run again.
+
+    Args:
+        record: The run's `config.json`; empty for a folder without one.
+    """
+    name, file = recorded_experiment(record), recorded_config_file(record)
+    overrides = tuple(_overrides(record))
+    if file is None:
+        return RecordedPreparation(name, overrides=overrides)
+    if name is not None and file.name == CONFIG_FILE and file.parent.name == name:
+        return RecordedPreparation(name, file.parent.parent, overrides=overrides)
+    # An experiment that was named beside the file may have other folders than the file's.
+    named = name if name != experiment_of_file(file).name else None
+    return RecordedPreparation(named, config=file, overrides=overrides)
+
+
 def recorded_prepare_command(record: Mapping[str, Any]) -> str:
     """The shell command that prepares the dataset of a run again.
 
     Args:
         record: The run's `config.json`; empty for a folder without one.
     """
-    name, file = recorded_experiment(record), recorded_config_file(record)
-    return shlex.join(["tp", "prepare", *_origin(name, file), *_overrides(record)])
-
-
-def _origin(name: str | None, file: Path | None) -> Iterator[str]:
-    if file is None:
-        yield name or "EXPERIMENT"
-    elif name is not None and file.name == CONFIG_FILE and file.parent.name == name:
-        yield from (name, "--experiments-dir", str(file.parent.parent))
-    else:
-        # An experiment that was named beside the file may have other folders than the file's.
-        if name is not None and name != experiment_of_file(file).name:
-            yield name
-        yield from ("--config", str(file))
+    found = recorded_preparation(record)
+    arguments = ["tp", "prepare"]
+    if found.experiment is not None or found.config is None:
+        arguments.append(found.experiment or "EXPERIMENT")
+    if found.experiments_dir is not None:
+        arguments += ["--experiments-dir", str(found.experiments_dir)]
+    if found.config is not None:
+        arguments += ["--config", str(found.config)]
+    for override in found.overrides:
+        arguments += ["--set", override]
+    return shlex.join(arguments)
 
 
 def _overrides(record: Mapping[str, Any]) -> Iterator[str]:
@@ -70,4 +102,4 @@ def _overrides(record: Mapping[str, Any]) -> Iterator[str]:
             value: Any = as_object(record.get("config"))
             for part in key.split("."):
                 value = as_object(value).get(part)
-            yield from ("--set", f"{key}={toml_value(value)}")
+            yield f"{key}={toml_value(value)}"

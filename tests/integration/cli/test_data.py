@@ -15,7 +15,7 @@ def test_every_part_fits_the_schema_and_the_text_of_the_dataset(trained: Project
     (document,) = ended.lines
     check("data", document)
     size = len(document["window"]["ids"])
-    assert document["window"]["text"] == TEXT[size : 2 * size]
+    assert document["window"]["text"] == TEXT[2 * size : 3 * size]
     assert document["search"]["first"] == TEXT.index("wall")
     assert sum(row["train"] for row in document["vocabulary"]) == document["train_tokens"]
     assert document["documents"]["train"]["lines"] > 1
@@ -29,6 +29,12 @@ def test_every_part_fits_the_schema_and_the_text_of_the_dataset(trained: Project
     assert "stands at token" in shown
     assert not CONTROL.search(shown)
     assert "vocabulary" in tp("data", "first").out
+    ended = tp("data", "first", "--hardest", "--json")
+    (document,) = ended.lines
+    check("data", document)
+    losses = [window["loss"] for window in document["hardest"]]
+    assert losses == sorted(losses, reverse=True)
+    assert "hardest windows of val" in tp("data", "first", "--hardest").out
 
 
 @pytest.mark.parametrize(
@@ -38,6 +44,7 @@ def test_every_part_fits_the_schema_and_the_text_of_the_dataset(trained: Project
         (("tiny", "--batch", 0), "There is no step 0"),
         (("tiny", "--search", ""), "nothing to search for"),
         (("tiny", "--split", "val"), "no effect without --window or --search"),
+        (("tiny", "--hardest"), "has no model to measure with"),
         (("nobody",), "There is no run 'nobody'"),
     ],
 )

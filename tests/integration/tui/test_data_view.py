@@ -62,7 +62,7 @@ def test_a_text_is_found_and_lists_lead_to_their_places(trained: Project) -> Non
         # The losses of the vocabulary, by the best checkpoint.
         await pilot.press("E")
         await until(pilot, lambda: view.results.cost is not None)
-        await until(pilot, lambda: "part of all loss" in shown(console))
+        await until(pilot, lambda: "by % of loss" in shown(console))
         view.bring("hardest")
         await pilot.press("E")
         await until(pilot, lambda: view.results.hardest)
@@ -73,7 +73,10 @@ def test_a_text_is_found_and_lists_lead_to_their_places(trained: Project) -> Non
         # A pane that was hidden is drawn for the width that it has now.
         await pilot.resize_terminal(80, 24)
         view.bring("vocabulary")
-        await until(pilot, lambda: "of all" in shown(console))
+        await until(pilot, lambda: "% of loss" in shown(console))
+        await pilot.press("f", *"zzz", "enter")
+        await until(pilot, lambda: "No entry matches." in shown(console))
+        await pilot.press("escape")
         # A hidden view does nothing.
         await pilot.press("1")
         await until(pilot, lambda: not view.is_current)
@@ -130,7 +133,9 @@ def test_a_list_is_drawn_when_it_is_seen() -> None:
     asyncio.run(drive())
 
 
-def test_without_prepared_data_the_view_says_how_and_then_shows_it(tmp_path: Path) -> None:
+def test_without_prepared_data_the_view_says_how_and_then_shows_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     project = make_project(tmp_path / "project")
 
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
@@ -142,5 +147,14 @@ def test_without_prepared_data_the_view_says_how_and_then_shows_it(tmp_path: Pat
         folder = project.experiment
         prepare(PrepareConfig(raw_dir=folder / "raw", dataset_dir=folder / "datasets"))
         await until(pilot, lambda: "4·0· ·b·o·t·t·l·e·s" in shown(console))
+        project.raw.write_text("Another text.\n" * 40, encoding="utf-8")
+        await pilot.press("f5")
+        await until(pilot, lambda: "Prepare the data of tiny again" in shown(console))
+        await pilot.press("enter")
+        await until(pilot, lambda: "A·n·o·t·h·e·r" in shown(console))
+        assert "Prepared tiny: " in [each.text for each in console.context.notices][-1]
+        await pilot.press("x", "enter")
+        await until(pilot, lambda: [*tmp_path.glob("data-window-*.csv")])
 
+    monkeypatch.chdir(tmp_path)
     with_console(project, steps)

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -39,7 +39,7 @@ _MUCH_SHARED = 0.2
 _SORT_NAMES: dict[Sort, str] = {
     "count": "count",
     "loss": "loss",
-    "cost": "part of all loss",
+    "cost": "% of loss",
     "id": "id",
 }
 _GOTO = re.compile(r"(?:(line|window|step|token)\s+)?([\d,._ ]+)")
@@ -51,7 +51,7 @@ GoKind = Literal["token", "line", "window", "step", "percent"]
 
 @dataclass(frozen=True)
 class Goto:
-    """Where to go: a number of something, counted from 1, or a position from 0.
+    """Where to go: a number of something; lines and steps from 1, windows and tokens from 0.
 
     Attributes:
         number: A whole number, but of percent.
@@ -70,7 +70,7 @@ class Goto:
         if self.kind == "percent":
             first = int(total * self.number / 100)
         elif self.kind == "window":
-            first = max(0, int(self.number) - 1) * window
+            first = int(self.number) * window
         else:
             first = int(self.number)
         return max(0, min(first, total - 1))
@@ -196,14 +196,16 @@ def sort_text(sort: Sort, total: int) -> str:
 
 _VOCABULARY = (8, 6, 7, 6, 7, 7, 10)
 _TITLES = ("token", "id", "train", "share", "val", "loss", "% of loss")
+# The column by which rows are sorted stays where others do not fit.
+_SORTED: Mapping[Sort, int] = {"id": 1, "count": 2, "loss": 5, "cost": 6}
 
 
-def vocabulary_head(width: int) -> str:
+def vocabulary_head(width: int, sort: Sort = "count") -> str:
     """Titles of the columns."""
-    return _columns(_TITLES, width)
+    return _columns(_TITLES, width, sort)
 
 
-def vocabulary_lines(rows: Iterable[VocabularyRow], width: int) -> list[Line]:
+def vocabulary_lines(rows: Iterable[VocabularyRow], width: int, sort: Sort = "count") -> list[Line]:
     """One line for each token."""
     return [
         (
@@ -219,6 +221,7 @@ def vocabulary_lines(rows: Iterable[VocabularyRow], width: int) -> list[Line]:
                         optional_text(row.cost, percent_text, UNKNOWN),
                     ),
                     width,
+                    sort,
                 ),
                 "plain",
             ),
@@ -227,18 +230,15 @@ def vocabulary_lines(rows: Iterable[VocabularyRow], width: int) -> list[Line]:
     ]
 
 
-def _columns(cells: Sequence[str], width: int) -> str:
+def _columns(cells: Sequence[str], width: int, sort: Sort) -> str:
     """Cells in columns; the first takes what the others leave, and the last may not fit."""
-    sizes: list[int] = list(_VOCABULARY)
-    while len(sizes) > 2 and sum(sizes) + len(sizes) - 1 > width:
-        sizes.pop()
-    first = max(4, width - sum(sizes[1:]) - len(sizes) + 1)
-    sizes[0] = min(first, 40)
-    name = shorten(cells[0], sizes[0])
-    text = name + " " * (sizes[0] - cell_len(name))
-    return " ".join(
-        [text, *(cell.rjust(size) for cell, size in zip(cells[1:], sizes[1:], strict=False))]
-    )
+    shown = list(range(1, len(_VOCABULARY)))
+    while len(shown) > 1 and _VOCABULARY[0] + sum(_VOCABULARY[n] + 1 for n in shown) > width:
+        shown.remove(next(n for n in reversed(shown) if n != _SORTED[sort]))
+    first = min(40, max(4, width - sum(_VOCABULARY[n] + 1 for n in shown)))
+    name = shorten(cells[0], first)
+    text = name + " " * (first - cell_len(name))
+    return " ".join([text, *(cells[n].rjust(_VOCABULARY[n]) for n in shown)])
 
 
 def shared_lines(lines: Iterable[SharedLine], width: int) -> list[Line]:

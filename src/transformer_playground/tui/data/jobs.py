@@ -46,12 +46,16 @@ class Jobs:
         answer_in_thread(self._view, what, work, answer, group="data")
 
     def cancel(self, *kinds: str) -> None:
-        """End these tasks, or all."""
-        for kind in kinds or tuple(self._tasks):
+        """End these tasks."""
+        for kind in kinds:
             task = self._tasks.pop(kind, None)
             if task is not None:
                 task.cancel()
         self.show()
+
+    def cancel_all_but(self, *kinds: str) -> None:
+        """End all other tasks."""
+        self.cancel(*(kind for kind in self._tasks if kind not in kinds))
 
     def close(self) -> None:
         """End all tasks: the view is gone."""

@@ -1,10 +1,8 @@
 """Lists of the Data view: what each pane shows, and which entry is chosen."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
-
-import numpy as np
 
 from transformer_playground.data.browsing.overlap import SharedLine
 from transformer_playground.dataset_views.measures import HardWindow, TokenCost
@@ -31,8 +29,6 @@ from transformer_playground.tui.data.data_state import (
 from transformer_playground.tui.data.panes import ListPane, SentencePane
 from transformer_playground.tui.data.service import Counts
 from transformer_playground.tui.shared.view import View
-
-_PREVIEW = 120
 
 
 @dataclass
@@ -110,12 +106,12 @@ class Lists:
         results.rows = vocabulary_rows(
             source.table, counts.train, counts.val, results.cost, results.sort, MOST_ROWS
         )
-        rows = results.rows
+        rows, sort = results.rows, results.sort
 
         def write(width: int) -> Iterator[Line]:
-            return (line for row in rows for line in vocabulary_lines((row,), width))
+            return (line for row in rows for line in vocabulary_lines((row,), width, sort))
 
-        pane.show(write, vocabulary_head, title)
+        pane.show(write, partial(vocabulary_head, sort=sort), title)
 
     def show_counts(self, results: Results) -> None:
         """Documents by length, and the lines of both splits."""
@@ -156,13 +152,3 @@ def _documents(counts: Counts, width: int) -> list[Line]:
     for split in ("train", "val"):
         lines += [(), *document_lines(split, counts.of(split), width)]
     return lines
-
-
-def previews_of(source: DataSource, windows: Sequence[HardWindow]) -> tuple[str, ...]:
-    """How the text of windows of the validation split begins."""
-    return tuple(
-        source.table.text(
-            np.asarray(source.dataset.val[window.first : window.first + _PREVIEW])
-        ).decode("utf-8", "replace")
-        for window in windows
-    )

@@ -1,15 +1,13 @@
 """Where the reader of the Data view is: the window of a split, and the ways to another one."""
 
 import random
-from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 
 from transformer_playground.data.browsing.search import Match
 from transformer_playground.data.browsing.statistics import token_of_line
-from transformer_playground.dataset_views.reading import ShownToken, TokenWindow, read_window
+from transformer_playground.dataset_views.reading import StepBatch, TokenWindow, read_window
 from transformer_playground.dataset_views.source import SPLITS, DataSource
 from transformer_playground.errors import UsageError
 from transformer_playground.terminal import visible_line
@@ -40,12 +38,14 @@ class DataHost(View):
         results: What is known of it.
         jobs: Its threads.
         service: What they do.
+        places: Where the reader is.
     """
 
     source: DataSource | None
     results: Results
     jobs: Jobs
     service: DataService
+    places: "Places"
 
     @property
     def threads(self) -> int | None:
@@ -61,22 +61,6 @@ class DataHost(View):
         raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class _Shown:
-    """What the text pane shows.
-
-    Attributes:
-        first: Position of the first token in the split; None for tokens that are no window of it.
-    """
-
-    tokens: Sequence[ShownToken]
-    first: int | None
-
-    @property
-    def ids(self) -> list[int]:
-        return [token.token for token in self.tokens]
-
-
 class Places:
     """Fills the text pane of a view with windows of the splits, or with other tokens.
 
@@ -84,13 +68,14 @@ class Places:
         split: The split that is read.
         first: Position of the first token of the window.
         match: What was found last.
+        shown: What the text pane shows: a window of a split, or one sequence of a batch.
     """
 
     def __init__(self, view: DataHost) -> None:
         self._view = view
         self.split, self.first = SPLITS[0], 0
         self.match: Match | None = None
-        self._shown: _Shown | None = None
+        self.shown: TokenWindow | StepBatch | None = None
         # What was typed last, and what is searched for: a text, or a token by its id.
         self._needle = ""
         self._wanted: str | int | None = None
@@ -98,7 +83,7 @@ class Places:
     def forget(self) -> None:
         """Forget what was read: another dataset is opened."""
         self.split, self.first = SPLITS[0], 0
-        self.match = self._shown = None
+        self.match = self.shown = None
         if isinstance(self._wanted, int):
             # An id means another token there.
             self._wanted = None
@@ -106,10 +91,18 @@ class Places:
     @property
     def text(self) -> str:
         """The text that is shown, untrusted."""
-        source, shown = self._view.source, self._shown
-        if source is None or shown is None:
+        source = self._view.source
+        if source is None or self.shown is None:
             return ""
-        return source.table.text(np.array(shown.ids, dtype=np.int64)).decode("utf-8", "replace")
+        return source.table.text(np.array(self._ids, dtype=np.int64)).decode("utf-8", "replace")
+
+    @property
+    def _ids(self) -> list[int]:
+        shown = self.shown
+        if shown is None:
+            return []
+        tokens = shown.tokens if isinstance(shown, TokenWindow) else shown.rows[0].tokens
+        return [token.token for token in tokens]
 
     @property
     def _length(self) -> int:
@@ -125,22 +118,20 @@ class Places:
 
     def read_again(self) -> None:
         """Show the window once more, such as with the lines that were counted meanwhile."""
-        if self._shown is None or self._shown.first is not None:
+        if not isinstance(self.shown, StepBatch):
             self._read(self.split, self.first, self.match)
 
-    def show_tokens(self, tokens: Sequence[ShownToken], title: str, note: str) -> None:
-        """Show tokens that are no window of a split, in front, until another place is chosen.
-
-        Args:
-            tokens: Such as a sequence of a batch.
-            title: Where they are from.
-            note: What else is said of them.
-        """
-        # A window that is still read would take their place.
+    def show_sequence(self, batch: StepBatch, number: int) -> None:
+        """Show a sequence of a batch, in front, until another place is chosen."""
+        # A window that is still read would take its place.
         self._view.jobs.cancel("read")
         self.match = None
-        self._shown = _Shown(tokens, None)
-        self._view.query_one(TextPane).show(tokens, title, note)
+        row = batch.rows[number]
+        targets = sum(token.is_target for token in row.tokens)
+        self.shown = StepBatch(batch.step, (row,), targets)
+        title = f"step {batch.step:,} · sequence {number}"
+        note = f"{row.masked} masked" if row.masked else ""
+        self._view.query_one(TextPane).show(row.tokens, title, note)
         self._view.bring("text")
 
     def go(self, split: str, first: int) -> None:
@@ -175,7 +166,7 @@ class Places:
 
     def look_inside(self) -> None:
         """Look inside the model at what was found, or at a telling place of the first window."""
-        source, shown = self._view.source, self._shown
+        source, shown = self._view.source, self.shown
         if source is None or shown is None:
             return
         if source.run is None:
@@ -183,8 +174,8 @@ class Places:
             text = f"An experiment has no model to look inside: {key} chooses a run."
             self._view.notify(text, markup=False)
             return
-        tokens, position = shown.ids, None
-        if self.match is not None and shown.first is not None:
+        tokens, position = self._ids, None
+        if self.match is not None and isinstance(shown, TokenWindow):
             position = self.match.first - shown.first
         else:
             tokens = tokens[: source.config.train_block_size]
@@ -327,7 +318,7 @@ class Places:
         if source is None:
             return
         self.split, self.first = window.split, window.first
-        self._shown = _Shown(window.tokens, window.first)
+        self.shown = window
         name = self._view.context.name_of(source.name) if source.run else source.name
         title = f"{name} · {window_title(window)}"
         self._view.query_one(TextPane).show(window.tokens, title, window_place(window))

@@ -1,4 +1,4 @@
-"""Work of the Data view that takes time, for worker threads: opening, counting, measuring."""
+"""Work of the Data view that takes time, for threads: opening, counting, measuring, preparing."""
 
 import contextlib
 import os
@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from transformer_playground.data.browsing.overlap import Overlap, line_overlap
 from transformer_playground.data.browsing.search import Match, find_text, find_token
@@ -26,13 +26,18 @@ from transformer_playground.dataset_views.source import (
     source_of_experiment,
     source_of_run,
 )
-from transformer_playground.errors import PlaygroundError
+from transformer_playground.errors import PlaygroundError, UsageError
 from transformer_playground.experiments.dataset_lookup import dataset_folders
-from transformer_playground.experiments.discovery import load_experiment
+from transformer_playground.experiments.discovery import CONFIG_FILE, load_experiment
+from transformer_playground.experiments.recorded import recorded_preparation
 from transformer_playground.files import modified
 from transformer_playground.formatting import percent_text
 from transformer_playground.runs.folder import open_run, read_run_config
+from transformer_playground.training.launch import Launch, ResolvedLaunch, resolve_launch
 from transformer_playground.tui.core.sampling import cpu_threads
+
+if TYPE_CHECKING:
+    from transformer_playground.data.prepare import PrepareReport
 
 MOST_AT_ONCE = 200_000_000
 """Tokens that are read to count a dataset without being asked for: some seconds."""
@@ -64,6 +69,13 @@ class Awaited:
         return any(modified(path) != before for path, before in self.changed.items())
 
 
+class StoppedError(PlaygroundError):
+    """Raised to end work that was cancelled."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped")
+
+
 class Task:
     """Something that runs in a worker thread: how far it is, and whether it should end.
 
@@ -77,6 +89,7 @@ class Task:
         self.title, self.total, self.is_long = title, total, is_long
         self.is_cancelled = False
         self._done = self._base = 0
+        self._said = ""
 
     def cancel(self) -> None:
         """End soon."""
@@ -99,9 +112,21 @@ class Task:
         """What is noted from now on comes after all before."""
         self._base = self._done
 
+    def say(self, text: str) -> None:
+        """Note what it does now; untrusted.
+
+        Raises:
+            StoppedError: It was cancelled.
+        """
+        if self.is_cancelled:
+            raise StoppedError
+        self._said = text
+
     @property
     def text(self) -> str:
         """What it does, and how far it is."""
+        if self._said:
+            return f"{self.title}: {self._said}"
         if not self.total:
             return f"{self.title} …"
         return f"{self.title}: {percent_text(min(1.0, self._done / self.total))}"
@@ -149,6 +174,43 @@ class DataService:
                 _, loaded = load_experiment(self.experiments_dir, target.name, None, (), os.environ)
                 folders = (loaded.config.prepare.dataset_dir,)
         return Awaited({path: modified(path) for path in (each / META_FILE for each in folders)})
+
+    def preparation(self, target: Target) -> ResolvedLaunch:
+        """What prepares the dataset of a run or an experiment again, whatever its state.
+
+        For a run it is the experiment as it is now, with the overrides that the run recorded.
+
+        Raises:
+            PlaygroundError: There is no such run or experiment, or its settings are not valid.
+        """
+        if target.kind == "experiment":
+            launch = Launch(target.name, prepare="always")
+            return resolve_launch(self.experiments_dir, self.runs_dir, launch)
+        found = recorded_preparation(read_run_config(open_run(self.runs_dir, target.name)))
+        if found.experiment is None and found.config is None:
+            raise UsageError(
+                f"The run '{target.name}' does not say its experiment.",
+                "Prepare the experiment of its dataset.",
+            )
+        launch = Launch(
+            found.experiment or "", found.overrides, config=found.config, prepare="always"
+        )
+        folder = found.experiments_dir
+        if folder is None or (self.experiments_dir / launch.experiment / CONFIG_FILE).is_file():
+            # The run may have been trained where this project was before it was moved.
+            folder = self.experiments_dir
+        return resolve_launch(folder, self.runs_dir, launch)
+
+    def prepare(self, resolved: ResolvedLaunch, task: Task) -> "PrepareReport | None":
+        """Prepare a dataset; None if cancelled, which leaves the old one.
+
+        Raises:
+            DataError: The corpus is unusable, or the experiment's `prepare.py` fails.
+        """
+        try:
+            return resolved.prepare(task.say, lambda progress: task.say(str(progress)))
+        except StoppedError:
+            return None
 
     def known_counts(self, source: DataSource) -> Counts | None:
         """What was counted before."""

@@ -1,6 +1,7 @@
 """Data view: the prepared dataset of a run or an experiment, as a model is fed with it."""
 
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -8,32 +9,34 @@ from textual.content import Content
 from textual.types import CSSPathType
 from textual.widgets import OptionList, Static
 
-from transformer_playground.dataset_views.measures import HardWindow, TokenCost
 from transformer_playground.dataset_views.reading import CHANGED, StepBatch, read_batch
 from transformer_playground.dataset_views.source import DataSource
 from transformer_playground.errors import PlaygroundError
 from transformer_playground.terminal import visible
 from transformer_playground.tui.bindings import bindings_for
 from transformer_playground.tui.core.workspace import focus_of
+from transformer_playground.tui.data.export import FORMATS, export_parts, parts_of
 from transformer_playground.tui.data.jobs import Jobs
-from transformer_playground.tui.data.lists import Lists, Results, previews_of
+from transformer_playground.tui.data.lists import Lists, Results
+from transformer_playground.tui.data.measuring import Measuring
 from transformer_playground.tui.data.panes import ListPane, SentencePane, TextPane
 from transformer_playground.tui.data.places import DataHost, Places
+from transformer_playground.tui.data.preparing import Preparing
 from transformer_playground.tui.data.service import (
     MOST_AT_ONCE,
     Awaited,
-    Counts,
     DataService,
     Target,
     Task,
     counted_tokens,
 )
 from transformer_playground.tui.dialogs.pick import PickScreen
+from transformer_playground.tui.shared.export import export_in_worker
 from transformer_playground.tui.shared.panes import PaneDeck
 
 _PANES = ("text", "batch", "vocabulary", "documents", "shared", "hardest")
-_LONG_TASKS = ("count", "measure", "find")
-_HIDDEN_TASKS = ("open", "read", "batch", "find", "count", "await")
+_LONG_TASKS = ("count", "measure", "find", "prepare")
+_HIDDEN_TASKS = ("open", "read", "batch", "find", "count", "await", "settings")
 _LOOK_SECONDS = 1.0
 
 
@@ -56,6 +59,8 @@ class DataView(DataHost):
         self._step = 1
         self.jobs, self._lists = Jobs(self, self._failed), Lists(self)
         self.places = Places(self)
+        self._measuring = Measuring(self, self._lists)
+        self._preparing = Preparing(self, self._open_again)
         self._stays_uncounted = False
 
     def compose_body(self) -> ComposeResult:
@@ -134,7 +139,7 @@ class DataView(DataHost):
         return Target("experiment", known[0]) if known else None
 
     def _forget(self) -> None:
-        self.jobs.cancel()
+        self.jobs.cancel_all_but("prepare")
         self.source = None
         self.results = Results(sort=self.results.sort)
         self._problem, self._awaited = "", None
@@ -171,15 +176,20 @@ class DataView(DataHost):
                 self.jobs.start("await", Task("looking for the dataset"), work, self._await)
         elif error.message == CHANGED:
             self.notify("The dataset was prepared again or removed: opening it.", markup=False)
-            split, first = self.places.split, self.places.first
-            self._forget()
-            self.places.split, self.places.first = split, first
-            self._show_empty()
-            self._open()
+            self._open_again()
         else:
             if kind == "count":
                 self._stays_uncounted = True
             self.notify(visible(str(error)), severity="error", markup=False)
+
+    def _open_again(self) -> None:
+        """Open the dataset that has changed, at the same place."""
+        split, first = self.places.split, self.places.first
+        self._forget()
+        self.places.split, self.places.first = split, first
+        self._show_empty()
+        if self.app.current_mode == self.NAME:
+            self._open()
 
     def _await(self, awaited: Awaited) -> None:
         self._awaited = awaited
@@ -199,8 +209,8 @@ class DataView(DataHost):
             text = f"There is no run and no experiment yet.\n\nPress {key} to train one."
         elif self._problem:
             text = (
-                f"{visible(self._problem)}\n\n{key} trains an experiment and prepares its data; "
-                f"{choose} chooses another run or experiment."
+                f"{visible(self._problem)}\n\n{self.key_hint('data.prepare')} prepares it; {key} "
+                f"trains an experiment; {choose} chooses another run or experiment."
             )
         else:
             text = "Opening the dataset …"
@@ -227,22 +237,7 @@ class DataView(DataHost):
         if source is None or self.results.counts is not None or self._stays_uncounted:
             return
         if counted_tokens(source) <= MOST_AT_ONCE:
-            self._count()
-
-    def _count(self) -> None:
-        source = self.source
-        if source is not None and not self.jobs.is_running("count"):
-            task = Task("counting tokens", counted_tokens(source), is_long=True)
-            work = partial(self.service.count, source, task)
-            self.jobs.start("count", task, work, self._counted)
-
-    def _counted(self, counts: Counts | None) -> None:
-        if counts is None or self.source is None:
-            return
-        self.results.counts = counts
-        self._lists.show_vocabulary(self.source, self.results)
-        self._lists.show_counts(self.results)
-        self.places.read_again()
+            self._measuring.count()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "stop":
@@ -286,40 +281,16 @@ class DataView(DataHost):
             return
         if self.results.counts is None and pane != "hardest":
             self._stays_uncounted = False
-            self._count()
+            self._measuring.count()
         elif source.run is None:
             key = self.key_hint("data.run")
             self.notify(
                 f"An experiment has no model to measure: {key} chooses a run.", markup=False
             )
         elif pane == "hardest":
-            self._measure_windows(source)
+            self._measuring.windows(source)
         else:
-            self.bring("vocabulary")
-            task = Task("measuring the loss of each token", is_long=True)
-            work = partial(self.service.token_cost, source, task, self.threads)
-            self.jobs.start("measure", task, work, self._tokens_measured)
-
-    def _tokens_measured(self, cost: TokenCost | None) -> None:
-        if cost is not None and self.source is not None:
-            self.results.cost, self.results.sort = cost, "cost"
-            self._lists.show_vocabulary(self.source, self.results)
-
-    def _measure_windows(self, source: DataSource) -> None:
-        task, threads = Task("measuring each window", is_long=True), self.threads
-
-        def work() -> tuple[tuple[HardWindow, ...], tuple[str, ...]] | None:
-            found = self.service.hardest(source, task, threads)
-            return None if found is None else (found, previews_of(source, found))
-
-        self.jobs.start("measure", task, work, self._windows_measured)
-
-    def _windows_measured(
-        self, found: tuple[tuple[HardWindow, ...], tuple[str, ...]] | None
-    ) -> None:
-        if found is not None and self.source is not None:
-            self.results.hardest, self.results.previews = found
-            self._lists.show_hardest(self.source, self.results)
+            self._measuring.tokens(source)
 
     def on_option_list_option_selected(self, event: OptionList.OptionSelected) -> None:
         """Go to what the entry of a list is about."""
@@ -329,10 +300,7 @@ class DataView(DataHost):
             return
         match self.pane:
             case "batch" if results.batch is not None:
-                row = results.batch.rows[number]
-                title = f"step {results.batch.step:,} · sequence {number}"
-                note = f"{row.masked} masked" if row.masked else ""
-                self.places.show_tokens(row.tokens, title, note)
+                self.places.show_sequence(results.batch, number)
             case "vocabulary":
                 self.places.find(results.rows[number].token)
             case "shared":
@@ -389,6 +357,28 @@ class DataView(DataHost):
 
     def action_inside(self) -> None:
         self.places.look_inside()
+
+    def action_prepare(self) -> None:
+        """Prepare the dataset again, or one that is missing."""
+        if self.target is not None:
+            self._preparing.ask(self.target)
+
+    def action_export(self) -> None:
+        source = self.source
+        if source is None:
+            return
+        try:
+            parts = parts_of(self.pane, source, self.results, self.places.shown)
+        except PlaygroundError as error:
+            self.notify(visible(str(error)), severity="warning", markup=False)
+            return
+
+        def write(kind: str | None) -> None:
+            if kind is not None:
+                export_in_worker(self, partial(export_parts, kind, source, parts, Path.cwd()))
+
+        options = [(kind, Content(label)) for kind, label in FORMATS.items()]
+        self.app.push_screen(PickScreen("Export as", options, None), write)
 
     def action_copy(self) -> None:
         text = self.places.text

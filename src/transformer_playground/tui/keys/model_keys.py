@@ -46,9 +46,17 @@ MODEL_KEYS: tuple[Key, ...] = (
     _samples("last", "G,end", "end(1)", "Go to the end and follow new text.", "end"),
     _samples("copy", "y", "copy", "Copy the samples of the pane.", footer=True),
     _samples("export", "x", "export", "Export all samples to a file.", footer=True),
-    _inside("left", "left", "token(-1)", "Go to the previous token.", "token"),
-    _inside("right", "right", "token(1)", "Go to the next token.", "token"),
-    _inside("first", "g,home", "end(-1)", "Go to the start of the text.", "start"),
+    _inside(
+        "left", "left", "token(-1)", "Go to the previous token.", "previous token", footer=True
+    ),
+    _inside("right", "right", "token(1)", "Go to the next token.", "next token", footer=True),
+    _inside(
+        "first",
+        "g,home",
+        "end(-1)",
+        "Go to the second token: nothing precedes the first, which has no prediction.",
+        "start",
+    ),
     _inside("last", "G,end", "end(1)", "Go behind the end: what follows the text.", "end"),
     _inside(
         "next",
@@ -129,7 +137,7 @@ MODEL_KEYS: tuple[Key, ...] = (
     _inside("page_up", "pageup", "window(-1)", "Go to the validation window before."),
     _inside("page_down", "pagedown", "window(1)", "Go to the next validation window."),
     _inside("export", "x", "export", "Export as JSON, as tp inspect writes it.", footer=True),
-    _inside("out", "escape", "out", "Go back.", "back", footer=True),
+    _inside("out", "escape", "out", "End the comparison; go back.", "back", footer=True),
     _model("fold", "enter", "fold", "Fold or unfold the module.", footer=True),
     _model(
         "beside",
@@ -156,8 +164,8 @@ MODEL_KEYS: tuple[Key, ...] = (
     ),
     _model("run", "f", "pick_run", "Choose the run or experiment to look at.", footer=True),
     _model("checkpoint", "w", "pick_checkpoint", "Choose the checkpoint.", footer=True),
-    _model("earlier", "less_than_sign", "scrub(-1)", "Go to an earlier checkpoint."),
-    _model("later", "greater_than_sign", "scrub(1)", "Go to a later checkpoint."),
+    _model("earlier", "less_than_sign", "scrub(-1)", "Go to an earlier checkpoint.", footer=True),
+    _model("later", "greater_than_sign", "scrub(1)", "Go to a later checkpoint.", footer=True),
     _model(
         "quantity", "m", "quantity", "Choose what the curves over checkpoints show.", footer=True
     ),
@@ -208,9 +216,20 @@ MODEL_KEYS: tuple[Key, ...] = (
     ),
     _data("inside", "L", "inside", "Look inside the model at this place.", footer=True),
     _data("run", "f", "run", "Choose the run or experiment whose dataset is shown.", footer=True),
+    _data(
+        "prepare",
+        "f5",
+        "prepare",
+        "Prepare the dataset again, from the texts and settings as they are now.",
+        "prepare",
+        footer=True,
+    ),
+    _data("export", "x", "export", "Export the pane in front as CSV or JSON.", footer=True),
     _data("copy", "y", "copy", "Copy the text of the window."),
     _data("tab", "tab", "tab(1)", "Go to the next pane.", "next pane", footer=True),
     _data("back", "shift+tab", "tab(-1)", "Go to the previous pane.", "previous pane"),
-    _data("stop", "ctrl+x", "stop", "Stop counting, measuring or searching.", footer=True),
+    _data(
+        "stop", "ctrl+x", "stop", "Stop counting, measuring, searching or preparing.", footer=True
+    ),
     _data("out", "escape", "out", "Stop; unmark the match; go back to the text.", "back"),
 )

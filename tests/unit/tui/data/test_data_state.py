@@ -72,7 +72,7 @@ def test_what_is_no_place_is_refused_in_a_sentence(typed: str) -> None:
 
 @pytest.mark.parametrize(
     ("typed", "first"),
-    [("12.5%", 500), ("100%", 3999), ("window 3", 64), ("0", 0), ("999,999,999,999", 3999)],
+    [("12.5%", 500), ("100%", 3999), ("window 3", 96), ("0", 0), ("999,999,999,999", 3999)],
 )
 def test_a_place_is_a_position_within_the_split(typed: str, first: int) -> None:
     assert parse_goto(typed, "token").position(total=4_000, window=32) == first
@@ -139,6 +139,9 @@ def test_the_last_columns_of_the_vocabulary_are_left_out_where_they_do_not_fit()
         "–",
     ]
     assert vocabulary_head(32).split() == ["token", "id", "train", "share"]
+    # But for the one by which it is sorted.
+    assert vocabulary_head(32, "loss").split() == ["token", "id", "train", "loss"]
+    assert vocabulary_head(24, "cost").split()[:2] == ["token", "%"]
 
 
 def test_a_window_says_where_it_is_once_lines_are_counted() -> None:

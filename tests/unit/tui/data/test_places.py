@@ -8,13 +8,19 @@ import pytest
 from transformer_playground.data.browsing.search import Match
 from transformer_playground.data.browsing.token_bytes import TokenBytes
 from transformer_playground.data.tokenizers.char import CharTokenizer
-from transformer_playground.dataset_views.reading import ShownToken, TokenWindow
+from transformer_playground.dataset_views.reading import (
+    BatchRow,
+    ShownToken,
+    StepBatch,
+    TokenWindow,
+)
 from transformer_playground.tui.data.jobs import Jobs
 from transformer_playground.tui.data.places import Places
 from transformer_playground.tui.data.view import DataView
 
 INSIDE = "transformer_playground.tui.inside.actions.look_inside_tokens"
-SEQUENCE = (ShownToken(2, "c"), ShownToken(1, "b"))
+SEQUENCE = BatchRow(0, (ShownToken(2, "c", is_target=False), ShownToken(1, "b")))
+BATCH = StepBatch(1_000, (BatchRow(0, (ShownToken(0, "a"),)), SEQUENCE), 1)
 
 
 @pytest.fixture
@@ -47,9 +53,11 @@ def test_keys_act_on_the_sequence_that_is_shown(
     assert places.text == "abc"
     places.match = Match(1, 1)
 
-    places.show_tokens(SEQUENCE, "step 1", "")
+    places.show_sequence(BATCH, 1)
 
     assert places.text == "cb"
+    assert places.shown == StepBatch(1_000, (SEQUENCE,), 1)
+    view.query_one().show.assert_called_with(SEQUENCE.tokens, "step 1,000 · sequence 1", "")
     places.look_inside()
     assert look.call_args.args[2:] == ([2, 1], None)
     # What is counted meanwhile, or a window that is still read, does not take its place.
@@ -88,10 +96,9 @@ def test_a_token_of_the_vocabulary_is_searched_by_its_id(view: MagicMock) -> Non
 
 
 def test_a_sequence_of_a_batch_is_shown_with_its_tokens(view: MagicMock) -> None:
-    view.pane, view.results.batch.step = "batch", 3
-    view.results.batch.rows = [MagicMock(tokens=SEQUENCE, masked=2)]
-    DataView.on_option_list_option_selected(view, MagicMock(option_index=0))
-    view.places.show_tokens.assert_called_once_with(SEQUENCE, "step 3 · sequence 0", "2 masked")
+    view.pane = "batch"
+    DataView.on_option_list_option_selected(view, MagicMock(option_index=1))
+    view.places.show_sequence.assert_called_once_with(view.results.batch, 1)
 
 
 def test_a_view_that_is_shown_again_tries_again_to_open(view: MagicMock) -> None:

@@ -1,5 +1,6 @@
-"""Counts of a dataset, cancelled, kept, and refused for one that has changed."""
+"""Datasets are counted, measured, looked for and prepared again; each can be cancelled."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,9 +8,10 @@ import torch
 
 from builders.commands import Project, make_project
 from builders.corpora import prepare
+from builders.runs import make_run
 from transformer_playground.config.prepare import PrepareConfig
 from transformer_playground.data.browsing.search import Match
-from transformer_playground.errors import DataError
+from transformer_playground.errors import DataError, UsageError
 from transformer_playground.tui.core.sampling import cpu_threads
 from transformer_playground.tui.data.service import DataService, Target, Task, counted_tokens
 
@@ -108,3 +110,48 @@ def test_an_experiment_without_data_says_how_to_prepare_it(tmp_path: Path) -> No
     with pytest.raises(DataError, match="no prepared dataset") as caught:
         service.open(TARGET)
     assert "tp prepare tiny" in str(caught.value)
+
+
+def test_a_dataset_is_prepared_again_although_nothing_has_changed(
+    service: DataService, project: Project
+) -> None:
+    source, task = service.open(TARGET), Task("preparing tiny")
+    report = service.prepare(service.preparation(TARGET), task)
+    assert report is not None
+    assert report.train_tokens == len(source.dataset.train)
+    assert not source.is_current
+    assert task.text.startswith("preparing tiny: ")
+    project.raw.unlink()
+    with pytest.raises(DataError, match="raw"):
+        service.prepare(service.preparation(TARGET), Task("preparing tiny"))
+
+
+def test_a_preparation_that_is_stopped_leaves_the_old_dataset(
+    service: DataService, project: Project
+) -> None:
+    source, task = service.open(TARGET), Task("preparing")
+    project.raw.write_text("Another text.\n" * 100, encoding="utf-8")
+    task.cancel()
+    assert service.prepare(service.preparation(TARGET), task) is None
+    assert source.is_current
+
+
+def test_the_dataset_of_a_run_is_prepared_with_the_settings_that_it_recorded(
+    service: DataService, project: Project
+) -> None:
+    run = make_run(project.root / "runs", "first", [])
+    elsewhere = "/gone/experiments/tiny/config.toml"
+    record = {
+        "experiment": "tiny",
+        "config": {"prepare": {"val_fraction": 0.25}},
+        "provenance": {"prepare.val_fraction": "--set", "train.runtime.seed": elsewhere},
+    }
+    run.config_path.write_text(json.dumps(record), encoding="utf-8")
+    resolved = service.preparation(Target("run", "first"))
+    assert resolved.loaded.config.prepare.val_fraction == 0.25
+    # The project has moved since.
+    assert resolved.experiment.folder == project.experiment
+    assert resolved.launch.prepare == "always"
+    run.config_path.write_text(json.dumps({"experiment": None}), encoding="utf-8")
+    with pytest.raises(UsageError, match="does not say its experiment"):
+        service.preparation(Target("run", "first"))
