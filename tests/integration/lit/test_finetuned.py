@@ -97,7 +97,7 @@ def test_a_checkpoint_that_vanishes_before_it_is_loaded_is_named(run: RunFolder)
     for path in kept:
         path.unlink()
     try:
-        with pytest.raises(CheckpointError, match="missing"):
+        with pytest.raises(CheckpointError, match="there is no such file"):
             load_session(setups, REQUEST, Path("python"), progress=lambda _: None)
     finally:
         for path, content in kept.items():

@@ -301,7 +301,8 @@ def overlap_lines(overlap: Overlap) -> Iterator[Line]:
     yield (
         (
             f"{overlap.shared:,} of {overlap.val_lines:,} validation lines "
-            f"({percent_text(shared)}) stand in the training text, too",
+            f"({percent_text(shared)}) stand in the training text, too "
+            "(lines without text do not count)",
             "warning" if shared > _MUCH_SHARED else "plain",
         ),
     )

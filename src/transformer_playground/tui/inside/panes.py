@@ -23,10 +23,10 @@ from transformer_playground.tui.inside.question import (
 )
 from transformer_playground.tui.inside.text_lines import (
     Line,
-    curves_of,
     detail_line,
     knocked_out_lines,
     mean_text,
+    shown_curves,
     text_lines,
     token_at,
 )
@@ -36,6 +36,8 @@ LEAST_WIDE = 100
 """Cells from which lens and attention of one checkpoint are side by side."""
 _FRAME, _SIDES = 2, 4
 _LEAST_PANES, _LEAST_TEXT = 6, 3
+# Rows of the view below which the continuations are left out for the text and its numbers.
+_LEAST_WITH_CONTINUATIONS = 28
 _MUTED = "$text-muted"
 
 
@@ -58,10 +60,9 @@ class TextPane(Static):
         self._rows: list[Row] = []
         self._curves = self._start = 0
 
-    def show(self, lines: list[Line], rows: list[Row], answer: Answer | None) -> None:
+    def show(self, lines: list[Line], rows: list[Row], curves: int, answer: Answer | None) -> None:
         """Show lines, the first of which are the rows of the text with their curves."""
-        self._rows = rows
-        self._curves = len(curves_of(answer)) if answer else 0
+        self._rows, self._curves = rows, curves
         self._start = answer.text.start if answer and answer.text else 0
         self.update(_content(lines))
 
@@ -102,24 +103,25 @@ class InsidePanes(Vertical):
             answer = self._state.answer
             has_panes = answer is not None and answer.text is not None
             self.query_one("#inside-panes").display = has_panes
-            left = body.height - out - (self._panes_height() if has_panes else 0)
+            left = body.height - out - (self._panes_height(out) if has_panes else 0)
             self._draw_text(max(_LEAST_TEXT + _FRAME, left), body.width, has_panes=has_panes)
             if answer is not None and has_panes:
-                self._draw_panes(answer, body.width)
+                self._draw_panes(answer, body.width, out)
 
-    def _panes_height(self) -> int:
-        """What lens and attention need, at most three fifths of the view."""
+    def _panes_height(self, out: int) -> int:
+        """What lens and attention need, at most three fifths of the view without `out` rows."""
         column = self._state.first
         needed = _LEAST_PANES
         if column is not None:
             needed = max(len(column.lens) + 1, column.n_head + 5, needed)
-        return min(needed + _FRAME, self.size.height * 3 // 5)
+        return min(needed + _FRAME, (self.size.height - out) * 3 // 5)
 
     def _draw_text(self, height: int, width: int, *, has_panes: bool) -> None:
         pane, state = self.query_one(TextPane), self._state
         answer, inner = state.answer, width - _SIDES
         lines: list[Line] = []
         rows: list[Row] = []
+        curves = 0
         problem = answer.problem if answer else ""
         if problem:
             lines = [[(f"✗ {visible_line(problem)}", "$error")], self._way_out()]
@@ -135,9 +137,10 @@ class InsidePanes(Vertical):
             notes: list[Line] = [[(visible_line(each), "$warning")] for each in answer.notices]
             space = height - _FRAME - len(details) - len(notes)
             shown, rows = text_lines(answer, inner, space)
+            curves = len(shown_curves(answer, space))
             lines = [*shown, *details, *notes]
         pane.styles.height = min(height, len(lines) + _FRAME) if has_panes else "1fr"
-        pane.show(lines, rows, answer)
+        pane.show(lines, rows, curves, answer)
         titles = [self._title(column) for column in answer.columns] if answer else []
         if len(titles) > 1:
             titles = [
@@ -198,7 +201,8 @@ class InsidePanes(Vertical):
         pane.display = bool(parts)
         if not parts:
             return 0
-        lines = knocked_out_lines(state) or [[("reading …", _MUTED)]]
+        is_short = self.size.height < _LEAST_WITH_CONTINUATIONS
+        lines = knocked_out_lines(state, is_short=is_short) or [[("reading …", _MUTED)]]
         pane.update(_content(lines))
         replaced, other = ("its mean", "zero") if state.question.mean else ("zero", "its mean")
         columns = state.answer.columns if state.answer else ()
@@ -210,7 +214,7 @@ class InsidePanes(Vertical):
         pane.styles.height = len(lines) + _FRAME
         return len(lines) + _FRAME
 
-    def _draw_panes(self, answer: Answer, width: int) -> None:
+    def _draw_panes(self, answer: Answer, width: int, out: int) -> None:
         left, right = (
             self.query_one("#inside-left", Static),
             self.query_one("#inside-right", Static),
@@ -224,7 +228,7 @@ class InsidePanes(Vertical):
             shown = [(first, each) for each in sections]
         right.display = len(shown) > 1
         # The panes fill what is left below the others.
-        height = self._panes_height() - _FRAME
+        height = self._panes_height(out) - _FRAME
         taken = sum(
             int(pane.styles.height.value) if pane.display and pane.styles.height else 0
             for pane in (self.query_one("#inside-text"), self.query_one("#inside-out"))

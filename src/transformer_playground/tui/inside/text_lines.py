@@ -60,8 +60,19 @@ def curves_of(answer: Answer) -> list[Curve]:
         if column.scores is not None:
             found.append(Curve(label, column.scores.surprisals, "$accent"))
         if column.without is not None:
-            found.append(Curve(f"{label}−".strip(), column.without.surprisals, "$warning"))
+            found.append(Curve(f"{label}−".strip(), column.without.surprisals, "$primary"))
     return found
+
+
+def shown_curves(answer: Answer, rows: int) -> list[Curve]:
+    """The curves that fit below one row of text; those without the parts last longest."""
+    curves = curves_of(answer)
+    for curve in [each for each in curves if "−" not in each.label] + curves:
+        if len(curves) < max(1, rows):
+            break
+        if curve in curves:
+            curves.remove(curve)
+    return curves
 
 
 def text_lines(answer: Answer, width: int, rows: int) -> tuple[list[Line], list[Row]]:
@@ -75,7 +86,7 @@ def text_lines(answer: Answer, width: int, rows: int) -> tuple[list[Line], list[
     if answer.text is None:
         return [], []
     flow = text_flow(answer.text.texts, width - _GUTTER)
-    curves = curves_of(answer)
+    curves = shown_curves(answer, rows)
     each = 1 + len(curves)
     fitting = max(1, rows // each)
     at = _row_of(flow, answer.here)
@@ -163,8 +174,13 @@ def mean_text(answer: Answer) -> str:
     return f" · a {bits(known[0])}, b {bits(known[1])} bits per token ({change})"
 
 
-def knocked_out_lines(state: InsideState) -> list[Line]:
-    """What the text costs without the parts, and how it goes on, before and after."""
+def knocked_out_lines(state: InsideState, *, is_short: bool = False) -> list[Line]:
+    """What the text costs without the parts, and how it goes on, before and after.
+
+    Args:
+        state: With the answer.
+        is_short: Whether only the costs are told.
+    """
     answer = state.answer
     lines: list[Line] = []
     columns = answer.columns if answer else ()
@@ -176,7 +192,7 @@ def knocked_out_lines(state: InsideState) -> list[Line]:
             lines.append([(f"{prefix}has none of these parts", MUTED)])
             continue
         lines.append([(prefix, MUTED), *_cost(column)])
-        for name, place in (("as it is", 0), ("without ", 1)):
+        for name, place in () if is_short else (("as it is", 0), ("without ", 1)):
             line: Line = [(f"{prefix}{name}  … ", MUTED)]
             if column.continued is None:
                 line.append(("computing", MUTED))

@@ -177,7 +177,9 @@ class InsideView(View):
         number = str(chosen.number) if isinstance(chosen, SplitWindow) else "0"
         hint = "Counted from 0." if last is None else f"From 0 to {last:,}."
         check = partial(_window_number, last=last)
-        screen = EditTextScreen("Window of the validation split", number, check, hint)
+        screen = EditTextScreen(
+            "Window of the validation split", number, check, hint, does="reads it"
+        )
         self.app.push_screen(screen, self._use_window)
 
     def _use_window(self, typed: str | None) -> None:
@@ -190,7 +192,7 @@ class InsideView(View):
         chosen = self.state.question.text
         value = chosen.text if isinstance(chosen, TypedText) else ""
         screen = EditTextScreen(
-            "Text to look at", value, _typed_text, "It is not kept.", several_lines=True
+            "Text to look at", value, _typed_text, "", several_lines=True, does="reads it"
         )
         self.app.push_screen(screen, self._use_text)
 

@@ -91,7 +91,7 @@ MODEL_KEYS: tuple[Key, ...] = (
         "previous head",
     ),
     _inside(
-        "section", "v", "section", "Show the attention, or the lens.", "attention", footer=True
+        "section", "v", "section", "Show the attention, or the lens.", "lens/attention", footer=True
     ),
     _inside(
         "delete",

@@ -83,11 +83,10 @@ def _measured(reading: Reading) -> Iterator[str]:
         windows = "1 window" if count == 1 else f"{count} windows"
         loss = loss_text(result["loss"])
         yield f"gradients: of the loss {loss} on {windows} of the validation split"
-    history = [each["step"] for each in reading.history()]
-    place = history.index(entry["step"])
-    if place:
-        steps = entry["step"] - history[place - 1]
-        yield f"upd/weight: change over {steps:,} steps, since step {history[place - 1]:,}"
+    earlier = [each["step"] for each in reading.history() if each["step"] < entry["step"]]
+    if earlier and any(each["update_rms"] is not None for each in result["weights"]):
+        before = max(earlier)
+        yield f"upd/weight: change over {entry['step'] - before:,} steps, since step {before:,}"
 
 
 def _compared(shown: Shown, other: Reading) -> str:

@@ -152,6 +152,6 @@ def test_the_dataset_of_a_run_is_prepared_with_the_settings_that_it_recorded(
     # The project has moved since.
     assert resolved.experiment.folder == project.experiment
     assert resolved.launch.prepare == "always"
-    run.config_path.write_text(json.dumps({"experiment": None}), encoding="utf-8")
+    run.config_path.write_text(json.dumps({"experiment": "..", "config": {}}), encoding="utf-8")
     with pytest.raises(UsageError, match="does not say its experiment"):
         service.preparation(Target("run", "first"))

@@ -25,6 +25,7 @@ from transformer_playground.tui.inside.text_lines import (
     detail_line,
     knocked_out_lines,
     mean_text,
+    shown_curves,
     text_lines,
     token_at,
 )
@@ -95,6 +96,19 @@ def test_the_curve_stands_below_the_text_and_the_cursor_is_reversed() -> None:
     assert token_at(rows, 1, 5, 0) == token_at(rows, 1, 5, 1) == 2
     assert token_at(rows, 1, 1, 0) is None
     assert token_at(rows, 1, 30, 0) is None
+
+
+def test_where_rows_are_few_the_curves_without_the_parts_stay() -> None:
+    state = answered()
+    assert state.answer
+    (column,) = state.answer.columns
+    out = replace(column, without=column.scores)
+    both = replace(state.answer, columns=(out, out))
+    labels = [[curve.label for curve in shown_curves(both, rows)] for rows in (9, 4, 3, 1, 0)]
+    assert labels == [["a", "a−", "b", "b−"], ["a−", "b", "b−"], ["a−", "b−"], [], []]
+    lines, rows = text_lines(both, 40, 3)
+    assert plain(lines) == ["   abcde", "a−  ▂▃▄▅", "b−  ▂▃▄▅"]
+    assert len(rows) == 1
 
 
 def test_behind_the_text_the_cursor_is_a_cell_of_its_own() -> None:
