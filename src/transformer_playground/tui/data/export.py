@@ -1,6 +1,7 @@
 """Export of what a pane of the Data view shows, as CSV or in the form of `tp data --json`."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,14 @@ from transformer_playground.dataset_views.document import (
     vocabulary_part,
     window_part,
 )
+from transformer_playground.dataset_views.measures import TokenCost
 from transformer_playground.dataset_views.reading import StepBatch, TokenWindow
 from transformer_playground.dataset_views.source import DataSource
-from transformer_playground.dataset_views.vocabulary import vocabulary_rows
+from transformer_playground.dataset_views.vocabulary import Sort, vocabulary_rows
 from transformer_playground.errors import ExportError
 from transformer_playground.files import replace_json, replace_text, timestamped, write_new_file
 from transformer_playground.tui.data.lists import Results
+from transformer_playground.tui.data.service import Counts
 
 FORMATS: Mapping[str, str] = {
     "csv": "CSV, a row for each entry",
@@ -44,27 +47,38 @@ def parts_of(
     Raises:
         ExportError: It shows nothing yet.
     """
-    counts, batch, hardest = results.counts, results.batch, results.hardest
-    cost, sort = results.cost, results.sort
-    if pane == "text" and isinstance(shown, TokenWindow):
-        return lambda: {"window": window_part(source, shown)}
+    counts, batch = results.counts, results.batch
     if pane == "text":
+        if isinstance(shown, TokenWindow):
+            return partial(_part, "window", window_part, source, shown)
         batch = shown
     if pane in ("text", "batch") and batch is not None:
-        return lambda: {"batch": batch_part(source, batch)}
-    if pane == "hardest" and hardest is not None:
-        return lambda: {"hardest": hardest_part(source, hardest)}
+        return partial(_part, "batch", batch_part, source, batch)
+    if pane == "hardest" and results.hardest is not None:
+        return partial(_part, "hardest", hardest_part, source, results.hardest)
     if counts is None or pane in ("text", "batch", "hardest"):
         raise ExportError("There is nothing to export here yet.", "Count or measure it first.")
     if pane == "vocabulary":
-        return lambda: {
-            "vocabulary": vocabulary_part(
-                vocabulary_rows(source.table, counts.train, counts.val, cost, sort)
-            )
-        }
-    documents = {"documents": documents_part({"train": counts.train, "val": counts.val})}
-    overlap = {"overlap": overlap_part(counts.overlap)}
-    return lambda: documents | overlap if pane == "documents" else overlap
+        return partial(_vocabulary, source, counts, results.cost, results.sort)
+    return partial(_documents if pane == "documents" else _overlap, counts)
+
+
+def _part(name: str, part: Callable[..., Any], *arguments: Any) -> Parts:
+    return {name: part(*arguments)}
+
+
+def _vocabulary(source: DataSource, counts: Counts, cost: TokenCost | None, sort: Sort) -> Parts:
+    rows = vocabulary_rows(source.table, counts.train, counts.val, cost, sort)
+    return {"vocabulary": vocabulary_part(rows)}
+
+
+def _overlap(counts: Counts) -> Parts:
+    return {"overlap": overlap_part(counts.overlap)}
+
+
+def _documents(counts: Counts) -> Parts:
+    documents = documents_part({"train": counts.train, "val": counts.val})
+    return {"documents": documents, **_overlap(counts)}
 
 
 def export_parts(kind: str, source: DataSource, parts: Callable[[], Parts], folder: Path) -> Path:
