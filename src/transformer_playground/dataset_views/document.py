@@ -105,8 +105,8 @@ def data_document(
         parts["documents"] = documents_part(counted)
     if request.overlap:
         dataset, end_token = source.dataset, counted["train"].end_token
-        found = line_overlap(dataset.train, dataset.val, source.table, end_token)
-        parts["overlap"] = None if found is None else overlap_part(found)
+        overlap = line_overlap(dataset.train, dataset.val, source.table, end_token)
+        parts["overlap"] = None if overlap is None else overlap_part(overlap)
     if request.hardest:
         parts["hardest"] = hardest_part(source, hardest_windows(source, experiments_dir) or ())
     return dataset_document(source, parts)

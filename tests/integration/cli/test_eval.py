@@ -169,8 +169,8 @@ def test_examples_and_a_limit_of_documents_are_passed_to_lm_eval(
         return read(self, context, continuation)
 
     monkeypatch.setattr(HarnessModel, "_encoded_pair", noting)
-    words = ("eval", "first", "--task", "lm-eval:chosen", "--include-path", ".", "--limit", 2)
-    words = (*words, "--num-fewshot", 2, "--seed", 5, "--json")
+    task = ("eval", "first", "--task", "lm-eval:chosen", "--include-path", ".", "--limit", 2)
+    words = (*task, "--num-fewshot", 2, "--seed", 5, "--json")
     (row,) = document(tp(*words))["lm_eval"]
     assert (row["documents"], row["num_fewshot"], row["seed"]) == (2, 2, 5)
     # Two choices for each of two questions, after two examples with their answers.
@@ -180,5 +180,5 @@ def test_examples_and_a_limit_of_documents_are_passed_to_lm_eval(
     first, asked[:] = [*asked], []
     document(tp(*words))
     assert asked == first
-    ended = tp(*words[:-5], "--num-fewshot", 9)
+    ended = tp(*task, "--num-fewshot", 9)
     assert "has 4 documents to take examples from, not 9" in ended.err
