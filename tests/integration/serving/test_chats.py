@@ -33,7 +33,7 @@ def test_a_chat_continues_the_rendered_template(tmp_path: Path) -> None:
     tokenizer = chat_tokenizer(tmp_path)
     template = ChatTemplate.load(tmp_path)
     assert template is not None
-    ids = template.tokens([Message(role="user", content="the dog")])
+    ids = template.tokens([Message(role="user", content="the dog", name=None)])
     start, end = tokenizer.id_of("<|start|>"), tokenizer.id_of("<|end|>")
     assert (ids.count(start or -1), ids.count(end or -1)) == (2, 1)
     assert template.stop_tokens() == {end}
