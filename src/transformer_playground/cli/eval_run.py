@@ -16,6 +16,7 @@ from transformer_playground.cli.options import (
     ExperimentsDir,
     RunOrExperiment,
     RunsDir,
+    finite,
     refuse_unread,
 )
 from transformer_playground.cli.output import note, say, say_json
@@ -96,6 +97,7 @@ def eval_run(
         float | None,
         typer.Option(
             "--limit",
+            callback=finite,
             metavar="N",
             help="Only the first documents of each task of lm-eval: a number, or a part below 1.",
         ),
