@@ -23,6 +23,7 @@ from transformer_playground.runs.status import derive_status
 # Two evaluations after the first, and the steps before and after them.
 STEPS = 12
 SEED = 20
+_LOOK_SECONDS = 0.002
 # Everything that has a state, and a save at every step, so that many kills hit one.
 EVERYTHING = """\
 [train.checkpointing]
@@ -52,6 +53,8 @@ class Forge:
             deadline = time.monotonic() + PATIENCE_SECONDS
             while not any(map(is_reached, rows := read_raw_rows(run.metrics_path))):
                 assert time.monotonic() < deadline, f"{run.run_id} does not get there"
+                # The child may need this core.
+                time.sleep(_LOOK_SECONDS)
             time.sleep(more * (rows[-1]["time"] - rows[0]["time"]) / max(1, rows[-1]["step"]))
         finally:
             os.kill(pid, signal.SIGKILL)

@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from builders.commands import CONFIG, PATIENCE_SECONDS, TP, TP_TUI, Ended, Project, make_project
+from builders.commands import (
+    CONFIG,
+    PATIENCE_SECONDS,
+    TP,
+    TP_TUI,
+    Ended,
+    Project,
+    in_process,
+    make_project,
+)
 from builders.terminals import AtTerminal
 from transformer_playground.checkpoints.discovery import newest_valid
 from transformer_playground.runs.folder import RunFolder
@@ -86,7 +95,10 @@ def test_a_console_in_which_nothing_was_trained_leaves_nothing_on_the_terminal(
     ids=["kill", "term", "hangup"],
 )
 def test_a_console_that_is_ended_leaves_a_run_that_goes_on(
-    long_project: Project, number: signal.Signals, saves: bool
+    long_project: Project,
+    capsys: pytest.CaptureFixture[str],
+    number: signal.Signals,
+    saves: bool,
 ) -> None:
     terminal, run = training_console(long_project)
     terminal.signal(number)
@@ -95,13 +107,15 @@ def test_a_console_that_is_ended_leaves_a_run_that_goes_on(
     assert code == (128 + number if saves else -number)
     assert (read_writer(run) is None) == saves
     reached = newest_step(run)
+    further = f"train.runtime.max_iters={reached + 3}"
     if number == signal.SIGTERM:
         (line,) = after_the_screen(output)
         said, command = line.split(" Resume it with: ")
         assert said == f"Saved {run.run_id} at step {reached:,}."
+        ended = pasted(long_project, f"{command} --set {further}")
     else:
-        command = f"tp train tiny --resume {run.run_id}"
-    ended = pasted(long_project, f"{command} --set train.runtime.max_iters={reached + 3}")
+        words = ("train", "tiny", "--resume", run.run_id, "--set", further)
+        ended = in_process(long_project, capsys, *words)
     assert ended.code == 0, ended.err
     assert newest_step(run) == reached + 3
 

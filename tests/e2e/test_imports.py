@@ -33,7 +33,7 @@ LIGHT_MODULES = (
 )
 
 
-def imported_by(project: Project, source: str) -> list[str]:
+def imported_by(project: Project, source: str) -> list[Any]:
     ended = project.child(sys.executable, "-c", source)
     assert ended.code == 0, ended.err
     heavy = json.loads(ended.err.splitlines()[-1])
@@ -75,15 +75,23 @@ def test_help_and_lists_start_without_array_and_config_libraries(
 
 
 def test_training_resuming_and_timing_load_no_compiler(project: Project) -> None:
-    words = ["tp", "loop", "tiny", "--run-id", "one", "--set", "train.optim.optimizer=muon"]
-    for argv in (
+    words = ["loop", "tiny", "--run-id", "one", "--set", "train.optim.optimizer=muon"]
+    commands = (
         [*words, "--set", "train.runtime.max_iters=2"],
         [*words, "--set", "train.runtime.max_iters=4"],
-        ["tp", "train", "tiny", "--estimate", "--timed"],
-    ):
-        compiler = {"torch._dynamo", "torch._inductor", "sympy", "triton"}
-        source = RUN_SCRIPT.format(module="cli.main", argv=argv, heavy=compiler)
-        assert imported_by(project, source) == []
+        ["train", "tiny", "--estimate", "--timed"],
+    )
+    compiler = {"torch._dynamo", "torch._inductor", "sympy", "triton"}
+    source = f"""\
+import json, sys
+from transformer_playground.cli.main import main
+found = []
+for words in {commands!r}:
+    assert main(words) == 0
+    found.append(sorted({compiler!r} & sys.modules.keys()))
+print(json.dumps(found), file=sys.stderr)
+"""
+    assert imported_by(project, source) == [[], [], []]
 
 
 def test_a_plot_is_drawn_without_torch_and_without_a_display(project: Project) -> None:
@@ -147,5 +155,5 @@ async def look():
 asyncio.run(look())
 print(json.dumps([seen[0], sorted({set(HEAVY)!r} & sys.modules.keys())]), file=sys.stderr)
 """
-    at_first_frame_and_at_last: list[Any] = list(imported_by(project, source))
+    at_first_frame_and_at_last = imported_by(project, source)
     assert at_first_frame_and_at_last == [[], ["textual"]]

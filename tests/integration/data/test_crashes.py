@@ -1,8 +1,12 @@
 """A preparer that dies at any point leaves the old dataset or the new one, never a mixture."""
 
+import json
+import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -11,49 +15,71 @@ from builders.corpora import STORY, files_of, prepare, prepare_config, prepared,
 from transformer_playground.data.dataset import open_dataset
 from transformer_playground.data.prepare import dataset_state
 
-# Runs prepare and is killed, as by a power cut, right before the n-th call that changes a folder.
+# For each folder and number it prepares in a forked child, which is killed, as by a power cut,
+# right before its n-th call that changes a folder; the answer is the child's wait status.
 DIES = """
-import os, signal, sys
+import json, os, signal, sys
 from pathlib import Path
 
 import transformer_playground.data.prepare as prepare
 from transformer_playground.config.prepare import PrepareConfig
 
-calls, last = 0, int(sys.argv[2])
+calls = 0
 EVENTS = {"os.rename", "os.mkdir", "os.remove", "os.rmdir", "shutil.rmtree"}
 
-def count(event, arguments):
-    global calls
-    if event in EVENTS:
-        calls += 1
-        if calls == last:
-            os.kill(os.getpid(), signal.SIGKILL)
+def prepare_until(folder, last):
+    def count(event, arguments):
+        global calls
+        if event in EVENTS:
+            calls += 1
+            if calls == last:
+                os.kill(os.getpid(), signal.SIGKILL)
 
-folder = Path(sys.argv[1])
-config = PrepareConfig(raw_dir=folder / "raw", dataset_dir=folder / "datasets")
-sys.addaudithook(count)
-prepare.prepare_dataset(config, report=lambda line: None)
+    config = PrepareConfig(raw_dir=folder / "raw", dataset_dir=folder / "datasets")
+    sys.addaudithook(count)
+    prepare.prepare_dataset(config, report=lambda line: None)
+
+for line in sys.stdin:
+    folder, last = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        prepare_until(Path(folder), last)
+        os._exit(0)
+    print(os.waitpid(child, 0)[1], flush=True)
 """
 
 
-def killed_before(folder: Path, number: int) -> bool:
-    """Whether a child process was killed before its `number`-th change to a folder."""
-    done = subprocess.run(
-        [sys.executable, "-c", DIES, str(folder), str(number)], capture_output=True, check=False
-    )
-    assert done.returncode in (0, -signal.SIGKILL), done.stderr.decode()
-    return done.returncode != 0
+@pytest.fixture
+def killed_before() -> Iterator[Callable[[Path, int], bool]]:
+    """Prepare a folder; whether that was killed before its n-th change to a folder."""
+    with subprocess.Popen(
+        [sys.executable, "-c", DIES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        asked, answers = server.stdin, server.stdout
+
+        def ask(folder: Path, number: int) -> bool:
+            asked.write(json.dumps([str(folder), number]) + "\n")
+            asked.flush()
+            code = os.waitstatus_to_exitcode(int(answers.readline()))
+            assert code in (0, -signal.SIGKILL)
+            return code != 0
+
+        yield ask
 
 
-def test_a_kill_at_every_change_leaves_the_old_or_the_new_dataset(tmp_path: Path) -> None:
+def test_a_kill_at_every_change_leaves_the_old_or_the_new_dataset(
+    tmp_path: Path, killed_before: Callable[[Path, int], bool]
+) -> None:
     spm = {"tokenizer_type": "sentencepiece", "vocab_size": 300}
     new_text = STORY.swapcase() * 6
     new = files_of(prepared(tmp_path / "new", new_text).dataset_dir)
+    old = files_of(prepared(tmp_path / "old", STORY * 5, **spm).dataset_dir)
     outcomes = []
 
     for number in range(1, 100):
-        folder = tmp_path / str(number)
-        old = files_of(prepared(folder, STORY * 5, **spm).dataset_dir)
+        folder = shutil.copytree(tmp_path / "old", tmp_path / str(number))
         write_raw(folder, new_text)
         if not killed_before(folder, number):
             break

@@ -46,12 +46,31 @@ def copied(project: Path, name: str, new_name: str | None = None) -> str:
     return target
 
 
-def prepared(project: Path, name: str) -> tuple[LoadedConfig, PrepareReport, list[str]]:
-    experiment, loaded = load_experiment(project, name, None, (), {})
+def prepared(
+    project: Path, name: str, *settings: str
+) -> tuple[LoadedConfig, PrepareReport, list[str]]:
+    experiment, loaded = load_experiment(project, name, None, settings, {})
     said: list[str] = []
     report = prepare_experiment(experiment, loaded.config, report=said.append)
     assert dataset_state(experiment, loaded.config) == "prepared"
     return loaded, report, said
+
+
+@pytest.fixture(scope="module")
+def phrases_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An experiments folder with `phrases`, prepared; not to be changed."""
+    experiments = tmp_path_factory.mktemp("phrases") / "experiments"
+    experiments.mkdir()
+    shutil.copy(SHIPPED / "default_config.toml", experiments)
+    prepared(experiments, copied(experiments, "phrases"))
+    return experiments
+
+
+@pytest.fixture
+def phrases(project: Path, phrases_once: Path) -> str:
+    """The name of the experiment `phrases`, as prepared in `project`."""
+    shutil.copytree(phrases_once / "phrases", project / "phrases")
+    return "phrases"
 
 
 def test_every_experiment_is_discovered() -> None:
@@ -105,11 +124,13 @@ def test_a_bundestag_text_of_ones_own_takes_the_place_of_the_sample(project: Pat
     assert [path.name for path in loaded.config.prepare.raw_dir.iterdir()] == ["rede.txt"]
 
 
-def test_phrases_are_written_split_by_line_and_marked_at_both_ends(project: Path) -> None:
-    loaded, report, _ = prepared(project, copied(project, "phrases"))
+def test_phrases_are_written_split_by_line_and_marked_at_both_ends(
+    project: Path, phrases: str
+) -> None:
+    loaded, report, _ = prepared(project, phrases)
     prepare = loaded.config.prepare
-    phrases = (prepare.raw_dir / "phrases.txt").read_text(encoding="utf-8").splitlines()
-    assert len(set(phrases)) == len(phrases) >= 15_000
+    written = (prepare.raw_dir / "phrases.txt").read_text(encoding="utf-8").splitlines()
+    assert len(set(written)) == len(written) >= 15_000
     assert report.vocab_size == prepare.vocab_size
 
     tokenizer = load_tokenizer(prepare.dataset_dir)
@@ -119,10 +140,10 @@ def test_phrases_are_written_split_by_line_and_marked_at_both_ends(project: Path
         assert tokens[0] == tokenizer.bos_id
         assert tokens[-1] == tokenizer.eos_id
         first = tokens[: list(tokens[:64]).index(tokenizer.eos_id)]
-        assert tokenizer.decode(first.tolist()) in phrases
+        assert tokenizer.decode(first.tolist()) in written
     held_out = int((dataset.val[:] == tokenizer.eos_id).sum())
-    assert held_out == round(len(phrases) * prepare.val_fraction)
-    assert held_out + int((dataset.train[:] == tokenizer.eos_id).sum()) == len(phrases)
+    assert held_out == round(len(written) * prepare.val_fraction)
+    assert held_out + int((dataset.train[:] == tokenizer.eos_id).sum()) == len(written)
 
 
 def test_repeated_letters_are_written_unless_there_is_a_text(project: Path) -> None:
@@ -138,26 +159,22 @@ def test_repeated_letters_are_written_unless_there_is_a_text(project: Path) -> N
     assert [path.name for path in raw.iterdir()] == ["mine.txt"]
 
 
-def test_generated_phrases_are_removed_when_own_texts_are_added(project: Path) -> None:
-    name = copied(project, "phrases")
-    prepared(project, name)
-    raw = project / name / "raw"
+def test_generated_phrases_are_removed_when_own_texts_are_added(
+    project: Path, phrases: str
+) -> None:
+    raw = project / phrases / "raw"
     (raw / "mine.txt").write_text("one short line\nanother short line\n" * 99, encoding="utf-8")
-    experiment, loaded = load_experiment(project, name, None, ["prepare.tokenizer_type=char"], {})
-    said: list[str] = []
-    prepare_experiment(experiment, loaded.config, report=said.append)
+    _, _, said = prepared(project, phrases, "prepare.tokenizer_type=char")
     assert [path.name for path in raw.iterdir()] == ["mine.txt"]
     assert any("phrases.txt: removed" in line for line in said)
 
 
-def test_edited_phrases_stay_beside_texts_of_ones_own(project: Path) -> None:
-    name = copied(project, "phrases")
-    prepared(project, name)
-    raw = project / name / "raw"
+def test_edited_phrases_stay_beside_texts_of_ones_own(project: Path, phrases: str) -> None:
+    raw = project / phrases / "raw"
     with (raw / "phrases.txt").open("a", encoding="utf-8") as file:
         file.write("a line of mine\n")
     (raw / "mine.txt").write_text("one short line\n", encoding="utf-8")
-    prepared(project, name)
+    prepared(project, phrases, "prepare.tokenizer_type=char")
     assert sorted(path.name for path in raw.iterdir()) == ["mine.txt", "phrases.txt"]
 
 
@@ -166,10 +183,7 @@ def test_no_phrases_are_generated_beside_own_texts(project: Path) -> None:
     raw = project / name / "raw"
     raw.mkdir()
     (raw / "mine.txt").write_text("one short line\nanother short line\n", encoding="utf-8")
-    experiment, loaded = load_experiment(
-        project, name, None, ["prepare.tokenizer_type=char", "prepare.val_fraction=0.5"], {}
-    )
-    prepare_experiment(experiment, loaded.config, report=lambda _: None)
+    prepared(project, name, "prepare.tokenizer_type=char", "prepare.val_fraction=0.5")
     assert [path.name for path in raw.iterdir()] == ["mine.txt"]
 
 
@@ -185,10 +199,8 @@ def test_a_copy_under_another_name_works_in_its_own_folder(project: Path, name: 
     assert {path.name for path in project.iterdir()} == {"default_config.toml", copy}
 
 
-def test_preparing_again_skips_everything(project: Path) -> None:
-    name = copied(project, "phrases")
-    prepared(project, name)
-    _, again, said = prepared(project, name)
+def test_preparing_again_skips_everything(project: Path, phrases: str) -> None:
+    _, again, said = prepared(project, phrases)
     assert again.created == again.refreshed == ()
     assert again.skipped
     assert not any("phrases.txt" in line for line in said)
