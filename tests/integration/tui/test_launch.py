@@ -434,7 +434,7 @@ def test_the_form_says_what_a_run_needs_from_an_earlier_one_or_from_timed_steps(
 ) -> None:
     async def steps(console: Console, pilot: Pilot[Any]) -> None:
         await open_form(console, pilot)
-        await until(pilot, lambda: "from real, a run of the same shape" in shown(console))
+        await until(pilot, lambda: "from real, a run with the same steps" in shown(console))
         assert "KiB of disk" in shown(console)
         await write(pilot, "model.n_embd=32")
         await until(pilot, lambda: "by the speed of real, a run with other steps" in shown(console))
