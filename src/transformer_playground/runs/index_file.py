@@ -17,7 +17,7 @@ from transformer_playground.runs.metrics import FileOffset
 from transformer_playground.runs.records import RecordFormat
 from transformer_playground.runs.summary import RunSummary
 
-_VERSION = 8
+_VERSION = 9
 _MAX_ENTRY_SIZE = 1 << 18
 _PLAIN = frozenset({str, int, float, bool, type(None)})
 

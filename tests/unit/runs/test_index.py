@@ -1,11 +1,13 @@
 """The list of runs is the same with and without its cache, also if files or cache are damaged."""
 
+import hashlib
 import json
 import os
 import shutil
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,8 @@ from builders.runs import (
     train_row,
 )
 from transformer_playground.runs.annotations import Annotations, write_annotations
-from transformer_playground.runs.fields import RunInfo
+from transformer_playground.runs.clock import TrainingClock
+from transformer_playground.runs.fields import Parent, RunInfo
 from transformer_playground.runs.finding import find_run
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.index import INDEX_NAME, flatten
@@ -32,7 +35,8 @@ from transformer_playground.runs.index_file import (
     encode_index,
 )
 from transformer_playground.runs.listing import list_runs
-from transformer_playground.runs.metrics import FileOffset
+from transformer_playground.runs.loss_curve import LossCurve
+from transformer_playground.runs.metrics import FileOffset, RunningMedian
 from transformer_playground.runs.status import RunLock
 from transformer_playground.runs.summary import RunSummary
 
@@ -293,6 +297,21 @@ def test_only_new_rows_of_a_running_run_are_read(tmp_path: Path) -> None:
     append_rows(run, [status_row(2, "finished")])
     # The final status is read from the whole file.
     assert list_runs(tmp_path)[0].summary.best_val_loss == 4.0
+
+
+STORED = (
+    *(Identity, Parent, Annotations),
+    *(RunSummary, TrainingClock, RunningMedian, LossCurve, FileOffset),
+)
+
+
+def test_other_figures_have_another_version_of_the_index() -> None:
+    names = [f"{kind.__name__}.{field.name}" for kind in STORED for field in fields(kind)]
+    digest = hashlib.sha256(" ".join(names).encode()).hexdigest()[:8]
+    version = json.loads(encode_index({}))["schema_version"]
+    # What an older version did not store would read as unset. With other fields, raise the version
+    # and then state both here.
+    assert (version, digest) == (9, "a7d4b534")
 
 
 DAMAGES: dict[str, bytes] = {
