@@ -1,9 +1,12 @@
 """What a branch or a resumed run has left to train, in steps and in time; reads no checkpoint."""
 
+from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from transformer_playground.checkpoints.discovery import choose
 from transformer_playground.errors import UsageError
+from transformer_playground.files import stat_or_none
 from transformer_playground.runs.fields import RunInfo
 from transformer_playground.runs.folder import RunFolder
 from transformer_playground.runs.remaining import max_minutes_of
@@ -69,10 +72,18 @@ def longer_time(step: int | None, parent: RunInfo) -> tuple[str, ...]:
 
 def counted_seconds(run: RunFolder, step: int) -> float:
     """Seconds that count against the time limit of a branch that starts from a step of a run."""
+    state = stat_or_none(run.metrics_path)
+    version = (0, 0, 0) if state is None else (state.st_ino, state.st_size, state.st_mtime_ns)
+    return _counted_seconds(run.metrics_path, step, version)
+
+
+# The launch form asks at each edit, and a long run has many rows.
+@lru_cache(maxsize=8)
+def _counted_seconds(path: Path, step: int, _version: tuple[int, int, int]) -> float:
     from transformer_playground.runs.lineage import seconds_at
     from transformer_playground.runs.series import RunSeries
 
-    series = RunSeries(run.metrics_path)
+    series = RunSeries(path)
     series.poll()
     return seconds_at(series, step) + (series.earlier_seconds or 0.0)
 
