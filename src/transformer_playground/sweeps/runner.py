@@ -15,6 +15,7 @@ from typing import Any
 from transformer_playground.checkpoints.discovery import scan_folder
 from transformer_playground.errors import (
     PlaygroundError,
+    RunError,
     UsageError,
     is_full_disk,
     translate_os_errors,
@@ -36,6 +37,10 @@ from transformer_playground.training.sinks.base import Sink
 _POLL_SECONDS = 0.5
 MOST_FAILURES = 3
 """So many failures in a row end a sweep: what fails is then not the settings of one run."""
+
+
+class _TakenError(PlaygroundError):
+    """Another process begins the same run again."""
 
 
 @dataclass(frozen=True)
@@ -186,18 +191,30 @@ class SweepRunner:
     ) -> PlaygroundError | None:
         """Report how a trial has ended; return why it failed, if it did."""
         (state,) = (each for each in states if each.trial == trial)
-        if problem is not None and state.state in ("running", "finished"):
+        is_taken = isinstance(problem, _TakenError)
+        if is_taken or (problem is not None and state.state in ("running", "finished")):
             # Another process was faster.
             return None
         self.report(Ended(state, "" if problem is None else problem.message))
         return problem
 
     def _begins_again(self, trial: Trial) -> bool:
-        """Whether the run ended before its first checkpoint; its folder goes to the trash."""
-        run = open_run(self.progress.runs_dir, trial.run_id)
-        if scan_folder(run.checkpoints).files:
-            return False
-        delete_runs([run])
+        """Whether the run ended before its first checkpoint; its folder goes to the trash.
+
+        Raises:
+            _TakenError: Another process was faster: the folder is gone, or locked.
+            PlaygroundError: The folder cannot be read or moved.
+        """
+        try:
+            run = open_run(self.progress.runs_dir, trial.run_id)
+            if scan_folder(run.checkpoints).files:
+                return False
+            delete_runs([run])
+        except RunError as error:
+            # What the disk refuses has a cause.
+            if error.__cause__ is None:
+                raise _TakenError(error.message, error.hint) from error
+            raise
         return True
 
     def _resumed(self, trial: Trial) -> ResolvedLaunch:

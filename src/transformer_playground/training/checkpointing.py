@@ -10,7 +10,7 @@ import torch
 
 from transformer_playground.checkpoints.format import FORMAT, VERSION
 from transformer_playground.checkpoints.store import CheckpointStore
-from transformer_playground.errors import CheckpointError
+from transformer_playground.errors import CheckpointError, TrainingError
 from transformer_playground.training.events import CheckpointSaved
 from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.optimizers import OptimizerSet
@@ -94,6 +94,8 @@ class Checkpointer:
         self._protected = resumed.path if resumed else None
         self._saved_step = resumed.payload["step"] if resumed else None
         self._saved_at = time.perf_counter()
+        # Of the newest save that failed.
+        self._cause: BaseException | None = None
 
     def is_due(self, step: int, *, ending: bool) -> bool:
         """Whether a last checkpoint is due at this step and not saved yet."""
@@ -106,6 +108,18 @@ class Checkpointer:
         """Whether the newest checkpoint, saved or resumed from, is of this step."""
         return self._saved_step == step
 
+    def check_end(self, step: int) -> None:
+        """Refuse to end training at a step whose checkpoint was not saved.
+
+        Raises:
+            TrainingError: It was not; its cause is why.
+        """
+        if not self.has_saved(step):
+            raise TrainingError(
+                f"training ended, but its last checkpoint (step {step}) was not saved.",
+                "Free some disk space and resume the run from its newest checkpoint.",
+            ) from self._cause
+
     def save(self, state: TrainingState, *, last: bool, best: bool) -> CheckpointSaved:
         """Save one checkpoint as last, best or both.
 
@@ -114,13 +128,19 @@ class Checkpointer:
                 scheduled save retries.
         """
         self._saved_at = time.perf_counter()
-        saved = self._store.save(
-            self._payload(state),
-            step=state.step,
-            last=last,
-            best_metric=state.val_loss if best else None,
-            protect=self._protected,
-        )
+        try:
+            saved = self._store.save(
+                self._payload(state),
+                step=state.step,
+                last=last,
+                best_metric=state.val_loss if best else None,
+                protect=self._protected,
+            )
+        except CheckpointError as error:
+            cause = error.__cause__
+            # The frames of its traceback would keep the payload in memory.
+            self._cause = cause and cause.with_traceback(None)
+            raise
         if last:
             self._saved_step = state.step
         path = saved[0].path

@@ -16,7 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from transformer_playground.data.workers import core_count
-from transformer_playground.errors import ConfigError, TrainingError
+from transformer_playground.errors import ConfigError, TrainingError, is_full_disk
 
 if TYPE_CHECKING:
     from transformer_playground.config.schema import ExperimentConfig
@@ -284,6 +284,11 @@ def explain_failure(error: Exception, ranks: "DistInfo", minutes: float) -> Exce
     )
     lost.is_known = not late and os.environ.get(_ELASTIC, "").startswith(OWN_LAUNCH)
     return lost
+
+
+def is_interruption(error: Exception) -> bool:
+    """Whether what ended training is no fault of the run, which can be resumed as it is."""
+    return isinstance(error, LostRankError) or is_full_disk(error)
 
 
 def _is_lost_connection(error: Exception) -> bool:

@@ -28,8 +28,8 @@ from transformer_playground.training.measurements import (
 from transformer_playground.training.mixed_precision import MixedPrecisionParams
 from transformer_playground.training.optimizers import build_optimizers
 from transformer_playground.training.process_group import (
-    LostRankError,
     explain_failure,
+    is_interruption,
     remember_run,
 )
 from transformer_playground.training.requests import Answers
@@ -111,8 +111,8 @@ class Trainer:
         """Train to the end or until `control.stop()`, save, and return the final state.
 
         Raises:
-            PlaygroundError: Training failed; the run is marked failed and its newest checkpoint is
-                intact.
+            PlaygroundError: Training failed; the run is marked failed, or interrupted by a full
+                disk, and its newest checkpoint is intact.
         """
         self.begin_session()
         try:
@@ -133,7 +133,7 @@ class Trainer:
         reason = str(error) if isinstance(error, PlaygroundError) else repr(error)
         step = self.state.step
         # A run without an end is interrupted, as if this process had been killed, too.
-        is_lost = isinstance(error, LostRankError)
+        is_lost = is_interruption(error)
         event = Warned(step=step, message=reason) if is_lost else RunFailed(step=step, error=reason)
         # If writing this event is what fails, the exception still carries the reason.
         with contextlib.suppress(TrainingError):
@@ -209,11 +209,8 @@ class Trainer:
                 self.read_steps()
                 self._events.emit(state.close_window(lr, **self._parts.take()))
 
-        if self.dist.is_main and not checkpointer.has_saved(state.step):
-            raise TrainingError(
-                f"training ended, but its last checkpoint (step {state.step}) was not saved.",
-                "Free some disk space and resume the run from its newest checkpoint.",
-            )
+        if self.dist.is_main:
+            checkpointer.check_end(state.step)
         self.read_steps()
         finished = reason != "stopped by request"
         if finished and state.window_steps:

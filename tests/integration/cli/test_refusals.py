@@ -353,7 +353,7 @@ def test_checkpoints_that_cannot_be_saved_are_an_error_at_the_end(
     assert events.count("warning") >= 2
     assert events.count("train") == 2
     assert list(run.checkpoints.iterdir()) == []
-    assert derive_status(run).state == "failed"
+    assert derive_status(run).state == "interrupted"
 
 
 def test_a_full_disk_leaves_the_earlier_checkpoints_to_go_on_from(
